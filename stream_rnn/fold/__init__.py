@@ -1,0 +1,1 @@
+"""How a partition's log becomes hidden states and predictions.  Start with processor.py."""

@@ -1,0 +1,1 @@
+"""What readers get: the schema of a prediction and the once-only reader."""
