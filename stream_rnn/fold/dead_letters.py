@@ -1,0 +1,47 @@
+"""A dead letter: the record that was skipped, with headers that say what, why and where."""
+
+from stream_rnn.errors import RecordError
+from stream_rnn.fold.events import Record
+from stream_rnn.fold.publisher import Message
+
+HEADER_BYTES_MAX = 65_536
+REASON_CHARACTERS_MAX = 500
+
+
+def dead_letter(
+    record: Record, error: RecordError, topic: str, partition: int, bytes_max: int
+) -> Message:
+    """Make the dead letter of a record; small enough to be published, whatever the record.
+
+    Args:
+        record: the record that is skipped.
+        error: why.
+        topic: the source topic.
+        partition: the source partition.
+        bytes_max: bytes that are kept of the key and of the value each.
+
+    ``sr-truncated`` names what was cut: ``key``, ``value`` and ``headers``; it is empty if the
+    record is whole.  ``sr-size`` is the true size of the value in bytes, -1 if there is none.
+    """
+    key, value, headers = record.key, record.value, list(record.headers)
+    cut = []
+    if key is not None and len(key) > bytes_max:
+        key, cut = key[:bytes_max], [*cut, "key"]
+    if value is not None and len(value) > bytes_max:
+        value, cut = value[:bytes_max], [*cut, "value"]
+    if sum(len(name) + len(text or b"") for name, text in headers) > HEADER_BYTES_MAX:
+        headers, cut = [], [*cut, "headers"]
+    said = {
+        "sr-error": error.code,
+        "sr-reason": str(error)[:REASON_CHARACTERS_MAX],
+        "sr-topic": topic,
+        "sr-partition": str(partition),
+        "sr-offset": str(record.offset),
+        "sr-timestamp": str(record.timestamp),
+        "sr-size": str(-1 if record.value is None else len(record.value)),
+        "sr-truncated": ",".join(cut),
+    }
+    headers += [(name, text.encode("ascii", "backslashreplace")) for name, text in said.items()]
+    if key is None and value is None:
+        value = b""  # a Kafka producer refuses a record of nothing
+    return Message(key, value, record.timestamp, headers)

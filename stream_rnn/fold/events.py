@@ -1,0 +1,290 @@
+"""From records to events: bytes that are decoded, validated and dated, or a reason why not.
+
+A record with a key and no value is a *forget*.  Everything else is either an event or a *skip*:
+a record that will be dead-lettered, with one :class:`RecordError` that says why.  Nothing here
+looks at another record, so a record means the same in every micro-batch.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, NotRequired, Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+
+from stream_rnn.errors import DecodeError, FeatureError, RecordError, SpecError
+from stream_rnn.model.features import FeatureSpec, Field
+from stream_rnn.settings import Settings
+
+TIME_MS_MIN = -62_135_596_800_000  # the year 1
+TIME_MS_MAX = 253_402_300_799_999  # the year 9999
+DAY_MS = 86_400_000
+
+_TYPES: Mapping[str, Any] = {"number": float, "text": str, "boolean": bool}
+
+
+class Record(Protocol):
+    """What a record has, wherever it comes from; aiokafka's ``ConsumerRecord`` is one."""
+
+    @property
+    def offset(self) -> int:
+        """Place in the partition."""
+
+    @property
+    def timestamp(self) -> int:
+        """Kafka's timestamp in milliseconds; -1 if there is none."""
+
+    @property
+    def key(self) -> bytes | None:
+        """Bytes that name the owner of a hidden state."""
+
+    @property
+    def value(self) -> bytes | None:
+        """JSON, or ``None`` to forget the key."""
+
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]:
+        """Kept in a dead letter, not looked at otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """A record that does not come from Kafka: from a file, or from a test."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+@dataclass(slots=True)
+class Decoded:
+    """What the records of a micro-batch are; rows are indexes into that micro-batch.
+
+    Attributes:
+        rows: (N,) row of each event, ascending.
+        keys: N record keys.
+        time_ms: (N,) event times.
+        columns: for each field's path its N values, ``None`` where missing.
+        forgets: rows of forgets.
+        skips: rows of bad records with what is wrong with them.
+    """
+
+    rows: NDArray[np.int64]
+    keys: list[bytes]
+    time_ms: NDArray[np.int64]
+    columns: dict[str, list[Any]]
+    forgets: list[int]
+    skips: dict[int, RecordError]
+
+
+class Decoder:
+    """Decodes a micro-batch of JSON records into columns of just the fields that are needed.
+
+    Args:
+        spec: names the fields and the event time.
+        settings: bounds of keys, values and event times.
+        with_targets: decode the fields that only the heads' labels need, too.
+
+    Raises:
+        SpecError: a path is both a value and the parent of another one.
+    """
+
+    def __init__(
+        self, spec: FeatureSpec, settings: Settings, *, with_targets: bool = False
+    ) -> None:
+        self._settings = settings
+        self._time = spec.event.time
+        fields = spec.fields(with_targets=with_targets)
+        self._paths = tuple(field.path for field in fields)
+        self._parts = {part for path in self._paths for part in path.split(".")}
+        self._getters = [_getter(path) for path in self._paths]
+        self._validate = TypeAdapter(_row_type(fields)).validator.validate_json
+
+    def decode(self, records: Sequence[Record]) -> Decoded:
+        """Decode records; bad ones cost themselves alone."""
+        forgets: list[int] = []
+        skips: dict[int, RecordError] = {}
+        rows: list[int] = []
+        events: list[Any] = []
+        for row, record in enumerate(records):
+            try:
+                if self._is_forget(record):
+                    forgets.append(row)
+                    continue
+                events.append(self._event(cast("bytes", record.value)))
+                rows.append(row)
+            except RecordError as error:
+                skips[row] = error
+        columns = {
+            path: [get(event) for event in events]
+            for path, get in zip(self._paths, self._getters, strict=True)
+        }
+        timestamps = np.fromiter((records[row].timestamp for row in rows), np.int64, len(rows))
+        time_ms, undated = self._event_times(columns, timestamps)
+        decoded = Decoded(
+            np.array(rows, np.int64),
+            [cast("bytes", records[row].key) for row in rows],
+            time_ms,
+            columns,
+            forgets,
+            skips,
+        )
+        return without(decoded, undated) if undated else decoded
+
+    def _is_forget(self, record: Record) -> bool:
+        key, value = record.key, record.value
+        if key is None:
+            raise DecodeError("no_key", "the record has no key, so no hidden state is its own")
+        if len(key) > self._settings.key_bytes_max:
+            message = (
+                f"the key has {len(key)} bytes; key_bytes_max is {self._settings.key_bytes_max}"
+            )
+            raise DecodeError("key_too_large", message)
+        if value is None:
+            return True
+        if len(value) > self._settings.value_bytes_max:
+            limit = self._settings.value_bytes_max
+            message = f"the value has {len(value)} bytes; value_bytes_max is {limit}"
+            raise DecodeError("value_too_large", message)
+        return False
+
+    def _event(self, value: bytes) -> Any:
+        try:
+            return self._validate(value)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+            if first["type"] == "json_invalid":
+                raise DecodeError("not_json", "the value is not JSON") from None
+            path = ".".join(str(part) for part in first["loc"] if part in self._parts)
+            message = f"{path or 'the value'}: {first['msg'].lower()}"
+            raise DecodeError("wrong_schema", message) from None
+
+    def _event_times(
+        self, columns: Mapping[str, list[Any]], timestamps: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], dict[int, RecordError]]:
+        """Return event times in ms, and for each event without a usable one the reason."""
+        errors: dict[int, RecordError] = {}
+        if self._time is None:
+            times = timestamps.copy()
+            for i in np.flatnonzero(timestamps < 0):
+                errors[int(i)] = FeatureError("no_timestamp", "the record has no timestamp")
+        else:
+            times = np.zeros(len(timestamps), np.int64)
+            for i, raw in enumerate(columns[self._time.path]):
+                try:
+                    times[i] = _time_ms(raw, self._time.unit, self._time.path)
+                except RecordError as error:
+                    errors[i] = error
+        ahead = times - timestamps > self._settings.event_time_ahead_max_s * 1000
+        for i in np.flatnonzero(ahead & (timestamps >= 0)):
+            seconds = (int(times[i]) - int(timestamps[i])) / 1000
+            limit = self._settings.event_time_ahead_max_s
+            message = (
+                f"the event is {seconds:.0f} s later than its record's timestamp; "
+                f"event_time_ahead_max_s is {limit:g}"
+            )
+            errors.setdefault(int(i), FeatureError("time_ahead", message))
+        return times, errors
+
+
+def without(decoded: Decoded, errors: Mapping[int, RecordError]) -> Decoded:
+    """Turn some events into skips.
+
+    Args:
+        decoded: what the records are.
+        errors: for the number of an event (not its row) what is wrong with it.
+    """
+    keep = np.ones(len(decoded.rows), bool)
+    for i, error in errors.items():
+        decoded.skips[int(decoded.rows[i])] = error
+        keep[i] = False
+    kept = np.flatnonzero(keep)
+    return Decoded(
+        decoded.rows[kept],
+        [decoded.keys[i] for i in kept],
+        decoded.time_ms[kept],
+        {path: [column[i] for i in kept] for path, column in decoded.columns.items()},
+        decoded.forgets,
+        decoded.skips,
+    )
+
+
+def _time_ms(raw: object, unit: str, path: str) -> int:
+    if raw is None:
+        raise FeatureError("no_event_time", f"{path}: the event time is missing")
+    try:
+        if unit == "iso8601":
+            moment = datetime.fromisoformat(str(raw))
+            zoned = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+            since = zoned - datetime(1970, 1, 1, tzinfo=UTC)
+            time = since.days * DAY_MS + since.seconds * 1000 + since.microseconds // 1000
+        else:
+            time = round(cast("float", raw) * (1000 if unit == "s" else 1))
+    except (ValueError, OverflowError) as error:
+        message = f"{path}: the event time is not {'ISO 8601' if unit == 'iso8601' else 'finite'}"
+        raise FeatureError("bad_event_time", message) from error
+    if not TIME_MS_MIN <= time <= TIME_MS_MAX:
+        message = f"{path}: the event time lies outside of the years 1 to 9999"
+        raise FeatureError("time_out_of_bounds", message)
+    return time
+
+
+def _getter(path: str) -> Callable[[Any], Any]:
+    first, *rest = path.split(".")
+    if not rest:
+        return lambda row: row.get(first)
+
+    def get(row: Any) -> Any:
+        value = row.get(first)
+        for part in rest:
+            if value is None:
+                return None
+            value = value.get(part)
+        return value
+
+    return get
+
+
+def _row_type(fields: Sequence[Field]) -> Any:
+    """Build a TypedDict of the needed fields, nested by the dots of their paths."""
+    tree: dict[str, Any] = {}
+    for field in fields:
+        *parents, leaf = field.path.split(".")
+        node = tree
+        for part in parents:
+            node = node.setdefault(part, {})
+            if not isinstance(node, dict):
+                raise SpecError(f"path {field.path}: {part} is a value and a parent of values")
+        if isinstance(node.get(leaf), dict):
+            raise SpecError(f"path {field.path} is a value and a parent of values")
+        node[leaf] = _leaf_type(field, node.get(leaf))
+    return _typed_dict("Event", tree)
+
+
+def _leaf_type(field: Field, other: Any) -> Any:
+    types = set(field.types)
+    if "time" in types:
+        types = (types - {"time"}) | {"number", "text"}
+    union: Any = other
+    for name in ("boolean", "number", "text"):
+        if name in types:
+            union = _TYPES[name] if union is None else union | _TYPES[name]
+    # A category may be an integer: as a float, 1 would read "1.0".
+    return int | union if {"number", "text"} <= types else union
+
+
+def _typed_dict(name: str, tree: Mapping[str, Any]) -> Any:
+    members = {
+        key: NotRequired[(_typed_dict(key, node) if isinstance(node, dict) else node) | None]
+        for key, node in tree.items()
+    }
+    row = TypedDict(name, members)  # type: ignore[misc]  # its members come from the feature spec
+    row.__pydantic_config__ = ConfigDict(  # type: ignore[attr-defined]  # pydantic's own protocol
+        strict=True, allow_inf_nan=False, extra="ignore"
+    )
+    return row

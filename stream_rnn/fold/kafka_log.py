@@ -1,0 +1,236 @@
+"""What recovery asks of Kafka: log start and end, the group offset, one record, the last prediction.
+
+One consumer without a group and one admin client serve all partitions of a process.  Nothing is
+consumed from a group and nothing is written.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from typing import Any, Self, TypeVar
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    KafkaError,
+    NotCoordinatorForGroupError,
+    OffsetOutOfRangeError,
+)
+from aiokafka.structs import ConsumerRecord
+
+from stream_rnn.clients import describe_unreachable
+from stream_rnn.errors import ConfigError, FencedError
+from stream_rnn.fold.events import Record
+from stream_rnn.fold.facts import Topics
+from stream_rnn.fold.recovery import GroupOffset, LastPrediction
+from stream_rnn.fold.topics import TopicFacts, read_topics
+from stream_rnn.settings import Settings
+
+TOPICS_AGE_S = 5.0
+
+T = TypeVar("T")
+
+
+class KafkaFacts:
+    """The clients behind every partition's :class:`KafkaLog`; an async context manager.
+
+    Args:
+        connection: options of every Kafka client.
+        settings: topics and deadlines.
+    """
+
+    def __init__(self, connection: dict[str, Any], settings: Settings) -> None:
+        self.settings = settings
+        self._connection = connection
+        self._reading = asyncio.Lock()  # the consumer is assigned to one partition at a time
+        self._describing = asyncio.Lock()
+        self._topics: dict[str, TopicFacts] = {}
+        self._topics_s = -TOPICS_AGE_S
+        self._consumer: AIOKafkaConsumer | None = None
+        self.admin: AIOKafkaAdminClient | None = None
+
+    async def __aenter__(self) -> Self:
+        timeout_ms = int(self.settings.kafka_timeout_s * 1000)
+        self._consumer = AIOKafkaConsumer(
+            group_id=None,
+            isolation_level="read_committed",
+            auto_offset_reset="none",
+            enable_auto_commit=False,
+            request_timeout_ms=timeout_ms,
+            **self._connection,
+        )
+        self.admin = AIOKafkaAdminClient(request_timeout_ms=timeout_ms, **self._connection)
+        try:
+            async with asyncio.timeout(self.settings.kafka_timeout_s):
+                await self._consumer.start()
+                await self.admin.start()
+        except (KafkaError, TimeoutError, OSError) as error:
+            await self.__aexit__()
+            raise ConfigError(
+                describe_unreachable(self._connection["bootstrap_servers"], error)
+            ) from error
+        return self
+
+    async def __aexit__(self, *_exception: object) -> None:
+        for client in (self._consumer and self._consumer.stop, self.admin and self.admin.close):
+            if client is not None:
+                try:
+                    async with asyncio.timeout(self.settings.revoke_timeout_s):
+                        await client()
+                except (KafkaError, TimeoutError, OSError):
+                    continue  # it only reads: nothing is lost with it
+
+    async def topics(self, *names: str) -> dict[str, TopicFacts]:
+        """Return what the cluster says of some topics, at most ``TOPICS_AGE_S`` old."""
+        async with self._describing:
+            if time.monotonic() - self._topics_s > TOPICS_AGE_S or not set(names) <= set(
+                self._topics
+            ):
+                assert self.admin is not None, "used inside of its context"
+                self._topics = await self.ask(read_topics(self.admin, names), "topics")
+                self._topics_s = time.monotonic()
+            return self._topics
+
+    async def log_start(self, tp: TopicPartition) -> int:
+        """Return the first available offset of a partition."""
+        return int((await self.ask(self.consumer.beginning_offsets([tp]), f"{tp}"))[tp])
+
+    async def log_end(self, tp: TopicPartition) -> int:
+        """Return the last stable offset of a partition."""
+        return int((await self.ask(self.consumer.end_offsets([tp]), f"{tp}"))[tp])
+
+    async def group_offset(self, group: str, tp: TopicPartition) -> GroupOffset | None:
+        """Return what a group committed for a partition."""
+        assert self.admin is not None, "used inside of its context"
+        found: dict[Any, Any] = {}
+        for attempt in range(20):  # a new broker first loads its group coordinator
+            try:
+                found = await self.ask(
+                    self.admin.list_consumer_group_offsets(group, partitions=[tp]), f"group {group}"
+                )
+                break
+            except FencedError as error:
+                if attempt == 19 or not isinstance(
+                    error.__cause__, GroupCoordinatorNotAvailableError | NotCoordinatorForGroupError
+                ):
+                    raise
+                await asyncio.sleep(0.25)
+        offset = found.get(tp)
+        if offset is None or offset.offset < 0:
+            return None
+        return GroupOffset.parse(offset.offset, offset.metadata or "")
+
+    async def records(
+        self, tp: TopicPartition, first: int, end: int
+    ) -> AsyncIterator[ConsumerRecord]:
+        """Yield the committed records of a partition in [first, end); one reader at a time."""
+        async with self._assigned(tp, first) as consumer:
+            while await self.ask(consumer.position(tp), f"{tp}") < end:
+                try:
+                    fetched = await self.ask(consumer.getmany(tp, timeout_ms=1000), f"{tp}")
+                except FencedError as error:
+                    if isinstance(error.__cause__, OffsetOutOfRangeError):
+                        return  # retention has removed them meanwhile
+                    raise
+                for record in fetched.get(tp, ()):
+                    if record.offset >= end:
+                        return
+                    yield record
+
+    @asynccontextmanager
+    async def _assigned(self, tp: TopicPartition, first: int) -> AsyncIterator[AIOKafkaConsumer]:
+        async with self._reading:
+            self.consumer.assign([tp])
+            self.consumer.seek(tp, first)
+            try:
+                yield self.consumer
+            finally:
+                self.consumer.unsubscribe()
+
+    @property
+    def consumer(self) -> AIOKafkaConsumer:
+        """The consumer, inside of the context."""
+        assert self._consumer is not None, "used inside of its context"
+        return self._consumer
+
+    async def ask(self, call: Awaitable[T], what: str) -> T:
+        """Await an answer of Kafka within its deadline.
+
+        Raises:
+            FencedError: there is none; the restart tries again.
+        """
+        try:
+            async with asyncio.timeout(self.settings.kafka_timeout_s):
+                return await call
+        except (KafkaError, TimeoutError, OSError) as error:
+            message = f"Kafka did not answer about {what}: {type(error).__name__} {error}"
+            raise FencedError(message) from error
+
+
+class KafkaLog:
+    """One source partition; a :class:`stream_rnn.fold.facts.Log`."""
+
+    def __init__(self, facts: KafkaFacts, settings: Settings, partition: int) -> None:
+        self._facts = facts
+        self._settings = settings
+        self._source = TopicPartition(settings.source, partition)
+        self._output = TopicPartition(settings.predictions, partition)
+
+    async def log_start(self) -> int:
+        """Return S."""
+        return await self._facts.log_start(self._source)
+
+    async def log_end(self) -> int:
+        """Return E."""
+        return await self._facts.log_end(self._source)
+
+    async def group_offset(self) -> GroupOffset | None:
+        """Return C."""
+        return await self._facts.group_offset(self._settings.app or "", self._source)
+
+    async def last_prediction(self) -> LastPrediction | None:
+        """Read the output backwards: the last prediction of this app and source partition."""
+        topics = await self._facts.topics(*self._topic_names())
+        if self._output.partition >= topics[self._output.topic].partitions:
+            return None  # where_to_start stops for it
+        end = await self._facts.log_end(self._output)
+        start = await self._facts.log_start(self._output)
+        span, last = 16, None
+        while last is None and end > start:
+            first = max(start, end - span)
+            async for record in self._facts.records(self._output, first, end):
+                last = self._own(record) or last
+            if first == start or span >= self._settings.lookback_records_max:
+                break
+            span = min(8 * span, self._settings.lookback_records_max)
+        return last
+
+    def _own(self, record: ConsumerRecord) -> LastPrediction | None:
+        headers = dict(record.headers)
+        place = (self._settings.app, self._source.topic, str(self._source.partition))
+        said = tuple(headers.get(name, b"") for name in ("sr-app", "sr-topic", "sr-partition"))
+        if said != tuple((text or "").encode() for text in place):
+            return None
+        return LastPrediction(
+            int(headers["sr-offset"]),
+            headers["sr-fold"].decode(),
+            int(headers["sr-origin"]),
+            record.timestamp,
+        )
+
+    async def record_at(self, offset: int) -> Record | None:
+        """Return the record at an offset."""
+        async for record in self._facts.records(self._source, offset, offset + 1):
+            return record if record.offset == offset else None
+        return None
+
+    async def topics(self) -> Topics:
+        """Return the partition counts and the cleanup policy."""
+        topics = await self._facts.topics(*self._topic_names())
+        source, predictions = (topics[name] for name in self._topic_names())
+        return Topics(source.partitions, predictions.partitions, source.is_compacted)
+
+    def _topic_names(self) -> tuple[str, str]:
+        return self._source.topic, self._output.topic

@@ -1,0 +1,438 @@
+"""How one partition's log becomes hidden states and predictions.  Start reading here.
+
+A micro-batch takes five numbered steps, in :meth:`Processor.process`:
+
+    1  decode and validate: events; bad records become dead letters
+    2  load the hidden states of the batch's keys, from Redis together with the position in one
+       atomic read, or from the local cache; another position is ``moved``
+    3  encode, then step round by round: x (B, F), h (B, L, H) -> y (B, O), h
+    4  publish predictions, dead letters and the group offset, unless silent
+    5  commit position and hidden states in Redis, atomically, expecting the old position
+
+If the process dies between any two lines:
+
+    before 4   nothing happened; the batch is folded again
+    within 4   the transaction is decided by whoever takes over (fenced: aborted), or it is
+               committed: the next start folds the batch silently
+    4 to 5     published, not folded: P < C, the next start folds the batch silently
+    after 5    nothing to do
+
+Only :meth:`Processor.run` acts on an error's reaction: REPOSITION finds the place to start anew,
+RETRY is retried with a bounded back-off, and everything else leaves the partition.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol, TypeVar
+
+import numpy as np
+
+from stream_rnn.errors import (
+    CorruptStateError,
+    FencedError,
+    JumpedError,
+    StateError,
+    UnavailableError,
+)
+from stream_rnn.fold import batch as computed
+from stream_rnn.fold.cache import StateCache
+from stream_rnn.fold.dead_letters import dead_letter
+from stream_rnn.fold.events import Decoder, Record
+from stream_rnn.fold.facts import Recovery, anchor_of
+from stream_rnn.fold.publisher import Message, Publisher
+from stream_rnn.fold.recovery import GroupOffset, Start
+from stream_rnn.fold.slices import slices
+from stream_rnn.fold.state import Anchor, Commit, FirstPosition, Held, StateCodec, States, Store
+from stream_rnn.fold.sweep import Sweep
+from stream_rnn.model.model import Model
+from stream_rnn.predictions.writer import PredictionWriter
+from stream_rnn.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+RETRY_FIRST_S, RETRY_LAST_S = 0.05, 1.0
+REPOSITIONS_MAX = 20
+
+T = TypeVar("T")
+
+
+class Point(StrEnum):
+    """Places between which a crash must not matter; tests crash at each."""
+
+    POSITIONED = "positioned"
+    GROUP_OFFSET_WRITTEN = "group offset written"
+    FIRST_POSITION_WRITTEN = "first position written"
+    DECODED = "decoded"
+    LOADED = "loaded"
+    STEPPED = "stepped"
+    PUBLISHED = "published"
+    COMMITTED = "committed"
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Records of one partition in offset order, and the source's own position after them."""
+
+    records: Sequence[Record]
+    next_position: int
+
+
+class Source(Protocol):
+    """Where a partition's records come from."""
+
+    async def seek(self, position: int) -> None:
+        """Deliver from this offset on; nothing fetched before is delivered any more."""
+
+    async def take(self, timeout_s: float) -> Fetch | None:
+        """Return what has arrived, waiting for it at most so long; ``None`` is the end.
+
+        A fetch without records says that there are none below its ``next_position``.
+        """
+
+
+@dataclass(slots=True)
+class Counts:
+    """What happened since the processor was made; for logs, metrics and tests."""
+
+    events: int = 0
+    predictions: int = 0
+    silent: int = 0
+    forgets: int = 0
+    batches: int = 0
+    positioned: int = 0
+    skips: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Processor:
+    """Folds one partition for one assignment.
+
+    Args:
+        model: what is stepped.
+        settings: limits and names.
+        partition: number of the source partition.
+        fold_id: of this model and these settings.
+        source: where records come from.
+        store: the fold's hidden states.
+        publisher: the way out.
+        recovery: finds where to start.
+        writer: makes the predictions' bytes.
+        cache: hidden states kept in this process.
+        clock: monotonic seconds; it decides when to yield and sweep, never what is computed.
+        passed: called at each :class:`Point`; a test raises here.
+    """
+
+    model: Model
+    settings: Settings
+    partition: int
+    fold_id: str
+    source: Source
+    store: Store
+    publisher: Publisher
+    recovery: Recovery
+    writer: PredictionWriter
+    cache: StateCache
+    clock: Callable[[], float]
+    passed: Callable[[Point], None] = lambda _point: None
+    position: int = -1
+    origin: int = -1
+    silent_below: int = -1
+    counts: Counts = field(default_factory=Counts)
+    _stream_time_ms: int | None = None
+    _anchor: Anchor | None = None
+    _acknowledged: GroupOffset | None = None
+    _breathed_s: float = 0.0
+    _sweep: Sweep = field(init=False)
+    _decoder: Decoder = field(init=False)
+    _codec: StateCodec = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._decoder = Decoder(self.model.spec, self.settings)
+        self._codec = StateCodec(self.model.hidden_size_floats)
+        self._sweep = Sweep(self.settings, self._codec, self.store, self.clock)
+
+    @property
+    def place(self) -> str:
+        """How messages name the partition."""
+        return f"{self.settings.source}[{self.partition}]"
+
+    async def run(self) -> None:
+        """Fold until the source ends or the partition is lost; the publisher is started here.
+
+        Raises:
+            StreamRNNError: this worker cannot go on with the partition.
+        """
+        await self.publisher.start()
+        batches, repeats, is_corrupt = -1, 0, False
+        while True:
+            try:
+                await self._begin(is_corrupt=is_corrupt)
+                while (fetch := await self.source.take(self.settings.idle_check_s)) is not None:
+                    await self.fold(fetch)
+            except StateError as error:
+                repeats = repeats + 1 if batches == self.counts.batches else 0
+                batches = self.counts.batches
+                is_corrupt = isinstance(error, CorruptStateError)
+                logger.warning("positioning anew partition=%s reason=%s", self.place, error)
+                if repeats >= REPOSITIONS_MAX:
+                    message = (
+                        f"{self.place}: no progress after positioning {repeats} times: {error}"
+                    )
+                    raise FencedError(message) from error
+                await asyncio.sleep(min(RETRY_FIRST_S * 2**repeats, RETRY_LAST_S))
+            else:
+                return
+
+    async def _begin(self, *, is_corrupt: bool = False) -> None:
+        """Find where to start, write what the start demands, and seek there."""
+        self.cache.clear()
+        facts, start = await self._retrying(
+            lambda: self.recovery.find(self._acknowledged, is_corrupt=is_corrupt)
+        )
+        self.passed(Point.POSITIONED)
+        self._log_start(start)
+        if start.write_group_offset is not None:
+            offset = GroupOffset(start.write_group_offset, self.fold_id, start.origin)
+            await self._publish([], [], offset)
+            self.passed(Point.GROUP_OFFSET_WRITTEN)
+        held = facts.held
+        if start.write_first_position:
+            first = FirstPosition(
+                start.position,
+                start.origin,
+                facts.source_partitions,
+                self.writer.numerics,
+                start.lost,
+            )
+            await self._retrying(lambda: self.store.start(facts.held, first))
+            held = Held()
+            self.passed(Point.FIRST_POSITION_WRITTEN)
+        self.position, self.origin = start.position, start.origin
+        self.silent_below = start.silent_below
+        self._stream_time_ms, self._anchor = held.stream_time_ms, held.anchor
+        self.counts.positioned += 1
+        await self.source.seek(start.position)
+
+    async def fold(self, fetch: Fetch) -> None:
+        """Fold what has arrived, one micro-batch after the other.
+
+        Raises:
+            StateError: position anew.
+        """
+        if fetch.records:
+            await self._check_first_offset(fetch.records[0].offset)
+        for records in slices(fetch.records, self.settings):
+            is_last = records[-1] is fetch.records[-1]
+            end = records[-1].offset + 1
+            await self.process(records, max(fetch.next_position, end) if is_last else end)
+        if not fetch.records:
+            await self._retrying(lambda: self.store.load(self.position, self.origin, []))
+            if fetch.next_position > self.position:
+                await self._check_first_offset(fetch.next_position)
+                await self.process([], fetch.next_position)
+
+    async def process(self, records: Sequence[Record], next_position: int) -> None:
+        """Take one micro-batch through the five steps.
+
+        Args:
+            records: the next records in offset order; none for a move over a hole of the log.
+            next_position: the offset after them.
+
+        Raises:
+            StateError: position anew.
+            FencedError: the outcome of the publish is unknown.
+        """
+        assert next_position > self.position, "a micro-batch moves the position"
+        # 1 decode and validate
+        batch = computed.decode(self._decoder, self.model, records, self._stream_time_ms)
+        await self._breathe()
+        self.passed(Point.DECODED)
+        # 2 load
+        held, states = await self._load(batch.keys)
+        self.passed(Point.LOADED)
+        # 3 encode and step
+        stepped = await computed.step(self.model, batch, held, states, self._ttl_ms, self._breathe)
+        self.passed(Point.STEPPED)
+        # 4 publish, unless silent
+        if next_position > self.silent_below:
+            predictions, dead_letters = self._outputs(records, batch, stepped)
+            offset = GroupOffset(next_position, self.fold_id, self.origin)
+            await self._publish(predictions, dead_letters, offset)
+            self.counts.predictions += len(predictions)
+        self.passed(Point.PUBLISHED)
+        # 5 commit
+        await self._commit(records, batch, stepped, next_position)
+        self.passed(Point.COMMITTED)
+        self._count(batch, stepped, next_position)
+
+    async def _load(self, keys: list[bytes]) -> tuple[np.ndarray, States]:
+        """Return which keys have a state (K,), and the states (K,), zeros where there is none."""
+        rows = self.cache.rows(keys)
+        cached = rows >= 0
+        held, states = cached.copy(), States.empty(len(keys), self._codec.floats)
+        if cached.any():
+            kept = self.cache.states(rows[cached])
+            _assign(states, cached, kept)
+        missing = np.flatnonzero(~cached)
+        if len(missing):
+            wanted = [keys[i] for i in missing]
+            values = await self._retrying(
+                lambda: self.store.load(self.position, self.origin, wanted)
+            )
+            found = missing[[value is not None for value in values]]
+            held[found] = True
+            _assign(states, found, self._codec.decode([v for v in values if v is not None]))
+        return held, states
+
+    def _outputs(
+        self, records: Sequence[Record], batch: computed.Batch, stepped: computed.Stepped
+    ) -> tuple[list[Message], list[Message]]:
+        """Make predictions and dead letters of the records from C on, in offset order."""
+        decoded = batch.decoded
+        skips = dict(decoded.skips)
+        skips.update((int(decoded.rows[i]), error) for i, error in stepped.errors.items())
+        dead_letters = [
+            dead_letter(
+                records[row],
+                skips[row],
+                self.writer.topic,
+                self.partition,
+                self.settings.dead_letter_bytes_max,
+            )
+            for row in sorted(skips)
+            if records[row].offset >= self.silent_below
+        ]
+        offsets = np.fromiter(
+            (records[row].offset for row in decoded.rows.tolist()), np.int64, len(decoded.rows)
+        )
+        published = offsets >= self.silent_below
+        published[list(stepped.errors)] = False
+        chosen = np.flatnonzero(published)
+        keys = [decoded.keys[i] for i in chosen.tolist()]
+        values = self.writer.write(
+            keys,
+            offsets[chosen],
+            decoded.time_ms[chosen],
+            stepped.steps[chosen],
+            self.model.outputs(stepped.y[chosen]),
+        )
+        predictions = [
+            Message(key, value, records[row].timestamp, self.writer.headers(offset, self.origin))
+            for key, value, row, offset in zip(
+                keys, values, decoded.rows[chosen].tolist(), offsets[chosen].tolist(), strict=True
+            )
+        ]
+        return predictions, dead_letters
+
+    async def _publish(
+        self, predictions: list[Message], dead_letters: list[Message], offset: GroupOffset
+    ) -> None:
+        await self.publisher.publish(predictions, dead_letters, offset)
+        self._acknowledged = offset
+
+    async def _commit(
+        self,
+        records: Sequence[Record],
+        batch: computed.Batch,
+        stepped: computed.Stepped,
+        next_position: int,
+    ) -> None:
+        """Write states and position; the cache follows only after Redis said ok."""
+        changed = np.flatnonzero(stepped.exists)
+        keys = [batch.keys[i] for i in changed.tolist()]
+        gone = [batch.keys[i] for i in np.flatnonzero(~stepped.exists).tolist()]
+        states = States(
+            stepped.states.steps[changed],
+            stepped.states.last_ms[changed],
+            stepped.states.hidden[changed],
+        )
+        stream_time_ms = self._stream_time_ms
+        if len(batch.stream_ms):
+            stream_time_ms = int(batch.stream_ms[-1])
+        anchor = anchor_of(records[-1]) if records else self._anchor
+        expired = await self._retrying(
+            lambda: self._sweep.expired(self.position, stream_time_ms, set(batch.keys))
+        )
+        commit = Commit(
+            self.position,
+            self.origin,
+            next_position,
+            anchor,
+            stream_time_ms,
+            self.writer.numerics,
+            list(zip(keys, self._codec.encode(states), strict=True)),
+            gone + expired,
+        )
+        await self._retrying(lambda: self.store.commit(commit))
+        self.cache.put(keys, states)
+        self.cache.drop(gone + expired)
+        self.position, self._anchor, self._stream_time_ms = next_position, anchor, stream_time_ms
+
+    async def _check_first_offset(self, offset: int) -> None:
+        """Tell a natural hole of the log from records that retention removed under us."""
+        if offset == self.position:
+            return
+        if offset < self.position:
+            raise JumpedError(f"offset {offset} was delivered, the position is {self.position}")
+        log_start = await self.recovery.log.log_start()
+        if log_start > self.position:
+            message = f"log start {log_start} has passed the position {self.position}"
+            raise JumpedError(message)
+
+    async def _retrying(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Await a call of the store; while it is unavailable, call again with a bounded back-off."""
+        wait_s, deadline = RETRY_FIRST_S, self.clock() + self.settings.redis_retry_s
+        while True:
+            try:
+                return await call()
+            except UnavailableError as error:
+                if self.clock() >= deadline:
+                    raise
+                logger.warning(
+                    "redis unavailable, trying again partition=%s: %s", self.place, error
+                )
+                await asyncio.sleep(wait_s)
+                wait_s = min(2 * wait_s, RETRY_LAST_S)
+
+    async def _breathe(self) -> None:
+        """Let other partitions and heartbeats run if this one has computed for long."""
+        now = self.clock()
+        if now - self._breathed_s > self.settings.yield_ms / 1000:
+            await asyncio.sleep(0)
+            now = self.clock()
+        self._breathed_s = now
+
+    @property
+    def _ttl_ms(self) -> float | None:
+        return None if self.settings.state_ttl is None else self.settings.state_ttl * 1000
+
+    def _count(self, batch: computed.Batch, stepped: computed.Stepped, next_position: int) -> None:
+        counts, decoded = self.counts, batch.decoded
+        counts.batches += 1
+        counts.events += len(decoded.rows) - len(stepped.errors)
+        counts.forgets += len(decoded.forgets)
+        counts.silent += len(decoded.rows) if next_position <= self.silent_below else 0
+        for error in [*decoded.skips.values(), *stepped.errors.values()]:
+            counts.skips[error.code] = counts.skips.get(error.code, 0) + 1
+
+    def _log_start(self, start: Start) -> None:
+        level = logging.WARNING if start.lost or start.row in (6, 9) else logging.INFO
+        logger.log(
+            level,
+            "starting partition=%s row=%d position=%d origin=%d silent_below=%d%s",
+            self.place,
+            start.row,
+            start.position,
+            start.origin,
+            start.silent_below,
+            f" lost={start.lost}" if start.lost else "",
+        )
+
+
+def _assign(states: States, rows: np.ndarray, some: States) -> None:
+    states.steps[rows] = some.steps
+    states.last_ms[rows] = some.last_ms
+    states.hidden[rows] = some.hidden

@@ -1,0 +1,211 @@
+"""Publishing: predictions, dead letters and the group offset leave together, before the commit.
+
+``exactly_once`` is one Kafka transaction per micro-batch; its transactional id names the app, the
+topic and the partition, so starting a producer fences the partition's last owner and decides its
+transaction.  ``at_least_once`` awaits the acknowledgements of an idempotent producer and then
+moves the group offset.  Whatever the client raises in between is never sent again: the outcome
+is unknown, the worker is released, and the restart finds out.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
+from aiokafka.structs import OffsetAndMetadata
+
+from stream_rnn.errors import ConfigError, FencedError
+from stream_rnn.fold.recovery import GroupOffset
+from stream_rnn.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A prediction or a dead letter on its way to Kafka."""
+
+    key: bytes | None
+    value: bytes | None
+    timestamp: int
+    headers: Sequence[tuple[str, bytes]]
+
+
+class Publisher(Protocol):
+    """The way out of one partition, for one assignment."""
+
+    async def start(self) -> None:
+        """Fence the last owner of the partition and decide its transaction; called once."""
+
+    async def publish(
+        self,
+        predictions: Sequence[Message],
+        dead_letters: Sequence[Message],
+        group_offset: GroupOffset,
+    ) -> None:
+        """Publish all of it; returns when it is acknowledged.  Does not retry.
+
+        Raises:
+            FencedError: another worker owns the partition, or the outcome is unknown.
+        """
+
+    async def close(self) -> None:
+        """Free the connections; nothing is published after it."""
+
+
+class KafkaPublisher:
+    """What both deliveries share: a producer for the partition's number in both output topics.
+
+    Args:
+        connection: options of every Kafka client.
+        settings: topics, bounds and deadlines.
+        partition: the source partition's number, and that of its outputs.
+        transactional_id: ``None`` for a producer without transactions.
+    """
+
+    def __init__(
+        self,
+        connection: dict[str, Any],
+        settings: Settings,
+        partition: int,
+        transactional_id: str | None,
+    ) -> None:
+        self._settings = settings
+        self._partition = partition
+        self._predictions = settings.predictions or ""
+        self._dead_letters = settings.dead_letters_topic
+        options: dict[str, Any] = {}
+        if transactional_id is not None:
+            options["transactional_id"] = transactional_id
+            options["transaction_timeout_ms"] = settings.transaction_timeout_ms
+        self._producer = AIOKafkaProducer(
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=0,
+            max_batch_size=settings.output_batch_bytes_max,
+            max_request_size=settings.output_batch_bytes_max + 65_536,
+            compression_type=None if settings.compression == "none" else settings.compression,
+            request_timeout_ms=int(settings.kafka_timeout_s * 1000),
+            **options,
+            **connection,
+        )
+
+    async def start(self) -> None:
+        """Connect; with a transactional id, fence the last owner."""
+        with _released("starting the producer"):
+            async with asyncio.timeout(self._settings.kafka_timeout_s):
+                await self._producer.start()
+
+    async def close(self) -> None:
+        """Close the producer within its deadline."""
+        try:
+            async with asyncio.timeout(self._settings.revoke_timeout_s):
+                await self._producer.stop()
+        except (TimeoutError, KafkaError):
+            # Errors of a closed producer are not acted upon: recovery decides what was published.
+            return
+
+    async def _send(self, predictions: Sequence[Message], dead_letters: Sequence[Message]) -> None:
+        # Recovery takes the last prediction as a sign that all before it is published; so without
+        # a transaction the dead letters must be there first.
+        for acknowledged in await self._send_to(self._dead_letters, dead_letters):
+            await acknowledged
+        for acknowledged in await self._send_to(self._predictions, predictions):
+            await acknowledged
+
+    async def _send_to(self, topic: str, messages: Sequence[Message]) -> list[Awaitable[Any]]:
+        """Send in record batches below the broker's limit; return what to await."""
+        sent: list[Awaitable[Any]] = []
+        producer, partition = self._producer, self._partition
+        batch = producer.create_batch()
+        for message in messages:
+            fields = {
+                "timestamp": message.timestamp,
+                "key": message.key,
+                "value": message.value,
+                "headers": message.headers,
+            }
+            if batch.append(**fields) is None:
+                sent.append(await producer.send_batch(batch, topic, partition=partition))
+                batch = producer.create_batch()
+                if batch.append(**fields) is None:
+                    size = len(message.value or b"")
+                    limit = self._settings.output_batch_bytes_max
+                    raise ConfigError(
+                        f"an output of {size} bytes does not fit into output_batch_bytes_max "
+                        f"{limit} of {topic}[{partition}]; raise both it and max.message.bytes"
+                    )
+        if batch.record_count():
+            sent.append(await producer.send_batch(batch, topic, partition=partition))
+        return sent
+
+
+class TransactionalPublisher(KafkaPublisher):
+    """``exactly_once``: a transaction per micro-batch."""
+
+    def __init__(self, connection: dict[str, Any], settings: Settings, partition: int) -> None:
+        transactional_id = f"{settings.app}-{settings.source}-{partition}"
+        super().__init__(connection, settings, partition, transactional_id)
+        self._source = TopicPartition(settings.source, partition)
+
+    async def publish(
+        self,
+        predictions: Sequence[Message],
+        dead_letters: Sequence[Message],
+        group_offset: GroupOffset,
+    ) -> None:
+        """Publish all of it in one transaction."""
+        producer = self._producer
+        offset = OffsetAndMetadata(group_offset.offset, group_offset.metadata)
+        with _released("publishing"):
+            async with asyncio.timeout(self._settings.kafka_timeout_s):
+                await producer.begin_transaction()
+                await self._send(predictions, dead_letters)
+                await producer.send_offsets_to_transaction(
+                    {self._source: offset}, self._settings.app
+                )
+                await producer.commit_transaction()
+
+
+class IdempotentPublisher(KafkaPublisher):
+    """``at_least_once``: acknowledged first, then the group offset.
+
+    Args:
+        connection: options of every Kafka client.
+        settings: topics, bounds and deadlines.
+        partition: the source partition's number.
+        commit_group_offset: moves C, if the assignment is still this one.
+    """
+
+    def __init__(
+        self,
+        connection: dict[str, Any],
+        settings: Settings,
+        partition: int,
+        commit_group_offset: Callable[[int, GroupOffset], Awaitable[None]],
+    ) -> None:
+        super().__init__(connection, settings, partition, None)
+        self._commit_group_offset = commit_group_offset
+
+    async def publish(
+        self,
+        predictions: Sequence[Message],
+        dead_letters: Sequence[Message],
+        group_offset: GroupOffset,
+    ) -> None:
+        """Publish, await the acknowledgements, then move the group offset."""
+        with _released("publishing"):
+            async with asyncio.timeout(self._settings.kafka_timeout_s):
+                await self._send(predictions, dead_letters)
+                await self._commit_group_offset(self._partition, group_offset)
+
+
+@contextmanager
+def _released(doing: str) -> Iterator[None]:
+    """Turn whatever the client raises into a release."""
+    try:
+        yield
+    except (KafkaError, TimeoutError, OSError, AssertionError) as error:
+        message = f"{doing} failed, its outcome is unknown: {type(error).__name__}: {error}"
+        raise FencedError(message) from error

@@ -1,0 +1,60 @@
+"""What the cluster says of a topic."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+
+@dataclass(frozen=True, slots=True)
+class TopicFacts:
+    """What the cluster says of one topic.
+
+    Attributes:
+        name: of the topic.
+        partitions: how many; 0 if it does not exist.
+        replication: replicas of each partition.
+        config: its configuration, defaults included.
+    """
+
+    name: str
+    partitions: int
+    replication: int = 1
+    config: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def is_compacted(self) -> bool:
+        """Whether old records of a key may be removed while newer ones stay."""
+        return "compact" in self.config.get("cleanup.policy", "")
+
+    def limit(self, name: str) -> float:
+        """Return a numeric setting; -1, which means unlimited, as infinity."""
+        value = float(self.config.get(name, "-1"))
+        return float("inf") if value < 0 else value
+
+
+async def read_topics(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, TopicFacts]:
+    """Ask the cluster about some topics."""
+    wanted = list(dict.fromkeys(names))
+    found = {
+        topic["topic"]: topic
+        for topic in await admin.describe_topics(wanted)
+        if not topic["error_code"]
+    }
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in found]
+    configs: dict[str, dict[str, str]] = {}
+    for response in await admin.describe_configs(resources) if resources else []:
+        for _, _, _, name, entries in response.resources:
+            configs[name] = {entry[0]: entry[1] or "" for entry in entries}
+    return {
+        name: TopicFacts(
+            name,
+            len(found[name]["partitions"]),
+            max((len(p["replicas"]) for p in found[name]["partitions"]), default=1),
+            configs.get(name, {}),
+        )
+        if name in found
+        else TopicFacts(name, 0)
+        for name in wanted
+    }

@@ -1,0 +1,94 @@
+"""Recurrent cells: torch's own modules, and none at all for the memoryless baseline."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+CellKind = Literal["elman", "gru", "lstm", "none"]
+
+
+class CellSpec(BaseModel):
+    """What a network remembers with.
+
+    ``elman`` is h_t = tanh(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh) (Elman 1990); ``gru`` is Cho et
+    al. 2014 and ``lstm`` Hochreiter and Schmidhuber 1997, both as torch computes them.  ``none``
+    is a feed-forward network of the same width: the memoryless baseline.
+
+    The hidden size is a multiple of 8: with another one a row's last bits depend on where the row
+    stands in its tile (measured with torch 2.15 and MKL), see ``model.py``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: CellKind = "gru"
+    hidden: int = Field(64, ge=8, le=4096, multiple_of=8)
+    layers: int = Field(1, ge=1, le=4)
+
+    @property
+    def hidden_shape(self) -> tuple[int, ...]:
+        """Shape of one key's hidden state: (L, H), for an LSTM (2, L, H), for none (0, 0)."""
+        match self.kind:
+            case "none":
+                return (0, 0)
+            case "lstm":
+                return (2, self.layers, self.hidden)
+            case _:
+                return (self.layers, self.hidden)
+
+
+class FeedForward(nn.Module):
+    """The memoryless baseline: L layers of width H over each event alone."""
+
+    def __init__(self, inputs: int, hidden: int, layers: int) -> None:
+        super().__init__()
+        sizes = [inputs, *[hidden] * layers]
+        self.layers = nn.ModuleList(
+            nn.Linear(a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (..., I) to (..., H)."""
+        for layer in self.layers:
+            x = layer(x).tanh()
+        return x
+
+
+def make_cell(spec: CellSpec, inputs: int) -> nn.Module:
+    """Make the torch module of a cell; sequences come time first, (T, B, I)."""
+    match spec.kind:
+        case "elman":
+            return nn.RNN(inputs, spec.hidden, spec.layers, nonlinearity="tanh")
+        case "gru":
+            return nn.GRU(inputs, spec.hidden, spec.layers)
+        case "lstm":
+            return nn.LSTM(inputs, spec.hidden, spec.layers)
+        case "none":
+            return FeedForward(inputs, spec.hidden, spec.layers)
+
+
+def run_cell(cell: nn.Module, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+    """Run a cell over a sequence.
+
+    Args:
+        cell: of :func:`make_cell`.
+        x: (T, B, I).
+        h: (B, L, H); LSTM (B, 2, L, H); none (B, 0, 0).
+
+    Returns:
+        The top layer's output (T, B, H) and the new hidden state in h's shape.
+    """
+    if isinstance(cell, FeedForward):
+        return cell(x), h
+    if isinstance(cell, nn.LSTM):
+        pair = h.permute(1, 2, 0, 3).contiguous()  # (2, L, B, H)
+        out, (hn, cn) = cell(x, (pair[0], pair[1]))
+        return out, _stack(hn, cn)
+    out, hn = cell(x, h.transpose(0, 1).contiguous())  # (L, B, H)
+    return out, hn.transpose(0, 1)
+
+
+def _stack(hn: Tensor, cn: Tensor) -> Tensor:
+    pair = hn.new_empty((hn.shape[1], 2, hn.shape[0], hn.shape[2]))
+    pair[:, 0], pair[:, 1] = hn.transpose(0, 1), cn.transpose(0, 1)
+    return pair

@@ -1,0 +1,358 @@
+"""The feature spec: what an event is made of, in a fixed order, and how it becomes numbers.
+
+People write it as TOML, a bundle holds the same content as JSON.  It is declarative: no code, no
+import path.  What training fitted to the data is stored beside each feature.
+"""
+
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import Field as Limits
+
+from stream_rnn.errors import FeatureError, SpecError
+from stream_rnn.model.heads import Head
+
+SPEC_BYTES_MAX = 4_000_000
+DAY_MS, HOUR_MS = 86_400_000, 3_600_000
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+
+Name = Annotated[str, Limits(min_length=1, max_length=64, pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
+Path_ = Annotated[str, Limits(min_length=1, max_length=256, pattern=r"^[^.]+(\.[^.]+)*$")]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Fitted(_Part):
+    """What training saw of a numeric feature, after clipping and, if ``log``, the logarithm."""
+
+    mean: float = 0.0
+    std: float = Limits(1.0, gt=0)
+    min: float = 0.0
+    max: float = 1.0
+
+
+class _Scaled(_Part):
+    scaling: Literal["standard", "minmax", "log", "none"] = "standard"
+    clip: tuple[float, float] | None = None
+    fitted: Fitted | None = None
+
+    def scale(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Clip and scale; in float64, so that no row's bits depend on its neighbours."""
+        if self.clip is not None:
+            values = np.clip(values, *self.clip)
+        if self.scaling == "log":
+            values = np.copysign(np.log1p(np.abs(values)), values)
+        fitted = self.fitted
+        if fitted is None or self.scaling == "none":
+            return values
+        if self.scaling == "minmax":
+            return (values - fitted.min) / max(fitted.max - fitted.min, 1e-12)
+        return (values - fitted.mean) / fitted.std
+
+
+class Numeric(_Scaled):
+    """A number of the event."""
+
+    kind: Literal["numeric"]
+    name: Name
+    path: Path_
+    missing: Literal["indicator", "mean", "error"] = "indicator"
+
+    @property
+    def filler(self) -> float:
+        """What stands for a missing value: the mean, once it is fitted."""
+        fitted = self.fitted
+        if fitted is None or self.missing != "mean" or self.scaling in ("standard", "log"):
+            return 0.0  # of a standardized value, the mean is 0
+        if self.scaling == "none":
+            return fitted.mean
+        return (fitted.mean - fitted.min) / max(fitted.max - fitted.min, 1e-12)
+
+
+class SincePrevious(_Scaled):
+    """Seconds since the key's previous event; at a cold event 0, with an indicator."""
+
+    kind: Literal["since_previous"]
+    name: Name
+    scaling: Literal["standard", "minmax", "log", "none"] = "log"
+
+
+class Categorical(_Part):
+    """One of a vocabulary; index 0 is out of vocabulary and missing."""
+
+    kind: Literal["categorical"]
+    name: Name
+    path: Path_
+    vocabulary: tuple[str, ...] = Limits(min_length=1, max_length=100_000)
+    embedding: int = Limits(4, ge=1, le=1024)
+    missing: Literal["indicator", "error"] = "indicator"
+
+
+class Boolean(_Part):
+    """True or false."""
+
+    kind: Literal["boolean"]
+    name: Name
+    path: Path_
+    missing: Literal["indicator", "error"] = "indicator"
+
+
+class Calendar(_Part):
+    """The hour of the day or the day of the week of the event time, in UTC, as sine and cosine."""
+
+    kind: Literal["calendar"]
+    name: Name
+    unit: Literal["hour", "weekday"]
+
+
+Feature = Annotated[
+    Numeric | Categorical | Boolean | SincePrevious | Calendar, Limits(discriminator="kind")
+]
+
+
+class EventTime(_Part):
+    """Where an event says when it happened."""
+
+    path: Path_
+    unit: Literal["ms", "s", "iso8601"] = "ms"
+
+
+class Event(_Part):
+    """What names and dates an event; ``key`` is for files only, Kafka's records have one."""
+
+    key: tuple[Path_, ...] = ()
+    time: EventTime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A value that must be decoded from an event."""
+
+    path: str
+    types: frozenset[str]
+    required: bool = False
+
+
+class FeatureSpec(_Part):
+    """Everything between an event and the network, and what the network answers."""
+
+    format: Literal[1] = 1
+    name: Name
+    event: Event = Event()
+    features: tuple[Feature, ...] = Limits(min_length=1, max_length=512)
+    heads: tuple[Head, ...] = Limits(min_length=1, max_length=64)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        names = [feature.name for feature in self.features]
+        if len(set(names)) < len(names):
+            raise ValueError("two features have the same name")
+        if len({head.name for head in self.heads}) < len(self.heads):
+            raise ValueError("two heads have the same name")
+        paths = {path for feature in self.features if (path := getattr(feature, "path", None))}
+        for head in self.heads:
+            if head.of == "now" and head.path in paths:
+                message = f"head {head.name}: {head.path} is the target of now, so it may not be a feature"
+                raise ValueError(message)
+        return self
+
+    @classmethod
+    def read(cls, path: str | Path) -> Self:
+        """Read a spec from TOML.
+
+        Raises:
+            SpecError: not there, not TOML, or it says something impossible.
+        """
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+            return cls.parse(tomllib.loads(text), str(path))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise SpecError(f"feature spec {path}: {error}") from error
+
+    @classmethod
+    def parse(cls, content: Mapping[str, Any], place: str) -> Self:
+        """Validate the content of a spec."""
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise SpecError(f"feature spec {place}: {where or 'spec'}: {first['msg']}") from error
+
+    def fields(self, *, with_targets: bool = False) -> tuple[Field, ...]:
+        """Return the values to decode, one for each path."""
+        types: dict[str, set[str]] = {}
+        required: set[str] = set()
+        for feature in self.features:
+            if isinstance(feature, Numeric | Categorical | Boolean):
+                types.setdefault(feature.path, set()).update(_TYPES[feature.kind])
+                if feature.missing == "error":
+                    required.add(feature.path)
+        if self.event.time is not None:
+            kind = "text" if self.event.time.unit == "iso8601" else "number"
+            types.setdefault(self.event.time.path, set()).add(kind)
+            required.add(self.event.time.path)
+        for head in self.heads if with_targets else ():
+            if head.path is not None:
+                types.setdefault(head.path, set()).update(head.types)
+        return tuple(Field(p, frozenset(t), p in required) for p, t in types.items())
+
+
+_TYPES = {
+    "numeric": {"number"},
+    "categorical": {"text", "number", "boolean"},
+    "boolean": {"boolean"},
+}
+
+
+class Encoder:
+    """Turns columns of fields into x (N, F).
+
+    A category stands as its index, as a float; the model looks its embedding up.
+
+    Invariant: a row's bits do not depend on other rows (``tests/unit/test_features.py``).
+    """
+
+    def __init__(self, spec: FeatureSpec) -> None:
+        self._spec = spec
+        self._indexes = {
+            feature.name: {word: i for i, word in enumerate(feature.vocabulary, 1)}
+            for feature in spec.features
+            if isinstance(feature, Categorical)
+        }
+        self.names = tuple(name for feature in spec.features for name in column_names(feature))
+        self.feature_count = len(self.names)
+
+    def encode(
+        self, columns: Mapping[str, Sequence[Any]], time_ms: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32], dict[int, FeatureError]]:
+        """Encode N events but for the time since the previous one.
+
+        Returns:
+            x (N, F), zeros in rows that cannot be encoded, and for each such row its error.
+        """
+        errors: dict[int, FeatureError] = {}
+        x = np.zeros((len(time_ms), self.feature_count), np.float32)
+        at = 0
+        for feature in self._spec.features:
+            for column in self._columns(feature, columns, time_ms, errors):
+                with np.errstate(over="ignore"):
+                    x[:, at] = column
+                at += 1
+        assert at == self.feature_count
+        for row in np.flatnonzero(~np.isfinite(x).all(axis=1)).tolist():
+            name = self.names[int(np.argmin(np.isfinite(x[row])))]
+            message = f"{name}: the scaled value is not finite as float32"
+            errors.setdefault(row, FeatureError("not_finite", message))
+        if errors:
+            x[list(errors)] = 0
+        return x, errors
+
+    def fill_since_previous(self, x: NDArray[np.float32], since_ms: NDArray[np.float64]) -> None:
+        """Fill in place the time since the previous event; NaN where there is none."""
+        at = 0
+        for feature in self._spec.features:
+            if isinstance(feature, SincePrevious):
+                cold = np.isnan(since_ms)
+                scaled = feature.scale(np.where(cold, 0.0, since_ms) / 1000)
+                x[:, at] = np.where(cold, 0.0, scaled)
+                x[:, at + 1] = cold
+            at += len(column_names(feature))
+
+    def _columns(
+        self,
+        feature: Feature,
+        columns: Mapping[str, Sequence[Any]],
+        time_ms: NDArray[np.int64],
+        errors: dict[int, FeatureError],
+    ) -> Iterator[NDArray[Any]]:
+        match feature:
+            case Numeric():
+                yield from _numeric(feature, columns[feature.path], errors)
+            case Categorical():
+                values = columns[feature.path]
+                _refuse_missing(feature, values, errors)
+                index = self._indexes[feature.name]
+                words = (index.get(v if type(v) is str else _word(v), 0) for v in values)
+                yield np.fromiter(words, np.float64, len(values))
+            case Boolean():
+                values = columns[feature.path]
+                _refuse_missing(feature, values, errors)
+                yield np.fromiter((v is True for v in values), np.float64, len(values))
+                if feature.missing == "indicator":
+                    yield np.fromiter((v is None for v in values), np.float64, len(values))
+            case SincePrevious():
+                yield np.zeros(len(time_ms))
+                yield np.zeros(len(time_ms))
+            case Calendar():
+                yield from _calendar(feature, time_ms)
+
+
+def column_names(feature: Feature) -> tuple[str, ...]:
+    """Return the names of a feature's columns in x."""
+    name = feature.name
+    match feature:
+        case Numeric() | Boolean():
+            return (name, f"{name}_missing") if feature.missing == "indicator" else (name,)
+        case SincePrevious():
+            return (name, f"{name}_cold")
+        case Calendar():
+            return (f"{name}_sin", f"{name}_cos")
+        case _:
+            return (name,)
+
+
+def _numeric(
+    feature: Numeric, values: Sequence[Any], errors: dict[int, FeatureError]
+) -> Iterator[NDArray[Any]]:
+    try:
+        raw = np.array(values, np.float64)
+    except OverflowError:  # an integer beyond float64
+        raw = np.array([_float(value) for value in values], np.float64)
+    missing = np.isnan(raw)
+    _refuse_missing(feature, values, errors)
+    for row in np.flatnonzero(np.abs(raw) > FLOAT32_MAX).tolist():
+        message = f"{feature.path}: the value is not finite as float32"
+        errors.setdefault(row, FeatureError("not_finite", message))
+    raw = np.where(np.isfinite(raw), raw, 0.0)
+    yield np.where(missing, feature.filler, feature.scale(raw))
+    if feature.missing == "indicator":
+        yield missing
+
+
+def _float(value: Any) -> float:
+    try:
+        return np.nan if value is None else float(value)
+    except OverflowError:
+        return np.inf
+
+
+def _refuse_missing(
+    feature: Numeric | Categorical | Boolean, values: Sequence[Any], errors: dict[int, FeatureError]
+) -> None:
+    if feature.missing == "error":
+        for row, value in enumerate(values):
+            if value is None:
+                message = f"{feature.path}: the value is missing"
+                errors.setdefault(row, FeatureError("missing", message))
+
+
+def _word(value: Any) -> str:
+    return ("true" if value else "false") if isinstance(value, bool) else str(value)
+
+
+def _calendar(feature: Calendar, time_ms: NDArray[np.int64]) -> Iterator[NDArray[np.float64]]:
+    if feature.unit == "hour":
+        turn = (time_ms % DAY_MS) / DAY_MS
+    else:  # 1970-01-01 was a Thursday, the third day after a Monday
+        turn = ((time_ms // DAY_MS + 3) % 7) / 7
+    yield np.sin(2 * np.pi * turn)
+    yield np.cos(2 * np.pi * turn)

@@ -1,0 +1,162 @@
+"""Heads: what the network answers about each event.
+
+A head owns some columns of y (N, O).  ``output`` turns them into what readers get: probabilities
+after sigmoid or softmax, or values in the target's own unit.  It works in float64 and class by
+class, because torch's softmax of a row depends, in its last bits, on where the row stands (measured
+with three classes in a batch of 32).  The label of a ``next`` head is the
+field of the next valid event of the same key; see ``training.py`` for how labels are found.
+"""
+
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
+FieldPath = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^.]+(\.[^.]+)*$")]
+END = "end"
+
+Columns = NDArray[np.float64]  # (C, N): a row for each of a head's columns of y
+
+
+class Target(BaseModel):
+    """What training saw of a numeric target, as it is learned."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    mean: float = 0.0
+    std: float = Field(1.0, gt=0)
+
+
+class _Head(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    name: Name
+    of: Literal["now", "next", "label"] = "next"
+
+    @property
+    def types(self) -> frozenset[str]:
+        """JSON types that its field may have."""
+        return frozenset({"number"})
+
+    @property
+    def width(self) -> int:
+        """Columns of y."""
+        return 1
+
+
+class Regression(_Head):
+    """A number; ``cap`` limits it from above, in training and in what is answered."""
+
+    kind: Literal["regression"]
+    path: FieldPath
+    cap: float | None = None
+    fitted: Target | None = None
+
+    def output(self, y: Columns) -> Columns:
+        """Map (1, N) to the target's unit."""
+        fitted = self.fitted or Target()
+        value = y * fitted.std + fitted.mean
+        return value if self.cap is None else np.minimum(value, self.cap)
+
+    def target(self, value: Any) -> float | None:
+        """Return the number that a field's value is to be learned as, ``None`` if it has none."""
+        if value is None or isinstance(value, str):
+            return None
+        return float(value) if self.cap is None else min(float(value), self.cap)
+
+
+class Binary(_Head):
+    """Yes or no: a boolean field, or a number above a threshold."""
+
+    kind: Literal["binary"]
+    path: FieldPath
+    above: float | None = None
+
+    @property
+    def types(self) -> frozenset[str]:
+        """A threshold makes a number binary."""
+        return frozenset({"boolean"} if self.above is None else {"number"})
+
+    def output(self, y: Columns) -> Columns:
+        """Map (1, N) to probabilities."""
+        with np.errstate(over="ignore"):
+            return np.asarray(1 / (1 + np.exp(-y)))
+
+    def target(self, value: Any) -> float | None:
+        """Return 1, 0, or ``None`` if the field has no value."""
+        if value is None:
+            return None
+        return float(bool(value) if self.above is None else value > self.above)
+
+
+class Multiclass(_Head):
+    """One of some classes; with ``end`` there is one more, for a key's last event."""
+
+    kind: Literal["multiclass"]
+    path: FieldPath
+    classes: tuple[str, ...] = Field(min_length=2, max_length=100_000)
+    end: bool = False
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        if len(set(self.labels)) < len(self.labels):
+            message = (
+                f"head {self.name}: a class is named twice, or is named {END!r} beside end = true"
+            )
+            raise ValueError(message)
+        return self
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """All classes, ``end`` included."""
+        return (*self.classes, END) if self.end else self.classes
+
+    @property
+    def types(self) -> frozenset[str]:
+        """Whatever names a class."""
+        return frozenset({"text", "number", "boolean"})
+
+    @property
+    def width(self) -> int:
+        """Columns of y: one a class."""
+        return len(self.labels)
+
+    def output(self, y: Columns) -> Columns:
+        """Map (C, N) to probabilities."""
+        likelihood = np.exp(y - y.max(axis=0))
+        return np.asarray(likelihood / likelihood.sum(axis=0))
+
+    def target(self, value: Any) -> float | None:
+        """Return the index of the class, ``None`` if the field has none of them."""
+        word = ("true" if value else "false") if isinstance(value, bool) else str(value)
+        return float(self.classes.index(word)) if word in self.classes else None
+
+
+class TimeToNext(_Head):
+    """Seconds until the key's next event; learned as log(1 + seconds)."""
+
+    kind: Literal["time_to_next"]
+    of: Literal["next"] = "next"
+    path: None = None
+    cap: float | None = Field(None, gt=0)
+    fitted: Target | None = None
+
+    def output(self, y: Columns) -> Columns:
+        """Map (1, N) to seconds, never below 0."""
+        fitted = self.fitted or Target()
+        seconds = np.maximum(np.expm1(np.minimum(y * fitted.std + fitted.mean, 40.0)), 0.0)
+        return seconds if self.cap is None else np.minimum(seconds, self.cap)
+
+    def target(self, value: Any) -> float | None:
+        """Return seconds as they are learned; ``value`` is in seconds."""
+        if value is None:
+            return None
+        seconds = max(float(value), 0.0)
+        seconds = seconds if self.cap is None else min(seconds, self.cap)
+        return float(np.log1p(seconds))
+
+
+Head = Annotated[Regression | Binary | Multiclass | TimeToNext, Field(discriminator="kind")]
+AnyHead = Regression | Binary | Multiclass | TimeToNext

@@ -1,0 +1,319 @@
+"""Public test helpers: an in-memory store and log, a source that cuts as it is told, and crashes.
+
+The store and the publisher keep the contracts of the real ones (``tests/integration`` runs the
+same contract tests over both), so a fold can be tried without any server:
+
+    log = MemoryLog([record(0, b"UA", {"delay": 3}), record(1, b"AA", {"delay": 40})])
+    store = MemoryStore()
+    await memory_processor(model, log, store).run()
+    log.predictions, store.states
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any
+
+from stream_rnn.errors import FencedError, MovedError, TornError
+from stream_rnn.fold.cache import StateCache
+from stream_rnn.fold.events import LogRecord, Record
+from stream_rnn.fold.facts import Recovery, Topics
+from stream_rnn.fold.identity import fold_id
+from stream_rnn.fold.processor import Fetch, Point, Processor
+from stream_rnn.fold.publisher import Message
+from stream_rnn.fold.recovery import Choices, GroupOffset, LastPrediction
+from stream_rnn.fold.state import Commit, FirstPosition, Held
+from stream_rnn.model.model import Model
+from stream_rnn.predictions.writer import PredictionWriter
+from stream_rnn.settings import Settings
+
+
+class Crash(BaseException):
+    """The process dies here: nothing may catch it."""
+
+
+def record(
+    offset: int, key: bytes | None, event: Mapping[str, Any] | bytes | None, timestamp: int = 0
+) -> LogRecord:
+    """Make a record; an event that is a mapping is written as JSON, ``None`` is a forget."""
+    value = event if isinstance(event, bytes | None) else json.dumps(event).encode()
+    return LogRecord(offset, timestamp, key, value)
+
+
+class MemoryStore:
+    """A :class:`stream_rnn.fold.state.Store` in memory; it can fall back to what it was."""
+
+    def __init__(self) -> None:
+        self.held = Held()
+        self.states: dict[bytes, bytes] = {}
+
+    async def read(self) -> Held:
+        """Read all but the states."""
+        return self._seen()
+
+    async def load(self, position: int, origin: int, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Read the states of some keys."""
+        self._check(position, origin)
+        return [self.states.get(key) for key in keys]
+
+    async def start(self, seen: Held, first: FirstPosition) -> None:
+        """Drop everything and write the first position, if nothing changed since ``seen``."""
+        now = self._seen()
+        if (now.position, now.origin, now.fields) != (seen.position, seen.origin, seen.fields):
+            raise MovedError(f"the position is {now.position}, seen was {seen.position}")
+        self.states = {}
+        self.held = Held(
+            first.position,
+            first.origin,
+            partitions=first.partitions,
+            numerics=first.numerics,
+            lost=first.lost,
+        )
+
+    async def commit(self, commit: Commit) -> None:
+        """Write states and position if the position is the expected one."""
+        self._check(commit.expected_position, commit.origin)
+        self.states.update(commit.writes)
+        for key in commit.deletes:
+            self.states.pop(key, None)
+        self.held = Held(
+            commit.position,
+            commit.origin,
+            commit.anchor,
+            len(self.states),
+            len(self.states),
+            commit.stream_time_ms,
+            self.held.partitions,
+            commit.numerics,
+            self.held.lost,
+        )
+
+    async def scan(
+        self, position: int, cursor: int, count: int
+    ) -> tuple[int, list[tuple[bytes, bytes]]]:
+        """Read some hidden states from a cursor on."""
+        if self.held.position != position:
+            raise MovedError(f"the position is {self.held.position}, expected {position}")
+        found = list(self.states.items())[cursor : cursor + count]
+        after = cursor + len(found)
+        return (0 if after >= len(self.states) else after), found
+
+    def copy(self) -> "MemoryStore":
+        """Return what this store is now; ``restore`` goes back to it."""
+        return deepcopy(self)
+
+    def restore(self, older: "MemoryStore") -> None:
+        """Become what the store was when ``older`` was copied from it."""
+        self.held, self.states = older.held, dict(older.states)
+
+    def _seen(self) -> Held:
+        held = self.held
+        return Held(
+            held.position,
+            held.origin,
+            held.anchor,
+            held.keys,
+            len(self.states),
+            held.stream_time_ms,
+            held.partitions,
+            held.numerics,
+            held.lost,
+        )
+
+    def _check(self, position: int, origin: int) -> None:
+        held = self.held
+        if (held.position, held.origin) != (position, origin):
+            raise MovedError(f"the position is {held.position}, expected {position}")
+        if len(self.states) != held.keys:
+            raise TornError(f"{len(self.states)} hidden states, expected {held.keys}")
+
+
+@dataclass(slots=True)
+class MemoryLog:
+    """One source partition, its group offset and its output; a :class:`fold.facts.Log`.
+
+    Attributes:
+        records: in offset order; offsets may have holes.
+        log_start_offset: S; records below are gone.
+        group: C.
+        predictions: committed predictions, in order.
+        dead_letters: committed dead letters, in order.
+        source_partitions: see :class:`fold.facts.Topics`, as the next two.
+        epoch: of the partition's transactional id.
+    """
+
+    records: list[LogRecord]
+    log_start_offset: int = 0
+    end_offset: int | None = None
+    group: GroupOffset | None = None
+    predictions: list[Message] = field(default_factory=list)
+    dead_letters: list[Message] = field(default_factory=list)
+    source_partitions: int = 1
+    predictions_partitions: int = 1
+    is_compacted: bool = False
+    epoch: int = 0
+
+    async def log_start(self) -> int:
+        """Return S."""
+        return self.log_start_offset
+
+    async def log_end(self) -> int:
+        """Return E."""
+        after = self.records[-1].offset + 1 if self.records else self.log_start_offset
+        return max(after, self.end_offset or 0, self.log_start_offset)
+
+    async def group_offset(self) -> GroupOffset | None:
+        """Return C."""
+        return self.group
+
+    async def last_prediction(self) -> LastPrediction | None:
+        """Return the last committed prediction."""
+        if not self.predictions:
+            return None
+        last = self.predictions[-1]
+        headers = dict(last.headers)
+        return LastPrediction(
+            int(headers["sr-offset"]),
+            headers["sr-fold"].decode(),
+            int(headers["sr-origin"]),
+            last.timestamp,
+        )
+
+    async def record_at(self, offset: int) -> Record | None:
+        """Return the record at an offset."""
+        return next((r for r in self.available() if r.offset == offset), None)
+
+    async def topics(self) -> Topics:
+        """Return the partition counts and the cleanup policy."""
+        return Topics(self.source_partitions, self.predictions_partitions, self.is_compacted)
+
+    def available(self) -> Iterator[LogRecord]:
+        """Yield the records that retention has left."""
+        return (r for r in self.records if r.offset >= self.log_start_offset)
+
+
+@dataclass(slots=True)
+class MemoryPublisher:
+    """A :class:`fold.publisher.Publisher` into a :class:`MemoryLog`.
+
+    Attributes:
+        log: where it publishes.
+        is_transactional: all or nothing, and fenced by the next ``start``.
+        crash_after: of ``at_least_once``: messages after which the process dies; ``None``: never.
+    """
+
+    log: MemoryLog
+    is_transactional: bool = True
+    crash_after: int | None = None
+    _epoch: int = 0
+
+    async def start(self) -> None:
+        """Fence the last owner."""
+        if self.is_transactional:
+            self.log.epoch += 1
+        self._epoch = self.log.epoch
+
+    async def publish(
+        self,
+        predictions: Sequence[Message],
+        dead_letters: Sequence[Message],
+        group_offset: GroupOffset,
+    ) -> None:
+        """Publish all of it."""
+        if self.is_transactional and self._epoch != self.log.epoch:
+            raise FencedError(f"epoch {self._epoch} is fenced by {self.log.epoch}")
+        for out, messages in (
+            (self.log.dead_letters, dead_letters),
+            (self.log.predictions, predictions),
+        ):
+            for message in messages:
+                self._die_when_due()
+                out.append(message)
+        self._die_when_due()
+        self.log.group = group_offset
+
+    async def close(self) -> None:
+        """Do nothing: there is no connection."""
+
+    def _die_when_due(self) -> None:
+        if self.crash_after is not None and not self.is_transactional:
+            if self.crash_after == 0:
+                raise Crash
+            self.crash_after -= 1
+
+
+class MemorySource:
+    """A :class:`fold.processor.Source` that cuts a :class:`MemoryLog` as it is told.
+
+    Args:
+        log: where records come from.
+        sizes: how many records each fetch has; when they end, all that is left.
+    """
+
+    def __init__(self, log: MemoryLog, sizes: Iterable[int] = ()) -> None:
+        self._log = log
+        self._sizes = iter(sizes)
+        self._position = 0
+
+    async def seek(self, position: int) -> None:
+        """Deliver from this offset on."""
+        self._position = position
+
+    async def take(self, timeout_s: float) -> Fetch | None:  # noqa: ARG002  # nothing to wait for
+        """Return the next records; ``None`` at the log end."""
+        left = [r for r in self._log.available() if r.offset >= self._position]
+        end = await self._log.log_end()
+        if not left:
+            moved, self._position = end > self._position, max(end, self._position)
+            return Fetch([], end) if moved else None
+        records = left[: max(1, next(self._sizes, len(left)))]
+        self._position = records[-1].offset + 1
+        return Fetch(records, self._position)
+
+
+def memory_processor(
+    model: Model,
+    log: MemoryLog,
+    store: MemoryStore,
+    settings: Settings | None = None,
+    *,
+    sizes: Iterable[int] = (),
+    partition: int = 0,
+    publisher: MemoryPublisher | None = None,
+    cache_bytes_max: int = 1_000_000,
+    passed: Callable[[Point], None] = lambda _point: None,
+) -> Processor:
+    """Make the real processor over a log and a store in memory."""
+    settings = settings or Settings.build(app="app", source="events", predictions="predictions")
+    identity = fold_id(model.fingerprint, settings)
+    source = settings.source or ""
+    choices = Choices(
+        settings.auto_offset_reset, settings.on_lost_history, settings.allow_compacted
+    )
+    place = f"{source}[{partition}]"
+    return Processor(
+        model,
+        settings,
+        partition,
+        identity,
+        MemorySource(log, sizes),
+        store,
+        publisher or MemoryPublisher(log),
+        Recovery(place, identity, store, log, choices, 0.0, time.monotonic),
+        PredictionWriter(
+            model.spec.heads,
+            model.name,
+            model.fingerprint,
+            model.numerics(),
+            source,
+            partition,
+            settings.app or "",
+            identity,
+            settings.top_k,
+        ),
+        StateCache(model.hidden_size_floats, cache_bytes_max),
+        time.monotonic,
+        passed,
+    )

@@ -1,0 +1,35 @@
+"""A worker without any Python of one's own: the app behind ``stream-rnn worker``."""
+
+import faust
+
+from stream_rnn.clients import faust_credentials
+from stream_rnn.errors import ConfigError
+from stream_rnn.settings import Settings
+from stream_rnn.worker.plugin import StreamRNN
+
+
+def make_app(settings: Settings) -> StreamRNN:
+    """Make a Faust app with one fold; its ``app`` is ready to be run.
+
+    Raises:
+        ConfigError: a setting that a worker needs is missing.
+    """
+    needed = ("app", "source", "predictions", "bundle")
+    missing = [name for name in needed if not getattr(settings, name)]
+    if missing:
+        options = ", ".join(f"--{name}" for name in missing)
+        raise ConfigError(f"a worker needs {options}; see stream-rnn worker --help")
+    app = faust.App(
+        settings.app,
+        broker=[f"kafka://{server.strip()}" for server in settings.bootstrap_servers.split(",")],
+        broker_credentials=faust_credentials(settings.kafka_config),
+        autodiscover=False,
+    )
+    return StreamRNN(
+        app,
+        source=settings.source or "",
+        predictions=settings.predictions or "",
+        bundle=settings.bundle or "",
+        redis_url=settings.redis_url.get_secret_value(),
+        settings=settings,
+    )

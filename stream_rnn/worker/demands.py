@@ -1,0 +1,107 @@
+"""What the plugin demands of a Faust app: settings that it sets, and what it refuses.
+
+Faust's defaults are made for another way of working: see *Non-obvious* in the README.  A value
+that the app's owner gave, as an argument or in the environment, is left alone.
+"""
+
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import faust
+from mode import CrashingSupervisor
+
+from stream_rnn.errors import ConfigError
+
+YEAR_S = 31_536_000.0
+
+DEFAULTS: dict[str, Any] = {
+    # Restarting an agent skips the event that failed; a fold must not skip.
+    "agent_supervisor": CrashingSupervisor,
+    # Only used on the client's side, where it turns idle workers into zombies; the watchdog looks.
+    "broker_max_poll_interval": YEAR_S,
+    "broker_session_timeout": 10.0,
+    "broker_heartbeat_interval": 3.0,
+    # No tables: aiokafka's own assignor, no standbys, no topic of a leader.
+    "table_standby_replicas": 0,
+    "topic_disable_leader": True,
+    # Faust's web server listens on every address, without authentication, on one fixed port.
+    "web_enabled": False,
+}
+
+
+def set_defaults(app: faust.App) -> None:
+    """Set what the plugin needs and the app's owner has not set."""
+    datadir = os.path.join(tempfile.gettempdir(), f"stream-rnn-{os.getuid()}")  # noqa: PTH118  # faust wants a string
+    for name, value in {**DEFAULTS, "datadir": datadir}.items():
+        if not _is_set(app, name):
+            _set(app, name, value)
+
+
+def refuse(app: faust.App, source: str, fold_agent: str) -> None:
+    """Refuse what loses or doubles records beside a fold.
+
+    Args:
+        app: the app.
+        source: the fold's topic.
+        fold_agent: name of the fold's own agent.
+
+    Raises:
+        ConfigError: with the sentence that says what to change.
+    """
+    for sentence in _refusals(app, source, fold_agent):
+        raise ConfigError(f"app {app.conf.id}: {sentence}")
+
+
+def _refusals(app: faust.App, source: str, fold_agent: str) -> Iterator[str]:
+    conf = app.conf
+    if len(app.tables):
+        yield (
+            "it has tables, and with tables Faust delivers records before the fold is positioned; "
+            "give the fold a faust.App of its own"
+        )
+    if (
+        str(getattr(conf.processing_guarantee, "value", conf.processing_guarantee))
+        == "exactly_once"
+    ):
+        yield (
+            'processing_guarantee="exactly_once" publishes outside of any transaction; leave it '
+            'out: delivery="exactly_once" of StreamRNN is the one that holds'
+        )
+    if conf.table_standby_replicas:
+        yield (
+            f"table_standby_replicas={conf.table_standby_replicas} selects Faust's own assignor; "
+            "leave it out"
+        )
+    if "PartitionAssignor" in app._default_options[1]:  # noqa: SLF001  # where Faust keeps what its owner gave
+        yield "it sets PartitionAssignor, which a fold does not use; leave it out"
+    for name, agent in app.agents.items():
+        topics = getattr(agent.channel, "topics", None) or ()
+        if source in topics and name != fold_agent:
+            yield (
+                f"agent {name} reads {source} too, and a fold's topic has one reader; give it a "
+                "faust.App of its own"
+            )
+    for name in (fold_agent,):
+        agent = app.agents[name]
+        if agent.concurrency > 1 or agent.isolated_partitions:
+            yield f"agent {name} must have concurrency=1 and isolated_partitions=False"
+
+
+def _is_set(app: faust.App, name: str) -> bool:
+    options = app._default_options[1]  # noqa: SLF001  # where Faust keeps what its owner gave
+    setting = app.Settings.SETTINGS[name]
+    env_name = getattr(setting, "env_name", None)
+    prefix = options.get("env_prefix") or os.environ.get("APP_ENV_PREFIX") or ""
+    return name in options or bool(env_name and os.environ.get(f"{prefix}{env_name}"))
+
+
+def _set(app: faust.App, name: str, value: Any) -> None:
+    if app.configured:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Faust warns of settings changed after a first look
+            setattr(app.conf, name, value)
+    else:
+        app._default_options[1][name] = value  # noqa: SLF001  # read when the app is configured

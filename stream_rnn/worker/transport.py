@@ -1,0 +1,234 @@
+"""Faust's consumer, taught three things: batches, positions, and whose offsets are whose.
+
+*Batches.*  For the topic of a fold the fetch of a partition is delivered as one message whose
+value is a :class:`Fetched`, so Faust's cost per message is paid per fetch.
+
+*Positions.*  Faust seeks to the group offset in ``perform_seek`` and nowhere else; so that is
+where the fold's own position takes over.  Flow is stopped from the assignment until then, or an
+idle worker would be handed records before it knows where to start.
+
+*Offsets.*  The group offset of a fold's topic moves with its predictions and not by Faust's
+timer, and its records are read ``read_committed``.
+
+Every fetch carries the *epoch* of its partition, the number of seeks before it.  Seek and fetch
+both happen in the consumer's thread, so a fetch of before a seek can be told from one after it.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, cast
+
+import aiokafka
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from faust.app.base import App
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP, ConsumerMessage
+
+from stream_rnn.errors import FencedError
+from stream_rnn.fold.events import Record
+
+
+@dataclass(slots=True)
+class Fetched:
+    """The records of one partition and fetch.
+
+    Attributes:
+        partition: number of the source partition.
+        records: in offset order, at least one.
+        epoch: seeks of the partition before this fetch.
+    """
+
+    partition: int
+    records: Sequence[Record]
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Whereabouts:
+    """Where the consumer stands in a partition, seen from its own thread.
+
+    Attributes:
+        position: the next offset it would fetch; ``None`` while unknown.
+        delivered: the offset after the last record it delivered since the last seek.
+        epoch: seeks so far.
+    """
+
+    position: int | None
+    delivered: int | None
+    epoch: int
+
+
+class Assignee(Protocol):
+    """The fold that a topic belongs to; called on Faust's loop."""
+
+    def assign(self, partitions: frozenset[int], generation: int) -> None:
+        """Begin with these partitions; flow is stopped and nothing is awaited."""
+
+    async def position(self) -> None:
+        """Return when every assigned partition has sought its position; flow is stopped."""
+
+    async def release(self, partitions: frozenset[int]) -> None:
+        """End with these partitions within a deadline; nothing of theirs runs afterwards."""
+
+
+class FoldThread(driver.AIOKafkaConsumerThread):
+    """The thread that runs aiokafka's consumer."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._epochs: dict[TP, int] = {}
+        self._delivered: dict[TP, int] = {}
+
+    def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
+        consumer = super()._create_worker_consumer(transport)
+        # Faust offers this only together with its own transactions, which are not used.
+        consumer._isolation_level = "read_committed"  # noqa: SLF001  # no public way
+        return consumer
+
+    async def _fetch_records(
+        self,
+        consumer: aiokafka.AIOKafkaConsumer,
+        active_partitions: set[TP],
+        timeout: float | None = None,  # noqa: ASYNC109  # the driver's signature
+        max_records: int | None = None,
+    ) -> Any:
+        records = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
+        folds = cast("FoldConsumer", self.consumer).folds
+        return {
+            tp: self._as_one(tp, some) if tp.topic in folds else some
+            for tp, some in records.items()
+        }
+
+    def _as_one(self, tp: TP, records: Sequence[Record]) -> list[Fetched]:
+        self._delivered[tp] = records[-1].offset + 1
+        return [Fetched(tp.partition, records, self._epochs.get(tp, 0))]
+
+    async def seek_fold(self, tp: TP, position: int) -> int:
+        """Seek in the consumer's thread; return the partition's new epoch."""
+        return cast("int", await self.call_thread(self._seek_fold, tp, position))
+
+    async def _seek_fold(self, tp: TP, position: int) -> int:
+        self._ensure_consumer().seek(TopicPartition(tp.topic, tp.partition), position)
+        self._epochs[tp] = self._epochs.get(tp, 0) + 1
+        self._delivered.pop(tp, None)
+        return self._epochs[tp]
+
+    async def whereabouts(self, tp: TP) -> Whereabouts:
+        """Look, in the consumer's thread, where it stands in a partition."""
+        return cast("Whereabouts", await self.call_thread(self._whereabouts, tp))
+
+    async def _whereabouts(self, tp: TP) -> Whereabouts:
+        consumer = self._ensure_consumer()
+        key, position = TopicPartition(tp.topic, tp.partition), None
+        if key in consumer.assignment():
+            state = consumer._subscription.subscription.assignment.state_value(key)  # noqa: SLF001  # position() waits, this must not
+            position = state.position if state.has_valid_position else None
+        return Whereabouts(position, self._delivered.get(tp), self._epochs.get(tp, 0))
+
+    async def commit_fold(self, tp: TP, offset: OffsetAndMetadata, generation: int) -> None:
+        """Commit a group offset if the assignment is still the one of that generation.
+
+        Raises:
+            FencedError: the group has a newer generation.
+        """
+        await self.call_thread(self._commit_fold, tp, offset, generation)
+
+    async def _commit_fold(self, tp: TP, offset: OffsetAndMetadata, generation: int) -> None:
+        consumer = self._ensure_consumer()
+        coordinator, subscription = consumer._coordinator, consumer._subscription.subscription  # noqa: SLF001  # the public commit awaits before it reads the generation
+        await coordinator.ensure_coordinator_known()
+        # From here to the request nothing is awaited: aiokafka stamps the process's generation.
+        if coordinator.generation != generation or subscription is None:
+            raise FencedError(
+                f"{tp.topic}[{tp.partition}]: generation {generation} of the group is over, "
+                f"it has {coordinator.generation} now"
+            )
+        offsets = {TopicPartition(tp.topic, tp.partition): offset}
+        await coordinator._do_commit_offsets(subscription.assignment, offsets)  # noqa: SLF001  # see above
+
+
+class _ReadOffsets(dict[TP, int | None]):
+    """Faust's read offsets, which drop messages that seem old; a fold decides that itself."""
+
+    def __init__(self, folds: Mapping[str, Assignee]) -> None:
+        super().__init__()
+        self._folds = folds
+
+    def __getitem__(self, tp: TP) -> int | None:
+        return None if tp.topic in self._folds else self.get(tp)
+
+
+class FoldConsumer(driver.Consumer):
+    """Faust's consumer for an app with folds."""
+
+    folds: ClassVar[dict[str, Assignee]]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._read_offset = _ReadOffsets(self.folds)
+
+    def _new_consumer_thread(self) -> FoldThread:
+        return FoldThread(self, loop=self.loop, beacon=self.beacon)
+
+    @property
+    def fold_thread(self) -> FoldThread:
+        """The thread, with what a fold asks of it."""
+        return cast("FoldThread", self._thread)
+
+    def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
+        if not isinstance(record, Fetched):
+            return super()._to_message(tp, record)
+        last = record.records[-1]
+        return ConsumerMessage(
+            tp.topic, tp.partition, last.offset, last.timestamp / 1000, 0, [], None,
+            record, None, tp=tp, generation_id=self.app.consumer_generation_id,
+        )  # fmt: skip
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Stop flow until every partition of a fold is positioned, then let Faust go on."""
+        self.stop_flow()
+        self.app.flow_control.suspend()
+        for topic, fold in self.folds.items():
+            fold.assign(_partitions(assigned, topic), generation_id)
+        await super().on_partitions_assigned(assigned, generation_id)
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Release the folds' partitions first: nothing of theirs may run after this returns."""
+        self.stop_flow()
+        await asyncio.gather(
+            *(fold.release(_partitions(revoked, topic)) for topic, fold in self.folds.items())
+        )
+        await super().on_partitions_revoked(revoked)
+
+    async def perform_seek(self) -> None:
+        """Seek to the group offsets as Faust does, and the folds to their own positions."""
+        if self.flow_active:
+            self.stop_flow()
+            self.app.flow_control.suspend()
+        await super().perform_seek()
+        for fold in self.folds.values():
+            await fold.position()
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        others = {tp: offset for tp, offset in offsets.items() if tp.topic not in self.folds}
+        return await super()._commit(others) if others else True
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Leave the folds to their own watchdog: they never commit by Faust's timer."""
+        if tp.topic not in self.folds:
+            super().verify_event_path(now, tp)
+
+
+def install(app: App, topic: str, fold: Assignee) -> None:
+    """Make an app deliver a topic's records to a fold; before the app's consumer exists."""
+    transport = app.transport
+    consumer = transport.Consumer
+    if not issubclass(consumer, FoldConsumer):
+        consumer = type("FoldConsumer", (FoldConsumer,), {"folds": {}})
+        transport.Consumer = consumer
+    consumer.folds[topic] = fold
+
+
+def _partitions(tps: set[TP], topic: str) -> frozenset[int]:
+    return frozenset(tp.partition for tp in tps if tp.topic == topic)

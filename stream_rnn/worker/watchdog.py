@@ -1,0 +1,60 @@
+"""The watchdog: a thread that ends the process when it has work and makes no progress.
+
+``max.poll.interval`` would do this to Faust by leaving the group for ever; so it is set to a year,
+and this thread looks instead.  It also ends a process whose event loop is stuck, which nothing
+inside of the loop can do.
+"""
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+
+logger = logging.getLogger(__name__)
+
+EXIT_RELEASE = 4
+
+
+class Watchdog:
+    """Ends the process ``limit_s`` after the last sign of life.
+
+    Args:
+        limit_s: longest time without a sign.
+        clock: monotonic seconds.
+        end: what ends the process; a test gives another one.
+    """
+
+    def __init__(
+        self, limit_s: float, clock: Callable[[], float], end: Callable[[int], None] = os._exit
+    ) -> None:
+        self._limit_s = limit_s
+        self._clock = clock
+        self._end = end
+        self._alive_s = clock()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._thread.start()
+
+    def alive(self) -> None:
+        """Give a sign of life: there is progress, or nothing to do."""
+        self._alive_s = self._clock()
+
+    def stop(self) -> None:
+        """Watch no longer."""
+        self._stopped.set()
+
+    def _watch(self) -> None:
+        while not self._stopped.wait(min(1.0, self._limit_s / 4)):
+            silent_s = self._clock() - self._alive_s
+            if silent_s > self._limit_s:
+                logger.critical(
+                    "no progress for %.0f s with work to do (watchdog_s %g): exiting",
+                    silent_s,
+                    self._limit_s,
+                )
+                logging.shutdown()
+                self._end(EXIT_RELEASE)
+                return

@@ -1,0 +1,118 @@
+"""The truth: the fold of a list of records, one at a time.
+
+No micro-batches, rounds, cache, Redis or Kafka.  It shares the model, the encoder and the decoder
+of one record with the package, and nothing else; every test of the fold ends in a comparison
+with it.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from stream_rnn.fold.events import Decoder, Record
+from stream_rnn.model.model import Model
+from stream_rnn.settings import Settings
+
+
+@dataclass
+class Truth:
+    """What folding some records leaves: outputs by offset, and a state for each key."""
+
+    predictions: dict[int, dict[str, Any]] = field(default_factory=dict)
+    dead_letters: dict[int, str] = field(default_factory=dict)
+    states: dict[bytes, tuple[int, int, bytes]] = field(default_factory=dict)
+    stream_ms: int | None = None
+
+    def alive(self, ttl_ms: float | None) -> dict[bytes, tuple[int, int, bytes]]:
+        """Return the states that have not expired: the sweep may or may not have taken others."""
+        if ttl_ms is None or self.stream_ms is None:
+            return self.states
+        return {k: s for k, s in self.states.items() if self.stream_ms - s[1] <= ttl_ms}
+
+
+def fold(
+    model: Model, settings: Settings, records: Iterable[Record], topic="events", partition=0
+) -> Truth:
+    """Fold records one at a time."""
+    truth = Truth()
+    decoder = Decoder(model.spec, settings)
+    ttl_ms = None if settings.state_ttl is None else settings.state_ttl * 1000
+    for record in records:
+        decoded = decoder.decode([record])
+        x, errors = model.encoder.encode(decoded.columns, decoded.time_ms)
+        for error in [*decoded.skips.values(), *errors.values()]:
+            truth.dead_letters[record.offset] = error.code
+        if decoded.forgets:
+            truth.states.pop(record.key, None)
+        if not len(decoded.rows) or errors:
+            continue
+        time_ms = int(decoded.time_ms[0])
+        truth.stream_ms = time_ms if truth.stream_ms is None else max(truth.stream_ms, time_ms)
+        steps, last_ms, hidden = truth.states.get(record.key, (0, 0, b""))
+        if steps and ttl_ms is not None and truth.stream_ms - last_ms > ttl_ms:
+            steps = 0
+        since = float(max(time_ms - last_ms, 0)) if steps else np.nan
+        model.encoder.fill_since_previous(x, np.array([since]))
+        h = model.initial_hidden(1)
+        if steps:
+            h = (
+                torch.frombuffer(bytearray(hidden), dtype=torch.float32).reshape(h.shape)
+                if hidden
+                else h
+            )
+        y, h = model.step(torch.from_numpy(x), h)
+        if not (torch.isfinite(y).all() and torch.isfinite(h).all()):
+            truth.dead_letters[record.offset] = "step_not_finite"
+            continue
+        last_ms = max(last_ms, time_ms) if steps else time_ms
+        truth.states[record.key] = (steps + 1, last_ms, h.numpy().tobytes())
+        truth.predictions[record.offset] = prediction(
+            model, settings, record, y, time_ms, steps + 1, topic, partition
+        )
+    return truth
+
+
+def prediction(model, settings, record, y, time_ms, steps, topic, partition) -> dict[str, Any]:
+    """Return what the prediction's JSON must hold."""
+    try:
+        key = {"key": record.key.decode()}
+    except UnicodeDecodeError:
+        import base64
+
+        key = {"key_base64": base64.b64encode(record.key).decode()}
+    outputs = {}
+    for head in model.spec.heads:
+        values = model.outputs(y.numpy())[head.name][0]
+        match head.kind:
+            case "binary":
+                outputs[head.name] = {"probability": shortest(values)}
+            case "multiclass":
+                classes = head.labels
+                ranked = sorted(range(len(classes)), key=lambda i: (-values[i], i))[
+                    : settings.top_k
+                ]
+                top = [[classes[i], shortest(values[i])] for i in ranked]
+                outputs[head.name] = {"class": top[0][0], "probability": top[0][1], "top": top}
+            case _:
+                outputs[head.name] = {"value": shortest(values)}
+    return {
+        "format": 1,
+        **key,
+        "outputs": outputs,
+        "model": model.name,
+        "fingerprint": model.fingerprint[:16],
+        "numerics": model.numerics(),
+        "source": {"topic": topic, "partition": partition, "offset": record.offset},
+        "event_time_ms": time_ms,
+        "steps": steps,
+        "cold": steps == 1,
+    }
+
+
+def shortest(value: np.float32) -> float:
+    """Return the shortest decimal that gives the same float32, as JSON reads it."""
+    return json.loads(np.format_float_scientific(np.float32(value), unique=True, trim="0"))
