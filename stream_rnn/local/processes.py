@@ -1,0 +1,110 @@
+"""A server as a child process that never outlives this one."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from stream_rnn.errors import ConfigError
+
+LOG_TAIL_LINES = 12
+LOOK_S = 0.05
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def require_free(port: int, option: str) -> None:
+    """Refuse a port that is taken.
+
+    Raises:
+        ConfigError: something listens there already.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            message = f"port {port} of 127.0.0.1 is taken: choose another with {option}"
+            raise ConfigError(message) from error
+
+
+class ServerProcess:
+    """One server under a guard; see ``guard.py``.
+
+    Args:
+        name: for messages.
+        command: the server's program and arguments.
+        log: file that receives what it prints.
+        grace_s: between SIGTERM and SIGKILL.
+    """
+
+    def __init__(self, name: str, command: Sequence[str], log: Path, grace_s: float) -> None:
+        self.name = name
+        self._command = list(command)
+        self._log = log
+        self._grace_s = grace_s
+        self._guard: subprocess.Popen[bytes] | None = None
+        self.pid = 0
+
+    def start(self, is_ready: Callable[[], bool], timeout_s: float) -> None:
+        """Start and wait until it answers.
+
+        Raises:
+            ConfigError: it ended, or did not answer in time; with the tail of its log.
+        """
+        guard = Path(__file__).with_name("guard.py")
+        with self._log.open("ab") as log:
+            self._guard = subprocess.Popen(  # noqa: S603  # our own guard
+                [sys.executable, "-I", "-S", str(guard), "-", str(self._grace_s), *self._command],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,  # a Ctrl-C of the terminal is for us, not for the server
+            )
+        assert self._guard.stdout is not None, "it was asked for"
+        self.pid = int(self._guard.stdout.readline() or 0)
+        deadline = time.monotonic() + timeout_s
+        while not is_ready():
+            if self._guard.poll() is not None or not self.pid:
+                raise ConfigError(f"{self.name} ended while starting:\n{self.log_tail()}")
+            if time.monotonic() > deadline:
+                self.stop()
+                tail = self.log_tail()
+                raise ConfigError(f"{self.name} does not answer after {timeout_s:g} s:\n{tail}")
+            time.sleep(LOOK_S)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the server runs."""
+        return self._guard is not None and self._guard.poll() is None
+
+    def stop(self) -> None:
+        """End the server: SIGTERM, and after the grace SIGKILL."""
+        if self._guard is None:
+            return
+        assert self._guard.stdin is not None, "it was asked for"
+        assert self._guard.stdout is not None, "it was asked for"
+        self._guard.stdin.close()
+        self._guard.wait(self._grace_s + 10)
+        self._guard.stdout.close()
+        self._guard = None
+
+    def kill(self) -> None:
+        """End the server by SIGKILL, as a crash would."""
+        if self.is_running:
+            os.kill(self.pid, signal.SIGKILL)
+        self.stop()
+
+    def log_tail(self) -> str:
+        """Return the last lines that the server printed."""
+        lines = self._log.read_text(errors="replace").splitlines() if self._log.exists() else []
+        return "\n".join(lines[-LOG_TAIL_LINES:]) or "(it printed nothing)"

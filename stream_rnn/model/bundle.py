@@ -1,0 +1,201 @@
+"""Bundles: a model as a directory of ``bundle.json`` and ``model.safetensors``.
+
+Never pickle, never an import path; everything is bounded before a tensor is allocated.  The
+*fingerprint* is sha256 over the canonical content: spec, cell, heads and tensors, not provenance
+or metrics.  A bundle whose fingerprint does not fit its content is refused.
+"""
+
+import hashlib
+import json
+import math
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+import torch
+
+from stream_rnn.errors import BundleError
+from stream_rnn.model.cells import CellSpec
+from stream_rnn.model.features import FeatureSpec
+from stream_rnn.model.model import Model, Network, tensors_of
+
+FORMAT = 1
+JSON_BYTES_MAX = 16_000_000
+PARAMETERS_MAX = 200_000_000
+HEADER_BYTES_MAX = 1_000_000
+JSON_NAME, TENSORS_NAME = "bundle.json", "model.safetensors"
+
+Tensors = Mapping[str, NDArray[np.float32]]
+
+
+class BundleFile(BaseModel):
+    """The content of ``bundle.json``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: int = FORMAT
+    fingerprint: str = Field(pattern=r"^[0-9a-f]{64}$")
+    spec: FeatureSpec
+    cell: CellSpec
+    provenance: dict[str, JsonValue] = {}
+    metrics: dict[str, JsonValue] = {}
+
+
+def fingerprint_of(spec: FeatureSpec, cell: CellSpec, tensors: Tensors) -> str:
+    """Return 64 hex digits over everything that is computed with."""
+    digest = hashlib.sha256()
+    content = {"format": FORMAT, "spec": spec.model_dump(mode="json"), "cell": cell.model_dump()}
+    digest.update(json.dumps(content, sort_keys=True, separators=(",", ":")).encode())
+    for name in sorted(tensors):
+        tensor = np.ascontiguousarray(tensors[name], "<f4")
+        digest.update(f"{name} {tensor.shape}".encode())
+        digest.update(tensor.tobytes())
+    return digest.hexdigest()
+
+
+def fingerprinted(model: Model) -> Model:
+    """Return the model with the fingerprint that a bundle of it has."""
+    tensors = {name: tensor.numpy() for name, tensor in tensors_of(model.network).items()}
+    return Model(model.spec, model.cell, model.network, fingerprint_of(model.spec, model.cell, tensors))
+
+
+def save_bundle(
+    model: Model,
+    directory: str | Path,
+    provenance: Mapping[str, Any] | None = None,
+    metrics: Mapping[str, Any] | None = None,
+) -> Model:
+    """Write a bundle; the tensors first, so that a torn bundle is never a valid one.
+
+    Returns:
+        The model with its fingerprint.
+    """
+    model = fingerprinted(model)
+    tensors = {name: tensor.numpy() for name, tensor in tensors_of(model.network).items()}
+    content = BundleFile(
+        fingerprint=model.fingerprint,
+        spec=model.spec,
+        cell=model.cell,
+        provenance=dict(provenance or {}),
+        metrics=dict(metrics or {}),
+    )
+    target = Path(directory)
+    target.mkdir(parents=True, exist_ok=True)
+    (target / TENSORS_NAME).write_bytes(save_tensors(tensors))
+    (target / JSON_NAME).write_text(content.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    return model
+
+
+def read_bundle(directory: str | Path) -> BundleFile:
+    """Read and validate ``bundle.json`` alone.
+
+    Raises:
+        BundleError: it is missing, too large, or not one of ours.
+    """
+    path = Path(directory) / JSON_NAME
+    raw = _read(path, JSON_BYTES_MAX)
+    try:
+        content = json.loads(raw)
+        found = content.get("format") if isinstance(content, dict) else None
+        if found != FORMAT:
+            message = f"{path}: format {found!r} is not {FORMAT}; train the bundle again"
+            raise BundleError(message)
+        return BundleFile.model_validate_json(raw)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise BundleError(f"{path}: {where}: {first['msg']}; it is not a bundle of ours") from error
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{path} is not JSON: {error}; it is torn or not a bundle") from error
+
+
+def load_bundle(directory: str | Path) -> Model:
+    """Load a bundle.
+
+    Raises:
+        BundleError: it is missing, torn, foreign, oversized, or holds numbers that are not finite.
+    """
+    content = read_bundle(directory)
+    path = Path(directory) / TENSORS_NAME
+    with torch.device("meta"):  # shapes alone: nothing is allocated before the sizes are checked
+        shapes = {
+            name: tuple(tensor.shape)
+            for name, tensor in Network(content.spec, content.cell).state_dict().items()
+        }
+    parameters = sum(math.prod(shape) for shape in shapes.values())
+    if parameters > PARAMETERS_MAX:
+        raise BundleError(f"{path}: {parameters} parameters, more than {PARAMETERS_MAX} are refused")
+    raw = _read(path, 4 * parameters + HEADER_BYTES_MAX)
+    _check_header(path, raw)
+    try:
+        tensors = load_tensors(raw)
+    except (SafetensorError, ValueError) as error:
+        raise BundleError(f"{path} is torn or not safetensors: {error}; copy it again") from error
+    _check_tensors(path, tensors, shapes)
+    fingerprint = fingerprint_of(content.spec, content.cell, tensors)
+    if fingerprint != content.fingerprint:
+        raise BundleError(
+            f"{path}: fingerprint {fingerprint[:16]} is not {content.fingerprint[:16]} of "
+            f"{JSON_NAME}: the two files do not belong together; copy the whole directory again"
+        )
+    network = Network(content.spec, content.cell)
+    network.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in tensors.items()})
+    network.requires_grad_(requires_grad=False)
+    return Model(content.spec, content.cell, network, fingerprint)
+
+
+def describe(directory: str | Path) -> dict[str, Any]:
+    """Return what ``stream-rnn bundle show`` shows, after loading the bundle."""
+    content, model = read_bundle(directory), load_bundle(directory)
+    return {
+        "name": model.name,
+        "fingerprint": model.fingerprint,
+        "cell": content.cell.model_dump(),
+        "parameters": sum(tensor.numel() for tensor in model.network.state_dict().values()),
+        "state_bytes_per_key": 16 + 4 * model.hidden_size_floats,
+        "features": {f.name: f.model_dump(mode="json", exclude={"name"}, exclude_none=True) for f in content.spec.features},
+        "columns": list(model.encoder.names),
+        "heads": {h.name: h.model_dump(mode="json", exclude={"name"}, exclude_none=True) for h in content.spec.heads},
+        "provenance": content.provenance,
+        "metrics": content.metrics,
+    }
+
+
+def _read(path: Path, bytes_max: int) -> bytes:
+    try:
+        size = path.stat().st_size
+        if size > bytes_max:
+            raise BundleError(f"{path} has {size} bytes, more than the {bytes_max} that it may have")
+        return path.read_bytes()
+    except OSError as error:
+        message = f"no bundle at {path}: {error.strerror or error}; make one with stream-rnn train"
+        raise BundleError(message) from error
+
+
+def _check_header(path: Path, raw: bytes) -> None:
+    """Check what safetensors would allocate for, before it does."""
+    declared = struct.unpack("<Q", raw[:8])[0] if len(raw) >= 8 else len(raw) + 1
+    if declared > min(len(raw) - 8, HEADER_BYTES_MAX):
+        raise BundleError(f"{path} is torn or not safetensors: its header does not fit its size")
+
+
+def _check_tensors(path: Path, tensors: Tensors, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    if set(tensors) != set(shapes):
+        odd = ", ".join(sorted(set(tensors) ^ set(shapes))[:5])
+        raise BundleError(f"{path}: its tensors are not those of the spec: {odd}")
+    for name, tensor in tensors.items():
+        if tensor.shape != shapes[name] or tensor.dtype != np.float32:
+            raise BundleError(
+                f"{path}: {name} is {tensor.dtype} {tensor.shape}, the spec implies float32 "
+                f"{shapes[name]}"
+            )
+        if not np.isfinite(tensor).all():
+            raise BundleError(f"{path}: {name} holds a number that is not finite; train it again")
