@@ -1,0 +1,63 @@
+"""``stream-rnn worker``: the stream worker, without any Python of one's own."""
+
+import logging
+import os
+import sys
+
+import click
+import faust
+
+from stream_rnn.cli.options import settings_options
+from stream_rnn.settings import Settings
+from stream_rnn.worker.app import make_app
+
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
+STOP_WITHIN_S = 10.0
+
+
+@click.command("worker")
+@settings_options(*Settings.model_fields, required=("app", "source", "predictions", "bundle"))
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+    help="what is logged, on standard error",
+)
+def command(settings: Settings, log_level: str) -> None:
+    """Fold a topic: read events, step the network, publish predictions.
+
+    Needs a running Kafka and Redis; stream-rnn local runs both for development.  Stop it with
+    SIGTERM or Ctrl-C: the batch in hand is finished first.  Exit status 3: a person must act;
+    4: restart me.
+
+    Example: stream-rnn worker --app departures --source flights --predictions delays
+    --bundle bundles/delay --redis-url redis://localhost:6379/0
+    """
+    logging.basicConfig(
+        level=log_level.upper(), format=LOG_FORMAT, stream=sys.stderr, force=True
+    )
+    for noisy in ("aiokafka", "faust", "mode"):
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLogger().level))
+    rnn = make_app(settings)
+    worker = faust.Worker(
+        rnn.app,
+        loglevel=None,
+        override_logging=False,
+        redirect_stdouts=False,
+        quiet=True,
+        blocking_timeout=settings.watchdog_s,
+    )
+    status = 0
+    try:
+        worker.execute_from_commandline()
+    except SystemExit as error:
+        status = error.code if isinstance(error.code, int) else 1
+    except BaseException as error:  # noqa: BLE001  # what failed was logged; the status says the rest
+        if rnn.failure is None:
+            rnn.failure = error
+    status = rnn.exit_status or status
+    logging.shutdown()
+    sys.stdout.flush()
+    # Threads of a consumer that cannot reach its broker would keep the process alive.
+    os._exit(status)
