@@ -44,12 +44,15 @@ class _Scaled(_Part):
     clip: tuple[float, float] | None = None
     fitted: Fitted | None = None
 
-    def scale(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Clip and scale; in float64, so that no row's bits depend on its neighbours."""
+    def transform(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Clip and take the logarithm: what is fitted, and then scaled."""
         if self.clip is not None:
             values = np.clip(values, *self.clip)
-        if self.scaling == "log":
-            values = np.copysign(np.log1p(np.abs(values)), values)
+        return np.copysign(np.log1p(np.abs(values)), values) if self.scaling == "log" else values
+
+    def scale(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Transform and scale; in float64, so that no row's bits depend on its neighbours."""
+        values = self.transform(values)
         fitted = self.fitted
         if fitted is None or self.scaling == "none":
             return values
