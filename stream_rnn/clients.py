@@ -7,19 +7,21 @@ No message of this module ever holds a password.
 import re
 import ssl
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from typing import Any, cast
+from urllib.parse import urlsplit
 
-import faust
 from aiokafka.helpers import create_ssl_context
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
+from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
 
 from stream_rnn.errors import ConfigError
 
 CONFIG_BYTES_MAX = 1_000_000
-REDIS_CONNECTIONS_MAX = 256
+REDIS_CONNECTIONS_MAX = 128
+REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
 
 KNOWN = (
     "security.protocol",
@@ -29,19 +31,32 @@ KNOWN = (
     "sasl.password",
     "ssl.truststore.location",
     "ssl.truststore.type",
+    "ssl.ca.location",
     "ssl.keystore.location",
     "ssl.keystore.type",
     "ssl.key.password",
     "ssl.endpoint.identification.algorithm",
     "client.id",
 )
-PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
-MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
-_JAAS = re.compile(r'(username|password)\s*=\s*"((?:[^"\\]|\\.)*)"')
+ALLOWED = {
+    "security.protocol": ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"),
+    "sasl.mechanism": ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"),
+    "ssl.truststore.type": ("PEM",),
+    "ssl.keystore.type": ("PEM",),
+    "ssl.endpoint.identification.algorithm": ("HTTPS", ""),
+}
+_LINE = re.compile(r"((?:[^\s:=\\]|\\.)+)\s*[:=]?\s*(.*)", re.DOTALL)
+_ESCAPED = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
+_JAAS = re.compile(r'\b(username|password)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))')
+_LOGIN_MODULES = ("PlainLoginModule", "ScramLoginModule")
 
 
 def kafka_options(bootstrap_servers: str, config_file: str | None = None) -> dict[str, Any]:
     """Return options for every aiokafka client.
+
+    Args:
+        bootstrap_servers: ``host:port``, comma-separated.
+        config_file: a java.properties file, ``None`` for plain text without a user.
 
     Raises:
         ConfigError: the file is missing, or says something that is not known.
@@ -50,16 +65,19 @@ def kafka_options(bootstrap_servers: str, config_file: str | None = None) -> dic
     if not servers:
         raise ConfigError("bootstrap_servers is empty; name a broker as host:port")
     options: dict[str, Any] = {"bootstrap_servers": servers}
-    config = read_properties(config_file) if config_file else {}
+    if config_file is None:
+        return {**options, "security_protocol": "PLAINTEXT"}
+    config = read_properties(config_file)
     protocol = config.get("security.protocol", "PLAINTEXT").upper()
+    _refuse_unused(config, protocol, config_file)
     options["security_protocol"] = protocol
     if protocol.startswith("SASL"):
-        username, password = _login(config, config_file or "")
+        username, password = _login(config, config_file)
         options["sasl_mechanism"] = config.get("sasl.mechanism", "PLAIN").upper()
         options["sasl_plain_username"] = username
         options["sasl_plain_password"] = password
     if protocol.endswith("SSL"):
-        options["ssl_context"] = _ssl_context(config, config_file or "")
+        options["ssl_context"] = _ssl_context(config, config_file)
     if "client.id" in config:
         options["client_id"] = config["client.id"]
     return options
@@ -67,6 +85,8 @@ def kafka_options(bootstrap_servers: str, config_file: str | None = None) -> dic
 
 def faust_credentials(config_file: str | None) -> Any:
     """Return the same as ``app.conf.broker_credentials`` of Faust; ``None`` for plain text."""
+    import faust  # noqa: PLC0415  # readers of predictions need no Faust
+
     options = kafka_options("unused:0", config_file)
     context = options.get("ssl_context")
     if "sasl_mechanism" in options:
@@ -80,7 +100,11 @@ def faust_credentials(config_file: str | None) -> Any:
 
 
 def read_properties(path: str) -> dict[str, str]:
-    """Read a java.properties file; unknown names are refused, so that no typing error is silent."""
+    """Read a java.properties file; unknown names are refused, so that no typing error is silent.
+
+    Raises:
+        ConfigError: it cannot be read, or it has a name or a value that is not known.
+    """
     try:
         if Path(path).stat().st_size > CONFIG_BYTES_MAX:
             raise ConfigError(f"{path} is larger than {CONFIG_BYTES_MAX} bytes: not a Kafka config")
@@ -88,30 +112,50 @@ def read_properties(path: str) -> dict[str, str]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the Kafka config {path}: {error}") from error
     found = {}
-    for line in re.sub(r"\\\n\s*", "", text).splitlines():
-        stripped = line.strip()
-        if not stripped or stripped[0] in "#!":
+    for line in re.sub(r"(?<!\\)((?:\\\\)*)\\\r?\n\s*", r"\1", text).splitlines():
+        parts = _LINE.match(line.strip())
+        if parts is None or line.strip()[0] in "#!":
             continue
-        name, _, value = stripped.partition("=")
-        name = name.strip()
+        name, value = (_ESCAPED.sub(_unescape, part) for part in parts.groups())
         if name not in KNOWN:
             raise ConfigError(f"{path}: {name} is not known here; known are {', '.join(KNOWN)}")
-        found[name] = value.strip()
-    _check(found, "security.protocol", PROTOCOLS, path)
-    _check(found, "sasl.mechanism", MECHANISMS, path)
+        if value.upper() not in ALLOWED.get(name, (value.upper(),)):
+            allowed = ", ".join(choice or "(empty)" for choice in ALLOWED[name])
+            raise ConfigError(f"{path}: {name} = {value} is not supported; it may be {allowed}")
+        found[name] = value
     return found
 
 
-def _check(found: dict[str, str], name: str, allowed: tuple[str, ...], path: str) -> None:
-    if name in found and found[name].upper() not in allowed:
-        raise ConfigError(f"{path}: {name} must be one of {', '.join(allowed)}")
+def _unescape(escape: re.Match[str]) -> str:
+    code = escape[1]
+    if len(code) == 5:
+        return chr(int(code[1:], 16))
+    return {"n": "\n", "r": "\r", "t": "\t", "f": "\f"}.get(code, code)
+
+
+def _refuse_unused(config: dict[str, str], protocol: str, path: str) -> None:
+    """Refuse a password or a certificate that the protocol would silently leave unused."""
+    used = {"sasl": protocol.startswith("SASL"), "ssl": protocol.endswith("SSL")}
+    for name in config:
+        if not used.get(name.partition(".")[0], True):
+            raise ConfigError(
+                f"{path}: {name} has no effect with security.protocol {protocol}; "
+                f"set security.protocol, or remove it"
+            )
 
 
 def _login(config: dict[str, str], path: str) -> tuple[str, str]:
-    said = dict(_JAAS.findall(config.get("sasl.jaas.config", "")))
+    jaas = config.get("sasl.jaas.config", "")
+    if jaas and not any(
+        module in jaas.split("required", maxsplit=1)[0] for module in _LOGIN_MODULES
+    ):
+        raise ConfigError(f"{path}: sasl.jaas.config must be of {' or '.join(_LOGIN_MODULES)}")
+    said = {
+        name: _ESCAPED.sub(_unescape, quoted) or bare for name, quoted, bare in _JAAS.findall(jaas)
+    }
     username = config.get("sasl.username", said.get("username"))
     password = config.get("sasl.password", said.get("password"))
-    if username is None or password is None:
+    if not username or password is None:
         raise ConfigError(
             f"{path}: SASL needs a user and a password, in sasl.jaas.config or as sasl.username "
             "and sasl.password"
@@ -120,64 +164,99 @@ def _login(config: dict[str, str], path: str) -> tuple[str, str]:
 
 
 def _ssl_context(config: dict[str, str], path: str) -> ssl.SSLContext:
-    for store in ("truststore", "keystore"):
-        kind = config.get(f"ssl.{store}.type", "PEM")
-        if f"ssl.{store}.location" in config and kind.upper() != "PEM":
-            raise ConfigError(f"{path}: ssl.{store}.type {kind} is not read here; convert it to PEM")
     key = config.get("ssl.keystore.location")
     try:
         context = create_ssl_context(
-            cafile=config.get("ssl.truststore.location"),
+            cafile=config.get("ssl.truststore.location", config.get("ssl.ca.location")),
             certfile=key,
             keyfile=key,
-            password=config.get("ssl.key.password"),
+            # Without a password OpenSSL would ask for one on the terminal.
+            password=config.get("ssl.key.password", ""),
         )
     except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"{path}: cannot load its certificates: {error}") from error
-    if config.get("ssl.endpoint.identification.algorithm", "https") == "":
+        message = f"{path}: cannot load its certificates: {error}; they must be readable PEM files"
+        raise ConfigError(message) from error
+    if config.get("ssl.endpoint.identification.algorithm") == "":
         context.check_hostname = False
-    assert isinstance(context, ssl.SSLContext)
-    return context
+    return cast("ssl.SSLContext", context)
 
 
 def connect_redis(url: str, timeout_s: float) -> Redis:
     """Return a client of raw bytes; it does not retry, for our own code does.
 
+    Nothing is sent yet.  A URL with several hosts, or of ``redis+cluster://``, is of a Redis
+    Cluster; its client has the same methods, as far as keys share a hash tag.
+
     Args:
-        url: ``redis://``, ``rediss://`` or ``unix://``, with user, password and database.
-        timeout_s: deadline of one answer.
+        url: ``redis://``, ``rediss://`` (TLS) or ``unix://``, with user, password and database.
+        timeout_s: deadline of connecting, of one answer, and of waiting for a free connection.
 
     Raises:
         ConfigError: the URL is none of these.
     """
-    try:
-        return Redis.from_url(
-            url,
-            decode_responses=False,
-            max_connections=REDIS_CONNECTIONS_MAX,
-            socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
-            client_name="stream_rnn",
-            retry=Retry(NoBackoff(), 0),
+    scheme, _, rest = url.partition("://")
+    if scheme not in REDIS_SCHEMES or not rest:
+        raise ConfigError(
+            f"redis_url {safe_url(url)} must begin with redis://, rediss:// or unix://"
         )
-    except ValueError as error:
-        raise ConfigError(f"redis_url {safe_url(url)}: {error}") from error
+    options: dict[str, Any] = {
+        "decode_responses": False,
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": timeout_s,
+        "client_name": "stream_rnn",
+        "retry": Retry(NoBackoff(), 0),
+    }
+    try:
+        if scheme.endswith("+cluster") or "," in urlsplit(url).netloc.rpartition("@")[2]:
+            return _connect_cluster(url, options)
+        pool = BlockingConnectionPool.from_url(
+            url, max_connections=REDIS_CONNECTIONS_MAX, timeout=timeout_s, **options
+        )
+        pool.connection_class(**pool.connection_kwargs)  # refuses unknown options; connects later
+        return Redis.from_pool(pool)
+    except (ValueError, TypeError, RedisError):
+        # Not `from error`: what the URL's parser cites may be a part of the password.
+        raise ConfigError(
+            f"redis_url {safe_url(url)} cannot be read; it is redis://user:password@host:port/0, "
+            "with special characters of the password percent-encoded"
+        ) from None
+
+
+def _connect_cluster(url: str, options: dict[str, Any]) -> Redis:
+    scheme, _, rest = url.replace("+cluster", "", 1).partition("://")
+    place, slash, path = rest.partition("/")
+    login, at, hosts = place.rpartition("@")
+    nodes = []
+    for host in hosts.split(","):
+        name, _, port = host.rpartition(":") if ":" in host else (host, "", "6379")
+        nodes.append(ClusterNode(name.strip("[]"), int(port)))
+    first = f"{scheme}://{login}{at}{nodes[0].host}:{nodes[0].port}{slash}{path}"
+    cluster = RedisCluster.from_url(
+        first, startup_nodes=nodes, max_connections=REDIS_CONNECTIONS_MAX, **options
+    )
+    return cast("Redis", cluster)
 
 
 def safe_url(url: str) -> str:
-    """Return a URL without its password."""
-    parts = urlsplit(url)
-    if "@" not in parts.netloc:
-        return url
-    user, _, host = parts.netloc.rpartition("@")
-    name = user.partition(":")[0]
-    return urlunsplit(parts._replace(netloc=f"{name}:***@{host}"))
+    """Return a URL without its password.
+
+    Example:
+        >>> safe_url("rediss://alice:secret@cache:6379/0")
+        'rediss://alice:***@cache:6379/0'
+    """
+    scheme, colons, rest = url.partition("://")
+    login, at, place = rest.rpartition("@")
+    place = re.sub(r"(?i)(password=)[^&]*", r"\1***", place)
+    if not at:
+        return f"{scheme}{colons}{place}"
+    return f"{scheme}{colons}{login.partition(':')[0]}:***@{place}"
 
 
 def describe_unreachable(bootstrap_servers: list[str] | str, error: BaseException) -> str:
     """Say that no broker answers, and what to look at."""
     names = bootstrap_servers if isinstance(bootstrap_servers, str) else ",".join(bootstrap_servers)
+    reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return (
-        f"no Kafka broker answers at {names} ({type(error).__name__}: {error}); start it, or check "
+        f"no Kafka broker answers at {names} ({reason}); start it, or check "
         "--bootstrap-servers and, for TLS or SASL, --kafka-config"
     )
