@@ -122,9 +122,9 @@ class KafkaFacts:
             return None
         return GroupOffset.parse(offset.offset, offset.metadata or "")
 
-    async def records(
+    async def batches(
         self, tp: TopicPartition, first: int, end: int
-    ) -> AsyncIterator[ConsumerRecord]:
+    ) -> AsyncIterator[list[ConsumerRecord]]:
         """Yield the committed records of a partition in [first, end); one reader at a time."""
         async with self._assigned(tp, first) as consumer:
             while await self.ask(consumer.position(tp), f"{tp}") < end:
@@ -134,10 +134,12 @@ class KafkaFacts:
                     if isinstance(error.__cause__, OffsetOutOfRangeError):
                         return  # retention has removed them meanwhile
                     raise
-                for record in fetched.get(tp, ()):
-                    if record.offset >= end:
-                        return
-                    yield record
+                records = fetched.get(tp, [])
+                wanted = [record for record in records if record.offset < end]
+                if wanted:
+                    yield wanted
+                if len(wanted) < len(records):
+                    return
 
     @asynccontextmanager
     async def _assigned(self, tp: TopicPartition, first: int) -> AsyncIterator[AIOKafkaConsumer]:
@@ -200,8 +202,9 @@ class KafkaLog:
         span, last = 16, None
         while last is None and end > start:
             first = max(start, end - span)
-            async for record in self._facts.records(self._output, first, end):
-                last = self._own(record) or last
+            async for records in self._facts.batches(self._output, first, end):
+                for record in records:
+                    last = self._own(record) or last
             if first == start or span >= self._settings.lookback_records_max:
                 break
             span = min(8 * span, self._settings.lookback_records_max)
@@ -222,8 +225,8 @@ class KafkaLog:
 
     async def record_at(self, offset: int) -> Record | None:
         """Return the record at an offset."""
-        async for record in self._facts.records(self._source, offset, offset + 1):
-            return record if record.offset == offset else None
+        async for records in self._facts.batches(self._source, offset, offset + 1):
+            return records[0]
         return None
 
     async def topics(self) -> Topics:
