@@ -1,0 +1,361 @@
+"""The reader on a real Kafka: once, in both delivery modes, across crashes and rebalances."""
+
+import asyncio
+import logging
+from contextlib import asynccontextmanager
+
+import numpy as np
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.structs import OffsetAndMetadata
+
+from stream_rnn.errors import ConfigError, DecodeError
+from stream_rnn.model.heads import Binary
+from stream_rnn.predictions import PredictionReader
+from stream_rnn.predictions.writer import PredictionWriter
+
+HEADS = [Binary(name="late", kind="binary", path="delay")]
+
+
+@pytest.fixture
+def topic(app_id):
+    """Name of the predictions topic of a test."""
+    return f"{app_id}-predictions"
+
+
+def written(app, offsets, partition=0, probability=0.5):
+    """Return the key, value and headers of predictions of some source offsets."""
+    writer = PredictionWriter(
+        HEADS, "delay", "ab" * 32, "01234567", "events", partition, app, "0123456789ab", 5
+    )
+    count = len(offsets)
+    values = writer.write(
+        [b"key"] * count,
+        np.array(offsets),
+        np.full(count, 1_000),
+        np.full(count, 2),
+        {"late": np.full(count, probability, np.float32)},
+    )
+    return [
+        (b"key", value, writer.headers(offset, 0))
+        for offset, value in zip(offsets, values, strict=True)
+    ]
+
+
+async def publish(bootstrap_servers, topic, messages, partition=0, *, transactions=()):
+    """Publish messages, in transactions of the given sizes; negative ones are aborted."""
+    options = {"transactional_id": f"{topic}-{partition}"} if transactions else {}
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap_servers, **options)
+    left = list(messages)
+
+    async def send(some):
+        for key, value, headers in some:
+            await producer.send_and_wait(
+                topic, value, key=key, headers=headers, partition=partition
+            )
+
+    async with asyncio.timeout(20):
+        await producer.start()
+        try:
+            for size in transactions:
+                some, left = left[: abs(size)], left[abs(size) :]
+                await producer.begin_transaction()
+                await send(some)
+                await (producer.commit_transaction() if size > 0 else producer.abort_transaction())
+            await send(left)
+        finally:
+            await producer.stop()
+
+
+async def take(reader, count, timeout_s=20.0):
+    """Return the (partition, offset) of the sources of some predictions."""
+    found = []
+    async with asyncio.timeout(timeout_s):
+        while len(found) < count:
+            source = (await anext(reader)).source
+            found.append((source.partition, source.offset))
+    return found
+
+
+async def wait_until(predicate, description, timeout_s=30.0):
+    """Wait for something that happens in other tasks."""
+    for _ in range(int(timeout_s / 0.05)):
+        if predicate():
+            return
+        await asyncio.sleep(0.05)
+    pytest.fail(f"within {timeout_s:g} s: not {description}")
+
+
+async def nothing_more(reader, for_s=1.5):
+    """Check that there is nothing to read."""
+    with pytest.raises(TimeoutError):
+        await take(reader, 1, for_s)
+
+
+@pytest.fixture
+def open_reader(bootstrap_servers, topic):
+    """Open a reader of the test's topic."""
+
+    @asynccontextmanager
+    async def opened(**options):
+        async with PredictionReader(
+            topic, bootstrap_servers=bootstrap_servers, **options
+        ) as reader:
+            yield reader
+
+    return opened
+
+
+async def test_a_run_that_was_published_twice_is_yielded_once(
+    bootstrap_servers, topic, app_id, create_topic, open_reader
+):
+    """At-least-once repeats a suffix: its source offsets do not rise, and are dropped."""
+    await create_topic(topic, 1)
+    run = written(app_id, range(10))
+    await publish(bootstrap_servers, topic, [*run[:7], *run[3:]])
+
+    async with open_reader() as reader:
+        assert await take(reader, 10) == [(0, offset) for offset in range(10)]
+        await nothing_more(reader)
+        assert (reader.counts.yielded, reader.counts.duplicates) == (10, 4)
+
+
+async def test_an_aborted_transaction_is_not_yielded(
+    bootstrap_servers, topic, app_id, create_topic, open_reader
+):
+    """Only committed predictions are read; the same source offsets, committed later, are."""
+    await create_topic(topic, 1)
+    run = written(app_id, range(9))
+    messages = [*run[:3], *run[3:6], *run[3:9]]
+    await publish(bootstrap_servers, topic, messages, transactions=(3, -3, 6))
+
+    async with open_reader() as reader:
+        assert await take(reader, 9) == [(0, offset) for offset in range(9)]
+        assert reader.counts.duplicates == 0
+
+
+async def test_a_reader_resumes_where_it_committed_and_knows_what_it_saw(
+    bootstrap_servers, topic, app_id, create_topic, open_reader
+):
+    """The last source offsets are beside the group offset: a duplicate is one after a crash too."""
+    await create_topic(topic, 1)
+    run = written(app_id, range(10))
+    await publish(bootstrap_servers, topic, run[:6])
+    async with open_reader(group_id=app_id) as reader:
+        await take(reader, 4)
+        await reader.commit()
+        await take(reader, 2)  # yielded, not committed: lost with the crash
+
+    await publish(bootstrap_servers, topic, run[2:])
+    async with open_reader(group_id=app_id) as reader:
+        assert await take(reader, 6) == [(0, offset) for offset in range(4, 10)]
+        await nothing_more(reader)
+        assert reader.counts.duplicates == 4
+
+
+async def test_without_a_commit_all_is_read_again(
+    bootstrap_servers, topic, app_id, create_topic, open_reader
+):
+    """What was yielded and not committed is yielded to the next reader of the group."""
+    await create_topic(topic, 1)
+    await publish(bootstrap_servers, topic, written(app_id, range(3)))
+
+    for _ in range(2):
+        async with open_reader(group_id=app_id) as reader:
+            assert await take(reader, 3) == [(0, 0), (0, 1), (0, 2)]
+
+
+async def test_earliest_reads_from_the_log_start_whatever_was_committed(
+    bootstrap_servers, topic, app_id, create_topic, open_reader
+):
+    """A group that has read everything can read it again."""
+    await create_topic(topic, 1)
+    await publish(bootstrap_servers, topic, written(app_id, range(3)))
+    async with open_reader(group_id=app_id) as reader:
+        await take(reader, 3)
+        await reader.commit()
+
+    async with open_reader(group_id=app_id, start="earliest") as reader:
+        assert await take(reader, 3) == [(0, 0), (0, 1), (0, 2)]
+
+
+async def test_latest_reads_what_comes_after_the_start(
+    bootstrap_servers, topic, app_id, create_topic, open_reader
+):
+    """What was published before is not read."""
+    await create_topic(topic, 1)
+    run = written(app_id, range(4))
+    await publish(bootstrap_servers, topic, run[:3])
+
+    async with open_reader(start="latest") as reader:
+        await publish(bootstrap_servers, topic, run[3:])
+        assert await take(reader, 1) == [(0, 3)]
+
+
+async def test_two_readers_of_a_group_yield_each_source_offset_once(
+    bootstrap_servers, topic, app_id, create_topic, open_reader
+):
+    """A partition that is handed over goes on behind the commit; one that stays, where it stood."""
+    await create_topic(topic, 2)
+    runs = [written(app_id, range(20), partition) for partition in (0, 1)]
+    for partition, run in enumerate(runs):
+        await publish(bootstrap_servers, topic, run[:10], partition)
+    seen = []
+
+    async def read(reader):
+        async for prediction in reader:
+            seen.append((prediction.source.partition, prediction.source.offset))
+            await reader.commit()
+
+    async with open_reader(group_id=app_id) as first:
+        seen += await take(first, 20)
+        await first.commit()
+        async with open_reader(group_id=app_id) as second:
+            tasks = [asyncio.create_task(read(reader)) for reader in (first, second)]
+            try:
+                await wait_until(
+                    lambda: all(len(r._assignment._owned) == 1 for r in (first, second)),
+                    "a partition for each reader",
+                )
+                for partition, run in enumerate(runs):
+                    await publish(bootstrap_servers, topic, run[5:], partition)
+                await wait_until(lambda: len(seen) >= 40, "all predictions read")
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+        assert first.counts.yielded < 40
+    assert sorted(seen) == [(p, offset) for p in (0, 1) for offset in range(20)]
+
+
+async def test_an_uncommitted_partition_that_comes_back_is_not_yielded_again(
+    bootstrap_servers, topic, app_id, create_topic, open_reader
+):
+    """A rebalance alone repeats nothing to the reader that keeps a partition."""
+    await create_topic(topic, 1)
+    run = written(app_id, range(6))
+    await publish(bootstrap_servers, topic, run[:3])
+
+    async with open_reader(group_id=app_id) as reader:
+        assert await take(reader, 3) == [(0, 0), (0, 1), (0, 2)]
+        coordinator = reader._consumer._coordinator
+        before = coordinator.generation
+        coordinator.request_rejoin()
+        await wait_until(lambda: coordinator.generation > before, "a new generation")
+        await publish(bootstrap_servers, topic, run[3:])
+        assert await take(reader, 3) == [(0, 3), (0, 4), (0, 5)]
+
+
+async def test_predictions_of_another_app_are_dropped_when_an_app_is_named(
+    bootstrap_servers, topic, app_id, create_topic, open_reader
+):
+    """Two apps may fold one source into one topic: each source offset is once for each app."""
+    await create_topic(topic, 1)
+    await publish(
+        bootstrap_servers, topic, [*written("other", range(3)), *written(app_id, range(2))]
+    )
+
+    async with open_reader(worker_app_id=app_id) as reader:
+        assert await take(reader, 2) == [(0, 0), (0, 1)]
+        assert reader.counts.foreign == 3
+    async with open_reader() as reader:
+        assert len(await take(reader, 5)) == 5
+
+
+async def test_complete_is_the_group_offset_of_the_worker(
+    bootstrap_servers, topic, app_id, create_topic, open_reader
+):
+    """It says how far each source partition is published."""
+    await create_topic(topic, 2)
+    source = await create_topic(f"{app_id}-events", 2)
+    worker = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap_servers, group_id=app_id, enable_auto_commit=False
+    )
+    offsets = {
+        TopicPartition(source, 0): OffsetAndMetadata(12, "v1 0123456789ab 0"),
+        TopicPartition(source, 1): OffsetAndMetadata(7, "v1 0123456789ab 0"),
+    }
+    async with asyncio.timeout(30):
+        await worker.start()
+        worker.assign(list(offsets))
+        await worker.commit(offsets)
+        await worker.stop()
+
+    async with open_reader(worker_app_id=app_id) as reader:
+        assert reader.complete == {}
+        assert await reader.refresh_complete() == {0: 12, 1: 7}
+        assert reader.complete == {0: 12, 1: 7}
+
+
+async def test_a_value_that_is_no_prediction_says_where_it_is(
+    bootstrap_servers, topic, app_id, create_topic, open_reader
+):
+    """It is an error with topic, partition and offset, and the next call goes on behind it."""
+    await create_topic(topic, 1)
+    run = written(app_id, range(2))
+    await publish(bootstrap_servers, topic, [run[0], (b"key", b'{"secret":1}', []), run[1]])
+
+    async with open_reader() as reader:
+        assert await take(reader, 1) == [(0, 0)]
+        with pytest.raises(DecodeError, match=rf"{topic}\[0\] offset 1 is not a prediction") as hit:
+            await take(reader, 1)
+        assert "secret" not in str(hit.value)
+        assert await take(reader, 1) == [(0, 1)]
+
+
+async def test_a_value_that_is_no_prediction_may_be_skipped(
+    bootstrap_servers, topic, create_topic, open_reader, caplog
+):
+    """It is counted and logged, and the value is not shown."""
+    await create_topic(topic, 1)
+    await publish(bootstrap_servers, topic, [(b"k", b"no", []), *written("app", [0])])
+
+    with caplog.at_level(logging.WARNING):
+        async with open_reader(on_bad="skip") as reader:
+            assert await take(reader, 1) == [(0, 0)]
+    assert reader.counts.bad == 1
+    assert "offset 0" in caplog.text
+
+
+async def test_predictions_that_retention_removed_unread_are_an_error(
+    bootstrap_servers, topic, app_id, create_topic, open_reader
+):
+    """The reader does not jump over them silently."""
+    await create_topic(topic, 1)
+    await publish(bootstrap_servers, topic, written(app_id, range(6)))
+    async with open_reader(group_id=app_id) as reader:
+        await take(reader, 2)
+        await reader.commit()
+        await reader._admin.delete_records({TopicPartition(topic, 0): _before(4)})
+
+    async with open_reader(group_id=app_id) as reader:
+        with pytest.raises(ConfigError, match=r"position 2 is outside .* begins at 4"):
+            await take(reader, 1)
+
+
+def _before(offset):
+    from aiokafka.admin import RecordsToDelete
+
+    return RecordsToDelete(before_offset=offset)
+
+
+async def test_a_reader_without_a_group_cannot_commit(create_topic, topic, open_reader):
+    """The error names the remedy."""
+    await create_topic(topic, 1)
+    async with open_reader() as reader:
+        with pytest.raises(ConfigError, match="group_id"):
+            await reader.commit()
+
+
+async def test_a_topic_that_does_not_exist_is_refused(bootstrap_servers):
+    """The error names the topic and the brokers."""
+    reader = PredictionReader("no-such-topic", bootstrap_servers=bootstrap_servers)
+    with pytest.raises(ConfigError, match="no-such-topic does not exist at 127"):
+        await reader.__aenter__()
+
+
+async def test_a_broker_that_does_not_answer_is_named():
+    """Nothing listens on port 1."""
+    reader = PredictionReader("topic", bootstrap_servers="127.0.0.1:1", timeout_s=5)
+    with pytest.raises(ConfigError, match=r"no Kafka broker answers at 127\.0\.0\.1:1"):
+        await reader.__aenter__()
