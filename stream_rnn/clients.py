@@ -255,7 +255,8 @@ def safe_url(url: str) -> str:
 def describe_unreachable(bootstrap_servers: list[str] | str, error: BaseException) -> str:
     """Say that no broker answers, and what to look at."""
     names = bootstrap_servers if isinstance(bootstrap_servers, str) else ",".join(bootstrap_servers)
-    reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    reason, name = str(error), type(error).__name__
+    reason = reason if reason.startswith(name) else f"{name}: {reason}" if reason else name
     return (
         f"no Kafka broker answers at {names} ({reason}); start it, or check "
         "--bootstrap-servers and, for TLS or SASL, --kafka-config"

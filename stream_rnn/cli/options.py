@@ -9,6 +9,7 @@ import click
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
+from stream_rnn.errors import ConfigError
 from stream_rnn.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -29,7 +30,10 @@ def settings_options(*names: str, required: tuple[str, ...] = ()) -> Callable[[F
         @functools.wraps(command)
         def call(**given: Any) -> Any:
             values = {name: given.pop(name) for name in names}
-            settings = Settings.build(**values)
+            try:
+                settings = Settings.build(**values)
+            except ConfigError as error:
+                raise click.UsageError(str(error)) from error
             missing = [name for name in required if getattr(settings, name) is None]
             if missing:
                 option = _option_name(missing[0])
@@ -49,7 +53,12 @@ def _option(name: str, field: FieldInfo) -> Callable[[F], F]:
     choice = get_origin(kind) is Literal
     is_flag = kind is bool
     default = describe_default(field)
-    note = f"  [{'default: ' + default + '; ' if default else ''}env: STREAM_RNN_{name.upper()}]"
+    notes = [
+        f"default: {default}" if default else "",
+        "" if choice else describe_choices(field),
+        f"env: STREAM_RNN_{name.upper()}",
+    ]
+    note = f"  [{'; '.join(note for note in notes if note)}]"
     declaration = _option_name(name) + (f"/--no-{name.replace('_', '-')}" if is_flag else "")
     return click.option(
         declaration,
@@ -66,6 +75,18 @@ def describe_default(field: FieldInfo) -> str:
     if isinstance(value, SecretStr):
         return str(value.get_secret_value())
     return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def describe_choices(field: FieldInfo) -> str:
+    """Return between which numbers a setting may be, or which words; empty for free text."""
+    kind = _plain_type(field.annotation)
+    if get_origin(kind) is Literal:
+        return ", ".join(get_args(kind))
+    bounds = {type(bound).__name__: bound for bound in field.metadata}
+    if "Le" not in bounds:
+        return ""
+    low = f"above {bounds['Gt'].gt:,}" if "Gt" in bounds else f"{bounds['Ge'].ge:,}"
+    return f"{low} to {bounds['Le'].le:,.0f}"
 
 
 def _option_name(name: str) -> str:

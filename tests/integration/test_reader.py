@@ -1,7 +1,10 @@
 """The reader on a real Kafka: once, in both delivery modes, across crashes and rebalances."""
 
 import asyncio
+import json
 import logging
+import signal
+import sys
 from contextlib import asynccontextmanager
 
 import numpy as np
@@ -359,3 +362,58 @@ async def test_a_broker_that_does_not_answer_is_named():
     reader = PredictionReader("topic", bootstrap_servers="127.0.0.1:1", timeout_s=5)
     with pytest.raises(ConfigError, match=r"no Kafka broker answers at 127\.0\.0\.1:1"):
         await reader.__aenter__()
+
+
+async def tail(bootstrap_servers, *arguments):
+    """Start ``stream-rnn tail``."""
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "stream_rnn.cli",
+        "tail",
+        "--bootstrap-servers",
+        bootstrap_servers,
+        *arguments,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def test_tail_prints_the_published_bytes(bootstrap_servers, topic, app_id, create_topic):
+    """With ``--json`` each line is a prediction, once, and it stops after ``--max``."""
+    await create_topic(topic, 1)
+    run = written(app_id, range(3))
+    await publish(bootstrap_servers, topic, [(b"k", b"no", []), *run[:2], *run])
+
+    process = await tail(bootstrap_servers, topic, "--from-beginning", "--max", "3", "--json")
+    async with asyncio.timeout(30):
+        out, said = await process.communicate()
+    assert out == b"".join(value + b"\n" for _, value, _ in run)
+    assert b"1 values were not predictions" in said
+    assert process.returncode == 0
+    assert json.loads(out.splitlines()[0])["source"]["offset"] == 0
+
+
+async def test_tail_ends_cleanly_on_ctrl_c(bootstrap_servers, topic, app_id, create_topic):
+    """It prints rows as they come; the status is that of an interrupted program, without traces."""
+    await create_topic(topic, 1)
+    await publish(bootstrap_servers, topic, written(app_id, [7]))
+
+    process = await tail(bootstrap_servers, topic, "--from-beginning")
+    async with asyncio.timeout(30):
+        title, row = [await process.stdout.readline() for _ in range(2)]
+        process.send_signal(signal.SIGINT)
+        _, said = await process.communicate()
+    assert title.split() == [b"partition", b"offset", b"key", b"steps", b"late"]
+    assert row.split() == [b"0", b"7", b"key", b"2", b"0.500"]
+    assert (process.returncode, said.strip()) == (130, b"")
+
+
+async def test_tail_of_a_silent_broker_is_a_clear_error():
+    """The status says that a person must act."""
+    process = await tail("127.0.0.1:1", "topic")
+    async with asyncio.timeout(30):
+        out, said = await process.communicate()
+    assert (process.returncode, out) == (3, b"")
+    assert b"no Kafka broker answers at 127.0.0.1:1" in said
+    assert b"Traceback" not in said
