@@ -1,0 +1,128 @@
+"""``stream-rnn demo``: see it work on real data, with a fault in it."""
+
+import asyncio
+import sys
+import threading
+from typing import Any
+
+import click
+import orjson
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from stream_rnn.local.demo import Demo
+from stream_rnn.local.flights import departures
+from stream_rnn.local.servers import Addresses, servers
+
+NEXT = (
+    "stream-rnn local                                    # Kafka and Redis for development",
+    "stream-rnn train LOG --spec SPEC --out bundles/mine  # a network for your own events",
+    "stream-rnn worker --app mine --source TOPIC --predictions TOPIC --bundle bundles/mine",
+)
+
+
+@click.command("demo")
+@click.option("--events", type=click.IntRange(10), help="only the first so many; default: all 328,521")
+@click.option("--rate", type=click.FloatRange(0), default=8000, show_default=True, help="events a second; 0: as fast as possible")
+@click.option("--no-faults", is_flag=True, help="kill and wipe nothing")
+@click.option("--keep", is_flag=True, help="leave the servers running until Ctrl-C")
+@click.option("--bootstrap-servers", help="a Kafka that runs already; default: one is started")
+@click.option("--redis-url", help="a Redis that runs already: only our own keys are unlinked; default: one is started")
+@click.option("--json", "as_json", is_flag=True, help="the figures as one JSON object, alone on standard output")
+def command(
+    events: int | None,
+    rate: float,
+    no_faults: bool,
+    keep: bool,
+    bootstrap_servers: str | None,
+    redis_url: str | None,
+    as_json: bool,
+) -> int:
+    """Stream the 328,521 departures from New York's airports in 2013 through two real workers.
+
+    The question: will the next departure of this carrier and airport leave more than 15 minutes
+    late?  When half is published, one worker is killed and Redis is wiped.  At the end everything
+    that was published is compared with the log.  Exit status 1 if anything is missing, duplicated
+    or different.
+    """
+    console = Console(stderr=True)
+
+    def say(line: str) -> None:
+        console.print(line, style="bold", highlight=False)
+
+    say("reading the departures of 2013; starting a real Kafka and a real Redis")
+    with servers(bootstrap_servers, redis_url, say=say) as addresses:
+        chosen = departures(events)
+        with Live(console=console, refresh_per_second=4, transient=True) as live:
+            demo = Demo(
+                addresses,
+                chosen,
+                rate,
+                with_faults=not no_faults,
+                say=say,
+                show=lambda state: live.update(Text(_line(state))),
+            )
+            figures = asyncio.run(demo.run())
+        if as_json:
+            sys.stdout.write(orjson.dumps(figures).decode() + "\n")
+            sys.stdout.flush()
+        else:
+            _print(figures)
+        if keep:
+            _wait(console, addresses)
+    bad = figures["missing"] or figures["duplicated"] or figures["different"]
+    return 1 if bad else 0
+
+
+def _line(demo: Demo) -> str:
+    watched = demo.watched
+    alive = sum(worker.is_alive for worker in demo.workers)
+    with_memory = demo.labels.auc(watched.probability)
+    seen = demo.memoryless.copy()
+    seen[watched.count == 0] = float("nan")
+    without = demo.labels.auc(seen)
+    area = "-" if with_memory is None or without is None else f"{with_memory:.3f} with memory, {without:.3f} without"
+    return (
+        f"sent {watched.sent:,}  published {watched.published:,} of {len(demo.events):,}  "
+        f"lag {watched.sent - watched.published:,}  workers {alive}  AUC so far {area}"
+    )
+
+
+def _print(figures: dict[str, Any]) -> None:
+    recovery = figures["recovery_seconds"]
+    lines = {
+        "events": f"{figures['events']:,}",
+        "predictions": f"{figures['predictions']:,}",
+        "missing": figures["missing"],
+        "duplicated": figures["duplicated"],
+        "different": f"{figures['different']}  (folded again from the log, byte for byte)",
+        "AUC with memory": _area(figures["auc_memory"]),
+        "AUC without": f"{_area(figures['auc_memoryless'])}  (the memoryless baseline)",
+        "events/s": f"{figures['events_per_second']:,.0f}",
+        "latency": f"p50 {figures['latency_ms']['p50']:.0f} ms, p99 {figures['latency_ms']['p99']:.0f} ms  (sending to reading, before the faults)",
+        "faults": ", ".join(figures["faults"]) or "none",
+        "recovery": "-" if recovery is None else f"{recovery:.1f} s  (SIGKILL to the first prediction of its slowest partition)",
+        "seconds": f"{figures['seconds']:.0f}",
+    }
+    for name, value in lines.items():
+        print(f"{name:16} {value}")
+    print("\nnext:")
+    for line in NEXT:
+        print(f"  {line}")
+
+
+def _area(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _wait(console: Console, addresses: Addresses) -> None:
+    console.print(
+        f"servers run until Ctrl-C: --bootstrap-servers {addresses.bootstrap_servers} "
+        f"--redis-url {addresses.redis_url}",
+        highlight=False,
+    )
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        return

@@ -1,0 +1,39 @@
+"""``stream-rnn local``: a real Kafka and a real Redis in the foreground."""
+
+import signal
+import threading
+from pathlib import Path
+
+import click
+import orjson
+
+from stream_rnn.local.servers import servers
+
+
+@click.command("local")
+@click.option("--kafka-port", type=click.IntRange(1, 65_535), help="default: a free one")
+@click.option("--redis-port", type=click.IntRange(1, 65_535), help="default: a free one")
+@click.option("--data", type=click.Path(path_type=Path), help="directory that is kept; default: a temporary one")
+@click.option("--json", "as_json", is_flag=True, help="the addresses as one JSON object")
+def command(kafka_port: int | None, redis_port: int | None, data: Path | None, as_json: bool) -> None:
+    """Run a real Kafka and a real Redis on 127.0.0.1 until Ctrl-C.
+
+    For development: one broker, no replication, no persistence of Redis.
+    """
+    ended = threading.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda *_: ended.set())
+    with servers(
+        kafka_port=kafka_port,
+        redis_port=redis_port,
+        data=data,
+        say=lambda line: click.echo(line, err=True),
+    ) as found:
+        if as_json:
+            addresses = {"bootstrap_servers": found.bootstrap_servers, "redis_url": found.redis_url}
+            print(orjson.dumps(addresses).decode(), flush=True)
+        else:
+            print(f"Kafka  --bootstrap-servers {found.bootstrap_servers}")
+            print(f"Redis  --redis-url {found.redis_url}")
+            print("Ctrl-C stops both", flush=True)
+        ended.wait()

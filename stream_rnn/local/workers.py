@@ -1,0 +1,100 @@
+"""Workers as real processes, for the demo and for tests."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from stream_rnn.errors import ConfigError
+
+_STARTED = re.compile(r"starting partition=.*\[(\d+)\] row=")
+_RELEASED = re.compile(r"partition released partition=.*\[(\d+)\]")
+STOP_WITHIN_S = 20.0
+
+
+class WorkerProcess:
+    """One ``stream-rnn worker``.
+
+    Args:
+        name: for messages and the log.
+        options: of the command line, by setting.
+        directory: where its log goes.
+        environment: more variables for the process.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        options: Mapping[str, str],
+        directory: Path,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.name = name
+        self.log = directory / f"{name}.log"
+        arguments = [f"--{key.replace('_', '-')}={value}" for key, value in options.items()]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: S603  # our own command
+                [sys.executable, "-m", "stream_rnn.cli", "worker", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # a Ctrl-C of the terminal is for us; we end it
+                env={**os.environ, **(environment or {})},
+            )
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it runs."""
+        return self._process.poll() is None
+
+    @property
+    def exit_status(self) -> int | None:
+        """How it ended."""
+        return self._process.poll()
+
+    def partitions(self) -> set[int]:
+        """Return the partitions that it says it owns."""
+        owned: set[int] = set()
+        for line in self.log.read_text(errors="replace").splitlines():
+            if found := _STARTED.search(line):
+                owned.add(int(found[1]))
+            elif found := _RELEASED.search(line):
+                owned.discard(int(found[1]))
+        return owned
+
+    def require_alive(self) -> None:
+        """Raise what it said, if it ended.
+
+        Raises:
+            ConfigError: it ended.
+        """
+        if not self.is_alive:
+            tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-8:])
+            raise ConfigError(f"{self.name} ended with status {self.exit_status}:\n{tail}")
+
+    def signal(self, number: int) -> None:
+        """Send a signal."""
+        if self.is_alive:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """End it by SIGKILL."""
+        self.signal(signal.SIGKILL)
+        self._process.wait(STOP_WITHIN_S)
+
+    def stop(self) -> int:
+        """End it by SIGTERM, after a while by SIGKILL; return its exit status."""
+        self.signal(signal.SIGTERM)
+        try:
+            return self._process.wait(STOP_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return self._process.wait(STOP_WITHIN_S)
