@@ -1,0 +1,128 @@
+"""The publisher's contract on a real Kafka, and the facts that recovery reads there."""
+
+import pytest
+from aiokafka import AIOKafkaProducer, TopicPartition
+
+from stream_rnn.errors import FencedError
+from stream_rnn.fold.kafka_log import KafkaFacts, KafkaLog
+from stream_rnn.fold.publisher import IdempotentPublisher, Message, TransactionalPublisher
+from stream_rnn.fold.recovery import GroupOffset, LastPrediction
+from stream_rnn.settings import Settings
+from stream_rnn.testing import MemoryLog, MemoryPublisher
+
+
+@pytest.fixture
+async def settings(app_id, bootstrap_servers, create_topic):
+    """Settings whose three topics exist, with two partitions."""
+    made = Settings.build(
+        app=app_id, source=f"{app_id}-in", predictions=f"{app_id}-out", bootstrap_servers=bootstrap_servers
+    )
+    for name in (made.source, made.predictions, made.dead_letters_topic):
+        await create_topic(name, 2)
+    return made
+
+
+@pytest.fixture
+async def facts(settings):
+    """Clients that ask Kafka."""
+    async with KafkaFacts({"bootstrap_servers": settings.bootstrap_servers}, settings) as opened:
+        yield opened
+
+
+def message(settings, offset, size=10) -> Message:
+    headers = {"sr-topic": settings.source, "sr-partition": "1", "sr-offset": str(offset)}
+    headers |= {"sr-app": settings.app, "sr-fold": "f01d", "sr-origin": "2"}
+    return Message(b"k", b"v" * size, 1000 + offset, [(n, t.encode()) for n, t in headers.items()])
+
+
+async def committed(facts, topic, partition=1) -> list:
+    tp = TopicPartition(topic, partition)
+    end = await facts.log_end(tp)
+    return [record async for batch in facts.batches(tp, 0, end) for record in batch]
+
+
+async def test_a_transaction_carries_outputs_and_group_offset(settings, facts):
+    """Predictions, dead letters and C with its metadata become visible together."""
+    publisher = TransactionalPublisher({"bootstrap_servers": settings.bootstrap_servers}, settings, 1)
+    await publisher.start()
+    await publisher.publish([message(settings, 5)], [message(settings, 6)], GroupOffset(7, "f01d", 2))
+    (prediction,) = await committed(facts, settings.predictions)
+    (dead,) = await committed(facts, settings.dead_letters_topic)
+    assert (prediction.value, prediction.timestamp, dead.timestamp) == (b"v" * 10, 1005, 1006)
+    log = KafkaLog(facts, settings, 1)
+    assert await log.group_offset() == GroupOffset(7, "f01d", 2)
+    assert await log.last_prediction() == LastPrediction(5, "f01d", 2, 1005)
+    await publisher.close()
+
+
+async def test_the_next_owner_fences_the_last_one(settings, facts):
+    """After a second producer of the partition started, the first one publishes nothing."""
+    connection = {"bootstrap_servers": settings.bootstrap_servers}
+    zombie = TransactionalPublisher(connection, settings, 1)
+    owner = TransactionalPublisher(connection, settings, 1)
+    await zombie.start()
+    await zombie.publish([message(settings, 1)], [], GroupOffset(2, "f01d", 2))
+    await owner.start()
+    with pytest.raises(FencedError):
+        await zombie.publish([message(settings, 2)], [], GroupOffset(3, "f01d", 2))
+    await owner.publish([message(settings, 2)], [], GroupOffset(3, "f01d", 2))
+    offsets = [dict(r.headers)["sr-offset"] for r in await committed(facts, settings.predictions)]
+    assert offsets == [b"1", b"2"]
+    await owner.close()
+    await zombie.close()
+
+
+async def test_the_memory_publisher_fences_alike():
+    """The stand-in keeps the contract of the real one."""
+    log = MemoryLog([])
+    zombie, owner = MemoryPublisher(log), MemoryPublisher(log)
+    await zombie.start()
+    await owner.start()
+    with pytest.raises(FencedError):
+        await zombie.publish([Message(b"k", b"v", 0, [])], [], GroupOffset(3, "f01d", 2))
+    assert (log.predictions, log.group) == ([], None)
+
+
+async def test_outputs_larger_than_a_record_batch_are_split(settings, facts):
+    """Three megabytes of predictions in one micro-batch do not meet the broker's limit."""
+    publisher = TransactionalPublisher({"bootstrap_servers": settings.bootstrap_servers}, settings, 1)
+    await publisher.start()
+    messages = [message(settings, i, 100_000) for i in range(30)]
+    await publisher.publish(messages, [], GroupOffset(30, "f01d", 2))
+    found = await committed(facts, settings.predictions)
+    assert [r.timestamp for r in found] == [m.timestamp for m in messages]
+    await publisher.close()
+
+
+async def test_without_a_transaction_the_group_offset_comes_last(settings, facts):
+    """at_least_once moves C only after Kafka has acknowledged the predictions."""
+    seen = []
+
+    async def commit_group_offset(partition, offset):
+        seen.append((partition, offset, len(await committed(facts, settings.predictions))))
+
+    connection = {"bootstrap_servers": settings.bootstrap_servers}
+    publisher = IdempotentPublisher(connection, settings, 1, commit_group_offset)
+    await publisher.start()
+    await publisher.publish([message(settings, 1)], [], GroupOffset(2, "f01d", 2))
+    assert seen == [(1, GroupOffset(2, "f01d", 2), 1)]
+    await publisher.close()
+
+
+async def test_facts_of_a_log_with_markers_and_aborted_records(settings, facts):
+    """E is the last stable offset, and a record that was aborted is none."""
+    producer = AIOKafkaProducer(bootstrap_servers=settings.bootstrap_servers, transactional_id=settings.app)
+    await producer.start()
+    for value, commits in ((b"1", True), (b"2", False), (b"3", True)):
+        await producer.begin_transaction()
+        await producer.send_and_wait(settings.source, value, key=b"k", partition=1)
+        await (producer.commit_transaction() if commits else producer.abort_transaction())
+    await producer.stop()
+    log = KafkaLog(facts, settings, 1)
+    assert (await log.log_start(), await log.log_end()) == (0, 6)
+    assert (await log.record_at(0)).value == b"1"
+    assert await log.record_at(2) is None
+    assert (await log.record_at(4)).value == b"3"
+    assert (await log.topics()).source_partitions == 2
+    assert await log.group_offset() is None
+    assert await log.last_prediction() is None
