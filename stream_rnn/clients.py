@@ -15,7 +15,7 @@ from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
 from stream_rnn.errors import ConfigError
 
@@ -214,7 +214,7 @@ def connect_redis(url: str, timeout_s: float) -> Redis:
         )
         pool.connection_class(**pool.connection_kwargs)  # refuses unknown options; connects later
         return Redis.from_pool(pool)
-    except (ValueError, TypeError, RedisError):
+    except (ValueError, TypeError, RedisError, RedisClusterException):
         # Not `from error`: what the URL's parser cites may be a part of the password.
         raise ConfigError(
             f"redis_url {safe_url(url)} cannot be read; it is redis://user:password@host:port/0, "

@@ -1,0 +1,245 @@
+"""Options of Kafka's and Redis' clients."""
+
+import ssl
+
+import pytest
+from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
+from hypothesis import given
+from hypothesis import strategies as st
+from redis.asyncio import Redis, RedisCluster
+
+from stream_rnn.clients import (
+    KNOWN,
+    connect_redis,
+    describe_unreachable,
+    faust_credentials,
+    kafka_options,
+    safe_url,
+)
+from stream_rnn.errors import ConfigError
+
+JAAS = (
+    "org.apache.kafka.common.security.scram.ScramLoginModule required "
+    'username="alice" password="s3cr;et \\"=";'
+)
+
+
+@pytest.fixture
+def config(tmp_path):
+    """Write a Kafka config and return its path."""
+
+    def write(*lines):
+        path = tmp_path / "client.properties"
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return str(path)
+
+    return write
+
+
+def test_without_a_config_the_connection_is_plain():
+    """Brokers are separated by commas."""
+    assert kafka_options("a:1, b:2,") == {
+        "bootstrap_servers": ["a:1", "b:2"],
+        "security_protocol": "PLAINTEXT",
+    }
+
+
+def test_no_broker_is_refused():
+    """The message names the setting."""
+    with pytest.raises(ConfigError, match="bootstrap_servers is empty"):
+        kafka_options(" , ")
+
+
+def test_a_java_config_is_read(config):
+    """Comments, continued lines, escapes and both separators are those of java.properties."""
+    path = config(
+        "# a comment",
+        "! another",
+        "",
+        "security.protocol: sasl_plaintext",
+        "sasl.mechanism SCRAM-SHA-512",
+        "sasl.jaas.config = org.apache.kafka.common.security.scram.ScramLoginModule required \\",
+        '    username="al\\u0069ce" \\',
+        '    password="p=w:#1";',
+        "client.id=reader",
+    )
+
+    options = kafka_options("a:1", path)
+    assert options["security_protocol"] == "SASL_PLAINTEXT"
+    assert options["sasl_mechanism"] == "SCRAM-SHA-512"
+    assert options["sasl_plain_username"] == "alice"
+    assert options["sasl_plain_password"] == "p=w:#1"
+    assert options["client_id"] == "reader"
+
+
+def test_user_and_password_may_stand_alone(config):
+    """They win over sasl.jaas.config."""
+    path = config(
+        "security.protocol=SASL_PLAINTEXT", "sasl.username=bob", "sasl.password=", JAAS_LINE
+    )
+
+    options = kafka_options("a:1", path)
+    assert (options["sasl_plain_username"], options["sasl_plain_password"]) == ("bob", "")
+    assert options["sasl_mechanism"] == "PLAIN"
+
+
+JAAS_LINE = "sasl.jaas.config=" + JAAS.replace("\\", "\\\\")
+
+
+def test_a_quoted_password_is_unescaped(config):
+    """A quote inside of JAAS is escaped twice: by JAAS and by the file."""
+    path = config("security.protocol=SASL_PLAINTEXT", JAAS_LINE)
+    assert kafka_options("a:1", path)["sasl_plain_password"] == 's3cr;et "='
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (["security.protocl=SSL"], "security.protocl is not known"),
+        (["security.protocol=TLS"], "PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL"),
+        (["security.protocol=SASL_SSL", "sasl.mechanism=GSSAPI"], "SCRAM-SHA-512"),
+        (["security.protocol=SASL_PLAINTEXT"], "needs a user and a password"),
+        (["security.protocol=SASL_PLAINTEXT", "sasl.username=a"], "needs a user and a password"),
+        (["sasl.username=a"], "sasl.username has no effect with security.protocol PLAINTEXT"),
+        (["ssl.ca.location=x"], "ssl.ca.location has no effect"),
+        (["security.protocol=SSL", "ssl.truststore.type=JKS"], "PEM"),
+        (["security.protocol=SSL", "ssl.ca.location=missing.pem"], "cannot load its certificates"),
+        (
+            ["security.protocol=SASL_PLAINTEXT", "sasl.jaas.config=Krb5LoginModule required;"],
+            "ScramLoginModule",
+        ),
+    ],
+)
+def test_a_config_that_would_not_do_what_it_says_is_refused(config, lines, said):
+    """The message has the file, the name and the remedy."""
+    path = config(*lines)
+    with pytest.raises(ConfigError, match=said) as error:
+        kafka_options("a:1", path)
+    assert path in str(error.value)
+
+
+def test_an_unknown_name_lists_the_known_ones(config):
+    """So that a typing error is found at once."""
+    with pytest.raises(ConfigError) as error:
+        kafka_options("a:1", config("sasl.passwort=s3cret"))
+    assert all(name in str(error.value) for name in KNOWN)
+    assert "s3cret" not in str(error.value)
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe", b"#" * 1_000_001])
+def test_a_file_that_is_not_a_config_is_refused(tmp_path, content):
+    """Missing, not text, or far too large."""
+    path = tmp_path / "config"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigError, match=str(path)):
+        kafka_options("a:1", str(path))
+
+
+def test_tls_checks_the_host_name_unless_told_otherwise(config):
+    """An empty algorithm is how Kafka's clients switch it off."""
+    checked = kafka_options("a:1", config("security.protocol=SSL"))["ssl_context"]
+    assert checked.check_hostname
+    assert checked.verify_mode is ssl.CERT_REQUIRED
+
+    lines = ["security.protocol=SSL", "ssl.endpoint.identification.algorithm="]
+    unchecked = kafka_options("a:1", config(*lines))["ssl_context"]
+    assert not unchecked.check_hostname
+    assert unchecked.verify_mode is ssl.CERT_REQUIRED
+
+
+@pytest.mark.parametrize("protocol", ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"])
+def test_faust_connects_as_the_other_clients_do(config, protocol):
+    """What Faust makes of the credentials is what aiokafka is given elsewhere."""
+    lines = [f"security.protocol={protocol}"]
+    if protocol.startswith("SASL"):
+        lines += ["sasl.mechanism=SCRAM-SHA-256", JAAS_LINE]
+    path = config(*lines)
+    ours = kafka_options("a:1", path)
+    fausts = credentials_to_aiokafka_auth(faust_credentials(path))
+    for options in (ours, fausts):
+        assert isinstance(options.pop("ssl_context", None), ssl.SSLContext) == (
+            protocol.endswith("SSL")
+        )
+    assert fausts == {k: v for k, v in ours.items() if k != "bootstrap_servers"}
+
+
+async def test_redis_is_asked_for_raw_bytes_with_a_deadline_and_no_retry():
+    """Hidden states are bytes, and our own code retries."""
+    client = connect_redis("rediss://alice:s3cret@cache:6380/2?ssl_ca_certs=ca.pem", 1.5)
+    options = client.connection_pool.connection_kwargs
+    assert isinstance(client, Redis)
+    assert (options["host"], options["port"], options["db"]) == ("cache", 6380, 2)
+    assert (options["username"], options["password"]) == ("alice", "s3cret")
+    assert (options["socket_timeout"], options["socket_connect_timeout"]) == (1.5, 1.5)
+    assert not options["decode_responses"]
+    assert options["retry"].get_retries() == 0
+    assert client.connection_pool.timeout == 1.5
+    await client.aclose()
+
+
+@pytest.mark.parametrize(
+    "url", ["redis+cluster://u:s3cret@a:7000", "redis://u:s3cret@a:7000,b:7001/0"]
+)
+async def test_several_hosts_are_a_cluster(url):
+    """Each of them is asked until one answers."""
+    client = connect_redis(url, 1.0)
+    assert isinstance(client, RedisCluster)
+    assert client.connection_kwargs["password"] == "s3cret"
+    assert client.connection_kwargs["socket_timeout"] == 1.0
+    assert "a:7000" in client.nodes_manager.startup_nodes
+    await client.aclose()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://u:s3cret@cache",
+        "cache:6379",
+        "redis://",
+        "redis://u:s3cret/x@cache:6379",
+        "redis://u:s3cret@cache:port",
+        "redis://u:s3cret@cache:6379/0?no_such_option=1",
+        "redis+cluster://u:s3cret@cache:6379/3",
+        "redis://:s3cret#x@cache:6379",
+    ],
+)
+def test_a_url_that_is_none_of_redis_is_refused_without_its_password(url):
+    """Not in the message, and not in what it was raised from."""
+    with pytest.raises(ConfigError, match="redis_url") as error:
+        connect_redis(url, 1.0)
+    shown = error.value
+    while shown is not None:
+        assert "s3cret" not in str(shown)
+        shown = shown.__cause__ or (None if shown.__suppress_context__ else shown.__context__)
+
+
+@given(
+    st.sampled_from(["redis", "rediss", "redis+cluster", "kafka"]),
+    st.text("ab1", max_size=5),
+    st.text(st.characters(codec="utf-8"), min_size=1).filter(lambda text: "xyz" not in text),
+)
+def test_a_safe_url_has_no_password(scheme, user, password):
+    """Whatever characters it has."""
+    url = f"{scheme}://{user}:xyz{password}xyz@cache:6379/0"
+    assert safe_url(url) == f"{scheme}://{user}:***@cache:6379/0"
+
+
+def test_a_password_in_the_query_is_hidden_too():
+    """Redis' client takes it there."""
+    assert safe_url("unix:///s?password=s3cret&db=1") == "unix:///s?password=***&db=1"
+
+
+def test_a_url_without_a_login_is_shown_whole():
+    """There is nothing to hide."""
+    assert safe_url("redis://cache:6379/0") == "redis://cache:6379/0"
+
+
+def test_an_unreachable_broker_is_named_with_the_remedy():
+    """The client's error is said once."""
+    said = describe_unreachable(["a:1", "b:2"], ConnectionError("refused"))
+    assert said == (
+        "no Kafka broker answers at a:1,b:2 (ConnectionError: refused); start it, or check "
+        "--bootstrap-servers and, for TLS or SASL, --kafka-config"
+    )
+    assert "(TimeoutError)" in describe_unreachable("a:1", TimeoutError())
