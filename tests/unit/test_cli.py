@@ -1,0 +1,223 @@
+"""The frame of the command line: verbs, options, exit status."""
+
+import importlib
+import subprocess
+import sys
+
+import click
+import pytest
+from click.testing import CliRunner
+from pydantic import SecretStr
+
+import stream_rnn
+from stream_rnn import cli, errors
+from stream_rnn.cli import docs
+from stream_rnn.cli.options import settings_options
+from stream_rnn.settings import Settings
+
+
+def run(*arguments):
+    """Run the command line in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "stream_rnn.cli", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+@pytest.fixture
+def status(monkeypatch, capsys):
+    """Run a verb that does something, and return the exit status and what was said."""
+
+    def ended(act):
+        @click.command("worker")
+        def command():
+            return act()
+
+        module = type(sys)("stream_rnn.cli.worker")
+        module.command = command
+        monkeypatch.setitem(sys.modules, "stream_rnn.cli.worker", module)
+        with pytest.raises(SystemExit) as exit_:
+            cli.main(["worker"])
+        return exit_.value.code, capsys.readouterr().err
+
+    return ended
+
+
+def raising(error):
+    """Return a function that raises an error."""
+
+    def act():
+        raise error
+
+    return act
+
+
+def test_help_comes_without_waiting_for_torch():
+    """A verb's module is imported when the verb is used."""
+    code = (
+        "import sys; from stream_rnn.cli import main\n"
+        "try: main(['--help'])\n"
+        "finally: sys.exit(7 if {'torch', 'faust', 'aiokafka'} & set(sys.modules) else 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, timeout=30, check=False
+    )
+    assert done.returncode == 0
+    assert b"worker" in done.stdout
+
+
+def test_the_version_is_the_packages():
+    """It names the program."""
+    assert run("--version").stdout == f"stream-rnn, version {stream_rnn.__version__}\n"
+
+
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_every_verb_explains_itself(verb):
+    """Each has a sentence; what is listed exists."""
+    command = importlib.import_module(f"stream_rnn.cli.{verb}").command
+    result = CliRunner().invoke(command, ["--help"])
+    assert result.exit_code == 0
+    assert command.name == verb
+    assert len(command.help.split()) > 2
+
+
+def test_a_verb_that_does_not_exist_is_wrong_use():
+    """The status is click's."""
+    done = run("no-such-verb")
+    assert done.returncode == 2
+    assert "no-such-verb" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (errors.ConfigError("what, where, remedy"), 3),
+        (errors.BundleError("what, where, remedy"), 3),
+        (errors.FencedError("what, where, remedy"), 4),
+        (errors.UnavailableError("what, where, remedy"), 4),
+        (errors.MovedError("what, where, remedy"), 4),
+        (click.UsageError("what, where, remedy"), 2),
+    ],
+)
+def test_an_error_is_one_clear_line_and_its_status_says_who_acts(status, error, expected):
+    """3: a person; 4: the orchestrator; 2: who typed it."""
+    code, said = status(raising(error))
+    assert code == expected
+    assert "what, where, remedy" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("answer", [0, 1, None])
+def test_a_verb_may_say_that_the_answer_is_bad(status, answer):
+    """What it returns is the status; nothing is 0."""
+    assert status(lambda: answer) == (answer or 0, "")
+
+
+def test_ctrl_c_is_130_without_a_trace(status):
+    """As shells have it."""
+    code, said = status(raising(KeyboardInterrupt()))
+    assert (code, said.strip()) == (130, "")
+
+
+def test_a_bug_shows_its_trace(status):
+    """Only our own errors are one line."""
+    with pytest.raises(ZeroDivisionError):
+        status(raising(ZeroDivisionError()))
+
+
+@click.command()
+@settings_options(*Settings.model_fields, required=("app",))
+def probe(settings):
+    """Print the settings."""
+    for name, value in settings.model_dump().items():
+        shown = value.get_secret_value() if isinstance(value, SecretStr) else value
+        click.echo(f"{name}={shown}")
+
+
+def test_every_setting_is_an_option_and_a_variable():
+    """Option over environment over default."""
+    environment = {"STREAM_RNN_APP": "one", "STREAM_RNN_TOP_K": "7", "STREAM_RNN_ROUNDS_MAX": "8"}
+    options = ["--top-k", "9", "--allow-compacted", "--redis-url", "redis://cache"]
+    result = CliRunner().invoke(probe, options, env=environment)
+    lines = result.output.splitlines()
+    for expected in (
+        "app=one",
+        "top_k=9",
+        "rounds_max=8",
+        "allow_compacted=True",
+        "redis_url=redis://cache",
+        "batch_events_max=4096",
+    ):
+        assert expected in lines
+
+
+def test_the_help_of_an_option_has_default_bounds_and_variable():
+    """So that one need not look elsewhere."""
+    text = " ".join(CliRunner().invoke(probe, ["--help"], terminal_width=200).output.split())
+    assert (
+        "--transaction-timeout-ms INTEGER after which the broker aborts the transaction of a dead "
+        "worker [default: 10000; 1,000 to 900,000; env: STREAM_RNN_TRANSACTION_TIMEOUT_MS]"
+    ) in text
+    for name in Settings.model_fields:
+        assert f"STREAM_RNN_{name.upper()}]" in text
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "give --app, or set STREAM_RNN_APP"),
+        (["--app", "one", "--top-k", "0"], "greater than or equal to 1"),
+        (["--app", "one", "--delivery", "never"], "exactly_once"),
+        (["--app", "one", "--top-k", "many"], "valid integer"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_wrong_use(options, said):
+    """Status 2, and the option is named."""
+    result = CliRunner().invoke(probe, options)
+    assert result.exit_code == 2
+    assert said in result.output
+
+
+def test_the_table_of_settings_has_a_row_for_each():
+    """Name, default, bounds, description."""
+    rows = docs.settings_table().splitlines()
+    assert len(rows) == len(Settings.model_fields) + 2
+    assert "| `top_k` | `5` | 1 to 100 | classes in a multi-class output's `top` |" in rows
+    assert any(
+        row.startswith("| `state_ttl` |  | above 0 to 3,200,000,000 | seconds") for row in rows
+    )
+    assert any(row.startswith("| `delivery` | `exactly_once` | exactly_once, at_") for row in rows)
+    assert all(row.count("|") - row.count("\\|") == 5 for row in rows)
+
+
+def test_the_synopsis_has_every_verb():
+    """With what it must be given."""
+    text = docs.synopsis()
+    assert all(f"stream-rnn {verb}" in text for verb in cli.VERBS)
+    assert "stream-rnn tail TOPIC\n" in text
+    assert "stream-rnn bundle show DIRECTORY\n" in text
+
+
+def test_a_page_is_rewritten_between_its_marks_only(tmp_path):
+    """Running it again changes nothing."""
+    page = tmp_path / "page.md"
+    page.write_text(
+        "a\n<!-- settings -->\nstale\n<!-- /settings -->\nb\n<!-- cli --><!-- /cli -->\nc\n"
+    )
+    docs.main([str(page)])
+    once = page.read_text()
+    docs.main([str(page)])
+
+    assert page.read_text() == once
+    assert once.startswith("a\n<!-- settings -->\n| setting |")
+    assert "stale" not in once
+    assert once.endswith("\n<!-- /cli -->\nc\n")
+
+
+def test_a_page_without_the_marks_is_refused():
+    """A block that went missing must not go unnoticed."""
+    with pytest.raises(errors.ConfigError, match="<!-- settings -->"):
+        docs.rewrite("nothing", "README.md")

@@ -1,0 +1,98 @@
+"""One frozen object for every setting."""
+
+import typing
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from stream_rnn.errors import ConfigError
+from stream_rnn.settings import Settings
+
+NUMBERS = (int, float)
+
+
+def types_of(annotation):
+    """Return the plain types inside of an annotation."""
+    inner = typing.get_args(annotation)
+    return {t for part in inner for t in types_of(part)} if inner else {annotation}
+
+
+def test_an_argument_wins_over_the_environment_over_the_default(monkeypatch):
+    """One name each, in three places."""
+    assert Settings.build().batch_events_max == 4096
+    monkeypatch.setenv("STREAM_RNN_BATCH_EVENTS_MAX", "17")
+    assert Settings.build().batch_events_max == 17
+    assert Settings.build(batch_events_max=None).batch_events_max == 17
+    assert Settings.build(batch_events_max=18).batch_events_max == 18
+
+
+def test_settings_do_not_change():
+    """They are built once and passed down."""
+    with pytest.raises(ValidationError):
+        Settings.build().app = "another"
+
+
+def test_a_copy_keeps_what_was_given_and_is_validated():
+    """``replace`` knows no other rules than ``build``."""
+    first = Settings.build(app="one", top_k=3)
+    assert first.replace(top_k=4).model_dump() == {**first.model_dump(), "top_k": 4}
+    with pytest.raises(ConfigError, match="top_k"):
+        first.replace(top_k=0)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"top_k": 0}, "setting top_k: .* set --top-k or STREAM_RNN_TOP_K"),
+        ({"delivery": "at_most_once"}, "exactly_once"),
+        ({"app": "with space"}, "setting app"),
+        ({"state_ttl": 0}, "greater than 0"),
+        ({"no_such": 1}, "no_such"),
+        ({"batch_events_max": "many"}, "integer"),
+    ],
+)
+def test_a_value_out_of_bounds_names_the_setting_and_both_ways_to_set_it(values, said):
+    """The first thing that a person needs is what to change."""
+    with pytest.raises(ConfigError, match=said):
+        Settings.build(**values)
+
+
+def test_the_password_is_never_shown():
+    """Not by printing the settings, and not by an error about them."""
+    settings = Settings.build(redis_url="redis://u:s3cret@cache")
+    assert "s3cret" not in repr(settings)
+    with pytest.raises(ConfigError) as error:
+        Settings.build(redis_url="redis://u:s3cret@cache", top_k=0)
+    assert "s3cret" not in str(error.value)
+
+
+def test_dead_letters_are_named_after_the_predictions():
+    """Unless they are named."""
+    assert Settings.build(predictions="delays").dead_letters_topic == "delays.dead-letters"
+    assert Settings.build(predictions="d", dead_letters="bad").dead_letters_topic == "bad"
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_has_a_line_of_description(name):
+    """The README's table is made of it."""
+    description = Settings.model_fields[name].description
+    assert description
+    assert "\n" not in description
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_number_has_a_lower_and_an_upper_bound(name):
+    """A limit on everything."""
+    field = Settings.model_fields[name]
+    if types_of(field.annotation) & set(NUMBERS):
+        kinds = {type(bound).__name__ for bound in field.metadata}
+        assert kinds & {"Ge", "Gt"}
+        assert "Le" in kinds
+
+
+def test_only_the_redis_url_is_a_secret():
+    """Passwords of Kafka stand in a file of their own."""
+    secrets = [
+        name for name, f in Settings.model_fields.items() if SecretStr in types_of(f.annotation)
+    ]
+    assert secrets == ["redis_url"]
