@@ -1,0 +1,234 @@
+"""House rules that no linter knows: directions of imports, purity, sizes, broad handlers, paths.
+
+Each rule is a function from source text to what breaks it; each is shown to find a breach.
+"""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "stream_rnn"
+LINES_MAX = 350
+FUNCTION_LINES_MAX = 60
+
+GROUND = {"errors", "settings", "clients"}
+PREDICTIONS = {"predictions.schema", "predictions.writer"}
+FOLD = {"errors", "settings", "clients", "model", *PREDICTIONS, "fold"}
+MAY_IMPORT = {  # part: what it may import
+    "__init__": {"model"},
+    "errors": set(),
+    "settings": {"errors"},
+    "clients": {"errors"},
+    "model": {"errors", "model"},
+    "predictions": {*GROUND, "model", "predictions"},
+    "fold": FOLD,
+    "testing": FOLD,
+    "worker": {*FOLD, "worker"},
+    "replay": {*FOLD, "predictions", "testing", "replay"},
+    "local": {*FOLD, "predictions", "worker", "testing", "replay", "local"},
+    "cli": {"__init__", *FOLD, "predictions", "worker", "testing", "replay", "local", "cli"},
+}
+IMPURE = {"asyncio", "redis", "aiokafka", "faust", "time", "random", "threading", "socket"}
+BROAD_HANDLERS = {  # where, and why it may catch everything
+    "cli/worker.py": "the outermost loop: what failed was logged, the exit status says the rest",
+    "local/kafka.py": "jgo raises whatever its HTTP library and its parsers raise; translated",
+}
+VAGUE_NAMES = {"utils", "helpers", "manager", "base", "impl", "common", "core"}
+SLASH = "/"  # so that this file itself holds no such path
+MACHINE_PATH = re.compile(r"(?<![\w.~}])/(?:root|work|home|Users)/\w|(?<![\w.~}])/tmp/\w")
+
+
+def modules():
+    """Return the package's modules."""
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def texts():
+    """Return every text that is shipped or read by people."""
+    suffixes = {".py", ".lua", ".toml", ".md", ".json", ".yaml", ".yml", ".sh"}
+    found = [path for top in ("stream_rnn", "tests", "deploy") for path in (ROOT / top).rglob("*")]
+    named = [ROOT / name for name in ("README.md", "pyproject.toml", ".ci/run")]
+    return [p for p in (*found, *named) if p.is_file() and (p.suffix in suffixes or p in named)]
+
+
+def relative(path):
+    """Return a path as it is seen from the package, or from the checkout."""
+    return str(path.relative_to(PACKAGE if path.is_relative_to(PACKAGE) else ROOT))
+
+
+def imported(source):
+    """Return the modules that a module imports, anywhere in it, with the names taken from them."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def wrong_directions(part, source):
+    """Return imports of the package that ``part`` may not have."""
+    allowed = MAY_IMPORT[part]
+    wrong = []
+    for name in imported(source):
+        package, *inside = name.split(".")
+        if package != "stream_rnn":
+            continue
+        if not inside or inside[0] not in MAY_IMPORT:
+            inside = ["__init__"]
+        if inside[0] not in allowed and ".".join(inside[:2]) not in allowed:
+            wrong.append(name)
+    return wrong
+
+
+def impurities(source):
+    """Return imports that a pure module may not have."""
+    return [name for name in imported(source) if name.split(".")[0] in IMPURE]
+
+
+def pickles(source):
+    """Return what would run code from a file."""
+    unsafe = {"pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
+    found = [name for name in imported(source) if name.split(".")[0] in unsafe]
+    texts = [ast.unparse(n) for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Attribute)]
+    return found + [text for text in texts if text in {"torch.load", "torch.save"}]
+
+
+def long_functions(source):
+    """Return functions with too many lines."""
+    return [
+        node.name
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (node.end_lineno or 0) - node.lineno + 1 > FUNCTION_LINES_MAX
+    ]
+
+
+def broad_handlers(source):
+    """Return the lines of handlers that catch everything and do not raise it again."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        caught, last = "", None
+        if isinstance(node, ast.ExceptHandler):
+            caught, last = ast.unparse(node.type) if node.type else "Exception", node.body[-1]
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("suppress"):
+            caught = ast.unparse(node)
+        raises_again = isinstance(last, ast.Raise) and last.exc is None
+        if re.search(r"\b(Base)?Exception\b", caught) and not raises_again:
+            found.append(node.lineno)
+    return found
+
+
+def machine_paths(text):
+    """Return paths that exist on somebody's machine only."""
+    return MACHINE_PATH.findall(text)
+
+
+@pytest.mark.parametrize("path", modules(), ids=relative)
+def test_imports_go_one_way(path):
+    """What is below knows nothing of what is above; imports inside of functions count."""
+    part = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    assert wrong_directions(part, path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "model").glob("*.py")), ids=relative)
+def test_the_model_is_pure(path):
+    """No asyncio, Redis, Kafka, clock or chance."""
+    assert impurities(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("path", modules(), ids=relative)
+def test_nothing_is_pickled(path):
+    """States and bundles are data."""
+    assert pickles(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("path", modules(), ids=relative)
+def test_files_and_functions_are_short(path):
+    """The limits hold for everybody."""
+    source = path.read_text(encoding="utf-8")
+    assert len(source.splitlines()) <= LINES_MAX
+    assert long_functions(source) == []
+
+
+@pytest.mark.parametrize("path", modules(), ids=relative)
+def test_everything_is_caught_in_known_places_only(path):
+    """A broad handler hides bugs; each has its reason in this file."""
+    found = broad_handlers(path.read_text(encoding="utf-8"))
+    assert not found or relative(path) in BROAD_HANDLERS
+
+
+@pytest.mark.parametrize("place", BROAD_HANDLERS)
+def test_an_exception_to_the_rule_is_still_needed(place):
+    """Else it is to be deleted."""
+    assert broad_handlers((PACKAGE / place).read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("path", modules(), ids=relative)
+def test_names_say_something(path):
+    """A module is named after its job."""
+    assert not {*path.relative_to(PACKAGE).with_suffix("").parts} & VAGUE_NAMES
+
+
+def test_no_file_holds_a_path_of_a_machine():
+    """What is shipped works anywhere."""
+    found = {relative(path): machine_paths(path.read_text(encoding="utf-8")) for path in texts()}
+    assert {place: paths for place, paths in found.items() if paths} == {}
+
+
+@pytest.mark.parametrize(
+    ("rule", "breach"),
+    [
+        (lambda source: wrong_directions("fold", source), "from stream_rnn.worker import plugin"),
+        (
+            lambda source: wrong_directions("model", source),
+            "def f():\n    import stream_rnn.clients",
+        ),
+        (
+            lambda source: wrong_directions("fold", source),
+            "from stream_rnn.predictions.reader import PredictionReader",
+        ),
+        (
+            lambda source: wrong_directions("fold", source),
+            "from stream_rnn.predictions import PredictionReader",
+        ),
+        (lambda source: wrong_directions("worker", source), "from stream_rnn import cli"),
+        (lambda source: wrong_directions("errors", source), "from stream_rnn import __version__"),
+        (impurities, "def f():\n    from time import monotonic"),
+        (impurities, "import asyncio.locks"),
+        (pickles, "import pickle"),
+        (pickles, "import torch\nmodel = torch.load('x')"),
+        (long_functions, "def f():\n" + "    pass\n" * FUNCTION_LINES_MAX),
+        (broad_handlers, "try:\n    pass\nexcept Exception:\n    pass"),
+        (broad_handlers, "try:\n    pass\nexcept:\n    pass"),
+        (broad_handlers, "try:\n    pass\nexcept (ValueError, BaseException) as e:\n    raise e"),
+        (broad_handlers, "with contextlib.suppress(Exception):\n    pass"),
+        (machine_paths, f"path = '{SLASH}root/x'"),
+        (machine_paths, f"see {SLASH}tmp/x"),
+    ],
+)
+def test_each_rule_finds_a_breach(rule, breach):
+    """A rule that cannot fail is no rule."""
+    assert rule(breach)
+
+
+@pytest.mark.parametrize(
+    ("rule", "fine"),
+    [
+        (
+            lambda source: wrong_directions("fold", source),
+            "from stream_rnn.predictions.writer import PredictionWriter",
+        ),
+        (lambda source: wrong_directions("model", source), "from stream_rnn.errors import X"),
+        (long_functions, "def f():\n" + "    pass\n" * (FUNCTION_LINES_MAX - 1)),
+        (broad_handlers, "try:\n    pass\nexcept BaseException:\n    x()\n    raise"),
+        (machine_paths, "from tests/work/x and $TMPDIR/tmp/x"),
+    ],
+)
+def test_no_rule_finds_a_breach_where_there_is_none(rule, fine):
+    """A rule that always fails is switched off soon."""
+    assert not rule(fine)
