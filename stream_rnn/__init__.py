@@ -8,6 +8,41 @@ Shape letters, everywhere: B keys in a round, F features, H hidden size, L layer
 T time steps.  x is (B, F), y is (B, O), h is (B, L, H), for an LSTM (B, 2, L, H).
 """
 
+from importlib import import_module
 from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stream_rnn.errors import StreamRNNError
+    from stream_rnn.model.bundle import load_bundle
+    from stream_rnn.predictions import Prediction, PredictionReader
+    from stream_rnn.settings import Settings
+    from stream_rnn.worker.plugin import StreamRNN
+
+__all__ = [
+    "Prediction",
+    "PredictionReader",
+    "Settings",
+    "StreamRNN",
+    "StreamRNNError",
+    "__version__",
+    "load_bundle",
+]
 
 __version__ = version("stream-rnn")
+
+_HOMES = {
+    "Prediction": "stream_rnn.predictions",
+    "PredictionReader": "stream_rnn.predictions",
+    "Settings": "stream_rnn.settings",
+    "StreamRNN": "stream_rnn.worker.plugin",
+    "StreamRNNError": "stream_rnn.errors",
+    "load_bundle": "stream_rnn.model.bundle",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is used: importing torch takes seconds."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'stream_rnn' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,181 @@
+"""Helpers of the tests that run real workers: a log, its predictions, and the comparison."""
+
+import asyncio
+import json
+import time
+
+from aiokafka import AIOKafkaProducer, TopicPartition
+
+from stream_rnn.clients import connect_redis
+from stream_rnn.fold.identity import fold_id, store_tag
+from stream_rnn.fold.kafka_log import KafkaFacts, KafkaLog
+from stream_rnn.fold.redis_store import RedisStore
+from stream_rnn.model.bundle import load_bundle, save_bundle
+from stream_rnn.settings import Settings
+from tests import models, oracle
+
+
+class Stream:
+    """One fold on real servers: topics, a bundle, and what should be there."""
+
+    def __init__(self, app_id, bootstrap_servers, redis_url, directory, cell="gru", **settings) -> None:
+        self.bundle = directory / "bundle"
+        if not self.bundle.exists():
+            save_bundle(models.small(cell), self.bundle)
+        self.model = load_bundle(self.bundle)
+        self.directory = directory
+        self.settings = Settings.build(
+            app=app_id,
+            source=f"{app_id}-in",
+            predictions=f"{app_id}-out",
+            bundle=str(self.bundle),
+            bootstrap_servers=bootstrap_servers,
+            redis_url=redis_url,
+            **settings,
+        )
+
+    def options(self, **more) -> dict[str, str]:
+        """Return the worker's command-line options."""
+        given = self.settings.model_dump(exclude_unset=True, exclude={"redis_url"})
+        given |= {"redis_url": self.settings.redis_url.get_secret_value(), **more}
+        return {name: str(value) for name, value in given.items()}
+
+    async def produce(self, records, compression=None, transactional=False, abort_every=0) -> None:
+        """Send (key, value) pairs, each to a partition by its key."""
+        options = {"transactional_id": f"{self.settings.app}-source"} if transactional else {}
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self.settings.bootstrap_servers,
+            compression_type=compression,
+            linger_ms=5,
+            enable_idempotence=True,
+            **options,
+        )
+        await producer.start()
+        try:
+            if not transactional:
+                for record in records:
+                    await self._send(producer, *record)
+                await producer.flush()
+            for number, start in enumerate(range(0, len(records), 10) if transactional else ()):
+                await producer.begin_transaction()
+                for record in records[start : start + 10]:
+                    await self._send(producer, *record)
+                if abort_every and number % abort_every == 0:
+                    await producer.abort_transaction()
+                    await producer.begin_transaction()
+                    for record in records[start : start + 10]:
+                        await self._send(producer, *record)
+                await producer.commit_transaction()
+        finally:
+            await producer.stop()
+
+    async def _send(self, producer, key, value, timestamp=None) -> None:
+        data = value if isinstance(value, bytes | None) else json.dumps(value).encode()
+        partition = 0 if key is None else sum(key) % 2
+        await producer.send(self.settings.source, data, key=key, partition=partition, timestamp_ms=timestamp)
+
+    async def source(self, partition) -> list:
+        """Return the committed records of a source partition."""
+        async with self._facts() as facts:
+            return await _all(facts, TopicPartition(self.settings.source, partition))
+
+    async def outputs(self, topic, partition) -> list:
+        """Return the committed records of an output partition."""
+        async with self._facts() as facts:
+            return await _all(facts, TopicPartition(topic, partition))
+
+    async def until_published(self, timeout_s=45.0) -> None:
+        """Wait until the group offset of every partition has reached the log end."""
+        deadline = time.monotonic() + timeout_s
+        async with self._facts() as facts:
+            for partition in range(2):
+                log = KafkaLog(facts, self.settings, partition)
+                while True:
+                    records = await _all(facts, TopicPartition(self.settings.source, partition))
+                    offset = await log.group_offset()
+                    if not records or (offset and offset.offset > records[-1].offset):
+                        break
+                    assert time.monotonic() < deadline, f"partition {partition}: C={offset}, {len(records)} records"
+                    await asyncio.sleep(0.1)
+
+    async def compare(self, *, exactly_once=True, cell_states=True) -> int:
+        """Compare predictions, dead letters, states, P and C with the oracle; return how many."""
+        total = 0
+        for partition in range(2):
+            records = await self.source(partition)
+            truth = oracle.fold(self.model, self.settings, records, self.settings.source, partition)
+            published = await self.outputs(self.settings.predictions, partition)
+            values = {}
+            for record in published:
+                offset = json.loads(record.value)["source"]["offset"]
+                assert values.setdefault(offset, record.value) == record.value
+            if exactly_once:
+                offsets = [json.loads(r.value)["source"]["offset"] for r in published]
+                assert offsets == sorted(set(offsets))
+            assert {o: json.loads(v) for o, v in values.items()} == truth.predictions
+            dead = await self.outputs(self.settings.dead_letters_topic, partition)
+            reasons = [(int(dict(d.headers)["sr-offset"]), dict(d.headers)["sr-error"].decode()) for d in dead]
+            assert dict(reasons) == truth.dead_letters
+            assert not exactly_once or len(reasons) == len(truth.dead_letters)
+            if cell_states:
+                await self._compare_states(partition, truth)
+            total += len(values)
+        return total
+
+    async def _compare_states(self, partition, truth) -> None:
+        redis = connect_redis(self.settings.redis_url.get_secret_value(), 5)
+        store = self.store(redis, partition)
+        held = await store.read()
+        raw = await redis.hgetall(store.hidden_key)
+        states = {
+            key: (int.from_bytes(v[4:8], "little"), int.from_bytes(v[8:16], "little", signed=True), v[16:])
+            for key, v in raw.items()
+        }
+        assert states == truth.states
+        assert held.keys == held.fields == len(states)
+        async with self._facts() as facts:
+            c = await KafkaLog(facts, self.settings, partition).group_offset()
+            assert c is None or (held.position == c.offset and c.fold_id == self.fold_id)
+        await redis.aclose()
+
+    @property
+    def fold_id(self) -> str:
+        """What names the fold."""
+        return fold_id(self.model.fingerprint, self.settings)
+
+    def store(self, redis, partition) -> RedisStore:
+        """Return the store of a partition."""
+        tag = store_tag(self.settings.app, self.settings.source, partition, self.fold_id)
+        return RedisStore(redis, tag, 5)
+
+    def _facts(self) -> KafkaFacts:
+        return KafkaFacts({"bootstrap_servers": self.settings.bootstrap_servers}, self.settings)
+
+
+async def _all(facts, tp) -> list:
+    end = await facts.log_end(tp)
+    return [r async for batch in facts.batches(tp, await facts.log_start(tp), end) for r in batch]
+
+
+def mixed_records(count: int, seed: int) -> list:
+    """Make records of a few keys: good ones, bad ones and forgets."""
+    import random
+
+    draw = random.Random(seed)
+    keys = [b"a", b"b", b"c", b"d", b"\xff\xfe", "ключ".encode()]
+    found = []
+    for _ in range(count):
+        key = draw.choice(keys)
+        good = {"x": draw.uniform(-2, 2), "kind": draw.choice("ABC"), "unknown": [1, {"deep": 2}]}
+        kind = draw.random()
+        if kind < 0.85:
+            found.append((key, good))
+        elif kind < 0.9:
+            found.append((key, None))
+        else:
+            bad = [b"not json", b"\xff\xfe", b'{"x": NaN}', {"x": 1e39}, {"x": "one"}, b"[1]", b"null",
+                   b'{"x":' + b"[" * 5000, b""]  # fmt: skip
+            found.append((draw.choice([key, key, None]), draw.choice(bad)))
+    return found
+
+

@@ -1,0 +1,249 @@
+"""Real workers on a real Kafka and a real Redis: what they publish equals the oracle."""
+
+import asyncio
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+from stream_rnn.clients import connect_redis
+from stream_rnn.local.workers import WorkerProcess
+from tests.integration.streams import Stream, mixed_records
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture
+async def stream(app_id, bootstrap_servers, redis_url, create_topic, tmp_path):
+    """Return a factory of a fold whose source exists, with two partitions."""
+    workers = []
+
+    async def make(cell="gru", source_config=None, **settings) -> Stream:
+        made = Stream(app_id, bootstrap_servers, redis_url, tmp_path, cell, **settings)
+        await create_topic(made.settings.source, 2, **(source_config or {}))
+        made.start = lambda name="worker", **more: workers.append(
+            WorkerProcess(name, made.options(**more), tmp_path)
+        ) or workers[-1]
+        return made
+
+    yield make
+    for worker in workers:
+        await asyncio.to_thread(worker.stop)
+
+
+async def until(predicate, timeout_s=40.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not predicate():
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+        await asyncio.sleep(0.1)
+
+
+@pytest.mark.parametrize("cell", ["elman", "gru", "lstm"])
+async def test_everything_that_is_published_equals_the_oracle(stream, cell):
+    """Good, bad and forgotten records: predictions, dead letters, states, P and C are the oracle's."""
+    made = await stream(cell)
+    await made.produce(mixed_records(600, seed=1))
+    worker = made.start()
+    await made.until_published()
+    await made.produce(mixed_records(200, seed=2))
+    await made.until_published()
+    await asyncio.sleep(3.2)  # Faust's own commit timer runs every 2.8 s and must leave C alone
+    assert await asyncio.to_thread(worker.stop) == 0
+    assert await made.compare() > 500
+
+
+async def test_at_least_once_publishes_the_same(stream):
+    """Without transactions the bytes are the same, and nothing is repeated without a fault."""
+    made = await stream(delivery="at_least_once")
+    await made.produce(mixed_records(300, seed=3))
+    worker = made.start()
+    await made.until_published()
+    assert await asyncio.to_thread(worker.stop) == 0
+    assert await made.compare() > 200
+
+
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+async def test_every_compression_is_read_and_written(stream, codec):
+    """Source records and predictions may be compressed."""
+    made = await stream(compression=codec)
+    await made.produce(mixed_records(100, seed=4), compression=codec)
+    worker = made.start()
+    await made.until_published()
+    assert await asyncio.to_thread(worker.stop) == 0
+    assert await made.compare() > 50
+
+
+async def test_aborted_events_are_not_folded_and_markers_are_no_records(stream):
+    """Over the output of a transactional producer only committed events count."""
+    made = await stream(idle_check_s=1)
+    await made.produce(mixed_records(200, seed=5), transactional=True, abort_every=3)
+    worker = made.start()
+    await made.until_published()
+    redis = connect_redis(made.settings.redis_url.get_secret_value(), 5)
+    records = await made.source(0)
+
+    async def past_the_markers() -> None:
+        while (await made.store(redis, 0).read()).position <= records[-1].offset + 1:
+            await asyncio.sleep(0.2)
+
+    await asyncio.wait_for(past_the_markers(), 20)  # an idle worker moves over the last marker
+    assert await asyncio.to_thread(worker.stop) == 0
+    await redis.aclose()
+    assert await made.compare() > 150
+
+
+async def test_a_killed_worker_and_a_wiped_redis_lose_and_double_nothing(stream):
+    """SIGKILL in the middle, states gone, another worker: each event once, bit for bit."""
+    made = await stream()
+    await made.produce(mixed_records(3000, seed=6))
+    first = made.start("first", batch_events_max=50)
+    await until(lambda: len(first.partitions()) == 2)
+    await asyncio.sleep(0.3)
+    first.kill()
+    redis = connect_redis(made.settings.redis_url.get_secret_value(), 5)
+    for partition in range(2):
+        await made.store(redis, partition).drop()
+    await redis.aclose()
+    second = made.start("second")
+    await made.until_published(60)
+    assert await asyncio.to_thread(second.stop) == 0
+    assert await made.compare() > 2000
+
+
+async def test_two_workers_share_and_take_over(stream):
+    """A worker that leaves by SIGTERM hands its partitions over, and nothing is repeated."""
+    made = await stream()
+    first, second = made.start("first"), made.start("second")
+    await until(lambda: first.partitions() and second.partitions() and len(first.partitions() | second.partitions()) == 2)
+    await made.produce(mixed_records(1500, seed=7))
+    began = time.monotonic()
+    assert await asyncio.to_thread(first.stop) == 0
+    assert time.monotonic() - began < 10
+    await made.until_published()
+    assert second.partitions() == {0, 1}
+    assert await asyncio.to_thread(second.stop) == 0
+    assert await made.compare() > 1000
+
+
+async def test_a_paused_worker_comes_back_as_a_zombie_and_changes_nothing(stream):
+    """SIGSTOP beyond the session timeout: the other takes over, and the zombie is refused."""
+    made = await stream()
+    zombie = made.start("zombie")
+    await until(lambda: len(zombie.partitions()) == 2)
+    await made.produce(mixed_records(400, seed=8))
+    zombie.signal(signal.SIGSTOP)
+    other = made.start("other")
+    await until(lambda: len(other.partitions()) == 2)
+    await made.produce(mixed_records(400, seed=9))
+    zombie.signal(signal.SIGCONT)
+    await made.until_published(60)
+    await asyncio.sleep(2)
+    await asyncio.to_thread(zombie.stop)
+    await made.until_published(60)
+    assert await asyncio.to_thread(other.stop) == 0
+    assert await made.compare() > 500
+
+
+async def test_it_runs_in_any_faust_app_beside_other_agents(stream):
+    """Started by ``faust -A module worker``; another agent of the app works on its own topic."""
+    made = await stream()
+    settings = made.settings
+    (made.directory / "departures.py").write_text(
+        textwrap.dedent(f"""
+        import faust
+        from stream_rnn import StreamRNN
+
+        app = faust.App({settings.app!r}, broker="kafka://{settings.bootstrap_servers}")
+        rnn = StreamRNN(app, source={settings.source!r}, predictions={settings.predictions!r},
+                        bundle={settings.bundle!r}, redis_url={settings.redis_url.get_secret_value()!r})
+
+        @app.agent(app.topic({settings.predictions!r}, value_type=bytes, value_serializer="raw"))
+        async def beside(values):
+            async for value in values:
+                print("BESIDE", value[:20], flush=True)
+        """)
+    )
+    await made.produce(mixed_records(100, seed=10))
+    log = made.directory / "faust.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "faust", "-A", "departures", "worker", "-l", "info"],
+            cwd=made.directory, stdout=out, stderr=out,
+        )  # fmt: skip
+        try:
+            await made.until_published()
+            await until(lambda: "BESIDE" in log.read_text(errors="replace"), 20)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            status = await asyncio.to_thread(process.wait, 20)
+    assert status == 0, log.read_text(errors="replace")[-2000:]
+    assert await made.compare() > 50
+
+
+REFUSED = [
+    ({"source": "no-such-topic"}, "source topic no-such-topic does not exist"),
+    ({"bundle": "/nowhere"}, "no bundle at /nowhere"),
+    ({"bootstrap_servers": "127.0.0.1:1", "kafka_timeout_s": "5"}, "no Kafka broker answers at"),
+    ({"redis_url": "redis://:secret@127.0.0.1:1/0"}, "Redis at redis://:***@127.0.0.1:1/0 does not answer"),
+]
+
+
+@pytest.mark.parametrize(("options", "sentence"), REFUSED, ids=["source", "bundle", "kafka", "redis"])
+async def test_what_cannot_work_is_refused_with_one_clear_line(stream, options, sentence):
+    """A worker that cannot start exits with status 3 and says what, where and the remedy."""
+    made = await stream()
+    worker = made.start(**options)
+    await until(lambda: not worker.is_alive, 30)
+    log = worker.log.read_text()
+    assert worker.exit_status == 3, log
+    assert sentence in log
+    assert "secret" not in log
+
+
+async def test_topics_that_do_not_fit_are_refused(stream, create_topic):
+    """Another partition count, a compacted output, and less retention than the source."""
+    made = await stream()
+    app = made.settings.app
+    await create_topic(f"{app}-three", 3)
+    await create_topic(f"{app}-compact", 2, **{"cleanup.policy": "compact"})
+    await create_topic(f"{app}-short", 2, **{"retention.ms": "1000"})
+    for name, sentence in (("three", "has 3 partitions"), ("compact", "is compacted"), ("short", "retention.ms 1000")):
+        worker = made.start(name, predictions=f"{app}-{name}", dead_letters=f"{app}-dead")
+        await until(lambda worker=worker: not worker.is_alive, 30)
+        assert worker.exit_status == 3
+        assert sentence in worker.log.read_text()
+
+
+async def test_a_compacted_source_is_refused(stream):
+    """A rebuild of a compacted log would fold fewer records."""
+    made = await stream(source_config={"cleanup.policy": "compact"})
+    worker = made.start()
+    await until(lambda: not worker.is_alive, 30)
+    assert worker.exit_status == 3
+    assert "the source is compacted" in worker.log.read_text()
+
+
+async def test_a_group_offset_that_somebody_set_back_stops_the_worker(stream, bootstrap_servers):
+    """Row 10: publishing again what was published is for a person to decide."""
+    from aiokafka import AIOKafkaConsumer, TopicPartition
+
+    made = await stream()
+    await made.produce([(b"a", {"x": 1.0})] * 20)
+    worker = made.start()
+    await made.until_published()
+    assert await asyncio.to_thread(worker.stop) == 0
+    tp = TopicPartition(made.settings.source, sum(b"a") % 2)
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap_servers, group_id=made.settings.app)
+    await consumer.start()
+    consumer.assign([tp])
+    await consumer.commit({tp: 3})
+    await consumer.stop()
+    # The predictions topic still says what was published, so C itself is not believed: no stop.
+    again = made.start("again")
+    await made.produce([(b"a", {"x": 1.0})] * 5)
+    await made.until_published()
+    assert await asyncio.to_thread(again.stop) == 0
+    assert await made.compare() == 25
