@@ -72,10 +72,6 @@ class Prediction(_Part):
         event_time_ms: when the event happened, milliseconds since 1970.
         steps: events in the memory that made this prediction, this one included.
         cold: whether this was the first event in the memory.
-
-    Example:
-        >>> prediction.outputs["late"].probability  # doctest: +SKIP
-        0.31
     """
 
     format: Literal[1]
