@@ -18,7 +18,7 @@ GROUND = {"errors", "settings", "clients"}
 PREDICTIONS = {"predictions.schema", "predictions.writer"}
 FOLD = {"errors", "settings", "clients", "model", *PREDICTIONS, "fold"}
 MAY_IMPORT = {  # part: what it may import
-    "__init__": {"model"},
+    "__init__": {"errors", "settings", "model", "predictions", "worker"},  # the public names
     "errors": set(),
     "settings": {"errors"},
     "clients": {"errors"},
