@@ -21,13 +21,14 @@ from stream_rnn.fold.events import LogRecord, Record
 from stream_rnn.fold.facts import Recovery, Topics
 from stream_rnn.fold.identity import fold_id
 from stream_rnn.fold.memory_store import MemoryStore
-from stream_rnn.fold.processor import Fetch, Point, Processor
+from stream_rnn.fold.points import Point
+from stream_rnn.fold.processor import Processor
 from stream_rnn.fold.publisher import Message
 from stream_rnn.fold.recovery import Choices, GroupOffset, LastPrediction
+from stream_rnn.fold.source import Fetch
 from stream_rnn.model.model import Model
 from stream_rnn.predictions.writer import PredictionWriter
 from stream_rnn.settings import Settings
-
 
 __all__ = [
     "Crash",

@@ -23,13 +23,29 @@ NEXT = (
 
 
 @click.command("demo")
-@click.option("--events", type=click.IntRange(10), help="only the first so many; default: all 328,521")
-@click.option("--rate", type=click.FloatRange(0), default=8000, show_default=True, help="events a second; 0: as fast as possible")
+@click.option(
+    "--events", type=click.IntRange(10), help="only the first so many; default: all 328,521"
+)
+@click.option(
+    "--rate",
+    type=click.FloatRange(0),
+    default=8000,
+    show_default=True,
+    help="events a second; 0: as fast as possible",
+)
 @click.option("--no-faults", is_flag=True, help="kill and wipe nothing")
 @click.option("--keep", is_flag=True, help="leave the servers running until Ctrl-C")
 @click.option("--bootstrap-servers", help="a Kafka that runs already; default: one is started")
-@click.option("--redis-url", help="a Redis that runs already: only our own keys are unlinked; default: one is started")
-@click.option("--json", "as_json", is_flag=True, help="the figures as one JSON object, alone on standard output")
+@click.option(
+    "--redis-url",
+    help="a Redis that runs already: only our own keys are unlinked; default: one is started",
+)
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="the figures as one JSON object, alone on standard output",
+)
 def command(
     events: int | None,
     rate: float,
@@ -82,7 +98,11 @@ def _line(demo: Demo) -> str:
     seen = demo.memoryless.copy()
     seen[watched.count == 0] = float("nan")
     without = demo.labels.auc(seen)
-    area = "-" if with_memory is None or without is None else f"{with_memory:.3f} with memory, {without:.3f} without"
+    area = (
+        "-"
+        if with_memory is None or without is None
+        else f"{with_memory:.3f} with memory, {without:.3f} without"
+    )
     return (
         f"sent {watched.sent:,}  published {watched.published:,} of {len(demo.events):,}  "
         f"lag {watched.sent - watched.published:,}  workers {alive}  AUC so far {area}"
@@ -102,7 +122,9 @@ def _print(figures: dict[str, Any]) -> None:
         "events/s": f"{figures['events_per_second']:,.0f}",
         "latency": f"p50 {figures['latency_ms']['p50']:.0f} ms, p99 {figures['latency_ms']['p99']:.0f} ms  (sending to reading, before the faults)",
         "faults": ", ".join(figures["faults"]) or "none",
-        "recovery": "-" if recovery is None else f"{recovery:.1f} s  (SIGKILL to the first prediction of its slowest partition)",
+        "recovery": "-"
+        if recovery is None
+        else f"{recovery:.1f} s  (SIGKILL to the first prediction of its slowest partition)",
         "seconds": f"{figures['seconds']:.0f}",
     }
     for name, value in lines.items():

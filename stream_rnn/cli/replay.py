@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -30,9 +30,22 @@ from stream_rnn.settings import Settings
 @click.option("--topic", help="replay a topic instead of a file")
 @click.option("--from", "first", help="offset or ISO 8601 time; default: log start")
 @click.option("--to", "last", help="offset or ISO 8601 time, not included; default: log end")
-@click.option("--partitions", type=click.IntRange(1, 4096), default=1, show_default=True, help="a file is split into so many")
-@click.option("--bundle", type=click.Path(path_type=Path), required=True, help="directory of the model")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="JSON lines of predictions; - is standard output")
+@click.option(
+    "--partitions",
+    type=click.IntRange(1, 4096),
+    default=1,
+    show_default=True,
+    help="a file is split into so many",
+)
+@click.option(
+    "--bundle", type=click.Path(path_type=Path), required=True, help="directory of the model"
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="JSON lines of predictions; - is standard output",
+)
 @settings_options("app", *CLUSTER, *FOLD, "kafka_timeout_s")
 def command(
     settings: Settings,
@@ -90,14 +103,13 @@ async def _replay_file(
 ) -> None:
     """Replay partition by partition, reading the file once for each: memory stays bounded."""
     for partition in range(partitions):
-        chosen: "filter[tuple[int, LogRecord]]" = filter(
-            lambda item, partition=partition: item[0] == partition,  # type: ignore[misc]  # binds partition
-            read_records(log, model.spec, partitions),
-        )
+        chosen = _records_of(partition, log, model, partitions)
         writer = _Lines(target, bar, f"{log.name} partition {partition}", None)
-        await replay_partition(
-            model, settings, partition, 0, in_batches(record for _, record in chosen), writer
-        )
+        await replay_partition(model, settings, partition, 0, in_batches(chosen), writer)
+
+
+def _records_of(partition: int, log: Path, model: Model, partitions: int) -> Iterator[LogRecord]:
+    return (r for place, r in read_records(log, model.spec, partitions) if place == partition)
 
 
 class _Lines:

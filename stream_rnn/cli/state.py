@@ -3,7 +3,7 @@
 import asyncio
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import click
 import orjson
@@ -92,7 +92,9 @@ async def _show(settings: Settings, *, as_json: bool) -> int:
     async with _Fold(settings, identity) as fold:
         for place in fold.places:
             name = f"{settings.source}[{place.partition}]"
-            recovery = Recovery(name, identity, place.store, place.log, choices, 0.0, time.monotonic)
+            recovery = Recovery(
+                name, identity, place.store, place.log, choices, 0.0, time.monotonic
+            )
             facts = await recovery.read()
             rows.append(_row(place.partition, facts, choices))
     if as_json:
@@ -131,7 +133,20 @@ def _print(settings: Settings, identity: str, rows: list[dict[str, Any]]) -> Non
     console.print(f"app {settings.app}  source {settings.source}  fold {identity}")
     table = Table("partition", "S", "origin", "P", "C", "E", "lag", "keys", "row", "would start")
     for row in rows:
-        values = [row[n] for n in ("partition", "log_start", "origin", "position", "group_offset", "log_end", "lag", "keys", "row")]
+        values = [
+            row[n]
+            for n in (
+                "partition",
+                "log_start",
+                "origin",
+                "position",
+                "group_offset",
+                "log_end",
+                "lag",
+                "keys",
+                "row",
+            )
+        ]
         start = "STOP" if row["stop"] else f"at {row['start']}, silent below {row['silent_below']}"
         table.add_row(*("-" if v is None else str(v) for v in values), start)
     console.print(table)
@@ -162,18 +177,14 @@ class _Fold:
         self._facts: KafkaFacts | None = None
         self.places: list[_Place] = []
 
-    async def __aenter__(self) -> "_Fold":
+    async def __aenter__(self) -> Self:
         settings = self._settings
-        self._redis = connect_redis(
-            settings.redis_url.get_secret_value(), settings.redis_timeout_s
-        )
+        self._redis = connect_redis(settings.redis_url.get_secret_value(), settings.redis_timeout_s)
         await check_redis(self._redis, settings)
         connection = kafka_options(settings.bootstrap_servers, settings.kafka_config)
         self._facts = await KafkaFacts(connection, settings).__aenter__()
         for partition in await partitions_of(self._facts, settings.source or ""):
-            tag = store_tag(
-                settings.app or "", settings.source or "", partition, self._identity
-            )
+            tag = store_tag(settings.app or "", settings.source or "", partition, self._identity)
             store = RedisStore(self._redis, tag, settings.redis_timeout_s)
             self.places.append(_Place(partition, store, KafkaLog(self._facts, settings, partition)))
         return self

@@ -18,7 +18,8 @@ from stream_rnn.fold.events import LogRecord
 from stream_rnn.local import flights
 from stream_rnn.model import training
 from stream_rnn.model.bundle import save_bundle
-from stream_rnn.model.cells import CellSpec
+from stream_rnn.model.cells import CellKind, CellSpec
+from stream_rnn.model.examples import Examples, fit
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.replay.examples import make_examples
 from stream_rnn.replay.files import read_records
@@ -31,16 +32,37 @@ MEMORYLESS_EPOCHS = 3  # times as many: an epoch of it costs a tenth
 @click.command("train")
 @click.argument("log")
 @click.option("--spec", type=click.Path(path_type=Path), help="feature spec, TOML")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="directory of the bundle")
-@click.option("--cell", type=click.Choice(["elman", "gru", "lstm"]), default="gru", show_default=True)
-@click.option("--hidden", type=click.IntRange(8, 4096), default=64, show_default=True, help="a multiple of 8")
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="directory of the bundle"
+)
+@click.option(
+    "--cell", type=click.Choice(["elman", "gru", "lstm"]), default="gru", show_default=True
+)
+@click.option(
+    "--hidden", type=click.IntRange(8, 4096), default=64, show_default=True, help="a multiple of 8"
+)
 @click.option("--layers", type=click.IntRange(1, 4), default=1, show_default=True)
-@click.option("--split", default="time:0.8", show_default=True, help="time:0.8, time:2013-09-01, key:0.8 or column:NAME")
-@click.option("--epochs", type=click.IntRange(1, 10_000), default=12, show_default=True, help="at most")
+@click.option(
+    "--split",
+    default="time:0.8",
+    show_default=True,
+    help="time:0.8, time:2013-09-01, key:0.8 or column:NAME",
+)
+@click.option(
+    "--epochs", type=click.IntRange(1, 10_000), default=12, show_default=True, help="at most"
+)
 @click.option("--seed", type=int, default=1, show_default=True)
-@click.option("--window", type=click.IntRange(2, 4096), default=64, show_default=True, help="steps of one back-propagation")
+@click.option(
+    "--window",
+    type=click.IntRange(2, 4096),
+    default=64,
+    show_default=True,
+    help="steps of one back-propagation",
+)
 @click.option("--learning-rate", type=click.FloatRange(1e-7, 1), default=3e-3, show_default=True)
-@click.option("--threads", type=click.IntRange(1, 256), default=2, show_default=True, help="of torch")
+@click.option(
+    "--threads", type=click.IntRange(1, 256), default=2, show_default=True, help="of torch"
+)
 @click.option("--json", "as_json", is_flag=True, help="the metrics as one JSON object")
 @settings_options(*FOLD)
 def command(settings: Settings, **given: Any) -> int:
@@ -57,7 +79,7 @@ def command(settings: Settings, **given: Any) -> int:
     examples, rows, skips = make_examples(records, spec, settings)
     part = split_parts(given["split"], records, rows, examples.time_ms)
     examples = replace(examples, part=part)
-    spec = training.fit(spec, examples)
+    spec = fit(spec, examples)
     console = Console(stderr=True)
     console.print(
         f"{len(part)} events, {len(examples.first)} memories; training {int((part == 0).sum())}, "
@@ -83,10 +105,11 @@ def command(settings: Settings, **given: Any) -> int:
     }
     found = {}
     hidden, layers = _multiple_of_8(given["hidden"]), given["layers"]
-    for name, kind, epochs, out in (
+    plans: tuple[tuple[str, CellKind, int, Path], ...] = (
         ("memory", given["cell"], how.epochs, given["out"]),
         ("memoryless", "none", MEMORYLESS_EPOCHS * how.epochs, given["out"] / "memoryless"),
-    ):
+    )
+    for name, kind, epochs, out in plans:
         cell = CellSpec(kind=kind, hidden=hidden, layers=layers)
         trained = _train(console, spec, cell, examples, replace(how, epochs=epochs))
         save_bundle(trained.model, out, {**provenance, "epochs": trained.epochs}, trained.metrics)
@@ -114,7 +137,9 @@ def _read(log: str, spec_path: Path | None) -> tuple[FeatureSpec, list[LogRecord
 
 def _multiple_of_8(hidden: int) -> int:
     if hidden % 8:
-        raise ConfigError(f"--hidden {hidden} is not a multiple of 8; see stream_rnn/model/cells.py")
+        raise ConfigError(
+            f"--hidden {hidden} is not a multiple of 8; see stream_rnn/model/cells.py"
+        )
     return hidden
 
 
@@ -122,7 +147,7 @@ def _train(
     console: Console,
     spec: FeatureSpec,
     cell: CellSpec,
-    examples: training.Examples,
+    examples: Examples,
     how: training.TrainingSettings,
 ) -> training.Trained:
     columns = (
@@ -134,7 +159,12 @@ def _train(
     )
     with Progress(*columns, console=console) as bar:
         task = bar.add_task(
-            cell.kind, total=how.epochs, epoch=0, epochs=how.epochs, loss=float("nan"), best=float("nan")
+            cell.kind,
+            total=how.epochs,
+            epoch=0,
+            epochs=how.epochs,
+            loss=float("nan"),
+            best=float("nan"),
         )
 
         def say(progress: training.Progress) -> None:

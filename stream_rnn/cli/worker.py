@@ -34,9 +34,7 @@ def command(settings: Settings, log_level: str) -> None:
     Example: stream-rnn worker --app departures --source flights --predictions delays
     --bundle bundles/delay --redis-url redis://localhost:6379/0
     """
-    logging.basicConfig(
-        level=log_level.upper(), format=LOG_FORMAT, stream=sys.stderr, force=True
-    )
+    logging.basicConfig(level=log_level.upper(), format=LOG_FORMAT, stream=sys.stderr, force=True)
     for noisy in ("aiokafka", "faust", "mode"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLogger().level))
     rnn = make_app(settings)

@@ -4,12 +4,12 @@ It holds only what came out of an unbroken chain of commits since a validated lo
 after Redis said ``ok``, never before.  Any doubt clears it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_rnn.fold.state import HEADER_BYTES, States
+from stream_rnn.fold.state import HEADER_BYTES, StateCodec, States
 
 ROWS_AT_FIRST = 1024
 ROW_OVERHEAD_BYTES = 200  # the key, its place in the dictionary, and when it was used
@@ -104,3 +104,43 @@ class StateCache:
         used = self._used[np.fromiter(self._row.values(), np.int64, len(keys))]
         oldest = np.argpartition(used, count - 1)[:count]
         self.drop([keys[i] for i in oldest])
+
+
+async def load_states(
+    cache: StateCache,
+    codec: StateCodec,
+    keys: Sequence[bytes],
+    read: Callable[[Sequence[bytes]], Awaitable[list[bytes | None]]],
+) -> tuple[NDArray[np.bool_], States]:
+    """Load the states of K keys: what the cache lacks is read from the store.
+
+    Args:
+        cache: of this partition.
+        codec: of its states.
+        keys: K distinct keys.
+        read: reads some keys from the store.
+
+    Returns:
+        Which keys have a state (K,), and the states (K,), zeros where there is none.
+
+    Raises:
+        CorruptStateError: a stored state does not decode.
+    """
+    rows = cache.rows(keys)
+    cached = rows >= 0
+    held, states = cached.copy(), States.empty(len(keys), codec.floats)
+    if cached.any():
+        _assign(states, np.flatnonzero(cached), cache.states(rows[cached]))
+    missing = np.flatnonzero(~cached)
+    if len(missing):
+        values = await read([keys[i] for i in missing.tolist()])
+        found = missing[[value is not None for value in values]]
+        held[found] = True
+        _assign(states, found, codec.decode([v for v in values if v is not None]))
+    return held, states
+
+
+def _assign(states: States, rows: NDArray[np.int64], some: States) -> None:
+    states.steps[rows] = some.steps
+    states.last_ms[rows] = some.last_ms
+    states.hidden[rows] = some.hidden

@@ -24,7 +24,7 @@ def dead_letter(
     record is whole.  ``sr-size`` is the true size of the value in bytes, -1 if there is none.
     """
     key, value, headers = record.key, record.value, list(record.headers)
-    cut = []
+    cut: list[str] = []
     if key is not None and len(key) > bytes_max:
         key, cut = key[:bytes_max], [*cut, "key"]
     if value is not None and len(value) > bytes_max:

@@ -171,8 +171,8 @@ class Decoder:
         errors: dict[int, RecordError] = {}
         if self._time is None:
             times = timestamps.copy()
-            for i in np.flatnonzero(timestamps < 0):
-                errors[int(i)] = FeatureError("no_timestamp", "the record has no timestamp")
+            for i in np.flatnonzero(timestamps < 0).tolist():
+                errors[i] = FeatureError("no_timestamp", "the record has no timestamp")
         else:
             times = np.zeros(len(timestamps), np.int64)
             for i, raw in enumerate(columns[self._time.path]):
@@ -181,14 +181,14 @@ class Decoder:
                 except RecordError as error:
                     errors[i] = error
         ahead = times - timestamps > self._settings.event_time_ahead_max_s * 1000
-        for i in np.flatnonzero(ahead & (timestamps >= 0)):
+        for i in np.flatnonzero(ahead & (timestamps >= 0)).tolist():
             seconds = (int(times[i]) - int(timestamps[i])) / 1000
             limit = self._settings.event_time_ahead_max_s
             message = (
                 f"the event is {seconds:.0f} s later than its record's timestamp; "
                 f"event_time_ahead_max_s is {limit:g}"
             )
-            errors.setdefault(int(i), FeatureError("time_ahead", message))
+            errors.setdefault(i, FeatureError("time_ahead", message))
         return times, errors
 
 

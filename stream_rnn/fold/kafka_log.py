@@ -6,7 +6,7 @@ consumed from a group and nothing is written.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Self, TypeVar
 
@@ -29,6 +29,7 @@ from stream_rnn.fold.topics import TopicFacts, read_topics
 from stream_rnn.settings import Settings
 
 TOPICS_AGE_S = 5.0
+READERS_MAX = 8
 
 T = TypeVar("T")
 
@@ -44,7 +45,7 @@ class KafkaFacts:
     def __init__(self, connection: dict[str, Any], settings: Settings) -> None:
         self.settings = settings
         self._connection = connection
-        self._reading = asyncio.Lock()  # the consumer is assigned to one partition at a time
+        self._readers = asyncio.Semaphore(READERS_MAX)
         self._describing = asyncio.Lock()
         self._topics: dict[str, TopicFacts] = {}
         self._topics_s = -TOPICS_AGE_S
@@ -53,14 +54,7 @@ class KafkaFacts:
 
     async def __aenter__(self) -> Self:
         timeout_ms = int(self.settings.kafka_timeout_s * 1000)
-        self._consumer = AIOKafkaConsumer(
-            group_id=None,
-            isolation_level="read_committed",
-            auto_offset_reset="none",
-            enable_auto_commit=False,
-            request_timeout_ms=timeout_ms,
-            **self._connection,
-        )
+        self._consumer = self._new_consumer()
         self.admin = AIOKafkaAdminClient(request_timeout_ms=timeout_ms, **self._connection)
         try:
             async with asyncio.timeout(self.settings.kafka_timeout_s):
@@ -76,11 +70,24 @@ class KafkaFacts:
     async def __aexit__(self, *_exception: object) -> None:
         for client in (self._consumer and self._consumer.stop, self.admin and self.admin.close):
             if client is not None:
-                try:
-                    async with asyncio.timeout(self.settings.revoke_timeout_s):
-                        await client()
-                except (KafkaError, TimeoutError, OSError):
-                    continue  # it only reads: nothing is lost with it
+                await self._close(client)
+
+    async def _close(self, close: Callable[[], Awaitable[None]]) -> None:
+        try:
+            async with asyncio.timeout(self.settings.revoke_timeout_s):
+                await close()
+        except (KafkaError, TimeoutError, OSError):
+            return  # it only reads: nothing is lost with it
+
+    def _new_consumer(self) -> AIOKafkaConsumer:
+        return AIOKafkaConsumer(
+            group_id=None,
+            isolation_level="read_committed",
+            auto_offset_reset="none",
+            enable_auto_commit=False,
+            request_timeout_ms=int(self.settings.kafka_timeout_s * 1000),
+            **self._connection,
+        )
 
     async def topics(self, *names: str) -> dict[str, TopicFacts]:
         """Return what the cluster says of some topics, at most ``TOPICS_AGE_S`` old."""
@@ -125,31 +132,43 @@ class KafkaFacts:
     async def batches(
         self, tp: TopicPartition, first: int, end: int
     ) -> AsyncIterator[list[ConsumerRecord]]:
-        """Yield the committed records of a partition in [first, end); one reader at a time."""
-        async with self._assigned(tp, first) as consumer:
-            while await self.ask(consumer.position(tp), f"{tp}") < end:
+        """Yield the committed records of a partition in [first, end).
+
+        Raises:
+            FencedError: nothing arrives within ``kafka_timeout_s``.
+        """
+        if first >= end:
+            return
+        async with self._reader(tp, first) as consumer:
+            position, arrived_s = first, time.monotonic()
+            while position < end:
                 try:
                     fetched = await self.ask(consumer.getmany(tp, timeout_ms=1000), f"{tp}")
                 except FencedError as error:
                     if isinstance(error.__cause__, OffsetOutOfRangeError):
                         return  # retention has removed them meanwhile
                     raise
-                records = fetched.get(tp, [])
-                wanted = [record for record in records if record.offset < end]
+                wanted = [record for record in fetched.get(tp, []) if record.offset < end]
                 if wanted:
                     yield wanted
-                if len(wanted) < len(records):
-                    return
+                reached = await self.ask(consumer.position(tp), f"{tp}")
+                if reached > position:
+                    position, arrived_s = reached, time.monotonic()
+                elif time.monotonic() - arrived_s > self.settings.kafka_timeout_s:
+                    raise FencedError(f"{tp}: Kafka delivers nothing from offset {position} on")
 
     @asynccontextmanager
-    async def _assigned(self, tp: TopicPartition, first: int) -> AsyncIterator[AIOKafkaConsumer]:
-        async with self._reading:
-            self.consumer.assign([tp])
-            self.consumer.seek(tp, first)
+    async def _reader(self, tp: TopicPartition, first: int) -> AsyncIterator[AIOKafkaConsumer]:
+        """Open a consumer of its own: one that is assigned again and again can stop fetching."""
+        async with self._readers:
+            consumer = self._new_consumer()
             try:
-                yield self.consumer
+                await self.ask(consumer.start(), f"{tp}")
+                consumer.assign([tp])
+                consumer.seek(tp, first)
+                yield consumer
             finally:
-                self.consumer.unsubscribe()
+                await self._close(consumer.stop)
 
     @property
     def consumer(self) -> AIOKafkaConsumer:
@@ -226,7 +245,8 @@ class KafkaLog:
     async def record_at(self, offset: int) -> Record | None:
         """Return the record at an offset."""
         async for records in self._facts.batches(self._source, offset, offset + 1):
-            return records[0]
+            found: Record = records[0]
+            return found
         return None
 
     async def topics(self) -> Topics:

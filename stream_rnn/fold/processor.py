@@ -25,8 +25,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -35,16 +34,18 @@ from stream_rnn.errors import (
     FencedError,
     JumpedError,
     StateError,
-    UnavailableError,
 )
 from stream_rnn.fold import batch as computed
-from stream_rnn.fold.cache import StateCache
-from stream_rnn.fold.dead_letters import dead_letter
+from stream_rnn.fold.cache import StateCache, load_states
 from stream_rnn.fold.events import Decoder, Record
 from stream_rnn.fold.facts import Recovery, anchor_of
+from stream_rnn.fold.outputs import Silence, make_outputs
+from stream_rnn.fold.points import Counts, Point
 from stream_rnn.fold.publisher import Message, Publisher
 from stream_rnn.fold.recovery import GroupOffset, Start
+from stream_rnn.fold.retry import RETRY_FIRST_S, RETRY_LAST_S, retrying
 from stream_rnn.fold.slices import slices
+from stream_rnn.fold.source import Fetch, Source
 from stream_rnn.fold.state import Anchor, Commit, FirstPosition, Held, StateCodec, States, Store
 from stream_rnn.fold.sweep import Sweep
 from stream_rnn.model.model import Model
@@ -53,57 +54,9 @@ from stream_rnn.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-RETRY_FIRST_S, RETRY_LAST_S = 0.05, 1.0
 REPOSITIONS_MAX = 20
 
 T = TypeVar("T")
-
-
-class Point(StrEnum):
-    """Places between which a crash must not matter; tests crash at each."""
-
-    POSITIONED = "positioned"
-    GROUP_OFFSET_WRITTEN = "group offset written"
-    FIRST_POSITION_WRITTEN = "first position written"
-    DECODED = "decoded"
-    LOADED = "loaded"
-    STEPPED = "stepped"
-    PUBLISHED = "published"
-    COMMITTED = "committed"
-
-
-@dataclass(frozen=True, slots=True)
-class Fetch:
-    """Records of one partition in offset order, and the source's own position after them."""
-
-    records: Sequence[Record]
-    next_position: int
-
-
-class Source(Protocol):
-    """Where a partition's records come from."""
-
-    async def seek(self, position: int) -> None:
-        """Deliver from this offset on; nothing fetched before is delivered any more."""
-
-    async def take(self, timeout_s: float) -> Fetch | None:
-        """Return what has arrived, waiting for it at most so long; ``None`` is the end.
-
-        A fetch without records says that there are none below its ``next_position``.
-        """
-
-
-@dataclass(slots=True)
-class Counts:
-    """What happened since the processor was made; for logs, metrics and tests."""
-
-    events: int = 0
-    predictions: int = 0
-    silent: int = 0
-    forgets: int = 0
-    batches: int = 0
-    positioned: int = 0
-    skips: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -251,14 +204,16 @@ class Processor:
         await self._breathe()
         self.passed(Point.DECODED)
         # 2 load
-        held, states = await self._load(batch.keys)
+        held, states = await load_states(self.cache, self._codec, batch.keys, self._read_states)
         self.passed(Point.LOADED)
         # 3 encode and step
         stepped = await computed.step(self.model, batch, held, states, self._ttl_ms, self._breathe)
         self.passed(Point.STEPPED)
         # 4 publish, unless silent
         if next_position > self.silent_below:
-            predictions, dead_letters = self._outputs(records, batch, stepped)
+            predictions, dead_letters = make_outputs(
+                self.model, self.writer, self.settings, records, batch, stepped, self._silence
+            )
             offset = GroupOffset(next_position, self.fold_id, self.origin)
             await self._publish(predictions, dead_letters, offset)
             self.counts.predictions += len(predictions)
@@ -268,64 +223,8 @@ class Processor:
         self.passed(Point.COMMITTED)
         self._count(batch, stepped, next_position)
 
-    async def _load(self, keys: list[bytes]) -> tuple[np.ndarray, States]:
-        """Return which keys have a state (K,), and the states (K,), zeros where there is none."""
-        rows = self.cache.rows(keys)
-        cached = rows >= 0
-        held, states = cached.copy(), States.empty(len(keys), self._codec.floats)
-        if cached.any():
-            kept = self.cache.states(rows[cached])
-            _assign(states, cached, kept)
-        missing = np.flatnonzero(~cached)
-        if len(missing):
-            wanted = [keys[i] for i in missing]
-            values = await self._retrying(
-                lambda: self.store.load(self.position, self.origin, wanted)
-            )
-            found = missing[[value is not None for value in values]]
-            held[found] = True
-            _assign(states, found, self._codec.decode([v for v in values if v is not None]))
-        return held, states
-
-    def _outputs(
-        self, records: Sequence[Record], batch: computed.Batch, stepped: computed.Stepped
-    ) -> tuple[list[Message], list[Message]]:
-        """Make predictions and dead letters of the records from C on, in offset order."""
-        decoded = batch.decoded
-        skips = dict(decoded.skips)
-        skips.update((int(decoded.rows[i]), error) for i, error in stepped.errors.items())
-        dead_letters = [
-            dead_letter(
-                records[row],
-                skips[row],
-                self.writer.topic,
-                self.partition,
-                self.settings.dead_letter_bytes_max,
-            )
-            for row in sorted(skips)
-            if records[row].offset >= self.silent_below
-        ]
-        offsets = np.fromiter(
-            (records[row].offset for row in decoded.rows.tolist()), np.int64, len(decoded.rows)
-        )
-        published = offsets >= self.silent_below
-        published[list(stepped.errors)] = False
-        chosen = np.flatnonzero(published)
-        keys = [decoded.keys[i] for i in chosen.tolist()]
-        values = self.writer.write(
-            keys,
-            offsets[chosen],
-            decoded.time_ms[chosen],
-            stepped.steps[chosen],
-            self.model.outputs(stepped.y[chosen]),
-        )
-        predictions = [
-            Message(key, value, records[row].timestamp, self.writer.headers(offset, self.origin))
-            for key, value, row, offset in zip(
-                keys, values, decoded.rows[chosen].tolist(), offsets[chosen].tolist(), strict=True
-            )
-        ]
-        return predictions, dead_letters
+    async def _read_states(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        return await self._retrying(lambda: self.store.load(self.position, self.origin, keys))
 
     async def _publish(
         self, predictions: list[Message], dead_letters: list[Message], offset: GroupOffset
@@ -383,19 +282,8 @@ class Processor:
             raise JumpedError(message)
 
     async def _retrying(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Await a call of the store; while it is unavailable, call again with a bounded back-off."""
-        wait_s, deadline = RETRY_FIRST_S, self.clock() + self.settings.redis_retry_s
-        while True:
-            try:
-                return await call()
-            except UnavailableError as error:
-                if self.clock() >= deadline:
-                    raise
-                logger.warning(
-                    "redis unavailable, trying again partition=%s: %s", self.place, error
-                )
-                await asyncio.sleep(wait_s)
-                wait_s = min(2 * wait_s, RETRY_LAST_S)
+        """Await a call of the store; while it is unavailable, call again for ``redis_retry_s``."""
+        return await retrying(call, self.settings.redis_retry_s, self.clock, self.place)
 
     async def _breathe(self) -> None:
         """Let other partitions and heartbeats run if this one has computed for long."""
@@ -404,6 +292,10 @@ class Processor:
             await asyncio.sleep(0)
             now = self.clock()
         self._breathed_s = now
+
+    @property
+    def _silence(self) -> Silence:
+        return Silence(self.partition, self.origin, self.silent_below)
 
     @property
     def _ttl_ms(self) -> float | None:
@@ -430,9 +322,3 @@ class Processor:
             start.silent_below,
             f" lost={start.lost}" if start.lost else "",
         )
-
-
-def _assign(states: States, rows: np.ndarray, some: States) -> None:
-    states.steps[rows] = some.steps
-    states.last_ms[rows] = some.last_ms
-    states.hidden[rows] = some.hidden

@@ -174,7 +174,7 @@ class RedisStore:
         """
         async with self._redis.pipeline(transaction=True) as pipe:
             pipe.hlen(self.hidden_key)
-            pipe.unlink(self.position_key, self.hidden_key)
+            pipe.execute_command("UNLINK", self.position_key, self.hidden_key)
             fields, _ = await self._answer(pipe.execute())
         return int(fields)
 

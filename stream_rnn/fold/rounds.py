@@ -91,18 +91,7 @@ def plan(
     Invariant: an event's run does not depend on where the micro-batch was cut
     (``tests/property/test_fold.py``).
     """
-    by_key = np.argsort(touched.key, kind="stable")
-    key, event = touched.key[by_key], touched.event[by_key]
-    is_event = event >= 0
-    opens = np.ones(len(key), bool)  # the first item of a key
-    opens[1:] = key[1:] != key[:-1]
-    forgotten = np.zeros(len(key), bool)  # the item before, of the same key, is a forget
-    forgotten[1:] = ~is_event[:-1] & ~opens[1:]
-
-    # A memory is what lies between two forgets of a key; expiry cuts it further.
-    memory = np.cumsum(opens | forgotten)[is_event] - 1 if len(key) else key
-    resumes = (opens & held[key])[is_event]
-    key, event = key[is_event], event[is_event]
+    key, event, memory, resumes = _by_memory(touched, held)
     times = time_ms[event]
     begins = _changes(memory)
     before = _last_before(times, memory, begins, np.where(resumes, held_last_ms[key], times))
@@ -124,8 +113,7 @@ def plan(
     last = _last_including(times, before, cold)
     last_run = np.full(touched.keys, -1, np.int64)
     last_run[key[first]] = np.arange(len(first))  # of several runs of a key, the last one stays
-    ends = _forgotten_at_the_end(touched, by_key)
-    last_run[ends] = -1
+    last_run[_forgotten_at_the_end(touched)] = -1
     count = len(time_ms)
     return Plan(
         event,
@@ -138,6 +126,25 @@ def plan(
         _by_event(last, event, count),
         last_run,
     )
+
+
+def _by_memory(
+    touched: Touched, held: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    """Sort events by key, in offset order within a key.
+
+    Returns:
+        Of each event its key, its number, its memory (what lies between two forgets of a key;
+        expiry cuts it further), and whether it is the first item of a key with a stored state.
+    """
+    by_key = np.argsort(touched.key, kind="stable")
+    key, event = touched.key[by_key], touched.event[by_key]
+    is_event, opens = event >= 0, _changes(key)
+    forgotten = np.zeros(len(key), bool)  # the item before, of the same key, is a forget
+    forgotten[1:] = ~is_event[:-1] & ~opens[1:]
+    memory = np.cumsum(opens | forgotten, dtype=np.int64)
+    resumes = opens & held[key]
+    return key[is_event], event[is_event], np.asarray(memory[is_event], np.int64), resumes[is_event]
 
 
 def _changes(groups: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -173,7 +180,8 @@ def _last_including(
     return np.where(cold, times, np.maximum(before, times))
 
 
-def _forgotten_at_the_end(touched: Touched, by_key: NDArray[np.int64]) -> NDArray[np.int64]:
+def _forgotten_at_the_end(touched: Touched) -> NDArray[np.int64]:
+    by_key = np.argsort(touched.key, kind="stable")
     key = touched.key[by_key]
     closes = np.ones(len(key), bool)
     closes[:-1] = key[1:] != key[:-1]

@@ -4,7 +4,8 @@ Expiry itself needs no sweep: an expired state is never used again.  The sweep o
 so it looks at a few states at a time, and how far it got changes no prediction.
 """
 
-from collections.abc import Callable, Set
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,7 +33,7 @@ class Sweep:
     _next_s: float = 0.0
 
     async def expired(
-        self, position: int, stream_time_ms: int | None, touched: Set[bytes]
+        self, position: int, stream_time_ms: int | None, touched: AbstractSet[bytes]
     ) -> list[bytes]:
         """Return some keys whose states are expired, for the commit that expects ``position``.
 

@@ -1,9 +1,9 @@
 """The demo: a year of departures through real workers, one of which is killed on the way.
 
-    1  start the servers, the topics and two workers
-    2  send the events at a pace, and read the predictions as they come
-    3  when half of them are published: SIGKILL one worker, wipe Redis, start another worker
-    4  when all are published: fold the source topic again in this process and compare every byte
+1  start the servers, the topics and two workers
+2  send the events at a pace, and read the predictions as they come
+3  when half of them are published: SIGKILL one worker, wipe Redis, start another worker
+4  when all are published: fold the source topic again in this process and compare every byte
 """
 
 import asyncio
@@ -20,15 +20,12 @@ from typing import Any
 
 import numpy as np
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from numpy.typing import NDArray
 
-from stream_rnn.clients import connect_redis
 from stream_rnn.errors import ConfigError
-from stream_rnn.fold.identity import fold_id, store_tag
 from stream_rnn.fold.kafka_log import KafkaFacts
 from stream_rnn.fold.publisher import Message
-from stream_rnn.fold.redis_store import RedisStore
+from stream_rnn.local.demo_servers import DemoServers
 from stream_rnn.local.flights import BUNDLE, Departure
 from stream_rnn.local.scores import Labels, fold_here, probability
 from stream_rnn.local.servers import Addresses
@@ -96,7 +93,6 @@ class Demo:
             np.zeros(len(events), np.int64), np.full(len(events), np.nan), [None] * len(events)
         )
         self.memoryless = np.full(len(events), np.nan)
-        self._addresses = addresses
         self._rate = rate
         self._with_faults = with_faults
         self._say = say
@@ -111,17 +107,19 @@ class Demo:
             bootstrap_servers=addresses.bootstrap_servers,
             redis_url=addresses.redis_url,
         )
+        self._servers = DemoServers(addresses, self.settings, self._model.fingerprint, PARTITIONS)
         self.places: list[list[int]] = [[] for _ in range(PARTITIONS)]
         for number, event in enumerate(events):
             self.places[partition_of(event.key, PARTITIONS)].append(number)
         self._directory = Path(tempfile.mkdtemp(prefix="stream-rnn-demo-"))
         self._doomed: set[int] = set()
+        self._half = asyncio.Event()
 
     async def run(self) -> dict[str, Any]:
         """Run the whole demo; return its figures."""
         began = time.monotonic()
         try:
-            await self._create_topics()
+            await self._servers.create_topics()
             baseline = asyncio.create_task(asyncio.to_thread(self._fold_memoryless))
             for name in ("worker-1", "worker-2"):
                 self._start_worker(name)
@@ -136,19 +134,9 @@ class Demo:
         finally:
             for worker in self.workers:
                 await asyncio.to_thread(worker.stop)
-            await self._leave_nothing()
+            await self._servers.leave_nothing()
 
     # 1 ------------------------------------------------------------------------------------------
-
-    async def _create_topics(self) -> None:
-        names = (self.settings.source, self.settings.predictions, self.settings.dead_letters_topic)
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.settings.bootstrap_servers)
-        async with asyncio.timeout(READY_WITHIN_S):
-            await admin.start()
-            try:
-                await admin.create_topics([NewTopic(name, PARTITIONS, 1) for name in names])
-            finally:
-                await admin.close()
 
     def _start_worker(self, name: str) -> None:
         options = {
@@ -168,7 +156,9 @@ class Demo:
             for worker in self.workers:
                 worker.require_alive()
             if time.monotonic() > deadline:
-                raise ConfigError(f"the workers own {owned} after {READY_WITHIN_S:g} s; see {self._directory}")
+                raise ConfigError(
+                    f"the workers own {owned} after {READY_WITHIN_S:g} s; see {self._directory}"
+                )
             await asyncio.sleep(0.2)
 
     def _fold_memoryless(self) -> None:
@@ -236,7 +226,9 @@ class Demo:
         await consumer.start()
         quiet = time.monotonic()
         try:
-            consumer.assign([TopicPartition(self.settings.predictions, p) for p in range(PARTITIONS)])
+            consumer.assign(
+                [TopicPartition(self.settings.predictions, p) for p in range(PARTITIONS)]
+            )
             while self.watched.published < len(self.events):
                 found = await consumer.getmany(timeout_ms=200)
                 for tp, records in found.items():
@@ -255,6 +247,8 @@ class Demo:
         number = self.places[partition][int(dict(record.headers)["sr-offset"])]
         watched.count[number] += 1
         watched.published += int(watched.count[number] == 1)
+        if watched.published >= len(self.events) // 2:
+            self._half.set()
         watched.values[number] = record.value
         watched.probability[number] = probability(record.value)
         if watched.killed_s is None:
@@ -267,42 +261,18 @@ class Demo:
     async def _fault(self) -> None:
         if not self._with_faults:
             return
-        while self.watched.published < len(self.events) // 2:
-            await asyncio.sleep(0.05)
+        await self._half.wait()
         victim = next(worker for worker in self.workers if worker.partitions())
         self._doomed = victim.partitions()
         victim.signal(signal.SIGKILL)
         self.watched.killed_s = time.monotonic()
-        await self._wipe_redis()
+        await self._servers.wipe_redis()
         self._start_worker("worker-3")
         self.faults = [f"SIGKILL {victim.name}", "Redis wiped"]
         self._say(
             f"half is published: {victim.name} (partitions {sorted(self._doomed)}) is killed by "
             "SIGKILL, Redis is wiped, worker-3 starts"
         )
-
-    def _stores(self, redis: Any) -> list[RedisStore]:
-        settings, identity = self.settings, fold_id(self._model.fingerprint, self.settings)
-        return [
-            RedisStore(
-                redis,
-                store_tag(settings.app or "", settings.source or "", partition, identity),
-                settings.redis_timeout_s,
-            )
-            for partition in range(PARTITIONS)
-        ]
-
-    async def _wipe_redis(self) -> None:
-        """Flush a Redis that we started; of another one, unlink our own keys only."""
-        redis = connect_redis(self._addresses.redis_url, self.settings.redis_timeout_s)
-        try:
-            if self._addresses.redis is not None:
-                await redis.flushall()
-            else:
-                for store in self._stores(redis):
-                    await store.drop()
-        finally:
-            await redis.aclose()
 
     # 4 ------------------------------------------------------------------------------------------
 
@@ -342,28 +312,22 @@ class Demo:
             "auc_memory": self.labels.auc(watched.probability),
             "auc_memoryless": self.labels.auc(self.memoryless),
             "events_per_second": round(len(self.events) / streaming_s, 1),
-            "latency_ms": {"p50": round(float(latencies[0]), 1), "p99": round(float(latencies[1]), 1)},
+            "latency_ms": {
+                "p50": round(float(latencies[0]), 1),
+                "p99": round(float(latencies[1]), 1),
+            },
             "recovery_seconds": round(max(watched.back_s.values()), 2) if is_back else None,
             "faults": self.faults,
             "seconds": round(seconds, 1),
             "versions": {
                 "python": platform.python_version(),
-                **{name: version(name) for name in ("stream-rnn", "torch", "faust-streaming", "aiokafka")},
+                **{
+                    name: version(name)
+                    for name in ("stream-rnn", "torch", "faust-streaming", "aiokafka")
+                },
                 "numerics": self._model.numerics(),
             },
         }
-
-    async def _leave_nothing(self) -> None:
-        """Take our keys and topics from servers that are somebody else's."""
-        if self._addresses.redis is None:
-            await self._wipe_redis()
-        if self._addresses.kafka is None:
-            names = (self.settings.source, self.settings.predictions, self.settings.dead_letters_topic)
-            admin = AIOKafkaAdminClient(bootstrap_servers=self.settings.bootstrap_servers)
-            async with asyncio.timeout(self.settings.kafka_timeout_s):
-                await admin.start()
-                await admin.delete_topics(list(names))
-                await admin.close()
 
 
 def _now_ms() -> int:

@@ -50,7 +50,10 @@ def departures(limit: int | None = None) -> list[Departure]:
         table = table.head(limit)
     return [
         Departure(
-            row["route"].encode(), orjson.dumps(row), row["departed"], row["dep_delay"] > LATE_MINUTES
+            row["route"].encode(),
+            orjson.dumps(row),
+            row["departed"],
+            row["dep_delay"] > LATE_MINUTES,
         )
         for row in table.iter_rows(named=True)
     ]

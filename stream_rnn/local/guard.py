@@ -24,11 +24,16 @@ LOOK_S = 0.2
 def main(directory: str, grace_s: float, command: list[str]) -> int:
     """Run the server until it or the parent ends."""
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(name, signal.SIG_IGN)  # only the pipe ends us, so that the server always ends first
+        signal.signal(
+            name, signal.SIG_IGN
+        )  # only the pipe ends us, so that the server always ends first
     child = subprocess.Popen(  # noqa: S603  # the command comes from our own package
-        command, stdin=subprocess.DEVNULL, stdout=sys.stderr, preexec_fn=_default_signals  # noqa: PLW1509  # one thread
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=sys.stderr,
+        preexec_fn=_default_signals,  # noqa: PLW1509  # one thread
     )
-    print(child.pid, flush=True)
+    print(child.pid, flush=True)  # noqa: T201  # what the parent waits for
     while child.poll() is None:
         readable, _, _ = select.select([0], [], [], LOOK_S)
         if readable and not os.read(0, 1):

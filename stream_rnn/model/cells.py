@@ -1,5 +1,6 @@
 """Recurrent cells: torch's own modules, and none at all for the memoryless baseline."""
 
+from itertools import pairwise
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -22,8 +23,8 @@ class CellSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: CellKind = "gru"
-    hidden: int = Field(64, ge=8, le=4096, multiple_of=8)
-    layers: int = Field(1, ge=1, le=4)
+    hidden: int = Field(default=64, ge=8, le=4096, multiple_of=8)
+    layers: int = Field(default=1, ge=1, le=4)
 
     @property
     def hidden_shape(self) -> tuple[int, ...]:
@@ -43,9 +44,7 @@ class FeedForward(nn.Module):
     def __init__(self, inputs: int, hidden: int, layers: int) -> None:
         super().__init__()
         sizes = [inputs, *[hidden] * layers]
-        self.layers = nn.ModuleList(
-            nn.Linear(a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True)
-        )
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., I) to (..., H)."""

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
 FieldPath = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^.]+(\.[^.]+)*$")]
 END = "end"
+FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 Columns = NDArray[np.float64]  # (C, N): a row for each of a head's columns of y
 
@@ -26,7 +27,7 @@ class Target(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     mean: float = 0.0
-    std: float = Field(1.0, gt=0)
+    std: float = Field(default=1.0, gt=0)
 
 
 class _Head(BaseModel):
@@ -57,7 +58,7 @@ class Regression(_Head):
     def output(self, y: Columns) -> Columns:
         """Map (1, N) to the target's unit."""
         fitted = self.fitted or Target()
-        value = y * fitted.std + fitted.mean
+        value = np.clip(y * fitted.std + fitted.mean, -FLOAT32_MAX, FLOAT32_MAX)
         return value if self.cap is None else np.minimum(value, self.cap)
 
     def target(self, value: Any) -> float | None:

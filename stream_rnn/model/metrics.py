@@ -8,7 +8,9 @@ from stream_rnn.model.heads import AnyHead, Binary, Multiclass, TimeToNext
 PROBABILITY_MIN = 1e-7
 
 
-def score(head: AnyHead, output: NDArray[np.float32], target: NDArray[np.float64]) -> dict[str, float]:
+def score(
+    head: AnyHead, output: NDArray[np.float32], target: NDArray[np.float64]
+) -> dict[str, float]:
     """Return the metrics of a head over N events that have a label.
 
     Args:

@@ -23,8 +23,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from stream_rnn.model.cells import CellSpec, make_cell, run_cell
-from stream_rnn.model.features import Categorical, Encoder, FeatureSpec, column_names
+from stream_rnn.model.cells import CellKind, CellSpec, make_cell, run_cell
+from stream_rnn.model.encoder import Encoder
+from stream_rnn.model.features import Categorical, FeatureSpec, column_names
 
 TILE = 32
 WIDTH = 8
@@ -42,7 +43,8 @@ class Network(nn.Module):
         super().__init__()
         self.embeddings = nn.ModuleDict()
         self._embedded: list[tuple[int, str, int]] = []
-        plain, at = [], 0
+        plain: list[int] = []
+        at = 0
         for feature in spec.features:
             columns = range(at, at + len(column_names(feature)))
             if isinstance(feature, Categorical):
@@ -182,8 +184,9 @@ def _numerics() -> str:
     digest.update(repr(about).encode())
     with torch.random.fork_rng(devices=[]), torch.inference_mode():
         torch.manual_seed(0)
-        for kind in ("elman", "gru", "lstm"):
-            spec = CellSpec(kind=kind, hidden=48)  # type: ignore[arg-type]  # literals of a tuple
+        kinds: tuple[CellKind, ...] = ("elman", "gru", "lstm")
+        for kind in kinds:
+            spec = CellSpec(kind=kind, hidden=48)
             out, h = run_cell(
                 make_cell(spec, 8), torch.randn(3, TILE, 8), torch.randn(TILE, *spec.hidden_shape)
             )

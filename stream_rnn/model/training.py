@@ -9,9 +9,8 @@ the test part is only scored.
 
 import copy
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,38 +19,14 @@ from torch import Tensor, nn
 
 from stream_rnn.errors import SpecError
 from stream_rnn.model.cells import CellSpec
-from stream_rnn.model.features import Encoder, FeatureSpec, Fitted, Numeric, SincePrevious
-from stream_rnn.model.heads import AnyHead, Binary, Multiclass, Regression, Target, TimeToNext
+from stream_rnn.model.encoder import Encoder
+from stream_rnn.model.examples import Examples, targets
+from stream_rnn.model.features import FeatureSpec
+from stream_rnn.model.heads import AnyHead, Binary, Multiclass, Target
 from stream_rnn.model.metrics import score
 from stream_rnn.model.model import Model, Network
 
-STD_MIN = 1e-6
 MEMORYLESS_BATCH = 512
-
-
-@dataclass(frozen=True, slots=True)
-class Examples:
-    """A log as training sees it.  N valid events in R runs; a run is one memory of one key.
-
-    Attributes:
-        columns: for each field's path N values.
-        time_ms: (N,) event times.
-        since_ms: (N,) time since the previous event of the run; NaN at its first.
-        order: (N,) event numbers, run by run.
-        first: (R,) index in ``order`` of each run's first event.
-        length: (R,) events of each run.
-        closes: (R,) whether the key has no later event or forget: its last event is the end.
-        part: (N,) 0 training, 1 validation, 2 test; by the event that predicts.
-    """
-
-    columns: Mapping[str, Sequence[Any]]
-    time_ms: NDArray[np.int64]
-    since_ms: NDArray[np.float64]
-    order: NDArray[np.int64]
-    first: NDArray[np.int64]
-    length: NDArray[np.int64]
-    closes: NDArray[np.bool_]
-    part: NDArray[np.int8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,71 +76,6 @@ class Trained:
 Say = Callable[[Progress], None]
 
 
-def fit(spec: FeatureSpec, examples: Examples) -> FeatureSpec:
-    """Return the spec with scalings fitted on the training part."""
-    train = np.flatnonzero(examples.part == 0)
-    if not len(train):
-        raise SpecError("the training part has no valid event; look at the split and the spec")
-    features = []
-    for feature in spec.features:
-        if isinstance(feature, Numeric):
-            values = np.array([examples.columns[feature.path][i] for i in train], np.float64)
-        elif isinstance(feature, SincePrevious):
-            values = examples.since_ms[train] / 1000
-        else:
-            features.append(feature)
-            continue
-        values = feature.transform(values[np.isfinite(values)])
-        features.append(feature.model_copy(update={"fitted": _fitted(values)}))
-    heads = []
-    for head in spec.heads:
-        if isinstance(head, Regression | TimeToNext):
-            known = targets(head, examples)[train]
-            known = known[np.isfinite(known)]
-            moments = Target(mean=float(known.mean()), std=max(float(known.std()), STD_MIN)) if len(known) else Target()
-            heads.append(head.model_copy(update={"fitted": moments}))
-        else:
-            heads.append(head)
-    return spec.model_copy(update={"features": tuple(features), "heads": tuple(heads)})
-
-
-def _fitted(values: NDArray[np.float64]) -> Fitted:
-    if not len(values):
-        return Fitted()
-    return Fitted(
-        mean=float(values.mean()),
-        std=max(float(values.std()), STD_MIN),
-        min=float(values.min()),
-        max=float(values.max()),
-    )
-
-
-def targets(head: AnyHead, examples: Examples) -> NDArray[np.float64]:
-    """Return what each event is to predict (N,), as it is learned; NaN where there is no label.
-
-    The label of a next-event head is the field of the next event of the same run; a run's last
-    event has none, unless the head has a class for it and the key ends there.
-    """
-    if head.of == "label":
-        raise SpecError(f"head {head.name}: of = label needs a labels file, which training does not read yet")
-    count = len(examples.time_ms)
-    own = np.full(count, np.nan)
-    raw = examples.since_ms / 1000 if isinstance(head, TimeToNext) else examples.columns[head.path]
-    for i in range(count):
-        value = head.target(raw[i])
-        own[i] = np.nan if value is None else value
-    if head.of == "now":
-        return own
-    following = np.full(count, np.nan)
-    order = examples.order
-    following[order[:-1]] = own[order[1:]]
-    lasts = order[examples.first + examples.length - 1]
-    following[lasts] = np.nan
-    if isinstance(head, Multiclass) and head.end:
-        following[lasts[examples.closes]] = len(head.classes)
-    return following
-
-
 def train(
     spec: FeatureSpec,
     cell: CellSpec,
@@ -176,7 +86,7 @@ def train(
     """Train one model on examples.
 
     Args:
-        spec: fitted, see :func:`fit`.
+        spec: fitted, see :func:`stream_rnn.model.examples.fit`.
         cell: what it remembers with; ``none`` trains the memoryless baseline.
         examples: all parts; the test part is scored at the end and nowhere else.
         settings: how.
@@ -241,14 +151,20 @@ def _epoch(
         for name, target in data.targets.items()
     }
     is_memoryless = cell.kind == "none"
-    windows = _shuffled(data.examples) if is_memoryless else _windows(data.examples, settings.window)
+    windows = (
+        _shuffled(data.examples) if is_memoryless else _windows(data.examples, settings.window)
+    )
     h = torch.zeros(len(data.examples.first), *cell.hidden_shape)
     mean_loss = float("nan")
     for number, (rows, events, valid) in enumerate(windows):
         index = torch.from_numpy(events)  # (A, T)
         y, new = network(data.x[index].transpose(0, 1), h[: len(rows)])  # (T, A, F) -> (T, A, O)
         mask = torch.from_numpy(valid)
-        loss = _loss(spec, y.transpose(0, 1), {n: t[index].masked_fill(~mask, torch.nan) for n, t in labels.items()})
+        loss = _loss(
+            spec,
+            y.transpose(0, 1),
+            {n: t[index].masked_fill(~mask, torch.nan) for n, t in labels.items()},
+        )
         if loss is not None:
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]  # torch's own
@@ -330,7 +246,9 @@ def _predict(model: Model, data: _Data, window: int = 256) -> Tensor:
 def _validation_loss(spec: FeatureSpec, data: _Data, y: Tensor) -> float:
     part = 1 if (data.examples.part == 1).any() else 0
     chosen = data.examples.part == part
-    labels = {n: torch.from_numpy(np.where(chosen, t, np.nan)).float() for n, t in data.targets.items()}
+    labels = {
+        n: torch.from_numpy(np.where(chosen, t, np.nan)).float() for n, t in data.targets.items()
+    }
     loss = _loss(spec, y, labels)
     return float("inf") if loss is None else float(loss)
 
@@ -343,5 +261,7 @@ def _score(model: Model, data: _Data, y: Tensor) -> dict[str, dict[str, dict[str
             target = data.targets[head.name]
             chosen = (data.examples.part == number) & np.isfinite(target)
             if chosen.any():
-                found.setdefault(part, {})[head.name] = score(head, outputs[head.name][chosen], target[chosen])
+                found.setdefault(part, {})[head.name] = score(
+                    head, outputs[head.name][chosen], target[chosen]
+                )
     return found

@@ -31,7 +31,7 @@ class PredictionWriter:
         top_k: classes in ``top``.
     """
 
-    def __init__(  # noqa: PLR0917  # what stands in every prediction
+    def __init__(  # what stands in every prediction
         self,
         heads: Sequence[AnyHead],
         name: str,

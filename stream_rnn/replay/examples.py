@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from stream_rnn.errors import SpecError
 from stream_rnn.fold import rounds
 from stream_rnn.fold.events import Decoder, Record, without
-from stream_rnn.model.features import Encoder, FeatureSpec
-from stream_rnn.model.training import Examples
+from stream_rnn.model.encoder import Encoder
+from stream_rnn.model.examples import Examples
+from stream_rnn.model.features import FeatureSpec
 from stream_rnn.settings import Settings
 
 RECORDS_A_BATCH = 10_000
@@ -26,7 +27,11 @@ def make_examples(
     """
     decoder, encoder = Decoder(spec, settings, with_targets=True), Encoder(spec)
     columns: dict[str, list[object]] = {}
-    rows, times, keys, forgets, skips = [], [], [], [], {}
+    rows: list[NDArray[np.int64]] = []
+    times: list[NDArray[np.int64]] = []
+    keys: list[bytes] = []
+    forgets: list[int] = []
+    skips: dict[str, int] = {}
     for start in range(0, len(records), RECORDS_A_BATCH):
         decoded = decoder.decode(records[start : start + RECORDS_A_BATCH])
         _, errors = encoder.encode(decoded.columns, decoded.time_ms)

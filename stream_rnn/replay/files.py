@@ -44,7 +44,9 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
         raise ConfigError(f"cannot read the log {path}: {error}") from error
 
 
-def read_records(path: Path, spec: FeatureSpec, partitions: int = 1) -> Iterator[tuple[int, LogRecord]]:
+def read_records(
+    path: Path, spec: FeatureSpec, partitions: int = 1
+) -> Iterator[tuple[int, LogRecord]]:
     """Yield (partition, record) of every row; a record's offset is the number of its row.
 
     Raises:

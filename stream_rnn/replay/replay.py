@@ -14,9 +14,11 @@ from stream_rnn.fold.events import Record
 from stream_rnn.fold.facts import Recovery, Topics
 from stream_rnn.fold.identity import fold_id
 from stream_rnn.fold.memory_store import MemoryStore
-from stream_rnn.fold.processor import Counts, Fetch, Processor
+from stream_rnn.fold.points import Counts
+from stream_rnn.fold.processor import Processor
 from stream_rnn.fold.publisher import Message
 from stream_rnn.fold.recovery import Choices, GroupOffset, LastPrediction
+from stream_rnn.fold.source import Fetch
 from stream_rnn.model.model import Model
 from stream_rnn.predictions.writer import PredictionWriter
 from stream_rnn.settings import Settings
@@ -141,7 +143,9 @@ async def replay_partition(
     return processor.counts
 
 
-async def in_batches(records: Iterable[Record], size: int = 4096) -> AsyncIterator[Sequence[Record]]:
+async def in_batches(
+    records: Iterable[Record], size: int = 4096
+) -> AsyncIterator[Sequence[Record]]:
     """Yield records in batches."""
     batch: list[Record] = []
     for record in records:

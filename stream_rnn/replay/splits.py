@@ -11,6 +11,7 @@ event that predicts.
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import orjson
@@ -79,7 +80,7 @@ def _by_column(name: str, records: Sequence[Record], rows: NDArray[np.int64]) ->
     return parts
 
 
-def _cut(values: NDArray[np.generic], validation: float, test: float) -> NDArray[np.int8]:
+def _cut(values: NDArray[Any], validation: float, test: float) -> NDArray[np.int8]:
     return np.where(values >= test, 2, np.where(values >= validation, 1, 0)).astype(np.int8)
 
 

@@ -20,7 +20,7 @@ def make_app(settings: Settings) -> StreamRNN:
         options = ", ".join(f"--{name}" for name in missing)
         raise ConfigError(f"a worker needs {options}; see stream-rnn worker --help")
     app = faust.App(
-        settings.app,
+        settings.app or "",
         broker=[f"kafka://{server.strip()}" for server in settings.bootstrap_servers.split(",")],
         broker_credentials=faust_credentials(settings.kafka_config),
         autodiscover=False,

@@ -84,10 +84,6 @@ def _refusals(app: faust.App, source: str, fold_agent: str) -> Iterator[str]:
                 f"agent {name} reads {source} too, and a fold's topic has one reader; give it a "
                 "faust.App of its own"
             )
-    for name in (fold_agent,):
-        agent = app.agents[name]
-        if agent.concurrency > 1 or agent.isolated_partitions:
-            yield f"agent {name} must have concurrency=1 and isolated_partitions=False"
 
 
 def _is_set(app: faust.App, name: str) -> bool:
@@ -104,4 +100,5 @@ def _set(app: faust.App, name: str, value: Any) -> None:
             warnings.simplefilter("ignore")  # Faust warns of settings changed after a first look
             setattr(app.conf, name, value)
     else:
-        app._default_options[1][name] = value  # noqa: SLF001  # read when the app is configured
+        options: dict[str, Any] = app._default_options[1]  # type: ignore[assignment]  # noqa: SLF001  # a dict, read when the app is configured
+        options[name] = value

@@ -9,35 +9,31 @@ import asyncio
 import logging
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import faust
-from aiokafka import TopicPartition
-from aiokafka.errors import IllegalStateError
-from aiokafka.structs import OffsetAndMetadata
-from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth, server_list
+from faust.transport.drivers.aiokafka import (
+    Transport,
+    credentials_to_aiokafka_auth,
+    server_list,
+)
 from mode import CrashingSupervisor, Service
 from redis.asyncio import Redis
 
 from stream_rnn.clients import connect_redis
 from stream_rnn.errors import ConfigError, Reaction, StreamRNNError
-from stream_rnn.fold.cache import StateCache
-from stream_rnn.fold.facts import Recovery
-from stream_rnn.fold.identity import fold_id, store_tag
-from stream_rnn.fold.kafka_log import KafkaFacts, KafkaLog
+from stream_rnn.fold.kafka_log import KafkaFacts
 from stream_rnn.fold.processor import Processor
-from stream_rnn.fold.publisher import IdempotentPublisher, Publisher, TransactionalPublisher
-from stream_rnn.fold.recovery import Choices, GroupOffset
-from stream_rnn.fold.redis_store import RedisStore, check_redis
+from stream_rnn.fold.redis_store import check_redis
 from stream_rnn.model.bundle import load_bundle
-from stream_rnn.model.model import Model, pin_numerics
-from stream_rnn.predictions.writer import PredictionWriter
+from stream_rnn.model.model import pin_numerics
 from stream_rnn.settings import Delivery, Settings
 from stream_rnn.worker.demands import refuse, set_defaults
 from stream_rnn.worker.partitions import Partitions
+from stream_rnn.worker.parts import Parts
 from stream_rnn.worker.source import PartitionSource
 from stream_rnn.worker.topics import prepare_topics
-from stream_rnn.worker.transport import Fetched, FoldConsumer, Whereabouts, install
+from stream_rnn.worker.transport import Fetched, install
 from stream_rnn.worker.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
@@ -46,17 +42,17 @@ EXIT_STATUS = {Reaction.STOP: 3, Reaction.RELEASE: 4, Reaction.RETRY: 4, Reactio
 STATUS_LINE_S = 60.0
 
 
-class _HandedThrough(faust.Schema):  # type: ignore[misc]  # faust's classes are Any to mypy
+class _HandedThrough(faust.Schema[Any, Any]):
     """Leaves keys and values as the transport made them."""
 
-    def loads_key(self, _app: Any, message: Any, **_options: Any) -> Any:
+    def loads_key(self, app: Any, message: Any, **_options: Any) -> Any:  # noqa: ARG002  # faust's signature
         return message.key
 
-    def loads_value(self, _app: Any, message: Any, **_options: Any) -> Any:
+    def loads_value(self, app: Any, message: Any, **_options: Any) -> Any:  # noqa: ARG002  # faust's signature
         return message.value
 
 
-class _SourceTopic(faust.Topic):  # type: ignore[misc]  # faust's classes are Any to mypy
+class _SourceTopic(faust.Topic):
     """The source: somebody else's topic, which Faust must not create."""
 
     async def declare(self) -> None:
@@ -111,9 +107,9 @@ class StreamRNN(Service):
         self.failure: BaseException | None = None
         self.partitions = Partitions(self._make, self._fail, self.settings.revoke_timeout_s)
         self._watchdog = Watchdog(self.settings.watchdog_s, time.monotonic)
-        self._model: Model | None = None
         self._redis: Redis | None = None
         self._facts: KafkaFacts | None = None
+        self._parts: Parts | None = None
         self._progress = -1
         super().__init__()
         install(app, source, self)
@@ -124,7 +120,7 @@ class StreamRNN(Service):
     def _register_agent(self) -> str:
         topic = _SourceTopic(
             self.app,
-            topics=[self.settings.source],
+            topics=[self.settings.source or ""],
             schema=_HandedThrough(),
             acks=False,
             maxsize=self.settings.queue_messages_max,
@@ -158,20 +154,22 @@ class StreamRNN(Service):
         settings = self.settings
         refuse(self.app, settings.source or "", self._agent)
         pin_numerics()
-        self._model = load_bundle(settings.bundle or "")
+        model = load_bundle(settings.bundle or "")
         self._redis = connect_redis(settings.redis_url.get_secret_value(), settings.redis_timeout_s)
         await check_redis(self._redis, settings)
         self._facts = await KafkaFacts(self._connection(), settings).__aenter__()
         assert self._facts.admin is not None, "inside of its context"
         await prepare_topics(self._facts.admin, settings)
+        connection = self._connection()
+        self._parts = Parts(self.app, settings, model, self._redis, self._facts, connection)
         self._watchdog.start()
         logger.info(
             "fold ready app=%s source=%s predictions=%s model=%s fold=%s delivery=%s",
             settings.app,
             settings.source,
             settings.predictions,
-            self._model.name,
-            self.fold_id,
+            model.name,
+            self._parts.fold_id,
             settings.delivery,
         )
 
@@ -235,7 +233,7 @@ class StreamRNN(Service):
                 )
             )
             return
-        self._cache_bytes = self.settings.cache_bytes_max // max(1, len(partitions))
+        self.parts.cache_bytes = self.settings.cache_bytes_max // max(1, len(partitions))
         self.partitions.assign(partitions, generation)
 
     async def position(self) -> None:
@@ -255,80 +253,21 @@ class StreamRNN(Service):
     # --- parts ---------------------------------------------------------------------------------
 
     @property
-    def model(self) -> Model:
-        """The loaded bundle, once the service has started."""
-        assert self._model is not None, "the bundle is loaded at start"
-        return self._model
+    def parts(self) -> Parts:
+        """What the processors share, once the service has started."""
+        assert self._parts is not None, "the parts are made at start"
+        return self._parts
 
-    @property
-    def fold_id(self) -> str:
-        """What names this fold."""
-        return fold_id(self.model.fingerprint, self.settings)
+    def _make(self, partition: int, generation: int) -> tuple[Processor, PartitionSource]:
+        return self.parts.make(partition, generation)
 
     def _connection(self) -> dict[str, Any]:
-        conf, transport = self.app.conf, self.app.transport
+        conf, transport = self.app.conf, cast("Transport", self.app.transport)
         return {
             "bootstrap_servers": server_list(transport.url, transport.default_port),
             "client_id": conf.broker_client_id,
             **credentials_to_aiokafka_auth(conf.broker_credentials, conf.ssl_context),
         }
-
-    def _make(self, partition: int, generation: int) -> tuple[Processor, PartitionSource]:
-        settings, model = self.settings, self.model
-        assert self._redis is not None, "Redis is connected at start"
-        assert self._facts is not None, "Kafka is connected at start"
-        app, source = settings.app or "", settings.source or ""
-        tag = store_tag(app, source, partition, self.fold_id)
-        store = RedisStore(self._redis, tag, settings.redis_timeout_s)
-        seeker = _Seeker(self.app, source, partition)
-        records = PartitionSource(seeker, settings.pending_records_max)
-        recovery = Recovery(
-            f"{source}[{partition}]",
-            self.fold_id,
-            store,
-            KafkaLog(self._facts, settings, partition),
-            Choices(settings.auto_offset_reset, settings.on_lost_history, settings.allow_compacted),
-            settings.transaction_timeout_ms / 1000,
-            time.monotonic,
-        )
-        writer = PredictionWriter(
-            model.spec.heads,
-            model.name,
-            model.fingerprint,
-            model.numerics(),
-            source,
-            partition,
-            app,
-            self.fold_id,
-            settings.top_k,
-        )
-        processor = Processor(
-            model,
-            settings,
-            partition,
-            self.fold_id,
-            records,
-            store,
-            self._publisher(partition, generation),
-            recovery,
-            writer,
-            StateCache(model.hidden_size_floats, self._cache_bytes),
-            time.monotonic,
-        )
-        return processor, records
-
-    def _publisher(self, partition: int, generation: int) -> Publisher:
-        connection = self._connection()
-        if self.settings.delivery == "exactly_once":
-            return TransactionalPublisher(connection, self.settings, partition)
-
-        async def commit_group_offset(partition: int, offset: GroupOffset) -> None:
-            consumer: FoldConsumer = self.app.consumer
-            tp = TopicPartition(self.settings.source, partition)
-            stamped = OffsetAndMetadata(offset.offset, offset.metadata)
-            await consumer.fold_thread.commit_fold(tp, stamped, generation)
-
-        return IdempotentPublisher(connection, self.settings, partition, commit_group_offset)
 
     def _fail(self, error: BaseException) -> None:
         """Bring the worker down with one clear line; the restart decides where to go on."""
@@ -345,25 +284,3 @@ class StreamRNN(Service):
             return 0
         reaction = getattr(self.failure, "reaction", Reaction.STOP)
         return EXIT_STATUS.get(reaction, 3)
-
-
-class _Seeker:
-    """What a partition's source asks of the app's consumer."""
-
-    def __init__(self, app: faust.App, topic: str, partition: int) -> None:
-        self._app = app
-        self._tp = TopicPartition(topic, partition)
-
-    async def seek(self, position: int) -> int:
-        """Seek in the consumer's thread; a partition that is gone meanwhile delivers nothing."""
-        consumer: FoldConsumer = self._app.consumer
-        try:
-            return await consumer.fold_thread.seek_fold(self._tp, position)
-        except IllegalStateError:
-            logger.info("partition lost while seeking partition=%s", self._tp)
-            return -1
-
-    async def whereabouts(self) -> Whereabouts:
-        """Look where the consumer stands."""
-        consumer: FoldConsumer = self._app.consumer
-        return await consumer.fold_thread.whereabouts(self._tp)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from stream_rnn.fold.events import Record
-from stream_rnn.fold.processor import Fetch
+from stream_rnn.fold.source import Fetch
 from stream_rnn.worker.transport import Fetched, Whereabouts
 
 

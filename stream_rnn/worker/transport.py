@@ -25,7 +25,7 @@ from faust.app.base import App
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
-from stream_rnn.errors import FencedError
+from stream_rnn.errors import ConfigError, FencedError
 from stream_rnn.fold.events import Record
 
 
@@ -182,7 +182,7 @@ class FoldConsumer(driver.Consumer):
         last = record.records[-1]
         return ConsumerMessage(
             tp.topic, tp.partition, last.offset, last.timestamp / 1000, 0, [], None,
-            record, None, tp=tp, generation_id=self.app.consumer_generation_id,
+            cast("Any", record), None, tp=tp, generation_id=self.app.consumer_generation_id,
         )  # fmt: skip
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
@@ -221,13 +221,18 @@ class FoldConsumer(driver.Consumer):
 
 
 def install(app: App, topic: str, fold: Assignee) -> None:
-    """Make an app deliver a topic's records to a fold; before the app's consumer exists."""
-    transport = app.transport
-    consumer = transport.Consumer
-    if not issubclass(consumer, FoldConsumer):
-        consumer = type("FoldConsumer", (FoldConsumer,), {"folds": {}})
-        transport.Consumer = consumer
-    consumer.folds[topic] = fold
+    """Make an app deliver a topic's records to a fold; before the app's consumer exists.
+
+    Raises:
+        ConfigError: the topic has a fold in this app already.
+    """
+    transport: Any = app.transport
+    if not issubclass(transport.Consumer, FoldConsumer):
+        transport.Consumer = type("FoldConsumer", (FoldConsumer,), {"folds": {}})
+    if topic in transport.Consumer.folds:
+        message = f"topic {topic} has a fold in this app already; two models on it need two app ids"
+        raise ConfigError(message)
+    transport.Consumer.folds[topic] = fold
 
 
 def _partitions(tps: set[TP], topic: str) -> frozenset[int]:

@@ -18,7 +18,9 @@ from tests import models, oracle
 class Stream:
     """One fold on real servers: topics, a bundle, and what should be there."""
 
-    def __init__(self, app_id, bootstrap_servers, redis_url, directory, cell="gru", **settings) -> None:
+    def __init__(
+        self, app_id, bootstrap_servers, redis_url, directory, cell="gru", **settings
+    ) -> None:
         self.bundle = directory / "bundle"
         if not self.bundle.exists():
             save_bundle(models.small(cell), self.bundle)
@@ -72,7 +74,9 @@ class Stream:
     async def _send(self, producer, key, value, timestamp=None) -> None:
         data = value if isinstance(value, bytes | None) else json.dumps(value).encode()
         partition = 0 if key is None else sum(key) % 2
-        await producer.send(self.settings.source, data, key=key, partition=partition, timestamp_ms=timestamp)
+        await producer.send(
+            self.settings.source, data, key=key, partition=partition, timestamp_ms=timestamp
+        )
 
     async def source(self, partition) -> list:
         """Return the committed records of a source partition."""
@@ -95,7 +99,9 @@ class Stream:
                     offset = await log.group_offset()
                     if not records or (offset and offset.offset > records[-1].offset):
                         break
-                    assert time.monotonic() < deadline, f"partition {partition}: C={offset}, {len(records)} records"
+                    assert time.monotonic() < deadline, (
+                        f"partition {partition}: C={offset}, {len(records)} records"
+                    )
                     await asyncio.sleep(0.1)
 
     async def compare(self, *, exactly_once=True, cell_states=True) -> int:
@@ -114,7 +120,10 @@ class Stream:
                 assert offsets == sorted(set(offsets))
             assert {o: json.loads(v) for o, v in values.items()} == truth.predictions
             dead = await self.outputs(self.settings.dead_letters_topic, partition)
-            reasons = [(int(dict(d.headers)["sr-offset"]), dict(d.headers)["sr-error"].decode()) for d in dead]
+            reasons = [
+                (int(dict(d.headers)["sr-offset"]), dict(d.headers)["sr-error"].decode())
+                for d in dead
+            ]
             assert dict(reasons) == truth.dead_letters
             assert not exactly_once or len(reasons) == len(truth.dead_letters)
             if cell_states:
@@ -128,7 +137,11 @@ class Stream:
         held = await store.read()
         raw = await redis.hgetall(store.hidden_key)
         states = {
-            key: (int.from_bytes(v[4:8], "little"), int.from_bytes(v[8:16], "little", signed=True), v[16:])
+            key: (
+                int.from_bytes(v[4:8], "little"),
+                int.from_bytes(v[8:16], "little", signed=True),
+                v[16:],
+            )
             for key, v in raw.items()
         }
         assert states == truth.states
@@ -177,5 +190,3 @@ def mixed_records(count: int, seed: int) -> list:
                    b'{"x":' + b"[" * 5000, b""]  # fmt: skip
             found.append((draw.choice([key, key, None]), draw.choice(bad)))
     return found
-
-

@@ -15,7 +15,10 @@ from stream_rnn.testing import MemoryLog, MemoryPublisher
 async def settings(app_id, bootstrap_servers, create_topic):
     """Settings whose three topics exist, with two partitions."""
     made = Settings.build(
-        app=app_id, source=f"{app_id}-in", predictions=f"{app_id}-out", bootstrap_servers=bootstrap_servers
+        app=app_id,
+        source=f"{app_id}-in",
+        predictions=f"{app_id}-out",
+        bootstrap_servers=bootstrap_servers,
     )
     for name in (made.source, made.predictions, made.dead_letters_topic):
         await create_topic(name, 2)
@@ -43,9 +46,13 @@ async def committed(facts, topic, partition=1) -> list:
 
 async def test_a_transaction_carries_outputs_and_group_offset(settings, facts):
     """Predictions, dead letters and C with its metadata become visible together."""
-    publisher = TransactionalPublisher({"bootstrap_servers": settings.bootstrap_servers}, settings, 1)
+    publisher = TransactionalPublisher(
+        {"bootstrap_servers": settings.bootstrap_servers}, settings, 1
+    )
     await publisher.start()
-    await publisher.publish([message(settings, 5)], [message(settings, 6)], GroupOffset(7, "f01d", 2))
+    await publisher.publish(
+        [message(settings, 5)], [message(settings, 6)], GroupOffset(7, "f01d", 2)
+    )
     (prediction,) = await committed(facts, settings.predictions)
     (dead,) = await committed(facts, settings.dead_letters_topic)
     assert (prediction.value, prediction.timestamp, dead.timestamp) == (b"v" * 10, 1005, 1006)
@@ -85,7 +92,9 @@ async def test_the_memory_publisher_fences_alike():
 
 async def test_outputs_larger_than_a_record_batch_are_split(settings, facts):
     """Three megabytes of predictions in one micro-batch do not meet the broker's limit."""
-    publisher = TransactionalPublisher({"bootstrap_servers": settings.bootstrap_servers}, settings, 1)
+    publisher = TransactionalPublisher(
+        {"bootstrap_servers": settings.bootstrap_servers}, settings, 1
+    )
     await publisher.start()
     messages = [message(settings, i, 100_000) for i in range(30)]
     await publisher.publish(messages, [], GroupOffset(30, "f01d", 2))
@@ -111,7 +120,9 @@ async def test_without_a_transaction_the_group_offset_comes_last(settings, facts
 
 async def test_facts_of_a_log_with_markers_and_aborted_records(settings, facts):
     """E is the last stable offset, and a record that was aborted is none."""
-    producer = AIOKafkaProducer(bootstrap_servers=settings.bootstrap_servers, transactional_id=settings.app)
+    producer = AIOKafkaProducer(
+        bootstrap_servers=settings.bootstrap_servers, transactional_id=settings.app
+    )
     await producer.start()
     for value, commits in ((b"1", True), (b"2", False), (b"3", True)):
         await producer.begin_transaction()

@@ -15,7 +15,9 @@ FIRST = FirstPosition(10, 10, 4, "abcd")
 
 
 def commit(expected, position, writes=(), deletes=(), origin=10) -> Commit:
-    return Commit(expected, origin, position, Anchor(position - 1, 5, 7), 99, "abcd", writes, deletes)
+    return Commit(
+        expected, origin, position, Anchor(position - 1, 5, 7), 99, "abcd", writes, deletes
+    )
 
 
 @pytest.fixture(params=["memory", "redis"])
@@ -40,7 +42,13 @@ async def test_a_fold_begins_empty_at_its_origin(store):
     """The first position is written with origin and partitions, and without states."""
     await store.start(Held(), FIRST)
     held = await store.read()
-    assert (held.position, held.origin, held.partitions, held.keys, held.fields) == (10, 10, 4, 0, 0)
+    assert (held.position, held.origin, held.partitions, held.keys, held.fields) == (
+        10,
+        10,
+        4,
+        0,
+        0,
+    )
     assert await store.load(10, 10, [b"a"]) == [None]
 
 
@@ -117,7 +125,9 @@ async def test_states_taken_away_are_torn(app_id, redis_url):
     await redis.aclose()
 
 
-async def test_a_position_without_its_states_is_torn_and_states_without_position_too(app_id, redis_url):
+async def test_a_position_without_its_states_is_torn_and_states_without_position_too(
+    app_id, redis_url
+):
     """Either key may vanish alone."""
     redis = connect_redis(redis_url, 5)
     store = RedisStore(redis, f"{app_id}:t:0:f", 5)
@@ -135,7 +145,12 @@ async def test_a_foreign_type_under_our_key_stops_with_its_name(app_id, redis_ur
     redis = connect_redis(redis_url, 5)
     store = RedisStore(redis, f"{app_id}:t:0:f", 5)
     await redis.set(store.position_key, "mine")
-    for call in (store.read(), store.start(Held(), FIRST), store.load(1, 1, [b"a"]), store.commit(commit(1, 2))):
+    for call in (
+        store.read(),
+        store.start(Held(), FIRST),
+        store.load(1, 1, [b"a"]),
+        store.commit(commit(1, 2)),
+    ):
         with pytest.raises(ConfigError, match="is not a hash"):
             await call
     await redis.delete(store.position_key)
@@ -172,7 +187,9 @@ async def test_a_redis_that_does_not_answer_is_unavailable(unused_tcp_port):
     redis = connect_redis(f"redis://127.0.0.1:{unused_tcp_port}/0", 0.5)
     with pytest.raises(UnavailableError):
         await RedisStore(redis, "a:t:0:f", 0.5).read()
-    settings = Settings.build(redis_url=f"redis://:secret@127.0.0.1:{unused_tcp_port}/0", redis_timeout_s=0.5)
+    settings = Settings.build(
+        redis_url=f"redis://:secret@127.0.0.1:{unused_tcp_port}/0", redis_timeout_s=0.5
+    )
     with pytest.raises(ConfigError, match="does not answer") as raised:
         await check_redis(redis, settings)
     assert "secret" not in str(raised.value)

@@ -24,9 +24,9 @@ async def stream(app_id, bootstrap_servers, redis_url, create_topic, tmp_path):
     async def make(cell="gru", source_config=None, **settings) -> Stream:
         made = Stream(app_id, bootstrap_servers, redis_url, tmp_path, cell, **settings)
         await create_topic(made.settings.source, 2, **(source_config or {}))
-        made.start = lambda name="worker", **more: workers.append(
-            WorkerProcess(name, made.options(**more), tmp_path)
-        ) or workers[-1]
+        made.start = lambda name="worker", **more: (
+            workers.append(WorkerProcess(name, made.options(**more), tmp_path)) or workers[-1]
+        )
         return made
 
     yield make
@@ -117,7 +117,13 @@ async def test_two_workers_share_and_take_over(stream):
     """A worker that leaves by SIGTERM hands its partitions over, and nothing is repeated."""
     made = await stream()
     first, second = made.start("first"), made.start("second")
-    await until(lambda: first.partitions() and second.partitions() and len(first.partitions() | second.partitions()) == 2)
+    await until(
+        lambda: (
+            first.partitions()
+            and second.partitions()
+            and len(first.partitions() | second.partitions()) == 2
+        )
+    )
     await made.produce(mixed_records(1500, seed=7))
     began = time.monotonic()
     assert await asyncio.to_thread(first.stop) == 0
@@ -187,11 +193,16 @@ REFUSED = [
     ({"source": "no-such-topic"}, "source topic no-such-topic does not exist"),
     ({"bundle": "/nowhere"}, "no bundle at /nowhere"),
     ({"bootstrap_servers": "127.0.0.1:1", "kafka_timeout_s": "5"}, "no Kafka broker answers at"),
-    ({"redis_url": "redis://:secret@127.0.0.1:1/0"}, "Redis at redis://:***@127.0.0.1:1/0 does not answer"),
+    (
+        {"redis_url": "redis://:secret@127.0.0.1:1/0"},
+        "Redis at redis://:***@127.0.0.1:1/0 does not answer",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("options", "sentence"), REFUSED, ids=["source", "bundle", "kafka", "redis"])
+@pytest.mark.parametrize(
+    ("options", "sentence"), REFUSED, ids=["source", "bundle", "kafka", "redis"]
+)
 async def test_what_cannot_work_is_refused_with_one_clear_line(stream, options, sentence):
     """A worker that cannot start exits with status 3 and says what, where and the remedy."""
     made = await stream()
@@ -210,7 +221,11 @@ async def test_topics_that_do_not_fit_are_refused(stream, create_topic):
     await create_topic(f"{app}-three", 3)
     await create_topic(f"{app}-compact", 2, **{"cleanup.policy": "compact"})
     await create_topic(f"{app}-short", 2, **{"retention.ms": "1000"})
-    for name, sentence in (("three", "has 3 partitions"), ("compact", "is compacted"), ("short", "retention.ms 1000")):
+    for name, sentence in (
+        ("three", "has 3 partitions"),
+        ("compact", "is compacted"),
+        ("short", "retention.ms 1000"),
+    ):
         worker = made.start(name, predictions=f"{app}-{name}", dead_letters=f"{app}-dead")
         await until(lambda worker=worker: not worker.is_alive, 30)
         assert worker.exit_status == 3

@@ -19,6 +19,7 @@ from stream_rnn.fold.state import Held
 
 OURS, OTHER = "f01d", "07he7"
 ACCEPT = Choices(on_lost_history="accept")
+STOPPING = Choices()
 
 
 def facts(s=0, e=10, p=None, origin=0, c=None, keys=0, fields=None, **more) -> Facts:
@@ -32,7 +33,7 @@ def facts(s=0, e=10, p=None, origin=0, c=None, keys=0, fields=None, **more) -> F
     return Facts("t[0]", OURS, s, e, held, group, **more)
 
 
-def decide(choices=Choices(), **given) -> Start | Stop:
+def decide(choices=STOPPING, **given) -> Start | Stop:
     return where_to_start(facts(**given), choices)
 
 

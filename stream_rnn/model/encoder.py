@@ -1,0 +1,152 @@
+"""The encoder: from columns of fields to x (N, F), column by column."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_rnn.errors import FeatureError
+from stream_rnn.model.features import (
+    Boolean,
+    Calendar,
+    Categorical,
+    Feature,
+    FeatureSpec,
+    Numeric,
+    SincePrevious,
+    column_names,
+)
+
+DAY_MS = 86_400_000
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+
+
+class Encoder:
+    """Turns columns of fields into x (N, F).
+
+    A category stands as its index, as a float; the model looks its embedding up.
+
+    Invariant: a row's bits do not depend on other rows (``tests/unit/test_features.py``).
+    """
+
+    def __init__(self, spec: FeatureSpec) -> None:
+        self._spec = spec
+        self._indexes = {
+            feature.name: {word: i for i, word in enumerate(feature.vocabulary, 1)}
+            for feature in spec.features
+            if isinstance(feature, Categorical)
+        }
+        self.names = tuple(name for feature in spec.features for name in column_names(feature))
+        self.feature_count = len(self.names)
+
+    def encode(
+        self, columns: Mapping[str, Sequence[Any]], time_ms: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32], dict[int, FeatureError]]:
+        """Encode N events but for the time since the previous one.
+
+        Returns:
+            x (N, F), zeros in rows that cannot be encoded, and for each such row its error.
+        """
+        errors: dict[int, FeatureError] = {}
+        x = np.zeros((len(time_ms), self.feature_count), np.float32)
+        at = 0
+        for feature in self._spec.features:
+            for column in self._columns(feature, columns, time_ms, errors):
+                with np.errstate(over="ignore"):
+                    x[:, at] = column
+                at += 1
+        assert at == self.feature_count
+        for row in np.flatnonzero(~np.isfinite(x).all(axis=1)).tolist():
+            name = self.names[int(np.argmin(np.isfinite(x[row])))]
+            message = f"{name}: the scaled value is not finite as float32"
+            errors.setdefault(row, FeatureError("not_finite", message))
+        if errors:
+            x[list(errors)] = 0
+        return x, errors
+
+    def fill_since_previous(self, x: NDArray[np.float32], since_ms: NDArray[np.float64]) -> None:
+        """Fill in place the time since the previous event; NaN where there is none."""
+        at = 0
+        for feature in self._spec.features:
+            if isinstance(feature, SincePrevious):
+                cold = np.isnan(since_ms)
+                scaled = feature.scale(np.where(cold, 0.0, since_ms) / 1000)
+                x[:, at] = np.where(cold, 0.0, scaled)
+                x[:, at + 1] = cold
+            at += len(column_names(feature))
+
+    def _columns(
+        self,
+        feature: Feature,
+        columns: Mapping[str, Sequence[Any]],
+        time_ms: NDArray[np.int64],
+        errors: dict[int, FeatureError],
+    ) -> Iterator[NDArray[Any]]:
+        match feature:
+            case Numeric():
+                yield from _numeric(feature, columns[feature.path], errors)
+            case Categorical():
+                values = columns[feature.path]
+                _refuse_missing(feature, values, errors)
+                index = self._indexes[feature.name]
+                words = (index.get(v if type(v) is str else _word(v), 0) for v in values)
+                yield np.fromiter(words, np.float64, len(values))
+            case Boolean():
+                values = columns[feature.path]
+                _refuse_missing(feature, values, errors)
+                yield np.fromiter((v is True for v in values), np.float64, len(values))
+                if feature.missing == "indicator":
+                    yield np.fromiter((v is None for v in values), np.float64, len(values))
+            case SincePrevious():
+                yield np.zeros(len(time_ms))
+                yield np.zeros(len(time_ms))
+            case Calendar():
+                yield from _calendar(feature, time_ms)
+
+
+def _numeric(
+    feature: Numeric, values: Sequence[Any], errors: dict[int, FeatureError]
+) -> Iterator[NDArray[Any]]:
+    try:
+        raw = np.array(values, np.float64)
+    except OverflowError:  # an integer beyond float64
+        raw = np.array([_float(value) for value in values], np.float64)
+    missing = np.isnan(raw)
+    _refuse_missing(feature, values, errors)
+    for row in np.flatnonzero(np.abs(raw) > FLOAT32_MAX).tolist():
+        message = f"{feature.path}: the value is not finite as float32"
+        errors.setdefault(row, FeatureError("not_finite", message))
+    raw = np.where(np.isfinite(raw), raw, 0.0)
+    yield np.where(missing, feature.filler, feature.scale(raw))
+    if feature.missing == "indicator":
+        yield missing
+
+
+def _float(value: Any) -> float:
+    try:
+        return np.nan if value is None else float(value)
+    except OverflowError:
+        return np.inf
+
+
+def _refuse_missing(
+    feature: Numeric | Categorical | Boolean, values: Sequence[Any], errors: dict[int, FeatureError]
+) -> None:
+    if feature.missing == "error":
+        for row, value in enumerate(values):
+            if value is None:
+                message = f"{feature.path}: the value is missing"
+                errors.setdefault(row, FeatureError("missing", message))
+
+
+def _word(value: Any) -> str:
+    return ("true" if value else "false") if isinstance(value, bool) else str(value)
+
+
+def _calendar(feature: Calendar, time_ms: NDArray[np.int64]) -> Iterator[NDArray[np.float64]]:
+    # 1970-01-01 was a Thursday, the third day after a Monday.
+    weekday = ((time_ms // DAY_MS + 3) % 7) / 7
+    turn = (time_ms % DAY_MS) / DAY_MS if feature.unit == "hour" else weekday
+    yield np.sin(2 * np.pi * turn)
+    yield np.cos(2 * np.pi * turn)

@@ -1,0 +1,138 @@
+"""Puts the processor of a partition together, from what the worker has opened."""
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import faust
+from aiokafka import TopicPartition
+from aiokafka.errors import IllegalStateError
+from aiokafka.structs import OffsetAndMetadata
+from redis.asyncio import Redis
+
+from stream_rnn.fold.cache import StateCache
+from stream_rnn.fold.facts import Recovery
+from stream_rnn.fold.identity import fold_id, store_tag
+from stream_rnn.fold.kafka_log import KafkaFacts, KafkaLog
+from stream_rnn.fold.processor import Processor
+from stream_rnn.fold.publisher import IdempotentPublisher, Publisher, TransactionalPublisher
+from stream_rnn.fold.recovery import Choices, GroupOffset
+from stream_rnn.fold.redis_store import RedisStore
+from stream_rnn.model.model import Model
+from stream_rnn.predictions.writer import PredictionWriter
+from stream_rnn.settings import Settings
+from stream_rnn.worker.source import PartitionSource
+from stream_rnn.worker.transport import FoldConsumer, Whereabouts
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Parts:
+    """What the processors of a worker share.
+
+    Attributes:
+        app: the Faust app.
+        settings: of the fold.
+        model: the loaded bundle.
+        redis: one client for all partitions.
+        facts: one pair of Kafka clients for all partitions.
+        connection: options of further Kafka clients.
+        cache_bytes: of one partition's cache.
+    """
+
+    app: faust.App
+    settings: Settings
+    model: Model
+    redis: Redis
+    facts: KafkaFacts
+    connection: Mapping[str, Any]
+    cache_bytes: int = 0
+
+    @property
+    def fold_id(self) -> str:
+        """What names this fold."""
+        return fold_id(self.model.fingerprint, self.settings)
+
+    def make(self, partition: int, generation: int) -> tuple[Processor, PartitionSource]:
+        """Make the processor of a partition for a generation of the group."""
+        settings, model, identity = self.settings, self.model, self.fold_id
+        app, source = settings.app or "", settings.source or ""
+        store = RedisStore(
+            self.redis, store_tag(app, source, partition, identity), settings.redis_timeout_s
+        )
+        records = PartitionSource(Seeker(self.app, source, partition), settings.pending_records_max)
+        choices = Choices(
+            settings.auto_offset_reset, settings.on_lost_history, settings.allow_compacted
+        )
+        recovery = Recovery(
+            f"{source}[{partition}]",
+            identity,
+            store,
+            KafkaLog(self.facts, settings, partition),
+            choices,
+            settings.transaction_timeout_ms / 1000,
+            time.monotonic,
+        )
+        writer = PredictionWriter(
+            model.spec.heads,
+            model.name,
+            model.fingerprint,
+            model.numerics(),
+            source,
+            partition,
+            app,
+            identity,
+            settings.top_k,
+        )
+        processor = Processor(
+            model,
+            settings,
+            partition,
+            identity,
+            records,
+            store,
+            self._publisher(partition, generation),
+            recovery,
+            writer,
+            StateCache(model.hidden_size_floats, self.cache_bytes),
+            time.monotonic,
+        )
+        return processor, records
+
+    def _publisher(self, partition: int, generation: int) -> Publisher:
+        connection = dict(self.connection)
+        if self.settings.delivery == "exactly_once":
+            return TransactionalPublisher(connection, self.settings, partition)
+
+        async def commit_group_offset(partition: int, offset: GroupOffset) -> None:
+            consumer = cast("FoldConsumer", self.app.consumer)
+            tp = TopicPartition(self.settings.source, partition)
+            stamped = OffsetAndMetadata(offset.offset, offset.metadata)
+            await consumer.fold_thread.commit_fold(tp, stamped, generation)
+
+        return IdempotentPublisher(connection, self.settings, partition, commit_group_offset)
+
+
+class Seeker:
+    """What a partition's source asks of the app's consumer."""
+
+    def __init__(self, app: faust.App, topic: str, partition: int) -> None:
+        self._app = app
+        self._tp = TopicPartition(topic, partition)
+
+    async def seek(self, position: int) -> int:
+        """Seek in the consumer's thread; a partition that is gone meanwhile delivers nothing."""
+        consumer = cast("FoldConsumer", self._app.consumer)
+        try:
+            return await consumer.fold_thread.seek_fold(self._tp, position)
+        except IllegalStateError:
+            logger.info("partition lost while seeking partition=%s", self._tp)
+            return -1
+
+    async def whereabouts(self) -> Whereabouts:
+        """Look where the consumer stands."""
+        consumer = cast("FoldConsumer", self._app.consumer)
+        return await consumer.fold_thread.whereabouts(self._tp)
