@@ -241,24 +241,37 @@ async def test_a_compacted_source_is_refused(stream):
     assert "the source is compacted" in worker.log.read_text()
 
 
-async def test_a_group_offset_that_somebody_set_back_stops_the_worker(stream, bootstrap_servers):
-    """Row 10: publishing again what was published is for a person to decide."""
+async def test_a_group_offset_that_somebody_set_is_not_followed(stream, bootstrap_servers):
+    """Set back, the output topic knows better; set without our metadata, a person must decide."""
     from aiokafka import AIOKafkaConsumer, TopicPartition
 
     made = await stream()
+    partition = sum(b"a") % 2
+    tp = TopicPartition(made.settings.source, partition)
+
+    async def somebody_sets(offset) -> None:
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=bootstrap_servers,
+            group_id=made.settings.app,
+            enable_auto_commit=False,
+        )
+        await consumer.start()
+        consumer.assign([tp])
+        await asyncio.wait_for(consumer.commit({tp: offset}), 20)
+        await consumer.stop()
+
     await made.produce([(b"a", {"x": 1.0})] * 20)
     worker = made.start()
     await made.until_published()
     assert await asyncio.to_thread(worker.stop) == 0
-    tp = TopicPartition(made.settings.source, sum(b"a") % 2)
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap_servers, group_id=made.settings.app)
-    await consumer.start()
-    consumer.assign([tp])
-    await consumer.commit({tp: 3})
-    await consumer.stop()
-    # The predictions topic still says what was published, so C itself is not believed: no stop.
+    await somebody_sets(3)
     again = made.start("again")
     await made.produce([(b"a", {"x": 1.0})] * 5)
     await made.until_published()
     assert await asyncio.to_thread(again.stop) == 0
     assert await made.compare() == 25
+    await somebody_sets(25)
+    refused = made.start("refused", transaction_timeout_ms=1000)
+    await until(lambda: not refused.is_alive, 30)
+    assert refused.exit_status == 3
+    assert "was not written by this system" in refused.log.read_text()
