@@ -46,6 +46,7 @@ def command(settings: Settings, log_level: str) -> None:
         quiet=True,
         blocking_timeout=settings.watchdog_s,
     )
+    worker.spinner = None  # it draws on standard error even where that is a file
     status = 0
     try:
         worker.execute_from_commandline()

@@ -81,6 +81,8 @@ class StreamRNN(Service):
                         redis_url="redis://localhost:6379/0")
     """
 
+    mundane_level = "debug"
+
     def __init__(
         self,
         app: faust.App,

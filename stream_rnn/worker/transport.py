@@ -75,6 +75,8 @@ class Assignee(Protocol):
 class FoldThread(driver.AIOKafkaConsumerThread):
     """The thread that runs aiokafka's consumer."""
 
+    mundane_level = "debug"
+
     def __post_init__(self) -> None:
         super().__post_init__()
         self._epochs: dict[TP, int] = {}
@@ -162,6 +164,7 @@ class _ReadOffsets(dict[TP, int | None]):
 class FoldConsumer(driver.Consumer):
     """Faust's consumer for an app with folds."""
 
+    mundane_level = "debug"
     folds: ClassVar[dict[str, Assignee]]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -228,7 +231,9 @@ def install(app: App, topic: str, fold: Assignee) -> None:
     """
     transport: Any = app.transport
     if not issubclass(transport.Consumer, FoldConsumer):
-        transport.Consumer = type("FoldConsumer", (FoldConsumer,), {"folds": {}})
+        transport.Consumer = type(
+            "FoldConsumer", (FoldConsumer,), {"folds": {}, "__module__": __name__}
+        )
     if topic in transport.Consumer.folds:
         message = f"topic {topic} has a fold in this app already; two models on it need two app ids"
         raise ConfigError(message)
