@@ -1,0 +1,89 @@
+"""A dead letter says what, why and where, and can always be published."""
+
+import pytest
+
+from stream_rnn.errors import DecodeError, RecordError
+from stream_rnn.fold.dead_letters import HEADER_BYTES_MAX, REASON_CHARACTERS_MAX, dead_letter
+from stream_rnn.fold.events import LogRecord
+
+ERROR = DecodeError("not_json", "the value is not JSON")
+BYTES_MAX = 100
+
+
+def made(record, error=ERROR):
+    """Make a dead letter of events[3]."""
+    return dead_letter(record, error, "events", 3, BYTES_MAX)
+
+
+def weight(message):
+    """Return the bytes of all parts."""
+    headers = sum(len(name.encode()) + len(text or b"") for name, text in message.headers)
+    return len(message.key or b"") + len(message.value or b"") + headers
+
+
+def test_headers_say_what_why_and_where():
+    """Key, value, timestamp and the record's own headers are kept as they are."""
+    message = made(LogRecord(12, 34, b"k\xff", b"nope", (("trace", b"\x01"),)))
+    assert (message.key, message.value, message.timestamp) == (b"k\xff", b"nope", 34)
+    assert list(message.headers) == [
+        ("trace", b"\x01"),
+        ("sr-error", b"not_json"),
+        ("sr-reason", b"the value is not JSON"),
+        ("sr-topic", b"events"),
+        ("sr-partition", b"3"),
+        ("sr-offset", b"12"),
+        ("sr-timestamp", b"34"),
+        ("sr-size", b"4"),
+        ("sr-truncated", b""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("record", "cut", "size"),
+    [
+        (LogRecord(0, 0, b"k" * 101, b"v"), b"key", b"1"),
+        (LogRecord(0, 0, b"k", b"v" * 5000), b"value", b"5000"),
+        (LogRecord(0, 0, b"k", b"v", (("h", b"x" * 70_000),)), b"headers", b"1"),
+        (LogRecord(0, 0, b"k", b"v", (("h" * 70_000, b""),)), b"headers", b"1"),
+        (LogRecord(0, 0, b"k" * 9999, b"v" * 2_000_000), b"key,value", b"2000000"),
+    ],
+)
+def test_what_is_huge_is_cut_and_named(record, cut, size):
+    """The rest is kept, the true size of the value is said, and the whole stays small."""
+    message = made(record)
+    headers = dict(message.headers)
+    assert (headers["sr-truncated"], headers["sr-size"]) == (cut, size)
+    assert message.key == record.key[:BYTES_MAX]
+    assert message.value == record.value[:BYTES_MAX]
+    assert weight(message) <= 2 * BYTES_MAX + 2000
+
+
+def test_what_just_fits_is_whole():
+    """The bounds themselves are not beyond the bounds."""
+    headers = (("h", b"x" * (HEADER_BYTES_MAX - 1)),)
+    message = made(LogRecord(0, 0, b"k" * BYTES_MAX, b"v" * BYTES_MAX, headers))
+    assert dict(message.headers)["sr-truncated"] == b""
+    assert message.headers[0] == headers[0]
+
+
+def test_a_reason_is_short_and_ascii():
+    """Whatever an error says, its header is bounded and ASCII."""
+    message = made(LogRecord(0, 0, b"k", b"v"), RecordError("odd", "ü\n" * 5000))
+    reason = dict(message.headers)["sr-reason"]
+    assert reason.isascii()
+    assert reason.startswith(b"\\xfc\n")
+    assert len(reason) <= 10 * REASON_CHARACTERS_MAX
+
+
+def test_a_record_of_nothing_can_be_published():
+    """Without key and value the value is empty, and the size says that there was none."""
+    message = made(LogRecord(0, -1, None, None))
+    assert (message.key, message.value) == (None, b"")
+    assert dict(message.headers)["sr-size"] == b"-1"
+    assert dict(message.headers)["sr-timestamp"] == b"-1"
+
+
+def test_a_null_header_is_kept():
+    """Kafka's headers may have no value."""
+    message = made(LogRecord(0, 0, b"k", b"v", (("empty", None),)))
+    assert message.headers[0] == ("empty", None)
