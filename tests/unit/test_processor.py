@@ -1,0 +1,317 @@
+"""The processor: the five steps, and what it does about errors."""
+
+import json
+
+import pytest
+
+from stream_rnn.errors import FencedError, MovedError, RecoveryError, UnavailableError
+from stream_rnn.fold import retry
+from stream_rnn.fold.identity import fold_id
+from stream_rnn.fold.points import Point
+from stream_rnn.fold.processor import REPOSITIONS_MAX
+from stream_rnn.fold.recovery import GroupOffset
+from stream_rnn.fold.source import Fetch
+from stream_rnn.settings import Settings
+from stream_rnn.testing import MemoryLog, MemorySource, MemoryStore, memory_processor, record
+from tests import models, oracle
+
+MODEL = models.small()
+
+
+def settings_of(**more):
+    """Make settings."""
+    return Settings.build(app="app", source="events", predictions="out", **more)
+
+
+SETTINGS = settings_of()
+OURS = fold_id(MODEL.fingerprint, SETTINGS)
+
+
+def events(*offsets):
+    """Make one good record at each offset, of two keys."""
+    return [record(o, b"ab"[o % 2 : o % 2 + 1], {"x": o / 8, "kind": "A"}, o) for o in offsets]
+
+
+def published(log):
+    """Return the source offsets of the predictions."""
+    return [json.loads(message.value)["source"]["offset"] for message in log.predictions]
+
+
+def same_as_the_oracle(log, store, settings=SETTINGS):
+    """Return whether predictions and states are the oracle's."""
+    truth = oracle.fold(MODEL, settings, log.records)
+    values = [json.loads(message.value) for message in log.predictions]
+    states = {key: value[16:] for key, value in store.states.items()}
+    return values == list(truth.predictions.values()) and states == {
+        key: hidden for key, (_, _, hidden) in truth.states.items()
+    }
+
+
+@pytest.fixture
+def naps(monkeypatch):
+    """Replace waiting by a list of how long it would have been; time passes by it."""
+    slept = []
+
+    async def sleep(seconds):
+        if seconds:  # nothing is a breath, not a nap
+            slept.append(seconds)
+
+    monkeypatch.setattr("asyncio.sleep", sleep)
+    return slept
+
+
+class Unreliable(MemoryStore):
+    """A store whose calls fail: of each name as often as it is told."""
+
+    def __init__(self, error, **failures):
+        super().__init__()
+        self.error = error
+        self.failures = failures
+
+    def _fail_when_due(self, name):
+        if self.failures.get(name, 0) > 0:
+            self.failures[name] -= 1
+            raise self.error
+
+    async def read(self):
+        self._fail_when_due("read")
+        return await super().read()
+
+    async def load(self, position, origin, keys):
+        self._fail_when_due("load")
+        return await super().load(position, origin, keys)
+
+    async def start(self, seen, first):
+        self._fail_when_due("start")
+        await super().start(seen, first)
+
+    async def commit(self, commit):
+        self._fail_when_due("commit")
+        await super().commit(commit)
+        self._fail_when_due("answer")
+
+
+class Clock:
+    """Monotonic seconds that pass by the naps taken."""
+
+    def __init__(self, slept):
+        self._slept = slept
+
+    def __call__(self):
+        return sum(self._slept)
+
+
+async def test_every_point_is_passed():
+    """A run with a bad record passes all points, so a crash at each of them can be tried."""
+    passed = []
+    log = MemoryLog([*events(0, 1), record(2, b"a", b"nope"), *events(3)])
+    await memory_processor(MODEL, log, MemoryStore(), SETTINGS, passed=passed.append).run()
+    assert set(passed) == set(Point)
+    assert len(log.dead_letters) == 1
+
+
+async def test_what_happened_is_counted():
+    """Events, forgets, skips by code and predictions."""
+    records = [*events(0, 1), record(2, b"a", b"nope"), record(3, b"a", None), *events(4)]
+    processor = memory_processor(MODEL, MemoryLog(records), MemoryStore(), SETTINGS, sizes=[2, 3])
+    await processor.run()
+    counts = processor.counts
+    assert (counts.events, counts.forgets, counts.predictions) == (3, 1, 3)
+    assert (counts.skips, counts.batches, counts.silent) == ({"not_json": 1}, 2, 0)
+
+
+async def test_a_batch_that_straddles_the_group_offset_publishes_only_from_it_on():
+    """What is below C is folded silently, dead letters too."""
+    records = [*events(0, 1), record(2, b"a", b"nope"), *events(3, 4, 5), record(6, b"a", b"no")]
+    log, store = MemoryLog(records, group=GroupOffset(4, OURS, 0)), MemoryStore()
+    await memory_processor(MODEL, log, store, SETTINGS).run()
+    truth = oracle.fold(MODEL, SETTINGS, records)
+    assert published(log) == [4, 5]
+    assert [dict(m.headers)["sr-offset"] for m in log.dead_letters] == [b"6"]
+    assert json.loads(log.predictions[1].value) == truth.predictions[5]
+    assert (store.held.position, log.group) == (7, GroupOffset(7, OURS, 0))
+
+
+async def test_a_silent_batch_writes_no_group_offset():
+    """A batch that ends at C leaves C as it is."""
+    log, store = MemoryLog(events(0, 1, 2), group=GroupOffset(3, OURS, 0)), MemoryStore()
+    processor = memory_processor(MODEL, log, store, SETTINGS)
+    await processor.run()
+    assert (log.predictions, log.group) == ([], GroupOffset(3, OURS, 0))
+    assert (store.held.position, processor.counts.silent) == (3, 3)
+
+
+@pytest.mark.parametrize("call", ["read", "load", "start", "commit"])
+async def test_an_unavailable_store_is_retried_with_back_off(naps, call):
+    """Four failures are waited out, each longer than the one before, and nothing is lost."""
+    log, store = MemoryLog(events(0, 1, 2)), Unreliable(UnavailableError("down"), **{call: 4})
+    processor = memory_processor(MODEL, log, store, SETTINGS)
+    processor.clock = Clock(naps)
+    await processor.run()
+    assert naps == [0.05, 0.1, 0.2, 0.4]
+    assert same_as_the_oracle(log, store)
+
+
+async def test_a_store_that_stays_away_is_given_up(naps):
+    """After ``redis_retry_s`` the error leaves, and no nap was longer than a second."""
+    log, store = MemoryLog(events(0)), Unreliable(UnavailableError("down"), commit=1000)
+    processor = memory_processor(MODEL, log, store, settings_of(redis_retry_s=10))
+    processor.clock = Clock(naps)
+    with pytest.raises(UnavailableError, match="down"):
+        await processor.run()
+    assert max(naps) == retry.RETRY_LAST_S
+    assert 10 <= sum(naps) < 10 + retry.RETRY_LAST_S
+
+
+async def test_a_commit_whose_answer_was_lost_is_not_folded_twice(naps):
+    """The retry is moved, the position is found anew, and every event counts once."""
+    log, store = MemoryLog(events(0, 1, 2)), Unreliable(UnavailableError("lost"), answer=1)
+    processor = memory_processor(MODEL, log, store, SETTINGS, sizes=[2, 1])
+    processor.clock = Clock(naps)
+    await processor.run()
+    assert same_as_the_oracle(log, store)
+    assert processor.counts.positioned == 2
+
+
+async def test_positions_anew_a_bounded_number_of_times(naps):
+    """A store that always moved ends the worker, with the count and the reason."""
+    log, store = MemoryLog(events(0)), Unreliable(MovedError("somebody else"), load=1000)
+    with pytest.raises(FencedError, match=f"positioning {REPOSITIONS_MAX} times: somebody else"):
+        await memory_processor(MODEL, log, store, SETTINGS).run()
+    assert 1000 - store.failures["load"] == len(naps) + 1
+    assert len(naps) == REPOSITIONS_MAX
+    assert (log.predictions, store.states) == ([], {})
+
+
+async def test_progress_between_two_failures_starts_the_count_anew(naps):
+    """More failures than the bound are fine while batches are folded in between."""
+
+    class EveryOther(MemoryStore):
+        commits = 0
+
+        async def commit(self, commit):
+            EveryOther.commits += 1
+            if EveryOther.commits % 2:
+                raise MovedError("now and then")
+            await super().commit(commit)
+
+    count = REPOSITIONS_MAX + 10
+    log, store = MemoryLog(events(*range(count))), EveryOther()
+    await memory_processor(MODEL, log, store, SETTINGS, sizes=[1] * 3 * count).run()
+    assert len(naps) >= count
+    assert same_as_the_oracle(log, store)
+
+
+async def test_a_hole_is_an_empty_micro_batch():
+    """Offsets without records move first C, then P."""
+    order = []
+
+    class Noted(MemoryStore):
+        async def commit(self, commit):
+            order.append((commit.position, log.group.offset))
+            await super().commit(commit)
+
+    log, store = MemoryLog(events(0, 1), end_offset=9), Noted()
+    await memory_processor(MODEL, log, store, SETTINGS).run()
+    assert order == [(2, 2), (9, 9)]
+    assert (store.held.position, store.held.anchor.offset) == (9, 1)
+    assert published(log) == [0, 1]
+
+
+async def test_a_hole_between_two_fetches_is_natural():
+    """A first offset beyond the position is fine while retention removed nothing."""
+    log, store = MemoryLog(events(0, 5, 9)), MemoryStore()
+    processor = memory_processor(MODEL, log, store, SETTINGS, sizes=[1, 1, 1])
+    await processor.run()
+    assert processor.counts.positioned == 1
+    assert same_as_the_oracle(log, store)
+
+
+class Retention(MemorySource):
+    """Removes the records below an offset before the second fetch."""
+
+    def __init__(self, log, below):
+        super().__init__(log, [1])
+        self.log, self.below, self.takes = log, below, 0
+
+    async def take(self, timeout_s):
+        self.takes += 1
+        if self.takes == 2:
+            self.log.log_start_offset = self.below
+        return await super().take(timeout_s)
+
+
+async def test_a_log_start_that_passes_the_position_stops(naps):
+    """Records removed before they were folded are row 5, with all the figures."""
+    log, store = MemoryLog(events(*range(6))), MemoryStore()
+    processor = memory_processor(MODEL, log, store, SETTINGS)
+    processor.source = Retention(log, 3)
+    with pytest.raises(RecoveryError, match=r"records 1 to 2 were removed.*log start 3"):
+        await processor.run()
+    assert (published(log), store.held.position, len(naps)) == ([0], 1, 1)
+
+
+async def test_a_log_start_that_passes_the_position_may_be_accepted(naps):
+    """The fold begins at the log start, and Redis remembers what was given up."""
+    log, store = MemoryLog(events(*range(6))), MemoryStore()
+    accepting = settings_of(on_lost_history="accept")
+    processor = memory_processor(MODEL, log, store, accepting)
+    processor.source = Retention(log, 3)
+    await processor.run()
+    assert (published(log), store.held.origin) == ([0, 3, 4, 5], 3)
+    assert "records 1 to 2 were removed" in store.held.lost
+    assert processor.counts.positioned == 2
+    assert len(naps) >= 1
+
+
+async def test_records_removed_at_the_log_end_stop_too(naps):
+    """A hole without a record after it is looked at in the same way."""
+    log, store = MemoryLog(events(*range(6))), MemoryStore()
+    processor = memory_processor(MODEL, log, store, SETTINGS)
+    processor.source = Retention(log, 6)
+    with pytest.raises(RecoveryError, match="records 1 to 5 were removed"):
+        await processor.run()
+    assert naps
+
+
+async def test_a_first_offset_below_the_position_repositions(naps):
+    """Records that were folded and are delivered again are not folded again."""
+
+    class Repeats(MemorySource):
+        takes = 0
+
+        async def take(self, timeout_s):
+            self.takes += 1
+            if self.takes == 2:
+                return Fetch(log.records[:1], 1)
+            return await super().take(timeout_s)
+
+    log, store = MemoryLog(events(0, 1, 2)), MemoryStore()
+    processor = memory_processor(MODEL, log, store, SETTINGS)
+    processor.source = Repeats(log, [2])
+    await processor.run()
+    assert processor.counts.positioned == 2
+    assert naps == [0.05]
+    assert same_as_the_oracle(log, store)
+
+
+async def test_an_idle_partition_looks_whether_it_is_still_the_owner():
+    """A store that somebody else moved is noticed without any record."""
+
+    class Idle(MemorySource):
+        takes = 0
+
+        async def take(self, timeout_s):
+            self.takes += 1
+            if self.takes == 2:
+                store.held = MemoryStore().held
+                store.states = {}
+                return Fetch([], 2)
+            return await super().take(timeout_s)
+
+    log, store = MemoryLog(events(0, 1)), MemoryStore()
+    processor = memory_processor(MODEL, log, store, SETTINGS)
+    processor.source = Idle(log)
+    await processor.run()
+    assert processor.counts.positioned == 2
+    assert same_as_the_oracle(log, store)
