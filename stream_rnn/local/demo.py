@@ -9,6 +9,7 @@
 import asyncio
 import platform
 import secrets
+import shutil
 import signal
 import tempfile
 import time
@@ -131,9 +132,14 @@ class Demo:
             self._say("all is published: folding the source topic again, comparing every byte")
             different = await self._different()
             return self._figures(seconds, different, time.monotonic() - began)
+        except asyncio.CancelledError:  # Ctrl-C: nobody will read the workers' logs
+            shutil.rmtree(self._directory, ignore_errors=True)
+            raise
         finally:
             for worker in self.workers:
                 await asyncio.to_thread(worker.stop)
+            if self.watched.count.all():
+                shutil.rmtree(self._directory, ignore_errors=True)
             await self._servers.leave_nothing()
 
     # 1 ------------------------------------------------------------------------------------------

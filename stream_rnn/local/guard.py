@@ -4,9 +4,9 @@ Started as a program, by path, with nothing but the standard library:
 
     python guard.py DIRECTORY_TO_REMOVE_OR_- GRACE_S COMMAND...
 
-The parent holds the other end of standard input; when that closes, by an exit, a crash or a
-SIGKILL, the server gets SIGTERM, after the grace SIGKILL, and the directory is removed.  The first
-line on standard output is the server's process id.
+The parent holds the other end of standard input.  A byte there ends the server: SIGTERM, and after
+the grace SIGKILL.  When it closes without one, by a crash or a SIGKILL of the parent, the directory
+is removed too.  The first line on standard output is the server's process id.
 """
 
 import contextlib
@@ -36,10 +36,11 @@ def main(directory: str, grace_s: float, command: list[str]) -> int:
     print(child.pid, flush=True)  # noqa: T201  # what the parent waits for
     while child.poll() is None:
         readable, _, _ = select.select([0], [], [], LOOK_S)
-        if readable and not os.read(0, 1):
+        if readable:
+            is_asked = bool(os.read(0, 1))
             _end(child, grace_s)
-    if directory != "-":
-        shutil.rmtree(directory, ignore_errors=True)
+            if directory != "-" and not is_asked:
+                shutil.rmtree(directory, ignore_errors=True)
     return child.returncode or 0
 
 

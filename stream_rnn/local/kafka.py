@@ -80,7 +80,13 @@ class LocalKafka:
             "kafka.Kafka",
             str(config),
         ]
-        self._process = ServerProcess("Kafka", command, self._directory / "kafka.log", 10)
+        self._process = ServerProcess(
+            "Kafka",
+            command,
+            self._directory / "kafka.log",
+            10,
+            None if self._kept else self._directory,
+        )
         self._process.start(self._answers, READY_WITHIN_S)
         return self
 
@@ -172,7 +178,8 @@ def _jars(say: Callable[[str], None]) -> str:
 
 def _format(base: list[str], config: Path) -> None:
     cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    tool = [*base, "kafka.tools.StorageTool", "format", "--standalone", "-t", cluster]
+    # As one word: an id may begin with a dash.
+    tool = [*base, "kafka.tools.StorageTool", "format", "--standalone", f"--cluster-id={cluster}"]
     done = subprocess.run(  # noqa: S603  # our own command
         [*tool, "-c", str(config)],
         capture_output=True,

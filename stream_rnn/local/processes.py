@@ -1,5 +1,6 @@
 """A server as a child process that never outlives this one."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -45,13 +46,22 @@ class ServerProcess:
         command: the server's program and arguments.
         log: file that receives what it prints.
         grace_s: between SIGTERM and SIGKILL.
+        temporary: directory that the guard removes if this process dies.
     """
 
-    def __init__(self, name: str, command: Sequence[str], log: Path, grace_s: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        log: Path,
+        grace_s: float,
+        temporary: Path | None = None,
+    ) -> None:
         self.name = name
         self._command = list(command)
         self._log = log
         self._grace_s = grace_s
+        self._temporary = temporary
         self._guard: subprocess.Popen[bytes] | None = None
         self.pid = 0
 
@@ -64,7 +74,15 @@ class ServerProcess:
         guard = Path(__file__).with_name("guard.py")
         with self._log.open("ab") as log:
             self._guard = subprocess.Popen(  # noqa: S603  # our own guard
-                [sys.executable, "-I", "-S", str(guard), "-", str(self._grace_s), *self._command],
+                [
+                    sys.executable,
+                    "-I",
+                    "-S",
+                    str(guard),
+                    str(self._temporary or "-"),
+                    str(self._grace_s),
+                    *self._command,
+                ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -93,7 +111,9 @@ class ServerProcess:
             return
         assert self._guard.stdin is not None, "it was asked for"
         assert self._guard.stdout is not None, "it was asked for"
-        self._guard.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # it ended by itself
+            self._guard.stdin.write(b"s")
+            self._guard.stdin.close()
         self._guard.wait(self._grace_s + 10)
         self._guard.stdout.close()
         self._guard = None

@@ -52,7 +52,13 @@ class LocalRedis:
             *("--save", "", "--appendonly", "no", "--daemonize", "no"),
             *self._arguments,
         ]
-        self._process = ServerProcess("Redis", command, self._directory / "redis.log", 5)
+        self._process = ServerProcess(
+            "Redis",
+            command,
+            self._directory / "redis.log",
+            5,
+            None if self._kept else self._directory,
+        )
         self._process.start(self._answers, READY_WITHIN_S)
         return self
 

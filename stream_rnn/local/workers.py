@@ -35,30 +35,30 @@ class WorkerProcess:
         self.name = name
         self.log = directory / f"{name}.log"
         arguments = [f"--{key.replace('_', '-')}={value}" for key, value in options.items()]
+        guard = Path(__file__).with_name("guard.py")
+        command = [sys.executable, "-m", "stream_rnn.cli", "worker", *arguments]
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603  # our own command
-                [sys.executable, "-m", "stream_rnn.cli", "worker", *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
+            self._guard = subprocess.Popen(  # noqa: S603  # our own guard and command
+                [sys.executable, "-I", "-S", str(guard), "-", str(STOP_WITHIN_S), *command],
+                stdin=subprocess.PIPE,  # the worker ends when this process does
+                stdout=subprocess.PIPE,
                 stderr=log,
                 start_new_session=True,  # a Ctrl-C of the terminal is for us; we end it
                 env={**os.environ, **(environment or {})},
             )
-
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        return self._process.pid
+        assert self._guard.stdout is not None, "it was asked for"
+        self.pid = int(self._guard.stdout.readline())
 
     @property
     def is_alive(self) -> bool:
         """Whether it runs."""
-        return self._process.poll() is None
+        return self._guard.poll() is None
 
     @property
     def exit_status(self) -> int | None:
-        """How it ended."""
-        return self._process.poll()
+        """How it ended; negative for a signal."""
+        status = self._guard.poll()
+        return status - 256 if status is not None and status > 128 else status
 
     def partitions(self) -> set[int]:
         """Return the partitions that it says it owns."""
@@ -88,13 +88,13 @@ class WorkerProcess:
     def kill(self) -> None:
         """End it by SIGKILL."""
         self.signal(signal.SIGKILL)
-        self._process.wait(STOP_WITHIN_S)
+        self._guard.wait(STOP_WITHIN_S)
 
-    def stop(self) -> int:
+    def stop(self) -> int | None:
         """End it by SIGTERM, after a while by SIGKILL; return its exit status."""
         self.signal(signal.SIGTERM)
         try:
-            return self._process.wait(STOP_WITHIN_S)
+            self._guard.wait(STOP_WITHIN_S)
         except subprocess.TimeoutExpired:
             self.kill()
-            return self._process.wait(STOP_WITHIN_S)
+        return self.exit_status
