@@ -96,7 +96,7 @@ async def test_seeking_again_restores_the_place():
 
 
 async def test_what_arrives_while_a_seek_is_on_its_way_is_dropped():
-    """Not even a fetch of the epoch that the seek will return."""
+    """A fetch from before the seek, delivered after it was asked for, is stale already."""
     source = await source_at()
     here = asyncio.Event()
 
