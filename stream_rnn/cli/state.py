@@ -147,7 +147,7 @@ def _print(settings: Settings, identity: str, rows: list[dict[str, Any]]) -> Non
                 "row",
             )
         ]
-        start = "STOP" if row["stop"] else f"at {row['start']}, silent below {row['silent_below']}"
+        start = "STOP" if row["stop"] else f"at {row['start']}, silent < {row['silent_below']}"
         table.add_row(*("-" if v is None else str(v) for v in values), start)
     console.print(table)
     for row in rows:
