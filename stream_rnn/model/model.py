@@ -146,7 +146,7 @@ class Model:
         Returns:
             y (B, T, O) and the new h.
 
-        Invariant: ``tests/unit/test_model_steps.py``.
+        Invariant: ``tests/unit/test_steps.py``.
         """
         rows, steps, _ = x.shape
         padded = _whole_tiles(rows)
