@@ -1,5 +1,7 @@
 """What a record is: an event, a forget, or a skip with its reason."""
 
+import time
+
 import pytest
 
 from stream_rnn.errors import SpecError
@@ -47,16 +49,15 @@ def decoder(time=None, settings=SETTINGS):
     return Decoder(FeatureSpec.model_validate({**models.SPEC, "event": event}), settings)
 
 
-def code_of(value, time=None, timestamp=0, key=b"k"):
+def code_of(value):
     """Return the code of what is wrong with a record, ``None`` if nothing is."""
-    decoded = decoder(time).decode([LogRecord(0, timestamp, key, value)])
+    decoded = decoder().decode([record(0, b"k", value)])
     return decoded.skips[0].code if decoded.skips else None
 
 
 def time_of(value, unit, timestamp=YEAR_2038_MS):
     """Return the event time of a record, or the code of what is wrong with it."""
-    time = {"path": "at", "unit": unit}
-    decoded = decoder(time).decode([LogRecord(0, timestamp, b"k", value)])
+    decoded = decoder({"path": "at", "unit": unit}).decode([LogRecord(0, timestamp, b"k", value)])
     return decoded.skips[0].code if decoded.skips else int(decoded.time_ms[0])
 
 
@@ -155,6 +156,17 @@ def test_the_reason_names_the_path_and_never_the_value():
 def test_event_time_is_read_in_its_unit(at, unit, expected):
     """A time without a zone is UTC; one that is missing, odd or far out is a skip."""
     assert time_of(b'{"at":' + at + b"}", unit) == expected
+
+
+def test_a_time_without_a_zone_is_utc_wherever_the_worker_runs(monkeypatch):
+    """The zone of the machine changes nothing."""
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert time_of(b'{"at":"2023-11-14T22:13:20"}', "iso8601") == 1_700_000_000_000
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_a_record_without_the_event_time_is_a_skip():

@@ -12,7 +12,14 @@ from stream_rnn.fold.processor import REPOSITIONS_MAX
 from stream_rnn.fold.recovery import GroupOffset
 from stream_rnn.fold.source import Fetch
 from stream_rnn.settings import Settings
-from stream_rnn.testing import MemoryLog, MemorySource, MemoryStore, memory_processor, record
+from stream_rnn.testing import (
+    MemoryLog,
+    MemoryPublisher,
+    MemorySource,
+    MemoryStore,
+    memory_processor,
+    record,
+)
 from tests import models, oracle
 
 MODEL = models.small()
@@ -133,12 +140,30 @@ async def test_a_batch_that_straddles_the_group_offset_publishes_only_from_it_on
 
 
 async def test_a_silent_batch_writes_no_group_offset():
-    """A batch that ends at C leaves C as it is."""
+    """A batch that ends at C leaves C as it is: nothing is even sent."""
+
+    class Refusing(MemoryPublisher):
+        async def publish(self, *_messages):
+            raise AssertionError("a silent batch was published")
+
     log, store = MemoryLog(events(0, 1, 2), group=GroupOffset(3, OURS, 0)), MemoryStore()
-    processor = memory_processor(MODEL, log, store, SETTINGS)
+    processor = memory_processor(MODEL, log, store, SETTINGS, publisher=Refusing(log))
     await processor.run()
     assert (log.predictions, log.group) == ([], GroupOffset(3, OURS, 0))
     assert (store.held.position, processor.counts.silent) == (3, 3)
+
+
+async def test_what_was_acknowledged_is_not_published_again(naps):
+    """Kafka may answer with an older group offset than this assignment's own publish."""
+
+    class Behind(MemoryLog):
+        async def group_offset(self):
+            return None if self.group is None else GroupOffset(0, OURS, 0)
+
+    log, store = Behind(events(0, 1, 2)), Unreliable(MovedError("once"), commit=1)
+    await memory_processor(MODEL, log, store, SETTINGS, sizes=[2, 2, 1]).run()
+    assert (published(log), len(naps)) == ([0, 1, 2], 1)
+    assert same_as_the_oracle(log, store)
 
 
 @pytest.mark.parametrize("call", ["read", "load", "start", "commit"])
