@@ -1,0 +1,236 @@
+"""Training: labels, determinism, memory that is learned, and no look into the future."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from stream_rnn.errors import SpecError
+from stream_rnn.model.bundle import fingerprinted
+from stream_rnn.model.cells import CellSpec
+from stream_rnn.model.examples import fit, targets
+from stream_rnn.model.features import FeatureSpec
+from stream_rnn.model.training import TrainingSettings, train
+from stream_rnn.replay.examples import make_examples
+from stream_rnn.settings import Settings
+from stream_rnn.testing import record
+from tests import models
+
+SETTINGS = Settings.build(app="app", source="events")
+SECOND_MS = 1000
+
+
+def spec_of(*heads, features=None):
+    """Make a spec of one boolean feature, or of others."""
+    bit = {"kind": "boolean", "name": "bit", "path": "bit", "missing": "error"}
+    return FeatureSpec.parse({"name": "t", "features": features or [bit], "heads": heads}, "t")
+
+
+RECALL = spec_of({"name": "past", "kind": "binary", "of": "now", "path": "past"})
+
+
+def recall_task(seed, keys=24, events=40):
+    """Make events of random bits that also say what the bit was three events ago."""
+    rng = np.random.default_rng(seed)
+    bits = rng.integers(0, 2, (events, keys)).astype(bool).tolist()
+    records = []
+    for t in range(events):
+        for key in range(keys):
+            past = bits[t - 3][key] if t >= 3 else None
+            event = {"bit": bits[t][key], "past": past}
+            records.append(record(len(records), f"k{key}".encode(), event, t * SECOND_MS))
+    examples, _, skips = make_examples(records, RECALL, SETTINGS)
+    assert not skips
+    part = np.repeat([0, 1, 2], [24 * keys, 6 * keys, 10 * keys]).astype(np.int8)
+    return dataclasses.replace(examples, part=part)
+
+
+EXAMPLES = recall_task(1)
+QUICK = TrainingSettings(epochs=2, window=16)
+
+
+def test_a_memory_learns_what_was_three_events_ago():
+    """A GRU recalls a bit that its memoryless twin, with the same events, can only guess."""
+    settings = TrainingSettings(epochs=30, patience=30, window=5, learning_rate=0.03)
+    memory = train(RECALL, CellSpec(hidden=16), EXAMPLES, settings)
+    memoryless = train(RECALL, CellSpec(kind="none", hidden=16), EXAMPLES, QUICK)
+    assert memory.metrics["test"]["past"]["auc"] > 0.95
+    assert 0.4 < memoryless.metrics["test"]["past"]["auc"] < 0.6
+
+
+@pytest.mark.parametrize("kind", ["gru", "none"])
+def test_training_is_deterministic_for_a_seed(kind):
+    """The same seed gives the same tensors to the bit, another one others."""
+    cell = CellSpec(kind=kind, hidden=8)
+    one, same, other = (
+        fingerprinted(train(RECALL, cell, EXAMPLES, dataclasses.replace(QUICK, seed=seed)).model)
+        for seed in (4, 4, 5)
+    )
+    assert one.fingerprint == same.fingerprint != other.fingerprint
+
+
+def test_training_says_how_far_it_is():
+    """A progress bar is told each epoch to its end."""
+    told = []
+    trained = train(RECALL, CellSpec(hidden=8), EXAMPLES, QUICK, told.append)
+    assert trained.epochs == 2
+    assert [p.epoch for p in told if p.done == 1.0] == [1, 2]
+    assert all(p.what == "gru" and p.epochs == 2 for p in told)
+    assert all(np.isfinite(p.training_loss) for p in told)
+
+
+def test_training_stops_when_validation_gets_no_better():
+    """After so many epochs of patience; a learning rate of nothing never gets better."""
+    settings = dataclasses.replace(QUICK, epochs=9, patience=2, learning_rate=0.0)
+    assert train(RECALL, CellSpec(hidden=8), EXAMPLES, settings).epochs == 3
+
+
+def test_training_without_a_label_is_refused():
+    """Where no training event has a label there is nothing to learn."""
+    unlabelled = dataclasses.replace(
+        EXAMPLES, columns={**EXAMPLES.columns, "past": [None] * len(EXAMPLES.time_ms)}
+    )
+    with pytest.raises(SpecError, match="no training event has a label"):
+        train(RECALL, CellSpec(hidden=8), unlabelled, QUICK)
+
+
+def test_the_test_part_teaches_nothing():
+    """Other labels in the test part give the same tensors, and other test metrics alone."""
+    past = [
+        (not v if part == 2 else v)
+        for v, part in zip(EXAMPLES.columns["past"], EXAMPLES.part.tolist(), strict=True)
+    ]
+    lying = dataclasses.replace(EXAMPLES, columns={**EXAMPLES.columns, "past": past})
+    cell = CellSpec(hidden=8)
+    honest, other = train(RECALL, cell, EXAMPLES, QUICK), train(RECALL, cell, lying, QUICK)
+    assert fingerprinted(honest.model).fingerprint == fingerprinted(other.model).fingerprint
+    assert honest.metrics["validation"] == other.metrics["validation"]
+    assert honest.metrics["test"] != other.metrics["test"]
+
+
+@pytest.mark.parametrize("kind", ["elman", "gru", "lstm", "none"])
+def test_a_future_event_never_changes_an_earlier_prediction(kind):
+    """Whatever comes after event t, the predictions up to t keep their bits."""
+    model, rng = models.small(kind, 8, 2), np.random.default_rng(3)
+    x = torch.from_numpy(rng.normal(size=(4, 30, model.feature_count)).astype(np.float32))
+    x[..., model.encoder.names.index("kind")] = 1
+    for t in (0, 7, 28):
+        future = x.clone()
+        future[:, t + 1 :] = 1.0
+        one, _ = model.forward(x, model.initial_hidden(4))
+        other, _ = model.forward(future, model.initial_hidden(4))
+        assert torch.equal(one[:, : t + 1], other[:, : t + 1])
+        assert not torch.equal(one[:, t + 1 :], other[:, t + 1 :])
+
+
+def test_the_fit_sees_the_training_part_alone():
+    """Scalings come from events that train; the others may hold anything."""
+    spec = spec_of(
+        {"name": "y", "kind": "regression", "of": "next", "path": "x"},
+        features=[{"kind": "numeric", "name": "x", "path": "x", "missing": "mean"}],
+    )
+    values = [1.0, 3.0, None, 5.0, 1e6, 2e6]
+    records = [record(i, b"k", {"x": x}, i) for i, x in enumerate(values)]
+    examples, _, _ = make_examples(records, spec, SETTINGS)
+    part = np.array([0, 0, 0, 0, 1, 2], np.int8)
+    fitted = fit(spec, dataclasses.replace(examples, part=part))
+    assert fitted.features[0].fitted.model_dump() == {
+        "mean": 3.0,
+        "std": pytest.approx(np.std([1.0, 3.0, 5.0])),
+        "min": 1.0,
+        "max": 5.0,
+    }
+    assert fitted.heads[0].fitted.mean == pytest.approx((3.0 + 5.0 + 1e6) / 3)
+    nothing = dataclasses.replace(examples, part=np.full(6, 2, np.int8))
+    with pytest.raises(SpecError, match="the training part has no valid event"):
+        fit(spec, nothing)
+
+
+NEXT = {"name": "next", "kind": "multiclass", "of": "next", "path": "c", "classes": ["A", "B"]}
+WAIT = {"name": "wait", "kind": "time_to_next", "cap": 6.0}
+C = {"kind": "categorical", "name": "c", "path": "c", "vocabulary": ["A", "B"]}
+
+
+def labels(head, records, **settings):
+    """Return the labels of a head by offset of the record that predicts."""
+    spec = spec_of(head, features=[C])
+    given = Settings.build(app="app", source="events", **settings)
+    examples, rows, _ = make_examples(records, spec, given)
+    found = targets(spec.heads[0], examples).tolist()
+    offsets = [records[row].offset for row in rows.tolist()]
+    return {o: None if np.isnan(t) else t for o, t in zip(offsets, found, strict=True)}
+
+
+def log_of(*events):
+    """Make records of (key, class, seconds); no class is a forget."""
+    return [
+        record(i, key, None if c is None else {"c": c}, seconds * SECOND_MS)
+        for i, (key, c, seconds) in enumerate(events)
+    ]
+
+
+LOG = log_of((b"k", "A", 0), (b"m", "A", 1), (b"k", "B", 2), (b"k", "A", 9), (b"m", "other", 9))
+
+
+def test_a_next_head_learns_the_next_event_of_the_same_key():
+    """Other keys do not matter; a class that is none has no label, nor has a last event."""
+    assert labels(NEXT, LOG) == {0: 1.0, 1: None, 2: 0.0, 3: None, 4: None}
+
+
+def test_a_now_head_learns_the_event_itself():
+    """Of now every event has its own label."""
+    now = {"name": "now", "kind": "binary", "of": "now", "path": "d", "above": 1}
+    records = [record(i, b"k", {"c": "A", "d": d}, i) for i, d in enumerate([1, 2, None])]
+    assert labels(now, records) == {0: 0.0, 1: 1.0, 2: None}
+
+
+def test_time_to_next_learns_capped_seconds():
+    """As log(1 + seconds), at most the cap."""
+    found = labels(WAIT, LOG)
+    assert found[0] == pytest.approx(np.log(3))
+    assert found[1] == found[2] == pytest.approx(np.log(7))
+    assert found[3] is found[4] is None
+
+
+def test_a_keys_last_event_may_have_the_class_end():
+    """With end = true it is the class after all others."""
+    assert labels({**NEXT, "end": True}, LOG) == {0: 1.0, 1: None, 2: 0.0, 3: 2.0, 4: 2.0}
+
+
+def test_a_forget_leaves_no_label():
+    """Not to the event before it, whatever comes after, nor is that an end."""
+    log = log_of((b"k", "A", 0), (b"k", None, 1), (b"k", "B", 2), (b"k", "A", 3), (b"k", None, 4))
+    for head in (NEXT, {**NEXT, "end": True}):
+        assert labels(head, log) == {0: None, 2: 0.0, 3: None}
+    assert labels(WAIT, log)[0] is None
+
+
+def test_an_expiry_leaves_no_label():
+    """A key that comes back after its state expired begins anew, by stream time."""
+    log = log_of((b"k", "A", 0), (b"m", "A", 4), (b"k", "B", 11), (b"m", "B", 14))
+    assert labels(NEXT, log) == {0: 1.0, 1: 1.0, 2: None, 3: None}
+    assert labels(NEXT, log, state_ttl=10.5) == {0: None, 1: 1.0, 2: None, 3: None}
+    assert labels({**NEXT, "end": True}, log, state_ttl=10.5) == {0: None, 1: 1.0, 2: 2.0, 3: 2.0}
+
+
+def test_skipped_records_are_stepped_over():
+    """The label is the next valid event's, and the skips are counted by reason."""
+    records = log_of((b"k", "A", 0), (b"k", "A", 1), (b"k", "B", 2))
+    records[1] = record(1, b"k", b"not json", 1)
+    assert labels(NEXT, records) == {0: 1.0, 2: None}
+    _, rows, skips = make_examples(records, spec_of(NEXT, features=[C]), SETTINGS)
+    assert rows.tolist() == [0, 2]
+    assert skips == {"not_json": 1}
+
+
+def test_a_log_without_a_valid_event_is_refused():
+    """The message counts why."""
+    with pytest.raises(SpecError, match=r"no record of the log is a valid event.*not_json.: 2"):
+        make_examples([record(i, b"k", b"{", 0) for i in range(2)], RECALL, SETTINGS)
+
+
+def test_a_head_of_labels_is_refused():
+    """Labels files are not read yet; silence would train on nothing."""
+    with pytest.raises(SpecError, match="head late: of = label"):
+        labels({"name": "late", "kind": "binary", "of": "label", "path": "d"}, LOG)
