@@ -173,6 +173,9 @@ class Decoder:
             times = timestamps.copy()
             for i in np.flatnonzero(timestamps < 0).tolist():
                 errors[i] = FeatureError("no_timestamp", "the record has no timestamp")
+            for i in np.flatnonzero(timestamps > TIME_MS_MAX).tolist():
+                message = "the record's timestamp lies beyond the year 9999"
+                errors[i] = FeatureError("time_out_of_bounds", message)
         else:
             times = np.zeros(len(timestamps), np.int64)
             for i, raw in enumerate(columns[self._time.path]):

@@ -169,7 +169,9 @@ class Recovery:
 
     async def _prediction_fits(self, facts: Facts) -> bool | None:
         last = facts.last_prediction
-        if last is None or not facts.log_start <= last.offset < facts.log_end:
+        if last is None or last.timestamp is None:
+            return None
+        if not facts.log_start <= last.offset < facts.log_end:
             return None
         record = await self._record_at(last.offset)
         return record if isinstance(record, bool | None) else record.timestamp == last.timestamp

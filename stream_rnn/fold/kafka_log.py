@@ -30,6 +30,7 @@ from stream_rnn.settings import Settings
 
 TOPICS_AGE_S = 5.0
 READERS_MAX = 8
+LOG_APPEND_TIME = 1
 
 T = TypeVar("T")
 
@@ -235,11 +236,12 @@ class KafkaLog:
         said = tuple(headers.get(name, b"") for name in ("sr-app", "sr-topic", "sr-partition"))
         if said != tuple((text or "").encode() for text in place):
             return None
+        is_stamped_by_broker = record.timestamp_type == LOG_APPEND_TIME
         return LastPrediction(
             int(headers["sr-offset"]),
             headers["sr-fold"].decode(),
             int(headers["sr-origin"]),
-            record.timestamp,
+            None if is_stamped_by_broker else record.timestamp,
         )
 
     async def record_at(self, offset: int) -> Record | None:

@@ -37,12 +37,19 @@ class GroupOffset:
 
 @dataclass(frozen=True, slots=True)
 class LastPrediction:
-    """The last committed prediction of this app in the output partition."""
+    """The last committed prediction of this app in the output partition.
+
+    Attributes:
+        offset: of its source record.
+        fold_id: of the fold that made it.
+        origin: of that fold.
+        timestamp: of its source record; ``None`` where the topic carries the broker's own.
+    """
 
     offset: int
     fold_id: str
     origin: int
-    timestamp: int
+    timestamp: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,11 +37,11 @@ class TopicFacts:
 async def read_topics(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, TopicFacts]:
     """Ask the cluster about some topics."""
     wanted = list(dict.fromkeys(names))
-    found = {
-        topic["topic"]: topic
-        for topic in await admin.describe_topics(wanted)
-        if not topic["error_code"]
-    }
+    # Asking for a topic by its name creates it on a broker that creates topics by itself.
+    there = set(await admin.list_topics())
+    known = [name for name in wanted if name in there]
+    described = await admin.describe_topics(known) if known else []
+    found = {topic["topic"]: topic for topic in described if not topic["error_code"]}
     resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in found]
     configs: dict[str, dict[str, str]] = {}
     for response in await admin.describe_configs(resources) if resources else []:

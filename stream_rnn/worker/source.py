@@ -38,6 +38,7 @@ class PartitionSource:
         self._arrived = asyncio.Event()
         self._taken = asyncio.Event()
         self._ended = False
+        self._is_seeking = False
         self.is_busy = False  # whether the processor has records in hand
         self.positioned = asyncio.Event()
 
@@ -48,10 +49,14 @@ class PartitionSource:
 
     async def seek(self, position: int) -> None:
         """Deliver from this offset on; nothing fetched before is delivered any more."""
-        self._epoch = -1  # nothing that arrives while the seek is on its way is wanted
+        self._is_seeking = True  # what arrives meanwhile waits until its epoch can be told
         self._clear()
         self._next = position
-        self._epoch = await self._seeker.seek(position)
+        try:
+            self._epoch = await self._seeker.seek(position)
+        finally:
+            self._is_seeking = False
+            self._taken.set()
         self.positioned.set()
 
     async def seek_again(self) -> None:
@@ -60,13 +65,17 @@ class PartitionSource:
 
     async def offer(self, fetched: Fetched) -> None:
         """Take over a fetch; waits while too many records are pending."""
-        while self._pending >= self._pending_records_max and not self._ended:
+        while self._must_wait and not self._ended:
             self._taken.clear()
             await self._taken.wait()
         if fetched.epoch == self._epoch and not self._ended:
             self._fetches.append(fetched)
             self._pending += len(fetched.records)
             self._arrived.set()
+
+    @property
+    def _must_wait(self) -> bool:
+        return self._is_seeking or self._pending >= self._pending_records_max
 
     async def take(self, timeout_s: float) -> Fetch | None:
         """Return everything that has arrived; after ``timeout_s`` of nothing, where the log is."""

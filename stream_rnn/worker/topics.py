@@ -48,6 +48,8 @@ async def prepare_topics(admin: AIOKafkaAdminClient, settings: Settings) -> None
 async def _create(admin: AIOKafkaAdminClient, name: str, source: TopicFacts) -> None:
     config = {key: source.config[key] for key in COPIED if key in source.config}
     config["cleanup.policy"] = "delete"
+    # Recovery compares a prediction's timestamp with that of its source record.
+    config["message.timestamp.type"] = "CreateTime"
     topic = NewTopic(name, source.partitions, source.replication, topic_configs=config)
     response = await admin.create_topics([topic])
     for _, code, *message in response.topic_errors:

@@ -189,6 +189,25 @@ async def test_it_runs_in_any_faust_app_beside_other_agents(stream):
     assert await made.compare() > 50
 
 
+async def test_a_predictions_topic_with_the_brokers_timestamps_is_taken_up_again(
+    stream, create_topic
+):
+    """Recovery compares timestamps only where they are the source record's."""
+    made = await stream()
+    config = {"message.timestamp.type": "LogAppendTime"}
+    await create_topic(made.settings.predictions, 2, **config)
+    await made.produce(mixed_records(60, seed=11))
+    for name in ("first", "second"):
+        worker = made.start(name)
+        await made.until_published()
+        assert await asyncio.to_thread(worker.stop) == 0
+        await made.produce(mixed_records(30, seed=12))
+    third = made.start("third")
+    await made.until_published()
+    assert await asyncio.to_thread(third.stop) == 0
+    assert await made.compare() > 80
+
+
 REFUSED = [
     ({"source": "no-such-topic"}, "source topic no-such-topic does not exist"),
     ({"bundle": "/nowhere"}, "no bundle at /nowhere"),

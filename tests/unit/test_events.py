@@ -84,6 +84,7 @@ def test_a_bad_value_costs_only_itself(bad):
         (LogRecord(0, 0, b"k" * 11, GOOD), "key_too_large"),
         (LogRecord(0, 0, b"k" * 11, None), "key_too_large"),
         (LogRecord(0, -1, b"k", GOOD), "no_timestamp"),
+        (LogRecord(0, 1 << 62, b"k", GOOD), "time_out_of_bounds"),
         (LogRecord(0, 0, b"", GOOD), None),
         (LogRecord(0, 0, b"k" * 10, GOOD), None),
     ],

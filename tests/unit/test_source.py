@@ -202,3 +202,24 @@ async def test_records_that_arrive_while_it_asks_are_not_jumped_over():
     source._seeker.whereabouts = whereabouts
     assert offsets(await source.take(WAIT_S)) == ([], 0)
     assert offsets(await source.take(WAIT_S)) == ([0, 1], 2)
+
+
+async def test_a_fetch_that_overtakes_the_answer_of_its_seek_is_kept():
+    """A fetch of the new epoch may arrive before the seek's answer: dropping it would lose it."""
+    source = await source_at()
+    answer = asyncio.Event()
+    seeker = source._seeker
+
+    async def slow_seek(position):
+        seeker.seeks.append(position)
+        await answer.wait()
+        return len(seeker.seeks)
+
+    seeker.seek = slow_seek
+    seeking = asyncio.create_task(source.seek(10))
+    await asyncio.sleep(0)
+    offering = asyncio.create_task(source.offer(fetched(10, epoch=2)))
+    await asyncio.sleep(0)
+    answer.set()
+    await asyncio.gather(seeking, offering)
+    assert offsets(await source.take(WAIT_S)) == ([10], 11)

@@ -1,0 +1,214 @@
+"""Logs as files: the same records whatever the format, Kafka's partitions, and splits."""
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+from aiokafka.partitioner import DefaultPartitioner
+
+from stream_rnn.errors import ConfigError, SpecError
+from stream_rnn.fold.events import LogRecord
+from stream_rnn.model.features import FeatureSpec
+from stream_rnn.replay import files
+from stream_rnn.replay.examples import make_examples
+from stream_rnn.replay.files import partition_of, read_records, read_rows
+from stream_rnn.replay.splits import split_parts
+from stream_rnn.settings import Settings
+from stream_rnn.testing import record
+
+ROWS = [
+    {"carrier": "UA", "origin": "EWR", "at": 1000, "x": 1.5, "n": 3, "ok": True},
+    {"carrier": "AA", "origin": "JFK", "at": 2000, "x": None, "n": 4, "ok": False},
+    {"carrier": None, "origin": "JFK", "at": 2500, "x": 0.25, "n": None, "ok": True},
+    {"carrier": "Zürich", "origin": "ZRH", "at": None, "x": -1.0, "n": 5, "ok": None},
+]
+
+
+def spec_of(**event):
+    """Make a spec with some event."""
+    event = {"key": ["carrier", "origin"], "time": {"path": "at"}, **event}
+    feature = {"kind": "numeric", "name": "x", "path": "x"}
+    head = {"kind": "binary", "name": "ok", "path": "ok"}
+    return FeatureSpec.parse(
+        {"name": "t", "event": event, "features": [feature], "heads": [head]}, "t"
+    )
+
+
+def write(directory, suffix, rows=ROWS):
+    """Write rows as a file of some format."""
+    path, frame = directory / f"log{suffix}", pl.DataFrame(rows)
+    match suffix:
+        case ".csv":
+            frame.write_csv(path)
+        case ".parquet":
+            frame.write_parquet(path)
+        case _:
+            path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".ndjson", ".csv", ".parquet"])
+@pytest.mark.parametrize("rows_a_batch", [1, 3, 4, 50_000])
+def test_every_format_gives_the_same_records(tmp_path, monkeypatch, suffix, rows_a_batch):
+    """Offsets are rows, keys are joined fields, timestamps event times, values JSON."""
+    monkeypatch.setattr(files, "ROWS_A_BATCH", rows_a_batch)
+    found = list(read_records(write(tmp_path, suffix), spec_of()))
+    values = [json.dumps(r, separators=(",", ":"), ensure_ascii=False).encode() for r in ROWS]
+    assert found == [
+        (0, LogRecord(0, 1000, b"UA-EWR", values[0])),
+        (0, LogRecord(1, 2000, b"AA-JFK", values[1])),
+        (0, LogRecord(2, 2500, None, values[2])),
+        (0, LogRecord(3, -1, "Zürich-ZRH".encode(), values[3])),
+    ]
+
+
+def test_nested_fields_make_keys_and_times(tmp_path):
+    """Paths are dotted, in a file as in a record; seconds become milliseconds."""
+    rows = [{"who": {"id": 7}, "when": {"s": 1.5}}, {"who": None, "when": {"s": 2.0}}]
+    spec = spec_of(key=["who.id"], time={"path": "when.s", "unit": "s"})
+    found = [(r.key, r.timestamp) for _, r in read_records(write(tmp_path, ".jsonl", rows), spec)]
+    assert found == [(b"7", 1500), (None, 2000)]
+
+
+def test_iso_times_are_left_to_the_decoder(tmp_path):
+    """The record has no timestamp of its own; the event time is the field, in UTC."""
+    spec = spec_of(time={"path": "at", "unit": "iso8601"})
+    rows = [{**ROWS[0], "at": "1970-01-01T00:00:02"}]
+    records = [r for _, r in read_records(write(tmp_path, ".csv", rows), spec)]
+    assert records[0].timestamp == -1
+    examples, _, _ = make_examples(records, spec, Settings.build())
+    assert examples.time_ms.tolist() == [2000]
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), 1e300, -1e300])
+def test_a_row_with_an_impossible_time_costs_itself_alone(tmp_path, bad):
+    """It has no timestamp, and the decoder says what is wrong with it."""
+    rows = [{**ROWS[0], "at": at} for at in (1000.0, bad, 2000.0)]
+    spec = spec_of()
+    records = [r for _, r in read_records(write(tmp_path, ".parquet", rows), spec)]
+    examples, kept, skips = make_examples(records, spec, Settings.build())
+    assert kept.tolist() == [0, 2]
+    assert examples.time_ms.tolist() == [1000, 2000]
+    assert sum(skips.values()) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("log.jsonl", None, "cannot read the log"),
+        ("log.csv", None, "cannot read the log"),
+        ("log.parquet", None, "cannot read the log"),
+        ("log.parquet", b"PAR1 or not", "cannot read the log"),
+        ("log.jsonl", b'{"a": 1}\n{"a": \n', "cannot read the log"),
+        ("log.xlsx", b"", "a log is a .jsonl, .csv or .parquet file"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused(tmp_path, name, content, says):
+    """The message names it."""
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigError, match=says) as caught:
+        list(read_rows(path))
+    assert str(path) in str(caught.value)
+
+
+def test_a_file_needs_a_key_in_the_spec(tmp_path):
+    """Kafka's records have one, rows have not."""
+    with pytest.raises(SpecError, match=r"a file needs event\.key"):
+        next(read_records(write(tmp_path, ".csv"), spec_of(key=[])))
+
+
+@pytest.mark.parametrize("partitions", [1, 2, 3, 7, 64])
+def test_a_key_has_the_partition_that_kafka_gives_it(partitions):
+    """As a producer's default partitioner does, for keys of any length and bytes."""
+    rng, kafka = np.random.default_rng(partitions), DefaultPartitioner()
+    places = list(range(partitions))
+    for size in [*range(20), 100]:
+        key = rng.bytes(size)
+        assert partition_of(key, partitions) == kafka(key, places, places)
+
+
+def test_a_record_without_a_key_is_in_the_first_partition():
+    """It will be skipped; where does not matter, but it must be the same each time."""
+    assert partition_of(None, 7) == 0
+
+
+def log_of(count):
+    """Make records of as many keys, a second apart, and their split column."""
+    says = ["train", "training", "validation", "test"]
+    return [record(i, f"k{i % 50}".encode(), {"part": says[i % 4]}, i * 1000) for i in range(count)]
+
+
+LOG = log_of(200)
+TIMES = np.arange(200) * 1000
+
+
+def split(text, rows=None, times=TIMES):
+    """Split the log."""
+    rows = np.arange(len(times)) if rows is None else rows
+    return split_parts(text, LOG, rows, times)
+
+
+def test_a_split_by_time_trains_on_the_past():
+    """80 % train, of which the last 15 % validate; the rest is the test, all in time's order."""
+    part = split("time:0.8")
+    assert (np.diff(part) >= 0).all()
+    assert np.bincount(part).tolist() == [136, 24, 40]
+
+
+def test_a_split_by_time_goes_by_event_time_not_by_row():
+    """Late events belong to the part of their time."""
+    order = np.random.default_rng(1).permutation(200)
+    assert (split("time:0.8", rows=order, times=TIMES[order]) == split("time:0.8")[order]).all()
+
+
+@pytest.mark.parametrize("moment", ["1970-01-01T00:01:40", "1970-01-01T02:01:40+02:00"])
+def test_a_split_by_a_date_is_in_utc(moment):
+    """Events before that moment train and validate; a zone is heeded."""
+    part = split(f"time:{moment}")
+    assert (part[:100] < 2).all()
+    assert (part[100:] == 2).all()
+    assert np.bincount(part[:100]).tolist() == [85, 15]
+
+
+def test_a_split_by_key_keeps_a_key_together():
+    """All events of a key are in one part, the same whatever else is in the log."""
+    part = split("key:0.6")
+    assert set(part.tolist()) == {0, 1, 2}
+    assert all(len(set(part[i::50].tolist())) == 1 for i in range(50))
+    some = np.arange(0, 200, 3)
+    assert (split("key:0.6", rows=some, times=TIMES[some]) == part[some]).all()
+
+
+def test_a_split_by_a_column_does_as_it_says():
+    """The field names the part."""
+    assert split("column:part")[:4].tolist() == [0, 0, 1, 2]
+
+
+def test_everything_may_train():
+    """A share of 1 leaves no test part."""
+    assert set(split("time:1").tolist()) == {0, 1, 2}
+    assert set(split("key:1").tolist()) == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("random:0.8", "none of time:0.8"),
+        ("time", "not a share"),
+        ("time:most", "not a share"),
+        ("time:1.5", "not a share"),
+        ("time:0", "not a share"),
+        ("key:nan", "not a share"),
+        ("time:2013-13-01", "not an ISO 8601 date"),
+        ("time:1969-01-01", "leaves no event to train on"),
+        ("column:", "none of time:0.8"),
+        ("column:other", "row 0 says None, not train, validation or test"),
+    ],
+)
+def test_a_split_that_says_nothing_is_refused(text, says):
+    """The message repeats it."""
+    with pytest.raises(ConfigError, match=says):
+        split(text)
