@@ -14,7 +14,7 @@ import polars as pl
 from aiokafka.partitioner import murmur2
 
 from stream_rnn.errors import ConfigError, SpecError
-from stream_rnn.fold.events import LogRecord
+from stream_rnn.fold.events import TIME_MS_MAX, TIME_MS_MIN, LogRecord
 from stream_rnn.model.features import FeatureSpec
 
 ROWS_A_BATCH = 50_000
@@ -68,12 +68,13 @@ def partition_of(key: bytes | None, partitions: int) -> int:
 
 
 def _timestamp(row: dict[str, Any], spec: FeatureSpec) -> int:
-    """Return -1, which skips nothing: the event time is a field, and it alone counts."""
+    """Return the event time, -1 where it is none: the decoder looks at the field and says why."""
     time = spec.event.time
     raw = None if time is None else _at(row, time.path)
     if time is None or isinstance(raw, bool) or not isinstance(raw, int | float):
         return -1
-    return round(raw * (1000 if time.unit == "s" else 1))
+    time_ms = raw * (1000 if time.unit == "s" else 1)
+    return round(time_ms) if TIME_MS_MIN <= time_ms <= TIME_MS_MAX else -1  # NaN is not between
 
 
 def _at(row: dict[str, Any], path: str) -> Any:
