@@ -14,6 +14,7 @@ from stream_rnn.testing import record
 from tests import models
 
 HEAD = {"name": "late", "kind": "binary", "of": "next", "path": "late"}
+CLASSES = {"name": "h", "kind": "multiclass", "path": "k", "end": True}
 FITTED = {"mean": 10.0, "std": 4.0, "min": -30.0, "max": 50.0}
 HOUR_MS = 3_600_000
 
@@ -31,13 +32,8 @@ def numeric(**more):
 
 def categorical(**more):
     """Make a categorical feature named c."""
-    return {
-        "kind": "categorical",
-        "name": "c",
-        "path": "c",
-        "vocabulary": ["A", "1", "true"],
-        **more,
-    }
+    vocabulary = ["A", "1", "true"]
+    return {"kind": "categorical", "name": "c", "path": "c", "vocabulary": vocabulary, **more}
 
 
 def encoded(spec, times=(0,), **columns):
@@ -254,20 +250,7 @@ def test_the_calendar_is_utc():
             {"heads": [{"name": "h", "kind": "multiclass", "path": "k", "classes": ["a", "a"]}]},
             "named twice",
         ),
-        (
-            {
-                "heads": [
-                    {
-                        "name": "h",
-                        "kind": "multiclass",
-                        "path": "k",
-                        "classes": ["a", "end"],
-                        "end": True,
-                    }
-                ]
-            },
-            "head h: a class is named twice",
-        ),
+        ({"heads": [{**CLASSES, "classes": ["a", "end"]}]}, "head h: a class is named twice"),
     ],
 )
 def test_an_impossible_spec_is_refused(change, says):
