@@ -94,15 +94,10 @@ def command(
 def _line(demo: Demo) -> str:
     watched = demo.watched
     alive = sum(worker.is_alive for worker in demo.workers)
-    with_memory = demo.labels.auc(watched.probability)
-    seen = demo.memoryless.copy()
-    seen[watched.count == 0] = float("nan")
-    without = demo.labels.auc(seen)
-    area = (
-        "-"
-        if with_memory is None or without is None
-        else f"{with_memory:.3f} with memory, {without:.3f} without"
-    )
+    with_memory, without = demo.areas
+    area = "-"
+    if with_memory is not None and without is not None:
+        area = f"{with_memory:.3f} with memory, {without:.3f} without"
     return (
         f"sent {watched.sent:,}  published {watched.published:,} of {len(demo.events):,}  "
         f"lag {watched.sent - watched.published:,}  workers {alive}  AUC so far {area}"

@@ -42,6 +42,7 @@ PARTITIONS = 4
 READY_WITHIN_S = 90.0
 QUIET_MAX_S = 120.0
 TICK_S = 0.01
+SCORE_EVERY_S = 3.0
 # What the dead worker had committed is read well before this; a taken-over partition comes later.
 SETTLED_S = 0.5
 
@@ -94,6 +95,7 @@ class Demo:
             np.zeros(len(events), np.int64), np.full(len(events), np.nan), [None] * len(events)
         )
         self.memoryless = np.full(len(events), np.nan)
+        self.areas: tuple[float | None, float | None] = (None, None)  # with memory, without
         self._rate = rate
         self._with_faults = with_faults
         self._say = say
@@ -178,18 +180,27 @@ class Demo:
         sender = asyncio.create_task(self._send())
         fault = asyncio.create_task(self._fault())
         tasks = {reader, sender, fault}
+        scored_s = time.monotonic()
         try:
             while not reader.done():
                 await asyncio.wait({reader}, timeout=0.25)
                 for task in tasks:
                     if task.done() and task.exception():
                         raise task.exception() or RuntimeError
+                if time.monotonic() >= scored_s + SCORE_EVERY_S:
+                    scored_s = time.monotonic()
+                    self.areas = await asyncio.to_thread(self._score)
                 self._show(self)
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         await reader
+
+    def _score(self) -> tuple[float | None, float | None]:
+        """Return the areas so far; in a thread, for sorting would hold up the reader."""
+        without = np.where(self.watched.count > 0, self.memoryless, np.nan)
+        return self.labels.auc(self.watched.probability.copy()), self.labels.auc(without)
 
     async def _send(self) -> None:
         """Send at the pace that was asked for; the timestamp is the moment of sending."""
