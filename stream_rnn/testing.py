@@ -21,13 +21,13 @@ from stream_rnn.fold.events import LogRecord, Record
 from stream_rnn.fold.facts import Recovery, Topics
 from stream_rnn.fold.identity import fold_id
 from stream_rnn.fold.memory_store import MemoryStore
+from stream_rnn.fold.outputs import make_writer
 from stream_rnn.fold.points import Point
 from stream_rnn.fold.processor import Processor
 from stream_rnn.fold.publisher import Message
 from stream_rnn.fold.recovery import Choices, GroupOffset, LastPrediction
 from stream_rnn.fold.source import Fetch
 from stream_rnn.model.model import Model
-from stream_rnn.predictions.writer import PredictionWriter
 from stream_rnn.settings import Settings
 
 __all__ = [
@@ -225,17 +225,7 @@ def memory_processor(
         store,
         publisher or MemoryPublisher(log),
         Recovery(place, identity, store, log, choices, 0.0, time.monotonic),
-        PredictionWriter(
-            model.spec.heads,
-            model.name,
-            model.fingerprint,
-            model.numerics(),
-            source,
-            partition,
-            settings.app or "",
-            identity,
-            settings.top_k,
-        ),
+        make_writer(model, settings, partition, identity),
         StateCache(model.hidden_size_floats, cache_bytes_max),
         time.monotonic,
         passed,

@@ -85,3 +85,18 @@ def _dead_letters(
         for row in sorted(skips)
         if records[row].offset >= silence.below
     ]
+
+
+def make_writer(model: Model, settings: Settings, partition: int, fold_id: str) -> PredictionWriter:
+    """Return the writer of one source partition's predictions."""
+    return PredictionWriter(
+        model.spec.heads,
+        model.name,
+        model.fingerprint,
+        model.numerics(),
+        settings.source or "",
+        partition,
+        settings.app or "",
+        fold_id,
+        settings.top_k,
+    )

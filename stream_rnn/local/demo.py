@@ -24,18 +24,14 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from numpy.typing import NDArray
 
 from stream_rnn.errors import ConfigError
-from stream_rnn.fold.kafka_log import KafkaFacts
-from stream_rnn.fold.publisher import Message
 from stream_rnn.local.demo_servers import DemoServers
 from stream_rnn.local.flights import BUNDLE, Departure
-from stream_rnn.local.scores import Labels, fold_here, probability
+from stream_rnn.local.scores import Labels, count_different, fold_here, probability
 from stream_rnn.local.servers import Addresses
 from stream_rnn.local.workers import WorkerProcess
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.model import pin_numerics
 from stream_rnn.replay.files import partition_of
-from stream_rnn.replay.replay import replay_partition
-from stream_rnn.replay.topics import read_batches
 from stream_rnn.settings import Settings
 
 PARTITIONS = 4
@@ -132,7 +128,9 @@ class Demo:
             await self._stream()
             seconds = self.watched.last_s - streamed
             self._say("all is published: folding the source topic again, comparing every byte")
-            different = await self._different()
+            different = await count_different(
+                self._model, self.settings, self.places, self.watched.values
+            )
             return self._figures(seconds, different, time.monotonic() - began)
         except asyncio.CancelledError:  # Ctrl-C: nobody will read the workers' logs
             shutil.rmtree(self._directory, ignore_errors=True)
@@ -292,29 +290,6 @@ class Demo:
         )
 
     # 4 ------------------------------------------------------------------------------------------
-
-    async def _different(self) -> int:
-        """Fold the source topic again; return how many predictions differ in any byte."""
-        wrong = 0
-        connection = {"bootstrap_servers": self.settings.bootstrap_servers}
-        async with KafkaFacts(connection, self.settings) as facts:
-            for partition, numbers in enumerate(self.places):
-                tp = TopicPartition(self.settings.source, partition)
-
-                def compare(
-                    predictions: Sequence[Message],
-                    _dead: Sequence[Message],
-                    numbers: Sequence[int] = numbers,
-                ) -> None:
-                    nonlocal wrong
-                    for message in predictions:
-                        said = self.watched.values[numbers[int(dict(message.headers)["sr-offset"])]]
-                        wrong += said is not None and said != message.value
-
-                end = await facts.log_end(tp)
-                batches = read_batches(facts, tp, 0, end)
-                await replay_partition(self._model, self.settings, partition, 0, batches, compare)
-        return wrong
 
     def _figures(self, streaming_s: float, different: int, seconds: float) -> dict[str, Any]:
         watched = self.watched

@@ -5,14 +5,17 @@ from collections.abc import Sequence
 
 import numpy as np
 import orjson
+from aiokafka import TopicPartition
 from numpy.typing import NDArray
 
 from stream_rnn.fold.events import LogRecord
+from stream_rnn.fold.kafka_log import KafkaFacts
 from stream_rnn.fold.publisher import Message
 from stream_rnn.local.flights import TEST_FROM_MS, Departure
 from stream_rnn.model.metrics import area_under_roc
 from stream_rnn.model.model import Model
 from stream_rnn.replay.replay import in_batches, replay_partition
+from stream_rnn.replay.topics import read_batches
 from stream_rnn.settings import Settings
 
 HEAD = "late"
@@ -85,3 +88,37 @@ def fold_here(
 
     asyncio.run(fold_all())
     return found
+
+
+async def count_different(
+    model: Model,
+    settings: Settings,
+    places: Sequence[Sequence[int]],
+    values: Sequence[bytes | None],
+) -> int:
+    """Fold the source topic again; return how many published predictions differ in any byte.
+
+    Args:
+        model: that the workers stepped.
+        settings: of the fold; they name the source and the broker.
+        places: for each partition the events that it holds, by number, in offset order.
+        values: what was published of each event; ``None`` for nothing.
+    """
+    wrong = 0
+    async with KafkaFacts({"bootstrap_servers": settings.bootstrap_servers}, settings) as facts:
+        for partition, numbers in enumerate(places):
+
+            def compare(
+                predictions: Sequence[Message],
+                _dead: Sequence[Message],
+                numbers: Sequence[int] = numbers,
+            ) -> None:
+                nonlocal wrong
+                for message in predictions:
+                    said = values[numbers[int(dict(message.headers)["sr-offset"])]]
+                    wrong += said is not None and said != message.value
+
+            tp = TopicPartition(settings.source, partition)
+            batches = read_batches(facts, tp, 0, await facts.log_end(tp))
+            await replay_partition(model, settings, partition, 0, batches, compare)
+    return wrong

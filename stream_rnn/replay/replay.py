@@ -14,13 +14,13 @@ from stream_rnn.fold.events import Record
 from stream_rnn.fold.facts import Recovery, Topics
 from stream_rnn.fold.identity import fold_id
 from stream_rnn.fold.memory_store import MemoryStore
+from stream_rnn.fold.outputs import make_writer
 from stream_rnn.fold.points import Counts
 from stream_rnn.fold.processor import Processor
 from stream_rnn.fold.publisher import Message
 from stream_rnn.fold.recovery import Choices, GroupOffset, LastPrediction
 from stream_rnn.fold.source import Fetch
 from stream_rnn.model.model import Model
-from stream_rnn.predictions.writer import PredictionWriter
 from stream_rnn.settings import Settings
 
 CACHE_BYTES_MAX = 1_000_000_000
@@ -115,17 +115,7 @@ async def replay_partition(
     identity, source = fold_id(model.fingerprint, settings), settings.source or ""
     store, log = MemoryStore(), _Range(start)
     place = f"{source}[{partition}]"
-    writer = PredictionWriter(
-        model.spec.heads,
-        model.name,
-        model.fingerprint,
-        model.numerics(),
-        source,
-        partition,
-        settings.app or "",
-        identity,
-        settings.top_k,
-    )
+    writer = make_writer(model, settings, partition, identity)
     processor = Processor(
         model,
         settings,

@@ -16,12 +16,12 @@ from stream_rnn.fold.cache import StateCache
 from stream_rnn.fold.facts import Recovery
 from stream_rnn.fold.identity import fold_id, store_tag
 from stream_rnn.fold.kafka_log import KafkaFacts, KafkaLog
+from stream_rnn.fold.outputs import make_writer
 from stream_rnn.fold.processor import Processor
 from stream_rnn.fold.publisher import IdempotentPublisher, Publisher, TransactionalPublisher
 from stream_rnn.fold.recovery import Choices, GroupOffset
 from stream_rnn.fold.redis_store import RedisStore
 from stream_rnn.model.model import Model
-from stream_rnn.predictions.writer import PredictionWriter
 from stream_rnn.settings import Settings
 from stream_rnn.worker.source import PartitionSource
 from stream_rnn.worker.transport import FoldConsumer, Whereabouts
@@ -76,17 +76,7 @@ class Parts:
             settings.transaction_timeout_ms / 1000,
             time.monotonic,
         )
-        writer = PredictionWriter(
-            model.spec.heads,
-            model.name,
-            model.fingerprint,
-            model.numerics(),
-            source,
-            partition,
-            app,
-            identity,
-            settings.top_k,
-        )
+        writer = make_writer(model, settings, partition, identity)
         processor = Processor(
             model,
             settings,
