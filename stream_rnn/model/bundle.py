@@ -142,6 +142,10 @@ def load_bundle(directory: str | Path) -> Model:
         tensors = load_tensors(raw)
     except (SafetensorError, ValueError) as error:
         raise BundleError(f"{path} is torn or not safetensors: {error}; copy it again") from error
+    except KeyError as error:  # a type that numpy does not have, such as BF16
+        raise BundleError(
+            f"{path}: tensors of type {error} are not float32; save it again"
+        ) from error
     _check_tensors(path, tensors, shapes)
     fingerprint = fingerprint_of(content.spec, content.cell, tensors)
     if fingerprint != content.fingerprint:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic import Field as Limits
 
 from stream_rnn.errors import SpecError
-from stream_rnn.model.heads import Head
+from stream_rnn.model.heads import Head, Word
 
 SPEC_BYTES_MAX = 4_000_000
 
@@ -28,6 +28,11 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+def _check_order(what: str, low: float, high: float) -> None:
+    if low > high:
+        raise ValueError(f"{what}: {low:g} is above {high:g}")
+
+
 class Fitted(_Part):
     """What training saw of a numeric feature, after clipping and, if ``log``, the logarithm."""
 
@@ -36,11 +41,22 @@ class Fitted(_Part):
     min: float = 0.0
     max: float = 1.0
 
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        _check_order("fitted", self.min, self.max)
+        return self
+
 
 class _Scaled(_Part):
     scaling: Literal["standard", "minmax", "log", "none"] = "standard"
     clip: tuple[float, float] | None = None
     fitted: Fitted | None = None
+
+    @model_validator(mode="after")
+    def _clip_ordered(self) -> Self:
+        if self.clip is not None:
+            _check_order("clip", *self.clip)
+        return self
 
     def transform(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Clip and take the logarithm: what is fitted, and then scaled."""
@@ -92,9 +108,15 @@ class Categorical(_Part):
     kind: Literal["categorical"]
     name: Name
     path: Path_
-    vocabulary: tuple[str, ...] = Limits(min_length=1, max_length=100_000)
+    vocabulary: tuple[Word, ...] = Limits(min_length=1, max_length=100_000)
     embedding: int = Limits(4, ge=1, le=1024)
     missing: Literal["indicator", "error"] = "indicator"
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        if len(set(self.vocabulary)) < len(self.vocabulary):
+            raise ValueError("the vocabulary has a word twice")
+        return self
 
 
 class Boolean(_Part):
@@ -156,6 +178,9 @@ class FeatureSpec(_Part):
         names = [feature.name for feature in self.features]
         if len(set(names)) < len(names):
             raise ValueError("two features have the same name")
+        columns = [name for feature in self.features for name in column_names(feature)]
+        if len(set(columns)) < len(columns):
+            raise ValueError("a feature has the name of another one's indicator")
         if len({head.name for head in self.heads}) < len(self.heads):
             raise ValueError("two heads have the same name")
         paths = {path for feature in self.features if (path := getattr(feature, "path", None))}
@@ -173,6 +198,10 @@ class FeatureSpec(_Part):
             SpecError: not there, not TOML, or it says something impossible.
         """
         try:
+            size = Path(path).stat().st_size
+            if size > SPEC_BYTES_MAX:
+                message = f"feature spec {path} has {size} bytes, more than {SPEC_BYTES_MAX}"
+                raise SpecError(message)
             text = Path(path).read_text(encoding="utf-8")
             return cls.parse(tomllib.loads(text), str(path))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

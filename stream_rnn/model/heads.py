@@ -7,6 +7,7 @@ with three classes in a batch of 32).  The label of a ``next`` head is the
 field of the next valid event of the same key; see ``training.py`` for how labels are found.
 """
 
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
 FieldPath = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^.]+(\.[^.]+)*$")]
+Word = Annotated[str, Field(max_length=256)]
 END = "end"
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
@@ -65,7 +67,8 @@ class Regression(_Head):
         """Return the number that a field's value is to be learned as, ``None`` if it has none."""
         if value is None or isinstance(value, str):
             return None
-        return float(value) if self.cap is None else min(float(value), self.cap)
+        number = float(value) if self.cap is None else min(float(value), self.cap)
+        return number if abs(number) <= FLOAT32_MAX else None
 
 
 class Binary(_Head):
@@ -97,7 +100,7 @@ class Multiclass(_Head):
 
     kind: Literal["multiclass"]
     path: FieldPath
-    classes: tuple[str, ...] = Field(min_length=2, max_length=100_000)
+    classes: tuple[Word, ...] = Field(min_length=2, max_length=100_000)
     end: bool = False
 
     @model_validator(mode="after")
@@ -127,12 +130,19 @@ class Multiclass(_Head):
     def output(self, y: Columns) -> Columns:
         """Map (C, N) to probabilities."""
         likelihood = np.exp(y - y.max(axis=0))
-        return np.asarray(likelihood / likelihood.sum(axis=0))
+        # Not sum(): of one event alone numpy adds up pairwise, of several one after another.
+        return np.asarray(likelihood / likelihood.cumsum(axis=0)[-1])
 
     def target(self, value: Any) -> float | None:
         """Return the index of the class, ``None`` if the field has none of them."""
+        if value is None:
+            return None
         word = ("true" if value else "false") if isinstance(value, bool) else str(value)
-        return float(self.classes.index(word)) if word in self.classes else None
+        return self._numbers.get(word)
+
+    @cached_property
+    def _numbers(self) -> dict[str, float]:
+        return {word: float(number) for number, word in enumerate(self.classes)}
 
 
 class TimeToNext(_Head):

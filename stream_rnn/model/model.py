@@ -49,7 +49,9 @@ class Network(nn.Module):
             columns = range(at, at + len(column_names(feature)))
             if isinstance(feature, Categorical):
                 rows = len(feature.vocabulary) + 1
-                self.embeddings[feature.name] = nn.Embedding(rows, feature.embedding)
+                table = nn.Embedding(rows, feature.embedding)
+                # add_module would refuse a feature whose name is an attribute, such as ``type``.
+                self.embeddings._modules[feature.name] = table  # noqa: SLF001
                 self._embedded.append((at, feature.name, feature.embedding))
             else:
                 plain.extend(columns)
@@ -178,13 +180,14 @@ def _whole_tiles(rows: int) -> int:
 
 @cache
 def _numerics() -> str:
-    """Hash what may change bits: torch's build, the CPU's instructions, and a probe of each cell."""
+    """Hash what may change bits: torch's and numpy's builds, the CPU, and a probe of each cell."""
     digest = hashlib.sha256()
-    about = (torch.__version__, torch.backends.cpu.get_cpu_capability(), platform.machine())
+    capability = torch.backends.cpu.get_cpu_capability()
+    about = (torch.__version__, np.__version__, capability, platform.machine())
     digest.update(repr(about).encode())
     with torch.random.fork_rng(devices=[]), torch.inference_mode():
         torch.manual_seed(0)
-        kinds: tuple[CellKind, ...] = ("elman", "gru", "lstm")
+        kinds: tuple[CellKind, ...] = ("elman", "gru", "lstm", "none")
         for kind in kinds:
             spec = CellSpec(kind=kind, hidden=48)
             out, h = run_cell(

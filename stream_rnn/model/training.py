@@ -27,6 +27,8 @@ from stream_rnn.model.metrics import score
 from stream_rnn.model.model import Model, Network
 
 MEMORYLESS_BATCH = 512
+PREDICT_WINDOW = 256
+PREDICT_RUNS_MAX = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class TrainingSettings:
         learning_rate: of AdamW, falling to a tenth along a cosine.
         weight_decay: of AdamW.
         window: T, steps of one back-propagation.
+        runs_max: runs side by side in a window; bounds memory, and many keys make many steps.
         gradient_norm_max: longer gradients are shortened.
     """
 
@@ -49,6 +52,7 @@ class TrainingSettings:
     learning_rate: float = 3e-3
     weight_decay: float = 1e-4
     window: int = 64
+    runs_max: int = 256
     gradient_norm_max: float = 1.0
 
 
@@ -114,7 +118,7 @@ def train(
     for epoch in range(1, settings.epochs + 1):
         _epoch(network, spec, cell, data, settings, optimizer, epoch, best_loss, say)
         schedule.step()
-        loss = _validation_loss(spec, data, _predict(Model(spec, cell, network), data))
+        loss = _validation_loss(spec, data, _predict(Model(spec, cell, network), data, part_max=1))
         network.train()
         if loss < best_loss:
             best, best_loss, waited = copy.deepcopy(network.state_dict()), loss, 0
@@ -124,7 +128,7 @@ def train(
                 break
     network.load_state_dict(best)
     model = Model(spec, cell, network.requires_grad_(requires_grad=False))
-    return Trained(model, _score(model, data, _predict(model, data)), epoch)
+    return Trained(model, _score(model, data, _predict(model, data, part_max=2)), epoch)
 
 
 @dataclass(slots=True)
@@ -152,13 +156,15 @@ def _epoch(
     }
     is_memoryless = cell.kind == "none"
     windows = (
-        _shuffled(data.examples) if is_memoryless else _windows(data.examples, settings.window)
+        _shuffled(data.examples)
+        if is_memoryless
+        else _windows(data.examples, settings.window, settings.runs_max, part_max=0)
     )
     h = torch.zeros(len(data.examples.first), *cell.hidden_shape)
     mean_loss = float("nan")
-    for number, (rows, events, valid) in enumerate(windows):
+    for number, (runs, events, valid) in enumerate(windows):
         index = torch.from_numpy(events)  # (A, T)
-        y, new = network(data.x[index].transpose(0, 1), h[: len(rows)])  # (T, A, F) -> (T, A, O)
+        y, new = network(data.x[index].transpose(0, 1), h[runs])  # (T, A, F) -> (T, A, O)
         mask = torch.from_numpy(valid)
         loss = _loss(
             spec,
@@ -174,27 +180,37 @@ def _epoch(
             mean_loss = latest if math.isnan(mean_loss) else 0.95 * mean_loss + 0.05 * latest
         if not is_memoryless:
             h = h.clone()
-            h[: len(rows)] = new.detach()
+            h[runs] = new.detach()
         if number % 16 == 0 or number == len(windows) - 1:
             what = "memoryless" if is_memoryless else cell.kind
             done = (number + 1) / len(windows)
             say(Progress(what, epoch, settings.epochs, done, mean_loss, best_loss))
 
 
-Window = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]
+Window = tuple[slice, NDArray[np.int64], NDArray[np.bool_]]
 
 
-def _windows(examples: Examples, window: int) -> list[Window]:
-    """Cut runs into windows: runs (A,), events (A, T), and which of them are real (A, T)."""
+def _windows(examples: Examples, window: int, runs_max: int, part_max: int) -> list[Window]:
+    """Cut runs, longest first, into windows, up to the last with a part that counts.
+
+    Returns:
+        Places of A runs, their events (A, T), and which of them are real (A, T).
+    """
     longest_first = np.argsort(-examples.length, kind="stable")
     lengths, first = examples.length[longest_first], examples.first[longest_first]
-    found = []
-    for start in range(0, int(lengths[0]) if len(lengths) else 0, window):
-        active = int(np.searchsorted(-lengths, -start, side="left"))
-        places = first[:active, None] + np.arange(start, start + window)
-        valid = places < (first + lengths)[:active, None]
-        last = (first + lengths - 1)[:active, None]
-        found.append((longest_first[:active], examples.order[np.minimum(places, last)], valid))
+    counts = examples.part <= part_max
+    found: list[Window] = []
+    for group in range(0, len(lengths), runs_max):
+        windows: list[Window] = []
+        for start in range(0, int(lengths[group]), window):
+            active = int(np.searchsorted(-lengths, -start, side="left"))
+            runs = slice(group, min(group + runs_max, active))
+            places = first[runs, None] + np.arange(start, start + window)
+            end = (first + lengths)[runs, None]
+            windows.append((runs, examples.order[np.minimum(places, end - 1)], places < end))
+        while windows and not counts[windows[-1][1]].any():
+            windows.pop()
+        found += windows
     return found
 
 
@@ -203,7 +219,7 @@ def _shuffled(examples: Examples) -> list[Window]:
     train = np.flatnonzero(examples.part == 0)
     shuffled = train[torch.randperm(len(train)).numpy()]
     batches = np.array_split(shuffled, max(1, len(shuffled) // MEMORYLESS_BATCH))
-    return [(batch[:0], batch[:, None], np.ones((len(batch), 1), bool)) for batch in batches]
+    return [(slice(len(b)), b[:, None], np.ones((len(b), 1), bool)) for b in batches]
 
 
 def _loss(spec: FeatureSpec, y: Tensor, labels: Mapping[str, Tensor]) -> Tensor | None:
@@ -230,16 +246,16 @@ def _head_loss(head: AnyHead, y: Tensor, label: Tensor) -> Tensor:
             return nn.functional.smooth_l1_loss(y[:, 0], (label - fitted.mean) / fitted.std)
 
 
-def _predict(model: Model, data: _Data, window: int = 256) -> Tensor:
-    """Return y (N, O) of every event, the state carried from its run's begin."""
-    y = torch.empty(len(data.x), model.output_count)
+def _predict(model: Model, data: _Data, part_max: int) -> Tensor:
+    """Return y (N, O) of the events up to a part, the state carried from their run's begin."""
+    y = torch.zeros(len(data.x), model.output_count)
     h = model.initial_hidden(len(data.examples.first))
-    for rows, events, valid in _windows(data.examples, window):
+    for runs, events, valid in _windows(data.examples, PREDICT_WINDOW, PREDICT_RUNS_MAX, part_max):
         index = torch.from_numpy(events)
-        stepped, new = model.forward(data.x[index], h[: len(rows)])
+        stepped, new = model.forward(data.x[index], h[runs])
         mask = torch.from_numpy(valid)
         y[index[mask]] = stepped[mask]
-        h[: len(rows)] = new
+        h[runs] = new
     return y
 
 

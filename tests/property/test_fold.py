@@ -61,9 +61,9 @@ def build_settings(ttl=None, **more) -> Settings:
     )
 
 
-def compare(model, configured, log: MemoryLog, store: MemoryStore, records=None) -> None:
+def compare(model, configured, log: MemoryLog, store: MemoryStore, partition=0) -> None:
     """Compare everything that a fold leaves with the oracle."""
-    truth = oracle.fold(model, configured, log.records if records is None else records)
+    truth = oracle.fold(model, configured, log.records, partition=partition)
     published = {}
     for message in log.predictions:
         value = json.loads(message.value)
@@ -120,6 +120,29 @@ def test_any_cut_gives_what_the_oracle_gives(cell, records, sizes, ttl, cache, b
         log.predictions
     )
     assert store.held.position == log.group.offset == records[-1].offset + 1
+
+
+@EXAMPLES
+@given(
+    interleaved=st.lists(logs(), min_size=2, max_size=4),
+    sizes=st.lists(st.integers(1, 9), max_size=40),
+    ttl=st.sampled_from([None, 20.0]),
+)
+def test_partitions_that_run_side_by_side_do_not_mix(interleaved, sizes, ttl):
+    """The same keys in several partitions, folded concurrently by one model: each its own truth."""
+    model, configured = models.small("gru"), build_settings(ttl, yield_ms=0.001)
+    folds = [(MemoryLog(records), MemoryStore()) for records in interleaved]
+
+    async def go() -> None:
+        processors = [
+            memory_processor(model, log, store, configured, sizes=list(sizes), partition=number)
+            for number, (log, store) in enumerate(folds)
+        ]
+        await asyncio.gather(*(processor.run() for processor in processors))
+
+    asyncio.run(go())
+    for number, (log, store) in enumerate(folds):
+        compare(model, configured, log, store, number)
 
 
 class CrashAt:

@@ -87,6 +87,18 @@ def put_double(tensors):
     tensors["head.bias"] = tensors["head.bias"].astype(np.float64)
 
 
+def declare_bfloat(directory):
+    """Declare the same bytes as twice as many numbers of a type that numpy lacks."""
+    path = directory / TENSORS_NAME
+    raw = path.read_bytes()
+    length = struct.unpack("<Q", raw[:8])[0]
+    header = json.loads(raw[8 : 8 + length])
+    header["head.bias"]["dtype"] = "BF16"
+    header["head.bias"]["shape"][0] *= 2
+    said = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(said)) + said + raw[8 + length :])
+
+
 def put_changed(tensors):
     """Change one number."""
     tensors["head.bias"] = tensors["head.bias"] + np.float32(1)
@@ -132,6 +144,7 @@ TENSORS_REFUSALS = {
     ),
     "wrong shape": (lambda d: change_tensors(d, put_tall), "head.weight is float32 (99, 8)"),
     "wrong type": (lambda d: change_tensors(d, put_double), "head.bias is float64"),
+    "a type that numpy lacks": (declare_bfloat, "tensors of type 'BF16' are not float32"),
     "not finite": (lambda d: change_tensors(d, put_nan), "head.weight holds a number"),
     "a tensor less": (lambda d: change_tensors(d, lambda t: t.pop("head.bias")), "head.bias"),
     "a tensor more": (

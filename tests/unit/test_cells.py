@@ -6,6 +6,8 @@ import torch
 from pydantic import ValidationError
 
 from stream_rnn.model.cells import CellSpec, make_cell, run_cell
+from stream_rnn.model.features import FeatureSpec
+from stream_rnn.model.model import Model
 from tests import models
 
 REMEMBERING = ("elman", "gru", "lstm")
@@ -119,6 +121,17 @@ def test_a_cell_that_remembers_depends_on_the_past(kind):
     y, h = model.forward(x, model.initial_hidden(2))
     assert not torch.equal(y[0, 2], y[1, 2])
     assert not torch.equal(h[0], h[1])
+
+
+@pytest.mark.parametrize("name", ["type", "keys", "float", "forward", "training"])
+def test_a_category_may_have_any_name(name):
+    """Also one that a torch module has for something else."""
+    kind = {"name": name, "kind": "categorical", "path": "k", "vocabulary": ["A", "B"]}
+    spec = FeatureSpec.model_validate({**models.SPEC, "features": [kind]})
+    model = Model.initialize(spec, CellSpec(hidden=8))
+    words, h = torch.tensor([[0.0], [1.0], [2.0]]), model.initial_hidden(3)
+    assert f"embeddings.{name}.weight" in model.network.state_dict()
+    assert len(torch.unique(model.step(words, h)[0], dim=0)) == 3
 
 
 def test_the_memoryless_baseline_does_not_depend_on_the_past():

@@ -1,6 +1,7 @@
 """Feature specs and the encoder: what is refused, and how a field becomes numbers."""
 
 import copy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -246,6 +247,14 @@ def test_the_calendar_is_utc():
         ({"features": [numeric(path="a..b")]}, "features.0.numeric.path: "),
         ({"features": [numeric(fitted={"std": 0.0})]}, "fitted.std: "),
         ({"features": [numeric(fitted={"mean": float("nan")})]}, "fitted.mean: "),
+        ({"features": [numeric(fitted={"min": 2.0, "max": 1.0})]}, "fitted: 2 is above 1"),
+        ({"features": [numeric(clip=[300, -30])]}, "clip: 300 is above -30"),
+        ({"features": [categorical(vocabulary=["A", "A"])]}, "the vocabulary has a word twice"),
+        ({"features": [categorical(vocabulary=["A" * 257])]}, "vocabulary.0: "),
+        (
+            {"features": [numeric(), numeric(name="x_missing")]},
+            "a feature has the name of another one's indicator",
+        ),
         (
             {"heads": [{"name": "h", "kind": "multiclass", "path": "k", "classes": ["a", "a"]}]},
             "named twice",
@@ -280,6 +289,15 @@ def test_a_spec_that_cannot_be_read_is_refused(tmp_path, content, says):
         FeatureSpec.read(path)
     assert str(path) in str(caught.value)
     assert says in str(caught.value)
+
+
+def test_an_oversized_spec_is_refused_unread(tmp_path, monkeypatch):
+    """Its size is asked for before it is read."""
+    path = tmp_path / "large.toml"
+    path.write_bytes(b"#" * 4_000_001)
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: pytest.fail("it was read"))
+    with pytest.raises(SpecError, match=r"large.toml has 4000001 bytes, more than 4000000"):
+        FeatureSpec.read(path)
 
 
 def test_a_spec_from_toml_is_the_spec_from_json(tmp_path):

@@ -38,6 +38,16 @@ def test_probabilities_of_classes_sum_to_one():
     )
 
 
+@pytest.mark.parametrize("classes", [2, 9, 50, 300])
+def test_the_sum_over_classes_is_the_same_alone_and_together(classes):
+    """To the last bit of float64, however numpy adds up."""
+    head = head_of("multiclass", classes=[str(i) for i in range(classes)])
+    rows = np.random.default_rng(classes).normal(0, 3, (200, classes))
+    together = output(head, *rows)
+    for row, expected in zip(rows, together, strict=True):
+        assert output(head, row)[0].tobytes() == expected.tobytes()
+
+
 def test_a_probability_is_the_logistic_function():
     """Between 0 and 1 for any y, without a warning."""
     head = head_of("binary")
@@ -96,6 +106,9 @@ def test_each_head_gets_its_own_columns_of_y():
         (head_of("regression", cap=9.0), -12, -12.0),
         (head_of("regression"), None, None),
         (head_of("regression"), "many", None),
+        (head_of("regression"), 1e300, None),
+        (head_of("regression", cap=9.0), 1e300, 9.0),
+        (head_of("multiclass", classes=["None", "B"]), None, None),
         (head_of("multiclass", classes=["1", "true"]), 1, 0.0),
         (head_of("multiclass", classes=["1", "true"]), True, 1.0),
         (head_of("multiclass", classes=["1", "true"]), "?", None),

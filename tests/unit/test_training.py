@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from stream_rnn.errors import SpecError
+from stream_rnn.model import training
 from stream_rnn.model.bundle import fingerprinted
 from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.examples import fit, targets
@@ -68,6 +69,42 @@ def test_training_is_deterministic_for_a_seed(kind):
         for seed in (4, 4, 5)
     )
     assert one.fingerprint == same.fingerprint != other.fingerprint
+
+
+@pytest.mark.parametrize("runs_max", [1, 3, 256])
+def test_windows_hold_each_event_once_and_in_order(runs_max):
+    """Each run goes from window to window at one place, whatever runs are beside it."""
+    length = np.array([4, 9, 1, 9, 6])
+    first = np.cumsum(length) - length
+    order = np.random.default_rng(3).permutation(int(length.sum()))
+    log = dataclasses.replace(EXAMPLES, order=order, first=first, length=length)
+    seen = {}
+    for runs, events, valid in training._windows(log, 4, runs_max, part_max=2):
+        assert len(events) == len(valid) == runs.stop - runs.start <= runs_max
+        for place, row, real in zip(range(runs.start, runs.stop), events, valid, strict=True):
+            seen.setdefault(place, []).extend(row[real].tolist())
+    assert sorted(seen) == list(range(5))
+    runs = [order[a : a + n].tolist() for a, n in zip(first, length, strict=True)]
+    assert sorted(seen.values()) == sorted(runs)
+
+
+def test_windows_end_with_the_part_that_counts():
+    """Events after the last training event cost an epoch nothing, in each group of runs."""
+    for part_max, days in enumerate([24, 30, 40]):
+        windows = training._windows(EXAMPLES, 8, 16, part_max)
+        ends = [EXAMPLES.time_ms[events[valid]].max() for _, events, valid in windows]
+        groups = [runs.start for runs, _, _ in windows]
+        for group in (0, 16):
+            last = max(e for e, g in zip(ends, groups, strict=True) if g == group)
+            assert last == min(-(-days // 8) * 8, 40) * SECOND_MS - SECOND_MS
+
+
+def test_predictions_do_not_depend_on_how_many_runs_go_side_by_side(monkeypatch):
+    """The metrics of a model are the same to the bit."""
+    cell = CellSpec(hidden=8)
+    whole = train(RECALL, cell, EXAMPLES, QUICK)
+    monkeypatch.setattr(training, "PREDICT_RUNS_MAX", 5)
+    assert train(RECALL, cell, EXAMPLES, QUICK).metrics == whole.metrics
 
 
 def test_training_says_how_far_it_is():
