@@ -41,23 +41,23 @@ class Network(nn.Module):
 
     def __init__(self, spec: FeatureSpec, cell: CellSpec) -> None:
         super().__init__()
-        self.embeddings = nn.ModuleDict()
-        self._embedded: list[tuple[int, str, int]] = []
+        # By number: nn.ModuleDict refuses names that a module has, such as ``type``.
+        self.embeddings = nn.ModuleList()
+        self._embedded: list[int] = []
         plain: list[int] = []
-        at = 0
+        at = embedded = 0
         for feature in spec.features:
             columns = range(at, at + len(column_names(feature)))
             if isinstance(feature, Categorical):
                 rows = len(feature.vocabulary) + 1
-                table = nn.Embedding(rows, feature.embedding)
-                # add_module would refuse a feature whose name is an attribute, such as ``type``.
-                self.embeddings._modules[feature.name] = table  # noqa: SLF001
-                self._embedded.append((at, feature.name, feature.embedding))
+                self.embeddings.append(nn.Embedding(rows, feature.embedding))
+                self._embedded.append(at)
+                embedded += feature.embedding
             else:
                 plain.extend(columns)
             at = columns.stop
         self._plain = torch.tensor(plain, dtype=torch.long)
-        used = len(plain) + sum(embedding for _, _, embedding in self._embedded)
+        used = len(plain) + embedded
         self._padding = -used % WIDTH
         self.cell = make_cell(cell, used + self._padding)
         self.head = nn.Linear(cell.hidden, sum(head.width for head in spec.heads))
@@ -65,7 +65,8 @@ class Network(nn.Module):
     def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         """Map x (T, B, F) and h (B, ...) to y (T, B, O) and h."""
         parts = [x[..., self._plain]]
-        parts += [self.embeddings[name](x[..., at].long()) for at, name, _ in self._embedded]
+        tables = zip(self._embedded, self.embeddings, strict=True)
+        parts += [table(x[..., at].long()) for at, table in tables]
         parts.append(x.new_zeros(*x.shape[:-1], self._padding))
         out, h = run_cell(self.cell, torch.cat(parts, dim=-1), h)  # (T, B, I) -> (T, B, H)
         return self.head(out), h
