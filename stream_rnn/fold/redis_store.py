@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Sequence
 from importlib.resources import files
 from typing import Any, TypeVar, cast
 
-from redis.asyncio import Redis
+from redis.asyncio import Redis, RedisCluster
 from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
@@ -252,15 +252,24 @@ async def check_redis(redis: Redis, settings: Settings) -> None:
     url = safe_url(settings.redis_url.get_secret_value())
     try:
         async with asyncio.timeout(settings.redis_timeout_s):
-            memory = await redis.info("memory")
+            nodes = await _memory_of_nodes(redis)
     except (AuthenticationError, AuthorizationError, NoPermissionError) as error:
         raise ConfigError(f"Redis at {url} refuses this user: {error}; check redis_url") from error
     except (RedisError, OSError, TimeoutError) as error:
         message = f"Redis at {url} does not answer: {error}; start it, or check --redis-url"
         raise ConfigError(message) from error
-    policy = memory.get("maxmemory_policy", "noeviction")
-    if policy != "noeviction":
+    policies = {str(memory.get("maxmemory_policy", "noeviction")) for memory in nodes}
+    for policy in sorted(policies - {"noeviction"}):
         raise ConfigError(
             f"Redis at {url} has maxmemory-policy {policy}: it would drop hidden states when "
             "memory is short; set maxmemory-policy noeviction"
         )
+
+
+async def _memory_of_nodes(redis: Any) -> list[dict[str, Any]]:
+    """Ask one Redis, or every primary of a cluster, about its memory."""
+    if not isinstance(redis, RedisCluster):
+        return [await redis.info("memory")]
+    found = await redis.info("memory", target_nodes=RedisCluster.PRIMARIES)
+    # With one primary redis-py leaves the node's name away.
+    return [found] if "used_memory" in found else list(found.values())
