@@ -113,6 +113,26 @@ async def test_a_killed_worker_and_a_wiped_redis_lose_and_double_nothing(stream)
     assert await made.compare() > 2000
 
 
+async def test_an_idle_check_during_recovery_takes_nothing_for_a_hole(stream):
+    """Faust seeks to the group offset before a fold seeks its position: in between nothing moves."""
+    made = await stream(idle_check_s=0.02)
+    await made.produce(mixed_records(400, seed=13))
+    first = made.start("first")
+    await made.until_published()
+    assert await asyncio.to_thread(first.stop) == 0
+    redis = connect_redis(made.settings.redis_url.get_secret_value(), 5)
+    for partition in range(2):
+        await made.store(redis, partition).drop()
+    await redis.aclose()
+    second = made.start("second")
+    await until(lambda: second.partitions() == {0, 1})
+    await made.produce(mixed_records(100, seed=14))
+    await made.until_published()
+    assert await asyncio.to_thread(second.stop) == 0
+    assert "row=6" in second.log.read_text()
+    assert await made.compare() > 400
+
+
 async def test_two_workers_share_and_take_over(stream):
     """A worker that leaves by SIGTERM hands its partitions over, and nothing is repeated."""
     made = await stream()

@@ -1,0 +1,56 @@
+"""The consumer's thread on a real Kafka: whose seek it was."""
+
+import asyncio
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from stream_rnn.worker.transport import FoldThread, Whereabouts
+
+
+@pytest.fixture
+async def thread(app_id, bootstrap_servers, create_topic):
+    """The thread's own code over a real consumer, whose group has committed offset 5 of 10."""
+    topic = await create_topic(f"{app_id}-in", 1)
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap_servers)
+    await producer.start()
+    for _ in range(10):
+        await producer.send_and_wait(topic, b"{}", key=b"k", partition=0)
+    await producer.stop()
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap_servers, group_id=app_id, enable_auto_commit=False
+    )
+    await consumer.start()
+    tp = TopicPartition(topic, 0)
+    consumer.assign([tp])
+    await asyncio.wait_for(consumer.commit({tp: 5}), 20)
+    made = FoldThread.__new__(FoldThread)  # without Faust around it
+    made._consumer, made._epochs, made._delivered = consumer, {}, {}
+    yield made, tp
+    await consumer.stop()
+
+
+async def test_a_seek_of_fausts_is_told_from_a_folds_own(thread):
+    """After Faust's seek to the group offset the epoch is another: its way there is no hole."""
+    made, tp = thread
+    epoch = await made._seek_fold(tp, 2)
+    assert await made._whereabouts(tp) == Whereabouts(2, None, epoch)
+    await asyncio.wait_for(made._seek_all_to_committed(), 20)
+    here = await made._whereabouts(tp)
+    assert here.position == 5
+    assert here.epoch != epoch
+    assert await made._seek_fold(tp, 2) > here.epoch
+
+
+async def test_a_fetch_carries_the_epoch_of_the_seek_before_it(thread):
+    """Records are delivered as one, with what tells them from those of another seek."""
+    made, tp = thread
+    epoch = await made._seek_fold(tp, 2)
+    records = (await made._consumer.getmany(tp, timeout_ms=10_000))[tp]
+    (fetched,) = made._as_one(tp, records)
+    assert (fetched.epoch, fetched.partition, fetched.records[0].offset) == (epoch, 0, 2)
+    assert (await made._whereabouts(tp)).delivered == records[-1].offset + 1
+    assert (await made._seek_fold(tp, 0), (await made._whereabouts(tp)).delivered) == (
+        epoch + 1,
+        None,
+    )
