@@ -129,7 +129,10 @@ class Chaos:
         await waiting
         self.tell("all is published")
         for worker in self.working:
-            assert await asyncio.to_thread(worker.stop) in {0, RESTART_ME}
+            status = await asyncio.to_thread(worker.stop)
+            # One that still imports has no handler yet: the signal itself ends it.
+            is_importing = "fold ready" not in worker.log.read_text()
+            assert status in {0, RESTART_ME} or (is_importing and status == -signal.SIGTERM)
         self.working.clear()
 
     async def end(self) -> None:
