@@ -11,7 +11,7 @@ same contract tests over both), so a fold can be tried without any server:
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,7 @@ from stream_rnn.fold.facts import Recovery, Topics
 from stream_rnn.fold.identity import fold_id
 from stream_rnn.fold.memory_store import MemoryStore
 from stream_rnn.fold.outputs import make_writer
-from stream_rnn.fold.points import Point
+from stream_rnn.fold.points import Passed, Point, nothing_happens
 from stream_rnn.fold.processor import Processor
 from stream_rnn.fold.publisher import Message
 from stream_rnn.fold.recovery import Choices, GroupOffset, LastPrediction
@@ -125,11 +125,13 @@ class MemoryPublisher:
         log: where it publishes.
         is_transactional: all or nothing, and fenced by the next ``start``.
         crash_after: of ``at_least_once``: messages after which the process dies; ``None``: never.
+        passed: called at each :class:`fold.points.Point`.
     """
 
     log: MemoryLog
     is_transactional: bool = True
     crash_after: int | None = None
+    passed: Passed = nothing_happens
     _epoch: int = 0
 
     async def start(self) -> None:
@@ -147,18 +149,31 @@ class MemoryPublisher:
         """Publish all of it."""
         if self.is_transactional and self._epoch != self.log.epoch:
             raise FencedError(f"epoch {self._epoch} is fenced by {self.log.epoch}")
-        for out, messages in (
-            (self.log.dead_letters, dead_letters),
-            (self.log.predictions, predictions),
-        ):
-            for message in messages:
-                self._die_when_due()
-                out.append(message)
+        log = self.log
+        sent: tuple[list[Message], list[Message]] | None
+        sent = ([], []) if self.is_transactional else None
+        self.passed(Point.BEGUN)
+        self._send(sent[0] if sent else log.dead_letters, dead_letters)
+        self.passed(Point.DEAD_LETTERS_SENT)
+        self._send(sent[1] if sent else log.predictions, predictions)
+        self.passed(Point.PREDICTIONS_SENT)
         self._die_when_due()
-        self.log.group = group_offset
+        if not sent:
+            log.group = group_offset
+        self.passed(Point.OFFSET_SENT)
+        if sent:  # all or nothing
+            log.dead_letters.extend(sent[0])
+            log.predictions.extend(sent[1])
+            log.group = group_offset
 
     async def close(self) -> None:
         """Do nothing: there is no connection."""
+
+    def _send(self, out: list[Message], messages: Sequence[Message]) -> None:
+        for message in messages:
+            self._die_when_due()
+            out.append(message)
+            self.passed(Point.BATCH_SENT)
 
     def _die_when_due(self) -> None:
         if self.crash_after is not None and not self.is_transactional:
@@ -206,7 +221,7 @@ def memory_processor(
     partition: int = 0,
     publisher: MemoryPublisher | None = None,
     cache_bytes_max: int = 1_000_000,
-    passed: Callable[[Point], None] = lambda _point: None,
+    passed: Passed = nothing_happens,
 ) -> Processor:
     """Make the real processor over a log and a store in memory."""
     settings = settings or Settings.build(app="app", source="events", predictions="predictions")
@@ -223,8 +238,8 @@ def memory_processor(
         identity,
         MemorySource(log, sizes),
         store,
-        publisher or MemoryPublisher(log),
-        Recovery(place, identity, store, log, choices, 0.0, time.monotonic),
+        publisher or MemoryPublisher(log, passed=passed),
+        Recovery(place, identity, store, log, choices, 0.0, time.monotonic, passed),
         make_writer(model, settings, partition, identity),
         StateCache(model.hidden_size_floats, cache_bytes_max),
         time.monotonic,

@@ -14,6 +14,7 @@ from zlib import crc32
 
 from stream_rnn.errors import RecoveryError
 from stream_rnn.fold.events import Record
+from stream_rnn.fold.points import Passed, Point, nothing_happens
 from stream_rnn.fold.recovery import (
     Choices,
     Facts,
@@ -82,6 +83,7 @@ class Recovery:
         choices: the settings that the decision depends on.
         patience_s: how long a group offset that is behind is read again.
         clock: monotonic seconds.
+        passed: called at each :class:`Point`.
     """
 
     place: str
@@ -91,6 +93,7 @@ class Recovery:
     choices: Choices
     patience_s: float
     clock: Callable[[], float]
+    passed: Passed = nothing_happens
     _last_prediction: LastPrediction | None = None
     _looked_back: bool = False
 
@@ -121,17 +124,24 @@ class Recovery:
     async def read(self, acknowledged: GroupOffset | None = None) -> Facts:
         """Read S, P, C and E in this order, then what tells one log from another."""
         log_start = await self.log.log_start()
+        self.passed(Point.LOG_START_READ)
         held = await self.store.read()
+        self.passed(Point.STATE_READ)
         group_offset = await self.log.group_offset()
+        self.passed(Point.GROUP_OFFSET_READ)
         if not self._looked_back:
             self._last_prediction = await self.log.last_prediction()
             self._looked_back = True
+            self.passed(Point.LAST_PREDICTION_READ)
         topics = await self.log.topics()
+        self.passed(Point.TOPICS_READ)
+        log_end = await self.log.log_end()
+        self.passed(Point.LOG_END_READ)
         facts = Facts(
             self.place,
             self.fold_id,
             log_start,
-            await self.log.log_end(),
+            log_end,
             held,
             group_offset,
             acknowledged,
@@ -151,11 +161,9 @@ class Recovery:
         if stop.row == 10 and self.clock() < deadline:
             await asyncio.sleep(LOOK_AGAIN_S)
             logger.info("group offset behind, reading it again partition=%s", self.place)
-            return replace(
-                facts,
-                group_offset=await self.log.group_offset(),
-                log_end=await self.log.log_end(),
-            )
+            group_offset = await self.log.group_offset()
+            self.passed(Point.GROUP_OFFSET_READ)
+            return replace(facts, group_offset=group_offset, log_end=await self.log.log_end())
         if stop.row in (5, 7) and await self.store.read() != replace(facts.held, is_corrupt=False):
             return await self.read(facts.acknowledged)
         return None
@@ -179,6 +187,7 @@ class Recovery:
     async def _record_at(self, offset: int) -> Record | bool | None:
         """Return the record; ``False`` if there is none though there must be; ``None`` if unknown."""
         record = await self.log.record_at(offset)
+        self.passed(Point.RECORD_READ)
         if record is not None:
             return record
         if self.choices.allow_compacted or await self.log.log_start() > offset:

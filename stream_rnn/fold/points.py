@@ -1,20 +1,47 @@
 """Where a processor is, and what has happened so far."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 
 class Point(StrEnum):
-    """Places between which a crash must not matter; tests crash at each."""
+    """Places between which a crash must not matter: after each call of Redis or Kafka, and each step.
 
+    The first ones are passed once per assignment, in this order; those from ``DECODED`` on once per
+    micro-batch.  A chaos test ends a worker at each.
+    """
+
+    FENCED = "fenced"
+    LOG_START_READ = "log-start-read"
+    STATE_READ = "state-read"
+    GROUP_OFFSET_READ = "group-offset-read"
+    LAST_PREDICTION_READ = "last-prediction-read"
+    TOPICS_READ = "topics-read"
+    LOG_END_READ = "log-end-read"
+    RECORD_READ = "record-read"
     POSITIONED = "positioned"
-    GROUP_OFFSET_WRITTEN = "group offset written"
-    FIRST_POSITION_WRITTEN = "first position written"
+    GROUP_OFFSET_WRITTEN = "group-offset-written"
+    FIRST_POSITION_WRITTEN = "first-position-written"
     DECODED = "decoded"
     LOADED = "loaded"
     STEPPED = "stepped"
+    BEGUN = "begun"
+    BATCH_SENT = "batch-sent"
+    DEAD_LETTERS_SENT = "dead-letters-sent"
+    PREDICTIONS_SENT = "predictions-sent"
+    OFFSET_SENT = "offset-sent"
     PUBLISHED = "published"
+    SWEPT = "swept"
     COMMITTED = "committed"
+
+
+Passed = Callable[[Point], None]
+"""Called at each point; an injected fault happens there."""
+
+
+def nothing_happens(_point: Point) -> None:
+    """Pass a point."""
 
 
 @dataclass(slots=True)

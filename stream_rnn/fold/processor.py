@@ -40,7 +40,7 @@ from stream_rnn.fold.cache import StateCache, load_states
 from stream_rnn.fold.events import Decoder, Record
 from stream_rnn.fold.facts import Recovery, anchor_of
 from stream_rnn.fold.outputs import Silence, make_outputs
-from stream_rnn.fold.points import Counts, Point
+from stream_rnn.fold.points import Counts, Passed, Point, nothing_happens
 from stream_rnn.fold.publisher import Message, Publisher
 from stream_rnn.fold.recovery import GroupOffset, Start
 from stream_rnn.fold.retry import RETRY_FIRST_S, RETRY_LAST_S, retrying
@@ -75,7 +75,7 @@ class Processor:
         writer: makes the predictions' bytes.
         cache: hidden states kept in this process.
         clock: monotonic seconds; it decides when to yield and sweep, never what is computed.
-        passed: called at each :class:`Point`; a test raises here.
+        passed: called at each :class:`Point`.
     """
 
     model: Model
@@ -89,7 +89,7 @@ class Processor:
     writer: PredictionWriter
     cache: StateCache
     clock: Callable[[], float]
-    passed: Callable[[Point], None] = lambda _point: None
+    passed: Passed = nothing_happens
     position: int = -1
     origin: int = -1
     silent_below: int = -1
@@ -119,6 +119,7 @@ class Processor:
             StreamRNNError: this worker cannot go on with the partition.
         """
         await self.publisher.start()
+        self.passed(Point.FENCED)
         batches, repeats, is_corrupt = -1, 0, False
         while True:
             try:
@@ -255,6 +256,7 @@ class Processor:
         expired = await self._retrying(
             lambda: self._sweep.expired(self.position, stream_time_ms, set(batch.keys))
         )
+        self.passed(Point.SWEPT)
         commit = Commit(
             self.position,
             self.origin,

@@ -15,9 +15,11 @@ from typing import Any, Protocol
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
+from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import OffsetAndMetadata
 
 from stream_rnn.errors import ConfigError, FencedError
+from stream_rnn.fold.points import Passed, Point, nothing_happens
 from stream_rnn.fold.recovery import GroupOffset
 from stream_rnn.settings import Settings
 
@@ -62,6 +64,7 @@ class KafkaPublisher:
         settings: topics, bounds and deadlines.
         partition: the source partition's number, and that of its outputs.
         transactional_id: ``None`` for a producer without transactions.
+        passed: called at each :class:`Point`.
     """
 
     def __init__(
@@ -70,7 +73,9 @@ class KafkaPublisher:
         settings: Settings,
         partition: int,
         transactional_id: str | None,
+        passed: Passed = nothing_happens,
     ) -> None:
+        self._passed = passed
         self._settings = settings
         self._partition = partition
         self._predictions = settings.predictions or ""
@@ -111,14 +116,21 @@ class KafkaPublisher:
         # a transaction the dead letters must be there first.
         for acknowledged in await self._send_to(self._dead_letters, dead_letters):
             await acknowledged
+        self._passed(Point.DEAD_LETTERS_SENT)
         for acknowledged in await self._send_to(self._predictions, predictions):
             await acknowledged
+        self._passed(Point.PREDICTIONS_SENT)
 
     async def _send_to(self, topic: str, messages: Sequence[Message]) -> list[Awaitable[Any]]:
         """Send in record batches below the broker's limit; return what to await."""
         sent: list[Awaitable[Any]] = []
-        producer, partition = self._producer, self._partition
-        batch = producer.create_batch()
+        for batch in self._batches(topic, messages):
+            sent.append(await self._producer.send_batch(batch, topic, partition=self._partition))
+            self._passed(Point.BATCH_SENT)
+        return sent
+
+    def _batches(self, topic: str, messages: Sequence[Message]) -> Iterator[BatchBuilder]:
+        batch = self._producer.create_batch()
         for message in messages:
             fields = {
                 "timestamp": message.timestamp,
@@ -126,27 +138,33 @@ class KafkaPublisher:
                 "value": message.value,
                 "headers": message.headers,
             }
+            if batch.append(**fields) is not None:
+                continue
+            yield batch
+            batch = self._producer.create_batch()
             if batch.append(**fields) is None:
-                sent.append(await producer.send_batch(batch, topic, partition=partition))
-                batch = producer.create_batch()
-                if batch.append(**fields) is None:
-                    size = len(message.value or b"")
-                    limit = self._settings.output_batch_bytes_max
-                    raise ConfigError(
-                        f"an output of {size} bytes does not fit into output_batch_bytes_max "
-                        f"{limit} of {topic}[{partition}]; raise both it and max.message.bytes"
-                    )
+                size = len(message.value or b"")
+                limit = self._settings.output_batch_bytes_max
+                raise ConfigError(
+                    f"an output of {size} bytes does not fit into output_batch_bytes_max "
+                    f"{limit} of {topic}[{self._partition}]; raise both it and max.message.bytes"
+                )
         if batch.record_count():
-            sent.append(await producer.send_batch(batch, topic, partition=partition))
-        return sent
+            yield batch
 
 
 class TransactionalPublisher(KafkaPublisher):
     """``exactly_once``: a transaction per micro-batch."""
 
-    def __init__(self, connection: dict[str, Any], settings: Settings, partition: int) -> None:
+    def __init__(
+        self,
+        connection: dict[str, Any],
+        settings: Settings,
+        partition: int,
+        passed: Passed = nothing_happens,
+    ) -> None:
         transactional_id = f"{settings.app}-{settings.source}-{partition}"
-        super().__init__(connection, settings, partition, transactional_id)
+        super().__init__(connection, settings, partition, transactional_id, passed)
         self._source = TopicPartition(settings.source, partition)
 
     async def publish(
@@ -161,10 +179,12 @@ class TransactionalPublisher(KafkaPublisher):
         with _released("publishing"):
             async with asyncio.timeout(self._settings.kafka_timeout_s):
                 await producer.begin_transaction()
+                self._passed(Point.BEGUN)
                 await self._send(predictions, dead_letters)
                 await producer.send_offsets_to_transaction(
                     {self._source: offset}, self._settings.app
                 )
+                self._passed(Point.OFFSET_SENT)
                 await producer.commit_transaction()
 
 
@@ -176,6 +196,7 @@ class IdempotentPublisher(KafkaPublisher):
         settings: topics, bounds and deadlines.
         partition: the source partition's number.
         commit_group_offset: moves C, if the assignment is still this one.
+        passed: called at each :class:`Point`.
     """
 
     def __init__(
@@ -184,8 +205,9 @@ class IdempotentPublisher(KafkaPublisher):
         settings: Settings,
         partition: int,
         commit_group_offset: Callable[[int, GroupOffset], Awaitable[None]],
+        passed: Passed = nothing_happens,
     ) -> None:
-        super().__init__(connection, settings, partition, None)
+        super().__init__(connection, settings, partition, None, passed)
         self._commit_group_offset = commit_group_offset
 
     async def publish(
@@ -197,8 +219,10 @@ class IdempotentPublisher(KafkaPublisher):
         """Publish, await the acknowledgements, then move the group offset."""
         with _released("publishing"):
             async with asyncio.timeout(self._settings.kafka_timeout_s):
+                self._passed(Point.BEGUN)
                 await self._send(predictions, dead_letters)
                 await self._commit_group_offset(self._partition, group_offset)
+                self._passed(Point.OFFSET_SENT)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import faust
@@ -15,8 +15,10 @@ from redis.asyncio import Redis
 from stream_rnn.fold.cache import StateCache
 from stream_rnn.fold.facts import Recovery
 from stream_rnn.fold.identity import fold_id, store_tag
+from stream_rnn.fold.injected import from_environment
 from stream_rnn.fold.kafka_log import KafkaFacts, KafkaLog
 from stream_rnn.fold.outputs import make_writer
+from stream_rnn.fold.points import Passed
 from stream_rnn.fold.processor import Processor
 from stream_rnn.fold.publisher import IdempotentPublisher, Publisher, TransactionalPublisher
 from stream_rnn.fold.recovery import Choices, GroupOffset
@@ -41,6 +43,7 @@ class Parts:
         facts: one pair of Kafka clients for all partitions.
         connection: options of further Kafka clients.
         cache_bytes: of one partition's cache.
+        passed: what happens at a point; see ``fold/injected.py``.
     """
 
     app: faust.App
@@ -50,6 +53,7 @@ class Parts:
     facts: KafkaFacts
     connection: Mapping[str, Any]
     cache_bytes: int = 0
+    passed: Passed = field(default_factory=from_environment)
 
     @property
     def fold_id(self) -> str:
@@ -75,6 +79,7 @@ class Parts:
             choices,
             settings.transaction_timeout_ms / 1000,
             time.monotonic,
+            self.passed,
         )
         writer = make_writer(model, settings, partition, identity)
         processor = Processor(
@@ -89,13 +94,14 @@ class Parts:
             writer,
             StateCache(model.hidden_size_floats, self.cache_bytes),
             time.monotonic,
+            self.passed,
         )
         return processor, records
 
     def _publisher(self, partition: int, generation: int) -> Publisher:
         connection = dict(self.connection)
         if self.settings.delivery == "exactly_once":
-            return TransactionalPublisher(connection, self.settings, partition)
+            return TransactionalPublisher(connection, self.settings, partition, self.passed)
 
         async def commit_group_offset(partition: int, offset: GroupOffset) -> None:
             consumer = cast("FoldConsumer", self.app.consumer)
@@ -103,7 +109,9 @@ class Parts:
             stamped = OffsetAndMetadata(offset.offset, offset.metadata)
             await consumer.fold_thread.commit_fold(tp, stamped, generation)
 
-        return IdempotentPublisher(connection, self.settings, partition, commit_group_offset)
+        return IdempotentPublisher(
+            connection, self.settings, partition, commit_group_offset, self.passed
+        )
 
 
 class Seeker:
