@@ -5,6 +5,7 @@ after Redis said ``ok``, never before.  Any doubt clears it.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Set as AbstractSet
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,7 +59,7 @@ class StateCache:
         keys = keys[surplus:]
         if not keys:
             return
-        self._make_room(sum(key not in self._row for key in keys))
+        self._make_room(sum(key not in self._row for key in keys), set(keys))
         rows = np.fromiter((self._row_for(key) for key in keys), np.int64, len(keys))
         self._uses += 1
         self._used[rows] = self._uses
@@ -79,11 +80,11 @@ class StateCache:
             row = self._row[key] = self._free.pop()
         return row
 
-    def _make_room(self, rows: int) -> None:
+    def _make_room(self, rows: int, wanted: AbstractSet[bytes]) -> None:
         while len(self._free) < rows and len(self._used) < self._rows_max:
             self._grow()
         if len(self._free) < rows:
-            self._evict(rows - len(self._free))
+            self._evict(rows - len(self._free), wanted)
 
     def _grow(self) -> None:
         old, held = len(self._used), self._states
@@ -97,11 +98,11 @@ class StateCache:
         self._used = np.concatenate([self._used, np.zeros(new - old, np.int64)])
         self._free.extend(range(new - 1, old - 1, -1))
 
-    def _evict(self, rows: int) -> None:
-        """Drop the least recently used; more than asked, so that it is rare."""
-        count = min(len(self._row), max(rows, len(self._row) // 8))
-        keys = list(self._row)
-        used = self._used[np.fromiter(self._row.values(), np.int64, len(keys))]
+    def _evict(self, rows: int, wanted: AbstractSet[bytes]) -> None:
+        """Drop the least recently used but ``wanted``; more than asked, so that it is rare."""
+        keys = [key for key in self._row if key not in wanted]
+        count = min(len(keys), max(rows, len(self._row) // 8))
+        used = self._used[np.fromiter((self._row[key] for key in keys), np.int64, len(keys))]
         oldest = np.argpartition(used, count - 1)[:count]
         self.drop([keys[i] for i in oldest])
 

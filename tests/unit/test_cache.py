@@ -53,6 +53,24 @@ def test_states_are_copies():
     assert cache.states(cache.rows([b"1"])).hidden.tolist() == [[1.0, 1.0]]
 
 
+def test_a_batch_with_old_and_new_keys_evicts_none_of_its_own():
+    """What a put replaces is not what makes room for the rest of the put."""
+    cache = cache_of(8)
+    put(cache, *range(8))
+    put(cache, *range(4, 12))
+    assert held(cache, [b"%d" % n for n in range(12)]) == {b"%d" % n: n for n in range(4, 12)}
+    put(cache, 0, 11, 1, 10, 2, 9, 3)
+    assert set(held(cache, [b"0", b"11", b"1", b"10", b"2", b"9", b"3"])) == {
+        b"0",
+        b"11",
+        b"1",
+        b"10",
+        b"2",
+        b"9",
+        b"3",
+    }
+
+
 def test_the_least_recently_used_leaves_first():
     """Reading a state keeps it; the one that nobody read makes room."""
     cache = cache_of(3)
