@@ -85,8 +85,9 @@ def prediction(model, settings, record, y, time_ms, steps, topic, partition) -> 
 
         key = {"key_base64": base64.b64encode(record.key).decode()}
     outputs = {}
+    computed = model.outputs(y.numpy())
     for head in model.spec.heads:
-        values = model.outputs(y.numpy())[head.name][0]
+        values = computed[head.name][0]
         match head.kind:
             case "binary":
                 outputs[head.name] = {"probability": shortest(values)}

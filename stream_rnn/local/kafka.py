@@ -73,7 +73,7 @@ class LocalKafka:
         base = [java, f"-Xmx{self._heap_mb}m", "-cp", jars]
         if not (self._directory / "data" / "meta.properties").exists():
             config.write_text(self._config())
-            _format(base, config)
+            _format(base, config, self._format_options())
         command = [
             *base,
             "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
@@ -136,6 +136,11 @@ class LocalKafka:
         }
         return "".join(f"{name}={value}\n" for name, value in settings.items())
 
+    def _format_options(self) -> list[str]:
+        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        # As one word: an id may begin with a dash.
+        return ["--standalone", f"--cluster-id={cluster}"]
+
     def _answers(self) -> bool:
         """Ask the broker which requests it knows: api key 18, version 0."""
         request = struct.pack(">hhih", 18, 0, 1, -1)
@@ -176,10 +181,8 @@ def _jars(say: Callable[[str], None]) -> str:
     return os.pathsep.join(jars)
 
 
-def _format(base: list[str], config: Path) -> None:
-    cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    # As one word: an id may begin with a dash.
-    tool = [*base, "kafka.tools.StorageTool", "format", "--standalone", f"--cluster-id={cluster}"]
+def _format(base: list[str], config: Path, options: list[str]) -> None:
+    tool = [*base, "kafka.tools.StorageTool", "format", *options]
     done = subprocess.run(  # noqa: S603  # our own command
         [*tool, "-c", str(config)],
         capture_output=True,

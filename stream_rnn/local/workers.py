@@ -5,7 +5,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from stream_rnn.errors import ConfigError
@@ -23,6 +23,7 @@ class WorkerProcess:
         options: of the command line, by setting.
         directory: where its log goes.
         environment: more variables for the process.
+        program: how Python is told what to run.
     """
 
     def __init__(
@@ -31,12 +32,13 @@ class WorkerProcess:
         options: Mapping[str, str],
         directory: Path,
         environment: Mapping[str, str] | None = None,
+        program: Sequence[str] = ("-m", "stream_rnn.cli"),
     ) -> None:
         self.name = name
         self.log = directory / f"{name}.log"
         arguments = [f"--{key.replace('_', '-')}={value}" for key, value in options.items()]
         guard = Path(__file__).with_name("guard.py")
-        command = [sys.executable, "-m", "stream_rnn.cli", "worker", *arguments]
+        command = [sys.executable, *program, "worker", *arguments]
         with self.log.open("ab") as log:
             self._guard = subprocess.Popen(  # noqa: S603  # our own guard and command
                 [sys.executable, "-I", "-S", str(guard), "-", str(STOP_WITHIN_S), *command],

@@ -113,7 +113,7 @@ async def test_every_point_is_passed():
     passed = []
     log = MemoryLog([*events(0, 1), record(2, b"a", b"nope"), *events(3)])
     await memory_processor(MODEL, log, MemoryStore(), SETTINGS, passed=passed.append).run()
-    assert set(passed) == set(Point)
+    assert set(passed) == set(Point) - {Point.RECORD_READ}  # a new fold compares no record
     assert len(log.dead_letters) == 1
 
 

@@ -1,0 +1,5 @@
+"""``python -m tests.chaos``: the soak, and the same faults against servers of your own."""
+
+from tests.chaos.soak import main
+
+main()

@@ -1,0 +1,113 @@
+"""A TCP proxy that cuts, delays and half-closes what goes through it."""
+
+import asyncio
+import itertools
+import socket
+import struct
+from contextlib import suppress
+
+CHUNK_BYTES = 65_536
+
+
+class Proxy:
+    """Forwards connections of one port of 127.0.0.1 to a server.
+
+    Args:
+        upstream: host and port of the server; may be changed while it runs, for new connections.
+        port: to listen on.
+
+    Attributes:
+        delay_s: before each chunk is forwarded, in both directions.
+        reset_after: bytes of replies after which a connection is reset; ``None``: never.
+        resets: connections that ``reset_after`` has ended.
+    """
+
+    def __init__(self, upstream: tuple[str, int], port: int) -> None:
+        self.upstream = upstream
+        self.port = port
+        self.delay_s = 0.0
+        self.reset_after: int | None = None
+        self.resets = 0
+        self._server: asyncio.Server | None = None
+        self._open: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = set()
+        self._tasks: set[asyncio.Task] = set()
+
+    async def start(self) -> "Proxy":
+        """Listen."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        return self
+
+    async def stop(self) -> None:
+        """End everything."""
+        if self._server is not None:
+            self._server.close()
+        self.cut()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def cut(self) -> int:
+        """Reset every connection, in both directions; return how many."""
+        found = list(self._open)
+        for writer in itertools.chain.from_iterable(found):
+            _reset(writer)
+        return len(found)
+
+    def half_close(self, *, towards_server: bool) -> int:
+        """Say to one side of each connection that the other will send no more."""
+        found = [up if towards_server else down for down, up in self._open]
+        for writer in found:
+            with suppress(OSError, RuntimeError):
+                writer.write_eof()
+        return len(found)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        self._tasks.add(task)
+        try:
+            up_reader, up_writer = await asyncio.open_connection(*self.upstream)
+        except OSError:
+            _reset(writer)
+            self._tasks.discard(task)
+            return
+        self._open.add((writer, up_writer))
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._forward(reader, up_writer))
+                group.create_task(self._forward(up_reader, writer, is_reply=True))
+        except* OSError:
+            pass
+        except* asyncio.CancelledError:
+            pass  # by stop(); asyncio's streams would report it
+        finally:
+            self._open.discard((writer, up_writer))
+            for one in (writer, up_writer):
+                _reset(one)
+            self._tasks.discard(task)
+
+    async def _forward(self, reader, writer, *, is_reply=False) -> None:
+        left = self.reset_after
+        while data := await reader.read(CHUNK_BYTES):
+            if self.delay_s:
+                await asyncio.sleep(self.delay_s)
+            left = self.reset_after if left is None or self.reset_after is None else left
+            if is_reply and left is not None:
+                if len(data) > left:  # in the middle of a reply
+                    writer.write(data[:left])
+                    await writer.drain()
+                    self.resets += 1
+                    raise ConnectionResetError
+                left -= len(data)
+            writer.write(data)
+            await writer.drain()
+        with suppress(OSError, RuntimeError):
+            writer.write_eof()
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """Close a connection by RST."""
+    sock = writer.get_extra_info("socket")
+    with suppress(OSError, AttributeError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    with suppress(OSError, RuntimeError):
+        writer.transport.abort()

@@ -1,0 +1,227 @@
+"""The servers that the chaos may hurt: brokers, Redis with a replica, and a proxy before each."""
+
+import asyncio
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import Self
+
+from redis import Redis as BlockingRedis
+
+from stream_rnn.local.kafka import LocalKafka
+from stream_rnn.local.processes import free_port
+from stream_rnn.local.redis import LocalRedis
+from tests.chaos.proxy import Proxy
+
+BACKUP_EVERY_S = 2.5
+BACKUPS = 8
+
+
+class Broker(LocalKafka):
+    """One of several brokers, each also a controller; workers reach it through a proxy.
+
+    Args:
+        node: number of the broker, from 1.
+        proxied: port that it advertises to clients of the proxied listener.
+        controllers: ports of all controllers.
+        cluster_id: the same for all.
+    """
+
+    def __init__(self, node: int, proxied: int, controllers: list[int], cluster_id: str) -> None:
+        super().__init__(heap_mb=384)
+        self._node = node
+        self.behind = free_port()  # what the proxy connects to
+        self._proxied = proxied
+        self._controllers = controllers
+        self.cluster_id = cluster_id
+
+    def _properties_of(self) -> dict[str, str]:
+        nodes = len(self._controllers)
+        here = "127.0.0.1"
+        voters = [f"{i}@{here}:{port}" for i, port in enumerate(self._controllers, 1)]
+        control = f"CONTROLLER://{here}:{self._controllers[self._node - 1]}"
+        own = f"PLAINTEXT://{here}:{self.port}"
+        found = {
+            "node.id": str(self._node),
+            "listeners": f"{own},PROXIED://{here}:{self.behind},{control}",
+            "advertised.listeners": f"{own},PROXIED://{here}:{self._proxied}",
+            "listener.security.protocol.map": (
+                "PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT"
+            ),
+            "inter.broker.listener.name": "PLAINTEXT",
+            "group.min.session.timeout.ms": "1000",
+            "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
+        }
+        if nodes > 1:
+            found |= {
+                "controller.quorum.voters": ",".join(voters),
+                "controller.quorum.bootstrap.servers": "",
+                "offsets.topic.replication.factor": "3",
+                "transaction.state.log.replication.factor": "3",
+                "transaction.state.log.min.isr": "2",
+                "min.insync.replicas": "2",
+                "default.replication.factor": "3",
+                # A killed broker comes back with what it has: the others know more.
+                "unclean.leader.election.enable": "false",
+            }
+        return found
+
+    def _config(self) -> str:
+        self._properties = self._properties_of()
+        lines = super()._config().splitlines()
+        return "\n".join(line for line in lines if not line.endswith("=")) + "\n"
+
+    def _format_options(self) -> list[str]:
+        alone = ["--standalone"] if len(self._controllers) == 1 else []
+        return [*alone, f"--cluster-id={self.cluster_id}"]
+
+    def pause(self, number: int) -> None:
+        """Send SIGSTOP or SIGCONT."""
+        os.kill(self._process.pid, number)
+
+
+class Servers:
+    """All of them; an async context manager.
+
+    Args:
+        brokers: 1 or 3.
+        own_kafka: address of a cluster that is not ours; it is not hurt.
+        own_redis: URL of a Redis that is not ours; only the fold's keys are touched.
+    """
+
+    def __init__(self, brokers: int = 1, own_kafka: str = "", own_redis: str = "") -> None:
+        self.count = brokers
+        self.own_kafka = own_kafka
+        self.own_redis = own_redis
+        self.brokers: list[Broker] = []
+        self.kafka_proxies: list[Proxy] = []
+        self.redis: LocalRedis | None = None
+        self.redis_proxy: Proxy | None = None
+        self._backups: list[tuple[float, Path]] = []
+        self._backup_task: asyncio.Task | None = None
+        self._directory = Path(tempfile.mkdtemp(prefix="stream-rnn-chaos-"))
+        self._redis_directory = self._directory / "redis"
+        self.is_backing_up = True
+
+    async def __aenter__(self) -> Self:
+        if not self.own_kafka:
+            await self._start_brokers()
+        if not self.own_redis:
+            self.redis = LocalRedis(data=self._redis_directory)
+            await asyncio.to_thread(self.redis.start)
+            self.redis_proxy = await Proxy(("127.0.0.1", self.redis.port), free_port()).start()
+            self._backup_task = asyncio.create_task(self._back_up())
+        return self
+
+    async def __aexit__(self, *_exception: object) -> None:
+        if self._backup_task is not None:
+            self._backup_task.cancel()
+        for proxy in (*self.kafka_proxies, *([self.redis_proxy] if self.redis_proxy else [])):
+            await proxy.stop()
+        for server in (*self.brokers, *([self.redis] if self.redis else [])):
+            await asyncio.to_thread(server.stop)
+            server.remove()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    async def _start_brokers(self) -> None:
+        controllers = [free_port() for _ in range(self.count)]
+        cluster_id = "c" + os.urandom(16).hex()[:21]
+        for node in range(1, self.count + 1):
+            proxied = free_port()
+            broker = Broker(node, proxied, controllers, cluster_id)
+            self.brokers.append(broker)
+            self.kafka_proxies.append(await Proxy(("127.0.0.1", broker.behind), proxied).start())
+        await asyncio.gather(*(asyncio.to_thread(broker.start) for broker in self.brokers))
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """Where the driver reaches Kafka, past the proxies."""
+        return self.own_kafka or ",".join(broker.bootstrap_servers for broker in self.brokers)
+
+    @property
+    def proxied_kafka(self) -> str:
+        """Where workers reach Kafka."""
+        return self.own_kafka or ",".join(f"127.0.0.1:{p.port}" for p in self.kafka_proxies)
+
+    @property
+    def redis_url(self) -> str:
+        """Where the driver reaches Redis, past the proxy."""
+        return self.own_redis or f"redis://127.0.0.1:{self.redis_proxy.upstream[1]}/0"
+
+    @property
+    def proxied_redis(self) -> str:
+        """Where workers reach Redis."""
+        return self.own_redis or f"redis://127.0.0.1:{self.redis_proxy.port}/0"
+
+    def ask_redis(self, *command: str | bytes | int) -> object:
+        """Send one command past the proxy."""
+        with BlockingRedis.from_url(self.redis_url, socket_timeout=5) as client:
+            return client.execute_command(*command)
+
+    # --- Redis ---------------------------------------------------------------------------------
+
+    @property
+    def _dump(self) -> Path:
+        return self._redis_directory / "dump.rdb"
+
+    async def _back_up(self) -> None:
+        """Keep copies of the last seconds' RDB files."""
+        while True:
+            await asyncio.sleep(BACKUP_EVERY_S)
+            if self.is_backing_up:
+                await asyncio.to_thread(self._back_up_once)
+
+    def _back_up_once(self) -> None:
+        try:
+            self.ask_redis("SAVE")
+        except Exception:  # noqa: BLE001  # it is down, and the chaos did it
+            return
+        copy = self._directory / f"{time.monotonic():.3f}.rdb"
+        shutil.copyfile(self._dump, copy)
+        self._backups.append((time.monotonic(), copy))
+        while len(self._backups) > BACKUPS:
+            self._backups.pop(0)[1].unlink(missing_ok=True)
+
+    def forget_backups(self) -> None:
+        """Drop the copies: they are older than what a person would restore."""
+        while self._backups:
+            self._backups.pop()[1].unlink(missing_ok=True)
+
+    async def stop_redis(self, data: str) -> str:
+        """Kill Redis; leave its data as ``kept``, ``tail-lost``, ``old`` or ``nothing``."""
+        self.is_backing_up = False
+        if data == "kept":
+            await asyncio.to_thread(self.ask_redis, "SAVE")
+        await asyncio.to_thread(self.redis.kill)
+        if data == "nothing":
+            self._dump.unlink(missing_ok=True)
+        if data == "old" and self._backups:
+            taken, copy = min(self._backups, key=lambda one: abs(time.monotonic() - 10 - one[0]))
+            shutil.copyfile(copy, self._dump)
+            return f"old by {time.monotonic() - taken:.1f} s"
+        return data
+
+    async def start_redis(self) -> None:
+        """Start Redis again."""
+        await asyncio.to_thread(self.redis.start)
+        self.is_backing_up = True
+
+    async def promote(self, lag_s: float) -> None:
+        """Attach a replica, let it lag, kill the primary, and point the proxy to the replica."""
+        directory = self._directory / f"redis-{time.monotonic():.0f}"
+        arguments = ["--replicaof", "127.0.0.1", str(self.redis.port)]
+        replica = LocalRedis(data=directory, arguments=arguments)
+        await asyncio.to_thread(replica.start)
+        with BlockingRedis.from_url(replica.redis_url, socket_timeout=5) as client:
+            async with asyncio.timeout(30):
+                while client.info("replication")["master_link_status"] != "up":
+                    await asyncio.sleep(0.1)
+            # From here on it hears no more from the primary, which goes on.
+            client.execute_command("REPLICAOF", "NO", "ONE")
+        await asyncio.sleep(lag_s)
+        await asyncio.to_thread(self.redis.kill)
+        self.redis_proxy.upstream = ("127.0.0.1", replica.port)
+        self.redis_proxy.cut()
+        self.redis, self._redis_directory = replica, directory

@@ -1,0 +1,167 @@
+"""The harness of the chaos tests can be trusted: a seed decides, and what is wrong is found."""
+
+import asyncio
+import dataclasses
+import itertools
+import json
+from contextlib import suppress
+
+import pytest
+
+from stream_rnn.fold.events import LogRecord
+from stream_rnn.fold.identity import fold_id
+from stream_rnn.fold.points import Point
+from stream_rnn.local.processes import free_port
+from stream_rnn.model.bundle import load_bundle
+from stream_rnn.settings import Settings
+from tests import oracle
+from tests.chaos.episode import make_bundles
+from tests.chaos.faults import FAULTS
+from tests.chaos.log import LogPlan
+from tests.chaos.plan import plan
+from tests.chaos.proxy import Proxy
+from tests.chaos.topics import Output
+from tests.chaos.verify import Held, Left, verify
+
+
+def test_the_same_seed_gives_the_same_schedule_and_the_same_log():
+    """And another seed another one."""
+    assert plan(5, 20) == plan(5, 20)
+    assert plan(5, 20).happenings != plan(6, 20).happenings
+    logs = [itertools.islice(plan(seed, 1).log.records(), 2000) for seed in (5, 5, 6)]
+    same, again, other = map(list, logs)
+    assert same == again != other
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_records_are_not_deleted_where_redis_loses_what_only_they_could_bring_back(seed):
+    """That would be a stop, and a person; each row of the table has a test of its own."""
+    kinds = [FAULTS[one.kind] for one in plan(seed, 60).happenings]
+    assert not (any(k.trims for k in kinds) and any(k.loses_redis for k in kinds))
+
+
+def test_what_is_not_ours_is_not_hurt():
+    """With servers of somebody else's, only workers and the fold's own keys are."""
+    for seed in range(20):
+        for one in plan(seed, 40, without={"redis", "kafka", "proxy"}).happenings:
+            assert not FAULTS[one.kind].needs
+
+
+def test_there_are_many_kinds_and_each_says_what_it_is():
+    """The README's table is made of them."""
+    assert len(FAULTS) >= 50
+    for point in (Point.BEGUN, Point.PREDICTIONS_SENT, Point.OFFSET_SENT, Point.PUBLISHED):
+        assert f"broker-killed-at-{point}" in FAULTS
+
+
+@pytest.mark.parametrize("distribution", ["even", "heavy", "hot"])
+def test_a_log_holds_everything_that_may_come(distribution):
+    """Forgets, bad records, late ones, and keys as they are distributed."""
+    records = list(itertools.islice(LogPlan(1, distribution, 4, False).records(), 20_000))
+    assert {partition for partition, *_ in records} == {0, 1, 2, 3}
+    assert 300 < sum(value is None for *_, value, _ in records) < 900
+    assert any(key is None for _, key, *_ in records)
+    keys = [key for _, key, *_ in records]
+    most = max(keys.count(key) for key in set(keys[:50]))
+    assert {"even": most < 100, "heavy": 400 < most < 6000, "hot": most > 9000}[distribution]
+
+
+@pytest.fixture(scope="module")
+def right(tmp_path_factory):
+    """What a partition leaves when all went well."""
+    bundles = make_bundles(tmp_path_factory.mktemp("bundles"))
+    settings = Settings.build(app="a", source="in", predictions="out", bundle=bundles[0])
+    model = load_bundle(bundles[0])
+    identity = fold_id(model.fingerprint, settings)
+    some = itertools.islice(LogPlan(3, "heavy", 1, False).records(), 300)
+    records = [LogRecord(n, at, key, value) for n, (_, key, value, at) in enumerate(some)]
+    truth = oracle.fold(model, settings, records, "in", 0)
+    predictions = [
+        Output(n, {"sr-offset": f"{offset}", "sr-fold": identity}, json.dumps(said).encode())
+        for n, (offset, said) in enumerate(truth.predictions.items())
+    ]
+    dead = [
+        Output(n, {"sr-offset": f"{offset}", "sr-error": reason}, None)
+        for n, (offset, reason) in enumerate(truth.dead_letters.items())
+    ]
+    states = {
+        key: b"\x01\0\0\0" + steps.to_bytes(4, "little") + last.to_bytes(8, "little") + hidden
+        for key, (steps, last, hidden) in truth.states.items()
+    }
+    held = {identity: Held(300, 0, len(states), states)}
+    return Left(0, records, predictions, dead, held, 300), bundles, settings
+
+
+def findings(right, **changed):
+    left, bundles, settings = right
+    return dict(verify(dataclasses.replace(left, **changed), bundles, settings).counts)
+
+
+def test_nothing_is_found_where_all_is_right(right):
+    """The comparison itself is right."""
+    left = right[0]
+    assert findings(right) == {}
+    assert len(left.predictions) > 200
+    assert len(left.dead_letters) > 3
+
+
+def test_each_kind_of_wrong_is_found(right):
+    """A prediction too few, too many, another, out of order; a dead letter; a state; a position."""
+    left = right[0]
+    some, dead = left.predictions, left.dead_letters
+    other = dataclasses.replace(some[5], value=some[5].value.replace(b'"steps": ', b'"steps": 1'))
+    assert findings(right, predictions=[*some[:5], *some[6:]]) == {"missing": 1}
+    assert findings(right, predictions=[*some, some[5]]) == {"duplicated": 1}
+    assert findings(right, predictions=[*some[:5], other, *some[6:]]) == {"different": 1}
+    assert findings(right, predictions=[some[1], some[0], *some[2:]]) == {"disordered": 1}
+    assert findings(right, dead_letters=dead[1:]) == {"missing": 1}
+    assert findings(right, dead_letters=[*dead, dead[0]]) == {"duplicated": 1}
+    ((fold, held),) = left.held.items()
+    key, value = next(iter(held.states.items()))
+    for changed, kinds in (
+        (dataclasses.replace(held, position=200), {"position", "state"}),
+        (dataclasses.replace(held, keys=held.keys + 1), {"torn"}),
+        (dataclasses.replace(held, states=held.states | {key: value[:-1] + b"?"}), {"state"}),
+    ):
+        assert set(findings(right, held={fold: changed})) == kinds
+
+
+async def echo(reader, writer):
+    """Send back what comes, in two parts."""
+    with suppress(ConnectionResetError):
+        while data := await reader.read(1000):
+            writer.write(data * 2)
+            await writer.drain()
+        writer.write(b"end")
+    writer.close()
+
+
+async def test_a_proxy_forwards_cuts_half_closes_and_resets_in_the_middle():
+    """Each fault of the network is what it says."""
+    server = await asyncio.start_server(echo, "127.0.0.1", 0)
+    proxy = await Proxy(server.sockets[0].getsockname(), free_port()).start()
+    async with asyncio.timeout(20):
+
+        async def connect():
+            reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+            writer.write(b"abc")
+            return reader, writer, await reader.readexactly(6)
+
+        reader, kept, said = await connect()
+        assert said == b"abcabc"
+        assert proxy.cut() == 1
+        with pytest.raises(ConnectionResetError):
+            await reader.read(1)
+        reader, also_kept, _ = await connect()
+        proxy.half_close(towards_server=True)
+        assert await reader.read() == b"end"  # the server saw the end, and could still answer
+        reader, writer, _ = await connect()
+        proxy.reset_after = 4
+        writer.write(b"abc")
+        with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
+            await reader.readexactly(6)
+        assert proxy.resets == 1
+        for one in (kept, also_kept, writer):
+            one.close()
+    await proxy.stop()
+    server.close()
