@@ -13,6 +13,7 @@
     │   ├── TornError                           hidden states were added or taken away by something else
     │   ├── CorruptStateError                   the bytes of a hidden state do not decode
     │   └── JumpedError                         the next record is not the one that was expected
+    ├── UnreachableError            RELEASE     Redis or Kafka did not answer at start
     ├── FencedError                 RELEASE     another worker owns the partition, or the outcome
     │                                           of a publish is unknown: exit, the restart decides
     └── UnavailableError            RETRY       Redis did not answer in time
@@ -98,6 +99,12 @@ class CorruptStateError(StateError):
 
 class JumpedError(StateError):
     """The first record delivered is not the next one to fold, or retention made a hole."""
+
+
+class UnreachableError(StreamRNNError):
+    """A server does not answer at start: it is down for a while, or its address is wrong."""
+
+    reaction = Reaction.RELEASE
 
 
 class FencedError(StreamRNNError):

@@ -21,7 +21,7 @@ from aiokafka.errors import (
 from aiokafka.structs import ConsumerRecord
 
 from stream_rnn.clients import describe_unreachable
-from stream_rnn.errors import ConfigError, FencedError
+from stream_rnn.errors import FencedError, UnreachableError
 from stream_rnn.fold.events import Record
 from stream_rnn.fold.facts import Topics
 from stream_rnn.fold.recovery import GroupOffset, LastPrediction
@@ -63,7 +63,7 @@ class KafkaFacts:
                 await self.admin.start()
         except (KafkaError, TimeoutError, OSError) as error:
             await self.__aexit__()
-            raise ConfigError(
+            raise UnreachableError(
                 describe_unreachable(self._connection["bootstrap_servers"], error)
             ) from error
         return self

@@ -31,7 +31,14 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from stream_rnn.clients import safe_url
-from stream_rnn.errors import ConfigError, MovedError, StreamRNNError, TornError, UnavailableError
+from stream_rnn.errors import (
+    ConfigError,
+    MovedError,
+    StreamRNNError,
+    TornError,
+    UnavailableError,
+    UnreachableError,
+)
 from stream_rnn.fold.state import STORE_FORMAT, Anchor, Commit, FirstPosition, Held
 from stream_rnn.settings import Settings
 
@@ -247,7 +254,8 @@ async def check_redis(redis: Redis, settings: Settings) -> None:
     """Refuse a Redis that would lose hidden states by itself, or that cannot be used.
 
     Raises:
-        ConfigError: wrong password, no answer, or a policy that evicts.
+        ConfigError: wrong password, or a policy that evicts.
+        UnreachableError: no answer.
     """
     url = safe_url(settings.redis_url.get_secret_value())
     try:
@@ -257,7 +265,7 @@ async def check_redis(redis: Redis, settings: Settings) -> None:
         raise ConfigError(f"Redis at {url} refuses this user: {error}; check redis_url") from error
     except (RedisError, OSError, TimeoutError) as error:
         message = f"Redis at {url} does not answer: {error}; start it, or check --redis-url"
-        raise ConfigError(message) from error
+        raise UnreachableError(message) from error
     policies = {str(memory.get("maxmemory_policy", "noeviction")) for memory in nodes}
     for policy in sorted(policies - {"noeviction"}):
         raise ConfigError(

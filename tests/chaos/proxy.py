@@ -75,8 +75,8 @@ class Proxy:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._forward(reader, up_writer))
                 group.create_task(self._forward(up_reader, writer, is_reply=True))
-        except* OSError:
-            pass
+        except* (OSError, RuntimeError):
+            pass  # cut, or written to after it was half closed
         except* asyncio.CancelledError:
             pass  # by stop(); asyncio's streams would report it
         finally:

@@ -10,6 +10,7 @@ is left on them has a name that begins with ``chaos-``, and is removed after eac
 
 import asyncio
 import json
+import logging
 import multiprocessing
 import os
 import random
@@ -183,6 +184,7 @@ def main(minutes, seed, faults, kinds, each, rate, brokers, delivery, bootstrap_
     def say(text: str) -> None:
         click.echo(f"{time.monotonic() - began:8.1f}  {text}", err=True)
 
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # brokers die, it says so at length
     say(f"seed {seed}, logs in {directory}")
     report = asyncio.run(
         soak(

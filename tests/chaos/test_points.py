@@ -4,13 +4,13 @@ The list is ``Point`` itself, and ``tests/unit/test_injected.py`` reads from the
 of a server has one: so a new step without a crash test fails.
 """
 
+import asyncio
+
 import pytest
 
+from stream_rnn.fold.injected import EXIT_STATUS, VARIABLE
 from stream_rnn.fold.points import Point
-from tests.chaos.crew import VARIABLE
-from tests.chaos.plan import plan
-from tests.chaos.servers import Servers
-from tests.chaos.verify import verify
+from tests.chaos.survive import survive
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
 
@@ -22,32 +22,25 @@ IN_A_MICRO_BATCH = list(Point)[list(Point).index(Point.DECODED) :]
 @pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
 async def test_a_worker_may_die_at_every_point(delivery, tmp_path):
     """Each worker dies at its point; its successor dies at the next one; the last one lives."""
-    from tests.chaos.episode import Episode
-
-    planned = plan(7, 0, rate=150, delivery=delivery)
-    async with Servers() as servers:
-        episode = Episode(planned, "points", servers, tmp_path, print)
-        episode.crew.size = 0
-        episode.scripted = lambda: _all_points(episode, servers)
-        happened = await episode.run()
-    for left in happened.left:
-        found = verify(left, happened.bundles, happened.settings)
-        assert not found.counts, found.wrong
-        assert found.events > 100
+    assert await survive(tmp_path, 0, scripted=all_points, rate=150, delivery=delivery) > 1000
 
 
-async def _all_points(episode, servers) -> None:
+async def all_points(episode) -> None:
+    """Let one worker after the other die, each at the next point."""
     crew = episode.crew
+    crew.size = 0
+    await asyncio.gather(*(crew.kill(worker) for worker in list(crew.working)))
     for number, point in enumerate(Point):
         if point in WITHOUT_POSITION:
             for partition in range(episode.plan.log.partitions):
-                servers.ask_redis("DEL", episode.world(number).keys(partition)[0])
+                episode.servers.ask_redis("DEL", episode.world(number).keys(partition)[0])
         passes = 3 if point in IN_A_MICRO_BATCH else 1
         worker = crew.start(f"{point} {passes} exit")
         assert await crew.until_says(worker, f"fault injected point={point} exit", 40), (
             f"{VARIABLE}: {point} was not passed {passes} times:\n{worker.tail()}"
         )
         await crew.kill(worker)
+        assert worker.exit_status == EXIT_STATUS
         episode.tell(f"died at {point}")
     crew.size = 1
     crew.tend()

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from stream_rnn.clients import connect_redis
-from stream_rnn.errors import ConfigError, MovedError, TornError, UnavailableError
+from stream_rnn.errors import ConfigError, MovedError, TornError, UnavailableError, UnreachableError
 from stream_rnn.fold.memory_store import MemoryStore
 from stream_rnn.fold.redis_store import RedisStore, check_redis
 from stream_rnn.fold.state import Anchor, Commit, FirstPosition, Held
@@ -190,7 +190,7 @@ async def test_a_redis_that_does_not_answer_is_unavailable(unused_tcp_port):
     settings = Settings.build(
         redis_url=f"redis://:secret@127.0.0.1:{unused_tcp_port}/0", redis_timeout_s=0.5
     )
-    with pytest.raises(ConfigError, match="does not answer") as raised:
+    with pytest.raises(UnreachableError, match="does not answer") as raised:
         await check_redis(redis, settings)
     assert "secret" not in str(raised.value)
     await redis.aclose()
