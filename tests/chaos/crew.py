@@ -68,6 +68,7 @@ class Crew:
         self.frozen: list[Worker] = []
         self.stopped_for: list[tuple[Worker, str]] = []
         self.restarts = 0
+        self.environment = ENVIRONMENT
         self.expects_stop = ""
 
     def start(self, fault: str = "", *, program=None, is_mute=False, **options) -> Worker:
@@ -82,7 +83,7 @@ class Crew:
         name = f"worker-{len(self.all)}"
         if is_mute:
             (self.directory / f"{name}.log").symlink_to("/dev/full")
-        environment = {**ENVIRONMENT, **({VARIABLE: fault} if fault else {})}
+        environment = {**self.environment, **({VARIABLE: fault} if fault else {})}
         given = {**self.options, **{key: str(value) for key, value in options.items()}}
         more = {"program": program} if program else {}
         worker = Worker(name, given, self.directory, environment, **more)
@@ -142,17 +143,24 @@ class Crew:
         await self.until_owned()
         return self.draw.choice(sorted(self.owners() or self.working, key=lambda w: w.name))
 
+    def take(self, worker: Worker) -> bool:
+        """Take a worker out of those that are tended; tell whether it was one of them."""
+        is_here = worker in self.working
+        if is_here:
+            self.working.remove(worker)
+        return is_here
+
     async def kill(self, worker: Worker) -> None:
         """End a worker without a word."""
-        if worker in self.working:
-            self.working.remove(worker)
+        self.take(worker)
         await asyncio.to_thread(worker.kill)
 
     async def terminate(self, worker: Worker) -> None:
         """Ask a worker to leave."""
-        if worker in self.working:
-            self.working.remove(worker)
-        may = {0, RELEASE}
+        self.take(worker)
+        may = {0, *MAY_END_WITH}  # another fault may have met it at the same time
+        if self.expects_stop and worker.says(self.expects_stop):
+            may |= {3}
         if not worker.says("fold ready"):
             may |= {-signal.SIGTERM}  # it was still importing: nothing handles the signal yet
         if worker.is_mute:

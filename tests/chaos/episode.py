@@ -5,7 +5,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.model import Model
 from stream_rnn.settings import Settings
 from tests.chaos.crew import Crew
-from tests.chaos.faults import FAULTS, World
+from tests.chaos.faults import FAULTS, LANES, World
 from tests.chaos.log import SPEC, Sender
 from tests.chaos.plan import Plan
 from tests.chaos.servers import Servers
@@ -82,6 +82,7 @@ class Episode:
         self._say = say
         self._began = time.monotonic()
         self._c: dict[int, int] = {}
+        self._lanes = {lane: asyncio.Lock() for lane in LANES}
         self.scripted: Callable[[], Awaitable[None]] | None = None
         bundles = make_bundles(directory / "bundles")
         self.settings = Settings.build(
@@ -173,13 +174,24 @@ class Episode:
             await self.scripted()
             return
         await self.crew.until_owned(self.plan.log.partitions)
-        for happening in self.plan.happenings:
-            await asyncio.sleep(happening.after_s)
-            self.tell(f"-> {happening.kind}")
-            async with asyncio.timeout(FAULT_WITHIN_S):
-                await FAULTS[happening.kind].bring(self.world(happening.seed))
-            self.happened.kinds[happening.kind] += 1
+        async with asyncio.TaskGroup() as group:
+            for lane in LANES:
+                group.create_task(self._go_on_in(lane))
         await asyncio.sleep(1)
+
+    async def _go_on_in(self, lane: str) -> None:
+        for happening in self.plan.happenings:
+            fault = FAULTS[happening.kind]
+            if fault.lane != lane:
+                continue
+            await asyncio.sleep(happening.after_s)
+            async with AsyncExitStack() as held:
+                for name in LANES if fault.alone else (lane,):
+                    await held.enter_async_context(self._lanes[name])
+                self.tell(f"-> {happening.kind}")
+                async with asyncio.timeout(FAULT_WITHIN_S):
+                    await fault.bring(self.world(happening.seed))
+            self.happened.kinds[happening.kind] += 1
 
     def world(self, seed: int) -> World:
         """Return what a fault can reach, with chances of its own."""

@@ -58,10 +58,12 @@ class Fault:
     Attributes:
         name: the kind.
         bring: brings it about.
-        needs: ``redis`` or ``kafka`` where it hurts a server of ours, ``proxy`` for a proxy.
+        needs: ``redis`` or ``kafka`` where it hurts a server of ours, ``proxy`` for a proxy;
+            ``keys`` where it only touches the fold's own keys.
         loses_redis: whether states may have to be built again from the origin.
         trims: whether records below every position are removed.
         long: whether it takes more than half a minute.
+        alone: whether no other lane may do anything meanwhile.
         weight: how often it is drawn.
     """
 
@@ -71,19 +73,29 @@ class Fault:
     loses_redis: bool
     trims: bool
     long: bool
+    alone: bool
     weight: float
 
+    @property
+    def lane(self) -> str:
+        """Faults of one lane come one after the other, those of several at the same time."""
+        needs = {"redis" if one == "keys" else one for one in self.needs}
+        return next((lane for lane in LANES if lane in needs), LANES[-1])
 
+
+LANES = ("redis", "kafka", "workers")
 FAULTS: dict[str, Fault] = {}
 
 
-def fault(*needs: str, name: str = "", loses_redis=False, trims=False, long=False, weight=1.0):
+def fault(
+    *needs: str, name="", loses_redis=False, trims=False, long=False, alone=False, weight=1.0
+):
     """Register a fault under its function's name."""
 
     def register(bring):
         kind = name or bring.__name__.replace("_", "-")
         assert kind not in FAULTS, kind
-        FAULTS[kind] = Fault(kind, bring, frozenset(needs), loses_redis, trims, long, weight)
+        FAULTS[kind] = Fault(kind, bring, frozenset(needs), loses_redis, trims, long, alone, weight)
         return bring
 
     return register

@@ -140,7 +140,7 @@ async def _ask_own(world: World, *command) -> object:
         await redis.aclose()
 
 
-@fault(loses_redis=True)
+@fault("keys", loses_redis=True)
 async def position_deleted(world: World) -> None:
     """One of the two keys is deleted."""
     await world.crew.until_owned()
@@ -148,7 +148,7 @@ async def position_deleted(world: World) -> None:
     world.tell(f"UNLINK {key} {await _ask_own(world, 'UNLINK', key)!r}")
 
 
-@fault(loses_redis=True)
+@fault("keys", loses_redis=True)
 async def states_deleted(world: World) -> None:
     """The other one is deleted."""
     await world.crew.until_owned()
@@ -156,7 +156,7 @@ async def states_deleted(world: World) -> None:
     world.tell(f"UNLINK {key} {await _ask_own(world, 'UNLINK', key)!r}")
 
 
-@fault(loses_redis=True)
+@fault("keys", loses_redis=True)
 async def fields_deleted(world: World) -> None:
     """Some hidden states are deleted."""
     await world.crew.until_owned()
@@ -167,7 +167,7 @@ async def fields_deleted(world: World) -> None:
     world.tell(f"HDEL {key} {gone!r} fields")
 
 
-@fault(loses_redis=True, weight=0.5)
+@fault("keys", loses_redis=True, weight=0.5)
 async def wrong_type(world: World) -> None:
     """Something else writes a string under our key: workers stop, a person removes it."""
     await world.crew.until_owned()
@@ -252,7 +252,7 @@ async def records_deleted(world: World) -> None:
     world.tell(f"records deleted below {below}")
 
 
-@fault(weight=0.7)
+@fault(weight=0.7, alone=True)
 async def group_offsets_deleted(world: World) -> None:
     """All leave, somebody deletes the group's offsets, all come back."""
     crew = world.crew
@@ -268,7 +268,7 @@ async def group_offsets_deleted(world: World) -> None:
 # --- the network ---------------------------------------------------------------------------------
 
 
-@fault("proxy")
+@fault("redis", "proxy")
 async def reply_cut(world: World) -> None:
     """Connections to Redis are reset in the middle of a reply, again and again."""
     await world.crew.until_owned()
@@ -314,9 +314,9 @@ def _register_network() -> None:
             side = "server" if towards else "workers"
             world.tell(f"{server}: {closed} connections half closed, towards the {side}")
 
-        fault("proxy", name=f"{server}-connections-cut")(cut)
-        fault("proxy", name=f"{server}-delayed")(delay)
-        fault("proxy", name=f"{server}-half-closed")(half_close)
+        fault(server, "proxy", name=f"{server}-connections-cut")(cut)
+        fault(server, "proxy", name=f"{server}-delayed")(delay)
+        fault(server, "proxy", name=f"{server}-half-closed")(half_close)
 
 
 _register_network()

@@ -30,7 +30,8 @@ async def terminate(world: World) -> None:
 
 async def _freeze(world: World, worker, seconds: float) -> None:
     world.tell(f"SIGSTOP {worker.name} partitions={worker.partitions()} for {seconds:g} s")
-    world.crew.working.remove(worker)  # another one takes its place
+    if not world.crew.take(worker):
+        return  # it is gone already; another one takes its place
     worker.signal(signal.SIGSTOP)
     try:
         await asyncio.sleep(seconds)

@@ -22,7 +22,7 @@ async def survive(directory, faults, *, brokers=1, scripted=None, **planned) -> 
         planned: more of the plan.
     """
     seed = int(os.environ.get(SEED) or secrets.randbelow(1_000_000))
-    print(f"{SEED}={seed}")  # noqa: T201  # so that a failure can be had again
+    print(f"{SEED}={seed}")  # so that a failure can be had again
     one = plan(seed, faults, brokers=brokers, **planned)
     async with Servers(brokers) as servers:
         episode = Episode(one, f"chaos-{seed}", servers, directory, print)

@@ -1,0 +1,161 @@
+"""How long a fold is away after a fault; figures, never a verdict.
+
+pytest -m bench tests/bench/test_recovery.py -s
+"""
+
+import asyncio
+import random
+import statistics
+import time
+
+import pytest
+from aiokafka import AIOKafkaConsumer
+
+from stream_rnn.settings import Settings
+from tests.chaos.crew import Crew
+from tests.chaos.episode import make_bundles
+from tests.chaos.log import LogPlan, Sender
+from tests.chaos.servers import Servers
+from tests.chaos.topics import Topics
+
+pytestmark = [pytest.mark.bench, pytest.mark.timeout(1200)]
+
+PARTITIONS = 4
+RATE = 2000
+KILLS, RESTARTS, WIPES = 5, 5, 3
+REBUILT_RECORDS = 200_000
+
+
+class Bench:
+    """Two workers with the session timeout of production, and a reader of what they publish."""
+
+    def __init__(self, servers: Servers, directory) -> None:
+        self.servers = servers
+        bundle = make_bundles(directory / "bundles")[0]
+        names = {"app": "bench", "source": "bench-in", "predictions": "bench-out"}
+        self.settings = Settings.build(
+            **names,
+            bundle=bundle,
+            bootstrap_servers=servers.bootstrap_servers,
+            redis_url=servers.redis_url,
+        )
+        self.topics = Topics(self.settings, PARTITIONS)
+        options = {
+            **names,
+            "bundle": bundle,
+            "bootstrap_servers": servers.proxied_kafka,
+            "redis_url": servers.proxied_redis,
+        }
+        self.crew = Crew(options, directory, 2, random.Random(1), lambda _text: None)
+        self.crew.environment = {}  # the session timeout is 10 s
+        self.seen: dict[int, tuple[float, int]] = {}
+
+    async def watch(self) -> None:
+        """Note when each partition was last heard of."""
+        consumer = AIOKafkaConsumer(
+            self.settings.predictions,
+            bootstrap_servers=self.servers.bootstrap_servers,
+            isolation_level="read_committed",
+            auto_offset_reset="earliest",
+        )
+        await consumer.start()
+        try:
+            while True:
+                fetched = await consumer.getmany(timeout_ms=100)
+                for tp, records in fetched.items():
+                    _, count = self.seen.get(tp.partition, (0.0, 0))
+                    self.seen[tp.partition] = (time.monotonic(), count + len(records))
+        finally:
+            await consumer.stop()
+
+    async def until_heard(self, partitions, since: float, timeout_s: float = 120) -> float:
+        """Return the seconds until the last of some partitions was heard of again."""
+        first: dict[int, float] = {}
+        async with asyncio.timeout(timeout_s):
+            while len(first) < len(partitions):
+                for partition in partitions:
+                    at = self.seen.get(partition, (0.0, 0))[0]
+                    if at > since:
+                        first.setdefault(partition, at)
+                await asyncio.sleep(0.01)
+        return max(first.values()) - since
+
+    async def both(self) -> None:
+        """Wait until both workers have partitions and all of them publish."""
+        async with asyncio.timeout(90):
+            while len(self.crew.owners()) < 2 or len(self.crew.owned()) < PARTITIONS:
+                self.crew.tend()
+                await asyncio.sleep(0.1)
+        await self.until_heard(range(PARTITIONS), time.monotonic())
+
+
+async def _kills(bench: Bench) -> list[float]:
+    found = []
+    for _ in range(KILLS):
+        await bench.both()
+        victim = bench.crew.owners()[0]
+        owned = victim.partitions()
+        await asyncio.sleep(random.uniform(0, 3))  # anywhere between two heartbeats
+        killed = time.monotonic()
+        await bench.crew.kill(victim)
+        await asyncio.sleep(0.3)  # what it had published before is on its way
+        found.append(0.3 + await bench.until_heard(owned, killed + 0.3))
+        bench.crew.tend()
+    return found
+
+
+async def _restarts(bench: Bench) -> list[float]:
+    found = []
+    for down_s in [1, 2, 3, 5, 8][:RESTARTS]:
+        await bench.both()
+        await bench.servers.stop_redis("kept")
+        await asyncio.sleep(down_s)
+        await bench.servers.start_redis()
+        found.append(await bench.until_heard(range(PARTITIONS), time.monotonic()))
+    return found
+
+
+async def _wipes(bench: Bench) -> list[tuple[float, int]]:
+    """FLUSHALL; the seconds until all partitions publish again, and the records folded for it."""
+    found = []
+    for _ in range(WIPES):
+        await bench.both()
+        folded = sum((await bench.topics.group_offsets()).values())
+        since = time.monotonic()
+        bench.servers.ask_redis("FLUSHALL")
+        await asyncio.sleep(0.2)
+        found.append((0.2 + await bench.until_heard(range(PARTITIONS), since + 0.2), folded))
+    return found
+
+
+async def test_recovery_times(tmp_path, capsys):
+    """SIGKILL of one of two workers, a restart of Redis, and an empty Redis."""
+    async with Servers() as servers:
+        bench = Bench(servers, tmp_path)
+        await bench.topics.create(1)
+        plan = LogPlan(1, "even", PARTITIONS, False)
+        sender = Sender(plan, bench.settings.source, servers.bootstrap_servers, RATE)
+        bench.crew.tend()
+        await bench.crew.until_owned(PARTITIONS)
+        background = [asyncio.create_task(sender.run()), asyncio.create_task(bench.watch())]
+        try:
+            kills, restarts = await _kills(bench), await _restarts(bench)
+            while sender.sent < REBUILT_RECORDS:
+                await asyncio.sleep(0.5)
+            wipes = await _wipes(bench)
+        finally:
+            sender.stop()
+            for task in background:
+                task.cancel()
+            await asyncio.gather(*background, return_exceptions=True)
+            await bench.crew.end()
+    rates = [records / seconds for seconds, records in wipes]
+    with capsys.disabled():
+        print(f"\nSIGKILL of one of two workers: {_figures(kills)} s (session timeout 10 s)")
+        print(f"Redis restarted: {_figures(restarts)} s after it answers")
+        print(f"FLUSHALL: {_figures([s for s, _ in wipes])} s, {_figures(rates)} records/s rebuilt")
+        print(f"of {wipes[0][1]} to {wipes[-1][1]} records, while {RATE}/s arrive")
+
+
+def _figures(values) -> str:
+    return f"median {statistics.median(values):,.1f} ({min(values):,.1f} to {max(values):,.1f})"
