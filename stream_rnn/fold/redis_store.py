@@ -230,7 +230,15 @@ class RedisStore:
             message = f"Redis did not answer within {self._timeout_s:g} s: {error}"
             raise UnavailableError(message) from error
         except RedisError as error:
+            if isinstance(error, ReadOnlyError):
+                await self._connect_anew()
             raise self._translate(error) from error
+
+    async def _connect_anew(self) -> None:
+        """Leave a primary that has become a replica: its name may lead to the new one by now."""
+        pool = getattr(self._redis, "connection_pool", None)  # a cluster finds primaries itself
+        if pool is not None:
+            await pool.disconnect(inuse_connections=False)
 
     def _translate(self, error: RedisError) -> StreamRNNError:
         text = str(error)

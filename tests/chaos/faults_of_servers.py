@@ -67,6 +67,16 @@ async def replica_promoted(world: World) -> None:
     world.tell(f"a replica {lag_s:.1f} s behind is promoted")
 
 
+@fault("redis", "proxy", loses_redis=True)
+async def failover_behind_a_name(world: World) -> None:
+    """The name leads to the replica now; the old primary lives, read-only, and keeps connections."""
+    await world.crew.until_owned()
+    lag_s = world.draw.uniform(0, 2)
+    await world.servers.promote(lag_s, by_name=True)
+    world.tell(f"a replica {lag_s:.1f} s behind is promoted, the old primary is read-only")
+    await asyncio.sleep(4)
+
+
 @fault("redis", weight=0.5)
 async def redis_down_for_long(world: World) -> None:
     """Redis is away for a quarter of a minute."""

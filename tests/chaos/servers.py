@@ -103,6 +103,7 @@ class Servers:
         self._backup_task: asyncio.Task | None = None
         self._directory = Path(tempfile.mkdtemp(prefix="stream-rnn-chaos-"))
         self._redis_directory = self._directory / "redis"
+        self._old: list[LocalRedis] = []
         self.is_backing_up = True
 
     async def __aenter__(self) -> Self:
@@ -120,7 +121,7 @@ class Servers:
             self._backup_task.cancel()
         for proxy in (*self.kafka_proxies, *([self.redis_proxy] if self.redis_proxy else [])):
             await proxy.stop()
-        for server in (*self.brokers, *([self.redis] if self.redis else [])):
+        for server in (*self.brokers, *self._old, *([self.redis] if self.redis else [])):
             await asyncio.to_thread(server.stop)
             server.remove()
         shutil.rmtree(self._directory, ignore_errors=True)
@@ -208,12 +209,19 @@ class Servers:
         await asyncio.to_thread(self.redis.start)
         self.is_backing_up = True
 
-    async def promote(self, lag_s: float) -> None:
-        """Attach a replica, let it lag, kill the primary, and point the proxy to the replica."""
+    async def promote(self, lag_s: float, *, by_name=False) -> None:
+        """Attach a replica, let it lag, and point the proxy to it.
+
+        Args:
+            lag_s: seconds that the replica does not hear of.
+            by_name: the old primary lives on as a replica, and connections to it stay, as after a
+                failover behind a name; else it is killed.
+        """
         directory = self._directory / f"redis-{time.monotonic():.0f}"
         arguments = ["--replicaof", "127.0.0.1", str(self.redis.port)]
         replica = LocalRedis(data=directory, arguments=arguments)
         await asyncio.to_thread(replica.start)
+        replica._arguments.clear()  # it stays a primary when it is started again
         with BlockingRedis.from_url(replica.redis_url, socket_timeout=5) as client:
             async with asyncio.timeout(30):
                 while client.info("replication")["master_link_status"] != "up":
@@ -221,7 +229,12 @@ class Servers:
             # From here on it hears no more from the primary, which goes on.
             client.execute_command("REPLICAOF", "NO", "ONE")
         await asyncio.sleep(lag_s)
-        await asyncio.to_thread(self.redis.kill)
-        self.redis_proxy.upstream = ("127.0.0.1", replica.port)
-        self.redis_proxy.cut()
+        if by_name:
+            await asyncio.to_thread(self.ask_redis, "REPLICAOF", "127.0.0.1", replica.port)
+            self.redis_proxy.upstream = ("127.0.0.1", replica.port)
+            self._old.append(self.redis)
+        else:
+            await asyncio.to_thread(self.redis.kill)
+            self.redis_proxy.upstream = ("127.0.0.1", replica.port)
+            self.redis_proxy.cut()
         self.redis, self._redis_directory = replica, directory
