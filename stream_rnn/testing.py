@@ -92,17 +92,19 @@ class MemoryLog:
         return self.group
 
     async def last_prediction(self) -> LastPrediction | None:
-        """Return the last committed prediction."""
-        if not self.predictions:
-            return None
-        last = self.predictions[-1]
-        headers = dict(last.headers)
-        return LastPrediction(
-            int(headers["sr-offset"]),
-            headers["sr-fold"].decode(),
-            int(headers["sr-origin"]),
-            last.timestamp,
-        )
+        """Return the last committed prediction, or dead letter that names the fold."""
+        found = [
+            LastPrediction(
+                int(headers["sr-offset"]),
+                headers["sr-fold"].decode(),
+                int(headers["sr-origin"]),
+                last.timestamp,
+            )
+            for messages in (self.predictions, self.dead_letters)
+            for last in messages[-1:]
+            if "sr-fold" in (headers := dict(last.headers))
+        ]
+        return max(found, key=lambda last: last.offset, default=None)
 
     async def record_at(self, offset: int) -> Record | None:
         """Return the record at an offset."""

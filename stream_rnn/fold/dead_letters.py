@@ -1,5 +1,7 @@
 """A dead letter: the record that was skipped, with headers that say what, why and where."""
 
+from collections.abc import Sequence
+
 from stream_rnn.errors import RecordError
 from stream_rnn.fold.events import Record
 from stream_rnn.fold.publisher import Message
@@ -9,7 +11,12 @@ REASON_CHARACTERS_MAX = 500
 
 
 def dead_letter(
-    record: Record, error: RecordError, topic: str, partition: int, bytes_max: int
+    record: Record,
+    error: RecordError,
+    topic: str,
+    partition: int,
+    bytes_max: int,
+    more: Sequence[tuple[str, bytes]] = (),
 ) -> Message:
     """Make the dead letter of a record; small enough to be published, whatever the record.
 
@@ -19,6 +26,8 @@ def dead_letter(
         topic: the source topic.
         partition: the source partition.
         bytes_max: bytes that are kept of the key and of the value each.
+        more: headers; app and fold, where the dead letter leaves in one transaction with all that
+            comes before it, so that recovery may take it for a sign of that.
 
     ``sr-truncated`` names what was cut: ``key``, ``value`` and ``headers``; it is empty if the
     record is whole.  ``sr-size`` is the true size of the value in bytes, -1 if there is none.
@@ -42,6 +51,7 @@ def dead_letter(
         "sr-truncated": ",".join(cut),
     }
     headers += [(name, text.encode("ascii", "backslashreplace")) for name, text in said.items()]
+    headers += more
     if key is None and value is None:
         value = b""  # a Kafka producer refuses a record of nothing
     return Message(key, value, record.timestamp, headers)

@@ -56,7 +56,7 @@ class Log(Protocol):
         """Return C; it may be behind while a transaction's markers are being written."""
 
     async def last_prediction(self) -> LastPrediction | None:
-        """Return the last committed prediction of this app in the output partition."""
+        """Return the last committed output of this app in the partition's outputs."""
 
     async def record_at(self, offset: int) -> Record | None:
         """Return the record at an offset, ``None`` if the log holds none there."""

@@ -198,7 +198,7 @@ class KafkaLog:
         self._facts = facts
         self._settings = settings
         self._source = TopicPartition(settings.source, partition)
-        self._output = TopicPartition(settings.predictions, partition)
+        self._outputs: tuple[str, str] = (settings.predictions or "", settings.dead_letters_topic)
 
     async def log_start(self) -> int:
         """Return S."""
@@ -213,16 +213,25 @@ class KafkaLog:
         return await self._facts.group_offset(self._settings.app or "", self._source)
 
     async def last_prediction(self) -> LastPrediction | None:
-        """Read the output backwards: the last prediction of this app and source partition."""
+        """Read the outputs backwards: the last one of this app and source partition.
+
+        A dead letter counts where it names the fold: then it left in one transaction with all
+        that comes before it.
+        """
+        found = [await self._last_in(topic) for topic in self._outputs]
+        return max(filter(None, found), key=lambda last: last.offset, default=None)
+
+    async def _last_in(self, topic: str) -> LastPrediction | None:
+        output = TopicPartition(topic, self._source.partition)
         topics = await self._facts.topics(*self._topic_names())
-        if self._output.partition >= topics[self._output.topic].partitions:
-            return None  # where_to_start stops for it
-        end = await self._facts.log_end(self._output)
-        start = await self._facts.log_start(self._output)
+        if output.partition >= topics[topic].partitions:
+            return None  # where_to_start stops for it, if it is the predictions topic
+        end = await self._facts.log_end(output)
+        start = await self._facts.log_start(output)
         span, last = 16, None
         while last is None and end > start:
             first = max(start, end - span)
-            async for records in self._facts.batches(self._output, first, end):
+            async for records in self._facts.batches(output, first, end):
                 for record in records:
                     last = self._own(record) or last
             if first == start or span >= self._settings.lookback_records_max:
@@ -254,8 +263,8 @@ class KafkaLog:
     async def topics(self) -> Topics:
         """Return the partition counts and the cleanup policy."""
         topics = await self._facts.topics(*self._topic_names())
-        source, predictions = (topics[name] for name in self._topic_names())
+        source, predictions, _ = (topics[name] for name in self._topic_names())
         return Topics(source.partitions, predictions.partitions, source.is_compacted)
 
-    def _topic_names(self) -> tuple[str, str]:
-        return self._source.topic, self._output.topic
+    def _topic_names(self) -> tuple[str, str, str]:
+        return (self._source.topic, *self._outputs)

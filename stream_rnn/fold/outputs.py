@@ -65,11 +65,11 @@ def make_outputs(
             keys, values, rows, offsets[chosen].tolist(), strict=True
         )
     ]
-    return predictions, _dead_letters(writer.topic, settings, records, batch, stepped, silence)
+    return predictions, _dead_letters(writer, settings, records, batch, stepped, silence)
 
 
 def _dead_letters(
-    topic: str,
+    writer: PredictionWriter,
     settings: Settings,
     records: Sequence[Record],
     batch: Batch,
@@ -78,10 +78,11 @@ def _dead_letters(
 ) -> list[Message]:
     skips = dict(batch.decoded.skips)
     skips.update((int(batch.decoded.rows[i]), error) for i, error in stepped.errors.items())
+    in_transaction = settings.delivery == "exactly_once"
+    more = writer.fold_headers(silence.origin) if in_transaction else ()
+    place, bytes_max = (writer.topic, silence.partition), settings.dead_letter_bytes_max
     return [
-        dead_letter(
-            records[row], skips[row], topic, silence.partition, settings.dead_letter_bytes_max
-        )
+        dead_letter(records[row], skips[row], *place, bytes_max, more)
         for row in sorted(skips)
         if records[row].offset >= silence.below
     ]

@@ -37,7 +37,7 @@ class GroupOffset:
 
 @dataclass(frozen=True, slots=True)
 class LastPrediction:
-    """The last committed prediction of this app in the output partition.
+    """The last committed prediction of this app, or dead letter where that is as good.
 
     Attributes:
         offset: of its source record.

@@ -104,9 +104,12 @@ class PredictionWriter:
         return [
             *self._first_headers,
             ("sr-offset", b"%d" % offset),
-            *self._middle_headers,
-            ("sr-origin", b"%d" % origin),
+            *self.fold_headers(origin),
         ]
+
+    def fold_headers(self, origin: int) -> list[tuple[str, bytes]]:
+        """Return the headers that name app and fold: recovery looks for them."""
+        return [*self._middle_headers, ("sr-origin", b"%d" % origin)]
 
     def _column(self, head: AnyHead, values: NDArray[np.float32]) -> list[str]:
         if isinstance(head, Multiclass):

@@ -58,7 +58,20 @@ async def test_a_transaction_carries_outputs_and_group_offset(settings, facts):
     assert (prediction.value, prediction.timestamp, dead.timestamp) == (b"v" * 10, 1005, 1006)
     log = KafkaLog(facts, settings, 1)
     assert await log.group_offset() == GroupOffset(7, "f01d", 2)
-    assert await log.last_prediction() == LastPrediction(5, "f01d", 2, 1005)
+    assert await log.last_prediction() == LastPrediction(6, "f01d", 2, 1006)
+    await publisher.close()
+
+
+async def test_a_dead_letter_that_names_no_fold_says_nothing_of_what_is_published(settings, facts):
+    """Without transactions it may be there while predictions before it are not."""
+    publisher = TransactionalPublisher(
+        {"bootstrap_servers": settings.bootstrap_servers}, settings, 1
+    )
+    await publisher.start()
+    headers = [pair for pair in message(settings, 9).headers if pair[0] != "sr-app"]
+    dead = Message(b"k", b"v", 1009, headers)
+    await publisher.publish([message(settings, 5)], [dead], GroupOffset(10, "f01d", 2))
+    assert (await KafkaLog(facts, settings, 1).last_prediction()).offset == 5
     await publisher.close()
 
 

@@ -201,7 +201,7 @@ def test_a_crash_at_any_point_changes_nothing(point, records, sizes, crashes, tt
 def test_at_least_once_repeats_only_identical_bytes(records, sizes, crash_after):
     """A worker that dies between two messages leaves duplicates, and they are byte-identical."""
     model = models.small("gru")
-    configured = build_settings()
+    configured = build_settings(delivery="at_least_once")
     log, store = MemoryLog(records), MemoryStore()
     for messages in crash_after:
         publisher = MemoryPublisher(log, is_transactional=False, crash_after=messages)
@@ -215,6 +215,32 @@ def test_at_least_once_repeats_only_identical_bytes(records, sizes, crash_after)
     log.dead_letters = list({dict(m.headers)["sr-offset"]: m for m in log.dead_letters}.values())
     assert len(dead) == len(log.dead_letters)
     compare(model, configured, log, store)
+
+
+@EXAMPLES
+@given(
+    records=logs(),
+    sizes=st.lists(st.integers(1, 5), max_size=40),
+    crash=st.tuples(st.sampled_from(list(Point)), st.integers(1, 4)),
+    loses_states=st.booleans(),
+)
+def test_outputs_say_where_to_go_on_when_the_group_offset_is_lost(
+    records, sizes, crash, loses_states
+):
+    """Predictions and dead letters are repeated neither with the states nor without them."""
+    model, configured = models.small("gru"), build_settings()
+    log, store = MemoryLog(records), MemoryStore()
+    try:
+        run(model, log, store, configured, sizes=sizes, passed=CrashAt(*crash))
+    except Crash:
+        pass
+    log.group = None
+    if loses_states:
+        store.restore(MemoryStore())
+    run(model, log, store, configured, sizes=sizes)
+    compare(model, configured, log, store)
+    offsets = [dict(m.headers)["sr-offset"] for m in (*log.predictions, *log.dead_letters)]
+    assert len(offsets) == len(set(offsets))
 
 
 @EXAMPLES
