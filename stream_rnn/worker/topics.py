@@ -4,9 +4,9 @@ import asyncio
 import logging
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import for_code
+from aiokafka.errors import KafkaError, for_code
 
-from stream_rnn.errors import ConfigError
+from stream_rnn.errors import ConfigError, UnreachableError
 from stream_rnn.fold.topics import TopicFacts, read_topics
 from stream_rnn.settings import Settings
 
@@ -21,7 +21,19 @@ async def prepare_topics(admin: AIOKafkaAdminClient, settings: Settings) -> None
 
     Raises:
         ConfigError: the source does not exist, an output cannot be created, or one does not fit.
+        UnreachableError: a broker went away meanwhile.
     """
+    try:
+        async with asyncio.timeout(settings.kafka_timeout_s + CREATED_WITHIN_S):
+            await _prepare(admin, settings)
+    except (KafkaError, TimeoutError, OSError) as error:
+        raise UnreachableError(
+            f"Kafka did not answer about the topics of the fold: {type(error).__name__} {error}; "
+            "a broker may be starting, the next start asks again"
+        ) from error
+
+
+async def _prepare(admin: AIOKafkaAdminClient, settings: Settings) -> None:
     source_name, predictions = settings.source or "", settings.predictions or ""
     outputs = (predictions, settings.dead_letters_topic)
     topics = await read_topics(admin, (source_name, *outputs))
