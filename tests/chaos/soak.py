@@ -15,9 +15,11 @@ import multiprocessing
 import os
 import random
 import secrets
+import shutil
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter, deque
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -51,11 +53,16 @@ class Soak:
         self._pool = ProcessPoolExecutor(1, context, initializer=_behave)
         self._waiting: deque = deque()
 
-    async def episode(self, planned, servers: Servers) -> None:
-        """Run one episode, and give what is left to the oracle."""
+    async def episode(self, planned, servers: Servers) -> bool:
+        """Run one episode, and give what is left to the oracle; tell whether it came to its end."""
         app = f"chaos-{secrets.token_hex(4)}"
         episode = Episode(planned, app, servers, self.directory, self.say)
-        happened = await episode.run()
+        try:
+            happened = await episode.run()
+        except Exception:  # noqa: BLE001  # a finding; the next episode is tried all the same
+            self.counts["broken"] += 1
+            self.say(f"BROKEN seed {planned.seed} {app}\n{traceback.format_exc()}")
+            return False
         await episode.topics.delete()
         self.kinds += happened.kinds
         self.counts["episodes"] += 1
@@ -67,6 +74,8 @@ class Soak:
             future = self._pool.submit(verify, left, happened.bundles, happened.settings)
             self._waiting.append((happened, future))
         happened.left.clear()
+        self.say(json.dumps(self.report() | {"by kind": {}}))
+        return True
 
     async def compare_one(self) -> None:
         """Wait for the oracle's next answer."""
@@ -95,7 +104,7 @@ class Soak:
 
     def report(self) -> dict[str, object]:
         """Return the figures."""
-        names = ("missing", "duplicated", "different", "wrong")
+        names = ("missing", "duplicated", "different", "wrong", "broken")
         return {
             "seconds": round(self.seconds),
             "faults": sum(self.kinds.values()),
@@ -139,9 +148,9 @@ async def soak(
                     brokers=size, kinds=chosen, **planned,
                 )  # fmt: skip
                 say(f"episode {number}, seed {seed + number}")
-                await found.episode(one, servers)
+                went_well = await found.episode(one, servers)
                 number += 1
-                if number >= least and time.monotonic() - began >= minutes * 60:
+                if not went_well or number >= least and time.monotonic() - began >= minutes * 60:
                     break
     await found.compare_all()
     found.seconds = time.monotonic() - began
@@ -194,8 +203,7 @@ def main(minutes, seed, faults, kinds, each, rate, brokers, delivery, bootstrap_
         )
     )  # fmt: skip
     click.echo(json.dumps({"seed": seed, **report}, indent=1))
-    if not keep and not report["wrong"]:
-        import shutil
-
+    is_bad = bool(report["wrong"] or report["broken"])
+    if not keep and not is_bad:
         shutil.rmtree(directory, ignore_errors=True)
-    sys.exit(1 if report["wrong"] else 0)
+    sys.exit(1 if is_bad else 0)
