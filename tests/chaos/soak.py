@@ -150,7 +150,7 @@ async def soak(
                 say(f"episode {number}, seed {seed + number}")
                 went_well = await found.episode(one, servers)
                 number += 1
-                if not went_well or number >= least and time.monotonic() - began >= minutes * 60:
+                if not went_well or (number >= least and time.monotonic() - began >= minutes * 60):
                     break
     await found.compare_all()
     found.seconds = time.monotonic() - began
