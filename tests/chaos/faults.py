@@ -2,7 +2,8 @@
 
 A fault is a coroutine over a :class:`World`: it brings something about and ends what must not last
 (a stopped Redis answers again).  It does not wait until the fold has healed: the next fault may
-come before that.  The faults themselves are in ``faults_of_workers.py`` and ``faults_of_servers.py``.
+come before that.  The faults themselves are in ``faults_of_workers.py``,
+``faults_of_redis.py`` and ``faults_of_kafka.py``.
 """
 
 import random
@@ -10,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from stream_rnn.fold.identity import fold_id, store_tag
+from stream_rnn.fold.points import Point
 from stream_rnn.settings import Settings
 from tests.chaos.crew import Crew
 from tests.chaos.servers import Servers
@@ -83,6 +85,7 @@ class Fault:
         return next((lane for lane in LANES if lane in needs), LANES[-1])
 
 
+BLOCKED_S = 4
 LANES = ("redis", "kafka", "workers")
 FAULTS: dict[str, Fault] = {}
 
@@ -99,3 +102,10 @@ def fault(
         return bring
 
     return register
+
+
+async def worker_at(world: World, point: Point) -> None:
+    """Return when a worker stands still at a point, for some seconds; or without one."""
+    worker = world.crew.start(f"{point} 6 block={BLOCKED_S}")
+    reached = await world.crew.until_says(worker, "fault injected", 20)
+    world.tell(f"{worker.name} stands still at {point}: {reached}")

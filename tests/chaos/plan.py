@@ -4,7 +4,7 @@ import random
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
 
-from tests.chaos import faults_of_servers, faults_of_workers  # noqa: F401  # they register
+from tests.chaos import faults_of_kafka, faults_of_redis, faults_of_workers  # noqa: F401  # they register
 from tests.chaos.faults import FAULTS
 from tests.chaos.log import DISTRIBUTIONS, LogPlan
 
@@ -90,7 +90,7 @@ def plan(
     trims = not kinds and draw.random() < 0.2
     possible = [
         one
-        for one in FAULTS.values()
+        for _, one in sorted(FAULTS.items())
         if not one.needs & set(without)
         and (not kinds or one.name in kinds)
         and not (one.long and not kinds)

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from tests.chaos import faults_of_servers, faults_of_workers  # noqa: F401  # they register
+from tests.chaos import faults_of_kafka, faults_of_redis, faults_of_workers  # noqa: F401  # they register
 from tests.chaos.faults import FAULTS
 from tests.chaos.survive import survive
 

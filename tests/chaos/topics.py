@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, NotCoordinatorForGroupError
 from aiokafka.protocol.admin import DeleteGroupsRequest
 
@@ -125,6 +126,18 @@ class Topics:
         }
         async with self._admin() as admin:
             await admin.delete_records(wanted)
+
+    async def limit_predictions(self, bytes_max: int) -> None:
+        """Set max.message.bytes of the predictions topic."""
+        config = {
+            "cleanup.policy": "delete",
+            "message.timestamp.type": "CreateTime",
+            "retention.ms": "-1",
+            "max.message.bytes": str(bytes_max),
+        }
+        resource = ConfigResource(ConfigResourceType.TOPIC, self.settings.predictions, config)
+        async with self._admin() as admin:
+            await admin.alter_configs([resource])
 
     async def delete_group_offsets(self) -> None:
         """Delete the group, which nobody is in."""
