@@ -12,6 +12,11 @@ from pathlib import Path
 from typing import Any, cast
 
 import faust
+from aiokafka.errors import (
+    GroupAuthorizationFailedError,
+    InvalidSessionTimeoutError,
+    TopicAuthorizationFailedError,
+)
 from faust.transport.drivers.aiokafka import (
     Transport,
     credentials_to_aiokafka_auth,
@@ -21,7 +26,7 @@ from mode import CrashingSupervisor, Service
 from redis.asyncio import Redis
 
 from stream_rnn.clients import connect_redis
-from stream_rnn.errors import ConfigError, Reaction, StreamRNNError
+from stream_rnn.errors import ConfigError, FencedError, Reaction, StreamRNNError
 from stream_rnn.fold.kafka_log import KafkaFacts
 from stream_rnn.fold.processor import Processor
 from stream_rnn.fold.redis_store import check_redis
@@ -33,13 +38,18 @@ from stream_rnn.worker.partitions import Partitions
 from stream_rnn.worker.parts import Parts
 from stream_rnn.worker.source import PartitionSource
 from stream_rnn.worker.topics import prepare_topics
-from stream_rnn.worker.transport import Fetched, install
+from stream_rnn.worker.transport import Fetched, FoldConsumer, install
 from stream_rnn.worker.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
 
 EXIT_STATUS = {Reaction.STOP: 3, Reaction.RELEASE: 4, Reaction.RETRY: 4, Reaction.REPOSITION: 4}
 STATUS_LINE_S = 60.0
+_REFUSED_BY_GROUP = (
+    GroupAuthorizationFailedError,
+    InvalidSessionTimeoutError,
+    TopicAuthorizationFailedError,
+)
 
 
 class _HandedThrough(faust.Schema[Any, Any]):
@@ -192,12 +202,30 @@ class StreamRNN(Service):
         """Feed the watchdog while there is progress or nothing to do; say a line a minute."""
         said_s = time.monotonic()
         while not self.should_stop:
+            self._check_membership()
             if self._is_alive():
                 self._watchdog.alive()
             if time.monotonic() - said_s >= STATUS_LINE_S:
                 said_s = time.monotonic()
                 self._say_status()
             await self.sleep(min(1.0, self.settings.watchdog_s / 8))
+
+    def _check_membership(self) -> None:
+        """Fail if the group will not have us: a worker without partitions would wait for ever."""
+        consumer = cast("FoldConsumer", self.app.consumer)
+        thread = getattr(consumer, "_thread", None)
+        error = None if thread is None else consumer.fold_thread.group_error()
+        if error is None or self.should_stop:
+            return
+        message = f"group {self.app.conf.id}: {type(error).__name__} {error}"
+        if isinstance(error, _REFUSED_BY_GROUP):
+            self._fail(
+                ConfigError(
+                    f"{message}; check its ACL, broker_session_timeout and the broker's group.*"
+                )
+            )
+        else:
+            self._fail(FencedError(message))
 
     def _is_alive(self) -> bool:
         owned = list(self.partitions)

@@ -130,6 +130,18 @@ class FoldThread(driver.AIOKafkaConsumerThread):
                 self._epochs[tp] += 1
         return cast("Mapping[TP, int]", found)
 
+    def group_error(self) -> BaseException | None:
+        """Return why this process has stopped trying to be a member of its group, if it has.
+
+        aiokafka waits until a fetch raises it; but who owns nothing fetches nothing.
+        """
+        coordinator = getattr(self._consumer, "_coordinator", None)
+        pending: BaseException | None = getattr(coordinator, "_pending_exception", None)
+        task = getattr(coordinator, "_coordination_task", None)
+        if pending is not None or task is None or not task.done() or task.cancelled():
+            return pending
+        return cast("BaseException | None", task.exception())
+
     async def whereabouts(self, tp: TP) -> Whereabouts:
         """Look, in the consumer's thread, where it stands in a partition."""
         return cast("Whereabouts", await self.call_thread(self._whereabouts, tp))

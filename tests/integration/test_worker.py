@@ -254,6 +254,19 @@ async def test_what_cannot_work_is_refused_with_one_clear_line(stream, options, 
     assert "secret" not in log
 
 
+async def test_a_worker_that_its_group_refuses_ends(stream, monkeypatch):
+    """Faust would log it and wait for partitions for ever."""
+    monkeypatch.setenv("BROKER_SESSION_TIMEOUT", "5")  # brokers accept 6 s and more
+    monkeypatch.setenv("BROKER_HEARTBEAT_INTERVAL", "1")
+    made = await stream()
+    worker = made.start()
+    await until(lambda: not worker.is_alive, 30)
+    log = worker.log.read_text()
+    assert worker.exit_status == 3, log
+    assert f"group {made.settings.app}: InvalidSessionTimeoutError" in log
+    assert "check its ACL, broker_session_timeout" in log
+
+
 async def test_topics_that_do_not_fit_are_refused(stream, create_topic):
     """Another partition count, a compacted output, and less retention than the source."""
     made = await stream()
