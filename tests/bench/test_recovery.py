@@ -47,7 +47,6 @@ class Bench:
             "redis_url": servers.proxied_redis,
         }
         self.crew = Crew(options, directory, 2, random.Random(1), lambda _text: None)
-        self.crew.environment = {}  # the session timeout is 10 s
         self.seen: dict[int, tuple[float, int]] = {}
 
     async def watch(self) -> None:

@@ -11,12 +11,8 @@ from stream_rnn.fold.injected import EXIT_STATUS, VARIABLE
 from stream_rnn.local.workers import WorkerProcess
 
 RELEASE = 4
-SESSION_TIMEOUT_S = 5.0
-ENVIRONMENT = {
-    "BROKER_SESSION_TIMEOUT": str(SESSION_TIMEOUT_S),
-    "BROKER_HEARTBEAT_INTERVAL": "1.0",
-    "OMP_NUM_THREADS": "1",
-}
+SESSION_TIMEOUT_S = 10.0  # as the package sets it
+OUR_SESSION_TIMEOUT_S = 5.0  # below what brokers accept by default; ours accept it
 MAY_END_WITH = {RELEASE, EXIT_STATUS, -signal.SIGKILL}
 READY_WITHIN_S = 90
 OWNED_WITHIN_S = 120
@@ -53,10 +49,17 @@ class Crew:
         size: how many work.
         draw: chooses victims.
         tell: told what happened.
+        session_timeout_s: of the group.
     """
 
     def __init__(
-        self, options, directory, size: int, draw: random.Random, tell: Callable[[str], None]
+        self,
+        options,
+        directory,
+        size: int,
+        draw: random.Random,
+        tell: Callable[[str], None],
+        session_timeout_s: float = SESSION_TIMEOUT_S,
     ) -> None:
         self.options = dict(options)
         self.directory = directory
@@ -68,7 +71,7 @@ class Crew:
         self.frozen: list[Worker] = []
         self.stopped_for: list[tuple[Worker, str]] = []
         self.restarts = 0
-        self.environment = ENVIRONMENT
+        self.session_timeout_s = session_timeout_s
         self.expects_stop = ""
 
     def start(self, fault: str = "", *, program=None, is_mute=False, **options) -> Worker:
@@ -83,7 +86,12 @@ class Crew:
         name = f"worker-{len(self.all)}"
         if is_mute:
             (self.directory / f"{name}.log").symlink_to("/dev/full")
-        environment = {**self.environment, **({VARIABLE: fault} if fault else {})}
+        environment = {
+            "BROKER_SESSION_TIMEOUT": str(self.session_timeout_s),
+            "BROKER_HEARTBEAT_INTERVAL": str(min(3.0, self.session_timeout_s / 5)),
+            "OMP_NUM_THREADS": "1",
+            **({VARIABLE: fault} if fault else {}),
+        }
         given = {**self.options, **{key: str(value) for key, value in options.items()}}
         more = {"program": program} if program else {}
         worker = Worker(name, given, self.directory, environment, **more)

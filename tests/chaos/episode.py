@@ -17,7 +17,7 @@ from stream_rnn.model.bundle import load_bundle, save_bundle
 from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.model import Model
 from stream_rnn.settings import Settings
-from tests.chaos.crew import Crew
+from tests.chaos.crew import OUR_SESSION_TIMEOUT_S, SESSION_TIMEOUT_S, Crew
 from tests.chaos.faults import FAULTS, LANES, World
 from tests.chaos.log import SPEC, Sender
 from tests.chaos.plan import Plan
@@ -112,7 +112,9 @@ class Episode:
         }
         logs = directory / app
         logs.mkdir(parents=True)
-        self.crew = Crew(options, logs, plan.workers, random.Random(plan.seed), self.tell)
+        session_s = SESSION_TIMEOUT_S if servers.own_kafka else OUR_SESSION_TIMEOUT_S
+        draw = random.Random(plan.seed)
+        self.crew = Crew(options, logs, plan.workers, draw, self.tell, session_s)
 
     def tell(self, text: str) -> None:
         """Remember what happens."""
@@ -122,7 +124,7 @@ class Episode:
     async def run(self) -> Happened:
         """Run it; what is left is for the oracle."""
         self.tell(f"{self.plan}")
-        await self.topics.create(3 if len(self.servers.brokers) == 3 else 1)
+        await self.topics.create(self.servers.replication)
         sender = Sender(
             self.plan.log, self.settings.source, self.servers.bootstrap_servers, self.plan.rate
         )

@@ -5,10 +5,9 @@ import signal
 from pathlib import Path
 
 from stream_rnn.fold.points import Point
-from tests.chaos.crew import SESSION_TIMEOUT_S
 from tests.chaos.faults import World, fault
 
-PAUSE_S = SESSION_TIMEOUT_S + 2.5
+BEYOND_S = 2.5  # the session timeout: the group gives the partitions away
 JUMPING = (str(Path(__file__).with_name("jumping_clock.py")),)
 
 
@@ -44,7 +43,7 @@ async def _freeze(world: World, worker, seconds: float) -> None:
 @fault(weight=2)
 async def zombie_with_a_warm_cache(world: World) -> None:
     """Frozen until the group has given its partitions away, then it goes on as if nothing was."""
-    await _freeze(world, await world.crew.victim(), PAUSE_S)
+    await _freeze(world, await world.crew.victim(), world.crew.session_timeout_s + BEYOND_S)
 
 
 @fault()
@@ -52,7 +51,7 @@ async def zombie_with_a_cold_cache(world: World) -> None:
     """The same with a worker that reads every hidden state from Redis."""
     worker = world.crew.start(cache_bytes_max=0)
     await world.crew.until_says(worker, "starting partition", 20)
-    await _freeze(world, worker, PAUSE_S)
+    await _freeze(world, worker, world.crew.session_timeout_s + BEYOND_S)
 
 
 @fault()
@@ -84,9 +83,10 @@ async def slow_step(world: World) -> None:
 @fault()
 async def step_beyond_the_session_timeout(world: World) -> None:
     """A step takes longer than the session timeout; heartbeats go on from their own thread."""
-    worker = world.crew.start(f"stepped 4 block={SESSION_TIMEOUT_S + 2}")
-    world.tell(f"a step of {SESSION_TIMEOUT_S + 2:g} s in {worker.name}")
-    await world.crew.until_says(worker, "fault over", 25)
+    seconds = world.crew.session_timeout_s + 2
+    worker = world.crew.start(f"stepped 4 block={seconds}")
+    world.tell(f"a step of {seconds:g} s in {worker.name}")
+    await world.crew.until_says(worker, "fault over", 20 + seconds)
 
 
 @fault()
@@ -176,7 +176,7 @@ async def standby_takes_over(world: World) -> None:
     victim = await crew.victim()
     world.tell(f"{len(crew.working)} workers, SIGKILL {victim.name} {victim.partitions()}")
     await crew.kill(victim)
-    await asyncio.sleep(SESSION_TIMEOUT_S + 3)
+    await asyncio.sleep(world.crew.session_timeout_s + 3)
     spare = [w for w in crew.working if w.is_alive][crew.size :]
     for worker in spare:
         await crew.terminate(worker)
@@ -210,6 +210,6 @@ async def rebalance_without_redis(world: World) -> None:
     await world.servers.stop_redis("kept")
     world.tell(f"Redis stopped, SIGKILL {victim.name}")
     await world.crew.kill(victim)
-    await asyncio.sleep(SESSION_TIMEOUT_S + 3)
+    await asyncio.sleep(world.crew.session_timeout_s + 3)
     await world.servers.start_redis()
     world.tell("Redis is back")

@@ -89,10 +89,14 @@ class Servers:
         brokers: 1 or 3.
         own_kafka: address of a cluster that is not ours; it is not hurt.
         own_redis: URL of a Redis that is not ours; only the fold's keys are touched.
+        replication: of topics, on a cluster that is not ours.
     """
 
-    def __init__(self, brokers: int = 1, own_kafka: str = "", own_redis: str = "") -> None:
+    def __init__(
+        self, brokers: int = 1, own_kafka: str = "", own_redis: str = "", replication: int = 1
+    ) -> None:
         self.count = brokers
+        self.replication = replication if own_kafka else brokers
         self.own_kafka = own_kafka
         self.own_redis = own_redis
         self.brokers: list[Broker] = []

@@ -22,6 +22,7 @@ import time
 import traceback
 from collections import Counter, deque
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -61,6 +62,8 @@ class Soak:
             happened = await episode.run()
         except Exception:  # noqa: BLE001  # a finding; the next episode is tried all the same
             self.counts["broken"] += 1
+            with suppress(Exception):
+                await episode.topics.delete()
             self.say(f"BROKEN seed {planned.seed} {app}\n{traceback.format_exc()}")
             return False
         await episode.topics.delete()
@@ -175,9 +178,16 @@ async def soak(
 @click.option("--delivery", type=click.Choice(["exactly_once", "at_least_once"]), default=None)
 @click.option("--bootstrap-servers", default="", help="a Kafka of yours, which is not hurt")
 @click.option("--redis-url", default="", help="a Redis of yours; only the fold's keys are touched")
+@click.option(
+    "--replication",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="of topics, on a Kafka of yours",
+)
 @click.option("--keep", is_flag=True, help="keep the workers' logs")
 @click.option("--list", "listing", is_flag=True, help="list the kinds of faults")
-def main(minutes, seed, faults, kinds, each, rate, brokers, delivery, bootstrap_servers, redis_url, keep, listing) -> None:  # fmt: skip
+def main(minutes, seed, faults, kinds, each, rate, brokers, delivery, bootstrap_servers, redis_url, replication, keep, listing) -> None:  # fmt: skip
     """Hurt a fold, and compare everything it leaves with the oracle.  Exit status 1: it differs."""
     if listing:
         for name, one in sorted(FAULTS.items()):
@@ -198,7 +208,7 @@ def main(minutes, seed, faults, kinds, each, rate, brokers, delivery, bootstrap_
     report = asyncio.run(
         soak(
             directory, say, minutes=minutes, seed=seed, faults=faults, brokers=int(brokers),
-            addresses=(bootstrap_servers, redis_url), each=each, kinds=kinds, rate=rate, without=without,
+            addresses=(bootstrap_servers, redis_url, replication), each=each, kinds=kinds, rate=rate, without=without,
             delivery=delivery or "",
         )
     )  # fmt: skip
