@@ -218,7 +218,7 @@ class KafkaLog:
         A dead letter counts where it names the fold: then it left in one transaction with all
         that comes before it.
         """
-        found = [await self._last_in(topic) for topic in self._outputs]
+        found = await asyncio.gather(*(self._last_in(topic) for topic in self._outputs))
         return max(filter(None, found), key=lambda last: last.offset, default=None)
 
     async def _last_in(self, topic: str) -> LastPrediction | None:

@@ -9,7 +9,7 @@ from stream_rnn.errors import UnavailableError
 
 logger = logging.getLogger(__name__)
 
-RETRY_FIRST_S, RETRY_LAST_S = 0.05, 1.0
+RETRY_FIRST_S, RETRY_LAST_S = 0.05, 0.5
 
 T = TypeVar("T")
 
