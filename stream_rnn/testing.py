@@ -140,6 +140,7 @@ class MemoryPublisher:
         """Fence the last owner."""
         if self.is_transactional:
             self.log.epoch += 1
+            self.passed(Point.CLOSING)
         self._epoch = self.log.epoch
 
     async def publish(

@@ -84,6 +84,18 @@ def drop(settings: Settings, partition: int | None, yes: bool) -> None:
 
 
 async def _show(settings: Settings, *, as_json: bool) -> int:
+    identity = fold_id(load_bundle(settings.bundle or "").fingerprint, settings)
+    rows = await look(settings)
+    if as_json:
+        for row in rows:
+            print(orjson.dumps(row).decode())
+    else:
+        _print(settings, identity, rows)
+    return 1 if any(row["stop"] for row in rows) else 0
+
+
+async def look(settings: Settings) -> list[dict[str, Any]]:
+    """Return, for each partition, what Redis and Kafka hold and where a worker would start."""
     choices = Choices(
         settings.auto_offset_reset, settings.on_lost_history, settings.allow_compacted
     )
@@ -97,12 +109,7 @@ async def _show(settings: Settings, *, as_json: bool) -> int:
             )
             facts = await recovery.read()
             rows.append(_row(place.partition, facts, choices))
-    if as_json:
-        for row in rows:
-            print(orjson.dumps(row).decode())
-    else:
-        _print(settings, identity, rows)
-    return 1 if any(row["stop"] for row in rows) else 0
+    return rows
 
 
 def _row(partition: int, facts: Facts, choices: Choices) -> dict[str, Any]:
@@ -116,7 +123,11 @@ def _row(partition: int, facts: Facts, choices: Choices) -> dict[str, Any]:
         "log_start": facts.log_start,
         "log_end": facts.log_end,
         "lag": facts.log_end - (held.position if held.position is not None else facts.log_start),
+        "anchor": None if held.anchor is None else held.anchor.offset,
         "keys": held.fields,
+        "fold": facts.fold_id,
+        "group_offset_fold": c.fold_id if c else None,
+        "last_output_fold": facts.last_prediction.fold_id if facts.last_prediction else None,
         "torn": held.is_torn,
         "stream_time_ms": held.stream_time_ms,
         "numerics": held.numerics,
@@ -131,7 +142,20 @@ def _row(partition: int, facts: Facts, choices: Choices) -> dict[str, Any]:
 def _print(settings: Settings, identity: str, rows: list[dict[str, Any]]) -> None:
     console = Console()
     console.print(f"app {settings.app}  source {settings.source}  fold {identity}")
-    table = Table("partition", "S", "origin", "P", "C", "E", "lag", "keys", "row", "would start")
+    columns = (
+        "partition",
+        "S",
+        "origin",
+        "P",
+        "anchor",
+        "C",
+        "fold of C",
+        "E",
+        "lag",
+        "keys",
+        "row",
+    )
+    table = Table(*columns, "would start")
     for row in rows:
         values = [
             row[n]
@@ -140,7 +164,9 @@ def _print(settings: Settings, identity: str, rows: list[dict[str, Any]]) -> Non
                 "log_start",
                 "origin",
                 "position",
+                "anchor",
                 "group_offset",
+                "group_offset_fold",
                 "log_end",
                 "lag",
                 "keys",

@@ -12,6 +12,7 @@ class Point(StrEnum):
     micro-batch.  A chaos test ends a worker at each.
     """
 
+    CLOSING = "closing"  # exactly_once only
     FENCED = "fenced"
     LOG_START_READ = "log-start-read"
     STATE_READ = "state-read"

@@ -167,6 +167,24 @@ class TransactionalPublisher(KafkaPublisher):
         super().__init__(connection, settings, partition, transactional_id, passed)
         self._source = TopicPartition(settings.source, partition)
 
+    async def start(self) -> None:
+        """Fence the last owner, and write an abort marker into both outputs.
+
+        A coordinator that restarts may call a transaction of the last owner aborted without having
+        written its markers (seen with Kafka 4.3, whose time was up while the broker was down). The
+        records then stay open, and would be committed by our own first transaction.
+        """
+        await super().start()
+        with _released("closing what the last owner left open"):
+            async with asyncio.timeout(self._settings.kafka_timeout_s):
+                await self._producer.begin_transaction()
+                self._passed(Point.CLOSING)
+                for topic in (self._predictions, self._dead_letters):
+                    output = TopicPartition(topic, self._partition)
+                    # There is no public way to take part without sending a record.
+                    self._producer._txn_manager.maybe_add_partition_to_txn(output)  # noqa: SLF001
+                await self._producer.abort_transaction()
+
     async def publish(
         self,
         predictions: Sequence[Message],

@@ -61,7 +61,7 @@ class Fault:
         name: the kind.
         bring: brings it about.
         needs: ``redis`` or ``kafka`` where it hurts a server of ours, ``proxy`` for a proxy;
-            ``keys`` where it only touches the fold's own keys.
+            ``keys`` where it only touches the fold's own keys, ``group`` for one of the group.
         loses_redis: whether states may have to be built again from the origin.
         trims: whether records below every position are removed.
         long: whether it takes more than half a minute.
@@ -86,7 +86,7 @@ class Fault:
 
 
 BLOCKED_S = 4
-LANES = ("redis", "kafka", "workers")
+LANES = ("redis", "kafka", "group", "workers")
 FAULTS: dict[str, Fault] = {}
 
 

@@ -134,7 +134,7 @@ async def two_folds_in_a_rolling_deploy(world: World) -> None:
 # --- the group -----------------------------------------------------------------------------------
 
 
-@fault()
+@fault("group")
 async def join(world: World) -> None:
     """One more worker joins for a while, and leaves."""
     worker = world.crew.start()
@@ -146,7 +146,7 @@ async def join(world: World) -> None:
     world.tell(f"{worker.name} has left")
 
 
-@fault()
+@fault("group")
 async def churn(world: World) -> None:
     """Workers join and leave all the time."""
     for _ in range(3):
@@ -158,7 +158,7 @@ async def churn(world: World) -> None:
     world.tell("three joined and left")
 
 
-@fault()
+@fault("group")
 async def all_at_once(world: World) -> None:
     """SIGKILL of every worker."""
     await world.crew.until_owned()
@@ -166,7 +166,7 @@ async def all_at_once(world: World) -> None:
     await asyncio.gather(*(world.crew.kill(worker) for worker in list(world.crew.working)))
 
 
-@fault()
+@fault("group")
 async def standby_takes_over(world: World) -> None:
     """More workers than partitions; an owner dies and an idle one takes its partition."""
     crew = world.crew
@@ -182,7 +182,7 @@ async def standby_takes_over(world: World) -> None:
         await crew.terminate(worker)
 
 
-@fault()
+@fault("group")
 async def partition_comes_back(world: World) -> None:
     """A worker joins and is killed: the partitions come back to the process that had them."""
     worker = world.crew.start()
@@ -191,7 +191,7 @@ async def partition_comes_back(world: World) -> None:
     await world.crew.kill(worker)
 
 
-@fault()
+@fault("group")
 async def rebalance_during_recovery(world: World) -> None:
     """A worker is still looking where to start when the next one joins."""
     point = world.draw.choice([Point.STATE_READ, Point.GROUP_OFFSET_READ, Point.POSITIONED])

@@ -97,7 +97,7 @@ def plan(
         and (kinds or not (one.loses_redis if trims else one.trims))
     ]
     happenings = tuple(
-        Happening(draw.uniform(0.2, 4), name, draw.randrange(2**31))
+        Happening(draw.uniform(0.1, 2), name, draw.randrange(2**31))
         for name in _names(draw, possible, faults, in_turn=bool(kinds))
     )
     workers = draw.choice([1, 2, 2, 3, 4])

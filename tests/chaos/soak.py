@@ -33,7 +33,7 @@ from tests.chaos.plan import plan
 from tests.chaos.servers import Servers
 from tests.chaos.verify import Findings, verify
 
-WAITING_MAX = 12  # partitions that wait for the oracle
+WAITING_MAX = 8  # partitions that wait for the oracle
 
 
 class Soak:

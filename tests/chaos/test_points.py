@@ -31,6 +31,8 @@ async def all_points(episode) -> None:
     crew.size = 0
     await asyncio.gather(*(crew.kill(worker) for worker in list(crew.working)))
     for number, point in enumerate(Point):
+        if point is Point.CLOSING and episode.plan.delivery == "at_least_once":
+            continue
         if point in WITHOUT_POSITION:
             for partition in range(episode.plan.log.partitions):
                 episode.servers.ask_redis("DEL", episode.world(number).keys(partition)[0])
