@@ -70,7 +70,7 @@ class Facts:
         prediction_fits: whether the record at the last prediction's source offset carries the
             prediction's timestamp; ``None`` if there is none to compare.
         source_partitions: partitions of the source topic.
-        predictions_partitions: partitions of the predictions topic.
+        predictions_partitions: partitions of the predictions topic; 0: the worker will make it.
         is_compacted: whether the source topic is compacted.
     """
 
@@ -170,7 +170,7 @@ def _cannot_be(facts: Facts, choices: Choices, group_offset: GroupOffset | None)
             f"{held.partitions}: keys have moved between partitions, so their states are wrong; "
             "create a new source topic with the old records in order and use a new app id",
         )
-    if source != predictions:
+    if predictions not in (0, source):
         return Stop(
             1,
             f"{facts.place}: the source has {source} partitions, the predictions topic "

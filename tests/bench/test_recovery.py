@@ -21,7 +21,7 @@ from tests.chaos.topics import Topics
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(1200)]
 
 PARTITIONS = 4
-RATE = 2000
+RATE = 4000
 KILLS, RESTARTS, WIPES = 5, 5, 3
 REBUILT_RECORDS = 200_000
 
