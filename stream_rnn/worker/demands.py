@@ -24,6 +24,9 @@ DEFAULTS: dict[str, Any] = {
     "broker_max_poll_interval": YEAR_S,
     "broker_session_timeout": 10.0,
     "broker_heartbeat_interval": 3.0,
+    # A broker that has just started may not know the source yet; a leader of the group that asked
+    # it then assigns nothing to anybody, until it asks again.
+    "consumer_metadata_max_age_ms": 10_000,
     # No tables: aiokafka's own assignor, no standbys, no topic of a leader.
     "table_standby_replicas": 0,
     "topic_disable_leader": True,

@@ -53,6 +53,9 @@ async def test_state_is_shown_dropped_and_built_again(made, tmp_path):
         (1, 11, 0, None),
     ]
     assert all(r["position"] == r["group_offset"] == r["log_end"] for r in rows)
+    assert all(r["anchor"] == r["position"] - 1 for r in rows)
+    folds = ("fold", "group_offset_fold", "last_output_fold")
+    assert {r[name] for r in rows for name in folds} == {made.fold_id}
     assert "silent" in await run("state", "show", *options(made, *PLACE))
 
     said = await run("state", "drop", "--yes", *options(made, *PLACE))
