@@ -1,0 +1,132 @@
+"""Seeded bugs: a part of a world with one rule of the protocol left out; no test in it."""
+
+from dataclasses import replace
+
+from stream_rnn.errors import MovedError
+from stream_rnn.fold.cache import StateCache
+from stream_rnn.fold.facts import Recovery
+from stream_rnn.fold.memory_store import MemoryStore
+from stream_rnn.fold.processor import Processor
+from stream_rnn.fold.state import FirstPosition, States
+from stream_rnn.testing import MemoryLog
+from tests.property.broker import TransactionalPublisher
+
+
+class CommitsFirst(Processor):
+    """Commits in Redis before it publishes."""
+
+    _held_back = None
+    _is_in_batch = False
+
+    async def process(self, records, next_position):
+        self._is_in_batch = True
+        try:
+            await super().process(records, next_position)
+        finally:
+            self._is_in_batch = False
+
+    async def _publish(self, predictions, dead_letters, offset):
+        if self._is_in_batch:
+            self._held_back = (predictions, dead_letters, offset)
+        else:
+            await super()._publish(predictions, dead_letters, offset)
+
+    async def _commit(self, records, batch, stepped, next_position):
+        await super()._commit(records, batch, stepped, next_position)
+        if self._held_back is not None:
+            held_back, self._held_back = self._held_back, None
+            await super()._publish(*held_back)
+
+
+class LoadsAnything(MemoryStore):
+    """Gives states without comparing the position."""
+
+    async def load(self, position, origin, keys):  # noqa: ARG002  # that is the bug
+        return [self.states.get(key) for key in keys]
+
+
+class FencesLate(TransactionalPublisher):
+    """Fences the last owner when it publishes first, so after C was read."""
+
+    async def start(self):
+        pass
+
+    async def publish(self, predictions, dead_letters, group_offset):
+        if not self._epoch:
+            await super().start()
+        await super().publish(predictions, dead_letters, group_offset)
+
+
+class TrustsItsCache(Processor):
+    """Keeps the cache when it starts where it was; right, as long as the cache is.
+
+    An optimisation that nobody forbids: what was committed at this position is what Redis holds.
+    """
+
+    async def _begin(self, *, is_corrupt=False):
+        before, cache = (self.position, self.origin), self.cache
+        self.cache = StateCache(self.model.hidden_size_floats, 0)
+        await super()._begin(is_corrupt=is_corrupt)
+        self.cache = cache
+        if (self.position, self.origin) != before:
+            cache.clear()
+
+
+class FillsItsCacheFirst(TrustsItsCache):
+    """Fills the cache before Redis said ok."""
+
+    async def _commit(self, records, batch, stepped, next_position):
+        rows = [i for i, exists in enumerate(stepped.exists) if exists]
+        found = stepped.states
+        states = States(found.steps[rows], found.last_ms[rows], found.hidden[rows])
+        self.cache.put([batch.keys[i] for i in rows], states)
+        await super()._commit(records, batch, stepped, next_position)
+
+
+class FencesAgain(Processor):
+    """Starts the producer each time it positions anew."""
+
+    _has_begun = False
+
+    async def _begin(self, *, is_corrupt=False):
+        if self._has_begun:
+            await self.publisher.start()
+        self._has_begun = True
+        await super()._begin(is_corrupt=is_corrupt)
+
+
+class KeptCache(StateCache):
+    """Is not cleared by ``moved``."""
+
+    def clear(self):
+        if not hasattr(self, "_row"):
+            super().clear()
+
+
+class IgnoresOrigin(MemoryStore):
+    """Compares the position only, in load, start and commit."""
+
+    async def start(self, seen, first: FirstPosition):
+        if self.held.position == seen.position:
+            seen = replace(seen, origin=self.held.origin)
+        await super().start(seen, first)
+
+    def _check(self, position, origin):  # noqa: ARG002  # that is the bug
+        if self.held.position != position:
+            raise MovedError(f"the position is {self.held.position}, expected {position}")
+        super()._check(position, self.held.origin)
+
+
+class LooksNotBack(MemoryLog):
+    """Does not look for the last prediction."""
+
+    async def last_prediction(self):
+        return None
+
+
+class LeavesC(Recovery):
+    """Accepts lost history without writing C."""
+
+    async def find(self, acknowledged=None, *, is_corrupt=False):
+        facts, start = await super().find(acknowledged, is_corrupt=is_corrupt)
+        return facts, replace(start, write_group_offset=None) if start.lost else start
