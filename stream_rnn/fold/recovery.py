@@ -212,7 +212,8 @@ def _without_states(facts: Facts, choices: Choices, c: GroupOffset | None) -> St
         )
     if c.fold_id == facts.fold_id and c.origin is not None:
         if s <= c.origin:
-            return Start(6, c.origin, c.origin, c.offset, write_first_position=True)
+            write = _to_write(facts, c)
+            return Start(6, c.origin, c.origin, c.offset, write, write_first_position=True)
         return _lost_history(
             7,
             facts,
@@ -246,7 +247,18 @@ def _with_states(
         return _not_ours(facts, position, c, "was not written by this system")
     if position > c.offset:
         return _not_ours(facts, position, c, "was set back")
-    return Start(11, position, origin, c.offset)
+    return Start(11, position, origin, c.offset, _to_write(facts, c))
+
+
+def _to_write(facts: Facts, c: GroupOffset) -> int | None:
+    """Return C if Kafka does not have it: what is folded silently below it would pass Kafka's.
+
+    Of ``at_least_once``: outputs may have left without their group offset, and a zombie's late
+    duplicate of an older one may be the last output that the next recovery sees.
+    """
+    if c is facts.group_offset or c is facts.acknowledged:
+        return None
+    return c.offset
 
 
 def _not_ours(facts: Facts, position: int, c: GroupOffset, what: str) -> Stop:

@@ -82,7 +82,6 @@ class World:
         self.backup: MemoryStore | None = None
         self.has_stopped = False
         self.is_final = False
-        self.overlooks_late_outputs = True
         self.append(shown)
 
     # What a worker does
@@ -257,22 +256,9 @@ class World:
             self.has_stopped = True
             now = self.loop.run_until_complete(self.truth())
             found = [t for t in (worker.seen, now) if isinstance(t, Stop) and t.row in (5, 7)]
-            is_known = self.overlooks_late_outputs and self._has_late_output()
-            cause = bool(found) or is_known
-            self.judge.require(fact=cause, otherwise=f"STOP without a cause: {error}")
+            self.judge.require(fact=bool(found), otherwise=f"STOP without a cause: {error}")
         elif not isinstance(error, FencedError | UnavailableError | None):
             self.judge.require(fact=False, otherwise=f"ended by {error!r}")
-
-    def _has_late_output(self) -> bool:
-        """Tell whether a zombie's duplicate is the last output, so that row 10 fits wrongly.
-
-        Known, and shown by a test of its own: recovery took C from the last prediction, folded up
-        to it without writing it to Kafka, and then finds a lower one there.
-        """
-        last = self.log.predictions[-1:]
-        offsets = [int(dict(message.headers)["sr-offset"]) for message in last]
-        is_last_lower = offsets < [self.judge.published_below - 1]
-        return not self.judge.is_exact and bool(offsets) and is_last_lower
 
 
 def build_settings(delivery: str, on_lost_history: str) -> Settings:

@@ -133,14 +133,9 @@ def test_a_zombie_of_another_origin_is_refused_at_the_same_position():
         wrong.judge.check()
 
 
-@pytest.mark.xfail(
-    raises=AssertionError,
-    reason="recovery folds up to the last prediction without writing it as C: P > C in Kafka",
-)
 def test_a_zombies_duplicate_does_not_stop_the_owner():
     """Of at_least_once: a late prediction of a low offset is the last one that recovery sees."""
     world = World(PLANS[0], 3, build_settings("at_least_once", "stop"), Kit())
-    world.overlooks_late_outputs = False
     world.assign(0)
     world.advance(0, 60, until="publisher.send")  # of 0; then it is a zombie
     world.assign(1)

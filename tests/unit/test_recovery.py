@@ -155,6 +155,18 @@ def test_the_group_offset_is_the_greatest_that_anybody_knows():
     assert known_group_offset(facts(p=5, c=5, last_prediction=last)) == GroupOffset(7, OURS, 0)
 
 
+@pytest.mark.parametrize(("given", "row"), [({"p": 2}, 11), ({}, 6)])
+def test_a_group_offset_that_only_the_outputs_know_is_written_first(given, row):
+    """Else P would pass what Kafka has, and the outputs may say less the next time."""
+    last = LastPrediction(6, OURS, 0, None)
+    start = decide(c=4, last_prediction=last, **given)
+    assert (start.row, start.silent_below, start.write_group_offset) == (row, 7, 7)
+    assert decide(c=7, last_prediction=last, **given).write_group_offset is None
+    known = GroupOffset(8, OURS, 0)  # Kafka has it, and shows it when its markers are written
+    start = decide(c=4, last_prediction=last, acknowledged=known, **given)
+    assert (start.silent_below, start.write_group_offset) == (8, None)
+
+
 def test_group_offset_metadata_goes_to_text_and_back():
     """Foreign metadata is no metadata."""
     c = GroupOffset(7, OURS, 3)
