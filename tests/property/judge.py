@@ -81,7 +81,6 @@ class Judge:
         origins: where a fold may begin: the log start at first, and wherever history was given up.
         lost: offsets that were announced as lost.
         outputs: the first prediction or dead letter of each offset.
-        published_below: the offset after the greatest output that recovery looks back for.
         is_group_lost: C has expired once.
         violations: what was found.
     """
@@ -92,7 +91,6 @@ class Judge:
     lost: set[int] = field(default_factory=set)
     outputs: dict[int, Message] = field(default_factory=dict)
     violations: list[str] = field(default_factory=list)
-    published_below: int = 0
     is_group_lost: bool = False
 
     def require(self, *, fact: bool, otherwise: str) -> None:
@@ -119,8 +117,6 @@ class Judge:
             right = truth(self.plan, origin, len(self.plan)).predictions.get(offset)
             fits = origin in self.origins and prediction(message.value) == right
         self.require(fact=fits, otherwise=f"the output of {offset} is wrong")
-        if "sr-fold" in headers:
-            self.published_below = max(self.published_below, offset + 1)
         first = self.outputs.setdefault(offset, message)
         if first is message:
             return
@@ -148,9 +144,7 @@ class Judge:
         if c is None:
             self.require(fact=self.is_group_lost, otherwise=f"{here}, and there is no C")
         else:
-            # Without transactions a prediction may be there before Kafka's own C says so.
-            known = c.offset if self.is_exact else max(c.offset, self.published_below)
-            self.require(fact=held.position <= known, otherwise=f"{here} is above C={known}")
+            self.require(fact=held.position <= c.offset, otherwise=f"{here} is above C={c.offset}")
         states = {
             key: (
                 int.from_bytes(value[4:8], "little"),
@@ -163,16 +157,9 @@ class Judge:
         self.require(fact=states == right, otherwise=f"{here}: Redis is not the fold")
 
     def finished(self, position: int | None, c: GroupOffset | None) -> None:
-        """Check that everything was folded and published.
-
-        Kafka's own C may lag then: where all is silent below what the output says, as after C was
-        lost together with Redis, it is written with the next record only.
-        """
+        """Check that everything was folded and published."""
         end = len(self.plan)
-        known = c.offset if c is not None else 0
-        if self.is_group_lost or not self.is_exact:
-            known = max(known, self.published_below)
-        done = position == end == known
+        done = c is not None and position == end == c.offset
         self.require(fact=done, otherwise=f"no progress: P={position}, C={c}, E={end}")
         self._require_outputs_below(end)
 
