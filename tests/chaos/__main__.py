@@ -2,4 +2,5 @@
 
 from tests.chaos.soak import main
 
-main()
+if __name__ == "__main__":
+    main()

@@ -15,8 +15,8 @@ def jumping() -> float:
     return _REAL() + _JUMPS_S[int(time.monotonic() / 2) % len(_JUMPS_S)]
 
 
-time.time = jumping  # noqa: TID251  # this is what is tried
+if __name__ == "__main__":
+    time.time = jumping  # noqa: TID251  # before anything is imported: this is what is tried
+    from stream_rnn.cli import main
 
-from stream_rnn.cli import main  # noqa: E402  # the clock is wrong before anything is imported
-
-sys.exit(main())
+    sys.exit(main())
