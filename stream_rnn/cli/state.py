@@ -142,20 +142,7 @@ def _row(partition: int, facts: Facts, choices: Choices) -> dict[str, Any]:
 def _print(settings: Settings, identity: str, rows: list[dict[str, Any]]) -> None:
     console = Console()
     console.print(f"app {settings.app}  source {settings.source}  fold {identity}")
-    columns = (
-        "partition",
-        "S",
-        "origin",
-        "P",
-        "anchor",
-        "C",
-        "fold of C",
-        "E",
-        "lag",
-        "keys",
-        "row",
-    )
-    table = Table(*columns, "would start")
+    table = Table("partition", "S", "origin", "P", "C", "E", "lag", "keys", "row", "would start")
     for row in rows:
         values = [
             row[n]
@@ -164,9 +151,7 @@ def _print(settings: Settings, identity: str, rows: list[dict[str, Any]]) -> Non
                 "log_start",
                 "origin",
                 "position",
-                "anchor",
                 "group_offset",
-                "group_offset_fold",
                 "log_end",
                 "lag",
                 "keys",
@@ -177,6 +162,10 @@ def _print(settings: Settings, identity: str, rows: list[dict[str, Any]]) -> Non
         table.add_row(*("-" if v is None else str(v) for v in values), start)
     console.print(table)
     for row in rows:
+        console.print(
+            f"partition {row['partition']}: anchor {row['anchor']}, fold of C "
+            f"{row['group_offset_fold']}, of the last output {row['last_output_fold']}"
+        )
         for name in ("stop", "lost"):
             if row[name]:
                 console.print(f"partition {row['partition']}: {name}: {row[name]}")
