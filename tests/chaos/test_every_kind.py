@@ -21,7 +21,7 @@ def together() -> list[list[str]]:
     return found
 
 
-@pytest.mark.parametrize("kinds", together(), ids=lambda kinds: kinds[0])
+@pytest.mark.parametrize("kinds", together(), ids=lambda kinds: f"{len(kinds)} kinds")
 async def test_nothing_is_lost_or_doubled_by(kinds, tmp_path):
     """Predictions, dead letters, states, P and C are the oracle's."""
     assert await survive(tmp_path, len(kinds), kinds=kinds, rate=1000) > 5000
