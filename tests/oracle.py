@@ -114,6 +114,12 @@ def prediction(model, settings, record, y, time_ms, steps, topic, partition) -> 
     }
 
 
+def stored(value: bytes) -> tuple[int, int, bytes]:
+    """Read the bytes of a stored hidden state as ``Truth.states`` has them; see the README."""
+    steps, last_ms = int.from_bytes(value[4:8], "little"), value[8:16]
+    return steps, int.from_bytes(last_ms, "little", signed=True), value[16:]
+
+
 def shortest(value: np.float32) -> float:
     """Return the shortest decimal that gives the same float32, as JSON reads it."""
     return json.loads(np.format_float_scientific(np.float32(value), unique=True, trim="0"))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from redis import Redis as BlockingRedis
+from redis.exceptions import RedisError
 
 from stream_rnn.local.kafka import LocalKafka
 from stream_rnn.local.processes import free_port
@@ -181,7 +182,7 @@ class Servers:
     def _back_up_once(self) -> None:
         try:
             self.ask_redis("SAVE")
-        except Exception:  # noqa: BLE001  # it is down, and the chaos did it
+        except RedisError:  # it is down, and the chaos did it
             return
         copy = self._directory / f"{time.monotonic():.3f}.rdb"
         shutil.copyfile(self._dump, copy)

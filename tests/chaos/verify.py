@@ -9,7 +9,6 @@ import torch
 
 from stream_rnn.fold.events import LogRecord
 from stream_rnn.fold.identity import fold_id
-from stream_rnn.fold.state import HEADER_BYTES
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.settings import Settings
 from tests import oracle
@@ -169,14 +168,7 @@ def _dead_letters(left: Left, truth, found: Findings, *, exactly_once: bool) -> 
 
 def _states(fold: str, held: Held, truth, settings: Settings, found: Findings) -> None:
     ttl_ms = None if settings.state_ttl is None else settings.state_ttl * 1000
-    states = {
-        key: (
-            int.from_bytes(value[4:8], "little"),
-            int.from_bytes(value[8:16], "little", signed=True),
-            value[HEADER_BYTES:],
-        )
-        for key, value in held.states.items()
-    }
+    states = {key: oracle.stored(value) for key, value in held.states.items()}
     if held.keys != len(states):
         found.add("torn", held.position, f"{fold}: keys {held.keys}, {len(states)} states")
     if ttl_ms is not None and truth.stream_ms is not None:

@@ -136,14 +136,7 @@ class Stream:
         store = self.store(redis, partition)
         held = await store.read()
         raw = await redis.hgetall(store.hidden_key)
-        states = {
-            key: (
-                int.from_bytes(v[4:8], "little"),
-                int.from_bytes(v[8:16], "little", signed=True),
-                v[16:],
-            )
-            for key, v in raw.items()
-        }
+        states = {key: oracle.stored(value) for key, value in raw.items()}
         assert states == truth.states
         assert held.keys == held.fields == len(states)
         async with self._facts() as facts:

@@ -11,7 +11,6 @@ from functools import cache
 from stream_rnn.fold.memory_store import MemoryStore
 from stream_rnn.fold.publisher import Message
 from stream_rnn.fold.recovery import Facts, GroupOffset, Start, known_group_offset
-from stream_rnn.fold.state import HEADER_BYTES
 from stream_rnn.settings import Settings
 from stream_rnn.testing import record
 from tests import models, oracle
@@ -145,14 +144,7 @@ class Judge:
             self.require(fact=self.is_group_lost, otherwise=f"{here}, and there is no C")
         else:
             self.require(fact=held.position <= c.offset, otherwise=f"{here} is above C={c.offset}")
-        states = {
-            key: (
-                int.from_bytes(value[4:8], "little"),
-                int.from_bytes(value[8:16], "little", signed=True),
-                value[HEADER_BYTES:],
-            )
-            for key, value in store.states.items()
-        }
+        states = {key: oracle.stored(value) for key, value in store.states.items()}
         right = truth(self.plan, held.origin, held.position).states
         self.require(fact=states == right, otherwise=f"{here}: Redis is not the fold")
 

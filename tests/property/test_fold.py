@@ -8,7 +8,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stream_rnn.fold.points import Point
-from stream_rnn.fold.state import HEADER_BYTES
 from stream_rnn.settings import Settings
 from stream_rnn.testing import (
     Crash,
@@ -82,11 +81,7 @@ def compare(model, configured, log: MemoryLog, store: MemoryStore, partition=0) 
     states = {}
     for key, value in store.states.items():
         assert int.from_bytes(value[0:1], "little") == 1
-        states[key] = (
-            int.from_bytes(value[4:8], "little"),
-            int.from_bytes(value[8:16], "little", signed=True),
-            value[HEADER_BYTES:],
-        )
+        states[key] = oracle.stored(value)
     if ttl_ms is not None and truth.stream_ms is not None:
         states = {k: s for k, s in states.items() if truth.stream_ms - s[1] <= ttl_ms}
     assert states == truth.alive(ttl_ms)
