@@ -2,10 +2,13 @@
 
 A file has no partitions: it is split by Kafka's murmur2 of the key, as a producer would have done,
 since stream time, and with it expiry, is per partition.  A row's timestamp is its event time, its
-place is file, partition and row.
+place is file, partition and row.  A line of JSON is a record as it stands; rows of CSV and Parquet
+become the JSON that polars writes of them.  Nothing reads a file as a whole.
 """
 
-from collections.abc import Iterator
+import io
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +21,15 @@ from stream_rnn.fold.events import TIME_MS_MAX, TIME_MS_MIN, LogRecord
 from stream_rnn.model.features import FeatureSpec
 
 ROWS_A_BATCH = 50_000
+LINE_BYTES_MAX = 64_000_000
+SCHEMA_ROWS = 10_000
+JSON_LINES = (".jsonl", ".ndjson", ".json")
+
+Value = tuple[bytes, Any]  # a row as JSON, and as it was read
 
 
-def read_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a file in its order.
+def read_frames(path: Path) -> Iterator[pl.DataFrame]:
+    """Yield a file's rows in its order, as frames.
 
     Raises:
         ConfigError: it is missing, or not what its name says.
@@ -30,41 +38,96 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
         if path.suffix == ".parquet":
             lazy = pl.scan_parquet(path)
         elif path.suffix == ".csv":
-            lazy = pl.scan_csv(path, infer_schema_length=10_000)
-        elif path.suffix in (".jsonl", ".ndjson", ".json"):
-            lazy = pl.scan_ndjson(path, infer_schema_length=10_000)
+            lazy = pl.scan_csv(path, infer_schema_length=SCHEMA_ROWS)
+        elif path.suffix in JSON_LINES:
+            lazy = pl.scan_ndjson(path, infer_schema_length=SCHEMA_ROWS)
         else:
             raise ConfigError(f"{path}: a log is a .jsonl, .csv or .parquet file")
         for first in range(0, 1 << 62, ROWS_A_BATCH):
-            rows = lazy.slice(first, ROWS_A_BATCH).collect().to_dicts()
-            yield from rows
-            if len(rows) < ROWS_A_BATCH:
+            frame = lazy.slice(first, ROWS_A_BATCH).collect()
+            yield frame
+            if len(frame) < ROWS_A_BATCH:
                 return
     except (OSError, pl.exceptions.PolarsError) as error:
         raise ConfigError(f"cannot read the log {path}: {error}") from error
 
 
-def read_records(
-    path: Path, spec: FeatureSpec, partitions: int = 1
-) -> Iterator[tuple[int, LogRecord]]:
-    """Yield (partition, record) of every row; a record's offset is the number of its row.
+def read_batches(
+    path: Path, spec: FeatureSpec, partition: int = 0, partitions: int = 1
+) -> Iterator[Sequence[LogRecord]]:
+    """Yield the records of one partition of a file; an offset is the number of its row.
 
     Raises:
         SpecError: the spec names no key, which a file needs.
+        ConfigError: the file is missing, or not what its name says.
     """
     if not spec.event.key:
         raise SpecError(f"{path}: a file needs event.key in the spec: the fields that make the key")
-    for offset, row in enumerate(read_rows(path)):
-        parts = [_at(row, field) for field in spec.event.key]
-        key = None if None in parts else "-".join(str(part) for part in parts).encode()
-        value = orjson.dumps(row, default=str)
-        timestamp = _timestamp(row, spec)
-        yield partition_of(key, partitions), LogRecord(offset, timestamp, key, value)
+    is_json = path.suffix in JSON_LINES
+    offset = 0
+    for values in _json_lines(path) if is_json else _rows(path, spec):
+        records = [_record(offset + i, value, row, spec) for i, (value, row) in enumerate(values)]
+        offset += len(values)
+        if partitions > 1:
+            records = [r for r in records if partition_of(r.key, partitions) == partition]
+        if records:
+            yield records
 
 
+def read_records(
+    path: Path, spec: FeatureSpec, partitions: int = 1
+) -> Iterator[tuple[int, LogRecord]]:
+    """Yield (partition, record) of every row."""
+    for records in read_batches(path, spec):
+        for record in records:
+            yield partition_of(record.key, partitions), record
+
+
+@lru_cache(maxsize=100_000)
 def partition_of(key: bytes | None, partitions: int) -> int:
     """Return the partition that Kafka's default partitioner gives a key."""
     return 0 if key is None else (murmur2(key) & 0x7FFFFFFF) % partitions
+
+
+def _json_lines(path: Path) -> Iterator[list[Value]]:
+    """Yield lines; one that is not JSON stays as it is, and the decoder skips it."""
+    values: list[Value] = []
+    try:
+        with path.open("rb") as file:
+            while line := file.readline(LINE_BYTES_MAX):
+                if not (line := line.strip()):
+                    continue
+                try:
+                    values.append((line, orjson.loads(line)))
+                except orjson.JSONDecodeError:
+                    values.append((line, None))
+                if len(values) == ROWS_A_BATCH:
+                    yield values
+                    values = []
+    except OSError as error:
+        raise ConfigError(f"cannot read the log {path}: {error}") from error
+    if values:
+        yield values
+
+
+def _rows(path: Path, spec: FeatureSpec) -> Iterator[list[Value]]:
+    """Yield rows of frames with what of them makes key and timestamp."""
+    time = spec.event.time
+    paths = [*spec.event.key, *([time.path] if time else [])]
+    for frame in read_frames(path):
+        buffer = io.BytesIO()
+        frame.write_ndjson(buffer)
+        columns = {name for path in paths if (name := path.partition(".")[0]) in frame.columns}
+        rows = frame.select(sorted(columns)).to_dicts() if columns else [{}] * len(frame)
+        yield list(zip(buffer.getvalue().split(b"\n"), rows, strict=False))
+
+
+def _record(offset: int, value: bytes, row: Any, spec: FeatureSpec) -> LogRecord:
+    if not isinstance(row, dict):  # a broken line: with a key, it is skipped for what it is
+        return LogRecord(offset, -1, b"", value)
+    parts = [_at(row, field) for field in spec.event.key]
+    key = None if None in parts else "-".join(map(str, parts)).encode()
+    return LogRecord(offset, _timestamp(row, spec), key, value)
 
 
 def _timestamp(row: dict[str, Any], spec: FeatureSpec) -> int:
