@@ -12,7 +12,6 @@ from stream_rnn.settings import Settings
 from stream_rnn.worker.app import make_app
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
-STOP_WITHIN_S = 10.0
 
 
 @click.command("worker")

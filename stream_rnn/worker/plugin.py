@@ -44,6 +44,7 @@ from stream_rnn.worker.watchdog import Watchdog
 logger = logging.getLogger(__name__)
 
 EXIT_STATUS = {Reaction.STOP: 3, Reaction.RELEASE: 4, Reaction.RETRY: 4, Reaction.REPOSITION: 4}
+CLOSE_WITHIN_S = 5.0
 STATUS_LINE_S = 60.0
 _REFUSED_BY_GROUP = (
     GroupAuthorizationFailedError,
@@ -305,6 +306,7 @@ class StreamRNN(Service):
             return
         self.failure = error
         logger.critical("%s", error)
+        self._watchdog.failed(self.settings.revoke_timeout_s + CLOSE_WITHIN_S, self.exit_status)
         self._failing = asyncio.ensure_future(self.app.crash(error))
 
     @property

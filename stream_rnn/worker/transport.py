@@ -16,6 +16,7 @@ Seek and fetch both happen in the consumer's thread, so a fetch of before a seek
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, cast
 
@@ -81,6 +82,15 @@ class FoldThread(driver.AIOKafkaConsumerThread):
         super().__post_init__()
         self._epochs: dict[TP, int] = {}
         self._delivered: dict[TP, int] = {}
+
+    async def on_thread_stop(self) -> None:
+        """Stop aiokafka's consumer.
+
+        Where a broker is away its fetcher can end by a ``CancelledError`` of its own; let through,
+        that kills the thread, and the process waits a minute for it.
+        """
+        with suppress(asyncio.CancelledError):
+            await super().on_thread_stop()
 
     def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)

@@ -2,7 +2,8 @@
 
 ``max.poll.interval`` would do this to Faust by leaving the group for ever; so it is set to a year,
 and this thread looks instead.  It also ends a process whose event loop is stuck, which nothing
-inside of the loop can do.
+inside of the loop can do, and one that has failed and does not come to its end by itself: clients
+of a broker that is away can take a minute to close.
 """
 
 import logging
@@ -31,6 +32,7 @@ class Watchdog:
         self._clock = clock
         self._end = end
         self._alive_s = clock()
+        self._failed: tuple[float, int] | None = None  # when it must have ended, and its status
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
 
@@ -42,12 +44,25 @@ class Watchdog:
         """Give a sign of life: there is progress, or nothing to do."""
         self._alive_s = self._clock()
 
+    def failed(self, within_s: float, status: int) -> None:
+        """Let the process end by itself for so long; then end it with this status."""
+        self._failed = (self._clock() + within_s, status)
+
     def stop(self) -> None:
-        """Watch no longer."""
-        self._stopped.set()
+        """Watch no longer, unless the process has failed."""
+        if self._failed is None:
+            self._stopped.set()
 
     def _watch(self) -> None:
         while not self._stopped.wait(min(1.0, self._limit_s / 4)):
+            if self._failed is not None:
+                deadline_s, status = self._failed
+                if self._clock() > deadline_s:
+                    logger.critical("clients do not close in time: exiting with %d", status)
+                    logging.shutdown()
+                    self._end(status)
+                    return
+                continue
             silent_s = self._clock() - self._alive_s
             if silent_s > self._limit_s:
                 logger.critical(

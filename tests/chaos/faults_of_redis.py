@@ -181,7 +181,7 @@ async def wrong_type(world: World) -> None:
     world.crew.expects_stop = "is not a hash"
     world.crew.stopped_for.clear()
     world.tell(f"SET {key} {await ask_own(world, 'SET', key, 'what is this')!r}")
-    for _ in range(80):
+    for _ in range(300):
         if world.crew.stopped_for:
             break
         await asyncio.sleep(0.1)

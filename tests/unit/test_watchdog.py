@@ -80,3 +80,17 @@ def test_a_stopped_watchdog_ends_nothing():
     clock.now = 100.0
     assert not dog._thread.is_alive()
     assert not ended.wait(NEVER_S)
+
+
+def test_a_failed_process_that_does_not_end_is_ended():
+    """Stopped or not, signs of life or not: with the status of what failed."""
+    dog, clock, ended, statuses = watched()
+    dog.failed(10.0, 3)
+    dog.stop()
+    dog.start()
+    clock.now = 10.0
+    assert clock.looked_at(5)
+    assert not ended.is_set()
+    clock.now = 10.001
+    assert ended.wait(5)
+    assert statuses == [3]
