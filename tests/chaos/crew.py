@@ -167,13 +167,14 @@ class Crew:
         """Ask a worker to leave."""
         self.take(worker)
         may = {0, *MAY_END_WITH}  # another fault may have met it at the same time
-        if self.expects_stop and worker.says(self.expects_stop):
-            may |= {3}
+        expected = self.expects_stop
         if not worker.says("fold ready"):
             may |= {-signal.SIGTERM}  # it was still importing: nothing handles the signal yet
         if worker.is_mute:
             may |= {-signal.SIGTERM, -signal.SIGKILL}
         status = await asyncio.to_thread(worker.stop)
+        if expected and worker.says(expected):
+            may |= {3}
         if status not in may:
             raise AssertionError(f"{worker.name} left with {status}:\n{worker.tail()}")
 
