@@ -64,8 +64,7 @@ class Topics:
     async def delete(self) -> None:
         """Remove them all."""
         names = [self.settings.source, self.settings.predictions, self.settings.dead_letters_topic]
-        async with self._admin() as admin:
-            await admin.delete_topics(names)
+        await self._insist(lambda admin: admin.delete_topics(names))
 
     async def until_published(self, timeout_s: float) -> dict[int, int]:
         """Wait until C has reached the last stable offset everywhere; return C."""
@@ -124,8 +123,7 @@ class Topics:
             TopicPartition(self.settings.source, partition): RecordsToDelete(before_offset=offset)
             for partition, offset in below.items()
         }
-        async with self._admin() as admin:
-            await admin.delete_records(wanted)
+        await self._insist(lambda admin: admin.delete_records(wanted))
 
     async def limit_predictions(self, bytes_max: int) -> None:
         """Set max.message.bytes of the predictions topic."""
@@ -136,8 +134,7 @@ class Topics:
             "max.message.bytes": str(bytes_max),
         }
         resource = ConfigResource(ConfigResourceType.TOPIC, self.settings.predictions, config)
-        async with self._admin() as admin:
-            await admin.alter_configs([resource])
+        await self._insist(lambda admin: admin.alter_configs([resource]))
 
     async def delete_group_offsets(self) -> None:
         """Delete the group, which nobody is in."""
@@ -160,6 +157,19 @@ class Topics:
             try:
                 async with self._facts() as facts:
                     return await call(facts, *arguments)
+            except PASSING:
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(0.5)
+
+    async def _insist(self, call) -> None:
+        """Have something done that may be done twice, anew while brokers are away."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                async with self._admin() as admin:
+                    await call(admin)
+                return
             except PASSING:
                 if time.monotonic() > deadline:
                     raise
