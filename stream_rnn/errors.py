@@ -4,6 +4,7 @@
     ├── ConfigError                 STOP        a person must change something
     │   ├── BundleError                         the model directory is missing, torn or not ours
     │   ├── SpecError                           the feature spec says something impossible
+    │   ├── TrainingError                       training does not come to an end that is worth keeping
     │   └── RecoveryError                       section "where to start" of the README: rows that stop
     ├── RecordError                 SKIP        this record is bad: dead-letter it, go on
     │   ├── DecodeError                         its bytes are not an event
@@ -51,6 +52,10 @@ class BundleError(ConfigError):
 
 class SpecError(ConfigError):
     """The feature spec says something impossible."""
+
+
+class TrainingError(ConfigError):
+    """Training cannot go on: other settings or another spec are needed."""
 
 
 class RecoveryError(ConfigError):

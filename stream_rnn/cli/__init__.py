@@ -20,6 +20,8 @@ VERBS = {
     "local": "run a real Kafka and a real Redis on this machine",
     "tail": "print predictions as they come",
     "train": "train a bundle and its memoryless baseline from a log",
+    "evaluate": "say how good a bundle is, and what its memory is worth",
+    "compare": "hold two bundles against each other on one log",
     "replay": "fold a range of a log again, with states in memory",
     "bundle": "look at a bundle",
     "state": "look at a fold's state, and drop it",

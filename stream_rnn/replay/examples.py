@@ -1,6 +1,8 @@
 """From records to training examples, by the fold's own decoder and runs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,43 +13,161 @@ from stream_rnn.fold.events import Decoder, Record, without
 from stream_rnn.model.encoder import Encoder
 from stream_rnn.model.examples import Examples
 from stream_rnn.model.features import FeatureSpec
+from stream_rnn.replay.labels import Labels, value_at
+from stream_rnn.replay.logs import Log
+from stream_rnn.replay.splits import Placed
 from stream_rnn.settings import Settings
 
 RECORDS_A_BATCH = 10_000
 
 
-def make_examples(
-    records: Sequence[Record], spec: FeatureSpec, settings: Settings
-) -> tuple[Examples, NDArray[np.int64], dict[str, int]]:
-    """Decode one partition's records.
+@dataclass(frozen=True, slots=True)
+class Events:
+    """The valid events of a log, and where they come from.  N events.
 
-    Returns:
-        Examples, all in the training part; (N,) the row of each in ``records``; and how many
-        records were skipped, by reason.
+    Attributes:
+        examples: as training sees them, all in the training part.
+        keys: N record keys.
+        partition: (N,) source partitions.
+        offset: (N,) source offsets.
+        words: N values of the column that a split goes by; empty if it goes by none.
+        skips: how many records were skipped, by reason.
     """
-    decoder, encoder = Decoder(spec, settings, with_targets=True), Encoder(spec)
-    columns: dict[str, list[object]] = {}
-    rows: list[NDArray[np.int64]] = []
-    times: list[NDArray[np.int64]] = []
-    keys: list[bytes] = []
-    forgets: list[int] = []
-    skips: dict[str, int] = {}
-    for start in range(0, len(records), RECORDS_A_BATCH):
-        decoded = decoder.decode(records[start : start + RECORDS_A_BATCH])
-        _, errors = encoder.encode(decoded.columns, decoded.time_ms)
-        decoded = without(decoded, errors) if errors else decoded
-        for path, column in decoded.columns.items():
-            columns.setdefault(path, []).extend(column)
-        rows.append(decoded.rows + start)
-        times.append(decoded.time_ms)
-        keys.extend(decoded.keys)
-        forgets.extend(row + start for row in decoded.forgets)
-        for error in decoded.skips.values():
-            skips[error.code] = skips.get(error.code, 0) + 1
-    if not keys:
-        raise SpecError(f"no record of the log is a valid event; skipped: {skips}")
-    all_rows, time_ms = np.concatenate(rows), np.concatenate(times)
-    touched = _touched(records, keys, all_rows, forgets)
+
+    examples: Examples
+    keys: list[bytes]
+    partition: NDArray[np.int32]
+    offset: NDArray[np.int64]
+    words: list[Any]
+    skips: dict[str, int]
+
+    @property
+    def placed(self) -> Placed:
+        """What a split looks at."""
+        time_ms = self.examples.time_ms
+        return Placed(self.keys, time_ms, self.partition, self.offset, self.words)
+
+
+@dataclass(slots=True)
+class _Taken:
+    """What was decoded so far.  A value that stands in many events is held once."""
+
+    columns: dict[str, list[Any]] = field(default_factory=dict)
+    labels: dict[str, list[Any]] = field(default_factory=dict)
+    rows: list[int] = field(default_factory=list)
+    offsets: list[int] = field(default_factory=list)
+    times: list[NDArray[np.int64]] = field(default_factory=list)
+    keys: list[bytes] = field(default_factory=list)
+    words: list[Any] = field(default_factory=list)
+    forgets: list[tuple[int, bytes]] = field(default_factory=list)
+    skips: dict[str, int] = field(default_factory=dict)
+    held: dict[Any, Any] = field(default_factory=dict)
+
+    def once(self, values: Iterable[Any]) -> list[Any]:
+        """Return values, equal ones as one object."""
+        hold = self.held.setdefault
+        return [hold(v, v) if type(v) in (str, bytes) else v for v in values]
+
+
+class EventTaker:
+    """Decodes one partition's records, some at a time.
+
+    Args:
+        spec: what an event is.
+        settings: what is skipped and what expires.
+        partition: its number.
+        labels: of the heads that need some.
+        split_column: dotted path of the field that a split goes by.
+    """
+
+    def __init__(
+        self,
+        spec: FeatureSpec,
+        settings: Settings,
+        partition: int = 0,
+        labels: Labels | None = None,
+        split_column: str | None = None,
+    ) -> None:
+        self._decoder = Decoder(spec, settings, with_targets=True)
+        self._encoder = Encoder(spec)
+        self._settings = settings
+        self._partition = partition
+        self._labels = labels
+        self._split_column = split_column
+        self._taken = _Taken()
+        self._row = 0
+
+    def take(self, batch: Sequence[Record]) -> None:
+        """Decode the next records, in offset order."""
+        taken = self._taken
+        for first in range(0, len(batch), RECORDS_A_BATCH):
+            records = batch[first : first + RECORDS_A_BATCH]
+            _take(taken, records, self._row, self._decoder, self._encoder)
+            chosen = [records[i - self._row] for i in taken.rows[len(taken.offsets) :]]
+            taken.offsets += [record.offset for record in chosen]
+            labels = self._labels.of(self._partition, chosen) if self._labels else {}
+            for name, values in labels.items():
+                taken.labels.setdefault(name, []).extend(values)
+            if (column := self._split_column) is not None:
+                taken.words += taken.once(value_at(r.value, column) for r in chosen)
+            self._row += len(records)
+
+    def events(self) -> Events:
+        """Return what was taken: the events, perhaps none."""
+        return _events(self._taken, self._settings, self._partition)
+
+
+def make_events(
+    batches: Iterable[Sequence[Record]], spec: FeatureSpec, settings: Settings, **more: Any
+) -> Events:
+    """Decode one partition's records; ``more`` is as of :class:`EventTaker`."""
+    taker = EventTaker(spec, settings, **more)
+    for batch in batches:
+        taker.take(batch)
+    return taker.events()
+
+
+async def read_events(
+    log: Log,
+    spec: FeatureSpec,
+    settings: Settings,
+    labels: Labels | None = None,
+    split_column: str | None = None,
+) -> Events:
+    """Decode a log, partition by partition.
+
+    Raises:
+        SpecError: there is no event at all.
+    """
+    parts = []
+    for wanted in await log.ranges():
+        taker = EventTaker(spec, settings, wanted.partition, labels, split_column)
+        async for batch in log.batches(wanted):
+            taker.take(batch)
+        parts.append(taker.events())
+    return together(parts)
+
+
+def _take(
+    taken: _Taken, records: Sequence[Record], row: int, decoder: Decoder, encoder: Encoder
+) -> None:
+    decoded = decoder.decode(records)
+    _, errors = encoder.encode(decoded.columns, decoded.time_ms)
+    decoded = without(decoded, errors) if errors else decoded
+    for path, column in decoded.columns.items():
+        taken.columns.setdefault(path, []).extend(taken.once(column))
+    taken.rows += (decoded.rows + row).tolist()
+    taken.times.append(decoded.time_ms)
+    taken.keys += taken.once(decoded.keys)
+    taken.forgets += [(i + row, records[i].key or b"") for i in decoded.forgets]
+    for error in decoded.skips.values():
+        taken.skips[error.code] = taken.skips.get(error.code, 0) + 1
+
+
+def _events(taken: _Taken, settings: Settings, partition: int) -> Events:
+    count = len(taken.keys)
+    time_ms = np.concatenate([np.zeros(0, np.int64), *taken.times])
+    touched = _touched(taken.keys, np.array(taken.rows, np.int64), taken.forgets)
     nothing = np.zeros(touched.keys, np.int64)
     ttl_ms = None if settings.state_ttl is None else settings.state_ttl * 1000
     planned = rounds.plan(
@@ -56,24 +176,68 @@ def make_examples(
     closes = np.zeros(len(planned.first), bool)
     closes[planned.last_run[planned.last_run >= 0]] = True
     examples = Examples(
-        columns,
+        taken.columns,
         time_ms,
         planned.since_ms,
         planned.order,
         planned.first,
         planned.length,
         closes,
-        np.zeros(len(time_ms), np.int8),
+        np.zeros(count, np.int8),
+        taken.labels,
     )
-    return examples, all_rows, skips
+    places = np.full(count, partition, np.int32), np.array(taken.offsets, np.int64)
+    return Events(examples, taken.keys, *places, taken.words, taken.skips)
+
+
+def together(parts: Sequence[Events]) -> Events:
+    """Join the events of several partitions: their runs stay apart.
+
+    Raises:
+        SpecError: there is no event at all.
+    """
+    skips: dict[str, int] = {}
+    for part in parts:
+        for code, count in part.skips.items():
+            skips[code] = skips.get(code, 0) + count
+    if not any(part.keys for part in parts):
+        raise SpecError(f"no record of the log is a valid event; skipped: {skips or 'none'}")
+    parts = [part for part in parts if part.keys]
+    begin = np.cumsum([0, *(len(part.keys) for part in parts)])
+    each = [part.examples for part in parts]
+    examples = Examples(
+        {path: [v for e in each for v in e.columns[path]] for path in each[0].columns},
+        np.concatenate([e.time_ms for e in each]),
+        np.concatenate([e.since_ms for e in each]),
+        np.concatenate([e.order + at for e, at in zip(each, begin, strict=False)]),
+        np.concatenate([e.first + at for e, at in zip(each, begin, strict=False)]),
+        np.concatenate([e.length for e in each]),
+        np.concatenate([e.closes for e in each]),
+        np.concatenate([e.part for e in each]),
+        {name: [v for e in each for v in e.labels[name]] for name in each[0].labels},
+    )
+    return Events(
+        examples,
+        [key for part in parts for key in part.keys],
+        np.concatenate([part.partition for part in parts]),
+        np.concatenate([part.offset for part in parts]),
+        [word for part in parts for word in part.words],
+        skips,
+    )
+
+
+def with_parts(events: Events, part: NDArray[np.int8]) -> Examples:
+    """Return the examples with the part of each event."""
+    return replace(events.examples, part=part)
 
 
 def _touched(
-    records: Sequence[Record], keys: list[bytes], rows: NDArray[np.int64], forgets: list[int]
+    keys: list[bytes], rows: NDArray[np.int64], forgets: list[tuple[int, bytes]]
 ) -> rounds.Touched:
     number: dict[bytes, int] = {}
     key = [number.setdefault(k, len(number)) for k in keys]
-    key += [number.setdefault(records[row].key or b"", len(number)) for row in forgets]
+    key += [number.setdefault(k, len(number)) for _, k in forgets]
     event = np.concatenate([np.arange(len(rows)), np.full(len(forgets), -1)]).astype(np.int64)
-    in_order = np.argsort(np.concatenate([rows, np.array(forgets, np.int64)]), kind="stable")
+    at = np.concatenate([rows, np.array([row for row, _ in forgets], np.int64)])
+    in_order = np.argsort(at, kind="stable")
     return rounds.Touched(np.array(key, np.int64)[in_order], event[in_order], len(number))

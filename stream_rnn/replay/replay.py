@@ -21,6 +21,7 @@ from stream_rnn.fold.publisher import Message
 from stream_rnn.fold.recovery import Choices, GroupOffset, LastPrediction
 from stream_rnn.fold.source import Fetch
 from stream_rnn.model.model import Model
+from stream_rnn.predictions.writer import PredictionWriter
 from stream_rnn.settings import Settings
 
 CACHE_BYTES_MAX = 1_000_000_000
@@ -98,6 +99,9 @@ async def replay_partition(
     start: int,
     batches: AsyncIterator[Sequence[Record]],
     emit: Emit,
+    *,
+    writer: PredictionWriter | None = None,
+    store: MemoryStore | None = None,
 ) -> Counts:
     """Fold one partition's records.
 
@@ -108,14 +112,16 @@ async def replay_partition(
         start: offset at which the fold begins.
         batches: the records, in offset order, in batches of any size.
         emit: told the predictions and dead letters of each micro-batch.
+        writer: makes a prediction's bytes; ``None``: as the worker does.
+        store: holds the states; ``None``: a new one in memory.
 
     Returns:
         What happened.
     """
     identity, source = fold_id(model.fingerprint, settings), settings.source or ""
-    store, log = MemoryStore(), _Range(start)
-    place = f"{source}[{partition}]"
-    writer = make_writer(model, settings, partition, identity)
+    log, place = _Range(start), f"{source}[{partition}]"
+    store = MemoryStore() if store is None else store
+    writer = make_writer(model, settings, partition, identity) if writer is None else writer
     processor = Processor(
         model,
         settings,

@@ -169,11 +169,12 @@ class Topics:
             try:
                 async with self._admin() as admin:
                     await call(admin)
-                return
             except PASSING:
                 if time.monotonic() > deadline:
                     raise
                 await asyncio.sleep(0.5)
+            else:
+                return
 
     def _facts(self) -> KafkaFacts:
         settings = self.settings.replace(kafka_timeout_s=15)

@@ -12,9 +12,9 @@ from stream_rnn.errors import ConfigError, SpecError
 from stream_rnn.fold.events import LogRecord
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.replay import files
-from stream_rnn.replay.examples import make_examples
+from stream_rnn.replay.examples import make_events
 from stream_rnn.replay.files import partition_of, read_batches, read_records
-from stream_rnn.replay.splits import split_parts
+from stream_rnn.replay.splits import column_of, split_parts
 from stream_rnn.settings import Settings
 from stream_rnn.testing import record
 
@@ -84,7 +84,7 @@ def test_a_line_that_is_not_json_costs_itself_alone(tmp_path):
     path, good = tmp_path / "log.jsonl", json.dumps(ROWS[0])
     path.write_text(f'{good}\n{{"a": \n[1]\n\n{good}\n{{"torn": ')
     records = [record for _, record in read_records(path, spec_of())]
-    _, _, skips = make_examples(records, spec_of(), Settings.build())
+    skips = make_events([records], spec_of(), Settings.build()).skips
     assert [record.key for record in records] == [b"UA-EWR", b"", b"", b"UA-EWR", b""]
     assert skips == {"not_json": 2, "wrong_schema": 1}
 
@@ -103,7 +103,7 @@ def test_iso_times_are_left_to_the_decoder(tmp_path):
     rows = [{**ROWS[0], "at": "1970-01-01T00:00:02"}]
     records = [r for _, r in read_records(write(tmp_path, ".csv", rows), spec)]
     assert records[0].timestamp == -1
-    examples, _, _ = make_examples(records, spec, Settings.build())
+    examples = make_events([records], spec, Settings.build()).examples
     assert examples.time_ms.tolist() == [2000]
 
 
@@ -113,10 +113,10 @@ def test_a_row_with_an_impossible_time_costs_itself_alone(tmp_path, bad):
     rows = [{**ROWS[0], "at": at} for at in (1000.0, bad, 2000.0)]
     spec = spec_of()
     records = [r for _, r in read_records(write(tmp_path, ".parquet", rows), spec)]
-    examples, kept, skips = make_examples(records, spec, Settings.build())
-    assert kept.tolist() == [0, 2]
-    assert examples.time_ms.tolist() == [1000, 2000]
-    assert sum(skips.values()) == 1
+    events = make_events([records], spec, Settings.build())
+    assert events.offset.tolist() == [0, 2]
+    assert events.examples.time_ms.tolist() == [1000, 2000]
+    assert sum(events.skips.values()) == 1
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,13 @@ TIMES = np.arange(200) * 1000
 def split(text, rows=None, times=TIMES):
     """Split the log."""
     rows = np.arange(len(times)) if rows is None else rows
-    return split_parts(text, LOG, rows, times)
+    events = make_events(
+        [[LOG[row] for row in rows.tolist()]],
+        spec_of(time=None),
+        Settings.build(),
+        split_column=column_of(text),
+    )
+    return split_parts(text, replace(events.placed, time_ms=times))
 
 
 def test_a_split_by_time_trains_on_the_past():
@@ -230,7 +236,7 @@ def test_everything_may_train():
         ("time:2013-13-01", "not an ISO 8601 date"),
         ("time:1969-01-01", "leaves no event to train on"),
         ("column:", "none of time:0.8"),
-        ("column:other", "row 0 says None, not train, validation or test"),
+        ("column:other", "offset 0 says None, not train, validation or test"),
     ],
 )
 def test_a_split_that_says_nothing_is_refused(text, says):

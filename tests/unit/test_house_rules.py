@@ -34,6 +34,7 @@ MAY_IMPORT = {  # part: what it may import
 IMPURE = {"asyncio", "redis", "aiokafka", "faust", "time", "random", "threading", "socket"}
 BROAD_HANDLERS = {  # where, and why it may catch everything
     "cli/worker.py": "the outermost loop: what failed was logged, the exit status says the rest",
+    "replay/stream.py": "what went wrong in the thread is raised where the loop is",
     "local/kafka.py": "jgo raises whatever its HTTP library and its parsers raise; translated",
 }
 VAGUE_NAMES = {"utils", "helpers", "manager", "base", "impl", "common", "core"}

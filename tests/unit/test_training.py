@@ -13,7 +13,8 @@ from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.examples import fit, targets
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.training import TrainingSettings, train
-from stream_rnn.replay.examples import make_examples
+from stream_rnn.model.windows import windows
+from stream_rnn.replay.examples import make_events, together
 from stream_rnn.settings import Settings
 from stream_rnn.testing import record
 from tests import models
@@ -41,8 +42,9 @@ def recall_task(seed, keys=24, events=40):
             past = bits[t - 3][key] if t >= 3 else None
             event = {"bit": bits[t][key], "past": past}
             records.append(record(len(records), f"k{key}".encode(), event, t * SECOND_MS))
-    examples, _, skips = make_examples(records, RECALL, SETTINGS)
-    assert not skips
+    events = make_events([records], RECALL, SETTINGS)
+    examples = events.examples
+    assert not events.skips
     part = np.repeat([0, 1, 2], [24 * keys, 6 * keys, 10 * keys]).astype(np.int8)
     return dataclasses.replace(examples, part=part)
 
@@ -79,7 +81,7 @@ def test_windows_hold_each_event_once_and_in_order(runs_max):
     order = np.random.default_rng(3).permutation(int(length.sum()))
     log = dataclasses.replace(EXAMPLES, order=order, first=first, length=length)
     seen = {}
-    for runs, events, valid in training._windows(log, 4, runs_max, part_max=2):
+    for runs, events, valid in windows(log, 4, runs_max, part_max=2):
         assert len(events) == len(valid) == runs.stop - runs.start <= runs_max
         for place, row, real in zip(range(runs.start, runs.stop), events, valid, strict=True):
             seen.setdefault(place, []).extend(row[real].tolist())
@@ -91,9 +93,9 @@ def test_windows_hold_each_event_once_and_in_order(runs_max):
 def test_windows_end_with_the_part_that_counts():
     """Events after the last training event cost an epoch nothing, in each group of runs."""
     for part_max, days in enumerate([24, 30, 40]):
-        windows = training._windows(EXAMPLES, 8, 16, part_max)
-        ends = [EXAMPLES.time_ms[events[valid]].max() for _, events, valid in windows]
-        groups = [runs.start for runs, _, _ in windows]
+        cut = windows(EXAMPLES, 8, 16, part_max)
+        ends = [EXAMPLES.time_ms[events[valid]].max() for _, events, valid in cut]
+        groups = [runs.start for runs, _, _ in cut]
         for group in (0, 16):
             last = max(e for e, g in zip(ends, groups, strict=True) if g == group)
             assert last == min(-(-days // 8) * 8, 40) * SECOND_MS - SECOND_MS
@@ -169,7 +171,7 @@ def test_the_fit_sees_the_training_part_alone():
     )
     values = [1.0, 3.0, None, 5.0, 1e6, 2e6]
     records = [record(i, b"k", {"x": x}, i) for i, x in enumerate(values)]
-    examples, _, _ = make_examples(records, spec, SETTINGS)
+    examples = make_events([records], spec, SETTINGS).examples
     part = np.array([0, 0, 0, 0, 1, 2], np.int8)
     fitted = fit(spec, dataclasses.replace(examples, part=part))
     assert fitted.features[0].fitted.model_dump() == {
@@ -193,9 +195,9 @@ def labels(head, records, **settings):
     """Return the labels of a head by offset of the record that predicts."""
     spec = spec_of(head, features=[C])
     given = Settings.build(app="app", source="events", **settings)
-    examples, rows, _ = make_examples(records, spec, given)
-    found = targets(spec.heads[0], examples).tolist()
-    offsets = [records[row].offset for row in rows.tolist()]
+    events = make_events([records], spec, given)
+    found = targets(spec.heads[0], events.examples).tolist()
+    offsets = events.offset.tolist()
     return {o: None if np.isnan(t) else t for o, t in zip(offsets, found, strict=True)}
 
 
@@ -256,15 +258,15 @@ def test_skipped_records_are_stepped_over():
     records = log_of((b"k", "A", 0), (b"k", "A", 1), (b"k", "B", 2))
     records[1] = record(1, b"k", b"not json", 1)
     assert labels(NEXT, records) == {0: 1.0, 2: None}
-    _, rows, skips = make_examples(records, spec_of(NEXT, features=[C]), SETTINGS)
-    assert rows.tolist() == [0, 2]
-    assert skips == {"not_json": 1}
+    events = make_events([records], spec_of(NEXT, features=[C]), SETTINGS)
+    assert events.offset.tolist() == [0, 2]
+    assert events.skips == {"not_json": 1}
 
 
 def test_a_log_without_a_valid_event_is_refused():
     """The message counts why."""
     with pytest.raises(SpecError, match=r"no record of the log is a valid event.*not_json.: 2"):
-        make_examples([record(i, b"k", b"{", 0) for i in range(2)], RECALL, SETTINGS)
+        together([make_events([[record(i, b"k", b"{", 0) for i in range(2)]], RECALL, SETTINGS)])
 
 
 def test_a_head_of_labels_is_refused():

@@ -1,0 +1,98 @@
+"""``stream-rnn compare``: two bundles on the same log."""
+
+import sys
+from pathlib import Path
+
+import click
+import orjson
+from rich.console import Console
+from rich.table import Table
+
+from stream_rnn.cli.inputs import LogChoice, log_options
+from stream_rnn.cli.options import CLUSTER, FOLD, settings_options
+from stream_rnn.cli.progress import RecordBars
+from stream_rnn.model.bundle import read_bundle
+from stream_rnn.model.model import pin_numerics
+from stream_rnn.replay.compare import Comparison, compare
+from stream_rnn.replay.evaluate import Scored
+from stream_rnn.replay.labels import read_labels
+from stream_rnn.settings import Settings
+
+
+@click.command("compare")
+@click.argument("words", nargs=-1, metavar="[LOG] DIR DIR")
+@log_options
+@click.option("--labels", type=click.Path(path_type=Path), help="file of labels, for of = label")
+@click.option("--labels-by", help="field that events and labels share; default: the offset")
+@click.option("--warm-up", help="not scored up to here: an ISO 8601 time, or a share such as 0.2")
+@click.option("--steps-min", type=click.IntRange(1), default=1, show_default=True)
+@click.option("--only-last", is_flag=True, help="score only the last prediction of each key")
+@click.option("--split", help="the split of training, so that only one part is scored")
+@click.option(
+    "--part",
+    type=click.Choice(["train", "validation", "test"]),
+    default="test",
+    show_default=True,
+    help="of --split",
+)
+@click.option("--draws", type=click.IntRange(10, 10_000), default=200, show_default=True)
+@click.option("--seed", type=int, default=1, show_default=True, help="of the intervals")
+@click.option("--json", "as_json", is_flag=True, help="one JSON object")
+@settings_options("app", *CLUSTER, *FOLD, "kafka_timeout_s")
+def command(
+    settings: Settings,
+    where: LogChoice,
+    words: tuple[str, ...],
+    labels: Path | None,
+    labels_by: str | None,
+    as_json: bool,
+    **scored: object,
+) -> None:
+    """Hold two bundles against each other on the same log.
+
+    Heads that both have, by name, are measured on the events that both answer; the difference has
+    an interval by resampled keys, the same keys for both.  Then: where they differ most.
+
+    Example: stream-rnn compare flights.jsonl bundles/old bundles/new --warm-up 2013-09-01
+    """
+    pin_numerics()
+    path, names = where.split(words, "DIR", "DIR")
+    first, second = Path(names[0]), Path(names[1])
+    spec = read_bundle(first).spec
+    log = where.make(settings, spec, path)
+    settings = settings.replace(source=log.name)
+    with RecordBars(Console(stderr=True)) as bars:
+        found = compare(
+            log,
+            (first, second),
+            settings,
+            Scored(**scored),  # type: ignore[arg-type]  # click has checked them
+            read_labels(labels, labels_by, spec),
+            bars,
+        )
+    if as_json:
+        sys.stdout.write(orjson.dumps(found).decode() + "\n")
+    else:
+        _show(Console(), found)
+
+
+def _show(console: Console, found: Comparison) -> None:
+    console.print(f"A {found.first}\nB {found.second}\n{found.events} events of {found.log}")
+    for name, head in found.heads.items():
+        table = Table(
+            box=None, header_style="", pad_edge=False, title=f"{name}: {head.events} scored"
+        )
+        for column in ("metric", "A", "B", "B - A", "95 %"):
+            table.add_column(column, justify="left" if column == "metric" else "right")
+        for metric, row in head.metrics.items():
+            low, high = row.difference.low, row.difference.high
+            interval = "-" if low is None or high is None else f"{low:+.4f} to {high:+.4f}"
+            cells = (f"{row.first:.4f}", f"{row.second:.4f}", f"{row.difference.value:+.4f}")
+            table.add_row(metric, *cells, interval)
+        console.print(table)
+        for event in head.differ:
+            console.print(
+                f"  {event.key} partition {event.partition} offset {event.offset}: "
+                f"A {event.first}, B {event.second}, came {event.actual}",
+                highlight=False,
+            )

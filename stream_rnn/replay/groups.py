@@ -1,0 +1,60 @@
+"""Groups of events in which a model is looked at apart."""
+
+from datetime import UTC, datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+STEPS = ((1, 1), (2, 2), (3, 5), (6, 10), (11, 20), (21, 50), (51, 100), (101, 1000), (1001, None))
+TIMES_MAX = 24
+DAY_MS = 86_400_000
+YEARS_MS = (-62_135_596_800_000, 253_402_300_799_999)
+
+Groups = list[tuple[str, NDArray[np.intp]]]  # name, and the numbers of the events in it
+
+
+def by_steps(steps: NDArray[np.int64]) -> Groups:
+    """Group events by the number of events in the memory that answered."""
+    return _between(steps)
+
+
+def by_key(key: NDArray[np.int64], chosen: NDArray[np.bool_]) -> Groups:
+    """Group chosen events by how many events their key has in the whole log.
+
+    Args:
+        key: (N,) of all events.
+        chosen: (N,) which of them are grouped.
+    """
+    return _between(np.bincount(key)[key][chosen] if len(key) else key)
+
+
+def by_time(time_ms: NDArray[np.int64]) -> Groups:
+    """Group events by event time into spans of equal length, named by their begin."""
+    if not len(time_ms):
+        return []
+    first, last = int(time_ms.min()), int(time_ms.max())
+    spans = min(TIMES_MAX, len(time_ms))
+    edges = np.linspace(first, last + 1, spans + 1)
+    number = np.clip(np.searchsorted(edges, time_ms, side="right") - 1, 0, spans - 1)
+    found = []
+    for span in range(spans):
+        events = np.flatnonzero(number == span)
+        if len(events):
+            found.append((_name(float(edges[span]), last - first), events))
+    return found
+
+
+def _between(values: NDArray[np.int64]) -> Groups:
+    found = []
+    for low, high in STEPS:
+        events = np.flatnonzero((values >= low) & ((values <= high) if high else True))
+        if len(events):
+            name = f"{low}+" if high is None else str(low) if low == high else f"{low}-{high}"
+            found.append((name, events))
+    return found
+
+
+def _name(ms: float, span_ms: int) -> str:
+    moment = datetime.fromtimestamp(min(max(ms, YEARS_MS[0]), YEARS_MS[1]) / 1000, UTC)
+    text = moment.isoformat(timespec="seconds")[:19]
+    return text[:10] if span_ms > TIMES_MAX * 2 * DAY_MS else text

@@ -1,0 +1,244 @@
+"""A training run: from a log to a bundle, its memoryless baseline and its naive rules.
+
+    DIR/bundle.json  model.safetensors     the network with memory: the best of the seeds
+    DIR/memoryless/                        the same features, a feed-forward network of the same size
+    DIR/naive.json                         what can be said without a network
+    DIR.training/                          checkpoints, until the run has come to its end
+
+Everything is written beside and renamed: DIR is either a whole bundle or not there.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from stream_rnn.errors import BundleError, ConfigError
+from stream_rnn.model.bundle import JSON_NAME, save_bundle
+from stream_rnn.model.cells import CellSpec
+from stream_rnn.model.checkpoint import Checkpoint
+from stream_rnn.model.examples import Examples, last_targets, targets
+from stream_rnn.model.features import FeatureSpec
+from stream_rnn.model.metrics import better, main_metric, score
+from stream_rnn.model.naive import RULES, Naive, Rule, answer
+from stream_rnn.model.training import PARTS, Progress, Trained, TrainingSettings, train
+
+MEMORYLESS_EPOCHS = 3  # times as many: an epoch of it costs a tenth
+NAIVE_NAME = "naive.json"
+NAIVE_BYTES_MAX = 64_000_000
+MEMORYLESS_NAME = "memoryless"
+
+Metrics = dict[str, dict[str, dict[str, float]]]  # part -> head -> metric -> value
+Say = Callable[[str, Progress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What is trained, on what, and where it goes.
+
+    Attributes:
+        spec: fitted to the training part.
+        cell: what remembers.
+        examples: all parts.
+        settings: of training; the seed is the first one.
+        seeds: so many, one after the other.
+        out: directory of the bundle.
+        provenance: stands in ``bundle.json``.
+    """
+
+    spec: FeatureSpec
+    cell: CellSpec
+    examples: Examples
+    settings: TrainingSettings
+    seeds: int
+    out: Path
+    provenance: Mapping[str, Any]
+
+    @property
+    def beside(self) -> Path:
+        """Where checkpoints and the unfinished bundle are."""
+        return self.out.with_name(self.out.name + ".training")
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came out.
+
+    Attributes:
+        memory: metrics of the bundle: the seed with the least validation loss.
+        memoryless: of its baseline.
+        naive: of the better rule by the validation part, and which one: head -> rule.
+        seeds: of each seed the metrics of memory and memoryless.
+        rules: head -> rule.
+    """
+
+    memory: Metrics
+    memoryless: Metrics
+    naive: Metrics
+    rules: dict[str, Rule]
+    seeds: list[dict[str, Any]]
+
+
+def run(plan: Run, say: Say = lambda _name, _progress: None) -> Result:
+    """Train all seeds of both networks, and write the bundle.
+
+    What a broken run left is gone on with, if it was the same run.
+
+    Raises:
+        ConfigError: ``out`` holds something that is no bundle, or cannot be written.
+        TrainingError: a loss is not finite.
+    """
+    check_out(plan.out)
+    try:
+        plan.beside.mkdir(parents=True, exist_ok=True)
+        found = [_both(plan, plan.settings.seed + i, say) for i in range(plan.seeds)]
+        best = min(found, key=lambda pair: pair[0].validation_loss)
+        naive, naive_metrics, rules = naive_of(plan.spec, plan.examples)
+        _write(plan, best, naive)
+    except OSError as error:
+        raise ConfigError(f"cannot write {plan.out}: {error.strerror or error}") from error
+    seeds = [
+        {
+            "seed": plan.settings.seed + i,
+            "epochs": memory.epochs,
+            "memory": memory.metrics,
+            "memoryless": memoryless.metrics,
+        }
+        for i, (memory, memoryless) in enumerate(found)
+    ]
+    return Result(best[0].metrics, best[1].metrics, naive_metrics, rules, seeds)
+
+
+def _both(plan: Run, seed: int, say: Say) -> tuple[Trained, Trained]:
+    """Train one seed with and without memory."""
+    settings = replace(plan.settings, seed=seed)
+    longer = replace(settings, epochs=MEMORYLESS_EPOCHS * settings.epochs)
+    none = plan.cell.model_copy(update={"kind": "none"})
+    name = f"seed {seed} " if plan.seeds > 1 else ""
+    memory = _one(plan, plan.cell, settings, f"{name}{plan.cell.kind}", say)
+    return memory, _one(plan, none, longer, f"{name}{MEMORYLESS_NAME}", say)
+
+
+def _one(plan: Run, cell: CellSpec, settings: TrainingSettings, name: str, say: Say) -> Trained:
+    recipe = _recipe(plan, cell, settings)
+    path = plan.beside / f"seed-{settings.seed}-{cell.kind}.safetensors"
+    return train(
+        plan.spec,
+        cell,
+        plan.examples,
+        settings,
+        lambda progress: say(name, progress),
+        lambda checkpoint: checkpoint.write(path, recipe),
+        Checkpoint.read(path, recipe),
+    )
+
+
+def _recipe(plan: Run, cell: CellSpec, settings: TrainingSettings) -> str:
+    """Return what a checkpoint belongs to: everything that would change its bits."""
+    examples = plan.examples
+    digest = hashlib.sha256(plan.spec.model_dump_json().encode())
+    digest.update(json.dumps([cell.model_dump(), asdict(settings)], sort_keys=True).encode())
+    for array in (examples.time_ms, examples.order, examples.first, examples.part):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    digest.update(repr([len(column) for column in examples.columns.values()]).encode())
+    for values in (*examples.columns.values(), *examples.labels.values()):
+        digest.update(repr(list(values)).encode())
+    return digest.hexdigest()
+
+
+def naive_of(spec: FeatureSpec, examples: Examples) -> tuple[Naive, Metrics, dict[str, Rule]]:
+    """Fit the naive rules on the training part; let the validation part choose one for each head.
+
+    Returns:
+        The rules, the metrics of the chosen ones by part, and which were chosen.
+    """
+    known = {head.name: targets(head, examples) for head in spec.heads}
+    lasts = {head.name: last_targets(head, examples) for head in spec.heads}
+    train_part = examples.part == 0
+    naive = Naive.fit(
+        spec,
+        {name: target[train_part] for name, target in known.items()},
+        {name: last[train_part] for name, last in lasts.items()},
+    )
+    metrics: Metrics = {}
+    rules: dict[str, Rule] = {}
+    for head in spec.heads:
+        by_rule: dict[Rule, dict[str, dict[str, float]]] = {}
+        for rule in RULES:
+            answers = answer(head, naive.heads[head.name], rule, lasts[head.name])
+            for number, part in enumerate(PARTS):
+                chosen = (examples.part == number) & np.isfinite(known[head.name])
+                if chosen.any():
+                    scored = score(head, answers[chosen], known[head.name][chosen])
+                    by_rule.setdefault(rule, {})[part] = scored
+        if by_rule:
+            rules[head.name] = _better_rule(main_metric(head), by_rule)
+            for part, scored in by_rule[rules[head.name]].items():
+                metrics.setdefault(part, {})[head.name] = scored
+    return naive, metrics, rules
+
+
+def _better_rule(metric: str, by_rule: Mapping[Rule, dict[str, dict[str, float]]]) -> Rule:
+    sign = 1 if better(metric) == "higher" else -1
+
+    def value(rule: Rule) -> float:
+        parts = by_rule[rule]
+        found = parts.get("validation", parts.get("training", {})).get(metric, np.nan)
+        return -np.inf if np.isnan(found) else sign * found
+
+    return max(by_rule, key=value)
+
+
+def read_naive(bundle: Path) -> Naive | None:
+    """Read the naive rules of a bundle; ``None`` if it has none.
+
+    Raises:
+        BundleError: they are torn, too large, or not ours.
+    """
+    path = bundle / NAIVE_NAME
+    if not path.is_file():
+        return None
+    if path.stat().st_size > NAIVE_BYTES_MAX:
+        raise BundleError(f"{path} has more than {NAIVE_BYTES_MAX} bytes; it is not ours")
+    try:
+        return Naive.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise BundleError(f"{path}: {first['msg']}; train the bundle again") from error
+
+
+def check_out(out: Path) -> None:
+    """Refuse a directory that holds something else.
+
+    Raises:
+        ConfigError: it is there, not empty, and no bundle.
+    """
+    if not out.exists():
+        return
+    if not out.is_dir() or (any(out.iterdir()) and not (out / JSON_NAME).is_file()):
+        raise ConfigError(
+            f"--out {out} is there and is no bundle; name another directory, or remove it"
+        )
+
+
+def _write(plan: Run, best: tuple[Trained, Trained], naive: Naive) -> None:
+    """Write the whole bundle beside, then rename."""
+    fresh = plan.beside / "bundle"
+    shutil.rmtree(fresh, ignore_errors=True)
+    for trained, place in zip(best, (fresh, fresh / MEMORYLESS_NAME), strict=True):
+        about = {**plan.provenance, "epochs": trained.epochs}
+        save_bundle(trained.model, place, about, trained.metrics)
+    (fresh / NAIVE_NAME).write_text(naive.model_dump_json() + "\n", encoding="utf-8")
+    plan.out.parent.mkdir(parents=True, exist_ok=True)
+    if plan.out.exists():
+        old = plan.beside / "old"
+        shutil.rmtree(old, ignore_errors=True)
+        plan.out.rename(old)
+    fresh.rename(plan.out)
+    shutil.rmtree(plan.beside, ignore_errors=True)

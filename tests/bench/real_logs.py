@@ -1,0 +1,81 @@
+"""Published data sets as logs: CSV files with the columns that the specs beside name.
+
+The folder with the data is named by ``STREAM_RNN_DATA``; nothing of it is part of the project.
+``part`` says which rows train, choose the epoch, and are only scored.
+"""
+
+import os
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+SPECS = Path(__file__).with_name("specs")
+ENGINES, HELPDESK = "cmapss-fd001", "helpdesk"
+VALIDATION_EVERY = 7  # of the training keys, one in so many chooses the epoch
+
+
+def folder(name: str) -> Path:
+    """Return the folder of a data set; skip, naming it, where it is not there."""
+    root = os.environ.get("STREAM_RNN_DATA")
+    if not root:
+        pytest.skip(f"STREAM_RNN_DATA names no folder with {name}")
+    if not (Path(root) / name).is_dir():
+        pytest.skip(f"STREAM_RNN_DATA={root} has no folder {name}")
+    return Path(root) / name
+
+
+def engines(directory: Path) -> pl.DataFrame:
+    """Return NASA's turbofan engines FD001: one event a cycle, cycle by cycle over all engines.
+
+    ``rul`` is how many cycles the engine has left after the row: counted back from the failure for
+    training engines, and from the published remaining life for test engines.
+    """
+    names = [
+        "unit",
+        "cycle",
+        *(f"setting_{i}" for i in (1, 2, 3)),
+        *(f"s{i}" for i in range(1, 22)),
+    ]
+    last = pl.col("cycle").max().over("unit")
+    train = _table(directory / "train_FD001.txt", names).with_columns(
+        rul=last - pl.col("cycle"),
+        part=pl.when(pl.col("unit") % VALIDATION_EVERY == 0)
+        .then(pl.lit("validation"))
+        .otherwise(pl.lit("train")),
+    )
+    left = _table(directory / "RUL_FD001.txt", ["left"]).with_row_index("unit", offset=1)
+    test = (
+        _table(directory / "test_FD001.txt", names)
+        .join(left.with_columns(pl.col("unit").cast(pl.Int64)), on="unit")
+        .with_columns(rul=last - pl.col("cycle") + pl.col("left"), part=pl.lit("test"))
+        .drop("left")
+        .with_columns(unit=pl.col("unit") + 1000)
+    )
+    return pl.concat([train, test.select(train.columns)]).sort("cycle", "unit")
+
+
+def helpdesk(directory: Path) -> pl.DataFrame:
+    """Return a help desk's tickets: one event an activity, in the order of time.
+
+    Cases in file order, the first two thirds train (Tax et al. 2017, arXiv 1612.02130).
+    """
+    rows = pl.read_csv(directory / "helpdesk.csv", schema_overrides={"ActivityID": pl.String})
+    cases = rows["CaseID"].unique(maintain_order=True).to_list()
+    trained = 2 * round(len(cases) / 3)
+    part = {
+        case: "test" if i >= trained else "validation" if i % VALIDATION_EVERY == 0 else "train"
+        for i, case in enumerate(cases)
+    }
+    parts = pl.Series("part", [part[case] for case in rows["CaseID"]])
+    return rows.with_columns(parts).sort("CompleteTimestamp", maintain_order=True)
+
+
+def _table(path: Path, names: list[str]) -> pl.DataFrame:
+    """Read columns that are parted by blanks."""
+    rows = [line.split() for line in path.read_text().splitlines() if line.strip()]
+    columns = {name: [row[i] for row in rows] for i, name in enumerate(names)}
+    return pl.DataFrame(columns).with_columns(
+        pl.col(name).cast(pl.Int64 if name in ("unit", "cycle", "left") else pl.Float64)
+        for name in names
+    )
