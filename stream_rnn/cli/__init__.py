@@ -23,6 +23,7 @@ VERBS = {
     "evaluate": "say how good a bundle is, and what its memory is worth",
     "compare": "hold two bundles against each other on one log",
     "replay": "fold a range of a log again, with states in memory",
+    "trace": "unroll the network over one key's events",
     "bundle": "look at a bundle",
     "state": "look at a fold's state, and drop it",
 }

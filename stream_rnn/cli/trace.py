@@ -1,0 +1,256 @@
+"""``stream-rnn trace``: the network unrolled over one key's events."""
+
+import asyncio
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import orjson
+from rich.console import Console
+from rich.text import Text
+
+from stream_rnn.cli.inputs import LogChoice, log_options
+from stream_rnn.cli.options import CLUSTER, FOLD, settings_options
+from stream_rnn.cli.tail import describe_output
+from stream_rnn.errors import ConfigError
+from stream_rnn.model.bundle import load_bundle
+from stream_rnn.model.gates import GATES
+from stream_rnn.model.model import Model, pin_numerics
+from stream_rnn.predictions.schema import Prediction
+from stream_rnn.replay.keys import describe_key, parse_key, shorten
+from stream_rnn.replay.pictures import unrolled_svg
+from stream_rnn.replay.trace import unroll_log
+from stream_rnn.replay.unrolled import (
+    LAST,
+    Floats,
+    Unrolled,
+    describe_duration,
+    describe_time,
+    flattened,
+    most_varying,
+)
+from stream_rnn.settings import Settings
+
+WIDTH_UNKNOWN = 140
+UNITS_MAX = 32
+BARS = "▁▂▃▄▅▆▇█"
+TITLES = ("offset", "event time, UTC", "steps", "since")
+
+
+@click.command("trace")
+@click.argument("words", nargs=-1, required=True, metavar="[LOG] KEY")
+@log_options
+@click.option(
+    "--partition", type=click.IntRange(0), help="look into this partition of a topic only"
+)
+@click.option(
+    "--bundle", type=click.Path(path_type=Path), required=True, help="directory of the model"
+)
+@click.option("--until", type=click.IntRange(0), help="stop after this offset")
+@click.option(
+    "--last",
+    "steps_max",
+    type=click.IntRange(1, 10_000),
+    default=LAST,
+    show_default=True,
+    help="show so many steps, the last ones",
+)
+@click.option("--picture", type=click.Path(path_type=Path), help="write an SVG, too")
+@click.option("--json", "as_json", is_flag=True, help="one JSON object")
+@settings_options("app", *CLUSTER, *FOLD, "kafka_timeout_s")
+def command(
+    settings: Settings,
+    words: tuple[str, ...],
+    where: LogChoice,
+    partition: int | None,
+    bundle: Path,
+    until: int | None,
+    steps_max: int,
+    picture: Path | None,
+    as_json: bool,
+) -> None:
+    """Unroll the network over the events of KEY: x, gates, memory and outputs, step by step.
+
+    LOG is a .jsonl, .csv or .parquet file; with --topic it is a range of a topic, all partitions
+    of which are searched for the key.  KEY is text, or base64: and its bytes.  With --until it
+    shows what the network remembered when it answered that offset.  State and outputs have the
+    bits of the worker's, if the range begins where its fold began and --state-ttl is the same.
+
+    Example: stream-rnn trace flights.jsonl UA-EWR --bundle bundles/delay --until 1234
+    """
+    path, (typed,) = where.split(words, "KEY")
+    pin_numerics()
+    model, key = load_bundle(bundle), parse_key(typed)
+    unrolled = asyncio.run(_unroll(settings, model, where, path, key, partition, until, steps_max))
+    if picture is not None:
+        _write(picture, unrolled_svg(unrolled, last=steps_max))
+    if as_json:
+        sys.stdout.write(orjson.dumps(as_object(unrolled, settings), option=_NUMPY).decode() + "\n")
+    else:
+        _print(unrolled, settings, until)
+
+
+async def _unroll(
+    settings: Settings,
+    model: Model,
+    where: LogChoice,
+    path: Path | None,
+    key: bytes,
+    partition: int | None,
+    until: int | None,
+    steps_max: int,
+) -> Unrolled:
+    async with where.make(settings, model.spec, path) as log:
+        return await unroll_log(
+            log, model, settings, key, partition=partition, until=until, last=steps_max
+        )
+
+
+def _write(picture: Path, svg: str) -> None:
+    try:
+        picture.write_text(svg, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot write the picture {picture}: {error}") from error
+
+
+# --- as JSON -----------------------------------------------------------------------------------------
+
+_NUMPY = orjson.OPT_SERIALIZE_NUMPY
+
+
+def as_object(unrolled: Unrolled, settings: Settings) -> dict[str, Any]:
+    """Return what ``--json`` prints: each prediction as published, with what made it."""
+    model, since_ms = unrolled.model, unrolled.since_ms.tolist()
+    steps = [
+        {
+            "prediction": orjson.loads(value),
+            "since_previous_ms": None if np.isnan(since_ms[t]) else since_ms[t],
+            "x": unrolled.x[t],
+            "gates": {name: gate[t] for name, gate in unrolled.gates.items()},
+            "memory": {name: part[t].copy() for name, part in unrolled.memory.items()},
+            "moved": float(unrolled.moved[t]),
+        }
+        for t, value in enumerate(unrolled.predictions(settings))
+    ]
+    return {
+        "key": describe_key(unrolled.key),
+        "source": unrolled.source,
+        "partition": unrolled.partition,
+        "start": unrolled.start,
+        "model": model.name,
+        "fingerprint": model.fingerprint[:16],
+        "cell": model.cell.model_dump(),
+        "columns": unrolled.columns,
+        "records": unrolled.records,
+        "events": unrolled.events,
+        "steps": steps,
+        "between": [
+            {"offset": one.offset, "kind": one.kind, "text": one.text} for one in unrolled.between
+        ],
+    }
+
+
+# --- as a table --------------------------------------------------------------------------------------
+
+
+def _print(unrolled: Unrolled, settings: Settings, until: int | None) -> None:
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=WIDTH_UNKNOWN)
+    units = _units(unrolled, console.width)
+    header = _header(unrolled, until, units.shape[1])
+    lines: list[Text | str] = [*header, "", *_rows(unrolled, settings, units)]
+    for line in lines:
+        console.print(line, markup=False, no_wrap=True, crop=False)
+
+
+def _header(unrolled: Unrolled, until: int | None, drawn: int) -> list[str]:
+    model, cell, shown = unrolled.model, unrolled.model.cell, len(unrolled.offsets)
+    up_to = "" if until is None else f", up to offset {until:,}"
+    place = f"{unrolled.source}, partition {unrolled.partition}"
+    lines = [
+        f"key        {shorten(describe_key(unrolled.key))}",
+        f"log        {place}, folded from offset {unrolled.start:,} on{up_to}",
+        f"model      {model.name} {model.fingerprint[:16]}",
+        f"cell       {cell.kind}, hidden {cell.hidden}, layers {cell.layers}",
+        f"steps      {unrolled.events:,}" + (f", the last {shown:,} below" if shown else ""),
+    ]
+    if gates := GATES[cell.kind]:
+        called = ", ".join(f"{letter} {name}" for letter, name in gates.items())
+        lines.append(f"gates      {called}: means over all units")
+    if unrolled.memory:
+        most = "" if drawn == cell.layers * cell.hidden else ", those that vary most"
+        bars = (
+            f"a bar a unit, low at -1 and high at 1: {drawn} of {cell.layers * cell.hidden}{most}"
+        )
+        lines.append(f"h          {bars}")
+        lines.append("moved      how far the step moved the memory, as a Euclidean norm")
+    return lines
+
+
+def _units(unrolled: Unrolled, width: int) -> Floats:
+    """Return the units that are drawn, (T, R): those that vary most, as many as fit."""
+    h = unrolled.memory.get("h")
+    if h is None:
+        return np.zeros((len(unrolled.offsets), 0), np.float32)
+    flat = flattened(h)
+    taken = 52 + 6 * len(unrolled.gates) + 16 * len(unrolled.outputs)
+    return flat[:, most_varying(flat, max(8, min(UNITS_MAX, width - taken)))]
+
+
+def _rows(unrolled: Unrolled, settings: Settings, units: Floats) -> Iterator[Text]:
+    """Yield the table line by line; what happened between steps is a line of its own."""
+    between = list(unrolled.between)
+    remembers = ("h", "moved") if unrolled.memory else ()
+    titles = [*TITLES, *unrolled.gates, *remembers, *unrolled.outputs]
+    cells = [[Text(title, "bold") for title in titles]]
+    for t, value in enumerate(unrolled.predictions(settings)):
+        cells.append(_cells(unrolled, t, Prediction.parse(value), units[t]))
+    widths = [max(row[i].cell_len for row in cells) for i in range(len(titles))]
+    yield _line(cells[0], widths)
+    for t, row in enumerate(cells[1:]):
+        while between and between[0].offset <= unrolled.offsets[t]:
+            yield _note(between.pop(0).text)
+        yield _line(row, widths)
+    for one in between:
+        yield _note(one.text)
+
+
+def _line(cells: Sequence[Text], widths: Sequence[int]) -> Text:
+    padded = [
+        Text(" " * (width - cell.cell_len)) for cell, width in zip(cells, widths, strict=True)
+    ]
+    pairs = zip(cells, padded, strict=True)
+    return Text("  ").join([Text.assemble(space, cell) for cell, space in pairs])
+
+
+def _cells(unrolled: Unrolled, t: int, prediction: Prediction, units: Floats) -> list[Text]:
+    since = unrolled.since_ms[t]
+    cells = [
+        f"{unrolled.offsets[t]:,}",
+        describe_time(unrolled.time_ms[t]),
+        f"{unrolled.steps[t]:,}",
+        "cold" if np.isnan(since) else describe_duration(since),
+        *(f"{gate[t].mean():.2f}" for gate in unrolled.gates.values()),
+    ]
+    row = [Text(cell) for cell in cells]
+    if unrolled.memory:
+        row += [_bars(units.tolist()), Text(f"{unrolled.moved[t]:.3f}")]
+    return row + [Text(describe_output(output)) for output in prediction.outputs.values()]
+
+
+def _bars(values: Sequence[float]) -> Text:
+    """Draw each value in [-1, 1] as a bar: from below at -1, blue, to above at 1, red."""
+    text = Text()
+    for value in values:
+        place = round((min(max(value, -1), 1) + 1) / 2 * (len(BARS) - 1))
+        style = "blue" if value < -0.2 else "red" if value > 0.2 else "dim"
+        text.append(BARS[place], style)
+    return text
+
+
+def _note(text: str) -> Text:
+    return Text(f"  — {text}", "magenta")

@@ -1,0 +1,367 @@
+"""The network unrolled: what is shown of a key is, bit for bit, what the fold did."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from stream_rnn.errors import ConfigError
+from stream_rnn.model.bundle import fingerprinted
+from stream_rnn.model.cells import CellSpec, run_cell
+from stream_rnn.model.features import FeatureSpec
+from stream_rnn.model.gates import GATES, cell_inputs
+from stream_rnn.model.model import Model
+from stream_rnn.replay.files import partition_of, read_records
+from stream_rnn.replay.keys import describe_key, parse_key, shorten, similar_keys
+from stream_rnn.replay.logs import FileLog, Range
+from stream_rnn.replay.replay import in_batches, replay_partition
+from stream_rnn.replay.trace import unroll_log
+from stream_rnn.replay.unrolled import most_varying, unroll
+from stream_rnn.settings import Settings
+from stream_rnn.testing import record
+from tests import models, oracle
+
+KINDS = ("elman", "gru", "lstm", "none")
+KEYS = [b"a", b"b", b"hot", b"hot", b"hot", b"\xff\xfe"]
+HUGE = 3.3e38
+BAD = [b"not json", b'{"x": NaN}', {"x": 1e39}, {"x": "one"}]
+
+
+def settings_of(**more):
+    """Make settings."""
+    return Settings.build(app="app", source="events", predictions="out", **more)
+
+
+def model_of(kind="gru", layers=1, spec=models.SPEC):
+    """Make a model whose y is beyond float32 after a huge x, and sometimes otherwise."""
+    torch.manual_seed(11)
+    cell = CellSpec(kind=kind, hidden=8, layers=layers)
+    made = Model.initialize(FeatureSpec.model_validate(spec), cell)
+    x = torch.zeros(1, made.feature_count)
+    x[0, 0] = HUGE
+    with torch.no_grad():
+        out, _ = run_cell(made.network.cell, cell_inputs(made, x)[None], made.initial_hidden(1))
+        made.network.head.weight[0] = 3.3e38 * out[0, 0].sign() * min(1, 1.2 / out.abs().sum())
+    return fingerprinted(made)
+
+
+def log_of(count=160, seed=5):
+    """Make records of uneven keys with holes, forgets, bad ones, huge ones and long silences."""
+    rng = np.random.default_rng(seed)
+    records, offset, time = [], 3, 1_000_000
+    for _ in range(count):
+        key, kind = KEYS[rng.integers(len(KEYS))], rng.random()
+        event = {"x": float(rng.normal()), "kind": ["A", "B", "?"][rng.integers(3)]}
+        if kind < 0.06:
+            event = None
+        elif kind < 0.12:
+            event = BAD[rng.integers(len(BAD))]
+        elif kind < 0.2:
+            event = {"x": HUGE * float(rng.choice([-1, 1])), "kind": "A"}
+        time += int(rng.choice([50, 700, 3000]))
+        records.append(record(offset, key, event, time + int(rng.integers(-900, 900))))
+        offset += int(rng.choice([1, 1, 2, 5]))
+    return records
+
+
+async def unrolled(model, settings, key, records, *, size=4096, **more):
+    """Unroll the network over a key's events among some records."""
+    batches = in_batches(records, size)
+    return await unroll(model, settings, key, batches, source="events", partition=0, **more)
+
+
+async def replayed(model, settings, records):
+    """Replay records; return the predictions."""
+    found = []
+    batches = in_batches(records)
+    await replay_partition(
+        model, settings, 0, 0, batches, lambda predictions, _: found.extend(predictions)
+    )
+    return found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("state_ttl", [None, 4.0])
+async def test_predictions_equal_a_replays_byte_for_byte(kind, state_ttl):
+    """Of every key, with expiry, forgets, skips and steps that are not finite on the way."""
+    model, settings, records = model_of(kind, 2), settings_of(state_ttl=state_ttl), log_of()
+    predictions = await replayed(model, settings, records)
+    assert len(predictions) > 80
+    kinds, reasons = set(), ""
+    for key in set(KEYS):
+        found = await unrolled(model, settings, key, records)
+        values = [message.value for message in predictions if message.key == key]
+        assert found.predictions(settings) == values
+        assert found.events == len(values) == len(found.offsets) > 5
+        assert found.records == sum(r.key == key for r in records)
+        kinds |= {one.kind for one in found.between}
+        reasons += " ".join(one.text for one in found.between)
+    assert kinds == {"forgotten", "skipped"} | ({"expired"} if state_ttl else set())
+    assert "not JSON" in reasons
+    assert "float32" in reasons
+    assert "the step gives a number that is not finite" in reasons
+
+
+@pytest.mark.parametrize("kind", ["elman", "gru", "lstm"])
+@pytest.mark.parametrize("state_ttl", [None, 4.0])
+async def test_h_equals_the_oracles_after_every_step(kind, state_ttl):
+    """Up to any offset of the key, the last h is what the fold of that prefix keeps."""
+    model, settings, records = model_of(kind), settings_of(state_ttl=state_ttl), log_of(90)
+    whole = await unrolled(model, settings, b"hot", records)
+    for t, offset in enumerate(whole.offsets.tolist()):
+        truth = oracle.fold(model, settings, [r for r in records if r.offset <= offset])
+        steps, _, hidden = truth.states[b"hot"]
+        assert (whole.steps[t], whole.h[t].tobytes()) == (steps, hidden)
+        ended = await unrolled(model, settings, b"hot", records, until=offset)
+        assert ended.offsets.tolist() == whole.offsets[: t + 1].tolist()
+        assert ended.h.tobytes() == whole.h[: t + 1].tobytes()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_what_is_shown_beside_h_explains_it(kind):
+    """From x and the h before come the h and y after; the gates are those of ``model/gates.py``."""
+    model, settings = model_of(kind, 2), settings_of(state_ttl=4.0)
+    found = await unrolled(model, settings, b"hot", log_of())
+    y, h = model.step(torch.from_numpy(found.x), torch.from_numpy(found.before))
+    assert h.numpy().tobytes() == found.h.tobytes()
+    assert y.numpy().tobytes() == found.y.tobytes()
+    assert list(found.gates) == list(GATES[kind])
+    assert all(gate.shape == (found.events, 2, 8) for gate in found.gates.values())
+    assert list(found.memory) == {"none": [], "lstm": ["h", "c"]}.get(kind, ["h"])
+    cold = found.steps == 1
+    assert 1 < cold.sum() < len(cold)
+    assert not found.before[cold].any()
+    assert np.isnan(found.since_ms[cold]).all()
+    assert (found.since_ms[~cold] >= 0).all()
+    assert found.x[:, found.columns.index("since_cold")].tolist() == cold.tolist()
+    if kind != "none":
+        change = (found.h - found.before).reshape(found.events, -1)
+        assert np.allclose(found.moved, np.sqrt((change**2).sum(axis=1)))
+        assert found.moved.all()
+
+
+@pytest.mark.parametrize("size", [1, 7])
+async def test_batches_do_not_matter(size):
+    """The bits are the same however the records were cut."""
+    model, settings, records = model_of(), settings_of(state_ttl=4.0), log_of()
+    one = await unrolled(model, settings, b"hot", records)
+    other = await unrolled(model, settings, b"hot", records, size=size)
+    assert other.h.tobytes() == one.h.tobytes()
+    assert other.y.tobytes() == one.y.tobytes()
+    assert other.between == one.between
+
+
+async def test_other_keys_move_stream_time():
+    """A key expires because others go on, and the line says after how much silence."""
+    model, settings = model_of(), settings_of(state_ttl=5.0)
+    event = {"x": 1.0, "kind": "A"}
+    times = [(b"k", 1000), (b"other", 9000), (b"k", 1500), (b"k", 1600)]
+    records = [record(o, key, event, time) for o, (key, time) in enumerate(times)]
+    found = await unrolled(model, settings, b"k", records)
+    assert found.steps.tolist() == [1, 1, 1]
+    texts = [(one.offset, one.kind, one.text) for one in found.between]
+    assert texts[0] == (2, "expired", "memory expired after 8.0 s of silence")
+    alone = await unrolled(model, settings, b"k", [r for r in records if r.key == b"k"])
+    assert alone.steps.tolist() == [1, 2, 3]
+
+
+async def test_what_happens_between_steps_is_said_in_its_order():
+    """A forget, a skip with its reason, a forget of nothing."""
+    event = {"x": 1.0, "kind": "A"}
+    values = [event, None, event, b"nope", None, None]
+    records = [record(o + 10, b"k", value, o) for o, value in enumerate(values)]
+    found = await unrolled(model_of(), settings_of(), b"k", records)
+    assert [one.text for one in found.between] == [
+        "forgotten at offset 11",
+        "skipped at offset 13: the value is not JSON",
+        "forgotten at offset 14",
+        "forgotten at offset 15",
+    ]
+    assert (found.steps.tolist(), found.events, found.records) == ([1, 1], 2, 6)
+
+
+async def test_only_the_last_steps_are_kept():
+    """They are the same as without the limit, and what came before them is counted."""
+    model, settings, records = model_of(), settings_of(state_ttl=4.0), log_of()
+    whole = await unrolled(model, settings, b"hot", records)
+    found = await unrolled(model, settings, b"hot", records, last=9)
+    assert found.events == whole.events > 30
+    assert found.h.tobytes() == whole.h[-9:].tobytes()
+    assert found.before.tobytes() == whole.before[-9:].tobytes()
+    assert found.predictions(settings) == whole.predictions(settings)[-9:]
+    assert {one.offset for one in found.between} == {
+        one.offset for one in whole.between if one.offset >= found.offsets[0]
+    }
+
+
+async def test_a_key_of_skips_alone_has_no_step():
+    """It is there, and there is nothing to show but why."""
+    records = [record(o, b"k", b"nope") for o in range(3)]
+    found = await unrolled(model_of(), settings_of(), b"k", records)
+    assert (found.events, found.records, len(found.between)) == (0, 3, 3)
+    assert found.h.shape == (0, 1, 8)
+    assert found.predictions(settings_of()) == []
+
+
+async def test_more_steps_than_fit_in_memory_are_refused():
+    """With how many do."""
+    with pytest.raises(ConfigError, match=r"ask for [0-9]+ at most"):
+        await unrolled(model_of(), settings_of(), b"k", [], last=10**8)
+
+
+# --- in a log --------------------------------------------------------------------------------------
+
+
+SPEC_OF_FILES = {**models.SPEC, "event": {"key": ["key"], "time": {"path": "at"}}}
+
+
+@pytest.fixture
+def path(tmp_path) -> Path:
+    """A file of 200 rows of ten keys."""
+    found = tmp_path / "log.jsonl"
+    rng = np.random.default_rng(3)
+    rows = [
+        {"key": f"UA-{i % 10}", "at": i * 300, "x": float(rng.normal()), "kind": "A"}
+        for i in range(200)
+    ]
+    found.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return found
+
+
+@pytest.mark.parametrize("partitions", [1, 3])
+async def test_a_file_is_read_where_the_key_is(path, partitions):
+    """Of several partitions the one that a producer would have chosen, with its own stream time."""
+    model, settings = model_of(spec=SPEC_OF_FILES), settings_of(state_ttl=1.0)
+    log = FileLog(path, model.spec, partitions)
+    found = await unroll_log(log, model, settings, b"UA-4")
+    assert found.partition == partition_of(b"UA-4", partitions)
+    records = [r for p, r in read_records(path, model.spec, partitions) if p == found.partition]
+    expected = await unrolled(model, settings, b"UA-4", records)
+    assert found.h.tobytes() == expected.h.tobytes()
+    assert found.source == "log"
+    assert found.between
+    ended = await unroll_log(log, model, settings, b"UA-4", until=113)
+    assert ended.offsets.tolist() == list(range(4, 114, 10))
+
+
+class InMemory:
+    """A :class:`stream_rnn.replay.logs.Log` of lists of records."""
+
+    name = "events"
+
+    def __init__(self, *partitions) -> None:
+        self.partitions = partitions
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *_exception: object) -> None: ...
+
+    async def ranges(self):
+        return [Range(p, 0, 1 << 40) for p in range(len(self.partitions))]
+
+    async def batches(self, wanted):
+        records = self.partitions[wanted.partition]
+        async for batch in in_batches([r for r in records if r.offset < wanted.end], 2):
+            yield batch
+
+
+def of_key(key, *offsets):
+    """Make records of one key."""
+    return [record(o, key, {"x": 1.0, "kind": "A"}, o) for o in offsets]
+
+
+async def test_a_topic_is_searched_as_a_whole():
+    """Where the key is depends on the producer: it is found where it is."""
+    log = InMemory(of_key(b"a", 0, 1), of_key(b"k", 4, 5, 6), of_key(b"b", 0, 1))
+    assert partition_of(b"k", 3) != 1
+    found = await unroll_log(log, model_of(), settings_of(), b"k", until=5)
+    assert (found.partition, found.offsets.tolist()) == (1, [4, 5])
+
+
+async def test_a_key_in_two_partitions_needs_one_named():
+    """Each has a memory of its own, so neither is the answer."""
+    log = InMemory(of_key(b"k", 0, 1), of_key(b"b", 0), of_key(b"k", 4))
+    model, settings = model_of(), settings_of()
+    with pytest.raises(ConfigError, match=r"in partitions 0, 2 of events.*--partition"):
+        await unroll_log(log, model, settings, b"k")
+    found = await unroll_log(log, model, settings, b"k", partition=2)
+    assert (found.partition, found.offsets.tolist()) == (2, [4])
+    with pytest.raises(ConfigError, match="3 partitions, from 0 on; there is no --partition 3"):
+        await unroll_log(log, model, settings, b"k", partition=3)
+
+
+async def test_a_key_that_is_not_there_is_answered_with_those_that_are(path):
+    """How many keys there are and which ones resemble it, wherever in the file they are."""
+    model = model_of(spec=SPEC_OF_FILES)
+    log = FileLog(path, model.spec, 5)
+    with pytest.raises(ConfigError) as raised:
+        await unroll_log(log, model, settings_of(), b"ua-77")
+    said = str(raised.value)
+    assert "10 keys are there, similar: 'UA-7'" in said
+    assert "'ua-77'" in said
+    with pytest.raises(ConfigError, match="none is similar"):
+        await unroll_log(log, model, settings_of(), b"zzz")
+
+
+async def test_a_key_that_comes_later_is_said_to():
+    """It is there, but not where one looked."""
+    log = InMemory(of_key(b"a", 0, 1), of_key(b"k", 4, 5))
+    with pytest.raises(ConfigError, match="no record up to offset 3 of events, but elsewhere"):
+        await unroll_log(log, model_of(), settings_of(), b"k", until=3)
+    with pytest.raises(ConfigError, match="no record in partition 0 of events, but elsewhere"):
+        await unroll_log(log, model_of(), settings_of(), b"k", partition=0)
+
+
+async def test_a_file_has_no_partition_to_name(path):
+    """Its key says where it is."""
+    model = model_of(spec=SPEC_OF_FILES)
+    log = FileLog(path, model.spec, 5)
+    other = (partition_of(b"UA-4", 5) + 1) % 5
+    with pytest.raises(ConfigError, match=f"leave --partition {other} out"):
+        await unroll_log(log, model, settings_of(), b"UA-4", partition=other)
+
+
+# --- words -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "key", [b"UA-EWR", b"\xff\xfe", "Zürich".encode(), b"", b"base64:", b"\x1b"]
+)
+def test_a_key_that_is_shown_can_be_typed(key):
+    """Bytes that are no printable text as base64, and text that looks like it, too."""
+    assert parse_key(describe_key(key)) == key
+    assert describe_key(key).isprintable()
+
+
+def test_base64_that_is_none_is_a_clear_error():
+    """With what was given."""
+    with pytest.raises(ConfigError, match="base64:&&"):
+        parse_key("base64:&&")
+
+
+def test_similar_keys_do_not_depend_on_case():
+    """At most three."""
+    keys = {b"UA-EWR", b"UA-EWX", b"UB-EWR", b"UA-EWRX", b"9E-ATL"}
+    similar = similar_keys(b"ua-ewr", keys)
+    assert similar[0] == "UA-EWR"
+    assert len(similar) == 3
+    assert "9E-ATL" not in similar
+
+
+def test_a_long_text_keeps_its_ends():
+    """And is never longer than asked for."""
+    assert shorten("x" * 60) == "x" * 60
+    assert len(shorten("a" + "x" * 1000 + "z")) == 60
+    assert shorten("a" + "x" * 1000 + "z")[::59] == "az"
+
+
+def test_the_most_varying_columns_keep_their_order():
+    """Those that stand still go first."""
+    values = np.zeros((10, 5), np.float32)
+    values[::2, 3], values[::2, 0], values[::2, 4] = 1, 2, 0.1
+    assert most_varying(values, 2).tolist() == [0, 3]
+    assert most_varying(values, 9).tolist() == [0, 1, 2, 3, 4]
+    assert most_varying(values[:0], 2).tolist() == [0, 1]
