@@ -16,6 +16,7 @@ from stream_rnn.model.model import pin_numerics
 from stream_rnn.replay.evaluate import Scored, evaluate
 from stream_rnn.replay.evaluation import MODELS, Evaluation, Figure, HeadEvaluation
 from stream_rnn.replay.labels import read_labels
+from stream_rnn.replay.shown import pictures
 from stream_rnn.settings import Settings
 
 
@@ -52,6 +53,7 @@ from stream_rnn.settings import Settings
     help="of keys, for the intervals; 0 for none",
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="of the intervals")
+@click.option("--report", type=click.Path(path_type=Path), help="write a page of HTML")
 @click.option("--json", "as_json", is_flag=True, help="one JSON object")
 @settings_options("app", *CLUSTER, *FOLD, "kafka_timeout_s")
 def command(
@@ -61,6 +63,7 @@ def command(
     bundle: Path,
     labels: Path | None,
     labels_by: str | None,
+    report: Path | None,
     as_json: bool,
     **scored: object,
 ) -> None:
@@ -87,13 +90,17 @@ def command(
             read_labels(labels, labels_by, spec),
             bars,
         )
+    if report is not None:
+        from stream_rnn.replay.report import write_report  # noqa: PLC0415  # jinja is slow to load
+
+        write_report(found, pictures(source, bundle, settings, found), report)
     if as_json:
         sys.stdout.write(orjson.dumps(found.as_json()).decode() + "\n")
     else:
-        show(Console(), found)
+        show(Console(), found, report)
 
 
-def show(console: Console, found: Evaluation) -> None:
+def show(console: Console, found: Evaluation, report: Path | None) -> None:
     """Print an evaluation as tables."""
     skipped = ", ".join(f"{count} {code}" for code, count in found.skipped.items()) or "none"
     console.print(
@@ -107,6 +114,8 @@ def show(console: Console, found: Evaluation) -> None:
         console.print(_metrics(head))
         console.print(worth(head), highlight=False)
         console.print(_by_memory(head))
+    if report is not None:
+        console.print(f"\nreport written to {report}")
 
 
 def worth(head: HeadEvaluation) -> str:

@@ -16,9 +16,10 @@ from stream_rnn.model.model import Model
 from stream_rnn.replay.evaluate import Scored
 from stream_rnn.replay.evaluation import Figure
 from stream_rnn.replay.intervals import draw_keys, drawn_metrics, figure
+from stream_rnn.replay.keys import describe_key
 from stream_rnn.replay.labels import Labels
 from stream_rnn.replay.logs import Log
-from stream_rnn.replay.misses import text_of, words
+from stream_rnn.replay.misses import words
 from stream_rnn.replay.outcomes import Outcomes, fold_outcomes
 from stream_rnn.replay.splits import column_of
 from stream_rnn.settings import Settings
@@ -176,7 +177,7 @@ def _head(
     gap = gap.sum(axis=1) if isinstance(head, Multiclass) else gap
     differ = tuple(
         Differing(
-            text_of(first.keys[int(first.key[one[i]])]),
+            describe_key(first.keys[int(first.key[one[i]])]),
             int(first.partition[one[i]]),
             int(first.offset[one[i]]),
             words(head, outputs[0][i], float(target[i]))[0],

@@ -9,7 +9,6 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +36,7 @@ from stream_rnn.replay.labels import Labels
 from stream_rnn.replay.logs import Log
 from stream_rnn.replay.misses import calibration, largest
 from stream_rnn.replay.outcomes import Outcomes, fold_outcomes
+from stream_rnn.replay.shown import worth_a_look
 from stream_rnn.replay.splits import PARTS, column_of, moment_ms, split_parts
 from stream_rnn.replay.training_run import MEMORYLESS_NAME, read_naive
 from stream_rnn.settings import Settings
@@ -135,6 +135,7 @@ def evaluate(
         f"{scored.part} of {scored.split}" if scored.split else "",
         heads,
         health(sample, model.hidden_shape),
+        worth_a_look(memory, heads),
     )
 
 
@@ -312,8 +313,3 @@ def question(head: AnyHead) -> str:
 def unit(head: AnyHead) -> str:
     """Return the unit of a head's values, empty for classes and probabilities."""
     return "s" if isinstance(head, TimeToNext) else ""
-
-
-def iso(ms: int) -> str:
-    """Return a time as ISO 8601 in UTC, by the second."""
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="seconds")[:19]

@@ -155,6 +155,7 @@ class Evaluation:
         part: which part of the split is scored; empty for all of the log.
         heads: by name.
         health: of hidden states; ``None`` for a model without.
+        shown: three keys worth a look: why, partition and key.
     """
 
     model: str
@@ -170,6 +171,7 @@ class Evaluation:
     part: str
     heads: Mapping[str, HeadEvaluation]
     health: HiddenHealth | None = None
+    shown: tuple[tuple[str, int, str], ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return plain objects: ``heads`` hold metrics, intervals stand beside them."""

@@ -1,13 +1,12 @@
 """Where predictions were wrong: calibration, and the largest errors in words."""
 
-import base64
-
 import numpy as np
 from numpy.typing import NDArray
 
 from stream_rnn.model.heads import AnyHead, Binary, Multiclass, TimeToNext
 from stream_rnn.model.metrics import log_losses
 from stream_rnn.replay.evaluation import Bin, Miss
+from stream_rnn.replay.keys import describe_key
 from stream_rnn.replay.outcomes import Outcomes
 
 BINS = 10
@@ -64,7 +63,7 @@ def largest(
     worst = np.argsort(-loss, kind="stable")[:LARGEST].tolist()
     return tuple(
         Miss(
-            text_of(found.keys[int(found.key[event])]),
+            describe_key(found.keys[int(found.key[event])]),
             int(found.partition[event]),
             int(found.offset[event]),
             int(found.time_ms[event]),
@@ -74,14 +73,6 @@ def largest(
         )
         for i, event in ((i, int(events[i])) for i in worst)
     )
-
-
-def text_of(key: bytes) -> str:
-    """Return a key as text; one that is not UTF-8 as ``base64:`` and what follows."""
-    try:
-        return key.decode()
-    except UnicodeDecodeError:
-        return "base64:" + base64.b64encode(key).decode()
 
 
 def words(head: AnyHead, output: NDArray[np.float32], target: float) -> tuple[str, str]:

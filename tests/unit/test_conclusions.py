@@ -1,0 +1,109 @@
+"""Conclusions: sentences that claim no more than the figures do."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from stream_rnn.replay import conclusions
+from stream_rnn.replay.evaluation import (
+    MODELS,
+    Bin,
+    Figure,
+    Group,
+    HeadEvaluation,
+    HiddenAt,
+    HiddenHealth,
+)
+
+
+def figure(value, half=0.01):
+    """Make a figure with an interval."""
+    return Figure(value, value - half, value + half)
+
+
+def groups(*names, models=MODELS):
+    """Make groups, of which each next one is a little better."""
+    return tuple(
+        Group(name, 100 + i, {m: figure(0.7 + 0.02 * i - 0.05 * k) for k, m in enumerate(models)})
+        for i, name in enumerate(names)
+    )
+
+
+def head(**more):
+    """Make the evaluation of a binary head."""
+    models = {"memory": {"auc": figure(0.768)}, "memoryless": {"auc": figure(0.729)}}
+    full = {"metric": "auc", "better": "higher", "events": 109421, "models": models, **more}
+    return HeadEvaluation("late", "binary", "Late?", "", naive="", **full)
+
+
+@pytest.mark.parametrize(
+    ("better", "worth", "verdict"),
+    [
+        ("higher", Figure(0.04, 0.03, 0.05), conclusions.HELPS),
+        ("higher", Figure(-0.04, -0.05, -0.03), conclusions.HURTS),
+        ("lower", Figure(-4.0, -5.0, -3.0), conclusions.HELPS),
+        ("lower", Figure(4.0, 3.0, 5.0), conclusions.HURTS),
+        ("higher", Figure(0.04, -0.01, 0.09), conclusions.NOTHING),
+        ("lower", Figure(-0.04, -0.09, 0.0), conclusions.NOTHING),
+        ("higher", Figure(0.0), conclusions.NOTHING),
+        ("higher", Figure(0.04), conclusions.HELPS),
+        ("lower", Figure(0.04, math.nan, math.nan), conclusions.HURTS),
+        ("lower", None, conclusions.HURTS),
+        ("higher", Figure(math.nan), conclusions.HELPS),
+    ],
+)
+def test_the_verdict_on_memory_is_honest(better, worth, verdict):
+    """An interval that holds 0 is no help; without an interval, chance is named."""
+    found, sentence = conclusions.worth(head(better=better, worth=worth))
+    assert found == verdict
+    has_interval = worth is not None and worth.low is not None and not math.isnan(worth.low)
+    assert ("chance may have done it" in sentence) == (not has_interval)
+
+
+def test_the_gain_by_remembering_is_measured_against_the_memoryless():
+    """Keys with a long memory are other keys, so better alone proves nothing."""
+    sentence = conclusions.memory(head(), groups("1", "2-5", "6+"))
+    assert "From 1 to 6+ events in memory: 0.700 to 0.740, better." in sentence
+    assert "0.050 to 0.050." in sentence
+    worse = conclusions.memory(head(better="lower"), groups("1", "2-5", "6+"))
+    assert ", worse." in worse
+    wide = (Group("1", 1, {"memory": figure(0.7, 0.1)}), Group("2", 1, {"memory": figure(0.71)}))
+    assert "better, but the intervals overlap." in conclusions.memory(head(), wide)
+
+
+@pytest.mark.parametrize(("better", "best"), [("higher", "10+"), ("lower", "1-9")])
+def test_the_best_group_depends_on_which_end_is_good(better, best):
+    """An error is best where it is small."""
+    one = head(better=better)
+    assert conclusions.spread(one, groups("1-9", "10+")).startswith(f"Best at {best} ")
+
+
+def test_calibration_is_the_mean_distance_over_events():
+    """0.7 of the events are 0.025 off, 0.3 of them 0.075: 0.04."""
+    bins = (Bin(0.1, 0.125, 700), Bin(0.6, 0.525, 300))
+    assert "memory 0.040; 0 is best" in conclusions.calibration(head(calibration={"memory": bins}))
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        ({"norm": 0.99}, 0),
+        ({"norm": 0.001}, 0),
+        ({"norm_high": 0.99}, 1),
+        ({"saturated": 0.4}, 2),
+        ({"moved": 0.0001}, 3),
+    ],
+)
+def test_an_ill_hidden_state_is_pointed_at(change, place):
+    """And only that: every other sign stays good."""
+    well = HiddenAt("9+", 100, 0.4, 0.5, 0.02, 0.1)
+    found = conclusions.health(HiddenHealth(10, 48, 2, (replace(well, **change),), 0.1))
+    assert [i for i, one in enumerate(found) if not one.is_good] == [place]
+
+
+def test_silence_and_drift_are_pointed_at():
+    """With what cannot be known left open."""
+    found = conclusions.health(HiddenHealth(0, 48, 40, (), 0.9))
+    assert [one.is_good for one in found] == [None, None, None, None, False, False]
+    assert conclusions.health(HiddenHealth(0, 0, 0, (), math.nan))[4].is_good is None
