@@ -21,6 +21,7 @@ VERBS = {
     "tail": "print predictions as they come",
     "train": "train a bundle and its memoryless baseline from a log",
     "evaluate": "say how good a bundle is, and what its memory is worth",
+    "audit": "hold a predictions topic against a replay of its source",
     "compare": "hold two bundles against each other on one log",
     "replay": "fold a range of a log again, with states in memory",
     "trace": "unroll the network over one key's events",

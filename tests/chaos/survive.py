@@ -3,6 +3,10 @@
 import os
 import secrets
 
+from stream_rnn.model.bundle import load_bundle
+from stream_rnn.replay.audit import audit
+from stream_rnn.replay.findings import Choice
+from stream_rnn.replay.logs import TopicLog
 from tests.chaos.episode import Episode
 from tests.chaos.plan import plan
 from tests.chaos.servers import Servers
@@ -11,7 +15,9 @@ from tests.chaos.verify import verify
 SEED = "STREAM_RNN_TEST_CHAOS_SEED"
 
 
-async def survive(directory, faults, *, brokers=1, scripted=None, **planned) -> int:
+async def survive(
+    directory, faults, *, brokers=1, scripted=None, with_audit=False, **planned
+) -> int:
     """Run an episode and compare all that it leaves; return how many events it had.
 
     Args:
@@ -19,6 +25,7 @@ async def survive(directory, faults, *, brokers=1, scripted=None, **planned) -> 
         faults: how many.
         brokers: 1 or 3.
         scripted: happens in place of drawn faults; called with the episode.
+        with_audit: audit the topics, too: there was one fold, and no record was removed.
         planned: more of the plan.
     """
     seed = int(os.environ.get(SEED) or secrets.randbelow(1_000_000))
@@ -29,6 +36,8 @@ async def survive(directory, faults, *, brokers=1, scripted=None, **planned) -> 
         if scripted is not None:
             episode.scripted = lambda: scripted(episode)
         happened = await episode.run()
+        if with_audit:
+            await _audit(happened)
     events = 0
     for left in happened.left:
         found = verify(left, happened.bundles, happened.settings)
@@ -37,3 +46,13 @@ async def survive(directory, faults, *, brokers=1, scripted=None, **planned) -> 
         assert not found.counts, f"{SEED}={seed} {found.wrong}, after: {before}\n{happened.told()}"
         events += found.events
     return events
+
+
+async def _audit(happened) -> None:
+    """Let the package's own audit look at what is left, as anybody could."""
+    settings = happened.settings
+    async with TopicLog(settings, settings.source) as log:
+        found = await audit(log, load_bundle(happened.bundles[0]), settings, Choice())
+    assert found.is_fine(settings.delivery), f"{found.counts} {found.examples}"
+    assert found.counts["compared"] > 0
+    assert found.counts["not_comparable"] == found.other_folds == 0
