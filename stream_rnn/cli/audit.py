@@ -11,6 +11,7 @@ from rich.console import Console
 
 from stream_rnn.cli.options import CLUSTER, FOLD, settings_options
 from stream_rnn.cli.progress import RecordBars
+from stream_rnn.fold.collector import calm_collector
 from stream_rnn.fold.identity import fold_id
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.model import Model, pin_numerics
@@ -84,6 +85,7 @@ def command(
     --bundle bundles/delay --from 2026-11-01
     """
     pin_numerics()
+    calm_collector()
     model = load_bundle(settings.bundle or "")
     choice = Choice(frozenset(parse_key(key) for key in keys), sample, examples)
     log = TopicLog(settings, settings.source or "", first, last)

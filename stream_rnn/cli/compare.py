@@ -11,6 +11,7 @@ from rich.table import Table
 from stream_rnn.cli.inputs import LogChoice, log_options
 from stream_rnn.cli.options import CLUSTER, FOLD, settings_options
 from stream_rnn.cli.progress import RecordBars
+from stream_rnn.fold.collector import calm_collector
 from stream_rnn.model.bundle import read_bundle
 from stream_rnn.model.model import pin_numerics
 from stream_rnn.replay.compare import Comparison, compare
@@ -56,6 +57,7 @@ def command(
     Example: stream-rnn compare flights.jsonl bundles/old bundles/new --warm-up 2013-09-01
     """
     pin_numerics()
+    calm_collector()
     path, names = where.split(words, "DIR", "DIR")
     first, second = Path(names[0]), Path(names[1])
     spec = read_bundle(first).spec

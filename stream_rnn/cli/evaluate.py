@@ -11,6 +11,7 @@ from rich.table import Table
 from stream_rnn.cli.inputs import LogChoice, log_options
 from stream_rnn.cli.options import CLUSTER, FOLD, settings_options
 from stream_rnn.cli.progress import RecordBars
+from stream_rnn.fold.collector import calm_collector
 from stream_rnn.model.bundle import read_bundle
 from stream_rnn.model.model import pin_numerics
 from stream_rnn.replay.evaluate import Scored, evaluate
@@ -77,6 +78,7 @@ def command(
     Example: stream-rnn evaluate nycflights13 --bundle bundles/delay --warm-up 2013-09-01
     """
     pin_numerics()
+    calm_collector()
     spec = read_bundle(bundle).spec
     path, _ = where.split(log)
     source = where.make(settings, spec, path)

@@ -13,6 +13,7 @@ from rich.console import Console
 from stream_rnn.cli.inputs import LogChoice, log_options
 from stream_rnn.cli.options import CLUSTER, FOLD, settings_options
 from stream_rnn.cli.progress import RecordBars
+from stream_rnn.fold.collector import calm_collector
 from stream_rnn.fold.publisher import Message
 from stream_rnn.model.bundle import load_bundle, read_bundle
 from stream_rnn.model.model import pin_numerics
@@ -62,6 +63,7 @@ def command(
 
     Example: stream-rnn replay flights.jsonl --bundle bundles/delay --out predictions.parquet
     """
+    calm_collector()
     path, _ = where.split(log)
     source = where.make(settings, read_bundle(bundle).spec, path)
     settings = settings.replace(source=source.name)

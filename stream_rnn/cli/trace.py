@@ -16,6 +16,7 @@ from stream_rnn.cli.inputs import LogChoice, log_options
 from stream_rnn.cli.options import CLUSTER, FOLD, settings_options
 from stream_rnn.cli.tail import describe_output
 from stream_rnn.errors import ConfigError
+from stream_rnn.fold.collector import calm_collector
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.gates import GATES
 from stream_rnn.model.model import Model, pin_numerics
@@ -83,6 +84,7 @@ def command(
     """
     path, (typed,) = where.split(words, "KEY")
     pin_numerics()
+    calm_collector()
     model, key = load_bundle(bundle), parse_key(typed)
     unrolled = asyncio.run(_unroll(settings, model, where, path, key, partition, until, steps_max))
     if picture is not None:

@@ -82,6 +82,13 @@ from stream_rnn.settings import Settings
     help="steps of one back-propagation",
 )
 @click.option(
+    "--memory",
+    type=click.IntRange(0, 1_000_000),
+    default=0,
+    show_default=True,
+    help="events that the cell shall remember from the begin; 0: as torch begins",
+)
+@click.option(
     "--runs-max",
     type=click.IntRange(1, 100_000),
     default=256,

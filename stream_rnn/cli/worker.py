@@ -8,6 +8,7 @@ import click
 import faust
 
 from stream_rnn.cli.options import settings_options
+from stream_rnn.fold.collector import calm_collector
 from stream_rnn.settings import Settings
 from stream_rnn.worker.app import make_app
 
@@ -37,6 +38,7 @@ def command(settings: Settings, log_level: str) -> None:
     for noisy in ("aiokafka", "faust", "mode"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLogger().level))
     rnn = make_app(settings)
+    calm_collector()
     worker = faust.Worker(
         rnn.app,
         loglevel=None,

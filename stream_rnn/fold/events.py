@@ -8,7 +8,7 @@ looks at another record, so a record means the same in every micro-batch.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, NotRequired, Protocol, cast
+from typing import Any, NamedTuple, NotRequired, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,8 +50,7 @@ class Record(Protocol):
         """Kept in a dead letter, not looked at otherwise."""
 
 
-@dataclass(frozen=True, slots=True)
-class LogRecord:
+class LogRecord(NamedTuple):
     """A record that does not come from Kafka: from a file, or from a test."""
 
     offset: int

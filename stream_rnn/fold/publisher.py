@@ -10,8 +10,7 @@ is unknown, the worker is released, and the restart finds out.
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -24,8 +23,7 @@ from stream_rnn.fold.recovery import GroupOffset
 from stream_rnn.settings import Settings
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """A prediction or a dead letter on its way to Kafka."""
 
     key: bytes | None

@@ -3,6 +3,7 @@
 from itertools import pairwise
 from typing import Literal
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
@@ -91,3 +92,24 @@ def _stack(hn: Tensor, cn: Tensor) -> Tensor:
     pair = hn.new_empty((hn.shape[1], 2, hn.shape[0], hn.shape[2]))
     pair[:, 0], pair[:, 1] = hn.transpose(0, 1), cn.transpose(0, 1)
     return pair
+
+
+def remember_for(cell: nn.Module, steps: int) -> None:
+    """Set gate biases so that units forget after 1 to ``steps`` steps, in place, before training.
+
+    Without it a gate begins half open, and what is older than some ten steps hardly reaches the
+    gradient.  An Elman cell has no gates and stays as it is.
+
+    Source: chrono initialization, Tallec and Ollivier 2018 (arXiv 1804.11188), section 3.
+    """
+    if not isinstance(cell, nn.GRU | nn.LSTM):
+        return
+    hidden = cell.hidden_size
+    for layer in range(cell.num_layers):
+        own, recurrent = getattr(cell, f"bias_ih_l{layer}"), getattr(cell, f"bias_hh_l{layer}")
+        ages = torch.log(torch.empty(hidden).uniform_(1, max(2, steps - 1)))
+        kept = slice(hidden, 2 * hidden)  # torch's order: GRU r, z, n; LSTM i, f, g, o
+        with torch.no_grad():
+            own[kept], recurrent[kept] = ages, 0.0
+            if isinstance(cell, nn.LSTM):
+                own[:hidden], recurrent[:hidden] = -ages, 0.0

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from stream_rnn.errors import SpecError, TrainingError
-from stream_rnn.model.cells import CellSpec
+from stream_rnn.model.cells import CellSpec, remember_for
 from stream_rnn.model.checkpoint import Checkpoint
 from stream_rnn.model.encoder import Encoder
 from stream_rnn.model.examples import Examples, targets
@@ -48,6 +48,8 @@ class TrainingSettings:
         dropout: share of the cell's outputs that are hidden from the heads in training, and
             between layers.
         window: T, steps of one back-propagation.
+        memory: events that the cell shall be able to remember from the begin, see
+            ``cells.remember_for``; 0 leaves it to torch.
         runs_max: runs side by side in a window; bounds memory, and many keys make many steps.
         gradient_norm_max: longer gradients are shortened.
         class_weights: ``balanced`` lets rare classes count as much as frequent ones.
@@ -61,6 +63,7 @@ class TrainingSettings:
     weight_decay: float = 1e-4
     dropout: float = 0.0
     window: int = 64
+    memory: int = 0
     runs_max: int = 256
     gradient_norm_max: float = 1.0
     class_weights: Literal["none", "balanced"] = "none"
@@ -143,6 +146,8 @@ class _Training:
         self.weights = self._class_weights()
         self.network = Network(spec, cell)
         self.network.drop(settings.dropout)
+        if settings.memory:
+            remember_for(self.network.cell, settings.memory)
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
         )

@@ -64,6 +64,8 @@ class PredictionWriter:
             ("sr-topic", topic.encode()),
             ("sr-partition", str(partition).encode()),
         ]
+        self._origin: int | None = None
+        self._last_headers: list[tuple[str, bytes]] = []
         self._middle_headers = [("sr-app", app.encode()), ("sr-fold", fold_id.encode())]
 
     def write(
@@ -101,15 +103,18 @@ class PredictionWriter:
 
     def headers(self, offset: int, origin: int) -> list[tuple[str, bytes]]:
         """Return the headers of a prediction, all ASCII."""
-        return [
-            *self._first_headers,
-            ("sr-offset", b"%d" % offset),
-            *self.fold_headers(origin),
-        ]
+        return [*self._first_headers, ("sr-offset", b"%d" % offset), *self._of_fold(origin)]
 
     def fold_headers(self, origin: int) -> list[tuple[str, bytes]]:
         """Return the headers that name app and fold: recovery looks for them."""
-        return [*self._middle_headers, ("sr-origin", b"%d" % origin)]
+        return list(self._of_fold(origin))
+
+    def _of_fold(self, origin: int) -> Sequence[tuple[str, bytes]]:
+        """Return the same objects for the same origin: every prediction of a fold has them."""
+        if self._origin != origin:
+            self._origin = origin
+            self._last_headers = [*self._middle_headers, ("sr-origin", b"%d" % origin)]
+        return self._last_headers
 
     def _column(self, head: AnyHead, values: NDArray[np.float32]) -> list[str]:
         if isinstance(head, Multiclass):

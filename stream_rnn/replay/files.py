@@ -7,8 +7,9 @@ become the JSON that polars writes of them.  Nothing reads a file as a whole.
 """
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
+from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from stream_rnn.fold.events import TIME_MS_MAX, TIME_MS_MIN, LogRecord
 from stream_rnn.model.features import FeatureSpec
 
 ROWS_A_BATCH = 50_000
-LINE_BYTES_MAX = 64_000_000
+BYTES_A_BATCH = 4_000_000
 SCHEMA_ROWS = 10_000
 JSON_LINES = (".jsonl", ".ndjson", ".json")
 
@@ -63,10 +64,11 @@ def read_batches(
     """
     if not spec.event.key:
         raise SpecError(f"{path}: a file needs event.key in the spec: the fields that make the key")
-    is_json = path.suffix in JSON_LINES
+    make = _maker(spec)
+    read = _json_lines if path.suffix in JSON_LINES else _rows
     offset = 0
-    for values in _json_lines(path) if is_json else _rows(path, spec):
-        records = [_record(offset + i, value, row, spec) for i, (value, row) in enumerate(values)]
+    for values in read(path, spec):
+        records = [make(offset, value, row) for offset, (value, row) in enumerate(values, offset)]
         offset += len(values)
         if partitions > 1:
             records = [r for r in records if partition_of(r.key, partitions) == partition]
@@ -89,25 +91,21 @@ def partition_of(key: bytes | None, partitions: int) -> int:
     return 0 if key is None else (murmur2(key) & 0x7FFFFFFF) % partitions
 
 
-def _json_lines(path: Path) -> Iterator[list[Value]]:
+def _json_lines(path: Path, _spec: FeatureSpec) -> Iterator[list[Value]]:
     """Yield lines; one that is not JSON stays as it is, and the decoder skips it."""
-    values: list[Value] = []
     try:
         with path.open("rb") as file:
-            while line := file.readline(LINE_BYTES_MAX):
-                if not (line := line.strip()):
-                    continue
-                try:
-                    values.append((line, orjson.loads(line)))
-                except orjson.JSONDecodeError:
-                    values.append((line, None))
-                if len(values) == ROWS_A_BATCH:
-                    yield values
-                    values = []
+            while lines := file.readlines(BYTES_A_BATCH):
+                yield [(line, _parsed(line)) for line in map(bytes.strip, lines) if line]
     except OSError as error:
         raise ConfigError(f"cannot read the log {path}: {error}") from error
-    if values:
-        yield values
+
+
+def _parsed(line: bytes) -> Any:
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
 
 
 def _rows(path: Path, spec: FeatureSpec) -> Iterator[list[Value]]:
@@ -122,26 +120,36 @@ def _rows(path: Path, spec: FeatureSpec) -> Iterator[list[Value]]:
         yield list(zip(buffer.getvalue().split(b"\n"), rows, strict=False))
 
 
-def _record(offset: int, value: bytes, row: Any, spec: FeatureSpec) -> LogRecord:
-    if not isinstance(row, dict):  # a broken line: with a key, it is skipped for what it is
-        return LogRecord(offset, -1, b"", value)
-    parts = [_at(row, field) for field in spec.event.key]
-    key = None if None in parts else "-".join(map(str, parts)).encode()
-    return LogRecord(offset, _timestamp(row, spec), key, value)
-
-
-def _timestamp(row: dict[str, Any], spec: FeatureSpec) -> int:
-    """Return the event time, -1 where it is none: the decoder looks at the field and says why."""
+def _maker(spec: FeatureSpec) -> Callable[[int, bytes, Any], LogRecord]:
+    """Return what makes a record of a row: its offset, its JSON, and what was read."""
+    getters = [_getter(path) for path in spec.event.key]
     time = spec.event.time
-    raw = None if time is None else _at(row, time.path)
-    if time is None or isinstance(raw, bool) or not isinstance(raw, int | float):
-        return -1
-    time_ms = raw * (1000 if time.unit == "s" else 1)
-    return round(time_ms) if TIME_MS_MIN <= time_ms <= TIME_MS_MAX else -1  # NaN is not between
+    get_time = _getter(time.path) if time else None
+    factor = 1000 if time is not None and time.unit == "s" else 1
+
+    def make(offset: int, value: bytes, row: Any) -> LogRecord:
+        if not isinstance(row, dict):  # a broken line: with a key, it is skipped for what it is
+            return LogRecord(offset, -1, b"", value)
+        parts = [get(row) for get in getters]
+        key = None if None in parts else "-".join(map(str, parts)).encode()
+        # Without a time, or with none that is possible, the decoder says what is wrong.
+        time_ms: int = -1
+        raw: Any = None if get_time is None else get_time(row)
+        if type(raw) in (int, float) and TIME_MS_MIN <= raw * factor <= TIME_MS_MAX:
+            time_ms = round(raw * factor)
+        return LogRecord(offset, time_ms, key, value)
+
+    return make
 
 
-def _at(row: dict[str, Any], path: str) -> Any:
-    value: Any = row
-    for part in path.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
-    return value
+def _getter(path: str) -> Callable[[dict[str, Any]], Any]:
+    """Return what takes a field out of a row; ``None`` where it has none."""
+    first, *rest = path.split(".")
+
+    def nested(row: dict[str, Any]) -> Any:
+        value = row.get(first)
+        for part in rest:
+            value = value.get(part) if isinstance(value, dict) else None
+        return value
+
+    return nested if rest else methodcaller("get", first)

@@ -23,6 +23,7 @@ import orjson
 import polars as pl
 
 from stream_rnn.errors import ConfigError, StreamRNNError
+from stream_rnn.fold.collector import calm_collector
 from stream_rnn.fold.publisher import Message
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.model import pin_numerics
@@ -215,6 +216,7 @@ def _child(
 ) -> None:
     """Fold one range in a process of its own; the parent ends it at Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    calm_collector()
     logging.basicConfig(level=logging.WARNING)
 
     def told(_wanted: Range, records: int) -> None:

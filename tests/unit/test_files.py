@@ -54,9 +54,10 @@ def write(directory, suffix, rows=ROWS):
 def test_every_format_gives_the_same_records(tmp_path, monkeypatch, suffix, rows_a_batch):
     """Offsets are rows, keys are joined fields, timestamps event times, values JSON."""
     monkeypatch.setattr(files, "ROWS_A_BATCH", rows_a_batch)
+    monkeypatch.setattr(files, "BYTES_A_BATCH", rows_a_batch)
     found = list(read_records(write(tmp_path, suffix), spec_of()))
     assert [json.loads(record.value) for _, record in found] == ROWS
-    assert [(partition, replace(record, value=None)) for partition, record in found] == [
+    assert [(partition, record._replace(value=None)) for partition, record in found] == [
         (0, LogRecord(0, 1000, b"UA-EWR", None)),
         (0, LogRecord(1, 2000, b"AA-JFK", None)),
         (0, LogRecord(2, 2500, None, None)),
