@@ -101,7 +101,7 @@ class Decoder:
         fields = spec.fields(with_targets=with_targets)
         self._paths = tuple(field.path for field in fields)
         self._parts = {part for path in self._paths for part in path.split(".")}
-        self._getters = [_getter(path) for path in self._paths]
+        self._columns = [_column(path) for path in self._paths]
         self._validate = TypeAdapter(_row_type(fields)).validator.validate_json
 
     def decode(self, records: Sequence[Record]) -> Decoded:
@@ -110,18 +110,29 @@ class Decoder:
         skips: dict[int, RecordError] = {}
         rows: list[int] = []
         events: list[Any] = []
+        validate = self._validate
+        key_bytes_max, value_bytes_max = (
+            self._settings.key_bytes_max,
+            self._settings.value_bytes_max,
+        )
         for row, record in enumerate(records):
+            key, value = record.key, record.value
             try:
-                if self._is_forget(record):
+                if key is None or len(key) > key_bytes_max:
+                    raise self._bad_key(key)
+                if value is None:
                     forgets.append(row)
                     continue
-                events.append(self._event(cast("bytes", record.value)))
+                if len(value) > value_bytes_max:
+                    raise self._large_value(value)
+                events.append(validate(value))
                 rows.append(row)
+            except ValidationError as error:
+                skips[row] = self._bad_value(error)
             except RecordError as error:
                 skips[row] = error
         columns = {
-            path: [get(event) for event in events]
-            for path, get in zip(self._paths, self._getters, strict=True)
+            path: column(events) for path, column in zip(self._paths, self._columns, strict=True)
         }
         timestamps = np.fromiter((records[row].timestamp for row in rows), np.int64, len(rows))
         time_ms, undated = self._event_times(columns, timestamps)
@@ -135,33 +146,26 @@ class Decoder:
         )
         return without(decoded, undated) if undated else decoded
 
-    def _is_forget(self, record: Record) -> bool:
-        key, value = record.key, record.value
+    def _bad_key(self, key: bytes | None) -> DecodeError:
         if key is None:
-            raise DecodeError("no_key", "the record has no key, so no hidden state is its own")
-        if len(key) > self._settings.key_bytes_max:
-            message = (
-                f"the key has {len(key)} bytes; key_bytes_max is {self._settings.key_bytes_max}"
-            )
-            raise DecodeError("key_too_large", message)
-        if value is None:
-            return True
-        if len(value) > self._settings.value_bytes_max:
-            limit = self._settings.value_bytes_max
-            message = f"the value has {len(value)} bytes; value_bytes_max is {limit}"
-            raise DecodeError("value_too_large", message)
-        return False
+            return DecodeError("no_key", "the record has no key, so no hidden state is its own")
+        limit = self._settings.key_bytes_max
+        return DecodeError(
+            "key_too_large", f"the key has {len(key)} bytes; key_bytes_max is {limit}"
+        )
 
-    def _event(self, value: bytes) -> Any:
-        try:
-            return self._validate(value)
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-            if first["type"] == "json_invalid":
-                raise DecodeError("not_json", "the value is not JSON") from None
-            path = ".".join(str(part) for part in first["loc"] if part in self._parts)
-            message = f"{path or 'the value'}: {first['msg'].lower()}"
-            raise DecodeError("wrong_schema", message) from None
+    def _large_value(self, value: bytes) -> DecodeError:
+        limit = self._settings.value_bytes_max
+        message = f"the value has {len(value)} bytes; value_bytes_max is {limit}"
+        return DecodeError("value_too_large", message)
+
+    def _bad_value(self, error: ValidationError) -> DecodeError:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        if first["type"] == "json_invalid":
+            return DecodeError("not_json", "the value is not JSON")
+        path = ".".join(str(part) for part in first["loc"] if part in self._parts)
+        message = f"{path or 'the value'}: {first['msg'].lower()}"
+        return DecodeError("wrong_schema", message)
 
     def _event_times(
         self, columns: Mapping[str, list[Any]], timestamps: NDArray[np.int64]
@@ -236,20 +240,21 @@ def _time_ms(raw: object, unit: str, path: str) -> int:
     return time
 
 
-def _getter(path: str) -> Callable[[Any], Any]:
+def _column(path: str) -> Callable[[Sequence[Any]], list[Any]]:
+    """Return what takes the values at a dotted path out of events."""
     first, *rest = path.split(".")
-    if not rest:
-        return lambda row: row.get(first)
 
-    def get(row: Any) -> Any:
-        value = row.get(first)
+    def nested(event: Any) -> Any:
+        value = event.get(first)
         for part in rest:
             if value is None:
                 return None
             value = value.get(part)
         return value
 
-    return get
+    if rest:
+        return lambda events: [nested(event) for event in events]
+    return lambda events: [event.get(first) for event in events]
 
 
 def _row_type(fields: Sequence[Field]) -> Any:
