@@ -20,9 +20,9 @@ from stream_rnn.errors import ConfigError
 from stream_rnn.local import flights
 from stream_rnn.model import training
 from stream_rnn.model.cells import CellSpec
+from stream_rnn.model.checks import check_examples
 from stream_rnn.model.examples import fit
 from stream_rnn.model.features import FeatureSpec
-from stream_rnn.model.leaks import find_leaks
 from stream_rnn.model.metrics import better, main_metric
 from stream_rnn.replay import training_run
 from stream_rnn.replay.examples import Events, read_events, with_parts
@@ -145,8 +145,8 @@ def command(settings: Settings, where: LogChoice, **given: Any) -> None:
             )
     examples = with_parts(events, part)
     spec = fit(spec, examples)
-    for leak in find_leaks(spec, examples):
-        console.print(f"warning: {leak}")
+    for text in check_examples(spec, examples):
+        console.print(f"warning: {text}", highlight=False, markup=False)
     cell = CellSpec(
         kind=given["cell"], hidden=_multiple_of_8(given["hidden"]), layers=given["layers"]
     )
