@@ -18,6 +18,7 @@ VERBS = {
     "worker": "fold a topic: the stream worker",
     "demo": "see it work on real data, with a fault in it",
     "local": "run a real Kafka and a real Redis on this machine",
+    "send": "send a file's events to a topic",
     "tail": "print predictions as they come",
     "train": "train a bundle and its memoryless baseline from a log",
     "evaluate": "say how good a bundle is, and what its memory is worth",

@@ -5,7 +5,10 @@ import json
 import time
 
 from aiokafka import AIOKafkaProducer, TopicPartition
+from click.testing import CliRunner
 
+from stream_rnn.cli.audit import command as audit
+from stream_rnn.cli.replay import command as replay
 from stream_rnn.clients import connect_redis
 from stream_rnn.fold.identity import fold_id, store_tag
 from stream_rnn.fold.kafka_log import KafkaFacts, KafkaLog
@@ -130,6 +133,35 @@ class Stream:
                 await self._compare_states(partition, truth)
             total += len(values)
         return total
+
+    async def audit(self, *more, status=0, **changed) -> dict:
+        """Audit by command line; return what it says."""
+        names = ("app", "source", "predictions", "bundle", "bootstrap_servers", "state_ttl")
+        given = {name: getattr(self.settings, name) for name in (*names, "delivery")}
+        given |= {"dead_letters": self.settings.dead_letters_topic} | changed
+        options = [f"--{k.replace('_', '-')}={v}" for k, v in given.items() if v is not None]
+        call = asyncio.to_thread(
+            CliRunner().invoke, audit, [*options, "--json", *more], standalone_mode=False
+        )
+        result = await call
+        assert result.exception is None, result.output
+        assert result.return_value == status, result.output
+        return json.loads(result.stdout)
+
+    async def replay(self) -> list[bytes]:
+        """Replay the source topic by command line; return the lines."""
+        out = self.directory / "replayed.jsonl"
+        options = {
+            "topic": self.settings.source,
+            "bundle": self.bundle,
+            "bootstrap-servers": self.settings.bootstrap_servers,
+            "out": out,
+            "processes": 1,
+        }
+        words = [f"--{name}={value}" for name, value in options.items()]
+        result = await asyncio.to_thread(CliRunner().invoke, replay, words, standalone_mode=False)
+        assert result.exception is None, result.output
+        return out.read_bytes().splitlines()
 
     async def _compare_states(self, partition, truth) -> None:
         redis = connect_redis(self.settings.redis_url.get_secret_value(), 5)

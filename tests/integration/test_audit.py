@@ -1,14 +1,10 @@
 """The audit of real topics: it finds what was planted, and nothing where nothing is wrong."""
 
 import asyncio
-import json
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from click.testing import CliRunner
 
-from stream_rnn.cli.audit import command
-from stream_rnn.cli.replay import command as replay_command
 from stream_rnn.local.workers import WorkerProcess
 from tests.integration.streams import Stream, mixed_records
 
@@ -35,50 +31,10 @@ async def worked(app_id, bootstrap_servers, redis_url, create_topic, tmp_path):
         await asyncio.to_thread(worker.stop)
 
 
-async def audited(made, *more, status=0, **changed):
-    """Audit by command line; return what it says."""
-    names = ("app", "source", "predictions", "bundle", "bootstrap_servers", "state_ttl", "delivery")
-    given = {name: getattr(made.settings, name) for name in names}
-    given |= {"dead_letters": made.settings.dead_letters_topic} | changed
-    options = [f"--{k.replace('_', '-')}={v}" for k, v in given.items() if v is not None]
-    result = await asyncio.to_thread(
-        CliRunner().invoke, command, [*options, "--json", *more], standalone_mode=False
-    )
-    assert result.exception is None, result.output
-    assert result.return_value == status, result.output
-    return json.loads(result.stdout)
-
-
 async def counted(made):
     """Return how many predictions and dead letters were published."""
     topics = (made.settings.predictions, made.settings.dead_letters_topic)
     return [sum([len(await made.outputs(t, p)) for p in (0, 1)]) for t in topics]
-
-
-@pytest.mark.parametrize("cell", ["elman", "gru", "lstm"])
-async def test_a_correct_deployment_audits_to_zeros(worked, cell, tmp_path):
-    """Every prediction and dead letter is compared, and a replay of the topic has the same bytes."""
-    made = await worked(cell)
-    found = await audited(made)
-    predictions, dead = await counted(made)
-    assert (found["compared"], found["dead_letters"]) == (predictions, dead)
-    assert predictions > 300
-    assert dead > 10
-    wrong = ("missing", "duplicated", "different", "unexpected", "not_comparable")
-    assert {name: found[name] for name in wrong} == dict.fromkeys(wrong, 0)
-    assert found["examples"] == []
-    options = [
-        f"--topic={made.settings.source}",
-        f"--bundle={made.bundle}",
-        f"--bootstrap-servers={made.settings.bootstrap_servers}",
-        f"--out={tmp_path / 'replayed.jsonl'}",
-    ]
-    result = await asyncio.to_thread(
-        CliRunner().invoke, replay_command, options, standalone_mode=False
-    )
-    assert result.exception is None, result.output
-    published = [r.value for p in (0, 1) for r in await made.outputs(made.settings.predictions, p)]
-    assert (tmp_path / "replayed.jsonl").read_bytes().splitlines() == published
 
 
 async def test_what_is_planted_is_found(worked, create_topic):
@@ -109,7 +65,7 @@ async def test_what_is_planted_is_found(worked, create_topic):
     finally:
         await producer.stop()
     where = {"predictions": planted, "dead_letters": dead, "delivery": "exactly_once"}
-    found = await audited(made, "--partition=0", status=1, **where)
+    found = await made.audit("--partition=0", status=1, **where)
     kinds = ("missing", "duplicated", "different", "unexpected", "dead_letters_missing")
     assert {kind: found[kind] for kind in kinds} == dict.fromkeys(kinds, 1)
     examples = {e["kind"]: e for e in found["examples"]}
@@ -134,28 +90,28 @@ async def test_at_least_once_repeats_are_no_fault_unless_they_differ(worked):
             await producer.send_and_wait(
                 made.settings.predictions, record.value, partition=0, headers=list(record.headers)
             )
-        assert (await audited(made))["duplicated"] == 3
+        assert (await made.audit())["duplicated"] == 3
         other = records[-1].value.replace(b'"cold":', b'"cold": ')
         await producer.send_and_wait(
             made.settings.predictions, other, partition=0, headers=list(records[-1].headers)
         )
     finally:
         await producer.stop()
-    assert (await audited(made, status=1))["different"] == 1
+    assert (await made.audit(status=1))["different"] == 1
 
 
 async def test_some_keys_and_some_ranges(worked):
     """A sample is the same each time, also where keys expire; a later start leaves some out."""
     made = await worked(state_ttl=0.05)
-    whole = await audited(made)
+    whole = await made.audit()
     assert whole["different"] == whole["missing"] == 0
-    some = await audited(made, "--sample=0.5")
+    some = await made.audit("--sample=0.5")
     assert 0 < some["compared"] < whole["compared"]
-    assert some == await audited(made, "--sample=0.5")
-    one = await audited(made, "--key=a", "--key=base64://4=")
+    assert some == await made.audit("--sample=0.5")
+    one = await made.audit("--key=a", "--key=base64://4=")
     assert 0 < one["compared"] < whole["compared"]
     assert sum(one[kind] for kind in ("missing", "different", "unexpected", "not_comparable")) == 0
-    late = await audited(made, "--from=100", "--to=150")
+    late = await made.audit("--from=100", "--to=150")
     assert late["compared"] + late["not_comparable"] + late["dead_letters"] <= 100
     assert late["compared"] > 0
     assert late["different"] == late["missing"] == 0
@@ -165,7 +121,7 @@ async def test_some_keys_and_some_ranges(worked):
 async def test_another_fold_is_told_from_a_fault_of_this_one(worked):
     """With another time to live the states would differ: its predictions are counted apart."""
     made = await worked(count=200)
-    found = await audited(made, status=1, state_ttl=5)
+    found = await made.audit(status=1, state_ttl=5)
     predictions, _ = await counted(made)
     assert found["other_folds"] == predictions == found["missing"]
     assert found["compared"] == 0
@@ -176,10 +132,10 @@ async def test_a_running_worker_is_audited_up_to_the_group_offset(worked):
     made = await worked(count=300, stop=False)
     sending = asyncio.create_task(made.produce(mixed_records(3000, seed=6)))
     for _ in range(3):
-        found = await audited(made)
+        found = await made.audit()
         assert found["missing"] == found["different"] == found["duplicated"] == 0
         assert found["compared"] >= 200
     await sending
     await made.until_published()
     predictions, _ = await counted(made)
-    assert (await audited(made))["compared"] == predictions
+    assert (await made.audit())["compared"] == predictions

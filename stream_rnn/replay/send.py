@@ -1,0 +1,144 @@
+"""Sending a file to a topic, as its producer would have: keyed, in order, at a pace."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import orjson
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from stream_rnn.clients import describe_unreachable, kafka_options
+from stream_rnn.errors import ConfigError, UnreachableError
+from stream_rnn.fold.events import Record
+from stream_rnn.replay.logs import Log
+from stream_rnn.settings import Settings
+
+TICK_S = 0.02
+IN_FLIGHT_MAX = 5000
+REPLICAS_MAX = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """How a file is sent.
+
+    Attributes:
+        topic: to which it goes.
+        rate: records a second; 0 is as fast as possible.
+        without: fields that are left out, such as labels.
+        create_partitions: the topic is made with so many if it is not there; 0: it must be.
+    """
+
+    topic: str
+    rate: float = 0.0
+    without: tuple[str, ...] = ()
+    create_partitions: int = 0
+
+
+async def send(log: Log, settings: Settings, how: Sending, told: Callable[[int], None]) -> int:
+    """Send a log's records in its order; return how many.
+
+    A record without a key goes where Kafka's partitioner puts it.  The timestamp is the moment of
+    sending: with an old one, retention could remove the record at once.
+
+    Args:
+        log: in one partition, so that its order is the file's.
+        settings: the cluster.
+        how: where to, how fast, what.
+        told: how many records more were sent.
+
+    Raises:
+        UnreachableError: Kafka does not answer.
+        ConfigError: the topic is not there, or refuses a record.
+    """
+    options = kafka_options(settings.bootstrap_servers, settings.kafka_config)
+    timeout_ms = int(settings.kafka_timeout_s * 1000)
+    producer = AIOKafkaProducer(
+        enable_idempotence=True,
+        acks="all",
+        linger_ms=5,
+        max_batch_size=262_144,
+        request_timeout_ms=timeout_ms,
+        **options,
+    )
+    try:
+        async with asyncio.timeout(settings.kafka_timeout_s):
+            await _require_topic(options, how, timeout_ms)
+            await producer.start()
+    except (KafkaError, TimeoutError, OSError) as error:
+        await producer.stop()
+        text = describe_unreachable(options["bootstrap_servers"], error)
+        raise UnreachableError(text) from error
+    try:
+        return await _send_all(producer, log, how, settings.kafka_timeout_s, told)
+    except (KafkaError, TimeoutError) as error:
+        raise ConfigError(f"topic {how.topic} does not take a record: {error}") from error
+    finally:
+        await producer.stop()
+
+
+async def _require_topic(options: dict[str, object], how: Sending, timeout_ms: int) -> None:
+    admin = AIOKafkaAdminClient(request_timeout_ms=timeout_ms, **options)
+    await admin.start()
+    try:
+        if how.topic in await admin.list_topics():
+            return
+        if not how.create_partitions:
+            raise ConfigError(
+                f"topic {how.topic} does not exist; make it, or give --create-partitions"
+            )
+        brokers = len((await admin.describe_cluster())["brokers"])
+        replicas = min(REPLICAS_MAX, brokers)
+        response = await admin.create_topics([NewTopic(how.topic, how.create_partitions, replicas)])
+        for _, code, *_ in response.topic_errors:
+            if (error := for_code(code)) not in (TopicAlreadyExistsError, for_code(0)):
+                raise ConfigError(f"topic {how.topic} cannot be made: {error.__name__}")
+    finally:
+        await admin.close()
+
+
+async def _send_all(
+    producer: AIOKafkaProducer,
+    log: Log,
+    how: Sending,
+    timeout_s: float,
+    told: Callable[[int], None],
+) -> int:
+    began, sent = time.monotonic(), 0
+    waiting: list[asyncio.Future[object]] = []
+    async with log:
+        for wanted in await log.ranges():
+            async for records in log.batches(wanted):
+                for record in records:
+                    waiting.append(await _send_one(producer, how, record))
+                    sent += 1
+                    if len(waiting) >= IN_FLIGHT_MAX:
+                        await _acknowledged(waiting, timeout_s)
+                        told(IN_FLIGHT_MAX)
+                    ahead_s = sent / how.rate + began - time.monotonic() if how.rate else 0
+                    if ahead_s > TICK_S:
+                        await asyncio.sleep(ahead_s)
+    told(len(waiting))
+    await _acknowledged(waiting, timeout_s)
+    return sent
+
+
+async def _send_one(
+    producer: AIOKafkaProducer, how: Sending, record: Record
+) -> "asyncio.Future[object]":
+    value = record.value
+    if how.without and value is not None:
+        content = orjson.loads(value)
+        value = orjson.dumps({k: v for k, v in content.items() if k not in how.without})
+    future: asyncio.Future[object] = await producer.send(how.topic, value, key=record.key)
+    return future
+
+
+async def _acknowledged(waiting: "list[asyncio.Future[object]]", timeout_s: float) -> None:
+    """Wait until Kafka has what was sent; the first refusal is raised."""
+    async with asyncio.timeout(timeout_s):
+        await asyncio.gather(*waiting)
+    waiting.clear()
