@@ -26,6 +26,7 @@ VERBS = {
     "compare": "hold two bundles against each other on one log",
     "replay": "fold a range of a log again, with states in memory",
     "trace": "unroll the network over one key's events",
+    "spec": "propose a feature spec from a log, and check one",
     "bundle": "look at a bundle",
     "state": "look at a fold's state, and drop it",
 }

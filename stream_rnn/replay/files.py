@@ -26,6 +26,8 @@ BYTES_A_BATCH = 4_000_000
 SCHEMA_ROWS = 10_000
 JSON_LINES = (".jsonl", ".ndjson", ".json")
 
+OPAQUE = (pl.Binary, pl.Object)
+
 Value = tuple[bytes, Any]  # a row as JSON, and as it was read
 
 
@@ -113,6 +115,11 @@ def _rows(path: Path, spec: FeatureSpec) -> Iterator[list[Value]]:
     time = spec.event.time
     paths = [*spec.event.key, *([time.path] if time else [])]
     for frame in read_frames(path):
+        if opaque := [name for name, kind in frame.schema.items() if kind in OPAQUE]:
+            raise ConfigError(
+                f"cannot read the log {path}: JSON has no bytes, which {', '.join(opaque)} holds; "
+                "leave it out, or make it text"
+            )
         buffer = io.BytesIO()
         frame.write_ndjson(buffer)
         columns = {name for path in paths if (name := path.partition(".")[0]) in frame.columns}

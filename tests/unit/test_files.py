@@ -244,3 +244,11 @@ def test_a_split_that_says_nothing_is_refused(text, says):
     """The message repeats it."""
     with pytest.raises(ConfigError, match=says):
         split(text)
+
+
+def test_a_column_of_bytes_is_refused_by_name(tmp_path):
+    """JSON has none."""
+    path = tmp_path / "log.parquet"
+    pl.DataFrame([{**ROWS[0], "photo": b"x"}]).write_parquet(path)
+    with pytest.raises(ConfigError, match="JSON has no bytes, which photo holds"):
+        list(read_records(path, spec_of()))

@@ -1,0 +1,164 @@
+"""``stream-rnn spec``: propose a feature spec from a log, and check one."""
+
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import click
+import orjson
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from stream_rnn.cli.options import FOLD, settings_options
+from stream_rnn.errors import ConfigError
+from stream_rnn.model.features import FeatureSpec
+from stream_rnn.replay.columns import read_sample
+from stream_rnn.replay.field_counts import Fit, count_fields
+from stream_rnn.replay.proposal import Wanted, propose
+from stream_rnn.replay.toml_text import printable
+from stream_rnn.settings import Settings
+
+SHOWN_WORDS = 5
+
+
+@click.group("spec")
+def command() -> None:
+    """Propose a feature spec from a log, and check one."""
+
+
+@command.command("init")
+@click.argument("log", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="file to write; default: print it")
+@click.option("--force", is_flag=True, help="write --out even if it is there")
+@click.option(
+    "--rows",
+    type=click.IntRange(2, 10_000_000),
+    default=100_000,
+    show_default=True,
+    help="that are looked at, the first ones",
+)
+@click.option("--key", help="fields that make the key, by commas; default: guess")
+@click.option("--time", help="field of the event time; default: guess")
+@click.option("--target", "targets", multiple=True, help="field to predict; may be given again")
+@click.option(
+    "--of",
+    type=click.Choice(["now", "next", "label"]),
+    default="next",
+    show_default=True,
+    help="which value of --target: this event's, the next one's, or a label's",
+)
+@click.option(
+    "--classes",
+    type=click.IntRange(2, 100_000),
+    default=1000,
+    show_default=True,
+    help="of one field, at most",
+)
+def init(
+    log: Path, out: Path | None, force: bool, rows: int, key: str | None, classes: int, **more: Any
+) -> None:
+    """Propose a feature spec for LOG, a .csv, .jsonl or .parquet file.
+
+    Types, scalings, vocabularies, key, event time and heads are guesses; each has a comment that
+    says what it was made from.  Read them before you train.
+
+    Example: stream-rnn spec init tickets.csv --key CaseID --out tickets.toml
+    """
+    if out is not None and out.exists() and not force:
+        raise ConfigError(f"{out} is there already; --force overwrites it")
+    keys = tuple(part.strip() for part in key.split(",")) if key else ()
+    wanted = Wanted(keys, more["time"], more["targets"], more["of"], classes)
+    text = propose(read_sample(log, rows), log.name, wanted)
+    FeatureSpec.parse(tomllib.loads(text), "proposed")
+    if out is None:
+        sys.stdout.write(text)
+        return
+    beside = out.with_name(f".{out.name}.part")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(out)
+    except OSError as error:
+        raise ConfigError(f"cannot write {out}: {error}") from error
+    click.echo(f"written to {out}; read its comments, then: stream-rnn train {log} --spec {out}")
+
+
+@command.command("check")
+@click.argument("spec", type=click.Path(path_type=Path))
+@click.argument("log", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--rows",
+    type=click.IntRange(1, 1_000_000_000),
+    default=100_000,
+    show_default=True,
+    help="of LOG that are looked at, the first ones",
+)
+@click.option("--json", "as_json", is_flag=True, help="one JSON object")
+@settings_options(*FOLD)
+@click.pass_context
+def check(
+    ctx: click.Context, settings: Settings, spec: Path, log: Path | None, rows: int, as_json: bool
+) -> None:
+    """Say whether SPEC is valid, and what of LOG is an event by it.
+
+    Of each field: rows that have it, lack it or have another type, values that are no class of the
+    spec, and classes that no row has.  Exit status 1 if no row of LOG is an event.
+    """
+    found = FeatureSpec.read(spec)
+    fit = None if log is None else count_fields(log, found, settings, rows)
+    if as_json:
+        print(orjson.dumps(_as_json(found, fit)).decode())
+    else:
+        _print(Console(), spec, found, fit)
+    if fit is not None and not fit.events:
+        ctx.exit(1)
+
+
+def _as_json(spec: FeatureSpec, fit: Fit | None) -> dict[str, Any]:
+    said: dict[str, Any] = {
+        "name": spec.name,
+        "features": len(spec.features),
+        "heads": [head.name for head in spec.heads],
+    }
+    if fit is None:
+        return said
+    fields = {
+        count.field.path: {
+            "has": count.has,
+            "lacks": count.lacks,
+            "wrong_type": count.wrong,
+            "required": count.field.required,
+            "unknown": dict(count.unknown) if count.classes else {},
+            "never_seen": count.never_seen,
+        }
+        for count in fit.fields
+    }
+    return said | {"rows": fit.rows, "events": fit.events, "skips": fit.skips, "fields": fields}
+
+
+def _print(console: Console, path: Path, spec: FeatureSpec, fit: Fit | None) -> None:
+    heads = ", ".join(f"{head.name} ({head.kind})" for head in spec.heads)
+    print(f"{path} is valid: {len(spec.features)} features; heads: {heads}")
+    if fit is None:
+        return
+    skips = ", ".join(f"{code} {n}" for code, n in fit.skips.most_common())
+    print(f"{fit.rows} rows: {fit.events} events; skipped: {skips or 'none'}")
+    table = Table(box=None, header_style="", pad_edge=False)
+    for name in ("field", "has", "lacks", "wrong type", "unknown", "never seen"):
+        table.add_column(name, justify="left" if name == "field" else "right")
+    for count in fit.fields:
+        rare = (sum(n for _, n in count.unknown), len(count.never_seen)) if count.classes else "--"
+        cells = (count.has, count.lacks, count.wrong, *rare)
+        table.add_row(Text(printable(count.field.path)), *map(str, cells))
+    console.print(table)
+    for count in fit.fields:
+        if count.classes:
+            _print_words(count.field.path, "no class", [word for word, _ in count.unknown])
+            _print_words(count.field.path, "never seen", count.never_seen)
+
+
+def _print_words(path: str, what: str, words: list[str]) -> None:
+    if words:
+        more = f" and {len(words) - SHOWN_WORDS} more" if len(words) > SHOWN_WORDS else ""
+        print(f"{printable(path)}: {what}: {', '.join(map(printable, words[:SHOWN_WORDS]))}{more}")

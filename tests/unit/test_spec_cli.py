@@ -1,0 +1,148 @@
+"""``stream-rnn spec``: what it writes and prints, and when it refuses."""
+
+import json
+
+import polars as pl
+import pytest
+from click.testing import CliRunner
+
+from stream_rnn.cli.spec import command
+from stream_rnn.errors import ConfigError, SpecError
+from stream_rnn.model.features import FeatureSpec
+
+ROWS = [
+    {"user": f"u{i % 3}", "at": 1_700_000_000_000 + i * i * 1000, "act": "abc"[i % 2], "x": i / 2}
+    for i in range(60)
+]
+SPEC = """
+name = "t"
+[event]
+key = ["user"]
+time = {path = "at"}
+[[features]]
+name = "act"
+kind = "categorical"
+path = "act"
+vocabulary = ["a", "z"]
+[[features]]
+name = "x"
+kind = "numeric"
+path = "in.x"
+missing = "error"
+[[heads]]
+name = "wait"
+kind = "time_to_next"
+"""
+
+
+@pytest.fixture
+def log(tmp_path):
+    """Path of a log."""
+    pl.DataFrame(ROWS).write_csv(tmp_path / "log.csv")
+    return tmp_path / "log.csv"
+
+
+@pytest.fixture
+def spec(tmp_path):
+    """Path of a spec."""
+    (tmp_path / "spec.toml").write_text(SPEC)
+    return tmp_path / "spec.toml"
+
+
+def run(*arguments, status=0):
+    """Run the verb; return what it printed."""
+    result = CliRunner().invoke(command, list(map(str, arguments)), catch_exceptions=False)
+    assert result.exit_code == status, result.output
+    return result.stdout
+
+
+def write_lines(path, rows):
+    """Write rows as lines of JSON, a text as it is."""
+    path.write_text("".join(f"{r if isinstance(r, str) else json.dumps(r)}\n" for r in rows))
+    return path
+
+
+def test_init_prints_a_spec_that_can_be_read(log, tmp_path):
+    """Standard output holds the spec and nothing else."""
+    (tmp_path / "s.toml").write_text(run("init", log))
+    assert FeatureSpec.read(tmp_path / "s.toml").event.key == ("user",)
+
+
+def test_init_takes_what_it_is_told(log, tmp_path):
+    """A key of two fields, a time, a target, fewer classes."""
+    out = tmp_path / "s.toml"
+    told = ["--key", "user,act", "--time", "at", "--target", "x", "--of", "now", "--rows", "50"]
+    assert "written to" in run("init", log, "--out", out, *told)
+    found = FeatureSpec.read(out)
+    assert found.event.key == ("user", "act")
+    assert [(head.path, head.of) for head in found.heads] == [("x", "now")]
+    assert "from 50 rows of log.csv" in out.read_text()
+
+
+def test_init_overwrites_only_by_force(log, tmp_path):
+    """What somebody wrote stays, and nothing is left beside it."""
+    out = tmp_path / "s.toml"
+    out.write_text("mine")
+    with pytest.raises(ConfigError, match="--force overwrites it"):
+        run("init", log, "--out", out)
+    assert out.read_text() == "mine"
+    run("init", log, "--out", out, "--force")
+    assert FeatureSpec.read(out)
+    assert {path.name for path in tmp_path.iterdir()} == {"log.csv", "s.toml"}
+
+
+def test_init_into_nowhere_is_a_clear_error(log, tmp_path):
+    """It names the file."""
+    with pytest.raises(ConfigError, match=r"cannot write .*s\.toml"):
+        run("init", log, "--out", tmp_path / "no" / "s.toml")
+
+
+def test_check_of_a_spec_alone_says_what_it_has(spec):
+    """Or what is wrong with it."""
+    assert "is valid: 2 features; heads: wait (time_to_next)" in run("check", spec)
+    spec.write_text(SPEC.replace("categorical", "categoric"))
+    with pytest.raises(SpecError, match="features"):
+        run("check", spec)
+
+
+def test_check_counts_what_each_field_has(spec, tmp_path):
+    """Values, gaps, other types, values of no class, classes that never come, and what is skipped."""
+    good = {"user": "u", "at": 1000, "act": "a", "in": {"x": 1.5}}
+    rows = [good, good | {"act": "b"}, good | {"act": None}, good | {"in": {"x": "1.5"}}]
+    rows += [good | {"in": {}}, good | {"in": 3.0, "act": ["a"]}, '{"torn": ']
+    log = write_lines(tmp_path / "log.jsonl", rows)
+    found = json.loads(run("check", spec, log, "--json"))
+    assert (found["rows"], found["events"]) == (7, 3)
+    assert found["skips"] == {"wrong_schema": 2, "missing": 1, "not_json": 1}
+    act, x = found["fields"]["act"], found["fields"]["in.x"]
+    assert [act[name] for name in ("has", "lacks", "wrong_type")] == [4, 2, 1]
+    assert (act["unknown"], act["never_seen"]) == ({"b": 1}, ["z"])
+    assert [x[name] for name in ("has", "lacks", "wrong_type", "required")] == [3, 2, 2, True]
+
+
+def test_check_for_people_says_the_same(spec, tmp_path):
+    """What comes from a log cannot steer the terminal."""
+    good = {"user": "u", "at": 1000, "act": "\x1b[2J", "in": {"x": 1.5}}
+    text = run("check", spec, write_lines(tmp_path / "log.jsonl", [good]))
+    assert "1 rows: 1 events; skipped: none" in text
+    assert "act: no class: \N{REPLACEMENT CHARACTER}[2J" in text
+    assert "act: never seen: a, z" in text
+
+
+def test_check_looks_at_so_many_rows_only(spec, tmp_path):
+    """The first ones."""
+    good = {"user": "u", "at": 1000, "act": "a", "in": {"x": 1.5}}
+    log = write_lines(tmp_path / "log.jsonl", [good] * 9)
+    assert json.loads(run("check", spec, log, "--rows", 4, "--json"))["rows"] == 4
+
+
+def test_check_where_no_row_is_an_event_is_a_bad_answer(spec, log):
+    """Exit status 1, with the reasons."""
+    assert "skipped: missing 60" in run("check", spec, log, status=1)
+
+
+def test_check_with_a_log_needs_a_key(spec, log):
+    """As training from a file does."""
+    spec.write_text(SPEC.replace('key = ["user"]', ""))
+    with pytest.raises(SpecError, match=r"a file needs event\.key"):
+        run("check", spec, log)
