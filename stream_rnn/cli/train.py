@@ -90,10 +90,10 @@ from stream_rnn.settings import Settings
 )
 @click.option(
     "--runs-max",
-    type=click.IntRange(1, 100_000),
-    default=256,
+    type=click.IntRange(0, 100_000),
+    default=0,
     show_default=True,
-    help="keys side by side; fewer take more steps an epoch",
+    help="keys side by side; fewer take more steps an epoch; 0: as the log's size suggests",
 )
 @click.option("--learning-rate", type=click.FloatRange(1e-7, 1), default=3e-3, show_default=True)
 @click.option(

@@ -31,6 +31,8 @@ from stream_rnn.model.windows import shuffled, windows
 
 PREDICT_WINDOW = 256
 PREDICT_RUNS_MAX = 1024
+RUNS_MIN, RUNS_MAX = 8, 256
+STEPS_AN_EPOCH = 60
 PARTS = ("training", "validation", "test")
 
 
@@ -50,7 +52,8 @@ class TrainingSettings:
         window: T, steps of one back-propagation.
         memory: events that the cell shall be able to remember from the begin, see
             ``cells.remember_for``; 0 leaves it to torch.
-        runs_max: runs side by side in a window; bounds memory, and many keys make many steps.
+        runs_max: runs side by side in a window; 0: at most ``RUNS_MAX``, and so few that an epoch
+            has some ``STEPS_AN_EPOCH`` steps.
         gradient_norm_max: longer gradients are shortened.
         class_weights: ``balanced`` lets rare classes count as much as frequent ones.
     """
@@ -64,7 +67,7 @@ class TrainingSettings:
     dropout: float = 0.0
     window: int = 64
     memory: int = 0
-    runs_max: int = 256
+    runs_max: int = 0
     gradient_norm_max: float = 1.0
     class_weights: Literal["none", "balanced"] = "none"
 
@@ -169,6 +172,13 @@ class _Training:
         last, turn = first / 10, math.pi * self.epoch / self.settings.epochs
         return last + (first - last) * (1 + math.cos(turn)) / 2
 
+    @property
+    def _runs_max(self) -> int:
+        if self.settings.runs_max:
+            return self.settings.runs_max
+        events = int((self.data.examples.part == 0).sum())
+        return min(max(events // (self.settings.window * STEPS_AN_EPOCH), RUNS_MIN), RUNS_MAX)
+
     def run_epoch(self) -> None:
         """Pass once over the training part, then let the validation part judge."""
         for group in self.optimizer.param_groups:
@@ -195,7 +205,7 @@ class _Training:
         cut = (
             shuffled(data.examples)
             if is_memoryless
-            else windows(data.examples, settings.window, settings.runs_max, part_max=0)
+            else windows(data.examples, settings.window, self._runs_max, part_max=0)
         )
         h = torch.zeros(len(data.examples.first), *self.cell.hidden_shape)
         mean_loss = math.nan
