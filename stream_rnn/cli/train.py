@@ -105,6 +105,13 @@ from stream_rnn.settings import Settings
     "--gradient-norm-max", type=click.FloatRange(1e-3, 1e6), default=1.0, show_default=True
 )
 @click.option(
+    "--average",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.0,
+    show_default=True,
+    help="keep a moving average of the weights with this decay a step, such as 0.98; 0 for none",
+)
+@click.option(
     "--class-weights",
     type=click.Choice(["none", "balanced"]),
     default="none",

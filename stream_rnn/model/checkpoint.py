@@ -23,6 +23,7 @@ class Checkpoint:
 
     Attributes:
         tensors: of the network.
+        averaged: of the moving average of its weights; empty if there is none.
         best: of the network in the epoch with the least validation loss.
         moments: AdamW's, ``number.name`` by parameter.
         random: torch's random state.
@@ -32,6 +33,7 @@ class Checkpoint:
     """
 
     tensors: Mapping[str, Tensor]
+    averaged: Mapping[str, Tensor]
     best: dict[str, Tensor]
     moments: Mapping[str, Tensor]
     random: Tensor
@@ -43,6 +45,7 @@ class Checkpoint:
     def take(
         cls,
         network: nn.Module,
+        averaged: nn.Module | None,
         best: dict[str, Tensor],
         optimizer: torch.optim.AdamW,
         best_loss: float,
@@ -52,13 +55,18 @@ class Checkpoint:
         """Copy what training needs to go on."""
         states = optimizer.state_dict()["state"]
         moments = {f"{i}.{m}": states[i][m].clone() for i in states for m in MOMENTS}
-        tensors = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+        tensors = _copied(network)
+        means = {} if averaged is None else _copied(averaged)
         random = torch.get_rng_state()
-        return cls(tensors, dict(best), moments, random, best_loss, waited, epoch)
+        return cls(tensors, means, dict(best), moments, random, best_loss, waited, epoch)
 
-    def restore(self, network: nn.Module, optimizer: torch.optim.AdamW) -> None:
-        """Put network, optimizer and torch's random state back."""
+    def restore(
+        self, network: nn.Module, averaged: nn.Module | None, optimizer: torch.optim.AdamW
+    ) -> None:
+        """Put networks, optimizer and torch's random state back."""
         network.load_state_dict(dict(self.tensors))
+        if averaged is not None:
+            averaged.load_state_dict(dict(self.averaged))
         content = optimizer.state_dict()
         states: dict[int, dict[str, Tensor]] = {}
         for name, tensor in self.moments.items():
@@ -75,7 +83,12 @@ class Checkpoint:
             recipe: what it belongs to; another recipe does not go on from it.
         """
         tensors = {"random": self.random}
-        groups = {"now": self.tensors, "best": self.best, "moments": self.moments}
+        groups = {
+            "now": self.tensors,
+            "averaged": self.averaged,
+            "best": self.best,
+            "moments": self.moments,
+        }
         for group, members in groups.items():
             tensors |= {f"{group}.{name}": t.contiguous() for name, t in members.items()}
         best_loss = None if math.isinf(self.best_loss) else self.best_loss
@@ -96,11 +109,18 @@ class Checkpoint:
             about = json.loads(metadata["about"])
         except (OSError, SafetensorError, ValueError, KeyError):
             return None
-        groups: dict[str, dict[str, Tensor]] = {"now": {}, "best": {}, "moments": {}}
+        groups: dict[str, dict[str, Tensor]] = {
+            name: {} for name in ("now", "averaged", "best", "moments")
+        }
         random = tensors.pop("random")
         for name, tensor in tensors.items():
             group, _, member = name.partition(".")
             groups[group][member] = tensor
         best_loss = math.inf if about["best_loss"] is None else float(about["best_loss"])
         place = int(about["waited"]), int(about["epoch"])
-        return cls(groups["now"], groups["best"], groups["moments"], random, best_loss, *place)
+        networks = groups["now"], groups["averaged"], groups["best"]
+        return cls(*networks, groups["moments"], random, best_loss, *place)
+
+
+def _copied(network: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in network.state_dict().items()}

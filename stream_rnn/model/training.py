@@ -55,6 +55,8 @@ class TrainingSettings:
         runs_max: runs side by side in a window; 0: at most ``RUNS_MAX``, and so few that an epoch
             has some ``STEPS_AN_EPOCH`` steps.
         gradient_norm_max: longer gradients are shortened.
+        average: decay of the moving average of the weights over steps, which is what is judged and
+            kept (Polyak and Juditsky 1992); 0 for none.
         class_weights: ``balanced`` lets rare classes count as much as frequent ones.
     """
 
@@ -69,6 +71,7 @@ class TrainingSettings:
     memory: int = 0
     runs_max: int = 0
     gradient_norm_max: float = 1.0
+    average: float = 0.0
     class_weights: Literal["none", "balanced"] = "none"
 
 
@@ -154,6 +157,7 @@ class _Training:
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
         )
+        self.averaged = copy.deepcopy(self.network) if settings.average else None
         self.best = copy.deepcopy(self.network.state_dict())
         self.best_loss, self.waited, self.epoch = math.inf, 0, 0
 
@@ -162,6 +166,11 @@ class _Training:
             return {}
         chosen = self.data.examples.part == 0
         return balanced(self.spec, {n: t[chosen] for n, t in self.data.targets.items()})
+
+    @property
+    def judged(self) -> Network:
+        """The network that is validated and kept: the average, if there is one."""
+        return self.network if self.averaged is None else self.averaged
 
     @property
     def _learning_rate(self) -> float:
@@ -186,14 +195,14 @@ class _Training:
         self.epoch += 1
         self.network.train()
         self._pass()
-        y = _predict(Model(self.spec, self.cell, self.network), self.data, part_max=1)
+        y = _predict(Model(self.spec, self.cell, self.judged), self.data, part_max=1)
         part = 1 if (self.data.examples.part == 1).any() else 0
         loss = loss_of(self.spec, y, self.data.labels(part), {})
         validation_loss = math.inf if loss is None else float(loss)
         if math.isnan(validation_loss):
             raise self._not_finite("validation loss")
         if validation_loss < self.best_loss:
-            self.best = copy.deepcopy(self.network.state_dict())
+            self.best = copy.deepcopy(self.judged.state_dict())
             self.best_loss, self.waited = validation_loss, 0
         else:
             self.waited += 1
@@ -236,6 +245,11 @@ class _Training:
         loss.backward()  # type: ignore[no-untyped-call]  # torch's own
         nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.gradient_norm_max)
         self.optimizer.step()
+        if self.averaged is not None:
+            pairs = zip(self.averaged.parameters(), self.network.parameters(), strict=True)
+            with torch.no_grad():
+                for mean, now in pairs:
+                    mean.lerp_(now, 1 - self.settings.average)
         return latest
 
     def _not_finite(self, what: str) -> TrainingError:
@@ -248,12 +262,18 @@ class _Training:
     def checkpoint(self) -> Checkpoint:
         """Return what is needed to go on after this epoch."""
         return Checkpoint.take(
-            self.network, self.best, self.optimizer, self.best_loss, self.waited, self.epoch
+            self.network,
+            self.averaged,
+            self.best,
+            self.optimizer,
+            self.best_loss,
+            self.waited,
+            self.epoch,
         )
 
     def resume(self, found: Checkpoint) -> None:
         """Go on where a checkpoint was taken."""
-        found.restore(self.network, self.optimizer)
+        found.restore(self.network, self.averaged, self.optimizer)
         self.best, self.best_loss = found.best, found.best_loss
         self.waited, self.epoch = found.waited, found.epoch
 

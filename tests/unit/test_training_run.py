@@ -25,7 +25,7 @@ from stream_rnn.replay.training_run import Run, naive_of, read_naive, run
 from tests.unit.test_training import EXAMPLES, RECALL, SETTINGS, C, log_of, spec_of
 
 CELL = CellSpec(hidden=8)
-QUICK = TrainingSettings(epochs=4, patience=4, window=16, dropout=0.3)
+QUICK = TrainingSettings(epochs=4, patience=4, window=16, dropout=0.3, average=0.9)
 
 
 def plan_of(directory, **more):
