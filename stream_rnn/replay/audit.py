@@ -25,6 +25,7 @@ from stream_rnn.fold.events import Record
 from stream_rnn.fold.identity import fold_id
 from stream_rnn.fold.kafka_log import KafkaLog
 from stream_rnn.fold.publisher import Message
+from stream_rnn.fold.recovery import GroupOffset
 from stream_rnn.model.model import Model
 from stream_rnn.replay.findings import Audit, Choice, Finding, is_close
 from stream_rnn.replay.keys import describe_key
@@ -94,11 +95,12 @@ class _Partition:
         self.who = Who(settings.app or "", identity, log.topic, wanted.partition)
         self.absent: dict[int, tuple[bytes | None, bytes]] = {}
         self.shown: dict[str, int] = {}
+        self.c: GroupOffset | None = None
 
     async def audit(self) -> None:
         # 1 the range ends at C
         facts, settings = self.log.facts, self.settings
-        c = await KafkaLog(facts, settings, self.wanted.partition).group_offset()
+        c = self.c = await KafkaLog(facts, settings, self.wanted.partition).group_offset()
         start = self.wanted.start
         end = min(self.wanted.end or 0, c.offset if c else 0)
         if end <= start:
@@ -132,15 +134,20 @@ class _Partition:
 
     def _segments(self, start: int, end: int) -> list[tuple[Range, bool]]:
         """Return the parts of the range, and whether each begins where its fold began."""
-        begins = sorted({max(origin, start): origin for origin in self.published.origins}.items())
-        if not begins or begins[0][0] > start:
-            begins = [(start, -1), *begins]
+        begins = sorted({max(origin, start): origin for origin in self._origins()}.items())
+        begins = begins or [(start, -1)]
         ends = [begin for begin, _ in begins[1:]] + [end]
         return [
             (Range(self.wanted.partition, begin, until), origin == begin)
             for (begin, origin), until in zip(begins, ends, strict=True)
             if until > begin
         ]
+
+    def _origins(self) -> set[int]:
+        """Return the origins of this fold: below the first one it has folded nothing."""
+        is_ours = self.c is not None and self.c.fold_id == self.who.fold
+        held = {self.c.origin} if self.c is not None and is_ours else set()
+        return {*self.published.origins, *(o for o in held if o is not None)}
 
     async def _fold(self, segment: Range, seen: Any, *, is_whole: bool) -> None:
         waiting: list[tuple[Message, Sequence[Message]]] = []

@@ -1,8 +1,8 @@
 """A log as a file: JSON lines, CSV or Parquet, as the records of partitions.
 
 A file has no partitions: it is split by Kafka's murmur2 of the key, as a producer would have done,
-since stream time, and with it expiry, is per partition.  A row's timestamp is its event time, its
-place is file, partition and row.  A line of JSON is a record as it stands; rows of CSV and Parquet
+since stream time, and with it expiry, is per partition.  A row's timestamp is its event time, or
+its number where the spec names no time; its place is file, partition and row.  A line of JSON is a record as it stands; rows of CSV and Parquet
 become the JSON that polars writes of them.  Nothing reads a file as a whole.
 """
 
@@ -140,7 +140,7 @@ def _maker(spec: FeatureSpec) -> Callable[[int, bytes, Any], LogRecord]:
         parts = [get(row) for get in getters]
         key = None if None in parts else "-".join(map(str, parts)).encode()
         # Without a time, or with none that is possible, the decoder says what is wrong.
-        time_ms: int = -1
+        time_ms: int = offset if get_time is None else -1
         raw: Any = None if get_time is None else get_time(row)
         if type(raw) in (int, float) and TIME_MS_MIN <= raw * factor <= TIME_MS_MAX:
             time_ms = round(raw * factor)

@@ -161,7 +161,8 @@ def _roles(
     used: list[tuple[Column, Role]] = []
     lines: list[str] = []
     for column in log.open_columns:
-        role = role_of(column, wanted.classes_max)
+        of_column = target_role if column.path in wanted.targets else role_of
+        role = of_column(column, wanted.classes_max)
         if column.path in hidden:
             lines.append(f"{column.path} is left out: it is the target of {wanted.of}")
         elif role.kind == "none":

@@ -94,6 +94,9 @@ def target_role(column: Column, classes_max: int) -> Role:
     is_number = column.kind in ("integer", "number") and not column.refusal
     if role.kind == "none" and is_number and column.distinct > 1:
         return Role("numeric", "a number, as asked")
+    if role.kind == "none" and column.kind == "text" and not column.refusal and column.distinct > 1:
+        kept = _kept(column, classes_max)
+        return _categorical(column, kept, sum(n for _, n in kept) / column.present)
     return role
 
 
@@ -123,13 +126,17 @@ def embedding_of(words: int) -> int:
 
 
 def _text(column: Column, classes_max: int) -> Role:
-    kept = [(w, n) for w, n in column.counts if len(w) <= WORD_LENGTH_MAX][:classes_max]
+    kept = _kept(column, classes_max)
     covered = sum(n for _, n in kept) / column.present
     is_id = column.distinct > max(FEW_TEXTS, column.present / 2)
     if is_id or covered < COVERED_MIN:
         many = f"{column.distinct} texts in {column.present} rows"
         return Role("none", f"{many}: an id or free text, no vocabulary")
     return _categorical(column, kept, covered)
+
+
+def _kept(column: Column, classes_max: int) -> list[tuple[str, int]]:
+    return [(w, n) for w, n in column.counts if len(w) <= WORD_LENGTH_MAX][:classes_max]
 
 
 def _categorical(column: Column, kept: list[tuple[str, int]], covered: float) -> Role:

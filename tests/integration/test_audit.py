@@ -16,13 +16,14 @@ async def worked(app_id, bootstrap_servers, redis_url, create_topic, tmp_path):
     """Return a factory of a fold that a real worker has folded."""
     workers = []
 
-    async def make(cell="gru", count=500, stop=True, **settings) -> Stream:
+    async def make(cell="gru", count=500, stop=True, wait=True, **settings) -> Stream:
         made = Stream(app_id, bootstrap_servers, redis_url, tmp_path, cell, **settings)
         await create_topic(made.settings.source, 2)
         await made.produce(mixed_records(count, seed=5))
         workers.append(WorkerProcess("worker", made.options(), tmp_path))
-        await made.until_published()
-        if stop:
+        if wait:
+            await made.until_published()
+        if wait and stop:
             await asyncio.to_thread(workers[-1].stop)
         return made
 
@@ -139,3 +140,19 @@ async def test_a_running_worker_is_audited_up_to_the_group_offset(worked):
     await made.until_published()
     predictions, _ = await counted(made)
     assert (await made.audit())["compared"] == predictions
+
+
+async def test_a_fold_that_began_at_the_log_end_is_audited_from_there(worked, tmp_path):
+    """What it never folded is not missing."""
+    made = await worked(count=200, auto_offset_reset="latest", wait=False)
+    for _ in range(100):
+        if "row=4" in (tmp_path / "worker.log").read_text():
+            break
+        await asyncio.sleep(0.2)
+    await made.produce(mixed_records(200, seed=9))
+    await made.until_published()
+    found = await made.audit()
+    predictions, _ = await counted(made)
+    assert found["compared"] == predictions
+    assert 100 < predictions < 250
+    assert found["missing"] == found["not_comparable"] == 0

@@ -252,3 +252,11 @@ def test_a_column_of_bytes_is_refused_by_name(tmp_path):
     pl.DataFrame([{**ROWS[0], "photo": b"x"}]).write_parquet(path)
     with pytest.raises(ConfigError, match="JSON has no bytes, which photo holds"):
         list(read_records(path, spec_of()))
+
+
+def test_rows_without_a_time_are_dated_by_their_number(tmp_path):
+    """Where the spec names none: text as characters has an order and no clock."""
+    spec = spec_of(time=None)
+    records = [r for _, r in read_records(write(tmp_path, ".csv"), spec)]
+    assert [record.timestamp for record in records] == [0, 1, 2, 3]
+    assert make_events([records], spec, Settings.build()).examples.time_ms.tolist() == [0, 1, 3]
