@@ -1,6 +1,7 @@
 """``stream-rnn compare``: two bundles on the same log."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -8,46 +9,33 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from stream_rnn.cli.inputs import LogChoice, log_options
+from stream_rnn.cli.inputs import LogChoice, label_options, log_options, scored_options
 from stream_rnn.cli.options import CLUSTER, FOLD, settings_options
 from stream_rnn.cli.progress import RecordBars
 from stream_rnn.fold.collector import calm_collector
 from stream_rnn.model.bundle import read_bundle
+from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.model import pin_numerics
 from stream_rnn.replay.compare import Comparison, compare
 from stream_rnn.replay.evaluate import Scored
-from stream_rnn.replay.labels import read_labels
+from stream_rnn.replay.labels import Labels
 from stream_rnn.settings import Settings
 
 
 @click.command("compare")
 @click.argument("words", nargs=-1, metavar="[LOG] DIR DIR")
 @log_options
-@click.option("--labels", type=click.Path(path_type=Path), help="file of labels, for of = label")
-@click.option("--labels-by", help="field that events and labels share; default: the offset")
-@click.option("--warm-up", help="not scored up to here: an ISO 8601 time, or a share such as 0.2")
-@click.option("--steps-min", type=click.IntRange(1), default=1, show_default=True)
-@click.option("--only-last", is_flag=True, help="score only the last prediction of each key")
-@click.option("--split", help="the split of training, so that only one part is scored")
-@click.option(
-    "--part",
-    type=click.Choice(["train", "validation", "test"]),
-    default="test",
-    show_default=True,
-    help="of --split",
-)
-@click.option("--draws", type=click.IntRange(10, 10_000), default=200, show_default=True)
-@click.option("--seed", type=int, default=1, show_default=True, help="of the intervals")
+@label_options
+@scored_options
 @click.option("--json", "as_json", is_flag=True, help="one JSON object")
 @settings_options("app", *CLUSTER, *FOLD, "kafka_timeout_s")
 def command(
     settings: Settings,
     where: LogChoice,
     words: tuple[str, ...],
-    labels: Path | None,
-    labels_by: str | None,
+    labels: Callable[[FeatureSpec], Labels],
+    scored: Scored,
     as_json: bool,
-    **scored: object,
 ) -> None:
     """Hold two bundles against each other on the same log.
 
@@ -68,8 +56,8 @@ def command(
             log,
             (first, second),
             settings,
-            Scored(**scored),  # type: ignore[arg-type]  # click has checked them
-            read_labels(labels, labels_by, spec),
+            scored,
+            labels(spec),
             bars,
         )
     if as_json:

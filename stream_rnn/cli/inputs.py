@@ -1,7 +1,7 @@
 """Options of the verbs that read a log: a file, or a range of a topic."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,6 +10,8 @@ import click
 
 from stream_rnn.local import flights
 from stream_rnn.model.features import FeatureSpec
+from stream_rnn.replay.evaluate import Scored
+from stream_rnn.replay.labels import Labels, read_labels
 from stream_rnn.replay.logs import FileLog, TopicLog, make_log
 from stream_rnn.settings import Settings
 
@@ -28,6 +30,41 @@ OPTIONS = (
         show_default=True,
         help="a file is split into so many",
     ),
+)
+LABELS = (
+    click.option(
+        "--labels", type=click.Path(path_type=Path), help="file of labels, for of = label"
+    ),
+    click.option("--labels-by", help="field that events and labels share; default: the offset"),
+)
+SCORED = (
+    click.option(
+        "--warm-up", help="not scored up to here: an ISO 8601 time, or a share such as 0.2"
+    ),
+    click.option(
+        "--steps-min",
+        type=click.IntRange(1),
+        default=1,
+        show_default=True,
+        help="predictions of shorter memories are not scored",
+    ),
+    click.option("--only-last", is_flag=True, help="score only the last prediction of each key"),
+    click.option("--split", help="the split of training, so that only one part is scored"),
+    click.option(
+        "--part",
+        type=click.Choice(["train", "validation", "test"]),
+        default="test",
+        show_default=True,
+        help="of --split",
+    ),
+    click.option(
+        "--draws",
+        type=click.IntRange(0, 10_000),
+        default=200,
+        show_default=True,
+        help="of keys, for the intervals; 0 for none",
+    ),
+    click.option("--seed", type=int, default=1, show_default=True, help="of the intervals"),
 )
 
 
@@ -75,12 +112,41 @@ class LogChoice:
 
 def log_options(command: F) -> F:
     """Give a command ``--topic``, ``--from``, ``--to`` and ``--partitions``, as ``where``."""
+    names = ("topic", "first", "last", "partitions")
+    return _given(command, OPTIONS, "where", lambda given: LogChoice(*map(given.pop, names)))
+
+
+def label_options(command: F) -> F:
+    """Give a command ``--labels`` and ``--labels-by``, as ``labels``: a function of the spec."""
+
+    def labels(given: dict[str, Any]) -> Callable[[FeatureSpec], Labels]:
+        path, by = given.pop("labels"), given.pop("labels_by")
+        return lambda spec: read_labels(path, by, spec)
+
+    return _given(command, LABELS, "labels", labels)
+
+
+def scored_options(command: F) -> F:
+    """Give a command the options that say what is scored, as ``scored``."""
+    names = Scored.__dataclass_fields__
+    return _given(
+        command, SCORED, "scored", lambda given: Scored(**{name: given.pop(name) for name in names})
+    )
+
+
+def _given(
+    command: F,
+    options: Sequence[Callable[[F], F]],
+    name: str,
+    make: Callable[[dict[str, Any]], Any],
+) -> F:
+    """Give a command options that reach it as one argument."""
 
     @functools.wraps(command)
     def call(**given: Any) -> Any:
-        names = ("topic", "first", "last", "partitions")
-        return command(where=LogChoice(*(given.pop(name) for name in names)), **given)
+        made = make(given)
+        return command(**{name: made}, **given)
 
-    for option in reversed(OPTIONS):
+    for option in reversed(options):
         call = option(call)
     return call  # type: ignore[return-value]  # click adds attributes to the function itself

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from stream_rnn import __version__
-from stream_rnn.cli.inputs import LogChoice, log_options
+from stream_rnn.cli.inputs import LogChoice, label_options, log_options
 from stream_rnn.cli.options import CLUSTER, FOLD, settings_options
 from stream_rnn.cli.progress import TrainingBars
 from stream_rnn.errors import ConfigError
@@ -26,7 +26,6 @@ from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.metrics import better, main_metric
 from stream_rnn.replay import training_run
 from stream_rnn.replay.examples import Events, read_events, with_parts
-from stream_rnn.replay.labels import read_labels
 from stream_rnn.replay.search import Trial, search
 from stream_rnn.replay.splits import column_of, split_parts
 from stream_rnn.settings import Settings
@@ -52,8 +51,7 @@ from stream_rnn.settings import Settings
     show_default=True,
     help="time:0.8, time:2013-09-01, key:0.8 or column:NAME",
 )
-@click.option("--labels", type=click.Path(path_type=Path), help="file of labels, for of = label")
-@click.option("--labels-by", help="field that events and labels share; default: the offset")
+@label_options
 @click.option(
     "--epochs", type=click.IntRange(1, 10_000), default=12, show_default=True, help="at most"
 )
@@ -189,7 +187,7 @@ def _read(
             "proposes one"
         )
     spec = FeatureSpec.read(given["spec"] or flights.SPEC)
-    labels = read_labels(given["labels"], given["labels_by"], spec)
+    labels = given["labels"](spec)
     column = column_of(given["split"])
     log = where.make(settings, spec, path)
 

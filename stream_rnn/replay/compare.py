@@ -156,7 +156,7 @@ def _head(
     target = first.targets[head.name][one]
     outputs = first.outputs[head.name][one], second.outputs[head.name][other]
     key = np.unique(first.key[one], return_inverse=True)[1].astype(np.int64)
-    draws = draw_keys(int(key.max()) + 1, scored.seed, scored.draws)
+    draws = draw_keys(int(key.max()) + 1, scored.seed, scored.draws) if scored.draws else None
     values = [score(head, output, target) for output in outputs]
     drawn = [
         {} if draws is None else drawn_metrics(head, output, target, key, draws)
