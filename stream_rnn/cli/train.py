@@ -18,12 +18,13 @@ from stream_rnn.cli.options import CLUSTER, FOLD, settings_options
 from stream_rnn.cli.progress import TrainingBars
 from stream_rnn.errors import ConfigError
 from stream_rnn.local import flights
-from stream_rnn.model import training
 from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.checks import check_examples
 from stream_rnn.model.examples import fit
 from stream_rnn.model.features import FeatureSpec
+from stream_rnn.model.judged import PARTS
 from stream_rnn.model.metrics import better, main_metric
+from stream_rnn.model.training import TrainingSettings
 from stream_rnn.replay import training_run
 from stream_rnn.replay.examples import Events, read_events, with_parts
 from stream_rnn.replay.search import Trial, search
@@ -146,7 +147,7 @@ def command(settings: Settings, where: LogChoice, **given: Any) -> None:
     for number, what in ((1, "the epoch is chosen by the training part"), (2, "nothing is tested")):
         if not counts[number]:
             console.print(
-                f"warning: --split {given['split']} leaves the {training.PARTS[number]} part empty: {what}"
+                f"warning: --split {given['split']} leaves the {PARTS[number]} part empty: {what}"
             )
     examples = with_parts(events, part)
     spec = fit(spec, examples)
@@ -198,16 +199,16 @@ def _read(
     return spec, log.name, asyncio.run(read())
 
 
-def _settings(given: dict[str, Any]) -> training.TrainingSettings:
-    names = training.TrainingSettings.__dataclass_fields__
-    return training.TrainingSettings(**{name: given[name] for name in names})
+def _settings(given: dict[str, Any]) -> TrainingSettings:
+    names = TrainingSettings.__dataclass_fields__
+    return TrainingSettings(**{name: given[name] for name in names})
 
 
 def _provenance(
     name: str,
     given: dict[str, Any],
     settings: Settings,
-    how: training.TrainingSettings,
+    how: TrainingSettings,
     events: Events,
 ) -> dict[str, Any]:
     return {
@@ -235,7 +236,7 @@ def _multiple_of_8(hidden: int) -> int:
 def _as_json(
     out: Path,
     cell: CellSpec,
-    how: training.TrainingSettings,
+    how: TrainingSettings,
     result: training_run.Result,
     tried: list[Trial],
 ) -> dict[str, Any]:

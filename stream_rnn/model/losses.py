@@ -1,5 +1,6 @@
 """Losses: how wrong the heads are, summed over heads, averaged over events that have a label."""
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -60,13 +61,46 @@ def loss_of(
     return total
 
 
-def _head_loss(head: AnyHead, y: Tensor, label: Tensor, weights: Tensor | None) -> Tensor:
+class MeanLoss:
+    """The same, over events that come piece by piece, without weights of classes."""
+
+    def __init__(self, spec: FeatureSpec) -> None:
+        self._spec = spec
+        self._sums = dict.fromkeys((head.name for head in spec.heads), 0.0)
+        self._counts = dict.fromkeys(self._sums, 0)
+
+    def add(self, y: Tensor, labels: Mapping[str, Tensor]) -> None:
+        """Take outputs y (N, O) and for each head labels (N,), NaN where there is none."""
+        at = 0
+        for head in self._spec.heads:
+            label = labels[head.name]
+            known = ~torch.isnan(label)
+            if known.any():
+                chosen = y[known, at : at + head.width]
+                self._sums[head.name] += float(_head_loss(head, chosen, label[known], None, "sum"))
+                self._counts[head.name] += int(known.sum())
+            at += head.width
+
+    @property
+    def value(self) -> float:
+        """Sum of the heads' means; infinite where no event had a label."""
+        means = [self._sums[n] / count for n, count in self._counts.items() if count]
+        return sum(means) if means else math.inf
+
+
+def _head_loss(
+    head: AnyHead, y: Tensor, label: Tensor, weights: Tensor | None, reduction: str = "mean"
+) -> Tensor:
+    functional = nn.functional
     match head:
         case Binary():
             of_event = None if weights is None else weights[label.long()]
-            return nn.functional.binary_cross_entropy_with_logits(y[:, 0], label, of_event)
+            return functional.binary_cross_entropy_with_logits(
+                y[:, 0], label, of_event, reduction=reduction
+            )
         case Multiclass():
-            return nn.functional.cross_entropy(y, label.long(), weights)
+            return functional.cross_entropy(y, label.long(), weights, reduction=reduction)
         case _:
             fitted = head.fitted or Target()
-            return nn.functional.smooth_l1_loss(y[:, 0], (label - fitted.mean) / fitted.std)
+            scaled = (label - fitted.mean) / fitted.std
+            return functional.smooth_l1_loss(y[:, 0], scaled, reduction=reduction)

@@ -10,6 +10,9 @@ from torchmetrics.functional import classification as of_classes
 from torchmetrics.functional import regression as of_numbers
 
 from stream_rnn.model.heads import AnyHead, Binary, Multiclass, TimeToNext
+from stream_rnn.model.ranked import Ranked
+
+Output = NDArray[np.float32] | Ranked  # of N events
 
 PROBABILITY_MIN = 1e-7
 CALIBRATION_BINS = 15
@@ -36,14 +39,12 @@ def better(metric: str) -> Literal["higher", "lower"]:
     return "lower" if metric in LOWER_IS_BETTER else "higher"
 
 
-def score(
-    head: AnyHead, output: NDArray[np.float32], target: NDArray[np.float64]
-) -> dict[str, float]:
+def score(head: AnyHead, output: Output, target: NDArray[np.float64]) -> dict[str, float]:
     """Return the metrics of a head over N events that have a label.
 
     Args:
         head: what was asked.
-        output: (N,), for classes (N, C).
+        output: (N,), for classes (N, C) or those ranked against ``target``.
         target: (N,) labels as they are learned, see ``examples.targets``.
 
     Returns:
@@ -52,40 +53,30 @@ def score(
         log_loss, calibration_error (of the likeliest class).  Numbers: mae, rmse, r2, in the
         target's unit.  NaN where a metric is not defined.
     """
+    if isinstance(head, Multiclass):
+        return _multiclass(
+            output if isinstance(output, Ranked) else Ranked.of(output, target), target
+        )
+    assert not isinstance(output, Ranked), "only classes are ranked"
     found = torch.from_numpy(np.ascontiguousarray(output))
-    match head:
-        case Binary():
-            return _binary(found, torch.from_numpy(target > 0).long())
-        case Multiclass():
-            return _multiclass(found, torch.from_numpy(target).long())
-        case _:
-            truth = np.expm1(target) if isinstance(head, TimeToNext) else target
-            return _number(found.double(), torch.from_numpy(truth))
+    if isinstance(head, Binary):
+        return _binary(found, torch.from_numpy(target > 0).long())
+    truth = np.expm1(target) if isinstance(head, TimeToNext) else target
+    return _number(found.double(), torch.from_numpy(truth))
 
 
-def log_losses(output: NDArray[np.float32], target: NDArray[np.float64]) -> NDArray[np.float64]:
+def log_losses(output: Output, target: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return -log of the probability of what came, for each of N events.
 
     Args:
-        output: (N,) probabilities of a binary head, (N, C) of a multi-class one.
+        output: (N,) probabilities of a binary head, or ranked classes.
         target: (N,) classes.
     """
-    if output.ndim == 1:
-        likely = np.where(target > 0, output.astype(np.float64), 1 - output.astype(np.float64))
+    if isinstance(output, Ranked):
+        likely = output.likely.astype(np.float64)
     else:
-        likely = np.take_along_axis(output, target.astype(np.int64)[:, None], axis=1)[:, 0]
-    return np.asarray(-np.log(np.maximum(likely.astype(np.float64), PROBABILITY_MIN)))
-
-
-def ranks(output: NDArray[np.float32], target: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return the rank of what came among the classes (N, C), 1 for the likeliest.
-
-    Of equals the one that the spec names first ranks higher, as in a prediction's ``top``.
-    """
-    label = target.astype(np.int64)
-    own = np.take_along_axis(output, label[:, None], axis=1)
-    before = np.arange(output.shape[1])[None] < label[:, None]
-    return np.asarray(1 + ((output > own) | ((output == own) & before)).sum(axis=1))
+        likely = np.where(target > 0, output.astype(np.float64), 1 - output.astype(np.float64))
+    return np.asarray(-np.log(np.maximum(likely, PROBABILITY_MIN)))
 
 
 def area_under_roc(is_positive: NDArray[np.bool_], output: NDArray[np.floating]) -> float:
@@ -114,24 +105,31 @@ def _binary(p: Tensor, label: Tensor) -> dict[str, float]:
     }
 
 
-def _multiclass(p: Tensor, label: Tensor) -> dict[str, float]:
-    classes = p.shape[1]
-    values = p.numpy(), label.numpy().astype(np.float64)
-    rank = ranks(*values)
-    found = {"accuracy": float((rank == 1).mean())}
-    if classes > TOP:
-        found[f"top_{TOP}"] = float((rank <= TOP).mean())
-    macro = of_classes.multiclass_f1_score(p, label, num_classes=classes, average="macro")
-    error = of_classes.multiclass_calibration_error(
-        p, label, num_classes=classes, n_bins=CALIBRATION_BINS
+def _multiclass(output: Ranked, target: NDArray[np.float64]) -> dict[str, float]:
+    found = {"accuracy": float((output.rank == 1).mean())}
+    if output.classes > TOP:
+        found[f"top_{TOP}"] = float((output.rank <= TOP).mean())
+    # What torchmetrics measures of classes, too, but it wants all N times C probabilities for it.
+    error = of_classes.binary_calibration_error(
+        torch.from_numpy(output.confidence),
+        torch.from_numpy((output.likeliest == target).astype(np.int64)),
+        n_bins=CALIBRATION_BINS,
     )
     return {
         **found,
-        "f1": float(macro),
-        "mrr": float((1 / rank).mean()),
-        "log_loss": float(log_losses(*values).mean()),
+        "f1": _macro_f1(output.likeliest, target.astype(np.int64), output.classes),
+        "mrr": float((1 / output.rank).mean()),
+        "log_loss": float(log_losses(output, target).mean()),
         "calibration_error": float(error),
     }
+
+
+def _macro_f1(said: NDArray[np.int64], came: NDArray[np.int64], classes: int) -> float:
+    """Return the mean F1 over classes that were said or came; torchmetrics would count C² pairs."""
+    right = np.bincount(came[said == came], minlength=classes)
+    both = np.bincount(said, minlength=classes) + np.bincount(came, minlength=classes)
+    seen = both > 0
+    return float((2 * right[seen] / both[seen]).mean()) if seen.any() else float("nan")
 
 
 def _number(value: Tensor, truth: Tensor) -> dict[str, float]:

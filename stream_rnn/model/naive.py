@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.heads import AnyHead, Binary, Multiclass, TimeToNext
+from stream_rnn.model.metrics import Output
+from stream_rnn.model.ranked import Ranked
 
 CLASSES_MAX = 1000  # a table of more classes squared would be larger than most networks
 RULES: tuple[Literal["constant", "last"], ...] = ("constant", "last")
@@ -83,17 +85,27 @@ class Naive(BaseModel):
 
 
 def answer(
-    head: AnyHead, naive: NaiveHead, rule: Rule, last: NDArray[np.float64]
-) -> NDArray[np.float32]:
-    """Answer N events as the head does: (N,), for classes (N, C).
+    head: AnyHead,
+    naive: NaiveHead,
+    rule: Rule,
+    last: NDArray[np.float64],
+    target: NDArray[np.float64],
+) -> Output:
+    """Answer N events as the head does: (N,), classes ranked.
 
     Args:
         head: what is asked.
         naive: what training counted.
         rule: which one.
         last: (N,) latest known targets, as they are learned; NaN where there is none.
+        target: (N,) what came, to rank classes against.
     """
-    found = naive.answer(rule, in_unit(head, last))
+    known = in_unit(head, last)
+    if isinstance(head, Multiclass):
+        return Ranked.piece_by_piece(
+            lambda events: naive.answer(rule, known[events]), target, head.width
+        )
+    found = naive.answer(rule, known)
     return found[:, 1] if isinstance(head, Binary) else found
 
 

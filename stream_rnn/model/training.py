@@ -9,31 +9,31 @@ the test part is only scored.
 
 import copy
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from stream_rnn.errors import SpecError, TrainingError
+from stream_rnn.errors import TrainingError
 from stream_rnn.model.cells import CellSpec, remember_for
 from stream_rnn.model.checkpoint import Checkpoint
-from stream_rnn.model.encoder import Encoder
-from stream_rnn.model.examples import Examples, targets
+from stream_rnn.model.examples import Examples
 from stream_rnn.model.features import FeatureSpec
+from stream_rnn.model.judged import (
+    EncodedExamples,
+    Metrics,
+    metrics_of,
+    runs_at_once,
+    validation_loss,
+)
 from stream_rnn.model.losses import ClassWeights, balanced, loss_of
-from stream_rnn.model.metrics import score
 from stream_rnn.model.model import Model, Network
 from stream_rnn.model.windows import shuffled, windows
 
-PREDICT_WINDOW = 256
-PREDICT_RUNS_MAX = 1024
 RUNS_MIN, RUNS_MAX = 8, 256
 STEPS_AN_EPOCH = 60
-PARTS = ("training", "validation", "test")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class Trained:
     """A model and what it scored: part -> head -> metric -> value."""
 
     model: Model
-    metrics: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    metrics: Metrics = field(default_factory=dict)
     epochs: int = 0
     validation_loss: float = math.inf
 
@@ -147,7 +147,7 @@ class _Training:
     ) -> None:
         torch.manual_seed(settings.seed)
         self.spec, self.cell, self.settings, self.say = spec, cell, settings, say
-        self.data = _Data.make(spec, examples)
+        self.data = EncodedExamples.encode(spec, examples)
         self.labels = self.data.labels(0)
         self.weights = self._class_weights()
         self.network = Network(spec, cell)
@@ -185,8 +185,9 @@ class _Training:
     def _runs_max(self) -> int:
         if self.settings.runs_max:
             return self.settings.runs_max
-        events = int((self.data.examples.part == 0).sum())
-        return min(max(events // (self.settings.window * STEPS_AN_EPOCH), RUNS_MIN), RUNS_MAX)
+        events, window = int((self.data.examples.part == 0).sum()), self.settings.window
+        wanted = min(max(events // (window * STEPS_AN_EPOCH), RUNS_MIN), RUNS_MAX)
+        return runs_at_once(self.network.head.out_features, window, wanted)
 
     def run_epoch(self) -> None:
         """Pass once over the training part, then let the validation part judge."""
@@ -195,15 +196,12 @@ class _Training:
         self.epoch += 1
         self.network.train()
         self._pass()
-        y = _predict(Model(self.spec, self.cell, self.judged), self.data, part_max=1)
-        part = 1 if (self.data.examples.part == 1).any() else 0
-        loss = loss_of(self.spec, y, self.data.labels(part), {})
-        validation_loss = math.inf if loss is None else float(loss)
-        if math.isnan(validation_loss):
+        loss = validation_loss(Model(self.spec, self.cell, self.judged), self.data)
+        if math.isnan(loss):
             raise self._not_finite("validation loss")
-        if validation_loss < self.best_loss:
+        if loss < self.best_loss:
             self.best = copy.deepcopy(self.judged.state_dict())
-            self.best_loss, self.waited = validation_loss, 0
+            self.best_loss, self.waited = loss, 0
         else:
             self.waited += 1
 
@@ -281,60 +279,4 @@ class _Training:
         """Score the best epoch."""
         self.network.load_state_dict(self.best)
         model = Model(self.spec, self.cell, self.network.requires_grad_(requires_grad=False))
-        metrics = _score(model, self.data, _predict(model, self.data, part_max=2))
-        return Trained(model, metrics, self.epoch, self.best_loss)
-
-
-@dataclass(slots=True)
-class _Data:
-    """Encoded events (N, F) and their targets."""
-
-    x: Tensor
-    targets: dict[str, NDArray[np.float64]]
-    examples: Examples
-
-    @classmethod
-    def make(cls, spec: FeatureSpec, examples: Examples) -> "_Data":
-        encoder = Encoder(spec)
-        x, errors = encoder.encode(examples.columns, examples.time_ms)
-        assert not errors, "events that cannot be encoded are left out before training"
-        encoder.fill_since_previous(x, examples.since_ms)
-        found = {head.name: targets(head, examples) for head in spec.heads}
-        if not any(np.isfinite(t[examples.part == 0]).any() for t in found.values()):
-            raise SpecError("no training event has a label; look at the heads' paths and the split")
-        return cls(torch.from_numpy(x), found, examples)
-
-    def labels(self, part: int) -> Mapping[str, Tensor]:
-        """Return head -> labels (N,), NaN outside of a part."""
-        chosen = self.examples.part == part
-        return {
-            name: torch.from_numpy(np.where(chosen, target, np.nan)).float()
-            for name, target in self.targets.items()
-        }
-
-
-def _predict(model: Model, data: _Data, part_max: int) -> Tensor:
-    """Return y (N, O) of the events up to a part, the state carried from their run's begin."""
-    y = torch.zeros(len(data.x), model.output_count)
-    h = model.initial_hidden(len(data.examples.first))
-    for runs, events, valid in windows(data.examples, PREDICT_WINDOW, PREDICT_RUNS_MAX, part_max):
-        index = torch.from_numpy(events)
-        stepped, new = model.forward(data.x[index], h[runs])
-        mask = torch.from_numpy(valid)
-        y[index[mask]] = stepped[mask]
-        h[runs] = new
-    return y
-
-
-def _score(model: Model, data: _Data, y: Tensor) -> dict[str, dict[str, dict[str, float]]]:
-    found: dict[str, dict[str, dict[str, float]]] = {}
-    outputs = model.outputs(y.numpy())
-    for number, part in enumerate(PARTS):
-        for head in model.spec.heads:
-            target = data.targets[head.name]
-            chosen = (data.examples.part == number) & np.isfinite(target)
-            if chosen.any():
-                found.setdefault(part, {})[head.name] = score(
-                    head, outputs[head.name][chosen], target[chosen]
-                )
-    return found
+        return Trained(model, metrics_of(model, self.data), self.epoch, self.best_loss)

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from stream_rnn.errors import ConfigError
 from stream_rnn.model.bundle import load_bundle
-from stream_rnn.model.heads import AnyHead, Multiclass
+from stream_rnn.model.heads import AnyHead
 from stream_rnn.model.metrics import score
 from stream_rnn.model.model import Model
+from stream_rnn.model.ranked import Ranked
 from stream_rnn.replay.evaluate import Scored
 from stream_rnn.replay.evaluation import Figure
 from stream_rnn.replay.intervals import draw_keys, drawn_metrics, figure
@@ -38,7 +39,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Differing:
-    """An event of which the two say most different things."""
+    """An event of which the two say most different things; of classes, of the one that came."""
 
     key: str
     partition: int
@@ -173,15 +174,15 @@ def _head(
         )
         for metric in values[0]
     }
-    gap = np.abs(outputs[0].astype(np.float64) - outputs[1])
-    gap = gap.sum(axis=1) if isinstance(head, Multiclass) else gap
+    said = [o.likely if isinstance(o, Ranked) else o for o in outputs]
+    gap = np.abs(said[0].astype(np.float64) - said[1])
     differ = tuple(
         Differing(
             describe_key(first.keys[int(first.key[one[i]])]),
             int(first.partition[one[i]]),
             int(first.offset[one[i]]),
-            words(head, outputs[0][i], float(target[i]))[0],
-            *words(head, outputs[1][i], float(target[i])),
+            words(head, outputs[0], i, float(target[i]))[0],
+            *words(head, outputs[1], i, float(target[i])),
         )
         for i in np.argsort(-gap, kind="stable")[:DIFFER].tolist()
     )

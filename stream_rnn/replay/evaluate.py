@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from stream_rnn.errors import ConfigError
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.heads import AnyHead, Binary, Multiclass, TimeToNext
-from stream_rnn.model.metrics import better, main_metric, score
+from stream_rnn.model.metrics import Output, better, main_metric, score
 from stream_rnn.model.model import Model
 from stream_rnn.model.naive import RULES, Naive, Rule, answer
 from stream_rnn.replay import groups
@@ -41,7 +41,7 @@ from stream_rnn.replay.splits import PARTS, column_of, moment_ms, split_parts
 from stream_rnn.replay.training_run import MEMORYLESS_NAME, read_naive
 from stream_rnn.settings import Settings
 
-Answers = Mapping[str, NDArray[np.float32]]  # model -> (N,), for classes (N, C)
+Answers = Mapping[str, Output]  # model -> (N,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,11 +226,11 @@ def _evaluate_head(
 
 def _best_rule(
     head: AnyHead, naive: Naive, last: NDArray[np.float64], target: NDArray[np.float64]
-) -> tuple[Rule, NDArray[np.float32]]:
+) -> tuple[Rule, Output]:
     """Return the rule that does best on what is scored: the harder one to beat."""
     metric = main_metric(head)
     sign = 1 if better(metric) == "higher" else -1
-    answers = {rule: answer(head, naive.heads[head.name], rule, last) for rule in RULES}
+    answers = {rule: answer(head, naive.heads[head.name], rule, last, target) for rule in RULES}
 
     def value(rule: Rule) -> float:
         return float(np.nan_to_num(sign * score(head, answers[rule], target)[metric], nan=-np.inf))
@@ -284,7 +284,7 @@ class _Measured:
         return tuple(found)
 
     def _drawn(
-        self, output: NDArray[np.float32], events: slice | NDArray[np.intp]
+        self, output: Output, events: slice | NDArray[np.intp]
     ) -> dict[str, NDArray[np.float64]]:
         if self.draws is None:
             return {}

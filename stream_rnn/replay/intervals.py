@@ -10,8 +10,9 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_rnn.model.heads import AnyHead, Binary, Multiclass, TimeToNext
-from stream_rnn.model.metrics import TOP, log_losses, ranks
+from stream_rnn.model.heads import AnyHead, Binary, TimeToNext
+from stream_rnn.model.metrics import TOP, Output, log_losses
+from stream_rnn.model.ranked import Ranked
 from stream_rnn.replay.evaluation import Figure
 
 KEYS_MIN = 10
@@ -33,7 +34,7 @@ def draw_keys(keys: int, seed: int, draws: int = DRAWS) -> Draws | None:
 
 def drawn_metrics(
     head: AnyHead,
-    output: NDArray[np.float32],
+    output: Output,
     target: NDArray[np.float64],
     key: NDArray[np.int64],
     draws: Draws,
@@ -42,34 +43,30 @@ def drawn_metrics(
 
     Args:
         head: what was asked.
-        output: (N,), for classes (N, C).
+        output: (N,), classes ranked.
         target: (N,) labels as they are learned.
         key: (N,) number of each event's key.
         draws: (D, K).
     """
-    match head:
-        case Binary():
-            means = {
-                "log_loss": log_losses(output, target),
-                "accuracy": ((output > 0.5) == (target > 0)).astype(np.float64),
-            }
-            area = _areas(output, target > 0, key, draws)
-            return {"auc": area, **_means(means, key, draws)}
-        case Multiclass():
-            rank = ranks(output, target)
-            means = {
-                "accuracy": (rank == 1).astype(np.float64),
-                "log_loss": log_losses(output, target),
-                "mrr": 1 / rank,
-            }
-            if output.shape[1] > TOP:
-                means[f"top_{TOP}"] = (rank <= TOP).astype(np.float64)
-            return _means(means, key, draws)
-        case _:
-            truth = np.expm1(target) if isinstance(head, TimeToNext) else target
-            error = output.astype(np.float64) - truth
-            found = _means({"mae": np.abs(error), "mse": np.square(error)}, key, draws)
-            return {"mae": found["mae"], "rmse": np.sqrt(found["mse"])}
+    if isinstance(output, Ranked):
+        means = {
+            "accuracy": (output.rank == 1).astype(np.float64),
+            "log_loss": log_losses(output, target),
+            "mrr": 1 / output.rank,
+        }
+        if output.classes > TOP:
+            means[f"top_{TOP}"] = (output.rank <= TOP).astype(np.float64)
+        return _means(means, key, draws)
+    if isinstance(head, Binary):
+        means = {
+            "log_loss": log_losses(output, target),
+            "accuracy": ((output > 0.5) == (target > 0)).astype(np.float64),
+        }
+        return {"auc": _areas(output, target > 0, key, draws), **_means(means, key, draws)}
+    truth = np.expm1(target) if isinstance(head, TimeToNext) else target
+    error = output.astype(np.float64) - truth
+    found = _means({"mae": np.abs(error), "mse": np.square(error)}, key, draws)
+    return {"mae": found["mae"], "rmse": np.sqrt(found["mse"])}
 
 
 def figure(value: float, drawn: NDArray[np.float64] | None) -> Figure:

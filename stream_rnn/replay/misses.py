@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_rnn.model.heads import AnyHead, Binary, Multiclass, TimeToNext
-from stream_rnn.model.metrics import log_losses
+from stream_rnn.model.metrics import Output, log_losses
+from stream_rnn.model.ranked import Ranked
 from stream_rnn.replay.evaluation import Bin, Miss
 from stream_rnn.replay.keys import describe_key
 from stream_rnn.replay.outcomes import Outcomes
@@ -13,9 +14,7 @@ BINS = 10
 LARGEST = 20
 
 
-def calibration(
-    head: AnyHead, output: NDArray[np.float32], target: NDArray[np.float64]
-) -> tuple[Bin, ...]:
+def calibration(head: AnyHead, output: Output, target: NDArray[np.float64]) -> tuple[Bin, ...]:
     """Return bins of as many events each, by what is predicted.
 
     Of a binary head the probability and how often it was so; of classes the probability of the
@@ -23,15 +22,12 @@ def calibration(
     """
     if not len(target):
         return ()
-    match head:
-        case Binary():
-            predicted, observed = output.astype(np.float64), target
-        case Multiclass():
-            predicted = output.max(axis=1).astype(np.float64)
-            observed = (output.argmax(axis=1) == target).astype(np.float64)
-        case _:
-            predicted = output.astype(np.float64)
-            observed = np.expm1(target) if isinstance(head, TimeToNext) else target
+    if isinstance(output, Ranked):
+        predicted = output.confidence.astype(np.float64)
+        observed = (output.likeliest == target).astype(np.float64)
+    else:
+        predicted = output.astype(np.float64)
+        observed = np.expm1(target) if isinstance(head, TimeToNext) else target
     order = np.argsort(predicted, kind="stable")
     return tuple(
         Bin(float(predicted[part].mean()), float(observed[part].mean()), len(part))
@@ -42,7 +38,7 @@ def calibration(
 def largest(
     head: AnyHead,
     found: Outcomes,
-    output: NDArray[np.float32],
+    output: Output,
     target: NDArray[np.float64],
     events: NDArray[np.intp],
 ) -> tuple[Miss, ...]:
@@ -51,11 +47,11 @@ def largest(
     Args:
         head: what was asked.
         found: where the events are.
-        output: (M,) or (M, C) answers to the scored events.
+        output: (M,) answers to the scored events.
         target: (M,) what came.
         events: (M,) their numbers in ``found``.
     """
-    if isinstance(head, Binary | Multiclass):
+    if isinstance(output, Ranked) or isinstance(head, Binary):
         loss = log_losses(output, target)
     else:
         truth = np.expm1(target) if isinstance(head, TimeToNext) else target
@@ -68,22 +64,25 @@ def largest(
             int(found.offset[event]),
             int(found.time_ms[event]),
             int(found.steps[event]),
-            *words(head, output[i], float(target[i])),
+            *words(head, output, i, float(target[i])),
             float(loss[i]),
         )
         for i, event in ((i, int(events[i])) for i in worst)
     )
 
 
-def words(head: AnyHead, output: NDArray[np.float32], target: float) -> tuple[str, str]:
-    """Return in words what was predicted of an event, and what came."""
+def words(head: AnyHead, output: Output, event: int, target: float) -> tuple[str, str]:
+    """Return in words what was predicted of one of the events, and what came."""
+    if isinstance(head, Multiclass):
+        assert isinstance(output, Ranked)
+        likeliest = head.labels[int(output.likeliest[event])]
+        return f"{likeliest} ({output.confidence[event]:.3f})", head.labels[int(target)]
+    assert not isinstance(output, Ranked)
+    value = float(output[event])
     match head:
         case Binary():
-            return f"{float(output):.3f}", "yes" if target > 0 else "no"
-        case Multiclass():
-            likeliest = int(output.argmax())
-            return f"{head.labels[likeliest]} ({output[likeliest]:.3f})", head.labels[int(target)]
+            return f"{value:.3f}", "yes" if target > 0 else "no"
         case TimeToNext():
-            return f"{float(output):.6g} s", f"{np.expm1(target):.6g} s"
+            return f"{value:.6g} s", f"{np.expm1(target):.6g} s"
         case _:
-            return f"{float(output):.6g}", f"{target:.6g}"
+            return f"{value:.6g}", f"{target:.6g}"

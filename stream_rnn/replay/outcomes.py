@@ -1,30 +1,35 @@
 """Outcomes: what was predicted and what came, event by event.
 
-The worker's own processor folds the log; beside it the fields that the heads ask for are decoded
-from the same records.  The label of a next-event head is the field of the key's next event if that
-one goes on in the same memory: its ``steps`` are one more.
+The worker's own processor folds the log; ``asked.py`` decodes what came from the same records.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream_rnn.errors import SpecError
-from stream_rnn.fold.events import Decoder, Record
+from stream_rnn.fold.events import Record
 from stream_rnn.fold.identity import fold_id
 from stream_rnn.fold.memory_store import MemoryStore
-from stream_rnn.model.examples import learned
+from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.heads import AnyHead, Multiclass, TimeToNext
+from stream_rnn.model.judged import joined
+from stream_rnn.model.metrics import Output
 from stream_rnn.model.model import Model
+from stream_rnn.model.ranked import Ranked
 from stream_rnn.predictions.writer import PredictionWriter
-from stream_rnn.replay.labels import Labels, value_at
+from stream_rnn.replay.asked import Columns, Steps, ask
+from stream_rnn.replay.labels import Labels
 from stream_rnn.replay.logs import Log, Range
 from stream_rnn.replay.replay import replay_partition
 from stream_rnn.replay.splits import Placed
 from stream_rnn.settings import Settings
+
+HELD_MAX = 64  # classes of which probabilities are held until it is known what came
 
 Told = Callable[[int], None]
 
@@ -40,7 +45,7 @@ class Outcomes:
         offset: (N,) source offsets.
         time_ms: (N,) event times.
         steps: (N,) events in the memory that answered, this one included.
-        outputs: head -> (N,), for classes (N, C).
+        outputs: head -> (N,), classes ranked.
         own: head -> (N,) what the event itself says, as it is learned; NaN for nothing.
         targets: head -> (N,) what was to be predicted, as it is learned; NaN where there is none.
         skips: records by reason.
@@ -53,9 +58,9 @@ class Outcomes:
     offset: NDArray[np.int64]
     time_ms: NDArray[np.int64]
     steps: NDArray[np.int64]
-    outputs: dict[str, NDArray[np.float32]]
-    own: dict[str, NDArray[np.float64]]
-    targets: dict[str, NDArray[np.float64]]
+    outputs: dict[str, Output]
+    own: Columns
+    targets: Columns
     skips: dict[str, int]
     words: list[Any]
 
@@ -66,10 +71,19 @@ class Outcomes:
         return Placed(keys, self.time_ms, self.partition, self.offset, self.words)
 
 
-class _Collector(PredictionWriter):
-    """A writer that keeps what it is to write, as columns, and makes no bytes."""
+class Collector(PredictionWriter):
+    """A writer that keeps what it is to write, as columns, and makes no bytes.
 
-    def __init__(self, model: Model, settings: Settings, partition: int) -> None:
+    Args:
+        model: whose predictions.
+        settings: of the fold.
+        partition: of the source.
+        targets: what will have come of all predictions, if it is known: classes are ranked at once.
+    """
+
+    def __init__(
+        self, model: Model, settings: Settings, partition: int, targets: Columns | None = None
+    ) -> None:
         super().__init__(
             model.spec.heads,
             model.name,
@@ -81,11 +95,13 @@ class _Collector(PredictionWriter):
             fold_id(model.fingerprint, settings),
             settings.top_k,
         )
-        self.keys: list[bytes] = []
-        self.offset: list[NDArray[np.int64]] = []
-        self.time_ms: list[NDArray[np.int64]] = []
-        self.steps: list[NDArray[np.int64]] = []
-        self.outputs: dict[str, list[NDArray[np.float32]]] = {h.name: [] for h in model.spec.heads}
+        self._heads = model.spec.heads
+        self._targets = targets
+        self._keys: list[bytes] = []
+        self._offset: list[NDArray[np.int64]] = []
+        self._time_ms: list[NDArray[np.int64]] = []
+        self._steps: list[NDArray[np.int64]] = []
+        self._outputs: dict[str, list[Output]] = {head.name: [] for head in self._heads}
 
     def write(
         self,
@@ -96,54 +112,43 @@ class _Collector(PredictionWriter):
         outputs: Mapping[str, NDArray[np.float32]],
     ) -> list[bytes]:
         """Keep N predictions."""
-        self.keys.extend(keys)
-        self.offset.append(offsets)
-        self.time_ms.append(time_ms)
-        self.steps.append(steps)
+        place = slice(len(self._keys), len(self._keys) + len(keys))
+        self._keys.extend(keys)
+        self._offset.append(offsets)
+        self._time_ms.append(time_ms)
+        self._steps.append(steps)
         for name, values in outputs.items():
-            self.outputs[name].append(np.array(values))
+            kept: Output = np.array(values)
+            if self._targets is not None and values.ndim == 2:
+                kept = Ranked.of(values, self._targets[name][place])
+            self._outputs[name].append(kept)
         return [b""] * len(keys)
 
+    @property
+    def found(self) -> Steps:
+        """Where and when the events were."""
+        number: dict[bytes, int] = {}
+        key = np.array([number.setdefault(k, len(number)) for k in self._keys], np.int64)
+        offset, time_ms, steps = (
+            np.concatenate([np.zeros(0, np.int64), *some])
+            for some in (self._offset, self._time_ms, self._steps)
+        )
+        return Steps(list(number), key, offset, time_ms, steps)
 
-@dataclass(slots=True)
-class _Asked:
-    """What a partition's records say of the heads' questions, by offset."""
-
-    decoder: Decoder | None
-    heads: Sequence[AnyHead]
-    labels: Labels | None
-    partition: int
-    split_column: str | None
-    words: dict[int, Any] = field(default_factory=dict)
-    offset: list[int] = field(default_factory=list)
-    values: dict[str, list[float]] = field(default_factory=dict)
-    forgets: dict[bytes, int] = field(default_factory=dict)
-
-    def take(self, records: Sequence[Record]) -> None:
-        """Look at records: their targets, and the last forget of each key."""
-        for record in records:
-            if record.value is None and record.key is not None:
-                self.forgets[record.key] = record.offset
-            elif self.split_column is not None:
-                self.words[record.offset] = value_at(record.value, self.split_column)
-        if self.decoder is None:
-            return
-        decoded = self.decoder.decode(records)
-        chosen = [records[row] for row in decoded.rows.tolist()]
-        self.offset += [record.offset for record in chosen]
-        labels = self.labels.of(self.partition, chosen) if self.labels else {}
-        for head in self.heads:
-            column = labels[head.name] if head.of == "label" else decoded.columns[str(head.path)]
-            self.values.setdefault(head.name, []).extend(learned(head, column).tolist())
-
-    def at(self, offset: NDArray[np.int64], name: str) -> NDArray[np.float64]:
-        """Return a head's values at some offsets, NaN where there is none."""
-        found = np.full(len(offset), np.nan)
-        if self.offset:
-            known = np.array(self.offset, np.int64)
-            place = np.minimum(np.searchsorted(known, offset), len(known) - 1)
-            values = np.array(self.values[name])[place]
-            found = np.where(known[place] == offset, values, np.nan)
+    def answers(self, targets: Columns) -> dict[str, Output]:
+        """Return for each head its outputs (N,), classes ranked against what came."""
+        found: dict[str, Output] = {}
+        for head in self._heads:
+            kept = self._outputs[head.name]
+            if isinstance(head, Multiclass) and self._targets is None:
+                ends = np.cumsum([0, *map(len, kept)]).tolist()
+                target = targets[head.name]
+                kept = [
+                    Ranked.of(rows, target[a:b])
+                    for rows, (a, b) in zip(kept, pairwise(ends), strict=True)
+                    if not isinstance(rows, Ranked)
+                ]
+            found[head.name] = joined(head, kept)
         return found
 
 
@@ -180,7 +185,7 @@ async def fold_outcomes(
             skips[code] = skips.get(code, 0) + count
     if not any(len(part.offset) for part in parts):
         raise SpecError(f"{log.name} holds no valid event; skipped: {skips or 'none'}")
-    return _joined(parts, skips)
+    return _joined(model.spec.heads, parts, skips)
 
 
 async def _fold_range(
@@ -193,12 +198,58 @@ async def _fold_range(
     store: Callable[[], MemoryStore],
     told: Told,
 ) -> Outcomes:
-    asked = _ask(model, settings, labels, wanted.partition, split_column)
-    collector = _Collector(model, settings, wanted.partition)
+    """Fold one partition: twice, if its answers are too wide to be held until it is known what came.
+
+    1  fold without a network worth the name: only how long the memories are
+    2  find what came
+    3  fold with the network, and rank its answers as they come
+    """
+    partition, heads = wanted.partition, model.spec.heads
+    asked = ask(model, settings, labels, partition, split_column)
+    if not any(isinstance(head, Multiclass) and head.width > HELD_MAX for head in heads):
+        collector = Collector(model, settings, partition)
+        skips = await _fold(log, wanted, model, settings, collector, store(), asked.take, told)
+        own, targets = asked.answer(heads, collector.found)
+    else:
+        blind = _without_heads(model)
+        counter = Collector(blind, settings, partition)
+        first, second = (lambda n: told(n - n // 2)), (lambda n: told(n // 2))
+        await _fold(log, wanted, blind, settings, counter, MemoryStore(), asked.take, first)
+        own, targets = asked.answer(heads, counter.found)
+        collector = Collector(model, settings, partition, targets)
+        skips = await _fold(log, wanted, model, settings, collector, store(), _nothing, second)
+    found = collector.found
+    words = [asked.words[o] for o in found.offset.tolist()] if split_column else []
+    return Outcomes(
+        found.keys,
+        found.key,
+        np.full(len(found.offset), partition, np.int64),
+        found.offset,
+        found.time_ms,
+        found.steps,
+        collector.answers(targets),
+        own,
+        targets,
+        skips,
+        words,
+    )
+
+
+async def _fold(
+    log: Log,
+    wanted: Range,
+    model: Model,
+    settings: Settings,
+    collector: "Collector",
+    store: MemoryStore,
+    take: Callable[[Sequence[Record]], None],
+    told: Told,
+) -> dict[str, int]:
+    """Fold one partition's records; return how many were skipped, by reason."""
 
     async def watched() -> AsyncIterator[Sequence[Record]]:
         async for records in log.batches(wanted):
-            asked.take(records)
+            take(records)
             yield records
             told(len(records))
 
@@ -210,88 +261,24 @@ async def _fold_range(
         watched(),
         lambda _predictions, _dead_letters: None,
         writer=collector,
-        store=store(),
+        store=store,
     )
-    return _outcomes(model, collector, asked, wanted.partition, counts.skips)
+    return dict(counts.skips)
 
 
-def _ask(
-    model: Model,
-    settings: Settings,
-    labels: Labels | None,
-    partition: int,
-    split_column: str | None,
-) -> _Asked:
-    """Prepare the decoding of the heads' fields alone: a bad one costs its label, no event."""
-    heads = [head for head in model.spec.heads if not isinstance(head, TimeToNext)]
-    plain = [head for head in heads if head.of != "label"]
-    bare = model.spec.model_copy(update={"features": (), "heads": tuple(plain)})
-    decoder = Decoder(bare, settings, with_targets=True) if heads else None
-    return _Asked(decoder, heads, labels, partition, split_column)
+def _nothing(_records: Sequence[Record]) -> None:
+    """Take records, and look at none."""
 
 
-def _outcomes(
-    model: Model, found: _Collector, asked: _Asked, partition: int, skips: dict[str, int]
-) -> Outcomes:
-    number: dict[bytes, int] = {}
-    key = np.array([number.setdefault(k, len(number)) for k in found.keys], np.int64)
-    offset, time_ms, steps = (
-        np.concatenate([np.zeros(0, np.int64), *some])
-        for some in (found.offset, found.time_ms, found.steps)
+def _without_heads(model: Model) -> Model:
+    """Return a model that skips, expires and forgets as the given one, and says nothing."""
+    spec = model.spec.model_copy(
+        update={"heads": (TimeToNext(kind="time_to_next", name="none", cap=None),)}
     )
-    by_key = np.lexsort((offset, key))  # key by key, in offset order
-    follows = np.zeros(len(by_key), bool)  # whether the next one goes on in the same memory
-    follows[:-1] = (np.diff(key[by_key]) == 0) & (steps[by_key][1:] == steps[by_key][:-1] + 1)
-    forgotten = np.array([asked.forgets.get(k, -1) for k in number], np.int64)
-    is_last = np.append(np.diff(key[by_key]) != 0, True)[: len(by_key)]
-    closes = is_last & (offset[by_key] > forgotten[key[by_key]])
-    own: dict[str, NDArray[np.float64]] = {}
-    known: dict[str, NDArray[np.float64]] = {}
-    for head in model.spec.heads:
-        if isinstance(head, TimeToNext):
-            since = _since_previous_s(time_ms[by_key], steps[by_key])
-            own[head.name] = _unsorted(learned(head, since), by_key)
-        else:
-            own[head.name] = asked.at(offset, head.name)
-        known[head.name] = own[head.name]
-        if head.of == "next":
-            following = np.append(own[head.name][by_key][1:], np.nan)[: len(by_key)]
-            following = np.where(follows, following, np.nan)
-            if isinstance(head, Multiclass) and head.end:
-                following = np.where(closes, len(head.classes), following)
-            known[head.name] = _unsorted(following, by_key)
-    outputs = {name: np.concatenate(some) for name, some in found.outputs.items() if some}
-    places = np.full(len(offset), partition, np.int64)
-    words = [asked.words[o] for o in offset.tolist()] if asked.split_column else []
-    return Outcomes(
-        list(number), key, places, offset, time_ms, steps, outputs, own, known, dict(skips), words
-    )
+    return Model.initialize(spec, CellSpec(kind="none", hidden=8))
 
 
-def _since_previous_s(time_ms: NDArray[np.int64], steps: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return seconds since the latest event of the same memory; NaN at its first.
-
-    Args:
-        time_ms: (N,) memory by memory.
-        steps: (N,) 1 where a memory begins.
-    """
-    if not len(time_ms):
-        return np.zeros(0)
-    memory = np.cumsum(steps == 1).astype(np.int64)
-    span = int(time_ms.max()) - int(time_ms.min()) + 1
-    running = np.maximum.accumulate(time_ms - time_ms.min() + memory * span) - memory * span
-    latest = running + time_ms.min()
-    since = np.append(np.nan, np.maximum(time_ms[1:] - latest[:-1], 0) / 1000)
-    return np.where(steps == 1, np.nan, since)
-
-
-def _unsorted(values: NDArray[np.float64], by_key: NDArray[np.int64]) -> NDArray[np.float64]:
-    found = np.empty(len(values))
-    found[by_key] = values
-    return found
-
-
-def _joined(parts: Sequence[Outcomes], skips: dict[str, int]) -> Outcomes:
+def _joined(heads: Sequence[AnyHead], parts: Sequence[Outcomes], skips: dict[str, int]) -> Outcomes:
     """Join partitions; a key is one key wherever its records are."""
     parts = [part for part in parts if len(part.offset)]
     number: dict[bytes, int] = {}
@@ -311,7 +298,7 @@ def _joined(parts: Sequence[Outcomes], skips: dict[str, int]) -> Outcomes:
         column("offset"),
         column("time_ms"),
         column("steps"),
-        {name: np.concatenate([part.outputs[name] for part in parts]) for name in first.outputs},
+        {head.name: joined(head, [part.outputs[head.name] for part in parts]) for head in heads},
         {name: np.concatenate([part.own[name] for part in parts]) for name in first.own},
         {name: np.concatenate([part.targets[name] for part in parts]) for name in first.targets},
         skips,

@@ -25,16 +25,16 @@ from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.checkpoint import Checkpoint
 from stream_rnn.model.examples import Examples, last_targets, targets
 from stream_rnn.model.features import FeatureSpec
+from stream_rnn.model.judged import PARTS, Metrics
 from stream_rnn.model.metrics import better, main_metric, score
 from stream_rnn.model.naive import RULES, Naive, Rule, answer
-from stream_rnn.model.training import PARTS, Progress, Trained, TrainingSettings, train
+from stream_rnn.model.training import Progress, Trained, TrainingSettings, train
 
 MEMORYLESS_EPOCHS = 3  # times as many: an epoch of it costs a tenth
 NAIVE_NAME = "naive.json"
 NAIVE_BYTES_MAX = 64_000_000
 MEMORYLESS_NAME = "memoryless"
 
-Metrics = dict[str, dict[str, dict[str, float]]]  # part -> head -> metric -> value
 Say = Callable[[str, Progress], None]
 
 
@@ -171,11 +171,12 @@ def naive_of(spec: FeatureSpec, examples: Examples) -> tuple[Naive, Metrics, dic
     for head in spec.heads:
         by_rule: dict[Rule, dict[str, dict[str, float]]] = {}
         for rule in RULES:
-            answers = answer(head, naive.heads[head.name], rule, lasts[head.name])
+            target = known[head.name]
+            answers = answer(head, naive.heads[head.name], rule, lasts[head.name], target)
             for number, part in enumerate(PARTS):
-                chosen = (examples.part == number) & np.isfinite(known[head.name])
+                chosen = (examples.part == number) & np.isfinite(target)
                 if chosen.any():
-                    scored = score(head, answers[chosen], known[head.name][chosen])
+                    scored = score(head, answers[chosen], target[chosen])
                     by_rule.setdefault(rule, {})[part] = scored
         if by_rule:
             rules[head.name] = _better_rule(main_metric(head), by_rule)

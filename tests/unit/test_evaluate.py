@@ -19,7 +19,8 @@ from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.heads import Head
 from stream_rnn.model.metrics import area_under_roc, score
 from stream_rnn.model.model import Model
-from stream_rnn.replay import groups
+from stream_rnn.model.ranked import Ranked
+from stream_rnn.replay import groups, outcomes
 from stream_rnn.replay.compare import compare
 from stream_rnn.replay.evaluate import Scored, evaluate
 from stream_rnn.replay.examples import make_events
@@ -141,6 +142,31 @@ def test_a_forget_leaves_no_label(made):
         assert [None if np.isnan(t) else t for t in found.targets[name].tolist()] == expected
 
 
+def test_answers_too_wide_to_hold_are_the_same(made, monkeypatch):
+    """Folded once to see what comes, once more to rank: to the bit, with bad rows and expiry."""
+    spec, path, directory = made
+    log, model = FileLog(path, spec, 2), models_of(directory / "b")
+    whole = asyncio.run(fold_outcomes(log, model, settings_of(state_ttl=8.0)))
+    monkeypatch.setattr(outcomes, "HELD_MAX", 1)
+    told = []
+    wide = asyncio.run(fold_outcomes(log, model, settings_of(state_ttl=8.0), told=told.append))
+    assert sum(told) == 300
+    assert wide.skips == whole.skips
+    for name in ("partition", "offset", "time_ms", "steps", "key"):
+        assert np.array_equal(getattr(wide, name), getattr(whole, name)), name
+    for head in spec.heads:
+        assert np.array_equal(wide.targets[head.name], whole.targets[head.name], equal_nan=True)
+        first, second = whole.outputs[head.name], wide.outputs[head.name]
+        if head.kind == "multiclass":
+            assert len(first) == len(whole.offset)
+            assert np.array_equal(first.rank, second.rank)
+            assert np.array_equal(first.likeliest, second.likeliest)
+            assert np.array_equal(first.likely, second.likely, equal_nan=True)
+            assert np.array_equal(first.confidence, second.confidence)
+        else:
+            assert np.array_equal(first, second)
+
+
 def test_a_field_of_the_wrong_type_costs_a_label_and_no_event(made, tmp_path):
     """The worker does not look at it, so evaluation must not skip the event."""
     spec, _, directory = made
@@ -229,6 +255,7 @@ def test_a_draw_of_each_key_once_is_the_metric_itself(kind):
         output /= output.sum(axis=1, keepdims=True)
     output = np.round(output, 2)  # ties
     target = rng.integers(0, 2 if kind == "binary" else 7, count).astype(np.float64)
+    output = Ranked.of(output, target) if kind == "multiclass" else output
     draws = np.vstack([np.ones(12, np.int32), draw_keys(12, 4, 5)])
     drawn = drawn_metrics(head, output, target, key, draws)
     for number, times in enumerate(draws):

@@ -5,10 +5,14 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from pydantic import TypeAdapter
+from torchmetrics.functional import classification as of_classes
 
+from stream_rnn.model import ranked
 from stream_rnn.model.heads import FLOAT32_MAX, Head
 from stream_rnn.model.metrics import PROBABILITY_MIN, area_under_roc, score
+from stream_rnn.model.ranked import Ranked
 from tests import models
 
 Y_EXTREME = [-3e38, -1e30, -800.0, -1.0, 0.0, 1.0, 800.0, 1e30, 3e38]
@@ -171,6 +175,39 @@ def test_a_multiclass_head_scores_accuracy_and_log_loss():
     assert found["accuracy"] == pytest.approx(1 / 3)
     losses = [-math.log(0.5), -math.log(0.2), -math.log(PROBABILITY_MIN)]
     assert found["log_loss"] == pytest.approx(sum(losses) / 3, rel=1e-6)
+
+
+def test_metrics_of_ranked_classes_are_those_of_torchmetrics():
+    """It wants all probabilities; ranks say the same, ties included."""
+    rng, classes = np.random.default_rng(4), 12
+    given = np.round(rng.dirichlet(np.full(classes, 0.3), 400), 1).astype(np.float32)
+    came = rng.integers(0, classes - 2, 400)  # two classes never come
+    found = score(head_of("multiclass", classes=list("ABCDEFGHIJKL")), given, came.astype(float))
+    p, label = torch.from_numpy(given), torch.from_numpy(came)
+    first = torch.from_numpy(given.argmax(axis=1))
+    f1 = of_classes.multiclass_f1_score(first, label, num_classes=classes, average="macro")
+    error = of_classes.multiclass_calibration_error(p, label, num_classes=classes, n_bins=15)
+    assert found["f1"] == pytest.approx(float(f1), rel=1e-6)
+    assert found["calibration_error"] == pytest.approx(float(error), rel=1e-6)
+    right = of_classes.multiclass_accuracy(first, label, num_classes=classes, average="micro")
+    assert found["accuracy"] == pytest.approx(float(right), rel=1e-6)
+
+
+def test_ranks_take_events_piece_by_piece(monkeypatch):
+    """And are the same; what did not come has rank 0, of equals the first is likeliest."""
+    given = np.array([[0.2, 0.4, 0.4], [0.4, 0.4, 0.2], [1, 0, 0]], np.float32)
+    came = np.array([2.0, np.nan, 1.0])
+    whole = Ranked.of(given, came)
+    assert whole.rank.tolist() == [2, 0, 2]
+    assert whole.likeliest.tolist() == [1, 0, 0]
+    monkeypatch.setattr(ranked, "FLOATS_AT_ONCE", 3)
+    asked = []
+    pieces = Ranked.piece_by_piece(lambda e: asked.append(e) or given[e], came, 3)
+    assert len(asked) == 3
+    assert pieces.rank.tolist() == whole.rank.tolist()
+    assert np.array_equal(pieces.likely, whole.likely, equal_nan=True)
+    assert len(Ranked.joined([], 3)) == 0
+    assert whole[np.array([True, False, True])].rank.tolist() == [2, 2]
 
 
 def test_a_regression_scores_errors_in_its_own_unit():

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from stream_rnn.errors import SpecError
-from stream_rnn.model import training
+from stream_rnn.model import judged
 from stream_rnn.model.bundle import fingerprinted
 from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.examples import fit, targets
@@ -101,12 +101,15 @@ def test_windows_end_with_the_part_that_counts():
             assert last == min(-(-days // 8) * 8, 40) * SECOND_MS - SECOND_MS
 
 
-def test_predictions_do_not_depend_on_how_many_runs_go_side_by_side(monkeypatch):
+@pytest.mark.parametrize("bound", [{"RUNS_MAX": 5}, {"FLOATS_MAX": 40}])
+def test_predictions_do_not_depend_on_how_many_events_go_at_once(monkeypatch, bound):
     """The metrics of a model are the same to the bit."""
     cell = CellSpec(hidden=8)
-    whole = train(RECALL, cell, EXAMPLES, QUICK)
-    monkeypatch.setattr(training, "PREDICT_RUNS_MAX", 5)
-    assert train(RECALL, cell, EXAMPLES, QUICK).metrics == whole.metrics
+    whole = train(RECALL, cell, EXAMPLES, dataclasses.replace(QUICK, runs_max=16))
+    for name, value in bound.items():
+        monkeypatch.setattr(judged, name, value)
+    found = train(RECALL, cell, EXAMPLES, dataclasses.replace(QUICK, runs_max=16))
+    assert found.metrics == whole.metrics
 
 
 def test_training_says_how_far_it_is():

@@ -222,7 +222,7 @@ def test_the_better_naive_rule_is_the_markov_chain_where_order_is_all():
     naive, metrics, rules = naive_of(spec, examples)
     assert rules["next"] == "last"
     assert metrics["test"]["next"]["accuracy"] == 1.0
-    shares = answer(spec.heads[0], naive.heads["next"], "constant", np.array([0.0, np.nan]))
+    shares = naive.heads["next"].answer("constant", np.array([0.0, np.nan]))
     assert shares.sum(axis=1) == pytest.approx([1, 1], abs=1e-5)
     assert metrics["test"]["wait"]["mae"] == pytest.approx(0, abs=1e-4)
     assert naive.heads["wait"].value == pytest.approx(10)
@@ -246,7 +246,8 @@ def test_only_next_heads_know_a_last_value():
     examples = make_events([records], now, SETTINGS).examples
     assert np.isnan(last_targets(now.heads[0], examples)).all()
     naive = Naive.fit(now, {"n": targets(now.heads[0], examples)}, {"n": np.full(4, np.nan)})
-    assert answer(now.heads[0], naive.heads["n"], "last", np.full(2, np.nan)).tolist() == [1.5, 1.5]
+    nothing = np.full(2, np.nan)
+    assert answer(now.heads[0], naive.heads["n"], "last", nothing, nothing).tolist() == [1.5, 1.5]
 
 
 def test_naive_rules_that_are_not_ours_are_refused(tmp_path):

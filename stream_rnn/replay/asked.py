@@ -1,0 +1,150 @@
+"""Asked: what a log's records say of the heads' questions.
+
+The fields that the heads ask for are decoded from the records that are folded, and from nothing
+else: a bad one costs its label, no event.  The label of a next-event head is the field of the
+key's next event if that one goes on in the same memory: its ``steps`` are one more.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_rnn.fold.events import Decoder, Record
+from stream_rnn.model.examples import learned
+from stream_rnn.model.heads import AnyHead, Multiclass, TimeToNext
+from stream_rnn.model.model import Model
+from stream_rnn.replay.labels import Labels, value_at
+from stream_rnn.settings import Settings
+
+Columns = dict[str, NDArray[np.float64]]  # head -> (N,)
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """Where and when a partition's events were, and how long the memory.  N events, K keys.
+
+    Attributes:
+        keys: K record keys.
+        key: (N,) number of each event's key.
+        offset: (N,) source offsets, rising.
+        time_ms: (N,) event times.
+        steps: (N,) events in the memory that answered, this one included.
+    """
+
+    keys: list[bytes]
+    key: NDArray[np.int64]
+    offset: NDArray[np.int64]
+    time_ms: NDArray[np.int64]
+    steps: NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class Asked:
+    """What a partition's records say of the heads' questions, by offset."""
+
+    decoder: Decoder | None
+    heads: Sequence[AnyHead]
+    labels: Labels | None
+    partition: int
+    split_column: str | None
+    words: dict[int, Any] = field(default_factory=dict)
+    offset: list[int] = field(default_factory=list)
+    values: dict[str, list[float]] = field(default_factory=dict)
+    forgets: dict[bytes, int] = field(default_factory=dict)
+
+    def take(self, records: Sequence[Record]) -> None:
+        """Look at records: their targets, and the last forget of each key."""
+        for record in records:
+            if record.value is None and record.key is not None:
+                self.forgets[record.key] = record.offset
+            elif self.split_column is not None:
+                self.words[record.offset] = value_at(record.value, self.split_column)
+        if self.decoder is None:
+            return
+        decoded = self.decoder.decode(records)
+        chosen = [records[row] for row in decoded.rows.tolist()]
+        self.offset += [record.offset for record in chosen]
+        labels = self.labels.of(self.partition, chosen) if self.labels else {}
+        for head in self.heads:
+            column = labels[head.name] if head.of == "label" else decoded.columns[str(head.path)]
+            self.values.setdefault(head.name, []).extend(learned(head, column).tolist())
+
+    def at(self, offset: NDArray[np.int64], name: str) -> NDArray[np.float64]:
+        """Return a head's values at some offsets, NaN where there is none."""
+        found = np.full(len(offset), np.nan)
+        if self.offset:
+            known = np.array(self.offset, np.int64)
+            place = np.minimum(np.searchsorted(known, offset), len(known) - 1)
+            values = np.array(self.values[name])[place]
+            found = np.where(known[place] == offset, values, np.nan)
+        return found
+
+    def answer(self, heads: Sequence[AnyHead], found: Steps) -> tuple[Columns, Columns]:
+        """Return what events themselves say, and what was to be predicted, as it is learned.
+
+        Both are NaN where there is nothing.
+        """
+        key, offset, steps = found.key, found.offset, found.steps
+        by_key = np.lexsort((offset, key))  # key by key, in offset order
+        follows = np.zeros(len(by_key), bool)  # whether the next one goes on in the same memory
+        follows[:-1] = (np.diff(key[by_key]) == 0) & (steps[by_key][1:] == steps[by_key][:-1] + 1)
+        forgotten = np.array([self.forgets.get(k, -1) for k in found.keys], np.int64)
+        is_last = np.append(np.diff(key[by_key]) != 0, True)[: len(by_key)]
+        closes = is_last & (offset[by_key] > forgotten[key[by_key]])
+        own: Columns = {}
+        targets: Columns = {}
+        for head in heads:
+            if isinstance(head, TimeToNext):
+                since = _since_previous_s(found.time_ms[by_key], steps[by_key])
+                own[head.name] = _unsorted(learned(head, since), by_key)
+            else:
+                own[head.name] = self.at(offset, head.name)
+            targets[head.name] = own[head.name]
+            if head.of == "next":
+                following = np.append(own[head.name][by_key][1:], np.nan)[: len(by_key)]
+                following = np.where(follows, following, np.nan)
+                if isinstance(head, Multiclass) and head.end:
+                    following = np.where(closes, len(head.classes), following)
+                targets[head.name] = _unsorted(following, by_key)
+        return own, targets
+
+
+def ask(
+    model: Model,
+    settings: Settings,
+    labels: Labels | None,
+    partition: int,
+    split_column: str | None,
+) -> Asked:
+    """Prepare the decoding of the heads' fields."""
+    heads = [head for head in model.spec.heads if not isinstance(head, TimeToNext)]
+    plain = [head for head in heads if head.of != "label"]
+    bare = model.spec.model_copy(update={"features": (), "heads": tuple(plain)})
+    decoder = Decoder(bare, settings, with_targets=True) if heads else None
+    return Asked(decoder, heads, labels, partition, split_column)
+
+
+def _since_previous_s(time_ms: NDArray[np.int64], steps: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return seconds since the latest event of the same memory; NaN at its first.
+
+    Args:
+        time_ms: (N,) memory by memory.
+        steps: (N,) 1 where a memory begins.
+    """
+    if not len(time_ms):
+        return np.zeros(0)
+    memory = np.cumsum(steps == 1).astype(np.int64)
+    span = int(time_ms.max()) - int(time_ms.min()) + 1
+    running = np.maximum.accumulate(time_ms - time_ms.min() + memory * span) - memory * span
+    latest = running + time_ms.min()
+    since = np.append(np.nan, np.maximum(time_ms[1:] - latest[:-1], 0) / 1000)
+    return np.where(steps == 1, np.nan, since)
+
+
+def _unsorted(values: NDArray[np.float64], by_key: NDArray[np.int64]) -> NDArray[np.float64]:
+    found = np.empty(len(values))
+    found[by_key] = values
+    return found
