@@ -98,6 +98,20 @@ from stream_rnn.settings import Settings
 @click.option(
     "--schedule", type=click.Choice(["cosine", "constant"]), default="cosine", show_default=True
 )
+@click.option(
+    "--noise",
+    type=click.FloatRange(0, 10),
+    default=0.0,
+    show_default=True,
+    help="standard deviation of what is added to scaled numbers in training, such as 0.3",
+)
+@click.option(
+    "--key-noise",
+    type=click.FloatRange(0, 10),
+    default=0.0,
+    show_default=True,
+    help="the same, drawn once for a key in an epoch",
+)
 @click.option("--dropout", type=click.FloatRange(0, 0.9), default=0.0, show_default=True)
 @click.option("--weight-decay", type=click.FloatRange(0, 10), default=1e-4, show_default=True)
 @click.option(

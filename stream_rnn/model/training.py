@@ -30,6 +30,7 @@ from stream_rnn.model.judged import (
 )
 from stream_rnn.model.losses import ClassWeights, balanced, loss_of
 from stream_rnn.model.model import Model, Network
+from stream_rnn.model.noise import Noise
 from stream_rnn.model.windows import shuffled, windows
 
 RUNS_MIN, RUNS_MAX = 8, 256
@@ -41,12 +42,15 @@ class TrainingSettings:
     """How to train.
 
     Attributes:
-        seed: of weights, dropout and the order of batches.
+        seed: of weights, noise, dropout and the order of batches.
         epochs: at most so many passes.
         patience: epochs without a better validation loss after which it stops.
         learning_rate: of AdamW (Loshchilov and Hutter 2019).
         schedule: ``cosine`` lets it fall to a tenth over the epochs, ``constant`` does not.
         weight_decay: of AdamW.
+        noise: standard deviation of what is added to each scaled number of an event, anew each
+            time (Bishop 1995): few keys cannot be learned by heart.
+        key_noise: the same, but drawn once for a key in an epoch, as if its sensors were off.
         dropout: share of the cell's outputs that are hidden from the heads in training, and
             between layers.
         window: T, steps of one back-propagation.
@@ -66,6 +70,8 @@ class TrainingSettings:
     learning_rate: float = 3e-3
     schedule: Literal["cosine", "constant"] = "cosine"
     weight_decay: float = 1e-4
+    noise: float = 0.0
+    key_noise: float = 0.0
     dropout: float = 0.0
     window: int = 64
     memory: int = 0
@@ -212,13 +218,15 @@ class _Training:
         cut = (
             shuffled(data.examples)
             if is_memoryless
-            else windows(data.examples, settings.window, self._runs_max, part_max=0)
+            else windows(data.examples, settings.window, self._runs_max, part_max=0, mixed=True)
         )
         h = torch.zeros(len(data.examples.first), *self.cell.hidden_shape)
+        noise = Noise(self.spec, settings.noise, settings.key_noise, 0 if is_memoryless else len(h))
         mean_loss = math.nan
         for number, (runs, events, valid) in enumerate(cut):
             index = torch.from_numpy(events)  # (A, T)
-            y, new = self.network(data.x[index].transpose(0, 1), h[runs])  # (T, A, F) -> (T, A, O)
+            x = noise.add(data.x[index], runs)
+            y, new = self.network(x.transpose(0, 1), h[runs])  # (T, A, F) -> (T, A, O)
             mask = torch.from_numpy(valid)
             labels = {n: t[index].masked_fill(~mask, torch.nan) for n, t in self.labels.items()}
             loss = loss_of(self.spec, y.transpose(0, 1), labels, self.weights)

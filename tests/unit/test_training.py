@@ -10,8 +10,10 @@ from stream_rnn.errors import SpecError
 from stream_rnn.model import judged
 from stream_rnn.model.bundle import fingerprinted
 from stream_rnn.model.cells import CellSpec
+from stream_rnn.model.encoder import Encoder
 from stream_rnn.model.examples import fit, targets
 from stream_rnn.model.features import FeatureSpec
+from stream_rnn.model.noise import Noise
 from stream_rnn.model.training import TrainingSettings, train
 from stream_rnn.model.windows import windows
 from stream_rnn.replay.examples import make_events, together
@@ -73,21 +75,84 @@ def test_training_is_deterministic_for_a_seed(kind):
     assert one.fingerprint == same.fingerprint != other.fingerprint
 
 
+@pytest.mark.parametrize("mixed", [False, True])
 @pytest.mark.parametrize("runs_max", [1, 3, 256])
-def test_windows_hold_each_event_once_and_in_order(runs_max):
+def test_windows_hold_each_event_once_and_in_order(runs_max, mixed):
     """Each run goes from window to window at one place, whatever runs are beside it."""
     length = np.array([4, 9, 1, 9, 6])
     first = np.cumsum(length) - length
     order = np.random.default_rng(3).permutation(int(length.sum()))
     log = dataclasses.replace(EXAMPLES, order=order, first=first, length=length)
     seen = {}
-    for runs, events, valid in windows(log, 4, runs_max, part_max=2):
+    for runs, events, valid in windows(log, 4, runs_max, part_max=2, mixed=mixed):
         assert len(events) == len(valid) == runs.stop - runs.start <= runs_max
         for place, row, real in zip(range(runs.start, runs.stop), events, valid, strict=True):
             seen.setdefault(place, []).extend(row[real].tolist())
     assert sorted(seen) == list(range(5))
     runs = [order[a : a + n].tolist() for a, n in zip(first, length, strict=True)]
     assert sorted(seen.values()) == sorted(runs)
+
+
+def test_mixed_windows_put_other_runs_together_each_time():
+    """Of like length, or the padding would cost more than the mixing brings."""
+    length = np.repeat([4, 40], 50)
+    first = np.cumsum(length) - length
+    order = np.arange(length.sum())
+    log = dataclasses.replace(
+        EXAMPLES, order=order, first=first, length=length, part=np.zeros(len(order), np.int8)
+    )
+    torch.manual_seed(1)
+    begins = []
+    for _ in range(3):
+        found = [
+            (runs.start, events[:, 0])
+            for runs, events, _ in windows(log, 64, 10, part_max=0, mixed=True)
+        ]
+        assert len(found) == 10
+        begins.append([sorted(events.tolist()) for _, events in found])
+        assert all(len(set(length[np.searchsorted(first, e)].tolist())) == 1 for e in begins[-1])
+    assert begins[0] != begins[1] != begins[2]
+
+
+def test_noise_is_only_on_numbers():
+    """Of each event anew, or of each run once; categories, truths and hours stay what they are."""
+    spec = FeatureSpec.model_validate(models.SPEC)
+    encoder = Encoder(spec)
+    torch.manual_seed(1)
+    x = torch.zeros(3, 200, encoder.feature_count)
+    runs = slice(4, 7)
+    each = Noise(spec, 0.5, 0.0, 9).add(x, runs)
+    of_run = Noise(spec, 0.0, 0.5, 9).add(x, runs)
+    without_runs = Noise(spec, 0.3, 0.4, 0).add(x, slice(3))
+    numbers = {f.name for f in spec.features if f.kind in ("numeric", "since_previous")}
+    for at, name in enumerate(encoder.names):
+        if name not in numbers:
+            assert not each[..., at].any(), name
+            assert not of_run[..., at].any(), name
+            continue
+        assert 0.4 < float(each[..., at].std()) < 0.6
+        assert (of_run[:, :1, at] == of_run[..., at]).all()
+        assert len(set(of_run[:, 0, at].tolist())) == 3
+        assert 0.4 < float(without_runs[..., at].std()) < 0.6
+    assert numbers
+
+
+def test_noise_is_never_on_what_judges():
+    """It changes what is learned, the same way each time, and the loss is that without it."""
+    x = {"kind": "numeric", "name": "x", "path": "x", "missing": "error"}
+    spec = spec_of({"name": "n", "kind": "regression", "of": "next", "path": "x"}, features=[x])
+    rows = [record(i, b"k%d" % (i % 5), {"x": float(i % 7)}, i * SECOND_MS) for i in range(200)]
+    examples = make_events([rows], spec, SETTINGS).examples
+    examples = dataclasses.replace(examples, part=np.repeat([0, 1], [150, 50]).astype(np.int8))
+    fitted = fit(spec, examples)
+    noisy = dataclasses.replace(QUICK, noise=0.2, key_noise=0.2)
+    one, same, other = (
+        train(fitted, CellSpec(hidden=8), examples, settings) for settings in (noisy, noisy, QUICK)
+    )
+    prints = [fingerprinted(t.model).fingerprint for t in (one, same, other)]
+    assert prints[0] == prints[1] != prints[2]
+    data = judged.EncodedExamples.encode(fitted, examples)
+    assert one.validation_loss == judged.validation_loss(one.model, data)
 
 
 def test_windows_end_with_the_part_that_counts():
