@@ -270,7 +270,7 @@ def _row_type(fields: Sequence[Field]) -> Any:
         if isinstance(node.get(leaf), dict):
             raise SpecError(f"path {field.path} is a value and a parent of values")
         node[leaf] = _leaf_type(field, node.get(leaf))
-    return _typed_dict("Event", tree)
+    return _typed_dict(tree)
 
 
 def _leaf_type(field: Field, other: Any) -> Any:
@@ -285,12 +285,13 @@ def _leaf_type(field: Field, other: Any) -> Any:
     return int | union if {"number", "text"} <= types else union
 
 
-def _typed_dict(name: str, tree: Mapping[str, Any]) -> Any:
+def _typed_dict(tree: Mapping[str, Any]) -> Any:
     members = {
-        key: NotRequired[(_typed_dict(key, node) if isinstance(node, dict) else node) | None]
+        key: NotRequired[(_typed_dict(node) if isinstance(node, dict) else node) | None]
         for key, node in tree.items()
     }
-    row = TypedDict(name, members)  # type: ignore[misc]  # its members come from the feature spec
+    # Not named by the field: a type's name may not hold all that a field's may.
+    row = TypedDict("Event", members)  # type: ignore[misc]  # its members come from the feature spec
     row.__pydantic_config__ = ConfigDict(  # type: ignore[attr-defined]  # pydantic's own protocol
         strict=True, allow_inf_nan=False, extra="ignore"
     )

@@ -25,7 +25,7 @@ from stream_rnn.model.windows import windows
 
 WINDOW = 256
 RUNS_MAX = 1024
-FLOATS_MAX = 1 << 26  # of y that are held at once
+FLOATS_MAX = 1 << 24  # of y that are held at once
 PARTS = ("training", "validation", "test")
 
 Metrics = dict[str, dict[str, dict[str, float]]]  # part -> head -> metric -> value
@@ -52,7 +52,15 @@ class EncodedExamples:
         encoder.fill_since_previous(x, examples.since_ms)
         found = {head.name: targets(head, examples) for head in spec.heads}
         if not any(np.isfinite(t[examples.part == 0]).any() for t in found.values()):
-            raise SpecError("no training event has a label; look at the heads' paths and the split")
+            alone = len(examples.first) == len(examples.order) and any(
+                head.of == "next" for head in spec.heads
+            )
+            raise SpecError(
+                'no key has a second event, so of = "next" has nothing to learn; give the heads '
+                'of = "now", or the event another key'
+                if alone
+                else "no training event has a label; look at the heads' paths and the split"
+            )
         return cls(torch.from_numpy(x), found, examples)
 
     def labels(self, part: int) -> Mapping[str, Tensor]:

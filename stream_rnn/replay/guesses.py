@@ -169,7 +169,12 @@ def time_seconds(time: Guess) -> NDArray[np.float64]:
 
 def _keys(pairs: Pairs) -> str:
     each = pairs.rows / max(pairs.keys, 1)
-    return f"{pairs.keys} keys in {pairs.rows} rows, {each:.1f} events each"
+    found = f"{pairs.keys} keys in {pairs.rows} rows, {each:.1f} events each"
+    if pairs.keys == pairs.rows:
+        found += (
+            ": no key has a second one, so there is no next event to learn (--of now, or --key)"
+        )
+    return found
 
 
 def _may_be_key(column: Column) -> bool:

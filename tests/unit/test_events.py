@@ -1,5 +1,6 @@
 """What a record is: an event, a forget, or a skip with its reason."""
 
+import json
 import time
 
 import pytest
@@ -205,6 +206,16 @@ def test_a_path_reaches_into_objects():
     assert {row: str(error) for row, error in decoded.skips.items()} == {
         3: "a: input should be an object"
     }
+
+
+@pytest.mark.parametrize("parent", ["a\0b", "class", "Event", "\N{SNOWMAN} \u202e"])
+def test_a_field_may_have_any_name(parent):
+    """What Python would not call a type, JSON calls a field."""
+    path = f"{parent}.{parent}.c"
+    features = [{"name": "x", "kind": "numeric", "path": path, "scaling": "none"}]
+    spec = FeatureSpec.model_validate({**models.SPEC, "features": features, "heads": [WAIT]})
+    value = json.dumps({parent: {parent: {"c": 4}}}).encode()
+    assert Decoder(spec, SETTINGS).decode([record(0, b"k", value)]).columns == {path: [4.0]}
 
 
 WAIT = {"name": "wait", "kind": "time_to_next"}

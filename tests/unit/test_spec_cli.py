@@ -146,3 +146,30 @@ def test_check_with_a_log_needs_a_key(spec, log):
     spec.write_text(SPEC.replace('key = ["user"]', ""))
     with pytest.raises(SpecError, match=r"a file needs event\.key"):
         run("check", spec, log)
+
+
+def test_init_says_that_keys_have_one_event(tmp_path):
+    """There is no next one; of now there is something to learn, and the spec is one."""
+    rows = [
+        {"id": f"u{i}", "at": 1_700_000_000_000 + i, "x": i % 7, "bad": i % 5 == 0}
+        for i in range(50)
+    ]
+    log = write_lines(tmp_path / "log.jsonl", rows)
+    out = tmp_path / "s.toml"
+    run("init", log, "--key", "id", "--target", "bad", "--of", "now", "--out", out)
+    assert "no key has a second one" in out.read_text().replace("\n# ", " ")
+    assert [head.of for head in FeatureSpec.read(out).heads] == ["now"]
+
+
+def test_init_takes_a_target_of_thousands_of_classes(tmp_path):
+    """All of them up to the bound, and says how many events that leaves out."""
+    rows = [
+        {"user": f"u{i % 40}", "at": 1_700_000_000_000 + i, "item": f"i{i * i % 7001}"}
+        for i in range(9000)
+    ]
+    log, out = write_lines(tmp_path / "log.jsonl", rows), tmp_path / "s.toml"
+    run("init", log, "--target", "item", "--classes", "2000", "--out", out)
+    (head,) = FeatureSpec.read(out).heads
+    assert head.kind == "multiclass"
+    assert len(head.classes) == 2000
+    assert len(set(head.classes)) == 2000

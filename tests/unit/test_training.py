@@ -202,6 +202,15 @@ def test_training_without_a_label_is_refused():
         train(RECALL, CellSpec(hidden=8), unlabelled, QUICK)
 
 
+def test_keys_of_one_event_have_no_next_one_to_learn():
+    """The refusal says so, and what to ask instead."""
+    spec = spec_of({"name": "b", "kind": "binary", "of": "next", "path": "bit"})
+    rows = [record(i, b"k%d" % i, {"bit": True}, i) for i in range(20)]
+    examples = make_events([rows], spec, SETTINGS).examples
+    with pytest.raises(SpecError, match=r'no key has a second event.*of = "now"'):
+        train(spec, CellSpec(hidden=8), examples, QUICK)
+
+
 def test_the_test_part_teaches_nothing():
     """Other labels in the test part give the same tensors, and other test metrics alone."""
     past = [
