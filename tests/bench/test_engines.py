@@ -22,12 +22,16 @@ SEEDS = (1, 2, 3, 4, 5)
 CAP = 125.0
 RECIPE = (
     "--split=column:part",
+    "--hidden=96",
     "--epochs=80",
     "--patience=80",
     "--window=400",
-    "--runs-max=100",
-    "--learning-rate=1e-2",
-    "--average=0.9",
+    "--runs-max=10",
+    "--memory=100",
+    "--noise=0.3",
+    "--key-noise=0.2",
+    "--dropout=0.2",
+    "--average=0.98",
 )
 PUBLISHED = {
     "Deep LSTM (Zheng 2017)": (16.14, 338),
