@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+import hiredis
 from aiokafka.helpers import create_ssl_context
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode
@@ -212,6 +213,7 @@ def connect_redis(url: str, timeout_s: float) -> Redis:
         pool = BlockingConnectionPool.from_url(
             url, max_connections=REDIS_CONNECTIONS_MAX, timeout=timeout_s, **options
         )
+        pool.connection_class = _packing(pool.connection_class)
         pool.connection_class(**pool.connection_kwargs)  # refuses unknown options; connects later
         return Redis.from_pool(pool)
     except (ValueError, TypeError, RedisError, RedisClusterException):
@@ -220,6 +222,16 @@ def connect_redis(url: str, timeout_s: float) -> Redis:
             f"redis_url {safe_url(url)} cannot be read; it is redis://user:password@host:port/0, "
             "with special characters of the password percent-encoded"
         ) from None
+
+
+def _packing(connection: type[Any]) -> type[Any]:
+    """Return a class of connections that packs commands in C, as redis-py's blocking ones do."""
+
+    def pack_command(_self: Any, *args: Any) -> list[bytes]:
+        name = args[0].encode() if isinstance(args[0], str) else args[0]
+        return [hiredis.pack_command((*name.split(), *args[1:]))]  # a name may be "SCRIPT LOAD"
+
+    return type(connection.__name__, (connection,), {"pack_command": pack_command})
 
 
 def _connect_cluster(url: str, options: dict[str, Any]) -> Redis:

@@ -8,6 +8,7 @@ looks at another record, so a record means the same in every micro-batch.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Any, NamedTuple, NotRequired, Protocol, cast
 
 import numpy as np
@@ -106,8 +107,47 @@ class Decoder:
 
     def decode(self, records: Sequence[Record]) -> Decoded:
         """Decode records; bad ones cost themselves alone."""
+        keys = [record.key for record in records]
         forgets: list[int] = []
         skips: dict[int, RecordError] = {}
+        rows: list[int] = []
+        events = self._all_good(keys, [record.value for record in records])
+        if events is None:
+            rows, events = self._one_by_one(records, forgets, skips)
+            timestamps = [records[row].timestamp for row in rows]
+            keys = [keys[row] for row in rows]
+        else:
+            rows = list(range(len(events)))
+            timestamps = [record.timestamp for record in records]
+        columns = {
+            path: column(events) for path, column in zip(self._paths, self._columns, strict=True)
+        }
+        time_ms, undated = self._event_times(columns, np.array(timestamps, np.int64))
+        decoded = Decoded(
+            np.array(rows, np.int64), cast("list[bytes]", keys), time_ms, columns, forgets, skips
+        )
+        return without(decoded, undated) if undated else decoded
+
+    def _all_good(
+        self, keys: Sequence[bytes | None], values: Sequence[bytes | None]
+    ) -> list[Any] | None:
+        """Return the events if every record is one; else ``None``."""
+        if None in keys or None in values or not keys:
+            return None
+        known, given = cast("Sequence[bytes]", keys), cast("Sequence[bytes]", values)
+        if max(map(len, known)) > self._settings.key_bytes_max:
+            return None
+        if max(map(len, given)) > self._settings.value_bytes_max:
+            return None
+        try:
+            return list(map(self._validate, given))
+        except ValidationError:
+            return None
+
+    def _one_by_one(
+        self, records: Sequence[Record], forgets: list[int], skips: dict[int, RecordError]
+    ) -> tuple[list[int], list[Any]]:
+        """Return rows and events of what is one, and note what is not."""
         rows: list[int] = []
         events: list[Any] = []
         validate = self._validate
@@ -131,20 +171,7 @@ class Decoder:
                 skips[row] = self._bad_value(error)
             except RecordError as error:
                 skips[row] = error
-        columns = {
-            path: column(events) for path, column in zip(self._paths, self._columns, strict=True)
-        }
-        timestamps = np.fromiter((records[row].timestamp for row in rows), np.int64, len(rows))
-        time_ms, undated = self._event_times(columns, timestamps)
-        decoded = Decoded(
-            np.array(rows, np.int64),
-            [cast("bytes", records[row].key) for row in rows],
-            time_ms,
-            columns,
-            forgets,
-            skips,
-        )
-        return without(decoded, undated) if undated else decoded
+        return rows, events
 
     def _bad_key(self, key: bytes | None) -> DecodeError:
         if key is None:
@@ -180,12 +207,15 @@ class Decoder:
                 message = "the record's timestamp lies beyond the year 9999"
                 errors[i] = FeatureError("time_out_of_bounds", message)
         else:
-            times = np.zeros(len(timestamps), np.int64)
-            for i, raw in enumerate(columns[self._time.path]):
-                try:
-                    times[i] = _time_ms(raw, self._time.unit, self._time.path)
-                except RecordError as error:
-                    errors[i] = error
+            raws = columns[self._time.path]
+            times = _times_ms(raws, self._time.unit)
+            if times is None:
+                times = np.zeros(len(timestamps), np.int64)
+                for i, raw in enumerate(raws):
+                    try:
+                        times[i] = _time_ms(raw, self._time.unit, self._time.path)
+                    except RecordError as error:
+                        errors[i] = error
         ahead = times - timestamps > self._settings.event_time_ahead_max_s * 1000
         for i in np.flatnonzero(ahead & (timestamps >= 0)).tolist():
             seconds = (int(times[i]) - int(timestamps[i])) / 1000
@@ -220,6 +250,17 @@ def without(decoded: Decoded, errors: Mapping[int, RecordError]) -> Decoded:
     )
 
 
+def _times_ms(raws: Sequence[Any], unit: str) -> NDArray[np.int64] | None:
+    """Return what :func:`_time_ms` does of each if all are good numbers, else ``None``."""
+    if unit == "iso8601" or set(map(type, raws)) != {float}:
+        return None
+    times = np.rint(np.array(raws, np.float64) * (1000 if unit == "s" else 1))
+    # Not a number is not within bounds.
+    if not ((times >= TIME_MS_MIN) & (times <= TIME_MS_MAX)).all():
+        return None
+    return times.astype(np.int64)
+
+
 def _time_ms(raw: object, unit: str, path: str) -> int:
     if raw is None:
         raise FeatureError("no_event_time", f"{path}: the event time is missing")
@@ -252,9 +293,15 @@ def _column(path: str) -> Callable[[Sequence[Any]], list[Any]]:
             value = value.get(part)
         return value
 
-    if rest:
-        return lambda events: [nested(event) for event in events]
-    return lambda events: [event.get(first) for event in events]
+    take = itemgetter(first)
+
+    def plain(events: Sequence[Any]) -> list[Any]:
+        try:
+            return list(map(take, events))
+        except KeyError:
+            return [event.get(first) for event in events]
+
+    return (lambda events: [nested(event) for event in events]) if rest else plain
 
 
 def _row_type(fields: Sequence[Field]) -> Any:

@@ -44,27 +44,21 @@ def make_outputs(
         silence: below which nothing is published again.
     """
     decoded = batch.decoded
-    offsets = np.fromiter(
-        (records[row].offset for row in decoded.rows.tolist()), np.int64, len(decoded.rows)
-    )
+    all_rows = decoded.rows.tolist()
+    chosen_records = [records[row] for row in all_rows]
+    offsets = np.array([record.offset for record in chosen_records], np.int64)
     published = offsets >= silence.below
     published[list(stepped.errors)] = False
-    chosen = np.flatnonzero(published)
-    rows = decoded.rows[chosen].tolist()
-    keys = [decoded.keys[i] for i in chosen.tolist()]
-    values = writer.write(
-        keys,
-        offsets[chosen],
-        decoded.time_ms[chosen],
-        stepped.steps[chosen],
-        model.outputs(stepped.y[chosen]),
-    )
-    predictions = [
-        Message(key, value, records[row].timestamp, writer.headers(offset, silence.origin))
-        for key, value, row, offset in zip(
-            keys, values, rows, offsets[chosen].tolist(), strict=True
-        )
-    ]
+    keys, time_ms, steps, y = decoded.keys, decoded.time_ms, stepped.steps, stepped.y
+    if not published.all():
+        chosen = np.flatnonzero(published)
+        chosen_records = [chosen_records[i] for i in chosen.tolist()]
+        keys = [keys[i] for i in chosen.tolist()]
+        offsets, time_ms, steps, y = offsets[chosen], time_ms[chosen], steps[chosen], y[chosen]
+    values = writer.write(keys, offsets, time_ms, steps, model.outputs(y))
+    timestamps = [record.timestamp for record in chosen_records]
+    headers = writer.headers_of(offsets.tolist(), silence.origin)
+    predictions = list(map(Message._make, zip(keys, values, timestamps, headers, strict=True)))
     return predictions, _dead_letters(writer, settings, records, batch, stepped, silence)
 
 

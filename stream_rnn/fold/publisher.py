@@ -129,19 +129,13 @@ class KafkaPublisher:
 
     def _batches(self, topic: str, messages: Sequence[Message]) -> Iterator[BatchBuilder]:
         batch = self._producer.create_batch()
-        for message in messages:
-            fields = {
-                "timestamp": message.timestamp,
-                "key": message.key,
-                "value": message.value,
-                "headers": message.headers,
-            }
-            if batch.append(**fields) is not None:
+        for key, value, timestamp, headers in messages:
+            if batch.append(timestamp=timestamp, key=key, value=value, headers=headers) is not None:
                 continue
             yield batch
             batch = self._producer.create_batch()
-            if batch.append(**fields) is None:
-                size = len(message.value or b"")
+            if batch.append(timestamp=timestamp, key=key, value=value, headers=headers) is None:
+                size = len(value or b"")
                 limit = self._settings.output_batch_bytes_max
                 raise ConfigError(
                     f"an output of {size} bytes does not fit into output_batch_bytes_max "

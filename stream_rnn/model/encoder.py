@@ -1,6 +1,7 @@
 """The encoder: from columns of fields to x (N, F), column by column."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -90,14 +91,14 @@ class Encoder:
                 values = columns[feature.path]
                 _refuse_missing(feature, values, errors)
                 index = self._indexes[feature.name]
-                words = (index.get(v if type(v) is str else _word(v), 0) for v in values)
-                yield np.fromiter(words, np.float64, len(values))
+                words = values if set(map(type, values)) == {str} else list(map(_word, values))
+                yield np.array(list(map(index.get, words, repeat(0))), np.float64)
             case Boolean():
                 values = columns[feature.path]
                 _refuse_missing(feature, values, errors)
-                yield np.fromiter((v is True for v in values), np.float64, len(values))
+                yield np.array([v is True for v in values], np.float64)
                 if feature.missing == "indicator":
-                    yield np.fromiter((v is None for v in values), np.float64, len(values))
+                    yield np.array([v is None for v in values], np.float64)
             case SincePrevious():
                 yield np.zeros(len(time_ms))
                 yield np.zeros(len(time_ms))
@@ -133,7 +134,7 @@ def _float(value: Any) -> float:
 def _refuse_missing(
     feature: Numeric | Categorical | Boolean, values: Sequence[Any], errors: dict[int, FeatureError]
 ) -> None:
-    if feature.missing == "error":
+    if feature.missing == "error" and None in values:
         for row, value in enumerate(values):
             if value is None:
                 message = f"{feature.path}: the value is missing"

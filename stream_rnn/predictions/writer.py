@@ -48,17 +48,26 @@ class PredictionWriter:
         self._heads = heads
         self._top_k = top_k
         self._classes = {
-            head.name: [orjson.dumps(label).decode() for label in head.labels]
+            head.name: [orjson.dumps(label) for label in head.labels]
             for head in heads
             if isinstance(head, Multiclass)
         }
-        outputs = ",".join(f"{_json(head.name)}:%s" for head in heads).replace("%s", "\0")
-        escaped = outputs.replace("%", "%%").replace("\0", "%s")
-        model = f'"model":{_json(name)},"fingerprint":{_json(fingerprint[:16])},"numerics":{_json(numerics)}'
-        source = f'"source":{{"topic":{_json(topic)},"partition":{partition},"offset":'
+        outputs = b",".join(_escaped(head.name) + b":%b" for head in heads)
+        model = b'"model":%b,"fingerprint":%b,"numerics":%b' % (
+            _escaped(name),
+            _escaped(fingerprint[:16]),
+            _escaped(numerics),
+        )
+        source = b'"source":{"topic":%b,"partition":%d,"offset":' % (_escaped(topic), partition)
         self._template = (
-            f'{{"format":{FORMAT},%s,"outputs":{{{escaped}}},{_escape(model)},{_escape(source)}%d}},'
-            '"event_time_ms":%d,"steps":%d,"cold":%s}'
+            b'{"format":%d,' % FORMAT
+            + b'%b,"outputs":{'
+            + outputs
+            + b"},"
+            + model
+            + b","
+            + source
+            + b'%d},"event_time_ms":%d,"steps":%d,"cold":%b}'
         )
         self._first_headers = [
             ("sr-topic", topic.encode()),
@@ -88,7 +97,7 @@ class PredictionWriter:
         if not keys:
             return []
         columns = [self._column(head, outputs[head.name]) for head in self._heads]
-        cold = ["true" if step == 1 else "false" for step in steps.tolist()]
+        cold = [b"true" if step == 1 else b"false" for step in steps.tolist()]
         rows = zip(
             map(_key, keys),
             *columns,
@@ -99,11 +108,16 @@ class PredictionWriter:
             strict=True,
         )
         template = self._template
-        return [(template % row).encode() for row in rows]
+        return [template % row for row in rows]
 
     def headers(self, offset: int, origin: int) -> list[tuple[str, bytes]]:
         """Return the headers of a prediction, all ASCII."""
-        return [*self._first_headers, ("sr-offset", b"%d" % offset), *self._of_fold(origin)]
+        return self.headers_of([offset], origin)[0]
+
+    def headers_of(self, offsets: Sequence[int], origin: int) -> list[list[tuple[str, bytes]]]:
+        """Return the headers of N predictions."""
+        first, last = self._first_headers, self._of_fold(origin)
+        return [[*first, ("sr-offset", b"%d" % offset), *last] for offset in offsets]
 
     def fold_headers(self, origin: int) -> list[tuple[str, bytes]]:
         """Return the headers that name app and fold: recovery looks for them."""
@@ -116,40 +130,40 @@ class PredictionWriter:
             self._last_headers = [*self._middle_headers, ("sr-origin", b"%d" % origin)]
         return self._last_headers
 
-    def _column(self, head: AnyHead, values: NDArray[np.float32]) -> list[str]:
+    def _column(self, head: AnyHead, values: NDArray[np.float32]) -> list[bytes]:
         if isinstance(head, Multiclass):
             return self._classes_column(self._classes[head.name], values)
-        name = "probability" if head.kind == "binary" else "value"
-        return [f'{{"{name}":{text}}}' for text in _shortest(values)]
+        template = b'{"probability":%b}' if head.kind == "binary" else b'{"value":%b}'
+        return [template % text for text in _shortest(values)]
 
-    def _classes_column(self, labels: Sequence[str], values: NDArray[np.float32]) -> list[str]:
+    def _classes_column(self, labels: Sequence[bytes], values: NDArray[np.float32]) -> list[bytes]:
         """Write the likeliest classes; of equals, the one that the spec names first."""
         ranked = np.argsort(-values, axis=1, kind="stable")[:, : self._top_k]  # (N, K)
         chosen = np.take_along_axis(values, ranked, axis=1)
         texts, width, found = _shortest(chosen.ravel()), ranked.shape[1], []
         for row, classes in enumerate(ranked.tolist()):
             some = texts[row * width : (row + 1) * width]
-            top = ",".join(f"[{labels[c]},{text}]" for c, text in zip(classes, some, strict=True))
-            found.append(f'{{"class":{labels[classes[0]]},"probability":{some[0]},"top":[{top}]}}')
+            top = b",".join(
+                [b"[%b,%b]" % (labels[c], text) for c, text in zip(classes, some, strict=True)]
+            )
+            first = labels[classes[0]], some[0], top
+            found.append(b'{"class":%b,"probability":%b,"top":[%b]}' % first)
         return found
 
 
-def _shortest(values: NDArray[np.float32]) -> list[str]:
+def _shortest(values: NDArray[np.float32]) -> list[bytes]:
     """Return the shortest decimals that give the same float32."""
     contiguous = np.ascontiguousarray(values, np.float32)
-    return orjson.dumps(contiguous, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].decode().split(",")
+    return orjson.dumps(contiguous, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
 
 
-def _key(key: bytes) -> str:
+def _key(key: bytes) -> bytes:
     try:
-        return '"key":' + orjson.dumps(key.decode()).decode()
+        return b'"key":' + orjson.dumps(key.decode())
     except UnicodeDecodeError:
-        return f'"key_base64":"{base64.b64encode(key).decode()}"'
+        return b'"key_base64":"%b"' % base64.b64encode(key)
 
 
-def _json(text: str) -> str:
-    return orjson.dumps(text).decode()
-
-
-def _escape(text: str) -> str:
-    return text.replace("%", "%%")
+def _escaped(text: str) -> bytes:
+    """Return JSON that stands for itself in a template."""
+    return orjson.dumps(text).replace(b"%", b"%%")
