@@ -97,7 +97,13 @@ class Settings(BaseSettings):
     )
 
     # Bounds
-    batch_events_max: int = Field(4096, ge=1, le=100_000, description="records in a micro-batch")
+    batch_events_max: int = Field(16_384, ge=1, le=100_000, description="records in a micro-batch")
+    commit_bytes_max: int = Field(
+        8_000_000,
+        ge=1,
+        le=1_000_000_000,
+        description="bytes of hidden states in one commit; Redis serves nobody else meanwhile",
+    )
     batch_bytes_max: int = Field(
         8_000_000,
         ge=1024,

@@ -208,9 +208,9 @@ class Decoder:
                 errors[i] = FeatureError("time_out_of_bounds", message)
         else:
             raws = columns[self._time.path]
-            times = _times_ms(raws, self._time.unit)
-            if times is None:
-                times = np.zeros(len(timestamps), np.int64)
+            rounded = _times_ms(raws, self._time.unit)
+            times = np.zeros(len(timestamps), np.int64) if rounded is None else rounded
+            if rounded is None:
                 for i, raw in enumerate(raws):
                     try:
                         times[i] = _time_ms(raw, self._time.unit, self._time.path)

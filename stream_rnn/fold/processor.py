@@ -178,7 +178,7 @@ class Processor:
         """
         if fetch.records:
             await self._check_first_offset(fetch.records[0].offset)
-        for records in slices(fetch.records, self.settings):
+        for records in slices(fetch.records, self.settings, self._codec.state_bytes):
             is_last = records[-1] is fetch.records[-1]
             end = records[-1].offset + 1
             await self.process(records, max(fetch.next_position, end) if is_last else end)

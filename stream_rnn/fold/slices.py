@@ -7,14 +7,22 @@ from stream_rnn.fold.events import Record
 from stream_rnn.settings import Settings
 
 
-def slices(records: Sequence[Record], settings: Settings) -> Iterator[Sequence[Record]]:
+def slices(
+    records: Sequence[Record], settings: Settings, state_bytes: int = 1
+) -> Iterator[Sequence[Record]]:
     """Cut records into micro-batches by number, bytes and events of one key.
 
     A record that alone exceeds the bytes is a micro-batch of its own.
+
+    Args:
+        records: what has arrived.
+        settings: the bounds.
+        state_bytes: of one hidden state: n events write at most n of them in one commit.
     """
+    events_max = min(settings.batch_events_max, max(1, settings.commit_bytes_max // state_bytes))
     first = 0
     while first < len(records):
-        last = min(first + settings.batch_events_max, len(records))
+        last = min(first + events_max, len(records))
         last = _within_bytes(records, first, last, settings.batch_bytes_max)
         if last - first > settings.rounds_max:
             last = _within_rounds(records, first, last, settings.rounds_max)
@@ -23,19 +31,24 @@ def slices(records: Sequence[Record], settings: Settings) -> Iterator[Sequence[R
 
 
 def _within_bytes(records: Sequence[Record], first: int, last: int, bytes_max: int) -> int:
+    some = records[first:last]
+    sizes = [len(record.value or b"") + len(record.key or b"") for record in some]
+    if sum(sizes) <= bytes_max:
+        return last
     size = 0
-    for i in range(first, last):
-        record = records[i]
-        size += len(record.value or b"") + len(record.key or b"")
+    for i, more in enumerate(sizes, first):
+        size += more
         if size > bytes_max and i > first:
             return i
     return last
 
 
 def _within_rounds(records: Sequence[Record], first: int, last: int, rounds_max: int) -> int:
+    keys = [record.key for record in records[first:last]]
+    if max(Counter(keys).values()) <= rounds_max:
+        return last
     seen: Counter[bytes | None] = Counter()
-    for i in range(first, last):
-        key = records[i].key
+    for i, key in enumerate(keys, first):
         seen[key] += 1
         if seen[key] > rounds_max:
             return i

@@ -149,7 +149,7 @@ def test_every_setting_is_an_option_and_a_variable():
         "rounds_max=8",
         "allow_compacted=True",
         "redis_url=redis://cache",
-        "batch_events_max=4096",
+        "batch_events_max=16384",
     ):
         assert expected in lines
 

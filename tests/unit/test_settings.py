@@ -19,7 +19,7 @@ def types_of(annotation):
 
 def test_an_argument_wins_over_the_environment_over_the_default(monkeypatch):
     """One name each, in three places."""
-    assert Settings.build().batch_events_max == 4096
+    assert Settings.build().batch_events_max == 16_384
     monkeypatch.setenv("STREAM_RNN_BATCH_EVENTS_MAX", "17")
     assert Settings.build().batch_events_max == 17
     assert Settings.build(batch_events_max=None).batch_events_max == 17

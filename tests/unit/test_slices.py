@@ -72,3 +72,11 @@ def test_every_cut_keeps_order_and_bounds(given_records, events, size, rounds):
         weight = sum(len(r.key or b"") + len(r.value or b"") for r in part)
         assert weight <= size or len(part) == 1
         assert max(Counter(r.key for r in part).values()) <= rounds
+
+
+def test_a_commit_holds_so_many_bytes_of_states():
+    """Large hidden states make smaller micro-batches, at least of one record."""
+    records = [record(i, b"k", b"{}") for i in range(10)]
+    settings = Settings.build(commit_bytes_max=3000)
+    for state_bytes, sizes in ((1000, [3, 3, 3, 1]), (5000, [1] * 10), (16, [10])):
+        assert [len(part) for part in slices(records, settings, state_bytes)] == sizes
