@@ -210,8 +210,9 @@ class Settings(BaseSettings):
             raise ConfigError(message) from error
 
     def replace(self, **values: Any) -> Self:
-        """Return a copy with some values changed; they are validated again."""
-        return type(self).build(**{**self.model_dump(exclude_unset=True), **values})
+        """Return a copy with some values changed, ``None`` for unchanged; validated again."""
+        changed = {name: value for name, value in values.items() if value is not None}
+        return type(self).build(**{**self.model_dump(exclude_unset=True), **changed})
 
     @property
     def dead_letters_topic(self) -> str:

@@ -72,6 +72,7 @@ async def test_at_least_once_publishes_the_same(stream):
     worker = made.start()
     await made.until_published()
     assert await asyncio.to_thread(worker.stop) == 0
+    assert "delivery=at_least_once" in worker.log.read_text()
     assert await made.compare() > 200
 
 

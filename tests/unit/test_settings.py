@@ -36,6 +36,7 @@ def test_a_copy_keeps_what_was_given_and_is_validated():
     """``replace`` knows no other rules than ``build``."""
     first = Settings.build(app="one", top_k=3)
     assert first.replace(top_k=4).model_dump() == {**first.model_dump(), "top_k": 4}
+    assert first.replace(top_k=None, delivery=None) == first
     with pytest.raises(ConfigError, match="top_k"):
         first.replace(top_k=0)
 

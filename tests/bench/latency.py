@@ -1,0 +1,122 @@
+"""How long an event is on its way: from its timestamp until a consumer of predictions has it.
+
+Events are sent at a rate by one process, predictions are read ``read_committed`` by another one,
+which subtracts the record timestamp, that every contender hands on, from its own clock.
+"""
+
+import asyncio
+import json
+import sys
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from tests.bench.load import Load, key_of, value_of
+
+TICK_S = 0.005
+QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999, "max": 1.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """What was measured.
+
+    Attributes:
+        rate: events a second that were sent.
+        events: predictions that were read and counted.
+        quantiles_ms: by name.
+        histogram: counts of events by milliseconds: up to 1, 2, 5, 10, ... and more.
+    """
+
+    rate: int
+    events: int
+    quantiles_ms: dict[str, float]
+    histogram: dict[str, int]
+
+
+EDGES_MS = (1, 2, 5, 10, 20, 30, 40, 50, 75, 100, 150, 200, 300, 500, 1000, 2000, 5000)
+
+
+def summary(rate: int, delays_ms: np.ndarray) -> Latency:
+    """Sum up delays (N,)."""
+    edges = [0, *EDGES_MS, np.inf]
+    counts, _ = np.histogram(delays_ms, edges)
+    names = [f"<= {edge}" for edge in EDGES_MS] + [f"> {EDGES_MS[-1]}"]
+    quantiles = {n: float(np.quantile(delays_ms, q)) for n, q in QUANTILES.items()}
+    return Latency(rate, len(delays_ms), quantiles, dict(zip(names, counts.tolist(), strict=True)))
+
+
+async def send(bootstrap_servers: str, topic: str, load: Load, rate: int, seconds: float) -> None:
+    """Send events at a rate, a few each 5 ms, with the time of sending as their timestamp."""
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap_servers, acks=1, linger_ms=0)
+    await producer.start()
+    keys = load.key_numbers()
+    sent, began = 0, time.monotonic()
+    waiting: list[asyncio.Future] = []
+    try:
+        while (passed := time.monotonic() - began) < seconds:
+            due = min(int(passed * rate), len(keys))
+            builders: dict[int, object] = {}
+            now_ms = int(time.time() * 1000)
+            for number in range(sent, due):
+                key = int(keys[number])
+                partition = key % load.partitions
+                if partition not in builders:
+                    builders[partition] = producer.create_batch()
+                builders[partition].append(  # type: ignore[attr-defined]
+                    timestamp=now_ms, key=key_of(key), value=value_of(number, load)
+                )
+            sent = due
+            waiting = [f for f in waiting if not f.done()]
+            for partition, batch in builders.items():
+                waiting.append(await producer.send_batch(batch, topic, partition=partition))
+            await asyncio.sleep(max(0.0, TICK_S - (time.monotonic() - began - passed)))
+        for future in waiting:
+            await future
+    finally:
+        await producer.stop()
+
+
+async def read(
+    bootstrap_servers: str, topic: str, partitions: int, seconds: float, warm_up_s: float
+) -> np.ndarray:
+    """Read predictions for some seconds; return the delays of those after a warm-up, in ms."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap_servers,
+        isolation_level="read_committed",
+        fetch_max_wait_ms=5,
+        enable_auto_commit=False,
+    )
+    await consumer.start()
+    delays: list[float] = []
+    try:
+        places = [TopicPartition(topic, p) for p in range(partitions)]
+        consumer.assign(places)
+        await consumer.seek_to_end(*places)
+        print("ready", flush=True)
+        began = time.time()
+        while time.time() - began < seconds:
+            found = await consumer.getmany(timeout_ms=5)
+            now_ms = time.time() * 1000
+            if time.time() - began > warm_up_s:
+                delays += [now_ms - r.timestamp for some in found.values() for r in some]
+    finally:
+        await consumer.stop()
+    return np.array(delays)
+
+
+def main(arguments: list[str]) -> None:
+    """Be the sender or the reader; see ``tests/bench/speed.py``."""
+    role, options = arguments[0], json.loads(arguments[1])
+    if role == "send":
+        load = Load(**options.pop("load"))
+        asyncio.run(send(load=load, **options))
+    else:
+        delays = asyncio.run(read(**options))
+        np.save(sys.stdout.buffer, delays)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,43 @@
+"""The app behind ``stream-rnn worker``: what it is told is what the fold does."""
+
+import typing
+
+import pytest
+from pydantic import SecretStr
+
+from stream_rnn.model.bundle import save_bundle
+from stream_rnn.settings import Settings
+from stream_rnn.worker.app import make_app
+from tests import models
+
+NEEDED = {"app": "a", "source": "s", "predictions": "p", "bundle": ""}
+
+
+def another(field):
+    """Return a valid value of a setting that is not its default."""
+    words = [w for part in typing.get_args(field.annotation) or () for w in typing.get_args(part)]
+    choices = [c for c in (*typing.get_args(field.annotation), *words) if isinstance(c, str)]
+    if choices:
+        return next(choice for choice in choices if choice != field.default)
+    if isinstance(field.default, bool):
+        return not field.default
+    if isinstance(field.default, SecretStr):
+        return "redis://127.0.0.1:1/3"
+    if isinstance(field.default, int | float):
+        return max(1, int(field.default * 0.9)) if field.annotation is int else field.default * 0.9
+    return 3600.0 if float in typing.get_args(field.annotation) else "other"
+
+
+@pytest.mark.parametrize("name", [n for n in Settings.model_fields if n not in NEEDED])
+def test_every_setting_reaches_the_fold(name, tmp_path, monkeypatch):
+    """What the command line says is what the worker does."""
+    save_bundle(models.small(), tmp_path / "b")
+    properties = tmp_path / "kafka.properties"
+    properties.write_text("security.protocol=PLAINTEXT\n")
+    value = str(properties) if name == "kafka_config" else another(Settings.model_fields[name])
+    given = {**NEEDED, "bundle": str(tmp_path / "b"), name: value}
+    settings = Settings.build(**given)
+    assert getattr(settings, name) != Settings.model_fields[name].default
+    monkeypatch.setenv("STREAM_RNN_APP", "unused")
+    found = make_app(settings).settings
+    assert found == settings
