@@ -185,7 +185,7 @@ class Crew:
                 while not (worker.is_mute or worker.says("fold ready")) and worker.is_alive:
                     await asyncio.sleep(0.1)
                 if worker.says("fold ready"):
-                    assert worker.says(f"delivery={self._options['delivery']}"), worker.tail()
+                    assert worker.says(f"delivery={self.options['delivery']}"), worker.tail()
 
     async def leave(self) -> None:
         """Ask all to leave."""
