@@ -47,6 +47,7 @@ from stream_rnn.fold.retry import RETRY_FIRST_S, RETRY_LAST_S, retrying
 from stream_rnn.fold.slices import slices
 from stream_rnn.fold.source import Fetch, Source
 from stream_rnn.fold.state import Anchor, Commit, FirstPosition, Held, StateCodec, States, Store
+from stream_rnn.fold.step_times import StepTimes
 from stream_rnn.fold.sweep import Sweep
 from stream_rnn.model.model import Model
 from stream_rnn.predictions.writer import PredictionWriter
@@ -94,6 +95,7 @@ class Processor:
     origin: int = -1
     silent_below: int = -1
     counts: Counts = field(default_factory=Counts)
+    times: StepTimes = field(init=False)
     _stream_time_ms: int | None = None
     _anchor: Anchor | None = None
     _acknowledged: GroupOffset | None = None
@@ -103,6 +105,7 @@ class Processor:
     _codec: StateCodec = field(init=False)
 
     def __post_init__(self) -> None:
+        self.times = StepTimes(self.clock)
         self._decoder = Decoder(self.model.spec, self.settings)
         self._codec = StateCodec(self.model.hidden_size_floats)
         self._sweep = Sweep(self.settings, self._codec, self.store, self.clock)
@@ -200,16 +203,21 @@ class Processor:
             FencedError: the outcome of the publish is unknown.
         """
         assert next_position > self.position, "a micro-batch moves the position"
+        times = self.times
+        times.begin()
         # 1 decode and validate
         batch = computed.decode(self._decoder, self.model, records, self._stream_time_ms)
         await self._breathe()
         self.passed(Point.DECODED)
+        times.end("decode")
         # 2 load
         held, states = await load_states(self.cache, self._codec, batch.keys, self._read_states)
         self.passed(Point.LOADED)
+        times.end("load")
         # 3 encode and step
         stepped = await computed.step(self.model, batch, held, states, self._ttl_ms, self._breathe)
         self.passed(Point.STEPPED)
+        times.end("step")
         # 4 publish, unless silent
         if next_position > self.silent_below:
             predictions, dead_letters = make_outputs(
@@ -219,9 +227,11 @@ class Processor:
             await self._publish(predictions, dead_letters, offset)
             self.counts.predictions += len(predictions)
         self.passed(Point.PUBLISHED)
+        times.end("publish")
         # 5 commit
         await self._commit(records, batch, stepped, next_position)
         self.passed(Point.COMMITTED)
+        times.end("commit")
         self._count(batch, stepped, next_position)
 
     async def _read_states(self, keys: Sequence[bytes]) -> list[bytes | None]:
@@ -307,6 +317,7 @@ class Processor:
         counts, decoded = self.counts, batch.decoded
         counts.batches += 1
         counts.events += len(decoded.rows) - len(stepped.errors)
+        self.times.events += len(decoded.rows)
         counts.forgets += len(decoded.forgets)
         counts.silent += len(decoded.rows) if next_position <= self.silent_below else 0
         for error in [*decoded.skips.values(), *stepped.errors.values()]:

@@ -106,9 +106,11 @@ class Partitions:
         await asyncio.gather(*(owned.processor.publisher.close() for owned in released))
         for owned in released:
             logger.info(
-                "partition released partition=%s position=%d",
+                "partition released partition=%s position=%d events=%d %s",
                 owned.processor.place,
                 owned.processor.position,
+                owned.processor.times.events,
+                owned.processor.times,
             )
 
     async def release_all(self) -> None:

@@ -1,0 +1,44 @@
+"""Where a partition's time goes: seconds by numbered step of the processor."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+STEPS = ("decode", "load", "step", "publish", "commit")
+
+
+@dataclass(slots=True)
+class StepTimes:
+    """Seconds that micro-batches spent in each of the five steps.
+
+    A step's time is from its first line to its last: while it waits for Redis or Kafka, or lets
+    other partitions run, its clock goes on.
+
+    Args:
+        clock: monotonic seconds.
+    """
+
+    clock: Callable[[], float]
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STEPS, 0.0))
+    events: int = 0
+    _since_s: float = 0.0
+
+    def begin(self) -> None:
+        """Begin with the first step of a micro-batch."""
+        self._since_s = self.clock()
+
+    def end(self, step: str) -> None:
+        """End a step; the next one begins."""
+        now = self.clock()
+        self.seconds[step] += now - self._since_s
+        self._since_s = now
+
+    def __str__(self) -> str:
+        """Say how many microseconds an event spent in each step.
+
+        Example:
+            >>> times = StepTimes(lambda: 0.0, {"decode": 1.5, "load": 0.5}, 1_000_000)
+            >>> str(times)
+            'decode_us=1.50 load_us=0.50'
+        """
+        count = max(self.events, 1)
+        return " ".join(f"{name}_us={1e6 * s / count:.2f}" for name, s in self.seconds.items())

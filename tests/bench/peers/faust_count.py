@@ -1,0 +1,33 @@
+"""A plain Faust agent that only counts events by key: what Faust itself costs.
+
+``python -m tests.bench.peers.faust_count BOOTSTRAP SOURCE OUTPUT APP DIRECTORY``; it prints how many.
+"""
+
+import sys
+from collections import Counter
+
+import faust
+
+BOOTSTRAP, SOURCE, _OUTPUT, APP, DIRECTORY = sys.argv[1:]
+
+app = faust.App(APP, broker=f"kafka://{BOOTSTRAP}", datadir=DIRECTORY)
+source = app.topic(SOURCE, key_serializer="raw", value_serializer="raw")
+counts: Counter[bytes] = Counter()
+
+
+@app.agent(source)
+async def count(stream) -> None:
+    """Count."""
+    async for event in stream.events():
+        counts[event.key] += 1
+
+
+@app.timer(0.25)
+async def tell() -> None:
+    """Say how many."""
+    print(f"counted {counts.total()}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.argv = [sys.argv[0], "worker", "-l", "warn", "--without-web"]
+    app.main()

@@ -1,0 +1,16 @@
+package bench;
+
+/** One step of a GRU with a logistic head. */
+interface Cell extends AutoCloseable {
+    /**
+     * Takes one event.
+     *
+     * @param x the encoded event
+     * @param h the hidden state, replaced in place
+     * @return the probability
+     */
+    float step(float[] x, float[] h) throws Exception;
+
+    @Override
+    default void close() throws Exception {}
+}
