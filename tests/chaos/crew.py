@@ -23,9 +23,11 @@ class Worker(WorkerProcess):
 
     Attributes:
         is_mute: its log went nowhere.
+        is_leaving: it was asked to end.
     """
 
     is_mute = False
+    is_leaving = False
 
     def tail(self) -> str:
         """Return the end of its log."""
@@ -160,11 +162,13 @@ class Crew:
 
     async def kill(self, worker: Worker) -> None:
         """End a worker without a word."""
+        worker.is_leaving = True
         self.take(worker)
         await asyncio.to_thread(worker.kill)
 
     async def terminate(self, worker: Worker) -> None:
         """Ask a worker to leave."""
+        worker.is_leaving = True
         self.take(worker)
         may = {0, *MAY_END_WITH}  # another fault may have met it at the same time
         expected = self.expects_stop

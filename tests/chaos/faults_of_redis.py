@@ -189,5 +189,10 @@ async def wrong_type(world: World) -> None:
     if await ask_own(world, "TYPE", key) == b"string":
         world.tell(f"a person deletes it: {await ask_own(world, 'DEL', key)!r}")
     await asyncio.sleep(3)
-    world.crew.tend()
+    # Who took the partition over before it was deleted stops too, and takes its time to close.
+    for _ in range(150):
+        world.crew.tend()
+        if not any(worker.says(world.crew.expects_stop) for worker in world.crew.working):
+            break
+        await asyncio.sleep(0.1)
     world.crew.expects_stop = ""

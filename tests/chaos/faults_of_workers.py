@@ -36,7 +36,8 @@ async def _freeze(world: World, worker, seconds: float) -> None:
         await asyncio.sleep(seconds)
     finally:
         worker.signal(signal.SIGCONT)
-        world.crew.working.append(worker)
+        if not worker.is_leaving:  # another fault may have ended it meanwhile
+            world.crew.working.append(worker)
     world.tell(f"SIGCONT {worker.name}")
 
 
