@@ -20,6 +20,8 @@ from stream_rnn.local.redis import LocalRedis
 
 torch.set_num_threads(1)
 
+collect_ignore_glob = ["bench/peers/*.py"]  # programs: importing one runs it
+
 
 def pytest_collection_modifyitems(items):
     """Mark every test that uses a server."""

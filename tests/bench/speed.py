@@ -17,6 +17,7 @@ from tests.bench.ground import Ground, machine, median, on_ground, say, shared, 
 from tests.bench.load import Load, bundle_of
 from tests.bench.rates import Rate
 from tests.bench.shapes import growth_command, shapes_command
+from tests.bench.steps import profile_command
 
 QUICK_LIMIT_S = 14.0
 
@@ -92,7 +93,7 @@ def quick(out: Path | None, **options: Any) -> None:
     write({"machine": machine(), "rates": {n: asdict(r) for n, r in found.items()}}, table, out)
 
 
-for command in (latency_command, shapes_command, growth_command):
+for command in (latency_command, shapes_command, growth_command, profile_command):
     group.add_command(command)
 
 if __name__ == "__main__":

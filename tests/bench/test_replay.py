@@ -18,21 +18,11 @@ from stream_rnn.model.bundle import save_bundle
 from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.model import Model
+from tests.bench.load import SPEC
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(1200)]
 
 EVENTS, KEYS = 1_000_000, 10_000
-SPEC = {
-    "name": "clicks",
-    "event": {"key": ["user"], "time": {"path": "at"}},
-    "features": [
-        {"kind": "numeric", "name": "amount", "path": "amount", "scaling": "log", "missing": "mean"},
-        {"kind": "categorical", "name": "kind", "path": "kind", "vocabulary": ["view", "click", "buy"]},
-        {"kind": "boolean", "name": "known", "path": "known"},
-        {"kind": "since_previous", "name": "since"},
-    ],
-    "heads": [{"kind": "binary", "name": "buys", "path": "known"}],
-}  # fmt: skip
 
 
 def log_of(directory, suffix):
