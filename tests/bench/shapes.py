@@ -108,7 +108,8 @@ def growth_command(rounds: int, events: int, out: Path | None, **options: Any) -
                     found.setdefault(what, {}).setdefault(number, []).append(rate)
                     after = (await redis.info("memory"))["used_memory"]
                     if what == "keys":
-                        bytes_of_key[number] = (after - before) / number
+                        distinct = len(np.unique(shape.load.key_numbers()))
+                        bytes_of_key[number] = (after - before) / distinct
                     await redis.flushall()
                     say(f"{what} {number:>10,}  {rate.cpu_us:.2f} µs an event")
         await redis.aclose()
