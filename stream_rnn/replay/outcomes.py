@@ -15,8 +15,7 @@ from stream_rnn.errors import SpecError
 from stream_rnn.fold.events import Record
 from stream_rnn.fold.identity import fold_id
 from stream_rnn.fold.memory_store import MemoryStore
-from stream_rnn.model.cells import CellSpec
-from stream_rnn.model.heads import AnyHead, Multiclass, TimeToNext
+from stream_rnn.model.heads import AnyHead, Multiclass
 from stream_rnn.model.judged import joined
 from stream_rnn.model.metrics import Output
 from stream_rnn.model.model import Model
@@ -79,10 +78,16 @@ class Collector(PredictionWriter):
         settings: of the fold.
         partition: of the source.
         targets: what will have come of all predictions, if it is known: classes are ranked at once.
+        heads: whose outputs are kept; ``None``: all.
     """
 
     def __init__(
-        self, model: Model, settings: Settings, partition: int, targets: Columns | None = None
+        self,
+        model: Model,
+        settings: Settings,
+        partition: int,
+        targets: Columns | None = None,
+        heads: Sequence[AnyHead] | None = None,
     ) -> None:
         super().__init__(
             model.spec.heads,
@@ -95,7 +100,7 @@ class Collector(PredictionWriter):
             fold_id(model.fingerprint, settings),
             settings.top_k,
         )
-        self._heads = model.spec.heads
+        self._heads = model.spec.heads if heads is None else heads
         self._targets = targets
         self._keys: list[bytes] = []
         self._offset: list[NDArray[np.int64]] = []
@@ -117,11 +122,12 @@ class Collector(PredictionWriter):
         self._offset.append(offsets)
         self._time_ms.append(time_ms)
         self._steps.append(steps)
-        for name, values in outputs.items():
+        for head in self._heads:
+            values = outputs[head.name]
             kept: Output = np.array(values)
             if self._targets is not None and values.ndim == 2:
-                kept = Ranked.of(values, self._targets[name][place])
-            self._outputs[name].append(kept)
+                kept = Ranked.of(values, self._targets[head.name][place])
+            self._outputs[head.name].append(kept)
         return [b""] * len(keys)
 
     @property
@@ -200,9 +206,10 @@ async def _fold_range(
 ) -> Outcomes:
     """Fold one partition: twice, if its answers are too wide to be held until it is known what came.
 
-    1  fold without a network worth the name: only how long the memories are
+    1  fold and keep only how long the memories are: which events are skipped, even by a step that
+       is not finite, is known then
     2  find what came
-    3  fold with the network, and rank its answers as they come
+    3  fold again, and rank the answers as they come
     """
     partition, heads = wanted.partition, model.spec.heads
     asked = ask(model, settings, labels, partition, split_column)
@@ -211,10 +218,9 @@ async def _fold_range(
         skips = await _fold(log, wanted, model, settings, collector, store(), asked.take, told)
         own, targets = asked.answer(heads, collector.found)
     else:
-        blind = _without_heads(model)
-        counter = Collector(blind, settings, partition)
+        counter = Collector(model, settings, partition, heads=())
         first, second = (lambda n: told(n - n // 2)), (lambda n: told(n // 2))
-        await _fold(log, wanted, blind, settings, counter, MemoryStore(), asked.take, first)
+        await _fold(log, wanted, model, settings, counter, MemoryStore(), asked.take, first)
         own, targets = asked.answer(heads, counter.found)
         collector = Collector(model, settings, partition, targets)
         skips = await _fold(log, wanted, model, settings, collector, store(), _nothing, second)
@@ -268,14 +274,6 @@ async def _fold(
 
 def _nothing(_records: Sequence[Record]) -> None:
     """Take records, and look at none."""
-
-
-def _without_heads(model: Model) -> Model:
-    """Return a model that skips, expires and forgets as the given one, and says nothing."""
-    spec = model.spec.model_copy(
-        update={"heads": (TimeToNext(kind="time_to_next", name="none", cap=None),)}
-    )
-    return Model.initialize(spec, CellSpec(kind="none", hidden=8))
 
 
 def _joined(heads: Sequence[AnyHead], parts: Sequence[Outcomes], skips: dict[str, int]) -> Outcomes:

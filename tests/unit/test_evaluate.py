@@ -142,16 +142,24 @@ def test_a_forget_leaves_no_label(made):
         assert [None if np.isnan(t) else t for t in found.targets[name].tolist()] == expected
 
 
-def test_answers_too_wide_to_hold_are_the_same(made, monkeypatch):
-    """Folded once to see what comes, once more to rank: to the bit, with bad rows and expiry."""
+@pytest.mark.parametrize("breaks", [False, True])
+def test_answers_too_wide_to_hold_are_the_same(made, monkeypatch, breaks):
+    """Folded once to see what comes, once more to rank: to the bit.
+
+    With bad rows, expiry, and steps that are not finite, which only the network itself can tell.
+    """
     spec, path, directory = made
     log, model = FileLog(path, spec, 2), models_of(directory / "b")
+    if breaks:
+        with torch.no_grad():
+            model.network.head.weight[0] = 3.4e38
     whole = asyncio.run(fold_outcomes(log, model, settings_of(state_ttl=8.0)))
     monkeypatch.setattr(outcomes, "HELD_MAX", 1)
     told = []
     wide = asyncio.run(fold_outcomes(log, model, settings_of(state_ttl=8.0), told=told.append))
     assert sum(told) == 300
     assert wide.skips == whole.skips
+    assert breaks == ("step_not_finite" in whole.skips), whole.skips
     for name in ("partition", "offset", "time_ms", "steps", "key"):
         assert np.array_equal(getattr(wide, name), getattr(whole, name)), name
     for head in spec.heads:
