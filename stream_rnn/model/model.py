@@ -6,9 +6,10 @@ sequences and equals repeated ``step`` bit for bit.
 
 *Tiles.*  A row's result must not depend on what else is in the batch.  Measured with torch on a
 CPU: a batch of 1, 2, 3 or 5 rows can differ bitwise from the same rows in a bigger batch; batches
-padded to a multiple of one fixed tile never did, in any order and any fill, if the inner dimension
-of every product is a multiple of 4 (else a row's place in the tile matters).  So every call is of
-whole tiles, on one intra-op thread (``pin_numerics``), and inputs and hidden size are multiples of
+padded to a multiple of one fixed tile (8, 16, 32) never did, in any order and any fill, from one
+tile to 600, if the inner dimension of every product is a multiple of 4 (else a row's place in the
+tile matters).  The smallest tile makes a key that comes alone cheapest.  So every call is of whole
+tiles, on one intra-op thread (``pin_numerics``), and inputs and hidden size are multiples of
 8.  Across torch builds and CPU types bits may differ: ``numerics`` says which these are.
 """
 
@@ -27,7 +28,7 @@ from stream_rnn.model.cells import CellKind, CellSpec, make_cell, run_cell
 from stream_rnn.model.encoder import Encoder
 from stream_rnn.model.features import Categorical, FeatureSpec, column_names
 
-TILE = 32
+TILE = 8
 WIDTH = 8
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import re
 import shutil
-import statistics
 import subprocess
 import time
 from dataclasses import asdict
@@ -15,7 +14,7 @@ import click
 from stream_rnn.fold.step_times import STEPS
 from tests.bench.contenders import WORKER, Place
 from tests.bench.ground import Ground, machine, on_ground, say, shared, write
-from tests.bench.load import Load, bundle_of, create, fill
+from tests.bench.load import Load, Spread, bundle_of, create, fill
 from tests.bench.rates import Processes, Progress, Rate, rate_of
 
 STEADY_AFTER_S, RECORDED_S = 7.0, 8
@@ -25,11 +24,12 @@ RELEASED = re.compile(r"partition released .* events=(\d+) (.*)")
 @click.command("profile")
 @shared
 @click.option("--events", type=click.IntRange(10_000, 100_000_000), default=3_000_000, show_default=True)  # fmt: skip
-def profile_command(events: int, out: Path | None, **options: Any) -> None:
+@click.option("--spread", type=click.Choice(["even", "zipf", "hot"]), default="even", show_default=True, help="of events over keys")  # fmt: skip
+def profile_command(events: int, spread: Spread, out: Path | None, **options: Any) -> None:
     """Microseconds an event by numbered step, and a flame graph OUT.svg if py-spy is installed."""
 
     async def work(ground: Ground) -> tuple[Rate, dict[str, float]]:
-        servers, load = ground.addresses.bootstrap_servers, Load(events)
+        servers, load = ground.addresses.bootstrap_servers, Load(events, spread=spread)
         topic = await fill(servers, load)
         await create(servers, "profile-out", load.partitions)
         place = Place(
@@ -72,11 +72,11 @@ async def _record(pid: int, out: Path | None) -> None:
 
 
 def _steps(log: str) -> dict[str, float]:
-    """Return each step's microseconds an event, on the mean over partitions."""
-    found: dict[str, list[float]] = {name: [] for name in STEPS}
+    """Return each step's microseconds an event; a partition counts by its events."""
+    spent, events = dict.fromkeys(STEPS, 0.0), 0
     for count, said in RELEASED.findall(log):
-        if int(count):
-            for part in said.split():
-                name, _, value = part.partition("_us=")
-                found[name].append(float(value))
-    return {name: statistics.fmean(values) for name, values in found.items()}
+        events += int(count)
+        for part in said.split():
+            name, _, value = part.partition("_us=")
+            spent[name] += float(value) * int(count)
+    return {name: value / events for name, value in spent.items()}
