@@ -170,7 +170,7 @@ def _jars(say: Callable[[str], None]) -> str:
         import jgo  # noqa: PLC0415  # only the extra `demo` has it
     except ImportError as error:
         raise ConfigError(f"no jars for a local Kafka: {REMEDY}") from error
-    say("fetching Apache Kafka's jars (44 MB, the first time only)")
+    say("looking for Apache Kafka's jars (44 MB are fetched the first time)")
     try:
         environment = jgo.build(KAFKA)
         jars = [str(jar) for jar in environment.all_jars]

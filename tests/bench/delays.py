@@ -49,7 +49,7 @@ async def delay_of(
     whole_s = WARM_UP_S + seconds
     try:
         await asyncio.sleep(WARM_UP_S)  # its start is not measured
-        reader = _role(
+        reader = role(
             "read",
             bootstrap_servers=servers,
             topic=place.output,
@@ -60,7 +60,7 @@ async def delay_of(
         assert reader.stdout is not None, "it was asked for"
         await asyncio.to_thread(reader.stdout.readline)
         load = Load(int(rate * whole_s) + 1, partitions=PARTITIONS)
-        sender = _role(
+        sender = role(
             "send",
             bootstrap_servers=servers,
             topic=place.source,
@@ -78,7 +78,7 @@ async def delay_of(
     return summary(rate, delays)
 
 
-def _role(name: str, **options: Any) -> "subprocess.Popen[bytes]":
+def role(name: str, **options: Any) -> "subprocess.Popen[bytes]":
     """Start a sender or a reader: a process of its own."""
     command = [sys.executable, "-m", "tests.bench.latency", name, json.dumps(options)]
     return subprocess.Popen(command, stdout=subprocess.PIPE)

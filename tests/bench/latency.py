@@ -54,7 +54,10 @@ def summary(rate: int, delays_ms: np.ndarray) -> Latency:
 
 
 async def send(bootstrap_servers: str, topic: str, load: Load, rate: int, seconds: float) -> None:
-    """Send events at a rate, a few each 5 ms, with the time of sending as their timestamp."""
+    """Send events at a rate, a few each 5 ms, with the time of sending as their timestamp.
+
+    After the last key of the load comes the first one again.
+    """
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap_servers, acks=1, linger_ms=0)
     await producer.start()
     keys = load.key_numbers()
@@ -62,11 +65,11 @@ async def send(bootstrap_servers: str, topic: str, load: Load, rate: int, second
     waiting: list[asyncio.Future] = []
     try:
         while (passed := time.monotonic() - began) < seconds:
-            due = min(int(passed * rate), len(keys))
+            due = int(passed * rate)
             builders: dict[int, object] = {}
             now_ms = int(_now_s() * 1000)
             for number in range(sent, due):
-                key = int(keys[number])
+                key = int(keys[number % len(keys)])
                 partition = key % load.partitions
                 if partition not in builders:
                     builders[partition] = producer.create_batch()

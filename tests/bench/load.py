@@ -138,13 +138,14 @@ def _batches(producer, places, keys, load: Load) -> Iterator[object]:
         yield batch
 
 
-async def create(bootstrap_servers: str, topic: str, partitions: int) -> None:
-    """Make a topic if it is not there."""
+async def create(bootstrap_servers: str, topic: str, partitions: int, **configs: str) -> None:
+    """Make a topic if it is not there; a config's dots are written as underscores."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
     await admin.start()
     try:
         if topic not in await admin.list_topics():
-            await admin.create_topics([NewTopic(topic, partitions, 1)])
+            dotted = {name.replace("_", "."): value for name, value in configs.items()}
+            await admin.create_topics([NewTopic(topic, partitions, 1, topic_configs=dotted)])
             await asyncio.sleep(1)
     finally:
         await admin.close()

@@ -16,6 +16,7 @@ from tests.bench.delays import latency_command
 from tests.bench.ground import Ground, machine, median, on_ground, say, shared, write
 from tests.bench.load import Load, bundle_of
 from tests.bench.rates import Rate
+from tests.bench.recovery import memory_command, recovery_command
 from tests.bench.shapes import growth_command, shapes_command
 from tests.bench.steps import profile_command
 
@@ -93,7 +94,7 @@ def quick(out: Path | None, **options: Any) -> None:
     write({"machine": machine(), "rates": {n: asdict(r) for n, r in found.items()}}, table, out)
 
 
-for command in (latency_command, shapes_command, growth_command, profile_command):
+for command in (latency_command, shapes_command, growth_command, profile_command, recovery_command, memory_command):  # fmt: skip
     group.add_command(command)
 
 if __name__ == "__main__":
