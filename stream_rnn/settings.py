@@ -148,6 +148,19 @@ class Settings(BaseSettings):
         1, gt=0, le=86_400, description="least time between two sweeps of a partition"
     )
 
+    # Looking after it
+    health_address: str = Field(
+        "127.0.0.1:9464",
+        max_length=255,
+        description="`host:port` of `/live`, `/ready` and `/metrics`, without authentication; the default takes the next free port; empty: none",
+    )
+    facts_interval_s: float = Field(
+        10,
+        gt=0,
+        le=3600,
+        description="how often log ends, retention and Redis' memory are asked for metrics",
+    )
+
     # Deadlines
     redis_timeout_s: float = Field(5, gt=0, le=600, description="one answer of Redis")
     redis_retry_s: float = Field(

@@ -7,12 +7,11 @@ import sys
 import click
 import faust
 
+from stream_rnn.cli.logs import configure
 from stream_rnn.cli.options import settings_options
 from stream_rnn.fold.collector import calm_collector
 from stream_rnn.settings import Settings
 from stream_rnn.worker.app import make_app
-
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
 @click.command("worker")
@@ -24,7 +23,14 @@ LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
     show_default=True,
     help="what is logged, on standard error",
 )
-def command(settings: Settings, log_level: str) -> None:
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="json: one object a line",
+)
+def command(settings: Settings, log_level: str, log_format: str) -> None:
     """Fold a topic: read events, step the network, publish predictions.
 
     Needs a running Kafka and Redis; stream-rnn local runs both for development.  Stop it with
@@ -34,9 +40,7 @@ def command(settings: Settings, log_level: str) -> None:
     Example: stream-rnn worker --app departures --source flights --predictions delays
     --bundle bundles/delay --redis-url redis://localhost:6379/0
     """
-    logging.basicConfig(level=log_level.upper(), format=LOG_FORMAT, stream=sys.stderr, force=True)
-    for noisy in ("aiokafka", "faust", "mode"):
-        logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLogger().level))
+    configure(log_level, log_format)
     rnn = make_app(settings)
     calm_collector()
     worker = faust.Worker(

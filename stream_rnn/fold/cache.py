@@ -27,6 +27,7 @@ class StateCache:
     def __init__(self, floats: int, bytes_max: int) -> None:
         self._floats = floats
         self._rows_max = bytes_max // (4 * floats + HEADER_BYTES + ROW_OVERHEAD_BYTES)
+        self.last = (0, 0)  # of the last load: keys that were here, and keys that were not
         self.clear()
 
     def __len__(self) -> int:
@@ -129,6 +130,8 @@ async def load_states(
     """
     rows = cache.rows(keys)
     cached = rows >= 0
+    hits = int(np.count_nonzero(cached))
+    cache.last = (hits, len(keys) - hits)
     held, states = cached.copy(), States.empty(len(keys), codec.floats)
     if cached.any():
         _assign(states, np.flatnonzero(cached), cache.states(rows[cached]))

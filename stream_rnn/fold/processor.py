@@ -39,6 +39,7 @@ from stream_rnn.fold import batch as computed
 from stream_rnn.fold.cache import StateCache, load_states
 from stream_rnn.fold.events import Decoder, Record
 from stream_rnn.fold.facts import Recovery, anchor_of
+from stream_rnn.fold.observer import Folded, Nobody, Observer
 from stream_rnn.fold.outputs import Silence, make_outputs
 from stream_rnn.fold.points import Counts, Passed, Point, nothing_happens
 from stream_rnn.fold.publisher import Message, Publisher
@@ -77,6 +78,7 @@ class Processor:
         cache: hidden states kept in this process.
         clock: monotonic seconds; it decides when to yield and sweep, never what is computed.
         passed: called at each :class:`Point`.
+        observer: told of each micro-batch.
     """
 
     model: Model
@@ -91,13 +93,14 @@ class Processor:
     cache: StateCache
     clock: Callable[[], float]
     passed: Passed = nothing_happens
+    observer: Observer = Nobody()  # noqa: RUF009  # it has no state
     position: int = -1
     origin: int = -1
     silent_below: int = -1
     counts: Counts = field(default_factory=Counts)
     times: StepTimes = field(init=False)
-    _stream_time_ms: int | None = None
-    _anchor: Anchor | None = None
+    stream_time_ms: int | None = None
+    anchor: Anchor | None = None
     _acknowledged: GroupOffset | None = None
     _breathed_s: float = 0.0
     _sweep: Sweep = field(init=False)
@@ -133,6 +136,7 @@ class Processor:
                 repeats = repeats + 1 if batches == self.counts.batches else 0
                 batches = self.counts.batches
                 is_corrupt = isinstance(error, CorruptStateError)
+                self.observer.repositioned(error)
                 logger.warning("positioning anew partition=%s reason=%s", self.place, error)
                 if repeats >= REPOSITIONS_MAX:
                     message = (
@@ -169,8 +173,9 @@ class Processor:
             self.passed(Point.FIRST_POSITION_WRITTEN)
         self.position, self.origin = start.position, start.origin
         self.silent_below = start.silent_below
-        self._stream_time_ms, self._anchor = held.stream_time_ms, held.anchor
+        self.stream_time_ms, self.anchor = held.stream_time_ms, held.anchor
         self.counts.positioned += 1
+        self.observer.started(start)
         await self.source.seek(start.position)
 
     async def fold(self, fetch: Fetch) -> None:
@@ -206,7 +211,7 @@ class Processor:
         times = self.times
         times.begin()
         # 1 decode and validate
-        batch = computed.decode(self._decoder, self.model, records, self._stream_time_ms)
+        batch = computed.decode(self._decoder, self.model, records, self.stream_time_ms)
         await self._breathe()
         self.passed(Point.DECODED)
         times.end("decode")
@@ -259,10 +264,10 @@ class Processor:
             stepped.states.last_ms[changed],
             stepped.states.hidden[changed],
         )
-        stream_time_ms = self._stream_time_ms
+        stream_time_ms = self.stream_time_ms
         if len(batch.stream_ms):
             stream_time_ms = int(batch.stream_ms[-1])
-        anchor = anchor_of(records[-1]) if records else self._anchor
+        anchor = anchor_of(records[-1]) if records else self.anchor
         expired = await self._retrying(
             lambda: self._sweep.expired(self.position, stream_time_ms, set(batch.keys))
         )
@@ -280,7 +285,7 @@ class Processor:
         await self._retrying(lambda: self.store.commit(commit))
         self.cache.put(keys, states)
         self.cache.drop(gone + expired)
-        self.position, self._anchor, self._stream_time_ms = next_position, anchor, stream_time_ms
+        self.position, self.anchor, self.stream_time_ms = next_position, anchor, stream_time_ms
 
     async def _check_first_offset(self, offset: int) -> None:
         """Tell a natural hole of the log from records that retention removed under us."""
@@ -319,7 +324,10 @@ class Processor:
         counts.events += len(decoded.rows) - len(stepped.errors)
         self.times.events += len(decoded.rows)
         counts.forgets += len(decoded.forgets)
-        counts.silent += len(decoded.rows) if next_position <= self.silent_below else 0
+        is_silent = next_position <= self.silent_below
+        counts.silent += len(decoded.rows) if is_silent else 0
+        hits, misses = self.cache.last
+        self.observer.folded(Folded(batch, stepped, self.times.last, is_silent, hits, misses))
         for error in [*decoded.skips.values(), *stepped.errors.values()]:
             counts.skips[error.code] = counts.skips.get(error.code, 0) + 1
 

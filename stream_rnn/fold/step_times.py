@@ -15,10 +15,14 @@ class StepTimes:
 
     Args:
         clock: monotonic seconds.
+        seconds: of all micro-batches, by step.
+        last: of the last micro-batch.
+        events: of all micro-batches.
     """
 
     clock: Callable[[], float]
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STEPS, 0.0))
+    last: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STEPS, 0.0))
     events: int = 0
     _since_s: float = 0.0
 
@@ -29,14 +33,15 @@ class StepTimes:
     def end(self, step: str) -> None:
         """End a step; the next one begins."""
         now = self.clock()
-        self.seconds[step] += now - self._since_s
+        self.last[step] = now - self._since_s
+        self.seconds[step] += self.last[step]
         self._since_s = now
 
     def __str__(self) -> str:
         """Say how many microseconds an event spent in each step.
 
         Example:
-            >>> times = StepTimes(lambda: 0.0, {"decode": 1.5, "load": 0.5}, 1_000_000)
+            >>> times = StepTimes(lambda: 0.0, {"decode": 1.5, "load": 0.5}, events=1_000_000)
             >>> str(times)
             'decode_us=1.50 load_us=0.50'
         """

@@ -17,6 +17,7 @@ from stream_rnn.fold.facts import Recovery
 from stream_rnn.fold.identity import fold_id, store_tag
 from stream_rnn.fold.injected import from_environment
 from stream_rnn.fold.kafka_log import KafkaFacts, KafkaLog
+from stream_rnn.fold.observer import Observer
 from stream_rnn.fold.outputs import make_writer
 from stream_rnn.fold.points import Passed
 from stream_rnn.fold.processor import Processor
@@ -43,6 +44,7 @@ class Parts:
         facts: one pair of Kafka clients for all partitions.
         connection: options of further Kafka clients.
         cache_bytes: of one partition's cache.
+        observer: what the processors tell of their work.
         passed: what happens at a point; see ``fold/injected.py``.
     """
 
@@ -52,6 +54,7 @@ class Parts:
     redis: Redis
     facts: KafkaFacts
     connection: Mapping[str, Any]
+    observer: Observer
     cache_bytes: int = 0
     passed: Passed = field(default_factory=from_environment)
 
@@ -95,6 +98,7 @@ class Parts:
             StateCache(model.hidden_size_floats, self.cache_bytes),
             time.monotonic,
             self.passed,
+            self.observer,
         )
         return processor, records
 

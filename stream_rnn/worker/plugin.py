@@ -34,6 +34,8 @@ from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.model import pin_numerics
 from stream_rnn.settings import Delivery, Settings
 from stream_rnn.worker.demands import refuse, set_defaults
+from stream_rnn.worker.health import Health
+from stream_rnn.worker.metrics import Metrics
 from stream_rnn.worker.partitions import Partitions
 from stream_rnn.worker.parts import Parts
 from stream_rnn.worker.source import PartitionSource
@@ -124,6 +126,8 @@ class StreamRNN(Service):
         self._facts: KafkaFacts | None = None
         self._parts: Parts | None = None
         self._progress = -1
+        self._is_member = False
+        self.health = Health(self, self.settings)
         super().__init__()
         install(app, source, self)
         self._agent = self._register_agent()
@@ -174,7 +178,11 @@ class StreamRNN(Service):
         assert self._facts.admin is not None, "inside of its context"
         await prepare_topics(self._facts.admin, settings)
         connection = self._connection()
-        self._parts = Parts(self.app, settings, model, self._redis, self._facts, connection)
+        metrics = Metrics(model, settings, self.health.views)
+        self._parts = Parts(
+            self.app, settings, model, self._redis, self._facts, connection, metrics
+        )
+        await self.health.start(metrics)
         self._watchdog.start()
         logger.info(
             "fold ready app=%s source=%s predictions=%s model=%s fold=%s delivery=%s",
@@ -190,6 +198,7 @@ class StreamRNN(Service):
         """Release what is left and close the clients."""
         await self.partitions.release_all()
         self._watchdog.stop()
+        await self.health.stop()
         if self._facts is not None:
             await self._facts.__aexit__()
         if self._redis is not None:
@@ -208,7 +217,7 @@ class StreamRNN(Service):
                 self._watchdog.alive()
             if time.monotonic() - said_s >= STATUS_LINE_S:
                 said_s = time.monotonic()
-                self._say_status()
+                logger.info("%s", self.health.status_line())
             await self.sleep(min(1.0, self.settings.watchdog_s / 8))
 
     def _check_membership(self) -> None:
@@ -238,18 +247,34 @@ class StreamRNN(Service):
             return False
         return moved or not any(one.source.pending_records or one.source.is_busy for one in owned)
 
-    def _say_status(self) -> None:
+    @Service.task
+    async def _look_at_servers(self) -> None:
+        """Ask Kafka and Redis for what metrics say."""
+        while not self.should_stop:
+            if self._facts is not None and self._redis is not None:
+                await self.health.look(self._facts, self._redis)
+            await self.sleep(self.settings.facts_interval_s)
+
+    @property
+    def idle_s(self) -> float:
+        """Seconds since the last sign of progress."""
+        return self._watchdog.idle_s
+
+    def unready(self) -> list[str]:
+        """Return why the worker does not publish; a member without partitions is ready."""
+        if self.failure is not None:
+            return ["failed"]
+        if not self._is_member:
+            return ["not yet a member of the group"]
+        if self.app.rebalancing:
+            return ["the group is rebalancing"]
+        reasons = []
         for one in self.partitions:
-            counts = one.processor.counts
-            logger.info(
-                "folding partition=%s position=%d events=%d predictions=%d skipped=%d batches=%d",
-                one.processor.place,
-                one.processor.position,
-                counts.events,
-                counts.predictions,
-                sum(counts.skips.values()),
-                counts.batches,
-            )
+            if not one.source.positioned.is_set():
+                reasons.append(f"{one.processor.place} is not positioned")
+            elif one.processor.position < one.processor.silent_below:
+                reasons.append(f"{one.processor.place} rebuilds its states")
+        return reasons
 
     # --- the transport's assignee --------------------------------------------------------------
 
@@ -264,6 +289,7 @@ class StreamRNN(Service):
                 )
             )
             return
+        self._is_member = True
         self.parts.cache_bytes = self.settings.cache_bytes_max // max(1, len(partitions))
         self.partitions.assign(partitions, generation)
 

@@ -44,6 +44,11 @@ class Watchdog:
         """Give a sign of life: there is progress, or nothing to do."""
         self._alive_s = self._clock()
 
+    @property
+    def idle_s(self) -> float:
+        """Seconds since the last sign of life."""
+        return self._clock() - self._alive_s
+
     def failed(self, within_s: float, status: int) -> None:
         """Let the process end by itself for so long; then end it with this status."""
         self._failed = (self._clock() + within_s, status)

@@ -146,7 +146,7 @@ def _kstreams(place: Place, cell: str, guarantee: str = "exactly_once_v2") -> li
 
 
 def _kstreams_missing(cell: str) -> str:
-    for program in ("java", "mvn"):
+    for program in ("javac", "mvn"):
         if shutil.which(program) is None:
             return f"no {program} on the path; it needs a JDK of 17 or later and Maven"
     if cell == "onnx" and importlib.util.find_spec("onnx") is None:
@@ -169,6 +169,8 @@ def build_kstreams() -> Path:
         done = subprocess.run(
             ["mvn", "-q", "-B", *goals],
             cwd=directory,
+            # A local Kafka has set JAVA_HOME to a runtime without a compiler.
+            env={**os.environ, "JAVA_HOME": str(_jdk())},
             capture_output=True,
             text=True,
             check=False,
@@ -177,6 +179,12 @@ def build_kstreams() -> Path:
         if done.returncode:
             raise RuntimeError(f"mvn failed in {directory}:\n{done.stdout[-2000:]}")
     return directory
+
+
+def _jdk() -> Path:
+    compiler = shutil.which("javac")
+    assert compiler is not None, "missing() says so"
+    return Path(compiler).resolve().parent.parent
 
 
 def _of(package: str) -> str:

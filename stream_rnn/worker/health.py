@@ -1,0 +1,245 @@
+"""The worker's own small web server: ``/live``, ``/ready`` and ``/metrics``.
+
+It runs on the loop that folds: if that is stuck, nobody answers, and a probe fails.  Faust's own
+page always says OK, so it is not used.
+
+    /live     200 while there is progress, or nothing to do; 503 after half of ``watchdog_s`` without
+    /ready    200 if every partition is positioned and publishing; 503 and the reasons if not
+    /metrics  for Prometheus
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import orjson
+from aiohttp import web
+from aiokafka import TopicPartition
+from prometheus_client import generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from redis.asyncio import Redis, RedisCluster
+from redis.exceptions import RedisError
+
+from stream_rnn.errors import ConfigError, StreamRNNError
+from stream_rnn.fold.kafka_log import KafkaFacts
+from stream_rnn.settings import Settings
+from stream_rnn.worker.metrics import Metrics, PartitionView
+from stream_rnn.worker.partitions import Owned, Partitions
+
+logger = logging.getLogger(__name__)
+
+PORTS_TRIED = 100
+HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What Kafka and Redis said of one partition."""
+
+    log_start: int
+    log_end: int
+    keys: int
+    retention_s: float
+
+
+class Watched(Protocol):
+    """What is asked of the worker."""
+
+    partitions: Partitions
+
+    def unready(self) -> list[str]:
+        """Return why the worker does not publish; empty if it does."""
+
+    @property
+    def idle_s(self) -> float:
+        """Seconds since the last sign of progress."""
+
+
+class Health:
+    """Answers probes, and asks Kafka and Redis now and then how far the log is.
+
+    Args:
+        worker: what is watched.
+        settings: address and deadlines.
+        wall: seconds since 1970: how old a record is.
+    """
+
+    def __init__(
+        self,
+        worker: Watched,
+        settings: Settings,
+        wall: Callable[[], float] = time.time,  # noqa: TID251  # age of records, never of the fold
+    ) -> None:
+        self._worker = worker
+        self._settings = settings
+        self._wall = wall
+        self._facts: dict[int, Facts] = {}
+        self._asked_s: float | None = None
+        self._runner: web.AppRunner | None = None
+        self.metrics: Metrics | None = None
+        self.address = ""
+
+    async def start(self, metrics: Metrics) -> None:
+        """Listen.
+
+        Raises:
+            ConfigError: the address is not one, or somebody else listens there.
+        """
+        self.metrics = metrics
+        if not self._settings.health_address:
+            return
+        app = web.Application()
+        for path, answer in (
+            ("/live", self._live),
+            ("/ready", self._ready),
+            ("/metrics", self._metrics),
+        ):
+            app.router.add_get(path, answer)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        await self._runner.setup()
+        host, first = parse_address(self._settings.health_address)
+        # Several workers of one host: each takes the next port, unless it was told which.
+        is_told = "health_address" in self._settings.model_fields_set
+        last = first + (0 if is_told else PORTS_TRIED)
+        for port in range(first, last + 1):
+            try:
+                await web.TCPSite(self._runner, host, port).start()
+            except OSError as error:
+                if port < last:
+                    continue
+                await self.stop()
+                raise ConfigError(
+                    f"cannot listen on health_address {self._settings.health_address}: {error}; "
+                    "give another --health-address, or an empty one for none"
+                ) from error
+            break
+        name = self._runner.addresses[0]
+        self.address = f"http://{name[0]}:{name[1]}"
+        logger.info("health address=%s", self.address)
+
+    async def stop(self) -> None:
+        """Close."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    # --- answers -------------------------------------------------------------------------------
+
+    async def _live(self, _request: web.Request) -> web.Response:
+        idle_s = self._worker.idle_s
+        is_live = idle_s < self._settings.watchdog_s / 2
+        return _json({"live": is_live, "seconds_without_progress": round(idle_s, 1)}, ok=is_live)
+
+    async def _ready(self, _request: web.Request) -> web.Response:
+        reasons = self._worker.unready()
+        return _json({"ready": not reasons, "reasons": reasons}, ok=not reasons)
+
+    async def _metrics(self, _request: web.Request) -> web.Response:
+        assert self.metrics is not None, "set before it listens"
+        if self._asked_s is not None:
+            self.metrics.facts_age.set(time.monotonic() - self._asked_s)
+        body = generate_latest(self.metrics.registry)
+        return web.Response(body=body, headers={**HEADERS, "Content-Type": CONTENT_TYPE_LATEST})
+
+    # --- where partitions stand ----------------------------------------------------------------
+
+    def views(self) -> list[PartitionView]:
+        """Return where each owned partition stands."""
+        return [self._view(owned) for owned in self._worker.partitions]
+
+    def _view(self, owned: Owned) -> PartitionView:
+        processor = owned.processor
+        if not owned.source.positioned.is_set() or processor.position < 0:
+            return PartitionView(processor.partition)
+        facts, anchor = self._facts.get(processor.partition), processor.anchor
+        age_s = None if anchor is None else self._wall() - anchor.timestamp / 1000
+        stream_ms = processor.stream_time_ms
+        waits = facts is not None and processor.position < facts.log_end
+        return PartitionView(
+            processor.partition,
+            processor.position,
+            processor.origin,
+            max(processor.position, processor.silent_below),
+            None if facts is None else facts.log_start,
+            None if facts is None else facts.log_end,
+            (max(age_s, 0.0) if waits else 0.0) if age_s is not None else None,
+            None if facts is None or age_s is None else facts.retention_s - age_s,
+            None if facts is None else facts.keys,
+            None if stream_ms is None else stream_ms / 1000,
+            processor.position < processor.silent_below,
+        )
+
+    async def look(self, kafka: KafkaFacts, redis: Redis) -> None:
+        """Ask Kafka for S, E and retention, and Redis for its keys and memory.
+
+        A server that does not answer is no error here: what depends on it fails by itself.
+        """
+        source = self._settings.source or ""
+        owned = [one for one in self._worker.partitions if one.source.positioned.is_set()]
+        places = [TopicPartition(source, one.processor.partition) for one in owned]
+        try:
+            starts = await kafka.ask(kafka.consumer.beginning_offsets(places), source)
+            ends = await kafka.ask(kafka.consumer.end_offsets(places), source)
+            # The names that recovery asks for, so that both share what was asked last.
+            names = (source, self._settings.predictions or "", self._settings.dead_letters_topic)
+            retention_s = (await kafka.topics(*names))[source].limit("retention.ms") / 1000
+            held = await asyncio.gather(*(one.processor.store.read() for one in owned))
+            self._facts = {
+                tp.partition: Facts(starts[tp], ends[tp], one.fields, retention_s)
+                for tp, one in zip(places, held, strict=True)
+            }
+            await self._look_at_memory(redis)
+            self._asked_s = time.monotonic()
+        except StreamRNNError as error:
+            logger.info("no facts for metrics: %s", error)
+
+    async def _look_at_memory(self, redis: Any) -> None:
+        if self.metrics is None or isinstance(redis, RedisCluster):
+            return
+        try:
+            async with asyncio.timeout(self._settings.redis_timeout_s):
+                memory: Mapping[str, Any] = await redis.info("memory")
+        except (RedisError, OSError, TimeoutError) as error:
+            logger.info("no memory of Redis for metrics: %s", error)
+            return
+        self.metrics.redis_used.set(memory.get("used_memory", 0))
+        self.metrics.redis_max.set(memory.get("maxmemory", 0))
+
+    def status_line(self) -> str:
+        """Say in one line how the worker is."""
+        views, counts = self.views(), [one.processor.counts for one in self._worker.partitions]
+        lag = sum(view.lag or 0 for view in views)
+        skips = sum(sum(one.skips.values()) for one in counts)
+        return (
+            f"folding partitions={len(views)} silent={sum(v.is_silent for v in views)} "
+            f"events={sum(c.events for c in counts)} "
+            f"predictions={sum(c.predictions for c in counts)} skipped={skips} "
+            f"lag_records={lag} lag_seconds={max((v.lag_s or 0.0 for v in views), default=0.0):.1f}"
+        )
+
+
+def parse_address(address: str) -> tuple[str, int]:
+    """Read ``host:port``; IPv6 stands in brackets.
+
+    Raises:
+        ConfigError: it is none.
+
+    Example:
+        >>> parse_address("[::1]:9464")
+        ('::1', 9464)
+    """
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65535:
+        raise ConfigError(f"health_address {address!r} is not host:port, such as 127.0.0.1:9464")
+    return host.strip("[]"), int(port)
+
+
+def _json(body: dict[str, Any], *, ok: bool) -> web.Response:
+    return web.Response(
+        body=orjson.dumps(body),
+        status=200 if ok else 503,
+        headers={**HEADERS, "Content-Type": "application/json"},
+    )
