@@ -28,7 +28,9 @@ VERBS = {
     "trace": "unroll the network over one key's events",
     "spec": "propose a feature spec from a log, and check one",
     "bundle": "look at a bundle",
-    "state": "look at a fold's state, and drop it",
+    "state": "look at a fold's state; save, restore, erase and drop it",
+    "deadletters": "look at skipped records, and put them back",
+    "doctor": "check everything that a worker needs, with remedies",
 }
 
 

@@ -1,56 +1,37 @@
-"""``stream-rnn state``: what a fold holds, where it would start, and dropping it."""
+"""``stream-rnn state``: what a fold holds, where it would start, one key of it, and dropping it."""
 
 import asyncio
-import time
-from dataclasses import dataclass
-from typing import Any, Self
+from datetime import UTC, datetime
+from typing import Any
 
 import click
+import numpy as np
 import orjson
-from redis.asyncio import Redis
 from rich.console import Console
 from rich.table import Table
 
-from stream_rnn.cli.options import FOLD, settings_options
-from stream_rnn.clients import connect_redis, kafka_options
-from stream_rnn.errors import ConfigError
-from stream_rnn.fold.facts import Recovery
-from stream_rnn.fold.identity import fold_id, store_tag
-from stream_rnn.fold.kafka_log import KafkaFacts, KafkaLog
-from stream_rnn.fold.recovery import Choices, Facts, Stop, known_group_offset, where_to_start
-from stream_rnn.fold.redis_store import RedisStore, check_redis
+from stream_rnn.cli.options import settings_options
+from stream_rnn.cli.state_files import export, import_, size
+from stream_rnn.cli.state_options import NEEDED, OPTIONS
+from stream_rnn.fold.identity import fold_id
 from stream_rnn.model.bundle import load_bundle
-from stream_rnn.replay.topics import partitions_of
+from stream_rnn.operate import states
+from stream_rnn.operate.folds import Fold, look
+from stream_rnn.operate.states import Found
+from stream_rnn.replay.keys import describe_key, parse_key
 from stream_rnn.settings import Settings
 
-NEEDED = ("app", "source", "predictions", "bundle")
-OPTIONS = (
-    *NEEDED,
-    "redis_url",
-    "bootstrap_servers",
-    "kafka_config",
-    "auto_offset_reset",
-    "on_lost_history",
-    "allow_compacted",
-    "lookback_records_max",
-    "kafka_timeout_s",
-    "redis_timeout_s",
-    *FOLD,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """One partition of the fold."""
-
-    partition: int
-    store: RedisStore
-    log: KafkaLog
+SHADES = " \u2591\u2592\u2593\u2588"
+SHOWN_FLOATS = 64
 
 
 @click.group("state")
 def command() -> None:
-    """Look at a fold's state, and drop it."""
+    """Look at a fold's state, save and restore it, erase a key, drop it."""
+
+
+for other in (export, import_, size):
+    command.add_command(other)
 
 
 @command.command("show")
@@ -83,6 +64,88 @@ def drop(settings: Settings, partition: int | None, yes: bool) -> None:
     asyncio.run(_drop(settings, partition))
 
 
+@command.command("get")
+@click.argument("key")
+@settings_options(*OPTIONS, required=NEEDED)
+@click.option("--json", "as_json", is_flag=True, help="one JSON object a partition that holds it")
+def get(settings: Settings, key: str, as_json: bool) -> int:
+    """Show the hidden state of KEY, or of base64:...  Exit status 1: there is none.
+
+    Every partition is asked: who produces the records chooses the partition of a key.
+
+    Example: stream-rnn state get UA-EWR --app departures ...
+    """
+
+    async def run() -> list[Found]:
+        async with Fold(settings) as fold:
+            return await states.find(fold, parse_key(key))
+
+    found = asyncio.run(run())
+    for one in found:
+        if as_json:
+            print(orjson.dumps(_as_json(key, one)).decode())
+        else:
+            _print_state(key, one)
+    if not found and not as_json:
+        print(f"no partition of {settings.source} holds {describe_key(parse_key(key))}")
+    return 0 if found else 1
+
+
+@command.command("erase")
+@click.argument("key")
+@settings_options(*OPTIONS, required=NEEDED)
+@click.option(
+    "--partition",
+    type=click.IntRange(0),
+    help="publish there, whatever Redis holds; default: where the key is",
+)
+@click.option(
+    "--within",
+    "within_s",
+    type=click.FloatRange(0, 86_400),
+    default=30.0,
+    show_default=True,
+    help="seconds to wait until a worker has folded it",
+)
+@click.option("--yes", is_flag=True, help="do not ask")
+def erase(settings: Settings, key: str, partition: int | None, within_s: float, yes: bool) -> int:
+    """Make the network forget KEY: publish a record with a null value to the source.
+
+    It goes to the partition whose states hold the key, not to a hash of the key.  It is part of
+    the log, so that every rebuild and replay forgets too.  Past events and predictions in Kafka,
+    backups and bundles are not reached.  Exit status 1: no partition holds it, or it was not
+    folded in time.
+
+    Example: stream-rnn state erase UA-EWR --app departures ...
+    """
+    name = describe_key(parse_key(key))
+    if not yes:
+        click.confirm(f"forget {name} of {settings.source}?", abort=True)
+
+    async def run() -> int:
+        async with Fold(settings) as fold:
+            fold.chosen(partition)
+            held = [one.partition for one in await states.find(fold, parse_key(key))]
+            chosen = held if partition is None else [partition]
+            if not chosen:
+                print(f"no partition of {settings.source} holds {name}: nothing was published")
+                return 1
+            offsets = await states.erase(fold, parse_key(key), chosen)
+            for number, offset in offsets.items():
+                print(f"forget of {name} published as {settings.source}[{number}] {offset}")
+            if not within_s:
+                return 0
+            if await states.folded(fold, offsets, within_s):
+                print("folded: the state is gone")
+                return 0
+            print(
+                f"not folded within {within_s:g} s; is a worker running?  It will be, in its turn"
+            )
+            return 1
+
+    return asyncio.run(run())
+
+
 async def _show(settings: Settings, *, as_json: bool) -> int:
     identity = fold_id(load_bundle(settings.bundle or "").fingerprint, settings)
     rows = await look(settings)
@@ -92,51 +155,6 @@ async def _show(settings: Settings, *, as_json: bool) -> int:
     else:
         _print(settings, identity, rows)
     return 1 if any(row["stop"] for row in rows) else 0
-
-
-async def look(settings: Settings) -> list[dict[str, Any]]:
-    """Return, for each partition, what Redis and Kafka hold and where a worker would start."""
-    choices = Choices(
-        settings.auto_offset_reset, settings.on_lost_history, settings.allow_compacted
-    )
-    rows = []
-    identity = fold_id(load_bundle(settings.bundle or "").fingerprint, settings)
-    async with _Fold(settings, identity) as fold:
-        for place in fold.places:
-            name = f"{settings.source}[{place.partition}]"
-            recovery = Recovery(
-                name, identity, place.store, place.log, choices, 0.0, time.monotonic
-            )
-            facts = await recovery.read()
-            rows.append(_row(place.partition, facts, choices))
-    return rows
-
-
-def _row(partition: int, facts: Facts, choices: Choices) -> dict[str, Any]:
-    decision, c = where_to_start(facts, choices), known_group_offset(facts)
-    held, stop = facts.held, isinstance(decision, Stop)
-    return {
-        "partition": partition,
-        "position": held.position,
-        "origin": held.origin,
-        "group_offset": c.offset if c else None,
-        "log_start": facts.log_start,
-        "log_end": facts.log_end,
-        "lag": facts.log_end - (held.position if held.position is not None else facts.log_start),
-        "anchor": None if held.anchor is None else held.anchor.offset,
-        "keys": held.fields,
-        "fold": facts.fold_id,
-        "group_offset_fold": c.fold_id if c else None,
-        "last_output_fold": facts.last_prediction.fold_id if facts.last_prediction else None,
-        "torn": held.is_torn,
-        "stream_time_ms": held.stream_time_ms,
-        "numerics": held.numerics,
-        "lost": held.lost,
-        "row": decision.row,
-        "start": None if isinstance(decision, Stop) else decision.position,
-        "silent_below": None if isinstance(decision, Stop) else decision.silent_below,
-        "stop": decision.message if isinstance(decision, Stop) and stop else None,
-    }
 
 
 def _print(settings: Settings, identity: str, rows: list[dict[str, Any]]) -> None:
@@ -172,40 +190,28 @@ def _print(settings: Settings, identity: str, rows: list[dict[str, Any]]) -> Non
 
 
 async def _drop(settings: Settings, partition: int | None) -> None:
-    identity = fold_id(load_bundle(settings.bundle or "").fingerprint, settings)
-    async with _Fold(settings, identity) as fold:
-        chosen = [p for p in fold.places if partition in (None, p.partition)]
-        if not chosen:
-            raise ConfigError(f"{settings.source} has no partition {partition}")
-        for place in chosen:
-            states = await place.store.drop()
-            print(f"dropped {states} hidden states of {settings.source}[{place.partition}]")
+    async with Fold(settings) as fold:
+        for place in fold.chosen(partition):
+            count = await place.store.drop()
+            print(f"dropped {count} hidden states of {settings.source}[{place.partition}]")
 
 
-class _Fold:
-    """The stores and logs of all partitions of a fold; an async context manager."""
+def _as_json(key: str, found: Found) -> dict[str, Any]:
+    return {
+        "key": key,
+        "partition": found.partition,
+        "steps": found.steps,
+        "last_event_ms": found.last_ms,
+        "hidden": found.hidden.tolist(),
+    }
 
-    def __init__(self, settings: Settings, identity: str) -> None:
-        self._settings = settings
-        self._identity = identity
-        self._redis: Redis | None = None
-        self._facts: KafkaFacts | None = None
-        self.places: list[_Place] = []
 
-    async def __aenter__(self) -> Self:
-        settings = self._settings
-        self._redis = connect_redis(settings.redis_url.get_secret_value(), settings.redis_timeout_s)
-        await check_redis(self._redis, settings)
-        connection = kafka_options(settings.bootstrap_servers, settings.kafka_config)
-        self._facts = await KafkaFacts(connection, settings).__aenter__()
-        for partition in await partitions_of(self._facts, settings.source or ""):
-            tag = store_tag(settings.app or "", settings.source or "", partition, self._identity)
-            store = RedisStore(self._redis, tag, settings.redis_timeout_s)
-            self.places.append(_Place(partition, store, KafkaLog(self._facts, settings, partition)))
-        return self
-
-    async def __aexit__(self, *_exception: object) -> None:
-        if self._facts is not None:
-            await self._facts.__aexit__()
-        if self._redis is not None:
-            await self._redis.aclose()
+def _print_state(key: str, found: Found) -> None:
+    moment = datetime.fromtimestamp(found.last_ms / 1000, UTC).isoformat(timespec="milliseconds")
+    print(f"{describe_key(parse_key(key))}  partition {found.partition}  steps {found.steps}")
+    print(f"last event {moment}  size {len(found.hidden)}")
+    size = np.abs(found.hidden)
+    print(f"root mean square {np.sqrt(np.mean(size**2)):.3f}  largest {size.max():.3f}")
+    for start in range(0, len(found.hidden), SHOWN_FLOATS):
+        row = np.minimum(size[start : start + SHOWN_FLOATS], 1.0)
+        print("".join(SHADES[round(value * (len(SHADES) - 1))] for value in row.tolist()))

@@ -85,7 +85,7 @@ class RedisStore:
     """
 
     def __init__(self, redis: Redis, tag: str, timeout_s: float) -> None:
-        self._redis = redis
+        self.redis = redis
         self._timeout_s = timeout_s
         self.position_key = f"{{{tag}}}:position"
         self.hidden_key = f"{{{tag}}}:hidden"
@@ -95,10 +95,10 @@ class RedisStore:
 
     async def read(self) -> Held:
         """Read all but the states, atomically."""
-        async with self._redis.pipeline(transaction=True) as pipe:
+        async with self.redis.pipeline(transaction=True) as pipe:
             pipe.hmget(self.position_key, _FIELDS)
             pipe.hlen(self.hidden_key)
-            values, fields = await self._answer(pipe.execute())
+            values, fields = await self.answer(pipe.execute())
         texts = [None if value is None else value.decode() for value in values]
         position, origin, anchor, keys, stream_time_ms, partitions, numerics, lost = texts
         return Held(
@@ -115,18 +115,18 @@ class RedisStore:
 
     async def load(self, position: int, origin: int, keys: Sequence[bytes]) -> list[bytes | None]:
         """Read the states of some keys, atomically with the position."""
-        async with self._redis.pipeline(transaction=True) as pipe:
+        async with self.redis.pipeline(transaction=True) as pipe:
             pipe.hmget(self.position_key, "position", "origin", "keys")
             pipe.hlen(self.hidden_key)
             if keys:
                 pipe.hmget(self.hidden_key, keys)
-            held, fields, *states = await self._answer(pipe.execute())
+            held, fields, *states = await self.answer(pipe.execute())
         self._check(held, fields, position, origin)
         return cast("list[bytes | None]", states[0]) if keys else []
 
     async def start(self, seen: Held, first: FirstPosition) -> None:
         """Drop everything and write the first position, if nothing changed since ``seen``."""
-        status = await self._answer(
+        status = await self.answer(
             self._start(
                 keys=[self.position_key, self.hidden_key],
                 args=[
@@ -159,17 +159,17 @@ class RedisStore:
             arguments.extend(pair)
         arguments.extend(commit.deletes)
         keys = [self.position_key, self.hidden_key]
-        status = await self._answer(self._commit(keys=keys, args=arguments))
+        status = await self.answer(self._commit(keys=keys, args=arguments))
         self._raise_unless_ok(status, str(commit.expected_position))
 
     async def scan(
         self, position: int, cursor: int, count: int
     ) -> tuple[int, list[tuple[bytes, bytes]]]:
         """Read some hidden states from a cursor on, atomically with the position."""
-        async with self._redis.pipeline(transaction=True) as pipe:
+        async with self.redis.pipeline(transaction=True) as pipe:
             pipe.hget(self.position_key, "position")
             pipe.hscan(self.hidden_key, cursor, count=count)
-            held, (after, found) = await self._answer(pipe.execute())
+            held, (after, found) = await self.answer(pipe.execute())
         if held != str(position).encode():
             raise MovedError(f"{self.position_key}: position is {held!r}, expected {position}")
         return int(after), list(found.items())
@@ -179,10 +179,10 @@ class RedisStore:
 
         Only ``stream-rnn state drop`` and the demo call this.
         """
-        async with self._redis.pipeline(transaction=True) as pipe:
+        async with self.redis.pipeline(transaction=True) as pipe:
             pipe.hlen(self.hidden_key)
             pipe.execute_command("UNLINK", self.position_key, self.hidden_key)
-            fields, _ = await self._answer(pipe.execute())
+            fields, _ = await self.answer(pipe.execute())
         return int(fields)
 
     def _check(self, held: list[bytes | None], fields: int, position: int, origin: int) -> None:
@@ -212,7 +212,13 @@ class RedisStore:
         )
         return ConfigError(message)
 
-    async def _answer(self, call: Awaitable[T]) -> T:
+    async def answer(self, call: Awaitable[T]) -> T:
+        """Await an answer of Redis within its deadline.
+
+        Raises:
+            ConfigError: a person must change something.
+            UnavailableError: there is none, or none now.
+        """
         try:
             async with asyncio.timeout(self._timeout_s):
                 return await call
@@ -236,7 +242,7 @@ class RedisStore:
 
     async def _connect_anew(self) -> None:
         """Leave a primary that has become a replica: its name may lead to the new one by now."""
-        pool = getattr(self._redis, "connection_pool", None)  # a cluster finds primaries itself
+        pool = getattr(self.redis, "connection_pool", None)  # a cluster finds primaries itself
         if pool is not None:
             await pool.disconnect(inuse_connections=False)
 

@@ -185,7 +185,10 @@ class Health:
             ends = await kafka.ask(kafka.consumer.end_offsets(places), source)
             # The names that recovery asks for, so that both share what was asked last.
             names = (source, self._settings.predictions or "", self._settings.dead_letters_topic)
-            retention_s = (await kafka.topics(*names))[source].limit("retention.ms") / 1000
+            about = (await kafka.topics(*names))[source]
+            retention_s = about.limit("retention.ms") / 1000
+            if self.metrics is not None:
+                self.metrics.source_partitions.set(about.partitions)
             held = await asyncio.gather(*(one.processor.store.read() for one in owned))
             self._facts = {
                 tp.partition: Facts(starts[tp], ends[tp], one.fields, retention_s)

@@ -180,6 +180,7 @@ class Metrics:
         self._seconds = histogram("step_seconds", "a micro-batch in a step of the processor, waits included", SECONDS, "step")  # fmt: skip
         self._norm = histogram("hidden_rms", "root mean square of a sampled hidden state", NORMS)
         self._saturated = Gauge("stream_rnn_hidden_saturated", f"share of sampled hidden values beyond {SATURATED}", registry=registry)  # fmt: skip
+        self.source_partitions = Gauge("stream_rnn_source_partitions", "partitions of the source, of all workers", registry=registry)  # fmt: skip
         self.redis_used = Gauge("stream_rnn_redis_used_bytes", "memory that Redis uses, of all its clients", registry=registry)  # fmt: skip
         self.redis_max = Gauge("stream_rnn_redis_max_bytes", "maxmemory of Redis; 0: no limit", registry=registry)  # fmt: skip
         self.facts_age = Gauge("stream_rnn_facts_age_seconds", "since Kafka and Redis were last asked", registry=registry)  # fmt: skip

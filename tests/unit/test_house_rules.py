@@ -28,8 +28,19 @@ MAY_IMPORT = {  # part: what it may import
     "testing": FOLD,
     "worker": {*FOLD, "worker"},
     "replay": {*FOLD, "predictions", "testing", "replay"},
+    "operate": {*FOLD, "predictions", "worker", "replay", "operate"},
     "local": {*FOLD, "predictions", "worker", "testing", "replay", "local"},
-    "cli": {"__init__", *FOLD, "predictions", "worker", "testing", "replay", "local", "cli"},
+    "cli": {
+        "__init__",
+        *FOLD,
+        "predictions",
+        "worker",
+        "testing",
+        "replay",
+        "operate",
+        "local",
+        "cli",
+    },
 }
 IMPURE = {"asyncio", "redis", "aiokafka", "faust", "time", "random", "threading", "socket"}
 BROAD_HANDLERS = {  # where, and why it may catch everything

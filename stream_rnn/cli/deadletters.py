@@ -1,0 +1,208 @@
+"""``stream-rnn deadletters``: what was skipped, why, and putting it back."""
+
+import asyncio
+import base64
+import sys
+from collections import Counter
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+import orjson
+from rich.console import Console
+from rich.table import Table
+
+from stream_rnn.cli.options import CLUSTER, settings_options
+from stream_rnn.cli.progress import RecordBars
+from stream_rnn.operate.dead_letters import DeadLetter, Wanted, put_back, read
+from stream_rnn.replay.keys import describe_key
+from stream_rnn.settings import Settings
+
+OPTIONS = ("source", "predictions", "dead_letters", *CLUSTER, "kafka_timeout_s")
+SHOWN = 60
+
+_reason = click.option(
+    "--reason", "reasons", multiple=True, help="only this code, such as not_json; often"
+)
+_partition = click.option("--partition", type=click.IntRange(0), help="only of this one")
+
+
+@click.group("deadletters")
+def command() -> None:
+    """Look at skipped records, and put them back after a fix."""
+
+
+@command.command("list")
+@settings_options(*OPTIONS, required=("predictions",))
+@_reason
+@_partition
+@click.option(
+    "--examples",
+    type=click.IntRange(0, 1000),
+    default=3,
+    show_default=True,
+    help="of each reason",
+)
+@click.option("--json", "as_json", is_flag=True, help="one JSON object a dead letter, all of them")
+def list_(
+    settings: Settings,
+    reasons: tuple[str, ...],
+    partition: int | None,
+    examples: int,
+    as_json: bool,
+) -> None:
+    """Count dead letters by reason, with examples.
+
+    Example: stream-rnn deadletters list --predictions delays
+    """
+    counts: Counter[str] = Counter()
+    shown: dict[str, list[DeadLetter]] = {}
+
+    async def run() -> None:
+        async for letter in read(settings, Wanted(frozenset(reasons), partition)):
+            counts[letter.error] += 1
+            if as_json:
+                sys.stdout.write(orjson.dumps(_as_json(letter)).decode() + "\n")
+            elif len(shown.setdefault(letter.error, [])) < examples:
+                shown[letter.error].append(letter)
+
+    asyncio.run(run())
+    if not as_json:
+        _print(counts, shown)
+
+
+@command.command("show")
+@click.argument("partition", type=click.IntRange(0))
+@click.argument("offset", type=click.IntRange(0))
+@settings_options(*OPTIONS, required=("predictions",))
+@click.option("--json", "as_json", is_flag=True, help="one JSON object")
+def show(settings: Settings, partition: int, offset: int, as_json: bool) -> int:
+    """Show the dead letter of the source record at PARTITION OFFSET, value and headers too.
+
+    Exit status 1: there is none.
+
+    Example: stream-rnn deadletters show 2 1234 --predictions delays
+    """
+
+    async def run() -> list[DeadLetter]:
+        wanted = Wanted(partition=partition, first=offset, last=offset)
+        return [letter async for letter in read(settings, wanted)]
+
+    found = asyncio.run(run())
+    for letter in found:
+        whole = _as_json(letter, whole=True)
+        if as_json:
+            sys.stdout.write(orjson.dumps(whole).decode() + "\n")
+        else:
+            for name, value in whole.items():
+                print(f"{name:10} {_printable(str(value))}")
+    if not found and not as_json:
+        print(f"no dead letter of partition {partition}, offset {offset}")
+    return 0 if found else 1
+
+
+@command.command("retry")
+@settings_options("app", *OPTIONS, required=("app", "source", "predictions"))
+@_reason
+@_partition
+@click.option("--from", "first", type=click.IntRange(0), help="source offset, the first one")
+@click.option("--to", "last", type=click.IntRange(0), help="source offset, the last one")
+@click.option("--yes", is_flag=True, help="do not ask")
+def retry(
+    settings: Settings,
+    reasons: tuple[str, ...],
+    partition: int | None,
+    first: int | None,
+    last: int | None,
+    yes: bool,
+) -> int:
+    """Put skipped records back into the source, after what was wrong was mended.
+
+    They come behind all that is there, with new offsets and their old timestamps: in the key's
+    memory they are late.  A header, sr-retry-of, names the old place.  The dead letters stay, they
+    are a log; a note beside them, in the same transaction, keeps each from being put back twice.
+    Exit status 1: some were cut when they were skipped, and could not be put back.
+
+    Example: stream-rnn deadletters retry --app departures --source flights --predictions delays
+    --reason not_json
+    """
+    wanted = Wanted(frozenset(reasons), partition, first, last)
+    retried: set[str] = set()
+
+    async def chosen() -> list[DeadLetter]:
+        found = [letter async for letter in read(settings, wanted, retried)]
+        return [letter for letter in found if letter.place not in retried]
+
+    left = asyncio.run(chosen())
+    letters = [letter for letter in left if not letter.truncated]
+    cut = len(left) - len(letters)
+    print(f"{len(letters)} records can be put back, {cut} were cut when they were skipped")
+    if letters:
+        if not yes:
+            question = f"put {len(letters)} records back into {settings.source}, with new offsets?"
+            click.confirm(question, abort=True)
+        with RecordBars(Console(stderr=True)) as bars:
+            asyncio.run(put_back(settings, letters, lambda n: bars("put back", n)))
+        print(f"{len(letters)} records put back into {settings.source}")
+    return 1 if cut else 0
+
+
+def _print(counts: Counter[str], shown: dict[str, list[DeadLetter]]) -> None:
+    console = Console()
+    if not counts:
+        console.print("no dead letters")
+        return
+    table = Table("reason", "count", "partition", "offset", "time", "key", "in words")
+    for error, count in counts.most_common():
+        for number, letter in enumerate(shown.get(error) or []):
+            _, partition, offset = letter.source
+            lead = (error, f"{count:,}") if number == 0 else ("", "")
+            cells = (_time(letter), _key(letter)[:SHOWN], _printable(letter.reason)[:SHOWN])
+            table.add_row(*lead, str(partition), str(offset), *cells)
+        if not shown.get(error):
+            table.add_row(error, f"{count:,}", "", "", "", "", "")
+    console.print(table, markup=False)
+
+
+def _as_json(letter: DeadLetter, *, whole: bool = False) -> dict[str, Any]:
+    topic, partition, offset = letter.source
+    found: dict[str, Any] = {
+        "error": letter.error,
+        "reason": letter.reason,
+        "topic": topic,
+        "partition": partition,
+        "offset": offset,
+        "time": _time(letter),
+        "key": _key(letter),
+        "size": letter.size,
+        "truncated": letter.truncated,
+        "retry_of": letter.retried,
+    }
+    if whole:
+        found["value"] = None if letter.value is None else _text(letter.value)
+        found["headers"] = {name: _text(value or b"") for name, value in letter.headers}
+    return found
+
+
+def _key(letter: DeadLetter) -> str:
+    return "-" if letter.key is None else describe_key(letter.key)
+
+
+def _text(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return "base64:" + base64.b64encode(value).decode()
+
+
+def _time(letter: DeadLetter) -> str:
+    if letter.timestamp < 0:
+        return "-"
+    try:
+        return datetime.fromtimestamp(letter.timestamp / 1000, UTC).isoformat(timespec="seconds")
+    except (ValueError, OverflowError, OSError):
+        return str(letter.timestamp)
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

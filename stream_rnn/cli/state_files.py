@@ -1,0 +1,123 @@
+"""``stream-rnn state export``, ``import`` and ``size``: states in files, and what they cost."""
+
+import asyncio
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+import orjson
+from rich.console import Console
+
+from stream_rnn.cli.options import settings_options
+from stream_rnn.cli.progress import RecordBars
+from stream_rnn.cli.state_options import NEEDED, OPTIONS
+from stream_rnn.model.bundle import load_bundle
+from stream_rnn.operate import archive, states
+from stream_rnn.operate.archive import Summary
+from stream_rnn.operate.folds import Fold
+from stream_rnn.settings import Settings
+
+
+@click.command("export")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@settings_options(*OPTIONS, required=NEEDED)
+@click.option("--json", "as_json", is_flag=True, help="one JSON object")
+def export(settings: Settings, file: Path, as_json: bool) -> None:
+    """Save the positions and hidden states of a fold in FILE.  Workers may run.
+
+    Each partition is as of one of its commits.  While it is read, Redis holds its states twice:
+    leave room for the largest partition.  FILE has a checksum, and appears whole or not at all.
+    Younger than the log's retention it restores the fold exactly.
+
+    Example: stream-rnn state export --app departures ... departures.states
+    """
+    with RecordBars(Console(stderr=True)) as bars:
+
+        async def run() -> Summary:
+            async with Fold(settings) as fold:
+                return await archive.export(fold, file, lambda n: bars("states", n))
+
+        _say(asyncio.run(run()), "saved in", file, as_json)
+
+
+@click.command("import")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@settings_options(*OPTIONS, required=NEEDED)
+@click.option("--replace", is_flag=True, help="drop what Redis holds of the fold")
+@click.option("--json", "as_json", is_flag=True, help="one JSON object")
+def import_(settings: Settings, file: Path, replace: bool, as_json: bool) -> None:
+    """Put the positions and hidden states of FILE into Redis.  Stop the workers first.
+
+    The file is checked before anything is written, and each partition is written at once: its
+    states arrive under another name and then take the place.  The next start folds what the log
+    has since, silently below the group offset.
+
+    Example: stream-rnn state import --app departures ... departures.states
+    """
+    with RecordBars(Console(stderr=True)) as bars:
+
+        async def run() -> Summary:
+            async with Fold(settings) as fold:
+                return await archive.restore(
+                    fold, file, lambda n: bars("states", n), replace=replace
+                )
+
+        _say(asyncio.run(run()), "restored from", file, as_json)
+
+
+@click.command("size")
+@settings_options(*OPTIONS, required=NEEDED)
+@click.option(
+    "--keys",
+    type=click.IntRange(1),
+    default=1_000_000,
+    show_default=True,
+    help="for so many",
+)
+@click.option(
+    "--key-bytes",
+    type=click.FloatRange(1),
+    default=16.0,
+    show_default=True,
+    help="of a key, on the mean",
+)
+@click.option("--offline", is_flag=True, help="calculate only: ask neither Redis nor Kafka")
+@click.option("--json", "as_json", is_flag=True, help="one JSON object")
+def size(settings: Settings, keys: int, key_bytes: float, offline: bool, as_json: bool) -> None:
+    """Say what a number of keys costs in Redis: by calculation, and by what it holds now.
+
+    Example: stream-rnn state size --app departures ... --keys 5000000
+    """
+
+    async def run() -> dict[str, float | int | None]:
+        async with Fold(settings) as fold:
+            return await states.measured(fold)
+
+    each = states.state_bytes(load_bundle(settings.bundle or ""), key_bytes)
+    found: dict[str, float | int | None] = {
+        "keys": keys,
+        "bytes_a_key": each,
+        "bytes": each * keys,
+    }
+    held = {} if offline else asyncio.run(run())
+    found |= {f"held_{name}": value for name, value in held.items()}
+    if as_json:
+        sys.stdout.write(orjson.dumps(found).decode() + "\n")
+        return
+    print(f"{keys:,} keys: {each * keys / 1e6:,.0f} MB, {each:.0f} bytes a key by calculation")
+    if held.get("keys"):
+        a_key = held["bytes_a_key"] or 0
+        print(f"Redis holds {held['keys']:,} keys in {(held['bytes'] or 0) / 1e6:,.1f} MB")
+        print(f"{keys:,} keys: {a_key * keys / 1e6:,.0f} MB, {a_key:.0f} bytes a key as measured")
+    print("leave as much again free: Redis rewrites its append-only file, and memory fragments")
+
+
+def _say(summary: Summary, what: str, file: Path, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(orjson.dumps(asdict(summary)).decode() + "\n")
+    else:
+        print(
+            f"{summary.keys:,} states of {summary.partitions} partitions {what} {file} "
+            f"({summary.bytes / 1e6:,.1f} MB)"
+        )

@@ -1,0 +1,1 @@
+"""What a person does to a fold from outside: looks, checks, saves, restores, erases."""

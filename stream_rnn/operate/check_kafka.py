@@ -1,0 +1,165 @@
+"""Checks of Kafka: topics, limits, retention against positions, and rights."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from stream_rnn.clients import kafka_options
+from stream_rnn.fold.kafka_log import KafkaFacts
+from stream_rnn.fold.topics import TopicFacts
+from stream_rnn.operate.findings import Finding, bad, fine, warning
+from stream_rnn.settings import Settings
+
+HEADROOM_SHARE = 0.2
+DAY_MS = 86_400_000
+
+
+async def check_topics(facts: KafkaFacts, settings: Settings) -> list[Finding]:
+    """Look at the three topics and their settings."""
+    names = (settings.source or "", settings.predictions or "", settings.dead_letters_topic)
+    topics = await facts.topics(*names)
+    source = topics[names[0]]
+    if not source.partitions:
+        return [bad("source", f"{source.name} does not exist", "create it, or correct --source")]
+    found = [_source(source, settings), *_durability(source)]
+    for name in names[1:]:
+        topic = topics[name]
+        if not topic.partitions:
+            found.append(fine("outputs", f"{name} does not exist: the first worker creates it"))
+            continue
+        found += [_output(topic, source, settings), *_durability(topic)]
+    return found
+
+
+def _source(source: TopicFacts, settings: Settings) -> Finding:
+    said = f"{source.name}: {source.partitions} partitions, {_retention(source)}"
+    if source.is_compacted and not settings.allow_compacted:
+        return bad(
+            "source",
+            f"{said}, compacted: a rebuild folds fewer records than were folded",
+            "cleanup.policy=delete, or accept it with --allow-compacted",
+        )
+    if source.config.get("message.timestamp.type") == "LogAppendTime":
+        return fine("source", f"{said}; timestamps are the broker's")
+    return fine("source", said)
+
+
+def _output(topic: TopicFacts, source: TopicFacts, settings: Settings) -> Finding:
+    said = f"{topic.name}: {topic.partitions} partitions, {_retention(topic)}"
+    if (fault := _fault_of(topic, source, settings)) is not None:
+        return bad("outputs", f"{said}; {fault[0]}", fault[1])
+    if topic.config.get("message.timestamp.type") == "LogAppendTime":
+        return warning(
+            "outputs",
+            f"{said}; the broker stamps its records, so a replaced source is not recognized by them",
+            "set message.timestamp.type=CreateTime",
+        )
+    return fine("outputs", said)
+
+
+def _fault_of(topic: TopicFacts, source: TopicFacts, settings: Settings) -> tuple[str, str] | None:
+    """Return what is bad of an output topic, and the remedy."""
+    if topic.partitions != source.partitions:
+        return f"the source has {source.partitions}", "make a topic with as many"
+    if topic.is_compacted:
+        return "compacted", "set cleanup.policy=delete"
+    for name in ("retention.ms", "retention.bytes"):
+        if topic.limit(name) < source.limit(name) and not settings.allow_short_retention:
+            return f"{name} is less than the source's", f"raise {name}"
+    # Outputs carry their source record's timestamp: the broker must take old ones.
+    before = topic.limit("message.timestamp.before.max.ms")
+    if before < source.limit("retention.ms"):
+        return (
+            f"message.timestamp.before.max.ms is {before:.0f}: old events are refused",
+            "raise it to the source's retention.ms",
+        )
+    limit = topic.limit("max.message.bytes")
+    if limit < settings.output_batch_bytes_max:
+        return (
+            f"max.message.bytes {limit:.0f} is below output_batch_bytes_max",
+            "raise the one or lower the other",
+        )
+    return None
+
+
+def _durability(topic: TopicFacts) -> list[Finding]:
+    least = int(topic.limit("min.insync.replicas"))
+    name, said = "durability", f"{topic.name}: replication {topic.replication}, min.insync.replicas {least}"  # fmt: skip
+    if topic.replication == 1:
+        return [warning(name, said, "one broker's disk is all there is: 3 replicas, 2 in sync")]
+    if least >= topic.replication:
+        return [bad(name, said, "no broker may be away: min.insync.replicas below replication")]
+    if least < 2:
+        return [warning(name, said, "an acknowledged record can be lost: min.insync.replicas=2")]
+    return [fine(name, said)]
+
+
+def _retention(topic: TopicFacts) -> str:
+    limit, size = topic.limit("retention.ms"), topic.limit("retention.bytes")
+    days = "no end by time" if limit == float("inf") else f"{limit / DAY_MS:.1f} days"
+    return days if size == float("inf") else f"{days}, {size / 1e9:.1f} GB a partition"
+
+
+def check_positions(rows: list[Mapping[str, Any]], source: str) -> list[Finding]:
+    """Look where a worker would start, and how far retention is from it."""
+    found = []
+    for row in rows:
+        name = f"{source}[{row['partition']}]"
+        if row["stop"]:
+            found.append(bad("position", f"{name}: a worker would stop: {row['stop']}", "see the message"))  # fmt: skip
+            continue
+        if row["position"] is None:
+            found.append(fine("position", f"{name}: none yet; it would begin at {row['start']}, row {row['row']}"))  # fmt: skip
+            continue
+        said = f"{name}: position {row['position']} of {row['log_end']}, {row['lag']} behind"
+        span = row["log_end"] - row["log_start"]
+        headroom = row["position"] - row["log_start"]
+        if row["lag"] and headroom < HEADROOM_SHARE * span:
+            found.append(
+                warning(
+                    "position",
+                    f"{said}; retention is {headroom} offsets from it",
+                    "raise retention.ms and retention.bytes of the source now, then start workers",
+                )
+            )
+        elif row["origin"] is not None and row["log_start"] > row["origin"]:
+            found.append(
+                warning(
+                    "history",
+                    f"{said}; the log no longer reaches back to the origin {row['origin']}",
+                    "Redis cannot be rebuilt exactly: keep backups younger than the retention",
+                )
+            )
+        else:
+            found.append(fine("position", said))
+    return found
+
+
+async def check_rights(settings: Settings, partitions: int) -> Finding:
+    """Open a transaction over all outputs and the group, and abort it: no record is written."""
+    name = "kafka rights"
+    producer = AIOKafkaProducer(
+        transactional_id=f"{settings.app}-{settings.source}-doctor",
+        transaction_timeout_ms=settings.transaction_timeout_ms,
+        request_timeout_ms=int(settings.kafka_timeout_s * 1000),
+        **kafka_options(settings.bootstrap_servers, settings.kafka_config),
+    )
+    try:
+        await producer.start()
+        await producer.begin_transaction()
+        for topic in (settings.predictions, settings.dead_letters_topic):
+            for partition in range(partitions):
+                # There is no public way to take part without sending a record.
+                producer._txn_manager.maybe_add_partition_to_txn(TopicPartition(topic, partition))  # noqa: SLF001
+        await producer.abort_transaction()
+    except (KafkaError, OSError) as error:
+        return bad(
+            name,
+            f"{type(error).__name__}: {error}",
+            "see deploy/README.md for the rights of a worker",
+        )
+    finally:
+        await producer.stop()
+    return fine(name, "transactions over both output topics may be opened")

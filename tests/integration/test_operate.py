@@ -1,0 +1,255 @@
+"""What an operator does to a running fold: probes, doctor, states in files, erasing, dead letters."""
+
+import asyncio
+import json
+import re
+import subprocess
+import sys
+
+import aiohttp
+import pytest
+from aiokafka import AIOKafkaProducer
+from prometheus_client.parser import text_string_to_metric_families
+
+from stream_rnn.clients import connect_redis
+from stream_rnn.local.workers import WorkerProcess
+from tests.integration.streams import Stream, mixed_records
+
+pytestmark = pytest.mark.timeout(120)
+PLACE = ("app", "source", "predictions", "bundle", "bootstrap_servers", "redis_url")
+
+
+async def run(*arguments, status=0) -> str:
+    """Run a verb; return what it printed."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "stream_rnn.cli", *arguments,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    out, err = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == status, (out + err).decode()
+    return out.decode()
+
+
+def options(stream, *names) -> list[str]:
+    """Return settings as options."""
+    return [f"--{n.replace('_', '-')}={stream.options()[n]}" for n in names]
+
+
+@pytest.fixture
+async def made(app_id, bootstrap_servers, redis_url, create_topic, tmp_path):
+    """Return a fold of two partitions, and a way to start its workers."""
+    stream = Stream(app_id, bootstrap_servers, redis_url, tmp_path)
+    await create_topic(stream.settings.source, 2)
+    workers = []
+
+    def start(name="worker", **more):
+        workers.append(WorkerProcess(name, stream.options(**more), tmp_path))
+        return workers[-1]
+
+    stream.start = start
+    yield stream
+    for worker in workers:
+        await asyncio.to_thread(worker.stop)
+
+
+async def address_of(worker) -> str:
+    """Wait until a worker says where it answers."""
+    async with asyncio.timeout(40):
+        while not (found := re.search(r"health address=(\S+)", worker.log.read_text())):
+            await asyncio.sleep(0.1)
+    return found[1]
+
+
+async def get(address, path) -> tuple[int, str]:
+    """Ask a worker."""
+    async with aiohttp.ClientSession() as session, session.get(address + path) as answer:
+        return answer.status, await answer.text()
+
+
+def samples(text) -> dict[tuple[str, ...], float]:
+    """Return every sample by name and label values."""
+    return {
+        (s.name, *s.labels.values()): s.value
+        for family in text_string_to_metric_families(text)
+        for s in family.samples
+    }
+
+
+async def until_ready(address) -> None:
+    """Wait until a worker is ready."""
+    async with asyncio.timeout(40):
+        while (await get(address, "/ready"))[0] != 200:
+            await asyncio.sleep(0.1)
+
+
+async def test_a_worker_says_how_it_is(made):
+    """Ready once it publishes; its counters are what was published; gauges are the positions."""
+    await made.produce(mixed_records(300, seed=31))
+    worker = made.start(facts_interval_s=0.2, health_address="127.0.0.1:0")
+    address = await address_of(worker)
+    assert (await get(address, "/live"))[0] == 200
+    await made.until_published()
+    await until_ready(address)
+    count = sum([len(await made.outputs(made.settings.predictions, p)) for p in (0, 1)])
+    letters = sum([len(await made.outputs(made.settings.dead_letters_topic, p)) for p in (0, 1)])
+    async with asyncio.timeout(20):  # until Kafka was asked again, and everything is committed
+        while True:
+            found = samples((await get(address, "/metrics"))[1])
+            lags = [v for n, v in found.items() if n[0] == "stream_rnn_lag_records"]
+            if lags == [0, 0] and found["stream_rnn_predictions_total",] == count:
+                break
+            await asyncio.sleep(0.1)
+    skips = sum(v for n, v in found.items() if n[0] == "stream_rnn_skips_total")
+    assert (skips, letters > 0) == (letters, True)
+    rows = [json.loads(line) for line in (await run("state", "show", "--json", *options(made, *PLACE))).splitlines()]  # fmt: skip
+    for row in rows:
+        number = str(row["partition"])
+        assert found["stream_rnn_position", number] == row["position"]
+        assert found["stream_rnn_log_end", number] == row["log_end"]
+        assert found["stream_rnn_keys", number] == row["keys"]
+    assert found["stream_rnn_redis_used_bytes",] > 0
+    assert "password" not in (await get(address, "/metrics"))[1]
+
+
+async def test_doctor_finds_nothing_bad_where_a_worker_runs_and_says_what_is(made, create_topic):
+    """Status 0 with warnings for one broker; a topic that does not fit is named with a remedy."""
+    await made.produce(mixed_records(60, seed=32))
+    made.start()
+    await made.until_published()
+    said = await run("doctor", "--json", "--write", "--keys=1000", *options(made, *PLACE))
+    found = [json.loads(line) for line in said.splitlines()]
+    names = {one["what"] for one in found}
+    assert {"bundle", "numerics", "redis", "redis rights", "redis latency", "source", "outputs",
+            "durability", "kafka rights", "position", "clock", "open files"} <= names  # fmt: skip
+    assert all(one["remedy"] for one in found if one["level"] != "fine")
+    assert [one for one in found if one["level"] == "bad"] == []
+    # The worker was not fenced by the doctor's transaction.
+    await made.produce(mixed_records(20, seed=33))
+    await made.until_published()
+
+    three = f"{made.settings.app}-three"
+    await create_topic(three, 3)
+    listing = options(made, "app", "source", "bundle", "bootstrap_servers", "redis_url")
+    said = await run("doctor", *listing, f"--predictions={three}", status=1)
+    assert "the source has 2" in said
+    away = [*options(made, "app", "source", "predictions", "bundle", "bootstrap_servers"), "--redis-url=redis://127.0.0.1:1/0"]  # fmt: skip
+    said = await run("doctor", *away, "--keys=1", status=1)
+    assert "bad" in said
+    assert "--redis-url" in said
+
+
+async def test_states_are_saved_while_a_worker_runs_and_restored(made, tmp_path):
+    """The file is a fold as of some commit: restored after a loss, the end is the oracle's."""
+    await made.produce(mixed_records(300, seed=34))
+    worker = made.start()
+    await made.until_published()
+    path = tmp_path / "fold.states"
+    sending = asyncio.create_task(made.produce(mixed_records(300, seed=35)))
+    summary = json.loads(await run("state", "export", str(path), "--json", *options(made, *PLACE)))
+    assert summary["partitions"] == 2
+    assert summary["keys"] > 0
+    await sending
+    await made.until_published()
+    assert await asyncio.to_thread(worker.stop) == 0
+
+    # Not over a fold that is there, unless told.
+    await run("state", "import", str(path), *options(made, *PLACE), status=3)
+    redis = connect_redis(made.options()["redis_url"], 5)
+    left = [key async for key in redis.scan_iter(f"{{{made.settings.app}:*") if b"port-" in key]
+    assert left == []
+    await run("state", "drop", "--yes", *options(made, *PLACE))
+    said = json.loads(await run("state", "import", str(path), "--json", *options(made, *PLACE)))
+    assert said == summary
+    rows = [json.loads(line) for line in (await run("state", "show", "--json", *options(made, *PLACE))).splitlines()]  # fmt: skip
+    assert {row["row"] for row in rows} == {11}
+    assert sum(row["keys"] for row in rows) == summary["keys"]
+    assert all(row["position"] <= row["group_offset"] for row in rows)
+
+    again = made.start("again")
+    await made.produce(mixed_records(40, seed=36))
+    await made.until_published()
+    assert await asyncio.to_thread(again.stop) == 0
+    assert await made.compare() > 400
+    await redis.aclose()
+
+
+@pytest.mark.parametrize("harm", ["cut", "changed", "another", "empty"])
+async def test_a_damaged_file_restores_nothing(made, tmp_path, harm):
+    """Any byte that is not as it was is noticed before Redis is touched."""
+    await made.produce(mixed_records(100, seed=37))
+    worker = made.start()
+    await made.until_published()
+    assert await asyncio.to_thread(worker.stop) == 0
+    path = tmp_path / "fold.states"
+    await run("state", "export", str(path), *options(made, *PLACE))
+    data = bytearray(path.read_bytes())
+    if harm == "changed":
+        data[len(data) // 2] ^= 1
+    path.write_bytes(
+        {"cut": bytes(data[:-100]), "another": b"x" + data, "empty": b""}.get(harm, bytes(data))
+    )
+    await run("state", "drop", "--yes", *options(made, *PLACE))
+    await run("state", "import", str(path), *options(made, *PLACE), status=3)
+    rows = [json.loads(line) for line in (await run("state", "show", "--json", *options(made, *PLACE))).splitlines()]  # fmt: skip
+    assert [(row["position"], row["keys"]) for row in rows] == [(None, 0)] * 2
+
+
+async def test_a_key_is_looked_up_and_erased_where_it_is(made):
+    """Not where a hash of the key would put it: the producer of this test takes the other one."""
+    producer = AIOKafkaProducer(bootstrap_servers=made.settings.bootstrap_servers)
+    await producer.start()
+    for partition in (0, 1):
+        key = b"only-%d" % partition
+        for _ in range(3):
+            await producer.send_and_wait(
+                made.settings.source, b'{"x":0.5,"kind":"A"}', key, partition
+            )
+    await producer.stop()
+    made.start()
+    await made.until_published()
+    for partition in (0, 1):
+        key = f"only-{partition}"
+        found = json.loads(await run("state", "get", key, "--json", *options(made, *PLACE)))
+        assert (found["partition"], found["steps"]) == (partition, 3)
+        assert "steps 3" in await run("state", "get", key, *options(made, *PLACE))
+        said = await run("state", "erase", key, "--yes", *options(made, *PLACE))
+        assert f"[{partition}]" in said
+        assert "the state is gone" in said
+        await run("state", "get", key, *options(made, *PLACE), status=1)
+        await run("state", "erase", key, "--yes", *options(made, *PLACE), status=1)
+    size = json.loads(await run("state", "size", "--json", "--keys=10", *options(made, *PLACE)))
+    assert size["bytes"] == 10 * size["bytes_a_key"] > 0
+
+
+async def test_dead_letters_are_listed_and_put_back_once(made):
+    """After a fix they are folded as new events; a second try puts nothing back."""
+    producer = AIOKafkaProducer(bootstrap_servers=made.settings.bootstrap_servers)
+    await producer.start()
+    bad = [b"not json", b'{"x":"a word","kind":"A"}']
+    for value in bad:
+        sent = await producer.send_and_wait(
+            made.settings.source, value, b"k", 1, headers=[("trace", b"7")]
+        )
+    await producer.send_and_wait(made.settings.source, b'{"x":1.0,"kind":"A"}', None, 0)
+    await producer.stop()
+    made.start()
+    await made.until_published()
+    where = options(made, "predictions", "bootstrap_servers")
+    lines = (await run("deadletters", "list", "--json", *where)).splitlines()
+    found = [json.loads(line) for line in lines]
+    assert min(one["error"] for one in found) == "no_key"
+    assert len(found) == 3
+    assert "no_key" in await run("deadletters", "list", *where)
+    shown = await run("deadletters", "show", "1", str(sent.offset), "--json", *where)
+    one = json.loads(shown)
+    assert (one["value"], one["headers"]) == (bad[1].decode(), {"trace": "7"})
+    await run("deadletters", "show", "1", "999", *where, status=1)
+
+    retry = ["deadletters", "retry", "--yes", *where, *options(made, "app", "source")]
+    assert "2 records put back" in await run(*retry, "--partition=1")
+    await made.until_published()
+    lines = (await run("deadletters", "list", "--json", "--partition=1", *where)).splitlines()
+    assert [bool(json.loads(line)["retry_of"]) for line in lines] == [False, False, True, True]
+    # What was put back is not put back again; what was skipped once more may be.
+    assert "2 records can be put back" in await run(*retry, "--partition=1", f"--from={sent.offset + 1}")  # fmt: skip
+    assert "0 records can be put back" in await run(*retry, "--partition=1", f"--to={sent.offset}")
