@@ -29,6 +29,7 @@ VERBS = {
     "spec": "propose a feature spec from a log, and check one",
     "bundle": "look at a bundle",
     "state": "look at a fold's state; save, restore, erase and drop it",
+    "dashboard": "a local page that shows a running fold",
     "deadletters": "look at skipped records, and put them back",
     "doctor": "check everything that a worker needs, with remedies",
 }

@@ -92,9 +92,10 @@ def shapes_command(rounds: int, events: int, out: Path | None, **options: Any) -
 @shared
 @click.option("--rounds", type=click.IntRange(1, 20), default=3, show_default=True)
 @click.option("--events", type=click.IntRange(10_000, 100_000_000), default=2_000_000, show_default=True)  # fmt: skip
-def growth_command(rounds: int, events: int, out: Path | None, **options: Any) -> None:
+@click.option("--only", type=click.Choice(["keys", "events", "workers"]), help="default: all")
+def growth_command(rounds: int, events: int, only: str | None, out: Path | None, **options: Any) -> None:  # fmt: skip
     """How the CPU of an event grows with keys, events and workers; Redis bytes of a key."""
-    wanted = growth(events)
+    wanted = {what: along for what, along in growth(events).items() if only in (None, what)}
 
     async def work(ground: Ground) -> tuple[dict[str, dict[int, list[Rate]]], dict[int, float]]:
         found: dict[str, dict[int, list[Rate]]] = {}
@@ -110,7 +111,8 @@ def growth_command(rounds: int, events: int, out: Path | None, **options: Any) -
                     if what == "keys":
                         distinct = len(np.unique(shape.load.key_numbers()))
                         bytes_of_key[number] = (after - before) / distinct
-                    await redis.flushall()
+                    # Without SYNC memory is freed later, and the next difference is too small.
+                    await redis.execute_command("FLUSHALL", "SYNC")
                     say(f"{what} {number:>10,}  {rate.cpu_us:.2f} µs an event")
         await redis.aclose()
         return found, bytes_of_key

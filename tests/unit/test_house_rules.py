@@ -60,7 +60,21 @@ def modules():
 
 def texts():
     """Return every text that is shipped or read by people."""
-    suffixes = {".py", ".lua", ".toml", ".md", ".json", ".yaml", ".yml", ".sh", ".jinja", ".css"}
+    suffixes = {
+        ".py",
+        ".lua",
+        ".toml",
+        ".md",
+        ".json",
+        ".yaml",
+        ".yml",
+        ".sh",
+        ".jinja",
+        ".css",
+        ".html",
+        ".js",
+        ".service",
+    }
     found = [path for top in ("stream_rnn", "tests", "deploy") for path in (ROOT / top).rglob("*")]
     named = [ROOT / name for name in ("README.md", "pyproject.toml", ".ci/run")]
     return [p for p in (*found, *named) if p.is_file() and (p.suffix in suffixes or p in named)]

@@ -1,0 +1,49 @@
+"""``stream-rnn dashboard``: a local page that shows a running fold."""
+
+import asyncio
+import time
+
+import click
+
+from stream_rnn.cli.options import settings_options
+from stream_rnn.cli.state_options import NEEDED, OPTIONS
+from stream_rnn.operate.dashboard import Dashboard
+from stream_rnn.operate.folds import Fold
+from stream_rnn.operate.watching import Watch
+from stream_rnn.settings import Settings
+
+
+@click.command("dashboard")
+@settings_options(*OPTIONS, "dead_letters", required=NEEDED)
+@click.option(
+    "--worker",
+    "workers",
+    multiple=True,
+    help="health address of a worker, http://host:port; may be given often; default: the usual ports of this machine",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=9480,
+    show_default=True,
+    help="on 127.0.0.1; 0: any",
+)
+def command(settings: Settings, workers: tuple[str, ...], port: int) -> None:
+    """Show a running fold on a local page, until Ctrl-C.
+
+    Positions of each partition, workers, rates, latency, what is predicted, and a look-up of a key.
+    Read-only, on 127.0.0.1 alone, without anything from elsewhere; takes the worker's options.
+
+    Example: stream-rnn dashboard --app departures --source flights --predictions delays
+    --bundle bundles/delay
+    """
+
+    async def run() -> None:
+        wall = time.time  # noqa: TID251  # how late predictions are; never of the fold
+        async with Fold(settings) as fold:
+            watch = Watch(fold, [w.rstrip("/") for w in workers], wall)
+            async with Dashboard(watch, port) as dashboard:
+                print(f"{dashboard.address}  Ctrl-C ends it", flush=True)
+                await asyncio.Event().wait()
+
+    asyncio.run(run())

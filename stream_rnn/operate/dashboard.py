@@ -1,0 +1,115 @@
+"""A local web page that shows a running fold; read-only, on 127.0.0.1, without anything from elsewhere."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from importlib.resources import files
+from typing import Any, Self
+
+import orjson
+from aiohttp import web
+
+from stream_rnn.errors import ConfigError, StreamRNNError
+from stream_rnn.operate.watching import Watch
+
+logger = logging.getLogger(__name__)
+
+ANSWER_WITHIN_S = 20.0
+TEXTS = {
+    "/": ("page.html", "text/html"),
+    "/page.css": ("page.css", "text/css"),
+    "/page.js": ("page.js", "text/javascript"),
+}
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+        "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+LOCAL_NAMES = {"127.0.0.1", "localhost", "[::1]"}
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Dashboard:
+    """Serves the page; an async context manager.
+
+    Args:
+        watch: what it shows.
+        port: on 127.0.0.1; 0: any.
+    """
+
+    def __init__(self, watch: Watch, port: int) -> None:
+        self._watch = watch
+        self._port = port
+        self._asking = asyncio.Lock()
+        self.address = ""
+
+    async def __aenter__(self) -> Self:
+        app = web.Application(middlewares=[_only_this_machine], client_max_size=1024)
+        for path, (name, kind) in TEXTS.items():
+            text = files("stream_rnn.operate").joinpath(name).read_text(encoding="utf-8")
+            app.router.add_get(path, _text(text, kind))
+        app.router.add_get("/now", self._now)
+        app.router.add_get("/key", self._key)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
+        except OSError as error:
+            await self._runner.cleanup()
+            message = f"cannot listen on 127.0.0.1:{self._port}: {error}; give another --port"
+            raise ConfigError(message) from error
+        self.address = f"http://127.0.0.1:{self._runner.addresses[0][1]}/"
+        self._sampling = asyncio.create_task(self._sample())
+        return self
+
+    async def __aexit__(self, *_exception: object) -> None:
+        self._sampling.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._sampling
+        await self._runner.cleanup()
+
+    async def _sample(self) -> None:
+        try:
+            await self._watch.sampler.run()
+        except (StreamRNNError, OSError) as error:
+            logger.warning("no sample of predictions: %s", error)
+
+    async def _now(self, _request: web.Request) -> web.Response:
+        async with self._asking:  # however many look, the servers are asked once at a time
+            return await _answer(self._watch.now())
+
+    async def _key(self, request: web.Request) -> web.Response:
+        return await _answer(self._watch.key(request.query.get("key", "")))
+
+
+async def _answer(call: Awaitable[dict[str, Any]]) -> web.Response:
+    try:
+        async with asyncio.timeout(ANSWER_WITHIN_S):
+            body, status = await call, 200
+    except ConfigError as error:
+        body, status = {"error": str(error)}, 400
+    except (StreamRNNError, TimeoutError, OSError) as error:
+        body, status = {"error": f"{type(error).__name__} {error}"}, 503
+    data = orjson.dumps(body, option=orjson.OPT_NON_STR_KEYS)
+    return web.Response(body=data, status=status, content_type="application/json", headers=HEADERS)
+
+
+def _text(text: str, kind: str) -> Handler:
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(text=text, content_type=kind, headers=HEADERS)
+
+    return answer
+
+
+@web.middleware
+async def _only_this_machine(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse other names: a page elsewhere could have its own name lead here."""
+    if request.host.rsplit(":", 1)[0] not in LOCAL_NAMES:
+        return web.Response(status=403, text="only as 127.0.0.1 or localhost")
+    return await handler(request)

@@ -1,0 +1,148 @@
+// The dashboard: asks /now every two seconds and draws. Everything that comes from outside is set
+// as text, never as markup.
+"use strict";
+const EVERY_MS = 2000, KEPT = 150, SVG = "http://www.w3.org/2000/svg";
+const $ = (id) => document.getElementById(id);
+const past = { events: [], predictions: [], skips: [], lag: [], p99: [] };
+let before = null;
+
+function make(name, attributes = {}, ...children) {
+  const node = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+  node.append(...children.map((c) => (c === null || c === undefined ? "–" : c)));
+  return node;
+}
+function draw(name, attributes, ...children) {
+  const node = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+  node.append(...children);
+  return node;
+}
+const number = (x, digits = 0) => x === null || x === undefined || Number.isNaN(x) ? "–"
+  : x.toLocaleString("en", { maximumFractionDigits: digits });
+const when = (ms) => ms === null || Math.abs(ms) > 8.64e15 ? "–" : new Date(ms).toISOString().replace("T", " ").slice(0, 19);
+
+function spark(values) {
+  const known = values.filter((v) => v !== null), most = Math.max(...known, 1e-9);
+  const points = values.map((v, i) => v === null ? null : `${(100 * i / (KEPT - 1)).toFixed(1)},${(28 - 26 * v / most).toFixed(1)}`);
+  return draw("svg", { viewBox: "0 0 100 30", preserveAspectRatio: "none", "aria-hidden": "true" },
+    draw("polyline", { points: points.filter(Boolean).join(" "), fill: "none", stroke: "currentColor", "stroke-width": "1", "vector-effect": "non-scaling-stroke" }));
+}
+function tile(name, text, values) { return make("div", { class: "tile" }, name, make("b", {}, text), spark(values)); }
+function push(list, value) { list.push(value); if (list.length > KEPT) list.shift(); }
+
+function rates(now) {
+  const total = (name) => now.workers.reduce((sum, w) => sum + (w.counters ? w.counters[name] : 0), 0);
+  const sums = { events: total("events"), predictions: total("predictions"), skips: total("skips"), at: now.at_s };
+  const since = before ? sums.at - before.at : 0;
+  for (const name of ["events", "predictions", "skips"])
+    // A worker that ended took its counters with it.
+    push(past[name], since > 0 && sums[name] >= before[name] ? (sums[name] - before[name]) / since : null);
+  before = sums;
+  const lags = now.partitions.map((p) => p.lag);
+  push(past.lag, lags.every((l) => l !== null) ? lags.reduce((a, b) => a + b, 0) : null);
+  push(past.p99, now.latency_ms ? now.latency_ms.p99 : null);
+  const last = (name) => past[name][past[name].length - 1];
+  const delay = now.latency_ms ? `${number(now.latency_ms.p50)} / ${number(now.latency_ms.p99)} ms` : "–";
+  $("tiles").replaceChildren(
+    tile("events a second", number(last("events")), past.events),
+    tile("predictions a second", number(last("predictions")), past.predictions),
+    tile("skips a second", number(last("skips"), 1), past.skips),
+    tile("lag, records", number(last("lag")), past.lag),
+    tile("latency p50 / p99", delay, past.p99));
+}
+
+function scale(p) {
+  const span = Math.max(1, p.log_end - p.log_start), at = (x) => 100 * Math.min(1, Math.max(0, (x - p.log_start) / span));
+  const parts = [draw("rect", { class: "log", x: 0, y: 6, width: "100%", height: 8, rx: 2 })];
+  if (p.position !== null) parts.push(draw("rect", { class: "done", x: 0, y: 6, width: at(p.position) + "%", height: 8, rx: 2 }));
+  const mark = (value, style, y, height) => value === null ? [] :
+    [draw("rect", { class: style, x: at(value) + "%", transform: "translate(-2 0)", y, width: 4, height })];
+  parts.push(...mark(p.origin !== null && p.origin >= p.log_start ? p.origin : null, "om", 3, 14));
+  parts.push(...mark(p.group_offset, "cm", 9, 11), ...mark(p.position, "pm", 0, 11));
+  const text = `S ${p.log_start}, P ${p.position}, C ${p.group_offset}, E ${p.log_end}`;
+  return draw("svg", { role: "img", "aria-label": text }, draw("title", {}, text), ...parts);
+}
+function state(p) {
+  if (p.torn) return make("span", { class: "bad" }, "torn");
+  if (p.position === null) return make("span", { class: "bad" }, "no position");
+  if (p.position < p.log_start) return make("span", { class: "bad" }, "history lost");
+  if (!p.owner) return make("span", { class: "bad" }, "nobody");
+  if (p.silent || (p.group_offset !== null && p.position < p.group_offset)) return make("span", { class: "bad" }, "rebuilding");
+  return make("span", { class: "good" }, p.lag ? "folding" : "up to date");
+}
+function head(...names) { return make("thead", {}, make("tr", {}, ...names.map((n) => make("th", {}, n)))); }
+function partitions(rows) {
+  const body = rows.map((p) => make("tr", {}, make("td", {}, String(p.partition)), make("td", { class: "text" }, state(p)),
+    make("td", { class: "scale" }, scale(p)), make("td", {}, number(p.position)), make("td", {}, number(p.group_offset)),
+    make("td", {}, number(p.log_end)), make("td", {}, number(p.lag)), make("td", {}, number(p.keys)), make("td", {}, when(p.stream_time_ms))));
+  $("partitions").replaceChildren(head("partition", "is", "S to E", "P", "C", "E", "lag", "keys", "stream time, UTC"), make("tbody", {}, ...body));
+}
+function workers(rows) {
+  const body = rows.map((w) => {
+    const is = !w.live ? ["bad", "does not answer"] : w.ready ? ["good", "ready"] : ["bad", w.reasons.join("; ")];
+    const skips = Object.entries(w.skips || {}).map(([reason, n]) => `${reason} ${number(n)}`).join(", ");
+    return make("tr", {}, make("td", {}, w.address), make("td", { class: "wide" }, make("span", { class: is[0] }, is[1])),
+      make("td", {}, Object.keys(w.partitions || {}).join(" ") || "–"), make("td", {}, number((w.counters || {}).events)),
+      make("td", {}, w.rss_bytes ? number(w.rss_bytes / 1e6) : "–"), make("td", {}, (w.about || {}).fold), make("td", { class: "wide" }, skips || "–"));
+  });
+  if (!rows.length) body.push(make("tr", {}, make("td", { colspan: 7 }, "none of this app answers on this machine's usual ports; name them with --worker")));
+  $("workers").replaceChildren(head("address", "is", "partitions", "events", "RSS, MB", "fold", "skips"), make("tbody", {}, ...body));
+}
+function outputs(found) {
+  const figures = Object.entries(found).map(([name, d]) => {
+    const most = Math.max(...d.counts, 1), total = d.counts.reduce((a, b) => a + b, 0);
+    if (d.kind === "classes") {
+      const rows = d.labels.flatMap((label, i) => [make("span", { title: label }, label),
+        make("meter", { min: 0, max: most, value: d.counts[i] }), make("span", {}, number(100 * d.counts[i] / total, 1) + " %")]);
+      return make("figure", {}, make("figcaption", {}, name), make("div", { class: "classes" }, ...rows));
+    }
+    const bars = d.counts.map((n, i) => draw("rect", { x: i * 5 + .3, width: 4.4, y: 50 - 48 * n / most, height: 48 * n / most }));
+    return make("figure", {}, make("figcaption", {}, name), draw("svg", { viewBox: "0 0 100 50", preserveAspectRatio: "none", role: "img", "aria-label": `distribution of ${name}` }, ...bars),
+      make("div", { class: "ends quiet" }, make("span", {}, number(d.edges[0], 2)), make("span", {}, number(d.edges[d.edges.length - 1], 2))));
+  });
+  $("outputs").replaceChildren(...(figures.length ? figures : [make("p", { class: "quiet" }, "none since this page was opened")]));
+}
+
+async function ask(path) {
+  const answer = await fetch(path, { signal: AbortSignal.timeout(25000) }), body = await answer.json();
+  if (!answer.ok) throw new Error(body.error || answer.statusText);
+  return body;
+}
+function trouble(text) { $("trouble").textContent = text; $("trouble").hidden = !text; }
+async function refresh() {
+  try {
+    const now = await ask("now");
+    $("title").textContent = `${now.fold.app}: ${now.fold.source} → ${now.fold.predictions}`;
+    $("about").textContent = `model ${now.fold.model} ${now.fold.fingerprint}, fold ${now.fold.id}`;
+    document.title = `${now.fold.app} · stream_rnn`;
+    rates(now); partitions(now.partitions); workers(now.workers); outputs(now.outputs);
+    trouble("");
+  } catch (error) { trouble(`no answer: ${error.message}`); }
+  setTimeout(refresh, EVERY_MS);
+}
+
+function heat(hidden) {
+  const columns = Math.min(32, hidden.length), size = 20, rows = Math.ceil(hidden.length / columns);
+  const most = Math.max(...hidden.map(Math.abs), 1e-6);
+  const cells = hidden.map((v, i) => draw("rect", { x: (i % columns) * size, y: Math.floor(i / columns) * size, width: size - 1, height: size - 1,
+    fill: v < 0 ? "var(--c)" : "var(--p)", "fill-opacity": Math.abs(v) / most }, draw("title", {}, `${i}: ${v.toFixed(4)}`)));
+  return draw("svg", { class: "hidden-state", viewBox: `0 0 ${columns * size} ${rows * size}`, role: "img", "aria-label": "hidden state" }, ...cells);
+}
+$("look").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const place = $("found");
+  place.replaceChildren(make("p", { class: "quiet" }, "looking"));
+  try {
+    const found = await ask("key?key=" + encodeURIComponent($("key").value)), parts = [];
+    if (!found.states.length) parts.push(make("p", { class: "quiet" }, `no hidden state of ${found.key}`));
+    for (const s of found.states)
+      parts.push(make("p", {}, `${found.key}: partition ${s.partition}, ${number(s.steps)} steps, last event ${when(s.last_ms)} UTC`),
+        heat(s.hidden), make("p", { class: "quiet" }, "hidden state: blue above 0, orange below; the stronger, the further"));
+    if (found.predictions.length) parts.push(make("p", {}, "last predictions"));
+    for (const p of found.predictions.slice().reverse())
+      parts.push(make("pre", {}, `${when(p.event_time_ms)}  step ${p.steps}  ${JSON.stringify(p.outputs)}`));
+    place.replaceChildren(...parts);
+  } catch (error) { place.replaceChildren(make("p", { class: "bad" }, error.message)); }
+});
+refresh();

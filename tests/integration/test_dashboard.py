@@ -1,0 +1,151 @@
+"""The page: what it says of a running fold, what it refuses, and that nothing can be slipped into it."""
+
+import asyncio
+import re
+import shutil
+import subprocess
+import time
+from importlib.resources import files
+
+import aiohttp
+import pytest
+
+from stream_rnn.local.workers import WorkerProcess
+from stream_rnn.operate.dashboard import Dashboard
+from stream_rnn.operate.folds import Fold
+from stream_rnn.operate.watching import Watch, Workers, _distribution
+from tests.integration.streams import Stream, mixed_records
+
+pytestmark = pytest.mark.timeout(120)
+HOSTILE = "<img src=x onerror=alert(1)>"
+
+
+@pytest.fixture
+async def page(app_id, bootstrap_servers, redis_url, create_topic, tmp_path):
+    """Return a page of a fold with a worker that has folded some events."""
+    stream = Stream(app_id, bootstrap_servers, redis_url, tmp_path)
+    await create_topic(stream.settings.source, 2)
+    await stream.produce(
+        [*mixed_records(200, seed=41), (HOSTILE.encode(), {"x": 1.0, "kind": "A"})]
+    )
+    worker = WorkerProcess("worker", stream.options(health_address="127.0.0.1:0"), tmp_path)
+    await stream.until_published()
+    address = re.search(r"health address=(\S+)", worker.log.read_text())[1]
+    wall = time.time  # noqa: TID251  # how late predictions are
+    async with (
+        Fold(stream.settings) as fold,
+        Dashboard(Watch(fold, [address], wall), 0) as dashboard,
+    ):
+        stream.address, stream.worker = dashboard.address, worker
+        yield stream
+    await asyncio.to_thread(worker.stop)
+
+
+async def get(url, **headers):
+    async with aiohttp.ClientSession() as session, session.get(url, headers=headers) as answer:
+        text = await answer.text()
+        return answer, (await answer.json() if answer.content_type == "application/json" else text)
+
+
+async def test_it_says_where_partitions_stand_who_owns_them_and_what_is_predicted(page):
+    """Positions are at the log end, the worker is ready, and new predictions have a latency."""
+    async with asyncio.timeout(60):
+        while True:  # the sampler begins at the log end: send until it has seen some
+            await page.produce(mixed_records(20, seed=42))
+            await page.until_published()
+            _, now = await get(page.address + "now")
+            if now["latency_ms"] and now["workers"][0]["ready"] and now["outputs"]:
+                break
+    assert [row["partition"] for row in now["partitions"]] == [0, 1]
+    for row in now["partitions"]:
+        assert row["log_start"] <= row["origin"] <= row["position"] <= row["log_end"]
+        assert row["owner"] == now["workers"][0]["address"]
+        assert (row["torn"], row["silent"]) == (False, False)
+    assert now["fold"]["app"] == page.settings.app
+    assert now["workers"][0]["counters"]["events"] > 200
+    assert now["workers"][0]["skips"]
+    assert set(now["outputs"]) <= {"big", "wait", "next"}
+    assert sum(now["outputs"]["big"]["counts"]) > 0
+
+    await asyncio.to_thread(page.worker.stop)
+    _, now = await get(page.address + "now")
+    assert now["workers"] == [{"address": now["workers"][0]["address"], "live": False}]
+    assert [row["owner"] for row in now["partitions"]] == [None, None]
+
+
+async def test_a_key_is_looked_up_as_data(page):
+    """Its state and last predictions come as JSON, whatever the key is; what is no key is 400."""
+    answer, found = await get(page.address + "key?key=" + HOSTILE.replace("=", "%3D"))
+    assert answer.content_type == "application/json"
+    assert found["key"] == HOSTILE
+    assert found["states"][0]["steps"] == 1
+    assert len(found["states"][0]["hidden"]) == 8
+    assert found["predictions"][0]["key"] == HOSTILE
+    _, nothing = await get(page.address + "key?key=nobody")
+    assert (nothing["states"], nothing["predictions"]) == ([], [])
+    for bad in ("", "base64:%21", "x" * 5000):
+        answer, said = await get(page.address + "key?key=" + bad)
+        assert answer.status == 400, said
+        assert said["error"]
+
+
+async def test_only_this_machine_may_ask_and_nothing_comes_from_elsewhere(page):
+    """Another host name is refused; the policy allows our own script alone; no other method."""
+    answer, _ = await get(page.address, Host="evil.example")
+    assert answer.status == 403
+    answer, text = await get(page.address)
+    assert answer.headers["Content-Security-Policy"].startswith(
+        "default-src 'none'; script-src 'self'"
+    )
+    assert "://" not in text
+    async with aiohttp.ClientSession() as session, session.post(page.address + "now") as answer:
+        assert answer.status == 405
+
+
+def test_the_script_sets_text_and_no_markup():
+    """Nothing in it parses what it gets as HTML or code."""
+    script = files("stream_rnn.operate").joinpath("page.js").read_text()
+    for way in (
+        "innerHTML",
+        "outerHTML",
+        "insertAdjacentHTML",
+        "document.write",
+        "eval(",
+        "Function(",
+    ):
+        assert way not in script
+    assert set(re.findall(r"https?://[^\"]+", script)) == {"http://www.w3.org/2000/svg"}
+
+
+def test_distributions_are_bounded():
+    """Classes beyond the first are one, and numbers are in bins."""
+    found = _distribution([f"c{n % 40}" for n in range(400)])
+    assert len(found["labels"]) == 13
+    assert sum(found["counts"]) == 400
+    found = _distribution([0.1, 0.5, 0.9])
+    assert (found["edges"][0], found["edges"][-1]) == (0.0, 1.0)
+    assert sum(_distribution([5.0, 5.0])["counts"]) == 2
+
+
+async def test_who_does_not_answer_is_left_out_unless_named():
+    """The usual ports of this machine are only tried."""
+    assert await Workers("nobody-has-this-name", []).ask() == []
+    named = await Workers("a", ["http://127.0.0.1:1"]).ask()
+    assert named == [{"address": "http://127.0.0.1:1", "live": False}]
+
+
+@pytest.mark.tools
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium: Debian's package")
+async def test_a_real_browser_shows_it(page, tmp_path):
+    """The table is drawn, without an error of the script or of the policy."""
+    process = await asyncio.create_subprocess_exec(
+        "chromium", "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/c",
+        "--enable-logging=stderr", "--virtual-time-budget=4000", "--dump-dom", page.address,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    out, err = await asyncio.wait_for(process.communicate(), 60)
+    said = [line for line in err.decode().splitlines() if "CONSOLE" in line]
+    assert said == []
+    text = out.decode()
+    assert text.count('class="scale"') == 2
+    assert page.settings.app in text
