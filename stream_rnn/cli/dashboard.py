@@ -7,9 +7,7 @@ import click
 
 from stream_rnn.cli.options import settings_options
 from stream_rnn.cli.state_options import NEEDED, OPTIONS
-from stream_rnn.operate.dashboard import Dashboard
-from stream_rnn.operate.folds import Fold
-from stream_rnn.operate.watching import Watch
+from stream_rnn.operate.dashboard import opened
 from stream_rnn.settings import Settings
 
 
@@ -40,10 +38,8 @@ def command(settings: Settings, workers: tuple[str, ...], port: int) -> None:
 
     async def run() -> None:
         wall = time.time  # noqa: TID251  # how late predictions are; never of the fold
-        async with Fold(settings) as fold:
-            watch = Watch(fold, [w.rstrip("/") for w in workers], wall)
-            async with Dashboard(watch, port) as dashboard:
-                print(f"{dashboard.address}  Ctrl-C ends it", flush=True)
-                await asyncio.Event().wait()
+        async with opened(settings, workers, port, wall) as dashboard:
+            print(f"{dashboard.address}  Ctrl-C ends it", flush=True)
+            await asyncio.Event().wait()
 
     asyncio.run(run())

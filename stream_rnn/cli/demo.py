@@ -3,6 +3,9 @@
 import asyncio
 import sys
 import threading
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import click
@@ -14,6 +17,8 @@ from rich.text import Text
 from stream_rnn.local.demo import Demo
 from stream_rnn.local.flights import departures
 from stream_rnn.local.servers import Addresses, servers
+from stream_rnn.operate.dashboard import opened
+from stream_rnn.settings import Settings
 
 NEXT = (
     "stream-rnn local                                    # Kafka and Redis for development",
@@ -34,6 +39,7 @@ NEXT = (
     help="events a second; 0: as fast as possible",
 )
 @click.option("--no-faults", is_flag=True, help="kill and wipe nothing")
+@click.option("--dashboard", is_flag=True, help="show it on a local page meanwhile")
 @click.option("--keep", is_flag=True, help="leave the servers running until Ctrl-C")
 @click.option("--bootstrap-servers", help="a Kafka that runs already; default: one is started")
 @click.option(
@@ -50,6 +56,7 @@ def command(
     events: int | None,
     rate: float,
     no_faults: bool,
+    dashboard: bool,
     keep: bool,
     bootstrap_servers: str | None,
     redis_url: str | None,
@@ -67,6 +74,13 @@ def command(
     def say(line: str) -> None:
         console.print(line, style="bold", highlight=False)
 
+    @asynccontextmanager
+    async def page(settings: Settings) -> AsyncIterator[None]:
+        wall = time.time  # noqa: TID251  # how late predictions are; never of the fold
+        async with opened(settings, [], 0, wall) as shown:
+            say(f"the page: {shown.address}")
+            yield
+
     say("reading the departures of 2013; starting a real Kafka and a real Redis")
     with servers(bootstrap_servers, redis_url, say=say) as addresses:
         chosen = departures(events)
@@ -78,6 +92,7 @@ def command(
                 with_faults=not no_faults,
                 say=say,
                 show=lambda state: live.update(Text(_line(state))),
+                beside=page if dashboard else None,
             )
             figures = asyncio.run(demo.run())
         if as_json:

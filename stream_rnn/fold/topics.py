@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+JAVA_LONG_MAX = 2**63 - 1
+
 
 @dataclass(frozen=True, slots=True)
 class TopicFacts:
@@ -29,9 +31,9 @@ class TopicFacts:
         return "compact" in self.config.get("cleanup.policy", "")
 
     def limit(self, name: str) -> float:
-        """Return a numeric setting; -1, which means unlimited, as infinity."""
-        value = float(self.config.get(name, "-1"))
-        return float("inf") if value < 0 else value
+        """Return a numeric setting; -1 and the greatest integer, which mean no limit, as infinity."""
+        value = int(self.config.get(name, "-1"))
+        return float("inf") if value < 0 or value == JAVA_LONG_MAX else float(value)
 
 
 async def read_topics(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, TopicFacts]:

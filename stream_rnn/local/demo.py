@@ -14,6 +14,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -70,6 +71,7 @@ class Demo:
         with_faults: kill a worker and wipe Redis at half.
         say: told what happens.
         show: told the state of things a few times a second.
+        beside: open while the workers run, such as a page that watches them.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class Demo:
         with_faults: bool,
         say: Say,
         show: Callable[["Demo"], None],
+        beside: Callable[[Settings], AbstractAsyncContextManager[object]] | None = None,
     ) -> None:
         pin_numerics()
         self.events = events
@@ -96,6 +99,7 @@ class Demo:
         self._with_faults = with_faults
         self._say = say
         self._show = show
+        self._beside = beside or (lambda _settings: nullcontext())
         self._model = load_bundle(BUNDLE)
         app = f"demo-{secrets.token_hex(4)}"
         self.settings = Settings.build(
@@ -125,7 +129,8 @@ class Demo:
             self._say("two workers start; the memoryless baseline is computed beside them")
             await asyncio.gather(self._until_ready(), baseline)
             streamed = time.monotonic()
-            await self._stream()
+            async with self._beside(self.settings):
+                await self._stream()
             seconds = self.watched.last_s - streamed
             self._say("all is published: folding the source topic again, comparing every byte")
             different = await count_different(

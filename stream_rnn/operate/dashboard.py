@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from importlib.resources import files
 from typing import Any, Self
 
@@ -11,7 +11,9 @@ import orjson
 from aiohttp import web
 
 from stream_rnn.errors import ConfigError, StreamRNNError
+from stream_rnn.operate.folds import Fold
 from stream_rnn.operate.watching import Watch
+from stream_rnn.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -86,6 +88,26 @@ class Dashboard:
 
     async def _key(self, request: web.Request) -> web.Response:
         return await _answer(self._watch.key(request.query.get("key", "")))
+
+
+@asynccontextmanager
+async def opened(
+    settings: Settings, workers: Sequence[str], port: int, wall: Callable[[], float]
+) -> AsyncIterator[Dashboard]:
+    """Open a fold and the page that shows it.
+
+    Args:
+        settings: of its workers.
+        workers: their health addresses; none: the usual ports of this machine.
+        port: on 127.0.0.1; 0: any.
+        wall: seconds since 1970.
+    """
+    addresses = [address.rstrip("/") for address in workers]
+    async with (
+        Fold(settings) as fold,
+        Dashboard(Watch(fold, addresses, wall), port) as dashboard,
+    ):
+        yield dashboard
 
 
 async def _answer(call: Awaitable[dict[str, Any]]) -> web.Response:

@@ -25,7 +25,7 @@ from stream_rnn.replay.keys import describe_key, parse_key
 logger = logging.getLogger(__name__)
 
 DEFAULT_PORTS = range(9464, 9480)
-WORKER_TIMEOUT_S = 1.0
+WORKER_TIMEOUT_S = 2.0
 METRICS_BYTES_MAX = 5_000_000
 SAMPLED_AT_ONCE = 400
 SAMPLES_KEPT = 4_000
@@ -76,7 +76,7 @@ class Workers:
             async with session.get(f"{address}/metrics") as answer:
                 text = (await answer.content.read(METRICS_BYTES_MAX)).decode()
             families = {f.name: f for f in text_string_to_metric_families(text)}
-            about = dict(families["stream_rnn_fold"].samples[0].labels)
+            about = dict(families["stream_rnn_fold_info"].samples[0].labels)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError, IndexError):
             return silent
         if about.get("app") != self._app:

@@ -95,6 +95,7 @@ async def rebuilds(ground: Ground, events: int, rounds: int) -> tuple[list[Rate]
         place = _place(ground, source, f"rebuild-app-{number}")
         await create(place.bootstrap_servers, place.output, PARTITIONS)
         running = Processes(ground.directory / f"{place.app}.log")
+        sender = None
         began = time.monotonic()
         running.start(WORKER.command(place), WORKER.environment)
         try:
@@ -104,19 +105,22 @@ async def rebuilds(ground: Ground, events: int, rounds: int) -> tuple[list[Rate]
                 live.append(await rate_of(running, progress, events, began, WITHIN_S))
                 while await progress.events() < events:
                     await asyncio.sleep(POLL_S)
-            await asyncio.sleep(2)
+                # The worker looks at its position when events come; their sender needs a while.
+                sender = _steady(place, 600)
+                while await progress.events() < events + SENT_RATE:
+                    await asyncio.sleep(POLL_S)
             redis = Redis.from_url(place.redis_url, decode_responses=True)
             await redis.execute_command("FLUSHALL", "SYNC")
             began = time.monotonic()
-            # The first events are still answered from the worker's cache; the commit then finds
-            # that Redis has lost its position.
-            sender = _steady(place, 3)
+            # What is in the cache is still answered; the commit then finds no position.
             await _until_rebuilt(redis, place, load)
             found.append(time.monotonic() - began)
             await redis.aclose()
-            await asyncio.to_thread(sender.wait)
         finally:
             running.stop()
+            if sender is not None:
+                sender.terminate()
+                sender.wait()
         say(
             f"rebuild {number + 1}: {events / found[-1]:,.0f} records/s, live {live[-1].events_s:,.0f}"
         )

@@ -1,12 +1,15 @@
 """Helpers of the tests that run real workers: a log, its predictions, and the comparison."""
 
 import asyncio
+import contextlib
+import io
 import json
 import time
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from click.testing import CliRunner
 
+from stream_rnn.cli import main
 from stream_rnn.cli.audit import command as audit
 from stream_rnn.cli.replay import command as replay
 from stream_rnn.clients import connect_redis
@@ -16,6 +19,22 @@ from stream_rnn.fold.redis_store import RedisStore
 from stream_rnn.model.bundle import load_bundle, save_bundle
 from stream_rnn.settings import Settings
 from tests import models, oracle
+
+
+async def run(*arguments, status=0) -> str:
+    """Run a verb in a thread of this process, which has torch already; return what it printed."""
+
+    def call() -> tuple[int, str]:
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            try:
+                main(list(arguments))
+            except SystemExit as error:
+                return int(error.code or 0), out.getvalue()
+        raise AssertionError("main always exits")
+
+    code, out = await asyncio.wait_for(asyncio.to_thread(call), 60)
+    assert code == status, out
+    return out
 
 
 class Stream:

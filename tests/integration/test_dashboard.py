@@ -54,7 +54,7 @@ async def test_it_says_where_partitions_stand_who_owns_them_and_what_is_predicte
             await page.produce(mixed_records(20, seed=42))
             await page.until_published()
             _, now = await get(page.address + "now")
-            if now["latency_ms"] and now["workers"][0]["ready"] and now["outputs"]:
+            if now["latency_ms"] and now["workers"][0].get("ready") and now["outputs"]:
                 break
     assert [row["partition"] for row in now["partitions"]] == [0, 1]
     for row in now["partitions"]:
@@ -62,7 +62,7 @@ async def test_it_says_where_partitions_stand_who_owns_them_and_what_is_predicte
         assert row["owner"] == now["workers"][0]["address"]
         assert (row["torn"], row["silent"]) == (False, False)
     assert now["fold"]["app"] == page.settings.app
-    assert now["workers"][0]["counters"]["events"] > 200
+    assert now["workers"][0]["counters"]["events"] > 150
     assert now["workers"][0]["skips"]
     assert set(now["outputs"]) <= {"big", "wait", "next"}
     assert sum(now["outputs"]["big"]["counts"]) > 0
