@@ -4,6 +4,7 @@
 const EVERY_MS = 2000, KEPT = 150, SVG = "http://www.w3.org/2000/svg";
 const $ = (id) => document.getElementById(id);
 const past = { events: [], predictions: [], skips: [], lag: [], p99: [] };
+const TEXT = new Set(["is", "S to E", "skips", "fold"]);
 let before = null;
 
 function make(name, attributes = {}, ...children) {
@@ -24,7 +25,7 @@ const when = (ms) => ms === null || Math.abs(ms) > 8.64e15 ? "–" : new Date(ms
 
 function spark(values) {
   const known = values.filter((v) => v !== null), most = Math.max(...known, 1e-9);
-  const points = values.map((v, i) => v === null ? null : `${(100 * i / (KEPT - 1)).toFixed(1)},${(28 - 26 * v / most).toFixed(1)}`);
+  const points = values.map((v, i) => v === null ? null : `${(100 * (KEPT - values.length + i) / (KEPT - 1)).toFixed(1)},${(28 - 26 * v / most).toFixed(1)}`);
   return draw("svg", { viewBox: "0 0 100 30", preserveAspectRatio: "none", "aria-hidden": "true" },
     draw("polyline", { points: points.filter(Boolean).join(" "), fill: "none", stroke: "currentColor", "stroke-width": "1", "vector-effect": "non-scaling-stroke" }));
 }
@@ -63,17 +64,18 @@ function scale(p) {
   const text = `S ${p.log_start}, P ${p.position}, C ${p.group_offset}, E ${p.log_end}`;
   return draw("svg", { role: "img", "aria-label": text }, draw("title", {}, text), ...parts);
 }
-function state(p) {
+function state(p, isKnown) {
+  if (isKnown && !p.owner) return make("span", { class: "bad" }, p.position === null ? "nobody folds it, no position" : "nobody folds it");
   if (p.torn) return make("span", { class: "bad" }, "torn");
   if (p.position === null) return make("span", { class: "bad" }, "no position");
   if (p.position < p.log_start) return make("span", { class: "bad" }, "history lost");
-  if (!p.owner) return make("span", { class: "bad" }, "nobody");
-  if (p.silent || (p.group_offset !== null && p.position < p.group_offset)) return make("span", { class: "bad" }, "rebuilding");
+  // P is below C for a moment in every micro-batch; only its worker knows whether it is silent.
+  if (p.silent) return make("span", { class: "bad" }, "rebuilding");
   return make("span", { class: "good" }, p.lag ? "folding" : "up to date");
 }
-function head(...names) { return make("thead", {}, make("tr", {}, ...names.map((n) => make("th", {}, n)))); }
-function partitions(rows) {
-  const body = rows.map((p) => make("tr", {}, make("td", {}, String(p.partition)), make("td", { class: "text" }, state(p)),
+function head(...names) { return make("thead", {}, make("tr", {}, ...names.map((n) => make("th", TEXT.has(n) ? { class: "text" } : {}, n)))); }
+function partitions(rows, isKnown) {
+  const body = rows.map((p) => make("tr", {}, make("td", {}, String(p.partition)), make("td", { class: "text" }, state(p, isKnown)),
     make("td", { class: "scale" }, scale(p)), make("td", {}, number(p.position)), make("td", {}, number(p.group_offset)),
     make("td", {}, number(p.log_end)), make("td", {}, number(p.lag)), make("td", {}, number(p.keys)), make("td", {}, when(p.stream_time_ms))));
   $("partitions").replaceChildren(head("partition", "is", "S to E", "P", "C", "E", "lag", "keys", "stream time, UTC"), make("tbody", {}, ...body));
@@ -84,7 +86,7 @@ function workers(rows) {
     const skips = Object.entries(w.skips || {}).map(([reason, n]) => `${reason} ${number(n)}`).join(", ");
     return make("tr", {}, make("td", {}, w.address), make("td", { class: "wide" }, make("span", { class: is[0] }, is[1])),
       make("td", {}, Object.keys(w.partitions || {}).join(" ") || "–"), make("td", {}, number((w.counters || {}).events)),
-      make("td", {}, w.rss_bytes ? number(w.rss_bytes / 1e6) : "–"), make("td", {}, (w.about || {}).fold), make("td", { class: "wide" }, skips || "–"));
+      make("td", {}, w.rss_bytes ? number(w.rss_bytes / 1e6) : "–"), make("td", { class: "text" }, (w.about || {}).fold), make("td", { class: "wide" }, skips || "–"));
   });
   if (!rows.length) body.push(make("tr", {}, make("td", { colspan: 7 }, "none of this app answers on this machine's usual ports; name them with --worker")));
   $("workers").replaceChildren(head("address", "is", "partitions", "events", "RSS, MB", "fold", "skips"), make("tbody", {}, ...body));
@@ -116,7 +118,7 @@ async function refresh() {
     $("title").textContent = `${now.fold.app}: ${now.fold.source} → ${now.fold.predictions}`;
     $("about").textContent = `model ${now.fold.model} ${now.fold.fingerprint}, fold ${now.fold.id}`;
     document.title = `${now.fold.app} · stream_rnn`;
-    rates(now); partitions(now.partitions); workers(now.workers); outputs(now.outputs);
+    rates(now); partitions(now.partitions, now.workers.length > 0); workers(now.workers); outputs(now.outputs);
     trouble("");
   } catch (error) { trouble(`no answer: ${error.message}`); }
   setTimeout(refresh, EVERY_MS);

@@ -4,7 +4,9 @@ import asyncio
 import re
 import shutil
 import subprocess
+import tempfile
 import time
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,9 @@ from tests.bench.ground import Ground, machine, on_ground, say, shared, write
 from tests.bench.load import Load, Spread, bundle_of, create, fill
 from tests.bench.rates import Processes, Progress, Rate, rate_of
 
-STEADY_AFTER_S, RECORDED_S = 7.0, 8
+STEADY_AFTER_S, RECORDED_S = 7.0, 5
+FRAME = re.compile(r"\(([\w/.-]+\.(?:py|pyx)):\d+\)$")
+PACKAGES = {"aiokafka", "asyncio", "faust", "mode", "numpy", "pydantic", "redis", "torch"}
 RELEASED = re.compile(r"partition released .* events=(\d+) (.*)")
 
 
@@ -28,7 +32,7 @@ RELEASED = re.compile(r"partition released .* events=(\d+) (.*)")
 def profile_command(events: int, spread: Spread, out: Path | None, **options: Any) -> None:
     """Microseconds an event by numbered step, and a flame graph OUT.svg if py-spy is installed."""
 
-    async def work(ground: Ground) -> tuple[Rate, dict[str, float]]:
+    async def work(ground: Ground) -> tuple[Rate, dict[str, float], dict[str, float]]:
         servers, load = ground.addresses.bootstrap_servers, Load(events, spread=spread)
         topic = await fill(servers, load)
         await create(servers, "profile-out", load.partitions)
@@ -48,27 +52,61 @@ def profile_command(events: int, spread: Spread, out: Path | None, **options: An
         try:
             async with Progress(servers, "profile-out", load.partitions, None) as progress:
                 rate = await rate_of(running, progress, events, began)
-            await recording
+            shares = await recording
         finally:
             running.stop()
-        return rate, _steps(running.log.read_text(errors="replace"))
+        return rate, _steps(running.log.read_text(errors="replace")), shares
 
-    rate, steps = on_ground(options, work)
+    rate, steps, shares = on_ground(options, work)
     table = ["| step | µs an event of its partition, waits included |", "|---|---|"]
     table += [f"| {number} {name} | {steps[name]:.2f} |" for number, name in enumerate(STEPS, 1)]
     table.append(f"\n{rate.events_s:,.0f} events/s over 4 partitions, {rate.cpu_us:.2f} µs of CPU an event.")  # fmt: skip
-    write({"machine": machine(), "rate": asdict(rate), "steps_us": steps}, table, out)
+    if shares:
+        table += [
+            "\n| innermost frame in | share of samples that held the interpreter |",
+            "|---|---|",
+        ]
+        table += [f"| {name} | {share:.1%} |" for name, share in shares.items() if share >= 0.005]
+    found = {"machine": machine(), "rate": asdict(rate), "steps_us": steps, "shares": shares}
+    write(found, table, out)
 
 
-async def _record(pid: int, out: Path | None) -> None:
-    """Record a steady run; it does not wait for the process's other threads."""
-    if out is None or shutil.which("py-spy") is None:
-        say("no flame graph: give --out, and pip install 'stream-rnn[bench]' for py-spy")
-        return
+async def _record(pid: int, out: Path | None) -> dict[str, float]:
+    """Look at a steady run from outside; return the share of each package, by innermost frame."""
+    if shutil.which("py-spy") is None:
+        say("no shares by package: pip install 'stream-rnn[bench]' for py-spy")
+        return {}
     await asyncio.sleep(STEADY_AFTER_S)
-    svg = str(out.with_suffix(".svg"))
-    command = ["py-spy", "record", "-p", str(pid), "-d", str(RECORDED_S), "-o", svg]
+    with tempfile.TemporaryDirectory() as scratch:
+        raw = Path(scratch) / "stacks"
+        await _py_spy(pid, raw, "raw")
+        shares = _shares(raw.read_text())
+    if out is not None:
+        await _py_spy(pid, out.with_suffix(".svg"), "flamegraph")
+    return shares
+
+
+async def _py_spy(pid: int, out: Path, form: str) -> None:
+    command = ["py-spy", "record", "-p", str(pid), "-d", str(RECORDED_S), "-f", form, "-o", str(out), "--gil"]  # fmt: skip
     await asyncio.to_thread(subprocess.run, command, capture_output=True, check=False)
+
+
+def _shares(stacks: str) -> dict[str, float]:
+    """Return the share of samples whose innermost frame is in a package, greatest first."""
+    counts: Counter[str] = Counter()
+    for line in stacks.splitlines():
+        frames, _, count = line.rpartition(" ")
+        found = FRAME.search(frames.rpartition(";")[2])
+        counts[_package(found[1]) if found else "other"] += int(count)
+    whole = max(1, counts.total())
+    return {name: count / whole for name, count in counts.most_common()}
+
+
+def _package(path: str) -> str:
+    parts = Path(path).with_suffix("").parts
+    if parts[0] == "stream_rnn":
+        return "/".join(parts[:2])
+    return parts[0] if parts[0] in PACKAGES else "Python's library"
 
 
 def _steps(log: str) -> dict[str, float]:
