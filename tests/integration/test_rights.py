@@ -1,0 +1,112 @@
+"""The rights that deploy/README.md lists for Redis: enough for everything, and none too many."""
+
+import asyncio
+import re
+import secrets
+from pathlib import Path
+
+import pytest
+
+from stream_rnn.clients import connect_redis
+from stream_rnn.errors import ConfigError
+from stream_rnn.fold.redis_store import RedisStore, check_redis
+from stream_rnn.fold.state import Commit, FirstPosition
+from stream_rnn.local.workers import WorkerProcess
+from stream_rnn.settings import Settings
+from tests.integration.streams import Stream, mixed_records, run
+
+pytestmark = pytest.mark.timeout(120)
+BOOK = Path(__file__).parents[2] / "deploy" / "README.md"
+if not BOOK.exists():
+    pytest.skip("only a checkout has deploy/, the wheel has not", allow_module_level=True)
+
+
+def listed() -> tuple[list[str], list[str], list[str]]:
+    """Return what the run book gives a worker, an export, and the other verbs."""
+    text = BOOK.read_text(encoding="utf-8")
+    (line,) = re.findall(r"^ {4}user departures on (.*)$", text, re.MULTILINE)
+    (more,) = re.findall(r"`state export` and `import` also need `([^`]+)`", text)
+    (size,) = re.findall(r"`state size` also `([^`]+)`", text)
+    rules = [rule for rule in line.split() if rule.startswith("+")]
+    (doctor,) = re.findall(r"`doctor` also `([^`]+)`", text)
+    return rules, more.split(), [*size.split(), *doctor.split()]
+
+
+WORKER, EXPORT, OTHERS = listed()
+# Without them redis-py has no name on the server, and goes on.
+WISHES = {"+client|setinfo", "+client|setname"}
+
+
+@pytest.fixture
+async def user(redis_url):
+    """Return a way to make a user with some rights on an app's keys; it returns the user's URL."""
+    admin, made = connect_redis(redis_url, 5), []
+
+    async def make(app, rights) -> str:
+        name, password = f"u-{secrets.token_hex(4)}", secrets.token_hex(8)
+        made.append(name)
+        rules = [f"~{{{app}:*", "resetchannels", "-@all", *rights]
+        await admin.script_flush()  # a script that is there already need not be loaded
+        await admin.execute_command("ACL", "SETUSER", name, "on", f">{password}", *rules)
+        return redis_url.replace("redis://", f"redis://{name}:{password}@")
+
+    yield make
+    await admin.execute_command("ACL", "DELUSER", *made)
+    await admin.aclose()
+
+
+async def everything(url, app) -> None:
+    """Do all that a worker does with Redis, on no Kafka."""
+    redis = connect_redis(url, 5)
+    try:
+        await check_redis(redis, Settings.build(redis_url=url))
+        store = RedisStore(redis, f"{app}:topic:0:fold", 5)
+        await store.start(await store.read(), FirstPosition(0, 0, 1, "n"))
+        await store.commit(Commit(0, 0, 5, None, 1, "n", [(b"a", b"x"), (b"b", b"y")], []))
+        assert await store.load(5, 0, [b"a", b"b"]) == [b"x", b"y"]
+        _, found = await store.scan(5, 0, 10)
+        assert len(found) == 2
+        await store.commit(Commit(5, 0, 6, None, 1, "n", [], [b"b"]))
+        assert await store.drop() == 1
+    finally:
+        await redis.aclose()
+
+
+async def test_a_worker_and_all_verbs_run_with_the_rights_of_the_run_book(
+    user, app_id, bootstrap_servers, create_topic, tmp_path
+):
+    """The fold is the oracle's; the doctor, look-ups, export, import and size work."""
+    url = await user(app_id, [*WORKER, *EXPORT, *OTHERS])
+    stream = Stream(app_id, bootstrap_servers, url, tmp_path)
+    await create_topic(stream.settings.source, 2)
+    await stream.produce(mixed_records(150, seed=51))
+    worker = WorkerProcess("worker", stream.options(), tmp_path)
+    try:
+        await stream.until_published()
+    finally:
+        status = await asyncio.to_thread(worker.stop)
+    assert status == 0
+    names = ("app", "source", "predictions", "bundle", "bootstrap_servers", "redis_url")
+    place = [f"--{n.replace('_', '-')}={stream.options()[n]}" for n in names]
+    path = str(tmp_path / "states")
+    for verb in (["doctor"], ["state", "show"], ["state", "export", path], ["state", "size"],
+                 ["state", "drop", "--yes"], ["state", "import", path]):  # fmt: skip
+        await run(*verb, *place)
+    assert await stream.compare() > 80
+
+
+@pytest.mark.parametrize("right", [right for right in WORKER if right not in WISHES])
+async def test_a_right_that_is_taken_away_is_named(user, app_id, right):
+    """What remains is not enough, and the error says which command is missing."""
+    url = await user(app_id, [r for r in WORKER if r != right])
+    with pytest.raises(ConfigError) as raised:
+        await everything(url, app_id)
+    assert right.removeprefix("+").split("|")[0] in str(raised.value).lower()
+
+
+async def test_another_apps_keys_are_out_of_reach(user, app_id):
+    """The pattern holds the app's name and the colon after it."""
+    url = await user(app_id, WORKER)
+    await everything(url, app_id)
+    with pytest.raises(ConfigError, match="refuses this user"):
+        await everything(url, f"{app_id}x")
