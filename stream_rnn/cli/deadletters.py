@@ -14,6 +14,7 @@ from rich.table import Table
 
 from stream_rnn.cli.options import CLUSTER, settings_options
 from stream_rnn.cli.progress import RecordBars
+from stream_rnn.cli.text import printable
 from stream_rnn.operate.dead_letters import DeadLetter, Wanted, put_back, read
 from stream_rnn.replay.keys import describe_key
 from stream_rnn.settings import Settings
@@ -95,7 +96,7 @@ def show(settings: Settings, partition: int, offset: int, as_json: bool) -> int:
             sys.stdout.write(orjson.dumps(whole).decode() + "\n")
         else:
             for name, value in whole.items():
-                print(f"{name:10} {_printable(str(value))}")
+                print(f"{name:10} {printable(str(value))}")
     if not found and not as_json:
         print(f"no dead letter of partition {partition}, offset {offset}")
     return 0 if found else 1
@@ -157,7 +158,7 @@ def _print(counts: Counter[str], shown: dict[str, list[DeadLetter]]) -> None:
         for number, letter in enumerate(shown.get(error) or []):
             _, partition, offset = letter.source
             lead = (error, f"{count:,}") if number == 0 else ("", "")
-            cells = (_time(letter), _key(letter)[:SHOWN], _printable(letter.reason)[:SHOWN])
+            cells = (_time(letter), _key(letter)[:SHOWN], printable(letter.reason)[:SHOWN])
             table.add_row(*lead, str(partition), str(offset), *cells)
         if not shown.get(error):
             table.add_row(error, f"{count:,}", "", "", "", "", "")
@@ -202,7 +203,3 @@ def _time(letter: DeadLetter) -> str:
         return datetime.fromtimestamp(letter.timestamp / 1000, UTC).isoformat(timespec="seconds")
     except (ValueError, OverflowError, OSError):
         return str(letter.timestamp)
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from stream_rnn.cli.options import CLUSTER, settings_options
+from stream_rnn.cli.text import printable
 from stream_rnn.predictions.reader import PredictionReader
 from stream_rnn.predictions.schema import Choice, Number, Output, Prediction, YesNo
 from stream_rnn.settings import Settings
@@ -88,7 +89,7 @@ class _Rows:
         source = prediction.source
         steps = f"{prediction.steps}{' cold' if prediction.cold else ''}"
         outputs = [describe_output(output) for output in prediction.outputs.values()]
-        self._row([str(source.partition), str(source.offset), _printable(key), steps, *outputs])
+        self._row([str(source.partition), str(source.offset), printable(key), steps, *outputs])
 
     def _row(self, cells: list[str], style: str = "") -> None:
         table = Table.grid(padding=(0, 1))
@@ -107,9 +108,4 @@ def describe_output(output: Output) -> str:
         case Number(value=value):
             return f"{value:.6g}"
         case Choice(label=label, probability=probability):
-            return f"{_printable(label)} {probability:.3f}"
-
-
-def _printable(text: str) -> str:
-    """Return a text that cannot steer a terminal."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+            return f"{printable(label)} {probability:.3f}"

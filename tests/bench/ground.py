@@ -103,7 +103,9 @@ def median(rates: Sequence[Rate]) -> Rate:
 
 
 def write(found: dict[str, Any], table: list[str], out: Path | None) -> None:
-    """Print a table, and write it and the JSON if asked."""
+    """Print the machine and a table, and write them and the JSON if asked."""
+    about = {**found.get("machine", {}), **found.get("versions", {})}
+    table = [", ".join(f"{name} {value}" for name, value in about.items()), "", *table]
     click.echo("\n".join(table))
     if out is not None:
         out.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n")

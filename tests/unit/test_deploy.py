@@ -32,6 +32,21 @@ def read(name):
     return (DEPLOY / name).read_text(encoding="utf-8")
 
 
+class Strict(yaml.SafeLoader):
+    """Refuses a name that stands twice in a mapping, where YAML would take the last one."""
+
+    def construct_mapping(self, node, deep=False):
+        """Return a mapping whose names are distinct."""
+        names = [self.construct_object(name, deep=True) for name, _ in node.value]
+        assert len(set(names)) == len(names), f"a name stands twice: {names}"
+        return super().construct_mapping(node, deep)
+
+
+def parse(text):
+    """Return the one document of a text."""
+    return yaml.load(text, Strict)
+
+
 def seconds(text):
     """Return a duration such as ``20s``."""
     (number,) = re.fullmatch(r"(\d+)s", text).groups()
@@ -41,7 +56,7 @@ def seconds(text):
 @pytest.fixture(scope="module")
 def services():
     """Return what compose.yaml runs."""
-    return yaml.safe_load(read("compose.yaml"))["services"]
+    return parse(read("compose.yaml"))["services"]
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +66,13 @@ def instructions():
     found = [tuple(line.split(None, 1)) for line in text.splitlines() if line[:1].isalpha()]
     starts = [n for n, (word, _) in enumerate(found) if word == "FROM"] + [len(found)]
     return [found[a:b] for a, b in pairwise(starts)]
+
+
+@pytest.mark.parametrize("text", ["a: 1\n  b: 2", "a: 1\na: 2", "a:\n  - b\n  c: 1"])
+def test_the_reader_of_this_test_refuses_slips(text):
+    """A slip in compose.yaml or a manifest is not read as something else."""
+    with pytest.raises((AssertionError, yaml.YAMLError)):
+        parse(text)
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(DEPLOY)))
@@ -183,7 +205,7 @@ def metrics_in(text):
 
 def alerts():
     """Return the alerting rules."""
-    groups = yaml.safe_load(read("prometheus/rules.yml"))["groups"]
+    groups = parse(read("prometheus/rules.yml"))["groups"]
     return [rule for group in groups for rule in group["rules"]]
 
 
@@ -199,7 +221,7 @@ def test_alerts_are_of_metrics_that_exist_and_the_run_book_has_each():
 
 def test_every_alert_with_a_rule_test_exists():
     """The rule tests name no alert that is gone; most alerts fire in one of them."""
-    tests = yaml.safe_load(read("prometheus/rules.test.yml"))["tests"]
+    tests = parse(read("prometheus/rules.test.yml"))["tests"]
     fired = {t["alertname"] for test in tests for t in test["alert_rule_test"] if t["exp_alerts"]}
     names = {rule["alert"] for rule in alerts()}
     assert fired <= names
@@ -214,14 +236,14 @@ def test_graphs_are_of_metrics_that_exist():
     assert used <= exported()
     places = [tuple(panel["gridPos"].values()) for panel in board["panels"]]
     assert len(set(places)) == len(places)
-    source = yaml.safe_load(read("grafana/provisioning/datasources/prometheus.yaml"))
+    source = parse(read("grafana/provisioning/datasources/prometheus.yaml"))
     uids = {panel["datasource"]["uid"] for panel in board["panels"]}
     assert uids == {source["datasources"][0]["uid"]}
 
 
 def test_prometheus_asks_the_workers_of_the_composition(services):
     """The name and the port are those of compose.yaml; its files are mounted."""
-    scrape = yaml.safe_load(read("prometheus/prometheus.yml"))
+    scrape = parse(read("prometheus/prometheus.yml"))
     found = scrape["scrape_configs"][0]["dns_sd_configs"][0]
     assert found["names"] == ["worker"]
     environment = services["worker"]["environment"]
@@ -236,7 +258,7 @@ def manifests(directory):
     """Return the objects of a directory of manifests, by kind."""
     found = {}
     for path in sorted((DEPLOY / "kubernetes" / directory).glob("*.yaml")):
-        for one in yaml.safe_load_all(path.read_text(encoding="utf-8")):
+        for one in yaml.load_all(path.read_text(encoding="utf-8"), Strict):
             found[one["kind"]] = one
     return found
 

@@ -1,186 +1,225 @@
-"""What a worker says of itself: counts, gauges, probes, log lines."""
+"""Heads and metrics: what the network's numbers become, and how good they are, by hand."""
 
-import json
-import logging
-import socket
+import itertools
+import math
 
-import aiohttp
+import numpy as np
 import pytest
-from prometheus_client import generate_latest
-from prometheus_client.parser import text_string_to_metric_families
+import torch
+from pydantic import TypeAdapter
+from torchmetrics.functional import classification as of_classes
 
-from stream_rnn.cli.logs import JsonFormatter
-from stream_rnn.errors import ConfigError, TornError
-from stream_rnn.settings import Settings
-from stream_rnn.testing import MemoryLog, MemoryStore, memory_processor, record
-from stream_rnn.worker.health import Health, parse_address
-from stream_rnn.worker.metrics import CLASSES_MAX, Metrics, PartitionView
+from stream_rnn.model import ranked
+from stream_rnn.model.heads import FLOAT32_MAX, Head
+from stream_rnn.model.metrics import PROBABILITY_MIN, area_under_roc, score
+from stream_rnn.model.ranked import Ranked
 from tests import models
 
-MODEL = models.small()
-SETTINGS = Settings.build(app="app", source="events", predictions="out")
+Y_EXTREME = [-3e38, -1e30, -800.0, -1.0, 0.0, 1.0, 800.0, 1e30, 3e38]
 
 
-def said(metrics):
-    """Return every sample by name and labels."""
-    text = generate_latest(metrics.registry).decode()
-    return {
-        (sample.name, *sorted(sample.labels.values())): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-    }
+def head_of(kind, **more):
+    """Make a head."""
+    path = {} if kind == "time_to_next" else {"path": "v"}
+    return TypeAdapter(Head).validate_python({"kind": kind, "name": "h", **path, **more})
 
 
-def metrics_of(views=(), model=MODEL):
-    """Make metrics whose clock stands still: one sample is taken."""
-    return Metrics(model, SETTINGS, lambda: list(views), lambda: 0.0)
+def output(head, *rows):
+    """Return what readers get for rows of y, in float64."""
+    return head.output(np.array(rows, np.float64).T).T
 
 
-async def test_what_a_processor_does_is_counted():
-    """Events, predictions, skips by reason, forgets, silent events, starts, cache and steps."""
-    rows = [record(o, b"ab"[o % 2 : o % 2 + 1], {"x": o / 8, "kind": "A"}, o) for o in range(20)]
-    rows += [record(20, b"a", b"not json", 20), record(21, b"b", None, 21)]
-    log, store, metrics = MemoryLog(rows), MemoryStore(), metrics_of()
-    processor = memory_processor(MODEL, log, store, SETTINGS, sizes=[10, 12])
-    processor.observer = metrics
-    await processor.run()
-    found = said(metrics)
-    assert found["stream_rnn_events_total",] == found["stream_rnn_predictions_total",] == 20
-    assert found["stream_rnn_skips_total", "not_json"] == 1
-    assert found["stream_rnn_forgets_total",] == 1
-    assert found["stream_rnn_starts_total", "4"] == 1
-    assert (found["stream_rnn_cache_hits_total",], found["stream_rnn_cache_misses_total",]) == (
-        2,
-        2,
+def test_probabilities_of_classes_sum_to_one():
+    """For any y that float32 holds, and they keep the order of y."""
+    head = head_of("multiclass", classes=["A", "B", "C"])
+    rows = list(itertools.product(Y_EXTREME, repeat=3))
+    found = output(head, *rows)
+    assert np.isfinite(found).all()
+    assert (found >= 0).all()
+    assert found.sum(axis=1) == pytest.approx(np.ones(len(rows)), abs=1e-12)
+    assert output(head, [math.log(1), math.log(2), math.log(5)])[0] == pytest.approx(
+        [1 / 8, 2 / 8, 5 / 8]
     )
-    assert found["stream_rnn_batch_events_count",] == processor.counts.batches == 2
-    assert found["stream_rnn_step_seconds_count", "publish"] == 2
-    assert found["stream_rnn_output_probability_count", "big"] == 10
-    assert found["stream_rnn_output_value_count", "wait"] == 10
-    classes = [v for n, v in found.items() if n[0] == "stream_rnn_output_class_total"]
-    assert sum(classes) == 10
-    assert found["stream_rnn_hidden_rms_count",] == 2
-
-    metrics.repositioned(TornError("x"))
-    assert said(metrics)["stream_rnn_repositions_total", "torn"] == 1
 
 
-async def test_a_rebuild_is_silent_and_counted():
-    """Redis lost its states: the same events again, no prediction, a rebuild."""
-    rows = [record(o, b"k", {"x": 0.5, "kind": "A"}, o) for o in range(8)]
-    log = MemoryLog(rows)
-    await memory_processor(MODEL, log, MemoryStore(), SETTINGS).run()
-    metrics = metrics_of()
-    again = memory_processor(MODEL, log, MemoryStore(), SETTINGS)
-    again.observer = metrics
-    await again.run()
-    found = said(metrics)
-    assert (found["stream_rnn_silent_events_total",], found["stream_rnn_rebuilds_total",]) == (8, 1)
-    assert found["stream_rnn_predictions_total",] == 0
+@pytest.mark.parametrize("classes", [2, 9, 50, 300])
+def test_the_sum_over_classes_is_the_same_alone_and_together(classes):
+    """To the last bit of float64, however numpy adds up."""
+    head = head_of("multiclass", classes=[str(i) for i in range(classes)])
+    rows = np.random.default_rng(classes).normal(0, 3, (200, classes))
+    together = output(head, *rows)
+    for row, expected in zip(rows, together, strict=True):
+        assert output(head, row)[0].tobytes() == expected.tobytes()
 
 
-def test_gauges_are_of_owned_partitions_and_what_is_unknown_is_left_out():
-    """Lag and headroom are differences; without facts they are not said."""
-    views = [PartitionView(3, 70, 0, 80, 20, 100, 1.5, 60.0, 9, 12.0, True), PartitionView(5)]
-    found = said(metrics_of(views))
-    assert found["stream_rnn_partitions",] == 2
-    assert found["stream_rnn_lag_records", "3"] == 30
-    assert found["stream_rnn_headroom_records", "3"] == 50
-    assert found["stream_rnn_silent", "3"] == 1
-    assert ("stream_rnn_lag_records", "5") not in found
+def test_a_probability_is_the_logistic_function():
+    """Between 0 and 1 for any y, without a warning."""
+    head = head_of("binary")
+    found = output(head, *[[y] for y in Y_EXTREME])[:, 0]
+    assert ((found >= 0) & (found <= 1)).all()
+    assert (np.diff(found) >= 0).all()
+    assert output(head, [math.log(3)])[0, 0] == pytest.approx(0.75)
 
 
-def test_labels_are_bounded():
-    """However many classes a head has, some are named and the others are one."""
-    import numpy as np
+def test_a_regression_answers_in_the_targets_unit():
+    """Mean and standard deviation of the target are put back, and the cap holds."""
+    fitted = {"mean": 10.0, "std": 4.0}
+    found = output(head_of("regression", fitted=fitted, cap=15.0), [0.0], [1.0], [2.0], [-9.0])
+    assert found[:, 0].tolist() == [10.0, 14.0, 15.0, -26.0]
 
+
+def test_seconds_are_never_negative_and_never_above_the_cap():
+    """Learned as log(1 + seconds); what would be below nought is nought."""
+    head = head_of("time_to_next", cap=100.0)
+    found = output(head, *[[y] for y in Y_EXTREME])[:, 0]
+    assert ((found >= 0) & (found <= 100)).all()
+    assert output(head, [math.log(8)])[0, 0] == pytest.approx(7.0)
+
+
+@pytest.mark.parametrize("kind", ["regression", "time_to_next"])
+def test_answers_stay_within_float32(kind):
+    """However large y and the target were, JSON never meets an infinity."""
+    head = head_of(kind, fitted={"mean": 1e30, "std": 1e30})
+    found = output(head, *[[y] for y in Y_EXTREME]).astype(np.float32)
+    assert np.isfinite(found).all()
+    assert np.abs(found).max() <= FLOAT32_MAX
+
+
+def test_each_head_gets_its_own_columns_of_y():
+    """In the spec's order; classes come as (N, C), the others as (N,)."""
     model = models.small()
-    head = next(h for h in model.spec.heads if h.kind == "multiclass")
-    many = head.model_copy(update={"classes": tuple(f"c{n}" for n in range(500))})
-    metrics = metrics_of()
-    metrics._look_at(many, np.eye(500, dtype=np.float32))
-    names = [n for n in said(metrics) if n[0] == "stream_rnn_output_class_total"]
-    assert len(names) == CLASSES_MAX + 1
+    y = np.array([[0.0, 0.0, 1.0, 1.0, 1.0], [50.0, 1.0, 0.0, 50.0, 0.0]], np.float32)
+    found = model.outputs(y)
+    assert list(found) == ["big", "wait", "next"]
+    assert found["big"] == pytest.approx([0.5, 1.0])
+    assert found["wait"] == pytest.approx([0.0, math.e - 1])
+    assert found["next"].shape == (2, 3)
+    assert found["next"][1] == pytest.approx([0.0, 1.0, 0.0])
+    assert all(values.dtype == np.float32 for values in found.values())
 
 
-class Watched:
-    """A worker without partitions."""
-
-    partitions = ()
-    idle_s = 0.0
-    reasons = ()
-
-    def unready(self):
-        return list(self.reasons)
-
-
-async def get(address, path):
-    async with aiohttp.ClientSession() as session, session.get(address + path) as answer:
-        return answer.status, await answer.text()
-
-
-async def test_probes_answer_by_what_the_worker_says():
-    """Live while there is progress, ready while nothing is against it, metrics always."""
-    worker = Watched()
-    health = Health(worker, Settings.build(health_address="127.0.0.1:0", watchdog_s=10))
-    await health.start(metrics_of())
-    try:
-        assert (await get(health.address, "/live"))[0] == 200
-        assert (await get(health.address, "/ready"))[0] == 200
-        worker.idle_s, worker.reasons = 6.0, ("events[0] rebuilds its states",)
-        status, body = await get(health.address, "/live")
-        assert (status, json.loads(body)["live"]) == (503, False)
-        status, body = await get(health.address, "/ready")
-        assert (status, json.loads(body)["reasons"]) == (503, ["events[0] rebuilds its states"])
-        status, body = await get(health.address, "/metrics")
-        assert status == 200
-        assert "stream_rnn_fold_info{" in body
-        assert (await get(health.address, "/other"))[0] == 404
-    finally:
-        await health.stop()
+@pytest.mark.parametrize(
+    ("head", "value", "label"),
+    [
+        (head_of("binary", above=15), 15, 0.0),
+        (head_of("binary", above=15), 15.5, 1.0),
+        (head_of("binary", above=15), None, None),
+        (head_of("binary"), True, 1.0),
+        (head_of("binary"), False, 0.0),
+        (head_of("regression", cap=9.0), 12, 9.0),
+        (head_of("regression", cap=9.0), -12, -12.0),
+        (head_of("regression"), None, None),
+        (head_of("regression"), "many", None),
+        (head_of("regression"), 1e300, None),
+        (head_of("regression", cap=9.0), 1e300, 9.0),
+        (head_of("multiclass", classes=["None", "B"]), None, None),
+        (head_of("multiclass", classes=["1", "true"]), 1, 0.0),
+        (head_of("multiclass", classes=["1", "true"]), True, 1.0),
+        (head_of("multiclass", classes=["1", "true"]), "?", None),
+        (head_of("multiclass", classes=["1", "true"]), None, None),
+        (head_of("time_to_next"), -3.0, 0.0),
+        (head_of("time_to_next"), None, None),
+    ],
+)
+def test_a_field_becomes_its_label(head, value, label):
+    """A number, or nothing where the field says nothing."""
+    assert head.target(value) == label
 
 
-async def test_a_taken_port():
-    """An address that was given is refused with the remedy; the default goes on to the next."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        told = Health(Watched(), Settings.build(health_address=f"127.0.0.1:{port}"))
-        with pytest.raises(ConfigError, match="--health-address"):
-            await told.start(metrics_of())
-    first, second = Health(Watched(), Settings.build()), Health(Watched(), Settings.build())
-    await first.start(metrics_of())
-    await second.start(metrics_of())
-    assert first.address != second.address
-    assert "127.0.0.1:" in second.address
-    await first.stop()
-    await second.stop()
+@pytest.mark.parametrize(
+    ("positive", "output", "area"),
+    [
+        ([0, 0, 1, 1], [0.1, 0.2, 0.3, 0.4], 1.0),
+        ([1, 1, 0, 0], [0.1, 0.2, 0.3, 0.4], 0.0),
+        ([0, 1, 0, 1], [0.1, 0.2, 0.3, 0.4], 0.75),
+        ([0, 1, 0, 1], [0.5, 0.5, 0.5, 0.5], 0.5),
+        ([0, 1, 1], [0.5, 0.5, 0.9], 0.75),
+        ([0, 0, 1, 1], [0.2, 0.5, 0.5, 0.5], 0.75),
+    ],
+)
+def test_auc_counts_ties_as_half(positive, output, area):
+    """The share of pairs in which the positive ranks higher, counted by hand."""
+    found = area_under_roc(np.array(positive, bool), np.array(output, np.float32))
+    assert found == pytest.approx(area)
 
 
-async def test_no_address_no_server():
-    """Empty: nothing listens."""
-    health = Health(Watched(), Settings.build(health_address=""))
-    await health.start(metrics_of())
-    assert health.address == ""
+def test_auc_equals_counting_all_pairs():
+    """Ranks give what every pair, looked at one by one, gives, with many ties."""
+    rng = np.random.default_rng(8)
+    positive, values = rng.random(300) < 0.3, rng.integers(0, 12, 300).astype(np.float32)
+    above = values[positive][:, None] - values[~positive][None, :]
+    pairs = (above > 0).mean() + (above == 0).mean() / 2
+    assert area_under_roc(positive, values) == pytest.approx(pairs)
 
 
-@pytest.mark.parametrize("text", ["9464", "host:", "host:x", "host:99999"])
-def test_what_is_no_address_is_refused(text):
-    """The message shows one that is."""
-    with pytest.raises(ConfigError, match=r"127\.0\.0\.1:9464"):
-        parse_address(text)
+@pytest.mark.parametrize("positive", [[True, True], [False, False], []])
+def test_auc_of_one_class_is_not_a_number(positive):
+    """There is no pair to compare, and 0.5 would be a claim."""
+    assert math.isnan(area_under_roc(np.array(positive, bool), np.zeros(len(positive))))
 
 
-def test_json_lines_have_fields_and_one_line_each():
-    """Pairs become fields, whatever else is in the message is text, and a newline stays inside."""
+def test_a_binary_head_scores_auc_and_log_loss():
+    """A certain mistake costs the logarithm of the least probability, not infinity."""
+    given = np.array([0.25, 0.5, 1.0], np.float32)
+    found = score(head_of("binary"), given, np.array([0.0, 1.0, 0.0]))
+    assert found["auc"] == pytest.approx(0.5)
+    losses = [-math.log(0.75), -math.log(0.5), -math.log(PROBABILITY_MIN)]
+    assert found["log_loss"] == pytest.approx(sum(losses) / 3, rel=1e-6)
 
-    def line(text, *arguments):
-        made = logging.LogRecord("stream_rnn.x", logging.INFO, "", 0, text, arguments, None)
-        return JsonFormatter().format(made)
 
-    found = json.loads(line("starting partition=%s row=%d lost=%s", "e[0]", 4, "x=y"))
-    assert found["message"] == "starting"
-    assert (found["partition"], found["row"], found["lost"]) == ("e[0]", 4, "x=y")
-    text = 'Redis said: "no"\nand more level=evil a=b c'
-    assert "\n" not in line(text)
-    assert json.loads(line(text))["message"] == text
-    assert json.loads(line("done level=evil n=1"))["level"] == "info"
+def test_a_multiclass_head_scores_accuracy_and_log_loss():
+    """By the class with the highest probability, and by the probability of the true one."""
+    given = np.array([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7], [1.0, 0.0, 0.0]], np.float32)
+    head = head_of("multiclass", classes=["A", "B", "C"])
+    found = score(head, given, np.array([0.0, 1.0, 2.0]))
+    assert found["accuracy"] == pytest.approx(1 / 3)
+    losses = [-math.log(0.5), -math.log(0.2), -math.log(PROBABILITY_MIN)]
+    assert found["log_loss"] == pytest.approx(sum(losses) / 3, rel=1e-6)
+
+
+def test_metrics_of_ranked_classes_are_those_of_torchmetrics():
+    """It wants all probabilities; ranks say the same, ties included."""
+    rng, classes = np.random.default_rng(4), 12
+    given = np.round(rng.dirichlet(np.full(classes, 0.3), 400), 1).astype(np.float32)
+    came = rng.integers(0, classes - 2, 400)  # two classes never come
+    found = score(head_of("multiclass", classes=list("ABCDEFGHIJKL")), given, came.astype(float))
+    p, label = torch.from_numpy(given), torch.from_numpy(came)
+    first = torch.from_numpy(given.argmax(axis=1))
+    f1 = of_classes.multiclass_f1_score(first, label, num_classes=classes, average="macro")
+    error = of_classes.multiclass_calibration_error(p, label, num_classes=classes, n_bins=15)
+    assert found["f1"] == pytest.approx(float(f1), rel=1e-6)
+    assert found["calibration_error"] == pytest.approx(float(error), rel=1e-6)
+    right = of_classes.multiclass_accuracy(first, label, num_classes=classes, average="micro")
+    assert found["accuracy"] == pytest.approx(float(right), rel=1e-6)
+
+
+def test_ranks_take_events_piece_by_piece(monkeypatch):
+    """And are the same; what did not come has rank 0, of equals the first is likeliest."""
+    given = np.array([[0.2, 0.4, 0.4], [0.4, 0.4, 0.2], [1, 0, 0]], np.float32)
+    came = np.array([2.0, np.nan, 1.0])
+    whole = Ranked.of(given, came)
+    assert whole.rank.tolist() == [2, 0, 2]
+    assert whole.likeliest.tolist() == [1, 0, 0]
+    monkeypatch.setattr(ranked, "FLOATS_AT_ONCE", 3)
+    asked = []
+    pieces = Ranked.piece_by_piece(lambda e: asked.append(e) or given[e], came, 3)
+    assert len(asked) == 3
+    assert pieces.rank.tolist() == whole.rank.tolist()
+    assert np.array_equal(pieces.likely, whole.likely, equal_nan=True)
+    assert len(Ranked.joined([], 3)) == 0
+    assert whole[np.array([True, False, True])].rank.tolist() == [2, 2]
+
+
+def test_a_regression_scores_errors_in_its_own_unit():
+    """Mean absolute, root mean square, and how much of the spread is told."""
+    found = score(head_of("regression"), np.array([1, 2], np.float32), np.array([4.0, 1.0]))
+    expected = {"mae": 2.0, "rmse": math.sqrt(5), "r2": 1 - 10 / 4.5}
+    assert found == pytest.approx(expected)
+
+
+def test_time_to_next_scores_seconds():
+    """Not their logarithm, though that is what was learned."""
+    given, labels = np.array([10.0, 2.0], np.float32), np.log1p([7.0, 2.0])
+    found = score(head_of("time_to_next"), given, labels)
+    assert found["mae"] == pytest.approx(1.5)
+    assert found["rmse"] == pytest.approx(math.sqrt(4.5))
