@@ -14,7 +14,13 @@ import hiredis
 from aiokafka.helpers import create_ssl_context
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import (
+    Sentinel,
+    SentinelManagedConnection,
+    SentinelManagedSSLConnection,
+)
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisClusterException, RedisError
 
@@ -22,7 +28,11 @@ from stream_rnn.errors import ConfigError
 
 CONFIG_BYTES_MAX = 1_000_000
 REDIS_CONNECTIONS_MAX = 128
-REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
+SENTINEL_PORT = 26379
+REDIS_SCHEMES = (
+    *("redis", "rediss", "unix"),
+    *("redis+cluster", "rediss+cluster", "redis+sentinel", "rediss+sentinel"),
+)
 
 KNOWN = (
     "security.protocol",
@@ -186,10 +196,14 @@ def connect_redis(url: str, timeout_s: float) -> Redis:
     """Return a client of raw bytes; it does not retry, for our own code does.
 
     Nothing is sent yet.  A URL with several hosts, or of ``redis+cluster://``, is of a Redis
-    Cluster; its client has the same methods, as far as keys share a hash tag.
+    Cluster; its client has the same methods, as far as keys share a hash tag.  One of
+    ``redis+sentinel://`` names Sentinels and what they call the primary:
+    ``redis+sentinel://user:password@host:26379,host:26379/name/0``; ``sentinel_username`` and
+    ``sentinel_password`` are for the Sentinels themselves.
 
     Args:
-        url: ``redis://``, ``rediss://`` (TLS) or ``unix://``, with user, password and database.
+        url: ``redis://``, ``rediss://`` (TLS) or ``unix://``, with user, password and database;
+            ``?ssl_ca_certs=FILE&ssl_certfile=FILE&ssl_keyfile=FILE`` for TLS.
         timeout_s: deadline of connecting, of one answer, and of waiting for a free connection.
 
     Raises:
@@ -198,7 +212,8 @@ def connect_redis(url: str, timeout_s: float) -> Redis:
     scheme, _, rest = url.partition("://")
     if scheme not in REDIS_SCHEMES or not rest:
         raise ConfigError(
-            f"redis_url {safe_url(url)} must begin with redis://, rediss:// or unix://"
+            f"redis_url {safe_url(url)} must begin with redis://, rediss:// or unix://, or with "
+            "redis+cluster:// or redis+sentinel:// (rediss+... for TLS)"
         )
     options: dict[str, Any] = {
         "decode_responses": False,
@@ -208,6 +223,8 @@ def connect_redis(url: str, timeout_s: float) -> Redis:
         "retry": Retry(NoBackoff(), 0),
     }
     try:
+        if scheme.endswith("+sentinel"):
+            return _connect_by_sentinels(url, options)
         if scheme.endswith("+cluster") or "," in urlsplit(url).netloc.rpartition("@")[2]:
             return _connect_cluster(url, options)
         pool = BlockingConnectionPool.from_url(
@@ -238,15 +255,52 @@ def _connect_cluster(url: str, options: dict[str, Any]) -> Redis:
     scheme, _, rest = url.replace("+cluster", "", 1).partition("://")
     place, slash, path = rest.partition("/")
     login, at, hosts = place.rpartition("@")
-    nodes = []
-    for host in hosts.split(","):
-        name, _, port = host.rpartition(":") if ":" in host else (host, "", "6379")
-        nodes.append(ClusterNode(name.strip("[]"), int(port)))
+    nodes = [ClusterNode(*host) for host in _hosts(hosts, 6379)]
     first = f"{scheme}://{login}{at}{nodes[0].host}:{nodes[0].port}{slash}{path}"
     cluster = RedisCluster.from_url(
         first, startup_nodes=nodes, max_connections=REDIS_CONNECTIONS_MAX, **options
     )
     return cast("Redis", cluster)
+
+
+def _connect_by_sentinels(url: str, options: dict[str, Any]) -> Redis:
+    """Return a client of whom the Sentinels call the primary, asked at each new connection."""
+    parts = urlsplit(url.replace("+sentinel", "", 1))
+    login, at, hosts = parts.netloc.rpartition("@")
+    service, _, database = parts.path.removeprefix("/").partition("/")
+    if not service:
+        raise ConfigError(
+            f"redis_url {safe_url(url)} lacks the name by which its Sentinels know the primary: "
+            "redis+sentinel://user:password@host:26379,host:26379/name/0"
+        )
+    primary = f"{parts.scheme}://{login}{at}h/{database}?{parts.query}"
+    found: dict[str, Any] = {**parse_url(primary)}
+    names = {f"sentinel_{name}": name for name in ("username", "password")}
+    ours = {new: found.pop(old) for old, new in names.items() if old in found}
+    is_secure = found.pop("connection_class", None) is not None
+    found.pop("host")
+    secured = {name: value for name, value in found.items() if name.startswith("ssl_")}
+    sentinels = Sentinel(  # type: ignore[no-untyped-call]
+        _hosts(hosts, SENTINEL_PORT),
+        sentinel_kwargs={**options, **ours, **secured, "ssl": is_secure},
+        **options,
+        **found,
+    )
+    connection = SentinelManagedSSLConnection if is_secure else SentinelManagedConnection
+    client = sentinels.master_for(
+        service, connection_class=_packing(connection), max_connections=REDIS_CONNECTIONS_MAX
+    )
+    pool = client.connection_pool
+    pool.connection_class(**pool.connection_kwargs)  # refuses unknown options; connects later
+    return cast("Redis", client)
+
+
+def _hosts(text: str, port: int) -> list[tuple[str, int]]:
+    """Split ``host:port,host:port``; an IPv6 address stands in brackets."""
+    found = [urlsplit(f"//{host}") for host in text.split(",")]
+    if not all(host.hostname for host in found):
+        raise ValueError("a host has no name")
+    return [(host.hostname or "", host.port or port) for host in found]
 
 
 def safe_url(url: str) -> str:
@@ -262,14 +316,3 @@ def safe_url(url: str) -> str:
     if not at:
         return f"{scheme}{colons}{place}"
     return f"{scheme}{colons}{login.partition(':')[0]}:***@{place}"
-
-
-def describe_unreachable(bootstrap_servers: list[str] | str, error: BaseException) -> str:
-    """Say that no broker answers, and what to look at."""
-    names = bootstrap_servers if isinstance(bootstrap_servers, str) else ",".join(bootstrap_servers)
-    reason, name = str(error), type(error).__name__
-    reason = reason if reason.startswith(name) else f"{name}: {reason}" if reason else name
-    return (
-        f"no Kafka broker answers at {names} ({reason}); start it, or check "
-        "--bootstrap-servers and, for TLS or SASL, --kafka-config"
-    )

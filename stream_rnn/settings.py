@@ -47,7 +47,7 @@ class Settings(BaseSettings):
     )
     redis_url: SecretStr = Field(
         SecretStr("redis://127.0.0.1:6379/0"),
-        description="`redis://`, `rediss://` (TLS) or `unix://`, with ACL user and password",
+        description="`redis://`, `rediss://` (TLS), `unix://`, `redis+cluster://`, `redis+sentinel://`; with ACL user and password",
     )
     delivery: Delivery = Field(
         "exactly_once",

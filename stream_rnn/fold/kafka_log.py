@@ -20,13 +20,14 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import ConsumerRecord
 
-from stream_rnn.clients import describe_unreachable
 from stream_rnn.errors import FencedError, UnreachableError
 from stream_rnn.fold.events import Record
 from stream_rnn.fold.facts import Topics
 from stream_rnn.fold.recovery import GroupOffset, LastPrediction
+from stream_rnn.fold.rights import refusal
 from stream_rnn.fold.topics import TopicFacts, read_topics
 from stream_rnn.settings import Settings
+from stream_rnn.unreachable import describe_unreachable
 
 TOPICS_AGE_S = 5.0
 READERS_MAX = 8
@@ -63,9 +64,7 @@ class KafkaFacts:
                 await self.admin.start()
         except (KafkaError, TimeoutError, OSError) as error:
             await self.__aexit__()
-            raise UnreachableError(
-                describe_unreachable(self._connection["bootstrap_servers"], error)
-            ) from error
+            raise UnreachableError(await describe_unreachable(self._connection, error)) from error
         return self
 
     async def __aexit__(self, *_exception: object) -> None:
@@ -103,11 +102,11 @@ class KafkaFacts:
 
     async def log_start(self, tp: TopicPartition) -> int:
         """Return the first available offset of a partition."""
-        return int((await self.ask(self.consumer.beginning_offsets([tp]), f"{tp}"))[tp])
+        return int((await self.ask(self.consumer.beginning_offsets([tp]), tp))[tp])
 
     async def log_end(self, tp: TopicPartition) -> int:
         """Return the last stable offset of a partition."""
-        return int((await self.ask(self.consumer.end_offsets([tp]), f"{tp}"))[tp])
+        return int((await self.ask(self.consumer.end_offsets([tp]), tp))[tp])
 
     async def group_offset(self, group: str, tp: TopicPartition) -> GroupOffset | None:
         """Return what a group committed for a partition."""
@@ -144,7 +143,7 @@ class KafkaFacts:
             position, arrived_s = first, time.monotonic()
             while position < end:
                 try:
-                    fetched = await self.ask(consumer.getmany(tp, timeout_ms=1000), f"{tp}")
+                    fetched = await self.ask(consumer.getmany(tp, timeout_ms=1000), tp)
                 except FencedError as error:
                     if isinstance(error.__cause__, OffsetOutOfRangeError):
                         return  # retention has removed them meanwhile
@@ -152,7 +151,7 @@ class KafkaFacts:
                 wanted = [record for record in fetched.get(tp, []) if record.offset < end]
                 if wanted:
                     yield wanted
-                reached = await self.ask(consumer.position(tp), f"{tp}")
+                reached = await self.ask(consumer.position(tp), tp)
                 if reached > position:
                     position, arrived_s = reached, time.monotonic()
                 elif time.monotonic() - arrived_s > self.settings.kafka_timeout_s:
@@ -164,7 +163,7 @@ class KafkaFacts:
         async with self._readers:
             consumer = self._new_consumer()
             try:
-                await self.ask(consumer.start(), f"{tp}")
+                await self.ask(consumer.start(), tp)
                 consumer.assign([tp])
                 consumer.seek(tp, first)
                 yield consumer
@@ -177,18 +176,21 @@ class KafkaFacts:
         assert self._consumer is not None, "used inside of its context"
         return self._consumer
 
-    async def ask(self, call: Awaitable[T], what: str) -> T:
-        """Await an answer of Kafka within its deadline.
+    async def ask(self, call: Awaitable[T], what: TopicPartition | str) -> T:
+        """Await an answer of Kafka about a partition, or what else is named, within its deadline.
 
         Raises:
+            ConfigError: the user has no right to ask.
             FencedError: there is none; the restart tries again.
         """
         try:
             async with asyncio.timeout(self.settings.kafka_timeout_s):
                 return await call
         except (KafkaError, TimeoutError, OSError) as error:
+            name = what.topic if isinstance(what, TopicPartition) else what
             message = f"Kafka did not answer about {what}: {type(error).__name__} {error}"
-            raise FencedError(message) from error
+            refused = refusal(error, self.settings.app, f"Read on topic {name}")
+            raise refused or FencedError(message) from error
 
 
 class KafkaLog:

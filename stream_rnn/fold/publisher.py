@@ -20,6 +20,7 @@ from aiokafka.structs import OffsetAndMetadata
 from stream_rnn.errors import ConfigError, FencedError
 from stream_rnn.fold.points import Passed, Point, nothing_happens
 from stream_rnn.fold.recovery import GroupOffset
+from stream_rnn.fold.rights import refusal
 from stream_rnn.settings import Settings
 
 
@@ -96,7 +97,7 @@ class KafkaPublisher:
 
     async def start(self) -> None:
         """Connect; with a transactional id, fence the last owner."""
-        with _released("starting the producer"):
+        with self._released("starting the producer"):
             async with asyncio.timeout(self._settings.kafka_timeout_s):
                 await self._producer.start()
 
@@ -108,6 +109,16 @@ class KafkaPublisher:
         except (TimeoutError, KafkaError):
             # Errors of a closed producer are not acted upon: recovery decides what was published.
             return
+
+    @contextmanager
+    def _released(self, doing: str) -> Iterator[None]:
+        """Turn whatever the client raises into a release, and a refused right into a stop."""
+        try:
+            yield
+        except (KafkaError, TimeoutError, OSError, AssertionError) as error:
+            outputs = f"Write on topics {self._predictions} and {self._dead_letters}"
+            message = f"{doing} failed, its outcome is unknown: {type(error).__name__}: {error}"
+            raise refusal(error, self._settings.app, outputs) or FencedError(message) from error
 
     async def _send(self, predictions: Sequence[Message], dead_letters: Sequence[Message]) -> None:
         # Recovery takes the last prediction as a sign that all before it is published; so without
@@ -167,7 +178,7 @@ class TransactionalPublisher(KafkaPublisher):
         records then stay open, and would be committed by our own first transaction.
         """
         await super().start()
-        with _released("closing what the last owner left open"):
+        with self._released("closing what the last owner left open"):
             async with asyncio.timeout(self._settings.kafka_timeout_s):
                 await self._producer.begin_transaction()
                 self._passed(Point.CLOSING)
@@ -186,7 +197,7 @@ class TransactionalPublisher(KafkaPublisher):
         """Publish all of it in one transaction."""
         producer = self._producer
         offset = OffsetAndMetadata(group_offset.offset, group_offset.metadata)
-        with _released("publishing"):
+        with self._released("publishing"):
             async with asyncio.timeout(self._settings.kafka_timeout_s):
                 await producer.begin_transaction()
                 self._passed(Point.BEGUN)
@@ -227,19 +238,9 @@ class IdempotentPublisher(KafkaPublisher):
         group_offset: GroupOffset,
     ) -> None:
         """Publish, await the acknowledgements, then move the group offset."""
-        with _released("publishing"):
+        with self._released("publishing"):
             async with asyncio.timeout(self._settings.kafka_timeout_s):
                 self._passed(Point.BEGUN)
                 await self._send(predictions, dead_letters)
                 await self._commit_group_offset(self._partition, group_offset)
                 self._passed(Point.OFFSET_SENT)
-
-
-@contextmanager
-def _released(doing: str) -> Iterator[None]:
-    """Turn whatever the client raises into a release."""
-    try:
-        yield
-    except (KafkaError, TimeoutError, OSError, AssertionError) as error:
-        message = f"{doing} failed, its outcome is unknown: {type(error).__name__}: {error}"
-        raise FencedError(message) from error

@@ -14,6 +14,7 @@ from typing import Any, TypeVar, cast
 
 from redis.asyncio import Redis, RedisCluster
 from redis.exceptions import (
+    AskError,
     AuthenticationError,
     AuthorizationError,
     BusyLoadingError,
@@ -23,11 +24,13 @@ from redis.exceptions import (
     NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
+    RedisClusterException,
     RedisError,
     ResponseError,
     TryAgainError,
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import MovedError as SlotMovedError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from stream_rnn.clients import safe_url
@@ -54,11 +57,13 @@ _FIELDS = (
 )
 # Errors that a failover, a restart or more memory ends; in a script they arrive as text.
 _PASSING = (
+    AskError,  # the slot's keys are on their way to another node
     BusyLoadingError,
     ClusterDownError,
     MasterDownError,
     OutOfMemoryError,
     ReadOnlyError,
+    SlotMovedError,
     TryAgainError,
 )
 _PASSING_WORDS = (
@@ -232,6 +237,7 @@ class RedisStore:
             RedisTimeoutError,
             NoScriptError,
             OSError,
+            RedisClusterException,  # no node has the slot, for now
         ) as error:
             message = f"Redis did not answer within {self._timeout_s:g} s: {error}"
             raise UnavailableError(message) from error

@@ -2,9 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError, for_code
+
+from stream_rnn.errors import ConfigError
 
 JAVA_LONG_MAX = 2**63 - 1
 
@@ -37,7 +41,12 @@ class TopicFacts:
 
 
 async def read_topics(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, TopicFacts]:
-    """Ask the cluster about some topics."""
+    """Ask the cluster about some topics.
+
+    Raises:
+        ConfigError: their configuration may not be seen.
+        KafkaError: the cluster cannot say now.
+    """
     wanted = list(dict.fromkeys(names))
     # Asking for a topic by its name creates it on a broker that creates topics by itself.
     there = set(await admin.list_topics())
@@ -47,7 +56,9 @@ async def read_topics(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[
     resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in found]
     configs: dict[str, dict[str, str]] = {}
     for response in await admin.describe_configs(resources) if resources else []:
-        for _, _, _, name, entries in response.resources:
+        for code, _, _, name, entries in response.resources:
+            if code:
+                _refuse(for_code(code), name)
             configs[name] = {entry[0]: entry[1] or "" for entry in entries}
     return {
         name: TopicFacts(
@@ -60,3 +71,12 @@ async def read_topics(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[
         else TopicFacts(name, 0)
         for name in wanted
     }
+
+
+def _refuse(error: type[KafkaError], name: str) -> NoReturn:
+    if error is TopicAuthorizationFailedError:
+        raise ConfigError(
+            f"Kafka refuses this user: it needs DescribeConfigs on topic {name}; deploy/README.md "
+            "lists the rights of a worker"
+        )
+    raise error(f"configuration of {name}")

@@ -33,12 +33,13 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import ConsumerRecord
 
-from stream_rnn.clients import describe_unreachable, kafka_options
+from stream_rnn.clients import kafka_options
 from stream_rnn.errors import ConfigError, DecodeError, FencedError, UnavailableError
 from stream_rnn.predictions.assignment import Assignment, Beginning
 from stream_rnn.predictions.completeness import Completeness
 from stream_rnn.predictions.places import SourcePartition
 from stream_rnn.predictions.schema import Prediction
+from stream_rnn.unreachable import describe_unreachable
 
 RECORDS_MAX = 500
 POLL_S = 1.0
@@ -137,8 +138,7 @@ class PredictionReader(AsyncIterator[Prediction]):
         except BaseException as error:
             await self.__aexit__()
             if isinstance(error, KafkaError | TimeoutError | OSError):
-                servers = self._connection["bootstrap_servers"]
-                raise ConfigError(describe_unreachable(servers, error)) from error
+                raise ConfigError(await describe_unreachable(self._connection, error)) from error
             raise
         return self
 

@@ -10,11 +10,12 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
-from stream_rnn.clients import describe_unreachable, kafka_options
+from stream_rnn.clients import kafka_options
 from stream_rnn.errors import ConfigError, UnreachableError
 from stream_rnn.fold.events import Record
 from stream_rnn.replay.logs import Log
 from stream_rnn.settings import Settings
+from stream_rnn.unreachable import describe_unreachable
 
 TICK_S = 0.02
 IN_FLIGHT_MAX = 5000
@@ -70,8 +71,7 @@ async def send(log: Log, settings: Settings, how: Sending, told: Callable[[int],
             await producer.start()
     except (KafkaError, TimeoutError, OSError) as error:
         await producer.stop()
-        text = describe_unreachable(options["bootstrap_servers"], error)
-        raise UnreachableError(text) from error
+        raise UnreachableError(await describe_unreachable(options, error)) from error
     try:
         return await _send_all(producer, log, how, settings.kafka_timeout_s, told)
     except (KafkaError, TimeoutError) as error:

@@ -12,11 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import faust
-from aiokafka.errors import (
-    GroupAuthorizationFailedError,
-    InvalidSessionTimeoutError,
-    TopicAuthorizationFailedError,
-)
+from aiokafka.errors import InvalidSessionTimeoutError
 from faust.transport.drivers.aiokafka import (
     Transport,
     credentials_to_aiokafka_auth,
@@ -30,6 +26,7 @@ from stream_rnn.errors import ConfigError, FencedError, Reaction, StreamRNNError
 from stream_rnn.fold.kafka_log import KafkaFacts
 from stream_rnn.fold.processor import Processor
 from stream_rnn.fold.redis_store import check_redis
+from stream_rnn.fold.rights import refusal
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.model import pin_numerics
 from stream_rnn.settings import Delivery, Settings
@@ -48,11 +45,6 @@ logger = logging.getLogger(__name__)
 EXIT_STATUS = {Reaction.STOP: 3, Reaction.RELEASE: 4, Reaction.RETRY: 4, Reaction.REPOSITION: 4}
 CLOSE_WITHIN_S = 5.0
 STATUS_LINE_S = 60.0
-_REFUSED_BY_GROUP = (
-    GroupAuthorizationFailedError,
-    InvalidSessionTimeoutError,
-    TopicAuthorizationFailedError,
-)
 
 
 class _HandedThrough(faust.Schema[Any, Any]):
@@ -227,13 +219,13 @@ class StreamRNN(Service):
         error = None if thread is None else consumer.fold_thread.group_error()
         if error is None or self.should_stop:
             return
-        message = f"group {self.app.conf.id}: {type(error).__name__} {error}"
-        if isinstance(error, _REFUSED_BY_GROUP):
-            self._fail(
-                ConfigError(
-                    f"{message}; check its ACL, broker_session_timeout and the broker's group.*"
-                )
-            )
+        group = self.app.conf.id
+        message = f"group {group}: {type(error).__name__} {error}"
+        refused = refusal(error, group, f"Read on topic {self.settings.source}")
+        if refused is not None:
+            self._fail(refused)
+        elif isinstance(error, InvalidSessionTimeoutError):
+            self._fail(ConfigError(f"{message}; check broker_session_timeout"))
         else:
             self._fail(FencedError(message))
 

@@ -40,8 +40,8 @@ async def _prepare(admin: AIOKafkaAdminClient, settings: Settings) -> None:
     source = topics[source_name]
     if not source.partitions:
         raise ConfigError(
-            f"the source topic {source_name} does not exist; create it, or check --source and "
-            "--bootstrap-servers"
+            f"the source topic {source_name} does not exist, or this user lacks Read on it; create "
+            "it, or check --source and --bootstrap-servers"
         )
     if source_name in outputs or predictions == settings.dead_letters_topic:
         raise ConfigError(
@@ -70,7 +70,8 @@ async def _create(admin: AIOKafkaAdminClient, name: str, source: TopicFacts) -> 
             options = "".join(f" --config {key}={value}" for key, value in config.items())
             raise ConfigError(
                 f"topic {name} does not exist and cannot be created ({error.__name__}"
-                f"{': ' + str(message[0]) if message and message[0] else ''}); run: kafka-topics "
+                f"{': ' + str(message[0]) if message and message[0] else ''}); give the user Create "
+                f"on topic {name}, or run: kafka-topics "
                 f"--create --topic {name} --partitions {source.partitions} "
                 f"--replication-factor {source.replication}{options}"
             )

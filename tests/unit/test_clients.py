@@ -7,16 +7,18 @@ from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
 from hypothesis import given
 from hypothesis import strategies as st
 from redis.asyncio import Redis, RedisCluster
+from redis.asyncio.connection import SSLConnection
 
 from stream_rnn.clients import (
     KNOWN,
     connect_redis,
-    describe_unreachable,
     faust_credentials,
     kafka_options,
     safe_url,
 )
 from stream_rnn.errors import ConfigError
+from stream_rnn.local.processes import free_port
+from stream_rnn.unreachable import describe_unreachable
 
 JAAS = (
     "org.apache.kafka.common.security.scram.ScramLoginModule required "
@@ -192,9 +194,47 @@ async def test_several_hosts_are_a_cluster(url):
 
 
 @pytest.mark.parametrize(
+    ("url", "sentinels"),
+    [
+        ("redis+sentinel://u:s3cret@a:26380,b,[::1]:7/main/2", [("a", 26380), ("b", 26379), ("::1", 7)]),
+        ("redis+sentinel://u:s3cret@a/main/2?sentinel_password=other", [("a", 26379)]),
+    ],
+)  # fmt: skip
+async def test_sentinels_are_asked_for_the_primary(url, sentinels):
+    """With their own password; the primary gets the URL's user and database."""
+    client = connect_redis(url, 1.5)
+    pool = client.connection_pool
+    assert (pool.service_name, pool.is_master) == ("main", True)
+    options = pool.connection_kwargs
+    assert (options["username"], options["password"], options["db"]) == ("u", "s3cret", 2)
+    assert (options["socket_timeout"], options["retry"].get_retries()) == (1.5, 0)
+    asked = [s.connection_pool.connection_kwargs for s in pool.sentinel_manager.sentinels]
+    assert [(one["host"], one["port"]) for one in asked] == sentinels
+    assert {one.get("password") for one in asked} == {"other" if "other" in url else None}
+    assert {one["socket_timeout"] for one in asked} == {1.5}
+    await client.aclose()
+
+
+async def test_sentinels_and_primary_are_reached_over_tls():
+    """An authority of the URL's query is for both."""
+    client = connect_redis("rediss+sentinel://a/main?ssl_ca_certs=/ca.pem", 1.0)
+    pool = client.connection_pool
+    assert issubclass(pool.connection_class, SSLConnection)
+    assert pool.connection_kwargs["ssl_ca_certs"] == "/ca.pem"
+    (sentinel,) = pool.sentinel_manager.sentinels
+    assert sentinel.connection_pool.connection_class is SSLConnection
+    await client.aclose()
+
+
+@pytest.mark.parametrize(
     "url",
     [
         "http://u:s3cret@cache",
+        "redis+sentinel://u:s3cret@a:26379",
+        "redis+sentinel://u:s3cret@a:26379/?ssl_ca_certs=x",
+        "redis+sentinel://u:s3cret@a,/main",
+        "redis+sentinel://u:s3cret@a:port/main",
+        "redis+sentinel://u:s3cret@a/main/0?no_such_option=1",
         "cache:6379",
         "redis://",
         "redis://u:s3cret/x@cache:6379",
@@ -215,7 +255,7 @@ def test_a_url_that_is_none_of_redis_is_refused_without_its_password(url):
 
 
 @given(
-    st.sampled_from(["redis", "rediss", "redis+cluster", "kafka"]),
+    st.sampled_from(["redis", "rediss", "redis+cluster", "redis+sentinel", "kafka"]),
     st.text("ab1", max_size=5),
     st.text(st.characters(codec="utf-8"), min_size=1).filter(lambda text: "xyz" not in text),
 )
@@ -235,11 +275,17 @@ def test_a_url_without_a_login_is_shown_whole():
     assert safe_url("redis://cache:6379/0") == "redis://cache:6379/0"
 
 
-def test_an_unreachable_broker_is_named_with_the_remedy():
-    """The client's error is said once."""
-    said = describe_unreachable(["a:1", "b:2"], ConnectionError("refused"))
-    assert said == (
-        "no Kafka broker answers at a:1,b:2 (ConnectionError: refused); start it, or check "
-        "--bootstrap-servers and, for TLS or SASL, --kafka-config"
-    )
-    assert "(TimeoutError)" in describe_unreachable("a:1", TimeoutError())
+async def test_an_unreachable_broker_is_named_with_the_remedy():
+    """And what the connection itself says, where the client only says that it found none."""
+    servers = [f"127.0.0.1:{free_port()}", "b:2"]
+    said = await describe_unreachable({"bootstrap_servers": servers}, TimeoutError())
+    assert said.startswith(f"no Kafka broker answers at {','.join(servers)} (")
+    assert "refused" in said or "Connect" in said, said
+    assert said.endswith("check --bootstrap-servers and, for TLS or SASL, --kafka-config")
+
+
+async def test_a_broker_that_answers_meanwhile_leaves_the_clients_own_reason(bootstrap_servers):
+    """It is said once."""
+    options = {"bootstrap_servers": bootstrap_servers, "client_id": "x"}
+    said = await describe_unreachable(options, ConnectionError("ConnectionError: gone"))
+    assert "(ConnectionError: gone)" in said

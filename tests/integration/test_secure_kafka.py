@@ -1,0 +1,173 @@
+"""Workers over TLS with a client certificate, SCRAM, and exactly the rights of the run book."""
+
+import asyncio
+import re
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from stream_rnn.local.workers import WorkerProcess
+from tests.integration.secure_kafka import PASSWORD, SecureKafka
+from tests.integration.streams import Stream, mixed_records, run
+
+pytestmark = [pytest.mark.timeout(180), pytest.mark.integration]
+BOOK = Path(__file__).parents[2] / "deploy" / "README.md"
+if not BOOK.exists():
+    pytest.skip("only a checkout has deploy/, the wheel has not", allow_module_level=True)
+AT_ONCE = 3
+ENDS_WITHIN_S = 60
+
+
+def listed() -> list[tuple[str, str, bool, str]]:
+    """Return the run book's rights of a worker: resource type, name, is it a prefix, operation."""
+    text = BOOK.read_text(encoding="utf-8")
+    table = text[text.index("| resource | operations |") :].split("\n\n")[0]
+    found = []
+    for line in table.splitlines()[2:]:
+        resources, operations = (cell.strip() for cell in line.strip("|").split("|"))
+        kind = resources.split()[0].rstrip("s")
+        if kind == "cluster":
+            continue  # of old brokers, as the line says
+        names = re.findall(r"`([^`]+)`", resources)
+        for operation in re.findall(r"\b[A-Z][A-Za-z]+\b", operations):
+            found += [(kind, name, "prefix" in resources, operation) for name in names]
+    return found
+
+
+RIGHTS = listed()
+USERS = ["worker", *(f"without-{number}" for number in range(len(RIGHTS)))]
+
+
+def of(app, rights):
+    """Return rights with the names of an app's topics instead of the run book's."""
+    names = {"flights": f"{app}-in", "delays": f"{app}-out", "departures": app}
+    return [
+        (kind, re.sub("|".join(names), lambda found: names[found[0]], name), prefix, operation)
+        for kind, name, prefix, operation in rights
+    ]
+
+
+@pytest.fixture(scope="module")
+def kafka(tmp_path_factory):
+    """Return a broker that is ready."""
+    with SecureKafka(tmp_path_factory.mktemp("certificates"), USERS) as broker:
+        yield broker
+
+
+class Secure(Stream):
+    """A fold whose test goes by the plain listener, and whose workers and verbs by the other."""
+
+    def __init__(self, app, kafka, user, redis_url, directory) -> None:
+        super().__init__(app, kafka.bootstrap_servers, redis_url, directory)
+        self.kafka, self.user = kafka, user
+
+    def options(self, **more):
+        given = {
+            "bootstrap_servers": self.kafka.secure_servers,
+            "kafka_config": self.kafka.client_config(self.directory / self.user, self.user),
+        }
+        return super().options(**{**given, **more})
+
+    async def create(self, *topics) -> None:
+        """Create topics of two partitions with a record of somebody else in each output."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka.bootstrap_servers)
+        await admin.start()
+        await admin.create_topics([NewTopic(name, 2, 1) for name in topics])
+        await admin.close()
+
+    async def send_foreign(self, *topics) -> None:
+        """Put a record of somebody else into each partition."""
+        async with AIOKafkaProducer(bootstrap_servers=self.kafka.bootstrap_servers) as producer:
+            for topic in topics:
+                for partition in range(2):
+                    await producer.send_and_wait(topic, b"x", partition=partition)
+
+
+async def ended(worker) -> tuple[int, str]:
+    """Return a worker's exit status and its last error, or fail where it goes on."""
+    try:
+        async with asyncio.timeout(ENDS_WITHIN_S):
+            while worker.is_alive:
+                await asyncio.sleep(0.1)
+    except TimeoutError:
+        await asyncio.to_thread(worker.kill)
+        pytest.fail(f"it goes on:\n{worker.log.read_text()[-3000:]}")
+    log = worker.log.read_text()
+    assert PASSWORD not in log
+    said = re.findall(r"CRITICAL stream_rnn\S+ (.*)", log)
+    assert said, log[-3000:]
+    return worker.exit_status, said[0]
+
+
+async def test_a_worker_and_the_verbs_run_with_the_rights_of_the_run_book(
+    kafka, app_id, redis_url, tmp_path
+):
+    """It makes its topics, publishes what the oracle says, and every verb that reads works."""
+    stream = Secure(app_id, kafka, "worker", redis_url, tmp_path)
+    await stream.create(stream.settings.source)
+    await kafka.allow("worker", of(app_id, RIGHTS))
+    await stream.produce(mixed_records(120, seed=61))
+    worker = WorkerProcess("worker", stream.options(), tmp_path)
+    try:
+        await stream.until_published()
+        names = ("app", "source", "predictions", "bundle", "bootstrap_servers", "kafka_config")
+        place = [f"--{n.replace('_', '-')}={stream.options()[n]}" for n in names]
+        redis = f"--redis-url={redis_url}"
+        await run("doctor", "--write", *place, redis)
+        await run("state", "show", *place, redis)
+        outputs = [o for o in place if o.startswith(("--predictions", "--bootstrap", "--kafka"))]
+        await run("deadletters", "list", *outputs)
+        assert '"missing":0' in await run("audit", "--json", *place)
+    finally:
+        status = await asyncio.to_thread(worker.stop)
+    assert status == 0
+    assert PASSWORD not in worker.log.read_text()
+    assert await stream.compare() > 60
+
+
+async def test_each_right_is_needed_and_named_when_it_is_gone(kafka, app_id, redis_url, tmp_path):
+    """The worker ends with one line: which operation, on which resource."""
+    at_once = asyncio.Semaphore(AT_ONCE)
+
+    async def one(number, missing) -> tuple[int, str]:
+        app, user = f"{app_id}-{number}", f"without-{number}"
+        (tmp_path / user).mkdir()
+        stream = Secure(app, kafka, user, redis_url, tmp_path / user)
+        outputs = (stream.settings.predictions, stream.settings.dead_letters_topic)
+        await stream.create(stream.settings.source, *outputs if missing[3] != "Create" else ())
+        if missing[3] != "Create":
+            await stream.send_foreign(*outputs)
+        await stream.produce(mixed_records(20, seed=62))
+        await kafka.allow(user, of(app, [right for right in RIGHTS if right != missing]))
+        async with at_once:
+            return await ended(WorkerProcess("worker", stream.options(), tmp_path / user))
+
+    assert len(RIGHTS) > 9
+    said = await asyncio.gather(*(one(*numbered) for numbered in enumerate(RIGHTS)))
+    wrong = []
+    for number, (missing, (status, line)) in enumerate(zip(RIGHTS, said, strict=True)):
+        ((_, name, _, operation),) = of(f"{app_id}-{number}", [missing])
+        if status != 3 or operation not in line or name not in line:
+            wrong.append((missing, status, line))
+    assert not wrong
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"sasl_password": "wrong"}, "uthentication"),
+        ({"ssl_keystore_location": None}, "closed"),  # all that TLS 1.3 lets the client know
+        ({"ssl_truststore_location": None}, "certificate"),
+    ],
+)
+async def test_wrong_papers_are_refused_in_one_line(
+    kafka, app_id, redis_url, tmp_path, change, words
+):
+    """A wrong password, no client certificate, an authority that the worker does not know."""
+    stream = Secure(app_id, kafka, "worker", redis_url, tmp_path)
+    config = kafka.client_config(tmp_path / "changed", "worker", **change)
+    options = stream.options(kafka_config=config, kafka_timeout_s=8)
+    status, line = await ended(WorkerProcess("worker", options, tmp_path))
+    assert (status, words in line) == (4, True), line
