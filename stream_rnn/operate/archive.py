@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stream_rnn.errors import ConfigError, MovedError
 from stream_rnn.fold.redis_store import RedisStore
@@ -34,6 +35,7 @@ MAGIC = b"stream_rnn states 1\n"
 DIGEST_BYTES = 32
 LINE_BYTES_MAX = 1_000_000
 KEY_BYTES_MAX = 1_000_000
+KEYS_MAX, PARTITIONS_MAX = 1 << 40, 1 << 31
 CHUNK = 1000
 COPY_LIVES_S = 3600
 LENGTHS = struct.Struct("<II")
@@ -50,6 +52,16 @@ class Summary:
     partitions: int
     keys: int
     bytes: int
+
+
+class Part(BaseModel):
+    """What stands before a partition's states."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    partition: int = Field(ge=0, le=PARTITIONS_MAX)
+    keys: int = Field(ge=0, le=KEYS_MAX)
+    position: dict[str, str]
 
 
 # --- export ------------------------------------------------------------------------------------
@@ -191,12 +203,10 @@ async def restore(fold: Fold, path: Path, told: Told, *, replace: bool) -> Summa
         file.seek(len(MAGIC))
         _line(file, path)
         while file.tell() < size - DIGEST_BYTES:
-            line = _line(file, path)
-            place = fold.chosen(int(line["partition"]))[0]
-            await _restore_one(
-                fold, place, line, _states(file, int(line["keys"]), path), told, replace
-            )
-            partitions, keys = partitions + 1, keys + int(line["keys"])
+            part = _part(file, path)
+            place = fold.chosen(part.partition)[0]
+            await _restore_one(fold, place, part, _states(file, part.keys, path), told, replace)
+            partitions, keys = partitions + 1, keys + part.keys
     return Summary(partitions, keys, size)
 
 
@@ -218,7 +228,7 @@ def _refuse_another(fold: Fold, about: dict[str, Any], path: Path) -> None:
 async def _restore_one(
     fold: Fold,
     place: Place,
-    line: dict[str, Any],
+    part: Part,
     states: Iterator[tuple[bytes, bytes]],
     told: Told,
     replace: bool,
@@ -241,7 +251,7 @@ async def _restore_one(
             if len(chunk) == CHUNK:
                 await _put(store, saved, chunk, told)
         await _put(store, saved, chunk, told)
-        await _swap(store, seen, saved, int(line["keys"]), line["position"])
+        await _swap(store, seen, saved, part.keys, part.position)
     finally:
         await store.answer(store.redis.unlink(saved))
 
@@ -292,10 +302,22 @@ def _line(file: BinaryIO, path: Path) -> dict[str, Any]:
     return found
 
 
+def _part(file: BinaryIO, path: Path) -> Part:
+    try:
+        return Part.model_validate(_line(file, path))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ConfigError(f"{path} is damaged: {where}: {first['msg'].lower()}") from error
+
+
 def _states(file: BinaryIO, count: int, path: Path) -> Iterator[tuple[bytes, bytes]]:
     for _ in range(count):
         head = file.read(LENGTHS.size)
         key_size, state_size = LENGTHS.unpack(head) if len(head) == LENGTHS.size else (1 << 31, 0)
         if key_size > KEY_BYTES_MAX or state_size > 1 << 28:
             raise ConfigError(f"{path} is damaged: a state of it has no length")
-        yield file.read(key_size), file.read(state_size)
+        key, state = file.read(key_size), file.read(state_size)
+        if (len(key), len(state)) != (key_size, state_size):
+            raise ConfigError(f"{path} is damaged: it ends within a state")
+        yield key, state

@@ -16,14 +16,17 @@ def parse_key(text: str) -> bytes:
     r"""Return the bytes of a key that was typed: text, or ``base64:`` and its bytes.
 
     Raises:
-        ConfigError: what follows ``base64:`` is not base64.
+        ConfigError: it is no text, or what follows ``base64:`` is not base64.
 
     Example:
         >>> parse_key("UA-EWR"), parse_key("base64:/w==")
         (b'UA-EWR', b'\xff')
     """
     if not text.startswith(BASE64):
-        return text.encode(errors="surrogateescape")
+        try:
+            return text.encode(errors="surrogateescape")
+        except UnicodeEncodeError as error:
+            raise ConfigError(f"key {text!r} is no text: {error.reason}") from error
     try:
         return base64.b64decode(text.removeprefix(BASE64), validate=True)
     except (binascii.Error, ValueError) as error:
