@@ -49,6 +49,7 @@ class Publisher(Protocol):
 
         Raises:
             FencedError: another worker owns the partition, or the outcome is unknown.
+            ConfigError: Kafka refuses a right, or an output does not fit.
         """
 
     async def close(self) -> None:

@@ -280,13 +280,13 @@ async def check_redis(redis: Redis, settings: Settings) -> None:
     url = safe_url(settings.redis_url.get_secret_value())
     try:
         async with asyncio.timeout(settings.redis_timeout_s):
-            nodes = await _memory_of_nodes(redis)
+            nodes = await facts_of_primaries(redis, "memory")
     except (AuthenticationError, AuthorizationError, NoPermissionError) as error:
         raise ConfigError(f"Redis at {url} refuses this user: {error}; check redis_url") from error
     except (RedisError, OSError, TimeoutError) as error:
         message = f"Redis at {url} does not answer: {error}; start it, or check --redis-url"
         raise UnreachableError(message) from error
-    policies = {str(memory.get("maxmemory_policy", "noeviction")) for memory in nodes}
+    policies = {str(memory.get("maxmemory_policy", "noeviction")) for memory in nodes.values()}
     for policy in sorted(policies - {"noeviction"}):
         raise ConfigError(
             f"Redis at {url} has maxmemory-policy {policy}: it would drop hidden states when "
@@ -294,10 +294,18 @@ async def check_redis(redis: Redis, settings: Settings) -> None:
         )
 
 
-async def _memory_of_nodes(redis: Any) -> list[dict[str, Any]]:
-    """Ask one Redis, or every primary of a cluster, about its memory."""
+async def facts_of_primaries(redis: Any, *sections: str) -> dict[str, dict[str, Any]]:
+    """Ask one Redis, or every primary of a cluster, about itself.
+
+    Args:
+        redis: a client.
+        sections: of ``INFO``; none: the usual ones.
+
+    Returns:
+        What each says, by its name; one Redis has none.
+    """
     if not isinstance(redis, RedisCluster):
-        return [await redis.info("memory")]
-    found = await redis.info("memory", target_nodes=RedisCluster.PRIMARIES)
+        return {"": await redis.info(*sections)}
+    found = await redis.info(*sections, target_nodes=RedisCluster.PRIMARIES)
     # With one primary redis-py leaves the node's name away.
-    return [found] if "used_memory" in found else list(found.values())
+    return found if all(isinstance(facts, dict) for facts in found.values()) else {"": found}

@@ -2,14 +2,14 @@
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Any
 
 from redis.asyncio import RedisCluster
 
 from stream_rnn.errors import ConfigError, MovedError, StateError, StreamRNNError
-from stream_rnn.fold.redis_store import RedisStore, check_redis
+from stream_rnn.fold.redis_store import RedisStore, check_redis, facts_of_primaries
 from stream_rnn.fold.state import Commit
 from stream_rnn.model.model import Model
 from stream_rnn.operate.findings import Finding, bad, fine, warning
@@ -32,40 +32,47 @@ async def check_store(redis: Any, settings: Settings) -> list[Finding]:
     except StreamRNNError as error:
         return [bad("redis", str(error), "see the message")]
     found = [fine("redis", "answers, and evicts nothing")]
-    if isinstance(redis, RedisCluster):
-        return [*found, warning("redis", "a cluster: its nodes were not looked at one by one", "look at each primary's memory and persistence")]  # fmt: skip
-    facts: Facts = await redis.info()
-    found += [_version(facts), _persistence(facts)]
+    nodes = await facts_of_primaries(redis)
+    for node, facts in nodes.items():
+        found += [_version(node, facts), _persistence(node, facts)]
     return found
 
 
-def _version(facts: Facts) -> Finding:
-    text = str(facts.get("valkey_version", facts.get("redis_version", "0")))
-    version = tuple(int(part) for part in text.split(".")[:2])
+def _version(node: str, facts: Facts) -> Finding:
+    number = str(facts.get("valkey_version", facts.get("redis_version", "0")))
+    version = tuple(int(part) for part in number.split(".")[:2])
+    text = f"{node} {number}".strip()
     if version < OLDEST:
         return bad("redis version", text, "6.2 or later is needed: upgrade it")
     return fine("redis version", text)
 
 
-def _persistence(facts: Facts) -> Finding:
-    name = "redis persistence"
+def _persistence(node: str, facts: Facts) -> Finding:
+    name, of = "redis persistence", f"{node}: " if node else ""
     if facts.get("aof_enabled"):
         if facts.get("aof_last_write_status") != "ok":
-            return bad(name, "its append-only file cannot be written", "look at its disk and log")
-        return fine(name, "appendonly")
+            return bad(
+                name, f"{of}its append-only file cannot be written", "look at its disk and log"
+            )
+        return fine(name, f"{of}appendonly")
     if facts.get("rdb_last_bgsave_status") != "ok":
-        return bad(name, "its last snapshot failed", "look at its disk and log")
+        return bad(name, f"{of}its last snapshot failed", "look at its disk and log")
     return warning(
         name,
-        "no append-only file: a restart loses states",
+        f"{of}no append-only file: a restart loses states",
         "appendonly yes, appendfsync everysec; without it every restart is a rebuild from the log",
     )
 
 
-def check_memory(facts: Facts, model: Model, settings: Settings, keys: int | None) -> Finding:
-    """Check that the expected number of keys fits."""
-    limit, used = int(facts.get("maxmemory", 0)), int(facts.get("used_memory", 0))
-    limit = limit or int(facts.get("total_system_memory", 0))
+def check_memory(
+    nodes: Collection[Facts], model: Model, settings: Settings, keys: int | None
+) -> Finding:
+    """Check that the expected number of keys fits into all primaries together."""
+    used = sum(int(facts.get("used_memory", 0)) for facts in nodes)
+    limit = sum(
+        int(facts.get("maxmemory", 0)) or int(facts.get("total_system_memory", 0))
+        for facts in nodes
+    )
     each = state_bytes(model, 16)
     said = f"{used / 1e6:,.0f} of {limit / 1e6:,.0f} MB used"
     if keys is None:

@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
 from stream_rnn.clients import connect_redis, kafka_options
 from stream_rnn.errors import StreamRNNError
 from stream_rnn.fold.identity import fold_id, store_tag
 from stream_rnn.fold.kafka_log import KafkaFacts
-from stream_rnn.fold.redis_store import RedisStore
+from stream_rnn.fold.redis_store import RedisStore, facts_of_primaries
 from stream_rnn.model.model import Model
 from stream_rnn.operate import check_kafka, check_redis
 from stream_rnn.operate.check_here import check_bundle, check_machine, check_numerics
@@ -61,12 +61,12 @@ async def _redis(
         for found in await check_redis.check_speed(redis, wall):
             yield found
         if model is not None:
-            facts = await redis.info("memory")
-            yield check_redis.check_memory(facts, model, settings, keys)
+            nodes = await facts_of_primaries(redis, "memory")
+            yield check_redis.check_memory(nodes.values(), model, settings, keys)
             identity = fold_id(model.fingerprint, settings)
             tag = store_tag(settings.app or "", settings.source or "", 0, identity)
             yield await check_redis.check_rights(RedisStore(redis, tag, settings.redis_timeout_s))
-    except (StreamRNNError, RedisError, OSError) as error:
+    except (StreamRNNError, RedisError, RedisClusterException, OSError) as error:
         yield bad("redis", f"{type(error).__name__}: {error}", "start it, or correct --redis-url")
     finally:
         if redis is not None:
@@ -105,12 +105,13 @@ async def _backup(settings: Settings, wall: Callable[[], float]) -> list[Finding
         retention_s = (await facts.topics(source))[source].limit("retention.ms") / 1000
     redis = connect_redis(settings.redis_url.get_secret_value(), settings.redis_timeout_s)
     try:
-        saved_s = (await redis.info("persistence")).get("rdb_last_save_time")
-    except (RedisError, OSError):
+        nodes = await facts_of_primaries(redis, "persistence")
+    except (RedisError, RedisClusterException, OSError):
         return []
     finally:
         await redis.aclose()
-    age_s = wall() - float(saved_s) if isinstance(saved_s, int) else 0.0
+    saved = [facts.get("rdb_last_save_time") for facts in nodes.values()]
+    age_s = max((wall() - float(one) for one in saved if isinstance(one, int)), default=0.0)
     if age_s <= retention_s:
         return []
     return [

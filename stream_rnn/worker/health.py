@@ -11,7 +11,7 @@ page always says OK, so it is not used.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -20,11 +20,12 @@ from aiohttp import web
 from aiokafka import TopicPartition
 from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from redis.asyncio import Redis, RedisCluster
-from redis.exceptions import RedisError
+from redis.asyncio import Redis
+from redis.exceptions import RedisClusterException, RedisError
 
 from stream_rnn.errors import ConfigError, StreamRNNError
 from stream_rnn.fold.kafka_log import KafkaFacts
+from stream_rnn.fold.redis_store import facts_of_primaries
 from stream_rnn.settings import Settings
 from stream_rnn.worker.metrics import Metrics, PartitionView
 from stream_rnn.worker.partitions import Owned, Partitions
@@ -200,16 +201,24 @@ class Health:
             logger.info("no facts for metrics: %s", error)
 
     async def _look_at_memory(self, redis: Any) -> None:
-        if self.metrics is None or isinstance(redis, RedisCluster):
+        """Ask for memory; of a cluster's primaries the fullest one counts."""
+        if self.metrics is None:
             return
         try:
             async with asyncio.timeout(self._settings.redis_timeout_s):
-                memory: Mapping[str, Any] = await redis.info("memory")
-        except (RedisError, OSError, TimeoutError) as error:
+                nodes = await facts_of_primaries(redis, "memory")
+        except (RedisError, RedisClusterException, OSError, TimeoutError) as error:
             logger.info("no memory of Redis for metrics: %s", error)
             return
-        self.metrics.redis_used.set(memory.get("used_memory", 0))
-        self.metrics.redis_max.set(memory.get("maxmemory", 0))
+        used, limit = max(
+            (
+                (int(one.get("used_memory", 0)), int(one.get("maxmemory", 0)))
+                for one in nodes.values()
+            ),
+            key=lambda node: node[0] / (node[1] or float("inf")),
+        )
+        self.metrics.redis_used.set(used)
+        self.metrics.redis_max.set(limit)
 
     def status_line(self) -> str:
         """Say in one line how the worker is."""

@@ -54,6 +54,19 @@ class Flow:
         assert status == 0 or kind, self.worker.log.read_text()[-3000:]
 
 
+async def all_verbs_work(stream, directory) -> None:
+    """Run each verb that talks to Redis while a worker runs."""
+    names = ("app", "source", "predictions", "bundle", "bootstrap_servers", "redis_url")
+    place = [f"--{n.replace('_', '-')}={stream.options()[n]}" for n in names]
+    doctor = await run("doctor", *place)
+    assert "redis version" in doctor
+    assert "redis memory" in doctor
+    await run("state", "show", *place)
+    await run("state", "get", "a", *place)
+    await run("state", "size", *place)
+    await run("state", "export", str(directory / "states"), *place)
+
+
 async def test_a_fold_behind_tls_is_the_oracles(made, redis_url, tmp_path):
     """With a client certificate and an authority of the URL; the verbs take it too."""
     make_certificates(tmp_path)
@@ -64,9 +77,7 @@ async def test_a_fold_behind_tls_is_the_oracles(made, redis_url, tmp_path):
         stream = await made(url)
         async with Flow(stream, tmp_path):
             await asyncio.sleep(1)
-            names = ("app", "source", "predictions", "bundle", "bootstrap_servers", "redis_url")
-            place = [f"--{n.replace('_', '-')}={stream.options()[n]}" for n in names]
-            await run("state", "show", *place)
+            await all_verbs_work(stream, tmp_path)
         assert await stream.compare() > 2 * RECORDS
 
         # One process after the other: none of them gets as far as Kafka.
@@ -95,6 +106,7 @@ async def test_a_fold_on_a_cluster_outlives_a_slot_that_moves_and_a_primary_that
             slot = await cluster.nodes[0].do("CLUSTER", "KEYSLOT", key)
             source = await cluster.owner(slot)
             target = (source + 1) % 3
+            await all_verbs_work(stream, tmp_path)
             assert await cluster.migrate(slot, source, target, pause_s=1.0) == 2
             assert await cluster.owner(slot) == target
             await cluster.replicate(target)
@@ -112,7 +124,7 @@ async def test_a_fold_follows_a_sentinel_to_the_new_primary(made, tmp_path):
     async with Watched() as watched:
         stream = await made(watched.url)
         async with Flow(stream, tmp_path):
-            await asyncio.sleep(1)
+            await all_verbs_work(stream, tmp_path)
             await asyncio.to_thread(watched.nodes[0].server.kill)
             async with asyncio.timeout(40):
                 while (await watched.nodes[1].redis.info("replication"))["role"] != "master":
