@@ -225,7 +225,8 @@ class StreamRNN(Service):
         if refused is not None:
             self._fail(refused)
         elif isinstance(error, InvalidSessionTimeoutError):
-            self._fail(ConfigError(f"{message}; check broker_session_timeout"))
+            said = "check broker_session_timeout and the broker's group.*"
+            self._fail(ConfigError(f"{message}; {said}"))
         else:
             self._fail(FencedError(message))
 

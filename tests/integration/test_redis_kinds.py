@@ -33,7 +33,8 @@ class Flow:
 
     async def __aenter__(self):
         self.worker = WorkerProcess("worker", self._stream.options(), self._directory)
-        await self._stream.produce(mixed_records(RECORDS, seed=70))
+        steady = (b"steady", {"x": 1.0, "kind": "A"})  # the others may be forgotten
+        await self._stream.produce([steady, *mixed_records(RECORDS, seed=70)])
         await self._stream.until_published()
         self._task = asyncio.create_task(self._send())
         return self
@@ -62,7 +63,7 @@ async def all_verbs_work(stream, directory) -> None:
     assert "redis version" in doctor
     assert "redis memory" in doctor
     await run("state", "show", *place)
-    await run("state", "get", "a", *place)
+    await run("state", "get", "steady", *place)
     await run("state", "size", *place)
     await run("state", "export", str(directory / "states"), *place)
 
