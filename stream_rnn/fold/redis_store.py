@@ -283,7 +283,7 @@ async def check_redis(redis: Redis, settings: Settings) -> None:
             nodes = await facts_of_primaries(redis, "memory")
     except (AuthenticationError, AuthorizationError, NoPermissionError) as error:
         raise ConfigError(f"Redis at {url} refuses this user: {error}; check redis_url") from error
-    except (RedisError, OSError, TimeoutError) as error:
+    except (RedisError, RedisClusterException, OSError, TimeoutError) as error:
         message = f"Redis at {url} does not answer: {error}; start it, or check --redis-url"
         raise UnreachableError(message) from error
     policies = {str(memory.get("maxmemory_policy", "noeviction")) for memory in nodes.values()}

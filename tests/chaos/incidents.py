@@ -53,12 +53,12 @@ class Rehearsal:
     """One machine with everything on it."""
 
     def __init__(self, directory, kafka, redis) -> None:
-        self._directory = directory
+        self.directory = directory
         self.kafka, self.redis = kafka, redis
         self.bundle = bundle_of(directory)
         self._health = free_port()
         self._prometheus_port = free_port()
-        self._load = Load(HISTORY, keys=10_000)
+        self.load = Load(HISTORY, keys=10_000)
         self._sent = HISTORY
         self.bad_share = 0.0
         self._workers = 0
@@ -85,14 +85,14 @@ class Rehearsal:
         slow = ",".join(f"stepped {number} block={BLOCK_S}" for number in range(1, 1000))
         options = {**self.place(), "health_address": f"127.0.0.1:{self._health}", "facts_interval_s": "1"}  # fmt: skip
         environment = {"STREAM_RNN_FAULT_AT": slow} if is_slow else {}
-        return WorkerProcess(f"worker-{self._workers}", options, self._directory, environment)
+        return WorkerProcess(f"worker-{self._workers}", options, self.directory, environment)
 
     def prometheus(self) -> ServerProcess:
         """Return a Prometheus that scrapes the worker each second."""
         program = shutil.which("prometheus")
         if program is None:
             raise ConfigError("no prometheus on the PATH: it is in Debian's package prometheus")
-        at = self._directory
+        at = self.directory
         (at / "rules.yml").write_text(hurried(RULES.read_text(encoding="utf-8")))
         (at / "prometheus.yml").write_text(
             "global: {scrape_interval: 1s, evaluation_interval: 1s}\nrule_files: [rules.yml]\n"
@@ -168,7 +168,7 @@ class Rehearsal:
                 due, before = int((time.monotonic() - began) * RATE), due
                 for number in range(before, due):
                     bad = number % 100 < 100 * self.bad_share
-                    value = b"poison" if bad else value_of(self._sent, self._load)
+                    value = b"poison" if bad else value_of(self._sent, self.load)
                     key = number % 10_000
                     await producer.send(SOURCE, value, key=key_of(key), partition=key % 4)
                     self._sent += 1
@@ -191,7 +191,7 @@ class Rehearsal:
 
 async def redis_lost_its_data(on: Rehearsal, worker) -> list[str]:
     """FLUSHALL; solved by the last export."""
-    path = on._directory / "departures.states"
+    path = on.directory / "departures.states"
     await on.verb("state", "export", str(path))
     redis = connect_redis(on.redis.redis_url, 5)
     began = time.monotonic()
@@ -243,7 +243,7 @@ async def rehearse(directory, kafka, redis) -> None:
     """Go through all three."""
     on = Rehearsal(directory, kafka, redis)
     await create(kafka.bootstrap_servers, SOURCE, 4)
-    await fill(kafka.bootstrap_servers, on._load, SOURCE)
+    await fill(kafka.bootstrap_servers, on.load, SOURCE)
     async with AsyncExitStack() as open_:
         prometheus = await asyncio.to_thread(on.prometheus)
         open_.push_async_callback(asyncio.to_thread, prometheus.stop)

@@ -16,11 +16,13 @@ WITHIN_S = 30
 
 
 async def until(is_so, what) -> None:
-    """Wait until a coroutine function says true."""
-    async with asyncio.timeout(WITHIN_S):
-        while not await is_so():
-            await asyncio.sleep(0.1)
-    assert what
+    """Wait until a coroutine function says true; name what did not come."""
+    try:
+        async with asyncio.timeout(WITHIN_S):
+            while not await is_so():
+                await asyncio.sleep(0.1)
+    except TimeoutError:
+        raise TimeoutError(f"no {what} within {WITHIN_S} s") from None
 
 
 class TlsProxy:

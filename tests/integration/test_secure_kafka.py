@@ -71,7 +71,7 @@ class Secure(Stream):
         return super().options(**{**given, **more})
 
     async def create(self, *topics) -> None:
-        """Create topics of two partitions with a record of somebody else in each output."""
+        """Create topics of two partitions."""
         admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka.bootstrap_servers)
         await admin.start()
         await admin.create_topics([NewTopic(name, 2, 1) for name in topics])

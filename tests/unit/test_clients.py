@@ -16,8 +16,10 @@ from stream_rnn.clients import (
     kafka_options,
     safe_url,
 )
-from stream_rnn.errors import ConfigError
+from stream_rnn.errors import ConfigError, UnreachableError
+from stream_rnn.fold.redis_store import check_redis
 from stream_rnn.local.processes import free_port
+from stream_rnn.settings import Settings
 from stream_rnn.unreachable import describe_unreachable
 
 JAAS = (
@@ -289,3 +291,14 @@ async def test_a_broker_that_answers_meanwhile_leaves_the_clients_own_reason(boo
     options = {"bootstrap_servers": bootstrap_servers, "client_id": "x"}
     said = await describe_unreachable(options, ConnectionError("ConnectionError: gone"))
     assert "(ConnectionError: gone)" in said
+
+
+@pytest.mark.parametrize("kind", ["redis", "redis+cluster", "redis+sentinel"])
+async def test_a_redis_of_any_kind_that_does_not_answer_is_named(kind):
+    """Whatever its client raises."""
+    url = f"{kind}://u:s3cret@127.0.0.1:{free_port()}" + ("/main" if "sentinel" in kind else "")
+    client = connect_redis(url, 2.0)
+    with pytest.raises(UnreachableError, match="does not answer") as error:
+        await check_redis(client, Settings.build(redis_url=url))
+    assert "s3cret" not in str(error.value)
+    await client.aclose()
