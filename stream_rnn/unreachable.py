@@ -35,7 +35,7 @@ async def _why(connection: Mapping[str, Any], servers: str) -> BaseException | N
     options = {k: v for k, v in connection.items() if k not in {"bootstrap_servers", "client_id"}}
     with suppress(TimeoutError, ValueError):
         async with asyncio.timeout(ASKED_WITHIN_S):
-            for host, port, _ in collect_hosts(servers)[:ASKED_MAX]:
+            for host, port, _ in collect_hosts(servers, randomize=False)[:ASKED_MAX]:
                 try:
                     opened = await create_conn(host, port, **options)
                 except (KafkaError, OSError, TimeoutError) as error:
