@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from tests.bench.load import Load, key_of, value_of
+from tests.bench.load import BATCH_BYTES, Load, batches, key_of, value_of
 
 TICK_S = 0.005
+FLOOD_EVENTS, FLOOD_PAUSE_S = 20_000, 0.02
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999, "max": 1.0}
 
 
@@ -87,6 +88,36 @@ async def send(bootstrap_servers: str, topic: str, load: Load, rate: int, second
         await producer.stop()
 
 
+async def flood(
+    bootstrap_servers: str, topic: str, load: Load, output: str, backlog: int, seconds: float
+) -> None:
+    """Send as fast as an output grows: never more than a backlog beyond its end."""
+    producer = AIOKafkaProducer(
+        bootstrap_servers=bootstrap_servers, acks=1, linger_ms=0, max_batch_size=BATCH_BYTES
+    )
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap_servers)
+    await producer.start()
+    await consumer.start()
+    outputs = [TopicPartition(output, number) for number in range(load.partitions)]
+    keys = load.key_numbers()
+    sent, until = 0, time.monotonic() + seconds
+    try:
+        while time.monotonic() < until:
+            taken = sum((await consumer.end_offsets(outputs)).values())
+            if sent - taken > backlog - FLOOD_EVENTS:
+                await asyncio.sleep(FLOOD_PAUSE_S)
+                continue
+            places = np.arange(sent, sent + FLOOD_EVENTS) % len(keys)
+            for number in range(load.partitions):
+                own = places[keys[places] % load.partitions == number].tolist()
+                for batch in batches(producer, own, keys, load):
+                    await (await producer.send_batch(batch, topic, partition=number))
+            sent += FLOOD_EVENTS
+    finally:
+        await consumer.stop()
+        await producer.stop()
+
+
 async def read(
     bootstrap_servers: str, topic: str, partitions: int, seconds: float, warm_up_s: float
 ) -> np.ndarray:
@@ -116,11 +147,11 @@ async def read(
 
 
 def main(arguments: list[str]) -> None:
-    """Be the sender or the reader; see ``tests/bench/speed.py``."""
+    """Be a sender or the reader; see ``tests/bench/speed.py``."""
     role, options = arguments[0], json.loads(arguments[1])
-    if role == "send":
+    if role in {"send", "flood"}:
         load = Load(**options.pop("load"))
-        asyncio.run(send(load=load, **options))
+        asyncio.run((send if role == "send" else flood)(load=load, **options))
     else:
         delays = asyncio.run(read(**options))
         np.save(sys.stdout.buffer, delays)

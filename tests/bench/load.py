@@ -1,7 +1,7 @@
 """The load of the speed benches: events of so many keys, and a bundle that steps them."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -111,7 +111,7 @@ async def fill(bootstrap_servers: str, load: Load, topic: str | None = None) -> 
         waiting = []
         for number in range(load.partitions):
             places = np.flatnonzero(partition == number).tolist()
-            for batch in _batches(producer, places, keys, load):
+            for batch in batches(producer, places, keys, load):
                 waiting.append(await producer.send_batch(batch, topic, partition=number))
                 if len(waiting) >= SENDS_AT_ONCE:
                     await waiting.pop(0)
@@ -122,7 +122,10 @@ async def fill(bootstrap_servers: str, load: Load, topic: str | None = None) -> 
     return topic
 
 
-def _batches(producer, places, keys, load: Load) -> Iterator[object]:
+def batches(
+    producer: AIOKafkaProducer, places: Sequence[int], keys: NDArray[np.int64], load: Load
+) -> Iterator[object]:
+    """Yield record batches of some events of a load, each as large as the producer allows."""
     batch = producer.create_batch()
     for place in places:
         fields = {

@@ -27,6 +27,7 @@ WITHIN_S = 120.0
 SENT_RATE = 2_000
 SAMPLED_S = 5.0
 KEPT_BYTES = 400_000_000
+BACKLOG = 500_000
 
 
 @dataclass(slots=True)
@@ -208,8 +209,8 @@ def recovery_command(rounds: int, events: int, out: Path | None, **options: Any)
 @click.command("memory")
 @shared
 @click.option("--minutes", type=click.FloatRange(0.5, 1440), default=10.0, show_default=True)
-@click.option("--rate", type=click.IntRange(1, 1_000_000), default=50_000, show_default=True, help="events a second that are sent")  # fmt: skip
-def memory_command(minutes: float, rate: int, out: Path | None, **options: Any) -> None:
+@click.option("--rate", type=click.IntRange(1, 1_000_000), help="events a second that are sent; default: as many as the worker takes")  # fmt: skip
+def memory_command(minutes: float, rate: int | None, out: Path | None, **options: Any) -> None:
     """The worker's resident set over time, under load."""
 
     async def work(ground: Ground) -> list[tuple[float, float, int]]:
@@ -220,18 +221,21 @@ def memory_command(minutes: float, rate: int, out: Path | None, **options: Any) 
         running = Processes(ground.directory / "long.log")
         running.start(WORKER.command(place), WORKER.environment)
         sender = role(
-            "send",
+            "flood" if rate is None else "send",
             bootstrap_servers=place.bootstrap_servers,
             topic=place.source,
             load=asdict(Load(10_000_000, partitions=PARTITIONS)),
-            rate=rate,
             seconds=60 * minutes,
+            **({"output": place.output, "backlog": BACKLOG} if rate is None else {"rate": rate}),
         )
         try:
             async with Progress(
                 place.bootstrap_servers, place.output, PARTITIONS, None
             ) as progress:
-                return await _sampled(running, progress.events, 60 * minutes)
+                found = await _sampled(running, progress.events, 60 * minutes)
+                if sender.poll():
+                    raise RuntimeError(f"the sender ended with {sender.returncode}")
+                return found
         finally:
             sender.terminate()
             sender.wait()
