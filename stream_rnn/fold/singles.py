@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from stream_rnn.errors import FeatureError
 from stream_rnn.model.model import Model
 
+NOT_FINITE = "step_not_finite"
+"""Code of an event that is skipped since its step is not finite."""
+
 
 @dataclass(slots=True)
 class Memory:
@@ -81,7 +84,7 @@ def step_one_by_one(
         y, h = model.step(torch.from_numpy(row), h)
         if not (torch.isfinite(y).all() and torch.isfinite(h).all()):
             message = "the step gives a number that is not finite"
-            errors[event] = FeatureError("step_not_finite", message)
+            errors[event] = FeatureError(NOT_FINITE, message)
             continue
         last_ms = max(before.last_ms, time) if before.steps else time
         memory = Memory(before.steps + 1, last_ms, h.reshape(-1).numpy().copy())

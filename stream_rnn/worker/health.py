@@ -78,7 +78,7 @@ class Health:
         self._settings = settings
         self._wall = wall
         self._facts: dict[int, Facts] = {}
-        self._asked_s: float | None = None
+        self._asked_s = time.monotonic()
         self._runner: web.AppRunner | None = None
         self.metrics: Metrics | None = None
         self.address = ""
@@ -140,8 +140,7 @@ class Health:
 
     async def _metrics(self, _request: web.Request) -> web.Response:
         assert self.metrics is not None, "set before it listens"
-        if self._asked_s is not None:
-            self.metrics.facts_age.set(time.monotonic() - self._asked_s)
+        self.metrics.facts_age.set(time.monotonic() - self._asked_s)
         body = generate_latest(self.metrics.registry)
         return web.Response(body=body, headers={**HEADERS, "Content-Type": CONTENT_TYPE_LATEST})
 

@@ -16,10 +16,11 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from stream_rnn.errors import StateError
+from stream_rnn.errors import CorruptStateError, JumpedError, MovedError, StateError, TornError
 from stream_rnn.fold.identity import fold_id
 from stream_rnn.fold.observer import Folded
 from stream_rnn.fold.recovery import Start
+from stream_rnn.fold.singles import NOT_FINITE
 from stream_rnn.model.heads import AnyHead
 from stream_rnn.model.model import Model
 from stream_rnn.settings import Settings
@@ -187,6 +188,10 @@ class Metrics:
         self._probability = histogram("output_probability", "sampled answers of binary heads", PROBABILITIES, "head")  # fmt: skip
         self._value = histogram("output_value", "sampled answers of regression and time heads, in their unit", VALUES, "head")  # fmt: skip
         self._class = counter("output_class", "sampled likeliest classes", "head", "class")
+        # What alerts count begins at 0: a series that is born above it has not grown for Prometheus.
+        for error in (MovedError, TornError, CorruptStateError, JumpedError):
+            self._repositions.labels(_word(error))
+        self._skips.labels(NOT_FINITE)
 
     def started(self, start: Start) -> None:
         """Count a start by its row."""
@@ -198,7 +203,7 @@ class Metrics:
 
     def repositioned(self, error: StateError) -> None:
         """Count why: ``moved``, ``torn``, ``jumped`` or ``corrupt_state``."""
-        self._repositions.labels(_word(error)).inc()
+        self._repositions.labels(_word(type(error))).inc()
 
     def folded(self, folded: Folded) -> None:
         """Count a micro-batch; now and then look at some of its answers."""
@@ -249,6 +254,6 @@ def _spread(count: int) -> "np.ndarray[Any, np.dtype[np.int64]]":
     return np.unique(np.linspace(0, count - 1, min(count, SAMPLE_ROWS)).astype(np.int64))
 
 
-def _word(error: StateError) -> str:
-    name = type(error).__name__.removesuffix("Error")
+def _word(error: type[StateError]) -> str:
+    name = error.__name__.removesuffix("Error")
     return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")

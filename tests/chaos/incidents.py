@@ -40,13 +40,16 @@ SOURCE, OUTPUT, APP = "flights", "delays", "departures"
 
 def hurried(rules: str) -> str:
     """Divide the waiting times of rules."""
-    seconds = {"m": 60, "h": 3600, "s": 1}
+    seconds = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
     def divide(found) -> str:
         return f"for: {max(1, int(found[1]) * seconds[found[2]] // HASTE)}s"
 
+    def shorten(found) -> str:
+        return f"{found[1]}{max(5, int(found[2]) * seconds[found[3]] // HASTE)}s"
+
     rules = re.sub(r"for: (\d+)([smh])", divide, rules)
-    return re.sub(r"\[(\d+)m\]", lambda found: f"[{max(5, int(found[1]) * 60 // HASTE)}s]", rules)
+    return re.sub(r"(\[|offset )(\d+)([smhd])", shorten, rules)
 
 
 class Rehearsal:
@@ -61,6 +64,7 @@ class Rehearsal:
         self.load = Load(HISTORY, keys=10_000)
         self._sent = HISTORY
         self.bad_share = 0.0
+        self.old_s = 0.0
         self._workers = 0
 
     def place(self) -> dict[str, str]:
@@ -161,7 +165,7 @@ class Rehearsal:
         return await self.until(is_so, "the end of the log")
 
     async def send(self) -> None:
-        """Send events of now, some of them bad, until cancelled."""
+        """Send events, as old as they shall be, some of them bad, until cancelled."""
         async with AIOKafkaProducer(bootstrap_servers=self.kafka.bootstrap_servers) as producer:
             began, due = time.monotonic(), 0
             while True:
@@ -170,7 +174,8 @@ class Rehearsal:
                     bad = number % 100 < 100 * self.bad_share
                     value = b"poison" if bad else value_of(self._sent, self.load)
                     key = number % 10_000
-                    await producer.send(SOURCE, value, key=key_of(key), partition=key % 4)
+                    at_ms = int(1000 * (time.time() - self.old_s))  # noqa: TID251  # a sender's clock
+                    await producer.send(SOURCE, value, key=key_of(key), partition=key % 4, timestamp_ms=at_ms)  # fmt: skip
                     self._sent += 1
                 await asyncio.sleep(TICK_S)
 
@@ -209,12 +214,14 @@ async def redis_lost_its_data(on: Rehearsal, worker) -> list[str]:
 
 
 async def retention_is_near(on: Rehearsal) -> list[str]:
-    """Four hours of retention and a worker that does not keep up; solved by raising it."""
+    """Four hours of retention, and a worker that is three and a half behind; solved by raising it."""
     began = time.monotonic()
+    on.old_s = 3.5 * 3600
     await on.retention(4)
     worker = on.start_worker(is_slow=True)
     fired = await on.fires("StreamRNNRetentionNear")
     await on.retention(24 * 30)
+    on.old_s = 0.0
     over = await on.is_over("StreamRNNRetentionNear")
     whole = time.monotonic() - began
     await asyncio.to_thread(worker.stop)

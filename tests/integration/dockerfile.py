@@ -13,28 +13,13 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from itertools import pairwise
 from pathlib import Path
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
+from tests.deployed import DEPLOY, read, stages
+
 OFFLINE = {"PIP_NO_BUILD_ISOLATION": "0", "PIP_NO_INDEX": "1"}  # setuptools is linked, too
 NOT_HERE = ("apt-get", "download.pytorch.org")
 OF_THE_IMAGE = re.compile(r"(?<![\w./$}])/(?=(?:opt|wheel|src|bundles?|tmp)\b)")
-
-
-def stages(text: str) -> list[list[tuple[str, str]]]:
-    """Return the stages of a Dockerfile: lists of (instruction, arguments)."""
-    text = re.sub(r"\\\n\s*", "", text)
-    found = [(*line.split(None, 1),) for line in text.splitlines() if line[:1].isalpha()]
-    starts = [n for n, (word, _) in enumerate(found) if word == "FROM"] + [len(found)]
-    return [found[a:b] for a, b in pairwise(starts)]
-
-
-def sent(dockerignore: str) -> list[str]:
-    """Return what is sent to the engine, of a list that begins by leaving out everything."""
-    lines = [line for line in dockerignore.splitlines() if line and not line.startswith("#")]
-    assert lines[0] == "*", "this reader knows no other kind"
-    return [line[1:] for line in lines if line.startswith("!")]
 
 
 class Image:
@@ -61,7 +46,7 @@ class Image:
 
     def build(self) -> None:
         """Take all steps."""
-        build, final = stages((DEPLOY / "Dockerfile").read_text(encoding="utf-8"))
+        build, final = stages(read("Dockerfile"))
         self._stage(build)
         self._stage(final)
 
