@@ -17,7 +17,7 @@ class Folded:
         batch: what was decoded.
         stepped: what the network said.
         seconds: by step of the processor.
-        is_silent: nothing of it was published.
+        published: how many predictions; the other events were folded silently.
         hits: keys whose hidden state was in the cache.
         misses: keys that were looked for in Redis.
     """
@@ -25,7 +25,7 @@ class Folded:
     batch: Batch
     stepped: Stepped
     seconds: Mapping[str, float]
-    is_silent: bool
+    published: int
     hits: int
     misses: int
 

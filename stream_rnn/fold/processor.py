@@ -101,6 +101,7 @@ class Processor:
     times: StepTimes = field(init=False)
     stream_time_ms: int | None = None
     anchor: Anchor | None = None
+    waits_for: str = ""
     _acknowledged: GroupOffset | None = None
     _breathed_s: float = 0.0
     _sweep: Sweep = field(init=False)
@@ -224,20 +225,21 @@ class Processor:
         self.passed(Point.STEPPED)
         times.end("step")
         # 4 publish, unless silent
+        published = 0
         if next_position > self.silent_below:
             predictions, dead_letters = make_outputs(
                 self.model, self.writer, self.settings, records, batch, stepped, self._silence
             )
             offset = GroupOffset(next_position, self.fold_id, self.origin)
             await self._publish(predictions, dead_letters, offset)
-            self.counts.predictions += len(predictions)
+            published = len(predictions)
         self.passed(Point.PUBLISHED)
         times.end("publish")
         # 5 commit
         await self._commit(records, batch, stepped, next_position)
         self.passed(Point.COMMITTED)
         times.end("commit")
-        self._count(batch, stepped, next_position)
+        self._count(batch, stepped, published)
 
     async def _read_states(self, keys: Sequence[bytes]) -> list[bytes | None]:
         return await self._retrying(lambda: self.store.load(self.position, self.origin, keys))
@@ -300,7 +302,11 @@ class Processor:
 
     async def _retrying(self, call: Callable[[], Awaitable[T]]) -> T:
         """Await a call of the store; while it is unavailable, call again for ``redis_retry_s``."""
-        return await retrying(call, self.settings.redis_retry_s, self.clock, self.place)
+        limit_s = self.settings.redis_retry_s
+        return await retrying(call, limit_s, self.clock, self.place, self._wait)
+
+    def _wait(self, reason: str) -> None:
+        self.waits_for = reason
 
     async def _breathe(self) -> None:
         """Let other partitions and heartbeats run if this one has computed for long."""
@@ -318,16 +324,17 @@ class Processor:
     def _ttl_ms(self) -> float | None:
         return None if self.settings.state_ttl is None else self.settings.state_ttl * 1000
 
-    def _count(self, batch: computed.Batch, stepped: computed.Stepped, next_position: int) -> None:
+    def _count(self, batch: computed.Batch, stepped: computed.Stepped, published: int) -> None:
         counts, decoded = self.counts, batch.decoded
+        events = len(decoded.rows) - len(stepped.errors)
         counts.batches += 1
-        counts.events += len(decoded.rows) - len(stepped.errors)
+        counts.events += events
+        counts.predictions += published
+        counts.silent += events - published
         self.times.events += len(decoded.rows)
         counts.forgets += len(decoded.forgets)
-        is_silent = next_position <= self.silent_below
-        counts.silent += len(decoded.rows) if is_silent else 0
         hits, misses = self.cache.last
-        self.observer.folded(Folded(batch, stepped, self.times.last, is_silent, hits, misses))
+        self.observer.folded(Folded(batch, stepped, self.times.last, published, hits, misses))
         for error in [*decoded.skips.values(), *stepped.errors.values()]:
             counts.skips[error.code] = counts.skips.get(error.code, 0) + 1
 

@@ -15,7 +15,11 @@ T = TypeVar("T")
 
 
 async def retrying(
-    call: Callable[[], Awaitable[T]], limit_s: float, clock: Callable[[], float], place: str
+    call: Callable[[], Awaitable[T]],
+    limit_s: float,
+    clock: Callable[[], float],
+    place: str,
+    told: Callable[[str], None],
 ) -> T:
     """Await a call; while the store is unavailable, call again.
 
@@ -24,6 +28,7 @@ async def retrying(
         limit_s: time after which the last error is raised.
         clock: monotonic seconds.
         place: the partition, for the log.
+        told: called with why it waits, and with nothing when it waits no longer.
 
     Raises:
         UnavailableError: it took too long.
@@ -31,10 +36,14 @@ async def retrying(
     wait_s, deadline = RETRY_FIRST_S, clock() + limit_s
     while True:
         try:
-            return await call()
+            answer = await call()
         except UnavailableError as error:
             if clock() >= deadline:
                 raise
+            told(str(error))
             logger.warning("redis unavailable, trying again partition=%s: %s", place, error)
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, RETRY_LAST_S)
+        else:
+            told("")
+            return answer

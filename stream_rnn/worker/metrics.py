@@ -210,7 +210,8 @@ class Metrics:
         batch, stepped = folded.batch, folded.stepped
         events = len(batch.decoded.rows) - len(stepped.errors)
         self._events.inc(events)
-        (self._silent if folded.is_silent else self._predictions).inc(events)
+        self._predictions.inc(folded.published)
+        self._silent.inc(events - folded.published)
         if batch.decoded.forgets:
             self._forgets.inc(len(batch.decoded.forgets))
         for error in (*batch.decoded.skips.values(), *stepped.errors.values()):

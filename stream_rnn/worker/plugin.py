@@ -265,6 +265,8 @@ class StreamRNN(Service):
         for one in self.partitions:
             if not one.source.positioned.is_set():
                 reasons.append(f"{one.processor.place} is not positioned")
+            elif one.processor.waits_for:
+                reasons.append(f"{one.processor.place} waits: {one.processor.waits_for}")
             elif one.processor.position < one.processor.silent_below:
                 reasons.append(f"{one.processor.place} rebuilds its states")
         return reasons

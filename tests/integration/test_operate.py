@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaProducer
 from prometheus_client.parser import text_string_to_metric_families
 
 from stream_rnn.clients import connect_redis
+from stream_rnn.local.redis import LocalRedis
 from stream_rnn.local.workers import WorkerProcess
 from tests.integration.streams import Stream, mixed_records, run
 
@@ -96,6 +97,27 @@ async def test_a_worker_says_how_it_is(made):
         assert found["stream_rnn_keys", number] == row["keys"]
     assert found["stream_rnn_redis_used_bytes",] > 0
     assert "password" not in (await get(address, "/metrics"))[1]
+
+
+async def test_a_worker_that_waits_for_redis_is_alive_and_not_ready(made):
+    """It says so; when Redis is back, empty, it rebuilds and is ready again."""
+    with LocalRedis() as redis:
+        await made.produce(mixed_records(60, seed=39))
+        worker = made.start(redis_url=redis.redis_url, health_address="127.0.0.1:0")
+        address = await address_of(worker)
+        await made.until_published()
+        await until_ready(address)
+        await asyncio.to_thread(redis.stop)
+        await made.produce(mixed_records(20, seed=40))
+        async with asyncio.timeout(30):
+            while (said := await get(address, "/ready"))[0] == 200:
+                await asyncio.sleep(0.1)
+        assert " waits: Redis " in said[1]
+        assert (await get(address, "/live"))[0] == 200
+        await asyncio.to_thread(redis.start)
+        await until_ready(address)
+        await made.until_published()
+        await asyncio.to_thread(worker.stop)
 
 
 async def test_doctor_finds_nothing_bad_where_a_worker_runs_and_says_what_is(made, create_topic):

@@ -174,6 +174,7 @@ async def test_an_unavailable_store_is_retried_with_back_off(naps, call):
     processor.clock = Clock(naps)
     await processor.run()
     assert naps == [0.05, 0.1, 0.2, 0.4]
+    assert processor.waits_for == ""
     assert same_as_the_oracle(log, store)
 
 
@@ -184,6 +185,7 @@ async def test_a_store_that_stays_away_is_given_up(naps):
     processor.clock = Clock(naps)
     with pytest.raises(UnavailableError, match="down"):
         await processor.run()
+    assert processor.waits_for == "down"
     assert max(naps) == retry.RETRY_LAST_S
     assert 10 <= sum(naps) < 10 + retry.RETRY_LAST_S
 

@@ -79,6 +79,21 @@ async def test_a_rebuild_is_silent_and_counted():
     assert found["stream_rnn_predictions_total",] == 0
 
 
+async def test_of_a_batch_that_is_partly_silent_each_event_is_counted_once():
+    """States were lost and the log has grown: one micro-batch, half of it published before."""
+    rows = [record(o, b"k", {"x": 0.5, "kind": "A"}, o) for o in range(8)]
+    log, metrics = MemoryLog(rows[:5]), metrics_of()
+    await memory_processor(MODEL, log, MemoryStore(), SETTINGS).run()
+    log.records += rows[5:]
+    again = memory_processor(MODEL, log, MemoryStore(), SETTINGS)
+    again.observer = metrics
+    await again.run()
+    found = said(metrics)
+    assert found["stream_rnn_batch_events_count",] == 1
+    assert found["stream_rnn_silent_events_total",] == again.counts.silent == 5
+    assert found["stream_rnn_predictions_total",] == again.counts.predictions == 3
+
+
 def test_gauges_are_of_owned_partitions_and_what_is_unknown_is_left_out():
     """Lag and headroom are differences; without facts they are not said."""
     views = [PartitionView(3, 70, 0, 80, 20, 100, 1.5, 60.0, 9, 12.0, True), PartitionView(5)]
