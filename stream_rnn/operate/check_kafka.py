@@ -1,5 +1,6 @@
 """Checks of Kafka: topics, limits, retention against positions, and rights."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,14 @@ from stream_rnn.settings import Settings
 
 HEADROOM_SHARE = 0.2
 DAY_MS = 86_400_000
+
+
+async def check_brokers(facts: KafkaFacts) -> Finding:
+    """Count who answers."""
+    assert facts.admin is not None, "used inside of its context"
+    cluster = await facts.ask(facts.admin.describe_cluster(), "the cluster")
+    count = len(cluster["brokers"])
+    return fine("kafka", f"{count} broker{'s'[: count != 1]}, the controller is {cluster['controller_id']}")  # fmt: skip
 
 
 async def check_topics(facts: KafkaFacts, settings: Settings) -> list[Finding]:
@@ -147,13 +156,14 @@ async def check_rights(settings: Settings, partitions: int) -> Finding:
         **kafka_options(settings.bootstrap_servers, settings.kafka_config),
     )
     try:
-        await producer.start()
-        await producer.begin_transaction()
-        for topic in (settings.predictions, settings.dead_letters_topic):
-            for partition in range(partitions):
-                # There is no public way to take part without sending a record.
-                producer._txn_manager.maybe_add_partition_to_txn(TopicPartition(topic, partition))  # noqa: SLF001
-        await producer.abort_transaction()
+        async with asyncio.timeout(settings.kafka_timeout_s):
+            await producer.start()
+            await producer.begin_transaction()
+            for topic in (settings.predictions, settings.dead_letters_topic):
+                for partition in range(partitions):
+                    # There is no public way to take part without sending a record.
+                    producer._txn_manager.maybe_add_partition_to_txn(TopicPartition(topic, partition))  # noqa: SLF001  # fmt: skip
+            await producer.abort_transaction()
     except (KafkaError, OSError) as error:
         return bad(
             name,

@@ -1,6 +1,5 @@
 """Everything that a worker needs, checked one by one; nothing that it uses is changed."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 
 from redis.exceptions import RedisClusterException, RedisError
@@ -13,7 +12,7 @@ from stream_rnn.fold.redis_store import RedisStore, facts_of_primaries
 from stream_rnn.model.model import Model
 from stream_rnn.operate import check_kafka, check_redis
 from stream_rnn.operate.check_here import check_bundle, check_machine, check_numerics
-from stream_rnn.operate.findings import Finding, Level, bad, warning
+from stream_rnn.operate.findings import Finding, Level, bad, fine, warning
 from stream_rnn.operate.folds import look
 from stream_rnn.settings import Settings
 
@@ -40,7 +39,7 @@ async def examine(
         are_both_there &= found.what != "redis" or found.level is not Level.BAD
         yield found
     async for found in _kafka(settings, writes):
-        are_both_there &= found.what != "kafka"
+        are_both_there &= found.what != "kafka" or found.level is not Level.BAD
         yield found
     if model is not None and are_both_there:
         for found in await _positions(settings, wall):
@@ -77,6 +76,7 @@ async def _kafka(settings: Settings, writes: bool) -> AsyncIterator[Finding]:
     try:
         connection = kafka_options(settings.bootstrap_servers, settings.kafka_config)
         async with KafkaFacts(connection, settings) as facts:
+            yield await check_kafka.check_brokers(facts)
             for found in await check_kafka.check_topics(facts, settings):
                 yield found
             source = settings.source or ""
@@ -85,8 +85,7 @@ async def _kafka(settings: Settings, writes: bool) -> AsyncIterator[Finding]:
         yield bad("kafka", str(error), "start it, or correct --bootstrap-servers, --kafka-config")
         return
     if writes and partitions:
-        async with asyncio.timeout(settings.kafka_timeout_s):
-            yield await check_kafka.check_rights(settings, partitions)
+        yield await check_kafka.check_rights(settings, partitions)
 
 
 async def _positions(settings: Settings, wall: Callable[[], float]) -> list[Finding]:
@@ -112,12 +111,8 @@ async def _backup(settings: Settings, wall: Callable[[], float]) -> list[Finding
         await redis.aclose()
     saved = [facts.get("rdb_last_save_time") for facts in nodes.values()]
     age_s = max((wall() - float(one) for one in saved if isinstance(one, int)), default=0.0)
+    reach = "without end" if retention_s == float("inf") else f"{retention_s / 86400:.1f} days"
+    said = f"Redis' last snapshot is {age_s / 86400:.1f} days old, the log reaches back {reach}"
     if age_s <= retention_s:
-        return []
-    return [
-        warning(
-            "backup",
-            f"Redis' last snapshot is {age_s / 86400:.1f} days old, the log reaches back {retention_s / 86400:.1f}",
-            "take one: an older backup cannot be folded forward",
-        )
-    ]
+        return [fine("backup", said)]
+    return [warning("backup", said, "take one: an older backup cannot be folded forward")]

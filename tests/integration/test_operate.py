@@ -128,7 +128,7 @@ async def test_doctor_finds_nothing_bad_where_a_worker_runs_and_says_what_is(mad
     said = await run("doctor", "--json", "--write", "--keys=1000", *options(made, *PLACE))
     found = [json.loads(line) for line in said.splitlines()]
     names = {one["what"] for one in found}
-    assert {"bundle", "numerics", "redis", "redis rights", "redis latency", "source", "outputs",
+    assert {"bundle", "numerics", "kafka", "backup", "redis", "redis rights", "redis latency", "source", "outputs",
             "durability", "kafka rights", "position", "clock", "open files"} <= names  # fmt: skip
     assert all(one["remedy"] for one in found if one["level"] != "fine")
     assert [one for one in found if one["level"] == "bad"] == []
