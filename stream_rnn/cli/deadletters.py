@@ -15,7 +15,7 @@ from rich.table import Table
 from stream_rnn.cli.options import CLUSTER, settings_options
 from stream_rnn.cli.progress import RecordBars
 from stream_rnn.cli.text import printable
-from stream_rnn.operate.dead_letters import DeadLetter, Wanted, put_back, read
+from stream_rnn.operate.dead_letters import Choice, DeadLetter, Retry, Wanted, read
 from stream_rnn.replay.keys import describe_key
 from stream_rnn.settings import Settings
 
@@ -109,6 +109,7 @@ def show(settings: Settings, partition: int, offset: int, as_json: bool) -> int:
 @click.option("--from", "first", type=click.IntRange(0), help="source offset, the first one")
 @click.option("--to", "last", type=click.IntRange(0), help="source offset, the last one")
 @click.option("--yes", is_flag=True, help="do not ask")
+@click.option("--json", "as_json", is_flag=True, help="one JSON object; does not ask")
 def retry(
     settings: Settings,
     reasons: tuple[str, ...],
@@ -116,36 +117,54 @@ def retry(
     first: int | None,
     last: int | None,
     yes: bool,
+    as_json: bool,
 ) -> int:
     """Put skipped records back into the source, after what was wrong was mended.
 
     They come behind all that is there, with new offsets and their old timestamps: in the key's
     memory they are late.  A header, sr-retry-of, names the old place.  The dead letters stay, they
     are a log; a note beside them, in the same transaction, keeps each from being put back twice.
-    Exit status 1: some were cut when they were skipped, and could not be put back.
+    Exit status 1: some were cut when they were skipped, or were empty, and could not be put back.
 
     Example: stream-rnn deadletters retry --app departures --source flights --predictions delays
     --reason not_json
     """
     wanted = Wanted(frozenset(reasons), partition, first, last)
-    retried: set[str] = set()
+    console = Console(stderr=True)
 
-    async def chosen() -> list[DeadLetter]:
-        found = [letter async for letter in read(settings, wanted, retried)]
-        return [letter for letter in found if letter.place not in retried]
+    async def run() -> tuple[Choice, dict[int, tuple[int, int]]]:
+        async with Retry(settings, wanted) as one:
+            choice = await one.choose()
+            if not as_json:
+                _tell(choice)
+            if not choice.count:
+                return choice, {}
+            if not (yes or as_json):
+                question = (
+                    f"put {choice.count} records back into {settings.source}, with new offsets?"
+                )
+                click.confirm(question, abort=True, err=True)
+            with RecordBars(console) as bars:
+                return choice, await one.put_back(choice, lambda n: bars("put back", n))
 
-    left = asyncio.run(chosen())
-    letters = [letter for letter in left if not letter.truncated]
-    cut = len(left) - len(letters)
-    print(f"{len(letters)} records can be put back, {cut} were cut when they were skipped")
-    if letters:
-        if not yes:
-            question = f"put {len(letters)} records back into {settings.source}, with new offsets?"
-            click.confirm(question, abort=True)
-        with RecordBars(Console(stderr=True)) as bars:
-            asyncio.run(put_back(settings, letters, lambda n: bars("put back", n)))
-        print(f"{len(letters)} records put back into {settings.source}")
-    return 1 if cut else 0
+    choice, offsets = asyncio.run(run())
+    if as_json:
+        found = {"put_back": choice.count, "cut": choice.cut, "empty": choice.empty}
+        ends = {str(p): list(pair) for p, pair in sorted(offsets.items())}
+        print(orjson.dumps({**found, "of_another_source": choice.others, "offsets": ends}).decode())
+    elif offsets:
+        print(f"{choice.count} records put back into {settings.source}, behind what was there:")
+        for number, (least, most) in sorted(offsets.items()):
+            print(f"  partition {number}: new offsets from {least} to {most}")
+    return 1 if choice.cut or choice.empty else 0
+
+
+def _tell(choice: Choice) -> None:
+    print(f"{choice.count} records can be put back, {choice.cut} were cut when they were skipped")
+    if choice.empty:
+        print(f"{choice.empty} have neither key nor value: Kafka takes no such record")
+    if choice.others:
+        print(f"{choice.others} are of another source, and are left")
 
 
 def _print(counts: Counter[str], shown: dict[str, list[DeadLetter]]) -> None:
@@ -157,11 +176,11 @@ def _print(counts: Counter[str], shown: dict[str, list[DeadLetter]]) -> None:
     for error, count in counts.most_common():
         for number, letter in enumerate(shown.get(error) or []):
             _, partition, offset = letter.source
-            lead = (error, f"{count:,}") if number == 0 else ("", "")
+            lead = (printable(error), f"{count:,}") if number == 0 else ("", "")
             cells = (_time(letter), _key(letter)[:SHOWN], printable(letter.reason)[:SHOWN])
             table.add_row(*lead, str(partition), str(offset), *cells)
         if not shown.get(error):
-            table.add_row(error, f"{count:,}", "", "", "", "", "")
+            table.add_row(printable(error), f"{count:,}", "", "", "", "", "")
     console.print(table, markup=False)
 
 

@@ -8,6 +8,26 @@ from stream_rnn.fold.publisher import Message
 
 HEADER_BYTES_MAX = 65_536
 REASON_CHARACTERS_MAX = 500
+OURS, OF_RECORD = "sr-", "sr-record-"
+
+
+def kept_name(name: str) -> str:
+    """Return what a header of the record is called in its dead letter: ``sr-`` is ours alone.
+
+    Recovery reads ``sr-`` headers; a producer of events must not be able to write them.
+
+    Example:
+        >>> kept_name("trace"), kept_name("sr-app"), own_name("sr-record-app"), own_name("trace")
+        ('trace', 'sr-record-app', 'sr-app', 'trace')
+    """
+    return OF_RECORD + name.removeprefix(OURS) if name.startswith(OURS) else name
+
+
+def own_name(name: str) -> str | None:
+    """Return what a header of a dead letter was called in the record; ``None`` if it is ours."""
+    if name.startswith(OF_RECORD):
+        return OURS + name.removeprefix(OF_RECORD)
+    return None if name.startswith(OURS) else name
 
 
 def dead_letter(
@@ -29,10 +49,12 @@ def dead_letter(
         more: headers; app and fold, where the dead letter leaves in one transaction with all that
             comes before it, so that recovery may take it for a sign of that.
 
+    A header of the record that begins with ``sr-`` is kept as ``sr-record-...``.
     ``sr-truncated`` names what was cut: ``key``, ``value`` and ``headers``; it is empty if the
     record is whole.  ``sr-size`` is the true size of the value in bytes, -1 if there is none.
     """
-    key, value, headers = record.key, record.value, list(record.headers)
+    key, value = record.key, record.value
+    headers = [(kept_name(name), text) for name, text in record.headers]
     cut: list[str] = []
     if key is not None and len(key) > bytes_max:
         key, cut = key[:bytes_max], [*cut, "key"]

@@ -5,6 +5,7 @@ consumed from a group and nothing is written.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -28,6 +29,8 @@ from stream_rnn.fold.rights import refusal
 from stream_rnn.fold.topics import TopicFacts, read_topics
 from stream_rnn.settings import Settings
 from stream_rnn.unreachable import describe_unreachable
+
+logger = logging.getLogger(__name__)
 
 TOPICS_AGE_S = 5.0
 READERS_MAX = 8
@@ -248,12 +251,13 @@ class KafkaLog:
         if said != tuple((text or "").encode() for text in place):
             return None
         is_stamped_by_broker = record.timestamp_type == LOG_APPEND_TIME
-        return LastPrediction(
-            int(headers["sr-offset"]),
-            headers["sr-fold"].decode(),
-            int(headers["sr-origin"]),
-            None if is_stamped_by_broker else record.timestamp,
-        )
+        timestamp = None if is_stamped_by_broker else record.timestamp
+        try:
+            offset, origin = int(headers["sr-offset"]), int(headers["sr-origin"])
+            return LastPrediction(offset, headers["sr-fold"].decode(), origin, timestamp)
+        except (KeyError, ValueError):
+            logger.warning("an output has headers that no worker writes: not regarded topic=%s offset=%d", record.topic, record.offset)  # fmt: skip
+            return None
 
     async def record_at(self, offset: int) -> Record | None:
         """Return the record at an offset."""

@@ -1,20 +1,26 @@
 """The dead-letter topic: what was skipped and why, and putting it back after a fix."""
 
 import asyncio
+from array import array
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 
+import numpy as np
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, ProducerFenced
 from aiokafka.structs import ConsumerRecord
+from numpy.typing import NDArray
 
 from stream_rnn.clients import kafka_options
 from stream_rnn.errors import ConfigError, FencedError
+from stream_rnn.fold.dead_letters import own_name
 from stream_rnn.fold.kafka_log import KafkaFacts
+from stream_rnn.fold.rights import refusal
 from stream_rnn.settings import Settings
 
-OWN_HEADERS = (
+SAID = (
     "sr-error",
     "sr-reason",
     "sr-topic",
@@ -23,13 +29,11 @@ OWN_HEADERS = (
     "sr-timestamp",
     "sr-size",
     "sr-truncated",
-    "sr-app",
-    "sr-fold",
-    "sr-origin",
 )
 RETRY_OF = "sr-retry-of"
 RETRIED = "sr-retried"
-TOGETHER = 500
+TOGETHER, TOGETHER_BYTES = 500, 4_000_000
+REQUEST_BYTES_MAX = 5_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +68,13 @@ class DeadLetter:
         """Read a record of the dead-letter topic; ``None`` if it is no dead letter."""
         said = dict(record.headers)
         try:
-            texts = {name: said[name].decode() for name in OWN_HEADERS[:8]}
+            texts = {name: said[name].decode() for name in SAID}
             source = (texts["sr-topic"], int(texts["sr-partition"]), int(texts["sr-offset"]))
             timestamp, size = int(texts["sr-timestamp"]), int(texts["sr-size"])
         except (KeyError, ValueError, AttributeError):
             return None
-        own = [(name, value) for name, value in record.headers if name not in OWN_HEADERS]
+        named = [(own_name(name), value) for name, value in record.headers]
+        own = [(name, value) for name, value in named if name is not None]
         value = None if size < 0 else record.value
         return cls(
             texts["sr-error"],
@@ -78,7 +83,7 @@ class DeadLetter:
             timestamp,
             texts["sr-truncated"],
             size,
-            (said.get(RETRY_OF) or b"").decode(errors="replace"),
+            (dict(own).get(RETRY_OF) or b"").decode(errors="replace"),
             own,
             record.key,
             value,
@@ -110,19 +115,33 @@ class Wanted:
         )
 
 
+Noted = Callable[[str], None]
+"""Called with the place of each dead letter that was put back, as ``topic:partition:offset``."""
+
+
 async def read(
-    settings: Settings, wanted: Wanted, retried: set[str] | None = None
+    settings: Settings, wanted: Wanted, noted: Noted = lambda _place: None
 ) -> AsyncIterator[DeadLetter]:
     """Yield the dead letters that the topic holds now, partition by partition.
 
     Args:
         settings: names and where Kafka is.
         wanted: which.
-        retried: takes the places that were put back, as ``topic:partition:offset``.
+        noted: told of what was put back.
 
     Raises:
-        ConfigError: there is no such topic.
+        ConfigError: there is no such topic, or no such partition of it.
     """
+    async for record in _records(settings, wanted.partition):
+        letter = DeadLetter.parse(record)
+        if letter is not None and wanted.fits(letter):
+            yield letter
+        for name, value in record.headers if letter is None else ():
+            if name == RETRIED:
+                noted((value or b"").decode(errors="replace"))
+
+
+async def _records(settings: Settings, partition: int | None) -> AsyncIterator[ConsumerRecord]:
     connection = kafka_options(settings.bootstrap_servers, settings.kafka_config)
     topic = settings.dead_letters_topic
     async with KafkaFacts(connection, settings) as facts:
@@ -132,61 +151,174 @@ async def read(
                 f"the dead-letter topic {topic} does not exist; check --predictions or "
                 "--dead-letters"
             )
-        chosen = range(count) if wanted.partition is None else [wanted.partition]
-        for partition in chosen:
-            tp = TopicPartition(topic, partition)
+        if partition is not None and partition >= count:
+            raise ConfigError(f"{topic} has {count} partitions, none is {partition}")
+        for number in range(count) if partition is None else [partition]:
+            tp = TopicPartition(topic, number)
             start, end = await facts.log_start(tp), await facts.log_end(tp)
             async for records in facts.batches(tp, start, end):
                 for record in records:
-                    letter = DeadLetter.parse(record)
-                    if letter is None and retried is not None:
-                        retried.update(v.decode() for n, v in record.headers if n == RETRIED)
-                    if letter is not None and wanted.fits(letter):
-                        yield letter
+                    yield record
 
 
-async def put_back(
-    settings: Settings, letters: Sequence[DeadLetter], told: Callable[[int], None]
-) -> None:
-    """Put dead letters back into the source.
+@dataclass(slots=True)
+class Choice:
+    """Which dead letters can be put back; what cannot be is counted.
+
+    Attributes:
+        places: by source partition, the offsets in ascending order, each once.
+        cut: of them only a part was kept.
+        empty: they have neither key nor value, and Kafka takes no such record.
+        others: they are of another source.
+    """
+
+    places: dict[int, NDArray[np.int64]]
+    cut: int
+    empty: int
+    others: int
+
+    @property
+    def count(self) -> int:
+        """How many can be put back."""
+        return sum(map(len, self.places.values()))
+
+
+class Retry:
+    """Puts dead letters back into the source; an async context manager.
 
     Each goes to the partition it came from, behind everything that is there: with a new offset,
     its old timestamp, and a header that names the old place.  In the same transaction the
-    dead-letter topic gets a note of it, so that nothing is put back twice, whatever fails.
+    dead-letter topic gets a note of it.  The producer is started before the topic is read: that
+    decides a transaction which another retry left, and fences one that still runs, so nothing is
+    put back twice, whatever fails.  Places are kept in memory, 8 bytes each, values are not.
 
     Args:
         settings: names and where Kafka is.
-        letters: whole ones, of the source.
-        told: called with the number of records in each transaction that was committed.
+        wanted: which.
 
     Raises:
-        ConfigError: one was cut when it was skipped, or is of another source.
-        FencedError: Kafka did not acknowledge; run it again, what is there is left out.
+        FencedError: Kafka did not answer, or another retry was started; run it again.
     """
-    for letter in letters:
-        _refuse(letter, settings.source or "")
-    producer = AIOKafkaProducer(
-        transactional_id=f"{settings.app}-deadletters-{settings.source}",
-        request_timeout_ms=int(settings.kafka_timeout_s * 1000),
-        **kafka_options(settings.bootstrap_servers, settings.kafka_config),
-    )
-    try:
-        async with asyncio.timeout(settings.kafka_timeout_s):
-            await producer.start()
-        for first in range(0, len(letters), TOGETHER):
-            some = letters[first : first + TOGETHER]
-            async with asyncio.timeout(settings.kafka_timeout_s), producer.transaction():
-                await _send(producer, some, settings.dead_letters_topic)
-            told(len(some))
-    except (KafkaError, TimeoutError, OSError) as error:
-        message = f"Kafka did not acknowledge: {type(error).__name__} {error}; run it again"
-        raise FencedError(message) from error
-    finally:
-        await producer.stop()
+
+    def __init__(self, settings: Settings, wanted: Wanted) -> None:
+        self._settings, self._wanted = settings, wanted
+        self._producer = AIOKafkaProducer(
+            transactional_id=f"{settings.app}-deadletters-{settings.source}",
+            request_timeout_ms=int(settings.kafka_timeout_s * 1000),
+            max_request_size=REQUEST_BYTES_MAX,
+            **kafka_options(settings.bootstrap_servers, settings.kafka_config),
+        )
+
+    async def __aenter__(self) -> Self:
+        try:
+            async with self._acknowledged():
+                await self._producer.start()
+        except BaseException:
+            await self._producer.stop()
+            raise
+        return self
+
+    async def __aexit__(self, *_exception: object) -> None:
+        await self._producer.stop()
+
+    @asynccontextmanager
+    async def _acknowledged(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._settings.kafka_timeout_s):
+                yield
+        except ProducerFenced as error:
+            message = "another retry of this app and source was started: run it again when it ended"
+            raise FencedError(message) from error
+        except (KafkaError, TimeoutError, OSError) as error:
+            refused = refusal(error, self._settings.app, f"Write on topic {self._settings.source}")
+            message = f"Kafka did not acknowledge: {type(error).__name__} {error}; run it again"
+            raise refused or FencedError(message) from error
+
+    async def choose(self) -> Choice:
+        """Read the whole topic: what can be put back, and was not yet."""
+        found: dict[int, array[int]] = {}
+        noted: dict[int, array[int]] = {}
+        cut = empty = others = 0
+
+        def note(place: str) -> None:
+            topic, partition, offset = _parse_place(place)
+            if topic == self._settings.source:
+                noted.setdefault(partition, array("q")).append(offset)
+
+        async for letter in read(self._settings, self._wanted, note):
+            topic, partition, offset = letter.source
+            if topic != self._settings.source:
+                others += 1
+            elif letter.truncated:
+                cut += 1
+            elif letter.key is None and letter.value is None:
+                empty += 1
+            else:
+                found.setdefault(partition, array("q")).append(offset)
+        left = {
+            partition: np.setdiff1d(
+                np.array(offsets, np.int64), np.array(noted.get(partition, ()), np.int64)
+            )
+            for partition, offsets in found.items()
+        }
+        return Choice(
+            {p: offsets for p, offsets in left.items() if len(offsets)}, cut, empty, others
+        )
+
+    async def put_back(
+        self, choice: Choice, told: Callable[[int], None]
+    ) -> dict[int, tuple[int, int]]:
+        """Put back what was chosen.
+
+        Args:
+            choice: of this retry.
+            told: called with the number of records in each transaction that was committed.
+
+        Returns:
+            By source partition, the first and the last of the new offsets.
+        """
+        done = {p: np.zeros(len(offsets), np.bool_) for p, offsets in choice.places.items()}
+        offsets: dict[int, tuple[int, int]] = {}
+        some: list[DeadLetter] = []
+        size = 0
+        async for letter in read(self._settings, self._wanted):
+            _, partition, offset = letter.source
+            places = choice.places.get(partition)
+            if letter.source[0] != self._settings.source or places is None or letter.truncated:
+                continue
+            at = int(np.searchsorted(places, offset))
+            # In at_least_once a dead letter may stand twice.
+            if at == len(places) or places[at] != offset or done[partition][at]:
+                continue
+            done[partition][at] = True
+            some.append(letter)
+            size += len(letter.key or b"") + len(letter.value or b"")
+            if len(some) >= TOGETHER or size >= TOGETHER_BYTES:
+                await self._commit(some, offsets, told)
+                some, size = [], 0
+        if some:
+            await self._commit(some, offsets, told)
+        return offsets
+
+    async def _commit(
+        self,
+        some: Sequence[DeadLetter],
+        offsets: dict[int, tuple[int, int]],
+        told: Callable[[int], None],
+    ) -> None:
+        async with self._acknowledged(), self._producer.transaction():
+            sent = await _send(self._producer, some, self._settings.dead_letters_topic)
+        for partition, offset in sent:
+            first, last = offsets.get(partition, (offset, offset))
+            offsets[partition] = (min(first, offset), max(last, offset))
+        told(len(some))
 
 
-async def _send(producer: Any, letters: Sequence[DeadLetter], dead_letters: str) -> None:
-    waiting = []
+async def _send(
+    producer: AIOKafkaProducer, letters: Sequence[DeadLetter], dead_letters: str
+) -> list[tuple[int, int]]:
+    """Send records and notes; return the partition and offset of each record."""
+    records, notes = [], []
     for letter in letters:
         topic, partition, _ = letter.source
         headers = [(name, value) for name, value in letter.headers if name != RETRY_OF]
@@ -194,21 +326,18 @@ async def _send(producer: Any, letters: Sequence[DeadLetter], dead_letters: str)
         back: dict[str, Any] = {"value": letter.value, "headers": [*headers, (RETRY_OF, place)]}
         if letter.timestamp >= 0:
             back["timestamp_ms"] = letter.timestamp
-        waiting.append(await producer.send(topic, key=letter.key, partition=partition, **back))
+        records.append(await producer.send(topic, key=letter.key, partition=partition, **back))
         note = {"value": b"", "headers": [(RETRIED, place)]}
-        waiting.append(
-            await producer.send(dead_letters, key=letter.key, partition=partition, **note)
-        )
-    await asyncio.gather(*waiting)
+        notes.append(await producer.send(dead_letters, key=letter.key, partition=partition, **note))
+    sent = await asyncio.gather(*records)
+    await asyncio.gather(*notes)
+    return [(one.partition, one.offset) for one in sent]
 
 
-def _refuse(letter: DeadLetter, source: str) -> None:
-    if letter.source[0] != source:
-        raise ConfigError(f"the dead letter of {letter.place} is not of {source}")
-    if letter.key is None and letter.value is None:
-        raise ConfigError(f"{letter.place} has neither key nor value: Kafka takes no such record")
-    if letter.truncated:
-        raise ConfigError(
-            f"{letter.place} was cut ({letter.truncated}) when it was skipped: its value had "
-            f"{letter.size} bytes; take it from where it was produced"
-        )
+def _parse_place(place: str) -> tuple[str, int, int]:
+    """Read ``topic:partition:offset``; of what is none the topic is empty."""
+    topic, _, rest = place.partition(":")
+    partition, _, offset = rest.partition(":")
+    if not (partition.isdecimal() and offset.isdecimal() and len(offset) < 19):
+        return "", 0, 0
+    return topic, int(partition), int(offset)

@@ -10,8 +10,10 @@ from aiokafka import AIOKafkaProducer
 from prometheus_client.parser import text_string_to_metric_families
 
 from stream_rnn.clients import connect_redis
+from stream_rnn.errors import FencedError
 from stream_rnn.local.redis import LocalRedis
 from stream_rnn.local.workers import WorkerProcess
+from stream_rnn.operate.dead_letters import Retry, Wanted
 from tests.integration.streams import Stream, mixed_records, run
 
 pytestmark = pytest.mark.timeout(120)
@@ -263,3 +265,48 @@ async def test_dead_letters_are_listed_and_put_back_once(made):
     # What was put back is not put back again; what was skipped once more may be.
     assert "2 records can be put back" in await run(*retry, "--partition=1", f"--from={sent.offset + 1}")  # fmt: skip
     assert "0 records can be put back" in await run(*retry, "--partition=1", f"--to={sent.offset}")
+    await run("deadletters", "list", "--partition=9", *where, status=3)
+
+
+async def test_dead_letters_that_cannot_go_back_do_not_hold_up_the_others(made):
+    """One was cut, one is empty, one is of another source; what goes back says where it is now."""
+    await made.produce([(b"k", b"no"), (b"k", b"no" * 40)])
+    made.start(dead_letter_bytes_max=50)
+    await made.until_published()
+    places = {
+        "sr-topic": made.settings.source,
+        "sr-partition": "0",
+        "sr-offset": "7",
+        "sr-error": "x",
+    }
+    places |= {"sr-reason": "x", "sr-timestamp": "0", "sr-size": "1", "sr-truncated": ""}
+    async with AIOKafkaProducer(bootstrap_servers=made.settings.bootstrap_servers) as producer:
+        for key, changed in ((None, {"sr-size": "-1"}), (b"k", {"sr-topic": "elsewhere"})):
+            headers = [(name, text.encode()) for name, text in {**places, **changed}.items()]
+            await producer.send_and_wait(made.settings.dead_letters_topic, b"", key, 0, headers=headers)  # fmt: skip
+    where = options(made, "app", "source", "predictions", "bootstrap_servers")
+    found = json.loads(await run("deadletters", "retry", "--json", *where, status=1))
+    counts = {name: found[name] for name in ("put_back", "cut", "empty", "of_another_source")}
+    assert counts == {"put_back": 1, "cut": 1, "empty": 1, "of_another_source": 1}
+    ((partition, (first, last)),) = found["offsets"].items()
+    records = await made.source(int(partition))
+    assert first == last == records[-1].offset
+    assert dict(records[-1].headers)["sr-retry-of"].decode().startswith(made.settings.source)
+
+
+async def test_of_two_retries_at_a_time_one_is_fenced_and_nothing_is_put_back_twice(made):
+    """Both have chosen before either writes: the first one may write no more."""
+    await made.produce([(b"k", b"no"), (b"k", b"not"), (b"k", b"not at all")])
+    made.start()
+    await made.until_published()
+    async with Retry(made.settings, Wanted()) as first:
+        chosen = await first.choose()
+        async with Retry(made.settings, Wanted()) as second:
+            also = await second.choose()
+            assert chosen.count == also.count == 3
+            with pytest.raises(FencedError, match="another retry"):
+                await first.put_back(chosen, lambda _count: None)
+            await second.put_back(also, lambda _count: None)
+    async with Retry(made.settings, Wanted(last=2)) as third:
+        assert (await third.choose()).count == 0
+    assert sum([len(await made.source(p)) for p in (0, 1)]) == 6

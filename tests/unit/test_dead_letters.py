@@ -3,7 +3,12 @@
 import pytest
 
 from stream_rnn.errors import DecodeError, RecordError
-from stream_rnn.fold.dead_letters import HEADER_BYTES_MAX, REASON_CHARACTERS_MAX, dead_letter
+from stream_rnn.fold.dead_letters import (
+    HEADER_BYTES_MAX,
+    REASON_CHARACTERS_MAX,
+    dead_letter,
+    own_name,
+)
 from stream_rnn.fold.events import LogRecord
 
 ERROR = DecodeError("not_json", "the value is not JSON")
@@ -81,6 +86,17 @@ def test_a_record_of_nothing_can_be_published():
     assert (message.key, message.value) == (None, b"")
     assert dict(message.headers)["sr-size"] == b"-1"
     assert dict(message.headers)["sr-timestamp"] == b"-1"
+
+
+def test_a_producer_of_events_cannot_write_the_headers_that_recovery_reads():
+    """Its ``sr-`` headers have another name, and get their own back when the record is put back."""
+    given = (("sr-app", b"a"), ("sr-fold", b"f"), ("sr-record-x", b"y"), ("sr-", b""), ("t", b"1"))
+    message = made(LogRecord(0, 0, b"k", b"v", given))
+    names = [name for name, _ in message.headers]
+    assert names[:5] == ["sr-record-app", "sr-record-fold", "sr-record-record-x", "sr-record-", "t"]
+    assert {"sr-app", "sr-fold", "sr-origin"}.isdisjoint(names)
+    restored = [(own_name(name), text) for name, text in message.headers if own_name(name)]
+    assert restored == list(given)
 
 
 def test_a_null_header_is_kept():

@@ -6,6 +6,7 @@ import pytest
 
 from stream_rnn.errors import FencedError, MovedError, RecoveryError, UnavailableError
 from stream_rnn.fold import retry
+from stream_rnn.fold.events import LogRecord
 from stream_rnn.fold.identity import fold_id
 from stream_rnn.fold.points import Point
 from stream_rnn.fold.processor import REPOSITIONS_MAX
@@ -115,6 +116,24 @@ async def test_every_point_is_passed():
     await memory_processor(MODEL, log, MemoryStore(), SETTINGS, passed=passed.append).run()
     assert set(passed) == set(Point) - {Point.RECORD_READ}  # a new fold compares no record
     assert len(log.dead_letters) == 1
+
+
+@pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
+async def test_headers_of_a_producer_do_not_say_what_was_published(delivery):
+    """A bad record pretends to be this fold's output; the worker dies after its dead letter."""
+    forged = [("sr-app", b"app"), ("sr-topic", b"events"), ("sr-partition", b"0")]
+    forged += [("sr-offset", b"5"), ("sr-fold", OURS.encode()), ("sr-origin", b"0")]
+    records = [*events(0, 1, 2, 3, 4), LogRecord(5, 5, b"a", b"nope", tuple(forged))]
+    log, store, settings = MemoryLog(records), MemoryStore(), settings_of(delivery=delivery)
+
+    def dies(point):
+        if point is Point.DEAD_LETTERS_SENT:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await memory_processor(MODEL, log, store, settings, passed=dies).run()
+    await memory_processor(MODEL, log, store, settings).run()
+    assert published(log) == [0, 1, 2, 3, 4]
 
 
 async def test_what_happened_is_counted():
