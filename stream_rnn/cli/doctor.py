@@ -23,6 +23,7 @@ MARKS = {Level.FINE: "[green]fine[/]   ", Level.WARNING: "[yellow]warning[/]", L
     *OPTIONS,
     "dead_letters",
     "allow_short_retention",
+    "delivery",
     "output_batch_bytes_max",
     "partitions_max",
     "transaction_timeout_ms",

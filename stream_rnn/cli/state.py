@@ -83,7 +83,7 @@ def get(settings: Settings, key: str, as_json: bool) -> int:
     found = asyncio.run(run())
     for one in found:
         if as_json:
-            print(orjson.dumps(_as_json(key, one)).decode())
+            print(orjson.dumps(_as_json(describe_key(parse_key(key)), one)).decode())
         else:
             _print_state(key, one)
     if not found and not as_json:
@@ -113,8 +113,9 @@ def erase(settings: Settings, key: str, partition: int | None, within_s: float, 
 
     It goes to the partition whose states hold the key, not to a hash of the key.  It is part of
     the log, so that every rebuild and replay forgets too.  Past events and predictions in Kafka,
-    backups and bundles are not reached.  Exit status 1: no partition holds it, or it was not
-    folded in time.
+    backups and bundles are not reached, nor is the state in a fold of another bundle that nobody
+    folds any more: drop that (state drop --bundle OLD).  Exit status 1: no partition holds it, or
+    it was not folded in time.
 
     Example: stream-rnn state erase UA-EWR --app departures ...
     """
@@ -125,10 +126,15 @@ def erase(settings: Settings, key: str, partition: int | None, within_s: float, 
     async def run() -> int:
         async with Fold(settings) as fold:
             fold.chosen(partition)
-            held = [one.partition for one in await states.find(fold, parse_key(key))]
+            held = await states.holders(fold, parse_key(key))
             chosen = held if partition is None else [partition]
             if not chosen:
                 print(f"no partition of {settings.source} holds {name}: nothing was published")
+                if left := await states.waiting(fold):
+                    print(
+                        f"{left} records are not folded yet, and may be of it: try again when they "
+                        "are, or name its --partition"
+                    )
                 return 1
             offsets = await states.erase(fold, parse_key(key), chosen)
             for number, offset in offsets.items():
@@ -136,7 +142,9 @@ def erase(settings: Settings, key: str, partition: int | None, within_s: float, 
             if not within_s:
                 return 0
             if await states.folded(fold, offsets, within_s):
-                print("folded: the state is gone")
+                print(
+                    "folded: the state is gone from this fold; older folds keep theirs, see --help"
+                )
                 return 0
             print(
                 f"not folded within {within_s:g} s; is a worker running?  It will be, in its turn"

@@ -27,15 +27,18 @@ def export(settings: Settings, file: Path, as_json: bool) -> None:
     """Save the positions and hidden states of a fold in FILE.  Workers may run.
 
     Each partition is as of one of its commits.  While it is read, Redis holds its states twice:
-    leave room for the largest partition.  FILE has a checksum, and appears whole or not at all.
+    leave room for the largest partition.  Redis answers no worker while it makes that copy: a
+    second or two for a million keys.  FILE is readable by its owner alone, has a checksum, and appears whole or not at all.
     Younger than the log's retention it restores the fold exactly.
 
     Example: stream-rnn state export --app departures ... departures.states
     """
     with RecordBars(Console(stderr=True)) as bars:
+        limit_s = max(settings.redis_timeout_s, archive.COPIED_WITHIN_S)
+        patient = settings.model_copy(update={"redis_timeout_s": limit_s})
 
         async def run() -> Summary:
-            async with Fold(settings) as fold:
+            async with Fold(patient) as fold:
                 return await archive.export(fold, file, lambda n: bars("states", n))
 
         _say(asyncio.run(run()), "saved in", file, as_json)

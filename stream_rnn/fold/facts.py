@@ -29,6 +29,13 @@ from stream_rnn.fold.state import Anchor, Store
 logger = logging.getLogger(__name__)
 
 LOOK_AGAIN_S = 0.25
+REASONS = {
+    4: "a new fold",
+    6: "Redis holds nothing of this fold, its states are built again from the log",
+    8: "another fold was here before, this one's states are built from the log",
+    9: "the group has no offset, it is written again",
+}
+"""What a row of the recovery table means, for the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,3 +200,19 @@ class Recovery:
         if self.choices.allow_compacted or await self.log.log_start() > offset:
             return None
         return False
+
+
+def tell_start(place: str, start: Start) -> None:
+    """Say where a partition starts; what costs time or history is a warning, in plain words."""
+    words = REASONS.get(start.row, "")
+    logger.log(
+        logging.WARNING if start.lost or start.row in (6, 9) else logging.INFO,
+        "starting partition=%s row=%d position=%d origin=%d silent_below=%d%s%s",
+        place,
+        start.row,
+        start.position,
+        start.origin,
+        start.silent_below,
+        f" lost={start.lost}" if start.lost else "",
+        f": {words}" if words else "",
+    )

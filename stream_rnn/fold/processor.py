@@ -38,12 +38,12 @@ from stream_rnn.errors import (
 from stream_rnn.fold import batch as computed
 from stream_rnn.fold.cache import StateCache, load_states
 from stream_rnn.fold.events import Decoder, Record
-from stream_rnn.fold.facts import Recovery, anchor_of
+from stream_rnn.fold.facts import Recovery, anchor_of, tell_start
 from stream_rnn.fold.observer import Folded, Nobody, Observer
 from stream_rnn.fold.outputs import Silence, make_outputs
 from stream_rnn.fold.points import Counts, Passed, Point, nothing_happens
 from stream_rnn.fold.publisher import Message, Publisher
-from stream_rnn.fold.recovery import GroupOffset, Start
+from stream_rnn.fold.recovery import GroupOffset
 from stream_rnn.fold.retry import RETRY_FIRST_S, RETRY_LAST_S, retrying
 from stream_rnn.fold.slices import slices
 from stream_rnn.fold.source import Fetch, Source
@@ -102,6 +102,8 @@ class Processor:
     stream_time_ms: int | None = None
     anchor: Anchor | None = None
     waits_for: str = ""
+    is_positioned: bool = False
+    publishing_since_s: float | None = None
     _acknowledged: GroupOffset | None = None
     _breathed_s: float = 0.0
     _sweep: Sweep = field(init=False)
@@ -137,6 +139,7 @@ class Processor:
                 repeats = repeats + 1 if batches == self.counts.batches else 0
                 batches = self.counts.batches
                 is_corrupt = isinstance(error, CorruptStateError)
+                self.is_positioned = False
                 self.observer.repositioned(error)
                 logger.warning("positioning anew partition=%s reason=%s", self.place, error)
                 if repeats >= REPOSITIONS_MAX:
@@ -155,7 +158,7 @@ class Processor:
             lambda: self.recovery.find(self._acknowledged, is_corrupt=is_corrupt)
         )
         self.passed(Point.POSITIONED)
-        self._log_start(start)
+        tell_start(self.place, start)
         if start.write_group_offset is not None:
             offset = GroupOffset(start.write_group_offset, self.fold_id, start.origin)
             await self._publish([], [], offset)
@@ -178,6 +181,7 @@ class Processor:
         self.counts.positioned += 1
         self.observer.started(start)
         await self.source.seek(start.position)
+        self.is_positioned = True
 
     async def fold(self, fetch: Fetch) -> None:
         """Fold what has arrived, one micro-batch after the other.
@@ -247,7 +251,9 @@ class Processor:
     async def _publish(
         self, predictions: list[Message], dead_letters: list[Message], offset: GroupOffset
     ) -> None:
+        self.publishing_since_s = self.clock()
         await self.publisher.publish(predictions, dead_letters, offset)
+        self.publishing_since_s = None
         self._acknowledged = offset
 
     async def _commit(
@@ -337,16 +343,3 @@ class Processor:
         self.observer.folded(Folded(batch, stepped, self.times.last, published, hits, misses))
         for error in [*decoded.skips.values(), *stepped.errors.values()]:
             counts.skips[error.code] = counts.skips.get(error.code, 0) + 1
-
-    def _log_start(self, start: Start) -> None:
-        level = logging.WARNING if start.lost or start.row in (6, 9) else logging.INFO
-        logger.log(
-            level,
-            "starting partition=%s row=%d position=%d origin=%d silent_below=%d%s",
-            self.place,
-            start.row,
-            start.position,
-            start.origin,
-            start.silent_below,
-            f" lost={start.lost}" if start.lost else "",
-        )

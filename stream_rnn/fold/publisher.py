@@ -20,7 +20,7 @@ from aiokafka.structs import OffsetAndMetadata
 from stream_rnn.errors import ConfigError, FencedError
 from stream_rnn.fold.points import Passed, Point, nothing_happens
 from stream_rnn.fold.recovery import GroupOffset
-from stream_rnn.fold.rights import refusal
+from stream_rnn.fold.rights import refusal_of_outputs
 from stream_rnn.settings import Settings
 
 
@@ -117,9 +117,8 @@ class KafkaPublisher:
         try:
             yield
         except (KafkaError, TimeoutError, OSError, AssertionError) as error:
-            outputs = f"Write on topics {self._predictions} and {self._dead_letters}"
             message = f"{doing} failed, its outcome is unknown: {type(error).__name__}: {error}"
-            raise refusal(error, self._settings.app, outputs) or FencedError(message) from error
+            raise refusal_of_outputs(error, self._settings) or FencedError(message) from error
 
     async def _send(self, predictions: Sequence[Message], dead_letters: Sequence[Message]) -> None:
         # Recovery takes the last prediction as a sign that all before it is published; so without

@@ -104,19 +104,13 @@ class RedisStore:
             pipe.hmget(self.position_key, _FIELDS)
             pipe.hlen(self.hidden_key)
             values, fields = await self.answer(pipe.execute())
-        texts = [None if value is None else value.decode() for value in values]
-        position, origin, anchor, keys, stream_time_ms, partitions, numerics, lost = texts
-        return Held(
-            _number(position),
-            _number(origin),
-            Anchor.parse(anchor or ""),
-            _number(keys) or 0,
-            fields,
-            _number(stream_time_ms),
-            _number(partitions),
-            numerics or "",
-            lost or "",
-        )
+        try:
+            return _held([None if value is None else value.decode() for value in values], fields)
+        except (ValueError, TypeError) as error:
+            raise ConfigError(
+                f"{self.position_key} holds what no worker wrote ({error}); something else writes "
+                "there: stop it, then delete the key, and the next start decides by the log"
+            ) from error
 
     async def load(self, position: int, origin: int, keys: Sequence[bytes]) -> list[bytes | None]:
         """Read the states of some keys, atomically with the position."""
@@ -260,6 +254,23 @@ class RedisStore:
         if isinstance(error, ResponseError) and not passing:
             return ConfigError(f"Redis refused a command of {self.position_key}: {text}")
         return UnavailableError(f"Redis cannot serve {self.position_key} now: {text}")
+
+
+def _held(texts: list[str | None], fields: int) -> Held:
+    position, origin, anchor, keys, stream_time_ms, partitions, numerics, lost = texts
+    if position and not origin:
+        raise ValueError(f"position {position} without an origin")
+    return Held(
+        _number(position),
+        _number(origin),
+        Anchor.parse(anchor or ""),
+        _number(keys) or 0,
+        fields,
+        _number(stream_time_ms),
+        _number(partitions),
+        numerics or "",
+        lost or "",
+    )
 
 
 def _number(text: str | None) -> int | None:

@@ -8,6 +8,7 @@ from aiokafka.errors import (
 )
 
 from stream_rnn.errors import ConfigError
+from stream_rnn.settings import Settings
 
 
 def refusal(error: BaseException, app: str | None, on_topics: str) -> ConfigError | None:
@@ -31,3 +32,15 @@ def refusal(error: BaseException, app: str | None, on_topics: str) -> ConfigErro
         f"Kafka refuses this user ({type(error).__name__} {error}): it needs {right}; "
         "deploy/README.md lists the rights of a worker"
     )
+
+
+def refusal_of_outputs(error: BaseException, settings: Settings) -> ConfigError | None:
+    """Return what a person must allow of what a producer with transactions does.
+
+    A group offset of a topic that may not be read is refused too; aiokafka's sender then dies, and
+    the refusal is the cause of what it says.
+    """
+    if isinstance(error.__cause__, TopicAuthorizationFailedError):
+        return refusal(error.__cause__, settings.app, f"Read on topic {settings.source}")
+    outputs = f"Write on topics {settings.predictions} and {settings.dead_letters_topic}"
+    return refusal(error, settings.app, outputs)

@@ -26,7 +26,7 @@ from typing import Any, BinaryIO, cast
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from stream_rnn.errors import ConfigError, MovedError
+from stream_rnn.errors import ConfigError, MovedError, UnavailableError
 from stream_rnn.fold.redis_store import RedisStore
 from stream_rnn.fold.state import HEADER_BYTES, Held
 from stream_rnn.operate.folds import Fold, Place
@@ -38,6 +38,8 @@ KEY_BYTES_MAX = 1_000_000
 KEYS_MAX, PARTITIONS_MAX = 1 << 40, 1 << 31
 CHUNK = 1000
 COPY_LIVES_S = 3600
+COPIED_WITHIN_S = 120.0
+"""Redis copies a partition at once, and answers nobody meanwhile."""
 LENGTHS = struct.Struct("<II")
 
 Scanned = tuple[int, dict[bytes, bytes]]
@@ -77,6 +79,7 @@ async def export(fold: Fold, path: Path, told: Told) -> Summary:
     unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with unfinished.open("xb") as file:
+            unfinished.chmod(0o600)  # hidden states say something about who is behind a key
             summary = await _export(fold, file, told)
             file.flush()
             os.fsync(file.fileno())
@@ -144,13 +147,13 @@ async def _write_states(
 async def _copied(store: RedisStore) -> AsyncIterator[tuple[dict[str, str] | None, str, int]]:
     """Copy both keys of a partition at one moment; the copy ends with the context, or by itself."""
     copy = f"{store.hidden_key}:export-{secrets.token_hex(4)}"
-    async with store.redis.pipeline(transaction=True) as pipe:
-        pipe.hgetall(store.position_key)
-        pipe.execute_command("COPY", store.hidden_key, copy)
-        pipe.expire(copy, COPY_LIVES_S)
-        pipe.hlen(copy)
-        fields, _, _, count = await store.answer(pipe.execute())
     try:
+        async with store.redis.pipeline(transaction=True) as pipe:
+            pipe.hgetall(store.position_key)
+            pipe.execute_command("COPY", store.hidden_key, copy)
+            pipe.expire(copy, COPY_LIVES_S)
+            pipe.hlen(copy)
+            fields, _, _, count = await store.answer(pipe.execute())
         texts = {name.decode(): value.decode() for name, value in fields.items()}
         if texts and int(texts["keys"]) != count:
             raise ConfigError(
@@ -159,7 +162,8 @@ async def _copied(store: RedisStore) -> AsyncIterator[tuple[dict[str, str] | Non
             )
         yield texts or None, copy, int(count)
     finally:
-        await store.answer(store.redis.unlink(copy))
+        with contextlib.suppress(UnavailableError):  # then it ends by itself
+            await store.answer(store.redis.unlink(copy))
 
 
 # --- import ------------------------------------------------------------------------------------

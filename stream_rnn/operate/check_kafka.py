@@ -6,9 +6,11 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
+from aiokafka.structs import OffsetAndMetadata
 
 from stream_rnn.clients import kafka_options
 from stream_rnn.fold.kafka_log import KafkaFacts
+from stream_rnn.fold.rights import refusal_of_outputs
 from stream_rnn.fold.topics import TopicFacts
 from stream_rnn.operate.findings import Finding, bad, fine, warning
 from stream_rnn.settings import Settings
@@ -77,18 +79,30 @@ def _fault_of(topic: TopicFacts, source: TopicFacts, settings: Settings) -> tupl
     for name in ("retention.ms", "retention.bytes"):
         if topic.limit(name) < source.limit(name) and not settings.allow_short_retention:
             return f"{name} is less than the source's", f"raise {name}"
-    # Outputs carry their source record's timestamp: the broker must take old ones.
+    if (fault := _fault_of_timestamps(topic, source)) is not None:
+        return fault
+    limit = topic.limit("max.message.bytes")
+    if limit < settings.output_batch_bytes_max:
+        return (
+            f"max.message.bytes {limit:.0f} is below output_batch_bytes_max",
+            "raise the one or lower the other",
+        )
+    return None
+
+
+def _fault_of_timestamps(topic: TopicFacts, source: TopicFacts) -> tuple[str, str] | None:
+    """Outputs carry their source record's timestamp: the broker must take it again."""
     before = topic.limit("message.timestamp.before.max.ms")
     if before < source.limit("retention.ms"):
         return (
             f"message.timestamp.before.max.ms is {before:.0f}: old events are refused",
             "raise it to the source's retention.ms",
         )
-    limit = topic.limit("max.message.bytes")
-    if limit < settings.output_batch_bytes_max:
+    after = topic.limit("message.timestamp.after.max.ms")
+    if after < source.limit("message.timestamp.after.max.ms"):
         return (
-            f"max.message.bytes {limit:.0f} is below output_batch_bytes_max",
-            "raise the one or lower the other",
+            f"message.timestamp.after.max.ms is {after:.0f}, less than the source's: early events are refused",
+            "raise it to the source's",
         )
     return None
 
@@ -146,8 +160,23 @@ def check_positions(rows: list[Mapping[str, Any]], source: str) -> list[Finding]
     return found
 
 
+async def check_source_read(facts: KafkaFacts, settings: Settings) -> Finding:
+    """Read a record of the source, if it has one."""
+    source = settings.source or ""
+    for partition in range((await facts.topics(source))[source].partitions):
+        tp = TopicPartition(source, partition)
+        start, end = await facts.log_start(tp), await facts.log_end(tp)
+        if end > start:
+            async for records in facts.batches(tp, start, end):
+                return fine("source rights", f"{source}[{partition}] {records[0].offset} was read")
+    return fine("source rights", f"{source} holds no record that could be read")
+
+
 async def check_rights(settings: Settings, partitions: int) -> Finding:
-    """Open a transaction over all outputs and the group, and abort it: no record is written."""
+    """Open a transaction over all outputs and the group, and abort it: no record is written.
+
+    Group offsets of an aborted transaction are never seen.
+    """
     name = "kafka rights"
     producer = AIOKafkaProducer(
         transactional_id=f"{settings.app}-{settings.source}-doctor",
@@ -163,13 +192,21 @@ async def check_rights(settings: Settings, partitions: int) -> Finding:
                 for partition in range(partitions):
                     # There is no public way to take part without sending a record.
                     producer._txn_manager.maybe_add_partition_to_txn(TopicPartition(topic, partition))  # noqa: SLF001  # fmt: skip
+            if settings.delivery == "exactly_once":
+                place = TopicPartition(settings.source, 0)
+                nothing = {place: OffsetAndMetadata(0, "")}
+                await producer.send_offsets_to_transaction(nothing, settings.app)
             await producer.abort_transaction()
     except (KafkaError, OSError) as error:
-        return bad(
-            name,
-            f"{type(error).__name__}: {error}",
-            "see deploy/README.md for the rights of a worker",
-        )
+        refused = refusal_of_outputs(error, settings)
+        said = str(refused) if refused else f"{type(error).__name__}: {error}"
+        remedy = "give the user the rights of a worker in deploy/README.md"
+        if isinstance(error, TimeoutError):
+            said = f"no transaction within {settings.kafka_timeout_s:g} s"
+            remedy = (
+                "is there a transaction coordinator (transaction.state.log.replication.factor)?"
+            )
+        return bad(name, said, remedy)
     finally:
         await producer.stop()
-    return fine(name, "transactions over both output topics may be opened")
+    return fine(name, "transactions over both output topics and the group may be opened")

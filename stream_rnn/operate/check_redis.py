@@ -65,9 +65,17 @@ def _persistence(node: str, facts: Facts) -> Finding:
 
 
 def check_memory(
-    nodes: Collection[Facts], model: Model, settings: Settings, keys: int | None
+    nodes: Collection[Facts], model: Model, settings: Settings, keys: int | None, held: int
 ) -> Finding:
-    """Check that the expected number of keys fits into all primaries together."""
+    """Check that the expected number of keys fits into all primaries together.
+
+    Args:
+        nodes: what each primary says of its memory.
+        model: its hidden states are counted.
+        settings: of the worker.
+        keys: expected, all in all.
+        held: of them in Redis already.
+    """
     used = sum(int(facts.get("used_memory", 0)) for facts in nodes)
     limit = sum(
         int(facts.get("maxmemory", 0)) or int(facts.get("total_system_memory", 0))
@@ -77,14 +85,16 @@ def check_memory(
     said = f"{used / 1e6:,.0f} of {limit / 1e6:,.0f} MB used"
     if keys is None:
         return fine("redis memory", f"{said}; about {each:.0f} bytes a key, see --keys")
-    needed = keys * each
+    needed = max(0, keys - held) * each
     if used + needed > limit:
         return bad(
             "redis memory",
-            f"{said}; {keys:,} keys of app {settings.app} take about {needed / 1e6:,.0f} MB",
+            f"{said}; {keys:,} keys of app {settings.app}, {held:,} of them there, take about "
+            f"{needed / 1e6:,.0f} MB more",
             "raise maxmemory, or spread the partitions over a cluster",
         )
-    return fine("redis memory", f"{said}; {keys:,} keys take about {needed / 1e6:,.0f} MB")
+    more = f"{keys:,} keys, {held:,} of them there, take about {needed / 1e6:,.0f} MB more"
+    return fine("redis memory", f"{said}; {more}")
 
 
 async def check_speed(redis: Any, wall: Callable[[], float]) -> list[Finding]:

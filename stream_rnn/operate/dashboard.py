@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import orjson
 from aiohttp import web
+from aiokafka.errors import KafkaError
 
 from stream_rnn.errors import ConfigError, StreamRNNError
 from stream_rnn.operate.folds import Fold
@@ -18,6 +19,8 @@ from stream_rnn.settings import Settings
 logger = logging.getLogger(__name__)
 
 ANSWER_WITHIN_S = 20.0
+SAMPLE_AGAIN_S = 2.0
+LINE_BYTES_MAX = 65_536
 TEXTS = {
     "/": ("page.html", "text/html"),
     "/page.css": ("page.css", "text/css"),
@@ -48,7 +51,7 @@ class Dashboard:
     def __init__(self, watch: Watch, port: int) -> None:
         self._watch = watch
         self._port = port
-        self._asking = asyncio.Lock()
+        self._asking, self._looking_up = asyncio.Lock(), asyncio.Lock()
         self.address = ""
 
     async def __aenter__(self) -> Self:
@@ -58,7 +61,9 @@ class Dashboard:
             app.router.add_get(path, _text(text, kind))
         app.router.add_get("/now", self._now)
         app.router.add_get("/key", self._key)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        self._runner = web.AppRunner(
+            app, access_log=None, shutdown_timeout=1.0, max_line_size=LINE_BYTES_MAX
+        )
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
@@ -77,17 +82,20 @@ class Dashboard:
         await self._runner.cleanup()
 
     async def _sample(self) -> None:
-        try:
-            await self._watch.sampler.run()
-        except (StreamRNNError, OSError) as error:
-            logger.warning("no sample of predictions: %s", error)
+        while True:
+            try:
+                await self._watch.sampler.run()
+            except (KafkaError, StreamRNNError, OSError) as error:
+                logger.warning("no sample of predictions, trying again: %s", error)
+            await asyncio.sleep(SAMPLE_AGAIN_S)
 
     async def _now(self, _request: web.Request) -> web.Response:
         async with self._asking:  # however many look, the servers are asked once at a time
             return await _answer(self._watch.now())
 
     async def _key(self, request: web.Request) -> web.Response:
-        return await _answer(self._watch.key(request.query.get("key", "")))
+        async with self._looking_up:
+            return await _answer(self._watch.key(request.query.get("key", "")))
 
 
 @asynccontextmanager
@@ -116,7 +124,10 @@ async def _answer(call: Awaitable[dict[str, Any]]) -> web.Response:
             body, status = await call, 200
     except ConfigError as error:
         body, status = {"error": str(error)}, 400
-    except (StreamRNNError, TimeoutError, OSError) as error:
+    except TimeoutError:
+        said = f"Kafka or Redis did not answer within {ANSWER_WITHIN_S:g} s"
+        body, status = {"error": said}, 503
+    except (StreamRNNError, OSError) as error:
         body, status = {"error": f"{type(error).__name__} {error}"}, 503
     data = orjson.dumps(body, option=orjson.OPT_NON_STR_KEYS)
     return web.Response(body=data, status=status, content_type="application/json", headers=HEADERS)
@@ -134,4 +145,7 @@ async def _only_this_machine(request: web.Request, handler: Handler) -> web.Stre
     """Refuse other names: a page elsewhere could have its own name lead here."""
     if request.host.rsplit(":", 1)[0] not in LOCAL_NAMES:
         return web.Response(status=403, text="only as 127.0.0.1 or localhost")
+    site = request.headers.get("Sec-Fetch-Site", "none")
+    if request.path not in TEXTS and site not in {"same-origin", "none"}:
+        return web.Response(status=403, text="only from this page")
     return await handler(request)

@@ -1,6 +1,7 @@
 """Everything that a worker needs, checked one by one; nothing that it uses is changed."""
 
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 from redis.exceptions import RedisClusterException, RedisError
 
@@ -34,20 +35,25 @@ async def examine(
     yield found
     if model is not None:
         yield check_numerics(model)
-    are_both_there = True
-    async for found in _redis(settings, model, wall, keys):
-        are_both_there &= found.what != "redis" or found.level is not Level.BAD
+    is_redis_there = is_kafka_there = True
+    async for found in _redis(settings, model, wall):
+        is_redis_there &= found.what != "redis" or found.level is not Level.BAD
         yield found
     async for found in _kafka(settings, writes):
-        are_both_there &= found.what != "kafka" or found.level is not Level.BAD
+        is_kafka_there &= found.what != "kafka" or found.level is not Level.BAD
         yield found
-    if model is not None and are_both_there:
-        for found in await _positions(settings, wall):
+    held = 0
+    if model is not None and is_redis_there and is_kafka_there:
+        rows, some = await _positions(settings, wall)
+        held = sum(row["keys"] for row in rows)
+        for found in some:
             yield found
+    if model is not None and is_redis_there:
+        yield await _memory(settings, model, keys, held)
 
 
 async def _redis(
-    settings: Settings, model: Model | None, wall: Callable[[], float], keys: int | None
+    settings: Settings, model: Model | None, wall: Callable[[], float]
 ) -> AsyncIterator[Finding]:
     redis = None
     try:
@@ -60,8 +66,6 @@ async def _redis(
         for found in await check_redis.check_speed(redis, wall):
             yield found
         if model is not None:
-            nodes = await facts_of_primaries(redis, "memory")
-            yield check_redis.check_memory(nodes.values(), model, settings, keys)
             identity = fold_id(model.fingerprint, settings)
             tag = store_tag(settings.app or "", settings.source or "", 0, identity)
             yield await check_redis.check_rights(RedisStore(redis, tag, settings.redis_timeout_s))
@@ -80,6 +84,7 @@ async def _kafka(settings: Settings, writes: bool) -> AsyncIterator[Finding]:
             for found in await check_kafka.check_topics(facts, settings):
                 yield found
             source = settings.source or ""
+            yield await check_kafka.check_source_read(facts, settings)
             partitions = (await facts.topics(source))[source].partitions
     except StreamRNNError as error:
         yield bad("kafka", str(error), "start it, or correct --bootstrap-servers, --kafka-config")
@@ -88,12 +93,31 @@ async def _kafka(settings: Settings, writes: bool) -> AsyncIterator[Finding]:
         yield await check_kafka.check_rights(settings, partitions)
 
 
-async def _positions(settings: Settings, wall: Callable[[], float]) -> list[Finding]:
+async def _positions(
+    settings: Settings, wall: Callable[[], float]
+) -> tuple[list[dict[str, Any]], list[Finding]]:
     try:
-        found = check_kafka.check_positions(list(await look(settings)), settings.source or "")
-        return found + await _backup(settings, wall)
+        rows = await look(settings)
+        found = check_kafka.check_positions(list(rows), settings.source or "")
+        return rows, found + await _backup(settings, wall)
     except StreamRNNError as error:
-        return [bad("position", str(error), "see the message")]
+        return [], [bad("position", str(error), "see the message")]
+
+
+async def _facts(settings: Settings, section: str) -> list[dict[str, Any]]:
+    """Ask each primary of Redis for a section of INFO; none: it does not say."""
+    redis = connect_redis(settings.redis_url.get_secret_value(), settings.redis_timeout_s)
+    try:
+        return list((await facts_of_primaries(redis, section)).values())
+    except (RedisError, RedisClusterException, OSError):
+        return []
+    finally:
+        await redis.aclose()
+
+
+async def _memory(settings: Settings, model: Model, keys: int | None, held: int) -> Finding:
+    nodes = await _facts(settings, "memory")
+    return check_redis.check_memory(nodes, model, settings, keys, held)
 
 
 async def _backup(settings: Settings, wall: Callable[[], float]) -> list[Finding]:
@@ -102,17 +126,16 @@ async def _backup(settings: Settings, wall: Callable[[], float]) -> list[Finding
     source = settings.source or ""
     async with KafkaFacts(connection, settings) as facts:
         retention_s = (await facts.topics(source))[source].limit("retention.ms") / 1000
-    redis = connect_redis(settings.redis_url.get_secret_value(), settings.redis_timeout_s)
-    try:
-        nodes = await facts_of_primaries(redis, "persistence")
-    except (RedisError, RedisClusterException, OSError):
+    nodes = await _facts(settings, "persistence")
+    if not nodes:
         return []
-    finally:
-        await redis.aclose()
-    saved = [facts.get("rdb_last_save_time") for facts in nodes.values()]
-    age_s = max((wall() - float(one) for one in saved if isinstance(one, int)), default=0.0)
     reach = "without end" if retention_s == float("inf") else f"{retention_s / 86400:.1f} days"
+    remedy = "take one, or state export: a backup older than the log cannot be folded forward"
+    if any(facts.get("rdb_saves") == 0 for facts in nodes):  # its last save is its own start
+        said = f"Redis took no snapshot since it was started, the log reaches back {reach}"
+        is_needed = retention_s != float("inf")
+        return [warning("backup", said, remedy) if is_needed else fine("backup", said)]
+    saved = [facts.get("rdb_last_save_time") for facts in nodes]
+    age_s = max((wall() - float(one) for one in saved if isinstance(one, int)), default=0.0)
     said = f"Redis' last snapshot is {age_s / 86400:.1f} days old, the log reaches back {reach}"
-    if age_s <= retention_s:
-        return [fine("backup", said)]
-    return [warning("backup", said, "take one: an older backup cannot be folded forward")]
+    return [fine("backup", said) if age_s <= retention_s else warning("backup", said, remedy)]

@@ -33,12 +33,13 @@ function tile(name, text, values) { return make("div", { class: "tile" }, name, 
 function push(list, value) { list.push(value); if (list.length > KEPT) list.shift(); }
 
 function rates(now) {
-  const total = (name) => now.workers.reduce((sum, w) => sum + (w.counters ? w.counters[name] : 0), 0);
-  const sums = { events: total("events"), predictions: total("predictions"), skips: total("skips"), at: now.at_s };
+  // Each worker by itself: one that ended took its counters with it, one that begins brings all of its own.
+  const sums = { at: now.at_s, of: new Map(now.workers.filter((w) => w.counters).map((w) => [w.address, w.counters])) };
   const since = before ? sums.at - before.at : 0;
-  for (const name of ["events", "predictions", "skips"])
-    // A worker that ended took its counters with it.
-    push(past[name], since > 0 && sums[name] >= before[name] ? (sums[name] - before[name]) / since : null);
+  for (const name of ["events", "predictions", "skips"]) {
+    const grown = [...sums.of].filter(([a, c]) => since > 0 && before.of.has(a) && c[name] >= before.of.get(a)[name]).map(([a, c]) => c[name] - before.of.get(a)[name]);
+    push(past[name], grown.length ? grown.reduce((a, b) => a + b, 0) / since : null);
+  }
   before = sums;
   const lags = now.partitions.map((p) => p.lag);
   push(past.lag, lags.every((l) => l !== null) ? lags.reduce((a, b) => a + b, 0) : null);
@@ -76,9 +77,9 @@ function state(p, isKnown) {
 function head(...names) { return make("thead", {}, make("tr", {}, ...names.map((n) => make("th", TEXT.has(n) ? { class: "text" } : {}, n)))); }
 function partitions(rows, isKnown) {
   const body = rows.map((p) => make("tr", {}, make("td", {}, String(p.partition)), make("td", { class: "text" }, state(p, isKnown)),
-    make("td", { class: "scale" }, scale(p)), make("td", {}, number(p.position)), make("td", {}, number(p.group_offset)),
+    make("td", { class: "scale" }, scale(p)), make("td", {}, number(p.log_start)), make("td", {}, number(p.position)), make("td", {}, number(p.group_offset)),
     make("td", {}, number(p.log_end)), make("td", {}, number(p.lag)), make("td", {}, number(p.keys)), make("td", {}, when(p.stream_time_ms))));
-  $("partitions").replaceChildren(head("partition", "is", "S to E", "P", "C", "E", "lag", "keys", "stream time, UTC"), make("tbody", {}, ...body));
+  $("partitions").replaceChildren(head("partition", "is", "S to E", "S", "P", "C", "E", "lag", "keys", "stream time, UTC"), make("tbody", {}, ...body));
 }
 function workers(rows) {
   const body = rows.map((w) => {

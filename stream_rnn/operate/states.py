@@ -57,6 +57,24 @@ async def find(fold: Fold, key: bytes) -> list[Found]:
     return found
 
 
+async def holders(fold: Fold, key: bytes) -> list[int]:
+    """Return the partitions that hold a state of a key, whatever its bytes are."""
+    values = await asyncio.gather(*(_value(place.store, key) for place in fold.places))
+    pairs = zip(fold.places, values, strict=True)
+    return [place.partition for place, value in pairs if value is not None]
+
+
+async def waiting(fold: Fold) -> int:
+    """Return how many records of the source are not folded yet."""
+    held = await asyncio.gather(*(place.store.read() for place in fold.places))
+    ends = await asyncio.gather(*(place.log.log_end() for place in fold.places))
+    starts = await asyncio.gather(*(place.log.log_start() for place in fold.places))
+    return sum(
+        max(0, end - (start if one.position is None else one.position))
+        for one, start, end in zip(held, starts, ends, strict=True)
+    )
+
+
 async def _value(store: RedisStore, key: bytes) -> bytes | None:
     call = store.redis.hget(store.hidden_key, cast("str", key))  # redis-py types keys as text
     return await store.answer(cast("Awaitable[bytes | None]", call))

@@ -6,6 +6,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import aiohttp
@@ -13,24 +14,26 @@ import numpy as np
 import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
-from pydantic import ValidationError
 
 from stream_rnn.clients import kafka_options
-from stream_rnn.errors import ConfigError, StreamRNNError
+from stream_rnn.errors import ConfigError, DecodeError, StreamRNNError
 from stream_rnn.operate import states
 from stream_rnn.operate.folds import Fold
 from stream_rnn.predictions.schema import Choice, Number, Prediction, YesNo
 from stream_rnn.replay.keys import describe_key, parse_key
+from stream_rnn.worker.health import PORTS_TRIED
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_PORTS = range(9464, 9480)
+DEFAULT_PORTS = range(9464, 9464 + PORTS_TRIED + 1)
 WORKER_TIMEOUT_S = 2.0
-METRICS_BYTES_MAX = 5_000_000
+ANSWER_BYTES_MAX = 5_000_000
 SAMPLED_AT_ONCE = 400
 SAMPLES_KEPT = 4_000
 DELAYS_FOR_S = 30.0
 BINS = 20
+FLOAT32_MAX = 3.4e38
+OUTPUTS = {"binary": YesNo, "multiclass": Choice, "regression": Number, "time_to_next": Number}
 CLASSES_SHOWN = 12
 LOOK_BACK = 20_000
 PREDICTIONS_OF_A_KEY = 12
@@ -71,10 +74,8 @@ class Workers:
     async def _one(self, session: aiohttp.ClientSession, address: str) -> Json | None:
         silent = {"address": address, "live": False} if self._said else None
         try:
-            async with session.get(f"{address}/ready") as answer:
-                ready = orjson.loads(await answer.content.read(METRICS_BYTES_MAX))
-            async with session.get(f"{address}/metrics") as answer:
-                text = (await answer.content.read(METRICS_BYTES_MAX)).decode()
+            ready = orjson.loads(await _body(session, f"{address}/ready"))
+            text = (await _body(session, f"{address}/metrics")).decode()
             families = {f.name: f for f in text_string_to_metric_families(text)}
             about = dict(families["stream_rnn_fold_info"].samples[0].labels)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError, IndexError):
@@ -93,6 +94,17 @@ class Workers:
             "counters": {name: _sum(families, f"stream_rnn_{name}") for name in SUMMED},
             "skips": _labelled(families, "stream_rnn_skips", "reason"),
         }
+
+
+async def _body(session: aiohttp.ClientSession, url: str) -> bytes:
+    """Read all of an answer, as often as it takes."""
+    found = bytearray()
+    async with session.get(url) as answer:
+        async for chunk in answer.content.iter_chunked(65_536):
+            found += chunk
+            if len(found) > ANSWER_BYTES_MAX:
+                raise ValueError(f"{url} says more than {ANSWER_BYTES_MAX} bytes")
+    return bytes(found)
 
 
 def _sum(families: dict[str, Any], name: str) -> float:
@@ -121,45 +133,55 @@ class Sampler:
         self._fold, self._wall = fold, wall
         self._topic = settings.predictions or ""
         self._delays: deque[tuple[float, float]] = deque(maxlen=SAMPLES_KEPT)
-        self._outputs: dict[str, deque[float | str]] = {}
-        self._consumer = AIOKafkaConsumer(
+        self._fingerprint = fold.model.fingerprint[:16]
+        self._kinds = {head.name: OUTPUTS[head.kind] for head in fold.model.spec.heads}
+        self._outputs = {name: deque[float | str](maxlen=SAMPLES_KEPT) for name in self._kinds}
+
+    async def run(self) -> None:
+        """Read until cancelled, or until Kafka is away.
+
+        Raises:
+            KafkaError: it did not answer; it may be run again.
+        """
+        settings = self._fold.settings
+        consumer = AIOKafkaConsumer(
             isolation_level="read_committed",
             enable_auto_commit=False,
             **kafka_options(settings.bootstrap_servers, settings.kafka_config),
         )
-
-    async def run(self) -> None:
-        """Read until cancelled."""
-        await self._consumer.start()
         try:
+            await consumer.start()
             places = [TopicPartition(self._topic, p.partition) for p in self._fold.places]
-            self._consumer.assign(places)
-            await self._consumer.seek_to_end(*places)
+            consumer.assign(places)
+            await consumer.seek_to_end(*places)
             while True:
-                fetched = await self._consumer.getmany(timeout_ms=500, max_records=SAMPLED_AT_ONCE)
+                fetched = await consumer.getmany(timeout_ms=500, max_records=SAMPLED_AT_ONCE)
                 now_s = self._wall()
                 records = [record for some in fetched.values() for record in some]
                 for record in records:
                     self._take(record.value, record.timestamp, now_s)
                 if len(records) == SAMPLED_AT_ONCE:
                     await asyncio.sleep(0.2)
-                    await self._consumer.seek_to_end(*places)
+                    await consumer.seek_to_end(*places)
         finally:
-            await self._consumer.stop()
+            await consumer.stop()
 
     def _take(self, value: bytes | None, timestamp_ms: int, now_s: float) -> None:
         try:
-            prediction = Prediction.model_validate_json(value or b"")
-        except ValidationError:
+            prediction = Prediction.parse(value or b"")
+        except DecodeError:
             return
+        if prediction.fingerprint != self._fingerprint:
+            return  # of another bundle, during a roll-out
         self._delays.append((now_s, 1000 * now_s - timestamp_ms))
         for name, output in prediction.outputs.items():
-            kept = self._outputs.setdefault(name, deque(maxlen=SAMPLES_KEPT))
+            if not isinstance(output, self._kinds.get(name, ())):
+                continue  # somebody else wrote it
             match output:
                 case YesNo(probability=said) | Number(value=said):
-                    kept.append(said)
+                    self._outputs[name].append(said)
                 case Choice(label=label):
-                    kept.append(label)
+                    self._outputs[name].append(label)
 
     def latency_ms(self) -> Json | None:
         """Return quantiles of the last half minute: from a record's timestamp until it was read."""
@@ -184,12 +206,17 @@ def _distribution(values: list[float | str]) -> Json:
         shown, rest = most[:CLASSES_SHOWN], sum(n for _, n in most[CLASSES_SHOWN:])
         pairs = [*shown, *([("(others)", rest)] if rest else [])]
         return {"kind": "classes", "labels": [w for w, _ in pairs], "counts": [n for _, n in pairs]}
-    numbers = np.array(values, np.float64)
+    numbers = np.clip(np.array(values, np.float64), -FLOAT32_MAX, FLOAT32_MAX)
     low, high = np.quantile(numbers, [0.005, 0.995]).tolist()
     if numbers.min() >= 0 and numbers.max() <= 1:
         low, high = 0.0, 1.0
-    counted, edges = np.histogram(np.clip(numbers, low, high), BINS, (low, max(high, low + 1e-9)))
+    high = max(high, low + 1e-9, low + 1e-6 * abs(low))
+    counted, edges = np.histogram(np.clip(numbers, low, high), BINS, (low, high))
     return {"kind": "numbers", "edges": edges.tolist(), "counts": counted.tolist()}
+
+
+def _time(prediction: Prediction) -> tuple[int, int]:
+    return prediction.event_time_ms, prediction.source.offset
 
 
 class Watch:
@@ -280,18 +307,22 @@ class Watch:
                 }
                 for one in found
             ],
-            "predictions": [value for some in said for value in some][-PREDICTIONS_OF_A_KEY:],
+            "predictions": [
+                one.model_dump(mode="json", by_alias=True)
+                for one in sorted((p for some in said for p in some), key=_time)
+            ][-PREDICTIONS_OF_A_KEY:],
         }
 
-    async def _said_of(self, key: bytes, partition: int) -> list[Json]:
+    async def _said_of(self, key: bytes, partition: int) -> list[Prediction]:
         facts, tp = self.fold.facts, TopicPartition(self.fold.settings.predictions, partition)
-        end, kept = await facts.log_end(tp), deque[Json](maxlen=PREDICTIONS_OF_A_KEY)
+        end, kept = await facts.log_end(tp), deque[Prediction](maxlen=PREDICTIONS_OF_A_KEY)
         start = max(await facts.log_start(tp), end - LOOK_BACK)
         try:
             async for records in facts.batches(tp, start, end):
                 for record in records:
                     if record.key == key and record.value:
-                        kept.append(orjson.loads(record.value))
-        except (StreamRNNError, orjson.JSONDecodeError) as error:
+                        with suppress(DecodeError):  # somebody else wrote it
+                            kept.append(Prediction.parse(record.value))
+        except StreamRNNError as error:
             logger.warning("predictions of a key could not be read: %s", error)
         return list(kept)

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import orjson
@@ -25,6 +25,7 @@ from redis.exceptions import RedisClusterException, RedisError
 
 from stream_rnn.errors import ConfigError, StreamRNNError
 from stream_rnn.fold.kafka_log import KafkaFacts
+from stream_rnn.fold.processor import Processor
 from stream_rnn.fold.redis_store import facts_of_primaries
 from stream_rnn.settings import Settings
 from stream_rnn.worker.metrics import Metrics, PartitionView
@@ -33,6 +34,7 @@ from stream_rnn.worker.partitions import Owned, Partitions
 logger = logging.getLogger(__name__)
 
 PORTS_TRIED = 100
+SLOW_PUBLISH_S = 5.0
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
@@ -42,7 +44,7 @@ class Facts:
 
     log_start: int
     log_end: int
-    keys: int
+    keys: int | None
     retention_s: float
 
 
@@ -189,11 +191,15 @@ class Health:
             retention_s = about.limit("retention.ms") / 1000
             if self.metrics is not None:
                 self.metrics.source_partitions.set(about.partitions)
-            held = await asyncio.gather(*(one.processor.store.read() for one in owned))
+            # Redis may be away while Kafka is not: the lag grows then, and must be seen.
+            known = {partition: facts.keys for partition, facts in self._facts.items()}
             self._facts = {
-                tp.partition: Facts(starts[tp], ends[tp], one.fields, retention_s)
-                for tp, one in zip(places, held, strict=True)
+                tp.partition: Facts(starts[tp], ends[tp], known.get(tp.partition), retention_s)
+                for tp in places
             }
+            held = await asyncio.gather(*(one.processor.store.read() for one in owned))
+            for tp, one in zip(places, held, strict=True):
+                self._facts[tp.partition] = replace(self._facts[tp.partition], keys=one.fields)
             await self._look_at_memory(redis)
             self._asked_s = time.monotonic()
         except StreamRNNError as error:
@@ -230,6 +236,25 @@ class Health:
             f"predictions={sum(c.predictions for c in counts)} skipped={skips} "
             f"lag_records={lag} lag_seconds={max((v.lag_s or 0.0 for v in views), default=0.0):.1f}"
         )
+
+
+def why_unready(processor: Processor, now_s: float) -> str:
+    """Return why a partition publishes nothing now; empty if it does.
+
+    Args:
+        processor: of the partition.
+        now_s: by the processor's clock.
+    """
+    since_s = processor.publishing_since_s
+    if not processor.is_positioned:
+        return f"{processor.place} is not positioned"
+    if processor.waits_for:
+        return f"{processor.place} waits: {processor.waits_for}"
+    if since_s is not None and now_s - since_s > SLOW_PUBLISH_S:
+        return f"{processor.place} waits for Kafka to acknowledge its predictions"
+    if processor.position < processor.silent_below:
+        return f"{processor.place} rebuilds its states"
+    return ""
 
 
 def parse_address(address: str) -> tuple[str, int]:

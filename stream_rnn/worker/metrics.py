@@ -233,6 +233,8 @@ class Metrics:
         for head in self._model.spec.heads:
             self._look_at(head, outputs[head.name])
         hidden = stepped.states.hidden[np.flatnonzero(stepped.exists)]
+        if self._model.cell.kind == "lstm":  # h stands before c, which has no bound
+            hidden = hidden[:, : hidden.shape[1] // 2]
         if hidden.size:
             some = hidden[_spread(len(hidden))]
             for norm in np.sqrt(np.mean(some**2, axis=1)).tolist():

@@ -31,7 +31,7 @@ from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.model import pin_numerics
 from stream_rnn.settings import Delivery, Settings
 from stream_rnn.worker.demands import refuse, set_defaults
-from stream_rnn.worker.health import Health
+from stream_rnn.worker.health import Health, why_unready
 from stream_rnn.worker.metrics import Metrics
 from stream_rnn.worker.partitions import Partitions
 from stream_rnn.worker.parts import Parts
@@ -261,15 +261,9 @@ class StreamRNN(Service):
             return ["not yet a member of the group"]
         if self.app.rebalancing:
             return ["the group is rebalancing"]
-        reasons = []
-        for one in self.partitions:
-            if not one.source.positioned.is_set():
-                reasons.append(f"{one.processor.place} is not positioned")
-            elif one.processor.waits_for:
-                reasons.append(f"{one.processor.place} waits: {one.processor.waits_for}")
-            elif one.processor.position < one.processor.silent_below:
-                reasons.append(f"{one.processor.place} rebuilds its states")
-        return reasons
+        now_s = time.monotonic()
+        found = (why_unready(one.processor, now_s) for one in self.partitions)
+        return [said for said in found if said]
 
     # --- the transport's assignee --------------------------------------------------------------
 

@@ -12,7 +12,14 @@ from stream_rnn.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-COPIED = ("retention.ms", "retention.bytes", "max.message.bytes")
+COPIED = (
+    "retention.ms",
+    "retention.bytes",
+    "max.message.bytes",
+    # Outputs carry their source record's timestamp: what the source took they must take.
+    "message.timestamp.before.max.ms",
+    "message.timestamp.after.max.ms",
+)
 CREATED_WITHIN_S = 30.0
 
 

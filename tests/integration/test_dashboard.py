@@ -9,6 +9,7 @@ from importlib.resources import files
 
 import aiohttp
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from stream_rnn.local.workers import WorkerProcess
 from stream_rnn.operate.dashboard import Dashboard
@@ -83,16 +84,35 @@ async def test_a_key_is_looked_up_as_data(page):
     assert found["predictions"][0]["key"] == HOSTILE
     _, nothing = await get(page.address + "key?key=nobody")
     assert (nothing["states"], nothing["predictions"]) == ([], [])
+    long = "\u0416" * 2048  # 4,096 bytes, and three times as many characters in the address
+    answer, nothing = await get(page.address + "key?key=" + long)
+    assert (answer.status, nothing["states"]) == (200, [])
     for bad in ("", "base64:%21", "x" * 5000):
         answer, said = await get(page.address + "key?key=" + bad)
         assert answer.status == 400, said
         assert said["error"]
 
 
+async def test_what_others_wrote_among_the_predictions_is_stepped_over(page):
+    """No JSON, JSON that is no prediction: the key's own ones are still shown."""
+    async with AIOKafkaProducer(bootstrap_servers=page.settings.bootstrap_servers) as producer:
+        for value in (b"5", b'"x"', b"null", b'{"a":1}', b"not JSON"):
+            for partition in (0, 1):
+                await producer.send_and_wait(
+                    page.settings.predictions, value, HOSTILE.encode(), partition
+                )
+    answer, found = await get(page.address + "key?key=" + HOSTILE.replace("=", "%3D"))
+    assert answer.status == 200
+    assert [one["key"] for one in found["predictions"]] == [HOSTILE]
+
+
 async def test_only_this_machine_may_ask_and_nothing_comes_from_elsewhere(page):
     """Another host name is refused; the policy allows our own script alone; no other method."""
     answer, _ = await get(page.address, Host="evil.example")
     assert answer.status == 403
+    for path, status in (("key?key=k", 403), ("now", 403), ("", 200)):
+        answer, _ = await get(page.address + path, **{"Sec-Fetch-Site": "cross-site"})
+        assert answer.status == status
     answer, text = await get(page.address)
     assert answer.headers["Content-Security-Policy"].startswith(
         "default-src 'none'; script-src 'self'"

@@ -1,6 +1,7 @@
 """The store's contract, kept by the one in Redis and the one in memory."""
 
 import asyncio
+import re
 
 import pytest
 
@@ -36,6 +37,25 @@ async def test_an_empty_store_holds_nothing(store):
     held = await store.read()
     assert held == Held()
     assert not held.is_torn
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"position": "abc", "origin": "0"},
+        {"position": "5"},
+        {"position": "5", "origin": "0", "anchor": "1 2"},
+        {"position": b"\xff", "origin": "0"},
+    ],
+)
+async def test_a_position_that_no_worker_wrote_is_named(app_id, redis_url, fields):
+    """A person must act: the key is in the message."""
+    redis = connect_redis(redis_url, 5)
+    store = RedisStore(redis, f"{app_id}:t:0:f", 5)
+    await redis.hset(store.position_key, mapping=fields)
+    with pytest.raises(ConfigError, match=re.escape(store.position_key)):
+        await store.read()
+    await redis.aclose()
 
 
 async def test_a_fold_begins_empty_at_its_origin(store):

@@ -4,6 +4,7 @@ Each rule is a function from source text to what breaks it; each is shown to fin
 """
 
 import ast
+import gc
 import re
 from pathlib import Path
 
@@ -54,6 +55,15 @@ SLASH = "/"  # so that this file itself holds no such path
 MACHINE_PATH = re.compile(r"(?<![\w.~}])/(?:root|work|home|Users)/\w|(?<![\w.~}])/tmp/\w")
 
 
+def parsed(source):
+    """Parse without collecting garbage: a finalizer that runs meanwhile can make Python 3.11 fail."""
+    gc.disable()
+    try:
+        return ast.parse(source)
+    finally:
+        gc.enable()
+
+
 def modules():
     """Return the package's modules."""
     return sorted(PACKAGE.rglob("*.py"))
@@ -89,7 +99,7 @@ def relative(path):
 def imported(source):
     """Return the modules that a module imports, anywhere in it, with the names taken from them."""
     found = set()
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -121,7 +131,7 @@ def pickles(source):
     """Return what would run code from a file."""
     unsafe = {"pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
     found = [name for name in imported(source) if name.split(".")[0] in unsafe]
-    texts = [ast.unparse(n) for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Attribute)]
+    texts = [ast.unparse(n) for n in ast.walk(parsed(source)) if isinstance(n, ast.Attribute)]
     return found + [text for text in texts if text in {"torch.load", "torch.save"}]
 
 
@@ -129,7 +139,7 @@ def long_functions(source):
     """Return functions with too many lines."""
     return [
         node.name
-        for node in ast.walk(ast.parse(source))
+        for node in ast.walk(parsed(source))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and (node.end_lineno or 0) - node.lineno + 1 > FUNCTION_LINES_MAX
     ]
@@ -138,7 +148,7 @@ def long_functions(source):
 def broad_handlers(source):
     """Return the lines of handlers that catch everything and do not raise it again."""
     found = []
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         caught, last = "", None
         if isinstance(node, ast.ExceptHandler):
             caught, last = ast.unparse(node.type) if node.type else "Exception", node.body[-1]
