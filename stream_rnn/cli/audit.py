@@ -78,8 +78,9 @@ def command(
     The source is folded again in memory, up to what the group has published, and every prediction
     and dead letter is compared: byte for byte where this machine computes as production did, else
     by value.  The worker may run meanwhile.  Predictions whose memory began before --from cannot
-    be compared and are counted.  Exit status 1 if anything is missing, duplicated, different or
-    unexpected; with --delivery at_least_once repeated predictions are no fault.
+    be compared and are counted, and so are those of other folds, before and after an upgrade.
+    Exit status 1 if anything is missing, duplicated, different or unexpected, or if nothing could
+    be compared; with --delivery at_least_once repeated predictions are no fault.
 
     Example: stream-rnn audit --app departures --source flights --predictions delays
     --bundle bundles/delay --from 2026-11-01
@@ -123,16 +124,8 @@ def _show(console: Console, found: Audit, settings: Settings) -> None:
         console.print(f"{settings.source}[{partition}]: {what}", highlight=False)
     for kind in KINDS:
         console.print(f"{kind.replace('_', ' '):24} {found.counts[kind]}", highlight=False)
-    if found.other_folds:
-        console.print(
-            f"predictions of other folds {found.other_folds}: not looked at; is --bundle the one that runs, and are state_ttl and limits the same?",
-            highlight=False,
-        )
-    if found.other_numerics:
-        console.print(
-            f"compared by value {found.other_numerics}: another kind of machine computed them",
-            highlight=False,
-        )
+    for note in _notes(found):
+        console.print(note, highlight=False)
     for finding in found.examples:
         key = f" key {finding.key}" if finding.key else ""
         console.print(
@@ -143,3 +136,23 @@ def _show(console: Console, found: Audit, settings: Settings) -> None:
         for name in ("published", "replayed"):
             if (said := getattr(finding, name)) is not None:
                 console.print(f"  {name:9} {said}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _notes(found: Audit) -> list[str]:
+    """Say what was not compared, or not byte for byte."""
+    notes = []
+    if found.other_folds:
+        notes.append(
+            f"predictions of other folds {found.other_folds}: not compared; audit them with the "
+            "bundle, state_ttl and limits that they were made with"
+        )
+    if found.is_empty:
+        notes.append(
+            "nothing could be compared: another fold published all of it, or every memory began "
+            "before --from; begin at the log start"
+        )
+    if found.other_numerics:
+        notes.append(
+            f"compared by value {found.other_numerics}: another kind of machine computed them"
+        )
+    return notes

@@ -190,7 +190,9 @@ class _Partition:
         published, at = self.published, offset - self.published.start
         value = message.value or b""
         if not published.count[at]:
-            if published.first_kept is None or offset < published.first_kept:
+            if published.others[at]:  # before an upgrade, or after it was taken back
+                self.found.counts["not_comparable"] += 1
+            elif published.first_kept is None or offset < published.first_kept:
                 self.found.counts["not_comparable"] += 1  # retention removed it from the output
             else:
                 self.absent[offset] = (message.key, value)
@@ -219,8 +221,9 @@ class _Partition:
             await self._tell("dead_letters_different", offset, message.key, code.encode())
 
     def _count_duplicated(self, seen: Any) -> None:
-        more = np.flatnonzero(seen & (self.published.count > 1))
-        self.found.counts["duplicated"] += int((self.published.count[more] - 1).sum())
+        counts = self.published.count.astype(np.int64) + self.published.others
+        more = np.flatnonzero(seen & (counts > 1))
+        self.found.counts["duplicated"] += int((counts[more] - 1).sum())
         for at in more[: self.choice.examples].tolist():
             self._show("duplicated", at + self.published.start, None, None, None)
 

@@ -65,7 +65,8 @@ class Audit:
     Attributes:
         counts: compared, missing, duplicated, different, unexpected, not_comparable, and of dead
             letters dead_letters, dead_letters_missing, dead_letters_different.
-        other_folds: predictions of this app's other folds, which are not looked at.
+        other_folds: predictions of this app's other folds: an event that one of them answered is
+            not missing, and not compared.
         other_numerics: compared by value, since another kind of machine computed them.
         ranges: partition -> [start, end) that was audited.
         examples: the first findings of each kind.
@@ -77,8 +78,20 @@ class Audit:
     ranges: dict[int, tuple[int, int]] = field(default_factory=dict)
     examples: list[Finding] = field(default_factory=list)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there was something, and nothing of it could be compared."""
+        return not self.counts["compared"] and bool(
+            self.counts["not_comparable"] or self.other_folds
+        )
+
     def is_fine(self, delivery: str) -> bool:
-        """Tell whether nothing is wrong; at least once, repeated predictions are not."""
+        """Tell whether nothing is wrong; at least once, repeated predictions are not.
+
+        Where nothing could be compared nothing is shown, and that is not fine.
+        """
+        if self.is_empty:
+            return False
         wrong = set(WRONG) - ({"duplicated"} if delivery == "at_least_once" else set())
         return not any(self.counts[kind] for kind in wrong)
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from stream_rnn.errors import ConfigError
 from stream_rnn.fold.kafka_log import KafkaFacts
 
-OFFSETS_MAX = 50_000_000  # of one partition at once: 26 bytes each
+OFFSETS_MAX = 50_000_000  # of one partition at once: 28 bytes each
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,7 @@ class Published:
         place: (N,) its offset in the output.
         same: (N,) whether all of them have the same bytes.
         outputs: of those that another kind of machine computed: offset -> their value.
+        others: (N,) predictions of this app's other folds.
         origins: origin -> least source offset with it.
         other_folds: predictions of this app's other folds in the range.
         first_kept: least source offset that the output still holds, where it lost its beginning.
@@ -71,6 +72,7 @@ class Published:
         count = max(0, end - start)
         self.who, self.start, self.end = who, start, end
         self.count: NDArray[np.uint16] = np.zeros(count, np.uint16)
+        self.others: NDArray[np.uint16] = np.zeros(count, np.uint16)
         self.digest: NDArray[np.uint64] = np.zeros(count, np.uint64)
         self.steps: NDArray[np.int64] = np.zeros(count, np.int64)
         self.place: NDArray[np.int64] = np.full(count, -1, np.int64)
@@ -101,15 +103,19 @@ class Published:
         headers = dict(record.headers)
         if not self.who.owns(headers):
             return
-        offset = int(headers["sr-offset"])
+        try:
+            offset, origin = int(headers["sr-offset"] or ""), int(headers["sr-origin"] or "")
+        except (KeyError, ValueError):
+            return  # no worker wrote it
         if self.first_kept is None:
             self.first_kept = offset
         if not self.start <= offset < self.end:
             return
-        if headers["sr-fold"] != self.who.fold.encode():
+        if headers.get("sr-fold") != self.who.fold.encode():
             self.other_folds += 1
+            at = offset - self.start
+            self.others[at] = min(int(self.others[at]) + 1, 65_535)
             return
-        origin = int(headers["sr-origin"])
         self.origins[origin] = min(offset, self.origins.get(origin, offset))
         at, digest = offset - self.start, digest_of(record.value)
         self.count[at] = min(int(self.count[at]) + 1, 65_535)

@@ -119,13 +119,29 @@ async def test_some_keys_and_some_ranges(worked):
     assert all(ends == [100, 150] for ends in late["ranges"].values())
 
 
+async def test_an_upgrade_leaves_nothing_missing_for_either_fold(worked):
+    """Each event has one prediction, of the one fold or the other: both audits are fine."""
+    made = await worked(count=200)
+    before = await made.audit()
+    again = WorkerProcess("again", made.options(top_k=2), made.directory)
+    await made.produce(mixed_records(150, seed=77))
+    await made.until_published()
+    assert await asyncio.to_thread(again.stop) == 0
+    old, new = await made.audit(), await made.audit(top_k=2)
+    wrong = ("missing", "duplicated", "different", "unexpected", "dead_letters_missing")
+    for found in (old, new):
+        assert {kind: found[kind] for kind in wrong} == dict.fromkeys(wrong, 0)
+    assert old["compared"] == before["compared"] == new["other_folds"] == new["not_comparable"]
+    assert new["compared"] == old["other_folds"] == old["not_comparable"] > 50
+
+
 async def test_another_fold_is_told_from_a_fault_of_this_one(worked):
-    """With another time to live the states would differ: its predictions are counted apart."""
+    """With another time to live the states would differ: nothing is compared, and that is said."""
     made = await worked(count=200)
     found = await made.audit(status=1, state_ttl=5)
     predictions, _ = await counted(made)
-    assert found["other_folds"] == predictions == found["missing"]
-    assert found["compared"] == 0
+    assert found["other_folds"] == predictions == found["not_comparable"]
+    assert found["compared"] == found["missing"] == 0
 
 
 async def test_a_running_worker_is_audited_up_to_the_group_offset(worked):

@@ -1,6 +1,7 @@
 """Workers over TLS with a client certificate, SCRAM, and exactly the rights of the run book."""
 
 import asyncio
+import json
 import re
 from pathlib import Path
 
@@ -37,7 +38,9 @@ def listed() -> list[tuple[str, str, bool, str]]:
 
 
 RIGHTS = listed()
-USERS = ["worker", *(f"without-{number}" for number in range(len(RIGHTS)))]
+SEEN = ["sees-source", "sees-group"]
+"""Users that may only look, with Describe, where a worker must Read."""
+USERS = ["worker", *SEEN, *(f"without-{number}" for number in range(len(RIGHTS)))]
 
 
 def of(app, rights):
@@ -152,6 +155,28 @@ async def test_each_right_is_needed_and_named_when_it_is_gone(kafka, app_id, red
         if status != 3 or operation not in line or name not in line:
             wrong.append((missing, status, line))
     assert not wrong
+
+
+@pytest.mark.parametrize(("user", "kind"), [(SEEN[0], "topic"), (SEEN[1], "group")])
+async def test_who_may_only_look_is_told_so_by_doctor_and_worker(
+    kafka, app_id, redis_url, tmp_path, user, kind
+):
+    """Describe in place of Read: metadata look as if all were well."""
+    stream = Secure(app_id, kafka, user, redis_url, tmp_path)
+    outputs = (stream.settings.predictions, stream.settings.dead_letters_topic)
+    await stream.create(stream.settings.source, *outputs)
+    await stream.produce(mixed_records(20, seed=63))
+    lacking = (kind, "flights" if kind == "topic" else "departures", False)
+    rights = [(*right[:3], "Describe") if right[:3] == lacking and right[3] == "Read" else right for right in RIGHTS]  # fmt: skip
+    assert rights != RIGHTS
+    await kafka.allow(user, of(app_id, rights))
+    name = stream.settings.source if kind == "topic" else app_id
+    place = [f"--{n.replace('_', '-')}={v}" for n, v in stream.options().items()]
+    said = await run("doctor", "--json", "--write", *place, status=1)
+    bad = [one for one in map(json.loads, said.splitlines()) if one["level"] == "bad"]
+    assert any(f"Read on {kind} {name}" in one["said"] for one in bad), bad
+    status, line = await ended(WorkerProcess("worker", stream.options(), tmp_path))
+    assert (status, f"Read on {kind} {name}" in line) == (3, True), line
 
 
 @pytest.mark.parametrize(
