@@ -215,6 +215,8 @@ def connect_redis(url: str, timeout_s: float) -> Redis:
             f"redis_url {safe_url(url)} must begin with redis://, rediss:// or unix://, or with "
             "redis+cluster:// or redis+sentinel:// (rediss+... for TLS)"
         )
+    if not scheme.startswith("unix") and not rest.partition("/")[0].rpartition("@")[2].strip(":"):
+        raise ConfigError(f"redis_url {safe_url(url)} names no host: redis://host:port/0")
     options: dict[str, Any] = {
         "decode_responses": False,
         "socket_timeout": timeout_s,

@@ -164,7 +164,10 @@ class Settings(BaseSettings):
     # Deadlines
     redis_timeout_s: float = Field(5, gt=0, le=600, description="one answer of Redis")
     redis_retry_s: float = Field(
-        60, ge=0, le=86_400, description="time without Redis after which the worker exits"
+        60,
+        ge=0,
+        le=86_400,
+        description="time without Redis after which a running worker exits; at its start it exits at once",
     )
     kafka_timeout_s: float = Field(30, gt=0, le=600, description="one answer of Kafka")
     transaction_timeout_ms: int = Field(

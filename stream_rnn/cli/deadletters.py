@@ -10,20 +10,24 @@ from typing import Any
 import click
 import orjson
 from rich.console import Console
-from rich.table import Table
 
 from stream_rnn.cli.options import CLUSTER, settings_options
 from stream_rnn.cli.progress import RecordBars
 from stream_rnn.cli.text import printable
+from stream_rnn.fold.dead_letters import REASONS
 from stream_rnn.operate.dead_letters import Choice, DeadLetter, Retry, Wanted, read
-from stream_rnn.replay.keys import describe_key
+from stream_rnn.replay.keys import describe_key, shorten
 from stream_rnn.settings import Settings
 
 OPTIONS = ("source", "predictions", "dead_letters", *CLUSTER, "kafka_timeout_s")
-SHOWN = 60
+SHOWN = 160
 
 _reason = click.option(
-    "--reason", "reasons", multiple=True, help="only this code, such as not_json; often"
+    "--reason",
+    "reasons",
+    multiple=True,
+    type=click.Choice(list(REASONS)),
+    help="only this code; may be given often",
 )
 _partition = click.option("--partition", type=click.IntRange(0), help="only of this one")
 
@@ -57,10 +61,11 @@ def list_(
     Example: stream-rnn deadletters list --predictions delays
     """
     counts: Counter[str] = Counter()
+    retried: set[str] = set()
     shown: dict[str, list[DeadLetter]] = {}
 
     async def run() -> None:
-        async for letter in read(settings, Wanted(frozenset(reasons), partition)):
+        async for letter in read(settings, Wanted(frozenset(reasons), partition), retried.add):
             counts[letter.error] += 1
             if as_json:
                 sys.stdout.write(orjson.dumps(_as_json(letter)).decode() + "\n")
@@ -70,6 +75,8 @@ def list_(
     asyncio.run(run())
     if not as_json:
         _print(counts, shown)
+        if retried:
+            print(f"{len(retried):>9,}  were put back")
 
 
 @command.command("show")
@@ -122,7 +129,10 @@ def retry(
     """Put skipped records back into the source, after what was wrong was mended.
 
     They come behind all that is there, with new offsets and their old timestamps: in the key's
-    memory they are late.  A header, sr-retry-of, names the old place.  The dead letters stay, they
+    memory they are late.  The fold that skipped a record would skip it again, for it decides by the
+    record alone: retry helps where another bundle or another limit, so another fold, runs now.
+    That one has folded the old record in its place too, silently, if the log still held it.
+    A header, sr-retry-of, names the old place.  The dead letters stay, they
     are a log; a note beside them, in the same transaction, keeps each from being put back twice.
     Exit status 1: some were cut when they were skipped, or were empty, and could not be put back.
 
@@ -150,6 +160,7 @@ def retry(
     choice, offsets = asyncio.run(run())
     if as_json:
         found = {"put_back": choice.count, "cut": choice.cut, "empty": choice.empty}
+        found["already"] = choice.already
         ends = {str(p): list(pair) for p, pair in sorted(offsets.items())}
         print(orjson.dumps({**found, "of_another_source": choice.others, "offsets": ends}).decode())
     elif offsets:
@@ -161,6 +172,8 @@ def retry(
 
 def _tell(choice: Choice) -> None:
     print(f"{choice.count} records can be put back, {choice.cut} were cut when they were skipped")
+    if choice.already:
+        print(f"{choice.already} were put back before")
     if choice.empty:
         print(f"{choice.empty} have neither key nor value: Kafka takes no such record")
     if choice.others:
@@ -168,20 +181,15 @@ def _tell(choice: Choice) -> None:
 
 
 def _print(counts: Counter[str], shown: dict[str, list[DeadLetter]]) -> None:
-    console = Console()
     if not counts:
-        console.print("no dead letters")
+        print("no dead letters")
         return
-    table = Table("reason", "count", "partition", "offset", "time", "key", "in words")
     for error, count in counts.most_common():
-        for number, letter in enumerate(shown.get(error) or []):
+        print(f"{count:>9,}  {printable(error)}: {REASONS.get(error, 'of another version')}")
+        for letter in shown.get(error) or []:
             _, partition, offset = letter.source
-            lead = (printable(error), f"{count:,}") if number == 0 else ("", "")
-            cells = (_time(letter), _key(letter)[:SHOWN], printable(letter.reason)[:SHOWN])
-            table.add_row(*lead, str(partition), str(offset), *cells)
-        if not shown.get(error):
-            table.add_row(printable(error), f"{count:,}", "", "", "", "", "")
-    console.print(table, markup=False)
+            print(f"           partition {partition} offset {offset}  {_time(letter)}  key {shorten(_key(letter))}")  # fmt: skip
+            print(f"           {shorten(printable(letter.reason), SHOWN)}")
 
 
 def _as_json(letter: DeadLetter, *, whole: bool = False) -> dict[str, Any]:

@@ -6,6 +6,7 @@ Never in a log: a record's value, a key, a password.
 
 import logging
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import orjson
@@ -13,6 +14,7 @@ import orjson
 TEXT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 _PAIRS = re.compile(r"(?: ([a-z][a-z0-9_]*)=(\S+))+$")
 _PAIR = re.compile(r" ([a-z][a-z0-9_]*)=(\S+)")
+NOISY = ("aiokafka", "faust", "mode")
 _OWN = frozenset({"time", "level", "logger", "message", "exception"})
 
 
@@ -64,5 +66,19 @@ def configure(level: str, form: str) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter() if form == "json" else logging.Formatter(TEXT))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    for noisy in ("aiokafka", "faust", "mode"):
+    for noisy in NOISY:
         logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLogger().level))
+
+
+def hush(has_failed: Callable[[], bool]) -> None:
+    """Leave out what Faust says of a failure that was told in one clear line already.
+
+    Args:
+        has_failed: tells whether there was one.
+    """
+
+    def is_news(record: logging.LogRecord) -> bool:
+        return not (record.name.partition(".")[0] in {*NOISY, "asyncio"} and has_failed())
+
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(is_news)

@@ -81,7 +81,9 @@ def init(
         beside.replace(out)
     except OSError as error:
         raise ConfigError(f"cannot write {out}: {error}") from error
-    click.echo(f"written to {out}; read its comments, then: stream-rnn train {log} --spec {out}")
+    click.echo(
+        f"written to {out}; read its comments, then: stream-rnn train {log} --spec {out} --out BUNDLE"
+    )
 
 
 @command.command("check")

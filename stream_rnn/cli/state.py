@@ -49,9 +49,13 @@ def show(settings: Settings, as_json: bool) -> int:
 @command.command("drop")
 @settings_options(*OPTIONS, required=NEEDED)
 @click.option("--partition", type=click.IntRange(0), help="only this one; default: all")
+@click.option("--force", is_flag=True, help="although workers of the app run")
 @click.option("--yes", is_flag=True, help="do not ask")
-def drop(settings: Settings, partition: int | None, yes: bool) -> None:
+def drop(settings: Settings, partition: int | None, force: bool, yes: bool) -> None:
     """Drop the position and the hidden states of a fold in Redis.  Stop its workers first.
+
+    The states of another bundle's fold, which nobody folds any more, may be dropped while workers
+    run: with --force.
 
     The next start builds the states again from the log, silently below the group offset: exact
     while the log reaches back to the origin.  Predictions and group offsets are not touched.
@@ -61,7 +65,7 @@ def drop(settings: Settings, partition: int | None, yes: bool) -> None:
             f"drop the states of app {settings.app} on {settings.source}, whose workers are stopped?",
             abort=True,
         )
-    asyncio.run(_drop(settings, partition))
+    asyncio.run(_drop(settings, partition, force=force))
 
 
 @command.command("get")
@@ -197,8 +201,10 @@ def _print(settings: Settings, identity: str, rows: list[dict[str, Any]]) -> Non
                 console.print(f"partition {row['partition']}: {name}: {row[name]}")
 
 
-async def _drop(settings: Settings, partition: int | None) -> None:
+async def _drop(settings: Settings, partition: int | None, *, force: bool) -> None:
     async with Fold(settings) as fold:
+        if not force:
+            await fold.require_no_workers("dropping")
         for place in fold.chosen(partition):
             count = await place.store.drop()
             print(f"dropped {count} hidden states of {settings.source}[{place.partition}]")

@@ -48,8 +48,9 @@ def export(settings: Settings, file: Path, as_json: bool) -> None:
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @settings_options(*OPTIONS, required=NEEDED)
 @click.option("--replace", is_flag=True, help="drop what Redis holds of the fold")
+@click.option("--force", is_flag=True, help="although workers of the app run")
 @click.option("--json", "as_json", is_flag=True, help="one JSON object")
-def import_(settings: Settings, file: Path, replace: bool, as_json: bool) -> None:
+def import_(settings: Settings, file: Path, replace: bool, force: bool, as_json: bool) -> None:
     """Put the positions and hidden states of FILE into Redis.  Stop the workers first.
 
     The file is checked before anything is written, and each partition is written at once: its
@@ -62,6 +63,8 @@ def import_(settings: Settings, file: Path, replace: bool, as_json: bool) -> Non
 
         async def run() -> Summary:
             async with Fold(settings) as fold:
+                if not force:
+                    await fold.require_no_workers("the import")
                 return await archive.restore(
                     fold, file, lambda n: bars("states", n), replace=replace
                 )

@@ -7,11 +7,14 @@ import sys
 import click
 import faust
 
-from stream_rnn.cli.logs import configure
+from stream_rnn.cli.logs import configure, hush
 from stream_rnn.cli.options import settings_options
+from stream_rnn.errors import StreamRNNError
 from stream_rnn.fold.collector import calm_collector
 from stream_rnn.settings import Settings
 from stream_rnn.worker.app import make_app
+
+logger = logging.getLogger(__name__)
 
 
 @click.command("worker")
@@ -42,6 +45,7 @@ def command(settings: Settings, log_level: str, log_format: str) -> None:
     """
     configure(log_level, log_format)
     rnn = make_app(settings)
+    hush(lambda: isinstance(rnn.failure, StreamRNNError))
     calm_collector()
     worker = faust.Worker(
         rnn.app,
@@ -61,6 +65,10 @@ def command(settings: Settings, log_level: str, log_format: str) -> None:
         if rnn.failure is None:
             rnn.failure = error
     status = rnn.exit_status or status
+    if rnn.failure is None:
+        logger.info("worker ended status=%d", status)
+    else:
+        logger.critical("worker ended with status %d: %s", status, rnn.failure)
     logging.shutdown()
     sys.stdout.flush()
     # Threads of a consumer that cannot reach its broker would keep the process alive.

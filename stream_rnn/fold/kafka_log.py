@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Self, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -114,23 +115,32 @@ class KafkaFacts:
     async def group_offset(self, group: str, tp: TopicPartition) -> GroupOffset | None:
         """Return what a group committed for a partition."""
         assert self.admin is not None, "used inside of its context"
-        found: dict[Any, Any] = {}
-        for attempt in range(20):  # a new broker first loads its group coordinator
+        ask = partial(self.admin.list_consumer_group_offsets, group, partitions=[tp])
+        offset = (await self._ask_coordinator(ask, group)).get(tp)
+        if offset is None or offset.offset < 0:
+            return None
+        return GroupOffset.parse(offset.offset, offset.metadata or "")
+
+    async def members(self, group: str) -> int:
+        """Return how many members a group has now."""
+        assert self.admin is not None, "used inside of its context"
+        ask = partial(self.admin.describe_consumer_groups, [group])
+        answers = await self._ask_coordinator(ask, group)
+        # (error, group, state, protocol type, protocol, members, ...)
+        return sum(len(described[5]) for answer in answers for described in answer.groups)
+
+    async def _ask_coordinator(self, ask: Callable[[], Awaitable[Any]], group: str) -> Any:
+        """Ask the coordinator of a group; a new broker first loads it."""
+        for attempt in range(20):
             try:
-                found = await self.ask(
-                    self.admin.list_consumer_group_offsets(group, partitions=[tp]), f"group {group}"
-                )
-                break
+                return await self.ask(ask(), f"group {group}")
             except FencedError as error:
                 if attempt == 19 or not isinstance(
                     error.__cause__, GroupCoordinatorNotAvailableError | NotCoordinatorForGroupError
                 ):
                     raise
                 await asyncio.sleep(0.25)
-        offset = found.get(tp)
-        if offset is None or offset.offset < 0:
-            return None
-        return GroupOffset.parse(offset.offset, offset.metadata or "")
+        raise AssertionError("the last try returned or raised")
 
     async def batches(
         self, tp: TopicPartition, first: int, end: int

@@ -293,6 +293,8 @@ class Processor:
         await self._retrying(lambda: self.store.commit(commit))
         self.cache.put(keys, states)
         self.cache.drop(gone + expired)
+        if self.position < self.silent_below <= next_position:
+            logger.info("publishing again partition=%s position=%d", self.place, next_position)
         self.position, self.anchor, self.stream_time_ms = next_position, anchor, stream_time_ms
 
     async def _check_first_offset(self, offset: int) -> None:

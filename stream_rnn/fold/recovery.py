@@ -280,11 +280,16 @@ def _lost_history(
         f"origin {held.origin if held.origin is not None else c and c.origin}"
     )
     if choices.on_lost_history == "stop":
+        is_unpublished = c is not None and c.offset < s
+        remedy = (
+            "what was never published cannot be any more:"
+            if is_unpublished
+            else "restore a Redis backup younger than the log's retention, or"
+        )
         return Stop(
             row,
-            f"{facts.place}: {what} ({figures}); restore a Redis backup younger than the log's "
-            "retention, or give the history up with --on-lost-history accept: the states are "
-            "dropped and the fold begins at the log start",
+            f"{facts.place}: {what} ({figures}); {remedy} give the history up with "
+            "--on-lost-history accept: the states are dropped and the fold begins at the log start",
         )
     silent_below = max(s, c.offset if c else s)
     return Start(

@@ -77,6 +77,8 @@ _PASSING_WORDS = (
     "NOREPLICAS",
 )
 
+_OF_SCRIPTS = "HDEL, HLEN, HMGET, HSET, TYPE and UNLINK"
+
 T = TypeVar("T")
 
 
@@ -252,7 +254,9 @@ class RedisStore:
             return self._wrong_type()
         passing = isinstance(error, _PASSING) or any(word in text for word in _PASSING_WORDS)
         if isinstance(error, ResponseError) and not passing:
-            return ConfigError(f"Redis refused a command of {self.position_key}: {text}")
+            # Before 7.2 Redis does not say which command of a script this user may not run.
+            needed = f"; scripts run {_OF_SCRIPTS}" if "executing the script" in text else ""
+            return ConfigError(f"Redis refused a command of {self.position_key}: {text}{needed}")
         return UnavailableError(f"Redis cannot serve {self.position_key} now: {text}")
 
 
@@ -293,7 +297,8 @@ async def check_redis(redis: Redis, settings: Settings) -> None:
         async with asyncio.timeout(settings.redis_timeout_s):
             nodes = await facts_of_primaries(redis, "memory")
     except (AuthenticationError, AuthorizationError, NoPermissionError) as error:
-        raise ConfigError(f"Redis at {url} refuses this user: {error}; check redis_url") from error
+        said = str(error).rstrip(".")
+        raise ConfigError(f"Redis at {url} refuses this user: {said}; check --redis-url") from error
     except (RedisError, RedisClusterException, OSError, TimeoutError) as error:
         message = f"Redis at {url} does not answer: {error}; start it, or check --redis-url"
         raise UnreachableError(message) from error

@@ -187,7 +187,9 @@ def verify(path: Path) -> tuple[dict[str, Any], int]:
                 digest.update(data)
                 left -= len(data)
             if file.read() != digest.digest():
-                raise ConfigError(f"{path} is damaged: its checksum does not fit; export it again")
+                raise ConfigError(
+                    f"{path} is damaged: its checksum does not fit; take another one, or start without: the log builds the states again"
+                )
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error}") from error
     return about, size

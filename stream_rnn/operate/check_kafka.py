@@ -16,7 +16,7 @@ from stream_rnn.operate.findings import Finding, bad, fine, warning
 from stream_rnn.settings import Settings
 
 HEADROOM_SHARE = 0.2
-DAY_MS = 86_400_000
+SHORT_MS = 6 * 3_600_000
 
 
 async def check_brokers(facts: KafkaFacts) -> Finding:
@@ -51,6 +51,12 @@ def _source(source: TopicFacts, settings: Settings) -> Finding:
             "source",
             f"{said}, compacted: a rebuild folds fewer records than were folded",
             "cleanup.policy=delete, or accept it with --allow-compacted",
+        )
+    if source.limit("retention.ms") < SHORT_MS:
+        return warning(
+            "source",
+            f"{said}: a worker that is away for longer loses history",
+            "raise retention.ms beyond the longest time without workers",
         )
     if source.config.get("message.timestamp.type") == "LogAppendTime":
         return fine("source", f"{said}; timestamps are the broker's")
@@ -121,8 +127,21 @@ def _durability(topic: TopicFacts) -> list[Finding]:
 
 def _retention(topic: TopicFacts) -> str:
     limit, size = topic.limit("retention.ms"), topic.limit("retention.bytes")
-    days = "no end by time" if limit == float("inf") else f"{limit / DAY_MS:.1f} days"
-    return days if size == float("inf") else f"{days}, {size / 1e9:.1f} GB a partition"
+    span = "no end by time" if limit == float("inf") else describe_span(limit / 1000)
+    return span if size == float("inf") else f"{span}, {size / 1e9:.1f} GB a partition"
+
+
+def describe_span(seconds: float) -> str:
+    """Return a time in the largest unit of which there are two.
+
+    Example:
+        >>> describe_span(60), describe_span(7200), describe_span(604800)
+        ('60 seconds', '2.0 hours', '7.0 days')
+    """
+    for size, name in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {name}"
+    return f"{seconds:.0f} seconds"
 
 
 def check_positions(rows: list[Mapping[str, Any]], source: str) -> list[Finding]:
@@ -131,7 +150,7 @@ def check_positions(rows: list[Mapping[str, Any]], source: str) -> list[Finding]
     for row in rows:
         name = f"{source}[{row['partition']}]"
         if row["stop"]:
-            found.append(bad("position", f"{name}: a worker would stop: {row['stop']}", "see the message"))  # fmt: skip
+            found.append(bad("position", f"a worker would stop: {row['stop']}", "until then it ends with status 3"))  # fmt: skip
             continue
         if row["position"] is None:
             found.append(fine("position", f"{name}: none yet; it would begin at {row['start']}, row {row['row']}"))  # fmt: skip

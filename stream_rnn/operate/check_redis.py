@@ -30,7 +30,7 @@ async def check_store(redis: Any, settings: Settings) -> list[Finding]:
     try:
         await check_redis(redis, settings)
     except StreamRNNError as error:
-        return [bad("redis", str(error), "see the message")]
+        return [bad("redis", str(error), "until then a worker does not start")]
     found = [fine("redis", "answers, and evicts nothing")]
     nodes = await facts_of_primaries(redis)
     for node, facts in nodes.items():

@@ -170,12 +170,14 @@ class Choice:
         cut: of them only a part was kept.
         empty: they have neither key nor value, and Kafka takes no such record.
         others: they are of another source.
+        already: were put back before.
     """
 
     places: dict[int, NDArray[np.int64]]
     cut: int
     empty: int
     others: int
+    already: int
 
     @property
     def count(self) -> int:
@@ -261,9 +263,10 @@ class Retry:
             )
             for partition, offsets in found.items()
         }
-        return Choice(
-            {p: offsets for p, offsets in left.items() if len(offsets)}, cut, empty, others
-        )
+        whole = sum(len(np.unique(np.array(offsets, np.int64))) for offsets in found.values())
+        already = whole - sum(map(len, left.values()))
+        kept = {p: offsets for p, offsets in left.items() if len(offsets)}
+        return Choice(kept, cut, empty, others, already)
 
     async def put_back(
         self, choice: Choice, told: Callable[[int], None]

@@ -42,14 +42,17 @@ async def examine(
     async for found in _kafka(settings, writes):
         is_kafka_there &= found.what != "kafka" or found.level is not Level.BAD
         yield found
-    held = 0
-    if model is not None and is_redis_there and is_kafka_there:
-        rows, some = await _positions(settings, wall)
-        held = sum(row["keys"] for row in rows)
-        for found in some:
-            yield found
-    if model is not None and is_redis_there:
-        yield await _memory(settings, model, keys, held)
+    if model is None or not (is_redis_there and is_kafka_there):
+        yield warning(
+            "not checked",
+            "positions, backup and room for keys: bundle, Redis and Kafka must be there first",
+            "mend what is bad above, and ask again",
+        )
+        return
+    rows, some = await _positions(settings, wall)
+    for found in some:
+        yield found
+    yield await _memory(settings, model, keys, sum(row["keys"] for row in rows))
 
 
 async def _redis(
@@ -129,7 +132,7 @@ async def _backup(settings: Settings, wall: Callable[[], float]) -> list[Finding
     nodes = await _facts(settings, "persistence")
     if not nodes:
         return []
-    reach = "without end" if retention_s == float("inf") else f"{retention_s / 86400:.1f} days"
+    reach = "without end" if retention_s == float("inf") else check_kafka.describe_span(retention_s)
     remedy = "take one, or state export: a backup older than the log cannot be folded forward"
     if any(facts.get("rdb_saves") == 0 for facts in nodes):  # its last save is its own start
         said = f"Redis took no snapshot since it was started, the log reaches back {reach}"
@@ -137,5 +140,6 @@ async def _backup(settings: Settings, wall: Callable[[], float]) -> list[Finding
         return [warning("backup", said, remedy) if is_needed else fine("backup", said)]
     saved = [facts.get("rdb_last_save_time") for facts in nodes]
     age_s = max((wall() - float(one) for one in saved if isinstance(one, int)), default=0.0)
-    said = f"Redis' last snapshot is {age_s / 86400:.1f} days old, the log reaches back {reach}"
+    age = check_kafka.describe_span(age_s)
+    said = f"Redis' last snapshot is {age} old, the log reaches back {reach}"
     return [fine("backup", said) if age_s <= retention_s else warning("backup", said, remedy)]

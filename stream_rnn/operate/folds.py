@@ -95,6 +95,24 @@ class Fold:
             raise ConfigError(f"{self.settings.source} has no partition {partition}")
         return found
 
+    async def require_no_workers(self, doing: str) -> None:
+        """Refuse while the group has members: they would write meanwhile.
+
+        Args:
+            doing: what is refused, for the message.
+
+        Raises:
+            ConfigError: workers run.
+        """
+        app = self.settings.app or ""
+        members = await self.facts.members(app)
+        if members:
+            raise ConfigError(
+                f"{members} worker{'s'[: members != 1]} of {app} run{'s'[: members == 1]}: stop "
+                f"them before {doing}, or give --force; one that was killed is a member for its "
+                "session timeout, 10 s"
+            )
+
     async def look(self) -> list[dict[str, Any]]:
         """Return, for each partition, what Redis and Kafka hold and where a worker would start."""
         settings = self.settings

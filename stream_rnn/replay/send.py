@@ -69,6 +69,9 @@ async def send(log: Log, settings: Settings, how: Sending, told: Callable[[int],
         async with asyncio.timeout(settings.kafka_timeout_s):
             await _require_topic(options, how, timeout_ms)
             await producer.start()
+    except ConfigError:
+        await producer.stop()
+        raise
     except (KafkaError, TimeoutError, OSError) as error:
         await producer.stop()
         raise UnreachableError(await describe_unreachable(options, error)) from error

@@ -18,7 +18,7 @@ async def partitions_of(facts: KafkaFacts, topic: str) -> range:
     """
     found = (await facts.topics(topic))[topic]
     if not found.partitions:
-        raise ConfigError(f"topic {topic} does not exist; check --topic and --bootstrap-servers")
+        raise ConfigError(f"topic {topic} does not exist; check its name and --bootstrap-servers")
     return range(found.partitions)
 
 

@@ -155,6 +155,9 @@ async def test_states_are_saved_while_a_worker_runs_and_restored(made, tmp_path)
     await made.until_published()
     path = tmp_path / "fold.states"
     sending = asyncio.create_task(made.produce(mixed_records(300, seed=35)))
+    for verb in (["state", "drop", "--yes"], ["state", "import", str(path), "--replace"]):
+        path.touch()  # workers run: neither is done
+        await run(*verb, *options(made, *PLACE), status=3)
     summary = json.loads(await run("state", "export", str(path), "--json", *options(made, *PLACE)))
     assert summary["partitions"] == 2
     assert summary["keys"] > 0

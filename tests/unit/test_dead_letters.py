@@ -1,15 +1,21 @@
 """A dead letter says what, why and where, and can always be published."""
 
+import re
+from pathlib import Path
+
 import pytest
 
+import stream_rnn.fold
 from stream_rnn.errors import DecodeError, RecordError
 from stream_rnn.fold.dead_letters import (
     HEADER_BYTES_MAX,
     REASON_CHARACTERS_MAX,
+    REASONS,
     dead_letter,
     own_name,
 )
 from stream_rnn.fold.events import LogRecord
+from stream_rnn.fold.singles import NOT_FINITE
 
 ERROR = DecodeError("not_json", "the value is not JSON")
 BYTES_MAX = 100
@@ -97,6 +103,15 @@ def test_a_producer_of_events_cannot_write_the_headers_that_recovery_reads():
     assert {"sr-app", "sr-fold", "sr-origin"}.isdisjoint(names)
     restored = [(own_name(name), text) for name, text in message.headers if own_name(name)]
     assert restored == list(given)
+
+
+def test_every_code_in_the_source_has_words():
+    """And README names it; none has words that no code gives."""
+    package = Path(stream_rnn.fold.__file__).parent
+    files = [package / "events.py", package / "singles.py", package.parent / "model/encoder.py"]
+    text = "".join(path.read_text() for path in files)
+    given = re.findall(r'(?:Decode|Feature)Error\(\s*f?"([a-z_]+)"', text)
+    assert {NOT_FINITE, *given} == set(REASONS)
 
 
 def test_a_null_header_is_kept():
