@@ -84,7 +84,7 @@ function partitions(rows, isKnown) {
 function workers(rows) {
   const body = rows.map((w) => {
     const is = !w.live ? ["bad", "does not answer"] : w.ready ? ["good", "ready"] : ["bad", w.reasons.join("; ")];
-    const skips = Object.entries(w.skips || {}).map(([reason, n]) => `${reason} ${number(n)}`).join(", ");
+    const skips = Object.entries(w.skips || {}).filter(([, n]) => n > 0).map(([reason, n]) => `${reason} ${number(n)}`).join(", ");
     return make("tr", {}, make("td", {}, w.address), make("td", { class: "wide" }, make("span", { class: is[0] }, is[1])),
       make("td", {}, Object.keys(w.partitions || {}).join(" ") || "–"), make("td", {}, number((w.counters || {}).events)),
       make("td", {}, w.rss_bytes ? number(w.rss_bytes / 1e6) : "–"), make("td", { class: "text" }, (w.about || {}).fold), make("td", { class: "wide" }, skips || "–"));

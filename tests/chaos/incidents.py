@@ -81,7 +81,7 @@ class Rehearsal:
     async def verb(self, *words, without=(), status=0) -> str:
         """Run a verb with the worker's settings."""
         given = {k: v for k, v in self.place().items() if k not in without}
-        return await run(*words, *(f"--{k.replace('_', '-')}={v}" for k, v in given.items()), status=status)  # fmt: skip
+        return await run(*words, *(f"--{k.replace('_', '-')}={v}" for k, v in given.items()), status=status, within_s=WITHIN_S)  # fmt: skip
 
     def start_worker(self, *, is_slow=False) -> WorkerProcess:
         """Start one that is scraped; a slow one stands still after each step."""

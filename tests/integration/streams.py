@@ -21,7 +21,7 @@ from stream_rnn.settings import Settings
 from tests import models, oracle
 
 
-async def run(*arguments, status=0) -> str:
+async def run(*arguments, status=0, within_s=60.0) -> str:
     """Run a verb in a thread of this process, which has torch already; return what it printed."""
 
     def call() -> tuple[int, str]:
@@ -32,7 +32,7 @@ async def run(*arguments, status=0) -> str:
                 return int(error.code or 0), out.getvalue()
         raise AssertionError("main always exits")
 
-    code, out = await asyncio.wait_for(asyncio.to_thread(call), 60)
+    code, out = await asyncio.wait_for(asyncio.to_thread(call), within_s)
     assert code == status, out
     return out
 
