@@ -204,15 +204,16 @@ class Recovery:
 
 def tell_start(place: str, start: Start) -> None:
     """Say where a partition starts; what costs time or history is a warning, in plain words."""
-    words = REASONS.get(start.row, "")
+    level = logging.WARNING if start.lost or start.row in (6, 9) else logging.INFO
     logger.log(
-        logging.WARNING if start.lost or start.row in (6, 9) else logging.INFO,
-        "starting partition=%s row=%d position=%d origin=%d silent_below=%d%s%s",
+        level,
+        "starting partition=%s row=%d position=%d origin=%d silent_below=%d",
         place,
         start.row,
         start.position,
         start.origin,
         start.silent_below,
-        f" lost={start.lost}" if start.lost else "",
-        f": {words}" if words else "",
     )
+    words = f"history is given up: {start.lost}" if start.lost else REASONS.get(start.row)
+    if words:
+        logger.log(level, "%s partition=%s", words, place)

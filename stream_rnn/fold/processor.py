@@ -141,7 +141,7 @@ class Processor:
                 is_corrupt = isinstance(error, CorruptStateError)
                 self.is_positioned = False
                 self.observer.repositioned(error)
-                logger.warning("positioning anew partition=%s reason=%s", self.place, error)
+                logger.warning("positioning anew: %s partition=%s", error, self.place)
                 if repeats >= REPOSITIONS_MAX:
                     message = (
                         f"{self.place}: no progress after positioning {repeats} times: {error}"

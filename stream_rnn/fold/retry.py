@@ -41,7 +41,7 @@ async def retrying(
             if clock() >= deadline:
                 raise
             told(str(error))
-            logger.warning("redis unavailable, trying again partition=%s: %s", place, error)
+            logger.warning("redis unavailable, trying again: %s partition=%s", error, place)
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, RETRY_LAST_S)
         else:
