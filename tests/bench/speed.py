@@ -15,6 +15,7 @@ from tests.bench.contenders import CONTENDERS, COPY, COUNT, WORKER
 from tests.bench.delays import latency_command
 from tests.bench.ground import Ground, machine, median, on_ground, say, shared, write
 from tests.bench.load import Load, bundle_of
+from tests.bench.observed import metrics_command
 from tests.bench.rates import Rate
 from tests.bench.recovery import memory_command, recovery_command
 from tests.bench.shapes import growth_command, shapes_command
@@ -94,7 +95,7 @@ def quick(out: Path | None, **options: Any) -> None:
     write({"machine": machine(), "rates": {n: asdict(r) for n, r in found.items()}}, table, out)
 
 
-for command in (latency_command, shapes_command, growth_command, profile_command, recovery_command, memory_command):  # fmt: skip
+for command in (latency_command, shapes_command, growth_command, profile_command, recovery_command, memory_command, metrics_command):  # fmt: skip
     group.add_command(command)
 
 if __name__ == "__main__":
