@@ -15,7 +15,8 @@ from stream_rnn.cli.options import CLUSTER, settings_options
 from stream_rnn.cli.progress import RecordBars
 from stream_rnn.cli.text import printable
 from stream_rnn.fold.dead_letters import REASONS
-from stream_rnn.operate.dead_letters import Choice, DeadLetter, Retry, Wanted, read
+from stream_rnn.operate.dead_letters import DeadLetter, Wanted, read
+from stream_rnn.operate.put_back import Choice, Retry
 from stream_rnn.replay.keys import describe_key, shorten
 from stream_rnn.settings import Settings
 
@@ -75,7 +76,7 @@ def list_(
     asyncio.run(run())
     if not as_json:
         _print(counts, shown)
-        if retried:
+        if retried and not reasons:  # a note has no reason
             print(f"{len(retried):>9,}  were put back")
 
 
@@ -142,22 +143,22 @@ def retry(
     wanted = Wanted(frozenset(reasons), partition, first, last)
     console = Console(stderr=True)
 
-    async def run() -> tuple[Choice, dict[int, tuple[int, int]]]:
-        async with Retry(settings, wanted) as one:
-            choice = await one.choose()
+    one, offsets = Retry(settings, wanted), dict[int, tuple[int, int]]()
+    # The question is asked between two runs: Ctrl-C would not reach it inside of one.
+    with asyncio.Runner() as runner:
+        runner.run(one.open())
+        try:
+            choice = runner.run(one.choose())
             if not as_json:
                 _tell(choice)
-            if not choice.count:
-                return choice, {}
-            if not (yes or as_json):
-                question = (
-                    f"put {choice.count} records back into {settings.source}, with new offsets?"
-                )
-                click.confirm(question, abort=True, err=True)
-            with RecordBars(console) as bars:
-                return choice, await one.put_back(choice, lambda n: bars("put back", n))
-
-    choice, offsets = asyncio.run(run())
+            if choice.count:
+                if not (yes or as_json):
+                    question = f"put {choice.count} records back into {settings.source}, with new offsets?"  # fmt: skip
+                    click.confirm(question, abort=True, err=True)
+                with RecordBars(console) as bars:
+                    offsets = runner.run(one.put_back(choice, lambda n: bars("put back", n)))
+        finally:
+            runner.run(one.close())
     if as_json:
         found = {"put_back": choice.count, "cut": choice.cut, "empty": choice.empty}
         found["already"] = choice.already

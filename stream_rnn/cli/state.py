@@ -55,14 +55,14 @@ def drop(settings: Settings, partition: int | None, force: bool, yes: bool) -> N
     """Drop the position and the hidden states of a fold in Redis.  Stop its workers first.
 
     The states of another bundle's fold, which nobody folds any more, may be dropped while workers
-    run: with --force.
+    run.
 
     The next start builds the states again from the log, silently below the group offset: exact
     while the log reaches back to the origin.  Predictions and group offsets are not touched.
     """
     if not yes:
         click.confirm(
-            f"drop the states of app {settings.app} on {settings.source}, whose workers are stopped?",
+            f"drop the states of app {settings.app} on {settings.source}, of this bundle's fold?",
             abort=True,
         )
     asyncio.run(_drop(settings, partition, force=force))

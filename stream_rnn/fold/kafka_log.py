@@ -16,9 +16,11 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import (
     GroupCoordinatorNotAvailableError,
+    GroupLoadInProgressError,
     KafkaError,
     NotCoordinatorForGroupError,
     OffsetOutOfRangeError,
+    for_code,
 )
 from aiokafka.structs import ConsumerRecord
 
@@ -32,6 +34,13 @@ from stream_rnn.settings import Settings
 from stream_rnn.unreachable import describe_unreachable
 
 logger = logging.getLogger(__name__)
+
+LOADING = (
+    GroupCoordinatorNotAvailableError,
+    GroupLoadInProgressError,
+    NotCoordinatorForGroupError,
+)
+"""What a broker says of a group while it takes over as its coordinator."""
 
 TOPICS_AGE_S = 5.0
 READERS_MAX = 8
@@ -123,11 +132,18 @@ class KafkaFacts:
 
     async def members(self, group: str) -> int:
         """Return how many members a group has now."""
+        return int(await self._ask_coordinator(partial(self._count_members, group), group))
+
+    async def _count_members(self, group: str) -> int:
         assert self.admin is not None, "used inside of its context"
-        ask = partial(self.admin.describe_consumer_groups, [group])
-        answers = await self._ask_coordinator(ask, group)
-        # (error, group, state, protocol type, protocol, members, ...)
-        return sum(len(described[5]) for answer in answers for described in answer.groups)
+        count = 0
+        for answer in await self.admin.describe_consumer_groups([group]):
+            # (error, group, state, protocol type, protocol, members, ...); aiokafka raises no error
+            for code, *_, members in (described[:6] for described in answer.groups):
+                if code:
+                    raise for_code(code)(group)
+                count += len(members)
+        return count
 
     async def _ask_coordinator(self, ask: Callable[[], Awaitable[Any]], group: str) -> Any:
         """Ask the coordinator of a group; a new broker first loads it."""
@@ -135,9 +151,7 @@ class KafkaFacts:
             try:
                 return await self.ask(ask(), f"group {group}")
             except FencedError as error:
-                if attempt == 19 or not isinstance(
-                    error.__cause__, GroupCoordinatorNotAvailableError | NotCoordinatorForGroupError
-                ):
+                if attempt == 19 or not isinstance(error.__cause__, LOADING):
                     raise
                 await asyncio.sleep(0.25)
         raise AssertionError("the last try returned or raised")
@@ -265,7 +279,7 @@ class KafkaLog:
         try:
             offset, origin = int(headers["sr-offset"]), int(headers["sr-origin"])
             return LastPrediction(offset, headers["sr-fold"].decode(), origin, timestamp)
-        except (KeyError, ValueError):
+        except (AttributeError, KeyError, TypeError, ValueError):
             logger.warning("an output has headers that no worker writes: not regarded topic=%s offset=%d", record.topic, record.offset)  # fmt: skip
             return None
 

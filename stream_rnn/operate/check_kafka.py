@@ -191,10 +191,14 @@ async def check_source_read(facts: KafkaFacts, settings: Settings) -> Finding:
     return fine("source rights", f"{source} holds no record that could be read")
 
 
-async def check_rights(settings: Settings, partitions: int) -> Finding:
+async def check_rights(settings: Settings, outputs: Mapping[str, int]) -> Finding:
     """Open a transaction over all outputs and the group, and abort it: no record is written.
 
     Group offsets of an aborted transaction are never seen.
+
+    Args:
+        settings: of the worker.
+        outputs: those that exist, and their partitions; the first worker creates the others.
     """
     name = "kafka rights"
     producer = AIOKafkaProducer(
@@ -207,7 +211,7 @@ async def check_rights(settings: Settings, partitions: int) -> Finding:
         async with asyncio.timeout(settings.kafka_timeout_s):
             await producer.start()
             await producer.begin_transaction()
-            for topic in (settings.predictions, settings.dead_letters_topic):
+            for topic, partitions in outputs.items():
                 for partition in range(partitions):
                     # There is no public way to take part without sending a record.
                     producer._txn_manager.maybe_add_partition_to_txn(TopicPartition(topic, partition))  # noqa: SLF001  # fmt: skip
@@ -228,4 +232,5 @@ async def check_rights(settings: Settings, partitions: int) -> Finding:
         return bad(name, said, remedy)
     finally:
         await producer.stop()
-    return fine(name, "transactions over both output topics and the group may be opened")
+    over = " and ".join([*outputs, f"group {settings.app}"])
+    return fine(name, f"transactions over {over} may be opened")

@@ -88,12 +88,14 @@ async def _kafka(settings: Settings, writes: bool) -> AsyncIterator[Finding]:
                 yield found
             source = settings.source or ""
             yield await check_kafka.check_source_read(facts, settings)
-            partitions = (await facts.topics(source))[source].partitions
+            outputs = (settings.predictions or "", settings.dead_letters_topic)
+            topics = await facts.topics(source, *outputs)
+            there = {name: topics[name].partitions for name in outputs if topics[name].partitions}
     except StreamRNNError as error:
         yield bad("kafka", str(error), "start it, or correct --bootstrap-servers, --kafka-config")
         return
-    if writes and partitions:
-        yield await check_kafka.check_rights(settings, partitions)
+    if writes and topics[source].partitions:
+        yield await check_kafka.check_rights(settings, there)
 
 
 async def _positions(

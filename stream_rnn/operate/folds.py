@@ -1,5 +1,6 @@
 """A fold seen from outside: the store and the log of each of its partitions."""
 
+import asyncio
 import time
 from dataclasses import dataclass
 from typing import Any, Self
@@ -96,7 +97,9 @@ class Fold:
         return found
 
     async def require_no_workers(self, doing: str) -> None:
-        """Refuse while the group has members: they would write meanwhile.
+        """Refuse while the group has members that fold this: they would write meanwhile.
+
+        The states of another bundle's fold may be changed while workers run: nobody folds it.
 
         Args:
             doing: what is refused, for the message.
@@ -105,6 +108,9 @@ class Fold:
             ConfigError: workers run.
         """
         app = self.settings.app or ""
+        offsets = await asyncio.gather(*(place.log.group_offset() for place in self.places))
+        if all(c is not None and c.fold_id not in (None, self.identity) for c in offsets):
+            return
         members = await self.facts.members(app)
         if members:
             raise ConfigError(

@@ -81,9 +81,7 @@ class Audit:
     @property
     def is_empty(self) -> bool:
         """Whether there was something, and nothing of it could be compared."""
-        return not self.counts["compared"] and bool(
-            self.counts["not_comparable"] or self.other_folds
-        )
+        return not self.counts["compared"] and bool(self.counts["not_comparable"])
 
     def is_fine(self, delivery: str) -> bool:
         """Tell whether nothing is wrong; at least once, repeated predictions are not.

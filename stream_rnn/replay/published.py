@@ -104,8 +104,8 @@ class Published:
         if not self.who.owns(headers):
             return
         try:
-            offset, origin = int(headers["sr-offset"] or ""), int(headers["sr-origin"] or "")
-        except (KeyError, ValueError):
+            offset, origin = int(headers["sr-offset"]), int(headers["sr-origin"])
+        except (KeyError, TypeError, ValueError):
             return  # no worker wrote it
         if self.first_kept is None:
             self.first_kept = offset
@@ -156,11 +156,14 @@ class DeadLetters:
                 headers = dict(record.headers)
                 if (headers.get("sr-topic"), headers.get("sr-partition")) != place:
                     continue
-                offset = int(headers["sr-offset"])
+                try:
+                    offset, code = int(headers["sr-offset"]), headers["sr-error"].decode()
+                except (AttributeError, KeyError, TypeError, ValueError):
+                    continue  # no worker wrote it
                 if self.first_kept is None:
                     self.first_kept = offset
                 if start <= offset < end:
-                    self.codes[offset] = headers["sr-error"].decode()
+                    self.codes[offset] = code
 
 
 def digest_of(value: bytes | None) -> int:
@@ -174,4 +177,4 @@ def _steps_of(value: bytes | None) -> int:
     except orjson.JSONDecodeError:
         return -1
     steps = found.get("steps") if isinstance(found, dict) else None
-    return steps if isinstance(steps, int) else -1
+    return steps if isinstance(steps, int) and steps < 1 << 63 else -1

@@ -197,11 +197,11 @@ class Health:
                 tp.partition: Facts(starts[tp], ends[tp], known.get(tp.partition), retention_s)
                 for tp in places
             }
+            self._asked_s = time.monotonic()
             held = await asyncio.gather(*(one.processor.store.read() for one in owned))
             for tp, one in zip(places, held, strict=True):
                 self._facts[tp.partition] = replace(self._facts[tp.partition], keys=one.fields)
             await self._look_at_memory(redis)
-            self._asked_s = time.monotonic()
         except StreamRNNError as error:
             logger.info("no facts for metrics: %s", error)
 

@@ -184,7 +184,7 @@ class Metrics:
         self.source_partitions = Gauge("stream_rnn_source_partitions", "partitions of the source, of all workers", registry=registry)  # fmt: skip
         self.redis_used = Gauge("stream_rnn_redis_used_bytes", "memory that Redis uses, of all its clients", registry=registry)  # fmt: skip
         self.redis_max = Gauge("stream_rnn_redis_max_bytes", "maxmemory of Redis; 0: no limit", registry=registry)  # fmt: skip
-        self.facts_age = Gauge("stream_rnn_facts_age_seconds", "since Kafka and Redis were last asked", registry=registry)  # fmt: skip
+        self.facts_age = Gauge("stream_rnn_facts_age_seconds", "since Kafka was last asked for log ends", registry=registry)  # fmt: skip
         self._probability = histogram("output_probability", "sampled answers of binary heads", PROBABILITIES, "head")  # fmt: skip
         self._value = histogram("output_value", "sampled answers of regression and time heads, in their unit", VALUES, "head")  # fmt: skip
         self._class = counter("output_class", "sampled likeliest classes", "head", "class")

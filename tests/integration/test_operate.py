@@ -13,7 +13,8 @@ from stream_rnn.clients import connect_redis
 from stream_rnn.errors import FencedError
 from stream_rnn.local.redis import LocalRedis
 from stream_rnn.local.workers import WorkerProcess
-from stream_rnn.operate.dead_letters import Retry, Wanted
+from stream_rnn.operate.dead_letters import Wanted
+from stream_rnn.operate.put_back import Retry
 from tests.integration.streams import Stream, mixed_records, run
 
 pytestmark = pytest.mark.timeout(120)
@@ -124,6 +125,9 @@ async def test_a_worker_that_waits_for_redis_is_alive_and_not_ready(made):
 async def test_doctor_finds_nothing_bad_where_a_worker_runs_and_says_what_is(made, create_topic):
     """Status 0 with warnings for one broker; a topic that does not fit is named with a remedy."""
     await made.produce(mixed_records(60, seed=32))
+    # The outputs are not there yet: the first worker makes them.
+    said = await run("doctor", "--write", *options(made, *PLACE))
+    assert f"transactions over group {made.settings.app} may" in said
     made.start()
     await made.until_published()
     said = await run("doctor", "--json", "--write", "--keys=1000", *options(made, *PLACE))
@@ -158,6 +162,8 @@ async def test_states_are_saved_while_a_worker_runs_and_restored(made, tmp_path)
     for verb in (["state", "drop", "--yes"], ["state", "import", str(path), "--replace"]):
         path.touch()  # workers run: neither is done
         await run(*verb, *options(made, *PLACE), status=3)
+    # What nobody folds any more may be dropped.
+    await run("state", "drop", "--yes", "--top-k=2", *options(made, *PLACE))
     summary = json.loads(await run("state", "export", str(path), "--json", *options(made, *PLACE)))
     assert summary["partitions"] == 2
     assert summary["keys"] > 0
@@ -289,7 +295,11 @@ async def test_dead_letters_that_cannot_go_back_do_not_hold_up_the_others(made):
     }
     places |= {"sr-reason": "x", "sr-timestamp": "0", "sr-size": "1", "sr-truncated": ""}
     async with AIOKafkaProducer(bootstrap_servers=made.settings.bootstrap_servers) as producer:
-        for key, changed in ((None, {"sr-size": "-1"}), (b"k", {"sr-topic": "elsewhere"})):
+        for key, changed in (
+            (None, {"sr-size": "-1"}),
+            (b"k", {"sr-topic": "elsewhere"}),
+            (b"k", {"sr-offset": str(1 << 63)}),
+        ):
             headers = [(name, text.encode()) for name, text in {**places, **changed}.items()]
             await producer.send_and_wait(made.settings.dead_letters_topic, b"", key, 0, headers=headers)  # fmt: skip
     where = options(made, "app", "source", "predictions", "bootstrap_servers")
