@@ -6,6 +6,7 @@ most ``CLASSES_MAX`` classes of a head.  No key, no value and no secret is ever 
 """
 
 import time
+from collections import Counter as Counts
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -214,8 +215,9 @@ class Metrics:
         self._silent.inc(events - folded.published)
         if batch.decoded.forgets:
             self._forgets.inc(len(batch.decoded.forgets))
-        for error in (*batch.decoded.skips.values(), *stepped.errors.values()):
-            self._skips.labels(error.code).inc()
+        errors = (*batch.decoded.skips.values(), *stepped.errors.values())
+        for code, count in Counts(error.code for error in errors).items():
+            self._skips.labels(code).inc(count)
         self._hits.inc(folded.hits)
         self._misses.inc(folded.misses)
         self._batch.observe(len(batch.decoded.rows))
@@ -232,11 +234,11 @@ class Metrics:
         outputs = self._model.outputs(stepped.y[rows])
         for head in self._model.spec.heads:
             self._look_at(head, outputs[head.name])
-        hidden = stepped.states.hidden[np.flatnonzero(stepped.exists)]
-        if self._model.cell.kind == "lstm":  # h stands before c, which has no bound
-            hidden = hidden[:, : hidden.shape[1] // 2]
-        if hidden.size:
-            some = hidden[_spread(len(hidden))]
+        kept = np.flatnonzero(stepped.exists)
+        if len(kept):
+            some = stepped.states.hidden[kept[_spread(len(kept))]]
+            if self._model.cell.kind == "lstm":  # h stands before c, which has no bound
+                some = some[:, : some.shape[1] // 2]
             for norm in np.sqrt(np.mean(some**2, axis=1)).tolist():
                 self._norm.observe(norm)
             self._saturated.set(float(np.mean(np.abs(some) > SATURATED)))
