@@ -27,8 +27,8 @@ def export(settings: Settings, file: Path, as_json: bool) -> None:
     """Save the positions and hidden states of a fold in FILE.  Workers may run.
 
     Each partition is as of one of its commits.  While it is read, Redis holds its states twice:
-    leave room for the largest partition.  Redis answers no worker while it makes that copy: a
-    second or two for a million keys.  FILE is readable by its owner alone, has a checksum, and appears whole or not at all.
+    leave room for the largest partition.  Redis answers no worker while it makes that copy:
+    about half a second for a million keys.  FILE is readable by its owner alone, has a checksum, and appears whole or not at all.
     Younger than the log's retention it restores the fold exactly.
 
     Example: stream-rnn state export --app departures ... departures.states
