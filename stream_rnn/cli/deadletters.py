@@ -62,11 +62,15 @@ def list_(
     Example: stream-rnn deadletters list --predictions delays
     """
     counts: Counter[str] = Counter()
-    retried: set[str] = set()
+    put_back = 0
     shown: dict[str, list[DeadLetter]] = {}
 
+    def count_note(_place: str) -> None:
+        nonlocal put_back
+        put_back += 1  # there is one note of each
+
     async def run() -> None:
-        async for letter in read(settings, Wanted(frozenset(reasons), partition), retried.add):
+        async for letter in read(settings, Wanted(frozenset(reasons), partition), count_note):
             counts[letter.error] += 1
             if as_json:
                 sys.stdout.write(orjson.dumps(_as_json(letter)).decode() + "\n")
@@ -76,8 +80,8 @@ def list_(
     asyncio.run(run())
     if not as_json:
         _print(counts, shown)
-        if retried and not reasons:  # a note has no reason
-            print(f"{len(retried):>9,}  were put back")
+        if put_back and not reasons:  # a note has no reason
+            print(f"{put_back:>9,}  were put back")
 
 
 @command.command("show")

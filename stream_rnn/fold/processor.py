@@ -79,6 +79,9 @@ class Processor:
         clock: monotonic seconds; it decides when to yield and sweep, never what is computed.
         passed: called at each :class:`Point`.
         observer: told of each micro-batch.
+
+    Attributes:
+        waits_for: why the store is asked again and again; empty if it answers.
     """
 
     model: Model
