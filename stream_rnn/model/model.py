@@ -51,7 +51,7 @@ class Network(nn.Module):
             columns = range(at, at + len(column_names(feature)))
             if isinstance(feature, Categorical):
                 rows = len(feature.vocabulary) + 1
-                self.embeddings.append(nn.Embedding(rows, feature.embedding))
+                self.embeddings.append(_embedding(rows, feature.embedding))
                 self._embedded.append(at)
                 embedded += feature.embedding
             else:
@@ -78,6 +78,20 @@ class Network(nn.Module):
         parts.append(x.new_zeros(*x.shape[:-1], self._padding))
         out, h = run_cell(self.cell, torch.cat(parts, dim=-1), h)  # (T, B, I) -> (T, B, H)
         return self.head(self.dropout(out)), h
+
+
+def _embedding(rows: int, width: int) -> nn.Embedding:
+    """Make a table of (rows, width), drawn by torch's random state.
+
+    On the meta device nothing is drawn: torch would import its compiler for it, which takes
+    seconds and some 100 MB in every process that loads a bundle.
+    """
+    table: nn.Embedding = nn.Embedding.from_pretrained(  # type: ignore[no-untyped-call]  # torch's
+        torch.empty(rows, width), freeze=False
+    )
+    if not table.weight.is_meta:
+        table.reset_parameters()
+    return table
 
 
 class Model:

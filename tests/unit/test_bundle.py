@@ -4,6 +4,8 @@ import json
 import math
 import shutil
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -276,3 +278,20 @@ def test_the_shipped_bundles_are_small():
     files = [path for path in SHIPPED.rglob("*") if path.is_file()]
     assert len(files) == 4
     assert sum(path.stat().st_size for path in files) < 300_000
+
+
+def test_loading_and_stepping_imports_no_compiler(directory):
+    """Torch would import it for some values on the meta device: seconds in each process."""
+    program = (
+        "import sys; from stream_rnn import load_bundle; model = load_bundle(sys.argv[1]);"
+        "import torch; model.step(torch.zeros(8, model.feature_count), model.initial_hidden(8));"
+        "print('torch._dynamo' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(directory)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=50,
+    )
+    assert done.stdout.strip() == "False"
