@@ -17,6 +17,19 @@ from stream_rnn.worker.app import make_app
 logger = logging.getLogger(__name__)
 
 
+class _Worker(faust.Worker):
+    """Faust's worker, for a process that ends with it."""
+
+    def _shutdown_loop(self) -> None:
+        """Leave the loop as it is.
+
+        Everything has stopped by now; Faust would wait two more seconds for tasks that nobody
+        needs, and other workers would wait as long in a rolling restart.
+        """
+        if self.crash_reason:
+            raise self.crash_reason
+
+
 @click.command("worker")
 @settings_options(*Settings.model_fields, required=("app", "source", "predictions", "bundle"))
 @click.option(
@@ -47,7 +60,7 @@ def command(settings: Settings, log_level: str, log_format: str) -> None:
     rnn = make_app(settings)
     hush(lambda: isinstance(rnn.failure, StreamRNNError))
     calm_collector()
-    worker = faust.Worker(
+    worker = _Worker(
         rnn.app,
         loglevel=None,
         override_logging=False,

@@ -44,6 +44,7 @@ LOADING = (
 
 TOPICS_AGE_S = 5.0
 READERS_MAX = 8
+POLL_MS = 100  # a fetch of nothing but markers moves the position and delivers no record
 LOG_APPEND_TIME = 1
 
 T = TypeVar("T")
@@ -170,7 +171,7 @@ class KafkaFacts:
             position, arrived_s = first, time.monotonic()
             while position < end:
                 try:
-                    fetched = await self.ask(consumer.getmany(tp, timeout_ms=1000), tp)
+                    fetched = await self.ask(consumer.getmany(tp, timeout_ms=POLL_MS), tp)
                 except FencedError as error:
                     if isinstance(error.__cause__, OffsetOutOfRangeError):
                         return  # retention has removed them meanwhile
