@@ -1,6 +1,6 @@
 """Servers and names for all tests.
 
-Kafka and Redis are started once a session, unless ``STREAM_RNN_TEST_BOOTSTRAP_SERVERS`` or
+Kafka and Redis are started once a session, however many processes run its tests, unless ``STREAM_RNN_TEST_BOOTSTRAP_SERVERS`` or
 ``STREAM_RNN_TEST_REDIS_URL`` name some.  Where they cannot be had, tests that need them skip at
 home and fail in CI.  Every test has an ``app_id`` of its own, the prefix of its topics, group and
 keys, so nothing is ever flushed.
@@ -10,14 +10,14 @@ import asyncio
 import gc
 import os
 import secrets
+from collections import Counter
 
 import pytest
 import torch
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from stream_rnn.errors import ConfigError
-from stream_rnn.local.kafka import LocalKafka
-from stream_rnn.local.redis import LocalRedis
+from tests.shared_servers import Keeper, ask, start_kafka, start_redis
 
 torch.set_num_threads(1)
 
@@ -42,9 +42,64 @@ def _collected():
     gc.collect()
 
 
-def _started(server):
+KEEPER = pytest.StashKey()
+LOG_TAIL = 4000
+SLOW_S = 10.0
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    """Show the logs of a failed test's processes: they say why."""
+    report = yield
+    directory = getattr(item, "funcargs", {}).get("tmp_path")
+    if report.failed and directory is not None:
+        for log in sorted(directory.rglob("*.log"), key=lambda log: log.stat().st_mtime):
+            text = log.read_text("utf-8", "replace")[-LOG_TAIL:]
+            report.sections.append((f"end of {log.relative_to(directory)}", text))
+    return report
+
+
+def pytest_terminal_summary(terminalreporter):
+    """List the tests that take long: they are paid for in every run."""
+    seconds = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            seconds[getattr(report, "nodeid", "")] += getattr(report, "duration", 0.0)
+    if slow := [(took, name) for name, took in seconds.items() if took > SLOW_S]:
+        terminalreporter.section(f"tests of more than {SLOW_S:g} s")
+        for took, name in sorted(slow, reverse=True):
+            terminalreporter.line(f"{took:6.1f} s  {name}")
+
+
+def pytest_configure(config):
+    """Own the servers, unless another process of this session does."""
+    if not hasattr(config, "workerinput"):
+        config.stash[KEEPER] = Keeper({"kafka": start_kafka, "redis": start_redis})
+
+
+def pytest_unconfigure(config):
+    """Stop what was started."""
+    if KEEPER in config.stash:
+        config.stash[KEEPER].stop()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node):
+    """Tell a process that runs tests whom to ask for servers."""
+    keeper = node.config.stash[KEEPER]
+    if not keeper.where:
+        keeper.listen()
+    node.workerinput["servers"] = keeper.where
+
+
+def _address(config, name, variable):
+    """Return where a server is: a named one, or one of this session."""
+    if named := os.environ.get(variable):
+        return named
     try:
-        return server.start()
+        if KEEPER in config.stash:
+            return config.stash[KEEPER].address(name)
+        return ask(config.workerinput["servers"], name)
     except ConfigError as error:
         if os.environ.get("CI"):
             pytest.fail(str(error))
@@ -52,29 +107,15 @@ def _started(server):
 
 
 @pytest.fixture(scope="session")
-def bootstrap_servers():
+def bootstrap_servers(pytestconfig):
     """Address of a Kafka broker."""
-    named = os.environ.get("STREAM_RNN_TEST_BOOTSTRAP_SERVERS")
-    if named:
-        yield named
-        return
-    kafka = LocalKafka()
-    yield _started(kafka).bootstrap_servers
-    kafka.stop()
-    kafka.remove()
+    return _address(pytestconfig, "kafka", "STREAM_RNN_TEST_BOOTSTRAP_SERVERS")
 
 
 @pytest.fixture(scope="session")
-def redis_url():
+def redis_url(pytestconfig):
     """Address of a Redis."""
-    named = os.environ.get("STREAM_RNN_TEST_REDIS_URL")
-    if named:
-        yield named
-        return
-    redis = LocalRedis()
-    yield _started(redis).redis_url
-    redis.stop()
-    redis.remove()
+    return _address(pytestconfig, "redis", "STREAM_RNN_TEST_REDIS_URL")
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from aiokafka.protocol.admin import DeleteGroupsRequest
 from stream_rnn.clients import connect_redis
 from stream_rnn.fold.identity import store_tag
 from stream_rnn.local.redis import LocalRedis
-from stream_rnn.local.workers import WorkerProcess
 from stream_rnn.operate.folds import look
 from tests import oracle
+from tests.forked import ForkedWorker
 from tests.integration.streams import Stream, mixed_records
 
 RECORDS = 120
@@ -34,17 +34,17 @@ class Place(Stream):
         directory = directory / name
         directory.mkdir()
         super().__init__(name, bootstrap_servers, redis_url, directory, idle_check_s=1, **settings)
-        self.workers: list[WorkerProcess] = []
+        self.workers: list[ForkedWorker] = []
         self.redis: LocalRedis | None = None
 
-    def start(self, fault="", **more) -> WorkerProcess:
+    def start(self, fault="", **more) -> ForkedWorker:
         """Start a worker."""
         environment = {"STREAM_RNN_FAULT_AT": fault} if fault else {}
         flags = [name for name, value in more.items() if value is True]
         environment |= {f"STREAM_RNN_{name.upper()}": "true" for name in flags}
         options = self.options(**{k: v for k, v in more.items() if k not in flags})
         name = f"worker-{len(self.workers)}"
-        worker = WorkerProcess(name, options, self.directory, environment)
+        worker = ForkedWorker(name, options, self.directory, environment)
         self.workers.append(worker)
         return worker
 

@@ -22,19 +22,26 @@ from tests import models, oracle
 
 
 async def run(*arguments, status=0, within_s=60.0) -> str:
-    """Run a verb in a thread of this process, which has torch already; return what it printed."""
+    """Run a verb in a thread of this process, which has torch already.
 
-    def call() -> tuple[int, str]:
-        with contextlib.redirect_stdout(io.StringIO()) as out:
+    Returns:
+        What it printed; where it was to fail, what it said on standard error.
+    """
+
+    def call() -> tuple[int, str, str]:
+        with (
+            contextlib.redirect_stdout(io.StringIO()) as out,
+            contextlib.redirect_stderr(io.StringIO()) as err,
+        ):
             try:
                 main(list(arguments))
             except SystemExit as error:
-                return int(error.code or 0), out.getvalue()
+                return int(error.code or 0), out.getvalue(), err.getvalue()
         raise AssertionError("main always exits")
 
-    code, out = await asyncio.wait_for(asyncio.to_thread(call), within_s)
-    assert code == status, out
-    return out
+    code, out, err = await asyncio.wait_for(asyncio.to_thread(call), within_s)
+    assert code == status, f"status {code}\n{out}\n{err}"
+    return out or err if status else out
 
 
 class Stream:
@@ -111,47 +118,64 @@ class Stream:
             return await _all(facts, TopicPartition(topic, partition))
 
     async def until_published(self, timeout_s=45.0) -> None:
-        """Wait until the group offset of every partition has reached the log end."""
-        deadline = time.monotonic() + timeout_s
+        """Wait until the group offset of every partition has reached the last record.
+
+        The time is that of no progress: a machine that is slow is not a worker that stands still.
+        """
         async with self._facts() as facts:
-            for partition in range(2):
-                log = KafkaLog(facts, self.settings, partition)
-                while True:
-                    records = await _all(facts, TopicPartition(self.settings.source, partition))
-                    offset = await log.group_offset()
-                    if not records or (offset and offset.offset > records[-1].offset):
-                        break
-                    assert time.monotonic() < deadline, (
-                        f"partition {partition}: C={offset}, {len(records)} records"
-                    )
-                    await asyncio.sleep(0.1)
+            await asyncio.gather(*(self._until_published(facts, p, timeout_s) for p in range(2)))
+
+    async def _until_published(self, facts, partition, timeout_s) -> None:
+        log = KafkaLog(facts, self.settings, partition)
+        tp = TopicPartition(self.settings.source, partition)
+        last = max((record.offset for record in await _all(facts, tp)), default=-1)
+        reached, since = None, time.monotonic()
+        while last >= 0:
+            offset = await log.group_offset()
+            if offset is not None and offset.offset > last:
+                return
+            if offset != reached:
+                reached, since = offset, time.monotonic()
+            assert time.monotonic() - since < timeout_s, (
+                f"partition {partition}: C={offset}, last record {last}{self.told()}"
+            )
+            await asyncio.sleep(0.05)
+
+    def told(self) -> str:
+        """Return the end of each worker's log, for the text of a failure."""
+        logs = sorted(self.directory.glob("*.log"), key=lambda log: log.stat().st_mtime)
+        return "".join(
+            f"\n--- {log.name}\n{log.read_text('utf-8', 'replace')[-3000:]}" for log in logs
+        )
 
     async def compare(self, *, exactly_once=True, cell_states=True) -> int:
         """Compare predictions, dead letters, states, P and C with the oracle; return how many."""
-        total = 0
-        for partition in range(2):
-            records = await self.source(partition)
-            truth = oracle.fold(self.model, self.settings, records, self.settings.source, partition)
-            published = await self.outputs(self.settings.predictions, partition)
-            values = {}
-            for record in published:
-                offset = json.loads(record.value)["source"]["offset"]
-                assert values.setdefault(offset, record.value) == record.value
-            if exactly_once:
-                offsets = [json.loads(r.value)["source"]["offset"] for r in published]
-                assert offsets == sorted(set(offsets))
-            assert {o: json.loads(v) for o, v in values.items()} == truth.predictions
-            dead = await self.outputs(self.settings.dead_letters_topic, partition)
-            reasons = [
-                (int(dict(d.headers)["sr-offset"]), dict(d.headers)["sr-error"].decode())
-                for d in dead
-            ]
-            assert dict(reasons) == truth.dead_letters
-            assert not exactly_once or len(reasons) == len(truth.dead_letters)
-            if cell_states:
-                await self._compare_states(partition, truth)
-            total += len(values)
-        return total
+        counts = (self._compare(p, exactly_once, cell_states) for p in range(2))
+        return sum(await asyncio.gather(*counts))
+
+    async def _compare(self, partition, exactly_once, cell_states) -> int:
+        records, published, dead = await asyncio.gather(
+            self.source(partition),
+            self.outputs(self.settings.predictions, partition),
+            self.outputs(self.settings.dead_letters_topic, partition),
+        )
+        truth = oracle.fold(self.model, self.settings, records, self.settings.source, partition)
+        values = {}
+        for record in published:
+            offset = json.loads(record.value)["source"]["offset"]
+            assert values.setdefault(offset, record.value) == record.value
+        if exactly_once:
+            offsets = [json.loads(r.value)["source"]["offset"] for r in published]
+            assert offsets == sorted(set(offsets))
+        assert {o: json.loads(v) for o, v in values.items()} == truth.predictions
+        reasons = [
+            (int(dict(d.headers)["sr-offset"]), dict(d.headers)["sr-error"].decode()) for d in dead
+        ]
+        assert dict(reasons) == truth.dead_letters
+        assert not exactly_once or len(reasons) == len(truth.dead_letters)
+        if cell_states:
+            await self._compare_states(partition, truth)
+        return len(values)
 
     async def audit(self, *more, status=0, **changed) -> dict:
         """Audit by command line; return what it says."""

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from stream_rnn.local.workers import WorkerProcess
+from tests.forked import ForkedWorker
 from tests.integration.streams import Stream, mixed_records
 
 pytestmark = pytest.mark.timeout(180)
@@ -20,7 +20,7 @@ async def worked(app_id, bootstrap_servers, redis_url, create_topic, tmp_path):
         made = Stream(app_id, bootstrap_servers, redis_url, tmp_path, cell, **settings)
         await create_topic(made.settings.source, 2)
         await made.produce(mixed_records(count, seed=5))
-        workers.append(WorkerProcess("worker", made.options(), tmp_path))
+        workers.append(ForkedWorker("worker", made.options(), tmp_path))
         if wait:
             await made.until_published()
         if wait and stop:
@@ -123,7 +123,7 @@ async def test_an_upgrade_leaves_nothing_missing_for_either_fold(worked):
     """Each event has one prediction, of the one fold or the other: both audits are fine."""
     made = await worked(count=200)
     before = await made.audit()
-    again = WorkerProcess("again", made.options(top_k=2), made.directory)
+    again = ForkedWorker("again", made.options(top_k=2), made.directory)
     await made.produce(mixed_records(150, seed=77))
     await made.until_published()
     assert await asyncio.to_thread(again.stop) == 0

@@ -11,10 +11,10 @@ import aiohttp
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from stream_rnn.local.workers import WorkerProcess
 from stream_rnn.operate.dashboard import Dashboard
 from stream_rnn.operate.folds import Fold
 from stream_rnn.operate.watching import Watch, Workers, _distribution
+from tests.forked import ForkedWorker
 from tests.integration.streams import Stream, mixed_records
 
 pytestmark = pytest.mark.timeout(120)
@@ -29,7 +29,7 @@ async def page(app_id, bootstrap_servers, redis_url, create_topic, tmp_path):
     await stream.produce(
         [*mixed_records(200, seed=41), (HOSTILE.encode(), {"x": 1.0, "kind": "A"})]
     )
-    worker = WorkerProcess("worker", stream.options(health_address="127.0.0.1:0"), tmp_path)
+    worker = ForkedWorker("worker", stream.options(health_address="127.0.0.1:0"), tmp_path)
     await stream.until_published()
     address = re.search(r"health address=(\S+)", worker.log.read_text())[1]
     wall = time.time  # noqa: TID251  # how late predictions are

@@ -12,9 +12,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from stream_rnn.clients import connect_redis
 from stream_rnn.errors import FencedError
 from stream_rnn.local.redis import LocalRedis
-from stream_rnn.local.workers import WorkerProcess
 from stream_rnn.operate.dead_letters import Wanted
 from stream_rnn.operate.put_back import Retry
+from tests.forked import ForkedWorker
 from tests.integration.streams import Stream, mixed_records, run
 
 pytestmark = pytest.mark.timeout(120)
@@ -34,7 +34,7 @@ async def made(app_id, bootstrap_servers, redis_url, create_topic, tmp_path):
     workers = []
 
     def start(name="worker", **more):
-        workers.append(WorkerProcess(name, stream.options(**more), tmp_path))
+        workers.append(ForkedWorker(name, stream.options(**more), tmp_path))
         return workers[-1]
 
     stream.start = start

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from stream_rnn.local.workers import WorkerProcess
+from tests.forked import ForkedWorker
 from tests.integration.certificates import make_certificates
 from tests.integration.redis_kinds import Cluster, TlsProxy, Watched
 from tests.integration.streams import Stream, mixed_records, run
@@ -32,7 +32,7 @@ class Flow:
         self._stream, self._directory = stream, directory
 
     async def __aenter__(self):
-        self.worker = WorkerProcess("worker", self._stream.options(), self._directory)
+        self.worker = ForkedWorker("worker", self._stream.options(), self._directory)
         steady = (b"steady", {"x": 1.0, "kind": "A"})  # the others may be forgotten
         await self._stream.produce([steady, *mixed_records(RECORDS, seed=70)])
         await self._stream.until_published()
@@ -87,7 +87,7 @@ async def test_a_fold_behind_tls_is_the_oracles(made, redis_url, tmp_path):
             (url.partition("&")[0], "Redis at rediss"),
             (f"redis://127.0.0.1:{proxy.port}/0", "Redis at redis"),
         ):
-            worker = WorkerProcess("refused", stream.options(redis_url=changed), tmp_path)
+            worker = ForkedWorker("refused", stream.options(redis_url=changed), tmp_path)
             async with asyncio.timeout(30):
                 while worker.is_alive:
                     await asyncio.sleep(0.1)

@@ -12,8 +12,8 @@ from stream_rnn.clients import connect_redis
 from stream_rnn.errors import ConfigError
 from stream_rnn.fold.redis_store import _OF_SCRIPTS, RedisStore, check_redis
 from stream_rnn.fold.state import Commit, FirstPosition
-from stream_rnn.local.workers import WorkerProcess
 from stream_rnn.settings import Settings
+from tests.forked import ForkedWorker
 from tests.integration.streams import Stream, mixed_records, run
 
 pytestmark = pytest.mark.timeout(120)
@@ -93,7 +93,7 @@ async def test_a_worker_and_all_verbs_run_with_the_rights_of_the_run_book(
     stream = Stream(app_id, bootstrap_servers, url, tmp_path)
     await create_topic(stream.settings.source, 2)
     await stream.produce(mixed_records(150, seed=51))
-    worker = WorkerProcess("worker", stream.options(), tmp_path)
+    worker = ForkedWorker("worker", stream.options(), tmp_path)
     try:
         await stream.until_published()
     finally:

@@ -9,7 +9,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from stream_rnn.local.workers import WorkerProcess
+from tests.forked import ForkedWorker
 from tests.integration.secure_kafka import PASSWORD, SecureKafka
 from tests.integration.streams import Stream, mixed_records, run
 
@@ -112,7 +112,7 @@ async def test_a_worker_and_the_verbs_run_with_the_rights_of_the_run_book(
     await stream.create(stream.settings.source)
     await kafka.allow("worker", of(app_id, RIGHTS))
     await stream.produce(mixed_records(120, seed=61))
-    worker = WorkerProcess("worker", stream.options(), tmp_path)
+    worker = ForkedWorker("worker", stream.options(), tmp_path)
     try:
         await stream.until_published()
         names = ("app", "source", "predictions", "bundle", "bootstrap_servers", "kafka_config")
@@ -145,7 +145,7 @@ async def test_each_right_is_needed_and_named_when_it_is_gone(kafka, app_id, red
         await stream.produce(mixed_records(20, seed=62))
         await kafka.allow(user, of(app, [right for right in RIGHTS if right != missing]))
         async with at_once:
-            return await ended(WorkerProcess("worker", stream.options(), tmp_path / user))
+            return await ended(ForkedWorker("worker", stream.options(), tmp_path / user))
 
     assert len(RIGHTS) > 9
     said = await asyncio.gather(*(one(*numbered) for numbered in enumerate(RIGHTS)))
@@ -175,7 +175,7 @@ async def test_who_may_only_look_is_told_so_by_doctor_and_worker(
     said = await run("doctor", "--json", "--write", *place, status=1)
     bad = [one for one in map(json.loads, said.splitlines()) if one["level"] == "bad"]
     assert any(f"Read on {kind} {name}" in one["said"] for one in bad), bad
-    status, line = await ended(WorkerProcess("worker", stream.options(), tmp_path))
+    status, line = await ended(ForkedWorker("worker", stream.options(), tmp_path))
     assert (status, f"Read on {kind} {name}" in line) == (3, True), line
 
 
@@ -194,5 +194,5 @@ async def test_wrong_papers_are_refused_in_one_line(
     stream = Secure(app_id, kafka, "worker", redis_url, tmp_path)
     config = kafka.client_config(tmp_path / "changed", "worker", **change)
     options = stream.options(kafka_config=config, kafka_timeout_s=8)
-    status, line = await ended(WorkerProcess("worker", options, tmp_path))
+    status, line = await ended(ForkedWorker("worker", options, tmp_path))
     assert (status, words in line) == (4, True), line

@@ -2,25 +2,13 @@
 
 import asyncio
 import json
-import subprocess
-import sys
 
 import pytest
 
-from stream_rnn.local.workers import WorkerProcess
-from tests.integration.streams import Stream, mixed_records
+from tests.forked import ForkedWorker
+from tests.integration.streams import Stream, mixed_records, run
 
 pytestmark = pytest.mark.timeout(120)
-
-
-async def run(*arguments, status=0) -> str:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "stream_rnn.cli", *arguments,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    out, err = await asyncio.wait_for(process.communicate(), 60)
-    assert process.returncode == status, err.decode()
-    return out.decode()
 
 
 @pytest.fixture
@@ -29,7 +17,7 @@ async def made(app_id, bootstrap_servers, redis_url, create_topic, tmp_path):
     stream = Stream(app_id, bootstrap_servers, redis_url, tmp_path)
     await create_topic(stream.settings.source, 2)
     await stream.produce(mixed_records(300, seed=20))
-    worker = WorkerProcess("worker", stream.options(), tmp_path)
+    worker = ForkedWorker("worker", stream.options(), tmp_path)
     await stream.until_published()
     assert await asyncio.to_thread(worker.stop) == 0
     return stream
@@ -66,7 +54,7 @@ async def test_state_is_shown_dropped_and_built_again(made, tmp_path):
     ]
     assert [(r["row"], r["start"], r["position"], r["keys"]) for r in rows] == [(6, 0, None, 0)] * 2
 
-    again = WorkerProcess("again", made.options(), tmp_path)
+    again = ForkedWorker("again", made.options(), tmp_path)
     await made.produce(mixed_records(50, seed=21))
     await made.until_published()
     assert await asyncio.to_thread(again.stop) == 0

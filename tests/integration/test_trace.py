@@ -2,31 +2,19 @@
 
 import asyncio
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from stream_rnn.clients import connect_redis
-from stream_rnn.local.workers import WorkerProcess
 from stream_rnn.replay.files import partition_of
 from tests import oracle
-from tests.integration.streams import Stream, mixed_records
+from tests.forked import ForkedWorker
+from tests.integration.streams import Stream, mixed_records, run
 
 pytestmark = pytest.mark.timeout(240)
 
 KEY = b"a"  # in partition 1, where murmur2 would not put it
-
-
-async def run(*arguments, status=0) -> str:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "stream_rnn.cli", *arguments,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    out, err = await asyncio.wait_for(process.communicate(), 100)
-    assert process.returncode == status, err.decode()
-    return out.decode() if status == 0 else err.decode()
 
 
 async def test_a_trace_equals_what_the_worker_published_and_keeps(
@@ -36,7 +24,7 @@ async def test_a_trace_equals_what_the_worker_published_and_keeps(
     stream = Stream(app_id, bootstrap_servers, redis_url, tmp_path)
     await create_topic(stream.settings.source, 2)
     await stream.produce(mixed_records(300, seed=31), transactional=True, abort_every=3)
-    worker = WorkerProcess("worker", stream.options(), tmp_path)
+    worker = ForkedWorker("worker", stream.options(), tmp_path)
     await stream.until_published()
     assert await asyncio.to_thread(worker.stop) == 0
     options = ["--topic", stream.settings.source, "--bundle", str(stream.bundle)]

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from stream_rnn.clients import connect_redis
-from stream_rnn.local.workers import WorkerProcess
+from tests.forked import ForkedWorker
 from tests.integration.streams import Stream, mixed_records
 
 pytestmark = pytest.mark.timeout(120)
@@ -24,14 +24,21 @@ async def stream(app_id, bootstrap_servers, redis_url, create_topic, tmp_path):
     async def make(cell="gru", source_config=None, **settings) -> Stream:
         made = Stream(app_id, bootstrap_servers, redis_url, tmp_path, cell, **settings)
         await create_topic(made.settings.source, 2, **(source_config or {}))
-        made.start = lambda name="worker", **more: (
-            workers.append(WorkerProcess(name, made.options(**more), tmp_path)) or workers[-1]
-        )
+
+        def start(name="worker", environment=None, **more) -> ForkedWorker:
+            workers.append(ForkedWorker(name, made.options(**more), tmp_path, environment))
+            return workers[-1]
+
+        made.start = start
         return made
 
     yield make
     for worker in workers:
         await asyncio.to_thread(worker.stop)
+
+
+# For tests that wait until the group gives up a worker.
+SHORT_SESSION = {"BROKER_SESSION_TIMEOUT": "3", "BROKER_HEARTBEAT_INTERVAL": "0.5"}
 
 
 async def until(predicate, timeout_s=40.0) -> None:
@@ -110,7 +117,7 @@ async def test_a_killed_worker_and_a_wiped_redis_lose_and_double_nothing(stream)
     """SIGKILL in the middle, states gone, another worker: each event once, bit for bit."""
     made = await stream()
     await made.produce(mixed_records(3000, seed=6))
-    first = made.start("first", batch_events_max=50)
+    first = made.start("first", SHORT_SESSION, batch_events_max=50)
     await until(lambda: len(first.partitions()) == 2)
     await asyncio.sleep(0.3)
     first.kill()
@@ -118,7 +125,7 @@ async def test_a_killed_worker_and_a_wiped_redis_lose_and_double_nothing(stream)
     for partition in range(2):
         await made.store(redis, partition).drop()
     await redis.aclose()
-    second = made.start("second")
+    second = made.start("second", SHORT_SESSION)
     await made.until_published(60)
     assert await asyncio.to_thread(second.stop) == 0
     assert await made.compare() > 2000
@@ -160,7 +167,7 @@ async def test_two_workers_share_and_take_over(stream):
     assert await asyncio.to_thread(first.stop) == 0
     assert time.monotonic() - began < 10
     await made.until_published()
-    assert second.partitions() == {0, 1}
+    await until(lambda: second.partitions() == {0, 1})
     assert await asyncio.to_thread(second.stop) == 0
     assert await made.compare() > 1000
 
@@ -168,11 +175,11 @@ async def test_two_workers_share_and_take_over(stream):
 async def test_a_paused_worker_comes_back_as_a_zombie_and_changes_nothing(stream):
     """SIGSTOP beyond the session timeout: the other takes over, and the zombie is refused."""
     made = await stream()
-    zombie = made.start("zombie")
+    zombie = made.start("zombie", SHORT_SESSION)
     await until(lambda: len(zombie.partitions()) == 2)
     await made.produce(mixed_records(400, seed=8))
     zombie.signal(signal.SIGSTOP)
-    other = made.start("other")
+    other = made.start("other", SHORT_SESSION)
     await until(lambda: len(other.partitions()) == 2)
     await made.produce(mixed_records(400, seed=9))
     zombie.signal(signal.SIGCONT)
@@ -265,12 +272,12 @@ async def test_what_cannot_work_is_refused_with_one_clear_line(stream, options, 
     assert "secret" not in log
 
 
-async def test_a_worker_that_its_group_refuses_ends(stream, monkeypatch):
+async def test_a_worker_that_its_group_refuses_ends(stream):
     """Faust would log it and wait for partitions for ever."""
-    monkeypatch.setenv("BROKER_SESSION_TIMEOUT", "5")  # brokers accept 6 s and more
-    monkeypatch.setenv("BROKER_HEARTBEAT_INTERVAL", "1")
     made = await stream()
-    worker = made.start()
+    # Shorter than any broker accepts.
+    shortest = {"BROKER_SESSION_TIMEOUT": "0.5", "BROKER_HEARTBEAT_INTERVAL": "0.1"}
+    worker = made.start(environment=shortest)
     await until(lambda: not worker.is_alive, 30)
     log = worker.log.read_text()
     assert worker.exit_status == 3, log

@@ -1,0 +1,115 @@
+"""One Kafka and one Redis for all processes of a test session.
+
+The process that collects tests owns the servers and starts each when the first test asks for it;
+processes that run tests ask by a socket.  So a server is started once, and it ends with the
+session, however many processes there are.
+"""
+
+import secrets
+import threading
+from collections.abc import Callable
+from multiprocessing.connection import Client, Listener
+
+from stream_rnn.errors import ConfigError
+from stream_rnn.local.kafka import LocalKafka
+from stream_rnn.local.redis import LocalRedis
+
+# A test that waits until a dead worker's session or transaction is over should not wait for long.
+KAFKA_PROPERTIES = {
+    "group.min.session.timeout.ms": "1000",
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms": "500",
+}
+
+
+def start_kafka() -> tuple[LocalKafka, str]:
+    """Start a broker; return it and its address."""
+    kafka = LocalKafka(properties=KAFKA_PROPERTIES).start()
+    return kafka, kafka.bootstrap_servers
+
+
+def start_redis() -> tuple[LocalRedis, str]:
+    """Start a Redis; return it and its URL."""
+    redis = LocalRedis().start()
+    return redis, redis.redis_url
+
+
+class Keeper:
+    """Starts servers by name, each once, and stops them all.
+
+    Args:
+        starts: by name, what starts a server.
+
+    Attributes:
+        where: where it answers other processes, and the key to it; ``None`` before ``listen``.
+    """
+
+    def __init__(self, starts: dict[str, Callable[[], tuple]]) -> None:
+        self._starts = starts
+        self._locks = {name: threading.Lock() for name in starts}
+        self._running: dict[str, tuple] = {}
+        self._refused: dict[str, str] = {}
+        self._listener: Listener | None = None
+        self.where: tuple[str, bytes] | None = None
+
+    def address(self, name: str) -> str:
+        """Return where a server is; start it if nobody has.
+
+        Raises:
+            ConfigError: it cannot be had.
+        """
+        with self._locks[name]:
+            if name in self._refused:
+                raise ConfigError(self._refused[name])
+            if name not in self._running:
+                try:
+                    self._running[name] = self._starts[name]()
+                except ConfigError as error:
+                    self._refused[name] = str(error)
+                    raise
+            return self._running[name][1]
+
+    def listen(self) -> None:
+        """Answer other processes from now on; ``where`` has the address and the key to it."""
+        key = secrets.token_bytes(16)
+        self._listener = Listener(family="AF_UNIX", authkey=key)
+        self.where = (self._listener.address, key)
+        threading.Thread(target=self._answer_all, daemon=True).start()
+
+    def _answer_all(self) -> None:
+        assert self._listener is not None, "it listens"
+        while True:
+            try:
+                asking = self._listener.accept()
+            except OSError:
+                return  # closed
+            threading.Thread(target=self._answer, args=(asking,), daemon=True).start()
+
+    def _answer(self, asking) -> None:
+        with asking:
+            try:
+                asking.send((self.address(asking.recv()), ""))
+            except ConfigError as error:
+                asking.send(("", str(error)))
+
+    def stop(self) -> None:
+        """Stop all servers and remove what they wrote."""
+        if self._listener is not None:
+            self._listener.close()
+        for server, _ in self._running.values():
+            server.stop()
+            server.remove()
+
+
+def ask(where: tuple[str, bytes], name: str) -> str:
+    """Ask the keeper in another process where a server is.
+
+    Raises:
+        ConfigError: it cannot be had.
+    """
+    address, key = where
+    with Client(address, authkey=key) as keeper:
+        keeper.send(name)
+        found, refused = keeper.recv()
+    if refused:
+        raise ConfigError(refused)
+    return found
