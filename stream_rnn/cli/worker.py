@@ -23,8 +23,8 @@ class _Worker(faust.Worker):
     def _shutdown_loop(self) -> None:
         """Leave the loop as it is.
 
-        Everything has stopped by now; Faust would wait two more seconds for tasks that nobody
-        needs, and other workers would wait as long in a rolling restart.
+        Every service has stopped by now, and the process ends next.  Faust would wait for up to
+        two seconds for tasks that nobody needs; a rolling restart would wait with it.
         """
         if self.crash_reason:
             raise self.crash_reason
