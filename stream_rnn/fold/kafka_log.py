@@ -7,23 +7,16 @@ consumed from a group and nothing is written.
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any, Self, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import (
-    GroupCoordinatorNotAvailableError,
-    GroupLoadInProgressError,
-    KafkaError,
-    NotCoordinatorForGroupError,
-    OffsetOutOfRangeError,
-    for_code,
-)
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import ConsumerRecord
 
+from stream_rnn.answers import CheckedAdminClient, asking
 from stream_rnn.errors import FencedError, UnreachableError
 from stream_rnn.fold.events import Record
 from stream_rnn.fold.facts import Topics
@@ -34,13 +27,6 @@ from stream_rnn.settings import Settings
 from stream_rnn.unreachable import describe_unreachable
 
 logger = logging.getLogger(__name__)
-
-LOADING = (
-    GroupCoordinatorNotAvailableError,
-    GroupLoadInProgressError,
-    NotCoordinatorForGroupError,
-)
-"""What a broker says of a group while it takes over as its coordinator."""
 
 TOPICS_AGE_S = 5.0
 READERS_MAX = 8
@@ -66,12 +52,12 @@ class KafkaFacts:
         self._topics: dict[str, TopicFacts] = {}
         self._topics_s = -TOPICS_AGE_S
         self._consumer: AIOKafkaConsumer | None = None
-        self.admin: AIOKafkaAdminClient | None = None
+        self.admin: CheckedAdminClient | None = None
 
     async def __aenter__(self) -> Self:
         timeout_ms = int(self.settings.kafka_timeout_s * 1000)
         self._consumer = self._new_consumer()
-        self.admin = AIOKafkaAdminClient(request_timeout_ms=timeout_ms, **self._connection)
+        self.admin = CheckedAdminClient(request_timeout_ms=timeout_ms, **self._connection)
         try:
             async with asyncio.timeout(self.settings.kafka_timeout_s):
                 await self._consumer.start()
@@ -110,7 +96,8 @@ class KafkaFacts:
                 self._topics
             ):
                 assert self.admin is not None, "used inside of its context"
-                self._topics = await self.ask(read_topics(self.admin, names), "topics")
+                ask = partial(read_topics, self.admin, names)
+                self._topics = await self.ask_admin(ask, "topics")
                 self._topics_s = time.monotonic()
             return self._topics
 
@@ -126,36 +113,24 @@ class KafkaFacts:
         """Return what a group committed for a partition."""
         assert self.admin is not None, "used inside of its context"
         ask = partial(self.admin.list_consumer_group_offsets, group, partitions=[tp])
-        offset = (await self._ask_coordinator(ask, group)).get(tp)
-        if offset is None or offset.offset < 0:
+        offsets = await self.ask_admin(ask, f"group {group}")
+        if tp not in offsets:
+            raise FencedError(f"Kafka's answer about group {group} lacks {tp}")
+        offset = offsets[tp]
+        if offset.offset < 0:
             return None
         return GroupOffset.parse(offset.offset, offset.metadata or "")
 
     async def members(self, group: str) -> int:
         """Return how many members a group has now."""
-        return int(await self._ask_coordinator(partial(self._count_members, group), group))
-
-    async def _count_members(self, group: str) -> int:
         assert self.admin is not None, "used inside of its context"
-        count = 0
-        for answer in await self.admin.describe_consumer_groups([group]):
-            # (error, group, state, protocol type, protocol, members, ...); aiokafka raises no error
-            for code, *_, members in (described[:6] for described in answer.groups):
-                if code:
-                    raise for_code(code)(group)
-                count += len(members)
-        return count
-
-    async def _ask_coordinator(self, ask: Callable[[], Awaitable[Any]], group: str) -> Any:
-        """Ask the coordinator of a group; a new broker first loads it."""
-        for attempt in range(20):
-            try:
-                return await self.ask(ask(), f"group {group}")
-            except FencedError as error:
-                if attempt == 19 or not isinstance(error.__cause__, LOADING):
-                    raise
-                await asyncio.sleep(0.25)
-        raise AssertionError("the last try returned or raised")
+        ask = partial(self.admin.describe_consumer_groups, [group])
+        answers = await self.ask_admin(ask, f"group {group}")
+        return sum(
+            len(described["members"])
+            for answer in answers
+            for described in answer.to_object()["groups"]
+        )
 
     async def batches(
         self, tp: TopicPartition, first: int, end: int
@@ -211,9 +186,24 @@ class KafkaFacts:
             ConfigError: the user has no right to ask.
             FencedError: there is none; the restart tries again.
         """
-        try:
+        with self._translated(what):
             async with asyncio.timeout(self.settings.kafka_timeout_s):
                 return await call
+
+    async def ask_admin(self, call: Callable[[], Awaitable[T]], what: str) -> T:
+        """Ask by the admin client, again while a broker says that it cannot answer now.
+
+        Raises:
+            ConfigError: the user has no right to ask.
+            FencedError: there is no answer within the deadline; the restart tries again.
+        """
+        with self._translated(what):
+            return await asking(call, self.settings.kafka_timeout_s)
+
+    @contextmanager
+    def _translated(self, what: TopicPartition | str) -> Iterator[None]:
+        try:
+            yield
         except (KafkaError, TimeoutError, OSError) as error:
             name = what.topic if isinstance(what, TopicPartition) else what
             message = f"Kafka did not answer about {what}: {type(error).__name__} {error}"

@@ -2,13 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import NoReturn
 
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAuthorizationFailedError, for_code
+from aiokafka.errors import LeaderNotAvailableError, UnknownTopicOrPartitionError
 
-from stream_rnn.errors import ConfigError
+from stream_rnn.answers import CheckedAdminClient
 
 JAVA_LONG_MAX = 2**63 - 1
 
@@ -40,7 +38,7 @@ class TopicFacts:
         return float("inf") if value < 0 or value == JAVA_LONG_MAX else float(value)
 
 
-async def read_topics(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, TopicFacts]:
+async def read_topics(admin: CheckedAdminClient, names: Iterable[str]) -> dict[str, TopicFacts]:
     """Ask the cluster about some topics.
 
     Raises:
@@ -51,15 +49,18 @@ async def read_topics(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[
     # Asking for a topic by its name creates it on a broker that creates topics by itself.
     there = set(await admin.list_topics())
     known = [name for name in wanted if name in there]
-    described = await admin.describe_topics(known) if known else []
-    found = {topic["topic"]: topic for topic in described if not topic["error_code"]}
-    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in found]
-    configs: dict[str, dict[str, str]] = {}
-    for response in await admin.describe_configs(resources) if resources else []:
-        for code, _, _, name, entries in response.resources:
-            if code:
-                _refuse(for_code(code), name)
-            configs[name] = {entry[0]: entry[1] or "" for entry in entries}
+    try:
+        found = {one["topic"]: one for one in await admin.describe_topics(known)} if known else {}
+        resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in found]
+        responses = await admin.describe_configs(resources) if resources else []
+    except UnknownTopicOrPartitionError as error:
+        # Deleted meanwhile, or one broker does not know it yet: the list, asked again, decides.
+        raise LeaderNotAvailableError(f"{error}: listed, and not described") from error
+    configs = {
+        name: {entry[0]: entry[1] or "" for entry in entries}
+        for response in responses
+        for _, _, _, name, entries in response.resources
+    }
     return {
         name: TopicFacts(
             name,
@@ -71,12 +72,3 @@ async def read_topics(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[
         else TopicFacts(name, 0)
         for name in wanted
     }
-
-
-def _refuse(error: type[KafkaError], name: str) -> NoReturn:
-    if error is TopicAuthorizationFailedError:
-        raise ConfigError(
-            f"Kafka refuses this user: it needs DescribeConfigs on topic {name}; deploy/README.md "
-            "lists the rights of a worker"
-        )
-    raise error(f"configuration of {name}")

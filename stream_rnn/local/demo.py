@@ -122,7 +122,7 @@ class Demo:
         """Run the whole demo; return its figures."""
         began = time.monotonic()
         try:
-            await self._servers.create_topics()
+            await self._servers.create_source()
             baseline = asyncio.create_task(asyncio.to_thread(self._fold_memoryless))
             for name in ("worker-1", "worker-2"):
                 self._start_worker(name)

@@ -1,12 +1,18 @@
 """What the demo makes on the servers, wipes on the way, and takes away at the end."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import NewTopic
+from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 from redis.asyncio import Redis
 
+from stream_rnn.answers import CheckedAdminClient, asking
 from stream_rnn.clients import connect_redis
+from stream_rnn.errors import ConfigError
 from stream_rnn.fold.identity import fold_id, store_tag
 from stream_rnn.fold.redis_store import RedisStore
 from stream_rnn.local.servers import Addresses
@@ -35,17 +41,20 @@ class DemoServers:
         settings = self.settings
         return settings.source or "", settings.predictions or "", settings.dead_letters_topic
 
-    async def create_topics(self) -> None:
-        """Create the topics."""
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.addresses.bootstrap_servers)
-        async with asyncio.timeout(self.settings.kafka_timeout_s):
-            await admin.start()
+    async def create_source(self) -> None:
+        """Create the source topic; the first worker creates its outputs.
+
+        Raises:
+            ConfigError: the cluster refuses it.
+        """
+        # A cluster's default may ask for more replicas in sync than there are.
+        config = {"min.insync.replicas": "1"}
+        topic = NewTopic(self.topics[0], self.partitions, 1, topic_configs=config)
+        async with self._admin() as admin:
             try:
-                await admin.create_topics(
-                    [NewTopic(name, self.partitions, 1) for name in self.topics]
-                )
-            finally:
-                await admin.close()
+                await asking(partial(admin.create_topics, [topic]), self.settings.kafka_timeout_s)
+            except KafkaError as error:
+                raise ConfigError(f"topic {topic.name} cannot be created: {error}") from error
 
     async def wipe_redis(self) -> None:
         """Flush a Redis that we started; of another one, unlink our own keys only."""
@@ -63,14 +72,27 @@ class DemoServers:
         """Take our keys and topics from servers that are somebody else's."""
         if self.addresses.redis is None:
             await self.wipe_redis()
-        if self.addresses.kafka is None:
-            admin = AIOKafkaAdminClient(bootstrap_servers=self.addresses.bootstrap_servers)
-            async with asyncio.timeout(self.settings.kafka_timeout_s):
-                await admin.start()
+        if self.addresses.kafka is not None:
+            return
+        async with self._admin() as admin:
+            for name in self.topics:
                 try:
-                    await admin.delete_topics(list(self.topics))
-                finally:
-                    await admin.close()
+                    delete = partial(admin.delete_topics, [name])
+                    await asking(delete, self.settings.kafka_timeout_s)
+                except UnknownTopicOrPartitionError:
+                    continue  # no worker came so far
+                except KafkaError as error:
+                    raise ConfigError(f"topic {name} is left, delete it: {error}") from error
+
+    @asynccontextmanager
+    async def _admin(self) -> AsyncIterator[CheckedAdminClient]:
+        admin = CheckedAdminClient(bootstrap_servers=self.addresses.bootstrap_servers)
+        async with asyncio.timeout(self.settings.kafka_timeout_s):
+            await admin.start()
+        try:
+            yield admin
+        finally:
+            await admin.close()
 
     def _stores(self, redis: Redis) -> list[RedisStore]:
         settings, identity = self.settings, fold_id(self.fingerprint, self.settings)

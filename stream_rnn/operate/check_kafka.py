@@ -11,6 +11,7 @@ from aiokafka.structs import OffsetAndMetadata
 from stream_rnn.clients import kafka_options
 from stream_rnn.fold.kafka_log import KafkaFacts
 from stream_rnn.fold.rights import refusal_of_outputs
+from stream_rnn.fold.topic_rules import misfit
 from stream_rnn.fold.topics import TopicFacts
 from stream_rnn.operate.findings import Finding, bad, fine, warning
 from stream_rnn.settings import Settings
@@ -65,8 +66,8 @@ def _source(source: TopicFacts, settings: Settings) -> Finding:
 
 def _output(topic: TopicFacts, source: TopicFacts, settings: Settings) -> Finding:
     said = f"{topic.name}: {topic.partitions} partitions, {_retention(topic)}"
-    if (fault := _fault_of(topic, source, settings)) is not None:
-        return bad("outputs", f"{said}; {fault[0]}", fault[1])
+    if (found := misfit(topic, source, settings)) is not None:
+        return bad("outputs", f"{said}; it {found.said}", found.remedy)
     if topic.config.get("message.timestamp.type") == "LogAppendTime":
         return warning(
             "outputs",
@@ -76,46 +77,11 @@ def _output(topic: TopicFacts, source: TopicFacts, settings: Settings) -> Findin
     return fine("outputs", said)
 
 
-def _fault_of(topic: TopicFacts, source: TopicFacts, settings: Settings) -> tuple[str, str] | None:
-    """Return what is bad of an output topic, and the remedy."""
-    if topic.partitions != source.partitions:
-        return f"the source has {source.partitions}", "make a topic with as many"
-    if topic.is_compacted:
-        return "compacted", "set cleanup.policy=delete"
-    for name in ("retention.ms", "retention.bytes"):
-        if topic.limit(name) < source.limit(name) and not settings.allow_short_retention:
-            return f"{name} is less than the source's", f"raise {name}"
-    if (fault := _fault_of_timestamps(topic, source)) is not None:
-        return fault
-    limit = topic.limit("max.message.bytes")
-    if limit < settings.output_batch_bytes_max:
-        return (
-            f"max.message.bytes {limit:.0f} is below output_batch_bytes_max",
-            "raise the one or lower the other",
-        )
-    return None
-
-
-def _fault_of_timestamps(topic: TopicFacts, source: TopicFacts) -> tuple[str, str] | None:
-    """Outputs carry their source record's timestamp: the broker must take it again."""
-    before = topic.limit("message.timestamp.before.max.ms")
-    if before < source.limit("retention.ms"):
-        return (
-            f"message.timestamp.before.max.ms is {before:.0f}: old events are refused",
-            "raise it to the source's retention.ms",
-        )
-    after = topic.limit("message.timestamp.after.max.ms")
-    if after < source.limit("message.timestamp.after.max.ms"):
-        return (
-            f"message.timestamp.after.max.ms is {after:.0f}, less than the source's: early events are refused",
-            "raise it to the source's",
-        )
-    return None
-
-
 def _durability(topic: TopicFacts) -> list[Finding]:
     least = int(topic.limit("min.insync.replicas"))
     name, said = "durability", f"{topic.name}: replication {topic.replication}, min.insync.replicas {least}"  # fmt: skip
+    if least > topic.replication:
+        return [bad(name, said, "it takes no record with acks=all: lower min.insync.replicas")]
     if topic.replication == 1:
         return [warning(name, said, "one broker's disk is all there is: 3 replicas, 2 in sync")]
     if least >= topic.replication:

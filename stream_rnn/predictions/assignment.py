@@ -10,10 +10,10 @@ from typing import Literal
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import OffsetAndMetadata
 
+from stream_rnn.answers import CheckedAdminClient
 from stream_rnn.errors import ConfigError, StreamRNNError, UnavailableError
 from stream_rnn.predictions.groups import committed_offsets
 from stream_rnn.predictions.places import Place
@@ -38,7 +38,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
     def __init__(
         self,
         consumer: AIOKafkaConsumer,
-        admin: AIOKafkaAdminClient,
+        admin: CheckedAdminClient,
         group_id: str | None,
         start: Beginning,
         timeout_s: float,

@@ -3,8 +3,7 @@
 import logging
 import time
 
-from aiokafka.admin import AIOKafkaAdminClient
-
+from stream_rnn.answers import CheckedAdminClient
 from stream_rnn.errors import ConfigError, UnavailableError
 from stream_rnn.predictions.groups import committed_offsets
 
@@ -31,7 +30,7 @@ class Completeness:
         self._timeout_s = timeout_s
         self._asked_s = -AGE_S
 
-    async def refresh(self, admin: AIOKafkaAdminClient, source_topic: str | None) -> None:
+    async def refresh(self, admin: CheckedAdminClient, source_topic: str | None) -> None:
         """Ask Kafka now.
 
         Args:
@@ -56,7 +55,7 @@ class Completeness:
             tp.partition: at.offset for tp, at in sorted(found.items()) if tp.topic == source_topic
         }
 
-    async def refresh_when_old(self, admin: AIOKafkaAdminClient, source_topic: str | None) -> None:
+    async def refresh_when_old(self, admin: CheckedAdminClient, source_topic: str | None) -> None:
         """Ask Kafka if the last answer is older than a second; without an answer, keep that one."""
         if time.monotonic() - self._asked_s < AGE_S:
             return

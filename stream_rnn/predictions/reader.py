@@ -21,18 +21,21 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from functools import partial
+from typing import Literal, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import (
+    BrokerResponseError,
     IllegalStateError,
     KafkaError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
+    UnknownTopicOrPartitionError,
 )
 from aiokafka.structs import ConsumerRecord
 
+from stream_rnn.answers import CheckedAdminClient, asking
 from stream_rnn.clients import kafka_options
 from stream_rnn.errors import ConfigError, DecodeError, FencedError, UnavailableError
 from stream_rnn.predictions.assignment import Assignment, Beginning
@@ -109,7 +112,7 @@ class PredictionReader(AsyncIterator[Prediction]):
         self._skips_bad = on_bad == "skip"
         self._timeout_s = timeout_s
         self._consumer: AIOKafkaConsumer | None = None
-        self._admin: AIOKafkaAdminClient | None = None
+        self._admin: CheckedAdminClient | None = None
         self._assignment: Assignment | None = None
         self._buffer: deque[ConsumerRecord] = deque()  # at most RECORDS_MAX
         self._completeness = Completeness(worker_app_id, timeout_s) if worker_app_id else None
@@ -125,7 +128,7 @@ class PredictionReader(AsyncIterator[Prediction]):
             request_timeout_ms=timeout_ms,
             **self._connection,
         )
-        self._admin = AIOKafkaAdminClient(request_timeout_ms=timeout_ms, **self._connection)
+        self._admin = CheckedAdminClient(request_timeout_ms=timeout_ms, **self._connection)
         self._assignment = Assignment(
             self._consumer, self._admin, self._group_id, self._start, self._timeout_s
         )
@@ -133,10 +136,11 @@ class PredictionReader(AsyncIterator[Prediction]):
             async with asyncio.timeout(self._timeout_s):
                 await self._consumer.start()
                 await self._admin.start()
-                (found,) = await self._admin.describe_topics([self.topic])
-            await self._assignment.begin(self._partitions(found))
+            await self._assignment.begin(await self._partitions(self._admin))
         except BaseException as error:
             await self.__aexit__()
+            if isinstance(error, BrokerResponseError):
+                raise ConfigError(f"Kafka does not describe topic {self.topic}: {error}") from error
             if isinstance(error, KafkaError | TimeoutError | OSError):
                 raise ConfigError(await describe_unreachable(self._connection, error)) from error
             raise
@@ -151,13 +155,19 @@ class PredictionReader(AsyncIterator[Prediction]):
                 except (KafkaError, TimeoutError, OSError) as error:
                     logger.warning("closing a client of kafka failed: %r", error)
 
-    def _partitions(self, found: dict[str, Any]) -> list[TopicPartition]:
-        if found["error_code"] or not found["partitions"]:
-            raise ConfigError(
-                f"topic {self.topic} does not exist at "
-                f"{','.join(self._connection['bootstrap_servers'])}; check its name, or start the "
-                "worker that makes it"
-            )
+    async def _partitions(self, admin: CheckedAdminClient) -> list[TopicPartition]:
+        missing = (
+            f"topic {self.topic} does not exist at "
+            f"{','.join(self._connection['bootstrap_servers'])}; check its name, or start the "
+            "worker that makes it"
+        )
+        try:
+            described = partial(admin.describe_topics, [self.topic])
+            (found,) = await asking(described, self._timeout_s)
+        except UnknownTopicOrPartitionError as error:
+            raise ConfigError(missing) from error
+        if not found["partitions"]:
+            raise ConfigError(missing)
         return [TopicPartition(self.topic, number) for number in range(len(found["partitions"]))]
 
     async def __anext__(self) -> Prediction:
@@ -278,7 +288,7 @@ class PredictionReader(AsyncIterator[Prediction]):
         return self.complete
 
     @property
-    def _opened(self) -> tuple[AIOKafkaConsumer, AIOKafkaAdminClient, Assignment]:
+    def _opened(self) -> tuple[AIOKafkaConsumer, CheckedAdminClient, Assignment]:
         assert self._consumer is not None, "used inside of its context"
         assert self._admin is not None, "used inside of its context"
         assert self._assignment is not None, "used inside of its context"

@@ -4,12 +4,14 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import orjson
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.admin import NewTopic
+from aiokafka.errors import BrokerResponseError, KafkaError, TopicAlreadyExistsError
 
+from stream_rnn.answers import CheckedAdminClient, asking, is_passing
 from stream_rnn.clients import kafka_options
 from stream_rnn.errors import ConfigError, UnreachableError
 from stream_rnn.fold.events import Record
@@ -67,7 +69,7 @@ async def send(log: Log, settings: Settings, how: Sending, told: Callable[[int],
     )
     try:
         async with asyncio.timeout(settings.kafka_timeout_s):
-            await _require_topic(options, how, timeout_ms)
+            await _require_topic(options, how, settings.kafka_timeout_s)
             await producer.start()
     except ConfigError:
         await producer.stop()
@@ -83,11 +85,11 @@ async def send(log: Log, settings: Settings, how: Sending, told: Callable[[int],
         await producer.stop()
 
 
-async def _require_topic(options: dict[str, object], how: Sending, timeout_ms: int) -> None:
-    admin = AIOKafkaAdminClient(request_timeout_ms=timeout_ms, **options)
+async def _require_topic(options: dict[str, object], how: Sending, timeout_s: float) -> None:
+    admin = CheckedAdminClient(request_timeout_ms=int(timeout_s * 1000), **options)
     await admin.start()
     try:
-        if how.topic in await admin.list_topics():
+        if how.topic in await asking(admin.list_topics, timeout_s):
             return
         if not how.create_partitions:
             raise ConfigError(
@@ -95,10 +97,16 @@ async def _require_topic(options: dict[str, object], how: Sending, timeout_ms: i
             )
         brokers = len((await admin.describe_cluster())["brokers"])
         replicas = min(REPLICAS_MAX, brokers)
-        response = await admin.create_topics([NewTopic(how.topic, how.create_partitions, replicas)])
-        for _, code, *_ in response.topic_errors:
-            if (error := for_code(code)) not in (TopicAlreadyExistsError, for_code(0)):
-                raise ConfigError(f"topic {how.topic} cannot be made: {error.__name__}")
+        # A cluster's default may ask for more replicas in sync than there are.
+        config = {"min.insync.replicas": str(max(1, replicas - 1))}
+        topic = NewTopic(how.topic, how.create_partitions, replicas, topic_configs=config)
+        await asking(partial(admin.create_topics, [topic]), timeout_s)
+    except TopicAlreadyExistsError:
+        return
+    except BrokerResponseError as error:
+        if is_passing(error):
+            raise
+        raise ConfigError(f"topic {how.topic} cannot be made: {error}") from error
     finally:
         await admin.close()
 

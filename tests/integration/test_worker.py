@@ -8,7 +8,9 @@ import textwrap
 import time
 
 import pytest
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from stream_rnn.answers import CheckedAdminClient
 from stream_rnn.clients import connect_redis
 from tests.forked import ForkedWorker
 from tests.integration.streams import Stream, mixed_records
@@ -246,6 +248,29 @@ async def test_a_predictions_topic_with_the_brokers_timestamps_is_taken_up_again
     assert await made.compare() > 80
 
 
+async def test_a_backlog_older_than_the_source_takes_now_is_published(stream, bootstrap_servers):
+    """What the source's limits refuse today it took when it was new; the outputs take it, too."""
+    made = await stream()
+    old_ms = time.time_ns() // 1_000_000 - 3 * 86_400_000
+    records = mixed_records(60, seed=21)
+    await made.produce([(key, value, old_ms + n) for n, (key, value, *_) in enumerate(records)])
+    limits = {
+        "message.timestamp.before.max.ms": "3600000",
+        "max.message.bytes": "100000",  # less than output_batch_bytes_max
+        "retention.ms": str(7 * 86_400_000),
+    }
+    admin = CheckedAdminClient(bootstrap_servers=bootstrap_servers)
+    await admin.start()
+    resource = ConfigResource(ConfigResourceType.TOPIC, made.settings.source, limits)
+    await admin.alter_configs([resource])
+    await admin.close()
+    worker = made.start()
+    await until(lambda: "fold ready" in worker.log.read_text() or not worker.is_alive)
+    await made.until_published()
+    assert await asyncio.to_thread(worker.stop) == 0
+    assert await made.compare() > 40
+
+
 REFUSED = [
     ({"source": "no-such-topic"}, 3, "source topic no-such-topic does not exist"),
     ({"bundle": "/nowhere"}, 3, "no bundle at /nowhere"),
@@ -286,16 +311,18 @@ async def test_a_worker_that_its_group_refuses_ends(stream):
 
 
 async def test_topics_that_do_not_fit_are_refused(stream, create_topic):
-    """Another partition count, a compacted output, and less retention than the source."""
+    """Other partitions, a compacted output, less retention, and one that refuses a backlog."""
     made = await stream()
     app = made.settings.app
     await create_topic(f"{app}-three", 3)
     await create_topic(f"{app}-compact", 2, **{"cleanup.policy": "compact"})
     await create_topic(f"{app}-short", 2, **{"retention.ms": "1000"})
+    await create_topic(f"{app}-late", 2, **{"message.timestamp.before.max.ms": "3600000"})
     for name, sentence in (
         ("three", "has 3 partitions"),
         ("compact", "is compacted"),
         ("short", "retention.ms 1000"),
+        ("late", "predictions of a backlog are refused; set message.timestamp.before.max.ms="),
     ):
         worker = made.start(name, predictions=f"{app}-{name}", dead_letters=f"{app}-dead")
         await until(lambda worker=worker: not worker.is_alive, 30)

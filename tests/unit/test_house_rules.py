@@ -15,7 +15,7 @@ PACKAGE = ROOT / "stream_rnn"
 LINES_MAX = 350
 FUNCTION_LINES_MAX = 60
 
-GROUND = {"errors", "settings", "clients", "unreachable"}
+GROUND = {"errors", "settings", "clients", "unreachable", "answers"}
 PREDICTIONS = {"predictions.schema", "predictions.writer"}
 FOLD = {*GROUND, "model", *PREDICTIONS, "fold"}
 MAY_IMPORT = {  # part: what it may import
@@ -24,6 +24,7 @@ MAY_IMPORT = {  # part: what it may import
     "settings": {"errors"},
     "clients": {"errors"},
     "unreachable": set(),
+    "answers": {"errors"},
     "model": {"errors", "model"},
     "predictions": {*GROUND, "model", "predictions"},
     "fold": FOLD,
