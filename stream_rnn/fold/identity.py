@@ -33,3 +33,26 @@ def fold_id(fingerprint: str, settings: Settings) -> str:
 def store_tag(app: str, source: str, partition: int, fold: str) -> str:
     """Return the hash tag of a partition's two keys in Redis."""
     return f"{app}:{source}:{partition}:{fold}"
+
+
+def transactional_id(app: str, source: str, owner: int | str) -> str:
+    """Return the id under which one owner of a source writes; the next one to start fences it.
+
+    Args:
+        app: the app id.
+        source: the source topic.
+        owner: a partition, or the verb that writes.
+
+    Invariant:
+        Other arguments give another id: no name holds a slash
+        (`tests/unit/test_identity.py`).
+    """
+    return f"{app}/{source}/{owner}"
+
+
+def earlier_transactional_id(app: str, source: str, partition: int) -> str:
+    """Return the id of a partition's owner of the version before, which is to be fenced, too.
+
+    ``-`` is legal in names, so that two apps could have one id; nothing new is written under it.
+    """
+    return f"{app}-{source}-{partition}"

@@ -12,7 +12,8 @@ class Point(StrEnum):
     micro-batch.  A chaos test ends a worker at each.
     """
 
-    CLOSING = "closing"  # exactly_once only
+    EARLIER_FENCED = "earlier-fenced"  # exactly_once only
+    CLOSING = "closing"  # exactly_once only, of the version before and of the last owner
     FENCED = "fenced"
     LOG_START_READ = "log-start-read"
     STATE_READ = "state-read"

@@ -13,11 +13,12 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, TransactionalIdAuthorizationFailed
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import OffsetAndMetadata
 
 from stream_rnn.errors import ConfigError, FencedError
+from stream_rnn.fold.identity import earlier_transactional_id, transactional_id
 from stream_rnn.fold.points import Passed, Point, nothing_happens
 from stream_rnn.fold.recovery import GroupOffset
 from stream_rnn.fold.rights import refusal_of_outputs
@@ -80,11 +81,16 @@ class KafkaPublisher:
         self._partition = partition
         self._predictions = settings.predictions or ""
         self._dead_letters = settings.dead_letters_topic
+        self._connection = connection
+        self._producer = self._new_producer(transactional_id)
+
+    def _new_producer(self, transactional_id: str | None) -> AIOKafkaProducer:
+        settings = self._settings
         options: dict[str, Any] = {}
         if transactional_id is not None:
             options["transactional_id"] = transactional_id
             options["transaction_timeout_ms"] = settings.transaction_timeout_ms
-        self._producer = AIOKafkaProducer(
+        return AIOKafkaProducer(
             acks="all",
             enable_idempotence=True,
             linger_ms=0,
@@ -93,7 +99,7 @@ class KafkaPublisher:
             compression_type=None if settings.compression == "none" else settings.compression,
             request_timeout_ms=int(settings.kafka_timeout_s * 1000),
             **options,
-            **connection,
+            **self._connection,
         )
 
     async def start(self) -> None:
@@ -104,9 +110,12 @@ class KafkaPublisher:
 
     async def close(self) -> None:
         """Close the producer within its deadline."""
+        await self._stop(self._producer)
+
+    async def _stop(self, producer: AIOKafkaProducer) -> None:
         try:
             async with asyncio.timeout(self._settings.revoke_timeout_s):
-                await self._producer.stop()
+                await producer.stop()
         except (TimeoutError, KafkaError):
             # Errors of a closed producer are not acted upon: recovery decides what was published.
             return
@@ -166,8 +175,9 @@ class TransactionalPublisher(KafkaPublisher):
         partition: int,
         passed: Passed = nothing_happens,
     ) -> None:
-        transactional_id = f"{settings.app}-{settings.source}-{partition}"
-        super().__init__(connection, settings, partition, transactional_id, passed)
+        place = (settings.app or "", settings.source or "", partition)
+        super().__init__(connection, settings, partition, transactional_id(*place), passed)
+        self._earlier_id = earlier_transactional_id(*place)
         self._source = TopicPartition(settings.source, partition)
 
     async def start(self) -> None:
@@ -177,16 +187,38 @@ class TransactionalPublisher(KafkaPublisher):
         written its markers (seen with Kafka 4.3, whose time was up while the broker was down). The
         records then stay open, and would be committed by our own first transaction.
         """
+        await self._fence_earlier()
         await super().start()
         with self._released("closing what the last owner left open"):
-            async with asyncio.timeout(self._settings.kafka_timeout_s):
-                await self._producer.begin_transaction()
-                self._passed(Point.CLOSING)
-                for topic in (self._predictions, self._dead_letters):
-                    output = TopicPartition(topic, self._partition)
-                    # There is no public way to take part without sending a record.
-                    self._producer._txn_manager.maybe_add_partition_to_txn(output)  # noqa: SLF001
-                await self._producer.abort_transaction()
+            await self._close_what_is_open(self._producer)
+
+    async def _fence_earlier(self) -> None:
+        """Fence an owner of the last version, whose transactional id was another one.
+
+        Who may not write by that id cannot be such an owner either: its user is the same.
+        """
+        producer = self._new_producer(self._earlier_id)
+        try:
+            with self._released("fencing an owner of the version before"):
+                async with asyncio.timeout(self._settings.kafka_timeout_s):
+                    await producer.start()
+                self._passed(Point.EARLIER_FENCED)
+                await self._close_what_is_open(producer)
+        except ConfigError as error:
+            if not isinstance(error.__cause__, TransactionalIdAuthorizationFailed):
+                raise
+        finally:
+            await self._stop(producer)
+
+    async def _close_what_is_open(self, producer: AIOKafkaProducer) -> None:
+        async with asyncio.timeout(self._settings.kafka_timeout_s):
+            await producer.begin_transaction()
+            self._passed(Point.CLOSING)
+            for topic in (self._predictions, self._dead_letters):
+                output = TopicPartition(topic, self._partition)
+                # There is no public way to take part without sending a record.
+                producer._txn_manager.maybe_add_partition_to_txn(output)  # noqa: SLF001
+            await producer.abort_transaction()
 
     async def publish(
         self,

@@ -22,7 +22,7 @@ def refusal(error: BaseException, app: str | None, on_topics: str) -> ConfigErro
     rights: dict[type[BaseException], str] = {
         TopicAuthorizationFailedError: on_topics,
         GroupAuthorizationFailedError: f"Read on group {app}",
-        TransactionalIdAuthorizationFailed: f"Write on transactional ids with the prefix {app}-",
+        TransactionalIdAuthorizationFailed: f"Write on transactional ids with the prefix {app}/",
         ClusterAuthorizationFailedError: "IdempotentWrite on the cluster",
     }
     right = rights.get(type(error))

@@ -9,6 +9,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
 from stream_rnn.clients import kafka_options
+from stream_rnn.fold.identity import transactional_id
 from stream_rnn.fold.kafka_log import KafkaFacts
 from stream_rnn.fold.rights import refusal_of_outputs
 from stream_rnn.fold.topic_rules import misfit
@@ -168,7 +169,7 @@ async def check_rights(settings: Settings, outputs: Mapping[str, int]) -> Findin
     """
     name = "kafka rights"
     producer = AIOKafkaProducer(
-        transactional_id=f"{settings.app}-{settings.source}-doctor",
+        transactional_id=transactional_id(settings.app or "", settings.source or "", "doctor"),
         transaction_timeout_ms=settings.transaction_timeout_ms,
         request_timeout_ms=int(settings.kafka_timeout_s * 1000),
         **kafka_options(settings.bootstrap_servers, settings.kafka_config),

@@ -9,11 +9,12 @@ from typing import Any, Self
 
 import numpy as np
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.errors import KafkaError, ProducerFenced, TransactionalIdAuthorizationFailed
 from numpy.typing import NDArray
 
 from stream_rnn.clients import kafka_options
-from stream_rnn.errors import FencedError
+from stream_rnn.errors import ConfigError, FencedError
+from stream_rnn.fold.identity import transactional_id
 from stream_rnn.fold.rights import refusal
 from stream_rnn.operate.dead_letters import RETRIED, RETRY_OF, DeadLetter, Wanted, read
 from stream_rnn.settings import Settings
@@ -76,19 +77,36 @@ class Retry:
 
     async def open(self) -> None:
         """Start the producer: from here on no other retry writes."""
-        settings = self._settings
-        self._producer = AIOKafkaProducer(
-            transactional_id=f"{settings.app}-deadletters-{settings.source}",
-            request_timeout_ms=int(settings.kafka_timeout_s * 1000),
-            max_request_size=REQUEST_BYTES_MAX,
-            **kafka_options(settings.bootstrap_servers, settings.kafka_config),
-        )
+        app, source = self._settings.app or "", self._settings.source or ""
+        await self._fence(f"{app}-deadletters-{source}")  # of the version before
+        self._producer = self._new_producer(transactional_id(app, source, "deadletters"))
         try:
             async with self._acknowledged():
                 await self._producer.start()
         except BaseException:
             await self.close()
             raise
+
+    def _new_producer(self, identity: str) -> AIOKafkaProducer:
+        settings = self._settings
+        return AIOKafkaProducer(
+            transactional_id=identity,
+            request_timeout_ms=int(settings.kafka_timeout_s * 1000),
+            max_request_size=REQUEST_BYTES_MAX,
+            **kafka_options(settings.bootstrap_servers, settings.kafka_config),
+        )
+
+    async def _fence(self, identity: str) -> None:
+        """Fence who writes by a transactional id; who may not use it does not write by it."""
+        producer = self._new_producer(identity)
+        try:
+            async with self._acknowledged():
+                await producer.start()
+        except ConfigError as error:
+            if not isinstance(error.__cause__, TransactionalIdAuthorizationFailed):
+                raise
+        finally:
+            await producer.stop()
 
     async def close(self) -> None:
         """Stop the producer."""

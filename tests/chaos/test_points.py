@@ -14,6 +14,7 @@ from tests.chaos.survive import survive
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
 
+OF_TRANSACTIONS = (Point.EARLIER_FENCED, Point.CLOSING)
 IN_A_MICRO_BATCH = list(Point)[list(Point).index(Point.DECODED) :]
 
 
@@ -32,7 +33,7 @@ async def all_points(episode) -> None:
     crew.size = 0
     await asyncio.gather(*(crew.kill(worker) for worker in list(crew.working)))
     for number, point in enumerate(Point):
-        if point is Point.CLOSING and episode.plan.delivery == "at_least_once":
+        if point in OF_TRANSACTIONS and episode.plan.delivery == "at_least_once":
             continue
         if point is Point.GROUP_OFFSET_WRITTEN:
             await episode.topics.delete_group_offsets()

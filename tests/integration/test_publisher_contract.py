@@ -2,6 +2,7 @@
 
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
 
 from stream_rnn.errors import FencedError
 from stream_rnn.fold.kafka_log import KafkaFacts, KafkaLog
@@ -73,6 +74,40 @@ async def test_a_dead_letter_that_names_no_fold_says_nothing_of_what_is_publishe
     await publisher.publish([message(settings, 5)], [dead], GroupOffset(10, "f01d", 2))
     assert (await KafkaLog(facts, settings, 1).last_prediction()).offset == 5
     await publisher.close()
+
+
+async def test_an_owner_of_the_version_before_is_fenced_too(settings, facts):
+    """Its transactional id is another one; what it has open is aborted, and it commits no more."""
+    connection = {"bootstrap_servers": settings.bootstrap_servers}
+    identity = f"{settings.app}-{settings.source}-1"
+    zombie = AIOKafkaProducer(transactional_id=identity, **connection)
+    await zombie.start()
+    await zombie.begin_transaction()
+    await zombie.send_and_wait(settings.predictions, b"of a zombie", partition=1)
+    publisher = TransactionalPublisher(connection, settings, 1)
+    await publisher.start()
+    with pytest.raises(KafkaError):
+        await zombie.commit_transaction()
+    await zombie.stop()
+    await publisher.publish([message(settings, 5)], [], GroupOffset(6, "f01d", 2))
+    (prediction,) = await committed(facts, settings.predictions)
+    assert prediction.value == b"v" * 10
+    await publisher.close()
+
+
+async def test_apps_whose_names_join_alike_do_not_fence_each_other(settings, create_topic):
+    """One named like the begin of the other, on a source named like the other's end."""
+    connection = {"bootstrap_servers": settings.bootstrap_servers}
+    source = settings.source
+    alike = settings.replace(app=f"{settings.app}-eu"), settings.replace(source=f"eu-{source}")
+    assert len({f"{one.app}-{one.source}" for one in alike}) == 1
+    await create_topic(f"eu-{source}", 2)
+    publishers = [TransactionalPublisher(connection, one, 1) for one in alike]
+    for publisher in publishers:
+        await publisher.start()
+    for publisher in publishers:
+        await publisher.publish([message(settings, 5)], [], GroupOffset(6, "f01d", 2))
+        await publisher.close()
 
 
 async def test_the_next_owner_fences_the_last_one(settings, facts):
