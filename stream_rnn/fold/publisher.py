@@ -18,6 +18,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import OffsetAndMetadata
 
 from stream_rnn.errors import ConfigError, FencedError
+from stream_rnn.fold.coordinator import TRANSACTIONS, refuse_unmet
 from stream_rnn.fold.identity import earlier_transactional_id, transactional_id
 from stream_rnn.fold.points import Passed, Point, nothing_happens
 from stream_rnn.fold.recovery import GroupOffset
@@ -82,6 +83,7 @@ class KafkaPublisher:
         self._predictions = settings.predictions or ""
         self._dead_letters = settings.dead_letters_topic
         self._connection = connection
+        self._is_transactional = transactional_id is not None
         self._producer = self._new_producer(transactional_id)
 
     def _new_producer(self, transactional_id: str | None) -> AIOKafkaProducer:
@@ -105,8 +107,16 @@ class KafkaPublisher:
     async def start(self) -> None:
         """Connect; with a transactional id, fence the last owner."""
         with self._released("starting the producer"):
+            await self._start(self._producer)
+
+    async def _start(self, producer: AIOKafkaProducer) -> None:
+        try:
             async with asyncio.timeout(self._settings.kafka_timeout_s):
-                await self._producer.start()
+                await producer.start()
+        except TimeoutError as error:
+            if self._is_transactional:
+                await refuse_unmet(self._connection, TRANSACTIONS, error)
+            raise
 
     async def close(self) -> None:
         """Close the producer within its deadline."""
@@ -200,8 +210,7 @@ class TransactionalPublisher(KafkaPublisher):
         producer = self._new_producer(self._earlier_id)
         try:
             with self._released("fencing an owner of the version before"):
-                async with asyncio.timeout(self._settings.kafka_timeout_s):
-                    await producer.start()
+                await self._start(producer)
                 self._passed(Point.EARLIER_FENCED)
                 await self._close_what_is_open(producer)
         except ConfigError as error:

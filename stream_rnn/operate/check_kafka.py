@@ -9,6 +9,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
 from stream_rnn.clients import kafka_options
+from stream_rnn.fold.coordinator import TRANSACTIONS, never_answers
 from stream_rnn.fold.identity import transactional_id
 from stream_rnn.fold.kafka_log import KafkaFacts
 from stream_rnn.fold.rights import refusal_of_outputs
@@ -168,11 +169,12 @@ async def check_rights(settings: Settings, outputs: Mapping[str, int]) -> Findin
         outputs: those that exist, and their partitions; the first worker creates the others.
     """
     name = "kafka rights"
+    connection = kafka_options(settings.bootstrap_servers, settings.kafka_config)
     producer = AIOKafkaProducer(
         transactional_id=transactional_id(settings.app or "", settings.source or "", "doctor"),
         transaction_timeout_ms=settings.transaction_timeout_ms,
         request_timeout_ms=int(settings.kafka_timeout_s * 1000),
-        **kafka_options(settings.bootstrap_servers, settings.kafka_config),
+        **connection,
     )
     try:
         async with asyncio.timeout(settings.kafka_timeout_s):
@@ -192,10 +194,9 @@ async def check_rights(settings: Settings, outputs: Mapping[str, int]) -> Findin
         said = str(refused) if refused else f"{type(error).__name__}: {error}"
         remedy = "give the user the rights of a worker in deploy/README.md"
         if isinstance(error, TimeoutError):
-            said = f"no transaction within {settings.kafka_timeout_s:g} s"
-            remedy = (
-                "is there a transaction coordinator (transaction.state.log.replication.factor)?"
-            )
+            never = await never_answers(connection, TRANSACTIONS)
+            said = str(never) if never else f"no transaction within {settings.kafka_timeout_s:g} s"
+            remedy = "a worker with exactly_once needs a transaction coordinator"
         return bad(name, said, remedy)
     finally:
         await producer.stop()

@@ -36,7 +36,7 @@ from stream_rnn.worker.metrics import Metrics
 from stream_rnn.worker.partitions import Partitions
 from stream_rnn.worker.parts import Parts
 from stream_rnn.worker.source import PartitionSource
-from stream_rnn.worker.topics import prepare_topics
+from stream_rnn.worker.topics import prepare_topics, require_coordinator
 from stream_rnn.worker.transport import Fetched, FoldConsumer, install
 from stream_rnn.worker.watchdog import Watchdog
 
@@ -170,6 +170,7 @@ class StreamRNN(Service):
         assert self._facts.admin is not None, "inside of its context"
         await prepare_topics(self._facts.admin, settings)
         connection = self._connection()
+        await require_coordinator(self._facts.admin, connection, settings)
         metrics = Metrics(model, settings, self.health.views)
         self._parts = Parts(
             self.app, settings, model, self._redis, self._facts, connection, metrics

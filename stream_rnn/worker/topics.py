@@ -2,13 +2,16 @@
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 from aiokafka.admin import NewTopic
 from aiokafka.errors import BrokerResponseError, KafkaError, TopicAlreadyExistsError
 
 from stream_rnn.answers import CheckedAdminClient, asking, is_passing
 from stream_rnn.errors import ConfigError, UnreachableError
+from stream_rnn.fold.coordinator import GROUPS, refuse_unmet
 from stream_rnn.fold.topic_rules import misfit, output_config
 from stream_rnn.fold.topics import TopicFacts, read_topics
 from stream_rnn.settings import Settings
@@ -32,6 +35,26 @@ async def prepare_topics(admin: CheckedAdminClient, settings: Settings) -> None:
         raise UnreachableError(
             f"Kafka did not answer about the topics of the fold: {type(error).__name__} {error}; "
             "a broker may be starting, the next start asks again"
+        ) from error
+
+
+async def require_coordinator(
+    admin: CheckedAdminClient, connection: Mapping[str, Any], settings: Settings
+) -> None:
+    """Make sure that the app's group has a coordinator: Faust would wait for one for ever.
+
+    Raises:
+        ConfigError: there can be none, or the user may not ask.
+        UnreachableError: there is none now.
+    """
+    try:
+        find = partial(admin.find_coordinator, settings.app or "")
+        await asking(find, settings.kafka_timeout_s)
+    except (KafkaError, TimeoutError, OSError) as error:
+        await refuse_unmet(connection, GROUPS, error)
+        raise UnreachableError(
+            f"group {settings.app} has no coordinator: {type(error).__name__} {error}; a broker "
+            "may be starting, the next start asks again"
         ) from error
 
 

@@ -1,0 +1,64 @@
+"""A single broker with the settings of three: what can never answer is said, and by what."""
+
+import pytest
+from aiokafka.admin import NewTopic
+
+from stream_rnn.answers import CheckedAdminClient
+from stream_rnn.errors import ConfigError
+from stream_rnn.fold.publisher import IdempotentPublisher, TransactionalPublisher
+from stream_rnn.local.kafka import LocalKafka
+from stream_rnn.operate.check_kafka import check_rights
+from stream_rnn.settings import Settings
+from stream_rnn.worker.topics import require_coordinator
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+OF_THREE = {
+    "transaction.state.log.replication.factor": "3",
+    "offsets.topic.replication.factor": "3",
+}
+
+
+@pytest.fixture
+async def kafka():
+    """Return a broker without coordinators, and settings of a worker."""
+    with LocalKafka(properties=OF_THREE) as broker:
+        yield Settings.build(
+            app="worker",
+            source="flights",
+            predictions="delays",
+            bootstrap_servers=broker.bootstrap_servers,
+            kafka_timeout_s=1.5,
+        )
+
+
+async def test_a_coordinator_that_can_never_answer_is_refused_with_the_setting(kafka):
+    """Of transactions by publisher and doctor, of groups by the worker's start."""
+    connection = {"bootstrap_servers": kafka.bootstrap_servers}
+    admin = CheckedAdminClient(**connection)
+    await admin.start()
+    with pytest.raises(ConfigError, match=r"transaction\.state\.log\.replication\.factor is 3"):
+        await started(TransactionalPublisher(connection, kafka, 0))
+    finding = await check_rights(kafka, {})
+    assert "transaction.state.log.replication.factor is 3" in finding.said
+    with pytest.raises(ConfigError, match=r"offsets\.topic\.replication\.factor is 3"):
+        await require_coordinator(admin, connection, kafka)
+
+    async def commits_nothing(_partition, _offset) -> None: ...
+
+    # Without transactions there is nothing to wait for.
+    patient = kafka.replace(kafka_timeout_s=30)
+    await started(IdempotentPublisher(connection, patient, 0, commits_nothing))
+
+    config = {"min.insync.replicas": "2"}
+    await admin.create_topics([NewTopic("__transaction_state", 1, 1, topic_configs=config)])
+    with pytest.raises(ConfigError, match=r"transaction\.state\.log\.min\.isr=1"):
+        await started(TransactionalPublisher(connection, kafka, 0))
+    await admin.close()
+
+
+async def started(publisher) -> None:
+    """Start a publisher, and close it."""
+    try:
+        await publisher.start()
+    finally:
+        await publisher.close()
