@@ -34,6 +34,7 @@ MEMORYLESS_EPOCHS = 3  # times as many: an epoch of it costs a tenth
 NAIVE_NAME = "naive.json"
 NAIVE_BYTES_MAX = 64_000_000
 MEMORYLESS_NAME = "memoryless"
+UNFINISHED = ".training"
 
 Say = Callable[[str, Progress], None]
 
@@ -63,7 +64,7 @@ class Run:
     @property
     def beside(self) -> Path:
         """Where checkpoints and the unfinished bundle are."""
-        return self.out.with_name(self.out.name + ".training")
+        return _beside(self.out)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,17 +216,37 @@ def read_naive(bundle: Path) -> Naive | None:
 
 
 def check_out(out: Path) -> None:
-    """Refuse a directory that holds something else.
+    """Refuse a directory that holds something else, and one whose checkpoints would replace it.
 
     Raises:
-        ConfigError: it is there, not empty, and no bundle.
+        ConfigError: it is there, not empty, and no bundle; it has the name of another run's
+            checkpoints; or where its own would be is something else.
     """
+    if out.name.endswith(UNFINISHED):
+        raise ConfigError(
+            f"--out {out} has the name of the checkpoints of {out.name.removesuffix(UNFINISHED)}, "
+            "which are removed in the end; name another directory"
+        )
+    beside = _beside(out)
+    if beside.exists() and not (beside.is_dir() and all(map(_is_ours, beside.iterdir()))):
+        raise ConfigError(
+            f"{beside} is there and holds no checkpoints, for which --out {out} needs it; name "
+            "another directory, or remove it"
+        )
     if not out.exists():
         return
     if not out.is_dir() or (any(out.iterdir()) and not (out / JSON_NAME).is_file()):
         raise ConfigError(
             f"--out {out} is there and is no bundle; name another directory, or remove it"
         )
+
+
+def _beside(out: Path) -> Path:
+    return out.with_name(out.name + UNFINISHED)
+
+
+def _is_ours(path: Path) -> bool:
+    return path.name in ("bundle", "old") or path.name.startswith("seed-")
 
 
 def _write(plan: Run, best: tuple[Trained, Trained], naive: Naive) -> None:

@@ -112,6 +112,19 @@ def test_a_run_of_other_settings_does_not_go_on(tmp_path):
     assert told[0] == ("gru", 1)
 
 
+def test_a_bundle_never_stands_where_checkpoints_of_another_are_removed(tmp_path):
+    """Neither may be written there, nor may one that was put there be removed in the end."""
+    plan = plan_of(tmp_path)
+    alike = plan.out.with_name(plan.out.name + ".training")
+    with pytest.raises(ConfigError, match="has the name of the checkpoints of"):
+        run(dataclasses.replace(plan, out=alike))
+    run(plan)
+    plan.out.rename(alike)
+    with pytest.raises(ConfigError, match="is there and holds no checkpoints"):
+        run(plan)
+    assert load_bundle(alike)
+
+
 def test_a_bundle_is_replaced_and_nothing_else(tmp_path):
     """A directory that holds something else is refused before anything is trained."""
     plan = plan_of(tmp_path)
