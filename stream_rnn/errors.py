@@ -13,7 +13,8 @@
     │   ├── MovedError                          the position is not the one the batch was computed from
     │   ├── TornError                           hidden states were added or taken away by something else
     │   ├── CorruptStateError                   the bytes of a hidden state do not decode
-    │   └── JumpedError                         the next record is not the one that was expected
+    │   ├── JumpedError                         the next record is not the one that was expected
+    │   └── ForgottenError                      Kafka has forgotten the producer: start it anew too
     ├── UnreachableError            RELEASE     Redis or Kafka did not answer at start
     ├── FencedError                 RELEASE     another worker owns the partition, or the outcome
     │                                           of a publish is unknown: exit, the restart decides
@@ -104,6 +105,13 @@ class CorruptStateError(StateError):
 
 class JumpedError(StateError):
     """The first record delivered is not the next one to fold, or retention made a hole."""
+
+
+class ForgottenError(StateError):
+    """Kafka has forgotten the partition's producer, which was idle for too long: start it anew.
+
+    The outcome of the publish that found it out is decided as at an assignment: by the start.
+    """
 
 
 class UnreachableError(StreamRNNError):

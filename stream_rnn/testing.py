@@ -139,6 +139,7 @@ class MemoryPublisher:
     async def start(self) -> None:
         """Fence the last owner."""
         if self.is_transactional:
+            self.passed(Point.CONNECTED)
             self.passed(Point.EARLIER_FENCED)
             self.log.epoch += 1
             self.passed(Point.CLOSING)

@@ -128,6 +128,10 @@ class Recovery:
                 raise RecoveryError(decision.message)
             facts = again
 
+    def look_back(self) -> None:
+        """Read the outputs again: a producer was started since, and has decided what they hold."""
+        self._looked_back = False
+
     async def read(self, acknowledged: GroupOffset | None = None) -> Facts:
         """Read S, P, C and E in this order, then what tells one log from another."""
         log_start = await self.log.log_start()

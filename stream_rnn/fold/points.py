@@ -1,6 +1,6 @@
 """Where a processor is, and what has happened so far."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -8,10 +8,11 @@ from enum import StrEnum
 class Point(StrEnum):
     """Places between which a crash must not matter: after each call of Redis or Kafka, and each step.
 
-    The first ones are passed once per assignment, in this order; those from ``DECODED`` on once per
-    micro-batch.  A chaos test ends a worker at each.
+    The first ones are passed once per assignment, in this order, and again where a partition is
+    positioned anew; those from ``DECODED`` on once per micro-batch.  A chaos test ends a worker at each.
     """
 
+    CONNECTED = "connected"  # exactly_once only, as the version before and as this one
     EARLIER_FENCED = "earlier-fenced"  # exactly_once only
     CLOSING = "closing"  # exactly_once only, of the version before and of the last owner
     FENCED = "fenced"
@@ -57,3 +58,20 @@ class Counts:
     batches: int = 0
     positioned: int = 0
     skips: dict[str, int] = field(default_factory=dict)
+
+    def add(self, events: int, predictions: int, forgets: int, skips: Sequence[str]) -> None:
+        """Count a micro-batch.
+
+        Args:
+            events: that were stepped.
+            predictions: that were published of them.
+            forgets: of keys.
+            skips: why, of each skipped record.
+        """
+        self.batches += 1
+        self.events += events
+        self.predictions += predictions
+        self.silent += events - predictions
+        self.forgets += forgets
+        for code in skips:
+            self.skips[code] = self.skips.get(code, 0) + 1

@@ -18,7 +18,8 @@ If the process dies between any two lines:
     after 5    nothing to do
 
 Only :meth:`Processor.run` acts on an error's reaction: REPOSITION finds the place to start anew,
-RETRY is retried with a bounded back-off, and everything else leaves the partition.
+after a start of the producer where Kafka has forgotten it; RETRY is retried with a bounded
+back-off; and everything else leaves the partition.
 """
 
 import asyncio
@@ -32,6 +33,7 @@ import numpy as np
 from stream_rnn.errors import (
     CorruptStateError,
     FencedError,
+    ForgottenError,
     JumpedError,
     StateError,
 )
@@ -130,11 +132,13 @@ class Processor:
         Raises:
             StreamRNNError: this worker cannot go on with the partition.
         """
-        await self.publisher.start()
-        self.passed(Point.FENCED)
-        batches, repeats, is_corrupt = -1, 0, False
+        batches, repeats, is_corrupt, is_forgotten = -1, 0, False, True
         while True:
             try:
+                if is_forgotten:
+                    await self.publisher.start()  # it decides what came of all publishes before it
+                    self.recovery.look_back()
+                    self.passed(Point.FENCED)
                 await self._begin(is_corrupt=is_corrupt)
                 while (fetch := await self.source.take(self.settings.idle_check_s)) is not None:
                     await self.fold(fetch)
@@ -142,14 +146,13 @@ class Processor:
                 repeats = repeats + 1 if batches == self.counts.batches else 0
                 batches = self.counts.batches
                 is_corrupt = isinstance(error, CorruptStateError)
+                is_forgotten = isinstance(error, ForgottenError)
                 self.is_positioned = False
                 self.observer.repositioned(error)
                 logger.warning("positioning anew: %s partition=%s", error, self.place)
                 if repeats >= REPOSITIONS_MAX:
-                    message = (
-                        f"{self.place}: no progress after positioning {repeats} times: {error}"
-                    )
-                    raise FencedError(message) from error
+                    message = f"no progress after positioning {repeats} times: {error}"
+                    raise FencedError(f"{self.place}: {message}") from error
                 await asyncio.sleep(min(RETRY_FIRST_S * 2**repeats, RETRY_LAST_S))
             else:
                 return
@@ -255,8 +258,10 @@ class Processor:
         self, predictions: list[Message], dead_letters: list[Message], offset: GroupOffset
     ) -> None:
         self.publishing_since_s = self.clock()
-        await self.publisher.publish(predictions, dead_letters, offset)
-        self.publishing_since_s = None
+        try:
+            await self.publisher.publish(predictions, dead_letters, offset)
+        finally:
+            self.publishing_since_s = None
         self._acknowledged = offset
 
     async def _commit(
@@ -336,15 +341,9 @@ class Processor:
         return None if self.settings.state_ttl is None else self.settings.state_ttl * 1000
 
     def _count(self, batch: computed.Batch, stepped: computed.Stepped, published: int) -> None:
-        counts, decoded = self.counts, batch.decoded
-        events = len(decoded.rows) - len(stepped.errors)
-        counts.batches += 1
-        counts.events += events
-        counts.predictions += published
-        counts.silent += events - published
+        decoded, errors = batch.decoded, stepped.errors
+        skips = [error.code for error in (*decoded.skips.values(), *errors.values())]
+        self.counts.add(len(decoded.rows) - len(errors), published, len(decoded.forgets), skips)
         self.times.events += len(decoded.rows)
-        counts.forgets += len(decoded.forgets)
         hits, misses = self.cache.last
         self.observer.folded(Folded(batch, stepped, self.times.last, published, hits, misses))
-        for error in [*decoded.skips.values(), *stepped.errors.values()]:
-            counts.skips[error.code] = counts.skips.get(error.code, 0) + 1

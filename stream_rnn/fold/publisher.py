@@ -5,6 +5,9 @@ topic and the partition, so starting a producer fences the partition's last owne
 transaction.  ``at_least_once`` awaits the acknowledgements of an idempotent producer and then
 moves the group offset.  Whatever the client raises in between is never sent again: the outcome
 is unknown, the worker is released, and the restart finds out.
+
+Kafka forgets a producer that publishes nothing for ``transactional.id.expiration.ms`` (7 days), or
+``producer.id.expiration.ms`` without transactions.  Then it is started anew and finds out itself.
 """
 
 import asyncio
@@ -13,17 +16,29 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError, TransactionalIdAuthorizationFailed
+from aiokafka.errors import (
+    IllegalOperation,
+    InvalidProducerIdMapping,
+    KafkaError,
+    TransactionalIdAuthorizationFailed,
+    UnknownProducerId,
+)
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import OffsetAndMetadata
 
-from stream_rnn.errors import ConfigError, FencedError
+from stream_rnn.errors import ConfigError, FencedError, ForgottenError
 from stream_rnn.fold.coordinator import TRANSACTIONS, refuse_unmet
 from stream_rnn.fold.identity import earlier_transactional_id, transactional_id
 from stream_rnn.fold.points import Passed, Point, nothing_happens
 from stream_rnn.fold.recovery import GroupOffset
 from stream_rnn.fold.rights import refusal_of_outputs
 from stream_rnn.settings import Settings
+
+FORGOTTEN = (InvalidProducerIdMapping, UnknownProducerId)
+"""What the transaction coordinator, or the leader of an output, says of a producer it has forgotten."""
+
+Asked = Callable[[], Awaitable[None]]
+"""Asks whether the assignment still counts; raises :class:`FencedError` if it does not."""
 
 
 class Message(NamedTuple):
@@ -39,7 +54,15 @@ class Publisher(Protocol):
     """The way out of one partition, for one assignment."""
 
     async def start(self) -> None:
-        """Fence the last owner of the partition and decide its transaction; called once."""
+        """Fence the last owner of the partition and decide its transaction.
+
+        Called once, and again after each :class:`ForgottenError`, which finds out too what came of
+        the publish that failed.
+
+        Raises:
+            FencedError: the assignment is over, or Kafka does not answer.
+            ConfigError: Kafka refuses a right.
+        """
 
     async def publish(
         self,
@@ -51,6 +74,7 @@ class Publisher(Protocol):
 
         Raises:
             FencedError: another worker owns the partition, or the outcome is unknown.
+            ForgottenError: Kafka has forgotten the producer; the outcome is unknown.
             ConfigError: Kafka refuses a right, or an output does not fit.
         """
 
@@ -83,7 +107,8 @@ class KafkaPublisher:
         self._predictions = settings.predictions or ""
         self._dead_letters = settings.dead_letters_topic
         self._connection = connection
-        self._is_transactional = transactional_id is not None
+        self._transactional_id = transactional_id
+        self._has_started = False
         self._producer = self._new_producer(transactional_id)
 
     def _new_producer(self, transactional_id: str | None) -> AIOKafkaProducer:
@@ -105,7 +130,11 @@ class KafkaPublisher:
         )
 
     async def start(self) -> None:
-        """Connect; with a transactional id, fence the last owner."""
+        """Connect, by a new producer each time; with a transactional id, fence the last owner."""
+        if self._has_started:
+            await self.close()
+            self._producer = self._new_producer(self._transactional_id)
+        self._has_started = True
         with self._released("starting the producer"):
             await self._start(self._producer)
 
@@ -114,7 +143,7 @@ class KafkaPublisher:
             async with asyncio.timeout(self._settings.kafka_timeout_s):
                 await producer.start()
         except TimeoutError as error:
-            if self._is_transactional:
+            if self._transactional_id is not None:
                 await refuse_unmet(self._connection, TRANSACTIONS, error)
             raise
 
@@ -135,9 +164,24 @@ class KafkaPublisher:
         """Turn whatever the client raises into a release, and a refused right into a stop."""
         try:
             yield
-        except (KafkaError, TimeoutError, OSError, AssertionError) as error:
-            message = f"{doing} failed, its outcome is unknown: {type(error).__name__}: {error}"
+        except (KafkaError, IllegalOperation, TimeoutError, OSError, AssertionError) as error:
+            why = self._ended_by(error)
+            message = f"{doing} failed, its outcome is unknown: {type(why).__name__}: {why}"
+            if isinstance(why, FORGOTTEN):
+                raise ForgottenError(f"{message}; the producer is started anew") from error
             raise refusal_of_outputs(error, self._settings) or FencedError(message) from error
+
+    def _ended_by(self, error: BaseException) -> BaseException:
+        """Return what a broker said, of what the client made of it.
+
+        An answer that ends the client's sender reaches whoever waits as its cause; who comes later
+        only sees that there is no transaction any more.
+        """
+        sender = self._producer._sender.sender_task  # noqa: SLF001  # no public way
+        has_ended = sender is not None and sender.done() and not sender.cancelled()
+        ended: BaseException = (sender.exception() if has_ended else None) or error
+        said = [error, error.__cause__, ended, ended.__cause__]
+        return next((one for one in said if isinstance(one, FORGOTTEN)), error)
 
     async def _send(self, predictions: Sequence[Message], dead_letters: Sequence[Message]) -> None:
         # Recovery takes the last prediction as a sign that all before it is published; so without
@@ -175,8 +219,20 @@ class KafkaPublisher:
             yield batch
 
 
+async def _nobody_asks() -> None:
+    """Let a producer start whoever owns the partition."""
+
+
 class TransactionalPublisher(KafkaPublisher):
-    """``exactly_once``: a transaction per micro-batch."""
+    """``exactly_once``: a transaction per micro-batch.
+
+    Args:
+        connection: options of every Kafka client.
+        settings: topics, bounds and deadlines.
+        partition: the source partition's number.
+        passed: called at each :class:`Point`.
+        check_owner: awaited right before each request that fences.
+    """
 
     def __init__(
         self,
@@ -184,14 +240,38 @@ class TransactionalPublisher(KafkaPublisher):
         settings: Settings,
         partition: int,
         passed: Passed = nothing_happens,
+        check_owner: Asked = _nobody_asks,
     ) -> None:
+        self._check_owner = check_owner
         place = (settings.app or "", settings.source or "", partition)
         super().__init__(connection, settings, partition, transactional_id(*place), passed)
         self._earlier_id = earlier_transactional_id(*place)
         self._source = TopicPartition(settings.source, partition)
 
+    def _new_producer(self, transactional_id: str | None) -> AIOKafkaProducer:
+        """Make a producer that asks whether the partition is still ours before it fences anybody."""
+        producer = super()._new_producer(transactional_id)
+        sender = producer._sender  # noqa: SLF001  # nothing public comes between connecting and fencing
+        fence = sender._do_init_pid  # noqa: SLF001  # see above
+
+        async def ask_and_fence(node: Any) -> Any:
+            self._passed(Point.CONNECTED)
+            await self._check_owner()
+            return await fence(node)
+
+        sender._do_init_pid = ask_and_fence  # noqa: SLF001  # see above
+        return producer
+
     async def start(self) -> None:
         """Fence the last owner, and write an abort marker into both outputs.
+
+        A process that was frozen may have lost the partition without knowing it; so the group is
+        asked right before each request that fences.  It can still be frozen between the answer and
+        that request, and fence a healthy owner afterwards.  Then that owner's next publish is
+        refused, it is released, and its restart fences back.  Meanwhile the frozen one is the only
+        one whose transactions count: it has decided those of the owner and read C after that, and
+        publishes above C, if anything before it is told that it lost the partition.  So nothing is
+        lost and nothing comes twice; a restart is what it costs.
 
         A coordinator that restarts may call a transaction of the last owner aborted without having
         written its markers (seen with Kafka 4.3, whose time was up while the broker was down). The

@@ -203,7 +203,7 @@ class Metrics:
             self._lost.inc()
 
     def repositioned(self, error: StateError) -> None:
-        """Count why: ``moved``, ``torn``, ``jumped`` or ``corrupt_state``."""
+        """Count why: ``moved``, ``torn``, ``jumped``, ``forgotten`` or ``corrupt_state``."""
         self._repositions.labels(_word(type(error))).inc()
 
     def folded(self, folded: Folded) -> None:

@@ -103,13 +103,19 @@ class Parts:
         return processor, records
 
     def _publisher(self, partition: int, generation: int) -> Publisher:
-        connection = dict(self.connection)
-        if self.settings.delivery == "exactly_once":
-            return TransactionalPublisher(connection, self.settings, partition, self.passed)
+        connection, settings = dict(self.connection), self.settings
+        tp = TopicPartition(settings.source, partition)
 
-        async def commit_group_offset(partition: int, offset: GroupOffset) -> None:
+        async def check_owner() -> None:
             consumer = cast("FoldConsumer", self.app.consumer)
-            tp = TopicPartition(self.settings.source, partition)
+            thread = consumer.fold_thread
+            await thread.check_generation(tp, generation, settings.kafka_timeout_s)
+
+        if settings.delivery == "exactly_once":
+            return TransactionalPublisher(connection, settings, partition, self.passed, check_owner)
+
+        async def commit_group_offset(_partition: int, offset: GroupOffset) -> None:
+            consumer = cast("FoldConsumer", self.app.consumer)
             stamped = OffsetAndMetadata(offset.offset, offset.metadata)
             await consumer.fold_thread.commit_fold(tp, stamped, generation)
 

@@ -12,6 +12,7 @@ timer, and its records are read ``read_committed``.
 
 Every fetch carries the *epoch* of its partition, the number of seeks before it, whoever sought.
 Seek and fetch both happen in the consumer's thread, so a fetch of before a seek can be told from one after it.
+While Faust seeks to the group offsets, one partition after the other, there is no epoch (``UNSETTLED``).
 """
 
 import asyncio
@@ -28,6 +29,10 @@ from faust.types import TP, ConsumerMessage
 
 from stream_rnn.errors import ConfigError, FencedError
 from stream_rnn.fold.events import Record
+from stream_rnn.worker.generation import check_generation
+
+UNSETTLED = -2
+"""The epoch of what is fetched while a seek of Faust's is on its way; no partition ever has it."""
 
 
 @dataclass(slots=True)
@@ -37,7 +42,7 @@ class Fetched:
     Attributes:
         partition: number of the source partition.
         records: in offset order, at least one.
-        epoch: seeks of the partition before this fetch.
+        epoch: seeks of the partition before this fetch, or ``UNSETTLED``.
     """
 
     partition: int
@@ -52,7 +57,7 @@ class Whereabouts:
     Attributes:
         position: the next offset it would fetch; ``None`` while unknown.
         delivered: the offset after the last record it delivered since the last seek.
-        epoch: seeks so far.
+        epoch: seeks so far, or ``UNSETTLED``.
     """
 
     position: int | None
@@ -81,6 +86,7 @@ class FoldThread(driver.AIOKafkaConsumerThread):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._epochs: dict[TP, int] = {}
+        self._seeks_of_faust = 0  # that are on their way
         self._delivered: dict[TP, int] = {}
 
     async def on_thread_stop(self) -> None:
@@ -115,7 +121,10 @@ class FoldThread(driver.AIOKafkaConsumerThread):
 
     def _as_one(self, tp: TP, records: Sequence[Record]) -> list[Fetched]:
         self._delivered[tp] = records[-1].offset + 1
-        return [Fetched(tp.partition, records, self._epochs.get(tp, 0))]
+        return [Fetched(tp.partition, records, self._epoch(tp))]
+
+    def _epoch(self, tp: TP) -> int:
+        return UNSETTLED if self._seeks_of_faust else self._epochs.get(tp, 0)
 
     async def seek_fold(self, tp: TP, position: int) -> int:
         """Seek in the consumer's thread; return the partition's new epoch."""
@@ -133,10 +142,14 @@ class FoldThread(driver.AIOKafkaConsumerThread):
         return cast("Mapping[TP, int]", found)
 
     async def _seek_all_to_committed(self) -> Mapping[TP, int]:
+        # It seeks in one partition and then awaits the offset of the next one; what is fetched
+        # meanwhile may be from before or after.  It goes on here if who asked is cancelled.
+        self._seeks_of_faust += 1
         try:
             found = await self._ensure_consumer().seek_to_committed()
         finally:
             # Else an idle fold would take the way to the group offset for a hole of the log.
+            self._seeks_of_faust -= 1
             for tp in self._epochs:
                 self._epochs[tp] += 1
         return cast("Mapping[TP, int]", found)
@@ -163,7 +176,20 @@ class FoldThread(driver.AIOKafkaConsumerThread):
         if key in consumer.assignment():
             state = consumer._subscription.subscription.assignment.state_value(key)  # noqa: SLF001  # position() waits, this must not
             position = state.position if state.has_valid_position else None
-        return Whereabouts(position, self._delivered.get(tp), self._epochs.get(tp, 0))
+        return Whereabouts(position, self._delivered.get(tp), self._epoch(tp))
+
+    async def check_generation(self, tp: TP, generation: int, timeout_s: float) -> None:
+        """Ask the coordinator of the group, in the consumer's thread, if a generation still counts.
+
+        Raises:
+            FencedError: it does not.
+        """
+        await self.call_thread(self._check_generation, tp, generation, timeout_s)
+
+    async def _check_generation(self, tp: TP, generation: int, timeout_s: float) -> None:
+        coordinator = self._ensure_consumer()._coordinator  # noqa: SLF001  # no public way
+        place = f"{tp.topic}[{tp.partition}]"
+        await check_generation(coordinator, place, generation, timeout_s)
 
     async def commit_fold(self, tp: TP, offset: OffsetAndMetadata, generation: int) -> None:
         """Commit a group offset if the assignment is still the one of that generation.

@@ -56,6 +56,15 @@ async def zombie_with_a_cold_cache(world: World) -> None:
 
 
 @fault()
+async def frozen_before_it_fences(world: World) -> None:
+    """Frozen where it is about to fence the last owner, until the group has given its partition away."""
+    worker = world.crew.start(f"{Point.CONNECTED} 1 block=1")
+    reached = await world.crew.until_says(worker, "fault injected", 20)
+    world.tell(f"{worker.name} is about to fence: {reached}")
+    await _freeze(world, worker, world.crew.session_timeout_s + BEYOND_S)
+
+
+@fault()
 async def short_freeze(world: World) -> None:
     """Frozen for less than the session timeout: the group does not notice."""
     await _freeze(world, await world.crew.victim(), 2)

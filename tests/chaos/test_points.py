@@ -14,7 +14,7 @@ from tests.chaos.survive import survive
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
 
-OF_TRANSACTIONS = (Point.EARLIER_FENCED, Point.CLOSING)
+OF_TRANSACTIONS = (Point.CONNECTED, Point.EARLIER_FENCED, Point.CLOSING)
 IN_A_MICRO_BATCH = list(Point)[list(Point).index(Point.DECODED) :]
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import IllegalOperation, KafkaError, UnknownProducerId
 
-from stream_rnn.errors import FencedError
+from stream_rnn.errors import FencedError, ForgottenError
 from stream_rnn.fold.kafka_log import KafkaFacts, KafkaLog
 from stream_rnn.fold.publisher import IdempotentPublisher, Message, TransactionalPublisher
 from stream_rnn.fold.recovery import GroupOffset, LastPrediction
@@ -185,3 +185,54 @@ async def test_facts_of_a_log_with_markers_and_aborted_records(settings, facts):
     assert (await log.topics()).source_partitions == 2
     assert await log.group_offset() is None
     assert await log.last_prediction() is None
+
+
+@pytest.mark.parametrize("delivery", [TransactionalPublisher, IdempotentPublisher])
+async def test_the_owner_is_asked_before_it_is_fenced_and_only_with_transactions(
+    settings, delivery
+):
+    """A producer without a transactional id fences nobody."""
+    connection = {"bootstrap_servers": settings.bootstrap_servers}
+    asked = []
+
+    async def check_owner(*_arguments):
+        asked.append(publisher._producer._txn_manager.has_pid())
+        raise FencedError("the generation is over")
+
+    if delivery is IdempotentPublisher:
+        publisher = IdempotentPublisher(connection, settings, 1, check_owner)
+        await publisher.start()
+        assert asked == []
+    else:
+        publisher = TransactionalPublisher(connection, settings, 1, check_owner=check_owner)
+        with pytest.raises(FencedError, match="the generation is over"):
+            await publisher.start()
+        assert asked == [False]
+        assert not publisher._producer._txn_manager.has_pid()
+    await publisher.close()
+
+
+@pytest.mark.parametrize("is_cause", [False, True])
+async def test_without_transactions_too_a_forgotten_producer_is_told_from_a_lost_one(
+    settings, is_cause
+):
+    """Brokers before Kafka 2.5 say so, whose records of a producer have expired."""
+    publisher = IdempotentPublisher({"bootstrap_servers": "127.0.0.1:9"}, settings, 1, None)
+    error = UnknownProducerId()
+    if is_cause:
+        error = KafkaError("Unexpected error during batch delivery")
+        error.__cause__ = UnknownProducerId()
+    with (
+        pytest.raises(ForgottenError, match="UnknownProducerId"),
+        publisher._released("publishing"),
+    ):
+        raise error
+    await publisher.close()
+
+
+async def test_what_comes_after_the_end_of_the_clients_sender_is_a_release_too(settings):
+    """Its client then says that there is no transaction, by an error that is no Kafka error."""
+    publisher = IdempotentPublisher({"bootstrap_servers": "127.0.0.1:9"}, settings, 1, None)
+    with pytest.raises(FencedError, match="IllegalOperation"), publisher._released("publishing"):
+        raise IllegalOperation("Can't send messages while not in transaction")
+    await publisher.close()

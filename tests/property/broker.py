@@ -6,8 +6,9 @@ Kafka.  Each method is one call that takes effect at once; :mod:`tests.property.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
-from stream_rnn.errors import FencedError
+from stream_rnn.errors import FencedError, ForgottenError, StreamRNNError
 from stream_rnn.fold.publisher import Message
 from stream_rnn.fold.recovery import GroupOffset
 from stream_rnn.testing import MemoryLog
@@ -37,6 +38,7 @@ class Broker:
         generation: of the group.
         epoch: of the partition's transactional id.
         transaction: open or decided.
+        forgotten: the last epoch that Kafka knows nothing of any more.
     """
 
     log: MemoryLog
@@ -45,6 +47,7 @@ class Broker:
     generation: int = 0
     epoch: int = 0
     transaction: Transaction | None = None
+    forgotten: int = 0
 
     @property
     def decided(self) -> GroupOffset | None:
@@ -83,9 +86,23 @@ class Broker:
             self.transaction = None
             self.epoch += 1
 
-    def start(self, *, is_again: bool, generation: int) -> int:
-        """Fence the last owner; its transaction is aborted, or completed if it was decided."""
-        zombie = is_again and generation < self.generation
+    def forget(self) -> None:
+        """Forget a producer that was idle for long, as soon as its last transaction is complete."""
+        self.complete()
+        if self.transaction is None:
+            self.forgotten = self.epoch
+
+    def check_generation(self, generation: int) -> None:
+        """Answer whether a generation of the group still counts."""
+        if generation != self.generation:
+            raise FencedError(f"generation {generation} is over, it is {self.generation} now")
+
+    def start(self, *, has_asked: bool, generation: int) -> int:
+        """Fence the last owner; its transaction is aborted, or completed if it was decided.
+
+        A worker may lose the partition after it has asked; that does no harm but to the owner.
+        """
+        zombie = generation < self.generation and not has_asked
         self.judge.require(fact=not zombie, otherwise="a zombie fenced the owner")
         self.complete()
         self.transaction = None
@@ -118,15 +135,21 @@ class Broker:
         if pending.offset is not None:
             self.judge.moved(before, pending.offset, self.log_end)
 
-    def append(self, message: Message, *, is_dead_letter: bool) -> None:
+    def identify(self) -> int:
+        """Give a producer without transactions a number of its own."""
+        self.epoch += 1
+        return self.epoch
+
+    def append(self, producer: int, message: Message, *, is_dead_letter: bool) -> None:
         """Append an output outside of any transaction."""
+        if producer <= self.forgotten:
+            raise ForgottenError(f"producer {producer} is forgotten")
         (self.log.dead_letters if is_dead_letter else self.log.predictions).append(message)
         self.judge.published(message)
 
     def commit_offset(self, generation: int, offset: GroupOffset) -> None:
         """Move C outside of any transaction, for a member of the group's generation."""
-        if generation != self.generation:
-            raise FencedError(f"generation {generation} is over, it is {self.generation} now")
+        self.check_generation(generation)
         self.set_offset(offset)
 
     def set_offset(self, offset: GroupOffset) -> None:
@@ -135,6 +158,8 @@ class Broker:
         self.log.group = offset
 
     def _check(self, epoch: int) -> None:
+        if epoch <= self.forgotten:  # also of a zombie: its id has another producer now
+            raise ForgottenError(f"epoch {epoch} is forgotten")
         if epoch != self.epoch:
             raise FencedError(f"epoch {epoch} is fenced by {self.epoch}")
 
@@ -157,9 +182,11 @@ class TransactionalPublisher:
         self._worker = worker
         self._broker = broker
         self._epoch = 0
+        self._has_asked = False
 
     async def start(self) -> None:
-        """Fence the last owner."""
+        """Ask whether the partition is still ours, and fence the last owner."""
+        await self._call("ask", self._ask)
         await self._call("start", self._start)
 
     async def publish(
@@ -178,15 +205,25 @@ class TransactionalPublisher:
     async def close(self) -> None:
         """Do nothing."""
 
+    def _ask(self) -> None:
+        self._broker.check_generation(self._worker.generation)
+        self._has_asked = True
+
     def _start(self) -> None:
-        is_again, generation = self._epoch > 0, self._worker.generation
-        self._epoch = self._broker.start(is_again=is_again, generation=generation)
+        has_asked, self._has_asked = self._has_asked, False
+        generation = self._worker.generation
+        self._epoch = self._broker.start(has_asked=has_asked, generation=generation)
 
     async def _call(self, name: str, act: Callable[[], None]) -> None:
         async def effect() -> None:
             act()
 
-        await self._worker.call(f"publisher.{name}", effect, FencedError)
+        await self._worker.call(f"publisher.{name}", effect, self._unanswered)
+
+    def _unanswered(self, message: str) -> StreamRNNError:
+        """Return what the client says without an answer: it asks again, until it is forgotten."""
+        is_forgotten = 0 < self._epoch <= self._broker.forgotten
+        return ForgottenError(message) if is_forgotten else FencedError(message)
 
 
 class IdempotentPublisher(TransactionalPublisher):
@@ -205,9 +242,14 @@ class IdempotentPublisher(TransactionalPublisher):
                 await self._append(message, is_dead_letter=is_dead_letter)
         await self._call("commit", lambda: broker.commit_offset(generation, group_offset))
 
+    async def start(self) -> None:
+        """Get a producer; it fences nobody."""
+        await self._call("start", self._start)
+
     async def _append(self, message: Message, *, is_dead_letter: bool) -> None:
-        broker = self._broker
-        await self._call("send", lambda: broker.append(message, is_dead_letter=is_dead_letter))
+        broker, epoch = self._broker, self._epoch
+        act = partial(broker.append, epoch, message, is_dead_letter=is_dead_letter)
+        await self._call("send", act)
 
     def _start(self) -> None:
-        self._epoch = 1  # fences nobody
+        self._epoch = self._broker.identify()

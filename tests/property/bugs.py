@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 
-from stream_rnn.errors import MovedError
+from stream_rnn.errors import ForgottenError, MovedError
 from stream_rnn.fold.cache import StateCache
 from stream_rnn.fold.facts import Recovery
 from stream_rnn.fold.memory_store import MemoryStore
 from stream_rnn.fold.processor import Processor
+from stream_rnn.fold.publisher import Message
 from stream_rnn.fold.state import FirstPosition, States
 from stream_rnn.testing import MemoryLog
 from tests.property.broker import TransactionalPublisher
@@ -83,8 +84,15 @@ class FillsItsCacheFirst(TrustsItsCache):
         await super()._commit(records, batch, stepped, next_position)
 
 
+class FencesUnasked(TransactionalPublisher):
+    """Fences the last owner without asking whether the partition is still its own."""
+
+    async def start(self):
+        await self._call("start", self._start)
+
+
 class FencesAgain(Processor):
-    """Starts the producer each time it positions anew."""
+    """Starts the producer each time it positions anew; right, as long as the producer asks."""
 
     _has_begun = False
 
@@ -93,6 +101,18 @@ class FencesAgain(Processor):
             await self.publisher.start()
         self._has_begun = True
         await super()._begin(is_corrupt=is_corrupt)
+
+
+class TrustsItsBatch(Processor):
+    """Starts a forgotten producer anew and publishes again, without looking what came of it."""
+
+    async def _publish(self, predictions, dead_letters, offset):
+        try:
+            await super()._publish(predictions, dead_letters, offset)
+        except ForgottenError:
+            await self.publisher.start()
+            again = [[Message(*one) for one in some] for some in (predictions, dead_letters)]
+            await super()._publish(*again, offset)
 
 
 class KeptCache(StateCache):

@@ -86,7 +86,10 @@ class Worker:
         opened.set_result(outcome)
 
     async def call(
-        self, name: str, effect: Callable[[], Awaitable[Any]], error: type[StreamRNNError]
+        self,
+        name: str,
+        effect: Callable[[], Awaitable[Any]],
+        error: Callable[[str], StreamRNNError],
     ) -> Any:
         """Make a call between two gates."""
         before = await self._gate(name, "before")

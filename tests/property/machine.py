@@ -25,6 +25,7 @@ slots = st.integers(0, 1)
 gate_counts = st.sampled_from([1, 2, 3, 5, 9, 20, 60])
 calls = st.sampled_from(
     [
+        "publisher.ask",
         "publisher.start",
         "log.log_start",
         "store.read",
@@ -143,6 +144,11 @@ class Machine(RuleBasedStateMachine):
             self.world.broker.complete()
         else:
             self.world.broker.time_out()
+
+    @rule()
+    def forget_the_producer(self):
+        """Let Kafka forget the partition's producers: they were idle for too long."""
+        self.world.broker.forget()
 
     @rule(offsets=st.integers(1, 3))
     def append(self, offsets):

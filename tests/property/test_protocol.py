@@ -10,6 +10,7 @@ import os
 import pytest
 
 from tests.property import bugs
+from tests.property.gates import Outcome
 from tests.property.judge import PLANS
 from tests.property.machine import Machine, TimerMachine, search
 from tests.property.protocol import Kit, World, build_settings
@@ -54,7 +55,7 @@ def test_a_load_that_does_not_compare_the_position_is_found():
 
 def test_a_fence_after_the_group_offset_was_read_is_found():
     """The last owner publishes between the read and the fence, and the new one does it again."""
-    with pytest.raises(AssertionError, match="published twice"):
+    with pytest.raises(AssertionError, match=r"published twice|moved back"):
         find(kit=Kit(publisher=bugs.FencesLate))
 
 
@@ -75,10 +76,93 @@ def test_a_cache_that_is_right_may_be_kept_where_recovery_starts_at_its_position
     search(Machine, 100, shrink=False, kit=Kit(processor=bugs.TrustsItsCache))
 
 
-def test_a_moved_worker_that_fences_again_is_found():
-    """A zombie that finds Redis ahead of it throws out the owner that put it ahead."""
+def test_a_fence_without_asking_the_group_is_found():
+    """A worker that was frozen before it started its producer throws out the owner."""
     with pytest.raises(AssertionError, match="a zombie fenced the owner"):
-        find(kit=Kit(processor=bugs.FencesAgain))
+        find(kit=Kit(publisher=bugs.FencesUnasked))
+
+
+def test_a_worker_that_fences_again_harms_nothing_if_it_asks():
+    """The same worker with a producer that asks first: what makes a zombie dangerous is not asking."""
+    search(Machine, 100, shrink=False, kit=Kit(processor=bugs.FencesAgain))
+
+
+def frozen_before_it_fences(kit: Kit) -> World:
+    """Freeze a worker before it starts its producer, and let another one take the partition over."""
+    world = World(PLANS[0], 3, build_settings("exactly_once", "stop"), kit)
+    world.assign(0)
+    world.assign(1)
+    world.advance(1, 60, until="publisher.commit")
+    world.advance(0, 2)
+    world.finish()
+    world.close()
+    return world
+
+
+def test_a_worker_that_was_frozen_before_it_fences_leaves_the_owner_alone():
+    """It asks the group, and is told that its generation is over."""
+    frozen_before_it_fences(Kit()).judge.check()
+    with pytest.raises(AssertionError, match="a zombie fenced the owner"):
+        frozen_before_it_fences(Kit(publisher=bugs.FencesUnasked)).judge.check()
+
+
+def test_a_worker_that_is_frozen_between_the_answer_and_the_fence_costs_a_restart_only():
+    """The healthy owner is fenced and restarted; nothing is lost or doubled."""
+    world = World(PLANS[0], 3, build_settings("exactly_once", "stop"), Kit())
+    world.assign(0)
+    world.advance(0, 2)  # it has asked
+    world.assign(1)
+    world.advance(1, 60, until="publisher.commit")
+    world.advance(0, 60, until="publisher.commit")  # fences, finds its place, and publishes
+    world.advance(0, 2)
+    assert world.workers[1] is not None
+    world.advance(1, 2)
+    assert world.workers[1] is None  # released
+    world.assign(1)
+    world.finish()
+    world.close()
+    world.judge.check()
+
+
+def test_a_forgotten_producer_is_started_anew_and_nobody_ends():
+    """The worker that finds it out decides what came of its publish, and goes on."""
+    world = World(PLANS[0], 2, build_settings("exactly_once", "stop"), Kit())
+    first = world.assign(0)
+    world.advance(0, 200, until="publisher.begin")
+    world.advance(0, 200)
+    world.broker.complete()
+    world.broker.forget()
+    world.append(1)
+    world.advance(0, 200)
+    world.broker.complete()
+    assert world.workers[0] is first
+    assert (world.log.group.offset, world.store.held.position) == (3, 3)
+    world.finish()
+    world.close()
+    world.judge.check()
+
+
+def forgotten_after_its_commit(kit: Kit) -> World:
+    """Lose the answer of a commit, and let Kafka forget the producer before it is asked again."""
+    world = World(PLANS[0], 3, build_settings("exactly_once", "stop"), kit)
+    world.assign(0)
+    world.advance(0, 200, until="publisher.commit")
+    world.advance(0, 1)  # of the group offset: the fold is new
+    world.advance(0, 200, until="publisher.commit")
+    world.advance(0, 1)
+    world.broker.forget()
+    world.advance(0, 1, outcome=Outcome.LOSE)
+    world.advance(0, 200)
+    world.finish()
+    world.close()
+    return world
+
+
+def test_what_came_of_the_publish_of_a_forgotten_producer_is_looked_up():
+    """It was committed: a worker that publishes its batch again does so twice."""
+    forgotten_after_its_commit(Kit()).judge.check()
+    with pytest.raises(AssertionError, match="published twice"):
+        forgotten_after_its_commit(Kit(processor=bugs.TrustsItsBatch)).judge.check()
 
 
 def test_a_moved_worker_that_keeps_its_cache_is_found():

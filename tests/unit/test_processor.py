@@ -4,7 +4,13 @@ import json
 
 import pytest
 
-from stream_rnn.errors import FencedError, MovedError, RecoveryError, UnavailableError
+from stream_rnn.errors import (
+    FencedError,
+    ForgottenError,
+    MovedError,
+    RecoveryError,
+    UnavailableError,
+)
 from stream_rnn.fold import retry
 from stream_rnn.fold.events import LogRecord
 from stream_rnn.fold.identity import fold_id
@@ -368,3 +374,89 @@ async def test_an_idle_partition_looks_whether_it_is_still_the_owner():
     await processor.run()
     assert processor.counts.positioned == 2
     assert same_as_the_oracle(log, store)
+
+
+class Forgotten(MemoryPublisher):
+    """A publisher whose producer Kafka has forgotten, a number of times; it may have published."""
+
+    __slots__ = ("is_published", "starts", "times")
+
+    def ready(self, times, *, is_published=False):
+        """Say how often."""
+        self.times, self.is_published, self.starts = times, is_published, 0
+        return self
+
+    async def start(self):
+        self.starts += 1
+        await super().start()
+
+    async def publish(self, predictions, dead_letters, group_offset):
+        is_forgotten = bool(predictions) and self.times > 0
+        if not is_forgotten or self.is_published:
+            await super().publish(predictions, dead_letters, group_offset)
+        if is_forgotten:
+            self.times -= 1
+            raise ForgottenError("forgotten")
+
+
+@pytest.mark.parametrize("is_published", [False, True])
+async def test_a_forgotten_producer_is_started_anew_and_the_batch_folded_again(naps, is_published):
+    """Published or not: the start decides, C says it, and the worker goes on."""
+    log, store = MemoryLog(events(0, 1, 2)), MemoryStore()
+    publisher = Forgotten(log).ready(2, is_published=is_published)
+    processor = memory_processor(MODEL, log, store, SETTINGS, sizes=[1, 1, 1], publisher=publisher)
+    await processor.run()
+    assert publisher.starts == 3
+    assert published(log) == [0, 1, 2]
+    assert same_as_the_oracle(log, store)
+    assert processor.publishing_since_s is None
+    assert naps
+
+
+async def test_what_a_start_decides_is_looked_for_in_the_outputs_too(naps):
+    """A group offset that is lost does not make a forgotten producer's batch come twice."""
+    log, store = MemoryLog(events(0, 1, 2)), MemoryStore()
+
+    class LosesC(Forgotten):
+        __slots__ = ()
+
+        async def start(self):
+            if self.starts:
+                self.log.group = None
+            await super().start()
+
+    publisher = LosesC(log).ready(1, is_published=True)
+    await memory_processor(MODEL, log, store, SETTINGS, sizes=[1], publisher=publisher).run()
+    assert published(log) == [0, 1, 2]
+    assert same_as_the_oracle(log, store)
+    assert naps
+
+
+async def test_a_producer_that_is_forgotten_again_and_again_is_given_up(naps):
+    """Without progress in between the worker is released."""
+    log = MemoryLog(events(0))
+    publisher = Forgotten(log).ready(REPOSITIONS_MAX + 1)
+    processor = memory_processor(MODEL, log, MemoryStore(), SETTINGS, publisher=publisher)
+    with pytest.raises(FencedError, match="no progress"):
+        await processor.run()
+    assert naps
+
+
+async def test_a_producer_that_is_forgotten_may_belong_to_another_owner_now(naps):
+    """Its start finds the generation over: nothing is published, and the worker is released."""
+    log = MemoryLog(events(0))
+
+    class Over(Forgotten):
+        __slots__ = ()
+
+        async def start(self):
+            if self.starts:
+                raise FencedError("generation 1 is over")
+            await super().start()
+
+    publisher = Over(log).ready(1)
+    processor = memory_processor(MODEL, log, MemoryStore(), SETTINGS, publisher=publisher)
+    with pytest.raises(FencedError, match="is over"):
+        await processor.run()
+    assert published(log) == []
+    assert naps
