@@ -1,13 +1,16 @@
 """Where a partition's processor gets its records from: the fetches that Faust delivered."""
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
 
 from stream_rnn.fold.events import Record
 from stream_rnn.fold.source import Fetch
-from stream_rnn.worker.transport import Fetched, Whereabouts
+from stream_rnn.worker.transport import UNSETTLED, Fetched, Whereabouts
+
+logger = logging.getLogger(__name__)
 
 
 class Seeker(Protocol):
@@ -109,6 +112,11 @@ class PartitionSource:
         here = await self._seeker.whereabouts()
         if self._ended:
             return None
+        if here.epoch not in (self._epoch, UNSETTLED) and not self._is_seeking:
+            # Faust sought and did not come to an end: what arrives would be dropped for ever.
+            logger.warning("the consumer was moved: seeking again position=%d", self._next)
+            await self.seek_again()
+            return Fetch([], self._next)
         is_current = not self._fetches and here.epoch == self._epoch
         all_taken = is_current and (here.delivered is None or here.delivered <= self._next)
         position = here.position if all_taken and here.position is not None else self._next

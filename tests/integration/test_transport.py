@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
 
-from stream_rnn.worker.transport import FoldThread, Whereabouts
+from stream_rnn.worker.transport import UNSETTLED, FoldThread, Whereabouts
 
 
 @pytest.fixture
@@ -26,6 +27,7 @@ async def thread(app_id, bootstrap_servers, create_topic):
     await asyncio.wait_for(consumer.commit({tp: 5}), 20)
     made = FoldThread.__new__(FoldThread)  # without Faust around it
     made._consumer, made._epochs, made._delivered = consumer, {}, {}
+    made._seeks_of_faust = 0
     yield made, tp
     await consumer.stop()
 
@@ -54,3 +56,43 @@ async def test_a_fetch_carries_the_epoch_of_the_seek_before_it(thread):
         epoch + 1,
         None,
     )
+
+
+async def test_while_faust_seeks_nothing_has_an_epoch(thread):
+    """Also not what a fold sought meanwhile: Faust's seek may take it away again."""
+    made, tp = thread
+    epoch = await made._seek_fold(tp, 2)
+    consumer, asked, answer = made._consumer, asyncio.Event(), asyncio.Event()
+    committed = consumer.committed
+
+    async def slow(*arguments):
+        asked.set()
+        await answer.wait()
+        return await committed(*arguments)
+
+    consumer.committed = slow
+    seeking = asyncio.create_task(made._seek_all_to_committed())
+    await asyncio.wait_for(asked.wait(), 20)
+    assert (await made._whereabouts(tp)).epoch == UNSETTLED
+    meanwhile = await made._seek_fold(tp, 3)
+    records = (await consumer.getmany(tp, timeout_ms=10_000))[tp]
+    assert [one.epoch for one in made._as_one(tp, records)] == [UNSETTLED]
+    answer.set()
+    await asyncio.wait_for(seeking, 20)
+    here = await made._whereabouts(tp)
+    assert here.position == 5
+    assert here.epoch not in (epoch, meanwhile, UNSETTLED)
+
+
+async def test_a_seek_of_fausts_that_fails_counts_too(thread):
+    """It may have moved some of the partitions."""
+    made, tp = thread
+    epoch = await made._seek_fold(tp, 2)
+
+    async def fails(*_arguments):
+        raise KafkaError("no coordinator")
+
+    made._consumer.committed = fails
+    with pytest.raises(KafkaError):
+        await made._seek_all_to_committed()
+    assert (await made._whereabouts(tp)).epoch == epoch + 1

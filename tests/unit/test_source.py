@@ -6,7 +6,7 @@ import pytest
 
 from stream_rnn.testing import record
 from stream_rnn.worker.source import PartitionSource
-from stream_rnn.worker.transport import Fetched, Whereabouts
+from stream_rnn.worker.transport import UNSETTLED, Fetched, Whereabouts
 
 WAIT_S = 0.02
 
@@ -183,12 +183,32 @@ async def test_an_idle_source_reports_a_hole_only_if_all_was_taken(position, del
     assert offsets(await source.take(WAIT_S)) == ([], expected)
 
 
-async def test_an_idle_source_trusts_nobody_of_another_epoch():
-    """A consumer that was moved since says nothing about holes."""
+async def test_an_idle_source_that_finds_the_consumer_moved_seeks_again():
+    """A seek of Faust's that failed or was cancelled is followed by none of ours: this is it."""
     source = await source_at()
-    source._seeker.seeks.append(0)
+    await source.offer(fetched(0, 1))
+    await source.take(WAIT_S)
+    source._seeker.seeks.append("by Faust")
     source._seeker.position = 9
+    await source.offer(fetched(9, epoch=2))  # from where Faust has gone
+    assert offsets(await source.take(WAIT_S)) == ([], 2)
+    assert source._seeker.seeks == [0, "by Faust", 2]
+    await source.offer(fetched(2, 3, epoch=3))
+    assert offsets(await source.take(WAIT_S)) == ([2, 3], 4)
+
+
+async def test_an_idle_source_waits_for_a_seek_that_is_on_its_way():
+    """The epoch of nobody is that of a seek of Faust's, after which the source is sought again."""
+    source = await source_at()
+
+    async def whereabouts():
+        return Whereabouts(9, None, UNSETTLED)
+
+    source._seeker.whereabouts = whereabouts
     assert offsets(await source.take(WAIT_S)) == ([], 0)
+    assert source._seeker.seeks == [0]
+    await source.offer(fetched(9, epoch=UNSETTLED))
+    assert source.pending_records == 0
 
 
 async def test_records_that_arrive_while_it_asks_are_not_jumped_over():
