@@ -15,6 +15,7 @@ from stream_rnn.errors import ConfigError, StreamRNNError
 from stream_rnn.operate.folds import Fold
 from stream_rnn.operate.watching import Watch
 from stream_rnn.settings import Settings
+from stream_rnn.worker.lasting import tell_end
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +52,7 @@ class Dashboard:
     def __init__(self, watch: Watch, port: int) -> None:
         self._watch = watch
         self._port = port
+        self._is_closing = False
         self._asking, self._looking_up = asyncio.Lock(), asyncio.Lock()
         self.address = ""
 
@@ -72,10 +74,12 @@ class Dashboard:
             message = f"cannot listen on 127.0.0.1:{self._port}: {error}; give another --port"
             raise ConfigError(message) from error
         self.address = f"http://127.0.0.1:{self._runner.addresses[0][1]}/"
-        self._sampling = asyncio.create_task(self._sample())
+        self._sampling = asyncio.create_task(self._sample(), name="the sample of predictions")
+        tell_end(self._sampling, lambda: self._is_closing, lambda error: logger.error("%s", error))
         return self
 
     async def __aexit__(self, *_exception: object) -> None:
+        self._is_closing = True
         self._sampling.cancel()
         with suppress(asyncio.CancelledError):
             await self._sampling

@@ -5,16 +5,19 @@
                   └────────────┴─ release ─┘      the batch in hand is finished, or abandoned
                                                   after revoke_timeout_s
 
-Each assignment has its own task and producer; errors of a closed one are not acted upon.
+Each assignment has its own task and producer; errors of a closed one are not acted upon.  A task
+that ends before its release brings the worker down, however it ends.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
-from stream_rnn.errors import FencedError, StreamRNNError
+from stream_rnn.errors import FencedError
 from stream_rnn.fold.processor import Processor
+from stream_rnn.worker.lasting import tell_end
 from stream_rnn.worker.source import PartitionSource
 
 logger = logging.getLogger(__name__)
@@ -64,7 +67,7 @@ class Partitions:
             processor, source = self._make(partition, generation)
             task = asyncio.create_task(processor.run(), name=f"fold {processor.place}")
             owned = self._owned[partition] = Owned(processor, source, task)
-            task.add_done_callback(lambda _task, owned=owned: self._ended(owned))  # type: ignore[misc]  # binds owned
+            tell_end(task, partial(getattr, owned, "is_ending"), self._fail)
 
     async def positioned(self, timeout_s: float) -> None:
         """Return when every partition knows its position and the consumer stands there.
@@ -116,16 +119,3 @@ class Partitions:
     async def release_all(self) -> None:
         """Release everything."""
         await self.release(frozenset(self._owned))
-
-    def _ended(self, owned: Owned) -> None:
-        if owned.task.cancelled():
-            return
-        error = owned.task.exception()
-        if error is None:
-            return
-        if owned.is_ending:
-            logger.info("error of a released partition ignored: %s", error)
-            return
-        if not isinstance(error, StreamRNNError):
-            logger.error("partition %s failed", owned.processor.place, exc_info=error)
-        self._fail(error)

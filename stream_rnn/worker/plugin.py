@@ -8,6 +8,7 @@ are checked before the worker joins its group.
 import asyncio
 import logging
 import time
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,6 +33,7 @@ from stream_rnn.model.model import pin_numerics
 from stream_rnn.settings import Delivery, Settings
 from stream_rnn.worker.demands import refuse, set_defaults
 from stream_rnn.worker.health import Health, why_unready
+from stream_rnn.worker.lasting import tell_end
 from stream_rnn.worker.metrics import Metrics
 from stream_rnn.worker.partitions import Partitions
 from stream_rnn.worker.parts import Parts
@@ -117,6 +119,7 @@ class StreamRNN(Service):
         self._redis: Redis | None = None
         self._facts: KafkaFacts | None = None
         self._parts: Parts | None = None
+        self._lasting: list[asyncio.Task[None]] = []
         self._progress = -1
         self._is_member = False
         self.health = Health(self, self.settings)
@@ -177,6 +180,8 @@ class StreamRNN(Service):
         )
         await self.health.start(metrics)
         self._watchdog.start()
+        self._last("the watch over progress", self._look_after())
+        self._last("the look at Kafka and Redis", self._look_at_servers())
         logger.info(
             "fold ready app=%s source=%s predictions=%s model=%s fold=%s delivery=%s",
             settings.app,
@@ -190,6 +195,10 @@ class StreamRNN(Service):
     async def on_stop(self) -> None:
         """Release what is left and close the clients."""
         await self.partitions.release_all()
+        for task in self._lasting:
+            task.cancel()
+        if self._lasting:
+            await asyncio.wait(self._lasting, timeout=CLOSE_WITHIN_S)
         self._watchdog.stop()
         await self.health.stop()
         if self._facts is not None:
@@ -197,10 +206,15 @@ class StreamRNN(Service):
         if self._redis is not None:
             await self._redis.aclose()
 
+    def _last(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """Let a task run until the service stops."""
+        task = asyncio.create_task(work, name=name)
+        tell_end(task, lambda: self.should_stop, self._fail)
+        self._lasting.append(task)
+
     async def _before_shutdown(self, *_arguments: Any, **_options: Any) -> None:
         await self.partitions.release_all()
 
-    @Service.task
     async def _look_after(self) -> None:
         """Feed the watchdog while there is progress or nothing to do; say a line a minute."""
         said_s = time.monotonic()
@@ -241,7 +255,6 @@ class StreamRNN(Service):
             return False
         return moved or not any(one.source.pending_records or one.source.is_busy for one in owned)
 
-    @Service.task
     async def _look_at_servers(self) -> None:
         """Ask Kafka and Redis for what metrics say."""
         while not self.should_stop:

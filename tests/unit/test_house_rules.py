@@ -161,6 +161,17 @@ def broad_handlers(source):
     return found
 
 
+def untold_tasks(source):
+    """Return functions that make a task and neither await it nor tell its end."""
+    return [
+        node.name
+        for node in ast.walk(parsed(source))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and "create_task(" in ast.unparse(node)
+        and "tell_end(" not in ast.unparse(node)
+    ] + (["Service.task"] if "Service.task" in source else [])
+
+
 def machine_paths(text):
     """Return paths that exist on somebody's machine only."""
     return MACHINE_PATH.findall(text)
@@ -206,6 +217,13 @@ def test_an_exception_to_the_rule_is_still_needed(place):
     assert broad_handlers((PACKAGE / place).read_text(encoding="utf-8"))
 
 
+@pytest.mark.parametrize("part", ["worker", "operate", "fold", "predictions"])
+def test_the_end_of_every_task_is_told(part):
+    """Of what runs for long: a task that nobody awaits may end and nobody notices."""
+    for path in (PACKAGE / part).rglob("*.py"):
+        assert untold_tasks(path.read_text(encoding="utf-8")) == [], relative(path)
+
+
 @pytest.mark.parametrize("path", modules(), ids=relative)
 def test_names_say_something(path):
     """A module is named after its job."""
@@ -245,6 +263,7 @@ def test_no_file_holds_a_path_of_a_machine():
         (broad_handlers, "try:\n    pass\nexcept:\n    pass"),
         (broad_handlers, "try:\n    pass\nexcept (ValueError, BaseException) as e:\n    raise e"),
         (broad_handlers, "with contextlib.suppress(Exception):\n    pass"),
+        (untold_tasks, "def f():\n    asyncio.create_task(work())"),
         (machine_paths, f"path = '{SLASH}root/x'"),
         (machine_paths, f"see {SLASH}tmp/x"),
     ],

@@ -221,3 +221,30 @@ async def test_a_partition_that_comes_back_starts_anew():
     await worker.publishing()
     await worker.partitions.release_all()
     assert worker.stores[0].held.position == 3
+
+
+async def test_a_cancellation_that_leaks_into_a_partition_brings_the_worker_down():
+    """A client may let one through that nobody meant for the partition: nobody would fold it."""
+    worker = Worker(asyncio.CancelledError())
+    await worker.assign(0)
+    owned = await worker.publishing()
+    worker.publishers[0].go.set()
+    await asyncio.wait({owned.task}, timeout=1)
+    await asyncio.sleep(0)
+    (failure,) = worker.failures
+    assert isinstance(failure, FencedError)
+    assert str(failure).startswith("fold events[0] was cancelled although nobody asked")
+    await worker.partitions.release_all()
+
+
+async def test_a_partition_that_ends_by_itself_brings_the_worker_down():
+    """Its source has no end but the release."""
+    worker = Worker()
+    await worker.assign(0)
+    owned = worker.partitions.get(0)
+    owned.source.end()
+    await asyncio.wait({owned.task}, timeout=1)
+    await asyncio.sleep(0)
+    (failure,) = worker.failures
+    assert str(failure).startswith("fold events[0] ended although nobody asked")
+    await worker.partitions.release_all()
