@@ -25,6 +25,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisClusterException, RedisError
 
 from stream_rnn.errors import ConfigError
+from stream_rnn.url_options import check_options
 
 CONFIG_BYTES_MAX = 1_000_000
 REDIS_CONNECTIONS_MAX = 128
@@ -203,11 +204,12 @@ def connect_redis(url: str, timeout_s: float) -> Redis:
 
     Args:
         url: ``redis://``, ``rediss://`` (TLS) or ``unix://``, with user, password and database;
-            ``?ssl_ca_certs=FILE&ssl_certfile=FILE&ssl_keyfile=FILE`` for TLS.
+            ``?ssl_ca_certs=FILE&ssl_certfile=FILE&ssl_keyfile=FILE`` for TLS;
+            ``url_options.py`` has all that the query may say.
         timeout_s: deadline of connecting, of one answer, and of waiting for a free connection.
 
     Raises:
-        ConfigError: the URL is none of these.
+        ConfigError: the URL is none of these, or an option of its query is refused.
     """
     scheme, _, rest = url.partition("://")
     if scheme not in REDIS_SCHEMES or not rest:
@@ -225,6 +227,7 @@ def connect_redis(url: str, timeout_s: float) -> Redis:
         "retry": Retry(NoBackoff(), 0),
     }
     try:
+        check_options(url, safe_url(url))
         if scheme.endswith("+sentinel"):
             return _connect_by_sentinels(url, options)
         if scheme.endswith("+cluster") or "," in urlsplit(url).netloc.rpartition("@")[2]:
@@ -254,11 +257,11 @@ def _packing(connection: type[Any]) -> type[Any]:
 
 
 def _connect_cluster(url: str, options: dict[str, Any]) -> Redis:
-    scheme, _, rest = url.replace("+cluster", "", 1).partition("://")
-    place, slash, path = rest.partition("/")
-    login, at, hosts = place.rpartition("@")
+    parts = urlsplit(url.replace("+cluster", "", 1))
+    login, at, hosts = parts.netloc.rpartition("@")
     nodes = [ClusterNode(*host) for host in _hosts(hosts, 6379)]
-    first = f"{scheme}://{login}{at}{nodes[0].host}:{nodes[0].port}{slash}{path}"
+    place = f"{login}{at}{nodes[0].host}:{nodes[0].port}"
+    first = f"{parts.scheme}://{place}{parts.path}?{parts.query}"
     cluster = RedisCluster.from_url(
         first, startup_nodes=nodes, max_connections=REDIS_CONNECTIONS_MAX, **options
     )
@@ -285,8 +288,7 @@ def _connect_by_sentinels(url: str, options: dict[str, Any]) -> Redis:
     sentinels = Sentinel(  # type: ignore[no-untyped-call]
         _hosts(hosts, SENTINEL_PORT),
         sentinel_kwargs={**options, **ours, **secured, "ssl": is_secure},
-        **options,
-        **found,
+        **{**options, **found},
     )
     connection = SentinelManagedSSLConnection if is_secure else SentinelManagedConnection
     client = sentinels.master_for(
