@@ -24,7 +24,7 @@ from redis.asyncio.sentinel import (
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisClusterException, RedisError
 
-from stream_rnn.errors import ConfigError
+from stream_rnn.errors import ConfigError, reason
 from stream_rnn.url_options import check_options
 
 CONFIG_BYTES_MAX = 1_000_000
@@ -122,7 +122,7 @@ def read_properties(path: str) -> dict[str, str]:
             raise ConfigError(f"{path} is larger than {CONFIG_BYTES_MAX} bytes: not a Kafka config")
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the Kafka config {path}: {error}") from error
+        raise ConfigError(f"cannot read the Kafka config {path}: {reason(error)}") from error
     found = {}
     for line in re.sub(r"(?<!\\)((?:\\\\)*)\\\r?\n\s*", r"\1", text).splitlines():
         parts = _LINE.match(line.strip())
@@ -186,7 +186,7 @@ def _ssl_context(config: dict[str, str], path: str) -> ssl.SSLContext:
             password=config.get("ssl.key.password", ""),
         )
     except (OSError, ssl.SSLError) as error:
-        message = f"{path}: cannot load its certificates: {error}; they must be readable PEM files"
+        message = f"{path}: cannot load its certificates: {reason(error)}; they must be readable PEM files"
         raise ConfigError(message) from error
     if config.get("ssl.endpoint.identification.algorithm") == "":
         context.check_hostname = False

@@ -23,6 +23,7 @@
 A class states its reaction once, and nothing else in the code decides it.
 """
 
+import re
 from enum import Enum
 from typing import ClassVar
 
@@ -130,3 +131,62 @@ class UnavailableError(StreamRNNError):
     """Redis did not answer within its deadline."""
 
     reaction = Reaction.RETRY
+
+
+TEXT_CHARACTERS_MAX = 500
+CAUSES_MAX = 3
+
+
+def reason(error: BaseException, within_s: float | None = None) -> str:
+    """Say in words what a library raised: its type, its text, and what it was raised from.
+
+    Many exceptions have no text, least of all a ``TimeoutError``; so a message never cites one
+    without this function.  Of our own errors the text says all.
+
+    Args:
+        error: what was raised.
+        within_s: how long was waited, where a deadline may have passed.
+
+    Example:
+        >>> reason(TimeoutError(), 30)
+        'TimeoutError: no answer within 30 s'
+        >>> reason(ConnectionRefusedError(111, "Connection refused"))
+        'ConnectionRefusedError: [Errno 111] Connection refused'
+    """
+    said: list[str] = []
+    raised: BaseException | None = error
+    for _ in range(CAUSES_MAX + 1):  # errors can be each other's causes
+        if raised is None:
+            break
+        text = _text(raised, within_s)
+        # A deadline is kept by a cancellation, which says nothing of its own.
+        if (not said or isinstance(raised, Exception)) and not any(text in one for one in said):
+            said.append(text)
+        is_hidden = raised.__suppress_context__ or str(raised).strip()
+        raised = raised.__cause__ or (None if is_hidden else raised.__context__)
+    return ", because of ".join(said)
+
+
+def _text(error: BaseException, within_s: float | None) -> str:
+    """Return one exception's type and text."""
+    name = type(error).__name__
+    # Kafka's errors begin with their own name, some twice.
+    text = re.sub(rf"(^|\] )({name}:\s*)+", r"\1", str(error).strip())[:TEXT_CHARACTERS_MAX]
+    if isinstance(error, BaseExceptionGroup):
+        text = "; ".join(_text(one, within_s) for one in error.exceptions[:CAUSES_MAX])
+    if isinstance(error, StreamRNNError) and text:
+        return text
+    if text in ("", name) or text == f"{name}()":
+        if isinstance(error, TimeoutError) and within_s is not None:
+            text = f"no answer within {within_s:g} s"
+        else:
+            text = _documented(error)
+    elif text.endswith(f"] {name}"):  # of Kafka's, whose text is number and name
+        text = f"{text.removesuffix(name).strip()} {_documented(error)}".strip()
+    return f"{name}: {text}" if text else f"{name} (it says no more)"
+
+
+def _documented(error: BaseException) -> str:
+    """Return what an error's class says of itself: Kafka's have a description."""
+    description = getattr(error, "description", "")
+    return " ".join(description.split()) if isinstance(description, str) else ""

@@ -8,24 +8,27 @@ from typing import Any
 from aiokafka.conn import collect_hosts, create_conn
 from aiokafka.errors import KafkaError
 
+from stream_rnn.errors import reason
+
 ASKED_MAX = 3
 ASKED_WITHIN_S = 5.0
 
 
-async def describe_unreachable(connection: Mapping[str, Any], error: BaseException) -> str:
+async def describe_unreachable(
+    connection: Mapping[str, Any], error: BaseException, within_s: float | None = None
+) -> str:
     """Say that no broker answers, why, and what to look at.
 
     Args:
         connection: options of the client that could not connect.
         error: what it raised.
+        within_s: how long it was given.
     """
     servers = connection["bootstrap_servers"]
     names = servers if isinstance(servers, str) else ",".join(servers)
     why = await _why(connection, names) or error
-    reason, name = str(why), type(why).__name__
-    reason = reason if reason.startswith(name) else f"{name}: {reason}" if reason else name
     return (
-        f"no Kafka broker answers at {names} ({reason}); start it, or check "
+        f"no Kafka broker answers at {names} ({reason(why, within_s)}); start it, or check "
         "--bootstrap-servers and, for TLS or SASL, --kafka-config"
     )
 

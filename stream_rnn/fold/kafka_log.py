@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import ConsumerRecord
 
 from stream_rnn.answers import CheckedAdminClient, asking
-from stream_rnn.errors import FencedError, UnreachableError
+from stream_rnn.errors import FencedError, UnreachableError, reason
 from stream_rnn.fold.events import Record
 from stream_rnn.fold.facts import Topics
 from stream_rnn.fold.recovery import GroupOffset, LastPrediction
@@ -64,7 +64,9 @@ class KafkaFacts:
                 await self.admin.start()
         except (KafkaError, TimeoutError, OSError) as error:
             await self.__aexit__()
-            raise UnreachableError(await describe_unreachable(self._connection, error)) from error
+            within_s = self.settings.kafka_timeout_s
+            message = await describe_unreachable(self._connection, error, within_s)
+            raise UnreachableError(message) from error
         return self
 
     async def __aexit__(self, *_exception: object) -> None:
@@ -206,7 +208,9 @@ class KafkaFacts:
             yield
         except (KafkaError, TimeoutError, OSError) as error:
             name = what.topic if isinstance(what, TopicPartition) else what
-            message = f"Kafka did not answer about {what}: {type(error).__name__} {error}"
+            message = (
+                f"Kafka did not answer about {what}: {reason(error, self.settings.kafka_timeout_s)}"
+            )
             refused = refusal(error, self.settings.app, f"Read on topic {name}")
             raise refused or FencedError(message) from error
 

@@ -26,7 +26,7 @@ from aiokafka.errors import (
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import OffsetAndMetadata
 
-from stream_rnn.errors import ConfigError, FencedError, ForgottenError
+from stream_rnn.errors import ConfigError, FencedError, ForgottenError, reason
 from stream_rnn.fold.coordinator import TRANSACTIONS, refuse_unmet
 from stream_rnn.fold.identity import earlier_transactional_id, transactional_id
 from stream_rnn.fold.points import Passed, Point, nothing_happens
@@ -166,7 +166,7 @@ class KafkaPublisher:
             yield
         except (KafkaError, IllegalOperation, TimeoutError, OSError, AssertionError) as error:
             why = self._ended_by(error)
-            message = f"{doing} failed, its outcome is unknown: {type(why).__name__}: {why}"
+            message = f"{doing} failed, its outcome is unknown: {reason(why, self._settings.kafka_timeout_s)}"
             if isinstance(why, FORGOTTEN):
                 raise ForgottenError(f"{message}; the producer is started anew") from error
             raise refusal_of_outputs(error, self._settings) or FencedError(message) from error

@@ -41,6 +41,7 @@ from stream_rnn.errors import (
     TornError,
     UnavailableError,
     UnreachableError,
+    reason,
 )
 from stream_rnn.fold.state import STORE_FORMAT, Anchor, Commit, FirstPosition, Held
 from stream_rnn.settings import Settings
@@ -110,7 +111,7 @@ class RedisStore:
             return _held([None if value is None else value.decode() for value in values], fields)
         except (ValueError, TypeError) as error:
             raise ConfigError(
-                f"{self.position_key} holds what no worker wrote ({error}); something else writes "
+                f"{self.position_key} holds what no worker wrote ({reason(error)}); something else writes "
                 "there: stop it, then delete the key, and the next start decides by the log"
             ) from error
 
@@ -225,7 +226,7 @@ class RedisStore:
                 return await call
         except (AuthenticationError, AuthorizationError, NoPermissionError) as error:
             raise ConfigError(
-                f"Redis refuses this user: {error}; check redis_url and its ACL"
+                f"Redis refuses this user: {reason(error)}; check redis_url and its ACL"
             ) from error
         except (
             TimeoutError,
@@ -235,7 +236,7 @@ class RedisStore:
             OSError,
             RedisClusterException,  # no node has the slot, for now
         ) as error:
-            message = f"Redis did not answer within {self._timeout_s:g} s: {error}"
+            message = f"Redis did not answer within {self._timeout_s:g} s: {reason(error, self._timeout_s)}"
             raise UnavailableError(message) from error
         except RedisError as error:
             if isinstance(error, ReadOnlyError):
@@ -297,10 +298,11 @@ async def check_redis(redis: Redis, settings: Settings) -> None:
         async with asyncio.timeout(settings.redis_timeout_s):
             nodes = await facts_of_primaries(redis, "memory")
     except (AuthenticationError, AuthorizationError, NoPermissionError) as error:
-        said = str(error).rstrip(".")
+        said = reason(error).rstrip(".")
         raise ConfigError(f"Redis at {url} refuses this user: {said}; check --redis-url") from error
     except (RedisError, RedisClusterException, OSError, TimeoutError) as error:
-        message = f"Redis at {url} does not answer: {error}; start it, or check --redis-url"
+        said = reason(error, settings.redis_timeout_s)
+        message = f"Redis at {url} does not answer: {said}; start it, or check --redis-url"
         raise UnreachableError(message) from error
     policies = {str(memory.get("maxmemory_policy", "noeviction")) for memory in nodes.values()}
     for policy in sorted(policies - {"noeviction"}):

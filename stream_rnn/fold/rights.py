@@ -7,7 +7,7 @@ from aiokafka.errors import (
     TransactionalIdAuthorizationFailed,
 )
 
-from stream_rnn.errors import ConfigError
+from stream_rnn.errors import ConfigError, reason
 from stream_rnn.settings import Settings
 
 
@@ -29,7 +29,7 @@ def refusal(error: BaseException, app: str | None, on_topics: str) -> ConfigErro
     if right is None:
         return None
     return ConfigError(
-        f"Kafka refuses this user ({type(error).__name__} {error}): it needs {right}; "
+        f"Kafka refuses this user ({reason(error)}): it needs {right}; "
         "deploy/README.md lists the rights of a worker"
     )
 

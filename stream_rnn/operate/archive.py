@@ -26,7 +26,7 @@ from typing import Any, BinaryIO, cast
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from stream_rnn.errors import ConfigError, MovedError, UnavailableError
+from stream_rnn.errors import ConfigError, MovedError, UnavailableError, reason
 from stream_rnn.fold.redis_store import RedisStore
 from stream_rnn.fold.state import HEADER_BYTES, Held
 from stream_rnn.operate.folds import Fold, Place
@@ -85,7 +85,7 @@ async def export(fold: Fold, path: Path, told: Told) -> Summary:
             os.fsync(file.fileno())
         unfinished.replace(path)
     except OSError as error:
-        raise ConfigError(f"cannot write {path}: {error}") from error
+        raise ConfigError(f"cannot write {path}: {reason(error)}") from error
     finally:
         unfinished.unlink(missing_ok=True)
     return summary
@@ -191,7 +191,7 @@ def verify(path: Path) -> tuple[dict[str, Any], int]:
                     f"{path} is damaged: its checksum does not fit; take another one, or start without: the log builds the states again"
                 )
     except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error}") from error
+        raise ConfigError(f"cannot read {path}: {reason(error)}") from error
     return about, size
 
 

@@ -9,6 +9,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
 from stream_rnn.clients import kafka_options
+from stream_rnn.errors import reason
 from stream_rnn.fold.coordinator import TRANSACTIONS, never_answers
 from stream_rnn.fold.identity import transactional_id
 from stream_rnn.fold.kafka_log import KafkaFacts
@@ -191,7 +192,7 @@ async def check_rights(settings: Settings, outputs: Mapping[str, int]) -> Findin
             await producer.abort_transaction()
     except (KafkaError, OSError) as error:
         refused = refusal_of_outputs(error, settings)
-        said = str(refused) if refused else f"{type(error).__name__}: {error}"
+        said = str(refused) if refused else reason(error)
         remedy = "give the user the rights of a worker in deploy/README.md"
         if isinstance(error, TimeoutError):
             never = await never_answers(connection, TRANSACTIONS)

@@ -11,7 +11,7 @@ import orjson
 from aiohttp import web
 from aiokafka.errors import KafkaError
 
-from stream_rnn.errors import ConfigError, StreamRNNError
+from stream_rnn.errors import ConfigError, StreamRNNError, reason
 from stream_rnn.operate.folds import Fold
 from stream_rnn.operate.watching import Watch
 from stream_rnn.settings import Settings
@@ -71,7 +71,9 @@ class Dashboard:
             await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
         except OSError as error:
             await self._runner.cleanup()
-            message = f"cannot listen on 127.0.0.1:{self._port}: {error}; give another --port"
+            message = (
+                f"cannot listen on 127.0.0.1:{self._port}: {reason(error)}; give another --port"
+            )
             raise ConfigError(message) from error
         self.address = f"http://127.0.0.1:{self._runner.addresses[0][1]}/"
         self._sampling = asyncio.create_task(self._sample(), name="the sample of predictions")
@@ -90,7 +92,7 @@ class Dashboard:
             try:
                 await self._watch.sampler.run()
             except (KafkaError, StreamRNNError, OSError) as error:
-                logger.warning("no sample of predictions, trying again: %s", error)
+                logger.warning("no sample of predictions, trying again: %s", reason(error))
             await asyncio.sleep(SAMPLE_AGAIN_S)
 
     async def _now(self, _request: web.Request) -> web.Response:
@@ -132,7 +134,7 @@ async def _answer(call: Awaitable[dict[str, Any]]) -> web.Response:
         said = f"Kafka or Redis did not answer within {ANSWER_WITHIN_S:g} s"
         body, status = {"error": said}, 503
     except (StreamRNNError, OSError) as error:
-        body, status = {"error": f"{type(error).__name__} {error}"}, 503
+        body, status = {"error": reason(error)}, 503
     data = orjson.dumps(body, option=orjson.OPT_NON_STR_KEYS)
     return web.Response(body=data, status=status, content_type="application/json", headers=HEADERS)
 

@@ -6,7 +6,7 @@ from typing import Any
 from redis.exceptions import RedisClusterException, RedisError
 
 from stream_rnn.clients import connect_redis, kafka_options
-from stream_rnn.errors import StreamRNNError
+from stream_rnn.errors import StreamRNNError, reason
 from stream_rnn.fold.identity import fold_id, store_tag
 from stream_rnn.fold.kafka_log import KafkaFacts
 from stream_rnn.fold.redis_store import RedisStore, facts_of_primaries
@@ -73,7 +73,9 @@ async def _redis(
             tag = store_tag(settings.app or "", settings.source or "", 0, identity)
             yield await check_redis.check_rights(RedisStore(redis, tag, settings.redis_timeout_s))
     except (StreamRNNError, RedisError, RedisClusterException, OSError) as error:
-        yield bad("redis", f"{type(error).__name__}: {error}", "start it, or correct --redis-url")
+        yield bad(
+            "redis", reason(error, settings.redis_timeout_s), "start it, or correct --redis-url"
+        )
     finally:
         if redis is not None:
             await redis.aclose()

@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError, ProducerFenced, TransactionalIdAuthoriza
 from numpy.typing import NDArray
 
 from stream_rnn.clients import kafka_options
-from stream_rnn.errors import ConfigError, FencedError
+from stream_rnn.errors import ConfigError, FencedError, reason
 from stream_rnn.fold.identity import transactional_id
 from stream_rnn.fold.rights import refusal
 from stream_rnn.operate.dead_letters import RETRIED, RETRY_OF, DeadLetter, Wanted, read
@@ -122,7 +122,7 @@ class Retry:
             raise FencedError(message) from error
         except (KafkaError, TimeoutError, OSError) as error:
             refused = refusal(error, self._settings.app, f"Write on topic {self._settings.source}")
-            message = f"Kafka did not acknowledge: {type(error).__name__} {error}; run it again"
+            message = f"Kafka did not acknowledge: {reason(error, self._settings.kafka_timeout_s)}; run it again"
             raise refused or FencedError(message) from error
 
     async def choose(self) -> Choice:

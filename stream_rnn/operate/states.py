@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError
 from numpy.typing import NDArray
 
 from stream_rnn.clients import kafka_options
-from stream_rnn.errors import FencedError
+from stream_rnn.errors import FencedError, reason
 from stream_rnn.fold.redis_store import RedisStore
 from stream_rnn.fold.state import HEADER_BYTES, StateCodec
 from stream_rnn.model.model import Model
@@ -103,7 +103,9 @@ async def erase(fold: Fold, key: bytes, partitions: list[int]) -> dict[int, int]
                 for partition in partitions
             }
     except (KafkaError, TimeoutError, OSError) as error:
-        message = f"Kafka did not acknowledge: {type(error).__name__} {error}; send it again"
+        message = (
+            f"Kafka did not acknowledge: {reason(error, settings.kafka_timeout_s)}; send it again"
+        )
         raise FencedError(message) from error
     finally:
         await producer.stop()

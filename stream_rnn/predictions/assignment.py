@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import OffsetAndMetadata
 
 from stream_rnn.answers import CheckedAdminClient
-from stream_rnn.errors import ConfigError, StreamRNNError, UnavailableError
+from stream_rnn.errors import ConfigError, StreamRNNError, UnavailableError, reason
 from stream_rnn.predictions.groups import committed_offsets
 from stream_rnn.predictions.places import Place
 
@@ -92,7 +92,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
         except StreamRNNError as error:
             self._failure = error
         except (KafkaError, TimeoutError, OSError) as error:
-            self._failure = UnavailableError(f"Kafka did not say where to read: {error!r}")
+            self._failure = UnavailableError(f"Kafka did not say where to read: {reason(error)}")
         else:
             self._take({tp: self._further(tp, place) for tp, place in places.items()})
 

@@ -8,7 +8,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
 from stream_rnn.answers import CheckedAdminClient, asking
-from stream_rnn.errors import UnavailableError
+from stream_rnn.errors import UnavailableError, reason
 
 
 async def committed_offsets(
@@ -33,6 +33,7 @@ async def committed_offsets(
     try:
         found: dict[TopicPartition, OffsetAndMetadata] = await asking(ask, timeout_s)
     except (KafkaError, TimeoutError, OSError) as error:
-        message = f"Kafka did not say what group {group} committed: {type(error).__name__} {error}"
+        said = reason(error, timeout_s)
+        message = f"Kafka did not say what group {group} committed: {said}"
         raise UnavailableError(message) from error
     return {tp: offset for tp, offset in found.items() if offset.offset >= 0}

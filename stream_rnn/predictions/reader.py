@@ -37,7 +37,7 @@ from aiokafka.structs import ConsumerRecord
 
 from stream_rnn.answers import CheckedAdminClient, asking
 from stream_rnn.clients import kafka_options
-from stream_rnn.errors import ConfigError, DecodeError, FencedError, UnavailableError
+from stream_rnn.errors import ConfigError, DecodeError, FencedError, UnavailableError, reason
 from stream_rnn.predictions.assignment import Assignment, Beginning
 from stream_rnn.predictions.completeness import Completeness
 from stream_rnn.predictions.places import SourcePartition
@@ -142,7 +142,9 @@ class PredictionReader(AsyncIterator[Prediction]):
             if isinstance(error, BrokerResponseError):
                 raise ConfigError(f"Kafka does not describe topic {self.topic}: {error}") from error
             if isinstance(error, KafkaError | TimeoutError | OSError):
-                raise ConfigError(await describe_unreachable(self._connection, error)) from error
+                raise ConfigError(
+                    await describe_unreachable(self._connection, error, self._timeout_s)
+                ) from error
             raise
         return self
 
@@ -153,7 +155,7 @@ class PredictionReader(AsyncIterator[Prediction]):
                     async with asyncio.timeout(CLOSE_TIMEOUT_S):
                         await client()
                 except (KafkaError, TimeoutError, OSError) as error:
-                    logger.warning("closing a client of kafka failed: %r", error)
+                    logger.warning("closing a client of kafka failed: %s", reason(error))
 
     async def _partitions(self, admin: CheckedAdminClient) -> list[TopicPartition]:
         missing = (
@@ -234,7 +236,7 @@ class PredictionReader(AsyncIterator[Prediction]):
             await assignment.reposition(error)
             return
         except KafkaError as error:
-            message = f"reading {self.topic} failed: {type(error).__name__} {error}"
+            message = f"reading {self.topic} failed: {reason(error)}"
             raise UnavailableError(message) from error
         for records in fetched.values():
             self._buffer.extend(records)
@@ -262,7 +264,7 @@ class PredictionReader(AsyncIterator[Prediction]):
             raise UnavailableError(message) from error
         except (KafkaError, IllegalStateError) as error:
             raise FencedError(
-                f"commit of group {self._group_id} refused ({type(error).__name__}): its partitions "
+                f"commit of group {self._group_id} refused ({reason(error)}): its partitions "
                 "were given to another reader, which reads again what was not committed"
             ) from error
 

@@ -17,7 +17,7 @@ import orjson
 import polars as pl
 from aiokafka.partitioner import murmur2
 
-from stream_rnn.errors import ConfigError, SpecError
+from stream_rnn.errors import ConfigError, SpecError, reason
 from stream_rnn.fold.events import TIME_MS_MAX, TIME_MS_MIN, LogRecord
 from stream_rnn.model.features import FeatureSpec
 
@@ -52,7 +52,7 @@ def read_frames(path: Path) -> Iterator[pl.DataFrame]:
             if len(frame) < ROWS_A_BATCH:
                 return
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise ConfigError(f"cannot read the log {path}: {error}") from error
+        raise ConfigError(f"cannot read the log {path}: {reason(error)}") from error
 
 
 def read_batches(
@@ -100,7 +100,7 @@ def _json_lines(path: Path, _spec: FeatureSpec) -> Iterator[list[Value]]:
             while lines := file.readlines(BYTES_A_BATCH):
                 yield [(line, _parsed(line)) for line in map(bytes.strip, lines) if line]
     except OSError as error:
-        raise ConfigError(f"cannot read the log {path}: {error}") from error
+        raise ConfigError(f"cannot read the log {path}: {reason(error)}") from error
 
 
 def _parsed(line: bytes) -> Any:

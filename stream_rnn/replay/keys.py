@@ -5,7 +5,7 @@ import binascii
 import difflib
 from collections.abc import Iterable
 
-from stream_rnn.errors import ConfigError
+from stream_rnn.errors import ConfigError, reason
 
 BASE64 = "base64:"
 COMPARED_CHARACTERS = 100
@@ -30,7 +30,9 @@ def parse_key(text: str) -> bytes:
     try:
         return base64.b64decode(text.removeprefix(BASE64), validate=True)
     except (binascii.Error, ValueError) as error:
-        raise ConfigError(f"key {text!r}: what follows {BASE64} is not base64: {error}") from error
+        raise ConfigError(
+            f"key {text!r}: what follows {BASE64} is not base64: {reason(error)}"
+        ) from error
 
 
 def describe_key(key: bytes) -> str:

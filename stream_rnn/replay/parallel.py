@@ -22,7 +22,7 @@ from typing import Any
 import orjson
 import polars as pl
 
-from stream_rnn.errors import ConfigError, StreamRNNError
+from stream_rnn.errors import ConfigError, StreamRNNError, reason
 from stream_rnn.fold.collector import calm_collector
 from stream_rnn.fold.publisher import Message
 from stream_rnn.model.bundle import load_bundle
@@ -84,7 +84,7 @@ def replay_to_file(plan: Replay, told: Told = lambda _range, _records: None) -> 
             counts = _in_processes(plan, ranges, told)
         _join(plan, ranges)
     except OSError as error:
-        raise ConfigError(f"cannot write {plan.out}: {error.strerror or error}") from error
+        raise ConfigError(f"cannot write {plan.out}: {error.strerror or reason(error)}") from error
     finally:
         shutil.rmtree(plan.beside, ignore_errors=True)
     return sum(counts)

@@ -16,7 +16,7 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from stream_rnn.errors import ConfigError
+from stream_rnn.errors import ConfigError, reason
 from stream_rnn.replay import charts, conclusions
 from stream_rnn.replay.charts import Series
 from stream_rnn.replay.evaluation import (
@@ -122,7 +122,7 @@ def write_report(
         with suppress(OSError):
             beside.unlink()
         raise ConfigError(
-            f"cannot write the report {target}: {error.strerror or error}; "
+            f"cannot write the report {target}: {error.strerror or reason(error)}; "
             "name a file in a directory that exists and that may be written"
         ) from error
 

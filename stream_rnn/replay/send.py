@@ -13,7 +13,7 @@ from aiokafka.errors import BrokerResponseError, KafkaError, TopicAlreadyExistsE
 
 from stream_rnn.answers import CheckedAdminClient, asking, is_passing
 from stream_rnn.clients import kafka_options
-from stream_rnn.errors import ConfigError, UnreachableError
+from stream_rnn.errors import ConfigError, UnreachableError, reason
 from stream_rnn.fold.events import Record
 from stream_rnn.replay.logs import Log
 from stream_rnn.settings import Settings
@@ -76,11 +76,14 @@ async def send(log: Log, settings: Settings, how: Sending, told: Callable[[int],
         raise
     except (KafkaError, TimeoutError, OSError) as error:
         await producer.stop()
-        raise UnreachableError(await describe_unreachable(options, error)) from error
+        raise UnreachableError(
+            await describe_unreachable(options, error, settings.kafka_timeout_s)
+        ) from error
     try:
         return await _send_all(producer, log, how, settings.kafka_timeout_s, told)
     except (KafkaError, TimeoutError) as error:
-        raise ConfigError(f"topic {how.topic} does not take a record: {error}") from error
+        said = reason(error, settings.kafka_timeout_s)
+        raise ConfigError(f"topic {how.topic} does not take a record: {said}") from error
     finally:
         await producer.stop()
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from stream_rnn.errors import BundleError, ConfigError
+from stream_rnn.errors import BundleError, ConfigError, reason
 from stream_rnn.model.bundle import JSON_NAME, save_bundle
 from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.checkpoint import Checkpoint
@@ -103,7 +103,7 @@ def run(plan: Run, say: Say = lambda _name, _progress: None) -> Result:
         naive, naive_metrics, rules = naive_of(plan.spec, plan.examples)
         _write(plan, best, naive)
     except OSError as error:
-        raise ConfigError(f"cannot write {plan.out}: {error.strerror or error}") from error
+        raise ConfigError(f"cannot write {plan.out}: {error.strerror or reason(error)}") from error
     seeds = [
         {
             "seed": plan.settings.seed + i,

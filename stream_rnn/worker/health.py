@@ -23,7 +23,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from redis.asyncio import Redis
 from redis.exceptions import RedisClusterException, RedisError
 
-from stream_rnn.errors import ConfigError, StreamRNNError
+from stream_rnn.errors import ConfigError, StreamRNNError, reason
 from stream_rnn.fold.kafka_log import KafkaFacts
 from stream_rnn.fold.processor import Processor
 from stream_rnn.fold.redis_store import facts_of_primaries
@@ -115,7 +115,7 @@ class Health:
                     continue
                 await self.stop()
                 raise ConfigError(
-                    f"cannot listen on health_address {self._settings.health_address}: {error}; "
+                    f"cannot listen on health_address {self._settings.health_address}: {reason(error)}; "
                     "give another --health-address, or an empty one for none"
                 ) from error
             break
@@ -213,7 +213,7 @@ class Health:
             async with asyncio.timeout(self._settings.redis_timeout_s):
                 nodes = await facts_of_primaries(redis, "memory")
         except (RedisError, RedisClusterException, OSError, TimeoutError) as error:
-            logger.info("no memory of Redis for metrics: %s", error)
+            logger.info("no memory of Redis for metrics: %s", reason(error))
             return
         used, limit = max(
             (

@@ -23,7 +23,7 @@ from mode import CrashingSupervisor, Service
 from redis.asyncio import Redis
 
 from stream_rnn.clients import connect_redis
-from stream_rnn.errors import ConfigError, FencedError, Reaction, StreamRNNError
+from stream_rnn.errors import ConfigError, FencedError, Reaction, StreamRNNError, reason
 from stream_rnn.fold.kafka_log import KafkaFacts
 from stream_rnn.fold.processor import Processor
 from stream_rnn.fold.redis_store import check_redis
@@ -235,7 +235,7 @@ class StreamRNN(Service):
         if error is None or self.should_stop:
             return
         group = self.app.conf.id
-        message = f"group {group}: {type(error).__name__} {error}"
+        message = f"group {group}: {reason(error)}"
         refused = refusal(error, group, f"Read on topic {self.settings.source}")
         if refused is not None:
             self._fail(refused)

@@ -10,7 +10,7 @@ from aiokafka.admin import NewTopic
 from aiokafka.errors import BrokerResponseError, KafkaError, TopicAlreadyExistsError
 
 from stream_rnn.answers import CheckedAdminClient, asking, is_passing
-from stream_rnn.errors import ConfigError, UnreachableError
+from stream_rnn.errors import ConfigError, UnreachableError, reason
 from stream_rnn.fold.coordinator import GROUPS, refuse_unmet
 from stream_rnn.fold.topic_rules import misfit, output_config
 from stream_rnn.fold.topics import TopicFacts, read_topics
@@ -32,8 +32,9 @@ async def prepare_topics(admin: CheckedAdminClient, settings: Settings) -> None:
         async with asyncio.timeout(settings.kafka_timeout_s + CREATED_WITHIN_S):
             await _prepare(admin, settings)
     except (KafkaError, TimeoutError, OSError) as error:
+        why = reason(error, settings.kafka_timeout_s + CREATED_WITHIN_S)
         raise UnreachableError(
-            f"Kafka did not answer about the topics of the fold: {type(error).__name__} {error}; "
+            f"Kafka did not answer about the topics of the fold: {why}; "
             "a broker may be starting, the next start asks again"
         ) from error
 

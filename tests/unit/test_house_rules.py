@@ -24,7 +24,7 @@ MAY_IMPORT = {  # part: what it may import
     "settings": {"errors"},
     "clients": {"errors", "url_options"},
     "url_options": {"errors"},
-    "unreachable": set(),
+    "unreachable": {"errors"},
     "answers": {"errors"},
     "model": {"errors", "model"},
     "predictions": {*GROUND, "model", "predictions"},
@@ -173,6 +173,38 @@ def untold_tasks(source):
     ] + (["Service.task"] if "Service.task" in source else [])
 
 
+def bare_exceptions(source):
+    """Return handlers of foreign exceptions, by line, that cite one without ``reason``.
+
+    An exception may have no text, and then the message says nothing.
+    """
+    ours = {
+        name.split(".")[-1] for name in imported(source) if name.startswith("stream_rnn.errors.")
+    }
+    found = []
+    for handler in ast.walk(parsed(source)):
+        if not isinstance(handler, ast.ExceptHandler) or handler.name is None or not handler.type:
+            continue
+        kinds = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
+        if {ast.unparse(kind) for kind in kinds} <= ours:
+            continue
+        for node in ast.walk(handler):
+            text, name = ast.unparse(node), handler.name
+            is_cited = isinstance(node, ast.FormattedValue) and re.fullmatch(
+                rf"({name}|(str|type|repr)\({name}\)(\.__name__)?|.* or {name})",
+                ast.unparse(node.value),
+            )
+            is_text = isinstance(node, ast.Call) and re.fullmatch(rf"(str|repr)\({name}\)", text)
+            is_logged = (
+                isinstance(node, ast.Call)
+                and text.startswith("logger.")
+                and any(ast.unparse(argument) == name for argument in node.args)
+            )
+            if is_cited or is_text or is_logged:
+                found.append(node.lineno)
+    return found
+
+
 def machine_paths(text):
     """Return paths that exist on somebody's machine only."""
     return MACHINE_PATH.findall(text)
@@ -225,6 +257,19 @@ def test_the_end_of_every_task_is_told(part):
         assert untold_tasks(path.read_text(encoding="utf-8")) == [], relative(path)
 
 
+SAYS_WHY = ("fold", "worker", "operate", "predictions", "replay", "clients", "unreachable")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [p for p in modules() if relative(p).removesuffix(".py").split("/")[0] in SAYS_WHY],
+    ids=relative,
+)
+def test_a_foreign_exception_is_cited_by_its_reason(path):
+    """No message ends in an empty reason."""
+    assert bare_exceptions(path.read_text(encoding="utf-8")) == []
+
+
 @pytest.mark.parametrize("path", modules(), ids=relative)
 def test_names_say_something(path):
     """A module is named after its job."""
@@ -265,6 +310,20 @@ def test_no_file_holds_a_path_of_a_machine():
         (broad_handlers, "try:\n    pass\nexcept (ValueError, BaseException) as e:\n    raise e"),
         (broad_handlers, "with contextlib.suppress(Exception):\n    pass"),
         (untold_tasks, "def f():\n    asyncio.create_task(work())"),
+        (bare_exceptions, "try:\n    pass\nexcept OSError as error:\n    raise X(f'no: {error}')"),
+        (
+            bare_exceptions,
+            "try:\n    pass\nexcept OSError as error:\n    raise X(f'no: {error.strerror or error}')",
+        ),
+        (
+            bare_exceptions,
+            "try:\n    pass\nexcept OSError as error:\n    raise X(f'{type(error).__name__}')",
+        ),
+        (
+            bare_exceptions,
+            "try:\n    pass\nexcept OSError as error:\n    logger.info('no: %s', error)",
+        ),
+        (bare_exceptions, "try:\n    pass\nexcept OSError as error:\n    say(str(error))"),
         (machine_paths, f"path = '{SLASH}root/x'"),
         (machine_paths, f"see {SLASH}tmp/x"),
     ],
@@ -284,6 +343,14 @@ def test_each_rule_finds_a_breach(rule, breach):
         (lambda source: wrong_directions("model", source), "from stream_rnn.errors import X"),
         (long_functions, "def f():\n" + "    pass\n" * (FUNCTION_LINES_MAX - 1)),
         (broad_handlers, "try:\n    pass\nexcept BaseException:\n    x()\n    raise"),
+        (
+            bare_exceptions,
+            "try:\n    pass\nexcept OSError as error:\n    raise X(f'no: {reason(error)}')",
+        ),
+        (
+            bare_exceptions,
+            "from stream_rnn.errors import X\ntry:\n    f()\nexcept X as e:\n    logger.info('%s', e)",
+        ),
         (machine_paths, "from tests/work/x and $TMPDIR/tmp/x"),
     ],
 )
