@@ -5,7 +5,8 @@
     │   ├── BundleError                         the model directory is missing, torn or not ours
     │   ├── SpecError                           the feature spec says something impossible
     │   ├── TrainingError                       training does not come to an end that is worth keeping
-    │   └── RecoveryError                       section "where to start" of the README: rows that stop
+    │   ├── RecoveryError                       section "where to start" of the README: rows that stop
+    │   └── UnreadableError                     a record batch in Kafka is damaged, or of a newer format
     ├── RecordError                 SKIP        this record is bad: dead-letter it, go on
     │   ├── DecodeError                         its bytes are not an event
     │   └── FeatureError                        the event does not fit the feature spec
@@ -62,6 +63,20 @@ class TrainingError(ConfigError):
 
 class RecoveryError(ConfigError):
     """What Redis and Kafka hold does not fit together; only a person can decide."""
+
+
+class UnreadableError(ConfigError):
+    """A record batch in Kafka cannot be read: damaged, or in a format that is not known here.
+
+    Attributes:
+        topic: of the batch.
+        partition: its number.
+        offset: the first one that cannot be read.
+    """
+
+    def __init__(self, topic: str, partition: int, offset: int, message: str) -> None:
+        super().__init__(f"{topic}[{partition}]: offset {offset} cannot be read: {message}")
+        self.topic, self.partition, self.offset = topic, partition, offset
 
 
 class RecordError(StreamRNNError):

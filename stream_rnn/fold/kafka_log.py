@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any, Self, TypeVar
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import ConsumerRecord
 
@@ -23,6 +23,7 @@ from stream_rnn.fold.facts import Topics
 from stream_rnn.fold.recovery import GroupOffset, LastPrediction
 from stream_rnn.fold.rights import refusal
 from stream_rnn.fold.topics import TopicFacts, read_topics
+from stream_rnn.record_batches import Consumer
 from stream_rnn.settings import Settings
 from stream_rnn.unreachable import describe_unreachable
 
@@ -51,7 +52,7 @@ class KafkaFacts:
         self._describing = asyncio.Lock()
         self._topics: dict[str, TopicFacts] = {}
         self._topics_s = -TOPICS_AGE_S
-        self._consumer: AIOKafkaConsumer | None = None
+        self._consumer: Consumer | None = None
         self.admin: CheckedAdminClient | None = None
 
     async def __aenter__(self) -> Self:
@@ -81,8 +82,8 @@ class KafkaFacts:
         except (KafkaError, TimeoutError, OSError):
             return  # it only reads: nothing is lost with it
 
-    def _new_consumer(self) -> AIOKafkaConsumer:
-        return AIOKafkaConsumer(
+    def _new_consumer(self) -> Consumer:
+        return Consumer(
             group_id=None,
             isolation_level="read_committed",
             auto_offset_reset="none",
@@ -141,6 +142,7 @@ class KafkaFacts:
 
         Raises:
             FencedError: nothing arrives within ``kafka_timeout_s``.
+            UnreadableError: a batch cannot be read; what is before it has been yielded.
         """
         if first >= end:
             return
@@ -163,7 +165,7 @@ class KafkaFacts:
                     raise FencedError(f"{tp}: Kafka delivers nothing from offset {position} on")
 
     @asynccontextmanager
-    async def _reader(self, tp: TopicPartition, first: int) -> AsyncIterator[AIOKafkaConsumer]:
+    async def _reader(self, tp: TopicPartition, first: int) -> AsyncIterator[Consumer]:
         """Open a consumer of its own: one that is assigned again and again can stop fetching."""
         async with self._readers:
             consumer = self._new_consumer()
@@ -176,7 +178,7 @@ class KafkaFacts:
                 await self._close(consumer.stop)
 
     @property
-    def consumer(self) -> AIOKafkaConsumer:
+    def consumer(self) -> Consumer:
         """The consumer, inside of the context."""
         assert self._consumer is not None, "used inside of its context"
         return self._consumer

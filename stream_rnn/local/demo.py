@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from numpy.typing import NDArray
 
 from stream_rnn.errors import ConfigError
@@ -32,6 +32,7 @@ from stream_rnn.local.servers import Addresses
 from stream_rnn.local.workers import WorkerProcess
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.model import pin_numerics
+from stream_rnn.record_batches import Consumer
 from stream_rnn.replay.files import partition_of
 from stream_rnn.settings import Settings
 
@@ -237,7 +238,7 @@ class Demo:
 
     async def _read(self) -> None:
         """Read every committed prediction until all are there."""
-        consumer = AIOKafkaConsumer(
+        consumer = Consumer(
             bootstrap_servers=self.settings.bootstrap_servers,
             group_id=None,
             isolation_level="read_committed",

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal, Self
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import (
     BrokerResponseError,
     IllegalStateError,
@@ -42,6 +42,7 @@ from stream_rnn.predictions.assignment import Assignment, Beginning
 from stream_rnn.predictions.completeness import Completeness
 from stream_rnn.predictions.places import SourcePartition
 from stream_rnn.predictions.schema import Prediction
+from stream_rnn.record_batches import Consumer
 from stream_rnn.unreachable import describe_unreachable
 
 RECORDS_MAX = 500
@@ -111,7 +112,7 @@ class PredictionReader(AsyncIterator[Prediction]):
         self._worker_app_id = worker_app_id
         self._skips_bad = on_bad == "skip"
         self._timeout_s = timeout_s
-        self._consumer: AIOKafkaConsumer | None = None
+        self._consumer: Consumer | None = None
         self._admin: CheckedAdminClient | None = None
         self._assignment: Assignment | None = None
         self._buffer: deque[ConsumerRecord] = deque()  # at most RECORDS_MAX
@@ -120,7 +121,7 @@ class PredictionReader(AsyncIterator[Prediction]):
 
     async def __aenter__(self) -> Self:
         timeout_ms = int(self._timeout_s * 1000)
-        self._consumer = AIOKafkaConsumer(
+        self._consumer = Consumer(
             group_id=self._group_id,
             isolation_level="read_committed",
             auto_offset_reset="none",
@@ -177,7 +178,8 @@ class PredictionReader(AsyncIterator[Prediction]):
 
         Raises:
             DecodeError: a value is not a prediction; the next call goes on behind it.
-            ConfigError: retention removed predictions that were not read.
+            ConfigError: retention removed predictions that were not read, or a record batch
+                cannot be read.
             UnavailableError: Kafka did not answer; it may be called again.
         """
         while True:
@@ -290,7 +292,7 @@ class PredictionReader(AsyncIterator[Prediction]):
         return self.complete
 
     @property
-    def _opened(self) -> tuple[AIOKafkaConsumer, CheckedAdminClient, Assignment]:
+    def _opened(self) -> tuple[Consumer, CheckedAdminClient, Assignment]:
         assert self._consumer is not None, "used inside of its context"
         assert self._admin is not None, "used inside of its context"
         assert self._assignment is not None, "used inside of its context"

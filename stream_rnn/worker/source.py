@@ -71,7 +71,8 @@ class PartitionSource:
         while self._must_wait and not self._ended:
             self._taken.clear()
             await self._taken.wait()
-        if fetched.epoch == self._epoch and not self._ended:
+        is_known = bool(self._fetches) and self._fetches[-1].unreadable is not None
+        if fetched.epoch == self._epoch and not self._ended and not is_known:
             self._fetches.append(fetched)
             self._pending += len(fetched.records)
             self._arrived.set()
@@ -81,7 +82,11 @@ class PartitionSource:
         return self._is_seeking or self._pending >= self._pending_records_max
 
     async def take(self, timeout_s: float) -> Fetch | None:
-        """Return everything that has arrived; after ``timeout_s`` of nothing, where the log is."""
+        """Return everything that has arrived; after ``timeout_s`` of nothing, where the log is.
+
+        Raises:
+            UnreadableError: everything before it has been taken.
+        """
         self.is_busy = False
         if not self._fetches and not self._ended:
             self._arrived.clear()
@@ -92,6 +97,8 @@ class PartitionSource:
                 return await self._idle()
         if self._ended:
             return None
+        if (error := self._fetches[0].unreadable) is not None:
+            raise error
         records: list[Record] = []
         while self._fetches and (not records or _follows(self._fetches[0].records, records)):
             records.extend(self._fetches.popleft().records)
@@ -130,4 +137,4 @@ class PartitionSource:
 
 
 def _follows(later: Sequence[Record], earlier: Sequence[Record]) -> bool:
-    return later[0].offset == earlier[-1].offset + 1
+    return bool(later) and later[0].offset == earlier[-1].offset + 1

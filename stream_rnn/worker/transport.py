@@ -27,10 +27,12 @@ from faust.app.base import App
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
-from stream_rnn.errors import ConfigError, FencedError
+from stream_rnn.errors import ConfigError, FencedError, UnreadableError
 from stream_rnn.fold.events import Record
+from stream_rnn.record_batches import read_every_batch
 from stream_rnn.worker.generation import check_generation
 
+UNREADABLE_AGAIN_S = 0.5
 UNSETTLED = -2
 """The epoch of what is fetched while a seek of Faust's is on its way; no partition ever has it."""
 
@@ -41,13 +43,15 @@ class Fetched:
 
     Attributes:
         partition: number of the source partition.
-        records: in offset order, at least one.
+        records: in offset order, at least one; none with ``unreadable``.
         epoch: seeks of the partition before this fetch, or ``UNSETTLED``.
+        unreadable: why nothing can be read where the last fetch ended.
     """
 
     partition: int
     records: Sequence[Record]
     epoch: int
+    unreadable: UnreadableError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,11 @@ class FoldThread(driver.AIOKafkaConsumerThread):
         self._seeks_of_faust = 0  # that are on their way
         self._delivered: dict[TP, int] = {}
 
+    async def on_start(self) -> None:
+        """Start aiokafka's consumer; it reads every batch that can be read."""
+        await super().on_start()
+        read_every_batch(self._ensure_consumer())
+
     async def on_thread_stop(self) -> None:
         """Stop aiokafka's consumer.
 
@@ -113,7 +122,17 @@ class FoldThread(driver.AIOKafkaConsumerThread):
     ) -> Any:
         folds = cast("FoldConsumer", self.consumer).folds
         _keep_bare(consumer, folds)
-        records = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
+        try:
+            records = await super()._fetch_records(
+                consumer, active_partitions, timeout, max_records
+            )
+        except UnreadableError as error:
+            if error.topic not in folds:
+                raise
+            # To the fold it comes in its order: what is before it is folded and published.
+            await asyncio.sleep(UNREADABLE_AGAIN_S)  # it is fetched again until the worker ends
+            tp = TP(error.topic, error.partition)
+            return {tp: [Fetched(tp.partition, (), self._epoch(tp), error)]}
         return {
             tp: self._as_one(tp, some) if tp.topic in folds else some
             for tp, some in records.items()
@@ -261,9 +280,12 @@ class FoldConsumer(driver.Consumer):
     def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
         if not isinstance(record, Fetched):
             return super()._to_message(tp, record)
-        last = record.records[-1]
+        if record.unreadable is not None:
+            offset, timestamp = record.unreadable.offset, 0
+        else:
+            offset, timestamp = record.records[-1].offset, record.records[-1].timestamp
         return ConsumerMessage(
-            tp.topic, tp.partition, last.offset, last.timestamp / 1000, 0, [], None,
+            tp.topic, tp.partition, offset, timestamp / 1000, 0, [], None,
             cast("Any", record), None, tp=tp, generation_id=self.app.consumer_generation_id,
         )  # fmt: skip
 

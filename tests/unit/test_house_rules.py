@@ -15,7 +15,15 @@ PACKAGE = ROOT / "stream_rnn"
 LINES_MAX = 350
 FUNCTION_LINES_MAX = 60
 
-GROUND = {"errors", "settings", "clients", "unreachable", "url_options", "answers"}
+GROUND = {
+    "errors",
+    "settings",
+    "clients",
+    "unreachable",
+    "url_options",
+    "answers",
+    "record_batches",
+}
 PREDICTIONS = {"predictions.schema", "predictions.writer"}
 FOLD = {*GROUND, "model", *PREDICTIONS, "fold"}
 MAY_IMPORT = {  # part: what it may import
@@ -26,6 +34,7 @@ MAY_IMPORT = {  # part: what it may import
     "url_options": {"errors"},
     "unreachable": {"errors"},
     "answers": {"errors"},
+    "record_batches": {"errors"},
     "model": {"errors", "model"},
     "predictions": {*GROUND, "model", "predictions"},
     "fold": FOLD,
@@ -50,6 +59,7 @@ IMPURE = {"asyncio", "redis", "aiokafka", "faust", "time", "random", "threading"
 BROAD_HANDLERS = {  # where, and why it may catch everything
     "cli/worker.py": "the outermost loop: what failed was logged, the exit status says the rest",
     "replay/stream.py": "what went wrong in the thread is raised where the loop is",
+    "record_batches.py": "codecs and aiokafka's parser raise whatever they raise; translated",
     "local/kafka.py": "jgo raises whatever its HTTP library and its parsers raise; translated",
 }
 VAGUE_NAMES = {"utils", "helpers", "manager", "base", "impl", "common", "core"}

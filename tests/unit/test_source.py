@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from stream_rnn.errors import UnreadableError
 from stream_rnn.testing import record
 from stream_rnn.worker.source import PartitionSource
 from stream_rnn.worker.transport import UNSETTLED, Fetched, Whereabouts
@@ -243,3 +244,19 @@ async def test_a_fetch_that_overtakes_the_answer_of_its_seek_is_kept():
     answer.set()
     await asyncio.gather(seeking, offering)
     assert offsets(await source.take(WAIT_S)) == ([10], 11)
+
+
+async def test_what_cannot_be_read_is_raised_after_all_before_it_was_taken():
+    """Once, however often it was fetched; a seek makes it stale, like any fetch."""
+    source = await source_at()
+    error = UnreadableError("events", 0, 2, "its checksum is wrong")
+    await source.offer(fetched(0, 1))
+    for _ in range(3):
+        await source.offer(Fetched(0, (), 1, error))
+    assert offsets(await source.take(WAIT_S)) == ([0, 1], 2)
+    with pytest.raises(UnreadableError, match=r"events\[0\]: offset 2 cannot be read"):
+        await source.take(WAIT_S)
+    await source.seek(1)
+    await source.offer(Fetched(0, (), 1, error))
+    await source.offer(fetched(1, epoch=2))
+    assert offsets(await source.take(WAIT_S)) == ([1], 2)
