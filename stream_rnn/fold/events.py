@@ -5,26 +5,23 @@ a record that will be dead-lettered, with one :class:`RecordError` that says why
 looks at another record, so a record means the same in every micro-batch.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from operator import itemgetter
-from typing import Any, NamedTuple, NotRequired, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ConfigDict, TypeAdapter, ValidationError
-from typing_extensions import TypedDict
+from pydantic import TypeAdapter, ValidationError
 
-from stream_rnn.errors import DecodeError, FeatureError, RecordError, SpecError
-from stream_rnn.model.features import FeatureSpec, Field
+from stream_rnn.errors import DecodeError, FeatureError, RecordError
+from stream_rnn.fold.fields import column_of, row_type
+from stream_rnn.model.features import FeatureSpec
 from stream_rnn.settings import Settings
 
 TIME_MS_MIN = -62_135_596_800_000  # the year 1
 TIME_MS_MAX = 253_402_300_799_999  # the year 9999
 DAY_MS = 86_400_000
-
-_TYPES: Mapping[str, Any] = {"number": float, "text": str, "boolean": bool}
 
 
 class Record(Protocol):
@@ -91,7 +88,7 @@ class Decoder:
         with_targets: decode the fields that only the heads' labels need, too.
 
     Raises:
-        SpecError: a path is both a value and the parent of another one.
+        SpecError: a head's path is the parent of another one, or has a value for a parent.
     """
 
     def __init__(
@@ -102,8 +99,8 @@ class Decoder:
         fields = spec.fields(with_targets=with_targets)
         self._paths = tuple(field.path for field in fields)
         self._parts = {part for path in self._paths for part in path.split(".")}
-        self._columns = [_column(path) for path in self._paths]
-        self._validate = TypeAdapter(_row_type(fields)).validator.validate_json
+        self._columns = [column_of(field) for field in fields]
+        self._validate = TypeAdapter(row_type(fields)).validator.validate_json
 
     def decode(self, records: Sequence[Record]) -> Decoded:
         """Decode records; bad ones cost themselves alone."""
@@ -279,67 +276,3 @@ def _time_ms(raw: object, unit: str, path: str) -> int:
         message = f"{path}: the event time lies outside of the years 1 to 9999"
         raise FeatureError("time_out_of_bounds", message)
     return time
-
-
-def _column(path: str) -> Callable[[Sequence[Any]], list[Any]]:
-    """Return what takes the values at a dotted path out of events."""
-    first, *rest = path.split(".")
-
-    def nested(event: Any) -> Any:
-        value = event.get(first)
-        for part in rest:
-            if value is None:
-                return None
-            value = value.get(part)
-        return value
-
-    take = itemgetter(first)
-
-    def plain(events: Sequence[Any]) -> list[Any]:
-        try:
-            return list(map(take, events))
-        except KeyError:
-            return [event.get(first) for event in events]
-
-    return (lambda events: [nested(event) for event in events]) if rest else plain
-
-
-def _row_type(fields: Sequence[Field]) -> Any:
-    """Build a TypedDict of the needed fields, nested by the dots of their paths."""
-    tree: dict[str, Any] = {}
-    for field in fields:
-        *parents, leaf = field.path.split(".")
-        node = tree
-        for part in parents:
-            node = node.setdefault(part, {})
-            if not isinstance(node, dict):
-                raise SpecError(f"path {field.path}: {part} is a value and a parent of values")
-        if isinstance(node.get(leaf), dict):
-            raise SpecError(f"path {field.path} is a value and a parent of values")
-        node[leaf] = _leaf_type(field, node.get(leaf))
-    return _typed_dict(tree)
-
-
-def _leaf_type(field: Field, other: Any) -> Any:
-    types = set(field.types)
-    if "time" in types:
-        types = (types - {"time"}) | {"number", "text"}
-    union: Any = other
-    for name in ("boolean", "number", "text"):
-        if name in types:
-            union = _TYPES[name] if union is None else union | _TYPES[name]
-    # A category may be an integer: as a float, 1 would read "1.0".
-    return int | union if {"number", "text"} <= types else union
-
-
-def _typed_dict(tree: Mapping[str, Any]) -> Any:
-    members = {
-        key: NotRequired[(_typed_dict(node) if isinstance(node, dict) else node) | None]
-        for key, node in tree.items()
-    }
-    # Not named by the field: a type's name may not hold all that a field's may.
-    row = TypedDict("Event", members)  # type: ignore[misc]  # its members come from the feature spec
-    row.__pydantic_config__ = ConfigDict(  # type: ignore[attr-defined]  # pydantic's own protocol
-        strict=True, allow_inf_nan=False, extra="ignore"
-    )
-    return row

@@ -12,6 +12,7 @@ from stream_rnn.model.features import Feature, FeatureSpec, Fitted, Numeric, Sin
 from stream_rnn.model.heads import AnyHead, Multiclass, Regression, Target, TimeToNext
 
 STD_MIN = 1e-6
+JSON_TYPES = {float: "number", int: "number", bool: "boolean", str: "text"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +127,16 @@ def own_targets(head: AnyHead, examples: Examples) -> NDArray[np.float64]:
     if isinstance(head, TimeToNext):
         return learned(head, examples.since_ms / 1000)
     if head.of != "label":
-        return learned(head, examples.columns[head.path])
+        return learned(head, fitting(head, examples.columns[str(head.path)]))
     if head.name not in examples.labels:
         raise SpecError(f"head {head.name}: of = label needs a labels file; give --labels")
     return learned(head, examples.labels[head.name])
+
+
+def fitting(head: AnyHead, values: Sequence[Any]) -> list[Any]:
+    """Return values of an event's field, ``None`` where one is not of the head's own type."""
+    types = {kind for kind, name in JSON_TYPES.items() if name in head.types}
+    return [value if type(value) in types else None for value in values]
 
 
 def learned(head: AnyHead, values: Sequence[Any] | NDArray[np.float64]) -> NDArray[np.float64]:

@@ -6,7 +6,7 @@ import path.  What training fitted to the data is stored beside each feature.
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -157,11 +157,21 @@ class Event(_Part):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A value that must be decoded from an event."""
+    """A value that must be decoded from an event.
+
+    Attributes:
+        path: dotted.
+        types: JSON types that everything which reads it takes: another one makes the record bad.
+        required: a record without it is bad.
+        is_label: only heads read it: a value that does not fit them is no label, and no more.
+        has_words: something takes it for a word, in which 1 and 1.0 are two.
+    """
 
     path: str
     types: frozenset[str]
     required: bool = False
+    is_label: bool = False
+    has_words: bool = False
 
 
 class FeatureSpec(_Part):
@@ -187,6 +197,23 @@ class FeatureSpec(_Part):
         for head in self.heads:
             if head.of == "now" and head.path in paths:
                 message = f"head {head.name}: {head.path} is the target of now, so it may not be a feature"
+                raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _readable(self) -> Self:
+        read = self.fields()
+        for parent in {field.path for field in read}:
+            for child in read:
+                if child.path.startswith(f"{parent}."):
+                    message = f"path {child.path}: {parent} is a value and a parent of values"
+                    raise ValueError(message)
+        for field in read:
+            if not field.types:
+                message = (
+                    f"path {field.path} is read as types that no value has at once: a number is "
+                    "no boolean, and an ISO 8601 time is neither"
+                )
                 raise ValueError(message)
         return self
 
@@ -218,28 +245,46 @@ class FeatureSpec(_Part):
             raise SpecError(f"feature spec {place}: {where or 'spec'}: {first['msg']}") from error
 
     def fields(self, *, with_targets: bool = False) -> tuple[Field, ...]:
-        """Return the values to decode, one for each path."""
-        types: dict[str, set[str]] = {}
-        required: set[str] = set()
+        """Return the values to decode, one for each path.
+
+        Several features may read one field, each by its own type: a value has to fit them all.
+        What heads alone read decides nothing of a record, which to a worker is the same without.
+        """
+        found: dict[str, Field] = {}
         for feature in self.features:
             if isinstance(feature, Numeric | Categorical | Boolean):
-                types.setdefault(feature.path, set()).update(_TYPES[feature.kind])
-                if feature.missing == "error":
-                    required.add(feature.path)
+                is_required, has_words = feature.missing == "error", feature.kind == "categorical"
+                _read_also(found, feature.path, _TYPES[feature.kind], is_required, has_words)
         if self.event.time is not None:
             kind = "text" if self.event.time.unit == "iso8601" else "number"
-            types.setdefault(self.event.time.path, set()).add(kind)
-            required.add(self.event.time.path)
+            _read_also(found, self.event.time.path, frozenset({kind}), True, False)
         for head in self.heads if with_targets else ():
-            if head.path is not None and head.of != "label":
-                types.setdefault(head.path, set()).update(head.types)
-        return tuple(Field(p, frozenset(t), p in required) for p, t in types.items())
+            if head.path is None or head.of == "label":
+                continue
+            other = found.get(head.path, Field(head.path, frozenset(), is_label=True))
+            types = other.types | head.types if other.is_label else other.types
+            has_words = other.has_words or head.kind == "multiclass"
+            found[head.path] = replace(other, types=types, has_words=has_words)
+        return tuple(found.values())
+
+
+def _read_also(
+    found: dict[str, Field], path: str, types: frozenset[str], required: bool, has_words: bool
+) -> None:
+    """Note that something takes only values of these types at a path."""
+    other = found.get(path, Field(path, types))
+    found[path] = Field(
+        path,
+        other.types & types,
+        other.required or required,
+        has_words=other.has_words or has_words,
+    )
 
 
 _TYPES = {
-    "numeric": {"number"},
-    "categorical": {"text", "number", "boolean"},
-    "boolean": {"boolean"},
+    "numeric": frozenset({"number"}),
+    "categorical": frozenset({"text", "number", "boolean"}),
+    "boolean": frozenset({"boolean"}),
 }
 
 

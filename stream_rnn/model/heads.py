@@ -67,8 +67,8 @@ class Regression(_Head):
         """Return the number that a field's value is to be learned as, ``None`` if it has none."""
         if value is None or isinstance(value, str):
             return None
-        number = float(value) if self.cap is None else min(float(value), self.cap)
-        return number if abs(number) <= FLOAT32_MAX else None
+        number = value if self.cap is None else min(value, self.cap)
+        return float(number) if abs(number) <= FLOAT32_MAX else None  # an integer has no bound
 
 
 class Binary(_Head):

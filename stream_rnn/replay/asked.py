@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_rnn.fold.events import Decoder, Record
-from stream_rnn.model.examples import learned
+from stream_rnn.model.examples import fitting, learned
 from stream_rnn.model.heads import AnyHead, Multiclass, TimeToNext
 from stream_rnn.model.model import Model
 from stream_rnn.replay.labels import Labels, value_at
@@ -69,7 +69,10 @@ class Asked:
         self.offset += [record.offset for record in chosen]
         labels = self.labels.of(self.partition, chosen) if self.labels else {}
         for head in self.heads:
-            column = labels[head.name] if head.of == "label" else decoded.columns[str(head.path)]
+            if head.of == "label":
+                column = labels[head.name]
+            else:
+                column = fitting(head, decoded.columns[str(head.path)])
             self.values.setdefault(head.name, []).extend(learned(head, column).tolist())
 
     def at(self, offset: NDArray[np.int64], name: str) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ import pytest
 from stream_rnn.errors import SpecError
 from stream_rnn.fold.batch import decode
 from stream_rnn.fold.events import Decoder, LogRecord
+from stream_rnn.model.encoder import Encoder
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.settings import Settings
 from stream_rnn.testing import record
@@ -228,6 +229,84 @@ def test_a_path_is_a_value_or_a_parent(paths):
         {"name": f"x{i}", "kind": "numeric", "path": path, "scaling": "none"}
         for i, path in enumerate(paths)
     ]
-    spec = FeatureSpec.model_validate({**models.SPEC, "features": features, "heads": [WAIT]})
+    with pytest.raises(SpecError, match=r"a\.b: a is a value and a parent"):
+        FeatureSpec.parse({**models.SPEC, "features": features, "heads": [WAIT]}, "here")
+    heads = [{"name": "h", "kind": "regression", "path": paths[1]}]
+    spec = FeatureSpec.parse({**models.SPEC, "features": features[:1], "heads": heads}, "here")
+    assert Decoder(spec, SETTINGS).decode([]).columns == {paths[0]: []}
     with pytest.raises(SpecError, match="a value and a parent"):
-        Decoder(spec, SETTINGS)
+        Decoder(spec, SETTINGS, with_targets=True)
+
+
+SHARED = {
+    "a number and a boolean": ["numeric", "boolean"],
+    "an ISO time and a number": ["iso8601", "numeric"],
+    "an ISO time and a boolean": ["iso8601", "boolean"],
+}
+
+
+def shared(*kinds):
+    """Return the content of a spec whose features and event time all read the same field."""
+    features = [
+        {"name": kind, "kind": kind, "path": "f", **MORE.get(kind, {})}
+        for kind in kinds
+        if kind in ("numeric", "categorical", "boolean")
+    ]
+    units = [kind for kind in kinds if kind in ("ms", "s", "iso8601")]
+    event = {"key": ["key"], **({"time": {"path": "f", "unit": units[0]}} if units else {})}
+    return {**models.SPEC, "event": event, "features": features or [CALENDAR], "heads": [WAIT]}
+
+
+CALENDAR = {"name": "hour", "kind": "calendar", "unit": "hour"}
+MORE = {
+    "numeric": {"scaling": "none"},
+    "categorical": {"vocabulary": ["12", "true", "1.5", "a"], "embedding": 2},
+}
+
+
+@pytest.mark.parametrize("kinds", SHARED.values(), ids=SHARED)
+def test_a_field_that_no_value_fits_is_refused(kinds):
+    """Each reads it by its own strict type; what nothing can satisfy is a mistake of the spec."""
+    with pytest.raises(SpecError, match="path f is read as types that no value has at once"):
+        FeatureSpec.parse(shared(*kinds), "here")
+
+
+@pytest.mark.parametrize(
+    ("kinds", "value", "expected"),
+    [
+        (["numeric", "categorical"], b'"a"', "wrong_schema"),
+        (["numeric", "categorical"], b'"12"', "wrong_schema"),
+        (["numeric", "categorical"], b"true", "wrong_schema"),
+        (["numeric", "categorical"], b"12", 12),
+        (["numeric", "categorical"], b"1.5", 1.5),
+        (["numeric", "categorical"], b"null", None),
+        (["numeric", "categorical"], b"9" * 400, "wrong_schema"),
+        (["numeric"], b"9" * 400, "wrong_schema"),
+        (["categorical"], b'"a"', "a"),
+        (["categorical"], b"9" * 400, int("9" * 400)),
+        (["categorical", "boolean"], b"true", True),
+        (["categorical", "boolean"], b'"true"', "wrong_schema"),
+        (["categorical", "boolean"], b"1", "wrong_schema"),
+        (["ms", "categorical"], b"12", 12),
+        (["ms", "categorical"], b'"12"', "wrong_schema"),
+        (["ms", "categorical"], b"9" * 400, "wrong_schema"),
+        (["ms", "numeric", "categorical"], b"12.0", 12.0),
+        (["s", "numeric"], b"true", "wrong_schema"),
+        (["iso8601", "categorical"], b'"1970-01-01"', "1970-01-01"),
+        (["iso8601", "categorical"], b"12", "wrong_schema"),
+        (["iso8601", "categorical"], b'"a"', "bad_event_time"),
+    ],
+)
+@pytest.mark.parametrize("mixed", [False, True])
+def test_a_field_may_serve_several_and_fits_each_by_its_own_type(kinds, value, expected, mixed):
+    """What one of them cannot read is a skip, alone or among good records; 12 and 12.0 stay apart."""
+    spec = FeatureSpec.parse(shared(*kinds), "here")
+    good = [b"0", b"true", b'"1970-01-01"', b"null"] if mixed else []
+    records = [record(i, b"k", b'{"f":' + text + b"}", 0) for i, text in enumerate([value, *good])]
+    decoded = Decoder(spec, SETTINGS).decode(records)
+    if 0 in decoded.skips:
+        assert decoded.skips[0].code == expected
+    else:
+        assert decoded.columns["f"][0] == expected
+        assert type(decoded.columns["f"][0]) is type(expected)
+    Encoder(spec).encode(decoded.columns, decoded.time_ms)

@@ -1,0 +1,235 @@
+"""Specs whose features, times and heads read the same fields, and records of any JSON."""
+
+import asyncio
+import json
+import math
+from datetime import datetime
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stream_rnn.errors import SpecError
+from stream_rnn.fold.batch import decode
+from stream_rnn.fold.events import Decoder
+from stream_rnn.model.cells import CellSpec
+from stream_rnn.model.examples import targets
+from stream_rnn.model.features import Boolean, Categorical, FeatureSpec, Numeric
+from stream_rnn.model.model import Model
+from stream_rnn.replay.asked import ask
+from stream_rnn.replay.examples import make_events
+from stream_rnn.replay.replay import replay_partition
+from stream_rnn.settings import Settings
+from stream_rnn.testing import record
+from tests import oracle
+
+PATHS = ("a", "b", "c.d", "c.e", "c")
+SETTINGS = Settings.build(app="app", source="events", predictions="out")
+EXAMPLES = settings(max_examples=150, deadline=None)
+FLOAT32_MAX = 3.4028234e38
+
+paths = st.sampled_from(PATHS)
+features = st.one_of(
+    st.fixed_dictionaries(
+        {
+            "kind": st.just("numeric"),
+            "path": paths,
+            "scaling": st.sampled_from(["none", "log"]),
+            "missing": st.sampled_from(["indicator", "error"]),
+        }
+    ),
+    st.fixed_dictionaries(
+        {
+            "kind": st.just("categorical"),
+            "path": paths,
+            "vocabulary": st.just(["1", "1.0", "true", "x"]),
+            "missing": st.sampled_from(["indicator", "error"]),
+        }
+    ),
+    st.fixed_dictionaries({"kind": st.just("boolean"), "path": paths}),
+)
+heads = st.one_of(
+    st.fixed_dictionaries({"kind": st.just("regression"), "path": paths}),
+    st.fixed_dictionaries({"kind": st.just("binary"), "path": paths}),
+    st.fixed_dictionaries({"kind": st.just("binary"), "path": paths, "above": st.just(0.5)}),
+    st.fixed_dictionaries(
+        {"kind": st.just("multiclass"), "path": paths, "classes": st.just(["1", "x", "true"])}
+    ),
+)
+times = st.one_of(
+    st.none(),
+    st.fixed_dictionaries({"path": paths, "unit": st.sampled_from(["ms", "s", "iso8601"])}),
+)
+scalars = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-3, 3),
+    st.integers(),
+    st.floats(),
+    st.sampled_from([1.0, 1e39, 10**400, "x", "1", "12", "true", "", "1970-01-02", "0001-01-01"]),
+)
+values = st.one_of(
+    scalars, st.lists(scalars, max_size=2), st.dictionaries(st.sampled_from("de"), scalars)
+)
+events = st.dictionaries(st.sampled_from("abc"), values)
+
+
+@st.composite
+def specs(draw) -> FeatureSpec:
+    """Draw a spec that is not refused."""
+    content = {
+        "format": 1,
+        "name": "shared",
+        "event": {"key": ["key"], "time": draw(times)},
+        "features": [
+            {**feature, "name": f"f{number}"}
+            for number, feature in enumerate(draw(st.lists(features, min_size=1, max_size=4)))
+        ],
+        "heads": [
+            {**head, "name": f"h{number}", "of": "next"}
+            for number, head in enumerate(draw(st.lists(heads, min_size=1, max_size=3)))
+        ],
+    }
+    try:
+        spec = FeatureSpec.parse(content, "drawn")
+        Decoder(spec, SETTINGS, with_targets=True)
+    except SpecError:
+        return draw(specs())
+    return spec
+
+
+def number(value) -> bool:
+    """Return whether a JSON value is a number that a float can be."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(float(value))
+    except OverflowError:
+        return False
+
+
+def is_event(spec, event) -> bool:
+    """Say by the words of the README whether a value is an event; the record's own time is 0."""
+    time, readers = spec.event.time, []
+    for feature in spec.features:
+        if isinstance(feature, Numeric):
+            readers.append((feature, lambda v: number(v) and abs(v) <= FLOAT32_MAX))
+        elif isinstance(feature, Categorical):
+            readers.append((feature, lambda v: isinstance(v, str | bool | int) or number(v)))
+        elif isinstance(feature, Boolean):
+            readers.append((feature, lambda v: isinstance(v, bool)))
+    for feature, reads in readers:
+        value, is_object = at(event, feature.path)
+        if not is_object or not (feature.missing != "error" if value is None else reads(value)):
+            return False
+    if time is None:
+        return True
+    value, is_object = at(event, time.path)
+    return is_object and dated(value, time.unit)
+
+
+def at(event, path):
+    """Return what stands at a path, and whether all on its way are objects or missing."""
+    *parents, leaf = path.split(".")
+    for part in parents:
+        event = event.get(part)
+        if event is None:
+            return None, True
+        if not isinstance(event, dict):
+            return None, False
+    return event.get(leaf), True
+
+
+def dated(value, unit) -> bool:
+    """Say whether a value dates an event of the years 1 to 1970 and an hour."""
+    if unit == "iso8601":
+        try:
+            return isinstance(value, str) and datetime.fromisoformat(value).year <= 1969
+        except ValueError:
+            return False
+    if not number(value):
+        return False
+    ms = float(value) * (1000 if unit == "s" else 1)
+    return math.isfinite(ms) and -62_135_596_800_000 <= round(ms) <= 3_600_000
+
+
+def records_of(drawn) -> list:
+    """Return a record of each event, of two keys in turn."""
+    return [
+        record(offset, b"k%d" % (offset % 2), json.dumps(event).encode(), 0)
+        for offset, event in enumerate(drawn)
+    ]
+
+
+@EXAMPLES
+@given(specs(), st.lists(events, min_size=1, max_size=8))
+def test_a_record_is_what_it_is_whatever_stands_beside_it(spec, drawn):
+    """Never an exception; the same verdict and bits alone, among others, and in training."""
+    model = Model.initialize(spec, CellSpec(kind="gru", hidden=8, layers=1))
+    records = records_of(drawn)
+    decoder = Decoder(spec, SETTINGS)
+    together = decode(decoder, model, records, None)
+    rows = together.decoded.rows.tolist()
+    assert rows == [row for row, event in enumerate(drawn) if is_event(spec, event)]
+    for row, one in enumerate(records):
+        alone = decode(decoder, model, [one], None)
+        assert len(alone.decoded.rows) == (row in rows)
+        if row in rows:
+            assert together.x[rows.index(row)].tobytes() == alone.x[0].tobytes()
+        else:
+            assert together.decoded.skips[row].code == alone.decoded.skips[0].code
+    trained = make_events([records], spec, SETTINGS)
+    assert trained.offset.tolist() == rows
+    codes = sorted(error.code for error in together.decoded.skips.values())
+    assert sorted(code for code, n in trained.skips.items() for _ in range(n)) == codes
+
+
+@EXAMPLES
+@given(specs(), st.lists(events, min_size=1, max_size=8))
+def test_replay_is_the_oracle_and_evaluation_means_the_labels_of_training(spec, drawn):
+    """Over the same events, and each head reads a field by its own type."""
+    model = Model.initialize(spec, CellSpec(kind="gru", hidden=8, layers=1))
+    records = records_of(drawn)
+    truth, said, dead = oracle.fold(model, SETTINGS, records), [], {}
+
+    async def batches():
+        yield records
+
+    def emit(predictions, dead_letters):
+        said.extend(json.loads(message.value) for message in predictions)
+        for message in dead_letters:
+            headers = dict(message.headers)
+            dead[int(headers["sr-offset"])] = headers["sr-error"].decode()
+
+    asyncio.run(replay_partition(model, SETTINGS, 0, 0, batches(), emit))
+    assert {one["source"]["offset"]: one for one in said} == truth.predictions
+    assert dead == truth.dead_letters
+    asked = ask(model, SETTINGS, None, 0, None)
+    asked.take(records)
+    trained = make_events([records], spec, SETTINGS)
+    for head in spec.heads:
+        own = asked.at(trained.offset, head.name)
+        targets(head, trained.examples)
+        order = trained.examples.order
+        expected = [own_target(head, drawn[offset]) for offset in trained.offset.tolist()]
+        assert [None if math.isnan(v) else v for v in own.tolist()] == expected
+        assert len(order) == len(expected)
+
+
+def own_target(head, event):
+    """Say what an event's own field means to a head."""
+    value = event
+    for part in head.path.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    word = str(value).lower() if isinstance(value, bool) else str(value)
+    match head.kind:
+        case "regression":
+            return float(value) if number(value) and abs(value) <= FLOAT32_MAX else None
+        case "binary" if head.above is None:
+            return float(value) if isinstance(value, bool) else None
+        case "binary":
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            is_finite = is_number and not (isinstance(value, float) and not math.isfinite(value))
+            return float(value > head.above) if is_finite else None
+        case _:
+            is_word = isinstance(value, str | int | float)
+            return float(head.classes.index(word)) if is_word and word in head.classes else None
