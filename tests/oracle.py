@@ -29,9 +29,18 @@ class Truth:
 
     def alive(self, ttl_ms: float | None) -> dict[bytes, tuple[int, int, bytes]]:
         """Return the states that have not expired: the sweep may or may not have taken others."""
-        if ttl_ms is None or self.stream_ms is None:
-            return self.states
-        return {k: s for k, s in self.states.items() if self.stream_ms - s[1] <= ttl_ms}
+        return {k: s for k, s in self.states.items() if not self.is_expired(s[1], ttl_ms)}
+
+    def is_expired(self, last_ms: int, ttl_ms: float | None) -> bool:
+        """Return whether a state with its last event then is older in stream time."""
+        return (
+            ttl_ms is not None and self.stream_ms is not None and self.stream_ms - last_ms > ttl_ms
+        )
+
+    def move_to(self, record: Record, time_ms: int) -> None:
+        """Move stream time to an event; one whose time nothing vouches for moves it nowhere."""
+        if record.timestamp != -1:
+            self.stream_ms = time_ms if self.stream_ms is None else max(self.stream_ms, time_ms)
 
 
 def fold(
@@ -51,9 +60,9 @@ def fold(
         if not len(decoded.rows) or errors:
             continue
         time_ms = int(decoded.time_ms[0])
-        truth.stream_ms = time_ms if truth.stream_ms is None else max(truth.stream_ms, time_ms)
+        truth.move_to(record, time_ms)
         steps, last_ms, hidden = truth.states.get(record.key, (0, 0, b""))
-        if steps and ttl_ms is not None and truth.stream_ms - last_ms > ttl_ms:
+        if steps and truth.is_expired(last_ms, ttl_ms):
             steps = 0
         since = float(max(time_ms - last_ms, 0)) if steps else np.nan
         model.encoder.fill_since_previous(x, np.array([since]))

@@ -76,7 +76,7 @@ def decode(
         in_order = np.argsort(np.concatenate([decoded.rows, decoded.forgets]), kind="stable")
         key, event = key[in_order], event[in_order]
     touched = rounds.Touched(key, event.astype(np.int64), len(number))
-    stream_ms = rounds.stream_times(decoded.time_ms, stream_time_ms)
+    stream_ms = rounds.stream_times(decoded.moves_to_ms, stream_time_ms)
     return Batch(decoded, x, list(number), touched, stream_ms)
 
 

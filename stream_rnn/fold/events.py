@@ -22,6 +22,8 @@ from stream_rnn.settings import Settings
 TIME_MS_MIN = -62_135_596_800_000  # the year 1
 TIME_MS_MAX = 253_402_300_799_999  # the year 9999
 DAY_MS = 86_400_000
+NO_TIMESTAMP = -1
+STAMP_MAX = 1 << 62
 
 
 class Record(Protocol):
@@ -66,6 +68,8 @@ class Decoded:
         rows: (N,) row of each event, ascending.
         keys: N record keys.
         time_ms: (N,) event times.
+        moves_to_ms: (N,) how far each event moves stream time: to its own time, or nowhere (to the
+            year 1) where its record has no timestamp that could tell a time far ahead.
         columns: for each field's path its N values, ``None`` where missing.
         forgets: rows of forgets.
         skips: rows of bad records with what is wrong with them.
@@ -74,6 +78,7 @@ class Decoded:
     rows: NDArray[np.int64]
     keys: list[bytes]
     time_ms: NDArray[np.int64]
+    moves_to_ms: NDArray[np.int64]
     columns: dict[str, list[Any]]
     forgets: list[int]
     skips: dict[int, RecordError]
@@ -119,9 +124,16 @@ class Decoder:
         columns = {
             path: column(events) for path, column in zip(self._paths, self._columns, strict=True)
         }
-        time_ms, undated = self._event_times(columns, np.array(timestamps, np.int64))
+        stamps = np.array(timestamps, np.int64)
+        time_ms, undated = self._event_times(columns, stamps)
         decoded = Decoded(
-            np.array(rows, np.int64), cast("list[bytes]", keys), time_ms, columns, forgets, skips
+            np.array(rows, np.int64),
+            cast("list[bytes]", keys),
+            time_ms,
+            np.where(stamps == NO_TIMESTAMP, TIME_MS_MIN, time_ms),
+            columns,
+            forgets,
+            skips,
         )
         return without(decoded, undated) if undated else decoded
 
@@ -210,11 +222,13 @@ class Decoder:
             if rounded is None:
                 for i, raw in enumerate(raws):
                     try:
-                        times[i] = _time_ms(raw, self._time.unit, self._time.path)
+                        times[i] = parse_time_ms(raw, self._time.unit, self._time.path)
                     except RecordError as error:
                         errors[i] = error
-        ahead = times - timestamps > self._settings.event_time_ahead_max_s * 1000
-        for i in np.flatnonzero(ahead & (timestamps >= 0)).tolist():
+        # A timestamp may be any int64: clipped, a difference cannot wrap around.
+        stamps = np.clip(timestamps, -STAMP_MAX, STAMP_MAX)
+        ahead = times - stamps > self._settings.event_time_ahead_max_s * 1000
+        for i in np.flatnonzero(ahead & (timestamps != NO_TIMESTAMP)).tolist():
             seconds = (int(times[i]) - int(timestamps[i])) / 1000
             limit = self._settings.event_time_ahead_max_s
             message = (
@@ -241,6 +255,7 @@ def without(decoded: Decoded, errors: Mapping[int, RecordError]) -> Decoded:
         decoded.rows[kept],
         [decoded.keys[i] for i in kept],
         decoded.time_ms[kept],
+        decoded.moves_to_ms[kept],
         {path: [column[i] for i in kept] for path, column in decoded.columns.items()},
         decoded.forgets,
         decoded.skips,
@@ -248,17 +263,23 @@ def without(decoded: Decoded, errors: Mapping[int, RecordError]) -> Decoded:
 
 
 def _times_ms(raws: Sequence[Any], unit: str) -> NDArray[np.int64] | None:
-    """Return what :func:`_time_ms` does of each if all are good numbers, else ``None``."""
+    """Return what :func:`parse_time_ms` does of each if all are good numbers, else ``None``."""
     if unit == "iso8601" or set(map(type, raws)) != {float}:
         return None
-    times = np.rint(np.array(raws, np.float64) * (1000 if unit == "s" else 1))
+    with np.errstate(over="ignore"):
+        times = np.rint(np.array(raws, np.float64) * (1000 if unit == "s" else 1))
     # Not a number is not within bounds.
     if not ((times >= TIME_MS_MIN) & (times <= TIME_MS_MAX)).all():
         return None
     return times.astype(np.int64)
 
 
-def _time_ms(raw: object, unit: str, path: str) -> int:
+def parse_time_ms(raw: object, unit: str, path: str) -> int:
+    """Return an event time in ms.
+
+    Raises:
+        FeatureError: it is missing, cannot be read, or lies outside of the years 1 to 9999.
+    """
     if raw is None:
         raise FeatureError("no_event_time", f"{path}: the event time is missing")
     try:

@@ -6,7 +6,7 @@ import json
 from stream_rnn.model.model import TILE
 from stream_rnn.settings import Settings
 
-FOLD_VERSION = 1
+FOLD_VERSION = 2
 
 
 def fold_id(fingerprint: str, settings: Settings) -> str:

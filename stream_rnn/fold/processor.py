@@ -39,7 +39,7 @@ from stream_rnn.errors import (
 )
 from stream_rnn.fold import batch as computed
 from stream_rnn.fold.cache import StateCache, load_states
-from stream_rnn.fold.events import Decoder, Record
+from stream_rnn.fold.events import TIME_MS_MIN, Decoder, Record
 from stream_rnn.fold.facts import Recovery, anchor_of, tell_start
 from stream_rnn.fold.observer import Folded, Nobody, Observer
 from stream_rnn.fold.outputs import Silence, make_outputs
@@ -281,7 +281,7 @@ class Processor:
             stepped.states.hidden[changed],
         )
         stream_time_ms = self.stream_time_ms
-        if len(batch.stream_ms):
+        if len(batch.stream_ms) and batch.stream_ms[-1] > TIME_MS_MIN:
             stream_time_ms = int(batch.stream_ms[-1])
         anchor = anchor_of(records[-1]) if records else self.anchor
         expired = await self._retrying(

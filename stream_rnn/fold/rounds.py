@@ -62,9 +62,9 @@ class Plan:
     last_run: NDArray[np.int64]
 
 
-def stream_times(time_ms: NDArray[np.int64], before: int | None) -> NDArray[np.int64]:
-    """Return the running maximum of event times in offset order, each event included."""
-    running = np.maximum.accumulate(time_ms) if len(time_ms) else time_ms
+def stream_times(moves_to_ms: NDArray[np.int64], before: int | None) -> NDArray[np.int64]:
+    """Return the running maximum of what events move stream time to, each event included."""
+    running = np.maximum.accumulate(moves_to_ms) if len(moves_to_ms) else moves_to_ms
     return running if before is None else np.maximum(running, before)
 
 

@@ -132,7 +132,7 @@ class Held:
         anchor: the last folded record, if there was one.
         keys: hidden states there should be, counted by the commits.
         fields: hidden states there are.
-        stream_time_ms: greatest event time folded, or ``None``.
+        stream_time_ms: stream time, or ``None`` before any event has moved it.
         partitions: partitions of the source when the fold began, or ``None``.
         numerics: fingerprint of the numerics of the last commit.
         lost: what history was given up when the fold began; empty if none.

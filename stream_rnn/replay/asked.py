@@ -140,9 +140,9 @@ def _since_previous_s(time_ms: NDArray[np.int64], steps: NDArray[np.int64]) -> N
     if not len(time_ms):
         return np.zeros(0)
     memory = np.cumsum(steps == 1).astype(np.int64)
-    span = int(time_ms.max()) - int(time_ms.min()) + 1
-    running = np.maximum.accumulate(time_ms - time_ms.min() + memory * span) - memory * span
-    latest = running + time_ms.min()
+    times, rank = np.unique(time_ms, return_inverse=True)
+    before = memory * len(time_ms)  # by ranks: millions of memories over 10,000 years fit no int64
+    latest = times[np.maximum.accumulate(rank + before) - before]
     since = np.append(np.nan, np.maximum(time_ms[1:] - latest[:-1], 0) / 1000)
     return np.where(steps == 1, np.nan, since)
 

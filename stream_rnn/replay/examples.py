@@ -57,6 +57,7 @@ class _Taken:
     rows: list[int] = field(default_factory=list)
     offsets: list[int] = field(default_factory=list)
     times: list[NDArray[np.int64]] = field(default_factory=list)
+    moves: list[NDArray[np.int64]] = field(default_factory=list)
     keys: list[bytes] = field(default_factory=list)
     words: list[Any] = field(default_factory=list)
     forgets: list[tuple[int, bytes]] = field(default_factory=list)
@@ -158,6 +159,7 @@ def _take(
         taken.columns.setdefault(path, []).extend(taken.once(column))
     taken.rows += (decoded.rows + row).tolist()
     taken.times.append(decoded.time_ms)
+    taken.moves.append(decoded.moves_to_ms)
     taken.keys += taken.once(decoded.keys)
     taken.forgets += [(i + row, records[i].key or b"") for i in decoded.forgets]
     for error in decoded.skips.values():
@@ -167,12 +169,11 @@ def _take(
 def _events(taken: _Taken, settings: Settings, partition: int) -> Events:
     count = len(taken.keys)
     time_ms = np.concatenate([np.zeros(0, np.int64), *taken.times])
+    stream_ms = rounds.stream_times(np.concatenate([np.zeros(0, np.int64), *taken.moves]), None)
     touched = _touched(taken.keys, np.array(taken.rows, np.int64), taken.forgets)
     nothing = np.zeros(touched.keys, np.int64)
     ttl_ms = None if settings.state_ttl is None else settings.state_ttl * 1000
-    planned = rounds.plan(
-        touched, time_ms, rounds.stream_times(time_ms, None), nothing > 0, nothing, nothing, ttl_ms
-    )
+    planned = rounds.plan(touched, time_ms, stream_ms, nothing > 0, nothing, nothing, ttl_ms)
     closes = np.zeros(len(planned.first), bool)
     closes[planned.last_run[planned.last_run >= 0]] = True
     examples = Examples(

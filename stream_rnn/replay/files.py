@@ -17,9 +17,9 @@ import orjson
 import polars as pl
 from aiokafka.partitioner import murmur2
 
-from stream_rnn.errors import ConfigError, SpecError, reason
-from stream_rnn.fold.events import TIME_MS_MAX, TIME_MS_MIN, LogRecord
-from stream_rnn.model.features import FeatureSpec
+from stream_rnn.errors import ConfigError, RecordError, SpecError, reason
+from stream_rnn.fold.events import NO_TIMESTAMP, LogRecord, parse_time_ms
+from stream_rnn.model.features import EventTime, FeatureSpec
 
 ROWS_A_BATCH = 50_000
 BYTES_A_BATCH = 4_000_000
@@ -130,23 +130,33 @@ def _rows(path: Path, spec: FeatureSpec) -> Iterator[list[Value]]:
 def _maker(spec: FeatureSpec) -> Callable[[int, bytes, Any], LogRecord]:
     """Return what makes a record of a row: its offset, its JSON, and what was read."""
     getters = [_getter(path) for path in spec.event.key]
-    time = spec.event.time
-    get_time = _getter(time.path) if time else None
-    factor = 1000 if time is not None and time.unit == "s" else 1
+    dated = None if spec.event.time is None else _dater(spec.event.time)
 
     def make(offset: int, value: bytes, row: Any) -> LogRecord:
         if not isinstance(row, dict):  # a broken line: with a key, it is skipped for what it is
             return LogRecord(offset, -1, b"", value)
         parts = [get(row) for get in getters]
         key = None if None in parts else "-".join(map(str, parts)).encode()
-        # Without a time, or with none that is possible, the decoder says what is wrong.
-        time_ms: int = offset if get_time is None else -1
-        raw: Any = None if get_time is None else get_time(row)
-        if type(raw) in (int, float) and TIME_MS_MIN <= raw * factor <= TIME_MS_MAX:
-            time_ms = round(raw * factor)
-        return LogRecord(offset, time_ms, key, value)
+        return LogRecord(offset, offset if dated is None else dated(row), key, value)
 
     return make
+
+
+def _dater(time: EventTime) -> Callable[[dict[str, Any]], int]:
+    """Return what gives a row's event time; of one that has none, the decoder says what is wrong."""
+    get_time = _getter(time.path)
+    kinds = (object,) if time.unit == "iso8601" else (int, float)
+
+    def dated(row: dict[str, Any]) -> int:
+        raw = get_time(row)
+        if not isinstance(raw, kinds) or isinstance(raw, bool):
+            return NO_TIMESTAMP
+        try:
+            return parse_time_ms(raw, time.unit, time.path)
+        except RecordError:
+            return NO_TIMESTAMP
+
+    return dated
 
 
 def _getter(path: str) -> Callable[[dict[str, Any]], Any]:

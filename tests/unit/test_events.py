@@ -7,7 +7,7 @@ import pytest
 
 from stream_rnn.errors import SpecError
 from stream_rnn.fold.batch import decode
-from stream_rnn.fold.events import Decoder, LogRecord
+from stream_rnn.fold.events import TIME_MS_MIN, Decoder, LogRecord
 from stream_rnn.model.encoder import Encoder
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.settings import Settings
@@ -191,9 +191,33 @@ def test_an_event_of_2038_in_a_record_of_today_is_a_skip():
     assert time_of(b'{"at":%d}' % YEAR_2038_MS, "ms", 1_700_000_000_000) == "time_ahead"
 
 
-def test_an_event_time_needs_no_timestamp():
-    """Without a record timestamp there is nothing to be ahead of."""
+def test_an_event_time_needs_no_timestamp_but_moves_stream_time_only_by_one():
+    """Without a record timestamp there is nothing to be ahead of, and nothing to trust."""
     assert time_of(b'{"at":%d}' % YEAR_2038_MS, "ms", -1) == YEAR_2038_MS
+    at = decoder({"path": "at", "unit": "ms"})
+    records = [LogRecord(i, stamp, b"k", b'{"at":7}') for i, stamp in enumerate([-1, 7, -1])]
+    assert at.decode(records).moves_to_ms.tolist() == [TIME_MS_MIN, 7, TIME_MS_MIN]
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "expected"),
+    [
+        (2**63 - 1, TIME_MS_MIN),
+        (2**62, TIME_MS_MIN),
+        (TIME_MS_MIN, TIME_MS_MIN),
+        (-2, TIME_MS_MIN),
+        (-(2**63), "time_ahead"),
+        (-(2**62) - 1, "time_ahead"),
+    ],
+)
+def test_a_timestamp_may_be_anything_that_fits_it(timestamp, expected):
+    """A difference that wraps around would make what is early late, and what is late early."""
+    assert time_of(b'{"at":%d}' % TIME_MS_MIN, "ms", timestamp) == expected
+
+
+def test_a_number_of_seconds_beyond_every_float_is_a_skip_and_no_warning():
+    """Whatever stands beside it."""
+    assert time_of(b'{"at":1e308}', "s") == "bad_event_time"
 
 
 def test_a_path_reaches_into_objects():

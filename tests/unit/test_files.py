@@ -98,12 +98,12 @@ def test_nested_fields_make_keys_and_times(tmp_path):
     assert found == [(b"7", 1500), (None, 2000)]
 
 
-def test_iso_times_are_left_to_the_decoder(tmp_path):
-    """The record has no timestamp of its own; the event time is the field, in UTC."""
+def test_a_row_is_stamped_by_its_iso_time(tmp_path):
+    """Like by any other: the event time is the field, in UTC, and it moves stream time."""
     spec = spec_of(time={"path": "at", "unit": "iso8601"})
     rows = [{**ROWS[0], "at": "1970-01-01T00:00:02"}]
     records = [r for _, r in read_records(write(tmp_path, ".csv", rows), spec)]
-    assert records[0].timestamp == -1
+    assert records[0].timestamp == 2000
     examples = make_events([records], spec, Settings.build()).examples
     assert examples.time_ms.tolist() == [2000]
 
