@@ -68,8 +68,8 @@ class Decoded:
         rows: (N,) row of each event, ascending.
         keys: N record keys.
         time_ms: (N,) event times.
-        moves_to_ms: (N,) how far each event moves stream time: to its own time, or nowhere (to the
-            year 1) where its record has no timestamp that could tell a time far ahead.
+        moves_to_ms: (N,) how far each event moves stream time: to its own time, or nowhere (to
+            before the year 1) where its record has no timestamp that could tell a time far ahead.
         columns: for each field's path its N values, ``None`` where missing.
         forgets: rows of forgets.
         skips: rows of bad records with what is wrong with them.
@@ -130,7 +130,7 @@ class Decoder:
             np.array(rows, np.int64),
             cast("list[bytes]", keys),
             time_ms,
-            np.where(stamps == NO_TIMESTAMP, TIME_MS_MIN, time_ms),
+            np.where(stamps == NO_TIMESTAMP, TIME_MS_MIN - 1, time_ms),
             columns,
             forgets,
             skips,

@@ -281,7 +281,7 @@ class Processor:
             stepped.states.hidden[changed],
         )
         stream_time_ms = self.stream_time_ms
-        if len(batch.stream_ms) and batch.stream_ms[-1] > TIME_MS_MIN:
+        if len(batch.stream_ms) and batch.stream_ms[-1] >= TIME_MS_MIN:
             stream_time_ms = int(batch.stream_ms[-1])
         anchor = anchor_of(records[-1]) if records else self.anchor
         expired = await self._retrying(

@@ -5,7 +5,7 @@ import json
 import math
 from datetime import datetime
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stream_rnn.errors import SpecError
@@ -24,7 +24,7 @@ from tests import oracle
 
 PATHS = ("a", "b", "c.d", "c.e", "c")
 SETTINGS = Settings.build(app="app", source="events", predictions="out")
-EXAMPLES = settings(max_examples=150, deadline=None)
+EXAMPLES = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 FLOAT32_MAX = 3.4028234e38
 
 paths = st.sampled_from(PATHS)
