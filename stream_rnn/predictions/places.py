@@ -34,11 +34,15 @@ class Place:
         position: the next offset to read.
         last: of each source partition, the source offset of the last prediction.
         is_fresh: nothing was read or committed: retention may move the position.
+        is_moved: records were read since the last commit.
+        is_owed: among them were predictions that were yielded.
     """
 
     position: int
     last: dict[SourcePartition, int] = field(default_factory=dict)
     is_fresh: bool = False
+    is_moved: bool = False
+    is_owed: bool = False
 
     def admit(self, source: SourcePartition, offset: int) -> bool:
         """Return whether a source offset is new, and remember it.

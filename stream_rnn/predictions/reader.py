@@ -11,12 +11,27 @@ each source partition beside it; after a crash it goes on exactly there.  So wha
 the last commit is yielded again: work first, commit then, and make the work idempotent by
 ``prediction.source``.
 
+Several readers of one group share the partitions, and whenever one comes, goes or dies the group
+rebalances.  Then these hold for the group:
+
+- Each prediction is yielded to one of its readers, and again if nobody has committed it.
+- None is skipped, and what was committed is not yielded again.
+- A partition that stays with its reader in a rebalance goes on where it stood, and ``commit`` stores
+  all that was yielded, before and after the rebalance.
+- A partition that comes to a reader, also one that it once had, goes on at the committed place.
+- If a partition was lost with predictions that were yielded and not committed, the next ``commit``
+  raises ``FencedError`` and stores nothing: all that this reader has yielded since its last commit,
+  in every partition, is yielded again, to it or to another reader.  Undo the work, or let it be
+  done once more.
+
+Kafka forgets what a group has committed when it had no reader for ``offsets.retention.minutes``
+(a week, unless the broker says otherwise); then the group is one that never committed.
+
 What it cannot know: a source topic that was deleted and made anew counts from 0 again, which looks
 like old predictions.  Give the new one another predictions topic, or the reader another group.
 """
 
 import asyncio
-import contextlib
 import logging
 from collections import deque
 from collections.abc import AsyncIterator
@@ -27,7 +42,6 @@ from typing import Literal, Self
 from aiokafka import TopicPartition
 from aiokafka.errors import (
     BrokerResponseError,
-    IllegalStateError,
     KafkaError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
@@ -37,10 +51,11 @@ from aiokafka.structs import ConsumerRecord
 
 from stream_rnn.answers import CheckedAdminClient, asking
 from stream_rnn.clients import kafka_options
-from stream_rnn.errors import ConfigError, DecodeError, FencedError, UnavailableError, reason
+from stream_rnn.errors import ConfigError, DecodeError, reason
 from stream_rnn.predictions.assignment import Assignment, Beginning
 from stream_rnn.predictions.completeness import Completeness
-from stream_rnn.predictions.places import SourcePartition
+from stream_rnn.predictions.kafka_errors import CLIENT_ERRORS, translated
+from stream_rnn.predictions.places import Place, SourcePartition
 from stream_rnn.predictions.schema import Prediction
 from stream_rnn.record_batches import Consumer
 from stream_rnn.unreachable import describe_unreachable
@@ -76,15 +91,21 @@ class PredictionReader(AsyncIterator[Prediction]):
         topic: the predictions topic.
         bootstrap_servers: ``host:port``, comma-separated.
         group_id: several readers of one group share the partitions; ``None``: all, no commit.
-        start: ``committed``: where the group stopped, the log start if it never committed;
-            ``earliest``: the log start, whatever was committed; ``latest``: where the group
-            stopped, the log end if it never committed.
+        start: where to begin in a partition in which the group has never committed, or without a
+            group: ``committed`` and ``earliest``: at the log start; ``latest``: at the log end, so
+            that all is yielded that is published after the reader was opened.  Where the group
+            has committed, it goes on there.  To read everything again, take another group, or
+            none.  All readers of a group give the same.
         worker_app_id: app id of the worker: predictions of others are dropped, and ``complete``
             is kept.
         kafka_config: a java.properties file for TLS and SASL.
         on_bad: what to do with a value that is not a prediction: ``raise`` (the next call goes
             on behind it) or ``skip``, which counts it.
-        timeout_s: deadline of one answer of Kafka.
+        timeout_s: deadline of one answer of Kafka, and of an assignment of partitions.
+
+    Raises:
+        ConfigError: when it is opened: no broker answers, or there is no such topic.
+        UnavailableError: when it is opened: Kafka did not say where to begin.
 
     Attributes:
         counts: what it has met.
@@ -115,7 +136,8 @@ class PredictionReader(AsyncIterator[Prediction]):
         self._consumer: Consumer | None = None
         self._admin: CheckedAdminClient | None = None
         self._assignment: Assignment | None = None
-        self._buffer: deque[ConsumerRecord] = deque()  # at most RECORDS_MAX
+        # At most RECORDS_MAX, each with the place under which it was fetched.
+        self._buffer: deque[tuple[Place, ConsumerRecord]] = deque()
         self._completeness = Completeness(worker_app_id, timeout_s) if worker_app_id else None
         self._source_topic: str | None = None
 
@@ -178,25 +200,26 @@ class PredictionReader(AsyncIterator[Prediction]):
 
         Raises:
             DecodeError: a value is not a prediction; the next call goes on behind it.
-            ConfigError: retention removed predictions that were not read, or a record batch
-                cannot be read.
-            UnavailableError: Kafka did not answer; it may be called again.
+            ConfigError: retention removed predictions that were not read, a record batch cannot
+                be read, or a right is missing.
+            UnavailableError: Kafka did not answer, or the group does not come to an assignment; it
+                may be called again.
         """
         while True:
             while self._buffer:
-                prediction = self._admit(self._buffer.popleft())
+                prediction = self._admit(*self._buffer.popleft())
                 if prediction is not None:
                     return prediction
             if self._completeness is not None:
                 await self._completeness.refresh_when_old(self._opened[1], self._source_topic)
             await self._fetch()
 
-    def _admit(self, record: ConsumerRecord) -> Prediction | None:
+    def _admit(self, place: Place, record: ConsumerRecord) -> Prediction | None:
         """Return the record's prediction if it is to be yielded."""
-        place = self._opened[2].owned_place(TopicPartition(record.topic, record.partition))
-        if place is None or record.offset < place.position:
+        now = self._opened[2].owned_place(TopicPartition(record.topic, record.partition))
+        if now is not place or record.offset < place.position:
             return None  # the partition was lost, or positioned anew, meanwhile
-        place.position, place.is_fresh = record.offset + 1, False
+        place.position, place.is_fresh, place.is_moved = record.offset + 1, False, True
         prediction = self._parse(record)
         if prediction is None:
             return None
@@ -210,6 +233,7 @@ class PredictionReader(AsyncIterator[Prediction]):
             return None
         self.counts.yielded += 1
         self.record, self._source_topic = record, source.topic
+        place.is_owed = True
         return prediction
 
     def _parse(self, record: ConsumerRecord) -> Prediction | None:
@@ -226,49 +250,40 @@ class PredictionReader(AsyncIterator[Prediction]):
 
     async def _fetch(self) -> None:
         consumer, _, assignment = self._opened
-        with contextlib.suppress(TimeoutError):  # then asking for records tells what is wrong
-            async with asyncio.timeout(POLL_S):
-                await assignment.positioned.wait()
-        assignment.check()
+        await assignment.place()
         try:
-            fetched = await consumer.getmany(timeout_ms=int(POLL_S * 1000), max_records=RECORDS_MAX)
+            async with asyncio.timeout(self._timeout_s):  # a rebalance has no end of its own
+                fetched = await consumer.getmany(
+                    timeout_ms=int(POLL_S * 1000), max_records=RECORDS_MAX
+                )
         except NoOffsetForPartitionError:
             return  # assigned a moment ago, not positioned yet
         except OffsetOutOfRangeError as error:
             await assignment.reposition(error)
             return
-        except KafkaError as error:
-            message = f"reading {self.topic} failed: {reason(error)}"
-            raise UnavailableError(message) from error
-        for records in fetched.values():
-            self._buffer.extend(records)
+        except CLIENT_ERRORS as error:
+            raise translated(error, f"reading {self.topic}") from error
+        # Nothing was awaited since these were taken: the places are those of their assignment.
+        for tp, records in fetched.items():
+            place = assignment.owned_place(tp)
+            if place is not None:
+                self._buffer.extend((place, record) for record in records)
 
     async def commit(self) -> None:
-        """Store that everything yielded so far is done with.
+        """Store that everything yielded so far is done with; all of it, or nothing.
+
+        During a rebalance it waits for the end of it.
 
         Raises:
-            ConfigError: there is no ``group_id``.
-            FencedError: the group has rebalanced; the partition's new owner reads again what was
-                yielded since the last commit.
+            ConfigError: there is no ``group_id``, or a right is missing.
+            FencedError: a partition was lost with what was yielded in it: nothing was stored, and
+                all that was yielded since the last commit is yielded again, to this reader or to
+                another one.
             UnavailableError: Kafka did not answer; it may be called again.
         """
-        consumer, _, assignment = self._opened
         if self._group_id is None:
             raise ConfigError("a PredictionReader without group_id cannot commit; give it one")
-        offsets = assignment.to_commit()
-        if not offsets:
-            return
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                await consumer.commit(offsets)
-        except (TimeoutError, OSError) as error:
-            message = f"Kafka did not acknowledge a commit within {self._timeout_s:g} s"
-            raise UnavailableError(message) from error
-        except (KafkaError, IllegalStateError) as error:
-            raise FencedError(
-                f"commit of group {self._group_id} refused ({reason(error)}): its partitions "
-                "were given to another reader, which reads again what was not committed"
-            ) from error
+        await self._opened[2].commit()
 
     @property
     def complete(self) -> dict[int, int]:

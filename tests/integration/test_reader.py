@@ -7,92 +7,19 @@ import signal
 import sys
 from contextlib import asynccontextmanager
 
-import numpy as np
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
 from stream_rnn.errors import ConfigError, DecodeError
-from stream_rnn.model.heads import Binary
 from stream_rnn.predictions import PredictionReader
-from stream_rnn.predictions.writer import PredictionWriter
-
-HEADS = [Binary(name="late", kind="binary", path="delay")]
+from tests.integration.predicted import nothing_more, publish, take, wait_until, written
 
 
 @pytest.fixture
 def topic(app_id):
     """Name of the predictions topic of a test."""
     return f"{app_id}-predictions"
-
-
-def written(app, offsets, partition=0, probability=0.5):
-    """Return the key, value and headers of predictions of some source offsets."""
-    writer = PredictionWriter(
-        HEADS, "delay", "ab" * 32, "01234567", "events", partition, app, "0123456789ab", 5
-    )
-    count = len(offsets)
-    values = writer.write(
-        [b"key"] * count,
-        np.array(offsets),
-        np.full(count, 1_000),
-        np.full(count, 2),
-        {"late": np.full(count, probability, np.float32)},
-    )
-    return [
-        (b"key", value, writer.headers(offset, 0))
-        for offset, value in zip(offsets, values, strict=True)
-    ]
-
-
-async def publish(bootstrap_servers, topic, messages, partition=0, *, transactions=()):
-    """Publish messages, in transactions of the given sizes; negative ones are aborted."""
-    options = {"transactional_id": f"{topic}-{partition}"} if transactions else {}
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap_servers, **options)
-    left = list(messages)
-
-    async def send(some):
-        for key, value, headers in some:
-            await producer.send_and_wait(
-                topic, value, key=key, headers=headers, partition=partition
-            )
-
-    async with asyncio.timeout(20):
-        await producer.start()
-        try:
-            for size in transactions:
-                some, left = left[: abs(size)], left[abs(size) :]
-                await producer.begin_transaction()
-                await send(some)
-                await (producer.commit_transaction() if size > 0 else producer.abort_transaction())
-            await send(left)
-        finally:
-            await producer.stop()
-
-
-async def take(reader, count, timeout_s=20.0):
-    """Return the (partition, offset) of the sources of some predictions."""
-    found = []
-    async with asyncio.timeout(timeout_s):
-        while len(found) < count:
-            source = (await anext(reader)).source
-            found.append((source.partition, source.offset))
-    return found
-
-
-async def wait_until(predicate, description, timeout_s=30.0):
-    """Wait for something that happens in other tasks."""
-    for _ in range(int(timeout_s / 0.05)):
-        if predicate():
-            return
-        await asyncio.sleep(0.05)
-    pytest.fail(f"within {timeout_s:g} s: not {description}")
-
-
-async def nothing_more(reader, for_s=1.5):
-    """Check that there is nothing to read."""
-    with pytest.raises(TimeoutError):
-        await take(reader, 1, for_s)
 
 
 @pytest.fixture
@@ -168,18 +95,23 @@ async def test_without_a_commit_all_is_read_again(
             assert await take(reader, 3) == [(0, 0), (0, 1), (0, 2)]
 
 
-async def test_earliest_reads_from_the_log_start_whatever_was_committed(
+async def test_earliest_goes_on_where_the_group_committed_and_another_group_reads_all(
     bootstrap_servers, topic, app_id, create_topic, open_reader
 ):
-    """A group that has read everything can read it again."""
+    """As in Kafka it says where a group begins; to read all again takes another group, or none."""
     await create_topic(topic, 1)
     await publish(bootstrap_servers, topic, written(app_id, range(3)))
-    async with open_reader(group_id=app_id) as reader:
-        await take(reader, 3)
-        await reader.commit()
+    for start in ("committed", "earliest"):
+        async with open_reader(group_id=f"{app_id}-{start}", start=start) as reader:
+            assert await take(reader, 2) == [(0, 0), (0, 1)]
+            await reader.commit()
 
-    async with open_reader(group_id=app_id, start="earliest") as reader:
-        assert await take(reader, 3) == [(0, 0), (0, 1), (0, 2)]
+    for group in ("committed", "earliest"):
+        async with open_reader(group_id=f"{app_id}-{group}", start="earliest") as reader:
+            assert await take(reader, 1) == [(0, 2)]
+    for group in (f"{app_id}-new", None):
+        async with open_reader(group_id=group, start="earliest") as reader:
+            assert await take(reader, 3) == [(0, 0), (0, 1), (0, 2)]
 
 
 async def test_latest_reads_what_comes_after_the_start(
@@ -217,7 +149,7 @@ async def test_two_readers_of_a_group_yield_each_source_offset_once(
             tasks = [asyncio.create_task(read(reader)) for reader in (first, second)]
             try:
                 await wait_until(
-                    lambda: all(len(r._assignment._owned) == 1 for r in (first, second)),
+                    lambda: all(len(r._assignment._places) == 1 for r in (first, second)),
                     "a partition for each reader",
                 )
                 for partition, run in enumerate(runs):

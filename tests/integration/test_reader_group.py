@@ -1,0 +1,311 @@
+"""Readers of one group on a real Kafka: nothing is skipped, what was committed is not read again."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import (
+    KafkaConnectionError,
+    KafkaTimeoutError,
+    OffsetOutOfRangeError,
+    TopicAuthorizationFailedError,
+)
+from aiokafka.protocol.group import LeaveGroupRequest
+
+from stream_rnn.errors import ConfigError, FencedError, UnavailableError
+from stream_rnn.predictions import PredictionReader
+from stream_rnn.predictions.membership import Member, Membership
+from tests.integration.predicted import publish, take, wait_until, written
+
+
+@pytest.fixture
+def topic(app_id):
+    """Name of the predictions topic of a test."""
+    return f"{app_id}-predictions"
+
+
+@pytest.fixture
+def open_reader(bootstrap_servers, topic, app_id):
+    """Open a reader of the test's group."""
+
+    @asynccontextmanager
+    async def opened(**options):
+        async with PredictionReader(
+            topic, bootstrap_servers=bootstrap_servers, group_id=app_id, **options
+        ) as reader:
+            yield reader
+
+    return opened
+
+
+def sources(offsets, partition=0):
+    """Return what ``take`` returns of some source offsets."""
+    return [(partition, offset) for offset in offsets]
+
+
+async def evict(reader):
+    """Let the group forget a reader, as it does with one that was silent for too long."""
+    member = reader._assignment._held
+    node = await reader._admin.find_coordinator(reader._group_id)
+    request = LeaveGroupRequest(reader._group_id, member.member_id)
+    await reader._admin._send_request(request, node)
+
+
+async def rebalance(reader):
+    """Let the group come to a new generation in which the reader has its partitions."""
+    assignment, before = reader._assignment, reader._assignment._held
+    reader._consumer._coordinator.request_rejoin()
+    await wait_until(
+        lambda: assignment._held.comes_right_after(before) and assignment._held != before,
+        "a new generation",
+    )
+
+
+async def committed(reader, partition=0):
+    """Return what the group has committed."""
+    tp = TopicPartition(reader.topic, partition)
+    return (await reader._admin.list_consumer_group_offsets(reader._group_id, partitions=[tp]))[
+        tp
+    ].offset
+
+
+async def test_what_is_published_after_the_first_reader_was_opened_at_the_latest_is_yielded(
+    bootstrap_servers, topic, app_id, create_topic, open_reader
+):
+    """Where the group begins is stored before anything is yielded, so the next owner begins there."""
+    await create_topic(topic, 1)
+    run = written(app_id, range(9))
+    await publish(bootstrap_servers, topic, run[:3])
+    async with open_reader(start="latest"):
+        await publish(bootstrap_servers, topic, run[3:6])
+    async with open_reader(start="latest") as reader:
+        assert await take(reader, 3) == sources(range(3, 6))
+    async with open_reader(start="latest") as first, open_reader(start="latest") as second:
+        await publish(bootstrap_servers, topic, run[6:])
+        seen = []
+
+        async def read(reader):
+            while True:
+                seen.extend(await take(reader, 1))
+
+        tasks = [asyncio.create_task(read(reader)) for reader in (first, second)]
+        await wait_until(lambda: len(seen) >= 6, "all predictions read")
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert seen == sources(range(3, 9))
+
+
+async def test_a_rebalance_between_look_up_and_commit_of_the_beginning_skips_nothing(
+    bootstrap_servers, topic, app_id, create_topic, open_reader, monkeypatch
+):
+    """The refused beginning is looked for again, and it is the one of when the reader was opened."""
+    await create_topic(topic, 1)
+    run = written(app_id, range(4))
+    await publish(bootstrap_servers, topic, run[:2])
+    whole, held = Membership.commit, []
+
+    async def interrupted(self, offsets, member):
+        held.append(member)
+        if len(held) == 1:
+            self._coordinator.request_rejoin()
+            await wait_until(lambda: self.now() != member, "a new generation")
+            await publish(bootstrap_servers, topic, run[2:])
+        await whole(self, offsets, member)
+
+    monkeypatch.setattr(Membership, "commit", interrupted)
+    async with open_reader(start="latest") as reader:
+        assert held[1].generation > held[0].generation
+        assert await take(reader, 2) == sources(range(2, 4))
+
+
+@pytest.mark.parametrize("start", ["committed", "earliest", "latest"])
+async def test_after_a_refused_commit_all_is_yielded_again(
+    bootstrap_servers, topic, app_id, create_topic, open_reader, start
+):
+    """The reader does not go on behind what it was told to drop."""
+    await create_topic(topic, 2)
+    runs = [written(app_id, range(8), partition) for partition in (0, 1)]
+
+    async with open_reader(start=start) as reader:
+        for partition, run in enumerate(runs):
+            await publish(bootstrap_servers, topic, run[:6], partition)
+        wanted = [place for p in (0, 1) for place in sources(range(6), p)]
+        assert sorted(await take(reader, 12)) == wanted
+        await evict(reader)
+        with pytest.raises(FencedError, match=r"nothing was stored.*yielded again"):
+            await reader.commit()
+        assert sorted(await take(reader, 12)) == wanted
+        await reader.commit()
+        for partition, run in enumerate(runs):
+            await publish(bootstrap_servers, topic, run[6:], partition)
+        assert sorted(await take(reader, 4)) == [(0, 6), (0, 7), (1, 6), (1, 7)]
+
+
+async def test_what_a_lost_partition_had_yielded_makes_the_commit_refused_as_a_whole(
+    bootstrap_servers, topic, app_id, create_topic, open_reader
+):
+    """Of the partition that stayed nothing is stored either, so both are yielded again."""
+    await create_topic(topic, 2)
+    for partition in (0, 1):
+        await publish(bootstrap_servers, topic, written(app_id, range(5), partition), partition)
+
+    async with open_reader() as first:
+        await take(first, 10)
+        async with open_reader() as second:
+            mine = await take(second, 5)
+            with pytest.raises(FencedError, match="given to another reader"):
+                await first.commit()
+            assert [await committed(first, p) for p in (0, 1)] == [-1, -1]
+            again = await take(first, 5)
+            assert {p for p, _ in again}.isdisjoint({p for p, _ in mine})
+            assert sorted(again + mine) == [*sources(range(5), 0), *sources(range(5), 1)]
+            await first.commit()
+            await second.commit()
+            assert [await committed(first, p) for p in (0, 1)] == [5, 5]
+
+
+async def test_what_was_yielded_before_a_rebalance_is_committed_where_the_partition_stayed(
+    bootstrap_servers, topic, app_id, create_topic, open_reader
+):
+    """Nobody else can have had it: it goes on, and one commit covers both generations."""
+    await create_topic(topic, 1)
+    run = written(app_id, range(6))
+    await publish(bootstrap_servers, topic, run[:4])
+
+    async with open_reader() as reader:
+        assert await take(reader, 3) == sources(range(3))
+        await rebalance(reader)
+        assert await take(reader, 1) == [(0, 3)]
+        await reader.commit()
+    await publish(bootstrap_servers, topic, run[4:])
+    async with open_reader() as reader:
+        assert await take(reader, 2) == sources(range(4, 6))
+
+
+async def test_a_partition_that_another_reader_had_in_between_goes_on_where_that_one_committed(
+    bootstrap_servers, topic, app_id, create_topic, open_reader
+):
+    """Neither does it go on behind what nobody committed, nor before what somebody did."""
+    await create_topic(topic, 1)
+    await publish(bootstrap_servers, topic, written(app_id, range(8)))
+
+    async with open_reader() as first:
+        await take(first, 6)
+        await evict(first)
+        async with open_reader() as second:
+            await take(second, 2)
+            await second.commit()
+            await take(second, 1)
+        held = first._assignment._held
+        first._consumer._coordinator.reset_generation()  # as its next heartbeat would
+        await wait_until(lambda: first._assignment._held != held, "a new generation")
+        assert await take(first, 6) == sources(range(2, 8))
+
+
+async def test_a_commit_that_had_to_wait_does_not_set_the_group_back(
+    bootstrap_servers, topic, app_id, create_topic, open_reader
+):
+    """It is of the generation in which the places were read, whatever the group has come to."""
+    await create_topic(topic, 1)
+    await publish(bootstrap_servers, topic, written(app_id, range(8)))
+
+    async with open_reader() as first:
+        await take(first, 3)
+        coordinator, here = first._consumer._coordinator, asyncio.current_task()
+        find, held = coordinator.ensure_coordinator_known, first._assignment._held
+
+        async def overtaken():
+            if asyncio.current_task() is here:
+                coordinator.ensure_coordinator_known = find
+                await evict(first)
+                async with open_reader() as second:
+                    await take(second, 7)
+                    await second.commit()
+                coordinator.reset_generation()
+                await wait_until(lambda: first._assignment._held != held, "a new generation")
+            await find()
+
+        coordinator.ensure_coordinator_known = overtaken
+        with pytest.raises(FencedError):
+            await first.commit()
+        assert await committed(first) == 7
+        assert await take(first, 1) == [(0, 7)]
+
+
+async def test_one_failed_look_up_does_not_stall_a_partition(
+    bootstrap_servers, topic, app_id, create_topic, open_reader, monkeypatch
+):
+    """It is tried again, and what was fetched meanwhile is not dropped."""
+    await create_topic(topic, 1)
+    await publish(bootstrap_servers, topic, written(app_id, range(3)))
+    ask, failed = AIOKafkaAdminClient.list_consumer_group_offsets, []
+
+    async def fails_at_first(self, *names, **options):
+        if len(failed) < 2:
+            failed.append(names)
+            raise KafkaConnectionError("cut")
+        return await ask(self, *names, **options)
+
+    monkeypatch.setattr(AIOKafkaAdminClient, "list_consumer_group_offsets", fails_at_first)
+    async with open_reader() as reader:
+        assert await take(reader, 3) == sources(range(3))
+    assert len(failed) == 2
+
+
+async def test_look_ups_that_always_fail_are_said_within_the_deadline(
+    bootstrap_servers, topic, app_id, create_topic, open_reader, monkeypatch
+):
+    """The reader names the partition; once Kafka answers again, it goes on."""
+    await create_topic(topic, 1)
+    await publish(bootstrap_servers, topic, written(app_id, range(3)))
+
+    async def fails(*_names, **_options):
+        raise KafkaConnectionError("cut")
+
+    async with open_reader(timeout_s=2) as reader:
+        with monkeypatch.context() as patched:
+            patched.setattr(AIOKafkaAdminClient, "list_consumer_group_offsets", fails)
+            with pytest.raises(UnavailableError, match=rf"where to read {topic}\[0\].*cut"):
+                await take(reader, 1)
+        assert await take(reader, 3) == sources(range(3))
+
+
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        (TimeoutError(), UnavailableError),
+        (KafkaTimeoutError("late"), UnavailableError),
+        (ConnectionResetError("cut"), UnavailableError),
+        (TopicAuthorizationFailedError("delays"), ConfigError),
+    ],
+    ids=lambda one: type(one).__name__ if isinstance(one, Exception) else one.__name__,
+)
+async def test_what_goes_wrong_while_it_is_repositioned_is_an_error_of_ours(
+    bootstrap_servers, topic, app_id, create_topic, open_reader, raised, said
+):
+    """No bare error of Kafka's client or of asyncio comes out of a reader."""
+    await create_topic(topic, 1)
+    await publish(bootstrap_servers, topic, written(app_id, [0]))
+
+    async def fails(_partitions):
+        raise raised
+
+    async with open_reader() as reader:
+        await take(reader, 1)
+        reader._consumer.beginning_offsets = fails
+        with pytest.raises(said, match=f"log start of {topic} failed"):
+            await reader._assignment.reposition(
+                OffsetOutOfRangeError({TopicPartition(topic, 0): 0})
+            )
+
+
+def test_only_the_next_generation_of_the_same_member_keeps_its_places():
+    """One generation more, or another member id, and somebody else may have had the partition."""
+    held = Member("a", 4)
+    assert Member("a", 5).comes_right_after(held)
+    assert Member("a", 4).comes_right_after(held)
+    assert not Member("a", 6).comes_right_after(held)
+    assert not Member("b", 5).comes_right_after(held)
