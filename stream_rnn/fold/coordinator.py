@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError
 
 from stream_rnn.answers import CheckedAdminClient
 from stream_rnn.errors import ConfigError
+from stream_rnn.kafka_clients import new_admin
 
 ASKED_WITHIN_S = 10.0
 
@@ -47,7 +48,7 @@ async def never_answers(connection: Mapping[str, Any], kind: Coordinator) -> Con
     Returns:
         ``None`` if waiting may help, or if the brokers' settings may not be seen.
     """
-    admin = CheckedAdminClient(**connection)
+    admin = new_admin(**connection)
     try:
         async with asyncio.timeout(ASKED_WITHIN_S):
             await admin.start()

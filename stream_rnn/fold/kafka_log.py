@@ -23,6 +23,7 @@ from stream_rnn.fold.facts import Topics
 from stream_rnn.fold.recovery import GroupOffset, LastPrediction
 from stream_rnn.fold.rights import refusal
 from stream_rnn.fold.topics import TopicFacts, read_topics
+from stream_rnn.kafka_clients import new_admin, new_consumer
 from stream_rnn.record_batches import Consumer
 from stream_rnn.settings import Settings
 from stream_rnn.unreachable import describe_unreachable
@@ -58,7 +59,7 @@ class KafkaFacts:
     async def __aenter__(self) -> Self:
         timeout_ms = int(self.settings.kafka_timeout_s * 1000)
         self._consumer = self._new_consumer()
-        self.admin = CheckedAdminClient(request_timeout_ms=timeout_ms, **self._connection)
+        self.admin = new_admin(request_timeout_ms=timeout_ms, **self._connection)
         try:
             async with asyncio.timeout(self.settings.kafka_timeout_s):
                 await self._consumer.start()
@@ -83,7 +84,7 @@ class KafkaFacts:
             return  # it only reads: nothing is lost with it
 
     def _new_consumer(self) -> Consumer:
-        return Consumer(
+        return new_consumer(
             group_id=None,
             isolation_level="read_committed",
             auto_offset_reset="none",

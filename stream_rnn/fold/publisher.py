@@ -32,6 +32,7 @@ from stream_rnn.fold.identity import earlier_transactional_id, transactional_id
 from stream_rnn.fold.points import Passed, Point, nothing_happens
 from stream_rnn.fold.recovery import GroupOffset
 from stream_rnn.fold.rights import refusal_of_outputs
+from stream_rnn.kafka_clients import new_producer
 from stream_rnn.settings import Settings
 
 FORGOTTEN = (InvalidProducerIdMapping, UnknownProducerId)
@@ -117,7 +118,7 @@ class KafkaPublisher:
         if transactional_id is not None:
             options["transactional_id"] = transactional_id
             options["transaction_timeout_ms"] = settings.transaction_timeout_ms
-        return AIOKafkaProducer(
+        return new_producer(
             acks="all",
             enable_idempotence=True,
             linger_ms=0,

@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import TopicPartition
 from numpy.typing import NDArray
 
 from stream_rnn.errors import ConfigError
+from stream_rnn.kafka_clients import new_consumer, new_producer
 from stream_rnn.local.demo_servers import DemoServers
 from stream_rnn.local.flights import BUNDLE, Departure
 from stream_rnn.local.scores import Labels, count_different, fold_here, probability
@@ -32,7 +33,6 @@ from stream_rnn.local.servers import Addresses
 from stream_rnn.local.workers import WorkerProcess
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.model import pin_numerics
-from stream_rnn.record_batches import Consumer
 from stream_rnn.replay.files import partition_of
 from stream_rnn.settings import Settings
 
@@ -208,7 +208,7 @@ class Demo:
 
     async def _send(self) -> None:
         """Send at the pace that was asked for; the timestamp is the moment of sending."""
-        producer = AIOKafkaProducer(
+        producer = new_producer(
             bootstrap_servers=self.settings.bootstrap_servers,
             enable_idempotence=True,
             acks="all",
@@ -238,7 +238,7 @@ class Demo:
 
     async def _read(self) -> None:
         """Read every committed prediction until all are there."""
-        consumer = Consumer(
+        consumer = new_consumer(
             bootstrap_servers=self.settings.bootstrap_servers,
             group_id=None,
             isolation_level="read_committed",

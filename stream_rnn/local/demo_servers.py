@@ -15,6 +15,7 @@ from stream_rnn.clients import connect_redis
 from stream_rnn.errors import ConfigError
 from stream_rnn.fold.identity import fold_id, store_tag
 from stream_rnn.fold.redis_store import RedisStore
+from stream_rnn.kafka_clients import new_admin
 from stream_rnn.local.servers import Addresses
 from stream_rnn.settings import Settings
 
@@ -86,7 +87,7 @@ class DemoServers:
 
     @asynccontextmanager
     async def _admin(self) -> AsyncIterator[CheckedAdminClient]:
-        admin = CheckedAdminClient(bootstrap_servers=self.addresses.bootstrap_servers)
+        admin = new_admin(bootstrap_servers=self.addresses.bootstrap_servers)
         async with asyncio.timeout(self.settings.kafka_timeout_s):
             await admin.start()
         try:

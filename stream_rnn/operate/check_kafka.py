@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
@@ -16,6 +16,7 @@ from stream_rnn.fold.kafka_log import KafkaFacts
 from stream_rnn.fold.rights import refusal_of_outputs
 from stream_rnn.fold.topic_rules import misfit
 from stream_rnn.fold.topics import TopicFacts
+from stream_rnn.kafka_clients import new_producer
 from stream_rnn.operate.findings import Finding, bad, fine, warning
 from stream_rnn.settings import Settings
 
@@ -171,7 +172,7 @@ async def check_rights(settings: Settings, outputs: Mapping[str, int]) -> Findin
     """
     name = "kafka rights"
     connection = kafka_options(settings.bootstrap_servers, settings.kafka_config)
-    producer = AIOKafkaProducer(
+    producer = new_producer(
         transactional_id=transactional_id(settings.app or "", settings.source or "", "doctor"),
         transaction_timeout_ms=settings.transaction_timeout_ms,
         request_timeout_ms=int(settings.kafka_timeout_s * 1000),

@@ -16,6 +16,7 @@ from stream_rnn.clients import kafka_options
 from stream_rnn.errors import ConfigError, FencedError, reason
 from stream_rnn.fold.identity import transactional_id
 from stream_rnn.fold.rights import refusal
+from stream_rnn.kafka_clients import new_producer
 from stream_rnn.operate.dead_letters import RETRIED, RETRY_OF, DeadLetter, Wanted, read
 from stream_rnn.settings import Settings
 
@@ -89,7 +90,7 @@ class Retry:
 
     def _new_producer(self, identity: str) -> AIOKafkaProducer:
         settings = self._settings
-        return AIOKafkaProducer(
+        return new_producer(
             transactional_id=identity,
             request_timeout_ms=int(settings.kafka_timeout_s * 1000),
             max_request_size=REQUEST_BYTES_MAX,

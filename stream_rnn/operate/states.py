@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from numpy.typing import NDArray
 
@@ -15,6 +14,7 @@ from stream_rnn.clients import kafka_options
 from stream_rnn.errors import FencedError, reason
 from stream_rnn.fold.redis_store import RedisStore
 from stream_rnn.fold.state import HEADER_BYTES, StateCodec
+from stream_rnn.kafka_clients import new_producer
 from stream_rnn.model.model import Model
 from stream_rnn.operate.folds import Fold
 
@@ -87,7 +87,7 @@ async def erase(fold: Fold, key: bytes, partitions: list[int]) -> dict[int, int]
         FencedError: Kafka did not acknowledge; it may be sent again without harm.
     """
     settings = fold.settings
-    producer = AIOKafkaProducer(
+    producer = new_producer(
         acks="all",
         enable_idempotence=True,
         request_timeout_ms=int(settings.kafka_timeout_s * 1000),

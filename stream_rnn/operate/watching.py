@@ -17,10 +17,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from stream_rnn.clients import kafka_options
 from stream_rnn.errors import ConfigError, DecodeError, StreamRNNError
+from stream_rnn.kafka_clients import new_consumer
 from stream_rnn.operate import states
 from stream_rnn.operate.folds import Fold
 from stream_rnn.predictions.schema import Choice, Number, Prediction, YesNo
-from stream_rnn.record_batches import Consumer
 from stream_rnn.replay.keys import describe_key, parse_key
 from stream_rnn.worker.health import PORTS_TRIED
 
@@ -145,7 +145,7 @@ class Sampler:
             KafkaError: it did not answer; it may be run again.
         """
         settings = self._fold.settings
-        consumer = Consumer(
+        consumer = new_consumer(
             isolation_level="read_committed",
             enable_auto_commit=False,
             **kafka_options(settings.bootstrap_servers, settings.kafka_config),

@@ -52,6 +52,7 @@ from aiokafka.structs import ConsumerRecord
 from stream_rnn.answers import CheckedAdminClient, asking
 from stream_rnn.clients import kafka_options
 from stream_rnn.errors import ConfigError, DecodeError, reason
+from stream_rnn.kafka_clients import new_admin, new_consumer
 from stream_rnn.predictions.assignment import Assignment, Beginning
 from stream_rnn.predictions.completeness import Completeness
 from stream_rnn.predictions.kafka_errors import CLIENT_ERRORS, translated
@@ -143,7 +144,7 @@ class PredictionReader(AsyncIterator[Prediction]):
 
     async def __aenter__(self) -> Self:
         timeout_ms = int(self._timeout_s * 1000)
-        self._consumer = Consumer(
+        self._consumer = new_consumer(
             group_id=self._group_id,
             isolation_level="read_committed",
             auto_offset_reset="none",
@@ -151,7 +152,7 @@ class PredictionReader(AsyncIterator[Prediction]):
             request_timeout_ms=timeout_ms,
             **self._connection,
         )
-        self._admin = CheckedAdminClient(request_timeout_ms=timeout_ms, **self._connection)
+        self._admin = new_admin(request_timeout_ms=timeout_ms, **self._connection)
         self._assignment = Assignment(
             self._consumer, self._admin, self._group_id, self._start, self._timeout_s
         )

@@ -11,10 +11,11 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import NewTopic
 from aiokafka.errors import BrokerResponseError, KafkaError, TopicAlreadyExistsError
 
-from stream_rnn.answers import CheckedAdminClient, asking, is_passing
+from stream_rnn.answers import asking, is_passing
 from stream_rnn.clients import kafka_options
 from stream_rnn.errors import ConfigError, UnreachableError, reason
 from stream_rnn.fold.events import Record
+from stream_rnn.kafka_clients import new_admin, new_producer
 from stream_rnn.replay.logs import Log
 from stream_rnn.settings import Settings
 from stream_rnn.unreachable import describe_unreachable
@@ -59,7 +60,7 @@ async def send(log: Log, settings: Settings, how: Sending, told: Callable[[int],
     """
     options = kafka_options(settings.bootstrap_servers, settings.kafka_config)
     timeout_ms = int(settings.kafka_timeout_s * 1000)
-    producer = AIOKafkaProducer(
+    producer = new_producer(
         enable_idempotence=True,
         acks="all",
         linger_ms=5,
@@ -89,7 +90,7 @@ async def send(log: Log, settings: Settings, how: Sending, told: Callable[[int],
 
 
 async def _require_topic(options: dict[str, object], how: Sending, timeout_s: float) -> None:
-    admin = CheckedAdminClient(request_timeout_ms=int(timeout_s * 1000), **options)
+    admin = new_admin(request_timeout_ms=int(timeout_s * 1000), **options)
     await admin.start()
     try:
         if how.topic in await asking(admin.list_topics, timeout_s):

@@ -23,6 +23,7 @@ GROUND = {
     "url_options",
     "answers",
     "record_batches",
+    "kafka_clients",
 }
 PREDICTIONS = {"predictions.schema", "predictions.writer"}
 FOLD = {*GROUND, "model", *PREDICTIONS, "fold"}
@@ -35,6 +36,7 @@ MAY_IMPORT = {  # part: what it may import
     "unreachable": {"errors"},
     "answers": {"errors"},
     "record_batches": {"errors"},
+    "kafka_clients": {"answers", "record_batches"},
     "model": {"errors", "model"},
     "predictions": {*GROUND, "model", "predictions"},
     "fold": FOLD,
@@ -215,6 +217,13 @@ def bare_exceptions(source):
     return found
 
 
+def creating_clients(source):
+    """Return clients of Kafka that would create a topic by asking for it."""
+    calls = [n for n in ast.walk(parsed(source)) if isinstance(n, ast.Call)]
+    names = {ast.unparse(call.func).rpartition(".")[2] for call in calls}
+    return sorted(names & {"AIOKafkaConsumer", "AIOKafkaProducer", "AIOKafkaAdminClient"})
+
+
 def machine_paths(text):
     """Return paths that exist on somebody's machine only."""
     return MACHINE_PATH.findall(text)
@@ -252,6 +261,13 @@ def test_everything_is_caught_in_known_places_only(path):
     """A broad handler hides bugs; each has its reason in this file."""
     found = broad_handlers(path.read_text(encoding="utf-8"))
     assert not found or relative(path) in BROAD_HANDLERS
+
+
+@pytest.mark.parametrize("path", modules(), ids=relative)
+def test_clients_of_kafka_come_from_where_they_never_create_a_topic(path):
+    """A broker with auto-creation makes a topic for whoever asks for it by name."""
+    found = creating_clients(path.read_text(encoding="utf-8"))
+    assert found == [] or relative(path) == "kafka_clients.py"
 
 
 @pytest.mark.parametrize("place", BROAD_HANDLERS)
@@ -334,6 +350,7 @@ def test_no_file_holds_a_path_of_a_machine():
             "try:\n    pass\nexcept OSError as error:\n    logger.info('no: %s', error)",
         ),
         (bare_exceptions, "try:\n    pass\nexcept OSError as error:\n    say(str(error))"),
+        (creating_clients, "aiokafka.AIOKafkaConsumer(group_id=None)"),
         (machine_paths, f"path = '{SLASH}root/x'"),
         (machine_paths, f"see {SLASH}tmp/x"),
     ],

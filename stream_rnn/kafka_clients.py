@@ -1,0 +1,60 @@
+"""Every client of Kafka comes from here: it never creates a topic by asking for it.
+
+A broker with ``auto.create.topics.enable``, which is Kafka's default, creates a topic with its default
+number of partitions as soon as a client asks for metadata by the topic's name, unless the client
+says that it must not.  aiokafka never says so, and has no option for it; so every client of this
+package comes from here.  A topic that a worker finds with another number of partitions is refused.
+"""
+
+from typing import Any, TypeVar
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.client import AIOKafkaClient
+from aiokafka.conn import AIOKafkaConnection
+from aiokafka.protocol.metadata import MetadataRequest
+
+from stream_rnn.answers import CheckedAdminClient
+from stream_rnn.record_batches import Consumer
+
+T = TypeVar("T")
+
+
+class _Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka is not typed
+    """A connection on which to ask for a topic does not create it."""
+
+    def send(self, request: Any, expect_response: bool = True) -> Any:
+        """Send a request."""
+        if isinstance(request, MetadataRequest):
+            request = MetadataRequest(request._topics, allow_auto_topic_creation=False)  # noqa: SLF001  # it has no public attribute
+        return super().send(request, expect_response)
+
+
+class _Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka is not typed
+    """What aiokafka's consumers, producers and admin clients connect by."""
+
+    async def _get_conn(self, *args: Any, **options: Any) -> AIOKafkaConnection | None:
+        connection = await super()._get_conn(*args, **options)
+        if connection is not None:
+            connection.__class__ = _Connection  # aiokafka makes it by a function of a module
+        return connection
+
+
+def new_consumer(**options: Any) -> Consumer:
+    """Return a consumer that is not started; it reads every batch that can be read."""
+    return _never_creating(Consumer(**options))
+
+
+def new_producer(**options: Any) -> AIOKafkaProducer:
+    """Return a producer that is not started."""
+    return _never_creating(AIOKafkaProducer(**options))
+
+
+def new_admin(**options: Any) -> CheckedAdminClient:
+    """Return an admin client that is not started; it raises what the broker's answers say."""
+    return _never_creating(CheckedAdminClient(**options))
+
+
+def _never_creating(client: T) -> T:
+    inner: Any = getattr(client, "client", None) or getattr(client, "_client")  # noqa: B009  # no public way
+    inner.__class__ = _Client
+    return client
