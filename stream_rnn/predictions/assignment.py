@@ -116,6 +116,15 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
         self._unplaced = set(assigned) - set(kept)
         self._is_assigned = True
 
+    def check(self) -> None:
+        """Raise what keeps this reader out of its group, if it has one.
+
+        Raises:
+            StreamRNNError: see ``Membership.check``.
+        """
+        if self._group_id is not None:
+            self._membership.check()
+
     # --- where to go on ----------------------------------------------------------------------------
 
     async def place(self) -> None:

@@ -57,8 +57,15 @@ class Membership:
         """Raise what keeps this reader out of its group.
 
         Raises:
+            FencedError: aiokafka has stopped to be a member, by a cancellation of its own.
             StreamRNNError: rights are missing, or the coordinator gave up.
         """
+        # Its result would be a CancelledError, in a task that nobody has cancelled.
+        if self._coordinator._coordination_task.cancelled():  # noqa: SLF001  # no public way
+            raise FencedError(
+                f"this reader has fallen out of group {self._group_id}; open another one, which is "
+                "yielded again what was not committed"
+            )
         try:
             self._coordinator.check_errors()
         except CLIENT_ERRORS as error:

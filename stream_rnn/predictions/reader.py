@@ -203,6 +203,7 @@ class PredictionReader(AsyncIterator[Prediction]):
             DecodeError: a value is not a prediction; the next call goes on behind it.
             ConfigError: retention removed predictions that were not read, a record batch cannot
                 be read, or a right is missing.
+            FencedError: this reader is no member of its group any more; open another one.
             UnavailableError: Kafka did not answer, or the group does not come to an assignment; it
                 may be called again.
         """
@@ -252,6 +253,7 @@ class PredictionReader(AsyncIterator[Prediction]):
     async def _fetch(self) -> None:
         consumer, _, assignment = self._opened
         await assignment.place()
+        assignment.check()
         try:
             async with asyncio.timeout(self._timeout_s):  # a rebalance has no end of its own
                 fetched = await consumer.getmany(

@@ -302,6 +302,20 @@ async def test_what_goes_wrong_while_it_is_repositioned_is_an_error_of_ours(
             )
 
 
+async def test_a_member_that_aiokafka_gave_up_by_a_cancellation_of_its_own_is_said(
+    topic, create_topic, open_reader
+):
+    """A bare CancelledError would look as if somebody had cancelled the user's task."""
+    await create_topic(topic, 1)
+    async with open_reader() as reader:
+        coordination = reader._consumer._coordinator._coordination_task
+        coordination.cancel()
+        await wait_until(coordination.done, "the end of the coordination")
+        with pytest.raises(FencedError, match="open another one"):
+            await take(reader, 1)
+        reader._consumer._coordinator._coordination_task = asyncio.create_task(asyncio.sleep(0))
+
+
 def test_only_the_next_generation_of_the_same_member_keeps_its_places():
     """One generation more, or another member id, and somebody else may have had the partition."""
     held = Member("a", 4)
