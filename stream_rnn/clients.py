@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import hiredis
 from aiokafka.helpers import create_ssl_context
-from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
@@ -25,6 +25,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisClusterException, RedisError
 
 from stream_rnn.errors import ConfigError, reason
+from stream_rnn.redis_cluster import ClusterClient
 from stream_rnn.url_options import check_options
 
 CONFIG_BYTES_MAX = 1_000_000
@@ -262,7 +263,7 @@ def _connect_cluster(url: str, options: dict[str, Any]) -> Redis:
     nodes = [ClusterNode(*host) for host in _hosts(hosts, 6379)]
     place = f"{login}{at}{nodes[0].host}:{nodes[0].port}"
     first = f"{parts.scheme}://{place}{parts.path}?{parts.query}"
-    cluster = RedisCluster.from_url(
+    cluster = ClusterClient.from_url(
         first, startup_nodes=nodes, max_connections=REDIS_CONNECTIONS_MAX, **options
     )
     return cast("Redis", cluster)

@@ -7,12 +7,14 @@ from contextlib import suppress
 
 from redis.asyncio import Redis
 
+from stream_rnn.errors import ConfigError
 from stream_rnn.local.processes import ServerProcess, free_port
 from stream_rnn.local.redis import LocalRedis, _program
 
-NODE_TIMEOUT_MS = 1500
+NODE_TIMEOUT_MS = 1000
+STARTS_MAX = 5
 SLOTS = 16384
-WITHIN_S = 30
+WITHIN_S = 60
 
 
 async def until(is_so, what) -> None:
@@ -80,28 +82,51 @@ class Node:
         self.server.remove()
 
 
+async def started(arguments=()) -> Node:
+    """Start a node of a cluster; on other ports if another process was faster to take these."""
+    for _ in range(STARTS_MAX):
+        bus = free_port()  # by default 10,000 above the port: too high
+        node = Node(
+            *("--cluster-enabled", "yes", "--cluster-port", str(bus)),
+            *("--cluster-node-timeout", str(NODE_TIMEOUT_MS)),
+            *("--cluster-allow-replica-migration", "no"),
+            *arguments,
+        )
+        try:
+            await asyncio.to_thread(node.server.start)
+        except ConfigError as error:
+            failed = error
+            await node.end()
+        else:
+            node.bus = bus
+            return node
+    raise failed
+
+
 class Cluster:
-    """Three primaries that share all slots, and a replica that belongs to none yet."""
+    """Three primaries that share all slots, and replicas that belong to none yet.
+
+    Args:
+        replicas: how many.
+        arguments: more of each server's command line.
+    """
+
+    def __init__(self, replicas=1, arguments=()) -> None:
+        self._count = 3 + replicas
+        self._arguments = arguments
+        self.nodes: list[Node] = []
 
     async def __aenter__(self):
-        buses = [free_port() for _ in range(4)]  # by default 10,000 above the port: too high
-        self.nodes = [
-            Node(
-                *("--cluster-enabled", "yes", "--cluster-port", str(bus)),
-                *("--cluster-node-timeout", str(NODE_TIMEOUT_MS)),
-                *("--cluster-allow-replica-migration", "no"),
-            )
-            for bus in buses
-        ]
-        await asyncio.gather(*(asyncio.to_thread(node.server.start) for node in self.nodes))
+        starts = [started(self._arguments) for _ in range(self._count)]
+        self.nodes = list(await asyncio.gather(*starts))
         bounds = [0, SLOTS // 3, 2 * SLOTS // 3, SLOTS]
         for number, node in enumerate(self.nodes[:3]):
             await node.do("CLUSTER", "ADDSLOTSRANGE", bounds[number], bounds[number + 1] - 1)
         first = self.nodes[0]
-        for node, bus in zip(self.nodes[1:], buses[1:], strict=True):
-            await first.do("CLUSTER", "MEET", "127.0.0.1", node.port, bus)
+        for node in self.nodes[1:]:
+            await first.do("CLUSTER", "MEET", "127.0.0.1", node.port, node.bus)
         for node in self.nodes:
-            await until(lambda node=node: self._knows_all(node), "a cluster of four")
+            await until(lambda node=node: self._knows_all(node), "a cluster that knows all nodes")
         self.ids = [await node.do("CLUSTER", "MYID") for node in self.nodes]
         return self
 
@@ -111,7 +136,7 @@ class Cluster:
 
     async def _knows_all(self, node) -> bool:
         about = str(await node.do("CLUSTER", "INFO"))
-        return "cluster_state:ok" in about and "cluster_known_nodes:4" in about
+        return "cluster_state:ok" in about and f"cluster_known_nodes:{self._count}" in about
 
     @property
     def url(self) -> str:
@@ -125,9 +150,9 @@ class Cluster:
                 return [node.port for node in self.nodes].index(port)
         raise AssertionError(slot)
 
-    async def replicate(self, number) -> None:
-        """Make the fourth node the replica of a primary."""
-        replica = self.nodes[3]
+    async def replicate(self, number, by=3) -> None:
+        """Make the fourth node, or another one without slots, the replica of a primary."""
+        replica = self.nodes[by]
         await replica.do("CLUSTER", "REPLICATE", self.ids[number])
 
         async def is_in_step() -> bool:
@@ -135,7 +160,7 @@ class Cluster:
 
         await until(is_in_step, "a replica in step")
 
-    async def migrate(self, slot, source, target, pause_s) -> int:
+    async def migrate(self, slot, source, target, pause_s, asked=None) -> int:
         """Move a slot while it is used, key by key; return how many keys."""
         ids, old, new = self.ids, self.nodes[source], self.nodes[target]
         await new.do("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[source])
@@ -145,6 +170,8 @@ class Cluster:
             await old.do("MIGRATE", "127.0.0.1", new.port, "", 0, 5000, "KEYS", *keys)
             moved += 1
             await asyncio.sleep(pause_s)  # the slot's keys are in two places meanwhile
+        if asked is not None:
+            await asked()  # all its keys are moved, and nobody knows it but the two
         for node in (new, old, *self.nodes):
             with suppress(Exception):  # a replica refuses
                 await node.do("CLUSTER", "SETSLOT", slot, "NODE", ids[target])

@@ -117,15 +117,18 @@ class Stream:
         async with self._facts() as facts:
             return await _all(facts, TopicPartition(topic, partition))
 
-    async def until_published(self, timeout_s=45.0) -> None:
-        """Wait until the group offset of every partition has reached the last record.
+    async def until_published(self, stalled_s=45.0, worker=None) -> None:
+        """Wait until the group offset of every partition has reached what is its last record now.
 
-        The time is that of no progress: a machine that is slow is not a worker that stands still.
+        Args:
+            stalled_s: it may take as long as it likes, but not as long without any progress.
+            worker: must live.
         """
         async with self._facts() as facts:
-            await asyncio.gather(*(self._until_published(facts, p, timeout_s) for p in range(2)))
+            waits = (self._until_published(facts, p, stalled_s, worker) for p in range(2))
+            await asyncio.gather(*waits)
 
-    async def _until_published(self, facts, partition, timeout_s) -> None:
+    async def _until_published(self, facts, partition, stalled_s, worker) -> None:
         log = KafkaLog(facts, self.settings, partition)
         tp = TopicPartition(self.settings.source, partition)
         last = max((record.offset for record in await _all(facts, tp)), default=-1)
@@ -136,9 +139,13 @@ class Stream:
                 return
             if offset != reached:
                 reached, since = offset, time.monotonic()
-            assert time.monotonic() - since < timeout_s, (
-                f"partition {partition}: C={offset}, last record {last}{self.told()}"
-            )
+            for_s = time.monotonic() - since
+            if for_s > stalled_s or (worker is not None and not worker.is_alive):
+                status = f", its worker ended with {worker.exit_status}" if worker else ""
+                raise AssertionError(
+                    f"partition {partition}: C={offset} below {last + 1}, no progress for "
+                    f"{for_s:.0f} s{status}{self.told()}"
+                )
             await asyncio.sleep(0.05)
 
     def told(self) -> str:

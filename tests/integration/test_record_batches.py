@@ -10,8 +10,8 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from stream_rnn.errors import UnreadableError
-from stream_rnn.local.workers import WorkerProcess
 from stream_rnn.predictions import PredictionReader
+from tests.forked import ForkedWorker
 from tests.integration.streams import Stream, mixed_records, run
 from tests.raw_batches import RawName, produce
 
@@ -26,7 +26,7 @@ async def stream(app_id, bootstrap_servers, redis_url, create_topic, tmp_path):
     await create_topic(made.settings.source, 2)
     workers = []
     made.start = lambda name, **more: (
-        workers.append(WorkerProcess(name, made.options(**more), tmp_path)) or workers[-1]
+        workers.append(ForkedWorker(name, made.options(**more), tmp_path)) or workers[-1]
     )
     yield made
     for worker in workers:

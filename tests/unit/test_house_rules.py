@@ -24,6 +24,7 @@ GROUND = {
     "answers",
     "record_batches",
     "kafka_clients",
+    "redis_cluster",
 }
 PREDICTIONS = {"predictions.schema", "predictions.writer"}
 FOLD = {*GROUND, "model", *PREDICTIONS, "fold"}
@@ -31,12 +32,13 @@ MAY_IMPORT = {  # part: what it may import
     "__init__": {"errors", "settings", "model", "predictions", "worker"},  # the public names
     "errors": set(),
     "settings": {"errors"},
-    "clients": {"errors", "url_options"},
+    "clients": {"errors", "url_options", "redis_cluster"},
     "url_options": {"errors"},
     "unreachable": {"errors"},
     "answers": {"errors"},
     "record_batches": {"errors"},
     "kafka_clients": {"answers", "record_batches"},
+    "redis_cluster": set(),
     "model": {"errors", "model"},
     "predictions": {*GROUND, "model", "predictions"},
     "fold": FOLD,
