@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from redis import Redis as BlockingRedis
 
 from stream_rnn.fold.identity import fold_id
 from stream_rnn.model.bundle import load_bundle, save_bundle
@@ -236,7 +235,7 @@ class Episode:
     def _held(self, partition: int) -> dict[str, Held]:
         found = {}
         settings = self.settings
-        with BlockingRedis.from_url(self.servers.redis_url, socket_timeout=30) as redis:
+        with self.servers.connect() as redis:
             for bundle in self.happened.bundles:
                 identity = fold_id(load_bundle(bundle).fingerprint, settings)
                 tag = f"{settings.app}:{settings.source}:{partition}:{identity}"

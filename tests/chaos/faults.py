@@ -3,7 +3,7 @@
 A fault is a coroutine over a :class:`World`: it brings something about and ends what must not last
 (a stopped Redis answers again).  It does not wait until the fold has healed: the next fault may
 come before that.  The faults themselves are in ``faults_of_workers.py``,
-``faults_of_redis.py`` and ``faults_of_kafka.py``.
+``faults_of_redis.py``, ``faults_of_cluster.py`` and ``faults_of_kafka.py``.
 """
 
 import random
@@ -61,6 +61,7 @@ class Fault:
         name: the kind.
         bring: brings it about.
         needs: ``redis`` or ``kafka`` where it hurts a server of ours, ``proxy`` for a proxy;
+            ``cluster`` for a cluster of Redis;
             ``keys`` where it only touches the fold's own keys, ``group`` for one of the group.
         loses_redis: whether states may have to be built again from the origin.
         trims: whether records below every position are removed.
@@ -81,13 +82,18 @@ class Fault:
     @property
     def lane(self) -> str:
         """Faults of one lane come one after the other, those of several at the same time."""
-        needs = {"redis" if one == "keys" else one for one in self.needs}
+        needs = {"redis" if one in ("keys", "cluster") else one for one in self.needs}
         return next((lane for lane in LANES if lane in needs), LANES[-1])
 
 
 BLOCKED_S = 4
 LANES = ("redis", "kafka", "group", "workers")
 FAULTS: dict[str, Fault] = {}
+
+
+def impossible(*, on_cluster: bool) -> set[str]:
+    """Return what faults may not need: each kind is of one Redis, or of a cluster."""
+    return {"redis"} if on_cluster else {"cluster"}
 
 
 def fault(

@@ -4,8 +4,13 @@ import random
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
 
-from tests.chaos import faults_of_kafka, faults_of_redis, faults_of_workers  # noqa: F401  # they register
-from tests.chaos.faults import FAULTS
+from tests.chaos import (  # noqa: F401  # they register
+    faults_of_cluster,
+    faults_of_kafka,
+    faults_of_redis,
+    faults_of_workers,
+)
+from tests.chaos.faults import FAULTS, impossible
 from tests.chaos.log import DISTRIBUTIONS, LogPlan
 
 
@@ -64,6 +69,7 @@ def plan(
     without: Collection[str] = (),
     brokers: int = 1,
     delivery: str = "",
+    on_cluster: bool = False,
 ) -> Plan:
     """Plan an episode; the same one for the same arguments.
 
@@ -75,6 +81,7 @@ def plan(
         without: what is not ours to hurt: ``redis``, ``kafka``, ``proxy``.
         brokers: 1 or 3.
         delivery: of the workers; default: mostly ``exactly_once``.
+        on_cluster: whether Redis is a cluster of ours.
     """
     draw = random.Random(seed)
     log = LogPlan(seed, draw.choice(DISTRIBUTIONS), draw.choice([1, 2, 4, 4]), draw.random() < 0.5)
@@ -91,7 +98,7 @@ def plan(
     possible = [
         one
         for _, one in sorted(FAULTS.items())
-        if not one.needs & set(without)
+        if not one.needs & {*without, *impossible(on_cluster=on_cluster)}
         and (not kinds or one.name in kinds)
         and not (one.long and not kinds)
         and (kinds or not (one.loses_redis if trims else one.trims))

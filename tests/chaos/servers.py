@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Self
 
 from redis import Redis as BlockingRedis
+from redis import RedisCluster as BlockingCluster
 from redis.exceptions import RedisError
 
 from stream_rnn.local.kafka import LocalKafka
 from stream_rnn.local.processes import free_port
 from stream_rnn.local.redis import LocalRedis
 from tests.chaos.proxy import Proxy
+from tests.integration.redis_kinds import PRIMARIES, Cluster
 
 BACKUP_EVERY_S = 2.5
 BACKUPS = 8
@@ -91,11 +93,19 @@ class Servers:
         own_kafka: address of a cluster that is not ours; it is not hurt.
         own_redis: URL of a Redis that is not ours; only the fold's keys are touched.
         replication: of topics, on a cluster that is not ours.
+        on_cluster: Redis is a cluster of three primaries with a replica each, and has no proxy.
     """
 
     def __init__(
-        self, brokers: int = 1, own_kafka: str = "", own_redis: str = "", replication: int = 1
+        self,
+        brokers: int = 1,
+        own_kafka: str = "",
+        own_redis: str = "",
+        replication: int = 1,
+        *,
+        on_cluster: bool = False,
     ) -> None:
+        self.cluster = Cluster(replicas=PRIMARIES) if on_cluster else None
         self.count = brokers
         self.replication = replication if own_kafka else brokers
         self.own_kafka = own_kafka
@@ -114,7 +124,11 @@ class Servers:
     async def __aenter__(self) -> Self:
         if not self.own_kafka:
             await self._start_brokers()
-        if not self.own_redis:
+        if self.cluster is not None:
+            await self.cluster.__aenter__()
+            for number in range(PRIMARIES):
+                await self.cluster.replicate(number, by=PRIMARIES + number)
+        elif not self.own_redis:
             self.redis = LocalRedis(data=self._redis_directory)
             await asyncio.to_thread(self.redis.start)
             self.redis_proxy = await Proxy(("127.0.0.1", self.redis.port), free_port()).start()
@@ -124,6 +138,8 @@ class Servers:
     async def __aexit__(self, *_exception: object) -> None:
         if self._backup_task is not None:
             self._backup_task.cancel()
+        if self.cluster is not None:
+            await self.cluster.__aexit__()
         for proxy in (*self.kafka_proxies, *([self.redis_proxy] if self.redis_proxy else [])):
             await proxy.stop()
         for server in (*self.brokers, *self._old, *([self.redis] if self.redis else [])):
@@ -154,12 +170,22 @@ class Servers:
     @property
     def redis_url(self) -> str:
         """Where the driver reaches Redis, past the proxy."""
+        if self.cluster is not None:
+            return self.cluster.url
         return self.own_redis or f"redis://127.0.0.1:{self.redis_proxy.upstream[1]}/0"
 
     @property
     def proxied_redis(self) -> str:
         """Where workers reach Redis."""
+        if self.cluster is not None:
+            return self.cluster.url
         return self.own_redis or f"redis://127.0.0.1:{self.redis_proxy.port}/0"
+
+    def connect(self) -> BlockingRedis | BlockingCluster:
+        """Return a client past the proxy."""
+        if self.cluster is not None:
+            return BlockingCluster(host="127.0.0.1", port=self.cluster.nodes[0].port)
+        return BlockingRedis.from_url(self.redis_url, socket_timeout=30)
 
     def ask_redis(self, *command: str | bytes | int) -> object:
         """Send one command past the proxy."""

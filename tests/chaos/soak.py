@@ -28,7 +28,7 @@ from pathlib import Path
 import click
 
 from tests.chaos.episode import Episode, Happened
-from tests.chaos.faults import FAULTS
+from tests.chaos.faults import FAULTS, impossible
 from tests.chaos.plan import plan
 from tests.chaos.servers import Servers
 from tests.chaos.verify import Findings, verify
@@ -122,33 +122,45 @@ def _behave() -> None:
     os.nice(10)
 
 
-def _in_turn(seed: int, faults: int) -> list[list[str]]:
+def _in_turn(seed: int, faults: int, *, on_cluster: bool) -> list[list[str]]:
     """Group all kinds into episodes, those apart that cannot follow a deletion of records."""
     draw = random.Random(seed)
     found = []
+    possible = [o for o in FAULTS.values() if not o.needs & impossible(on_cluster=on_cluster)]
     for loses in (True, False):
-        kinds = sorted(one.name for one in FAULTS.values() if one.loses_redis is loses)
+        kinds = sorted(one.name for one in possible if one.loses_redis is loses)
         draw.shuffle(kinds)
         found += [kinds[i : i + faults] for i in range(0, len(kinds), faults)]
     return found
 
 
 async def soak(
-    directory: Path, say, *, minutes, seed, faults, brokers, addresses, each, kinds, **planned
+    directory: Path,
+    say,
+    *,
+    minutes,
+    seed,
+    faults,
+    brokers,
+    addresses,
+    each,
+    kinds,
+    on_cluster,
+    **planned,
 ):
     """Run episodes until the time is over; one, if there is none."""
     found = Soak(directory, say)
-    began, number, turns = time.monotonic(), 0, _in_turn(seed, faults)
+    began, number, turns = time.monotonic(), 0, _in_turn(seed, faults, on_cluster=on_cluster)
     least = len(turns) if each else 1
     mixed = [1, 1, 1, 3] if brokers == 0 else [brokers]
     while number < least or time.monotonic() - began < minutes * 60:
         size = mixed[number % len(mixed)]
-        async with Servers(size, *addresses) as servers:
+        async with Servers(size, *addresses, on_cluster=on_cluster) as servers:
             for _ in range(4):
                 chosen = turns[number] if each and number < len(turns) else kinds
                 one = plan(
                     seed + number, len(chosen) if each and chosen else faults,
-                    brokers=size, kinds=chosen, **planned,
+                    brokers=size, kinds=chosen, on_cluster=on_cluster, **planned,
                 )  # fmt: skip
                 say(f"episode {number}, seed {seed + number}")
                 went_well = await found.episode(one, servers)
@@ -185,14 +197,17 @@ async def soak(
     show_default=True,
     help="of topics, on a Kafka of yours",
 )
+@click.option("--redis-cluster", "on_cluster", is_flag=True, help="Redis is a cluster of ours")
 @click.option("--keep", is_flag=True, help="keep the workers' logs")
 @click.option("--list", "listing", is_flag=True, help="list the kinds of faults")
-def main(minutes, seed, faults, kinds, each, rate, brokers, delivery, bootstrap_servers, redis_url, replication, keep, listing) -> None:  # fmt: skip
+def main(minutes, seed, faults, kinds, each, rate, brokers, delivery, bootstrap_servers, redis_url, replication, on_cluster, keep, listing) -> None:  # fmt: skip
     """Hurt a fold, and compare everything it leaves with the oracle.  Exit status 1: it differs."""
     if listing:
         for name, one in sorted(FAULTS.items()):
             click.echo(f"{name:45} {(one.bring.__doc__ or '').strip()}")
         return
+    if on_cluster and redis_url:
+        raise click.UsageError("--redis-cluster is one of ours: leave --redis-url out")
     seed = secrets.randbelow(1_000_000) if seed is None else seed
     without = {"kafka"} if bootstrap_servers else set()
     without |= {"redis", "proxy"} if redis_url else set()
@@ -209,7 +224,7 @@ def main(minutes, seed, faults, kinds, each, rate, brokers, delivery, bootstrap_
         soak(
             directory, say, minutes=minutes, seed=seed, faults=faults, brokers=int(brokers),
             addresses=(bootstrap_servers, redis_url, replication), each=each, kinds=kinds, rate=rate, without=without,
-            delivery=delivery or "",
+            delivery=delivery or "", on_cluster=on_cluster,
         )
     )  # fmt: skip
     click.echo(json.dumps({"seed": seed, **report}, indent=1))

@@ -16,7 +16,7 @@ SEED = "STREAM_RNN_TEST_CHAOS_SEED"
 
 
 async def survive(
-    directory, faults, *, brokers=1, scripted=None, with_audit=False, **planned
+    directory, faults, *, brokers=1, on_cluster=False, scripted=None, with_audit=False, **planned
 ) -> int:
     """Run an episode and compare all that it leaves; return how many events it had.
 
@@ -24,14 +24,15 @@ async def survive(
         directory: of logs and bundles.
         faults: how many.
         brokers: 1 or 3.
+        on_cluster: whether Redis is a cluster.
         scripted: happens in place of drawn faults; called with the episode.
         with_audit: audit the topics, too: there was one fold, and no record was removed.
         planned: more of the plan.
     """
     seed = int(os.environ.get(SEED) or secrets.randbelow(1_000_000))
     print(f"{SEED}={seed}")  # so that a failure can be had again
-    one = plan(seed, faults, brokers=brokers, **planned)
-    async with Servers(brokers) as servers:
+    one = plan(seed, faults, brokers=brokers, on_cluster=on_cluster, **planned)
+    async with Servers(brokers, on_cluster=on_cluster) as servers:
         episode = Episode(one, f"chaos-{seed}", servers, directory, print)
         if scripted is not None:
             episode.scripted = lambda: scripted(episode)

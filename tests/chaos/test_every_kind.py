@@ -4,18 +4,19 @@ import random
 
 import pytest
 
-from tests.chaos import faults_of_kafka, faults_of_redis, faults_of_workers  # noqa: F401  # they register
-from tests.chaos.faults import FAULTS
+from tests.chaos import plan  # noqa: F401  # all kinds register themselves
+from tests.chaos.faults import FAULTS, impossible
 from tests.chaos.survive import survive
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
 
 
 def together() -> list[list[str]]:
-    """Group all kinds, those apart that cannot follow a deletion of records."""
+    """Group all kinds of one Redis, those apart that cannot follow a deletion of records."""
     found = []
+    possible = [o for o in FAULTS.values() if not o.needs & impossible(on_cluster=False)]
     for loses in (True, False):
-        kinds = sorted(one.name for one in FAULTS.values() if one.loses_redis is loses)
+        kinds = sorted(one.name for one in possible if one.loses_redis is loses)
         random.Random(1).shuffle(kinds)
         found += [kinds[i : i + 8] for i in range(0, len(kinds), 8)]
     return found
@@ -25,6 +26,14 @@ def together() -> list[list[str]]:
 async def test_nothing_is_lost_or_doubled_by(kinds, tmp_path):
     """Predictions, dead letters, states, P and C are the oracle's."""
     assert await survive(tmp_path, len(kinds), kinds=kinds, rate=1000) > 5000
+
+
+async def test_slots_move_and_primaries_fail_over_on_a_cluster(tmp_path):
+    """What a cluster does to itself comes to nothing, too, while a worker dies and a key is lost."""
+    kinds = [one.name for one in FAULTS.values() if "cluster" in one.needs]
+    kinds += ["kill", "states-deleted"]
+    events = await survive(tmp_path, 10, kinds=kinds, on_cluster=True, rate=1000)
+    assert events > 5000
 
 
 async def test_three_brokers_may_die_one_at_a_time(tmp_path):

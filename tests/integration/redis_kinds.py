@@ -13,6 +13,7 @@ from stream_rnn.local.redis import LocalRedis, _program
 
 NODE_TIMEOUT_MS = 1000
 STARTS_MAX = 5
+PRIMARIES = 3
 SLOTS = 16384
 WITHIN_S = 60
 
@@ -112,7 +113,7 @@ class Cluster:
     """
 
     def __init__(self, replicas=1, arguments=()) -> None:
-        self._count = 3 + replicas
+        self._count = PRIMARIES + replicas
         self._arguments = arguments
         self.nodes: list[Node] = []
 
@@ -120,7 +121,7 @@ class Cluster:
         starts = [started(self._arguments) for _ in range(self._count)]
         self.nodes = list(await asyncio.gather(*starts))
         bounds = [0, SLOTS // 3, 2 * SLOTS // 3, SLOTS]
-        for number, node in enumerate(self.nodes[:3]):
+        for number, node in enumerate(self.nodes[:PRIMARIES]):
             await node.do("CLUSTER", "ADDSLOTSRANGE", bounds[number], bounds[number + 1] - 1)
         first = self.nodes[0]
         for node in self.nodes[1:]:
@@ -149,6 +150,31 @@ class Cluster:
             if first <= slot <= last:
                 return [node.port for node in self.nodes].index(port)
         raise AssertionError(slot)
+
+    async def replica(self, number) -> int:
+        """Return the number of the replica of a primary."""
+        for at, node in enumerate(self.nodes):
+            about = await node.redis.info("replication")
+            if about["role"] == "slave" and about["master_port"] == self.nodes[number].port:
+                return at
+        raise AssertionError(f"node {number} has no replica")
+
+    async def until_whole(self) -> None:
+        """Wait until all nodes live, agree that all is well, and each primary has its replica."""
+
+        async def is_whole() -> bool:
+            primaries, followed = set(), []
+            for node in self.nodes:
+                if "cluster_state:ok" not in str(await node.do("CLUSTER", "INFO")):
+                    return False
+                about = await node.redis.info("replication")
+                if about["role"] == "master":
+                    primaries.add(node.port)
+                elif about["master_link_status"] == "up":
+                    followed.append(about["master_port"])
+            return len(primaries) == PRIMARIES and set(followed) == primaries
+
+        await until(is_whole, "cluster that is whole")
 
     async def replicate(self, number, by=3) -> None:
         """Make the fourth node, or another one without slots, the replica of a primary."""
