@@ -16,7 +16,7 @@ from stream_rnn.fold.identity import fold_id
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.model import Model, pin_numerics
 from stream_rnn.replay.audit import audit
-from stream_rnn.replay.findings import KINDS, Audit, Choice
+from stream_rnn.replay.findings import KINDS, WHY_NOT, Audit, Choice, Finding
 from stream_rnn.replay.keys import parse_key
 from stream_rnn.replay.logs import TopicLog
 from stream_rnn.settings import Settings
@@ -76,11 +76,13 @@ def command(
     """Hold a predictions topic against a replay of its source.
 
     The source is folded again in memory, up to what the group has published, and every prediction
-    and dead letter is compared: byte for byte where this machine computes as production did, else
-    by value.  The worker may run meanwhile.  Predictions whose memory began before --from cannot
-    be compared and are counted, and so are those of other folds, before and after an upgrade.
-    Exit status 1 if anything is missing, duplicated, different or unexpected, or if nothing could
-    be compared; with --delivery at_least_once repeated predictions are no fault.
+    and dead letter is compared, with key, timestamp and headers: byte for byte where this machine
+    computes as production did, else by value.  The worker may run meanwhile.  Where a memory began
+    before --from, the outputs cannot be compared: the prediction is counted, and all else of it is
+    checked.  What other folds or retention leave nobody to compare is counted and said.
+
+    Exit status 0 only if something was compared and all is as it should be.  With --delivery
+    at_least_once, what is repeated with the same bytes is no fault.
 
     Example: stream-rnn audit --app departures --source flights --predictions delays
     --bundle bundles/delay --from 2026-11-01
@@ -100,59 +102,76 @@ def command(
     if as_json:
         sys.stdout.write(orjson.dumps(_as_json(found, model, settings)).decode() + "\n")
     else:
-        _show(Console(), found, settings)
+        _show(Console(), found, model, settings)
     return 0 if found.is_fine(settings.delivery) else 1
 
 
 def _as_json(found: Audit, model: Model, settings: Settings) -> dict[str, Any]:
     return {
         **{kind: found.counts[kind] for kind in KINDS},
+        "dead_letters_compared": found.letters_compared,
+        "why_not_comparable": found.why_not,
         "other_folds": found.other_folds,
+        "other_folds_by_id": found.folds,
         "other_numerics": found.other_numerics,
         "fold": fold_id(model.fingerprint, settings),
         "numerics": model.numerics(),
         "ranges": {str(partition): list(ends) for partition, ends in found.ranges.items()},
+        "is_fine": found.is_fine(settings.delivery),
+        "problems": found.problems,
+        "notes": found.notes,
         "examples": [asdict(finding) for finding in found.examples],
     }
 
 
-def _show(console: Console, found: Audit, settings: Settings) -> None:
+def _show(console: Console, found: Audit, model: Model, settings: Settings) -> None:
+    lines = []
     for partition, (start, end) in found.ranges.items():
-        what = (
-            f"offsets {start} to {end - 1}" if end > start else "nothing is published in the range"
-        )
-        console.print(f"{settings.source}[{partition}]: {what}", highlight=False)
-    for kind in KINDS:
-        console.print(f"{kind.replace('_', ' '):24} {found.counts[kind]}", highlight=False)
-    for note in _notes(found):
-        console.print(note, highlight=False)
+        what = f"offsets {start} to {end - 1}" if end > start else "no offset"
+        lines.append(f"{settings.source}[{partition}]: {what}")
+    lines += [f"{kind.replace('_', ' '):24} {found.counts[kind]}" for kind in KINDS]
+    lines += [f"note: {note}" for note in (*_left_out(found, model, settings), *found.notes)]
+    lines += [f"problem: {problem}" for problem in found.problems]
     for finding in found.examples:
-        key = f" key {finding.key}" if finding.key else ""
-        console.print(
-            f"{finding.kind} partition {finding.partition} offset {finding.offset}{key}",
-            highlight=False,
-            markup=False,
-        )
-        for name in ("published", "replayed"):
-            if (said := getattr(finding, name)) is not None:
-                console.print(f"  {name:9} {said}", highlight=False, markup=False, soft_wrap=True)
+        lines += _example(finding)
+    for line in (*lines, _verdict(found, settings)):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _notes(found: Audit) -> list[str]:
+def _example(finding: Finding) -> list[str]:
+    key = f" key {finding.key}" if finding.key else ""
+    lines = [f"{finding.kind} partition {finding.partition} offset {finding.offset}{key}"]
+    said = {"published": finding.published, "replayed": finding.replayed}
+    return [*lines, *(f"  {name:9} {text}" for name, text in said.items() if text is not None)]
+
+
+def _left_out(found: Audit, model: Model, settings: Settings) -> list[str]:
     """Say what was not compared, or not byte for byte."""
-    notes = []
+    notes = [
+        f"not comparable {count}: {WHY_NOT[reason]}"
+        for reason, count in found.why_not.items()
+        if count
+    ]
     if found.other_folds:
+        named = ", ".join(f"{fold} {count}" for fold, count in found.folds.items())
         notes.append(
-            f"predictions of other folds {found.other_folds}: not compared; audit them with the "
-            "bundle, state_ttl and limits that they were made with"
-        )
-    if found.is_empty:
-        notes.append(
-            "nothing could be compared: another fold published all of it, or every memory began "
-            "before --from; begin at the log start"
+            f"predictions of other folds {found.other_folds} ({named}), this is fold "
+            f"{fold_id(model.fingerprint, settings)}: audit them with the bundle, state_ttl and "
+            "limits that they were made with"
         )
     if found.other_numerics:
         notes.append(
-            f"compared by value {found.other_numerics}: another kind of machine computed them"
+            f"compared by value {found.other_numerics}: another kind of machine computed them, or "
+            "a part of what their memory holds"
         )
     return notes
+
+
+def _verdict(found: Audit, settings: Settings) -> str:
+    if found.is_fine(settings.delivery):
+        return "all that was compared is as it should be"
+    kinds = found.wrong(settings.delivery)
+    wrong = [f"{kind.replace('_', ' ')} {found.counts[kind]}" for kind in kinds]
+    if found.problems:
+        wrong.append(f"problems {len(found.problems)}")
+    return f"not as it should be: {', '.join(wrong)}"

@@ -3,22 +3,20 @@
 For each partition
 
 1  the range ends at C, the group offset, read first: all below it has been published
-2  the predictions of the range are read, wherever they stand in their topic
+2  the outputs of the range are read, wherever they stand in their topics
 3  the range is folded by the worker's own processor, from each origin that the predictions name
 4  offset by offset: missing, duplicated, different, unexpected; and dead letters likewise
-5  what seems missing is looked for again: a transaction's marker can be a little late
+5  what seems missing at the end is looked for again: a transaction's marker can be a little late
+6  what was not looked at is said
 
-A prediction is compared where its memory lies wholly in the range: production's ``steps`` equals
-the replay's.  Where the range begins after the origin, the others cannot be compared.
+A prediction is compared byte for byte where its memory lies wholly in the range: production's
+``steps`` equals the replay's.  Of the others it is checked that they can be right; see
+``replay/memories.py``.
 """
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any
-
-import numpy as np
-import orjson
 
 from stream_rnn.errors import ConfigError
 from stream_rnn.fold.events import Record
@@ -27,16 +25,23 @@ from stream_rnn.fold.kafka_log import KafkaLog
 from stream_rnn.fold.publisher import Message
 from stream_rnn.fold.recovery import GroupOffset
 from stream_rnn.model.model import Model
+from stream_rnn.replay.comparison import Comparison
 from stream_rnn.replay.findings import Audit, Choice, Finding, is_close
 from stream_rnn.replay.keys import describe_key
+from stream_rnn.replay.letters import DeadLetters
 from stream_rnn.replay.logs import Range, TopicLog
-from stream_rnn.replay.published import DeadLetters, Published, Who, digest_of
+from stream_rnn.replay.published import Bounds, Published, Who
 from stream_rnn.replay.replay import replay_partition
+from stream_rnn.replay.segments import Segment, segments_of
+from stream_rnn.replay.sight import say_group_offset, say_nobody, say_outputs, say_range
+from stream_rnn.replay.told import Told
 from stream_rnn.settings import Settings
 
 SHOWN_BYTES = 2000
+NEARLY_MAX = 1000
+LOOK_AGAIN_S = 0.25
 
-Told = Callable[[str, int, int | None], None]
+Telling = Callable[[str, int, int | None], None]
 
 
 async def audit(
@@ -45,7 +50,7 @@ async def audit(
     settings: Settings,
     choice: Choice,
     partitions: Sequence[int] = (),
-    told: Told = lambda _name, _records, _total: None,
+    told: Telling = lambda _name, _records, _total: None,
 ) -> Audit:
     """Audit a range of the source topic.
 
@@ -58,21 +63,43 @@ async def audit(
         told: what is read, how many records more, and how many there may be.
 
     Raises:
-        ConfigError: a topic or a partition does not exist, or nothing was published.
+        ConfigError: a topic or a partition does not exist, or an output has another number of
+            partitions than the source.
     """
     found = Audit()
     ranges = await log.ranges()
-    topics = await log.facts.topics(settings.predictions or "", settings.dead_letters_topic)
-    for name in (settings.predictions or "", settings.dead_letters_topic):
-        if topics[name].partitions < len(ranges):
-            raise ConfigError(
-                f"topic {name} has {topics[name].partitions} partitions, {log.topic} has "
-                f"{len(ranges)}; check --predictions and --dead-letters"
-            )
+    await _check_partitions(log, settings, len(ranges), partitions)
     for wanted in ranges:
         if not partitions or wanted.partition in partitions:
             await _Partition(log, model, settings, choice, found, wanted, told).audit()
+    if found.is_empty:
+        why = "of the chosen keys " if not choice.is_all else ""
+        found.problems.append(
+            f"nothing was compared: no output {why}in the range is of a record that is still "
+            "there, of this fold, and of a memory that began in the range; what was left out and "
+            "why is said above"
+        )
     return found
+
+
+async def _check_partitions(
+    log: TopicLog, settings: Settings, count: int, partitions: Sequence[int]
+) -> None:
+    if unknown := [partition for partition in partitions if partition >= count]:
+        raise ConfigError(
+            f"topic {log.topic} has partitions 0 to {count - 1}, none with number {unknown[0]}; "
+            "check --partition"
+        )
+    predictions, dead_letters = settings.predictions or "", settings.dead_letters_topic
+    topics = await log.facts.topics(log.topic, predictions, dead_letters)
+    held = topics[predictions].partitions
+    if held != count or topics[dead_letters].partitions < count:
+        wrong = predictions if held != count else dead_letters
+        raise ConfigError(
+            f"topic {wrong} has {topics[wrong].partitions} partitions, {log.topic} has {count}: "
+            "a worker answers in the partition that it read; check --predictions, --dead-letters "
+            "and --source"
+        )
 
 
 class _Partition:
@@ -86,85 +113,95 @@ class _Partition:
         choice: Choice,
         found: Audit,
         wanted: Range,
-        told: Told,
+        told: Telling,
     ) -> None:
         self.log, self.model, self.settings, self.choice = log, model, settings, choice
         self.found, self.wanted, self.told = found, wanted, told
         self.name = f"{log.topic}[{wanted.partition}]"
         identity = fold_id(model.fingerprint, settings)
         self.who = Who(settings.app or "", identity, log.topic, wanted.partition)
-        self.absent: dict[int, tuple[bytes | None, bytes]] = {}
         self.shown: dict[str, int] = {}
-        self.c: GroupOffset | None = None
+        self.of_range = KafkaLog(log.facts, settings, wanted.partition)
 
     async def audit(self) -> None:
         # 1 the range ends at C
-        facts, settings = self.log.facts, self.settings
-        c = self.c = await KafkaLog(facts, settings, self.wanted.partition).group_offset()
-        start = self.wanted.start
-        end = min(self.wanted.end or 0, c.offset if c else 0)
-        if end <= start:
-            self.found.ranges[self.wanted.partition] = (start, start)
-            return
-        self.found.ranges[self.wanted.partition] = (start, end)
+        wanted, say = self.wanted, (self.found, self.name)
+        log_start, log_end = await self.of_range.log_start(), await self.of_range.log_end()
+        c = await self._group_offset(log_start, log_end)
+        start = max(wanted.start, log_start)
+        end = max(start, min(wanted.end or 0, c.offset if c else 0, log_end))
+        self.found.ranges[wanted.partition] = (start, end)
         # 2 what was published
-        self.published = Published(
-            facts, settings.predictions or "", self.who, start, end, self.model.numerics()
-        )
-        await self._read_published()
-        self.dead = DeadLetters()
-        await self.dead.read(facts, settings.dead_letters_topic, self.who, start, end)
+        bounds = Bounds(start, end, c.offset if c else 0, log_end)
+        await self._read(bounds)
+        if c is None:
+            say_nobody(*say, self.who, self.published, log_start, log_end)
+        else:
+            say_range(*say, (self.log.first, self.log.last), (log_start, log_end), bounds)
         # 3 fold again, from each origin
-        seen = np.zeros(end - start, bool)
-        for segment, is_whole in self._segments(start, end):
-            await self._fold(segment, seen, is_whole=is_whole)
+        held = c.origin if c is not None and c.fold_id == self.who.fold else None
+        origin, owner = min(self.dead.origins, default=held), self.comparison.owner
+        for segment in segments_of(self.published, owner, origin) if end > start else ():
+            await self._fold(segment)
         # 4 what nobody should have published
-        if self.choice.is_all:
-            for at in np.flatnonzero((self.published.count > 0) & ~seen).tolist():
-                await self._tell("unexpected", start + at, None, None)
-        self._count_duplicated(seen)
+        self.comparison.finish()
         # 5 what seems missing is looked for again
         await self._look_again()
-        self.found.other_folds += self.published.other_folds
-        self.found.other_numerics += len(self.published.elsewhere)
+        # 6 what was not looked at
+        await self._check_ahead(c)
+        await self._settle()
+        say_outputs(*say, self.who, self.published, is_from_start=self.log.first is None)
+        self.found.other_folds += int(self.published.others.astype(int).sum())
+        for fold, count in self.published.folds.items():
+            self.found.folds[fold] = self.found.folds.get(fold, 0) + count
 
-    async def _read_published(self) -> None:
+    async def _group_offset(self, log_start: int, log_end: int) -> GroupOffset | None:
+        """Return C; where the group has none, what the last output says."""
+        c = await self.of_range.group_offset()
+        said = c
+        if c is None and (last := await self.of_range.last_prediction()) is not None:
+            said = GroupOffset(last.offset + 1, last.fold_id, last.origin)
+        say_group_offset(self.found, self.name, self.who, c, said, log_start, log_end)
+        return said
+
+    async def _read(self, bounds: Bounds) -> None:
+        facts, settings, takes = self.log.facts, self.settings, self.choice.takes
+        self.published = Published(
+            facts, settings.predictions or "", self.who, bounds, self.model.numerics(), takes
+        )
+        self.dead = DeadLetters(facts, settings.dead_letters_topic, self.who, bounds, takes)
+        await self._read_more()
+        ttl_ms = None if settings.state_ttl is None else settings.state_ttl * 1000
+        self.comparison = Comparison(self.published, self.dead, self.choice, self.found, ttl_ms)
+
+    async def _read_more(self) -> None:
         async for records in self.published.read():
             self.told(f"{self.settings.predictions}[{self.wanted.partition}]", records, None)
+        await self.dead.read()
 
-    def _segments(self, start: int, end: int) -> list[tuple[Range, bool]]:
-        """Return the parts of the range, and whether each begins where its fold began."""
-        begins = sorted({max(origin, start): origin for origin in self._origins()}.items())
-        begins = begins or [(start, -1)]
-        ends = [begin for begin, _ in begins[1:]] + [end]
-        return [
-            (Range(self.wanted.partition, begin, until), origin == begin)
-            for (begin, origin), until in zip(begins, ends, strict=True)
-            if until > begin
-        ]
+    async def _fold(self, segment: Segment) -> None:
+        comparison = self.comparison
+        comparison.begin(segment)
+        predictions: list[Message] = []
+        dead_letters: list[Message] = []
 
-    def _origins(self) -> set[int]:
-        """Return the origins of this fold: below the first one it has folded nothing."""
-        is_ours = self.c is not None and self.c.fold_id == self.who.fold
-        held = {self.c.origin} if self.c is not None and is_ours else set()
-        return {*self.published.origins, *(o for o in held if o is not None)}
-
-    async def _fold(self, segment: Range, seen: Any, *, is_whole: bool) -> None:
-        waiting: list[tuple[Message, Sequence[Message]]] = []
-
-        def emit(predictions: Sequence[Message], dead_letters: Sequence[Message]) -> None:
-            waiting.extend((message, ()) for message in predictions)
-            waiting.extend((message, (message,)) for message in dead_letters)
+        def emit(some: Sequence[Message], dead: Sequence[Message]) -> None:
+            predictions.extend(some)
+            dead_letters.extend(dead)
 
         async def batches() -> AsyncIterator[Sequence[Record]]:
-            async for records in self.log.batches(segment):
+            part = Range(segment_of, segment.begin, segment.end)
+            async for records in self.log.batches(part):
                 yield self._needed(records)
-                await self._compare_all(waiting, seen, is_whole=is_whole)
-                self.told(self.name, len(records), (segment.end or 0) - segment.start)
+                comparison.take(records, predictions, dead_letters)
+                predictions.clear()
+                dead_letters.clear()
+                await self._settle()
+                self.told(self.name, len(records), segment.end - segment.begin)
 
-        place = segment.partition, segment.start
+        segment_of = self.wanted.partition
+        place = segment_of, segment.begin
         await replay_partition(self.model, self.settings, *place, batches(), emit)
-        await self._compare_all(waiting, seen, is_whole=is_whole)
 
     def _needed(self, records: Sequence[Record]) -> Sequence[Record]:
         """Leave out what changes nothing: other keys' records, where they expire nobody."""
@@ -172,97 +209,80 @@ class _Partition:
             return records
         return [record for record in records if self.choice.takes(record.key)]
 
-    async def _compare_all(
-        self, waiting: list[tuple[Message, Sequence[Message]]], seen: Any, *, is_whole: bool
-    ) -> None:
-        for message, dead in waiting:
-            offset = int(dict(message.headers)["sr-offset"])
-            if not self.choice.takes(message.key):
-                continue
-            if dead:
-                await self._compare_dead(offset, message)
-            else:
-                seen[offset - self.published.start] = True
-                await self._compare(offset, message, is_whole=is_whole)
-        waiting.clear()
-
-    async def _compare(self, offset: int, message: Message, *, is_whole: bool) -> None:
-        published, at = self.published, offset - self.published.start
-        value = message.value or b""
-        if not published.count[at]:
-            if published.others[at]:  # before an upgrade, or after it was taken back
-                self.found.counts["not_comparable"] += 1
-            elif published.first_kept is None or offset < published.first_kept:
-                self.found.counts["not_comparable"] += 1  # retention removed it from the output
-            else:
-                self.absent[offset] = (message.key, value)
-            return
-        steps = int(orjson.loads(value)["steps"])
-        if not is_whole and steps != published.steps[at]:
-            self.found.counts["not_comparable"] += 1
-            return
-        self.found.counts["compared"] += 1
-        if offset in published.elsewhere:
-            if not is_close(published.elsewhere[offset], value):
-                await self._tell("different", offset, message.key, value)
-        elif int(published.digest[at]) != digest_of(value) or not published.same[at]:
-            await self._tell("different", offset, message.key, value)
-
-    async def _compare_dead(self, offset: int, message: Message) -> None:
-        self.found.counts["dead_letters"] += 1
-        code = dict(message.headers)["sr-error"].decode()
-        said = self.dead.codes.get(offset)
-        if said is None:
-            if self.dead.first_kept is not None and offset >= self.dead.first_kept:
-                await self._tell("dead_letters_missing", offset, message.key, code.encode())
-            else:
-                self.found.counts["not_comparable"] += 1
-        elif said != code:
-            await self._tell("dead_letters_different", offset, message.key, code.encode())
-
-    def _count_duplicated(self, seen: Any) -> None:
-        counts = self.published.count.astype(np.int64) + self.published.others
-        more = np.flatnonzero(seen & (counts > 1))
-        self.found.counts["duplicated"] += int((counts[more] - 1).sum())
-        for at in more[: self.choice.examples].tolist():
-            self._show("duplicated", at + self.published.start, None, None, None)
-
     async def _look_again(self) -> None:
-        """Read the output's end again until nothing is missing, or markers cannot be late."""
+        """Read the outputs' ends again until nothing is missing, or markers cannot be late."""
+        comparison = self.comparison
         deadline = time.monotonic() + self.settings.transaction_timeout_ms / 1000
-        while self.absent and time.monotonic() < deadline:
-            await asyncio.sleep(0.25)
-            await self._read_published()
-            for offset in [
-                o for o in self.absent if self.published.count[o - self.published.start]
-            ]:
-                key, value = self.absent.pop(offset)
-                await self._compare(offset, Message(key, value, 0, []), is_whole=False)
-        for offset, (key, value) in sorted(self.absent.items()):
-            await self._tell("missing", offset, key, value)
+        while comparison.may_arrive() and time.monotonic() < deadline:
+            await asyncio.sleep(LOOK_AGAIN_S)
+            await self._read_more()
+            comparison.arrived()
+        for offset in sorted(comparison.absent):
+            comparison.tell_missing(offset)
+        for offset in sorted(comparison.absent_dead):
+            comparison.tell_missing_dead(offset)
 
-    async def _tell(self, kind: str, offset: int, key: bytes | None, value: bytes | None) -> None:
-        self.found.counts[kind] += 1
-        if self.shown.get(kind, 0) < self.choice.examples:
-            published = None
-            if kind in ("different", "unexpected"):
-                published = await self.published.value(offset)
-            elif kind == "dead_letters_different":
-                published = self.dead.codes[offset].encode()
-            self._show(kind, offset, key, published, value)
+    async def _check_ahead(self, c: GroupOffset | None) -> None:
+        """Find predictions of no record, and such as the group offset does not know of."""
+        published, log_end = self.published, await self.of_range.log_end()
+        tell = self.comparison.telling.tell
+        for offset, place in published.ahead:
+            if not 0 <= offset < log_end:
+                tell("unexpected", offset, place=place)
+        for _, offset, place in published.misplaced:
+            tell("unexpected", offset, place=place)
+        for offset in self.dead.beyond:
+            if not 0 <= offset < log_end:
+                tell("dead_letters_unexpected", offset)
+        for _, offset in self.dead.misplaced:
+            tell("dead_letters_unexpected", offset)
+        ahead = [o for o, _ in published.ahead if 0 <= o < log_end]
+        if ahead and c is not None and self.settings.delivery == "exactly_once":
+            await self._wait_for_group_offset(max(ahead))
 
-    def _show(
-        self,
-        kind: str,
-        offset: int,
-        key: bytes | None,
-        published: bytes | None,
-        replayed: bytes | None,
-    ) -> None:
-        self.shown[kind] = self.shown.get(kind, 0) + 1
-        name = "" if key is None else describe_key(key)
-        place = self.wanted.partition, offset
-        self.found.examples.append(Finding(kind, *place, name, _text(published), _text(replayed)))
+    async def _wait_for_group_offset(self, offset: int) -> None:
+        """Say that the group offset stays behind a prediction that left in its transaction."""
+        deadline = time.monotonic() + self.settings.transaction_timeout_ms / 1000
+        while True:
+            c = await self.of_range.group_offset()
+            if c is None or c.offset > offset:
+                return
+            if time.monotonic() >= deadline:
+                break
+            await asyncio.sleep(LOOK_AGAIN_S)
+        self.found.problems.append(
+            f"{self.name}: the group offset is {c.offset}, but {self.published.name} holds the "
+            f"prediction of offset {offset}: somebody set the group offset back, or wrote the "
+            "prediction; what lies between was not compared"
+        )
+
+    async def _settle(self) -> None:
+        """Compare by value what must be, and keep the examples."""
+        comparison = self.comparison
+        nearly = list(comparison.nearly)
+        for first in range(0, len(nearly), NEARLY_MAX):
+            some = nearly[first : first + NEARLY_MAX]
+            values = await self.published.values(some)
+            self.found.other_numerics += len(some)
+            for offset in some:
+                if not is_close(values.get(offset, b""), comparison.nearly[offset][1]):
+                    comparison.tell_not_near(offset)
+        comparison.nearly.clear()
+        for told in comparison.telling.told:
+            await self._tell(told)
+        comparison.telling.told.clear()
+
+    async def _tell(self, told: Told) -> None:
+        """Keep a finding as an example, if there are not enough of its kind."""
+        if self.shown.get(told.kind, 0) >= self.choice.examples:
+            return
+        self.shown[told.kind] = self.shown.get(told.kind, 0) + 1
+        published = told.published
+        if told.place is not None:
+            published = await self.published.value(told.place)
+        name = "" if told.key is None else describe_key(told.key)
+        place, texts = (self.wanted.partition, told.offset), (published, told.replayed)
+        self.found.examples.append(Finding(told.kind, *place, name, *map(_text, texts)))
 
 
 def _text(value: bytes | None) -> str | None:

@@ -14,9 +14,22 @@ WRONG = (
     "duplicated",
     "different",
     "unexpected",
+    "out_of_order",
     "dead_letters_missing",
+    "dead_letters_duplicated",
     "dead_letters_different",
+    "dead_letters_unexpected",
 )
+REPEATED = {"duplicated", "out_of_order", "dead_letters_duplicated"}
+"""What ``at_least_once`` allows: a worker that is fenced late repeats what another one has sent."""
+
+WHY_NOT = {
+    "began_before": "memories began before the range; steps, key, time and headers were checked",
+    "other_fold": "another fold published them",
+    "removed": "retention removed them from the outputs",
+}
+"""Why an event's output could not be compared."""
+
 KINDS = ("compared", *WRONG, "not_comparable", "dead_letters")
 
 
@@ -63,35 +76,55 @@ class Audit:
     """What an audit found.
 
     Attributes:
-        counts: compared, missing, duplicated, different, unexpected, not_comparable, and of dead
-            letters dead_letters, dead_letters_missing, dead_letters_different.
+        counts: compared, missing, duplicated, different, unexpected, out_of_order,
+            not_comparable, and of dead letters dead_letters, dead_letters_missing, ...
+        why_not: not_comparable by reason; see ``WHY_NOT``.
+        letters_compared: dead letters that were there and were compared.
         other_folds: predictions of this app's other folds: an event that one of them answered is
             not missing, and not compared.
-        other_numerics: compared by value, since another kind of machine computed them.
+        folds: other fold -> its predictions.
+        other_numerics: compared by value, since another kind of machine computed them or a part
+            of what their memory holds.
         ranges: partition -> [start, end) that was audited.
+        problems: sentences, each of something that must not be so.
+        notes: sentences, each of something that was not looked at.
         examples: the first findings of each kind.
     """
 
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
+    why_not: dict[str, int] = field(default_factory=lambda: dict.fromkeys(WHY_NOT, 0))
+    letters_compared: int = 0
     other_folds: int = 0
+    folds: dict[str, int] = field(default_factory=dict)
     other_numerics: int = 0
     ranges: dict[int, tuple[int, int]] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     examples: list[Finding] = field(default_factory=list)
 
     @property
     def is_empty(self) -> bool:
-        """Whether there was something, and nothing of it could be compared."""
-        return not self.counts["compared"] and bool(self.counts["not_comparable"])
+        """Whether nothing could be compared, or of all events no prediction."""
+        if self.counts["compared"]:
+            return False
+        return not self.letters_compared or self.counts["not_comparable"] > 0
+
+    def leave_out(self, reason: str) -> None:
+        """Count an event whose output cannot be compared."""
+        self.counts["not_comparable"] += 1
+        self.why_not[reason] += 1
+
+    def wrong(self, delivery: str) -> list[str]:
+        """Return the kinds of wrong that were found; at least once, repeating is none."""
+        allowed = REPEATED if delivery == "at_least_once" else set()
+        return [kind for kind in WRONG if self.counts[kind] and kind not in allowed]
 
     def is_fine(self, delivery: str) -> bool:
-        """Tell whether nothing is wrong; at least once, repeated predictions are not.
+        """Tell whether nothing is wrong.
 
         Where nothing could be compared nothing is shown, and that is not fine.
         """
-        if self.is_empty:
-            return False
-        wrong = set(WRONG) - ({"duplicated"} if delivery == "at_least_once" else set())
-        return not any(self.counts[kind] for kind in wrong)
+        return not (self.is_empty or self.problems or self.wrong(delivery))
 
 
 def is_close(published: bytes, replayed: bytes) -> bool:

@@ -1,12 +1,14 @@
-"""What a partition of an output says about a range of source offsets, in bounded memory.
+"""What a partition of the predictions says about a range of source offsets, in bounded memory.
 
-A few bytes an offset, whatever order the records came in: a digest of the first prediction, how
+A few bytes an offset, whatever order the records came in: digests of the first prediction, how
 many there were, and the steps that it names.  The bytes themselves stay in Kafka.
 """
 
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass
 from hashlib import blake2b
+from typing import Any
 
 import numpy as np
 import orjson
@@ -15,9 +17,16 @@ from aiokafka.structs import ConsumerRecord
 from numpy.typing import NDArray
 
 from stream_rnn.errors import ConfigError
-from stream_rnn.fold.kafka_log import KafkaFacts
+from stream_rnn.fold.kafka_log import LOG_APPEND_TIME, KafkaFacts
 
-OFFSETS_MAX = 50_000_000  # of one partition at once: 28 bytes each
+OFFSETS_MAX = 50_000_000  # of one partition at once: 40 bytes each
+ORIGINS_MAX = 20  # each costs a fold
+NO_ORIGIN = 255
+AHEAD_MAX = 100_000
+NAMES_MAX = 20
+NEAR = 1000  # places that one read bridges
+
+UNLIKE, FOREIGN, BROKER_TIME, COLD_IS_FALSE, NOT_CHOSEN = 1, 2, 4, 8, 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +40,34 @@ class Who:
 
     def owns(self, headers: Mapping[str, bytes | None]) -> bool:
         """Tell whether an output is about this partition, of this app."""
-        said = (headers.get("sr-app"), headers.get("sr-topic"), headers.get("sr-partition"))
-        return said == (self.app.encode(), self.topic.encode(), b"%d" % self.partition)
+        return self.owns_elsewhere(headers) and headers.get("sr-partition") == self.number
+
+    def owns_elsewhere(self, headers: Mapping[str, bytes | None]) -> bool:
+        """Tell whether an output is about some partition of this topic, of this app."""
+        said = headers.get("sr-app"), headers.get("sr-topic")
+        return said == (self.app.encode(), self.topic.encode())
+
+    @property
+    def number(self) -> bytes:
+        """The partition's number, as a header has it."""
+        return b"%d" % self.partition
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Source offsets.
+
+    Attributes:
+        start: the first one that is audited.
+        end: the one after the last.
+        published: C; below it all has been published.
+        log_end: of the source, when C was read.
+    """
+
+    start: int
+    end: int
+    published: int
+    log_end: int
 
 
 class Published:
@@ -42,55 +77,85 @@ class Published:
         facts: the clients.
         predictions: the output topic.
         who: whose predictions.
-        start: first source offset of the range.
-        end: source offset after the last one.
+        bounds: which source offsets.
+        numerics: how this process computes.
+        takes: tells whether a key is compared.
 
     Attributes:
         count: (N,) predictions of each offset.
         digest: (N,) of the first one's bytes.
-        steps: (N,) that the first one names.
+        frame: (N,) of what does not depend on the memory; see :func:`frame_of`.
+        steps: (N,) that the first one names; -1 if it cannot be read.
         place: (N,) its offset in the output.
-        same: (N,) whether all of them have the same bytes.
-        outputs: of those that another kind of machine computed: offset -> their value.
+        origin: (N,) number of its origin.
+        flags: (N,) UNLIKE: not all of them have the same bytes; FOREIGN: another kind of machine
+            computed one; BROKER_TIME: its timestamp is the broker's; COLD_IS_FALSE: ``cold`` does
+            not fit ``steps``; NOT_CHOSEN: its key is not compared.
         others: (N,) predictions of this app's other folds.
-        origins: origin -> least source offset with it.
-        other_folds: predictions of this app's other folds in the range.
+        origins: of this fold, in the order in which they came.
+        folds: other fold -> its predictions in the range.
+        out_of_order: offsets that came after a later one.
+        misplaced: (source partition, offset, place) of what stands in a wrong partition.
+        ahead: (source offset, place) of predictions from C on.
+        below: predictions of offsets before the range.
+        strangers: who else writes here -> how many.
+        last: greatest source offset of this app.
         first_kept: least source offset that the output still holds, where it lost its beginning.
 
     Raises:
         ConfigError: the range is too large for memory.
     """
 
-    def __init__(
-        self, facts: KafkaFacts, predictions: str, who: Who, start: int, end: int, numerics: str
+    def __init__(  # what is read, whose, and how much of it
+        self,
+        facts: KafkaFacts,
+        predictions: str,
+        who: Who,
+        bounds: Bounds,
+        numerics: str,
+        takes: Any,
     ) -> None:
+        start, end = bounds.start, bounds.end
         if end - start > OFFSETS_MAX:
             raise ConfigError(
                 f"{who.topic}[{who.partition}]: {end - start} offsets are more than {OFFSETS_MAX} "
                 "at once; audit in parts by --from and --to"
             )
         count = max(0, end - start)
-        self.who, self.start, self.end = who, start, end
+        self.who, self.start, self.end, self._bounds = who, start, end, bounds
         self.count: NDArray[np.uint16] = np.zeros(count, np.uint16)
         self.others: NDArray[np.uint16] = np.zeros(count, np.uint16)
         self.digest: NDArray[np.uint64] = np.zeros(count, np.uint64)
-        self.steps: NDArray[np.int64] = np.zeros(count, np.int64)
+        self.frame: NDArray[np.uint64] = np.zeros(count, np.uint64)
+        self.steps: NDArray[np.int32] = np.zeros(count, np.int32)
         self.place: NDArray[np.int64] = np.full(count, -1, np.int64)
-        self.same: NDArray[np.bool_] = np.ones(count, bool)
-        self.elsewhere: dict[int, bytes] = {}
-        self.origins: dict[int, int] = {}
-        self.other_folds = 0
+        self.origin: NDArray[np.uint8] = np.full(count, NO_ORIGIN, np.uint8)
+        self.flags: NDArray[np.uint8] = np.zeros(count, np.uint8)
+        self.origins: list[int] = []
+        self.folds: Counter[str] = Counter()
+        self.out_of_order: list[int] = []
+        self.misplaced: list[tuple[int, int, int]] = []
+        self.ahead: list[tuple[int, int]] = []
+        self.below = 0
+        self.strangers: Counter[str] = Counter()
+        self.last = -1
         self.first_kept: int | None = None
-        self._facts = facts
+        self.log_start = 0
+        self._facts, self._takes = facts, takes
         self._tp = TopicPartition(predictions, who.partition)
         self._numerics = numerics
         self._read_to: int | None = None
+
+    @property
+    def name(self) -> str:
+        """How messages name the partition."""
+        return f"{self._tp.topic}[{self._tp.partition}]"
 
     async def read(self) -> AsyncIterator[int]:
         """Read what has come since the last time; yield how many records, some at a time."""
         first = self._read_to
         if first is None:
-            first = await self._facts.log_start(self._tp)
+            first = self.log_start = await self._facts.log_start(self._tp)
             self.first_kept = self.start if first == 0 else None
         end = await self._facts.log_end(self._tp)
         async for records in self._facts.batches(self._tp, first, end):
@@ -101,69 +166,117 @@ class Published:
 
     def _take(self, record: ConsumerRecord) -> None:
         headers = dict(record.headers)
-        if not self.who.owns(headers):
+        if not self.who.owns_elsewhere(headers):
+            count_stranger(self.strangers, headers)
             return
-        try:
-            offset, origin = int(headers["sr-offset"]), int(headers["sr-origin"])
-        except (KeyError, TypeError, ValueError):
-            return  # no worker wrote it
+        place = _place_of(headers)
+        if place is None:
+            self.strangers["headers that no worker writes"] += 1
+            return
+        partition, offset, origin, fold = place
+        if partition != self.who.partition:
+            if len(self.misplaced) < AHEAD_MAX:
+                self.misplaced.append((partition, offset, record.offset))
+            return
         if self.first_kept is None:
             self.first_kept = offset
-        if not self.start <= offset < self.end:
-            return
-        if headers.get("sr-fold") != self.who.fold.encode():
-            self.other_folds += 1
-            at = offset - self.start
-            self.others[at] = min(int(self.others[at]) + 1, 65_535)
-            return
-        self.origins[origin] = min(offset, self.origins.get(origin, offset))
-        at, digest = offset - self.start, digest_of(record.value)
-        self.count[at] = min(int(self.count[at]) + 1, 65_535)
-        if self.count[at] > 1:
-            self.same[at] &= int(self.digest[at]) == digest
-            return
-        self.digest[at], self.place[at] = digest, record.offset
-        self.steps[at] = _steps_of(record.value)
-        if self._numerics.encode() not in (record.value or b""):
-            self.elsewhere[offset] = record.value or b""
+        if self.start <= offset < self.end:
+            self._take_within(record, offset, origin, fold)
+        else:
+            self._take_outside(record, offset)
+        if offset < self._bounds.log_end:
+            self.last = max(self.last, offset)
 
-    async def value(self, offset: int) -> bytes | None:
-        """Read one prediction again."""
-        place = int(self.place[offset - self.start])
-        if place < 0:
-            return None
+    def _take_outside(self, record: ConsumerRecord, offset: int) -> None:
+        if 0 <= offset < self.start:
+            self.below += 1
+        elif not 0 <= offset < self._bounds.published and len(self.ahead) < AHEAD_MAX:
+            self.ahead.append((offset, record.offset))
+
+    def _take_within(self, record: ConsumerRecord, offset: int, origin: int, fold: str) -> None:
+        at = offset - self.start
+        is_repeated = bool(self.count[at] or self.others[at])
+        if offset < self.last and not is_repeated:
+            self.out_of_order.append(offset)
+        if not self._takes(record.key):
+            self.flags[at] |= NOT_CHOSEN
+        if fold != self.who.fold:
+            if fold in self.folds or len(self.folds) < NAMES_MAX:
+                self.folds[fold] += 1
+            self.others[at] = min(int(self.others[at]) + 1, 65_535)
+            if self._numerics.encode() not in (record.value or b""):
+                self.flags[at] |= FOREIGN
+            return
+        self.count[at] = min(int(self.count[at]) + 1, 65_535)
+        digest, content = digest_of(record.value), content_of(record.value)
+        is_stamped = record.timestamp_type == LOG_APPEND_TIME
+        timestamp = None if is_stamped else record.timestamp
+        frame = frame_of(content, record.key, timestamp, record.headers)
+        is_foreign = content.get("numerics") != self._numerics
+        if self.count[at] > 1:
+            is_like = int(self.digest[at]) == digest or (
+                (is_foreign or bool(self.flags[at] & FOREIGN)) and int(self.frame[at]) == frame
+            )
+            self.flags[at] |= (0 if is_like else UNLIKE) | (FOREIGN if is_foreign else 0)
+            return
+        self.digest[at], self.frame[at], self.place[at] = digest, frame, record.offset
+        steps = content.get("steps")
+        self.steps[at] = steps if isinstance(steps, int) and 0 < steps < 1 << 31 else -1
+        self.origin[at] = self._number_of(origin)
+        self.flags[at] |= FOREIGN if is_foreign else 0
+        self.flags[at] |= BROKER_TIME if is_stamped else 0
+        self.flags[at] |= 0 if content.get("cold") is (steps == 1) else COLD_IS_FALSE
+
+    def _number_of(self, origin: int) -> int:
+        if origin not in self.origins:
+            if len(self.origins) >= ORIGINS_MAX:
+                return ORIGINS_MAX
+            self.origins.append(origin)
+        return self.origins.index(origin)
+
+    async def value(self, place: int) -> bytes | None:
+        """Read one record of the output again."""
         async for records in self._facts.batches(self._tp, place, place + 1):
             value: bytes | None = records[0].value
             return value
         return None
 
+    async def values(self, offsets: Iterable[int]) -> dict[int, bytes]:
+        """Read the predictions of some source offsets again."""
+        wanted = {int(self.place[offset - self.start]): offset for offset in offsets}
+        found: dict[int, bytes] = {}
+        places, first = sorted(wanted), 0
+        for after in range(1, len(places) + 1):
+            if after < len(places) and places[after] - places[after - 1] < NEAR:
+                continue
+            run = places[first], places[after - 1] + 1
+            async for records in self._facts.batches(self._tp, *run):
+                for record in records:
+                    if record.offset in wanted:
+                        found[wanted[record.offset]] = record.value or b""
+            first = after
+        return found
 
-@dataclass(slots=True)
-class DeadLetters:
-    """Dead letters of one source partition: offset -> error code."""
 
-    codes: dict[int, str] = field(default_factory=dict)
-    first_kept: int | None = None
+def _place_of(headers: Mapping[str, bytes | None]) -> tuple[int, int, int, str] | None:
+    """Return partition, offset, origin and fold that headers name; ``None``: no worker wrote it."""
+    try:
+        numbers = [int(headers[f"sr-{name}"] or b"") for name in ("partition", "offset", "origin")]
+        fold = (headers["sr-fold"] or b"").decode()
+    except (KeyError, ValueError):
+        return None
+    return numbers[0], numbers[1], numbers[2], fold
 
-    async def read(self, facts: KafkaFacts, topic: str, who: Who, start: int, end: int) -> None:
-        """Read all that are about a range of source offsets."""
-        tp = TopicPartition(topic, who.partition)
-        log_start = await facts.log_start(tp)
-        self.first_kept = start if log_start == 0 else None
-        place = (who.topic.encode(), b"%d" % who.partition)
-        async for records in facts.batches(tp, log_start, await facts.log_end(tp)):
-            for record in records:
-                headers = dict(record.headers)
-                if (headers.get("sr-topic"), headers.get("sr-partition")) != place:
-                    continue
-                try:
-                    offset, code = int(headers["sr-offset"]), headers["sr-error"].decode()
-                except (AttributeError, KeyError, TypeError, ValueError):
-                    continue  # no worker wrote it
-                if self.first_kept is None:
-                    self.first_kept = offset
-                if start <= offset < end:
-                    self.codes[offset] = code
+
+def count_stranger(strangers: Counter[str], headers: Mapping[str, bytes | None]) -> None:
+    """Count an output of somebody else by the app and the topic that it names."""
+    app, topic = (
+        (headers.get(name) or b"?")[:200].decode("utf-8", "replace")
+        for name in ("sr-app", "sr-topic")
+    )
+    name = f"app {app} of topic {topic}"
+    if name in strangers or len(strangers) < NAMES_MAX:
+        strangers[name] += 1
 
 
 def digest_of(value: bytes | None) -> int:
@@ -171,10 +284,33 @@ def digest_of(value: bytes | None) -> int:
     return int.from_bytes(blake2b(value or b"", digest_size=8).digest(), "little")
 
 
-def _steps_of(value: bytes | None) -> int:
+def content_of(value: bytes | None) -> dict[str, Any]:
+    """Return what a prediction says; nothing if it is none."""
     try:
         found = orjson.loads(value or b"null")
     except orjson.JSONDecodeError:
-        return -1
-    steps = found.get("steps") if isinstance(found, dict) else None
-    return steps if isinstance(steps, int) and steps < 1 << 63 else -1
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def frame_of(
+    content: Mapping[str, Any],
+    key: bytes | None,
+    timestamp: int | None,
+    headers: Iterable[tuple[str, bytes]],
+) -> int:
+    """Return a digest of all that is the same whatever the memory holds.
+
+    That is the record's key, timestamp and headers but the origin, and of the content all but
+    steps, cold and numerics; of the outputs their shape.
+    """
+    outputs = content.get("outputs")
+    shape = {k: sorted(v) if isinstance(v, dict) else None for k, v in outputs.items()} if isinstance(outputs, dict) else None  # fmt: skip
+    free = {"outputs", "steps", "cold", "numerics"}
+    kept = {name: value for name, value in content.items() if name not in free}
+    try:
+        said = orjson.dumps([kept, shape], option=orjson.OPT_SORT_KEYS)
+    except TypeError:  # nested too deeply
+        said = b""
+    about = [(name, text) for name, text in headers if name != "sr-origin"]
+    return digest_of(b"%b %b" % (said, repr((key, timestamp, about)).encode()))

@@ -1,0 +1,348 @@
+"""One partition's outputs held against a replay: pure, offset by offset.
+
+What it finds it counts at once; what needs the bytes that were published is handed on: findings
+of which examples are shown, and predictions that are compared by value.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_rnn.fold.events import Record
+from stream_rnn.fold.publisher import Message
+from stream_rnn.replay.findings import Audit, Choice
+from stream_rnn.replay.letters import DeadLetters, Letter, letter_of
+from stream_rnn.replay.memories import Memories, Verdict
+from stream_rnn.replay.published import (
+    BROKER_TIME,
+    COLD_IS_FALSE,
+    FOREIGN,
+    NO_ORIGIN,
+    NOT_CHOSEN,
+    UNLIKE,
+    Published,
+    content_of,
+    digest_of,
+    frame_of,
+)
+from stream_rnn.replay.segments import Segment, owners
+from stream_rnn.replay.told import Telling
+
+ABSENT_MAX = 100_000
+NOT_FINITE = "step_not_finite"
+
+
+class Comparison:
+    """Compares one partition.
+
+    Args:
+        published: the predictions.
+        dead: the dead letters.
+        choice: which keys.
+        found: where findings are counted.
+        ttl_ms: ``state_ttl``, if there is one.
+
+    Attributes:
+        owner: (N,) whose each offset is; see :func:`owners`.
+        telling: findings that may be shown.
+        nearly: what is to be compared by value: offset -> key and what should be there.
+        absent: predictions that were not found yet: offset -> key, what should be there, and
+            where its memory began; ``None``: before the range.
+        absent_dead: dead letters that were not found yet: offset -> key and code.
+    """
+
+    def __init__(
+        self,
+        published: Published,
+        dead: DeadLetters,
+        choice: Choice,
+        found: Audit,
+        ttl_ms: float | None,
+    ) -> None:
+        self._published, self._dead, self._choice, self._found = published, dead, choice, found
+        self._ttl_ms = ttl_ms
+        count = published.end - published.start
+        self._seen: NDArray[np.bool_] = np.zeros(count, bool)
+        self._held: NDArray[np.bool_] = np.zeros(count, bool)  # a record of a key and a value
+        self._letters_seen: set[int] = set()
+        self._least = published.end
+        self._begins: dict[bytes, int] = {}
+        self._memories: Memories | None = None
+        self._segment = Segment(0, published.start, published.end, None)
+        self.owner = owners(published.origin)
+        self._foreign: NDArray[np.int64] = np.zeros(0, np.int64)
+        self._outputs: NDArray[np.int64] = np.zeros(0, np.int64)
+        self.telling = Telling(found, choice.examples)
+        self.nearly: dict[int, tuple[bytes | None, bytes]] = {}
+        self.absent: dict[int, tuple[bytes | None, Message, int | None]] = {}
+        self.absent_dead: dict[int, tuple[bytes | None, Message]] = {}
+
+    def begin(self, segment: Segment) -> None:
+        """Begin a segment: what follows is the replay's from its begin on."""
+        self._segment = segment
+        self._least = min(self._least, segment.begin)
+        self._begins.clear()
+        published = self._published
+        self._foreign = np.flatnonzero(published.flags & FOREIGN) + published.start
+        self._outputs = np.flatnonzero((published.count > 0) | (published.others > 0))
+        is_part = segment.before is None or segment.before > 0
+        before = segment.begin if segment.before is None else segment.before
+        self._memories = Memories(before, self._ttl_ms) if is_part else None
+
+    def take(
+        self,
+        records: Sequence[Record],
+        predictions: Sequence[Message],
+        dead_letters: Sequence[Message],
+    ) -> None:
+        """Compare what the replay made of the next records with what production did."""
+        items: list[tuple[int, bytes | None, Message | None]] = [
+            (offset, key, None) for offset, key in self._forgets(records)
+        ]
+        dead = {_offset(message) for message in dead_letters}
+        items += [(_offset(m), m.key, m) for m in (*predictions, *dead_letters)]
+        for offset, key, message in sorted(items, key=lambda item: item[0]):
+            if message is None:
+                if self._memories is not None and key is not None:
+                    self._memories.forget(key)
+            elif offset not in dead:
+                self._take_prediction(offset, message)
+            elif self._choice.takes(key) and self._is_own(offset):
+                self._take_dead(offset, message)
+
+    def _forgets(self, records: Sequence[Record]) -> list[tuple[int, bytes]]:
+        """Return the forgets among records, and note where events can be."""
+        found = []
+        for record in records:
+            if record.key is None:
+                continue
+            if record.value is None:
+                found.append((record.offset, record.key))
+            else:
+                self._held[record.offset - self._published.start] = True
+        return found
+
+    def _is_own(self, offset: int) -> bool:
+        if self._segment.number == NO_ORIGIN:
+            return True
+        return int(self.owner[offset - self._published.start]) == self._segment.number
+
+    def _take_prediction(self, offset: int, message: Message) -> None:
+        content = content_of(message.value)
+        time_ms, replayed = int(content["event_time_ms"]), int(content["steps"])
+        if self._memories is not None:
+            self._memories.pass_time(time_ms)
+        key = message.key or b""
+        if not self._choice.takes(key):
+            return
+        if replayed == 1:
+            self._begins[key] = offset
+        if not self._is_own(offset):
+            if self._memories is not None:
+                self._memories.unseen(key, replayed, time_ms)
+            return
+        published, at = self._published, offset - self._published.start
+        self._seen[at] = True
+        if not published.count[at]:
+            self._miss(offset, message, replayed, time_ms)
+            return
+        verdict = Verdict.SAME
+        if self._memories is not None:
+            verdict = self._memories.judge(key, replayed, int(published.steps[at]), time_ms)
+        self._compare(offset, message, verdict, self._begins.get(key), content)
+
+    def _compare(
+        self,
+        offset: int,
+        message: Message,
+        verdict: Verdict,
+        begin: int | None,
+        content: dict[str, object],
+    ) -> None:
+        """Compare a prediction that is there."""
+        published, at = self._published, offset - self._published.start
+        flags, value = int(published.flags[at]), message.value or b""
+        timestamp = None if flags & BROKER_TIME else message.timestamp
+        frame = frame_of(content, message.key, timestamp, message.headers)
+        is_wrong = verdict is Verdict.WRONG or flags & UNLIKE or int(published.frame[at]) != frame
+        if verdict is Verdict.APART and not is_wrong and not flags & COLD_IS_FALSE:
+            self._found.leave_out("began_before")
+            return
+        self._found.counts["compared"] += 1
+        if is_wrong or flags & COLD_IS_FALSE:
+            self._tell_different(offset, message.key, value)
+        elif int(published.digest[at]) != digest_of(value):
+            if self._is_mixed(begin, offset):
+                self.nearly[offset] = message.key, value
+            else:
+                self._tell_different(offset, message.key, value)
+
+    def _is_mixed(self, begin: int | None, offset: int) -> bool:
+        """Tell whether another kind of machine may have computed a part of a memory.
+
+        It is one that published anything since the memory began: what it folded silently before
+        that can be of any key.
+        """
+        kept = self._published.first_kept
+        if begin is None or kept is None or begin < kept:
+            return True
+        first, last = np.searchsorted(self._foreign, [begin, offset + 1])
+        return bool(first < last)
+
+    def _miss(self, offset: int, message: Message, replayed: int, time_ms: int) -> None:
+        """Say of an event without a prediction of this fold why that is."""
+        published, key = self._published, message.key or b""
+        letter, memories = self._dead.letters.get(offset), self._memories
+        if letter and letter.code == NOT_FINITE and memories and memories.may_differ(key):
+            memories.skipped(key)
+            self._letters_seen.add(offset)
+            self._found.leave_out("began_before")
+            return
+        if memories is not None:
+            memories.unseen(key, replayed, time_ms)
+        if self._is_answered_by_others(offset):
+            self._found.leave_out("other_fold")
+        elif published.first_kept is None or offset < published.first_kept:
+            self._found.leave_out("removed")
+        else:
+            self.absent[offset] = message.key, message, self._begins.get(key)
+            if len(self.absent) > ABSENT_MAX:
+                self.tell_missing(next(iter(self.absent)))
+
+    def _is_answered_by_others(self, offset: int) -> bool:
+        """Tell whether another fold has an output for an event.
+
+        Without a transaction a dead letter names no fold: it is of one that stands beside it.
+        """
+        at = offset - self._published.start
+        if self._published.others[at] or offset in self._dead.others:
+            return True
+        letter = self._dead.letters.get(offset)
+        return letter is not None and not letter.is_named and self._is_beside_others(at)
+
+    def _is_beside_others(self, at: int) -> bool:
+        after = int(np.searchsorted(self._outputs, at))
+        beside = self._outputs[max(0, after - 1) : after + 1]
+        return bool((self._published.others[beside] > 0).any())
+
+    def _take_dead(self, offset: int, message: Message) -> None:
+        code, key = dict(message.headers)["sr-error"].decode(), message.key or b""
+        at, memories = offset - self._published.start, self._memories
+        self._found.counts["dead_letters"] += 1
+        letter = self._dead.letters.get(offset)
+        if code == NOT_FINITE and memories is not None:
+            if letter is None and self._published.count[at]:
+                steps = int(self._published.steps[at])
+                verdict = memories.judge(key, 0, steps, 0)
+                memories.skipped(key)
+                self._seen[at] = True
+                if verdict is Verdict.APART:
+                    self._found.leave_out("began_before")
+                    return
+                self._tell_different(offset, key, None)
+                return
+            memories.skipped(key)
+        self._letters_seen.add(offset)
+        if letter is None:
+            self._miss_dead(offset, message)
+            return
+        self.compare_dead(offset, message)
+
+    def compare_dead(self, offset: int, message: Message) -> None:
+        """Compare a dead letter that is there."""
+        letter = self._dead.letters[offset]
+        code = dict(message.headers)["sr-error"].decode()
+        expected = letter_of(
+            code,
+            message.key,
+            message.value,
+            message.timestamp,
+            message.headers,
+            is_named=letter.is_named,
+            is_chosen=True,
+        )
+        self._found.letters_compared += 1
+        if not letter.says(expected) or letter.is_unlike:
+            said = code.encode(), letter.code.encode()
+            self.telling.tell("dead_letters_different", offset, message.key, *said)
+
+    def _miss_dead(self, offset: int, message: Message) -> None:
+        at, kept = offset - self._published.start, self._dead.first_kept
+        if self._published.others[at] or offset in self._dead.others:
+            self._found.leave_out("other_fold")
+        elif kept is None or offset < kept:
+            self._found.leave_out("removed")
+        else:
+            self.absent_dead[offset] = message.key, message
+            if len(self.absent_dead) > ABSENT_MAX:
+                self.tell_missing_dead(next(iter(self.absent_dead)))
+
+    def finish(self) -> None:
+        """Find what should not be there: after all segments."""
+        published = self._published
+        at = np.arange(published.start, published.end)
+        chosen = (published.flags & NOT_CHOSEN) == 0
+        nothing = (published.others > 0) & ~self._held & (at >= self._least)
+        unexpected = ((published.count > 0) & ~self._seen) | nothing
+        for offset in at[unexpected & chosen].tolist():
+            place = int(published.place[offset - published.start])
+            self.telling.tell("unexpected", offset, None, place=place if place >= 0 else None)
+        counts = published.count.astype(np.int64) + published.others
+        for offset in at[self._seen & (counts > 1)].tolist():
+            repeated = int(counts[offset - published.start]) - 1
+            self.telling.tell("duplicated", offset, count=repeated)
+        for offset in published.out_of_order:
+            if not published.flags[offset - published.start] & NOT_CHOSEN:
+                self.telling.tell("out_of_order", offset, None)
+        for offset, letter in sorted(self._dead.letters.items()):
+            if letter.is_chosen:
+                self._finish_letter(offset, letter)
+
+    def _finish_letter(self, offset: int, letter: Letter) -> None:
+        if letter.count > 1:
+            self.telling.tell("dead_letters_duplicated", offset, count=letter.count - 1)
+        is_of_others = offset < self._least or self._is_answered_by_others(offset)
+        if offset in self._letters_seen or (is_of_others and not letter.is_named):
+            return
+        self.telling.tell("dead_letters_unexpected", offset, None, None, letter.code.encode())
+
+    def arrived(self) -> None:
+        """Compare what seemed to be missing and has been read meanwhile."""
+        published = self._published
+        for offset in [o for o in self.absent if published.count[o - published.start]]:
+            _, message, begin = self.absent.pop(offset)
+            content = content_of(message.value)
+            steps = int(published.steps[offset - published.start])
+            is_same = self._memories is None or steps == content["steps"]
+            verdict = Verdict.SAME if is_same else Verdict.APART
+            self._compare(offset, message, verdict, begin, content)
+        for offset in [o for o in self.absent_dead if o in self._dead.letters]:
+            self.compare_dead(offset, self.absent_dead.pop(offset)[1])
+
+    def may_arrive(self) -> bool:
+        """Tell whether something is missing behind all that is there: it may be late."""
+        late = any(offset > self._published.last for offset in self.absent)
+        return late or any(offset > self._dead.last for offset in self.absent_dead)
+
+    def tell_missing(self, offset: int) -> None:
+        """Say that a prediction is missing."""
+        key, message, _ = self.absent.pop(offset)
+        self.telling.tell("missing", offset, key, message.value)
+
+    def tell_missing_dead(self, offset: int) -> None:
+        """Say that a dead letter is missing."""
+        key, message = self.absent_dead.pop(offset)
+        self.telling.tell("dead_letters_missing", offset, key, dict(message.headers)["sr-error"])
+
+    def tell_not_near(self, offset: int) -> None:
+        """Say that a prediction differs by value, too."""
+        self._tell_different(offset, *self.nearly[offset])
+
+    def _tell_different(self, offset: int, key: bytes | None, value: bytes | None) -> None:
+        place = int(self._published.place[offset - self._published.start])
+        self.telling.tell("different", offset, key, value, place=place)
+
+
+def _offset(message: Message) -> int:
+    return int(dict(message.headers)["sr-offset"])

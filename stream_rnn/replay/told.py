@@ -1,0 +1,56 @@
+"""Findings on their way to be shown: they are counted at once, and some are kept."""
+
+from typing import NamedTuple
+
+from stream_rnn.replay.findings import Audit
+
+
+class Told(NamedTuple):
+    """A finding that may be shown.
+
+    Attributes:
+        kind: of the finding.
+        offset: of the source.
+        key: of the record, if it is known.
+        replayed: what should be there.
+        published: what is there, if it need not be read.
+        place: in the predictions, where what is there is to be read.
+    """
+
+    kind: str
+    offset: int
+    key: bytes | None
+    replayed: bytes | None = None
+    published: bytes | None = None
+    place: int | None = None
+
+
+class Telling:
+    """Counts findings.
+
+    Args:
+        found: where they are counted.
+        examples: how many of a kind are kept at a time.
+
+    Attributes:
+        told: those that may be shown.
+    """
+
+    def __init__(self, found: Audit, examples: int) -> None:
+        self._found, self._examples = found, examples
+        self.told: list[Told] = []
+
+    def tell(  # what a finding consists of
+        self,
+        kind: str,
+        offset: int,
+        key: bytes | None = None,
+        replayed: bytes | None = None,
+        published: bytes | None = None,
+        place: int | None = None,
+        count: int = 1,
+    ) -> None:
+        """Count a finding; see :class:`Told`."""
+        self._found.counts[kind] += count
+        if sum(1 for one in self.told if one.kind == kind) < self._examples:
+            self.told.append(Told(kind, offset, key, replayed, published, place))

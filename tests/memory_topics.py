@@ -1,0 +1,170 @@
+"""Topics in memory, for the audit: what ``KafkaFacts`` answers, over lists of records."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from aiokafka.structs import ConsumerRecord
+
+from stream_rnn.fold.publisher import Message
+from stream_rnn.fold.recovery import GroupOffset
+from stream_rnn.fold.topics import TopicFacts
+from stream_rnn.replay.audit import audit
+from stream_rnn.replay.findings import Audit, Choice
+from stream_rnn.replay.logs import TopicLog
+from stream_rnn.settings import Settings
+from stream_rnn.testing import MemoryLog, MemoryPublisher, MemoryStore, memory_processor
+
+
+@dataclass
+class Partition:
+    """Records by offset, and where they begin."""
+
+    records: list[ConsumerRecord] = field(default_factory=list)
+    start: int = 0
+
+    @property
+    def end(self) -> int:
+        """The offset after the last record."""
+        return self.records[-1].offset + 1 if self.records else self.start
+
+
+@dataclass
+class MemoryTopics:
+    """A cluster: topics of one or more partitions, and the group's offsets."""
+
+    settings: Settings
+    names: tuple[str, ...]
+    partitions: dict[tuple[str, int], Partition] = field(default_factory=dict)
+    groups: dict[tuple[str, int], GroupOffset] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    late: dict[str, list[ConsumerRecord]] = field(default_factory=dict)  # at the second look
+    late_c: GroupOffset | None = None
+    asked: Counter = field(default_factory=Counter)
+
+    def of(self, tp) -> Partition:
+        """Return a partition."""
+        return self.partitions.setdefault((tp.topic, tp.partition), Partition())
+
+    async def topics(self, *names):
+        """Return the partition counts."""
+        held = {name: self.counts.get(name, 1 if name in self.names else 0) for name in names}
+        return {name: TopicFacts(name, count) for name, count in held.items()}
+
+    async def log_start(self, tp) -> int:
+        """Return the first available offset."""
+        return self.of(tp).start
+
+    async def log_end(self, tp) -> int:
+        """Return the offset after the last record."""
+        self.asked[tp.topic] += 1
+        if self.asked[tp.topic] == 2:
+            self.of(tp).records += self.late.get(tp.topic, [])
+        return self.of(tp).end
+
+    async def group_offset(self, group, tp):
+        """Return what the group committed."""
+        self.asked[group] += 1
+        if self.asked[group] == 3 and self.late_c is not None:
+            self.groups[group, tp.partition] = self.late_c
+        return self.groups.get((group, tp.partition))
+
+    async def batches(self, tp, first, end):
+        """Yield the records that retention has left."""
+        held = self.of(tp)
+        found = [r for r in held.records if max(first, held.start) <= r.offset < end]
+        for at in range(0, len(found), 50):
+            yield found[at : at + 50]
+
+
+def consumed(topic, partition, offset, message: Message) -> ConsumerRecord:
+    """Return a message as a consumer reads it."""
+    key, value, timestamp, headers = message
+    sizes = len(key or b""), len(value or b"")
+    return ConsumerRecord(
+        topic, partition, offset, timestamp, 0, key, value, None, *sizes, tuple(headers)
+    )
+
+
+class Folded:
+    """What a worker has made of a log of one partition, ready to be spoilt.
+
+    Attributes:
+        predictions: in the order of their topic.
+        letters: dead letters, likewise.
+        c: the group offset.
+        source_start: log start of the source.
+        starts: log starts of the outputs.
+        other_partitions: messages of more partitions, by topic and number.
+        counts: partitions of topics, where they are not 1.
+        late: what the second look at an output finds.
+        late_c: the group offset that the third question for it finds.
+    """
+
+    def __init__(self, model, settings, log: MemoryLog) -> None:
+        self.model, self.settings = model, settings
+        self.records, self.c = list(log.records), log.group
+        self.predictions, self.letters = list(log.predictions), list(log.dead_letters)
+        self.source_start, self.starts = log.log_start_offset, {}
+        self.other_partitions: dict[tuple[str, int], list[Message]] = {}
+        self.counts: dict[str, int] = {}
+        self.late: dict[str, list[Message]] = {}
+        self.late_c: GroupOffset | None = None
+
+    def topics(self) -> MemoryTopics:
+        """Return the cluster."""
+        settings = self.settings
+        names = (settings.source, settings.predictions, settings.dead_letters_topic)
+        made = MemoryTopics(settings, names, counts=self.counts, late_c=self.late_c)
+        source = [
+            consumed(names[0], 0, r.offset, Message(r.key, r.value, r.timestamp, r.headers))
+            for r in self.records
+        ]
+        made.partitions[names[0], 0] = Partition(source, self.source_start)
+        for name, messages in zip(names[1:], (self.predictions, self.letters), strict=True):
+            records = [consumed(name, 0, i, m) for i, m in enumerate(messages)]
+            made.partitions[name, 0] = Partition(records, self.starts.get(name, 0))
+            late = enumerate(self.late.get(name, ()), len(messages))
+            made.late[name] = [consumed(name, 0, i, m) for i, m in late]
+        for (name, number), messages in self.other_partitions.items():
+            records = [consumed(name, number, i, m) for i, m in enumerate(messages)]
+            made.partitions[name, number] = Partition(records)
+        if self.c is not None:
+            made.groups[settings.app, 0] = self.c
+        return made
+
+    async def audit(self, choice=None, first=None, last=None, partitions=(), **changed) -> Audit:
+        """Audit the topics."""
+        model = changed.pop("model", self.model)
+        settings = self.settings.model_copy(update=changed)
+        log = TopicLog(settings, settings.source, first, last, self.topics())
+        return await audit(log, model, settings, choice or Choice(), partitions)
+
+
+def offset_of(message) -> int:
+    """Return the source offset that an output names."""
+    return int(dict(message.headers)["sr-offset"])
+
+
+def with_header(message, name, text) -> Message:
+    """Return a message with another value of one header."""
+    headers = [(n, text if n == name else v) for n, v in message.headers]
+    return message._replace(headers=headers)
+
+
+async def fold(
+    model, settings, records, *, log=None, store=None, sizes=(), partition=0
+) -> MemoryLog:
+    """Fold a log by the worker's own processor; a log that was given is gone on with."""
+    log = MemoryLog(list(records)) if log is None else log
+    publisher = MemoryPublisher(log, is_transactional=settings.delivery == "exactly_once")
+    processor = memory_processor(
+        model,
+        log,
+        store or MemoryStore(),
+        settings,
+        publisher=publisher,
+        sizes=sizes,
+        partition=partition,
+    )
+    await processor.run()
+    return log
