@@ -239,33 +239,30 @@ class Comparison:
                 self._seen[at] = True
                 if verdict is Verdict.APART:
                     self._found.leave_out("began_before")
-                    return
-                self._tell_different(offset, key, None)
+                else:
+                    self._tell_different(offset, key, None)
                 return
             memories.skipped(key)
         self._letters_seen.add(offset)
         if letter is None:
             self._miss_dead(offset, message)
-            return
-        self.compare_dead(offset, message)
+        else:
+            self.compare_dead(offset, message)
 
     def compare_dead(self, offset: int, message: Message) -> None:
         """Compare a dead letter that is there."""
         letter = self._dead.letters[offset]
         code = dict(message.headers)["sr-error"].decode()
-        expected = letter_of(
-            code,
-            message.key,
-            message.value,
-            message.timestamp,
-            message.headers,
-            is_named=letter.is_named,
-            is_chosen=True,
-        )
+        said = (code, message.key, message.value, message.timestamp, message.headers)
+        expected = letter_of(*said, is_named=letter.is_named, is_chosen=True)
+        at, is_like = offset - self._published.start, letter.says(expected) and not letter.is_unlike
+        if not (is_like or letter.is_named) and self._is_beside_others(at):
+            self._found.leave_out("other_fold")
+            return
         self._found.letters_compared += 1
-        if not letter.says(expected) or letter.is_unlike:
-            said = code.encode(), letter.code.encode()
-            self.telling.tell("dead_letters_different", offset, message.key, *said)
+        if not is_like:
+            codes = code.encode(), letter.code.encode()
+            self.telling.tell("dead_letters_different", offset, message.key, *codes)
 
     def _miss_dead(self, offset: int, message: Message) -> None:
         at, kept = offset - self._published.start, self._dead.first_kept

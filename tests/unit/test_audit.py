@@ -1,11 +1,13 @@
 """Every kind of wrong that production's topics can have, planted, and what the audit says."""
 
 import asyncio
+import copy
 import random
 import re
 
 import orjson
 import pytest
+import torch
 
 from stream_rnn.errors import ConfigError
 from stream_rnn.fold.recovery import GroupOffset
@@ -515,6 +517,25 @@ async def test_an_upgrade_leaves_nothing_missing_for_either_fold(model):
         assert new.counts["compared"] == old.other_folds > 100
 
 
+@pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
+async def test_two_folds_need_not_agree_on_what_an_event_is(model, delivery):
+    """A dead letter of the other fold is no fault of this one, though it names no fold."""
+    small = settings_of(delivery=delivery, value_bytes_max=42)
+    large = small.model_copy(update={"value_bytes_max": 1000})
+    records = records_of(200)
+    for offset in range(5, 200, 9):
+        value = b"x" * 50 if offset % 2 else {"x": 1.0, "kind": "A", "more": "more than 42 bytes"}
+        records[offset] = record(offset, b"a", value, BEGIN_MS + 1000 * offset)
+    log = await fold(model, small, records[:100])
+    log.records[:] = records
+    made = Folded(model, small, await fold(model, large, [], log=log))
+    for found in (await made.audit(), await made.audit(value_bytes_max=1000)):
+        assert wrong(found) == {}
+        assert found.counts["compared"] > 50
+        assert found.letters_compared > 5
+        assert found.why_not["other_fold"] == found.counts["not_comparable"] > 50
+
+
 async def test_a_fold_that_gave_its_history_up_is_audited_from_both_origins(model):
     """What was published before the new origin's fold was made from the old one's memory."""
     settings = settings_of(on_lost_history="accept")
@@ -647,6 +668,27 @@ async def test_nothing_right_is_called_wrong(model, seed, ttl, gap):
         events = sum(o >= first for o in kinds(made)["event"])
         counts = found.counts
         assert counts["compared"] + counts["not_comparable"] + missing == events
+
+
+@pytest.mark.parametrize("ttl", [None, 5.0])
+async def test_a_step_that_fails_on_one_side_alone_is_no_fault(ttl):
+    """Whether a step gives a finite number depends on a memory that is not in the range."""
+    made = models.small("elman")
+    broken = Model(made.spec, made.cell, copy.deepcopy(made.network))
+    with torch.no_grad():
+        for name, weights in broken.network.named_parameters():
+            if name == "head.weight":
+                weights.mul_(1e38).mul_(6)
+            elif name == "cell.weight_hh_l0":
+                weights.mul_(4)
+    settings = settings_of(state_ttl=ttl)
+    made = Folded(broken, settings, await fold(broken, settings, records_of()))
+    codes = [dict(m.headers)["sr-error"] for m in made.letters]
+    assert codes.count(b"step_not_finite") > 20
+    assert (await made.audit()).is_fine("exactly_once")
+    found = await at_from(made, "90")
+    assert wrong(found) == {}
+    assert found.why_not["began_before"] > 0
 
 
 async def test_a_memory_that_lives_too_long_is_found_in_a_later_begin(model):
