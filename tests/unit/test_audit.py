@@ -483,6 +483,16 @@ async def test_another_fold_is_no_success(folded, changed):
     assert wrong(found) == {}
 
 
+async def test_dead_letters_alone_are_no_success_beside_another_fold(model):
+    """At least once they name no fold, and are the same in each."""
+    settings = settings_of(delivery="at_least_once")
+    made = Folded(model, settings, await fold(model, settings, records_of()))
+    found = await made.audit(model=of_another_bundle())
+    assert found.letters_compared == len(made.letters)
+    assert wrong(found) == {}
+    assert not found.is_fine("at_least_once")
+
+
 async def test_some_keys_alone_are_looked_at(folded):
     """A prediction of nothing is found if its key is chosen; no such key is no success."""
     spare = moved(folded, 40, kinds(folded)["forget"][1])
