@@ -1,7 +1,12 @@
-"""Losses: how wrong the heads are, summed over heads, averaged over events that have a label."""
+"""Losses: how wrong the heads are, summed over heads, averaged over events that have a label.
+
+Each event counts once, whatever the length of its key and whatever stands beside it in a window: a
+window's loss is a sum over its events, divided by what a window holds on the mean.
+"""
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -35,30 +40,72 @@ def balanced(spec: FeatureSpec, targets: Mapping[str, NDArray[np.float64]]) -> C
     return found
 
 
+def label_counts(
+    spec: FeatureSpec, labels: Mapping[str, Tensor], weights: ClassWeights
+) -> dict[str, float]:
+    """Return for each head how many labels there are, each counted by the weight of its class.
+
+    Args:
+        spec: the heads.
+        labels: head -> (...), NaN where there is none.
+        weights: of classes; none for a head that is missing.
+    """
+    found = {}
+    for head in spec.heads:
+        known = labels[head.name][~torch.isnan(labels[head.name])]
+        of_class = weights.get(head.name)
+        found[head.name] = float(
+            known.numel() if of_class is None else of_class[known.long()].double().sum()
+        )
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class WindowLoss:
+    """What a window adds to the loss of an epoch.
+
+    Attributes:
+        value: a scalar; its mean over the epoch's windows is the sum of the heads' mean losses over
+            all events that have a label.
+        share: labels of this window, by those of a mean one; the mean over heads.
+    """
+
+    value: Tensor
+    share: float
+
+
 def loss_of(
-    spec: FeatureSpec, y: Tensor, labels: Mapping[str, Tensor], weights: ClassWeights
-) -> Tensor | None:
-    """Return the sum of the heads' mean losses over events that have a label.
+    spec: FeatureSpec,
+    y: Tensor,
+    labels: Mapping[str, Tensor],
+    weights: ClassWeights,
+    mean_counts: Mapping[str, float],
+) -> WindowLoss | None:
+    """Return the loss of a window, in which each label counts as much as in any other window.
 
     Args:
         spec: the heads.
         y: (..., O) outputs.
         labels: head -> (...), NaN where there is none.
         weights: of classes; none for a head that is missing.
+        mean_counts: head -> :func:`label_counts` of a window on the mean.
 
     Returns:
-        A scalar; ``None`` if no event has a label.
+        The loss; ``None`` if no event has a label.
     """
-    total, at = None, 0
+    total, share, at = None, 0.0, 0
+    counts = label_counts(spec, labels, weights)
     for head in spec.heads:
         label = labels[head.name]
         known = ~torch.isnan(label)
         if known.any():
-            chosen = y[..., at : at + head.width][known]
-            loss = _head_loss(head, chosen, label[known], weights.get(head.name))
+            chosen, of_class = y[..., at : at + head.width][known], weights.get(head.name)
+            loss = _head_loss(head, chosen, label[known], of_class) / mean_counts[head.name]
             total = loss if total is None else total + loss
+            share += counts[head.name] / mean_counts[head.name]
         at += head.width
-    return total
+    heads = sum(count > 0 for count in mean_counts.values())
+    return None if total is None else WindowLoss(total, share / heads)
 
 
 class MeanLoss:
@@ -77,7 +124,7 @@ class MeanLoss:
             known = ~torch.isnan(label)
             if known.any():
                 chosen = y[known, at : at + head.width]
-                self._sums[head.name] += float(_head_loss(head, chosen, label[known], None, "sum"))
+                self._sums[head.name] += float(_head_loss(head, chosen, label[known], None))
                 self._counts[head.name] += int(known.sum())
             at += head.width
 
@@ -88,19 +135,18 @@ class MeanLoss:
         return sum(means) if means else math.inf
 
 
-def _head_loss(
-    head: AnyHead, y: Tensor, label: Tensor, weights: Tensor | None, reduction: str = "mean"
-) -> Tensor:
+def _head_loss(head: AnyHead, y: Tensor, label: Tensor, weights: Tensor | None) -> Tensor:
+    """Return the sum over events (M,) with outputs y (M, C)."""
     functional = nn.functional
     match head:
         case Binary():
             of_event = None if weights is None else weights[label.long()]
             return functional.binary_cross_entropy_with_logits(
-                y[:, 0], label, of_event, reduction=reduction
+                y[:, 0], label, of_event, reduction="sum"
             )
         case Multiclass():
-            return functional.cross_entropy(y, label.long(), weights, reduction=reduction)
+            return functional.cross_entropy(y, label.long(), weights, reduction="sum")
         case _:
             fitted = head.fitted or Target()
             scaled = (label - fitted.mean) / fitted.std
-            return functional.smooth_l1_loss(y[:, 0], scaled, reduction=reduction)
+            return functional.smooth_l1_loss(y[:, 0], scaled, reduction="sum")

@@ -3,18 +3,18 @@
 All keys run in parallel, window after window (Werbos 1990; Williams and Peng 1990): the hidden
 state at the end of a window is the begin of the next one, without its gradient, so the network
 learns with memories as long as those it will meet.  A run never mixes keys, and no event sees a
-later one.  Scalings are fitted on the training part alone; the validation part chooses the epoch;
+later one.  Each event counts once in an epoch's loss: a window weighs as much as it holds events.  Scalings are fitted on the training part alone; the validation part chooses the epoch;
 the test part is only scored.
 """
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from stream_rnn.errors import TrainingError
 from stream_rnn.model.cells import CellSpec, remember_for
@@ -28,13 +28,14 @@ from stream_rnn.model.judged import (
     runs_at_once,
     validation_loss,
 )
-from stream_rnn.model.losses import ClassWeights, balanced, loss_of
+from stream_rnn.model.losses import ClassWeights, WindowLoss, balanced, label_counts, loss_of
 from stream_rnn.model.model import Model, Network
 from stream_rnn.model.noise import Noise
-from stream_rnn.model.windows import shuffled, windows
+from stream_rnn.model.windows import Window, shuffled, windows
 
 RUNS_MIN, RUNS_MAX = 8, 256
 STEPS_AN_EPOCH = 60
+ALGORITHM = 2  # raised when the same settings give other bits: no checkpoint goes on from another
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,8 @@ class TrainingSettings:
             ``cells.remember_for``; 0 leaves it to torch.
         runs_max: runs side by side in a window; 0: at most ``RUNS_MAX``, and so few that an epoch
             has some ``STEPS_AN_EPOCH`` steps.
-        gradient_norm_max: longer gradients are shortened.
+        gradient_norm_max: of a window's gradient by its share of the events; longer ones are
+            shortened.
         average: decay of the moving average of the weights over steps, which is what is judged and
             kept (Polyak and Juditsky 1992); 0 for none.
         class_weights: ``balanced`` lets rare classes count as much as frequent ones.
@@ -83,7 +85,7 @@ class TrainingSettings:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where training is, for a progress bar."""
+    """Where training is, for a progress bar; the training loss is the epoch's mean so far."""
 
     what: str
     epoch: int
@@ -156,6 +158,7 @@ class _Training:
         self.data = EncodedExamples.encode(spec, examples)
         self.labels = self.data.labels(0)
         self.weights = self._class_weights()
+        self.label_counts = label_counts(spec, self.labels, self.weights)
         self.network = Network(spec, cell)
         self.network.drop(settings.dropout)
         if settings.memory:
@@ -222,34 +225,43 @@ class _Training:
         )
         h = torch.zeros(len(data.examples.first), *self.cell.hidden_shape)
         noise = Noise(self.spec, settings.noise, settings.key_noise, 0 if is_memoryless else len(h))
-        mean_loss = math.nan
+        mean_counts = self._mean_counts(cut)
+        losses = shares = 0.0
         for number, (runs, events, valid) in enumerate(cut):
             index = torch.from_numpy(events)  # (A, T)
             x = noise.add(data.x[index], runs)
             y, new = self.network(x.transpose(0, 1), h[runs])  # (T, A, F) -> (T, A, O)
             mask = torch.from_numpy(valid)
             labels = {n: t[index].masked_fill(~mask, torch.nan) for n, t in self.labels.items()}
-            loss = loss_of(self.spec, y.transpose(0, 1), labels, self.weights)
+            loss = loss_of(self.spec, y.transpose(0, 1), labels, self.weights, mean_counts)
             if loss is not None:
-                latest = self._learn(loss)
-                mean_loss = latest if math.isnan(mean_loss) else 0.95 * mean_loss + 0.05 * latest
+                losses += self._learn(loss)
+                shares += loss.share
             if not is_memoryless:
                 h = h.clone()
                 h[runs] = new.detach()
             if number % 16 == 0 or number == len(cut) - 1:
                 what = "memoryless" if is_memoryless else self.cell.kind
                 done = (number + 1) / len(cut)
-                self.say(
-                    Progress(what, self.epoch, settings.epochs, done, mean_loss, self.best_loss)
-                )
+                mean = losses / shares if shares else math.nan
+                self.say(Progress(what, self.epoch, settings.epochs, done, mean, self.best_loss))
 
-    def _learn(self, loss: Tensor) -> float:
-        latest = float(loss.detach())
+    def _mean_counts(self, cut: Sequence[Window]) -> dict[str, float]:
+        """Return for each head how many labels a window with some holds on the mean."""
+        known = ~torch.stack(list(self.labels.values())).isnan().all(dim=0).numpy()  # (N,)
+        count = sum(bool(known[events[valid]].any()) for _, events, valid in cut)
+        return {name: labels / max(count, 1) for name, labels in self.label_counts.items()}
+
+    def _learn(self, loss: WindowLoss) -> float:
+        """Step the optimizer by a window; return its loss."""
+        latest = float(loss.value.detach())
         if not math.isfinite(latest):
             raise self._not_finite("training loss")
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]  # torch's own
-        nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.gradient_norm_max)
+        loss.value.backward()  # type: ignore[no-untyped-call]  # torch's own
+        # By its share: else the bound would weigh the events of large windows less.
+        longest = self.settings.gradient_norm_max * loss.share
+        nn.utils.clip_grad_norm_(self.network.parameters(), longest)
         self.optimizer.step()
         if self.averaged is not None:
             pairs = zip(self.averaged.parameters(), self.network.parameters(), strict=True)

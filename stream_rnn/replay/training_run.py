@@ -28,7 +28,7 @@ from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.judged import PARTS, Metrics
 from stream_rnn.model.metrics import better, main_metric, score
 from stream_rnn.model.naive import RULES, Naive, Rule, answer
-from stream_rnn.model.training import Progress, Trained, TrainingSettings, train
+from stream_rnn.model.training import ALGORITHM, Progress, Trained, TrainingSettings, train
 
 MEMORYLESS_EPOCHS = 3  # times as many: an epoch of it costs a tenth
 NAIVE_NAME = "naive.json"
@@ -144,7 +144,9 @@ def _recipe(plan: Run, cell: CellSpec, settings: TrainingSettings) -> str:
     """Return what a checkpoint belongs to: everything that would change its bits."""
     examples = plan.examples
     digest = hashlib.sha256(plan.spec.model_dump_json().encode())
-    digest.update(json.dumps([cell.model_dump(), asdict(settings)], sort_keys=True).encode())
+    digest.update(
+        json.dumps([ALGORITHM, cell.model_dump(), asdict(settings)], sort_keys=True).encode()
+    )
     for array in (examples.time_ms, examples.order, examples.first, examples.part):
         digest.update(np.ascontiguousarray(array).tobytes())
     digest.update(repr([len(column) for column in examples.columns.values()]).encode())

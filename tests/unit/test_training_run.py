@@ -201,9 +201,11 @@ def test_balanced_weights_let_classes_count_alike():
     assert rare[1] == WEIGHT_MAX
     y, labels = torch.zeros(4, 3), {"c": torch.tensor([0.0, 0.0, 1.0, math.nan])}
     y[2] = torch.tensor([0.0, 5.0, 0.0])
-    plain = loss_of(spec, y, labels, {})
-    assert float(loss_of(spec, y, labels, {"c": torch.tensor([2.0, 1.0, 1.0])})) > float(plain)
-    assert loss_of(spec, y, {"c": torch.full((4,), math.nan)}, {}) is None
+    even = {"c": 3.0}
+    plain = loss_of(spec, y, labels, {}, even).value
+    heavy = loss_of(spec, y, labels, {"c": torch.tensor([2.0, 1.0, 1.0])}, even).value
+    assert float(heavy) > float(plain)
+    assert loss_of(spec, y, {"c": torch.full((4,), math.nan)}, {}, even) is None
 
 
 def test_dropout_is_of_training_alone():
