@@ -20,15 +20,14 @@ from stream_rnn.errors import ConfigError
 from stream_rnn.local import flights
 from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.checks import check_examples
-from stream_rnn.model.examples import fit
+from stream_rnn.model.examples import Examples
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.judged import PARTS
 from stream_rnn.model.metrics import better, main_metric
 from stream_rnn.model.training import TrainingSettings
 from stream_rnn.replay import training_run
-from stream_rnn.replay.examples import Events, read_events, with_parts
+from stream_rnn.replay.examples import Events, read_fitted
 from stream_rnn.replay.search import Trial, search
-from stream_rnn.replay.splits import column_of, split_parts
 from stream_rnn.settings import Settings
 
 
@@ -151,8 +150,8 @@ def command(settings: Settings, where: LogChoice, **given: Any) -> None:
     training_run.check_out(given["out"])
     torch.set_num_threads(given["threads"])
     console = Console(stderr=True)
-    spec, name, events = _read(settings, where, given)
-    part = split_parts(given["split"], events.placed)
+    spec, name, events, examples = _read(settings, where, given)
+    part = examples.part
     counts = [int((part == number).sum()) for number in range(3)]
     console.print(
         f"{len(part)} events, {len(events.examples.first)} memories; training {counts[0]}, "
@@ -163,8 +162,6 @@ def command(settings: Settings, where: LogChoice, **given: Any) -> None:
             console.print(
                 f"warning: --split {given['split']} leaves the {PARTS[number]} part empty: {what}"
             )
-    examples = with_parts(events, part)
-    spec = fit(spec, examples)
     for text in check_examples(spec, examples):
         console.print(f"warning: {text}", highlight=False, markup=False)
     cell = CellSpec(
@@ -192,8 +189,8 @@ def command(settings: Settings, where: LogChoice, **given: Any) -> None:
 
 def _read(
     settings: Settings, where: LogChoice, given: dict[str, Any]
-) -> tuple[FeatureSpec, str, Events]:
-    """Return the spec, the log's name and its events."""
+) -> tuple[FeatureSpec, str, Events, Examples]:
+    """Return the fitted spec, the log's name, its events, and these as examples."""
     path, _ = where.split(given["log"])
     is_demo = path == Path(flights.NAME)
     if given["spec"] is None and not is_demo:
@@ -203,14 +200,14 @@ def _read(
         )
     spec = FeatureSpec.read(given["spec"] or flights.SPEC)
     labels = given["labels"](spec)
-    column = column_of(given["split"])
     log = where.make(settings, spec, path)
 
-    async def read() -> Events:
+    async def read() -> tuple[FeatureSpec, Events, Examples]:
         async with log:
-            return await read_events(log, spec, settings, labels, column)
+            return await read_fitted(log, spec, settings, given["split"], labels)
 
-    return spec, log.name, asyncio.run(read())
+    fitted, events, examples = asyncio.run(read())
+    return fitted, log.name, events, examples
 
 
 def _settings(given: dict[str, Any]) -> TrainingSettings:

@@ -87,8 +87,7 @@ def _check_classes(head: Multiclass, examples: Examples, known: NDArray[np.float
         more = f" and {len(never) - NAMED} more" if len(never) > NAMED else ""
         names = ", ".join(map(repr, never[:NAMED]))
         found.append(f"head {head.name}: classes never seen in the training part: {names}{more}")
-    column = examples.labels[head.name] if head.of == "label" else examples.columns[head.path]
-    present = np.array([value is not None for value in column])
+    present = np.array([value is not None for value in examples.labels[head.name]])
     unknown = float((present & ~np.isfinite(own_targets(head, examples))).mean())
     if unknown > UNKNOWN_SHARE:
         found.append(

@@ -20,7 +20,7 @@ class Examples:
     """A log as training sees it.  N valid events in R runs; a run is one memory of one key.
 
     Attributes:
-        columns: for each field's path N values.
+        columns: for each feature's path N values.
         time_ms: (N,) event times.
         since_ms: (N,) time since the previous event of the run; NaN at its first.
         order: (N,) event numbers, run by run.
@@ -28,7 +28,7 @@ class Examples:
         length: (R,) events of each run.
         closes: (R,) whether the key has no later event or forget: its last event is the end.
         part: (N,) 0 training, 1 validation, 2 test; by the event that predicts.
-        labels: for each head of labels N values, ``None`` where there is none.
+        labels: for each head that asks for a field N values, ``None`` where there is none.
     """
 
     columns: Mapping[str, Sequence[Any]]
@@ -126,8 +126,6 @@ def own_targets(head: AnyHead, examples: Examples) -> NDArray[np.float64]:
     """Return what each event itself says of a head's question (N,), as it is learned, or NaN."""
     if isinstance(head, TimeToNext):
         return learned(head, examples.since_ms / 1000)
-    if head.of != "label":
-        return learned(head, fitting(head, examples.columns[str(head.path)]))
     if head.name not in examples.labels:
         raise SpecError(f"head {head.name}: of = label needs a labels file; give --labels")
     return learned(head, examples.labels[head.name])

@@ -89,8 +89,8 @@ class Binary(_Head):
             return np.asarray(1 / (1 + np.exp(-y)))
 
     def target(self, value: Any) -> float | None:
-        """Return 1, 0, or ``None`` if the field has no value."""
-        if value is None:
+        """Return 1, 0, or ``None`` if the field has no value, or words for one."""
+        if value is None or isinstance(value, str):
             return None
         return float(bool(value) if self.above is None else value > self.above)
 

@@ -1,7 +1,8 @@
 """Asked: what a log's records say of the heads' questions.
 
 The fields that the heads ask for are decoded from the records that are folded, and from nothing
-else: a bad one costs its label, no event.  The label of a next-event head is the field of the
+else, head by head: one that is not of its head's type costs that label, no event and no other label.
+Training and evaluation both ask here.  The label of a next-event head is the field of the
 key's next event if that one goes on in the same memory: its ``steps`` are one more.
 """
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from stream_rnn.fold.events import Decoder, Record
 from stream_rnn.model.examples import fitting, learned
+from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.heads import AnyHead, Multiclass, TimeToNext
 from stream_rnn.model.model import Model
 from stream_rnn.replay.labels import Labels, value_at
@@ -41,13 +43,62 @@ class Steps:
     steps: NDArray[np.int64]
 
 
+class Questions:
+    """Takes what the heads ask for out of records.
+
+    Each head has a decoder of its own: what one may be says nothing of what another may be, or a
+    feature at the same path.
+
+    Args:
+        spec: the heads; those of the time to the next event ask for no field.
+        settings: bounds of keys and values.
+        labels: of the heads that need some.
+    """
+
+    def __init__(self, spec: FeatureSpec, settings: Settings, labels: Labels | None) -> None:
+        self.heads = [head for head in spec.heads if not isinstance(head, TimeToNext)]
+        self._labels = labels
+        self._decoders = {
+            head.name: Decoder(
+                spec.model_copy(update={"features": (), "heads": (head,)}),
+                settings,
+                with_targets=True,
+            )
+            for head in self.heads
+            if head.of != "label"
+        }
+
+    def answers(self, partition: int, records: Sequence[Record]) -> dict[str, list[Any]]:
+        """Return for each head what each record says, ``None`` where there is nothing to learn."""
+        joined = self._labels.of(partition, records) if self._labels else {}
+        found: dict[str, list[Any]] = {}
+        for head in self.heads:
+            if head.of != "label":
+                read = _read(self._decoders[head.name], str(head.path), records)
+                found[head.name] = fitting(head, read)
+            elif head.name in joined:
+                found[head.name] = joined[head.name]
+        return found
+
+
+def _read(decoder: Decoder, path: str, records: Sequence[Record]) -> list[Any]:
+    """Return what each record says at a path; ``None`` where it cannot be read."""
+    decoded = decoder.decode(records)
+    values = decoded.columns[path]
+    if len(values) == len(records):
+        return values
+    found: list[Any] = [None] * len(records)
+    for row, value in zip(decoded.rows.tolist(), values, strict=True):
+        found[row] = value
+    return found
+
+
 @dataclass(slots=True)
 class Asked:
     """What a partition's records say of the heads' questions, by offset."""
 
-    decoder: Decoder | None
+    questions: Questions
     heads: Sequence[AnyHead]
-    labels: Labels | None
     partition: int
     split_column: str | None
     words: dict[int, Any] = field(default_factory=dict)
@@ -62,18 +113,13 @@ class Asked:
                 self.forgets[record.key] = record.offset
             elif self.split_column is not None:
                 self.words[record.offset] = value_at(record.value, self.split_column)
-        if self.decoder is None:
+        if not self.heads:
             return
-        decoded = self.decoder.decode(records)
-        chosen = [records[row] for row in decoded.rows.tolist()]
-        self.offset += [record.offset for record in chosen]
-        labels = self.labels.of(self.partition, chosen) if self.labels else {}
+        self.offset += [record.offset for record in records]
+        answers = self.questions.answers(self.partition, records)
         for head in self.heads:
-            if head.of == "label":
-                column = labels[head.name]
-            else:
-                column = fitting(head, decoded.columns[str(head.path)])
-            self.values.setdefault(head.name, []).extend(learned(head, column).tolist())
+            values = answers.get(head.name, [None] * len(records))
+            self.values.setdefault(head.name, []).extend(learned(head, values).tolist())
 
     def at(self, offset: NDArray[np.int64], name: str) -> NDArray[np.float64]:
         """Return a head's values at some offsets, NaN where there is none."""
@@ -123,11 +169,8 @@ def ask(
     split_column: str | None,
 ) -> Asked:
     """Prepare the decoding of the heads' fields."""
-    heads = [head for head in model.spec.heads if not isinstance(head, TimeToNext)]
-    plain = [head for head in heads if head.of != "label"]
-    bare = model.spec.model_copy(update={"features": (), "heads": tuple(plain)})
-    decoder = Decoder(bare, settings, with_targets=True) if heads else None
-    return Asked(decoder, heads, labels, partition, split_column)
+    questions = Questions(model.spec, settings, labels)
+    return Asked(questions, questions.heads, partition, split_column)
 
 
 def _since_previous_s(time_ms: NDArray[np.int64], steps: NDArray[np.int64]) -> NDArray[np.float64]:

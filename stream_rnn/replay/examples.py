@@ -1,4 +1,8 @@
-"""From records to training examples, by the fold's own decoder and runs."""
+"""From records to training examples, by the fold's own decoder and runs.
+
+What the heads ask for is read beside, as evaluation reads it: it decides nothing about what is an
+event, so training sees the events, and with them the features, that a worker sees.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,11 +15,12 @@ from stream_rnn.errors import SpecError
 from stream_rnn.fold import rounds
 from stream_rnn.fold.events import Decoder, Record, without
 from stream_rnn.model.encoder import Encoder
-from stream_rnn.model.examples import Examples
+from stream_rnn.model.examples import Examples, fit
 from stream_rnn.model.features import FeatureSpec
+from stream_rnn.replay.asked import Questions
 from stream_rnn.replay.labels import Labels, value_at
-from stream_rnn.replay.logs import Log
-from stream_rnn.replay.splits import Placed
+from stream_rnn.replay.logs import Log, topic_partitions
+from stream_rnn.replay.splits import Placed, column_of, split_parts
 from stream_rnn.settings import Settings
 
 RECORDS_A_BATCH = 10_000
@@ -89,11 +94,11 @@ class EventTaker:
         labels: Labels | None = None,
         split_column: str | None = None,
     ) -> None:
-        self._decoder = Decoder(spec, settings, with_targets=True)
+        self._decoder = Decoder(spec, settings)
         self._encoder = Encoder(spec)
         self._settings = settings
         self._partition = partition
-        self._labels = labels
+        self._questions = Questions(spec, settings, labels)
         self._split_column = split_column
         self._taken = _Taken()
         self._row = 0
@@ -106,9 +111,8 @@ class EventTaker:
             _take(taken, records, self._row, self._decoder, self._encoder)
             chosen = [records[i - self._row] for i in taken.rows[len(taken.offsets) :]]
             taken.offsets += [record.offset for record in chosen]
-            labels = self._labels.of(self._partition, chosen) if self._labels else {}
-            for name, values in labels.items():
-                taken.labels.setdefault(name, []).extend(values)
+            for name, values in self._questions.answers(self._partition, chosen).items():
+                taken.labels.setdefault(name, []).extend(taken.once(values))
             if (column := self._split_column) is not None:
                 taken.words += taken.once(value_at(r.value, column) for r in chosen)
             self._row += len(records)
@@ -139,14 +143,46 @@ async def read_events(
 
     Raises:
         SpecError: there is no event at all.
+        ConfigError: labels do not say of which partition they are.
     """
-    parts = []
-    for wanted in await log.ranges():
+    parts, ranges = [], await log.ranges()
+    if labels is not None:
+        labels.check(log.name, topic_partitions(ranges))
+    for wanted in ranges:
         taker = EventTaker(spec, settings, wanted.partition, labels, split_column)
         async for batch in log.batches(wanted):
             taker.take(batch)
         parts.append(taker.events())
     return together(parts)
+
+
+async def read_fitted(
+    log: Log,
+    spec: FeatureSpec,
+    settings: Settings,
+    split: str,
+    labels: Labels | None = None,
+) -> tuple[FeatureSpec, Events, Examples]:
+    """Decode a log, split it, and fit the spec to the training part.
+
+    An event of another part may be beyond float32 once it is scaled.  The fold skips it, so the log
+    is then read again by the fitted spec.
+
+    Returns:
+        The fitted spec, the events, and the same as examples with their parts.
+
+    Raises:
+        SpecError: there is no event at all, or none to train on.
+        ConfigError: the split is none.
+    """
+    column = column_of(split)
+    events = await read_events(log, spec, settings, labels, column)
+    examples = with_parts(events, split_parts(split, events.placed))
+    fitted = fit(spec, examples)
+    if Encoder(fitted).encode(examples.columns, examples.time_ms)[1]:
+        events = await read_events(log, fitted, settings, labels, column)
+        examples = with_parts(events, split_parts(split, events.placed))
+    return fitted, events, examples
 
 
 def _take(

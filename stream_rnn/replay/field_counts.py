@@ -97,7 +97,7 @@ def count_fields(path: Path, spec: FeatureSpec, settings: Settings, rows_max: in
         FieldCount(f, classes.get(f.path, frozenset())) for f in spec.fields(with_targets=True)
     ]
     fit = Fit(0, 0, Counter(), counts)
-    decoder, encoder = Decoder(spec, settings, with_targets=True), Encoder(spec)
+    decoder, encoder = Decoder(spec, settings), Encoder(spec)
     for batch in read_batches(path, spec):
         for first in range(0, len(batch), RECORDS_A_BATCH):
             records = batch[first : min(first + RECORDS_A_BATCH, rows_max - fit.rows + first)]

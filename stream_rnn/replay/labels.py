@@ -3,7 +3,8 @@
 A labels file is a .jsonl, .csv or .parquet file with a column for each head of ``of = "label"``,
 named as the head's path.  Its rows are joined to events
 
-    by place  columns ``offset`` and, for a topic, ``partition``; of a file the offset is the row
+    by place  columns ``offset`` and, for a topic, ``partition``, which only a topic of one
+              partition can do without; of a file the offset is the row
     by id     a column that is named as ``--labels-by`` says; the event holds the same field
 
 Of several rows for one event the last one counts: labels may be corrected by appending.
@@ -36,6 +37,24 @@ class Labels:
     by: str | None
     values: dict[str, dict[Any, Any]]
     has_partitions: bool = False
+
+    def check(self, log: str, partitions: int) -> None:
+        """Refuse places that do not name the partition where several hold the same offsets.
+
+        Args:
+            log: its name.
+            partitions: how many number their offsets on their own; the offset of a file's event is
+                the number of its row, whatever the partition.
+
+        Raises:
+            ConfigError: they do not.
+        """
+        if self.values and self.by is None and not self.has_partitions and partitions > 1:
+            raise ConfigError(
+                f"--labels: no column partition, but {log} has {partitions} partitions, and an "
+                "offset names a record in each; add the column partition beside offset, or join by "
+                "an id with --labels-by"
+            )
 
     def of(self, partition: int, records: Sequence[Record]) -> dict[str, list[Any]]:
         """Return for each head the labels of some records, ``None`` where there is none."""

@@ -32,6 +32,11 @@ class Range:
     end: int | None
 
 
+def topic_partitions(ranges: Sequence[Range]) -> int:
+    """Return how many ranges are of a topic, where each partition numbers its own offsets."""
+    return sum(wanted.end is not None for wanted in ranges)
+
+
 class Log(Protocol):
     """Ranges of a log; used as an async context manager, and small enough to send to a process."""
 

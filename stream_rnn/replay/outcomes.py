@@ -23,7 +23,7 @@ from stream_rnn.model.ranked import Ranked
 from stream_rnn.predictions.writer import PredictionWriter
 from stream_rnn.replay.asked import Columns, Steps, ask
 from stream_rnn.replay.labels import Labels
-from stream_rnn.replay.logs import Log, Range
+from stream_rnn.replay.logs import Log, Range, topic_partitions
 from stream_rnn.replay.replay import replay_partition
 from stream_rnn.replay.splits import Placed
 from stream_rnn.settings import Settings
@@ -180,10 +180,14 @@ async def fold_outcomes(
 
     Raises:
         SpecError: the log holds no valid event.
+        ConfigError: labels do not say of which partition they are.
     """
+    ranges = await log.ranges()
+    if labels is not None:
+        labels.check(log.name, topic_partitions(ranges))
     parts = [
         await _fold_range(log, wanted, model, settings, labels, split_column, store, told)
-        for wanted in await log.ranges()
+        for wanted in ranges
     ]
     skips: dict[str, int] = {}
     for part in parts:

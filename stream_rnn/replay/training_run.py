@@ -150,8 +150,8 @@ def _recipe(plan: Run, cell: CellSpec, settings: TrainingSettings) -> str:
     for array in (examples.time_ms, examples.order, examples.first, examples.part):
         digest.update(np.ascontiguousarray(array).tobytes())
     digest.update(repr([len(column) for column in examples.columns.values()]).encode())
-    for values in (*examples.columns.values(), *examples.labels.values()):
-        digest.update(repr(list(values)).encode())
+    for name, values in (*examples.columns.items(), *examples.labels.items()):
+        digest.update(repr((name, list(values))).encode())
     return digest.hexdigest()
 
 

@@ -196,7 +196,7 @@ def test_training_stops_when_validation_gets_no_better():
 def test_training_without_a_label_is_refused():
     """Where no training event has a label there is nothing to learn."""
     unlabelled = dataclasses.replace(
-        EXAMPLES, columns={**EXAMPLES.columns, "past": [None] * len(EXAMPLES.time_ms)}
+        EXAMPLES, labels={**EXAMPLES.labels, "past": [None] * len(EXAMPLES.time_ms)}
     )
     with pytest.raises(SpecError, match="no training event has a label"):
         train(RECALL, CellSpec(hidden=8), unlabelled, QUICK)
@@ -215,9 +215,9 @@ def test_the_test_part_teaches_nothing():
     """Other labels in the test part give the same tensors, and other test metrics alone."""
     past = [
         (not v if part == 2 else v)
-        for v, part in zip(EXAMPLES.columns["past"], EXAMPLES.part.tolist(), strict=True)
+        for v, part in zip(EXAMPLES.labels["past"], EXAMPLES.part.tolist(), strict=True)
     ]
-    lying = dataclasses.replace(EXAMPLES, columns={**EXAMPLES.columns, "past": past})
+    lying = dataclasses.replace(EXAMPLES, labels={**EXAMPLES.labels, "past": past})
     cell = CellSpec(hidden=8)
     honest, other = train(RECALL, cell, EXAMPLES, QUICK), train(RECALL, cell, lying, QUICK)
     assert fingerprinted(honest.model).fingerprint == fingerprinted(other.model).fingerprint

@@ -159,9 +159,9 @@ def test_a_search_never_looks_at_the_test_part():
     """Other test labels give the same trials, the best one first."""
     past = [
         (not v if part == 2 else v)
-        for v, part in zip(EXAMPLES.columns["past"], EXAMPLES.part.tolist(), strict=True)
+        for v, part in zip(EXAMPLES.labels["past"], EXAMPLES.part.tolist(), strict=True)
     ]
-    lying = dataclasses.replace(EXAMPLES, columns={**EXAMPLES.columns, "past": past})
+    lying = dataclasses.replace(EXAMPLES, labels={**EXAMPLES.labels, "past": past})
     trials, others = (search(RECALL, CELL, e, QUICK, 4) for e in (EXAMPLES, lying))
     assert trials == others
     assert len(trials) == 4
@@ -246,9 +246,9 @@ def test_the_better_naive_rule_is_the_markov_chain_where_order_is_all():
 def test_naive_rules_see_the_training_part_alone():
     """Other labels elsewhere change nothing."""
     spec, examples = naive_examples()
-    columns = {**examples.columns, "c": [*examples.columns["c"][:21], *["B"] * 39]}
+    labels = {**examples.labels, "next": [*examples.labels["next"][:21], *["B"] * 39]}
     naive, _, _ = naive_of(spec, examples)
-    other, _, _ = naive_of(spec, dataclasses.replace(examples, columns=columns))
+    other, _, _ = naive_of(spec, dataclasses.replace(examples, labels=labels))
     assert naive.heads["next"] == other.heads["next"]
 
 
