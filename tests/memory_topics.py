@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from aiokafka.structs import ConsumerRecord
 
-from stream_rnn.fold.publisher import Message
+from stream_rnn.fold.output_batches import Message
 from stream_rnn.fold.recovery import GroupOffset
 from stream_rnn.fold.topics import TopicFacts
 from stream_rnn.replay.audit import audit

@@ -19,6 +19,7 @@ from stream_rnn.model.model import pin_numerics
 from stream_rnn.replay.evaluate import Scored, evaluate
 from stream_rnn.replay.evaluation import MODELS, Evaluation, Figure, HeadEvaluation
 from stream_rnn.replay.labels import Labels
+from stream_rnn.replay.overwriting import check_report
 from stream_rnn.replay.shown import pictures
 from stream_rnn.settings import Settings
 
@@ -55,6 +56,8 @@ def command(
     """
     pin_numerics()
     calm_collector()
+    if report is not None:
+        check_report(report)
     spec = read_bundle(bundle).spec
     path, _ = where.split(log)
     source = where.make(settings, spec, path)

@@ -14,7 +14,7 @@ from stream_rnn.cli.inputs import LogChoice, log_options
 from stream_rnn.cli.options import CLUSTER, FOLD, settings_options
 from stream_rnn.cli.progress import RecordBars
 from stream_rnn.fold.collector import calm_collector
-from stream_rnn.fold.publisher import Message
+from stream_rnn.fold.output_batches import Message
 from stream_rnn.model.bundle import load_bundle, read_bundle
 from stream_rnn.model.model import pin_numerics
 from stream_rnn.replay.logs import Log, Range

@@ -16,6 +16,7 @@ from stream_rnn.errors import ConfigError
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.replay.columns import read_sample
 from stream_rnn.replay.field_counts import Fit, count_fields
+from stream_rnn.replay.overwriting import write_whole
 from stream_rnn.replay.proposal import Wanted, propose
 from stream_rnn.replay.toml_text import printable
 from stream_rnn.settings import Settings
@@ -75,10 +76,8 @@ def init(
     if out is None:
         sys.stdout.write(text)
         return
-    beside = out.with_name(f".{out.name}.part")
     try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(out)
+        write_whole(out, text)
     except OSError as error:
         raise ConfigError(f"cannot write {out}: {error}") from error
     click.echo(

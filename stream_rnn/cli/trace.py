@@ -22,6 +22,7 @@ from stream_rnn.model.gates import GATES
 from stream_rnn.model.model import Model, pin_numerics
 from stream_rnn.predictions.schema import Prediction
 from stream_rnn.replay.keys import describe_key, parse_key, shorten
+from stream_rnn.replay.overwriting import check_picture, write_whole
 from stream_rnn.replay.pictures import unrolled_svg
 from stream_rnn.replay.trace import unroll_log
 from stream_rnn.replay.unrolled import (
@@ -83,6 +84,8 @@ def command(
     Example: stream-rnn trace flights.jsonl UA-EWR --bundle bundles/delay --until 1234
     """
     path, (typed,) = where.split(words, "KEY")
+    if picture is not None:
+        check_picture(picture)
     pin_numerics()
     calm_collector()
     model, key = load_bundle(bundle), parse_key(typed)
@@ -113,7 +116,7 @@ async def _unroll(
 
 def _write(picture: Path, svg: str) -> None:
     try:
-        picture.write_text(svg, encoding="utf-8")
+        write_whole(picture, svg)
     except OSError as error:
         raise ConfigError(f"cannot write the picture {picture}: {error}") from error
 

@@ -42,9 +42,10 @@ from stream_rnn.fold.cache import StateCache, load_states
 from stream_rnn.fold.events import TIME_MS_MIN, Decoder, Record
 from stream_rnn.fold.facts import Recovery, anchor_of, tell_start
 from stream_rnn.fold.observer import Folded, Nobody, Observer
+from stream_rnn.fold.output_batches import Message
 from stream_rnn.fold.outputs import Silence, make_outputs
 from stream_rnn.fold.points import Counts, Passed, Point, nothing_happens
-from stream_rnn.fold.publisher import Message, Publisher
+from stream_rnn.fold.publisher import Publisher
 from stream_rnn.fold.recovery import GroupOffset
 from stream_rnn.fold.retry import RETRY_FIRST_S, RETRY_LAST_S, retrying
 from stream_rnn.fold.slices import slices

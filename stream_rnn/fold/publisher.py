@@ -13,7 +13,7 @@ Kafka forgets a producer that publishes nothing for ``transactional.id.expiratio
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import (
@@ -23,12 +23,12 @@ from aiokafka.errors import (
     TransactionalIdAuthorizationFailed,
     UnknownProducerId,
 )
-from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import OffsetAndMetadata
 
 from stream_rnn.errors import ConfigError, FencedError, ForgottenError, reason
 from stream_rnn.fold.coordinator import TRANSACTIONS, refuse_unmet
 from stream_rnn.fold.identity import earlier_transactional_id, transactional_id
+from stream_rnn.fold.output_batches import Message, in_batches
 from stream_rnn.fold.points import Passed, Point, nothing_happens
 from stream_rnn.fold.recovery import GroupOffset
 from stream_rnn.fold.rights import refusal_of_outputs
@@ -40,15 +40,6 @@ FORGOTTEN = (InvalidProducerIdMapping, UnknownProducerId)
 
 Asked = Callable[[], Awaitable[None]]
 """Asks whether the assignment still counts; raises :class:`FencedError` if it does not."""
-
-
-class Message(NamedTuple):
-    """A prediction or a dead letter on its way to Kafka."""
-
-    key: bytes | None
-    value: bytes | None
-    timestamp: int
-    headers: Sequence[tuple[str, bytes]]
 
 
 class Publisher(Protocol):
@@ -197,27 +188,12 @@ class KafkaPublisher:
     async def _send_to(self, topic: str, messages: Sequence[Message]) -> list[Awaitable[Any]]:
         """Send in record batches below the broker's limit; return what to await."""
         sent: list[Awaitable[Any]] = []
-        for batch in self._batches(topic, messages):
+        output = TopicPartition(topic, self._partition)
+        limit = self._settings.output_batch_bytes_max
+        for batch in in_batches(self._producer.create_batch, messages, output, limit):
             sent.append(await self._producer.send_batch(batch, topic, partition=self._partition))
             self._passed(Point.BATCH_SENT)
         return sent
-
-    def _batches(self, topic: str, messages: Sequence[Message]) -> Iterator[BatchBuilder]:
-        batch = self._producer.create_batch()
-        for key, value, timestamp, headers in messages:
-            if batch.append(timestamp=timestamp, key=key, value=value, headers=headers) is not None:
-                continue
-            yield batch
-            batch = self._producer.create_batch()
-            if batch.append(timestamp=timestamp, key=key, value=value, headers=headers) is None:
-                size = len(value or b"")
-                limit = self._settings.output_batch_bytes_max
-                raise ConfigError(
-                    f"an output of {size} bytes does not fit into output_batch_bytes_max "
-                    f"{limit} of {topic}[{self._partition}]; raise both it and max.message.bytes"
-                )
-        if batch.record_count():
-            yield batch
 
 
 async def _nobody_asks() -> None:

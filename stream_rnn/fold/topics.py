@@ -7,6 +7,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import LeaderNotAvailableError, UnknownTopicOrPartitionError
 
 from stream_rnn.answers import CheckedAdminClient
+from stream_rnn.errors import reason
 
 JAVA_LONG_MAX = 2**63 - 1
 
@@ -55,7 +56,7 @@ async def read_topics(admin: CheckedAdminClient, names: Iterable[str]) -> dict[s
         responses = await admin.describe_configs(resources) if resources else []
     except UnknownTopicOrPartitionError as error:
         # Deleted meanwhile, or one broker does not know it yet: the list, asked again, decides.
-        raise LeaderNotAvailableError(f"{error}: listed, and not described") from error
+        raise LeaderNotAvailableError(f"{reason(error)}: listed, and not described") from error
     configs = {
         name: {entry[0]: entry[1] or "" for entry in entries}
         for response in responses

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from stream_rnn.fold.events import LogRecord
 from stream_rnn.fold.kafka_log import KafkaFacts
-from stream_rnn.fold.publisher import Message
+from stream_rnn.fold.output_batches import Message
 from stream_rnn.local.flights import TEST_FROM_MS, Departure
 from stream_rnn.model.metrics import area_under_roc
 from stream_rnn.model.model import Model

@@ -30,6 +30,7 @@ from stream_rnn.errors import ConfigError, MovedError, UnavailableError, reason
 from stream_rnn.fold.redis_store import RedisStore
 from stream_rnn.fold.state import HEADER_BYTES, Held
 from stream_rnn.operate.folds import Fold, Place
+from stream_rnn.replay.overwriting import check_replaceable
 
 MAGIC = b"stream_rnn states 1\n"
 DIGEST_BYTES = 32
@@ -73,9 +74,11 @@ async def export(fold: Fold, path: Path, told: Told) -> Summary:
     """Write a fold to a file, which appears whole or not at all.
 
     Raises:
-        ConfigError: the fold holds nothing, or the file cannot be written.
+        ConfigError: the fold holds nothing, the file cannot be written, or something else stands
+            there.
         UnavailableError: Redis did not answer.
     """
+    check_replaceable(path, "the export", lambda head: head.startswith(MAGIC))
     unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with unfinished.open("xb") as file:

@@ -164,7 +164,9 @@ class PredictionReader(AsyncIterator[Prediction]):
         except BaseException as error:
             await self.__aexit__()
             if isinstance(error, BrokerResponseError):
-                raise ConfigError(f"Kafka does not describe topic {self.topic}: {error}") from error
+                raise ConfigError(
+                    f"Kafka does not describe topic {self.topic}: {reason(error)}"
+                ) from error
             if isinstance(error, KafkaError | TimeoutError | OSError):
                 raise ConfigError(
                     await describe_unreachable(self._connection, error, self._timeout_s)

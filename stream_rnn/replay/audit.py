@@ -22,7 +22,7 @@ from stream_rnn.errors import ConfigError
 from stream_rnn.fold.events import Record
 from stream_rnn.fold.identity import fold_id
 from stream_rnn.fold.kafka_log import KafkaLog
-from stream_rnn.fold.publisher import Message
+from stream_rnn.fold.output_batches import Message
 from stream_rnn.fold.recovery import GroupOffset
 from stream_rnn.model.model import Model
 from stream_rnn.replay.comparison import Comparison

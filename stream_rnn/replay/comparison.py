@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_rnn.fold.events import Record
-from stream_rnn.fold.publisher import Message
+from stream_rnn.fold.output_batches import Message
 from stream_rnn.replay.findings import Audit, Choice
 from stream_rnn.replay.letters import DeadLetters, Letter, letter_of
 from stream_rnn.replay.memories import Memories, Verdict

@@ -7,12 +7,13 @@ target, partition by partition, by a rename: it is either whole or not there.
 import asyncio
 import logging
 import multiprocessing
+import secrets
 import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from multiprocessing.context import SpawnProcess
 from multiprocessing.sharedctypes import SynchronizedArray
@@ -24,10 +25,11 @@ import polars as pl
 
 from stream_rnn.errors import ConfigError, StreamRNNError, reason
 from stream_rnn.fold.collector import calm_collector
-from stream_rnn.fold.publisher import Message
+from stream_rnn.fold.output_batches import Message
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.model import pin_numerics
 from stream_rnn.replay.logs import Log, Range
+from stream_rnn.replay.overwriting import check_predictions
 from stream_rnn.replay.replay import replay_partition
 from stream_rnn.settings import Settings
 
@@ -49,6 +51,7 @@ class Replay:
         settings: names of app and source, and all that is in the fold id.
         out: .jsonl, .ndjson or .parquet.
         processes: at most so many at once.
+        token: tells the directory of this replay's parts from whatever else is there.
     """
 
     log: Log
@@ -56,11 +59,12 @@ class Replay:
     settings: Settings
     out: Path
     processes: int = 1
+    token: str = field(default_factory=lambda: secrets.token_hex(4))
 
     @property
     def beside(self) -> Path:
-        """Where the parts are."""
-        return self.out.with_name(self.out.name + ".replaying")
+        """Where the parts are: a directory that only this replay has."""
+        return self.out.with_name(f".{self.out.name}.{self.token}")
 
     def part(self, wanted: Range) -> Path:
         """Return the file of one range."""
@@ -71,22 +75,25 @@ def replay_to_file(plan: Replay, told: Told = lambda _range, _records: None) -> 
     """Replay; return how many predictions were written.
 
     Raises:
-        ConfigError: the target cannot be written, or the log cannot be read.
+        ConfigError: the target cannot be written, something else stands there, or the log cannot be
+            read.
     """
     if plan.out.suffix not in (".jsonl", ".ndjson", ".parquet"):
         raise ConfigError(f"{plan.out}: predictions go to a .jsonl, .ndjson or .parquet file")
+    check_predictions(plan.out)
     try:
-        plan.beside.mkdir(parents=True, exist_ok=True)
-        ranges = asyncio.run(_ranges(plan.log))
-        if plan.processes == 1 or len(ranges) == 1:
-            counts = [_fold(plan, wanted, told) for wanted in ranges]
-        else:
-            counts = _in_processes(plan, ranges, told)
-        _join(plan, ranges)
+        plan.beside.mkdir(parents=True)
+        try:
+            ranges = asyncio.run(_ranges(plan.log))
+            if plan.processes == 1 or len(ranges) == 1:
+                counts = [_fold(plan, wanted, told) for wanted in ranges]
+            else:
+                counts = _in_processes(plan, ranges, told)
+            _join(plan, ranges)
+        finally:
+            shutil.rmtree(plan.beside, ignore_errors=True)
     except OSError as error:
         raise ConfigError(f"cannot write {plan.out}: {error.strerror or reason(error)}") from error
-    finally:
-        shutil.rmtree(plan.beside, ignore_errors=True)
     return sum(counts)
 
 

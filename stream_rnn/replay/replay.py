@@ -14,10 +14,10 @@ from stream_rnn.fold.events import Record
 from stream_rnn.fold.facts import Recovery, Topics
 from stream_rnn.fold.identity import fold_id
 from stream_rnn.fold.memory_store import MemoryStore
+from stream_rnn.fold.output_batches import Message
 from stream_rnn.fold.outputs import make_writer
 from stream_rnn.fold.points import Counts
 from stream_rnn.fold.processor import Processor
-from stream_rnn.fold.publisher import Message
 from stream_rnn.fold.recovery import Choices, GroupOffset, LastPrediction
 from stream_rnn.fold.source import Fetch
 from stream_rnn.model.model import Model

@@ -6,7 +6,6 @@ keeps the file below ``REPORT_BYTES_MAX``; ``evaluate --json`` has all of it.
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
 from itertools import islice
@@ -29,6 +28,7 @@ from stream_rnn.replay.evaluation import (
     HiddenHealth,
 )
 from stream_rnn.replay.figures import interval, metric_name, moment, number, shown, signed
+from stream_rnn.replay.overwriting import check_report, write_whole
 
 REPORT_BYTES_MAX = 40_000_000
 HEADS_MAX = 64  # with a part of their own
@@ -107,20 +107,17 @@ def write_report(
     Args:
         evaluation: what is shown.
         pictures: (title, SVG) of some keys, as this package draws them; shown as they are.
-        path: of the HTML file; one that is there is replaced.
+        path: of the HTML file; a report that is there is replaced.
 
     Raises:
-        ConfigError: it cannot be written.
+        ConfigError: it cannot be written, or something else stands there.
     """
     target = Path(path)
-    beside = target.with_name(target.name + ".part")
+    check_report(target)
     page = render(evaluation, pictures)
     try:
-        beside.write_text(page, encoding="utf-8")
-        beside.replace(target)
+        write_whole(target, page)
     except OSError as error:
-        with suppress(OSError):
-            beside.unlink()
         raise ConfigError(
             f"cannot write the report {target}: {error.strerror or reason(error)}; "
             "name a file in a directory that exists and that may be written"

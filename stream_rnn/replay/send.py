@@ -110,7 +110,7 @@ async def _require_topic(options: dict[str, object], how: Sending, timeout_s: fl
     except BrokerResponseError as error:
         if is_passing(error):
             raise
-        raise ConfigError(f"topic {how.topic} cannot be made: {error}") from error
+        raise ConfigError(f"topic {how.topic} cannot be made: {reason(error)}") from error
     finally:
         await admin.close()
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from stream_rnn.fold.publisher import Message
+from stream_rnn.fold.output_batches import Message
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.model import Model, pin_numerics
 from stream_rnn.predictions.schema import Prediction

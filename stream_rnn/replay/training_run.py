@@ -5,7 +5,8 @@
     DIR/naive.json                         what can be said without a network
     DIR.training/                          checkpoints, until the run has come to its end
 
-Everything is written beside and renamed: DIR is either a whole bundle or not there.
+Everything is written beside and renamed: DIR is either a whole bundle or not there.  DIR gives way
+only if it is a bundle and nothing else, DIR.training only if a run marked it as its own.
 """
 
 import hashlib
@@ -20,7 +21,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from stream_rnn.errors import BundleError, ConfigError, reason
-from stream_rnn.model.bundle import JSON_NAME, save_bundle
+from stream_rnn.model.bundle import JSON_BYTES_MAX, JSON_NAME, TENSORS_NAME, save_bundle
 from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.checkpoint import Checkpoint
 from stream_rnn.model.examples import Examples, last_targets, targets
@@ -35,6 +36,12 @@ NAIVE_NAME = "naive.json"
 NAIVE_BYTES_MAX = 64_000_000
 MEMORYLESS_NAME = "memoryless"
 UNFINISHED = ".training"
+BUNDLE_NAMES = {
+    *(JSON_NAME, TENSORS_NAME, NAIVE_NAME, MEMORYLESS_NAME),
+    *(f"{MEMORYLESS_NAME}/{name}" for name in (JSON_NAME, TENSORS_NAME)),
+}
+FRESH_NAME, OLD_NAME = "bundle", "old"  # beside: the bundle that was made, and the one before
+MARK_NAME, MARK = "stream-rnn-training", b"checkpoints of stream-rnn train\n"
 
 Say = Callable[[str, Progress], None]
 
@@ -86,18 +93,22 @@ class Result:
     seeds: list[dict[str, Any]]
 
 
+def _beside(out: Path) -> Path:
+    return out.with_name(out.name + UNFINISHED)
+
+
 def run(plan: Run, say: Say = lambda _name, _progress: None) -> Result:
     """Train all seeds of both networks, and write the bundle.
 
     What a broken run left is gone on with, if it was the same run.
 
     Raises:
-        ConfigError: ``out`` holds something that is no bundle, or cannot be written.
+        ConfigError: ``out`` or what is beside it holds something else, or cannot be written.
         TrainingError: a loss is not finite.
     """
     check_out(plan.out)
     try:
-        plan.beside.mkdir(parents=True, exist_ok=True)
+        _claim(plan.beside)
         found = [_both(plan, plan.settings.seed + i, say) for i in range(plan.seeds)]
         best = min(found, key=lambda pair: pair[0].validation_loss)
         naive, naive_metrics, rules = naive_of(plan.spec, plan.examples)
@@ -218,51 +229,99 @@ def read_naive(bundle: Path) -> Naive | None:
 
 
 def check_out(out: Path) -> None:
-    """Refuse a directory that holds something else, and one whose checkpoints would replace it.
+    """Refuse a place where something stands that training did not write.
 
     Raises:
-        ConfigError: it is there, not empty, and no bundle; it has the name of another run's
-            checkpoints; or where its own would be is something else.
+        ConfigError: ``out`` is there, not empty, and not a bundle alone; or the directory beside it
+            for checkpoints is there, not empty, and no run's; or ``out`` has the name of one.
     """
     if out.name.endswith(UNFINISHED):
         raise ConfigError(
             f"--out {out} has the name of the checkpoints of {out.name.removesuffix(UNFINISHED)}, "
             "which are removed in the end; name another directory"
         )
-    beside = _beside(out)
-    if beside.exists() and not (beside.is_dir() and all(map(_is_ours, beside.iterdir()))):
-        raise ConfigError(
-            f"{beside} is there and holds no checkpoints, for which --out {out} needs it; name "
-            "another directory, or remove it"
-        )
-    if not out.exists():
+    try:
+        _check_bundle(out)
+        _check_beside(_beside(out))
+    except OSError as error:
+        raise ConfigError(f"--out {out}: {error.strerror or reason(error)}") from error
+
+
+def _check_bundle(out: Path) -> None:
+    if out.is_symlink() or (out.exists() and not out.is_dir()):
+        raise ConfigError(f"--out {out} is there and is no directory; name another one")
+    held = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    if not held:
         return
-    if not out.is_dir() or (any(out.iterdir()) and not (out / JSON_NAME).is_file()):
+    if not _is_bundle(out):
         raise ConfigError(
             f"--out {out} is there and is no bundle; name another directory, or remove it"
         )
+    below = out / MEMORYLESS_NAME
+    held |= {f"{below.name}/{path.name}" for path in below.iterdir()} if below.is_dir() else set()
+    if foreign := sorted(held - BUNDLE_NAMES):
+        raise ConfigError(
+            f"--out {out} is a bundle that also holds {foreign[0]}, which training did not write and "
+            "would delete; move it elsewhere, or name another directory"
+        )
 
 
-def _beside(out: Path) -> Path:
-    return out.with_name(out.name + UNFINISHED)
+def _is_bundle(out: Path) -> bool:
+    """Tell whether a directory has the description that every bundle has, of whatever version."""
+    path = out / JSON_NAME
+    if not path.is_file() or path.stat().st_size > JSON_BYTES_MAX:
+        return False
+    try:
+        content = json.loads(path.read_bytes())
+    except ValueError:
+        return False
+    return isinstance(content, dict) and {"format", "fingerprint", "spec"} <= content.keys()
 
 
-def _is_ours(path: Path) -> bool:
-    return path.name in ("bundle", "old") or path.name.startswith("seed-")
+def _check_beside(beside: Path) -> None:
+    if not (beside.is_symlink() or beside.exists()):
+        return
+    is_ours = beside.is_dir() and not beside.is_symlink()
+    if is_ours and any(beside.iterdir()):
+        mark = beside / MARK_NAME
+        is_ours = mark.is_file() and mark.read_bytes()[: len(MARK) + 1] == MARK
+    if not is_ours:
+        raise ConfigError(
+            f"{beside} is where checkpoints of training go and would be deleted, but it was not made "
+            "by training; name another --out, or move it elsewhere"
+        )
+
+
+def _claim(beside: Path) -> None:
+    """Make the directory for checkpoints and mark it as ours."""
+    beside.mkdir(parents=True, exist_ok=True)
+    (beside / MARK_NAME).write_bytes(MARK)
+
+
+def _release(beside: Path) -> None:
+    """Delete what training wrote beside, and the directory if nothing else is in it."""
+    for path in beside.iterdir():
+        if path.name in (FRESH_NAME, OLD_NAME):
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name.startswith("seed-") and path.suffix in (".safetensors", ".writing"):
+            path.unlink()
+    if {path.name for path in beside.iterdir()} == {MARK_NAME}:
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 def _write(plan: Run, best: tuple[Trained, Trained], naive: Naive) -> None:
     """Write the whole bundle beside, then rename."""
-    fresh = plan.beside / "bundle"
+    fresh = plan.beside / FRESH_NAME
     shutil.rmtree(fresh, ignore_errors=True)
     for trained, place in zip(best, (fresh, fresh / MEMORYLESS_NAME), strict=True):
         about = {**plan.provenance, "epochs": trained.epochs}
         save_bundle(trained.model, place, about, trained.metrics)
     (fresh / NAIVE_NAME).write_text(naive.model_dump_json() + "\n", encoding="utf-8")
     plan.out.parent.mkdir(parents=True, exist_ok=True)
+    check_out(plan.out)  # again: training takes long
     if plan.out.exists():
-        old = plan.beside / "old"
+        old = plan.beside / OLD_NAME
         shutil.rmtree(old, ignore_errors=True)
         plan.out.rename(old)
     fresh.rename(plan.out)
-    shutil.rmtree(plan.beside, ignore_errors=True)
+    _release(plan.beside)

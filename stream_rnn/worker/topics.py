@@ -54,7 +54,7 @@ async def require_coordinator(
     except (KafkaError, TimeoutError, OSError) as error:
         await refuse_unmet(connection, GROUPS, error)
         raise UnreachableError(
-            f"group {settings.app} has no coordinator: {type(error).__name__} {error}; a broker "
+            f"group {settings.app} has no coordinator: {reason(error)}; a broker "
             "may be starting, the next start asks again"
         ) from error
 
@@ -99,7 +99,7 @@ async def _create(
             raise
         options = "".join(f" --config {key}={value}" for key, value in config.items())
         raise ConfigError(
-            f"topic {name} does not exist and cannot be created ({error}); give the user Create "
+            f"topic {name} does not exist and cannot be created ({reason(error)}); give the user Create "
             f"on topic {name}, or run: kafka-topics "
             f"--create --topic {name} --partitions {source.partitions} "
             f"--replication-factor {source.replication}{options}"

@@ -6,7 +6,8 @@ from aiokafka.errors import IllegalOperation, KafkaError, UnknownProducerId
 
 from stream_rnn.errors import FencedError, ForgottenError
 from stream_rnn.fold.kafka_log import KafkaFacts, KafkaLog
-from stream_rnn.fold.publisher import IdempotentPublisher, Message, TransactionalPublisher
+from stream_rnn.fold.output_batches import Message
+from stream_rnn.fold.publisher import IdempotentPublisher, TransactionalPublisher
 from stream_rnn.fold.recovery import GroupOffset, LastPrediction
 from stream_rnn.settings import Settings
 from stream_rnn.testing import MemoryLog, MemoryPublisher

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from stream_rnn.errors import FencedError, ForgottenError, StreamRNNError
-from stream_rnn.fold.publisher import Message
+from stream_rnn.fold.output_batches import Message
 from stream_rnn.fold.recovery import GroupOffset
 from stream_rnn.testing import MemoryLog
 from tests.property.judge import Judge
