@@ -9,7 +9,6 @@ T time steps.  x is (B, F), y is (B, O), h is (B, L, H), for an LSTM (B, 2, L, H
 """
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
     from stream_rnn.predictions import Prediction, PredictionReader
     from stream_rnn.settings import Settings
     from stream_rnn.worker.plugin import StreamRNN
+
+    __version__: str
 
 __all__ = [
     "Prediction",
@@ -28,8 +29,6 @@ __all__ = [
     "__version__",
     "load_bundle",
 ]
-
-__version__ = version("stream-rnn")
 
 _HOMES = {
     "Prediction": "stream_rnn.predictions",
@@ -43,6 +42,8 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is used: importing torch takes seconds."""
+    if name == "__version__":
+        return import_module("importlib.metadata").version("stream-rnn")
     if name not in _HOMES:
         raise AttributeError(f"module 'stream_rnn' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

@@ -2,20 +2,11 @@
 
 from pathlib import Path
 
-import click
 import orjson
 
 from stream_rnn.model.bundle import describe
 
 
-@click.group("bundle")
-def command() -> None:
-    """Look at a bundle."""
-
-
-@command.command("show")
-@click.argument("directory", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="one JSON object")
 def show(directory: Path, as_json: bool) -> None:
     """Show what a bundle computes: cell, parameters, features, heads, fingerprint."""
     found = describe(directory)

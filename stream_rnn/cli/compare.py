@@ -4,13 +4,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import click
 import orjson
 from rich.console import Console
 from rich.table import Table
 
-from stream_rnn.cli.inputs import LogChoice, label_options, log_options, scored_options
-from stream_rnn.cli.options import CLUSTER, FOLD, settings_options
+from stream_rnn.cli.inputs import LogChoice
 from stream_rnn.cli.progress import RecordBars
 from stream_rnn.fold.collector import calm_collector
 from stream_rnn.model.bundle import read_bundle
@@ -22,28 +20,15 @@ from stream_rnn.replay.labels import Labels
 from stream_rnn.settings import Settings
 
 
-@click.command("compare")
-@click.argument("words", nargs=-1, metavar="[LOG] DIR DIR")
-@log_options
-@label_options
-@scored_options
-@click.option("--json", "as_json", is_flag=True, help="one JSON object")
-@settings_options("app", *CLUSTER, *FOLD, "kafka_timeout_s")
-def command(
+def run(
     settings: Settings,
     where: LogChoice,
     words: tuple[str, ...],
     labels: Callable[[FeatureSpec], Labels],
-    scored: Scored,
+    scored: Callable[[], Scored],
     as_json: bool,
 ) -> None:
-    """Hold two bundles against each other on the same log.
-
-    Heads that both have, by name, are measured on the events that both answer; the difference has
-    an interval by resampled keys, the same keys for both.  Then: where they differ most.
-
-    Example: stream-rnn compare flights.jsonl bundles/old bundles/new --warm-up 2013-09-01
-    """
+    """Hold two bundles against each other on the same log."""
     pin_numerics()
     calm_collector()
     path, names = where.split(words, "DIR", "DIR")
@@ -56,7 +41,7 @@ def command(
             log,
             (first, second),
             settings,
-            scored,
+            scored(),
             labels(spec),
             bars,
         )

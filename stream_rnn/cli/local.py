@@ -10,22 +10,8 @@ import orjson
 from stream_rnn.local.servers import servers
 
 
-@click.command("local")
-@click.option("--kafka-port", type=click.IntRange(1, 65_535), help="default: a free one")
-@click.option("--redis-port", type=click.IntRange(1, 65_535), help="default: a free one")
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    help="directory that is kept; default: a temporary one",
-)
-@click.option("--json", "as_json", is_flag=True, help="the addresses as one JSON object")
-def command(
-    kafka_port: int | None, redis_port: int | None, data: Path | None, as_json: bool
-) -> None:
-    """Run a real Kafka and a real Redis on 127.0.0.1 until Ctrl-C.
-
-    For development: one broker, no replication, no persistence of Redis.
-    """
+def run(kafka_port: int | None, redis_port: int | None, data: Path | None, as_json: bool) -> None:
+    """Run a real Kafka and a real Redis on 127.0.0.1 until Ctrl-C."""
     ended = threading.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: ended.set())

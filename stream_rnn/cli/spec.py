@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from stream_rnn.cli.options import FOLD, settings_options
 from stream_rnn.errors import ConfigError
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.replay.columns import read_sample
@@ -24,49 +23,10 @@ from stream_rnn.settings import Settings
 SHOWN_WORDS = 5
 
 
-@click.group("spec")
-def command() -> None:
-    """Propose a feature spec from a log, and check one."""
-
-
-@command.command("init")
-@click.argument("log", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="file to write; default: print it")
-@click.option("--force", is_flag=True, help="write --out even if it is there")
-@click.option(
-    "--rows",
-    type=click.IntRange(2, 10_000_000),
-    default=100_000,
-    show_default=True,
-    help="that are looked at, the first ones",
-)
-@click.option("--key", help="fields that make the key, by commas; default: guess")
-@click.option("--time", help="field of the event time; default: guess")
-@click.option("--target", "targets", multiple=True, help="field to predict; may be given again")
-@click.option(
-    "--of",
-    type=click.Choice(["now", "next", "label"]),
-    default="next",
-    show_default=True,
-    help="which value of --target: this event's, the next one's, or a label's",
-)
-@click.option(
-    "--classes",
-    type=click.IntRange(2, 100_000),
-    default=1000,
-    show_default=True,
-    help="of one field, at most",
-)
 def init(
     log: Path, out: Path | None, force: bool, rows: int, key: str | None, classes: int, **more: Any
 ) -> None:
-    """Propose a feature spec for LOG, a .csv, .jsonl or .parquet file.
-
-    Types, scalings, vocabularies, key, event time and heads are guesses; each has a comment that
-    says what it was made from.  Read them before you train.
-
-    Example: stream-rnn spec init tickets.csv --key CaseID --out tickets.toml
-    """
+    """Propose a feature spec for LOG, a .csv, .jsonl or .parquet file."""
     if out is not None and out.exists() and not force:
         raise ConfigError(f"{out} is there already; --force overwrites it")
     keys = tuple(part.strip() for part in key.split(",")) if key else ()
@@ -85,35 +45,15 @@ def init(
     )
 
 
-@command.command("check")
-@click.argument("spec", type=click.Path(path_type=Path))
-@click.argument("log", type=click.Path(path_type=Path), required=False)
-@click.option(
-    "--rows",
-    type=click.IntRange(1, 1_000_000_000),
-    default=100_000,
-    show_default=True,
-    help="of LOG that are looked at, the first ones",
-)
-@click.option("--json", "as_json", is_flag=True, help="one JSON object")
-@settings_options(*FOLD)
-@click.pass_context
-def check(
-    ctx: click.Context, settings: Settings, spec: Path, log: Path | None, rows: int, as_json: bool
-) -> None:
-    """Say whether SPEC is valid, and what of LOG is an event by it.
-
-    Of each field: rows that have it, lack it or have another type, values that are no class of the
-    spec, and classes that no row has.  Exit status 1 if no row of LOG is an event.
-    """
+def check(settings: Settings, spec: Path, log: Path | None, rows: int, as_json: bool) -> int:
+    """Say whether SPEC is valid, and what of LOG is an event by it."""
     found = FeatureSpec.read(spec)
     fit = None if log is None else count_fields(log, found, settings, rows)
     if as_json:
         print(orjson.dumps(_as_json(found, fit)).decode())
     else:
         _print(Console(), spec, found, fit)
-    if fit is not None and not fit.events:
-        ctx.exit(1)
+    return 1 if fit is not None and not fit.events else 0
 
 
 def _as_json(spec: FeatureSpec, fit: Fit | None) -> dict[str, Any]:

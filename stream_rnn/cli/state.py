@@ -10,9 +10,6 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from stream_rnn.cli.options import settings_options
-from stream_rnn.cli.state_files import export, import_, size
-from stream_rnn.cli.state_options import NEEDED, OPTIONS
 from stream_rnn.fold.identity import fold_id
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.operate import states
@@ -25,41 +22,13 @@ SHADES = " \u2591\u2592\u2593\u2588"
 SHOWN_FLOATS = 64
 
 
-@click.group("state")
-def command() -> None:
-    """Look at a fold's state, save and restore it, erase a key, drop it."""
-
-
-for other in (export, import_, size):
-    command.add_command(other)
-
-
-@command.command("show")
-@settings_options(*OPTIONS, required=NEEDED)
-@click.option("--json", "as_json", is_flag=True, help="one JSON object a partition")
 def show(settings: Settings, as_json: bool) -> int:
-    """Show, for each partition, what Redis and Kafka hold and where a worker would start.
-
-    Changes nothing; workers may run.  P is the position in Redis, C the group offset, S and E are
-    log start and log end.  Exit status 1: a worker would stop.
-    """
+    """Show, for each partition, what Redis and Kafka hold and where a worker would start."""
     return asyncio.run(_show(settings, as_json=as_json))
 
 
-@command.command("drop")
-@settings_options(*OPTIONS, required=NEEDED)
-@click.option("--partition", type=click.IntRange(0), help="only this one; default: all")
-@click.option("--force", is_flag=True, help="although workers of the app run")
-@click.option("--yes", is_flag=True, help="do not ask")
 def drop(settings: Settings, partition: int | None, force: bool, yes: bool) -> None:
-    """Drop the position and the hidden states of a fold in Redis.  Stop its workers first.
-
-    The states of another bundle's fold, which nobody folds any more, may be dropped while workers
-    run.
-
-    The next start builds the states again from the log, silently below the group offset: exact
-    while the log reaches back to the origin.  Predictions and group offsets are not touched.
-    """
+    """Drop the position and the hidden states of a fold in Redis."""
     if not yes:
         click.confirm(
             f"drop the states of app {settings.app} on {settings.source}, of this bundle's fold?",
@@ -68,17 +37,8 @@ def drop(settings: Settings, partition: int | None, force: bool, yes: bool) -> N
     asyncio.run(_drop(settings, partition, force=force))
 
 
-@command.command("get")
-@click.argument("key")
-@settings_options(*OPTIONS, required=NEEDED)
-@click.option("--json", "as_json", is_flag=True, help="one JSON object a partition that holds it")
 def get(settings: Settings, key: str, as_json: bool) -> int:
-    """Show the hidden state of KEY, or of base64:...  Exit status 1: there is none.
-
-    Every partition is asked: who produces the records chooses the partition of a key.
-
-    Example: stream-rnn state get UA-EWR --app departures ...
-    """
+    """Show the hidden state of a key."""
 
     async def run() -> list[Found]:
         async with Fold(settings) as fold:
@@ -95,34 +55,8 @@ def get(settings: Settings, key: str, as_json: bool) -> int:
     return 0 if found else 1
 
 
-@command.command("erase")
-@click.argument("key")
-@settings_options(*OPTIONS, required=NEEDED)
-@click.option(
-    "--partition",
-    type=click.IntRange(0),
-    help="publish there, whatever Redis holds; default: where the key is",
-)
-@click.option(
-    "--within",
-    "within_s",
-    type=click.FloatRange(0, 86_400),
-    default=30.0,
-    show_default=True,
-    help="seconds to wait until a worker has folded it",
-)
-@click.option("--yes", is_flag=True, help="do not ask")
 def erase(settings: Settings, key: str, partition: int | None, within_s: float, yes: bool) -> int:
-    """Make the network forget KEY: publish a record with a null value to the source.
-
-    It goes to the partition whose states hold the key, not to a hash of the key.  It is part of
-    the log, so that every rebuild and replay forgets too.  Past events and predictions in Kafka,
-    backups and bundles are not reached, nor is the state in a fold of another bundle that nobody
-    folds any more: drop that (state drop --bundle OLD).  Exit status 1: no partition holds it, or
-    it was not folded in time.
-
-    Example: stream-rnn state erase UA-EWR --app departures ...
-    """
+    """Make the network forget KEY: publish a record with a null value to the source."""
     name = describe_key(parse_key(key))
     if not yes:
         click.confirm(f"forget {name} of {settings.source}?", abort=True)

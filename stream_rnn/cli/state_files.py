@@ -5,13 +5,10 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-import click
 import orjson
 from rich.console import Console
 
-from stream_rnn.cli.options import settings_options
 from stream_rnn.cli.progress import RecordBars
-from stream_rnn.cli.state_options import NEEDED, OPTIONS
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.operate import archive, states
 from stream_rnn.operate.archive import Summary
@@ -19,20 +16,8 @@ from stream_rnn.operate.folds import Fold
 from stream_rnn.settings import Settings
 
 
-@click.command("export")
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@settings_options(*OPTIONS, required=NEEDED)
-@click.option("--json", "as_json", is_flag=True, help="one JSON object")
 def export(settings: Settings, file: Path, as_json: bool) -> None:
-    """Save the positions and hidden states of a fold in FILE.  Workers may run.
-
-    Each partition is as of one of its commits.  While it is read, Redis holds its states twice:
-    leave room for the largest partition.  Redis answers no worker while it makes that copy:
-    about half a second for a million keys.  FILE is readable by its owner alone, has a checksum, and appears whole or not at all.
-    Younger than the log's retention it restores the fold exactly.
-
-    Example: stream-rnn state export --app departures ... departures.states
-    """
+    """Save the positions and hidden states of a fold in FILE."""
     with RecordBars(Console(stderr=True)) as bars:
         limit_s = max(settings.redis_timeout_s, archive.COPIED_WITHIN_S)
         patient = settings.model_copy(update={"redis_timeout_s": limit_s})
@@ -44,21 +29,8 @@ def export(settings: Settings, file: Path, as_json: bool) -> None:
         _say(asyncio.run(run()), "saved in", file, as_json)
 
 
-@click.command("import")
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@settings_options(*OPTIONS, required=NEEDED)
-@click.option("--replace", is_flag=True, help="drop what Redis holds of the fold")
-@click.option("--force", is_flag=True, help="although workers of the app run")
-@click.option("--json", "as_json", is_flag=True, help="one JSON object")
 def import_(settings: Settings, file: Path, replace: bool, force: bool, as_json: bool) -> None:
-    """Put the positions and hidden states of FILE into Redis.  Stop the workers first.
-
-    The file is checked before anything is written, and each partition is written at once: its
-    states arrive under another name and then take the place.  The next start folds what the log
-    has since, silently below the group offset.
-
-    Example: stream-rnn state import --app departures ... departures.states
-    """
+    """Put the positions and hidden states of FILE into Redis."""
     with RecordBars(Console(stderr=True)) as bars:
 
         async def run() -> Summary:
@@ -72,29 +44,8 @@ def import_(settings: Settings, file: Path, replace: bool, force: bool, as_json:
         _say(asyncio.run(run()), "restored from", file, as_json)
 
 
-@click.command("size")
-@settings_options(*OPTIONS, required=NEEDED)
-@click.option(
-    "--keys",
-    type=click.IntRange(1),
-    default=1_000_000,
-    show_default=True,
-    help="for so many",
-)
-@click.option(
-    "--key-bytes",
-    type=click.FloatRange(1),
-    default=16.0,
-    show_default=True,
-    help="of a key, on the mean",
-)
-@click.option("--offline", is_flag=True, help="calculate only: ask neither Redis nor Kafka")
-@click.option("--json", "as_json", is_flag=True, help="one JSON object")
 def size(settings: Settings, keys: int, key_bytes: float, offline: bool, as_json: bool) -> None:
-    """Say what a number of keys costs in Redis: by calculation, and by what it holds now.
-
-    Example: stream-rnn state size --app departures ... --keys 5000000
-    """
+    """Say what a number of keys costs in Redis: by calculation, and by what it holds now."""
 
     async def run() -> dict[str, float | int | None]:
         async with Fold(settings) as fold:

@@ -1,14 +1,12 @@
 """``stream-rnn tail``: predictions as they come."""
 
 import asyncio
-import os
 import sys
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from stream_rnn.cli.options import CLUSTER, settings_options
 from stream_rnn.cli.text import printable
 from stream_rnn.predictions.reader import PredictionReader
 from stream_rnn.predictions.schema import Choice, Number, Output, Prediction, YesNo
@@ -18,22 +16,10 @@ WIDTHS = {"partition": 9, "offset": 12, "key": 24, "steps": 8}
 HEAD_WIDTH = 18
 
 
-@click.command("tail")
-@click.argument("topic")
-@settings_options(*CLUSTER)
-@click.option("--from-beginning", is_flag=True, help="begin at the log start, not at the log end")
-@click.option("--max", "count_max", type=click.IntRange(1), help="stop after so many predictions")
-@click.option("--json", "as_json", is_flag=True, help="one JSON object a line, as published")
-def command(
+def run(
     topic: str, settings: Settings, from_beginning: bool, count_max: int | None, as_json: bool
 ) -> None:
-    """Print the predictions of TOPIC as they come, each once, until Ctrl-C.
-
-    Needs a running Kafka; nothing is committed.  Values that are not predictions are counted at
-    the end.
-
-    Example: stream-rnn tail delays --from-beginning --max 10 --json
-    """
+    """Print the predictions of TOPIC as they come, each once, until Ctrl-C."""
     asyncio.run(_tail(topic, settings, from_beginning, count_max, as_json))
 
 
@@ -55,9 +41,6 @@ async def _tail(
                 printer.show(reader, prediction)
                 if reader.counts.yielded == count_max:
                     break
-    except BrokenPipeError:
-        # Whoever read has enough, as `head` does; else Python would complain when it flushes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     finally:
         if reader.counts.bad:
             click.echo(f"{reader.counts.bad} values were not predictions", err=True)

@@ -6,14 +6,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 import orjson
 from rich.console import Console
 from rich.text import Text
 
-from stream_rnn.cli.inputs import LogChoice, log_options
-from stream_rnn.cli.options import CLUSTER, FOLD, settings_options
+from stream_rnn.cli.inputs import LogChoice
 from stream_rnn.cli.tail import describe_output
 from stream_rnn.errors import ConfigError
 from stream_rnn.fold.collector import calm_collector
@@ -26,7 +24,6 @@ from stream_rnn.replay.overwriting import check_picture, write_whole
 from stream_rnn.replay.pictures import unrolled_svg
 from stream_rnn.replay.trace import unroll_log
 from stream_rnn.replay.unrolled import (
-    LAST,
     Floats,
     Unrolled,
     describe_duration,
@@ -42,28 +39,7 @@ BARS = "▁▂▃▄▅▆▇█"
 TITLES = ("offset", "event time, UTC", "steps", "since")
 
 
-@click.command("trace")
-@click.argument("words", nargs=-1, required=True, metavar="[LOG] KEY")
-@log_options
-@click.option(
-    "--partition", type=click.IntRange(0), help="look into this partition of a topic only"
-)
-@click.option(
-    "--bundle", type=click.Path(path_type=Path), required=True, help="directory of the model"
-)
-@click.option("--until", type=click.IntRange(0), help="stop after this offset")
-@click.option(
-    "--last",
-    "steps_max",
-    type=click.IntRange(1, 10_000),
-    default=LAST,
-    show_default=True,
-    help="show so many steps, the last ones",
-)
-@click.option("--picture", type=click.Path(path_type=Path), help="write an SVG, too")
-@click.option("--json", "as_json", is_flag=True, help="one JSON object")
-@settings_options("app", *CLUSTER, *FOLD, "kafka_timeout_s")
-def command(
+def run(
     settings: Settings,
     words: tuple[str, ...],
     where: LogChoice,
@@ -74,15 +50,7 @@ def command(
     picture: Path | None,
     as_json: bool,
 ) -> None:
-    """Unroll the network over the events of KEY: x, gates, memory and outputs, step by step.
-
-    LOG is a .jsonl, .csv or .parquet file; with --topic it is a range of a topic, all partitions
-    of which are searched for the key.  KEY is text, or base64: and its bytes.  With --until it
-    shows what the network remembered when it answered that offset.  State and outputs have the
-    bits of the worker's, if the range begins where its fold began and --state-ttl is the same.
-
-    Example: stream-rnn trace flights.jsonl UA-EWR --bundle bundles/delay --until 1234
-    """
+    """Unroll the network over the events of KEY: x, gates, memory and outputs, step by step."""
     path, (typed,) = where.split(words, "KEY")
     if picture is not None:
         check_picture(picture)

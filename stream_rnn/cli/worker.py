@@ -4,11 +4,9 @@ import logging
 import os
 import sys
 
-import click
 import faust
 
 from stream_rnn.cli.logs import configure, hush
-from stream_rnn.cli.options import settings_options
 from stream_rnn.errors import StreamRNNError
 from stream_rnn.fold.collector import calm_collector
 from stream_rnn.settings import Settings
@@ -30,32 +28,8 @@ class _Worker(faust.Worker):
             raise self.crash_reason
 
 
-@click.command("worker")
-@settings_options(*Settings.model_fields, required=("app", "source", "predictions", "bundle"))
-@click.option(
-    "--log-level",
-    type=click.Choice(["debug", "info", "warning", "error"]),
-    default="info",
-    show_default=True,
-    help="what is logged, on standard error",
-)
-@click.option(
-    "--log-format",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="json: one object a line",
-)
-def command(settings: Settings, log_level: str, log_format: str) -> None:
-    """Fold a topic: read events, step the network, publish predictions.
-
-    Needs a running Kafka and Redis; stream-rnn local runs both for development.  Stop it with
-    SIGTERM or Ctrl-C: the batch in hand is finished first.  Exit status 3: a person must act;
-    4: restart me.
-
-    Example: stream-rnn worker --app departures --source flights --predictions delays
-    --bundle bundles/delay --redis-url redis://localhost:6379/0
-    """
+def run(settings: Settings, log_level: str, log_format: str) -> None:
+    """Fold a topic: read events, step the network, publish predictions."""
     configure(log_level, log_format)
     rnn = make_app(settings)
     hush(lambda: isinstance(rnn.failure, StreamRNNError))

@@ -8,22 +8,6 @@ from stream_rnn.fold.output_batches import Message
 
 HEADER_BYTES_MAX = 65_536
 REASON_CHARACTERS_MAX = 500
-REASONS = {
-    "no_key": "the record has no key",
-    "key_too_large": "its key is longer than key_bytes_max",
-    "value_too_large": "its value is longer than value_bytes_max",
-    "not_json": "its value is not JSON",
-    "wrong_schema": "a field that the spec names has another type",
-    "missing": "a field is missing that the spec calls an error",
-    "not_finite": "a number is not finite as float32",
-    "no_timestamp": "the record has no timestamp, and the spec names no event time",
-    "no_event_time": "the event time that the spec names is missing",
-    "bad_event_time": "the event time cannot be read",
-    "time_out_of_bounds": "the event time is outside of the years 1 to 9999",
-    "time_ahead": "the event time is later than the record's by more than event_time_ahead_max_s",
-    "step_not_finite": "the network gave a number that is not finite",
-}
-"""What ``sr-error`` can be, and what it means."""
 OURS, OF_RECORD = "sr-", "sr-record-"
 
 

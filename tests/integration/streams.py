@@ -10,8 +10,8 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from click.testing import CliRunner
 
 from stream_rnn.cli import main
-from stream_rnn.cli.audit import command as audit
-from stream_rnn.cli.replay import command as replay
+from stream_rnn.cli.verbs.audit import command as audit
+from stream_rnn.cli.verbs.replay import command as replay
 from stream_rnn.clients import connect_redis
 from stream_rnn.fold.identity import fold_id, store_tag
 from stream_rnn.fold.kafka_log import KafkaFacts, KafkaLog

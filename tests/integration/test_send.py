@@ -8,7 +8,7 @@ import pytest
 from aiokafka import TopicPartition
 from click.testing import CliRunner
 
-from stream_rnn.cli.send import command
+from stream_rnn.cli.verbs.send import command
 from stream_rnn.errors import ConfigError
 from stream_rnn.fold.kafka_log import KafkaFacts
 from stream_rnn.replay.files import partition_of

@@ -5,9 +5,9 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from stream_rnn.cli.bundle import command as bundle
-from stream_rnn.cli.tail import command as tail
 from stream_rnn.cli.tail import describe_output
+from stream_rnn.cli.verbs.bundle import command as bundle
+from stream_rnn.cli.verbs.tail import command as tail
 from stream_rnn.errors import BundleError, ConfigError
 from stream_rnn.model.bundle import load_bundle, save_bundle
 from stream_rnn.predictions.schema import Choice, Number, YesNo

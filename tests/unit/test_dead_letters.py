@@ -10,11 +10,11 @@ from stream_rnn.errors import DecodeError, RecordError
 from stream_rnn.fold.dead_letters import (
     HEADER_BYTES_MAX,
     REASON_CHARACTERS_MAX,
-    REASONS,
     dead_letter,
     own_name,
 )
 from stream_rnn.fold.events import LogRecord
+from stream_rnn.fold.reasons import REASONS
 from stream_rnn.fold.singles import NOT_FINITE
 
 ERROR = DecodeError("not_json", "the value is not JSON")

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
-from stream_rnn.cli.spec import command
+from stream_rnn.cli.verbs.spec import command
 from stream_rnn.errors import ConfigError, SpecError
 from stream_rnn.model.features import FeatureSpec
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from stream_rnn.cli.replay import command as replay
-from stream_rnn.cli.trace import command as trace
+from stream_rnn.cli.verbs.replay import command as replay
+from stream_rnn.cli.verbs.trace import command as trace
 from stream_rnn.errors import ConfigError
 from stream_rnn.model.bundle import save_bundle
 from stream_rnn.model.cells import CellSpec

@@ -12,9 +12,9 @@ import pytest
 from click.testing import CliRunner
 
 from stream_rnn.cli import main
-from stream_rnn.cli.compare import command as compare
-from stream_rnn.cli.evaluate import command as evaluate
-from stream_rnn.cli.train import command as train
+from stream_rnn.cli.verbs.compare import command as compare
+from stream_rnn.cli.verbs.evaluate import command as evaluate
+from stream_rnn.cli.verbs.train import command as train
 from stream_rnn.errors import ConfigError, SpecError
 from stream_rnn.model.bundle import load_bundle
 

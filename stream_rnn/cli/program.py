@@ -1,0 +1,91 @@
+"""The program: the group of all verbs, and what becomes of its errors."""
+
+import atexit
+import importlib
+import sys
+from contextlib import suppress
+from typing import Any
+
+import click
+
+from stream_rnn import __version__
+from stream_rnn.cli import VERBS
+from stream_rnn.cli.interrupts import INTERRUPTED, end_at_once, raise_again
+from stream_rnn.cli.standard_streams import open_streams
+from stream_rnn.errors import ConfigError, Reaction, StreamRNNError, UnreachableError
+
+NAME = "stream-rnn"
+
+
+class _Verbs(click.Group):
+    """Loads a verb's options when it is named."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # click's signature
+        if cmd_name not in VERBS:
+            return None
+        module = importlib.import_module(f"stream_rnn.cli.verbs.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the verb.  Click would end in silence where a server closes a connection."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise UnreachableError("a server closed the connection; try again") from error
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # click's signature
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name=NAME)
+def group() -> None:
+    """A recurrent network over each key of a Kafka topic, its memory kept in Redis."""
+
+
+def run(arguments: list[str] | None) -> None:
+    """Run a verb and exit with its status; arguments are the process's own for ``None``."""
+    open_streams()
+    try:
+        status = _status(arguments)
+    finally:
+        with suppress(SystemExit, ConfigError):
+            sys.stdout.flush()
+        raise_again()
+        atexit.register(end_at_once)
+    sys.exit(status)
+
+
+def _status(arguments: list[str] | None) -> int:
+    try:
+        answer = group.main(arguments, prog_name=NAME, standalone_mode=False)
+        sys.stdout.flush()
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except StreamRNNError as error:
+        click.echo(f"{NAME}: {reason(error)}", err=True)
+        return 3 if error.reaction is Reaction.STOP else 4
+    return answer if isinstance(answer, int) else 0
+
+
+def reason(error: BaseException) -> str:
+    """Return an error's message; what it leaves out at its end is the kind of its cause.
+
+    Example:
+        >>> reason(ConfigError("no answer of Kafka: "))
+        'no answer of Kafka: ConfigError'
+    """
+    text = str(error).strip()
+    if text and not text.endswith(":"):
+        return text
+    cause = error.__cause__ or error.__context__
+    why = type(error).__name__ if cause is None else reason(cause)
+    return f"{text} {why}".strip()

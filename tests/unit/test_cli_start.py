@@ -1,0 +1,340 @@
+"""How the command line starts and ends: quick help, completion, Ctrl-C, output that nobody reads."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from stream_rnn.cli.program import group, reason
+from stream_rnn.errors import ConfigError
+from stream_rnn.model.bundle import save_bundle
+from tests import models
+
+LINE = (sys.executable, "-m", "stream_rnn.cli")
+HEAVY = [
+    "aiohttp",
+    "aiokafka",
+    "faust",
+    "jinja2",
+    "mode",
+    "numpy",
+    "optuna",
+    "polars",
+    "prometheus_client",
+    "redis",
+    "rich",
+    "safetensors",
+    "torch",
+    "torchmetrics",
+]
+WATCH = """
+import sys
+from stream_rnn.cli import main
+for line in {lines!r}:
+    try:
+        main(line)
+    except SystemExit as end:
+        assert end.code == {status}, (line, end.code)
+    found = sorted(set({heavy!r}) & set(sys.modules))
+    assert not found, (line, found)
+"""
+
+
+def paths(command, words=()):
+    """Yield the words of every verb and of each of its subcommands, and of the groups."""
+    yield list(words)
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            yield from paths(command.get_command(context, name), (*words, name))
+
+
+def watched(lines, status):
+    """Run lines of the command line in one fresh process, and look at what it imported."""
+    code = WATCH.format(lines=lines, heavy=HEAVY, status=status)
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=False
+    )
+
+
+def run(*arguments, **more):
+    """Run the command line in a process of its own."""
+    return subprocess.run(
+        [*LINE, *map(str, arguments)], capture_output=True, timeout=50, check=False, **more
+    )
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    """Path of a small bundle."""
+    path = tmp_path_factory.mktemp("bundle")
+    save_bundle(models.small(), path, {}, {})
+    return path
+
+
+# --- imports ------------------------------------------------------------------------------------
+
+
+def test_help_of_every_verb_imports_nothing_that_takes_time():
+    """Neither torch nor Faust nor a client of a server: help is read while one types."""
+    lines = [[*words, "--help"] for words in paths(group)]
+    assert len(lines) > 20
+    done = watched([["--version"], *lines], 0)
+    assert done.returncode == 0, done.stderr
+
+
+def test_wrong_use_of_every_verb_imports_nothing_that_takes_time():
+    """An option that does not exist is found before the work begins."""
+    done = watched([[*words, "--no-such-option"] for words in paths(group)], 2)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_missing_setting_imports_nothing_that_takes_time():
+    """It is found before the work begins, too."""
+    done = watched([["worker"], ["audit"], ["doctor"], ["state", "show"], ["dashboard"]], 2)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_watch_finds_an_import():
+    """A test that cannot fail is none."""
+    code = WATCH.format(lines=[["--help"]], heavy=["click"], status=0)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert b"['click']" in done.stderr
+
+
+# --- completion ---------------------------------------------------------------------------------
+
+
+def completions(shell, *words):
+    """Return what a shell is offered for the last word."""
+    environment = {
+        **os.environ,
+        "_STREAM_RNN_COMPLETE": f"{shell}_complete",
+        "COMP_WORDS": " ".join(("stream-rnn", *words)),
+        "COMP_CWORD": str(len(words)),
+    }
+    done = run(env=environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.decode().splitlines()
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["re"], "replay"),
+        (["state", "ex"], "export"),
+        (["train", "--learn"], "--learning-rate"),
+        (["train", "--cell", "l"], "lstm"),
+        (["deadletters", "list", "--reason", "not_j"], "not_json"),
+    ],
+)
+def test_a_shell_completes_verbs_options_and_choices(shell, words, expected):
+    """By the name that the program is installed under, however it was started."""
+    assert expected in [word.removeprefix("plain,") for word in completions(shell, *words)]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["replay", "fl"],
+        ["replay", "--bundle", "b"],
+        ["worker", "--bundle", "b"],
+        ["tail", "t", "--kafka-config", "c"],
+        ["trace", "fl"],
+        ["compare", "fl"],
+        ["send", "fl"],
+        ["spec", "init", "fl"],
+    ],
+)
+def test_a_shell_completes_files_where_a_path_is_expected(words):
+    """The shell itself lists them: it is only told so."""
+    assert completions("bash", *words) == [f"file,{words[-1]}"]
+
+
+# --- Ctrl-C -------------------------------------------------------------------------------------
+
+UNTIL = """
+import os, signal, sys
+class Watch:
+    def find_spec(self, name, *_):
+        if name == {name!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.argv = ["stream-rnn", *{words!r}]
+sys.meta_path.insert(0, Watch())
+from stream_rnn.cli import main
+main()
+"""
+MODULES = [
+    "stream_rnn.cli.program",
+    "importlib.metadata",
+    "click",
+    "stream_rnn.cli.verbs.replay",
+    "pydantic",
+    "pydantic_settings",
+    "stream_rnn.cli.replay",
+    "numpy",
+    "numpy._core.multiarray",
+    "polars",
+    "aiokafka",
+    "torch",
+    "torch._C",
+    "torch.nn",
+    "stream_rnn.replay.parallel",
+]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_ctrl_c_while_a_module_is_imported_is_130_without_a_trace(name, tmp_path):
+    """Whatever the import would make of the interruption."""
+    words = ["replay", "no.jsonl", "--bundle", str(tmp_path), "--out", "-"]
+    code = UNTIL.format(name=name, words=words)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, timeout=50, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+
+
+def test_ctrl_c_from_outside_right_at_the_start_is_130_without_a_trace():
+    """As soon as Python runs the first line of ours."""
+    code = "print('up', flush=True)\nfrom stream_rnn.cli.interrupts import end_at_once\n"
+    code += "end_at_once(); print('from here', flush=True)\n"
+    code += "from stream_rnn.cli import main; main(['tail', 't', '--bootstrap-servers', '[::1]:1'])"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.readline(), process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=40)
+    assert (process.returncode, said) == (130, b"")
+
+
+def test_a_process_that_ignores_ctrl_c_goes_on_ignoring_it(bundle):
+    """As nohup and shells without job control have it."""
+    code = "import os, signal, sys\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n" + UNTIL.format(
+        name="torch", words=["bundle", "show", str(bundle), "--json"]
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, timeout=50, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)
+
+
+# --- output that nobody reads -------------------------------------------------------------------
+
+
+def printing(tmp_path, bundle):
+    """Return a line for each verb that prints without a server."""
+    log = tmp_path / "log.jsonl"
+    events = [{"key": str(i % 3), "x": i / 7, "kind": "AB"[i % 2]} for i in range(20)]
+    log.write_text("".join(json.dumps(event) + "\n" for event in events))
+    spec = tmp_path / "spec.toml"
+    init = ("spec", "init", log, "--key", "key", "--target", "x")
+    done = run(*init, "--out", spec)
+    assert done.returncode == 0, done.stderr
+    return [
+        ("--help",),
+        ("train", "--help"),
+        ("--version",),
+        init,
+        ("spec", "check", spec, log),
+        ("spec", "check", spec, log, "--json"),
+        ("bundle", "show", bundle),
+        ("bundle", "show", bundle, "--json"),
+        ("replay", log, "--bundle", bundle, "--out", "-"),
+        ("trace", log, "0", "--bundle", bundle, "--json"),
+    ]
+
+
+def into(descriptor, line):
+    """Run a line with a standard output that is closed afterwards; return status and what it said."""
+    done = subprocess.run(
+        [*LINE, *map(str, line)], stdout=descriptor, stderr=subprocess.PIPE, timeout=50, check=False
+    )
+    os.close(descriptor)
+    return done.returncode, done.stderr
+
+
+def closed_pipe():
+    """Return the end of a pipe that nobody reads."""
+    read, write = os.pipe()
+    os.close(read)
+    return write
+
+
+NAMES = [
+    "help",
+    "verb",
+    "version",
+    "init",
+    "check",
+    "check-json",
+    "show",
+    "show-json",
+    "replay",
+    "trace",
+]
+
+
+@pytest.fixture(scope="module")
+def lines(tmp_path_factory, bundle):
+    """Return the lines of :func:`printing` by a short name."""
+    return dict(zip(NAMES, printing(tmp_path_factory.mktemp("log"), bundle), strict=True))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_output_that_nobody_reads_ends_a_verb_quietly(name, lines):
+    """One status for all of them, and not a word, as any program before ``head``."""
+    assert into(closed_pipe(), lines[name]) == (141, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize("name", ["help", "init", "show-json", "replay"])
+def test_output_that_a_full_disk_refuses_is_one_clear_line(name, lines):
+    """A person must act; nothing is said to be fine that was not written."""
+    status, said = into(os.open("/dev/full", os.O_WRONLY), lines[name])
+    assert status == 3
+    assert said == b"stream-rnn: cannot write to standard output: No space left on device\n"
+
+
+def test_standard_output_that_was_closed_is_no_trace(lines):
+    """``>&-``: the program has no standard output at all."""
+    shell = ["sh", "-c", '"$@" >&-', "sh", *LINE, *map(str, lines["show-json"])]
+    done = subprocess.run(shell, stderr=subprocess.PIPE, timeout=50, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_standard_error_that_nobody_reads_changes_nothing(lines):
+    """Bars are decoration: the predictions are the same."""
+    line = [*LINE, *map(str, lines["replay"])]
+    whole = subprocess.run(line, capture_output=True, timeout=50, check=False)
+    write = closed_pipe()
+    done = subprocess.run(line, stdout=subprocess.PIPE, stderr=write, timeout=50, check=False)
+    os.close(write)
+    assert (done.returncode, done.stdout) == (0, whole.stdout)
+    assert len(whole.stdout.splitlines()) == 20
+
+
+# --- reasons ------------------------------------------------------------------------------------
+
+
+def test_an_error_without_words_is_said_by_its_kind():
+    """``TimeoutError`` has no words of its own, and a message that quotes it ends in nothing."""
+
+    def raised(error, cause):
+        try:
+            raise error from cause
+        except ConfigError as found:
+            return reason(found)
+
+    assert raised(ConfigError("no answer: "), TimeoutError()) == "no answer: TimeoutError"
+    assert raised(ConfigError(""), TimeoutError()) == "TimeoutError"
+    assert raised(ConfigError(""), None) == "ConfigError"
+    assert raised(ConfigError(""), OSError(2, "gone")) == "[Errno 2] gone"
+    assert raised(ConfigError("what, where, remedy"), TimeoutError()) == "what, where, remedy"
