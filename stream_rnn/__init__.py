@@ -9,9 +9,11 @@ T time steps.  x is (B, F), y is (B, O), h is (B, L, H), for an LSTM (B, 2, L, H
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # as type checkers read it; typing takes longer to import than all of this
 if TYPE_CHECKING:
+    from typing import Any
+
     from stream_rnn.errors import StreamRNNError
     from stream_rnn.model.bundle import load_bundle
     from stream_rnn.predictions import Prediction, PredictionReader
@@ -40,7 +42,7 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     """Import a public name when it is used: importing torch takes seconds."""
     if name == "__version__":
         return import_module("importlib.metadata").version("stream-rnn")

@@ -341,6 +341,23 @@ async def test_tail_ends_cleanly_on_ctrl_c(bootstrap_servers, topic, app_id, cre
     assert (process.returncode, said.strip()) == (130, b"")
 
 
+@pytest.mark.parametrize("form", [(), ("--json",)], ids=["rows", "json"])
+async def test_tail_ends_quietly_when_nobody_reads_any_more(
+    bootstrap_servers, topic, app_id, create_topic, form
+):
+    """As before ``head -1``: the status is the one of every verb, and nothing is said."""
+    await create_topic(topic, 1)
+    await publish(bootstrap_servers, topic, written(app_id, [7]))
+
+    process = await tail(bootstrap_servers, topic, "--from-beginning", *form)
+    async with asyncio.timeout(30):
+        await process.stdout.readline()
+        process._transport.get_pipe_transport(1).close()
+        await publish(bootstrap_servers, topic, written(app_id, range(8, 12)))
+        said = await process.stderr.read()
+        assert (await process.wait(), said) == (141, b"")
+
+
 async def test_tail_of_a_silent_broker_is_a_clear_error():
     """The status says that a person must act."""
     process = await tail("127.0.0.1:1", "topic")

@@ -108,6 +108,12 @@ def test_ctrl_c_is_130_without_a_trace(status):
     assert (code, said.strip()) == (130, "")
 
 
+def test_a_connection_that_a_server_closed_is_not_a_reader_that_went_away(status):
+    """Click would end in silence, with the status of a bad answer."""
+    code, said = status(raising(BrokenPipeError(32, "Broken pipe")))
+    assert (code, said) == (4, "stream-rnn: a server closed the connection; try again\n")
+
+
 def test_a_bug_shows_its_trace(status):
     """Only our own errors are one line."""
     with pytest.raises(ZeroDivisionError):

@@ -1,10 +1,14 @@
 """How the command line starts and ends: quick help, completion, Ctrl-C, output that nobody reads."""
 
+import array
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
+import termios
+import time
 from pathlib import Path
 
 import click
@@ -15,6 +19,7 @@ from stream_rnn.errors import ConfigError
 from stream_rnn.model.bundle import save_bundle
 from tests import models
 
+PIPE_BYTES = 65_536
 LINE = (sys.executable, "-m", "stream_rnn.cli")
 HEAVY = [
     "aiohttp",
@@ -261,6 +266,13 @@ def into(descriptor, line):
     return done.returncode, done.stderr
 
 
+def waiting_bytes(pipe):
+    """Return how many bytes of a pipe nobody has read."""
+    count = array.array("i", [0])
+    fcntl.ioctl(pipe, termios.FIONREAD, count)
+    return count[0]
+
+
 def closed_pipe():
     """Return the end of a pipe that nobody reads."""
     read, write = os.pipe()
@@ -292,6 +304,21 @@ def lines(tmp_path_factory, bundle):
 def test_output_that_nobody_reads_ends_a_verb_quietly(name, lines):
     """One status for all of them, and not a word, as any program before ``head``."""
     assert into(closed_pipe(), lines[name]) == (141, b"")
+
+
+def test_ctrl_c_ends_a_verb_whose_output_waits_for_its_reader(tmp_path, bundle):
+    """A pager that is not turned holds a write; the interruption does not wait for it."""
+    log = tmp_path / "log.jsonl"
+    log.write_text("".join(json.dumps({"key": f"{i}", "x": i / 7}) + "\n" for i in range(2000)))
+    line = [*LINE, "replay", str(log), "--bundle", str(bundle), "--out", "-"]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        deadline = time.monotonic() + 40
+        while waiting_bytes(process.stdout) < PIPE_BYTES - 4096:
+            assert time.monotonic() < deadline, "the pipe was not filled"
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+        assert process.stderr.read().strip() == b""
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
