@@ -5,10 +5,15 @@ processes that run tests ask by a socket.  So a server is started once, and it e
 session, however many processes there are.
 """
 
+import os
 import secrets
 import threading
 from collections.abc import Callable
+from contextlib import contextmanager
 from multiprocessing.connection import Client, Listener
+from typing import NoReturn
+
+import pytest
 
 from stream_rnn.errors import ConfigError
 from stream_rnn.local.kafka import LocalKafka
@@ -31,6 +36,27 @@ def start_redis() -> tuple[LocalRedis, str]:
     """Start a Redis; return it and its URL."""
     redis = LocalRedis().start()
     return redis, redis.redis_url
+
+
+@contextmanager
+def own(server):
+    """Run a server for some tests alone; where it cannot be had they skip, and fail in CI."""
+    try:
+        started = server.start()
+    except ConfigError as error:
+        refuse(error)
+    try:
+        yield started
+    finally:
+        server.stop()
+        server.remove()
+
+
+def refuse(error: ConfigError) -> NoReturn:
+    """Skip a test for want of a server; in CI fail."""
+    if os.environ.get("CI"):
+        pytest.fail(str(error))
+    pytest.skip(str(error))
 
 
 class Keeper:

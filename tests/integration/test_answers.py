@@ -15,6 +15,7 @@ from stream_rnn.fold.kafka_log import KafkaFacts, KafkaLog
 from stream_rnn.local.kafka import LocalKafka
 from stream_rnn.predictions.groups import committed_offsets
 from stream_rnn.settings import Settings
+from tests.shared_servers import own
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 GROUP, TOPIC, OFFSET = "worker", "flights", 7
@@ -27,7 +28,8 @@ SLOW_TO_LOAD = {"offsets.topic.num.partitions": "1", "offsets.load.buffer.size":
 @pytest.fixture(scope="module")
 def kafka(tmp_path_factory):
     """Return a broker of a group that committed much, so that it takes a while to load it."""
-    with LocalKafka(data=tmp_path_factory.mktemp("kafka"), properties=SLOW_TO_LOAD) as broker:
+    data = tmp_path_factory.mktemp("kafka")
+    with own(LocalKafka(data=data, properties=SLOW_TO_LOAD)) as broker:
         asyncio.run(commit(broker.bootstrap_servers))
         yield broker
 

@@ -7,14 +7,15 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import InvalidProducerIdMapping
 
 from stream_rnn.errors import FencedError, ForgottenError
+from stream_rnn.fold.identity import transactional_id
 from stream_rnn.fold.kafka_log import KafkaFacts
 from stream_rnn.fold.publisher import TransactionalPublisher
 from stream_rnn.fold.recovery import GroupOffset
 from stream_rnn.local.kafka import LocalKafka
-from tests.conftest import _started
 from tests.integration.places import Place
 from tests.integration.streams import mixed_records
 from tests.integration.test_publisher_contract import committed, message
+from tests.shared_servers import own
 
 WITHIN_S = 30
 SOON = {
@@ -29,10 +30,8 @@ SOON = {
 @pytest.fixture(scope="module")
 def forgetful():
     """Address of a broker that forgets producers."""
-    kafka = LocalKafka(properties=SOON)
-    yield _started(kafka).bootstrap_servers
-    kafka.stop()
-    kafka.remove()
+    with own(LocalKafka(properties=SOON)) as kafka:
+        yield kafka.bootstrap_servers
 
 
 @pytest.fixture
@@ -71,8 +70,9 @@ async def test_a_quiet_partition_ends_no_worker(place):
     await place.produce(mixed_records(40, 1))
     worker = place.start()
     await place.until_published(WITHIN_S)
-    name = f"{place.settings.app}-{place.settings.source}"
-    await until_forgotten(place.settings.bootstrap_servers, f"{name}-0", f"{name}-1")
+    settings = place.settings
+    ids = [transactional_id(settings.app, settings.source, partition) for partition in (0, 1)]
+    await until_forgotten(settings.bootstrap_servers, *ids)
     await place.produce(mixed_records(40, 2))
     await place.until_says(worker, "positioning anew.*InvalidProducerIdMapping")
     await place.until_published(WITHIN_S)
@@ -106,7 +106,7 @@ async def test_a_forgotten_zombie_leaves_the_owner_alone(place, publishers):
     settings, (zombie, owner, answers) = place.settings, publishers
     await zombie.start()
     await zombie.publish([message(settings, 1)], [], GroupOffset(2, "f01d", 0))
-    name = f"{settings.app}-{settings.source}-1"
+    name = transactional_id(settings.app, settings.source, 1)
     await until_forgotten(settings.bootstrap_servers, name)
     await owner.start()
     with pytest.raises(ForgottenError, match="InvalidProducerIdMapping") as error:

@@ -11,7 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 from click.testing import CliRunner
 
-from stream_rnn.cli import group
+from stream_rnn.cli.program import group
 from stream_rnn.errors import ConfigError, StreamRNNError
 from stream_rnn.kafka_clients import new_admin, new_consumer, new_producer
 from stream_rnn.local.flights import BUNDLE
@@ -21,6 +21,7 @@ from stream_rnn.operate.watching import Sampler
 from stream_rnn.predictions import PredictionReader
 from stream_rnn.settings import Settings
 from stream_rnn.worker.topics import prepare_topics
+from tests.shared_servers import own
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.integration]
 
@@ -40,7 +41,7 @@ path = "n"
 @pytest.fixture(scope="module")
 def creating_kafka():
     """Address of a broker with auto-creation that holds one topic."""
-    with LocalKafka(properties={"auto.create.topics.enable": "true"}) as kafka:
+    with own(LocalKafka(properties={"auto.create.topics.enable": "true"})) as kafka:
         yield kafka.bootstrap_servers
 
 

@@ -16,6 +16,7 @@ from stream_rnn.operate.dead_letters import Wanted
 from stream_rnn.operate.put_back import Retry
 from tests.forked import ForkedWorker
 from tests.integration.streams import Stream, mixed_records, run
+from tests.shared_servers import own
 
 pytestmark = pytest.mark.timeout(120)
 PLACE = ("app", "source", "predictions", "bundle", "bootstrap_servers", "redis_url")
@@ -103,7 +104,7 @@ async def test_a_worker_says_how_it_is(made):
 
 async def test_a_worker_that_waits_for_redis_is_alive_and_not_ready(made):
     """It says so; when Redis is back, empty, it rebuilds and is ready again."""
-    with LocalRedis() as redis:
+    with own(LocalRedis()) as redis:
         await made.produce(mixed_records(60, seed=39))
         worker = made.start(redis_url=redis.redis_url, health_address="127.0.0.1:0")
         address = await address_of(worker)
