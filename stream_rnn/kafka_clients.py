@@ -6,15 +6,20 @@ says that it must not.  aiokafka never says so, and has no option for it; so eve
 package comes from here.  A topic that a worker finds with another number of partitions is refused.
 """
 
+import asyncio
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import AIOKafkaConnection
+from aiokafka.errors import KafkaError
 from aiokafka.protocol.metadata import MetadataRequest
 
 from stream_rnn.answers import CheckedAdminClient
 from stream_rnn.record_batches import Consumer
+
+CLOSE_WITHIN_S = 1.0
 
 T = TypeVar("T")
 
@@ -41,20 +46,38 @@ class _Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka is not typed
 
 def new_consumer(**options: Any) -> Consumer:
     """Return a consumer that is not started; it reads every batch that can be read."""
-    return _never_creating(Consumer(**options))
+    return never_creating(Consumer(**options))
 
 
 def new_producer(**options: Any) -> AIOKafkaProducer:
     """Return a producer that is not started."""
-    return _never_creating(AIOKafkaProducer(**options))
+    return never_creating(AIOKafkaProducer(**options))
+
+
+async def stop_producer(producer: AIOKafkaProducer, timeout_s: float) -> None:
+    """Stop a producer, whatever becomes of what it has not sent yet.
+
+    One that does not come to its end sends nothing more afterwards, and keeps no connection.
+    """
+    try:
+        async with asyncio.timeout(timeout_s):
+            await producer.stop()
+    except (TimeoutError, KafkaError, OSError):
+        task = producer._sender.sender_task  # noqa: SLF001  # no public way
+        if task is not None:
+            task.cancel()
+        with suppress(TimeoutError, KafkaError, OSError):
+            async with asyncio.timeout(CLOSE_WITHIN_S):
+                await producer.client.close()
 
 
 def new_admin(**options: Any) -> CheckedAdminClient:
     """Return an admin client that is not started; it raises what the broker's answers say."""
-    return _never_creating(CheckedAdminClient(**options))
+    return never_creating(CheckedAdminClient(**options))
 
 
-def _never_creating(client: T) -> T:
+def never_creating(client: T) -> T:
+    """Let a client that is not started yet create no topic by asking for it; return the client."""
     inner: Any = getattr(client, "client", None) or getattr(client, "_client")  # noqa: B009  # no public way
     inner.__class__ = _Client
     return client

@@ -41,6 +41,18 @@ class Consumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no types
         await super().start()
         read_every_batch(self)
 
+    async def getmany(self, *partitions: TopicPartition, **options: Any) -> Any:
+        """Fetch records; what cannot be read is raised again by each call.
+
+        Raises:
+            UnreadableError: everything before it was delivered.
+        """
+        try:
+            return await super().getmany(*partitions, **options)
+        except UnreadableError as error:
+            stay(self, error)
+            raise
+
 
 def read_every_batch(consumer: AIOKafkaConsumer) -> None:
     """Let a consumer read what aiokafka's parser in C refuses; once, after it was started.
@@ -62,6 +74,13 @@ def read_every_batch(consumer: AIOKafkaConsumer) -> None:
     fetches = _Fetches(raw)
     fetches.update(fetcher._records)  # noqa: SLF001  # no public way
     fetcher._records = fetches  # noqa: SLF001  # no public way
+
+
+def stay(consumer: AIOKafkaConsumer, error: UnreadableError) -> None:
+    """Let a consumer stand where it cannot read: of a wrong length aiokafka steps over the offset."""
+    tp = TopicPartition(error.topic, error.partition)
+    if tp in consumer.assignment():
+        consumer.seek(tp, error.offset)
 
 
 class _Fetches(OrderedDict[TopicPartition, Any]):

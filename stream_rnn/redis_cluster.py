@@ -91,11 +91,13 @@ class ClusterClient(RedisCluster):
         return replies
 
     async def _know_nodes(self) -> None:
+        suspect = self._suspect
         if self._initialize:
             await self.initialize()
-        elif self._suspect is not None:
-            await self.nodes_manager.initialize(last_failed_node_name=self._suspect)
-        self._suspect = None
+        elif suspect is not None:
+            await self.nodes_manager.initialize(last_failed_node_name=suspect)
+        if self._suspect == suspect:  # else another one failed meanwhile
+            self._suspect = None
 
     def _node_of(self, redirection: AskError) -> ClusterNode:
         """Return the node that imports a slot; one that has no slots yet is not known so far."""

@@ -6,6 +6,7 @@ one that has just been started.
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
@@ -56,7 +57,9 @@ async def never_answers(connection: Mapping[str, Any], kind: Coordinator) -> Con
     except (KafkaError, ConfigError, TimeoutError, OSError):
         return None
     finally:
-        await admin.close()
+        with suppress(KafkaError, TimeoutError, OSError):
+            async with asyncio.timeout(ASKED_WITHIN_S):
+                await admin.close()
 
 
 async def refuse_unmet(

@@ -32,7 +32,7 @@ from stream_rnn.fold.output_batches import Message, in_batches
 from stream_rnn.fold.points import Passed, Point, nothing_happens
 from stream_rnn.fold.recovery import GroupOffset
 from stream_rnn.fold.rights import refusal_of_outputs
-from stream_rnn.kafka_clients import new_producer
+from stream_rnn.kafka_clients import new_producer, stop_producer
 from stream_rnn.settings import Settings
 
 FORGOTTEN = (InvalidProducerIdMapping, UnknownProducerId)
@@ -141,35 +141,33 @@ class KafkaPublisher:
 
     async def close(self) -> None:
         """Close the producer within its deadline."""
-        await self._stop(self._producer)
-
-    async def _stop(self, producer: AIOKafkaProducer) -> None:
-        try:
-            async with asyncio.timeout(self._settings.revoke_timeout_s):
-                await producer.stop()
-        except (TimeoutError, KafkaError):
-            # Errors of a closed producer are not acted upon: recovery decides what was published.
-            return
+        # Its errors are not acted upon: recovery decides what was published.
+        await stop_producer(self._producer, self._settings.revoke_timeout_s)
 
     @contextmanager
-    def _released(self, doing: str) -> Iterator[None]:
-        """Turn whatever the client raises into a release, and a refused right into a stop."""
+    def _released(self, doing: str, producer: AIOKafkaProducer | None = None) -> Iterator[None]:
+        """Turn whatever a client raises into a release, and a refused right into a stop.
+
+        Args:
+            doing: for the message.
+            producer: that does it; ``None`` for the one that publishes.
+        """
         try:
             yield
         except (KafkaError, IllegalOperation, TimeoutError, OSError, AssertionError) as error:
-            why = self._ended_by(error)
+            why = self._ended_by(error, producer or self._producer)
             message = f"{doing} failed, its outcome is unknown: {reason(why, self._settings.kafka_timeout_s)}"
             if isinstance(why, FORGOTTEN):
                 raise ForgottenError(f"{message}; the producer is started anew") from error
             raise refusal_of_outputs(error, self._settings) or FencedError(message) from error
 
-    def _ended_by(self, error: BaseException) -> BaseException:
+    def _ended_by(self, error: BaseException, producer: AIOKafkaProducer) -> BaseException:
         """Return what a broker said, of what the client made of it.
 
         An answer that ends the client's sender reaches whoever waits as its cause; who comes later
         only sees that there is no transaction any more.
         """
-        sender = self._producer._sender.sender_task  # noqa: SLF001  # no public way
+        sender = producer._sender.sender_task  # noqa: SLF001  # no public way
         has_ended = sender is not None and sender.done() and not sender.cancelled()
         ended: BaseException = (sender.exception() if has_ended else None) or error
         said = [error, error.__cause__, ended, ended.__cause__]
@@ -266,7 +264,7 @@ class TransactionalPublisher(KafkaPublisher):
         """
         producer = self._new_producer(self._earlier_id)
         try:
-            with self._released("fencing an owner of the version before"):
+            with self._released("fencing an owner of the version before", producer):
                 await self._start(producer)
                 self._passed(Point.EARLIER_FENCED)
                 await self._close_what_is_open(producer)
@@ -274,7 +272,7 @@ class TransactionalPublisher(KafkaPublisher):
             if not isinstance(error.__cause__, TransactionalIdAuthorizationFailed):
                 raise
         finally:
-            await self._stop(producer)
+            await stop_producer(producer, self._settings.revoke_timeout_s)
 
     async def _close_what_is_open(self, producer: AIOKafkaProducer) -> None:
         async with asyncio.timeout(self._settings.kafka_timeout_s):

@@ -232,7 +232,15 @@ class PredictionReader(AsyncIterator[Prediction]):
             self.counts.foreign += 1
             return None
         source = prediction.source
-        if not place.admit(SourcePartition(app, source.topic, source.partition), source.offset):
+        try:
+            is_new = place.admit(
+                SourcePartition(app, source.topic, source.partition), source.offset
+            )
+        except ConfigError:
+            place.position = record.offset  # it was not yielded, so nothing goes on behind it
+            self._buffer.appendleft((place, record))
+            raise
+        if not is_new:
             self.counts.duplicates += 1
             return None
         self.counts.yielded += 1

@@ -11,8 +11,8 @@ idle worker would be handed records before it knows where to start.
 timer, and its records are read ``read_committed``.
 
 Every fetch carries the *epoch* of its partition, the number of seeks before it, whoever sought.
-Seek and fetch both happen in the consumer's thread, so a fetch of before a seek can be told from one after it.
-While Faust seeks to the group offsets, one partition after the other, there is no epoch (``UNSETTLED``).
+Seek and fetch both happen in the consumer's thread, so a fetch of before a seek can be told from
+one after it.  While Faust seeks in one partition after the other there is none (``UNSETTLED``).
 """
 
 import asyncio
@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, cast
 
 import aiokafka
+from aiokafka.consumer.fetcher import FetchError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.app.base import App
 from faust.transport.drivers import aiokafka as driver
@@ -29,7 +30,8 @@ from faust.types import TP, ConsumerMessage
 
 from stream_rnn.errors import ConfigError, FencedError, UnreadableError
 from stream_rnn.fold.events import Record
-from stream_rnn.record_batches import read_every_batch
+from stream_rnn.kafka_clients import never_creating
+from stream_rnn.record_batches import read_every_batch, stay
 from stream_rnn.worker.generation import check_generation
 
 UNREADABLE_AGAIN_S = 0.5
@@ -111,7 +113,7 @@ class FoldThread(driver.AIOKafkaConsumerThread):
         consumer = super()._create_worker_consumer(transport)
         # Faust offers this only together with its own transactions, which are not used.
         consumer._isolation_level = "read_committed"  # noqa: SLF001  # no public way
-        return consumer
+        return never_creating(consumer)
 
     async def _fetch_records(
         self,
@@ -129,10 +131,12 @@ class FoldThread(driver.AIOKafkaConsumerThread):
         except UnreadableError as error:
             if error.topic not in folds:
                 raise
+            stay(consumer, error)
             # To the fold it comes in its order: what is before it is folded and published.
-            await asyncio.sleep(UNREADABLE_AGAIN_S)  # it is fetched again until the worker ends
             tp = TP(error.topic, error.partition)
-            return {tp: [Fetched(tp.partition, (), self._epoch(tp), error)]}
+            unread = Fetched(tp.partition, (), self._epoch(tp), error)
+            await asyncio.sleep(UNREADABLE_AGAIN_S)  # it is fetched again until the worker ends
+            return {tp: [unread]}
         return {
             tp: self._as_one(tp, some) if tp.topic in folds else some
             for tp, some in records.items()
@@ -192,7 +196,9 @@ class FoldThread(driver.AIOKafkaConsumerThread):
     async def _whereabouts(self, tp: TP) -> Whereabouts:
         consumer = self._ensure_consumer()
         key, position = TopicPartition(tp.topic, tp.partition), None
-        if key in consumer.assignment():
+        # Of an error that is not taken yet the position may be beyond what it is about.
+        failed = isinstance(consumer._fetcher._records.get(key), FetchError)  # noqa: SLF001  # no public way
+        if key in consumer.assignment() and not failed:
             state = consumer._subscription.subscription.assignment.state_value(key)  # noqa: SLF001  # position() waits, this must not
             position = state.position if state.has_valid_position else None
         return Whereabouts(position, self._delivered.get(tp), self._epoch(tp))
@@ -336,8 +342,7 @@ def install(app: App, topic: str, fold: Assignee) -> None:
             "FoldConsumer", (FoldConsumer,), {"folds": {}, "__module__": __name__}
         )
     if topic in transport.Consumer.folds:
-        message = f"topic {topic} has a fold in this app already; two models on it need two app ids"
-        raise ConfigError(message)
+        raise ConfigError(f"topic {topic} has a fold in this app; another one needs its own app")
     transport.Consumer.folds[topic] = fold
 
 

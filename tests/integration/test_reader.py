@@ -13,6 +13,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from stream_rnn.errors import ConfigError, DecodeError
 from stream_rnn.predictions import PredictionReader
+from stream_rnn.predictions.places import SOURCES_MAX
 from tests.integration.predicted import nothing_more, publish, take, wait_until, written
 
 
@@ -250,6 +251,22 @@ async def test_a_value_that_is_no_prediction_may_be_skipped(
             assert await take(reader, 1) == [(0, 0)]
     assert reader.counts.bad == 1
     assert "offset 0" in caplog.text
+
+
+async def test_a_prediction_of_one_source_too_many_is_an_error_each_time(
+    bootstrap_servers, topic, app_id, create_topic, open_reader
+):
+    """It is not yielded, so nothing goes on behind it."""
+    await create_topic(topic, 1)
+    runs = [written(app_id, [0], partition)[0] for partition in range(SOURCES_MAX + 1)]
+    await publish(bootstrap_servers, topic, runs)
+
+    async with open_reader(group_id=app_id, start="earliest") as reader:
+        await take(reader, SOURCES_MAX)
+        for _ in range(2):
+            with pytest.raises(ConfigError, match="more than 64 source partitions"):
+                await take(reader, 1)
+        assert reader.counts.yielded == SOURCES_MAX
 
 
 async def test_predictions_that_retention_removed_unread_are_an_error(

@@ -4,8 +4,11 @@ import asyncio
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.consumer.fetcher import FetchError
 from aiokafka.errors import KafkaError
 
+from stream_rnn.errors import UnreadableError
+from stream_rnn.kafka_clients import new_consumer
 from stream_rnn.worker.transport import UNSETTLED, FoldThread, Whereabouts
 
 
@@ -96,3 +99,33 @@ async def test_a_seek_of_fausts_that_fails_counts_too(thread):
     with pytest.raises(KafkaError):
         await made._seek_all_to_committed()
     assert (await made._whereabouts(tp)).epoch == epoch + 1
+
+
+def cannot_read(consumer, tp) -> None:
+    """Let a consumer have fetched what cannot be read at 3, as aiokafka has it of a wrong length."""
+    error = UnreadableError(tp.topic, tp.partition, 3, "its length is beyond the fetch")
+    consumer._fetcher._records[tp] = FetchError(error=error, backoff=0)
+    consumer._subscription.subscription.assignment.state_value(tp).consumed_to(4)
+
+
+async def test_a_consumer_stays_where_it_cannot_read(thread, bootstrap_servers, app_id):
+    """Each call raises it again: whoever goes on may not commit past it."""
+    _, tp = thread
+    consumer = new_consumer(bootstrap_servers=bootstrap_servers, group_id=f"{app_id}-2")
+    await consumer.start()
+    consumer.assign([tp])
+    for _ in range(2):
+        consumer.seek(tp, 3)
+        cannot_read(consumer, tp)
+        with pytest.raises(UnreadableError, match="offset 3 cannot be read"):
+            await consumer.getmany(tp, timeout_ms=1000)
+        assert await consumer.position(tp) == 3
+    await consumer.stop()
+
+
+async def test_what_cannot_be_read_is_no_hole_of_the_log(thread):
+    """Before the error is taken, an idle fold is not told the position beyond it."""
+    made, tp = thread
+    await made._seek_fold(tp, 3)
+    cannot_read(made._consumer, tp)
+    assert (await made._whereabouts(tp)).position is None
