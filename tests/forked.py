@@ -22,6 +22,9 @@ PRELOADED = ["torch", "faust", "stream_rnn.worker.app", "stream_rnn.cli.worker",
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(PRELOADED)
+# How a process ended can be read once, and each start asks all processes: of two threads that ask
+# at a time, one would be told 255.
+_asking = threading.Lock()
 
 
 class ForkedWorker(WorkerProcess):
@@ -46,8 +49,10 @@ class ForkedWorker(WorkerProcess):
         self.log.touch()
         words = [f"--{key.replace('_', '-')}={value}" for key, value in options.items()]
         variables = {**os.environ, **(environment or {})}
-        process = _context.Process(target=_work, args=(["worker", *words], variables, self.log))
-        process.start()
+        arguments = (["worker", *words], variables, self.log)
+        process = _context.Process(target=_work, args=arguments, daemon=True)
+        with _asking:
+            process.start()
         self._guard = _Ending(process)
         self.pid = process.pid
 
@@ -59,11 +64,12 @@ class _Ending:
         self._process = process
 
     def poll(self) -> int | None:
-        return self._process.exitcode
+        with _asking:
+            return self._process.exitcode
 
     def wait(self, timeout_s: float) -> None:
-        self._process.join(timeout_s)
-        if self._process.exitcode is None:
+        wait([self._process.sentinel], timeout_s)
+        if self.poll() is None:
             raise subprocess.TimeoutExpired("stream-rnn worker", timeout_s)
 
 
