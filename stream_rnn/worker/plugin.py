@@ -333,6 +333,9 @@ class StreamRNN(Service):
         """Bring the worker down with one clear line; the restart decides where to go on."""
         if self.failure is not None:
             return
+        if self.app.should_stop:  # it was asked to end: the consumer may be gone under a partition
+            logger.info("what failed while the worker ends is ignored: %s", error)
+            return
         self.failure = error
         logger.critical("%s", error)
         self._watchdog.failed(self.settings.revoke_timeout_s + CLOSE_WITHIN_S, self.exit_status)

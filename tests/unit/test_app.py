@@ -41,3 +41,12 @@ def test_every_setting_reaches_the_fold(name, tmp_path, monkeypatch):
     monkeypatch.setenv("STREAM_RNN_APP", "unused")
     found = make_app(settings).settings
     assert found == settings
+
+
+async def test_what_fails_while_a_worker_ends_is_no_failure(tmp_path):
+    """Asked to end while it joins its group, it finds the consumer gone under its partitions."""
+    save_bundle(models.small(), tmp_path / "b")
+    rnn = make_app(Settings.build(**{**NEEDED, "bundle": str(tmp_path / "b")}))
+    rnn.app._stopped.set()
+    rnn._fail(RuntimeError("Event loop is closed"))
+    assert (rnn.failure, rnn.exit_status) == (None, 0)
