@@ -1,4 +1,4 @@
-"""Ctrl-C before a verb's work has begun and after it has ended.
+"""Ctrl-C, and a worker's SIGTERM, before a verb's work has begun and after it has ended.
 
 Python raises ``KeyboardInterrupt`` wherever it is.  In the middle of an import that is a trace of
 torch's or Faust's own code, or an error that they make of it.  There is nothing to finish then, so
@@ -7,6 +7,7 @@ the process ends where it is.  While a verb works, ``KeyboardInterrupt`` is rais
 
 import os
 import signal
+from contextlib import suppress
 
 INTERRUPTED = 130
 
@@ -19,6 +20,15 @@ def end_at_once() -> None:
 def raise_again() -> None:
     """Let Ctrl-C raise ``KeyboardInterrupt``."""
     _replace(_end, signal.default_int_handler)
+
+
+def terminate_at_once() -> None:
+    """Let SIGTERM end the process where it is, with status 0, until somebody else handles it.
+
+    A container's first process is not ended by a SIGTERM that it does not handle.
+    """
+    with suppress(ValueError):  # only the main thread may
+        signal.signal(signal.SIGTERM, lambda *_signal: os._exit(0))
 
 
 def _end(*_signal: object) -> None:

@@ -1,8 +1,12 @@
 """``stream-rnn worker``: the stream worker, without any Python of one's own."""
 
+import asyncio
 import logging
 import os
+import signal
 import sys
+from contextlib import suppress
+from typing import Any
 
 import faust
 
@@ -11,12 +15,37 @@ from stream_rnn.errors import StreamRNNError
 from stream_rnn.fold.collector import calm_collector
 from stream_rnn.settings import Settings
 from stream_rnn.worker.app import make_app
+from stream_rnn.worker.plugin import StreamRNN
 
 logger = logging.getLogger(__name__)
 
 
+START_WITHIN_S = 5.0
+
+
 class _Worker(faust.Worker):
-    """Faust's worker, for a process that ends with it."""
+    """Faust's worker, for a process that ends with it.
+
+    Args:
+        rnn: what it runs.
+        options: Faust's.
+    """
+
+    def __init__(self, rnn: StreamRNN, **options: Any) -> None:
+        super().__init__(rnn.app, **options)
+        self._rnn = rnn
+
+    async def _stop_on_signal(self, signal: signal.Signals) -> None:
+        """Let a start that is under way come to its end first.
+
+        A group's first join and a stop that meets it wait for each other in Faust; and a broker
+        waits a whole session for a member that was cut off.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(START_WITHIN_S):
+                while not (self._rnn.is_settled or self.should_stop):  # noqa: ASYNC110  # no event
+                    await asyncio.sleep(0.05)
+        await super()._stop_on_signal(signal)
 
     def _shutdown_loop(self) -> None:
         """Leave the loop as it is.
@@ -35,7 +64,7 @@ def run(settings: Settings, log_level: str, log_format: str) -> None:
     hush(lambda: isinstance(rnn.failure, StreamRNNError))
     calm_collector()
     worker = _Worker(
-        rnn.app,
+        rnn,
         loglevel=None,
         override_logging=False,
         redirect_stdouts=False,

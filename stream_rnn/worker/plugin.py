@@ -19,7 +19,7 @@ from faust.transport.drivers.aiokafka import (
     credentials_to_aiokafka_auth,
     server_list,
 )
-from mode import CrashingSupervisor, Service
+from mode import Service
 from redis.asyncio import Redis
 
 from stream_rnn.clients import connect_redis
@@ -31,6 +31,7 @@ from stream_rnn.fold.rights import refusal
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.model import pin_numerics
 from stream_rnn.settings import Delivery, Settings
+from stream_rnn.worker.agent import register_agent
 from stream_rnn.worker.demands import refuse, set_defaults
 from stream_rnn.worker.health import Health, why_unready
 from stream_rnn.worker.lasting import tell_end
@@ -47,23 +48,6 @@ logger = logging.getLogger(__name__)
 EXIT_STATUS = {Reaction.STOP: 3, Reaction.RELEASE: 4, Reaction.RETRY: 4, Reaction.REPOSITION: 4}
 CLOSE_WITHIN_S = 5.0
 STATUS_LINE_S = 60.0
-
-
-class _HandedThrough(faust.Schema[Any, Any]):
-    """Leaves keys and values as the transport made them."""
-
-    def loads_key(self, app: Any, message: Any, **_options: Any) -> Any:  # noqa: ARG002  # faust's signature
-        return message.key
-
-    def loads_value(self, app: Any, message: Any, **_options: Any) -> Any:  # noqa: ARG002  # faust's signature
-        return message.value
-
-
-class _SourceTopic(faust.Topic):
-    """The source: somebody else's topic, which Faust must not create."""
-
-    async def declare(self) -> None:
-        """Do nothing: a missing source is refused at start."""
 
 
 class StreamRNN(Service):
@@ -115,7 +99,12 @@ class StreamRNN(Service):
         )
         self.failure: BaseException | None = None
         self.partitions = Partitions(self._make, self._fail, self.settings.revoke_timeout_s)
-        self._watchdog = Watchdog(self.settings.watchdog_s, time.monotonic)
+        self._watchdog = Watchdog(
+            self.settings.watchdog_s,
+            time.monotonic,
+            lambda: self.app.should_stop,
+            self._ends_within_s,
+        )
         self._redis: Redis | None = None
         self._facts: KafkaFacts | None = None
         self._parts: Parts | None = None
@@ -125,26 +114,9 @@ class StreamRNN(Service):
         self.health = Health(self, self.settings)
         super().__init__()
         install(app, source, self)
-        self._agent = self._register_agent()
+        self._agent = register_agent(app, self.settings, self._offer)
         app.add_dependency(self)
         app.on_before_shutdown.connect(self._before_shutdown)
-
-    def _register_agent(self) -> str:
-        topic = _SourceTopic(
-            self.app,
-            topics=[self.settings.source or ""],
-            schema=_HandedThrough(),
-            acks=False,
-            maxsize=self.settings.queue_messages_max,
-        )
-
-        async def fold(fetches: Any) -> None:
-            async for fetched in fetches:
-                await self._offer(fetched)
-
-        fold.__name__ = fold.__qualname__ = f"stream_rnn_{self.settings.source}"
-        agent = self.app.agent(topic, concurrency=1, supervisor_strategy=CrashingSupervisor)(fold)
-        return str(agent.name)
 
     async def _offer(self, fetched: Fetched) -> None:
         owned = self.partitions.get(fetched.partition)
@@ -155,11 +127,17 @@ class StreamRNN(Service):
 
     async def on_start(self) -> None:
         """Check everything that can be checked before joining the group."""
+        self._watchdog.start()
         try:
             await self._open()
-        except StreamRNNError as error:
+        except Exception as error:
+            if self.app.should_stop:
+                logger.info("what failed while the worker ends is ignored: %s", reason(error))
+                return
             self.failure = error
-            logger.critical("%s", error)
+            self._watchdog.failed(self._ends_within_s, self.exit_status)
+            if isinstance(error, StreamRNNError):
+                logger.critical("%s", reason(error))
             raise
 
     async def _open(self) -> None:
@@ -179,7 +157,7 @@ class StreamRNN(Service):
             self.app, settings, model, self._redis, self._facts, connection, metrics
         )
         await self.health.start(metrics)
-        self._watchdog.start()
+        self._watchdog.alive()
         self._last("the watch over progress", self._look_after())
         self._last("the look at Kafka and Redis", self._look_at_servers())
         logger.info(
@@ -267,6 +245,11 @@ class StreamRNN(Service):
         """Seconds since the last sign of progress."""
         return self._watchdog.idle_s
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether the worker is a member of its group, and the group at rest."""
+        return self._is_member and not self.app.rebalancing
+
     def unready(self) -> list[str]:
         """Return why the worker does not publish; a member without partitions is ready."""
         if self.failure is not None:
@@ -338,8 +321,12 @@ class StreamRNN(Service):
             return
         self.failure = error
         logger.critical("%s", error)
-        self._watchdog.failed(self.settings.revoke_timeout_s + CLOSE_WITHIN_S, self.exit_status)
+        self._watchdog.failed(self._ends_within_s, self.exit_status)
         self._failing = asyncio.ensure_future(self.app.crash(error))
+
+    @property
+    def _ends_within_s(self) -> float:
+        return self.settings.revoke_timeout_s + CLOSE_WITHIN_S
 
     @property
     def exit_status(self) -> int:

@@ -2,8 +2,8 @@
 
 ``max.poll.interval`` would do this to Faust by leaving the group for ever; so it is set to a year,
 and this thread looks instead.  It also ends a process whose event loop is stuck, which nothing
-inside of the loop can do, and one that has failed and does not come to its end by itself: clients
-of a broker that is away can take a minute to close.
+inside of the loop can do, and one that has failed, or was asked to end, and does not come to its
+end by itself: clients of a broker that is away can take a minute to close.
 """
 
 import logging
@@ -17,22 +17,31 @@ EXIT_RELEASE = 4
 
 
 class Watchdog:
-    """Ends the process ``limit_s`` after the last sign of life.
+    """Ends the process ``limit_s`` after the last sign of life, once there was a first one.
 
     Args:
         limit_s: longest time without a sign.
         clock: monotonic seconds.
+        is_asked: whether the process was asked to end.
+        ends_within_s: longest time from there to its end; then it is ended, with status 0.
         end: what ends the process; a test gives another one.
     """
 
     def __init__(
-        self, limit_s: float, clock: Callable[[], float], end: Callable[[int], None] = os._exit
+        self,
+        limit_s: float,
+        clock: Callable[[], float],
+        is_asked: Callable[[], bool],
+        ends_within_s: float,
+        end: Callable[[int], None] = os._exit,
     ) -> None:
         self._limit_s = limit_s
         self._clock = clock
+        self._is_asked = is_asked
+        self._ends_within_s = ends_within_s
         self._end = end
-        self._alive_s = clock()
-        self._failed: tuple[float, int] | None = None  # when it must have ended, and its status
+        self._alive_s: float | None = None
+        self._must_end: tuple[float, int] | None = None  # by when, and with which status
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
 
@@ -47,28 +56,30 @@ class Watchdog:
     @property
     def idle_s(self) -> float:
         """Seconds since the last sign of life."""
-        return self._clock() - self._alive_s
+        return 0.0 if self._alive_s is None else self._clock() - self._alive_s
 
     def failed(self, within_s: float, status: int) -> None:
         """Let the process end by itself for so long; then end it with this status."""
-        self._failed = (self._clock() + within_s, status)
+        self._must_end = (self._clock() + within_s, status)
 
     def stop(self) -> None:
         """Watch no longer, unless the process has failed."""
-        if self._failed is None:
+        if self._must_end is None or self._must_end[1] == 0:
             self._stopped.set()
 
     def _watch(self) -> None:
         while not self._stopped.wait(min(1.0, self._limit_s / 4)):
-            if self._failed is not None:
-                deadline_s, status = self._failed
+            if self._must_end is None and self._is_asked():
+                self._must_end = (self._clock() + self._ends_within_s, 0)
+            if self._must_end is not None:
+                deadline_s, status = self._must_end
                 if self._clock() > deadline_s:
                     logger.critical("clients do not close in time: exiting with %d", status)
                     logging.shutdown()
                     self._end(status)
                     return
                 continue
-            silent_s = self._clock() - self._alive_s
+            silent_s = self.idle_s
             if silent_s > self._limit_s:
                 logger.critical(
                     "no progress for %.0f s with work to do (watchdog_s %g): exiting",

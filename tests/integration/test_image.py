@@ -6,7 +6,6 @@ import signal
 import socket
 from importlib import metadata
 
-import aiohttp
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -74,12 +73,6 @@ async def test_the_image_runs_a_worker_that_answers_its_probe(
         async with asyncio.timeout(60):
             while await (await run(image.probe)).wait() != 0:
                 assert worker.returncode is None
-            async with aiohttp.ClientSession() as session:
-                while True:  # a member of its group: what SIGTERM does to a first join is not asked
-                    async with session.get(f"http://127.0.0.1:{port}/ready") as answer:
-                        if answer.status == 200:
-                            break
-                    await asyncio.sleep(0.1)
         worker.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(worker.wait(), 30) == 0
     finally:

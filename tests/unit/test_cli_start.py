@@ -219,6 +219,16 @@ def test_ctrl_c_from_outside_right_at_the_start_is_130_without_a_trace():
     assert (process.returncode, said) == (130, b"")
 
 
+def test_sigterm_while_a_worker_is_imported_is_0(tmp_path):
+    """It owns nothing yet; a container's first process is not ended by what it does not handle."""
+    words = ["worker", "--app=a", "--source=s", "--predictions=p", f"--bundle={tmp_path}"]
+    code = UNTIL.format(name="torch", words=words).replace("SIGINT", "SIGTERM")
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, timeout=50, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
 def test_a_process_that_ignores_ctrl_c_goes_on_ignoring_it(bundle):
     """As nohup and shells without job control have it."""
     code = "import os, signal, sys\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n" + UNTIL.format(

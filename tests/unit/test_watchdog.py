@@ -25,7 +25,7 @@ class Clock:
         return all(self.looks.acquire(timeout=5) for _ in range(times))
 
 
-def watched():
+def watched(asked=threading.Event()):  # noqa: B008  # never set
     """Make a watchdog, its clock, and what would end the process."""
     clock, ended, statuses = Clock(), threading.Event(), []
 
@@ -33,12 +33,13 @@ def watched():
         statuses.append(status)
         ended.set()
 
-    return Watchdog(LIMIT_S, clock, end), clock, ended, statuses
+    return Watchdog(LIMIT_S, clock, asked.is_set, 10.0, end), clock, ended, statuses
 
 
 def test_a_process_without_a_sign_of_life_is_ended():
     """Once, with the status of a release."""
     dog, clock, ended, statuses = watched()
+    dog.alive()
     clock.now = LIMIT_S + 0.001
     dog.start()
     assert ended.wait(5)
@@ -50,6 +51,7 @@ def test_a_process_without_a_sign_of_life_is_ended():
 def test_a_process_at_the_limit_is_left_alone():
     """Only more than the limit is too much."""
     dog, clock, ended, _ = watched()
+    dog.alive()
     clock.now = LIMIT_S
     dog.start()
     assert clock.looked_at(5)
@@ -60,6 +62,7 @@ def test_a_process_at_the_limit_is_left_alone():
 def test_signs_of_life_keep_a_process():
     """Time passes far beyond the limit, in steps with a sign in between."""
     dog, clock, ended, _ = watched()
+    dog.alive()
     dog.start()
     for _ in range(9):
         clock.now += LIMIT_S / 2
@@ -94,3 +97,43 @@ def test_a_failed_process_that_does_not_end_is_ended():
     clock.now = 10.001
     assert ended.wait(5)
     assert statuses == [3]
+
+
+def test_a_process_that_has_not_begun_may_take_its_time():
+    """Redis may load, Kafka may start: each look at them has a deadline of its own."""
+    dog, clock, ended, _ = watched()
+    dog.start()
+    clock.now = 100 * LIMIT_S
+    assert not ended.wait(NEVER_S)
+    dog.stop()
+
+
+def test_a_process_that_was_asked_to_end_and_does_not_is_ended():
+    """With 0, before its first sign of life, too; its own failure keeps its own status."""
+    for status in (0, 4):
+        asked = threading.Event()
+        dog, clock, ended, statuses = watched(asked)
+        if status:
+            dog.failed(10.0, status)
+        asked.set()
+        dog.start()
+        assert clock.looked_at(3)
+        clock.now = 9.9
+        assert clock.looked_at(3)
+        assert not ended.is_set()
+        clock.now = 10.1
+        assert ended.wait(5)
+        assert statuses == [status]
+
+
+def test_a_process_that_ends_in_time_when_asked_is_left_alone():
+    """Its services have stopped; the rest is not the watchdog's."""
+    asked = threading.Event()
+    dog, clock, ended, _ = watched(asked)
+    asked.set()
+    dog.start()
+    assert clock.looked_at(3)
+    dog.stop()
+    dog._thread.join(5)
+    clock.now = 100.0
+    assert not ended.wait(NEVER_S)

@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from stream_rnn.cli.interrupts import terminate_at_once
 from stream_rnn.cli.options import settings_options
 from stream_rnn.cli.verbs import work
 from stream_rnn.settings import Settings
@@ -35,4 +36,5 @@ def command(**given: Any) -> Any:
     Example: stream-rnn worker --app departures --source flights --predictions delays
     --bundle bundles/delay --redis-url redis://localhost:6379/0
     """
+    terminate_at_once()
     return work("worker").run(**given)
