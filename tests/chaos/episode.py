@@ -71,12 +71,20 @@ class Episode:
         servers: where.
         directory: for bundles and logs.
         say: told each line as it happens.
+        records_min: this many records are sent at least, however soon the faults are over.
     """
 
     def __init__(
-        self, plan: Plan, app: str, servers: Servers, directory: Path, say: Callable[[str], None]
+        self,
+        plan: Plan,
+        app: str,
+        servers: Servers,
+        directory: Path,
+        say: Callable[[str], None],
+        records_min: int = 0,
     ) -> None:
         self.plan = plan
+        self._records_min = records_min
         self.servers = servers
         self._say = say
         self._began = time.monotonic()
@@ -135,6 +143,7 @@ class Episode:
         ]
         try:
             await self._while(background, self._go_on())
+            await self._while(background, self._until_sent(sender))
             sender.stop()
             await self._while(background[:2], asyncio.wait_for(background[2], 60))
             self.tell(f"{sender.sent} records sent, {sender.aborted} aborted")
@@ -193,6 +202,11 @@ class Episode:
                 async with asyncio.timeout(FAULT_WITHIN_S):
                     await fault.bring(self.world(happening.seed))
             self.happened.kinds[happening.kind] += 1
+
+    async def _until_sent(self, sender: Sender) -> None:
+        async with asyncio.timeout(SETTLED_WITHIN_S):
+            while sender.sent < self._records_min:
+                await asyncio.sleep(0.2)
 
     def world(self, seed: int) -> World:
         """Return what a fault can reach, with chances of its own."""

@@ -21,7 +21,7 @@ IN_A_MICRO_BATCH = list(Point)[list(Point).index(Point.DECODED) :]
 @pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
 async def test_a_worker_may_die_at_every_point(delivery, tmp_path):
     """Each worker dies at its point; its successor dies at the next one; the last one lives."""
-    assert await survive(tmp_path, 0, scripted=all_points, rate=150, delivery=delivery) > 1000
+    await survive(tmp_path, 0, events_min=1000, scripted=all_points, rate=150, delivery=delivery)
 
 
 async def all_points(episode) -> None:
