@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from stream_rnn.errors import ConfigError
+from stream_rnn.errors import ConfigError, reason
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.replay.columns import read_sample
 from stream_rnn.replay.field_counts import Fit, count_fields
@@ -39,7 +39,7 @@ def init(
     try:
         write_whole(out, text)
     except OSError as error:
-        raise ConfigError(f"cannot write {out}: {error}") from error
+        raise ConfigError(f"cannot write {out}: {reason(error)}") from error
     click.echo(
         f"written to {out}; read its comments, then: stream-rnn train {log} --spec {out} --out BUNDLE"
     )

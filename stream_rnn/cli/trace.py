@@ -13,7 +13,7 @@ from rich.text import Text
 
 from stream_rnn.cli.inputs import LogChoice
 from stream_rnn.cli.tail import describe_output
-from stream_rnn.errors import ConfigError
+from stream_rnn.errors import ConfigError, reason
 from stream_rnn.fold.collector import calm_collector
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.gates import GATES
@@ -86,7 +86,7 @@ def _write(picture: Path, svg: str) -> None:
     try:
         write_whole(picture, svg)
     except OSError as error:
-        raise ConfigError(f"cannot write the picture {picture}: {error}") from error
+        raise ConfigError(f"cannot write the picture {picture}: {reason(error)}") from error
 
 
 # --- as JSON -----------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from stream_rnn.answers import CheckedAdminClient, asking
 from stream_rnn.clients import connect_redis
-from stream_rnn.errors import ConfigError
+from stream_rnn.errors import ConfigError, reason
 from stream_rnn.fold.identity import fold_id, store_tag
 from stream_rnn.fold.redis_store import RedisStore
 from stream_rnn.kafka_clients import new_admin
@@ -55,7 +55,9 @@ class DemoServers:
             try:
                 await asking(partial(admin.create_topics, [topic]), self.settings.kafka_timeout_s)
             except KafkaError as error:
-                raise ConfigError(f"topic {topic.name} cannot be created: {error}") from error
+                raise ConfigError(
+                    f"topic {topic.name} cannot be created: {reason(error)}"
+                ) from error
 
     async def wipe_redis(self) -> None:
         """Flush a Redis that we started; of another one, unlink our own keys only."""
@@ -83,7 +85,9 @@ class DemoServers:
                 except UnknownTopicOrPartitionError:
                     continue  # no worker came so far
                 except KafkaError as error:
-                    raise ConfigError(f"topic {name} is left, delete it: {error}") from error
+                    raise ConfigError(
+                        f"topic {name} is left, delete it: {reason(error)}"
+                    ) from error
 
     @asynccontextmanager
     async def _admin(self) -> AsyncIterator[CheckedAdminClient]:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
 
-from stream_rnn.errors import ConfigError
+from stream_rnn.errors import ConfigError, reason
 from stream_rnn.local.processes import ServerProcess, free_port, require_free
 
 KAFKA = "org.apache.kafka:kafka_2.13:4.3.1+org.slf4j:slf4j-simple:1.7.36"
@@ -175,7 +175,7 @@ def _jars(say: Callable[[str], None]) -> str:
         environment = jgo.build(KAFKA)
         jars = [str(jar) for jar in environment.all_jars]
     except Exception as error:  # jgo raises whatever requests and Maven metadata raise
-        raise ConfigError(f"cannot fetch Apache Kafka: {error}; {REMEDY}") from error
+        raise ConfigError(f"cannot fetch Apache Kafka: {reason(error)}; {REMEDY}") from error
     if not jars:
         raise ConfigError(f"cannot fetch Apache Kafka: no jars were found; {REMEDY}")
     return os.pathsep.join(jars)

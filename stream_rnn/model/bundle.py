@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from stream_rnn.errors import BundleError
+from stream_rnn.errors import BundleError, reason
 from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.model import Model, Network, tensors_of
@@ -115,7 +115,9 @@ def read_bundle(directory: str | Path) -> BundleFile:
         where = ".".join(str(part) for part in first["loc"])
         raise BundleError(f"{path}: {where}: {first['msg']}; it is not a bundle of ours") from error
     except (ValueError, RecursionError) as error:
-        raise BundleError(f"{path} is not JSON: {error}; it is torn or not a bundle") from error
+        raise BundleError(
+            f"{path} is not JSON: {reason(error)}; it is torn or not a bundle"
+        ) from error
 
 
 def load_bundle(directory: str | Path) -> Model:
@@ -141,10 +143,12 @@ def load_bundle(directory: str | Path) -> Model:
     try:
         tensors = load_tensors(raw)
     except (SafetensorError, ValueError) as error:
-        raise BundleError(f"{path} is torn or not safetensors: {error}; copy it again") from error
+        raise BundleError(
+            f"{path} is torn or not safetensors: {reason(error)}; copy it again"
+        ) from error
     except KeyError as error:  # a type that numpy does not have, such as BF16
         raise BundleError(
-            f"{path}: tensors of type {error} are not float32; save it again"
+            f"{path}: tensors of type {error.args[0]} are not float32; save it again"
         ) from error
     _check_tensors(path, tensors, shapes)
     fingerprint = fingerprint_of(content.spec, content.cell, tensors)
@@ -193,7 +197,7 @@ def _read(path: Path, bytes_max: int) -> bytes:
             )
         return path.read_bytes()
     except OSError as error:
-        message = f"no bundle at {path}: {error.strerror or error}; make one with stream-rnn train"
+        message = f"no bundle at {path}: {error.strerror or reason(error)}; make one with stream-rnn train"
         raise BundleError(message) from error
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic import Field as Limits
 
-from stream_rnn.errors import SpecError
+from stream_rnn.errors import SpecError, reason
 from stream_rnn.model.heads import Head, Word
 
 SPEC_BYTES_MAX = 4_000_000
@@ -232,7 +232,7 @@ class FeatureSpec(_Part):
             text = Path(path).read_text(encoding="utf-8")
             return cls.parse(tomllib.loads(text), str(path))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise SpecError(f"feature spec {path}: {error}") from error
+            raise SpecError(f"feature spec {path}: {reason(error)}") from error
 
     @classmethod
     def parse(cls, content: Mapping[str, Any], place: str) -> Self:

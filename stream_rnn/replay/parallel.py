@@ -187,8 +187,9 @@ def _in_processes(plan: Replay, ranges: Sequence[Range], told: Told) -> list[int
                 number, wanted = waiting.pop()
                 arguments = (plan, wanted, number, folded, written)
                 process = context.Process(target=_child, args=arguments, daemon=True)
-                process.start()
-                running.append(process)
+                with _ctrl_c_held():  # the child is born with it, and then ignores it
+                    process.start()
+                    running.append(process)
             time.sleep(POLL_S)
             for number, wanted in enumerate(ranges):
                 told(wanted, folded[number] - seen[number])
@@ -200,6 +201,16 @@ def _in_processes(plan: Replay, ranges: Sequence[Range], told: Told) -> list[int
                         f"a replay process ended with {process.exitcode}; what it said is above"
                     )
     return list(written)
+
+
+@contextmanager
+def _ctrl_c_held() -> Iterator[None]:
+    """Let a Ctrl-C wait: an interrupted import in a child would be a trace of somebody's code."""
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
 
 @contextmanager
