@@ -131,7 +131,7 @@ class Settings(BaseSettings):
     partitions_max: int = Field(64, ge=1, le=4096, description="source partitions of one worker")
     output_batch_bytes_max: int = Field(
         900_000,
-        ge=1024,
+        ge=16_384,
         le=1_000_000_000,
         description="bytes of one record batch sent to Kafka; below the topic's `max.message.bytes`",
     )

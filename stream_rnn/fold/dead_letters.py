@@ -7,7 +7,11 @@ from stream_rnn.fold.events import Record
 from stream_rnn.fold.output_batches import Message
 
 HEADER_BYTES_MAX = 65_536
-REASON_CHARACTERS_MAX = 500
+REASON_BYTES_MAX = 500
+OWN_BYTES_MAX = (
+    8192  # our headers, names of topics and app among them, and what a batch begins with
+)
+LENGTHS_BYTES = 10  # of a header: its name's and its value's
 OURS, OF_RECORD = "sr-", "sr-record-"
 
 
@@ -36,6 +40,7 @@ def dead_letter(
     topic: str,
     partition: int,
     bytes_max: int,
+    batch_bytes_max: int,
     more: Sequence[tuple[str, bytes]] = (),
 ) -> Message:
     """Make the dead letter of a record; small enough to be published, whatever the record.
@@ -46,6 +51,7 @@ def dead_letter(
         topic: the source topic.
         partition: the source partition.
         bytes_max: bytes that are kept of the key and of the value each.
+        batch_bytes_max: of a record batch, into which the dead letter must fit.
         more: headers; app and fold, where the dead letter leaves in one transaction with all that
             comes before it, so that recovery may take it for a sign of that.
 
@@ -56,15 +62,19 @@ def dead_letter(
     key, value = record.key, record.value
     headers = [(kept_name(name), text) for name, text in record.headers]
     cut: list[str] = []
-    if key is not None and len(key) > bytes_max:
-        key, cut = key[:bytes_max], [*cut, "key"]
-    if value is not None and len(value) > bytes_max:
-        value, cut = value[:bytes_max], [*cut, "value"]
-    if sum(len(name) + len(text or b"") for name, text in headers) > HEADER_BYTES_MAX:
-        headers, cut = [], [*cut, "headers"]
+    room = batch_bytes_max - OWN_BYTES_MAX
+    header_bytes = sum(map(_size, headers))
+    if header_bytes > min(HEADER_BYTES_MAX, room // 2):
+        headers, header_bytes = [], 0
+        cut = ["headers"]
+    room -= header_bytes
+    if value is not None and len(value) > min(bytes_max, room // 2):
+        value, cut = value[: min(bytes_max, room // 2)], ["value", *cut]
+    if key is not None and len(key) > min(bytes_max, room // 2):
+        key, cut = key[: min(bytes_max, room // 2)], ["key", *cut]
     said = {
         "sr-error": error.code,
-        "sr-reason": str(error)[:REASON_CHARACTERS_MAX],
+        "sr-reason": str(error),
         "sr-topic": topic,
         "sr-partition": str(partition),
         "sr-offset": str(record.offset),
@@ -72,8 +82,17 @@ def dead_letter(
         "sr-size": str(-1 if record.value is None else len(record.value)),
         "sr-truncated": ",".join(cut),
     }
-    headers += [(name, text.encode("ascii", "backslashreplace")) for name, text in said.items()]
+    headers += [
+        (name, text[:REASON_BYTES_MAX].encode("ascii", "backslashreplace")[:REASON_BYTES_MAX])
+        for name, text in said.items()
+    ]
     headers += more
     if key is None and value is None:
         value = b""  # a Kafka producer refuses a record of nothing
     return Message(key, value, record.timestamp, headers)
+
+
+def _size(header: tuple[str, bytes | None]) -> int:
+    """Return the bytes of a header in a record batch, or a few more."""
+    name, text = header
+    return len(name.encode()) + len(text or b"") + LENGTHS_BYTES

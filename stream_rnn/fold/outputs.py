@@ -74,9 +74,10 @@ def _dead_letters(
     skips.update((int(batch.decoded.rows[i]), error) for i, error in stepped.errors.items())
     in_transaction = settings.delivery == "exactly_once"
     more = writer.fold_headers(silence.origin) if in_transaction else ()
-    place, bytes_max = (writer.topic, silence.partition), settings.dead_letter_bytes_max
+    place = writer.topic, silence.partition
+    bounds = settings.dead_letter_bytes_max, settings.output_batch_bytes_max
     return [
-        dead_letter(records[row], skips[row], *place, bytes_max, more)
+        dead_letter(records[row], skips[row], *place, *bounds, more)
         for row in sorted(skips)
         if records[row].offset >= silence.below
     ]

@@ -3,6 +3,7 @@
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
+    InvalidTransactionTimeout,
     TopicAuthorizationFailedError,
     TransactionalIdAuthorizationFailed,
 )
@@ -35,11 +36,16 @@ def refusal(error: BaseException, app: str | None, on_topics: str) -> ConfigErro
 
 
 def refusal_of_outputs(error: BaseException, settings: Settings) -> ConfigError | None:
-    """Return what a person must allow of what a producer with transactions does.
+    """Return what a person must allow or set for what a producer with transactions does.
 
     A group offset of a topic that may not be read is refused too; aiokafka's sender then dies, and
     the refusal is the cause of what it says.
     """
+    if isinstance(error, InvalidTransactionTimeout):
+        return ConfigError(
+            f"Kafka refuses transactions of {settings.transaction_timeout_ms} ms: set "
+            "transaction_timeout_ms to the brokers' transaction.max.timeout.ms at most, or raise that"
+        )
     if isinstance(error.__cause__, TopicAuthorizationFailedError):
         return refusal(error.__cause__, settings.app, f"Read on topic {settings.source}")
     outputs = f"Write on topics {settings.predictions} and {settings.dead_letters_topic}"

@@ -15,6 +15,8 @@ TIMESTAMP_LIMITS = (
     "message.timestamp.difference.max.ms",  # brokers before 3.6 know only this one
 )
 
+KEY_IN_OUTPUT_MAX = 7  # a prediction has the key, and in JSON six bytes for one of its bytes
+
 
 class Misfit(NamedTuple):
     """Why a topic cannot be an output.
@@ -80,6 +82,13 @@ def misfit(topic: TopicFacts, source: TopicFacts, settings: Settings) -> Misfit 
             f"has max.message.bytes {limit:.0f}, less than output_batch_bytes_max "
             f"{settings.output_batch_bytes_max}",
             "raise the one or lower the other",
+        )
+    needed = KEY_IN_OUTPUT_MAX * settings.key_bytes_max
+    if settings.output_batch_bytes_max < needed:
+        return Misfit(
+            f"may get outputs of {needed} bytes for a key of key_bytes_max {settings.key_bytes_max}, "
+            f"and output_batch_bytes_max is {settings.output_batch_bytes_max}",
+            f"raise output_batch_bytes_max to {needed}, and the topic's max.message.bytes with it",
         )
     if _in_sync(topic) > topic.replication:
         return Misfit(

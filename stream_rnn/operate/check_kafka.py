@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiokafka import TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import InvalidTransactionTimeout, KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
 from stream_rnn.clients import kafka_options
@@ -195,6 +195,8 @@ async def check_rights(settings: Settings, outputs: Mapping[str, int]) -> Findin
         refused = refusal_of_outputs(error, settings)
         said = str(refused) if refused else reason(error)
         remedy = "give the user the rights of a worker in deploy/README.md"
+        if isinstance(error, InvalidTransactionTimeout):
+            remedy = "lower --transaction-timeout-ms"
         if isinstance(error, TimeoutError):
             never = await never_answers(connection, TRANSACTIONS)
             said = str(never) if never else f"no transaction within {settings.kafka_timeout_s:g} s"

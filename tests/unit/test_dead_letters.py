@@ -4,26 +4,30 @@ import re
 from pathlib import Path
 
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 import stream_rnn.fold
 from stream_rnn.errors import DecodeError, RecordError
 from stream_rnn.fold.dead_letters import (
     HEADER_BYTES_MAX,
-    REASON_CHARACTERS_MAX,
+    LENGTHS_BYTES,
+    REASON_BYTES_MAX,
     dead_letter,
     own_name,
 )
 from stream_rnn.fold.events import LogRecord
+from stream_rnn.fold.output_batches import in_batches
 from stream_rnn.fold.reasons import REASONS
 from stream_rnn.fold.singles import NOT_FINITE
 
 ERROR = DecodeError("not_json", "the value is not JSON")
-BYTES_MAX = 100
+BYTES_MAX, BATCH_BYTES_MAX = 100, 900_000
 
 
 def made(record, error=ERROR):
     """Make a dead letter of events[3]."""
-    return dead_letter(record, error, "events", 3, BYTES_MAX)
+    return dead_letter(record, error, "events", 3, BYTES_MAX, BATCH_BYTES_MAX)
 
 
 def weight(message):
@@ -69,9 +73,37 @@ def test_what_is_huge_is_cut_and_named(record, cut, size):
     assert weight(message) <= 2 * BYTES_MAX + 2000
 
 
+RECORDS = [
+    LogRecord(0, 5, b"k" * 2_000_000, b"v" * 2_000_000),
+    LogRecord(0, 5, b"k" * 400_000, b"v" * 800_000, (("h", b"x" * 60_000),)),
+    LogRecord(0, 5, None, b"v", (("", None),) * 1_000_000),
+    LogRecord(0, 5, b"k", b"v", (("\N{FIRE}" * 30_000, b""),)),
+    LogRecord(0, 5, b"k" * 5000, b"v" * 9000, (("h", b"x"),) * 400),
+]
+
+
+@pytest.mark.parametrize("batch_bytes_max", [16_384, 900_000])
+@pytest.mark.parametrize("record", RECORDS, ids=range(len(RECORDS)))
+def test_a_dead_letter_fits_into_a_batch_whatever_the_record_and_the_settings(
+    record, batch_bytes_max
+):
+    """Also one whose headers say nothing a million times."""
+    error = RecordError("odd", "ü" * 5000)
+    more = [("sr-app", b"a" * 249), ("sr-fold", b"f" * 12), ("sr-origin", b"1" * 20)]
+    message = dead_letter(record, error, "t" * 249, 3, 800_000, batch_bytes_max, more)
+    output = TopicPartition("out", 3)
+    made = in_batches(lambda: BatchBuilder(batch_bytes_max, 0), [message], output, batch_bytes_max)
+    assert len(list(made)) == 1
+    said = dict(message.headers)["sr-truncated"].decode().split(",")
+    kept = [name for name, _ in message.headers if not name.startswith("sr-")]
+    assert ("key" in said) == (message.key != record.key)
+    assert ("value" in said) == (message.value != record.value)
+    assert ("headers" in said) == (len(kept) != len(record.headers))
+
+
 def test_what_just_fits_is_whole():
     """The bounds themselves are not beyond the bounds."""
-    headers = (("h", b"x" * (HEADER_BYTES_MAX - 1)),)
+    headers = (("h", b"x" * (HEADER_BYTES_MAX - 1 - LENGTHS_BYTES)),)
     message = made(LogRecord(0, 0, b"k" * BYTES_MAX, b"v" * BYTES_MAX, headers))
     assert dict(message.headers)["sr-truncated"] == b""
     assert message.headers[0] == headers[0]
@@ -83,7 +115,7 @@ def test_a_reason_is_short_and_ascii():
     reason = dict(message.headers)["sr-reason"]
     assert reason.isascii()
     assert reason.startswith(b"\\xfc\n")
-    assert len(reason) <= 10 * REASON_CHARACTERS_MAX
+    assert len(reason) <= REASON_BYTES_MAX
 
 
 def test_a_record_of_nothing_can_be_published():

@@ -2,9 +2,10 @@
 
 import itertools
 
+import orjson
 import pytest
 
-from stream_rnn.fold.topic_rules import misfit, output_config
+from stream_rnn.fold.topic_rules import KEY_IN_OUTPUT_MAX, misfit, output_config
 from stream_rnn.fold.topics import JAVA_LONG_MAX, TopicFacts
 from stream_rnn.operate.check_kafka import check_topics
 from stream_rnn.operate.findings import Level
@@ -148,3 +149,14 @@ def test_less_retention_can_be_accepted():
     """Predictions then go before their records do."""
     accepting = SETTINGS.replace(allow_short_retention=True)
     assert misfit(topic("out", retention_ms="1000"), topic(), accepting) is None
+
+
+def test_a_prediction_fits_into_a_batch_whatever_its_key():
+    """A key of control characters has six bytes for each of them in JSON."""
+    assert len(orjson.dumps({"key": "\0" * 4096})) < (KEY_IN_OUTPUT_MAX - 1) * 4096 + 20
+    keys = SETTINGS.replace(key_bytes_max=200_000)
+    found = misfit(topic("out"), topic(), keys)
+    assert "key_bytes_max 200000, and output_batch_bytes_max is 900000" in found.said
+    assert "raise output_batch_bytes_max to 1400000" in found.remedy
+    large = topic("out", max_message_bytes="1400000")
+    assert misfit(large, topic(), keys.replace(output_batch_bytes_max=1_400_000)) is None

@@ -1,4 +1,4 @@
-"""A producer that is stopped while its broker does not answer."""
+"""Producers on a broker that takes short transactions only, and that may be frozen."""
 
 import asyncio
 import os
@@ -9,8 +9,13 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import NewTopic
 
+from stream_rnn.errors import ConfigError
+from stream_rnn.fold.publisher import TransactionalPublisher
 from stream_rnn.kafka_clients import new_admin, new_consumer, new_producer, stop_producer
 from stream_rnn.local.kafka import LocalKafka
+from stream_rnn.operate.check_kafka import check_rights
+from stream_rnn.operate.findings import Level
+from stream_rnn.settings import Settings
 from tests.shared_servers import own
 
 TOPIC = "t"
@@ -18,15 +23,18 @@ TOPIC = "t"
 
 @pytest.fixture(scope="module")
 def broker():
-    """A broker that may be frozen."""
-    with own(LocalKafka()) as kafka:
+    """Such a broker."""
+    with own(LocalKafka(properties={"transaction.max.timeout.ms": "5000"})) as kafka:
         yield kafka
 
 
 async def test_a_producer_that_cannot_end_is_given_up_and_sends_nothing_more(broker):
     """In time; what it had not sent is not sent when the broker answers again."""
     producer = new_producer(
-        bootstrap_servers=broker.bootstrap_servers, transactional_id="p", linger_ms=0
+        bootstrap_servers=broker.bootstrap_servers,
+        transactional_id="p",
+        transaction_timeout_ms=5000,
+        linger_ms=0,
     )
     async with asyncio.timeout(30):
         await producer.start()
@@ -48,6 +56,20 @@ async def test_a_producer_that_cannot_end_is_given_up_and_sends_nothing_more(bro
     await asyncio.sleep(1)
     assert await log_end(broker.bootstrap_servers) == 0
     assert not sent.done() or sent.cancelled() or sent.exception()
+
+
+async def test_a_transaction_longer_than_the_broker_allows_is_a_setting(broker):
+    """A restart would not help; a person must act."""
+    settings = Settings.build(app="a", source=TOPIC, predictions="p")
+    connection = {"bootstrap_servers": broker.bootstrap_servers}
+    publisher = TransactionalPublisher(connection, settings, 0)
+    with pytest.raises(
+        ConfigError, match=r"transactions of 10000 ms: set transaction_timeout_ms to"
+    ):
+        await publisher.start()
+    await publisher.close()
+    finding = await check_rights(settings.replace(**connection), {})
+    assert (finding.level, finding.remedy) == (Level.BAD, "lower --transaction-timeout-ms")
 
 
 async def make_topic(bootstrap_servers) -> None:
