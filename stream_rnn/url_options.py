@@ -1,4 +1,7 @@
-"""What the query of a ``redis_url`` may say: other options of Redis' client would undo our own.
+"""What path and query of a ``redis_url`` may say: Redis' client ignores what it does not know.
+
+The path is the number of a database, ``/0``; of Sentinels the primary's name and a number,
+``/name/0``.  Other options of Redis' client than these would undo our own:
 
 db, username, password, client_name, protocol (2 or 3)       of every kind of URL
 ssl_ca_certs, ssl_ca_data, ssl_certfile, ssl_keyfile,         with TLS (rediss)
@@ -50,29 +53,49 @@ REMEDIES = {
 
 
 def check_options(url: str, shown: str) -> None:
-    """Refuse what the query of a URL may not say, by its name.
+    """Refuse what path and query of a URL may not say, by its name.
 
     Args:
         url: of a Redis of any kind.
         shown: the same without its password, for messages.
 
     Raises:
-        ConfigError: an option is not allowed, has no effect, or has another value than it may.
+        ConfigError: an option is not allowed, has no effect, or has another value than it may; the
+            database is named by nothing that is a number, or twice.
         ValueError: the query is none; a part of a password may be in it, so it is not cited.
     """
     parts = urlsplit(url)
     scheme, hosts = parts.scheme, parts.netloc.rpartition("@")[2]
-    if "@" in parts.query:
-        raise ValueError("a password holds a question mark")
-    for name, value in parse_qsl(parts.query, keep_blank_values=True, strict_parsing=True):
-        if not re.fullmatch("[a-z_]+", name):
+    if "@" in parts.query or "#" in url:
+        raise ValueError("a password holds a question mark, or a hash")
+    is_cluster = not scheme.endswith("+sentinel") and ("+cluster" in scheme or "," in hosts)
+    database = "" if scheme.startswith("unix") else _database(parts.path, shown, scheme, is_cluster)
+    given: dict[str, str] = {}
+    for name, value in parse_qsl(parts.query, keep_blank_values=True):
+        if not re.fullmatch("[A-Za-z_]+", name):
             raise ValueError("an option has no name")
-        is_cluster = not scheme.endswith("+sentinel") and ("+cluster" in scheme or "," in hosts)
         remedy = _remedy(name, scheme, is_cluster=is_cluster)
+        if remedy is None and name in given:
+            remedy = "it stands there twice"
         if remedy is None and not re.fullmatch(VALUES.get(name, "(?s:.+)"), value):
             remedy = f"its value is one of {VALUES[name]}" if name in VALUES else "it has no value"
+        if remedy is None and name == "db" and database not in ("", value):
+            remedy = f"the path names database {database}"
         if remedy is not None:
             raise ConfigError(f"redis_url {shown}: its option {name} is refused: {remedy}")
+        given[name] = value
+
+
+def _database(path: str, shown: str, scheme: str, is_cluster: bool) -> str:  # of two
+    """Return the number of a database in a path; empty if there is none."""
+    number = path.removeprefix("/")
+    if scheme.endswith("+sentinel"):
+        number = number.partition("/")[2]
+    if number and not (number.isascii() and number.isdecimal()):
+        raise ConfigError(f"redis_url {shown}: its path is refused: it ends in a database's number")
+    if is_cluster and number.strip("0"):
+        raise ConfigError(f"redis_url {shown}: its path is refused: a Redis Cluster has database 0")
+    return number
 
 
 def _remedy(name: str, scheme: str, *, is_cluster: bool) -> str | None:

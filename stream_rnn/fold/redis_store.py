@@ -302,6 +302,8 @@ async def check_redis(redis: Redis, settings: Settings) -> None:
         raise ConfigError(f"Redis at {url} refuses this user: {said}; check --redis-url") from error
     except (RedisError, RedisClusterException, OSError, TimeoutError) as error:
         said = reason(error, settings.redis_timeout_s)
+        if "DB index" in said:
+            raise ConfigError(f"Redis at {url} has no such database: {said}") from error
         message = f"Redis at {url} does not answer: {said}; start it, or check --redis-url"
         raise UnreachableError(message) from error
     policies = {str(memory.get("maxmemory_policy", "noeviction")) for memory in nodes.values()}

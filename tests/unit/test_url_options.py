@@ -160,3 +160,52 @@ async def test_a_fold_is_kept_with_what_is_allowed(redis_url, app_id, options):
     assert ((await store.read()).position, (await store.read()).fields) == (15, 1)
     await store.drop()
     await redis.aclose()
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("redis://cache:6379/abc", "its path is refused: it ends in a database's number"),
+        ("redis://cache:6379/0;decode_responses=1", "its path is refused"),
+        ("redis://cache:6379/0/1", "its path is refused"),
+        ("redis+sentinel://a,b/main/x", "its path is refused"),
+        ("redis+cluster://a:1,b:2/1", "its path is refused: a Redis Cluster has database 0"),
+        ("redis://cache:6379/0?db=1", "option db is refused: the path names database 0"),
+        ("redis+sentinel://a,b/main/2?db=1", "option db is refused: the path names database 2"),
+        ("redis://cache:6379?db=1&db=2", "option db is refused: it stands there twice"),
+        ("redis://cache:6379/0?client_name=a&client_name=b", "client_name is refused: it stands"),
+        ("redis://cache:6379/0?foo", "option foo is refused: it is not known here"),
+        ("redis://cache:6379/0?Socket_Timeout=1", "option Socket_Timeout is refused: it is not"),
+    ],
+)
+def test_what_redis_client_would_ignore_is_refused(url, said):
+    """States would be looked for in another database than the one that was meant."""
+    with pytest.raises(ConfigError, match=said):
+        connect_redis(url, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("url", "database"),
+    [
+        ("redis://cache:6379", 0),
+        ("redis://cache:6379/", 0),
+        ("redis://cache:6379/7?db=7", 7),
+        ("redis+sentinel://a,b/main", 0),
+        ("redis+sentinel://a,b/main/3", 3),
+        ("unix:///run/redis.sock?db=4", 4),
+    ],
+)
+async def test_the_database_that_is_named_is_taken(url, database):
+    """By the path or by the option."""
+    client = connect_redis(url, 1.0)
+    assert effective(client).get("db", 0) == database
+    await client.aclose()
+
+
+async def test_a_database_that_is_not_there_is_a_setting(redis_url):
+    """A restart would not help."""
+    url = f"{redis_url.rpartition('/')[0]}/999"
+    redis = connect_redis(url, 5)
+    with pytest.raises(ConfigError, match=r"has no such database: .*DB index is out of range"):
+        await check_redis(redis, Settings.build(redis_url=url))
+    await redis.aclose()
