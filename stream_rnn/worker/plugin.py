@@ -131,7 +131,7 @@ class StreamRNN(Service):
         try:
             await self._open()
         except Exception as error:
-            if self.app.should_stop:
+            if self._is_asked_to_end:
                 logger.info("what failed while the worker ends is ignored: %s", reason(error))
                 return
             self.failure = error
@@ -316,7 +316,7 @@ class StreamRNN(Service):
         """Bring the worker down with one clear line; the restart decides where to go on."""
         if self.failure is not None:
             return
-        if self.app.should_stop:  # it was asked to end: the consumer may be gone under a partition
+        if self._is_asked_to_end:  # the consumer may be gone under a partition
             logger.info("what failed while the worker ends is ignored: %s", error)
             return
         self.failure = error
@@ -327,6 +327,16 @@ class StreamRNN(Service):
     @property
     def _ends_within_s(self) -> float:
         return self.settings.revoke_timeout_s + CLOSE_WITHIN_S
+
+    @property
+    def _is_asked_to_end(self) -> bool:
+        return self.app.should_stop and not self.app.crashed
+
+    def _end_status(self) -> int | None:
+        """Return the status of the end that the app comes to; ``None`` while it runs."""
+        if not self.app.should_stop:
+            return None
+        return self.exit_status or (EXIT_STATUS[Reaction.STOP] if self.app.crashed else 0)
 
     @property
     def exit_status(self) -> int:

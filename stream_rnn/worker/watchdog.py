@@ -22,8 +22,8 @@ class Watchdog:
     Args:
         limit_s: longest time without a sign.
         clock: monotonic seconds.
-        is_asked: whether the process was asked to end.
-        ends_within_s: longest time from there to its end; then it is ended, with status 0.
+        end_status: with which status the process comes to its end; ``None`` while it shall run.
+        ends_within_s: longest time from there to its end; then it is ended.
         end: what ends the process; a test gives another one.
     """
 
@@ -31,13 +31,13 @@ class Watchdog:
         self,
         limit_s: float,
         clock: Callable[[], float],
-        is_asked: Callable[[], bool],
+        end_status: Callable[[], int | None],
         ends_within_s: float,
         end: Callable[[int], None] = os._exit,
     ) -> None:
         self._limit_s = limit_s
         self._clock = clock
-        self._is_asked = is_asked
+        self._end_status = end_status
         self._ends_within_s = ends_within_s
         self._end = end
         self._alive_s: float | None = None
@@ -69,8 +69,8 @@ class Watchdog:
 
     def _watch(self) -> None:
         while not self._stopped.wait(min(1.0, self._limit_s / 4)):
-            if self._must_end is None and self._is_asked():
-                self._must_end = (self._clock() + self._ends_within_s, 0)
+            if self._must_end is None and (status := self._end_status()) is not None:
+                self.failed(self._ends_within_s, status)
             if self._must_end is not None:
                 deadline_s, status = self._must_end
                 if self._clock() > deadline_s:

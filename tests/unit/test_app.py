@@ -5,6 +5,7 @@ import typing
 import pytest
 from pydantic import SecretStr
 
+from stream_rnn.errors import FencedError
 from stream_rnn.model.bundle import save_bundle
 from stream_rnn.settings import Settings
 from stream_rnn.worker.app import make_app
@@ -47,6 +48,17 @@ async def test_what_fails_while_a_worker_ends_is_no_failure(tmp_path):
     """Asked to end while it joins its group, it finds the consumer gone under its partitions."""
     save_bundle(models.small(), tmp_path / "b")
     rnn = make_app(Settings.build(**{**NEEDED, "bundle": str(tmp_path / "b")}))
+    assert rnn._end_status() is None
     rnn.app._stopped.set()
     rnn._fail(RuntimeError("Event loop is closed"))
-    assert (rnn.failure, rnn.exit_status) == (None, 0)
+    assert (rnn.failure, rnn.exit_status, rnn._end_status()) == (None, 0, 0)
+
+
+async def test_what_fails_after_a_crash_of_fausts_own_says_why(tmp_path):
+    """Faust's error ends the worker first; ours is clearer, and its status is the right one."""
+    save_bundle(models.small(), tmp_path / "b")
+    rnn = make_app(Settings.build(**{**NEEDED, "bundle": str(tmp_path / "b")}))
+    rnn.app._crash(RuntimeError("Faust's"))
+    assert (rnn.exit_status, rnn._end_status()) == (0, 3)
+    rnn._fail(FencedError("generation 3 of the group is over"))
+    assert (rnn.exit_status, rnn._end_status()) == (4, 4)

@@ -33,7 +33,12 @@ def watched(asked=threading.Event()):  # noqa: B008  # never set
         statuses.append(status)
         ended.set()
 
-    return Watchdog(LIMIT_S, clock, asked.is_set, 10.0, end), clock, ended, statuses
+    return (
+        Watchdog(LIMIT_S, clock, lambda: 0 if asked.is_set() else None, 10.0, end),
+        clock,
+        ended,
+        statuses,
+    )
 
 
 def test_a_process_without_a_sign_of_life_is_ended():
