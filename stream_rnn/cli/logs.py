@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 
 import orjson
 
+from stream_rnn.fold.publisher import FORGOTTEN
+
 TEXT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 _PAIRS = re.compile(r"(?: ([a-z][a-z0-9_]*)=(\S+))+$")
 _PAIR = re.compile(r" ([a-z][a-z0-9_]*)=(\S+)")
@@ -71,14 +73,19 @@ def configure(level: str, form: str) -> None:
 
 
 def hush(has_failed: Callable[[], bool]) -> None:
-    """Leave out what Faust says of a failure that was told in one clear line already.
+    """Leave out what libraries say of what was told in one clear line already, or is no failure.
+
+    A producer that Kafka has forgotten after a quiet week is started anew, and we say so.
 
     Args:
         has_failed: tells whether there was one.
     """
 
     def is_news(record: logging.LogRecord) -> bool:
-        return not (record.name.partition(".")[0] in {*NOISY, "asyncio"} and has_failed())
+        if record.name.partition(".")[0] not in {*NOISY, "asyncio"}:
+            return True
+        error = record.exc_info[1] if record.exc_info else None
+        return not (has_failed() or isinstance(error, FORGOTTEN))
 
     for handler in logging.getLogger().handlers:
         handler.addFilter(is_news)

@@ -218,7 +218,8 @@ class StreamRNN(Service):
         if refused is not None:
             self._fail(refused)
         elif isinstance(error, InvalidSessionTimeoutError):
-            said = "check broker_session_timeout and the broker's group.*"
+            said = "set BROKER_SESSION_TIMEOUT, in seconds, within the broker's group.min.session"
+            said += ".timeout.ms and group.max.session.timeout.ms"
             self._fail(ConfigError(f"{message}; {said}"))
         else:
             self._fail(FencedError(message))

@@ -7,7 +7,12 @@ from functools import partial
 from typing import Any
 
 from aiokafka.admin import NewTopic
-from aiokafka.errors import BrokerResponseError, KafkaError, TopicAlreadyExistsError
+from aiokafka.errors import (
+    BrokerResponseError,
+    InvalidTopicError,
+    KafkaError,
+    TopicAlreadyExistsError,
+)
 
 from stream_rnn.answers import CheckedAdminClient, asking, is_passing
 from stream_rnn.errors import ConfigError, UnreachableError, reason
@@ -97,6 +102,11 @@ async def _create(
     except (ConfigError, BrokerResponseError) as error:
         if is_passing(error):
             raise
+        if isinstance(error, InvalidTopicError):  # too long, or like another one but for . and _
+            option = "--predictions" if name == settings.predictions else "--dead-letters"
+            raise ConfigError(
+                f"topic {name} cannot be created ({reason(error)}); choose another name by {option}"
+            ) from error
         options = "".join(f" --config {key}={value}" for key, value in config.items())
         raise ConfigError(
             f"topic {name} does not exist and cannot be created ({reason(error)}); give the user Create "

@@ -307,7 +307,7 @@ async def test_a_worker_that_its_group_refuses_ends(stream):
     log = worker.log.read_text()
     assert worker.exit_status == 3, log
     assert f"group {made.settings.app}: InvalidSessionTimeoutError" in log
-    assert "check broker_session_timeout" in log
+    assert "set BROKER_SESSION_TIMEOUT, in seconds, within" in log
 
 
 async def test_topics_that_do_not_fit_are_refused(stream, create_topic):
