@@ -148,7 +148,7 @@ def load_bundle(directory: str | Path) -> Model:
         ) from error
     except KeyError as error:  # a type that numpy does not have, such as BF16
         raise BundleError(
-            f"{path}: tensors of type {error.args[0]} are not float32; save it again"
+            f"{path}: tensors of type {error.args[0]!r} are not float32; save it again"
         ) from error
     _check_tensors(path, tensors, shapes)
     fingerprint = fingerprint_of(content.spec, content.cell, tensors)
