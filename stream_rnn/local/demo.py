@@ -25,7 +25,7 @@ from aiokafka import TopicPartition
 from numpy.typing import NDArray
 
 from stream_rnn.errors import ConfigError
-from stream_rnn.kafka_clients import new_consumer, new_producer
+from stream_rnn.kafka_clients import new_consumer, new_producer, stop_consumer, stop_producer
 from stream_rnn.local.demo_servers import DemoServers
 from stream_rnn.local.flights import BUNDLE, Departure
 from stream_rnn.local.scores import Labels, count_different, fold_here, probability
@@ -120,7 +120,16 @@ class Demo:
         self._half = asyncio.Event()
 
     async def run(self) -> dict[str, Any]:
-        """Run the whole demo; return its figures."""
+        """Run the whole demo; return its figures.
+
+        Raises:
+            UnreachableError: Kafka does not answer, or no more.
+            ConfigError: the run succeeded, and topics or keys are left on somebody else's servers.
+        """
+        async with self._servers.left_empty(self._say):
+            return await self._run()
+
+    async def _run(self) -> dict[str, Any]:
         began = time.monotonic()
         try:
             await self._servers.create_source()
@@ -146,7 +155,6 @@ class Demo:
                 await asyncio.to_thread(worker.stop)
             if self.watched.count.all():
                 shutil.rmtree(self._directory, ignore_errors=True)
-            await self._servers.leave_nothing()
 
     # 1 ------------------------------------------------------------------------------------------
 
@@ -234,7 +242,7 @@ class Demo:
                 await asyncio.sleep(TICK_S if self._rate else 0)
             await producer.flush()
         finally:
-            await producer.stop()
+            await stop_producer(producer, self.settings.revoke_timeout_s)
 
     async def _read(self) -> None:
         """Read every committed prediction until all are there."""
@@ -261,7 +269,7 @@ class Demo:
                     self._say(f"nothing was published for {QUIET_MAX_S:g} s; see {self._directory}")
                     return
         finally:
-            await consumer.stop()
+            await stop_consumer(consumer, self.settings.revoke_timeout_s)
 
     def _see(self, partition: int, record: Any) -> None:
         watched, now = self.watched, time.monotonic()
