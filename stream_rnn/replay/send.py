@@ -9,13 +9,18 @@ from functools import partial
 import orjson
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import NewTopic
-from aiokafka.errors import BrokerResponseError, KafkaError, TopicAlreadyExistsError
+from aiokafka.errors import (
+    BrokerResponseError,
+    KafkaError,
+    KafkaTimeoutError,
+    TopicAlreadyExistsError,
+)
 
 from stream_rnn.answers import asking, is_passing
 from stream_rnn.clients import kafka_options
-from stream_rnn.errors import ConfigError, UnreachableError, reason
+from stream_rnn.errors import ConfigError, StreamRNNError, UnreachableError, reason
 from stream_rnn.fold.events import Record
-from stream_rnn.kafka_clients import new_admin, new_producer
+from stream_rnn.kafka_clients import new_admin, new_producer, stop_admin, stop_producer
 from stream_rnn.replay.logs import Log
 from stream_rnn.settings import Settings
 from stream_rnn.unreachable import describe_unreachable
@@ -55,7 +60,7 @@ async def send(log: Log, settings: Settings, how: Sending, told: Callable[[int],
         told: how many records more were sent.
 
     Raises:
-        UnreachableError: Kafka does not answer.
+        UnreachableError: Kafka does not answer, or does not acknowledge.
         ConfigError: the topic is not there, or refuses a record.
     """
     options = kafka_options(settings.bootstrap_servers, settings.kafka_config)
@@ -69,37 +74,50 @@ async def send(log: Log, settings: Settings, how: Sending, told: Callable[[int],
         **options,
     )
     try:
-        async with asyncio.timeout(settings.kafka_timeout_s):
-            await _require_topic(options, how, settings.kafka_timeout_s)
-            await producer.start()
-    except ConfigError:
-        await producer.stop()
-        raise
-    except (KafkaError, TimeoutError, OSError) as error:
-        await producer.stop()
-        raise UnreachableError(
-            await describe_unreachable(options, error, settings.kafka_timeout_s)
-        ) from error
-    try:
+        try:
+            await _require_topic(options, how, settings)
+            async with asyncio.timeout(settings.kafka_timeout_s):
+                await producer.start()
+        except (KafkaError, TimeoutError, OSError) as error:
+            raise UnreachableError(
+                await describe_unreachable(options, error, settings.kafka_timeout_s)
+            ) from error
         return await _send_all(producer, log, how, settings.kafka_timeout_s, told)
     except (KafkaError, TimeoutError) as error:
-        said = reason(error, settings.kafka_timeout_s)
-        raise ConfigError(f"topic {how.topic} does not take a record: {said}") from error
+        raise _describe(error, how.topic, settings.kafka_timeout_s) from error
     finally:
-        await producer.stop()
+        await stop_producer(producer, settings.revoke_timeout_s)
 
 
-async def _require_topic(options: dict[str, object], how: Sending, timeout_s: float) -> None:
+def _describe(error: BaseException, topic: str, within_s: float) -> StreamRNNError:
+    """Return what a record's end without an acknowledgement means: an absence, or a refusal."""
+    said = reason(error, within_s)
+    is_of_broker = isinstance(error, BrokerResponseError)
+    is_retriable = isinstance(error, KafkaError) and error.retriable and not is_of_broker
+    if isinstance(error, TimeoutError | KafkaTimeoutError) or is_retriable or is_passing(error):
+        return UnreachableError(
+            f"Kafka does not acknowledge what is sent to topic {topic}: {said}; look whether its "
+            "brokers are there, as many as its min.insync.replicas.  What was acknowledged before "
+            "stays: sending the file again sends that twice"
+        )
+    return ConfigError(
+        f"topic {topic} does not take a record: {said}; change the topic, or what is sent"
+    )
+
+
+async def _require_topic(options: dict[str, object], how: Sending, settings: Settings) -> None:
+    timeout_s = settings.kafka_timeout_s
     admin = new_admin(request_timeout_ms=int(timeout_s * 1000), **options)
-    await admin.start()
     try:
+        async with asyncio.timeout(timeout_s):
+            await admin.start()
         if how.topic in await asking(admin.list_topics, timeout_s):
             return
         if not how.create_partitions:
             raise ConfigError(
                 f"topic {how.topic} does not exist; make it, or give --create-partitions"
             )
-        brokers = len((await admin.describe_cluster())["brokers"])
+        brokers = len((await asking(admin.describe_cluster, timeout_s))["brokers"])
         replicas = min(REPLICAS_MAX, brokers)
         # A cluster's default may ask for more replicas in sync than there are.
         config = {"min.insync.replicas": str(max(1, replicas - 1))}
@@ -112,7 +130,7 @@ async def _require_topic(options: dict[str, object], how: Sending, timeout_s: fl
             raise
         raise ConfigError(f"topic {how.topic} cannot be made: {reason(error)}") from error
     finally:
-        await admin.close()
+        await stop_admin(admin, settings.revoke_timeout_s)
 
 
 async def _send_all(
