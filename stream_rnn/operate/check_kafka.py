@@ -16,7 +16,7 @@ from stream_rnn.fold.kafka_log import KafkaFacts
 from stream_rnn.fold.rights import refusal_of_outputs
 from stream_rnn.fold.topic_rules import misfit
 from stream_rnn.fold.topics import TopicFacts
-from stream_rnn.kafka_clients import new_producer
+from stream_rnn.kafka_clients import new_producer, stop_producer
 from stream_rnn.operate.findings import Finding, bad, fine, warning
 from stream_rnn.settings import Settings
 
@@ -203,6 +203,6 @@ async def check_rights(settings: Settings, outputs: Mapping[str, int]) -> Findin
             remedy = "a worker with exactly_once needs a transaction coordinator"
         return bad(name, said, remedy)
     finally:
-        await producer.stop()
+        await stop_producer(producer, settings.revoke_timeout_s)
     over = " and ".join([*outputs, f"group {settings.app}"])
     return fine(name, f"transactions over {over} may be opened")

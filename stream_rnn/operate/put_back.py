@@ -16,7 +16,7 @@ from stream_rnn.clients import kafka_options
 from stream_rnn.errors import ConfigError, FencedError, reason
 from stream_rnn.fold.identity import transactional_id
 from stream_rnn.fold.rights import refusal
-from stream_rnn.kafka_clients import new_producer
+from stream_rnn.kafka_clients import new_producer, stop_producer
 from stream_rnn.operate.dead_letters import RETRIED, RETRY_OF, DeadLetter, Wanted, read
 from stream_rnn.settings import Settings
 
@@ -107,11 +107,11 @@ class Retry:
             if not isinstance(error.__cause__, TransactionalIdAuthorizationFailed):
                 raise
         finally:
-            await producer.stop()
+            await stop_producer(producer, self._settings.revoke_timeout_s)
 
     async def close(self) -> None:
         """Stop the producer."""
-        await self._producer.stop()
+        await stop_producer(self._producer, self._settings.revoke_timeout_s)
 
     @asynccontextmanager
     async def _acknowledged(self) -> AsyncIterator[None]:

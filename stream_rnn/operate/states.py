@@ -14,7 +14,7 @@ from stream_rnn.clients import kafka_options
 from stream_rnn.errors import FencedError, reason
 from stream_rnn.fold.redis_store import RedisStore
 from stream_rnn.fold.state import HEADER_BYTES, StateCodec
-from stream_rnn.kafka_clients import new_producer
+from stream_rnn.kafka_clients import new_producer, stop_producer
 from stream_rnn.model.model import Model
 from stream_rnn.operate.folds import Fold
 
@@ -108,7 +108,7 @@ async def erase(fold: Fold, key: bytes, partitions: list[int]) -> dict[int, int]
         )
         raise FencedError(message) from error
     finally:
-        await producer.stop()
+        await stop_producer(producer, settings.revoke_timeout_s)
     return {partition: record.offset for partition, record in sent.items()}
 
 

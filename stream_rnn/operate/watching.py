@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from stream_rnn.clients import kafka_options
 from stream_rnn.errors import ConfigError, DecodeError, StreamRNNError
-from stream_rnn.kafka_clients import new_consumer
+from stream_rnn.kafka_clients import new_consumer, stop_consumer
 from stream_rnn.operate import states
 from stream_rnn.operate.folds import Fold
 from stream_rnn.predictions.schema import Choice, Number, Prediction, YesNo
@@ -165,7 +165,7 @@ class Sampler:
                     await asyncio.sleep(0.2)
                     await consumer.seek_to_end(*places)
         finally:
-            await consumer.stop()
+            await stop_consumer(consumer, settings.revoke_timeout_s)
 
     def _take(self, value: bytes | None, timestamp_ms: int, now_s: float) -> None:
         try:

@@ -66,6 +66,12 @@ BROAD_HANDLERS = {  # where, and why it may catch everything
     "record_batches.py": "codecs and aiokafka's parser raise whatever they raise; translated",
     "local/kafka.py": "jgo raises whatever its HTTP library and its parsers raise; translated",
 }
+STOPPED_BY_ITSELF = {  # where, and why a client is not stopped by a helper of kafka_clients.py
+    "kafka_clients.py": "the helpers are here",
+    "fold/kafka_log.py": "closed within the deadline of `_close`",
+    "fold/coordinator.py": "closed within ASKED_WITHIN_S",
+    "predictions/reader.py": "closed within CLOSE_TIMEOUT_S",
+}
 VAGUE_NAMES = {"utils", "helpers", "manager", "base", "impl", "common", "core"}
 SLASH = "/"  # so that this file itself holds no such path
 MACHINE_PATH = re.compile(r"(?<![\w.~}])/(?:root|work|home|Users)/\w|(?<![\w.~}])/tmp/\w")
@@ -226,6 +232,44 @@ def creating_clients(source):
     return sorted(names & {"AIOKafkaConsumer", "AIOKafkaProducer", "AIOKafkaAdminClient"})
 
 
+def bare_stops(source):
+    """Return where a client of Kafka is stopped without a deadline, by line.
+
+    A client is what comes from a function such as ``new_producer`` or ``_new_consumer``, and a
+    parameter or an attribute of such a type.
+    """
+    makes = re.compile(r"(.*\.)?(_?new_(consumer|producer|admin)|never_creating)")
+    kinds = re.compile(r"\b(AIOKafka(Consumer|Producer|AdminClient)|CheckedAdminClient|Consumer)\b")
+
+    def is_made(node):
+        return isinstance(node, ast.Call) and bool(makes.fullmatch(ast.unparse(node.func)))
+
+    nodes, clients = list(ast.walk(parsed(source))), set()
+    for node in nodes:
+        if isinstance(node, ast.Assign) and is_made(node.value):
+            clients |= {ast.unparse(target) for target in node.targets}
+        elif isinstance(node, ast.NamedExpr) and is_made(node.value):
+            clients.add(node.target.id)
+        elif isinstance(node, ast.AnnAssign) and kinds.search(ast.unparse(node.annotation)):
+            clients.add(ast.unparse(node.target))
+        elif isinstance(node, ast.arg) and node.annotation is not None:
+            clients |= {node.arg} if kinds.search(ast.unparse(node.annotation)) else set()
+    stops = [
+        node.lineno
+        for node in nodes
+        if isinstance(node, ast.Attribute)
+        and node.attr in ("stop", "close", "__aexit__")
+        and (ast.unparse(node.value) in clients or is_made(node.value))
+    ]
+    return stops + [  # a client as a context manager stops itself
+        one.context_expr.lineno
+        for node in nodes
+        if isinstance(node, ast.AsyncWith)
+        for one in node.items
+        if is_made(one.context_expr) or ast.unparse(one.context_expr) in clients
+    ]
+
+
 def machine_paths(text):
     """Return paths that exist on somebody's machine only."""
     return MACHINE_PATH.findall(text)
@@ -270,6 +314,19 @@ def test_clients_of_kafka_come_from_where_they_never_create_a_topic(path):
     """A broker with auto-creation makes a topic for whoever asks for it by name."""
     found = creating_clients(path.read_text(encoding="utf-8"))
     assert found == [] or relative(path) == "kafka_clients.py"
+
+
+@pytest.mark.parametrize("path", modules(), ids=relative)
+def test_every_client_of_kafka_is_stopped_within_a_deadline(path):
+    """One whose broker is away waits for it, a producer without end."""
+    found = bare_stops(path.read_text(encoding="utf-8"))
+    assert found == [] or relative(path) in STOPPED_BY_ITSELF
+
+
+@pytest.mark.parametrize("place", STOPPED_BY_ITSELF)
+def test_a_client_that_is_stopped_elsewhere_is_still_there(place):
+    """Else the exception is to be deleted."""
+    assert bare_stops((PACKAGE / place).read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("place", BROAD_HANDLERS)
@@ -346,6 +403,15 @@ def test_no_file_holds_a_path_of_a_machine():
         ),
         (bare_exceptions, "try:\n    pass\nexcept OSError as error:\n    say(str(error))"),
         (creating_clients, "aiokafka.AIOKafkaConsumer(group_id=None)"),
+        (bare_stops, "one = new_producer()\nasync def f():\n    await one.stop()"),
+        (bare_stops, "self._one = self._new_consumer()\nclose(self._one.stop)"),
+        (bare_stops, "self._one: AIOKafkaProducer\nawait self._one.stop()"),
+        (bare_stops, "async def f(admin: CheckedAdminClient):\n    await admin.close()"),
+        (
+            bare_stops,
+            "async def f():\n    async with kafka_clients.new_admin() as admin:\n        x()",
+        ),
+        (bare_stops, "one = new_producer()\nasync def f():\n    async with one:\n        x()"),
         (machine_paths, f"path = '{SLASH}root/x'"),
         (machine_paths, f"see {SLASH}tmp/x"),
     ],
@@ -373,6 +439,11 @@ def test_each_rule_finds_a_breach(rule, breach):
             bare_exceptions,
             "from stream_rnn.errors import X\ntry:\n    f()\nexcept X as e:\n    logger.info('%s', e)",
         ),
+        (
+            bare_stops,
+            "one = new_producer()\nawait stop_producer(one, 1)\nself.close()\nfile.close()",
+        ),
+        (bare_stops, "async with self._producer.transaction():\n    x()"),
         (machine_paths, "from tests/work/x and $TMPDIR/tmp/x"),
     ],
 )
