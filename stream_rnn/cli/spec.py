@@ -27,8 +27,13 @@ def init(
     log: Path, out: Path | None, force: bool, rows: int, key: str | None, classes: int, **more: Any
 ) -> None:
     """Propose a feature spec for LOG, a .csv, .jsonl or .parquet file."""
-    if out is not None and out.exists() and not force:
-        raise ConfigError(f"{out} is there already; --force overwrites it")
+
+    def check_out(path: Path) -> None:
+        if path.exists() and not force:
+            raise ConfigError(f"{path} is there already; --force overwrites it")
+
+    if out is not None:
+        check_out(out)
     keys = tuple(part.strip() for part in key.split(",")) if key else ()
     wanted = Wanted(keys, more["time"], more["targets"], more["of"], classes)
     text = propose(read_sample(log, rows), log.name, wanted)
@@ -37,7 +42,7 @@ def init(
         sys.stdout.write(text)
         return
     try:
-        write_whole(out, text)
+        write_whole(out, text, check_out)
     except OSError as error:
         raise ConfigError(f"cannot write {out}: {reason(error)}") from error
     click.echo(

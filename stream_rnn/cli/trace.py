@@ -84,7 +84,7 @@ async def _unroll(
 
 def _write(picture: Path, svg: str) -> None:
     try:
-        write_whole(picture, svg)
+        write_whole(picture, svg, check_picture)
     except OSError as error:
         raise ConfigError(f"cannot write the picture {picture}: {reason(error)}") from error
 

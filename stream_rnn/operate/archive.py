@@ -78,7 +78,7 @@ async def export(fold: Fold, path: Path, told: Told) -> Summary:
             there.
         UnavailableError: Redis did not answer.
     """
-    check_replaceable(path, "the export", lambda head: head.startswith(MAGIC))
+    _check(path)
     unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with unfinished.open("xb") as file:
@@ -86,12 +86,17 @@ async def export(fold: Fold, path: Path, told: Told) -> Summary:
             summary = await _export(fold, file, told)
             file.flush()
             os.fsync(file.fileno())
+        _check(path)  # again: an export takes long
         unfinished.replace(path)
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {reason(error)}") from error
     finally:
         unfinished.unlink(missing_ok=True)
     return summary
+
+
+def _check(path: Path) -> None:
+    check_replaceable(path, "the export", lambda head: head.startswith(MAGIC))
 
 
 async def _export(fold: Fold, file: BinaryIO, told: Told) -> Summary:

@@ -1,7 +1,8 @@
 """Overwriting: what stands at a path gives way to its like, and to nothing else.
 
 A verb that writes to a path replaces what an earlier run of the same verb left there.  Whatever
-else is there is somebody's, and is refused before any work is done.
+else is there is somebody's, and is refused before any work is done, and again before the rename:
+work takes long, and something may have come there meanwhile.
 """
 
 import secrets
@@ -9,14 +10,18 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import orjson
 import polars as pl
 
 from stream_rnn.errors import ConfigError, reason
 
 HEAD_BYTES = 1000
-PREDICTION, PREDICTION_COLUMNS = b'{"format":', {"partition", "offset", "event_time_ms", "steps"}
+LINE_BYTES_MAX = 16_000_000  # the longest key, each byte of it escaped, and what stands around it
+PREDICTION_FIELDS = {"format", "outputs", "source", "event_time_ms", "steps"}
+PREDICTION_COLUMNS = {"partition", "offset", "event_time_ms", "steps"}
 
 Head = Callable[[bytes], bool]  # whether what a file begins with is ours
+Check = Callable[[Path], None]
 
 
 def check_replaceable(path: Path, what: str, begins: Head) -> None:
@@ -32,9 +37,13 @@ def check_replaceable(path: Path, what: str, begins: Head) -> None:
     """
     why = f"what is there is not {what} of an earlier run, and is not overwritten"
     try:
-        if not path.exists():
+        if path.is_symlink():
+            why = "what is there is a link, which a file would replace"
+        elif not path.exists():
             return
-        if path.is_file():
+        elif not path.is_file():
+            why = "what is there is no file"
+        else:
             with path.open("rb") as file:
                 head = file.read(HEAD_BYTES)
             if not head or begins(head):
@@ -50,13 +59,19 @@ def check_replaceable(path: Path, what: str, begins: Head) -> None:
 def check_predictions(path: Path) -> None:
     """Refuse a path at which something stands that holds no predictions."""
 
-    def begins(head: bytes) -> bool:
+    def begins(_head: bytes) -> bool:
         if path.suffix == ".parquet":
             try:
                 return set(pl.read_parquet_schema(path)) >= PREDICTION_COLUMNS
             except pl.exceptions.PolarsError:
                 return False
-        return head.startswith(PREDICTION) and b'"outputs":{' in head
+        with path.open("rb") as file:
+            line = file.readline(LINE_BYTES_MAX)  # the whole one: its key may be long
+        try:
+            found = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            return False
+        return isinstance(found, dict) and found.keys() >= PREDICTION_FIELDS
 
     check_replaceable(path, "the predictions", begins)
 
@@ -72,16 +87,23 @@ def check_picture(path: Path) -> None:
     check_replaceable(path, "the picture", lambda head: b'class="sr-trace"' in head)
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str, check: Check) -> None:
     """Write a text beside its place, under a name that nothing has, then rename it.
 
+    Args:
+        path: its place.
+        text: all of it.
+        check: told the path right before the rename; raises if something else stands there.
+
     Raises:
+        ConfigError: something else stands there.
         OSError: it cannot be written.
     """
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with beside.open("x", encoding="utf-8") as file:
             file.write(text)
+        check(path)
         beside.replace(path)
     finally:
         with suppress(OSError):

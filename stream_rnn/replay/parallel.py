@@ -137,6 +137,7 @@ def _join(plan: Replay, ranges: Sequence[Range]) -> None:
         _to_parquet(plan.beside / "whole.jsonl", whole)
     elif whole.name != "whole.jsonl":
         (plan.beside / "whole.jsonl").rename(whole)
+    check_predictions(plan.out)  # again: a replay takes long
     whole.replace(plan.out)
 
 

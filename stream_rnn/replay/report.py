@@ -116,7 +116,7 @@ def write_report(
     check_report(target)
     page = render(evaluation, pictures)
     try:
-        write_whole(target, page)
+        write_whole(target, page, check_report)
     except OSError as error:
         raise ConfigError(
             f"cannot write the report {target}: {error.strerror or reason(error)}; "

@@ -287,8 +287,9 @@ def _check_beside(beside: Path) -> None:
         is_ours = mark.is_file() and mark.read_bytes()[: len(MARK) + 1] == MARK
     if not is_ours:
         raise ConfigError(
-            f"{beside} is where checkpoints of training go and would be deleted, but it was not made "
-            "by training; name another --out, or move it elsewhere"
+            f"{beside} is where checkpoints of training go and would be deleted, but no training of "
+            "this version made it; name another --out, or move it elsewhere, also if an earlier "
+            "version left it: its checkpoints are not gone on with"
         )
 
 

@@ -123,6 +123,18 @@ async def test_an_export_that_fails_leaves_no_copy(made, tmp_path, monkeypatch):
     assert list(tmp_path.glob("*.states*")) == []
 
 
+async def test_an_export_does_not_overwrite_what_came_meanwhile(made, tmp_path):
+    """It takes long; a file that is somebody's stays."""
+    generations, path = Generations(made, 10), tmp_path / "a.states"
+    await generations.begin()
+    await generations.one()
+    async with Fold(made.settings) as fold:
+        with pytest.raises(ConfigError, match="is not the export of an earlier run"):
+            await archive.export(fold, path, lambda _count: path.write_text("mine"))
+    assert path.read_text() == "mine"
+    assert [one.name for one in tmp_path.glob("*.states*")] == ["a.states"]
+
+
 async def test_an_import_refuses_another_fold_and_one_that_moved(made, create_topic, tmp_path):
     """Another source, another number of partitions, a worker that commits meanwhile."""
     generations = Generations(made, 10)

@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 import torch
@@ -10,7 +12,9 @@ import torch
 from stream_rnn.errors import ConfigError
 from stream_rnn.model.bundle import load_bundle, save_bundle
 from stream_rnn.model.cells import CellSpec
+from stream_rnn.model.heads import Binary
 from stream_rnn.model.model import Model
+from stream_rnn.predictions.writer import PredictionWriter
 from stream_rnn.replay import overwriting
 from stream_rnn.replay.logs import FileLog
 from stream_rnn.replay.overwriting import check_picture, check_predictions, check_report
@@ -47,8 +51,16 @@ def content_of(directory):
 @pytest.mark.parametrize(
     ("place", "name", "says"),
     [
-        ("bundle.training", "thesis.txt", r"bundle\.training .*not made by training.*--out"),
-        ("bundle.training", "seed-1-gru.safetensors", r"not made by training"),
+        (
+            "bundle.training",
+            "thesis.txt",
+            r"bundle\.training .*no training of this version made it.*--out",
+        ),
+        (
+            "bundle.training",
+            "seed-1-gru.safetensors",
+            r"no training of this version made it.*an earlier version",
+        ),
         ("bundle", "thesis.txt", r"is there and is no bundle"),
         ("bundle", "bundle.json", r"is there and is no bundle"),
     ],
@@ -104,28 +116,87 @@ def test_training_replaces_no_link(plan, tmp_path):
     assert plan.out.is_symlink()
 
 
-def test_a_replay_deletes_no_directory_of_others(tmp_path):
-    """Its parts are in a directory that nothing else has; its target is a replay's, or not there."""
+@pytest.fixture
+def small_replay(tmp_path):
+    """Make a replay of five events."""
     spec = spec_of({"kind": "regression", "name": "n", "path": "x"}, features=(X,))
     spec = spec.model_copy(update={"event": spec.event.model_copy(update={"key": ("key",)})})
     torch.manual_seed(1)
     save_bundle(Model.initialize(spec, CELL), tmp_path / "b")
     log = tmp_path / "log.jsonl"
     log.write_text("".join(json.dumps({"key": "k", "x": i}) + "\n" for i in range(5)))
-    out = tmp_path / "p.jsonl"
+    settings = Settings.build(app="app", source="log")
+    return Replay(FileLog(log, spec), tmp_path / "b", settings, tmp_path / "p.jsonl")
+
+
+def test_a_replay_deletes_no_directory_of_others(tmp_path, small_replay):
+    """Its parts are in a directory that nothing else has; its target is a replay's, or not there."""
+    out, log = small_replay.out, tmp_path / "log.jsonl"
     (tmp_path / "p.jsonl.replaying").mkdir()
     (tmp_path / "p.jsonl.replaying" / "thesis.txt").write_text("mine")
     before = content_of(tmp_path)
-    settings = Settings.build(app="app", source="log")
     for _ in range(2):  # the second one replaces what the first one wrote
-        plan = Replay(FileLog(log, spec), tmp_path / "b", settings, out)
-        assert replay_to_file(plan) == 5
+        assert replay_to_file(small_replay) == 5
     assert content_of(tmp_path) == {**before, "p.jsonl": out.read_bytes()}
     with pytest.raises(
         ConfigError, match=r"cannot write the predictions .*log\.jsonl.*not overwri"
     ):
-        replay_to_file(Replay(FileLog(log, spec), tmp_path / "b", settings, log))
+        replay_to_file(dataclasses.replace(small_replay, out=log))
     assert content_of(tmp_path)["log.jsonl"] == before["log.jsonl"]
+
+
+@pytest.mark.parametrize("name", ["thesis.txt", "bundle.json"])
+def test_what_comes_to_a_bundles_place_during_training_is_not_deleted(plan, name):
+    """Training takes long; what it made stays beside until somebody decides."""
+
+    def put(_name, _progress):
+        plan.out.mkdir(exist_ok=True)
+        (plan.out / name).write_text('{"private": true}')
+
+    with pytest.raises(ConfigError, match="is there and is no bundle"):
+        run(plan, put)
+    assert content_of(plan.out) == {name: b'{"private": true}'}
+    assert load_bundle(plan.beside / "bundle")
+
+
+def test_what_comes_to_the_predictions_place_during_a_replay_is_not_overwritten(small_replay):
+    """A replay takes long."""
+    with pytest.raises(ConfigError, match="what is there is not the predictions"):
+        replay_to_file(small_replay, lambda *_: small_replay.out.write_text("mine"))
+    assert small_replay.out.read_text() == "mine"
+    assert not small_replay.beside.exists()
+
+
+@pytest.mark.parametrize(
+    "key", [b"k", b"k" * 1000, b"\x00" * 4096, b"\xff" * 4096, b"\x01" * 10**6]
+)
+def test_a_replay_replaces_its_own_predictions_whatever_the_key(tmp_path, key):
+    """The key stands before what tells a prediction from other JSON."""
+    head = Binary(name="late", kind="binary", path="late")
+    writer = PredictionWriter([head], "m", "ab" * 32, "n", "t", 0, "app", "0" * 12, 5)
+    one, half = np.full(1, 1), {"late": np.full(1, 0.5, np.float32)}
+    (value,) = writer.write([key], one, one, one, half)
+    path = tmp_path / "p.jsonl"
+    path.write_bytes(value + b"\n" + value + b"\n")
+    check_predictions(path)
+    path.write_bytes(value.replace(b'"outputs"', b'"others"'))
+    with pytest.raises(ConfigError, match="is not the predictions of an earlier run"):
+        check_predictions(path)
+
+
+@pytest.mark.parametrize("check", [check_predictions, check_report, check_picture])
+def test_what_is_no_file_is_called_so(tmp_path, check):
+    """Neither a device nor a directory gives way to a file, nor a link, whatever it leads to."""
+    (tmp_path / "file").touch()
+    link = tmp_path / "link"
+    for path in (Path("/dev/null"), tmp_path):
+        with pytest.raises(ConfigError, match=f"{path}: what is there is no file"):
+            check(path)
+    for leads_to in ("/dev/null", tmp_path / "file", tmp_path / "nothing"):
+        link.symlink_to(leads_to)
+        with pytest.raises(ConfigError, match="link: what is there is a link"):
+            check(link)
+        link.unlink()
 
 
 @pytest.mark.parametrize("check", [check_predictions, check_report, check_picture])
@@ -151,11 +222,20 @@ def test_a_table_of_others_is_not_overwritten(tmp_path):
         check_predictions(mine)
 
 
+def test_a_text_that_comes_too_late_does_not_overwrite(tmp_path):
+    """What came meanwhile stays, and nothing is left beside it."""
+    path = tmp_path / "r.html"
+    path.write_text("mine")
+    with pytest.raises(ConfigError, match="is not the report"):
+        overwriting.write_whole(path, "text", check_report)
+    assert content_of(tmp_path) == {"r.html": b"mine"}
+
+
 def test_a_text_is_written_under_a_name_that_nothing_has(tmp_path):
     """Neighbours with the names that suggest themselves stay as they are."""
     for name in ("r.html.part", ".r.html.part"):
         (tmp_path / name).write_text("mine")
-    overwriting.write_whole(tmp_path / "r.html", "text")
+    overwriting.write_whole(tmp_path / "r.html", "text", check_report)
     assert content_of(tmp_path) == {
         "r.html": b"text",
         "r.html.part": b"mine",
