@@ -219,6 +219,18 @@ def test_ctrl_c_from_outside_right_at_the_start_is_130_without_a_trace():
     assert (process.returncode, said) == (130, b"")
 
 
+def test_ctrl_c_while_python_ends_is_130_without_a_trace():
+    """Somebody's function that runs then would be interrupted, and Python would print where."""
+    code = "import atexit, os, signal\n"
+    code += "atexit.register(lambda: os.kill(os.getpid(), signal.SIGINT))\n"
+    code += "from stream_rnn.cli import main; main(['--version'])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, timeout=50, check=False
+    )
+    assert (done.returncode, done.stderr) == (130, b"")
+    assert done.stdout.startswith(b"stream-rnn, version ")  # it was written before
+
+
 def test_sigterm_while_a_worker_is_imported_is_0(tmp_path):
     """It owns nothing yet; a container's first process is not ended by what it does not handle."""
     words = ["worker", "--app=a", "--source=s", "--predictions=p", f"--bundle={tmp_path}"]
@@ -347,15 +359,23 @@ def test_standard_output_that_was_closed_is_no_trace(lines):
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-def test_standard_error_that_nobody_reads_changes_nothing(lines):
-    """Bars are decoration: the predictions are the same."""
-    line = [*LINE, *map(str, lines["replay"])]
-    whole = subprocess.run(line, capture_output=True, timeout=50, check=False)
+def test_standard_error_that_nobody_reads_changes_nothing(lines, tmp_path):
+    """What is said beside is decoration: the predictions are the same."""
+    line, outs = (
+        [*LINE, *map(str, lines["replay"][:-1])],
+        (tmp_path / "a.jsonl", tmp_path / "b.jsonl"),
+    )
+    whole = subprocess.run([*line, str(outs[0])], capture_output=True, timeout=50, check=False)
+    assert whole.returncode == 0
+    assert whole.stderr, "there is something to say that nobody reads"
     write = closed_pipe()
-    done = subprocess.run(line, stdout=subprocess.PIPE, stderr=write, timeout=50, check=False)
+    done = subprocess.run(
+        [*line, str(outs[1])], stdout=subprocess.PIPE, stderr=write, timeout=50, check=False
+    )
     os.close(write)
     assert (done.returncode, done.stdout) == (0, whole.stdout)
-    assert len(whole.stdout.splitlines()) == 20
+    assert outs[1].read_bytes() == outs[0].read_bytes()
+    assert len(outs[0].read_bytes().splitlines()) == 20
 
 
 # --- reasons ------------------------------------------------------------------------------------
