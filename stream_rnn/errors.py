@@ -192,7 +192,8 @@ def _text(error: BaseException, within_s: float | None) -> str:
     if isinstance(error, StreamRNNError) and text:
         return text
     if text in ("", name) or text == f"{name}()":
-        if isinstance(error, TimeoutError) and within_s is not None:
+        # By its name: those of Kafka's and Redis's clients are not Python's.
+        if name.endswith("TimeoutError") and within_s is not None:
             text = f"no answer within {within_s:g} s"
         else:
             text = _documented(error)

@@ -19,6 +19,8 @@ def raised_from(error, cause):
     ("error", "said"),
     [
         (TimeoutError(), "TimeoutError: no answer within 30 s"),
+        (kafka.KafkaTimeoutError(), "KafkaTimeoutError: no answer within 30 s"),
+        (redis.TimeoutError(), "TimeoutError: no answer within 30 s"),
         (redis.TimeoutError("Timeout reading"), "TimeoutError: Timeout reading"),
         (ConnectionError(" \n"), "ConnectionError (it says no more)"),
         (AssertionError(), "AssertionError (it says no more)"),
