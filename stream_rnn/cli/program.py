@@ -12,7 +12,7 @@ from stream_rnn import __version__
 from stream_rnn.cli import VERBS
 from stream_rnn.cli.interrupts import INTERRUPTED, end_at_once, raise_again
 from stream_rnn.cli.standard_streams import open_streams
-from stream_rnn.errors import ConfigError, Reaction, StreamRNNError, UnreachableError
+from stream_rnn.errors import ConfigError, Reaction, StreamRNNError, UnreachableError, reason
 
 NAME = "stream-rnn"
 
@@ -71,16 +71,16 @@ def _status(arguments: list[str] | None) -> int:
         error.show()
         return error.exit_code
     except StreamRNNError as error:
-        click.echo(f"{NAME}: {reason(error)}", err=True)
+        click.echo(f"{NAME}: {whole_message(error)}", err=True)
         return 3 if error.reaction is Reaction.STOP else 4
     return answer if isinstance(answer, int) else 0
 
 
-def reason(error: BaseException) -> str:
-    """Return an error's message; what it leaves out at its end is the kind of its cause.
+def whole_message(error: StreamRNNError) -> str:
+    """Return an error's message; what it leaves out at its end is the reason of its cause.
 
     Example:
-        >>> reason(ConfigError("no answer of Kafka: "))
+        >>> whole_message(ConfigError("no answer of Kafka: "))
         'no answer of Kafka: ConfigError'
     """
     text = str(error).strip()

@@ -17,7 +17,7 @@ from aiokafka.errors import (
     UnknownMemberIdError,
 )
 
-from stream_rnn.errors import ConfigError, FencedError, StreamRNNError, UnavailableError
+from stream_rnn.errors import ConfigError, FencedError, StreamRNNError, UnavailableError, reason
 
 CLIENT_ERRORS = (KafkaError, TimeoutError, OSError)
 
@@ -33,14 +33,15 @@ OF_MEMBERSHIP = (IllegalGenerationError, RebalanceInProgressError, UnknownMember
 T = TypeVar("T")
 
 
-def translated(error: BaseException, doing: str) -> StreamRNNError:
+def translated(error: BaseException, doing: str, within_s: float | None = None) -> StreamRNNError:
     """Return the package's error for one of Kafka's client.
 
     Args:
         error: one of ``CLIENT_ERRORS``.
         doing: what failed, such as ``reading delays``.
+        within_s: how long was waited, where a deadline may have passed.
     """
-    said = f"{doing} failed: {type(error).__name__} {error}".rstrip()
+    said = f"{doing} failed: {reason(error, within_s)}"
     if isinstance(error, OF_RIGHTS):
         return ConfigError(
             f"{said}; a reader needs Read on the predictions topic and, with a group_id, on the "
@@ -63,4 +64,4 @@ async def answer(call: Awaitable[T], doing: str, timeout_s: float) -> T:
         async with asyncio.timeout(timeout_s):
             return await call
     except CLIENT_ERRORS as error:
-        raise translated(error, doing) from error
+        raise translated(error, doing, timeout_s) from error

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 import pytest
 
-from stream_rnn.cli.program import group, reason
+from stream_rnn.cli.program import group, whole_message
 from stream_rnn.errors import ConfigError
 from stream_rnn.model.bundle import save_bundle
 from tests import models
@@ -381,17 +381,20 @@ def test_standard_error_that_nobody_reads_changes_nothing(lines, tmp_path):
 # --- reasons ------------------------------------------------------------------------------------
 
 
-def test_an_error_without_words_is_said_by_its_kind():
+def test_an_error_without_words_is_said_by_its_cause():
     """``TimeoutError`` has no words of its own, and a message that quotes it ends in nothing."""
 
     def raised(error, cause):
         try:
             raise error from cause
         except ConfigError as found:
-            return reason(found)
+            return whole_message(found)
 
-    assert raised(ConfigError("no answer: "), TimeoutError()) == "no answer: TimeoutError"
-    assert raised(ConfigError(""), TimeoutError()) == "TimeoutError"
+    assert (
+        raised(ConfigError("no answer: "), TimeoutError())
+        == "no answer: TimeoutError (it says no more)"
+    )
+    assert raised(ConfigError(""), OSError("cut")) == "OSError: cut"
     assert raised(ConfigError(""), None) == "ConfigError"
-    assert raised(ConfigError(""), OSError(2, "gone")) == "[Errno 2] gone"
+    assert raised(ConfigError(""), OSError(2, "gone")) == "FileNotFoundError: [Errno 2] gone"
     assert raised(ConfigError("what, where, remedy"), TimeoutError()) == "what, where, remedy"
