@@ -63,6 +63,7 @@ from stream_rnn.unreachable import describe_unreachable
 
 RECORDS_MAX = 500
 POLL_S = 1.0
+FETCH_WAIT_MS_MAX = 500
 CLOSE_TIMEOUT_S = 5.0
 
 logger = logging.getLogger(__name__)
@@ -150,6 +151,7 @@ class PredictionReader(AsyncIterator[Prediction]):
             auto_offset_reset="none",
             enable_auto_commit=False,
             request_timeout_ms=timeout_ms,
+            fetch_max_wait_ms=min(FETCH_WAIT_MS_MAX, timeout_ms // 2),  # idle is no failure
             **self._connection,
         )
         self._admin = new_admin(request_timeout_ms=timeout_ms, **self._connection)
@@ -175,6 +177,8 @@ class PredictionReader(AsyncIterator[Prediction]):
         return self
 
     async def __aexit__(self, *_exception: object) -> None:
+        if self._completeness is not None:
+            await self._completeness.close()
         for client in (self._consumer and self._consumer.stop, self._admin and self._admin.close):
             if client is not None:
                 try:
@@ -210,12 +214,12 @@ class PredictionReader(AsyncIterator[Prediction]):
                 may be called again.
         """
         while True:
+            if self._completeness is not None:
+                self._completeness.ask_when_old(self._opened[1], self._source_topic)
             while self._buffer:
                 prediction = self._admit(*self._buffer.popleft())
                 if prediction is not None:
                     return prediction
-            if self._completeness is not None:
-                await self._completeness.refresh_when_old(self._opened[1], self._source_topic)
             await self._fetch()
 
     def _admit(self, place: Place, record: ConsumerRecord) -> Prediction | None:
@@ -264,8 +268,9 @@ class PredictionReader(AsyncIterator[Prediction]):
         consumer, _, assignment = self._opened
         await assignment.place()
         assignment.check()
+        within_s = self._timeout_s + POLL_S  # it waits so long where there is nothing to read
         try:
-            async with asyncio.timeout(self._timeout_s):  # a rebalance has no end of its own
+            async with asyncio.timeout(within_s):  # a rebalance has no end of its own
                 fetched = await consumer.getmany(
                     timeout_ms=int(POLL_S * 1000), max_records=RECORDS_MAX
                 )
@@ -275,7 +280,7 @@ class PredictionReader(AsyncIterator[Prediction]):
             await assignment.reposition(error)
             return
         except CLIENT_ERRORS as error:
-            raise translated(error, f"reading {self.topic}") from error
+            raise translated(error, f"reading {self.topic}", within_s) from error
         # Nothing was awaited since these were taken: the places are those of their assignment.
         for tp, records in fetched.items():
             place = assignment.owned_place(tp)
@@ -302,8 +307,9 @@ class PredictionReader(AsyncIterator[Prediction]):
     def complete(self) -> dict[int, int]:
         """Of each source partition, the offset below which everything is published.
 
-        It is the worker's group offset, asked for at most once a second while reading; skipped
-        records leave no prediction.  Empty without ``worker_app_id``.
+        It is the worker's group offset, asked for at most once a second while reading, without
+        waiting for the answer: until the first one it is empty, and where Kafka does not answer it
+        is the last one.  Skipped records leave no prediction.  Empty without ``worker_app_id``.
         """
         return dict(self._completeness.offsets) if self._completeness is not None else {}
 

@@ -8,8 +8,7 @@ import sys
 from contextlib import asynccontextmanager
 
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.structs import OffsetAndMetadata
+from aiokafka import TopicPartition
 
 from stream_rnn.errors import ConfigError, DecodeError
 from stream_rnn.predictions import PredictionReader
@@ -196,31 +195,6 @@ async def test_predictions_of_another_app_are_dropped_when_an_app_is_named(
         assert reader.counts.foreign == 3
     async with open_reader() as reader:
         assert len(await take(reader, 5)) == 5
-
-
-async def test_complete_is_the_group_offset_of_the_worker(
-    bootstrap_servers, topic, app_id, create_topic, open_reader
-):
-    """It says how far each source partition is published."""
-    await create_topic(topic, 2)
-    source = await create_topic(f"{app_id}-events", 2)
-    worker = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap_servers, group_id=app_id, enable_auto_commit=False
-    )
-    offsets = {
-        TopicPartition(source, 0): OffsetAndMetadata(12, "v1 0123456789ab 0"),
-        TopicPartition(source, 1): OffsetAndMetadata(7, "v1 0123456789ab 0"),
-    }
-    async with asyncio.timeout(30):
-        await worker.start()
-        worker.assign(list(offsets))
-        await worker.commit(offsets)
-        await worker.stop()
-
-    async with open_reader(worker_app_id=app_id) as reader:
-        assert reader.complete == {}
-        assert await reader.refresh_complete() == {0: 12, 1: 7}
-        assert reader.complete == {0: 12, 1: 7}
 
 
 async def test_a_value_that_is_no_prediction_says_where_it_is(
