@@ -5,6 +5,7 @@ import asyncio
 import numpy as np
 import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.protocol.group import LeaveGroupRequest
 
 from stream_rnn.model.heads import Binary
 from stream_rnn.predictions.writer import PredictionWriter
@@ -79,3 +80,23 @@ async def nothing_more(reader, for_s=1.5):
     """Check that there is nothing to read."""
     with pytest.raises(TimeoutError):
         await take(reader, 1, for_s)
+
+
+def sources(offsets, partition=0):
+    """Return what ``take`` returns of some source offsets."""
+    return [(partition, offset) for offset in offsets]
+
+
+async def evict(reader):
+    """Let the group forget a reader, as it does with one that was silent for too long."""
+    member = reader._assignment._held
+    node = await reader._admin.find_coordinator(reader._group_id)
+    request = LeaveGroupRequest(reader._group_id, member.member_id)
+    await reader._admin._send_request(request, node)
+
+
+def share_a_generation(*readers):
+    """Tell whether readers are members of their group at the same time: it is not rebalancing."""
+    assignments = [reader._assignment for reader in readers]
+    is_over = all(one._is_assigned for one in assignments)
+    return is_over and len({one._held.generation for one in assignments}) == 1

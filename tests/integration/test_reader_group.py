@@ -5,19 +5,25 @@ from contextlib import asynccontextmanager
 
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import (
-    KafkaConnectionError,
     KafkaTimeoutError,
     OffsetOutOfRangeError,
     TopicAuthorizationFailedError,
 )
-from aiokafka.protocol.group import LeaveGroupRequest
 
 from stream_rnn.errors import ConfigError, FencedError, UnavailableError
 from stream_rnn.predictions import PredictionReader
-from stream_rnn.predictions.membership import Member, Membership
-from tests.integration.predicted import publish, take, wait_until, written
+from stream_rnn.predictions.membership import Member
+from tests.integration.predicted import (
+    evict,
+    nothing_more,
+    publish,
+    share_a_generation,
+    sources,
+    take,
+    wait_until,
+    written,
+)
 
 
 @pytest.fixture
@@ -38,19 +44,6 @@ def open_reader(bootstrap_servers, topic, app_id):
             yield reader
 
     return opened
-
-
-def sources(offsets, partition=0):
-    """Return what ``take`` returns of some source offsets."""
-    return [(partition, offset) for offset in offsets]
-
-
-async def evict(reader):
-    """Let the group forget a reader, as it does with one that was silent for too long."""
-    member = reader._assignment._held
-    node = await reader._admin.find_coordinator(reader._group_id)
-    request = LeaveGroupRequest(reader._group_id, member.member_id)
-    await reader._admin._send_request(request, node)
 
 
 async def rebalance(reader):
@@ -83,6 +76,9 @@ async def test_what_is_published_after_the_first_reader_was_opened_at_the_latest
     async with open_reader(start="latest") as reader:
         assert await take(reader, 3) == sources(range(3, 6))
     async with open_reader(start="latest") as first, open_reader(start="latest") as second:
+        await wait_until(
+            lambda: share_a_generation(first, second), "both readers in one generation"
+        )
         await publish(bootstrap_servers, topic, run[6:])
         seen = []
 
@@ -96,29 +92,6 @@ async def test_what_is_published_after_the_first_reader_was_opened_at_the_latest
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         assert seen == sources(range(3, 9))
-
-
-async def test_a_rebalance_between_look_up_and_commit_of_the_beginning_skips_nothing(
-    bootstrap_servers, topic, app_id, create_topic, open_reader, monkeypatch
-):
-    """The refused beginning is looked for again, and it is the one of when the reader was opened."""
-    await create_topic(topic, 1)
-    run = written(app_id, range(4))
-    await publish(bootstrap_servers, topic, run[:2])
-    whole, held = Membership.commit, []
-
-    async def interrupted(self, offsets, member):
-        held.append(member)
-        if len(held) == 1:
-            self._coordinator.request_rejoin()
-            await wait_until(lambda: self.now() != member, "a new generation")
-            await publish(bootstrap_servers, topic, run[2:])
-        await whole(self, offsets, member)
-
-    monkeypatch.setattr(Membership, "commit", interrupted)
-    async with open_reader(start="latest") as reader:
-        assert held[1].generation > held[0].generation
-        assert await take(reader, 2) == sources(range(2, 4))
 
 
 @pytest.mark.parametrize("start", ["committed", "earliest", "latest"])
@@ -235,42 +208,25 @@ async def test_a_commit_that_had_to_wait_does_not_set_the_group_back(
         assert await take(first, 1) == [(0, 7)]
 
 
-async def test_one_failed_look_up_does_not_stall_a_partition(
-    bootstrap_servers, topic, app_id, create_topic, open_reader, monkeypatch
+async def test_records_that_are_fetched_again_after_a_rebalance_are_looked_at_once(
+    bootstrap_servers, topic, app_id, create_topic, open_reader
 ):
-    """It is tried again, and what was fetched meanwhile is not dropped."""
+    """What the reader holds and has not yielded yet stays, and is fetched a second time."""
     await create_topic(topic, 1)
-    await publish(bootstrap_servers, topic, written(app_id, range(3)))
-    ask, failed = AIOKafkaAdminClient.list_consumer_group_offsets, []
+    run = written(app_id, range(4))
+    other = (b"key", b"no", []), *written("other", [0])
+    await publish(bootstrap_servers, topic, [run[0], *other, *run[1:]])
 
-    async def fails_at_first(self, *names, **options):
-        if len(failed) < 2:
-            failed.append(names)
-            raise KafkaConnectionError("cut")
-        return await ask(self, *names, **options)
-
-    monkeypatch.setattr(AIOKafkaAdminClient, "list_consumer_group_offsets", fails_at_first)
-    async with open_reader() as reader:
-        assert await take(reader, 3) == sources(range(3))
-    assert len(failed) == 2
-
-
-async def test_look_ups_that_always_fail_are_said_within_the_deadline(
-    bootstrap_servers, topic, app_id, create_topic, open_reader, monkeypatch
-):
-    """The reader names the partition; once Kafka answers again, it goes on."""
-    await create_topic(topic, 1)
-    await publish(bootstrap_servers, topic, written(app_id, range(3)))
-
-    async def fails(*_names, **_options):
-        raise KafkaConnectionError("cut")
-
-    async with open_reader(timeout_s=2) as reader:
-        with monkeypatch.context() as patched:
-            patched.setattr(AIOKafkaAdminClient, "list_consumer_group_offsets", fails)
-            with pytest.raises(UnavailableError, match=rf"where to read {topic}\[0\].*cut"):
-                await take(reader, 1)
-        assert await take(reader, 3) == sources(range(3))
+    async with open_reader(worker_app_id=app_id, on_bad="skip") as reader:
+        await take(reader, 1)
+        assert len(reader._buffer) == 5, "the test is about records that are held"
+        await rebalance(reader)
+        assert await take(reader, 3) == sources(range(1, 4))
+        await nothing_more(reader, 3)
+        counts = reader.counts
+        assert (counts.bad, counts.foreign, counts.duplicates) == (1, 1, 0)
+        await reader.commit()
+        assert await committed(reader) == 6
 
 
 @pytest.mark.parametrize(
