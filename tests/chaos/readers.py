@@ -15,6 +15,8 @@ import tempfile
 import time
 from collections import Counter
 from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import click
@@ -32,7 +34,29 @@ PARTITIONS = 3
 BEFORE = 20  # predictions of each partition that are there before the first reader
 READERS_MAX = 4
 DRAINED_WITHIN_S = 90
+ENOUGH_WITHIN_S = 150
 KINDS = ("kill", "leave", "join", "freeze", "slow", "look-up", "evict")
+
+
+@dataclass(frozen=True)
+class Started:
+    """A reader's process, and the log that it writes."""
+
+    process: BaseProcess
+    log: Path
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it has its signal handlers: before, most signals would end it."""
+        return self.process.is_alive() and self.log.exists() and self.log.stat().st_size > 0
+
+    def signal(self, number: int) -> bool:
+        """Send it a signal; tell whether it was still there: it may have left a moment ago."""
+        try:
+            os.kill(self.process.pid, number)
+        except ProcessLookupError:
+            return False
+        return True
 
 
 class Chaos:
@@ -49,15 +73,24 @@ class Chaos:
         self.kinds: Counter = Counter()
         self._draw = random.Random(seed)
         self._topic, self._group = f"readers-{seed}", f"group-{seed}"
-        self._readers: list = []
+        self._readers: list[Started] = []
         self._made = 0
         self._sent: dict[tuple[int, int], float] = {}
         self._kafka = LocalKafka(properties={"group.min.session.timeout.ms": "1000"})
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["tests.chaos.reading"])
 
-    async def run(self, seconds: float, restarts: int = 0) -> Findings:
-        """Let things happen for so long, then let one reader read the rest; judge it all."""
+    async def run(
+        self, seconds: float, restarts: int = 0, *, yields_min: int = 0, commits_min: int = 0
+    ) -> Findings:
+        """Let things happen, then let one reader read the rest; judge it all.
+
+        Args:
+            seconds: how long at least.
+            restarts: of the broker, within these.
+            yields_min: things go on until so many predictions were yielded, however slow it is.
+            commits_min: and until so many commits were acknowledged.
+        """
         await asyncio.to_thread(self._kafka.start)
         try:
             await self._create()
@@ -68,13 +101,13 @@ class Chaos:
             for _ in range(2):
                 self._join()
             opened_s = await self._opened()
-            await self._happen(seconds, restarts)
+            await self._happen(seconds, restarts, {"Y": yields_min, "C": commits_min})
             stop.set()
             await publishing
             await self._drain()
         finally:
-            for process in self._readers:
-                process.kill()
+            for reader in self._readers:
+                reader.process.kill()
             await asyncio.to_thread(self._kafka.stop)
             self._kafka.remove()
         latest = self.start == "latest"
@@ -90,6 +123,12 @@ class Chaos:
 
     def _logs(self) -> list[Path]:
         return sorted(self.directory.glob("reader-*"))
+
+    def _are_told(self, least: dict[str, int]) -> bool:
+        """Tell whether the readers wrote down so many lines of some kinds."""
+        lines = [line.split() for path in self._logs() for line in path.read_text().splitlines()]
+        told = Counter(line[1] for line in lines if len(line) > 1)
+        return all(told[kind] >= count for kind, count in least.items())
 
     async def _until(self, predicate, what: str, timeout_s: float = 60.0) -> None:
         deadline = time.monotonic() + timeout_s
@@ -159,26 +198,29 @@ class Chaos:
 
     # --- what happens ------------------------------------------------------------------------------
 
-    def _join(self, *, is_patient: bool | None = None):
+    def _join(self, *, is_patient: bool | None = None) -> Started:
         patient = self._draw.random() < 0.5 if is_patient is None else is_patient
+        log = self.directory / f"reader-{self._made:03}"
         told = Reading(
-            str(self.directory / f"reader-{self._made:03}"), self._kafka.bootstrap_servers,
+            str(log), self._kafka.bootstrap_servers,
             self._topic, self._group, self.start, patient, self._draw.randrange(1 << 30),
         )  # fmt: skip
         process = self._context.Process(target=main, args=(told,), daemon=True)
         process.start()
         self._made += 1
-        self._readers.append(process)
-        return process
+        started = Started(process, log)
+        self._readers.append(started)
+        return started
 
-    async def _happen(self, seconds: float, restarts: int) -> None:
+    async def _happen(self, seconds: float, restarts: int, least: dict[str, int]) -> None:
         until = time.monotonic() + seconds
         at_restart = [
             time.monotonic() + seconds * (i + 1) / (restarts + 1) for i in range(restarts)
         ]
         kinds: list[str] = []
-        while time.monotonic() < until:
-            self._readers = [process for process in self._readers if process.is_alive()]
+        while time.monotonic() < until or not self._are_told(least):
+            assert time.monotonic() < until + ENOUGH_WITHIN_S, f"not told: {least}"
+            self._readers = [reader for reader in self._readers if reader.process.is_alive()]
             while len(self._readers) < 2:
                 self._join()
             await asyncio.sleep(self._draw.uniform(0.5, 2.0))
@@ -191,7 +233,7 @@ class Chaos:
             await self._bring(kinds.pop())
 
     async def _bring(self, kind: str) -> None:
-        victim = self._draw.choice(self._readers)
+        up = [reader for reader in self._readers if reader.is_up]
         if kind == "broker-restart":
             await asyncio.to_thread(self._kafka.kill)
             await asyncio.to_thread(self._kafka.start)
@@ -202,27 +244,23 @@ class Chaos:
         elif kind == "evict":
             if not await self._evict():
                 return
-        elif kind == "freeze":
-            os.kill(victim.pid, signal.SIGSTOP)
-            await asyncio.sleep(SESSION_TIMEOUT_S + self._draw.uniform(-1.5, 1.5))
-            os.kill(victim.pid, signal.SIGCONT)
-        else:
-            number = {
-                "kill": signal.SIGKILL,
-                "leave": signal.SIGTERM,
-                "slow": signal.SIGUSR1,
-                "look-up": signal.SIGUSR2,
-            }
-            if not await self._is_up(victim):
-                return
-            os.kill(victim.pid, number[kind])
+        elif not up or not await self._signal(kind, self._draw.choice(up)):
+            return
         self.kinds[kind] += 1
 
-    async def _is_up(self, victim) -> bool:
-        """Tell whether a reader has its signal handlers: before, any signal would end it."""
-        return victim.is_alive() and victim.pid is not None and any(
-            path.stat().st_size for path in self._logs()[-1:]
-        )  # fmt: skip
+    async def _signal(self, kind: str, victim: Started) -> bool:
+        """Hurt a reader; tell whether it was still there."""
+        if kind == "freeze":
+            was_there = victim.signal(signal.SIGSTOP)
+            await asyncio.sleep(SESSION_TIMEOUT_S + self._draw.uniform(-1.5, 1.5))
+            return victim.signal(signal.SIGCONT) and was_there
+        number = {
+            "kill": signal.SIGKILL,
+            "leave": signal.SIGTERM,
+            "slow": signal.SIGUSR1,
+            "look-up": signal.SIGUSR2,
+        }
+        return victim.signal(number[kind])
 
     async def _evict(self) -> bool:
         """Let the group forget one of its members."""
@@ -245,20 +283,20 @@ class Chaos:
 
     async def _drain(self) -> None:
         """Let one reader read the rest, and one more find that there is none."""
-        for process in self._readers:
-            if process.is_alive():
-                os.kill(process.pid, signal.SIGTERM)
-        await self._until(lambda: not any(p.is_alive() for p in self._readers), "all left")
+        for reader in self._readers:
+            reader.signal(signal.SIGTERM)
+        await self._until(lambda: not any(r.process.is_alive() for r in self._readers), "all left")
         last = self._join(is_patient=False)
         deadline = time.monotonic() + DRAINED_WITHIN_S
         while not await self._is_done() and time.monotonic() < deadline:
             await asyncio.sleep(0.5)
-        os.kill(last.pid, signal.SIGTERM)
-        await self._until(lambda: not last.is_alive(), "the last one left")
+        last.signal(signal.SIGTERM)
+        await self._until(lambda: not last.process.is_alive(), "the last one left")
         after = self._join(is_patient=False)
-        log = self.directory / f"reader-{self._made - 1:03}"
-        await self._until(lambda: log.exists() and " C\n" in log.read_text(), "nothing more")
-        after.kill()
+        await self._until(
+            lambda: after.log.exists() and " C\n" in after.log.read_text(), "nothing more"
+        )
+        after.process.kill()
 
     async def _is_done(self) -> bool:
         """Tell whether the group has committed up to the log end."""

@@ -117,6 +117,7 @@ class _Process:
         loop.add_signal_handler(signal.SIGTERM, self._leave)
         loop.add_signal_handler(signal.SIGUSR1, partial(setattr, self, "_is_slow", True))
         loop.add_signal_handler(signal.SIGUSR2, self._fail)
+        self.say("B")
 
     def _leave(self) -> None:
         self._is_leaving = True

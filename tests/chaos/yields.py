@@ -2,6 +2,7 @@
 
 Each reader writes lines ``seconds kind words``, of one clock, before it does anything else:
 
+    B          its process has begun: signals do what they are for
     O          the reader is open
     A          it was assigned partitions
     Y p o      it was yielded the prediction of source partition p, offset o
