@@ -169,7 +169,7 @@ class Settings(BaseSettings):
         le=86_400,
         description="time without Redis after which a running worker exits; at its start it exits at once",
     )
-    kafka_timeout_s: float = Field(30, gt=0, le=600, description="one answer of Kafka")
+    kafka_timeout_s: float = Field(30, ge=0.5, le=600, description="one answer of Kafka")
     transaction_timeout_ms: int = Field(
         10_000,
         ge=1000,

@@ -30,6 +30,7 @@ DEFAULT_PORTS = range(9464, 9464 + PORTS_TRIED + 1)
 WORKER_TIMEOUT_S = 2.0
 ANSWER_BYTES_MAX = 5_000_000
 SAMPLED_AT_ONCE = 400
+POLL_S = 0.5
 SAMPLES_KEPT = 4_000
 DELAYS_FOR_S = 30.0
 BINS = 20
@@ -143,6 +144,7 @@ class Sampler:
 
         Raises:
             KafkaError: it did not answer; it may be run again.
+            TimeoutError: it did not answer in time; it may be run again.
         """
         settings = self._fold.settings
         consumer = new_consumer(
@@ -151,19 +153,24 @@ class Sampler:
             **kafka_options(settings.bootstrap_servers, settings.kafka_config),
         )
         try:
-            await consumer.start()
-            places = [TopicPartition(self._topic, p.partition) for p in self._fold.places]
-            consumer.assign(places)
-            await consumer.seek_to_end(*places)
+            async with asyncio.timeout(settings.kafka_timeout_s):
+                await consumer.start()
+                places = [TopicPartition(self._topic, p.partition) for p in self._fold.places]
+                consumer.assign(places)
+                await consumer.seek_to_end(*places)
             while True:
-                fetched = await consumer.getmany(timeout_ms=500, max_records=SAMPLED_AT_ONCE)
+                async with asyncio.timeout(settings.kafka_timeout_s + POLL_S):
+                    fetched = await consumer.getmany(
+                        timeout_ms=int(1000 * POLL_S), max_records=SAMPLED_AT_ONCE
+                    )
                 now_s = self._wall()
                 records = [record for some in fetched.values() for record in some]
                 for record in records:
                     self._take(record.value, record.timestamp, now_s)
                 if len(records) == SAMPLED_AT_ONCE:
                     await asyncio.sleep(0.2)
-                    await consumer.seek_to_end(*places)
+                    async with asyncio.timeout(settings.kafka_timeout_s):
+                        await consumer.seek_to_end(*places)
         finally:
             await stop_consumer(consumer, settings.revoke_timeout_s)
 

@@ -61,7 +61,7 @@ def servers():
         bundle="x",
         bootstrap_servers=NOWHERE,
         redis_url=f"redis://{NOWHERE}/0",
-        kafka_timeout_s=0.3,
+        kafka_timeout_s=0.5,
         redis_timeout_s=1,
     )
     addresses = Addresses(NOWHERE, f"redis://{NOWHERE}/0", None, None)
@@ -86,7 +86,7 @@ async def test_a_kafka_that_is_not_there_is_named_and_nothing_is_left(servers):
 async def test_a_kafka_that_is_silent_is_away(servers, monkeypatch):
     """A deadline is no refusal."""
     use(monkeypatch, Admin(creation=lambda: asyncio.sleep(60)))
-    with pytest.raises(UnreachableError, match=r"topic d-in cannot be created: .*within 0\.3 s"):
+    with pytest.raises(UnreachableError, match=r"topic d-in cannot be created: .*within 0\.5 s"):
         await servers.create_source()
 
 

@@ -23,7 +23,7 @@ from stream_rnn.replay.logs import Range
 from stream_rnn.replay.send import Sending, send
 from stream_rnn.settings import Settings
 
-SETTINGS = Settings.build(bootstrap_servers="127.0.0.1:1", kafka_timeout_s=0.4)
+SETTINGS = Settings.build(bootstrap_servers="127.0.0.1:1", kafka_timeout_s=0.5)
 TOPIC = "t"
 
 
