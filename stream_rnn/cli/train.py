@@ -47,7 +47,7 @@ def run(settings: Settings, where: LogChoice, **given: Any) -> None:
             console.print(
                 f"warning: --split {given['split']} leaves the {PARTS[number]} part empty: {what}"
             )
-    for text in check_examples(spec, examples):
+    for text in check_examples(spec, examples, events.partition):
         console.print(f"warning: {text}", highlight=False, markup=False)
     cell = CellSpec(
         kind=given["cell"], hidden=_multiple_of_8(given["hidden"]), layers=given["layers"]

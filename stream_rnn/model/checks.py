@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from stream_rnn.model.examples import Examples, as_floats, own_targets, targets
 from stream_rnn.model.features import Boolean, Categorical, Feature, FeatureSpec, Numeric
-from stream_rnn.model.heads import Binary, Multiclass
+from stream_rnn.model.heads import AnyHead, Binary, Multiclass
 from stream_rnn.model.leaks import find_leaks
 
 LATE_SHARE = 0.05
@@ -13,20 +13,29 @@ UNKNOWN_SHARE = 0.01
 NAMED = 5  # of many classes, so many are named
 
 
-def check_examples(spec: FeatureSpec, examples: Examples) -> list[str]:
-    """Return warnings about a fitted spec and its examples, as sentences."""
+def check_examples(
+    spec: FeatureSpec, examples: Examples, partition: NDArray[np.int32] | None = None
+) -> list[str]:
+    """Return warnings about a fitted spec and its examples, as sentences.
+
+    Args:
+        spec: fitted.
+        examples: N events, partition by partition.
+        partition: (N,) source partitions; ``None``: all are of one.
+    """
     train = np.flatnonzero(examples.part == 0)
     return [
-        *_check_times(examples),
+        *_check_times(examples.time_ms, partition),
         *(text for feature in spec.features for text in _check_feature(feature, examples, train)),
         *_check_heads(spec, examples, train),
         *find_leaks(spec, examples),
     ]
 
 
-def _check_times(examples: Examples) -> list[str]:
-    times = examples.time_ms
-    late = float((times < np.maximum.accumulate(times)).mean())
+def _check_times(times: NDArray[np.int64], partition: NDArray[np.int32] | None) -> list[str]:
+    begins = np.zeros(0, np.intp) if partition is None else np.flatnonzero(np.diff(partition)) + 1
+    latest = [np.maximum.accumulate(of_one) for of_one in np.split(times, begins)]
+    late = float((times < np.concatenate(latest)).mean())
     if late <= LATE_SHARE:
         return []
     text = (
@@ -70,13 +79,29 @@ def _check_heads(spec: FeatureSpec, examples: Examples, train: NDArray[np.intp])
         target = targets(head, examples)[train]
         known = target[np.isfinite(target)]
         if not len(known):
-            found.append(f"head {head.name}: no event of the training part has a label")
+            found.append(
+                f"head {head.name}: no event of the training part has a label{_unfit(head, examples)}"
+            )
         elif isinstance(head, Binary) and known.min() == known.max():
             answer = "yes" if known[0] > 0 else "no"
             found.append(f"head {head.name}: the answer is {answer} in the whole training part")
         elif isinstance(head, Multiclass):
             found += _check_classes(head, examples, known)
     return found
+
+
+def _unfit(head: AnyHead, examples: Examples) -> str:
+    """Show a value that the head cannot learn, where there are nothing but such values."""
+    values = [value for value in examples.labels.get(head.name, ()) if value is not None]
+    if not values or np.isfinite(own_targets(head, examples)).any():
+        return ""
+    takes = "a number"
+    if isinstance(head, Multiclass):
+        named = ", ".join(map(repr, head.classes[:NAMED]))
+        takes = f"one of its classes {named}{', ...' if len(head.classes) > NAMED else ''}"
+    elif isinstance(head, Binary) and head.above is None:
+        takes = "true or false"
+    return f": {head.path} is {values[0]!r} in the first of {len(values)}, it takes {takes}"
 
 
 def _check_classes(head: Multiclass, examples: Examples, known: NDArray[np.float64]) -> list[str]:

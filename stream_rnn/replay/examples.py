@@ -143,7 +143,7 @@ async def read_events(
 
     Raises:
         SpecError: there is no event at all.
-        ConfigError: labels do not say of which partition they are.
+        ConfigError: labels do not say of which partition they are, or none is of an event.
     """
     parts, ranges = [], await log.ranges()
     if labels is not None:
@@ -153,7 +153,10 @@ async def read_events(
         async for batch in log.batches(wanted):
             taker.take(batch)
         parts.append(taker.events())
-    return together(parts)
+    found = together(parts)
+    if labels is not None:
+        labels.check_joined(log.name)
+    return found
 
 
 async def read_fitted(

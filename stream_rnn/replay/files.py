@@ -31,28 +31,41 @@ OPAQUE = (pl.Binary, pl.Object)
 Value = tuple[bytes, Any]  # a row as JSON, and as it was read
 
 
-def read_frames(path: Path) -> Iterator[pl.DataFrame]:
+def read_frames(path: Path, what: str = "log") -> Iterator[pl.DataFrame]:
     """Yield a file's rows in its order, as frames.
+
+    Args:
+        path: of the file.
+        what: its rows are, for messages: ``log`` or ``labels``.
 
     Raises:
         ConfigError: it is missing, or not what its name says.
     """
     try:
-        if path.suffix == ".parquet":
-            lazy = pl.scan_parquet(path)
-        elif path.suffix == ".csv":
-            lazy = pl.scan_csv(path, infer_schema_length=SCHEMA_ROWS)
-        elif path.suffix in JSON_LINES:
-            lazy = pl.scan_ndjson(path, infer_schema_length=SCHEMA_ROWS)
-        else:
-            raise ConfigError(f"{path}: a log is a .jsonl, .csv or .parquet file")
+        lazy = _scan(path, what)
         for first in range(0, 1 << 62, ROWS_A_BATCH):
             frame = lazy.slice(first, ROWS_A_BATCH).collect()
             yield frame
             if len(frame) < ROWS_A_BATCH:
                 return
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise ConfigError(f"cannot read the log {path}: {reason(error)}") from error
+    except OSError as error:
+        why = error.strerror or reason(error)
+        raise ConfigError(f"cannot read the {what} {path}: {why}") from error
+    except pl.exceptions.PolarsError as error:
+        raise ConfigError(f"cannot read the {what} {path}: {reason(error)}") from error
+
+
+def _scan(path: Path, what: str) -> pl.LazyFrame:
+    if path.suffix not in (".parquet", ".csv", *JSON_LINES):
+        are = "a log is a" if what == "log" else f"{what} are a"
+        raise ConfigError(f"{path}: {are} .jsonl, .csv or .parquet file")
+    if not path.stat().st_size:
+        raise ConfigError(f"cannot read the {what} {path}: the file is empty")
+    if path.suffix == ".parquet":
+        return pl.scan_parquet(path)
+    if path.suffix == ".csv":
+        return pl.scan_csv(path, infer_schema_length=SCHEMA_ROWS)
+    return pl.scan_ndjson(path, infer_schema_length=SCHEMA_ROWS)
 
 
 def read_batches(

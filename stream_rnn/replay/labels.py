@@ -7,7 +7,8 @@ named as the head's path.  Its rows are joined to events
               partition can do without; of a file the offset is the row
     by id     a column that is named as ``--labels-by`` says; the event holds the same field
 
-Of several rows for one event the last one counts: labels may be corrected by appending.
+Of several rows for one event the last one counts: labels may be corrected by appending.  A row
+without a place or id is nobody's, and so is no label that of an event without one.
 """
 
 from collections.abc import Sequence
@@ -16,15 +17,20 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import polars as pl
 
 from stream_rnn.errors import ConfigError
 from stream_rnn.fold.events import Record
 from stream_rnn.model.features import FeatureSpec
-from stream_rnn.model.heads import AnyHead
+from stream_rnn.model.heads import AnyHead, Multiclass
 from stream_rnn.replay.files import read_frames
 
+TEXT = (pl.String, pl.Categorical, pl.Enum)
+Kinds = tuple[type[pl.DataType], ...]
+WORDS = {bool: "true or false", int: "integer", float: "number", str: "text"}
 
-@dataclass(frozen=True)
+
+@dataclass(slots=True)
 class Labels:
     """Labels of a log's events.
 
@@ -32,11 +38,17 @@ class Labels:
         by: dotted path of the id in an event; ``None``: joined by place.
         values: head -> id, or (partition, offset), or offset -> label.
         has_partitions: whether places name the partition.
+        file: its name.
+        first_event: the place or id of the first event that was asked for and has one.
+        joined: how many events were found in the file so far.
     """
 
     by: str | None
     values: dict[str, dict[Any, Any]]
     has_partitions: bool = False
+    file: str = ""
+    first_event: Any = None
+    joined: int = 0
 
     def check(self, log: str, partitions: int) -> None:
         """Refuse places that do not name the partition where several hold the same offsets.
@@ -56,15 +68,64 @@ class Labels:
                 "an id with --labels-by"
             )
 
+    def check_joined(self, log: str) -> None:
+        """Refuse labels of which none is of an event, once all events were asked for.
+
+        Args:
+            log: its name.
+
+        Raises:
+            ConfigError: none is; the message shows how labels and events name an event.
+        """
+        if not self.values or self.joined:
+            return
+        named = self.by or "place"
+        found = next(iter(self.values.values()))
+        if not found:
+            raise ConfigError(
+                f"labels {self.file}: no row has a value in the column {self.by or 'offset'}"
+            )
+        if self.first_event is None:
+            raise ConfigError(
+                f"labels {self.file}: no event of {log} has text, a number, or true or false at "
+                f"{named}; name the field that events and labels share with --labels-by"
+            )
+        remedy = (
+            "a .csv file's digits are read as a number; .jsonl and .parquet keep text as text"
+            if isinstance(self.first_event, str)
+            else "give the labels of this log, and of the range that is read"
+        )
+        raise ConfigError(
+            f"labels {self.file}: 0 of {len(found)} labels joined an event of {log}: the first "
+            f"{named} in the labels is {self._said(next(iter(found)))}, in the events "
+            f"{self._said(self.first_event)}; {remedy}"
+        )
+
     def of(self, partition: int, records: Sequence[Record]) -> dict[str, list[Any]]:
         """Return for each head the labels of some records, ``None`` where there is none."""
         if self.by is not None:
-            places: list[Any] = [value_at(record.value, self.by) for record in records]
+            places: list[Any] = [_as_key(value_at(record.value, self.by)) for record in records]
         elif self.has_partitions:
             places = [(partition, record.offset) for record in records]
         else:
             places = [record.offset for record in records]
+        if self.first_event is None:
+            self.first_event = next((place for place in places if place is not None), None)
+        if self.values:
+            known = next(iter(self.values.values()))
+            self.joined += sum(place in known for place in places)
         return {name: [found.get(place) for place in places] for name, found in self.values.items()}
+
+    def _said(self, place: Any) -> str:
+        """Say how an event is named, and of which type the name is."""
+        if self.by is None:
+            return (
+                "partition {} offset {}".format(*place)
+                if self.has_partitions
+                else f"offset {place}"
+            )
+        value = place[0] if isinstance(place, tuple) else place
+        return f"{value!r} ({WORDS.get(type(value), type(value).__name__)})"
 
 
 def read_labels(path: Path | None, by: str | None, spec: FeatureSpec) -> Labels:
@@ -76,7 +137,8 @@ def read_labels(path: Path | None, by: str | None, spec: FeatureSpec) -> Labels:
         spec: its heads of labels name the columns.
 
     Raises:
-        ConfigError: the file lacks a column, or a head lacks the file.
+        ConfigError: the file lacks a column, or one holds what is no label or id, or a head lacks
+            the file.
     """
     heads = [head for head in spec.heads if head.of == "label"]
     if path is None:
@@ -88,24 +150,44 @@ def read_labels(path: Path | None, by: str | None, spec: FeatureSpec) -> Labels:
         raise ConfigError(f"--labels {path}: the spec has no head with of = label that needs it")
     values: dict[str, dict[Any, Any]] = {head.name: {} for head in heads}
     has_partitions = False
-    for frame in read_frames(path):
-        _check_columns(path, by, heads, frame.columns)
+    for frame in read_frames(path, "labels"):
         has_partitions = by is None and "partition" in frame.columns
         places = [by] if by else ["partition", "offset"] if has_partitions else ["offset"]
-        rows = zip(*(frame[name].to_list() for name in places), strict=True)
-        keys = list(rows) if has_partitions else [row[0] for row in rows]
+        _check_columns(path, places, by is not None, heads, frame.schema)
+        placed = frame.drop_nulls(places)
+        rows = list(zip(*(placed[name].to_list() for name in places), strict=True))
+        keys = rows if has_partitions else [_as_key(row[0]) for row in rows]
         for head in heads:
-            values[head.name].update(zip(keys, frame[str(head.path)].to_list(), strict=True))
-    return Labels(by, values, has_partitions)
+            values[head.name].update(zip(keys, placed[str(head.path)].to_list(), strict=True))
+    return Labels(by, values, has_partitions, str(path))
 
 
 def _check_columns(
-    path: Path, by: str | None, heads: Sequence[AnyHead], columns: Sequence[str]
+    path: Path, places: Sequence[str], is_id: bool, heads: Sequence[AnyHead], schema: pl.Schema
 ) -> None:
-    for name in [by or "offset", *(str(head.path) for head in heads)]:
-        if name not in columns:
-            has = ", ".join(columns[:20])
+    """Refuse a file that lacks a column, or of which one holds something else than it is to."""
+    place: tuple[str, str, Kinds] = ("it is to hold", "whole numbers", ())
+    if is_id:
+        place = "an id is", "text, a number, or true or false", (*TEXT, pl.Boolean)
+    wanted = [(name, *place) for name in places]
+    for head in heads:
+        may_be_text = isinstance(head, Multiclass)
+        takes = "text, numbers, or true and false" if may_be_text else "numbers, or true and false"
+        kinds: Kinds = (*TEXT, pl.Boolean) if may_be_text else (pl.Boolean,)
+        wanted.append((str(head.path), f"head {head.name} takes", takes, kinds))
+    for name, who, takes, kinds in wanted:
+        if name not in schema:
+            has = ", ".join(list(schema)[:20])
             raise ConfigError(f"labels {path}: no column {name}; it has {has}")
+        dtype = schema[name]
+        if not (dtype.is_numeric() or isinstance(dtype, (pl.Null, *kinds))):
+            holds = "text" if isinstance(dtype, TEXT) else f"values of the type {dtype}"
+            raise ConfigError(f"labels {path}: the column {name} holds {holds}; {who} {takes}")
+
+
+def _as_key(value: Any) -> Any:
+    """Return an id as a key of a dictionary, where true is not 1."""
+    return (value,) if isinstance(value, bool) else value
 
 
 def value_at(value: bytes | None, path: str) -> Any:

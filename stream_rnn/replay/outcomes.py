@@ -180,7 +180,7 @@ async def fold_outcomes(
 
     Raises:
         SpecError: the log holds no valid event.
-        ConfigError: labels do not say of which partition they are.
+        ConfigError: labels do not say of which partition they are, or none is of an event.
     """
     ranges = await log.ranges()
     if labels is not None:
@@ -195,6 +195,8 @@ async def fold_outcomes(
             skips[code] = skips.get(code, 0) + count
     if not any(len(part.offset) for part in parts):
         raise SpecError(f"{log.name} holds no valid event; skipped: {skips or 'none'}")
+    if labels is not None:
+        labels.check_joined(log.name)
     return _joined(model.spec.heads, parts, skips)
 
 
