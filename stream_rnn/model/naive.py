@@ -32,6 +32,8 @@ class NaiveHead(BaseModel):
         shares: of the classes; a binary head has two.
         following: for each class (of a last known value) the shares of what followed.
         value: mean of a number, median of a time, in the target's unit.
+        rule: the one that answers better in the validation part; ``None``: no event there or in
+            training has a label, or the bundle is of a version that did not write it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -39,6 +41,7 @@ class NaiveHead(BaseModel):
     shares: tuple[Share, ...] = ()
     following: tuple[tuple[Share, ...], ...] = ()
     value: float = 0.0
+    rule: Rule | None = None
 
     def answer(self, rule: Rule, last: NDArray[np.float64]) -> NDArray[np.float32]:
         """Answer N events as a head does: (N,), for classes (N, C).
@@ -63,7 +66,7 @@ class Naive(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal[1] = 1
+    format: Literal[1, 2] = 2  # 1 lacks the rule
     heads: dict[str, NaiveHead]
 
     @classmethod
@@ -82,6 +85,14 @@ class Naive(BaseModel):
         """
         heads = {h.name: _fit(h, targets[h.name], lasts[h.name]) for h in spec.heads}
         return cls(heads=heads)
+
+    def with_rules(self, rules: Mapping[str, Rule]) -> Self:
+        """Return the same with the rule that was chosen for each head: head -> rule."""
+        heads = {
+            name: head.model_copy(update={"rule": rules.get(name)})
+            for name, head in self.heads.items()
+        }
+        return self.model_copy(update={"heads": heads})
 
 
 def answer(

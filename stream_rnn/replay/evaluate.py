@@ -41,6 +41,8 @@ from stream_rnn.replay.splits import PARTS, column_of, moment_ms, split_parts
 from stream_rnn.replay.training_run import MEMORYLESS_NAME, read_naive
 from stream_rnn.settings import Settings
 
+HINDSIGHT = "chosen by what is scored"
+
 Answers = Mapping[str, Output]  # model -> (N,)
 
 
@@ -148,7 +150,12 @@ def fold_both(
     labels: Labels | None,
     told: Callable[[str, int], None],
 ) -> tuple[dict[str, Outcomes], Sample]:
-    """Fold a log with a model and, if there is one, its memoryless baseline."""
+    """Fold a log with a model and, if there is one, its memoryless baseline.
+
+    Raises:
+        ConfigError: the baseline remembers, or answers other events.
+    """
+    baseline = _baseline(bundle)
     sample = Sample(model.hidden_size_floats)
     column = column_of(scored.split) if scored.split else None
 
@@ -165,10 +172,10 @@ def fold_both(
                     lambda records: told(MEMORY, records),
                 )
             }
-            if (bundle / MEMORYLESS_NAME).is_dir():
+            if baseline is not None:
                 found[MEMORYLESS] = await fold_outcomes(
                     log,
-                    load_bundle(bundle / MEMORYLESS_NAME),
+                    baseline,
                     settings,
                     labels,
                     told=lambda records: told(MEMORYLESS, records),
@@ -184,6 +191,20 @@ def fold_both(
     return found, sample
 
 
+def _baseline(bundle: Path) -> Model | None:
+    """Load the memoryless baseline of a bundle; ``None`` if it has none."""
+    place = bundle / MEMORYLESS_NAME
+    if not place.is_dir():
+        return None
+    found = load_bundle(place)
+    if found.cell.kind != "none":
+        raise ConfigError(
+            f"{place} is no memoryless baseline: its cell is {found.cell.kind}, not none; something "
+            f"else was put there; move it elsewhere, or train {bundle} again"
+        )
+    return found
+
+
 def _evaluate_head(
     head: AnyHead,
     folds: Mapping[str, Outcomes],
@@ -195,10 +216,10 @@ def _evaluate_head(
     target = found.targets[head.name]
     chosen = chosen & np.isfinite(target)
     answers = {name: fold.outputs[head.name][chosen] for name, fold in folds.items()}
-    rule: Rule | None = None
+    rule = ""
     if naive is not None and head.name in naive.heads and chosen.any():
         last = found.own[head.name] if head.of == "next" else np.full(len(target), np.nan)
-        rule, answers[NAIVE] = _best_rule(head, naive, last[chosen], target[chosen])
+        rule, answers[NAIVE] = _naive_answer(head, naive, last[chosen], target[chosen])
     key = np.unique(found.key[chosen], return_inverse=True)[1].astype(np.int64)
     keys = int(key.max()) + 1 if len(key) else 0
     draws = draw_keys(keys, scored.seed, scored.draws) if scored.draws else None
@@ -214,7 +235,7 @@ def _evaluate_head(
         better(metric),
         int(chosen.sum()),
         models,
-        rule or "",
+        rule,
         worth,
         measured.groups(answers, groups.by_steps(found.steps[chosen]), with_intervals=True),
         measured.groups(answers, groups.by_time(found.time_ms[chosen])),
@@ -224,10 +245,17 @@ def _evaluate_head(
     )
 
 
-def _best_rule(
+def _naive_answer(
     head: AnyHead, naive: Naive, last: NDArray[np.float64], target: NDArray[np.float64]
-) -> tuple[Rule, Output]:
-    """Return the rule that does best on what is scored: the harder one to beat."""
+) -> tuple[str, Output]:
+    """Return the naive rule's name and its answers.
+
+    It is the rule that training chose by its validation part.  Of a bundle that does not say which,
+    it is the rule that does best on what is scored, the harder one to beat, and the name says so.
+    """
+    rule = naive.heads[head.name].rule
+    if rule is not None:
+        return rule, answer(head, naive.heads[head.name], rule, last, target)
     metric = main_metric(head)
     sign = 1 if better(metric) == "higher" else -1
     answers = {rule: answer(head, naive.heads[head.name], rule, last, target) for rule in RULES}
@@ -236,7 +264,7 @@ def _best_rule(
         return float(np.nan_to_num(sign * score(head, answers[rule], target)[metric], nan=-np.inf))
 
     best = max(RULES, key=value)
-    return best, answers[best]
+    return f"{best}, {HINDSIGHT}", answers[best]
 
 
 @dataclass(frozen=True, slots=True)

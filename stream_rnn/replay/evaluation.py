@@ -1,7 +1,7 @@
 """What an evaluation says: figures without a word of how they are shown.
 
 Three answers stand side by side everywhere: ``memory`` is the network, ``memoryless`` the
-feed-forward network of the same size on the same features, ``naive`` the best of some rules that
+feed-forward network of the same size on the same features, ``naive`` one of some rules that
 need no network.  What memory is worth is the difference of the first two.
 """
 

@@ -11,6 +11,7 @@ only if it is a bundle and nothing else, DIR.training only if a run marked it as
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -196,7 +197,7 @@ def naive_of(spec: FeatureSpec, examples: Examples) -> tuple[Naive, Metrics, dic
             rules[head.name] = _better_rule(main_metric(head), by_rule)
             for part, scored in by_rule[rules[head.name]].items():
                 metrics.setdefault(part, {})[head.name] = scored
-    return naive, metrics, rules
+    return naive.with_rules(rules), metrics, rules
 
 
 def _better_rule(metric: str, by_rule: Mapping[Rule, dict[str, dict[str, float]]]) -> Rule:
@@ -233,14 +234,23 @@ def check_out(out: Path) -> None:
 
     Raises:
         ConfigError: ``out`` is there, not empty, and not a bundle alone; or the directory beside it
-            for checkpoints is there, not empty, and no run's; or ``out`` has the name of one.
+            for checkpoints is there, not empty, and no run's; or ``out`` has the name of one, has
+            no name of its own, or is within a bundle.
     """
+    if out.name in ("", ".."):
+        raise ConfigError(f"--out {out} has no name of its own; name a directory")
     if out.name.endswith(UNFINISHED):
         raise ConfigError(
             f"--out {out} has the name of the checkpoints of {out.name.removesuffix(UNFINISHED)}, "
             "which are removed in the end; name another directory"
         )
     try:
+        parent = Path(os.path.realpath(out.parent))
+        if within := next((p for p in (parent, *parent.parents) if _is_bundle(p)), None):
+            raise ConfigError(
+                f"--out {out} is within the bundle {within} and would replace or add to what "
+                "belongs to it; name a directory outside of it"
+            )
         _check_bundle(out)
         _check_beside(_beside(out))
     except OSError as error:

@@ -19,6 +19,7 @@ from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.heads import Head
 from stream_rnn.model.metrics import area_under_roc, score
 from stream_rnn.model.model import Model
+from stream_rnn.model.naive import Naive
 from stream_rnn.model.ranked import Ranked
 from stream_rnn.replay import groups, outcomes
 from stream_rnn.replay.compare import compare
@@ -32,6 +33,7 @@ from stream_rnn.replay.outcomes import fold_outcomes
 from stream_rnn.replay.parallel import Replay, replay_to_file
 from stream_rnn.replay.replay import in_batches, replay_partition
 from stream_rnn.replay.stream import replay
+from stream_rnn.replay.training_run import read_naive
 from stream_rnn.settings import Settings
 from tests import models
 
@@ -209,6 +211,42 @@ def test_figures_are_those_of_the_predictions(made):
     errors = np.abs(np.array(waits)[known] - np.expm1(wait[known]))
     assert found.heads["wait"].models["memory"]["mae"].value == pytest.approx(errors.mean())
     assert found.heads["wait"].largest[0].loss == pytest.approx(errors.max())
+
+
+def test_the_naive_rule_is_the_one_that_training_chose(made, tmp_path):
+    """Not the one that is better on what is scored, which nobody knows before."""
+    spec, path, _ = made
+    save_bundle(models_of(made[2] / "b"), tmp_path)
+    asked = asyncio.run(fold_outcomes(FileLog(path, spec), models_of(tmp_path), settings_of()))
+    lasts = {h.name: asked.own[h.name] for h in spec.heads}
+    rules = Naive.fit(spec, asked.targets, lasts)
+    found = {}
+    for rule in ("constant", "last", None):
+        chosen = rules.with_rules({} if rule is None else {"big": rule})
+        (tmp_path / "naive.json").write_text(chosen.model_dump_json())
+        found[rule] = evaluate(FileLog(path, spec), tmp_path, settings_of()).heads["big"]
+    auc = {rule: head.models["naive"]["auc"].value for rule, head in found.items()}
+    assert auc["constant"] == 0.5 < auc["last"] == auc[None]
+    assert [head.naive for head in found.values()] == [
+        "constant",
+        "last",
+        "last, chosen by what is scored",
+    ]
+
+
+def test_naive_rules_of_an_older_bundle_are_read(tmp_path):
+    """They do not say which rule training chose."""
+    (tmp_path / "naive.json").write_text('{"format": 1, "heads": {"a": {"shares": [0.4, 0.6]}}}')
+    assert read_naive(tmp_path).heads["a"].rule is None
+
+
+def test_a_baseline_that_remembers_is_refused(made, tmp_path):
+    """A network with memory in its place would be compared with itself."""
+    spec, path, directory = made
+    for place, source in ((tmp_path, "b"), (tmp_path / "memoryless", "other")):
+        save_bundle(models_of(directory / source), place)
+    with pytest.raises(ConfigError, match=r"memoryless is no memoryless baseline: .* is lstm"):
+        evaluate(FileLog(path, spec), tmp_path, settings_of())
 
 
 def test_groups_hold_each_scored_event_once(made):

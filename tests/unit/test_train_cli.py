@@ -98,7 +98,7 @@ def test_evaluate_and_compare_read_what_train_has_written(log):
     result = CliRunner().invoke(evaluate, options, standalone_mode=False)
     assert result.exception is None, result.output
     found = json.loads(result.stdout)["heads"]["past"]
-    for name in ("memory", "memoryless"):
+    for name in ("memory", "memoryless", "naive"):
         for metric, value in said[name]["test"]["past"].items():
             assert found[name][metric] == pytest.approx(value, rel=1e-5), (name, metric)
     trained(log, "--seed=5", out="other")

@@ -236,6 +236,7 @@ def test_the_better_naive_rule_is_the_markov_chain_where_order_is_all():
     spec, examples = naive_examples()
     naive, metrics, rules = naive_of(spec, examples)
     assert rules["next"] == "last"
+    assert {name: head.rule for name, head in naive.heads.items()} == rules
     assert metrics["test"]["next"]["accuracy"] == 1.0
     shares = naive.heads["next"].answer("constant", np.array([0.0, np.nan]))
     assert shares.sum(axis=1) == pytest.approx([1, 1], abs=1e-5)
