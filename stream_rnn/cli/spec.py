@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from stream_rnn.errors import ConfigError, reason
+from stream_rnn.errors import ConfigError
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.replay.columns import read_sample
 from stream_rnn.replay.field_counts import Fit, count_fields
-from stream_rnn.replay.overwriting import write_whole
+from stream_rnn.replay.overwriting import cannot_write, write_whole
 from stream_rnn.replay.proposal import Wanted, propose
 from stream_rnn.replay.toml_text import printable
 from stream_rnn.settings import Settings
@@ -29,8 +29,8 @@ def init(
     """Propose a feature spec for LOG, a .csv, .jsonl or .parquet file."""
 
     def check_out(path: Path) -> None:
-        if path.exists() and not force:
-            raise ConfigError(f"{path} is there already; --force overwrites it")
+        if not force:
+            _check_free(path)
 
     if out is not None:
         check_out(out)
@@ -41,13 +41,19 @@ def init(
     if out is None:
         sys.stdout.write(text)
         return
-    try:
-        write_whole(out, text, check_out)
-    except OSError as error:
-        raise ConfigError(f"cannot write {out}: {reason(error)}") from error
+    write_whole(out, text, "the spec", check_out)
     click.echo(
         f"written to {out}; read its comments, then: stream-rnn train {log} --spec {out} --out BUNDLE"
     )
+
+
+def _check_free(out: Path) -> None:
+    try:
+        is_there = out.exists()
+    except OSError as error:
+        raise cannot_write(out, "the spec", error) from error
+    if is_there:
+        raise ConfigError(f"{out} is there already; --force overwrites it")
 
 
 def check(settings: Settings, spec: Path, log: Path | None, rows: int, as_json: bool) -> int:

@@ -13,7 +13,6 @@ from rich.text import Text
 
 from stream_rnn.cli.inputs import LogChoice
 from stream_rnn.cli.tail import describe_output
-from stream_rnn.errors import ConfigError, reason
 from stream_rnn.fold.collector import calm_collector
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.gates import GATES
@@ -59,7 +58,7 @@ def run(
     model, key = load_bundle(bundle), parse_key(typed)
     unrolled = asyncio.run(_unroll(settings, model, where, path, key, partition, until, steps_max))
     if picture is not None:
-        _write(picture, unrolled_svg(unrolled, last=steps_max))
+        write_whole(picture, unrolled_svg(unrolled, last=steps_max), "the picture", check_picture)
     if as_json:
         sys.stdout.write(orjson.dumps(as_object(unrolled, settings), option=_NUMPY).decode() + "\n")
     else:
@@ -80,13 +79,6 @@ async def _unroll(
         return await unroll_log(
             log, model, settings, key, partition=partition, until=until, last=steps_max
         )
-
-
-def _write(picture: Path, svg: str) -> None:
-    try:
-        write_whole(picture, svg, check_picture)
-    except OSError as error:
-        raise ConfigError(f"cannot write the picture {picture}: {reason(error)}") from error
 
 
 # --- as JSON -----------------------------------------------------------------------------------------

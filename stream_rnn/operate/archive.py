@@ -30,7 +30,7 @@ from stream_rnn.errors import ConfigError, MovedError, UnavailableError, reason
 from stream_rnn.fold.redis_store import RedisStore
 from stream_rnn.fold.state import HEADER_BYTES, Held
 from stream_rnn.operate.folds import Fold, Place
-from stream_rnn.replay.overwriting import check_replaceable
+from stream_rnn.replay.overwriting import cannot_write, check_replaceable
 
 MAGIC = b"stream_rnn states 1\n"
 DIGEST_BYTES = 32
@@ -89,9 +89,10 @@ async def export(fold: Fold, path: Path, told: Told) -> Summary:
         _check(path)  # again: an export takes long
         unfinished.replace(path)
     except OSError as error:
-        raise ConfigError(f"cannot write {path}: {reason(error)}") from error
+        raise cannot_write(path, "the export", error) from error
     finally:
-        unfinished.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            unfinished.unlink()
     return summary
 
 

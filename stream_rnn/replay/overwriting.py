@@ -80,24 +80,53 @@ def check_report(path: Path) -> None:
     """Refuse a path at which something stands that is no report."""
     marked = b'<meta name="generator" content="stream_rnn">'
     check_replaceable(path, "the report", lambda head: marked in head)
+    _check_parent(path, "the report")
 
 
 def check_picture(path: Path) -> None:
     """Refuse a path at which something stands that is no picture of a trace."""
     check_replaceable(path, "the picture", lambda head: b'class="sr-trace"' in head)
+    _check_parent(path, "the picture")
 
 
-def write_whole(path: Path, text: str, check: Check) -> None:
+def _check_parent(path: Path, what: str) -> None:
+    """Refuse a path in a directory that is not there."""
+    try:
+        is_there = path.parent.is_dir()
+    except OSError as error:
+        raise cannot_write(path, what, error) from error
+    if not is_there:
+        raise cannot_write(path, what, FileNotFoundError())
+
+
+def cannot_write(path: Path, what: str, error: OSError) -> ConfigError:
+    """Say why something cannot be written, by its own name, not by the one that it has meanwhile.
+
+    Args:
+        path: where it was to be written.
+        what: it is, such as ``the report``.
+        error: what was raised.
+    """
+    why = error.strerror or reason(error)
+    if isinstance(error, FileNotFoundError) and not path.parent.is_dir():
+        why = f"there is no directory {path.parent}"
+    return ConfigError(
+        f"cannot write {what} {path}: {why}; name a file in a directory that exists and that may "
+        "be written"
+    )
+
+
+def write_whole(path: Path, text: str, what: str, check: Check) -> None:
     """Write a text beside its place, under a name that nothing has, then rename it.
 
     Args:
-        path: its place.
+        path: of the file.
         text: all of it.
+        what: it is, for the message, such as ``the report``.
         check: told the path right before the rename; raises if something else stands there.
 
     Raises:
-        ConfigError: something else stands there.
-        OSError: it cannot be written.
+        ConfigError: it cannot be written, or something else stands there.
     """
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
@@ -105,6 +134,8 @@ def write_whole(path: Path, text: str, check: Check) -> None:
             file.write(text)
         check(path)
         beside.replace(path)
+    except OSError as error:
+        raise cannot_write(path, what, error) from error
     finally:
         with suppress(OSError):
             beside.unlink()

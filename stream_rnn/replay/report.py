@@ -15,7 +15,6 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from stream_rnn.errors import ConfigError, reason
 from stream_rnn.replay import charts, conclusions
 from stream_rnn.replay.charts import Series
 from stream_rnn.replay.evaluation import (
@@ -114,14 +113,7 @@ def write_report(
     """
     target = Path(path)
     check_report(target)
-    page = render(evaluation, pictures)
-    try:
-        write_whole(target, page, check_report)
-    except OSError as error:
-        raise ConfigError(
-            f"cannot write the report {target}: {error.strerror or reason(error)}; "
-            "name a file in a directory that exists and that may be written"
-        ) from error
+    write_whole(target, render(evaluation, pictures), "the report", check_report)
 
 
 def render(evaluation: Evaluation, pictures: Sequence[tuple[str, str]]) -> str:

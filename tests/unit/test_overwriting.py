@@ -1,6 +1,7 @@
 """A verb replaces what it wrote itself; what it did not make it neither deletes nor overwrites."""
 
 import dataclasses
+import errno
 import json
 from pathlib import Path
 
@@ -14,12 +15,13 @@ from stream_rnn.model.bundle import load_bundle, save_bundle
 from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.heads import Binary
 from stream_rnn.model.model import Model
+from stream_rnn.operate.archive import export
 from stream_rnn.predictions.writer import PredictionWriter
 from stream_rnn.replay import overwriting
 from stream_rnn.replay.logs import FileLog
 from stream_rnn.replay.overwriting import check_picture, check_predictions, check_report
 from stream_rnn.replay.parallel import Replay, replay_to_file
-from stream_rnn.replay.training_run import Run, run
+from stream_rnn.replay.training_run import Run, check_out, run
 from stream_rnn.settings import Settings
 from tests.unit.test_same_events import X, spec_of
 from tests.unit.test_training import EXAMPLES, QUICK, RECALL
@@ -227,7 +229,7 @@ def test_a_text_that_comes_too_late_does_not_overwrite(tmp_path):
     path = tmp_path / "r.html"
     path.write_text("mine")
     with pytest.raises(ConfigError, match="is not the report"):
-        overwriting.write_whole(path, "text", check_report)
+        overwriting.write_whole(path, "text", "the report", check_report)
     assert content_of(tmp_path) == {"r.html": b"mine"}
 
 
@@ -235,9 +237,76 @@ def test_a_text_is_written_under_a_name_that_nothing_has(tmp_path):
     """Neighbours with the names that suggest themselves stay as they are."""
     for name in ("r.html.part", ".r.html.part"):
         (tmp_path / name).write_text("mine")
-    overwriting.write_whole(tmp_path / "r.html", "text", check_report)
+    overwriting.write_whole(tmp_path / "r.html", "text", "the report", check_report)
     assert content_of(tmp_path) == {
         "r.html": b"text",
         "r.html.part": b"mine",
         ".r.html.part": b"mine",
     }
+
+
+def test_what_cannot_be_written_is_called_by_its_own_name(tmp_path, monkeypatch):
+    """Not by the hidden one that it has meanwhile, with the directory that is missing, and what to do."""
+    path = tmp_path / "no" / "x.svg"
+    says = f"the picture {path}: there is no directory {path.parent}; name a file in a directory "
+    writers = (
+        lambda: check_picture(path),
+        lambda: overwriting.write_whole(path, "text", "the picture", check_picture),
+    )
+    for write in writers:
+        with pytest.raises(ConfigError) as caught:
+            write()
+        assert says in str(caught.value)
+    with pytest.raises(ConfigError, match=r"cannot write the report .*there is no directory"):
+        check_report(path)
+    (tmp_path / "no").write_text("a file")
+    for write in writers[1:]:
+        with pytest.raises(ConfigError, match=r"x\.svg: Not a directory; name a file") as caught:
+            write()
+        assert ".x.svg" not in str(caught.value)
+
+    def refuse(_self, *_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(overwriting.Path, "is_dir", refuse)
+    with pytest.raises(ConfigError, match=r"cannot write the report .*Permission denied; name a"):
+        check_report(tmp_path / "r.html")
+
+
+async def test_an_export_that_cannot_be_written_is_called_by_its_own_name(tmp_path):
+    """The fold is not looked at before."""
+    path = tmp_path / "no" / "states"
+    with pytest.raises(ConfigError, match=r"the export .*no/states: there is no directory .*/no;"):
+        await export(None, path, print)
+    path.parent.write_text("a file")
+    with pytest.raises(ConfigError, match=r"cannot write the export .*no/states: Not a directory"):
+        await export(None, path, print)
+
+
+@pytest.mark.parametrize("name", ["memoryless", "other", "memoryless/deeper/still"])
+def test_a_neighbours_baseline_is_not_replaced(plan, name, monkeypatch):
+    """Nothing is trained into a bundle, however the place is called."""
+    run(plan)
+    held = content_of(plan.out)
+    places = [plan.out / name, plan.out.parent / "x" / ".." / plan.out.name / name]
+    (plan.out.parent / "x").mkdir()
+    (plan.out.parent / "link").symlink_to(plan.out)
+    places.append(plan.out.parent / "link" / name)
+    for place in places:
+        with pytest.raises(
+            ConfigError, match=rf"is within the bundle .*/{plan.out.name}[/\w]* and would"
+        ):
+            run(dataclasses.replace(plan, out=place))
+    monkeypatch.chdir(plan.out)
+    with pytest.raises(ConfigError, match=r"--out \w+[/\w]* is within the bundle"):
+        check_out(Path(name))
+    assert content_of(plan.out) == held
+    check_out(plan.out)
+
+
+@pytest.mark.parametrize("name", [".", "..", "a/..", "/"])
+def test_a_place_without_a_name_is_refused(name, tmp_path, monkeypatch):
+    """There would be no name for its checkpoints."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="has no name of its own; name a directory"):
+        check_out(Path(name))

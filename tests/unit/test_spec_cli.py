@@ -1,5 +1,6 @@
 """``stream-rnn spec``: what it writes and prints, and when it refuses."""
 
+import errno
 import json
 
 import polars as pl
@@ -173,3 +174,17 @@ def test_init_takes_a_target_of_thousands_of_classes(tmp_path):
     assert head.kind == "multiclass"
     assert len(head.classes) == 2000
     assert len(set(head.classes)) == 2000
+
+
+def test_a_spec_that_cannot_be_written_is_called_by_its_own_name(log, tmp_path, monkeypatch):
+    """With the directory that is missing, or with what keeps one out of it."""
+    out = tmp_path / "no" / "x.toml"
+    with pytest.raises(ConfigError, match=r"the spec .*no/x\.toml: there is no directory .*no;"):
+        run("init", log, "--out", str(out))
+
+    def refuse(_self, *_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(type(out), "exists", refuse)
+    with pytest.raises(ConfigError, match=r"cannot write the spec .*x\.toml: Permission denied;"):
+        run("init", log, "--out", str(out))
