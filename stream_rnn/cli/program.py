@@ -2,11 +2,13 @@
 
 import atexit
 import importlib
+import os
 import sys
 from contextlib import suppress
 from typing import Any
 
 import click
+from click.shell_completion import get_completion_class
 
 from stream_rnn import __version__
 from stream_rnn.cli import VERBS
@@ -15,6 +17,7 @@ from stream_rnn.cli.standard_streams import open_streams
 from stream_rnn.errors import ConfigError, Reaction, StreamRNNError, UnreachableError, reason
 
 NAME = "stream-rnn"
+COMPLETION = "_STREAM_RNN_COMPLETE"  # in the environment; what click makes of the name
 
 
 class _Verbs(click.Group):
@@ -63,6 +66,7 @@ def run(arguments: list[str] | None) -> None:
 
 def _status(arguments: list[str] | None) -> int:
     try:
+        _check_completion()
         answer = group.main(arguments, prog_name=NAME, standalone_mode=False)
         sys.stdout.flush()
     except (click.exceptions.Abort, KeyboardInterrupt):
@@ -74,6 +78,17 @@ def _status(arguments: list[str] | None) -> int:
         click.echo(f"{NAME}: {whole_message(error)}", err=True)
         return 3 if error.reaction is Reaction.STOP else 4
     return answer if isinstance(answer, int) else 0
+
+
+def _check_completion() -> None:
+    """Refuse a request for completion that click would answer by status 1, without a word."""
+    asked = os.environ.get(COMPLETION, "")
+    shell, _, what = asked.partition("_")
+    if asked and (get_completion_class(shell) is None or what not in ("source", "complete")):
+        raise click.UsageError(
+            f"{COMPLETION}={asked} asks for a completion that does not exist; for a shell's script "
+            "give bash_source, zsh_source or fish_source"
+        )
 
 
 def whole_message(error: StreamRNNError) -> str:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import click
 import orjson
 from rich.console import Console
 
@@ -27,11 +28,16 @@ def run(
     where: LogChoice,
     log: tuple[str, ...],
     bundle: Path,
-    out: Path,
+    out: str,
     processes: int,
     as_json: bool,
 ) -> None:
     """Fold a range of a log again, with hidden states in memory; nothing real is written."""
+    if out == STANDARD_OUTPUT and as_json:
+        raise click.UsageError(
+            "--json says on standard output what was done, where --out - writes the predictions; "
+            "give one of them"
+        )
     calm_collector()
     path, _ = where.split(log)
     source = where.make(settings, read_bundle(bundle).spec, path)
@@ -42,12 +48,12 @@ def run(
             total = None if wanted.end is None else wanted.end - wanted.start
             bars(f"{source.name}[{wanted.partition}]", records, total)
 
-        if str(out) == STANDARD_OUTPUT:
+        if out == STANDARD_OUTPUT:
             asyncio.run(_to_standard_output(source, bundle, settings))
             return
-        written = replay_to_file(Replay(source, bundle, settings, out, processes), told)
+        written = replay_to_file(Replay(source, bundle, settings, Path(out), processes), told)
     if as_json:
-        sys.stdout.write(orjson.dumps({"out": str(out), "predictions": written}).decode() + "\n")
+        sys.stdout.write(orjson.dumps({"out": out, "predictions": written}).decode() + "\n")
     else:
         Console(stderr=True).print(f"{written} predictions written to {out}")
 

@@ -4,6 +4,8 @@ import array
 import fcntl
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -160,6 +162,59 @@ def test_a_shell_completes_verbs_options_and_choices(shell, words, expected):
 def test_a_shell_completes_files_where_a_path_is_expected(words):
     """The shell itself lists them: it is only told so."""
     assert completions("bash", *words) == [f"file,{words[-1]}"]
+
+
+@pytest.mark.parametrize("asked", ["bogus", "bash", "bash_bogus", "tcsh_source"])
+def test_a_completion_that_does_not_exist_is_wrong_use(asked):
+    """Click says nothing and exits with 1."""
+    done = run(env={**os.environ, "_STREAM_RNN_COMPLETE": asked})
+    assert done.returncode == 2
+    assert f"_STREAM_RNN_COMPLETE={asked} asks for a completion".encode() in done.stderr
+    assert b"bash_source, zsh_source or fish_source" in done.stderr
+
+
+def test_the_lines_of_the_readme_switch_completion_on(tmp_path):
+    """In a shell that has read nothing else; zsh has no completion before it is loaded."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^ {4}(.*compinit|eval .*_COMPLETE=.*)$", readme, re.MULTILINE)
+    assert [re.findall("compinit|bash|zsh", line)[0] for line in lines] == [
+        "bash",
+        "compinit",
+        "zsh",
+    ]
+    program = tmp_path / "stream-rnn"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m stream_rnn.cli "$@"\n')
+    program.chmod(0o755)
+    more = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "HOME": str(tmp_path)}
+    shells = {
+        ("bash", "--norc", "-c"): [*lines[:1], "complete -p stream-rnn"],
+        ("zsh", "-f", "-c"): [*lines[1:], "print $_comps[stream-rnn]"],
+    }
+    for shell, script in shells.items():
+        if shutil.which(shell[0]):
+            done = subprocess.run(
+                [*shell, "\n".join(script)],
+                capture_output=True,
+                timeout=50,
+                check=False,
+                env={**os.environ, **more},
+            )
+            assert (done.returncode, done.stderr) == (0, b""), shell
+            assert b"_stream_rnn_completion" in done.stdout
+
+
+def test_a_file_that_is_called_dash_is_no_standard_output(tmp_path, bundle):
+    """It is refused as any name that does not say what is to be written."""
+    done = run("replay", "no.jsonl", "--bundle", bundle, "--out", "./-", cwd=tmp_path)
+    assert done.returncode == 3
+    assert b"-: predictions go to a .jsonl, .ndjson or .parquet file" in done.stderr
+
+
+def test_two_things_that_want_standard_output_are_wrong_use(bundle):
+    """The summary would stand among the predictions."""
+    done = run("replay", "no.jsonl", "--bundle", bundle, "--out", "-", "--json")
+    assert done.returncode == 2
+    assert b"--json says on standard output what was done" in done.stderr
 
 
 # --- Ctrl-C -------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from stream_rnn.cli.verbs import work
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=click.Path(),  # as typed: a Path would make - of ./-
     required=True,
     help="predictions as .jsonl or .parquet; - is JSON lines on standard output",
 )
