@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from stream_rnn.errors import ConfigError
 from stream_rnn.replay.columns import Column, Pairs, pairs_of
+from stream_rnn.replay.toml_text import printable
 
 
 def words(text: str) -> frozenset[str]:
@@ -195,7 +196,9 @@ def _no_key(columns: Sequence[Column]) -> str:
     tried = [c.summary for c in columns if c.kind in ("text", "integer") and not c.refusal]
     more = f"; and {len(tried) - NAMED_MAX} more" if len(tried) > NAMED_MAX else ""
     found = "; ".join(tried[:NAMED_MAX]) + more if tried else "no field is a text or an integer"
-    return f"no key found: its values repeat, and there are many. Name it with --key. {found}"
+    return printable(
+        f"no key found: its values repeat, and there are many. Name it with --key. {found}"
+    )
 
 
 def _clock_rank(column: Column) -> tuple[bool, int, bool]:

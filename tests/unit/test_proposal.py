@@ -421,6 +421,14 @@ def test_of_any_log_every_row_that_has_its_time_is_an_event(log, key):
         assert errors == {}
 
 
+def test_a_message_of_candidates_is_a_line():
+    """Whatever their names are: a column may be called by the end of a line."""
+    log = pl.DataFrame({"\n": [0, 0, 0], "key": ["k", "l", None]})
+    with pytest.raises(ConfigError, match=r"no key found.* has 1 values in 3 rows; key has") as got:
+        guess_key(columns_of(log), ())
+    assert "\n" not in str(got.value)
+
+
 @settings(max_examples=50, deadline=None)
 @given(logs())
 def test_of_any_log_a_key_is_guessed_or_the_candidates_are_named(log):
