@@ -9,13 +9,14 @@ import os
 import secrets
 import threading
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client, Listener
 from typing import NoReturn
 
 import pytest
 
-from stream_rnn.errors import ConfigError
+from stream_rnn.errors import ConfigError, reason
 from stream_rnn.local.kafka import LocalKafka
 from stream_rnn.local.redis import LocalRedis
 
@@ -48,7 +49,14 @@ def own(server):
     try:
         yield started
     finally:
+        end(server)
+
+
+def end(server) -> None:
+    """Stop a server and remove what it wrote, whether it could be stopped or not."""
+    try:
         server.stop()
+    finally:
         server.remove()
 
 
@@ -73,7 +81,8 @@ class Keeper:
         self._starts = starts
         self._locks = {name: threading.Lock() for name in starts}
         self._running: dict[str, tuple] = {}
-        self._refused: dict[str, str] = {}
+        self._refused: dict[str, Exception] = {}
+        self._is_over = False
         self._listener: Listener | None = None
         self.where: tuple[str, bytes] | None = None
 
@@ -82,16 +91,21 @@ class Keeper:
 
         Raises:
             ConfigError: it cannot be had.
+            RuntimeError: its start failed in another way, or the session is over.
         """
         with self._locks[name]:
-            if name in self._refused:
-                raise ConfigError(self._refused[name])
-            if name not in self._running:
+            if self._is_over:
+                raise RuntimeError(f"{name} is not started: the session is over")
+            if name not in self._running and name not in self._refused:
                 try:
                     self._running[name] = self._starts[name]()
                 except ConfigError as error:
-                    self._refused[name] = str(error)
-                    raise
+                    self._refused[name] = error
+                except Exception as error:  # noqa: BLE001  # of whatever it is, all who ask are told
+                    self._refused[name] = RuntimeError(f"starting {name} failed: {reason(error)}")
+                    self._refused[name].__cause__ = error
+            if name in self._refused:
+                raise self._refused[name]
             return self._running[name][1]
 
     def listen(self) -> None:
@@ -103,27 +117,42 @@ class Keeper:
 
     def _answer_all(self) -> None:
         assert self._listener is not None, "it listens"
-        while True:
+        while not self._is_over:
             try:
                 asking = self._listener.accept()
-            except OSError:
-                return  # closed
+            except (OSError, EOFError, AuthenticationError):
+                continue  # closed, or who asked went away or has not the key
             threading.Thread(target=self._answer, args=(asking,), daemon=True).start()
 
     def _answer(self, asking) -> None:
-        with asking:
+        with asking, suppress(EOFError, OSError):  # who asked may go away
+            name = asking.recv()
             try:
-                asking.send((self.address(asking.recv()), ""))
-            except ConfigError as error:
-                asking.send(("", str(error)))
+                asking.send((self.address(name), None))
+            except (ConfigError, RuntimeError, KeyError) as error:
+                kind = ConfigError if isinstance(error, ConfigError) else RuntimeError
+                asking.send(("", kind(str(error))))
 
     def stop(self) -> None:
-        """Stop all servers and remove what they wrote."""
+        """Stop all servers and remove what they wrote; one that is being started, after that.
+
+        Raises:
+            ExceptionGroup: what could not be stopped or removed; all others are.
+        """
+        self._is_over = True
         if self._listener is not None:
             self._listener.close()
-        for server, _ in self._running.values():
-            server.stop()
-            server.remove()
+        failed = []
+        for name, lock in self._locks.items():
+            with lock:
+                server, _ = self._running.pop(name, (None, ""))
+                try:
+                    if server is not None:
+                        end(server)
+                except Exception as error:  # noqa: BLE001  # raised after the others are ended
+                    failed.append(error)
+        if failed:
+            raise ExceptionGroup("servers of the session", failed)
 
 
 def ask(where: tuple[str, bytes], name: str) -> str:
@@ -131,11 +160,12 @@ def ask(where: tuple[str, bytes], name: str) -> str:
 
     Raises:
         ConfigError: it cannot be had.
+        RuntimeError: its start failed in another way, or the session is over.
     """
     address, key = where
     with Client(address, authkey=key) as keeper:
         keeper.send(name)
         found, refused = keeper.recv()
-    if refused:
-        raise ConfigError(refused)
+    if refused is not None:
+        raise refused
     return found

@@ -1,11 +1,14 @@
 """One server for all processes of a session: started once, refused once, stopped once."""
 
+import socket
 import threading
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import Client
 
 import pytest
 
 from stream_rnn.errors import ConfigError
-from tests.shared_servers import Keeper, ask
+from tests.shared_servers import Keeper, ask, own
 
 
 class Counted:
@@ -66,3 +69,100 @@ def test_what_nobody_asked_for_is_not_started():
     server = Counted()
     Keeper({"kafka": server.start}).stop()
     assert server.done == []
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_start_that_fails_in_any_way_is_told_to_all_and_tried_once():
+    """It is no reason to skip a test, and whoever asked is told why."""
+    calls = []
+
+    def start():
+        calls.append("start")
+        raise PermissionError(13, "Permission denied")
+
+    keeper = Keeper({"kafka": start})
+    keeper.listen()
+    for way in (lambda: keeper.address("kafka"), lambda: ask(keeper.where, "kafka")) * 2:
+        with pytest.raises(RuntimeError, match=r"starting kafka failed: PermissionError: .*denied"):
+            way()
+    with pytest.raises(RuntimeError, match="oracle"):
+        ask(keeper.where, "oracle")
+    keeper.stop()
+    assert calls == ["start"]
+
+
+class Stuck(Counted):
+    """A server that cannot be stopped."""
+
+    def stop(self) -> None:
+        super().stop()
+        raise OSError("stuck")
+
+
+def test_a_server_that_cannot_be_stopped_leaves_no_other():
+    """Both are removed, and the failure is not hidden."""
+    stuck, other = Stuck(), Counted()
+    keeper = Keeper({"kafka": stuck.start, "redis": other.start})
+    keeper.address("kafka")
+    keeper.address("redis")
+    with pytest.raises(ExceptionGroup) as raised:
+        keeper.stop()
+    assert [str(error) for error in raised.value.exceptions] == ["stuck"]
+    assert stuck.done == other.done == ["start", "stop", "remove"]
+
+
+def test_a_server_of_some_tests_is_removed_if_it_cannot_be_stopped():
+    """What it wrote goes with it."""
+
+    class Own(Stuck):
+        def start(self) -> "Own":
+            self.done.append("start")
+            return self
+
+    server = Own()
+    with pytest.raises(OSError, match="stuck"), own(server) as started:
+        assert started is server
+    assert server.done == ["start", "stop", "remove"]
+
+
+def test_a_server_that_is_being_started_is_stopped_too():
+    """The end of the session waits for it, and nobody starts one afterwards."""
+    is_starting, go_on = threading.Event(), threading.Event()
+    server, found = Counted(), []
+
+    def start():
+        is_starting.set()
+        go_on.wait(20)
+        return server.start()
+
+    keeper = Keeper({"kafka": start, "redis": server.start})
+    asking = threading.Thread(target=lambda: found.append(keeper.address("kafka")))
+    stopping = threading.Thread(target=keeper.stop)
+    asking.start()
+    assert is_starting.wait(20)
+    stopping.start()
+    stopping.join(0.1)
+    assert stopping.is_alive()
+    go_on.set()
+    asking.join(20)
+    stopping.join(20)
+    assert found == ["127.0.0.1:9"]
+    assert server.done == ["start", "stop", "remove"]
+    with pytest.raises(RuntimeError, match="the session is over"):
+        keeper.address("redis")
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+def test_who_goes_away_or_has_not_the_key_hinders_nobody():
+    """The next one is answered."""
+    server = Counted()
+    keeper = Keeper({"kafka": server.start})
+    keeper.listen()
+    address, key = keeper.where
+    with socket.socket(socket.AF_UNIX) as gone:
+        gone.connect(address)
+    with pytest.raises(AuthenticationError):
+        Client(address, authkey=b"another key")
+    Client(address, authkey=key).close()
+    assert ask(keeper.where, "kafka") == "127.0.0.1:9"
+    keeper.stop()
