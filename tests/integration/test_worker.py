@@ -1,6 +1,7 @@
 """Real workers on a real Kafka and a real Redis: what they publish equals the oracle."""
 
 import asyncio
+import re
 import signal
 import subprocess
 import sys
@@ -11,7 +12,8 @@ import pytest
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from stream_rnn.answers import CheckedAdminClient
-from stream_rnn.clients import connect_redis
+from stream_rnn.clients import connect_redis, kafka_options
+from stream_rnn.fold.kafka_log import KafkaFacts, KafkaLog
 from tests.forked import ForkedWorker
 from tests.integration.streams import Stream, mixed_records
 
@@ -41,6 +43,8 @@ async def stream(app_id, bootstrap_servers, redis_url, create_topic, tmp_path):
 
 # For tests that wait until the group gives up a worker.
 SHORT_SESSION = {"BROKER_SESSION_TIMEOUT": "3", "BROKER_HEARTBEAT_INTERVAL": "0.5"}
+# For tests that must not: who does not leave is a member for longer than any of them waits.
+LONG_SESSION = {"BROKER_SESSION_TIMEOUT": "80", "BROKER_HEARTBEAT_INTERVAL": "1"}
 
 
 async def until(predicate, timeout_s=40.0) -> None:
@@ -48,6 +52,23 @@ async def until(predicate, timeout_s=40.0) -> None:
     while not predicate():
         assert time.monotonic() < deadline, "the condition did not come true in time"
         await asyncio.sleep(0.1)
+
+
+async def is_in_the_middle(made) -> bool:
+    """Tell whether some of a partition's records are published, and not all."""
+    async with KafkaFacts(kafka_options(made.settings.bootstrap_servers), made.settings) as facts:
+        for partition in range(2):
+            log = KafkaLog(facts, made.settings, partition)
+            c, end = await log.group_offset(), await log.log_end()
+            if c is not None and 0 < c.offset < end:
+                return True
+    return False
+
+
+async def until_in_the_middle(made, timeout_s=40.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not await is_in_the_middle(made):
+        assert time.monotonic() < deadline, "nothing was published in time"
 
 
 @pytest.mark.parametrize("cell", ["elman", "gru", "lstm"])
@@ -119,10 +140,10 @@ async def test_a_killed_worker_and_a_wiped_redis_lose_and_double_nothing(stream)
     """SIGKILL in the middle, states gone, another worker: each event once, bit for bit."""
     made = await stream()
     await made.produce(mixed_records(3000, seed=6))
-    first = made.start("first", SHORT_SESSION, batch_events_max=50)
-    await until(lambda: len(first.partitions()) == 2)
-    await asyncio.sleep(0.3)
+    first = made.start("first", SHORT_SESSION, batch_events_max=5)
+    await until_in_the_middle(made)
     first.kill()
+    assert await is_in_the_middle(made)
     redis = connect_redis(made.settings.redis_url.get_secret_value(), 5)
     for partition in range(2):
         await made.store(redis, partition).drop()
@@ -154,9 +175,12 @@ async def test_an_idle_check_during_recovery_takes_nothing_for_a_hole(stream):
 
 
 async def test_two_workers_share_and_take_over(stream):
-    """A worker that leaves by SIGTERM hands its partitions over, and nothing is repeated."""
+    """A worker that leaves by SIGTERM hands its partitions over, and nothing is repeated.
+
+    Nobody waits until its session is over.
+    """
     made = await stream()
-    first, second = made.start("first"), made.start("second")
+    first, second = made.start("first", LONG_SESSION), made.start("second", LONG_SESSION)
     await until(
         lambda: (
             first.partitions()
@@ -165,9 +189,7 @@ async def test_two_workers_share_and_take_over(stream):
         )
     )
     await made.produce(mixed_records(1500, seed=7))
-    began = time.monotonic()
     assert await asyncio.to_thread(first.stop) == 0
-    assert time.monotonic() - began < 10
     await made.until_published()
     await until(lambda: second.partitions() == {0, 1})
     assert await asyncio.to_thread(second.stop) == 0
@@ -177,20 +199,20 @@ async def test_two_workers_share_and_take_over(stream):
 async def test_a_paused_worker_comes_back_as_a_zombie_and_changes_nothing(stream):
     """SIGSTOP beyond the session timeout: the other takes over, and the zombie is refused."""
     made = await stream()
-    zombie = made.start("zombie", SHORT_SESSION)
-    await until(lambda: len(zombie.partitions()) == 2)
-    await made.produce(mixed_records(400, seed=8))
+    await made.produce(mixed_records(3000, seed=8))
+    zombie = made.start("zombie", SHORT_SESSION, batch_events_max=5)
+    await until_in_the_middle(made)
     zombie.signal(signal.SIGSTOP)
+    assert await is_in_the_middle(made)
     other = made.start("other", SHORT_SESSION)
     await until(lambda: len(other.partitions()) == 2)
-    await made.produce(mixed_records(400, seed=9))
     zombie.signal(signal.SIGCONT)
-    await made.until_published(60)
-    await asyncio.sleep(2)
-    await asyncio.to_thread(zombie.stop)
+    await until(lambda: not zombie.is_alive)  # what it had in hand it tried to publish
+    assert zombie.exit_status == 4
+    assert re.search(r"ProducerFenced|generation \d+ of group \S+ is over", zombie.log.read_text())
     await made.until_published(60)
     assert await asyncio.to_thread(other.stop) == 0
-    assert await made.compare() > 500
+    assert await made.compare() > 2000
 
 
 async def test_it_runs_in_any_faust_app_beside_other_agents(stream):
