@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from aiokafka.structs import ConsumerRecord
+from aiokafka.structs import ConsumerRecord, OffsetAndTimestamp
 
 from stream_rnn.fold.output_batches import Message
 from stream_rnn.fold.recovery import GroupOffset
@@ -68,6 +68,22 @@ class MemoryTopics:
             self.groups[group, tp.partition] = self.late_c
         return self.groups.get((group, tp.partition))
 
+    @property
+    def consumer(self):
+        """What is asked for offsets by time."""
+        return self
+
+    async def offsets_for_times(self, times):
+        """Return the first offset of a partition whose time is not before the one asked for."""
+        ((tp, time_ms),) = times.items()
+        held = self.of(tp)
+        later = [r for r in held.records if r.timestamp >= time_ms and r.offset >= held.start]
+        return {tp: OffsetAndTimestamp(later[0].offset, later[0].timestamp) if later else None}
+
+    async def ask(self, call, _what):
+        """Return the answer."""
+        return await call
+
     async def batches(self, tp, first, end):
         """Yield the records that retention has left."""
         held = self.of(tp)
@@ -92,6 +108,7 @@ class Folded:
         predictions: in the order of their topic.
         letters: dead letters, likewise.
         c: the group offset.
+        c_of_1: that of partition 1.
         source_start: log start of the source.
         starts: log starts of the outputs.
         other_partitions: messages of more partitions, by topic and number.
@@ -109,6 +126,7 @@ class Folded:
         self.counts: dict[str, int] = {}
         self.late: dict[str, list[Message]] = {}
         self.late_c: GroupOffset | None = None
+        self.c_of_1: GroupOffset | None = None
 
     def topics(self) -> MemoryTopics:
         """Return the cluster."""
@@ -130,6 +148,8 @@ class Folded:
             made.partitions[name, number] = Partition(records)
         if self.c is not None:
             made.groups[settings.app, 0] = self.c
+        if self.c_of_1 is not None:
+            made.groups[settings.app, 1] = self.c_of_1
         return made
 
     async def audit(self, choice=None, first=None, last=None, partitions=(), **changed) -> Audit:

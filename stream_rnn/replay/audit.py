@@ -12,11 +12,18 @@ For each partition
 A prediction is compared byte for byte where its memory lies wholly in the range: production's
 ``steps`` equals the replay's.  Of the others it is checked that they can be right; see
 ``replay/memories.py``.
+
+Memory, one partition after the other and however much is wrong: 43 bytes an offset of the range
+and for a moment 24 more; 8 for each output, and for each that another machine computed; 37 for each
+dead letter; and for each key its hidden state, as in every replay, with a few hundred bytes.  A
+range of more than ``OFFSETS_MAX`` offsets is refused.
 """
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+
+import numpy as np
 
 from stream_rnn.errors import ConfigError
 from stream_rnn.fold.events import Record
@@ -26,6 +33,7 @@ from stream_rnn.fold.output_batches import Message
 from stream_rnn.fold.recovery import GroupOffset
 from stream_rnn.model.model import Model
 from stream_rnn.replay.comparison import Comparison
+from stream_rnn.replay.differences import differences, shown
 from stream_rnn.replay.findings import Audit, Choice, Finding, is_close
 from stream_rnn.replay.keys import describe_key
 from stream_rnn.replay.letters import DeadLetters
@@ -37,8 +45,13 @@ from stream_rnn.replay.sight import say_group_offset, say_nobody, say_outputs, s
 from stream_rnn.replay.told import Told
 from stream_rnn.settings import Settings
 
-SHOWN_BYTES = 2000
 NEARLY_MAX = 1000
+SAME_COPIES = "the same, but another copy of it is not"
+SAME_STEPS = (
+    "the same, but these steps are impossible: the key's other predictions show that its memory "
+    "began before the range"
+)
+
 LOOK_AGAIN_S = 0.25
 
 Telling = Callable[[str, int, int | None], None]
@@ -137,10 +150,12 @@ class _Partition:
         if c is None:
             say_nobody(*say, self.who, self.published, log_start, log_end)
         else:
-            say_range(*say, (self.log.first, self.log.last), (log_start, log_end), bounds)
+            asked, ends = (self.log.first, self.log.last), (log_start, log_end)
+            say_range(*say, asked, wanted.end or 0, ends, bounds)
         # 3 fold again, from each origin
         held = c.origin if c is not None and c.fold_id == self.who.fold else None
-        origin, owner = min(self.dead.origins, default=held), self.comparison.owner
+        named, owner = self.dead.origin, self.comparison.owner
+        origin = held if named is None else named
         for segment in segments_of(self.published, owner, origin) if end > start else ():
             await self._fold(segment)
         # 4 what nobody should have published
@@ -151,7 +166,7 @@ class _Partition:
         await self._check_ahead(c)
         await self._settle()
         say_outputs(*say, self.who, self.published, is_from_start=self.log.first is None)
-        self.found.other_folds += int(self.published.others.astype(int).sum())
+        self.found.other_folds += int(self.published.others.sum(dtype=np.int64))
         for fold, count in self.published.folds.items():
             self.found.folds[fold] = self.found.folds.get(fold, 0) + count
 
@@ -228,9 +243,9 @@ class _Partition:
         tell = self.comparison.telling.tell
         for offset, place in published.ahead:
             if not 0 <= offset < log_end:
-                tell("unexpected", offset, place=place)
+                tell("unexpected", offset, places=(place,))
         for _, offset, place in published.misplaced:
-            tell("unexpected", offset, place=place)
+            tell("unexpected", offset, places=(place,))
         for offset in self.dead.beyond:
             if not 0 <= offset < log_end:
                 tell("dead_letters_unexpected", offset)
@@ -265,7 +280,7 @@ class _Partition:
             values = await self.published.values(some)
             self.found.other_numerics += len(some)
             for offset in some:
-                if not is_close(values.get(offset, b""), comparison.nearly[offset][1]):
+                if not is_close(values.get(offset, b""), comparison.nearly[offset].value or b""):
                     comparison.tell_not_near(offset)
         comparison.nearly.clear()
         for told in comparison.telling.told:
@@ -277,13 +292,26 @@ class _Partition:
         if self.shown.get(told.kind, 0) >= self.choice.examples:
             return
         self.shown[told.kind] = self.shown.get(told.kind, 0) + 1
-        published = told.published
-        if told.place is not None:
-            published = await self.published.value(told.place)
         name = "" if told.key is None else describe_key(told.key)
-        place, texts = (self.wanted.partition, told.offset), (published, told.replayed)
-        self.found.examples.append(Finding(told.kind, *place, name, *map(_text, texts)))
+        sides = await self._sides(told)
+        self.found.examples.append(
+            Finding(told.kind, self.wanted.partition, told.offset, name, *sides)
+        )
 
-
-def _text(value: bytes | None) -> str | None:
-    return None if value is None else value[:SHOWN_BYTES].decode("utf-8", "replace")
+    async def _sides(self, told: Told) -> tuple[str | None, str | None, tuple[str, ...]]:
+        """Return what is there, what should be there, and the names of the parts that differ."""
+        is_dead_letter = told.kind.startswith("dead_letters")
+        output = self.dead if is_dead_letter else self.published
+        records = [record for place in told.places if (record := await output.record(place))]
+        first = records[0].value if records else told.published
+        if told.expected is None or not records:
+            expected = told.expected.value if told.expected else told.replayed
+            return shown(first), shown(expected), ()
+        for record in records:
+            if found := differences(record, told.expected, is_dead_letter=is_dead_letter):
+                published = "; ".join(f"{one.part} {one.published}" for one in found)
+                replayed = "; ".join(f"{one.part} {one.replayed}" for one in found)
+                return published, replayed, tuple(one.part.split()[0] for one in found)
+        if output.is_unlike(told.offset):
+            return shown(first), SAME_COPIES, ("copies",)
+        return shown(first), SAME_STEPS, ("steps",)

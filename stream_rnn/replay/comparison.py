@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from stream_rnn.fold.events import Record
 from stream_rnn.fold.output_batches import Message
 from stream_rnn.replay.findings import Audit, Choice
-from stream_rnn.replay.letters import DeadLetters, Letter, letter_of
+from stream_rnn.replay.letter_table import Letter
+from stream_rnn.replay.letters import DeadLetters, letter_of
 from stream_rnn.replay.memories import Memories, Verdict
 from stream_rnn.replay.published import (
     BROKER_TIME,
@@ -20,6 +21,7 @@ from stream_rnn.replay.published import (
     FOREIGN,
     NO_ORIGIN,
     NOT_CHOSEN,
+    OUT_OF_ORDER,
     UNLIKE,
     Published,
     content_of,
@@ -46,10 +48,10 @@ class Comparison:
     Attributes:
         owner: (N,) whose each offset is; see :func:`owners`.
         telling: findings that may be shown.
-        nearly: what is to be compared by value: offset -> key and what should be there.
-        absent: predictions that were not found yet: offset -> key, what should be there, and
-            where its memory began; ``None``: before the range.
-        absent_dead: dead letters that were not found yet: offset -> key and code.
+        nearly: what is to be compared by value: offset -> what should be there.
+        absent: predictions that were not found yet: offset -> what should be there, and where
+            its memory began; ``None``: before the range.
+        absent_dead: dead letters that were not found yet: offset -> what should be there.
     """
 
     def __init__(
@@ -65,7 +67,7 @@ class Comparison:
         count = published.end - published.start
         self._seen: NDArray[np.bool_] = np.zeros(count, bool)
         self._held: NDArray[np.bool_] = np.zeros(count, bool)  # a record of a key and a value
-        self._letters_seen: set[int] = set()
+        self._letters_seen: NDArray[np.bool_] = np.zeros(count, bool)
         self._least = published.end
         self._begins: dict[bytes, int] = {}
         self._memories: Memories | None = None
@@ -74,9 +76,9 @@ class Comparison:
         self._foreign: NDArray[np.int64] = np.zeros(0, np.int64)
         self._outputs: NDArray[np.int64] = np.zeros(0, np.int64)
         self.telling = Telling(found, choice.examples)
-        self.nearly: dict[int, tuple[bytes | None, bytes]] = {}
-        self.absent: dict[int, tuple[bytes | None, Message, int | None]] = {}
-        self.absent_dead: dict[int, tuple[bytes | None, Message]] = {}
+        self.nearly: dict[int, Message] = {}
+        self.absent: dict[int, tuple[Message, int | None]] = {}
+        self.absent_dead: dict[int, Message] = {}
 
     def begin(self, segment: Segment) -> None:
         """Begin a segment: what follows is the replay's from its begin on."""
@@ -162,7 +164,7 @@ class Comparison:
     ) -> None:
         """Compare a prediction that is there."""
         published, at = self._published, offset - self._published.start
-        flags, value = int(published.flags[at]), message.value or b""
+        flags = int(published.flags[at])
         timestamp = None if flags & BROKER_TIME else message.timestamp
         frame = frame_of(content, message.key, timestamp, message.headers)
         is_wrong = verdict is Verdict.WRONG or flags & UNLIKE or int(published.frame[at]) != frame
@@ -171,12 +173,12 @@ class Comparison:
             return
         self._found.counts["compared"] += 1
         if is_wrong or flags & COLD_IS_FALSE:
-            self._tell_different(offset, message.key, value)
-        elif int(published.digest[at]) != digest_of(value):
+            self._tell_different(offset, message.key, message)
+        elif int(published.digest[at]) != digest_of(message.value):
             if self._is_mixed(begin, offset):
-                self.nearly[offset] = message.key, value
+                self.nearly[offset] = message
             else:
-                self._tell_different(offset, message.key, value)
+                self._tell_different(offset, message.key, message)
 
     def _is_mixed(self, begin: int | None, offset: int) -> bool:
         """Tell whether another kind of machine may have computed a part of a memory.
@@ -196,7 +198,7 @@ class Comparison:
         letter, memories = self._dead.letters.get(offset), self._memories
         if letter and letter.code == NOT_FINITE and memories and memories.may_differ(key):
             memories.skipped(key)
-            self._letters_seen.add(offset)
+            self._letters_seen[offset - published.start] = True
             self._found.leave_out("began_before")
             return
         if memories is not None:
@@ -206,7 +208,7 @@ class Comparison:
         elif published.first_kept is None or offset < published.first_kept:
             self._found.leave_out("removed")
         else:
-            self.absent[offset] = message.key, message, self._begins.get(key)
+            self.absent[offset] = message, self._begins.get(key)
             if len(self.absent) > ABSENT_MAX:
                 self.tell_missing(next(iter(self.absent)))
 
@@ -215,10 +217,9 @@ class Comparison:
 
         Without a transaction a dead letter names no fold: it is of one that stands beside it.
         """
-        at = offset - self._published.start
-        if self._published.others[at] or offset in self._dead.others:
+        at, letter = offset - self._published.start, self._dead.letters.get(offset)
+        if self._published.others[at] or self._dead.is_of_others(offset):
             return True
-        letter = self._dead.letters.get(offset)
         return letter is not None and not letter.is_named and self._is_beside_others(at)
 
     def _is_beside_others(self, at: int) -> bool:
@@ -243,7 +244,7 @@ class Comparison:
                     self._tell_different(offset, key, None)
                 return
             memories.skipped(key)
-        self._letters_seen.add(offset)
+        self._letters_seen[at] = True
         if letter is None:
             self._miss_dead(offset, message)
         else:
@@ -261,46 +262,47 @@ class Comparison:
             return
         self._found.letters_compared += 1
         if not is_like:
-            codes = code.encode(), letter.code.encode()
-            self.telling.tell("dead_letters_different", offset, message.key, *codes)
+            kind, places = "dead_letters_different", self._dead.places_of(offset)
+            self.telling.tell(kind, offset, message.key, places=places, expected=message)
 
     def _miss_dead(self, offset: int, message: Message) -> None:
         at, kept = offset - self._published.start, self._dead.first_kept
-        if self._published.others[at] or offset in self._dead.others:
+        if self._published.others[at] or self._dead.is_of_others(offset):
             self._found.leave_out("other_fold")
         elif kept is None or offset < kept:
             self._found.leave_out("removed")
         else:
-            self.absent_dead[offset] = message.key, message
+            self.absent_dead[offset] = message
             if len(self.absent_dead) > ABSENT_MAX:
                 self.tell_missing_dead(next(iter(self.absent_dead)))
 
     def finish(self) -> None:
         """Find what should not be there: after all segments."""
-        published = self._published
-        at = np.arange(published.start, published.end)
-        chosen = (published.flags & NOT_CHOSEN) == 0
-        nothing = (published.others > 0) & ~self._held & (at >= self._least)
+        published, start = self._published, self._published.start
+        is_chosen = (published.flags & NOT_CHOSEN) == 0
+        nothing = (published.others > 0) & ~self._held
+        nothing[: self._least - start] = False
         unexpected = ((published.count > 0) & ~self._seen) | nothing
-        for offset in at[unexpected & chosen].tolist():
-            place = int(published.place[offset - published.start])
-            self.telling.tell("unexpected", offset, None, place=place if place >= 0 else None)
-        counts = published.count.astype(np.int64) + published.others
-        for offset in at[self._seen & (counts > 1)].tolist():
-            repeated = int(counts[offset - published.start]) - 1
-            self.telling.tell("duplicated", offset, count=repeated)
-        for offset in published.out_of_order:
-            if not published.flags[offset - published.start] & NOT_CHOSEN:
-                self.telling.tell("out_of_order", offset, None)
-        for offset, letter in sorted(self._dead.letters.items()):
-            if letter.is_chosen:
-                self._finish_letter(offset, letter)
+        for at in np.flatnonzero(unexpected & is_chosen):
+            places = published.places_of(start + int(at))
+            self.telling.tell("unexpected", start + int(at), places=places)
+        is_repeated = (published.count.astype(np.uint32) + published.others) > 1
+        for at in np.flatnonzero(self._seen & is_repeated):
+            repeated = int(published.count[at]) + int(published.others[at]) - 1
+            self.telling.tell("duplicated", start + int(at), count=repeated)
+        for at in np.flatnonzero((published.flags & OUT_OF_ORDER > 0) & is_chosen):
+            self.telling.tell("out_of_order", start + int(at))
+        for offset, letter in self._dead.letters.items():
+            self._finish_letter(offset, letter)
 
     def _finish_letter(self, offset: int, letter: Letter) -> None:
+        if not letter.is_chosen:
+            return
         if letter.count > 1:
             self.telling.tell("dead_letters_duplicated", offset, count=letter.count - 1)
         is_of_others = offset < self._least or self._is_answered_by_others(offset)
-        if offset in self._letters_seen or (is_of_others and not letter.is_named):
+        is_seen = self._letters_seen[offset - self._published.start]
+        if is_seen or (is_of_others and not letter.is_named):
             return
         self.telling.tell("dead_letters_unexpected", offset, None, None, letter.code.encode())
 
@@ -308,14 +310,14 @@ class Comparison:
         """Compare what seemed to be missing and has been read meanwhile."""
         published = self._published
         for offset in [o for o in self.absent if published.count[o - published.start]]:
-            _, message, begin = self.absent.pop(offset)
+            message, begin = self.absent.pop(offset)
             content = content_of(message.value)
             steps = int(published.steps[offset - published.start])
             is_same = self._memories is None or steps == content["steps"]
             verdict = Verdict.SAME if is_same else Verdict.APART
             self._compare(offset, message, verdict, begin, content)
         for offset in [o for o in self.absent_dead if o in self._dead.letters]:
-            self.compare_dead(offset, self.absent_dead.pop(offset)[1])
+            self.compare_dead(offset, self.absent_dead.pop(offset))
 
     def may_arrive(self) -> bool:
         """Tell whether something is missing behind all that is there: it may be late."""
@@ -324,21 +326,22 @@ class Comparison:
 
     def tell_missing(self, offset: int) -> None:
         """Say that a prediction is missing."""
-        key, message, _ = self.absent.pop(offset)
-        self.telling.tell("missing", offset, key, message.value)
+        message, _ = self.absent.pop(offset)
+        self.telling.tell("missing", offset, message.key, message.value)
 
     def tell_missing_dead(self, offset: int) -> None:
         """Say that a dead letter is missing."""
-        key, message = self.absent_dead.pop(offset)
-        self.telling.tell("dead_letters_missing", offset, key, dict(message.headers)["sr-error"])
+        message = self.absent_dead.pop(offset)
+        code = dict(message.headers)["sr-error"]
+        self.telling.tell("dead_letters_missing", offset, message.key, code)
 
     def tell_not_near(self, offset: int) -> None:
         """Say that a prediction differs by value, too."""
-        self._tell_different(offset, *self.nearly[offset])
+        self._tell_different(offset, self.nearly[offset].key, self.nearly[offset])
 
-    def _tell_different(self, offset: int, key: bytes | None, value: bytes | None) -> None:
-        place = int(self._published.place[offset - self._published.start])
-        self.telling.tell("different", offset, key, value, place=place)
+    def _tell_different(self, offset: int, key: bytes | None, expected: Message | None) -> None:
+        places = self._published.places_of(offset)
+        self.telling.tell("different", offset, key, places=places, expected=expected)
 
 
 def _offset(message: Message) -> int:

@@ -61,7 +61,18 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is not as it should be."""
+    """One thing that is not as it should be.
+
+    Attributes:
+        kind: one of ``WRONG``.
+        partition: of the source.
+        offset: of the source.
+        key: of the record, if it is known.
+        published: what is there; of what differs the parts that do, each after its name.
+        replayed: what should be there, likewise.
+        parts: what differs: timestamp, key, headers, value; of what is as the replay's it is
+            ``copies``, where another copy is not, or ``steps``, where they are impossible.
+    """
 
     kind: str
     partition: int
@@ -69,6 +80,7 @@ class Finding:
     key: str
     published: str | None
     replayed: str | None
+    parts: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)

@@ -1,49 +1,26 @@
-"""What a partition of the dead letters says about a range of source offsets."""
+"""What a partition of the dead letters says about a range of source offsets, in bounded memory.
+
+5 bytes an offset and 37 a dead letter; the bytes themselves stay in Kafka.
+"""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
+from numpy.typing import NDArray
 
 from stream_rnn.fold.kafka_log import LOG_APPEND_TIME, KafkaFacts
-from stream_rnn.replay.published import AHEAD_MAX, Bounds, Who, digest_of
+from stream_rnn.replay.letter_table import Letter, LetterTable
+from stream_rnn.replay.published import AHEAD_MAX, UNLIKE_MAX, Bounds, Who, digest_of, record_at
 
 CHANGING = {"sr-reason", "sr-app", "sr-fold", "sr-origin", "sr-truncated"}
 """Headers that may differ though the record and what is wrong with it are the same."""
 
 
-@dataclass(slots=True)
-class Letter:
-    """One dead letter.
-
-    Attributes:
-        code: what is wrong with the record.
-        facts: digest of what it says of the record's time and size.
-        timestamp: its own; ``None`` if that is the broker's.
-        whole: digest of all that is kept of the record; ``None`` where it was cut.
-        is_named: it names app and fold, as in one transaction with predictions.
-        is_chosen: its key is compared.
-        count: how many there are.
-        is_unlike: not all of them say the same.
-    """
-
-    code: str
-    facts: int
-    timestamp: int | None
-    whole: int | None
-    is_named: bool
-    is_chosen: bool
-    count: int = 1
-    is_unlike: bool = False
-
-    def says(self, other: "Letter") -> bool:
-        """Tell whether another one is about the same record, as far as both were kept."""
-        if (self.code, self.facts) != (other.code, other.facts):
-            return False
-        pairs = (self.timestamp, other.timestamp), (self.whole, other.whole)
-        return all(None in pair or pair[0] == pair[1] for pair in pairs)
+ALWAYS_KEPT = {"sr-error", "sr-timestamp", "sr-size"}
+"""Headers that are compared even where the record was cut."""
 
 
 class DeadLetters:
@@ -58,8 +35,8 @@ class DeadLetters:
 
     Attributes:
         letters: offset -> the first one; one that names this fold is put before one of nobody.
-        others: offsets for which another fold of this app has one.
-        origins: that this fold's name.
+        unlike: offset -> place of a copy that says something else.
+        origin: the least that this fold's name.
         misplaced: (source partition, offset) of what stands in a wrong partition.
         beyond: offsets from the log end on, and below 0.
         last: greatest offset.
@@ -67,9 +44,9 @@ class DeadLetters:
     """
 
     def __init__(self, facts: KafkaFacts, topic: str, who: Who, bounds: Bounds, takes: Any) -> None:
-        self.letters: dict[int, Letter] = {}
-        self.others: set[int] = set()
-        self.origins: set[int] = set()
+        self.letters = LetterTable(bounds.start, bounds.end)
+        self.unlike: dict[int, int] = {}
+        self.origin: int | None = None
         self.misplaced: list[tuple[int, int]] = []
         self.beyond: list[int] = []
         self.last = -1
@@ -77,6 +54,26 @@ class DeadLetters:
         self._facts, self._who, self._bounds, self._takes = facts, who, bounds, takes
         self._tp = TopicPartition(topic, who.partition)
         self._read_to: int | None = None
+        count = max(0, bounds.end - bounds.start)
+        self._is_of_others: NDArray[np.bool_] = np.zeros(count, bool)
+
+    def is_of_others(self, offset: int) -> bool:
+        """Tell whether another fold of this app has one for an offset."""
+        return bool(self._is_of_others[offset - self._bounds.start])
+
+    def places_of(self, offset: int) -> tuple[int, ...]:
+        """Return where the letter of an offset stands, and a copy that says something else."""
+        copy = self.unlike.get(offset)
+        place = self.letters[offset].place
+        return (place,) if copy is None else (place, copy)
+
+    def is_unlike(self, offset: int) -> bool:
+        """Tell whether the letters of an offset are not the same."""
+        return self.letters[offset].is_unlike
+
+    async def record(self, place: int) -> ConsumerRecord | None:
+        """Read a dead letter again."""
+        return await record_at(self._facts, self._tp, place)
 
     async def read(self) -> None:
         """Read what has come since the last time."""
@@ -113,15 +110,18 @@ class DeadLetters:
         headers = dict(record.headers)
         is_named = headers.get("sr-app") is not None
         if is_named and headers.get("sr-fold") != self._who.fold.encode():
-            self.others.add(offset)
+            self._is_of_others[offset - self._bounds.start] = True
             return
         if is_named:
-            self.origins.add(int(headers["sr-origin"]))
+            origin = int(headers["sr-origin"])
+            self.origin = origin if self.origin is None else min(self.origin, origin)
         is_stamped = record.timestamp_type == LOG_APPEND_TIME
         timestamp = None if is_stamped else record.timestamp
         said = (code, record.key, record.value, timestamp, record.headers)
         is_chosen = self._takes(record.key)
-        self._keep(offset, letter_of(*said, is_named=is_named, is_chosen=is_chosen))
+        letter = letter_of(*said, is_named=is_named, is_chosen=is_chosen)
+        letter.place = record.offset
+        self._keep(offset, letter)
 
     def _place_of(self, headers: Mapping[str, bytes | None]) -> tuple[int, int, str] | None:
         """Return partition, offset and code; ``None`` where it is not of this app's source."""
@@ -139,10 +139,15 @@ class DeadLetters:
     def _keep(self, offset: int, letter: Letter) -> None:
         first = self.letters.get(offset)
         if first is None or letter.is_named > first.is_named:
-            self.letters[offset] = letter
+            self.letters.put(offset, letter)
+            self.unlike.pop(offset, None)
         elif letter.is_named == first.is_named:
             first.count += 1
-            first.is_unlike |= not first.says(letter)
+            if not first.says(letter):
+                first.is_unlike = True
+                if len(self.unlike) < UNLIKE_MAX and first.is_chosen:
+                    self.unlike[offset] = letter.place
+            self.letters.put(offset, first)
 
 
 def letter_of(

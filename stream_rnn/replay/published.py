@@ -1,7 +1,8 @@
 """What a partition of the predictions says about a range of source offsets, in bounded memory.
 
-A few bytes an offset, whatever order the records came in: digests of the first prediction, how
-many there were, and the steps that it names.  The bytes themselves stay in Kafka.
+34 bytes an offset, whatever order the records came in and however many are wrong: digests of the
+first prediction, how many there were, and the steps that it names.  The bytes themselves stay in
+Kafka, and of what is listed besides there are limits.
 """
 
 from collections import Counter
@@ -19,14 +20,15 @@ from numpy.typing import NDArray
 from stream_rnn.errors import ConfigError
 from stream_rnn.fold.kafka_log import LOG_APPEND_TIME, KafkaFacts
 
-OFFSETS_MAX = 50_000_000  # of one partition at once: 40 bytes each
+OFFSETS_MAX = 50_000_000  # of one partition at once: some 50 bytes each
 ORIGINS_MAX = 20  # each costs a fold
 NO_ORIGIN = 255
 AHEAD_MAX = 100_000
 NAMES_MAX = 20
+UNLIKE_MAX = 10_000
 NEAR = 1000  # places that one read bridges
 
-UNLIKE, FOREIGN, BROKER_TIME, COLD_IS_FALSE, NOT_CHOSEN = 1, 2, 4, 8, 16
+UNLIKE, FOREIGN, BROKER_TIME, COLD_IS_FALSE, NOT_CHOSEN, OUT_OF_ORDER = 1, 2, 4, 8, 16, 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +92,12 @@ class Published:
         origin: (N,) number of its origin.
         flags: (N,) UNLIKE: not all of them have the same bytes; FOREIGN: another kind of machine
             computed one; BROKER_TIME: its timestamp is the broker's; COLD_IS_FALSE: ``cold`` does
-            not fit ``steps``; NOT_CHOSEN: its key is not compared.
+            not fit ``steps``; NOT_CHOSEN: its key is not compared; OUT_OF_ORDER: it came after a
+            later one.
         others: (N,) predictions of this app's other folds.
         origins: of this fold, in the order in which they came.
         folds: other fold -> its predictions in the range.
-        out_of_order: offsets that came after a later one.
+        unlike: offset -> place of a copy that is unlike the first, of at most ``UNLIKE_MAX``.
         misplaced: (source partition, offset, place) of what stands in a wrong partition.
         ahead: (source offset, place) of predictions from C on.
         below: predictions of offsets before the range.
@@ -133,7 +136,7 @@ class Published:
         self.flags: NDArray[np.uint8] = np.zeros(count, np.uint8)
         self.origins: list[int] = []
         self.folds: Counter[str] = Counter()
-        self.out_of_order: list[int] = []
+        self.unlike: dict[int, int] = {}
         self.misplaced: list[tuple[int, int, int]] = []
         self.ahead: list[tuple[int, int]] = []
         self.below = 0
@@ -197,7 +200,7 @@ class Published:
         at = offset - self.start
         is_repeated = bool(self.count[at] or self.others[at])
         if offset < self.last and not is_repeated:
-            self.out_of_order.append(offset)
+            self.flags[at] |= OUT_OF_ORDER
         if not self._takes(record.key):
             self.flags[at] |= NOT_CHOSEN
         if fold != self.who.fold:
@@ -214,10 +217,13 @@ class Published:
         frame = frame_of(content, record.key, timestamp, record.headers)
         is_foreign = content.get("numerics") != self._numerics
         if self.count[at] > 1:
-            is_like = int(self.digest[at]) == digest or (
-                (is_foreign or bool(self.flags[at] & FOREIGN)) and int(self.frame[at]) == frame
-            )
+            first = int(self.flags[at])
+            is_framed = int(self.frame[at]) == frame or bool(first & BROKER_TIME) != is_stamped
+            is_near = is_foreign or bool(first & FOREIGN)
+            is_like = is_framed and (is_near or int(self.digest[at]) == digest)
             self.flags[at] |= (0 if is_like else UNLIKE) | (FOREIGN if is_foreign else 0)
+            if not is_like and len(self.unlike) < UNLIKE_MAX and self._takes(record.key):
+                self.unlike[offset] = record.offset
             return
         self.digest[at], self.frame[at], self.place[at] = digest, frame, record.offset
         steps = content.get("steps")
@@ -234,12 +240,18 @@ class Published:
             self.origins.append(origin)
         return self.origins.index(origin)
 
-    async def value(self, place: int) -> bytes | None:
+    def places_of(self, offset: int) -> tuple[int, ...]:
+        """Return where the prediction of an offset stands, and a copy that is unlike it."""
+        found = int(self.place[offset - self.start]), self.unlike.get(offset, -1)
+        return tuple(place for place in found if place >= 0)
+
+    def is_unlike(self, offset: int) -> bool:
+        """Tell whether the predictions of an offset are not the same."""
+        return bool(self.flags[offset - self.start] & UNLIKE)
+
+    async def record(self, place: int) -> ConsumerRecord | None:
         """Read one record of the output again."""
-        async for records in self._facts.batches(self._tp, place, place + 1):
-            value: bytes | None = records[0].value
-            return value
-        return None
+        return await record_at(self._facts, self._tp, place)
 
     async def values(self, offsets: Iterable[int]) -> dict[int, bytes]:
         """Read the predictions of some source offsets again."""
@@ -256,6 +268,13 @@ class Published:
                         found[wanted[record.offset]] = record.value or b""
             first = after
         return found
+
+
+async def record_at(facts: KafkaFacts, tp: TopicPartition, place: int) -> ConsumerRecord | None:
+    """Read one record; ``None`` if it is not there any more."""
+    async for records in facts.batches(tp, place, place + 1):
+        return records[0]
+    return None
 
 
 def _place_of(headers: Mapping[str, bytes | None]) -> tuple[int, int, int, str] | None:

@@ -64,38 +64,47 @@ def say_range(
     found: Audit,
     name: str,
     asked: tuple[str | None, str | None],
+    end: int,
     log: tuple[int, int],
     bounds: Bounds,
 ) -> None:
-    """Say what of the range that was asked for is not there.
+    """Say what of the range that was asked for is not there: all of it is a problem.
 
     Args:
         found: where it is said.
         name: of the source partition.
         asked: --from and --to.
+        end: the offset that --to means; without it the log end.
         log: log start and log end.
         bounds: what is audited.
     """
     first, last = asked
     log_start, log_end = log
-    is_gone = first is not None and first.isdecimal() and int(first) < log_start
-    if is_gone:
-        until = min(log_start, int(last)) if last and last.isdecimal() else log_start
-        found.notes.append(
-            f"{name}: records of offsets {first} to {until - 1} are removed: the log starts at "
-            f"{log_start}"
-        )
-    if bounds.end > bounds.start or log_start >= log_end:
-        return
-    if first is not None and bounds.start >= log_end:
+    if gone := _removed(first, last, end, log_start):
+        said = found.problems if end <= log_start else found.notes
+        said.append(f"{name}: {gone} removed: the log starts at {log_start}")
+    elif log_start >= log_end:
+        found.notes.append(f"{name}: the partition is empty")
+    elif first is not None and bounds.start >= log_end:
         found.notes.append(f"{name}: --from {first} lies behind the log end {log_end}")
-    elif not is_gone and bounds.published <= bounds.start:
+    elif bounds.end <= bounds.start and bounds.published <= bounds.start:
         found.notes.append(
             f"{name}: nothing is published from offset {bounds.start} on: the group offset is "
             f"{bounds.published}, the log ends at {log_end}"
         )
-    elif not is_gone:
+    elif bounds.end <= bounds.start:
         found.notes.append(f"{name}: the range is empty; check --from and --to")
+
+
+def _removed(first: str | None, last: str | None, end: int, log_start: int) -> str:
+    """Say which records of a range are removed; nothing where none is, or nobody can tell."""
+    begin = int(first) if first is not None and first.isdecimal() else None
+    if begin is not None and begin < log_start:
+        until = min(log_start, int(last)) if last and last.isdecimal() else log_start
+        return f"records of offsets {begin} to {until - 1} are" if begin < until else ""
+    if begin is None and last is not None and 0 < log_start >= end:
+        return f"all records before --to {last}, if there were any, are"
+    return ""
 
 
 def say_outputs(

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from stream_rnn.fold.output_batches import Message
 from stream_rnn.replay.findings import Audit
 
 
@@ -14,7 +15,9 @@ class Told(NamedTuple):
         key: of the record, if it is known.
         replayed: what should be there.
         published: what is there, if it need not be read.
-        place: in the predictions, where what is there is to be read.
+        places: in the output, where what is there is to be read; of copies that differ there are
+            two.
+        expected: what each part of it should be, where it is there and differs.
     """
 
     kind: str
@@ -22,7 +25,8 @@ class Told(NamedTuple):
     key: bytes | None
     replayed: bytes | None = None
     published: bytes | None = None
-    place: int | None = None
+    places: tuple[int, ...] = ()
+    expected: Message | None = None
 
 
 class Telling:
@@ -47,10 +51,11 @@ class Telling:
         key: bytes | None = None,
         replayed: bytes | None = None,
         published: bytes | None = None,
-        place: int | None = None,
+        places: tuple[int, ...] = (),
+        expected: Message | None = None,
         count: int = 1,
     ) -> None:
         """Count a finding; see :class:`Told`."""
         self._found.counts[kind] += count
         if sum(1 for one in self.told if one.kind == kind) < self._examples:
-            self.told.append(Told(kind, offset, key, replayed, published, place))
+            self.told.append(Told(kind, offset, key, replayed, published, places, expected))

@@ -97,8 +97,13 @@ async def test_what_is_planted_is_found(made):
     missing = examples["missing", offset_of(records[10])]
     assert missing["replayed"].encode() == records[10].value
     different = examples["different", offset_of(records[20])]
-    assert different["published"].encode() == planted[19].value
-    assert different["replayed"].encode() == records[20].value
+    assert different["parts"] == ["value"]
+    assert different["published"].encode() == b"value " + planted[19].value
+    assert different["replayed"].encode() == b"value " + records[20].value
+    late = examples["different", offset_of(records[25])]
+    assert late["parts"] == ["timestamp"]
+    assert late["published"] == f"timestamp {records[25].timestamp + 1}"
+    assert late["replayed"] == f"timestamp {records[25].timestamp}"
     assert ("unexpected", aborted) in examples
     assert found["is_fine"] is False
 
@@ -118,7 +123,7 @@ async def test_what_was_not_looked_at_is_said(made):
 
     await remove(made, TopicPartition(settings.source, 1), 60)
     gone = await made.audit("--partition=1", "--from=0", "--to=50", status=1)
-    assert "records of offsets 0 to 49 are removed" in gone["notes"][0]
+    assert "records of offsets 0 to 49 are removed" in gone["problems"][0]
     late = await made.audit("--partition=1")
     assert late["why_not_comparable"]["began_before"] > 0
     assert late["compared"] > 0

@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import dataclasses
 import random
 import re
 
@@ -10,13 +11,16 @@ import pytest
 import torch
 
 from stream_rnn.errors import ConfigError
+from stream_rnn.fold.kafka_log import LOG_APPEND_TIME
+from stream_rnn.fold.output_batches import Message
 from stream_rnn.fold.recovery import GroupOffset
 from stream_rnn.model.model import Model
+from stream_rnn.replay.differences import differences
 from stream_rnn.replay.findings import KINDS, Choice
 from stream_rnn.settings import Settings
 from stream_rnn.testing import MemoryLog, MemoryStore, record
 from tests import models
-from tests.memory_topics import Folded, fold, offset_of, with_header
+from tests.memory_topics import Folded, consumed, fold, offset_of, with_header
 
 BEGIN_MS = 1_767_225_600_000
 FIGURES = {"compared", "not_comparable", "dead_letters"}
@@ -150,6 +154,10 @@ PLANTS = {
         lambda m: m.predictions.append(m.predictions[40]._replace(value=b"{}")),
         {"duplicated": 1, "different": 1},
     ),
+    "another timestamp in the second copy": (
+        lambda m: m.predictions.append(m.predictions[40]._replace(timestamp=BEGIN_MS)),
+        {"duplicated": 1, "different": 1},
+    ),
     "another key": (lambda m: replaced(m, 40, key=b"z"), {"different": 1}),
     "another timestamp": (lambda m: replaced(m, 40, timestamp=BEGIN_MS), {"different": 1}),
     "one header more": (
@@ -278,6 +286,160 @@ async def test_what_is_planted_is_found(folded, name):
     assert {example.kind for example in found.examples} == set(figures)
 
 
+# What an example says
+
+
+def letter_at(made, at, **changed):
+    """Replace parts of a dead letter."""
+    made.letters[at] = made.letters[at]._replace(**changed)
+
+
+PARTS = {
+    "a timestamp": (
+        lambda m: replaced(m, 40, timestamp=m.predictions[40].timestamp + 1),
+        lambda m: {"timestamp": (str(m.timestamp + 1), str(m.timestamp))},
+    ),
+    "a key": (
+        lambda m: replaced(m, 40, key=b"z"),
+        lambda m: {"key": ("z", m.key.decode())},
+    ),
+    "no key": (lambda m: replaced(m, 40, key=None), lambda m: {"key": ("none", m.key.decode())}),
+    "a header more": (
+        lambda m: replaced(m, 40, headers=[*m.predictions[40].headers, ("trace", b"1")]),
+        lambda _: {"headers": ("trace=1", "none")},
+    ),
+    "two headers in the other order": (
+        lambda m: replaced(m, 40, headers=[*m.predictions[40].headers[::-1]]),
+        lambda m: {"headers": (in_words(m.headers[::-1]), in_words(m.headers))},
+    ),
+    "a value": (
+        lambda m: in_value(m, 40, b'"steps":', b'"steps": '),
+        lambda m: {
+            "value": (m.value.decode().replace('"steps":', '"steps": '), m.value.decode()),
+        },
+    ),
+    "no value": (
+        lambda m: replaced(m, 40, value=None),
+        lambda m: {"value": ("none", m.value.decode())},
+    ),
+    "a timestamp and a key": (
+        lambda m: replaced(m, 40, timestamp=1, key=b"z"),
+        lambda m: {"timestamp": ("1", str(m.timestamp)), "key": ("z", m.key.decode())},
+    ),
+    "a second copy's timestamp": (
+        lambda m: m.predictions.append(m.predictions[40]._replace(timestamp=1)),
+        lambda m: {"timestamp": ("1", str(m.timestamp))},
+    ),
+    "a first copy's timestamp": (
+        lambda m: m.predictions.insert(40, m.predictions[40]._replace(timestamp=1)),
+        lambda m: {"timestamp": ("1", str(m.timestamp))},
+    ),
+    "a dead letter's timestamp": (
+        lambda m: letter_at(m, 3, timestamp=1),
+        lambda m: {"timestamp": ("1", str(m.timestamp))},
+    ),
+    "a dead letter's key": (
+        lambda m: letter_at(m, 3, key=b"z"),
+        lambda m: {"key": ("z", m.key.decode())},
+    ),
+    "a dead letter's value": (
+        lambda m: letter_at(m, 3, value=b"z"),
+        lambda m: {"value": ("z", m.value.decode())},
+    ),
+    "a dead letter's code": (
+        lambda m: m.letters.__setitem__(3, with_header(m.letters[3], "sr-error", b"no_key")),
+        lambda m: {
+            "headers": ("sr-error=no_key", f"sr-error={dict(m.headers)['sr-error'].decode()}")
+        },
+    ),
+    "a dead letter's second copy": (
+        lambda m: m.letters.append(m.letters[3]._replace(timestamp=1)),
+        lambda m: {"timestamp": ("1", str(m.timestamp))},
+    ),
+}
+
+
+def in_words(headers) -> str:
+    """Return headers as an example shows them; the origin is not compared."""
+    return " ".join(f"{n}={v.decode()}" for n, v in headers if n != "sr-origin")
+
+
+@pytest.mark.parametrize("name", PARTS)
+async def test_an_example_names_what_differs_with_both_sides(folded, name):
+    """Two values that are the same do not stand there as different."""
+    plant, parts = PARTS[name]
+    right = folded.letters[3] if "dead letter" in name else folded.predictions[40]
+    plant(folded)
+    found = await folded.audit()
+    (example,) = (e for e in found.examples if e.kind.endswith("different"))
+    expected = parts(right)
+    assert (example.offset, example.parts) == (offset_of(right), tuple(expected))
+    assert example.published == "; ".join(f"{part} {one}" for part, (one, _) in expected.items())
+    assert example.replayed == "; ".join(f"{part} {two}" for part, (_, two) in expected.items())
+
+
+async def test_what_no_longer_can_be_read_is_said_without_parts(folded, monkeypatch):
+    """Retention may remove an output while it is audited."""
+    replaced(folded, 40, timestamp=1)
+
+    async def gone(*_):
+        return None
+
+    monkeypatch.setattr("stream_rnn.replay.published.record_at", gone)
+    (example,) = (await folded.audit()).examples
+    assert (example.parts, example.published) == ((), None)
+    assert example.replayed == (await right_at(folded, 40)).value.decode()
+
+
+async def right_at(made, at) -> Message:
+    """Return a prediction as a worker makes it."""
+    return (await fold(made.model, made.settings, made.records)).predictions[at]
+
+
+async def test_values_that_begin_alike_are_shown_where_they_differ(folded):
+    """An example is cut, and the same beginnings would say nothing."""
+    one, two = b"x" * 3000 + b"1" + b"y" * 3000, b"x" * 3000 + b"2" + b"y" * 3000
+    message = folded.predictions[40]._replace(value=one)
+    record = consumed("out", 0, 0, message._replace(value=two))
+    (found,) = differences(record, message)
+    assert found.part == "value from byte 2960 on"
+    assert found.published == "x" * 40 + "2" + "y" * 1959
+    assert found.replayed == "x" * 40 + "1" + "y" * 1959
+    longer = consumed("out", 0, 0, message._replace(value=one + b"!"))
+    (found,) = differences(longer, message)
+    assert (found.published[-3:], found.replayed[-3:]) == ("yy!", "yyy")
+
+
+async def test_the_brokers_timestamp_and_what_was_cut_are_no_difference(folded):
+    """They are not compared, so that an example does not name them."""
+    record = consumed("out", 0, 0, folded.predictions[40]._replace(key=b"z"))
+    stamped = dataclasses.replace(record, timestamp_type=LOG_APPEND_TIME, timestamp=1)
+    assert [d.part for d in differences(stamped, folded.predictions[40])] == ["key"]
+    letter = folded.letters[3]
+    cut = letter._replace(
+        key=None, value=None, headers=[*letter.headers, ("sr-truncated", b"value")]
+    )
+    coded = with_header(cut, "sr-error", b"no_key")
+    record = consumed("out.dead-letters", 0, 0, coded)
+    (found,) = differences(record, letter, is_dead_letter=True)
+    assert (found.part, found.published) == ("headers", "sr-error=no_key")
+
+
+async def test_steps_that_cannot_be_are_named_where_the_replay_has_the_same(model):
+    """Production lost what was before the range, as the replay never had it."""
+    records = [record(o, b"a", {"x": 0.5, "kind": "A"}, BEGIN_MS + 1000 * o) for o in range(40)]
+    settings = settings_of()
+    made = Folded(model, settings, await fold(model, settings, records))
+    cold = await fold(model, settings, [r for r in records if r.offset >= 20])
+    made.predictions[21:] = [with_header(m, "sr-origin", b"0") for m in cold.predictions[1:]]
+    found = await made.audit(first="20")
+    assert found.counts["different"] >= 1
+    example = found.examples[0]
+    assert (example.kind, example.offset, example.parts) == ("different", 21, ("steps",))
+    assert example.published == cold.predictions[1].value.decode()
+    assert "its memory began before the range" in example.replayed
+
+
 async def test_repeats_are_no_fault_at_least_once(model):
     """Identical copies, of dead letters too, and their order are counted and fine; others are not."""
     settings = settings_of(delivery="at_least_once")
@@ -349,18 +511,76 @@ async def test_a_group_without_an_offset_is_audited_up_to_its_last_output(folded
 @pytest.mark.parametrize(
     ("first", "last", "said"),
     [
-        ("0", "50", "records of offsets 0 to 49 are removed: the log starts at 100"),
         ("1000", None, "--from 1000 lies behind the log end 240"),
         ("200", "150", "the range is empty"),
     ],
 )
 async def test_a_range_that_is_not_there_is_no_success(folded, first, last, said):
-    """Offsets that are gone, or not there yet: nothing is compared, and why."""
+    """Offsets that are not there yet, or none: nothing is compared, and why."""
     folded.source_start = 100
     found = await folded.audit(first=first, last=last)
     assert not found.is_fine("exactly_once")
     assert said in found.notes[0]
     assert "nothing was compared" in found.problems[0]
+
+
+def beside_another(made) -> None:
+    """Put all that was made into partition 1, too, whose audit is as it should be."""
+    made.counts = dict.fromkeys(("events", "out", "out.dead-letters"), 2)
+    made.other_partitions["events", 1] = [
+        Message(r.key, r.value, r.timestamp, r.headers) for r in made.records
+    ]
+    for topic, messages in (("out", made.predictions), ("out.dead-letters", made.letters)):
+        made.other_partitions[topic, 1] = [
+            with_header(of_partition_1(m), "sr-partition", b"1") for m in messages
+        ]
+
+
+def of_partition_1(message) -> Message:
+    """Return a prediction that names partition 1."""
+    value = message.value or b""
+    return message._replace(value=value.replace(b'"partition":0', b'"partition":1'))
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "said"),
+    [
+        ("0", "50", "records of offsets 0 to 49 are removed: the log starts at 100"),
+        ("20", "100", "records of offsets 20 to 99 are removed: the log starts at 100"),
+        (None, "50", "all records before --to 50, if there were any, are removed: the log starts"),
+        (None, "2026-01-01T00:00:30", "all records before --to 2026-01-01T00:00:30, if there were"),
+    ],
+)
+async def test_a_range_that_is_wholly_removed_is_a_problem(folded, first, last, said):
+    """Another partition that has it and is right does not make up for it."""
+    beside_another(folded)
+    folded.c_of_1 = folded.c
+    assert (await folded.audit()).is_fine("exactly_once")
+    folded.source_start = 100
+    found = await folded.audit(first=first, last=last)
+    assert found.counts["compared"] > 10
+    assert [p.removeprefix("events[0]: ").startswith(said) for p in found.problems] == [True]
+    assert not found.is_fine("exactly_once")
+
+
+async def test_a_range_that_is_removed_in_part_is_said(folded):
+    """What is left of it is compared."""
+    folded.source_start = 100
+    found = await folded.audit(first="50", last="200")
+    assert found.notes[0] == "events[0]: records of offsets 50 to 99 are removed: the log starts at 100"  # fmt: skip
+    assert found.is_fine("exactly_once")
+
+
+async def test_a_partition_that_retention_has_emptied_is_said(folded):
+    """Nobody asked for its records, so that this is no problem."""
+    beside_another(folded)
+    folded.c_of_1, folded.source_start = folded.c, 240
+    folded.records = []
+    found = await folded.audit()
+    assert found.is_fine("exactly_once")
+    assert found.notes[0] == "events[0]: the partition is empty"
+    gone = await folded.audit(first="0")
+    assert gone.problems == ["events[0]: records of offsets 0 to 239 are removed: the log starts at 240"]  # fmt: skip
 
 
 async def test_what_is_not_published_yet_is_said(folded):
@@ -581,6 +801,25 @@ async def test_a_fold_that_began_at_the_log_end_is_audited_from_there(model):
     assert wrong(await made.audit()) == {"missing": 1}
 
 
+async def test_dead_letters_name_the_origin_where_there_is_no_prediction(model):
+    """Nothing below it was ever folded, whatever the group offset says of it."""
+    settings = settings_of(auto_offset_reset="latest")
+    records = [record(o, b"a", b"not json", BEGIN_MS + 1000 * o) for o in range(60)]
+    log, store = MemoryLog(records[:20]), MemoryStore()
+    await fold(model, settings, [], log=log, store=store)
+    log.records[:] = records
+    made = Folded(model, settings, await fold(model, settings, [], log=log, store=store))
+    assert made.predictions == []
+    for c in (made.c, GroupOffset(60), None):
+        made.c = c
+        found = await made.audit()
+        assert wrong(found) == {}
+        assert found.letters_compared == found.counts["dead_letters"] == 40
+        assert found.is_fine("exactly_once")
+    made.letters.pop(0)
+    assert wrong(await made.audit()) == {"dead_letters_missing": 1}
+
+
 # Memories that began before the range
 
 
@@ -630,6 +869,34 @@ async def test_what_is_wrong_whatever_the_memory_holds_is_found(folded, name):
     found = await at_from(folded)
     assert found.counts["different"] == 1
     assert not found.is_fine("exactly_once")
+
+
+@pytest.mark.parametrize(("by", "is_wrong"), [(0, False), (1, True), (-30, True)])
+async def test_a_keys_first_steps_are_held_against_what_the_range_leaves_room_for(
+    model, by, is_wrong
+):
+    """At most one for each offset before the range, and one at least; nothing else tells of them."""
+    records = [record(o, b"a", {"x": 0.5, "kind": "A"}, BEGIN_MS + 1000 * o) for o in range(30)]
+    settings = settings_of()
+    made = Folded(model, settings, await fold(model, settings, records))
+    steps(made, 29, by)
+    found = await made.audit(first="29")  # its only event, and it had one at every offset before
+    assert found.counts["different"] == is_wrong
+    assert found.why_not["began_before"] == (not is_wrong)
+    assert found.counts["compared"] == is_wrong
+
+
+async def test_a_keys_second_event_cannot_be_its_first(model):
+    """Where the first one's prediction is not there, the next one has two steps at least."""
+    records = [record(o, b"a", {"x": 0.5, "kind": "A"}, BEGIN_MS + 1000 * o) for o in range(30)]
+    settings = settings_of()
+    made = Folded(model, settings, await fold(model, settings, records))
+    del made.predictions[20]
+    steps(made, 20, 1 - 22)
+    in_value(made, 20, b'"cold":false', b'"cold":true')
+    found = await made.audit(first="20")
+    assert wrong(found)["different"] >= 1
+    assert found.examples[0].offset == 21
 
 
 async def test_a_memory_that_was_lost_is_found_in_a_later_begin(model):
@@ -766,6 +1033,45 @@ async def test_a_memory_of_two_builds_is_compared_by_value(folded):
     assert found.is_fine("exactly_once")
     in_value(folded, 150, b'"value":', b'"value":9')
     assert wrong(await folded.audit()) == {"different": 1}
+
+
+async def test_a_memory_that_began_before_what_the_outputs_hold_is_compared_by_value(folded):
+    """Nobody knows which machine published what retention has removed."""
+    folded.starts["out"] = 50
+    first = offset_of(folded.predictions[50])
+    forgets = [(r.offset, r.key) for r in folded.records if r.value is None]
+
+    def is_older(message) -> bool:
+        begins = [o for o, key in forgets if key == message.key and o < offset_of(message)]
+        return max(begins, default=-1) < first
+
+    older = [at for at, m in enumerate(folded.predictions) if at >= 50 and is_older(m)]
+    changed = 0
+    for at in older:
+        message = folded.predictions[at]
+        folded.predictions[at] = computed_elsewhere(message, is_named=False)
+        changed += folded.predictions[at] != message
+    found = await folded.audit()
+    assert found.is_fine("exactly_once")
+    assert found.other_numerics == changed > 10
+    younger = (at for at, m in enumerate(folded.predictions) if at >= 50 and not is_older(m))
+    spoilt = {at: computed_elsewhere(folded.predictions[at], is_named=False) for at in younger}
+    at = next(at for at, message in spoilt.items() if message != folded.predictions[at])
+    folded.predictions[at] = spoilt[at]
+    assert wrong(await folded.audit()) == {"different": 1}
+
+
+@pytest.mark.parametrize("is_first", [False, True])
+async def test_a_copy_of_another_machine_is_a_repeat_and_no_difference(folded, is_first):
+    """Its digits may differ; what does not depend on the machine may not."""
+    copy_of = computed_elsewhere(folded.predictions[40])
+    folded.predictions.insert(40 if is_first else 41, copy_of)
+    found = await folded.audit()
+    assert wrong(found) == {"duplicated": 1}
+    assert found.is_fine("at_least_once")
+    at = 40 if is_first else 41
+    replaced(folded, at, timestamp=1)
+    assert wrong(await folded.audit()) == {"duplicated": 1, "different": 1}
 
 
 async def test_other_digits_of_one_build_are_a_fault(folded):
