@@ -102,7 +102,7 @@ class StreamRNN(Service):
         self._watchdog = Watchdog(
             self.settings.watchdog_s,
             time.monotonic,
-            lambda: self.app.should_stop,
+            self._end_status,
             self._ends_within_s,
         )
         self._redis: Redis | None = None

@@ -48,10 +48,10 @@ async def test_what_fails_while_a_worker_ends_is_no_failure(tmp_path):
     """Asked to end while it joins its group, it finds the consumer gone under its partitions."""
     save_bundle(models.small(), tmp_path / "b")
     rnn = make_app(Settings.build(**{**NEEDED, "bundle": str(tmp_path / "b")}))
-    assert rnn._end_status() is None
+    assert rnn._watchdog._end_status() is None
     rnn.app._stopped.set()
     rnn._fail(RuntimeError("Event loop is closed"))
-    assert (rnn.failure, rnn.exit_status, rnn._end_status()) == (None, 0, 0)
+    assert (rnn.failure, rnn.exit_status, rnn._watchdog._end_status()) == (None, 0, 0)
 
 
 async def test_what_fails_after_a_crash_of_fausts_own_says_why(tmp_path):
