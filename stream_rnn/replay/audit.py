@@ -31,6 +31,7 @@ from stream_rnn.fold.identity import fold_id
 from stream_rnn.fold.kafka_log import KafkaLog
 from stream_rnn.fold.output_batches import Message
 from stream_rnn.fold.recovery import GroupOffset
+from stream_rnn.model.heads import Multiclass
 from stream_rnn.model.model import Model
 from stream_rnn.replay.comparison import Comparison
 from stream_rnn.replay.differences import differences, shown
@@ -133,6 +134,8 @@ class _Partition:
         self.name = f"{log.topic}[{wanted.partition}]"
         identity = fold_id(model.fingerprint, settings)
         self.who = Who(settings.app or "", identity, log.topic, wanted.partition)
+        heads = (head for head in model.spec.heads if isinstance(head, Multiclass))
+        self.labels = {head.name: frozenset(head.labels) for head in heads}
         self.shown: dict[str, int] = {}
         self.of_range = KafkaLog(log.facts, settings, wanted.partition)
 
@@ -280,7 +283,8 @@ class _Partition:
             values = await self.published.values(some)
             self.found.other_numerics += len(some)
             for offset in some:
-                if not is_close(values.get(offset, b""), comparison.nearly[offset].value or b""):
+                expected = comparison.nearly[offset].value or b""
+                if not is_close(values.get(offset, b""), expected, self.labels):
                     comparison.tell_not_near(offset)
         comparison.nearly.clear()
         for told in comparison.telling.told:

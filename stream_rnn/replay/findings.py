@@ -1,6 +1,7 @@
 """What an audit finds, and which keys it looks at."""
 
 import math
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from zlib import crc32
@@ -139,26 +140,86 @@ class Audit:
         return not (self.is_empty or self.problems or self.wrong(delivery))
 
 
-def is_close(published: bytes, replayed: bytes) -> bool:
-    """Tell whether two predictions say the same but for the last digits of their outputs."""
+def is_close(
+    published: bytes, replayed: bytes, labels: Mapping[str, Collection[str]] | None = None
+) -> bool:
+    """Tell whether two predictions say the same but for the last digits of their outputs.
+
+    Args:
+        published: what is there.
+        replayed: what should be there.
+        labels: all classes of each head; ``None``: those that ``replayed`` names.
+    """
     try:
         one, other = orjson.loads(published), orjson.loads(replayed)
     except orjson.JSONDecodeError:
         return False
     if not isinstance(one, dict):
         return False
-    for content in (one, other):
-        content.pop("numerics", None)
-    outputs = one.pop("outputs", None), other.pop("outputs", None)
-    return one == other and _is_near(*outputs)
+    if not all(isinstance(content.pop("numerics", None), str) for content in (one, other)):
+        return False
+    said, right = one.pop("outputs", None), other.pop("outputs", None)
+    if one != other or not (isinstance(said, dict) and isinstance(right, dict)):
+        return False
+    return said.keys() == right.keys() and all(
+        _is_near(said[head], right[head], None if labels is None else labels.get(head))
+        for head in said
+    )
 
 
-def _is_near(one: Any, other: Any) -> bool:
-    """Compare outputs: numbers nearly; of a class its probability, since near ties may turn."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        if "top" in one and "top" in other:
-            return _is_near(one.get("probability"), other.get("probability"))
-        return one.keys() == other.keys() and all(_is_near(one[k], other[k]) for k in one)
-    if isinstance(one, int | float) and isinstance(other, int | float):
+def _is_near(one: Any, other: Any, labels: Collection[str] | None) -> bool:
+    """Compare what a head gave: numbers nearly, and classes as far as near ties may turn."""
+    if not (isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys()):
+        return False
+    if "top" not in other:
+        return all(_are_near(one[name], other[name]) for name in one)
+    said, right = _classes_of(one), _classes_of(other)
+    if said is None or right is None or len(said) != len(right):
+        return False
+    if labels is not None and not said.keys() <= set(labels):
+        return False
+    if not all(map(_are_near, said.values(), right.values())):
+        return False
+    best = max(right.values())
+    return (
+        _most(one["class"], right) >= best - TOLERANCE
+        and all(_may_be(label, value, right) for label, value in said.items())
+        and all(_may_be(label, value, said) for label, value in right.items())
+    )
+
+
+def _classes_of(output: Mapping[str, Any]) -> dict[str, float] | None:
+    """Return the likeliest classes, the first one first; ``None`` if they are not in order."""
+    top = output["top"]
+    if not isinstance(top, list) or not top:
+        return None
+    found: dict[str, float] = {}
+    least = math.inf
+    for pair in top:
+        if not (isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str)):
+            return None
+        label, value = pair
+        if label in found or not _is_number(value) or value > least:
+            return None
+        found[label] = least = value
+    is_first = [output.get("class"), output.get("probability")] == top[0]
+    return found if is_first else None
+
+
+def _most(label: str, top: Mapping[str, float]) -> float:
+    """Return a class's probability; of one that is not among the likeliest, the most it can be."""
+    return top.get(label, min(*top.values(), 1 - sum(top.values())))
+
+
+def _may_be(label: str, value: float, top: Mapping[str, float]) -> bool:
+    return _are_near(value, top[label]) if label in top else value <= _most(label, top) + TOLERANCE
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _are_near(one: Any, other: Any) -> bool:
+    if _is_number(one) and _is_number(other):
         return math.isclose(one, other, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
-    return bool(one == other)
+    return type(one) is type(other) and bool(one == other)
