@@ -14,7 +14,7 @@ A prediction is compared byte for byte where its memory lies wholly in the range
 ``replay/memories.py``.
 
 Memory, one partition after the other and however much is wrong: 43 bytes an offset of the range
-and for a moment 24 more; 8 for each output, and for each that another machine computed; 37 for each
+and for a moment 24 more; as many where another fold published; 8 for each output, and for each that another machine computed; 45 for each
 dead letter; and for each key its hidden state, as in every replay, with a few hundred bytes.  A
 range of more than ``OFFSETS_MAX`` offsets is refused.
 """
@@ -43,7 +43,7 @@ from stream_rnn.replay.published import Bounds, Published, Who
 from stream_rnn.replay.replay import replay_partition
 from stream_rnn.replay.segments import Segment, segments_of
 from stream_rnn.replay.sight import say_group_offset, say_nobody, say_outputs, say_range
-from stream_rnn.replay.told import Told
+from stream_rnn.replay.told import Near, Told
 from stream_rnn.settings import Settings
 
 NEARLY_MAX = 1000
@@ -52,6 +52,9 @@ SAME_STEPS = (
     "the same, but these steps are impossible: the key's other predictions show that its memory "
     "began before the range"
 )
+
+WHOLE = {"dead_letter_bytes_max": 1 << 40, "output_batch_bytes_max": 1 << 40}
+"""Nobody knows how much production kept: what it did is held against the whole record."""
 
 LOOK_AGAIN_S = 0.25
 
@@ -219,7 +222,8 @@ class _Partition:
 
         segment_of = self.wanted.partition
         place = segment_of, segment.begin
-        await replay_partition(self.model, self.settings, *place, batches(), emit)
+        settings = self.settings.model_copy(update=WHOLE)
+        await replay_partition(self.model, settings, *place, batches(), emit)
 
     def _needed(self, records: Sequence[Record]) -> Sequence[Record]:
         """Leave out what changes nothing: other keys' records, where they expire nobody."""
@@ -277,19 +281,32 @@ class _Partition:
     async def _settle(self) -> None:
         """Compare by value what must be, and keep the examples."""
         comparison = self.comparison
-        nearly = list(comparison.nearly)
+        nearly = comparison.nearly
         for first in range(0, len(nearly), NEARLY_MAX):
             some = nearly[first : first + NEARLY_MAX]
-            values = await self.published.values(some)
+            values = await self.published.values(place for near in some for place in near.places)
             self.found.other_numerics += len(some)
-            for offset in some:
-                expected = comparison.nearly[offset].value or b""
-                if not is_close(values.get(offset, b""), expected, self.labels):
-                    comparison.tell_not_near(offset)
-        comparison.nearly.clear()
+            for near in some:
+                right = near.message.value if near.is_known else values.get(near.places[0])
+                for place in near.places:
+                    if not is_close(values.get(place, b""), right or b"", self.labels):
+                        comparison.tell_not_near(near, place)
+                        break
+        nearly.clear()
+        for near in comparison.unsure:
+            await self._check_letters(near)
+        comparison.unsure.clear()
         for told in comparison.telling.told:
             await self._tell(told)
         comparison.telling.told.clear()
+
+    async def _check_letters(self, near: Near) -> None:
+        """Hold copies of a dead letter that keep another share of the record against it."""
+        for place in near.places:
+            record = await self.dead.record(place)
+            if record is None or differences(record, near.message, is_dead_letter=True):
+                self.comparison.tell_not_near(near, place, "dead_letters_different")
+                return
 
     async def _tell(self, told: Told) -> None:
         """Keep a finding as an example, if there are not enough of its kind."""

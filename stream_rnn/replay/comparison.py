@@ -11,27 +11,26 @@ from numpy.typing import NDArray
 
 from stream_rnn.fold.events import Record
 from stream_rnn.fold.output_batches import Message
+from stream_rnn.replay.contents import content_of, digest_of, frame_of
 from stream_rnn.replay.findings import Audit, Choice
 from stream_rnn.replay.letter_table import Letter
-from stream_rnn.replay.letters import DeadLetters, letter_of
+from stream_rnn.replay.letters import DeadLetters, as_cut
 from stream_rnn.replay.memories import Memories, Verdict
 from stream_rnn.replay.published import (
     BROKER_TIME,
     COLD_IS_FALSE,
-    FOREIGN,
     NO_ORIGIN,
     NOT_CHOSEN,
+    ORIGIN_IS_FALSE,
     OUT_OF_ORDER,
     UNLIKE,
     Published,
-    content_of,
-    digest_of,
-    frame_of,
 )
 from stream_rnn.replay.segments import Segment, owners
-from stream_rnn.replay.told import Telling
+from stream_rnn.replay.told import Near, Telling
 
 ABSENT_MAX = 100_000
+ABSENT_BYTES_MAX = 100_000_000
 NOT_FINITE = "step_not_finite"
 
 
@@ -48,7 +47,8 @@ class Comparison:
     Attributes:
         owner: (N,) whose each offset is; see :func:`owners`.
         telling: findings that may be shown.
-        nearly: what is to be compared by value: offset -> what should be there.
+        nearly: what is to be compared by value.
+        unsure: dead letters of which copies are to be compared.
         absent: predictions that were not found yet: offset -> what should be there, and where
             its memory began; ``None``: before the range.
         absent_dead: dead letters that were not found yet: offset -> what should be there.
@@ -73,12 +73,13 @@ class Comparison:
         self._memories: Memories | None = None
         self._segment = Segment(0, published.start, published.end, None)
         self.owner = owners(published.origin)
-        self._foreign: NDArray[np.int64] = np.zeros(0, np.int64)
         self._outputs: NDArray[np.int64] = np.zeros(0, np.int64)
         self.telling = Telling(found, choice.examples)
-        self.nearly: dict[int, Message] = {}
+        self.nearly: list[Near] = []
+        self.unsure: list[Near] = []
         self.absent: dict[int, tuple[Message, int | None]] = {}
         self.absent_dead: dict[int, Message] = {}
+        self._absent_bytes = 0
 
     def begin(self, segment: Segment) -> None:
         """Begin a segment: what follows is the replay's from its begin on."""
@@ -86,7 +87,7 @@ class Comparison:
         self._least = min(self._least, segment.begin)
         self._begins.clear()
         published = self._published
-        self._foreign = np.flatnonzero(published.flags & FOREIGN) + published.start
+        published.note_foreign()
         self._outputs = np.flatnonzero((published.count > 0) | (published.others > 0))
         is_part = segment.before is None or segment.before > 0
         before = segment.begin if segment.before is None else segment.before
@@ -123,7 +124,14 @@ class Comparison:
                 found.append((record.offset, record.key))
             else:
                 self._held[record.offset - self._published.start] = True
+                self._check_others(record)
         return found
+
+    def _check_others(self, record: Record) -> None:
+        """Hold what other folds say of a record against it."""
+        offset, false = record.offset, self._published.of_others.false_of(record)
+        if false is not None and self._choice.takes(record.key) and self._is_own(offset):
+            self.telling.tell("different", offset, record.key, places=(false,))
 
     def _is_own(self, offset: int) -> bool:
         if self._segment.number == NO_ORIGIN:
@@ -167,30 +175,20 @@ class Comparison:
         flags = int(published.flags[at])
         timestamp = None if flags & BROKER_TIME else message.timestamp
         frame = frame_of(content, message.key, timestamp, message.headers)
-        is_wrong = verdict is Verdict.WRONG or flags & UNLIKE or int(published.frame[at]) != frame
-        if verdict is Verdict.APART and not is_wrong and not flags & COLD_IS_FALSE:
+        is_wrong = verdict is Verdict.WRONG or flags & (UNLIKE | COLD_IS_FALSE | ORIGIN_IS_FALSE)
+        is_wrong = is_wrong or int(published.frame[at]) != frame
+        first, copies = int(published.place[at]), tuple(published.copies.get(offset, {}).values())
+        if verdict is Verdict.APART and not is_wrong:
             self._found.leave_out("began_before")
+            if copies:
+                self.nearly.append(Near(offset, message, (first, *copies), is_known=False))
             return
         self._found.counts["compared"] += 1
-        if is_wrong or flags & COLD_IS_FALSE:
+        is_same = int(published.digest[at]) == digest_of(message.value)
+        if is_wrong or not (is_same or published.is_mixed(begin, offset)):
             self._tell_different(offset, message.key, message)
-        elif int(published.digest[at]) != digest_of(message.value):
-            if self._is_mixed(begin, offset):
-                self.nearly[offset] = message
-            else:
-                self._tell_different(offset, message.key, message)
-
-    def _is_mixed(self, begin: int | None, offset: int) -> bool:
-        """Tell whether another kind of machine may have computed a part of a memory.
-
-        It is one that published anything since the memory began: what it folded silently before
-        that can be of any key.
-        """
-        kept = self._published.first_kept
-        if begin is None or kept is None or begin < kept:
-            return True
-        first, last = np.searchsorted(self._foreign, [begin, offset + 1])
-        return bool(first < last)
+        elif copies or not is_same:
+            self.nearly.append(Near(offset, message, copies if is_same else (first, *copies)))
 
     def _miss(self, offset: int, message: Message, replayed: int, time_ms: int) -> None:
         """Say of an event without a prediction of this fold why that is."""
@@ -252,15 +250,14 @@ class Comparison:
 
     def compare_dead(self, offset: int, message: Message) -> None:
         """Compare a dead letter that is there."""
-        letter = self._dead.letters[offset]
-        code = dict(message.headers)["sr-error"].decode()
-        said = (code, message.key, message.value, message.timestamp, message.headers)
-        expected = letter_of(*said, is_named=letter.is_named, is_chosen=True)
-        at, is_like = offset - self._published.start, letter.says(expected) and not letter.is_unlike
+        letter, at = self._dead.letters[offset], offset - self._published.start
+        is_like = letter.says(as_cut(message, letter)) and not letter.is_unlike
         if not (is_like or letter.is_named) and self._is_beside_others(at):
             self._found.leave_out("other_fold")
             return
         self._found.letters_compared += 1
+        if is_like and (copies := self._dead.copies.get(offset)):
+            self.unsure.append(Near(offset, message, copies))
         if not is_like:
             kind, places = "dead_letters_different", self._dead.places_of(offset)
             self.telling.tell(kind, offset, message.key, places=places, expected=message)
@@ -273,7 +270,8 @@ class Comparison:
             self._found.leave_out("removed")
         else:
             self.absent_dead[offset] = message
-            if len(self.absent_dead) > ABSENT_MAX:
+            self._absent_bytes += len(message.value or b"")
+            while len(self.absent_dead) > ABSENT_MAX or self._absent_bytes > ABSENT_BYTES_MAX:
                 self.tell_missing_dead(next(iter(self.absent_dead)))
 
     def finish(self) -> None:
@@ -296,12 +294,12 @@ class Comparison:
             self._finish_letter(offset, letter)
 
     def _finish_letter(self, offset: int, letter: Letter) -> None:
-        if not letter.is_chosen:
-            return
-        if letter.count > 1:
-            self.telling.tell("dead_letters_duplicated", offset, count=letter.count - 1)
-        is_of_others = offset < self._least or self._is_answered_by_others(offset)
         is_seen = self._letters_seen[offset - self._published.start]
+        if not (letter.is_chosen or is_seen):
+            return
+        if repeated := letter.count - 1 + self._dead.is_of_others(offset):
+            self.telling.tell("dead_letters_duplicated", offset, count=repeated)
+        is_of_others = offset < self._least or self._is_answered_by_others(offset)
         if is_seen or (is_of_others and not letter.is_named):
             return
         self.telling.tell("dead_letters_unexpected", offset, None, None, letter.code.encode())
@@ -332,12 +330,14 @@ class Comparison:
     def tell_missing_dead(self, offset: int) -> None:
         """Say that a dead letter is missing."""
         message = self.absent_dead.pop(offset)
+        self._absent_bytes -= len(message.value or b"")
         code = dict(message.headers)["sr-error"]
         self.telling.tell("dead_letters_missing", offset, message.key, code)
 
-    def tell_not_near(self, offset: int) -> None:
-        """Say that a prediction differs by value, too."""
-        self._tell_different(offset, self.nearly[offset].key, self.nearly[offset])
+    def tell_not_near(self, near: Near, place: int, kind: str = "different") -> None:
+        """Say that an output differs by value, too."""
+        expected, key = near.message if near.is_known else None, near.message.key
+        self.telling.tell(kind, near.offset, key, places=(place,), expected=expected)
 
     def _tell_different(self, offset: int, key: bytes | None, expected: Message | None) -> None:
         places = self._published.places_of(offset)

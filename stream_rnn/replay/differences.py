@@ -1,14 +1,16 @@
 """The parts of an output that differ from what should be there, each with both sides."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from aiokafka.structs import ConsumerRecord
 
 from stream_rnn.fold.kafka_log import LOG_APPEND_TIME
 from stream_rnn.fold.output_batches import Message
+from stream_rnn.replay.contents import is_origin
 from stream_rnn.replay.keys import describe_key
-from stream_rnn.replay.letters import ALWAYS_KEPT, CHANGING
+from stream_rnn.replay.letter_table import HEADERS, KEY, VALUE
+from stream_rnn.replay.letters import CHANGING, NAMES, cut_of, cut_to, is_named_right, of_worker
 
 SHOWN_BYTES = 2000
 BEFORE_BYTES = 40  # that are shown before the first one that differs
@@ -30,24 +32,50 @@ def differences(
     """Return the parts that differ; a value comes last, for it is long.
 
     Of headers only those that differ are named.  A timestamp is left out where it is the broker's,
-    and of a dead letter what was cut or may differ.
+    and of a dead letter what may differ; what was cut must be the beginning of what is expected, which
+    is whole.
     """
-    headers: tuple[Headers, Headers] = tuple(record.headers), tuple(expected.headers)
-    is_cut = is_dead_letter and any(dict(some).get("sr-truncated") for some in headers)
-    free: Collection[str] = CHANGING if is_dead_letter else {"sr-origin"}
-    if is_cut:
-        free = {name for some in headers for name, _ in some} - ALWAYS_KEPT
+    if is_dead_letter:
+        cut, free, headers = _of_letter(record, expected)
+    else:
+        said, cut, headers = dict(record.headers), 0, expected.headers
+        free = set() if _is_false_origin(said, expected) else {"sr-origin"}
     found = []
     if record.timestamp_type != LOG_APPEND_TIME and record.timestamp != expected.timestamp:
         found.append(Difference("timestamp", str(record.timestamp), str(expected.timestamp)))
-    if record.key != expected.key and not is_cut:
+    if not _is_kept(record.key, expected.key, is_cut=bool(cut & KEY)):
         found.append(Difference("key", _key(record.key), _key(expected.key)))
-    one, other = ([h for h in some if h[0] not in free] for some in headers)
+    one, other = ([h for h in some if h[0] not in free] for some in (record.headers, headers))
     if one != other:
         found.append(Difference("headers", *_headers(one, other)))
-    if record.value != expected.value and not is_cut:
+    if not _is_kept(record.value, expected.value, is_cut=bool(cut & VALUE)):
         found.append(_of_values(record.value, expected.value))
     return found
+
+
+def _is_false_origin(said: Mapping[str, bytes | None], expected: Message) -> bool:
+    offset = int(dict(expected.headers)["sr-offset"] or b"")
+    return not is_origin(said.get("sr-origin"), offset)
+
+
+def _of_letter(record: ConsumerRecord, expected: Message) -> tuple[int, set[str], Headers]:
+    """Return what was cut, the headers that are not compared, and those that should be there."""
+    said, right = dict(record.headers), dict(expected.headers)
+    free = set(CHANGING)
+    if not is_named_right(said, int(right["sr-offset"] or b"")):
+        free -= {"sr-origin"} if all(name in said for name in NAMES) else set(NAMES)
+    named, headers = cut_of(said), expected.headers
+    own = of_worker(headers)
+    is_cut, must_cut = bool((named or 0) & HEADERS), bool((cut_of(right) or 0) & HEADERS)
+    could_cut = must_cut or len(own) < len(headers)
+    if named is None or is_cut > could_cut or must_cut > is_cut:
+        free -= {"sr-truncated"}
+    return named or 0, free, own if is_cut else headers
+
+
+def _is_kept(one: bytes | None, other: bytes | None, *, is_cut: bool) -> bool:
+    """Tell whether a key or a value is the right one, or the beginning of it where it was cut."""
+    return one == (cut_to(other, len(one)) if is_cut and one is not None else other)
 
 
 def _key(key: bytes | None) -> str:

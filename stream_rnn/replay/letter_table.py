@@ -1,4 +1,4 @@
-"""Dead letters by source offset, as rows of numbers: 4 bytes an offset and 37 a dead letter."""
+"""Dead letters by source offset, as rows of numbers: 4 bytes an offset and 45 a dead letter."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,13 +14,17 @@ OTHER_CODE = "another code"
 
 BLOCK_ROWS = 1 << 12
 COUNT_MAX = 65_535
-NAMED, CHOSEN, ALIKE, TIMED, WHOLE = 1, 2, 4, 8, 16
+NAMED, CHOSEN, ALIKE, TIMED = 1, 2, 4, 8
+CUT_BIT = 4  # from it on, of a row's flags, what was cut
+KEY, VALUE, HEADERS = 1, 2, 4
 ROW = np.dtype(
     [
         ("facts", "u8"),
         ("whole", "u8"),
         ("timestamp", "i8"),
         ("place", "i8"),
+        ("key_size", "u4"),
+        ("value_size", "u4"),
         ("count", "u2"),
         ("code", "u2"),
         ("flags", "u1"),
@@ -36,30 +40,44 @@ class Letter:
         code: what is wrong with the record.
         facts: digest of what it says of the record's time and size.
         timestamp: its own; ``None`` if that is the broker's.
-        whole: digest of all that is kept of the record; ``None`` where it was cut.
+        whole: digest of all that is kept of the record.
         is_named: it names app and fold, as in one transaction with predictions.
         is_chosen: its key is compared.
         place: its offset in the dead letters.
         count: how many there are.
-        is_unlike: not all of them say the same.
+        is_unlike: not all of them say the same, or one cannot be.
+        cut: ``KEY``, ``VALUE`` and ``HEADERS``, what of them was cut.
+        key_size: bytes that are kept of a key that was cut.
+        value_size: the same of a value.
     """
 
     code: str
     facts: int
     timestamp: int | None
-    whole: int | None
+    whole: int
     is_named: bool
     is_chosen: bool
     place: int = -1
     count: int = 1
     is_unlike: bool = False
+    cut: int = 0
+    key_size: int = 0
+    value_size: int = 0
 
     def says(self, other: "Letter") -> bool:
-        """Tell whether another one is about the same record, as far as both were kept."""
-        if (self.code, self.facts) != (other.code, other.facts):
-            return False
-        pairs = (self.timestamp, other.timestamp), (self.whole, other.whole)
-        return all(None in pair or pair[0] == pair[1] for pair in pairs)
+        """Tell whether another one is the same, with as much of its record."""
+        return self.is_cut_as(other) and self.whole == other.whole and self.is_about_as(other)
+
+    def is_about_as(self, other: "Letter") -> bool:
+        """Tell whether another one says the same beside what it keeps of the record."""
+        times = self.timestamp, other.timestamp
+        is_timed_as = None in times or times[0] == times[1]
+        return is_timed_as and (self.code, self.facts) == (other.code, other.facts)
+
+    def is_cut_as(self, other: "Letter") -> bool:
+        """Tell whether another one keeps as much of its record."""
+        sizes = (self.cut, self.key_size, self.value_size)
+        return sizes == (other.cut, other.key_size, other.value_size)
 
 
 class LetterTable:
@@ -103,11 +121,12 @@ class LetterTable:
             | CHOSEN * letter.is_chosen
             | ALIKE * (not letter.is_unlike)
             | TIMED * (letter.timestamp is not None)
-            | WHOLE * (letter.whole is not None)
+            | letter.cut << CUT_BIT
         )
         count = min(letter.count, COUNT_MAX)
-        digests = letter.facts, letter.whole or 0
-        row = (*digests, letter.timestamp or 0, letter.place, count, self._number(letter.code))
+        digests, sizes = (letter.facts, letter.whole), (letter.key_size, letter.value_size)
+        code = self._number(letter.code)
+        row = (*digests, letter.timestamp or 0, letter.place, *sizes, count, code)
         self._blocks[number // BLOCK_ROWS][number % BLOCK_ROWS] = (*row, flags)
 
     def items(self) -> Iterator[tuple[int, Letter]]:
@@ -125,15 +144,18 @@ class LetterTable:
 
     def _letter(self, number: int) -> Letter:
         row = self._blocks[number // BLOCK_ROWS][number % BLOCK_ROWS]
-        facts, whole, timestamp, place, count, code, flags = row.item()
+        facts, whole, timestamp, place, key_size, value_size, count, code, flags = row.item()
         return Letter(
             self._codes[code],
             facts,
             timestamp if flags & TIMED else None,
-            whole if flags & WHOLE else None,
+            whole,
             bool(flags & NAMED),
             bool(flags & CHOSEN),
             place,
             count,
             not flags & ALIKE,
+            flags >> CUT_BIT,
+            key_size,
+            value_size,
         )

@@ -1,6 +1,6 @@
 """What a partition of the predictions says about a range of source offsets, in bounded memory.
 
-34 bytes an offset, whatever order the records came in and however many are wrong: digests of the
+34 bytes an offset, and 24 where there is another fold, whatever order the records came in and however many are wrong: digests of the
 first prediction, how many there were, and the steps that it names.  The bytes themselves stay in
 Kafka, and of what is listed besides there are limits.
 """
@@ -8,17 +8,17 @@ Kafka, and of what is listed besides there are limits.
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Any
 
 import numpy as np
-import orjson
 from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 from numpy.typing import NDArray
 
 from stream_rnn.errors import ConfigError
 from stream_rnn.fold.kafka_log import LOG_APPEND_TIME, KafkaFacts
+from stream_rnn.replay.contents import content_of, digest_of, frame_of, is_origin
+from stream_rnn.replay.others import Others
 
 OFFSETS_MAX = 50_000_000  # of one partition at once: some 50 bytes each
 ORIGINS_MAX = 20  # each costs a fold
@@ -27,8 +27,11 @@ AHEAD_MAX = 100_000
 NAMES_MAX = 20
 UNLIKE_MAX = 10_000
 NEAR = 1000  # places that one read bridges
+COPIES_MAX = 100_000
+COPIES_OF_ONE_MAX = 10  # of other bytes each
 
 UNLIKE, FOREIGN, BROKER_TIME, COLD_IS_FALSE, NOT_CHOSEN, OUT_OF_ORDER = 1, 2, 4, 8, 16, 32
+ORIGIN_IS_FALSE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +96,15 @@ class Published:
         flags: (N,) UNLIKE: not all of them have the same bytes; FOREIGN: another kind of machine
             computed one; BROKER_TIME: its timestamp is the broker's; COLD_IS_FALSE: ``cold`` does
             not fit ``steps``; NOT_CHOSEN: its key is not compared; OUT_OF_ORDER: it came after a
-            later one.
+            later one; ORIGIN_IS_FALSE: it names one that cannot be.
         others: (N,) predictions of this app's other folds.
+        of_others: what those say of their records.
         origins: of this fold, in the order in which they came.
         folds: other fold -> its predictions in the range.
         unlike: offset -> place of a copy that is unlike the first, of at most ``UNLIKE_MAX``.
+        copies: offset -> digest -> place of copies that another kind of machine may have
+            computed: their bytes may differ, and their values are compared.
+        copies_left_out: how many of those there were beside ``COPIES_MAX``.
         misplaced: (source partition, offset, place) of what stands in a wrong partition.
         ahead: (source offset, place) of predictions from C on.
         below: predictions of offsets before the range.
@@ -128,15 +135,19 @@ class Published:
         self.who, self.start, self.end, self._bounds = who, start, end, bounds
         self.count: NDArray[np.uint16] = np.zeros(count, np.uint16)
         self.others: NDArray[np.uint16] = np.zeros(count, np.uint16)
+        self.of_others = Others(who.topic, who.partition, start, start + count)
         self.digest: NDArray[np.uint64] = np.zeros(count, np.uint64)
         self.frame: NDArray[np.uint64] = np.zeros(count, np.uint64)
         self.steps: NDArray[np.int32] = np.zeros(count, np.int32)
         self.place: NDArray[np.int64] = np.full(count, -1, np.int64)
         self.origin: NDArray[np.uint8] = np.full(count, NO_ORIGIN, np.uint8)
         self.flags: NDArray[np.uint8] = np.zeros(count, np.uint8)
+        self._foreign: NDArray[np.int64] = np.zeros(0, np.int64)
         self.origins: list[int] = []
         self.folds: Counter[str] = Counter()
         self.unlike: dict[int, int] = {}
+        self.copies: dict[int, dict[int, int]] = {}
+        self.copies_left_out = self._copies = 0
         self.misplaced: list[tuple[int, int, int]] = []
         self.ahead: list[tuple[int, int]] = []
         self.below = 0
@@ -204,34 +215,60 @@ class Published:
         if not self._takes(record.key):
             self.flags[at] |= NOT_CHOSEN
         if fold != self.who.fold:
-            if fold in self.folds or len(self.folds) < NAMES_MAX:
-                self.folds[fold] += 1
-            self.others[at] = min(int(self.others[at]) + 1, 65_535)
-            if self._numerics.encode() not in (record.value or b""):
-                self.flags[at] |= FOREIGN
+            self._take_other(record, offset, fold)
             return
         self.count[at] = min(int(self.count[at]) + 1, 65_535)
         digest, content = digest_of(record.value), content_of(record.value)
         is_stamped = record.timestamp_type == LOG_APPEND_TIME
         timestamp = None if is_stamped else record.timestamp
         frame = frame_of(content, record.key, timestamp, record.headers)
-        is_foreign = content.get("numerics") != self._numerics
+        flags = BROKER_TIME if is_stamped else 0
+        flags |= FOREIGN if content.get("numerics") != self._numerics else 0
+        if not is_origin(dict(record.headers)["sr-origin"], offset):
+            flags |= ORIGIN_IS_FALSE
         if self.count[at] > 1:
-            first = int(self.flags[at])
-            is_framed = int(self.frame[at]) == frame or bool(first & BROKER_TIME) != is_stamped
-            is_near = is_foreign or bool(first & FOREIGN)
-            is_like = is_framed and (is_near or int(self.digest[at]) == digest)
-            self.flags[at] |= (0 if is_like else UNLIKE) | (FOREIGN if is_foreign else 0)
-            if not is_like and len(self.unlike) < UNLIKE_MAX and self._takes(record.key):
-                self.unlike[offset] = record.offset
+            self._take_copy(record, offset, digest, frame, flags)
             return
         self.digest[at], self.frame[at], self.place[at] = digest, frame, record.offset
         steps = content.get("steps")
         self.steps[at] = steps if isinstance(steps, int) and 0 < steps < 1 << 31 else -1
-        self.origin[at] = self._number_of(origin)
-        self.flags[at] |= FOREIGN if is_foreign else 0
-        self.flags[at] |= BROKER_TIME if is_stamped else 0
-        self.flags[at] |= 0 if content.get("cold") is (steps == 1) else COLD_IS_FALSE
+        self.origin[at] = NO_ORIGIN if flags & ORIGIN_IS_FALSE else self._number_of(origin)
+        self.flags[at] |= flags | (0 if content.get("cold") is (steps == 1) else COLD_IS_FALSE)
+
+    def _take_other(self, record: ConsumerRecord, offset: int, fold: str) -> None:
+        at = offset - self.start
+        if fold in self.folds or len(self.folds) < NAMES_MAX:
+            self.folds[fold] += 1
+        self.others[at] = min(int(self.others[at]) + 1, 65_535)
+        self.of_others.take(record, offset)
+        if self._numerics.encode() not in (record.value or b""):
+            self.flags[at] |= FOREIGN
+
+    def _take_copy(
+        self, record: ConsumerRecord, offset: int, digest: int, frame: int, flags: int
+    ) -> None:
+        at = offset - self.start
+        first = int(self.flags[at])
+        is_framed = int(self.frame[at]) == frame or bool((first ^ flags) & BROKER_TIME)
+        is_near, is_same = bool((first | flags) & FOREIGN), int(self.digest[at]) == digest
+        is_like = is_framed and (is_near or is_same) and not flags & ORIGIN_IS_FALSE
+        self.flags[at] |= (0 if is_like else UNLIKE) | flags & FOREIGN
+        if not self._takes(record.key):
+            return
+        if not is_like and len(self.unlike) < UNLIKE_MAX:
+            self.unlike[offset] = record.offset
+        elif is_like and not is_same:
+            self._keep_copy(offset, digest, record.offset)
+
+    def _keep_copy(self, offset: int, digest: int, place: int) -> None:
+        kept = self.copies.get(offset, {})
+        if digest in kept:
+            return
+        if self._copies >= COPIES_MAX or len(kept) >= COPIES_OF_ONE_MAX:
+            self.copies_left_out += 1
+            return
+        self.copies[offset] = kept | {digest: place}
+        self._copies += 1
 
     def _number_of(self, origin: int) -> int:
         if origin not in self.origins:
@@ -239,6 +276,21 @@ class Published:
                 return ORIGINS_MAX
             self.origins.append(origin)
         return self.origins.index(origin)
+
+    def note_foreign(self) -> None:
+        """Note what other kinds of machines have computed, as far as it was read."""
+        self._foreign = np.flatnonzero(self.flags & FOREIGN) + self.start
+
+    def is_mixed(self, begin: int | None, offset: int) -> bool:
+        """Tell whether another kind of machine may have computed a part of a memory.
+
+        It is one that published anything since the memory began: what it folded silently before
+        that can be of any key.
+        """
+        if begin is None or self.first_kept is None or begin < self.first_kept:
+            return True
+        first, last = np.searchsorted(self._foreign, [begin, offset + 1])
+        return bool(first < last)
 
     def places_of(self, offset: int) -> tuple[int, ...]:
         """Return where the prediction of an offset stands, and a copy that is unlike it."""
@@ -253,19 +305,17 @@ class Published:
         """Read one record of the output again."""
         return await record_at(self._facts, self._tp, place)
 
-    async def values(self, offsets: Iterable[int]) -> dict[int, bytes]:
-        """Read the predictions of some source offsets again."""
-        wanted = {int(self.place[offset - self.start]): offset for offset in offsets}
+    async def values(self, wanted: Iterable[int]) -> dict[int, bytes]:
+        """Read some predictions again, by their places."""
         found: dict[int, bytes] = {}
-        places, first = sorted(wanted), 0
+        places, first = sorted(set(wanted)), 0
+        chosen = set(places)
         for after in range(1, len(places) + 1):
             if after < len(places) and places[after] - places[after - 1] < NEAR:
                 continue
             run = places[first], places[after - 1] + 1
             async for records in self._facts.batches(self._tp, *run):
-                for record in records:
-                    if record.offset in wanted:
-                        found[wanted[record.offset]] = record.value or b""
+                found |= {r.offset: r.value or b"" for r in records if r.offset in chosen}
             first = after
         return found
 
@@ -296,40 +346,3 @@ def count_stranger(strangers: Counter[str], headers: Mapping[str, bytes | None])
     name = f"app {app} of topic {topic}"
     if name in strangers or len(strangers) < NAMES_MAX:
         strangers[name] += 1
-
-
-def digest_of(value: bytes | None) -> int:
-    """Return 64 bits of a value's hash."""
-    return int.from_bytes(blake2b(value or b"", digest_size=8).digest(), "little")
-
-
-def content_of(value: bytes | None) -> dict[str, Any]:
-    """Return what a prediction says; nothing if it is none."""
-    try:
-        found = orjson.loads(value or b"null")
-    except orjson.JSONDecodeError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def frame_of(
-    content: Mapping[str, Any],
-    key: bytes | None,
-    timestamp: int | None,
-    headers: Iterable[tuple[str, bytes]],
-) -> int:
-    """Return a digest of all that is the same whatever the memory holds.
-
-    That is the record's key, timestamp and headers but the origin, and of the content all but
-    steps, cold and numerics; of the outputs their shape.
-    """
-    outputs = content.get("outputs")
-    shape = {k: sorted(v) if isinstance(v, dict) else None for k, v in outputs.items()} if isinstance(outputs, dict) else None  # fmt: skip
-    free = {"outputs", "steps", "cold", "numerics"}
-    kept = {name: value for name, value in content.items() if name not in free}
-    try:
-        said = orjson.dumps([kept, shape], option=orjson.OPT_SORT_KEYS)
-    except TypeError:  # nested too deeply
-        said = b""
-    about = [(name, text) for name, text in headers if name != "sr-origin"]
-    return digest_of(b"%b %b" % (said, repr((key, timestamp, about)).encode()))

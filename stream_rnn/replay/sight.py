@@ -2,7 +2,13 @@
 
 from stream_rnn.fold.recovery import GroupOffset
 from stream_rnn.replay.findings import Audit
-from stream_rnn.replay.published import Bounds, Published, Who
+from stream_rnn.replay.published import (
+    COPIES_MAX,
+    COPIES_OF_ONE_MAX,
+    Bounds,
+    Published,
+    Who,
+)
 
 
 def say_group_offset(
@@ -120,6 +126,12 @@ def say_outputs(
         kept = "none" if published.first_kept is None else f"those from {published.first_kept} on"
         found.notes.append(
             f"{published.name} lost its beginning: of app {who.app} it still holds {kept}"
+        )
+    if published.copies_left_out:
+        found.problems.append(
+            f"{published.name}: {published.copies_left_out} copies that another kind of machine "
+            f"may have computed were not compared: they are more than {COPIES_MAX}, or more than "
+            f"{COPIES_OF_ONE_MAX} of one event"
         )
     if published.misplaced:
         partition, offset, _ = published.misplaced[0]

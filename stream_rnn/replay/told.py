@@ -29,6 +29,22 @@ class Told(NamedTuple):
     expected: Message | None = None
 
 
+class Near(NamedTuple):
+    """Predictions of one event that are to be compared by value.
+
+    Attributes:
+        offset: of the source.
+        message: what the replay gives.
+        places: in the output; those that may differ in their last digits.
+        is_known: the replay has the same memory; otherwise all are held against the first.
+    """
+
+    offset: int
+    message: Message
+    places: tuple[int, ...]
+    is_known: bool = True
+
+
 class Telling:
     """Counts findings.
 

@@ -4,7 +4,7 @@ import orjson
 import pytest
 
 from stream_rnn.replay.findings import is_close
-from tests.memory_topics import offset_of
+from tests.memory_topics import offset_of, with_header
 from tests.unit.test_audit import folded, model, settings_of, worked, wrong  # noqa: F401
 
 LABELS = {"next": {"A", "B", "C", "D"}}
@@ -85,3 +85,159 @@ async def test_a_class_after_a_change_of_build_is_compared(folded, is_turned):  
     assert wrong(found) == {"different": 1}
     assert found.examples[0].offset == offset_of(folded.predictions[40])
     assert not found.is_fine("at_least_once")
+
+
+# Copies of another machine
+
+
+def wrong_copy(message, **changes):
+    """Return a copy of another machine that is sure of the wrong thing."""
+    content = orjson.loads(message.value)
+    content |= {"numerics": "deadbeef"} | changes
+    for output in content["outputs"].values():
+        if "probability" in output:
+            output["probability"] = 0.99999
+    return message._replace(value=orjson.dumps(content))
+
+
+@pytest.mark.parametrize("at", [40, 41])
+async def test_a_copy_of_another_machine_is_held_against_the_replay(folded, at):  # noqa: F811
+    """Whichever came first, its values must be near; a second one is not hidden by a first."""
+    folded.predictions.insert(at, wrong_copy(folded.predictions[40]))
+    found = await folded.audit()
+    assert wrong(found) == {"duplicated": 1, "different": 1}
+    assert not found.is_fine("at_least_once")
+    assert b"0.99999" in found.examples[0].published.encode()
+    folded.predictions.append(changed(folded.predictions[39]))
+    found = await folded.audit()
+    assert wrong(found) == {"duplicated": 2, "different": 1}
+
+
+async def test_a_third_copy_is_compared(folded):  # noqa: F811
+    """Two that are near do not hide it."""
+    right = folded.predictions[40]
+    folded.predictions += [changed(right), wrong_copy(right), changed(right)]
+    assert wrong(await folded.audit()) == {"duplicated": 3, "different": 1}
+    folded.predictions[-2] = wrong_copy(right, steps=9999)
+    assert wrong(await folded.audit()) == {"duplicated": 3, "different": 1}
+
+
+async def test_copies_of_a_memory_that_began_before_are_held_against_each_other(folded):  # noqa: F811
+    """The replay cannot say what is right, but both of them cannot be."""
+    at = next(n for n, m in enumerate(folded.predictions) if offset_of(m) >= 100)
+    right = folded.predictions[at]
+    assert (await folded.audit(first="100")).why_not["began_before"] > 0
+    folded.predictions.append(changed(right))
+    assert wrong(await folded.audit(first="100")) == {"duplicated": 1}
+    folded.predictions[-1] = wrong_copy(right)
+    assert wrong(await folded.audit(first="100")) == {"duplicated": 1, "different": 1}
+
+
+@pytest.mark.parametrize(("name", "limit"), [("COPIES_MAX", 1), ("COPIES_OF_ONE_MAX", 1)])
+async def test_copies_that_are_not_compared_are_a_problem(folded, monkeypatch, name, limit):  # noqa: F811
+    """There are limits to memory, and none of it is silent."""
+    monkeypatch.setattr(f"stream_rnn.replay.published.{name}", limit)
+    right = folded.predictions[40]
+    folded.predictions += [changed(right), changed(right)]  # the same bytes are read once
+    assert (await folded.audit()).is_fine("at_least_once")
+    folded.predictions.append(wrong_copy(right))
+    found = await folded.audit()
+    assert wrong(found) == {"duplicated": 3}
+    assert "1 copies that another kind of machine" in found.problems[0]
+    assert not found.is_fine("at_least_once")
+
+
+# Origins
+
+
+@pytest.mark.parametrize("text", [b"-7", b"9999999", b"+0", b"00"])
+async def test_an_origin_that_cannot_be_is_a_difference(folded, text):  # noqa: F811
+    """It lies before the log or behind the record, or no worker writes it so."""
+    folded.predictions[40] = with_header(folded.predictions[40], "sr-origin", text)
+    found = await folded.audit()
+    assert wrong(found) == {"different": 1}
+    assert found.examples[0].parts == ("headers",)
+    assert found.examples[0].published == f"headers sr-origin={text.decode()}"
+
+
+async def test_a_second_copys_origin_is_looked_at(folded):  # noqa: F811
+    """The first one's is right."""
+    folded.predictions.append(with_header(folded.predictions[40], "sr-origin", b"-7"))
+    found = await folded.audit()
+    assert wrong(found) == {"duplicated": 1, "different": 1}
+    assert next(e for e in found.examples if e.kind == "different").parts == ("headers",)
+
+
+async def test_no_origin_of_a_log_can_be(folded):  # noqa: F811
+    """Then all are different, however much they agree."""
+    made = folded.predictions
+    folded.predictions = [with_header(m, "sr-origin", b"-10") for m in made]
+    assert wrong(await folded.audit()) == {"different": len(made)}
+
+
+# Other folds
+
+
+def said(message, **changes):
+    """Return a prediction that says something else."""
+    return message._replace(value=orjson.dumps(orjson.loads(message.value) | changes))
+
+
+def without(message, name):
+    """Return a prediction without a part."""
+    content = orjson.loads(message.value)
+    del content[name]
+    return message._replace(value=orjson.dumps(content))
+
+
+OTHERS = {
+    "rubbish": lambda m: m._replace(value=b"\xff rubbish"),
+    "no value": lambda m: m._replace(value=None),
+    "no object": lambda m: m._replace(value=b"[1]"),
+    "another key": lambda m: m._replace(key=b"z"),
+    "another key, wholly": lambda m: said(m._replace(key=b"z"), key="z"),
+    "no key": lambda m: m._replace(key=None),
+    "another timestamp": lambda m: m._replace(timestamp=1),
+    "another source": lambda m: said(m, source={"topic": "events", "partition": 0, "offset": 1}),
+    "another key within": lambda m: said(m, key="z"),
+    "a key in both ways": lambda m: said(m, key_base64="YQ=="),
+    "no outputs": lambda m: without(m, "outputs"),
+    "outputs of nothing": lambda m: said(m, outputs={"next": 7}),
+    "no steps": lambda m: without(m, "steps"),
+    "steps that cannot be": lambda m: said(m, steps=0),
+    "cold where it is not": lambda m: said(m, steps=1, cold=False),
+    "no event time": lambda m: without(m, "event_time_ms"),
+    "no numerics": lambda m: without(m, "numerics"),
+    "no format": lambda m: without(m, "format"),
+    "an origin that cannot be": lambda m: with_header(m, "sr-origin", b"-7"),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+async def test_what_another_fold_says_of_a_record_is_checked(folded, name):  # noqa: F811
+    """Its outputs are not compared, but whose record it is, is."""
+    message = with_header(folded.predictions[40], "sr-fold", b"f" * 12)
+    folded.predictions[40] = message
+    found = await folded.audit()
+    assert found.is_fine("exactly_once")
+    assert found.counts["not_comparable"] == 1
+    folded.predictions[40] = OTHERS[name](message)
+    found = await folded.audit()
+    assert wrong(found) == {"different": 1}
+    assert found.examples[0].offset == offset_of(message)
+    folded.predictions[40] = message
+    folded.predictions.append(OTHERS[name](message))  # a copy of it
+    found = await folded.audit()
+    assert found.counts["different"] == 1
+    assert not found.is_fine("at_least_once")
+
+
+async def test_another_folds_own_model_is_not_compared(folded):  # noqa: F811
+    """Its outputs, steps, event times and a later format are its own."""
+    message = with_header(folded.predictions[40], "sr-fold", b"f" * 12)
+    own = {"outputs": {}, "steps": 999, "cold": False, "event_time_ms": -1, "model": "other"}
+    for one in (said(message, **own), message._replace(value=b'{"format":2}')):
+        folded.predictions[40] = one
+        assert (await folded.audit()).is_fine("exactly_once")
+    folded.predictions[40] = message._replace(value=b'{"format":2}', key=b"z")
+    assert wrong(await folded.audit()) == {"different": 1}

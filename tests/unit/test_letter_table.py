@@ -24,12 +24,15 @@ def test_a_letter_comes_back_as_it_was_kept():
             f"code-{offset % 7}",
             facts=2**64 - offset,
             timestamp=None if odd else -offset,
-            whole=None if offset % 5 else 2**63 + offset,
+            whole=2**63 + offset,
             is_named=odd,
             is_chosen=offset % 3 == 0,
             place=offset + 2**40,
             count=offset % 4 + 1,
             is_unlike=offset % 11 == 0,
+            cut=offset % 8,
+            key_size=2**32 - offset,
+            value_size=offset,
         )
         table.put(offset, kept[offset])
     assert dict(table.items()) == kept
@@ -45,7 +48,7 @@ def test_counts_and_codes_have_limits():
     """Somebody else may write a hundred thousand copies, or as many codes."""
     table = LetterTable(0, 2000)
     for offset in range(2000):
-        table.put(offset, Letter(f"{offset} " + "x" * 200, 1, None, None, False, True, count=10**6))
+        table.put(offset, Letter(f"{offset} " + "x" * 200, 1, None, 1, False, True, count=10**6))
     assert table[7].count == 65_535
     assert table[7].code == "7 " + "x" * 98
     assert table[CODES_MAX - 2].code.startswith(f"{CODES_MAX - 2} x")
