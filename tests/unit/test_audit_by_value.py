@@ -54,6 +54,8 @@ def test_near_ties_may_turn():
     right = of_classes([["A", 0.4001], ["B", 0.3999]])
     assert is_close(of_classes([["B", 0.4], ["A", 0.4]]), right, LABELS)
     assert not is_close(of_classes([["C", 0.4], ["A", 0.4]]), right, LABELS)
+    right = of_classes([["A", 0.4008], ["B", 0.3992]])  # each is near, but this is no tie
+    assert not is_close(of_classes([["B", 0.4], ["A", 0.4]]), right, LABELS)
     right = of_classes([["A", 0.4], ["B", 0.2001]])  # C may have 0.2
     assert is_close(of_classes([["A", 0.4], ["C", 0.2]]), right, LABELS)
     assert not is_close(of_classes([["A", 0.4], ["ZZZ", 0.2]]), right, LABELS)
