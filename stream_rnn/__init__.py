@@ -2,7 +2,7 @@
 
 Where to start reading: a record travels ``worker/transport.py`` -> ``fold/processor.py`` ->
 ``fold/publisher.py``, and ``fold/recovery.py`` decides where that starts.  What is computed is
-``model/model.py``; what readers get is ``predictions/``.
+``model/network.py``; what readers get is ``predictions/``.
 
 Shape letters, everywhere: B keys in a round, F features, H hidden size, L layers, O outputs,
 T time steps.  x is (B, F), y is (B, O), h is (B, L, H), for an LSTM (B, 2, L, H).

@@ -16,19 +16,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stream_rnn.errors import FencedError
-from stream_rnn.fold.cache import StateCache
-from stream_rnn.fold.events import LogRecord, Record
-from stream_rnn.fold.facts import Recovery, Topics
-from stream_rnn.fold.identity import fold_id
-from stream_rnn.fold.memory_store import MemoryStore
+from stream_rnn.fold.crash_points import Passed, Point, nothing_happens
+from stream_rnn.fold.decoder import LogRecord, Record
+from stream_rnn.fold.fold_id import fold_id
 from stream_rnn.fold.output_batches import Message
 from stream_rnn.fold.outputs import make_writer
-from stream_rnn.fold.points import Passed, Point, nothing_happens
 from stream_rnn.fold.processor import Processor
 from stream_rnn.fold.recovery import Choices, GroupOffset, LastPrediction
+from stream_rnn.fold.recovery_facts import Recovery, Topics
 from stream_rnn.fold.source import Fetch
-from stream_rnn.model.model import Model
+from stream_rnn.model.network import Model
 from stream_rnn.settings import Settings
+from stream_rnn.store.cache import StateCache
+from stream_rnn.store.memory_store import MemoryStore
 
 __all__ = [
     "Crash",

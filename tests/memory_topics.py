@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 
 from aiokafka.structs import ConsumerRecord, OffsetAndTimestamp
 
+from stream_rnn.audit.audit import audit
+from stream_rnn.audit.result import Audit, Choice
 from stream_rnn.fold.output_batches import Message
 from stream_rnn.fold.recovery import GroupOffset
-from stream_rnn.fold.topics import TopicFacts
-from stream_rnn.replay.audit import audit
-from stream_rnn.replay.findings import Audit, Choice
+from stream_rnn.kafka.topics import TopicFacts
 from stream_rnn.replay.logs import TopicLog
 from stream_rnn.settings import Settings
 from stream_rnn.testing import MemoryLog, MemoryPublisher, MemoryStore, memory_processor

@@ -6,7 +6,7 @@ import torch
 
 from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.features import FeatureSpec
-from stream_rnn.model.model import Model
+from stream_rnn.model.network import Model
 
 SPEC = {
     "format": 1,

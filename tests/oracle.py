@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from stream_rnn.fold.events import Decoder, Record
-from stream_rnn.model.model import Model
+from stream_rnn.fold.decoder import Decoder, Record
+from stream_rnn.model.network import Model
 from stream_rnn.settings import Settings
 
 

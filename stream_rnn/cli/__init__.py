@@ -8,7 +8,7 @@ Exit status: 0 fine, 1 the answer is bad, 2 wrong use, 3 a person must act, 4 re
 interrupted, 141 nobody reads the output any more.
 """
 
-from stream_rnn.cli.interrupts import end_at_once
+from stream_rnn.cli.shared.interrupts import end_at_once
 
 VERBS = {
     "worker": "fold a topic: the stream worker",

@@ -8,14 +8,14 @@ from typing import Any
 import orjson
 from rich.console import Console
 
-from stream_rnn.cli.progress import RecordBars
-from stream_rnn.fold.collector import calm_collector
-from stream_rnn.fold.identity import fold_id
+from stream_rnn.audit.audit import audit
+from stream_rnn.audit.result import KINDS, WHY_NOT, Audit, Choice, Finding
+from stream_rnn.cli.shared.progress import RecordBars
+from stream_rnn.fold.fold_id import fold_id
+from stream_rnn.fold.gc_tuning import calm_collector
+from stream_rnn.keys import parse_key
 from stream_rnn.model.bundle import load_bundle
-from stream_rnn.model.model import Model, pin_numerics
-from stream_rnn.replay.audit import audit
-from stream_rnn.replay.findings import KINDS, WHY_NOT, Audit, Choice, Finding
-from stream_rnn.replay.keys import parse_key
+from stream_rnn.model.network import Model, pin_numerics
 from stream_rnn.replay.logs import TopicLog
 from stream_rnn.settings import Settings
 

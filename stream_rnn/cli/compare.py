@@ -8,14 +8,14 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from stream_rnn.cli.inputs import LogChoice
-from stream_rnn.cli.progress import RecordBars
-from stream_rnn.fold.collector import calm_collector
+from stream_rnn.cli.shared.log_options import LogChoice
+from stream_rnn.cli.shared.progress import RecordBars
+from stream_rnn.evaluation.compare import Comparison, compare
+from stream_rnn.evaluation.evaluate import Scored
+from stream_rnn.fold.gc_tuning import calm_collector
 from stream_rnn.model.bundle import read_bundle
 from stream_rnn.model.features import FeatureSpec
-from stream_rnn.model.model import pin_numerics
-from stream_rnn.replay.compare import Comparison, compare
-from stream_rnn.replay.evaluate import Scored
+from stream_rnn.model.network import pin_numerics
 from stream_rnn.replay.labels import Labels
 from stream_rnn.settings import Settings
 

@@ -11,12 +11,12 @@ import click
 import orjson
 from rich.console import Console
 
-from stream_rnn.cli.progress import RecordBars
-from stream_rnn.cli.text import printable
+from stream_rnn.cli.shared.progress import RecordBars
+from stream_rnn.cli.shared.text import printable
 from stream_rnn.fold.reasons import REASONS
+from stream_rnn.keys import describe_key, shorten
 from stream_rnn.operate.dead_letters import DeadLetter, Wanted, read
-from stream_rnn.operate.put_back import Choice, Retry
-from stream_rnn.replay.keys import describe_key, shorten
+from stream_rnn.operate.retry_dead_letters import Choice, Retry
 from stream_rnn.settings import Settings
 
 SHOWN = 160

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from stream_rnn.local.demo import Demo
-from stream_rnn.local.flights import departures
+from stream_rnn.demo.demo import Demo
+from stream_rnn.demo.flights import departures
 from stream_rnn.local.servers import Addresses, servers
 from stream_rnn.operate.dashboard import opened
 from stream_rnn.settings import Settings

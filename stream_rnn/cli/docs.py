@@ -12,8 +12,8 @@ from pathlib import Path
 import click
 
 from stream_rnn.cli import VERBS
-from stream_rnn.cli.options import describe_choices, describe_default
 from stream_rnn.cli.program import group
+from stream_rnn.cli.shared.settings_options import describe_choices, describe_default
 from stream_rnn.errors import ConfigError
 from stream_rnn.settings import Settings
 

@@ -8,8 +8,8 @@ from dataclasses import asdict
 import orjson
 from rich.console import Console
 
+from stream_rnn.operate.check_result import Finding, Level
 from stream_rnn.operate.doctor import examine
-from stream_rnn.operate.findings import Finding, Level
 from stream_rnn.settings import Settings
 
 MARKS = {Level.FINE: "[green]fine[/]   ", Level.WARNING: "[yellow]warning[/]", Level.BAD: "[red]bad[/]    "}  # fmt: skip

@@ -8,17 +8,18 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from stream_rnn.cli.inputs import LogChoice
-from stream_rnn.cli.progress import RecordBars
-from stream_rnn.fold.collector import calm_collector
+from stream_rnn.cli.shared.log_options import LogChoice
+from stream_rnn.cli.shared.progress import RecordBars
+from stream_rnn.evaluation.evaluate import Scored, evaluate
+from stream_rnn.evaluation.report.example_keys import pictures
+from stream_rnn.evaluation.result import MODELS, Evaluation, HeadEvaluation
+from stream_rnn.fold.gc_tuning import calm_collector
+from stream_rnn.metrics.figure import Figure
 from stream_rnn.model.bundle import read_bundle
 from stream_rnn.model.features import FeatureSpec
-from stream_rnn.model.model import pin_numerics
-from stream_rnn.replay.evaluate import Scored, evaluate
-from stream_rnn.replay.evaluation import MODELS, Evaluation, Figure, HeadEvaluation
+from stream_rnn.model.network import pin_numerics
 from stream_rnn.replay.labels import Labels
 from stream_rnn.replay.overwriting import check_report
-from stream_rnn.replay.shown import pictures
 from stream_rnn.settings import Settings
 
 
@@ -51,7 +52,7 @@ def run(
             bars,
         )
     if report is not None:
-        from stream_rnn.replay.report import write_report  # noqa: PLC0415  # jinja is slow to load
+        from stream_rnn.evaluation.report.html import write_report  # noqa: PLC0415  # jinja is slow to load
 
         write_report(found, pictures(source, bundle, settings, found), report)
     if as_json:

@@ -12,8 +12,8 @@ from click.shell_completion import get_completion_class
 
 from stream_rnn import __version__
 from stream_rnn.cli import VERBS
-from stream_rnn.cli.interrupts import INTERRUPTED, end_at_once, raise_again
-from stream_rnn.cli.standard_streams import open_streams
+from stream_rnn.cli.shared.interrupts import INTERRUPTED, end_at_once, raise_again
+from stream_rnn.cli.shared.standard_streams import open_streams
 from stream_rnn.errors import ConfigError, Reaction, StreamRNNError, UnreachableError, reason
 
 NAME = "stream-rnn"

@@ -9,15 +9,15 @@ import click
 import orjson
 from rich.console import Console
 
-from stream_rnn.cli.inputs import LogChoice
-from stream_rnn.cli.progress import RecordBars
-from stream_rnn.fold.collector import calm_collector
+from stream_rnn.cli.shared.log_options import LogChoice
+from stream_rnn.cli.shared.progress import RecordBars
+from stream_rnn.fold.gc_tuning import calm_collector
 from stream_rnn.fold.output_batches import Message
 from stream_rnn.model.bundle import load_bundle, read_bundle
-from stream_rnn.model.model import pin_numerics
+from stream_rnn.model.network import pin_numerics
 from stream_rnn.replay.logs import Log, Range
-from stream_rnn.replay.parallel import Replay, replay_to_file
-from stream_rnn.replay.replay import replay_partition
+from stream_rnn.replay.partition import replay_partition
+from stream_rnn.replay.to_file import Replay, replay_to_file
 from stream_rnn.settings import Settings
 
 STANDARD_OUTPUT = "-"

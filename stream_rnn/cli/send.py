@@ -6,9 +6,9 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from stream_rnn.cli.inputs import LogChoice
-from stream_rnn.cli.progress import RecordBars
-from stream_rnn.local import flights
+from stream_rnn.cli.shared.log_options import LogChoice
+from stream_rnn.cli.shared.progress import RecordBars
+from stream_rnn.demo import flights
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.replay.send import Sending, send
 from stream_rnn.settings import Settings

@@ -13,12 +13,12 @@ from rich.text import Text
 
 from stream_rnn.errors import ConfigError
 from stream_rnn.model.features import FeatureSpec
-from stream_rnn.replay.columns import read_sample
-from stream_rnn.replay.field_counts import Fit, count_fields
 from stream_rnn.replay.overwriting import cannot_write, write_whole
-from stream_rnn.replay.proposal import Wanted, propose
-from stream_rnn.replay.toml_text import printable
 from stream_rnn.settings import Settings
+from stream_rnn.spec.columns import read_sample
+from stream_rnn.spec.proposal import Wanted, propose
+from stream_rnn.spec.spec_check import Fit, count_fields
+from stream_rnn.spec.toml import printable
 
 SHOWN_WORDS = 5
 

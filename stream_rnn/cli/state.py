@@ -10,12 +10,12 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from stream_rnn.fold.identity import fold_id
+from stream_rnn.fold.fold_id import fold_id
+from stream_rnn.keys import describe_key, parse_key
 from stream_rnn.model.bundle import load_bundle
-from stream_rnn.operate import states
-from stream_rnn.operate.folds import Fold, look
-from stream_rnn.operate.states import Found
-from stream_rnn.replay.keys import describe_key, parse_key
+from stream_rnn.operate import key_states as states
+from stream_rnn.operate.key_states import Found
+from stream_rnn.operate.open_fold import Fold, look
 from stream_rnn.settings import Settings
 
 SHADES = " \u2591\u2592\u2593\u2588"

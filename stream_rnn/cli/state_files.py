@@ -8,11 +8,12 @@ from pathlib import Path
 import orjson
 from rich.console import Console
 
-from stream_rnn.cli.progress import RecordBars
+from stream_rnn.cli.shared.progress import RecordBars
 from stream_rnn.model.bundle import load_bundle
-from stream_rnn.operate import archive, states
+from stream_rnn.operate import archive
+from stream_rnn.operate import key_states as states
 from stream_rnn.operate.archive import Summary
-from stream_rnn.operate.folds import Fold
+from stream_rnn.operate.open_fold import Fold
 from stream_rnn.settings import Settings
 
 

@@ -7,7 +7,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from stream_rnn.cli.text import printable
+from stream_rnn.cli.shared.text import printable
 from stream_rnn.predictions.reader import PredictionReader
 from stream_rnn.predictions.schema import Choice, Number, Output, Prediction, YesNo
 from stream_rnn.settings import Settings

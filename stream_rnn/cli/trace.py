@@ -11,18 +11,19 @@ import orjson
 from rich.console import Console
 from rich.text import Text
 
-from stream_rnn.cli.inputs import LogChoice
+from stream_rnn.cli.shared.log_options import LogChoice
 from stream_rnn.cli.tail import describe_output
-from stream_rnn.fold.collector import calm_collector
+from stream_rnn.fold.gc_tuning import calm_collector
+from stream_rnn.keys import describe_key, parse_key, shorten
 from stream_rnn.model.bundle import load_bundle
-from stream_rnn.model.gates import GATES
-from stream_rnn.model.model import Model, pin_numerics
+from stream_rnn.model.network import Model, pin_numerics
 from stream_rnn.predictions.schema import Prediction
-from stream_rnn.replay.keys import describe_key, parse_key, shorten
 from stream_rnn.replay.overwriting import check_picture, write_whole
-from stream_rnn.replay.pictures import unrolled_svg
-from stream_rnn.replay.trace import unroll_log
-from stream_rnn.replay.unrolled import (
+from stream_rnn.settings import Settings
+from stream_rnn.trace.find_key import unroll_log
+from stream_rnn.trace.gates import GATES
+from stream_rnn.trace.svg import unrolled_svg
+from stream_rnn.trace.unroll import (
     Floats,
     Unrolled,
     describe_duration,
@@ -30,7 +31,6 @@ from stream_rnn.replay.unrolled import (
     flattened,
     most_varying,
 )
-from stream_rnn.settings import Settings
 
 WIDTH_UNKNOWN = 140
 UNITS_MAX = 32

@@ -13,21 +13,21 @@ from rich.console import Console
 from rich.table import Table
 
 from stream_rnn import __version__
-from stream_rnn.cli.inputs import LogChoice
-from stream_rnn.cli.progress import TrainingBars
+from stream_rnn.cli.shared.log_options import LogChoice
+from stream_rnn.cli.shared.progress import TrainingBars
+from stream_rnn.demo import flights
 from stream_rnn.errors import ConfigError
-from stream_rnn.local import flights
+from stream_rnn.metrics.scores import better, main_metric
 from stream_rnn.model.cells import CellSpec
-from stream_rnn.model.checks import check_examples
-from stream_rnn.model.examples import Examples
 from stream_rnn.model.features import FeatureSpec
-from stream_rnn.model.judged import PARTS
-from stream_rnn.model.metrics import better, main_metric
-from stream_rnn.model.training import TrainingSettings
-from stream_rnn.replay import training_run
-from stream_rnn.replay.examples import Events, read_fitted
-from stream_rnn.replay.search import Trial, search
 from stream_rnn.settings import Settings
+from stream_rnn.training import run as training_run
+from stream_rnn.training.data_checks import check_examples
+from stream_rnn.training.dataset import Events, read_fitted
+from stream_rnn.training.examples import Examples
+from stream_rnn.training.search import Trial, search
+from stream_rnn.training.trainer import TrainingSettings
+from stream_rnn.training.validation import PARTS
 
 
 def run(settings: Settings, where: LogChoice, **given: Any) -> None:

@@ -10,9 +10,9 @@ from typing import Any
 
 import faust
 
-from stream_rnn.cli.logs import configure, hush
+from stream_rnn.cli.shared.log_format import configure, hush
 from stream_rnn.errors import StreamRNNError
-from stream_rnn.fold.collector import calm_collector
+from stream_rnn.fold.gc_tuning import calm_collector
 from stream_rnn.settings import Settings
 from stream_rnn.worker.app import make_app
 from stream_rnn.worker.plugin import StreamRNN

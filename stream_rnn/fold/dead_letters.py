@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from stream_rnn.errors import RecordError
-from stream_rnn.fold.events import Record
+from stream_rnn.fold.decoder import Record
 from stream_rnn.fold.output_batches import Message
 
 HEADER_BYTES_MAX = 65_536

@@ -16,17 +16,17 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import ConsumerRecord
 
-from stream_rnn.answers import CheckedAdminClient, asking
 from stream_rnn.errors import FencedError, UnreachableError, reason
-from stream_rnn.fold.events import Record
-from stream_rnn.fold.facts import Topics
+from stream_rnn.fold.decoder import Record
 from stream_rnn.fold.recovery import GroupOffset, LastPrediction
-from stream_rnn.fold.rights import refusal
-from stream_rnn.fold.topics import TopicFacts, read_topics
-from stream_rnn.kafka_clients import new_admin, new_consumer
-from stream_rnn.record_batches import Consumer
+from stream_rnn.fold.recovery_facts import Topics
+from stream_rnn.kafka.acls import refusal
+from stream_rnn.kafka.answers import CheckedAdminClient, asking
+from stream_rnn.kafka.clients import new_admin, new_consumer
+from stream_rnn.kafka.record_batches import Consumer
+from stream_rnn.kafka.topics import TopicFacts, read_topics
+from stream_rnn.kafka.unreachable import describe_unreachable
 from stream_rnn.settings import Settings
-from stream_rnn.unreachable import describe_unreachable
 
 logger = logging.getLogger(__name__)
 
@@ -219,7 +219,7 @@ class KafkaFacts:
 
 
 class KafkaLog:
-    """One source partition; a :class:`stream_rnn.fold.facts.Log`."""
+    """One source partition; a :class:`stream_rnn.fold.recovery_facts.Log`."""
 
     def __init__(self, facts: KafkaFacts, settings: Settings, partition: int) -> None:
         self._facts = facts

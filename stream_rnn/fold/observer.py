@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from stream_rnn.errors import StateError
-from stream_rnn.fold.batch import Batch, Stepped
+from stream_rnn.fold.micro_batch import Batch, Stepped
 from stream_rnn.fold.recovery import Start
 
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stream_rnn.fold.batch import Batch, Stepped
 from stream_rnn.fold.dead_letters import dead_letter
-from stream_rnn.fold.events import Record
+from stream_rnn.fold.decoder import Record
+from stream_rnn.fold.micro_batch import Batch, Stepped
 from stream_rnn.fold.output_batches import Message
-from stream_rnn.model.model import Model
+from stream_rnn.model.network import Model
 from stream_rnn.predictions.writer import PredictionWriter
 from stream_rnn.settings import Settings
 

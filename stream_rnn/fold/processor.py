@@ -37,25 +37,25 @@ from stream_rnn.errors import (
     JumpedError,
     StateError,
 )
-from stream_rnn.fold import batch as computed
-from stream_rnn.fold.cache import StateCache, load_states
-from stream_rnn.fold.events import TIME_MS_MIN, Decoder, Record
-from stream_rnn.fold.facts import Recovery, anchor_of, tell_start
+from stream_rnn.fold import micro_batch as computed
+from stream_rnn.fold.crash_points import Counts, Passed, Point, nothing_happens
+from stream_rnn.fold.decoder import TIME_MS_MIN, Decoder, Record
 from stream_rnn.fold.observer import Folded, Nobody, Observer
 from stream_rnn.fold.output_batches import Message
 from stream_rnn.fold.outputs import Silence, make_outputs
-from stream_rnn.fold.points import Counts, Passed, Point, nothing_happens
 from stream_rnn.fold.publisher import Publisher
 from stream_rnn.fold.recovery import GroupOffset
-from stream_rnn.fold.retry import RETRY_FIRST_S, RETRY_LAST_S, retrying
+from stream_rnn.fold.recovery_facts import Recovery, anchor_of, tell_start
 from stream_rnn.fold.slices import slices
 from stream_rnn.fold.source import Fetch, Source
-from stream_rnn.fold.state import Anchor, Commit, FirstPosition, Held, StateCodec, States, Store
 from stream_rnn.fold.step_times import StepTimes
-from stream_rnn.fold.sweep import Sweep
-from stream_rnn.model.model import Model
+from stream_rnn.model.network import Model
 from stream_rnn.predictions.writer import PredictionWriter
 from stream_rnn.settings import Settings
+from stream_rnn.store.cache import StateCache, load_states
+from stream_rnn.store.retry import RETRY_FIRST_S, RETRY_LAST_S, retrying
+from stream_rnn.store.state import Anchor, Commit, FirstPosition, Held, StateCodec, States, Store
+from stream_rnn.store.sweep import Sweep
 
 logger = logging.getLogger(__name__)
 

@@ -3,14 +3,14 @@
 P is the position in Redis: it decides what is folded.  C is the group offset in Kafka: it decides
 what is published.  S and E are log start and log end.  Always: origin <= P <= C <= E.
 
-:func:`where_to_start` is the only place that decides; ``fold/facts.py`` reads the facts in the
+:func:`where_to_start` is the only place that decides; ``fold/recovery_facts.py`` reads the facts in the
 order that makes them safe, ``stream-rnn state show`` prints the same decision.
 """
 
 from dataclasses import dataclass, field, replace
 from typing import Literal, Self
 
-from stream_rnn.fold.state import Held
+from stream_rnn.store.state import Held
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stream_rnn.model.model import Model
+from stream_rnn.model.network import Model
 
 ROUNDS_PER_CALL_MAX = 256
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from stream_rnn.fold.events import Record
+from stream_rnn.fold.decoder import Record
 from stream_rnn.settings import Settings
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from stream_rnn.fold.events import Record
+from stream_rnn.fold.decoder import Record
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from safetensors.numpy import save as save_tensors
 from stream_rnn.errors import BundleError, reason
 from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.features import FeatureSpec
-from stream_rnn.model.model import Model, Network, tensors_of
+from stream_rnn.model.network import Model, Network, tensors_of
 
 FORMAT = 1
 JSON_BYTES_MAX = 16_000_000

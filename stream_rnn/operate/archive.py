@@ -27,10 +27,10 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stream_rnn.errors import ConfigError, MovedError, UnavailableError, reason
-from stream_rnn.fold.redis_store import RedisStore
-from stream_rnn.fold.state import HEADER_BYTES, Held
-from stream_rnn.operate.folds import Fold, Place
+from stream_rnn.operate.open_fold import Fold, Place
 from stream_rnn.replay.overwriting import cannot_write, check_replaceable
+from stream_rnn.store.redis_store import RedisStore
+from stream_rnn.store.state import HEADER_BYTES, Held
 
 MAGIC = b"stream_rnn states 1\n"
 DIGEST_BYTES = 32
@@ -285,7 +285,7 @@ async def _put(store: RedisStore, saved: str, chunk: dict[bytes, bytes], told: T
 async def _swap(
     store: RedisStore, seen: Held, saved: str, keys: int, position: dict[str, str]
 ) -> None:
-    lua = files("stream_rnn.fold").joinpath("import.lua").read_text()
+    lua = files("stream_rnn.store").joinpath("import.lua").read_text()
     script = store.redis.register_script(lua)
     arguments: list[Any] = [
         "" if seen.position is None else seen.position,

@@ -8,16 +8,16 @@ from aiokafka import TopicPartition
 from aiokafka.errors import InvalidTransactionTimeout, KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
-from stream_rnn.clients import kafka_options
 from stream_rnn.errors import reason
-from stream_rnn.fold.coordinator import TRANSACTIONS, never_answers
-from stream_rnn.fold.identity import transactional_id
+from stream_rnn.fold.fold_id import transactional_id
 from stream_rnn.fold.kafka_log import KafkaFacts
-from stream_rnn.fold.rights import refusal_of_outputs
-from stream_rnn.fold.topic_rules import misfit
-from stream_rnn.fold.topics import TopicFacts
-from stream_rnn.kafka_clients import new_producer, stop_producer
-from stream_rnn.operate.findings import Finding, bad, fine, warning
+from stream_rnn.kafka.acls import refusal_of_outputs
+from stream_rnn.kafka.clients import new_producer, stop_producer
+from stream_rnn.kafka.connection import kafka_options
+from stream_rnn.kafka.coordinator import TRANSACTIONS, never_answers
+from stream_rnn.kafka.topic_rules import misfit
+from stream_rnn.kafka.topics import TopicFacts
+from stream_rnn.operate.check_result import Finding, bad, fine, warning
 from stream_rnn.settings import Settings
 
 HEADROOM_SHARE = 0.2

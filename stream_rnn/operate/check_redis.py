@@ -9,12 +9,12 @@ from typing import Any
 from redis.asyncio import RedisCluster
 
 from stream_rnn.errors import ConfigError, MovedError, StateError, StreamRNNError
-from stream_rnn.fold.redis_store import RedisStore, check_redis, facts_of_primaries
-from stream_rnn.fold.state import Commit
-from stream_rnn.model.model import Model
-from stream_rnn.operate.findings import Finding, bad, fine, warning
-from stream_rnn.operate.states import state_bytes
+from stream_rnn.model.network import Model
+from stream_rnn.operate.check_result import Finding, bad, fine, warning
+from stream_rnn.operate.key_states import state_bytes
 from stream_rnn.settings import Settings
+from stream_rnn.store.redis_store import RedisStore, check_redis, facts_of_primaries
+from stream_rnn.store.state import Commit
 
 PINGS = 50
 SLOW_MS = 5.0

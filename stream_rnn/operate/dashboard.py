@@ -12,8 +12,8 @@ from aiohttp import web
 from aiokafka.errors import KafkaError
 
 from stream_rnn.errors import ConfigError, StreamRNNError, reason
-from stream_rnn.operate.folds import Fold
-from stream_rnn.operate.watching import Watch
+from stream_rnn.operate.dashboard_data import Watch
+from stream_rnn.operate.open_fold import Fold
 from stream_rnn.settings import Settings
 from stream_rnn.worker.lasting import tell_end
 

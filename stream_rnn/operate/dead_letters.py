@@ -7,10 +7,10 @@ from typing import Self
 from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 
-from stream_rnn.clients import kafka_options
 from stream_rnn.errors import ConfigError
 from stream_rnn.fold.dead_letters import own_name
 from stream_rnn.fold.kafka_log import KafkaFacts
+from stream_rnn.kafka.connection import kafka_options
 from stream_rnn.settings import Settings
 
 SAID = (

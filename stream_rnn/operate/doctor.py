@@ -5,17 +5,18 @@ from typing import Any
 
 from redis.exceptions import RedisClusterException, RedisError
 
-from stream_rnn.clients import connect_redis, kafka_options
 from stream_rnn.errors import StreamRNNError, reason
-from stream_rnn.fold.identity import fold_id, store_tag
+from stream_rnn.fold.fold_id import fold_id, store_tag
 from stream_rnn.fold.kafka_log import KafkaFacts
-from stream_rnn.fold.redis_store import RedisStore, facts_of_primaries
-from stream_rnn.model.model import Model
+from stream_rnn.kafka.connection import kafka_options
+from stream_rnn.model.network import Model
 from stream_rnn.operate import check_kafka, check_redis
-from stream_rnn.operate.check_here import check_bundle, check_machine, check_numerics
-from stream_rnn.operate.findings import Finding, Level, bad, fine, warning
-from stream_rnn.operate.folds import look
+from stream_rnn.operate.check_host import check_bundle, check_machine, check_numerics
+from stream_rnn.operate.check_result import Finding, Level, bad, fine, warning
+from stream_rnn.operate.open_fold import look
 from stream_rnn.settings import Settings
+from stream_rnn.store.connection import connect_redis
+from stream_rnn.store.redis_store import RedisStore, facts_of_primaries
 
 
 async def examine(

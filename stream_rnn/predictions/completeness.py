@@ -9,9 +9,9 @@ import logging
 import math
 import time
 
-from stream_rnn.answers import CheckedAdminClient
 from stream_rnn.errors import ConfigError, UnavailableError
-from stream_rnn.predictions.groups import committed_offsets
+from stream_rnn.kafka.answers import CheckedAdminClient
+from stream_rnn.kafka.group_offsets import committed_offsets
 
 AGE_S = 1.0
 CLOSE_WITHIN_S = 1.0

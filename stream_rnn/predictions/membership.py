@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
 from stream_rnn.errors import FencedError
-from stream_rnn.predictions.kafka_errors import CLIENT_ERRORS, translated
+from stream_rnn.kafka.translated import CLIENT_ERRORS, translated
 
 BACK_OFF_S = 0.1
 

@@ -49,17 +49,17 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import ConsumerRecord
 
-from stream_rnn.answers import CheckedAdminClient, asking
-from stream_rnn.clients import kafka_options
 from stream_rnn.errors import ConfigError, DecodeError, reason
-from stream_rnn.kafka_clients import new_admin, new_consumer
+from stream_rnn.kafka.answers import CheckedAdminClient, asking
+from stream_rnn.kafka.clients import new_admin, new_consumer
+from stream_rnn.kafka.connection import kafka_options
+from stream_rnn.kafka.record_batches import Consumer
+from stream_rnn.kafka.translated import CLIENT_ERRORS, translated
+from stream_rnn.kafka.unreachable import describe_unreachable
 from stream_rnn.predictions.assignment import Assignment, Beginning
 from stream_rnn.predictions.completeness import Completeness
-from stream_rnn.predictions.kafka_errors import CLIENT_ERRORS, translated
 from stream_rnn.predictions.places import Place, SourcePartition
 from stream_rnn.predictions.schema import Prediction
-from stream_rnn.record_batches import Consumer
-from stream_rnn.unreachable import describe_unreachable
 
 RECORDS_MAX = 500
 POLL_S = 1.0

@@ -1,1 +1,21 @@
-"""The same fold over a range of a log, with hidden states in memory and nothing written."""
+"""A range of a log folded again, with states in memory.
+
+``replay`` is the public name; it is imported when it is used, for importing torch takes seconds.
+"""
+
+from importlib import import_module
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from stream_rnn.replay.iterate import replay
+
+__all__ = ["replay"]
+
+
+def __getattr__(name: str) -> "Any":
+    """Import the public name when it is used."""
+    if name != "replay":
+        raise AttributeError(f"module 'stream_rnn.replay' has no attribute {name!r}")
+    return import_module("stream_rnn.replay.iterate").replay

@@ -18,7 +18,7 @@ import polars as pl
 from aiokafka.partitioner import murmur2
 
 from stream_rnn.errors import ConfigError, RecordError, SpecError, reason
-from stream_rnn.fold.events import NO_TIMESTAMP, LogRecord, parse_time_ms
+from stream_rnn.fold.decoder import NO_TIMESTAMP, LogRecord, parse_time_ms
 from stream_rnn.model.features import EventTime, FeatureSpec
 
 ROWS_A_BATCH = 50_000

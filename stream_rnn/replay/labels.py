@@ -20,7 +20,7 @@ import orjson
 import polars as pl
 
 from stream_rnn.errors import ConfigError
-from stream_rnn.fold.events import Record
+from stream_rnn.fold.decoder import Record
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.heads import AnyHead, Multiclass
 from stream_rnn.replay.files import read_frames

@@ -7,13 +7,13 @@ from typing import Protocol, Self
 
 from aiokafka import TopicPartition
 
-from stream_rnn.clients import kafka_options
 from stream_rnn.errors import ConfigError
-from stream_rnn.fold.events import Record
+from stream_rnn.fold.decoder import Record
 from stream_rnn.fold.kafka_log import KafkaFacts
+from stream_rnn.kafka.connection import kafka_options
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.replay.files import read_batches
-from stream_rnn.replay.topics import bound, partitions_of
+from stream_rnn.replay.topic_logs import bound, partitions_of
 from stream_rnn.settings import Settings
 
 

@@ -16,14 +16,14 @@ from aiokafka.errors import (
     TopicAlreadyExistsError,
 )
 
-from stream_rnn.answers import asking, is_passing
-from stream_rnn.clients import kafka_options
 from stream_rnn.errors import ConfigError, StreamRNNError, UnreachableError, reason
-from stream_rnn.fold.events import Record
-from stream_rnn.kafka_clients import new_admin, new_producer, stop_admin, stop_producer
+from stream_rnn.fold.decoder import Record
+from stream_rnn.kafka.answers import asking, is_passing
+from stream_rnn.kafka.clients import new_admin, new_producer, stop_admin, stop_producer
+from stream_rnn.kafka.connection import kafka_options
+from stream_rnn.kafka.unreachable import describe_unreachable
 from stream_rnn.replay.logs import Log
 from stream_rnn.settings import Settings
-from stream_rnn.unreachable import describe_unreachable
 
 TICK_S = 0.02
 IN_FLIGHT_MAX = 5000

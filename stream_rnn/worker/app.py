@@ -2,8 +2,8 @@
 
 import faust
 
-from stream_rnn.clients import faust_credentials
 from stream_rnn.errors import ConfigError
+from stream_rnn.kafka.connection import faust_credentials
 from stream_rnn.settings import Settings
 from stream_rnn.worker.plugin import StreamRNN
 

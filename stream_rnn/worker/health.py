@@ -26,10 +26,10 @@ from redis.exceptions import RedisClusterException, RedisError
 from stream_rnn.errors import ConfigError, StreamRNNError, reason
 from stream_rnn.fold.kafka_log import KafkaFacts
 from stream_rnn.fold.processor import Processor
-from stream_rnn.fold.redis_store import facts_of_primaries
 from stream_rnn.settings import Settings
-from stream_rnn.worker.metrics import Metrics, PartitionView
+from stream_rnn.store.redis_store import facts_of_primaries
 from stream_rnn.worker.partitions import Owned, Partitions
+from stream_rnn.worker.prometheus import Metrics, PartitionView
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from functools import partial
 from stream_rnn.errors import FencedError
 from stream_rnn.fold.processor import Processor
 from stream_rnn.worker.lasting import tell_end
-from stream_rnn.worker.source import PartitionSource
+from stream_rnn.worker.partition_source import PartitionSource
 
 logger = logging.getLogger(__name__)
 

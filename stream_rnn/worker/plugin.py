@@ -22,24 +22,24 @@ from faust.transport.drivers.aiokafka import (
 from mode import Service
 from redis.asyncio import Redis
 
-from stream_rnn.clients import connect_redis
 from stream_rnn.errors import ConfigError, FencedError, Reaction, StreamRNNError, reason
 from stream_rnn.fold.kafka_log import KafkaFacts
 from stream_rnn.fold.processor import Processor
-from stream_rnn.fold.redis_store import check_redis
-from stream_rnn.fold.rights import refusal
+from stream_rnn.kafka.acls import refusal
 from stream_rnn.model.bundle import load_bundle
-from stream_rnn.model.model import pin_numerics
+from stream_rnn.model.network import pin_numerics
 from stream_rnn.settings import Delivery, Settings
+from stream_rnn.store.connection import connect_redis
+from stream_rnn.store.redis_store import check_redis
 from stream_rnn.worker.agent import register_agent
-from stream_rnn.worker.demands import refuse, set_defaults
+from stream_rnn.worker.build_processor import Parts
+from stream_rnn.worker.faust_settings import refuse, set_defaults
 from stream_rnn.worker.health import Health, why_unready
 from stream_rnn.worker.lasting import tell_end
-from stream_rnn.worker.metrics import Metrics
+from stream_rnn.worker.output_topics import prepare_topics, require_coordinator
+from stream_rnn.worker.partition_source import PartitionSource
 from stream_rnn.worker.partitions import Partitions
-from stream_rnn.worker.parts import Parts
-from stream_rnn.worker.source import PartitionSource
-from stream_rnn.worker.topics import prepare_topics, require_coordinator
+from stream_rnn.worker.prometheus import Metrics
 from stream_rnn.worker.transport import Fetched, FoldConsumer, install
 from stream_rnn.worker.watchdog import Watchdog
 

@@ -29,9 +29,9 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
 from stream_rnn.errors import ConfigError, FencedError, UnreadableError
-from stream_rnn.fold.events import Record
-from stream_rnn.kafka_clients import never_creating
-from stream_rnn.record_batches import read_every_batch, stay
+from stream_rnn.fold.decoder import Record
+from stream_rnn.kafka.clients import never_creating
+from stream_rnn.kafka.record_batches import read_every_batch, stay
 from stream_rnn.worker.generation import check_generation
 
 UNREADABLE_AGAIN_S = 0.5

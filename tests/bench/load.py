@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from stream_rnn.model.bundle import save_bundle
 from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.features import FeatureSpec
-from stream_rnn.model.model import Model
+from stream_rnn.model.network import Model
 
 SPEC = {
     "name": "clicks",

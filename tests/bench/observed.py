@@ -10,10 +10,10 @@ import click
 
 from stream_rnn.fold.observer import Folded
 from stream_rnn.model.bundle import load_bundle
-from stream_rnn.model.model import pin_numerics
+from stream_rnn.model.network import pin_numerics
 from stream_rnn.settings import Settings
 from stream_rnn.testing import MemoryLog, MemoryStore, memory_processor, record
-from stream_rnn.worker.metrics import Metrics
+from stream_rnn.worker.prometheus import Metrics
 from tests.bench.ground import machine, say, write
 from tests.bench.load import FIRST_MS, Load, bundle_of, key_of, value_of
 

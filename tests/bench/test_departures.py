@@ -6,8 +6,8 @@ pytest -m bench tests/bench/test_departures.py -s
 import numpy as np
 import pytest
 
-from stream_rnn.local.flights import SPEC, TEST_FROM_MS, departures
-from stream_rnn.model.metrics import area_under_roc
+from stream_rnn.demo.flights import SPEC, TEST_FROM_MS, departures
+from stream_rnn.metrics.scores import area_under_roc
 from tests.bench.streamed import Streamed, command, evaluated
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(3600)]

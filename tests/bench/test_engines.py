@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
+from stream_rnn.metrics.scores import score
 from stream_rnn.model.heads import Head
-from stream_rnn.model.metrics import score
 from tests.bench.real_logs import ENGINES, SPECS, engines, folder
 from tests.bench.streamed import Streamed, command, evaluated
 

@@ -9,10 +9,10 @@ import json
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from stream_rnn.fold.events import LogRecord
+from stream_rnn.fold.decoder import LogRecord
 from stream_rnn.local.servers import Addresses
 from stream_rnn.model.bundle import load_bundle
-from stream_rnn.replay.replay import in_batches, replay_partition
+from stream_rnn.replay.partition import in_batches, replay_partition
 from stream_rnn.settings import Settings
 from tests.bench.contenders import CONTENDERS, Place
 from tests.bench.ground import Ground

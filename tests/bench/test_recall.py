@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 import torch
 
-from stream_rnn.fold.events import LogRecord
+from stream_rnn.evaluation.outcomes import fold_outcomes
+from stream_rnn.fold.decoder import LogRecord
 from stream_rnn.model.cells import CellSpec
-from stream_rnn.model.examples import fit
 from stream_rnn.model.features import FeatureSpec
-from stream_rnn.model.training import TrainingSettings, train
-from stream_rnn.replay.examples import make_events, with_parts
 from stream_rnn.replay.logs import Range
-from stream_rnn.replay.outcomes import fold_outcomes
 from stream_rnn.settings import Settings
+from stream_rnn.training.dataset import make_events, with_parts
+from stream_rnn.training.examples import fit
+from stream_rnn.training.trainer import TrainingSettings, train
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(3600)]
 

@@ -17,7 +17,7 @@ import torch
 from stream_rnn.model.bundle import save_bundle
 from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.features import FeatureSpec
-from stream_rnn.model.model import Model
+from stream_rnn.model.network import Model
 from tests.bench.load import SPEC
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(1200)]

@@ -7,8 +7,8 @@ import signal
 import time
 from collections.abc import Callable
 
-from stream_rnn.fold.injected import EXIT_STATUS, VARIABLE
 from stream_rnn.local.workers import WorkerProcess
+from stream_rnn.worker.fault_injection import EXIT_STATUS, VARIABLE
 
 RELEASE = 4
 SESSION_TIMEOUT_S = 10.0  # as the package sets it
@@ -80,7 +80,7 @@ class Crew:
         """Start one more worker.
 
         Args:
-            fault: what it brings upon itself; see ``stream_rnn/fold/injected.py``.
+            fault: what it brings upon itself; see ``stream_rnn/worker/fault_injection.py``.
             program: what Python runs in place of the command line.
             is_mute: its log goes to a full disk.
             options: settings of this worker alone.

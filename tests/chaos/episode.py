@@ -11,10 +11,10 @@ from pathlib import Path
 
 import torch
 
-from stream_rnn.fold.identity import fold_id
+from stream_rnn.fold.fold_id import fold_id
 from stream_rnn.model.bundle import load_bundle, save_bundle
 from stream_rnn.model.cells import CellSpec
-from stream_rnn.model.model import Model
+from stream_rnn.model.network import Model
 from stream_rnn.settings import Settings
 from tests.chaos.crew import OUR_SESSION_TIMEOUT_S, SESSION_TIMEOUT_S, Crew
 from tests.chaos.faults import FAULTS, LANES, World

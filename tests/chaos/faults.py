@@ -10,8 +10,8 @@ import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from stream_rnn.fold.identity import fold_id, store_tag
-from stream_rnn.fold.points import Point
+from stream_rnn.fold.crash_points import Point
+from stream_rnn.fold.fold_id import fold_id, store_tag
 from stream_rnn.settings import Settings
 from tests.chaos.crew import Crew
 from tests.chaos.servers import Servers

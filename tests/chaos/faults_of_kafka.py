@@ -3,7 +3,7 @@
 import asyncio
 import signal
 
-from stream_rnn.fold.points import Point
+from stream_rnn.fold.crash_points import Point
 from tests.chaos.faults import World, fault, worker_at
 from tests.chaos.faults_of_redis import ask_own
 

@@ -6,8 +6,8 @@ import signal
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from stream_rnn.clients import connect_redis
-from stream_rnn.fold.points import Point
+from stream_rnn.fold.crash_points import Point
+from stream_rnn.store.connection import connect_redis
 from tests.chaos.faults import World, fault, worker_at
 
 # Where a worker stands still while a server is hurt.

@@ -4,7 +4,7 @@ import asyncio
 import signal
 from pathlib import Path
 
-from stream_rnn.fold.points import Point
+from stream_rnn.fold.crash_points import Point
 from tests.chaos.faults import World, fault
 
 BEYOND_S = 2.5  # the session timeout: the group gives the partitions away

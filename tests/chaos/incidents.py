@@ -21,12 +21,12 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from stream_rnn.clients import connect_redis
 from stream_rnn.errors import ConfigError
 from stream_rnn.local.kafka import LocalKafka
 from stream_rnn.local.processes import ServerProcess, free_port
 from stream_rnn.local.redis import LocalRedis
 from stream_rnn.local.workers import WorkerProcess
+from stream_rnn.store.connection import connect_redis
 from tests.bench.load import Load, bundle_of, create, fill, key_of, value_of
 from tests.integration.streams import run
 

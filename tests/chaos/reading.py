@@ -17,7 +17,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError
 
 from stream_rnn.errors import FencedError, StreamRNNError, UnavailableError
-from stream_rnn.kafka_clients import new_consumer
+from stream_rnn.kafka.clients import new_consumer
 from stream_rnn.predictions import PredictionReader, reader
 from stream_rnn.predictions.assignment import Assignment
 

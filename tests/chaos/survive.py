@@ -3,9 +3,9 @@
 import os
 import secrets
 
+from stream_rnn.audit.audit import audit
+from stream_rnn.audit.result import Choice
 from stream_rnn.model.bundle import load_bundle
-from stream_rnn.replay.audit import audit
-from stream_rnn.replay.findings import Choice
 from stream_rnn.replay.logs import TopicLog
 from tests.chaos.episode import Episode
 from tests.chaos.plan import plan

@@ -8,8 +8,8 @@ import asyncio
 
 import pytest
 
-from stream_rnn.fold.injected import EXIT_STATUS, VARIABLE
-from stream_rnn.fold.points import Point
+from stream_rnn.fold.crash_points import Point
+from stream_rnn.worker.fault_injection import EXIT_STATUS, VARIABLE
 from tests.chaos.survive import survive
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]

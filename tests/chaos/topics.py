@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError, NotCoordinatorForGroupError
 from aiokafka.protocol.admin import DeleteGroupsRequest
 
 from stream_rnn.errors import StreamRNNError
-from stream_rnn.fold.events import LogRecord
+from stream_rnn.fold.decoder import LogRecord
 from stream_rnn.fold.kafka_log import KafkaFacts, KafkaLog
 from stream_rnn.settings import Settings
 

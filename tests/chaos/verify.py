@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import torch
 
-from stream_rnn.fold.events import LogRecord
-from stream_rnn.fold.identity import fold_id
+from stream_rnn.fold.decoder import LogRecord
+from stream_rnn.fold.fold_id import fold_id
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.settings import Settings
 from tests import oracle

@@ -10,10 +10,10 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic, Records
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.protocol.admin import DeleteGroupsRequest
 
-from stream_rnn.clients import connect_redis
-from stream_rnn.fold.identity import store_tag
+from stream_rnn.fold.fold_id import store_tag
 from stream_rnn.local.redis import LocalRedis
-from stream_rnn.operate.folds import look
+from stream_rnn.operate.open_fold import look
+from stream_rnn.store.connection import connect_redis
 from tests import oracle
 from tests.forked import ForkedWorker
 from tests.integration.streams import Stream, mixed_records

@@ -12,12 +12,12 @@ from click.testing import CliRunner
 from stream_rnn.cli import main
 from stream_rnn.cli.verbs.audit import command as audit
 from stream_rnn.cli.verbs.replay import command as replay
-from stream_rnn.clients import connect_redis
-from stream_rnn.fold.identity import fold_id, store_tag
+from stream_rnn.fold.fold_id import fold_id, store_tag
 from stream_rnn.fold.kafka_log import KafkaFacts, KafkaLog
-from stream_rnn.fold.redis_store import RedisStore
 from stream_rnn.model.bundle import load_bundle, save_bundle
 from stream_rnn.settings import Settings
+from stream_rnn.store.connection import connect_redis
+from stream_rnn.store.redis_store import RedisStore
 from tests import models, oracle
 
 

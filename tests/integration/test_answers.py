@@ -9,11 +9,11 @@ from aiokafka.admin import NewTopic
 from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
-from stream_rnn.answers import CheckedAdminClient
 from stream_rnn.errors import StreamRNNError
 from stream_rnn.fold.kafka_log import KafkaFacts, KafkaLog
+from stream_rnn.kafka.answers import CheckedAdminClient
+from stream_rnn.kafka.group_offsets import committed_offsets
 from stream_rnn.local.kafka import LocalKafka
-from stream_rnn.predictions.groups import committed_offsets
 from stream_rnn.settings import Settings
 from tests.shared_servers import own
 

@@ -5,13 +5,14 @@ import json
 
 import pytest
 
-from stream_rnn.clients import connect_redis
 from stream_rnn.errors import ConfigError, CorruptStateError
-from stream_rnn.fold.identity import fold_id, store_tag
-from stream_rnn.fold.redis_store import RedisStore
-from stream_rnn.fold.state import Commit, FirstPosition, Held, StateCodec, States
-from stream_rnn.operate import archive, states
-from stream_rnn.operate.folds import Fold
+from stream_rnn.fold.fold_id import fold_id, store_tag
+from stream_rnn.operate import archive
+from stream_rnn.operate import key_states as states
+from stream_rnn.operate.open_fold import Fold
+from stream_rnn.store.connection import connect_redis
+from stream_rnn.store.redis_store import RedisStore
+from stream_rnn.store.state import Commit, FirstPosition, Held, StateCodec, States
 from tests.integration.streams import Stream, run
 
 KEYS = 4 * archive.CHUNK

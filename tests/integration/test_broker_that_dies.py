@@ -11,9 +11,9 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import NewTopic
 
 from stream_rnn.errors import FencedError, UnreachableError
-from stream_rnn.kafka_clients import new_admin, stop_admin
+from stream_rnn.kafka.clients import new_admin, stop_admin
 from stream_rnn.local.kafka import LocalKafka
-from stream_rnn.operate.states import erase
+from stream_rnn.operate.key_states import erase
 from stream_rnn.replay.logs import Range
 from stream_rnn.replay.send import Sending, send
 from stream_rnn.settings import Settings

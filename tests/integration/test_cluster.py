@@ -4,13 +4,13 @@ import asyncio
 
 import pytest
 
-from stream_rnn.clients import connect_redis
 from stream_rnn.errors import ConfigError, MovedError
-from stream_rnn.fold.redis_store import RedisStore, check_redis
-from stream_rnn.fold.state import Commit, FirstPosition, Held
 from stream_rnn.local.processes import free_port
 from stream_rnn.local.redis import LocalRedis
 from stream_rnn.settings import Settings
+from stream_rnn.store.connection import connect_redis
+from stream_rnn.store.redis_store import RedisStore, check_redis
+from stream_rnn.store.state import Commit, FirstPosition, Held
 
 
 @pytest.fixture

@@ -3,13 +3,13 @@
 import pytest
 from aiokafka.admin import NewTopic
 
-from stream_rnn.answers import CheckedAdminClient
 from stream_rnn.errors import ConfigError
 from stream_rnn.fold.publisher import IdempotentPublisher, TransactionalPublisher
+from stream_rnn.kafka.answers import CheckedAdminClient
 from stream_rnn.local.kafka import LocalKafka
 from stream_rnn.operate.check_kafka import check_rights
 from stream_rnn.settings import Settings
-from stream_rnn.worker.topics import require_coordinator
+from stream_rnn.worker.output_topics import require_coordinator
 from tests.shared_servers import own
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]

@@ -12,8 +12,8 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from stream_rnn.operate.dashboard import Dashboard
-from stream_rnn.operate.folds import Fold
-from stream_rnn.operate.watching import Watch, Workers, _distribution
+from stream_rnn.operate.dashboard_data import Watch, Workers, _distribution
+from stream_rnn.operate.open_fold import Fold
 from tests.forked import ForkedWorker
 from tests.integration.streams import Stream, mixed_records
 

@@ -7,7 +7,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import InvalidProducerIdMapping
 
 from stream_rnn.errors import FencedError, ForgottenError
-from stream_rnn.fold.identity import transactional_id
+from stream_rnn.fold.fold_id import transactional_id
 from stream_rnn.fold.kafka_log import KafkaFacts
 from stream_rnn.fold.publisher import TransactionalPublisher
 from stream_rnn.fold.recovery import GroupOffset

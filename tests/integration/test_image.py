@@ -36,7 +36,7 @@ def free_port() -> int:
 def test_the_image_holds_the_package_and_a_bundle_that_all_may_read(image):
     """What runs is the wheel's; what is not sent to the engine is not in it."""
     (package,) = (image.root / "opt/stream-rnn/lib").glob("python*/site-packages/stream_rnn")
-    assert (package / "fold/commit.lua").is_file()
+    assert (package / "store/commit.lua").is_file()
     assert (image.root / "bundles/delay/bundle.json").is_file()
     assert unreadable(image.root / "bundles") == unreadable(package) == []
     there = {path.name for path in (image.root / "src").iterdir()} - {"build"}

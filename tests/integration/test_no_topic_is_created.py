@@ -12,15 +12,15 @@ from aiokafka.errors import KafkaError
 from click.testing import CliRunner
 
 from stream_rnn.cli.program import group
+from stream_rnn.demo.flights import BUNDLE
 from stream_rnn.errors import ConfigError, StreamRNNError
-from stream_rnn.kafka_clients import new_admin, new_consumer, new_producer
-from stream_rnn.local.flights import BUNDLE
+from stream_rnn.kafka.clients import new_admin, new_consumer, new_producer
 from stream_rnn.local.kafka import LocalKafka
-from stream_rnn.operate.folds import Fold
-from stream_rnn.operate.watching import Sampler
+from stream_rnn.operate.dashboard_data import Sampler
+from stream_rnn.operate.open_fold import Fold
 from stream_rnn.predictions import PredictionReader
 from stream_rnn.settings import Settings
-from stream_rnn.worker.topics import prepare_topics
+from stream_rnn.worker.output_topics import prepare_topics
 from tests.shared_servers import own
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.integration]

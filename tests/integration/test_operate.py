@@ -9,11 +9,11 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from prometheus_client.parser import text_string_to_metric_families
 
-from stream_rnn.clients import connect_redis
 from stream_rnn.errors import FencedError
 from stream_rnn.local.redis import LocalRedis
 from stream_rnn.operate.dead_letters import Wanted
-from stream_rnn.operate.put_back import Retry
+from stream_rnn.operate.retry_dead_letters import Retry
+from stream_rnn.store.connection import connect_redis
 from tests.forked import ForkedWorker
 from tests.integration.streams import Stream, mixed_records, run
 from tests.shared_servers import own

@@ -3,9 +3,9 @@
 import pytest
 
 from stream_rnn.errors import ConfigError
-from stream_rnn.kafka_clients import new_admin
+from stream_rnn.kafka.clients import new_admin
 from stream_rnn.settings import Settings
-from stream_rnn.worker.topics import prepare_topics
+from stream_rnn.worker.output_topics import prepare_topics
 
 
 @pytest.fixture

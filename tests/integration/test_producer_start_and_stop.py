@@ -11,10 +11,10 @@ from aiokafka.admin import NewTopic
 
 from stream_rnn.errors import ConfigError
 from stream_rnn.fold.publisher import TransactionalPublisher
-from stream_rnn.kafka_clients import new_admin, new_consumer, new_producer, stop_producer
+from stream_rnn.kafka.clients import new_admin, new_consumer, new_producer, stop_producer
 from stream_rnn.local.kafka import LocalKafka
 from stream_rnn.operate.check_kafka import check_rights
-from stream_rnn.operate.findings import Level
+from stream_rnn.operate.check_result import Level
 from stream_rnn.settings import Settings
 from tests.shared_servers import own
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from stream_rnn.clients import connect_redis
 from stream_rnn.errors import ConfigError, UnavailableError
-from stream_rnn.fold.redis_store import RedisStore
-from stream_rnn.fold.state import Commit, FirstPosition, Held
+from stream_rnn.store.connection import connect_redis
+from stream_rnn.store.redis_store import RedisStore
+from stream_rnn.store.state import Commit, FirstPosition, Held
 from tests.integration.redis_kinds import Cluster
 
 pytestmark = [pytest.mark.timeout(200), pytest.mark.integration]

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from stream_rnn.clients import connect_redis
 from stream_rnn.errors import ConfigError
-from stream_rnn.fold.redis_store import _OF_SCRIPTS, RedisStore, check_redis
-from stream_rnn.fold.state import Commit, FirstPosition
 from stream_rnn.settings import Settings
+from stream_rnn.store.connection import connect_redis
+from stream_rnn.store.redis_store import _OF_SCRIPTS, RedisStore, check_redis
+from stream_rnn.store.state import Commit, FirstPosition
 from tests.forked import ForkedWorker
 from tests.integration.streams import Stream, mixed_records, run
 
@@ -63,7 +63,7 @@ async def user(redis_url):
 
 def test_a_script_that_may_not_run_names_all_that_it_runs():
     """Redis before 7.2 does not say which command was refused."""
-    lua = [files("stream_rnn.fold").joinpath(f"{name}.lua").read_text() for name in ("commit", "start")]  # fmt: skip
+    lua = [files("stream_rnn.store").joinpath(f"{name}.lua").read_text() for name in ("commit", "start")]  # fmt: skip
     commands = {word for text in lua for word in re.findall(r"redis\.call\('([A-Z]+)'", text)}
     assert commands == set(re.findall(r"[A-Z]+", _OF_SCRIPTS))
 

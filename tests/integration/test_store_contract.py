@@ -5,12 +5,12 @@ import re
 
 import pytest
 
-from stream_rnn.clients import connect_redis
 from stream_rnn.errors import ConfigError, MovedError, TornError, UnavailableError, UnreachableError
-from stream_rnn.fold.memory_store import MemoryStore
-from stream_rnn.fold.redis_store import RedisStore, check_redis
-from stream_rnn.fold.state import Anchor, Commit, FirstPosition, Held
 from stream_rnn.settings import Settings
+from stream_rnn.store.connection import connect_redis
+from stream_rnn.store.memory_store import MemoryStore
+from stream_rnn.store.redis_store import RedisStore, check_redis
+from stream_rnn.store.state import Anchor, Commit, FirstPosition, Held
 
 FIRST = FirstPosition(10, 10, 4, "abcd")
 

@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from stream_rnn.clients import connect_redis
 from stream_rnn.replay.files import partition_of
+from stream_rnn.store.connection import connect_redis
 from tests import oracle
 from tests.forked import ForkedWorker
 from tests.integration.streams import Stream, mixed_records, run

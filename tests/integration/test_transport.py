@@ -8,7 +8,7 @@ from aiokafka.consumer.fetcher import FetchError
 from aiokafka.errors import KafkaError
 
 from stream_rnn.errors import UnreadableError
-from stream_rnn.kafka_clients import new_consumer
+from stream_rnn.kafka.clients import new_consumer
 from stream_rnn.worker.transport import UNSETTLED, FoldThread, Whereabouts
 
 

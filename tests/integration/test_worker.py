@@ -11,9 +11,10 @@ import time
 import pytest
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from stream_rnn.answers import CheckedAdminClient
-from stream_rnn.clients import connect_redis, kafka_options
 from stream_rnn.fold.kafka_log import KafkaFacts, KafkaLog
+from stream_rnn.kafka.answers import CheckedAdminClient
+from stream_rnn.kafka.connection import kafka_options
+from stream_rnn.store.connection import connect_redis
 from tests.forked import ForkedWorker
 from tests.integration.streams import Stream, mixed_records
 

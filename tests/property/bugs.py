@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 from stream_rnn.errors import ForgottenError, MovedError
-from stream_rnn.fold.cache import StateCache
-from stream_rnn.fold.facts import Recovery
-from stream_rnn.fold.memory_store import MemoryStore
 from stream_rnn.fold.output_batches import Message
 from stream_rnn.fold.processor import Processor
-from stream_rnn.fold.state import FirstPosition, States
+from stream_rnn.fold.recovery_facts import Recovery
+from stream_rnn.store.cache import StateCache
+from stream_rnn.store.memory_store import MemoryStore
+from stream_rnn.store.state import FirstPosition, States
 from stream_rnn.testing import MemoryLog
 from tests.property.broker import TransactionalPublisher
 

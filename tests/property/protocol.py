@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from stream_rnn.errors import FencedError, RecoveryError, StreamRNNError, UnavailableError
-from stream_rnn.fold.cache import StateCache
-from stream_rnn.fold.facts import Recovery
-from stream_rnn.fold.identity import fold_id
-from stream_rnn.fold.memory_store import MemoryStore
+from stream_rnn.fold.fold_id import fold_id
 from stream_rnn.fold.outputs import make_writer
 from stream_rnn.fold.processor import Processor
 from stream_rnn.fold.recovery import Choices, Facts, Start, Stop, where_to_start
+from stream_rnn.fold.recovery_facts import Recovery
 from stream_rnn.settings import Settings
+from stream_rnn.store.cache import StateCache
+from stream_rnn.store.memory_store import MemoryStore
 from stream_rnn.testing import MemoryLog
 from tests import models
 from tests.property.broker import Broker, IdempotentPublisher, TransactionalPublisher

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stream_rnn.fold.points import Point
+from stream_rnn.fold.crash_points import Point
 from stream_rnn.settings import Settings
 from stream_rnn.testing import (
     Crash,

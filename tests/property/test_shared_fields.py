@@ -9,17 +9,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stream_rnn.errors import SpecError
-from stream_rnn.fold.batch import decode
-from stream_rnn.fold.events import Decoder
+from stream_rnn.fold.decoder import Decoder
+from stream_rnn.fold.micro_batch import decode
 from stream_rnn.model.cells import CellSpec
-from stream_rnn.model.examples import targets
 from stream_rnn.model.features import Boolean, Categorical, FeatureSpec, Numeric
-from stream_rnn.model.model import Model
-from stream_rnn.replay.asked import ask
-from stream_rnn.replay.examples import make_events
-from stream_rnn.replay.replay import replay_partition
+from stream_rnn.model.network import Model
+from stream_rnn.replay.partition import replay_partition
 from stream_rnn.settings import Settings
 from stream_rnn.testing import record
+from stream_rnn.training.dataset import make_events
+from stream_rnn.training.examples import targets
+from stream_rnn.training.targets import ask
 from tests import oracle
 
 PATHS = ("a", "b", "c.d", "c.e", "c")

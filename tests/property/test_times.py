@@ -7,14 +7,14 @@ import numpy as np
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from stream_rnn.fold.events import TIME_MS_MAX, TIME_MS_MIN, LogRecord
+from stream_rnn.fold.decoder import TIME_MS_MAX, TIME_MS_MIN, LogRecord
 from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.features import FeatureSpec
-from stream_rnn.model.model import Model
-from stream_rnn.replay.asked import _since_previous_s
-from stream_rnn.replay.examples import make_events
+from stream_rnn.model.network import Model
 from stream_rnn.settings import Settings
 from stream_rnn.testing import MemoryLog, MemoryStore, memory_processor
+from stream_rnn.training.dataset import make_events
+from stream_rnn.training.targets import _since_previous_s
 from tests import models, oracle
 from tests.property.test_fold import compare
 

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from stream_rnn.cli.text import printable
+from stream_rnn.cli.shared.text import printable
 from stream_rnn.errors import BundleError, ConfigError
-from stream_rnn.fold.events import Decoder
+from stream_rnn.fold.decoder import Decoder
+from stream_rnn.keys import describe_key, parse_key
 from stream_rnn.model.bundle import JSON_NAME, TENSORS_NAME, load_bundle, save_bundle
 from stream_rnn.operate import archive
-from stream_rnn.replay.keys import describe_key, parse_key
 from stream_rnn.settings import Settings
 from stream_rnn.testing import record
 from tests import models

@@ -20,8 +20,8 @@ from aiokafka.errors import (
 )
 from aiokafka.protocol import admin, commit, coordination, metadata
 
-from stream_rnn.answers import CheckedAdminClient, asking, check, faults, is_passing
 from stream_rnn.errors import ConfigError
+from stream_rnn.kafka.answers import CheckedAdminClient, asking, check, faults, is_passing
 
 PACKAGE = Path(__file__).parents[2] / "stream_rnn"
 PARTITIONS = [(0, 0, 1, [1], [1]), (9, 1, 1, [1], [1])]  # the second one's code is of a replica
@@ -175,5 +175,9 @@ def test_every_way_to_a_broker_is_checked():
 def test_the_package_has_no_other_admin_client():
     """What aiokafka's own one answers is not checked."""
     name = AIOKafkaAdminClient.__name__
-    named = [path.name for path in PACKAGE.rglob("*.py") if name in path.read_text("utf-8")]
-    assert named == ["answers.py"]
+    named = [
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        if name in path.read_text("utf-8")
+    ]
+    assert named == ["kafka/answers.py"]

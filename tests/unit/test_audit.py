@@ -10,13 +10,13 @@ import orjson
 import pytest
 import torch
 
+from stream_rnn.audit.differences import differences
+from stream_rnn.audit.result import KINDS, Choice
 from stream_rnn.errors import ConfigError
 from stream_rnn.fold.kafka_log import LOG_APPEND_TIME
 from stream_rnn.fold.output_batches import Message
 from stream_rnn.fold.recovery import GroupOffset
-from stream_rnn.model.model import Model
-from stream_rnn.replay.differences import differences
-from stream_rnn.replay.findings import KINDS, Choice
+from stream_rnn.model.network import Model
 from stream_rnn.settings import Settings
 from stream_rnn.testing import MemoryLog, MemoryStore, record
 from tests import models
@@ -385,7 +385,7 @@ async def test_what_no_longer_can_be_read_is_said_without_parts(folded, monkeypa
     async def gone(*_):
         return None
 
-    monkeypatch.setattr("stream_rnn.replay.published.record_at", gone)
+    monkeypatch.setattr("stream_rnn.audit.published.record_at", gone)
     (example,) = (await folded.audit()).examples
     assert (example.parts, example.published) == ((), None)
     assert example.replayed == (await right_at(folded, 40)).value.decode()

@@ -3,7 +3,7 @@
 import orjson
 import pytest
 
-from stream_rnn.replay.findings import is_close
+from stream_rnn.audit.result import is_close
 from tests.memory_topics import offset_of, with_header
 from tests.unit.test_audit import folded, model, settings_of, worked, wrong  # noqa: F401
 
@@ -138,7 +138,7 @@ async def test_copies_of_a_memory_that_began_before_are_held_against_each_other(
 @pytest.mark.parametrize(("name", "limit"), [("COPIES_MAX", 1), ("COPIES_OF_ONE_MAX", 1)])
 async def test_copies_that_are_not_compared_are_a_problem(folded, monkeypatch, name, limit):  # noqa: F811
     """There are limits to memory, and none of it is silent."""
-    monkeypatch.setattr(f"stream_rnn.replay.published.{name}", limit)
+    monkeypatch.setattr(f"stream_rnn.audit.published.{name}", limit)
     right = folded.predictions[40]
     folded.predictions += [changed(right), changed(right)]  # the same bytes are read once
     assert (await folded.audit()).is_fine("at_least_once")

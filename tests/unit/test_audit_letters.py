@@ -2,8 +2,8 @@
 
 import pytest
 
+from stream_rnn.audit import dead_letters as letters
 from stream_rnn.fold.dead_letters import HEADER_BYTES_MAX
-from stream_rnn.replay import letters
 from stream_rnn.testing import record
 from tests.memory_topics import Folded, fold, with_header
 from tests.unit.test_audit import (  # noqa: F401
@@ -225,7 +225,7 @@ async def test_two_settings_of_one_worker_are_a_repeat_and_no_difference(cut_by,
 async def test_whole_records_that_are_missing_are_bounded_by_bytes(cut_by, monkeypatch):
     """They are held until the outputs' ends were read again: not all of them, if they are large."""
     made = await cut_by(**SMALL)
-    monkeypatch.setattr("stream_rnn.replay.comparison.ABSENT_BYTES_MAX", 1)
+    monkeypatch.setattr("stream_rnn.audit.comparison.ABSENT_BYTES_MAX", 1)
     count, made.late = len(made.letters), {"out.dead-letters": made.letters}
     made.letters = []
     assert wrong(await made.audit())["dead_letters_missing"] == count

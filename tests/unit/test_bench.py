@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from stream_rnn.fold.events import Decoder
+from stream_rnn.fold.decoder import Decoder
 from stream_rnn.fold.step_times import STEPS, StepTimes
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.settings import Settings

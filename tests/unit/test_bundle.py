@@ -27,10 +27,10 @@ from stream_rnn.model.bundle import (
     save_bundle,
 )
 from stream_rnn.model.cells import CellSpec
-from stream_rnn.model.model import Model, tensors_of
+from stream_rnn.model.network import Model, tensors_of
 from tests import models
 
-SHIPPED = Path(stream_rnn.__file__).parent / "local" / "bundle"
+SHIPPED = Path(stream_rnn.__file__).parent / "demo" / "bundle"
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from stream_rnn.errors import CorruptStateError
-from stream_rnn.fold.cache import ROW_OVERHEAD_BYTES, ROWS_AT_FIRST, StateCache, load_states
-from stream_rnn.fold.state import HEADER_BYTES, StateCodec, States
+from stream_rnn.store.cache import ROW_OVERHEAD_BYTES, ROWS_AT_FIRST, StateCache, load_states
+from stream_rnn.store.state import HEADER_BYTES, StateCodec, States
 
 FLOATS = 2
 ROW_BYTES = 4 * FLOATS + HEADER_BYTES + ROW_OVERHEAD_BYTES

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from stream_rnn.model.cells import CellSpec, make_cell, run_cell
 from stream_rnn.model.features import FeatureSpec
-from stream_rnn.model.model import Model
+from stream_rnn.model.network import Model
 from tests import models
 
 REMEMBERING = ("elman", "gru", "lstm")

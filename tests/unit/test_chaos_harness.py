@@ -8,9 +8,9 @@ from contextlib import suppress
 
 import pytest
 
-from stream_rnn.fold.events import LogRecord
-from stream_rnn.fold.identity import fold_id
-from stream_rnn.fold.points import Point
+from stream_rnn.fold.crash_points import Point
+from stream_rnn.fold.decoder import LogRecord
+from stream_rnn.fold.fold_id import fold_id
 from stream_rnn.local.processes import free_port
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.settings import Settings

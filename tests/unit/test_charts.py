@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_rnn.replay.charts import (
+from stream_rnn.evaluation.report.charts import (
     BOTTOM,
     COUNTS_BOTTOM,
     COUNTS_TOP,
@@ -25,7 +25,8 @@ from stream_rnn.replay.charts import (
     limits,
     ticks,
 )
-from stream_rnn.replay.evaluation import Bin, Figure
+from stream_rnn.evaluation.result import Bin
+from stream_rnn.metrics.figure import Figure
 
 ANY_NUMBER = st.one_of(st.floats(), st.floats(-5, 5), st.sampled_from([0.0, 1e-300, 1e100]))
 FIGURES = st.builds(

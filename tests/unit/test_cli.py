@@ -12,7 +12,7 @@ from pydantic import SecretStr
 import stream_rnn
 from stream_rnn import cli, errors
 from stream_rnn.cli import docs
-from stream_rnn.cli.options import settings_options
+from stream_rnn.cli.shared.settings_options import settings_options
 from stream_rnn.settings import Settings
 
 

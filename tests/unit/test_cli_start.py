@@ -245,7 +245,7 @@ MODULES = [
     "torch",
     "torch._C",
     "torch.nn",
-    "stream_rnn.replay.parallel",
+    "stream_rnn.replay.to_file",
 ]
 
 
@@ -262,7 +262,7 @@ def test_ctrl_c_while_a_module_is_imported_is_130_without_a_trace(name, tmp_path
 
 def test_ctrl_c_from_outside_right_at_the_start_is_130_without_a_trace():
     """As soon as Python runs the first line of ours."""
-    code = "print('up', flush=True)\nfrom stream_rnn.cli.interrupts import end_at_once\n"
+    code = "print('up', flush=True)\nfrom stream_rnn.cli.shared.interrupts import end_at_once\n"
     code += "end_at_once(); print('from here', flush=True)\n"
     code += "from stream_rnn.cli import main; main(['tail', 't', '--bootstrap-servers', '[::1]:1'])"
     with subprocess.Popen(

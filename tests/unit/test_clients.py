@@ -9,18 +9,13 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.connection import SSLConnection
 
-from stream_rnn.clients import (
-    KNOWN,
-    connect_redis,
-    faust_credentials,
-    kafka_options,
-    safe_url,
-)
 from stream_rnn.errors import ConfigError, UnreachableError
-from stream_rnn.fold.redis_store import check_redis
+from stream_rnn.kafka.connection import KNOWN, faust_credentials, kafka_options
+from stream_rnn.kafka.unreachable import describe_unreachable
 from stream_rnn.local.processes import free_port
 from stream_rnn.settings import Settings
-from stream_rnn.unreachable import describe_unreachable
+from stream_rnn.store.connection import connect_redis, safe_url
+from stream_rnn.store.redis_store import check_redis
 
 JAAS = (
     "org.apache.kafka.common.security.scram.ScramLoginModule required "

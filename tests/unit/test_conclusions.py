@@ -5,16 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from stream_rnn.replay import conclusions
-from stream_rnn.replay.evaluation import (
-    MODELS,
-    Bin,
-    Figure,
-    Group,
-    HeadEvaluation,
-    HiddenAt,
-    HiddenHealth,
-)
+from stream_rnn.evaluation.report import sentences as conclusions
+from stream_rnn.evaluation.result import MODELS, Bin, Group, HeadEvaluation, HiddenAt, HiddenHealth
+from stream_rnn.metrics.figure import Figure
 
 
 def figure(value, half=0.01):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from stream_rnn.fold.coordinator import GROUPS, TRANSACTIONS, unmet
+from stream_rnn.kafka.coordinator import GROUPS, TRANSACTIONS, unmet
 
 
 def topic(name, *replicas):

@@ -16,10 +16,10 @@ from stream_rnn.fold.dead_letters import (
     dead_letter,
     own_name,
 )
-from stream_rnn.fold.events import LogRecord
+from stream_rnn.fold.decoder import LogRecord
 from stream_rnn.fold.output_batches import in_batches
 from stream_rnn.fold.reasons import REASONS
-from stream_rnn.fold.singles import NOT_FINITE
+from stream_rnn.fold.single_steps import NOT_FINITE
 
 ERROR = DecodeError("not_json", "the value is not JSON")
 BYTES_MAX, BATCH_BYTES_MAX = 100, 900_000
@@ -140,7 +140,8 @@ def test_a_producer_of_events_cannot_write_the_headers_that_recovery_reads():
 def test_every_code_in_the_source_has_words():
     """And README names it; none has words that no code gives."""
     package = Path(stream_rnn.fold.__file__).parent
-    files = [package / "events.py", package / "singles.py", package.parent / "model/encoder.py"]
+    files = [package / "decoder.py", package / "single_steps.py"]
+    files += [package.parent / "model/encoder.py"]
     text = "".join(path.read_text() for path in files)
     given = re.findall(r'(?:Decode|Feature)Error\(\s*f?"([a-z_]+)"', text)
     assert {NOT_FINITE, *given} == set(REASONS)

@@ -8,7 +8,7 @@ import pytest
 from mode import CrashingSupervisor
 
 from stream_rnn.errors import ConfigError
-from stream_rnn.worker.demands import DEFAULTS, refuse, set_defaults
+from stream_rnn.worker.faust_settings import DEFAULTS, refuse, set_defaults
 
 FOLD_AGENT = "fold"
 

@@ -10,9 +10,9 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
 )
 
+from stream_rnn.demo import servers as demo_servers
+from stream_rnn.demo.servers import DemoServers
 from stream_rnn.errors import ConfigError, UnreachableError
-from stream_rnn.local import demo_servers
-from stream_rnn.local.demo_servers import DemoServers
 from stream_rnn.local.servers import Addresses
 from stream_rnn.settings import Settings
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-import stream_rnn.local
-from stream_rnn.fold.events import Decoder, LogRecord
+import stream_rnn.demo
+from stream_rnn.fold.decoder import Decoder, LogRecord
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.settings import Settings
 from tests.deployed import (
@@ -221,7 +221,7 @@ def test_the_image_is_built_from_the_tree_without_what_tests_need(instructions):
 def test_the_first_event_is_one_that_the_bundle_in_the_image_takes():
     """What the page sends is decoded, with every field that the bundle reads."""
     key, value = re.search(r"echo '([\w-]+)\|(\{.*\})'", read("README.md")).groups()
-    model = load_bundle(Path(stream_rnn.local.__file__).parent / "bundle")
+    model = load_bundle(Path(stream_rnn.demo.__file__).parent / "bundle")
     record = LogRecord(0, 1_700_000_000_000, key.encode(), value.encode(), [])
     decoded = Decoder(model.spec, Settings.build()).decode([record])
     assert decoded.skips == {}

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from stream_rnn.settings import Settings
-from stream_rnn.worker.metrics import GAUGES
+from stream_rnn.worker.prometheus import GAUGES
 from tests.deployed import (
     DEPLOY,
     PREFIX,

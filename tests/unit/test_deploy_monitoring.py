@@ -9,7 +9,7 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from stream_rnn.settings import Settings
-from stream_rnn.worker.metrics import GAUGES, Metrics
+from stream_rnn.worker.prometheus import GAUGES, Metrics
 from tests import models
 from tests.deployed import DEPLOY, PREFIX, needs, parse, program, read, require_checkout
 

@@ -11,30 +11,31 @@ import torch
 from pydantic import TypeAdapter
 
 from stream_rnn.errors import ConfigError
-from stream_rnn.fold.events import LogRecord
+from stream_rnn.evaluation import outcomes
+from stream_rnn.evaluation import segments as groups
+from stream_rnn.evaluation.compare import compare
+from stream_rnn.evaluation.evaluate import Scored, evaluate
+from stream_rnn.evaluation.hidden_state_health import Sample, SampledStore, health
+from stream_rnn.evaluation.outcomes import fold_outcomes
+from stream_rnn.evaluation.worst_predictions import calibration
+from stream_rnn.fold.decoder import LogRecord
+from stream_rnn.metrics.bootstrap import draw_keys, drawn_metrics
+from stream_rnn.metrics.naive_baselines import Naive
+from stream_rnn.metrics.ranked import Ranked
+from stream_rnn.metrics.scores import area_under_roc, score
 from stream_rnn.model.bundle import save_bundle
 from stream_rnn.model.cells import CellSpec
-from stream_rnn.model.examples import targets
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.heads import Head
-from stream_rnn.model.metrics import area_under_roc, score
-from stream_rnn.model.model import Model
-from stream_rnn.model.naive import Naive
-from stream_rnn.model.ranked import Ranked
-from stream_rnn.replay import groups, outcomes
-from stream_rnn.replay.compare import compare
-from stream_rnn.replay.evaluate import Scored, evaluate
-from stream_rnn.replay.examples import make_events
-from stream_rnn.replay.health import Sample, SampledStore, health
-from stream_rnn.replay.intervals import draw_keys, drawn_metrics
+from stream_rnn.model.network import Model
+from stream_rnn.replay import replay
 from stream_rnn.replay.logs import FileLog
-from stream_rnn.replay.misses import calibration
-from stream_rnn.replay.outcomes import fold_outcomes
-from stream_rnn.replay.parallel import Replay, replay_to_file
-from stream_rnn.replay.replay import in_batches, replay_partition
-from stream_rnn.replay.stream import replay
-from stream_rnn.replay.training_run import read_naive
+from stream_rnn.replay.partition import in_batches, replay_partition
+from stream_rnn.replay.to_file import Replay, replay_to_file
 from stream_rnn.settings import Settings
+from stream_rnn.training.dataset import make_events
+from stream_rnn.training.examples import targets
+from stream_rnn.training.run import read_naive
 from tests import models
 
 SPEC = {**models.SPEC, "event": {"key": ["key"], "time": {"path": "at"}}}

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from stream_rnn.errors import RecoveryError
-from stream_rnn.fold.facts import LOOK_AGAIN_S, Recovery, anchor_of
 from stream_rnn.fold.recovery import Choices, GroupOffset, LastPrediction
-from stream_rnn.fold.state import Held
+from stream_rnn.fold.recovery_facts import LOOK_AGAIN_S, Recovery, anchor_of
+from stream_rnn.store.state import Held
 from stream_rnn.testing import MemoryLog, MemoryStore, record
 
 OURS = "f01d"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from stream_rnn.errors import SpecError
-from stream_rnn.fold.events import Decoder
+from stream_rnn.fold.decoder import Decoder
 from stream_rnn.model.encoder import Encoder
 from stream_rnn.model.features import FeatureSpec, Numeric
 from stream_rnn.settings import Settings

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_rnn.replay.evaluation import Figure
-from stream_rnn.replay.figures import DASH, MINUS, interval, moment, number, shown, signed
+from stream_rnn.evaluation.report.figures import interval
+from stream_rnn.metrics.figure import Figure
+from stream_rnn.text import DASH, MINUS, moment, number, shown, signed
 
 
 @pytest.mark.parametrize(

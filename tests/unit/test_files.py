@@ -9,14 +9,14 @@ import pytest
 from aiokafka.partitioner import DefaultPartitioner
 
 from stream_rnn.errors import ConfigError, SpecError
-from stream_rnn.fold.events import LogRecord
+from stream_rnn.fold.decoder import LogRecord
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.replay import files
-from stream_rnn.replay.examples import make_events
 from stream_rnn.replay.files import partition_of, read_batches, read_records
-from stream_rnn.replay.splits import column_of, split_parts
 from stream_rnn.settings import Settings
 from stream_rnn.testing import record
+from stream_rnn.training.dataset import make_events
+from stream_rnn.training.splits import column_of, split_parts
 
 ROWS = [
     {"carrier": "UA", "origin": "EWR", "at": 1000, "x": 1.5, "n": 3, "ok": True},

@@ -6,8 +6,8 @@ from importlib.metadata import PackageNotFoundError
 import polars as pl
 import pytest
 
+from stream_rnn.demo import flights
 from stream_rnn.errors import ConfigError
-from stream_rnn.local import flights
 
 
 @pytest.fixture(scope="module")

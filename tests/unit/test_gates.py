@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from stream_rnn.model.gates import GATES, cell_inputs, gates_of
+from stream_rnn.trace.gates import GATES, cell_inputs, gates_of
 from tests import models
 
 KINDS = ("elman", "gru", "lstm", "none")

@@ -15,61 +15,47 @@ PACKAGE = ROOT / "stream_rnn"
 LINES_MAX = 350
 FUNCTION_LINES_MAX = 60
 
-GROUND = {
-    "errors",
-    "settings",
-    "clients",
-    "unreachable",
-    "url_options",
-    "answers",
-    "record_batches",
-    "kafka_clients",
-    "redis_cluster",
+FOLD = {
+    *("errors", "settings", "kafka", "store", "model", "fold"),
+    *("predictions.schema", "predictions.writer"),  # what reads them is no part of a fold
 }
-PREDICTIONS = {"predictions.schema", "predictions.writer"}
-FOLD = {*GROUND, "model", *PREDICTIONS, "fold"}
-MAY_IMPORT = {  # part: what it may import
-    "__init__": {"errors", "settings", "model", "predictions", "worker"},  # the public names
+MAY_IMPORT = {  # a room, and what it may import; below are the rooms that come before it
     "errors": set(),
+    "text": set(),
     "settings": {"errors"},
-    "clients": {"errors", "url_options", "redis_cluster"},
-    "url_options": {"errors"},
-    "unreachable": {"errors"},
-    "answers": {"errors"},
-    "record_batches": {"errors"},
-    "kafka_clients": {"answers", "record_batches"},
-    "redis_cluster": set(),
-    "model": {"errors", "model"},
-    "predictions": {*GROUND, "model", "predictions"},
+    "keys": {"errors"},
+    "kafka": {"errors", "settings"},
+    "store": {"errors", "settings"},
+    "model": {"errors"},
+    "predictions": {"errors", "kafka", "model"},
     "fold": FOLD,
     "testing": FOLD,
-    "worker": {*FOLD, "worker"},
-    "replay": {*FOLD, "predictions", "testing", "replay"},
-    "operate": {*FOLD, "predictions", "worker", "replay", "operate"},
-    "local": {*FOLD, "predictions", "worker", "testing", "replay", "local"},
-    "cli": {
-        "__init__",
-        *FOLD,
-        "predictions",
-        "worker",
-        "testing",
-        "replay",
-        "operate",
-        "local",
-        "cli",
-    },
+    "metrics": {"model"},
+    "replay": {*FOLD, "testing"},
+    "spec": {*FOLD, "replay"},
+    "training": {*FOLD, "metrics", "replay"},
+    "trace": {*FOLD, "keys", "replay"},
+    "evaluation": {*FOLD, "text", "keys", "metrics", "replay", "training", "trace"},
+    "audit": {*FOLD, "keys", "replay"},
+    "worker": FOLD,
+    "__init__": {"errors", "settings", "model", "predictions", "worker"},  # the public names
+    "operate": {*FOLD, "keys", "predictions", "replay", "worker"},
+    "local": {"errors"},
+    "demo": {*FOLD, "metrics", "replay", "local"},
 }
+MAY_IMPORT["cli"] = {*MAY_IMPORT, "cli"}
+SHARE_MAX = 0.15  # of all lines, in one room
 IMPURE = {"asyncio", "redis", "aiokafka", "faust", "time", "random", "threading", "socket"}
 BROAD_HANDLERS = {  # where, and why it may catch everything
     "cli/worker.py": "the outermost loop: what failed was logged, the exit status says the rest",
-    "replay/stream.py": "what went wrong in the thread is raised where the loop is",
-    "record_batches.py": "codecs and aiokafka's parser raise whatever they raise; translated",
+    "replay/iterate.py": "what went wrong in the thread is raised where the loop is",
+    "kafka/record_batches.py": "codecs and aiokafka's parser raise whatever they raise; translated",
     "local/kafka.py": "jgo raises whatever its HTTP library and its parsers raise; translated",
 }
-STOPPED_BY_ITSELF = {  # where, and why a client is not stopped by a helper of kafka_clients.py
-    "kafka_clients.py": "the helpers are here",
+STOPPED_BY_ITSELF = {  # where, and why a client is not stopped by a helper of kafka/clients.py
+    "kafka/clients.py": "the helpers are here",
     "fold/kafka_log.py": "closed within the deadline of `_close`",
-    "fold/coordinator.py": "closed within ASKED_WITHIN_S",
+    "kafka/coordinator.py": "closed within ASKED_WITHIN_S",
     "predictions/reader.py": "closed within CLOSE_TIMEOUT_S",
 }
 VAGUE_NAMES = {"utils", "helpers", "manager", "base", "impl", "common", "core"}
@@ -129,19 +115,22 @@ def imported(source):
     return found
 
 
-def wrong_directions(part, source):
-    """Return imports of the package that ``part`` may not have."""
-    allowed = MAY_IMPORT[part]
+def wrong_directions(room, source):
+    """Return imports of the package that a room may not have."""
     wrong = []
     for name in imported(source):
         package, *inside = name.split(".")
         if package != "stream_rnn":
             continue
-        if not inside or inside[0] not in MAY_IMPORT:
-            inside = ["__init__"]
-        if inside[0] not in allowed and ".".join(inside[:2]) not in allowed:
+        of = inside[0] if inside and inside[0] in MAY_IMPORT else "__init__"
+        if not {of, ".".join(inside[:2])} & {room, *MAY_IMPORT[room]}:
             wrong.append(name)
     return wrong
+
+
+def room_of(path):
+    """Return the room of a module: its first folder, or itself."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
 def impurities(source):
@@ -278,8 +267,25 @@ def machine_paths(text):
 @pytest.mark.parametrize("path", modules(), ids=relative)
 def test_imports_go_one_way(path):
     """What is below knows nothing of what is above; imports inside of functions count."""
-    part = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-    assert wrong_directions(part, path.read_text(encoding="utf-8")) == []
+    assert wrong_directions(room_of(path), path.read_text(encoding="utf-8")) == []
+
+
+def test_the_rooms_have_an_order():
+    """Each may import rooms that stand before it in the table, so there is no circle."""
+    rooms = list(MAY_IMPORT)
+    for number, room in enumerate(rooms):
+        below = {name.partition(".")[0] for name in MAY_IMPORT[room]}
+        assert below <= {*rooms[: number + 1]}, room
+    assert {room_of(path) for path in modules()} == set(rooms)
+
+
+def test_no_room_has_most_of_the_lines():
+    """A folder that does six jobs is split before it is one."""
+    lines = dict.fromkeys(MAY_IMPORT, 0)
+    for path in modules():
+        lines[room_of(path)] += len(path.read_text(encoding="utf-8").splitlines())
+    limit = SHARE_MAX * sum(lines.values())
+    assert {room: count for room, count in lines.items() if count > limit} == {}
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "model").glob("*.py")), ids=relative)
@@ -313,7 +319,7 @@ def test_everything_is_caught_in_known_places_only(path):
 def test_clients_of_kafka_come_from_where_they_never_create_a_topic(path):
     """A broker with auto-creation makes a topic for whoever asks for it by name."""
     found = creating_clients(path.read_text(encoding="utf-8"))
-    assert found == [] or relative(path) == "kafka_clients.py"
+    assert found == [] or relative(path) == "kafka/clients.py"
 
 
 @pytest.mark.parametrize("path", modules(), ids=relative)
@@ -366,7 +372,7 @@ def test_no_file_holds_a_path_of_a_machine():
         (lambda source: wrong_directions("fold", source), "from stream_rnn.worker import plugin"),
         (
             lambda source: wrong_directions("model", source),
-            "def f():\n    import stream_rnn.clients",
+            "def f():\n    import stream_rnn.kafka.connection",
         ),
         (
             lambda source: wrong_directions("fold", source),

@@ -5,7 +5,7 @@ import re
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from stream_rnn.fold.identity import earlier_transactional_id, store_tag, transactional_id
+from stream_rnn.fold.fold_id import earlier_transactional_id, store_tag, transactional_id
 from stream_rnn.settings import Settings
 
 # What settings accept: few characters, so that joints and parts are often alike.

@@ -7,9 +7,10 @@ import itertools
 import pytest
 
 from stream_rnn.errors import ConfigError
-from stream_rnn.fold import facts, processor, publisher
-from stream_rnn.fold.injected import EXIT_STATUS, VARIABLE, from_environment
-from stream_rnn.fold.points import Point, nothing_happens
+from stream_rnn.fold import processor, publisher
+from stream_rnn.fold import recovery_facts as facts
+from stream_rnn.fold.crash_points import Point, nothing_happens
+from stream_rnn.worker.fault_injection import EXIT_STATUS, VARIABLE, from_environment
 
 # What leaves the process, by the attribute that the call goes through.
 SERVERS = {"log", "store", "publisher", "_producer", "producer", "_sweep"}

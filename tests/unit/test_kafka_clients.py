@@ -6,8 +6,8 @@ import time
 import pytest
 from aiokafka.errors import KafkaConnectionError
 
-from stream_rnn import kafka_clients
-from stream_rnn.kafka_clients import new_admin, new_consumer, stop_admin, stop_consumer
+from stream_rnn.kafka import clients as kafka_clients
+from stream_rnn.kafka.clients import new_admin, new_consumer, stop_admin, stop_consumer
 
 
 @pytest.fixture(autouse=True)

@@ -5,10 +5,10 @@ import tracemalloc
 
 import pytest
 
+from stream_rnn.audit.dead_letter_table import CODES_MAX, OTHER_CODE, Letter, LetterTable
+from stream_rnn.audit.dead_letters import DeadLetters
+from stream_rnn.audit.published import Bounds, Published, Who
 from stream_rnn.fold.output_batches import Message
-from stream_rnn.replay.letter_table import CODES_MAX, OTHER_CODE, Letter, LetterTable
-from stream_rnn.replay.letters import DeadLetters
-from stream_rnn.replay.published import Bounds, Published, Who
 from tests.memory_topics import consumed
 
 COUNT = 8192

@@ -9,10 +9,10 @@ import torch
 from pydantic import TypeAdapter
 from torchmetrics.functional import classification as of_classes
 
-from stream_rnn.model import ranked
+from stream_rnn.metrics import ranked
+from stream_rnn.metrics.ranked import Ranked
+from stream_rnn.metrics.scores import PROBABILITY_MIN, area_under_roc, score
 from stream_rnn.model.heads import FLOAT32_MAX, Head
-from stream_rnn.model.metrics import PROBABILITY_MIN, area_under_roc, score
-from stream_rnn.model.ranked import Ranked
 from tests import models
 
 Y_EXTREME = [-3e38, -1e30, -800.0, -1.0, 0.0, 1.0, 800.0, 1e30, 3e38]

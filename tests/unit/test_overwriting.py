@@ -14,15 +14,15 @@ from stream_rnn.errors import ConfigError
 from stream_rnn.model.bundle import load_bundle, save_bundle
 from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.heads import Binary
-from stream_rnn.model.model import Model
+from stream_rnn.model.network import Model
 from stream_rnn.operate.archive import export
 from stream_rnn.predictions.writer import PredictionWriter
 from stream_rnn.replay import overwriting
 from stream_rnn.replay.logs import FileLog
 from stream_rnn.replay.overwriting import check_picture, check_predictions, check_report
-from stream_rnn.replay.parallel import Replay, replay_to_file
-from stream_rnn.replay.training_run import Run, check_out, run
+from stream_rnn.replay.to_file import Replay, replay_to_file
 from stream_rnn.settings import Settings
+from stream_rnn.training.run import Run, check_out, run
 from tests.unit.test_same_events import X, spec_of
 from tests.unit.test_training import EXAMPLES, QUICK, RECALL
 

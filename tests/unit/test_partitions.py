@@ -8,8 +8,8 @@ from stream_rnn.errors import FencedError, UnavailableError
 from stream_rnn.fold.recovery import GroupOffset
 from stream_rnn.settings import Settings
 from stream_rnn.testing import MemoryLog, MemoryPublisher, MemoryStore, memory_processor, record
+from stream_rnn.worker.partition_source import PartitionSource
 from stream_rnn.worker.partitions import Partitions
-from stream_rnn.worker.source import PartitionSource
 from stream_rnn.worker.transport import Fetched, Whereabouts
 from tests import models
 

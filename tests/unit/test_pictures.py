@@ -9,11 +9,12 @@ import pytest
 
 from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.features import FeatureSpec
-from stream_rnn.model.gates import GATES
-from stream_rnn.model.model import Model
-from stream_rnn.replay import palette, pictures
-from stream_rnn.replay.pictures import unrolled_svg
-from stream_rnn.replay.unrolled import Between, Unrolled
+from stream_rnn.model.network import Model
+from stream_rnn.trace import palette
+from stream_rnn.trace import svg as pictures
+from stream_rnn.trace.gates import GATES
+from stream_rnn.trace.svg import unrolled_svg
+from stream_rnn.trace.unroll import Between, Unrolled
 from tests import models
 
 NASTY = "<script>&\"'\x00\x1b</text>"

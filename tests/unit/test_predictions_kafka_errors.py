@@ -6,7 +6,7 @@ import aiokafka.errors as kafka
 import pytest
 
 from stream_rnn.errors import ConfigError, FencedError, UnavailableError
-from stream_rnn.predictions.kafka_errors import answer, translated
+from stream_rnn.kafka.translated import answer, translated
 
 
 @pytest.mark.parametrize(

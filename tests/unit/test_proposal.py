@@ -12,18 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_rnn.errors import ConfigError
-from stream_rnn.fold.events import LogRecord
+from stream_rnn.fold.decoder import LogRecord
 from stream_rnn.model.encoder import Encoder
-from stream_rnn.model.examples import fit
 from stream_rnn.model.features import FeatureSpec
-from stream_rnn.replay.columns import columns_of, pairs_of, read_sample, shared_bits
-from stream_rnn.replay.examples import make_events
 from stream_rnn.replay.files import read_batches
-from stream_rnn.replay.guesses import guess_key, words_of
-from stream_rnn.replay.proposal import Wanted, propose
-from stream_rnn.replay.roles import Names, embedding_of
-from stream_rnn.replay.toml_text import Block, comment, document, quote, value
 from stream_rnn.settings import Settings
+from stream_rnn.spec.column_kinds import Names, embedding_of
+from stream_rnn.spec.columns import columns_of, pairs_of, read_sample, shared_bits
+from stream_rnn.spec.key_and_time import guess_key, words_of
+from stream_rnn.spec.proposal import Wanted, propose
+from stream_rnn.spec.toml import Block, comment, document, quote, value
+from stream_rnn.training.dataset import make_events
+from stream_rnn.training.examples import fit
 from tests.bench import real_logs
 
 START = datetime(2024, 1, 1, tzinfo=UTC)

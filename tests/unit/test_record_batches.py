@@ -15,7 +15,7 @@ from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import calc_crc32c
 
 from stream_rnn.errors import Reaction, UnreadableError
-from stream_rnn.record_batches import _Fetches
+from stream_rnn.kafka.record_batches import _Fetches
 from tests.raw_batches import CODECS, RawName, batch
 
 TP = TopicPartition("events", 3)

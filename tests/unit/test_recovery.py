@@ -15,7 +15,7 @@ from stream_rnn.fold.recovery import (
     known_group_offset,
     where_to_start,
 )
-from stream_rnn.fold.state import Held
+from stream_rnn.store.state import Held
 
 OURS, OTHER = "f01d", "07he7"
 ACCEPT = Choices(on_lost_history="accept")

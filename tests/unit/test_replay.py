@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from stream_rnn.fold.events import LogRecord
+from stream_rnn.fold.decoder import LogRecord
 from stream_rnn.model.bundle import fingerprinted
 from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.features import FeatureSpec
-from stream_rnn.model.model import Model
+from stream_rnn.model.network import Model
 from stream_rnn.replay.files import partition_of, read_records
-from stream_rnn.replay.replay import in_batches, replay_partition
+from stream_rnn.replay.partition import in_batches, replay_partition
 from stream_rnn.settings import Settings
 from stream_rnn.testing import MemoryLog, MemoryStore, memory_processor, record
 from tests import models, oracle

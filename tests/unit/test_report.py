@@ -10,20 +10,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stream_rnn.errors import ConfigError
-from stream_rnn.replay import report
-from stream_rnn.replay.evaluation import (
+from stream_rnn.evaluation.report import html as report
+from stream_rnn.evaluation.report.html import REPORT_BYTES_MAX, render, write_report
+from stream_rnn.evaluation.result import (
     MODELS,
     Bin,
     Evaluation,
-    Figure,
     Group,
     HeadEvaluation,
     HiddenAt,
     HiddenHealth,
     Miss,
 )
-from stream_rnn.replay.figures import DASH
-from stream_rnn.replay.report import REPORT_BYTES_MAX, render, write_report
+from stream_rnn.metrics.figure import Figure
+from stream_rnn.text import DASH
 
 VOID = {"meta", "br", "link", "img"}
 HOSTILE = "</style><script>alert('x')</script>\"&amp;\u202e\x00\ud800\u2028👩‍🚒{{ 7 * 7 }}"

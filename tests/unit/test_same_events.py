@@ -8,19 +8,19 @@ import pytest
 import torch
 
 from stream_rnn.errors import ConfigError
-from stream_rnn.fold.events import LogRecord
+from stream_rnn.evaluation.outcomes import fold_outcomes
+from stream_rnn.fold.decoder import LogRecord
 from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.encoder import Encoder
-from stream_rnn.model.examples import targets
 from stream_rnn.model.features import FeatureSpec
-from stream_rnn.model.judged import EncodedExamples
-from stream_rnn.model.model import Model
-from stream_rnn.replay.examples import read_events, read_fitted
+from stream_rnn.model.network import Model
 from stream_rnn.replay.labels import read_labels
 from stream_rnn.replay.logs import FileLog, Range
-from stream_rnn.replay.outcomes import fold_outcomes
-from stream_rnn.replay.splits import split_parts
 from stream_rnn.settings import Settings
+from stream_rnn.training.dataset import read_events, read_fitted
+from stream_rnn.training.examples import targets
+from stream_rnn.training.splits import split_parts
+from stream_rnn.training.validation import EncodedExamples
 
 VALUES = (None, "NA", "3", "A", "true", 0, 1, -7, 2.5, 1e39, 10**400, True, False, [1], {"a": 1})
 FEATURES = (

@@ -6,7 +6,7 @@ import pytest
 
 from stream_rnn.errors import UnreadableError
 from stream_rnn.testing import record
-from stream_rnn.worker.source import PartitionSource
+from stream_rnn.worker.partition_source import PartitionSource
 from stream_rnn.worker.transport import UNSETTLED, Fetched, Whereabouts
 
 WAIT_S = 0.02

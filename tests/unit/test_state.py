@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_rnn.errors import CorruptStateError
-from stream_rnn.fold.state import Anchor, Held, StateCodec, States
+from stream_rnn.store.state import Anchor, Held, StateCodec, States
 
 CODEC = StateCodec(3)
 LAYOUT = "<BBHIq3f"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from stream_rnn.model.model import TILE, Model, _numerics
+from stream_rnn.model.network import TILE, Model, _numerics
 from tests import models
 
 KINDS = ("elman", "gru", "lstm", "none")

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from stream_rnn.errors import MovedError
-from stream_rnn.fold.state import Held, StateCodec, States
-from stream_rnn.fold.sweep import Sweep
 from stream_rnn.settings import Settings
+from stream_rnn.store.state import Held, StateCodec, States
+from stream_rnn.store.sweep import Sweep
 from stream_rnn.testing import MemoryStore
 
 CODEC = StateCodec(1)

@@ -5,10 +5,10 @@ import itertools
 import orjson
 import pytest
 
-from stream_rnn.fold.topic_rules import KEY_IN_OUTPUT_MAX, misfit, output_config
-from stream_rnn.fold.topics import JAVA_LONG_MAX, TopicFacts
+from stream_rnn.kafka.topic_rules import KEY_IN_OUTPUT_MAX, misfit, output_config
+from stream_rnn.kafka.topics import JAVA_LONG_MAX, TopicFacts
 from stream_rnn.operate.check_kafka import check_topics
-from stream_rnn.operate.findings import Level
+from stream_rnn.operate.check_result import Level
 from stream_rnn.settings import Settings
 
 DAY_MS = 86_400_000

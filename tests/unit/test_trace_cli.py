@@ -15,7 +15,7 @@ from stream_rnn.errors import ConfigError
 from stream_rnn.model.bundle import save_bundle
 from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.features import FeatureSpec
-from stream_rnn.model.model import Model
+from stream_rnn.model.network import Model
 from tests import models
 
 SPEC = {**models.SPEC, "event": {"key": ["key"], "time": {"path": "at"}}}

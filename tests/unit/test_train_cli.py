@@ -198,7 +198,7 @@ def test_a_missing_spec_is_wrong_use(log, capsys):
 
 def test_a_full_disk_leaves_no_bundle(log, monkeypatch):
     """The message names the place; a second run succeeds."""
-    from stream_rnn.model.checkpoint import Checkpoint
+    from stream_rnn.training.checkpoint import Checkpoint
 
     def full(_self, _path, _recipe):
         raise OSError(28, "No space left on device")

@@ -7,18 +7,18 @@ import pytest
 import torch
 
 from stream_rnn.errors import SpecError
-from stream_rnn.model import judged
 from stream_rnn.model.bundle import fingerprinted
 from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.encoder import Encoder
-from stream_rnn.model.examples import fit, targets
 from stream_rnn.model.features import FeatureSpec
-from stream_rnn.model.noise import Noise
-from stream_rnn.model.training import TrainingSettings, train
-from stream_rnn.model.windows import windows
-from stream_rnn.replay.examples import make_events, together
 from stream_rnn.settings import Settings
 from stream_rnn.testing import record
+from stream_rnn.training import validation as judged
+from stream_rnn.training.dataset import make_events, together
+from stream_rnn.training.examples import fit, targets
+from stream_rnn.training.noise import Noise
+from stream_rnn.training.trainer import TrainingSettings, train
+from stream_rnn.training.windows import windows
 from tests import models
 
 SETTINGS = Settings.build(app="app", source="events")

@@ -9,19 +9,19 @@ import pytest
 import torch
 
 from stream_rnn.errors import BundleError, ConfigError, SpecError, TrainingError
+from stream_rnn.metrics.naive_baselines import Naive, answer
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.cells import CellSpec
-from stream_rnn.model.checkpoint import Checkpoint
-from stream_rnn.model.examples import fit, last_targets, targets
-from stream_rnn.model.leaks import find_leaks
-from stream_rnn.model.losses import WEIGHT_MAX, balanced, loss_of
-from stream_rnn.model.naive import Naive, answer
-from stream_rnn.model.training import TrainingSettings, train
-from stream_rnn.replay import training_run
-from stream_rnn.replay.examples import make_events, together
 from stream_rnn.replay.labels import read_labels
-from stream_rnn.replay.search import search
-from stream_rnn.replay.training_run import Run, naive_of, read_naive, run
+from stream_rnn.training import run as training_run
+from stream_rnn.training.checkpoint import Checkpoint
+from stream_rnn.training.dataset import make_events, together
+from stream_rnn.training.examples import fit, last_targets, targets
+from stream_rnn.training.leakage import find_leaks
+from stream_rnn.training.losses import WEIGHT_MAX, balanced, loss_of
+from stream_rnn.training.run import Run, naive_of, read_naive, run
+from stream_rnn.training.search import search
+from stream_rnn.training.trainer import TrainingSettings, train
 from tests.unit.test_training import EXAMPLES, RECALL, SETTINGS, C, log_of, spec_of
 
 CELL = CellSpec(hidden=8)

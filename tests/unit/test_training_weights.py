@@ -8,16 +8,16 @@ import pytest
 import torch
 
 from stream_rnn.model.cells import CellSpec
-from stream_rnn.model.examples import fit
 from stream_rnn.model.features import FeatureSpec
-from stream_rnn.model.judged import EncodedExamples, validation_loss
-from stream_rnn.model.losses import balanced, label_counts, loss_of
-from stream_rnn.model.model import Model
-from stream_rnn.model.training import TrainingSettings, train
-from stream_rnn.model.windows import windows
-from stream_rnn.replay.examples import make_events
+from stream_rnn.model.network import Model
 from stream_rnn.settings import Settings
 from stream_rnn.testing import record
+from stream_rnn.training.dataset import make_events
+from stream_rnn.training.examples import fit
+from stream_rnn.training.losses import balanced, label_counts, loss_of
+from stream_rnn.training.trainer import TrainingSettings, train
+from stream_rnn.training.validation import EncodedExamples, validation_loss
+from stream_rnn.training.windows import windows
 
 SETTINGS = Settings.build(app="app", source="events")
 SPEC = FeatureSpec.parse(

@@ -8,19 +8,19 @@ import pytest
 import torch
 
 from stream_rnn.errors import ConfigError
+from stream_rnn.keys import describe_key, parse_key, shorten, similar_keys
 from stream_rnn.model.bundle import fingerprinted
 from stream_rnn.model.cells import CellSpec, run_cell
 from stream_rnn.model.features import FeatureSpec
-from stream_rnn.model.gates import GATES, cell_inputs
-from stream_rnn.model.model import Model
+from stream_rnn.model.network import Model
 from stream_rnn.replay.files import partition_of, read_records
-from stream_rnn.replay.keys import describe_key, parse_key, shorten, similar_keys
 from stream_rnn.replay.logs import FileLog, Range
-from stream_rnn.replay.replay import in_batches, replay_partition
-from stream_rnn.replay.trace import unroll_log
-from stream_rnn.replay.unrolled import most_varying, unroll
+from stream_rnn.replay.partition import in_batches, replay_partition
 from stream_rnn.settings import Settings
 from stream_rnn.testing import record
+from stream_rnn.trace.find_key import unroll_log
+from stream_rnn.trace.gates import GATES, cell_inputs
+from stream_rnn.trace.unroll import most_varying, unroll
 from tests import models, oracle
 
 KINDS = ("elman", "gru", "lstm", "none")
@@ -121,7 +121,7 @@ async def test_h_equals_the_oracles_after_every_step(kind, state_ttl):
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_what_is_shown_beside_h_explains_it(kind):
-    """From x and the h before come the h and y after; the gates are those of ``model/gates.py``."""
+    """From x and the h before come the h and y after; the gates are those of ``trace/gates.py``."""
     model, settings = model_of(kind, 2), settings_of(state_ttl=4.0)
     found = await unrolled(model, settings, b"hot", log_of())
     y, h = model.step(torch.from_numpy(found.x), torch.from_numpy(found.before))

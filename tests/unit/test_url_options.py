@@ -14,12 +14,12 @@ from redis.asyncio.connection import (
     UnixDomainSocketConnection,
 )
 
-from stream_rnn.clients import connect_redis
 from stream_rnn.errors import ConfigError
-from stream_rnn.fold.redis_store import RedisStore, check_redis
-from stream_rnn.fold.state import Commit, FirstPosition, Held
 from stream_rnn.settings import Settings
-from stream_rnn.url_options import ANY, SENTINEL, TLS
+from stream_rnn.store.connection import connect_redis
+from stream_rnn.store.redis_store import RedisStore, check_redis
+from stream_rnn.store.state import Commit, FirstPosition, Held
+from stream_rnn.store.url_options import ANY, SENTINEL, TLS
 
 PLAIN = {
     "redis": "redis://cache:6379/0",

@@ -6,10 +6,10 @@ from types import SimpleNamespace
 import pytest
 from aiohttp import web
 
-from stream_rnn.operate import watching
+from stream_rnn.operate import dashboard_data as watching
 from stream_rnn.operate.check_redis import check_memory
-from stream_rnn.operate.findings import Level
-from stream_rnn.operate.watching import Sampler, Workers, _distribution
+from stream_rnn.operate.check_result import Level
+from stream_rnn.operate.dashboard_data import Sampler, Workers, _distribution
 from stream_rnn.settings import Settings
 from tests import models
 

@@ -9,12 +9,12 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from stream_rnn.cli.logs import JsonFormatter
+from stream_rnn.cli.shared.log_format import JsonFormatter
 from stream_rnn.errors import ConfigError, TornError
 from stream_rnn.settings import Settings
 from stream_rnn.testing import MemoryLog, MemoryStore, memory_processor, record
 from stream_rnn.worker.health import Health, parse_address
-from stream_rnn.worker.metrics import CLASSES_MAX, Metrics, PartitionView
+from stream_rnn.worker.prometheus import CLASSES_MAX, Metrics, PartitionView
 from tests import models
 
 MODEL = models.small()

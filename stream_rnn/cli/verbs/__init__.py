@@ -7,7 +7,7 @@ which may import torch, Faust and polars, and is imported by ``work`` when the v
 from importlib import import_module
 from typing import Any
 
-from stream_rnn.cli.interrupts import raise_again
+from stream_rnn.cli.shared.interrupts import raise_again
 
 
 def work(name: str) -> Any:

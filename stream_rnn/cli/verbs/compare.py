@@ -4,8 +4,8 @@ from typing import Any
 
 import click
 
-from stream_rnn.cli.inputs import label_options, log_options, scored_options
-from stream_rnn.cli.options import CLUSTER, FOLD, settings_options
+from stream_rnn.cli.shared.log_options import label_options, log_options, scored_options
+from stream_rnn.cli.shared.settings_options import CLUSTER, FOLD, settings_options
 from stream_rnn.cli.verbs import work
 
 

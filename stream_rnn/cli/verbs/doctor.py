@@ -4,8 +4,8 @@ from typing import Any
 
 import click
 
-from stream_rnn.cli.options import settings_options
-from stream_rnn.cli.state_options import NEEDED, OPTIONS
+from stream_rnn.cli.shared.settings_options import settings_options
+from stream_rnn.cli.shared.state_options import NEEDED, OPTIONS
 from stream_rnn.cli.verbs import work
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from stream_rnn.cli.options import FOLD, settings_options
+from stream_rnn.cli.shared.settings_options import FOLD, settings_options
 from stream_rnn.cli.verbs import work
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from stream_rnn.cli.options import CLUSTER, settings_options
+from stream_rnn.cli.shared.settings_options import CLUSTER, settings_options
 from stream_rnn.cli.verbs import work
 
 

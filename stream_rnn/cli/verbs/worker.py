@@ -4,8 +4,8 @@ from typing import Any
 
 import click
 
-from stream_rnn.cli.interrupts import terminate_at_once
-from stream_rnn.cli.options import settings_options
+from stream_rnn.cli.shared.interrupts import terminate_at_once
+from stream_rnn.cli.shared.settings_options import settings_options
 from stream_rnn.cli.verbs import work
 from stream_rnn.settings import Settings
 

@@ -1,0 +1,1 @@
+"""A predictions topic held against a replay of its source."""

@@ -1,0 +1,18 @@
+"""The options that every command about a fold's state has."""
+
+from stream_rnn.cli.shared.settings_options import FOLD
+
+NEEDED = ("app", "source", "predictions", "bundle")
+OPTIONS = (
+    *NEEDED,
+    "redis_url",
+    "bootstrap_servers",
+    "kafka_config",
+    "auto_offset_reset",
+    "on_lost_history",
+    "allow_compacted",
+    "lookback_records_max",
+    "kafka_timeout_s",
+    "redis_timeout_s",
+    *FOLD,
+)

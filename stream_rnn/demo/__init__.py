@@ -1,0 +1,1 @@
+"""The demo: a year of departures, a fold, and faults in it."""

@@ -1,0 +1,177 @@
+"""What the demo makes on the servers, wipes on the way, and takes away at the end."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+
+from aiokafka.admin import NewTopic
+from aiokafka.errors import BrokerResponseError, KafkaError, UnknownTopicOrPartitionError
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from stream_rnn.errors import (
+    ConfigError,
+    StreamRNNError,
+    UnavailableError,
+    UnreachableError,
+    reason,
+)
+from stream_rnn.fold.fold_id import fold_id, store_tag
+from stream_rnn.kafka.answers import CheckedAdminClient, asking, is_passing
+from stream_rnn.kafka.clients import new_admin, stop_admin
+from stream_rnn.kafka.unreachable import describe_unreachable
+from stream_rnn.local.servers import Addresses
+from stream_rnn.settings import Settings
+from stream_rnn.store.connection import connect_redis
+from stream_rnn.store.redis_store import RedisStore
+
+
+@dataclass(frozen=True, slots=True)
+class DemoServers:
+    """Topics and keys of one run.
+
+    Attributes:
+        addresses: of Kafka and Redis, and whether they are ours.
+        settings: of the fold.
+        fingerprint: of the bundle.
+        partitions: of each topic.
+        begun: topics that may be there; without one there is nothing to take away.
+    """
+
+    addresses: Addresses
+    settings: Settings
+    fingerprint: str
+    partitions: int
+    begun: list[str] = field(default_factory=list)
+
+    @property
+    def topics(self) -> tuple[str, str, str]:
+        """Source, predictions and dead letters."""
+        settings = self.settings
+        return settings.source or "", settings.predictions or "", settings.dead_letters_topic
+
+    async def create_source(self) -> None:
+        """Create the source topic; the first worker creates its outputs.
+
+        Raises:
+            UnreachableError: Kafka does not answer.
+            ConfigError: the cluster refuses it.
+        """
+        # A cluster's default may ask for more replicas in sync than there are.
+        config = {"min.insync.replicas": "1"}
+        topic = NewTopic(self.topics[0], self.partitions, 1, topic_configs=config)
+        async with self._admin() as admin:
+            self.begun.extend(self.topics)
+            try:
+                await asking(partial(admin.create_topics, [topic]), self.settings.kafka_timeout_s)
+            except (KafkaError, TimeoutError, OSError) as error:
+                said = f"topic {topic.name} cannot be created: {reason(error)}"
+                is_away = is_passing(error) or not isinstance(error, BrokerResponseError)
+                raise (UnreachableError if is_away else ConfigError)(said) from error
+
+    async def wipe_redis(self) -> None:
+        """Flush a Redis that we started; of another one, unlink our own keys only.
+
+        Raises:
+            UnavailableError: Redis does not answer.
+        """
+        redis = connect_redis(self.addresses.redis_url, self.settings.redis_timeout_s)
+        try:
+            if self.addresses.redis is not None:
+                await redis.flushall()
+            else:
+                for store in self._stores(redis):
+                    await store.drop()
+        except (RedisError, TimeoutError, OSError) as error:
+            said = reason(error, self.settings.redis_timeout_s)
+            raise UnavailableError(f"Redis was not wiped: {said}") from error
+        finally:
+            await redis.aclose()
+
+    @asynccontextmanager
+    async def left_empty(self, say: Callable[[str], None]) -> AsyncIterator[None]:
+        """Leave nothing behind at the end; where the run failed, that is what is raised.
+
+        Args:
+            say: told what is left after a run that failed.
+
+        Raises:
+            UnreachableError: Kafka did not answer the run.
+            ConfigError: something is left after a run that did not fail.
+        """
+        try:
+            yield
+        except BaseException as error:
+            for said in await self.leave_nothing():
+                say(said)
+            if isinstance(error, KafkaError | TimeoutError):
+                raise await self._unreachable(error) from error
+            raise
+        if left := await self.leave_nothing():
+            raise ConfigError("; ".join(left))
+
+    async def leave_nothing(self) -> list[str]:
+        """Take our keys and topics from servers that are somebody else's.
+
+        Returns:
+            What could not be taken away, and why, for a person to do it.
+        """
+        left: list[str] = []
+        if not self.begun:
+            return left
+        if self.addresses.redis is None:
+            try:
+                await self.wipe_redis()
+            except StreamRNNError as error:
+                app = self.settings.app
+                left.append(f"keys of app {app} are left in Redis, delete them: {error}")
+        if self.addresses.kafka is None:
+            try:
+                async with self._admin() as admin:
+                    for name in self.topics:
+                        left += await self._delete(admin, name)
+            except StreamRNNError as error:
+                left.append(f"topics {', '.join(self.topics)} are left, delete them: {error}")
+        return left
+
+    async def _delete(self, admin: CheckedAdminClient, name: str) -> list[str]:
+        try:
+            delete = partial(admin.delete_topics, [name])
+            await asking(delete, self.settings.kafka_timeout_s)
+        except UnknownTopicOrPartitionError:
+            return []  # no worker came so far
+        except (KafkaError, ConfigError, TimeoutError, OSError) as error:
+            return [f"topic {name} is left, delete it: {reason(error)}"]
+        return []
+
+    @asynccontextmanager
+    async def _admin(self) -> AsyncIterator[CheckedAdminClient]:
+        timeout_s = self.settings.kafka_timeout_s
+        admin = new_admin(
+            bootstrap_servers=self.addresses.bootstrap_servers,
+            request_timeout_ms=int(timeout_s * 1000),
+        )
+        try:
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await admin.start()
+            except (KafkaError, TimeoutError, OSError) as error:
+                raise await self._unreachable(error) from error
+            yield admin
+        finally:
+            await stop_admin(admin, self.settings.revoke_timeout_s)
+
+    async def _unreachable(self, error: BaseException) -> UnreachableError:
+        connection = {"bootstrap_servers": self.addresses.bootstrap_servers}
+        within_s = self.settings.kafka_timeout_s
+        return UnreachableError(await describe_unreachable(connection, error, within_s))
+
+    def _stores(self, redis: Redis) -> list[RedisStore]:
+        settings, identity = self.settings, fold_id(self.fingerprint, self.settings)
+        app, source = settings.app or "", settings.source or ""
+        return [
+            RedisStore(redis, store_tag(app, source, p, identity), settings.redis_timeout_s)
+            for p in range(self.partitions)
+        ]

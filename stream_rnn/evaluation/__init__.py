@@ -1,0 +1,1 @@
+"""How good a bundle is on a log, and what its memory is worth."""

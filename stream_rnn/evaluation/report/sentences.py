@@ -1,0 +1,212 @@
+"""What the figures of an evaluation say, as sentences that claim no more than the figures do."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from stream_rnn.evaluation.report.figures import interval, metric_name
+from stream_rnn.evaluation.result import (
+    MEMORY,
+    MEMORYLESS,
+    MODELS,
+    Bin,
+    Group,
+    HeadEvaluation,
+    HiddenHealth,
+)
+from stream_rnn.metrics.figure import Figure
+from stream_rnn.text import DASH, is_known, number, shown, signed
+
+HELPS, NOTHING, HURTS, UNKNOWN = "memory helps", "no difference shown", "memory hurts", "not known"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A sign of health: what is measured, what a good value looks like, and whether this is one."""
+
+    name: str
+    value: str
+    good: str
+    is_good: bool | None
+    why: str
+
+
+def worth(head: HeadEvaluation) -> tuple[str, str]:
+    """Return what the memory is worth, in two words and as a sentence."""
+    has, lacks = (head.models.get(model, {}).get(head.metric) for model in (MEMORY, MEMORYLESS))
+    if not head.events:
+        return UNKNOWN, "No event has a label, so nothing is scored."
+    if has is None or lacks is None or not math.isfinite(has.value - lacks.value):
+        return UNKNOWN, _without_comparison(has, lacks)
+    gap = head.worth
+    if gap is None or not math.isfinite(gap.value):
+        gap = Figure(has.value - lacks.value)
+    said = (
+        f"The {metric_name(head.metric, head.unit)} is {number(has.value)} with memory and "
+        f"{number(lacks.value)} without: a difference of {signed(gap.value)}"
+    )
+    low, high, better = gap.low, gap.high, f"{head.better} is better."
+    if low is None or high is None or math.isnan(low + high):
+        word = {0: NOTHING, 1: HELPS, -1: HURTS}[_side(gap.value, head)]
+        return word, f"{said}; {better} There is no interval, so chance may have done it."
+    said = f"{said}, with 95 % confidence {interval(gap)}; {better}"
+    if low <= 0 <= high:
+        return NOTHING, f"{said} The interval holds 0, so the memory may be worth nothing here."
+    if _side(low, head) > 0:
+        return HELPS, said
+    return HURTS, f"{said} The network does better without its memory."
+
+
+def _without_comparison(has: Figure | None, lacks: Figure | None) -> str:
+    if lacks is None:
+        return "There is no memoryless model to compare with, so nobody knows what memory is worth."
+    if has is None:
+        return "The network has no figure in the main metric."
+    return "The main metric is not a number on these events; an AUC needs events of both classes."
+
+
+def _side(difference: float, head: HeadEvaluation) -> int:
+    """Return 1 if a difference is for the better, -1 if it is for the worse, 0 if there is none."""
+    if not difference:
+        return 0
+    return 1 if (difference > 0) == (head.better == "higher") else -1
+
+
+def memory(head: HeadEvaluation, groups: Sequence[Group]) -> str:
+    """Say whether the network gets better as it remembers more.
+
+    Keys with a long memory are other keys, so the fair measure is the lead over the memoryless
+    network on the same events.
+    """
+    known = _known(groups, MEMORY)
+    if len(known) < 2:
+        return "There is one length of memory with a figure, so nothing can be compared."
+    (short, start), (long, end) = known[0], known[-1]
+    side = _side(end.value - start.value, head)
+    word = {0: "the same", 1: "better", -1: "worse"}[side]
+    hedge = ", but the intervals overlap" if side and _overlap(start, end) else ""
+    said = (
+        f"From {shown(short.name, 40)} to {shown(long.name, 40)} events in memory: "
+        f"{number(start.value)} to {number(end.value)}, {word}{hedge}."
+    )
+    leads = [_lead(group, head) for group in (short, long)]
+    if leads[0] is None or leads[1] is None:
+        return said
+    return (
+        f"{said} The lead over the memoryless network on the same events: "
+        f"{number(leads[0])} to {number(leads[1])}."
+    )
+
+
+def _lead(group: Group, head: HeadEvaluation) -> float | None:
+    """Return by how much memory is better on a group's events."""
+    has, lacks = group.figures.get(MEMORY), group.figures.get(MEMORYLESS)
+    if has is None or lacks is None or not math.isfinite(has.value - lacks.value):
+        return None
+    return (has.value - lacks.value) * (1 if head.better == "higher" else -1)
+
+
+def _known(groups: Sequence[Group], model: str) -> list[tuple[Group, Figure]]:
+    """Return groups in which a model has a figure."""
+    found = [(group, group.figures.get(model)) for group in groups]
+    return [(group, f) for group, f in found if f is not None and math.isfinite(f.value)]
+
+
+def _overlap(one: Figure, other: Figure) -> bool:
+    """Tell whether intervals overlap; where there are none, chance cannot be told apart."""
+    if one.low is None or one.high is None or other.low is None or other.high is None:
+        return False
+    return one.low <= other.high and other.low <= one.high
+
+
+def spread(head: HeadEvaluation, groups: Sequence[Group]) -> str:
+    """Say where the network is best and where it is worst."""
+    known = _known(groups, MEMORY)
+    if len(known) < 2:
+        return "There is one group with a figure, so nothing can be compared."
+    is_higher = head.better == "higher"
+    (worst, low), (best, high) = (
+        sorted(known, key=lambda pair: pair[1].value, reverse=not is_higher)[place]
+        for place in (0, -1)
+    )
+    if low.value == high.value:
+        return f"The network has {number(low.value)} in every group."
+    return (
+        f"Best at {shown(best.name, 40)} ({number(high.value)}), "
+        f"worst at {shown(worst.name, 40)} ({number(low.value)})."
+    )
+
+
+def calibration(head: HeadEvaluation) -> str:
+    """Say how far predictions are from what came, on the mean over the events of all bins."""
+    said = [
+        f"{model} {number(distance)}"
+        for model in MODELS
+        if (distance := _distance(head.calibration.get(model, ()))) is not None
+    ]
+    if not said:
+        return "No bin has events."
+    unit = f" {head.unit}" if head.unit else ""
+    return f"Mean distance from the diagonal{unit and ' in'}{unit}: {', '.join(said)}; 0 is best."
+
+
+def _distance(bins: Sequence[Bin]) -> float | None:
+    known = [b for b in bins if b.events and math.isfinite(b.predicted - b.observed)]
+    events = sum(b.events for b in known)
+    if not events:
+        return None
+    return sum(abs(b.predicted - b.observed) * (b.events / events) for b in known)
+
+
+def health(it: HiddenHealth) -> tuple[Reading, ...]:
+    """Return the signs of health of hidden states; the limits are rules of thumb, not tests."""
+    nothing = math.nan
+    last = it.at[-1] if it.at else None
+    high = max((one.norm_high for one in it.at), default=nothing)
+    saturated = max((one.saturated for one in it.at), default=nothing)
+    silent = it.silent_units / it.units if it.units else nothing
+    return (
+        _reading(
+            "norm at the longest memory",
+            last.norm if last else nothing,
+            (0.05, 0.8),
+            "near 0 nothing is remembered, near 1 the state is full and can hardly change",
+        ),
+        _reading(
+            "norm, 95th percentile, largest",
+            high,
+            (0.05, 0.95),
+            "a few keys with a full state are those whose predictions stop moving",
+        ),
+        _reading(
+            "saturated units, largest share",
+            saturated,
+            (0, 0.1),
+            "a unit above 0.99 passes on hardly any gradient, and forgets slowly",
+        ),
+        _reading(
+            "moved by an event, at the longest memory",
+            last.moved if last else nothing,
+            (0.01, 0.5),
+            "near 0 events no longer matter, far above the state is overwritten by each",
+        ),
+        _reading(
+            f"silent units, share of {it.units}",
+            silent,
+            (0, 0.2),
+            "units that hardly move cost time and bytes; a smaller network may do",
+        ),
+        _reading(
+            "drift, in standard deviations",
+            it.drift,
+            (0, 0.5),
+            "above, the states of late events are unlike those the heads were trained on",
+        ),
+    )
+
+
+def _reading(name: str, value: float, good: tuple[float, float], why: str) -> Reading:
+    low, high = good
+    text = f"below {high}" if low == 0 else f"{low} to {high}"
+    is_good = low <= value <= high if is_known(value) else None
+    return Reading(name, number(value) if is_known(value) else DASH, text, is_good, why)

@@ -1,0 +1,61 @@
+"""The marks of charts, as SVG in text.
+
+They name no colour: CSS classes s1, s2 and s3 give it, and each has a marker and a dash of its own,
+so that colour is never the only sign.  Every text is made visible and escaped here.
+"""
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+from stream_rnn.text import shown
+
+WIDTH = 360
+
+Point = tuple[float, float]
+
+
+def svg(title: str, description: str, parts: Iterable[str], height: int) -> str:
+    """Return a chart with its title and its description, for those who do not see it."""
+    words = f"<title>{safe(title)}</title><desc>{safe(description)}</desc>"
+    box = f'viewBox="0 0 {WIDTH} {height}" role="img"'
+    return f'<svg class="chart" {box}>{words}{"".join(parts)}</svg>'
+
+
+def safe(text: str) -> str:
+    """Return a text that may stand anywhere in SVG."""
+    return escape(shown(text))
+
+
+def at(value: float) -> str:
+    """Return a coordinate, to a tenth."""
+    return f"{value:.1f}".removesuffix(".0")
+
+
+def text(x: float, y: float, words: str, anchor: str, style: str = "label") -> str:
+    """Return a text; ``anchor`` is start, middle or end."""
+    return f'<text class="{style} {anchor}" x="{at(x)}" y="{at(y)}">{safe(words)}</text>'
+
+
+def marker(style: str, x: float, y: float) -> str:
+    """Draw a disc, a square or a triangle."""
+    match style:
+        case "s2":
+            shape = f"M{at(x - 3)},{at(y - 3)}h6v6h-6z"
+        case "s3":
+            shape = f"M{at(x)},{at(y - 4)}l4,7h-8z"
+        case _:
+            shape = f"M{at(x - 3.5)},{at(y)}a3.5,3.5 0 1 0 7,0a3.5,3.5 0 1 0 -7,0z"
+    return f'<path class="marker {style}" d="{shape}"/>'
+
+
+def path(style: str, points: Sequence[Point], close: str = "") -> str:
+    """Return a line through points; nothing for fewer than two."""
+    if len(points) < 2:
+        return ""
+    line = "L".join(f"{at(x)},{at(y)}" for x, y in points)
+    return f'<path class="{style}" d="M{line}{close}"/>'
+
+
+def whisker(style: str, points: Sequence[Point]) -> str:
+    """Return an interval between two points."""
+    return path(f"whisker {style}", points)

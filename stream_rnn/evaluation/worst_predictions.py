@@ -1,0 +1,88 @@
+"""Where predictions were wrong: calibration, and the largest errors in words."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_rnn.evaluation.outcomes import Outcomes
+from stream_rnn.evaluation.result import Bin, Miss
+from stream_rnn.keys import describe_key
+from stream_rnn.metrics.ranked import Ranked
+from stream_rnn.metrics.scores import Output, log_losses
+from stream_rnn.model.heads import AnyHead, Binary, Multiclass, TimeToNext
+
+BINS = 10
+LARGEST = 20
+
+
+def calibration(head: AnyHead, output: Output, target: NDArray[np.float64]) -> tuple[Bin, ...]:
+    """Return bins of as many events each, by what is predicted.
+
+    Of a binary head the probability and how often it was so; of classes the probability of the
+    likeliest one and how often it came; of numbers the value and the mean of what came.
+    """
+    if not len(target):
+        return ()
+    if isinstance(output, Ranked):
+        predicted = output.confidence.astype(np.float64)
+        observed = (output.likeliest == target).astype(np.float64)
+    else:
+        predicted = output.astype(np.float64)
+        observed = np.expm1(target) if isinstance(head, TimeToNext) else target
+    order = np.argsort(predicted, kind="stable")
+    return tuple(
+        Bin(float(predicted[part].mean()), float(observed[part].mean()), len(part))
+        for part in np.array_split(order, min(BINS, len(order)))
+    )
+
+
+def largest(
+    head: AnyHead,
+    found: Outcomes,
+    output: Output,
+    target: NDArray[np.float64],
+    events: NDArray[np.intp],
+) -> tuple[Miss, ...]:
+    """Return the events that were predicted worst, worst first.
+
+    Args:
+        head: what was asked.
+        found: where the events are.
+        output: (M,) answers to the scored events.
+        target: (M,) what came.
+        events: (M,) their numbers in ``found``.
+    """
+    if isinstance(output, Ranked) or isinstance(head, Binary):
+        loss = log_losses(output, target)
+    else:
+        truth = np.expm1(target) if isinstance(head, TimeToNext) else target
+        loss = np.abs(output.astype(np.float64) - truth)
+    worst = np.argsort(-loss, kind="stable")[:LARGEST].tolist()
+    return tuple(
+        Miss(
+            describe_key(found.keys[int(found.key[event])]),
+            int(found.partition[event]),
+            int(found.offset[event]),
+            int(found.time_ms[event]),
+            int(found.steps[event]),
+            *words(head, output, i, float(target[i])),
+            float(loss[i]),
+        )
+        for i, event in ((i, int(events[i])) for i in worst)
+    )
+
+
+def words(head: AnyHead, output: Output, event: int, target: float) -> tuple[str, str]:
+    """Return in words what was predicted of one of the events, and what came."""
+    if isinstance(head, Multiclass):
+        assert isinstance(output, Ranked)
+        likeliest = head.labels[int(output.likeliest[event])]
+        return f"{likeliest} ({output.confidence[event]:.3f})", head.labels[int(target)]
+    assert not isinstance(output, Ranked)
+    value = float(output[event])
+    match head:
+        case Binary():
+            return f"{value:.3f}", "yes" if target > 0 else "no"
+        case TimeToNext():
+            return f"{value:.6g} s", f"{np.expm1(target):.6g} s"
+        case _:
+            return f"{value:.6g}", f"{target:.6g}"

@@ -1,0 +1,1 @@
+"""What Kafka says: connections, topics, rights, group offsets; every client of Kafka comes from here."""

@@ -1,0 +1,173 @@
+"""Options of every Kafka client, from settings and a java.properties file.
+
+A ``--kafka-config`` file has the names of Kafka's Java clients, so that one file serves them all.
+No message of this module ever holds a password.
+"""
+
+import re
+import ssl
+from pathlib import Path
+from typing import Any, cast
+
+from aiokafka.helpers import create_ssl_context
+
+from stream_rnn.errors import ConfigError, reason
+
+CONFIG_BYTES_MAX = 1_000_000
+
+KNOWN = (
+    "security.protocol",
+    "sasl.mechanism",
+    "sasl.jaas.config",
+    "sasl.username",
+    "sasl.password",
+    "ssl.truststore.location",
+    "ssl.truststore.type",
+    "ssl.ca.location",
+    "ssl.keystore.location",
+    "ssl.keystore.type",
+    "ssl.key.password",
+    "ssl.endpoint.identification.algorithm",
+    "client.id",
+)
+ALLOWED = {
+    "security.protocol": ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"),
+    "sasl.mechanism": ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"),
+    "ssl.truststore.type": ("PEM",),
+    "ssl.keystore.type": ("PEM",),
+    "ssl.endpoint.identification.algorithm": ("HTTPS", ""),
+}
+_LINE = re.compile(r"((?:[^\s:=\\]|\\.)+)\s*[:=]?\s*(.*)", re.DOTALL)
+_ESCAPED = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
+_JAAS = re.compile(r'\b(username|password)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))')
+_LOGIN_MODULES = ("PlainLoginModule", "ScramLoginModule")
+
+
+def kafka_options(bootstrap_servers: str, config_file: str | None = None) -> dict[str, Any]:
+    """Return options for every aiokafka client.
+
+    Args:
+        bootstrap_servers: ``host:port``, comma-separated.
+        config_file: a java.properties file, ``None`` for plain text without a user.
+
+    Raises:
+        ConfigError: the file is missing, or says something that is not known.
+    """
+    servers = [server.strip() for server in bootstrap_servers.split(",") if server.strip()]
+    if not servers:
+        raise ConfigError("bootstrap_servers is empty; name a broker as host:port")
+    options: dict[str, Any] = {"bootstrap_servers": servers}
+    if config_file is None:
+        return {**options, "security_protocol": "PLAINTEXT"}
+    config = read_properties(config_file)
+    protocol = config.get("security.protocol", "PLAINTEXT").upper()
+    _refuse_unused(config, protocol, config_file)
+    options["security_protocol"] = protocol
+    if protocol.startswith("SASL"):
+        username, password = _login(config, config_file)
+        options["sasl_mechanism"] = config.get("sasl.mechanism", "PLAIN").upper()
+        options["sasl_plain_username"] = username
+        options["sasl_plain_password"] = password
+    if protocol.endswith("SSL"):
+        options["ssl_context"] = _ssl_context(config, config_file)
+    if "client.id" in config:
+        options["client_id"] = config["client.id"]
+    return options
+
+
+def faust_credentials(config_file: str | None) -> Any:
+    """Return the same as ``app.conf.broker_credentials`` of Faust; ``None`` for plain text."""
+    import faust  # noqa: PLC0415  # readers of predictions need no Faust
+
+    options = kafka_options("unused:0", config_file)
+    context = options.get("ssl_context")
+    if "sasl_mechanism" in options:
+        return faust.SASLCredentials(
+            username=options["sasl_plain_username"],
+            password=options["sasl_plain_password"],
+            mechanism=options["sasl_mechanism"],
+            ssl_context=context,
+        )
+    return faust.SSLCredentials(context) if context is not None else None
+
+
+def read_properties(path: str) -> dict[str, str]:
+    """Read a java.properties file; unknown names are refused, so that no typing error is silent.
+
+    Raises:
+        ConfigError: it cannot be read, or it has a name or a value that is not known.
+    """
+    try:
+        if Path(path).stat().st_size > CONFIG_BYTES_MAX:
+            raise ConfigError(f"{path} is larger than {CONFIG_BYTES_MAX} bytes: not a Kafka config")
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the Kafka config {path}: {reason(error)}") from error
+    found = {}
+    for line in re.sub(r"(?<!\\)((?:\\\\)*)\\\r?\n\s*", r"\1", text).splitlines():
+        parts = _LINE.match(line.strip())
+        if parts is None or line.strip()[0] in "#!":
+            continue
+        name, value = (_ESCAPED.sub(_unescape, part) for part in parts.groups())
+        if name not in KNOWN:
+            raise ConfigError(f"{path}: {name} is not known here; known are {', '.join(KNOWN)}")
+        if value.upper() not in ALLOWED.get(name, (value.upper(),)):
+            allowed = ", ".join(choice or "(empty)" for choice in ALLOWED[name])
+            raise ConfigError(f"{path}: {name} = {value} is not supported; it may be {allowed}")
+        found[name] = value
+    return found
+
+
+def _unescape(escape: re.Match[str]) -> str:
+    code = escape[1]
+    if len(code) == 5:
+        return chr(int(code[1:], 16))
+    return {"n": "\n", "r": "\r", "t": "\t", "f": "\f"}.get(code, code)
+
+
+def _refuse_unused(config: dict[str, str], protocol: str, path: str) -> None:
+    """Refuse a password or a certificate that the protocol would silently leave unused."""
+    used = {"sasl": protocol.startswith("SASL"), "ssl": protocol.endswith("SSL")}
+    for name in config:
+        if not used.get(name.partition(".")[0], True):
+            raise ConfigError(
+                f"{path}: {name} has no effect with security.protocol {protocol}; "
+                f"set security.protocol, or remove it"
+            )
+
+
+def _login(config: dict[str, str], path: str) -> tuple[str, str]:
+    jaas = config.get("sasl.jaas.config", "")
+    if jaas and not any(
+        module in jaas.split("required", maxsplit=1)[0] for module in _LOGIN_MODULES
+    ):
+        raise ConfigError(f"{path}: sasl.jaas.config must be of {' or '.join(_LOGIN_MODULES)}")
+    said = {
+        name: _ESCAPED.sub(_unescape, quoted) or bare for name, quoted, bare in _JAAS.findall(jaas)
+    }
+    username = config.get("sasl.username", said.get("username"))
+    password = config.get("sasl.password", said.get("password"))
+    if not username or password is None:
+        raise ConfigError(
+            f"{path}: SASL needs a user and a password, in sasl.jaas.config or as sasl.username "
+            "and sasl.password"
+        )
+    return username, password
+
+
+def _ssl_context(config: dict[str, str], path: str) -> ssl.SSLContext:
+    key = config.get("ssl.keystore.location")
+    try:
+        context = create_ssl_context(
+            cafile=config.get("ssl.truststore.location", config.get("ssl.ca.location")),
+            certfile=key,
+            keyfile=key,
+            # Without a password OpenSSL would ask for one on the terminal.
+            password=config.get("ssl.key.password", ""),
+        )
+    except (OSError, ssl.SSLError) as error:
+        message = f"{path}: cannot load its certificates: {reason(error)}; they must be readable PEM files"
+        raise ConfigError(message) from error
+    if config.get("ssl.endpoint.identification.algorithm") == "":
+        context.check_hostname = False
+    return cast("ssl.SSLContext", context)

@@ -1,0 +1,1 @@
+"""Scores of predictions against targets, naive baselines, confidence intervals."""

@@ -1,0 +1,169 @@
+"""A fold seen from outside: the store and the log of each of its partitions."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Any, Self
+
+from redis.asyncio import Redis
+
+from stream_rnn.errors import ConfigError
+from stream_rnn.fold.fold_id import fold_id, store_tag
+from stream_rnn.fold.kafka_log import KafkaFacts, KafkaLog
+from stream_rnn.fold.recovery import Choices, Facts, Stop, known_group_offset, where_to_start
+from stream_rnn.fold.recovery_facts import Recovery
+from stream_rnn.kafka.connection import kafka_options
+from stream_rnn.model.bundle import load_bundle
+from stream_rnn.model.network import Model
+from stream_rnn.settings import Settings
+from stream_rnn.store.connection import connect_redis
+from stream_rnn.store.redis_store import RedisStore, check_redis
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One partition of a fold."""
+
+    partition: int
+    store: RedisStore
+    log: KafkaLog
+
+
+class Fold:
+    """The stores and logs of all partitions of a fold; an async context manager.
+
+    Args:
+        settings: which fold, and where.
+
+    Attributes:
+        model: its bundle.
+        identity: its id.
+        redis: a client, inside of the context.
+        facts: Kafka's clients, inside of the context.
+        places: its partitions, inside of the context.
+    """
+
+    redis: Redis
+    facts: KafkaFacts
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.model: Model = load_bundle(settings.bundle or "")
+        self.identity = fold_id(self.model.fingerprint, settings)
+        self.places: list[Place] = []
+
+    async def __aenter__(self) -> Self:
+        settings = self.settings
+        source = settings.source or ""
+        self.redis = connect_redis(settings.redis_url.get_secret_value(), settings.redis_timeout_s)
+        try:
+            await check_redis(self.redis, settings)
+            connection = kafka_options(settings.bootstrap_servers, settings.kafka_config)
+            self.facts = await KafkaFacts(connection, settings).__aenter__()
+        except BaseException:
+            await self.redis.aclose()
+            raise
+        try:
+            count = await self._partitions(source)
+        except BaseException:
+            await self.__aexit__()
+            raise
+        for partition in range(count):
+            tag = store_tag(settings.app or "", source, partition, self.identity)
+            store = RedisStore(self.redis, tag, settings.redis_timeout_s)
+            self.places.append(Place(partition, store, KafkaLog(self.facts, settings, partition)))
+        return self
+
+    async def _partitions(self, source: str) -> int:
+        count = (await self.facts.topics(source))[source].partitions
+        if not count:
+            raise ConfigError(
+                f"the source topic {source} does not exist; check --source and --bootstrap-servers"
+            )
+        return count
+
+    async def __aexit__(self, *_exception: object) -> None:
+        await self.facts.__aexit__()
+        await self.redis.aclose()
+
+    def chosen(self, partition: int | None) -> list[Place]:
+        """Return one partition, or all.
+
+        Raises:
+            ConfigError: there is no such partition.
+        """
+        found = [place for place in self.places if partition in (None, place.partition)]
+        if not found:
+            raise ConfigError(f"{self.settings.source} has no partition {partition}")
+        return found
+
+    async def require_no_workers(self, doing: str) -> None:
+        """Refuse while the group has members that fold this: they would write meanwhile.
+
+        The states of another bundle's fold may be changed while workers run: nobody folds it.
+
+        Args:
+            doing: what is refused, for the message.
+
+        Raises:
+            ConfigError: workers run.
+        """
+        app = self.settings.app or ""
+        offsets = await asyncio.gather(*(place.log.group_offset() for place in self.places))
+        if all(c is not None and c.fold_id not in (None, self.identity) for c in offsets):
+            return
+        members = await self.facts.members(app)
+        if members:
+            raise ConfigError(
+                f"{members} worker{'s'[: members != 1]} of {app} run{'s'[: members == 1]}: stop "
+                f"them before {doing}, or give --force; one that was killed is a member for its "
+                "session timeout, 10 s"
+            )
+
+    async def look(self) -> list[dict[str, Any]]:
+        """Return, for each partition, what Redis and Kafka hold and where a worker would start."""
+        settings = self.settings
+        choices = Choices(
+            settings.auto_offset_reset, settings.on_lost_history, settings.allow_compacted
+        )
+        rows = []
+        for place in self.places:
+            name = f"{settings.source}[{place.partition}]"
+            recovery = Recovery(
+                name, self.identity, place.store, place.log, choices, 0.0, time.monotonic
+            )
+            rows.append(_row(place.partition, await recovery.read(), choices))
+        return rows
+
+
+async def look(settings: Settings) -> list[dict[str, Any]]:
+    """Open a fold and look at it once."""
+    async with Fold(settings) as fold:
+        return await fold.look()
+
+
+def _row(partition: int, facts: Facts, choices: Choices) -> dict[str, Any]:
+    decision, c = where_to_start(facts, choices), known_group_offset(facts)
+    held, stop = facts.held, isinstance(decision, Stop)
+    return {
+        "partition": partition,
+        "position": held.position,
+        "origin": held.origin,
+        "group_offset": c.offset if c else None,
+        "log_start": facts.log_start,
+        "log_end": facts.log_end,
+        "lag": facts.log_end - (held.position if held.position is not None else facts.log_start),
+        "anchor": None if held.anchor is None else held.anchor.offset,
+        "keys": held.fields,
+        "fold": facts.fold_id,
+        "group_offset_fold": c.fold_id if c else None,
+        "last_output_fold": facts.last_prediction.fold_id if facts.last_prediction else None,
+        "torn": held.is_torn,
+        "stream_time_ms": held.stream_time_ms,
+        "numerics": held.numerics,
+        "lost": held.lost,
+        "row": decision.row,
+        "start": None if isinstance(decision, Stop) else decision.position,
+        "silent_below": None if isinstance(decision, Stop) else decision.silent_below,
+        "stop": decision.message if isinstance(decision, Stop) and stop else None,
+    }

@@ -1,0 +1,58 @@
+"""Replay of a range of a topic, partition by partition, read committed."""
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+
+from aiokafka import TopicPartition
+
+from stream_rnn.errors import ConfigError
+from stream_rnn.fold.decoder import Record
+from stream_rnn.fold.kafka_log import KafkaFacts
+
+
+async def partitions_of(facts: KafkaFacts, topic: str) -> range:
+    """Return the partitions of a topic.
+
+    Raises:
+        ConfigError: it does not exist.
+    """
+    found = (await facts.topics(topic))[topic]
+    if not found.partitions:
+        raise ConfigError(f"topic {topic} does not exist; check its name and --bootstrap-servers")
+    return range(found.partitions)
+
+
+async def bound(facts: KafkaFacts, tp: TopicPartition, text: str | None, *, is_end: bool) -> int:
+    """Return the offset that a bound of a range means.
+
+    Args:
+        facts: the cluster.
+        tp: the partition.
+        text: an offset, an ISO 8601 time (no zone: UTC), or ``None`` for all there is.
+        is_end: whether it ends the range.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    start, end = await facts.log_start(tp), await facts.log_end(tp)
+    if text is None:
+        return end if is_end else start
+    if text.isdecimal():
+        return min(max(int(text), start), end)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigError(f"{text!r} is neither an offset nor an ISO 8601 time") from error
+    zoned = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    found = await facts.ask(
+        facts.consumer.offsets_for_times({tp: int(zoned.timestamp() * 1000)}), f"{tp}"
+    )
+    return end if found.get(tp) is None else int(found[tp].offset)
+
+
+async def read_batches(
+    facts: KafkaFacts, tp: TopicPartition, start: int, end: int
+) -> AsyncIterator[Sequence[Record]]:
+    """Yield the committed records in [start, end)."""
+    async for records in facts.batches(tp, start, end):
+        yield records

@@ -1,0 +1,1 @@
+"""A feature spec for a log: proposed from its columns, and checked."""

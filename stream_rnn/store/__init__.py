@@ -1,0 +1,1 @@
+"""Hidden states: what is kept of a key, in Redis or in memory."""

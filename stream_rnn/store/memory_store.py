@@ -1,0 +1,95 @@
+"""The store in memory: for replay, which writes nowhere, and for tests."""
+
+from collections.abc import Sequence
+from copy import deepcopy
+
+from stream_rnn.errors import MovedError, TornError
+from stream_rnn.store.state import Commit, FirstPosition, Held
+
+
+class MemoryStore:
+    """A :class:`stream_rnn.store.state.Store` in memory; it can fall back to what it was."""
+
+    def __init__(self) -> None:
+        self.held = Held()
+        self.states: dict[bytes, bytes] = {}
+
+    async def read(self) -> Held:
+        """Read all but the states."""
+        return self._seen()
+
+    async def load(self, position: int, origin: int, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Read the states of some keys."""
+        self._check(position, origin)
+        return [self.states.get(key) for key in keys]
+
+    async def start(self, seen: Held, first: FirstPosition) -> None:
+        """Drop everything and write the first position, if nothing changed since ``seen``."""
+        now = self._seen()
+        if (now.position, now.origin, now.fields) != (seen.position, seen.origin, seen.fields):
+            raise MovedError(f"the position is {now.position}, seen was {seen.position}")
+        self.states = {}
+        self.held = Held(
+            first.position,
+            first.origin,
+            partitions=first.partitions,
+            numerics=first.numerics,
+            lost=first.lost,
+        )
+
+    async def commit(self, commit: Commit) -> None:
+        """Write states and position if the position is the expected one."""
+        self._check(commit.expected_position, commit.origin)
+        self.states.update(commit.writes)
+        for key in commit.deletes:
+            self.states.pop(key, None)
+        self.held = Held(
+            commit.position,
+            commit.origin,
+            commit.anchor,
+            len(self.states),
+            len(self.states),
+            commit.stream_time_ms,
+            self.held.partitions,
+            commit.numerics,
+            self.held.lost,
+        )
+
+    async def scan(
+        self, position: int, cursor: int, count: int
+    ) -> tuple[int, list[tuple[bytes, bytes]]]:
+        """Read some hidden states from a cursor on."""
+        if self.held.position != position:
+            raise MovedError(f"the position is {self.held.position}, expected {position}")
+        found = list(self.states.items())[cursor : cursor + count]
+        after = cursor + len(found)
+        return (0 if after >= len(self.states) else after), found
+
+    def copy(self) -> "MemoryStore":
+        """Return what this store is now; ``restore`` goes back to it."""
+        return deepcopy(self)
+
+    def restore(self, older: "MemoryStore") -> None:
+        """Become what the store was when ``older`` was copied from it."""
+        self.held, self.states = older.held, dict(older.states)
+
+    def _seen(self) -> Held:
+        held = self.held
+        return Held(
+            held.position,
+            held.origin,
+            held.anchor,
+            held.keys,
+            len(self.states),
+            held.stream_time_ms,
+            held.partitions,
+            held.numerics,
+            held.lost,
+        )
+
+    def _check(self, position: int, origin: int) -> None:
+        held = self.held
+        if (held.position, held.origin) != (position, origin):
+            raise MovedError(f"the position is {held.position}, expected {position}")
+        if len(self.states) != held.keys:
+            raise TornError(f"{len(self.states)} hidden states, expected {held.keys}")

@@ -1,0 +1,95 @@
+"""How numbers, moments and texts of a log are written for people.
+
+What is not known is a dash.  Texts of a log may hold anything: characters that cannot be seen, or
+that turn the direction of what follows, are written out, and long texts are cut.
+"""
+
+import math
+import unicodedata
+from datetime import UTC, datetime, timedelta
+
+DASH = "\N{EN DASH}"
+MINUS = "\N{MINUS SIGN}"
+TEXT_MAX = 160  # characters
+JOINER = "\N{ZERO WIDTH JOINER}"  # holds emoji together
+UNSEEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+
+
+def shown(text: str, most: int = TEXT_MAX) -> str:
+    r"""Return a text of a log as one can read it: nothing unseen, at most ``most`` characters.
+
+    Example:
+        >>> shown("a\u202eb\n"), shown("key" * 100, 6)
+        ('a\\u202eb\\n', 'keyke…')
+    """
+    cut = text if len(text) <= most else text[: most - 1]
+    seen = "".join(map(_visible, cut))
+    return seen if len(seen) <= most and cut is text else seen[: most - 1] + "…"
+
+
+def _visible(character: str) -> str:
+    if character == JOINER or unicodedata.category(character) not in UNSEEN:
+        return character
+    return character.encode("unicode_escape").decode()
+
+
+def number(value: float | None, like: float | None = None) -> str:
+    """Return a number with two to five digits that say something.
+
+    Args:
+        value: what to write; ``None`` and NaN are a dash.
+        like: another number whose decimals are taken, so that an interval fits its value.
+
+    Example:
+        >>> [number(v) for v in (0.76812, 12.346, 98765.4, 0.000123, 0)], number(None) == DASH
+        (['0.768', '12.35', '98,765', '0.00012', '0'], True)
+    """
+    if value is None or math.isnan(value):
+        return DASH
+    if math.isinf(value):
+        return f"{MINUS if value < 0 else ''}∞"
+    size = abs(value)
+    if size and not 1e-6 <= size < 1e15:
+        text = f"{value:.2e}"
+    elif size == 0 or (like is None and float(value).is_integer()):
+        text = f"{value:,.0f}"
+    else:
+        text = f"{value:,.{_decimals(value if like is None else like)}f}"
+    is_nought = not text.strip("-0.,")
+    return text.lstrip("-") if is_nought else text.replace("-", MINUS)
+
+
+def _decimals(like: float) -> int:
+    size = abs(like)
+    if not math.isfinite(size) or size >= 1000:
+        return 0
+    if size >= 1:
+        return 2 if size < 100 else 1
+    if size >= 0.01 or size == 0:
+        return 3
+    return min(8, 1 - math.floor(math.log10(size)))
+
+
+def signed(value: float, like: float | None = None) -> str:
+    """Return a difference with its sign."""
+    text = number(value, like)
+    return f"+{text}" if value > 0 else text
+
+
+def is_known(value: float | None) -> bool:
+    """Tell whether there is a number."""
+    return value is not None and not math.isnan(value)
+
+
+def moment(time_ms: int) -> str:
+    """Return an event time in UTC, to the second; a dash where no calendar has it.
+
+    Example:
+        >>> moment(1357034220000)
+        '2013-01-01 09:57:00'
+    """
+    try:
+        when = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=time_ms)
+    except OverflowError:
+        return DASH
+    return when.strftime("%Y-%m-%d %H:%M:%S")

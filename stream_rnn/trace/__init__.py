@@ -1,0 +1,1 @@
+"""One key's events unrolled: predictions, gates, a picture."""

@@ -1,0 +1,131 @@
+"""Gates: what a cell computed inside of a step, again from its weights, for show.
+
+torch's modules answer h alone, so whoever wants to see why a memory kept or dropped something
+computes the gates once more from the same input and the same h.  The h that comes out with them
+equals the step's but for the last bits (torch fuses what stands apart here): it shows that the
+gates are right, and nothing is ever stored or published from it.
+
+Shape letters: N events, F features, I inputs of the cell, H hidden size, L layers, G gates.
+"""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from stream_rnn.model.cells import CellKind
+from stream_rnn.model.features import Categorical, column_names
+from stream_rnn.model.network import TILE, WIDTH, Model
+
+GATES: Mapping[CellKind, Mapping[str, str]] = {
+    "elman": {},
+    "gru": {"r": "reset", "z": "update", "n": "candidate"},
+    "lstm": {"i": "input", "f": "forget", "g": "candidate", "o": "output"},
+    "none": {},
+}
+"""Of each cell, its gates in torch's order, with what they are called."""
+
+
+@torch.inference_mode()
+def gates_of(model: Model, x: Tensor, h: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+    """Compute the gates of one step of each of N events.
+
+    Args:
+        model: whose weights they are.
+        x: (N, F) encoded events, the time since the previous one filled in.
+        h: (N, L, H), for an LSTM (N, 2, L, H): before the step.
+
+    Returns:
+        Each gate (N, L, H) by its letter in ``GATES``, and h after the step.
+
+    Invariant: that h is the step's within rounding (``tests/unit/test_gates.py``).
+    """
+    kind, cell, rows = model.cell.kind, model.network.cell, len(x)
+    if kind == "none":
+        return {}, h
+    x, h = _whole_tiles(x), _whole_tiles(h)
+    inputs, after = cell_inputs(model, x), h.clone()
+    layers: list[dict[str, Tensor]] = []
+    for layer in range(model.cell.layers):
+        before = h[..., layer, :]  # (N, H), for an LSTM (N, 2, H)
+        of_x = nn.functional.linear(
+            inputs, getattr(cell, f"weight_ih_l{layer}"), getattr(cell, f"bias_ih_l{layer}")
+        )  # (N, I) -> (N, G * H)
+        of_h = nn.functional.linear(
+            before[:, 0] if kind == "lstm" else before,
+            getattr(cell, f"weight_hh_l{layer}"),
+            getattr(cell, f"bias_hh_l{layer}"),
+        )  # (N, H) -> (N, G * H)
+        found, after[..., layer, :] = _STEPS[kind](of_x, of_h, before)
+        inputs = after[:, 0, layer] if kind == "lstm" else after[:, layer]
+        layers.append(found)
+    gates = {name: torch.stack([each[name] for each in layers], 1) for name in GATES[kind]}
+    return {name: gate[:rows] for name, gate in gates.items()}, after[:rows]
+
+
+def _whole_tiles(rows: Tensor) -> Tensor:
+    """Add rows of zeros, as ``model.py`` does: no row's bits shall depend on how many there are."""
+    return torch.cat([rows, rows.new_zeros(-len(rows) % TILE, *rows.shape[1:])])
+
+
+def cell_inputs(model: Model, x: Tensor) -> Tensor:
+    """Return what the cell is given for x (N, F): plain columns, embeddings, padding, (N, I)."""
+    plain, embedded, at = [], [], 0
+    tables = iter(model.network.embeddings)
+    for feature in model.spec.features:
+        columns = x[:, at : at + len(column_names(feature))]
+        if isinstance(feature, Categorical):
+            embedded.append(next(tables)(columns[:, 0].long()))
+        else:
+            plain.append(columns)
+        at += columns.shape[1]
+    joined = torch.cat(plain + embedded, dim=-1)
+    return nn.functional.pad(joined, (0, -joined.shape[1] % WIDTH))
+
+
+def _elman(of_x: Tensor, of_h: Tensor, _before: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+    """Step a layer of an Elman cell.
+
+        h' = tanh(W_ih x + b_ih + W_hh h + b_hh)
+
+    Source: torch.nn.RNN.
+    """
+    return {}, torch.tanh(of_x + of_h)
+
+
+def _gru(of_x: Tensor, of_h: Tensor, before: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+    """Step a layer of a GRU; s is the logistic function.
+
+        r = s(W_ir x + b_ir + W_hr h + b_hr)
+        z = s(W_iz x + b_iz + W_hz h + b_hz)
+        n = tanh(W_in x + b_in + r (W_hn h + b_hn))
+        h' = (1 - z) n + z h
+
+    Source: torch.nn.GRU.
+    """
+    (rx, zx, nx), (rh, zh, nh) = of_x.chunk(3, -1), of_h.chunk(3, -1)
+    r, z = torch.sigmoid(rx + rh), torch.sigmoid(zx + zh)
+    n = torch.tanh(nx + r * nh)
+    return {"r": r, "z": z, "n": n}, (1 - z) * n + z * before
+
+
+def _lstm(of_x: Tensor, of_h: Tensor, before: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+    """Step a layer of an LSTM; s is the logistic function, ``before`` is h and c.
+
+        i = s(W_ii x + b_ii + W_hi h + b_hi)
+        f = s(W_if x + b_if + W_hf h + b_hf)
+        g = tanh(W_ig x + b_ig + W_hg h + b_hg)
+        o = s(W_io x + b_io + W_ho h + b_ho)
+        c' = f c + i g
+        h' = o tanh(c')
+
+    Source: torch.nn.LSTM.
+    """
+    i, f, g, o = (of_x + of_h).chunk(4, -1)
+    i, f, g, o = torch.sigmoid(i), torch.sigmoid(f), torch.tanh(g), torch.sigmoid(o)
+    c = f * before[:, 1] + i * g
+    return {"i": i, "f": f, "g": g, "o": o}, torch.stack([o * torch.tanh(c), c], 1)
+
+
+_Step = Callable[[Tensor, Tensor, Tensor], tuple[dict[str, Tensor], Tensor]]
+_STEPS: Mapping[CellKind, _Step] = {"elman": _elman, "gru": _gru, "lstm": _lstm}

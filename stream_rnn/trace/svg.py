@@ -1,0 +1,343 @@
+"""The unrolled network as a picture: one self-contained SVG, readable on light and on dark.
+
+From top to bottom: x, the gates, what is remembered (h, of an LSTM also c) and the outputs, one
+column a step.  Heat maps have seventeen colours, one path each: a picture of thousands of units
+and steps stays small.  Every colour is a CSS variable with a fallback, so that a page that holds
+the picture may have its own.
+"""
+
+import textwrap
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from xml.sax.saxutils import escape
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_rnn.keys import describe_key, shorten
+from stream_rnn.model.heads import AnyHead, Multiclass
+from stream_rnn.trace.gates import GATES
+from stream_rnn.trace.palette import LEVELS, LINES, style, swatch
+from stream_rnn.trace.unroll import (
+    LAST,
+    Between,
+    Floats,
+    Unrolled,
+    describe_time,
+    flattened,
+    most_varying,
+)
+
+STEPS_MAX = 1000
+UNITS_MAX = 128
+COLUMNS_MAX = 64
+HEADS_MAX = 12
+WIDTH_MIN = 400
+LEFT, RIGHT, GAP = 132, 72, 16
+CELL_MAX = 28
+OUTPUT_HEIGHT = 56
+TICK_WIDTH = 84
+CHARACTER_WIDTH = 6.4
+
+
+@dataclass(frozen=True, slots=True)
+class _Heat:
+    """A heat map of R rows and T steps, with values in [-1, 1] and texts beside some rows."""
+
+    title: str
+    notes: Sequence[str]
+    values: Floats
+    height_max: int
+    left: dict[int, str]
+    right: dict[int, str]
+
+    @property
+    def row_height(self) -> int:
+        return max(2, min(13, self.height_max // max(1, len(self.values))))
+
+
+class _Canvas:
+    """Collects the parts of a picture from top to bottom."""
+
+    def __init__(self, width: int, steps: int) -> None:
+        self.width = width
+        self.y = 0
+        self.cell = min(CELL_MAX, (width - LEFT - RIGHT) / max(1, steps))
+        self.right = LEFT + self.cell * steps
+        self._parts: list[str] = []
+
+    def add(self, part: str) -> None:
+        self._parts.append(part)
+
+    def text(self, x: float, y: float, words: str, kind: str = "ink", anchor: str = "") -> None:
+        end = f' text-anchor="{anchor}"' if anchor else ""
+        self.add(f'<text class="sr-{kind}" x="{x:g}" y="{y:g}"{end}>{safe(words)}</text>')
+
+    def document(self, title: str, description: str) -> str:
+        size = f'width="{self.width}" height="{self.y}" viewBox="0 0 {self.width} {self.y}"'
+        font = 'font-family="system-ui, sans-serif" font-size="11" fill="#1c2128"'
+        return "\n".join(
+            [
+                f'<svg xmlns="http://www.w3.org/2000/svg" {size} class="sr-trace" {font}>',
+                f"<title>{safe(title)}</title>",
+                f"<desc>{safe(description)}</desc>",
+                f"<style>{style()}</style>",
+                f'<rect class="sr-paper" width="{self.width}" height="{self.y}" fill="#ffffff"/>',
+                *self._parts,
+                "</svg>\n",
+            ]
+        )
+
+
+def unrolled_svg(unrolled: Unrolled, width: int = 960, last: int = LAST) -> str:
+    """Draw the last steps of an unrolled network.
+
+    Args:
+        unrolled: what is drawn.
+        width: in pixels.
+        last: steps that are drawn, ``STEPS_MAX`` at most.
+
+    Returns:
+        The text of an SVG document.
+    """
+    count = min(len(unrolled.offsets), last, STEPS_MAX)
+    steps = slice(len(unrolled.offsets) - count, None)
+    canvas = _Canvas(max(width, WIDTH_MIN), count)
+    heats, limits = _heats(unrolled, steps)
+    heads = unrolled.model.spec.heads
+    if len(heads) > HEADS_MAX:
+        limits.append(f"{HEADS_MAX} of {len(heads)} heads are drawn")
+    title, lines = _words(unrolled, steps, limits)
+    _draw_header(canvas, title, lines)
+    if not count:
+        return canvas.document(title, " ".join(lines))
+    marks = _marks(unrolled, steps)
+    _draw_legend(canvas, [one for _, one in marks])
+    top = canvas.y
+    for heat in heats:
+        _draw_heat(canvas, heat)
+    for number, head in enumerate(heads[:HEADS_MAX]):
+        _draw_output(canvas, head, unrolled.outputs[head.name][steps], number)
+    _draw_marks(canvas, marks, top)
+    _draw_axis(canvas, unrolled.steps[steps], unrolled.offsets[steps])
+    return canvas.document(title, " ".join(lines))
+
+
+def safe(text: str) -> str:
+    """Return a text that may stand in an SVG: escaped, without what XML forbids."""
+    printable = (c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return escape("".join(printable), {'"': "&quot;"})
+
+
+# --- what is drawn -----------------------------------------------------------------------------------
+
+
+def _words(unrolled: Unrolled, steps: slice, limits: Sequence[str]) -> tuple[str, list[str]]:
+    model, offsets, times = unrolled.model, unrolled.offsets[steps], unrolled.time_ms[steps]
+    place = f"{unrolled.source}, partition {unrolled.partition}"
+    named = f"model {model.name} {model.fingerprint[:16]}"
+    kind = f"{model.cell.kind}, {model.cell.layers} x {model.cell.hidden} units"
+    lines = [f"{place} · {named} · {kind}"]
+    if not len(offsets):
+        lines.append(f"no step: none of the {unrolled.records:,} records of this key is an event")
+        return shorten(describe_key(unrolled.key)), lines
+    drawn = f"the last {len(offsets):,} of " if len(offsets) < unrolled.events else "all "
+    lines.append(
+        f"{drawn}{unrolled.events:,} steps since offset {unrolled.start:,}: "
+        f"{describe_time(times[0])} to {describe_time(times[-1])} UTC"
+    )
+    if model.cell.kind == "none":
+        limits = [*limits, "a memoryless network: nothing is remembered"]
+    if limits:
+        lines.append("; ".join(limits))
+    return shorten(describe_key(unrolled.key)), lines
+
+
+def _heats(unrolled: Unrolled, steps: slice) -> tuple[list[_Heat], list[str]]:
+    """Return the heat maps, and what was left out of them."""
+    limits: list[str] = []
+    x = unrolled.x[steps]
+    columns = most_varying(x, COLUMNS_MAX)
+    if len(columns) < x.shape[1]:
+        limits.append(f"{len(columns)} of {x.shape[1]} columns of x, those that vary most")
+    greatest = np.maximum(1, np.abs(x).max(axis=0, initial=0))[columns]
+    names = {row: shorten(unrolled.columns[c], 16) for row, c in enumerate(columns.tolist())}
+    scales = {row: f"±{v:.3g}" for row, v in enumerate(greatest.tolist()) if v > 1.005}
+    heats = [_Heat("x", (), (x[:, columns] / greatest).T, 13 * COLUMNS_MAX, names, scales)]
+    if not unrolled.memory:
+        return heats, limits
+    cell = unrolled.model.cell
+    flat = {name: flattened(v[steps]) for name, v in unrolled.memory.items()}
+    units = most_varying(flat["h"], UNITS_MAX)
+    if len(units) < flat["h"].shape[1]:
+        limits.append(f"{len(units)} of {flat['h'].shape[1]} units, those that vary most")
+    layers = (units // cell.hidden).tolist()
+    left = {layers.index(layer): f"layer {layer}" for layer in set(layers)}
+    left = left if cell.layers > 1 else {}
+    for name, called in GATES[cell.kind].items():
+        values = flattened(unrolled.gates[name][steps])
+        notes = (called,) if called == "candidate" else (called, "gate")
+        heats.append(_Heat(name, notes, values[:, units].T, 100, left, {}))
+    for name, values in flat.items():
+        greatest_c = max(1.0, float(np.abs(values).max(initial=0)))
+        notes = ("hidden state",) if name == "h" else ("cell state", f"±{greatest_c:.3g}")
+        notes = (*notes, f"{len(units)} units")
+        heats.append(_Heat(name, notes, (values[:, units] / greatest_c).T, 240, left, {}))
+    return heats, limits
+
+
+def _marks(unrolled: Unrolled, steps: slice) -> list[tuple[int, Between]]:
+    """Return what happened between the drawn steps, with the step that it comes before."""
+    offsets = unrolled.offsets[steps]
+    is_whole = len(offsets) == unrolled.events
+    drawn = [one for one in unrolled.between if is_whole or one.offset >= offsets[0]]
+    return [(int(np.searchsorted(offsets, one.offset)), one) for one in drawn]
+
+
+# --- how it is drawn ---------------------------------------------------------------------------------
+
+
+def _draw_header(canvas: _Canvas, title: str, lines: Iterable[str]) -> None:
+    fits = int((canvas.width - 32) / CHARACTER_WIDTH)
+    title = shorten(title, fits * 6 // 10)
+    canvas.add(
+        f'<text class="sr-ink" x="16" y="28" font-size="16" font-weight="600">{safe(title)}</text>'
+    )
+    canvas.y = 46
+    for line in lines:
+        for part in textwrap.wrap(line, fits):
+            canvas.text(16, canvas.y, part, "dim")
+            canvas.y += 15
+    canvas.y += 6
+
+
+def _draw_legend(canvas: _Canvas, marks: Sequence[Between]) -> None:
+    y, side = canvas.y, 9
+    for level in range(-LEVELS, LEVELS + 1):
+        x = LEFT + (level + LEVELS) * side
+        if level:
+            canvas.add(f'<path {swatch(level)} stroke-width="10" d="M{x} {y}h{side}"/>')
+        else:
+            canvas.add(f'<rect class="sr-zero" x="{x}" y="{y - 5}" width="{side}" height="10"/>')
+    end = LEFT + (2 * LEVELS + 1) * side
+    canvas.text(LEFT - 6, y + 4, "-1", "dim", "end")
+    canvas.text(end + 6, y + 4, "+1", "dim")
+    words = {
+        "expired": "┆ memory expired",
+        "forgotten": "│ forgotten",
+        "skipped": "▾ skipped",
+    }
+    kinds = [text for kind, text in words.items() if any(one.kind == kind for one in marks)]
+    canvas.text(end + 34, y + 4, " · ".join(kinds), "mark")
+    canvas.y += 22
+
+
+def _draw_heat(canvas: _Canvas, heat: _Heat) -> None:
+    rows, count = heat.values.shape
+    top, height = canvas.y, rows * heat.row_height
+    canvas.add(
+        f'<rect class="sr-zero" x="{LEFT}" y="{top}" width="{canvas.cell * count:g}" '
+        f'height="{height}" fill="#f1f3f5"/>'
+    )
+    canvas.add(
+        f'<g transform="translate({LEFT} {top + heat.row_height / 2:g}) '
+        f'scale({canvas.cell:.5g} {heat.row_height})" shape-rendering="crispEdges">'
+    )
+    for level, path in _paths(heat.values):
+        canvas.add(f'<path {swatch(level)} d="{path}"/>')
+    canvas.add("</g>")
+    if heat.title:
+        canvas.add(
+            f'<text class="sr-ink" x="16" y="{top + 12}" font-size="13" font-weight="600">'
+            f"{safe(heat.title)}</text>"
+        )
+    for number, note in enumerate(heat.notes):
+        canvas.text(16, top + 26 + 13 * number, note, "dim")
+    for row, words in heat.left.items():
+        canvas.text(LEFT - 6, top + (row + 0.5) * heat.row_height + 4, words, "dim", "end")
+    for row, words in heat.right.items():
+        canvas.text(canvas.right + 6, top + (row + 0.5) * heat.row_height + 4, words, "dim")
+    canvas.y += max(height, 14 + 13 * len(heat.notes)) + GAP
+
+
+def _paths(values: Floats) -> list[tuple[int, str]]:
+    """Return for each colour the path of all cells that have it: a stroke for each run in a row."""
+    levels = np.rint(np.nan_to_num(values) * LEVELS).clip(-LEVELS, LEVELS).astype(np.int64)
+    found: dict[int, list[str]] = {}
+    for row, cells in enumerate(levels):
+        first = np.flatnonzero(np.diff(cells, prepend=LEVELS + 1))
+        length = np.diff(np.append(first, len(cells)))
+        for at, cell_count in zip(first.tolist(), length.tolist(), strict=True):
+            if level := int(cells[at]):
+                found.setdefault(level, []).append(f"M{at} {row}h{cell_count}")
+    return [(level, "".join(found[level])) for level in sorted(found)]
+
+
+def _draw_output(canvas: _Canvas, head: AnyHead, values: Floats, number: int) -> None:
+    """Draw a head's answers as a line, of classes the likeliest ones as a line each."""
+    top, is_share = canvas.y, head.kind in ("binary", "multiclass")
+    columns = values if values.ndim > 1 else values[:, None]
+    chosen = np.argsort(-columns.mean(axis=0), kind="stable")[: len(LINES)]
+    low, high = (0.0, 1.0) if is_share else (float(columns.min()), float(columns.max()))
+    high = high if high > low else low + 1
+    names = [head.labels[i] for i in chosen.tolist()] if isinstance(head, Multiclass) else []
+    height = max(OUTPUT_HEIGHT, 30 + 13 * len(names))
+    for share in (0.0, 0.5, 1.0):
+        y = top + height * (1 - share)
+        canvas.add(f'<path class="sr-grid" stroke="#d5dae0" d="M{LEFT} {y:g}H{canvas.right:g}"/>')
+        if share != 0.5:
+            shown = f"{low + share * (high - low):.4g}"
+            canvas.text(canvas.right + 6, y + 4, shown, "dim")
+    canvas.add(
+        f'<text class="sr-ink" x="16" y="{top + 12}" font-weight="600">'
+        f"{safe(shorten(head.name, 18))}</text>"
+    )
+    unit = "seconds" if head.kind == "time_to_next" else "probability" if is_share else "value"
+    canvas.text(16, top + 26, unit, "dim")
+    for place, column in enumerate(chosen.tolist()):
+        line = (place if names else number) % len(LINES)
+        shares = (columns[:, column] - low) / ((high - low) or 1)
+        canvas.add(_polyline(canvas, shares, top, height, line))
+        if names:
+            canvas.text(16, top + 41 + 13 * place, shorten(names[place], 18), f"line{line}")
+    canvas.y += height + GAP
+
+
+def _polyline(canvas: _Canvas, shares: Floats, top: int, height: int, line: int) -> str:
+    points = [
+        f"{LEFT + (t + 0.5) * canvas.cell:.1f} {top + height * (1 - share):.1f}"
+        for t, share in enumerate(shares.tolist())
+    ]
+    path = "M" + "L".join(points) + ("h0" if len(points) == 1 else "")
+    return (
+        f'<path class="sr-stroke{line}" d="{path}" fill="none" stroke="{LINES[line][0]}" '
+        'stroke-width="1.6" stroke-linejoin="round" stroke-linecap="round"/>'
+    )
+
+
+def _draw_marks(canvas: _Canvas, marks: Iterable[tuple[int, Between]], top: int) -> None:
+    bottom = canvas.y - GAP
+    for step, one in marks:
+        x, title = LEFT + step * canvas.cell, f"<title>{safe(one.text)}</title>"
+        if one.kind == "skipped":
+            shape = f'd="M{x - 4:.1f} {top - 8}h8l-4 7z" stroke="none"'
+            canvas.add(f'<path class="sr-mark" {shape} fill="#8a3ffc">{title}</path>')
+            continue
+        dashes = ' stroke-dasharray="2 3"' if one.kind == "expired" else ""
+        canvas.add(
+            f'<path class="sr-cut" stroke="#8a3ffc" stroke-width="1.5"{dashes} '
+            f'd="M{x:.1f} {top}V{bottom}">{title}</path>'
+        )
+
+
+def _draw_axis(canvas: _Canvas, steps: NDArray[np.int64], offsets: NDArray[np.int64]) -> None:
+    every = max(1, int(np.ceil(TICK_WIDTH / canvas.cell)))
+    y = canvas.y
+    canvas.text(16, y + 4, "steps", "dim")
+    canvas.text(16, y + 18, "offset", "dim")
+    for t in range(0, len(steps), every):
+        x = LEFT + (t + 0.5) * canvas.cell
+        canvas.add(f'<path class="sr-grid" stroke="#d5dae0" d="M{x:.1f} {y - GAP}v6"/>')
+        canvas.text(round(x, 1), y + 4, f"{steps[t]:,}", "dim", "middle")
+        canvas.text(round(x, 1), y + 18, f"{offsets[t]:,}", "dim", "middle")
+    canvas.y = y + 32

@@ -1,0 +1,125 @@
+"""Search: some settings are tried, the validation part keeps the best.
+
+By optuna's tree-structured Parzen estimator (Bergstra et al. 2011): each trial trains the network
+with memory once; trials that are behind the median after a few epochs are ended early.  The test
+part is not looked at.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from stream_rnn.errors import ConfigError, TrainingError
+from stream_rnn.model.cells import CellSpec
+from stream_rnn.model.features import FeatureSpec
+from stream_rnn.training.examples import Examples
+from stream_rnn.training.trainer import Progress, TrainingSettings, train
+
+WARM_UP_EPOCHS = 3
+HIDDEN_FACTORS = (0.5, 1, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One try: its settings, and the least validation loss; infinite where it failed."""
+
+    cell: CellSpec
+    settings: TrainingSettings
+    validation_loss: float
+
+
+class _EndedError(Exception):
+    """The trial is behind."""
+
+
+def search(
+    spec: FeatureSpec,
+    cell: CellSpec,
+    examples: Examples,
+    settings: TrainingSettings,
+    trials: int,
+    say: Callable[[int, Progress], None] = lambda _trial, _progress: None,
+) -> list[Trial]:
+    """Try settings; the first trial has those that were given.
+
+    Args:
+        spec: fitted.
+        cell: its kind stays; hidden size and layers are searched around it.
+        examples: all parts.
+        settings: where the search begins; epochs, seed and bounds stay.
+        trials: how many.
+        say: told the number of the trial and where it is.
+
+    Returns:
+        The trials, the best one first.
+
+    Raises:
+        ConfigError: optuna is not installed.
+    """
+    try:
+        import optuna  # noqa: PLC0415  # an extra
+    except ImportError as error:
+        raise ConfigError("--search needs optuna: pip install 'stream-rnn[search]'") from error
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(
+        sampler=optuna.samplers.TPESampler(seed=settings.seed),
+        pruner=optuna.pruners.MedianPruner(n_warmup_steps=WARM_UP_EPOCHS),
+    )
+    study.enqueue_trial(_begin(cell, settings))
+    found: list[Trial] = []
+    for number in range(trials):
+        trial = study.ask()
+        some_cell, some = _suggest(trial, cell, settings)
+        best = math.inf
+
+        def told(progress: Progress, trial: Any = trial, number: int = number) -> None:
+            say(number, progress)
+            if progress.done == 1.0 and math.isfinite(progress.validation_loss):
+                trial.report(progress.validation_loss, progress.epoch)
+                if trial.should_prune():
+                    raise _EndedError
+
+        try:
+            best = train(spec, some_cell, examples, some, told).validation_loss
+            study.tell(trial, best)
+        except (TrainingError, _EndedError):
+            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+        found.append(Trial(some_cell, some, best))
+    return sorted(found, key=lambda tried: tried.validation_loss)
+
+
+def _begin(cell: CellSpec, settings: TrainingSettings) -> dict[str, Any]:
+    return {
+        "hidden": cell.hidden,
+        "layers": cell.layers,
+        "learning_rate": settings.learning_rate,
+        "noise": settings.noise,
+        "key_noise": settings.key_noise,
+        "memory": settings.memory,
+        "dropout": settings.dropout,
+        "weight_decay": max(settings.weight_decay, 1e-6),
+        "window": settings.window,
+    }
+
+
+def _suggest(
+    trial: Any, cell: CellSpec, settings: TrainingSettings
+) -> tuple[CellSpec, TrainingSettings]:
+    sizes = sorted({max(8, int(cell.hidden * factor) // 8 * 8) for factor in HIDDEN_FACTORS})
+    chosen = cell.model_copy(
+        update={
+            "hidden": trial.suggest_categorical("hidden", sizes),
+            "layers": trial.suggest_int("layers", 1, max(2, cell.layers)),
+        }
+    )
+    return chosen, replace(
+        settings,
+        learning_rate=trial.suggest_float("learning_rate", 3e-4, 2e-2, log=True),
+        noise=trial.suggest_categorical("noise", sorted({0.0, 0.1, 0.3, settings.noise})),
+        key_noise=trial.suggest_categorical("key_noise", sorted({0.0, 0.2, settings.key_noise})),
+        memory=trial.suggest_categorical("memory", sorted({0, 30, 100, 300, settings.memory})),
+        dropout=trial.suggest_float("dropout", 0.0, 0.5),
+        weight_decay=trial.suggest_float("weight_decay", 1e-6, 1e-1, log=True),
+        window=trial.suggest_categorical("window", sorted({16, 32, 64, 128, settings.window})),
+    )

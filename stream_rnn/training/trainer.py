@@ -1,0 +1,302 @@
+"""Training: truncated back-propagation through time, the state carried as it is in production.
+
+All keys run in parallel, window after window (Werbos 1990; Williams and Peng 1990): the hidden
+state at the end of a window is the begin of the next one, without its gradient, so the network
+learns with memories as long as those it will meet.  A run never mixes keys, and no event sees a
+later one.  Each event counts once in an epoch's loss: a window weighs as much as it holds events.  Scalings are fitted on the training part alone; the validation part chooses the epoch;
+the test part is only scored.
+"""
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import nn
+
+from stream_rnn.errors import TrainingError
+from stream_rnn.model.cells import CellSpec, remember_for
+from stream_rnn.model.features import FeatureSpec
+from stream_rnn.model.network import Model, Network
+from stream_rnn.training.checkpoint import Checkpoint
+from stream_rnn.training.examples import Examples
+from stream_rnn.training.losses import ClassWeights, WindowLoss, balanced, label_counts, loss_of
+from stream_rnn.training.noise import Noise
+from stream_rnn.training.validation import (
+    EncodedExamples,
+    Metrics,
+    metrics_of,
+    runs_at_once,
+    validation_loss,
+)
+from stream_rnn.training.windows import Window, shuffled, windows
+
+RUNS_MIN, RUNS_MAX = 8, 256
+STEPS_AN_EPOCH = 60
+ALGORITHM = 2  # raised when the same settings give other bits: no checkpoint goes on from another
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSettings:
+    """How to train.
+
+    Attributes:
+        seed: of weights, noise, dropout and the order of batches.
+        epochs: at most so many passes.
+        patience: epochs without a better validation loss after which it stops.
+        learning_rate: of AdamW (Loshchilov and Hutter 2019).
+        schedule: ``cosine`` lets it fall to a tenth over the epochs, ``constant`` does not.
+        weight_decay: of AdamW.
+        noise: standard deviation of what is added to each scaled number of an event, anew each
+            time (Bishop 1995): few keys cannot be learned by heart.
+        key_noise: the same, but drawn once for a key in an epoch, as if its sensors were off.
+        dropout: share of the cell's outputs that are hidden from the heads in training, and
+            between layers.
+        window: T, steps of one back-propagation.
+        memory: events that the cell shall be able to remember from the begin, see
+            ``cells.remember_for``; 0 leaves it to torch.
+        runs_max: runs side by side in a window; 0: at most ``RUNS_MAX``, and so few that an epoch
+            has some ``STEPS_AN_EPOCH`` steps.
+        gradient_norm_max: of a window's gradient by its share of the events; longer ones are
+            shortened.
+        average: decay of the moving average of the weights over steps, which is what is judged and
+            kept (Polyak and Juditsky 1992); 0 for none.
+        class_weights: ``balanced`` lets rare classes count as much as frequent ones.
+    """
+
+    seed: int = 1
+    epochs: int = 12
+    patience: int = 3
+    learning_rate: float = 3e-3
+    schedule: Literal["cosine", "constant"] = "cosine"
+    weight_decay: float = 1e-4
+    noise: float = 0.0
+    key_noise: float = 0.0
+    dropout: float = 0.0
+    window: int = 64
+    memory: int = 0
+    runs_max: int = 0
+    gradient_norm_max: float = 1.0
+    average: float = 0.0
+    class_weights: Literal["none", "balanced"] = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where training is, for a progress bar; the training loss is the epoch's mean so far."""
+
+    what: str
+    epoch: int
+    epochs: int
+    done: float
+    training_loss: float
+    validation_loss: float
+
+
+@dataclass(slots=True)
+class Trained:
+    """A model and what it scored: part -> head -> metric -> value."""
+
+    model: Model
+    metrics: Metrics = field(default_factory=dict)
+    epochs: int = 0
+    validation_loss: float = math.inf
+
+
+Say = Callable[[Progress], None]
+Keep = Callable[[Checkpoint], None]
+
+
+def train(
+    spec: FeatureSpec,
+    cell: CellSpec,
+    examples: Examples,
+    settings: TrainingSettings,
+    say: Say = lambda _progress: None,
+    keep: Keep = lambda _checkpoint: None,
+    resume: Checkpoint | None = None,
+) -> Trained:
+    """Train one model on examples.
+
+    Args:
+        spec: fitted, see :func:`stream_rnn.training.examples.fit`.
+        cell: what it remembers with; ``none`` trains the memoryless baseline.
+        examples: all parts; the test part is scored at the end and nowhere else.
+        settings: how.
+        say: told after every few windows.
+        keep: told after every epoch what is needed to go on from there.
+        resume: what ``keep`` was told: training ends with the same bits as without the break.
+
+    Raises:
+        SpecError: no event has a label.
+        TrainingError: the loss is not finite.
+    """
+    training = _Training(spec, cell, examples, settings, say)
+    if resume is not None:
+        training.resume(resume)
+    while training.epoch < settings.epochs and training.waited < settings.patience:
+        training.run_epoch()
+        keep(training.checkpoint())
+    return training.finish()
+
+
+class _Training:
+    """One run of training, from epoch to epoch."""
+
+    def __init__(
+        self,
+        spec: FeatureSpec,
+        cell: CellSpec,
+        examples: Examples,
+        settings: TrainingSettings,
+        say: Say,
+    ) -> None:
+        torch.manual_seed(settings.seed)
+        self.spec, self.cell, self.settings, self.say = spec, cell, settings, say
+        self.data = EncodedExamples.encode(spec, examples)
+        self.labels = self.data.labels(0)
+        self.weights = self._class_weights()
+        self.label_counts = label_counts(spec, self.labels, self.weights)
+        self.network = Network(spec, cell)
+        self.network.drop(settings.dropout)
+        if settings.memory:
+            remember_for(self.network.cell, settings.memory)
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        self.averaged = copy.deepcopy(self.network) if settings.average else None
+        self.best = copy.deepcopy(self.network.state_dict())
+        self.best_loss, self.waited, self.epoch = math.inf, 0, 0
+
+    def _class_weights(self) -> ClassWeights:
+        if self.settings.class_weights == "none":
+            return {}
+        chosen = self.data.examples.part == 0
+        return balanced(self.spec, {n: t[chosen] for n, t in self.data.targets.items()})
+
+    @property
+    def judged(self) -> Network:
+        """The network that is validated and kept: the average, if there is one."""
+        return self.network if self.averaged is None else self.averaged
+
+    @property
+    def _learning_rate(self) -> float:
+        """Of the next epoch."""
+        first = self.settings.learning_rate
+        if self.settings.schedule == "constant":
+            return first
+        last, turn = first / 10, math.pi * self.epoch / self.settings.epochs
+        return last + (first - last) * (1 + math.cos(turn)) / 2
+
+    @property
+    def _runs_max(self) -> int:
+        if self.settings.runs_max:
+            return self.settings.runs_max
+        events, window = int((self.data.examples.part == 0).sum()), self.settings.window
+        wanted = min(max(events // (window * STEPS_AN_EPOCH), RUNS_MIN), RUNS_MAX)
+        return runs_at_once(self.network.head.out_features, window, wanted)
+
+    def run_epoch(self) -> None:
+        """Pass once over the training part, then let the validation part judge."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._learning_rate
+        self.epoch += 1
+        self.network.train()
+        self._pass()
+        loss = validation_loss(Model(self.spec, self.cell, self.judged), self.data)
+        if math.isnan(loss):
+            raise self._not_finite("validation loss")
+        if loss < self.best_loss:
+            self.best = copy.deepcopy(self.judged.state_dict())
+            self.best_loss, self.waited = loss, 0
+        else:
+            self.waited += 1
+
+    def _pass(self) -> None:
+        """Go through the training part, window by window."""
+        settings, data = self.settings, self.data
+        is_memoryless = self.cell.kind == "none"
+        cut = (
+            shuffled(data.examples)
+            if is_memoryless
+            else windows(data.examples, settings.window, self._runs_max, part_max=0, mixed=True)
+        )
+        h = torch.zeros(len(data.examples.first), *self.cell.hidden_shape)
+        noise = Noise(self.spec, settings.noise, settings.key_noise, 0 if is_memoryless else len(h))
+        mean_counts = self._mean_counts(cut)
+        losses = shares = 0.0
+        for number, (runs, events, valid) in enumerate(cut):
+            index = torch.from_numpy(events)  # (A, T)
+            x = noise.add(data.x[index], runs)
+            y, new = self.network(x.transpose(0, 1), h[runs])  # (T, A, F) -> (T, A, O)
+            mask = torch.from_numpy(valid)
+            labels = {n: t[index].masked_fill(~mask, torch.nan) for n, t in self.labels.items()}
+            loss = loss_of(self.spec, y.transpose(0, 1), labels, self.weights, mean_counts)
+            if loss is not None:
+                losses += self._learn(loss)
+                shares += loss.share
+            if not is_memoryless:
+                h = h.clone()
+                h[runs] = new.detach()
+            if number % 16 == 0 or number == len(cut) - 1:
+                what = "memoryless" if is_memoryless else self.cell.kind
+                done = (number + 1) / len(cut)
+                mean = losses / shares if shares else math.nan
+                self.say(Progress(what, self.epoch, settings.epochs, done, mean, self.best_loss))
+
+    def _mean_counts(self, cut: Sequence[Window]) -> dict[str, float]:
+        """Return for each head how many labels a window with some holds on the mean."""
+        known = ~torch.stack(list(self.labels.values())).isnan().all(dim=0).numpy()  # (N,)
+        count = sum(bool(known[events[valid]].any()) for _, events, valid in cut)
+        return {name: labels / max(count, 1) for name, labels in self.label_counts.items()}
+
+    def _learn(self, loss: WindowLoss) -> float:
+        """Step the optimizer by a window; return its loss."""
+        latest = float(loss.value.detach())
+        if not math.isfinite(latest):
+            raise self._not_finite("training loss")
+        self.optimizer.zero_grad()
+        loss.value.backward()  # type: ignore[no-untyped-call]  # torch's own
+        # By its share: else the bound would weigh the events of large windows less.
+        longest = self.settings.gradient_norm_max * loss.share
+        nn.utils.clip_grad_norm_(self.network.parameters(), longest)
+        self.optimizer.step()
+        if self.averaged is not None:
+            pairs = zip(self.averaged.parameters(), self.network.parameters(), strict=True)
+            with torch.no_grad():
+                for mean, now in pairs:
+                    mean.lerp_(now, 1 - self.settings.average)
+        return latest
+
+    def _not_finite(self, what: str) -> TrainingError:
+        return TrainingError(
+            f"{what} of {self.cell.kind} is not finite in epoch {self.epoch}; give a smaller "
+            f'--learning-rate than {self.settings.learning_rate:g}, or scaling = "standard" and a '
+            "clip to features with far outliers"
+        )
+
+    def checkpoint(self) -> Checkpoint:
+        """Return what is needed to go on after this epoch."""
+        return Checkpoint.take(
+            self.network,
+            self.averaged,
+            self.best,
+            self.optimizer,
+            self.best_loss,
+            self.waited,
+            self.epoch,
+        )
+
+    def resume(self, found: Checkpoint) -> None:
+        """Go on where a checkpoint was taken."""
+        found.restore(self.network, self.averaged, self.optimizer)
+        self.best, self.best_loss = found.best, found.best_loss
+        self.waited, self.epoch = found.waited, found.epoch
+
+    def finish(self) -> Trained:
+        """Score the best epoch."""
+        self.network.load_state_dict(self.best)
+        model = Model(self.spec, self.cell, self.network.requires_grad_(requires_grad=False))
+        return Trained(model, metrics_of(model, self.data), self.epoch, self.best_loss)

@@ -1,0 +1,146 @@
+"""Puts the processor of a partition together, from what the worker has opened."""
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import faust
+from aiokafka import TopicPartition
+from aiokafka.errors import IllegalStateError
+from aiokafka.structs import OffsetAndMetadata
+from redis.asyncio import Redis
+
+from stream_rnn.fold.crash_points import Passed
+from stream_rnn.fold.fold_id import fold_id, store_tag
+from stream_rnn.fold.kafka_log import KafkaFacts, KafkaLog
+from stream_rnn.fold.observer import Observer
+from stream_rnn.fold.outputs import make_writer
+from stream_rnn.fold.processor import Processor
+from stream_rnn.fold.publisher import IdempotentPublisher, Publisher, TransactionalPublisher
+from stream_rnn.fold.recovery import Choices, GroupOffset
+from stream_rnn.fold.recovery_facts import Recovery
+from stream_rnn.model.network import Model
+from stream_rnn.settings import Settings
+from stream_rnn.store.cache import StateCache
+from stream_rnn.store.redis_store import RedisStore
+from stream_rnn.worker.fault_injection import from_environment
+from stream_rnn.worker.partition_source import PartitionSource
+from stream_rnn.worker.transport import FoldConsumer, Whereabouts
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Parts:
+    """What the processors of a worker share.
+
+    Attributes:
+        app: the Faust app.
+        settings: of the fold.
+        model: the loaded bundle.
+        redis: one client for all partitions.
+        facts: one pair of Kafka clients for all partitions.
+        connection: options of further Kafka clients.
+        cache_bytes: of one partition's cache.
+        observer: what the processors tell of their work.
+        passed: what happens at a point; see ``worker/fault_injection.py``.
+    """
+
+    app: faust.App
+    settings: Settings
+    model: Model
+    redis: Redis
+    facts: KafkaFacts
+    connection: Mapping[str, Any]
+    observer: Observer
+    cache_bytes: int = 0
+    passed: Passed = field(default_factory=from_environment)
+
+    @property
+    def fold_id(self) -> str:
+        """What names this fold."""
+        return fold_id(self.model.fingerprint, self.settings)
+
+    def make(self, partition: int, generation: int) -> tuple[Processor, PartitionSource]:
+        """Make the processor of a partition for a generation of the group."""
+        settings, model, identity = self.settings, self.model, self.fold_id
+        app, source = settings.app or "", settings.source or ""
+        store = RedisStore(
+            self.redis, store_tag(app, source, partition, identity), settings.redis_timeout_s
+        )
+        records = PartitionSource(Seeker(self.app, source, partition), settings.pending_records_max)
+        choices = Choices(
+            settings.auto_offset_reset, settings.on_lost_history, settings.allow_compacted
+        )
+        recovery = Recovery(
+            f"{source}[{partition}]",
+            identity,
+            store,
+            KafkaLog(self.facts, settings, partition),
+            choices,
+            settings.transaction_timeout_ms / 1000,
+            time.monotonic,
+            self.passed,
+        )
+        writer = make_writer(model, settings, partition, identity)
+        processor = Processor(
+            model,
+            settings,
+            partition,
+            identity,
+            records,
+            store,
+            self._publisher(partition, generation),
+            recovery,
+            writer,
+            StateCache(model.hidden_size_floats, self.cache_bytes),
+            time.monotonic,
+            self.passed,
+            self.observer,
+        )
+        return processor, records
+
+    def _publisher(self, partition: int, generation: int) -> Publisher:
+        connection, settings = dict(self.connection), self.settings
+        tp = TopicPartition(settings.source, partition)
+
+        async def check_owner() -> None:
+            consumer = cast("FoldConsumer", self.app.consumer)
+            thread = consumer.fold_thread
+            await thread.check_generation(tp, generation, settings.kafka_timeout_s)
+
+        if settings.delivery == "exactly_once":
+            return TransactionalPublisher(connection, settings, partition, self.passed, check_owner)
+
+        async def commit_group_offset(_partition: int, offset: GroupOffset) -> None:
+            consumer = cast("FoldConsumer", self.app.consumer)
+            stamped = OffsetAndMetadata(offset.offset, offset.metadata)
+            await consumer.fold_thread.commit_fold(tp, stamped, generation)
+
+        return IdempotentPublisher(
+            connection, self.settings, partition, commit_group_offset, self.passed
+        )
+
+
+class Seeker:
+    """What a partition's source asks of the app's consumer."""
+
+    def __init__(self, app: faust.App, topic: str, partition: int) -> None:
+        self._app = app
+        self._tp = TopicPartition(topic, partition)
+
+    async def seek(self, position: int) -> int:
+        """Seek in the consumer's thread; a partition that is gone meanwhile delivers nothing."""
+        consumer = cast("FoldConsumer", self._app.consumer)
+        try:
+            return await consumer.fold_thread.seek_fold(self._tp, position)
+        except IllegalStateError:
+            logger.info("partition lost while seeking partition=%s", self._tp)
+            return -1
+
+    async def whereabouts(self) -> Whereabouts:
+        """Look where the consumer stands."""
+        consumer = cast("FoldConsumer", self._app.consumer)
+        return await consumer.fold_thread.whereabouts(self._tp)

@@ -1,0 +1,127 @@
+"""Prepares the topics of a fold: makes the missing outputs, refuses what does not fit."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from aiokafka.admin import NewTopic
+from aiokafka.errors import (
+    BrokerResponseError,
+    InvalidTopicError,
+    KafkaError,
+    TopicAlreadyExistsError,
+)
+
+from stream_rnn.errors import ConfigError, UnreachableError, reason
+from stream_rnn.kafka.answers import CheckedAdminClient, asking, is_passing
+from stream_rnn.kafka.coordinator import GROUPS, refuse_unmet
+from stream_rnn.kafka.topic_rules import misfit, output_config
+from stream_rnn.kafka.topics import TopicFacts, read_topics
+from stream_rnn.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+CREATED_WITHIN_S = 30.0
+
+
+async def prepare_topics(admin: CheckedAdminClient, settings: Settings) -> None:
+    """Make sure that the topics of a fold are there and fit.
+
+    Raises:
+        ConfigError: the source does not exist, an output cannot be created, or one does not fit.
+        UnreachableError: a broker went away meanwhile.
+    """
+    try:
+        async with asyncio.timeout(settings.kafka_timeout_s + CREATED_WITHIN_S):
+            await _prepare(admin, settings)
+    except (KafkaError, TimeoutError, OSError) as error:
+        why = reason(error, settings.kafka_timeout_s + CREATED_WITHIN_S)
+        raise UnreachableError(
+            f"Kafka did not answer about the topics of the fold: {why}; "
+            "a broker may be starting, the next start asks again"
+        ) from error
+
+
+async def require_coordinator(
+    admin: CheckedAdminClient, connection: Mapping[str, Any], settings: Settings
+) -> None:
+    """Make sure that the app's group has a coordinator: Faust would wait for one for ever.
+
+    Raises:
+        ConfigError: there can be none, or the user may not ask.
+        UnreachableError: there is none now.
+    """
+    try:
+        find = partial(admin.find_coordinator, settings.app or "")
+        await asking(find, settings.kafka_timeout_s)
+    except (KafkaError, TimeoutError, OSError) as error:
+        await refuse_unmet(connection, GROUPS, error)
+        raise UnreachableError(
+            f"group {settings.app} has no coordinator: {reason(error)}; a broker "
+            "may be starting, the next start asks again"
+        ) from error
+
+
+async def _prepare(admin: CheckedAdminClient, settings: Settings) -> None:
+    source_name, predictions = settings.source or "", settings.predictions or ""
+    outputs = (predictions, settings.dead_letters_topic)
+    ask = partial(read_topics, admin, (source_name, *outputs))
+    topics = await asking(ask, settings.kafka_timeout_s)
+    source = topics[source_name]
+    if not source.partitions:
+        raise ConfigError(
+            f"the source topic {source_name} does not exist, or this user lacks Read on it; create "
+            "it, or check --source and --bootstrap-servers"
+        )
+    if source_name in outputs or predictions == settings.dead_letters_topic:
+        raise ConfigError(
+            f"source {source_name}, predictions {predictions} and dead letters "
+            f"{settings.dead_letters_topic} must be three topics"
+        )
+    missing = [name for name in outputs if not topics[name].partitions]
+    for name in missing:
+        await _create(admin, name, source, settings)
+    if missing:
+        topics = await _until_there(admin, (source_name, *outputs))
+    for name in outputs:
+        if (found := misfit(topics[name], source, settings)) is not None:
+            raise ConfigError(f"{name} {found.said}; {found.remedy}")
+
+
+async def _create(
+    admin: CheckedAdminClient, name: str, source: TopicFacts, settings: Settings
+) -> None:
+    config = output_config(source, settings)
+    topic = NewTopic(name, source.partitions, source.replication, topic_configs=config)
+    try:
+        await asking(partial(admin.create_topics, [topic]), settings.kafka_timeout_s)
+    except TopicAlreadyExistsError:
+        return  # another worker of the app was first
+    except (ConfigError, BrokerResponseError) as error:
+        if is_passing(error):
+            raise
+        if isinstance(error, InvalidTopicError):  # too long, or like another one but for . and _
+            option = "--predictions" if name == settings.predictions else "--dead-letters"
+            raise ConfigError(
+                f"topic {name} cannot be created ({reason(error)}); choose another name by {option}"
+            ) from error
+        options = "".join(f" --config {key}={value}" for key, value in config.items())
+        raise ConfigError(
+            f"topic {name} does not exist and cannot be created ({reason(error)}); give the user Create "
+            f"on topic {name}, or run: kafka-topics "
+            f"--create --topic {name} --partitions {source.partitions} "
+            f"--replication-factor {source.replication}{options}"
+        ) from error
+    logger.info("topic created topic=%s partitions=%d", name, source.partitions)
+
+
+async def _until_there(admin: CheckedAdminClient, names: tuple[str, ...]) -> dict[str, TopicFacts]:
+    """Wait until the cluster knows topics that were just created."""
+    async with asyncio.timeout(CREATED_WITHIN_S):
+        while True:
+            topics = await asking(partial(read_topics, admin, names), CREATED_WITHIN_S)
+            if all(topic.partitions for topic in topics.values()):
+                return topics
+            await asyncio.sleep(0.1)

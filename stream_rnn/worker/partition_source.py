@@ -1,0 +1,140 @@
+"""Where a partition's processor gets its records from: the fetches that Faust delivered."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sequence
+from typing import Protocol
+
+from stream_rnn.fold.decoder import Record
+from stream_rnn.fold.source import Fetch
+from stream_rnn.worker.transport import UNSETTLED, Fetched, Whereabouts
+
+logger = logging.getLogger(__name__)
+
+
+class Seeker(Protocol):
+    """What a source asks of the consumer, for its own partition."""
+
+    async def seek(self, position: int) -> int:
+        """Fetch from this offset on; return the new epoch."""
+
+    async def whereabouts(self) -> Whereabouts:
+        """Return where the consumer stands."""
+
+
+class PartitionSource:
+    """Records of one partition for one assignment; a :class:`stream_rnn.fold.processor.Source`.
+
+    Args:
+        seeker: the consumer, for this partition.
+        pending_records_max: above this, ``offer`` waits, and with it Faust's queue and fetcher.
+    """
+
+    def __init__(self, seeker: Seeker, pending_records_max: int) -> None:
+        self._seeker = seeker
+        self._pending_records_max = pending_records_max
+        self._fetches: deque[Fetched] = deque()
+        self._pending = 0
+        self._epoch = -1
+        self._next = -1
+        self._arrived = asyncio.Event()
+        self._taken = asyncio.Event()
+        self._ended = False
+        self._is_seeking = False
+        self.is_busy = False  # whether the processor has records in hand
+        self.positioned = asyncio.Event()
+
+    @property
+    def pending_records(self) -> int:
+        """Records that have arrived and were not taken yet."""
+        return self._pending
+
+    async def seek(self, position: int) -> None:
+        """Deliver from this offset on; nothing fetched before is delivered any more."""
+        self._is_seeking = True  # what arrives meanwhile waits until its epoch can be told
+        self._clear()
+        self._next = position
+        try:
+            self._epoch = await self._seeker.seek(position)
+        finally:
+            self._is_seeking = False
+            self._taken.set()
+        self.positioned.set()
+
+    async def seek_again(self) -> None:
+        """Restore the consumer's place after Faust has moved it to the group offset."""
+        await self.seek(self._next)
+
+    async def offer(self, fetched: Fetched) -> None:
+        """Take over a fetch; waits while too many records are pending."""
+        while self._must_wait and not self._ended:
+            self._taken.clear()
+            await self._taken.wait()
+        is_known = bool(self._fetches) and self._fetches[-1].unreadable is not None
+        if fetched.epoch == self._epoch and not self._ended and not is_known:
+            self._fetches.append(fetched)
+            self._pending += len(fetched.records)
+            self._arrived.set()
+
+    @property
+    def _must_wait(self) -> bool:
+        return self._is_seeking or self._pending >= self._pending_records_max
+
+    async def take(self, timeout_s: float) -> Fetch | None:
+        """Return everything that has arrived; after ``timeout_s`` of nothing, where the log is.
+
+        Raises:
+            UnreadableError: everything before it has been taken.
+        """
+        self.is_busy = False
+        if not self._fetches and not self._ended:
+            self._arrived.clear()
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await self._arrived.wait()
+            except TimeoutError:
+                return await self._idle()
+        if self._ended:
+            return None
+        if (error := self._fetches[0].unreadable) is not None:
+            raise error
+        records: list[Record] = []
+        while self._fetches and (not records or _follows(self._fetches[0].records, records)):
+            records.extend(self._fetches.popleft().records)
+        self._pending -= len(records)
+        self._taken.set()
+        self._next = records[-1].offset + 1
+        self.is_busy = True
+        return Fetch(records, self._next)
+
+    def end(self) -> None:
+        """Deliver nothing more; the batch in hand is the last one."""
+        self._ended = True
+        self._clear()
+        self._arrived.set()
+
+    async def _idle(self) -> Fetch | None:
+        """Say how far the log is empty: only if all that was fetched has been taken."""
+        here = await self._seeker.whereabouts()
+        if self._ended:
+            return None
+        if here.epoch not in (self._epoch, UNSETTLED) and not self._is_seeking:
+            # Faust sought and did not come to an end: what arrives would be dropped for ever.
+            logger.warning("the consumer was moved: seeking again position=%d", self._next)
+            await self.seek_again()
+            return Fetch([], self._next)
+        is_current = not self._fetches and here.epoch == self._epoch
+        all_taken = is_current and (here.delivered is None or here.delivered <= self._next)
+        position = here.position if all_taken and here.position is not None else self._next
+        self._next = max(self._next, position)
+        return Fetch([], self._next)
+
+    def _clear(self) -> None:
+        self._fetches.clear()
+        self._pending = 0
+        self._taken.set()
+
+
+def _follows(later: Sequence[Record], earlier: Sequence[Record]) -> bool:
+    return bool(later) and later[0].offset == earlier[-1].offset + 1
