@@ -5,7 +5,7 @@
     │   ├── BundleError                         the model directory is missing, torn or not ours
     │   ├── SpecError                           the feature spec says something impossible
     │   ├── TrainingError                       training does not come to an end that is worth keeping
-    │   ├── RecoveryError                       section "where to start" of the README: rows that stop
+    │   ├── RecoveryError                       a row of the recovery table that stops
     │   └── UnreadableError                     a record batch in Kafka is damaged, or of a newer format
     ├── RecordError                 SKIP        this record is bad: dead-letter it, go on
     │   ├── DecodeError                         its bytes are not an event

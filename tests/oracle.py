@@ -124,7 +124,7 @@ def prediction(model, settings, record, y, time_ms, steps, topic, partition) -> 
 
 
 def stored(value: bytes) -> tuple[int, int, bytes]:
-    """Read the bytes of a stored hidden state as ``Truth.states`` has them; see the README."""
+    """Read the bytes of a stored hidden state as ``Truth.states`` has them; see fold/README.md."""
     steps, last_ms = int.from_bytes(value[4:8], "little"), value[8:16]
     return steps, int.from_bytes(last_ms, "little", signed=True), value[16:]
 

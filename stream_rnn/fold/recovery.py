@@ -103,7 +103,7 @@ class Start:
     """Start to fold.
 
     Attributes:
-        row: of the table in the README.
+        row: of the recovery table in ``fold/README.md``.
         position: the next offset to fold.
         origin: the first offset of the fold.
         silent_below: records below are folded without publishing anything.
@@ -126,7 +126,7 @@ class Stop:
     """A person must act.
 
     Attributes:
-        row: of the table in the README.
+        row: of the recovery table in ``fold/README.md``.
         message: what, where and the remedies.
     """
 

@@ -48,7 +48,7 @@ def test_what_is_not_ours_is_not_hurt():
 
 
 def test_there_are_many_kinds_and_each_says_what_it_is():
-    """The README's table is made of them."""
+    """The table of faults in fold/README.md is made of them."""
     assert len(FAULTS) >= 50
     assert all((one.bring.__doc__ or "").endswith(".") for one in FAULTS.values())
     for point in (Point.BEGUN, Point.PREDICTIONS_SENT, Point.OFFSET_SENT, Point.PUBLISHED):

@@ -1,7 +1,6 @@
 """The README is held by what it talks about."""
 
 import ast
-import fnmatch
 import re
 import tomllib
 from pathlib import Path
@@ -11,8 +10,6 @@ import pytest
 from stream_rnn.cli.docs import rewrite
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.predictions import Prediction
-from tests.chaos import plan  # noqa: F401  # the kinds register themselves
-from tests.chaos.faults import FAULTS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -90,14 +87,3 @@ def test_the_demo_output_is_shown_whole():
     assert figures["events"] == figures["predictions"] == "328,521"
     assert figures["missing"] == figures["duplicated"] == "0"
     assert figures["different"].startswith("0 ")
-
-
-def test_the_table_of_faults_names_every_kind_and_no_other():
-    """Each kind of fault that the chaos tests have stands in one row, by name or by pattern."""
-    shown = re.search(r"<!-- faults -->\n(.*)<!-- /faults -->", README, re.DOTALL)
-    assert shown is not None
-    rows = [line.split("|")[3] for line in shown[1].splitlines()[2:]]
-    named = [name for row in rows for name in re.findall(r"`([a-z*-]+)`", row)]
-    found = {kind: [n for n in named if fnmatch.fnmatchcase(kind, n)] for kind in FAULTS}
-    assert {kind: names for kind, names in found.items() if len(names) != 1} == {}
-    assert [n for n in named if not fnmatch.filter(FAULTS, n)] == []
