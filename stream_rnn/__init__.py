@@ -1,8 +1,29 @@
 """A Faust plugin: one recurrent-network step per Kafka event, each key's hidden state in Redis.
 
-Where to start reading: a record travels ``worker/transport.py`` -> ``fold/processor.py`` ->
-``fold/publisher.py``, and ``fold/recovery.py`` decides where that starts.  What is computed is
-``model/network.py``; what readers get is ``predictions/``.
+Three ways in, each a line a room in reading order; ``README.md`` in this folder has the reasons.
+
+You run it:
+    worker/       how Faust runs the fold; begin with ``plugin.py``
+    fold/         how a partition's log becomes states and predictions; begin with ``processor.py``
+    store/        hidden states: bytes, Redis, memory, cache
+    kafka/        what Kafka answers
+    operate/      what a person does to a fold from outside
+
+You consume predictions:
+    predictions/  the schema of a prediction, the reader, the writer
+
+You train and judge a model:
+    spec/         what an event is made of: proposed from a log, and checked
+    model/        the network: features, cells, heads, bundle
+    training/     from a log to a bundle
+    metrics/      scores, naive baselines, intervals
+    evaluation/   how good a bundle is, and what its memory is worth
+    replay/       a range of a log, folded again
+    trace/        the network unrolled over one key
+    audit/        published predictions, compared with a replay
+
+All of them share ``errors.py``, ``settings.py``, ``text.py``, ``keys.py``, ``testing.py``, ``local/``
+(Kafka and Redis on this machine), ``demo/`` and ``cli/`` (``stream-rnn <verb>``).
 
 Shape letters, everywhere: B keys in a round, F features, H hidden size, L layers, O outputs,
 T time steps.  x is (B, F), y is (B, O), h is (B, L, H), for an LSTM (B, 2, L, H).

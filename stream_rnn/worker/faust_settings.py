@@ -1,7 +1,8 @@
 """What the plugin demands of a Faust app: settings that it sets, and what it refuses.
 
-Faust's defaults are made for another way of working: see *Non-obvious* in the README.  A value
-that the app's owner gave, as an argument or in the environment, is left alone.
+Faust's defaults are made for another way of working: see *Not obvious* in
+``stream_rnn/README.md``.  A value that the app's owner gave, as an argument or in the environment,
+is left alone.
 """
 
 import os
