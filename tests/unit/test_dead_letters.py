@@ -138,7 +138,7 @@ def test_a_producer_of_events_cannot_write_the_headers_that_recovery_reads():
 
 
 def test_every_code_in_the_source_has_words():
-    """And README names it; none has words that no code gives."""
+    """And none has words that no code gives."""
     package = Path(stream_rnn.fold.__file__).parent
     files = [package / "decoder.py", package / "single_steps.py"]
     files += [package.parent / "model/encoder.py"]
