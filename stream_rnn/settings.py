@@ -2,7 +2,7 @@
 
 A setting has one name: ``redis_url`` as an argument, ``--redis-url`` on the command line and
 ``STREAM_RNN_REDIS_URL`` in the environment.  An explicit argument wins over the environment,
-the environment over the default.  The README's table is generated from this file.
+the environment over the default.  The table of deploy/SETTINGS.md is generated from this file.
 """
 
 from typing import Annotated, Any, Literal, Self

@@ -1,4 +1,4 @@
-"""What a worker tells Prometheus, in the words of the README's glossary.
+"""What a worker tells Prometheus, in the words of the pages.
 
 What happens is counted when a micro-batch is done; where partitions stand is looked up when
 somebody asks.  Labels are few and bounded: partitions that are owned, codes of skips, heads, and at

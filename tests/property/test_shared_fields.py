@@ -108,7 +108,7 @@ def number(value) -> bool:
 
 
 def is_event(spec, event) -> bool:
-    """Say by the words of the README whether a value is an event; the record's own time is 0."""
+    """Say by the words of spec/README.md whether a value is an event; the record's own time is 0."""
     time, readers = spec.event.time, []
     for feature in spec.features:
         if isinstance(feature, Numeric):

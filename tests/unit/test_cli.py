@@ -11,7 +11,6 @@ from pydantic import SecretStr
 
 import stream_rnn
 from stream_rnn import cli, errors
-from stream_rnn.cli import docs
 from stream_rnn.cli.shared.settings_options import settings_options
 from stream_rnn.settings import Settings
 
@@ -171,45 +170,3 @@ def test_a_setting_that_cannot_be_is_wrong_use(options, said):
     result = CliRunner().invoke(probe, options)
     assert result.exit_code == 2
     assert said in result.output
-
-
-def test_the_table_of_settings_has_a_row_for_each():
-    """Name, default, bounds, description."""
-    rows = docs.settings_table().splitlines()
-    assert len(rows) == len(Settings.model_fields) + 2
-    assert "| `top_k` | `5` | 1 to 100 | classes in a multi-class output's `top` |" in rows
-    assert any(
-        row.startswith("| `state_ttl` |  | above 0 to 3,200,000,000 | seconds") for row in rows
-    )
-    assert any(row.startswith("| `delivery` | `exactly_once` | exactly_once, at_") for row in rows)
-    assert all(row.count("|") - row.count("\\|") == 5 for row in rows)
-
-
-def test_the_synopsis_has_every_verb():
-    """With what it must be given."""
-    text = docs.synopsis()
-    assert all(f"stream-rnn {verb}" in text for verb in cli.VERBS)
-    assert "stream-rnn tail TOPIC\n" in text
-    assert "stream-rnn bundle show DIRECTORY\n" in text
-
-
-def test_a_page_is_rewritten_between_its_marks_only(tmp_path):
-    """Running it again changes nothing."""
-    page = tmp_path / "page.md"
-    page.write_text(
-        "a\n<!-- settings -->\nstale\n<!-- /settings -->\nb\n<!-- cli --><!-- /cli -->\nc\n"
-    )
-    docs.main([str(page)])
-    once = page.read_text()
-    docs.main([str(page)])
-
-    assert page.read_text() == once
-    assert once.startswith("a\n<!-- settings -->\n| setting |")
-    assert "stale" not in once
-    assert once.endswith("\n<!-- /cli -->\nc\n")
-
-
-def test_a_page_without_the_marks_is_refused():
-    """A block that went missing must not go unnoticed."""
-    with pytest.raises(errors.ConfigError, match="<!-- settings -->"):
-        docs.rewrite("nothing", "README.md")

@@ -20,6 +20,7 @@ from stream_rnn.cli.program import group, whole_message
 from stream_rnn.errors import ConfigError
 from stream_rnn.model.bundle import save_bundle
 from tests import models
+from tests.pages import read
 
 PIPE_BYTES = 65_536
 LINE = (sys.executable, "-m", "stream_rnn.cli")
@@ -173,10 +174,11 @@ def test_a_completion_that_does_not_exist_is_wrong_use(asked):
     assert b"bash_source, zsh_source or fish_source" in done.stderr
 
 
-def test_the_lines_of_the_readme_switch_completion_on(tmp_path):
+def test_the_lines_of_the_page_switch_completion_on(tmp_path):
     """In a shell that has read nothing else; zsh has no completion before it is loaded."""
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    lines = re.findall(r"^ {4}(.*compinit|eval .*_COMPLETE=.*)$", readme, re.MULTILINE)
+    lines = re.findall(
+        r"^ {4}(.*compinit|eval .*_COMPLETE=.*)$", read("deploy/COMMANDS.md"), re.MULTILINE
+    )
     assert [re.findall("compinit|bash|zsh", line)[0] for line in lines] == [
         "bash",
         "compinit",

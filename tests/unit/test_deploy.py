@@ -103,7 +103,7 @@ def test_the_reader_of_this_test_refuses_slips(text):
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(DEPLOY)))
 def test_every_variable_that_is_named_is_a_setting(path):
     """A variable with a slip would be without effect."""
-    named = set(re.findall(rf"{PREFIX}(\w+)", path.read_text(encoding="utf-8")))
+    named = set(re.findall(rf"\b{PREFIX}(\w+)", path.read_text(encoding="utf-8")))
     assert named <= {name.upper() for name in Settings.model_fields}
 
 

@@ -75,7 +75,7 @@ def test_dead_letters_are_named_after_the_predictions():
 
 @pytest.mark.parametrize("name", Settings.model_fields)
 def test_every_setting_has_a_line_of_description(name):
-    """The README's table is made of it."""
+    """The table of deploy/SETTINGS.md is made of it."""
     description = Settings.model_fields[name].description
     assert description
     assert "\n" not in description
