@@ -4,6 +4,7 @@
 ``<!-- /NAME -->`` in the pages of ``PAGES``; all around it is written by hand.
 """
 
+import copy
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,11 +39,18 @@ def commands() -> Iterator[click.Context]:
     for verb in VERBS:
         command = group.get_command(top, verb)
         assert command is not None, "the table of verbs lists commands that exist"
-        context = click.Context(command, info_name=verb, parent=top)
+        context = click.Context(_unasked(command), info_name=verb, parent=top)
         yield context
         if isinstance(command, click.Group):
             for name, child in sorted(command.commands.items()):
-                yield click.Context(child, info_name=name, parent=context)
+                yield click.Context(_unasked(child), info_name=name, parent=context)
+
+
+def _unasked(command: click.Command) -> click.Command:
+    """Return a command without the help option that click keeps of its first context."""
+    found = copy.copy(command)
+    found._help_option = None
+    return found
 
 
 def synopsis() -> str:
