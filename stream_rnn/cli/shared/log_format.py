@@ -75,7 +75,9 @@ def configure(level: str, form: str) -> None:
 def hush(has_failed: Callable[[], bool]) -> None:
     """Leave out what libraries say of what was told in one clear line already, or is no failure.
 
-    A producer that Kafka has forgotten after a quiet week is started anew, and we say so.
+    A producer that Kafka has forgotten after a quiet week is started anew, and we say so.  A group's
+    coordinator is not available for a moment when the first group of a cluster is made; if it never
+    is, we name the setting.
 
     Args:
         has_failed: tells whether there was one.
@@ -84,6 +86,8 @@ def hush(has_failed: Callable[[], bool]) -> None:
     def is_news(record: logging.LogRecord) -> bool:
         if record.name.partition(".")[0] not in {*NOISY, "asyncio"}:
             return True
+        if "GroupCoordinatorNotAvailableError" in record.getMessage():
+            return False
         error = record.exc_info[1] if record.exc_info else None
         return not (has_failed() or isinstance(error, FORGOTTEN))
 

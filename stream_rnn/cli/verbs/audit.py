@@ -15,6 +15,7 @@ from stream_rnn.cli.verbs import work
     "dead_letters",
     "delivery",
     *CLUSTER,
+    "redis_url",
     *FOLD,
     "kafka_timeout_s",
     required=NEEDED,
@@ -56,6 +57,8 @@ def command(**given: Any) -> Any:
     computes as production did, else by value.  The worker may run meanwhile.  Where a memory began
     before --from, the outputs cannot be compared: the prediction is counted, and all else of it is
     checked.  What other folds or retention leave nobody to compare is counted and said.
+
+    The audit reads no Redis; it accepts --redis-url so that one line of options serves every verb.
 
     Exit status 0 only if something was compared and all is as it should be.  With --delivery
     at_least_once, what is repeated with the same bytes is no fault.
