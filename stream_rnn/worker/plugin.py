@@ -99,11 +99,10 @@ class StreamRNN(Service):
         )
         self.failure: BaseException | None = None
         self.partitions = Partitions(self._make, self._fail, self.settings.revoke_timeout_s)
+        # A batch is finished, or abandoned; then its producer is closed: each has its deadline.
+        ends_within_s = 3 * self.settings.revoke_timeout_s + CLOSE_WITHIN_S
         self._watchdog = Watchdog(
-            self.settings.watchdog_s,
-            time.monotonic,
-            self._end_status,
-            self._ends_within_s,
+            self.settings.watchdog_s, time.monotonic, self._end_status, ends_within_s
         )
         self._redis: Redis | None = None
         self._facts: KafkaFacts | None = None
@@ -111,6 +110,7 @@ class StreamRNN(Service):
         self._lasting: list[asyncio.Task[None]] = []
         self._progress = -1
         self._is_member = False
+        self.end_is_asked = False
         self.health = Health(self, self.settings)
         super().__init__()
         install(app, source, self)
@@ -133,11 +133,14 @@ class StreamRNN(Service):
         except Exception as error:
             if self._is_asked_to_end:
                 logger.info("what failed while the worker ends is ignored: %s", reason(error))
-                return
+                if self.app.should_stop:
+                    return
+                raise
             self.failure = error
-            self._watchdog.failed(self._ends_within_s, self.exit_status)
+            if self.app.started:  # else it is started by somebody's program, which goes on
+                self._watchdog.failed(CLOSE_WITHIN_S, self.exit_status)
             if isinstance(error, StreamRNNError):
-                logger.critical("%s", reason(error))
+                logger.critical("%s", self.failure)
             raise
 
     async def _open(self) -> None:
@@ -177,12 +180,12 @@ class StreamRNN(Service):
             task.cancel()
         if self._lasting:
             await asyncio.wait(self._lasting, timeout=CLOSE_WITHIN_S)
-        self._watchdog.stop()
         await self.health.stop()
         if self._facts is not None:
             await self._facts.__aexit__()
         if self._redis is not None:
             await self._redis.aclose()
+        self._watchdog.stop()
 
     def _last(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         """Let a task run until the service stops."""
@@ -322,16 +325,12 @@ class StreamRNN(Service):
             return
         self.failure = error
         logger.critical("%s", error)
-        self._watchdog.failed(self._ends_within_s, self.exit_status)
+        self._watchdog.failed(self.settings.revoke_timeout_s + CLOSE_WITHIN_S, self.exit_status)
         self._failing = asyncio.ensure_future(self.app.crash(error))
 
     @property
-    def _ends_within_s(self) -> float:
-        return self.settings.revoke_timeout_s + CLOSE_WITHIN_S
-
-    @property
     def _is_asked_to_end(self) -> bool:
-        return self.app.should_stop and not self.app.crashed
+        return self.end_is_asked or (self.app.should_stop and not self.app.crashed)
 
     def _end_status(self) -> int | None:
         """Return the status of the end that the app comes to; ``None`` while it runs."""

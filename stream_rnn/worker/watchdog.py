@@ -74,6 +74,7 @@ class Watchdog:
             if self._must_end is not None:
                 deadline_s, status = self._must_end
                 if self._clock() > deadline_s:
+                    status = status or self._end_status() or 0  # it may have crashed meanwhile
                     logger.critical("clients do not close in time: exiting with %d", status)
                     logging.shutdown()
                     self._end(status)

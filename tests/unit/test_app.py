@@ -5,7 +5,7 @@ import typing
 import pytest
 from pydantic import SecretStr
 
-from stream_rnn.errors import FencedError
+from stream_rnn.errors import BundleError, FencedError
 from stream_rnn.model.bundle import save_bundle
 from stream_rnn.settings import Settings
 from stream_rnn.worker.app import make_app
@@ -62,3 +62,29 @@ async def test_what_fails_after_a_crash_of_fausts_own_says_why(tmp_path):
     assert (rnn.exit_status, rnn._end_status()) == (0, 3)
     rnn._fail(FencedError("generation 3 of the group is over"))
     assert (rnn.exit_status, rnn._end_status()) == (4, 4)
+
+
+async def test_a_program_that_starts_a_plugin_alone_is_not_ended_by_it(tmp_path, monkeypatch):
+    """It is told what failed, and goes on; of a worker the watchdog looks after the end."""
+    armed = []
+    for has_app in (False, True):
+        rnn = make_app(Settings.build(**{**NEEDED, "bundle": str(tmp_path / "none")}))
+        monkeypatch.setattr(rnn._watchdog, "failed", lambda *given: armed.append(given))
+        if has_app:
+            rnn.app._started.set()
+        with pytest.raises(BundleError):
+            await rnn.on_start()
+        await rnn.on_stop()
+    assert armed == [(5.0, 3)]
+
+
+async def test_what_fails_at_start_after_a_signal_is_no_failure(tmp_path):
+    """The stop waits for the start meanwhile."""
+    rnn = make_app(Settings.build(**{**NEEDED, "bundle": str(tmp_path / "none")}))
+    rnn.end_is_asked = True
+    with pytest.raises(BundleError):
+        await rnn.on_start()
+    assert (rnn.failure, rnn.exit_status) == (None, 0)
+    rnn._fail(RuntimeError("no matter"))
+    assert rnn.failure is None
+    await rnn.on_stop()
