@@ -244,9 +244,9 @@ def _with_states(
         return Start(9, position, origin, offset, offset)
     assert c is not None
     if facts.group_offset.fold_id is None and c is facts.group_offset:
-        return _not_ours(facts, position, c, "was not written by this system")
+        return _not_ours(facts, position, c)
     if position > c.offset:
-        return _not_ours(facts, position, c, "was set back")
+        return _behind(facts, position, c)
     return Start(11, position, origin, c.offset, _to_write(facts, c))
 
 
@@ -261,12 +261,24 @@ def _to_write(facts: Facts, c: GroupOffset) -> int | None:
     return c.offset
 
 
-def _not_ours(facts: Facts, position: int, c: GroupOffset, what: str) -> Stop:
+def _behind(facts: Facts, position: int, c: GroupOffset) -> Stop:
     return Stop(
         10,
-        f"{facts.place}: the group offset {c.offset} {what} (position {position}): publishing "
-        "from there would repeat or leave out predictions; to go on where the fold was, stop the "
-        "workers and delete the offset (kafka-consumer-groups --delete-offsets), position and "
+        f"{facts.place}: the group offset {c.offset} is behind the position {position}: it was set "
+        "back, or Kafka has lost what it had acknowledged. Stop the workers and look at the outputs: "
+        f"if records {c.offset} to {position - 1} have predictions, delete the group offset "
+        "(kafka-consumer-groups --delete-offsets); if they have none, run `stream-rnn state drop`, "
+        "and the next worker builds the states again and publishes from the group offset",
+    )
+
+
+def _not_ours(facts: Facts, position: int, c: GroupOffset) -> Stop:
+    return Stop(
+        10,
+        f"{facts.place}: the group offset {c.offset} was not written by this system (position "
+        f"{position}): publishing from there would repeat or leave out predictions; to go on where "
+        "the fold was, stop the workers and delete the offset (kafka-consumer-groups "
+        "--delete-offsets), position and "
         "predictions topic then say where; to publish everything again, use a new app id",
     )
 

@@ -86,7 +86,7 @@ async def test_a_group_offset_that_is_behind_is_read_again(naps):
 async def test_patience_ends(naps):
     """A group offset that stays behind the position was set back: a person must act."""
     log = ScriptedLog(RECORDS).script(ours(3))
-    with pytest.raises(RecoveryError, match=r"group offset 3 was set back \(position 6\)"):
+    with pytest.raises(RecoveryError, match=r"group offset 3 is behind the position 6: it was set"):
         await recovery(log, ScriptedStore(at(6)), naps).find()
     assert naps == [LOOK_AGAIN_S] * 4
 
