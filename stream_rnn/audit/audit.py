@@ -14,9 +14,12 @@ A prediction is compared byte for byte where its memory lies wholly in the range
 ``audit/memories.py``.
 
 Memory, one partition after the other and however much is wrong: 43 bytes an offset of the range
-and for a moment 24 more; as many where another fold published; 8 for each output, and for each that another machine computed; 45 for each
-dead letter; and for each key its hidden state, as in every replay, with a few hundred bytes.  A
-range of more than ``OFFSETS_MAX`` offsets is refused.
+and for a moment 24 more; as many where another fold published; 8 for each output, and for each
+that another machine computed; 45 for each dead letter; and for each key its hidden state, as in
+every replay, with a few hundred bytes.  Besides, what seems missing is kept whole until step 5: of
+predictions and of dead letters at most ``ABSENT_MAX`` and ``ABSENT_BYTES_MAX``, which is some
+200 MB for each of the two; beyond that the first ones are called missing at once.  A range of more
+than ``OFFSETS_MAX`` offsets is refused.
 """
 
 import asyncio

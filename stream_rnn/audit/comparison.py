@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_rnn.audit.absent import Absent
 from stream_rnn.audit.contents import content_of, digest_of, frame_of
 from stream_rnn.audit.dead_letter_table import Letter
 from stream_rnn.audit.dead_letters import DeadLetters, as_cut
@@ -29,8 +30,6 @@ from stream_rnn.audit.segments import Segment, owners
 from stream_rnn.fold.decoder import Record
 from stream_rnn.fold.output_batches import Message
 
-ABSENT_MAX = 100_000
-ABSENT_BYTES_MAX = 100_000_000
 NOT_FINITE = "step_not_finite"
 
 
@@ -49,9 +48,8 @@ class Comparison:
         telling: findings that may be shown.
         nearly: what is to be compared by value.
         unsure: dead letters of which copies are to be compared.
-        absent: predictions that were not found yet: offset -> what should be there, and where
-            its memory began; ``None``: before the range.
-        absent_dead: dead letters that were not found yet: offset -> what should be there.
+        absent: predictions that were not found yet.
+        absent_dead: dead letters that were not found yet.
     """
 
     def __init__(
@@ -77,9 +75,7 @@ class Comparison:
         self.telling = Telling(found, choice.examples)
         self.nearly: list[Near] = []
         self.unsure: list[Near] = []
-        self.absent: dict[int, tuple[Message, int | None]] = {}
-        self.absent_dead: dict[int, Message] = {}
-        self._absent_bytes = 0
+        self.absent, self.absent_dead = Absent(), Absent()
 
     def begin(self, segment: Segment) -> None:
         """Begin a segment: what follows is the replay's from its begin on."""
@@ -206,9 +202,9 @@ class Comparison:
         elif published.first_kept is None or offset < published.first_kept:
             self._found.leave_out("removed")
         else:
-            self.absent[offset] = message, self._begins.get(key)
-            if len(self.absent) > ABSENT_MAX:
-                self.tell_missing(next(iter(self.absent)))
+            self.absent.put(offset, message, self._begins.get(key))
+            while (beyond := self.absent.beyond()) is not None:
+                self.tell_missing(beyond)
 
     def _is_answered_by_others(self, offset: int) -> bool:
         """Tell whether another fold has an output for an event.
@@ -269,10 +265,9 @@ class Comparison:
         elif kept is None or offset < kept:
             self._found.leave_out("removed")
         else:
-            self.absent_dead[offset] = message
-            self._absent_bytes += len(message.value or b"")
-            while len(self.absent_dead) > ABSENT_MAX or self._absent_bytes > ABSENT_BYTES_MAX:
-                self.tell_missing_dead(next(iter(self.absent_dead)))
+            self.absent_dead.put(offset, message)
+            while (beyond := self.absent_dead.beyond()) is not None:
+                self.tell_missing_dead(beyond)
 
     def finish(self) -> None:
         """Find what should not be there: after all segments."""
@@ -315,7 +310,8 @@ class Comparison:
             verdict = Verdict.SAME if is_same else Verdict.APART
             self._compare(offset, message, verdict, begin, content)
         for offset in [o for o in self.absent_dead if o in self._dead.letters]:
-            self.compare_dead(offset, self.absent_dead.pop(offset))
+            message, _ = self.absent_dead.pop(offset)
+            self.compare_dead(offset, message)
 
     def may_arrive(self) -> bool:
         """Tell whether something is missing behind all that is there: it may be late."""
@@ -329,8 +325,7 @@ class Comparison:
 
     def tell_missing_dead(self, offset: int) -> None:
         """Say that a dead letter is missing."""
-        message = self.absent_dead.pop(offset)
-        self._absent_bytes -= len(message.value or b"")
+        message, _ = self.absent_dead.pop(offset)
         code = dict(message.headers)["sr-error"]
         self.telling.tell("dead_letters_missing", offset, message.key, code)
 

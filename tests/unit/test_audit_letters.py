@@ -2,8 +2,10 @@
 
 import pytest
 
+from stream_rnn.audit import absent
 from stream_rnn.audit import dead_letters as letters
 from stream_rnn.fold.dead_letters import HEADER_BYTES_MAX
+from stream_rnn.fold.output_batches import Message
 from stream_rnn.testing import record
 from tests.memory_topics import Folded, fold, with_header
 from tests.unit.test_audit import (  # noqa: F401
@@ -222,10 +224,55 @@ async def test_two_settings_of_one_worker_are_a_repeat_and_no_difference(cut_by,
     assert next(e for e in found.examples if e.kind == DIFFERENT).parts == ("value",)
 
 
-async def test_whole_records_that_are_missing_are_bounded_by_bytes(cut_by, monkeypatch):
-    """They are held until the outputs' ends were read again: not all of them, if they are large."""
-    made = await cut_by(**SMALL)
-    monkeypatch.setattr("stream_rnn.audit.comparison.ABSENT_BYTES_MAX", 1)
-    count, made.late = len(made.letters), {"out.dead-letters": made.letters}
-    made.letters = []
-    assert wrong(await made.audit())["dead_letters_missing"] == count
+MISSING = {
+    "predictions": ("out", "missing"),
+    "letters": ("out.dead-letters", "dead_letters_missing"),
+}
+
+
+@pytest.mark.parametrize("name", MISSING)
+async def test_what_is_missing_is_bounded_by_bytes(folded, monkeypatch, name):  # noqa: F811
+    """It is kept until the outputs' ends were read again: not all of it, if it is large."""
+    topic, kind = MISSING[name]
+    made = getattr(folded, name)
+    folded.late = {topic: list(made)}
+    made.clear()
+    assert wrong(await folded.audit()) == {}
+    monkeypatch.setattr(absent, "ABSENT_BYTES_MAX", 1)
+    assert wrong(await folded.audit())[kind] == len(folded.late[topic])
+
+
+WEIGHED = {
+    "a key": Message(b"k" * 60, None, 0, []),
+    "a value": Message(None, b"v" * 60, 0, []),
+    "a header's text": Message(None, None, 0, [("h", b"t" * 59)]),
+    "a header's name": Message(None, None, 0, [("n" * 60, None)]),
+}
+
+
+@pytest.mark.parametrize("name", WEIGHED)
+def test_all_bytes_of_what_is_missing_count_while_it_is_kept(monkeypatch, name):
+    """And no longer; the first one goes first."""
+    monkeypatch.setattr(absent, "ABSENT_BYTES_MAX", 150)
+    kept, message = absent.Absent(), WEIGHED[name]
+    kept.put(7, message, 3)
+    kept.put(5, message)
+    assert kept.beyond() is None
+    kept.put(6, message)
+    assert kept.beyond() == 7
+    assert kept.pop(7) == (message, 3)
+    assert kept.beyond() is None
+    kept.put(8, message)
+    assert kept.beyond() == 5
+    assert kept.pop(5) == (message, None)
+    assert list(kept) == [6, 8]
+
+
+def test_what_is_missing_is_bounded_by_number(monkeypatch):
+    """Each costs more than its bytes."""
+    monkeypatch.setattr(absent, "ABSENT_MAX", 1)
+    kept = absent.Absent()
+    kept.put(1, Message(None, None, 0, []))
+    assert kept.beyond() is None
+    kept.put(2, Message(None, None, 0, []))
+    assert kept.beyond() == 1
