@@ -33,7 +33,13 @@ from stream_rnn.audit.dead_letters import DeadLetters
 from stream_rnn.audit.differences import differences, shown
 from stream_rnn.audit.examples import Near, Told
 from stream_rnn.audit.published import Bounds, Published, Who
-from stream_rnn.audit.range_notes import say_group_offset, say_nobody, say_outputs, say_range
+from stream_rnn.audit.range_notes import (
+    say_dead_letters,
+    say_group_offset,
+    say_nobody,
+    say_outputs,
+    say_range,
+)
 from stream_rnn.audit.result import Audit, Choice, Finding, is_close
 from stream_rnn.audit.segments import Segment, segments_of
 from stream_rnn.errors import ConfigError
@@ -175,6 +181,7 @@ class _Partition:
         await self._check_ahead(c)
         await self._settle()
         say_outputs(*say, self.who, self.published, is_from_start=self.log.first is None)
+        say_dead_letters(self.found, self.dead)
         self.found.other_folds += int(self.published.others.sum(dtype=np.int64))
         for fold, count in self.published.folds.items():
             self.found.folds[fold] = self.found.folds.get(fold, 0) + count
@@ -296,20 +303,22 @@ class _Partition:
                         comparison.tell_not_near(near, place)
                         break
         nearly.clear()
-        for near in comparison.unsure:
-            await self._check_letters(near)
+        await self._check_letters(comparison.unsure)
         comparison.unsure.clear()
         for told in comparison.telling.told:
             await self._tell(told)
         comparison.telling.told.clear()
 
-    async def _check_letters(self, near: Near) -> None:
-        """Hold copies of a dead letter that keep another share of the record against it."""
-        for place in near.places:
-            record = await self.dead.record(place)
-            if record is None or differences(record, near.message, is_dead_letter=True):
+    async def _check_letters(self, unsure: Sequence[Near]) -> None:
+        """Hold copies of dead letters that keep another share of the record against it."""
+        right = {place: near.message for near in unsure for place in near.places}
+        wrong = set(right)
+        async for record in self.dead.records(right):
+            if not differences(record, right[record.offset], is_dead_letter=True):
+                wrong.discard(record.offset)
+        for near in unsure:
+            if (place := next((p for p in near.places if p in wrong), None)) is not None:
                 self.comparison.tell_not_near(near, place, "dead_letters_different")
-                return
 
     async def _tell(self, told: Told) -> None:
         """Keep a finding as an example, if there are not enough of its kind."""

@@ -253,7 +253,7 @@ class Comparison:
             return
         self._found.letters_compared += 1
         if is_like and (copies := self._dead.copies.get(offset)):
-            self.unsure.append(Near(offset, message, copies))
+            self.unsure.append(Near(offset, message, tuple(copies.values())))
         if not is_like:
             kind, places = "dead_letters_different", self._dead.places_of(offset)
             self.telling.tell(kind, offset, message.key, places=places, expected=message)

@@ -3,7 +3,7 @@
 5 bytes an offset and 45 a dead letter; the bytes themselves stay in Kafka.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 
 from stream_rnn.audit.contents import digest_of, is_origin
 from stream_rnn.audit.dead_letter_table import HEADERS, KEY, VALUE, Letter, LetterTable
-from stream_rnn.audit.published import AHEAD_MAX, UNLIKE_MAX, Bounds, Who, record_at
+from stream_rnn.audit.places import record_at, records_at
+from stream_rnn.audit.published import (
+    AHEAD_MAX,
+    COPIES_MAX,
+    COPIES_OF_ONE_MAX,
+    UNLIKE_MAX,
+    Bounds,
+    Who,
+)
 from stream_rnn.fold.dead_letters import own_name
 from stream_rnn.fold.kafka_log import LOG_APPEND_TIME, KafkaFacts
 from stream_rnn.fold.output_batches import Message
@@ -27,7 +35,6 @@ NAMES = ("sr-app", "sr-fold", "sr-origin")
 PARTS = {"key": KEY, "value": VALUE, "headers": HEADERS}
 """What may be cut, as ``sr-truncated`` names it."""
 
-COPIES_MAX = 100_000
 Headers = Sequence[tuple[str, bytes | None]]
 
 
@@ -48,7 +55,8 @@ class DeadLetters:
     Attributes:
         letters: offset -> the first one; one that names this fold is put before one of nobody.
         unlike: offset -> place of a copy that says something else.
-        copies: offset -> places of copies that keep another share of the record.
+        copies: offset -> digest -> place of copies that keep another share of the record.
+        copies_left_out: how many of those there were beside ``COPIES_MAX``.
         origin: the least that this fold's name.
         misplaced: (source partition, offset) of what stands in a wrong partition.
         beyond: offsets from the log end on, and below 0.
@@ -59,8 +67,8 @@ class DeadLetters:
     def __init__(self, facts: KafkaFacts, topic: str, who: Who, bounds: Bounds, takes: Any) -> None:
         self.letters = LetterTable(bounds.start, bounds.end)
         self.unlike: dict[int, int] = {}
-        self.copies: dict[int, tuple[int, ...]] = {}
-        self._copies = 0
+        self.copies: dict[int, dict[int, int]] = {}
+        self.copies_left_out = self._copies = 0
         self.origin: int | None = None
         self.misplaced: list[tuple[int, int]] = []
         self.beyond: list[int] = []
@@ -71,6 +79,11 @@ class DeadLetters:
         self._read_to: int | None = None
         count = max(0, bounds.end - bounds.start)
         self._is_of_others: NDArray[np.bool_] = np.zeros(count, bool)
+
+    @property
+    def name(self) -> str:
+        """How messages name the partition."""
+        return f"{self._tp.topic}[{self._tp.partition}]"
 
     def is_of_others(self, offset: int) -> bool:
         """Tell whether another fold of this app has one for an offset."""
@@ -89,6 +102,10 @@ class DeadLetters:
     async def record(self, place: int) -> ConsumerRecord | None:
         """Read a dead letter again."""
         return await record_at(self._facts, self._tp, place)
+
+    def records(self, places: Iterable[int]) -> AsyncIterator[ConsumerRecord]:
+        """Read some dead letters again, those that are still there."""
+        return records_at(self._facts, self._tp, places)
 
     async def read(self) -> None:
         """Read what has come since the last time."""
@@ -159,20 +176,27 @@ class DeadLetters:
         kept.count = first.count + 1
         is_like = kept.says(copy)
         if not (is_like or kept.is_cut_as(copy)) and kept.is_about_as(copy):
-            is_like = self._keep_copy(offset, copy.place)
+            is_like = True
+            if copy.is_chosen or copy.cut & KEY:  # nobody can tell whose key was cut
+                self._keep_copy(offset, copy)
         if not is_like or copy.is_unlike:
             kept.is_unlike = True
             if len(self.unlike) < UNLIKE_MAX:
                 self.unlike[offset] = copy.place
         self.letters.put(offset, kept)
 
-    def _keep_copy(self, offset: int, place: int) -> bool:
+    def _keep_copy(self, offset: int, copy: Letter) -> None:
         """Keep where one stands that is to be read again, if there is room."""
-        if self._copies >= COPIES_MAX:
-            return False
-        self.copies[offset] = (*self.copies.get(offset, ()), place)
+        kept = self.copies.get(offset, {})
+        said = copy.whole, copy.cut, copy.key_size, copy.value_size, copy.timestamp
+        digest = digest_of(repr(said).encode())
+        if digest in kept:
+            return
+        if self._copies >= COPIES_MAX or len(kept) >= COPIES_OF_ONE_MAX:
+            self.copies_left_out += 1
+            return
+        self.copies[offset] = kept | {digest: copy.place}
         self._copies += 1
-        return True
 
 
 def cut_of(headers: Mapping[str, bytes | None]) -> int | None:

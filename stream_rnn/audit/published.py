@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from stream_rnn.audit.contents import content_of, digest_of, frame_of, is_origin
 from stream_rnn.audit.other_folds import Others
+from stream_rnn.audit.places import record_at, records_at
 from stream_rnn.errors import ConfigError
 from stream_rnn.fold.kafka_log import LOG_APPEND_TIME, KafkaFacts
 
@@ -26,7 +27,6 @@ NO_ORIGIN = 255
 AHEAD_MAX = 100_000
 NAMES_MAX = 20
 UNLIKE_MAX = 10_000
-NEAR = 1000  # places that one read bridges
 COPIES_MAX = 100_000
 COPIES_OF_ONE_MAX = 10  # of other bytes each
 
@@ -307,24 +307,8 @@ class Published:
 
     async def values(self, wanted: Iterable[int]) -> dict[int, bytes]:
         """Read some predictions again, by their places."""
-        found: dict[int, bytes] = {}
-        places, first = sorted(set(wanted)), 0
-        chosen = set(places)
-        for after in range(1, len(places) + 1):
-            if after < len(places) and places[after] - places[after - 1] < NEAR:
-                continue
-            run = places[first], places[after - 1] + 1
-            async for records in self._facts.batches(self._tp, *run):
-                found |= {r.offset: r.value or b"" for r in records if r.offset in chosen}
-            first = after
-        return found
-
-
-async def record_at(facts: KafkaFacts, tp: TopicPartition, place: int) -> ConsumerRecord | None:
-    """Read one record; ``None`` if it is not there any more."""
-    async for records in facts.batches(tp, place, place + 1):
-        return records[0]
-    return None
+        found = records_at(self._facts, self._tp, wanted)
+        return {record.offset: record.value or b"" async for record in found}
 
 
 def _place_of(headers: Mapping[str, bytes | None]) -> tuple[int, int, int, str] | None:

@@ -1,5 +1,6 @@
 """What an audit did not see of a partition, and what must not be so: sentences."""
 
+from stream_rnn.audit.dead_letters import DeadLetters
 from stream_rnn.audit.published import (
     COPIES_MAX,
     COPIES_OF_ONE_MAX,
@@ -141,6 +142,16 @@ def say_outputs(
         )
     if published.strangers and published.start < published.end:
         found.notes.append(f"{published.name} holds other outputs, too{_strangers(published)}")
+
+
+def say_dead_letters(found: Audit, dead: DeadLetters) -> None:
+    """Say what of the dead letters was not looked at."""
+    if dead.copies_left_out:
+        found.problems.append(
+            f"{dead.name}: {dead.copies_left_out} copies that keep another share of their record "
+            f"were not compared: they are more than {COPIES_MAX}, or more than "
+            f"{COPIES_OF_ONE_MAX} of one record"
+        )
 
 
 def _strangers(published: Published) -> str:

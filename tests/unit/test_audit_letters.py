@@ -4,10 +4,11 @@ import pytest
 
 from stream_rnn.audit import absent
 from stream_rnn.audit import dead_letters as letters
+from stream_rnn.audit.result import Choice
 from stream_rnn.fold.dead_letters import HEADER_BYTES_MAX
 from stream_rnn.fold.output_batches import Message
 from stream_rnn.testing import record
-from tests.memory_topics import Folded, fold, with_header
+from tests.memory_topics import Folded, MemoryTopics, fold, with_header
 from tests.unit.test_audit import (  # noqa: F401
     BEGIN_MS,
     folded,
@@ -222,6 +223,48 @@ async def test_two_settings_of_one_worker_are_a_repeat_and_no_difference(cut_by,
     found = await small.audit()
     assert wrong(found) == {TWICE: count, DIFFERENT: 1}
     assert next(e for e in found.examples if e.kind == DIFFERENT).parts == ("value",)
+
+
+def cuts(message, *sizes):
+    """Return copies of a letter that keep so many bytes of its value."""
+    cut = with_header(message, "sr-truncated", b"value")
+    return [cut._replace(value=message.value[:size]) for size in sizes]
+
+
+@pytest.mark.parametrize("name", ["COPIES_MAX", "COPIES_OF_ONE_MAX"])
+async def test_copies_that_are_not_compared_are_a_problem(folded, monkeypatch, name):  # noqa: F811
+    """There are limits to memory, and none of it is silent."""
+    monkeypatch.setattr(letters, name, 1)
+    right = folded.letters[3]
+    folded.letters += cuts(right, 2, 2, 2)  # those that keep the same are read once
+    found = await folded.audit()
+    assert wrong(found) == {TWICE: 3}
+    assert found.is_fine("at_least_once")
+    folded.letters += cuts(right, 1)
+    found = await folded.audit()
+    assert wrong(found) == {TWICE: 4}
+    assert len(found.problems) == 1
+    said = "out.dead-letters[0]: 1 copies that keep another share of their record were not compared"
+    assert said in found.problems[0]
+    assert not found.is_fine("at_least_once")
+    others = Choice(keys=frozenset(r.key for r in folded.records) - {right.key})
+    assert (await folded.audit(others)).is_fine("at_least_once")  # its copies do not matter
+
+
+async def test_copies_are_read_by_one_consumer(folded, monkeypatch):  # noqa: F811
+    """Each costs a connection and a login; what is read again is judged copy by copy."""
+    reads, batches = [], MemoryTopics.batches
+
+    def counted(self, tp, first, end):
+        reads.append(tp.topic)
+        return batches(self, tp, first, end)
+
+    monkeypatch.setattr(MemoryTopics, "batches", counted)
+    folded.letters += cuts(folded.letters[3], 0, 1, 2)
+    assert wrong(await folded.audit()) == {TWICE: 3}
+    assert reads.count("out.dead-letters") == 2  # the whole topic, and the copies
+    folded.letters[-2] = folded.letters[-2]._replace(value=b"?")
+    assert wrong(await folded.audit()) == {TWICE: 3, DIFFERENT: 1}
 
 
 MISSING = {
