@@ -24,7 +24,7 @@ def command(*words) -> str:
 
 def evaluated(*words) -> dict:
     """Evaluate offline; return the JSON."""
-    return json.loads(command("evaluate", *words, "--json", "--draws", 0))
+    return json.loads(command("evaluate", *words, "--json", "--bootstrap-samples", 0))
 
 
 class Streamed:

@@ -26,12 +26,12 @@ RECIPE = (
     "--epochs=80",
     "--patience=80",
     "--window=400",
-    "--runs-max=10",
-    "--memory=100",
+    "--batch-sequences=10",
+    "--chrono-steps=100",
     "--noise=0.3",
     "--key-noise=0.2",
     "--dropout=0.2",
-    "--average=0.98",
+    "--ema-decay=0.98",
 )
 PUBLISHED = {
     "Deep LSTM (Zheng 2017)": (16.14, 338),

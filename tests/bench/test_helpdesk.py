@@ -27,7 +27,7 @@ RECIPE = (
     "--epochs=30",
     "--patience=8",
     "--window=16",
-    "--runs-max=100",
+    "--batch-sequences=100",
     "--dropout=0.2",
 )
 PUBLISHED = {"Tax 2017, best": (0.7123, 3.75), "CNN (Pasquadibisceglie 2019)": (0.7393, None)}

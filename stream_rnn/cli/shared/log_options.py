@@ -58,7 +58,8 @@ SCORED = (
         help="of --split",
     ),
     click.option(
-        "--draws",
+        "--bootstrap-samples",
+        "draws",
         type=click.IntRange(0, 10_000),
         default=200,
         show_default=True,

@@ -5,11 +5,12 @@ from typing import Any
 import click
 
 from stream_rnn.cli.shared.log_options import label_options, log_options, scored_options
+from stream_rnn.cli.shared.renamed_options import RenamingCommand
 from stream_rnn.cli.shared.settings_options import CLUSTER, FOLD, settings_options
 from stream_rnn.cli.verbs import work
 
 
-@click.command("compare")
+@click.command("compare", cls=RenamingCommand)
 @click.argument("words", nargs=-1, type=click.Path(), metavar="[LOG] DIR DIR")
 @log_options
 @label_options

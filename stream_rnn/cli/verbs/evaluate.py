@@ -6,11 +6,12 @@ from typing import Any
 import click
 
 from stream_rnn.cli.shared.log_options import label_options, log_options, scored_options
+from stream_rnn.cli.shared.renamed_options import RenamingCommand
 from stream_rnn.cli.shared.settings_options import CLUSTER, FOLD, settings_options
 from stream_rnn.cli.verbs import work
 
 
-@click.command("evaluate")
+@click.command("evaluate", cls=RenamingCommand)
 @click.argument("log", nargs=-1, type=click.Path())
 @log_options
 @click.option(

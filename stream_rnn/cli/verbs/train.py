@@ -6,113 +6,175 @@ from typing import Any
 import click
 
 from stream_rnn.cli.shared.log_options import label_options, log_options
+from stream_rnn.cli.shared.renamed_options import RenamingCommand
 from stream_rnn.cli.shared.settings_options import CLUSTER, FOLD, settings_options
 from stream_rnn.cli.verbs import work
 
 
-@click.command("train")
+@click.command("train", cls=RenamingCommand)
 @click.argument("log", nargs=-1, type=click.Path())
 @log_options
-@click.option("--spec", type=click.Path(path_type=Path), help="feature spec, TOML")
+@click.option("--spec", type=click.Path(path_type=Path), help="feature spec, a TOML file")
 @click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="directory of the bundle"
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="directory that the bundle is written to",
 )
 @click.option(
-    "--cell", type=click.Choice(["elman", "gru", "lstm"]), default="gru", show_default=True
+    "--cell",
+    type=click.Choice(["elman", "gru", "lstm"]),
+    default="gru",
+    show_default=True,
+    help="recurrent cell; elman is torch's RNN",
 )
 @click.option(
-    "--hidden", type=click.IntRange(8, 4096), default=64, show_default=True, help="a multiple of 8"
+    "--hidden",
+    type=click.IntRange(8, 4096),
+    default=64,
+    show_default=True,
+    help="hidden size, a multiple of 8",
 )
-@click.option("--layers", type=click.IntRange(1, 4), default=1, show_default=True)
+@click.option(
+    "--layers",
+    type=click.IntRange(1, 4),
+    default=1,
+    show_default=True,
+    help="number of stacked recurrent layers",
+)
 @click.option(
     "--split",
     default="time:0.8",
     show_default=True,
-    help="time:0.8, time:2013-09-01, key:0.8 or column:NAME",
+    help="where training ends and the test part begins: time:0.8, time:2013-09-01, key:0.8 or column:NAME",
 )
 @label_options
 @click.option(
-    "--epochs", type=click.IntRange(1, 10_000), default=12, show_default=True, help="at most"
+    "--epochs",
+    type=click.IntRange(1, 10_000),
+    default=12,
+    show_default=True,
+    help="maximum number of epochs",
 )
 @click.option(
     "--patience",
     type=click.IntRange(1, 10_000),
     default=3,
     show_default=True,
-    help="epochs that get no better, after which it stops",
+    help="stop after this many epochs without an improvement on the validation part",
 )
-@click.option("--seed", type=int, default=1, show_default=True, help="the first one")
-@click.option("--seeds", type=click.IntRange(1, 100), default=1, show_default=True, help="how many")
+@click.option("--seed", type=int, default=1, show_default=True, help="random seed of the first run")
+@click.option(
+    "--seeds",
+    type=click.IntRange(1, 100),
+    default=1,
+    show_default=True,
+    help="number of seeds to train; the best one is kept",
+)
 @click.option(
     "--search",
     "trials",
     type=click.IntRange(0, 10_000),
     default=0,
     show_default=True,
-    help="try so many settings first, and keep what the validation part likes best",
+    help="number of settings to try before training; the one with the best validation loss is used",
 )
 @click.option(
     "--window",
     type=click.IntRange(2, 4096),
     default=64,
     show_default=True,
-    help="steps of one back-propagation",
+    help="events of one truncated backpropagation through time",
 )
 @click.option(
-    "--memory",
+    "--chrono-steps",
+    "memory",
     type=click.IntRange(0, 1_000_000),
     default=0,
     show_default=True,
-    help="events that the cell shall remember from the begin; 0: as torch begins",
+    help="initialize gate biases for memories of this many events (chrono initialization); 0 keeps torch's",
 )
 @click.option(
-    "--runs-max",
+    "--batch-sequences",
+    "runs_max",
     type=click.IntRange(0, 100_000),
     default=0,
     show_default=True,
-    help="keys side by side; fewer take more steps an epoch; 0: as the log's size suggests",
+    help="sequences (keys) of one batch; fewer mean more optimizer steps an epoch; 0 chooses by the size of the log",
 )
-@click.option("--learning-rate", type=click.FloatRange(1e-7, 1), default=3e-3, show_default=True)
 @click.option(
-    "--schedule", type=click.Choice(["cosine", "constant"]), default="cosine", show_default=True
+    "--learning-rate",
+    type=click.FloatRange(1e-7, 1),
+    default=3e-3,
+    show_default=True,
+    help="initial learning rate of AdamW",
+)
+@click.option(
+    "--schedule",
+    type=click.Choice(["cosine", "constant"]),
+    default="cosine",
+    show_default=True,
+    help="how the learning rate changes over the epochs",
 )
 @click.option(
     "--noise",
     type=click.FloatRange(0, 10),
     default=0.0,
     show_default=True,
-    help="standard deviation of what is added to scaled numbers in training, such as 0.3",
+    help="standard deviation of the Gaussian noise that training adds to scaled numeric features, such as 0.3",
 )
 @click.option(
     "--key-noise",
     type=click.FloatRange(0, 10),
     default=0.0,
     show_default=True,
-    help="the same, drawn once for a key in an epoch",
-)
-@click.option("--dropout", type=click.FloatRange(0, 0.9), default=0.0, show_default=True)
-@click.option("--weight-decay", type=click.FloatRange(0, 10), default=1e-4, show_default=True)
-@click.option(
-    "--gradient-norm-max", type=click.FloatRange(1e-3, 1e6), default=1.0, show_default=True
+    help="like --noise, but drawn once for each key and epoch",
 )
 @click.option(
-    "--average",
+    "--dropout",
+    type=click.FloatRange(0, 0.9),
+    default=0.0,
+    show_default=True,
+    help="dropout probability of the outputs of each recurrent layer",
+)
+@click.option(
+    "--weight-decay",
+    type=click.FloatRange(0, 10),
+    default=1e-4,
+    show_default=True,
+    help="weight decay of AdamW",
+)
+@click.option(
+    "--clip-grad-norm",
+    "gradient_norm_max",
+    type=click.FloatRange(1e-3, 1e6),
+    default=1.0,
+    show_default=True,
+    help="maximum norm of the gradient; a larger one is scaled down to it",
+)
+@click.option(
+    "--ema-decay",
+    "average",
     type=click.FloatRange(0, 1, max_open=True),
     default=0.0,
     show_default=True,
-    help="keep a moving average of the weights with this decay a step, such as 0.98; 0 for none",
+    help="decay of an exponential moving average of the weights, a step, such as 0.98; 0 keeps none",
 )
 @click.option(
     "--class-weights",
     type=click.Choice(["none", "balanced"]),
     default="none",
     show_default=True,
-    help="balanced lets rare classes count as much as frequent ones",
+    help="balanced weighs classes inversely to their frequency",
 )
 @click.option(
-    "--threads", type=click.IntRange(1, 256), default=2, show_default=True, help="of torch"
+    "--threads",
+    type=click.IntRange(1, 256),
+    default=2,
+    show_default=True,
+    help="number of torch threads",
 )
-@click.option("--json", "as_json", is_flag=True, help="the metrics as one JSON object")
+@click.option("--json", "as_json", is_flag=True, help="print the metrics as one JSON object")
 @settings_options(*CLUSTER, *FOLD, "kafka_timeout_s")
 def command(**given: Any) -> Any:
     """Train a network that remembers, and beside it what remembers nothing.
