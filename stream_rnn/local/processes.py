@@ -2,11 +2,13 @@
 
 import contextlib
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,12 +17,29 @@ from stream_rnn.errors import ConfigError
 LOG_TAIL_LINES = 12
 LOOK_S = 0.05
 
+PORTS = range(10_240, 32_768)
+TRIES_MAX = 1000
+_given: deque[int] = deque(maxlen=1000)
+
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port of 127.0.0.1 that is free now, another one each time.
+
+    It lies below those from which systems take the ports of outgoing connections: one of them could
+    have it before the server does, or while the server is restarted.
+    """
+    for _ in range(TRIES_MAX):
+        port = secrets.randbelow(PORTS.stop - PORTS.start) + PORTS.start
+        if port in _given:
+            continue
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        _given.append(port)
+        return port
+    raise ConfigError(f"no free port between {PORTS.start} and {PORTS.stop} on 127.0.0.1")
 
 
 def require_free(port: int, option: str) -> None:

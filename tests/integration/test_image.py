@@ -3,13 +3,13 @@
 import asyncio
 import re
 import signal
-import socket
 from importlib import metadata
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from stream_rnn.local.processes import free_port
 from tests.deployed import read, require_checkout, sent
 from tests.integration.dockerfile import Image, unreadable
 
@@ -24,13 +24,6 @@ def image(tmp_path_factory):
     made = Image(tmp_path_factory.mktemp("image"))
     made.build()
     return made
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on now."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def test_the_image_holds_the_package_and_a_bundle_that_all_may_read(image):

@@ -3,13 +3,14 @@
 import asyncio
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+
+from stream_rnn.local.processes import free_port
 
 README = Path(__file__).parents[2] / "README.md"
 COMMANDS_MAX = 9
@@ -23,13 +24,6 @@ def blocks() -> list[tuple[str, str]]:
     text = README.read_text(encoding="utf-8")
     part = re.search(r"<!-- tutorial -->(.*?)<!-- /tutorial -->", text, re.DOTALL)
     return re.findall(r"```(\w+)\n(.*?)```", part.group(1), re.DOTALL)
-
-
-def free_port() -> str:
-    """Return a port that nobody uses."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return str(one.getsockname()[1])
 
 
 class Terminal:
@@ -89,7 +83,7 @@ class Terminal:
 
 async def test_the_tutorial_does_what_it_says(tmp_path):
     """From a CSV to a served model in under ten commands; the figures in the text are those."""
-    terminal = Terminal(tmp_path, {port: free_port() for port in PORTS})
+    terminal = Terminal(tmp_path, {port: str(free_port()) for port in PORTS})
     said, commands = {}, 0
     try:
         for language, content in blocks():

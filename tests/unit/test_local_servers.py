@@ -158,3 +158,12 @@ def test_a_free_port_is_free():
         taken.listen()
         with pytest.raises(ConfigError, match="--port"):
             require_free(port, "--port")
+
+
+def test_a_free_port_is_given_once_and_is_no_outgoing_connections():
+    """A broker that gets one port for two listeners does not start."""
+    given = [free_port() for _ in range(900)]
+    assert len(set(given)) == len(given)
+    assert max(given) < 32_768  # where Linux begins with ports of outgoing connections
+    with socket.create_server(("127.0.0.1", given[-1])):
+        assert free_port() != given[-1]
