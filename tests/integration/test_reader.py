@@ -5,7 +5,6 @@ import json
 import logging
 import signal
 import sys
-from contextlib import asynccontextmanager
 
 import pytest
 from aiokafka import TopicPartition
@@ -14,26 +13,6 @@ from stream_rnn.errors import ConfigError, DecodeError
 from stream_rnn.predictions import PredictionReader
 from stream_rnn.predictions.places import SOURCES_MAX
 from tests.integration.predicted import nothing_more, publish, take, wait_until, written
-
-
-@pytest.fixture
-def topic(app_id):
-    """Name of the predictions topic of a test."""
-    return f"{app_id}-predictions"
-
-
-@pytest.fixture
-def open_reader(bootstrap_servers, topic):
-    """Open a reader of the test's topic."""
-
-    @asynccontextmanager
-    async def opened(**options):
-        async with PredictionReader(
-            topic, bootstrap_servers=bootstrap_servers, **options
-        ) as reader:
-            yield reader
-
-    return opened
 
 
 async def test_a_run_that_was_published_twice_is_yielded_once(

@@ -1,7 +1,6 @@
 """Readers of one group on a real Kafka: nothing is skipped, what was committed is not read again."""
 
 import asyncio
-from contextlib import asynccontextmanager
 
 import pytest
 from aiokafka import TopicPartition
@@ -12,7 +11,6 @@ from aiokafka.errors import (
 )
 
 from stream_rnn.errors import ConfigError, FencedError, UnavailableError
-from stream_rnn.predictions import PredictionReader
 from stream_rnn.predictions.membership import Member
 from tests.integration.predicted import (
     evict,
@@ -24,26 +22,6 @@ from tests.integration.predicted import (
     wait_until,
     written,
 )
-
-
-@pytest.fixture
-def topic(app_id):
-    """Name of the predictions topic of a test."""
-    return f"{app_id}-predictions"
-
-
-@pytest.fixture
-def open_reader(bootstrap_servers, topic, app_id):
-    """Open a reader of the test's group."""
-
-    @asynccontextmanager
-    async def opened(**options):
-        async with PredictionReader(
-            topic, bootstrap_servers=bootstrap_servers, group_id=app_id, **options
-        ) as reader:
-            yield reader
-
-    return opened
 
 
 async def rebalance(reader):
@@ -65,17 +43,17 @@ async def committed(reader, partition=0):
 
 
 async def test_what_is_published_after_the_first_reader_was_opened_at_the_latest_is_yielded(
-    bootstrap_servers, topic, app_id, create_topic, open_reader
+    bootstrap_servers, topic, app_id, create_topic, open_member
 ):
     """Where the group begins is stored before anything is yielded, so the next owner begins there."""
     await create_topic(topic, 1)
     run = written(app_id, range(9))
     await publish(bootstrap_servers, topic, run[:3])
-    async with open_reader(start="latest"):
+    async with open_member(start="latest"):
         await publish(bootstrap_servers, topic, run[3:6])
-    async with open_reader(start="latest") as reader:
+    async with open_member(start="latest") as reader:
         assert await take(reader, 3) == sources(range(3, 6))
-    async with open_reader(start="latest") as first, open_reader(start="latest") as second:
+    async with open_member(start="latest") as first, open_member(start="latest") as second:
         await wait_until(
             lambda: share_a_generation(first, second), "both readers in one generation"
         )
@@ -96,13 +74,13 @@ async def test_what_is_published_after_the_first_reader_was_opened_at_the_latest
 
 @pytest.mark.parametrize("start", ["committed", "earliest", "latest"])
 async def test_after_a_refused_commit_all_is_yielded_again(
-    bootstrap_servers, topic, app_id, create_topic, open_reader, start
+    bootstrap_servers, topic, app_id, create_topic, open_member, start
 ):
     """The reader does not go on behind what it was told to drop."""
     await create_topic(topic, 2)
     runs = [written(app_id, range(8), partition) for partition in (0, 1)]
 
-    async with open_reader(start=start) as reader:
+    async with open_member(start=start) as reader:
         for partition, run in enumerate(runs):
             await publish(bootstrap_servers, topic, run[:6], partition)
         wanted = [place for p in (0, 1) for place in sources(range(6), p)]
@@ -118,16 +96,16 @@ async def test_after_a_refused_commit_all_is_yielded_again(
 
 
 async def test_what_a_lost_partition_had_yielded_makes_the_commit_refused_as_a_whole(
-    bootstrap_servers, topic, app_id, create_topic, open_reader
+    bootstrap_servers, topic, app_id, create_topic, open_member
 ):
     """Of the partition that stayed nothing is stored either, so both are yielded again."""
     await create_topic(topic, 2)
     for partition in (0, 1):
         await publish(bootstrap_servers, topic, written(app_id, range(5), partition), partition)
 
-    async with open_reader() as first:
+    async with open_member() as first:
         await take(first, 10)
-        async with open_reader() as second:
+        async with open_member() as second:
             mine = await take(second, 5)
             with pytest.raises(FencedError, match="given to another reader"):
                 await first.commit()
@@ -141,34 +119,34 @@ async def test_what_a_lost_partition_had_yielded_makes_the_commit_refused_as_a_w
 
 
 async def test_what_was_yielded_before_a_rebalance_is_committed_where_the_partition_stayed(
-    bootstrap_servers, topic, app_id, create_topic, open_reader
+    bootstrap_servers, topic, app_id, create_topic, open_member
 ):
     """Nobody else can have had it: it goes on, and one commit covers both generations."""
     await create_topic(topic, 1)
     run = written(app_id, range(6))
     await publish(bootstrap_servers, topic, run[:4])
 
-    async with open_reader() as reader:
+    async with open_member() as reader:
         assert await take(reader, 3) == sources(range(3))
         await rebalance(reader)
         assert await take(reader, 1) == [(0, 3)]
         await reader.commit()
     await publish(bootstrap_servers, topic, run[4:])
-    async with open_reader() as reader:
+    async with open_member() as reader:
         assert await take(reader, 2) == sources(range(4, 6))
 
 
 async def test_a_partition_that_another_reader_had_in_between_goes_on_where_that_one_committed(
-    bootstrap_servers, topic, app_id, create_topic, open_reader
+    bootstrap_servers, topic, app_id, create_topic, open_member
 ):
     """Neither does it go on behind what nobody committed, nor before what somebody did."""
     await create_topic(topic, 1)
     await publish(bootstrap_servers, topic, written(app_id, range(8)))
 
-    async with open_reader() as first:
+    async with open_member() as first:
         await take(first, 6)
         await evict(first)
-        async with open_reader() as second:
+        async with open_member() as second:
             await take(second, 2)
             await second.commit()
             await take(second, 1)
@@ -179,13 +157,13 @@ async def test_a_partition_that_another_reader_had_in_between_goes_on_where_that
 
 
 async def test_a_commit_that_had_to_wait_does_not_set_the_group_back(
-    bootstrap_servers, topic, app_id, create_topic, open_reader
+    bootstrap_servers, topic, app_id, create_topic, open_member
 ):
     """It is of the generation in which the places were read, whatever the group has come to."""
     await create_topic(topic, 1)
     await publish(bootstrap_servers, topic, written(app_id, range(8)))
 
-    async with open_reader() as first:
+    async with open_member() as first:
         await take(first, 3)
         coordinator, here = first._consumer._coordinator, asyncio.current_task()
         find, held = coordinator.ensure_coordinator_known, first._assignment._held
@@ -194,7 +172,7 @@ async def test_a_commit_that_had_to_wait_does_not_set_the_group_back(
             if asyncio.current_task() is here:
                 coordinator.ensure_coordinator_known = find
                 await evict(first)
-                async with open_reader() as second:
+                async with open_member() as second:
                     await take(second, 7)
                     await second.commit()
                 coordinator.reset_generation()
@@ -209,7 +187,7 @@ async def test_a_commit_that_had_to_wait_does_not_set_the_group_back(
 
 
 async def test_records_that_are_fetched_again_after_a_rebalance_are_looked_at_once(
-    bootstrap_servers, topic, app_id, create_topic, open_reader
+    bootstrap_servers, topic, app_id, create_topic, open_member
 ):
     """What the reader holds and has not yielded yet stays, and is fetched a second time."""
     await create_topic(topic, 1)
@@ -217,7 +195,7 @@ async def test_records_that_are_fetched_again_after_a_rebalance_are_looked_at_on
     other = (b"key", b"no", []), *written("other", [0])
     await publish(bootstrap_servers, topic, [run[0], *other, *run[1:]])
 
-    async with open_reader(worker_app_id=app_id, on_bad="skip") as reader:
+    async with open_member(worker_app_id=app_id, on_bad="skip") as reader:
         await take(reader, 1)
         assert len(reader._buffer) == 5, "the test is about records that are held"
         await rebalance(reader)
@@ -240,7 +218,7 @@ async def test_records_that_are_fetched_again_after_a_rebalance_are_looked_at_on
     ids=lambda one: type(one).__name__ if isinstance(one, Exception) else one.__name__,
 )
 async def test_what_goes_wrong_while_it_is_repositioned_is_an_error_of_ours(
-    bootstrap_servers, topic, app_id, create_topic, open_reader, raised, said
+    bootstrap_servers, topic, app_id, create_topic, open_member, raised, said
 ):
     """No bare error of Kafka's client or of asyncio comes out of a reader."""
     await create_topic(topic, 1)
@@ -249,7 +227,7 @@ async def test_what_goes_wrong_while_it_is_repositioned_is_an_error_of_ours(
     async def fails(_partitions):
         raise raised
 
-    async with open_reader() as reader:
+    async with open_member() as reader:
         await take(reader, 1)
         reader._consumer.beginning_offsets = fails
         with pytest.raises(said, match=f"log start of {topic} failed"):
@@ -259,11 +237,11 @@ async def test_what_goes_wrong_while_it_is_repositioned_is_an_error_of_ours(
 
 
 async def test_a_member_that_aiokafka_gave_up_by_a_cancellation_of_its_own_is_said(
-    topic, create_topic, open_reader
+    topic, create_topic, open_member
 ):
     """A bare CancelledError would look as if somebody had cancelled the user's task."""
     await create_topic(topic, 1)
-    async with open_reader() as reader:
+    async with open_member() as reader:
         coordination = reader._consumer._coordinator._coordination_task
         coordination.cancel()
         await wait_until(coordination.done, "the end of the coordination")

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from functools import partial
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -10,20 +9,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 from aiokafka.structs import OffsetAndMetadata
 
-from stream_rnn.predictions import PredictionReader
 from tests.integration.predicted import nothing_more, publish, take, wait_until, written
-
-
-@pytest.fixture
-def topic(app_id):
-    """Name of the predictions topic of a test."""
-    return f"{app_id}-predictions"
-
-
-@pytest.fixture
-def open_reader(bootstrap_servers, topic):
-    """Open a reader of the test's topic."""
-    return partial(PredictionReader, topic, bootstrap_servers=bootstrap_servers)
 
 
 async def commit_as_worker(bootstrap_servers, app_id, source, offsets):

@@ -4,8 +4,8 @@ import orjson
 import pytest
 
 from stream_rnn.audit.result import is_close
+from tests.audited import wrong
 from tests.memory_topics import offset_of, with_header
-from tests.unit.test_audit import folded, model, settings_of, worked, wrong  # noqa: F401
 
 LABELS = {"next": {"A", "B", "C", "D"}}
 
@@ -77,7 +77,7 @@ def test_a_number_is_no_truth_value():
 
 
 @pytest.mark.parametrize("is_turned", [False, True])
-async def test_a_class_after_a_change_of_build_is_compared(folded, is_turned):  # noqa: F811
+async def test_a_class_after_a_change_of_build_is_compared(folded, is_turned):
     """Nobody knows ZZZ, and the least likely class of the replay is no class of its."""
     top = orjson.loads(folded.predictions[40].value)["outputs"]["next"]["top"]
     names = [label for label, _ in top][::-1] if is_turned else ["ZZZ", *(n for n, _ in top[1:])]
@@ -103,7 +103,7 @@ def wrong_copy(message, **changes):
 
 
 @pytest.mark.parametrize("at", [40, 41])
-async def test_a_copy_of_another_machine_is_held_against_the_replay(folded, at):  # noqa: F811
+async def test_a_copy_of_another_machine_is_held_against_the_replay(folded, at):
     """Whichever came first, its values must be near; a second one is not hidden by a first."""
     folded.predictions.insert(at, wrong_copy(folded.predictions[40]))
     found = await folded.audit()
@@ -115,7 +115,7 @@ async def test_a_copy_of_another_machine_is_held_against_the_replay(folded, at):
     assert wrong(found) == {"duplicated": 2, "different": 1}
 
 
-async def test_a_third_copy_is_compared(folded):  # noqa: F811
+async def test_a_third_copy_is_compared(folded):
     """Two that are near do not hide it."""
     right = folded.predictions[40]
     folded.predictions += [changed(right), wrong_copy(right), changed(right)]
@@ -124,7 +124,7 @@ async def test_a_third_copy_is_compared(folded):  # noqa: F811
     assert wrong(await folded.audit()) == {"duplicated": 3, "different": 1}
 
 
-async def test_copies_of_a_memory_that_began_before_are_held_against_each_other(folded):  # noqa: F811
+async def test_copies_of_a_memory_that_began_before_are_held_against_each_other(folded):
     """The replay cannot say what is right, but both of them cannot be."""
     at = next(n for n, m in enumerate(folded.predictions) if offset_of(m) >= 100)
     right = folded.predictions[at]
@@ -136,7 +136,7 @@ async def test_copies_of_a_memory_that_began_before_are_held_against_each_other(
 
 
 @pytest.mark.parametrize(("name", "limit"), [("COPIES_MAX", 1), ("COPIES_OF_ONE_MAX", 1)])
-async def test_copies_that_are_not_compared_are_a_problem(folded, monkeypatch, name, limit):  # noqa: F811
+async def test_copies_that_are_not_compared_are_a_problem(folded, monkeypatch, name, limit):
     """There are limits to memory, and none of it is silent."""
     monkeypatch.setattr(f"stream_rnn.audit.published.{name}", limit)
     right = folded.predictions[40]
@@ -153,7 +153,7 @@ async def test_copies_that_are_not_compared_are_a_problem(folded, monkeypatch, n
 
 
 @pytest.mark.parametrize("text", [b"-7", b"9999999", b"+0", b"00"])
-async def test_an_origin_that_cannot_be_is_a_difference(folded, text):  # noqa: F811
+async def test_an_origin_that_cannot_be_is_a_difference(folded, text):
     """It lies before the log or behind the record, or no worker writes it so."""
     folded.predictions[40] = with_header(folded.predictions[40], "sr-origin", text)
     found = await folded.audit()
@@ -162,7 +162,7 @@ async def test_an_origin_that_cannot_be_is_a_difference(folded, text):  # noqa: 
     assert found.examples[0].published == f"headers sr-origin={text.decode()}"
 
 
-async def test_a_second_copys_origin_is_looked_at(folded):  # noqa: F811
+async def test_a_second_copys_origin_is_looked_at(folded):
     """The first one's is right."""
     folded.predictions.append(with_header(folded.predictions[40], "sr-origin", b"-7"))
     found = await folded.audit()
@@ -170,7 +170,7 @@ async def test_a_second_copys_origin_is_looked_at(folded):  # noqa: F811
     assert next(e for e in found.examples if e.kind == "different").parts == ("headers",)
 
 
-async def test_no_origin_of_a_log_can_be(folded):  # noqa: F811
+async def test_no_origin_of_a_log_can_be(folded):
     """Then all are different, however much they agree."""
     made = folded.predictions
     folded.predictions = [with_header(m, "sr-origin", b"-10") for m in made]
@@ -216,7 +216,7 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("name", OTHERS)
-async def test_what_another_fold_says_of_a_record_is_checked(folded, name):  # noqa: F811
+async def test_what_another_fold_says_of_a_record_is_checked(folded, name):
     """Its outputs are not compared, but whose record it is, is."""
     message = with_header(folded.predictions[40], "sr-fold", b"f" * 12)
     folded.predictions[40] = message
@@ -234,7 +234,7 @@ async def test_what_another_fold_says_of_a_record_is_checked(folded, name):  # n
     assert not found.is_fine("at_least_once")
 
 
-async def test_another_folds_own_model_is_not_compared(folded):  # noqa: F811
+async def test_another_folds_own_model_is_not_compared(folded):
     """Its outputs, steps, event times and a later format are its own."""
     message = with_header(folded.predictions[40], "sr-fold", b"f" * 12)
     own = {"outputs": {}, "steps": 999, "cold": False, "event_time_ms": -1, "model": "other"}

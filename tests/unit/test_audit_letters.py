@@ -8,16 +8,8 @@ from stream_rnn.audit.result import Choice
 from stream_rnn.fold.dead_letters import HEADER_BYTES_MAX
 from stream_rnn.fold.output_batches import Message
 from stream_rnn.testing import record
+from tests.audited import BEGIN_MS, records_of, settings_of, wrong
 from tests.memory_topics import Folded, MemoryTopics, fold, with_header
-from tests.unit.test_audit import (  # noqa: F401
-    BEGIN_MS,
-    folded,
-    model,
-    records_of,
-    settings_of,
-    worked,
-    wrong,
-)
 
 NAMES = ("sr-app", "sr-fold", "sr-origin")
 TWICE, DIFFERENT = "dead_letters_duplicated", "dead_letters_different"
@@ -111,7 +103,7 @@ PLANTS = {
 
 
 @pytest.mark.parametrize("name", PLANTS)
-async def test_what_is_planted_is_found(folded, name):  # noqa: F811
+async def test_what_is_planted_is_found(folded, name):
     """Its figure is what was planted, all others are 0, and an example names it."""
     plant, figures = PLANTS[name]
     plant(folded)
@@ -136,7 +128,7 @@ def long_records():
 
 
 @pytest.fixture(scope="module")
-def cut_by(model):  # noqa: F811
+def cut_by(model):
     """Return what a worker makes that cuts what it keeps."""
 
     async def made(**changed):
@@ -232,7 +224,7 @@ def cuts(message, *sizes):
 
 
 @pytest.mark.parametrize("name", ["COPIES_MAX", "COPIES_OF_ONE_MAX"])
-async def test_copies_that_are_not_compared_are_a_problem(folded, monkeypatch, name):  # noqa: F811
+async def test_copies_that_are_not_compared_are_a_problem(folded, monkeypatch, name):
     """There are limits to memory, and none of it is silent."""
     monkeypatch.setattr(letters, name, 1)
     right = folded.letters[3]
@@ -251,7 +243,7 @@ async def test_copies_that_are_not_compared_are_a_problem(folded, monkeypatch, n
     assert (await folded.audit(others)).is_fine("at_least_once")  # its copies do not matter
 
 
-async def test_copies_are_read_by_one_consumer(folded, monkeypatch):  # noqa: F811
+async def test_copies_are_read_by_one_consumer(folded, monkeypatch):
     """Each costs a connection and a login; what is read again is judged copy by copy."""
     reads, batches = [], MemoryTopics.batches
 
@@ -274,7 +266,7 @@ MISSING = {
 
 
 @pytest.mark.parametrize("name", MISSING)
-async def test_what_is_missing_is_bounded_by_bytes(folded, monkeypatch, name):  # noqa: F811
+async def test_what_is_missing_is_bounded_by_bytes(folded, monkeypatch, name):
     """It is kept until the outputs' ends were read again: not all of it, if it is large."""
     topic, kind = MISSING[name]
     made = getattr(folded, name)
