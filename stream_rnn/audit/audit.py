@@ -63,7 +63,7 @@ SAME_STEPS = (
 )
 
 WHOLE = {"dead_letter_bytes_max": 1 << 40, "output_batch_bytes_max": 1 << 40}
-"""Nobody knows how much production kept: what it did is held against the whole record."""
+"""How much production kept is unknown: compare what it did with the whole record."""
 
 LOOK_AGAIN_S = 0.25
 

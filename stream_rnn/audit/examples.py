@@ -36,7 +36,7 @@ class Near(NamedTuple):
         offset: of the source.
         message: what the replay gives.
         places: in the output; those that may differ in their last digits.
-        is_known: the replay has the same memory; otherwise all are held against the first.
+        is_known: the replay has the same memory; otherwise every copy is compared with the first.
     """
 
     offset: int

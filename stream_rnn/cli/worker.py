@@ -19,7 +19,6 @@ from stream_rnn.worker.plugin import StreamRNN
 
 logger = logging.getLogger(__name__)
 
-
 START_WITHIN_S = 5.0
 
 
@@ -41,7 +40,7 @@ class _Worker(faust.Worker):
         A group's first join and a stop that meets it wait for each other in Faust; and a broker
         waits a whole session for a member that was cut off.
         """
-        self._rnn.end_is_asked = True
+        self._rnn.stop_requested = True
         with suppress(TimeoutError):
             async with asyncio.timeout(START_WITHIN_S):
                 while not (self._rnn.is_settled or self.should_stop):  # noqa: ASYNC110  # no event
@@ -62,7 +61,7 @@ def run(settings: Settings, log_level: str, log_format: str) -> None:
     """Fold a topic: read events, step the network, publish predictions."""
     configure(log_level, log_format)
     rnn = make_app(settings)
-    hush(lambda: rnn.end_is_asked or isinstance(rnn.failure, StreamRNNError))
+    hush(lambda: rnn.stop_requested or isinstance(rnn.failure, StreamRNNError))
     calm_collector()
     worker = _Worker(
         rnn,
@@ -79,9 +78,9 @@ def run(settings: Settings, log_level: str, log_format: str) -> None:
     except SystemExit as error:
         status = error.code if isinstance(error.code, int) else 1
     except BaseException as error:  # noqa: BLE001  # what failed was logged; the status says the rest
-        if rnn.failure is None and not rnn.end_is_asked:
+        if rnn.failure is None and not rnn.stop_requested:
             rnn.failure = error
-    status = rnn.exit_status or (0 if rnn.end_is_asked else status)
+    status = rnn.exit_status or (0 if rnn.stop_requested else status)
     if rnn.failure is None:
         logger.info("worker ended status=%d", status)
     else:

@@ -63,6 +63,9 @@ class StreamRNN(Service):
         delivery: ``exactly_once`` or ``at_least_once``.
         settings: everything else; the arguments above win over it.
 
+    Attributes:
+        stop_requested: a signal asked the worker to stop; later errors are no failures.
+
     Raises:
         ConfigError: a setting is out of its bounds.
 
@@ -110,7 +113,7 @@ class StreamRNN(Service):
         self._lasting: list[asyncio.Task[None]] = []
         self._progress = -1
         self._is_member = False
-        self.end_is_asked = False
+        self.stop_requested = False
         self.health = Health(self, self.settings)
         super().__init__()
         install(app, source, self)
@@ -131,8 +134,8 @@ class StreamRNN(Service):
         try:
             await self._open()
         except Exception as error:
-            if self._is_asked_to_end:
-                logger.info("what failed while the worker ends is ignored: %s", reason(error))
+            if self._is_stopping:
+                logger.info("error ignored while the worker stops: %s", reason(error))
                 if self.app.should_stop:
                     return
                 raise
@@ -320,8 +323,8 @@ class StreamRNN(Service):
         """Bring the worker down with one clear line; the restart decides where to go on."""
         if self.failure is not None:
             return
-        if self._is_asked_to_end:  # the consumer may be gone under a partition
-            logger.info("what failed while the worker ends is ignored: %s", error)
+        if self._is_stopping:  # the consumer may be gone under a partition
+            logger.info("error ignored while the worker stops: %s", error)
             return
         self.failure = error
         logger.critical("%s", error)
@@ -329,8 +332,8 @@ class StreamRNN(Service):
         self._failing = asyncio.ensure_future(self.app.crash(error))
 
     @property
-    def _is_asked_to_end(self) -> bool:
-        return self.end_is_asked or (self.app.should_stop and not self.app.crashed)
+    def _is_stopping(self) -> bool:
+        return self.stop_requested or (self.app.should_stop and not self.app.crashed)
 
     def _end_status(self) -> int | None:
         """Return the status of the end that the app comes to; ``None`` while it runs."""

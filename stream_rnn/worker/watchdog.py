@@ -2,8 +2,8 @@
 
 ``max.poll.interval`` would do this to Faust by leaving the group for ever; so it is set to a year,
 and this thread looks instead.  It also ends a process whose event loop is stuck, which nothing
-inside of the loop can do, and one that has failed, or was asked to end, and does not come to its
-end by itself: clients of a broker that is away can take a minute to close.
+inside of the loop can do, and one that has failed, or was asked to stop, and does not stop by
+itself: clients of a broker that is away can take a minute to close.
 """
 
 import logging
@@ -22,8 +22,8 @@ class Watchdog:
     Args:
         limit_s: longest time without a sign.
         clock: monotonic seconds.
-        end_status: with which status the process comes to its end; ``None`` while it shall run.
-        ends_within_s: longest time from there to its end; then it is ended.
+        end_status: exit status of a process that is stopping; ``None`` while it runs.
+        ends_within_s: longest time that stopping may take; then the process is ended.
         end: what ends the process; a test gives another one.
     """
 

@@ -81,7 +81,7 @@ async def test_a_program_that_starts_a_plugin_alone_is_not_ended_by_it(tmp_path,
 async def test_what_fails_at_start_after_a_signal_is_no_failure(tmp_path):
     """The stop waits for the start meanwhile."""
     rnn = make_app(Settings.build(**{**NEEDED, "bundle": str(tmp_path / "none")}))
-    rnn.end_is_asked = True
+    rnn.stop_requested = True
     with pytest.raises(BundleError):
         await rnn.on_start()
     assert (rnn.failure, rnn.exit_status) == (None, 0)

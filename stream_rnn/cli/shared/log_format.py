@@ -73,14 +73,14 @@ def configure(level: str, form: str) -> None:
 
 
 def hush(has_failed: Callable[[], bool]) -> None:
-    """Leave out what libraries say of what was told in one clear line already, or is no failure.
+    """Drop messages of libraries that repeat ours, or that report no failure.
 
-    A producer that Kafka has forgotten after a quiet week is started anew, and we say so.  A group's
-    coordinator is not available for a moment when the first group of a cluster is made; if it never
-    is, we name the setting.
+    The worker restarts a producer whose id has expired on the broker, and logs that itself.  The
+    coordinator of a cluster's first group is not available for a moment; if it stays away, the
+    worker names the broker's setting.
 
     Args:
-        has_failed: tells whether there was one.
+        has_failed: whether the worker has logged a failure of its own.
     """
 
     def is_news(record: logging.LogRecord) -> bool:

