@@ -234,3 +234,8 @@ class Settings(BaseSettings):
     def dead_letters_topic(self) -> str:
         """Name of the dead-letter topic."""
         return self.dead_letters or f"{self.predictions}.dead-letters"
+
+    @property
+    def state_ttl_ms(self) -> float | None:
+        """``state_ttl`` in milliseconds of event time, or ``None`` if memories never expire."""
+        return None if self.state_ttl is None else self.state_ttl * 1000

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stream_rnn.errors import FencedError
-from stream_rnn.fold.crash_points import Passed, Point, nothing_happens
+from stream_rnn.fold.crash_points import AtCrashPoint, Point, no_op
 from stream_rnn.fold.decoder import LogRecord, Record
 from stream_rnn.fold.fold_id import fold_id
 from stream_rnn.fold.output_batches import Message
@@ -127,22 +127,22 @@ class MemoryPublisher:
         log: where it publishes.
         is_transactional: all or nothing, and fenced by the next ``start``.
         crash_after: of ``at_least_once``: messages after which the process dies; ``None``: never.
-        passed: called at each :class:`fold.points.Point`.
+        at_crash_point: called at each :class:`fold.points.Point`.
     """
 
     log: MemoryLog
     is_transactional: bool = True
     crash_after: int | None = None
-    passed: Passed = nothing_happens
+    at_crash_point: AtCrashPoint = no_op
     _epoch: int = 0
 
     async def start(self) -> None:
         """Fence the last owner."""
         if self.is_transactional:
-            self.passed(Point.CONNECTED)
-            self.passed(Point.EARLIER_FENCED)
+            self.at_crash_point(Point.CONNECTED)
+            self.at_crash_point(Point.EARLIER_FENCED)
             self.log.epoch += 1
-            self.passed(Point.CLOSING)
+            self.at_crash_point(Point.CLOSING)
         self._epoch = self.log.epoch
 
     async def publish(
@@ -157,15 +157,15 @@ class MemoryPublisher:
         log = self.log
         sent: tuple[list[Message], list[Message]] | None
         sent = ([], []) if self.is_transactional else None
-        self.passed(Point.BEGUN)
+        self.at_crash_point(Point.BEGUN)
         self._send(sent[0] if sent else log.dead_letters, dead_letters)
-        self.passed(Point.DEAD_LETTERS_SENT)
+        self.at_crash_point(Point.DEAD_LETTERS_SENT)
         self._send(sent[1] if sent else log.predictions, predictions)
-        self.passed(Point.PREDICTIONS_SENT)
+        self.at_crash_point(Point.PREDICTIONS_SENT)
         self._die_when_due()
         if not sent:
             log.group = group_offset
-        self.passed(Point.OFFSET_SENT)
+        self.at_crash_point(Point.OFFSET_SENT)
         if sent:  # all or nothing
             log.dead_letters.extend(sent[0])
             log.predictions.extend(sent[1])
@@ -178,7 +178,7 @@ class MemoryPublisher:
         for message in messages:
             self._die_when_due()
             out.append(message)
-            self.passed(Point.BATCH_SENT)
+            self.at_crash_point(Point.BATCH_SENT)
 
     def _die_when_due(self) -> None:
         if self.crash_after is not None and not self.is_transactional:
@@ -226,7 +226,7 @@ def memory_processor(
     partition: int = 0,
     publisher: MemoryPublisher | None = None,
     cache_bytes_max: int = 1_000_000,
-    passed: Passed = nothing_happens,
+    at_crash_point: AtCrashPoint = no_op,
 ) -> Processor:
     """Make the real processor over a log and a store in memory."""
     settings = settings or Settings.build(app="app", source="events", predictions="predictions")
@@ -243,10 +243,10 @@ def memory_processor(
         identity,
         MemorySource(log, sizes),
         store,
-        publisher or MemoryPublisher(log, passed=passed),
-        Recovery(place, identity, store, log, choices, 0.0, time.monotonic, passed),
+        publisher or MemoryPublisher(log, at_crash_point=at_crash_point),
+        Recovery(place, identity, store, log, choices, 0.0, time.monotonic, at_crash_point),
         make_writer(model, settings, partition, identity),
         StateCache(model.hidden_size_floats, cache_bytes_max),
         time.monotonic,
-        passed,
+        at_crash_point,
     )

@@ -15,11 +15,11 @@ JOINER = "\N{ZERO WIDTH JOINER}"  # holds emoji together
 UNSEEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 
 
-def shown(text: str, most: int = TEXT_MAX) -> str:
+def printable(text: str, most: int = TEXT_MAX) -> str:
     r"""Return a text of a log as one can read it: nothing unseen, at most ``most`` characters.
 
     Example:
-        >>> shown("a\u202eb\n"), shown("key" * 100, 6)
+        >>> printable("a\u202eb\n"), printable("key" * 100, 6)
         ('a\\u202eb\\n', 'keyke…')
     """
     cut = text if len(text) <= most else text[: most - 1]
@@ -33,7 +33,7 @@ def _visible(character: str) -> str:
     return character.encode("unicode_escape").decode()
 
 
-def number(value: float | None, like: float | None = None) -> str:
+def format_number(value: float | None, like: float | None = None) -> str:
     """Return a number with two to five digits that say something.
 
     Args:
@@ -41,7 +41,10 @@ def number(value: float | None, like: float | None = None) -> str:
         like: another number whose decimals are taken, so that an interval fits its value.
 
     Example:
-        >>> [number(v) for v in (0.76812, 12.346, 98765.4, 0.000123, 0)], number(None) == DASH
+        >>> (
+        ...     [format_number(v) for v in (0.76812, 12.346, 98765.4, 0.000123, 0)],
+        ...     format_number(None) == DASH,
+        ... )
         (['0.768', '12.35', '98,765', '0.00012', '0'], True)
     """
     if value is None or math.isnan(value):
@@ -72,7 +75,7 @@ def _decimals(like: float) -> int:
 
 def signed(value: float, like: float | None = None) -> str:
     """Return a difference with its sign."""
-    text = number(value, like)
+    text = format_number(value, like)
     return f"+{text}" if value > 0 else text
 
 
@@ -81,11 +84,11 @@ def is_known(value: float | None) -> bool:
     return value is not None and not math.isnan(value)
 
 
-def moment(time_ms: int) -> str:
+def format_time(time_ms: int) -> str:
     """Return an event time in UTC, to the second; a dash where no calendar has it.
 
     Example:
-        >>> moment(1357034220000)
+        >>> format_time(1357034220000)
         '2013-01-01 09:57:00'
     """
     try:

@@ -1,4 +1,4 @@
-"""Topics in memory, for the audit: what ``KafkaFacts`` answers, over lists of records."""
+"""Topics in memory, for the audit: what ``KafkaCluster`` answers, over lists of records."""
 
 from collections import Counter
 from dataclasses import dataclass, field

@@ -30,9 +30,9 @@ import numpy as np
 
 from stream_rnn.audit.comparison import Comparison
 from stream_rnn.audit.dead_letters import DeadLetters
-from stream_rnn.audit.differences import differences, shown
+from stream_rnn.audit.differences import differences, printable_bytes
 from stream_rnn.audit.examples import Near, Told
-from stream_rnn.audit.published import Bounds, Published, Who
+from stream_rnn.audit.published import Bounds, OutputOwner, Published
 from stream_rnn.audit.range_notes import (
     say_dead_letters,
     say_group_offset,
@@ -145,7 +145,7 @@ class _Partition:
         self.found, self.wanted, self.told = found, wanted, told
         self.name = f"{log.topic}[{wanted.partition}]"
         identity = fold_id(model.fingerprint, settings)
-        self.who = Who(settings.app or "", identity, log.topic, wanted.partition)
+        self.who = OutputOwner(settings.app or "", identity, log.topic, wanted.partition)
         heads = (head for head in model.spec.heads if isinstance(head, Multiclass))
         self.labels = {head.name: frozenset(head.labels) for head in heads}
         self.shown: dict[str, int] = {}
@@ -182,7 +182,7 @@ class _Partition:
         await self._settle()
         say_outputs(*say, self.who, self.published, is_from_start=self.log.first is None)
         say_dead_letters(self.found, self.dead)
-        self.found.other_folds += int(self.published.others.sum(dtype=np.int64))
+        self.found.other_folds += int(self.published.other_fold_count.sum(dtype=np.int64))
         for fold, count in self.published.folds.items():
             self.found.folds[fold] = self.found.folds.get(fold, 0) + count
 
@@ -202,7 +202,7 @@ class _Partition:
         )
         self.dead = DeadLetters(facts, settings.dead_letters_topic, self.who, bounds, takes)
         await self._read_more()
-        ttl_ms = None if settings.state_ttl is None else settings.state_ttl * 1000
+        ttl_ms = settings.state_ttl_ms
         self.comparison = Comparison(self.published, self.dead, self.choice, self.found, ttl_ms)
 
     async def _read_more(self) -> None:
@@ -339,12 +339,12 @@ class _Partition:
         first = records[0].value if records else told.published
         if told.expected is None or not records:
             expected = told.expected.value if told.expected else told.replayed
-            return shown(first), shown(expected), ()
+            return printable_bytes(first), printable_bytes(expected), ()
         for record in records:
             if found := differences(record, told.expected, is_dead_letter=is_dead_letter):
                 published = "; ".join(f"{one.part} {one.published}" for one in found)
                 replayed = "; ".join(f"{one.part} {one.replayed}" for one in found)
                 return published, replayed, tuple(one.part.split()[0] for one in found)
         if output.is_unlike(told.offset):
-            return shown(first), SAME_COPIES, ("copies",)
-        return shown(first), SAME_STEPS, ("steps",)
+            return printable_bytes(first), SAME_COPIES, ("copies",)
+        return printable_bytes(first), SAME_STEPS, ("steps",)

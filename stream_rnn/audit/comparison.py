@@ -84,7 +84,7 @@ class Comparison:
         self._begins.clear()
         published = self._published
         published.note_foreign()
-        self._outputs = np.flatnonzero((published.count > 0) | (published.others > 0))
+        self._outputs = np.flatnonzero((published.count > 0) | (published.other_fold_count > 0))
         is_part = segment.before is None or segment.before > 0
         before = segment.begin if segment.before is None else segment.before
         self._memories = Memories(before, self._ttl_ms) if is_part else None
@@ -212,14 +212,14 @@ class Comparison:
         Without a transaction a dead letter names no fold: it is of one that stands beside it.
         """
         at, letter = offset - self._published.start, self._dead.letters.get(offset)
-        if self._published.others[at] or self._dead.is_of_others(offset):
+        if self._published.other_fold_count[at] or self._dead.is_of_others(offset):
             return True
         return letter is not None and not letter.is_named and self._is_beside_others(at)
 
     def _is_beside_others(self, at: int) -> bool:
         after = int(np.searchsorted(self._outputs, at))
         beside = self._outputs[max(0, after - 1) : after + 1]
-        return bool((self._published.others[beside] > 0).any())
+        return bool((self._published.other_fold_count[beside] > 0).any())
 
     def _take_dead(self, offset: int, message: Message) -> None:
         code, key = dict(message.headers)["sr-error"].decode(), message.key or b""
@@ -260,7 +260,7 @@ class Comparison:
 
     def _miss_dead(self, offset: int, message: Message) -> None:
         at, kept = offset - self._published.start, self._dead.first_kept
-        if self._published.others[at] or self._dead.is_of_others(offset):
+        if self._published.other_fold_count[at] or self._dead.is_of_others(offset):
             self._found.leave_out("other_fold")
         elif kept is None or offset < kept:
             self._found.leave_out("removed")
@@ -273,15 +273,15 @@ class Comparison:
         """Find what should not be there: after all segments."""
         published, start = self._published, self._published.start
         is_chosen = (published.flags & NOT_CHOSEN) == 0
-        nothing = (published.others > 0) & ~self._held
+        nothing = (published.other_fold_count > 0) & ~self._held
         nothing[: self._least - start] = False
         unexpected = ((published.count > 0) & ~self._seen) | nothing
         for at in np.flatnonzero(unexpected & is_chosen):
             places = published.places_of(start + int(at))
             self.telling.tell("unexpected", start + int(at), places=places)
-        is_repeated = (published.count.astype(np.uint32) + published.others) > 1
+        is_repeated = (published.count.astype(np.uint32) + published.other_fold_count) > 1
         for at in np.flatnonzero(self._seen & is_repeated):
-            repeated = int(published.count[at]) + int(published.others[at]) - 1
+            repeated = int(published.count[at]) + int(published.other_fold_count[at]) - 1
             self.telling.tell("duplicated", start + int(at), count=repeated)
         for at in np.flatnonzero((published.flags & OUT_OF_ORDER > 0) & is_chosen):
             self.telling.tell("out_of_order", start + int(at))

@@ -20,10 +20,10 @@ from stream_rnn.audit.published import (
     COPIES_OF_ONE_MAX,
     UNLIKE_MAX,
     Bounds,
-    Who,
+    OutputOwner,
 )
 from stream_rnn.fold.dead_letters import own_name
-from stream_rnn.fold.kafka_log import LOG_APPEND_TIME, KafkaFacts
+from stream_rnn.fold.kafka_log import LOG_APPEND_TIME, KafkaCluster
 from stream_rnn.fold.output_batches import Message
 
 CHANGING = {"sr-reason", "sr-app", "sr-fold", "sr-origin", "sr-truncated"}
@@ -64,7 +64,9 @@ class DeadLetters:
         first_kept: least source offset that the topic still holds, where it lost its beginning.
     """
 
-    def __init__(self, facts: KafkaFacts, topic: str, who: Who, bounds: Bounds, takes: Any) -> None:
+    def __init__(
+        self, facts: KafkaCluster, topic: str, who: OutputOwner, bounds: Bounds, takes: Any
+    ) -> None:
         self.letters = LetterTable(bounds.start, bounds.end)
         self.unlike: dict[int, int] = {}
         self.copies: dict[int, dict[int, int]] = {}

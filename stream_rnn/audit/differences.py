@@ -106,9 +106,11 @@ def _of_values(one: bytes | None, other: bytes | None) -> Difference:
         differs = (at for at, (a, b) in pairs if a != b)
         first = next(differs, min(len(one), len(other))) - BEFORE_BYTES
     name = f"value from byte {first} on" if first else "value"
-    return Difference(name, shown(one, first) or "none", shown(other, first) or "none")
+    return Difference(
+        name, printable_bytes(one, first) or "none", printable_bytes(other, first) or "none"
+    )
 
 
-def shown(value: bytes | None, first: int = 0) -> str | None:
+def printable_bytes(value: bytes | None, first: int = 0) -> str | None:
     """Return a part of a value as text."""
     return None if value is None else value[first : first + SHOWN_BYTES].decode("utf-8", "replace")

@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator, Iterable
 from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 
-from stream_rnn.fold.kafka_log import KafkaFacts
+from stream_rnn.fold.kafka_log import KafkaCluster
 
 NEAR = 1000  # places that one read bridges
 
 
-async def record_at(facts: KafkaFacts, tp: TopicPartition, place: int) -> ConsumerRecord | None:
+async def record_at(facts: KafkaCluster, tp: TopicPartition, place: int) -> ConsumerRecord | None:
     """Read one record; ``None`` if it is not there any more."""
     async for records in facts.batches(tp, place, place + 1):
         return records[0]
@@ -18,7 +18,7 @@ async def record_at(facts: KafkaFacts, tp: TopicPartition, place: int) -> Consum
 
 
 async def records_at(
-    facts: KafkaFacts, tp: TopicPartition, wanted: Iterable[int]
+    facts: KafkaCluster, tp: TopicPartition, wanted: Iterable[int]
 ) -> AsyncIterator[ConsumerRecord]:
     """Yield some records by place, those that are still there: one read for all that are near."""
     places, first = sorted(set(wanted)), 0

@@ -19,7 +19,7 @@ from stream_rnn.audit.contents import content_of, digest_of, frame_of, is_origin
 from stream_rnn.audit.other_folds import Others
 from stream_rnn.audit.places import record_at, records_at
 from stream_rnn.errors import ConfigError
-from stream_rnn.fold.kafka_log import LOG_APPEND_TIME, KafkaFacts
+from stream_rnn.fold.kafka_log import LOG_APPEND_TIME, KafkaCluster
 
 OFFSETS_MAX = 50_000_000  # of one partition at once: some 50 bytes each
 ORIGINS_MAX = 20  # each costs a fold
@@ -35,7 +35,7 @@ ORIGIN_IS_FALSE = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Who:
+class OutputOwner:
     """Whose outputs are looked at."""
 
     app: str
@@ -97,7 +97,7 @@ class Published:
             computed one; BROKER_TIME: its timestamp is the broker's; COLD_IS_FALSE: ``cold`` does
             not fit ``steps``; NOT_CHOSEN: its key is not compared; OUT_OF_ORDER: it came after a
             later one; ORIGIN_IS_FALSE: it names one that cannot be.
-        others: (N,) predictions of this app's other folds.
+        other_fold_count: (N,) predictions of this app's other folds.
         of_others: what those say of their records.
         origins: of this fold, in the order in which they came.
         folds: other fold -> its predictions in the range.
@@ -118,9 +118,9 @@ class Published:
 
     def __init__(  # what is read, whose, and how much of it
         self,
-        facts: KafkaFacts,
+        facts: KafkaCluster,
         predictions: str,
-        who: Who,
+        who: OutputOwner,
         bounds: Bounds,
         numerics: str,
         takes: Any,
@@ -134,7 +134,7 @@ class Published:
         count = max(0, end - start)
         self.who, self.start, self.end, self._bounds = who, start, end, bounds
         self.count: NDArray[np.uint16] = np.zeros(count, np.uint16)
-        self.others: NDArray[np.uint16] = np.zeros(count, np.uint16)
+        self.other_fold_count: NDArray[np.uint16] = np.zeros(count, np.uint16)
         self.of_others = Others(who.topic, who.partition, start, start + count)
         self.digest: NDArray[np.uint64] = np.zeros(count, np.uint64)
         self.frame: NDArray[np.uint64] = np.zeros(count, np.uint64)
@@ -209,7 +209,7 @@ class Published:
 
     def _take_within(self, record: ConsumerRecord, offset: int, origin: int, fold: str) -> None:
         at = offset - self.start
-        is_repeated = bool(self.count[at] or self.others[at])
+        is_repeated = bool(self.count[at] or self.other_fold_count[at])
         if offset < self.last and not is_repeated:
             self.flags[at] |= OUT_OF_ORDER
         if not self._takes(record.key):
@@ -239,7 +239,7 @@ class Published:
         at = offset - self.start
         if fold in self.folds or len(self.folds) < NAMES_MAX:
             self.folds[fold] += 1
-        self.others[at] = min(int(self.others[at]) + 1, 65_535)
+        self.other_fold_count[at] = min(int(self.other_fold_count[at]) + 1, 65_535)
         self.of_others.take(record, offset)
         if self._numerics.encode() not in (record.value or b""):
             self.flags[at] |= FOREIGN

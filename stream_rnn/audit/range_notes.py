@@ -5,8 +5,8 @@ from stream_rnn.audit.published import (
     COPIES_MAX,
     COPIES_OF_ONE_MAX,
     Bounds,
+    OutputOwner,
     Published,
-    Who,
 )
 from stream_rnn.audit.result import Audit
 from stream_rnn.fold.recovery import GroupOffset
@@ -15,7 +15,7 @@ from stream_rnn.fold.recovery import GroupOffset
 def say_group_offset(
     found: Audit,
     name: str,
-    who: Who,
+    who: OutputOwner,
     c: GroupOffset | None,
     said: GroupOffset | None,
     log_start: int,
@@ -54,7 +54,7 @@ def say_group_offset(
 
 
 def say_nobody(
-    found: Audit, name: str, who: Who, published: Published, log_start: int, log_end: int
+    found: Audit, name: str, who: OutputOwner, published: Published, log_start: int, log_end: int
 ) -> None:
     """Say that nobody folded a partition, unless it is empty."""
     if log_start >= log_end:
@@ -115,7 +115,7 @@ def _removed(first: str | None, last: str | None, end: int, log_start: int) -> s
 
 
 def say_outputs(
-    found: Audit, name: str, who: Who, published: Published, *, is_from_start: bool
+    found: Audit, name: str, who: OutputOwner, published: Published, *, is_from_start: bool
 ) -> None:
     """Say what of the outputs was not looked at."""
     if published.below and is_from_start:

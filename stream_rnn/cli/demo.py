@@ -39,18 +39,18 @@ def run(
     """Stream the 328,521 departures from New York's airports in 2013 through two real workers."""
     console = Console(stderr=True)
 
-    def say(line: str) -> None:
+    def on_progress(line: str) -> None:
         console.print(line, style="bold", highlight=False)
 
     @asynccontextmanager
     async def page(settings: Settings) -> AsyncIterator[None]:
         wall = time.time  # noqa: TID251  # how late predictions are; never of the fold
         async with opened(settings, [], 0, wall) as shown:
-            say(f"the page: {shown.address}")
+            on_progress(f"the page: {shown.address}")
             yield
 
-    say("reading the departures of 2013; starting a real Kafka and a real Redis")
-    with servers(bootstrap_servers, redis_url, say=say) as addresses:
+    on_progress("reading the departures of 2013; starting a real Kafka and a real Redis")
+    with servers(bootstrap_servers, redis_url, on_progress=on_progress) as addresses:
         chosen = departures(events)
         with Live(console=console, refresh_per_second=4, transient=True) as live:
             demo = Demo(
@@ -58,7 +58,7 @@ def run(
                 chosen,
                 rate,
                 with_faults=not no_faults,
-                say=say,
+                on_progress=on_progress,
                 show=lambda state: live.update(Text(_line(state))),
                 beside=page if dashboard else None,
             )

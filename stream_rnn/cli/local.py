@@ -19,7 +19,7 @@ def run(kafka_port: int | None, redis_port: int | None, data: Path | None, as_js
         kafka_port=kafka_port,
         redis_port=redis_port,
         data=data,
-        say=lambda line: click.echo(line, err=True),
+        on_progress=lambda line: click.echo(line, err=True),
     ) as found:
         if as_json:
             addresses = {"bootstrap_servers": found.bootstrap_servers, "redis_url": found.redis_url}

@@ -44,14 +44,16 @@ def run(
     settings = settings.replace(source=source.name)
     with RecordBars(Console(stderr=True)) as bars:
 
-        def told(wanted: Range, records: int) -> None:
+        def on_progress(wanted: Range, records: int) -> None:
             total = None if wanted.end is None else wanted.end - wanted.start
             bars(f"{source.name}[{wanted.partition}]", records, total)
 
         if out == STANDARD_OUTPUT:
             asyncio.run(_to_standard_output(source, bundle, settings))
             return
-        written = replay_to_file(Replay(source, bundle, settings, Path(out), processes), told)
+        written = replay_to_file(
+            Replay(source, bundle, settings, Path(out), processes), on_progress
+        )
     if as_json:
         sys.stdout.write(orjson.dumps({"out": out, "predictions": written}).decode() + "\n")
     else:

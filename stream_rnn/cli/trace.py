@@ -96,7 +96,7 @@ def as_object(unrolled: Unrolled, settings: Settings) -> dict[str, Any]:
             "x": unrolled.x[t],
             "gates": {name: gate[t] for name, gate in unrolled.gates.items()},
             "memory": {name: part[t].copy() for name, part in unrolled.memory.items()},
-            "moved": float(unrolled.moved[t]),
+            "update_norm": float(unrolled.update_norm[t]),
         }
         for t, value in enumerate(unrolled.predictions(settings))
     ]
@@ -152,7 +152,7 @@ def _header(unrolled: Unrolled, until: int | None, drawn: int) -> list[str]:
             f"a bar a unit, low at -1 and high at 1: {drawn} of {cell.layers * cell.hidden}{most}"
         )
         lines.append(f"h          {bars}")
-        lines.append("moved      how far the step moved the memory, as a Euclidean norm")
+        lines.append("update_norm  how far the step moved the memory, as a Euclidean norm")
     return lines
 
 
@@ -169,7 +169,7 @@ def _units(unrolled: Unrolled, width: int) -> Floats:
 def _rows(unrolled: Unrolled, settings: Settings, units: Floats) -> Iterator[Text]:
     """Yield the table line by line; what happened between steps is a line of its own."""
     between = list(unrolled.between)
-    remembers = ("h", "moved") if unrolled.memory else ()
+    remembers = ("h", "update_norm") if unrolled.memory else ()
     titles = [*TITLES, *unrolled.gates, *remembers, *unrolled.outputs]
     cells = [[Text(title, "bold") for title in titles]]
     for t, value in enumerate(unrolled.predictions(settings)):
@@ -203,7 +203,7 @@ def _cells(unrolled: Unrolled, t: int, prediction: Prediction, units: Floats) ->
     ]
     row = [Text(cell) for cell in cells]
     if unrolled.memory:
-        row += [_bars(units.tolist()), Text(f"{unrolled.moved[t]:.3f}")]
+        row += [_bars(units.tolist()), Text(f"{unrolled.update_norm[t]:.3f}")]
     return row + [Text(describe_output(output)) for output in prediction.outputs.values()]
 
 

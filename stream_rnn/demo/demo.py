@@ -70,7 +70,7 @@ class Demo:
         events: what is streamed.
         rate: events a second; 0 is as fast as possible.
         with_faults: kill a worker and wipe Redis at half.
-        say: told what happens.
+        on_progress: told what happens.
         show: told the state of things a few times a second.
         beside: open while the workers run, such as a page that watches them.
     """
@@ -82,7 +82,7 @@ class Demo:
         rate: float,
         *,
         with_faults: bool,
-        say: Say,
+        on_progress: Say,
         show: Callable[["Demo"], None],
         beside: Callable[[Settings], AbstractAsyncContextManager[object]] | None = None,
     ) -> None:
@@ -98,7 +98,7 @@ class Demo:
         self.areas: tuple[float | None, float | None] = (None, None)  # with memory, without
         self._rate = rate
         self._with_faults = with_faults
-        self._say = say
+        self._on_progress = on_progress
         self._show = show
         self._beside = beside or (lambda _settings: nullcontext())
         self._model = load_bundle(BUNDLE)
@@ -126,7 +126,7 @@ class Demo:
             UnreachableError: Kafka does not answer, or no more.
             ConfigError: the run succeeded, and topics or keys are left on somebody else's servers.
         """
-        async with self._servers.left_empty(self._say):
+        async with self._servers.left_empty(self._on_progress):
             return await self._run()
 
     async def _run(self) -> dict[str, Any]:
@@ -136,13 +136,15 @@ class Demo:
             baseline = asyncio.create_task(asyncio.to_thread(self._fold_memoryless))
             for name in ("worker-1", "worker-2"):
                 self._start_worker(name)
-            self._say("two workers start; the memoryless baseline is computed beside them")
+            self._on_progress("two workers start; the memoryless baseline is computed beside them")
             await asyncio.gather(self._until_ready(), baseline)
             streamed = time.monotonic()
             async with self._beside(self.settings):
                 await self._stream()
             seconds = self.watched.last_s - streamed
-            self._say("all is published: folding the source topic again, comparing every byte")
+            self._on_progress(
+                "all is published: folding the source topic again, comparing every byte"
+            )
             different = await count_different(
                 self._model, self.settings, self.places, self.watched.values
             )
@@ -266,7 +268,9 @@ class Demo:
                 if found:
                     quiet = self.watched.last_s = time.monotonic()
                 elif time.monotonic() - quiet > QUIET_MAX_S:
-                    self._say(f"nothing was published for {QUIET_MAX_S:g} s; see {self._directory}")
+                    self._on_progress(
+                        f"nothing was published for {QUIET_MAX_S:g} s; see {self._directory}"
+                    )
                     return
         finally:
             await stop_consumer(consumer, self.settings.revoke_timeout_s)
@@ -298,7 +302,7 @@ class Demo:
         await self._servers.wipe_redis()
         self._start_worker("worker-3")
         self.faults = [f"SIGKILL {victim.name}", "Redis wiped"]
-        self._say(
+        self._on_progress(
             f"half is published: {victim.name} (partitions {sorted(self._doomed)}) is killed by "
             "SIGKILL, Redis is wiped, worker-3 starts"
         )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from stream_rnn.demo.flights import TEST_FROM_MS, Departure
 from stream_rnn.fold.decoder import LogRecord
-from stream_rnn.fold.kafka_log import KafkaFacts
+from stream_rnn.fold.kafka_log import KafkaCluster
 from stream_rnn.fold.output_batches import Message
 from stream_rnn.metrics.scores import area_under_roc
 from stream_rnn.model.network import Model
@@ -105,7 +105,7 @@ async def count_different(
         values: what was published of each event; ``None`` for nothing.
     """
     wrong = 0
-    async with KafkaFacts({"bootstrap_servers": settings.bootstrap_servers}, settings) as facts:
+    async with KafkaCluster({"bootstrap_servers": settings.bootstrap_servers}, settings) as facts:
         for partition, numbers in enumerate(places):
 
             def compare(

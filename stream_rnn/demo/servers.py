@@ -91,11 +91,11 @@ class DemoServers:
             await redis.aclose()
 
     @asynccontextmanager
-    async def left_empty(self, say: Callable[[str], None]) -> AsyncIterator[None]:
+    async def left_empty(self, on_progress: Callable[[str], None]) -> AsyncIterator[None]:
         """Leave nothing behind at the end; where the run failed, that is what is raised.
 
         Args:
-            say: told what is left after a run that failed.
+            on_progress: told what is left after a run that failed.
 
         Raises:
             UnreachableError: Kafka did not answer the run.
@@ -105,7 +105,7 @@ class DemoServers:
             yield
         except BaseException as error:
             for said in await self.leave_nothing():
-                say(said)
+                on_progress(said)
             if isinstance(error, KafkaError | TimeoutError):
                 raise await self._unreachable(error) from error
             raise

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from stream_rnn.errors import ConfigError
 from stream_rnn.evaluation.evaluate import Scored
-from stream_rnn.evaluation.outcomes import Outcomes, fold_outcomes
+from stream_rnn.evaluation.outcomes import PredictionsWithTargets, fold_outcomes
 from stream_rnn.evaluation.worst_predictions import words
 from stream_rnn.keys import describe_key
 from stream_rnn.metrics.bootstrap import draw_keys, drawn_metrics, figure
@@ -75,7 +75,7 @@ def compare(
     settings: Settings,
     scored: Scored,
     labels: Labels | None = None,
-    told: Callable[[str, int], None] = lambda _model, _records: None,
+    on_progress: Callable[[str, int], None] = lambda _model, _records: None,
 ) -> Comparison:
     """Fold a log with two bundles and hold one against the other.
 
@@ -85,7 +85,7 @@ def compare(
         settings: of the fold.
         scored: which predictions.
         labels: of the heads that need some.
-        told: which bundle is folded, and how many records more it has read.
+        on_progress: which bundle is folded, and how many records more it has read.
 
     Raises:
         ConfigError: the two have no head in common, or answer no event in common.
@@ -97,7 +97,7 @@ def compare(
         raise ConfigError(f"{bundles[0]} and {bundles[1]} have no head in common: {both}")
     column = column_of(scored.split) if scored.split else None
 
-    async def fold() -> list[Outcomes]:
+    async def fold() -> list[PredictionsWithTargets]:
         async with log:
             return [
                 await fold_outcomes(
@@ -106,7 +106,7 @@ def compare(
                     settings,
                     labels,
                     column,
-                    told=lambda records, name=name: told(name, records),  # type: ignore[misc]  # mypy has no type for a default of a lambda
+                    on_progress=lambda records, name=name: on_progress(name, records),  # type: ignore[misc]  # mypy has no type for a default of a lambda
                 )
                 for model, name in zip(models, "AB", strict=True)
             ]
@@ -130,7 +130,9 @@ def _same(head: AnyHead, model: Model) -> bool:
     )
 
 
-def _shared(first: Outcomes, second: Outcomes) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _shared(
+    first: PredictionsWithTargets, second: PredictionsWithTargets
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Return the numbers of the events that both answer."""
     places = [
         list(zip(o.partition.tolist(), o.offset.tolist(), strict=True)) for o in (first, second)
@@ -144,8 +146,8 @@ def _shared(first: Outcomes, second: Outcomes) -> tuple[NDArray[np.intp], NDArra
 
 def _head(
     head: AnyHead,
-    first: Outcomes,
-    second: Outcomes,
+    first: PredictionsWithTargets,
+    second: PredictionsWithTargets,
     one: NDArray[np.intp],
     other: NDArray[np.intp],
     scored: Scored,
@@ -157,7 +159,11 @@ def _head(
     target = first.targets[head.name][one]
     outputs = first.outputs[head.name][one], second.outputs[head.name][other]
     key = np.unique(first.key[one], return_inverse=True)[1].astype(np.int64)
-    draws = draw_keys(int(key.max()) + 1, scored.seed, scored.draws) if scored.draws else None
+    draws = (
+        draw_keys(int(key.max()) + 1, scored.seed, scored.bootstrap_samples)
+        if scored.bootstrap_samples
+        else None
+    )
     values = [score(head, output, target) for output in outputs]
     drawn = [
         {} if draws is None else drawn_metrics(head, output, target, key, draws)

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from stream_rnn.errors import ConfigError
 from stream_rnn.evaluation import segments as groups
 from stream_rnn.evaluation.hidden_state_health import Sample, SampledStore, health
-from stream_rnn.evaluation.outcomes import Outcomes, fold_outcomes
-from stream_rnn.evaluation.report.example_keys import worth_a_look
+from stream_rnn.evaluation.outcomes import PredictionsWithTargets, fold_outcomes
+from stream_rnn.evaluation.report.example_keys import pick_example_keys
 from stream_rnn.evaluation.result import (
     MEMORY,
     MEMORYLESS,
@@ -28,7 +28,7 @@ from stream_rnn.evaluation.result import (
     HeadEvaluation,
 )
 from stream_rnn.evaluation.worst_predictions import calibration, largest
-from stream_rnn.metrics.bootstrap import DRAWS, Draws, draw_keys, drawn_metrics, figure
+from stream_rnn.metrics.bootstrap import BOOTSTRAP_SAMPLES, Draws, draw_keys, drawn_metrics, figure
 from stream_rnn.metrics.figure import Figure
 from stream_rnn.metrics.naive_baselines import RULES, Naive, Rule, answer
 from stream_rnn.metrics.scores import Output, better, main_metric, score
@@ -57,7 +57,7 @@ class Scored:
         split: as of ``train``.
         part: the part of the split that is scored.
         seed: of the intervals.
-        draws: of the intervals; 0 for none.
+        bootstrap_samples: resamples of the intervals; 0 for none.
     """
 
     warm_up: str | None = None
@@ -66,9 +66,9 @@ class Scored:
     split: str | None = None
     part: str = "test"
     seed: int = 1
-    draws: int = DRAWS
+    bootstrap_samples: int = BOOTSTRAP_SAMPLES
 
-    def choose(self, found: Outcomes) -> NDArray[np.bool_]:
+    def choose(self, found: PredictionsWithTargets) -> NDArray[np.bool_]:
         """Return which of N events are scored.
 
         Raises:
@@ -99,7 +99,7 @@ def evaluate(
     settings: Settings,
     scored: Scored = Scored(),
     labels: Labels | None = None,
-    told: Callable[[str, int], None] = lambda _model, _records: None,
+    on_progress: Callable[[str, int], None] = lambda _model, _records: None,
 ) -> Evaluation:
     """Evaluate a bundle on a log.
 
@@ -109,13 +109,13 @@ def evaluate(
         settings: of the fold.
         scored: which predictions.
         labels: of the heads that need some.
-        told: which model is folded, and how many records more it has read.
+        on_progress: which model is folded, and how many records more it has read.
 
     Raises:
         ConfigError: nothing is scored, the log cannot be read, or the bundle cannot.
     """
     model = load_bundle(bundle)
-    folds, sample = fold_both(log, model, bundle, settings, scored, labels, told)
+    folds, sample = fold_both(log, model, bundle, settings, scored, labels, on_progress)
     memory = folds[MEMORY]
     chosen = scored.choose(memory)
     naive = read_naive(bundle)
@@ -137,7 +137,7 @@ def evaluate(
         f"{scored.part} of {scored.split}" if scored.split else "",
         heads,
         health(sample, model.hidden_shape),
-        worth_a_look(memory, heads),
+        pick_example_keys(memory, heads),
     )
 
 
@@ -148,8 +148,8 @@ def fold_both(
     settings: Settings,
     scored: Scored,
     labels: Labels | None,
-    told: Callable[[str, int], None],
-) -> tuple[dict[str, Outcomes], Sample]:
+    on_progress: Callable[[str, int], None],
+) -> tuple[dict[str, PredictionsWithTargets], Sample]:
     """Fold a log with a model and, if there is one, its memoryless baseline.
 
     Raises:
@@ -159,7 +159,7 @@ def fold_both(
     sample = Sample(model.hidden_size_floats)
     column = column_of(scored.split) if scored.split else None
 
-    async def fold() -> dict[str, Outcomes]:
+    async def fold() -> dict[str, PredictionsWithTargets]:
         async with log:
             found = {
                 MEMORY: await fold_outcomes(
@@ -169,7 +169,7 @@ def fold_both(
                     labels,
                     column,
                     lambda: SampledStore(sample),
-                    lambda records: told(MEMORY, records),
+                    lambda records: on_progress(MEMORY, records),
                 )
             }
             if baseline is not None:
@@ -178,7 +178,7 @@ def fold_both(
                     baseline,
                     settings,
                     labels,
-                    told=lambda records: told(MEMORYLESS, records),
+                    on_progress=lambda records: on_progress(MEMORYLESS, records),
                 )
         return found
 
@@ -207,7 +207,7 @@ def _baseline(bundle: Path) -> Model | None:
 
 def _evaluate_head(
     head: AnyHead,
-    folds: Mapping[str, Outcomes],
+    folds: Mapping[str, PredictionsWithTargets],
     chosen: NDArray[np.bool_],
     naive: Naive | None,
     scored: Scored,
@@ -222,7 +222,9 @@ def _evaluate_head(
         rule, answers[NAIVE] = _naive_answer(head, naive, last[chosen], target[chosen])
     key = np.unique(found.key[chosen], return_inverse=True)[1].astype(np.int64)
     keys = int(key.max()) + 1 if len(key) else 0
-    draws = draw_keys(keys, scored.seed, scored.draws) if scored.draws else None
+    draws = (
+        draw_keys(keys, scored.seed, scored.bootstrap_samples) if scored.bootstrap_samples else None
+    )
     measured = _Measured(head, target[chosen], key, draws)
     models, worth = measured.all(answers) if chosen.any() else ({}, None)
     metric = main_metric(head)

@@ -21,7 +21,7 @@ class Sample:
 
     Attributes:
         steps, last_ms, hidden: of each state; hidden is (D,) floats.
-        moved: how far the state moved in one event, NaN where the batch held more of its key.
+        update_norm: how far the state moved in one event, NaN where the batch held more of its key.
     """
 
     def __init__(self, floats: int) -> None:
@@ -31,7 +31,7 @@ class Sample:
         self.steps: list[int] = []
         self.last_ms: list[int] = []
         self.hidden: list[NDArray[np.float32]] = []
-        self.moved: list[float] = []
+        self.update_norm: list[float] = []
 
     def take(self, commit: Commit, before: dict[bytes, bytes]) -> None:
         """Look at some of the states that a commit writes, and at what they were."""
@@ -47,13 +47,13 @@ class Sample:
             self.steps.append(int(now.steps[i]))
             self.last_ms.append(int(now.last_ms[i]))
             self.hidden.append(now.hidden[i])
-            self.moved.append(self._moved(now, i, before.get(key)))
+            self.update_norm.append(self._update_norm(now, i, before.get(key)))
         if len(self.steps) > STATES_MAX:
             self._every = 2 * self._every + 1
-            for column in (self.steps, self.last_ms, self.hidden, self.moved):
+            for column in (self.steps, self.last_ms, self.hidden, self.update_norm):
                 del column[::2]
 
-    def _moved(self, now: States, i: int, before: bytes | None) -> float:
+    def _update_norm(self, now: States, i: int, before: bytes | None) -> float:
         if before is None:
             return float("nan")
         was = self._codec.decode([before])
@@ -87,14 +87,14 @@ def health(sample: Sample, shape: Sequence[int]) -> HiddenHealth | None:
     hidden = np.stack(sample.hidden)
     if len(shape) == 3:
         hidden = hidden.reshape(len(hidden), *shape)[:, 0].reshape(len(hidden), -1)
-    steps, moved = np.array(sample.steps), np.array(sample.moved)
+    steps, update_norm = np.array(sample.steps), np.array(sample.update_norm)
     norm = _norm(hidden)
     saturated = (np.abs(hidden) > SATURATED).mean(axis=1)
     at = []
     for low, high in STEPS:
         chosen = (steps >= low) & (steps <= (high or steps.max()))
         if chosen.any():
-            known = moved[chosen & np.isfinite(moved)]
+            known = update_norm[chosen & np.isfinite(update_norm)]
             at.append(
                 HiddenAt(
                     _name(low, high),

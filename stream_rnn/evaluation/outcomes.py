@@ -1,6 +1,6 @@
-"""Outcomes: what was predicted and what came, event by event.
+"""Predictions beside the targets that came, event by event.
 
-The worker's own processor folds the log; ``asked.py`` decodes what came from the same records.
+The worker's own processor folds the log; ``training/targets.py`` decodes what came from the same records.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -25,16 +25,16 @@ from stream_rnn.replay.partition import replay_partition
 from stream_rnn.settings import Settings
 from stream_rnn.store.memory_store import MemoryStore
 from stream_rnn.training.splits import Placed
-from stream_rnn.training.targets import Columns, Steps, ask
+from stream_rnn.training.targets import Columns, Steps, target_extractor
 from stream_rnn.training.validation import joined
 
 HELD_MAX = 64  # classes of which probabilities are held until it is known what came
 
-Told = Callable[[int], None]
+OnProgress = Callable[[int], None]
 
 
 @dataclass(slots=True)
-class Outcomes:
+class PredictionsWithTargets:
     """What a model said of a log's events.  N events, K keys, in offset order by partition.
 
     Attributes:
@@ -165,8 +165,8 @@ async def fold_outcomes(
     labels: Labels | None = None,
     split_column: str | None = None,
     store: Callable[[], MemoryStore] = MemoryStore,
-    told: Told = lambda _records: None,
-) -> Outcomes:
+    on_progress: OnProgress = lambda _records: None,
+) -> PredictionsWithTargets:
     """Fold a log and find what came of each prediction.
 
     Args:
@@ -176,7 +176,7 @@ async def fold_outcomes(
         labels: of the heads that need some.
         split_column: dotted path of the field that a split goes by.
         store: makes the store of each partition's states.
-        told: how many records were read, now and then.
+        on_progress: how many records were read, now and then.
 
     Raises:
         SpecError: the log holds no valid event.
@@ -186,7 +186,7 @@ async def fold_outcomes(
     if labels is not None:
         labels.check(log.name, topic_partitions(ranges))
     parts = [
-        await _fold_range(log, wanted, model, settings, labels, split_column, store, told)
+        await _fold_range(log, wanted, model, settings, labels, split_column, store, on_progress)
         for wanted in ranges
     ]
     skips: dict[str, int] = {}
@@ -208,8 +208,8 @@ async def _fold_range(
     labels: Labels | None,
     split_column: str | None,
     store: Callable[[], MemoryStore],
-    told: Told,
-) -> Outcomes:
+    on_progress: OnProgress,
+) -> PredictionsWithTargets:
     """Fold one partition: twice, if its answers are too wide to be held until it is known what came.
 
     1  fold and keep only how long the memories are: which events are skipped, even by a step that
@@ -218,21 +218,23 @@ async def _fold_range(
     3  fold again, and rank the answers as they come
     """
     partition, heads = wanted.partition, model.spec.heads
-    asked = ask(model, settings, labels, partition, split_column)
+    extractor = target_extractor(model, settings, labels, partition, split_column)
     if not any(isinstance(head, Multiclass) and head.width > HELD_MAX for head in heads):
         collector = Collector(model, settings, partition)
-        skips = await _fold(log, wanted, model, settings, collector, store(), asked.take, told)
-        own, targets = asked.answer(heads, collector.found)
+        skips = await _fold(
+            log, wanted, model, settings, collector, store(), extractor.take, on_progress
+        )
+        own, targets = extractor.answer(heads, collector.found)
     else:
         counter = Collector(model, settings, partition, heads=())
-        first, second = (lambda n: told(n - n // 2)), (lambda n: told(n // 2))
-        await _fold(log, wanted, model, settings, counter, MemoryStore(), asked.take, first)
-        own, targets = asked.answer(heads, counter.found)
+        first, second = (lambda n: on_progress(n - n // 2)), (lambda n: on_progress(n // 2))
+        await _fold(log, wanted, model, settings, counter, MemoryStore(), extractor.take, first)
+        own, targets = extractor.answer(heads, counter.found)
         collector = Collector(model, settings, partition, targets)
         skips = await _fold(log, wanted, model, settings, collector, store(), _nothing, second)
     found = collector.found
-    words = [asked.words[o] for o in found.offset.tolist()] if split_column else []
-    return Outcomes(
+    words = [extractor.words[o] for o in found.offset.tolist()] if split_column else []
+    return PredictionsWithTargets(
         found.keys,
         found.key,
         np.full(len(found.offset), partition, np.int64),
@@ -255,7 +257,7 @@ async def _fold(
     collector: "Collector",
     store: MemoryStore,
     take: Callable[[Sequence[Record]], None],
-    told: Told,
+    on_progress: OnProgress,
 ) -> dict[str, int]:
     """Fold one partition's records; return how many were skipped, by reason."""
 
@@ -263,7 +265,7 @@ async def _fold(
         async for records in log.batches(wanted):
             take(records)
             yield records
-            told(len(records))
+            on_progress(len(records))
 
     counts = await replay_partition(
         model,
@@ -282,7 +284,9 @@ def _nothing(_records: Sequence[Record]) -> None:
     """Take records, and look at none."""
 
 
-def _joined(heads: Sequence[AnyHead], parts: Sequence[Outcomes], skips: dict[str, int]) -> Outcomes:
+def _joined(
+    heads: Sequence[AnyHead], parts: Sequence[PredictionsWithTargets], skips: dict[str, int]
+) -> PredictionsWithTargets:
     """Join partitions; a key is one key wherever its records are."""
     parts = [part for part in parts if len(part.offset)]
     number: dict[bytes, int] = {}
@@ -295,7 +299,7 @@ def _joined(heads: Sequence[AnyHead], parts: Sequence[Outcomes], skips: dict[str
     def column(name: str) -> NDArray[np.int64]:
         return np.concatenate([getattr(part, name) for part in parts])
 
-    return Outcomes(
+    return PredictionsWithTargets(
         list(number),
         np.concatenate(keys),
         column("partition"),

@@ -34,7 +34,7 @@ class Bin:
 
 
 @dataclass(frozen=True, slots=True)
-class Miss:
+class WorstPrediction:
     """An event that the network got most wrong, in words."""
 
     key: str
@@ -83,7 +83,7 @@ class HeadEvaluation:
     by_time: tuple[Group, ...] = ()
     by_key: tuple[Group, ...] = ()
     calibration: Mapping[str, tuple[Bin, ...]] = field(default_factory=dict)
-    largest: tuple[Miss, ...] = ()
+    largest: tuple[WorstPrediction, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class HiddenAt:
         norm: mean of |h| / sqrt(units): 1 is the largest that tanh allows.
         norm_high: the 95th percentile of the same.
         saturated: share of units with |h| above 0.99.
-        moved: mean of |h - h before| / sqrt(units) at such an event.
+        update_norm: mean of |h - h before| / sqrt(units) at such an event.
     """
 
     steps: str
@@ -104,7 +104,7 @@ class HiddenAt:
     norm: float
     norm_high: float
     saturated: float
-    moved: float
+    update_norm: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ class HiddenHealth:
     Attributes:
         keys: in the sample.
         units: of a hidden state.
-        silent_units: units that hardly moved in the whole sample.
+        dead_units: units that hardly moved in the whole sample.
         at: by number of events in memory.
         drift: shift of the units' means from the first to the last third of the time, in their
             standard deviations, on the mean.
@@ -122,7 +122,7 @@ class HiddenHealth:
 
     keys: int
     units: int
-    silent_units: int
+    dead_units: int
     at: tuple[HiddenAt, ...]
     drift: float
 

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_rnn.evaluation.outcomes import Outcomes
-from stream_rnn.evaluation.result import Bin, Miss
+from stream_rnn.evaluation.outcomes import PredictionsWithTargets
+from stream_rnn.evaluation.result import Bin, WorstPrediction
 from stream_rnn.keys import describe_key
 from stream_rnn.metrics.ranked import Ranked
 from stream_rnn.metrics.scores import Output, log_losses
@@ -37,11 +37,11 @@ def calibration(head: AnyHead, output: Output, target: NDArray[np.float64]) -> t
 
 def largest(
     head: AnyHead,
-    found: Outcomes,
+    found: PredictionsWithTargets,
     output: Output,
     target: NDArray[np.float64],
     events: NDArray[np.intp],
-) -> tuple[Miss, ...]:
+) -> tuple[WorstPrediction, ...]:
     """Return the events that were predicted worst, worst first.
 
     Args:
@@ -58,7 +58,7 @@ def largest(
         loss = np.abs(output.astype(np.float64) - truth)
     worst = np.argsort(-loss, kind="stable")[:LARGEST].tolist()
     return tuple(
-        Miss(
+        WorstPrediction(
             describe_key(found.keys[int(found.key[event])]),
             int(found.partition[event]),
             int(found.offset[event]),

@@ -39,11 +39,11 @@ class Point(StrEnum):
     COMMITTED = "committed"
 
 
-Passed = Callable[[Point], None]
+AtCrashPoint = Callable[[Point], None]
 """Called at each point; an injected fault happens there."""
 
 
-def nothing_happens(_point: Point) -> None:
+def no_op(_point: Point) -> None:
     """Pass a point."""
 
 

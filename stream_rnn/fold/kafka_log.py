@@ -38,7 +38,7 @@ LOG_APPEND_TIME = 1
 T = TypeVar("T")
 
 
-class KafkaFacts:
+class KafkaCluster:
     """The clients behind every partition's :class:`KafkaLog`; an async context manager.
 
     Args:
@@ -221,7 +221,7 @@ class KafkaFacts:
 class KafkaLog:
     """One source partition; a :class:`stream_rnn.fold.recovery_facts.Log`."""
 
-    def __init__(self, facts: KafkaFacts, settings: Settings, partition: int) -> None:
+    def __init__(self, facts: KafkaCluster, settings: Settings, partition: int) -> None:
         self._facts = facts
         self._settings = settings
         self._source = TopicPartition(settings.source, partition)

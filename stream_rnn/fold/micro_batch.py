@@ -32,7 +32,7 @@ class Batch:
     decoded: Decoded
     x: NDArray[np.float32]
     keys: list[bytes]
-    touched: rounds.Touched
+    touched: rounds.KeyedEvents
     stream_ms: NDArray[np.int64]
 
 
@@ -75,7 +75,7 @@ def decode(
     if forgets:
         in_order = np.argsort(np.concatenate([decoded.rows, decoded.forgets]), kind="stable")
         key, event = key[in_order], event[in_order]
-    touched = rounds.Touched(key, event.astype(np.int64), len(number))
+    touched = rounds.KeyedEvents(key, event.astype(np.int64), len(number))
     stream_ms = rounds.stream_times(decoded.moves_to_ms, stream_time_ms)
     return Batch(decoded, x, list(number), touched, stream_ms)
 
@@ -105,7 +105,7 @@ async def step(
     x = batch.x.copy()
     model.encoder.fill_since_previous(x, planned.since_ms)
     begins = np.where(planned.is_warm[:, None], states.hidden[planned.key], np.float32(0))
-    y, ends = await rounds.run(model, planned, x, begins, breathe)
+    y, ends = await rounds.step_rounds(model, planned, x, begins, breathe)
 
     exists = planned.last_run >= 0
     new = States.empty(len(batch.keys), model.hidden_size_floats)

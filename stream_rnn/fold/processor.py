@@ -37,9 +37,10 @@ from stream_rnn.errors import (
     JumpedError,
     StateError,
 )
-from stream_rnn.fold import micro_batch as computed
-from stream_rnn.fold.crash_points import Counts, Passed, Point, nothing_happens
+from stream_rnn.fold import micro_batch
+from stream_rnn.fold.crash_points import AtCrashPoint, Counts, Point, no_op
 from stream_rnn.fold.decoder import TIME_MS_MIN, Decoder, Record
+from stream_rnn.fold.micro_batch import Batch, Stepped
 from stream_rnn.fold.observer import Folded, Nobody, Observer
 from stream_rnn.fold.output_batches import Message
 from stream_rnn.fold.outputs import Silence, make_outputs
@@ -54,7 +55,15 @@ from stream_rnn.predictions.writer import PredictionWriter
 from stream_rnn.settings import Settings
 from stream_rnn.store.cache import StateCache, load_states
 from stream_rnn.store.retry import RETRY_FIRST_S, RETRY_LAST_S, retrying
-from stream_rnn.store.state import Anchor, Commit, FirstPosition, Held, StateCodec, States, Store
+from stream_rnn.store.state import (
+    Anchor,
+    Commit,
+    FirstPosition,
+    StateCodec,
+    States,
+    Store,
+    StoredPosition,
+)
 from stream_rnn.store.sweep import Sweep
 
 logger = logging.getLogger(__name__)
@@ -80,7 +89,7 @@ class Processor:
         writer: makes the predictions' bytes.
         cache: hidden states kept in this process.
         clock: monotonic seconds; it decides when to yield and sweep, never what is computed.
-        passed: called at each :class:`Point`.
+        at_crash_point: called at each :class:`Point`.
         observer: told of each micro-batch.
 
     Attributes:
@@ -98,11 +107,11 @@ class Processor:
     writer: PredictionWriter
     cache: StateCache
     clock: Callable[[], float]
-    passed: Passed = nothing_happens
+    at_crash_point: AtCrashPoint = no_op
     observer: Observer = Nobody()  # noqa: RUF009  # it has no state
     position: int = -1
     origin: int = -1
-    silent_below: int = -1
+    publish_from: int = -1
     counts: Counts = field(default_factory=Counts)
     times: StepTimes = field(init=False)
     stream_time_ms: int | None = None
@@ -139,7 +148,7 @@ class Processor:
                 if is_forgotten:
                     await self.publisher.start()  # it decides what came of all publishes before it
                     self.recovery.look_back()
-                    self.passed(Point.FENCED)
+                    self.at_crash_point(Point.FENCED)
                 await self._begin(is_corrupt=is_corrupt)
                 while (fetch := await self.source.take(self.settings.idle_check_s)) is not None:
                     await self.fold(fetch)
@@ -164,12 +173,12 @@ class Processor:
         facts, start = await self._retrying(
             lambda: self.recovery.find(self._acknowledged, is_corrupt=is_corrupt)
         )
-        self.passed(Point.POSITIONED)
+        self.at_crash_point(Point.POSITIONED)
         tell_start(self.place, start)
         if start.write_group_offset is not None:
             offset = GroupOffset(start.write_group_offset, self.fold_id, start.origin)
             await self._publish([], [], offset)
-            self.passed(Point.GROUP_OFFSET_WRITTEN)
+            self.at_crash_point(Point.GROUP_OFFSET_WRITTEN)
         held = facts.held
         if start.write_first_position:
             first = FirstPosition(
@@ -180,10 +189,10 @@ class Processor:
                 start.lost,
             )
             await self._retrying(lambda: self.store.start(facts.held, first))
-            held = Held()
-            self.passed(Point.FIRST_POSITION_WRITTEN)
+            held = StoredPosition()
+            self.at_crash_point(Point.FIRST_POSITION_WRITTEN)
         self.position, self.origin = start.position, start.origin
-        self.silent_below = start.silent_below
+        self.publish_from = start.publish_from
         self.stream_time_ms, self.anchor = held.stream_time_ms, held.anchor
         self.counts.positioned += 1
         self.observer.started(start)
@@ -223,32 +232,35 @@ class Processor:
         times = self.times
         times.begin()
         # 1 decode and validate
-        batch = computed.decode(self._decoder, self.model, records, self.stream_time_ms)
-        await self._breathe()
-        self.passed(Point.DECODED)
+        batch = micro_batch.decode(self._decoder, self.model, records, self.stream_time_ms)
+        await self._yield_to_loop()
+        self.at_crash_point(Point.DECODED)
         times.end("decode")
         # 2 load
         held, states = await load_states(self.cache, self._codec, batch.keys, self._read_states)
-        self.passed(Point.LOADED)
+        self.at_crash_point(Point.LOADED)
         times.end("load")
         # 3 encode and step
-        stepped = await computed.step(self.model, batch, held, states, self._ttl_ms, self._breathe)
-        self.passed(Point.STEPPED)
+        stepped = await micro_batch.step(
+            self.model, batch, held, states, self.settings.state_ttl_ms, self._yield_to_loop
+        )
+        self.at_crash_point(Point.STEPPED)
         times.end("step")
         # 4 publish, unless silent
         published = 0
-        if next_position > self.silent_below:
+        if next_position > self.publish_from:
+            silence = Silence(self.partition, self.origin, self.publish_from)
             predictions, dead_letters = make_outputs(
-                self.model, self.writer, self.settings, records, batch, stepped, self._silence
+                self.model, self.writer, self.settings, records, batch, stepped, silence
             )
             offset = GroupOffset(next_position, self.fold_id, self.origin)
             await self._publish(predictions, dead_letters, offset)
             published = len(predictions)
-        self.passed(Point.PUBLISHED)
+        self.at_crash_point(Point.PUBLISHED)
         times.end("publish")
         # 5 commit
         await self._commit(records, batch, stepped, next_position)
-        self.passed(Point.COMMITTED)
+        self.at_crash_point(Point.COMMITTED)
         times.end("commit")
         self._count(batch, stepped, published)
 
@@ -266,11 +278,7 @@ class Processor:
         self._acknowledged = offset
 
     async def _commit(
-        self,
-        records: Sequence[Record],
-        batch: computed.Batch,
-        stepped: computed.Stepped,
-        next_position: int,
+        self, records: Sequence[Record], batch: Batch, stepped: Stepped, next_position: int
     ) -> None:
         """Write states and position; the cache follows only after Redis said ok."""
         changed = np.flatnonzero(stepped.exists)
@@ -288,7 +296,7 @@ class Processor:
         expired = await self._retrying(
             lambda: self._sweep.expired(self.position, stream_time_ms, set(batch.keys))
         )
-        self.passed(Point.SWEPT)
+        self.at_crash_point(Point.SWEPT)
         commit = Commit(
             self.position,
             self.origin,
@@ -302,7 +310,7 @@ class Processor:
         await self._retrying(lambda: self.store.commit(commit))
         self.cache.put(keys, states)
         self.cache.drop(gone + expired)
-        if self.position < self.silent_below <= next_position:
+        if self.position < self.publish_from <= next_position:
             logger.info("publishing again partition=%s position=%d", self.place, next_position)
         self.position, self.anchor, self.stream_time_ms = next_position, anchor, stream_time_ms
 
@@ -325,7 +333,7 @@ class Processor:
     def _wait(self, reason: str) -> None:
         self.waits_for = reason
 
-    async def _breathe(self) -> None:
+    async def _yield_to_loop(self) -> None:
         """Let other partitions and heartbeats run if this one has computed for long."""
         now = self.clock()
         if now - self._breathed_s > self.settings.yield_ms / 1000:
@@ -333,15 +341,7 @@ class Processor:
             now = self.clock()
         self._breathed_s = now
 
-    @property
-    def _silence(self) -> Silence:
-        return Silence(self.partition, self.origin, self.silent_below)
-
-    @property
-    def _ttl_ms(self) -> float | None:
-        return None if self.settings.state_ttl is None else self.settings.state_ttl * 1000
-
-    def _count(self, batch: computed.Batch, stepped: computed.Stepped, published: int) -> None:
+    def _count(self, batch: Batch, stepped: Stepped, published: int) -> None:
         decoded, errors = batch.decoded, stepped.errors
         skips = [error.code for error in (*decoded.skips.values(), *errors.values())]
         self.counts.add(len(decoded.rows) - len(errors), published, len(decoded.forgets), skips)

@@ -26,7 +26,7 @@ from aiokafka.errors import (
 from aiokafka.structs import OffsetAndMetadata
 
 from stream_rnn.errors import ConfigError, FencedError, ForgottenError, reason
-from stream_rnn.fold.crash_points import Passed, Point, nothing_happens
+from stream_rnn.fold.crash_points import AtCrashPoint, Point, no_op
 from stream_rnn.fold.fold_id import earlier_transactional_id, transactional_id
 from stream_rnn.fold.output_batches import Message, in_batches
 from stream_rnn.fold.recovery import GroupOffset
@@ -38,7 +38,7 @@ from stream_rnn.settings import Settings
 FORGOTTEN = (InvalidProducerIdMapping, UnknownProducerId)
 """What the transaction coordinator, or the leader of an output, says of a producer it has forgotten."""
 
-Asked = Callable[[], Awaitable[None]]
+OwnerCheck = Callable[[], Awaitable[None]]
 """Asks whether the assignment still counts; raises :class:`FencedError` if it does not."""
 
 
@@ -82,7 +82,7 @@ class KafkaPublisher:
         settings: topics, bounds and deadlines.
         partition: the source partition's number, and that of its outputs.
         transactional_id: ``None`` for a producer without transactions.
-        passed: called at each :class:`Point`.
+        at_crash_point: called at each :class:`Point`.
     """
 
     def __init__(
@@ -91,9 +91,9 @@ class KafkaPublisher:
         settings: Settings,
         partition: int,
         transactional_id: str | None,
-        passed: Passed = nothing_happens,
+        at_crash_point: AtCrashPoint = no_op,
     ) -> None:
-        self._passed = passed
+        self._at_crash_point = at_crash_point
         self._settings = settings
         self._partition = partition
         self._predictions = settings.predictions or ""
@@ -178,10 +178,10 @@ class KafkaPublisher:
         # a transaction the dead letters must be there first.
         for acknowledged in await self._send_to(self._dead_letters, dead_letters):
             await acknowledged
-        self._passed(Point.DEAD_LETTERS_SENT)
+        self._at_crash_point(Point.DEAD_LETTERS_SENT)
         for acknowledged in await self._send_to(self._predictions, predictions):
             await acknowledged
-        self._passed(Point.PREDICTIONS_SENT)
+        self._at_crash_point(Point.PREDICTIONS_SENT)
 
     async def _send_to(self, topic: str, messages: Sequence[Message]) -> list[Awaitable[Any]]:
         """Send in record batches below the broker's limit; return what to await."""
@@ -190,7 +190,7 @@ class KafkaPublisher:
         limit = self._settings.output_batch_bytes_max
         for batch in in_batches(self._producer.create_batch, messages, output, limit):
             sent.append(await self._producer.send_batch(batch, topic, partition=self._partition))
-            self._passed(Point.BATCH_SENT)
+            self._at_crash_point(Point.BATCH_SENT)
         return sent
 
 
@@ -205,7 +205,7 @@ class TransactionalPublisher(KafkaPublisher):
         connection: options of every Kafka client.
         settings: topics, bounds and deadlines.
         partition: the source partition's number.
-        passed: called at each :class:`Point`.
+        at_crash_point: called at each :class:`Point`.
         check_owner: awaited right before each request that fences.
     """
 
@@ -214,12 +214,12 @@ class TransactionalPublisher(KafkaPublisher):
         connection: dict[str, Any],
         settings: Settings,
         partition: int,
-        passed: Passed = nothing_happens,
-        check_owner: Asked = _nobody_asks,
+        at_crash_point: AtCrashPoint = no_op,
+        check_owner: OwnerCheck = _nobody_asks,
     ) -> None:
         self._check_owner = check_owner
         place = (settings.app or "", settings.source or "", partition)
-        super().__init__(connection, settings, partition, transactional_id(*place), passed)
+        super().__init__(connection, settings, partition, transactional_id(*place), at_crash_point)
         self._earlier_id = earlier_transactional_id(*place)
         self._source = TopicPartition(settings.source, partition)
 
@@ -230,7 +230,7 @@ class TransactionalPublisher(KafkaPublisher):
         fence = sender._do_init_pid  # noqa: SLF001  # see above
 
         async def ask_and_fence(node: Any) -> Any:
-            self._passed(Point.CONNECTED)
+            self._at_crash_point(Point.CONNECTED)
             await self._check_owner()
             return await fence(node)
 
@@ -266,7 +266,7 @@ class TransactionalPublisher(KafkaPublisher):
         try:
             with self._released("fencing an owner of the version before", producer):
                 await self._start(producer)
-                self._passed(Point.EARLIER_FENCED)
+                self._at_crash_point(Point.EARLIER_FENCED)
                 await self._close_what_is_open(producer)
         except ConfigError as error:
             if not isinstance(error.__cause__, TransactionalIdAuthorizationFailed):
@@ -277,7 +277,7 @@ class TransactionalPublisher(KafkaPublisher):
     async def _close_what_is_open(self, producer: AIOKafkaProducer) -> None:
         async with asyncio.timeout(self._settings.kafka_timeout_s):
             await producer.begin_transaction()
-            self._passed(Point.CLOSING)
+            self._at_crash_point(Point.CLOSING)
             for topic in (self._predictions, self._dead_letters):
                 output = TopicPartition(topic, self._partition)
                 # There is no public way to take part without sending a record.
@@ -296,12 +296,12 @@ class TransactionalPublisher(KafkaPublisher):
         with self._released("publishing"):
             async with asyncio.timeout(self._settings.kafka_timeout_s):
                 await producer.begin_transaction()
-                self._passed(Point.BEGUN)
+                self._at_crash_point(Point.BEGUN)
                 await self._send(predictions, dead_letters)
                 await producer.send_offsets_to_transaction(
                     {self._source: offset}, self._settings.app
                 )
-                self._passed(Point.OFFSET_SENT)
+                self._at_crash_point(Point.OFFSET_SENT)
                 await producer.commit_transaction()
 
 
@@ -313,7 +313,7 @@ class IdempotentPublisher(KafkaPublisher):
         settings: topics, bounds and deadlines.
         partition: the source partition's number.
         commit_group_offset: moves C, if the assignment is still this one.
-        passed: called at each :class:`Point`.
+        at_crash_point: called at each :class:`Point`.
     """
 
     def __init__(
@@ -322,9 +322,9 @@ class IdempotentPublisher(KafkaPublisher):
         settings: Settings,
         partition: int,
         commit_group_offset: Callable[[int, GroupOffset], Awaitable[None]],
-        passed: Passed = nothing_happens,
+        at_crash_point: AtCrashPoint = no_op,
     ) -> None:
-        super().__init__(connection, settings, partition, None, passed)
+        super().__init__(connection, settings, partition, None, at_crash_point)
         self._commit_group_offset = commit_group_offset
 
     async def publish(
@@ -336,7 +336,7 @@ class IdempotentPublisher(KafkaPublisher):
         """Publish, await the acknowledgements, then move the group offset."""
         with self._released("publishing"):
             async with asyncio.timeout(self._settings.kafka_timeout_s):
-                self._passed(Point.BEGUN)
+                self._at_crash_point(Point.BEGUN)
                 await self._send(predictions, dead_letters)
                 await self._commit_group_offset(self._partition, group_offset)
-                self._passed(Point.OFFSET_SENT)
+                self._at_crash_point(Point.OFFSET_SENT)

@@ -10,7 +10,7 @@ order that makes them safe, ``stream-rnn state show`` prints the same decision.
 from dataclasses import dataclass, field, replace
 from typing import Literal, Self
 
-from stream_rnn.store.state import Held
+from stream_rnn.store.state import StoredPosition
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Facts:
     fold_id: str
     log_start: int
     log_end: int
-    held: Held = field(default_factory=Held)
+    held: StoredPosition = field(default_factory=StoredPosition)
     group_offset: GroupOffset | None = None
     acknowledged: GroupOffset | None = None
     last_prediction: LastPrediction | None = None
@@ -106,7 +106,7 @@ class Start:
         row: of the recovery table in ``fold/README.md``.
         position: the next offset to fold.
         origin: the first offset of the fold.
-        silent_below: records below are folded without publishing anything.
+        publish_from: records below are folded without publishing anything.
         write_group_offset: C is to be written, with this fold's metadata, before anything else.
         write_first_position: the fold begins anew in Redis, after C is written.
         lost: what history is given up, for logs and ``state show``; empty if none.
@@ -115,7 +115,7 @@ class Start:
     row: int
     position: int
     origin: int
-    silent_below: int
+    publish_from: int
     write_group_offset: int | None = None
     write_first_position: bool = False
     lost: str = ""
@@ -303,7 +303,7 @@ def _lost_history(
             f"{facts.place}: {what} ({figures}); {remedy} give the history up with "
             "--on-lost-history accept: the states are dropped and the fold begins at the log start",
         )
-    silent_below = max(s, c.offset if c else s)
+    publish_from = max(s, c.offset if c else s)
     return Start(
-        row, s, s, silent_below, silent_below, write_first_position=True, lost=f"{what} ({figures})"
+        row, s, s, publish_from, publish_from, write_first_position=True, lost=f"{what} ({figures})"
     )

@@ -13,7 +13,7 @@ from typing import Protocol
 from zlib import crc32
 
 from stream_rnn.errors import RecoveryError
-from stream_rnn.fold.crash_points import Passed, Point, nothing_happens
+from stream_rnn.fold.crash_points import AtCrashPoint, Point, no_op
 from stream_rnn.fold.decoder import Record
 from stream_rnn.fold.recovery import (
     Choices,
@@ -90,7 +90,7 @@ class Recovery:
         choices: the settings that the decision depends on.
         patience_s: how long a group offset that is behind is read again.
         clock: monotonic seconds.
-        passed: called at each :class:`Point`.
+        at_crash_point: called at each :class:`Point`.
     """
 
     place: str
@@ -100,7 +100,7 @@ class Recovery:
     choices: Choices
     patience_s: float
     clock: Callable[[], float]
-    passed: Passed = nothing_happens
+    at_crash_point: AtCrashPoint = no_op
     _last_prediction: LastPrediction | None = None
     _looked_back: bool = False
 
@@ -135,19 +135,19 @@ class Recovery:
     async def read(self, acknowledged: GroupOffset | None = None) -> Facts:
         """Read S, P, C and E in this order, then what tells one log from another."""
         log_start = await self.log.log_start()
-        self.passed(Point.LOG_START_READ)
+        self.at_crash_point(Point.LOG_START_READ)
         held = await self.store.read()
-        self.passed(Point.STATE_READ)
+        self.at_crash_point(Point.STATE_READ)
         group_offset = await self.log.group_offset()
-        self.passed(Point.GROUP_OFFSET_READ)
+        self.at_crash_point(Point.GROUP_OFFSET_READ)
         if not self._looked_back:
             self._last_prediction = await self.log.last_prediction()
             self._looked_back = True
-            self.passed(Point.LAST_PREDICTION_READ)
+            self.at_crash_point(Point.LAST_PREDICTION_READ)
         topics = await self.log.topics()
-        self.passed(Point.TOPICS_READ)
+        self.at_crash_point(Point.TOPICS_READ)
         log_end = await self.log.log_end()
-        self.passed(Point.LOG_END_READ)
+        self.at_crash_point(Point.LOG_END_READ)
         facts = Facts(
             self.place,
             self.fold_id,
@@ -173,7 +173,7 @@ class Recovery:
             await asyncio.sleep(LOOK_AGAIN_S)
             logger.info("group offset behind, reading it again partition=%s", self.place)
             group_offset = await self.log.group_offset()
-            self.passed(Point.GROUP_OFFSET_READ)
+            self.at_crash_point(Point.GROUP_OFFSET_READ)
             return replace(facts, group_offset=group_offset, log_end=await self.log.log_end())
         if stop.row in (5, 7) and await self.store.read() != replace(facts.held, is_corrupt=False):
             return await self.read(facts.acknowledged)
@@ -198,7 +198,7 @@ class Recovery:
     async def _record_at(self, offset: int) -> Record | bool | None:
         """Return the record; ``False`` if there is none though there must be; ``None`` if unknown."""
         record = await self.log.record_at(offset)
-        self.passed(Point.RECORD_READ)
+        self.at_crash_point(Point.RECORD_READ)
         if record is not None:
             return record
         if self.choices.allow_compacted or await self.log.log_start() > offset:
@@ -211,12 +211,12 @@ def tell_start(place: str, start: Start) -> None:
     level = logging.WARNING if start.lost or start.row in (6, 9) else logging.INFO
     logger.log(
         level,
-        "starting partition=%s row=%d position=%d origin=%d silent_below=%d",
+        "starting partition=%s row=%d position=%d origin=%d publish_from=%d",
         place,
         start.row,
         start.position,
         start.origin,
-        start.silent_below,
+        start.publish_from,
     )
     words = f"history is given up: {start.lost}" if start.lost else REASONS.get(start.row)
     if words:

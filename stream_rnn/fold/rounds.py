@@ -21,7 +21,7 @@ ROUNDS_PER_CALL_MAX = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Touched:
+class KeyedEvents:
     """The events and forgets of a micro-batch, by key.  I items, of which N are events.
 
     Attributes:
@@ -69,7 +69,7 @@ def stream_times(moves_to_ms: NDArray[np.int64], before: int | None) -> NDArray[
 
 
 def plan(
-    touched: Touched,
+    touched: KeyedEvents,
     time_ms: NDArray[np.int64],
     stream_ms: NDArray[np.int64],
     held: NDArray[np.bool_],
@@ -129,7 +129,7 @@ def plan(
 
 
 def _by_memory(
-    touched: Touched, held: NDArray[np.bool_]
+    touched: KeyedEvents, held: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
     """Sort events by key, in offset order within a key.
 
@@ -180,7 +180,7 @@ def _last_including(
     return np.where(cold, times, np.maximum(before, times))
 
 
-def _forgotten_at_the_end(touched: Touched) -> NDArray[np.int64]:
+def _forgotten_at_the_end(touched: KeyedEvents) -> NDArray[np.int64]:
     by_key = np.argsort(touched.key, kind="stable")
     key = touched.key[by_key]
     closes = np.ones(len(key), bool)
@@ -194,7 +194,7 @@ def _by_event(values: NDArray[np.generic], event: NDArray[np.int64], count: int)
     return out
 
 
-async def run(
+async def step_rounds(
     model: Model,
     planned: Plan,
     x: NDArray[np.float32],

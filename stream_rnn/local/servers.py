@@ -27,7 +27,7 @@ def servers(
     kafka_port: int | None = None,
     redis_port: int | None = None,
     data: Path | None = None,
-    say: Callable[[str], None] = lambda _line: None,
+    on_progress: Callable[[str], None] = lambda _line: None,
 ) -> Iterator[Addresses]:
     """Start the servers that are not named, and stop them at the end.
 
@@ -39,7 +39,9 @@ def servers(
         if redis_url is None:
             redis = running.enter_context(LocalRedis(redis_port, data and data / "redis"))
         if bootstrap_servers is None:
-            kafka = running.enter_context(LocalKafka(kafka_port, data and data / "kafka", say=say))
+            kafka = running.enter_context(
+                LocalKafka(kafka_port, data and data / "kafka", on_progress=on_progress)
+            )
         yield Addresses(
             kafka.bootstrap_servers if kafka else bootstrap_servers or "",
             redis.redis_url if redis else redis_url or "",

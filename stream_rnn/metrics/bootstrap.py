@@ -16,13 +16,13 @@ from stream_rnn.metrics.scores import TOP, Output, log_losses
 from stream_rnn.model.heads import AnyHead, Binary, TimeToNext
 
 KEYS_MIN = 10
-DRAWS = 200
+BOOTSTRAP_SAMPLES = 200
 CONFIDENCE = 0.95
 
 Draws = NDArray[np.int32]  # (D, K): how often each key was drawn
 
 
-def draw_keys(keys: int, seed: int, draws: int = DRAWS) -> Draws | None:
+def draw_keys(keys: int, seed: int, draws: int = BOOTSTRAP_SAMPLES) -> Draws | None:
     """Draw keys; ``None`` where there are too few for an interval."""
     if keys < KEYS_MIN:
         return None

@@ -94,7 +94,7 @@ def _stack(hn: Tensor, cn: Tensor) -> Tensor:
     return pair
 
 
-def remember_for(cell: nn.Module, steps: int) -> None:
+def chrono_init_(cell: nn.Module, steps: int) -> None:
     """Set gate biases so that units forget after 1 to ``steps`` steps, in place, before training.
 
     Without it a gate begins half open, and what is older than some ten steps hardly reaches the

@@ -30,7 +30,7 @@ from stream_rnn.errors import ConfigError, MovedError, UnavailableError, reason
 from stream_rnn.operate.open_fold import Fold, Place
 from stream_rnn.replay.overwriting import cannot_write, check_replaceable
 from stream_rnn.store.redis_store import RedisStore
-from stream_rnn.store.state import HEADER_BYTES, Held
+from stream_rnn.store.state import HEADER_BYTES, StoredPosition
 
 MAGIC = b"stream_rnn states 1\n"
 DIGEST_BYTES = 32
@@ -44,7 +44,7 @@ COPIED_WITHIN_S = 120.0
 LENGTHS = struct.Struct("<II")
 
 Scanned = tuple[int, dict[bytes, bytes]]
-Told = Callable[[int], None]
+OnProgress = Callable[[int], None]
 """Called with the number of states that were written or read since the last call."""
 
 
@@ -70,7 +70,7 @@ class Part(BaseModel):
 # --- export ------------------------------------------------------------------------------------
 
 
-async def export(fold: Fold, path: Path, told: Told) -> Summary:
+async def export(fold: Fold, path: Path, on_progress: OnProgress) -> Summary:
     """Write a fold to a file, which appears whole or not at all.
 
     Raises:
@@ -83,7 +83,7 @@ async def export(fold: Fold, path: Path, told: Told) -> Summary:
     try:
         with unfinished.open("xb") as file:
             unfinished.chmod(0o600)  # hidden states say something about who is behind a key
-            summary = await _export(fold, file, told)
+            summary = await _export(fold, file, on_progress)
             file.flush()
             os.fsync(file.fileno())
         _check(path)  # again: an export takes long
@@ -100,7 +100,7 @@ def _check(path: Path) -> None:
     check_replaceable(path, "the export", lambda head: head.startswith(MAGIC))
 
 
-async def _export(fold: Fold, file: BinaryIO, told: Told) -> Summary:
+async def _export(fold: Fold, file: BinaryIO, on_progress: OnProgress) -> Summary:
     digest, written = hashlib.sha256(), 0
 
     def write(data: bytes) -> None:
@@ -126,7 +126,7 @@ async def _export(fold: Fold, file: BinaryIO, told: Told) -> Summary:
             partitions, keys = partitions + 1, keys + count
             line = {"partition": place.partition, "keys": count, "position": position}
             write(orjson.dumps(line) + b"\n")
-            await _write_states(place.store, hidden, count, write, told)
+            await _write_states(place.store, hidden, count, write, on_progress)
     if not partitions:
         raise ConfigError(f"app {fold.settings.app} holds no position of fold {fold.identity}")
     file.write(digest.digest())
@@ -134,7 +134,11 @@ async def _export(fold: Fold, file: BinaryIO, told: Told) -> Summary:
 
 
 async def _write_states(
-    store: RedisStore, hidden: str, count: int, write: Callable[[bytes], None], told: Told
+    store: RedisStore,
+    hidden: str,
+    count: int,
+    write: Callable[[bytes], None],
+    on_progress: OnProgress,
 ) -> None:
     # A scan may give a field twice, if the hash is resized meanwhile; never less than once.
     cursor, seen = 0, set[bytes]()
@@ -145,7 +149,7 @@ async def _write_states(
         seen.update(key for key, _ in new)
         for key, state in new:
             write(LENGTHS.pack(len(key), len(state)) + key + state)
-        told(len(new))
+        on_progress(len(new))
         if not cursor:
             break
     if len(seen) != count:
@@ -204,7 +208,7 @@ def verify(path: Path) -> tuple[dict[str, Any], int]:
     return about, size
 
 
-async def restore(fold: Fold, path: Path, told: Told, *, replace: bool) -> Summary:
+async def restore(fold: Fold, path: Path, on_progress: OnProgress, *, replace: bool) -> Summary:
     """Put a file's positions and states into Redis, partition by partition.
 
     Raises:
@@ -220,7 +224,9 @@ async def restore(fold: Fold, path: Path, told: Told, *, replace: bool) -> Summa
         while file.tell() < size - DIGEST_BYTES:
             part = _part(file, path)
             place = fold.chosen(part.partition)[0]
-            await _restore_one(fold, place, part, _states(file, part.keys, path), told, replace)
+            await _restore_one(
+                fold, place, part, _states(file, part.keys, path), on_progress, replace
+            )
             partitions, keys = partitions + 1, keys + part.keys
     return Summary(partitions, keys, size)
 
@@ -245,7 +251,7 @@ async def _restore_one(
     place: Place,
     part: Part,
     states: Iterator[tuple[bytes, bytes]],
-    told: Told,
+    on_progress: OnProgress,
     replace: bool,
 ) -> None:
     store = place.store
@@ -264,26 +270,28 @@ async def _restore_one(
                 raise ConfigError(f"a state has {len(state)} bytes, this bundle's have {size}")
             chunk[key] = state
             if len(chunk) == CHUNK:
-                await _put(store, saved, chunk, told)
-        await _put(store, saved, chunk, told)
+                await _put(store, saved, chunk, on_progress)
+        await _put(store, saved, chunk, on_progress)
         await _swap(store, seen, saved, part.keys, part.position)
     finally:
         await store.answer(store.redis.unlink(saved))
 
 
-async def _put(store: RedisStore, saved: str, chunk: dict[bytes, bytes], told: Told) -> None:
+async def _put(
+    store: RedisStore, saved: str, chunk: dict[bytes, bytes], on_progress: OnProgress
+) -> None:
     if not chunk:
         return
     async with store.redis.pipeline(transaction=True) as pipe:
         pipe.hset(saved, mapping=cast("Any", chunk))
         pipe.expire(saved, COPY_LIVES_S)
         await store.answer(pipe.execute())
-    told(len(chunk))
+    on_progress(len(chunk))
     chunk.clear()
 
 
 async def _swap(
-    store: RedisStore, seen: Held, saved: str, keys: int, position: dict[str, str]
+    store: RedisStore, seen: StoredPosition, saved: str, keys: int, position: dict[str, str]
 ) -> None:
     lua = files("stream_rnn.store").joinpath("import.lua").read_text()
     script = store.redis.register_script(lua)

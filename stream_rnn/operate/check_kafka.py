@@ -10,7 +10,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from stream_rnn.errors import reason
 from stream_rnn.fold.fold_id import transactional_id
-from stream_rnn.fold.kafka_log import KafkaFacts
+from stream_rnn.fold.kafka_log import KafkaCluster
 from stream_rnn.kafka.acls import refusal_of_outputs
 from stream_rnn.kafka.clients import new_producer, stop_producer
 from stream_rnn.kafka.connection import kafka_options
@@ -24,7 +24,7 @@ HEADROOM_SHARE = 0.2
 SHORT_MS = 6 * 3_600_000
 
 
-async def check_brokers(facts: KafkaFacts) -> Finding:
+async def check_brokers(facts: KafkaCluster) -> Finding:
     """Count who answers."""
     assert facts.admin is not None, "used inside of its context"
     cluster = await facts.ask(facts.admin.describe_cluster(), "the cluster")
@@ -32,7 +32,7 @@ async def check_brokers(facts: KafkaFacts) -> Finding:
     return fine("kafka", f"{count} broker{'s'[: count != 1]}, the controller is {cluster['controller_id']}")  # fmt: skip
 
 
-async def check_topics(facts: KafkaFacts, settings: Settings) -> list[Finding]:
+async def check_topics(facts: KafkaCluster, settings: Settings) -> list[Finding]:
     """Look at the three topics and their settings."""
     names = (settings.source or "", settings.predictions or "", settings.dead_letters_topic)
     topics = await facts.topics(*names)
@@ -149,7 +149,7 @@ def check_positions(rows: list[Mapping[str, Any]], source: str) -> list[Finding]
     return found
 
 
-async def check_source_read(facts: KafkaFacts, settings: Settings) -> Finding:
+async def check_source_read(facts: KafkaCluster, settings: Settings) -> Finding:
     """Read a record of the source, if it has one."""
     source = settings.source or ""
     for partition in range((await facts.topics(source))[source].partitions):

@@ -12,7 +12,7 @@ from aiohttp import web
 from aiokafka.errors import KafkaError
 
 from stream_rnn.errors import ConfigError, StreamRNNError, reason
-from stream_rnn.operate.dashboard_data import Watch
+from stream_rnn.operate.dashboard_data import DashboardData
 from stream_rnn.operate.open_fold import Fold
 from stream_rnn.settings import Settings
 from stream_rnn.worker.lasting import tell_end
@@ -49,7 +49,7 @@ class Dashboard:
         port: on 127.0.0.1; 0: any.
     """
 
-    def __init__(self, watch: Watch, port: int) -> None:
+    def __init__(self, watch: DashboardData, port: int) -> None:
         self._watch = watch
         self._port = port
         self._is_closing = False
@@ -119,7 +119,7 @@ async def opened(
     addresses = [address.rstrip("/") for address in workers]
     async with (
         Fold(settings) as fold,
-        Dashboard(Watch(fold, addresses, wall), port) as dashboard,
+        Dashboard(DashboardData(fold, addresses, wall), port) as dashboard,
     ):
         yield dashboard
 

@@ -227,7 +227,7 @@ def _time(prediction: Prediction) -> tuple[int, int]:
     return prediction.event_time_ms, prediction.source.offset
 
 
-class Watch:
+class DashboardData:
     """Everything that the page asks for.
 
     Args:

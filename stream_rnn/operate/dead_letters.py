@@ -9,7 +9,7 @@ from aiokafka.structs import ConsumerRecord
 
 from stream_rnn.errors import ConfigError
 from stream_rnn.fold.dead_letters import own_name
-from stream_rnn.fold.kafka_log import KafkaFacts
+from stream_rnn.fold.kafka_log import KafkaCluster
 from stream_rnn.kafka.connection import kafka_options
 from stream_rnn.settings import Settings
 
@@ -138,7 +138,7 @@ async def read(
 async def _records(settings: Settings, partition: int | None) -> AsyncIterator[ConsumerRecord]:
     connection = kafka_options(settings.bootstrap_servers, settings.kafka_config)
     topic = settings.dead_letters_topic
-    async with KafkaFacts(connection, settings) as facts:
+    async with KafkaCluster(connection, settings) as facts:
         count = (await facts.topics(topic))[topic].partitions
         if not count:
             raise ConfigError(

@@ -7,7 +7,7 @@ from redis.exceptions import RedisClusterException, RedisError
 
 from stream_rnn.errors import StreamRNNError, reason
 from stream_rnn.fold.fold_id import fold_id, store_tag
-from stream_rnn.fold.kafka_log import KafkaFacts
+from stream_rnn.fold.kafka_log import KafkaCluster
 from stream_rnn.kafka.connection import kafka_options
 from stream_rnn.model.network import Model
 from stream_rnn.operate import check_kafka, check_redis
@@ -85,7 +85,7 @@ async def _redis(
 async def _kafka(settings: Settings, writes: bool) -> AsyncIterator[Finding]:
     try:
         connection = kafka_options(settings.bootstrap_servers, settings.kafka_config)
-        async with KafkaFacts(connection, settings) as facts:
+        async with KafkaCluster(connection, settings) as facts:
             yield await check_kafka.check_brokers(facts)
             for found in await check_kafka.check_topics(facts, settings):
                 yield found
@@ -132,7 +132,7 @@ async def _backup(settings: Settings, wall: Callable[[], float]) -> list[Finding
     """Compare the age of the last snapshot with the log's retention."""
     connection = kafka_options(settings.bootstrap_servers, settings.kafka_config)
     source = settings.source or ""
-    async with KafkaFacts(connection, settings) as facts:
+    async with KafkaCluster(connection, settings) as facts:
         retention_s = (await facts.topics(source))[source].limit("retention.ms") / 1000
     nodes = await _facts(settings, "persistence")
     if not nodes:

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from stream_rnn.errors import ConfigError
 from stream_rnn.fold.fold_id import fold_id, store_tag
-from stream_rnn.fold.kafka_log import KafkaFacts, KafkaLog
+from stream_rnn.fold.kafka_log import KafkaCluster, KafkaLog
 from stream_rnn.fold.recovery import Choices, Facts, Stop, known_group_offset, where_to_start
 from stream_rnn.fold.recovery_facts import Recovery
 from stream_rnn.kafka.connection import kafka_options
@@ -44,7 +44,7 @@ class Fold:
     """
 
     redis: Redis
-    facts: KafkaFacts
+    facts: KafkaCluster
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -59,7 +59,7 @@ class Fold:
         try:
             await check_redis(self.redis, settings)
             connection = kafka_options(settings.bootstrap_servers, settings.kafka_config)
-            self.facts = await KafkaFacts(connection, settings).__aenter__()
+            self.facts = await KafkaCluster(connection, settings).__aenter__()
         except BaseException:
             await self.redis.aclose()
             raise
@@ -164,6 +164,6 @@ def _row(partition: int, facts: Facts, choices: Choices) -> dict[str, Any]:
         "lost": held.lost,
         "row": decision.row,
         "start": None if isinstance(decision, Stop) else decision.position,
-        "silent_below": None if isinstance(decision, Stop) else decision.silent_below,
+        "publish_from": None if isinstance(decision, Stop) else decision.publish_from,
         "stop": decision.message if isinstance(decision, Stop) and stop else None,
     }

@@ -159,13 +159,13 @@ class Retry:
         return Choice(kept, cut, empty, others, already)
 
     async def put_back(
-        self, choice: Choice, told: Callable[[int], None]
+        self, choice: Choice, on_progress: Callable[[int], None]
     ) -> dict[int, tuple[int, int]]:
         """Put back what was chosen.
 
         Args:
             choice: of this retry.
-            told: called with the number of records in each transaction that was committed.
+            on_progress: called with the number of records in each transaction that was committed.
 
         Returns:
             By source partition, the first and the last of the new offsets.
@@ -187,24 +187,24 @@ class Retry:
             some.append(letter)
             size += len(letter.key or b"") + len(letter.value or b"")
             if len(some) >= TOGETHER or size >= TOGETHER_BYTES:
-                await self._commit(some, offsets, told)
+                await self._commit(some, offsets, on_progress)
                 some, size = [], 0
         if some:
-            await self._commit(some, offsets, told)
+            await self._commit(some, offsets, on_progress)
         return offsets
 
     async def _commit(
         self,
         some: Sequence[DeadLetter],
         offsets: dict[int, tuple[int, int]],
-        told: Callable[[int], None],
+        on_progress: Callable[[int], None],
     ) -> None:
         async with self._acknowledged(), self._producer.transaction():
             sent = await _send(self._producer, some, self._settings.dead_letters_topic)
         for partition, offset in sent:
             first, last = offsets.get(partition, (offset, offset))
             offsets[partition] = (min(first, offset), max(last, offset))
-        told(len(some))
+        on_progress(len(some))
 
 
 async def _send(

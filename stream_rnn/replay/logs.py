@@ -9,7 +9,7 @@ from aiokafka import TopicPartition
 
 from stream_rnn.errors import ConfigError
 from stream_rnn.fold.decoder import Record
-from stream_rnn.fold.kafka_log import KafkaFacts
+from stream_rnn.fold.kafka_log import KafkaCluster
 from stream_rnn.kafka.connection import kafka_options
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.replay.files import read_batches
@@ -105,7 +105,7 @@ class TopicLog:
     topic: str
     first: str | None = None
     last: str | None = None
-    _facts: KafkaFacts | None = field(default=None, repr=False)
+    _facts: KafkaCluster | None = field(default=None, repr=False)
 
     @property
     def name(self) -> str:
@@ -113,14 +113,14 @@ class TopicLog:
         return self.topic
 
     @property
-    def facts(self) -> KafkaFacts:
+    def facts(self) -> KafkaCluster:
         """The clients, inside of the context."""
         assert self._facts is not None, "used inside of its context"
         return self._facts
 
     async def __aenter__(self) -> Self:
         options = kafka_options(self.settings.bootstrap_servers, self.settings.kafka_config)
-        self._facts = await KafkaFacts(options, self.settings).__aenter__()
+        self._facts = await KafkaCluster(options, self.settings).__aenter__()
         return self
 
     async def __aexit__(self, *exception: object) -> None:

@@ -47,7 +47,9 @@ class Sending:
     create_partitions: int = 0
 
 
-async def send(log: Log, settings: Settings, how: Sending, told: Callable[[int], None]) -> int:
+async def send(
+    log: Log, settings: Settings, how: Sending, on_progress: Callable[[int], None]
+) -> int:
     """Send a log's records in its order; return how many.
 
     A record without a key goes where Kafka's partitioner puts it.  The timestamp is the moment of
@@ -57,7 +59,7 @@ async def send(log: Log, settings: Settings, how: Sending, told: Callable[[int],
         log: in one partition, so that its order is the file's.
         settings: the cluster.
         how: where to, how fast, what.
-        told: how many records more were sent.
+        on_progress: how many records more were sent.
 
     Raises:
         UnreachableError: Kafka does not answer, or does not acknowledge.
@@ -82,7 +84,7 @@ async def send(log: Log, settings: Settings, how: Sending, told: Callable[[int],
             raise UnreachableError(
                 await describe_unreachable(options, error, settings.kafka_timeout_s)
             ) from error
-        return await _send_all(producer, log, how, settings.kafka_timeout_s, told)
+        return await _send_all(producer, log, how, settings.kafka_timeout_s, on_progress)
     except (KafkaError, TimeoutError) as error:
         raise _describe(error, how.topic, settings.kafka_timeout_s) from error
     finally:
@@ -138,7 +140,7 @@ async def _send_all(
     log: Log,
     how: Sending,
     timeout_s: float,
-    told: Callable[[int], None],
+    on_progress: Callable[[int], None],
 ) -> int:
     began, sent = time.monotonic(), 0
     waiting: list[asyncio.Future[object]] = []
@@ -150,11 +152,11 @@ async def _send_all(
                     sent += 1
                     if len(waiting) >= IN_FLIGHT_MAX:
                         await _acknowledged(waiting, timeout_s)
-                        told(IN_FLIGHT_MAX)
+                        on_progress(IN_FLIGHT_MAX)
                     ahead_s = sent / how.rate + began - time.monotonic() if how.rate else 0
                     if ahead_s > TICK_S:
                         await asyncio.sleep(ahead_s)
-    told(len(waiting))
+    on_progress(len(waiting))
     await _acknowledged(waiting, timeout_s)
     return sent
 

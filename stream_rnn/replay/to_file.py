@@ -38,7 +38,7 @@ ROWS_A_PIECE = 100_000
 TEXTS = {"key": pl.String, "key_base64": pl.String}  # a piece may hold none of one kind
 FAILED = 3
 
-Told = Callable[[Range, int], None]  # a range, and how many of its records were folded
+OnProgress = Callable[[Range, int], None]  # a range, and how many of its records were folded
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Replay:
         return self.beside / f"{wanted.partition:05d}.jsonl"
 
 
-def replay_to_file(plan: Replay, told: Told = lambda _range, _records: None) -> int:
+def replay_to_file(plan: Replay, on_progress: OnProgress = lambda _range, _records: None) -> int:
     """Replay; return how many predictions were written.
 
     Raises:
@@ -86,9 +86,9 @@ def replay_to_file(plan: Replay, told: Told = lambda _range, _records: None) -> 
         try:
             ranges = asyncio.run(_ranges(plan.log))
             if plan.processes == 1 or len(ranges) == 1:
-                counts = [_fold(plan, wanted, told) for wanted in ranges]
+                counts = [_fold(plan, wanted, on_progress) for wanted in ranges]
             else:
-                counts = _in_processes(plan, ranges, told)
+                counts = _in_processes(plan, ranges, on_progress)
             _join(plan, ranges)
         finally:
             shutil.rmtree(plan.beside, ignore_errors=True)
@@ -102,7 +102,7 @@ async def _ranges(log: Log) -> list[Range]:
         return await log.ranges()
 
 
-def _fold(plan: Replay, wanted: Range, told: Told) -> int:
+def _fold(plan: Replay, wanted: Range, on_progress: OnProgress) -> int:
     """Fold one range into its part; return how many predictions it holds."""
     pin_numerics()
     model = load_bundle(plan.bundle)
@@ -113,7 +113,7 @@ def _fold(plan: Replay, wanted: Range, told: Told) -> int:
             nonlocal written
             target.writelines((message.value or b"") + b"\n" for message in predictions)
             written += len(predictions)
-            told(wanted, len(predictions) + len(dead_letters))
+            on_progress(wanted, len(predictions) + len(dead_letters))
 
         async def fold() -> None:
             async with plan.log as log:
@@ -175,7 +175,7 @@ def _row(prediction: dict[str, Any]) -> dict[str, Any]:
 # --- processes ----------------------------------------------------------------------------------
 
 
-def _in_processes(plan: Replay, ranges: Sequence[Range], told: Told) -> list[int]:
+def _in_processes(plan: Replay, ranges: Sequence[Range], on_progress: OnProgress) -> list[int]:
     context = multiprocessing.get_context("spawn")
     folded: Any = context.Array("q", len(ranges))
     written: Any = context.Array("q", len(ranges))
@@ -193,7 +193,7 @@ def _in_processes(plan: Replay, ranges: Sequence[Range], told: Told) -> list[int
                     running.append(process)
             time.sleep(POLL_S)
             for number, wanted in enumerate(ranges):
-                told(wanted, folded[number] - seen[number])
+                on_progress(wanted, folded[number] - seen[number])
                 seen[number] = folded[number]
             for process in [p for p in running if p.exitcode is not None]:
                 running.remove(process)
@@ -238,11 +238,11 @@ def _child(
     calm_collector()
     logging.basicConfig(level=logging.WARNING)
 
-    def told(_wanted: Range, records: int) -> None:
+    def on_progress(_wanted: Range, records: int) -> None:
         folded[number] += records
 
     try:
-        written[number] = _fold(plan, wanted, told)
+        written[number] = _fold(plan, wanted, on_progress)
     except StreamRNNError as error:
         logging.getLogger(__name__).critical("partition %d: %s", wanted.partition, error)
         raise SystemExit(FAILED) from error

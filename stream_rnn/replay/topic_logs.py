@@ -7,10 +7,10 @@ from aiokafka import TopicPartition
 
 from stream_rnn.errors import ConfigError
 from stream_rnn.fold.decoder import Record
-from stream_rnn.fold.kafka_log import KafkaFacts
+from stream_rnn.fold.kafka_log import KafkaCluster
 
 
-async def partitions_of(facts: KafkaFacts, topic: str) -> range:
+async def partitions_of(facts: KafkaCluster, topic: str) -> range:
     """Return the partitions of a topic.
 
     Raises:
@@ -22,7 +22,7 @@ async def partitions_of(facts: KafkaFacts, topic: str) -> range:
     return range(found.partitions)
 
 
-async def bound(facts: KafkaFacts, tp: TopicPartition, text: str | None, *, is_end: bool) -> int:
+async def bound(facts: KafkaCluster, tp: TopicPartition, text: str | None, *, is_end: bool) -> int:
     """Return the offset that a bound of a range means.
 
     Args:
@@ -51,7 +51,7 @@ async def bound(facts: KafkaFacts, tp: TopicPartition, text: str | None, *, is_e
 
 
 async def read_batches(
-    facts: KafkaFacts, tp: TopicPartition, start: int, end: int
+    facts: KafkaCluster, tp: TopicPartition, start: int, end: int
 ) -> AsyncIterator[Sequence[Record]]:
     """Yield the committed records in [start, end)."""
     async for records in facts.batches(tp, start, end):

@@ -4,17 +4,17 @@ from collections.abc import Sequence
 from copy import deepcopy
 
 from stream_rnn.errors import MovedError, TornError
-from stream_rnn.store.state import Commit, FirstPosition, Held
+from stream_rnn.store.state import Commit, FirstPosition, StoredPosition
 
 
 class MemoryStore:
     """A :class:`stream_rnn.store.state.Store` in memory; it can fall back to what it was."""
 
     def __init__(self) -> None:
-        self.held = Held()
+        self.held = StoredPosition()
         self.states: dict[bytes, bytes] = {}
 
-    async def read(self) -> Held:
+    async def read(self) -> StoredPosition:
         """Read all but the states."""
         return self._seen()
 
@@ -23,13 +23,13 @@ class MemoryStore:
         self._check(position, origin)
         return [self.states.get(key) for key in keys]
 
-    async def start(self, seen: Held, first: FirstPosition) -> None:
+    async def start(self, seen: StoredPosition, first: FirstPosition) -> None:
         """Drop everything and write the first position, if nothing changed since ``seen``."""
         now = self._seen()
         if (now.position, now.origin, now.fields) != (seen.position, seen.origin, seen.fields):
             raise MovedError(f"the position is {now.position}, seen was {seen.position}")
         self.states = {}
-        self.held = Held(
+        self.held = StoredPosition(
             first.position,
             first.origin,
             partitions=first.partitions,
@@ -43,7 +43,7 @@ class MemoryStore:
         self.states.update(commit.writes)
         for key in commit.deletes:
             self.states.pop(key, None)
-        self.held = Held(
+        self.held = StoredPosition(
             commit.position,
             commit.origin,
             commit.anchor,
@@ -73,9 +73,9 @@ class MemoryStore:
         """Become what the store was when ``older`` was copied from it."""
         self.held, self.states = older.held, dict(older.states)
 
-    def _seen(self) -> Held:
+    def _seen(self) -> StoredPosition:
         held = self.held
-        return Held(
+        return StoredPosition(
             held.position,
             held.origin,
             held.anchor,

@@ -44,7 +44,7 @@ from stream_rnn.errors import (
 )
 from stream_rnn.settings import Settings
 from stream_rnn.store.connection import safe_url
-from stream_rnn.store.state import STORE_FORMAT, Anchor, Commit, FirstPosition, Held
+from stream_rnn.store.state import STORE_FORMAT, Anchor, Commit, FirstPosition, StoredPosition
 
 _FIELDS = (
     "position",
@@ -101,7 +101,7 @@ class RedisStore:
         self._commit = redis.register_script(lua.joinpath("commit.lua").read_text())
         self._start = redis.register_script(lua.joinpath("start.lua").read_text())
 
-    async def read(self) -> Held:
+    async def read(self) -> StoredPosition:
         """Read all but the states, atomically."""
         async with self.redis.pipeline(transaction=True) as pipe:
             pipe.hmget(self.position_key, _FIELDS)
@@ -126,7 +126,7 @@ class RedisStore:
         self._check(held, fields, position, origin)
         return cast("list[bytes | None]", states[0]) if keys else []
 
-    async def start(self, seen: Held, first: FirstPosition) -> None:
+    async def start(self, seen: StoredPosition, first: FirstPosition) -> None:
         """Drop everything and write the first position, if nothing changed since ``seen``."""
         status = await self.answer(
             self._start(
@@ -261,11 +261,11 @@ class RedisStore:
         return UnavailableError(f"Redis cannot serve {self.position_key} now: {text}")
 
 
-def _held(texts: list[str | None], fields: int) -> Held:
+def _held(texts: list[str | None], fields: int) -> StoredPosition:
     position, origin, anchor, keys, stream_time_ms, partitions, numerics, lost = texts
     if position and not origin:
         raise ValueError(f"position {position} without an origin")
-    return Held(
+    return StoredPosition(
         _number(position),
         _number(origin),
         Anchor.parse(anchor or ""),

@@ -19,7 +19,7 @@ async def retrying(
     limit_s: float,
     clock: Callable[[], float],
     place: str,
-    told: Callable[[str], None],
+    on_wait: Callable[[str], None],
 ) -> T:
     """Await a call; while the store is unavailable, call again.
 
@@ -28,7 +28,7 @@ async def retrying(
         limit_s: time after which the last error is raised.
         clock: monotonic seconds.
         place: the partition, for the log.
-        told: called with why it waits, and with nothing when it waits no longer.
+        on_wait: called with why it waits, and with nothing when it waits no longer.
 
     Raises:
         UnavailableError: it took too long.
@@ -40,10 +40,10 @@ async def retrying(
         except UnavailableError as error:
             if clock() >= deadline:
                 raise
-            told(str(error))
+            on_wait(str(error))
             logger.warning("redis unavailable, trying again: %s partition=%s", error, place)
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, RETRY_LAST_S)
         else:
-            told("")
+            on_wait("")
             return answer

@@ -123,7 +123,7 @@ class Anchor:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class StoredPosition:
     """What one atomic read of the store found.
 
     Attributes:
@@ -184,7 +184,7 @@ class Commit:
 class Store(Protocol):
     """The hidden states of one fold of one partition."""
 
-    async def read(self) -> Held:
+    async def read(self) -> StoredPosition:
         """Read all but the states, atomically."""
 
     async def load(self, position: int, origin: int, keys: Sequence[bytes]) -> list[bytes | None]:
@@ -195,7 +195,7 @@ class Store(Protocol):
             TornError: the count of hidden states is off.
         """
 
-    async def start(self, seen: Held, first: FirstPosition) -> None:
+    async def start(self, seen: StoredPosition, first: FirstPosition) -> None:
         """Drop everything and write the first position, if nothing changed since ``seen``.
 
         Raises:

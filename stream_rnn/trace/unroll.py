@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from stream_rnn.errors import ConfigError
-from stream_rnn.fold import micro_batch as computed
+from stream_rnn.fold import micro_batch
 from stream_rnn.fold.decoder import Decoder, Record
 from stream_rnn.fold.single_steps import Memory, step_one_by_one
 from stream_rnn.model.network import Model
@@ -107,7 +107,7 @@ class Unrolled:
                 return {"h": self.h}
 
     @property
-    def moved(self) -> Floats:
+    def update_norm(self) -> Floats:
         """How far each step moved what is remembered, (T,): the Euclidean norm."""
         return np.asarray(np.linalg.norm(flattened(self.h - self.before), axis=1), np.float32)
 
@@ -205,7 +205,7 @@ class _Following:
     def __init__(self, model: Model, settings: Settings, key: bytes, last: int) -> None:
         self._model = model
         self._key = key
-        self._ttl_ms = None if settings.state_ttl is None else settings.state_ttl * 1000
+        self._ttl_ms = settings.state_ttl_ms
         self._decoder = Decoder(model.spec, settings)
         self._nothing = np.zeros(model.hidden_size_floats, np.float32)
         self._memory = Memory(0, 0, self._nothing)
@@ -221,7 +221,7 @@ class _Following:
             records = [record for record in records if record.key == self._key]
         if not records:
             return
-        batch = computed.decode(self._decoder, self._model, records, self._stream_ms)
+        batch = micro_batch.decode(self._decoder, self._model, records, self._stream_ms)
         if len(batch.stream_ms):
             self._stream_ms = int(batch.stream_ms[-1])
         own = [row for row, record in enumerate(records) if record.key == self._key]
@@ -239,7 +239,7 @@ class _Following:
                 )
                 self._memory = Memory(0, 0, self._nothing)
 
-    def _step(self, offset: int, event: int, batch: computed.Batch) -> None:
+    def _step(self, offset: int, event: int, batch: micro_batch.Batch) -> None:
         before, time_ms, stream_ms = self._memory, batch.decoded.time_ms, batch.stream_ms
         good, errors, self._memory = step_one_by_one(
             self._model, before, [event], batch.x, time_ms, stream_ms, self._ttl_ms

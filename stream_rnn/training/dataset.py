@@ -211,7 +211,7 @@ def _events(taken: _Taken, settings: Settings, partition: int) -> Events:
     stream_ms = rounds.stream_times(np.concatenate([np.zeros(0, np.int64), *taken.moves]), None)
     touched = _touched(taken.keys, np.array(taken.rows, np.int64), taken.forgets)
     nothing = np.zeros(touched.keys, np.int64)
-    ttl_ms = None if settings.state_ttl is None else settings.state_ttl * 1000
+    ttl_ms = settings.state_ttl_ms
     planned = rounds.plan(touched, time_ms, stream_ms, nothing > 0, nothing, nothing, ttl_ms)
     closes = np.zeros(len(planned.first), bool)
     closes[planned.last_run[planned.last_run >= 0]] = True
@@ -273,11 +273,11 @@ def with_parts(events: Events, part: NDArray[np.int8]) -> Examples:
 
 def _touched(
     keys: list[bytes], rows: NDArray[np.int64], forgets: list[tuple[int, bytes]]
-) -> rounds.Touched:
+) -> rounds.KeyedEvents:
     number: dict[bytes, int] = {}
     key = [number.setdefault(k, len(number)) for k in keys]
     key += [number.setdefault(k, len(number)) for _, k in forgets]
     event = np.concatenate([np.arange(len(rows)), np.full(len(forgets), -1)]).astype(np.int64)
     at = np.concatenate([rows, np.array([row for row, _ in forgets], np.int64)])
     in_order = np.argsort(at, kind="stable")
-    return rounds.Touched(np.array(key, np.int64)[in_order], event[in_order], len(number))
+    return rounds.KeyedEvents(np.array(key, np.int64)[in_order], event[in_order], len(number))

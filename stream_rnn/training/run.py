@@ -44,7 +44,7 @@ BUNDLE_NAMES = {
 FRESH_NAME, OLD_NAME = "bundle", "old"  # beside: the bundle that was made, and the one before
 MARK_NAME, MARK = "stream-rnn-training", b"checkpoints of stream-rnn train\n"
 
-Say = Callable[[str, Progress], None]
+OnProgress = Callable[[str, Progress], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ def _beside(out: Path) -> Path:
     return out.with_name(out.name + UNFINISHED)
 
 
-def run(plan: Run, say: Say = lambda _name, _progress: None) -> Result:
+def run(plan: Run, on_progress: OnProgress = lambda _name, _progress: None) -> Result:
     """Train all seeds of both networks, and write the bundle.
 
     What a broken run left is gone on with, if it was the same run.
@@ -110,7 +110,7 @@ def run(plan: Run, say: Say = lambda _name, _progress: None) -> Result:
     check_out(plan.out)
     try:
         _claim(plan.beside)
-        found = [_both(plan, plan.settings.seed + i, say) for i in range(plan.seeds)]
+        found = [_both(plan, plan.settings.seed + i, on_progress) for i in range(plan.seeds)]
         best = min(found, key=lambda pair: pair[0].validation_loss)
         naive, naive_metrics, rules = naive_of(plan.spec, plan.examples)
         _write(plan, best, naive)
@@ -128,17 +128,19 @@ def run(plan: Run, say: Say = lambda _name, _progress: None) -> Result:
     return Result(best[0].metrics, best[1].metrics, naive_metrics, rules, seeds)
 
 
-def _both(plan: Run, seed: int, say: Say) -> tuple[Trained, Trained]:
+def _both(plan: Run, seed: int, on_progress: OnProgress) -> tuple[Trained, Trained]:
     """Train one seed with and without memory."""
     settings = replace(plan.settings, seed=seed)
     longer = replace(settings, epochs=MEMORYLESS_EPOCHS * settings.epochs)
     none = plan.cell.model_copy(update={"kind": "none"})
     name = f"seed {seed} " if plan.seeds > 1 else ""
-    memory = _one(plan, plan.cell, settings, f"{name}{plan.cell.kind}", say)
-    return memory, _one(plan, none, longer, f"{name}{MEMORYLESS_NAME}", say)
+    memory = _one(plan, plan.cell, settings, f"{name}{plan.cell.kind}", on_progress)
+    return memory, _one(plan, none, longer, f"{name}{MEMORYLESS_NAME}", on_progress)
 
 
-def _one(plan: Run, cell: CellSpec, settings: TrainingSettings, name: str, say: Say) -> Trained:
+def _one(
+    plan: Run, cell: CellSpec, settings: TrainingSettings, name: str, on_progress: OnProgress
+) -> Trained:
     recipe = _recipe(plan, cell, settings)
     path = plan.beside / f"seed-{settings.seed}-{cell.kind}.safetensors"
     return train(
@@ -146,7 +148,7 @@ def _one(plan: Run, cell: CellSpec, settings: TrainingSettings, name: str, say: 
         cell,
         plan.examples,
         settings,
-        lambda progress: say(name, progress),
+        lambda progress: on_progress(name, progress),
         lambda checkpoint: checkpoint.write(path, recipe),
         Checkpoint.read(path, recipe),
     )

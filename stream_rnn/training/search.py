@@ -39,7 +39,7 @@ def search(
     examples: Examples,
     settings: TrainingSettings,
     trials: int,
-    say: Callable[[int, Progress], None] = lambda _trial, _progress: None,
+    on_progress: Callable[[int, Progress], None] = lambda _trial, _progress: None,
 ) -> list[Trial]:
     """Try settings; the first trial has those that were given.
 
@@ -49,7 +49,7 @@ def search(
         examples: all parts.
         settings: where the search begins; epochs, seed and bounds stay.
         trials: how many.
-        say: told the number of the trial and where it is.
+        on_progress: told the number of the trial and where it is.
 
     Returns:
         The trials, the best one first.
@@ -73,15 +73,15 @@ def search(
         some_cell, some = _suggest(trial, cell, settings)
         best = math.inf
 
-        def told(progress: Progress, trial: Any = trial, number: int = number) -> None:
-            say(number, progress)
+        def on_trial_progress(progress: Progress, trial: Any = trial, number: int = number) -> None:
+            on_progress(number, progress)
             if progress.done == 1.0 and math.isfinite(progress.validation_loss):
                 trial.report(progress.validation_loss, progress.epoch)
                 if trial.should_prune():
                     raise _EndedError
 
         try:
-            best = train(spec, some_cell, examples, some, told).validation_loss
+            best = train(spec, some_cell, examples, some, on_trial_progress).validation_loss
             study.tell(trial, best)
         except (TrainingError, _EndedError):
             study.tell(trial, state=optuna.trial.TrialState.PRUNED)
@@ -96,7 +96,7 @@ def _begin(cell: CellSpec, settings: TrainingSettings) -> dict[str, Any]:
         "learning_rate": settings.learning_rate,
         "noise": settings.noise,
         "key_noise": settings.key_noise,
-        "memory": settings.memory,
+        "chrono_steps": settings.chrono_steps,
         "dropout": settings.dropout,
         "weight_decay": max(settings.weight_decay, 1e-6),
         "window": settings.window,
@@ -118,7 +118,9 @@ def _suggest(
         learning_rate=trial.suggest_float("learning_rate", 3e-4, 2e-2, log=True),
         noise=trial.suggest_categorical("noise", sorted({0.0, 0.1, 0.3, settings.noise})),
         key_noise=trial.suggest_categorical("key_noise", sorted({0.0, 0.2, settings.key_noise})),
-        memory=trial.suggest_categorical("memory", sorted({0, 30, 100, 300, settings.memory})),
+        chrono_steps=trial.suggest_categorical(
+            "chrono_steps", sorted({0, 30, 100, 300, settings.chrono_steps})
+        ),
         dropout=trial.suggest_float("dropout", 0.0, 0.5),
         weight_decay=trial.suggest_float("weight_decay", 1e-6, 1e-1, log=True),
         window=trial.suggest_categorical("window", sorted({16, 32, 64, 128, settings.window})),

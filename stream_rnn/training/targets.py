@@ -1,4 +1,4 @@
-"""Asked: what a log's records say of the heads' questions.
+"""The targets of the heads: what a log's records say about them.
 
 The fields that the heads ask for are decoded from the records that are folded, and from nothing
 else, head by head: one that is not of its head's type costs that label, no event and no other label.
@@ -94,7 +94,7 @@ def _read(decoder: Decoder, path: str, records: Sequence[Record]) -> list[Any]:
 
 
 @dataclass(slots=True)
-class Asked:
+class TargetExtractor:
     """What a partition's records say of the heads' questions, by offset."""
 
     questions: Questions
@@ -161,16 +161,16 @@ class Asked:
         return own, targets
 
 
-def ask(
+def target_extractor(
     model: Model,
     settings: Settings,
     labels: Labels | None,
     partition: int,
     split_column: str | None,
-) -> Asked:
+) -> TargetExtractor:
     """Prepare the decoding of the heads' fields."""
     questions = Questions(model.spec, settings, labels)
-    return Asked(questions, questions.heads, partition, split_column)
+    return TargetExtractor(questions, questions.heads, partition, split_column)
 
 
 def _since_previous_s(time_ms: NDArray[np.int64], steps: NDArray[np.int64]) -> NDArray[np.float64]:

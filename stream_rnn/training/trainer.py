@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from stream_rnn.errors import TrainingError
-from stream_rnn.model.cells import CellSpec, remember_for
+from stream_rnn.model.cells import CellSpec, chrono_init_
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.network import Model, Network
 from stream_rnn.training.checkpoint import Checkpoint
@@ -55,13 +55,13 @@ class TrainingSettings:
         dropout: share of the cell's outputs that are hidden from the heads in training, and
             between layers.
         window: T, steps of one back-propagation.
-        memory: events that the cell shall be able to remember from the begin, see
-            ``cells.remember_for``; 0 leaves it to torch.
-        runs_max: runs side by side in a window; 0: at most ``RUNS_MAX``, and so few that an epoch
+        chrono_steps: events that the cell shall be able to remember from the begin, see
+            ``cells.chrono_init_``; 0 leaves it to torch.
+        batch_sequences: runs side by side in a window; 0: at most ``RUNS_MAX``, and so few that an epoch
             has some ``STEPS_AN_EPOCH`` steps.
-        gradient_norm_max: of a window's gradient by its share of the events; longer ones are
+        clip_grad_norm: of a window's gradient by its share of the events; longer ones are
             shortened.
-        average: decay of the moving average of the weights over steps, which is what is judged and
+        ema_decay: decay of the moving average of the weights over steps, which is what is judged and
             kept (Polyak and Juditsky 1992); 0 for none.
         class_weights: ``balanced`` lets rare classes count as much as frequent ones.
     """
@@ -76,10 +76,10 @@ class TrainingSettings:
     key_noise: float = 0.0
     dropout: float = 0.0
     window: int = 64
-    memory: int = 0
-    runs_max: int = 0
-    gradient_norm_max: float = 1.0
-    average: float = 0.0
+    chrono_steps: int = 0
+    batch_sequences: int = 0
+    clip_grad_norm: float = 1.0
+    ema_decay: float = 0.0
     class_weights: Literal["none", "balanced"] = "none"
 
 
@@ -105,8 +105,8 @@ class Trained:
     validation_loss: float = math.inf
 
 
-Say = Callable[[Progress], None]
-Keep = Callable[[Checkpoint], None]
+OnProgress = Callable[[Progress], None]
+OnCheckpoint = Callable[[Checkpoint], None]
 
 
 def train(
@@ -114,8 +114,8 @@ def train(
     cell: CellSpec,
     examples: Examples,
     settings: TrainingSettings,
-    say: Say = lambda _progress: None,
-    keep: Keep = lambda _checkpoint: None,
+    on_progress: OnProgress = lambda _progress: None,
+    on_checkpoint: OnCheckpoint = lambda _checkpoint: None,
     resume: Checkpoint | None = None,
 ) -> Trained:
     """Train one model on examples.
@@ -125,20 +125,20 @@ def train(
         cell: what it remembers with; ``none`` trains the memoryless baseline.
         examples: all parts; the test part is scored at the end and nowhere else.
         settings: how.
-        say: told after every few windows.
-        keep: told after every epoch what is needed to go on from there.
-        resume: what ``keep`` was told: training ends with the same bits as without the break.
+        on_progress: told after every few windows.
+        on_checkpoint: told after every epoch what is needed to go on from there.
+        resume: what ``on_checkpoint`` was told: training ends with the same bits as without the break.
 
     Raises:
         SpecError: no event has a label.
         TrainingError: the loss is not finite.
     """
-    training = _Training(spec, cell, examples, settings, say)
+    training = _Training(spec, cell, examples, settings, on_progress)
     if resume is not None:
         training.resume(resume)
     while training.epoch < settings.epochs and training.waited < settings.patience:
         training.run_epoch()
-        keep(training.checkpoint())
+        on_checkpoint(training.checkpoint())
     return training.finish()
 
 
@@ -151,22 +151,22 @@ class _Training:
         cell: CellSpec,
         examples: Examples,
         settings: TrainingSettings,
-        say: Say,
+        on_progress: OnProgress,
     ) -> None:
         torch.manual_seed(settings.seed)
-        self.spec, self.cell, self.settings, self.say = spec, cell, settings, say
+        self.spec, self.cell, self.settings, self.on_progress = spec, cell, settings, on_progress
         self.data = EncodedExamples.encode(spec, examples)
         self.labels = self.data.labels(0)
         self.weights = self._class_weights()
         self.label_counts = label_counts(spec, self.labels, self.weights)
         self.network = Network(spec, cell)
         self.network.drop(settings.dropout)
-        if settings.memory:
-            remember_for(self.network.cell, settings.memory)
+        if settings.chrono_steps:
+            chrono_init_(self.network.cell, settings.chrono_steps)
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
         )
-        self.averaged = copy.deepcopy(self.network) if settings.average else None
+        self.averaged = copy.deepcopy(self.network) if settings.ema_decay else None
         self.best = copy.deepcopy(self.network.state_dict())
         self.best_loss, self.waited, self.epoch = math.inf, 0, 0
 
@@ -177,7 +177,7 @@ class _Training:
         return balanced(self.spec, {n: t[chosen] for n, t in self.data.targets.items()})
 
     @property
-    def judged(self) -> Network:
+    def validated_network(self) -> Network:
         """The network that is validated and kept: the average, if there is one."""
         return self.network if self.averaged is None else self.averaged
 
@@ -192,8 +192,8 @@ class _Training:
 
     @property
     def _runs_max(self) -> int:
-        if self.settings.runs_max:
-            return self.settings.runs_max
+        if self.settings.batch_sequences:
+            return self.settings.batch_sequences
         events, window = int((self.data.examples.part == 0).sum()), self.settings.window
         wanted = min(max(events // (window * STEPS_AN_EPOCH), RUNS_MIN), RUNS_MAX)
         return runs_at_once(self.network.head.out_features, window, wanted)
@@ -205,11 +205,11 @@ class _Training:
         self.epoch += 1
         self.network.train()
         self._pass()
-        loss = validation_loss(Model(self.spec, self.cell, self.judged), self.data)
+        loss = validation_loss(Model(self.spec, self.cell, self.validated_network), self.data)
         if math.isnan(loss):
             raise self._not_finite("validation loss")
         if loss < self.best_loss:
-            self.best = copy.deepcopy(self.judged.state_dict())
+            self.best = copy.deepcopy(self.validated_network.state_dict())
             self.best_loss, self.waited = loss, 0
         else:
             self.waited += 1
@@ -244,7 +244,9 @@ class _Training:
                 what = "memoryless" if is_memoryless else self.cell.kind
                 done = (number + 1) / len(cut)
                 mean = losses / shares if shares else math.nan
-                self.say(Progress(what, self.epoch, settings.epochs, done, mean, self.best_loss))
+                self.on_progress(
+                    Progress(what, self.epoch, settings.epochs, done, mean, self.best_loss)
+                )
 
     def _mean_counts(self, cut: Sequence[Window]) -> dict[str, float]:
         """Return for each head how many labels a window with some holds on the mean."""
@@ -260,14 +262,14 @@ class _Training:
         self.optimizer.zero_grad()
         loss.value.backward()  # type: ignore[no-untyped-call]  # torch's own
         # By its share: else the bound would weigh the events of large windows less.
-        longest = self.settings.gradient_norm_max * loss.share
+        longest = self.settings.clip_grad_norm * loss.share
         nn.utils.clip_grad_norm_(self.network.parameters(), longest)
         self.optimizer.step()
         if self.averaged is not None:
             pairs = zip(self.averaged.parameters(), self.network.parameters(), strict=True)
             with torch.no_grad():
                 for mean, now in pairs:
-                    mean.lerp_(now, 1 - self.settings.average)
+                    mean.lerp_(now, 1 - self.settings.ema_decay)
         return latest
 
     def _not_finite(self, what: str) -> TrainingError:

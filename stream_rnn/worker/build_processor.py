@@ -12,9 +12,9 @@ from aiokafka.errors import IllegalStateError
 from aiokafka.structs import OffsetAndMetadata
 from redis.asyncio import Redis
 
-from stream_rnn.fold.crash_points import Passed
+from stream_rnn.fold.crash_points import AtCrashPoint
 from stream_rnn.fold.fold_id import fold_id, store_tag
-from stream_rnn.fold.kafka_log import KafkaFacts, KafkaLog
+from stream_rnn.fold.kafka_log import KafkaCluster, KafkaLog
 from stream_rnn.fold.observer import Observer
 from stream_rnn.fold.outputs import make_writer
 from stream_rnn.fold.processor import Processor
@@ -27,13 +27,13 @@ from stream_rnn.store.cache import StateCache
 from stream_rnn.store.redis_store import RedisStore
 from stream_rnn.worker.fault_injection import from_environment
 from stream_rnn.worker.partition_source import PartitionSource
-from stream_rnn.worker.transport import FoldConsumer, Whereabouts
+from stream_rnn.worker.transport import ConsumerPosition, FoldConsumer
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class Parts:
+class ProcessorBuilder:
     """What the processors of a worker share.
 
     Attributes:
@@ -45,18 +45,18 @@ class Parts:
         connection: options of further Kafka clients.
         cache_bytes: of one partition's cache.
         observer: what the processors tell of their work.
-        passed: what happens at a point; see ``worker/fault_injection.py``.
+        at_crash_point: what happens at a point; see ``worker/fault_injection.py``.
     """
 
     app: faust.App
     settings: Settings
     model: Model
     redis: Redis
-    facts: KafkaFacts
+    facts: KafkaCluster
     connection: Mapping[str, Any]
     observer: Observer
     cache_bytes: int = 0
-    passed: Passed = field(default_factory=from_environment)
+    at_crash_point: AtCrashPoint = field(default_factory=from_environment)
 
     @property
     def fold_id(self) -> str:
@@ -82,7 +82,7 @@ class Parts:
             choices,
             settings.transaction_timeout_ms / 1000,
             time.monotonic,
-            self.passed,
+            self.at_crash_point,
         )
         writer = make_writer(model, settings, partition, identity)
         processor = Processor(
@@ -97,7 +97,7 @@ class Parts:
             writer,
             StateCache(model.hidden_size_floats, self.cache_bytes),
             time.monotonic,
-            self.passed,
+            self.at_crash_point,
             self.observer,
         )
         return processor, records
@@ -112,7 +112,9 @@ class Parts:
             await thread.check_generation(tp, generation, settings.kafka_timeout_s)
 
         if settings.delivery == "exactly_once":
-            return TransactionalPublisher(connection, settings, partition, self.passed, check_owner)
+            return TransactionalPublisher(
+                connection, settings, partition, self.at_crash_point, check_owner
+            )
 
         async def commit_group_offset(_partition: int, offset: GroupOffset) -> None:
             consumer = cast("FoldConsumer", self.app.consumer)
@@ -120,7 +122,7 @@ class Parts:
             await consumer.fold_thread.commit_fold(tp, stamped, generation)
 
         return IdempotentPublisher(
-            connection, self.settings, partition, commit_group_offset, self.passed
+            connection, self.settings, partition, commit_group_offset, self.at_crash_point
         )
 
 
@@ -140,7 +142,7 @@ class Seeker:
             logger.info("partition lost while seeking partition=%s", self._tp)
             return -1
 
-    async def whereabouts(self) -> Whereabouts:
+    async def whereabouts(self) -> ConsumerPosition:
         """Look where the consumer stands."""
         consumer = cast("FoldConsumer", self._app.consumer)
         return await consumer.fold_thread.whereabouts(self._tp)

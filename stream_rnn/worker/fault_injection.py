@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from stream_rnn.errors import ConfigError
-from stream_rnn.fold.crash_points import Passed, Point, nothing_happens
+from stream_rnn.fold.crash_points import AtCrashPoint, Point, no_op
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ def from_environment(
     environment: Mapping[str, str] = os.environ,
     end: Callable[[int], None] = os._exit,
     sleep: Callable[[float], None] = time.sleep,
-) -> Passed:
+) -> AtCrashPoint:
     """Return what is called at each point.
 
     Args:
@@ -78,11 +78,11 @@ def from_environment(
     """
     text = environment.get(VARIABLE, "").strip()
     if not text:
-        return nothing_happens
+        return no_op
     faults = [Fault.parse(one) for one in text.split(",")]
     logger.warning("faults will be injected: %s=%s", VARIABLE, text)
 
-    def passed(point: Point) -> None:
+    def at_crash_point(point: Point) -> None:
         for fault in faults:
             if fault.point is not point:
                 continue
@@ -97,4 +97,4 @@ def from_environment(
                 sleep(fault.block_s)
                 logger.warning("fault over point=%s", point)
 
-    return passed
+    return at_crash_point

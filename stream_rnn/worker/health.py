@@ -24,7 +24,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisClusterException, RedisError
 
 from stream_rnn.errors import ConfigError, StreamRNNError, reason
-from stream_rnn.fold.kafka_log import KafkaFacts
+from stream_rnn.fold.kafka_log import KafkaCluster
 from stream_rnn.fold.processor import Processor
 from stream_rnn.settings import Settings
 from stream_rnn.store.redis_store import facts_of_primaries
@@ -164,17 +164,17 @@ class Health:
             processor.partition,
             processor.position,
             processor.origin,
-            max(processor.position, processor.silent_below),
+            max(processor.position, processor.publish_from),
             None if facts is None else facts.log_start,
             None if facts is None else facts.log_end,
             (max(age_s, 0.0) if waits else 0.0) if age_s is not None else None,
             None if facts is None or age_s is None else facts.retention_s - age_s,
             None if facts is None else facts.keys,
             None if stream_ms is None else stream_ms / 1000,
-            processor.position < processor.silent_below,
+            processor.position < processor.publish_from,
         )
 
-    async def look(self, kafka: KafkaFacts, redis: Redis) -> None:
+    async def look(self, kafka: KafkaCluster, redis: Redis) -> None:
         """Ask Kafka for S, E and retention, and Redis for its keys and memory.
 
         A server that does not answer is no error here: what depends on it fails by itself.
@@ -252,7 +252,7 @@ def why_unready(processor: Processor, now_s: float) -> str:
         return f"{processor.place} waits: {processor.waits_for}"
     if since_s is not None and now_s - since_s > SLOW_PUBLISH_S:
         return f"{processor.place} waits for Kafka to acknowledge its predictions"
-    if processor.position < processor.silent_below:
+    if processor.position < processor.publish_from:
         return f"{processor.place} rebuilds its states"
     return ""
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from stream_rnn.fold.decoder import Record
 from stream_rnn.fold.source import Fetch
-from stream_rnn.worker.transport import UNSETTLED, Fetched, Whereabouts
+from stream_rnn.worker.transport import UNSETTLED, ConsumerPosition, Fetched
 
 logger = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ class Seeker(Protocol):
     async def seek(self, position: int) -> int:
         """Fetch from this offset on; return the new epoch."""
 
-    async def whereabouts(self) -> Whereabouts:
+    async def whereabouts(self) -> ConsumerPosition:
         """Return where the consumer stands."""
 
 

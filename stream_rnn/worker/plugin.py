@@ -23,7 +23,7 @@ from mode import Service
 from redis.asyncio import Redis
 
 from stream_rnn.errors import ConfigError, FencedError, Reaction, StreamRNNError, reason
-from stream_rnn.fold.kafka_log import KafkaFacts
+from stream_rnn.fold.kafka_log import KafkaCluster
 from stream_rnn.fold.processor import Processor
 from stream_rnn.kafka.acls import refusal
 from stream_rnn.model.bundle import load_bundle
@@ -32,7 +32,7 @@ from stream_rnn.settings import Delivery, Settings
 from stream_rnn.store.connection import connect_redis
 from stream_rnn.store.redis_store import check_redis
 from stream_rnn.worker.agent import register_agent
-from stream_rnn.worker.build_processor import Parts
+from stream_rnn.worker.build_processor import ProcessorBuilder
 from stream_rnn.worker.faust_settings import refuse, set_defaults
 from stream_rnn.worker.health import Health, why_unready
 from stream_rnn.worker.lasting import tell_end
@@ -108,8 +108,8 @@ class StreamRNN(Service):
             self.settings.watchdog_s, time.monotonic, self._end_status, ends_within_s
         )
         self._redis: Redis | None = None
-        self._facts: KafkaFacts | None = None
-        self._parts: Parts | None = None
+        self._facts: KafkaCluster | None = None
+        self._parts: ProcessorBuilder | None = None
         self._lasting: list[asyncio.Task[None]] = []
         self._progress = -1
         self._is_member = False
@@ -153,13 +153,13 @@ class StreamRNN(Service):
         model = load_bundle(settings.bundle or "")
         self._redis = connect_redis(settings.redis_url.get_secret_value(), settings.redis_timeout_s)
         await check_redis(self._redis, settings)
-        self._facts = await KafkaFacts(self._connection(), settings).__aenter__()
+        self._facts = await KafkaCluster(self._connection(), settings).__aenter__()
         assert self._facts.admin is not None, "inside of its context"
         await prepare_topics(self._facts.admin, settings)
         connection = self._connection()
         await require_coordinator(self._facts.admin, connection, settings)
         metrics = Metrics(model, settings, self.health.views)
-        self._parts = Parts(
+        self._parts = ProcessorBuilder(
             self.app, settings, model, self._redis, self._facts, connection, metrics
         )
         await self.health.start(metrics)
@@ -303,7 +303,7 @@ class StreamRNN(Service):
     # --- parts ---------------------------------------------------------------------------------
 
     @property
-    def parts(self) -> Parts:
+    def parts(self) -> ProcessorBuilder:
         """What the processors share, once the service has started."""
         assert self._parts is not None, "the parts are made at start"
         return self._parts

@@ -57,7 +57,7 @@ class Fetched:
 
 
 @dataclass(frozen=True, slots=True)
-class Whereabouts:
+class ConsumerPosition:
     """Where the consumer stands in a partition, seen from its own thread.
 
     Attributes:
@@ -189,11 +189,11 @@ class FoldThread(driver.AIOKafkaConsumerThread):
             return pending
         return cast("BaseException | None", task.exception())
 
-    async def whereabouts(self, tp: TP) -> Whereabouts:
+    async def whereabouts(self, tp: TP) -> ConsumerPosition:
         """Look, in the consumer's thread, where it stands in a partition."""
-        return cast("Whereabouts", await self.call_thread(self._whereabouts, tp))
+        return cast("ConsumerPosition", await self.call_thread(self._whereabouts, tp))
 
-    async def _whereabouts(self, tp: TP) -> Whereabouts:
+    async def _whereabouts(self, tp: TP) -> ConsumerPosition:
         consumer = self._ensure_consumer()
         key, position = TopicPartition(tp.topic, tp.partition), None
         # Of an error that is not taken yet the position may be beyond what it is about.
@@ -201,7 +201,7 @@ class FoldThread(driver.AIOKafkaConsumerThread):
         if key in consumer.assignment() and not failed:
             state = consumer._subscription.subscription.assignment.state_value(key)  # noqa: SLF001  # position() waits, this must not
             position = state.position if state.has_valid_position else None
-        return Whereabouts(position, self._delivered.get(tp), self._epoch(tp))
+        return ConsumerPosition(position, self._delivered.get(tp), self._epoch(tp))
 
     async def check_generation(self, tp: TP, generation: int, timeout_s: float) -> None:
         """Ask the coordinator of the group, in the consumer's thread, if a generation still counts.

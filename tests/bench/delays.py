@@ -14,7 +14,7 @@ import click
 import numpy as np
 
 from tests.bench.contenders import AT_LEAST_ONCE, CONTENDERS, WORKER, Contender, Place
-from tests.bench.ground import Ground, machine, on_ground, say, shared, write
+from tests.bench.ground import Ground, machine, on_ground, on_progress, shared, write
 from tests.bench.latency import EDGES_MS, Latency, summary
 from tests.bench.load import Load, bundle_of, create
 from tests.bench.rates import Processes
@@ -101,7 +101,7 @@ def latency_command(rates: Sequence[int], seconds: float, only: Sequence[str], o
                 found.append(
                     (contender.name, await delay_of(ground, contender, bundle, rate, seconds))
                 )
-                say(f"{contender.name:28} {rate:>7,}/s  {found[-1][1].quantiles_ms}")
+                on_progress(f"{contender.name:28} {rate:>7,}/s  {found[-1][1].quantiles_ms}")
         return found
 
     found = on_ground(options, work)

@@ -80,7 +80,7 @@ class Ground:
             await admin.close()
 
 
-def say(text: str) -> None:
+def on_progress(text: str) -> None:
     """Tell on standard error what is going on."""
     click.echo(text, err=True)
 
@@ -117,7 +117,7 @@ def on_ground(options: dict[str, Any], work: Any) -> Any:
     with ExitStack() as open_:
         scratch = open_.enter_context(tempfile.TemporaryDirectory(prefix="stream-rnn-bench-"))
         addresses = open_.enter_context(
-            servers(options["bootstrap_servers"], options["redis_url"], say=say)
+            servers(options["bootstrap_servers"], options["redis_url"], on_progress=on_progress)
         )
         return asyncio.run(work(Ground(addresses, Path(scratch))))
 

@@ -65,8 +65,8 @@ async def send(bootstrap_servers: str, topic: str, load: Load, rate: int, second
     sent, began = 0, time.monotonic()
     waiting: list[asyncio.Future] = []
     try:
-        while (passed := time.monotonic() - began) < seconds:
-            due = int(passed * rate)
+        while (at_crash_point := time.monotonic() - began) < seconds:
+            due = int(at_crash_point * rate)
             builders: dict[int, object] = {}
             now_ms = int(_now_s() * 1000)
             for number in range(sent, due):
@@ -81,7 +81,7 @@ async def send(bootstrap_servers: str, topic: str, load: Load, rate: int, second
             waiting = [f for f in waiting if not f.done()]
             for partition, batch in builders.items():
                 waiting.append(await producer.send_batch(batch, topic, partition=partition))
-            await asyncio.sleep(max(0.0, TICK_S - (time.monotonic() - began - passed)))
+            await asyncio.sleep(max(0.0, TICK_S - (time.monotonic() - began - at_crash_point)))
         for future in waiting:
             await future
     finally:

@@ -14,7 +14,7 @@ from stream_rnn.model.network import pin_numerics
 from stream_rnn.settings import Settings
 from stream_rnn.testing import MemoryLog, MemoryStore, memory_processor, record
 from stream_rnn.worker.prometheus import Metrics
-from tests.bench.ground import machine, say, write
+from tests.bench.ground import machine, on_progress, write
 from tests.bench.load import FIRST_MS, Load, bundle_of, key_of, value_of
 
 SIZES = (200, 2_000, 10_000)
@@ -84,5 +84,5 @@ def metrics_command(events: int, rounds: int, out: Path | None) -> None:
         whole, observed = (statistics.median(column) for column in zip(*pairs, strict=True))
         table.append(f"| {size:,} | {observed * size:.0f} | {observed:.3f} | {observed / whole:.2%} |")  # fmt: skip
         found[size] = pairs
-        say(table[-1])
+        on_progress(table[-1])
     write({"machine": machine(), "events": events, "all_and_metrics_us": found}, table, out)

@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 
 from tests.bench.contenders import WORKER, Place
 from tests.bench.delays import role
-from tests.bench.ground import Ground, machine, on_ground, say, shared, write
+from tests.bench.ground import Ground, machine, on_ground, on_progress, shared, write
 from tests.bench.load import Load, bundle_of, create, fill
 from tests.bench.rates import Processes, Progress, Rate, rate_of
 
@@ -122,7 +122,7 @@ async def rebuilds(ground: Ground, events: int, rounds: int) -> tuple[list[Rate]
             if sender is not None:
                 sender.terminate()
                 sender.wait()
-        say(
+        on_progress(
             f"rebuild {number + 1}: {events / found[-1]:,.0f} records/s, live {live[-1].events_s:,.0f}"
         )
     return live, found
@@ -166,7 +166,7 @@ async def kills(ground: Ground, rounds: int) -> list[float]:
             await asyncio.sleep(0.3)  # what it had published is on its way
             await watched.until_grown(await watched.ends(), range(PARTITIONS))
             found.append(time.monotonic() - killed)
-            say(f"SIGKILL {number + 1}: {found[-1]:.1f} s")
+            on_progress(f"SIGKILL {number + 1}: {found[-1]:.1f} s")
             running.start(WORKER.command(place), WORKER.environment)
     finally:
         sender.terminate()

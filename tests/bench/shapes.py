@@ -11,7 +11,7 @@ import numpy as np
 from redis.asyncio import Redis
 
 from tests.bench.contenders import WORKER
-from tests.bench.ground import Ground, machine, median, on_ground, say, shared, write
+from tests.bench.ground import Ground, machine, median, on_ground, on_progress, shared, write
 from tests.bench.load import Load, bundle_of
 from tests.bench.rates import Rate
 
@@ -73,7 +73,9 @@ def shapes_command(rounds: int, events: int, out: Path | None, **options: Any) -
         for number in range(rounds):
             for name, shape in wanted.items():
                 found[name].append(await measure(ground, shape, 90.0))
-                say(f"round {number + 1}  {name:26} {found[name][-1].events_s:>10,.0f} events/s")
+                on_progress(
+                    f"round {number + 1}  {name:26} {found[name][-1].events_s:>10,.0f} events/s"
+                )
         return found
 
     found = on_ground(options, work)
@@ -113,7 +115,7 @@ def growth_command(rounds: int, events: int, only: str | None, out: Path | None,
                         bytes_of_key[number] = (after - before) / distinct
                     # Without SYNC memory is freed later, and the next difference is too small.
                     await redis.execute_command("FLUSHALL", "SYNC")
-                    say(f"{what} {number:>10,}  {rate.cpu_us:.2f} µs an event")
+                    on_progress(f"{what} {number:>10,}  {rate.cpu_us:.2f} µs an event")
         await redis.aclose()
         return found, bytes_of_key
 

@@ -13,7 +13,7 @@ import click
 
 from tests.bench.contenders import CONTENDERS, COPY, COUNT, WORKER
 from tests.bench.delays import latency_command
-from tests.bench.ground import Ground, machine, median, on_ground, say, shared, write
+from tests.bench.ground import Ground, machine, median, on_ground, on_progress, shared, write
 from tests.bench.load import Load, bundle_of
 from tests.bench.observed import metrics_command
 from tests.bench.rates import Rate
@@ -41,7 +41,7 @@ def rates(rounds: int, events: int, only: Sequence[str], limit_s: float, out: Pa
     missing = {c.name: c.missing() for c in chosen}
     for name, why in missing.items():
         if why:
-            say(f"{name} is left out: {why}")
+            on_progress(f"{name} is left out: {why}")
     chosen = [c for c in chosen if not missing[c.name]]
 
     async def work(ground: Ground) -> dict[str, list[Rate]]:
@@ -51,7 +51,9 @@ def rates(rounds: int, events: int, only: Sequence[str], limit_s: float, out: Pa
             for contender in chosen:
                 rate = await ground.rate(contender, load, bundle, limit_s=limit_s)
                 found[contender.name].append(rate)
-                say(f"round {number + 1}  {contender.name:30} {rate.events_s:>10,.0f} events/s")
+                on_progress(
+                    f"round {number + 1}  {contender.name:30} {rate.events_s:>10,.0f} events/s"
+                )
         return found
 
     found = on_ground(options, work)

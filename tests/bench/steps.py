@@ -15,7 +15,7 @@ import click
 
 from stream_rnn.fold.step_times import STEPS
 from tests.bench.contenders import WORKER, Place
-from tests.bench.ground import Ground, machine, on_ground, say, shared, write
+from tests.bench.ground import Ground, machine, on_ground, on_progress, shared, write
 from tests.bench.load import Load, Spread, bundle_of, create, fill
 from tests.bench.rates import Processes, Progress, Rate, rate_of
 
@@ -74,7 +74,7 @@ def profile_command(events: int, spread: Spread, out: Path | None, **options: An
 async def _record(pid: int, out: Path | None) -> dict[str, float]:
     """Look at a steady run from outside; return the share of each package, by innermost frame."""
     if shutil.which("py-spy") is None:
-        say("no shares by package: pip install 'stream-rnn[bench]' for py-spy")
+        on_progress("no shares by package: pip install 'stream-rnn[bench]' for py-spy")
         return {}
     await asyncio.sleep(STEADY_AFTER_S)
     with tempfile.TemporaryDirectory() as scratch:

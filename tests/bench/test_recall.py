@@ -90,7 +90,12 @@ def test_recall_by_distance(kind, memory):
     number = np.array([int(key.partition(b"-")[2]) for key in events.keys])
     examples = with_parts(events, np.where(number % 8 == 0, 1, 0).astype(np.int8))
     how = TrainingSettings(
-        epochs=20, patience=20, window=1024, memory=memory, runs_max=16, learning_rate=5e-3
+        epochs=20,
+        patience=20,
+        window=1024,
+        chrono_steps=memory,
+        batch_sequences=16,
+        learning_rate=5e-3,
     )
     model = train(fit(SPEC, examples), CellSpec(kind=kind, hidden=32), examples, how).model
     torch.set_num_threads(1)

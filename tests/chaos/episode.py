@@ -22,7 +22,7 @@ from tests.chaos.log import SPEC, Sender
 from tests.chaos.plan import Plan
 from tests.chaos.servers import Servers
 from tests.chaos.topics import Topics
-from tests.chaos.verify import Held, Left
+from tests.chaos.verify import Left, StoredPosition
 
 FAULT_WITHIN_S = 240
 SETTLED_WITHIN_S = 240
@@ -246,7 +246,7 @@ class Episode:
             self.happened.left.append(left)
         self.tell(f"{sum(len(left.predictions) for left in self.happened.left)} predictions read")
 
-    def _held(self, partition: int) -> dict[str, Held]:
+    def _held(self, partition: int) -> dict[str, StoredPosition]:
         found = {}
         settings = self.settings
         with self.servers.connect() as redis:
@@ -255,7 +255,7 @@ class Episode:
                 tag = f"{settings.app}:{settings.source}:{partition}:{identity}"
                 position = redis.hgetall(f"{{{tag}}}:position")
                 if position:
-                    found[identity] = Held(
+                    found[identity] = StoredPosition(
                         int(position[b"position"]),
                         int(position[b"origin"]),
                         int(position[b"keys"]),

@@ -13,7 +13,7 @@ from aiokafka.protocol.admin import DeleteGroupsRequest
 
 from stream_rnn.errors import StreamRNNError
 from stream_rnn.fold.decoder import LogRecord
-from stream_rnn.fold.kafka_log import KafkaFacts, KafkaLog
+from stream_rnn.fold.kafka_log import KafkaCluster, KafkaLog
 from stream_rnn.settings import Settings
 
 PATIENCE_S = 90
@@ -80,7 +80,7 @@ class Topics:
                 await asyncio.sleep(0.25)
         return {partition: c for partition, (c, _) in seen.items()}
 
-    async def _lag(self, facts: KafkaFacts, partition: int) -> tuple[int, int]:
+    async def _lag(self, facts: KafkaCluster, partition: int) -> tuple[int, int]:
         log = KafkaLog(facts, self.settings, partition)
         offset = await log.group_offset()
         return (offset.offset if offset else 0), await log.log_end()
@@ -109,7 +109,7 @@ class Topics:
             for r in found
         ]  # fmt: skip
 
-    async def _read(self, facts: KafkaFacts, topic: str, partition: int) -> list:
+    async def _read(self, facts: KafkaCluster, topic: str, partition: int) -> list:
         tp = TopicPartition(topic, partition)
         start, end = await facts.log_start(tp), await facts.log_end(tp)
         return [record async for batch in facts.batches(tp, start, end) for record in batch]
@@ -176,9 +176,9 @@ class Topics:
             else:
                 return
 
-    def _facts(self) -> KafkaFacts:
+    def _facts(self) -> KafkaCluster:
         settings = self.settings.replace(kafka_timeout_s=15)
-        return KafkaFacts({"bootstrap_servers": self.settings.bootstrap_servers}, settings)
+        return KafkaCluster({"bootstrap_servers": self.settings.bootstrap_servers}, settings)
 
     @asynccontextmanager
     async def _admin(self):

@@ -16,7 +16,7 @@ from tests.chaos.topics import Output
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class StoredPosition:
     """What Redis holds of one fold and partition.
 
     Attributes:
@@ -49,7 +49,7 @@ class Left:
     records: Sequence[LogRecord]
     predictions: Sequence[Output]
     dead_letters: Sequence[Output]
-    held: dict[str, Held]
+    held: dict[str, StoredPosition]
     group_offset: int
 
 
@@ -166,7 +166,7 @@ def _dead_letters(left: Left, truth, found: Findings, *, exactly_once: bool) -> 
             found.add(kind, offset, f"dead letter {said}, not {true}")
 
 
-def _states(fold: str, held: Held, truth, settings: Settings, found: Findings) -> None:
+def _states(fold: str, held: StoredPosition, truth, settings: Settings, found: Findings) -> None:
     ttl_ms = None if settings.state_ttl is None else settings.state_ttl * 1000
     states = {key: oracle.stored(value) for key, value in held.states.items()}
     if held.keys != len(states):

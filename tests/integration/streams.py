@@ -13,7 +13,7 @@ from stream_rnn.cli import main
 from stream_rnn.cli.verbs.audit import command as audit
 from stream_rnn.cli.verbs.replay import command as replay
 from stream_rnn.fold.fold_id import fold_id, store_tag
-from stream_rnn.fold.kafka_log import KafkaFacts, KafkaLog
+from stream_rnn.fold.kafka_log import KafkaCluster, KafkaLog
 from stream_rnn.model.bundle import load_bundle, save_bundle
 from stream_rnn.settings import Settings
 from stream_rnn.store.connection import connect_redis
@@ -236,8 +236,8 @@ class Stream:
         tag = store_tag(self.settings.app, self.settings.source, partition, self.fold_id)
         return RedisStore(redis, tag, 5)
 
-    def _facts(self) -> KafkaFacts:
-        return KafkaFacts({"bootstrap_servers": self.settings.bootstrap_servers}, self.settings)
+    def _facts(self) -> KafkaCluster:
+        return KafkaCluster({"bootstrap_servers": self.settings.bootstrap_servers}, self.settings)
 
 
 async def _all(facts, tp) -> list:

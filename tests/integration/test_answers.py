@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
 from stream_rnn.errors import StreamRNNError
-from stream_rnn.fold.kafka_log import KafkaFacts, KafkaLog
+from stream_rnn.fold.kafka_log import KafkaCluster, KafkaLog
 from stream_rnn.kafka.answers import CheckedAdminClient
 from stream_rnn.kafka.group_offsets import committed_offsets
 from stream_rnn.local.kafka import LocalKafka
@@ -53,7 +53,7 @@ async def commit(bootstrap_servers) -> None:
 async def by_the_worker(connection) -> int | None:
     """Ask as recovery, the audit and ``state show`` do."""
     settings = Settings.build(app=GROUP, source=TOPIC, **connection)
-    async with KafkaFacts(connection, settings) as facts:
+    async with KafkaCluster(connection, settings) as facts:
         found = await KafkaLog(facts, settings, 0).group_offset()
     return found and found.offset
 

@@ -12,7 +12,7 @@ from stream_rnn.operate import key_states as states
 from stream_rnn.operate.open_fold import Fold
 from stream_rnn.store.connection import connect_redis
 from stream_rnn.store.redis_store import RedisStore
-from stream_rnn.store.state import Commit, FirstPosition, Held, StateCodec, States
+from stream_rnn.store.state import Commit, FirstPosition, StateCodec, States, StoredPosition
 from tests.integration.streams import Stream, run
 
 KEYS = 4 * archive.CHUNK
@@ -41,7 +41,7 @@ class Generations:
 
     async def begin(self) -> None:
         """Write the first position."""
-        await self._made.store.start(Held(), FirstPosition(0, 0, 1, "abcd"))
+        await self._made.store.start(StoredPosition(), FirstPosition(0, 0, 1, "abcd"))
 
     async def one(self) -> None:
         """Write all states with the number of the commit as their steps."""

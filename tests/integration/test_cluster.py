@@ -10,7 +10,7 @@ from stream_rnn.local.redis import LocalRedis
 from stream_rnn.settings import Settings
 from stream_rnn.store.connection import connect_redis
 from stream_rnn.store.redis_store import RedisStore, check_redis
-from stream_rnn.store.state import Commit, FirstPosition, Held
+from stream_rnn.store.state import Commit, FirstPosition, StoredPosition
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ async def test_a_fold_is_begun_committed_swept_and_dropped_on_a_cluster(cluster_
     await check_redis(redis, Settings.build(redis_url=cluster_url))
     for partition in range(3):
         store = RedisStore(redis, f"app:t:{partition}:f", 5)
-        await store.start(Held(), FirstPosition(10, 10, 3, "abcd"))
+        await store.start(StoredPosition(), FirstPosition(10, 10, 3, "abcd"))
         states = [(b"k%d" % i, b"s") for i in range(700)]
         await store.commit(Commit(10, 10, 15, None, 99, "abcd", states, []))
         assert await store.load(15, 10, [b"k1", b"absent"]) == [b"s", None]
@@ -46,7 +46,7 @@ async def test_a_fold_is_begun_committed_swept_and_dropped_on_a_cluster(cluster_
         _, found = await store.scan(15, 0, 100)
         assert found
         assert await store.drop() == 700
-        assert await store.read() == Held()
+        assert await store.read() == StoredPosition()
     await redis.aclose()
 
 

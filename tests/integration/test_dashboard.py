@@ -12,7 +12,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from stream_rnn.operate.dashboard import Dashboard
-from stream_rnn.operate.dashboard_data import Watch, Workers, _distribution
+from stream_rnn.operate.dashboard_data import DashboardData, Workers, _distribution
 from stream_rnn.operate.open_fold import Fold
 from tests.forked import ForkedWorker
 from tests.integration.streams import Stream, mixed_records
@@ -35,7 +35,7 @@ async def page(app_id, bootstrap_servers, redis_url, create_topic, tmp_path):
     wall = time.time  # noqa: TID251  # how late predictions are
     async with (
         Fold(stream.settings) as fold,
-        Dashboard(Watch(fold, [address], wall), 0) as dashboard,
+        Dashboard(DashboardData(fold, [address], wall), 0) as dashboard,
     ):
         stream.address, stream.worker = dashboard.address, worker
         yield stream

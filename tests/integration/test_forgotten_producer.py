@@ -8,7 +8,7 @@ from aiokafka.errors import InvalidProducerIdMapping
 
 from stream_rnn.errors import FencedError, ForgottenError
 from stream_rnn.fold.fold_id import transactional_id
-from stream_rnn.fold.kafka_log import KafkaFacts
+from stream_rnn.fold.kafka_log import KafkaCluster
 from stream_rnn.fold.publisher import TransactionalPublisher
 from stream_rnn.fold.recovery import GroupOffset
 from stream_rnn.local.kafka import LocalKafka
@@ -117,7 +117,7 @@ async def test_a_forgotten_zombie_leaves_the_owner_alone(place, publishers):
     with pytest.raises(FencedError, match="the generation is over"):
         await zombie.start()
     await owner.publish([message(settings, 2)], [], GroupOffset(3, "f01d", 0))
-    async with KafkaFacts({"bootstrap_servers": settings.bootstrap_servers}, settings) as facts:
+    async with KafkaCluster({"bootstrap_servers": settings.bootstrap_servers}, settings) as facts:
         found = await committed(facts, settings.predictions)
     assert [dict(record.headers)["sr-offset"] for record in found] == [b"1", b"2"]
 
@@ -128,5 +128,5 @@ async def test_a_producer_may_be_started_anew_as_often_as_it_is_forgotten(place,
     for offset in (1, 2):
         await first.start()
         await first.publish([message(settings, offset)], [], GroupOffset(offset + 1, "f01d", 0))
-    async with KafkaFacts({"bootstrap_servers": settings.bootstrap_servers}, settings) as facts:
+    async with KafkaCluster({"bootstrap_servers": settings.bootstrap_servers}, settings) as facts:
         assert len(await committed(facts, settings.predictions)) == 2

@@ -5,7 +5,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import IllegalOperation, KafkaError, UnknownProducerId
 
 from stream_rnn.errors import FencedError, ForgottenError
-from stream_rnn.fold.kafka_log import KafkaFacts, KafkaLog
+from stream_rnn.fold.kafka_log import KafkaCluster, KafkaLog
 from stream_rnn.fold.output_batches import Message
 from stream_rnn.fold.publisher import IdempotentPublisher, TransactionalPublisher
 from stream_rnn.fold.recovery import GroupOffset, LastPrediction
@@ -30,7 +30,7 @@ async def settings(app_id, bootstrap_servers, create_topic):
 @pytest.fixture
 async def facts(settings):
     """Clients that ask Kafka."""
-    async with KafkaFacts({"bootstrap_servers": settings.bootstrap_servers}, settings) as opened:
+    async with KafkaCluster({"bootstrap_servers": settings.bootstrap_servers}, settings) as opened:
         yield opened
 
 

@@ -12,7 +12,7 @@ import pytest
 from stream_rnn.errors import ConfigError, UnavailableError
 from stream_rnn.store.connection import connect_redis
 from stream_rnn.store.redis_store import RedisStore
-from stream_rnn.store.state import Commit, FirstPosition, Held
+from stream_rnn.store.state import Commit, FirstPosition, StoredPosition
 from tests.integration.redis_kinds import Cluster
 
 pytestmark = [pytest.mark.timeout(200), pytest.mark.integration]
@@ -35,7 +35,7 @@ class Fold:
 
     async def begin(self) -> None:
         """Write the first position and one state."""
-        await self.store.start(Held(), FirstPosition(0, 0, 1, "", ""))
+        await self.store.start(StoredPosition(), FirstPosition(0, 0, 1, "", ""))
         await self.commit()
 
     async def commit(self) -> None:

@@ -37,7 +37,7 @@ async def row_3_and_6_states_deleted(place) -> None:
     await place.in_redis("HDEL", place.keys(1)[1], field)
     shown = await place.shown()
     assert [(row["row"], row["torn"], row["start"]) for row in shown] == [(6, True, 0)] * 2
-    assert all(row["silent_below"] == row["group_offset"] == row["log_end"] for row in shown)
+    assert all(row["publish_from"] == row["group_offset"] == row["log_end"] for row in shown)
     await place.goes_on(6)
     await place.compare()
 
@@ -83,7 +83,7 @@ async def row_8_without_metadata(place) -> None:
     await place.drop()
     await place.set_group_offset(ends)
     shown = await place.shown()
-    assert [(row["row"], row["start"], row["silent_below"]) for row in shown] == [
+    assert [(row["row"], row["start"], row["publish_from"]) for row in shown] == [
         (8, 0, ends[0]),
         (8, 0, ends[1]),
     ]
@@ -101,7 +101,7 @@ async def row_11_an_older_backup(place) -> None:
     await place.restart_redis(from_backup=True)
     shown = await place.shown()
     assert [row["row"] for row in shown] == [11, 11]
-    assert all(row["position"] < row["group_offset"] == row["silent_below"] for row in shown)
+    assert all(row["position"] < row["group_offset"] == row["publish_from"] for row in shown)
     await place.goes_on(11)
     await place.compare()
 

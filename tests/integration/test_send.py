@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from stream_rnn.cli.verbs.send import command
 from stream_rnn.errors import ConfigError
-from stream_rnn.fold.kafka_log import KafkaFacts
+from stream_rnn.fold.kafka_log import KafkaCluster
 from stream_rnn.replay.files import partition_of
 from stream_rnn.settings import Settings
 
@@ -61,7 +61,7 @@ async def test_a_file_is_sent_as_its_rows(log, app_id, bootstrap_servers):
     assert result.exception is None, result.output
     assert "300 records sent" in result.stderr
     settings, found = Settings.build(source=topic, app=app_id), []
-    async with KafkaFacts({"bootstrap_servers": bootstrap_servers}, settings) as facts:
+    async with KafkaCluster({"bootstrap_servers": bootstrap_servers}, settings) as facts:
         for partition in range(3):
             tp = TopicPartition(topic, partition)
             end = await facts.log_end(tp)

@@ -10,7 +10,7 @@ from stream_rnn.settings import Settings
 from stream_rnn.store.connection import connect_redis
 from stream_rnn.store.memory_store import MemoryStore
 from stream_rnn.store.redis_store import RedisStore, check_redis
-from stream_rnn.store.state import Anchor, Commit, FirstPosition, Held
+from stream_rnn.store.state import Anchor, Commit, FirstPosition, StoredPosition
 
 FIRST = FirstPosition(10, 10, 4, "abcd")
 
@@ -35,7 +35,7 @@ async def store(request, app_id):
 async def test_an_empty_store_holds_nothing(store):
     """A fold that never began has no position, no states and is not torn."""
     held = await store.read()
-    assert held == Held()
+    assert held == StoredPosition()
     assert not held.is_torn
 
 
@@ -60,7 +60,7 @@ async def test_a_position_that_no_worker_wrote_is_named(app_id, redis_url, field
 
 async def test_a_fold_begins_empty_at_its_origin(store):
     """The first position is written with origin and partitions, and without states."""
-    await store.start(Held(), FIRST)
+    await store.start(StoredPosition(), FIRST)
     held = await store.read()
     assert (held.position, held.origin, held.partitions, held.keys, held.fields) == (
         10,
@@ -74,7 +74,7 @@ async def test_a_fold_begins_empty_at_its_origin(store):
 
 async def test_states_and_position_are_committed_together(store):
     """A commit writes and deletes states, counts them, and moves the position."""
-    await store.start(Held(), FIRST)
+    await store.start(StoredPosition(), FIRST)
     await store.commit(commit(10, 15, [(b"a", b"1"), (b"b", b"2")]))
     await store.commit(commit(15, 16, [(b"b", b"3")], [b"a", b"absent"]))
     held = await store.read()
@@ -85,7 +85,7 @@ async def test_states_and_position_are_committed_together(store):
 
 async def test_another_position_or_origin_is_moved(store):
     """Nothing is read or written by whoever expects another position or origin."""
-    await store.start(Held(), FIRST)
+    await store.start(StoredPosition(), FIRST)
     for position, origin in ((11, 10), (10, 9)):
         with pytest.raises(MovedError):
             await store.load(position, origin, [b"a"])
@@ -96,7 +96,7 @@ async def test_another_position_or_origin_is_moved(store):
 
 async def test_the_same_commit_twice_is_moved(store):
     """A commit whose answer was lost is refused when it is sent again."""
-    await store.start(Held(), FIRST)
+    await store.start(StoredPosition(), FIRST)
     await store.commit(commit(10, 15, [(b"a", b"1")]))
     with pytest.raises(MovedError):
         await store.commit(commit(10, 15, [(b"a", b"1")]))
@@ -104,10 +104,10 @@ async def test_the_same_commit_twice_is_moved(store):
 
 async def test_a_first_position_is_gated_on_what_was_seen(store):
     """Whoever saw another store does not drop this one."""
-    await store.start(Held(), FIRST)
+    await store.start(StoredPosition(), FIRST)
     await store.commit(commit(10, 15, [(b"a", b"1")]))
     with pytest.raises(MovedError):
-        await store.start(Held(), FIRST)
+        await store.start(StoredPosition(), FIRST)
     seen = await store.read()
     await store.start(seen, FirstPosition(3, 3, 4, "abcd", "lost"))
     held = await store.read()
@@ -116,7 +116,7 @@ async def test_a_first_position_is_gated_on_what_was_seen(store):
 
 async def test_the_sweep_sees_every_state_once_in_a_while(store):
     """A scan from cursor to cursor finds all states, and another position is moved."""
-    await store.start(Held(), FIRST)
+    await store.start(StoredPosition(), FIRST)
     states = [(b"k%d" % i, b"s%d" % i) for i in range(1200)]
     await store.commit(commit(10, 15, states))
     cursor, found = 0, {}
@@ -134,7 +134,7 @@ async def test_states_taken_away_are_torn(app_id, redis_url):
     """A field that somebody deletes is noticed at load and at commit."""
     redis = connect_redis(redis_url, 5)
     store = RedisStore(redis, f"{app_id}:t:0:f", 5)
-    await store.start(Held(), FIRST)
+    await store.start(StoredPosition(), FIRST)
     await store.commit(commit(10, 15, [(b"a", b"1"), (b"b", b"2")]))
     await redis.hdel(store.hidden_key, b"a")
     with pytest.raises(TornError):
@@ -151,7 +151,7 @@ async def test_a_position_without_its_states_is_torn_and_states_without_position
     """Either key may vanish alone."""
     redis = connect_redis(redis_url, 5)
     store = RedisStore(redis, f"{app_id}:t:0:f", 5)
-    await store.start(Held(), FIRST)
+    await store.start(StoredPosition(), FIRST)
     await store.commit(commit(10, 15, [(b"a", b"1")]))
     await redis.delete(store.position_key)
     assert (await store.read()).is_torn
@@ -167,7 +167,7 @@ async def test_a_foreign_type_under_our_key_stops_with_its_name(app_id, redis_ur
     await redis.set(store.position_key, "mine")
     for call in (
         store.read(),
-        store.start(Held(), FIRST),
+        store.start(StoredPosition(), FIRST),
         store.load(1, 1, [b"a"]),
         store.commit(commit(1, 2)),
     ):
@@ -181,7 +181,7 @@ async def test_more_fields_than_luas_stack_holds_are_written(app_id, redis_url):
     """Writes and deletes go in chunks."""
     redis = connect_redis(redis_url, 5)
     store = RedisStore(redis, f"{app_id}:t:0:f", 5)
-    await store.start(Held(), FIRST)
+    await store.start(StoredPosition(), FIRST)
     states = [(b"k%d" % i, b"s") for i in range(9001)]
     await store.commit(commit(10, 11, states))
     assert (await store.read()).fields == 9001
@@ -195,7 +195,7 @@ async def test_a_script_cache_flush_does_not_matter(app_id, redis_url):
     """The scripts are loaded again when Redis has forgotten them."""
     redis = connect_redis(redis_url, 5)
     store = RedisStore(redis, f"{app_id}:t:0:f", 5)
-    await store.start(Held(), FIRST)
+    await store.start(StoredPosition(), FIRST)
     await redis.script_flush()
     await store.commit(commit(10, 11))
     assert (await store.read()).position == 11

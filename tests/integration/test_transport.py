@@ -9,7 +9,7 @@ from aiokafka.errors import KafkaError
 
 from stream_rnn.errors import UnreadableError
 from stream_rnn.kafka.clients import new_consumer
-from stream_rnn.worker.transport import UNSETTLED, FoldThread, Whereabouts
+from stream_rnn.worker.transport import UNSETTLED, ConsumerPosition, FoldThread
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ async def test_a_seek_of_fausts_is_told_from_a_folds_own(thread):
     """After Faust's seek to the group offset the epoch is another: its way there is no hole."""
     made, tp = thread
     epoch = await made._seek_fold(tp, 2)
-    assert await made._whereabouts(tp) == Whereabouts(2, None, epoch)
+    assert await made._whereabouts(tp) == ConsumerPosition(2, None, epoch)
     await asyncio.wait_for(made._seek_all_to_committed(), 20)
     here = await made._whereabouts(tp)
     assert here.position == 5

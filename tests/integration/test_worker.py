@@ -11,7 +11,7 @@ import time
 import pytest
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from stream_rnn.fold.kafka_log import KafkaFacts, KafkaLog
+from stream_rnn.fold.kafka_log import KafkaCluster, KafkaLog
 from stream_rnn.kafka.answers import CheckedAdminClient
 from stream_rnn.kafka.connection import kafka_options
 from stream_rnn.store.connection import connect_redis
@@ -57,7 +57,7 @@ async def until(predicate, timeout_s=40.0) -> None:
 
 async def is_in_the_middle(made) -> bool:
     """Tell whether some of a partition's records are published, and not all."""
-    async with KafkaFacts(kafka_options(made.settings.bootstrap_servers), made.settings) as facts:
+    async with KafkaCluster(kafka_options(made.settings.bootstrap_servers), made.settings) as facts:
         for partition in range(2):
             log = KafkaLog(facts, made.settings, partition)
             c, end = await log.group_offset(), await log.log_end()

@@ -172,7 +172,7 @@ def test_a_crash_at_any_point_changes_nothing(point, records, sizes, crashes, tt
     older = store.copy()
     for number, times in enumerate(crashes):
         try:
-            run(model, log, store, configured, sizes=sizes, passed=CrashAt(point, times))
+            run(model, log, store, configured, sizes=sizes, at_crash_point=CrashAt(point, times))
         except Crash:
             pass
         if number == 0 and roll_back:
@@ -226,7 +226,7 @@ def test_outputs_say_where_to_go_on_when_the_group_offset_is_lost(
     model, configured = models.small("gru"), build_settings()
     log, store = MemoryLog(records), MemoryStore()
     try:
-        run(model, log, store, configured, sizes=sizes, passed=CrashAt(*crash))
+        run(model, log, store, configured, sizes=sizes, at_crash_point=CrashAt(*crash))
     except Crash:
         pass
     log.group = None

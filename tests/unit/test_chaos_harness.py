@@ -21,7 +21,7 @@ from tests.chaos.log import LogPlan
 from tests.chaos.plan import plan
 from tests.chaos.proxy import Proxy
 from tests.chaos.topics import Output
-from tests.chaos.verify import Held, Left, verify
+from tests.chaos.verify import Left, StoredPosition, verify
 
 
 def test_the_same_seed_gives_the_same_schedule_and_the_same_log():
@@ -89,7 +89,7 @@ def right(tmp_path_factory):
         key: b"\x01\0\0\0" + steps.to_bytes(4, "little") + last.to_bytes(8, "little") + hidden
         for key, (steps, last, hidden) in truth.states.items()
     }
-    held = {identity: Held(300, 0, len(states), states)}
+    held = {identity: StoredPosition(300, 0, len(states), states)}
     return Left(0, records, predictions, dead, held, 300), bundles, settings
 
 

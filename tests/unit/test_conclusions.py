@@ -85,7 +85,7 @@ def test_calibration_is_the_mean_distance_over_events():
         ({"norm": 0.001}, 0),
         ({"norm_high": 0.99}, 1),
         ({"saturated": 0.4}, 2),
-        ({"moved": 0.0001}, 3),
+        ({"update_norm": 0.0001}, 3),
     ],
 )
 def test_an_ill_hidden_state_is_pointed_at(change, place):

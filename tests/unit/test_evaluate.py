@@ -159,7 +159,9 @@ def test_answers_too_wide_to_hold_are_the_same(made, monkeypatch, breaks):
     whole = asyncio.run(fold_outcomes(log, model, settings_of(state_ttl=8.0)))
     monkeypatch.setattr(outcomes, "HELD_MAX", 1)
     told = []
-    wide = asyncio.run(fold_outcomes(log, model, settings_of(state_ttl=8.0), told=told.append))
+    wide = asyncio.run(
+        fold_outcomes(log, model, settings_of(state_ttl=8.0), on_progress=told.append)
+    )
     assert sum(told) == 300
     assert wide.skips == whole.skips
     assert breaks == ("step_not_finite" in whole.skips), whole.skips
@@ -194,7 +196,7 @@ def test_figures_are_those_of_the_predictions(made):
     """Each metric, of each head and network, computed again from a replay's JSON."""
     spec, path, directory = made
     log = FileLog(path, spec)
-    found = evaluate(log, directory / "b", settings_of(), Scored(draws=0))
+    found = evaluate(log, directory / "b", settings_of(), Scored(bootstrap_samples=0))
     asked = asyncio.run(fold_outcomes(log, models_of(directory / "b"), settings_of()))
     said = {p.source.offset: p for p in replay(log, directory / "b", settings_of(top_k=9))}
     assert len(said) == found.events == len(asked.offset)
@@ -253,7 +255,9 @@ def test_a_baseline_that_remembers_is_refused(made, tmp_path):
 def test_groups_hold_each_scored_event_once(made):
     """By memory, by time, by key."""
     spec, path, directory = made
-    found = evaluate(FileLog(path, spec), directory / "b", settings_of(), Scored(draws=20))
+    found = evaluate(
+        FileLog(path, spec), directory / "b", settings_of(), Scored(bootstrap_samples=20)
+    )
     for head in found.heads.values():
         for some in (head.by_memory, head.by_time, head.by_key):
             assert sum(group.events for group in some) == head.events
@@ -378,8 +382,8 @@ async def test_health_is_of_the_states_that_the_fold_commits(made):
     assert found.at[0].norm == pytest.approx(
         np.sqrt((hidden[np.array(sample.steps) == 1] ** 2).mean(axis=1)).mean()
     )
-    assert found.silent_units == 0
-    assert all(0 < at.moved < 2 for at in found.at[1:])
+    assert found.dead_units == 0
+    assert all(0 < at.update_norm < 2 for at in found.at[1:])
     assert health(Sample(0), (0, 0)) is None
 
 
@@ -396,7 +400,8 @@ def test_two_bundles_are_compared_on_the_events_of_both(made):
     )
     found = compare(log, (directory / "b", directory / "other"), settings_of(), Scored())
     one, other = (
-        evaluate(log, directory / name, settings_of(), Scored(draws=0)) for name in ("b", "other")
+        evaluate(log, directory / name, settings_of(), Scored(bootstrap_samples=0))
+        for name in ("b", "other")
     )
     for name, head in found.heads.items():
         for metric, row in head.metrics.items():
@@ -500,7 +505,9 @@ def test_an_evaluation_is_plain_json(made):
     import orjson
 
     spec, path, directory = made
-    found = evaluate(FileLog(path, spec), directory / "b", settings_of(), Scored(draws=0))
+    found = evaluate(
+        FileLog(path, spec), directory / "b", settings_of(), Scored(bootstrap_samples=0)
+    )
     whole = json.loads(orjson.dumps(found.as_json()))
     big = whole["heads"]["big"]
     assert big["memory"]["auc"] == found.heads["big"].models["memory"]["auc"].value

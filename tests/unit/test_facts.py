@@ -7,7 +7,7 @@ import pytest
 from stream_rnn.errors import RecoveryError
 from stream_rnn.fold.recovery import Choices, GroupOffset, LastPrediction
 from stream_rnn.fold.recovery_facts import LOOK_AGAIN_S, Recovery, anchor_of
-from stream_rnn.store.state import Held
+from stream_rnn.store.state import StoredPosition
 from stream_rnn.testing import MemoryLog, MemoryStore, record
 
 OURS = "f01d"
@@ -16,7 +16,7 @@ RECORDS = [record(i, b"k", {"x": i}, 100 + i) for i in range(10)]
 
 def at(position, origin=0, anchor=None):
     """Return what Redis holds at a position."""
-    return Held(position, origin, anchor, partitions=1)
+    return StoredPosition(position, origin, anchor, partitions=1)
 
 
 def ours(offset, origin=0):
@@ -79,7 +79,7 @@ async def test_a_group_offset_that_is_behind_is_read_again(naps):
     log = ScriptedLog(RECORDS).script(ours(3), ours(3), ours(6))
     store = ScriptedStore(at(6))
     _, start = await recovery(log, store, naps).find()
-    assert (start.row, start.position, start.silent_below) == (11, 6, 6)
+    assert (start.row, start.position, start.publish_from) == (11, 6, 6)
     assert (naps, log.read, store.reads) == ([LOOK_AGAIN_S] * 2, 3, 1)
 
 
@@ -100,7 +100,7 @@ async def test_a_newer_log_end_is_read_with_the_newer_group_offset(naps):
 
     log = Growing(RECORDS).script(ours(3), ours(9))
     _, start = await recovery(log, ScriptedStore(at(6)), naps).find()
-    assert (start.row, start.silent_below) == (11, 9)
+    assert (start.row, start.publish_from) == (11, 9)
 
 
 async def test_row_5_looks_again_and_goes_on_when_the_position_moved(naps):
@@ -124,7 +124,7 @@ async def test_row_5_stops_when_the_position_stays(naps):
 async def test_row_7_looks_again_and_goes_on_when_states_came_back(naps):
     """The new owner may be writing the first position just now."""
     log = ScriptedLog(RECORDS[4:], 4).script(ours(6))
-    store = ScriptedStore(Held(), at(6))
+    store = ScriptedStore(StoredPosition(), at(6))
     _, start = await recovery(log, store, naps).find()
     assert (start.row, start.position) == (11, 6)
 
@@ -133,14 +133,14 @@ async def test_row_7_stops_when_the_states_stay_lost(naps):
     """The records they were made from are removed."""
     log = ScriptedLog(RECORDS[4:], 4).script(ours(6))
     with pytest.raises(RecoveryError, match="records 0 to 3, from which they were made"):
-        await recovery(log, ScriptedStore(Held()), naps).find()
+        await recovery(log, ScriptedStore(StoredPosition()), naps).find()
 
 
 async def test_a_corrupt_state_counts_as_torn(naps):
     """Redis says that all is well; the caller knows better, and the fold begins at its origin."""
     log, store = ScriptedLog(RECORDS).script(ours(6)), ScriptedStore(at(6))
     _, start = await recovery(log, store, naps).find(is_corrupt=True)
-    assert (start.row, start.position, start.silent_below) == (6, 0, 6)
+    assert (start.row, start.position, start.publish_from) == (6, 0, 6)
 
 
 async def test_a_corrupt_state_does_not_look_like_a_move(naps):
@@ -155,7 +155,7 @@ async def test_an_acknowledged_group_offset_counts(naps):
     """What this assignment published is published, though Kafka does not say so yet."""
     log, store = ScriptedLog(RECORDS).script(ours(3)), ScriptedStore(at(6))
     _, start = await recovery(log, store, naps).find(ours(6))
-    assert (start.row, start.silent_below, naps) == (11, 6, [])
+    assert (start.row, start.publish_from, naps) == (11, 6, [])
 
 
 async def test_the_output_is_looked_through_once():
@@ -225,7 +225,7 @@ async def test_the_last_prediction_tells_a_recreated_log(offset, timestamp, fits
 async def test_the_facts_name_the_topics():
     """Partition counts and compaction come from the cluster."""
     log = MemoryLog(RECORDS, source_partitions=2, predictions_partitions=3, is_compacted=True)
-    facts = await recovery(log, ScriptedStore(Held())).read()
+    facts = await recovery(log, ScriptedStore(StoredPosition())).read()
     assert (facts.source_partitions, facts.predictions_partitions) == (2, 3)
     assert facts.is_compacted
     assert (facts.log_start, facts.log_end, facts.place) == (0, 10, "t[0]")

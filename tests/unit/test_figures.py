@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from stream_rnn.evaluation.report.figures import interval
 from stream_rnn.metrics.figure import Figure
-from stream_rnn.text import DASH, MINUS, moment, number, shown, signed
+from stream_rnn.text import DASH, MINUS, format_number, format_time, printable, signed
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ from stream_rnn.text import DASH, MINUS, moment, number, shown, signed
 )
 def test_numbers_are_short_and_say_their_sign(value, text):
     """A true minus, thousands apart, a dash for what nobody knows."""
-    assert number(value) == text
+    assert format_number(value) == text
 
 
 def test_an_interval_has_the_decimals_of_its_value():
@@ -50,7 +50,7 @@ def test_an_interval_has_the_decimals_of_its_value():
 @given(st.text(st.characters()))
 def test_a_shown_text_is_short_and_has_nothing_unseen(text):
     """Whatever it was; and UTF-8 can hold it."""
-    found = shown(text, 40)
+    found = printable(text, 40)
     assert len(found) <= 40
     kinds = {unicodedata.category(one) for one in found if one != "\N{ZERO WIDTH JOINER}"}
     assert not kinds & {"Cc", "Cf", "Cs", "Zl", "Zp"}
@@ -61,4 +61,8 @@ def test_a_shown_text_is_short_and_has_nothing_unseen(text):
 
 def test_a_moment_that_no_calendar_has_is_a_dash():
     """A log may hold any number."""
-    assert (moment(0), moment(10**18), moment(-(10**18))) == ("1970-01-01 00:00:00", DASH, DASH)
+    assert (format_time(0), format_time(10**18), format_time(-(10**18))) == (
+        "1970-01-01 00:00:00",
+        DASH,
+        DASH,
+    )

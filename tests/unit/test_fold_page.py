@@ -17,7 +17,13 @@ from stream_rnn.fold.recovery import (
     Start,
     where_to_start,
 )
-from stream_rnn.store.state import HEADER_BYTES, STATE_VERSION, STORE_FORMAT, Held, StateCodec
+from stream_rnn.store.state import (
+    HEADER_BYTES,
+    STATE_VERSION,
+    STORE_FORMAT,
+    StateCodec,
+    StoredPosition,
+)
 from tests.chaos import plan  # noqa: F401  # the kinds register themselves
 from tests.chaos.faults import FAULTS
 
@@ -43,7 +49,7 @@ RECOVERY = {int(row): cells for row, *cells in table("row")}
 
 def facts(position=None, c=None, origin=PLACES["origin"], **more) -> Facts:
     """Build facts in which every place is another offset."""
-    held = Held() if position is None else Held(position, origin, partitions=1)
+    held = StoredPosition() if position is None else StoredPosition(position, origin, partitions=1)
     more = {"held": held, "group_offset": c, **more}
     return Facts("t[0]", OURS, PLACES["log start"], PLACES["log end"], **more)
 
@@ -103,8 +109,8 @@ def test_each_row_of_the_recovery_table_is_what_is_decided(row, given):
         assert starts == publishes == group_offset == first_position == ""
         return
     assert accepted.position == place(starts, given)
-    assert accepted.silent_below == place(publishes, given)
-    is_known = given.group_offset is not None and given.group_offset.offset == accepted.silent_below
+    assert accepted.publish_from == place(publishes, given)
+    is_known = given.group_offset is not None and given.group_offset.offset == accepted.publish_from
     written = {"yes": True, "if Kafka lacks it": not is_known}[group_offset]
     assert (accepted.write_group_offset is not None) == written
     assert accepted.write_first_position == {"yes": True, "no": False}[first_position]
@@ -112,7 +118,11 @@ def test_each_row_of_the_recovery_table_is_what_is_decided(row, given):
 
 @pytest.mark.parametrize(
     "held",
-    [Held(P, 4, keys=3, fields=2), Held(P, 4, is_corrupt=True), Held(fields=2)],
+    [
+        StoredPosition(P, 4, keys=3, fields=2),
+        StoredPosition(P, 4, is_corrupt=True),
+        StoredPosition(fields=2),
+    ],
 )
 def test_row_3_leads_to_the_rows_without_a_position(held):
     """The count differs, a state does not decode, or there are states without a position."""

@@ -9,7 +9,7 @@ import pytest
 from stream_rnn.errors import ConfigError
 from stream_rnn.fold import processor, publisher
 from stream_rnn.fold import recovery_facts as facts
-from stream_rnn.fold.crash_points import Point, nothing_happens
+from stream_rnn.fold.crash_points import Point, no_op
 from stream_rnn.worker.fault_injection import EXIT_STATUS, VARIABLE, from_environment
 
 # What leaves the process, by the attribute that the call goes through.
@@ -18,9 +18,11 @@ SERVERS = {"log", "store", "publisher", "_producer", "producer", "_sweep"}
 
 def passes(text, points):
     happened = []
-    passed = from_environment({VARIABLE: text}, happened.append, lambda s: happened.append(f"{s}s"))
+    at_crash_point = from_environment(
+        {VARIABLE: text}, happened.append, lambda s: happened.append(f"{s}s")
+    )
     for point in points:
-        passed(point)
+        at_crash_point(point)
     return happened
 
 
@@ -39,7 +41,7 @@ def test_a_fault_can_block_instead_and_several_can_be_named():
 
 def test_without_the_variable_nothing_is_in_the_way():
     """Not even a dictionary is looked up at a point."""
-    assert from_environment({}) is nothing_happens
+    assert from_environment({}) is no_op
 
 
 @pytest.mark.parametrize(
@@ -54,7 +56,7 @@ def test_an_impossible_fault_is_refused(text):
 def test_every_point_is_passed_somewhere():
     """A point that nobody passes would be a crash test that crashes nothing."""
     source = "".join(inspect.getsource(module) for module in (processor, facts, publisher))
-    assert [point.name for point in Point if f"assed(Point.{point.name})" not in source] == []
+    assert [point.name for point in Point if f"at_crash_point(Point.{point.name})" not in source] == []
 
 
 @pytest.mark.parametrize("module", [processor, facts, publisher], ids=lambda m: m.__name__)
@@ -75,7 +77,7 @@ def _calls_without_a_point_between(function):
     for node in ast.walk(function):
         if isinstance(node, ast.Await) and _goes_to_a_server(node.value):
             marks.append((node.lineno, node.col_offset, "call"))
-        elif isinstance(node, ast.Call) and _name(node.func).endswith("passed"):
+        elif isinstance(node, ast.Call) and _name(node.func).endswith("at_crash_point"):
             marks.append((node.lineno, node.col_offset, "point"))
         elif isinstance(node, ast.Return):
             marks.append((node.end_lineno, node.end_col_offset, "return"))

@@ -7,7 +7,7 @@ import pytest
 
 from stream_rnn.audit.dead_letter_table import CODES_MAX, OTHER_CODE, Letter, LetterTable
 from stream_rnn.audit.dead_letters import DeadLetters
-from stream_rnn.audit.published import Bounds, Published, Who
+from stream_rnn.audit.published import Bounds, OutputOwner, Published
 from stream_rnn.fold.output_batches import Message
 from tests.memory_topics import consumed
 
@@ -83,7 +83,7 @@ class Backwards:
 @pytest.mark.parametrize("name", ["predictions", "dead letters"])
 async def test_memory_does_not_grow_with_what_is_wrong(name):
     """Every output is out of order, of an origin of its own, or a dead letter."""
-    who, bounds = Who("a", "f", "t", 0), Bounds(0, COUNT, COUNT, COUNT)
+    who, bounds = OutputOwner("a", "f", "t", 0), Bounds(0, COUNT, COUNT, COUNT)
     gc.collect()
     tracemalloc.start()
     try:

@@ -10,7 +10,7 @@ from stream_rnn.settings import Settings
 from stream_rnn.testing import MemoryLog, MemoryPublisher, MemoryStore, memory_processor, record
 from stream_rnn.worker.partition_source import PartitionSource
 from stream_rnn.worker.partitions import Partitions
-from stream_rnn.worker.transport import Fetched, Whereabouts
+from stream_rnn.worker.transport import ConsumerPosition, Fetched
 from tests import models
 
 MODEL = models.small()
@@ -29,10 +29,10 @@ class Seeker:
         return len(self.seeks)
 
     async def whereabouts(self):
-        return Whereabouts(None, None, len(self.seeks))
+        return ConsumerPosition(None, None, len(self.seeks))
 
 
-class Held(MemoryPublisher):
+class StoredPosition(MemoryPublisher):
     """A publisher that waits for a sign before it publishes what has a prediction."""
 
     __slots__ = ("asked", "closed", "error", "go")
@@ -66,7 +66,7 @@ class Worker:
         self.failures = []
         self.logs = [MemoryLog([record(i, b"k", {"x": i}, i) for i in range(3)]) for _ in range(2)]
         self.stores = stores or [MemoryStore(), MemoryStore()]
-        self.publishers = [Held(log).ready(error) for log in self.logs]
+        self.publishers = [StoredPosition(log).ready(error) for log in self.logs]
         self.generations = []
         self.partitions = Partitions(self.make, self.failures.append, REVOKE_S)
 

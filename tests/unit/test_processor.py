@@ -117,10 +117,12 @@ class Clock:
 
 async def test_every_point_is_passed():
     """A run with a bad record passes all points, so a crash at each of them can be tried."""
-    passed = []
+    at_crash_point = []
     log = MemoryLog([*events(0, 1), record(2, b"a", b"nope"), *events(3)])
-    await memory_processor(MODEL, log, MemoryStore(), SETTINGS, passed=passed.append).run()
-    assert set(passed) == set(Point) - {Point.RECORD_READ}  # a new fold compares no record
+    await memory_processor(
+        MODEL, log, MemoryStore(), SETTINGS, at_crash_point=at_crash_point.append
+    ).run()
+    assert set(at_crash_point) == set(Point) - {Point.RECORD_READ}  # a new fold compares no record
     assert len(log.dead_letters) == 1
 
 
@@ -140,7 +142,7 @@ async def test_headers_of_a_producer_do_not_say_what_was_published(delivery):
             raise KeyboardInterrupt
 
     is_transactional = delivery == "exactly_once"
-    dying = MemoryPublisher(log, is_transactional, passed=dies)
+    dying = MemoryPublisher(log, is_transactional, at_crash_point=dies)
     with pytest.raises(KeyboardInterrupt):
         await memory_processor(MODEL, log, store, settings, publisher=dying).run()
     assert bool(log.dead_letters) != is_transactional

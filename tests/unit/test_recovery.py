@@ -15,7 +15,7 @@ from stream_rnn.fold.recovery import (
     known_group_offset,
     where_to_start,
 )
-from stream_rnn.store.state import Held
+from stream_rnn.store.state import StoredPosition
 
 OURS, OTHER = "f01d", "07he7"
 ACCEPT = Choices(on_lost_history="accept")
@@ -24,9 +24,9 @@ STOPPING = Choices()
 
 def facts(s=0, e=10, p=None, origin=0, c=None, keys=0, fields=None, **more) -> Facts:
     """Build facts; ``c`` is an offset of our own fold, or a GroupOffset."""
-    held = Held() if p is None else Held(p, origin, keys=keys, partitions=1)
+    held = StoredPosition() if p is None else StoredPosition(p, origin, keys=keys, partitions=1)
     fields = keys if fields is None else fields
-    held = Held(
+    held = StoredPosition(
         held.position, held.origin, held.anchor, held.keys, fields, partitions=held.partitions
     )
     group = GroupOffset(c, OURS, origin) if isinstance(c, int) else c
@@ -115,7 +115,7 @@ def test_row_7_asks_when_the_log_is_too_short_to_rebuild():
     assert stop.row == 7
     start = decide(ACCEPT, s=4, c=c)
     assert isinstance(start, Start)
-    assert (start.position, start.silent_below, start.write_group_offset) == (4, 7, 7)
+    assert (start.position, start.publish_from, start.write_group_offset) == (4, 7, 7)
 
 
 @pytest.mark.parametrize("c", [GroupOffset(7, OTHER, 0), GroupOffset(7)])
@@ -164,11 +164,11 @@ def test_a_group_offset_that_only_the_outputs_know_is_written_first(given, row):
     """Else P would pass what Kafka has, and the outputs may say less the next time."""
     last = LastPrediction(6, OURS, 0, None)
     start = decide(c=4, last_prediction=last, **given)
-    assert (start.row, start.silent_below, start.write_group_offset) == (row, 7, 7)
+    assert (start.row, start.publish_from, start.write_group_offset) == (row, 7, 7)
     assert decide(c=7, last_prediction=last, **given).write_group_offset is None
     known = GroupOffset(8, OURS, 0)  # Kafka has it, and shows it when its markers are written
     start = decide(c=4, last_prediction=last, acknowledged=known, **given)
-    assert (start.silent_below, start.write_group_offset) == (8, None)
+    assert (start.publish_from, start.write_group_offset) == (8, None)
 
 
 def test_group_offset_metadata_goes_to_text_and_back():
@@ -201,7 +201,7 @@ def every_combination():
 
 @pytest.mark.parametrize("choices", [Choices(), ACCEPT, Choices("latest", "accept")])
 def test_every_start_keeps_the_invariant(choices):
-    """Origin <= position <= silent_below <= E, C never falls, and history is given up aloud."""
+    """Origin <= position <= publish_from <= E, C never falls, and history is given up aloud."""
     rows = Counter()
     for given in every_combination():
         decision = where_to_start(given, choices)
@@ -211,11 +211,11 @@ def test_every_start_keeps_the_invariant(choices):
             assert choices.on_lost_history == "stop" or decision.row in (2, 10)
             continue
         c = known_group_offset(given)
-        assert decision.origin <= decision.position <= decision.silent_below <= given.log_end
-        assert decision.silent_below >= (c.offset if c else 0)
+        assert decision.origin <= decision.position <= decision.publish_from <= given.log_end
+        assert decision.publish_from >= (c.offset if c else 0)
         assert decision.position >= given.log_start
         if decision.write_group_offset is not None:
-            assert decision.write_group_offset == decision.silent_below
+            assert decision.write_group_offset == decision.publish_from
         assert bool(decision.lost) == (decision.row in (5, 7))
         assert decision.write_first_position == (
             given.held.position is None or given.held.is_torn or decision.row == 5

@@ -20,7 +20,7 @@ from stream_rnn.evaluation.result import (
     HeadEvaluation,
     HiddenAt,
     HiddenHealth,
-    Miss,
+    WorstPrediction,
 )
 from stream_rnn.metrics.figure import Figure
 from stream_rnn.text import DASH
@@ -104,7 +104,7 @@ def head(name="late", **more):
         "by_time": groups("2013-09", "2013-10"),
         "by_key": groups("1-9", "10+"),
         "calibration": {"memory": (Bin(0.1, 0.125, 700), Bin(0.6, 0.525, 300))},
-        "largest": (Miss("UA-EWR", 2, 1234, 1357034220000, 17, "0.012", "late", 4.42),),
+        "largest": (WorstPrediction("UA-EWR", 2, 1234, 1357034220000, 17, "0.012", "late", 4.42),),
     }
     return HeadEvaluation(**{**full, **more})
 
@@ -200,7 +200,7 @@ def test_texts_of_a_log_are_only_texts():
         by_memory=groups(HOSTILE, "2"),
         by_time=groups(HOSTILE),
         by_key=groups(HOSTILE, "2"),
-        largest=(Miss(HOSTILE, 0, 0, 0, 1, HOSTILE, HOSTILE, 1.0),),
+        largest=(WorstPrediction(HOSTILE, 0, 0, 0, 1, HOSTILE, HOSTILE, 1.0),),
     )
     at = (HiddenAt(HOSTILE, 1, 0.1, 0.1, 0.1, 0.1),)
     texts = dict.fromkeys(("model", "fingerprint", "cell", "log", "warm_up", "part"), HOSTILE)
@@ -316,7 +316,7 @@ def test_long_lists_are_cut_with_a_sentence(monkeypatch):
 def test_the_largest_report_keeps_its_bound(monkeypatch):
     """Every list, text and picture too long; of 64 heads alike, two are drawn and counted."""
     odd = '"' * 2000
-    miss = Miss(odd, 2**31, 2**63, 2**62, 2**63, odd, odd, 1e300)
+    miss = WorstPrediction(odd, 2**31, 2**63, 2**62, 2**63, odd, odd, 1e300)
     names = [f"{i}{odd}" for i in range(60)]
     long = head(
         odd,

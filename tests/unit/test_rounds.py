@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_rnn.fold import rounds
-from stream_rnn.fold.rounds import ROUNDS_PER_CALL_MAX, Touched, plan, stream_times
+from stream_rnn.fold.rounds import ROUNDS_PER_CALL_MAX, KeyedEvents, plan, stream_times
 from tests import models
 
 KEYS = 4
@@ -30,7 +30,7 @@ def touched_of(given_items):
         event.append(-1 if is_forget else len(times))
         if not is_forget:
             times.append(time)
-    return Touched(np.array(key), np.array(event), KEYS), np.array(times, np.int64)
+    return KeyedEvents(np.array(key), np.array(event), KEYS), np.array(times, np.int64)
 
 
 def planned(given_items, memories, ttl_ms, stream_before=None):
@@ -149,7 +149,7 @@ async def test_rounds_equal_single_steps_bit_for_bit():
     async def breathe():
         breaths.append(1)
 
-    y, ends = await rounds.run(model, made, x, hidden, breathe)
+    y, ends = await rounds.step_rounds(model, made, x, hidden, breathe)
     for run, (first, length) in enumerate(zip(made.first, made.length, strict=True)):
         h = torch.from_numpy(hidden[run : run + 1]).reshape(1, *model.hidden_shape)
         for event in made.order[first : first + length]:

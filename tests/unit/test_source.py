@@ -7,7 +7,7 @@ import pytest
 from stream_rnn.errors import UnreadableError
 from stream_rnn.testing import record
 from stream_rnn.worker.partition_source import PartitionSource
-from stream_rnn.worker.transport import UNSETTLED, Fetched, Whereabouts
+from stream_rnn.worker.transport import UNSETTLED, ConsumerPosition, Fetched
 
 WAIT_S = 0.02
 
@@ -25,7 +25,7 @@ class Seeker:
         return len(self.seeks)
 
     async def whereabouts(self):
-        return Whereabouts(self.position, self.delivered, len(self.seeks))
+        return ConsumerPosition(self.position, self.delivered, len(self.seeks))
 
 
 def fetched(*offsets, epoch=1):
@@ -203,7 +203,7 @@ async def test_an_idle_source_waits_for_a_seek_that_is_on_its_way():
     source = await source_at()
 
     async def whereabouts():
-        return Whereabouts(9, None, UNSETTLED)
+        return ConsumerPosition(9, None, UNSETTLED)
 
     source._seeker.whereabouts = whereabouts
     assert offsets(await source.take(WAIT_S)) == ([], 0)
@@ -218,7 +218,7 @@ async def test_records_that_arrive_while_it_asks_are_not_jumped_over():
 
     async def whereabouts():
         await source.offer(fetched(0, 1))
-        return Whereabouts(2, None, 1)
+        return ConsumerPosition(2, None, 1)
 
     source._seeker.whereabouts = whereabouts
     assert offsets(await source.take(WAIT_S)) == ([], 0)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_rnn.errors import CorruptStateError
-from stream_rnn.store.state import Anchor, Held, StateCodec, States
+from stream_rnn.store.state import Anchor, StateCodec, States, StoredPosition
 
 CODEC = StateCodec(3)
 LAYOUT = "<BBHIq3f"
@@ -107,12 +107,12 @@ def test_an_anchor_goes_to_text_and_back():
 @pytest.mark.parametrize(
     ("held", "is_torn"),
     [
-        (Held(), False),
-        (Held(fields=1), True),
-        (Held(5, 0, keys=2, fields=2), False),
-        (Held(5, 0, keys=2, fields=1), True),
-        (Held(5, 0, keys=2, fields=2, is_corrupt=True), True),
-        (Held(keys=2, fields=2), True),
+        (StoredPosition(), False),
+        (StoredPosition(fields=1), True),
+        (StoredPosition(5, 0, keys=2, fields=2), False),
+        (StoredPosition(5, 0, keys=2, fields=1), True),
+        (StoredPosition(5, 0, keys=2, fields=2, is_corrupt=True), True),
+        (StoredPosition(keys=2, fields=2), True),
     ],
 )
 def test_a_store_is_torn_when_the_counts_differ(held, is_torn):

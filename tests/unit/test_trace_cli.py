@@ -81,7 +81,7 @@ def test_the_table_has_a_line_a_step_and_lines_for_what_happened(log, tmp_path):
     assert "gru, hidden 8, layers 1" in header
     assert "low at -1 and high at 1: 8 of 8" in header
     titles, *lines = table.splitlines()
-    assert titles.split()[-6:] == ["n", "h", "moved", "big", "wait", "next"]
+    assert titles.split()[-6:] == ["n", "h", "update_norm", "big", "wait", "next"]
     places = [i for i, line in enumerate(lines) if "memory expired after 3" in line]
     assert len(places) > 1
     assert all("cold" in lines[i + 1] for i in places)
@@ -117,7 +117,7 @@ def test_a_picture_is_written(log, tmp_path):
     """It is an SVG, and the table is printed as well."""
     picture, bundle = tmp_path / "hot.svg", bundle_of(tmp_path / "b")
     said = run(trace, log, "hot", "--bundle", bundle, "--picture", str(picture), "--last", "9")
-    assert "moved" in said
+    assert "update_norm" in said
     assert ET.parse(picture).getroot().tag.endswith("svg")
     assert "the last 9 of" in picture.read_text()
     with pytest.raises(ConfigError, match=r"picture .*there is no directory"):

@@ -13,7 +13,7 @@ from stream_rnn.model.encoder import Encoder
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.settings import Settings
 from stream_rnn.testing import record
-from stream_rnn.training import validation as judged
+from stream_rnn.training import validation
 from stream_rnn.training.dataset import make_events, together
 from stream_rnn.training.examples import fit, targets
 from stream_rnn.training.noise import Noise
@@ -151,8 +151,8 @@ def test_noise_is_never_on_what_judges():
     )
     prints = [fingerprinted(t.model).fingerprint for t in (one, same, other)]
     assert prints[0] == prints[1] != prints[2]
-    data = judged.EncodedExamples.encode(fitted, examples)
-    assert one.validation_loss == judged.validation_loss(one.model, data)
+    data = validation.EncodedExamples.encode(fitted, examples)
+    assert one.validation_loss == validation.validation_loss(one.model, data)
 
 
 def test_windows_end_with_the_part_that_counts():
@@ -170,10 +170,10 @@ def test_windows_end_with_the_part_that_counts():
 def test_predictions_do_not_depend_on_how_many_events_go_at_once(monkeypatch, bound):
     """The metrics of a model are the same to the bit."""
     cell = CellSpec(hidden=8)
-    whole = train(RECALL, cell, EXAMPLES, dataclasses.replace(QUICK, runs_max=16))
+    whole = train(RECALL, cell, EXAMPLES, dataclasses.replace(QUICK, batch_sequences=16))
     for name, value in bound.items():
-        monkeypatch.setattr(judged, name, value)
-    found = train(RECALL, cell, EXAMPLES, dataclasses.replace(QUICK, runs_max=16))
+        monkeypatch.setattr(validation, name, value)
+    found = train(RECALL, cell, EXAMPLES, dataclasses.replace(QUICK, batch_sequences=16))
     assert found.metrics == whole.metrics
 
 

@@ -25,7 +25,7 @@ from stream_rnn.training.trainer import TrainingSettings, train
 from tests.unit.test_training import EXAMPLES, RECALL, SETTINGS, C, log_of, spec_of
 
 CELL = CellSpec(hidden=8)
-QUICK = TrainingSettings(epochs=4, patience=4, window=16, dropout=0.3, average=0.9)
+QUICK = TrainingSettings(epochs=4, patience=4, window=16, dropout=0.3, ema_decay=0.9)
 
 
 def plan_of(directory, **more):
@@ -51,7 +51,7 @@ def test_training_gone_on_with_gives_the_same_bits(tmp_path, kind, after):
             raise Stop
 
     with pytest.raises(Stop):
-        train(RECALL, cell, EXAMPLES, QUICK, keep=keep)
+        train(RECALL, cell, EXAMPLES, QUICK, on_checkpoint=keep)
     torch.manual_seed(99)
     found = Checkpoint.read(path, "recipe")
     assert found.epoch == after
@@ -64,7 +64,7 @@ def test_training_gone_on_with_gives_the_same_bits(tmp_path, kind, after):
 def test_a_checkpoint_of_another_recipe_or_a_torn_one_is_none(tmp_path):
     """Then training begins anew."""
     path = tmp_path / "c.safetensors"
-    train(RECALL, CELL, EXAMPLES, QUICK, keep=lambda c: c.write(path, "recipe"))
+    train(RECALL, CELL, EXAMPLES, QUICK, on_checkpoint=lambda c: c.write(path, "recipe"))
     assert Checkpoint.read(path, "other") is None
     assert Checkpoint.read(tmp_path / "nothing", "recipe") is None
     path.write_bytes(path.read_bytes()[:-100])
@@ -184,7 +184,7 @@ def test_a_loss_that_is_not_finite_is_said():
 
     records = [record(i, b"k", {"x": 3e38 * (-1) ** i}, i) for i in range(300)]
     examples = make_events([records], spec, SETTINGS).examples
-    settings = dataclasses.replace(QUICK, learning_rate=1.0, gradient_norm_max=1e6)
+    settings = dataclasses.replace(QUICK, learning_rate=1.0, clip_grad_norm=1e6)
     with pytest.raises(TrainingError, match=r"not finite in epoch \d.*learning-rate"):
         train(spec, CellSpec(kind="none", hidden=8), examples, settings)
 

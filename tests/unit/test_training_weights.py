@@ -34,7 +34,7 @@ SPEC = FeatureSpec.parse(
 )
 SHORT, LONG = 2, 100
 CELL = CellSpec(hidden=8)
-STILL = TrainingSettings(epochs=1, window=32, runs_max=4, learning_rate=0.0)
+STILL = TrainingSettings(epochs=1, window=32, batch_sequences=4, learning_rate=0.0)
 
 
 def examples_of(lengths=(SHORT,) * 12 + (LONG,) * 4, validation_keys=0):
@@ -123,9 +123,9 @@ def test_the_epoch_is_chosen_by_the_mean_over_events():
         tensors.append(checkpoint.tensors)
 
     settings = TrainingSettings(
-        epochs=8, patience=2, window=32, runs_max=4, learning_rate=0.2, schedule="constant"
+        epochs=8, patience=2, window=32, batch_sequences=4, learning_rate=0.2, schedule="constant"
     )
-    trained = train(spec, CELL, examples, settings, keep=keep)
+    trained = train(spec, CELL, examples, settings, on_checkpoint=keep)
     least = int(np.argmin(losses))
     assert 0 < least < len(losses) - 1  # else any rule would choose it
     assert trained.validation_loss == pytest.approx(losses[least], rel=1e-5)
@@ -165,9 +165,9 @@ def test_a_bound_of_the_gradient_lets_events_count_alike():
     """A window may have as long a gradient as its share of the events says."""
     spec = SPEC.model_copy(update={"heads": SPEC.heads[2:]})
     _, examples = examples_of((SHORT, LONG))
-    settings = dataclasses.replace(STILL, window=128, runs_max=1, gradient_norm_max=1e-3)
+    settings = dataclasses.replace(STILL, window=128, batch_sequences=1, clip_grad_norm=1e-3)
     kept = []
-    train(fit(spec, examples), CELL, examples, settings, keep=kept.append)
+    train(fit(spec, examples), CELL, examples, settings, on_checkpoint=kept.append)
     squares = sum(float(t.sum()) for n, t in kept[0].moments.items() if n.endswith("exp_avg_sq"))
     # Two steps of AdamW: of 99 labels and of 1, where 50 are the mean.
     shares = 99 / 50, 1 / 50

@@ -138,8 +138,8 @@ async def test_what_is_shown_beside_h_explains_it(kind):
     assert found.x[:, found.columns.index("since_cold")].tolist() == cold.tolist()
     if kind != "none":
         change = (found.h - found.before).reshape(found.events, -1)
-        assert np.allclose(found.moved, np.sqrt((change**2).sum(axis=1)))
-        assert found.moved.all()
+        assert np.allclose(found.update_norm, np.sqrt((change**2).sum(axis=1)))
+        assert found.update_norm.all()
 
 
 @pytest.mark.parametrize("size", [1, 7])

@@ -18,7 +18,7 @@ from stream_rnn.errors import ConfigError
 from stream_rnn.settings import Settings
 from stream_rnn.store.connection import connect_redis
 from stream_rnn.store.redis_store import RedisStore, check_redis
-from stream_rnn.store.state import Commit, FirstPosition, Held
+from stream_rnn.store.state import Commit, FirstPosition, StoredPosition
 from stream_rnn.store.url_options import ANY, SENTINEL, TLS
 
 PLAIN = {
@@ -154,7 +154,7 @@ async def test_a_fold_is_kept_with_what_is_allowed(redis_url, app_id, options):
     redis = connect_redis(url, 5)
     await check_redis(redis, Settings.build(redis_url=url))
     store = RedisStore(redis, f"{app_id}:t:0:f", 5)
-    await store.start(Held(), FirstPosition(10, 10, 3, "abcd"))
+    await store.start(StoredPosition(), FirstPosition(10, 10, 3, "abcd"))
     await store.commit(Commit(10, 10, 15, None, 99, "abcd", [(b"\xff", b"\xfe\x00")], []))
     assert await store.load(15, 10, [b"\xff", b"absent"]) == [b"\xfe\x00", None]
     assert ((await store.read()).position, (await store.read()).fields) == (15, 1)

@@ -59,7 +59,7 @@ SCORED = (
     ),
     click.option(
         "--bootstrap-samples",
-        "draws",
+        "bootstrap_samples",
         type=click.IntRange(0, 10_000),
         default=200,
         show_default=True,
@@ -140,7 +140,7 @@ def label_options(command: F) -> F:
 
 def scored_options(command: F) -> F:
     """Give a command the options that say what is scored, as ``scored``: a function without arguments."""
-    names = ("warm_up", "steps_min", "only_last", "split", "part", "draws", "seed")
+    names = ("warm_up", "steps_min", "only_last", "split", "part", "bootstrap_samples", "seed")
 
     def scored(given: dict[str, Any]) -> Callable[[], "Scored"]:
         chosen = {name: given.pop(name) for name in names}

@@ -88,7 +88,7 @@ from stream_rnn.cli.verbs import work
 )
 @click.option(
     "--chrono-steps",
-    "memory",
+    "chrono_steps",
     type=click.IntRange(0, 1_000_000),
     default=0,
     show_default=True,
@@ -96,7 +96,7 @@ from stream_rnn.cli.verbs import work
 )
 @click.option(
     "--batch-sequences",
-    "runs_max",
+    "batch_sequences",
     type=click.IntRange(0, 100_000),
     default=0,
     show_default=True,
@@ -146,7 +146,7 @@ from stream_rnn.cli.verbs import work
 )
 @click.option(
     "--clip-grad-norm",
-    "gradient_norm_max",
+    "clip_grad_norm",
     type=click.FloatRange(1e-3, 1e6),
     default=1.0,
     show_default=True,
@@ -154,7 +154,7 @@ from stream_rnn.cli.verbs import work
 )
 @click.option(
     "--ema-decay",
-    "average",
+    "ema_decay",
     type=click.FloatRange(0, 1, max_open=True),
     default=0.0,
     show_default=True,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from stream_rnn.evaluation.report.svg_marks import WIDTH, at, marker, path, svg, text, whisker
 from stream_rnn.evaluation.result import Bin
 from stream_rnn.metrics.figure import Figure
-from stream_rnn.text import is_known, number, shown
+from stream_rnn.text import format_number, is_known, printable
 
 HEIGHT = 244
 LEFT, RIGHT, TOP, BOTTOM = 46, 350, 38, 174  # where the curves are
@@ -168,7 +168,8 @@ def interval_chart(title: str, rows: Sequence[Series], *, quantity: str) -> str:
     figures = [row.figures[0] for row in rows]
     x_limits = limits(v for f in figures if f for v in (f.value, f.low, f.high))
     said = "; ".join(
-        f"{r.label} {number(f.value if f else None)}" for r, f in zip(rows, figures, strict=True)
+        f"{r.label} {format_number(f.value if f else None)}"
+        for r, f in zip(rows, figures, strict=True)
     )
     if x_limits is None:
         return svg(title, said, [_nothing()], 60)
@@ -181,15 +182,15 @@ def interval_chart(title: str, rows: Sequence[Series], *, quantity: str) -> str:
         parts.append(text(x, bottom + 14, _tick_text(tick, x_limits), "middle"))
     for i, (row, figure) in enumerate(zip(rows, figures, strict=True)):
         y = 10 + step * (i + 0.5)
-        parts.append(text(left - 8, y + 4, shown(row.label, 14), "end"))
+        parts.append(text(left - 8, y + 4, printable(row.label, 14), "end"))
         if not figure or not is_drawn(figure.value):
             continue
         if figure.low is not None and figure.high is not None:
             ends = [_scale(v, x_limits, left, right) for v in (figure.low, figure.high)]
             parts.append(whisker(row.style, [(ends[0], y), (ends[1], y)]))
         parts.append(marker(row.style, _scale(figure.value, x_limits, left, right), y))
-        parts.append(text(WIDTH - 4, y + 4, number(figure.value), "end", "value"))
-    parts.append(text((left + right) / 2, bottom + 28, shown(quantity, 50), "middle", "axis"))
+        parts.append(text(WIDTH - 4, y + 4, format_number(figure.value), "end", "value"))
+    parts.append(text((left + right) / 2, bottom + 28, printable(quantity, 50), "middle", "axis"))
     return svg(title, said, parts, bottom + 34)
 
 
@@ -224,18 +225,18 @@ def _y_axis(over: Limits, quantity: str) -> Iterator[str]:
         y = _down(tick, over)
         yield f'<path class="grid" d="M{LEFT},{at(y)}H{RIGHT}"/>'
         yield text(LEFT - 6, y + 3.5, _tick_text(tick, over), "end")
-    yield text(4, 27, shown(quantity, 50), "start", "axis")
+    yield text(4, 27, printable(quantity, 50), "start", "axis")
 
 
 def _x_axis(over: Limits, quantity: str) -> Iterator[str]:
     for tick in ticks(*over):
         yield text(_across(tick, over), COUNTS_BOTTOM + 13, _tick_text(tick, over), "middle")
-    yield text((LEFT + RIGHT) / 2, HEIGHT - 5, shown(quantity, 50), "middle", "axis")
+    yield text((LEFT + RIGHT) / 2, HEIGHT - 5, printable(quantity, 50), "middle", "axis")
 
 
 def _x_names(names: Sequence[str], slot: float, along: str) -> Iterator[str]:
     """Write as many names of groups as fit beside each other, evenly, the first always."""
-    labels = [shown(name, LABEL_LETTERS_MAX) for name in names]
+    labels = [printable(name, LABEL_LETTERS_MAX) for name in names]
     every = math.ceil((max(map(len, labels)) * LETTER + 6) / slot)
     end = -1.0
     for place in range(0, len(labels), every):
@@ -244,7 +245,7 @@ def _x_names(names: Sequence[str], slot: float, along: str) -> Iterator[str]:
         if x - half > end:  # those at the edges were moved inside
             yield text(x, COUNTS_BOTTOM + 13, labels[place], "middle")
             end = x + half
-    yield text((LEFT + RIGHT) / 2, HEIGHT - 5, shown(along, 50), "middle", "axis")
+    yield text((LEFT + RIGHT) / 2, HEIGHT - 5, printable(along, 50), "middle", "axis")
 
 
 def _count_bars(bars: Sequence[tuple[float, int]], width: float, counted: str) -> Iterator[str]:

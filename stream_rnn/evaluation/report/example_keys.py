@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stream_rnn.evaluation.outcomes import Outcomes
+from stream_rnn.evaluation.outcomes import PredictionsWithTargets
 from stream_rnn.evaluation.result import Evaluation, HeadEvaluation
 from stream_rnn.keys import describe_key, parse_key
 from stream_rnn.model.bundle import load_bundle
@@ -37,8 +37,8 @@ def pictures(
     return drawn
 
 
-def worth_a_look(
-    found: Outcomes, heads: Mapping[str, HeadEvaluation]
+def pick_example_keys(
+    found: PredictionsWithTargets, heads: Mapping[str, HeadEvaluation]
 ) -> tuple[tuple[str, int, str], ...]:
     """Choose three keys: the one with most events, a usual one, and the worst predicted one."""
     counts = np.bincount(found.key, minlength=len(found.keys))

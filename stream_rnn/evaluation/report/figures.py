@@ -1,7 +1,7 @@
 """How figures and the names of metrics are written in a report."""
 
 from stream_rnn.metrics.figure import Figure
-from stream_rnn.text import is_known, number
+from stream_rnn.text import format_number, is_known
 
 METRIC_NAMES = {
     "auc": "AUC",
@@ -23,7 +23,9 @@ def interval(figure: Figure | None) -> str:
     """
     if figure is None or not is_known(figure.low) or not is_known(figure.high):
         return ""
-    return f"{number(figure.low, figure.value)} to {number(figure.high, figure.value)}"
+    return (
+        f"{format_number(figure.low, figure.value)} to {format_number(figure.high, figure.value)}"
+    )
 
 
 def metric_name(metric: str, unit: str = "") -> str:

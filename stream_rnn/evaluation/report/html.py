@@ -29,7 +29,7 @@ from stream_rnn.evaluation.result import (
 )
 from stream_rnn.metrics.figure import Figure
 from stream_rnn.replay.overwriting import check_report, write_whole
-from stream_rnn.text import moment, number, shown, signed
+from stream_rnn.text import format_number, format_time, printable, signed
 
 REPORT_BYTES_MAX = 40_000_000
 HEADS_MAX = 64  # with a part of their own
@@ -130,7 +130,11 @@ def render(evaluation: Evaluation, pictures: Sequence[tuple[str, str]]) -> str:
         finalize=_written,
     )
     environment.filters.update(
-        shown=shown, interval=interval, moment=moment, metric_name=metric_name, signed=signed
+        printable=printable,
+        interval=interval,
+        format_time=format_time,
+        metric_name=metric_name,
+        signed=signed,
     )
     heads = list(evaluation.heads.values())
     return environment.get_template(
@@ -159,8 +163,8 @@ def _written(value: Any) -> Any:
     if isinstance(value, Markup):
         return value
     if value is None or isinstance(value, float):
-        return number(value)
-    return f"{value:,}" if isinstance(value, int) else shown(str(value), SENTENCE_MAX)
+        return format_number(value)
+    return f"{value:,}" if isinstance(value, int) else printable(str(value), SENTENCE_MAX)
 
 
 def _head_part(place: int, head: HeadEvaluation) -> HeadPart:

@@ -15,7 +15,7 @@ from stream_rnn.evaluation.result import (
     HiddenHealth,
 )
 from stream_rnn.metrics.figure import Figure
-from stream_rnn.text import DASH, is_known, number, shown, signed
+from stream_rnn.text import DASH, format_number, is_known, printable, signed
 
 HELPS, NOTHING, HURTS, UNKNOWN = "memory helps", "no difference shown", "memory hurts", "not known"
 
@@ -42,8 +42,8 @@ def worth(head: HeadEvaluation) -> tuple[str, str]:
     if gap is None or not math.isfinite(gap.value):
         gap = Figure(has.value - lacks.value)
     said = (
-        f"The {metric_name(head.metric, head.unit)} is {number(has.value)} with memory and "
-        f"{number(lacks.value)} without: a difference of {signed(gap.value)}"
+        f"The {metric_name(head.metric, head.unit)} is {format_number(has.value)} with memory and "
+        f"{format_number(lacks.value)} without: a difference of {signed(gap.value)}"
     )
     low, high, better = gap.low, gap.high, f"{head.better} is better."
     if low is None or high is None or math.isnan(low + high):
@@ -86,15 +86,15 @@ def memory(head: HeadEvaluation, groups: Sequence[Group]) -> str:
     word = {0: "the same", 1: "better", -1: "worse"}[side]
     hedge = ", but the intervals overlap" if side and _overlap(start, end) else ""
     said = (
-        f"From {shown(short.name, 40)} to {shown(long.name, 40)} events in memory: "
-        f"{number(start.value)} to {number(end.value)}, {word}{hedge}."
+        f"From {printable(short.name, 40)} to {printable(long.name, 40)} events in memory: "
+        f"{format_number(start.value)} to {format_number(end.value)}, {word}{hedge}."
     )
     leads = [_lead(group, head) for group in (short, long)]
     if leads[0] is None or leads[1] is None:
         return said
     return (
         f"{said} The lead over the memoryless network on the same events: "
-        f"{number(leads[0])} to {number(leads[1])}."
+        f"{format_number(leads[0])} to {format_number(leads[1])}."
     )
 
 
@@ -130,17 +130,17 @@ def spread(head: HeadEvaluation, groups: Sequence[Group]) -> str:
         for place in (0, -1)
     )
     if low.value == high.value:
-        return f"The network has {number(low.value)} in every group."
+        return f"The network has {format_number(low.value)} in every group."
     return (
-        f"Best at {shown(best.name, 40)} ({number(high.value)}), "
-        f"worst at {shown(worst.name, 40)} ({number(low.value)})."
+        f"Best at {printable(best.name, 40)} ({format_number(high.value)}), "
+        f"worst at {printable(worst.name, 40)} ({format_number(low.value)})."
     )
 
 
 def calibration(head: HeadEvaluation) -> str:
     """Say how far predictions are from what came, on the mean over the events of all bins."""
     said = [
-        f"{model} {number(distance)}"
+        f"{model} {format_number(distance)}"
         for model in MODELS
         if (distance := _distance(head.calibration.get(model, ()))) is not None
     ]
@@ -164,7 +164,7 @@ def health(it: HiddenHealth) -> tuple[Reading, ...]:
     last = it.at[-1] if it.at else None
     high = max((one.norm_high for one in it.at), default=nothing)
     saturated = max((one.saturated for one in it.at), default=nothing)
-    silent = it.silent_units / it.units if it.units else nothing
+    silent = it.dead_units / it.units if it.units else nothing
     return (
         _reading(
             "norm at the longest memory",
@@ -186,7 +186,7 @@ def health(it: HiddenHealth) -> tuple[Reading, ...]:
         ),
         _reading(
             "moved by an event, at the longest memory",
-            last.moved if last else nothing,
+            last.update_norm if last else nothing,
             (0.01, 0.5),
             "near 0 events no longer matter, far above the state is overwritten by each",
         ),
@@ -209,4 +209,4 @@ def _reading(name: str, value: float, good: tuple[float, float], why: str) -> Re
     low, high = good
     text = f"below {high}" if low == 0 else f"{low} to {high}"
     is_good = low <= value <= high if is_known(value) else None
-    return Reading(name, number(value) if is_known(value) else DASH, text, is_good, why)
+    return Reading(name, format_number(value) if is_known(value) else DASH, text, is_good, why)

@@ -7,7 +7,7 @@ so that colour is never the only sign.  Every text is made visible and escaped h
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from stream_rnn.text import shown
+from stream_rnn.text import printable
 
 WIDTH = 360
 
@@ -23,7 +23,7 @@ def svg(title: str, description: str, parts: Iterable[str], height: int) -> str:
 
 def safe(text: str) -> str:
     """Return a text that may stand anywhere in SVG."""
-    return escape(shown(text))
+    return escape(printable(text))
 
 
 def at(value: float) -> str:
