@@ -22,8 +22,9 @@ You train and judge a model:
     trace/        the network unrolled over one key
     audit/        published predictions, compared with a replay
 
-All of them share ``errors.py``, ``settings.py``, ``text.py``, ``keys.py``, ``testing.py``, ``local/``
-(Kafka and Redis on this machine), ``demo/`` and ``cli/`` (``stream-rnn <verb>``).
+All of them share ``errors.py``, ``extras.py``, ``settings.py``, ``text.py``, ``keys.py``,
+``testing.py``, ``local/`` (Kafka and Redis on this machine), ``demo/`` and ``cli/``
+(``stream-rnn <verb>``).
 
 Shape letters, everywhere: B keys in a round, F features, H hidden size, L layers, O outputs,
 T time steps.  x is (B, F), y is (B, O), h is (B, L, H), for an LSTM (B, 2, L, H).
@@ -53,7 +54,7 @@ __all__ = [
     "load_bundle",
 ]
 
-_HOMES = {
+_EXPORTS = {
     "Prediction": "stream_rnn.predictions",
     "PredictionReader": "stream_rnn.predictions",
     "Settings": "stream_rnn.settings",
@@ -67,6 +68,10 @@ def __getattr__(name: str) -> "Any":
     """Import a public name when it is used: importing torch takes seconds."""
     if name == "__version__":
         return import_module("importlib.metadata").version("stream-rnn")
-    if name not in _HOMES:
+    if name not in _EXPORTS:
         raise AttributeError(f"module 'stream_rnn' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    try:
+        return getattr(import_module(_EXPORTS[name]), name)
+    except ModuleNotFoundError as error:
+        import_module("stream_rnn.extras").explain(error, name)
+        raise

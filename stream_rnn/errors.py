@@ -2,6 +2,7 @@
 
     StreamRNNError
     ├── ConfigError                 STOP        a person must change something
+    │   ├── MissingExtraError                   a part of the package is not installed
     │   ├── BundleError                         the model directory is missing, torn or not ours
     │   ├── SpecError                           the feature spec says something impossible
     │   ├── TrainingError                       training does not come to an end that is worth keeping
@@ -47,6 +48,10 @@ class StreamRNNError(Exception):
 
 class ConfigError(StreamRNNError):
     """A setting, a topic, a server or a bundle must be changed by a person."""
+
+
+class MissingExtraError(ConfigError, ImportError):
+    """A module is missing that an extra of the package installs."""
 
 
 class BundleError(ConfigError):

@@ -21,6 +21,7 @@ FOLD = {
 }
 MAY_IMPORT = {  # a room, and what it may import; below are the rooms that come before it
     "errors": set(),
+    "extras": {"errors"},
     "text": set(),
     "settings": {"errors"},
     "keys": {"errors"},
@@ -38,7 +39,14 @@ MAY_IMPORT = {  # a room, and what it may import; below are the rooms that come 
     "evaluation": {*FOLD, "text", "keys", "metrics", "replay", "training", "trace"},
     "audit": {*FOLD, "keys", "replay"},
     "worker": FOLD,
-    "__init__": {"errors", "settings", "model", "predictions", "worker"},  # the public names
+    "__init__": {
+        "errors",
+        "extras",
+        "settings",
+        "model",
+        "predictions",
+        "worker",
+    },  # the public names
     "operate": {*FOLD, "keys", "predictions", "replay", "worker"},
     "local": {"errors"},
     "demo": {*FOLD, "metrics", "replay", "local"},
