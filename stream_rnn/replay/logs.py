@@ -12,7 +12,6 @@ from stream_rnn.fold.decoder import Record
 from stream_rnn.fold.kafka_log import KafkaCluster
 from stream_rnn.kafka.connection import kafka_options
 from stream_rnn.model.features import FeatureSpec
-from stream_rnn.replay.files import read_batches
 from stream_rnn.replay.topic_logs import bound, partitions_of
 from stream_rnn.settings import Settings
 
@@ -86,6 +85,8 @@ class FileLog:
 
     async def batches(self, wanted: Range) -> AsyncIterator[Sequence[Record]]:
         """Yield the records of a partition; each one reads the whole file."""
+        from stream_rnn.replay.files import read_batches  # noqa: PLC0415  # a topic needs no polars
+
         for records in read_batches(self.path, self.spec, wanted.partition, self.partitions):
             yield records
 

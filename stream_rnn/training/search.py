@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from stream_rnn.errors import ConfigError, TrainingError
+from stream_rnn.errors import TrainingError
+from stream_rnn.extras import explain
 from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.training.examples import Examples
@@ -55,12 +56,13 @@ def search(
         The trials, the best one first.
 
     Raises:
-        ConfigError: optuna is not installed.
+        MissingExtraError: optuna is not installed.
     """
     try:
         import optuna  # noqa: PLC0415  # an extra
-    except ImportError as error:
-        raise ConfigError("--search needs optuna: pip install 'stream-rnn[search]'") from error
+    except ModuleNotFoundError as error:
+        explain(error, "--search")
+        raise
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
         sampler=optuna.samplers.TPESampler(seed=settings.seed),

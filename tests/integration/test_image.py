@@ -82,7 +82,8 @@ def needed(name: str, seen: set[str]) -> set[str]:
     seen.add(name)
     for text in metadata.requires(name) or ():
         requirement = Requirement(text)
-        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+        extra = "worker" if name == "stream-rnn" else ""
+        if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):
             needed(canonicalize_name(requirement.name), seen)
     return seen
 

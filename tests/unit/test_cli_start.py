@@ -18,28 +18,14 @@ import pytest
 
 from stream_rnn.cli.program import group, whole_message
 from stream_rnn.errors import ConfigError
+from stream_rnn.extras import MODULES as OF_EXTRAS
 from stream_rnn.model.bundle import save_bundle
 from tests import models
 from tests.pages import read
 
 PIPE_BYTES = 65_536
 LINE = (sys.executable, "-m", "stream_rnn.cli")
-HEAVY = [
-    "aiohttp",
-    "aiokafka",
-    "faust",
-    "jinja2",
-    "mode",
-    "numpy",
-    "optuna",
-    "polars",
-    "prometheus_client",
-    "redis",
-    "rich",
-    "safetensors",
-    "torch",
-    "torchmetrics",
-]
+HEAVY = ["aiokafka", "rich", *sorted(set().union(*OF_EXTRAS.values()) - {"typing_extensions"})]
 WATCH = """
 import sys
 from stream_rnn.cli import main

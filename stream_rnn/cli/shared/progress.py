@@ -1,6 +1,6 @@
 """Progress bars, on standard error."""
 
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 from rich.progress import (
@@ -14,7 +14,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from stream_rnn.training import trainer as training
+if TYPE_CHECKING:
+    from stream_rnn.training import trainer as training
 
 
 class TrainingBars:
@@ -38,7 +39,7 @@ class TrainingBars:
     def __exit__(self, *exception: object) -> None:
         self._progress.stop()
 
-    def __call__(self, name: str, progress: training.Progress) -> None:
+    def __call__(self, name: str, progress: "training.Progress") -> None:
         """Move the bar of one network."""
         if name not in self._tasks:
             self._tasks[name] = self._progress.add_task(
@@ -57,7 +58,7 @@ class TrainingBars:
             best=progress.validation_loss,
         )
 
-    def trial(self, number: int, progress: training.Progress) -> None:
+    def trial(self, number: int, progress: "training.Progress") -> None:
         """Show one trial of a search."""
         self(f"trial {number + 1}", progress)
 
