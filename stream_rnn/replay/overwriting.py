@@ -11,7 +11,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import orjson
-import polars as pl
 
 from stream_rnn.errors import ConfigError, reason
 
@@ -61,6 +60,8 @@ def check_predictions(path: Path) -> None:
 
     def begins(_head: bytes) -> bool:
         if path.suffix == ".parquet":
+            import polars as pl  # noqa: PLC0415  # other files need no polars
+
             try:
                 return set(pl.read_parquet_schema(path)) >= PREDICTION_COLUMNS
             except pl.exceptions.PolarsError:

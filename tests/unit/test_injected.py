@@ -56,7 +56,9 @@ def test_an_impossible_fault_is_refused(text):
 def test_every_point_is_passed_somewhere():
     """A point that nobody passes would be a crash test that crashes nothing."""
     source = "".join(inspect.getsource(module) for module in (processor, facts, publisher))
-    assert [point.name for point in Point if f"at_crash_point(Point.{point.name})" not in source] == []
+    assert [
+        point.name for point in Point if f"at_crash_point(Point.{point.name})" not in source
+    ] == []
 
 
 @pytest.mark.parametrize("module", [processor, facts, publisher], ids=lambda m: m.__name__)
