@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_rnn.evaluation.result import HiddenAt, HiddenHealth
+from stream_rnn.evaluation.segments import by_steps
 from stream_rnn.store.memory_store import MemoryStore
 from stream_rnn.store.state import Commit, StateCodec, States
 
@@ -13,7 +14,6 @@ STATES_MAX = 20_000
 A_COMMIT = 64
 SATURATED = 0.99
 SILENT = 1e-3  # standard deviation of a unit that says nothing
-STEPS = ((1, 1), (2, 2), (3, 5), (6, 10), (11, 20), (21, 50), (51, 100), (101, 1000), (1001, None))
 
 
 class Sample:
@@ -91,20 +91,18 @@ def health(sample: Sample, shape: Sequence[int]) -> HiddenHealth | None:
     norm = _norm(hidden)
     saturated = (np.abs(hidden) > SATURATED).mean(axis=1)
     at = []
-    for low, high in STEPS:
-        chosen = (steps >= low) & (steps <= (high or steps.max()))
-        if chosen.any():
-            known = update_norm[chosen & np.isfinite(update_norm)]
-            at.append(
-                HiddenAt(
-                    _name(low, high),
-                    int(chosen.sum()),
-                    float(norm[chosen].mean()),
-                    float(np.quantile(norm[chosen], 0.95)),
-                    float(saturated[chosen].mean()),
-                    float(known.mean()) if len(known) else float("nan"),
-                )
+    for name, chosen in by_steps(steps):
+        known = update_norm[chosen][np.isfinite(update_norm[chosen])]
+        at.append(
+            HiddenAt(
+                name,
+                len(chosen),
+                float(norm[chosen].mean()),
+                float(np.quantile(norm[chosen], 0.95)),
+                float(saturated[chosen].mean()),
+                float(known.mean()) if len(known) else float("nan"),
             )
+        )
     silent = int((hidden.std(axis=0) < SILENT).sum())
     drift = _drift(hidden, np.array(sample.last_ms))
     return HiddenHealth(len(sample.keys), hidden.shape[1], silent, tuple(at), drift)
@@ -121,7 +119,3 @@ def _drift(hidden: NDArray[np.float32], last_ms: NDArray[np.int64]) -> float:
         return float("nan")
     deviation = np.maximum(hidden.std(axis=0), SILENT)
     return float((np.abs(last.mean(axis=0) - first.mean(axis=0)) / deviation).mean())
-
-
-def _name(low: int, high: int | None) -> str:
-    return f"{low}+" if high is None else str(low) if low == high else f"{low}-{high}"

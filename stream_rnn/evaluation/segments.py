@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
-STEPS = ((1, 1), (2, 2), (3, 5), (6, 10), (11, 20), (21, 50), (51, 100), (101, 1000), (1001, None))
+BINS_MAX = 8
 TIMES_MAX = 24
 DAY_MS = 86_400_000
 YEARS_MS = (-62_135_596_800_000, 253_402_300_799_999)
@@ -15,7 +15,7 @@ Groups = list[tuple[str, NDArray[np.intp]]]  # name, and the numbers of the even
 
 def by_steps(steps: NDArray[np.int64]) -> Groups:
     """Group events by the number of events in the memory that answered."""
-    return _between(steps)
+    return _by_quantiles(steps)
 
 
 def by_key(key: NDArray[np.int64], chosen: NDArray[np.bool_]) -> Groups:
@@ -25,7 +25,7 @@ def by_key(key: NDArray[np.int64], chosen: NDArray[np.bool_]) -> Groups:
         key: (N,) of all events.
         chosen: (N,) which of them are grouped.
     """
-    return _between(np.bincount(key)[key][chosen] if len(key) else key)
+    return _by_quantiles(np.bincount(key)[key][chosen] if len(key) else key)
 
 
 def by_time(time_ms: NDArray[np.int64]) -> Groups:
@@ -44,13 +44,25 @@ def by_time(time_ms: NDArray[np.int64]) -> Groups:
     return found
 
 
-def _between(values: NDArray[np.int64]) -> Groups:
-    found = []
-    for low, high in STEPS:
-        events = np.flatnonzero((values >= low) & ((values <= high) if high else True))
+def _by_quantiles(values: NDArray[np.int64]) -> Groups:
+    """Group events by whole numbers: at most ``BINS_MAX`` groups of about as many events each.
+
+    A group ends at a quantile, rounded to two digits.  Fixed limits would put all events of long
+    memories into one group.  Events with the same number are in the same group, and none is empty.
+    """
+    if not len(values):
+        return []
+    shares = np.arange(1, BINS_MAX) / BINS_MAX
+    ends = np.quantile(values, shares, method="inverted_cdf").tolist()
+    rounded = {int(float(f"{end:.2g}")) for end in ends}
+    limits = [*sorted(end for end in rounded if end < values.max()), int(values.max())]
+    bin_of = np.searchsorted(limits, values)
+    found, low = [], int(values.min())
+    for place, high in enumerate(limits):
+        events = np.flatnonzero(bin_of == place)
         if len(events):
-            name = f"{low}+" if high is None else str(low) if low == high else f"{low}-{high}"
-            found.append((name, events))
+            found.append((f"{low:,}" if low == high else f"{low:,}-{high:,}", events))
+            low = high + 1
     return found
 
 
