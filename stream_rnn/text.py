@@ -12,6 +12,7 @@ DASH = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
 TEXT_MAX = 160  # characters
 JOINER = "\N{ZERO WIDTH JOINER}"  # holds emoji together
+DURATIONS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 UNSEEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 
 
@@ -73,10 +74,38 @@ def _decimals(like: float) -> int:
     return min(8, 1 - math.floor(math.log10(size)))
 
 
-def signed(value: float, like: float | None = None) -> str:
-    """Return a difference with its sign."""
-    text = format_number(value, like)
-    return f"+{text}" if value > 0 else text
+def format_duration(seconds: float | None, like: float | None = None) -> str:
+    """Return a duration with three digits, in the largest unit of which there are two.
+
+    Args:
+        seconds: what to write; ``None`` and NaN are a dash.
+        like: another duration whose unit is taken, so that an interval fits its value.
+
+    Example:
+        >>> [format_duration(s) for s in (0.25, 8, 90, 7_500, 128_448, 604_800)]
+        ['250 ms', '8 s', '90 s', '2.08 h', '35.7 h', '7 d']
+        >>> format_duration(1800, like=128_448)
+        '0.5 h'
+    """
+    if seconds is None or not math.isfinite(seconds):
+        return format_number(seconds)
+    size, name = duration_unit(seconds if like is None else like)
+    value = seconds / size
+    text = f"{value:,.0f}" if 1000 <= abs(value) < 1e15 else f"{value:.3g}"
+    return f"{text.replace('-', MINUS)} {name}"
+
+
+def duration_unit(seconds: float) -> tuple[float, str]:
+    """Return how many seconds the unit of a duration has, and its name.
+
+    Example:
+        >>> duration_unit(128_448)
+        (3600, 'h')
+    """
+    if not seconds or not math.isfinite(seconds):
+        return 1, "s"
+    fitting = (unit for unit in DURATIONS if abs(seconds) >= 2 * unit[0])
+    return next(fitting, (1, "s") if abs(seconds) >= 1 else (0.001, "ms"))
 
 
 def is_known(value: float | None) -> bool:

@@ -9,6 +9,7 @@ from stream_rnn.keys import describe_key
 from stream_rnn.metrics.ranked import Ranked
 from stream_rnn.metrics.scores import Output, log_losses
 from stream_rnn.model.heads import AnyHead, Binary, Multiclass, TimeToNext
+from stream_rnn.text import format_duration
 
 BINS = 10
 LARGEST = 20
@@ -83,6 +84,6 @@ def words(head: AnyHead, output: Output, event: int, target: float) -> tuple[str
         case Binary():
             return f"{value:.3f}", "yes" if target > 0 else "no"
         case TimeToNext():
-            return f"{value:.6g} s", f"{np.expm1(target):.6g} s"
+            return format_duration(value), format_duration(float(np.expm1(target)))
         case _:
             return f"{value:.6g}", f"{target:.6g}"

@@ -19,6 +19,7 @@ from stream_rnn.kafka.topic_rules import misfit
 from stream_rnn.kafka.topics import TopicFacts
 from stream_rnn.operate.check_result import Finding, bad, fine, warning
 from stream_rnn.settings import Settings
+from stream_rnn.text import format_duration
 
 HEADROOM_SHARE = 0.2
 SHORT_MS = 6 * 3_600_000
@@ -97,21 +98,8 @@ def _durability(topic: TopicFacts) -> list[Finding]:
 
 def _retention(topic: TopicFacts) -> str:
     limit, size = topic.limit("retention.ms"), topic.limit("retention.bytes")
-    span = "no end by time" if limit == float("inf") else describe_span(limit / 1000)
+    span = "no end by time" if limit == float("inf") else format_duration(limit / 1000)
     return span if size == float("inf") else f"{span}, {size / 1e9:.1f} GB a partition"
-
-
-def describe_span(seconds: float) -> str:
-    """Return a time in the largest unit of which there are two.
-
-    Example:
-        >>> describe_span(60), describe_span(7200), describe_span(604800)
-        ('60 seconds', '2.0 hours', '7.0 days')
-    """
-    for size, name in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.1f} {name}"
-    return f"{seconds:.0f} seconds"
 
 
 def check_positions(rows: list[Mapping[str, Any]], source: str) -> list[Finding]:

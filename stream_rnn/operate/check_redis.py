@@ -15,6 +15,7 @@ from stream_rnn.operate.key_states import state_bytes
 from stream_rnn.settings import Settings
 from stream_rnn.store.redis_store import RedisStore, check_redis, facts_of_primaries
 from stream_rnn.store.state import Commit
+from stream_rnn.text import format_duration
 
 PINGS = 50
 SLOW_MS = 5.0
@@ -114,7 +115,7 @@ async def check_speed(redis: Any, wall: Callable[[], float]) -> list[Finding]:
     if not isinstance(redis, RedisCluster):
         seconds, micros = await redis.time()
         apart = abs(wall() - seconds - micros / 1e6)
-        said = f"{apart:.2f} s from that of Redis"
+        said = f"{format_duration(apart)} from that of Redis"
         found.append(
             fine("clock", said)
             if apart < CLOCKS_APART_S

@@ -17,6 +17,7 @@ from stream_rnn.operate.open_fold import look
 from stream_rnn.settings import Settings
 from stream_rnn.store.connection import connect_redis
 from stream_rnn.store.redis_store import RedisStore, facts_of_primaries
+from stream_rnn.text import format_duration
 
 
 async def examine(
@@ -137,7 +138,7 @@ async def _backup(settings: Settings, wall: Callable[[], float]) -> list[Finding
     nodes = await _facts(settings, "persistence")
     if not nodes:
         return []
-    reach = "without end" if retention_s == float("inf") else check_kafka.describe_span(retention_s)
+    reach = "without end" if retention_s == float("inf") else format_duration(retention_s)
     remedy = "take one, or state export: a backup older than the log cannot be folded forward"
     if any(facts.get("rdb_saves") == 0 for facts in nodes):  # its last save is its own start
         said = f"Redis took no snapshot since it was started, the log reaches back {reach}"
@@ -145,6 +146,6 @@ async def _backup(settings: Settings, wall: Callable[[], float]) -> list[Finding
         return [warning("backup", said, remedy) if is_needed else fine("backup", said)]
     saved = [facts.get("rdb_last_save_time") for facts in nodes]
     age_s = max((wall() - float(one) for one in saved if isinstance(one, int)), default=0.0)
-    age = check_kafka.describe_span(age_s)
+    age = format_duration(age_s)
     said = f"Redis' last snapshot is {age} old, the log reaches back {reach}"
     return [fine("backup", said) if age_s <= retention_s else warning("backup", said, remedy)]

@@ -35,6 +35,7 @@ from stream_rnn.spec.key_and_time import (
     words_of,
 )
 from stream_rnn.spec.toml import Block, document
+from stream_rnn.text import format_duration
 
 FEATURES_MAX = 500  # FeatureSpec allows 512, of which some go to the times
 OFFERED_HEADS_MAX = 3
@@ -186,7 +187,7 @@ def _features(log: _Log, used: Sequence[tuple[Column, Role]]) -> Iterator[Block]
         start = {"name": names.take(column.path), "kind": role.kind, "path": column.path}
         yield Block("[[features]]", start | values, [f"{column.path}: {'; '.join(why)}"])
     if log.has_gaps:
-        why = [f"gaps within a key: {np.median(log.gaps_s):g} s at the median"]
+        why = [f"gaps within a key: {format_duration(float(np.median(log.gaps_s)))} at the median"]
         values = {"name": names.take("since"), "kind": "since_previous", "scaling": "log"}
         yield Block("[[features]]", values, why)
     for unit, why in _calendar(log):

@@ -23,6 +23,7 @@ from stream_rnn.fold.single_steps import Memory, step_one_by_one
 from stream_rnn.model.network import Model
 from stream_rnn.predictions.writer import PredictionWriter
 from stream_rnn.settings import Settings
+from stream_rnn.text import format_duration
 from stream_rnn.trace.gates import GATES, gates_of
 
 LAST = 200
@@ -249,7 +250,7 @@ class _Following:
             return
         (done,) = good
         if done.steps == 1 and before.steps:
-            silence = describe_duration(int(stream_ms[event]) - before.last_ms)
+            silence = format_duration((int(stream_ms[event]) - before.last_ms) / 1000)
             text = f"memory expired after {silence} of silence"
             self._between.append(Between(offset, "expired", text))
         cold = done.steps == 1
@@ -328,22 +329,3 @@ def describe_time(time_ms: int) -> str:
     """
     moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(time_ms))
     return moment.replace(microsecond=0, tzinfo=None).isoformat(" ")
-
-
-def describe_duration(ms: float) -> str:
-    """Return a duration in its own unit.
-
-    Example:
-        >>> [describe_duration(ms) for ms in (250, 8000, 7_500_000, 260_000_000)]
-        ['0.250 s', '8.0 s', '2 h 5 min', '3 d 0 h']
-    """
-    seconds = ms / 1000
-    if seconds < 1:
-        return f"{seconds:.3f} s"
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    minutes = round(seconds / 60)
-    if minutes < 120:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"

@@ -7,9 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_rnn.evaluation.report.figures import interval
+from stream_rnn.evaluation.report.figures import (
+    format_difference,
+    format_metric,
+    interval,
+)
 from stream_rnn.metrics.figure import Figure
-from stream_rnn.text import DASH, MINUS, format_number, format_time, printable, signed
+from stream_rnn.text import DASH, MINUS, format_duration, format_number, format_time, printable
 
 
 @pytest.mark.parametrize(
@@ -44,7 +48,29 @@ def test_an_interval_has_the_decimals_of_its_value():
     assert interval(Figure(0.0391, 0.0352, 1.0)) == "0.035 to 1.000"
     assert interval(Figure(0.5, None, 1.0)) == interval(Figure(0.5, 0.1, math.nan)) == ""
     assert interval(Figure(0.0391, -0.0001, 1.0)) == "0.000 to 1.000"
-    assert (signed(0.039), signed(-0.039), signed(0.0)) == ("+0.039", f"{MINUS}0.039", "0")
+    differences = [format_difference(value, "mae", "K") for value in (0.039, -0.039, 0.0)]
+    assert differences == ["+0.039", f"{MINUS}0.039", "0"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (0.0312, "31.2 ms"), (1.5, "1.5 s"), (119.9, "120 s"), (3600, "60 min"), (128_448, "35.7 h"),
+     (86_400 * 5000, "5,000 d"), (-1.5, f"{MINUS}1.5 s"), (None, DASH), (math.nan, DASH), (math.inf, "∞")],
+)  # fmt: skip
+def test_a_duration_has_a_unit_that_people_use(seconds, text):
+    """Three digits, of the largest unit of which there are two."""
+    assert format_duration(seconds) == text
+
+
+def test_a_metric_of_a_time_is_a_duration_and_its_interval_has_the_same_unit():
+    """Other metrics of the same head, and other units, stay numbers."""
+    assert format_metric(128_448, "mae", "s") == "35.7 h"
+    assert interval(Figure(128_448, 5_400, 129_600), "mae", "s") == "1.5 h to 36 h"
+    assert format_difference(-1_800, "rmse", "s") == f"{MINUS}30 min"
+    assert (format_metric(0.5, "r2", "s"), format_metric(128_448, "mae", "K")) == (
+        "0.500",
+        "128,448",
+    )
 
 
 @given(st.text(st.characters()))

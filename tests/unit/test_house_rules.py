@@ -33,9 +33,9 @@ MAY_IMPORT = {  # a room, and what it may import; below are the rooms that come 
     "testing": FOLD,
     "metrics": {"model"},
     "replay": {*FOLD, "testing"},
-    "spec": {*FOLD, "replay"},
+    "spec": {*FOLD, "text", "replay"},
     "training": {*FOLD, "extras", "metrics", "replay"},
-    "trace": {*FOLD, "keys", "replay"},
+    "trace": {*FOLD, "text", "keys", "replay"},
     "evaluation": {*FOLD, "text", "keys", "metrics", "replay", "training", "trace"},
     "audit": {*FOLD, "keys", "replay"},
     "worker": FOLD,
@@ -47,7 +47,7 @@ MAY_IMPORT = {  # a room, and what it may import; below are the rooms that come 
         "predictions",
         "worker",
     },  # the public names
-    "operate": {*FOLD, "keys", "predictions", "replay", "worker"},
+    "operate": {*FOLD, "text", "keys", "predictions", "replay", "worker"},
     "local": {"errors"},
     "demo": {*FOLD, "metrics", "replay", "local"},
 }

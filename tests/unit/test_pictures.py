@@ -173,7 +173,7 @@ def test_everything_is_escaped_and_bounded():
 def test_what_happened_between_steps_stands_where_it_happened():
     """A line before the next step for an expiry and a forget, a mark for a skip, with its words."""
     between = [
-        Between(20, "expired", "memory expired after 8.0 s of silence"),
+        Between(20, "expired", "memory expired after 8 s of silence"),
         Between(45, "forgotten", "forgotten at offset 45"),
         Between(99, "skipped", "skipped at offset 99: why"),
     ]

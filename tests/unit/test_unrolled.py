@@ -162,7 +162,7 @@ async def test_other_keys_move_stream_time():
     found = await unrolled(model, settings, b"k", records)
     assert found.steps.tolist() == [1, 1, 1]
     texts = [(one.offset, one.kind, one.text) for one in found.between]
-    assert texts[0] == (2, "expired", "memory expired after 8.0 s of silence")
+    assert texts[0] == (2, "expired", "memory expired after 8 s of silence")
     alone = await unrolled(model, settings, b"k", [r for r in records if r.key == b"k"])
     assert alone.steps.tolist() == [1, 2, 3]
 

@@ -5,6 +5,7 @@ the browser to load or run anything.  What is too long is cut with a sentence th
 keeps the file below ``REPORT_BYTES_MAX``; ``evaluate --json`` has all of it.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -18,7 +19,13 @@ from markupsafe import Markup
 from stream_rnn.evaluation.report import charts
 from stream_rnn.evaluation.report import sentences as conclusions
 from stream_rnn.evaluation.report.charts import Series
-from stream_rnn.evaluation.report.figures import interval, metric_name
+from stream_rnn.evaluation.report.figures import (
+    format_difference,
+    format_metric,
+    interval,
+    is_duration,
+    metric_name,
+)
 from stream_rnn.evaluation.result import (
     MODELS,
     Bin,
@@ -29,7 +36,7 @@ from stream_rnn.evaluation.result import (
 )
 from stream_rnn.metrics.figure import Figure
 from stream_rnn.replay.overwriting import check_report, write_whole
-from stream_rnn.text import format_number, format_time, printable, signed
+from stream_rnn.text import duration_unit, format_number, format_time, printable
 
 REPORT_BYTES_MAX = 40_000_000
 HEADS_MAX = 64  # with a part of their own
@@ -134,7 +141,8 @@ def render(evaluation: Evaluation, pictures: Sequence[tuple[str, str]]) -> str:
         interval=interval,
         format_time=format_time,
         metric_name=metric_name,
-        signed=signed,
+        value=format_metric,
+        difference=format_difference,
     )
     heads = list(evaluation.heads.values())
     return environment.get_template(
@@ -173,8 +181,9 @@ def _head_part(place: int, head: HeadEvaluation) -> HeadPart:
     names = dict.fromkeys(metric for model in models for metric in head.models[model])
     metrics = sorted(names, key=lambda metric: metric != head.metric)
     metric = metric_name(head.metric, head.unit)
-    rows = [Series(STYLES[model], model, [head.models[model].get(head.metric)]) for model in models]
-    chart = charts.interval_chart(f"{metric} of each model", rows, quantity=_quantity(head))
+    rows = {model: [head.models[model].get(head.metric)] for model in models}
+    series, quantity = _series(head, rows)
+    chart = charts.interval_chart(f"{metric} of each model", series, quantity=quantity)
     asked = (
         ("Against the length of memory", "events in memory", head.by_memory, conclusions.memory),
         ("Over time", "event time (UTC)", head.by_time, conclusions.spread),
@@ -199,8 +208,25 @@ def _head_part(place: int, head: HeadEvaluation) -> HeadPart:
     )
 
 
-def _quantity(head: HeadEvaluation) -> str:
-    return f"{metric_name(head.metric, head.unit)}, {head.better} is better"
+def _series(
+    head: HeadEvaluation, figures: Mapping[str, Sequence[Figure | None]]
+) -> tuple[list[Series], str]:
+    """Return a curve of each model, and what the axis measures: durations in one readable unit."""
+    name, size = metric_name(head.metric, head.unit), 1.0
+    if is_duration(head.metric, head.unit):
+        values = [abs(f.value) for some in figures.values() for f in some if f is not None]
+        size, unit = duration_unit(max(filter(math.isfinite, values), default=1))
+        name = f"{name} ({unit})"
+    series = [
+        Series(STYLES[model], model, [f and _divided(f, size) for f in some])
+        for model, some in figures.items()
+    ]
+    return series, f"{name}, {head.better} is better"
+
+
+def _divided(figure: Figure, size: float) -> Figure:
+    low, high = (None if end is None else end / size for end in (figure.low, figure.high))
+    return Figure(figure.value / size, low, high)
 
 
 def _group_part(
@@ -208,16 +234,13 @@ def _group_part(
 ) -> GroupPart:
     cut = first(groups, GROUPS_MAX)
     models = tuple(m for m in MODELS if any(m in group.figures for group in cut.items))
-    series = [
-        Series(STYLES[model], model, [group.figures.get(model) for group in cut.items])
-        for model in models
-    ]
+    series, quantity = _series(head, {m: [g.figures.get(m) for g in cut.items] for m in models})
     chart = charts.group_chart(
         f"{head.name}: {title.lower()}",
         [group.name for group in cut.items],
         series,
         [group.events for group in cut.items],
-        quantity=_quantity(head),
+        quantity=quantity,
         along=along,
         is_joined=groups is not head.by_key,
     )
@@ -233,10 +256,17 @@ def _calibration(head: HeadEvaluation) -> tuple[str, Markup, Cut] | None:
         return None
     rows = [(model, one) for model, some in bins.items() for one in some]
     total = sum(len(head.calibration[model]) for model in bins)
+    size, unit = 1.0, head.unit
+    if unit == "s":
+        ends = [abs(v) for _, one in rows for v in (one.predicted, one.observed)]
+        size, unit = duration_unit(max(filter(math.isfinite, ends), default=1))
     chart = charts.calibration_chart(
         f"{head.name}: calibration",
-        [(STYLES[model], model, some) for model, some in bins.items()],
-        unit=head.unit,
+        [
+            (STYLES[m], m, [Bin(b.predicted / size, b.observed / size, b.events) for b in some])
+            for m, some in bins.items()
+        ],
+        unit=unit,
         is_share=head.kind in {"binary", "multiclass"},
     )
     return conclusions.calibration(head), Markup(chart), Cut(tuple(rows), total)  # noqa: S704

@@ -4,7 +4,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stream_rnn.evaluation.report.figures import interval, metric_name
+from stream_rnn.evaluation.report.figures import (
+    format_difference,
+    format_metric,
+    interval,
+    metric_name,
+)
 from stream_rnn.evaluation.result import (
     MEMORY,
     MEMORYLESS,
@@ -15,7 +20,7 @@ from stream_rnn.evaluation.result import (
     HiddenHealth,
 )
 from stream_rnn.metrics.figure import Figure
-from stream_rnn.text import DASH, format_number, is_known, printable, signed
+from stream_rnn.text import DASH, format_number, is_known, printable
 
 HELPS, NOTHING, HURTS, UNKNOWN = "memory helps", "no difference shown", "memory hurts", "not known"
 
@@ -41,15 +46,17 @@ def worth(head: HeadEvaluation) -> tuple[str, str]:
     gap = head.worth
     if gap is None or not math.isfinite(gap.value):
         gap = Figure(has.value - lacks.value)
+    measure = (head.metric, head.unit)
     said = (
-        f"The {metric_name(head.metric, head.unit)} is {format_number(has.value)} with memory and "
-        f"{format_number(lacks.value)} without: a difference of {signed(gap.value)}"
+        f"The {metric_name(*measure)} is {format_metric(has.value, *measure)} with memory and "
+        f"{format_metric(lacks.value, *measure)} without: a difference of "
+        f"{format_difference(gap.value, *measure)}"
     )
     low, high, better = gap.low, gap.high, f"{head.better} is better."
     if low is None or high is None or math.isnan(low + high):
         word = {0: NOTHING, 1: HELPS, -1: HURTS}[_side(gap.value, head)]
         return word, f"{said}; {better} There is no interval, so chance may have done it."
-    said = f"{said}, with 95 % confidence {interval(gap)}; {better}"
+    said = f"{said}, with 95 % confidence {interval(gap, *measure)}; {better}"
     if low <= 0 <= high:
         return NOTHING, f"{said} The interval holds 0, so the memory may be worth nothing here."
     if _side(low, head) > 0:
@@ -82,19 +89,21 @@ def memory(head: HeadEvaluation, groups: Sequence[Group]) -> str:
     if len(known) < 2:
         return "There is one length of memory with a figure, so nothing can be compared."
     (short, start), (long, end) = known[0], known[-1]
+    measure = (head.metric, head.unit)
     side = _side(end.value - start.value, head)
     word = {0: "the same", 1: "better", -1: "worse"}[side]
     hedge = ", but the intervals overlap" if side and _overlap(start, end) else ""
     said = (
         f"From {printable(short.name, 40)} to {printable(long.name, 40)} events in memory: "
-        f"{format_number(start.value)} to {format_number(end.value)}, {word}{hedge}."
+        f"{format_metric(start.value, *measure)} to {format_metric(end.value, *measure)}, "
+        f"{word}{hedge}."
     )
     leads = [_lead(group, head) for group in (short, long)]
     if leads[0] is None or leads[1] is None:
         return said
     return (
         f"{said} The lead over the memoryless network on the same events: "
-        f"{format_number(leads[0])} to {format_number(leads[1])}."
+        f"{format_metric(leads[0], *measure)} to {format_metric(leads[1], *measure)}."
     )
 
 
@@ -124,30 +133,30 @@ def spread(head: HeadEvaluation, groups: Sequence[Group]) -> str:
     known = _known(groups, MEMORY)
     if len(known) < 2:
         return "There is one group with a figure, so nothing can be compared."
-    is_higher = head.better == "higher"
+    is_higher, measure = head.better == "higher", (head.metric, head.unit)
     (worst, low), (best, high) = (
         sorted(known, key=lambda pair: pair[1].value, reverse=not is_higher)[place]
         for place in (0, -1)
     )
     if low.value == high.value:
-        return f"The network has {format_number(low.value)} in every group."
+        return f"The network has {format_metric(low.value, *measure)} in every group."
     return (
-        f"Best at {printable(best.name, 40)} ({format_number(high.value)}), "
-        f"worst at {printable(worst.name, 40)} ({format_number(low.value)})."
+        f"Best at {printable(best.name, 40)} ({format_metric(high.value, *measure)}), "
+        f"worst at {printable(worst.name, 40)} ({format_metric(low.value, *measure)})."
     )
 
 
 def calibration(head: HeadEvaluation) -> str:
     """Say how far predictions are from what came, on the mean over the events of all bins."""
     said = [
-        f"{model} {format_number(distance)}"
+        f"{model} {format_metric(distance, 'mae', head.unit)}"
         for model in MODELS
         if (distance := _distance(head.calibration.get(model, ()))) is not None
     ]
     if not said:
         return "No bin has events."
-    unit = f" {head.unit}" if head.unit else ""
-    return f"Mean distance from the diagonal{unit and ' in'}{unit}: {', '.join(said)}; 0 is best."
+    unit = f" in {head.unit}" if head.unit not in ("", "s") else ""
+    return f"Mean distance from the diagonal{unit}: {', '.join(said)}; 0 is best."
 
 
 def _distance(bins: Sequence[Bin]) -> float | None:
