@@ -11,6 +11,7 @@ from rich.console import Console
 from stream_rnn.audit.audit import audit
 from stream_rnn.audit.result import KINDS, WHY_NOT, Audit, Choice, Finding
 from stream_rnn.cli.shared.progress import RecordBars
+from stream_rnn.cli.shared.tables import output, show_text
 from stream_rnn.fold.fold_id import fold_id
 from stream_rnn.fold.gc_tuning import calm_collector
 from stream_rnn.keys import parse_key
@@ -46,7 +47,7 @@ def run(
     if as_json:
         sys.stdout.write(orjson.dumps(_as_json(found, model, settings)).decode() + "\n")
     else:
-        _show(Console(), found, model, settings)
+        _show(output(), found, model, settings)
     return 0 if found.is_fine(settings.delivery) else 1
 
 
@@ -76,10 +77,11 @@ def _show(console: Console, found: Audit, model: Model, settings: Settings) -> N
     lines += [f"{kind.replace('_', ' '):24} {found.counts[kind]}" for kind in KINDS]
     lines += [f"note: {note}" for note in (*_left_out(found, model, settings), *found.notes)]
     lines += [f"problem: {problem}" for problem in found.problems]
-    for finding in found.examples:
-        lines += _example(finding)
-    for line in (*lines, _verdict(found, settings)):
+    for line in lines:
+        show_text(console, line, "  ")
+    for line in (line for finding in found.examples for line in _example(finding)):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
+    show_text(console, _verdict(found, settings), "  ")
 
 
 def _example(finding: Finding) -> list[str]:

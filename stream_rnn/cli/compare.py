@@ -6,12 +6,14 @@ from pathlib import Path
 
 import orjson
 from rich.console import Console
-from rich.table import Table
 
+from stream_rnn.cli.evaluate import format_cell
 from stream_rnn.cli.shared.log_options import LogChoice
 from stream_rnn.cli.shared.progress import RecordBars
+from stream_rnn.cli.shared.tables import output, show_table, show_text
 from stream_rnn.evaluation.compare import Comparison, compare
-from stream_rnn.evaluation.evaluate import Scored
+from stream_rnn.evaluation.evaluate import Scored, unit
+from stream_rnn.evaluation.report.figures import format_difference, is_in_unit
 from stream_rnn.fold.gc_tuning import calm_collector
 from stream_rnn.model.bundle import read_bundle
 from stream_rnn.model.features import FeatureSpec
@@ -48,26 +50,42 @@ def run(
     if as_json:
         sys.stdout.write(orjson.dumps(found).decode() + "\n")
     else:
-        _show(Console(), found)
+        _show(output(), found, {head.name: unit(head) for head in spec.heads})
 
 
-def _show(console: Console, found: Comparison) -> None:
-    console.print(f"A {found.first}\nB {found.second}\n{found.events} events of {found.log}")
+def _show(console: Console, found: Comparison, units: dict[str, str]) -> None:
+    for line in (
+        f"A {found.first}",
+        f"B {found.second}",
+        f"{found.events:,} events of {found.log}",
+    ):
+        show_text(console, line)
     for name, head in found.heads.items():
-        table = Table(
-            box=None, header_style="", pad_edge=False, title=f"{name}: {head.events} scored"
-        )
-        for column in ("metric", "A", "B", "B - A", "95 %"):
-            table.add_column(column, justify="left" if column == "metric" else "right")
+        console.print()
+        show_text(console, f"{name}: {head.events:,} scored")
+        rows = []
         for metric, row in head.metrics.items():
-            low, high = row.difference.low, row.difference.high
-            interval = "-" if low is None or high is None else f"{low:+.4f} to {high:+.4f}"
-            cells = (f"{row.first:.4f}", f"{row.second:.4f}", f"{row.difference.value:+.4f}")
-            table.add_row(metric, *cells, interval)
-        console.print(table)
+            measure, ends = (metric, units[name]), (row.difference.low, row.difference.high)
+            low, high = (None if end is None else _signed(end, *measure) for end in ends)
+            rows.append(
+                [
+                    metric,
+                    format_cell(row.first, *measure),
+                    format_cell(row.second, *measure),
+                    _signed(row.difference.value, *measure),
+                    "-" if low is None or high is None else f"{low} to {high}",
+                ]
+            )
+        show_table(console, ["metric", "A", "B", "B - A", "95 %"], rows)
         for event in head.differ:
-            console.print(
+            show_text(
+                console,
                 f"  {event.key} partition {event.partition} offset {event.offset}: "
                 f"A {event.first}, B {event.second}, came {event.actual}",
-                highlight=False,
+                "    ",
             )
+
+
+def _signed(value: float, metric: str, unit: str) -> str:
+    is_plain = not is_in_unit(metric)
+    return f"{value:+.4f}" if is_plain else format_difference(value, metric, unit)

@@ -12,6 +12,7 @@ import orjson
 from rich.console import Console
 
 from stream_rnn.cli.shared.progress import RecordBars
+from stream_rnn.cli.shared.tables import output, show_text
 from stream_rnn.cli.shared.text import printable
 from stream_rnn.fold.reasons import REASONS
 from stream_rnn.keys import describe_key, shorten
@@ -128,12 +129,15 @@ def _print(counts: Counter[str], shown: dict[str, list[DeadLetter]]) -> None:
     if not counts:
         print("no dead letters")
         return
+    console, indent = output(), " " * 11
     for error, count in counts.most_common():
-        print(f"{count:>9,}  {printable(error)}: {REASONS.get(error, 'of another version')}")
+        reason = REASONS.get(error, "of another version")
+        show_text(console, f"{count:>9,}  {printable(error)}: {reason}", indent)
         for letter in shown.get(error) or []:
             _, partition, offset = letter.source
-            print(f"           partition {partition} offset {offset}  {_time(letter)}  key {shorten(_key(letter))}")  # fmt: skip
-            print(f"           {shorten(printable(letter.reason), SHOWN)}")
+            place = f"{indent}partition {partition} offset {offset}  {_time(letter)}  key {shorten(_key(letter))}"  # fmt: skip
+            show_text(console, place, indent)
+            show_text(console, indent + shorten(printable(letter.reason), SHOWN), indent)
 
 
 def _as_json(letter: DeadLetter, *, whole: bool = False) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from stream_rnn.cli.shared.tables import output, show_text
 from stream_rnn.demo.demo import Demo
 from stream_rnn.demo.flights import departures
 from stream_rnn.local.servers import Addresses, servers
@@ -105,8 +106,9 @@ def _print(figures: dict[str, Any]) -> None:
         else f"{recovery:.1f} s  (SIGKILL to the first prediction of its slowest partition)",
         "seconds": f"{figures['seconds']:.0f}",
     }
+    console = output()
     for name, value in lines.items():
-        print(f"{name:16} {value}")
+        show_text(console, f"{name:16} {value}", " " * 17)
     print("\nnext:")
     for line in NEXT:
         print(f"  {line}")

@@ -8,16 +8,19 @@ from dataclasses import asdict
 import orjson
 from rich.console import Console
 
+from stream_rnn.cli.shared.tables import output, show_text
 from stream_rnn.operate.check_result import Finding, Level
 from stream_rnn.operate.doctor import examine
 from stream_rnn.settings import Settings
 
 MARKS = {Level.FINE: "[green]fine[/]   ", Level.WARNING: "[yellow]warning[/]", Level.BAD: "[red]bad[/]    "}  # fmt: skip
 
+INDENT = " " * 8
+
 
 def run(settings: Settings, keys: int | None, writes: bool, as_json: bool) -> int:
     """Check machine, bundle, Redis, Kafka, rights and positions; say what to do."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = output()
     levels = []
 
     async def run() -> None:
@@ -37,7 +40,7 @@ def run(settings: Settings, keys: int | None, writes: bool, as_json: bool) -> in
 
 
 def _show(console: Console, finding: Finding) -> None:
-    console.print(MARKS[finding.level], end=" ")
-    console.print(f"{finding.what}: {finding.said}", markup=False)
+    text = f"{finding.what}: {finding.said}"
+    show_text(console, text, INDENT, lead=f"{MARKS[finding.level]} ")
     if finding.remedy:
-        console.print(f"        {finding.remedy}", markup=False)
+        show_text(console, INDENT + finding.remedy, INDENT)

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import orjson
 from rich.console import Console
-from rich.table import Table
 
 from stream_rnn.cli.shared.log_options import LogChoice
 from stream_rnn.cli.shared.progress import RecordBars
+from stream_rnn.cli.shared.tables import output, show_table, show_text
 from stream_rnn.evaluation.evaluate import Scored, evaluate
 from stream_rnn.evaluation.report.example_keys import pictures
-from stream_rnn.evaluation.result import MODELS, Evaluation, HeadEvaluation
+from stream_rnn.evaluation.report.figures import format_metric, interval, is_in_unit
+from stream_rnn.evaluation.result import MODELS, NAIVE, Evaluation, HeadEvaluation
 from stream_rnn.fold.gc_tuning import calm_collector
 from stream_rnn.metrics.figure import Figure
 from stream_rnn.model.bundle import read_bundle
@@ -58,25 +59,29 @@ def run(
     if as_json:
         sys.stdout.write(orjson.dumps(found.as_json()).decode() + "\n")
     else:
-        show(Console(), found, report)
+        show(output(), found, report)
 
 
 def show(console: Console, found: Evaluation, report: Path | None) -> None:
     """Print an evaluation as tables."""
     skipped = ", ".join(f"{count} {code}" for code, count in found.skipped.items()) or "none"
-    console.print(
-        f"{found.model} {found.fingerprint}, {found.cell}, on {found.log}: {found.events} events "
-        f"of {found.keys} keys; skipped {skipped}"
+    show_text(
+        console,
+        f"{found.model} {found.fingerprint}, {found.cell}, on {found.log}: {found.events:,} events "
+        f"of {found.keys:,} keys; skipped {skipped}",
     )
     for head in found.heads.values():
-        console.print(f"\n{head.name}: {head.question} {head.events} scored", highlight=False)
+        console.print()
+        show_text(console, f"{head.name}: {head.question} {head.events:,} scored")
+        if NAIVE in head.models:
+            show_text(console, f"naive: {head.naive}")
         if not head.events:
             continue
-        console.print(_metrics(head))
-        console.print(worth(head), highlight=False)
-        console.print(_by_memory(head))
+        _metrics(console, head)
+        show_text(console, worth(head))
+        _by_memory(console, head)
     if report is not None:
-        console.print(f"\nreport written to {report}")
+        console.print(f"\nreport written to {report}", soft_wrap=True)
 
 
 def worth(head: HeadEvaluation) -> str:
@@ -95,35 +100,40 @@ def worth(head: HeadEvaluation) -> str:
     )
 
 
-def _metrics(head: HeadEvaluation) -> Table:
-    table = Table(box=None, header_style="", pad_edge=False)
-    table.add_column("metric")
+def _metrics(console: Console, head: HeadEvaluation) -> None:
     names = [name for name in MODELS if name in head.models]
-    for name in names:
-        table.add_column(f"{name} ({head.naive})" if name == "naive" else name, justify="right")
-    for metric in head.models[names[0]]:
-        cells = (_cell(head.models[name].get(metric)) for name in names)
-        table.add_row(metric, *cells)
-    return table
+    rows = [
+        [metric, *(_cell(head, head.models[name].get(metric), metric) for name in names)]
+        for metric in head.models[names[0]]
+    ]
+    show_table(console, ["metric", *names], rows)
 
 
-def _by_memory(head: HeadEvaluation) -> Table:
-    table = Table(box=None, header_style="", pad_edge=False)
-    table.add_column("events in memory")
-    table.add_column("scored", justify="right")
+def _by_memory(console: Console, head: HeadEvaluation) -> None:
     names = [name for name in MODELS if name in head.models]
-    for name in names:
-        table.add_column(f"{head.metric} {name}", justify="right")
-    for group in head.by_memory:
-        cells = (_cell(group.figures.get(name)) for name in names)
-        table.add_row(group.name, f"{group.events}", *cells)
-    return table
+    rows = [
+        [
+            group.name,
+            f"{group.events:,}",
+            *(_cell(head, group.figures.get(name), head.metric) for name in names),
+        ]
+        for group in head.by_memory
+    ]
+    console.print(f"{head.metric} by the number of events in memory")
+    show_table(console, ["in memory", "scored", *names], rows)
 
 
-def _cell(figure: Figure | None) -> str:
+def _cell(head: HeadEvaluation, figure: Figure | None, metric: str) -> str:
     if figure is None or figure.value != figure.value:  # NaN
         return "-"
-    text = f"{figure.value:.4f}"
+    text = format_cell(figure.value, metric, head.unit)
     if figure.low is None or figure.high is None:
         return text
-    return f"{text} ({figure.low:.4f} to {figure.high:.4f})"
+    if is_in_unit(metric):
+        return f"{text}\n{interval(figure, metric, head.unit)}"
+    return f"{text}\n{figure.low:.4f} to {figure.high:.4f}"
+
+
+def format_cell(value: float, metric: str, unit: str) -> str:
+    """Return a metric with four decimals; what has the unit of the target with as many as it needs."""
+    return format_metric(value, metric, unit) if is_in_unit(metric) else f"{value:.4f}"

@@ -8,9 +8,8 @@ from typing import Any
 import click
 import orjson
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
+from stream_rnn.cli.shared.tables import output, show_table, show_text
 from stream_rnn.errors import ConfigError
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.replay.overwriting import cannot_write, write_whole
@@ -63,7 +62,7 @@ def check(settings: Settings, spec: Path, log: Path | None, rows: int, as_json: 
     if as_json:
         print(orjson.dumps(_as_json(found, fit)).decode())
     else:
-        _print(Console(), spec, found, fit)
+        _print(output(), spec, found, fit)
     return 1 if fit is not None and not fit.events else 0
 
 
@@ -91,26 +90,26 @@ def _as_json(spec: FeatureSpec, fit: Fit | None) -> dict[str, Any]:
 
 def _print(console: Console, path: Path, spec: FeatureSpec, fit: Fit | None) -> None:
     heads = ", ".join(f"{head.name} ({head.kind})" for head in spec.heads)
-    print(f"{path} is valid: {len(spec.features)} features; heads: {heads}")
+    show_text(console, f"{path} is valid: {len(spec.features)} features; heads: {heads}")
     if fit is None:
         return
     skips = ", ".join(f"{code} {n}" for code, n in fit.skips.most_common())
-    print(f"{fit.rows} rows: {fit.events} events; skipped: {skips or 'none'}")
-    table = Table(box=None, header_style="", pad_edge=False)
-    for name in ("field", "has", "lacks", "wrong type", "unknown", "never seen"):
-        table.add_column(name, justify="left" if name == "field" else "right")
+    show_text(console, f"{fit.rows:,} rows: {fit.events:,} events; skipped: {skips or 'none'}")
+    rows = []
     for count in fit.fields:
         rare = (sum(n for _, n in count.unknown), len(count.never_seen)) if count.classes else "--"
         cells = (count.has, count.lacks, count.wrong, *rare)
-        table.add_row(Text(printable(count.field.path)), *map(str, cells))
-    console.print(table)
+        rows.append([printable(count.field.path), *map(str, cells)])
+    titles = ("field", "has", "lacks", "wrong type", "unknown", "never seen")
+    show_table(console, titles, rows)
     for count in fit.fields:
         if count.classes:
-            _print_words(count.field.path, "no class", [word for word, _ in count.unknown])
-            _print_words(count.field.path, "never seen", count.never_seen)
+            _print_words(console, count.field.path, "no class", [word for word, _ in count.unknown])
+            _print_words(console, count.field.path, "never seen", count.never_seen)
 
 
-def _print_words(path: str, what: str, words: list[str]) -> None:
+def _print_words(console: Console, path: str, what: str, words: list[str]) -> None:
     if words:
         more = f" and {len(words) - SHOWN_WORDS} more" if len(words) > SHOWN_WORDS else ""
-        print(f"{printable(path)}: {what}: {', '.join(map(printable, words[:SHOWN_WORDS]))}{more}")
+        shown = ", ".join(map(printable, words[:SHOWN_WORDS]))
+        show_text(console, f"{printable(path)}: {what}: {shown}{more}", "  ")

@@ -7,9 +7,8 @@ from typing import Any
 import click
 import numpy as np
 import orjson
-from rich.console import Console
-from rich.table import Table
 
+from stream_rnn.cli.shared.tables import output, show_table, show_text
 from stream_rnn.fold.fold_id import fold_id
 from stream_rnn.keys import describe_key, parse_key
 from stream_rnn.model.bundle import load_bundle
@@ -104,35 +103,36 @@ async def _show(settings: Settings, *, as_json: bool) -> int:
 
 
 def _print(settings: Settings, identity: str, rows: list[dict[str, Any]]) -> None:
-    console = Console()
-    console.print(f"app {settings.app}  source {settings.source}  fold {identity}")
-    table = Table("partition", "S", "origin", "P", "C", "E", "lag", "keys", "row", "would start")
+    console = output()
+    show_text(console, f"app {settings.app}  source {settings.source}  fold {identity}")
+    names = (
+        "partition",
+        "log_start",
+        "origin",
+        "position",
+        "group_offset",
+        "log_end",
+        "lag",
+        "keys",
+    )
+    cells = [["-" if row[name] is None else str(row[name]) for name in names] for row in rows]
+    show_table(console, [name.replace("_", " ") for name in names], cells)
     for row in rows:
-        values = [
-            row[n]
-            for n in (
-                "partition",
-                "log_start",
-                "origin",
-                "position",
-                "group_offset",
-                "log_end",
-                "lag",
-                "keys",
-                "row",
-            )
-        ]
-        start = "STOP" if row["stop"] else f"at {row['start']}, silent < {row['silent_below']}"
-        table.add_row(*("-" if v is None else str(v) for v in values), start)
-    console.print(table)
-    for row in rows:
-        console.print(
-            f"partition {row['partition']}: anchor {row['anchor']}, fold of C "
-            f"{row['group_offset_fold']}, of the last output {row['last_output_fold']}"
+        start = (
+            "would stop"
+            if row["stop"]
+            else f"would start at {row['start']} and publish from {row['publish_from']}"
+        )
+        show_text(
+            console,
+            f"partition {row['partition']}: a worker {start} (row {row['row']} of the recovery "
+            f"table); anchor {row['anchor']}, fold of the group offset {row['group_offset_fold']}, "
+            f"of the last output {row['last_output_fold']}",
+            "  ",
         )
         for name in ("stop", "lost"):
             if row[name]:
-                console.print(f"partition {row['partition']}: {name}: {row[name]}")
+                show_text(console, f"partition {row['partition']}: {name}: {row[name]}", "  ")
 
 
 async def _drop(settings: Settings, partition: int | None, *, force: bool) -> None:

@@ -4,9 +4,9 @@ import asyncio
 import sys
 
 import click
-from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
+from stream_rnn.cli.shared.tables import output, show_text
 from stream_rnn.cli.shared.text import printable
 from stream_rnn.predictions.reader import PredictionReader
 from stream_rnn.predictions.schema import Choice, Number, Output, Prediction, YesNo
@@ -57,30 +57,46 @@ class _JsonLines:
 
 
 class _Rows:
-    """Prints rows of a table without a frame; the heads of the first prediction are its columns."""
+    """Prints rows of a table without a frame; the heads of the first prediction are its columns.
+
+    A key that is too long for its column is cut.  Where the terminal is too narrow for all heads,
+    each prediction has a second line, with the heads by name.
+    """
 
     def __init__(self) -> None:
-        self._console = Console(highlight=False, soft_wrap=True)
+        self._console = output()
         self._heads: tuple[str, ...] = ()
+
+    @property
+    def _is_wide(self) -> bool:
+        widths = [*WIDTHS.values(), *[HEAD_WIDTH] * len(self._heads)]
+        return sum(widths) + len(widths) <= self._console.width
 
     def show(self, _reader: PredictionReader, prediction: Prediction) -> None:
         """Print one row, and a title where the heads change."""
         if tuple(prediction.outputs) != self._heads:
             self._heads = tuple(prediction.outputs)
-            self._row([*WIDTHS, *self._heads], style="bold")
+            self._row([*WIDTHS, *(self._heads if self._is_wide else ())], style="bold")
         key = prediction.key if prediction.key is not None else f"base64:{prediction.key_base64}"
         source = prediction.source
         steps = f"{prediction.steps}{' cold' if prediction.cold else ''}"
-        outputs = [describe_output(output) for output in prediction.outputs.values()]
-        self._row([str(source.partition), str(source.offset), printable(key), steps, *outputs])
+        outputs = [describe_output(one) for one in prediction.outputs.values()]
+        cells = [str(source.partition), str(source.offset), printable(key), steps]
+        self._row([*cells, *(outputs if self._is_wide else ())])
+        if not self._is_wide:
+            for head, text in zip(self._heads, outputs, strict=True):
+                show_text(self._console, f"  {printable(head)}  {text}", "    ")
 
     def _row(self, cells: list[str], style: str = "") -> None:
-        table = Table.grid(padding=(0, 1))
         widths = [*WIDTHS.values(), *[HEAD_WIDTH] * len(self._heads)]
-        for width in widths:
-            table.add_column(width=width, no_wrap=True, overflow="ellipsis")
-        table.add_row(*cells, style=style)
-        self._console.print(table, width=sum(widths) + 2 * len(widths), markup=False)
+        line = Text(style=style)
+        for name, cell, width in zip([*WIDTHS, *self._heads], cells, widths, strict=False):
+            text = Text(cell)
+            if name == "key" or text.cell_len < width:  # no number is cut
+                text.truncate(width, overflow="ellipsis", pad=True)
+            line.append_text(text).append(" ")
+        line.rstrip()
+        self._console.print(line, soft_wrap=True)
 
 
 def describe_output(output: Output) -> str:

@@ -12,12 +12,13 @@ from rich.console import Console
 from rich.text import Text
 
 from stream_rnn.cli.shared.log_options import LogChoice
+from stream_rnn.cli.shared.tables import show_text
 from stream_rnn.cli.tail import describe_output
 from stream_rnn.fold.gc_tuning import calm_collector
 from stream_rnn.keys import describe_key, parse_key, shorten
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.network import Model, pin_numerics
-from stream_rnn.predictions.schema import Prediction
+from stream_rnn.predictions.schema import Number, Prediction
 from stream_rnn.replay.overwriting import check_picture, write_whole
 from stream_rnn.settings import Settings
 from stream_rnn.text import format_duration
@@ -126,10 +127,11 @@ def _print(unrolled: Unrolled, settings: Settings, until: int | None) -> None:
     if not console.is_terminal:
         console = Console(highlight=False, width=WIDTH_UNKNOWN)
     units = _units(unrolled, console.width)
-    header = _header(unrolled, until, units.shape[1])
-    lines: list[Text | str] = [*header, "", *_rows(unrolled, settings, units)]
-    for line in lines:
-        console.print(line, markup=False, no_wrap=True, crop=False)
+    for text in _header(unrolled, until, units.shape[1]):
+        show_text(console, text, " " * 11)
+    console.print()
+    for line in _rows(unrolled, settings, units, console.width):
+        console.print(line, soft_wrap=True)
 
 
 def _header(unrolled: Unrolled, until: int | None, drawn: int) -> list[str]:
@@ -166,22 +168,49 @@ def _units(unrolled: Unrolled, width: int) -> Floats:
     return flat[:, most_varying(flat, max(8, min(UNITS_MAX, width - taken)))]
 
 
-def _rows(unrolled: Unrolled, settings: Settings, units: Floats) -> Iterator[Text]:
-    """Yield the table line by line; what happened between steps is a line of its own."""
+def _rows(unrolled: Unrolled, settings: Settings, units: Floats, width: int) -> Iterator[Text]:
+    """Yield the table line by line; what happened between steps is a line of its own.
+
+    Where the table is too wide, the outputs of a step have lines of their own; where it still is,
+    the gates are left out, then how far the step moved the memory.
+    """
     between = list(unrolled.between)
     remembers = ("h", "update_norm") if unrolled.memory else ()
     titles = [*TITLES, *unrolled.gates, *remembers, *unrolled.outputs]
     cells = [[Text(title, "bold") for title in titles]]
     for t, value in enumerate(unrolled.predictions(settings)):
         cells.append(_cells(unrolled, t, Prediction.parse(value), units[t]))
-    widths = [max(row[i].cell_len for row in cells) for i in range(len(titles))]
+    cells, below = _fitting(cells, len(unrolled.gates), len(unrolled.outputs), width)
+    widths = [max(row[i].cell_len for row in cells) for i in range(len(cells[0]))]
     yield _line(cells[0], widths)
     for t, row in enumerate(cells[1:]):
         while between and between[0].offset <= unrolled.offsets[t]:
             yield _note(between.pop(0).text)
         yield _line(row, widths)
+        for title, cell in zip(below[0], below[t + 1], strict=True):
+            yield Text.assemble("  ", title, "  ", cell)
     for one in between:
         yield _note(one.text)
+
+
+def _fitting(
+    cells: list[list[Text]], gates: int, outputs: int, width: int
+) -> tuple[list[list[Text]], list[list[Text]]]:
+    """Return the rows that fit, and of each the outputs that have lines of their own."""
+
+    def fits(rows: list[list[Text]]) -> bool:
+        widths = [max(row[i].cell_len for row in rows) for i in range(len(rows[0]))]
+        return sum(widths) + 2 * len(widths) <= width
+
+    if fits(cells):
+        return cells, [[] for _ in cells]
+    first = len(cells[0]) - outputs
+    below, cells = [row[first:] for row in cells], [row[:first] for row in cells]
+    if not fits(cells):
+        cells = [[*row[: len(TITLES)], *row[len(TITLES) + gates :]] for row in cells]
+    if not fits(cells):  # nor is there room for how far a step moved the memory
+        cells = [row[: len(TITLES) + 1] for row in cells]
+    return cells, below
 
 
 def _line(cells: Sequence[Text], widths: Sequence[int]) -> Text:
@@ -204,7 +233,13 @@ def _cells(unrolled: Unrolled, t: int, prediction: Prediction, units: Floats) ->
     row = [Text(cell) for cell in cells]
     if unrolled.memory:
         row += [_bars(units.tolist()), Text(f"{unrolled.update_norm[t]:.3f}")]
-    return row + [Text(describe_output(output)) for output in prediction.outputs.values()]
+    durations = {head.name for head in unrolled.model.spec.heads if head.kind == "time_to_next"}
+    for name, output in prediction.outputs.items():
+        if name in durations and isinstance(output, Number):
+            row.append(Text(format_duration(output.value)))
+        else:
+            row.append(Text(describe_output(output)))
+    return row
 
 
 def _bars(values: Sequence[float]) -> Text:

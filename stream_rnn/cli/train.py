@@ -10,13 +10,15 @@ import click
 import orjson
 import torch
 from rich.console import Console
-from rich.table import Table
 
 from stream_rnn import __version__
+from stream_rnn.cli.evaluate import format_cell
 from stream_rnn.cli.shared.log_options import LogChoice
 from stream_rnn.cli.shared.progress import TrainingBars
+from stream_rnn.cli.shared.tables import output, show_table, show_text
 from stream_rnn.demo import flights
 from stream_rnn.errors import ConfigError
+from stream_rnn.evaluation.evaluate import unit
 from stream_rnn.metrics.scores import better, main_metric
 from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.features import FeatureSpec
@@ -69,7 +71,7 @@ def run(settings: Settings, where: LogChoice, **given: Any) -> None:
         sys.stdout.write(orjson.dumps(_as_json(given["out"], cell, how, result, tried)).decode())
         sys.stdout.write("\n")
     else:
-        _print(Console(), spec, result, given["out"])
+        _print(output(), spec, result, given["out"])
 
 
 def _read(
@@ -158,20 +160,20 @@ def _as_json(
 
 
 def _print(console: Console, spec: FeatureSpec, result: training_run.Result, out: Path) -> None:
-    table = Table(box=None, header_style="", pad_edge=False)
-    for name in ("part", "head", "metric", "memory", "memoryless", "naive"):
-        table.add_column(name, justify="left" if name in ("part", "head", "metric") else "right")
+    units, rows = {head.name: unit(head) for head in spec.heads}, []
     for part, heads in result.memory.items():
         for head, metrics in heads.items():
             for metric, value in metrics.items():
                 others = (result.memoryless, result.naive)
-                cells = (f"{other[part][head].get(metric, float('nan')):.4f}" for other in others)
-                table.add_row(part, head, metric, f"{value:.4f}", *cells)
-    console.print(table)
+                values = (value, *(o[part][head].get(metric, float("nan")) for o in others))
+                cells = (format_cell(value, metric, units[head]) for value in values)
+                rows.append([part, head, metric, *cells])
+    titles = ("part", "head", "metric", "memory", "memoryless", "naive")
+    show_table(console, titles, rows, texts=3)
     for asked in spec.heads:
         for line in worth(main_metric(asked), asked.name, result):
-            console.print(line)
-    console.print(f"written to {out}; the seed with the least validation loss")
+            show_text(console, line)
+    show_text(console, f"written to {out}; the seed with the least validation loss")
 
 
 def worth(metric: str, head: str, result: training_run.Result) -> list[str]:

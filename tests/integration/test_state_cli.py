@@ -44,7 +44,7 @@ async def test_state_is_shown_dropped_and_built_again(made, tmp_path):
     assert all(r["anchor"] == r["position"] - 1 for r in rows)
     folds = ("fold", "group_offset_fold", "last_output_fold")
     assert {r[name] for r in rows for name in folds} == {made.fold_id}
-    assert "silent" in await run("state", "show", *options(made, *PLACE))
+    assert "would start at" in await run("state", "show", *options(made, *PLACE))
 
     said = await run("state", "drop", "--yes", *options(made, *PLACE))
     assert said.count("dropped") == 2

@@ -21,8 +21,8 @@ def command() -> None:
 def show(**given: Any) -> Any:
     """Show, for each partition, what Redis and Kafka hold and where a worker would start.
 
-    Changes nothing; workers may run.  P is the position in Redis, C the group offset, S and E are
-    log start and log end.  Exit status 1: a worker would stop.
+    Changes nothing; workers may run.  The lag is the number of offsets from the position, the next
+    one to fold, to the log end.  Exit status 1: a worker would stop.
     """
     return work("state").show(**given)
 

@@ -14,9 +14,14 @@ METRIC_NAMES = {
 IN_UNIT = ("mae", "rmse", "absolute_error", "median", "bias")  # such metrics are in the target's
 
 
+def is_in_unit(metric: str) -> bool:
+    """Tell whether a metric's values are in the unit of what is predicted."""
+    return any(part in metric for part in IN_UNIT)
+
+
 def is_duration(metric: str, unit: str) -> bool:
     """Tell whether a metric's values are times."""
-    return unit == "s" and any(part in metric for part in IN_UNIT)
+    return unit == "s" and is_in_unit(metric)
 
 
 def format_metric(
@@ -60,5 +65,4 @@ def metric_name(metric: str, unit: str = "") -> str:
         ('AUC', 'mean absolute error (K)', 'top 5')
     """
     name = METRIC_NAMES.get(metric, metric.replace("_", " "))
-    is_in_unit = unit not in ("", "s") and any(part in metric for part in IN_UNIT)
-    return f"{name} ({unit})" if is_in_unit else name
+    return f"{name} ({unit})" if unit not in ("", "s") and is_in_unit(metric) else name
