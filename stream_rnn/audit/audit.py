@@ -2,7 +2,7 @@
 
 For each partition
 
-1  the range ends at C, the group offset, read first: all below it has been published
+1  the range ends at the group offset, read first: all below it has been published
 2  the outputs of the range are read, wherever they stand in their topics
 3  the range is folded by the worker's own processor, from each origin that the predictions name
 4  offset by offset: missing, duplicated, different, unexpected; and dead letters likewise
@@ -152,7 +152,7 @@ class _Partition:
         self.of_range = KafkaLog(log.facts, settings, wanted.partition)
 
     async def audit(self) -> None:
-        # 1 the range ends at C
+        # 1 the range ends at the group offset
         wanted, say = self.wanted, (self.found, self.name)
         log_start, log_end = await self.of_range.log_start(), await self.of_range.log_end()
         c = await self._group_offset(log_start, log_end)
@@ -187,7 +187,7 @@ class _Partition:
             self.found.folds[fold] = self.found.folds.get(fold, 0) + count
 
     async def _group_offset(self, log_start: int, log_end: int) -> GroupOffset | None:
-        """Return C; where the group has none, what the last output says."""
+        """Return the group offset; where there is none, what the last output says."""
         c = await self.of_range.group_offset()
         said = c
         if c is None and (last := await self.of_range.last_prediction()) is not None:

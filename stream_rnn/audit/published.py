@@ -65,8 +65,8 @@ class Bounds:
     Attributes:
         start: the first one that is audited.
         end: the one after the last.
-        published: C; below it all has been published.
-        log_end: of the source, when C was read.
+        published: the group offset; below it all has been published.
+        log_end: of the source, when the group offset was read.
     """
 
     start: int
@@ -106,7 +106,7 @@ class Published:
             computed: their bytes may differ, and their values are compared.
         copies_left_out: how many of those there were beside ``COPIES_MAX``.
         misplaced: (source partition, offset, place) of what stands in a wrong partition.
-        ahead: (source offset, place) of predictions from C on.
+        ahead: (source offset, place) of predictions from the group offset on.
         below: predictions of offsets before the range.
         strangers: who else writes here -> how many.
         last: greatest source offset of this app.

@@ -228,15 +228,15 @@ class KafkaLog:
         self._outputs: tuple[str, str] = (settings.predictions or "", settings.dead_letters_topic)
 
     async def log_start(self) -> int:
-        """Return S."""
+        """Return the log start."""
         return await self._facts.log_start(self._source)
 
     async def log_end(self) -> int:
-        """Return E."""
+        """Return the log end."""
         return await self._facts.log_end(self._source)
 
     async def group_offset(self) -> GroupOffset | None:
-        """Return C."""
+        """Return the group offset."""
         return await self._facts.group_offset(self._settings.app or "", self._source)
 
     async def last_prediction(self) -> LastPrediction | None:

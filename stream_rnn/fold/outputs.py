@@ -1,4 +1,4 @@
-"""What a micro-batch publishes: predictions and dead letters of the records from C on."""
+"""What a micro-batch publishes: predictions and dead letters of records from the group offset on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -14,7 +14,7 @@ If the process dies between any two lines:
     before 4   nothing happened; the batch is folded again
     within 4   the transaction is decided by whoever takes over (fenced: aborted), or it is
                committed: the next start folds the batch silently
-    4 to 5     published, not folded: P < C, the next start folds the batch silently
+    4 to 5     published, not folded: the next start folds the batch silently
     after 5    nothing to do
 
 Only :meth:`Processor.run` acts on an error's reaction: REPOSITION finds the place to start anew,

@@ -244,8 +244,8 @@ class TransactionalPublisher(KafkaPublisher):
         asked right before each request that fences.  It can still be frozen between the answer and
         that request, and fence a healthy owner afterwards.  Then that owner's next publish is
         refused, it is released, and its restart fences back.  Meanwhile the frozen one is the only
-        one whose transactions count: it has decided those of the owner and read C after that, and
-        publishes above C, if anything before it is told that it lost the partition.  So nothing is
+        one whose transactions count: it has decided those of the owner and read the group offset after that, and
+        publishes above it, if anything before it is told that it lost the partition.  So nothing is
         lost and nothing comes twice; a restart is what it costs.
 
         A coordinator that restarts may call a transaction of the last owner aborted without having
@@ -312,7 +312,7 @@ class IdempotentPublisher(KafkaPublisher):
         connection: options of every Kafka client.
         settings: topics, bounds and deadlines.
         partition: the source partition's number.
-        commit_group_offset: moves C, if the assignment is still this one.
+        commit_group_offset: moves the group offset, if the assignment is still this one.
         at_crash_point: called at each :class:`Point`.
     """
 

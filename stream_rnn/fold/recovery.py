@@ -1,7 +1,7 @@
 """Where a partition starts: one pure function over what Redis and Kafka hold.
 
-P is the position in Redis: it decides what is folded.  C is the group offset in Kafka: it decides
-what is published.  S and E are log start and log end.  Always: origin <= P <= C <= E.
+The position in Redis decides what is folded, the group offset in Kafka decides what is published.
+Always: origin <= position <= group offset <= log end.
 
 :func:`where_to_start` is the only place that decides; ``fold/recovery_facts.py`` reads the facts in the
 order that makes them safe, ``stream-rnn state show`` prints the same decision.
@@ -15,7 +15,7 @@ from stream_rnn.store.state import StoredPosition
 
 @dataclass(frozen=True, slots=True)
 class GroupOffset:
-    """C: everything below ``offset`` has been published; by which fold, if it was one of ours."""
+    """The group offset: everything below ``offset`` has been published; by which fold, if it was one of ours."""
 
     offset: int
     fold_id: str | None = None
@@ -59,11 +59,11 @@ class Facts:
     Attributes:
         place: how messages name the partition, such as ``flights[3]``.
         fold_id: of the fold that wants to start.
-        log_start: S, the first available offset of the source.
-        log_end: E, the last stable offset of the source.
+        log_start: the first available offset of the source.
+        log_end: the last stable offset of the source.
         held: what Redis holds for this fold.
-        group_offset: C as Kafka returns it.
-        acknowledged: C that this assignment's own publish was acknowledged for.
+        group_offset: as Kafka returns it.
+        acknowledged: the group offset that this assignment's own publish was acknowledged for.
         last_prediction: in the output partition.
         anchor_fits: whether the record at the anchor is the one that was folded; ``None`` if it
             lies below the log start, or there is no anchor.
@@ -107,8 +107,8 @@ class Start:
         position: the next offset to fold.
         origin: the first offset of the fold.
         publish_from: records below are folded without publishing anything.
-        write_group_offset: C is to be written, with this fold's metadata, before anything else.
-        write_first_position: the fold begins anew in Redis, after C is written.
+        write_group_offset: it is to be written, with this fold's metadata, before anything else.
+        write_first_position: the fold begins anew in Redis, after the group offset is written.
         lost: what history is given up, for logs and ``state show``; empty if none.
     """
 
@@ -135,10 +135,10 @@ class Stop:
 
 
 def known_group_offset(facts: Facts) -> GroupOffset | None:
-    """Return C: the greatest of what Kafka, this assignment and the output topic say.
+    """Return the group offset: the greatest of what Kafka, this assignment and the output topic say.
 
     Kafka's answer may be behind: a decided transaction becomes visible only when its markers are
-    written.  Where Kafka has none, P stands in for it, for P <= C always held.
+    written.  Where Kafka has none, the position stands in for it: it is never greater.
     """
     last = facts.last_prediction
     said = None if last is None else GroupOffset(last.offset + 1, last.fold_id, last.origin)
@@ -229,7 +229,7 @@ def _with_states(
 ) -> Start | Stop:
     """Rows 5 and 9 to 11: Redis has a position and its hidden states."""
     s = facts.log_start
-    if position < s:  # nobody can tell any more whether [P, S) held records or only markers
+    if position < s:  # nobody can tell any more whether [position, s) held records or only markers
         return _lost_history(
             5,
             facts,
@@ -251,7 +251,7 @@ def _with_states(
 
 
 def _to_write(facts: Facts, c: GroupOffset) -> int | None:
-    """Return C if Kafka does not have it: what is folded silently below it would pass Kafka's.
+    """Return the group offset if Kafka does not have it: what is folded silently below it would pass Kafka's.
 
     Of ``at_least_once``: outputs may have left without their group offset, and a zombie's late
     duplicate of an older one may be the last output that the next recovery sees.

@@ -1,6 +1,6 @@
 """Reads the facts that :func:`where_to_start` decides on, in the order that makes them safe.
 
-The order is S, then Redis, then C, then E.  A worker that has just lost the partition reads while
+The order is log start, Redis, group offset, log end.  A worker that has just lost the partition reads while
 the new owner writes, so it can see a mixture; it may do no harm with it (every write it makes is
 fenced or compared), but it must not stop for it.  So before stopping it looks again.
 """
@@ -54,13 +54,13 @@ class Log(Protocol):
     """
 
     async def log_start(self) -> int:
-        """Return S, the first available offset."""
+        """Return the log start, the first available offset."""
 
     async def log_end(self) -> int:
-        """Return E, the last stable offset."""
+        """Return the log end, the last stable offset."""
 
     async def group_offset(self) -> GroupOffset | None:
-        """Return C; it may be behind while a transaction's markers are being written."""
+        """Return the group offset; it may be behind while a transaction's markers are being written."""
 
     async def last_prediction(self) -> LastPrediction | None:
         """Return the last committed output of this app in the partition's outputs."""
@@ -110,7 +110,7 @@ class Recovery:
         """Read the facts and decide.
 
         Args:
-            acknowledged: C that this assignment's own publish was acknowledged for.
+            acknowledged: the group offset that this assignment's own publish was acknowledged for.
             is_corrupt: a hidden state did not decode: what Redis holds counts as torn.
 
         Raises:
@@ -133,7 +133,7 @@ class Recovery:
         self._looked_back = False
 
     async def read(self, acknowledged: GroupOffset | None = None) -> Facts:
-        """Read S, P, C and E in this order, then what tells one log from another."""
+        """Read log start, position, group offset and log end in this order, then what tells one log from another."""
         log_start = await self.log.log_start()
         self.at_crash_point(Point.LOG_START_READ)
         held = await self.store.read()

@@ -10,18 +10,16 @@ from contextlib import suppress
 from typing import Any
 
 import aiohttp
-import numpy as np
 import orjson
 from aiokafka import TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 
 from stream_rnn.errors import ConfigError, DecodeError, StreamRNNError
-from stream_rnn.kafka.clients import new_consumer, stop_consumer
-from stream_rnn.kafka.connection import kafka_options
 from stream_rnn.keys import describe_key, parse_key
 from stream_rnn.operate import key_states as states
 from stream_rnn.operate.open_fold import Fold
-from stream_rnn.predictions.schema import Choice, Number, Prediction, YesNo
+from stream_rnn.operate.prediction_sample import Sampler
+from stream_rnn.predictions.schema import Prediction
 from stream_rnn.worker.health import PORTS_TRIED
 
 logger = logging.getLogger(__name__)
@@ -29,14 +27,6 @@ logger = logging.getLogger(__name__)
 DEFAULT_PORTS = range(9464, 9464 + PORTS_TRIED + 1)
 WORKER_TIMEOUT_S = 2.0
 ANSWER_BYTES_MAX = 5_000_000
-SAMPLED_AT_ONCE = 400
-POLL_S = 0.5
-SAMPLES_KEPT = 4_000
-DELAYS_FOR_S = 30.0
-BINS = 20
-FLOAT32_MAX = 3.4e38
-OUTPUTS = {"binary": YesNo, "multiclass": Choice, "regression": Number, "time_to_next": Number}
-CLASSES_SHOWN = 12
 LOOK_BACK = 20_000
 PREDICTIONS_OF_A_KEY = 12
 SUMMED = (
@@ -124,105 +114,6 @@ def _labelled(families: dict[str, Any], name: str, label: str) -> dict[str, floa
     }
 
 
-class Sampler:
-    """Reads a sample of the predictions as they come: how late they are, and what they say.
-
-    It never falls behind: what is too much is skipped.
-    """
-
-    def __init__(self, fold: Fold, wall: Callable[[], float]) -> None:
-        settings = fold.settings
-        self._fold, self._wall = fold, wall
-        self._topic = settings.predictions or ""
-        self._delays: deque[tuple[float, float]] = deque(maxlen=SAMPLES_KEPT)
-        self._fingerprint = fold.model.fingerprint[:16]
-        self._kinds = {head.name: OUTPUTS[head.kind] for head in fold.model.spec.heads}
-        self._outputs = {name: deque[float | str](maxlen=SAMPLES_KEPT) for name in self._kinds}
-
-    async def run(self) -> None:
-        """Read until cancelled, or until Kafka is away.
-
-        Raises:
-            KafkaError: it did not answer; it may be run again.
-            TimeoutError: it did not answer in time; it may be run again.
-        """
-        settings = self._fold.settings
-        consumer = new_consumer(
-            isolation_level="read_committed",
-            enable_auto_commit=False,
-            **kafka_options(settings.bootstrap_servers, settings.kafka_config),
-        )
-        try:
-            async with asyncio.timeout(settings.kafka_timeout_s):
-                await consumer.start()
-                places = [TopicPartition(self._topic, p.partition) for p in self._fold.places]
-                consumer.assign(places)
-                await consumer.seek_to_end(*places)
-            while True:
-                async with asyncio.timeout(settings.kafka_timeout_s + POLL_S):
-                    fetched = await consumer.getmany(
-                        timeout_ms=int(1000 * POLL_S), max_records=SAMPLED_AT_ONCE
-                    )
-                now_s = self._wall()
-                records = [record for some in fetched.values() for record in some]
-                for record in records:
-                    self._take(record.value, record.timestamp, now_s)
-                if len(records) == SAMPLED_AT_ONCE:
-                    await asyncio.sleep(0.2)
-                    async with asyncio.timeout(settings.kafka_timeout_s):
-                        await consumer.seek_to_end(*places)
-        finally:
-            await stop_consumer(consumer, settings.revoke_timeout_s)
-
-    def _take(self, value: bytes | None, timestamp_ms: int, now_s: float) -> None:
-        try:
-            prediction = Prediction.parse(value or b"")
-        except DecodeError:
-            return
-        if prediction.fingerprint != self._fingerprint:
-            return  # of another bundle, during a roll-out
-        self._delays.append((now_s, 1000 * now_s - timestamp_ms))
-        for name, output in prediction.outputs.items():
-            if not isinstance(output, self._kinds.get(name, ())):
-                continue  # somebody else wrote it
-            match output:
-                case YesNo(probability=said) | Number(value=said):
-                    self._outputs[name].append(said)
-                case Choice(label=label):
-                    self._outputs[name].append(label)
-
-    def latency_ms(self) -> Json | None:
-        """Return quantiles of the last half minute: from a record's timestamp until it was read."""
-        since = self._wall() - DELAYS_FOR_S
-        delays = [delay for at, delay in self._delays if at >= since]
-        if not delays:
-            return None
-        p50, p99 = np.quantile(delays, [0.5, 0.99]).tolist()
-        return {"p50": p50, "p99": p99, "sample": len(delays)}
-
-    def outputs(self) -> Json:
-        """Return what each head said lately: counts by class, or by bin."""
-        return {name: _distribution(list(kept)) for name, kept in self._outputs.items() if kept}
-
-
-def _distribution(values: list[float | str]) -> Json:
-    if isinstance(values[0], str):
-        counts: dict[str, int] = {}
-        for word in values:
-            counts[str(word)] = counts.get(str(word), 0) + 1
-        most = sorted(counts.items(), key=lambda pair: -pair[1])
-        shown, rest = most[:CLASSES_SHOWN], sum(n for _, n in most[CLASSES_SHOWN:])
-        pairs = [*shown, *([("(others)", rest)] if rest else [])]
-        return {"kind": "classes", "labels": [w for w, _ in pairs], "counts": [n for _, n in pairs]}
-    numbers = np.clip(np.array(values, np.float64), -FLOAT32_MAX, FLOAT32_MAX)
-    low, high = np.quantile(numbers, [0.005, 0.995]).tolist()
-    if numbers.min() >= 0 and numbers.max() <= 1:
-        low, high = 0.0, 1.0
-    high = max(high, low + 1e-9, low + 1e-6 * abs(low))
-    counted, edges = np.histogram(np.clip(numbers, low, high), BINS, (low, high))
-    return {"kind": "numbers", "edges": edges.tolist(), "counts": counted.tolist()}
-
-
 def _time(prediction: Prediction) -> tuple[int, int]:
     return prediction.event_time_ms, prediction.source.offset
 
@@ -264,6 +155,7 @@ class DashboardData:
             "workers": workers,
             "latency_ms": self.sampler.latency_ms(),
             "outputs": self.sampler.outputs(),
+            "sample": self.sampler.sample(),
         }
 
     async def _partitions(self) -> list[Json]:

@@ -4,7 +4,7 @@
 const EVERY_MS = 2000, KEPT = 150, SVG = "http://www.w3.org/2000/svg";
 const $ = (id) => document.getElementById(id);
 const past = { events: [], predictions: [], skips: [], lag: [], p99: [] };
-const TEXT = new Set(["is", "S to E", "skips", "fold"]);
+const TEXT = new Set(["is", "log", "skips", "fold"]);
 let before = null;
 
 function make(name, attributes = {}, ...children) {
@@ -62,7 +62,7 @@ function scale(p) {
     [draw("rect", { class: style, x: at(value) + "%", transform: "translate(-2 0)", y, width: 4, height })];
   parts.push(...mark(p.origin !== null && p.origin >= p.log_start ? p.origin : null, "om", 3, 14));
   parts.push(...mark(p.group_offset, "cm", 9, 11), ...mark(p.position, "pm", 0, 11));
-  const text = `S ${p.log_start}, P ${p.position}, C ${p.group_offset}, E ${p.log_end}`;
+  const text = `log start ${p.log_start}, position ${p.position ?? "–"}, group offset ${p.group_offset ?? "–"}, log end ${p.log_end}`;
   return draw("svg", { role: "img", "aria-label": text }, draw("title", {}, text), ...parts);
 }
 function state(p, isKnown) {
@@ -70,7 +70,7 @@ function state(p, isKnown) {
   if (p.torn) return make("span", { class: "bad" }, "torn");
   if (p.position === null) return make("span", { class: "bad" }, "no position");
   if (p.position < p.log_start) return make("span", { class: "bad" }, "history lost");
-  // P is below C for a moment in every micro-batch; only its worker knows whether it is silent.
+  // The position is below the group offset for a moment in every micro-batch; only its worker knows whether it is silent.
   if (p.silent) return make("span", { class: "bad" }, "rebuilding");
   return make("span", { class: "good" }, p.lag ? "folding" : "up to date");
 }
@@ -79,7 +79,7 @@ function partitions(rows, isKnown) {
   const body = rows.map((p) => make("tr", {}, make("td", {}, String(p.partition)), make("td", { class: "text" }, state(p, isKnown)),
     make("td", { class: "scale" }, scale(p)), make("td", {}, number(p.log_start)), make("td", {}, number(p.position)), make("td", {}, number(p.group_offset)),
     make("td", {}, number(p.log_end)), make("td", {}, number(p.lag)), make("td", {}, number(p.keys)), make("td", {}, when(p.stream_time_ms))));
-  $("partitions").replaceChildren(head("partition", "is", "S to E", "S", "P", "C", "E", "lag", "keys", "stream time, UTC"), make("tbody", {}, ...body));
+  $("partitions").replaceChildren(head("partition", "is", "log", "log start", "position", "group offset", "log end", "lag", "keys", "stream time, UTC"), make("tbody", {}, ...body));
 }
 function workers(rows) {
   const body = rows.map((w) => {
@@ -92,7 +92,9 @@ function workers(rows) {
   if (!rows.length) body.push(make("tr", {}, make("td", { colspan: 7 }, "none of this app answers on this machine's usual ports; name them with --worker")));
   $("workers").replaceChildren(head("address", "is", "partitions", "events", "RSS, MB", "fold", "skips"), make("tbody", {}, ...body));
 }
-function outputs(found) {
+function outputs(found, sample) {
+  const none = !sample.has_begun ? "Reading the last predictions." : !sample.records ? "The predictions topic is empty."
+    : `None of this bundle among the last ${number(sample.records)} records of the predictions topic.`;
   const figures = Object.entries(found).map(([name, d]) => {
     const most = Math.max(...d.counts, 1), total = d.counts.reduce((a, b) => a + b, 0);
     if (d.kind === "classes") {
@@ -104,7 +106,7 @@ function outputs(found) {
     return make("figure", {}, make("figcaption", {}, name), draw("svg", { viewBox: "0 0 100 50", preserveAspectRatio: "none", role: "img", "aria-label": `distribution of ${name}` }, ...bars),
       make("div", { class: "ends quiet" }, make("span", {}, number(d.edges[0], 2)), make("span", {}, number(d.edges[d.edges.length - 1], 2))));
   });
-  $("outputs").replaceChildren(...(figures.length ? figures : [make("p", { class: "quiet" }, "none since this page was opened")]));
+  $("outputs").replaceChildren(...(figures.length ? figures : [make("p", { class: "quiet" }, none)]));
 }
 
 async function ask(path) {
@@ -119,7 +121,7 @@ async function refresh() {
     $("title").textContent = `${now.fold.app}: ${now.fold.source} → ${now.fold.predictions}`;
     $("about").textContent = `model ${now.fold.model} ${now.fold.fingerprint}, fold ${now.fold.id}`;
     document.title = `${now.fold.app} · stream_rnn`;
-    rates(now); partitions(now.partitions, now.workers.length > 0); workers(now.workers); outputs(now.outputs);
+    rates(now); partitions(now.partitions, now.workers.length > 0); workers(now.workers); outputs(now.outputs, now.sample);
     trouble("");
   } catch (error) { trouble(`no answer: ${error.message}`); }
   setTimeout(refresh, EVERY_MS);

@@ -175,7 +175,7 @@ class Health:
         )
 
     async def look(self, kafka: KafkaCluster, redis: Redis) -> None:
-        """Ask Kafka for S, E and retention, and Redis for its keys and memory.
+        """Ask Kafka for log start, log end and retention, and Redis for its keys and memory.
 
         A server that does not answer is no error here: what depends on it fails by itself.
         """

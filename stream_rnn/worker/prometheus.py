@@ -44,11 +44,11 @@ class PartitionView:
 
     Attributes:
         partition: its number.
-        position: P.
+        position: the next offset to fold.
         origin: of the fold.
-        group_offset: C, as far as this worker has published.
-        log_start: S.
-        log_end: E.
+        group_offset: as far as this worker has published.
+        log_start: the first available offset of the source.
+        log_end: its last stable offset.
         lag_s: seconds from the last folded record until now; 0 if nothing waits.
         headroom_s: seconds until retention by time removes the next record to fold.
         keys: hidden states.
@@ -84,14 +84,14 @@ class PartitionView:
 
 
 GAUGES: tuple[tuple[str, str, Callable[[PartitionView], float | None]], ...] = (
-    ("position", "next offset to fold, P", lambda v: v.position),
+    ("position", "next offset to fold", lambda v: v.position),
     ("origin", "first offset of the fold", lambda v: v.origin),
-    ("group_offset", "published below this offset, C", lambda v: v.group_offset),
-    ("log_start", "first available offset of the source, S", lambda v: v.log_start),
-    ("log_end", "last stable offset of the source, E", lambda v: v.log_end),
-    ("lag_records", "records that wait to be folded, E - P", lambda v: v.lag),
+    ("group_offset", "offset below which everything is published", lambda v: v.group_offset),
+    ("log_start", "first available offset of the source", lambda v: v.log_start),
+    ("log_end", "last stable offset of the source", lambda v: v.log_end),
+    ("lag_records", "records that wait to be folded: log end less position", lambda v: v.lag),
     ("lag_seconds", "age of the last folded record while records wait, else 0", lambda v: v.lag_s),
-    ("headroom_records", "offsets until retention overtakes the position, P - S", lambda v: v.headroom),
+    ("headroom_records", "offsets until retention overtakes the position: position less log start", lambda v: v.headroom),
     ("headroom_seconds", "time until retention.ms removes the next record to fold", lambda v: v.headroom_s),
     ("keys", "hidden states in Redis", lambda v: v.keys),
     ("stream_time_seconds", "greatest event time folded, since 1970", lambda v: v.stream_time_s),

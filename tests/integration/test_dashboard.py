@@ -10,9 +10,11 @@ from importlib.resources import files
 import aiohttp
 import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
 
+from stream_rnn.operate import prediction_sample
 from stream_rnn.operate.dashboard import Dashboard
-from stream_rnn.operate.dashboard_data import DashboardData, Workers, _distribution
+from stream_rnn.operate.dashboard_data import DashboardData, Workers
 from stream_rnn.operate.open_fold import Fold
 from tests.forked import ForkedWorker
 from tests.integration.streams import Stream, mixed_records
@@ -51,7 +53,7 @@ async def get(url, **headers):
 async def test_it_says_where_partitions_stand_who_owns_them_and_what_is_predicted(page):
     """Positions are at the log end, the worker is ready, and new predictions have a latency."""
     async with asyncio.timeout(60):
-        while True:  # the sampler begins at the log end: send until it has seen some
+        while True:  # only new predictions have a latency: send until it has seen some
             await page.produce(mixed_records(20, seed=42))
             await page.until_published()
             _, now = await get(page.address + "now")
@@ -72,6 +74,48 @@ async def test_it_says_where_partitions_stand_who_owns_them_and_what_is_predicte
     _, now = await get(page.address + "now")
     assert now["workers"] == [{"address": now["workers"][0]["address"], "live": False}]
     assert [row["owner"] for row in now["partitions"]] == [None, None]
+
+
+async def test_it_shows_the_last_predictions_of_a_log_that_gets_no_new_ones(page):
+    """All that are there, without a latency; no group and no worker notices."""
+    async with asyncio.timeout(30):
+        while not (now := (await get(page.address + "now"))[1])["sample"]["has_begun"]:
+            await asyncio.sleep(0.1)
+    topic = page.settings.predictions
+    published = [one for p in (0, 1) for one in await page.outputs(topic, p)]
+    assert now["sample"]["records"] == len(published) > 100
+    assert sum(now["outputs"]["big"]["counts"]) == len(published)
+    assert now["latency_ms"] is None
+    admin = AIOKafkaAdminClient(bootstrap_servers=page.settings.bootstrap_servers)
+    await admin.start()
+    groups = [name for name, _ in await admin.list_consumer_groups() if page.settings.app in name]
+    await admin.close()
+    assert groups == [page.settings.app]
+
+
+async def test_an_empty_topic_is_called_empty(page, create_topic):
+    """The sample has begun and has no record, which is what the page says then."""
+    empty = page.settings.replace(predictions=f"{page.settings.app}-empty")
+    await create_topic(empty.predictions, 2)
+    async with Fold(empty) as fold, Dashboard(DashboardData(fold, [], time.time), 0) as dashboard:  # noqa: TID251  # how late predictions are
+        async with asyncio.timeout(30):
+            while not (now := (await get(dashboard.address + "now"))[1])["sample"]["has_begun"]:
+                await asyncio.sleep(0.1)
+    assert now["sample"] == {"has_begun": True, "records": 0}
+    assert now["outputs"] == {}
+
+
+async def test_the_last_predictions_are_bounded(page, monkeypatch):
+    """At most so many offsets of all partitions together, from the end."""
+    monkeypatch.setattr(prediction_sample, "SAMPLES_KEPT", 20)
+    async with Fold(page.settings) as fold:
+        sampler = prediction_sample.Sampler(fold, time.time)  # noqa: TID251  # how late predictions are
+        running = asyncio.create_task(sampler.run())
+        async with asyncio.timeout(30):
+            while not sampler.sample()["has_begun"]:
+                await asyncio.sleep(0.05)
+        running.cancel()
+    assert 0 < sampler.sample()["records"] <= 20
 
 
 async def test_a_key_is_looked_up_as_data(page):
@@ -139,12 +183,12 @@ def test_the_script_sets_text_and_no_markup():
 
 def test_distributions_are_bounded():
     """Classes beyond the first are one, and numbers are in bins."""
-    found = _distribution([f"c{n % 40}" for n in range(400)])
+    found = prediction_sample.distribution([f"c{n % 40}" for n in range(400)])
     assert len(found["labels"]) == 13
     assert sum(found["counts"]) == 400
-    found = _distribution([0.1, 0.5, 0.9])
+    found = prediction_sample.distribution([0.1, 0.5, 0.9])
     assert (found["edges"][0], found["edges"][-1]) == (0.0, 1.0)
-    assert sum(_distribution([5.0, 5.0])["counts"]) == 2
+    assert sum(prediction_sample.distribution([5.0, 5.0])["counts"]) == 2
 
 
 async def test_who_does_not_answer_is_left_out_unless_named():

@@ -9,7 +9,8 @@ from aiohttp import web
 from stream_rnn.operate import dashboard_data as watching
 from stream_rnn.operate.check_redis import check_memory
 from stream_rnn.operate.check_result import Level
-from stream_rnn.operate.dashboard_data import Sampler, Workers, _distribution
+from stream_rnn.operate.dashboard_data import Workers
+from stream_rnn.operate.prediction_sample import Sampler, distribution
 from stream_rnn.settings import Settings
 from tests import models
 
@@ -89,7 +90,7 @@ def test_only_what_the_bundle_can_say_is_sampled():
         b"not JSON",
         None,
     ):
-        sampler._take(value, 0, 0.0)
+        sampler._take(value)
     found = sampler.outputs()
     assert set(found) == {"big", "wait"}
     assert sum(found["big"]["counts"]) == sum(found["wait"]["counts"]) == 1
@@ -97,7 +98,7 @@ def test_only_what_the_bundle_can_say_is_sampled():
 
 def test_numbers_beyond_all_bounds_are_drawn_at_them():
     """A histogram of them overflows."""
-    assert sum(_distribution([-1.7e308, 0.0, 1.7e308])["counts"]) == 3
+    assert sum(distribution([-1.7e308, 0.0, 1.7e308])["counts"]) == 3
 
 
 def test_keys_that_redis_holds_already_are_not_counted_twice():
