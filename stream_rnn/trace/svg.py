@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from stream_rnn.keys import describe_key, shorten
 from stream_rnn.model.heads import AnyHead, Multiclass
+from stream_rnn.text import format_duration
 from stream_rnn.trace.gates import GATES
 from stream_rnn.trace.palette import LEVELS, LINES, style, swatch
 from stream_rnn.trace.unroll import (
@@ -286,13 +287,14 @@ def _draw_output(canvas: _Canvas, head: AnyHead, values: Floats, number: int) ->
         y = top + height * (1 - share)
         canvas.add(f'<path class="sr-grid" stroke="#d5dae0" d="M{LEFT} {y:g}H{canvas.right:g}"/>')
         if share != 0.5:
-            shown = f"{low + share * (high - low):.4g}"
+            end = low + share * (high - low)
+            shown = format_duration(end) if head.kind == "time_to_next" else f"{end:.4g}"
             canvas.text(canvas.right + 6, y + 4, shown, "dim")
     canvas.add(
         f'<text class="sr-ink" x="16" y="{top + 12}" font-weight="600">'
         f"{safe(shorten(head.name, 18))}</text>"
     )
-    unit = "seconds" if head.kind == "time_to_next" else "probability" if is_share else "value"
+    unit = "time" if head.kind == "time_to_next" else "probability" if is_share else "value"
     canvas.text(16, top + 26, unit, "dim")
     for place, column in enumerate(chosen.tolist()):
         line = (place if names else number) % len(LINES)

@@ -216,7 +216,18 @@ def test_texts_of_a_log_are_only_texts():
     seen = "</style><script>alert('x')</script>\"&amp;\\u202e\\x00\\ud800\\u2028👩‍🚒{{ 7 * 7 }}"
     assert found.text.count(seen) >= 20
     assert {name for name, _ in found.attributes} <= {
-        *("lang", "charset", "http-equiv", "content", "name", "id", "class", "href", "scope"),
+        *(
+            "data-title",
+            "lang",
+            "charset",
+            "http-equiv",
+            "content",
+            "name",
+            "id",
+            "class",
+            "href",
+            "scope",
+        ),
         *("aria-label", "aria-labelledby", "tabindex", "role", "viewbox", "d", "x", "y"),
         *("width", "height", "xmlns"),
     }
@@ -354,7 +365,7 @@ def test_pictures_are_shown_as_they_are_unless_too_large():
 def test_every_figure_has_its_numbers_beside_it():
     """A chart is never the only place of a number."""
     html = render(evaluation(head()), [])
-    figures = re.findall(r"<figure>.*?</figure>", html, re.DOTALL)
+    figures = re.findall(r"<figure.*?</figure>", html, re.DOTALL)
     charts = [one for one in figures if "<svg" in one]
     assert len(charts) == 6
     assert all("<table>" in one for one in charts[:-1])
