@@ -12,6 +12,7 @@ from pydantic import SecretStr
 import stream_rnn
 from stream_rnn import cli, errors
 from stream_rnn.cli.shared.settings_options import settings_options
+from stream_rnn.cli.shared.state_options import OPTIONS
 from stream_rnn.settings import Settings
 
 
@@ -170,3 +171,11 @@ def test_a_setting_that_cannot_be_is_wrong_use(options, said):
     result = CliRunner().invoke(probe, options)
     assert result.exit_code == 2
     assert said in result.output
+
+
+@pytest.mark.parametrize("name", ["audit", "dashboard", "doctor", "state", "worker"])
+def test_one_line_of_options_serves_every_command_of_a_fold(name):
+    """Whoever has the worker's line takes it to the audit, the doctor and the states."""
+    command = importlib.import_module(f"stream_rnn.cli.verbs.{name}").command
+    for one in getattr(command, "commands", {"": command}).values():
+        assert {*OPTIONS} <= {option.name for option in one.params}, one.name

@@ -1,10 +1,12 @@
-"""The options that every command about a fold's state has."""
+"""The options that every command about a fold has, so that one line of them serves all."""
 
 from stream_rnn.cli.shared.settings_options import FOLD
 
 NEEDED = ("app", "source", "predictions", "bundle")
 OPTIONS = (
     *NEEDED,
+    "dead_letters",
+    "delivery",
     "redis_url",
     "bootstrap_servers",
     "kafka_config",

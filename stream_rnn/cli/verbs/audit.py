@@ -4,51 +4,44 @@ from typing import Any
 
 import click
 
-from stream_rnn.cli.shared.settings_options import CLUSTER, FOLD, settings_options
-from stream_rnn.cli.shared.state_options import NEEDED
+from stream_rnn.cli.shared.settings_options import settings_options
+from stream_rnn.cli.shared.state_options import NEEDED, OPTIONS
 from stream_rnn.cli.verbs import work
 
 
 @click.command("audit")
-@settings_options(
-    *NEEDED,
-    "dead_letters",
-    "delivery",
-    *CLUSTER,
-    "redis_url",
-    *FOLD,
-    "kafka_timeout_s",
-    required=NEEDED,
-)
-@click.option("--from", "first", help="offset or ISO 8601 time; default: log start")
+@settings_options(*OPTIONS, required=NEEDED)
 @click.option(
-    "--to", "last", help="offset or ISO 8601 time, not included; default: what is published"
+    "--from", "first", help="Offset or ISO 8601 time to begin at; default: the log start."
+)
+@click.option(
+    "--to", "last", help="Offset or ISO 8601 time to end before; default: all that is published."
 )
 @click.option(
     "--partition",
     "partitions",
     type=click.IntRange(0),
     multiple=True,
-    help="only this one; may be given often",
+    help="Audit only this partition; may be given often.",
 )
 @click.option(
-    "--key", "keys", multiple=True, help="only this key, or base64:...; may be given often"
+    "--key", "keys", multiple=True, help="Audit only this key, or base64:...; may be given often."
 )
 @click.option(
     "--sample",
     type=click.FloatRange(0, 1, min_open=True),
     default=1.0,
     show_default=True,
-    help="only this share of the keys, the same ones each time",
+    help="Share of the keys to audit, the same ones each time.",
 )
 @click.option(
     "--examples",
     type=click.IntRange(0, 1000),
     default=5,
     show_default=True,
-    help="of each kind of finding that are shown",
+    help="Number of examples to show of each kind of finding.",
 )
-@click.option("--json", "as_json", is_flag=True, help="one JSON object")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(**given: Any) -> Any:
     """Hold a predictions topic against a replay of its source.
 
@@ -58,7 +51,8 @@ def command(**given: Any) -> Any:
     before --from, the outputs cannot be compared: the prediction is counted, and all else of it is
     checked.  What other folds or retention leave nobody to compare is counted and said.
 
-    The audit reads no Redis; it accepts --redis-url so that one line of options serves every verb.
+    The audit reads no Redis; it accepts the options of Redis and of recovery so that one line of
+    options serves every command of a fold.
 
     Exit status 0 only if something was compared and all is as it should be.  With --delivery
     at_least_once, what is repeated with the same bytes is no fault.

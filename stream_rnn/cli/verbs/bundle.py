@@ -15,7 +15,7 @@ def command() -> None:
 
 @command.command("show")
 @click.argument("directory", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="one JSON object")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def show(**given: Any) -> Any:
     """Show what a bundle computes: cell, parameters, features, heads, fingerprint."""
     return work("bundle").show(**given)

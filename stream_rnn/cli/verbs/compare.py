@@ -15,7 +15,7 @@ from stream_rnn.cli.verbs import work
 @log_options
 @label_options
 @scored_options
-@click.option("--json", "as_json", is_flag=True, help="one JSON object")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @settings_options("app", *CLUSTER, *FOLD, "kafka_timeout_s")
 def command(**given: Any) -> Any:
     """Hold two bundles against each other on the same log.

@@ -10,19 +10,19 @@ from stream_rnn.cli.verbs import work
 
 
 @click.command("dashboard")
-@settings_options(*OPTIONS, "dead_letters", required=NEEDED)
+@settings_options(*OPTIONS, required=NEEDED)
 @click.option(
     "--worker",
     "workers",
     multiple=True,
-    help="health address of a worker, http://host:port; may be given often; default: the usual ports of this machine",
+    help="Health address of a worker, http://host:port; may be given often; default: the usual ports of this machine.",
 )
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
     default=9480,
     show_default=True,
-    help="on 127.0.0.1; 0: any",
+    help="Port on 127.0.0.1; 0 takes a free one.",
 )
 def command(**given: Any) -> Any:
     """Show a running fold on a local page, until Ctrl-C.

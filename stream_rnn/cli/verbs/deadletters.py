@@ -15,9 +15,11 @@ _reason = click.option(
     "reasons",
     multiple=True,
     type=click.Choice(list(REASONS)),
-    help="only this code; may be given often",
+    help="Only dead letters with this code; may be given often.",
 )
-_partition = click.option("--partition", type=click.IntRange(0), help="only of this one")
+_partition = click.option(
+    "--partition", type=click.IntRange(0), help="Only dead letters of this partition of the source."
+)
 
 
 @click.group("deadletters")
@@ -34,9 +36,9 @@ def command() -> None:
     type=click.IntRange(0, 1000),
     default=3,
     show_default=True,
-    help="of each reason",
+    help="Number of examples to show for each reason.",
 )
-@click.option("--json", "as_json", is_flag=True, help="one JSON object a dead letter, all of them")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each dead letter.")
 def list_(**given: Any) -> Any:
     """Count dead letters by reason, with examples.
 
@@ -49,7 +51,7 @@ def list_(**given: Any) -> Any:
 @click.argument("partition", type=click.IntRange(0))
 @click.argument("offset", type=click.IntRange(0))
 @settings_options(*OPTIONS, required=("predictions",))
-@click.option("--json", "as_json", is_flag=True, help="one JSON object")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def show(**given: Any) -> Any:
     """Show the dead letter of the source record at PARTITION OFFSET, value and headers too.
 
@@ -64,10 +66,15 @@ def show(**given: Any) -> Any:
 @settings_options("app", *OPTIONS, required=("app", "source", "predictions"))
 @_reason
 @_partition
-@click.option("--from", "first", type=click.IntRange(0), help="source offset, the first one")
-@click.option("--to", "last", type=click.IntRange(0), help="source offset, the last one")
-@click.option("--yes", is_flag=True, help="do not ask")
-@click.option("--json", "as_json", is_flag=True, help="one JSON object; does not ask")
+@click.option("--from", "first", type=click.IntRange(0), help="First source offset to put back.")
+@click.option("--to", "last", type=click.IntRange(0), help="Last source offset to put back.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print one JSON object, and do not ask for confirmation.",
+)
 def retry(**given: Any) -> Any:
     """Put skipped records back into the source, after what was wrong was mended.
 

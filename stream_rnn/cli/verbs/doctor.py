@@ -12,22 +12,24 @@ from stream_rnn.cli.verbs import work
 @click.command("doctor")
 @settings_options(
     *OPTIONS,
-    "dead_letters",
     "allow_short_retention",
-    "delivery",
     "output_batch_bytes_max",
     "partitions_max",
     "transaction_timeout_ms",
     required=NEEDED,
 )
-@click.option("--keys", type=click.IntRange(1), help="expected number of keys: do they fit?")
+@click.option(
+    "--keys",
+    type=click.IntRange(1),
+    help="Number of keys to expect; the doctor then checks that they fit into Redis.",
+)
 @click.option(
     "--write",
     "writes",
     is_flag=True,
-    help="also open a transaction over the outputs and abort it: markers, but no record",
+    help="Also open a transaction over the outputs and abort it, which writes markers but no record.",
 )
-@click.option("--json", "as_json", is_flag=True, help="one JSON object a check")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each check.")
 def command(**given: Any) -> Any:
     """Check machine, bundle, Redis, Kafka, rights and positions; say what to do.
 

@@ -15,12 +15,14 @@ from stream_rnn.cli.verbs import work
 @click.argument("log", nargs=-1, type=click.Path())
 @log_options
 @click.option(
-    "--bundle", type=click.Path(path_type=Path), required=True, help="directory of the model"
+    "--bundle", type=click.Path(path_type=Path), required=True, help="Directory of the bundle."
 )
 @label_options
 @scored_options
-@click.option("--report", type=click.Path(path_type=Path), help="write a page of HTML")
-@click.option("--json", "as_json", is_flag=True, help="one JSON object")
+@click.option(
+    "--report", type=click.Path(path_type=Path), help="File to write the report to, as HTML."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @settings_options("app", *CLUSTER, *FOLD, "kafka_timeout_s")
 def command(**given: Any) -> Any:
     """Say how good a bundle is on a log, and what its memory is worth.

@@ -15,22 +15,22 @@ from stream_rnn.cli.verbs import work
 @click.argument("log", nargs=-1, type=click.Path())
 @log_options
 @click.option(
-    "--bundle", type=click.Path(path_type=Path), required=True, help="directory of the model"
+    "--bundle", type=click.Path(path_type=Path), required=True, help="Directory of the bundle."
 )
 @click.option(
     "--out",
     type=click.Path(),  # as typed: a Path would make - of ./-
     required=True,
-    help="predictions as .jsonl or .parquet; - is JSON lines on standard output",
+    help="File to write predictions to, .jsonl or .parquet; - writes JSON lines to standard output.",
 )
 @click.option(
     "--processes",
     type=click.IntRange(1, 1024),
     default=os.cpu_count() or 1,
     show_default="as many as processors",
-    help="partitions that are folded at once",
+    help="Number of partitions to fold at once.",
 )
-@click.option("--json", "as_json", is_flag=True, help="what was done, as one JSON object")
+@click.option("--json", "as_json", is_flag=True, help="Print what was done as one JSON object.")
 @settings_options("app", *CLUSTER, *FOLD, "kafka_timeout_s")
 def command(**given: Any) -> Any:
     """Fold a range of a log again, with hidden states in memory; nothing real is written.

@@ -13,22 +13,22 @@ from stream_rnn.cli.verbs import work
 @click.argument("log", type=click.Path())
 @click.argument("topic")
 @click.option(
-    "--spec", type=click.Path(path_type=Path), help="feature spec: it says what makes the key"
+    "--spec", type=click.Path(path_type=Path), help="Feature spec, which says what makes the key."
 )
 @click.option(
     "--rate",
     type=click.FloatRange(0),
     default=0.0,
     show_default=True,
-    help="records a second; 0 is as fast as possible",
+    help="Records to send a second; 0 sends as fast as possible.",
 )
-@click.option("--without", multiple=True, help="field that is left out; may be given often")
+@click.option("--without", multiple=True, help="Field to leave out; may be given often.")
 @click.option(
     "--create-partitions",
     type=click.IntRange(0, 10_000),
     default=0,
     show_default=True,
-    help="make the topic with so many, if it is not there",
+    help="Create the topic with this many partitions if it does not exist.",
 )
 @settings_options(*CLUSTER, "kafka_timeout_s")
 def command(**given: Any) -> Any:

@@ -16,31 +16,33 @@ def command() -> None:
 
 @command.command("init")
 @click.argument("log", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="file to write; default: print it")
-@click.option("--force", is_flag=True, help="write --out even if it is there")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="File to write; default: print the spec."
+)
+@click.option("--force", is_flag=True, help="Overwrite --out if it exists.")
 @click.option(
     "--rows",
     type=click.IntRange(2, 10_000_000),
     default=100_000,
     show_default=True,
-    help="that are looked at, the first ones",
+    help="Number of rows to look at, the first ones.",
 )
-@click.option("--key", help="fields that make the key, by commas; default: guess")
-@click.option("--time", help="field of the event time; default: guess")
-@click.option("--target", "targets", multiple=True, help="field to predict; may be given again")
+@click.option("--key", help="Fields that make the key, separated by commas; default: guess.")
+@click.option("--time", help="Field of the event time; default: guess.")
+@click.option("--target", "targets", multiple=True, help="Field to predict; may be given often.")
 @click.option(
     "--of",
     type=click.Choice(["now", "next", "label"]),
     default="next",
     show_default=True,
-    help="which value of --target: this event's, the next one's, or a label's",
+    help="Which value of --target to predict: this event's, the next one's, or a label's.",
 )
 @click.option(
     "--classes",
     type=click.IntRange(2, 100_000),
     default=1000,
     show_default=True,
-    help="of one field, at most",
+    help="Greatest number of classes of a field.",
 )
 def init(**given: Any) -> Any:
     """Propose a feature spec for LOG, a .csv, .jsonl or .parquet file.
@@ -61,9 +63,9 @@ def init(**given: Any) -> Any:
     type=click.IntRange(1, 1_000_000_000),
     default=100_000,
     show_default=True,
-    help="of LOG that are looked at, the first ones",
+    help="Number of rows of LOG to look at, the first ones.",
 )
-@click.option("--json", "as_json", is_flag=True, help="one JSON object")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @settings_options(*FOLD)
 @click.pass_context
 def check(ctx: click.Context, /, **given: Any) -> None:

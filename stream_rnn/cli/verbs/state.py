@@ -17,7 +17,7 @@ def command() -> None:
 
 @command.command("show")
 @settings_options(*OPTIONS, required=NEEDED)
-@click.option("--json", "as_json", is_flag=True, help="one JSON object a partition")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each partition.")
 def show(**given: Any) -> Any:
     """Show, for each partition, what Redis and Kafka hold and where a worker would start.
 
@@ -29,9 +29,9 @@ def show(**given: Any) -> Any:
 
 @command.command("drop")
 @settings_options(*OPTIONS, required=NEEDED)
-@click.option("--partition", type=click.IntRange(0), help="only this one; default: all")
-@click.option("--force", is_flag=True, help="although workers of the app run")
-@click.option("--yes", is_flag=True, help="do not ask")
+@click.option("--partition", type=click.IntRange(0), help="Partition to drop; default: all.")
+@click.option("--force", is_flag=True, help="Go on although workers of the app run.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def drop(**given: Any) -> Any:
     """Drop the position and the hidden states of a fold in Redis.  Stop its workers first.
 
@@ -47,7 +47,12 @@ def drop(**given: Any) -> Any:
 @command.command("get")
 @click.argument("key")
 @settings_options(*OPTIONS, required=NEEDED)
-@click.option("--json", "as_json", is_flag=True, help="one JSON object a partition that holds it")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print one JSON object for each partition that holds the key.",
+)
 def get(**given: Any) -> Any:
     """Show the hidden state of KEY, or of base64:...  Exit status 1: there is none.
 
@@ -64,7 +69,7 @@ def get(**given: Any) -> Any:
 @click.option(
     "--partition",
     type=click.IntRange(0),
-    help="publish there, whatever Redis holds; default: where the key is",
+    help="Partition to publish to, whatever Redis holds; default: where the key is.",
 )
 @click.option(
     "--within",
@@ -72,9 +77,9 @@ def get(**given: Any) -> Any:
     type=click.FloatRange(0, 86_400),
     default=30.0,
     show_default=True,
-    help="seconds to wait until a worker has folded it",
+    help="Seconds to wait until a worker has folded it; 0 does not wait.",
 )
-@click.option("--yes", is_flag=True, help="do not ask")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def erase(**given: Any) -> Any:
     """Make the network forget KEY: publish a record with a null value to the source.
 
@@ -92,7 +97,7 @@ def erase(**given: Any) -> Any:
 @command.command("export")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @settings_options(*OPTIONS, required=NEEDED)
-@click.option("--json", "as_json", is_flag=True, help="one JSON object")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def export(**given: Any) -> Any:
     """Save the positions and hidden states of a fold in FILE.  Workers may run.
 
@@ -109,9 +114,9 @@ def export(**given: Any) -> Any:
 @command.command("import")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @settings_options(*OPTIONS, required=NEEDED)
-@click.option("--replace", is_flag=True, help="drop what Redis holds of the fold")
-@click.option("--force", is_flag=True, help="although workers of the app run")
-@click.option("--json", "as_json", is_flag=True, help="one JSON object")
+@click.option("--replace", is_flag=True, help="Drop what Redis holds of the fold first.")
+@click.option("--force", is_flag=True, help="Go on although workers of the app run.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def import_(**given: Any) -> Any:
     """Put the positions and hidden states of FILE into Redis.  Stop the workers first.
 
@@ -131,17 +136,17 @@ def import_(**given: Any) -> Any:
     type=click.IntRange(1),
     default=1_000_000,
     show_default=True,
-    help="for so many",
+    help="Number of keys to calculate for.",
 )
 @click.option(
     "--key-bytes",
     type=click.FloatRange(1),
     default=16.0,
     show_default=True,
-    help="of a key, on the mean",
+    help="Mean number of bytes of a key.",
 )
-@click.option("--offline", is_flag=True, help="calculate only: ask neither Redis nor Kafka")
-@click.option("--json", "as_json", is_flag=True, help="one JSON object")
+@click.option("--offline", is_flag=True, help="Calculate only; ask neither Redis nor Kafka.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def size(**given: Any) -> Any:
     """Say what a number of keys costs in Redis: by calculation, and by what it holds now.
 

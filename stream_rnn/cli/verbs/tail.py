@@ -10,10 +10,16 @@ from stream_rnn.cli.verbs import work
 
 @click.command("tail")
 @click.argument("topic")
-@settings_options(*CLUSTER)
-@click.option("--from-beginning", is_flag=True, help="begin at the log start, not at the log end")
-@click.option("--max", "count_max", type=click.IntRange(1), help="stop after so many predictions")
-@click.option("--json", "as_json", is_flag=True, help="one JSON object a line, as published")
+@settings_options(*CLUSTER, "kafka_timeout_s")
+@click.option(
+    "--from-beginning", is_flag=True, help="Begin at the log start instead of the log end."
+)
+@click.option(
+    "--max", "count_max", type=click.IntRange(1), help="Stop after this many predictions."
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object a line, as it was published."
+)
 def command(**given: Any) -> Any:
     """Print the predictions of TOPIC as they come, each once, until Ctrl-C.
 

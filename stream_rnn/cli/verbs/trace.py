@@ -14,22 +14,24 @@ from stream_rnn.cli.verbs import work
 @click.argument("words", nargs=-1, type=click.Path(), required=True, metavar="[LOG] KEY")
 @log_options
 @click.option(
-    "--partition", type=click.IntRange(0), help="look into this partition of a topic only"
+    "--partition", type=click.IntRange(0), help="Look into this partition of a topic only."
 )
 @click.option(
-    "--bundle", type=click.Path(path_type=Path), required=True, help="directory of the model"
+    "--bundle", type=click.Path(path_type=Path), required=True, help="Directory of the bundle."
 )
-@click.option("--until", type=click.IntRange(0), help="stop after this offset")
+@click.option("--until", type=click.IntRange(0), help="Stop after this offset.")
 @click.option(
     "--last",
     "steps_max",
     type=click.IntRange(1, 10_000),
     default=200,
     show_default=True,
-    help="show so many steps, the last ones",
+    help="Number of steps to show, the last ones.",
 )
-@click.option("--picture", type=click.Path(path_type=Path), help="write an SVG, too")
-@click.option("--json", "as_json", is_flag=True, help="one JSON object")
+@click.option(
+    "--picture", type=click.Path(path_type=Path), help="File to write a picture to, as SVG."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @settings_options("app", *CLUSTER, *FOLD, "kafka_timeout_s")
 def command(**given: Any) -> Any:
     """Unroll the network over the events of KEY: x, gates, memory and outputs, step by step.
