@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 import stream_rnn
 from stream_rnn import cli, errors
-from stream_rnn.cli.shared.settings_options import settings_options
+from stream_rnn.cli.shared.settings_options import CLUSTER, FOLD, settings_options
 from stream_rnn.cli.shared.state_options import OPTIONS
 from stream_rnn.settings import Settings
 
@@ -176,6 +176,7 @@ def test_a_setting_that_cannot_be_is_wrong_use(options, said):
 @pytest.mark.parametrize("name", ["audit", "dashboard", "doctor", "state", "worker"])
 def test_one_line_of_options_serves_every_command_of_a_fold(name):
     """Whoever has the worker's line takes it to the audit, the doctor and the states."""
+    wanted = {*OPTIONS, *FOLD, *CLUSTER, "delivery", "dead_letters", "redis_url", "redis_timeout_s"}
     command = importlib.import_module(f"stream_rnn.cli.verbs.{name}").command
     for one in getattr(command, "commands", {"": command}).values():
-        assert {*OPTIONS} <= {option.name for option in one.params}, one.name
+        assert wanted <= {option.name for option in one.params}, one.name

@@ -167,6 +167,15 @@ def test_only_the_shared_table_is_one_of_rich():
     assert tables == ["tables.py"]
 
 
+@pytest.mark.parametrize("width", range(24, 60))
+def test_a_unit_and_an_interval_stay_in_one_line(width):
+    """Wherever the terminal ends."""
+    console = terminal(width)
+    show_text(console, "no answer within 30.5 s, between 0.9875 to 0.9942 of 12 GB and more of it")
+    text = "\n".join(lines(console))
+    assert all(whole in text for whole in ("30.5 s", "0.9875 to 0.9942", "12 GB"))
+
+
 def test_a_sentence_in_a_pipe_is_one_line(capsys):
     """Whoever reads it there has no width."""
     show_text(output(), "a sentence " * 40)
