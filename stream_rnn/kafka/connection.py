@@ -6,9 +6,12 @@ No message of this module ever holds a password.
 
 import re
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
+import javaproperties
 from aiokafka.helpers import create_ssl_context
 
 from stream_rnn.errors import ConfigError, reason
@@ -37,8 +40,6 @@ ALLOWED = {
     "ssl.keystore.type": ("PEM",),
     "ssl.endpoint.identification.algorithm": ("HTTPS", ""),
 }
-_LINE = re.compile(r"((?:[^\s:=\\]|\\.)+)\s*[:=]?\s*(.*)", re.DOTALL)
-_ESCAPED = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _JAAS = re.compile(r'\b(username|password)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))')
 _LOGIN_MODULES = ("PlainLoginModule", "ScramLoginModule")
 
@@ -103,26 +104,24 @@ def read_properties(path: str) -> dict[str, str]:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the Kafka config {path}: {reason(error)}") from error
-    found = {}
-    for line in re.sub(r"(?<!\\)((?:\\\\)*)\\\r?\n\s*", r"\1", text).splitlines():
-        parts = _LINE.match(line.strip())
-        if parts is None or line.strip()[0] in "#!":
-            continue
-        name, value = (_ESCAPED.sub(_unescape, part) for part in parts.groups())
+    with _named(path):
+        found = {n: v.strip() for n, v in javaproperties.loads(text).items()}  # trimmed as in Java
+    for name, value in found.items():
         if name not in KNOWN:
             raise ConfigError(f"{path}: {name} is not known here; known are {', '.join(KNOWN)}")
         if value.upper() not in ALLOWED.get(name, (value.upper(),)):
             allowed = ", ".join(choice or "(empty)" for choice in ALLOWED[name])
             raise ConfigError(f"{path}: {name} = {value} is not supported; it may be {allowed}")
-        found[name] = value
     return found
 
 
-def _unescape(escape: re.Match[str]) -> str:
-    code = escape[1]
-    if len(code) == 5:
-        return chr(int(code[1:], 16))
-    return {"n": "\n", "r": "\r", "t": "\t", "f": "\f"}.get(code, code)
+@contextmanager
+def _named(path: str) -> Iterator[None]:
+    """Name the file of a broken escape, and not the escape: it may be part of a password."""
+    try:
+        yield
+    except javaproperties.InvalidUEscapeError:
+        raise ConfigError(f"{path}: \\u stands without four hexadecimal digits") from None
 
 
 def _refuse_unused(config: dict[str, str], protocol: str, path: str) -> None:
@@ -142,11 +141,10 @@ def _login(config: dict[str, str], path: str) -> tuple[str, str]:
         module in jaas.split("required", maxsplit=1)[0] for module in _LOGIN_MODULES
     ):
         raise ConfigError(f"{path}: sasl.jaas.config must be of {' or '.join(_LOGIN_MODULES)}")
-    said = {
-        name: _ESCAPED.sub(_unescape, quoted) or bare for name, quoted, bare in _JAAS.findall(jaas)
-    }
-    username = config.get("sasl.username", said.get("username"))
-    password = config.get("sasl.password", said.get("password"))
+    with _named(path):
+        login = {name: javaproperties.unescape(q) or bare for name, q, bare in _JAAS.findall(jaas)}
+    username = config.get("sasl.username", login.get("username"))
+    password = config.get("sasl.password", login.get("password"))
     if not username or password is None:
         raise ConfigError(
             f"{path}: SASL needs a user and a password, in sasl.jaas.config or as sasl.username "

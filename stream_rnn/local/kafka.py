@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
 
+import javaproperties
+
 from stream_rnn.errors import ConfigError, reason
 from stream_rnn.local.processes import ServerProcess, free_port, require_free
 
@@ -134,7 +136,7 @@ class LocalKafka:
             "log.retention.ms": "-1",
             **self._properties,
         }
-        return "".join(f"{name}={value}\n" for name, value in settings.items())
+        return javaproperties.dumps(settings, timestamp=None)
 
     def _format_options(self) -> list[str]:
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")

@@ -1,6 +1,7 @@
 """Options of Kafka's and Redis' clients."""
 
 import ssl
+import traceback
 
 import pytest
 from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
@@ -69,6 +70,28 @@ def test_a_java_config_is_read(config):
     assert options["sasl_plain_username"] == "alice"
     assert options["sasl_plain_password"] == "p=w:#1"
     assert options["client_id"] == "reader"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "sasl.password=s3\\u00g0",
+        'sasl.jaas.config=PlainLoginModule required password="s3\\\\u00g0";',
+    ],
+)
+def test_a_broken_escape_is_refused_without_the_password(config, line):
+    """In the file, and in the text that a JAAS entry quotes."""
+    path = config("security.protocol=SASL_PLAINTEXT", "sasl.username=a", line)
+    with pytest.raises(ConfigError, match=f"{path}: .u stands without four") as error:
+        kafka_options("a:1", path)
+    assert "00g0" not in "".join(traceback.format_exception(error.value))
+
+
+def test_space_around_a_value_is_no_part_of_it(config):
+    """Kafka's own clients trim every value."""
+    path = config("security.protocol = SASL_PLAINTEXT \t", "sasl.username=a ", "sasl.password= b ")
+    options = kafka_options("a:1", path)
+    assert (options["sasl_plain_username"], options["sasl_plain_password"]) == ("a", "b")
 
 
 def test_user_and_password_may_stand_alone(config):
