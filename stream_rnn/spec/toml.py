@@ -1,16 +1,15 @@
-"""TOML as text with comments: what ``tomllib`` reads and nothing in the standard library writes."""
+"""A TOML document of tables with comments, its values written by tomlkit."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import tomlkit
+
 from stream_rnn.errors import ConfigError
 
 LINE_MAX = 98
-_ESCAPES = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f"} | {
-    "\r": "\\r"
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,21 +30,12 @@ class Block:
 
 
 def document(blocks: Sequence[Block]) -> str:
-    """Write blocks one after another, an empty line between them."""
-    return "\n".join(_block(block) for block in blocks)
-
-
-def quote(text: str) -> str:
-    r"""Write a string: what cannot be printed, controls and line separators too, is escaped.
+    """Write blocks one after another, an empty line between them.
 
     Raises:
-        ConfigError: it holds half of a surrogate pair, which no TOML can.
-
-    Example:
-        >>> print(quote('a "b" \\ \x00'))
-        "a \"b\" \\ \u0000"
+        ConfigError: a text holds half of a surrogate pair, which no TOML can.
     """
-    return '"' + "".join(_ESCAPES.get(letter) or _letter(letter) for letter in text) + '"'
+    return "\n".join(_block(block) for block in blocks)
 
 
 def comment(text: str) -> str:
@@ -59,52 +49,40 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
-def value(content: Any) -> str:
-    """Write a value; a long array takes several lines.
-
-    Example:
-        >>> value({"path": "at", "unit": "ms"})
-        '{path = "at", unit = "ms"}'
-    """
-    match content:
-        case bool():
-            return "true" if content else "false"
-        case str():
-            return quote(content)
-        case int() | float():
-            return repr(content)
-        case Mapping():
-            return "{" + ", ".join(f"{key} = {value(v)}" for key, v in content.items()) + "}"
-        case _:
-            return _array([value(item) for item in content])
+def _block(block: Block) -> str:
+    lines = [block.header] if block.header else []
+    lines += [f"{key} = {_value(content)}" for key, content in block.values.items()]
+    text = "".join(f"{line}\n" for line in lines)
+    if block.is_offered:
+        text = "".join(f"# {line}\n" for line in text.split("\n")[:-1])
+    return "".join(comment(paragraph) for paragraph in block.why) + text
 
 
-def _array(items: Sequence[str]) -> str:
-    line = "[" + ", ".join(items) + "]"
+def _value(content: Any) -> str:
+    """Write a value; a long array takes several lines, which tomlkit would not fill."""
+    if isinstance(content, Mapping):
+        table = tomlkit.inline_table()
+        table.update(content)
+        return "".join(map(_letter, table.as_string()))
+    if isinstance(content, str | bool | int | float):
+        return "".join(map(_letter, tomlkit.item(content).as_string()))
+    items = [_value(item) for item in content]
+    line = f"[{', '.join(items)}]"
     if len(line) <= LINE_MAX - 16:
         return line
-    lines, last = [], ""
+    lines = [""]
     for item in items:
-        if last and len(last) + len(item) > LINE_MAX - 4:
-            lines.append(last)
-            last = ""
-        last += f" {item}," if last else f"  {item},"
-    return "\n".join(["[", *lines, last, "]"])
+        if lines[-1] and len(lines[-1]) + len(item) > LINE_MAX - 4:
+            lines.append("")
+        lines[-1] += f" {item}," if lines[-1] else f"  {item},"
+    return "\n".join(["[", *lines, "]"])
 
 
 def _letter(letter: str) -> str:
+    """Escape what tomlkit leaves as it is, and a terminal would act upon."""
     if letter.isprintable():
         return letter
     code = ord(letter)
     if 0xD800 <= code <= 0xDFFF:
         raise ConfigError(f"a text holds U+{code:04X}, half of a surrogate pair: not UTF-8")
-    return f"\\u{code:04X}" if code <= 0xFFFF else f"\\U{code:08X}"
-
-
-def _block(block: Block) -> str:
-    lines = [block.header] if block.header else []
-    lines += [f"{key} = {value(content)}" for key, content in block.values.items()]
-    text = "".join(f"{line}\n" for line in lines)
-    if block.is_offered:
-        text = "".join(f"# {line}\n" for line in text.split("\n")[:-1])
-    return "".join(comment(paragraph) for paragraph in block.why) + text
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
