@@ -18,7 +18,7 @@ class CellSpec(BaseModel):
     is a feed-forward network of the same width: the memoryless baseline.
 
     The hidden size is a multiple of 8: with another one a row's last bits depend on where the row
-    stands in its tile (measured with torch 2.15 and MKL), see ``model.py``.
+    stands in its tile (measured with torch 2.15 and MKL), see ``network.py``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

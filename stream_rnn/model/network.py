@@ -72,12 +72,16 @@ class Network(nn.Module):
 
     def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         """Map x (T, B, F) and h (B, ...) to y (T, B, O) and h."""
+        out, h = run_cell(self.cell, self.cell_inputs(x), h)  # (T, B, I) -> (T, B, H)
+        return self.head(self.dropout(out)), h
+
+    def cell_inputs(self, x: Tensor) -> Tensor:
+        """Map x (..., F) to what the cell reads (..., I): plain columns, embeddings, padding."""
         parts = [x[..., self._plain]]
         tables = zip(self._embedded, self.embeddings, strict=True)
         parts += [table(x[..., at].long()) for at, table in tables]
         parts.append(x.new_zeros(*x.shape[:-1], self._padding))
-        out, h = run_cell(self.cell, torch.cat(parts, dim=-1), h)  # (T, B, I) -> (T, B, H)
-        return self.head(self.dropout(out)), h
+        return torch.cat(parts, dim=-1)
 
 
 def _embedding(rows: int, width: int) -> nn.Embedding:

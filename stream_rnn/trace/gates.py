@@ -14,8 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from stream_rnn.model.cells import CellKind
-from stream_rnn.model.features import Categorical, column_names
-from stream_rnn.model.network import TILE, WIDTH, Model
+from stream_rnn.model.network import TILE, Model
 
 GATES: Mapping[CellKind, Mapping[str, str]] = {
     "elman": {},
@@ -44,7 +43,7 @@ def gates_of(model: Model, x: Tensor, h: Tensor) -> tuple[dict[str, Tensor], Ten
     if kind == "none":
         return {}, h
     x, h = _whole_tiles(x), _whole_tiles(h)
-    inputs, after = cell_inputs(model, x), h.clone()
+    inputs, after = model.network.cell_inputs(x), h.clone()
     layers: list[dict[str, Tensor]] = []
     for layer in range(model.cell.layers):
         before = h[..., layer, :]  # (N, H), for an LSTM (N, 2, H)
@@ -64,23 +63,8 @@ def gates_of(model: Model, x: Tensor, h: Tensor) -> tuple[dict[str, Tensor], Ten
 
 
 def _whole_tiles(rows: Tensor) -> Tensor:
-    """Add rows of zeros, as ``model.py`` does: no row's bits shall depend on how many there are."""
+    """Add rows of zeros up to a whole tile, so that a row's bits do not depend on the row count."""
     return torch.cat([rows, rows.new_zeros(-len(rows) % TILE, *rows.shape[1:])])
-
-
-def cell_inputs(model: Model, x: Tensor) -> Tensor:
-    """Return what the cell is given for x (N, F): plain columns, embeddings, padding, (N, I)."""
-    plain, embedded, at = [], [], 0
-    tables = iter(model.network.embeddings)
-    for feature in model.spec.features:
-        columns = x[:, at : at + len(column_names(feature))]
-        if isinstance(feature, Categorical):
-            embedded.append(next(tables)(columns[:, 0].long()))
-        else:
-            plain.append(columns)
-        at += columns.shape[1]
-    joined = torch.cat(plain + embedded, dim=-1)
-    return nn.functional.pad(joined, (0, -joined.shape[1] % WIDTH))
 
 
 def _elman(of_x: Tensor, of_h: Tensor, _before: Tensor) -> tuple[dict[str, Tensor], Tensor]:

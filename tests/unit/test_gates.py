@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from stream_rnn.trace.gates import GATES, cell_inputs, gates_of
+from stream_rnn.trace.gates import GATES, gates_of
 from tests import models
 
 KINDS = ("elman", "gru", "lstm", "none")
@@ -39,16 +39,18 @@ def test_the_gates_reproduce_the_step(kind, layers):
         assert name in SIGMOID or values.min() < 0
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_cell_is_given_what_is_said_here(kind):
-    """Plain columns, embeddings and padding stand where the network puts them, bit for bit."""
-    model = models.small(kind, 8, 2)
-    x, h = drawn(model, 7)
-    given = []
-    hook = model.network.cell.register_forward_pre_hook(lambda _cell, args: given.append(args[0]))
-    model.step(x, h)
-    hook.remove()
-    assert torch.equal(given[0][0, :7], cell_inputs(model, x))
+def test_the_cell_reads_plain_columns_then_embeddings_then_padding():
+    """Each category's index stands for its row of the table; the width is a multiple of 8."""
+    model = models.small("gru", 8, 2)
+    x, _ = drawn(model, 7)
+    at = model.encoder.names.index("kind")
+    plain = torch.cat([x[:, :at], x[:, at + 1 :]], 1)
+    (table,) = model.network.embeddings
+    wanted = torch.cat([plain, table.weight[x[:, at].long()]], 1)
+    given = model.network.cell_inputs(x)
+    assert torch.equal(given[:, : wanted.shape[1]], wanted)
+    assert given.shape[1] % 8 == 0
+    assert not given[:, wanted.shape[1] :].any()
 
 
 @pytest.mark.parametrize(("bias", "kept"), [(40.0, True), (-40.0, False)])
