@@ -21,7 +21,7 @@ class Sample:
 
     Attributes:
         steps, last_ms, hidden: of each state; hidden is (D,) floats.
-        update_norm: how far the state update_norm in one event, NaN where the batch held more of its key.
+        update_norm: how far the state moved in one event, NaN where the batch held more of its key.
     """
 
     def __init__(self, floats: int) -> None:

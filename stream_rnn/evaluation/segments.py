@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_rnn.fold.decoder import TIME_MS_MAX, TIME_MS_MIN
+
 BINS_MAX = 8
 TIMES_MAX = 24
 DAY_MS = 86_400_000
-YEARS_MS = (-62_135_596_800_000, 253_402_300_799_999)
 
 Groups = list[tuple[str, NDArray[np.intp]]]  # name, and the numbers of the events in it
 
@@ -67,6 +68,6 @@ def _by_quantiles(values: NDArray[np.int64]) -> Groups:
 
 
 def _name(ms: float, span_ms: int) -> str:
-    moment = datetime.fromtimestamp(min(max(ms, YEARS_MS[0]), YEARS_MS[1]) / 1000, UTC)
+    moment = datetime.fromtimestamp(min(max(ms, TIME_MS_MIN), TIME_MS_MAX) / 1000, UTC)
     text = moment.isoformat(timespec="seconds")[:19]
     return text[:10] if span_ms > TIMES_MAX * 2 * DAY_MS else text

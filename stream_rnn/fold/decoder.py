@@ -7,7 +7,7 @@ looks at another record, so a record means the same in every micro-batch.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
@@ -21,7 +21,6 @@ from stream_rnn.settings import Settings
 
 TIME_MS_MIN = -62_135_596_800_000  # the year 1
 TIME_MS_MAX = 253_402_300_799_999  # the year 9999
-DAY_MS = 86_400_000
 NO_TIMESTAMP = -1
 STAMP_MAX = 1 << 62
 
@@ -274,6 +273,21 @@ def _times_ms(raws: Sequence[Any], unit: str) -> NDArray[np.int64] | None:
     return times.astype(np.int64)
 
 
+def parse_iso8601_ms(text: str) -> int:
+    """Return milliseconds since 1970, rounded down; a text without a zone is in UTC.
+
+    Raises:
+        ValueError: the text is not ISO 8601.
+
+    Example:
+        >>> parse_iso8601_ms("1970-01-02"), parse_iso8601_ms("1970-01-01T01:00:00.5004+01:00")
+        (86400000, 500)
+    """
+    moment = datetime.fromisoformat(text)
+    zoned = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return (zoned - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+
+
 def parse_time_ms(raw: object, unit: str, path: str) -> int:
     """Return an event time in ms.
 
@@ -284,10 +298,7 @@ def parse_time_ms(raw: object, unit: str, path: str) -> int:
         raise FeatureError("no_event_time", f"{path}: the event time is missing")
     try:
         if unit == "iso8601":
-            moment = datetime.fromisoformat(str(raw))
-            zoned = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-            since = zoned - datetime(1970, 1, 1, tzinfo=UTC)
-            time = since.days * DAY_MS + since.seconds * 1000 + since.microseconds // 1000
+            time = parse_iso8601_ms(str(raw))
         else:
             time = round(cast("float", raw) * (1000 if unit == "s" else 1))
     except (ValueError, OverflowError) as error:

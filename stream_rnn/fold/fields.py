@@ -1,7 +1,7 @@
 """Which fields of an event are decoded, by which types, and how they become columns."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import reduce
+from functools import lru_cache, reduce
 from math import isfinite
 from operator import itemgetter, or_
 from typing import Annotated, Any, NotRequired
@@ -23,37 +23,53 @@ def column_of(field: Field) -> Callable[[Sequence[Any]], list[Any]]:
     return _labels(field.path) if field.is_label else _column(field.path)
 
 
-def _column(path: str) -> Callable[[Sequence[Any]], list[Any]]:
-    """Return what takes the values at a dotted path out of events."""
-    first, *rest = path.split(".")
+@lru_cache(maxsize=1024)
+def value_getter(path: str, *, misplaced: Any = None) -> Callable[[Any], Any]:
+    """Return what takes the value at a dotted path out of an event; ``None`` if there is none.
 
-    def nested(event: Any) -> Any:
-        value = event.get(first)
-        for part in rest:
-            if value is None:
-                return None
-            value = value.get(part)
+    Args:
+        path: names of nested objects and of the field, with dots between them.
+        misplaced: the value if something on the path is neither an object nor ``None``.
+
+    Example:
+        >>> get = value_getter("a.b")
+        >>> get({"a": {"b": 1}}), get({"a": 1}), get({}), get([])
+        (1, None, None, None)
+    """
+    parts = path.split(".")
+
+    def get(value: Any) -> Any:
+        for part in parts:
+            if isinstance(value, dict):
+                value = value.get(part)
+            else:
+                return None if value is None else misplaced
         return value
 
-    take = itemgetter(first)
+    return get
 
-    def plain(events: Sequence[Any]) -> list[Any]:
+
+def _column(path: str) -> Callable[[Sequence[Any]], list[Any]]:
+    """Return what takes the values at a dotted path out of events."""
+    get, take = value_getter(path), itemgetter(path)
+
+    def column(events: Sequence[Any]) -> list[Any]:
         try:
-            return list(map(take, events))
+            return list(map(take, events))  # fast, if the path has no dot and every event the field
         except KeyError:
-            return [event.get(first) for event in events]
+            return list(map(get, events))
 
-    return (lambda events: [nested(event) for event in events]) if rest else plain
+    return column if "." not in path else lambda events: list(map(get, events))
 
 
 def _labels(path: str) -> Callable[[Sequence[Any]], list[Any]]:
     """Return what takes plain values at a dotted path out of events, wherever they stand."""
+    get = value_getter(path)
 
     def one(event: Any) -> Any:
-        for part in path.split("."):
-            event = event.get(part) if isinstance(event, dict) else None
-        is_finite = not isinstance(event, float) or isfinite(event)
-        return event if isinstance(event, str | int | float) and is_finite else None
+        value = get(event)
+        is_finite = not isinstance(value, float) or isfinite(value)
+        return value if isinstance(value, str | int | float) and is_finite else None
 
     return lambda events: [one(event) for event in events]
 

@@ -9,7 +9,6 @@ become the JSON that polars writes of them.  Nothing reads a file as a whole.
 import io
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from aiokafka.partitioner import murmur2
 
 from stream_rnn.errors import ConfigError, RecordError, SpecError, reason
 from stream_rnn.fold.decoder import NO_TIMESTAMP, LogRecord, parse_time_ms
+from stream_rnn.fold.fields import value_getter
 from stream_rnn.model.features import EventTime, FeatureSpec
 
 ROWS_A_BATCH = 50_000
@@ -142,7 +142,7 @@ def _rows(path: Path, spec: FeatureSpec) -> Iterator[list[Value]]:
 
 def _maker(spec: FeatureSpec) -> Callable[[int, bytes, Any], LogRecord]:
     """Return what makes a record of a row: its offset, its JSON, and what was read."""
-    getters = [_getter(path) for path in spec.event.key]
+    getters = [value_getter(path) for path in spec.event.key]
     dated = None if spec.event.time is None else _dater(spec.event.time)
 
     def make(offset: int, value: bytes, row: Any) -> LogRecord:
@@ -157,7 +157,7 @@ def _maker(spec: FeatureSpec) -> Callable[[int, bytes, Any], LogRecord]:
 
 def _dater(time: EventTime) -> Callable[[dict[str, Any]], int]:
     """Return what gives a row's event time; of one that has none, the decoder says what is wrong."""
-    get_time = _getter(time.path)
+    get_time = value_getter(time.path)
     kinds = (object,) if time.unit == "iso8601" else (int, float)
 
     def dated(row: dict[str, Any]) -> int:
@@ -170,16 +170,3 @@ def _dater(time: EventTime) -> Callable[[dict[str, Any]], int]:
             return NO_TIMESTAMP
 
     return dated
-
-
-def _getter(path: str) -> Callable[[dict[str, Any]], Any]:
-    """Return what takes a field out of a row; ``None`` where it has none."""
-    first, *rest = path.split(".")
-
-    def nested(row: dict[str, Any]) -> Any:
-        value = row.get(first)
-        for part in rest:
-            value = value.get(part) if isinstance(value, dict) else None
-        return value
-
-    return nested if rest else methodcaller("get", first)

@@ -21,6 +21,7 @@ import polars as pl
 
 from stream_rnn.errors import ConfigError
 from stream_rnn.fold.decoder import Record
+from stream_rnn.fold.fields import value_getter
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.heads import AnyHead, Multiclass
 from stream_rnn.replay.files import read_frames
@@ -196,6 +197,5 @@ def value_at(value: bytes | None, path: str) -> Any:
         found = orjson.loads(value or b"null")
     except orjson.JSONDecodeError:
         return None
-    for part in path.split("."):
-        found = found.get(part) if isinstance(found, dict) else None
+    found = value_getter(path)(found)
     return found if isinstance(found, str | int | float | bool) else None

@@ -1,12 +1,11 @@
 """Replay of a range of a topic, partition by partition, read committed."""
 
 from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime
 
 from aiokafka import TopicPartition
 
 from stream_rnn.errors import ConfigError
-from stream_rnn.fold.decoder import Record
+from stream_rnn.fold.decoder import Record, parse_iso8601_ms
 from stream_rnn.fold.kafka_log import KafkaCluster
 
 
@@ -40,13 +39,10 @@ async def bound(facts: KafkaCluster, tp: TopicPartition, text: str | None, *, is
     if text.isdecimal():
         return min(max(int(text), start), end)
     try:
-        moment = datetime.fromisoformat(text)
+        time_ms = parse_iso8601_ms(text)
     except ValueError as error:
         raise ConfigError(f"{text!r} is neither an offset nor an ISO 8601 time") from error
-    zoned = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    found = await facts.ask(
-        facts.consumer.offsets_for_times({tp: int(zoned.timestamp() * 1000)}), f"{tp}"
-    )
+    found = await facts.ask(facts.consumer.offsets_for_times({tp: time_ms}), f"{tp}")
     return end if found.get(tp) is None else int(found[tp].offset)
 
 

@@ -7,7 +7,6 @@ JSON cannot carry, or a dotted path cannot name, is said at the column: it is re
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -18,6 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from stream_rnn.errors import ConfigError
+from stream_rnn.fold.decoder import parse_iso8601_ms
 from stream_rnn.model.encoder import FLOAT32_MAX
 from stream_rnn.replay.files import read_frames
 
@@ -235,8 +235,6 @@ def _as_texts(series: pl.Series) -> pl.Series:
 
 def _seconds(text: str | None) -> float:
     try:
-        moment = datetime.fromisoformat(text or "")
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return (moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()
-    except (ValueError, OverflowError):
+        return parse_iso8601_ms(text or "") / 1000
+    except ValueError:
         return float("nan")

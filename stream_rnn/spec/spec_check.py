@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from stream_rnn.fold.decoder import Decoder
+from stream_rnn.fold.fields import value_getter
 from stream_rnn.model.encoder import Encoder
 from stream_rnn.model.features import Categorical, FeatureSpec, Field
 from stream_rnn.model.heads import Multiclass
@@ -55,7 +56,7 @@ class FieldCount:
 
     def add(self, row: Any) -> None:
         """Count one row."""
-        value = _value(row, self.field.path)
+        value = value_getter(self.field.path, misplaced=())(row)
         if value is None:
             self.lacks += 1
         elif _type(value) not in self.field.types:
@@ -131,15 +132,6 @@ def _row(value: bytes | None) -> Any:
         return orjson.loads(value or b"null")
     except orjson.JSONDecodeError:
         return None
-
-
-def _value(row: Any, path: str) -> Any:
-    """Return what stands at a path; an empty list if what should hold it is no object."""
-    for part in path.split("."):
-        if row is None:
-            return None
-        row = row.get(part) if isinstance(row, dict) else []
-    return row
 
 
 def _type(value: Any) -> str:

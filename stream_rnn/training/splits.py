@@ -11,13 +11,13 @@ event that predicts.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream_rnn.errors import ConfigError
+from stream_rnn.fold.decoder import parse_iso8601_ms
 from stream_rnn.replay.files import partition_of
 
 VALIDATION = 0.15
@@ -82,11 +82,9 @@ def moment_ms(text: str, option: str, time_ms: NDArray[np.int64]) -> float:
     if "-" not in text:
         return float(np.quantile(time_ms, _share(text, option)))
     try:
-        moment = datetime.fromisoformat(text)
+        return parse_iso8601_ms(text)
     except ValueError as error:
         raise ConfigError(f"{option}: {text} is not an ISO 8601 date") from error
-    zoned = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return zoned.timestamp() * 1000
 
 
 def _by_time(value: str, split: str, time_ms: NDArray[np.int64]) -> NDArray[np.int8]:
