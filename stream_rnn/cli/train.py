@@ -3,6 +3,7 @@
 import asyncio
 import statistics
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,11 @@ from stream_rnn.training.data_checks import check_examples
 from stream_rnn.training.dataset import Events, read_fitted
 from stream_rnn.training.examples import Examples
 from stream_rnn.training.search import Trial, search
-from stream_rnn.training.trainer import TrainingSettings
+from stream_rnn.training.training_settings import TrainingSettings
 from stream_rnn.training.validation import PARTS
 
 
-def run(settings: Settings, where: LogChoice, **given: Any) -> None:
+def run(settings: Settings, training: TrainingSettings, where: LogChoice, **given: Any) -> None:
     """Train a network that remembers, and beside it what remembers nothing."""
     training_run.check_out(given["out"])
     torch.set_num_threads(given["threads"])
@@ -54,7 +55,7 @@ def run(settings: Settings, where: LogChoice, **given: Any) -> None:
     cell = CellSpec(
         kind=given["cell"], hidden=_multiple_of_8(given["hidden"]), layers=given["layers"]
     )
-    how = _settings(given)
+    how = training
     tried: list[Trial] = []
     with TrainingBars(console) as bars:
         if given["trials"]:
@@ -97,11 +98,6 @@ def _read(
     return fitted, log.name, events, examples
 
 
-def _settings(given: dict[str, Any]) -> TrainingSettings:
-    names = TrainingSettings.__dataclass_fields__
-    return TrainingSettings(**{name: given[name] for name in names})
-
-
 def _provenance(
     name: str,
     given: dict[str, Any],
@@ -118,7 +114,7 @@ def _provenance(
         "skipped": events.skips,
         "seeds": given["seeds"],
         "search": given["trials"],
-        "training": {field: getattr(how, field) for field in how.__dataclass_fields__},
+        "training": asdict(how),
         "state_ttl": settings.state_ttl,
     }
 
@@ -138,11 +134,10 @@ def _as_json(
     result: training_run.Result,
     tried: list[Trial],
 ) -> dict[str, Any]:
-    settings = {name: getattr(how, name) for name in how.__dataclass_fields__}
     return {
         "out": str(out),
         "cell": cell.model_dump(),
-        "training": settings,
+        "training": asdict(how),
         "memory": result.memory,
         "memoryless": result.memoryless,
         "naive": result.naive,
@@ -151,7 +146,7 @@ def _as_json(
         "trials": [
             {
                 "cell": trial.cell.model_dump(),
-                "training": {name: getattr(trial.settings, name) for name in settings},
+                "training": asdict(trial.settings),
                 "validation_loss": trial.validation_loss,
             }
             for trial in tried

@@ -29,7 +29,8 @@ from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.training.checkpoint import Checkpoint
 from stream_rnn.training.examples import Examples, last_targets, targets
-from stream_rnn.training.trainer import ALGORITHM, Progress, Trained, TrainingSettings, train
+from stream_rnn.training.trainer import ALGORITHM, Progress, Trained, train
+from stream_rnn.training.training_settings import TrainingSettings
 from stream_rnn.training.validation import PARTS, Metrics
 
 MEMORYLESS_EPOCHS = 3  # times as many: an epoch of it costs a tenth

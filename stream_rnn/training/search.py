@@ -15,7 +15,8 @@ from stream_rnn.extras import explain
 from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.training.examples import Examples
-from stream_rnn.training.trainer import Progress, TrainingSettings, train
+from stream_rnn.training.trainer import Progress, train
+from stream_rnn.training.training_settings import TrainingSettings
 
 WARM_UP_EPOCHS = 3
 HIDDEN_FACTORS = (0.5, 1, 2)

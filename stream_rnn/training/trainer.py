@@ -11,7 +11,6 @@ import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import torch
 from torch import nn
@@ -24,6 +23,7 @@ from stream_rnn.training.checkpoint import Checkpoint
 from stream_rnn.training.examples import Examples
 from stream_rnn.training.losses import ClassWeights, WindowLoss, balanced, label_counts, loss_of
 from stream_rnn.training.noise import Noise
+from stream_rnn.training.training_settings import TrainingSettings
 from stream_rnn.training.validation import (
     EncodedExamples,
     Metrics,
@@ -36,51 +36,6 @@ from stream_rnn.training.windows import Window, shuffled, windows
 RUNS_MIN, RUNS_MAX = 8, 256
 STEPS_AN_EPOCH = 60
 ALGORITHM = 2  # raised when the same settings give other bits: no checkpoint goes on from another
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingSettings:
-    """How to train.
-
-    Attributes:
-        seed: of weights, noise, dropout and the order of batches.
-        epochs: at most so many passes.
-        patience: epochs without a better validation loss after which it stops.
-        learning_rate: of AdamW (Loshchilov and Hutter 2019).
-        schedule: ``cosine`` lets it fall to a tenth over the epochs, ``constant`` does not.
-        weight_decay: of AdamW.
-        noise: standard deviation of what is added to each scaled number of an event, anew each
-            time (Bishop 1995): few keys cannot be learned by heart.
-        key_noise: the same, but drawn once for a key in an epoch, as if its sensors were off.
-        dropout: share of the cell's outputs that are hidden from the heads in training, and
-            between layers.
-        window: T, steps of one back-propagation.
-        chrono_steps: events that the cell shall be able to remember from the begin, see
-            ``cells.chrono_init_``; 0 leaves it to torch.
-        batch_sequences: runs side by side in a window; 0: at most ``RUNS_MAX``, and so few that an epoch
-            has some ``STEPS_AN_EPOCH`` steps.
-        clip_grad_norm: of a window's gradient by its share of the events; longer ones are
-            shortened.
-        ema_decay: decay of the moving average of the weights over steps, which is what is judged and
-            kept (Polyak and Juditsky 1992); 0 for none.
-        class_weights: ``balanced`` lets rare classes count as much as frequent ones.
-    """
-
-    seed: int = 1
-    epochs: int = 12
-    patience: int = 3
-    learning_rate: float = 3e-3
-    schedule: Literal["cosine", "constant"] = "cosine"
-    weight_decay: float = 1e-4
-    noise: float = 0.0
-    key_noise: float = 0.0
-    dropout: float = 0.0
-    window: int = 64
-    chrono_steps: int = 0
-    batch_sequences: int = 0
-    clip_grad_norm: float = 1.0
-    ema_decay: float = 0.0
-    class_weights: Literal["none", "balanced"] = "none"
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,8 @@ from stream_rnn.replay.logs import Range
 from stream_rnn.settings import Settings
 from stream_rnn.training.dataset import make_events, with_parts
 from stream_rnn.training.examples import fit
-from stream_rnn.training.trainer import TrainingSettings, train
+from stream_rnn.training.trainer import train
+from stream_rnn.training.training_settings import TrainingSettings
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(3600)]
 

@@ -1,14 +1,21 @@
 """One frozen object for every setting."""
 
+import math
 import typing
 
 import pytest
+from click.testing import CliRunner
 from pydantic import SecretStr, ValidationError
 
+from stream_rnn.cli.program import group
+from stream_rnn.cli.shared.settings_options import describe_choices
+from stream_rnn.cli.verbs.train import command
 from stream_rnn.errors import ConfigError
 from stream_rnn.settings import Settings
+from stream_rnn.training.training_settings import TrainingSettings
 
 NUMBERS = (int, float)
+FIELDS = Settings.model_fields | TrainingSettings.__pydantic_fields__
 
 
 def types_of(annotation):
@@ -73,22 +80,49 @@ def test_dead_letters_are_named_after_the_predictions():
     assert Settings.build(predictions="d", dead_letters="bad").dead_letters_topic == "bad"
 
 
-@pytest.mark.parametrize("name", Settings.model_fields)
+@pytest.mark.parametrize("name", FIELDS)
 def test_every_setting_has_a_line_of_description(name):
-    """The table of deploy/SETTINGS.md is made of it."""
-    description = Settings.model_fields[name].description
+    """The table of deploy/SETTINGS.md and the options of commands are made of it."""
+    description = FIELDS[name].description
     assert description
     assert "\n" not in description
 
 
-@pytest.mark.parametrize("name", Settings.model_fields)
+@pytest.mark.parametrize("name", sorted(FIELDS.keys() - {"seed"}))
 def test_every_number_has_a_lower_and_an_upper_bound(name):
-    """A limit on everything."""
-    field = Settings.model_fields[name]
+    """A limit on everything but the random seed."""
+    field = FIELDS[name]
     if types_of(field.annotation) & set(NUMBERS):
         kinds = {type(bound).__name__ for bound in field.metadata}
         assert kinds & {"Ge", "Gt"}
-        assert "Le" in kinds
+        assert kinds & {"Le", "Lt"}
+        assert " to " in describe_choices(field)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"ema_decay": 1}, "training setting ema_decay: .* less than 1; set --ema-decay"),
+        ({"learning_rate": math.nan}, "learning_rate"),
+        ({"schedule": "linear"}, "'cosine' or 'constant'"),
+    ],
+)
+def test_a_training_setting_out_of_bounds_names_its_option(values, said):
+    """NaN fails both comparisons."""
+    with pytest.raises(ConfigError, match=said):
+        TrainingSettings.build(**values)
+    option, value = next(iter(values.items()))
+    words = ["train", "log.csv", "--out=b", f"--{option.replace('_', '-')}={value}"]
+    assert CliRunner().invoke(group, words).exit_code == 2
+
+
+def test_every_training_setting_is_an_option_of_train_with_its_own_default():
+    """What the help names as the default is what training takes."""
+    options = {option.name: option for option in command.params}
+    for name, field in TrainingSettings.__pydantic_fields__.items():
+        assert options[name].opts == [f"--{name.replace('_', '-')}"]
+        assert options[name].help.startswith(field.description)
+        assert f"[default: {getattr(TrainingSettings(), name)}" in options[name].help
 
 
 def test_only_the_redis_url_is_a_secret():

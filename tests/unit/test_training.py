@@ -17,7 +17,8 @@ from stream_rnn.training import validation
 from stream_rnn.training.dataset import make_events, together
 from stream_rnn.training.examples import fit, targets
 from stream_rnn.training.noise import Noise
-from stream_rnn.training.trainer import TrainingSettings, train
+from stream_rnn.training.trainer import train
+from stream_rnn.training.training_settings import TrainingSettings
 from stream_rnn.training.windows import windows
 from tests import models
 
@@ -189,7 +190,8 @@ def test_training_says_how_far_it_is():
 
 def test_training_stops_when_validation_gets_no_better():
     """After so many epochs of patience; a learning rate of nothing never gets better."""
-    settings = dataclasses.replace(QUICK, epochs=9, patience=2, learning_rate=0.0)
+    settings = dataclasses.replace(QUICK, epochs=9, patience=2)
+    object.__setattr__(settings, "learning_rate", 0.0)  # below its bound
     assert train(RECALL, CellSpec(hidden=8), EXAMPLES, settings).epochs == 3
 
 

@@ -1,4 +1,4 @@
-"""Command-line options made from :class:`stream_rnn.settings.Settings`, one for each field."""
+"""Command-line options made from ``Settings`` and ``TrainingSettings``, one for each field."""
 
 import functools
 from collections.abc import Callable
@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 
 from stream_rnn.errors import ConfigError
 from stream_rnn.settings import Settings
+from stream_rnn.training.training_settings import TrainingSettings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -27,29 +28,57 @@ def settings_options(*names: str, required: tuple[str, ...] = ()) -> Callable[[F
         required: those without which the command cannot work, unless the environment has them.
     """
 
-    def decorate(command: F) -> F:
-        @functools.wraps(command)
-        def call(**given: Any) -> Any:
-            values = {name: given.pop(name) for name in names}
-            try:
-                settings = Settings.build(**values)
-            except ConfigError as error:
-                raise click.UsageError(str(error)) from error
-            missing = [name for name in required if getattr(settings, name) is None]
-            if missing:
-                option = _option_name(missing[0])
-                variable = f"STREAM_RNN_{missing[0].upper()}"
-                raise click.UsageError(f"give {option}, or set {variable}")
-            return command(settings=settings, **given)
+    def build(**values: Any) -> Settings:
+        settings = Settings.build(**values)
+        missing = [name for name in required if getattr(settings, name) is None]
+        if missing:
+            option = _option_name(missing[0])
+            variable = f"STREAM_RNN_{missing[0].upper()}"
+            raise click.UsageError(f"give {option}, or set {variable}")
+        return settings
 
-        for name in reversed(names):
-            call = _option(name, Settings.model_fields[name])(call)
-        return call  # type: ignore[return-value]  # click adds attributes to the function itself
-
-    return decorate
+    fields = {name: Settings.model_fields[name] for name in names}
+    return lambda command: _with_options(command, fields, "settings", build, "STREAM_RNN_")
 
 
-def _option(name: str, field: FieldInfo) -> Callable[[F], F]:
+def training_options(command: F) -> F:
+    """Give a command one option for each field of ``TrainingSettings``, as ``training``."""
+    fields = TrainingSettings.__pydantic_fields__  # type: ignore[attr-defined]  # pydantic adds it
+    return _with_options(command, fields, "training", TrainingSettings.build)
+
+
+def _with_options(
+    command: F,
+    fields: dict[str, FieldInfo],
+    argument: str,
+    build: Callable[..., Any],
+    variables: str = "",
+) -> F:
+    """Give a command an option for each field, and what is built of them as one argument.
+
+    Args:
+        command: what is called.
+        fields: by name; the option has the same name.
+        argument: name of the argument that the command receives.
+        build: builds it; a value that is not given is ``None``.
+        variables: prefix of the environment variables that are read too; empty: none are.
+    """
+
+    @functools.wraps(command)
+    def call(**given: Any) -> Any:
+        values = {name: given.pop(name) for name in fields}
+        try:
+            given[argument] = build(**values)
+        except ConfigError as error:
+            raise click.UsageError(str(error)) from error
+        return command(**given)
+
+    for name, field in reversed(fields.items()):
+        call = _option(name, field, variables)(call)
+    return call  # type: ignore[return-value]  # click adds attributes to the function itself
+
+
+def _option(name: str, field: FieldInfo, variables: str) -> Callable[[F], F]:
     kind = _plain_type(field.annotation)
     choice = get_origin(kind) is Literal
     is_flag = kind is bool
@@ -57,7 +86,7 @@ def _option(name: str, field: FieldInfo) -> Callable[[F], F]:
     notes = [
         f"default: {default}" if default else "",
         "" if choice else describe_choices(field),
-        f"env: STREAM_RNN_{name.upper()}",
+        f"env: {variables}{name.upper()}" if variables else "",
     ]
     note = f"  [{'; '.join(note for note in notes if note)}]"
     declaration = _option_name(name) + (f"/--no-{name.replace('_', '-')}" if is_flag else "")
@@ -88,10 +117,15 @@ def describe_choices(field: FieldInfo) -> str:
     if get_origin(kind) is Literal:
         return ", ".join(get_args(kind))
     bounds = {type(bound).__name__: bound for bound in field.metadata}
-    if "Le" not in bounds:
+    if "Le" not in bounds and "Lt" not in bounds:
         return ""
-    low = f"above {bounds['Gt'].gt:,}" if "Gt" in bounds else f"{bounds['Ge'].ge:,}"
-    return f"{low} to {bounds['Le'].le:,.0f}"
+    low = f"above {_number(bounds['Gt'].gt)}" if "Gt" in bounds else _number(bounds["Ge"].ge)
+    high = f"below {_number(bounds['Lt'].lt)}" if "Lt" in bounds else _number(bounds["Le"].le)
+    return f"{low} to {high}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value == int(value) else f"{value:g}"
 
 
 def _option_name(name: str) -> str:

@@ -7,7 +7,7 @@ import click
 
 from stream_rnn.cli.shared.log_options import label_options, log_options
 from stream_rnn.cli.shared.renamed_options import RenamingCommand
-from stream_rnn.cli.shared.settings_options import CLUSTER, FOLD, settings_options
+from stream_rnn.cli.shared.settings_options import CLUSTER, FOLD, settings_options, training_options
 from stream_rnn.cli.verbs import work
 
 
@@ -50,21 +50,6 @@ from stream_rnn.cli.verbs import work
 )
 @label_options
 @click.option(
-    "--epochs",
-    type=click.IntRange(1, 10_000),
-    default=12,
-    show_default=True,
-    help="maximum number of epochs",
-)
-@click.option(
-    "--patience",
-    type=click.IntRange(1, 10_000),
-    default=3,
-    show_default=True,
-    help="stop after this many epochs without an improvement on the validation part",
-)
-@click.option("--seed", type=int, default=1, show_default=True, help="random seed of the first run")
-@click.option(
     "--seeds",
     type=click.IntRange(1, 100),
     default=1,
@@ -79,94 +64,7 @@ from stream_rnn.cli.verbs import work
     show_default=True,
     help="number of settings to try before training; the one with the best validation loss is used",
 )
-@click.option(
-    "--window",
-    type=click.IntRange(2, 4096),
-    default=64,
-    show_default=True,
-    help="events of one truncated backpropagation through time",
-)
-@click.option(
-    "--chrono-steps",
-    "chrono_steps",
-    type=click.IntRange(0, 1_000_000),
-    default=0,
-    show_default=True,
-    help="initialize gate biases for memories of this many events (chrono initialization); 0 keeps torch's",
-)
-@click.option(
-    "--batch-sequences",
-    "batch_sequences",
-    type=click.IntRange(0, 100_000),
-    default=0,
-    show_default=True,
-    help="sequences (keys) of one batch; fewer mean more optimizer steps an epoch; 0 chooses by the size of the log",
-)
-@click.option(
-    "--learning-rate",
-    type=click.FloatRange(1e-7, 1),
-    default=3e-3,
-    show_default=True,
-    help="initial learning rate of AdamW",
-)
-@click.option(
-    "--schedule",
-    type=click.Choice(["cosine", "constant"]),
-    default="cosine",
-    show_default=True,
-    help="how the learning rate changes over the epochs",
-)
-@click.option(
-    "--noise",
-    type=click.FloatRange(0, 10),
-    default=0.0,
-    show_default=True,
-    help="standard deviation of the Gaussian noise that training adds to scaled numeric features, such as 0.3",
-)
-@click.option(
-    "--key-noise",
-    type=click.FloatRange(0, 10),
-    default=0.0,
-    show_default=True,
-    help="like --noise, but drawn once for each key and epoch",
-)
-@click.option(
-    "--dropout",
-    type=click.FloatRange(0, 0.9),
-    default=0.0,
-    show_default=True,
-    help="dropout probability of the outputs of each recurrent layer",
-)
-@click.option(
-    "--weight-decay",
-    type=click.FloatRange(0, 10),
-    default=1e-4,
-    show_default=True,
-    help="weight decay of AdamW",
-)
-@click.option(
-    "--clip-grad-norm",
-    "clip_grad_norm",
-    type=click.FloatRange(1e-3, 1e6),
-    default=1.0,
-    show_default=True,
-    help="maximum norm of the gradient; a larger one is scaled down to it",
-)
-@click.option(
-    "--ema-decay",
-    "ema_decay",
-    type=click.FloatRange(0, 1, max_open=True),
-    default=0.0,
-    show_default=True,
-    help="decay of an exponential moving average of the weights, a step, such as 0.98; 0 keeps none",
-)
-@click.option(
-    "--class-weights",
-    type=click.Choice(["none", "balanced"]),
-    default="none",
-    show_default=True,
-    help="balanced weighs classes inversely to their frequency",
-)
+@training_options
 @click.option(
     "--threads",
     type=click.IntRange(1, 256),
