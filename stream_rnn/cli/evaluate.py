@@ -13,6 +13,7 @@ from stream_rnn.cli.shared.tables import output, show_table, show_text
 from stream_rnn.evaluation.evaluate import Scored, evaluate
 from stream_rnn.evaluation.report.example_keys import pictures
 from stream_rnn.evaluation.report.figures import format_metric, interval, is_in_unit
+from stream_rnn.evaluation.report.sentences import worth
 from stream_rnn.evaluation.result import MODELS, NAIVE, Evaluation, HeadEvaluation
 from stream_rnn.fold.gc_tuning import calm_collector
 from stream_rnn.metrics.figure import Figure
@@ -78,26 +79,10 @@ def show(console: Console, found: Evaluation, report: Path | None) -> None:
         if not head.events:
             continue
         _metrics(console, head)
-        show_text(console, worth(head))
+        show_text(console, worth(head)[1])
         _by_memory(console, head)
     if report is not None:
         console.print(f"\nreport written to {report}", soft_wrap=True)
-
-
-def worth(head: HeadEvaluation) -> str:
-    """Say what the memory is worth for a head."""
-    if head.worth is None:
-        return "there is no memoryless baseline beside this bundle to compare with"
-    gain = head.worth.value if head.better == "higher" else -head.worth.value
-    verdict = "better" if gain > 0 else "worse" if gain < 0 else "the same"
-    text = f"memory makes {head.metric} {abs(gain):.4f} {verdict}"
-    if head.worth.low is None or head.worth.high is None:
-        return text
-    sure = head.worth.low > 0 or head.worth.high < 0
-    return text + (
-        f" ({head.worth.low:+.4f} to {head.worth.high:+.4f})"
-        + ("" if sure else ": not distinguishable from nothing")
-    )
 
 
 def _metrics(console: Console, head: HeadEvaluation) -> None:

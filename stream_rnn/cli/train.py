@@ -20,9 +20,14 @@ from stream_rnn.cli.shared.tables import output, show_table, show_text
 from stream_rnn.demo import flights
 from stream_rnn.errors import ConfigError
 from stream_rnn.evaluation.evaluate import unit
+from stream_rnn.evaluation.report.figures import format_metric
+from stream_rnn.evaluation.report.sentences import worth_of
+from stream_rnn.evaluation.result import MEMORY, MEMORYLESS, NAIVE
+from stream_rnn.metrics.figure import Figure
 from stream_rnn.metrics.scores import better, main_metric
 from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.features import FeatureSpec
+from stream_rnn.model.heads import AnyHead
 from stream_rnn.settings import Settings
 from stream_rnn.training import run as training_run
 from stream_rnn.training.data_checks import check_examples
@@ -40,15 +45,15 @@ def run(settings: Settings, training: TrainingSettings, where: LogChoice, **give
     console = Console(stderr=True)
     spec, name, events, examples = _read(settings, where, given)
     part = examples.part
-    counts = [int((part == number).sum()) for number in range(3)]
+    counts = [int((part == place).sum()) for place in range(3)]
     console.print(
         f"{len(part)} events, {len(events.examples.first)} memories; training {counts[0]}, "
         f"validation {counts[1]}, test {counts[2]}; skipped {events.skips or 0}"
     )
-    for number, what in ((1, "the epoch is chosen by the training part"), (2, "nothing is tested")):
-        if not counts[number]:
+    for place, what in ((1, "the epoch is chosen by the training part"), (2, "nothing is tested")):
+        if not counts[place]:
             console.print(
-                f"warning: --split {given['split']} leaves the {PARTS[number]} part empty: {what}"
+                f"warning: --split {given['split']} leaves the {PARTS[place]} part empty: {what}"
             )
     for text in check_examples(spec, examples, events.partition):
         console.print(f"warning: {text}", highlight=False, markup=False)
@@ -157,34 +162,32 @@ def _as_json(
 def _print(console: Console, spec: FeatureSpec, result: training_run.Result, out: Path) -> None:
     units, rows = {head.name: unit(head) for head in spec.heads}, []
     for part, heads in result.memory.items():
-        for head, metrics in heads.items():
+        for name, metrics in heads.items():
             for metric, value in metrics.items():
                 others = (result.memoryless, result.naive)
-                values = (value, *(o[part][head].get(metric, float("nan")) for o in others))
-                cells = (format_cell(value, metric, units[head]) for value in values)
-                rows.append([part, head, metric, *cells])
-    titles = ("part", "head", "metric", "memory", "memoryless", "naive")
-    show_table(console, titles, rows, texts=3)
-    for asked in spec.heads:
-        for line in worth(main_metric(asked), asked.name, result):
-            show_text(console, line)
+                values = (value, *(o[part][name].get(metric, float("nan")) for o in others))
+                cells = (format_cell(value, metric, units[name]) for value in values)
+                rows.append([part, name, metric, *cells])
+    show_table(console, ("part", "head", "metric", MEMORY, MEMORYLESS, NAIVE), rows, texts=3)
+    for head in spec.heads:
+        if text := worth(head, result):
+            show_text(console, text)
     show_text(console, f"written to {out}; the seed with the least validation loss")
 
 
-def worth(metric: str, head: str, result: training_run.Result) -> list[str]:
-    """Say what memory is worth for one head: the difference to the memoryless baseline."""
-    part = "test" if "test" in result.memory else "validation"
-    if head not in result.memory.get(part, {}):
-        return []
-    pairs = [
-        (s["memory"][part][head][metric], s["memoryless"][part][head][metric]) for s in result.seeds
-    ]
-    sign = 1 if better(metric) == "higher" else -1
-    gains = [sign * (a - b) for a, b in pairs]
-    mean, rule = statistics.fmean(gains), result.rules.get(head, "constant")
-    verdict = "better" if mean > 0 else "worse" if mean < 0 else "the same"
-    text = f"{head}: with memory {metric} is {abs(mean):.4f} {verdict} ({part} part"
-    if len(pairs) > 1:
-        values = [a for a, _ in pairs]
-        text += f", mean of {len(pairs)} seeds; {metric} {statistics.fmean(values):.4f}, deviation {statistics.stdev(values):.4f}"
-    return [f"{text}); naive is the rule {rule}"]
+def worth(head: AnyHead, result: training_run.Result) -> str:
+    """Return what the memory is worth for a head, by the mean of the seeds; empty without a label."""
+    metric, part = main_metric(head), "test" if "test" in result.memory else "validation"
+    if head.name not in result.memory.get(part, {}):
+        return ""
+    has, lacks = (
+        [seed[model][part][head.name][metric] for seed in result.seeds]
+        for model in (MEMORY, MEMORYLESS)
+    )
+    means = Figure(statistics.fmean(has)), Figure(statistics.fmean(lacks))
+    _, sentence = worth_of(metric, unit(head), better(metric), *means)
+    seeds = ""
+    if len(has) > 1:
+        seeds = f", mean of {len(has)} seeds, deviation {format_metric(statistics.stdev(has), metric, unit(head))}"
+    rule = result.rules.get(head.name, "constant")
+    return f"{head.name} ({part} part{seeds}): {sentence} The naive rule is {rule}."

@@ -100,7 +100,7 @@ async def test_the_tutorial_does_what_it_says(tmp_path):
     row = next(r for r in said["evaluate machines.csv"].splitlines() if r.startswith("auc"))
     shown = re.findall(r"(\d\.\d+) \(", row)
     assert [f"{float(value):.2f}" for value in shown[:2]] == list(text.groups())
-    assert "memory makes auc" in said["evaluate machines.csv"]
+    assert "with memory and" in said["evaluate machines.csv"]
     assert (tmp_path / "report.html").stat().st_size > 50_000
     assert (tmp_path / "m-7.svg").read_text().startswith("<svg")
     assert len([line for line in said["tail failures"].splitlines() if "m-" in line]) == 5

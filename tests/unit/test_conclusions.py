@@ -5,9 +5,12 @@ from dataclasses import replace
 
 import pytest
 
+from stream_rnn.cli import train
 from stream_rnn.evaluation.report import sentences as conclusions
 from stream_rnn.evaluation.result import MODELS, Bin, Group, HeadEvaluation, HiddenAt, HiddenHealth
 from stream_rnn.metrics.figure import Figure
+from stream_rnn.training.run import Result
+from tests import models
 
 
 def figure(value, half=0.01):
@@ -52,6 +55,29 @@ def test_the_verdict_on_memory_is_honest(better, worth, verdict):
     assert found == verdict
     has_interval = worth is not None and worth.low is not None and not math.isnan(worth.low)
     assert ("chance may have done it" in sentence) == (not has_interval)
+
+
+def test_training_and_the_report_say_the_same_of_the_same_figures():
+    """Training of the mean of its seeds, of which it names the deviation."""
+    (late,) = models.small().spec.heads[:1]
+    seeds = [
+        {
+            m: {"test": {late.name: {"auc": v + d}}}
+            for m, v in (("memory", 0.7), ("memoryless", 0.6))
+        }
+        for d in (0.0, 0.2)
+    ]
+    result = Result(seeds[0]["memory"], seeds[0]["memoryless"], {}, {late.name: "last"}, seeds)
+    figures = {"memory": {"auc": Figure(0.8)}, "memoryless": {"auc": Figure(0.7)}}
+    _, sentence = conclusions.worth(head(models=figures, worth=None))
+    assert sentence.startswith(
+        "The AUC is 0.800 with memory and 0.700 without: a difference of +0.1"
+    )
+    assert train.worth(late, result) == (
+        f"{late.name} (test part, mean of 2 seeds, deviation 0.141): {sentence} "
+        "The naive rule is last."
+    )
+    assert train.worth(late, replace(result, memory={})) == ""
 
 
 def test_the_gain_by_remembering_is_measured_against_the_memoryless():

@@ -37,31 +37,57 @@ class Reading:
 
 
 def worth(head: HeadEvaluation) -> tuple[str, str]:
-    """Return what the memory is worth, in two words and as a sentence."""
-    has, lacks = (head.models.get(model, {}).get(head.metric) for model in (MEMORY, MEMORYLESS))
+    """Return what the memory is worth for a head, as a verdict and as a sentence."""
     if not head.events:
         return UNKNOWN, "No event has a label, so nothing is scored."
+    has, lacks = (head.models.get(model, {}).get(head.metric) for model in (MEMORY, MEMORYLESS))
+    return worth_of(head.metric, head.unit, head.better, has, lacks, head.worth)
+
+
+def worth_of(
+    metric: str,
+    unit: str,
+    better: str,
+    has: Figure | None,
+    lacks: Figure | None,
+    difference: Figure | None = None,
+) -> tuple[str, str]:
+    """Return what a memory is worth, as a verdict and as a sentence.
+
+    Args:
+        metric: which one is compared.
+        unit: of the target; empty for none.
+        better: ``higher`` or ``lower`` values of the metric.
+        has: the metric with memory.
+        lacks: the metric of the memoryless baseline.
+        difference: with memory minus without, where it has an interval.
+
+    Example:
+        >>> worth_of("auc", "", "higher", Figure(0.768), Figure(0.729), Figure(0.039, 0.03, 0.05))[1]
+        'The AUC is 0.768 with memory and 0.729 without: a difference of +0.039, with 95 % \
+confidence 0.030 to 0.050; higher is better.'
+    """
     if has is None or lacks is None or not math.isfinite(has.value - lacks.value):
         return UNKNOWN, _without_comparison(has, lacks)
-    gap = head.worth
+    gap = difference
     if gap is None or not math.isfinite(gap.value):
         gap = Figure(has.value - lacks.value)
-    measure = (head.metric, head.unit)
-    said = (
+    measure = (metric, unit)
+    text = (
         f"The {metric_name(*measure)} is {format_metric(has.value, *measure)} with memory and "
         f"{format_metric(lacks.value, *measure)} without: a difference of "
         f"{format_difference(gap.value, *measure)}"
     )
-    low, high, better = gap.low, gap.high, f"{head.better} is better."
+    low, high, rule = gap.low, gap.high, f"{better} is better."
     if low is None or high is None or math.isnan(low + high):
-        word = {0: NOTHING, 1: HELPS, -1: HURTS}[_side(gap.value, head)]
-        return word, f"{said}; {better} There is no interval, so chance may have done it."
-    said = f"{said}, with 95 % confidence {interval(gap, *measure)}; {better}"
+        word = {0: NOTHING, 1: HELPS, -1: HURTS}[_side(gap.value, better)]
+        return word, f"{text}; {rule} There is no interval, so chance may have done it."
+    text = f"{text}, with 95 % confidence {interval(gap, *measure)}; {rule}"
     if low <= 0 <= high:
-        return NOTHING, f"{said} The interval holds 0, so the memory may be worth nothing here."
-    if _side(low, head) > 0:
-        return HELPS, said
-    return HURTS, f"{said} The network does better without its memory."
+        return NOTHING, f"{text} The interval holds 0, so the memory may be worth nothing here."
+    if _side(low, better) > 0:
+        return HELPS, text
+    return HURTS, f"{text} The network does better without its memory."
 
 
 def _without_comparison(has: Figure | None, lacks: Figure | None) -> str:
@@ -72,11 +98,11 @@ def _without_comparison(has: Figure | None, lacks: Figure | None) -> str:
     return "The main metric is not a number on these events; an AUC needs events of both classes."
 
 
-def _side(difference: float, head: HeadEvaluation) -> int:
+def _side(difference: float, better: str) -> int:
     """Return 1 if a difference is for the better, -1 if it is for the worse, 0 if there is none."""
     if not difference:
         return 0
-    return 1 if (difference > 0) == (head.better == "higher") else -1
+    return 1 if (difference > 0) == (better == "higher") else -1
 
 
 def memory(head: HeadEvaluation, groups: Sequence[Group]) -> str:
@@ -90,7 +116,7 @@ def memory(head: HeadEvaluation, groups: Sequence[Group]) -> str:
         return "There is one length of memory with a figure, so nothing can be compared."
     (short, start), (long, end) = known[0], known[-1]
     measure = (head.metric, head.unit)
-    side = _side(end.value - start.value, head)
+    side = _side(end.value - start.value, head.better)
     word = {0: "the same", 1: "better", -1: "worse"}[side]
     hedge = ", but the intervals overlap" if side and _overlap(start, end) else ""
     said = (
