@@ -47,7 +47,7 @@ def run(settings: Settings, training: TrainingSettings, where: LogChoice, **give
     part = examples.part
     counts = [int((part == place).sum()) for place in range(3)]
     console.print(
-        f"{len(part)} events, {len(events.examples.first)} memories; training {counts[0]}, "
+        f"{len(part)} events, {len(events.examples.runs.first)} memories; training {counts[0]}, "
         f"validation {counts[1]}, test {counts[2]}; skipped {events.skips or 0}"
     )
     for place, what in ((1, "the epoch is chosen by the training part"), (2, "nothing is tested")):

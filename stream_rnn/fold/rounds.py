@@ -94,7 +94,7 @@ def plan(
     key, event, memory, resumes = _by_memory(touched, held)
     times = time_ms[event]
     begins = _changes(memory)
-    before = _last_before(times, memory, begins, np.where(resumes, held_last_ms[key], times))
+    before = latest_before(times, memory, begins, np.where(resumes, held_last_ms[key], times))
     has_before = ~begins | resumes
     expired = np.zeros(len(key), bool)
     if ttl_ms is not None:
@@ -153,7 +153,7 @@ def _changes(groups: NDArray[np.int64]) -> NDArray[np.bool_]:
     return begins
 
 
-def _last_before(
+def latest_before(
     times: NDArray[np.int64],
     memory: NDArray[np.int64],
     begins: NDArray[np.bool_],

@@ -21,7 +21,7 @@ from stream_rnn.replay.logs import Log, topic_partitions
 from stream_rnn.settings import Settings
 from stream_rnn.training.examples import Examples, fit
 from stream_rnn.training.splits import Placed, column_of, split_parts
-from stream_rnn.training.targets import Questions
+from stream_rnn.training.targets import Questions, Runs
 
 RECORDS_A_BATCH = 10_000
 
@@ -219,10 +219,7 @@ def _events(taken: _Taken, settings: Settings, partition: int) -> Events:
         taken.columns,
         time_ms,
         planned.since_ms,
-        planned.order,
-        planned.first,
-        planned.length,
-        closes,
+        Runs(planned.order, planned.first, planned.length, closes),
         np.zeros(count, np.int8),
         taken.labels,
     )
@@ -249,10 +246,12 @@ def together(parts: Sequence[Events]) -> Events:
         {path: [v for e in each for v in e.columns[path]] for path in each[0].columns},
         np.concatenate([e.time_ms for e in each]),
         np.concatenate([e.since_ms for e in each]),
-        np.concatenate([e.order + at for e, at in zip(each, begin, strict=False)]),
-        np.concatenate([e.first + at for e, at in zip(each, begin, strict=False)]),
-        np.concatenate([e.length for e in each]),
-        np.concatenate([e.closes for e in each]),
+        Runs(
+            np.concatenate([e.runs.order + at for e, at in zip(each, begin, strict=False)]),
+            np.concatenate([e.runs.first + at for e, at in zip(each, begin, strict=False)]),
+            np.concatenate([e.runs.length for e in each]),
+            np.concatenate([e.runs.closes for e in each]),
+        ),
         np.concatenate([e.part for e in each]),
         {name: [v for e in each for v in e.labels[name]] for name in each[0].labels},
     )

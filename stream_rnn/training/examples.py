@@ -9,24 +9,21 @@ from numpy.typing import NDArray
 
 from stream_rnn.errors import SpecError
 from stream_rnn.model.features import Feature, FeatureSpec, Fitted, Numeric, SincePrevious
-from stream_rnn.model.heads import AnyHead, Multiclass, Regression, Target, TimeToNext
+from stream_rnn.model.heads import AnyHead, Regression, Target, TimeToNext
+from stream_rnn.training.targets import Runs, following, learned
 
 STD_MIN = 1e-6
-JSON_TYPES = {float: "number", int: "number", bool: "boolean", str: "text"}
 
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """A log as training sees it.  N valid events in R runs; a run is one memory of one key.
+    """A log as training sees it.  N valid events.
 
     Attributes:
         columns: for each feature's path N values.
         time_ms: (N,) event times.
         since_ms: (N,) time since the previous event of the run; NaN at its first.
-        order: (N,) event numbers, run by run.
-        first: (R,) index in ``order`` of each run's first event.
-        length: (R,) events of each run.
-        closes: (R,) whether the key has no later event or forget: its last event is the end.
+        runs: of the events.
         part: (N,) 0 training, 1 validation, 2 test; by the event that predicts.
         labels: for each head that asks for a field N values, ``None`` where there is none.
     """
@@ -34,10 +31,7 @@ class Examples:
     columns: Mapping[str, Sequence[Any]]
     time_ms: NDArray[np.int64]
     since_ms: NDArray[np.float64]
-    order: NDArray[np.int64]
-    first: NDArray[np.int64]
-    length: NDArray[np.int64]
-    closes: NDArray[np.bool_]
+    runs: Runs
     part: NDArray[np.int8]
     labels: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
@@ -93,23 +87,10 @@ def _fitted(values: NDArray[np.float64]) -> Fitted:
 def targets(head: AnyHead, examples: Examples) -> NDArray[np.float64]:
     """Return what each event is to predict (N,), as it is learned; NaN where there is no label.
 
-    The label of a next-event head is the field of the next event of the same run; a run's last
-    event has none, unless the head has a class for it and the key ends there.
-
     Raises:
         SpecError: the head needs labels, and none were given.
     """
-    own = own_targets(head, examples)
-    if head.of != "next":
-        return own
-    following = np.full(len(own), np.nan)
-    order = examples.order
-    following[order[:-1]] = own[order[1:]]
-    lasts = order[examples.first + examples.length - 1]
-    following[lasts] = np.nan
-    if isinstance(head, Multiclass) and head.end:
-        following[lasts[examples.closes]] = len(head.classes)
-    return following
+    return following(head, own_targets(head, examples), examples.runs)
 
 
 def last_targets(head: AnyHead, examples: Examples) -> NDArray[np.float64]:
@@ -129,19 +110,3 @@ def own_targets(head: AnyHead, examples: Examples) -> NDArray[np.float64]:
     if head.name not in examples.labels:
         raise SpecError(f"head {head.name}: of = label needs a labels file; give --labels")
     return learned(head, examples.labels[head.name])
-
-
-def fitting(head: AnyHead, values: Sequence[Any]) -> list[Any]:
-    """Return values of an event's field, ``None`` where one is not of the head's own type."""
-    types = {kind for kind, name in JSON_TYPES.items() if name in head.types}
-    return [value if type(value) in types else None for value in values]
-
-
-def learned(head: AnyHead, values: Sequence[Any] | NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return values of a head's field as they are learned (N,); NaN where there is none."""
-    found = np.full(len(values), np.nan)
-    for i, value in enumerate(values.tolist() if isinstance(values, np.ndarray) else values):
-        target = None if value != value else head.target(value)  # noqa: PLR0124  # NaN is none
-        if target is not None:
-            found[i] = target
-    return found

@@ -162,7 +162,7 @@ def _recipe(plan: Run, cell: CellSpec, settings: TrainingSettings) -> str:
     digest.update(
         json.dumps([ALGORITHM, cell.model_dump(), asdict(settings)], sort_keys=True).encode()
     )
-    for array in (examples.time_ms, examples.order, examples.first, examples.part):
+    for array in (examples.time_ms, examples.runs.order, examples.runs.first, examples.part):
         digest.update(np.ascontiguousarray(array).tobytes())
     digest.update(repr([len(column) for column in examples.columns.values()]).encode())
     for name, values in (*examples.columns.items(), *examples.labels.items()):

@@ -2,11 +2,10 @@
 
 The fields that the heads ask for are decoded from the records that are folded, and from nothing
 else, head by head: one that is not of its head's type costs that label, no event and no other label.
-Training and evaluation both ask here.  The label of a next-event head is the field of the
-key's next event if that one goes on in the same memory: its ``steps`` are one more.
+Training and evaluation both read and place labels here, so that they mean the same.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,14 +13,65 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_rnn.fold.decoder import Decoder, Record
+from stream_rnn.fold.rounds import latest_before
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.heads import AnyHead, Multiclass, TimeToNext
 from stream_rnn.model.network import Model
 from stream_rnn.replay.labels import Labels, value_at
 from stream_rnn.settings import Settings
-from stream_rnn.training.examples import fitting, learned
 
 Columns = dict[str, NDArray[np.float64]]  # head -> (N,)
+JSON_TYPES = {float: "number", int: "number", bool: "boolean", str: "text"}
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """N events in R runs; a run is one memory of one key.
+
+    Attributes:
+        order: (N,) event numbers, run by run.
+        first: (R,) index in ``order`` of each run's first event.
+        length: (R,) events of each run.
+        closes: (R,) whether the key has no later event or forget: its last event is the end.
+    """
+
+    order: NDArray[np.int64]
+    first: NDArray[np.int64]
+    length: NDArray[np.int64]
+    closes: NDArray[np.bool_]
+
+
+def following(head: AnyHead, own: NDArray[np.float64], runs: Runs) -> NDArray[np.float64]:
+    """Return what each event is to predict (N,), as it is learned; NaN where there is no label.
+
+    The label of a next-event head is what the next event of the same run says; a run's last event
+    has none, unless the head has a class for it and the key ends there.
+
+    Args:
+        head: which asks.
+        own: (N,) what each event itself says.
+        runs: of the events.
+    """
+    if head.of != "next":
+        return own
+    found = np.full(len(own), np.nan)
+    order = runs.order
+    found[order[:-1]] = own[order[1:]]
+    lasts = order[runs.first + runs.length - 1]
+    found[lasts] = np.nan
+    if isinstance(head, Multiclass) and head.end:
+        found[lasts[runs.closes]] = len(head.classes)
+    return found
+
+
+def learned(head: AnyHead, values: Sequence[Any] | NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return values of a head's field as they are learned (N,); NaN where there is none."""
+    found = np.full(len(values), np.nan)
+    for i, value in enumerate(values.tolist() if isinstance(values, np.ndarray) else values):
+        target = None if value != value else head.target(value)  # noqa: PLR0124  # NaN is none
+        if target is not None:
+            found[i] = target
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +91,21 @@ class Steps:
     offset: NDArray[np.int64]
     time_ms: NDArray[np.int64]
     steps: NDArray[np.int64]
+
+    def runs(self, forgets: Mapping[bytes, int]) -> Runs:
+        """Group the events into runs: one begins where a memory has taken one step.
+
+        Args:
+            forgets: offset of the last forget of each key that has one.
+        """
+        order = np.lexsort((self.offset, self.key))
+        first = np.flatnonzero(self.steps[order] == 1)
+        length = np.diff(np.append(first, len(order)))
+        last = order[first + length - 1]
+        key = self.key[last]
+        forgotten = np.array([forgets.get(k, -1) for k in self.keys], np.int64)
+        is_last = np.append(np.diff(key) != 0, True)[: len(key)]
+        return Runs(order, first, length, is_last & (self.offset[last] > forgotten[key]))
 
 
 class Questions:
@@ -75,7 +140,8 @@ class Questions:
         for head in self.heads:
             if head.of != "label":
                 read = _read(self._decoders[head.name], str(head.path), records)
-                found[head.name] = fitting(head, read)
+                types = {kind for kind, name in JSON_TYPES.items() if name in head.types}
+                found[head.name] = [value if type(value) in types else None for value in read]
             elif head.name in joined:
                 found[head.name] = joined[head.name]
         return found
@@ -136,29 +202,14 @@ class TargetExtractor:
 
         Both are NaN where there is nothing.
         """
-        key, offset, steps = found.key, found.offset, found.steps
-        by_key = np.lexsort((offset, key))  # key by key, in offset order
-        follows = np.zeros(len(by_key), bool)  # whether the next one goes on in the same memory
-        follows[:-1] = (np.diff(key[by_key]) == 0) & (steps[by_key][1:] == steps[by_key][:-1] + 1)
-        forgotten = np.array([self.forgets.get(k, -1) for k in found.keys], np.int64)
-        is_last = np.append(np.diff(key[by_key]) != 0, True)[: len(by_key)]
-        closes = is_last & (offset[by_key] > forgotten[key[by_key]])
+        runs = found.runs(self.forgets)
         own: Columns = {}
-        targets: Columns = {}
         for head in heads:
             if isinstance(head, TimeToNext):
-                since = _since_previous_s(found.time_ms[by_key], steps[by_key])
-                own[head.name] = _unsorted(learned(head, since), by_key)
+                own[head.name] = learned(head, _since_previous_s(found.time_ms, runs))
             else:
-                own[head.name] = self.at(offset, head.name)
-            targets[head.name] = own[head.name]
-            if head.of == "next":
-                following = np.append(own[head.name][by_key][1:], np.nan)[: len(by_key)]
-                following = np.where(follows, following, np.nan)
-                if isinstance(head, Multiclass) and head.end:
-                    following = np.where(closes, len(head.classes), following)
-                targets[head.name] = _unsorted(following, by_key)
-        return own, targets
+                own[head.name] = self.at(found.offset, head.name)
+        return own, {head.name: following(head, own[head.name], runs) for head in heads}
 
 
 def target_extractor(
@@ -173,24 +224,12 @@ def target_extractor(
     return TargetExtractor(questions, questions.heads, partition, split_column)
 
 
-def _since_previous_s(time_ms: NDArray[np.int64], steps: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return seconds since the latest event of the same memory; NaN at its first.
-
-    Args:
-        time_ms: (N,) memory by memory.
-        steps: (N,) 1 where a memory begins.
-    """
-    if not len(time_ms):
-        return np.zeros(0)
-    memory = np.cumsum(steps == 1).astype(np.int64)
-    times, rank = np.unique(time_ms, return_inverse=True)
-    before = memory * len(time_ms)  # by ranks: millions of memories over 10,000 years fit no int64
-    latest = times[np.maximum.accumulate(rank + before) - before]
-    since = np.append(np.nan, np.maximum(time_ms[1:] - latest[:-1], 0) / 1000)
-    return np.where(steps == 1, np.nan, since)
-
-
-def _unsorted(values: NDArray[np.float64], by_key: NDArray[np.int64]) -> NDArray[np.float64]:
-    found = np.empty(len(values))
-    found[by_key] = values
+def _since_previous_s(time_ms: NDArray[np.int64], runs: Runs) -> NDArray[np.float64]:
+    """Return seconds since the latest event of the same run (N,); NaN at its first."""
+    begins = np.zeros(len(time_ms), bool)
+    begins[runs.first] = True
+    times = time_ms[runs.order]
+    before = latest_before(times, np.cumsum(begins), begins, times)
+    found = np.empty(len(times))
+    found[runs.order] = np.where(begins, np.nan, np.maximum(times - before, 0) / 1000)
     return found

@@ -178,7 +178,7 @@ class _Training:
             if is_memoryless
             else windows(data.examples, settings.window, self._runs_max, part_max=0, mixed=True)
         )
-        h = torch.zeros(len(data.examples.first), *self.cell.hidden_shape)
+        h = torch.zeros(len(data.examples.runs.first), *self.cell.hidden_shape)
         noise = Noise(self.spec, settings.noise, settings.key_noise, 0 if is_memoryless else len(h))
         mean_counts = self._mean_counts(cut)
         losses = shares = 0.0

@@ -52,7 +52,7 @@ class EncodedExamples:
         encoder.fill_since_previous(x, examples.since_ms)
         found = {head.name: targets(head, examples) for head in spec.heads}
         if not any(np.isfinite(t[examples.part == 0]).any() for t in found.values()):
-            alone = len(examples.first) == len(examples.order) and any(
+            alone = len(examples.runs.first) == len(examples.runs.order) and any(
                 head.of == "next" for head in spec.heads
             )
             raise SpecError(
@@ -125,7 +125,7 @@ def joined(head: AnyHead, pieces: Sequence[Output]) -> Output:
 
 def _answers(model: Model, data: EncodedExamples, part_max: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield numbers of events (M,) and their y (M, O), up to the last event of a part."""
-    h = model.initial_hidden(len(data.examples.first))
+    h = model.initial_hidden(len(data.examples.runs.first))
     window = max(1, min(WINDOW, FLOATS_MAX // model.output_count))
     runs_max = runs_at_once(model.output_count, window, RUNS_MAX)
     for runs, events, valid in windows(data.examples, window, runs_max, part_max):

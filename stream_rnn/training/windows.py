@@ -35,14 +35,14 @@ def windows(
     counts = examples.part <= part_max
     found: list[Window] = []
     at = 0
-    for group in _groups(examples.length, runs_max, mixed=mixed):
-        lengths, first = examples.length[group], examples.first[group]
+    for group in _groups(examples.runs.length, runs_max, mixed=mixed):
+        lengths, first = examples.runs.length[group], examples.runs.first[group]
         cut: list[Window] = []
         for start in range(0, int(lengths[0]), steps):
             active = int(np.searchsorted(-lengths, -start, side="left"))
             places = first[:active, None] + np.arange(start, start + steps)
             end = (first + lengths)[:active, None]
-            events = examples.order[np.minimum(places, end - 1)]
+            events = examples.runs.order[np.minimum(places, end - 1)]
             cut.append((slice(at, at + active), events, places < end))
         while cut and not counts[cut[-1][1]].any():
             cut.pop()

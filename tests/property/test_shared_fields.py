@@ -209,7 +209,7 @@ def test_replay_is_the_oracle_and_evaluation_means_the_labels_of_training(spec, 
     for head in spec.heads:
         own = extractor.at(trained.offset, head.name)
         targets(head, trained.examples)
-        order = trained.examples.order
+        order = trained.examples.runs.order
         expected = [own_target(head, drawn[offset]) for offset in trained.offset.tolist()]
         assert [None if math.isnan(v) else v for v in own.tolist()] == expected
         assert len(order) == len(expected)

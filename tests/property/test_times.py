@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from stream_rnn.fold.decoder import TIME_MS_MAX, TIME_MS_MIN, LogRecord
 from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.features import FeatureSpec
+from stream_rnn.model.heads import TimeToNext
 from stream_rnn.model.network import Model
 from stream_rnn.settings import Settings
 from stream_rnn.testing import MemoryLog, MemoryStore, memory_processor
 from stream_rnn.training.dataset import make_events
-from stream_rnn.training.targets import _since_previous_s
+from stream_rnn.training.targets import Steps, TargetExtractor
 from tests import models, oracle
 from tests.property.test_fold import compare
 
@@ -111,7 +112,7 @@ def test_any_times_give_what_the_oracle_gives_however_the_log_is_cut(given_log, 
     assert store.held.stream_time_ms == truth.stream_ms
     trained = make_events([records], model.spec, configured)
     colds = {o for o, said in truth.predictions.items() if said["cold"]}
-    firsts = trained.examples.order[trained.examples.first]
+    firsts = trained.examples.runs.order[trained.examples.runs.first]
     assert {int(trained.offset[i]) for i in firsts} == colds
 
 
@@ -130,6 +131,10 @@ def test_the_time_since_the_previous_event_fits_any_number_of_memories_and_years
     count = 100_000
     time_ms = np.tile(np.array([TIME_MS_MIN, TIME_MS_MAX], np.int64), count)
     steps = np.tile(np.array([1, 2], np.int64), count)
-    since_s = _since_previous_s(time_ms, steps)
+    number = np.arange(2 * count)
+    events = Steps([b"k"], np.zeros(2 * count, np.int64), number, time_ms, steps)
+    head = TimeToNext(name="wait", kind="time_to_next")
+    own, _ = TargetExtractor(None, (), 0, None).answer([head], events)
+    since_s = own["wait"]
     assert np.isnan(since_s[::2]).all()
-    assert (since_s[1::2] == (TIME_MS_MAX - TIME_MS_MIN) / 1000).all()
+    assert (since_s[1::2] == head.target((TIME_MS_MAX - TIME_MS_MIN) / 1000)).all()

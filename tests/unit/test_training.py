@@ -17,6 +17,7 @@ from stream_rnn.training import validation
 from stream_rnn.training.dataset import make_events, together
 from stream_rnn.training.examples import fit, targets
 from stream_rnn.training.noise import Noise
+from stream_rnn.training.targets import Runs
 from stream_rnn.training.trainer import train
 from stream_rnn.training.training_settings import TrainingSettings
 from stream_rnn.training.windows import windows
@@ -83,7 +84,7 @@ def test_windows_hold_each_event_once_and_in_order(runs_max, mixed):
     length = np.array([4, 9, 1, 9, 6])
     first = np.cumsum(length) - length
     order = np.random.default_rng(3).permutation(int(length.sum()))
-    log = dataclasses.replace(EXAMPLES, order=order, first=first, length=length)
+    log = dataclasses.replace(EXAMPLES, runs=Runs(order, first, length, np.zeros(len(first), bool)))
     seen = {}
     for runs, events, valid in windows(log, 4, runs_max, part_max=2, mixed=mixed):
         assert len(events) == len(valid) == runs.stop - runs.start <= runs_max
@@ -100,7 +101,9 @@ def test_mixed_windows_put_other_runs_together_each_time():
     first = np.cumsum(length) - length
     order = np.arange(length.sum())
     log = dataclasses.replace(
-        EXAMPLES, order=order, first=first, length=length, part=np.zeros(len(order), np.int8)
+        EXAMPLES,
+        runs=Runs(order, first, length, np.zeros(len(first), bool)),
+        part=np.zeros(len(order), np.int8),
     )
     torch.manual_seed(1)
     begins = []

@@ -62,9 +62,9 @@ def losses_by_event(model, data, part):
     """Return for each head the loss of each of its labels, stepping event by event."""
     found = {head.name: [] for head in model.spec.heads}
     examples = data.examples
-    for first, length in zip(examples.first, examples.length, strict=True):
+    for first, length in zip(examples.runs.first, examples.runs.length, strict=True):
         h = model.initial_hidden(1)
-        for event in examples.order[first : first + length].tolist():
+        for event in examples.runs.order[first : first + length].tolist():
             y, h = model.step(data.x[[event]], h)
             if examples.part[event] == part:
                 for name, loss in _losses(model.spec, y[0], event, data).items():
