@@ -13,7 +13,24 @@ MINUS = "\N{MINUS SIGN}"
 TEXT_MAX = 160  # characters
 JOINER = "\N{ZERO WIDTH JOINER}"  # holds emoji together
 DURATIONS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
-UNSEEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+
+
+def visible(text: str) -> str:
+    r"""Return a text in which what cannot be seen, or steers a terminal, is written out.
+
+    Example:
+        >>> visible("a\x1b[2J\u202eb\n")
+        'a\\x1b[2J\\u202eb\\n'
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        c
+        if c == JOINER or unicodedata.category(c) not in UNSEEN
+        else c.encode("unicode_escape").decode()
+        for c in text
+    )
 
 
 def printable(text: str, most: int = TEXT_MAX) -> str:
@@ -24,14 +41,8 @@ def printable(text: str, most: int = TEXT_MAX) -> str:
         ('a\\u202eb\\n', 'keyke…')
     """
     cut = text if len(text) <= most else text[: most - 1]
-    seen = "".join(map(_visible, cut))
+    seen = visible(cut)
     return seen if len(seen) <= most and cut is text else seen[: most - 1] + "…"
-
-
-def _visible(character: str) -> str:
-    if character == JOINER or unicodedata.category(character) not in UNSEEN:
-        return character
-    return character.encode("unicode_escape").decode()
 
 
 def format_number(value: float | None, like: float | None = None) -> str:
@@ -121,7 +132,7 @@ def format_time(time_ms: int) -> str:
         '2013-01-01 09:57:00'
     """
     try:
-        when = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=time_ms)
+        when = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(time_ms))
     except OverflowError:
         return DASH
     return when.strftime("%Y-%m-%d %H:%M:%S")

@@ -13,12 +13,12 @@ from rich.console import Console
 
 from stream_rnn.cli.shared.progress import RecordBars
 from stream_rnn.cli.shared.tables import output, show_text
-from stream_rnn.cli.shared.text import printable
 from stream_rnn.fold.reasons import REASONS
 from stream_rnn.keys import describe_key, shorten
 from stream_rnn.operate.dead_letters import DeadLetter, Wanted, read
 from stream_rnn.operate.retry_dead_letters import Choice, Retry
 from stream_rnn.settings import Settings
+from stream_rnn.text import visible
 
 SHOWN = 160
 
@@ -68,7 +68,7 @@ def show(settings: Settings, partition: int, offset: int, as_json: bool) -> int:
             sys.stdout.write(orjson.dumps(whole).decode() + "\n")
         else:
             for name, value in whole.items():
-                print(f"{name:10} {printable(str(value))}")
+                print(f"{name:10} {visible(str(value))}")
     if not found and not as_json:
         print(f"no dead letter of partition {partition}, offset {offset}")
     return 0 if found else 1
@@ -132,12 +132,12 @@ def _print(counts: Counter[str], shown: dict[str, list[DeadLetter]]) -> None:
     console, indent = output(), " " * 11
     for error, count in counts.most_common():
         reason = REASONS.get(error, "of another version")
-        show_text(console, f"{count:>9,}  {printable(error)}: {reason}", indent)
+        show_text(console, f"{count:>9,}  {visible(error)}: {reason}", indent)
         for letter in shown.get(error) or []:
             _, partition, offset = letter.source
             place = f"{indent}partition {partition} offset {offset}  {_time(letter)}  key {shorten(_key(letter))}"  # fmt: skip
             show_text(console, place, indent)
-            show_text(console, indent + shorten(printable(letter.reason), SHOWN), indent)
+            show_text(console, indent + shorten(visible(letter.reason), SHOWN), indent)
 
 
 def _as_json(letter: DeadLetter, *, whole: bool = False) -> dict[str, Any]:

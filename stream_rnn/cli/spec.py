@@ -17,7 +17,7 @@ from stream_rnn.settings import Settings
 from stream_rnn.spec.columns import read_sample
 from stream_rnn.spec.proposal import Wanted, propose
 from stream_rnn.spec.spec_check import Fit, count_fields
-from stream_rnn.spec.toml import printable
+from stream_rnn.text import visible
 
 SHOWN_WORDS = 5
 
@@ -99,7 +99,7 @@ def _print(console: Console, path: Path, spec: FeatureSpec, fit: Fit | None) -> 
     for count in fit.fields:
         rare = (sum(n for _, n in count.unknown), len(count.never_seen)) if count.classes else "--"
         cells = (count.has, count.lacks, count.wrong, *rare)
-        rows.append([printable(count.field.path), *map(str, cells)])
+        rows.append([visible(count.field.path), *map(str, cells)])
     titles = ("field", "has", "lacks", "wrong type", "unknown", "never seen")
     show_table(console, titles, rows)
     for count in fit.fields:
@@ -111,5 +111,5 @@ def _print(console: Console, path: Path, spec: FeatureSpec, fit: Fit | None) -> 
 def _print_words(console: Console, path: str, what: str, words: list[str]) -> None:
     if words:
         more = f" and {len(words) - SHOWN_WORDS} more" if len(words) > SHOWN_WORDS else ""
-        shown = ", ".join(map(printable, words[:SHOWN_WORDS]))
-        show_text(console, f"{printable(path)}: {what}: {shown}{more}", "  ")
+        shown = ", ".join(map(visible, words[:SHOWN_WORDS]))
+        show_text(console, f"{visible(path)}: {what}: {shown}{more}", "  ")

@@ -7,10 +7,10 @@ import click
 from rich.text import Text
 
 from stream_rnn.cli.shared.tables import output, show_text
-from stream_rnn.cli.shared.text import printable
 from stream_rnn.predictions.reader import PredictionReader
 from stream_rnn.predictions.schema import Choice, Number, Output, Prediction, YesNo
 from stream_rnn.settings import Settings
+from stream_rnn.text import visible
 
 WIDTHS = {"partition": 9, "offset": 12, "key": 24, "steps": 8}
 HEAD_WIDTH = 18
@@ -81,11 +81,11 @@ class _Rows:
         source = prediction.source
         steps = f"{prediction.steps}{' cold' if prediction.cold else ''}"
         outputs = [describe_output(one) for one in prediction.outputs.values()]
-        cells = [str(source.partition), str(source.offset), printable(key), steps]
+        cells = [str(source.partition), str(source.offset), visible(key), steps]
         self._row([*cells, *(outputs if self._is_wide else ())])
         if not self._is_wide:
             for head, text in zip(self._heads, outputs, strict=True):
-                show_text(self._console, f"  {printable(head)}  {text}", "    ")
+                show_text(self._console, f"  {visible(head)}  {text}", "    ")
 
     def _row(self, cells: list[str], style: str = "") -> None:
         widths = [*WIDTHS.values(), *[HEAD_WIDTH] * len(self._heads)]
@@ -107,4 +107,4 @@ def describe_output(output: Output) -> str:
         case Number(value=value):
             return f"{value:.6g}"
         case Choice(label=label, probability=probability):
-            return f"{printable(label)} {probability:.3f}"
+            return f"{visible(label)} {probability:.3f}"

@@ -21,14 +21,13 @@ from stream_rnn.model.network import Model, pin_numerics
 from stream_rnn.predictions.schema import Number, Prediction
 from stream_rnn.replay.overwriting import check_picture, write_whole
 from stream_rnn.settings import Settings
-from stream_rnn.text import format_duration
+from stream_rnn.text import format_duration, format_time
 from stream_rnn.trace.find_key import unroll_log
 from stream_rnn.trace.gates import GATES
 from stream_rnn.trace.svg import unrolled_svg
 from stream_rnn.trace.unroll import (
     Floats,
     Unrolled,
-    describe_time,
     flattened,
     most_varying,
 )
@@ -225,7 +224,7 @@ def _cells(unrolled: Unrolled, t: int, prediction: Prediction, units: Floats) ->
     since = unrolled.since_ms[t]
     cells = [
         f"{unrolled.offsets[t]:,}",
-        describe_time(unrolled.time_ms[t]),
+        format_time(unrolled.time_ms[t]),
         f"{unrolled.steps[t]:,}",
         "cold" if np.isnan(since) else format_duration(since / 1000),
         *(f"{gate[t].mean():.2f}" for gate in unrolled.gates.values()),

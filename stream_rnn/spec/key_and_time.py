@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from stream_rnn.errors import ConfigError
 from stream_rnn.spec.columns import Column, Pairs, pairs_of
-from stream_rnn.spec.toml import printable
+from stream_rnn.text import visible
 
 
 def words(text: str) -> frozenset[str]:
@@ -196,7 +196,7 @@ def _no_key(columns: Sequence[Column]) -> str:
     tried = [c.summary for c in columns if c.kind in ("text", "integer") and not c.refusal]
     more = f"; and {len(tried) - NAMED_MAX} more" if len(tried) > NAMED_MAX else ""
     found = "; ".join(tried[:NAMED_MAX]) + more if tried else "no field is a text or an integer"
-    return printable(
+    return visible(
         f"no key found: its values repeat, and there are many. Name it with --key. {found}"
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 import tomlkit
 
 from stream_rnn.errors import ConfigError
+from stream_rnn.text import visible
 
 LINE_MAX = 98
 
@@ -40,13 +41,8 @@ def document(blocks: Sequence[Block]) -> str:
 
 def comment(text: str) -> str:
     """Write a paragraph as lines of comment; nothing in it can end the comment."""
-    lines = textwrap.wrap(printable(text), LINE_MAX, break_long_words=False, break_on_hyphens=False)
+    lines = textwrap.wrap(visible(text), LINE_MAX, break_long_words=False, break_on_hyphens=False)
     return "".join(f"# {line}\n" for line in lines)
-
-
-def printable(text: str) -> str:
-    """Return a text that can neither end a line nor steer a terminal."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def _block(block: Block) -> str:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from stream_rnn.keys import describe_key, shorten
 from stream_rnn.model.heads import AnyHead, Multiclass
-from stream_rnn.text import format_duration
+from stream_rnn.text import format_duration, format_time, visible
 from stream_rnn.trace.gates import GATES
 from stream_rnn.trace.palette import LEVELS, LINES, style, swatch
 from stream_rnn.trace.unroll import (
@@ -24,7 +24,6 @@ from stream_rnn.trace.unroll import (
     Between,
     Floats,
     Unrolled,
-    describe_time,
     flattened,
     most_varying,
 )
@@ -126,8 +125,7 @@ def unrolled_svg(unrolled: Unrolled, width: int = 960, last: int = LAST) -> str:
 
 def safe(text: str) -> str:
     """Return a text that may stand in an SVG: escaped, without what XML forbids."""
-    printable = (c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-    return escape("".join(printable), {'"': "&quot;"})
+    return escape(visible(text), {'"': "&quot;"})
 
 
 # --- what is drawn -----------------------------------------------------------------------------------
@@ -145,7 +143,7 @@ def _words(unrolled: Unrolled, steps: slice, limits: Sequence[str]) -> tuple[str
     drawn = f"the last {len(offsets):,} of " if len(offsets) < unrolled.events else "all "
     lines.append(
         f"{drawn}{unrolled.events:,} steps since offset {unrolled.start:,}: "
-        f"{describe_time(times[0])} to {describe_time(times[-1])} UTC"
+        f"{format_time(times[0])} to {format_time(times[-1])} UTC"
     )
     if model.cell.kind == "none":
         limits = [*limits, "a memoryless network: nothing is remembered"]

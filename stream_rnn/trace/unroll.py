@@ -9,7 +9,6 @@ more from the weights, for show.  Only the last steps are kept, however long the
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 import numpy as np
@@ -318,14 +317,3 @@ def most_varying(values: Floats, count: int) -> NDArray[np.int64]:
         return np.arange(min(count, values.shape[1]))
     falling = np.argsort(-values.var(axis=0), kind="stable")
     return np.sort(falling[:count])
-
-
-def describe_time(time_ms: int) -> str:
-    """Return an event time in UTC, to the second.
-
-    Example:
-        >>> describe_time(1357017420999)
-        '2013-01-01 05:17:00'
-    """
-    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(time_ms))
-    return moment.replace(microsecond=0, tzinfo=None).isoformat(" ")

@@ -58,7 +58,7 @@ def test_bundle_show_of_nothing_is_a_clear_error(tmp_path):
         (Choice.model_validate({"class": "B", "probability": 0.7, "top": [["B", 0.7]]}), "B 0.700"),
         (
             Choice.model_validate({"class": "\x1b[2J", "probability": 1, "top": [["B", 1]]}),
-            "\N{REPLACEMENT CHARACTER}[2J 1.000",
+            r"\x1b[2J 1.000",
         ),
     ],
 )

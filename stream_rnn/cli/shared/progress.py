@@ -1,6 +1,6 @@
 """Progress bars, on standard error."""
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import (
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from stream_rnn.training import trainer as training
 
 
-class TrainingBars:
+class TrainingBars(Progress):
     """Progress bars: one for each network that is trained."""
 
     def __init__(self, console: Console) -> None:
-        self._progress = Progress(
+        super().__init__(
             TextColumn("{task.description}"),
             BarColumn(),
             TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
@@ -30,19 +30,12 @@ class TrainingBars:
             TimeElapsedColumn(),
             console=console,
         )
-        self._tasks: dict[str, Any] = {}
-
-    def __enter__(self) -> Self:
-        self._progress.__enter__()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._progress.stop()
+        self._bars: dict[str, Any] = {}
 
     def __call__(self, name: str, progress: "training.Progress") -> None:
         """Move the bar of one network."""
-        if name not in self._tasks:
-            self._tasks[name] = self._progress.add_task(
+        if name not in self._bars:
+            self._bars[name] = self.add_task(
                 name,
                 total=progress.epochs,
                 epoch=0,
@@ -50,8 +43,8 @@ class TrainingBars:
                 loss=float("nan"),
                 best=float("nan"),
             )
-        self._progress.update(
-            self._tasks[name],
+        self.update(
+            self._bars[name],
             completed=progress.epoch - 1 + progress.done,
             epoch=progress.epoch,
             loss=progress.training_loss,
@@ -71,11 +64,11 @@ class SpeedColumn(ProgressColumn):
         return Text("" if not task.speed else f"{task.speed:,.0f} records/s")
 
 
-class RecordBars:
+class RecordBars(Progress):
     """Progress bars of folds: how many records were read, of how many where that is known."""
 
     def __init__(self, console: Console) -> None:
-        self._progress = Progress(
+        super().__init__(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
@@ -85,17 +78,10 @@ class RecordBars:
             transient=True,
             disable=not console.is_terminal,  # else it leaves an empty line
         )
-        self._tasks: dict[str, Any] = {}
-
-    def __enter__(self) -> Self:
-        self._progress.__enter__()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._progress.stop()
+        self._bars: dict[str, Any] = {}
 
     def __call__(self, name: str, records: int, total: int | None = None) -> None:
         """Move the bar of one fold by some records."""
-        if name not in self._tasks:
-            self._tasks[name] = self._progress.add_task(name, total=total)
-        self._progress.advance(self._tasks[name], records)
+        if name not in self._bars:
+            self._bars[name] = self.add_task(name, total=total)
+        self.advance(self._bars[name], records)
