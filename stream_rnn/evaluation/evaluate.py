@@ -30,8 +30,8 @@ from stream_rnn.evaluation.result import (
 from stream_rnn.evaluation.worst_predictions import calibration, largest
 from stream_rnn.metrics.bootstrap import BOOTSTRAP_SAMPLES, Draws, draw_keys, drawn_metrics, figure
 from stream_rnn.metrics.figure import Figure
-from stream_rnn.metrics.naive_baselines import RULES, Naive, Rule, answer
-from stream_rnn.metrics.scores import Output, better, main_metric, score
+from stream_rnn.metrics.naive_baselines import RULES, Naive, answer
+from stream_rnn.metrics.scores import Output, better, main_metric, merit, score
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.heads import AnyHead, Binary, Multiclass, TimeToNext
 from stream_rnn.model.network import Model
@@ -259,13 +259,9 @@ def _naive_answer(
     if rule is not None:
         return rule, answer(head, naive.heads[head.name], rule, last, target)
     metric = main_metric(head)
-    sign = 1 if better(metric) == "higher" else -1
     answers = {rule: answer(head, naive.heads[head.name], rule, last, target) for rule in RULES}
 
-    def value(rule: Rule) -> float:
-        return float(np.nan_to_num(sign * score(head, answers[rule], target)[metric], nan=-np.inf))
-
-    best = max(RULES, key=value)
+    best = max(RULES, key=lambda rule: merit(metric, score(head, answers[rule], target)[metric]))
     return f"{best}, {HINDSIGHT}", answers[best]
 
 

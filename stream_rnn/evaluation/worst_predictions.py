@@ -7,7 +7,7 @@ from stream_rnn.evaluation.outcomes import PredictionsWithTargets
 from stream_rnn.evaluation.result import Bin, WorstPrediction
 from stream_rnn.keys import describe_key
 from stream_rnn.metrics.ranked import Ranked
-from stream_rnn.metrics.scores import Output, log_losses
+from stream_rnn.metrics.scores import Output, in_unit, log_losses
 from stream_rnn.model.heads import AnyHead, Binary, Multiclass, TimeToNext
 from stream_rnn.text import format_duration
 
@@ -28,7 +28,7 @@ def calibration(head: AnyHead, output: Output, target: NDArray[np.float64]) -> t
         observed = (output.likeliest == target).astype(np.float64)
     else:
         predicted = output.astype(np.float64)
-        observed = np.expm1(target) if isinstance(head, TimeToNext) else target
+        observed = in_unit(head, target)
     order = np.argsort(predicted, kind="stable")
     return tuple(
         Bin(float(predicted[part].mean()), float(observed[part].mean()), len(part))
@@ -55,8 +55,7 @@ def largest(
     if isinstance(output, Ranked) or isinstance(head, Binary):
         loss = log_losses(output, target)
     else:
-        truth = np.expm1(target) if isinstance(head, TimeToNext) else target
-        loss = np.abs(output.astype(np.float64) - truth)
+        loss = np.abs(output.astype(np.float64) - in_unit(head, target))
     worst = np.argsort(-loss, kind="stable")[:LARGEST].tolist()
     return tuple(
         WorstPrediction(

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from stream_rnn.metrics.figure import Figure
 from stream_rnn.metrics.ranked import Ranked
-from stream_rnn.metrics.scores import TOP, Output, log_losses
-from stream_rnn.model.heads import AnyHead, Binary, TimeToNext
+from stream_rnn.metrics.scores import TOP, Output, in_unit, log_losses
+from stream_rnn.model.heads import AnyHead, Binary
 
 KEYS_MIN = 10
 BOOTSTRAP_SAMPLES = 200
@@ -63,8 +63,7 @@ def drawn_metrics(
             "accuracy": ((output > 0.5) == (target > 0)).astype(np.float64),
         }
         return {"auc": _areas(output, target > 0, key, draws), **_means(means, key, draws)}
-    truth = np.expm1(target) if isinstance(head, TimeToNext) else target
-    error = output.astype(np.float64) - truth
+    error = output.astype(np.float64) - in_unit(head, target)
     found = _means({"mae": np.abs(error), "mse": np.square(error)}, key, draws)
     return {"mae": found["mae"], "rmse": np.sqrt(found["mse"])}
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from stream_rnn.metrics.ranked import Ranked
-from stream_rnn.metrics.scores import Output
+from stream_rnn.metrics.scores import Output, in_unit
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.heads import AnyHead, Binary, Multiclass, TimeToNext
 
@@ -118,11 +118,6 @@ def answer(
         )
     found = naive.answer(rule, known)
     return found[:, 1] if isinstance(head, Binary) else found
-
-
-def in_unit(head: AnyHead, learned: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Turn targets as they are learned into the head's unit: a time into seconds."""
-    return np.expm1(learned) if isinstance(head, TimeToNext) else learned
 
 
 def _fit(head: AnyHead, target: NDArray[np.float64], last: NDArray[np.float64]) -> NaiveHead:

@@ -61,8 +61,24 @@ def score(head: AnyHead, output: Output, target: NDArray[np.float64]) -> dict[st
     found = torch.from_numpy(np.ascontiguousarray(output))
     if isinstance(head, Binary):
         return _binary(found, torch.from_numpy(target > 0).long())
-    truth = np.expm1(target) if isinstance(head, TimeToNext) else target
-    return _number(found.double(), torch.from_numpy(truth))
+    return _number(found.double(), torch.from_numpy(in_unit(head, target)))
+
+
+def in_unit(head: AnyHead, learned: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Turn targets as they are learned into the head's unit: a time into seconds."""
+    return np.expm1(learned) if isinstance(head, TimeToNext) else learned
+
+
+def merit(metric: str, value: float) -> float:
+    """Return a metric's value so that more is better; NaN is the worst.
+
+    Example:
+        >>> merit("auc", 0.7), merit("mae", 0.7), merit("auc", float("nan"))
+        (0.7, -0.7, -inf)
+    """
+    if np.isnan(value):
+        return -np.inf
+    return value if better(metric) == "higher" else -value
 
 
 def log_losses(output: Output, target: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -23,7 +23,7 @@ from pydantic import ValidationError
 
 from stream_rnn.errors import BundleError, ConfigError, reason
 from stream_rnn.metrics.naive_baselines import RULES, Naive, Rule, answer
-from stream_rnn.metrics.scores import better, main_metric, score
+from stream_rnn.metrics.scores import main_metric, merit, score
 from stream_rnn.model.bundle import JSON_BYTES_MAX, JSON_NAME, TENSORS_NAME, save_bundle
 from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.features import FeatureSpec
@@ -204,12 +204,9 @@ def naive_of(spec: FeatureSpec, examples: Examples) -> tuple[Naive, Metrics, dic
 
 
 def _better_rule(metric: str, by_rule: Mapping[Rule, dict[str, dict[str, float]]]) -> Rule:
-    sign = 1 if better(metric) == "higher" else -1
-
     def value(rule: Rule) -> float:
         parts = by_rule[rule]
-        found = parts.get("validation", parts.get("training", {})).get(metric, np.nan)
-        return -np.inf if np.isnan(found) else sign * found
+        return merit(metric, parts.get("validation", parts.get("training", {})).get(metric, np.nan))
 
     return max(by_rule, key=value)
 
