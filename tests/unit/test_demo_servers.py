@@ -3,6 +3,7 @@
 import asyncio
 import time
 
+import javaproperties
 import pytest
 from aiokafka.errors import (
     KafkaConnectionError,
@@ -13,11 +14,20 @@ from aiokafka.errors import (
 from stream_rnn.demo import servers as demo_servers
 from stream_rnn.demo.servers import DemoServers
 from stream_rnn.errors import ConfigError, UnreachableError
+from stream_rnn.local.kafka import LocalKafka
 from stream_rnn.local.servers import Addresses
 from stream_rnn.settings import Settings
 
 NOWHERE = "127.0.0.1:1"
 REFUSED = PolicyViolationError("no")
+
+
+def test_a_local_broker_finds_its_data_whatever_the_directory_is_called(tmp_path):
+    """What Java reads of server.properties is the path: backslashes and accents are escaped."""
+    directory = tmp_path / "d\N{LATIN SMALL LETTER E WITH ACUTE}\\new: a=b"
+    written = LocalKafka(data=directory)._config()
+    assert written.isascii()
+    assert javaproperties.loads(written)["log.dirs"] == str(directory / "data")
 
 
 class Admin:
