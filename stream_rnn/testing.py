@@ -22,9 +22,10 @@ from stream_rnn.fold.fold_id import fold_id
 from stream_rnn.fold.output_batches import Message
 from stream_rnn.fold.outputs import make_writer
 from stream_rnn.fold.processor import Processor
-from stream_rnn.fold.recovery import Choices, GroupOffset, LastPrediction
+from stream_rnn.fold.recovery import Choices, LastPrediction
 from stream_rnn.fold.recovery_facts import Recovery, Topics
 from stream_rnn.fold.source import Fetch
+from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.model.network import Model
 from stream_rnn.settings import Settings
 from stream_rnn.store.cache import StateCache

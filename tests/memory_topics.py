@@ -8,7 +8,7 @@ from aiokafka.structs import ConsumerRecord, OffsetAndTimestamp
 from stream_rnn.audit.audit import audit
 from stream_rnn.audit.result import Audit, Choice
 from stream_rnn.fold.output_batches import Message
-from stream_rnn.fold.recovery import GroupOffset
+from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.kafka.topics import TopicFacts
 from stream_rnn.replay.logs import TopicLog
 from stream_rnn.settings import Settings

@@ -47,7 +47,7 @@ from stream_rnn.fold.decoder import Record
 from stream_rnn.fold.fold_id import fold_id
 from stream_rnn.fold.kafka_log import KafkaLog
 from stream_rnn.fold.output_batches import Message
-from stream_rnn.fold.recovery import GroupOffset
+from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.keys import describe_key
 from stream_rnn.model.heads import Multiclass
 from stream_rnn.model.network import Model

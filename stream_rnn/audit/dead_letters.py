@@ -23,8 +23,9 @@ from stream_rnn.audit.published import (
     OutputOwner,
 )
 from stream_rnn.fold.dead_letters import own_name
-from stream_rnn.fold.kafka_log import LOG_APPEND_TIME, KafkaCluster
+from stream_rnn.fold.kafka_log import LOG_APPEND_TIME
 from stream_rnn.fold.output_batches import Message
+from stream_rnn.kafka.cluster import KafkaCluster
 
 CHANGING = {"sr-reason", "sr-app", "sr-fold", "sr-origin", "sr-truncated"}
 """Headers that may differ though the record and what is wrong with it are the same."""

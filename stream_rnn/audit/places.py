@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterable
 from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 
-from stream_rnn.fold.kafka_log import KafkaCluster
+from stream_rnn.kafka.cluster import KafkaCluster
 
 NEAR = 1000  # places that one read bridges
 

@@ -19,7 +19,8 @@ from stream_rnn.audit.contents import content_of, digest_of, frame_of, is_origin
 from stream_rnn.audit.other_folds import Others
 from stream_rnn.audit.places import record_at, records_at
 from stream_rnn.errors import ConfigError
-from stream_rnn.fold.kafka_log import LOG_APPEND_TIME, KafkaCluster
+from stream_rnn.fold.kafka_log import LOG_APPEND_TIME
+from stream_rnn.kafka.cluster import KafkaCluster
 
 OFFSETS_MAX = 50_000_000  # of one partition at once: some 50 bytes each
 ORIGINS_MAX = 20  # each costs a fold

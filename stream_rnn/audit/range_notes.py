@@ -9,7 +9,7 @@ from stream_rnn.audit.published import (
     Published,
 )
 from stream_rnn.audit.result import Audit
-from stream_rnn.fold.recovery import GroupOffset
+from stream_rnn.kafka.group_offsets import GroupOffset
 
 
 def say_group_offset(

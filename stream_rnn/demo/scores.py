@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from stream_rnn.demo.flights import TEST_FROM_MS, Departure
 from stream_rnn.fold.decoder import LogRecord
-from stream_rnn.fold.kafka_log import KafkaCluster
 from stream_rnn.fold.output_batches import Message
+from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.metrics.scores import area_under_roc
 from stream_rnn.model.network import Model
 from stream_rnn.replay.partition import in_batches, replay_partition

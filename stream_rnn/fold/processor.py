@@ -45,11 +45,11 @@ from stream_rnn.fold.observer import Folded, Nobody, Observer
 from stream_rnn.fold.output_batches import Message
 from stream_rnn.fold.outputs import Silence, make_outputs
 from stream_rnn.fold.publisher import Publisher
-from stream_rnn.fold.recovery import GroupOffset
 from stream_rnn.fold.recovery_facts import Recovery, anchor_of, tell_start
 from stream_rnn.fold.slices import slices
 from stream_rnn.fold.source import Fetch, Source
 from stream_rnn.fold.step_times import StepTimes
+from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.model.network import Model
 from stream_rnn.predictions.writer import PredictionWriter
 from stream_rnn.settings import Settings

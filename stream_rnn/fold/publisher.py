@@ -29,10 +29,10 @@ from stream_rnn.errors import ConfigError, FencedError, ForgottenError, reason
 from stream_rnn.fold.crash_points import AtCrashPoint, Point, no_op
 from stream_rnn.fold.fold_id import earlier_transactional_id, transactional_id
 from stream_rnn.fold.output_batches import Message, in_batches
-from stream_rnn.fold.recovery import GroupOffset
 from stream_rnn.kafka.acls import refusal_of_outputs
 from stream_rnn.kafka.clients import new_producer, stop_producer
 from stream_rnn.kafka.coordinator import TRANSACTIONS, refuse_unmet
+from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.settings import Settings
 
 FORGOTTEN = (InvalidProducerIdMapping, UnknownProducerId)

@@ -8,31 +8,10 @@ order that makes them safe, ``stream-rnn state show`` prints the same decision.
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Literal, Self
+from typing import Literal
 
+from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.store.state import StoredPosition
-
-
-@dataclass(frozen=True, slots=True)
-class GroupOffset:
-    """The group offset: everything below ``offset`` has been published; by which fold, if it was one of ours."""
-
-    offset: int
-    fold_id: str | None = None
-    origin: int | None = None
-
-    @property
-    def metadata(self) -> str:
-        """The text that is committed beside the offset."""
-        return f"v1 {self.fold_id} {self.origin}"
-
-    @classmethod
-    def parse(cls, offset: int, metadata: str) -> Self:
-        """Read an offset that anybody may have committed."""
-        match metadata.split():
-            case ["v1", fold_id, origin] if origin.isdecimal():
-                return cls(offset, fold_id, int(origin))
-        return cls(offset)
 
 
 @dataclass(frozen=True, slots=True)

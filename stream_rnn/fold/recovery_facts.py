@@ -15,15 +15,8 @@ from zlib import crc32
 from stream_rnn.errors import RecoveryError
 from stream_rnn.fold.crash_points import AtCrashPoint, Point, no_op
 from stream_rnn.fold.decoder import Record
-from stream_rnn.fold.recovery import (
-    Choices,
-    Facts,
-    GroupOffset,
-    LastPrediction,
-    Start,
-    Stop,
-    where_to_start,
-)
+from stream_rnn.fold.recovery import Choices, Facts, LastPrediction, Start, Stop, where_to_start
+from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.store.state import Anchor, Store
 
 logger = logging.getLogger(__name__)

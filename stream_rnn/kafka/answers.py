@@ -14,6 +14,7 @@ from aiokafka.errors import (
     BrokerResponseError,
     ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
+    KafkaError,
     TopicAuthorizationFailedError,
     TransactionalIdAuthorizationFailed,
     UnknownTopicOrPartitionError,
@@ -170,26 +171,31 @@ def is_passing(error: BaseException) -> bool:
     return isinstance(error, BrokerResponseError) and bool(error.retriable) and not is_gone
 
 
-async def asking(call: Callable[[], Awaitable[T]], timeout_s: float) -> T:
-    """Await an answer of an admin client; while a broker cannot give it, ask again.
+async def asking(
+    call: Callable[[], Awaitable[T]],
+    timeout_s: float | None,
+    passes: Callable[[KafkaError], bool] = is_passing,
+) -> T:
+    """Await an answer of Kafka; while a broker cannot give it, ask again.
 
     Args:
         call: asks, anew for each try.
-        timeout_s: deadline of all tries together.
+        timeout_s: deadline of all tries together; ``None``: the caller has one.
+        passes: tells whether to ask again after an error.
 
     Raises:
         ConfigError: the user lacks a right.
         KafkaError: another error; after the deadline, what the broker said last.
         TimeoutError: there is no answer within the deadline.
     """
-    last: BrokerResponseError | None = None
+    last: KafkaError | None = None
     try:
         async with asyncio.timeout(timeout_s):
             while True:
                 try:
                     return await call()
-                except BrokerResponseError as error:
-                    if not is_passing(error):
+                except KafkaError as error:
+                    if not passes(error):
                         raise
                     last = error
                 await asyncio.sleep(BACK_OFF_S)

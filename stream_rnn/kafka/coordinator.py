@@ -6,7 +6,6 @@ one that has just been started.
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any, NamedTuple
 
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
@@ -14,7 +13,7 @@ from aiokafka.errors import KafkaError
 
 from stream_rnn.errors import ConfigError
 from stream_rnn.kafka.answers import CheckedAdminClient
-from stream_rnn.kafka.clients import new_admin
+from stream_rnn.kafka.clients import new_admin, stop_admin
 
 ASKED_WITHIN_S = 10.0
 
@@ -57,9 +56,7 @@ async def never_answers(connection: Mapping[str, Any], kind: Coordinator) -> Con
     except (KafkaError, ConfigError, TimeoutError, OSError):
         return None
     finally:
-        with suppress(KafkaError, TimeoutError, OSError):
-            async with asyncio.timeout(ASKED_WITHIN_S):
-                await admin.close()
+        await stop_admin(admin, ASKED_WITHIN_S)
 
 
 async def refuse_unmet(

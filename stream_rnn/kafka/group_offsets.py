@@ -1,7 +1,9 @@
 """What consumer groups committed, with the metadata that aiokafka's consumer leaves out."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
+from typing import Self
 
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
@@ -9,6 +11,28 @@ from aiokafka.structs import OffsetAndMetadata
 
 from stream_rnn.errors import UnavailableError, reason
 from stream_rnn.kafka.answers import CheckedAdminClient, asking
+
+
+@dataclass(frozen=True, slots=True)
+class GroupOffset:
+    """A group offset: everything below ``offset`` is published, by a fold if it names one."""
+
+    offset: int
+    fold_id: str | None = None
+    origin: int | None = None
+
+    @property
+    def metadata(self) -> str:
+        """The text that is committed beside the offset."""
+        return f"v1 {self.fold_id} {self.origin}"
+
+    @classmethod
+    def parse(cls, offset: int, metadata: str | None) -> Self:
+        """Read an offset that anybody may have committed."""
+        match (metadata or "").split():
+            case ["v1", fold_id, origin] if origin.isdecimal():
+                return cls(offset, fold_id, int(origin))
+        return cls(offset)
 
 
 async def committed_offsets(
@@ -27,7 +51,7 @@ async def committed_offsets(
 
     Raises:
         ConfigError: the user has no right to ask.
-        UnavailableError: there is no answer within the deadline.
+        UnavailableError: there is no answer within the deadline, or it lacks a partition.
     """
     ask = partial(admin.list_consumer_group_offsets, group, partitions=partitions)
     try:
@@ -36,4 +60,6 @@ async def committed_offsets(
         said = reason(error, timeout_s)
         message = f"Kafka did not say what group {group} committed: {said}"
         raise UnavailableError(message) from error
+    if missing := set(partitions or ()) - set(found):
+        raise UnavailableError(f"Kafka's answer about group {group} lacks {min(missing)}")
     return {tp: offset for tp, offset in found.items() if offset.offset >= 0}

@@ -10,14 +10,14 @@ from aiokafka.structs import OffsetAndMetadata
 
 from stream_rnn.errors import reason
 from stream_rnn.fold.fold_id import transactional_id
-from stream_rnn.fold.kafka_log import KafkaCluster
 from stream_rnn.kafka.acls import refusal_of_outputs
 from stream_rnn.kafka.clients import new_producer, stop_producer
+from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.kafka.connection import kafka_options
 from stream_rnn.kafka.coordinator import TRANSACTIONS, never_answers
 from stream_rnn.kafka.topic_rules import misfit
 from stream_rnn.kafka.topics import TopicFacts
-from stream_rnn.operate.check_result import Finding, bad, fine, warning
+from stream_rnn.operate.check_result import Finding, Level, bad, fine, warning
 from stream_rnn.settings import Settings
 from stream_rnn.text import format_duration
 
@@ -46,7 +46,8 @@ async def check_topics(facts: KafkaCluster, settings: Settings) -> list[Finding]
         if not topic.partitions:
             found.append(fine("outputs", f"{name} does not exist: the first worker creates it"))
             continue
-        found += [_output(topic, source, settings), *_durability(topic)]
+        output = _output(topic, source, settings)
+        found += [output, *(_durability(topic) if output.level is not Level.BAD else ())]
     return found
 
 
@@ -90,7 +91,8 @@ def _durability(topic: TopicFacts) -> list[Finding]:
     if topic.replication == 1:
         return [warning(name, said, "one broker's disk is all there is: 3 replicas, 2 in sync")]
     if least >= topic.replication:
-        return [bad(name, said, "no broker may be away: min.insync.replicas below replication")]
+        remedy = "no broker may be away: min.insync.replicas below replication"
+        return [warning(name, said, remedy)]
     if least < 2:
         return [warning(name, said, "an acknowledged record can be lost: min.insync.replicas=2")]
     return [fine(name, said)]

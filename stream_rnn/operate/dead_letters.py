@@ -9,7 +9,7 @@ from aiokafka.structs import ConsumerRecord
 
 from stream_rnn.errors import ConfigError
 from stream_rnn.fold.dead_letters import own_name
-from stream_rnn.fold.kafka_log import KafkaCluster
+from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.kafka.connection import kafka_options
 from stream_rnn.settings import Settings
 

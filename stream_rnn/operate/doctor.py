@@ -7,7 +7,7 @@ from redis.exceptions import RedisClusterException, RedisError
 
 from stream_rnn.errors import StreamRNNError, reason
 from stream_rnn.fold.fold_id import fold_id, store_tag
-from stream_rnn.fold.kafka_log import KafkaCluster
+from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.kafka.connection import kafka_options
 from stream_rnn.model.network import Model
 from stream_rnn.operate import check_kafka, check_redis

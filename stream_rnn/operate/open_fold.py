@@ -9,9 +9,10 @@ from redis.asyncio import Redis
 
 from stream_rnn.errors import ConfigError
 from stream_rnn.fold.fold_id import fold_id, store_tag
-from stream_rnn.fold.kafka_log import KafkaCluster, KafkaLog
+from stream_rnn.fold.kafka_log import KafkaLog
 from stream_rnn.fold.recovery import Choices, Facts, Stop, known_group_offset, where_to_start
 from stream_rnn.fold.recovery_facts import Recovery
+from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.kafka.connection import kafka_options
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.network import Model

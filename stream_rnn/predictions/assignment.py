@@ -27,10 +27,10 @@ from aiokafka.errors import OffsetOutOfRangeError
 from aiokafka.structs import OffsetAndMetadata
 
 from stream_rnn.errors import ConfigError, FencedError, UnavailableError
-from stream_rnn.kafka.answers import CheckedAdminClient
+from stream_rnn.kafka.answers import BACK_OFF_S, CheckedAdminClient
 from stream_rnn.kafka.group_offsets import committed_offsets
 from stream_rnn.kafka.translated import OF_RIGHTS, answer, translated
-from stream_rnn.predictions.membership import BACK_OFF_S, Member, Membership
+from stream_rnn.predictions.membership import Member, Membership
 from stream_rnn.predictions.places import Place
 
 Beginning = Literal["committed", "earliest", "latest"]

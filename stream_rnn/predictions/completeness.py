@@ -11,11 +11,10 @@ import time
 
 from stream_rnn.errors import ConfigError, UnavailableError
 from stream_rnn.kafka.answers import CheckedAdminClient
-from stream_rnn.kafka.group_offsets import committed_offsets
+from stream_rnn.kafka.group_offsets import GroupOffset, committed_offsets
 
 AGE_S = 1.0
 CLOSE_WITHIN_S = 1.0
-FOLD_METADATA = "v1 "  # how the metadata of a fold's group offset begins
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +56,8 @@ class Completeness:
         finally:
             self._ended_s = time.monotonic()
         if source_topic is None:
-            folded = {tp.topic for tp, at in found.items() if at.metadata.startswith(FOLD_METADATA)}
+            parsed = {tp: GroupOffset.parse(*at) for tp, at in found.items()}
+            folded = {tp.topic for tp, at in parsed.items() if at.fold_id is not None}
             if len(folded) > 1:
                 raise ConfigError(
                     f"app {self._app_id} folds {', '.join(sorted(folded))}: which of them these "

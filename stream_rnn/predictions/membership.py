@@ -5,7 +5,6 @@ which may be a later one than that in which the records were read: another reade
 partition in between, and its commit would be set back.
 """
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -13,9 +12,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
 from stream_rnn.errors import FencedError
+from stream_rnn.kafka.answers import asking
 from stream_rnn.kafka.translated import CLIENT_ERRORS, translated
-
-BACK_OFF_S = 0.1
 
 
 class Member(NamedTuple):
@@ -86,16 +84,15 @@ class Membership:
             UnavailableError: Kafka refused for another reason.
         """
         doing, coordinator = f"a commit of group {self._group_id}", self._coordinator
-        while True:  # until the caller's deadline
-            try:
-                await coordinator.ensure_coordinator_known()
-                # From here until the request is made nothing is awaited.
-                if held.generation < 0 or self.now() != held:
-                    raise FencedError(f"{doing} failed: generation {held.generation} is over")
-                await coordinator._do_commit_offsets(None, offsets)  # noqa: SLF001  # the public one awaits before it reads the generation
-            except CLIENT_ERRORS as error:
-                if not getattr(error, "retriable", False):
-                    raise translated(error, doing) from error
-                await asyncio.sleep(BACK_OFF_S)
-            else:
-                return
+
+        async def send() -> None:
+            await coordinator.ensure_coordinator_known()
+            # From here until the request is made nothing is awaited.
+            if held.generation < 0 or self.now() != held:
+                raise FencedError(f"{doing} failed: generation {held.generation} is over")
+            await coordinator._do_commit_offsets(None, offsets)  # noqa: SLF001  # the public one awaits before it reads the generation
+
+        try:
+            await asking(send, None, lambda error: bool(error.retriable))
+        except CLIENT_ERRORS as error:
+            raise translated(error, doing) from error

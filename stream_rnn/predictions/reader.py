@@ -51,7 +51,7 @@ from aiokafka.structs import ConsumerRecord
 
 from stream_rnn.errors import ConfigError, DecodeError, reason
 from stream_rnn.kafka.answers import CheckedAdminClient, asking
-from stream_rnn.kafka.clients import new_admin, new_consumer
+from stream_rnn.kafka.clients import new_admin, new_consumer, stop_admin, stop_consumer
 from stream_rnn.kafka.connection import kafka_options
 from stream_rnn.kafka.record_batches import Consumer
 from stream_rnn.kafka.translated import CLIENT_ERRORS, translated
@@ -179,13 +179,10 @@ class PredictionReader(AsyncIterator[Prediction]):
     async def __aexit__(self, *_exception: object) -> None:
         if self._completeness is not None:
             await self._completeness.close()
-        for client in (self._consumer and self._consumer.stop, self._admin and self._admin.close):
-            if client is not None:
-                try:
-                    async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                        await client()
-                except (KafkaError, TimeoutError, OSError) as error:
-                    logger.warning("closing a client of kafka failed: %s", reason(error))
+        if self._consumer is not None:
+            await stop_consumer(self._consumer, CLOSE_TIMEOUT_S)
+        if self._admin is not None:
+            await stop_admin(self._admin, CLOSE_TIMEOUT_S)
 
     async def _partitions(self, admin: CheckedAdminClient) -> list[TopicPartition]:
         missing = (

@@ -9,7 +9,7 @@ from aiokafka import TopicPartition
 
 from stream_rnn.errors import ConfigError
 from stream_rnn.fold.decoder import Record
-from stream_rnn.fold.kafka_log import KafkaCluster
+from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.kafka.connection import kafka_options
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.replay.topic_logs import bound, partitions_of

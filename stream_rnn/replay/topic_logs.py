@@ -6,7 +6,7 @@ from aiokafka import TopicPartition
 
 from stream_rnn.errors import ConfigError
 from stream_rnn.fold.decoder import Record, parse_iso8601_ms
-from stream_rnn.fold.kafka_log import KafkaCluster
+from stream_rnn.kafka.cluster import KafkaCluster
 
 
 async def partitions_of(facts: KafkaCluster, topic: str) -> range:

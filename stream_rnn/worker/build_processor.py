@@ -14,13 +14,15 @@ from redis.asyncio import Redis
 
 from stream_rnn.fold.crash_points import AtCrashPoint
 from stream_rnn.fold.fold_id import fold_id, store_tag
-from stream_rnn.fold.kafka_log import KafkaCluster, KafkaLog
+from stream_rnn.fold.kafka_log import KafkaLog
 from stream_rnn.fold.observer import Observer
 from stream_rnn.fold.outputs import make_writer
 from stream_rnn.fold.processor import Processor
 from stream_rnn.fold.publisher import IdempotentPublisher, Publisher, TransactionalPublisher
-from stream_rnn.fold.recovery import Choices, GroupOffset
+from stream_rnn.fold.recovery import Choices
 from stream_rnn.fold.recovery_facts import Recovery
+from stream_rnn.kafka.cluster import KafkaCluster
+from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.model.network import Model
 from stream_rnn.settings import Settings
 from stream_rnn.store.cache import StateCache

@@ -24,8 +24,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisClusterException, RedisError
 
 from stream_rnn.errors import ConfigError, StreamRNNError, reason
-from stream_rnn.fold.kafka_log import KafkaCluster
 from stream_rnn.fold.processor import Processor
+from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.settings import Settings
 from stream_rnn.store.redis_store import facts_of_primaries
 from stream_rnn.worker.partitions import Owned, Partitions

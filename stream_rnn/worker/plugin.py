@@ -23,9 +23,9 @@ from mode import Service
 from redis.asyncio import Redis
 
 from stream_rnn.errors import ConfigError, FencedError, Reaction, StreamRNNError, reason
-from stream_rnn.fold.kafka_log import KafkaCluster
 from stream_rnn.fold.processor import Processor
 from stream_rnn.kafka.acls import refusal
+from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.network import pin_numerics
 from stream_rnn.settings import Delivery, Settings

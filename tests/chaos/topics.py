@@ -13,7 +13,8 @@ from aiokafka.protocol.admin import DeleteGroupsRequest
 
 from stream_rnn.errors import StreamRNNError
 from stream_rnn.fold.decoder import LogRecord
-from stream_rnn.fold.kafka_log import KafkaCluster, KafkaLog
+from stream_rnn.fold.kafka_log import KafkaLog
+from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.settings import Settings
 
 PATIENCE_S = 90

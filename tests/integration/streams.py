@@ -13,7 +13,8 @@ from stream_rnn.cli import main
 from stream_rnn.cli.verbs.audit import command as audit
 from stream_rnn.cli.verbs.replay import command as replay
 from stream_rnn.fold.fold_id import fold_id, store_tag
-from stream_rnn.fold.kafka_log import KafkaCluster, KafkaLog
+from stream_rnn.fold.kafka_log import KafkaLog
+from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.model.bundle import load_bundle, save_bundle
 from stream_rnn.settings import Settings
 from stream_rnn.store.connection import connect_redis

@@ -10,8 +10,9 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
 from stream_rnn.errors import StreamRNNError
-from stream_rnn.fold.kafka_log import KafkaCluster, KafkaLog
+from stream_rnn.fold.kafka_log import KafkaLog
 from stream_rnn.kafka.answers import CheckedAdminClient
+from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.kafka.group_offsets import committed_offsets
 from stream_rnn.local.kafka import LocalKafka
 from stream_rnn.settings import Settings

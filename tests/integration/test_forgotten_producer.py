@@ -8,9 +8,9 @@ from aiokafka.errors import InvalidProducerIdMapping
 
 from stream_rnn.errors import FencedError, ForgottenError
 from stream_rnn.fold.fold_id import transactional_id
-from stream_rnn.fold.kafka_log import KafkaCluster
 from stream_rnn.fold.publisher import TransactionalPublisher
-from stream_rnn.fold.recovery import GroupOffset
+from stream_rnn.kafka.cluster import KafkaCluster
+from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.local.kafka import LocalKafka
 from tests.integration.places import Place
 from tests.integration.streams import mixed_records

@@ -5,10 +5,12 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import IllegalOperation, KafkaError, UnknownProducerId
 
 from stream_rnn.errors import FencedError, ForgottenError
-from stream_rnn.fold.kafka_log import KafkaCluster, KafkaLog
+from stream_rnn.fold.kafka_log import KafkaLog
 from stream_rnn.fold.output_batches import Message
 from stream_rnn.fold.publisher import IdempotentPublisher, TransactionalPublisher
-from stream_rnn.fold.recovery import GroupOffset, LastPrediction
+from stream_rnn.fold.recovery import LastPrediction
+from stream_rnn.kafka.cluster import KafkaCluster
+from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.settings import Settings
 from stream_rnn.testing import MemoryLog, MemoryPublisher
 

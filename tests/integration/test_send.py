@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from stream_rnn.cli.verbs.send import command
 from stream_rnn.errors import ConfigError
-from stream_rnn.fold.kafka_log import KafkaCluster
+from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.replay.files import partition_of
 from stream_rnn.settings import Settings
 

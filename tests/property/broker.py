@@ -10,7 +10,7 @@ from functools import partial
 
 from stream_rnn.errors import FencedError, ForgottenError, StreamRNNError
 from stream_rnn.fold.output_batches import Message
-from stream_rnn.fold.recovery import GroupOffset
+from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.testing import MemoryLog
 from tests.property.judge import Judge
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from stream_rnn.fold.output_batches import Message
-from stream_rnn.fold.recovery import Facts, GroupOffset, Start, known_group_offset
+from stream_rnn.fold.recovery import Facts, Start, known_group_offset
+from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.settings import Settings
 from stream_rnn.store.memory_store import MemoryStore
 from stream_rnn.testing import record

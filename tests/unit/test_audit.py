@@ -7,7 +7,7 @@ import pytest
 from stream_rnn.audit.differences import differences
 from stream_rnn.fold.kafka_log import LOG_APPEND_TIME
 from stream_rnn.fold.output_batches import Message
-from stream_rnn.fold.recovery import GroupOffset
+from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.testing import record
 from tests.audited import (
     BEGIN_MS,

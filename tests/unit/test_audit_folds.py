@@ -3,7 +3,7 @@
 import pytest
 
 from stream_rnn.audit.result import Choice
-from stream_rnn.fold.recovery import GroupOffset
+from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.testing import MemoryLog, MemoryStore, record
 from tests.audited import (
     BEGIN_MS,

@@ -4,7 +4,7 @@ import pytest
 
 from stream_rnn.errors import ConfigError
 from stream_rnn.fold.output_batches import Message
-from stream_rnn.fold.recovery import GroupOffset
+from stream_rnn.kafka.group_offsets import GroupOffset
 from tests.audited import another_letter, kinds, records_of, settings_of, wrong
 from tests.memory_topics import Folded, fold, offset_of, with_header
 

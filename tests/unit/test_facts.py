@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from stream_rnn.errors import RecoveryError
-from stream_rnn.fold.recovery import Choices, GroupOffset, LastPrediction
+from stream_rnn.fold.recovery import Choices, LastPrediction
 from stream_rnn.fold.recovery_facts import LOOK_AGAIN_S, Recovery, anchor_of
+from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.store.state import StoredPosition
 from stream_rnn.testing import MemoryLog, MemoryStore, record
 

@@ -9,14 +9,8 @@ import pytest
 
 import stream_rnn.fold
 from stream_rnn.fold.fold_id import fold_id
-from stream_rnn.fold.recovery import (
-    Choices,
-    Facts,
-    GroupOffset,
-    LastPrediction,
-    Start,
-    where_to_start,
-)
+from stream_rnn.fold.recovery import Choices, Facts, LastPrediction, Start, where_to_start
+from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.store.state import (
     HEADER_BYTES,
     STATE_VERSION,

@@ -60,12 +60,6 @@ BROAD_HANDLERS = {  # where, and why it may catch everything
     "kafka/record_batches.py": "codecs and aiokafka's parser raise whatever they raise; translated",
     "local/kafka.py": "jgo raises whatever its HTTP library and its parsers raise; translated",
 }
-STOPPED_BY_ITSELF = {  # where, and why a client is not stopped by a helper of kafka/clients.py
-    "kafka/clients.py": "the helpers are here",
-    "fold/kafka_log.py": "closed within the deadline of `_close`",
-    "kafka/coordinator.py": "closed within ASKED_WITHIN_S",
-    "predictions/reader.py": "closed within CLOSE_TIMEOUT_S",
-}
 VAGUE_NAMES = {"utils", "helpers", "manager", "base", "impl", "common", "core"}
 SLASH = "/"  # so that this file itself holds no such path
 MACHINE_PATH = re.compile(r"(?<![\w.~}])/(?:root|work|home|Users)/\w|(?<![\w.~}])/tmp/\w")
@@ -334,13 +328,7 @@ def test_clients_of_kafka_come_from_where_they_never_create_a_topic(path):
 def test_every_client_of_kafka_is_stopped_within_a_deadline(path):
     """One whose broker is away waits for it, a producer without end."""
     found = bare_stops(path.read_text(encoding="utf-8"))
-    assert found == [] or relative(path) in STOPPED_BY_ITSELF
-
-
-@pytest.mark.parametrize("place", STOPPED_BY_ITSELF)
-def test_a_client_that_is_stopped_elsewhere_is_still_there(place):
-    """Else the exception is to be deleted."""
-    assert bare_stops((PACKAGE / place).read_text(encoding="utf-8"))
+    assert found == [] or relative(path) == "kafka/clients.py"
 
 
 @pytest.mark.parametrize("place", BROAD_HANDLERS)

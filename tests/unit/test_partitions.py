@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from stream_rnn.errors import FencedError, UnavailableError
-from stream_rnn.fold.recovery import GroupOffset
+from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.settings import Settings
 from stream_rnn.testing import MemoryLog, MemoryPublisher, MemoryStore, memory_processor, record
 from stream_rnn.worker.partition_source import PartitionSource

@@ -7,8 +7,10 @@ from aiokafka import TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
 from stream_rnn.errors import UnavailableError
+from stream_rnn.kafka.group_offsets import GroupOffset, committed_offsets
 from stream_rnn.predictions import completeness
 from stream_rnn.predictions.completeness import Completeness
+from stream_rnn.predictions.places import Place, SourcePartition
 
 
 class Answers:
@@ -22,7 +24,7 @@ class Answers:
         assert partitions is None
         self.asked.append(asyncio.get_running_loop().create_future())
         offset = await self.asked[-1]
-        return {TopicPartition("events", 0): OffsetAndMetadata(offset, "v1 ")}
+        return {TopicPartition("events", 0): OffsetAndMetadata(offset, "v1 f01d 0")}
 
 
 async def settle():
@@ -107,3 +109,32 @@ async def test_a_question_that_somebody_asked_himself_raises():
     admin, known = Answers(), Completeness("app", 0.01)
     with pytest.raises(UnavailableError, match=r"no answer within 0\.01 s"):
         await known.refresh(admin, None)
+
+
+async def test_a_group_of_readers_is_no_worker():
+    """Readers commit metadata of their own, which begins as that of a fold."""
+
+    class Admin:
+        async def list_consumer_group_offsets(self, _group, **_partitions):
+            place = Place(9, {SourcePartition("app", "events", 0): 4})
+            return {
+                TopicPartition("delays", 0): OffsetAndMetadata(9, place.metadata()),
+                TopicPartition("events", 0): OffsetAndMetadata(5, GroupOffset(5, "f0", 0).metadata),
+            }
+
+    known = Completeness("app", 30)
+    await known.refresh(Admin(), None)
+    assert known.offsets == {0: 5}
+
+
+async def test_an_answer_without_a_partition_is_not_read_as_no_offset():
+    """Not known is not none."""
+
+    class Admin:
+        async def list_consumer_group_offsets(self, _group, partitions=None):
+            return {partitions[0]: OffsetAndMetadata(-1, "")}
+
+    asked = [TopicPartition("events", number) for number in (0, 1)]
+    assert await committed_offsets(Admin(), "app", asked[:1], 30) == {}
+    with pytest.raises(UnavailableError, match=r"lacks .*partition=1"):
+        await committed_offsets(Admin(), "app", asked, 30)

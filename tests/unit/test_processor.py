@@ -15,8 +15,8 @@ from stream_rnn.fold.crash_points import Point
 from stream_rnn.fold.decoder import LogRecord
 from stream_rnn.fold.fold_id import fold_id
 from stream_rnn.fold.processor import REPOSITIONS_MAX
-from stream_rnn.fold.recovery import GroupOffset
 from stream_rnn.fold.source import Fetch
+from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.settings import Settings
 from stream_rnn.store import retry
 from stream_rnn.testing import (

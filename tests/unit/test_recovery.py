@@ -8,13 +8,13 @@ import pytest
 from stream_rnn.fold.recovery import (
     Choices,
     Facts,
-    GroupOffset,
     LastPrediction,
     Start,
     Stop,
     known_group_offset,
     where_to_start,
 )
+from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.store.state import StoredPosition
 
 OURS, OTHER = "f01d", "07he7"

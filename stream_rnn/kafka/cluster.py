@@ -1,0 +1,205 @@
+"""What a Kafka cluster answers about topics, partitions and groups.
+
+One consumer without a group and one admin client serve all partitions of a process.  Nothing is
+consumed from a group and nothing is written.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from typing import Any, Self, TypeVar
+
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from aiokafka.structs import ConsumerRecord
+
+from stream_rnn.errors import FencedError, UnavailableError, UnreachableError, reason
+from stream_rnn.kafka.acls import refusal
+from stream_rnn.kafka.answers import CheckedAdminClient, asking
+from stream_rnn.kafka.clients import new_admin, new_consumer, stop_admin, stop_consumer
+from stream_rnn.kafka.group_offsets import GroupOffset, committed_offsets
+from stream_rnn.kafka.record_batches import Consumer
+from stream_rnn.kafka.topics import TopicFacts, read_topics
+from stream_rnn.kafka.unreachable import describe_unreachable
+from stream_rnn.settings import Settings
+
+TOPICS_AGE_S = 5.0
+READERS_MAX = 8
+POLL_MS = 100  # a fetch of nothing but markers moves the position and delivers no record
+
+T = TypeVar("T")
+
+
+class KafkaCluster:
+    """A consumer and an admin client, and what they are asked; an async context manager.
+
+    Args:
+        connection: options of every Kafka client.
+        settings: deadlines, and the app id for messages about rights.
+    """
+
+    def __init__(self, connection: dict[str, Any], settings: Settings) -> None:
+        self.settings = settings
+        self._connection = connection
+        self._readers = asyncio.Semaphore(READERS_MAX)
+        self._describing = asyncio.Lock()
+        self._topics: dict[str, TopicFacts] = {}
+        self._topics_s = -TOPICS_AGE_S
+        self._consumer: Consumer | None = None
+        self.admin: CheckedAdminClient | None = None
+
+    async def __aenter__(self) -> Self:
+        timeout_ms = int(self.settings.kafka_timeout_s * 1000)
+        self._consumer = self._new_consumer()
+        self.admin = new_admin(request_timeout_ms=timeout_ms, **self._connection)
+        try:
+            async with asyncio.timeout(self.settings.kafka_timeout_s):
+                await self._consumer.start()
+                await self.admin.start()
+        except (KafkaError, TimeoutError, OSError) as error:
+            await self.__aexit__()
+            within_s = self.settings.kafka_timeout_s
+            message = await describe_unreachable(self._connection, error, within_s)
+            raise UnreachableError(message) from error
+        return self
+
+    async def __aexit__(self, *_exception: object) -> None:
+        timeout_s = self.settings.revoke_timeout_s
+        if self._consumer is not None:
+            await stop_consumer(self._consumer, timeout_s)
+        if self.admin is not None:
+            await stop_admin(self.admin, timeout_s)
+
+    def _new_consumer(self) -> Consumer:
+        return new_consumer(
+            group_id=None,
+            isolation_level="read_committed",
+            auto_offset_reset="none",
+            enable_auto_commit=False,
+            request_timeout_ms=int(self.settings.kafka_timeout_s * 1000),
+            **self._connection,
+        )
+
+    async def topics(self, *names: str) -> dict[str, TopicFacts]:
+        """Return what the cluster says of some topics, at most ``TOPICS_AGE_S`` old."""
+        async with self._describing:
+            if time.monotonic() - self._topics_s > TOPICS_AGE_S or not set(names) <= set(
+                self._topics
+            ):
+                assert self.admin is not None, "used inside of its context"
+                ask = partial(read_topics, self.admin, names)
+                self._topics = await self.ask_admin(ask, "topics")
+                self._topics_s = time.monotonic()
+            return self._topics
+
+    async def log_start(self, tp: TopicPartition) -> int:
+        """Return the first available offset of a partition."""
+        return int((await self.ask(self.consumer.beginning_offsets([tp]), tp))[tp])
+
+    async def log_end(self, tp: TopicPartition) -> int:
+        """Return the last stable offset of a partition."""
+        return int((await self.ask(self.consumer.end_offsets([tp]), tp))[tp])
+
+    async def group_offset(self, group: str, tp: TopicPartition) -> GroupOffset | None:
+        """Return what a group committed for a partition."""
+        assert self.admin is not None, "used inside of its context"
+        timeout_s = self.settings.kafka_timeout_s
+        try:
+            found = await committed_offsets(self.admin, group, [tp], timeout_s)
+        except UnavailableError as error:
+            raise FencedError(str(error)) from error
+        return None if tp not in found else GroupOffset.parse(found[tp].offset, found[tp].metadata)
+
+    async def members(self, group: str) -> int:
+        """Return how many members a group has now."""
+        assert self.admin is not None, "used inside of its context"
+        ask = partial(self.admin.describe_consumer_groups, [group])
+        answers = await self.ask_admin(ask, f"group {group}")
+        return sum(
+            len(described["members"])
+            for answer in answers
+            for described in answer.to_object()["groups"]
+        )
+
+    async def batches(
+        self, tp: TopicPartition, first: int, end: int
+    ) -> AsyncIterator[list[ConsumerRecord]]:
+        """Yield the committed records of a partition in [first, end).
+
+        Raises:
+            FencedError: nothing arrives within ``kafka_timeout_s``.
+            UnreadableError: a batch cannot be read; what is before it has been yielded.
+        """
+        if first >= end:
+            return
+        async with self._reader(tp, first) as consumer:
+            position, arrived_s = first, time.monotonic()
+            while position < end:
+                try:
+                    fetched = await self.ask(consumer.getmany(tp, timeout_ms=POLL_MS), tp)
+                except FencedError as error:
+                    if isinstance(error.__cause__, OffsetOutOfRangeError):
+                        return  # retention has removed them meanwhile
+                    raise
+                wanted = [record for record in fetched.get(tp, []) if record.offset < end]
+                if wanted:
+                    yield wanted
+                reached = await self.ask(consumer.position(tp), tp)
+                if reached > position:
+                    position, arrived_s = reached, time.monotonic()
+                elif time.monotonic() - arrived_s > self.settings.kafka_timeout_s:
+                    raise FencedError(f"{tp}: Kafka delivers nothing from offset {position} on")
+
+    @asynccontextmanager
+    async def _reader(self, tp: TopicPartition, first: int) -> AsyncIterator[Consumer]:
+        """Open a consumer of its own: one that is assigned again and again can stop fetching."""
+        async with self._readers:
+            consumer = self._new_consumer()
+            try:
+                await self.ask(consumer.start(), tp)
+                consumer.assign([tp])
+                consumer.seek(tp, first)
+                yield consumer
+            finally:
+                await stop_consumer(consumer, self.settings.revoke_timeout_s)
+
+    @property
+    def consumer(self) -> Consumer:
+        """The consumer, inside of the context."""
+        assert self._consumer is not None, "used inside of its context"
+        return self._consumer
+
+    async def ask(self, call: Awaitable[T], what: TopicPartition | str) -> T:
+        """Await an answer of Kafka about a partition, or what else is named, within its deadline.
+
+        Raises:
+            ConfigError: the user has no right to ask.
+            FencedError: there is none; the restart tries again.
+        """
+        with self._translated(what):
+            async with asyncio.timeout(self.settings.kafka_timeout_s):
+                return await call
+
+    async def ask_admin(self, call: Callable[[], Awaitable[T]], what: str) -> T:
+        """Ask by the admin client, again while a broker says that it cannot answer now.
+
+        Raises:
+            ConfigError: the user has no right to ask.
+            FencedError: there is no answer within the deadline; the restart tries again.
+        """
+        with self._translated(what):
+            return await asking(call, self.settings.kafka_timeout_s)
+
+    @contextmanager
+    def _translated(self, what: TopicPartition | str) -> Iterator[None]:
+        try:
+            yield
+        except (KafkaError, TimeoutError, OSError) as error:
+            name = what.topic if isinstance(what, TopicPartition) else what
+            message = (
+                f"Kafka did not answer about {what}: {reason(error, self.settings.kafka_timeout_s)}"
+            )
+            refused = refusal(error, self.settings.app, f"Read on topic {name}")
+            raise refused or FencedError(message) from error
