@@ -114,20 +114,27 @@ async def test_what_does_not_fit_is_said_by_worker_and_doctor_alike(config, said
     found = misfit(output, source, SETTINGS)
     assert said in found.said
     assert remedy in found.remedy
+    (bad,) = await called_bad(source, output)
+    assert found.said in bad.said
+    assert bad.remedy == found.remedy
+
+
+async def called_bad(source, output):
+    """Return what the doctor calls bad."""
     dead_letters = TopicFacts(SETTINGS.dead_letters_topic, 0)
 
-    class Facts:
+    class Cluster:
         async def topics(self, *_names):
             return {one.name: one for one in (source, output, dead_letters)}
 
-    bad = [one for one in await check_topics(Facts(), SETTINGS) if one.level is Level.BAD]
-    assert any(found.said in one.said and one.remedy == found.remedy for one in bad), bad
+    return [one for one in await check_topics(Cluster(), SETTINGS) if one.level is Level.BAD]
 
 
 @pytest.mark.parametrize(
     "changed",
     [
         ({}, {}),
+        ({}, {"min_insync_replicas": "3"}),
         ({}, {"message_timestamp_type": "LogAppendTime", "message_timestamp_before_max_ms": "1"}),
         (
             {"message_timestamp_type": "LogAppendTime"},
@@ -137,12 +144,13 @@ async def test_what_does_not_fit_is_said_by_worker_and_doctor_alike(config, said
         ({"retention_ms": "-1"}, {"retention_ms": "-1"}),
     ],
 )
-def test_what_takes_every_record_fits(changed):
+async def test_what_takes_every_record_fits(changed):
     """Limits of timestamps that are replaced, or that no record of the source reaches."""
     source, output = (
         topic(name, **more) for name, more in zip(("in", "out"), changed, strict=True)
     )
     assert misfit(output, source, SETTINGS) is None
+    assert await called_bad(source, output) == []
 
 
 def test_less_retention_can_be_accepted():
