@@ -5,6 +5,7 @@ A setting has one name: ``redis_url`` as an argument, ``--redis-url`` on the com
 the environment over the default.  The table of deploy/SETTINGS.md is generated from this file.
 """
 
+from collections.abc import Collection
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError
@@ -14,6 +15,9 @@ from stream_rnn.errors import ConfigError
 
 Delivery = Literal["exactly_once", "at_least_once"]
 Compression = Literal["none", "gzip", "snappy", "lz4", "zstd"]
+
+FOLD_NAMES = ("app", "source", "predictions", "bundle")
+"""What names a fold, its outputs and its model."""
 
 Name = Annotated[str, Field(min_length=1, max_length=249, pattern=r"^[A-Za-z0-9._-]+$")]
 
@@ -239,3 +243,35 @@ class Settings(BaseSettings):
     def state_ttl_ms(self) -> float | None:
         """``state_ttl`` in milliseconds of event time, or ``None`` if memories never expire."""
         return None if self.state_ttl is None else self.state_ttl * 1000
+
+    def of_fold(self, needs: Collection[str] = FOLD_NAMES) -> "FoldSettings":
+        """Return the settings of a fold, whose names are there.
+
+        Args:
+            needs: names that must be given.  Another one may be empty: a replay in memory writes
+                nothing under its names.
+
+        Raises:
+            ConfigError: a name is missing, or two topics are the same.
+        """
+        for name in needs:
+            if not getattr(self, name):
+                option = f"--{name.replace('_', '-')}"
+                raise ConfigError(f"give {option}, or set STREAM_RNN_{name.upper()}")
+        topics = (self.source, self.predictions, self.dead_letters_topic)
+        if needs and None not in topics and len({*topics}) < len(topics):
+            raise ConfigError(
+                f"source {self.source}, predictions {self.predictions} and dead letters "
+                f"{self.dead_letters_topic} must be three topics"
+            )
+        names = {name: getattr(self, name) or "" for name in FOLD_NAMES}
+        return FoldSettings.model_construct(self.model_fields_set, **{**dict(self), **names})
+
+
+class FoldSettings(Settings):
+    """The settings of a fold: what names it is there.  :meth:`Settings.of_fold` makes them."""
+
+    app: Name
+    source: Name
+    predictions: Name
+    bundle: str

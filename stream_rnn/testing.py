@@ -10,25 +10,22 @@ same contract tests over both), so a fold can be tried without any server:
 """
 
 import json
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from stream_rnn.errors import FencedError
+from stream_rnn.fold.assemble import build_processor
 from stream_rnn.fold.crash_points import AtCrashPoint, Point, no_op
 from stream_rnn.fold.decoder import LogRecord, Record
-from stream_rnn.fold.fold_id import fold_id
 from stream_rnn.fold.output_batches import Message
-from stream_rnn.fold.outputs import make_writer
 from stream_rnn.fold.processor import Processor
-from stream_rnn.fold.recovery import Choices, LastPrediction
-from stream_rnn.fold.recovery_facts import Recovery, Topics
+from stream_rnn.fold.recovery import LastPrediction
+from stream_rnn.fold.recovery_facts import Topics
 from stream_rnn.fold.source import Fetch
 from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.model.network import Model
 from stream_rnn.settings import Settings
-from stream_rnn.store.cache import StateCache
 from stream_rnn.store.memory_store import MemoryStore
 
 __all__ = [
@@ -231,23 +228,14 @@ def memory_processor(
 ) -> Processor:
     """Make the real processor over a log and a store in memory."""
     settings = settings or Settings.build(app="app", source="events", predictions="predictions")
-    identity = fold_id(model.fingerprint, settings)
-    source = settings.source or ""
-    choices = Choices(
-        settings.auto_offset_reset, settings.on_lost_history, settings.allow_compacted
-    )
-    place = f"{source}[{partition}]"
-    return Processor(
-        model,
-        settings,
-        partition,
-        identity,
-        MemorySource(log, sizes),
-        store,
-        publisher or MemoryPublisher(log, at_crash_point=at_crash_point),
-        Recovery(place, identity, store, log, choices, 0.0, time.monotonic, at_crash_point),
-        make_writer(model, settings, partition, identity),
-        StateCache(model.hidden_size_floats, cache_bytes_max),
-        time.monotonic,
-        at_crash_point,
+    return build_processor(
+        model=model,
+        settings=settings.of_fold(needs=()),
+        partition=partition,
+        source=MemorySource(log, sizes),
+        store=store,
+        log=log,
+        publisher=publisher or MemoryPublisher(log, at_crash_point=at_crash_point),
+        cache_bytes=cache_bytes_max,
+        at_crash_point=at_crash_point,
     )

@@ -53,7 +53,7 @@ from stream_rnn.model.heads import Multiclass
 from stream_rnn.model.network import Model
 from stream_rnn.replay.logs import Range, TopicLog
 from stream_rnn.replay.partition import replay_partition
-from stream_rnn.settings import Settings
+from stream_rnn.settings import FoldSettings
 
 NEARLY_MAX = 1000
 SAME_COPIES = "the same, but another copy of it is not"
@@ -73,7 +73,7 @@ Telling = Callable[[str, int, int | None], None]
 async def audit(
     log: TopicLog,
     model: Model,
-    settings: Settings,
+    settings: FoldSettings,
     choice: Choice,
     partitions: Sequence[int] = (),
     told: Telling = lambda _name, _records, _total: None,
@@ -109,14 +109,14 @@ async def audit(
 
 
 async def _check_partitions(
-    log: TopicLog, settings: Settings, count: int, partitions: Sequence[int]
+    log: TopicLog, settings: FoldSettings, count: int, partitions: Sequence[int]
 ) -> None:
     if unknown := [partition for partition in partitions if partition >= count]:
         raise ConfigError(
             f"topic {log.topic} has partitions 0 to {count - 1}, none with number {unknown[0]}; "
             "check --partition"
         )
-    predictions, dead_letters = settings.predictions or "", settings.dead_letters_topic
+    predictions, dead_letters = settings.predictions, settings.dead_letters_topic
     topics = await log.facts.topics(log.topic, predictions, dead_letters)
     held = topics[predictions].partitions
     if held != count or topics[dead_letters].partitions < count:
@@ -135,7 +135,7 @@ class _Partition:
         self,
         log: TopicLog,
         model: Model,
-        settings: Settings,
+        settings: FoldSettings,
         choice: Choice,
         found: Audit,
         wanted: Range,
@@ -145,7 +145,7 @@ class _Partition:
         self.found, self.wanted, self.told = found, wanted, told
         self.name = f"{log.topic}[{wanted.partition}]"
         identity = fold_id(model.fingerprint, settings)
-        self.who = OutputOwner(settings.app or "", identity, log.topic, wanted.partition)
+        self.who = OutputOwner(settings.app, identity, log.topic, wanted.partition)
         heads = (head for head in model.spec.heads if isinstance(head, Multiclass))
         self.labels = {head.name: frozenset(head.labels) for head in heads}
         self.shown: dict[str, int] = {}
@@ -198,7 +198,7 @@ class _Partition:
     async def _read(self, bounds: Bounds) -> None:
         facts, settings, takes = self.log.facts, self.settings, self.choice.takes
         self.published = Published(
-            facts, settings.predictions or "", self.who, bounds, self.model.numerics(), takes
+            facts, settings.predictions, self.who, bounds, self.model.numerics(), takes
         )
         self.dead = DeadLetters(facts, settings.dead_letters_topic, self.who, bounds, takes)
         await self._read_more()

@@ -18,11 +18,11 @@ from stream_rnn.keys import parse_key
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.network import Model, pin_numerics
 from stream_rnn.replay.logs import TopicLog
-from stream_rnn.settings import Settings
+from stream_rnn.settings import FoldSettings
 
 
 def run(
-    settings: Settings,
+    settings: FoldSettings,
     first: str | None,
     last: str | None,
     partitions: tuple[int, ...],
@@ -34,9 +34,9 @@ def run(
     """Hold a predictions topic against a replay of its source."""
     pin_numerics()
     calm_collector()
-    model = load_bundle(settings.bundle or "")
+    model = load_bundle(settings.bundle)
     choice = Choice(frozenset(parse_key(key) for key in keys), sample, examples)
-    log = TopicLog(settings, settings.source or "", first, last)
+    log = TopicLog(settings, settings.source, first, last)
     with RecordBars(Console(stderr=True)) as bars:
 
         async def run() -> Audit:
@@ -51,7 +51,7 @@ def run(
     return 0 if found.is_fine(settings.delivery) else 1
 
 
-def _as_json(found: Audit, model: Model, settings: Settings) -> dict[str, Any]:
+def _as_json(found: Audit, model: Model, settings: FoldSettings) -> dict[str, Any]:
     return {
         **{kind: found.counts[kind] for kind in KINDS},
         "dead_letters_compared": found.letters_compared,
@@ -69,7 +69,7 @@ def _as_json(found: Audit, model: Model, settings: Settings) -> dict[str, Any]:
     }
 
 
-def _show(console: Console, found: Audit, model: Model, settings: Settings) -> None:
+def _show(console: Console, found: Audit, model: Model, settings: FoldSettings) -> None:
     lines = []
     for partition, (start, end) in found.ranges.items():
         what = f"offsets {start} to {end - 1}" if end > start else "no offset"
@@ -91,7 +91,7 @@ def _example(finding: Finding) -> list[str]:
     return [*lines, *(f"  {name:9} {text}" for name, text in said.items() if text is not None)]
 
 
-def _left_out(found: Audit, model: Model, settings: Settings) -> list[str]:
+def _left_out(found: Audit, model: Model, settings: FoldSettings) -> list[str]:
     """Say what was not compared, or not byte for byte."""
     notes = [
         f"not comparable {count}: {WHY_NOT[reason]}"
@@ -113,7 +113,7 @@ def _left_out(found: Audit, model: Model, settings: Settings) -> list[str]:
     return notes
 
 
-def _verdict(found: Audit, settings: Settings) -> str:
+def _verdict(found: Audit, settings: FoldSettings) -> str:
     if found.is_fine(settings.delivery):
         return "all that was compared is as it should be"
     kinds = found.wrong(settings.delivery)

@@ -4,10 +4,10 @@ import asyncio
 import time
 
 from stream_rnn.operate.dashboard import opened
-from stream_rnn.settings import Settings
+from stream_rnn.settings import FoldSettings
 
 
-def run(settings: Settings, workers: tuple[str, ...], port: int) -> None:
+def run(settings: FoldSettings, workers: tuple[str, ...], port: int) -> None:
     """Show a running fold on a local page, until Ctrl-C."""
 
     async def run() -> None:

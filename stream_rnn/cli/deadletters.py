@@ -17,7 +17,7 @@ from stream_rnn.fold.reasons import REASONS
 from stream_rnn.keys import describe_key, shorten
 from stream_rnn.operate.dead_letters import DeadLetter, Wanted, read
 from stream_rnn.operate.retry_dead_letters import Choice, Retry
-from stream_rnn.settings import Settings
+from stream_rnn.settings import FoldSettings, Settings
 from stream_rnn.text import visible
 
 SHOWN = 160
@@ -75,7 +75,7 @@ def show(settings: Settings, partition: int, offset: int, as_json: bool) -> int:
 
 
 def retry(
-    settings: Settings,
+    settings: FoldSettings,
     reasons: tuple[str, ...],
     partition: int | None,
     first: int | None,

@@ -18,7 +18,7 @@ from stream_rnn.demo.demo import Demo
 from stream_rnn.demo.flights import departures
 from stream_rnn.local.servers import Addresses, servers
 from stream_rnn.operate.dashboard import opened
-from stream_rnn.settings import Settings
+from stream_rnn.settings import FoldSettings
 
 NEXT = (
     "stream-rnn local                                    # Kafka and Redis for development",
@@ -44,7 +44,7 @@ def run(
         console.print(line, style="bold", highlight=False)
 
     @asynccontextmanager
-    async def page(settings: Settings) -> AsyncIterator[None]:
+    async def page(settings: FoldSettings) -> AsyncIterator[None]:
         wall = time.time  # noqa: TID251  # how late predictions are; never of the fold
         async with opened(settings, [], 0, wall) as shown:
             on_progress(f"the page: {shown.address}")

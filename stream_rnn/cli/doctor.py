@@ -11,14 +11,14 @@ from rich.console import Console
 from stream_rnn.cli.shared.tables import output, show_text
 from stream_rnn.operate.check_result import Finding, Level
 from stream_rnn.operate.doctor import examine
-from stream_rnn.settings import Settings
+from stream_rnn.settings import FoldSettings
 
 MARKS = {Level.FINE: "[green]fine[/]   ", Level.WARNING: "[yellow]warning[/]", Level.BAD: "[red]bad[/]    "}  # fmt: skip
 
 INDENT = " " * 8
 
 
-def run(settings: Settings, keys: int | None, writes: bool, as_json: bool) -> int:
+def run(settings: FoldSettings, keys: int | None, writes: bool, as_json: bool) -> int:
     """Check machine, bundle, Redis, Kafka, rights and positions; say what to do."""
     console = output()
     levels = []

@@ -15,18 +15,18 @@ from stream_rnn.model.bundle import load_bundle
 from stream_rnn.operate import key_states as states
 from stream_rnn.operate.key_states import Found
 from stream_rnn.operate.open_fold import Fold, look
-from stream_rnn.settings import Settings
+from stream_rnn.settings import FoldSettings
 
 SHADES = " \u2591\u2592\u2593\u2588"
 SHOWN_FLOATS = 64
 
 
-def show(settings: Settings, as_json: bool) -> int:
+def show(settings: FoldSettings, as_json: bool) -> int:
     """Show, for each partition, what Redis and Kafka hold and where a worker would start."""
     return asyncio.run(_show(settings, as_json=as_json))
 
 
-def drop(settings: Settings, partition: int | None, force: bool, yes: bool) -> None:
+def drop(settings: FoldSettings, partition: int | None, force: bool, yes: bool) -> None:
     """Drop the position and the hidden states of a fold in Redis."""
     if not yes:
         click.confirm(
@@ -36,7 +36,7 @@ def drop(settings: Settings, partition: int | None, force: bool, yes: bool) -> N
     asyncio.run(_drop(settings, partition, force=force))
 
 
-def get(settings: Settings, key: str, as_json: bool) -> int:
+def get(settings: FoldSettings, key: str, as_json: bool) -> int:
     """Show the hidden state of a key."""
 
     async def run() -> list[Found]:
@@ -54,7 +54,9 @@ def get(settings: Settings, key: str, as_json: bool) -> int:
     return 0 if found else 1
 
 
-def erase(settings: Settings, key: str, partition: int | None, within_s: float, yes: bool) -> int:
+def erase(
+    settings: FoldSettings, key: str, partition: int | None, within_s: float, yes: bool
+) -> int:
     """Make the network forget KEY: publish a record with a null value to the source."""
     name = describe_key(parse_key(key))
     if not yes:
@@ -91,8 +93,8 @@ def erase(settings: Settings, key: str, partition: int | None, within_s: float, 
     return asyncio.run(run())
 
 
-async def _show(settings: Settings, *, as_json: bool) -> int:
-    identity = fold_id(load_bundle(settings.bundle or "").fingerprint, settings)
+async def _show(settings: FoldSettings, *, as_json: bool) -> int:
+    identity = fold_id(load_bundle(settings.bundle).fingerprint, settings)
     rows = await look(settings)
     if as_json:
         for row in rows:
@@ -102,7 +104,7 @@ async def _show(settings: Settings, *, as_json: bool) -> int:
     return 1 if any(row["stop"] for row in rows) else 0
 
 
-def _print(settings: Settings, identity: str, rows: list[dict[str, Any]]) -> None:
+def _print(settings: FoldSettings, identity: str, rows: list[dict[str, Any]]) -> None:
     console = output()
     show_text(console, f"app {settings.app}  source {settings.source}  fold {identity}")
     names = (
@@ -135,7 +137,7 @@ def _print(settings: Settings, identity: str, rows: list[dict[str, Any]]) -> Non
                 show_text(console, f"partition {row['partition']}: {name}: {row[name]}", "  ")
 
 
-async def _drop(settings: Settings, partition: int | None, *, force: bool) -> None:
+async def _drop(settings: FoldSettings, partition: int | None, *, force: bool) -> None:
     async with Fold(settings) as fold:
         if not force:
             await fold.require_no_workers("dropping")

@@ -14,10 +14,10 @@ from stream_rnn.operate import archive
 from stream_rnn.operate import key_states as states
 from stream_rnn.operate.archive import Summary
 from stream_rnn.operate.open_fold import Fold
-from stream_rnn.settings import Settings
+from stream_rnn.settings import FoldSettings
 
 
-def export(settings: Settings, file: Path, as_json: bool) -> None:
+def export(settings: FoldSettings, file: Path, as_json: bool) -> None:
     """Save the positions and hidden states of a fold in FILE."""
     with RecordBars(Console(stderr=True)) as bars:
         limit_s = max(settings.redis_timeout_s, archive.COPIED_WITHIN_S)
@@ -30,7 +30,7 @@ def export(settings: Settings, file: Path, as_json: bool) -> None:
         _say(asyncio.run(run()), "saved in", file, as_json)
 
 
-def import_(settings: Settings, file: Path, replace: bool, force: bool, as_json: bool) -> None:
+def import_(settings: FoldSettings, file: Path, replace: bool, force: bool, as_json: bool) -> None:
     """Put the positions and hidden states of FILE into Redis."""
     with RecordBars(Console(stderr=True)) as bars:
 
@@ -45,14 +45,14 @@ def import_(settings: Settings, file: Path, replace: bool, force: bool, as_json:
         _say(asyncio.run(run()), "restored from", file, as_json)
 
 
-def size(settings: Settings, keys: int, key_bytes: float, offline: bool, as_json: bool) -> None:
+def size(settings: FoldSettings, keys: int, key_bytes: float, offline: bool, as_json: bool) -> None:
     """Say what a number of keys costs in Redis: by calculation, and by what it holds now."""
 
     async def run() -> dict[str, float | int | None]:
         async with Fold(settings) as fold:
             return await states.measured(fold)
 
-    each = states.state_bytes(load_bundle(settings.bundle or ""), key_bytes)
+    each = states.state_bytes(load_bundle(settings.bundle), key_bytes)
     found: dict[str, float | int | None] = {
         "keys": keys,
         "bytes_a_key": each,

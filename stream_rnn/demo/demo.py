@@ -34,7 +34,7 @@ from stream_rnn.local.workers import WorkerProcess
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.network import pin_numerics
 from stream_rnn.replay.files import partition_of
-from stream_rnn.settings import Settings
+from stream_rnn.settings import FoldSettings, Settings
 
 PARTITIONS = 4
 READY_WITHIN_S = 90.0
@@ -84,7 +84,7 @@ class Demo:
         with_faults: bool,
         on_progress: Say,
         show: Callable[["Demo"], None],
-        beside: Callable[[Settings], AbstractAsyncContextManager[object]] | None = None,
+        beside: Callable[[FoldSettings], AbstractAsyncContextManager[object]] | None = None,
     ) -> None:
         pin_numerics()
         self.events = events
@@ -110,7 +110,7 @@ class Demo:
             bundle=str(BUNDLE),
             bootstrap_servers=addresses.bootstrap_servers,
             redis_url=addresses.redis_url,
-        )
+        ).of_fold()
         self._servers = DemoServers(addresses, self.settings, self._model.fingerprint, PARTITIONS)
         self.places: list[list[int]] = [[] for _ in range(PARTITIONS)]
         for number, event in enumerate(events):

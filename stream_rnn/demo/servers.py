@@ -23,7 +23,7 @@ from stream_rnn.kafka.answers import CheckedAdminClient, asking, is_passing
 from stream_rnn.kafka.clients import new_admin, stop_admin
 from stream_rnn.kafka.unreachable import describe_unreachable
 from stream_rnn.local.servers import Addresses
-from stream_rnn.settings import Settings
+from stream_rnn.settings import FoldSettings
 from stream_rnn.store.connection import connect_redis
 from stream_rnn.store.redis_store import RedisStore
 
@@ -41,7 +41,7 @@ class DemoServers:
     """
 
     addresses: Addresses
-    settings: Settings
+    settings: FoldSettings
     fingerprint: str
     partitions: int
     begun: list[str] = field(default_factory=list)
@@ -50,7 +50,7 @@ class DemoServers:
     def topics(self) -> tuple[str, str, str]:
         """Source, predictions and dead letters."""
         settings = self.settings
-        return settings.source or "", settings.predictions or "", settings.dead_letters_topic
+        return settings.source, settings.predictions, settings.dead_letters_topic
 
     async def create_source(self) -> None:
         """Create the source topic; the first worker creates its outputs.
@@ -170,7 +170,7 @@ class DemoServers:
 
     def _stores(self, redis: Redis) -> list[RedisStore]:
         settings, identity = self.settings, fold_id(self.fingerprint, self.settings)
-        app, source = settings.app or "", settings.source or ""
+        app, source = settings.app, settings.source
         return [
             RedisStore(redis, store_tag(app, source, p, identity), settings.redis_timeout_s)
             for p in range(self.partitions)

@@ -3,7 +3,7 @@
 The worker's own processor folds the log; ``training/targets.py`` decodes what came from the same records.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_rnn.errors import SpecError
+from stream_rnn.errors import RecordError, SpecError
 from stream_rnn.fold.decoder import Record
-from stream_rnn.fold.fold_id import fold_id
+from stream_rnn.fold.output_batches import Message
+from stream_rnn.fold.outputs import Predicted
 from stream_rnn.metrics.ranked import Ranked
 from stream_rnn.metrics.scores import Output
 from stream_rnn.model.heads import AnyHead, Multiclass
 from stream_rnn.model.network import Model
-from stream_rnn.predictions.writer import PredictionWriter
 from stream_rnn.replay.labels import Labels
 from stream_rnn.replay.logs import Log, Range, topic_partitions
 from stream_rnn.replay.partition import replay_partition
@@ -70,37 +70,16 @@ class PredictionsWithTargets:
         return Placed(keys, self.time_ms, self.partition, self.offset, self.words)
 
 
-class Collector(PredictionWriter):
-    """A writer that keeps what it is to write, as columns, and makes no bytes.
+class Collector:
+    """A sink that keeps what is predicted as columns, and publishes nothing.
 
     Args:
-        model: whose predictions.
-        settings: of the fold.
-        partition: of the source.
+        heads: whose outputs are kept.
         targets: what will have come of all predictions, if it is known: classes are ranked at once.
-        heads: whose outputs are kept; ``None``: all.
     """
 
-    def __init__(
-        self,
-        model: Model,
-        settings: Settings,
-        partition: int,
-        targets: Columns | None = None,
-        heads: Sequence[AnyHead] | None = None,
-    ) -> None:
-        super().__init__(
-            model.spec.heads,
-            model.name,
-            model.fingerprint,
-            model.numerics(),
-            settings.source or "",
-            partition,
-            settings.app or "",
-            fold_id(model.fingerprint, settings),
-            settings.top_k,
-        )
-        self._heads = model.spec.heads if heads is None else heads
+    def __init__(self, heads: Sequence[AnyHead], targets: Columns | None = None) -> None:
+        self._heads = heads
         self._targets = targets
         self._keys: list[bytes] = []
         self._offset: list[NDArray[np.int64]] = []
@@ -108,27 +87,28 @@ class Collector(PredictionWriter):
         self._steps: list[NDArray[np.int64]] = []
         self._outputs: dict[str, list[Output]] = {head.name: [] for head in self._heads}
 
-    def write(
-        self,
-        keys: Sequence[bytes],
-        offsets: NDArray[np.int64],
-        time_ms: NDArray[np.int64],
-        steps: NDArray[np.int64],
-        outputs: Mapping[str, NDArray[np.float32]],
-    ) -> list[bytes]:
+    def predictions(self, predicted: Predicted, origin: int) -> list[Message]:  # noqa: ARG002  # it publishes nothing
         """Keep N predictions."""
-        place = slice(len(self._keys), len(self._keys) + len(keys))
-        self._keys.extend(keys)
-        self._offset.append(offsets)
-        self._time_ms.append(time_ms)
-        self._steps.append(steps)
+        place = slice(len(self._keys), len(self._keys) + len(predicted.keys))
+        self._keys.extend(predicted.keys)
+        self._offset.append(predicted.offsets)
+        self._time_ms.append(predicted.time_ms)
+        self._steps.append(predicted.steps)
         for head in self._heads:
-            values = outputs[head.name]
+            values = predicted.outputs[head.name]
             kept: Output = np.array(values)
             if self._targets is not None and values.ndim == 2:
                 kept = Ranked.of(values, self._targets[head.name][place])
             self._outputs[head.name].append(kept)
-        return [b""] * len(keys)
+        return []
+
+    def dead_letters(
+        self,
+        skipped: Sequence[tuple[Record, RecordError]],  # noqa: ARG002  # see above
+        origin: int,  # noqa: ARG002  # see above
+    ) -> list[Message]:
+        """Drop skipped records: the fold counts them."""
+        return []
 
     @property
     def found(self) -> Steps:
@@ -220,17 +200,17 @@ async def _fold_range(
     partition, heads = wanted.partition, model.spec.heads
     extractor = target_extractor(model, settings, labels, partition, split_column)
     if not any(isinstance(head, Multiclass) and head.width > HELD_MAX for head in heads):
-        collector = Collector(model, settings, partition)
+        collector = Collector(heads)
         skips = await _fold(
             log, wanted, model, settings, collector, store(), extractor.take, on_progress
         )
         own, targets = extractor.answer(heads, collector.found)
     else:
-        counter = Collector(model, settings, partition, heads=())
+        counter = Collector(())
         first, second = (lambda n: on_progress(n - n // 2)), (lambda n: on_progress(n // 2))
         await _fold(log, wanted, model, settings, counter, MemoryStore(), extractor.take, first)
         own, targets = extractor.answer(heads, counter.found)
-        collector = Collector(model, settings, partition, targets)
+        collector = Collector(heads, targets)
         skips = await _fold(log, wanted, model, settings, collector, store(), _nothing, second)
     found = collector.found
     words = [extractor.words[o] for o in found.offset.tolist()] if split_column else []
@@ -254,7 +234,7 @@ async def _fold(
     wanted: Range,
     model: Model,
     settings: Settings,
-    collector: "Collector",
+    collector: Collector,
     store: MemoryStore,
     take: Callable[[Sequence[Record]], None],
     on_progress: OnProgress,
@@ -274,7 +254,7 @@ async def _fold(
         wanted.start,
         watched(),
         lambda _predictions, _dead_letters: None,
-        writer=collector,
+        sink=collector,
         store=store,
     )
     return dict(counts.skips)

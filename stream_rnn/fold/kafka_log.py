@@ -11,7 +11,7 @@ from stream_rnn.fold.recovery import LastPrediction
 from stream_rnn.fold.recovery_facts import Topics
 from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.kafka.group_offsets import GroupOffset
-from stream_rnn.settings import Settings
+from stream_rnn.settings import FoldSettings
 
 logger = logging.getLogger(__name__)
 
@@ -21,11 +21,11 @@ LOG_APPEND_TIME = 1
 class KafkaLog:
     """One source partition; a :class:`stream_rnn.fold.recovery_facts.Log`."""
 
-    def __init__(self, cluster: KafkaCluster, settings: Settings, partition: int) -> None:
+    def __init__(self, cluster: KafkaCluster, settings: FoldSettings, partition: int) -> None:
         self._cluster = cluster
         self._settings = settings
         self._source = TopicPartition(settings.source, partition)
-        self._outputs: tuple[str, str] = (settings.predictions or "", settings.dead_letters_topic)
+        self._outputs: tuple[str, str] = (settings.predictions, settings.dead_letters_topic)
 
     async def log_start(self) -> int:
         """Return the log start."""
@@ -37,7 +37,7 @@ class KafkaLog:
 
     async def group_offset(self) -> GroupOffset | None:
         """Return the group offset."""
-        return await self._cluster.group_offset(self._settings.app or "", self._source)
+        return await self._cluster.group_offset(self._settings.app, self._source)
 
     async def last_prediction(self) -> LastPrediction | None:
         """Read the outputs backwards: the last one of this app and source partition.

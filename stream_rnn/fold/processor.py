@@ -43,7 +43,7 @@ from stream_rnn.fold.decoder import TIME_MS_MIN, Decoder, Record
 from stream_rnn.fold.micro_batch import Batch, Stepped
 from stream_rnn.fold.observer import Folded, Nobody, Observer
 from stream_rnn.fold.output_batches import Message
-from stream_rnn.fold.outputs import Silence, make_outputs
+from stream_rnn.fold.outputs import Sink, make_outputs
 from stream_rnn.fold.publisher import Publisher
 from stream_rnn.fold.recovery_facts import Recovery, anchor_of, tell_start
 from stream_rnn.fold.slices import slices
@@ -51,8 +51,7 @@ from stream_rnn.fold.source import Fetch, Source
 from stream_rnn.fold.step_times import StepTimes
 from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.model.network import Model
-from stream_rnn.predictions.writer import PredictionWriter
-from stream_rnn.settings import Settings
+from stream_rnn.settings import FoldSettings
 from stream_rnn.store.cache import StateCache, load_states
 from stream_rnn.store.retry import RETRY_FIRST_S, RETRY_LAST_S, retrying
 from stream_rnn.store.state import (
@@ -73,7 +72,7 @@ REPOSITIONS_MAX = 20
 T = TypeVar("T")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Processor:
     """Folds one partition for one assignment.
 
@@ -86,7 +85,7 @@ class Processor:
         store: the fold's hidden states.
         publisher: the way out.
         recovery: finds where to start.
-        writer: makes the predictions' bytes.
+        sink: takes what is predicted and skipped.
         cache: hidden states kept in this process.
         clock: monotonic seconds; it decides when to yield and sweep, never what is computed.
         at_crash_point: called at each :class:`Point`.
@@ -97,14 +96,14 @@ class Processor:
     """
 
     model: Model
-    settings: Settings
+    settings: FoldSettings
     partition: int
     fold_id: str
     source: Source
     store: Store
     publisher: Publisher
     recovery: Recovery
-    writer: PredictionWriter
+    sink: Sink
     cache: StateCache
     clock: Callable[[], float]
     at_crash_point: AtCrashPoint = no_op
@@ -181,13 +180,8 @@ class Processor:
             self.at_crash_point(Point.GROUP_OFFSET_WRITTEN)
         held = facts.held
         if start.write_first_position:
-            first = FirstPosition(
-                start.position,
-                start.origin,
-                facts.source_partitions,
-                self.writer.numerics,
-                start.lost,
-            )
+            place = start.position, start.origin, facts.source_partitions
+            first = FirstPosition(*place, self.model.numerics(), start.lost)
             await self._retrying(lambda: self.store.start(facts.held, first))
             held = StoredPosition()
             self.at_crash_point(Point.FIRST_POSITION_WRITTEN)
@@ -249,9 +243,14 @@ class Processor:
         # 4 publish, unless silent
         published = 0
         if next_position > self.publish_from:
-            silence = Silence(self.partition, self.origin, self.publish_from)
             predictions, dead_letters = make_outputs(
-                self.model, self.writer, self.settings, records, batch, stepped, silence
+                self.model,
+                self.sink,
+                records,
+                batch,
+                stepped,
+                origin=self.origin,
+                publish_from=self.publish_from,
             )
             offset = GroupOffset(next_position, self.fold_id, self.origin)
             await self._publish(predictions, dead_letters, offset)
@@ -298,14 +297,14 @@ class Processor:
         )
         self.at_crash_point(Point.SWEPT)
         commit = Commit(
-            self.position,
-            self.origin,
-            next_position,
-            anchor,
-            stream_time_ms,
-            self.writer.numerics,
-            list(zip(keys, self._codec.encode(states), strict=True)),
-            gone + expired,
+            expected_position=self.position,
+            origin=self.origin,
+            position=next_position,
+            anchor=anchor,
+            stream_time_ms=stream_time_ms,
+            numerics=self.model.numerics(),
+            writes=list(zip(keys, self._codec.encode(states), strict=True)),
+            deletes=gone + expired,
         )
         await self._retrying(lambda: self.store.commit(commit))
         self.cache.put(keys, states)

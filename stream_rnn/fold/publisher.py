@@ -33,7 +33,7 @@ from stream_rnn.kafka.acls import refusal_of_outputs
 from stream_rnn.kafka.clients import new_producer, stop_producer
 from stream_rnn.kafka.coordinator import TRANSACTIONS, refuse_unmet
 from stream_rnn.kafka.group_offsets import GroupOffset
-from stream_rnn.settings import Settings
+from stream_rnn.settings import FoldSettings
 
 FORGOTTEN = (InvalidProducerIdMapping, UnknownProducerId)
 """What the transaction coordinator, or the leader of an output, says of a producer it has forgotten."""
@@ -88,7 +88,7 @@ class KafkaPublisher:
     def __init__(
         self,
         connection: dict[str, Any],
-        settings: Settings,
+        settings: FoldSettings,
         partition: int,
         transactional_id: str | None,
         at_crash_point: AtCrashPoint = no_op,
@@ -96,7 +96,7 @@ class KafkaPublisher:
         self._at_crash_point = at_crash_point
         self._settings = settings
         self._partition = partition
-        self._predictions = settings.predictions or ""
+        self._predictions = settings.predictions
         self._dead_letters = settings.dead_letters_topic
         self._connection = connection
         self._transactional_id = transactional_id
@@ -212,13 +212,13 @@ class TransactionalPublisher(KafkaPublisher):
     def __init__(
         self,
         connection: dict[str, Any],
-        settings: Settings,
+        settings: FoldSettings,
         partition: int,
         at_crash_point: AtCrashPoint = no_op,
         check_owner: OwnerCheck = _nobody_asks,
     ) -> None:
         self._check_owner = check_owner
-        place = (settings.app or "", settings.source or "", partition)
+        place = (settings.app, settings.source, partition)
         super().__init__(connection, settings, partition, transactional_id(*place), at_crash_point)
         self._earlier_id = earlier_transactional_id(*place)
         self._source = TopicPartition(settings.source, partition)
@@ -319,7 +319,7 @@ class IdempotentPublisher(KafkaPublisher):
     def __init__(
         self,
         connection: dict[str, Any],
-        settings: Settings,
+        settings: FoldSettings,
         partition: int,
         commit_group_offset: Callable[[int, GroupOffset], Awaitable[None]],
         at_crash_point: AtCrashPoint = no_op,

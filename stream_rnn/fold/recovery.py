@@ -8,9 +8,10 @@ order that makes them safe, ``stream-rnn state show`` prints the same decision.
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, Self
 
 from stream_rnn.kafka.group_offsets import GroupOffset
+from stream_rnn.settings import Settings
 from stream_rnn.store.state import StoredPosition
 
 
@@ -75,6 +76,11 @@ class Choices:
     auto_offset_reset: Literal["earliest", "latest"] = "earliest"
     on_lost_history: Literal["stop", "accept"] = "stop"
     allow_compacted: bool = False
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Return what the settings choose."""
+        return cls(settings.auto_offset_reset, settings.on_lost_history, settings.allow_compacted)
 
 
 @dataclass(frozen=True, slots=True)

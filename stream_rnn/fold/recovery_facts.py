@@ -7,6 +7,7 @@ fenced or compared), but it must not stop for it.  So before stopping it looks a
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -91,8 +92,8 @@ class Recovery:
     store: Store
     log: Log
     choices: Choices
-    patience_s: float
-    clock: Callable[[], float]
+    patience_s: float = 0.0
+    clock: Callable[[], float] = time.monotonic
     at_crash_point: AtCrashPoint = no_op
     _last_prediction: LastPrediction | None = None
     _looked_back: bool = False

@@ -13,7 +13,7 @@ from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.features import Categorical
 from stream_rnn.model.network import TILE, Model, pin_numerics
 from stream_rnn.operate.check_result import Finding, bad, fine, warning
-from stream_rnn.settings import Settings
+from stream_rnn.settings import FoldSettings
 
 FILES_AT_LEAST = 1024
 FILES_A_PARTITION = 8
@@ -22,10 +22,10 @@ PROBED_STEPS = 3
 FREE_BYTES_AT_LEAST = 100_000_000
 
 
-def check_bundle(settings: Settings) -> tuple[Finding, Model | None]:
+def check_bundle(settings: FoldSettings) -> tuple[Finding, Model | None]:
     """Load the bundle."""
     try:
-        model = load_bundle(settings.bundle or "")
+        model = load_bundle(settings.bundle)
     except BundleError as error:
         return bad("bundle", str(error), "train one, or correct --bundle"), None
     heads = ", ".join(f"{head.name} ({head.kind})" for head in model.spec.heads)
@@ -62,7 +62,7 @@ def check_numerics(model: Model) -> Finding:
     return fine("numerics", f"{model.numerics()}: no bit depends on the batch")
 
 
-def check_machine(settings: Settings) -> list[Finding]:
+def check_machine(settings: FoldSettings) -> list[Finding]:
     """Look at limits, versions and the directory for temporary files."""
     found = [fine("versions", f"Python {sys.version.split()[0]}, torch {torch.__version__}")]
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -18,7 +18,7 @@ from stream_rnn.kafka.coordinator import TRANSACTIONS, never_answers
 from stream_rnn.kafka.topic_rules import misfit
 from stream_rnn.kafka.topics import TopicFacts
 from stream_rnn.operate.check_result import Finding, Level, bad, fine, warning
-from stream_rnn.settings import Settings
+from stream_rnn.settings import FoldSettings
 from stream_rnn.text import format_duration
 
 HEADROOM_SHARE = 0.2
@@ -33,9 +33,9 @@ async def check_brokers(facts: KafkaCluster) -> Finding:
     return fine("kafka", f"{count} broker{'s'[: count != 1]}, the controller is {cluster['controller_id']}")  # fmt: skip
 
 
-async def check_topics(facts: KafkaCluster, settings: Settings) -> list[Finding]:
+async def check_topics(facts: KafkaCluster, settings: FoldSettings) -> list[Finding]:
     """Look at the three topics and their settings."""
-    names = (settings.source or "", settings.predictions or "", settings.dead_letters_topic)
+    names = (settings.source, settings.predictions, settings.dead_letters_topic)
     topics = await facts.topics(*names)
     source = topics[names[0]]
     if not source.partitions:
@@ -51,7 +51,7 @@ async def check_topics(facts: KafkaCluster, settings: Settings) -> list[Finding]
     return found
 
 
-def _source(source: TopicFacts, settings: Settings) -> Finding:
+def _source(source: TopicFacts, settings: FoldSettings) -> Finding:
     said = f"{source.name}: {source.partitions} partitions, {_retention(source)}"
     if source.is_compacted and not settings.allow_compacted:
         return bad(
@@ -70,7 +70,7 @@ def _source(source: TopicFacts, settings: Settings) -> Finding:
     return fine("source", said)
 
 
-def _output(topic: TopicFacts, source: TopicFacts, settings: Settings) -> Finding:
+def _output(topic: TopicFacts, source: TopicFacts, settings: FoldSettings) -> Finding:
     said = f"{topic.name}: {topic.partitions} partitions, {_retention(topic)}"
     if (found := misfit(topic, source, settings)) is not None:
         return bad("outputs", f"{said}; it {found.said}", found.remedy)
@@ -139,9 +139,9 @@ def check_positions(rows: list[Mapping[str, Any]], source: str) -> list[Finding]
     return found
 
 
-async def check_source_read(facts: KafkaCluster, settings: Settings) -> Finding:
+async def check_source_read(facts: KafkaCluster, settings: FoldSettings) -> Finding:
     """Read a record of the source, if it has one."""
-    source = settings.source or ""
+    source = settings.source
     for partition in range((await facts.topics(source))[source].partitions):
         tp = TopicPartition(source, partition)
         start, end = await facts.log_start(tp), await facts.log_end(tp)
@@ -151,7 +151,7 @@ async def check_source_read(facts: KafkaCluster, settings: Settings) -> Finding:
     return fine("source rights", f"{source} holds no record that could be read")
 
 
-async def check_rights(settings: Settings, outputs: Mapping[str, int]) -> Finding:
+async def check_rights(settings: FoldSettings, outputs: Mapping[str, int]) -> Finding:
     """Open a transaction over all outputs and the group, and abort it: no record is written.
 
     Group offsets of an aborted transaction are never seen.
@@ -163,7 +163,7 @@ async def check_rights(settings: Settings, outputs: Mapping[str, int]) -> Findin
     name = "kafka rights"
     connection = kafka_options(settings.bootstrap_servers, settings.kafka_config)
     producer = new_producer(
-        transactional_id=transactional_id(settings.app or "", settings.source or "", "doctor"),
+        transactional_id=transactional_id(settings.app, settings.source, "doctor"),
         transaction_timeout_ms=settings.transaction_timeout_ms,
         request_timeout_ms=int(settings.kafka_timeout_s * 1000),
         **connection,

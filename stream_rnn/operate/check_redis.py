@@ -12,7 +12,7 @@ from stream_rnn.errors import ConfigError, MovedError, StateError, StreamRNNErro
 from stream_rnn.model.network import Model
 from stream_rnn.operate.check_result import Finding, bad, fine, warning
 from stream_rnn.operate.key_states import state_bytes
-from stream_rnn.settings import Settings
+from stream_rnn.settings import FoldSettings
 from stream_rnn.store.redis_store import RedisStore, check_redis, facts_of_primaries
 from stream_rnn.store.state import Commit
 from stream_rnn.text import format_duration
@@ -26,7 +26,7 @@ NO_POSITION = -1
 Facts = Mapping[str, Any]
 
 
-async def check_store(redis: Any, settings: Settings) -> list[Finding]:
+async def check_store(redis: Any, settings: FoldSettings) -> list[Finding]:
     """Check that Redis answers, keeps what it has, and runs scripts."""
     try:
         await check_redis(redis, settings)
@@ -66,7 +66,7 @@ def _persistence(node: str, facts: Facts) -> Finding:
 
 
 def check_memory(
-    nodes: Collection[Facts], model: Model, settings: Settings, keys: int | None, held: int
+    nodes: Collection[Facts], model: Model, settings: FoldSettings, keys: int | None, held: int
 ) -> Finding:
     """Check that the expected number of keys fits into all primaries together.
 

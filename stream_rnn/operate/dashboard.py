@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError
 from stream_rnn.errors import ConfigError, StreamRNNError, reason
 from stream_rnn.operate.dashboard_data import DashboardData
 from stream_rnn.operate.open_fold import Fold
-from stream_rnn.settings import Settings
+from stream_rnn.settings import FoldSettings
 from stream_rnn.worker.lasting import tell_end
 
 logger = logging.getLogger(__name__)
@@ -106,7 +106,7 @@ class Dashboard:
 
 @asynccontextmanager
 async def opened(
-    settings: Settings, workers: Sequence[str], port: int, wall: Callable[[], float]
+    settings: FoldSettings, workers: Sequence[str], port: int, wall: Callable[[], float]
 ) -> AsyncIterator[Dashboard]:
     """Open a fold and the page that shows it.
 

@@ -129,7 +129,7 @@ class DashboardData:
 
     def __init__(self, fold: Fold, addresses: Sequence[str], wall: Callable[[], float]) -> None:
         self.fold = fold
-        self._workers = Workers(fold.settings.app or "", addresses)
+        self._workers = Workers(fold.settings.app, addresses)
         self.sampler = Sampler(fold, wall)
 
     async def now(self) -> Json:
@@ -159,7 +159,7 @@ class DashboardData:
         }
 
     async def _partitions(self) -> list[Json]:
-        fold, source = self.fold, self.fold.settings.source or ""
+        fold, source = self.fold, self.fold.settings.source
         places = [TopicPartition(source, place.partition) for place in fold.places]
         starts = await fold.facts.ask(fold.facts.consumer.beginning_offsets(places), source)
         held = await asyncio.gather(*(place.store.read() for place in fold.places))

@@ -14,14 +14,14 @@ from stream_rnn.operate import check_kafka, check_redis
 from stream_rnn.operate.check_host import check_bundle, check_machine, check_numerics
 from stream_rnn.operate.check_result import Finding, Level, bad, fine, warning
 from stream_rnn.operate.open_fold import look
-from stream_rnn.settings import Settings
+from stream_rnn.settings import FoldSettings
 from stream_rnn.store.connection import connect_redis
 from stream_rnn.store.redis_store import RedisStore, facts_of_primaries
 from stream_rnn.text import format_duration
 
 
 async def examine(
-    settings: Settings, wall: Callable[[], float], *, keys: int | None, writes: bool
+    settings: FoldSettings, wall: Callable[[], float], *, keys: int | None, writes: bool
 ) -> AsyncIterator[Finding]:
     """Yield what each check finds.
 
@@ -58,7 +58,7 @@ async def examine(
 
 
 async def _redis(
-    settings: Settings, model: Model | None, wall: Callable[[], float]
+    settings: FoldSettings, model: Model | None, wall: Callable[[], float]
 ) -> AsyncIterator[Finding]:
     redis = None
     try:
@@ -72,7 +72,7 @@ async def _redis(
             yield found
         if model is not None:
             identity = fold_id(model.fingerprint, settings)
-            tag = store_tag(settings.app or "", settings.source or "", 0, identity)
+            tag = store_tag(settings.app, settings.source, 0, identity)
             yield await check_redis.check_rights(RedisStore(redis, tag, settings.redis_timeout_s))
     except (StreamRNNError, RedisError, RedisClusterException, OSError) as error:
         yield bad(
@@ -83,16 +83,16 @@ async def _redis(
             await redis.aclose()
 
 
-async def _kafka(settings: Settings, writes: bool) -> AsyncIterator[Finding]:
+async def _kafka(settings: FoldSettings, writes: bool) -> AsyncIterator[Finding]:
     try:
         connection = kafka_options(settings.bootstrap_servers, settings.kafka_config)
         async with KafkaCluster(connection, settings) as facts:
             yield await check_kafka.check_brokers(facts)
             for found in await check_kafka.check_topics(facts, settings):
                 yield found
-            source = settings.source or ""
+            source = settings.source
             yield await check_kafka.check_source_read(facts, settings)
-            outputs = (settings.predictions or "", settings.dead_letters_topic)
+            outputs = (settings.predictions, settings.dead_letters_topic)
             topics = await facts.topics(source, *outputs)
             there = {name: topics[name].partitions for name in outputs if topics[name].partitions}
     except StreamRNNError as error:
@@ -103,17 +103,17 @@ async def _kafka(settings: Settings, writes: bool) -> AsyncIterator[Finding]:
 
 
 async def _positions(
-    settings: Settings, wall: Callable[[], float]
+    settings: FoldSettings, wall: Callable[[], float]
 ) -> tuple[list[dict[str, Any]], list[Finding]]:
     try:
         rows = await look(settings)
-        found = check_kafka.check_positions(list(rows), settings.source or "")
+        found = check_kafka.check_positions(list(rows), settings.source)
         return rows, found + await _backup(settings, wall)
     except StreamRNNError as error:
         return [], [bad("position", str(error), "see the message")]
 
 
-async def _facts(settings: Settings, section: str) -> list[dict[str, Any]]:
+async def _facts(settings: FoldSettings, section: str) -> list[dict[str, Any]]:
     """Ask each primary of Redis for a section of INFO; none: it does not say."""
     redis = connect_redis(settings.redis_url.get_secret_value(), settings.redis_timeout_s)
     try:
@@ -124,15 +124,15 @@ async def _facts(settings: Settings, section: str) -> list[dict[str, Any]]:
         await redis.aclose()
 
 
-async def _memory(settings: Settings, model: Model, keys: int | None, held: int) -> Finding:
+async def _memory(settings: FoldSettings, model: Model, keys: int | None, held: int) -> Finding:
     nodes = await _facts(settings, "memory")
     return check_redis.check_memory(nodes, model, settings, keys, held)
 
 
-async def _backup(settings: Settings, wall: Callable[[], float]) -> list[Finding]:
+async def _backup(settings: FoldSettings, wall: Callable[[], float]) -> list[Finding]:
     """Compare the age of the last snapshot with the log's retention."""
     connection = kafka_options(settings.bootstrap_servers, settings.kafka_config)
-    source = settings.source or ""
+    source = settings.source
     async with KafkaCluster(connection, settings) as facts:
         retention_s = (await facts.topics(source))[source].limit("retention.ms") / 1000
     nodes = await _facts(settings, "persistence")

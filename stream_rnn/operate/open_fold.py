@@ -1,7 +1,6 @@
 """A fold seen from outside: the store and the log of each of its partitions."""
 
 import asyncio
-import time
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -16,7 +15,7 @@ from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.kafka.connection import kafka_options
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.network import Model
-from stream_rnn.settings import Settings
+from stream_rnn.settings import FoldSettings
 from stream_rnn.store.connection import connect_redis
 from stream_rnn.store.redis_store import RedisStore, check_redis
 
@@ -47,15 +46,15 @@ class Fold:
     redis: Redis
     facts: KafkaCluster
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: FoldSettings) -> None:
         self.settings = settings
-        self.model: Model = load_bundle(settings.bundle or "")
+        self.model: Model = load_bundle(settings.bundle)
         self.identity = fold_id(self.model.fingerprint, settings)
         self.places: list[Place] = []
 
     async def __aenter__(self) -> Self:
         settings = self.settings
-        source = settings.source or ""
+        source = settings.source
         self.redis = connect_redis(settings.redis_url.get_secret_value(), settings.redis_timeout_s)
         try:
             await check_redis(self.redis, settings)
@@ -70,7 +69,7 @@ class Fold:
             await self.__aexit__()
             raise
         for partition in range(count):
-            tag = store_tag(settings.app or "", source, partition, self.identity)
+            tag = store_tag(settings.app, source, partition, self.identity)
             store = RedisStore(self.redis, tag, settings.redis_timeout_s)
             self.places.append(Place(partition, store, KafkaLog(self.facts, settings, partition)))
         return self
@@ -109,7 +108,7 @@ class Fold:
         Raises:
             ConfigError: workers run.
         """
-        app = self.settings.app or ""
+        app = self.settings.app
         offsets = await asyncio.gather(*(place.log.group_offset() for place in self.places))
         if all(c is not None and c.fold_id not in (None, self.identity) for c in offsets):
             return
@@ -124,20 +123,22 @@ class Fold:
     async def look(self) -> list[dict[str, Any]]:
         """Return, for each partition, what Redis and Kafka hold and where a worker would start."""
         settings = self.settings
-        choices = Choices(
-            settings.auto_offset_reset, settings.on_lost_history, settings.allow_compacted
-        )
+        choices = Choices.of(settings)
         rows = []
         for place in self.places:
             name = f"{settings.source}[{place.partition}]"
             recovery = Recovery(
-                name, self.identity, place.store, place.log, choices, 0.0, time.monotonic
+                place=name,
+                fold_id=self.identity,
+                store=place.store,
+                log=place.log,
+                choices=choices,
             )
             rows.append(_row(place.partition, await recovery.read(), choices))
         return rows
 
 
-async def look(settings: Settings) -> list[dict[str, Any]]:
+async def look(settings: FoldSettings) -> list[dict[str, Any]]:
     """Open a fold and look at it once."""
     async with Fold(settings) as fold:
         return await fold.look()

@@ -38,7 +38,7 @@ class Sampler:
     def __init__(self, fold: Fold, wall: Callable[[], float]) -> None:
         settings = fold.settings
         self._fold, self._wall = fold, wall
-        self._topic = settings.predictions or ""
+        self._topic = settings.predictions
         self._delays: deque[tuple[float, float]] = deque(maxlen=SAMPLES_KEPT)
         self._fingerprint = fold.model.fingerprint[:16]
         self._kinds = {head.name: OUTPUTS[head.kind] for head in fold.model.spec.heads}

@@ -18,7 +18,7 @@ from stream_rnn.kafka.acls import refusal
 from stream_rnn.kafka.clients import new_producer, stop_producer
 from stream_rnn.kafka.connection import kafka_options
 from stream_rnn.operate.dead_letters import RETRIED, RETRY_OF, DeadLetter, Wanted, read
-from stream_rnn.settings import Settings
+from stream_rnn.settings import FoldSettings
 
 TOGETHER, TOGETHER_BYTES = 500, 4_000_000
 REQUEST_BYTES_MAX = 5_000_000
@@ -65,7 +65,7 @@ class Retry:
         FencedError: Kafka did not answer, or another retry was started; run it again.
     """
 
-    def __init__(self, settings: Settings, wanted: Wanted) -> None:
+    def __init__(self, settings: FoldSettings, wanted: Wanted) -> None:
         self._settings, self._wanted = settings, wanted
         self._producer: AIOKafkaProducer
 
@@ -78,7 +78,7 @@ class Retry:
 
     async def open(self) -> None:
         """Start the producer: from here on no other retry writes."""
-        app, source = self._settings.app or "", self._settings.source or ""
+        app, source = self._settings.app, self._settings.source
         await self._fence(f"{app}-deadletters-{source}")  # of the version before
         self._producer = self._new_producer(transactional_id(app, source, "deadletters"))
         try:

@@ -33,6 +33,7 @@ class PredictionWriter:
 
     def __init__(  # what stands in every prediction
         self,
+        *,
         heads: Sequence[AnyHead],
         name: str,
         fingerprint: str,

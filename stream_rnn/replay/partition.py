@@ -5,24 +5,20 @@ and partitions they equal, byte for byte, what a worker publishes, where torch's
 CPU's type are the same.
 """
 
-import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from stream_rnn.fold.assemble import build_processor
 from stream_rnn.fold.crash_points import Counts
 from stream_rnn.fold.decoder import Record
-from stream_rnn.fold.fold_id import fold_id
 from stream_rnn.fold.output_batches import Message
-from stream_rnn.fold.outputs import make_writer
-from stream_rnn.fold.processor import Processor
+from stream_rnn.fold.outputs import Sink
 from stream_rnn.fold.recovery import Choices, LastPrediction
-from stream_rnn.fold.recovery_facts import Recovery, Topics
+from stream_rnn.fold.recovery_facts import Topics
 from stream_rnn.fold.source import Fetch
 from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.model.network import Model
-from stream_rnn.predictions.writer import PredictionWriter
 from stream_rnn.settings import Settings
-from stream_rnn.store.cache import StateCache
 from stream_rnn.store.memory_store import MemoryStore
 
 CACHE_BYTES_MAX = 1_000_000_000
@@ -101,7 +97,7 @@ async def replay_partition(
     batches: AsyncIterator[Sequence[Record]],
     emit: Emit,
     *,
-    writer: PredictionWriter | None = None,
+    sink: Sink | None = None,
     store: MemoryStore | None = None,
 ) -> Counts:
     """Fold one partition's records.
@@ -113,28 +109,23 @@ async def replay_partition(
         start: offset at which the fold begins.
         batches: the records, in offset order, in batches of any size.
         emit: told the predictions and dead letters of each micro-batch.
-        writer: makes a prediction's bytes; ``None``: as the worker does.
+        sink: takes what is predicted; ``None``: what a worker publishes is emitted.
         store: holds the states; ``None``: a new one in memory.
 
     Returns:
         What happened.
     """
-    identity, source = fold_id(model.fingerprint, settings), settings.source or ""
-    log, place = _Range(start), f"{source}[{partition}]"
-    store = MemoryStore() if store is None else store
-    writer = make_writer(model, settings, partition, identity) if writer is None else writer
-    processor = Processor(
-        model,
-        settings,
-        partition,
-        identity,
-        _Batches(batches),
-        store,
-        _Emitter(emit),
-        Recovery(place, identity, store, log, Choices(), 0.0, time.monotonic),
-        writer,
-        StateCache(model.hidden_size_floats, CACHE_BYTES_MAX),
-        time.monotonic,
+    processor = build_processor(
+        model=model,
+        settings=settings.of_fold(needs=()),
+        partition=partition,
+        source=_Batches(batches),
+        store=MemoryStore() if store is None else store,
+        log=_Range(start),
+        publisher=_Emitter(emit),
+        cache_bytes=CACHE_BYTES_MAX,
+        sink=sink,
+        choices=Choices(),
     )
     await processor.run()
     return processor.counts

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from stream_rnn.errors import ConfigError
 from stream_rnn.fold import micro_batch
 from stream_rnn.fold.decoder import Decoder, Record
+from stream_rnn.fold.outputs import make_writer
 from stream_rnn.fold.single_steps import Memory, step_one_by_one
 from stream_rnn.model.network import Model
-from stream_rnn.predictions.writer import PredictionWriter
 from stream_rnn.settings import Settings
 from stream_rnn.text import format_duration
 from stream_rnn.trace.gates import GATES, gates_of
@@ -113,17 +113,13 @@ class Unrolled:
 
     def predictions(self, settings: Settings) -> list[bytes]:
         """Return the bytes of the T predictions, as a worker with these settings publishes them."""
-        model = self.model
-        writer = PredictionWriter(
-            model.spec.heads,
-            model.name,
-            model.fingerprint,
-            model.numerics(),
-            self.source,
-            self.partition,
-            settings.app or "",
-            "",
-            settings.top_k,
+        writer = make_writer(
+            self.model,
+            app="",
+            source=self.source,
+            partition=self.partition,
+            fold_id="",
+            top_k=settings.top_k,
         )
         keys = [self.key] * len(self.offsets)
         return writer.write(keys, self.offsets, self.time_ms, self.steps, self.outputs)

@@ -6,7 +6,7 @@ from typing import Any
 import faust
 from mode import CrashingSupervisor
 
-from stream_rnn.settings import Settings
+from stream_rnn.settings import FoldSettings
 from stream_rnn.worker.transport import Fetched
 
 
@@ -28,7 +28,7 @@ class _SourceTopic(faust.Topic):
 
 
 def register_agent(
-    app: faust.App, settings: Settings, offer: Callable[[Fetched], Awaitable[None]]
+    app: faust.App, settings: FoldSettings, offer: Callable[[Fetched], Awaitable[None]]
 ) -> str:
     """Register the agent of a source.
 
@@ -42,7 +42,7 @@ def register_agent(
     """
     topic = _SourceTopic(
         app,
-        topics=[settings.source or ""],
+        topics=[settings.source],
         schema=_HandedThrough(),
         acks=False,
         maxsize=settings.queue_messages_max,

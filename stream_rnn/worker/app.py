@@ -2,7 +2,6 @@
 
 import faust
 
-from stream_rnn.errors import ConfigError
 from stream_rnn.kafka.connection import faust_credentials
 from stream_rnn.settings import Settings
 from stream_rnn.worker.plugin import StreamRNN
@@ -14,22 +13,18 @@ def make_app(settings: Settings) -> StreamRNN:
     Raises:
         ConfigError: a setting that a worker needs is missing.
     """
-    needed = ("app", "source", "predictions", "bundle")
-    missing = [name for name in needed if not getattr(settings, name)]
-    if missing:
-        options = ", ".join(f"--{name}" for name in missing)
-        raise ConfigError(f"a worker needs {options}; see stream-rnn worker --help")
+    settings = settings.of_fold()
     app = faust.App(
-        settings.app or "",
+        settings.app,
         broker=[f"kafka://{server.strip()}" for server in settings.bootstrap_servers.split(",")],
         broker_credentials=faust_credentials(settings.kafka_config),
         autodiscover=False,
     )
     return StreamRNN(
         app,
-        source=settings.source or "",
-        predictions=settings.predictions or "",
-        bundle=settings.bundle or "",
+        source=settings.source,
+        predictions=settings.predictions,
+        bundle=settings.bundle,
         redis_url=settings.redis_url.get_secret_value(),
         settings=settings,
     )

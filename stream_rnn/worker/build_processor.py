@@ -1,7 +1,6 @@
 """Puts the processor of a partition together, from what the worker has opened."""
 
 import logging
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -12,20 +11,17 @@ from aiokafka.errors import IllegalStateError
 from aiokafka.structs import OffsetAndMetadata
 from redis.asyncio import Redis
 
+from stream_rnn.fold.assemble import build_processor
 from stream_rnn.fold.crash_points import AtCrashPoint
 from stream_rnn.fold.fold_id import fold_id, store_tag
 from stream_rnn.fold.kafka_log import KafkaLog
 from stream_rnn.fold.observer import Observer
-from stream_rnn.fold.outputs import make_writer
 from stream_rnn.fold.processor import Processor
 from stream_rnn.fold.publisher import IdempotentPublisher, Publisher, TransactionalPublisher
-from stream_rnn.fold.recovery import Choices
-from stream_rnn.fold.recovery_facts import Recovery
 from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.model.network import Model
-from stream_rnn.settings import Settings
-from stream_rnn.store.cache import StateCache
+from stream_rnn.settings import FoldSettings
 from stream_rnn.store.redis_store import RedisStore
 from stream_rnn.worker.fault_injection import from_environment
 from stream_rnn.worker.partition_source import PartitionSource
@@ -51,7 +47,7 @@ class ProcessorBuilder:
     """
 
     app: faust.App
-    settings: Settings
+    settings: FoldSettings
     model: Model
     redis: Redis
     facts: KafkaCluster
@@ -67,40 +63,22 @@ class ProcessorBuilder:
 
     def make(self, partition: int, generation: int) -> tuple[Processor, PartitionSource]:
         """Make the processor of a partition for a generation of the group."""
-        settings, model, identity = self.settings, self.model, self.fold_id
-        app, source = settings.app or "", settings.source or ""
-        store = RedisStore(
-            self.redis, store_tag(app, source, partition, identity), settings.redis_timeout_s
-        )
+        settings = self.settings
+        app, source = settings.app, settings.source
+        tag = store_tag(app, source, partition, self.fold_id)
         records = PartitionSource(Seeker(self.app, source, partition), settings.pending_records_max)
-        choices = Choices(
-            settings.auto_offset_reset, settings.on_lost_history, settings.allow_compacted
-        )
-        recovery = Recovery(
-            f"{source}[{partition}]",
-            identity,
-            store,
-            KafkaLog(self.facts, settings, partition),
-            choices,
-            settings.transaction_timeout_ms / 1000,
-            time.monotonic,
-            self.at_crash_point,
-        )
-        writer = make_writer(model, settings, partition, identity)
-        processor = Processor(
-            model,
-            settings,
-            partition,
-            identity,
-            records,
-            store,
-            self._publisher(partition, generation),
-            recovery,
-            writer,
-            StateCache(model.hidden_size_floats, self.cache_bytes),
-            time.monotonic,
-            self.at_crash_point,
-            self.observer,
+        processor = build_processor(
+            model=self.model,
+            settings=settings,
+            partition=partition,
+            source=records,
+            store=RedisStore(self.redis, tag, settings.redis_timeout_s),
+            log=KafkaLog(self.facts, settings, partition),
+            publisher=self._publisher(partition, generation),
+            cache_bytes=self.cache_bytes,
+            patience_s=settings.transaction_timeout_ms / 1000,
+            at_crash_point=self.at_crash_point,
+            observer=self.observer,
         )
         return processor, records
 

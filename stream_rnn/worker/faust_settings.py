@@ -9,9 +9,14 @@ import os
 import tempfile
 import warnings
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import faust
+from faust.transport.drivers.aiokafka import (
+    Transport,
+    credentials_to_aiokafka_auth,
+    server_list,
+)
 from mode import CrashingSupervisor
 
 from stream_rnn.errors import ConfigError
@@ -106,3 +111,13 @@ def _set(app: faust.App, name: str, value: Any) -> None:
     else:
         options: dict[str, Any] = app._default_options[1]  # type: ignore[assignment]  # noqa: SLF001  # a dict, read when the app is configured
         options[name] = value
+
+
+def connection_of(app: faust.App) -> dict[str, Any]:
+    """Return the options with which a client of Kafka connects as the app does."""
+    conf, transport = app.conf, cast("Transport", app.transport)
+    return {
+        "bootstrap_servers": server_list(transport.url, transport.default_port),
+        "client_id": conf.broker_client_id,
+        **credentials_to_aiokafka_auth(conf.broker_credentials, conf.ssl_context),
+    }

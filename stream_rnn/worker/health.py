@@ -26,7 +26,7 @@ from redis.exceptions import RedisClusterException, RedisError
 from stream_rnn.errors import ConfigError, StreamRNNError, reason
 from stream_rnn.fold.processor import Processor
 from stream_rnn.kafka.cluster import KafkaCluster
-from stream_rnn.settings import Settings
+from stream_rnn.settings import FoldSettings
 from stream_rnn.store.redis_store import facts_of_primaries
 from stream_rnn.worker.partitions import Owned, Partitions
 from stream_rnn.worker.prometheus import Metrics, PartitionView
@@ -73,7 +73,7 @@ class Health:
     def __init__(
         self,
         worker: Watched,
-        settings: Settings,
+        settings: FoldSettings,
         wall: Callable[[], float] = time.time,  # noqa: TID251  # age of records, never of the fold
     ) -> None:
         self._worker = worker
@@ -179,14 +179,14 @@ class Health:
 
         A server that does not answer is no error here: what depends on it fails by itself.
         """
-        source = self._settings.source or ""
+        source = self._settings.source
         owned = [one for one in self._worker.partitions if one.source.positioned.is_set()]
         places = [TopicPartition(source, one.processor.partition) for one in owned]
         try:
             starts = await kafka.ask(kafka.consumer.beginning_offsets(places), source)
             ends = await kafka.ask(kafka.consumer.end_offsets(places), source)
             # The names that recovery asks for, so that both share what was asked last.
-            names = (source, self._settings.predictions or "", self._settings.dead_letters_topic)
+            names = (source, self._settings.predictions, self._settings.dead_letters_topic)
             about = (await kafka.topics(*names))[source]
             retention_s = about.limit("retention.ms") / 1000
             if self.metrics is not None:

@@ -19,14 +19,14 @@ from stream_rnn.kafka.answers import CheckedAdminClient, asking, is_passing
 from stream_rnn.kafka.coordinator import GROUPS, refuse_unmet
 from stream_rnn.kafka.topic_rules import misfit, output_config
 from stream_rnn.kafka.topics import TopicFacts, read_topics
-from stream_rnn.settings import Settings
+from stream_rnn.settings import FoldSettings
 
 logger = logging.getLogger(__name__)
 
 CREATED_WITHIN_S = 30.0
 
 
-async def prepare_topics(admin: CheckedAdminClient, settings: Settings) -> None:
+async def prepare_topics(admin: CheckedAdminClient, settings: FoldSettings) -> None:
     """Make sure that the topics of a fold are there and fit.
 
     Raises:
@@ -45,7 +45,7 @@ async def prepare_topics(admin: CheckedAdminClient, settings: Settings) -> None:
 
 
 async def require_coordinator(
-    admin: CheckedAdminClient, connection: Mapping[str, Any], settings: Settings
+    admin: CheckedAdminClient, connection: Mapping[str, Any], settings: FoldSettings
 ) -> None:
     """Make sure that the app's group has a coordinator: Faust would wait for one for ever.
 
@@ -54,7 +54,7 @@ async def require_coordinator(
         UnreachableError: there is none now.
     """
     try:
-        find = partial(admin.find_coordinator, settings.app or "")
+        find = partial(admin.find_coordinator, settings.app)
         await asking(find, settings.kafka_timeout_s)
     except (KafkaError, TimeoutError, OSError) as error:
         await refuse_unmet(connection, GROUPS, error)
@@ -64,8 +64,8 @@ async def require_coordinator(
         ) from error
 
 
-async def _prepare(admin: CheckedAdminClient, settings: Settings) -> None:
-    source_name, predictions = settings.source or "", settings.predictions or ""
+async def _prepare(admin: CheckedAdminClient, settings: FoldSettings) -> None:
+    source_name, predictions = settings.source, settings.predictions
     outputs = (predictions, settings.dead_letters_topic)
     ask = partial(read_topics, admin, (source_name, *outputs))
     topics = await asking(ask, settings.kafka_timeout_s)
@@ -74,11 +74,6 @@ async def _prepare(admin: CheckedAdminClient, settings: Settings) -> None:
         raise ConfigError(
             f"the source topic {source_name} does not exist, or this user lacks Read on it; create "
             "it, or check --source and --bootstrap-servers"
-        )
-    if source_name in outputs or predictions == settings.dead_letters_topic:
-        raise ConfigError(
-            f"source {source_name}, predictions {predictions} and dead letters "
-            f"{settings.dead_letters_topic} must be three topics"
         )
     missing = [name for name in outputs if not topics[name].partitions]
     for name in missing:
@@ -91,7 +86,7 @@ async def _prepare(admin: CheckedAdminClient, settings: Settings) -> None:
 
 
 async def _create(
-    admin: CheckedAdminClient, name: str, source: TopicFacts, settings: Settings
+    admin: CheckedAdminClient, name: str, source: TopicFacts, settings: FoldSettings
 ) -> None:
     config = output_config(source, settings)
     topic = NewTopic(name, source.partitions, source.replication, topic_configs=config)

@@ -14,11 +14,6 @@ from typing import Any, cast
 
 import faust
 from aiokafka.errors import InvalidSessionTimeoutError
-from faust.transport.drivers.aiokafka import (
-    Transport,
-    credentials_to_aiokafka_auth,
-    server_list,
-)
 from mode import Service
 from redis.asyncio import Redis
 
@@ -33,7 +28,7 @@ from stream_rnn.store.connection import connect_redis
 from stream_rnn.store.redis_store import check_redis
 from stream_rnn.worker.agent import register_agent
 from stream_rnn.worker.build_processor import ProcessorBuilder
-from stream_rnn.worker.faust_settings import refuse, set_defaults
+from stream_rnn.worker.faust_settings import connection_of, refuse, set_defaults
 from stream_rnn.worker.health import Health, why_unready
 from stream_rnn.worker.lasting import tell_end
 from stream_rnn.worker.output_topics import prepare_topics, require_coordinator
@@ -67,7 +62,7 @@ class StreamRNN(Service):
         stop_requested: a signal asked the worker to stop; later errors are no failures.
 
     Raises:
-        ConfigError: a setting is out of its bounds.
+        ConfigError: a setting is out of its bounds, or two topics are the same.
 
     Example:
         app = faust.App("departures", broker="kafka://localhost:9092")
@@ -91,7 +86,7 @@ class StreamRNN(Service):
     ) -> None:
         set_defaults(app)
         self.app = app
-        self.settings = (settings or Settings.build()).replace(
+        given = (settings or Settings.build()).replace(
             app=app.conf.id,
             source=source,
             predictions=predictions,
@@ -100,6 +95,7 @@ class StreamRNN(Service):
             dead_letters=dead_letters,
             delivery=delivery,
         )
+        self.settings = given.of_fold()
         self.failure: BaseException | None = None
         self.partitions = Partitions(self._make, self._fail, self.settings.revoke_timeout_s)
         # A batch is finished, or abandoned; then its producer is closed: each has its deadline.
@@ -148,19 +144,25 @@ class StreamRNN(Service):
 
     async def _open(self) -> None:
         settings = self.settings
-        refuse(self.app, settings.source or "", self._agent)
+        refuse(self.app, settings.source, self._agent)
         pin_numerics()
-        model = load_bundle(settings.bundle or "")
+        model = load_bundle(settings.bundle)
         self._redis = connect_redis(settings.redis_url.get_secret_value(), settings.redis_timeout_s)
         await check_redis(self._redis, settings)
-        self._facts = await KafkaCluster(self._connection(), settings).__aenter__()
+        connection = connection_of(self.app)
+        self._facts = await KafkaCluster(connection, settings).__aenter__()
         assert self._facts.admin is not None, "inside of its context"
         await prepare_topics(self._facts.admin, settings)
-        connection = self._connection()
         await require_coordinator(self._facts.admin, connection, settings)
         metrics = Metrics(model, settings, self.health.views)
         self._parts = ProcessorBuilder(
-            self.app, settings, model, self._redis, self._facts, connection, metrics
+            app=self.app,
+            settings=settings,
+            model=model,
+            redis=self._redis,
+            facts=self._facts,
+            connection=connection,
+            observer=metrics,
         )
         await self.health.start(metrics)
         self._watchdog.alive()
@@ -310,14 +312,6 @@ class StreamRNN(Service):
 
     def _make(self, partition: int, generation: int) -> tuple[Processor, PartitionSource]:
         return self.parts.make(partition, generation)
-
-    def _connection(self) -> dict[str, Any]:
-        conf, transport = self.app.conf, cast("Transport", self.app.transport)
-        return {
-            "bootstrap_servers": server_list(transport.url, transport.default_port),
-            "client_id": conf.broker_client_id,
-            **credentials_to_aiokafka_auth(conf.broker_credentials, conf.ssl_context),
-        }
 
     def _fail(self, error: BaseException) -> None:
         """Bring the worker down with one clear line; the restart decides where to go on."""

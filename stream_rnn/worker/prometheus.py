@@ -24,7 +24,7 @@ from stream_rnn.fold.recovery import Start
 from stream_rnn.fold.single_steps import NOT_FINITE
 from stream_rnn.model.heads import AnyHead
 from stream_rnn.model.network import Model
-from stream_rnn.settings import Settings
+from stream_rnn.settings import FoldSettings
 
 SAMPLE_EVERY_S = 0.25
 SAMPLE_ROWS = 32
@@ -99,12 +99,12 @@ GAUGES: tuple[tuple[str, str, Callable[[PartitionView], float | None]], ...] = (
 )  # fmt: skip
 
 
-def describe(model: Model, settings: Settings) -> dict[str, str]:
+def describe(model: Model, settings: FoldSettings) -> dict[str, str]:
     """Return what a worker is: labels of ``stream_rnn_fold_info``."""
     return {
-        "app": settings.app or "",
-        "source": settings.source or "",
-        "predictions": settings.predictions or "",
+        "app": settings.app,
+        "source": settings.source,
+        "predictions": settings.predictions,
         "delivery": settings.delivery,
         "model": model.name,
         "fingerprint": model.fingerprint[:16],
@@ -147,7 +147,7 @@ class Metrics:
     def __init__(
         self,
         model: Model,
-        settings: Settings,
+        settings: FoldSettings,
         views: Callable[[], Sequence[PartitionView]],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

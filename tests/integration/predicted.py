@@ -16,7 +16,15 @@ HEADS = [Binary(name="late", kind="binary", path="delay")]
 def written(app, offsets, partition=0, probability=0.5):
     """Return the key, value and headers of predictions of some source offsets."""
     writer = PredictionWriter(
-        HEADS, "delay", "ab" * 32, "01234567", "events", partition, app, "0123456789ab", 5
+        heads=HEADS,
+        name="delay",
+        fingerprint="ab" * 32,
+        numerics="01234567",
+        topic="events",
+        partition=partition,
+        app=app,
+        fold_id="0123456789ab",
+        top_k=5,
     )
     count = len(offsets)
     values = writer.write(

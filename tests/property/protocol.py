@@ -12,7 +12,7 @@ from typing import Any
 
 from stream_rnn.errors import FencedError, RecoveryError, StreamRNNError, UnavailableError
 from stream_rnn.fold.fold_id import fold_id
-from stream_rnn.fold.outputs import make_writer
+from stream_rnn.fold.outputs import PublishedOutputs
 from stream_rnn.fold.processor import Processor
 from stream_rnn.fold.recovery import Choices, Facts, Start, Stop, where_to_start
 from stream_rnn.fold.recovery_facts import Recovery
@@ -224,17 +224,17 @@ class World:
         find = watched(kit.recovery, self.judge)
         clock = self.loop.time
         worker.processor = kit.processor(
-            self.model,
-            configured,
-            0,
-            self.fold_id,
-            GatedSource(worker),
-            store,
-            publisher(worker, self.broker),
-            find("events[0]", self.fold_id, store, log, self.choices, PATIENCE_S, clock),
-            make_writer(self.model, configured, 0, self.fold_id),
-            kit.cache(self.model.hidden_size_floats, 10_000),
-            clock,
+            model=self.model,
+            settings=configured,
+            partition=0,
+            fold_id=self.fold_id,
+            source=GatedSource(worker),
+            store=store,
+            publisher=publisher(worker, self.broker),
+            recovery=find("events[0]", self.fold_id, store, log, self.choices, PATIENCE_S, clock),
+            sink=PublishedOutputs(self.model, configured, 0, self.fold_id),
+            cache=kit.cache(self.model.hidden_size_floats, 10_000),
+            clock=clock,
         )
         return worker
 

@@ -41,7 +41,7 @@ def test_every_setting_reaches_the_fold(name, tmp_path, monkeypatch):
     assert getattr(settings, name) != Settings.model_fields[name].default
     monkeypatch.setenv("STREAM_RNN_APP", "unused")
     found = make_app(settings).settings
-    assert found == settings
+    assert found == settings.of_fold()
 
 
 async def test_what_fails_while_a_worker_ends_is_no_failure(tmp_path):

@@ -71,7 +71,13 @@ def naps(monkeypatch):
 def recovery(log, store, naps=(), patience_s=1.0, choices=None):
     """Make a recovery whose time passes by its naps."""
     return Recovery(
-        "t[0]", OURS, store, log, choices or Choices(), patience_s, lambda: float(sum(naps))
+        place="t[0]",
+        fold_id=OURS,
+        store=store,
+        log=log,
+        choices=choices or Choices(),
+        patience_s=patience_s,
+        clock=lambda: float(sum(naps)),
     )
 
 

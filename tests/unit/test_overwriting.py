@@ -175,7 +175,17 @@ def test_what_comes_to_the_predictions_place_during_a_replay_is_not_overwritten(
 def test_a_replay_replaces_its_own_predictions_whatever_the_key(tmp_path, key):
     """The key stands before what tells a prediction from other JSON."""
     head = Binary(name="late", kind="binary", path="late")
-    writer = PredictionWriter([head], "m", "ab" * 32, "n", "t", 0, "app", "0" * 12, 5)
+    writer = PredictionWriter(
+        heads=[head],
+        name="m",
+        fingerprint="ab" * 32,
+        numerics="n",
+        topic="t",
+        partition=0,
+        app="app",
+        fold_id="0" * 12,
+        top_k=5,
+    )
     one, half = np.full(1, 1), {"late": np.full(1, 0.5, np.float32)}
     (value,) = writer.write([key], one, one, one, half)
     path = tmp_path / "p.jsonl"

@@ -141,7 +141,17 @@ def test_the_prediction_by_example_is_one():
 
 def test_the_headers_are_those_that_are_written():
     """Of a prediction, and of a dead letter."""
-    writer = PredictionWriter((), "m", "0" * 64, "0" * 8, "t", 0, "a", "f", 5)
+    writer = PredictionWriter(
+        heads=(),
+        name="m",
+        fingerprint="0" * 64,
+        numerics="0" * 8,
+        topic="t",
+        partition=0,
+        app="a",
+        fold_id="f",
+        top_k=5,
+    )
     predictions, dead_letters = page("predictions").split("## Dead letters")
     written = [name for name, _ in writer.headers(3, 0)]
     assert named(rows(predictions, "header")) == written

@@ -11,7 +11,7 @@ from stream_rnn.cli.program import group
 from stream_rnn.cli.shared.settings_options import describe_choices
 from stream_rnn.cli.verbs.train import command
 from stream_rnn.errors import ConfigError
-from stream_rnn.settings import Settings
+from stream_rnn.settings import FoldSettings, Settings
 from stream_rnn.training.training_settings import TrainingSettings
 
 NUMBERS = (int, float)
@@ -131,3 +131,27 @@ def test_only_the_redis_url_is_a_secret():
         name for name, f in Settings.model_fields.items() if SecretStr in types_of(f.annotation)
     ]
     assert secrets == ["redis_url"]
+
+
+def test_the_settings_of_a_fold_have_its_names():
+    """What is missing is named as an option; what was given stays as it was given."""
+    given = Settings.build(app="a", source="in", predictions="out", bundle="b", top_k=3)
+    fold = given.of_fold()
+    assert type(fold) is FoldSettings
+    assert dict(fold) == dict(given)
+    assert fold.model_fields_set == given.model_fields_set
+    assert fold.replace(top_k=4).model_dump() == {**given.model_dump(), "top_k": 4}
+    with pytest.raises(ConfigError, match="give --source, or set STREAM_RNN_SOURCE"):
+        Settings.build(app="a").of_fold()
+    replayed = Settings.build(source="in").of_fold(needs=())
+    assert (replayed.app, replayed.source, replayed.bundle) == ("", "in", "")
+
+
+@pytest.mark.parametrize(
+    "names", [{"predictions": "in"}, {"dead_letters": "in"}, {"dead_letters": "out"}]
+)
+def test_a_fold_has_three_topics(names):
+    """A worker would read what it writes."""
+    given = {"app": "a", "source": "in", "predictions": "out", "bundle": "b", **names}
+    with pytest.raises(ConfigError, match="must be three topics"):
+        Settings.build(**given).of_fold()

@@ -30,12 +30,7 @@ def settings_options(*names: str, required: tuple[str, ...] = ()) -> Callable[[F
 
     def build(**values: Any) -> Settings:
         settings = Settings.build(**values)
-        missing = [name for name in required if getattr(settings, name) is None]
-        if missing:
-            option = _option_name(missing[0])
-            variable = f"STREAM_RNN_{missing[0].upper()}"
-            raise click.UsageError(f"give {option}, or set {variable}")
-        return settings
+        return settings.of_fold(required) if required else settings
 
     fields = {name: Settings.model_fields[name] for name in names}
     return lambda command: _with_options(command, fields, "settings", build, "STREAM_RNN_")

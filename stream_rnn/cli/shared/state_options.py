@@ -1,10 +1,10 @@
 """The options that every command about a fold has, so that one line of them serves all."""
 
 from stream_rnn.cli.shared.settings_options import FOLD
+from stream_rnn.settings import FOLD_NAMES
 
-NEEDED = ("app", "source", "predictions", "bundle")
 OPTIONS = (
-    *NEEDED,
+    *FOLD_NAMES,
     "dead_letters",
     "delivery",
     "redis_url",

@@ -5,12 +5,13 @@ from typing import Any
 import click
 
 from stream_rnn.cli.shared.settings_options import settings_options
-from stream_rnn.cli.shared.state_options import NEEDED, OPTIONS
+from stream_rnn.cli.shared.state_options import OPTIONS
 from stream_rnn.cli.verbs import work
+from stream_rnn.settings import FOLD_NAMES
 
 
 @click.command("audit")
-@settings_options(*OPTIONS, required=NEEDED)
+@settings_options(*OPTIONS, required=FOLD_NAMES)
 @click.option(
     "--from", "first", help="Offset or ISO 8601 time to begin at; default: the log start."
 )

@@ -5,8 +5,9 @@ from typing import Any
 import click
 
 from stream_rnn.cli.shared.settings_options import settings_options
-from stream_rnn.cli.shared.state_options import NEEDED, OPTIONS
+from stream_rnn.cli.shared.state_options import OPTIONS
 from stream_rnn.cli.verbs import work
+from stream_rnn.settings import FOLD_NAMES
 
 
 @click.command("doctor")
@@ -16,7 +17,7 @@ from stream_rnn.cli.verbs import work
     "output_batch_bytes_max",
     "partitions_max",
     "transaction_timeout_ms",
-    required=NEEDED,
+    required=FOLD_NAMES,
 )
 @click.option(
     "--keys",

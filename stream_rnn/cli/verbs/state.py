@@ -6,8 +6,9 @@ from typing import Any
 import click
 
 from stream_rnn.cli.shared.settings_options import settings_options
-from stream_rnn.cli.shared.state_options import NEEDED, OPTIONS
+from stream_rnn.cli.shared.state_options import OPTIONS
 from stream_rnn.cli.verbs import work
+from stream_rnn.settings import FOLD_NAMES
 
 
 @click.group("state")
@@ -16,7 +17,7 @@ def command() -> None:
 
 
 @command.command("show")
-@settings_options(*OPTIONS, required=NEEDED)
+@settings_options(*OPTIONS, required=FOLD_NAMES)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each partition.")
 def show(**given: Any) -> Any:
     """Show, for each partition, what Redis and Kafka hold and where a worker would start.
@@ -28,7 +29,7 @@ def show(**given: Any) -> Any:
 
 
 @command.command("drop")
-@settings_options(*OPTIONS, required=NEEDED)
+@settings_options(*OPTIONS, required=FOLD_NAMES)
 @click.option("--partition", type=click.IntRange(0), help="Partition to drop; default: all.")
 @click.option("--force", is_flag=True, help="Go on although workers of the app run.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
@@ -46,7 +47,7 @@ def drop(**given: Any) -> Any:
 
 @command.command("get")
 @click.argument("key")
-@settings_options(*OPTIONS, required=NEEDED)
+@settings_options(*OPTIONS, required=FOLD_NAMES)
 @click.option(
     "--json",
     "as_json",
@@ -65,7 +66,7 @@ def get(**given: Any) -> Any:
 
 @command.command("erase")
 @click.argument("key")
-@settings_options(*OPTIONS, required=NEEDED)
+@settings_options(*OPTIONS, required=FOLD_NAMES)
 @click.option(
     "--partition",
     type=click.IntRange(0),
@@ -96,7 +97,7 @@ def erase(**given: Any) -> Any:
 
 @command.command("export")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@settings_options(*OPTIONS, required=NEEDED)
+@settings_options(*OPTIONS, required=FOLD_NAMES)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def export(**given: Any) -> Any:
     """Save the positions and hidden states of a fold in FILE.  Workers may run.
@@ -113,7 +114,7 @@ def export(**given: Any) -> Any:
 
 @command.command("import")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@settings_options(*OPTIONS, required=NEEDED)
+@settings_options(*OPTIONS, required=FOLD_NAMES)
 @click.option("--replace", is_flag=True, help="Drop what Redis holds of the fold first.")
 @click.option("--force", is_flag=True, help="Go on although workers of the app run.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -130,7 +131,7 @@ def import_(**given: Any) -> Any:
 
 
 @command.command("size")
-@settings_options(*OPTIONS, required=NEEDED)
+@settings_options(*OPTIONS, required=FOLD_NAMES)
 @click.option(
     "--keys",
     type=click.IntRange(1),

@@ -7,11 +7,11 @@ import click
 from stream_rnn.cli.shared.interrupts import terminate_at_once
 from stream_rnn.cli.shared.settings_options import settings_options
 from stream_rnn.cli.verbs import work
-from stream_rnn.settings import Settings
+from stream_rnn.settings import FOLD_NAMES, Settings
 
 
 @click.command("worker")
-@settings_options(*Settings.model_fields, required=("app", "source", "predictions", "bundle"))
+@settings_options(*Settings.model_fields, required=FOLD_NAMES)
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
