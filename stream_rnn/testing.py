@@ -53,7 +53,7 @@ def record(
 
 @dataclass(slots=True)
 class MemoryLog:
-    """One source partition, its group offset and its output; a :class:`fold.facts.Log`.
+    """One source partition, its group offset and its output; a :class:`fold.recovery_facts.Log`.
 
     Attributes:
         records: in offset order; offsets may have holes.
@@ -61,7 +61,7 @@ class MemoryLog:
         group: C.
         predictions: committed predictions, in order.
         dead_letters: committed dead letters, in order.
-        source_partitions: see :class:`fold.facts.Topics`, as the next two.
+        source_partitions: see :class:`fold.recovery_facts.Topics`, as the next two.
         epoch: of the partition's transactional id.
     """
 

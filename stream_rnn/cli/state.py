@@ -14,7 +14,7 @@ from stream_rnn.keys import describe_key, parse_key
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.operate import key_states as states
 from stream_rnn.operate.key_states import Found
-from stream_rnn.operate.open_fold import Fold, look
+from stream_rnn.operate.open_fold import look, open_fold
 from stream_rnn.settings import FoldSettings
 
 SHADES = " \u2591\u2592\u2593\u2588"
@@ -40,7 +40,7 @@ def get(settings: FoldSettings, key: str, as_json: bool) -> int:
     """Show the hidden state of a key."""
 
     async def run() -> list[Found]:
-        async with Fold(settings) as fold:
+        async with open_fold(settings) as fold:
             return await states.find(fold, parse_key(key))
 
     found = asyncio.run(run())
@@ -63,7 +63,7 @@ def erase(
         click.confirm(f"forget {name} of {settings.source}?", abort=True)
 
     async def run() -> int:
-        async with Fold(settings) as fold:
+        async with open_fold(settings) as fold:
             fold.chosen(partition)
             held = await states.holders(fold, parse_key(key))
             chosen = held if partition is None else [partition]
@@ -138,7 +138,7 @@ def _print(settings: FoldSettings, identity: str, rows: list[dict[str, Any]]) ->
 
 
 async def _drop(settings: FoldSettings, partition: int | None, *, force: bool) -> None:
-    async with Fold(settings) as fold:
+    async with open_fold(settings) as fold:
         if not force:
             await fold.require_no_workers("dropping")
         for place in fold.chosen(partition):

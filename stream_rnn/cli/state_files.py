@@ -13,7 +13,7 @@ from stream_rnn.model.bundle import load_bundle
 from stream_rnn.operate import archive
 from stream_rnn.operate import key_states as states
 from stream_rnn.operate.archive import Summary
-from stream_rnn.operate.open_fold import Fold
+from stream_rnn.operate.open_fold import open_fold
 from stream_rnn.settings import FoldSettings
 
 
@@ -24,7 +24,7 @@ def export(settings: FoldSettings, file: Path, as_json: bool) -> None:
         patient = settings.model_copy(update={"redis_timeout_s": limit_s})
 
         async def run() -> Summary:
-            async with Fold(patient) as fold:
+            async with open_fold(patient) as fold:
                 return await archive.export(fold, file, lambda n: bars("states", n))
 
         _say(asyncio.run(run()), "saved in", file, as_json)
@@ -35,7 +35,7 @@ def import_(settings: FoldSettings, file: Path, replace: bool, force: bool, as_j
     with RecordBars(Console(stderr=True)) as bars:
 
         async def run() -> Summary:
-            async with Fold(settings) as fold:
+            async with open_fold(settings) as fold:
                 if not force:
                     await fold.require_no_workers("the import")
                 return await archive.restore(
@@ -49,7 +49,7 @@ def size(settings: FoldSettings, keys: int, key_bytes: float, offline: bool, as_
     """Say what a number of keys costs in Redis: by calculation, and by what it holds now."""
 
     async def run() -> dict[str, float | int | None]:
-        async with Fold(settings) as fold:
+        async with open_fold(settings) as fold:
             return await states.measured(fold)
 
     each = states.state_bytes(load_bundle(settings.bundle), key_bytes)

@@ -19,6 +19,7 @@ from stream_rnn.errors import FencedError, UnavailableError, UnreachableError, r
 from stream_rnn.kafka.acls import refusal
 from stream_rnn.kafka.answers import CheckedAdminClient, asking
 from stream_rnn.kafka.clients import new_admin, new_consumer, stop_admin, stop_consumer
+from stream_rnn.kafka.connection import kafka_options
 from stream_rnn.kafka.group_offsets import GroupOffset, committed_offsets
 from stream_rnn.kafka.record_batches import Consumer
 from stream_rnn.kafka.topics import TopicFacts, read_topics
@@ -49,6 +50,15 @@ class KafkaCluster:
         self._topics_s = -TOPICS_AGE_S
         self._consumer: Consumer | None = None
         self.admin: CheckedAdminClient | None = None
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Return the cluster that the settings name.
+
+        Raises:
+            ConfigError: the file that ``kafka_config`` names cannot be used.
+        """
+        return cls(kafka_options(settings.bootstrap_servers, settings.kafka_config), settings)
 
     async def __aenter__(self) -> Self:
         timeout_ms = int(self.settings.kafka_timeout_s * 1000)

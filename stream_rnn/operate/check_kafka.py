@@ -25,18 +25,18 @@ HEADROOM_SHARE = 0.2
 SHORT_MS = 6 * 3_600_000
 
 
-async def check_brokers(facts: KafkaCluster) -> Finding:
+async def check_brokers(cluster: KafkaCluster) -> Finding:
     """Count who answers."""
-    assert facts.admin is not None, "used inside of its context"
-    cluster = await facts.ask(facts.admin.describe_cluster(), "the cluster")
-    count = len(cluster["brokers"])
-    return fine("kafka", f"{count} broker{'s'[: count != 1]}, the controller is {cluster['controller_id']}")  # fmt: skip
+    assert cluster.admin is not None, "used inside of its context"
+    said = await cluster.ask(cluster.admin.describe_cluster(), "the cluster")
+    count, controller = len(said["brokers"]), said["controller_id"]
+    return fine("kafka", f"{count} broker{'s'[: count != 1]}, the controller is {controller}")
 
 
-async def check_topics(facts: KafkaCluster, settings: FoldSettings) -> list[Finding]:
+async def check_topics(cluster: KafkaCluster, settings: FoldSettings) -> list[Finding]:
     """Look at the three topics and their settings."""
     names = (settings.source, settings.predictions, settings.dead_letters_topic)
-    topics = await facts.topics(*names)
+    topics = await cluster.topics(*names)
     source = topics[names[0]]
     if not source.partitions:
         return [bad("source", f"{source.name} does not exist", "create it, or correct --source")]
@@ -139,14 +139,14 @@ def check_positions(rows: list[Mapping[str, Any]], source: str) -> list[Finding]
     return found
 
 
-async def check_source_read(facts: KafkaCluster, settings: FoldSettings) -> Finding:
+async def check_source_read(cluster: KafkaCluster, settings: FoldSettings) -> Finding:
     """Read a record of the source, if it has one."""
     source = settings.source
-    for partition in range((await facts.topics(source))[source].partitions):
+    for partition in range((await cluster.topics(source))[source].partitions):
         tp = TopicPartition(source, partition)
-        start, end = await facts.log_start(tp), await facts.log_end(tp)
+        start, end = await cluster.log_start(tp), await cluster.log_end(tp)
         if end > start:
-            async for records in facts.batches(tp, start, end):
+            async for records in cluster.batches(tp, start, end):
                 return fine("source rights", f"{source}[{partition}] {records[0].offset} was read")
     return fine("source rights", f"{source} holds no record that could be read")
 

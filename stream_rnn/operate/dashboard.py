@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError
 
 from stream_rnn.errors import ConfigError, StreamRNNError, reason
 from stream_rnn.operate.dashboard_data import DashboardData
-from stream_rnn.operate.open_fold import Fold
+from stream_rnn.operate.open_fold import open_fold
 from stream_rnn.settings import FoldSettings
 from stream_rnn.worker.lasting import tell_end
 
@@ -118,7 +118,7 @@ async def opened(
     """
     addresses = [address.rstrip("/") for address in workers]
     async with (
-        Fold(settings) as fold,
+        open_fold(settings) as fold,
         Dashboard(DashboardData(fold, addresses, wall), port) as dashboard,
     ):
         yield dashboard

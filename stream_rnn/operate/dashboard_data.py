@@ -161,10 +161,10 @@ class DashboardData:
     async def _partitions(self) -> list[Json]:
         fold, source = self.fold, self.fold.settings.source
         places = [TopicPartition(source, place.partition) for place in fold.places]
-        starts = await fold.facts.ask(fold.facts.consumer.beginning_offsets(places), source)
+        starts = await fold.cluster.ask(fold.cluster.consumer.beginning_offsets(places), source)
         held = await asyncio.gather(*(place.store.read() for place in fold.places))
         offsets = await asyncio.gather(*(place.log.group_offset() for place in fold.places))
-        ends = await fold.facts.ask(fold.facts.consumer.end_offsets(places), source)
+        ends = await fold.cluster.ask(fold.cluster.consumer.end_offsets(places), source)
         rows = []
         for tp, one, offset in zip(places, held, offsets, strict=True):
             position = one.position
@@ -214,7 +214,7 @@ class DashboardData:
         }
 
     async def _said_of(self, key: bytes, partition: int) -> list[Prediction]:
-        facts, tp = self.fold.facts, TopicPartition(self.fold.settings.predictions, partition)
+        facts, tp = self.fold.cluster, TopicPartition(self.fold.settings.predictions, partition)
         end, kept = await facts.log_end(tp), deque[Prediction](maxlen=PREDICTIONS_OF_A_KEY)
         start = max(await facts.log_start(tp), end - LOOK_BACK)
         try:

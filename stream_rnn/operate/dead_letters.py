@@ -10,7 +10,6 @@ from aiokafka.structs import ConsumerRecord
 from stream_rnn.errors import ConfigError
 from stream_rnn.fold.dead_letters import own_name
 from stream_rnn.kafka.cluster import KafkaCluster
-from stream_rnn.kafka.connection import kafka_options
 from stream_rnn.settings import Settings
 
 SAID = (
@@ -136,10 +135,9 @@ async def read(
 
 
 async def _records(settings: Settings, partition: int | None) -> AsyncIterator[ConsumerRecord]:
-    connection = kafka_options(settings.bootstrap_servers, settings.kafka_config)
     topic = settings.dead_letters_topic
-    async with KafkaCluster(connection, settings) as facts:
-        count = (await facts.topics(topic))[topic].partitions
+    async with KafkaCluster.of(settings) as cluster:
+        count = (await cluster.topics(topic))[topic].partitions
         if not count:
             raise ConfigError(
                 f"the dead-letter topic {topic} does not exist; check --predictions or "
@@ -149,7 +147,7 @@ async def _records(settings: Settings, partition: int | None) -> AsyncIterator[C
             raise ConfigError(f"{topic} has {count} partitions, none is {partition}")
         for number in range(count) if partition is None else [partition]:
             tp = TopicPartition(topic, number)
-            start, end = await facts.log_start(tp), await facts.log_end(tp)
-            async for records in facts.batches(tp, start, end):
+            start, end = await cluster.log_start(tp), await cluster.log_end(tp)
+            async for records in cluster.batches(tp, start, end):
                 for record in records:
                     yield record

@@ -1,23 +1,34 @@
 """Everything that a worker needs, checked one by one; nothing that it uses is changed."""
 
 from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from typing import Any
 
+from redis.asyncio import Redis
 from redis.exceptions import RedisClusterException, RedisError
 
 from stream_rnn.errors import StreamRNNError, reason
 from stream_rnn.fold.fold_id import fold_id, store_tag
 from stream_rnn.kafka.cluster import KafkaCluster
-from stream_rnn.kafka.connection import kafka_options
 from stream_rnn.model.network import Model
 from stream_rnn.operate import check_kafka, check_redis
 from stream_rnn.operate.check_host import check_bundle, check_machine, check_numerics
+from stream_rnn.operate.check_kafka import check_positions
 from stream_rnn.operate.check_result import Finding, Level, bad, fine, warning
-from stream_rnn.operate.open_fold import look
+from stream_rnn.operate.open_fold import Fold, fold_of, open_redis
 from stream_rnn.settings import FoldSettings
-from stream_rnn.store.connection import connect_redis
 from stream_rnn.store.redis_store import RedisStore, facts_of_primaries
 from stream_rnn.text import format_duration
+
+
+@dataclass(slots=True)
+class _Opened:
+    """What the doctor has opened and found to answer, each once."""
+
+    model: Model | None = None
+    redis: Redis | None = None
+    cluster: KafkaCluster | None = None
 
 
 async def examine(
@@ -33,36 +44,45 @@ async def examine(
     """
     for found in check_machine(settings):
         yield found
-    found, model = check_bundle(settings)
+    opened = _Opened()
+    found, opened.model = check_bundle(settings)
     yield found
-    if model is not None:
-        yield check_numerics(model)
-    is_redis_there = is_kafka_there = True
-    async for found in _redis(settings, model, wall):
-        is_redis_there &= found.what != "redis" or found.level is not Level.BAD
-        yield found
-    async for found in _kafka(settings, writes):
-        is_kafka_there &= found.what != "kafka" or found.level is not Level.BAD
-        yield found
-    if model is None or not (is_redis_there and is_kafka_there):
-        yield warning(
-            "not checked",
-            "positions, backup and room for keys: bundle, Redis and Kafka must be there first",
-            "mend what is bad above, and ask again",
-        )
-        return
-    rows, some = await _positions(settings, wall)
-    for found in some:
-        yield found
-    yield await _memory(settings, model, keys, sum(row["keys"] for row in rows))
+    if opened.model is not None:
+        yield check_numerics(opened.model)
+    async with AsyncExitStack() as stack:
+        async for found in _redis(opened, stack, settings, wall):
+            yield found
+        async for found in _kafka(opened, stack, settings, writes):
+            yield found
+        model, redis, cluster = opened.model, opened.redis, opened.cluster
+        if model is None or redis is None or cluster is None:
+            yield warning(
+                "not checked",
+                "positions, backup and room for keys: bundle, Redis and Kafka must be there first",
+                "mend what is bad above, and ask again",
+            )
+            return
+        rows: list[dict[str, Any]] = []
+        try:
+            fold = await fold_of(settings, model, redis, cluster)
+            rows = await fold.look()
+            for found in (
+                *check_positions(list(rows), settings.source),
+                *await _backup(fold, wall),
+            ):
+                yield found
+        except StreamRNNError as error:
+            yield bad("position", str(error), "see the message")
+        nodes = await _facts(redis, "memory")
+        held = sum(row["keys"] for row in rows)
+        yield check_redis.check_memory(nodes, model, settings, keys, held)
 
 
 async def _redis(
-    settings: FoldSettings, model: Model | None, wall: Callable[[], float]
+    opened: _Opened, stack: AsyncExitStack, settings: FoldSettings, wall: Callable[[], float]
 ) -> AsyncIterator[Finding]:
-    redis = None
     try:
-        redis = connect_redis(settings.redis_url.get_secret_value(), settings.redis_timeout_s)
+        redis = await stack.enter_async_context(open_redis(settings))
         some = await check_redis.check_store(redis, settings)
         for found in some:
             yield found
@@ -70,72 +90,50 @@ async def _redis(
             return
         for found in await check_redis.check_speed(redis, wall):
             yield found
-        if model is not None:
-            identity = fold_id(model.fingerprint, settings)
+        if opened.model is not None:
+            identity = fold_id(opened.model.fingerprint, settings)
             tag = store_tag(settings.app, settings.source, 0, identity)
             yield await check_redis.check_rights(RedisStore(redis, tag, settings.redis_timeout_s))
+        opened.redis = redis
     except (StreamRNNError, RedisError, RedisClusterException, OSError) as error:
         yield bad(
             "redis", reason(error, settings.redis_timeout_s), "start it, or correct --redis-url"
         )
-    finally:
-        if redis is not None:
-            await redis.aclose()
 
 
-async def _kafka(settings: FoldSettings, writes: bool) -> AsyncIterator[Finding]:
+async def _kafka(
+    opened: _Opened, stack: AsyncExitStack, settings: FoldSettings, writes: bool
+) -> AsyncIterator[Finding]:
     try:
-        connection = kafka_options(settings.bootstrap_servers, settings.kafka_config)
-        async with KafkaCluster(connection, settings) as facts:
-            yield await check_kafka.check_brokers(facts)
-            for found in await check_kafka.check_topics(facts, settings):
-                yield found
-            source = settings.source
-            yield await check_kafka.check_source_read(facts, settings)
-            outputs = (settings.predictions, settings.dead_letters_topic)
-            topics = await facts.topics(source, *outputs)
-            there = {name: topics[name].partitions for name in outputs if topics[name].partitions}
+        cluster = await stack.enter_async_context(KafkaCluster.of(settings))
+        yield await check_kafka.check_brokers(cluster)
+        for found in await check_kafka.check_topics(cluster, settings):
+            yield found
+        yield await check_kafka.check_source_read(cluster, settings)
+        outputs = (settings.predictions, settings.dead_letters_topic)
+        topics = await cluster.topics(settings.source, *outputs)
+        there = {name: topics[name].partitions for name in outputs if topics[name].partitions}
+        opened.cluster = cluster
     except StreamRNNError as error:
         yield bad("kafka", str(error), "start it, or correct --bootstrap-servers, --kafka-config")
         return
-    if writes and topics[source].partitions:
+    if writes and topics[settings.source].partitions:
         yield await check_kafka.check_rights(settings, there)
 
 
-async def _positions(
-    settings: FoldSettings, wall: Callable[[], float]
-) -> tuple[list[dict[str, Any]], list[Finding]]:
-    try:
-        rows = await look(settings)
-        found = check_kafka.check_positions(list(rows), settings.source)
-        return rows, found + await _backup(settings, wall)
-    except StreamRNNError as error:
-        return [], [bad("position", str(error), "see the message")]
-
-
-async def _facts(settings: FoldSettings, section: str) -> list[dict[str, Any]]:
+async def _facts(redis: Redis, section: str) -> list[dict[str, Any]]:
     """Ask each primary of Redis for a section of INFO; none: it does not say."""
-    redis = connect_redis(settings.redis_url.get_secret_value(), settings.redis_timeout_s)
     try:
         return list((await facts_of_primaries(redis, section)).values())
     except (RedisError, RedisClusterException, OSError):
         return []
-    finally:
-        await redis.aclose()
 
 
-async def _memory(settings: FoldSettings, model: Model, keys: int | None, held: int) -> Finding:
-    nodes = await _facts(settings, "memory")
-    return check_redis.check_memory(nodes, model, settings, keys, held)
-
-
-async def _backup(settings: FoldSettings, wall: Callable[[], float]) -> list[Finding]:
+async def _backup(fold: Fold, wall: Callable[[], float]) -> list[Finding]:
     """Compare the age of the last snapshot with the log's retention."""
-    connection = kafka_options(settings.bootstrap_servers, settings.kafka_config)
-    source = settings.source
-    async with KafkaCluster(connection, settings) as facts:
-        retention_s = (await facts.topics(source))[source].limit("retention.ms") / 1000
-    nodes = await _facts(settings, "persistence")
+    source = fold.settings.source
+    retention_s = (await fold.cluster.topics(source))[source].limit("retention.ms") / 1000
+    nodes = await _facts(fold.redis, "persistence")
     if not nodes:
         return []
     reach = "without end" if retention_s == float("inf") else format_duration(retention_s)

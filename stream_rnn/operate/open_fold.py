@@ -1,8 +1,10 @@
 """A fold seen from outside: the store and the log of each of its partitions."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 from redis.asyncio import Redis
 
@@ -12,10 +14,9 @@ from stream_rnn.fold.kafka_log import KafkaLog
 from stream_rnn.fold.recovery import Choices, Facts, Stop, known_group_offset, where_to_start
 from stream_rnn.fold.recovery_facts import Recovery
 from stream_rnn.kafka.cluster import KafkaCluster
-from stream_rnn.kafka.connection import kafka_options
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.network import Model
-from stream_rnn.settings import FoldSettings
+from stream_rnn.settings import FoldSettings, Settings
 from stream_rnn.store.connection import connect_redis
 from stream_rnn.store.redis_store import RedisStore, check_redis
 
@@ -29,62 +30,28 @@ class Place:
     log: KafkaLog
 
 
+@dataclass(frozen=True, slots=True)
 class Fold:
-    """The stores and logs of all partitions of a fold; an async context manager.
-
-    Args:
-        settings: which fold, and where.
+    """The stores and logs of all partitions of a fold, while it is open.
 
     Attributes:
+        settings: which fold, and where.
         model: its bundle.
-        identity: its id.
-        redis: a client, inside of the context.
-        facts: Kafka's clients, inside of the context.
-        places: its partitions, inside of the context.
+        redis: a client.
+        cluster: what Kafka is asked.
+        places: its partitions.
     """
 
+    settings: FoldSettings
+    model: Model
     redis: Redis
-    facts: KafkaCluster
+    cluster: KafkaCluster
+    places: list[Place]
 
-    def __init__(self, settings: FoldSettings) -> None:
-        self.settings = settings
-        self.model: Model = load_bundle(settings.bundle)
-        self.identity = fold_id(self.model.fingerprint, settings)
-        self.places: list[Place] = []
-
-    async def __aenter__(self) -> Self:
-        settings = self.settings
-        source = settings.source
-        self.redis = connect_redis(settings.redis_url.get_secret_value(), settings.redis_timeout_s)
-        try:
-            await check_redis(self.redis, settings)
-            connection = kafka_options(settings.bootstrap_servers, settings.kafka_config)
-            self.facts = await KafkaCluster(connection, settings).__aenter__()
-        except BaseException:
-            await self.redis.aclose()
-            raise
-        try:
-            count = await self._partitions(source)
-        except BaseException:
-            await self.__aexit__()
-            raise
-        for partition in range(count):
-            tag = store_tag(settings.app, source, partition, self.identity)
-            store = RedisStore(self.redis, tag, settings.redis_timeout_s)
-            self.places.append(Place(partition, store, KafkaLog(self.facts, settings, partition)))
-        return self
-
-    async def _partitions(self, source: str) -> int:
-        count = (await self.facts.topics(source))[source].partitions
-        if not count:
-            raise ConfigError(
-                f"the source topic {source} does not exist; check --source and --bootstrap-servers"
-            )
-        return count
-
-    async def __aexit__(self, *_exception: object) -> None:
-        await self.facts.__aexit__()
-        await self.redis.aclose()
+    @property
+    def identity(self) -> str:
+        """The fold's id."""
+        return fold_id(self.model.fingerprint, self.settings)
 
     def chosen(self, partition: int | None) -> list[Place]:
         """Return one partition, or all.
@@ -112,7 +79,7 @@ class Fold:
         offsets = await asyncio.gather(*(place.log.group_offset() for place in self.places))
         if all(c is not None and c.fold_id not in (None, self.identity) for c in offsets):
             return
-        members = await self.facts.members(app)
+        members = await self.cluster.members(app)
         if members:
             raise ConfigError(
                 f"{members} worker{'s'[: members != 1]} of {app} run{'s'[: members == 1]}: stop "
@@ -138,9 +105,51 @@ class Fold:
         return rows
 
 
+@asynccontextmanager
+async def open_redis(settings: Settings) -> AsyncIterator[Redis]:
+    """Open a client of Redis.  Nothing is asked yet."""
+    redis = connect_redis(settings.redis_url.get_secret_value(), settings.redis_timeout_s)
+    try:
+        yield redis
+    finally:
+        await redis.aclose()
+
+
+async def fold_of(
+    settings: FoldSettings, model: Model, redis: Redis, cluster: KafkaCluster
+) -> Fold:
+    """Return a fold, by what is open already.
+
+    Raises:
+        ConfigError: the source topic does not exist.
+    """
+    source = settings.source
+    count = (await cluster.topics(source))[source].partitions
+    if not count:
+        raise ConfigError(
+            f"the source topic {source} does not exist; check --source and --bootstrap-servers"
+        )
+    fold = Fold(settings, model, redis, cluster, [])
+    for partition in range(count):
+        tag = store_tag(settings.app, source, partition, fold.identity)
+        store = RedisStore(redis, tag, settings.redis_timeout_s)
+        fold.places.append(Place(partition, store, KafkaLog(cluster, settings, partition)))
+    return fold
+
+
+@asynccontextmanager
+async def open_fold(settings: FoldSettings) -> AsyncIterator[Fold]:
+    """Load the bundle, connect to Redis and Kafka, and close both at the end."""
+    model = load_bundle(settings.bundle)
+    async with open_redis(settings) as redis:
+        await check_redis(redis, settings)
+        async with KafkaCluster.of(settings) as cluster:
+            yield await fold_of(settings, model, redis, cluster)
+
+
 async def look(settings: FoldSettings) -> list[dict[str, Any]]:
     """Open a fold and look at it once."""
-    async with Fold(settings) as fold:
+    async with open_fold(settings) as fold:
         return await fold.look()
 
 

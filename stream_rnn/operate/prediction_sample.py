@@ -94,11 +94,11 @@ class Sampler:
 
         What is not read within ``kafka_timeout_s`` is left out, so that the sample goes on.
         """
-        facts, each = self._fold.facts, max(1, SAMPLES_KEPT // len(ends))
+        cluster, each = self._fold.cluster, max(1, SAMPLES_KEPT // len(ends))
         try:
             async with asyncio.timeout(self._fold.settings.kafka_timeout_s):
                 for tp, end in ends.items():
-                    async for records in facts.batches(tp, max(starts[tp], end - each), end):
+                    async for records in cluster.batches(tp, max(starts[tp], end - each), end):
                         for record in records:
                             self._take(record.value)
         except (StreamRNNError, TimeoutError) as error:

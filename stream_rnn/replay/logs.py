@@ -10,7 +10,6 @@ from aiokafka import TopicPartition
 from stream_rnn.errors import ConfigError
 from stream_rnn.fold.decoder import Record
 from stream_rnn.kafka.cluster import KafkaCluster
-from stream_rnn.kafka.connection import kafka_options
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.replay.topic_logs import bound, partitions_of
 from stream_rnn.settings import Settings
@@ -120,8 +119,7 @@ class TopicLog:
         return self._facts
 
     async def __aenter__(self) -> Self:
-        options = kafka_options(self.settings.bootstrap_servers, self.settings.kafka_config)
-        self._facts = await KafkaCluster(options, self.settings).__aenter__()
+        self._facts = await KafkaCluster.of(self.settings).__aenter__()
         return self
 
     async def __aexit__(self, *exception: object) -> None:

@@ -9,7 +9,7 @@ from stream_rnn.errors import ConfigError, CorruptStateError
 from stream_rnn.fold.fold_id import fold_id, store_tag
 from stream_rnn.operate import archive
 from stream_rnn.operate import key_states as states
-from stream_rnn.operate.open_fold import Fold
+from stream_rnn.operate.open_fold import open_fold
 from stream_rnn.store.connection import connect_redis
 from stream_rnn.store.redis_store import RedisStore
 from stream_rnn.store.state import Commit, FirstPosition, StateCodec, States, StoredPosition
@@ -79,7 +79,7 @@ async def test_all_states_of_an_export_are_of_one_commit(made, tmp_path):
         while True:
             await generations.one()
 
-    async with Fold(made.settings) as fold:
+    async with open_fold(made.settings) as fold:
         working = asyncio.create_task(work())
         before = generations.position
         await archive.export(fold, path, chunks.append)
@@ -99,7 +99,7 @@ async def test_a_state_whose_bytes_are_wrong_is_found_for_erasing(made):
     await generations.begin()
     await generations.one()
     await made.store.redis.hset(made.store.hidden_key, b"key-1", b"1234")
-    async with Fold(made.settings) as fold:
+    async with open_fold(made.settings) as fold:
         with pytest.raises(CorruptStateError):
             await states.find(fold, b"key-1")
         assert await states.holders(fold, b"key-1") == [0]
@@ -116,7 +116,7 @@ async def test_an_export_that_fails_leaves_no_copy(made, tmp_path, monkeypatch):
         raise ConfigError("the disk is full")
 
     monkeypatch.setattr(archive, "_write_states", fails)
-    async with Fold(made.settings) as fold:
+    async with open_fold(made.settings) as fold:
         with pytest.raises(ConfigError, match="full"):
             await archive.export(fold, tmp_path / "a.states", lambda _count: None)
     names = [key async for key in made.store.redis.scan_iter(f"{{{made.settings.app}:*")]
@@ -129,7 +129,7 @@ async def test_an_export_does_not_overwrite_what_came_meanwhile(made, tmp_path):
     generations, path = Generations(made, 10), tmp_path / "a.states"
     await generations.begin()
     await generations.one()
-    async with Fold(made.settings) as fold:
+    async with open_fold(made.settings) as fold:
         with pytest.raises(ConfigError, match="is not the export of an earlier run"):
             await archive.export(fold, path, lambda _count: path.write_text("mine"))
     assert path.read_text() == "mine"
@@ -153,7 +153,7 @@ async def test_an_import_refuses_another_fold_and_one_that_moved(made, create_to
     assert about["partitions"] == 1
 
     # Redis holds more than the file; the swap is refused if a commit came after the look.
-    async with Fold(made.settings) as fold:
+    async with open_fold(made.settings) as fold:
         seen = await fold.places[0].store.read()
         await generations.one()
         saved = f"{fold.places[0].store.hidden_key}:import-test"

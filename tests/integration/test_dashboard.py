@@ -15,7 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from stream_rnn.operate import prediction_sample
 from stream_rnn.operate.dashboard import Dashboard
 from stream_rnn.operate.dashboard_data import DashboardData, Workers
-from stream_rnn.operate.open_fold import Fold
+from stream_rnn.operate.open_fold import open_fold
 from tests.forked import ForkedWorker
 from tests.integration.streams import Stream, mixed_records
 
@@ -36,7 +36,7 @@ async def page(app_id, bootstrap_servers, redis_url, create_topic, tmp_path):
     address = re.search(r"health address=(\S+)", worker.log.read_text())[1]
     wall = time.time  # noqa: TID251  # how late predictions are
     async with (
-        Fold(stream.settings) as fold,
+        open_fold(stream.settings) as fold,
         Dashboard(DashboardData(fold, [address], wall), 0) as dashboard,
     ):
         stream.address, stream.worker = dashboard.address, worker
@@ -97,7 +97,10 @@ async def test_an_empty_topic_is_called_empty(page, create_topic):
     """The sample has begun and has no record, which is what the page says then."""
     empty = page.settings.replace(predictions=f"{page.settings.app}-empty")
     await create_topic(empty.predictions, 2)
-    async with Fold(empty) as fold, Dashboard(DashboardData(fold, [], time.time), 0) as dashboard:  # noqa: TID251  # how late predictions are
+    async with (
+        open_fold(empty) as fold,
+        Dashboard(DashboardData(fold, [], time.time), 0) as dashboard,
+    ):  # noqa: TID251  # how late predictions are
         async with asyncio.timeout(30):
             while not (now := (await get(dashboard.address + "now"))[1])["sample"]["has_begun"]:
                 await asyncio.sleep(0.1)
@@ -108,7 +111,7 @@ async def test_an_empty_topic_is_called_empty(page, create_topic):
 async def test_the_last_predictions_are_bounded(page, monkeypatch):
     """At most so many offsets of all partitions together, from the end."""
     monkeypatch.setattr(prediction_sample, "SAMPLES_KEPT", 20)
-    async with Fold(page.settings) as fold:
+    async with open_fold(page.settings) as fold:
         sampler = prediction_sample.Sampler(fold, time.time)  # noqa: TID251  # how late predictions are
         running = asyncio.create_task(sampler.run())
         async with asyncio.timeout(30):

@@ -17,7 +17,7 @@ from stream_rnn.errors import ConfigError, StreamRNNError
 from stream_rnn.kafka.clients import new_admin, new_consumer, new_producer
 from stream_rnn.local.kafka import LocalKafka
 from stream_rnn.operate.dashboard_data import Sampler
-from stream_rnn.operate.open_fold import Fold
+from stream_rnn.operate.open_fold import open_fold
 from stream_rnn.predictions import PredictionReader
 from stream_rnn.settings import Settings
 from stream_rnn.worker.output_topics import prepare_topics
@@ -149,7 +149,7 @@ def test_no_verb_creates_the_topics_that_it_does_not_find(
 
 async def sample(settings):
     """Sample predictions as the dashboard does, for a moment."""
-    async with Fold(settings) as fold:
+    async with open_fold(settings) as fold:
         with suppress(TimeoutError):
             async with asyncio.timeout(1):
                 await Sampler(fold, lambda: 0.0).run()

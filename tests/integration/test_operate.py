@@ -3,6 +3,8 @@
 import asyncio
 import json
 import re
+import sys
+from collections import Counter
 
 import aiohttp
 import pytest
@@ -11,7 +13,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from stream_rnn.errors import FencedError
 from stream_rnn.local.redis import LocalRedis
+from stream_rnn.operate.check_result import Level
 from stream_rnn.operate.dead_letters import Wanted
+from stream_rnn.operate.doctor import examine
 from stream_rnn.operate.retry_dead_letters import Retry
 from stream_rnn.store.connection import connect_redis
 from tests.forked import ForkedWorker
@@ -151,6 +155,31 @@ async def test_doctor_finds_nothing_bad_where_a_worker_runs_and_says_what_is(mad
     said = await run("doctor", *away, "--keys=1", status=1)
     assert "bad" in said
     assert "--redis-url" in said
+
+
+async def test_the_doctor_opens_each_server_and_the_bundle_once(made, monkeypatch):
+    """A check asks by what an earlier one has opened."""
+    await made.produce(mixed_records(20, seed=41))
+    made.start()
+    await made.until_published()
+    opened = Counter()
+
+    def counted(name, function):
+        def call(*arguments, **options):
+            opened[name] += 1
+            return function(*arguments, **options)
+
+        return call
+
+    for module in [one for name, one in sys.modules.items() if name.startswith("stream_rnn.")]:
+        for name in ("connect_redis", "load_bundle", "new_admin"):
+            if function := vars(module).get(name):
+                monkeypatch.setattr(module, name, counted(name, function))
+    checks = examine(made.settings.of_fold(), lambda: 0.0, keys=100, writes=False)
+    found = {finding.what: finding.level async for finding in checks}
+    assert {"position", "backup", "redis memory"} <= set(found)
+    assert Level.BAD not in found.values()
+    assert opened == {"connect_redis": 1, "load_bundle": 1, "new_admin": 1}
 
 
 async def test_states_are_saved_while_a_worker_runs_and_restored(made, tmp_path):
