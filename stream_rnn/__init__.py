@@ -23,8 +23,8 @@ You train and judge a model:
     audit/        published predictions, compared with a replay
 
 All of them share ``errors.py``, ``extras.py``, ``settings.py``, ``text.py``, ``keys.py``,
-``testing.py``, ``local/`` (Kafka and Redis on this machine), ``demo/`` and ``cli/``
-(``stream-rnn <verb>``).
+``overwriting.py``, ``testing.py``, ``local/`` (Kafka and Redis on this machine), ``demo/`` and
+``cli/`` (``stream-rnn <verb>``).
 
 Shape letters, everywhere: B keys in a round, F features, H hidden size, L layers, O outputs,
 T time steps.  x is (B, F), y is (B, O), h is (B, L, H), for an LSTM (B, 2, L, H).

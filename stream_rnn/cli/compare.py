@@ -18,8 +18,8 @@ from stream_rnn.fold.gc_tuning import calm_collector
 from stream_rnn.model.bundle import read_bundle
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.network import pin_numerics
-from stream_rnn.replay.labels import Labels
 from stream_rnn.settings import Settings
+from stream_rnn.training.labels import Labels
 
 
 def run(

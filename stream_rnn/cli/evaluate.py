@@ -20,9 +20,9 @@ from stream_rnn.metrics.figure import Figure
 from stream_rnn.model.bundle import read_bundle
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.network import pin_numerics
-from stream_rnn.replay.labels import Labels
-from stream_rnn.replay.overwriting import check_report
+from stream_rnn.overwriting import check_report
 from stream_rnn.settings import Settings
+from stream_rnn.training.labels import Labels
 
 
 def run(

@@ -12,7 +12,7 @@ from rich.console import Console
 from stream_rnn.cli.shared.tables import output, show_table, show_text
 from stream_rnn.errors import ConfigError
 from stream_rnn.model.features import FeatureSpec
-from stream_rnn.replay.overwriting import cannot_write, write_whole
+from stream_rnn.overwriting import cannot_write, write_whole
 from stream_rnn.settings import Settings
 from stream_rnn.spec.columns import read_sample
 from stream_rnn.spec.proposal import Wanted, propose

@@ -18,8 +18,8 @@ from stream_rnn.fold.gc_tuning import calm_collector
 from stream_rnn.keys import describe_key, parse_key, shorten
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.network import Model, pin_numerics
+from stream_rnn.overwriting import check_picture, write_whole
 from stream_rnn.predictions.schema import Number, Prediction
-from stream_rnn.replay.overwriting import check_picture, write_whole
 from stream_rnn.settings import Settings
 from stream_rnn.text import format_duration, format_time
 from stream_rnn.trace.find_key import unroll_log

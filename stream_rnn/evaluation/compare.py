@@ -20,9 +20,9 @@ from stream_rnn.metrics.scores import score
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.heads import AnyHead
 from stream_rnn.model.network import Model
-from stream_rnn.replay.labels import Labels
 from stream_rnn.replay.logs import Log
 from stream_rnn.settings import Settings
+from stream_rnn.training.labels import Labels
 from stream_rnn.training.splits import column_of
 
 DIFFER = 10

@@ -35,9 +35,9 @@ from stream_rnn.metrics.scores import Output, better, main_metric, merit, score
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.heads import AnyHead, Binary, Multiclass, TimeToNext
 from stream_rnn.model.network import Model
-from stream_rnn.replay.labels import Labels
 from stream_rnn.replay.logs import Log
 from stream_rnn.settings import Settings
+from stream_rnn.training.labels import Labels
 from stream_rnn.training.run import MEMORYLESS_NAME, read_naive
 from stream_rnn.training.splits import PARTS, column_of, moment_ms, split_parts
 

@@ -19,11 +19,11 @@ from stream_rnn.metrics.ranked import Ranked
 from stream_rnn.metrics.scores import Output
 from stream_rnn.model.heads import AnyHead, Multiclass
 from stream_rnn.model.network import Model
-from stream_rnn.replay.labels import Labels
 from stream_rnn.replay.logs import Log, Range, topic_partitions
 from stream_rnn.replay.partition import replay_partition
 from stream_rnn.settings import Settings
 from stream_rnn.store.memory_store import MemoryStore
+from stream_rnn.training.labels import Labels
 from stream_rnn.training.splits import Placed
 from stream_rnn.training.targets import Columns, Steps, target_extractor
 from stream_rnn.training.validation import joined

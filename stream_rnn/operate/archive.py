@@ -28,7 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stream_rnn.errors import ConfigError, MovedError, UnavailableError, reason
 from stream_rnn.operate.open_fold import Fold, Place
-from stream_rnn.replay.overwriting import cannot_write, check_replaceable
+from stream_rnn.overwriting import cannot_write, check_replaceable
 from stream_rnn.store.redis_store import RedisStore
 from stream_rnn.store.state import HEADER_BYTES, StoredPosition
 

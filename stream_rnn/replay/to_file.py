@@ -28,8 +28,8 @@ from stream_rnn.fold.gc_tuning import calm_collector
 from stream_rnn.fold.output_batches import Message
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.network import pin_numerics
+from stream_rnn.overwriting import check_replaceable
 from stream_rnn.replay.logs import Log, Range
-from stream_rnn.replay.overwriting import check_predictions
 from stream_rnn.replay.partition import replay_partition
 from stream_rnn.settings import Settings
 
@@ -37,6 +37,9 @@ POLL_S = 0.1
 ROWS_A_PIECE = 100_000
 TEXTS = {"key": pl.String, "key_base64": pl.String}  # a piece may hold none of one kind
 FAILED = 3
+LINE_BYTES_MAX = 16_000_000  # the longest key, each byte of it escaped, and what stands around it
+PREDICTION_FIELDS = {"format", "outputs", "source", "event_time_ms", "steps"}
+PREDICTION_COLUMNS = {"partition", "offset", "event_time_ms", "steps"}
 
 OnProgress = Callable[[Range, int], None]  # a range, and how many of its records were folded
 
@@ -69,6 +72,26 @@ class Replay:
     def part(self, wanted: Range) -> Path:
         """Return the file of one range."""
         return self.beside / f"{wanted.partition:05d}.jsonl"
+
+
+def check_predictions(path: Path) -> None:
+    """Refuse a path at which something stands that holds no predictions."""
+
+    def begins(_head: bytes) -> bool:
+        if path.suffix == ".parquet":
+            try:
+                return set(pl.read_parquet_schema(path)) >= PREDICTION_COLUMNS
+            except pl.exceptions.PolarsError:
+                return False
+        with path.open("rb") as file:
+            line = file.readline(LINE_BYTES_MAX)  # the whole one: its key may be long
+        try:
+            found = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            return False
+        return isinstance(found, dict) and found.keys() >= PREDICTION_FIELDS
+
+    check_replaceable(path, "the predictions", begins)
 
 
 def replay_to_file(plan: Replay, on_progress: OnProgress = lambda _range, _records: None) -> int:

@@ -16,10 +16,10 @@ from stream_rnn.fold import rounds
 from stream_rnn.fold.decoder import Decoder, Record, without
 from stream_rnn.model.encoder import Encoder
 from stream_rnn.model.features import FeatureSpec
-from stream_rnn.replay.labels import Labels, value_at
 from stream_rnn.replay.logs import Log, topic_partitions
 from stream_rnn.settings import Settings
 from stream_rnn.training.examples import Examples, fit
+from stream_rnn.training.labels import Labels, value_at
 from stream_rnn.training.splits import Placed, column_of, split_parts
 from stream_rnn.training.targets import Questions, Runs
 

@@ -17,8 +17,8 @@ from stream_rnn.fold.rounds import latest_before
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.heads import AnyHead, Multiclass, TimeToNext
 from stream_rnn.model.network import Model
-from stream_rnn.replay.labels import Labels, value_at
 from stream_rnn.settings import Settings
+from stream_rnn.training.labels import Labels, value_at
 
 Columns = dict[str, NDArray[np.float64]]  # head -> (N,)
 JSON_TYPES = {float: "number", int: "number", bool: "boolean", str: "text"}

@@ -99,8 +99,8 @@ async def test_an_empty_topic_is_called_empty(page, create_topic):
     await create_topic(empty.predictions, 2)
     async with (
         open_fold(empty) as fold,
-        Dashboard(DashboardData(fold, [], time.time), 0) as dashboard,
-    ):  # noqa: TID251  # how late predictions are
+        Dashboard(DashboardData(fold, [], time.time), 0) as dashboard,  # noqa: TID251  # how late predictions are
+    ):
         async with asyncio.timeout(30):
             while not (now := (await get(dashboard.address + "now"))[1])["sample"]["has_begun"]:
                 await asyncio.sleep(0.1)

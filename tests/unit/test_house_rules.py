@@ -23,6 +23,7 @@ MAY_IMPORT = {  # a room, and what it may import; below are the rooms that come 
     "errors": set(),
     "extras": {"errors"},
     "text": set(),
+    "overwriting": {"errors"},
     "settings": {"errors"},
     "keys": {"errors"},
     "kafka": {"errors", "settings"},
@@ -32,11 +33,11 @@ MAY_IMPORT = {  # a room, and what it may import; below are the rooms that come 
     "fold": FOLD,
     "testing": FOLD,
     "metrics": {"model"},
-    "replay": {*FOLD, "testing"},
+    "replay": {*FOLD, "overwriting", "testing"},
     "spec": {*FOLD, "text", "replay"},
     "training": {*FOLD, "extras", "metrics", "replay"},
     "trace": {*FOLD, "text", "keys", "replay"},
-    "evaluation": {*FOLD, "text", "keys", "metrics", "replay", "training", "trace"},
+    "evaluation": {*FOLD, "overwriting", "text", "keys", "metrics", "replay", "training", "trace"},
     "audit": {*FOLD, "keys", "replay"},
     "worker": FOLD,
     "__init__": {
@@ -47,7 +48,7 @@ MAY_IMPORT = {  # a room, and what it may import; below are the rooms that come 
         "predictions",
         "worker",
     },  # the public names
-    "operate": {*FOLD, "text", "keys", "predictions", "replay", "worker"},
+    "operate": {*FOLD, "overwriting", "text", "keys", "predictions", "replay", "worker"},
     "local": {"errors"},
     "demo": {*FOLD, "metrics", "replay", "local"},
 }

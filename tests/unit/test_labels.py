@@ -11,10 +11,10 @@ from stream_rnn.errors import ConfigError
 from stream_rnn.evaluation.outcomes import fold_outcomes
 from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.network import Model
-from stream_rnn.replay.labels import read_labels
 from stream_rnn.testing import record
 from stream_rnn.training.data_checks import check_examples
 from stream_rnn.training.dataset import make_events, read_events, together
+from stream_rnn.training.labels import read_labels
 from tests.unit.test_same_events import Log
 from tests.unit.test_training import SETTINGS, C, spec_of
 

@@ -10,17 +10,18 @@ import polars as pl
 import pytest
 import torch
 
+from stream_rnn import overwriting
 from stream_rnn.errors import ConfigError
 from stream_rnn.model.bundle import load_bundle, save_bundle
 from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.heads import Binary
 from stream_rnn.model.network import Model
 from stream_rnn.operate.archive import export
+from stream_rnn.overwriting import check_picture, check_report
 from stream_rnn.predictions.writer import PredictionWriter
-from stream_rnn.replay import overwriting
+from stream_rnn.replay import to_file
 from stream_rnn.replay.logs import FileLog
-from stream_rnn.replay.overwriting import check_picture, check_predictions, check_report
-from stream_rnn.replay.to_file import Replay, replay_to_file
+from stream_rnn.replay.to_file import Replay, check_predictions, replay_to_file
 from stream_rnn.settings import Settings
 from stream_rnn.training.run import Run, check_out, run
 from tests.unit.test_same_events import X, spec_of
@@ -228,7 +229,7 @@ def test_a_table_of_others_is_not_overwritten(tmp_path):
     """A Parquet file is a replay's if it has a replay's columns."""
     mine, ours = tmp_path / "mine.parquet", tmp_path / "ours.parquet"
     pl.DataFrame({"offset": [1]}).write_parquet(mine)
-    pl.DataFrame({name: [1] for name in overwriting.PREDICTION_COLUMNS}).write_parquet(ours)
+    pl.DataFrame({name: [1] for name in to_file.PREDICTION_COLUMNS}).write_parquet(ours)
     check_predictions(ours)
     with pytest.raises(ConfigError, match="not overwritten"):
         check_predictions(mine)

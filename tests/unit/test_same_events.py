@@ -14,11 +14,11 @@ from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.encoder import Encoder
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.network import Model
-from stream_rnn.replay.labels import read_labels
 from stream_rnn.replay.logs import FileLog, Range
 from stream_rnn.settings import Settings
 from stream_rnn.training.dataset import read_events, read_fitted
 from stream_rnn.training.examples import targets
+from stream_rnn.training.labels import read_labels
 from stream_rnn.training.splits import split_parts
 from stream_rnn.training.validation import EncodedExamples
 

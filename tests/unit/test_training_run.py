@@ -12,11 +12,11 @@ from stream_rnn.errors import BundleError, ConfigError, SpecError, TrainingError
 from stream_rnn.metrics.naive_baselines import Naive, answer
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.cells import CellSpec
-from stream_rnn.replay.labels import read_labels
 from stream_rnn.training import run as training_run
 from stream_rnn.training.checkpoint import Checkpoint
 from stream_rnn.training.dataset import make_events, together
 from stream_rnn.training.examples import fit, last_targets, targets
+from stream_rnn.training.labels import read_labels
 from stream_rnn.training.leakage import find_leaks
 from stream_rnn.training.losses import WEIGHT_MAX, balanced, loss_of
 from stream_rnn.training.run import Run, naive_of, read_naive, run

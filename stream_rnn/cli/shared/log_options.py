@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from stream_rnn.demo.flights import FlightsLog
     from stream_rnn.evaluation.evaluate import Scored
     from stream_rnn.model.features import FeatureSpec
-    from stream_rnn.replay.labels import Labels
     from stream_rnn.replay.logs import FileLog, TopicLog
+    from stream_rnn.training.labels import Labels
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -129,7 +129,7 @@ def label_options(command: F) -> F:
         path, by = given.pop("labels"), given.pop("labels_by")
 
         def read(spec: "FeatureSpec") -> "Labels":
-            from stream_rnn.replay.labels import read_labels  # noqa: PLC0415  # polars is slow to load
+            from stream_rnn.training.labels import read_labels  # noqa: PLC0415  # polars is slow to load
 
             return read_labels(path, by, spec)
 

@@ -35,7 +35,7 @@ from stream_rnn.evaluation.result import (
     HiddenHealth,
 )
 from stream_rnn.metrics.figure import Figure
-from stream_rnn.replay.overwriting import check_report, write_whole
+from stream_rnn.overwriting import check_report, write_whole
 from stream_rnn.text import duration_unit, format_number, format_time, printable
 
 REPORT_BYTES_MAX = 40_000_000

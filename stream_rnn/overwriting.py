@@ -10,14 +10,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-import orjson
-
 from stream_rnn.errors import ConfigError, reason
 
 HEAD_BYTES = 1000
-LINE_BYTES_MAX = 16_000_000  # the longest key, each byte of it escaped, and what stands around it
-PREDICTION_FIELDS = {"format", "outputs", "source", "event_time_ms", "steps"}
-PREDICTION_COLUMNS = {"partition", "offset", "event_time_ms", "steps"}
 
 Head = Callable[[bytes], bool]  # whether what a file begins with is ours
 Check = Callable[[Path], None]
@@ -53,28 +48,6 @@ def check_replaceable(path: Path, what: str, begins: Head) -> None:
         f"cannot write {what} {path}: {why}; name a file in a directory that exists and that may "
         "be written"
     )
-
-
-def check_predictions(path: Path) -> None:
-    """Refuse a path at which something stands that holds no predictions."""
-
-    def begins(_head: bytes) -> bool:
-        if path.suffix == ".parquet":
-            import polars as pl  # noqa: PLC0415  # other files need no polars
-
-            try:
-                return set(pl.read_parquet_schema(path)) >= PREDICTION_COLUMNS
-            except pl.exceptions.PolarsError:
-                return False
-        with path.open("rb") as file:
-            line = file.readline(LINE_BYTES_MAX)  # the whole one: its key may be long
-        try:
-            found = orjson.loads(line)
-        except orjson.JSONDecodeError:
-            return False
-        return isinstance(found, dict) and found.keys() >= PREDICTION_FIELDS
-
-    check_replaceable(path, "the predictions", begins)
 
 
 def check_report(path: Path) -> None:
