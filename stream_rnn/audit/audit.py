@@ -326,10 +326,10 @@ class _Partition:
             return
         self.shown[told.kind] = self.shown.get(told.kind, 0) + 1
         name = "" if told.key is None else describe_key(told.key)
-        sides = await self._sides(told)
-        self.found.examples.append(
-            Finding(told.kind, self.wanted.partition, told.offset, name, *sides)
-        )
+        published, replayed, parts = await self._sides(told)
+        place = told.kind, self.wanted.partition, told.offset
+        finding = Finding(*place, key=name, published=published, replayed=replayed, parts=parts)
+        self.found.examples.append(finding)
 
     async def _sides(self, told: Told) -> tuple[str | None, str | None, tuple[str, ...]]:
         """Return what is there, what should be there, and the names of the parts that differ."""

@@ -146,16 +146,16 @@ class LetterTable:
         row = self._blocks[number // BLOCK_ROWS][number % BLOCK_ROWS]
         facts, whole, timestamp, place, key_size, value_size, count, code, flags = row.item()
         return Letter(
-            self._codes[code],
-            facts,
-            timestamp if flags & TIMED else None,
-            whole,
-            bool(flags & NAMED),
-            bool(flags & CHOSEN),
-            place,
-            count,
-            not flags & ALIKE,
-            flags >> CUT_BIT,
-            key_size,
-            value_size,
+            code=self._codes[code],
+            facts=facts,
+            timestamp=timestamp if flags & TIMED else None,
+            whole=whole,
+            is_named=bool(flags & NAMED),
+            is_chosen=bool(flags & CHOSEN),
+            place=place,
+            count=count,
+            is_unlike=not flags & ALIKE,
+            cut=flags >> CUT_BIT,
+            key_size=key_size,
+            value_size=value_size,
         )

@@ -252,7 +252,15 @@ def letter_of(
     facts = digest_of(repr((said.get("sr-timestamp"), said.get("sr-size"))).encode())
     about = [(name, text) for name, text in headers if name not in CHANGING]
     whole, cut = digest_of(repr((key, value, about)).encode()), cut_of(said)
-    letter = Letter(code, facts, timestamp, whole, is_named, is_chosen, cut=cut or 0)
+    letter = Letter(
+        code=code,
+        facts=facts,
+        timestamp=timestamp,
+        whole=whole,
+        is_named=is_named,
+        is_chosen=is_chosen,
+        cut=cut or 0,
+    )
     letter.is_unlike = cut is None
     letter.key_size = len(key or b"") if letter.cut & KEY else 0
     letter.value_size = len(value or b"") if letter.cut & VALUE else 0

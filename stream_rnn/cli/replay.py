@@ -52,7 +52,7 @@ def run(
             asyncio.run(_to_standard_output(source, bundle, settings))
             return
         written = replay_to_file(
-            Replay(source, bundle, settings, Path(out), processes), on_progress
+            Replay(source, bundle, settings, out=Path(out), processes=processes), on_progress
         )
     if as_json:
         sys.stdout.write(orjson.dumps({"out": out, "predictions": written}).decode() + "\n")

@@ -182,14 +182,19 @@ def _head(
     }
     said = [o.likely if isinstance(o, Ranked) else o for o in outputs]
     gap = np.abs(said[0].astype(np.float64) - said[1])
-    differ = tuple(
-        Differing(
-            describe_key(first.keys[int(first.key[one[i]])]),
-            int(first.partition[one[i]]),
-            int(first.offset[one[i]]),
-            words(head, outputs[0], i, float(target[i]))[0],
-            *words(head, outputs[1], i, float(target[i])),
+
+    def differing(i: int) -> Differing:
+        (said_first, actual), (said_second, _) = (
+            words(head, output, i, float(target[i])) for output in outputs
         )
-        for i in np.argsort(-gap, kind="stable")[:DIFFER].tolist()
-    )
+        return Differing(
+            key=describe_key(first.keys[int(first.key[one[i]])]),
+            partition=int(first.partition[one[i]]),
+            offset=int(first.offset[one[i]]),
+            first=said_first,
+            second=said_second,
+            actual=actual,
+        )
+
+    differ = tuple(map(differing, np.argsort(-gap, kind="stable")[:DIFFER].tolist()))
     return ComparedHead(len(one), metrics, differ)

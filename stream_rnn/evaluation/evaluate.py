@@ -124,20 +124,20 @@ def evaluate(
     }
     cell = model.cell
     return Evaluation(
-        model.name,
-        model.fingerprint[:16],
-        f"{cell.kind}, hidden {cell.hidden}, layers {cell.layers}",
-        log.name,
-        len(memory.offset),
-        len(memory.keys),
-        memory.skips,
-        int(memory.time_ms.min()),
-        int(memory.time_ms.max()),
-        scored.warm_up or "",
-        f"{scored.part} of {scored.split}" if scored.split else "",
-        heads,
-        health(sample, model.hidden_shape),
-        pick_example_keys(memory, heads),
+        model=model.name,
+        fingerprint=model.fingerprint[:16],
+        cell=f"{cell.kind}, hidden {cell.hidden}, layers {cell.layers}",
+        log=log.name,
+        events=len(memory.offset),
+        keys=len(memory.keys),
+        skipped=memory.skips,
+        first_ms=int(memory.time_ms.min()),
+        last_ms=int(memory.time_ms.max()),
+        warm_up=scored.warm_up or "",
+        part=f"{scored.part} of {scored.split}" if scored.split else "",
+        heads=heads,
+        health=health(sample, model.hidden_shape),
+        shown=pick_example_keys(memory, heads),
     )
 
 
@@ -229,21 +229,25 @@ def _evaluate_head(
     models, worth = measured.all(answers) if chosen.any() else ({}, None)
     metric = main_metric(head)
     return HeadEvaluation(
-        head.name,
-        head.kind,
-        question(head),
-        unit(head),
-        metric,
-        better(metric),
-        int(chosen.sum()),
-        models,
-        rule,
-        worth,
-        measured.groups(answers, groups.by_steps(found.steps[chosen]), with_intervals=True),
-        measured.groups(answers, groups.by_time(found.time_ms[chosen])),
-        measured.groups(answers, groups.by_key(found.key, chosen)),
-        {name: calibration(head, output, target[chosen]) for name, output in answers.items()},
-        largest(head, found, answers[MEMORY], target[chosen], np.flatnonzero(chosen)),
+        name=head.name,
+        kind=head.kind,
+        question=question(head),
+        unit=unit(head),
+        metric=metric,
+        better=better(metric),
+        events=int(chosen.sum()),
+        models=models,
+        naive=rule,
+        worth=worth,
+        by_memory=measured.groups(
+            answers, groups.by_steps(found.steps[chosen]), with_intervals=True
+        ),
+        by_time=measured.groups(answers, groups.by_time(found.time_ms[chosen])),
+        by_key=measured.groups(answers, groups.by_key(found.key, chosen)),
+        calibration={
+            name: calibration(head, output, target[chosen]) for name, output in answers.items()
+        },
+        largest=largest(head, found, answers[MEMORY], target[chosen], np.flatnonzero(chosen)),
     )
 
 

@@ -95,12 +95,12 @@ def health(sample: Sample, shape: Sequence[int]) -> HiddenHealth | None:
         known = update_norm[chosen][np.isfinite(update_norm[chosen])]
         at.append(
             HiddenAt(
-                name,
-                len(chosen),
-                float(norm[chosen].mean()),
-                float(np.quantile(norm[chosen], 0.95)),
-                float(saturated[chosen].mean()),
-                float(known.mean()) if len(known) else float("nan"),
+                steps=name,
+                states=len(chosen),
+                norm=float(norm[chosen].mean()),
+                norm_high=float(np.quantile(norm[chosen], 0.95)),
+                saturated=float(saturated[chosen].mean()),
+                update_norm=float(known.mean()) if len(known) else float("nan"),
             )
         )
     silent = int((hidden.std(axis=0) < SILENT).sum())

@@ -215,17 +215,17 @@ async def _fold_range(
     found = collector.found
     words = [extractor.words[o] for o in found.offset.tolist()] if split_column else []
     return PredictionsWithTargets(
-        found.keys,
-        found.key,
-        np.full(len(found.offset), partition, np.int64),
-        found.offset,
-        found.time_ms,
-        found.steps,
-        collector.answers(targets),
-        own,
-        targets,
-        skips,
-        words,
+        keys=found.keys,
+        key=found.key,
+        partition=np.full(len(found.offset), partition, np.int64),
+        offset=found.offset,
+        time_ms=found.time_ms,
+        steps=found.steps,
+        outputs=collector.answers(targets),
+        own=own,
+        targets=targets,
+        skips=skips,
+        words=words,
     )
 
 
@@ -280,15 +280,19 @@ def _joined(
         return np.concatenate([getattr(part, name) for part in parts])
 
     return PredictionsWithTargets(
-        list(number),
-        np.concatenate(keys),
-        column("partition"),
-        column("offset"),
-        column("time_ms"),
-        column("steps"),
-        {head.name: joined(head, [part.outputs[head.name] for part in parts]) for head in heads},
-        {name: np.concatenate([part.own[name] for part in parts]) for name in first.own},
-        {name: np.concatenate([part.targets[name] for part in parts]) for name in first.targets},
-        skips,
-        [word for part in parts for word in part.words],
+        keys=list(number),
+        key=np.concatenate(keys),
+        partition=column("partition"),
+        offset=column("offset"),
+        time_ms=column("time_ms"),
+        steps=column("steps"),
+        outputs={
+            head.name: joined(head, [part.outputs[head.name] for part in parts]) for head in heads
+        },
+        own={name: np.concatenate([part.own[name] for part in parts]) for name in first.own},
+        targets={
+            name: np.concatenate([part.targets[name] for part in parts]) for name in first.targets
+        },
+        skips=skips,
+        words=[word for part in parts for word in part.words],
     )

@@ -57,18 +57,22 @@ def largest(
     else:
         loss = np.abs(output.astype(np.float64) - in_unit(head, target))
     worst = np.argsort(-loss, kind="stable")[:LARGEST].tolist()
-    return tuple(
-        WorstPrediction(
-            describe_key(found.keys[int(found.key[event])]),
-            int(found.partition[event]),
-            int(found.offset[event]),
-            int(found.time_ms[event]),
-            int(found.steps[event]),
-            *words(head, output, i, float(target[i])),
-            float(loss[i]),
+
+    def described(i: int) -> WorstPrediction:
+        event = int(events[i])
+        predicted, actual = words(head, output, i, float(target[i]))
+        return WorstPrediction(
+            key=describe_key(found.keys[int(found.key[event])]),
+            partition=int(found.partition[event]),
+            offset=int(found.offset[event]),
+            event_time_ms=int(found.time_ms[event]),
+            steps=int(found.steps[event]),
+            predicted=predicted,
+            actual=actual,
+            loss=float(loss[i]),
         )
-        for i, event in ((i, int(events[i])) for i in worst)
-    )
+
+    return tuple(map(described, worst))
 
 
 def words(head: AnyHead, output: Output, event: int, target: float) -> tuple[str, str]:

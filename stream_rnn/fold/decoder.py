@@ -126,13 +126,13 @@ class Decoder:
         stamps = np.array(timestamps, np.int64)
         time_ms, undated = self._event_times(columns, stamps)
         decoded = Decoded(
-            np.array(rows, np.int64),
-            cast("list[bytes]", keys),
-            time_ms,
-            np.where(stamps == NO_TIMESTAMP, TIME_MS_MIN - 1, time_ms),
-            columns,
-            forgets,
-            skips,
+            rows=np.array(rows, np.int64),
+            keys=cast("list[bytes]", keys),
+            time_ms=time_ms,
+            moves_to_ms=np.where(stamps == NO_TIMESTAMP, TIME_MS_MIN - 1, time_ms),
+            columns=columns,
+            forgets=forgets,
+            skips=skips,
         )
         return without(decoded, undated) if undated else decoded
 
@@ -251,13 +251,13 @@ def without(decoded: Decoded, errors: Mapping[int, RecordError]) -> Decoded:
         keep[i] = False
     kept = np.flatnonzero(keep)
     return Decoded(
-        decoded.rows[kept],
-        [decoded.keys[i] for i in kept],
-        decoded.time_ms[kept],
-        decoded.moves_to_ms[kept],
-        {path: [column[i] for i in kept] for path, column in decoded.columns.items()},
-        decoded.forgets,
-        decoded.skips,
+        rows=decoded.rows[kept],
+        keys=[decoded.keys[i] for i in kept],
+        time_ms=decoded.time_ms[kept],
+        moves_to_ms=decoded.moves_to_ms[kept],
+        columns={path: [column[i] for i in kept] for path, column in decoded.columns.items()},
+        forgets=decoded.forgets,
+        skips=decoded.skips,
     )
 
 

@@ -128,7 +128,7 @@ class Processor:
         self.times = StepTimes(self.clock)
         self._decoder = Decoder(self.model.spec, self.settings)
         self._codec = StateCodec(self.model.hidden_size_floats)
-        self._sweep = Sweep(self.settings, self._codec, self.store, self.clock)
+        self._sweep = Sweep(self.settings, self._codec, self.store, clock=self.clock)
 
     @property
     def place(self) -> str:
@@ -326,8 +326,7 @@ class Processor:
 
     async def _retrying(self, call: Callable[[], Awaitable[T]]) -> T:
         """Await a call of the store; while it is unavailable, call again for ``redis_retry_s``."""
-        limit_s = self.settings.redis_retry_s
-        return await retrying(call, limit_s, self.clock, self.place, self._wait)
+        return await retrying(call, self.settings.redis_retry_s, self.clock, self.place, self._wait)
 
     def _wait(self, reason: str) -> None:
         self.waits_for = reason
@@ -346,4 +345,6 @@ class Processor:
         self.counts.add(len(decoded.rows) - len(errors), published, len(decoded.forgets), skips)
         self.times.events += len(decoded.rows)
         hits, misses = self.cache.last
-        self.observer.folded(Folded(batch, stepped, self.times.last, published, hits, misses))
+        self.observer.folded(
+            Folded(batch, stepped, self.times.last, published=published, hits=hits, misses=misses)
+        )

@@ -186,7 +186,14 @@ def _without_states(facts: Facts, choices: Choices, c: GroupOffset | None) -> St
     s = facts.log_start
     if c is None:
         origin = s if choices.auto_offset_reset == "earliest" else facts.log_end
-        return Start(4, origin, origin, origin, origin, write_first_position=True)
+        return Start(
+            4,
+            origin,
+            origin,
+            publish_from=origin,
+            write_group_offset=origin,
+            write_first_position=True,
+        )
     if c.offset < s:
         return _lost_history(
             5,
@@ -198,7 +205,14 @@ def _without_states(facts: Facts, choices: Choices, c: GroupOffset | None) -> St
     if c.fold_id == facts.fold_id and c.origin is not None:
         if s <= c.origin:
             write = _to_write(facts, c)
-            return Start(6, c.origin, c.origin, c.offset, write, write_first_position=True)
+            return Start(
+                6,
+                c.origin,
+                c.origin,
+                publish_from=c.offset,
+                write_group_offset=write,
+                write_first_position=True,
+            )
         return _lost_history(
             7,
             facts,
@@ -206,7 +220,9 @@ def _without_states(facts: Facts, choices: Choices, c: GroupOffset | None) -> St
             c,
             f"the states were lost and records {c.origin} to {s - 1}, from which they were made, are removed",
         )
-    return Start(8, s, s, c.offset, c.offset, write_first_position=True)
+    return Start(
+        8, s, s, publish_from=c.offset, write_group_offset=c.offset, write_first_position=True
+    )
 
 
 def _with_states(
@@ -226,13 +242,15 @@ def _with_states(
     assert origin is not None, "a position is written together with its origin"
     if facts.group_offset is None:
         offset = max(position, c.offset if c else 0)
-        return Start(9, position, origin, offset, offset)
+        return Start(9, position, origin, publish_from=offset, write_group_offset=offset)
     assert c is not None
     if facts.group_offset.fold_id is None and c is facts.group_offset:
         return _not_ours(facts, position, c)
     if position > c.offset:
         return _behind(facts, position, c)
-    return Start(11, position, origin, c.offset, _to_write(facts, c))
+    return Start(
+        11, position, origin, publish_from=c.offset, write_group_offset=_to_write(facts, c)
+    )
 
 
 def _to_write(facts: Facts, c: GroupOffset) -> int | None:
@@ -290,5 +308,11 @@ def _lost_history(
         )
     publish_from = max(s, c.offset if c else s)
     return Start(
-        row, s, s, publish_from, publish_from, write_first_position=True, lost=f"{what} ({figures})"
+        row,
+        s,
+        s,
+        publish_from=publish_from,
+        write_group_offset=publish_from,
+        write_first_position=True,
+        lost=f"{what} ({figures})",
     )

@@ -143,14 +143,14 @@ class Recovery:
         log_end = await self.log.log_end()
         self.at_crash_point(Point.LOG_END_READ)
         facts = Facts(
-            self.place,
-            self.fold_id,
-            log_start,
-            log_end,
-            held,
-            group_offset,
-            acknowledged,
-            self._last_prediction,
+            place=self.place,
+            fold_id=self.fold_id,
+            log_start=log_start,
+            log_end=log_end,
+            held=held,
+            group_offset=group_offset,
+            acknowledged=acknowledged,
+            last_prediction=self._last_prediction,
             source_partitions=topics.source_partitions,
             predictions_partitions=topics.predictions_partitions,
             is_compacted=topics.is_compacted,

@@ -116,15 +116,15 @@ def plan(
     last_run[_forgotten_at_the_end(touched)] = -1
     count = len(time_ms)
     return Plan(
-        event,
-        first,
-        length,
-        key[first],
-        is_warm,
-        _by_event(since, event, count),
-        _by_event(steps, event, count),
-        _by_event(last, event, count),
-        last_run,
+        order=event,
+        first=first,
+        length=length,
+        key=key[first],
+        is_warm=is_warm,
+        since_ms=_by_event(since, event, count),
+        steps=_by_event(steps, event, count),
+        last_ms=_by_event(last, event, count),
+        last_run=last_run,
     )
 
 

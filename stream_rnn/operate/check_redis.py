@@ -135,7 +135,18 @@ async def check_rights(store: RedisStore) -> Finding:
         with suppress(MovedError):  # it answered: the position is another one
             await store.scan(NO_POSITION, 0, 1)
         # No position is -1, so the script finds it moved, and writes nothing.
-        await store.commit(Commit(NO_POSITION, NO_POSITION, 0, None, None, "", [], []))
+        await store.commit(
+            Commit(
+                expected_position=NO_POSITION,
+                origin=NO_POSITION,
+                position=0,
+                anchor=None,
+                stream_time_ms=None,
+                numerics="",
+                writes=[],
+                deletes=[],
+            )
+        )
     except MovedError:
         return fine(name, f"reads, scans and scripts may be used; partition 0 holds {keys} states")
     except StateError as error:

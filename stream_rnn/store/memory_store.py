@@ -44,15 +44,15 @@ class MemoryStore:
         for key in commit.deletes:
             self.states.pop(key, None)
         self.held = StoredPosition(
-            commit.position,
-            commit.origin,
-            commit.anchor,
-            len(self.states),
-            len(self.states),
-            commit.stream_time_ms,
-            self.held.partitions,
-            commit.numerics,
-            self.held.lost,
+            position=commit.position,
+            origin=commit.origin,
+            anchor=commit.anchor,
+            keys=len(self.states),
+            fields=len(self.states),
+            stream_time_ms=commit.stream_time_ms,
+            partitions=self.held.partitions,
+            numerics=commit.numerics,
+            lost=self.held.lost,
         )
 
     async def scan(
@@ -76,15 +76,15 @@ class MemoryStore:
     def _seen(self) -> StoredPosition:
         held = self.held
         return StoredPosition(
-            held.position,
-            held.origin,
-            held.anchor,
-            held.keys,
-            len(self.states),
-            held.stream_time_ms,
-            held.partitions,
-            held.numerics,
-            held.lost,
+            position=held.position,
+            origin=held.origin,
+            anchor=held.anchor,
+            keys=held.keys,
+            fields=len(self.states),
+            stream_time_ms=held.stream_time_ms,
+            partitions=held.partitions,
+            numerics=held.numerics,
+            lost=held.lost,
         )
 
     def _check(self, position: int, origin: int) -> None:

@@ -266,15 +266,15 @@ def _held(texts: list[str | None], fields: int) -> StoredPosition:
     if position and not origin:
         raise ValueError(f"position {position} without an origin")
     return StoredPosition(
-        _number(position),
-        _number(origin),
-        Anchor.parse(anchor or ""),
-        _number(keys) or 0,
-        fields,
-        _number(stream_time_ms),
-        _number(partitions),
-        numerics or "",
-        lost or "",
+        position=_number(position),
+        origin=_number(origin),
+        anchor=Anchor.parse(anchor or ""),
+        keys=_number(keys) or 0,
+        fields=fields,
+        stream_time_ms=_number(stream_time_ms),
+        partitions=_number(partitions),
+        numerics=numerics or "",
+        lost=lost or "",
     )
 
 

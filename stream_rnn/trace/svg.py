@@ -162,7 +162,8 @@ def _heats(unrolled: Unrolled, steps: slice) -> tuple[list[_Heat], list[str]]:
     greatest = np.maximum(1, np.abs(x).max(axis=0, initial=0))[columns]
     names = {row: shorten(unrolled.columns[c], 16) for row, c in enumerate(columns.tolist())}
     scales = {row: f"±{v:.3g}" for row, v in enumerate(greatest.tolist()) if v > 1.005}
-    heats = [_Heat("x", (), (x[:, columns] / greatest).T, 13 * COLUMNS_MAX, names, scales)]
+    rows = (x[:, columns] / greatest).T
+    heats = [_Heat("x", (), rows, height_max=13 * COLUMNS_MAX, left=names, right=scales)]
     if not unrolled.memory:
         return heats, limits
     cell = unrolled.model.cell
@@ -176,12 +177,13 @@ def _heats(unrolled: Unrolled, steps: slice) -> tuple[list[_Heat], list[str]]:
     for name, called in GATES[cell.kind].items():
         values = flattened(unrolled.gates[name][steps])
         notes = (called,) if called == "candidate" else (called, "gate")
-        heats.append(_Heat(name, notes, values[:, units].T, 100, left, {}))
+        heats.append(_Heat(name, notes, values[:, units].T, height_max=100, left=left, right={}))
     for name, values in flat.items():
         greatest_c = max(1.0, float(np.abs(values).max(initial=0)))
         notes = ("hidden state",) if name == "h" else ("cell state", f"±{greatest_c:.3g}")
         notes = (*notes, f"{len(units)} units")
-        heats.append(_Heat(name, notes, (values[:, units] / greatest_c).T, 240, left, {}))
+        rows = (values[:, units] / greatest_c).T
+        heats.append(_Heat(name, notes, rows, height_max=240, left=left, right={}))
     return heats, limits
 
 

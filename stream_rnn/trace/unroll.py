@@ -250,14 +250,14 @@ class _Following:
             self._between.append(Between(offset, "expired", text))
         cold = done.steps == 1
         step = _Step(
-            offset,
-            int(time_ms[event]),
-            np.nan if cold else float(max(int(time_ms[event]) - before.last_ms, 0)),
-            done.steps,
-            batch.x[event].copy(),
-            self._nothing if cold else before.hidden,
-            self._memory.hidden,
-            done.y,
+            offset=offset,
+            time_ms=int(time_ms[event]),
+            since_ms=np.nan if cold else float(max(int(time_ms[event]) - before.last_ms, 0)),
+            steps=done.steps,
+            x=batch.x[event].copy(),
+            before=self._nothing if cold else before.hidden,
+            after=self._memory.hidden,
+            y=done.y,
         )
         self._events += 1
         self._steps.append(step)
@@ -277,24 +277,24 @@ class _Following:
         is_whole = self._events == len(steps)
         first = 0 if is_whole else steps[0].offset
         return Unrolled(
-            model,
-            self._key,
-            source,
-            partition,
-            start,
-            self._records,
-            self._events,
-            np.array([step.offset for step in steps], np.int64),
-            np.array([step.time_ms for step in steps], np.int64),
-            since_ms,
-            np.array([step.steps for step in steps], np.int64),
-            x,
-            before,
-            _stack([step.after for step in steps], shape),
-            {name: values.numpy() for name, values in gates.items()},
-            y,
-            model.outputs(y),
-            tuple(one for one in self._between if one.offset >= first),
+            model=model,
+            key=self._key,
+            source=source,
+            partition=partition,
+            start=start,
+            records=self._records,
+            events=self._events,
+            offsets=np.array([step.offset for step in steps], np.int64),
+            time_ms=np.array([step.time_ms for step in steps], np.int64),
+            since_ms=since_ms,
+            steps=np.array([step.steps for step in steps], np.int64),
+            x=x,
+            before=before,
+            h=_stack([step.after for step in steps], shape),
+            gates={name: values.numpy() for name, values in gates.items()},
+            y=y,
+            outputs=model.outputs(y),
+            between=tuple(one for one in self._between if one.offset >= first),
         )
 
 

@@ -216,15 +216,21 @@ def _events(taken: _Taken, settings: Settings, partition: int) -> Events:
     closes = np.zeros(len(planned.first), bool)
     closes[planned.last_run[planned.last_run >= 0]] = True
     examples = Examples(
-        taken.columns,
-        time_ms,
-        planned.since_ms,
-        Runs(planned.order, planned.first, planned.length, closes),
-        np.zeros(count, np.int8),
-        taken.labels,
+        columns=taken.columns,
+        time_ms=time_ms,
+        since_ms=planned.since_ms,
+        runs=Runs(planned.order, planned.first, planned.length, closes),
+        part=np.zeros(count, np.int8),
+        labels=taken.labels,
     )
-    places = np.full(count, partition, np.int32), np.array(taken.offsets, np.int64)
-    return Events(examples, taken.keys, *places, taken.words, taken.skips)
+    return Events(
+        examples=examples,
+        keys=taken.keys,
+        partition=np.full(count, partition, np.int32),
+        offset=np.array(taken.offsets, np.int64),
+        words=taken.words,
+        skips=taken.skips,
+    )
 
 
 def together(parts: Sequence[Events]) -> Events:
@@ -243,25 +249,25 @@ def together(parts: Sequence[Events]) -> Events:
     begin = np.cumsum([0, *(len(part.keys) for part in parts)])
     each = [part.examples for part in parts]
     examples = Examples(
-        {path: [v for e in each for v in e.columns[path]] for path in each[0].columns},
-        np.concatenate([e.time_ms for e in each]),
-        np.concatenate([e.since_ms for e in each]),
-        Runs(
+        columns={path: [v for e in each for v in e.columns[path]] for path in each[0].columns},
+        time_ms=np.concatenate([e.time_ms for e in each]),
+        since_ms=np.concatenate([e.since_ms for e in each]),
+        runs=Runs(
             np.concatenate([e.runs.order + at for e, at in zip(each, begin, strict=False)]),
             np.concatenate([e.runs.first + at for e, at in zip(each, begin, strict=False)]),
             np.concatenate([e.runs.length for e in each]),
             np.concatenate([e.runs.closes for e in each]),
         ),
-        np.concatenate([e.part for e in each]),
-        {name: [v for e in each for v in e.labels[name]] for name in each[0].labels},
+        part=np.concatenate([e.part for e in each]),
+        labels={name: [v for e in each for v in e.labels[name]] for name in each[0].labels},
     )
     return Events(
-        examples,
-        [key for part in parts for key in part.keys],
-        np.concatenate([part.partition for part in parts]),
-        np.concatenate([part.offset for part in parts]),
-        [word for part in parts for word in part.words],
-        skips,
+        examples=examples,
+        keys=[key for part in parts for key in part.keys],
+        partition=np.concatenate([part.partition for part in parts]),
+        offset=np.concatenate([part.offset for part in parts]),
+        words=[word for part in parts for word in part.words],
+        skips=skips,
     )
 
 

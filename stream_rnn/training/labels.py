@@ -160,7 +160,7 @@ def read_labels(path: Path | None, by: str | None, spec: FeatureSpec) -> Labels:
         keys = rows if has_partitions else [_as_key(row[0]) for row in rows]
         for head in heads:
             values[head.name].update(zip(keys, placed[str(head.path)].to_list(), strict=True))
-    return Labels(by, values, has_partitions, str(path))
+    return Labels(by, values, has_partitions, file=str(path))
 
 
 def _check_columns(

@@ -221,7 +221,7 @@ def target_extractor(
 ) -> TargetExtractor:
     """Prepare the decoding of the heads' fields."""
     questions = Questions(model.spec, settings, labels)
-    return TargetExtractor(questions, questions.heads, partition, split_column)
+    return TargetExtractor(questions, questions.heads, partition, split_column=split_column)
 
 
 def _since_previous_s(time_ms: NDArray[np.int64], runs: Runs) -> NDArray[np.float64]:

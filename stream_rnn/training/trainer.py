@@ -200,7 +200,14 @@ class _Training:
                 done = (number + 1) / len(cut)
                 mean = losses / shares if shares else math.nan
                 self.on_progress(
-                    Progress(what, self.epoch, settings.epochs, done, mean, self.best_loss)
+                    Progress(
+                        what,
+                        self.epoch,
+                        settings.epochs,
+                        done=done,
+                        training_loss=mean,
+                        validation_loss=self.best_loss,
+                    )
                 )
 
     def _mean_counts(self, cut: Sequence[Window]) -> dict[str, float]:

@@ -161,17 +161,17 @@ class Health:
         stream_ms = processor.stream_time_ms
         waits = facts is not None and processor.position < facts.log_end
         return PartitionView(
-            processor.partition,
-            processor.position,
-            processor.origin,
-            max(processor.position, processor.publish_from),
-            None if facts is None else facts.log_start,
-            None if facts is None else facts.log_end,
-            (max(age_s, 0.0) if waits else 0.0) if age_s is not None else None,
-            None if facts is None or age_s is None else facts.retention_s - age_s,
-            None if facts is None else facts.keys,
-            None if stream_ms is None else stream_ms / 1000,
-            processor.position < processor.publish_from,
+            partition=processor.partition,
+            position=processor.position,
+            origin=processor.origin,
+            group_offset=max(processor.position, processor.publish_from),
+            log_start=None if facts is None else facts.log_start,
+            log_end=None if facts is None else facts.log_end,
+            lag_s=(max(age_s, 0.0) if waits else 0.0) if age_s is not None else None,
+            headroom_s=None if facts is None or age_s is None else facts.retention_s - age_s,
+            keys=None if facts is None else facts.keys,
+            stream_time_s=None if stream_ms is None else stream_ms / 1000,
+            is_silent=processor.position < processor.publish_from,
         )
 
     async def look(self, kafka: KafkaCluster, redis: Redis) -> None:

@@ -4,6 +4,7 @@ Each rule is a function from source text to what breaks it; each is shown to fin
 """
 
 import ast
+import functools
 import gc
 import re
 from pathlib import Path
@@ -14,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "stream_rnn"
 LINES_MAX = 350
 FUNCTION_LINES_MAX = 60
+FIELDS_MAX, POSITIONAL_MAX = 5, 3
 
 FOLD = {
     *("errors", "settings", "kafka", "store", "model", "fold"),
@@ -262,6 +264,37 @@ def bare_stops(source):
     ]
 
 
+@functools.cache
+def dataclasses_of(source):
+    """Return the dataclasses that a module defines, and how many fields each has."""
+    return {
+        node.name: sum(isinstance(one, ast.AnnAssign) for one in node.body)
+        for node in ast.walk(parsed(source))
+        if isinstance(node, ast.ClassDef) and "dataclass" in map(_decorator, node.decorator_list)
+    }
+
+
+def _decorator(node):
+    return ast.unparse(node.func if isinstance(node, ast.Call) else node)
+
+
+def positional_fields(source):
+    """Return the lines that give a dataclass of many fields more than three by position."""
+    many = {name for name, count in dataclasses_of(source).items() if count > FIELDS_MAX}
+    for node in ast.walk(parsed(source)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("stream_rnn."):
+            path = (ROOT / node.module.replace(".", SLASH)).with_suffix(".py")
+            fields = dataclasses_of(path.read_text(encoding="utf-8")) if path.is_file() else {}
+            many |= {a.name for a in node.names if fields.get(a.name, 0) > FIELDS_MAX}
+    return [
+        node.lineno
+        for node in ast.walk(parsed(source))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) in many
+        and len(node.args) > POSITIONAL_MAX
+    ]
+
+
 def machine_paths(text):
     """Return paths that exist on somebody's machine only."""
     return MACHINE_PATH.findall(text)
@@ -352,6 +385,12 @@ def test_a_foreign_exception_is_cited_by_its_reason(path):
 
 
 @pytest.mark.parametrize("path", modules(), ids=relative)
+def test_a_dataclass_of_many_fields_is_built_by_keyword(path):
+    """Two numbers in the wrong order look right."""
+    assert positional_fields(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("path", modules(), ids=relative)
 def test_names_say_something(path):
     """A module is named after its job."""
     assert not {*path.relative_to(PACKAGE).with_suffix("").parts} & VAGUE_NAMES
@@ -415,6 +454,13 @@ def test_no_file_holds_a_path_of_a_machine():
             "async def f():\n    async with kafka_clients.new_admin() as admin:\n        x()",
         ),
         (bare_stops, "one = new_producer()\nasync def f():\n    async with one:\n        x()"),
+        (positional_fields, "from stream_rnn.fold.recovery import Start\nStart(4, 1, 1, 1)"),
+        (
+            positional_fields,
+            "@dataclass(frozen=True)\nclass A:\n"
+            + "".join(f"    a{i}: int\n" for i in range(6))
+            + "A(1, 2, 3, *more)",
+        ),
         (machine_paths, f"path = '{SLASH}root/x'"),
         (machine_paths, f"see {SLASH}tmp/x"),
     ],
@@ -447,6 +493,8 @@ def test_each_rule_finds_a_breach(rule, breach):
             "one = new_producer()\nawait stop_producer(one, 1)\nself.close()\nfile.close()",
         ),
         (bare_stops, "async with self._producer.transaction():\n    x()"),
+        (positional_fields, "from stream_rnn.fold.recovery import Start\nStart(4, 1, 1, lost=1)"),
+        (positional_fields, "from stream_rnn.keys import Start\nStart(4, 1, 1, 1)"),
         (machine_paths, "from tests/work/x and $TMPDIR/tmp/x"),
     ],
 )

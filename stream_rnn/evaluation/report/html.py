@@ -190,21 +190,21 @@ def _head_part(place: int, head: HeadEvaluation) -> HeadPart:
         ("By key", "events of the key", head.by_key, conclusions.spread),
     )
     return HeadPart(
-        f"head-{place}",
-        head,
-        metric,
-        models,
-        first(metrics, METRICS_MAX),
-        verdict,
-        worth,
-        Markup(chart),  # noqa: S704  # escaped where it is drawn
-        tuple(
+        anchor=f"head-{place}",
+        head=head,
+        metric=metric,
+        models=models,
+        metrics=first(metrics, METRICS_MAX),
+        verdict=verdict,
+        worth=worth,
+        chart=Markup(chart),  # noqa: S704  # escaped where it is drawn
+        groups=tuple(
             _group_part(head, title, along, groups, conclude(head, groups))
             for title, along, groups, conclude in asked
             if groups
         ),
-        _calibration(head),
-        first(head.largest, LARGEST_MAX),
+        calibration=_calibration(head),
+        largest=first(head.largest, LARGEST_MAX),
     )
 
 
@@ -245,7 +245,9 @@ def _group_part(
         is_joined=groups is not head.by_key,
     )
     drawn = Markup(chart)  # noqa: S704  # escaped where it is drawn
-    return GroupPart(title, along, sentence, drawn, models, cut)
+    return GroupPart(
+        title=title, along=along, sentence=sentence, chart=drawn, models=models, groups=cut
+    )
 
 
 def _calibration(head: HeadEvaluation) -> tuple[str, Markup, Cut] | None:
