@@ -264,8 +264,8 @@ class Settings(BaseSettings):
                 f"source {self.source}, predictions {self.predictions} and dead letters "
                 f"{self.dead_letters_topic} must be three topics"
             )
-        names = {name: getattr(self, name) or "" for name in FOLD_NAMES}
-        return FoldSettings.model_construct(self.model_fields_set, **{**dict(self), **names})
+        empty = {name: "" for name in FOLD_NAMES if getattr(self, name) is None}
+        return FoldSettings.model_construct(self.model_fields_set, **{**dict(self), **empty})
 
 
 class FoldSettings(Settings):

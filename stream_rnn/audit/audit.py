@@ -117,7 +117,7 @@ async def _check_partitions(
             "check --partition"
         )
     predictions, dead_letters = settings.predictions, settings.dead_letters_topic
-    topics = await log.facts.topics(log.topic, predictions, dead_letters)
+    topics = await log.cluster.topics(log.topic, predictions, dead_letters)
     held = topics[predictions].partitions
     if held != count or topics[dead_letters].partitions < count:
         wrong = predictions if held != count else dead_letters
@@ -149,7 +149,7 @@ class _Partition:
         heads = (head for head in model.spec.heads if isinstance(head, Multiclass))
         self.labels = {head.name: frozenset(head.labels) for head in heads}
         self.shown: dict[str, int] = {}
-        self.of_range = KafkaLog(log.facts, settings, wanted.partition)
+        self.of_range = KafkaLog(log.cluster, settings, wanted.partition)
 
     async def audit(self) -> None:
         # 1 the range ends at the group offset
@@ -196,11 +196,11 @@ class _Partition:
         return said
 
     async def _read(self, bounds: Bounds) -> None:
-        facts, settings, takes = self.log.facts, self.settings, self.choice.takes
+        cluster, settings, takes = self.log.cluster, self.settings, self.choice.takes
         self.published = Published(
-            facts, settings.predictions, self.who, bounds, self.model.numerics(), takes
+            cluster, settings.predictions, self.who, bounds, self.model.numerics(), takes
         )
-        self.dead = DeadLetters(facts, settings.dead_letters_topic, self.who, bounds, takes)
+        self.dead = DeadLetters(cluster, settings.dead_letters_topic, self.who, bounds, takes)
         await self._read_more()
         ttl_ms = settings.state_ttl_ms
         self.comparison = Comparison(self.published, self.dead, self.choice, self.found, ttl_ms)

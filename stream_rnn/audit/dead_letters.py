@@ -47,7 +47,7 @@ class DeadLetters:
     beside one with them is a second one.
 
     Args:
-        facts: the clients.
+        cluster: the clients.
         topic: of the dead letters.
         who: whose source.
         bounds: which source offsets.
@@ -66,7 +66,7 @@ class DeadLetters:
     """
 
     def __init__(
-        self, facts: KafkaCluster, topic: str, who: OutputOwner, bounds: Bounds, takes: Any
+        self, cluster: KafkaCluster, topic: str, who: OutputOwner, bounds: Bounds, takes: Any
     ) -> None:
         self.letters = LetterTable(bounds.start, bounds.end)
         self.unlike: dict[int, int] = {}
@@ -77,7 +77,7 @@ class DeadLetters:
         self.beyond: list[int] = []
         self.last = -1
         self.first_kept: int | None = None
-        self._facts, self._who, self._bounds, self._takes = facts, who, bounds, takes
+        self._cluster, self._who, self._bounds, self._takes = cluster, who, bounds, takes
         self._tp = TopicPartition(topic, who.partition)
         self._read_to: int | None = None
         count = max(0, bounds.end - bounds.start)
@@ -104,20 +104,20 @@ class DeadLetters:
 
     async def record(self, place: int) -> ConsumerRecord | None:
         """Read a dead letter again."""
-        return await record_at(self._facts, self._tp, place)
+        return await record_at(self._cluster, self._tp, place)
 
     def records(self, places: Iterable[int]) -> AsyncIterator[ConsumerRecord]:
         """Read some dead letters again, those that are still there."""
-        return records_at(self._facts, self._tp, places)
+        return records_at(self._cluster, self._tp, places)
 
     async def read(self) -> None:
         """Read what has come since the last time."""
         first = self._read_to
         if first is None:
-            first = await self._facts.log_start(self._tp)
+            first = await self._cluster.log_start(self._tp)
             self.first_kept = self._bounds.start if first == 0 else None
-        end = await self._facts.log_end(self._tp)
-        async for records in self._facts.batches(self._tp, first, end):
+        end = await self._cluster.log_end(self._tp)
+        async for records in self._cluster.batches(self._tp, first, end):
             for record in records:
                 self._take(record)
         self._read_to = max(first, end)

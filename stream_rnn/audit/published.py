@@ -80,7 +80,7 @@ class Published:
     """Predictions of one source partition, by source offset.
 
     Args:
-        facts: the clients.
+        cluster: the clients.
         predictions: the output topic.
         who: whose predictions.
         bounds: which source offsets.
@@ -119,7 +119,7 @@ class Published:
 
     def __init__(  # what is read, whose, and how much of it
         self,
-        facts: KafkaCluster,
+        cluster: KafkaCluster,
         predictions: str,
         who: OutputOwner,
         bounds: Bounds,
@@ -156,7 +156,7 @@ class Published:
         self.last = -1
         self.first_kept: int | None = None
         self.log_start = 0
-        self._facts, self._takes = facts, takes
+        self._cluster, self._takes = cluster, takes
         self._tp = TopicPartition(predictions, who.partition)
         self._numerics = numerics
         self._read_to: int | None = None
@@ -170,10 +170,10 @@ class Published:
         """Read what has come since the last time; yield how many records, some at a time."""
         first = self._read_to
         if first is None:
-            first = self.log_start = await self._facts.log_start(self._tp)
+            first = self.log_start = await self._cluster.log_start(self._tp)
             self.first_kept = self.start if first == 0 else None
-        end = await self._facts.log_end(self._tp)
-        async for records in self._facts.batches(self._tp, first, end):
+        end = await self._cluster.log_end(self._tp)
+        async for records in self._cluster.batches(self._tp, first, end):
             for record in records:
                 self._take(record)
             yield len(records)
@@ -304,11 +304,11 @@ class Published:
 
     async def record(self, place: int) -> ConsumerRecord | None:
         """Read one record of the output again."""
-        return await record_at(self._facts, self._tp, place)
+        return await record_at(self._cluster, self._tp, place)
 
     async def values(self, wanted: Iterable[int]) -> dict[int, bytes]:
         """Read some predictions again, by their places."""
-        found = records_at(self._facts, self._tp, wanted)
+        found = records_at(self._cluster, self._tp, wanted)
         return {record.offset: record.value or b"" async for record in found}
 
 

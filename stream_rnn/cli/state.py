@@ -9,12 +9,10 @@ import numpy as np
 import orjson
 
 from stream_rnn.cli.shared.tables import output, show_table, show_text
-from stream_rnn.fold.fold_id import fold_id
 from stream_rnn.keys import describe_key, parse_key
-from stream_rnn.model.bundle import load_bundle
 from stream_rnn.operate import key_states as states
 from stream_rnn.operate.key_states import Found
-from stream_rnn.operate.open_fold import look, open_fold
+from stream_rnn.operate.open_fold import open_fold
 from stream_rnn.settings import FoldSettings
 
 SHADES = " \u2591\u2592\u2593\u2588"
@@ -94,8 +92,8 @@ def erase(
 
 
 async def _show(settings: FoldSettings, *, as_json: bool) -> int:
-    identity = fold_id(load_bundle(settings.bundle).fingerprint, settings)
-    rows = await look(settings)
+    async with open_fold(settings) as fold:
+        identity, rows = fold.identity, await fold.look()
     if as_json:
         for row in rows:
             print(orjson.dumps(row).decode())

@@ -15,7 +15,6 @@ from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.metrics.scores import area_under_roc
 from stream_rnn.model.network import Model
 from stream_rnn.replay.partition import in_batches, replay_partition
-from stream_rnn.replay.topic_logs import read_batches
 from stream_rnn.settings import Settings
 
 HEAD = "late"
@@ -105,7 +104,7 @@ async def count_different(
         values: what was published of each event; ``None`` for nothing.
     """
     wrong = 0
-    async with KafkaCluster({"bootstrap_servers": settings.bootstrap_servers}, settings) as facts:
+    async with KafkaCluster.of(settings) as cluster:
         for partition, numbers in enumerate(places):
 
             def compare(
@@ -119,6 +118,6 @@ async def count_different(
                     wrong += said is not None and said != message.value
 
             tp = TopicPartition(settings.source, partition)
-            batches = read_batches(facts, tp, 0, await facts.log_end(tp))
+            batches = cluster.batches(tp, 0, await cluster.log_end(tp))
             await replay_partition(model, settings, partition, 0, batches, compare)
     return wrong

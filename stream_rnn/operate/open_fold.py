@@ -147,12 +147,6 @@ async def open_fold(settings: FoldSettings) -> AsyncIterator[Fold]:
             yield await fold_of(settings, model, redis, cluster)
 
 
-async def look(settings: FoldSettings) -> list[dict[str, Any]]:
-    """Open a fold and look at it once."""
-    async with open_fold(settings) as fold:
-        return await fold.look()
-
-
 def _row(partition: int, facts: Facts, choices: Choices) -> dict[str, Any]:
     decision, c = where_to_start(facts, choices), known_group_offset(facts)
     held, stop = facts.held, isinstance(decision, Stop)

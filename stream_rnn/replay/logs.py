@@ -105,7 +105,7 @@ class TopicLog:
     topic: str
     first: str | None = None
     last: str | None = None
-    _facts: KafkaCluster | None = field(default=None, repr=False)
+    _cluster: KafkaCluster | None = field(default=None, repr=False)
 
     @property
     def name(self) -> str:
@@ -113,18 +113,18 @@ class TopicLog:
         return self.topic
 
     @property
-    def facts(self) -> KafkaCluster:
+    def cluster(self) -> KafkaCluster:
         """The clients, inside of the context."""
-        assert self._facts is not None, "used inside of its context"
-        return self._facts
+        assert self._cluster is not None, "used inside of its context"
+        return self._cluster
 
     async def __aenter__(self) -> Self:
-        self._facts = await KafkaCluster.of(self.settings).__aenter__()
+        self._cluster = await KafkaCluster.of(self.settings).__aenter__()
         return self
 
     async def __aexit__(self, *exception: object) -> None:
-        facts, self._facts = self.facts, None
-        await facts.__aexit__(*exception)
+        cluster, self._cluster = self.cluster, None
+        await cluster.__aexit__(*exception)
 
     async def ranges(self) -> list[Range]:
         """Return one range a partition.
@@ -133,17 +133,17 @@ class TopicLog:
             ConfigError: there is no such topic, or a bound is neither an offset nor a time.
         """
         found = []
-        for partition in await partitions_of(self.facts, self.topic):
+        for partition in await partitions_of(self.cluster, self.topic):
             tp = TopicPartition(self.topic, partition)
-            start = await bound(self.facts, tp, self.first, is_end=False)
-            end = await bound(self.facts, tp, self.last, is_end=True)
+            start = await bound(self.cluster, tp, self.first, is_end=False)
+            end = await bound(self.cluster, tp, self.last, is_end=True)
             found.append(Range(partition, start, max(start, end)))
         return found
 
     async def batches(self, wanted: Range) -> AsyncIterator[Sequence[Record]]:
         """Yield the committed records of a range."""
         tp = TopicPartition(self.topic, wanted.partition)
-        async for records in self.facts.batches(tp, wanted.start, wanted.end or 0):
+        async for records in self.cluster.batches(tp, wanted.start, wanted.end or 0):
             yield records
 
 

@@ -1,31 +1,31 @@
-"""Replay of a range of a topic, partition by partition, read committed."""
-
-from collections.abc import AsyncIterator, Sequence
+"""Which partitions and offsets a range of a topic means."""
 
 from aiokafka import TopicPartition
 
 from stream_rnn.errors import ConfigError
-from stream_rnn.fold.decoder import Record, parse_iso8601_ms
+from stream_rnn.fold.decoder import parse_iso8601_ms
 from stream_rnn.kafka.cluster import KafkaCluster
 
 
-async def partitions_of(facts: KafkaCluster, topic: str) -> range:
+async def partitions_of(cluster: KafkaCluster, topic: str) -> range:
     """Return the partitions of a topic.
 
     Raises:
         ConfigError: it does not exist.
     """
-    found = (await facts.topics(topic))[topic]
+    found = (await cluster.topics(topic))[topic]
     if not found.partitions:
         raise ConfigError(f"topic {topic} does not exist; check its name and --bootstrap-servers")
     return range(found.partitions)
 
 
-async def bound(facts: KafkaCluster, tp: TopicPartition, text: str | None, *, is_end: bool) -> int:
+async def bound(
+    cluster: KafkaCluster, tp: TopicPartition, text: str | None, *, is_end: bool
+) -> int:
     """Return the offset that a bound of a range means.
 
     Args:
-        facts: the cluster.
+        cluster: the cluster.
         tp: the partition.
         text: an offset, an ISO 8601 time (no zone: UTC), or ``None`` for all there is.
         is_end: whether it ends the range.
@@ -33,7 +33,7 @@ async def bound(facts: KafkaCluster, tp: TopicPartition, text: str | None, *, is
     Raises:
         ConfigError: it is neither.
     """
-    start, end = await facts.log_start(tp), await facts.log_end(tp)
+    start, end = await cluster.log_start(tp), await cluster.log_end(tp)
     if text is None:
         return end if is_end else start
     if text.isdecimal():
@@ -42,13 +42,5 @@ async def bound(facts: KafkaCluster, tp: TopicPartition, text: str | None, *, is
         time_ms = parse_iso8601_ms(text)
     except ValueError as error:
         raise ConfigError(f"{text!r} is neither an offset nor an ISO 8601 time") from error
-    found = await facts.ask(facts.consumer.offsets_for_times({tp: time_ms}), f"{tp}")
+    found = await cluster.ask(cluster.consumer.offsets_for_times({tp: time_ms}), f"{tp}")
     return end if found.get(tp) is None else int(found[tp].offset)
-
-
-async def read_batches(
-    facts: KafkaCluster, tp: TopicPartition, start: int, end: int
-) -> AsyncIterator[Sequence[Record]]:
-    """Yield the committed records in [start, end)."""
-    async for records in facts.batches(tp, start, end):
-        yield records

@@ -39,7 +39,7 @@ class ProcessorBuilder:
         settings: of the fold.
         model: the loaded bundle.
         redis: one client for all partitions.
-        facts: one pair of Kafka clients for all partitions.
+        cluster: one pair of Kafka clients for all partitions.
         connection: options of further Kafka clients.
         cache_bytes: of one partition's cache.
         observer: what the processors tell of their work.
@@ -50,7 +50,7 @@ class ProcessorBuilder:
     settings: FoldSettings
     model: Model
     redis: Redis
-    facts: KafkaCluster
+    cluster: KafkaCluster
     connection: Mapping[str, Any]
     observer: Observer
     cache_bytes: int = 0
@@ -73,7 +73,7 @@ class ProcessorBuilder:
             partition=partition,
             source=records,
             store=RedisStore(self.redis, tag, settings.redis_timeout_s),
-            log=KafkaLog(self.facts, settings, partition),
+            log=KafkaLog(self.cluster, settings, partition),
             publisher=self._publisher(partition, generation),
             cache_bytes=self.cache_bytes,
             patience_s=settings.transaction_timeout_ms / 1000,

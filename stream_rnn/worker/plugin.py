@@ -104,7 +104,7 @@ class StreamRNN(Service):
             self.settings.watchdog_s, time.monotonic, self._end_status, ends_within_s
         )
         self._redis: Redis | None = None
-        self._facts: KafkaCluster | None = None
+        self._cluster: KafkaCluster | None = None
         self._parts: ProcessorBuilder | None = None
         self._lasting: list[asyncio.Task[None]] = []
         self._progress = -1
@@ -150,17 +150,17 @@ class StreamRNN(Service):
         self._redis = connect_redis(settings.redis_url.get_secret_value(), settings.redis_timeout_s)
         await check_redis(self._redis, settings)
         connection = connection_of(self.app)
-        self._facts = await KafkaCluster(connection, settings).__aenter__()
-        assert self._facts.admin is not None, "inside of its context"
-        await prepare_topics(self._facts.admin, settings)
-        await require_coordinator(self._facts.admin, connection, settings)
+        self._cluster = await KafkaCluster(connection, settings).__aenter__()
+        assert self._cluster.admin is not None, "inside of its context"
+        await prepare_topics(self._cluster.admin, settings)
+        await require_coordinator(self._cluster.admin, connection, settings)
         metrics = Metrics(model, settings, self.health.views)
         self._parts = ProcessorBuilder(
             app=self.app,
             settings=settings,
             model=model,
             redis=self._redis,
-            facts=self._facts,
+            cluster=self._cluster,
             connection=connection,
             observer=metrics,
         )
@@ -186,8 +186,8 @@ class StreamRNN(Service):
         if self._lasting:
             await asyncio.wait(self._lasting, timeout=CLOSE_WITHIN_S)
         await self.health.stop()
-        if self._facts is not None:
-            await self._facts.__aexit__()
+        if self._cluster is not None:
+            await self._cluster.__aexit__()
         if self._redis is not None:
             await self._redis.aclose()
         self._watchdog.stop()
@@ -245,8 +245,8 @@ class StreamRNN(Service):
     async def _look_at_servers(self) -> None:
         """Ask Kafka and Redis for what metrics say."""
         while not self.should_stop:
-            if self._facts is not None and self._redis is not None:
-                await self.health.look(self._facts, self._redis)
+            if self._cluster is not None and self._redis is not None:
+                await self.health.look(self._cluster, self._redis)
             await self.sleep(self.settings.facts_interval_s)
 
     @property

@@ -12,7 +12,7 @@ from aiokafka.protocol.admin import DeleteGroupsRequest
 
 from stream_rnn.fold.fold_id import store_tag
 from stream_rnn.local.redis import LocalRedis
-from stream_rnn.operate.open_fold import look
+from stream_rnn.operate.open_fold import open_fold
 from stream_rnn.store.connection import connect_redis
 from tests import oracle
 from tests.forked import ForkedWorker
@@ -99,7 +99,8 @@ class Place(Stream):
 
     async def shown(self, **more) -> list[dict]:
         """Return what ``state show`` says."""
-        return await look(self.settings.replace(**more))
+        async with open_fold(self.settings.replace(**more).of_fold()) as fold:
+            return await fold.look()
 
     # --- what a person does ----------------------------------------------------------------------
 
