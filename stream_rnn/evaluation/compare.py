@@ -1,6 +1,5 @@
 """Compare: two bundles on the same log, paired event by event."""
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from stream_rnn.metrics.scores import score
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.heads import AnyHead
 from stream_rnn.model.network import Model
+from stream_rnn.replay.event_loop import run_coroutine
 from stream_rnn.replay.logs import Log
 from stream_rnn.settings import Settings
 from stream_rnn.training.labels import Labels
@@ -111,7 +111,7 @@ def compare(
                 for model, name in zip(models, "AB", strict=True)
             ]
 
-    first, second = asyncio.run(fold())
+    first, second = run_coroutine(fold())
     one, other = _shared(first, second)
     chosen = scored.choose(first)[one]
     one, other = one[chosen], other[chosen]

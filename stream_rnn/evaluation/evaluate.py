@@ -6,7 +6,6 @@
 4  measure: overall, by length of memory, by time, by key, and where it went wrong
 """
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +34,7 @@ from stream_rnn.metrics.scores import Output, better, main_metric, merit, score
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.heads import AnyHead, Binary, Multiclass, TimeToNext
 from stream_rnn.model.network import Model
+from stream_rnn.replay.event_loop import run_coroutine
 from stream_rnn.replay.logs import Log
 from stream_rnn.settings import Settings
 from stream_rnn.training.labels import Labels
@@ -182,7 +182,7 @@ def fold_both(
                 )
         return found
 
-    found = asyncio.run(fold())
+    found = run_coroutine(fold())
     if MEMORYLESS in found and not np.array_equal(found[MEMORY].offset, found[MEMORYLESS].offset):
         raise ConfigError(
             f"{bundle / MEMORYLESS_NAME} answers other events of {log.name} than {bundle}: the log "

@@ -3,7 +3,8 @@
 A file has no partitions: it is split by Kafka's murmur2 of the key, as a producer would have done,
 since stream time, and with it expiry, is per partition.  A row's timestamp is its event time, or
 its number where the spec names no time; its place is file, partition and row.  A line of JSON is a record as it stands; rows of CSV and Parquet
-become the JSON that polars writes of them.  Nothing reads a file as a whole.
+become the JSON that polars writes of them, and so do those of a data frame, which is read in place of
+a file.  Nothing reads a file as a whole.
 """
 
 import io
@@ -28,19 +29,28 @@ JSON_LINES = (".jsonl", ".ndjson", ".json")
 
 OPAQUE = (pl.Binary, pl.Object)
 
+Rows = Path | pl.DataFrame  # where rows are, or they themselves
 Value = tuple[bytes, Any]  # a row as JSON, and as it was read
 
 
-def read_frames(path: Path, what: str = "log") -> Iterator[pl.DataFrame]:
-    """Yield a file's rows in its order, as frames.
+def name_of(rows: Rows) -> str:
+    """Return how messages name a file or a data frame."""
+    return str(rows) if isinstance(rows, Path) else "the data frame"
+
+
+def read_frames(path: Rows, what: str = "log") -> Iterator[pl.DataFrame]:
+    """Yield the rows of a file or of a data frame in their order, as frames.
 
     Args:
-        path: of the file.
+        path: of the file, or a data frame.
         what: its rows are, for messages: ``log`` or ``labels``.
 
     Raises:
         ConfigError: it is missing, or not what its name says.
     """
+    if isinstance(path, pl.DataFrame):
+        yield from path.iter_slices(ROWS_A_BATCH)
+        return
     try:
         lazy = _scan(path, what)
         for first in range(0, 1 << 62, ROWS_A_BATCH):
@@ -69,20 +79,25 @@ def _scan(path: Path, what: str) -> pl.LazyFrame:
 
 
 def read_batches(
-    path: Path, spec: FeatureSpec, partition: int = 0, partitions: int = 1
+    path: Rows, spec: FeatureSpec, partition: int = 0, partitions: int = 1
 ) -> Iterator[Sequence[LogRecord]]:
-    """Yield the records of one partition of a file; an offset is the number of its row.
+    """Yield the records of one partition of a file or frame; an offset is the number of its row.
 
     Raises:
         SpecError: the spec names no key, which a file needs.
         ConfigError: the file is missing, or not what its name says.
     """
     if not spec.event.key:
-        raise SpecError(f"{path}: a file needs event.key in the spec: the fields that make the key")
+        raise SpecError(
+            f"{name_of(path)}: a file needs event.key in the spec: the fields that make the key"
+        )
     make = _maker(spec)
-    read = _json_lines if path.suffix in JSON_LINES else _rows
+    if isinstance(path, Path) and path.suffix in JSON_LINES:
+        read = _json_lines(path)
+    else:
+        read = _rows(path, spec)
     offset = 0
-    for values in read(path, spec):
+    for values in read:
         records = [make(offset, value, row) for offset, (value, row) in enumerate(values, offset)]
         offset += len(values)
         if partitions > 1:
@@ -92,7 +107,7 @@ def read_batches(
 
 
 def read_records(
-    path: Path, spec: FeatureSpec, partitions: int = 1
+    path: Rows, spec: FeatureSpec, partitions: int = 1
 ) -> Iterator[tuple[int, LogRecord]]:
     """Yield (partition, record) of every row."""
     for records in read_batches(path, spec):
@@ -106,7 +121,7 @@ def partition_of(key: bytes | None, partitions: int) -> int:
     return 0 if key is None else (murmur2(key) & 0x7FFFFFFF) % partitions
 
 
-def _json_lines(path: Path, _spec: FeatureSpec) -> Iterator[list[Value]]:
+def _json_lines(path: Path) -> Iterator[list[Value]]:
     """Yield lines; one that is not JSON stays as it is, and the decoder skips it."""
     try:
         with path.open("rb") as file:
@@ -123,14 +138,14 @@ def _parsed(line: bytes) -> Any:
         return None
 
 
-def _rows(path: Path, spec: FeatureSpec) -> Iterator[list[Value]]:
+def _rows(path: Rows, spec: FeatureSpec) -> Iterator[list[Value]]:
     """Yield rows of frames with what of them makes key and timestamp."""
     time = spec.event.time
     paths = [*spec.event.key, *([time.path] if time else [])]
     for frame in read_frames(path):
         if opaque := [name for name, kind in frame.schema.items() if kind in OPAQUE]:
             raise ConfigError(
-                f"cannot read the log {path}: JSON has no bytes, which {', '.join(opaque)} holds; "
+                f"cannot read the log {name_of(path)}: JSON has no bytes, which {', '.join(opaque)} holds; "
                 "leave it out, or make it text"
             )
         buffer = io.BytesIO()

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from aiokafka import TopicPartition
 
@@ -13,6 +13,11 @@ from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.replay.topic_logs import bound, partitions_of
 from stream_rnn.settings import Settings
+
+if TYPE_CHECKING:
+    from stream_rnn.replay.files import Rows
+
+FRAME_NAME = "frame"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,22 +60,22 @@ class Log(Protocol):
 
 @dataclass(frozen=True)
 class FileLog:
-    """A .jsonl, .csv or .parquet file.
+    """A .jsonl, .csv or .parquet file, or a data frame.
 
     Attributes:
-        path: where it is.
+        rows: where the file is, or the data frame.
         spec: says what makes the key and the event time.
         partitions: it is split into so many, by the key.
     """
 
-    path: Path
+    rows: "Rows"
     spec: FeatureSpec
     partitions: int = 1
 
     @property
     def name(self) -> str:
         """The file's name, without what follows the dot."""
-        return self.path.stem
+        return self.rows.stem if isinstance(self.rows, Path) else FRAME_NAME
 
     async def __aenter__(self) -> Self:
         return self
@@ -86,7 +91,7 @@ class FileLog:
         """Yield the records of a partition; each one reads the whole file."""
         from stream_rnn.replay.files import read_batches  # noqa: PLC0415  # a topic needs no polars
 
-        for records in read_batches(self.path, self.spec, wanted.partition, self.partitions):
+        for records in read_batches(self.rows, self.spec, wanted.partition, self.partitions):
             yield records
 
 
@@ -151,7 +156,7 @@ def make_log(
     settings: Settings,
     spec: FeatureSpec,
     *,
-    path: Path | None = None,
+    path: "Rows | None" = None,
     topic: str | None = None,
     first: str | None = None,
     last: str | None = None,

@@ -4,7 +4,6 @@ Each process folds one range into a file of its own beside the target; at the en
 target, partition by partition, by a rename: it is either whole or not there.
 """
 
-import asyncio
 import logging
 import multiprocessing
 import secrets
@@ -29,6 +28,7 @@ from stream_rnn.fold.output_batches import Message
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.network import pin_numerics
 from stream_rnn.overwriting import check_replaceable
+from stream_rnn.replay.event_loop import run_coroutine
 from stream_rnn.replay.logs import Log, Range
 from stream_rnn.replay.partition import replay_partition
 from stream_rnn.settings import Settings
@@ -107,7 +107,7 @@ def replay_to_file(plan: Replay, on_progress: OnProgress = lambda _range, _recor
     try:
         plan.beside.mkdir(parents=True)
         try:
-            ranges = asyncio.run(_ranges(plan.log))
+            ranges = run_coroutine(_ranges(plan.log))
             if plan.processes == 1 or len(ranges) == 1:
                 counts = [_fold(plan, wanted, on_progress) for wanted in ranges]
             else:
@@ -144,7 +144,7 @@ def _fold(plan: Replay, wanted: Range, on_progress: OnProgress) -> int:
                 place = wanted.partition, wanted.start
                 await replay_partition(model, plan.settings, *place, batches, emit)
 
-        asyncio.run(fold())
+        run_coroutine(fold())
     return written
 
 

@@ -8,7 +8,6 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from stream_rnn.errors import ConfigError
 from stream_rnn.fold.decoder import parse_iso8601_ms
 from stream_rnn.model.encoder import FLOAT32_MAX
-from stream_rnn.replay.files import read_frames
+from stream_rnn.replay.files import Rows, name_of, read_frames
 
 PATH_LENGTH_MAX = 256
 WORD_LENGTH_MAX = 256
@@ -95,8 +94,8 @@ class Pairs:
     rows: int
 
 
-def read_sample(path: Path, rows: int) -> pl.DataFrame:
-    """Read the first rows of a log.
+def read_sample(path: Rows, rows: int) -> pl.DataFrame:
+    """Read the first rows of a log: a file, or a data frame.
 
     Raises:
         ConfigError: it cannot be read, or has too few rows to say anything.
@@ -111,7 +110,7 @@ def read_sample(path: Path, rows: int) -> pl.DataFrame:
     sample = pl.concat(frames)
     if len(sample) < 2:
         raise ConfigError(
-            f"{path} has {len(sample)} rows; a proposal needs 2 at least, better thousands"
+            f"{name_of(path)} has {len(sample)} rows; a proposal needs 2 at least, better thousands"
         )
     return sample
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from stream_rnn.errors import ConfigError
 from stream_rnn.keys import BASE64, describe_key, shorten, similar_keys
 from stream_rnn.model.network import Model
-from stream_rnn.replay.files import partition_of
+from stream_rnn.replay.files import name_of, partition_of
 from stream_rnn.replay.logs import FileLog, Log, Range
 from stream_rnn.settings import Settings
 from stream_rnn.trace.unroll import LAST, Unrolled, unroll
@@ -74,7 +74,9 @@ async def _ranges_to_read(log: Log, key: bytes, partition: int | None) -> list[R
     if isinstance(log, FileLog):
         held = partition_of(key, log.partitions)
         if partition not in (None, held):
-            message = f"{log.path} is split by key: {describe_key(key)} is in partition {held}"
+            message = (
+                f"{name_of(log.rows)} is split by key: {describe_key(key)} is in partition {held}"
+            )
             raise ConfigError(f"{message}; leave --partition {partition} out")
         return [ranges[held]]
     found = [one for one in ranges if partition in (None, one.partition)]

@@ -8,14 +8,11 @@ decoration or a log: the verb goes on without it.
 
 import io
 import os
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from threading import current_thread, main_thread
 from typing import Any
 
 from stream_rnn.errors import ConfigError
+from stream_rnn.replay.ctrl_c import ctrl_c_raises
 
 NOBODY_READS = 141
 
@@ -25,7 +22,7 @@ class _Output(io.FileIO):
 
     def write(self, data: Any) -> int:
         try:
-            with _interruptible():
+            with ctrl_c_raises():  # the write may wait for its reader
                 return super().write(data)
         except KeyboardInterrupt:
             _discard(self.fileno())
@@ -68,23 +65,6 @@ def _guarded(stream: Any, original: Any, kind: type[io.FileIO]) -> Any:
         line_buffering=stream.line_buffering,
         write_through=stream.write_through,
     )
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let Ctrl-C end a write that waits for its reader.
-
-    asyncio only notes an interruption until its loop goes on, and it does not go on meanwhile.
-    """
-    handler = signal.getsignal(signal.SIGINT)
-    if not callable(handler) or current_thread() is not main_thread():
-        yield
-        return
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)
 
 
 def _discard(descriptor: int) -> None:

@@ -1,6 +1,5 @@
 """Keys that an evaluation shows: which three, and the network unrolled over their events."""
 
-import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from stream_rnn.evaluation.outcomes import PredictionsWithTargets
 from stream_rnn.evaluation.result import Evaluation, HeadEvaluation
 from stream_rnn.keys import describe_key, parse_key
 from stream_rnn.model.bundle import load_bundle
+from stream_rnn.replay.event_loop import run_coroutine
 from stream_rnn.replay.logs import FileLog, Log
 from stream_rnn.settings import Settings
 from stream_rnn.trace.find_key import unroll_log
@@ -33,7 +33,7 @@ def pictures(
                 )
                 drawn.append((f"{key}: {why}", unrolled_svg(unrolled)))
 
-    asyncio.run(draw())
+    run_coroutine(draw())
     return drawn
 
 

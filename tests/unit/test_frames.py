@@ -1,0 +1,146 @@
+"""A data frame as a log: of polars and of pandas, equal to a file of the same events."""
+
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+
+import pandas as pd
+import polars as pl
+import pytest
+
+from stream_rnn.errors import ConfigError
+from stream_rnn.model.features import FeatureSpec
+from stream_rnn.replay.files import read_batches
+from stream_rnn.replay.frames import check_frame, is_frame, read_frame
+from stream_rnn.spec.columns import read_sample
+
+SPEC = {
+    "format": 1,
+    "name": "frames",
+    "event": {"key": ["machine", "line"], "time": {"path": "at", "unit": "s"}},
+    "features": [
+        {"name": "load", "kind": "numeric", "path": "load", "missing": "indicator"},
+        {"name": "word", "kind": "categorical", "path": "word", "vocabulary": ["a", "1"]},
+    ],
+    "heads": [{"name": "past", "kind": "binary", "of": "now", "path": "past"}],
+}
+COLUMNS = {
+    "machine": [1, 2, None, 1],
+    "line": ["x", "y", "z", "x"],
+    "at": [10, 11, 12, 13],
+    "load": [0.5, None, 2.0, 1e300],
+    "word": ["a", None, "a", "b"],
+    "past": [True, False, None, True],
+}
+
+
+def spec_with(**event):
+    """Return the spec with other parts of the event."""
+    return FeatureSpec.parse(SPEC | {"event": SPEC["event"] | event}, "test")
+
+
+def records_of(rows, spec):
+    """Return the records of a file or frame as tuples."""
+    batches = read_batches(rows, spec)
+    return [(r.offset, r.timestamp, r.key, r.value) for batch in batches for r in batch]
+
+
+def pandas_frame(**more):
+    """Return the events as pandas holds integers with missing values."""
+    columns = COLUMNS | {"machine": pd.array(COLUMNS["machine"], dtype="Int64")} | more
+    return pd.DataFrame(columns)
+
+
+@pytest.mark.parametrize("frame", [pl.DataFrame(COLUMNS), pl.LazyFrame(COLUMNS), pandas_frame()])
+def test_a_frame_has_the_records_of_a_csv_file(frame, tmp_path):
+    """Keys, timestamps and values, byte for byte: integers, nulls and texts mean the same."""
+    spec = spec_with()
+    pl.DataFrame(COLUMNS).write_csv(tmp_path / "log.csv")
+    read = read_frame(frame)
+    check_frame(frame, read, spec)
+    records = records_of(read, spec)
+    assert records == records_of(tmp_path / "log.csv", spec)
+    assert [record[2] for record in records] == [b"1-x", b"2-y", None, b"1-x"]
+
+
+@pytest.mark.parametrize(
+    "moments",
+    [
+        pd.to_datetime(["2026-01-01T02:00:00", "2026-01-01T02:00:01"]).tz_localize("Europe/Berlin"),
+        pd.to_datetime(["2026-01-01T01:00:00", "2026-01-01T01:00:01"], utc=True),
+        pd.to_datetime(["2026-01-01T01:00:00", "2026-01-01T01:00:01"]),
+        pd.Series(
+            [datetime(2026, 1, 1, 4, 0, s, tzinfo=timezone(timedelta(hours=3))) for s in (0, 1)]
+        ),
+        ["2026-01-01T01:00:00Z", "2026-01-01T01:00:01Z"],
+    ],
+    ids=["zone", "utc", "no zone is UTC", "offset", "text"],
+)
+def test_a_moment_of_pandas_keeps_its_zone(moments):
+    """The event time is the moment, whatever the zone that it is written in."""
+    spec = spec_with(key=["line"], time={"path": "at", "unit": "iso8601"})
+    given = pd.DataFrame({"line": ["x", "y"], "at": moments})
+    frame = read_frame(given)
+    check_frame(given, frame, spec)
+    start = int(datetime(2026, 1, 1, 1, tzinfo=UTC).timestamp() * 1000)
+    assert [record[1] for record in records_of(frame, spec)] == [start, start + 1000]
+
+
+def test_missing_values_of_pandas_are_null():
+    """None, NaN, NaT and NA all mean that there is no value."""
+    frame = read_frame(
+        pd.DataFrame(
+            {
+                "float": [1.5, float("nan")],
+                "time": pd.to_datetime(["2026-01-01", None]),
+                "whole": pd.array([1, None], dtype="Int64"),
+                "kind": pd.Categorical(["a", None]),
+                "is": [True, None],
+            }
+        )
+    )
+    assert frame.row(1) == (None,) * 5
+    assert frame.row(0) == (1.5, datetime(2026, 1, 1), 1, "a", True)  # noqa: DTZ001  # it has no zone
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"machine": [1.0, None, 2.0, 1.0]}, "column machine of the frame holds floats"),
+        ({"word": [1.0, None, 2.0, 1.0]}, "column word of the frame holds floats"),
+        ({"at": pd.to_datetime([0, 1, 2, 3])}, "column at of the frame is Datetime.*wants number"),
+        ({"load": ["1", "2", "3", "4"]}, "column load of the frame is String.*wants number"),
+        ({"load": [Decimal("1.5")] * 4}, "column load of the frame is Decimal.*wants number"),
+        ({"word": [1, "a", 2.5, None]}, "column word of the frame cannot be read as one type"),
+        ({3: [1, 2, 3, 4]}, "column 3 of the frame: names of columns are texts"),
+    ],
+)
+def test_what_the_types_cannot_say_is_an_error_that_names_the_column(change, message):
+    """A file would skip every row; a person who has the frame at hand can cast a column."""
+    frame = pd.concat([pandas_frame().drop(columns=list(change), errors="ignore")], axis=1)
+    frame = frame.assign(**{k: v for k, v in change.items() if isinstance(k, str)})
+    for name in change:
+        frame[name] = change[name]
+    with pytest.raises(ConfigError, match=message):
+        check_frame(frame, read_frame(frame), spec_with())
+
+
+def test_a_key_that_is_the_index_is_said_to_be():
+    """Pandas keeps an index beside the columns, and ``set_index`` moves a column there."""
+    frame = pandas_frame().set_index("line")
+    with pytest.raises(ConfigError, match=r"column line is not in the frame.*call reset_index\(\)"):
+        check_frame(frame, read_frame(frame), spec_with())
+
+
+def test_a_frame_is_recognized_by_what_it_can_do():
+    """Pandas need not be installed."""
+    assert is_frame(pl.DataFrame())
+    assert is_frame(pl.LazyFrame())
+    assert is_frame(pd.DataFrame())
+    assert not any(map(is_frame, ("events.csv", [1], {"a": [1]})))
+
+
+def test_a_proposal_takes_the_first_rows_of_a_frame():
+    """As it does of a file."""
+    assert read_sample(pl.DataFrame(COLUMNS), 3)["at"].to_list() == [10, 11, 12]
+    with pytest.raises(ConfigError, match="the data frame has 1 rows"):
+        read_sample(pl.DataFrame(COLUMNS).head(1), 3)
