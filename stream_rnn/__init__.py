@@ -21,6 +21,7 @@ You train and judge a model:
     replay/       a range of a log, folded again
     trace/        the network unrolled over one key
     audit/        published predictions, compared with a replay
+    notebook/     train, evaluate, compare, trace and replay as functions
 
 All of them share ``errors.py``, ``extras.py``, ``settings.py``, ``text.py``, ``keys.py``,
 ``overwriting.py``, ``testing.py``, ``local/`` (Kafka and Redis on this machine), ``demo/`` and
@@ -30,7 +31,9 @@ Shape letters, everywhere: B keys in a round, F features, H hidden size, L layer
 T time steps.  x is (B, F), y is (B, O), h is (B, L, H), for an LSTM (B, 2, L, H).
 """
 
+import sys
 from importlib import import_module
+from types import ModuleType
 
 TYPE_CHECKING = False  # as type checkers read it; typing takes longer to import than all of this
 if TYPE_CHECKING:
@@ -38,6 +41,12 @@ if TYPE_CHECKING:
 
     from stream_rnn.errors import StreamRNNError
     from stream_rnn.model.bundle import load_bundle
+    from stream_rnn.notebook.compare import compare
+    from stream_rnn.notebook.evaluate import evaluate
+    from stream_rnn.notebook.replay import replay
+    from stream_rnn.notebook.spec import load_spec, propose_spec
+    from stream_rnn.notebook.trace import trace
+    from stream_rnn.notebook.train import train
     from stream_rnn.predictions import Prediction, PredictionReader
     from stream_rnn.settings import Settings
     from stream_rnn.worker.plugin import StreamRNN
@@ -51,7 +60,14 @@ __all__ = [
     "StreamRNN",
     "StreamRNNError",
     "__version__",
+    "compare",
+    "evaluate",
     "load_bundle",
+    "load_spec",
+    "propose_spec",
+    "replay",
+    "trace",
+    "train",
 ]
 
 _EXPORTS = {
@@ -60,18 +76,61 @@ _EXPORTS = {
     "Settings": "stream_rnn.settings",
     "StreamRNN": "stream_rnn.worker.plugin",
     "StreamRNNError": "stream_rnn.errors",
+    "compare": "stream_rnn.notebook.compare",
+    "evaluate": "stream_rnn.notebook.evaluate",
     "load_bundle": "stream_rnn.model.bundle",
+    "load_spec": "stream_rnn.notebook.spec",
+    "propose_spec": "stream_rnn.notebook.spec",
+    "train": "stream_rnn.notebook.train",
 }
+_CALLED_ROOMS = {  # rooms that are functions too
+    "replay": "stream_rnn.notebook.replay",
+    "trace": "stream_rnn.notebook.trace",
+}
+
+
+class _CalledRoom(ModuleType):
+    """A room that has the name of a public function, and is called as that function is."""
+
+    @property
+    def _function(self) -> "Any":
+        name = self.__name__.rpartition(".")[2]
+        return _export(name, _CALLED_ROOMS[name])
+
+    @property
+    def __signature__(self) -> "Any":
+        return import_module("inspect").signature(self._function)
+
+    def __call__(self, *positional: "Any", **keywords: "Any") -> "Any":
+        return self._function(*positional, **keywords)
+
+
+class _Face(ModuleType):
+    """The package: Python binds each room to it when the room is imported."""
+
+    def __setattr__(self, name: str, value: "Any") -> None:
+        if name in _CALLED_ROOMS and type(value) is ModuleType:
+            value.__class__ = _CalledRoom
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Face
+
+
+def _export(name: str, home: str) -> "Any":
+    try:
+        return getattr(import_module(home), name)
+    except ModuleNotFoundError as error:
+        import_module("stream_rnn.extras").explain(error, name)
+        raise
 
 
 def __getattr__(name: str) -> "Any":
     """Import a public name when it is used: importing torch takes seconds."""
     if name == "__version__":
         return import_module("importlib.metadata").version("stream-rnn")
+    if name in _CALLED_ROOMS:
+        return import_module(f"{__name__}.{name}")
     if name not in _EXPORTS:
         raise AttributeError(f"module 'stream_rnn' has no attribute {name!r}")
-    try:
-        return getattr(import_module(_EXPORTS[name]), name)
-    except ModuleNotFoundError as error:
-        import_module("stream_rnn.extras").explain(error, name)
-        raise
+    return _export(name, _EXPORTS[name])

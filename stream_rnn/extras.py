@@ -21,7 +21,10 @@ NEEDED_BY = {  # an extra, and the public names and verbs that need it
         *("StreamRNN", "load_bundle", "worker", "audit", "bundle", "dashboard", "deadletters"),
         *("doctor", "state"),
     },
-    "train": {"compare", "evaluate", "replay", "send", "spec", "trace", "train"},
+    "train": {
+        *("compare", "evaluate", "load_spec", "propose_spec", "replay", "send", "spec", "trace"),
+        "train",
+    },
     "demo": {"demo"},  # without it, local names what it does not find
 }
 

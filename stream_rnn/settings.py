@@ -18,6 +18,9 @@ Compression = Literal["none", "gzip", "snappy", "lz4", "zstd"]
 
 FOLD_NAMES = ("app", "source", "predictions", "bundle")
 """What names a fold, its outputs and its model."""
+# Names of settings that several verbs and functions take
+FOLD = ("state_ttl", "event_time_ahead_max_s", "value_bytes_max", "key_bytes_max", "top_k")
+CLUSTER = ("bootstrap_servers", "kafka_config")
 
 Name = Annotated[str, Field(min_length=1, max_length=249, pattern=r"^[A-Za-z0-9._-]+$")]
 

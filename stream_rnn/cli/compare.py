@@ -1,56 +1,33 @@
 """``stream-rnn compare``: two bundles on the same log."""
 
 import sys
-from collections.abc import Callable
-from pathlib import Path
+from typing import Any
 
 import orjson
 from rich.console import Console
 
 from stream_rnn.cli.evaluate import format_cell
-from stream_rnn.cli.shared.log_options import LogChoice
+from stream_rnn.cli.shared.log_options import split_words
 from stream_rnn.cli.shared.progress import RecordBars
 from stream_rnn.cli.shared.tables import output, show_table, show_text
-from stream_rnn.evaluation.compare import Comparison, compare
-from stream_rnn.evaluation.evaluate import Scored, unit
+from stream_rnn.evaluation.compare import Comparison
+from stream_rnn.evaluation.questions import unit
 from stream_rnn.evaluation.report.figures import format_difference, is_in_unit
 from stream_rnn.fold.gc_tuning import calm_collector
-from stream_rnn.model.bundle import read_bundle
-from stream_rnn.model.features import FeatureSpec
-from stream_rnn.model.network import pin_numerics
-from stream_rnn.settings import Settings
-from stream_rnn.training.labels import Labels
+from stream_rnn.notebook.compare import compare
 
 
-def run(
-    settings: Settings,
-    where: LogChoice,
-    words: tuple[str, ...],
-    labels: Callable[[FeatureSpec], Labels],
-    scored: Callable[[], Scored],
-    as_json: bool,
-) -> None:
+def run(words: tuple[str, ...], as_json: bool, **given: Any) -> None:
     """Hold two bundles against each other on the same log."""
-    pin_numerics()
     calm_collector()
-    path, names = where.split(words, "DIR", "DIR")
-    first, second = Path(names[0]), Path(names[1])
-    spec = read_bundle(first).spec
-    log = where.make(settings, spec, path)
-    settings = settings.replace(source=log.name)
+    log, first, second = split_words(words, given["topic"], "DIR", "DIR")
     with RecordBars(Console(stderr=True)) as bars:
-        found = compare(
-            log,
-            (first, second),
-            settings,
-            scored(),
-            labels(spec),
-            bars,
-        )
+        result = compare(log, first, second, on_progress=bars, **given)
     if as_json:
-        sys.stdout.write(orjson.dumps(found).decode() + "\n")
+        sys.stdout.write(orjson.dumps(result.comparison).decode() + "\n")
     else:
-        _show(output(), found, {head.name: unit(head) for head in spec.heads})
+        units = {head.name: unit(head) for head in result.heads}
+        _show(output(), result.comparison, units)
 
 
 def _show(console: Console, found: Comparison, units: dict[str, str]) -> None:

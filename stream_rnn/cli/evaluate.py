@@ -1,66 +1,35 @@
 """``stream-rnn evaluate``: how good a bundle is on a log, and what its memory is worth."""
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import orjson
 from rich.console import Console
 
-from stream_rnn.cli.shared.log_options import LogChoice
+from stream_rnn.cli.shared.log_options import split_words
 from stream_rnn.cli.shared.progress import RecordBars
 from stream_rnn.cli.shared.tables import output, show_table, show_text
-from stream_rnn.evaluation.evaluate import Scored, evaluate
-from stream_rnn.evaluation.report.example_keys import pictures
 from stream_rnn.evaluation.report.figures import format_metric, interval, is_in_unit
 from stream_rnn.evaluation.report.sentences import worth
 from stream_rnn.evaluation.result import MODELS, NAIVE, Evaluation, HeadEvaluation
 from stream_rnn.fold.gc_tuning import calm_collector
 from stream_rnn.metrics.figure import Figure
-from stream_rnn.model.bundle import read_bundle
-from stream_rnn.model.features import FeatureSpec
-from stream_rnn.model.network import pin_numerics
-from stream_rnn.overwriting import check_report
-from stream_rnn.settings import Settings
-from stream_rnn.training.labels import Labels
+from stream_rnn.notebook.evaluate import evaluate
 
 
-def run(
-    settings: Settings,
-    where: LogChoice,
-    log: tuple[str, ...],
-    bundle: Path,
-    labels: Callable[[FeatureSpec], Labels],
-    scored: Callable[[], Scored],
-    report: Path | None,
-    as_json: bool,
-) -> None:
+def run(log: tuple[str, ...], report: Path | None, as_json: bool, **given: Any) -> None:
     """Say how good a bundle is on a log, and what its memory is worth."""
-    pin_numerics()
     calm_collector()
-    if report is not None:
-        check_report(report)
-    spec = read_bundle(bundle).spec
-    path, _ = where.split(log)
-    source = where.make(settings, spec, path)
-    settings = settings.replace(source=source.name)
+    (source,) = split_words(log, given["topic"])
     with RecordBars(Console(stderr=True)) as bars:
-        found = evaluate(
-            source,
-            bundle,
-            settings,
-            scored(),
-            labels(spec),
-            bars,
+        result = evaluate(
+            source, report=report, with_pictures=report is not None, on_progress=bars, **given
         )
-    if report is not None:
-        from stream_rnn.evaluation.report.html import write_report  # noqa: PLC0415  # jinja is slow to load
-
-        write_report(found, pictures(source, bundle, settings, found), report)
     if as_json:
-        sys.stdout.write(orjson.dumps(found.as_json()).decode() + "\n")
+        sys.stdout.write(orjson.dumps(result.evaluation.as_json()).decode() + "\n")
     else:
-        show(output(), found, report)
+        show(output(), result.evaluation, report)
 
 
 def show(console: Console, found: Evaluation, report: Path | None) -> None:

@@ -6,10 +6,11 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from stream_rnn.cli.shared.log_options import LogChoice
 from stream_rnn.cli.shared.progress import RecordBars
 from stream_rnn.demo import flights
 from stream_rnn.model.features import FeatureSpec
+from stream_rnn.notebook.log import open_log
+from stream_rnn.notebook.options import LogOptions
 from stream_rnn.replay.send import Sending, send
 from stream_rnn.settings import Settings
 
@@ -26,9 +27,8 @@ def run(
     """Send the events of LOG to TOPIC, keyed as the spec says, in the order of the file."""
     if spec is None and log != flights.NAME:
         raise click.UsageError("give --spec: the feature spec says which fields make the key")
-    source = LogChoice(None, None, None, 1).make(
-        settings, FeatureSpec.read(spec or flights.SPEC), Path(log)
-    )
+    fields = FeatureSpec.read(spec or flights.SPEC)
+    source = open_log(log, fields, LogOptions(), settings)
     how = Sending(topic, rate, without, create_partitions)
     console = Console(stderr=True)
     with RecordBars(console) as bars:

@@ -1,7 +1,6 @@
 """``stream-rnn spec``: propose a feature spec from a log, and check one."""
 
 import sys
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +11,16 @@ from rich.console import Console
 from stream_rnn.cli.shared.tables import output, show_table, show_text
 from stream_rnn.errors import ConfigError
 from stream_rnn.model.features import FeatureSpec
+from stream_rnn.notebook.spec import propose_spec
 from stream_rnn.overwriting import cannot_write, write_whole
 from stream_rnn.settings import Settings
-from stream_rnn.spec.columns import read_sample
-from stream_rnn.spec.proposal import Wanted, propose
 from stream_rnn.spec.spec_check import Fit, count_fields
 from stream_rnn.text import visible
 
 SHOWN_WORDS = 5
 
 
-def init(
-    log: Path, out: Path | None, force: bool, rows: int, key: str | None, classes: int, **more: Any
-) -> None:
+def init(log: Path, out: Path | None, force: bool, **given: Any) -> None:
     """Propose a feature spec for LOG, a .csv, .jsonl or .parquet file."""
 
     def check_out(path: Path) -> None:
@@ -33,10 +29,7 @@ def init(
 
     if out is not None:
         check_out(out)
-    keys = tuple(part.strip() for part in key.split(",")) if key else ()
-    wanted = Wanted(keys, more["time"], more["targets"], more["of"], classes)
-    text = propose(read_sample(log, rows), log.name, wanted)
-    FeatureSpec.parse(tomllib.loads(text), "proposed")
+    text = propose_spec(log, **given).toml
     if out is None:
         sys.stdout.write(text)
         return

@@ -1,9 +1,7 @@
 """``stream-rnn trace``: the network unrolled over one key's events."""
 
-import asyncio
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,20 +9,16 @@ import orjson
 from rich.console import Console
 from rich.text import Text
 
-from stream_rnn.cli.shared.log_options import LogChoice
+from stream_rnn.cli.shared.log_options import split_words
 from stream_rnn.cli.shared.tables import show_text
 from stream_rnn.cli.tail import describe_output
 from stream_rnn.fold.gc_tuning import calm_collector
-from stream_rnn.keys import describe_key, parse_key, shorten
-from stream_rnn.model.bundle import load_bundle
-from stream_rnn.model.network import Model, pin_numerics
-from stream_rnn.overwriting import check_picture, write_whole
+from stream_rnn.keys import describe_key, shorten
+from stream_rnn.notebook.trace import trace
 from stream_rnn.predictions.schema import Number, Prediction
 from stream_rnn.settings import Settings
 from stream_rnn.text import format_duration, format_time
-from stream_rnn.trace.find_key import unroll_log
 from stream_rnn.trace.gates import GATES
-from stream_rnn.trace.svg import unrolled_svg
 from stream_rnn.trace.unroll import (
     Floats,
     Unrolled,
@@ -38,47 +32,16 @@ BARS = "▁▂▃▄▅▆▇█"
 TITLES = ("offset", "event time, UTC", "steps", "since")
 
 
-def run(
-    settings: Settings,
-    words: tuple[str, ...],
-    where: LogChoice,
-    partition: int | None,
-    bundle: Path,
-    until: int | None,
-    steps_max: int,
-    picture: Path | None,
-    as_json: bool,
-) -> None:
+def run(words: tuple[str, ...], as_json: bool, **given: Any) -> None:
     """Unroll the network over the events of KEY: x, gates, memory and outputs, step by step."""
-    path, (typed,) = where.split(words, "KEY")
-    if picture is not None:
-        check_picture(picture)
-    pin_numerics()
+    log, key = split_words(words, given["topic"], "KEY")
     calm_collector()
-    model, key = load_bundle(bundle), parse_key(typed)
-    unrolled = asyncio.run(_unroll(settings, model, where, path, key, partition, until, steps_max))
-    if picture is not None:
-        write_whole(picture, unrolled_svg(unrolled, last=steps_max), "the picture", check_picture)
+    result = trace(log, key, **given)
     if as_json:
-        sys.stdout.write(orjson.dumps(as_object(unrolled, settings), option=_NUMPY).decode() + "\n")
+        content = as_object(result.unrolled, result.settings)
+        sys.stdout.write(orjson.dumps(content, option=_NUMPY).decode() + "\n")
     else:
-        _print(unrolled, settings, until)
-
-
-async def _unroll(
-    settings: Settings,
-    model: Model,
-    where: LogChoice,
-    path: Path | None,
-    key: bytes,
-    partition: int | None,
-    until: int | None,
-    steps_max: int,
-) -> Unrolled:
-    async with where.make(settings, model.spec, path) as log:
-        return await unroll_log(
-            log, model, settings, key, partition=partition, until=until, last=steps_max
-        )
+        _print(result.unrolled, result.settings, given["until"])
 
 
 # --- as JSON -----------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from stream_rnn.errors import ConfigError
 from stream_rnn.evaluation import segments as groups
 from stream_rnn.evaluation.hidden_state_health import Sample, SampledStore, health
 from stream_rnn.evaluation.outcomes import PredictionsWithTargets, fold_outcomes
+from stream_rnn.evaluation.questions import question, unit
 from stream_rnn.evaluation.report.example_keys import pick_example_keys
 from stream_rnn.evaluation.result import (
     MEMORY,
@@ -32,7 +33,7 @@ from stream_rnn.metrics.figure import Figure
 from stream_rnn.metrics.naive_baselines import RULES, Naive, answer
 from stream_rnn.metrics.scores import Output, better, main_metric, merit, score
 from stream_rnn.model.bundle import load_bundle
-from stream_rnn.model.heads import AnyHead, Binary, Multiclass, TimeToNext
+from stream_rnn.model.heads import AnyHead
 from stream_rnn.model.network import Model
 from stream_rnn.replay.event_loop import run_coroutine
 from stream_rnn.replay.logs import Log
@@ -116,6 +117,22 @@ def evaluate(
     """
     model = load_bundle(bundle)
     folds, sample = fold_both(log, model, bundle, settings, scored, labels, on_progress)
+    return measure(log.name, model, bundle, folds, sample, scored)
+
+
+def measure(
+    log: str,
+    model: Model,
+    bundle: Path,
+    folds: Mapping[str, PredictionsWithTargets],
+    sample: Sample,
+    scored: Scored,
+) -> Evaluation:
+    """Measure what the folds of :func:`fold_both` predicted.
+
+    Raises:
+        ConfigError: nothing is scored.
+    """
     memory = folds[MEMORY]
     chosen = scored.choose(memory)
     naive = read_naive(bundle)
@@ -127,7 +144,7 @@ def evaluate(
         model=model.name,
         fingerprint=model.fingerprint[:16],
         cell=f"{cell.kind}, hidden {cell.hidden}, layers {cell.layers}",
-        log=log.name,
+        log=log,
         events=len(memory.offset),
         keys=len(memory.keys),
         skipped=memory.skips,
@@ -321,25 +338,3 @@ class _Measured:
         return drawn_metrics(
             self.head, output[events], self.target[events], self.key[events], self.draws
         )
-
-
-def question(head: AnyHead) -> str:
-    """Say what a head answers, as a question."""
-    of = {"now": "the event's", "next": "the key's next", "label": "the label"}[head.of]
-    match head:
-        case TimeToNext():
-            return "how many seconds until the key's next event?"
-        case Binary():
-            above = "true" if head.above is None else f"above {head.above:g}"
-            return f"is {of} {head.path} {above}?"
-        case Multiclass():
-            end = ", or does it end" if head.end else ""
-            return f"which of {len(head.classes)} classes is {of} {head.path}{end}?"
-        case _:
-            cap = "" if head.cap is None else f", at most {head.cap:g}"
-            return f"what is {of} {head.path}{cap}?"
-
-
-def unit(head: AnyHead) -> str:
-    """Return the unit of a head's values, empty for classes and probabilities."""
-    return "s" if isinstance(head, TimeToNext) else ""

@@ -15,6 +15,8 @@ from stream_rnn.replay.ctrl_c import ctrl_c_raises
 
 T = TypeVar("T")
 
+BEGIN_S = 1.0
+
 
 def run_coroutine(main: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine and return its result; Ctrl-C cancels it and waits until it has cleaned up.
@@ -36,20 +38,19 @@ def run_coroutine(main: Coroutine[Any, Any, T]) -> T:
 
 
 def _run_in_thread(main: Coroutine[Any, Any, T]) -> T:
-    begun: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any] | None]] = Future()
+    begun: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[T]]] = Future()
 
     async def whole() -> T:
-        begun.set_result((asyncio.get_running_loop(), asyncio.current_task()))
-        return await main
+        task = asyncio.ensure_future(main)
+        begun.set_result((asyncio.get_running_loop(), task))
+        return await task
 
     # Leaving the block waits for the thread.
     with ThreadPoolExecutor(1, "stream-rnn") as pool, ctrl_c_raises():
-        ended = pool.submit(copy_context().run, asyncio.run, whole())
         try:
-            return ended.result()
+            return pool.submit(copy_context().run, asyncio.run, whole()).result()
         except KeyboardInterrupt:
-            loop, task = begun.result()
-            if task is not None:
-                with suppress(RuntimeError):  # the loop is closed, so the task has ended
-                    loop.call_soon_threadsafe(task.cancel)
+            with suppress(TimeoutError, RuntimeError):  # it has not begun, or its loop is closed
+                loop, task = begun.result(BEGIN_S)
+                loop.call_soon_threadsafe(task.cancel)
             raise

@@ -50,14 +50,26 @@ def replay(
     opened = FileLog(Path(log), model.spec) if isinstance(log, str | Path) else log
     given = settings or Settings.build()
     given = given.replace(source=given.source or opened.name)
-    folding = _Folding(opened, model, given)
+    for values in replay_values(opened, model, given):
+        yield from map(Prediction.parse, values)
+
+
+def replay_values(log: Log, model: Model, settings: Settings) -> Iterator[list[bytes]]:
+    """Fold a log, and yield the bytes of its predictions, those of a micro-batch at a time.
+
+    Args:
+        log: not opened yet.
+        model: what is stepped.
+        settings: names of app and source, and all that is in the fold id.
+    """
+    folding = _Folding(log, model, settings)
     thread = threading.Thread(target=folding.run, name="replay", daemon=True)
     thread.start()
     try:
         while (found := folding.ready.get()) is not None:
             if isinstance(found, BaseException):
                 raise found
-            yield from map(Prediction.parse, found)
+            yield found
     finally:
         folding.left.set()
         thread.join(DEADLINE_S)

@@ -156,7 +156,7 @@ def make_log(
     settings: Settings,
     spec: FeatureSpec,
     *,
-    path: "Rows | None" = None,
+    rows: "Rows | None" = None,
     topic: str | None = None,
     first: str | None = None,
     last: str | None = None,
@@ -167,10 +167,10 @@ def make_log(
     Raises:
         ConfigError: none was, or both.
     """
-    if (path is None) == (topic is None):
+    if (rows is None) == (topic is None):
         raise ConfigError("give either a LOG file or --topic")
-    if path is not None:
+    if rows is not None:
         if first is not None or last is not None:
             raise ConfigError("--from and --to are of a topic; a file is read as a whole")
-        return FileLog(path, spec, partitions)
+        return FileLog(rows, spec, partitions)
     return TopicLog(settings, topic or "", first, last)

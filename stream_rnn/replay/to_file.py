@@ -170,7 +170,7 @@ def _to_parquet(lines: Path, target: Path) -> None:
     with lines.open("rb") as source:
         while some := list(islice(source, ROWS_A_PIECE)):
             piece = target.with_name(f"piece-{len(pieces):06d}.parquet")
-            rows = [_row(orjson.loads(line)) for line in some]
+            rows = [flat_row(line) for line in some]
             pl.DataFrame(rows, schema_overrides=TEXTS).write_parquet(piece)
             pieces.append(piece)
     if not pieces:
@@ -178,8 +178,9 @@ def _to_parquet(lines: Path, target: Path) -> None:
     pl.scan_parquet(pieces).sink_parquet(target)
 
 
-def _row(prediction: dict[str, Any]) -> dict[str, Any]:
+def flat_row(message: bytes) -> dict[str, Any]:
     """Return a prediction as a flat row; ``top`` holds words and numbers, so it stays JSON."""
+    prediction = orjson.loads(message)
     row = {
         "partition": prediction["source"]["partition"],
         "offset": prediction["source"]["offset"],

@@ -13,7 +13,6 @@ without a place or id is nobody's, and so is no label that of an event without o
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -24,7 +23,7 @@ from stream_rnn.fold.decoder import Record
 from stream_rnn.fold.fields import value_getter
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.heads import AnyHead, Multiclass
-from stream_rnn.replay.files import read_frames
+from stream_rnn.replay.files import Rows, name_of, read_frames
 
 TEXT = (pl.String, pl.Categorical, pl.Enum)
 Kinds = tuple[type[pl.DataType], ...]
@@ -129,11 +128,11 @@ class Labels:
         return f"{value!r} ({WORDS.get(type(value), type(value).__name__)})"
 
 
-def read_labels(path: Path | None, by: str | None, spec: FeatureSpec) -> Labels:
+def read_labels(path: Rows | None, by: str | None, spec: FeatureSpec) -> Labels:
     """Read a labels file.
 
     Args:
-        path: of the file; ``None``: there is none, and no head may need one.
+        path: of the file, or a data frame; ``None``: there is none, and no head may need one.
         by: dotted path of the id in an event; ``None``: joined by place.
         spec: its heads of labels name the columns.
 
@@ -148,23 +147,25 @@ def read_labels(path: Path | None, by: str | None, spec: FeatureSpec) -> Labels:
             raise ConfigError(f"head {names}: of = label needs a labels file; give --labels")
         return Labels(by, {})
     if not heads:
-        raise ConfigError(f"--labels {path}: the spec has no head with of = label that needs it")
+        raise ConfigError(
+            f"--labels {name_of(path)}: the spec has no head with of = label that needs it"
+        )
     values: dict[str, dict[Any, Any]] = {head.name: {} for head in heads}
     has_partitions = False
     for frame in read_frames(path, "labels"):
         has_partitions = by is None and "partition" in frame.columns
         places = [by] if by else ["partition", "offset"] if has_partitions else ["offset"]
-        _check_columns(path, places, by is not None, heads, frame.schema)
+        _check_columns(name_of(path), places, by is not None, heads, frame.schema)
         placed = frame.drop_nulls(places)
         rows = list(zip(*(placed[name].to_list() for name in places), strict=True))
         keys = rows if has_partitions else [_as_key(row[0]) for row in rows]
         for head in heads:
             values[head.name].update(zip(keys, placed[str(head.path)].to_list(), strict=True))
-    return Labels(by, values, has_partitions, file=str(path))
+    return Labels(by, values, has_partitions, file=name_of(path))
 
 
 def _check_columns(
-    path: Path, places: Sequence[str], is_id: bool, heads: Sequence[AnyHead], schema: pl.Schema
+    path: str, places: Sequence[str], is_id: bool, heads: Sequence[AnyHead], schema: pl.Schema
 ) -> None:
     """Refuse a file that lacks a column, or of which one holds something else than it is to."""
     place: tuple[str, str, Kinds] = ("it is to hold", "whole numbers", ())

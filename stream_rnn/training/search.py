@@ -78,7 +78,12 @@ def search(
 
         def on_trial_progress(progress: Progress, trial: Any = trial, number: int = number) -> None:
             on_progress(number, progress)
-            if progress.done == 1.0 and math.isfinite(progress.validation_loss):
+            is_before_validation = math.isnan(progress.epoch_loss)
+            if (
+                progress.done == 1.0
+                and is_before_validation
+                and math.isfinite(progress.validation_loss)
+            ):
                 trial.report(progress.validation_loss, progress.epoch)
                 if trial.should_prune():
                     raise _EndedError

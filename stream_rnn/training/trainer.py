@@ -40,7 +40,11 @@ ALGORITHM = 2  # raised when the same settings give other bits: no checkpoint go
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where training is, for a progress bar; the training loss is the epoch's mean so far."""
+    """Where training is, for a progress bar; the training loss is the epoch's mean so far.
+
+    ``validation_loss`` is the best one so far, ``epoch_loss`` that of this epoch once it is known:
+    until then it is NaN.
+    """
 
     what: str
     epoch: int
@@ -48,6 +52,7 @@ class Progress:
     done: float
     training_loss: float
     validation_loss: float
+    epoch_loss: float = math.nan
 
 
 @dataclass(slots=True)
@@ -159,7 +164,7 @@ class _Training:
             group["lr"] = self._learning_rate
         self.epoch += 1
         self.network.train()
-        self._pass()
+        mean = self._pass()
         loss = validation_loss(Model(self.spec, self.cell, self.validated_network), self.data)
         if math.isnan(loss):
             raise self._not_finite("validation loss")
@@ -168,9 +173,25 @@ class _Training:
             self.best_loss, self.waited = loss, 0
         else:
             self.waited += 1
+        self._report(1.0, mean, loss)
 
-    def _pass(self) -> None:
-        """Go through the training part, window by window."""
+    def _report(self, done: float, mean: float, epoch_loss: float = math.nan) -> None:
+        what = "memoryless" if self.cell.kind == "none" else self.cell.kind
+        epochs, best = self.settings.epochs, self.best_loss
+        self.on_progress(
+            Progress(
+                what,
+                self.epoch,
+                epochs,
+                done=done,
+                training_loss=mean,
+                validation_loss=best,
+                epoch_loss=epoch_loss,
+            )
+        )
+
+    def _pass(self) -> float:
+        """Go through the training part, window by window; return the mean loss."""
         settings, data = self.settings, self.data
         is_memoryless = self.cell.kind == "none"
         cut = (
@@ -182,6 +203,7 @@ class _Training:
         noise = Noise(self.spec, settings.noise, settings.key_noise, 0 if is_memoryless else len(h))
         mean_counts = self._mean_counts(cut)
         losses = shares = 0.0
+        mean = math.nan
         for number, (runs, events, valid) in enumerate(cut):
             index = torch.from_numpy(events)  # (A, T)
             x = noise.add(data.x[index], runs)
@@ -196,19 +218,9 @@ class _Training:
                 h = h.clone()
                 h[runs] = new.detach()
             if number % 16 == 0 or number == len(cut) - 1:
-                what = "memoryless" if is_memoryless else self.cell.kind
-                done = (number + 1) / len(cut)
                 mean = losses / shares if shares else math.nan
-                self.on_progress(
-                    Progress(
-                        what,
-                        self.epoch,
-                        settings.epochs,
-                        done=done,
-                        training_loss=mean,
-                        validation_loss=self.best_loss,
-                    )
-                )
+                self._report((number + 1) / len(cut), mean)
+        return mean
 
     def _mean_counts(self, cut: Sequence[Window]) -> dict[str, float]:
         """Return for each head how many labels a window with some holds on the mean."""

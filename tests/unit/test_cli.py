@@ -11,9 +11,9 @@ from pydantic import SecretStr
 
 import stream_rnn
 from stream_rnn import cli, errors
-from stream_rnn.cli.shared.settings_options import CLUSTER, FOLD, settings_options
+from stream_rnn.cli.shared.settings_options import settings_options
 from stream_rnn.cli.shared.state_options import OPTIONS
-from stream_rnn.settings import Settings
+from stream_rnn.settings import CLUSTER, FOLD, Settings
 
 
 def run(*arguments):

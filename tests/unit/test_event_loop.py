@@ -63,8 +63,10 @@ async def test_ctrl_c_cancels_the_coroutine_and_waits_for_its_end():
     async def wait():
         try:
             events.append("began")
+            await asyncio.sleep(0.2)
             signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
             await asyncio.sleep(5)
+            events.append("not cancelled")
         finally:
             await asyncio.sleep(0.05)
             events.append("cleaned up")

@@ -42,17 +42,16 @@ MAY_IMPORT = {  # a room, and what it may import; below are the rooms that come 
     "evaluation": {*FOLD, "overwriting", "text", "keys", "metrics", "replay", "training", "trace"},
     "audit": {*FOLD, "keys", "replay"},
     "worker": FOLD,
-    "__init__": {
-        "errors",
-        "extras",
-        "settings",
-        "model",
-        "predictions",
-        "worker",
-    },  # the public names
     "operate": {*FOLD, "overwriting", "text", "keys", "predictions", "replay", "worker"},
     "local": {"errors"},
     "demo": {*FOLD, "metrics", "replay", "local"},
+    "notebook": {
+        *(*FOLD, "overwriting", "text", "keys", "metrics", "replay", "spec", "training", "trace"),
+        *("evaluation", "demo"),
+    },
+    "__init__": {
+        *("errors", "extras", "settings", "model", "predictions", "worker", "notebook"),
+    },  # the public names
 }
 MAY_IMPORT["cli"] = {*MAY_IMPORT, "cli"}
 SHARE_MAX = 0.15  # of all lines, in one room

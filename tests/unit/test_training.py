@@ -1,6 +1,7 @@
 """Training: labels, determinism, memory that is learned, and no look into the future."""
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -186,7 +187,12 @@ def test_training_says_how_far_it_is():
     told = []
     trained = train(RECALL, CellSpec(hidden=8), EXAMPLES, QUICK, told.append)
     assert trained.epochs == 2
-    assert [p.epoch for p in told if p.done == 1.0] == [1, 2]
+    ends = [p for p in told if not math.isnan(p.epoch_loss)]
+    assert [(p.epoch, p.done) for p in ends] == [(1, 1.0), (2, 1.0)]
+    assert [p.validation_loss for p in ends] == [
+        ends[0].epoch_loss,
+        min(p.epoch_loss for p in ends),
+    ]
     assert all(p.what == "gru" and p.epochs == 2 for p in told)
     assert all(np.isfinite(p.training_loss) for p in told)
 

@@ -51,10 +51,6 @@ class TrainingBars(Progress):
             best=progress.validation_loss,
         )
 
-    def trial(self, number: int, progress: "training.Progress") -> None:
-        """Show one trial of a search."""
-        self(f"trial {number + 1}", progress)
-
 
 class SpeedColumn(ProgressColumn):
     """Records a second, once there are some."""

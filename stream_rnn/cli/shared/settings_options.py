@@ -15,8 +15,6 @@ from stream_rnn.training.training_settings import TrainingSettings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-FOLD = ("state_ttl", "event_time_ahead_max_s", "value_bytes_max", "key_bytes_max", "top_k")
-CLUSTER = ("bootstrap_servers", "kafka_config")
 PATHS = ("bundle", "kafka_config")  # shells complete them as files
 
 

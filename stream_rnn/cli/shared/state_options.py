@@ -1,7 +1,6 @@
 """The options that every command about a fold has, so that one line of them serves all."""
 
-from stream_rnn.cli.shared.settings_options import FOLD
-from stream_rnn.settings import FOLD_NAMES
+from stream_rnn.settings import FOLD, FOLD_NAMES
 
 OPTIONS = (
     *FOLD_NAMES,

@@ -4,9 +4,10 @@ from typing import Any
 
 import click
 
-from stream_rnn.cli.shared.settings_options import CLUSTER, settings_options
+from stream_rnn.cli.shared.settings_options import settings_options
 from stream_rnn.cli.verbs import work
 from stream_rnn.fold.reasons import REASONS
+from stream_rnn.settings import CLUSTER
 
 OPTIONS = ("source", "predictions", "dead_letters", *CLUSTER, "kafka_timeout_s")
 

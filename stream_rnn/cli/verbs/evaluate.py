@@ -7,8 +7,9 @@ import click
 
 from stream_rnn.cli.shared.log_options import label_options, log_options, scored_options
 from stream_rnn.cli.shared.renamed_options import RenamingCommand
-from stream_rnn.cli.shared.settings_options import CLUSTER, FOLD, settings_options
+from stream_rnn.cli.shared.settings_options import settings_options
 from stream_rnn.cli.verbs import work
+from stream_rnn.settings import CLUSTER, FOLD
 
 
 @click.command("evaluate", cls=RenamingCommand)

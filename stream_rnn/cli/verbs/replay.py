@@ -7,8 +7,9 @@ from typing import Any
 import click
 
 from stream_rnn.cli.shared.log_options import log_options
-from stream_rnn.cli.shared.settings_options import CLUSTER, FOLD, settings_options
+from stream_rnn.cli.shared.settings_options import settings_options
 from stream_rnn.cli.verbs import work
+from stream_rnn.settings import CLUSTER, FOLD
 
 
 @click.command("replay")

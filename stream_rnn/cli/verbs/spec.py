@@ -5,8 +5,9 @@ from typing import Any
 
 import click
 
-from stream_rnn.cli.shared.settings_options import FOLD, settings_options
+from stream_rnn.cli.shared.settings_options import settings_options
 from stream_rnn.cli.verbs import work
+from stream_rnn.settings import FOLD
 
 
 @click.group("spec")
@@ -29,7 +30,7 @@ def command() -> None:
 )
 @click.option("--key", help="Fields that make the key, separated by commas; default: guess.")
 @click.option("--time", help="Field of the event time; default: guess.")
-@click.option("--target", "targets", multiple=True, help="Field to predict; may be given often.")
+@click.option("--target", multiple=True, help="Field to predict; may be given often.")
 @click.option(
     "--of",
     type=click.Choice(["now", "next", "label"]),

@@ -4,8 +4,9 @@ from typing import Any
 
 import click
 
-from stream_rnn.cli.shared.settings_options import CLUSTER, settings_options
+from stream_rnn.cli.shared.settings_options import settings_options
 from stream_rnn.cli.verbs import work
+from stream_rnn.settings import CLUSTER
 
 
 @click.command("tail")

@@ -6,8 +6,9 @@ from typing import Any
 import click
 
 from stream_rnn.cli.shared.log_options import log_options
-from stream_rnn.cli.shared.settings_options import CLUSTER, FOLD, settings_options
+from stream_rnn.cli.shared.settings_options import settings_options
 from stream_rnn.cli.verbs import work
+from stream_rnn.settings import CLUSTER, FOLD
 
 
 @click.command("trace")
@@ -22,7 +23,6 @@ from stream_rnn.cli.verbs import work
 @click.option("--until", type=click.IntRange(0), help="Stop after this offset.")
 @click.option(
     "--last",
-    "steps_max",
     type=click.IntRange(1, 10_000),
     default=200,
     show_default=True,

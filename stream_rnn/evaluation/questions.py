@@ -1,0 +1,25 @@
+"""What a head answers, in words."""
+
+from stream_rnn.model.heads import AnyHead, Binary, Multiclass, TimeToNext
+
+
+def question(head: AnyHead) -> str:
+    """Say what a head answers, as a question."""
+    of = {"now": "the event's", "next": "the key's next", "label": "the label"}[head.of]
+    match head:
+        case TimeToNext():
+            return "how many seconds until the key's next event?"
+        case Binary():
+            above = "true" if head.above is None else f"above {head.above:g}"
+            return f"is {of} {head.path} {above}?"
+        case Multiclass():
+            end = ", or does it end" if head.end else ""
+            return f"which of {len(head.classes)} classes is {of} {head.path}{end}?"
+        case _:
+            cap = "" if head.cap is None else f", at most {head.cap:g}"
+            return f"what is {of} {head.path}{cap}?"
+
+
+def unit(head: AnyHead) -> str:
+    """Return the unit of a head's values, empty for classes and probabilities."""
+    return "s" if isinstance(head, TimeToNext) else ""

@@ -1,0 +1,77 @@
+"""One line that shows in a notebook how far a function is, and is gone at its end."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+from stream_rnn.training.trainer import Progress
+
+EVERY_S = 0.5
+KERNEL = "ipykernel.kernelapp"
+
+OnProgress = Callable[..., None]
+
+
+class ProgressLine:
+    """Writes over its own line, at most twice a second.
+
+    Args:
+        stream: where the line stands.
+        clock: seconds.
+    """
+
+    def __init__(
+        self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._stream, self._clock = stream or sys.stdout, clock
+        self._records: dict[str, int] = {}
+        self._written_at = -EVERY_S
+        self._width = 0
+
+    def __call__(self, name: str, now: Progress | int, total: int | None = None) -> None:
+        """Show where training is, or how many records more were read, of how many."""
+        if isinstance(now, Progress):
+            text = f"{name}: epoch {now.epoch}/{now.epochs}, {now.done:.0%}, loss {now.training_loss:.4f}"
+        else:
+            self._records[name] = self._records.get(name, 0) + now
+            text = f"{name}: {self._records[name]:,} records"
+            text += "" if total is None else f" of {total:,}"
+        moment = self._clock()
+        if moment - self._written_at >= EVERY_S:
+            self._written_at = moment
+            self._write(text)
+
+    def close(self) -> None:
+        """Delete the line."""
+        if self._width:
+            self._write("")
+            self._stream.write("\r")
+            self._stream.flush()
+
+    def _write(self, text: str) -> None:
+        self._stream.write("\r" + text.ljust(self._width))
+        self._stream.flush()
+        self._width = len(text)
+
+
+@contextmanager
+def progress_to(on_progress: OnProgress | None) -> Iterator[OnProgress]:
+    """Yield what a function reports its progress to.
+
+    Args:
+        on_progress: what the caller gave; ``None``: a line in a notebook, nothing elsewhere.
+    """
+    if on_progress is not None or KERNEL not in sys.modules:
+        yield on_progress or _ignore
+        return
+    line = ProgressLine()
+    try:
+        yield line
+    finally:
+        line.close()
+
+
+def _ignore(*_progress: Any) -> None:
+    """Show nothing."""

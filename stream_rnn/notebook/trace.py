@@ -1,0 +1,135 @@
+"""``trace``: the network unrolled over the events of one key."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from stream_rnn.keys import describe_key, parse_key
+from stream_rnn.model.bundle import load_bundle
+from stream_rnn.notebook.columns import output_columns
+from stream_rnn.notebook.log import LogLike, open_log, torch_threads
+from stream_rnn.notebook.options import LogOptions, keywords
+from stream_rnn.overwriting import check_picture, write_whole
+from stream_rnn.replay.event_loop import run_coroutine
+from stream_rnn.settings import Settings
+from stream_rnn.trace.find_key import unroll_log
+from stream_rnn.trace.svg import STEPS_MAX, unrolled_svg
+from stream_rnn.trace.unroll import LAST, Unrolled, flattened
+
+
+@dataclass(frozen=True)
+class TraceResult:
+    """The last steps of one key.
+
+    Attributes:
+        unrolled: T steps as arrays.
+        settings: of the fold.
+    """
+
+    unrolled: Unrolled
+    settings: Settings
+
+    def __repr__(self) -> str:
+        """Return which key was traced, and how far."""
+        it = self.unrolled
+        return (
+            f"<Trace of {describe_key(it.key)} by {it.model.name} on {it.source}: the last "
+            f"{len(it.offsets):,} of {it.events:,} steps>"
+        )
+
+    def svg(self) -> str:
+        """Return the picture."""
+        return unrolled_svg(self.unrolled, last=STEPS_MAX)
+
+    def _repr_html_(self) -> str:
+        """Return the picture, whose style sheet reaches nothing outside of it."""
+        return self.svg()
+
+    def to_polars(self) -> pl.DataFrame:
+        """Return the steps in log order, one row each.
+
+        Columns: ``offset``, ``event_time_ms`` and ``steps`` (Int64); ``since_previous_ms`` (Float64,
+        null at the first event of a memory); ``x.NAME``, what the network is given, and
+        ``gate.LETTER``, the mean of a gate over all units (Float32); ``h``, of an LSTM also ``c``
+        (Array of Float32, a value for each unit); ``update_norm``, how far the step moved what is
+        remembered, as a Euclidean norm (Float32); and the outputs of each head as in
+        :mod:`stream_rnn.notebook.columns`.
+        """
+        it = self.unrolled
+        columns = [
+            pl.Series("offset", it.offsets),
+            pl.Series("event_time_ms", it.time_ms),
+            pl.Series("steps", it.steps),
+            pl.Series("since_previous_ms", it.since_ms, nan_to_null=True),
+            *(pl.Series(f"x.{name}", it.x[:, i]) for i, name in enumerate(it.columns)),
+            *(
+                pl.Series(f"gate.{letter}", gate.mean(axis=(1, 2), dtype=np.float32))
+                for letter, gate in it.gates.items()
+            ),
+            *(pl.Series(name, flattened(part)) for name, part in it.memory.items()),
+        ]
+        if it.memory:
+            columns.append(pl.Series("update_norm", it.update_norm))
+        for head in it.model.spec.heads:
+            columns += output_columns(head, it.outputs[head.name])
+        return pl.DataFrame(columns)
+
+
+@keywords(options=LogOptions)
+def trace(
+    log: LogLike,
+    key: str | bytes,
+    bundle: str | Path,
+    *,
+    partition: int | None = None,
+    until: int | None = None,
+    last: int = LAST,
+    picture: str | Path | None = None,
+    options: LogOptions,
+    settings: Settings,
+) -> TraceResult:
+    """Unroll the network over the events of a key: x, gates, memory and outputs, step by step.
+
+    The keywords are the options of ``stream-rnn trace``.
+
+    Args:
+        log: path of a file, data frame of polars or pandas, or a log; ``None`` with
+            ``topic``.
+        key: the record's key: bytes, or text as the command line takes it.
+        bundle: directory of the model.
+        partition: of a topic, if the key is in several.
+        until: the offset of the last event that is stepped.
+        last: number of steps that are kept, the last ones.
+        picture: SVG file to write.
+        options: which records are read.
+        settings: of the fold.
+
+    Raises:
+        ConfigError: the log or the bundle cannot be read, or the key is not there.
+
+    Example:
+        >>> from stream_rnn import trace
+        >>> from stream_rnn.notebook.example import example_bundle, machines
+        >>> steps = trace(machines(), "m-1", example_bundle(), last=5)
+        >>> steps.to_polars()["steps"].to_list()
+        [36, 37, 38, 39, 40]
+    """
+    if picture is not None:
+        check_picture(Path(picture))
+    model = load_bundle(Path(bundle))
+    sought = key if isinstance(key, bytes) else parse_key(key)
+    source = open_log(log, model.spec, options, settings)
+
+    async def unroll() -> Unrolled:
+        async with source as opened:
+            return await unroll_log(
+                opened, model, settings, sought, partition=partition, until=until, last=last
+            )
+
+    with torch_threads():
+        result = TraceResult(run_coroutine(unroll()), settings)
+    if picture is not None:
+        write_whole(Path(picture), result.svg(), "the picture", check_picture)
+    return result

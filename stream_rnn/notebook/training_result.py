@@ -1,0 +1,130 @@
+"""What ``train`` returns: a bundle, how it was trained, and how good it is."""
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from stream_rnn.evaluation.report.charts import Series, group_chart
+from stream_rnn.metrics.figure import Figure
+from stream_rnn.model.cells import CellSpec
+from stream_rnn.model.features import FeatureSpec
+from stream_rnn.notebook.html import framed, page, table, text
+from stream_rnn.training import run as training_run
+from stream_rnn.training.search import Trial
+from stream_rnn.training.training_settings import TrainingSettings
+from stream_rnn.training.validation import Metrics
+
+SCHEMA = {
+    "network": pl.String,
+    "epoch": pl.Int64,
+    "training_loss": pl.Float64,
+    "validation_loss": pl.Float64,
+}
+
+Epoch = tuple[str, int, float, float]
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """A bundle that was trained, and how.
+
+    Attributes:
+        out: directory of the bundle.
+        spec: fitted to the training part.
+        cell: that remembers.
+        training: the settings that were used.
+        scores: metrics of the network, of its memoryless baseline and of the naive rules.
+        trials: of a search, the best one first.
+        epochs: (network, epoch, training loss, validation loss) of each epoch of this call.
+    """
+
+    out: Path
+    spec: FeatureSpec
+    cell: CellSpec
+    training: TrainingSettings
+    scores: training_run.Result
+    trials: tuple[Trial, ...]
+    epochs: tuple[Epoch, ...]
+
+    def __repr__(self) -> str:
+        """Return the metrics of all models."""
+        lines = [f"<Bundle {self.out}: {self.cell.kind}, hidden {self.cell.hidden}"]
+        for part, head, metric, *values in self.metrics():
+            figures = zip(("memory", "memoryless", "naive"), values, strict=True)
+            shown = ", ".join(f"{name} {value:.4f}" for name, value in figures)
+            lines.append(f"  {part} {head} {metric}: {shown}")
+        return "\n".join(lines) + ">"
+
+    def metrics(self) -> list[tuple[str, str, str, float, float, float]]:
+        """Return part, head, metric, and its values with memory, without, and of the naive rule."""
+        without, naive = self.scores.memoryless, self.scores.naive
+        return [
+            (
+                *(part, head, metric, value),
+                _metric(without, part, head, metric),
+                _metric(naive, part, head, metric),
+            )
+            for part, heads in self.scores.memory.items()
+            for head, metrics in heads.items()
+            for metric, value in metrics.items()
+        ]
+
+    def _repr_html_(self) -> str:
+        """Return the losses as a chart and the metrics as a table."""
+        header = ("part", "head", "metric", "memory", "memoryless", "naive")
+        body = f"<h1>{text(self.out)}</h1>{self._chart()}{table(header, self.metrics())}"
+        return framed(page(str(self.out), body), f"Training of {self.out}")
+
+    def _chart(self) -> str:
+        frame = self.to_polars().sort("epoch", maintain_order=True)
+        numbers = frame["epoch"].unique(maintain_order=True).to_list()
+        series = []
+        for number, network in enumerate(frame["network"].unique(maintain_order=True)):
+            losses = dict(frame.filter(network=network).select("epoch", "validation_loss").rows())
+            figures = [Figure(losses[n]) if n in losses else None for n in numbers]
+            series.append(Series(f"s{number % 3 + 1}", network, figures))
+        return group_chart(
+            "validation loss of each epoch",
+            [str(n) for n in numbers],
+            series,
+            [],
+            quantity="validation loss",
+            along="epoch",
+        )
+
+    def to_polars(self) -> pl.DataFrame:
+        """Return a row for each network and epoch of this call, in the order of training.
+
+        Columns: ``network``, such as ``gru`` or ``memoryless``, with several seeds ``seed 1 gru``
+        (String); ``epoch`` (Int64); ``training_loss`` and ``validation_loss`` (Float64).
+        """
+        return pl.DataFrame(self.epochs, schema=SCHEMA, orient="row")
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what ``stream-rnn train --json`` prints."""
+        it = self.scores
+        return {
+            "out": str(self.out),
+            "cell": self.cell.model_dump(),
+            "training": asdict(self.training),
+            "memory": it.memory,
+            "memoryless": it.memoryless,
+            "naive": it.naive,
+            "naive_rules": it.rules,
+            "seeds": it.seeds,
+            "trials": [
+                {
+                    "cell": trial.cell.model_dump(),
+                    "training": asdict(trial.settings),
+                    "validation_loss": trial.validation_loss,
+                }
+                for trial in self.trials
+            ],
+        }
+
+
+def _metric(found: Metrics, part: str, head: str, metric: str) -> float:
+    return found.get(part, {}).get(head, {}).get(metric, math.nan)
