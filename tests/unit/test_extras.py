@@ -195,7 +195,7 @@ def test_the_reader_and_the_help_need_no_extra(name):
     assert distributions(foreign(imports_at_load(f"stream_rnn.{name}"))) <= required(None)
 
 
-@pytest.mark.parametrize(("what", "extra"), EXTRA.items())
+@pytest.mark.parametrize(("what", "extra"), sorted(EXTRA.items()))
 def test_what_needs_an_extra_begins_with_it(what, extra):
     """What loads later, such as polars for a file, may need another one."""
     homes = [EXPORTS[what]] if what in EXPORTS else []
