@@ -1,4 +1,4 @@
-"""What tests of the audit share: a log that a worker has folded in memory, to be spoilt."""
+"""A log that a worker has folded in memory, for the tests of the audit, which then spoil it."""
 
 import random
 
@@ -16,14 +16,14 @@ FIGURES = {"compared", "not_comparable", "dead_letters"}
 
 
 def settings_of(**changed) -> Settings:
-    """Return settings whose transactions end soon."""
+    """Return settings with a short transaction timeout."""
     given = {"app": "a", "source": "events", "predictions": "out", "transaction_timeout_ms": 1000}
     return Settings.build(**given | changed)
 
 
 def records_of(count=240, seed=3, keys=b"abcdef", forgets=True):
-    """Return events of a few keys, a second apart, with bad ones and forgets."""
-    draw, found = random.Random(seed), []
+    """Return records of a few keys, one second apart, with some invalid ones and forgets."""
+    draw, result = random.Random(seed), []
     for offset in range(count):
         key = bytes([draw.choice(keys)])
         value = {"x": draw.uniform(-2, 2), "kind": draw.choice("ABC")}
@@ -32,14 +32,14 @@ def records_of(count=240, seed=3, keys=b"abcdef", forgets=True):
             value = None
         elif kind > 0.9:
             value = draw.choice([b"not json", {"x": "one"}, b"[1]"])
-        found.append(record(offset, key, value, BEGIN_MS + 1000 * offset))
-    return found
+        result.append(record(offset, key, value, BEGIN_MS + 1000 * offset))
+    return result
 
 
-def wrong(found) -> dict[str, int]:
-    """Return the kinds of wrong that were found, with their figures."""
+def faults(result) -> dict[str, int]:
+    """Return the number of faults of each kind that occurred."""
     return {
-        kind: found.counts[kind] for kind in KINDS if kind not in FIGURES and found.counts[kind]
+        kind: result.counts[kind] for kind in KINDS if kind not in FIGURES and result.counts[kind]
     }
 
 
@@ -52,19 +52,19 @@ def kinds(made) -> dict[str, list[int]]:
 
 
 def replaced(made, at, **changed):
-    """Replace parts of a prediction."""
+    """Replace fields of a prediction."""
     made.predictions[at] = made.predictions[at]._replace(**changed)
 
 
 def in_value(made, at, old, new):
-    """Replace bytes in a prediction's value."""
+    """Replace bytes in the value of a prediction."""
     value = made.predictions[at].value
     assert old in value
     replaced(made, at, value=value.replace(old, new))
 
 
 def steps(made, at, by):
-    """Change the steps of a prediction."""
+    """Change the steps of a prediction by a number."""
     said = orjson.loads(made.predictions[at].value)["steps"]
     in_value(made, at, b'"steps":%d' % said, b'"steps":%d' % (said + by))
 

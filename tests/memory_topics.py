@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from aiokafka.structs import ConsumerRecord, OffsetAndTimestamp
 
 from stream_rnn.audit.audit import audit
-from stream_rnn.audit.result import Audit, Choice
+from stream_rnn.audit.result import AuditOptions, AuditResult
 from stream_rnn.fold.output_batches import Message
 from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.kafka.topics import TopicFacts
@@ -152,12 +152,14 @@ class Folded:
             made.groups[settings.app, 1] = self.c_of_1
         return made
 
-    async def audit(self, choice=None, first=None, last=None, partitions=(), **changed) -> Audit:
+    async def audit(
+        self, options=None, first=None, last=None, partitions=(), **changed
+    ) -> AuditResult:
         """Audit the topics."""
         model = changed.pop("model", self.model)
         settings = self.settings.model_copy(update=changed)
         log = TopicLog(settings, settings.source, first, last, self.topics())
-        return await audit(log, model, settings, choice or Choice(), partitions)
+        return await audit(log, model, settings, options or AuditOptions(), partitions)
 
 
 def offset_of(message) -> int:

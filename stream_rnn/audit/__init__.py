@@ -1,1 +1,1 @@
-"""A predictions topic held against a replay of its source."""
+"""Audits: published predictions and dead letters compared with a replay of their source."""

@@ -1,4 +1,4 @@
-"""What an audit finds, and which keys it looks at."""
+"""The result of an audit, and its options."""
 
 import math
 from collections.abc import Collection, Mapping
@@ -8,9 +8,9 @@ from zlib import crc32
 
 import orjson
 
-TOLERANCE = 1e-3  # of outputs that another kind of machine computed
+TOLERANCE = 1e-3  # absolute and relative, of outputs that were computed with other numerics
 
-WRONG = (
+FAULT_KINDS = (
     "missing",
     "duplicated",
     "different",
@@ -21,27 +21,27 @@ WRONG = (
     "dead_letters_different",
     "dead_letters_unexpected",
 )
-REPEATED = {"duplicated", "out_of_order", "dead_letters_duplicated"}
-"""What ``at_least_once`` allows: a worker that is fenced late repeats what another one has sent."""
+REPEAT_KINDS = {"duplicated", "out_of_order", "dead_letters_duplicated"}
+"""Kinds that ``at_least_once`` allows: a worker that is fenced late repeats outputs of another."""
 
-WHY_NOT = {
+WHY_NOT_COMPARABLE = {
     "began_before": "memories began before the range; steps, key, time and headers were checked",
-    "other_fold": "another fold published them",
-    "removed": "retention removed them from the outputs",
+    "other_fold": "another fold published outputs for them",
+    "removed": "retention removed their outputs",
 }
-"""Why an event's output could not be compared."""
+"""Reasons for which the outputs of events cannot be compared."""
 
-KINDS = ("compared", *WRONG, "not_comparable", "dead_letters")
+KINDS = ("compared", *FAULT_KINDS, "not_comparable", "dead_letters")
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """Which keys are compared; all if nothing is said.
+class AuditOptions:
+    """Options of an audit; by default, all keys are compared.
 
     Attributes:
-        keys: these.
-        sample: a share of the keys, by a stable hash: each with all its records.
-        examples: findings of each kind that are shown.
+        keys: Keys to compare; all if empty.
+        sample: Share of the keys to compare, with all of their records; a stable hash chooses them.
+        examples: Number of findings of each kind to show.
     """
 
     keys: frozenset[bytes] = frozenset()
@@ -49,12 +49,12 @@ class Choice:
     examples: int = 5
 
     @property
-    def is_all(self) -> bool:
+    def includes_all_keys(self) -> bool:
         """Whether every key is compared."""
         return not self.keys and self.sample >= 1
 
-    def takes(self, key: bytes | None) -> bool:
-        """Tell whether a key is compared."""
+    def includes_key(self, key: bytes | None) -> bool:
+        """Return whether a key is compared."""
         if self.keys:
             return key in self.keys
         return self.sample >= 1 or crc32(key or b"") < self.sample * 2**32
@@ -62,17 +62,18 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is not as it should be.
+    """One fault of an output.
 
     Attributes:
-        kind: one of ``WRONG``.
-        partition: of the source.
-        offset: of the source.
-        key: of the record, if it is known.
-        published: what is there; of what differs the parts that do, each after its name.
-        replayed: what should be there, likewise.
-        parts: what differs: timestamp, key, headers, value; of what is as the replay's it is
-            ``copies``, where another copy is not, or ``steps``, where they are impossible.
+        kind: One of ``FAULT_KINDS``.
+        partition: Source partition.
+        offset: Source offset.
+        key: Key of the record; empty if unknown.
+        published: The published output; if it differs, the parts that differ, each after its name.
+        replayed: The expected output, likewise.
+        parts: Names of the parts that differ: timestamp, key, headers, value.  If the shown copy
+            equals the replay's, this is ``copies`` if another copy differs, or ``steps`` if the
+            steps are impossible.
     """
 
     kind: str
@@ -85,30 +86,32 @@ class Finding:
 
 
 @dataclass(slots=True)
-class Audit:
-    """What an audit found.
+class AuditResult:
+    """The result of an audit.
 
     Attributes:
-        counts: compared, missing, duplicated, different, unexpected, out_of_order,
-            not_comparable, and of dead letters dead_letters, dead_letters_missing, ...
-        why_not: not_comparable by reason; see ``WHY_NOT``.
-        letters_compared: dead letters that were there and were compared.
-        other_folds: predictions of this app's other folds: an event that one of them answered is
-            not missing, and not compared.
-        folds: other fold -> its predictions.
-        other_numerics: compared by value, since another kind of machine computed them or a part
-            of what their memory holds.
-        ranges: partition -> [start, end) that was audited.
-        problems: sentences, each of something that must not be so.
-        notes: sentences, each of something that was not looked at.
-        examples: the first findings of each kind.
+        counts: Number of outputs by kind: compared, missing, duplicated, different, unexpected,
+            out_of_order, not_comparable, dead_letters, dead_letters_missing, ...
+        why_not_comparable: Number of events by reason; see ``WHY_NOT_COMPARABLE``.
+        dead_letters_compared: Number of dead letters that were compared.
+        other_folds: Number of predictions of this app's other folds.  An event for which one of
+            them published an output is neither missing nor compared.
+        other_folds_by_id: Fold id -> number of its predictions.
+        other_numerics: Number of events whose predictions were compared by value, because they or a
+            part of their memory were computed with other numerics.
+        ranges: Partition -> first offset and offset after the last one that was audited.
+        problems: Sentences, each about a state that must not occur.
+        notes: Sentences, each about outputs or records that were not compared.
+        examples: First findings of each kind.
     """
 
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
-    why_not: dict[str, int] = field(default_factory=lambda: dict.fromkeys(WHY_NOT, 0))
-    letters_compared: int = 0
+    why_not_comparable: dict[str, int] = field(
+        default_factory=lambda: dict.fromkeys(WHY_NOT_COMPARABLE, 0)
+    )
+    dead_letters_compared: int = 0
     other_folds: int = 0
-    folds: dict[str, int] = field(default_factory=dict)
+    other_folds_by_id: dict[str, int] = field(default_factory=dict)
     other_numerics: int = 0
     ranges: dict[int, tuple[int, int]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
@@ -117,109 +120,122 @@ class Audit:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing could be compared, or of all events no prediction."""
+        """Whether no prediction was compared, unless the range produces only dead letters."""
         if self.counts["compared"]:
             return False
-        return not self.letters_compared or self.counts["not_comparable"] > 0
+        return not self.dead_letters_compared or self.counts["not_comparable"] > 0
 
-    def leave_out(self, reason: str) -> None:
+    def count_not_comparable(self, reason: str) -> None:
         """Count an event whose output cannot be compared."""
         self.counts["not_comparable"] += 1
-        self.why_not[reason] += 1
+        self.why_not_comparable[reason] += 1
 
-    def wrong(self, delivery: str) -> list[str]:
-        """Return the kinds of wrong that were found; at least once, repeating is none."""
-        allowed = REPEATED if delivery == "at_least_once" else set()
-        return [kind for kind in WRONG if self.counts[kind] and kind not in allowed]
+    def add_other_folds(self, count: int, by_id: Mapping[str, int]) -> None:
+        """Add the number of predictions of other folds, in total and by fold id."""
+        self.other_folds += count
+        for fold, predictions in by_id.items():
+            self.other_folds_by_id[fold] = self.other_folds_by_id.get(fold, 0) + predictions
+
+    def fault_kinds(self, delivery: str) -> list[str]:
+        """Return the kinds of faults that occurred and that a delivery does not allow."""
+        allowed = REPEAT_KINDS if delivery == "at_least_once" else set()
+        return [kind for kind in FAULT_KINDS if self.counts[kind] and kind not in allowed]
 
     def is_fine(self, delivery: str) -> bool:
-        """Tell whether nothing is wrong.
+        """Return whether there are neither faults nor problems.
 
-        Where nothing could be compared nothing is shown, and that is not fine.
+        An audit that could compare nothing proves nothing, and is not fine.
         """
-        return not (self.is_empty or self.problems or self.wrong(delivery))
+        return not (self.is_empty or self.problems or self.fault_kinds(delivery))
 
 
 def is_close(
     published: bytes, replayed: bytes, labels: Mapping[str, Collection[str]] | None = None
 ) -> bool:
-    """Tell whether two predictions say the same but for the last digits of their outputs.
+    """Return whether two predictions differ in nothing but the last digits of their outputs.
 
     Args:
-        published: what is there.
-        replayed: what should be there.
-        labels: all classes of each head; ``None``: those that ``replayed`` names.
+        published: The published prediction.
+        replayed: The expected prediction.
+        labels: All classes of each head; ``None`` to allow those that ``replayed`` names.
     """
     try:
-        one, other = orjson.loads(published), orjson.loads(replayed)
+        content, expected = orjson.loads(published), orjson.loads(replayed)
     except orjson.JSONDecodeError:
         return False
-    if not isinstance(one, dict):
+    if not isinstance(content, dict):
         return False
-    if not all(isinstance(content.pop("numerics", None), str) for content in (one, other)):
+    if not all(isinstance(side.pop("numerics", None), str) for side in (content, expected)):
         return False
-    said, right = one.pop("outputs", None), other.pop("outputs", None)
-    if one != other or not (isinstance(said, dict) and isinstance(right, dict)):
+    outputs, expected_outputs = content.pop("outputs", None), expected.pop("outputs", None)
+    if content != expected:
         return False
-    return said.keys() == right.keys() and all(
-        _is_near(said[head], right[head], None if labels is None else labels.get(head))
-        for head in said
+    if not (isinstance(outputs, dict) and isinstance(expected_outputs, dict)):
+        return False
+    return outputs.keys() == expected_outputs.keys() and all(
+        _is_output_close(
+            output, expected_outputs[head], None if labels is None else labels.get(head)
+        )
+        for head, output in outputs.items()
     )
 
 
-def _is_near(one: Any, other: Any, labels: Collection[str] | None) -> bool:
-    """Compare what a head gave: numbers nearly, and classes as far as near ties may turn."""
-    if not (isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys()):
+def _is_output_close(output: Any, expected: Any, labels: Collection[str] | None) -> bool:
+    """Compare two outputs of a head; classes with nearly the same probability may change places."""
+    are_objects = isinstance(output, dict) and isinstance(expected, dict)
+    if not are_objects or output.keys() != expected.keys():
         return False
-    if "top" not in other:
-        return all(_are_near(one[name], other[name]) for name in one)
-    said, right = _classes_of(one), _classes_of(other)
-    if said is None or right is None or len(said) != len(right):
+    if "top" not in expected:
+        return all(_are_close(output[name], expected[name]) for name in output)
+    classes, expected_classes = _classes_of(output), _classes_of(expected)
+    if classes is None or expected_classes is None or len(classes) != len(expected_classes):
         return False
-    if labels is not None and not said.keys() <= set(labels):
+    if labels is not None and not classes.keys() <= set(labels):
         return False
-    if not all(map(_are_near, said.values(), right.values())):
+    if not all(map(_are_close, classes.values(), expected_classes.values())):
         return False
-    best = max(right.values())
+    best = max(expected_classes.values())
     return (
-        _most(one["class"], right) >= best - TOLERANCE
-        and all(_may_be(label, value, right) for label, value in said.items())
-        and all(_may_be(label, value, said) for label, value in right.items())
+        _upper_bound(output["class"], expected_classes) >= best - TOLERANCE
+        and all(_can_have(label, value, expected_classes) for label, value in classes.items())
+        and all(_can_have(label, value, classes) for label, value in expected_classes.items())
     )
 
 
 def _classes_of(output: Mapping[str, Any]) -> dict[str, float] | None:
-    """Return the likeliest classes, the first one first; ``None`` if they are not in order."""
+    """Return the probabilities of the likeliest classes; ``None`` if they are out of order."""
     top = output["top"]
     if not isinstance(top, list) or not top:
         return None
-    found: dict[str, float] = {}
-    least = math.inf
+    probabilities: dict[str, float] = {}
+    previous = math.inf
     for pair in top:
         if not (isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str)):
             return None
         label, value = pair
-        if label in found or not _is_number(value) or value > least:
+        if label in probabilities or not _is_number(value) or value > previous:
             return None
-        found[label] = least = value
+        probabilities[label] = previous = value
     is_first = [output.get("class"), output.get("probability")] == top[0]
-    return found if is_first else None
+    return probabilities if is_first else None
 
 
-def _most(label: str, top: Mapping[str, float]) -> float:
-    """Return a class's probability; of one that is not among the likeliest, the most it can be."""
+def _upper_bound(label: str, top: Mapping[str, float]) -> float:
+    """Return the probability of a class, or its upper bound if the class is not in ``top``."""
     return top.get(label, min(*top.values(), 1 - sum(top.values())))
 
 
-def _may_be(label: str, value: float, top: Mapping[str, float]) -> bool:
-    return _are_near(value, top[label]) if label in top else value <= _most(label, top) + TOLERANCE
+def _can_have(label: str, value: float, top: Mapping[str, float]) -> bool:
+    if label in top:
+        return _are_close(value, top[label])
+    return value <= _upper_bound(label, top) + TOLERANCE
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _are_near(one: Any, other: Any) -> bool:
-    if _is_number(one) and _is_number(other):
-        return math.isclose(one, other, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
-    return type(one) is type(other) and bool(one == other)
+def _are_close(value: Any, expected: Any) -> bool:
+    if _is_number(value) and _is_number(expected):
+        return math.isclose(value, expected, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+    return type(value) is type(expected) and bool(value == expected)

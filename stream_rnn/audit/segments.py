@@ -1,60 +1,61 @@
-"""Which parts of a range are folded again, and from where."""
+"""The segments of a range, each of which is folded again from one origin."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_rnn.audit.published import NO_ORIGIN, ORIGINS_MAX, Published
+from stream_rnn.audit.published_predictions import NO_ORIGIN, ORIGINS_MAX, PublishedPredictions
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """What is folded again at once.
+    """Offsets that one replay folds.
 
     Attributes:
-        number: of its origin, as in ``Published.origin``.
-        begin: where the replay begins.
-        end: the offset after the last one.
-        before: offsets from the origin to the begin; ``None``: nobody knows the origin.
+        origin_number: Index of the origin in ``PublishedPredictions.origins``, or ``NO_ORIGIN``.
+        begin: First offset.
+        end: Offset after the last one.
+        offsets_before: Number of offsets from the origin to ``begin``; ``None`` if the origin is
+            unknown.
     """
 
-    number: int
+    origin_number: int
     begin: int
     end: int
-    before: int | None
+    offsets_before: int | None
 
 
 def segments_of(
-    published: Published, owner: NDArray[np.uint8], otherwise: int | None
+    published: PublishedPredictions, origin_numbers: NDArray[np.uint8], default_origin: int | None
 ) -> list[Segment]:
     """Return one segment for each origin that predictions name.
 
     Args:
-        published: the predictions.
-        owner: (N,) whose each offset is; see :func:`owners`.
-        otherwise: the origin where there is no prediction, if anything else names it.
+        published: The published predictions.
+        origin_numbers: (N,) origin number of each offset; see :func:`assign_origins`.
+        default_origin: Origin of the fold if there are no predictions; ``None`` if unknown.
     """
     start, end = published.start, published.end
     if not published.origins:
-        if otherwise is None:
+        if default_origin is None:
             return [Segment(NO_ORIGIN, start, end, None)]
-        begin = max(otherwise, start)
-        return [Segment(NO_ORIGIN, begin, end, begin - otherwise)] if begin < end else []
-    found = []
-    for number, origin in enumerate(published.origins):
-        own = np.flatnonzero(owner == number)
-        begin = max(origin, start)
-        if len(own) and begin < start + int(own[-1]) + 1:
-            found.append(Segment(number, begin, start + int(own[-1]) + 1, begin - origin))
-    return found
+        begin = max(default_origin, start)
+        return [Segment(NO_ORIGIN, begin, end, begin - default_origin)] if begin < end else []
+    segments = []
+    for origin_number, origin in enumerate(published.origins):
+        indices = np.flatnonzero(origin_numbers == origin_number)
+        begin, stop = max(origin, start), start + int(indices[-1]) + 1 if len(indices) else start
+        if begin < stop:
+            segments.append(Segment(origin_number, begin, stop, begin - origin))
+    return segments
 
 
-def owners(origin: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return whose each offset is: where nothing was published, the one's before it."""
-    known = origin < ORIGINS_MAX
-    if not known.any():
-        return origin
-    last = np.maximum.accumulate(np.where(known, np.arange(len(origin)), -1))
-    first = int(np.argmax(known))
-    return origin[np.where(last < 0, first, last)]
+def assign_origins(origin_number: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the origin number of each offset; an offset without one takes its predecessor's."""
+    has_origin = origin_number < ORIGINS_MAX
+    if not has_origin.any():
+        return origin_number
+    last = np.maximum.accumulate(np.where(has_origin, np.arange(len(origin_number)), -1))
+    first = int(np.argmax(has_origin))
+    return origin_number[np.where(last < 0, first, last)]

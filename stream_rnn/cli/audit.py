@@ -9,7 +9,7 @@ import orjson
 from rich.console import Console
 
 from stream_rnn.audit.audit import audit
-from stream_rnn.audit.result import KINDS, WHY_NOT, Audit, Choice, Finding
+from stream_rnn.audit.result import KINDS, WHY_NOT_COMPARABLE, AuditOptions, AuditResult, Finding
 from stream_rnn.cli.shared.progress import RecordBars
 from stream_rnn.cli.shared.tables import output, show_text
 from stream_rnn.fold.fold_id import fold_id
@@ -35,11 +35,11 @@ def run(
     pin_numerics()
     calm_collector()
     model = load_bundle(settings.bundle)
-    choice = Choice(frozenset(parse_key(key) for key in keys), sample, examples)
+    choice = AuditOptions(frozenset(parse_key(key) for key in keys), sample, examples)
     log = TopicLog(settings, settings.source, first, last)
     with RecordBars(Console(stderr=True)) as bars:
 
-        async def run() -> Audit:
+        async def run() -> AuditResult:
             async with log:
                 return await audit(log, model, settings, choice, partitions, bars)
 
@@ -51,13 +51,13 @@ def run(
     return 0 if found.is_fine(settings.delivery) else 1
 
 
-def _as_json(found: Audit, model: Model, settings: FoldSettings) -> dict[str, Any]:
+def _as_json(found: AuditResult, model: Model, settings: FoldSettings) -> dict[str, Any]:
     return {
         **{kind: found.counts[kind] for kind in KINDS},
-        "dead_letters_compared": found.letters_compared,
-        "why_not_comparable": found.why_not,
+        "dead_letters_compared": found.dead_letters_compared,
+        "why_not_comparable": found.why_not_comparable,
         "other_folds": found.other_folds,
-        "other_folds_by_id": found.folds,
+        "other_folds_by_id": found.other_folds_by_id,
         "other_numerics": found.other_numerics,
         "fold": fold_id(model.fingerprint, settings),
         "numerics": model.numerics(),
@@ -69,7 +69,7 @@ def _as_json(found: Audit, model: Model, settings: FoldSettings) -> dict[str, An
     }
 
 
-def _show(console: Console, found: Audit, model: Model, settings: FoldSettings) -> None:
+def _show(console: Console, found: AuditResult, model: Model, settings: FoldSettings) -> None:
     lines = []
     for partition, (start, end) in found.ranges.items():
         what = f"offsets {start} to {end - 1}" if end > start else "no offset"
@@ -91,15 +91,15 @@ def _example(finding: Finding) -> list[str]:
     return [*lines, *(f"  {name:9} {text}" for name, text in said.items() if text is not None)]
 
 
-def _left_out(found: Audit, model: Model, settings: FoldSettings) -> list[str]:
+def _left_out(found: AuditResult, model: Model, settings: FoldSettings) -> list[str]:
     """Say what was not compared, or not byte for byte."""
     notes = [
-        f"not comparable {count}: {WHY_NOT[reason]}"
-        for reason, count in found.why_not.items()
+        f"not comparable {count}: {WHY_NOT_COMPARABLE[reason]}"
+        for reason, count in found.why_not_comparable.items()
         if count
     ]
     if found.other_folds:
-        named = ", ".join(f"{fold} {count}" for fold, count in found.folds.items())
+        named = ", ".join(f"{fold} {count}" for fold, count in found.other_folds_by_id.items())
         notes.append(
             f"predictions of other folds {found.other_folds} ({named}), this is fold "
             f"{fold_id(model.fingerprint, settings)}: audit them with the bundle, state_ttl and "
@@ -113,10 +113,10 @@ def _left_out(found: Audit, model: Model, settings: FoldSettings) -> list[str]:
     return notes
 
 
-def _verdict(found: Audit, settings: FoldSettings) -> str:
+def _verdict(found: AuditResult, settings: FoldSettings) -> str:
     if found.is_fine(settings.delivery):
         return "all that was compared is as it should be"
-    kinds = found.wrong(settings.delivery)
+    kinds = found.fault_kinds(settings.delivery)
     wrong = [f"{kind.replace('_', ' ')} {found.counts[kind]}" for kind in kinds]
     if found.problems:
         wrong.append(f"problems {len(found.problems)}")

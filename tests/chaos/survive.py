@@ -4,7 +4,7 @@ import os
 import secrets
 
 from stream_rnn.audit.audit import audit
-from stream_rnn.audit.result import Choice
+from stream_rnn.audit.result import AuditOptions
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.replay.logs import TopicLog
 from tests.chaos.episode import Episode
@@ -62,7 +62,7 @@ async def _audit(happened) -> None:
     """Let the package's own audit look at what is left, as anybody could."""
     settings = happened.settings
     async with TopicLog(settings, settings.source) as log:
-        found = await audit(log, load_bundle(happened.bundles[0]), settings, Choice())
+        found = await audit(log, load_bundle(happened.bundles[0]), settings, AuditOptions())
     assert found.is_fine(settings.delivery), f"{found.counts} {found.examples}"
     assert found.counts["compared"] > 0
     assert found.counts["not_comparable"] == found.other_folds == 0

@@ -116,10 +116,13 @@ async def test_what_was_not_looked_at_is_said(made):
     assert good["compared"] == len(right.predictions)
     assert (good["notes"], good["problems"], good["is_fine"]) == ([], [], True)
     nobody = await made.audit("--partition=1", status=1, app="nobody")
-    assert "was folded by app nobody" in nobody["problems"][0]
+    assert "app nobody has folded none of" in nobody["problems"][0]
     assert f"app {settings.app} of topic" in nobody["problems"][0]
     half = await made.audit(status=1)
-    assert f"{settings.source}[0]: nothing of offsets 0 to" in half["problems"][0]
+    assert (
+        f"{settings.source}[0]: app {settings.app} has folded none of offsets 0 to"
+        in half["problems"][0]
+    )
 
     await remove(made, TopicPartition(settings.source, 1), 60)
     gone = await made.audit("--partition=1", "--from=0", "--to=50", status=1)

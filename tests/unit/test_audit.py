@@ -1,4 +1,4 @@
-"""Every kind of wrong that production's topics can have, planted, and what the audit says."""
+"""The audit finds each kind of fault that is planted in the topics."""
 
 import dataclasses
 
@@ -12,30 +12,30 @@ from stream_rnn.testing import record
 from tests.audited import (
     BEGIN_MS,
     another_letter,
+    faults,
     in_value,
     kinds,
     moved,
     replaced,
     settings_of,
     steps,
-    wrong,
 )
 from tests.memory_topics import Folded, consumed, fold, offset_of, with_header
 
 
 async def test_nothing_is_found_where_nothing_is_wrong(folded):
-    """All is compared, nothing is wrong, and there is nothing to say."""
-    found = await folded.audit()
-    assert found.is_fine("exactly_once")
-    assert wrong(found) == {}
-    assert found.counts["compared"] == len(folded.predictions)
-    assert found.letters_compared == found.counts["dead_letters"] == len(folded.letters)
-    assert found.notes == found.problems == found.examples == []
-    assert found.counts["not_comparable"] == found.other_numerics == 0
+    """The audit compares all outputs and reports neither faults nor notes."""
+    result = await folded.audit()
+    assert result.is_fine("exactly_once")
+    assert faults(result) == {}
+    assert result.counts["compared"] == len(folded.predictions)
+    assert result.dead_letters_compared == result.counts["dead_letters"] == len(folded.letters)
+    assert result.notes == result.problems == result.examples == []
+    assert result.counts["not_comparable"] == result.other_numerics == 0
 
 
 def drop_an_end(made):
-    """Take the last event of some key out of the source, as if it had been aborted."""
+    """Remove the last event of some key from the source, as if it had been aborted."""
     last = {}
     for event in made.records:
         if event.offset in kinds(made)["event"]:
@@ -190,19 +190,19 @@ PLANTS = {
 
 @pytest.mark.parametrize("name", PLANTS)
 async def test_what_is_planted_is_found(folded, name):
-    """One thing is wrong: its figure is what was planted, all others are 0, and it is not fine."""
+    """The planted fault is counted, no other is, and the result is not fine."""
     plant, figures = PLANTS[name]
     plant(folded)
     if name == "the group offset beyond what is there":
         folded.c = GroupOffset(241, folded.c.fold_id, folded.c.origin)
-    found = await folded.audit()
-    assert wrong(found) == figures
-    assert found.is_fine("exactly_once") is (not figures)
-    assert {example.kind for example in found.examples} == set(figures)
+    result = await folded.audit()
+    assert faults(result) == figures
+    assert result.is_fine("exactly_once") is (not figures)
+    assert {example.kind for example in result.examples} == set(figures)
 
 
 def letter_at(made, at, **changed):
-    """Replace parts of a dead letter."""
+    """Replace fields of a dead letter."""
     made.letters[at] = made.letters[at]._replace(**changed)
 
 
@@ -278,12 +278,12 @@ def in_words(headers) -> str:
 
 @pytest.mark.parametrize("name", PARTS)
 async def test_an_example_names_what_differs_with_both_sides(folded, name):
-    """Two values that are the same do not stand there as different."""
+    """An example contains only the parts that differ, published and expected."""
     plant, parts = PARTS[name]
     right = folded.letters[3] if "dead letter" in name else folded.predictions[40]
     plant(folded)
-    found = await folded.audit()
-    (example,) = (e for e in found.examples if e.kind.endswith("different"))
+    result = await folded.audit()
+    (example,) = (e for e in result.examples if e.kind.endswith("different"))
     expected = parts(right)
     assert (example.offset, example.parts) == (offset_of(right), tuple(expected))
     assert example.published == "; ".join(f"{part} {one}" for part, (one, _) in expected.items())
@@ -291,62 +291,62 @@ async def test_an_example_names_what_differs_with_both_sides(folded, name):
 
 
 async def test_what_no_longer_can_be_read_is_said_without_parts(folded, monkeypatch):
-    """Retention may remove an output while it is audited."""
+    """Retention may remove an output during the audit."""
     replaced(folded, 40, timestamp=1)
 
     async def gone(*_):
         return None
 
-    monkeypatch.setattr("stream_rnn.audit.published.record_at", gone)
+    monkeypatch.setattr("stream_rnn.audit.published_predictions.record_at", gone)
     (example,) = (await folded.audit()).examples
     assert (example.parts, example.published) == ((), None)
     assert example.replayed == (await right_at(folded, 40)).value.decode()
 
 
 async def right_at(made, at) -> Message:
-    """Return a prediction as a worker makes it."""
+    """Return a prediction as the worker publishes it."""
     return (await fold(made.model, made.settings, made.records)).predictions[at]
 
 
 async def test_values_that_begin_alike_are_shown_where_they_differ(folded):
-    """An example is cut, and the same beginnings would say nothing."""
+    """Examples are cut, so equal beginnings of long values are left out."""
     one, two = b"x" * 3000 + b"1" + b"y" * 3000, b"x" * 3000 + b"2" + b"y" * 3000
     message = folded.predictions[40]._replace(value=one)
     record = consumed("out", 0, 0, message._replace(value=two))
-    (found,) = differences(record, message)
-    assert found.part == "value from byte 2960 on"
-    assert found.published == "x" * 40 + "2" + "y" * 1959
-    assert found.replayed == "x" * 40 + "1" + "y" * 1959
+    (result,) = differences(record, message)
+    assert result.name == "value from byte 2960 on"
+    assert result.published == "x" * 40 + "2" + "y" * 1959
+    assert result.replayed == "x" * 40 + "1" + "y" * 1959
     longer = consumed("out", 0, 0, message._replace(value=one + b"!"))
-    (found,) = differences(longer, message)
-    assert (found.published[-3:], found.replayed[-3:]) == ("yy!", "yyy")
+    (result,) = differences(longer, message)
+    assert (result.published[-3:], result.replayed[-3:]) == ("yy!", "yyy")
 
 
 async def test_the_brokers_timestamp_and_what_was_cut_are_no_difference(folded):
-    """The one is not compared, and of the other what is kept is right."""
+    """The broker's timestamp is not compared, and the rest of a cut value is equal."""
     record = consumed("out", 0, 0, folded.predictions[40]._replace(key=b"z"))
     stamped = dataclasses.replace(record, timestamp_type=LOG_APPEND_TIME, timestamp=1)
-    assert [d.part for d in differences(stamped, folded.predictions[40])] == ["key"]
+    assert [d.name for d in differences(stamped, folded.predictions[40])] == ["key"]
     letter = folded.letters[3]
     cut = letter._replace(
         value=letter.value[:2], headers=with_header(letter, "sr-truncated", b"value").headers
     )
     coded = with_header(cut, "sr-error", b"no_key")
     record = consumed("out.dead-letters", 0, 0, coded)
-    (found,) = differences(record, letter, is_dead_letter=True)
-    assert (found.part, found.published) == ("headers", "sr-error=no_key")
+    (result,) = differences(record, letter, is_dead_letter=True)
+    assert (result.name, result.published) == ("headers", "sr-error=no_key")
 
 
 async def test_steps_that_cannot_be_are_named_where_the_replay_has_the_same(model):
-    """Production lost what was before the range, as the replay never had it."""
+    """Production lost the memory from before the range, which the replay never had."""
     records = [record(o, b"a", {"x": 0.5, "kind": "A"}, BEGIN_MS + 1000 * o) for o in range(40)]
     settings = settings_of()
     made = Folded(model, settings, await fold(model, settings, records))
     cold = await fold(model, settings, [r for r in records if r.offset >= 20])
     made.predictions[21:] = [with_header(m, "sr-origin", b"0") for m in cold.predictions[1:]]
-    found = await made.audit(first="20")
-    assert found.counts["different"] >= 1
-    example = found.examples[0]
+    result = await made.audit(first="20")
+    assert result.counts["different"] >= 1
+    example = result.examples[0]
     assert (example.kind, example.offset, example.parts) == ("different", 21, ("steps",))
     assert example.published == cold.predictions[1].value.decode()
     assert "its memory began before the range" in example.replayed

@@ -1,17 +1,17 @@
-"""What another kind of machine computed is held against the replay by value, and all of it is."""
+"""The audit compares outputs that were computed with other numerics by value."""
 
 import orjson
 import pytest
 
 from stream_rnn.audit.result import is_close
-from tests.audited import wrong
+from tests.audited import faults
 from tests.memory_topics import offset_of, with_header
 
 LABELS = {"next": {"A", "B", "C", "D"}}
 
 
 def changed(message, **parts):
-    """Return a prediction of another machine, with other outputs of its classes."""
+    """Return a prediction with other numerics and other outputs of its classes."""
     content = orjson.loads(message.value)
     content["numerics"] = "deadbeef"
     content["outputs"]["next"] |= parts
@@ -19,7 +19,7 @@ def changed(message, **parts):
 
 
 def of_classes(top, **parts) -> bytes:
-    """Return a prediction that names classes."""
+    """Return a prediction of classes."""
     first = {"class": top[0][0], "probability": top[0][1], "top": top}
     return orjson.dumps({"numerics": "n", "outputs": {"next": first | parts}})
 
@@ -43,14 +43,14 @@ CLOSE = {
 
 @pytest.mark.parametrize("name", CLOSE)
 def test_classes_are_compared(name):
-    """Each class of ``top`` has its probability, and the class is the likeliest of them."""
+    """Each class of ``top`` has its probability, and the class is the most probable one."""
     top, parts, is_right = CLOSE[name]
     right = of_classes([["A", 0.6], ["B", 0.3]])
     assert is_close(of_classes(top, **parts), right, LABELS) is is_right
 
 
 def test_near_ties_may_turn():
-    """Where probabilities are the same but for last digits, either class may come first."""
+    """If probabilities are equal except for last digits, either class may come first."""
     right = of_classes([["A", 0.4001], ["B", 0.3999]])
     assert is_close(of_classes([["B", 0.4], ["A", 0.4]]), right, LABELS)
     assert not is_close(of_classes([["C", 0.4], ["A", 0.4]]), right, LABELS)
@@ -66,7 +66,7 @@ def test_near_ties_may_turn():
 
 
 def test_a_number_is_no_truth_value():
-    """JSON tells them apart, and ``numerics`` is a word."""
+    """JSON distinguishes numbers from booleans, and ``numerics`` is a text."""
     one, two = (
         orjson.dumps({"numerics": "n", "outputs": {"big": {"probability": value}}})
         for value in (1.0, True)
@@ -78,22 +78,22 @@ def test_a_number_is_no_truth_value():
 
 @pytest.mark.parametrize("is_turned", [False, True])
 async def test_a_class_after_a_change_of_build_is_compared(folded, is_turned):
-    """Nobody knows ZZZ, and the least likely class of the replay is no class of its."""
+    """ZZZ is no class of the head, and the least probable class is not the predicted one."""
     top = orjson.loads(folded.predictions[40].value)["outputs"]["next"]["top"]
     names = [label for label, _ in top][::-1] if is_turned else ["ZZZ", *(n for n, _ in top[1:])]
     top = [[name, value] for name, (_, value) in zip(names, top, strict=True)]
     folded.predictions[40] = changed(folded.predictions[40], **{"class": names[0], "top": top})
-    found = await folded.audit()
-    assert wrong(found) == {"different": 1}
-    assert found.examples[0].offset == offset_of(folded.predictions[40])
-    assert not found.is_fine("at_least_once")
+    result = await folded.audit()
+    assert faults(result) == {"different": 1}
+    assert result.examples[0].offset == offset_of(folded.predictions[40])
+    assert not result.is_fine("at_least_once")
 
 
 # Copies of another machine
 
 
 def wrong_copy(message, **changes):
-    """Return a copy of another machine that is sure of the wrong thing."""
+    """Return a copy with other numerics and a wrong probability."""
     content = orjson.loads(message.value)
     content |= {"numerics": "deadbeef"} | changes
     for output in content["outputs"].values():
@@ -104,49 +104,49 @@ def wrong_copy(message, **changes):
 
 @pytest.mark.parametrize("at", [40, 41])
 async def test_a_copy_of_another_machine_is_held_against_the_replay(folded, at):
-    """Whichever came first, its values must be near; a second one is not hidden by a first."""
+    """The values of every copy must be close to the replay's, in whatever order they come."""
     folded.predictions.insert(at, wrong_copy(folded.predictions[40]))
-    found = await folded.audit()
-    assert wrong(found) == {"duplicated": 1, "different": 1}
-    assert not found.is_fine("at_least_once")
-    assert b"0.99999" in found.examples[0].published.encode()
+    result = await folded.audit()
+    assert faults(result) == {"duplicated": 1, "different": 1}
+    assert not result.is_fine("at_least_once")
+    assert b"0.99999" in result.examples[0].published.encode()
     folded.predictions.append(changed(folded.predictions[39]))
-    found = await folded.audit()
-    assert wrong(found) == {"duplicated": 2, "different": 1}
+    result = await folded.audit()
+    assert faults(result) == {"duplicated": 2, "different": 1}
 
 
 async def test_a_third_copy_is_compared(folded):
-    """Two that are near do not hide it."""
+    """Two copies with close values do not hide a wrong third one."""
     right = folded.predictions[40]
     folded.predictions += [changed(right), wrong_copy(right), changed(right)]
-    assert wrong(await folded.audit()) == {"duplicated": 3, "different": 1}
+    assert faults(await folded.audit()) == {"duplicated": 3, "different": 1}
     folded.predictions[-2] = wrong_copy(right, steps=9999)
-    assert wrong(await folded.audit()) == {"duplicated": 3, "different": 1}
+    assert faults(await folded.audit()) == {"duplicated": 3, "different": 1}
 
 
 async def test_copies_of_a_memory_that_began_before_are_held_against_each_other(folded):
-    """The replay cannot say what is right, but both of them cannot be."""
+    """The replay has no right value, but copies that differ cannot both be right."""
     at = next(n for n, m in enumerate(folded.predictions) if offset_of(m) >= 100)
     right = folded.predictions[at]
-    assert (await folded.audit(first="100")).why_not["began_before"] > 0
+    assert (await folded.audit(first="100")).why_not_comparable["began_before"] > 0
     folded.predictions.append(changed(right))
-    assert wrong(await folded.audit(first="100")) == {"duplicated": 1}
+    assert faults(await folded.audit(first="100")) == {"duplicated": 1}
     folded.predictions[-1] = wrong_copy(right)
-    assert wrong(await folded.audit(first="100")) == {"duplicated": 1, "different": 1}
+    assert faults(await folded.audit(first="100")) == {"duplicated": 1, "different": 1}
 
 
 @pytest.mark.parametrize(("name", "limit"), [("COPIES_MAX", 1), ("COPIES_OF_ONE_MAX", 1)])
 async def test_copies_that_are_not_compared_are_a_problem(folded, monkeypatch, name, limit):
-    """There are limits to memory, and none of it is silent."""
-    monkeypatch.setattr(f"stream_rnn.audit.published.{name}", limit)
+    """Copies beyond the memory limits are reported."""
+    monkeypatch.setattr(f"stream_rnn.audit.published_predictions.{name}", limit)
     right = folded.predictions[40]
     folded.predictions += [changed(right), changed(right)]  # the same bytes are read once
     assert (await folded.audit()).is_fine("at_least_once")
     folded.predictions.append(wrong_copy(right))
-    found = await folded.audit()
-    assert wrong(found) == {"duplicated": 3}
-    assert "1 copies that another kind of machine" in found.problems[0]
-    assert not found.is_fine("at_least_once")
+    result = await folded.audit()
+    assert faults(result) == {"duplicated": 3}
+    assert "1 copies that were computed with other numerics" in result.problems[0]
+    assert not result.is_fine("at_least_once")
 
 
 # Origins
@@ -154,39 +154,39 @@ async def test_copies_that_are_not_compared_are_a_problem(folded, monkeypatch, n
 
 @pytest.mark.parametrize("text", [b"-7", b"9999999", b"+0", b"00"])
 async def test_an_origin_that_cannot_be_is_a_difference(folded, text):
-    """It lies before the log or behind the record, or no worker writes it so."""
+    """The origin lies before the log or behind the record, or is not in canonical form."""
     folded.predictions[40] = with_header(folded.predictions[40], "sr-origin", text)
-    found = await folded.audit()
-    assert wrong(found) == {"different": 1}
-    assert found.examples[0].parts == ("headers",)
-    assert found.examples[0].published == f"headers sr-origin={text.decode()}"
+    result = await folded.audit()
+    assert faults(result) == {"different": 1}
+    assert result.examples[0].parts == ("headers",)
+    assert result.examples[0].published == f"headers sr-origin={text.decode()}"
 
 
 async def test_a_second_copys_origin_is_looked_at(folded):
-    """The first one's is right."""
+    """The origin of a second copy is checked even if that of the first is right."""
     folded.predictions.append(with_header(folded.predictions[40], "sr-origin", b"-7"))
-    found = await folded.audit()
-    assert wrong(found) == {"duplicated": 1, "different": 1}
-    assert next(e for e in found.examples if e.kind == "different").parts == ("headers",)
+    result = await folded.audit()
+    assert faults(result) == {"duplicated": 1, "different": 1}
+    assert next(e for e in result.examples if e.kind == "different").parts == ("headers",)
 
 
 async def test_no_origin_of_a_log_can_be(folded):
-    """Then all are different, however much they agree."""
+    """All predictions differ, even if they agree on the impossible origin."""
     made = folded.predictions
     folded.predictions = [with_header(m, "sr-origin", b"-10") for m in made]
-    assert wrong(await folded.audit()) == {"different": len(made)}
+    assert faults(await folded.audit()) == {"different": len(made)}
 
 
 # Other folds
 
 
 def said(message, **changes):
-    """Return a prediction that says something else."""
+    """Return a prediction with other fields."""
     return message._replace(value=orjson.dumps(orjson.loads(message.value) | changes))
 
 
 def without(message, name):
-    """Return a prediction without a part."""
+    """Return a prediction without a field."""
     content = orjson.loads(message.value)
     del content[name]
     return message._replace(value=orjson.dumps(content))
@@ -217,29 +217,29 @@ OTHERS = {
 
 @pytest.mark.parametrize("name", OTHERS)
 async def test_what_another_fold_says_of_a_record_is_checked(folded, name):
-    """Its outputs are not compared, but whose record it is, is."""
+    """A prediction of another fold must name its own record; its outputs are not compared."""
     message = with_header(folded.predictions[40], "sr-fold", b"f" * 12)
     folded.predictions[40] = message
-    found = await folded.audit()
-    assert found.is_fine("exactly_once")
-    assert found.counts["not_comparable"] == 1
+    result = await folded.audit()
+    assert result.is_fine("exactly_once")
+    assert result.counts["not_comparable"] == 1
     folded.predictions[40] = OTHERS[name](message)
-    found = await folded.audit()
-    assert wrong(found) == {"different": 1}
-    assert found.examples[0].offset == offset_of(message)
+    result = await folded.audit()
+    assert faults(result) == {"different": 1}
+    assert result.examples[0].offset == offset_of(message)
     folded.predictions[40] = message
     folded.predictions.append(OTHERS[name](message))  # a copy of it
-    found = await folded.audit()
-    assert found.counts["different"] == 1
-    assert not found.is_fine("at_least_once")
+    result = await folded.audit()
+    assert result.counts["different"] == 1
+    assert not result.is_fine("at_least_once")
 
 
 async def test_another_folds_own_model_is_not_compared(folded):
-    """Its outputs, steps, event times and a later format are its own."""
+    """Outputs, steps, event times and a later format depend on the other fold's bundle."""
     message = with_header(folded.predictions[40], "sr-fold", b"f" * 12)
     own = {"outputs": {}, "steps": 999, "cold": False, "event_time_ms": -1, "model": "other"}
     for one in (said(message, **own), message._replace(value=b'{"format":2}')):
         folded.predictions[40] = one
         assert (await folded.audit()).is_fine("exactly_once")
     folded.predictions[40] = message._replace(value=b'{"format":2}', key=b"z")
-    assert wrong(await folded.audit()) == {"different": 1}
+    assert faults(await folded.audit()) == {"different": 1}

@@ -1,14 +1,14 @@
-"""Dead letters that are wrong or there twice, however they are named and whatever was cut."""
+"""The audit finds dead letters that are wrong or duplicated, whatever they name and contain."""
 
 import pytest
 
-from stream_rnn.audit import absent
 from stream_rnn.audit import dead_letters as letters
-from stream_rnn.audit.result import Choice
+from stream_rnn.audit import missing_outputs
+from stream_rnn.audit.result import AuditOptions
 from stream_rnn.fold.dead_letters import HEADER_BYTES_MAX
 from stream_rnn.fold.output_batches import Message
 from stream_rnn.testing import record
-from tests.audited import BEGIN_MS, records_of, settings_of, wrong
+from tests.audited import BEGIN_MS, faults, records_of, settings_of
 from tests.memory_topics import Folded, MemoryTopics, fold, with_header
 
 NAMES = ("sr-app", "sr-fold", "sr-origin")
@@ -16,17 +16,17 @@ TWICE, DIFFERENT = "dead_letters_duplicated", "dead_letters_different"
 
 
 def without(message, *names):
-    """Return a letter without some headers."""
+    """Return a dead letter without some headers."""
     return message._replace(headers=[h for h in message.headers if h[0] not in names])
 
 
 def put(made, at, message):
-    """Put a letter in place of another one."""
+    """Replace a dead letter."""
     made.letters[at] = message
 
 
 def header(made, name, text, at=3):
-    """Change a header of a letter."""
+    """Change a header of a dead letter."""
     put(made, at, with_header(made.letters[at], name, text))
 
 
@@ -104,32 +104,32 @@ PLANTS = {
 
 @pytest.mark.parametrize("name", PLANTS)
 async def test_what_is_planted_is_found(folded, name):
-    """Its figure is what was planted, all others are 0, and an example names it."""
+    """The planted fault is counted, no other is, and an example shows it."""
     plant, figures = PLANTS[name]
     plant(folded)
-    found = await folded.audit()
-    assert wrong(found) == figures
-    assert found.is_fine("exactly_once") is (not figures)
-    assert {example.kind for example in found.examples} == set(figures)
-    assert all(example.parts for example in found.examples if example.kind == DIFFERENT)
+    result = await folded.audit()
+    assert faults(result) == figures
+    assert result.is_fine("exactly_once") is (not figures)
+    assert {example.kind for example in result.examples} == set(figures)
+    assert all(example.parts for example in result.examples if example.kind == DIFFERENT)
 
 
 def long_records():
-    """Return records of long keys, values and headers among the others."""
-    found = records_of()
+    """Return records, some of which have long keys, values and headers."""
+    result = records_of()
     for offset in range(5, 240, 30):
         for number, (size, headers) in enumerate([(3000, 0), (10, 900), (3000, 900)]):
             at, more = offset + number, [("h", b"h" * headers)] if headers else []
             bad = record(at, b"k" * size, b"no JSON " * 400, BEGIN_MS + 1000 * at)
-            found[at] = bad._replace(headers=more)
+            result[at] = bad._replace(headers=more)
     huge = record(238, b"a", b"no JSON", BEGIN_MS + 238_000)
-    found[238] = huge._replace(headers=[("h", b"h" * (HEADER_BYTES_MAX + 1))])
-    return found
+    result[238] = huge._replace(headers=[("h", b"h" * (HEADER_BYTES_MAX + 1))])
+    return result
 
 
 @pytest.fixture(scope="module")
 def cut_by(model):
-    """Return what a worker makes that cuts what it keeps."""
+    """Return the output of a worker that cuts the records in its dead letters."""
 
     async def made(**changed):
         settings = settings_of(key_bytes_max=5000, **changed)
@@ -143,14 +143,14 @@ SMALL = {"dead_letter_bytes_max": 1024, "output_batch_bytes_max": 1 << 20}
 
 @pytest.mark.parametrize("bytes_max", [1024, 1100, 1 << 20])
 async def test_how_much_was_kept_is_the_workers_own(cut_by, bytes_max):
-    """The audit does not know its settings: what is kept is the beginning of the record."""
+    """The audit does not know the worker's limits, and compares the part that is there."""
     made = await cut_by(**SMALL)
     said = [dict(m.headers)["sr-truncated"] for m in made.letters]
     assert {b"", b"value", b"key,value", b"headers"} <= set(said)
-    found = await made.audit(dead_letter_bytes_max=bytes_max)
-    assert wrong(found) == {}
-    assert found.is_fine("exactly_once")
-    assert found.letters_compared == len(made.letters)
+    result = await made.audit(dead_letter_bytes_max=bytes_max)
+    assert faults(result) == {}
+    assert result.is_fine("exactly_once")
+    assert result.dead_letters_compared == len(made.letters)
 
 
 CUTS = {
@@ -165,21 +165,21 @@ CUTS = {
 
 @pytest.mark.parametrize("name", CUTS)
 async def test_what_is_kept_of_a_cut_record_is_compared(cut_by, name):
-    """Key, kept beginning and true size."""
+    """Key, beginning of the value and true size are compared."""
     made = await cut_by(**SMALL)
     is_cut = (dict(m.headers)["sr-truncated"] == b"key,value" for m in made.letters)
     at = list(is_cut).index(True)
     made.letters[at] = CUTS[name](made.letters[at])
-    assert wrong(await made.audit()) == {DIFFERENT: 1}
+    assert faults(await made.audit()) == {DIFFERENT: 1}
 
 
 async def test_headers_are_there_or_cut(cut_by):
-    """They are left out as a whole; beyond what any worker keeps they must be."""
+    """Headers are cut as a whole, and must be cut beyond the limit of every worker."""
     made = await cut_by(**SMALL)
     at = next(n for n, m in enumerate(made.letters) if ("h", b"h" * 900) in m.headers)
     whole = made.letters[at]
     made.letters[at] = without(whole, "h")
-    assert wrong(await made.audit()) == {DIFFERENT: 1}
+    assert faults(await made.audit()) == {DIFFERENT: 1}
     said = dict(whole.headers)["sr-truncated"]
     cut = with_header(
         without(whole, "h"), "sr-truncated", b",".join(filter(None, [said, b"headers"]))
@@ -187,64 +187,66 @@ async def test_headers_are_there_or_cut(cut_by):
     made.letters[at] = cut
     assert (await made.audit()).is_fine("exactly_once")
     made.letters[at] = with_header(whole, "sr-truncated", dict(cut.headers)["sr-truncated"])
-    assert wrong(await made.audit()) == {DIFFERENT: 1}
+    assert faults(await made.audit()) == {DIFFERENT: 1}
     made.letters[at] = whole
     last = next(
         n for n, m in enumerate(made.letters) if dict(m.headers)["sr-truncated"] == b"headers"
     )
     made.letters[last] = with_header(made.letters[last], "sr-truncated", b"")
-    assert wrong(await made.audit()) == {DIFFERENT: 1}
+    assert faults(await made.audit()) == {DIFFERENT: 1}
 
 
 async def test_two_settings_of_one_worker_are_a_repeat_and_no_difference(cut_by, monkeypatch):
-    """At least once, and started again with another bound between the two."""
+    """In ``at_least_once``, a worker may restart with another limit and repeat outputs."""
     small, large = [
         await cut_by(delivery="at_least_once", dead_letter_bytes_max=size) for size in (1024, 1100)
     ]
     count = len(small.letters)
     small.letters += large.letters
-    found = await small.audit()
-    assert wrong(found) == {TWICE: count}
-    assert found.is_fine("at_least_once")
+    result = await small.audit()
+    assert faults(result) == {TWICE: count}
+    assert result.is_fine("at_least_once")
     monkeypatch.setattr(letters, "COPIES_MAX", 1)  # of more nobody can say that they are right
     assert not (await small.audit()).is_fine("at_least_once")
     monkeypatch.undo()
     at = next(n for n, m in enumerate(large.letters) if len(m.value) == 1100)
     wrong_copy = large.letters[at]._replace(value=b"?" * 1100)
     small.letters[count + at] = wrong_copy
-    found = await small.audit()
-    assert wrong(found) == {TWICE: count, DIFFERENT: 1}
-    assert next(e for e in found.examples if e.kind == DIFFERENT).parts == ("value",)
+    result = await small.audit()
+    assert faults(result) == {TWICE: count, DIFFERENT: 1}
+    assert next(e for e in result.examples if e.kind == DIFFERENT).parts == ("value",)
 
 
 def cuts(message, *sizes):
-    """Return copies of a letter that keep so many bytes of its value."""
+    """Return copies of a dead letter that contain the given numbers of bytes of its value."""
     cut = with_header(message, "sr-truncated", b"value")
     return [cut._replace(value=message.value[:size]) for size in sizes]
 
 
 @pytest.mark.parametrize("name", ["COPIES_MAX", "COPIES_OF_ONE_MAX"])
 async def test_copies_that_are_not_compared_are_a_problem(folded, monkeypatch, name):
-    """There are limits to memory, and none of it is silent."""
+    """Copies beyond the memory limits are reported."""
     monkeypatch.setattr(letters, name, 1)
     right = folded.letters[3]
     folded.letters += cuts(right, 2, 2, 2)  # those that keep the same are read once
-    found = await folded.audit()
-    assert wrong(found) == {TWICE: 3}
-    assert found.is_fine("at_least_once")
+    result = await folded.audit()
+    assert faults(result) == {TWICE: 3}
+    assert result.is_fine("at_least_once")
     folded.letters += cuts(right, 1)
-    found = await folded.audit()
-    assert wrong(found) == {TWICE: 4}
-    assert len(found.problems) == 1
-    said = "out.dead-letters[0]: 1 copies that keep another share of their record were not compared"
-    assert said in found.problems[0]
-    assert not found.is_fine("at_least_once")
-    others = Choice(keys=frozenset(r.key for r in folded.records) - {right.key})
+    result = await folded.audit()
+    assert faults(result) == {TWICE: 4}
+    assert len(result.problems) == 1
+    said = (
+        "out.dead-letters[0]: 1 copies that contain another share of their record were not compared"
+    )
+    assert said in result.problems[0]
+    assert not result.is_fine("at_least_once")
+    others = AuditOptions(keys=frozenset(r.key for r in folded.records) - {right.key})
     assert (await folded.audit(others)).is_fine("at_least_once")  # its copies do not matter
 
 
 async def test_copies_are_read_by_one_consumer(folded, monkeypatch):
-    """Each costs a connection and a login; what is read again is judged copy by copy."""
+    """Each consumer costs a connection and a login, so one reads all copies."""
     reads, batches = [], MemoryTopics.batches
 
     def counted(self, tp, first, end):
@@ -253,10 +255,10 @@ async def test_copies_are_read_by_one_consumer(folded, monkeypatch):
 
     monkeypatch.setattr(MemoryTopics, "batches", counted)
     folded.letters += cuts(folded.letters[3], 0, 1, 2)
-    assert wrong(await folded.audit()) == {TWICE: 3}
+    assert faults(await folded.audit()) == {TWICE: 3}
     assert reads.count("out.dead-letters") == 2  # the whole topic, and the copies
     folded.letters[-2] = folded.letters[-2]._replace(value=b"?")
-    assert wrong(await folded.audit()) == {TWICE: 3, DIFFERENT: 1}
+    assert faults(await folded.audit()) == {TWICE: 3, DIFFERENT: 1}
 
 
 MISSING = {
@@ -267,14 +269,14 @@ MISSING = {
 
 @pytest.mark.parametrize("name", MISSING)
 async def test_what_is_missing_is_bounded_by_bytes(folded, monkeypatch, name):
-    """It is kept until the outputs' ends were read again: not all of it, if it is large."""
+    """Large outputs count as missing before the ends of the outputs are read again."""
     topic, kind = MISSING[name]
     made = getattr(folded, name)
     folded.late = {topic: list(made)}
     made.clear()
-    assert wrong(await folded.audit()) == {}
-    monkeypatch.setattr(absent, "ABSENT_BYTES_MAX", 1)
-    assert wrong(await folded.audit())[kind] == len(folded.late[topic])
+    assert faults(await folded.audit()) == {}
+    monkeypatch.setattr(missing_outputs, "MISSING_BYTES_MAX", 1)
+    assert faults(await folded.audit())[kind] == len(folded.late[topic])
 
 
 WEIGHED = {
@@ -287,27 +289,27 @@ WEIGHED = {
 
 @pytest.mark.parametrize("name", WEIGHED)
 def test_all_bytes_of_what_is_missing_count_while_it_is_kept(monkeypatch, name):
-    """And no longer; the first one goes first."""
-    monkeypatch.setattr(absent, "ABSENT_BYTES_MAX", 150)
-    kept, message = absent.Absent(), WEIGHED[name]
-    kept.put(7, message, 3)
-    kept.put(5, message)
-    assert kept.beyond() is None
-    kept.put(6, message)
-    assert kept.beyond() == 7
+    """Removed outputs no longer count, and the oldest output is removed first."""
+    monkeypatch.setattr(missing_outputs, "MISSING_BYTES_MAX", 150)
+    kept, message = missing_outputs.MissingOutputs(), WEIGHED[name]
+    kept.add(7, message, 3)
+    kept.add(5, message)
+    assert kept.first_excess() is None
+    kept.add(6, message)
+    assert kept.first_excess() == 7
     assert kept.pop(7) == (message, 3)
-    assert kept.beyond() is None
-    kept.put(8, message)
-    assert kept.beyond() == 5
+    assert kept.first_excess() is None
+    kept.add(8, message)
+    assert kept.first_excess() == 5
     assert kept.pop(5) == (message, None)
     assert list(kept) == [6, 8]
 
 
 def test_what_is_missing_is_bounded_by_number(monkeypatch):
-    """Each costs more than its bytes."""
-    monkeypatch.setattr(absent, "ABSENT_MAX", 1)
-    kept = absent.Absent()
-    kept.put(1, Message(None, None, 0, []))
-    assert kept.beyond() is None
-    kept.put(2, Message(None, None, 0, []))
-    assert kept.beyond() == 1
+    """Each output takes more memory than its bytes."""
+    monkeypatch.setattr(missing_outputs, "MISSING_MAX", 1)
+    kept = missing_outputs.MissingOutputs()
+    kept.add(1, Message(None, None, 0, []))
+    assert kept.first_excess() is None
+    kept.add(2, Message(None, None, 0, []))
+    assert kept.first_excess() == 1

@@ -1,4 +1,4 @@
-"""What a later begin can prove of a memory that it does not know, and what another build computes."""
+"""Audits of a range that begins after the origin, and of outputs from another build of torch."""
 
 import copy
 import random
@@ -11,7 +11,16 @@ import torch
 from stream_rnn.model.network import Model
 from stream_rnn.testing import record
 from tests import models
-from tests.audited import BEGIN_MS, in_value, kinds, records_of, replaced, settings_of, steps, wrong
+from tests.audited import (
+    BEGIN_MS,
+    faults,
+    in_value,
+    kinds,
+    records_of,
+    replaced,
+    settings_of,
+    steps,
+)
 from tests.memory_topics import Folded, fold, offset_of, with_header
 
 
@@ -21,7 +30,7 @@ async def at_from(made, first="100", **changed):
 
 
 def first_of(made, offset, *, with_steps):
-    """Return where the first prediction from an offset on stands whose steps are as they should."""
+    """Return the index of the first prediction from an offset on whose steps fulfil a condition."""
     return next(
         i
         for i, m in enumerate(made.predictions)
@@ -30,12 +39,12 @@ def first_of(made, offset, *, with_steps):
 
 
 async def test_a_later_begin_compares_what_was_forgotten_in_it(folded):
-    """Before a key is forgotten its memory is older than the range; from there on it is compared."""
-    found = await at_from(folded)
-    assert wrong(found) == {}
-    assert found.is_fine("exactly_once")
-    assert found.counts["compared"] > 10
-    assert found.why_not["began_before"] == found.counts["not_comparable"] > 10
+    """A key's outputs are compared from its first forget in the range on."""
+    result = await at_from(folded)
+    assert faults(result) == {}
+    assert result.is_fine("exactly_once")
+    assert result.counts["compared"] > 10
+    assert result.why_not_comparable["began_before"] == result.counts["not_comparable"] > 10
 
 
 UNSEEN = {
@@ -56,43 +65,43 @@ UNSEEN = {
 
 @pytest.mark.parametrize("name", UNSEEN)
 async def test_what_is_wrong_whatever_the_memory_holds_is_found(folded, name):
-    """Outputs cannot be compared there, all else can."""
+    """Outputs cannot be compared there, but everything else can."""
     UNSEEN[name](folded, first_of(folded, 140, with_steps=lambda steps: steps > 21))
-    found = await at_from(folded)
-    assert found.counts["different"] == 1
-    assert not found.is_fine("exactly_once")
+    result = await at_from(folded)
+    assert result.counts["different"] == 1
+    assert not result.is_fine("exactly_once")
 
 
 @pytest.mark.parametrize(("by", "is_wrong"), [(0, False), (1, True), (-30, True)])
 async def test_a_keys_first_steps_are_held_against_what_the_range_leaves_room_for(
     model, by, is_wrong
 ):
-    """At most one for each offset before the range, and one at least; nothing else tells of them."""
+    """A key has at least one step, and at most one more for each offset before the range."""
     records = [record(o, b"a", {"x": 0.5, "kind": "A"}, BEGIN_MS + 1000 * o) for o in range(30)]
     settings = settings_of()
     made = Folded(model, settings, await fold(model, settings, records))
     steps(made, 29, by)
-    found = await made.audit(first="29")  # its only event, and it had one at every offset before
-    assert found.counts["different"] == is_wrong
-    assert found.why_not["began_before"] == (not is_wrong)
-    assert found.counts["compared"] == is_wrong
+    result = await made.audit(first="29")  # its only event, and it had one at every offset before
+    assert result.counts["different"] == is_wrong
+    assert result.why_not_comparable["began_before"] == (not is_wrong)
+    assert result.counts["compared"] == is_wrong
 
 
 async def test_a_keys_second_event_cannot_be_its_first(model):
-    """Where the first one's prediction is not there, the next one has two steps at least."""
+    """After an event without a prediction, the next event has at least two steps."""
     records = [record(o, b"a", {"x": 0.5, "kind": "A"}, BEGIN_MS + 1000 * o) for o in range(30)]
     settings = settings_of()
     made = Folded(model, settings, await fold(model, settings, records))
     del made.predictions[20]
     steps(made, 20, 1 - 22)
     in_value(made, 20, b'"cold":false', b'"cold":true')
-    found = await made.audit(first="20")
-    assert wrong(found)["different"] >= 1
-    assert found.examples[0].offset == 21
+    result = await made.audit(first="20")
+    assert faults(result)["different"] >= 1
+    assert result.examples[0].offset == 21
 
 
 async def test_a_memory_that_was_lost_is_found_in_a_later_begin(model):
-    """Without a time to live steps never fall but by a forget."""
+    """Without ``state_ttl``, steps fall only after a forget."""
     settings = settings_of()
     records = records_of(forgets=False)
     whole = Folded(model, settings, await fold(model, settings, records))
@@ -101,27 +110,27 @@ async def test_a_memory_that_was_lost_is_found_in_a_later_begin(model):
     whole.predictions = [
         with_header(later.get(offset_of(m), m), "sr-origin", b"0") for m in whole.predictions
     ]
-    found = await at_from(whole)
-    assert found.counts["different"] == len(later)
+    result = await at_from(whole)
+    assert result.counts["different"] == len(later)
 
 
 async def test_a_forget_that_production_did_not_obey_is_found(model):
-    """After it both begin anew."""
+    """After a forget, the memories of production and of the replay are equal."""
     settings = settings_of()
     records = records_of()
     forgets = {r.offset: r.key for r in records if r.value is None and 100 <= r.offset < 200}
     made = Folded(model, settings, await fold(model, settings, [r for r in records if r.offset not in forgets]))  # fmt: skip
     made.records = records
-    found = await at_from(made)
-    assert found.counts["different"] > 5
-    assert {e.key for e in found.examples} <= {key.decode() for key in forgets.values()}
+    result = await at_from(made)
+    assert result.counts["different"] > 5
+    assert {e.key for e in result.examples} <= {key.decode() for key in forgets.values()}
 
 
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("ttl", [None, 3.0, 20.0])
 @pytest.mark.parametrize("gap", [(), range(120, 140)])
 async def test_nothing_right_is_called_wrong(model, seed, ttl, gap):
-    """Wherever the range begins, with keys that expire and times that go back."""
+    """The range may begin anywhere, keys may expire, and times may go back."""
     settings = settings_of(state_ttl=ttl)
     draw = random.Random(seed)
     records = [
@@ -131,17 +140,17 @@ async def test_nothing_right_is_called_wrong(model, seed, ttl, gap):
     made = Folded(model, settings, await fold(model, settings, records, sizes=[30] * 8))
     made.predictions = [m for m in made.predictions if offset_of(m) not in gap]
     for first in (1, 60, 110, 180):
-        found = await at_from(made, str(first))
+        result = await at_from(made, str(first))
         missing = sum(o in gap and o >= first for o in kinds(made)["event"])
-        assert wrong(found) == ({"missing": missing} if missing else {})
+        assert faults(result) == ({"missing": missing} if missing else {})
         events = sum(o >= first for o in kinds(made)["event"])
-        counts = found.counts
+        counts = result.counts
         assert counts["compared"] + counts["not_comparable"] + missing == events
 
 
 @pytest.mark.parametrize("ttl", [None, 5.0])
 async def test_a_step_that_fails_on_one_side_alone_is_no_fault(ttl):
-    """Whether a step gives a finite number depends on a memory that is not in the range."""
+    """Whether a step is finite depends on a memory from before the range."""
     made = models.small("elman")
     broken = Model(made.spec, made.cell, copy.deepcopy(made.network))
     with torch.no_grad():
@@ -155,13 +164,13 @@ async def test_a_step_that_fails_on_one_side_alone_is_no_fault(ttl):
     codes = [dict(m.headers)["sr-error"] for m in made.letters]
     assert codes.count(b"step_not_finite") > 20
     assert (await made.audit()).is_fine("exactly_once")
-    found = await at_from(made, "90")
-    assert wrong(found) == {}
-    assert found.why_not["began_before"] > 0
+    result = await at_from(made, "90")
+    assert faults(result) == {}
+    assert result.why_not_comparable["began_before"] > 0
 
 
 async def test_a_memory_that_lives_too_long_is_found_in_a_later_begin(model):
-    """Stream time in the range has left it behind, so its key begins cold."""
+    """Stream time in the range has expired the memory, so its key must begin cold."""
     rare = {100, 150, 200}
     records = [
         record(o, b"b" if o in rare else b"a", {"x": 0.5, "kind": "A"}, BEGIN_MS + 1000 * o)
@@ -169,18 +178,18 @@ async def test_a_memory_that_lives_too_long_is_found_in_a_later_begin(model):
     ]
     settings, forever = settings_of(state_ttl=30.0), settings_of()
     made = Folded(model, settings, await fold(model, settings, records))
-    assert wrong(await at_from(made, "90")) == {}
+    assert faults(await at_from(made, "90")) == {}
     wrong_one = await fold(model, forever, records)
     fold_header = dict(made.predictions[0].headers)["sr-fold"]
     made.predictions = [with_header(m, "sr-fold", fold_header) for m in wrong_one.predictions]
-    found = await at_from(made, "90")
-    assert found.counts["different"] == 1
+    result = await at_from(made, "90")
+    assert result.counts["different"] == 1
     made = Folded(model, forever, wrong_one)
-    assert wrong(await at_from(made, "90")) == {}
+    assert faults(await at_from(made, "90")) == {}
 
 
 async def test_a_cold_start_that_cannot_be_is_found_with_a_time_to_live(model):
-    """A memory that went on bounds stream time at the begin: no other could have expired."""
+    """A memory that continued bounds stream time, so that no other memory can have expired."""
     settings = settings_of(state_ttl=60.0)
     made = Folded(model, settings, await fold(model, settings, records_of(forgets=True)))
     forgotten = {r.key for r in made.records if r.value is None and r.offset > 20}
@@ -189,8 +198,8 @@ async def test_a_cold_start_that_cannot_be_is_found_with_a_time_to_live(model):
     assert said > 1
     steps(made, at, 1 - said)
     in_value(made, at, b'"cold":false', b'"cold":true')
-    found = await at_from(made, "20")  # nothing comes after it that could give it away
-    assert wrong(found) == {"different": 1}
+    result = await at_from(made, "20")  # nothing comes after it that could give it away
+    assert faults(result) == {"different": 1}
 
 
 def computed_elsewhere(message, *, is_named=True, by=b"1"):
@@ -202,30 +211,30 @@ def computed_elsewhere(message, *, is_named=True, by=b"1"):
 
 
 async def test_a_memory_of_two_builds_is_compared_by_value(folded):
-    """The new build says its own name, but what it steps was computed by the old one."""
+    """The new build names itself, but steps memories that the old build computed."""
     folded.predictions = [
         computed_elsewhere(m, is_named=offset_of(m) < 100) for m in folded.predictions
     ]
-    found = await folded.audit()
+    result = await folded.audit()
     last_forgets = {r.key: r.offset for r in folded.records if r.value is None}
     pure = [m for m in folded.predictions if offset_of(m) > last_forgets.get(m.key, -1) >= 100]
     assert pure  # of the new build alone, so that its other digits are a fault
-    assert 0 < found.counts["different"] < len(folded.predictions) - 90
-    assert found.other_numerics >= 90
+    assert 0 < result.counts["different"] < len(folded.predictions) - 90
+    assert result.other_numerics >= 90
     for at, message in enumerate(folded.predictions):
         offset = offset_of(message)
         begun = max((r.offset for r in folded.records if r.value is None and r.key == message.key and r.offset < offset), default=-1)  # fmt: skip
         if begun >= 100:
             folded.predictions[at] = (await fold(folded.model, folded.settings, folded.records)).predictions[at]  # fmt: skip
-    found = await folded.audit()
-    assert wrong(found) == {}
-    assert found.is_fine("exactly_once")
+    result = await folded.audit()
+    assert faults(result) == {}
+    assert result.is_fine("exactly_once")
     in_value(folded, 150, b'"value":', b'"value":9')
-    assert wrong(await folded.audit()) == {"different": 1}
+    assert faults(await folded.audit()) == {"different": 1}
 
 
 async def test_a_memory_that_began_before_what_the_outputs_hold_is_compared_by_value(folded):
-    """Nobody knows which machine published what retention has removed."""
+    """The numerics of removed predictions are unknown."""
     folded.starts["out"] = 50
     first = offset_of(folded.predictions[50])
     forgets = [(r.offset, r.key) for r in folded.records if r.value is None]
@@ -240,32 +249,32 @@ async def test_a_memory_that_began_before_what_the_outputs_hold_is_compared_by_v
         message = folded.predictions[at]
         folded.predictions[at] = computed_elsewhere(message, is_named=False)
         changed += folded.predictions[at] != message
-    found = await folded.audit()
-    assert found.is_fine("exactly_once")
-    assert found.other_numerics == changed > 10
+    result = await folded.audit()
+    assert result.is_fine("exactly_once")
+    assert result.other_numerics == changed > 10
     younger = (at for at, m in enumerate(folded.predictions) if at >= 50 and not is_older(m))
     spoilt = {at: computed_elsewhere(folded.predictions[at], is_named=False) for at in younger}
     at = next(at for at, message in spoilt.items() if message != folded.predictions[at])
     folded.predictions[at] = spoilt[at]
-    assert wrong(await folded.audit()) == {"different": 1}
+    assert faults(await folded.audit()) == {"different": 1}
 
 
 @pytest.mark.parametrize("is_first", [False, True])
 async def test_a_copy_of_another_machine_is_a_repeat_and_no_difference(folded, is_first):
-    """Its digits may differ; what does not depend on the machine may not."""
+    """Its digits may differ; fields that do not depend on the machine may not."""
     copy_of = computed_elsewhere(folded.predictions[40])
     folded.predictions.insert(40 if is_first else 41, copy_of)
-    found = await folded.audit()
-    assert wrong(found) == {"duplicated": 1}
-    assert found.is_fine("at_least_once")
+    result = await folded.audit()
+    assert faults(result) == {"duplicated": 1}
+    assert result.is_fine("at_least_once")
     at = 40 if is_first else 41
     replaced(folded, at, timestamp=1)
-    assert wrong(await folded.audit()) == {"duplicated": 1, "different": 1}
+    assert faults(await folded.audit()) == {"duplicated": 1, "different": 1}
 
 
 async def test_other_digits_of_one_build_are_a_fault(folded):
-    """Nothing of another machine is in the range: then bytes are demanded."""
+    """Without other numerics in the range, bytes must be equal."""
     folded.predictions[100] = computed_elsewhere(folded.predictions[100], is_named=False)
-    found = await folded.audit()
-    assert wrong(found) == {"different": 1}
-    assert found.other_numerics == 0
+    result = await folded.audit()
+    assert faults(result) == {"different": 1}
+    assert result.other_numerics == 0

@@ -5,9 +5,9 @@ import tracemalloc
 
 import pytest
 
-from stream_rnn.audit.dead_letter_table import CODES_MAX, OTHER_CODE, Letter, LetterTable
+from stream_rnn.audit.dead_letter_table import CODES_MAX, OTHER_CODE, DeadLetter, DeadLetterTable
 from stream_rnn.audit.dead_letters import DeadLetters
-from stream_rnn.audit.published import Bounds, OutputOwner, Published
+from stream_rnn.audit.published_predictions import Bounds, OutputOwner, PublishedPredictions
 from stream_rnn.fold.output_batches import Message
 from tests.memory_topics import consumed
 
@@ -17,17 +17,17 @@ BYTES_MAX = 64  # of an offset, with its output
 
 def test_a_letter_comes_back_as_it_was_kept():
     """Whatever is missing of it, in whichever order they came, over more than one block."""
-    table, kept = LetterTable(100, 100 + COUNT), {}
+    table, kept = DeadLetterTable(100, 100 + COUNT), {}
     for offset in range(100 + COUNT - 1, 99, -3):
         odd = offset % 2 == 1
-        kept[offset] = Letter(
+        kept[offset] = DeadLetter(
             f"code-{offset % 7}",
             facts=2**64 - offset,
             timestamp=None if odd else -offset,
             whole=2**63 + offset,
-            is_named=odd,
+            names_fold=odd,
             is_chosen=offset % 3 == 0,
-            place=offset + 2**40,
+            output_offset=offset + 2**40,
             count=offset % 4 + 1,
             is_unlike=offset % 11 == 0,
             cut=offset % 8,
@@ -46,9 +46,11 @@ def test_a_letter_comes_back_as_it_was_kept():
 
 def test_counts_and_codes_have_limits():
     """Somebody else may write a hundred thousand copies, or as many codes."""
-    table = LetterTable(0, 2000)
+    table = DeadLetterTable(0, 2000)
     for offset in range(2000):
-        table.put(offset, Letter(f"{offset} " + "x" * 200, 1, None, 1, False, True, count=10**6))
+        table.put(
+            offset, DeadLetter(f"{offset} " + "x" * 200, 1, None, 1, False, True, count=10**6)
+        )
     assert table[7].count == 65_535
     assert table[7].code == "7 " + "x" * 98
     assert table[CODES_MAX - 2].code.startswith(f"{CODES_MAX - 2} x")
@@ -88,7 +90,7 @@ async def test_memory_does_not_grow_with_what_is_wrong(name):
     tracemalloc.start()
     try:
         if name == "predictions":
-            kept = Published(Backwards(), "out", who, bounds, "n", lambda _key: True)
+            kept = PublishedPredictions(Backwards(), "out", who, bounds, "n", lambda _key: True)
             assert sum([count async for count in kept.read()]) == COUNT
             assert kept.count.tolist() == [1] * COUNT
         else:
