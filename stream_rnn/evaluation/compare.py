@@ -12,9 +12,9 @@ from stream_rnn.evaluation.evaluate import Scored
 from stream_rnn.evaluation.outcomes import PredictionsWithTargets, fold_outcomes
 from stream_rnn.evaluation.worst_predictions import words
 from stream_rnn.keys import describe_key
-from stream_rnn.metrics.bootstrap import draw_keys, drawn_metrics, figure
+from stream_rnn.metrics.bootstrap import draw_keys, resampled_metrics, with_interval
 from stream_rnn.metrics.figure import Figure
-from stream_rnn.metrics.ranked import Ranked
+from stream_rnn.metrics.ranked import RankedClasses
 from stream_rnn.metrics.scores import score
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.heads import AnyHead
@@ -166,21 +166,21 @@ def _head(
     )
     values = [score(head, output, target) for output in outputs]
     drawn = [
-        {} if draws is None else drawn_metrics(head, output, target, key, draws)
+        {} if draws is None else resampled_metrics(head, output, target, key, draws)
         for output in outputs
     ]
     metrics = {
         metric: Row(
             values[0][metric],
             values[1][metric],
-            figure(
+            with_interval(
                 values[1][metric] - values[0][metric],
                 drawn[1][metric] - drawn[0][metric] if metric in drawn[0] else None,
             ),
         )
         for metric in values[0]
     }
-    said = [o.likely if isinstance(o, Ranked) else o for o in outputs]
+    said = [o.target_probability if isinstance(o, RankedClasses) else o for o in outputs]
     gap = np.abs(said[0].astype(np.float64) - said[1])
 
     def differing(i: int) -> Differing:

@@ -28,9 +28,9 @@ from stream_rnn.evaluation.result import (
     HeadEvaluation,
 )
 from stream_rnn.evaluation.worst_predictions import calibration, largest
-from stream_rnn.metrics.bootstrap import BOOTSTRAP_SAMPLES, Draws, draw_keys, drawn_metrics, figure
+from stream_rnn.metrics import bootstrap
 from stream_rnn.metrics.figure import Figure
-from stream_rnn.metrics.naive_baselines import RULES, Naive, answer
+from stream_rnn.metrics.naive_baselines import RULES, Naive, predict
 from stream_rnn.metrics.scores import Output, better, main_metric, merit, score
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.heads import AnyHead
@@ -67,7 +67,7 @@ class Scored:
     split: str | None = None
     part: str = "test"
     seed: int = 1
-    bootstrap_samples: int = BOOTSTRAP_SAMPLES
+    bootstrap_samples: int = bootstrap.BOOTSTRAP_SAMPLES
 
     def choose(self, found: PredictionsWithTargets) -> NDArray[np.bool_]:
         """Return which of N events are scored.
@@ -240,7 +240,9 @@ def _evaluate_head(
     key = np.unique(found.key[chosen], return_inverse=True)[1].astype(np.int64)
     keys = int(key.max()) + 1 if len(key) else 0
     draws = (
-        draw_keys(keys, scored.seed, scored.bootstrap_samples) if scored.bootstrap_samples else None
+        bootstrap.draw_keys(keys, scored.seed, scored.bootstrap_samples)
+        if scored.bootstrap_samples
+        else None
     )
     measured = _Measured(head, target[chosen], key, draws)
     models, worth = measured.all(answers) if chosen.any() else ({}, None)
@@ -278,9 +280,9 @@ def _naive_answer(
     """
     rule = naive.heads[head.name].rule
     if rule is not None:
-        return rule, answer(head, naive.heads[head.name], rule, last, target)
+        return rule, predict(head, naive.heads[head.name], rule, last, target)
     metric = main_metric(head)
-    answers = {rule: answer(head, naive.heads[head.name], rule, last, target) for rule in RULES}
+    answers = {rule: predict(head, naive.heads[head.name], rule, last, target) for rule in RULES}
 
     best = max(RULES, key=lambda rule: merit(metric, score(head, answers[rule], target)[metric]))
     return f"{best}, {HINDSIGHT}", answers[best]
@@ -293,7 +295,7 @@ class _Measured:
     head: AnyHead
     target: NDArray[np.float64]
     key: NDArray[np.int64]
-    draws: Draws | None
+    draws: bootstrap.KeyCounts | None
 
     def all(self, answers: Answers) -> tuple[dict[str, dict[str, Figure]], Figure | None]:
         """Return each model's metrics, and what memory is worth."""
@@ -303,14 +305,16 @@ class _Measured:
         for name, output in answers.items():
             drawn[name] = self._drawn(output, slice(None))
             values = score(self.head, output, self.target)
-            models[name] = {m: figure(v, drawn[name].get(m)) for m, v in values.items()}
+            models[name] = {
+                m: bootstrap.with_interval(v, drawn[name].get(m)) for m, v in values.items()
+            }
         if MEMORYLESS not in models:
             return models, None
         difference = models[MEMORY][metric].value - models[MEMORYLESS][metric].value
         pairs = None
         if metric in drawn[MEMORY]:
             pairs = drawn[MEMORY][metric] - drawn[MEMORYLESS][metric]
-        return models, figure(difference, pairs)
+        return models, bootstrap.with_interval(difference, pairs)
 
     def groups(
         self,
@@ -326,7 +330,7 @@ class _Measured:
             for model, output in answers.items():
                 value = score(self.head, output[events], self.target[events])[metric]
                 drawn = self._drawn(output, events).get(metric) if with_intervals else None
-                figures[model] = figure(value, drawn)
+                figures[model] = bootstrap.with_interval(value, drawn)
             found.append(Group(name, len(events), figures))
         return tuple(found)
 
@@ -335,6 +339,6 @@ class _Measured:
     ) -> dict[str, NDArray[np.float64]]:
         if self.draws is None:
             return {}
-        return drawn_metrics(
+        return bootstrap.resampled_metrics(
             self.head, output[events], self.target[events], self.key[events], self.draws
         )

@@ -15,7 +15,7 @@ from stream_rnn.errors import RecordError, SpecError
 from stream_rnn.fold.decoder import Record
 from stream_rnn.fold.output_batches import Message
 from stream_rnn.fold.outputs import Predicted
-from stream_rnn.metrics.ranked import Ranked
+from stream_rnn.metrics.ranked import RankedClasses
 from stream_rnn.metrics.scores import Output
 from stream_rnn.model.heads import AnyHead, Multiclass
 from stream_rnn.model.network import Model
@@ -98,7 +98,7 @@ class Collector:
             values = predicted.outputs[head.name]
             kept: Output = np.array(values)
             if self._targets is not None and values.ndim == 2:
-                kept = Ranked.of(values, self._targets[head.name][place])
+                kept = RankedClasses.of(values, self._targets[head.name][place])
             self._outputs[head.name].append(kept)
         return []
 
@@ -130,9 +130,9 @@ class Collector:
                 ends = np.cumsum([0, *map(len, kept)]).tolist()
                 target = targets[head.name]
                 kept = [
-                    Ranked.of(rows, target[a:b])
+                    RankedClasses.of(rows, target[a:b])
                     for rows, (a, b) in zip(kept, pairwise(ends), strict=True)
-                    if not isinstance(rows, Ranked)
+                    if not isinstance(rows, RankedClasses)
                 ]
             found[head.name] = joined(head, kept)
         return found

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from stream_rnn.evaluation.outcomes import PredictionsWithTargets
 from stream_rnn.evaluation.result import Bin, WorstPrediction
 from stream_rnn.keys import describe_key
-from stream_rnn.metrics.ranked import Ranked
+from stream_rnn.metrics.ranked import RankedClasses
 from stream_rnn.metrics.scores import Output, in_unit, log_losses
 from stream_rnn.model.heads import AnyHead, Binary, Multiclass, TimeToNext
 from stream_rnn.text import format_duration
@@ -23,9 +23,9 @@ def calibration(head: AnyHead, output: Output, target: NDArray[np.float64]) -> t
     """
     if not len(target):
         return ()
-    if isinstance(output, Ranked):
+    if isinstance(output, RankedClasses):
         predicted = output.confidence.astype(np.float64)
-        observed = (output.likeliest == target).astype(np.float64)
+        observed = (output.top_class == target).astype(np.float64)
     else:
         predicted = output.astype(np.float64)
         observed = in_unit(head, target)
@@ -52,7 +52,7 @@ def largest(
         target: (M,) what came.
         events: (M,) their numbers in ``found``.
     """
-    if isinstance(output, Ranked) or isinstance(head, Binary):
+    if isinstance(output, RankedClasses) or isinstance(head, Binary):
         loss = log_losses(output, target)
     else:
         loss = np.abs(output.astype(np.float64) - in_unit(head, target))
@@ -78,10 +78,10 @@ def largest(
 def words(head: AnyHead, output: Output, event: int, target: float) -> tuple[str, str]:
     """Return in words what was predicted of one of the events, and what came."""
     if isinstance(head, Multiclass):
-        assert isinstance(output, Ranked)
-        likeliest = head.labels[int(output.likeliest[event])]
+        assert isinstance(output, RankedClasses)
+        likeliest = head.labels[int(output.top_class[event])]
         return f"{likeliest} ({output.confidence[event]:.3f})", head.labels[int(target)]
-    assert not isinstance(output, Ranked)
+    assert not isinstance(output, RankedClasses)
     value = float(output[event])
     match head:
         case Binary():

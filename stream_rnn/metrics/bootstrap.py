@@ -1,8 +1,8 @@
-"""Intervals: how far a metric may be from what other keys would have given.
+"""Bootstrap confidence intervals of metrics.
 
-Events of one key are not independent, so whole keys are drawn, with replacement (the cluster
-bootstrap; Davison and Hinkley 1997, section 3.8).  All models are measured on the same draws, so
-the interval of a difference is that of pairs.
+Events of one key are not independent, so each bootstrap sample draws whole keys with replacement
+(the cluster bootstrap; Davison and Hinkley 1997, section 3.8).  All models are measured on the same
+samples, so the interval of a difference is that of a paired comparison.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_rnn.metrics.figure import Figure
-from stream_rnn.metrics.ranked import Ranked
+from stream_rnn.metrics.ranked import RankedClasses
 from stream_rnn.metrics.scores import TOP, Output, in_unit, log_losses
 from stream_rnn.model.heads import AnyHead, Binary
 
@@ -19,36 +19,51 @@ KEYS_MIN = 10
 BOOTSTRAP_SAMPLES = 200
 CONFIDENCE = 0.95
 
-Draws = NDArray[np.int32]  # (D, K): how often each key was drawn
+KeyCounts = NDArray[np.int32]  # (S, K): how often each of K keys occurs in each of S samples
 
 
-def draw_keys(keys: int, seed: int, draws: int = BOOTSTRAP_SAMPLES) -> Draws | None:
-    """Draw keys; ``None`` where there are too few for an interval."""
+def draw_keys(keys: int, seed: int, samples: int = BOOTSTRAP_SAMPLES) -> KeyCounts | None:
+    """Draw bootstrap samples of keys.
+
+    Args:
+        keys: Number of keys, K.
+        seed: Random seed.
+        samples: Number of bootstrap samples, S.
+
+    Returns:
+        (S, K) number of times each key occurs in each sample; ``None`` for fewer than ``KEYS_MIN``
+        keys.
+    """
     if keys < KEYS_MIN:
         return None
     rng = np.random.default_rng(seed)
     return np.stack(
-        [np.bincount(rng.integers(0, keys, keys), minlength=keys) for _ in range(draws)]
+        [np.bincount(rng.integers(0, keys, keys), minlength=keys) for _ in range(samples)]
     ).astype(np.int32)
 
 
-def drawn_metrics(
+def resampled_metrics(
     head: AnyHead,
     output: Output,
     target: NDArray[np.float64],
     key: NDArray[np.int64],
-    draws: Draws,
+    key_counts: KeyCounts,
 ) -> dict[str, NDArray[np.float64]]:
-    """Return metrics of a head in each draw: metric -> (D,); those that can be had fast.
+    """Compute the metrics of a head in each bootstrap sample.
+
+    Metrics that would take long to compute are left out.
 
     Args:
-        head: what was asked.
-        output: (N,), classes ranked.
-        target: (N,) labels as they are learned.
-        key: (N,) number of each event's key.
-        draws: (D, K).
+        head: The head.
+        output: (N,) outputs; ranked classes for a multi-class head.
+        target: (N,) targets in the scale of training.
+        key: (N,) index of each event's key.
+        key_counts: (S, K) number of times each key occurs in each sample.
+
+    Returns:
+        Metric -> (S,) its values.
     """
-    if isinstance(output, Ranked):
+    if isinstance(output, RankedClasses):
         means = {
             "accuracy": (output.rank == 1).astype(np.float64),
             "log_loss": log_losses(output, target),
@@ -56,36 +71,39 @@ def drawn_metrics(
         }
         if output.classes > TOP:
             means[f"top_{TOP}"] = (output.rank <= TOP).astype(np.float64)
-        return _means(means, key, draws)
+        return _means(means, key, key_counts)
     if isinstance(head, Binary):
         means = {
             "log_loss": log_losses(output, target),
             "accuracy": ((output > 0.5) == (target > 0)).astype(np.float64),
         }
-        return {"auc": _areas(output, target > 0, key, draws), **_means(means, key, draws)}
+        return {
+            "auc": _areas(output, target > 0, key, key_counts),
+            **_means(means, key, key_counts),
+        }
     error = output.astype(np.float64) - in_unit(head, target)
-    found = _means({"mae": np.abs(error), "mse": np.square(error)}, key, draws)
-    return {"mae": found["mae"], "rmse": np.sqrt(found["mse"])}
+    means = _means({"mae": np.abs(error), "mse": np.square(error)}, key, key_counts)
+    return {"mae": means["mae"], "rmse": np.sqrt(means["mse"])}
 
 
-def figure(value: float, drawn: NDArray[np.float64] | None) -> Figure:
-    """Return a metric with its interval, if there is one."""
-    if drawn is None or not np.isfinite(drawn).any():
+def with_interval(value: float, resampled: NDArray[np.float64] | None) -> Figure:
+    """Return a metric with its interval; ``None``, or no finite value, gives no interval."""
+    if resampled is None or not np.isfinite(resampled).any():
         return Figure(value)
     tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(drawn[np.isfinite(drawn)], [tail, 1 - tail])
+    low, high = np.quantile(resampled[np.isfinite(resampled)], [tail, 1 - tail])
     return Figure(value, float(low), float(high))
 
 
 def _means(
-    values: Mapping[str, NDArray[np.float64]], key: NDArray[np.int64], draws: Draws
+    values: Mapping[str, NDArray[np.float64]], key: NDArray[np.int64], key_counts: KeyCounts
 ) -> dict[str, NDArray[np.float64]]:
-    """Return the means of values over the events of the drawn keys."""
-    keys = draws.shape[1]
-    events = draws @ np.bincount(key, minlength=keys).astype(np.float64)
+    """Return the means of values over the events of each bootstrap sample."""
+    keys = key_counts.shape[1]
+    events = key_counts @ np.bincount(key, minlength=keys).astype(np.float64)
     with np.errstate(invalid="ignore"):
         return {
-            name: (draws @ np.bincount(key, weights=value, minlength=keys)) / events
+            name: (key_counts @ np.bincount(key, weights=value, minlength=keys)) / events
             for name, value in values.items()
         }
 
@@ -94,19 +112,22 @@ def _areas(
     output: NDArray[np.float32],
     is_positive: NDArray[np.bool_],
     key: NDArray[np.int64],
-    draws: Draws,
+    key_counts: KeyCounts,
 ) -> NDArray[np.float64]:
-    """Return the area under the ROC curve in each draw: sorted once, weighted each time."""
+    """Return the area under the ROC curve in each sample; the outputs are sorted only once."""
     order = np.argsort(output, kind="stable")
-    ends = np.append(np.flatnonzero(np.diff(output[order])), len(output) - 1)  # of equal outputs
-    of_key, positive = key[order], is_positive[order]
-    areas = np.full(len(draws), np.nan)
-    for number, times in enumerate(draws):
-        weight = times[of_key].astype(np.float64)
-        ups = np.diff(np.cumsum(weight * positive)[ends], prepend=0.0)
-        downs = np.diff(np.cumsum(weight * ~positive)[ends], prepend=0.0)
-        below = np.cumsum(downs) - downs / 2  # negatives below, ties counting half
-        total = ups.sum() * downs.sum()
+    # the last index of each run of equal outputs
+    ends = np.append(np.flatnonzero(np.diff(output[order])), len(output) - 1)
+    keys, positive = key[order], is_positive[order]
+    areas = np.full(len(key_counts), np.nan)
+    for sample, counts in enumerate(key_counts):
+        weight = counts[keys].astype(np.float64)
+        positives = np.diff(np.cumsum(weight * positive)[ends], prepend=0.0)
+        negatives = np.diff(np.cumsum(weight * ~positive)[ends], prepend=0.0)
+        below = (
+            np.cumsum(negatives) - negatives / 2
+        )  # negatives with a smaller output; ties count half
+        total = positives.sum() * negatives.sum()
         if total > 0:
-            areas[number] = (ups * below).sum() / total
+            areas[sample] = (positives * below).sum() / total
     return areas

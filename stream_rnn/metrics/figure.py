@@ -5,10 +5,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A metric's value, and between which values it lies with 95 % confidence.
+    """Value of a metric, and the ends of its 95 % confidence interval.
 
-    The interval comes from resampling keys, since events of one key are not independent; ``None``
-    where there are too few keys, or none was asked for.
+    The interval comes from resampling keys, because events of one key are not independent.
+
+    Attributes:
+        value: Value of the metric.
+        low: Lower end; ``None`` if there are too few keys, or if no interval was requested.
+        high: Upper end, likewise.
     """
 
     value: float

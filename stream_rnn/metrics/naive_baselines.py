@@ -1,9 +1,10 @@
-"""Naive rules: what can be said without a network.
+"""Naive baselines: predictions without a network.
 
-``constant`` says of every event what was usual in training: the mean of a number, the median of a
-time, the classes' shares.  ``last`` says what the key's latest known value was: for a number the
-value itself (persistence), for classes what followed that class in training (a first-order Markov
-chain).  Only next-event heads know a last value: what the others ask is not in the stream.
+The rule ``constant`` predicts the same for every event, as seen in training: the mean of a number,
+the median of a time, the shares of the classes.  The rule ``last`` predicts from the key's latest
+known target: for a number, that value (persistence); for classes, the shares of the classes that
+followed it in training (a first-order Markov chain).  Only next-event heads have a latest known
+target; the targets of all other heads are not in the stream.
 """
 
 from collections.abc import Mapping
@@ -13,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from stream_rnn.metrics.ranked import Ranked
+from stream_rnn.metrics.ranked import RankedClasses
 from stream_rnn.metrics.scores import Output, in_unit
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.heads import AnyHead, Binary, Multiclass, TimeToNext
 
-CLASSES_MAX = 1000  # a table of more classes squared would be larger than most networks
+CLASSES_MAX = 1000  # with more classes, the table of pairs would be larger than most networks
 RULES: tuple[Literal["constant", "last"], ...] = ("constant", "last")
 
 Rule = Literal["constant", "last"]
@@ -26,14 +27,14 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class NaiveHead(BaseModel):
-    """What training counted for one head.
+    """Statistics of the training part for one head.
 
     Attributes:
-        shares: of the classes; a binary head has two.
-        following: for each class (of a last known value) the shares of what followed.
-        value: mean of a number, median of a time, in the target's unit.
-        rule: the one that answers better in the validation part; ``None``: no event there or in
-            training has a label, or the bundle is of a version that did not write it.
+        shares: Shares of the classes; two for a binary head.
+        following: For each latest known class, the shares of the classes that followed it.
+        value: Mean of a number or median of a time, in the target's unit.
+        rule: The better rule on the validation part; ``None`` if the validation or the training
+            part has no target, or if a version that did not write the rule wrote the bundle.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -43,30 +44,34 @@ class NaiveHead(BaseModel):
     value: float = 0.0
     rule: Rule | None = None
 
-    def answer(self, rule: Rule, last: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Answer N events as a head does: (N,), for classes (N, C).
+    def predict(self, rule: Rule, last: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Predict N events.
 
         Args:
-            rule: which one.
-            last: (N,) latest known target, as it is learned for classes, else in its own unit;
-                NaN where there is none.
+            rule: The rule to apply.
+            last: (N,) latest known targets: class indices, or numbers in the target's unit; NaN if
+                there is none.
+
+        Returns:
+            (N,) numbers, or (N, C) probabilities of classes.
         """
-        known = np.isfinite(last)
+        has_last = np.isfinite(last)
         if not self.shares:
-            usual = np.full(len(last), self.value)
-            return np.where(known & (rule == "last"), last, usual).astype(np.float32)
-        found = np.tile(np.array(self.shares), (len(last), 1))
+            constant = np.full(len(last), self.value)
+            return np.where(has_last & (rule == "last"), last, constant).astype(np.float32)
+        probabilities = np.tile(np.array(self.shares), (len(last), 1))
         if rule == "last" and self.following:
-            found[known] = np.array(self.following)[last[known].astype(np.int64)]
-        return found.astype(np.float32)
+            labels = last[has_last].astype(np.int64)
+            probabilities[has_last] = np.array(self.following)[labels]
+        return probabilities.astype(np.float32)
 
 
 class Naive(BaseModel):
-    """Naive rules of all heads of a bundle."""
+    """Naive baselines of all heads of a bundle."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal[1, 2] = 2  # 1 lacks the rule
+    format: Literal[1, 2] = 2  # format 1 has no rule
     heads: dict[str, NaiveHead]
 
     @classmethod
@@ -76,18 +81,18 @@ class Naive(BaseModel):
         targets: Mapping[str, NDArray[np.float64]],
         lasts: Mapping[str, NDArray[np.float64]],
     ) -> Self:
-        """Count the training part.
+        """Compute the statistics of the training part.
 
         Args:
-            spec: the heads.
-            targets: head -> (N,) labels as they are learned, NaN where there is none.
-            lasts: head -> (N,) latest known targets, as they are learned.
+            spec: The feature spec with the heads.
+            targets: Head -> (N,) targets in the scale of training; NaN if there is none.
+            lasts: Head -> (N,) latest known targets in the scale of training.
         """
         heads = {h.name: _fit(h, targets[h.name], lasts[h.name]) for h in spec.heads}
         return cls(heads=heads)
 
     def with_rules(self, rules: Mapping[str, Rule]) -> Self:
-        """Return the same with the rule that was chosen for each head: head -> rule."""
+        """Return a copy with the given rule for each head."""
         heads = {
             name: head.model_copy(update={"rule": rules.get(name)})
             for name, head in self.heads.items()
@@ -95,53 +100,56 @@ class Naive(BaseModel):
         return self.model_copy(update={"heads": heads})
 
 
-def answer(
+def predict(
     head: AnyHead,
     naive: NaiveHead,
     rule: Rule,
     last: NDArray[np.float64],
     target: NDArray[np.float64],
 ) -> Output:
-    """Answer N events as the head does: (N,), classes ranked.
+    """Predict N events in the form of the head's outputs.
 
     Args:
-        head: what is asked.
-        naive: what training counted.
-        rule: which one.
-        last: (N,) latest known targets, as they are learned; NaN where there is none.
-        target: (N,) what came, to rank classes against.
+        head: The head.
+        naive: Its statistics.
+        rule: The rule to apply.
+        last: (N,) latest known targets in the scale of training; NaN if there is none.
+        target: (N,) targets, against which classes are ranked.
+
+    Returns:
+        (N,) outputs; ranked classes for a multi-class head.
     """
-    known = in_unit(head, last)
+    last = in_unit(head, last)
     if isinstance(head, Multiclass):
-        return Ranked.piece_by_piece(
-            lambda events: naive.answer(rule, known[events]), target, head.width
+        return RankedClasses.in_chunks(
+            lambda events: naive.predict(rule, last[events]), target, head.width
         )
-    found = naive.answer(rule, known)
-    return found[:, 1] if isinstance(head, Binary) else found
+    output = naive.predict(rule, last)
+    return output[:, 1] if isinstance(head, Binary) else output
 
 
 def _fit(head: AnyHead, target: NDArray[np.float64], last: NDArray[np.float64]) -> NaiveHead:
-    known = np.isfinite(target)
+    has_target = np.isfinite(target)
     if not isinstance(head, Binary | Multiclass):
-        values = in_unit(head, target[known])
-        usual = np.median if isinstance(head, TimeToNext) else np.mean
-        return NaiveHead(value=float(usual(values)) if len(values) else 0.0)
+        values = in_unit(head, target[has_target])
+        average = np.median if isinstance(head, TimeToNext) else np.mean
+        return NaiveHead(value=float(average(values)) if len(values) else 0.0)
     classes = 2 if isinstance(head, Binary) else head.width
-    labels = target[known].astype(np.int64)
+    labels = target[has_target].astype(np.int64)
     shares = _shares(np.bincount(labels, minlength=classes)[None])[0]
     if classes > CLASSES_MAX:
         return NaiveHead(shares=tuple(shares))
-    pair = known & np.isfinite(last)
+    pair = has_target & np.isfinite(last)
     counts = np.zeros((classes, classes))
     np.add.at(counts, (last[pair].astype(np.int64), target[pair].astype(np.int64)), 1)
-    # One more event, shared as all are: a class that was never last says what is usual.
+    # Each row gets one more event, spread like all events: an empty row then has their shares.
     return NaiveHead(
         shares=tuple(shares), following=tuple(map(tuple, _shares(counts + np.array(shares))))
     )
 
 
 def _shares(counts: NDArray[np.floating | np.integer]) -> list[list[float]]:
-    """Return rows as shares that differ from 0, so that no event is impossible."""
+    """Normalize rows to shares greater than 0, so that no event is impossible."""
     smoothed = counts + 1e-3
     rows: list[list[float]] = (smoothed / smoothed.sum(axis=1, keepdims=True)).tolist()
     return rows

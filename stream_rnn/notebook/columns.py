@@ -19,7 +19,7 @@ import orjson
 import polars as pl
 from numpy.typing import NDArray
 
-from stream_rnn.metrics.ranked import Ranked
+from stream_rnn.metrics.ranked import RankedClasses
 from stream_rnn.metrics.scores import Output
 from stream_rnn.model.heads import AnyHead, Binary, Multiclass, TimeToNext
 from stream_rnn.replay.logs import Log, TopicLog
@@ -67,8 +67,8 @@ def output_columns(head: AnyHead, output: Output | NDArray[np.float32]) -> list[
         output: (N,) values or ranked classes, or (N, C) probabilities.
     """
     if isinstance(head, Multiclass):
-        if isinstance(output, Ranked):
-            likeliest, probability = output.likeliest, output.confidence
+        if isinstance(output, RankedClasses):
+            likeliest, probability = output.top_class, output.confidence
         else:
             likeliest, probability = output.argmax(axis=1), output.max(axis=1, initial=0)
         words = [head.labels[i] for i in likeliest.tolist()]
@@ -76,7 +76,7 @@ def output_columns(head: AnyHead, output: Output | NDArray[np.float32]) -> list[
             pl.Series(f"{head.name}.class", words, pl.String),
             pl.Series(f"{head.name}.probability", _shortest(probability), pl.Float64),
         ]
-    assert not isinstance(output, Ranked)
+    assert not isinstance(output, RankedClasses)
     name = "probability" if isinstance(head, Binary) else "value"
     return [pl.Series(f"{head.name}.{name}", _shortest(output), pl.Float64)]
 

@@ -22,7 +22,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from stream_rnn.errors import BundleError, ConfigError, reason
-from stream_rnn.metrics.naive_baselines import RULES, Naive, Rule, answer
+from stream_rnn.metrics.naive_baselines import RULES, Naive, Rule, predict
 from stream_rnn.metrics.scores import main_metric, merit, score
 from stream_rnn.model.bundle import JSON_BYTES_MAX, JSON_NAME, TENSORS_NAME, save_bundle
 from stream_rnn.model.cells import CellSpec
@@ -190,7 +190,7 @@ def naive_of(spec: FeatureSpec, examples: Examples) -> tuple[Naive, Metrics, dic
         by_rule: dict[Rule, dict[str, dict[str, float]]] = {}
         for rule in RULES:
             target = known[head.name]
-            answers = answer(head, naive.heads[head.name], rule, lasts[head.name], target)
+            answers = predict(head, naive.heads[head.name], rule, lasts[head.name], target)
             for number, part in enumerate(PARTS):
                 chosen = (examples.part == number) & np.isfinite(target)
                 if chosen.any():

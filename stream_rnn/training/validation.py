@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stream_rnn.errors import SpecError
-from stream_rnn.metrics.ranked import Ranked
+from stream_rnn.metrics.ranked import RankedClasses
 from stream_rnn.metrics.scores import Output, score
 from stream_rnn.model.encoder import Encoder
 from stream_rnn.model.features import FeatureSpec
@@ -100,7 +100,7 @@ def metrics_of(model: Model, data: EncodedExamples) -> Metrics:
         places.append(events.numpy())
         for name, values in model.outputs(y.numpy()).items():
             came = data.targets[name][places[-1]]
-            pieces[name].append(Ranked.of(values, came) if values.ndim == 2 else values)
+            pieces[name].append(RankedClasses.of(values, came) if values.ndim == 2 else values)
     by_event = np.argsort(np.concatenate(places))  # sums do not depend on how runs were grouped
     found: Metrics = {}
     for head in model.spec.heads:
@@ -117,9 +117,11 @@ def metrics_of(model: Model, data: EncodedExamples) -> Metrics:
 def joined(head: AnyHead, pieces: Sequence[Output]) -> Output:
     """Put a head's outputs behind one another."""
     if isinstance(head, Multiclass):
-        return Ranked.joined([p for p in pieces if isinstance(p, Ranked)], head.width)
+        return RankedClasses.concatenate(
+            [p for p in pieces if isinstance(p, RankedClasses)], head.width
+        )
     return np.concatenate(
-        [np.zeros(0, np.float32), *(p for p in pieces if not isinstance(p, Ranked))]
+        [np.zeros(0, np.float32), *(p for p in pieces if not isinstance(p, RankedClasses))]
     )
 
 

@@ -19,9 +19,9 @@ from stream_rnn.evaluation.hidden_state_health import Sample, SampledStore, heal
 from stream_rnn.evaluation.outcomes import fold_outcomes
 from stream_rnn.evaluation.worst_predictions import calibration
 from stream_rnn.fold.decoder import LogRecord
-from stream_rnn.metrics.bootstrap import draw_keys, drawn_metrics
+from stream_rnn.metrics.bootstrap import draw_keys, resampled_metrics
 from stream_rnn.metrics.naive_baselines import Naive
-from stream_rnn.metrics.ranked import Ranked
+from stream_rnn.metrics.ranked import RankedClasses
 from stream_rnn.metrics.scores import area_under_roc, score
 from stream_rnn.model.bundle import save_bundle
 from stream_rnn.model.cells import CellSpec
@@ -173,8 +173,10 @@ def test_answers_too_wide_to_hold_are_the_same(made, monkeypatch, breaks):
         if head.kind == "multiclass":
             assert len(first) == len(whole.offset)
             assert np.array_equal(first.rank, second.rank)
-            assert np.array_equal(first.likeliest, second.likeliest)
-            assert np.array_equal(first.likely, second.likely, equal_nan=True)
+            assert np.array_equal(first.top_class, second.top_class)
+            assert np.array_equal(
+                first.target_probability, second.target_probability, equal_nan=True
+            )
             assert np.array_equal(first.confidence, second.confidence)
         else:
             assert np.array_equal(first, second)
@@ -306,9 +308,9 @@ def test_a_draw_of_each_key_once_is_the_metric_itself(kind):
         output /= output.sum(axis=1, keepdims=True)
     output = np.round(output, 2)  # ties
     target = rng.integers(0, 2 if kind == "binary" else 7, count).astype(np.float64)
-    output = Ranked.of(output, target) if kind == "multiclass" else output
+    output = RankedClasses.of(output, target) if kind == "multiclass" else output
     draws = np.vstack([np.ones(12, np.int32), draw_keys(12, 4, 5)])
-    drawn = drawn_metrics(head, output, target, key, draws)
+    drawn = resampled_metrics(head, output, target, key, draws)
     for number, times in enumerate(draws):
         events = np.concatenate(
             [np.flatnonzero(key == k) for k in range(12) for _ in range(times[k])]
@@ -332,7 +334,7 @@ def test_an_interval_holds_the_truth_about_as_often_as_it_says():
         of_key = rng.normal(0, 1, 40)
         key = np.repeat(np.arange(40), 25)
         error = np.abs(of_key[key])
-        drawn = drawn_metrics(
+        drawn = resampled_metrics(
             head, error.astype(np.float32), np.zeros(1000), key, draw_keys(40, trial, 200)
         )["mae"]
         low, high = np.quantile(drawn, [0.025, 0.975])

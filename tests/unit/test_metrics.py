@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from torchmetrics.functional import classification as of_classes
 
 from stream_rnn.metrics import ranked
-from stream_rnn.metrics.ranked import Ranked
+from stream_rnn.metrics.ranked import RankedClasses
 from stream_rnn.metrics.scores import PROBABILITY_MIN, area_under_roc, score
 from stream_rnn.model.heads import FLOAT32_MAX, Head
 from tests import models
@@ -197,16 +197,16 @@ def test_ranks_take_events_piece_by_piece(monkeypatch):
     """And are the same; what did not come has rank 0, of equals the first is likeliest."""
     given = np.array([[0.2, 0.4, 0.4], [0.4, 0.4, 0.2], [1, 0, 0]], np.float32)
     came = np.array([2.0, np.nan, 1.0])
-    whole = Ranked.of(given, came)
+    whole = RankedClasses.of(given, came)
     assert whole.rank.tolist() == [2, 0, 2]
-    assert whole.likeliest.tolist() == [1, 0, 0]
-    monkeypatch.setattr(ranked, "FLOATS_AT_ONCE", 3)
+    assert whole.top_class.tolist() == [1, 0, 0]
+    monkeypatch.setattr(ranked, "FLOATS_MAX", 3)
     asked = []
-    pieces = Ranked.piece_by_piece(lambda e: asked.append(e) or given[e], came, 3)
+    pieces = RankedClasses.in_chunks(lambda e: asked.append(e) or given[e], came, 3)
     assert len(asked) == 3
     assert pieces.rank.tolist() == whole.rank.tolist()
-    assert np.array_equal(pieces.likely, whole.likely, equal_nan=True)
-    assert len(Ranked.joined([], 3)) == 0
+    assert np.array_equal(pieces.target_probability, whole.target_probability, equal_nan=True)
+    assert len(RankedClasses.concatenate([], 3)) == 0
     assert whole[np.array([True, False, True])].rank.tolist() == [2, 2]
 
 

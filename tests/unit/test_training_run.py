@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from stream_rnn.errors import BundleError, ConfigError, SpecError, TrainingError
-from stream_rnn.metrics.naive_baselines import Naive, answer
+from stream_rnn.metrics.naive_baselines import Naive, predict
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.cells import CellSpec
 from stream_rnn.training import run as training_run
@@ -241,7 +241,7 @@ def test_the_better_naive_rule_is_the_markov_chain_where_order_is_all():
     assert rules["next"] == "last"
     assert {name: head.rule for name, head in naive.heads.items()} == rules
     assert metrics["test"]["next"]["accuracy"] == 1.0
-    shares = naive.heads["next"].answer("constant", np.array([0.0, np.nan]))
+    shares = naive.heads["next"].predict("constant", np.array([0.0, np.nan]))
     assert shares.sum(axis=1) == pytest.approx([1, 1], abs=1e-5)
     assert metrics["test"]["wait"]["mae"] == pytest.approx(0, abs=1e-4)
     assert naive.heads["wait"].value == pytest.approx(10)
@@ -266,7 +266,10 @@ def test_only_next_heads_know_a_last_value():
     assert np.isnan(last_targets(now.heads[0], examples)).all()
     naive = Naive.fit(now, {"n": targets(now.heads[0], examples)}, {"n": np.full(4, np.nan)})
     nothing = np.full(2, np.nan)
-    assert answer(now.heads[0], naive.heads["n"], "last", nothing, nothing).tolist() == [1.5, 1.5]
+    assert predict(now.heads[0], naive.heads["n"], "last", nothing, nothing).tolist() == [
+        1.5,
+        1.5,
+    ]
 
 
 def test_naive_rules_that_are_not_ours_are_refused(tmp_path):
