@@ -61,7 +61,7 @@ def run(
                 with_faults=not no_faults,
                 on_progress=on_progress,
                 show=lambda state: live.update(Text(_line(state))),
-                beside=page if dashboard else None,
+                companion=page if dashboard else None,
             )
             figures = asyncio.run(demo.run())
         if as_json:
@@ -76,15 +76,15 @@ def run(
 
 
 def _line(demo: Demo) -> str:
-    watched = demo.watched
+    observed = demo.observed
     alive = sum(worker.is_alive for worker in demo.workers)
-    with_memory, without = demo.areas
+    with_memory, without = demo.aucs
     area = "-"
     if with_memory is not None and without is not None:
         area = f"{with_memory:.3f} with memory, {without:.3f} without"
     return (
-        f"sent {watched.sent:,}  published {watched.published:,} of {len(demo.events):,}  "
-        f"lag {watched.sent - watched.published:,}  workers {alive}  AUC so far {area}"
+        f"sent {observed.sent:,}  published {observed.published:,} of {len(demo.events):,}  "
+        f"lag {observed.sent - observed.published:,}  workers {alive}  AUC so far {area}"
     )
 
 

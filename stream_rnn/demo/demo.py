@@ -1,9 +1,9 @@
-"""The demo: a year of departures through real workers, one of which is killed on the way.
+"""The demo: a year of departures through real workers, one of which is killed in between.
 
 1  start the servers, the topics and two workers
-2  send the events at a pace, and read the predictions as they come
-3  when half of them are published: SIGKILL one worker, wipe Redis, start another worker
-4  when all are published: fold the source topic again in this process and compare every byte
+2  send the events at a given rate, and read the predictions as they are published
+3  after half of the predictions: kill one worker by SIGKILL, wipe Redis, start another worker
+4  after all predictions: fold the source topic again in this process and compare every byte
 """
 
 import asyncio
@@ -15,17 +15,16 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from aiokafka import TopicPartition
-from numpy.typing import NDArray
 
 from stream_rnn.demo.flights import BUNDLE, Departure
-from stream_rnn.demo.scores import Labels, count_different, fold_here, probability
+from stream_rnn.demo.observations import Observations
+from stream_rnn.demo.scores import Labels, count_different, fold_locally, probability
 from stream_rnn.demo.servers import DemoServers
 from stream_rnn.errors import ConfigError
 from stream_rnn.kafka.clients import new_consumer, new_producer, stop_consumer, stop_producer
@@ -38,41 +37,26 @@ from stream_rnn.settings import FoldSettings, Settings
 
 PARTITIONS = 4
 READY_WITHIN_S = 90.0
-QUIET_MAX_S = 120.0
+SILENCE_MAX_S = 120.0
 TICK_S = 0.01
 SCORE_EVERY_S = 3.0
-# What the dead worker had committed is read well before this; a taken-over partition comes later.
+# The reader has all commits of the killed worker well before this; new owners publish later.
 SETTLED_S = 0.5
 
-Say = Callable[[str], None]
-
-
-@dataclass(slots=True)
-class Watched:
-    """What the reader has seen, by the number of the event."""
-
-    count: NDArray[np.int64]
-    probability: NDArray[np.float64]
-    values: list[bytes | None]
-    published: int = 0
-    sent: int = 0
-    latencies_ms: list[float] = field(default_factory=list)
-    killed_s: float | None = None
-    back_s: dict[int, float] = field(default_factory=dict)
-    last_s: float = 0.0
+ProgressCallback = Callable[[str], None]
 
 
 class Demo:
-    """One run.
+    """One run of the demo.
 
     Args:
-        addresses: of Kafka and Redis.
-        events: what is streamed.
-        rate: events a second; 0 is as fast as possible.
-        with_faults: kill a worker and wipe Redis at half.
-        on_progress: told what happens.
-        show: told the state of things a few times a second.
-        beside: open while the workers run, such as a page that watches them.
+        addresses: Addresses of Kafka and Redis.
+        events: Events to stream.
+        rate: Events to send per second; 0 sends as fast as possible.
+        with_faults: Whether to kill a worker and wipe Redis after half of the predictions.
+        on_progress: Called with a line of text for each step.
+        show: Called with the demo a few times per second.
+        companion: Returns a context that is open while the workers run, such as a dashboard.
     """
 
     def __init__(
@@ -82,25 +66,25 @@ class Demo:
         rate: float,
         *,
         with_faults: bool,
-        on_progress: Say,
+        on_progress: ProgressCallback,
         show: Callable[["Demo"], None],
-        beside: Callable[[FoldSettings], AbstractAsyncContextManager[object]] | None = None,
+        companion: Callable[[FoldSettings], AbstractAsyncContextManager[object]] | None = None,
     ) -> None:
         pin_numerics()
         self.events = events
         self.labels = Labels(events)
         self.workers: list[WorkerProcess] = []
         self.faults: list[str] = []
-        self.watched = Watched(
+        self.observed = Observations(
             np.zeros(len(events), np.int64), np.full(len(events), np.nan), [None] * len(events)
         )
         self.memoryless = np.full(len(events), np.nan)
-        self.areas: tuple[float | None, float | None] = (None, None)  # with memory, without
+        self.aucs: tuple[float | None, float | None] = (None, None)  # with memory, without
         self._rate = rate
         self._with_faults = with_faults
         self._on_progress = on_progress
         self._show = show
-        self._beside = beside or (lambda _settings: nullcontext())
+        self._companion = companion or (lambda _settings: nullcontext())
         self._model = load_bundle(BUNDLE)
         app = f"demo-{secrets.token_hex(4)}"
         self.settings = Settings.build(
@@ -112,50 +96,50 @@ class Demo:
             redis_url=addresses.redis_url,
         ).of_fold()
         self._servers = DemoServers(addresses, self.settings, self._model.fingerprint, PARTITIONS)
-        self.places: list[list[int]] = [[] for _ in range(PARTITIONS)]
+        self.events_by_partition: list[list[int]] = [[] for _ in range(PARTITIONS)]
         for number, event in enumerate(events):
-            self.places[partition_of(event.key, PARTITIONS)].append(number)
+            self.events_by_partition[partition_of(event.key, PARTITIONS)].append(number)
         self._directory = Path(tempfile.mkdtemp(prefix="stream-rnn-demo-"))
-        self._doomed: set[int] = set()
-        self._half = asyncio.Event()
+        self._killed_partitions: set[int] = set()
+        self._half_is_published = asyncio.Event()
 
     async def run(self) -> dict[str, Any]:
-        """Run the whole demo; return its figures.
+        """Run the demo and return its results.
 
         Raises:
-            UnreachableError: Kafka does not answer, or no more.
-            ConfigError: the run succeeded, and topics or keys are left on somebody else's servers.
+            UnreachableError: Kafka does not answer.
+            ConfigError: The run succeeded, but topics or keys remain on servers of somebody else.
         """
-        async with self._servers.left_empty(self._on_progress):
+        async with self._servers.cleaned_up(self._on_progress):
             return await self._run()
 
     async def _run(self) -> dict[str, Any]:
-        began = time.monotonic()
+        begin_s = time.monotonic()
         try:
             await self._servers.create_source()
             baseline = asyncio.create_task(asyncio.to_thread(self._fold_memoryless))
             for name in ("worker-1", "worker-2"):
                 self._start_worker(name)
             self._on_progress("two workers start; the memoryless baseline is computed beside them")
-            await asyncio.gather(self._until_ready(), baseline)
-            streamed = time.monotonic()
-            async with self._beside(self.settings):
-                await self._stream()
-            seconds = self.watched.last_s - streamed
+            await asyncio.gather(self._wait_until_ready(), baseline)
+            stream_begin_s = time.monotonic()
+            async with self._companion(self.settings):
+                await self._stream_events()
+            seconds = self.observed.last_s - stream_begin_s
             self._on_progress(
                 "all is published: folding the source topic again, comparing every byte"
             )
             different = await count_different(
-                self._model, self.settings, self.places, self.watched.values
+                self._model, self.settings, self.events_by_partition, self.observed.values
             )
-            return self._figures(seconds, different, time.monotonic() - began)
-        except asyncio.CancelledError:  # Ctrl-C: nobody will read the workers' logs
+            return self._figures(seconds, different, time.monotonic() - begin_s)
+        except asyncio.CancelledError:  # Ctrl-C: nobody needs the workers' logs
             shutil.rmtree(self._directory, ignore_errors=True)
             raise
         finally:
             for worker in self.workers:
                 await asyncio.to_thread(worker.stop)
-            if self.watched.count.all():
+            if self.observed.count.all():
                 shutil.rmtree(self._directory, ignore_errors=True)
 
     # 1 ------------------------------------------------------------------------------------------
@@ -168,8 +152,8 @@ class Demo:
         options["redis_url"] = self.settings.redis_url.get_secret_value()
         self.workers.append(WorkerProcess(name, options, self._directory))
 
-    async def _until_ready(self) -> None:
-        """Wait until the two workers share the partitions."""
+    async def _wait_until_ready(self) -> None:
+        """Wait until the two workers own all partitions."""
         deadline = time.monotonic() + READY_WITHIN_S
         while True:
             owned = [worker.partitions() for worker in self.workers]
@@ -179,20 +163,21 @@ class Demo:
                 worker.require_alive()
             if time.monotonic() > deadline:
                 raise ConfigError(
-                    f"the workers own {owned} after {READY_WITHIN_S:g} s; see {self._directory}"
+                    f"the workers own partitions {owned} after {READY_WITHIN_S:g} s, not all "
+                    f"{PARTITIONS}; see their logs in {self._directory}"
                 )
             await asyncio.sleep(0.2)
 
     def _fold_memoryless(self) -> None:
         model = load_bundle(BUNDLE / "memoryless")
-        self.memoryless = fold_here(model, self.settings, self.events, self.places)
+        self.memoryless = fold_locally(model, self.settings, self.events, self.events_by_partition)
 
     # 2 ------------------------------------------------------------------------------------------
 
-    async def _stream(self) -> None:
+    async def _stream_events(self) -> None:
         reader = asyncio.create_task(self._read())
         sender = asyncio.create_task(self._send())
-        fault = asyncio.create_task(self._fault())
+        fault = asyncio.create_task(self._inject_faults())
         tasks = {reader, sender, fault}
         scored_s = time.monotonic()
         try:
@@ -203,7 +188,7 @@ class Demo:
                         raise task.exception() or RuntimeError
                 if time.monotonic() >= scored_s + SCORE_EVERY_S:
                     scored_s = time.monotonic()
-                    self.areas = await asyncio.to_thread(self._score)
+                    self.aucs = await asyncio.to_thread(self._score)
                 self._show(self)
         finally:
             for task in tasks:
@@ -212,12 +197,12 @@ class Demo:
         await reader
 
     def _score(self) -> tuple[float | None, float | None]:
-        """Return the areas so far; in a thread, for sorting would hold up the reader."""
-        without = np.where(self.watched.count > 0, self.memoryless, np.nan)
-        return self.labels.auc(self.watched.probability.copy()), self.labels.auc(without)
+        """Return both areas so far; sorting would block the reader, so a thread runs this."""
+        without = np.where(self.observed.count > 0, self.memoryless, np.nan)
+        return self.labels.auc(self.observed.probability.copy()), self.labels.auc(without)
 
     async def _send(self) -> None:
-        """Send at the pace that was asked for; the timestamp is the moment of sending."""
+        """Send the events at the given rate; each timestamp is the time of sending."""
         producer = new_producer(
             bootstrap_servers=self.settings.bootstrap_servers,
             enable_idempotence=True,
@@ -227,12 +212,12 @@ class Demo:
         )
         await producer.start()
         try:
-            began = time.monotonic()
-            while self.watched.sent < len(self.events):
+            begin_s = time.monotonic()
+            while self.observed.sent < len(self.events):
                 due = len(self.events)
                 if self._rate:
-                    due = min(due, int((time.monotonic() - began) * self._rate) + 1)
-                for event in self.events[self.watched.sent : min(due, self.watched.sent + 2000)]:
+                    due = min(due, int((time.monotonic() - begin_s) * self._rate) + 1)
+                for event in self.events[self.observed.sent : min(due, self.observed.sent + 2000)]:
                     await producer.send(
                         self.settings.source,
                         event.value,
@@ -240,14 +225,14 @@ class Demo:
                         partition=partition_of(event.key, PARTITIONS),
                         timestamp_ms=_now_ms(),
                     )
-                    self.watched.sent += 1
+                    self.observed.sent += 1
                 await asyncio.sleep(TICK_S if self._rate else 0)
             await producer.flush()
         finally:
             await stop_producer(producer, self.settings.revoke_timeout_s)
 
     async def _read(self) -> None:
-        """Read every committed prediction until all are there."""
+        """Read committed predictions until all events have one."""
         consumer = new_consumer(
             bootstrap_servers=self.settings.bootstrap_servers,
             group_id=None,
@@ -255,78 +240,79 @@ class Demo:
             auto_offset_reset="earliest",
         )
         await consumer.start()
-        quiet = time.monotonic()
+        last_read_s = time.monotonic()
         try:
             consumer.assign(
                 [TopicPartition(self.settings.predictions, p) for p in range(PARTITIONS)]
             )
-            while self.watched.published < len(self.events):
-                found = await consumer.getmany(timeout_ms=200)
-                for tp, records in found.items():
+            while self.observed.published < len(self.events):
+                batches = await consumer.getmany(timeout_ms=200)
+                for tp, records in batches.items():
                     for record in records:
-                        self._see(tp.partition, record)
-                if found:
-                    quiet = self.watched.last_s = time.monotonic()
-                elif time.monotonic() - quiet > QUIET_MAX_S:
+                        self._observe(tp.partition, record)
+                if batches:
+                    last_read_s = self.observed.last_s = time.monotonic()
+                elif time.monotonic() - last_read_s > SILENCE_MAX_S:
                     self._on_progress(
-                        f"nothing was published for {QUIET_MAX_S:g} s; see {self._directory}"
+                        f"no prediction was published for {SILENCE_MAX_S:g} s; see the workers' "
+                        f"logs in {self._directory}"
                     )
                     return
         finally:
             await stop_consumer(consumer, self.settings.revoke_timeout_s)
 
-    def _see(self, partition: int, record: Any) -> None:
-        watched, now = self.watched, time.monotonic()
-        number = self.places[partition][int(dict(record.headers)["sr-offset"])]
-        watched.count[number] += 1
-        watched.published += int(watched.count[number] == 1)
-        if watched.published >= len(self.events) // 2:
-            self._half.set()
-        watched.values[number] = record.value
-        watched.probability[number] = probability(record.value)
-        if watched.killed_s is None:
-            watched.latencies_ms.append(_now_ms() - record.timestamp)
-        elif now > watched.killed_s + SETTLED_S and partition in self._doomed:
-            watched.back_s.setdefault(partition, now - watched.killed_s)
+    def _observe(self, partition: int, record: Any) -> None:
+        observed, now = self.observed, time.monotonic()
+        number = self.events_by_partition[partition][int(dict(record.headers)["sr-offset"])]
+        observed.count[number] += 1
+        observed.published += int(observed.count[number] == 1)
+        if observed.published >= len(self.events) // 2:
+            self._half_is_published.set()
+        observed.values[number] = record.value
+        observed.probability[number] = probability(record.value)
+        if observed.killed_s is None:
+            observed.latencies_ms.append(_now_ms() - record.timestamp)
+        elif now > observed.killed_s + SETTLED_S and partition in self._killed_partitions:
+            observed.recovered_s.setdefault(partition, now - observed.killed_s)
 
     # 3 ------------------------------------------------------------------------------------------
 
-    async def _fault(self) -> None:
+    async def _inject_faults(self) -> None:
         if not self._with_faults:
             return
-        await self._half.wait()
+        await self._half_is_published.wait()
         victim = next(worker for worker in self.workers if worker.partitions())
-        self._doomed = victim.partitions()
+        self._killed_partitions = victim.partitions()
         victim.signal(signal.SIGKILL)
-        self.watched.killed_s = time.monotonic()
+        self.observed.killed_s = time.monotonic()
         await self._servers.wipe_redis()
         self._start_worker("worker-3")
         self.faults = [f"SIGKILL {victim.name}", "Redis wiped"]
         self._on_progress(
-            f"half is published: {victim.name} (partitions {sorted(self._doomed)}) is killed by "
-            "SIGKILL, Redis is wiped, worker-3 starts"
+            f"half is published: {victim.name} (partitions {sorted(self._killed_partitions)}) is "
+            "killed by SIGKILL, Redis is wiped, worker-3 starts"
         )
 
     # 4 ------------------------------------------------------------------------------------------
 
     def _figures(self, streaming_s: float, different: int, seconds: float) -> dict[str, Any]:
-        watched = self.watched
-        latencies = np.percentile(watched.latencies_ms or [np.nan], [50, 99])
-        is_back = self._doomed and self._doomed <= set(watched.back_s)
+        observed = self.observed
+        latencies = np.percentile(observed.latencies_ms or [np.nan], [50, 99])
+        is_back = self._killed_partitions and self._killed_partitions <= set(observed.recovered_s)
         return {
             "events": len(self.events),
-            "predictions": int(watched.count.sum()),
-            "missing": int((watched.count == 0).sum()),
-            "duplicated": int((watched.count > 1).sum()),
+            "predictions": int(observed.count.sum()),
+            "missing": int((observed.count == 0).sum()),
+            "duplicated": int((observed.count > 1).sum()),
             "different": different,
-            "auc_memory": self.labels.auc(watched.probability),
+            "auc_memory": self.labels.auc(observed.probability),
             "auc_memoryless": self.labels.auc(self.memoryless),
             "events_per_second": round(len(self.events) / streaming_s, 1),
             "latency_ms": {
                 "p50": round(float(latencies[0]), 1),
                 "p99": round(float(latencies[1]), 1),
             },
-            "recovery_seconds": round(max(watched.back_s.values()), 2) if is_back else None,
+            "recovery_seconds": round(max(observed.recovered_s.values()), 2) if is_back else None,
             "faults": self.faults,
             "seconds": round(seconds, 1),
             "versions": {

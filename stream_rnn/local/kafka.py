@@ -1,6 +1,6 @@
 """A real Apache Kafka from pip packages: a Java runtime as a wheel, and Kafka's own jars.
 
-One KRaft node on 127.0.0.1: for the demo, for tests and for development, not for production.
+It is one KRaft node on 127.0.0.1 for the demo, tests and development, not for production.
 """
 
 import base64
@@ -29,14 +29,14 @@ REMEDY = (
 
 
 class LocalKafka:
-    """One broker; a context manager.
+    """One broker; also a context manager.
 
     Args:
-        port: of the listener; ``None`` takes a free one.
-        data: directory that is kept; ``None`` is a temporary one that is removed.
-        properties: more of ``server.properties``.
-        heap_mb: memory of the broker.
-        on_progress: told what takes long.
+        port: Port of the listener; ``None`` chooses a free one.
+        data: Directory for the data, which is not removed; ``None`` uses a temporary directory.
+        properties: Additional properties for ``server.properties``.
+        heap_mb: Heap size of the broker in megabytes.
+        on_progress: Called with a line of text before a step that takes long.
     """
 
     def __init__(
@@ -47,9 +47,9 @@ class LocalKafka:
         heap_mb: int = 512,
         on_progress: Callable[[str], None] = lambda _line: None,
     ) -> None:
-        self._asked_port = port
+        self._requested_port = port
         self.port = port or free_port()
-        self._kept = data
+        self._data = data
         self._directory = data or Path(tempfile.mkdtemp(prefix="stream-rnn-kafka-"))
         self._properties = dict(properties or {})
         self._heap_mb = heap_mb
@@ -58,17 +58,18 @@ class LocalKafka:
 
     @property
     def bootstrap_servers(self) -> str:
-        """Where it listens."""
+        """Address of the listener."""
         return f"127.0.0.1:{self.port}"
 
     def start(self) -> Self:
-        """Start, or start again on the same port and data.
+        """Start the broker; after ``stop``, start it again with the same port and data.
 
         Raises:
-            ConfigError: no Java, no jars, a port that is taken, or it does not start.
+            ConfigError: Java or the jars are missing, the port is in use, or the broker does not
+                start.
         """
-        if self._asked_port is not None:
-            require_free(self._asked_port, "--kafka-port")
+        if self._requested_port is not None:
+            require_free(self._requested_port, "--kafka-port")
         java, jars = _java(), _jars(self._on_progress)
         self._directory.mkdir(parents=True, exist_ok=True)
         config = self._directory / "server.properties"
@@ -87,24 +88,24 @@ class LocalKafka:
             command,
             self._directory / "kafka.log",
             10,
-            None if self._kept else self._directory,
+            None if self._data else self._directory,
         )
-        self._process.start(self._answers, READY_WITHIN_S)
+        self._process.start(self._is_ready, READY_WITHIN_S)
         return self
 
     def stop(self) -> None:
-        """End the broker; its data stays until ``remove``."""
+        """Stop the broker; its data remains until ``remove``."""
         if self._process is not None:
             self._process.stop()
 
     def kill(self) -> None:
-        """End the broker by SIGKILL."""
+        """Kill the broker by SIGKILL."""
         if self._process is not None:
             self._process.kill()
 
     def remove(self) -> None:
-        """Remove the data, unless a directory was named."""
-        if self._kept is None:
+        """Remove the data, unless its directory was given."""
+        if self._data is None:
             shutil.rmtree(self._directory, ignore_errors=True)
 
     def __enter__(self) -> Self:
@@ -132,7 +133,7 @@ class LocalKafka:
             "transaction.state.log.num.partitions": "4",
             "group.initial.rebalance.delay.ms": "0",
             "auto.create.topics.enable": "false",
-            # Events carry the timestamps of their past: by default they would be deleted at once.
+            # Events have timestamps of the past: by default, retention would remove them at once.
             "log.retention.ms": "-1",
             **self._properties,
         }
@@ -140,11 +141,11 @@ class LocalKafka:
 
     def _format_options(self) -> list[str]:
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        # As one word: an id may begin with a dash.
+        # One argument, because an id may begin with a dash.
         return ["--standalone", f"--cluster-id={cluster}"]
 
-    def _answers(self) -> bool:
-        """Ask the broker which requests it knows: api key 18, version 0."""
+    def _is_ready(self) -> bool:
+        """Return whether the broker answers an ApiVersions request (api key 18, version 0)."""
         request = struct.pack(">hhih", 18, 0, 1, -1)
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=1) as broker:
@@ -164,7 +165,7 @@ def _java() -> str:
 
 
 def _jars(on_progress: Callable[[str], None]) -> str:
-    """Return Kafka's class path; the first time, its jars are fetched (44 MB)."""
+    """Return the class path of Kafka; the first call downloads its jars (44 MB)."""
     java_home = Path(_java()).parent.parent
     os.environ.setdefault("JAVA_HOME", str(java_home))
     os.environ["PATH"] = f"{java_home / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
@@ -176,16 +177,16 @@ def _jars(on_progress: Callable[[str], None]) -> str:
     try:
         environment = jgo.build(KAFKA)
         jars = [str(jar) for jar in environment.all_jars]
-    except Exception as error:  # jgo raises whatever requests and Maven metadata raise
+    except Exception as error:  # jgo raises any error of requests and of Maven metadata
         raise ConfigError(f"cannot fetch Apache Kafka: {reason(error)}; {REMEDY}") from error
     if not jars:
-        raise ConfigError(f"cannot fetch Apache Kafka: no jars were found; {REMEDY}")
+        raise ConfigError(f"cannot fetch Apache Kafka: jgo returned no jars; {REMEDY}")
     return os.pathsep.join(jars)
 
 
 def _format(base: list[str], config: Path, options: list[str]) -> None:
     tool = [*base, "kafka.tools.StorageTool", "format", *options]
-    done = subprocess.run(  # noqa: S603  # our own command
+    done = subprocess.run(  # noqa: S603  # a fixed command
         [*tool, "-c", str(config)],
         capture_output=True,
         text=True,

@@ -1,4 +1,4 @@
-"""A server as a child process that never outlives this one."""
+"""A server as a child process that never outlives this process."""
 
 import contextlib
 import os
@@ -15,38 +15,42 @@ from pathlib import Path
 from stream_rnn.errors import ConfigError
 
 LOG_TAIL_LINES = 12
-LOOK_S = 0.05
+POLL_INTERVAL_S = 0.05
 
 PORTS = range(10_240, 32_768)
-TRIES_MAX = 1000
-_given: deque[int] = deque(maxlen=1000)
+ATTEMPTS_MAX = 1000
+_recent_ports: deque[int] = deque(maxlen=1000)
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that is free now, another one each time.
+    """Return a port of 127.0.0.1 that is free now; successive calls return different ports.
 
-    It lies below those from which systems take the ports of outgoing connections: one of them could
-    have it before the server does, or while the server is restarted.
+    The ports lie below the range from which systems take ports of outgoing connections: such a
+    connection could take the port before the server does, or during a restart of the server.
     """
-    for _ in range(TRIES_MAX):
+    for _ in range(ATTEMPTS_MAX):
         port = secrets.randbelow(PORTS.stop - PORTS.start) + PORTS.start
-        if port in _given:
+        if port in _recent_ports:
             continue
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-        _given.append(port)
+        _recent_ports.append(port)
         return port
     raise ConfigError(f"no free port between {PORTS.start} and {PORTS.stop} on 127.0.0.1")
 
 
 def require_free(port: int, option: str) -> None:
-    """Refuse a port that is taken.
+    """Check that a port is free.
+
+    Args:
+        port: Port of 127.0.0.1.
+        option: Command-line option to name in the error.
 
     Raises:
-        ConfigError: something listens there already.
+        ConfigError: Another process listens on the port.
     """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -61,11 +65,11 @@ class ServerProcess:
     """One server under a guard; see ``guard.py``.
 
     Args:
-        name: for messages.
-        command: the server's program and arguments.
-        log: file that receives what it prints.
-        grace_s: between SIGTERM and SIGKILL.
-        temporary: directory that the guard removes if this process dies.
+        name: Name for messages.
+        command: Program of the server and its arguments.
+        log: File for the server's output.
+        grace_s: Seconds between SIGTERM and SIGKILL.
+        temporary: Directory that the guard removes if this process dies.
     """
 
     def __init__(
@@ -85,14 +89,19 @@ class ServerProcess:
         self.pid = 0
 
     def start(self, is_ready: Callable[[], bool], timeout_s: float) -> None:
-        """Start and wait until it answers.
+        """Start the server and wait until it is ready.
+
+        Args:
+            is_ready: Returns whether the server answers.
+            timeout_s: Seconds to wait.
 
         Raises:
-            ConfigError: it ended, or did not answer in time; with the tail of its log.
+            ConfigError: The server ended, or did not answer in time; the message has the end of its
+                log.
         """
         guard = Path(__file__).with_name("guard.py")
         with self._log.open("ab") as log:
-            self._guard = subprocess.Popen(  # noqa: S603  # our own guard
+            self._guard = subprocess.Popen(  # noqa: S603  # the guard of this package
                 [
                     sys.executable,
                     "-I",
@@ -105,9 +114,9 @@ class ServerProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                start_new_session=True,  # a Ctrl-C of the terminal is for us, not for the server
+                start_new_session=True,  # Ctrl-C is for this process alone
             )
-        assert self._guard.stdout is not None, "it was asked for"
+        assert self._guard.stdout is not None, "Popen opened a pipe"
         self.pid = int(self._guard.stdout.readline() or 0)
         deadline = time.monotonic() + timeout_s
         while not is_ready():
@@ -117,7 +126,7 @@ class ServerProcess:
                 self.stop()
                 tail = self.log_tail()
                 raise ConfigError(f"{self.name} does not answer after {timeout_s:g} s:\n{tail}")
-            time.sleep(LOOK_S)
+            time.sleep(POLL_INTERVAL_S)
 
     @property
     def is_running(self) -> bool:
@@ -125,12 +134,12 @@ class ServerProcess:
         return self._guard is not None and self._guard.poll() is None
 
     def stop(self) -> None:
-        """End the server: SIGTERM, and after the grace SIGKILL."""
+        """Stop the server by SIGTERM, and by SIGKILL after the grace period."""
         if self._guard is None:
             return
-        assert self._guard.stdin is not None, "it was asked for"
-        assert self._guard.stdout is not None, "it was asked for"
-        with contextlib.suppress(BrokenPipeError):  # it ended by itself
+        assert self._guard.stdin is not None, "Popen opened a pipe"
+        assert self._guard.stdout is not None, "Popen opened a pipe"
+        with contextlib.suppress(BrokenPipeError):  # it has ended by itself
             self._guard.stdin.write(b"s")
             self._guard.stdin.close()
         self._guard.wait(self._grace_s + 10)
@@ -138,12 +147,12 @@ class ServerProcess:
         self._guard = None
 
     def kill(self) -> None:
-        """End the server by SIGKILL, as a crash would."""
+        """Kill the server by SIGKILL, as a crash would."""
         if self.is_running:
             os.kill(self.pid, signal.SIGKILL)
         self.stop()
 
     def log_tail(self) -> str:
-        """Return the last lines that the server printed."""
+        """Return the last lines of the server's output."""
         lines = self._log.read_text(errors="replace").splitlines() if self._log.exists() else []
         return "\n".join(lines[-LOG_TAIL_LINES:]) or "(it printed nothing)"

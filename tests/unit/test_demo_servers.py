@@ -86,11 +86,11 @@ def use(monkeypatch, admin):
 
 async def test_a_kafka_that_is_not_there_is_named_and_nothing_is_left(servers):
     """Not Redis, which is not there either: nothing was made, so nothing is to be taken away."""
-    said = []
+    messages = []
     with pytest.raises(UnreachableError, match=rf"no Kafka broker answers at {NOWHERE} \(Conn"):
-        async with servers.left_empty(said.append):
+        async with servers.cleaned_up(messages.append):
             await servers.create_source()
-    assert said == []
+    assert messages == []
 
 
 async def test_a_kafka_that_is_silent_is_away(servers, monkeypatch):
@@ -125,17 +125,17 @@ async def test_the_error_of_a_run_is_not_hidden_by_what_is_left(
 ):
     """Neither by Redis nor by a topic; each of them is tried and named."""
     admin = use(monkeypatch, Admin({"d-in": REFUSED}))
-    said = []
+    messages = []
 
     async def run():
-        async with servers.left_empty(said.append):
+        async with servers.cleaned_up(messages.append):
             await servers.create_source()
             raise error
 
     with pytest.raises(raised):
         await run()
     assert admin.deleted == list(servers.topics)
-    redis, topic = said
+    redis, topic = messages
     assert "keys of app d are left in Redis, delete them: " in redis
     assert "topic d-in is left, delete it: PolicyViolationError" in topic
 
@@ -148,7 +148,7 @@ async def test_what_is_left_after_a_run_that_succeeded_is_its_error(servers, mon
     )
     monkeypatch.setattr(DemoServers, "wipe_redis", lambda _self: asyncio.sleep(0))
     with pytest.raises(ConfigError) as found:
-        async with servers.left_empty(pytest.fail):
+        async with servers.cleaned_up(pytest.fail):
             await servers.create_source()
     first, _, third = servers.topics
     assert admin.deleted == list(servers.topics)
@@ -159,9 +159,9 @@ async def test_what_is_left_after_a_run_that_succeeded_is_its_error(servers, mon
 
 async def test_a_kafka_that_is_gone_at_the_end_is_named_with_every_topic(servers):
     """The deadline of the admin client is kept."""
-    servers.begun.extend(servers.topics)
+    servers.created.extend(servers.topics)
     began = time.monotonic()
-    left = await servers.leave_nothing()
+    left = await servers.clean_up()
     assert time.monotonic() - began < 20
     assert all(name in left[-1] for name in servers.topics)
     assert "no Kafka broker answers" in left[-1]
