@@ -53,7 +53,7 @@ from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.model.network import Model
 from stream_rnn.settings import FoldSettings
 from stream_rnn.store.cache import StateCache, load_states
-from stream_rnn.store.retry import RETRY_FIRST_S, RETRY_LAST_S, retrying
+from stream_rnn.store.retry import RETRY_FIRST_S, RETRY_LAST_S, retry
 from stream_rnn.store.state import (
     Anchor,
     Commit,
@@ -326,7 +326,7 @@ class Processor:
 
     async def _retrying(self, call: Callable[[], Awaitable[T]]) -> T:
         """Await a call of the store; while it is unavailable, call again for ``redis_retry_s``."""
-        return await retrying(call, self.settings.redis_retry_s, self.clock, self.place, self._wait)
+        return await retry(call, self.settings.redis_retry_s, self.clock, self.place, self._wait)
 
     def _wait(self, reason: str) -> None:
         self.waits_for = reason
@@ -344,7 +344,7 @@ class Processor:
         skips = [error.code for error in (*decoded.skips.values(), *errors.values())]
         self.counts.add(len(decoded.rows) - len(errors), published, len(decoded.forgets), skips)
         self.times.events += len(decoded.rows)
-        hits, misses = self.cache.last
+        hits, misses = self.cache.last_counts
         self.observer.folded(
             Folded(batch, stepped, self.times.last, published=published, hits=hits, misses=misses)
         )

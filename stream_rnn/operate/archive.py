@@ -144,7 +144,7 @@ async def _write_states(
     cursor, seen = 0, set[bytes]()
     while True:
         scan = cast("Awaitable[Scanned]", store.redis.hscan(hidden, cursor, count=CHUNK))
-        cursor, found = await store.answer(scan)
+        cursor, found = await store.await_reply(scan)
         new = [(key, state) for key, state in found.items() if key not in seen]
         seen.update(key for key, _ in new)
         for key, state in new:
@@ -166,7 +166,7 @@ async def _copied(store: RedisStore) -> AsyncIterator[tuple[dict[str, str] | Non
             pipe.execute_command("COPY", store.hidden_key, copy)
             pipe.expire(copy, COPY_LIVES_S)
             pipe.hlen(copy)
-            fields, _, _, count = await store.answer(pipe.execute())
+            fields, _, _, count = await store.await_reply(pipe.execute())
         texts = {name.decode(): value.decode() for name, value in fields.items()}
         if texts and int(texts["keys"]) != count:
             raise ConfigError(
@@ -176,7 +176,7 @@ async def _copied(store: RedisStore) -> AsyncIterator[tuple[dict[str, str] | Non
         yield texts or None, copy, int(count)
     finally:
         with contextlib.suppress(UnavailableError):  # then it ends by itself
-            await store.answer(store.redis.unlink(copy))
+            await store.await_reply(store.redis.unlink(copy))
 
 
 # --- import ------------------------------------------------------------------------------------
@@ -274,7 +274,7 @@ async def _restore_one(
         await _put(store, saved, chunk, on_progress)
         await _swap(store, seen, saved, part.keys, part.position)
     finally:
-        await store.answer(store.redis.unlink(saved))
+        await store.await_reply(store.redis.unlink(saved))
 
 
 async def _put(
@@ -285,7 +285,7 @@ async def _put(
     async with store.redis.pipeline(transaction=True) as pipe:
         pipe.hset(saved, mapping=cast("Any", chunk))
         pipe.expire(saved, COPY_LIVES_S)
-        await store.answer(pipe.execute())
+        await store.await_reply(pipe.execute())
     on_progress(len(chunk))
     chunk.clear()
 
@@ -306,7 +306,7 @@ async def _swap(
     call: Awaitable[bytes] = script(
         keys=[store.position_key, store.hidden_key, saved], args=arguments
     )
-    status = await store.answer(call)
+    status = await store.await_reply(call)
     if status != b"ok":
         raise ConfigError(
             f"{store.position_key}: not restored ({status.decode()}): a worker was here meanwhile; "

@@ -13,7 +13,7 @@ from stream_rnn.model.network import Model
 from stream_rnn.operate.check_result import Finding, bad, fine, warning
 from stream_rnn.operate.key_states import state_bytes
 from stream_rnn.settings import FoldSettings
-from stream_rnn.store.redis_store import RedisStore, check_redis, facts_of_primaries
+from stream_rnn.store.redis_store import RedisStore, check_redis, primary_info
 from stream_rnn.store.state import Commit
 from stream_rnn.text import format_duration
 
@@ -33,7 +33,7 @@ async def check_store(redis: Any, settings: FoldSettings) -> list[Finding]:
     except StreamRNNError as error:
         return [bad("redis", str(error), "until then a worker does not start")]
     found = [fine("redis", "answers, and evicts nothing")]
-    nodes = await facts_of_primaries(redis)
+    nodes = await primary_info(redis)
     for node, facts in nodes.items():
         found += [_version(node, facts), _persistence(node, facts)]
     return found

@@ -18,7 +18,7 @@ from stream_rnn.operate.check_kafka import check_positions
 from stream_rnn.operate.check_result import Finding, Level, bad, fine, warning
 from stream_rnn.operate.open_fold import Fold, fold_of, open_redis
 from stream_rnn.settings import FoldSettings
-from stream_rnn.store.redis_store import RedisStore, facts_of_primaries
+from stream_rnn.store.redis_store import RedisStore, primary_info
 from stream_rnn.text import format_duration
 
 
@@ -124,7 +124,7 @@ async def _kafka(
 async def _facts(redis: Redis, section: str) -> list[dict[str, Any]]:
     """Ask each primary of Redis for a section of INFO; none: it does not say."""
     try:
-        return list((await facts_of_primaries(redis, section)).values())
+        return list((await primary_info(redis, section)).values())
     except (RedisError, RedisClusterException, OSError):
         return []
 

@@ -77,7 +77,7 @@ async def waiting(fold: Fold) -> int:
 
 async def _value(store: RedisStore, key: bytes) -> bytes | None:
     call = store.redis.hget(store.hidden_key, cast("str", key))  # redis-py types keys as text
-    return await store.answer(cast("Awaitable[bytes | None]", call))
+    return await store.await_reply(cast("Awaitable[bytes | None]", call))
 
 
 async def erase(fold: Fold, key: bytes, partitions: list[int]) -> dict[int, int]:
@@ -142,5 +142,5 @@ async def measured(fold: Fold) -> dict[str, Any]:
         keys += held.fields
         if held.fields:
             usage: Any = store.redis.memory_usage(store.hidden_key, samples=100)
-            used += await store.answer(usage) or 0
+            used += await store.await_reply(usage) or 0
     return {"keys": keys, "bytes": used, "bytes_a_key": used / keys if keys else None}

@@ -10,19 +10,19 @@
 --
 -- Returns  ok     written
 --          moved  position or origin is not the expected one: nothing written
---          torn   HIDDEN does not hold `keys` fields: nothing written
+--          torn   the number of HIDDEN's fields is not `keys`: nothing written
 --          type   one of the keys is not a hash: nothing written
 --
--- Lua does not roll back, so everything is read and checked before the first write, and the
--- position comes last.  At most 500 fields a call: Lua's stack is limited.
+-- Lua does not roll back: the script reads and checks everything before its first write, and writes
+-- the position last.  A call has at most 500 fields, because Lua's stack is limited.
 local CHUNK = 500
 local kinds = { redis.call('TYPE', KEYS[1]).ok, redis.call('TYPE', KEYS[2]).ok }
 for _, kind in ipairs(kinds) do
   if kind ~= 'hash' and kind ~= 'none' then return 'type' end
 end
-local held = redis.call('HMGET', KEYS[1], 'position', 'origin', 'keys')
-if held[1] ~= ARGV[1] or held[2] ~= ARGV[2] then return 'moved' end
-local keys = tonumber(held[3])
+local stored = redis.call('HMGET', KEYS[1], 'position', 'origin', 'keys')
+if stored[1] ~= ARGV[1] or stored[2] ~= ARGV[2] then return 'moved' end
+local keys = tonumber(stored[3])
 if keys == nil or redis.call('HLEN', KEYS[2]) ~= keys then return 'torn' end
 
 local last_write = 7 + 2 * tonumber(ARGV[7])

@@ -1,4 +1,4 @@
-"""The store in memory: for replay, which writes nowhere, and for tests."""
+"""The store in memory: for replays, which write nowhere, and for tests."""
 
 from collections.abc import Sequence
 from copy import deepcopy
@@ -8,28 +8,28 @@ from stream_rnn.store.state import Commit, FirstPosition, StoredPosition
 
 
 class MemoryStore:
-    """A :class:`stream_rnn.store.state.Store` in memory; it can fall back to what it was."""
+    """A :class:`stream_rnn.store.state.Store` in memory, which can return to an earlier state."""
 
     def __init__(self) -> None:
-        self.held = StoredPosition()
+        self.stored = StoredPosition()
         self.states: dict[bytes, bytes] = {}
 
     async def read(self) -> StoredPosition:
-        """Read all but the states."""
-        return self._seen()
+        """Read everything except the hidden states."""
+        return self._read_position()
 
     async def load(self, position: int, origin: int, keys: Sequence[bytes]) -> list[bytes | None]:
-        """Read the states of some keys."""
+        """Read the hidden states of some keys."""
         self._check(position, origin)
         return [self.states.get(key) for key in keys]
 
     async def start(self, seen: StoredPosition, first: FirstPosition) -> None:
-        """Drop everything and write the first position, if nothing changed since ``seen``."""
-        now = self._seen()
+        """Delete everything and write the first position, if nothing changed since ``seen``."""
+        now = self._read_position()
         if (now.position, now.origin, now.fields) != (seen.position, seen.origin, seen.fields):
-            raise MovedError(f"the position is {now.position}, seen was {seen.position}")
+            raise MovedError(f"the position is {now.position}, expected {seen.position}")
         self.states = {}
-        self.held = StoredPosition(
+        self.stored = StoredPosition(
             first.position,
             first.origin,
             partitions=first.partitions,
@@ -38,58 +38,58 @@ class MemoryStore:
         )
 
     async def commit(self, commit: Commit) -> None:
-        """Write states and position if the position is the expected one."""
+        """Write hidden states and position, if the position is the expected one."""
         self._check(commit.expected_position, commit.origin)
         self.states.update(commit.writes)
         for key in commit.deletes:
             self.states.pop(key, None)
-        self.held = StoredPosition(
+        self.stored = StoredPosition(
             position=commit.position,
             origin=commit.origin,
             anchor=commit.anchor,
             keys=len(self.states),
             fields=len(self.states),
             stream_time_ms=commit.stream_time_ms,
-            partitions=self.held.partitions,
+            partitions=self.stored.partitions,
             numerics=commit.numerics,
-            lost=self.held.lost,
+            lost=self.stored.lost,
         )
 
     async def scan(
         self, position: int, cursor: int, count: int
     ) -> tuple[int, list[tuple[bytes, bytes]]]:
         """Read some hidden states from a cursor on."""
-        if self.held.position != position:
-            raise MovedError(f"the position is {self.held.position}, expected {position}")
-        found = list(self.states.items())[cursor : cursor + count]
-        after = cursor + len(found)
-        return (0 if after >= len(self.states) else after), found
+        if self.stored.position != position:
+            raise MovedError(f"the position is {self.stored.position}, expected {position}")
+        page = list(self.states.items())[cursor : cursor + count]
+        after = cursor + len(page)
+        return (0 if after >= len(self.states) else after), page
 
     def copy(self) -> "MemoryStore":
-        """Return what this store is now; ``restore`` goes back to it."""
+        """Return a copy for :meth:`restore`."""
         return deepcopy(self)
 
     def restore(self, older: "MemoryStore") -> None:
-        """Become what the store was when ``older`` was copied from it."""
-        self.held, self.states = older.held, dict(older.states)
+        """Return to the state at which ``older`` was copied."""
+        self.stored, self.states = older.stored, dict(older.states)
 
-    def _seen(self) -> StoredPosition:
-        held = self.held
+    def _read_position(self) -> StoredPosition:
+        stored = self.stored
         return StoredPosition(
-            position=held.position,
-            origin=held.origin,
-            anchor=held.anchor,
-            keys=held.keys,
+            position=stored.position,
+            origin=stored.origin,
+            anchor=stored.anchor,
+            keys=stored.keys,
             fields=len(self.states),
-            stream_time_ms=held.stream_time_ms,
-            partitions=held.partitions,
-            numerics=held.numerics,
-            lost=held.lost,
+            stream_time_ms=stored.stream_time_ms,
+            partitions=stored.partitions,
+            numerics=stored.numerics,
+            lost=stored.lost,
         )
 
     def _check(self, position: int, origin: int) -> None:
-        held = self.held
-        if (held.position, held.origin) != (position, origin):
-            raise MovedError(f"the position is {held.position}, expected {position}")
-        if len(self.states) != held.keys:
-            raise TornError(f"{len(self.states)} hidden states, expected {held.keys}")
+        stored = self.stored
+        if (stored.position, stored.origin) != (position, origin):
+            raise MovedError(f"the position is {stored.position}, expected {position}")
+        if len(self.states) != stored.keys:
+            raise TornError(f"{len(self.states)} hidden states, expected {stored.keys}")

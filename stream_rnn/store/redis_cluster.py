@@ -1,8 +1,9 @@
-"""The client of a Redis Cluster: redis-py's, but for transactions and scripts.
+"""The client of a Redis Cluster: redis-py's client with its own transactions and scripts.
 
-Those go to the primary that has the key's slot, each on one connection whose replies are all read,
-or which is closed.  redis-py's own transactions follow no ``MOVED``, never look for a new primary
-after a timeout, look for nodes outside of the caller's deadline, and run a thread for each command.
+Transactions and scripts go to the primary of the key's slot, on one connection, whose replies are
+all read, or which is closed.  redis-py's transactions follow no ``MOVED``, never look for a new
+primary after a timeout, look for nodes outside the caller's deadline, and start a thread for each
+command.
 """
 
 from collections.abc import Sequence
@@ -21,22 +22,22 @@ Command = Sequence[Any]
 
 
 class ClusterClient(RedisCluster):
-    """A client that finds primaries anew after every failure, and retries nothing.
+    """A client that looks for the primaries again after each failure, and retries nothing.
 
-    It has redis-py's methods; the keys of a transaction, and of a script, share one slot.
+    It has redis-py's methods; all keys of a transaction or of a script must share one slot.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._scripts: dict[str, str] = {}
-        self._suspect: str | None = None  # the node that failed last, until nodes are known anew
+        self._failed_node: str | None = None  # until the nodes are read again
 
     def pipeline(self, transaction: Any = None, shard_hint: Any = None) -> Any:
-        """Return a transaction of ours, or a pipeline of redis-py's, which is none."""
+        """Return a :class:`Transaction`, or redis-py's pipeline, which is no transaction."""
         return Transaction(self) if transaction else super().pipeline(transaction, shard_hint)
 
     def register_script(self, script: Any) -> Any:
-        """Return what runs a script; see :class:`redis.asyncio.RedisCluster`."""
+        """Return a callable that runs a script; see :class:`redis.asyncio.RedisCluster`."""
         registered = super().register_script(script)
         self._scripts[registered.sha] = script
         return registered
@@ -47,7 +48,7 @@ class ClusterClient(RedisCluster):
             return await super().execute_command(*args, **kwargs)
         reply = (await self.exchange(args[3], [args]))[-1]
         if isinstance(reply, NoScriptError) and args[1] in self._scripts:
-            # Not on all primaries, as redis-py does: another one may be away.
+            # Only on this primary: redis-py loads it on all, and another one may be down.
             load = ("SCRIPT", "LOAD", self._scripts[args[1]])
             reply = (await self.exchange(args[3], [args], [load]))[-1]
         if isinstance(reply, Exception):
@@ -55,52 +56,53 @@ class ClusterClient(RedisCluster):
         return reply
 
     async def exchange(
-        self, key: str | bytes, commands: Sequence[Command], before: Sequence[Command] = ()
+        self, key: str | bytes, commands: Sequence[Command], preceding: Sequence[Command] = ()
     ) -> list[Any]:
-        """Send commands to the primary that has a key, on one connection.
+        """Send commands to the primary of a key's slot, on one connection.
 
         Args:
-            key: decides the slot.
-            commands: either the only one, or a transaction from ``MULTI`` to ``EXEC``.
-            before: commands without a key, for the same node.
+            key: Key whose slot determines the primary.
+            commands: One command, or a transaction from ``MULTI`` to ``EXEC``.
+            preceding: Commands without a key to send to the same node first.
 
         Returns:
-            The replies to ``commands``; those that are errors are among them.
+            Replies to ``commands``, including errors.
 
         Raises:
-            RedisError: the primary, or every node, does not answer; the next call looks for it anew.
+            RedisError: The primary, or every node, does not answer; the next call looks for the
+                primary again.
         """
-        slot, asked = self.keyslot(key), None
+        slot, ask_node = self.keyslot(key), None
         replies: list[Any] = []
         for _ in range(REDIRECTIONS_MAX):
-            await self._know_nodes()
-            node = asked or self.nodes_manager.get_node_from_slot(slot)
-            # A node that is asked serves a slot which it is still importing.
-            sent = [*before, *([("ASKING",)] if asked else []), *commands]
-            answers = await self._exchange_with(node, sent)
-            replies = answers[-len(commands) :]
-            _raise_first_of(answers[: -len(commands)])
-            redirection = next((one for one in replies if isinstance(one, AskError)), None)
+            await self._refresh_nodes()
+            node = ask_node or self.nodes_manager.get_node_from_slot(slot)
+            # After ASKING, a node serves a slot that it is still importing.
+            request = [*preceding, *([("ASKING",)] if ask_node else []), *commands]
+            responses = await self._exchange_with(node, request)
+            replies = responses[-len(commands) :]
+            _raise_first_error(responses[: -len(commands)])
+            redirection = next((reply for reply in replies if isinstance(reply, AskError)), None)
             if redirection is None:
                 break
-            asked = None
+            ask_node = None
             if isinstance(redirection, MovedError):
                 await self.nodes_manager.move_slot(redirection)
             else:
-                asked = self._node_of(redirection)
+                ask_node = self._node_of(redirection)
         return replies
 
-    async def _know_nodes(self) -> None:
-        suspect = self._suspect
+    async def _refresh_nodes(self) -> None:
+        failed_node = self._failed_node
         if self._initialize:
             await self.initialize()
-        elif suspect is not None:
-            await self.nodes_manager.initialize(last_failed_node_name=suspect)
-        if self._suspect == suspect:  # else another one failed meanwhile
-            self._suspect = None
+        elif failed_node is not None:
+            await self.nodes_manager.initialize(last_failed_node_name=failed_node)
+        if self._failed_node == failed_node:  # otherwise another node has failed since
+            self._failed_node = None
 
     def _node_of(self, redirection: AskError) -> ClusterNode:
-        """Return the node that imports a slot; one that has no slots yet is not known so far."""
+        """Return the node that imports a slot; it is unknown as long as it has no slots."""
         manager = self.nodes_manager
         node = manager.get_node(host=redirection.host, port=redirection.port)
         if node is None:
@@ -111,32 +113,32 @@ class ClusterClient(RedisCluster):
     async def _exchange_with(self, node: ClusterNode, commands: Sequence[Command]) -> list[Any]:
         """Send commands to a node and read as many replies.
 
-        Invariant: no reply is left on a connection that is used again
+        Invariant: No unread reply remains on a connection that is used again
         (``tests/integration/test_redis_cluster.py``).
         """
         packed = [hiredis.pack_command(tuple(command)) for command in commands]
         connection = node.acquire_connection()
-        is_whole = False
+        is_complete = False
         try:
             await node.disconnect_if_needed(connection)
             await connection.send_packed_command(packed)
-            replies = [await _reply(connection) for _ in commands]
-            is_whole = not any(isinstance(reply, ClusterDownError) for reply in replies)
+            replies = [await _read_reply(connection) for _ in commands]
+            is_complete = not any(isinstance(reply, ClusterDownError) for reply in replies)
         except AttributeError as error:
-            # redis-py has closed the connection for another call, and it has no stream any more.
+            # redis-py closed the connection for another call, and its stream is gone.
             raise RedisConnectionError(f"the connection to {node.name} was closed") from error
         finally:
-            if not is_whole:
-                self._suspect = str(node.name)
+            if not is_complete:
+                self._failed_node = str(node.name)
                 connection.mark_for_reconnect()  # type: ignore[no-untyped-call]  # redis-py's
             node.release(connection)
         return replies
 
 
 class Transaction(AsyncRedisClusterCommands):
-    """Commands that a primary executes together, at ``execute``."""
+    """Commands that a primary executes together when ``execute`` is called."""
 
-    _event_dispatcher: Any = None  # redis-py's methods ask for one, and these do not use it
+    _event_dispatcher: Any = None  # redis-py's methods require the attribute
 
     def __init__(self, client: ClusterClient) -> None:
         self._client = client
@@ -150,7 +152,7 @@ class Transaction(AsyncRedisClusterCommands):
 
     def execute_command(self, *args: Any, **options: Any) -> Self:
         """Add a command."""
-        options.pop("keys", None)  # for a cache of redis-py
+        options.pop("keys", None)  # only redis-py's cache uses it
         self._commands.append((args, options))
         return self
 
@@ -158,14 +160,14 @@ class Transaction(AsyncRedisClusterCommands):
         """Send all commands; return their results.
 
         Raises:
-            RedisError: of the first command that was refused; where a primary refuses one before
+            RedisError: The first error among the replies.  If the primary rejects a command before
                 ``EXEC``, it executes none.
         """
         key = self._commands[0][0][1]
         inside = [args for args, _ in self._commands]
         replies = await self._client.exchange(key, [("MULTI",), *inside, ("EXEC",)])
         results = replies[-1]
-        _raise_first_of([*replies, *(results if isinstance(results, list) else [])])
+        _raise_first_error([*replies, *(results if isinstance(results, list) else [])])
         callbacks = self._client.response_callbacks
         return [
             callbacks[args[0]](result, **options) if args[0] in callbacks else result
@@ -173,14 +175,14 @@ class Transaction(AsyncRedisClusterCommands):
         ]
 
 
-def _raise_first_of(replies: Sequence[Any]) -> None:
+def _raise_first_error(replies: Sequence[Any]) -> None:
     for reply in replies:
         if isinstance(reply, Exception):
             raise reply
 
 
-async def _reply(connection: Any) -> Any:
-    """Read one reply; an error that a node answers is one."""
+async def _read_reply(connection: Any) -> Any:
+    """Read one reply; return an error reply instead of raising it."""
     try:
         return await connection.read_response()
     except ResponseError as error:

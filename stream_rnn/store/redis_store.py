@@ -1,10 +1,10 @@
-"""The store in Redis: one hash tag per fold and partition, two keys, two scripts.
+"""The store in Redis: for each fold and partition two keys with one hash tag, and two scripts.
 
     {app:topic:partition:fold_id}:position
     {app:topic:partition:fold_id}:hidden
 
-Reads that must agree are one ``MULTI`` on the primary; ``commit.lua`` and ``start.lua`` are the
-only writers.  Nothing is retried here: the processor decides.
+Reads that must agree are one ``MULTI`` on the primary.  ``commit.lua`` and ``start.lua`` are the
+only writers.  Nothing is retried here; the processor retries.
 """
 
 import asyncio
@@ -56,9 +56,9 @@ _FIELDS = (
     "numerics",
     "lost",
 )
-# Errors that a failover, a restart or more memory ends; in a script they arrive as text.
-_PASSING = (
-    AskError,  # the slot's keys are on their way to another node
+# A failover, a restart or more memory ends these errors; a script returns them as text.
+_TEMPORARY_ERRORS = (
+    AskError,  # the slot migrates to another node
     BusyLoadingError,
     ClusterDownError,
     MasterDownError,
@@ -67,7 +67,7 @@ _PASSING = (
     SlotMovedError,
     TryAgainError,
 )
-_PASSING_WORDS = (
+_TEMPORARY_CODES = (
     "OOM",
     "LOADING",
     "BUSY",
@@ -78,7 +78,7 @@ _PASSING_WORDS = (
     "NOREPLICAS",
 )
 
-_OF_SCRIPTS = "HDEL, HLEN, HMGET, HSET, TYPE and UNLINK"
+_SCRIPT_COMMANDS = "HDEL, HLEN, HMGET, HSET, TYPE and UNLINK"
 
 T = TypeVar("T")
 
@@ -87,9 +87,9 @@ class RedisStore:
     """See :class:`stream_rnn.store.state.Store`.
 
     Args:
-        redis: a client of raw bytes, shared by all partitions of a worker.
+        redis: Client that returns raw bytes; all partitions of a worker share it.
         tag: ``app:topic:partition:fold_id``.
-        timeout_s: deadline of one answer.
+        timeout_s: Deadline in seconds for one reply.
     """
 
     def __init__(self, redis: Redis, tag: str, timeout_s: float) -> None:
@@ -102,38 +102,40 @@ class RedisStore:
         self._start = redis.register_script(lua.joinpath("start.lua").read_text())
 
     async def read(self) -> StoredPosition:
-        """Read all but the states, atomically."""
+        """Read everything except the hidden states, atomically."""
         async with self.redis.pipeline(transaction=True) as pipe:
             pipe.hmget(self.position_key, _FIELDS)
             pipe.hlen(self.hidden_key)
-            values, fields = await self.answer(pipe.execute())
+            values, fields = await self.await_reply(pipe.execute())
         try:
-            return _held([None if value is None else value.decode() for value in values], fields)
+            texts = [None if value is None else value.decode() for value in values]
+            return _parse_position(texts, fields)
         except (ValueError, TypeError) as error:
             raise ConfigError(
-                f"{self.position_key} holds what no worker wrote ({reason(error)}); something else writes "
-                "there: stop it, then delete the key, and the next start decides by the log"
+                f"{self.position_key} contains values that no worker writes "
+                f"({reason(error)}); another program writes to this key: stop it, then delete the "
+                "key, and the next start decides by the log"
             ) from error
 
     async def load(self, position: int, origin: int, keys: Sequence[bytes]) -> list[bytes | None]:
-        """Read the states of some keys, atomically with the position."""
+        """Read the hidden states of some keys, atomically with the position."""
         async with self.redis.pipeline(transaction=True) as pipe:
             pipe.hmget(self.position_key, "position", "origin", "keys")
             pipe.hlen(self.hidden_key)
             if keys:
                 pipe.hmget(self.hidden_key, keys)
-            held, fields, *states = await self.answer(pipe.execute())
-        self._check(held, fields, position, origin)
+            stored, fields, *states = await self.await_reply(pipe.execute())
+        self._check(stored, fields, position, origin)
         return cast("list[bytes | None]", states[0]) if keys else []
 
     async def start(self, seen: StoredPosition, first: FirstPosition) -> None:
-        """Drop everything and write the first position, if nothing changed since ``seen``."""
-        status = await self.answer(
+        """Delete everything and write the first position, if nothing changed since ``seen``."""
+        status = await self.await_reply(
             self._start(
                 keys=[self.position_key, self.hidden_key],
                 args=[
-                    _text(seen.position),
-                    _text(seen.origin),
+                    _format_number(seen.position),
+                    _format_number(seen.origin),
                     seen.fields,
                     first.position,
                     first.origin,
@@ -144,16 +146,16 @@ class RedisStore:
                 ],
             )
         )
-        self._raise_unless_ok(status, _text(seen.position))
+        self._raise_unless_ok(status, _format_number(seen.position))
 
     async def commit(self, commit: Commit) -> None:
-        """Write states and position if the position is the expected one."""
+        """Write hidden states and position, if the position is the expected one."""
         arguments: list[Any] = [
             commit.expected_position,
             commit.origin,
             commit.position,
             str(commit.anchor or ""),
-            _text(commit.stream_time_ms),
+            _format_number(commit.stream_time_ms),
             commit.numerics,
             len(commit.writes),
         ]
@@ -161,7 +163,7 @@ class RedisStore:
             arguments.extend(pair)
         arguments.extend(commit.deletes)
         keys = [self.position_key, self.hidden_key]
-        status = await self.answer(self._commit(keys=keys, args=arguments))
+        status = await self.await_reply(self._commit(keys=keys, args=arguments))
         self._raise_unless_ok(status, str(commit.expected_position))
 
     async def scan(
@@ -171,31 +173,31 @@ class RedisStore:
         async with self.redis.pipeline(transaction=True) as pipe:
             pipe.hget(self.position_key, "position")
             pipe.hscan(self.hidden_key, cursor, count=count)
-            held, (after, found) = await self.answer(pipe.execute())
-        if held != str(position).encode():
-            raise MovedError(f"{self.position_key}: position is {held!r}, expected {position}")
-        return int(after), list(found.items())
+            stored, (after, page) = await self.await_reply(pipe.execute())
+        if stored != str(position).encode():
+            raise MovedError(f"{self.position_key}: position is {stored!r}, expected {position}")
+        return int(after), list(page.items())
 
     async def drop(self) -> int:
-        """Delete both keys; return how many hidden states went.
+        """Delete both keys; return the number of hidden states.
 
         Only ``stream-rnn state drop`` and the demo call this.
         """
         async with self.redis.pipeline(transaction=True) as pipe:
             pipe.hlen(self.hidden_key)
             pipe.execute_command("UNLINK", self.position_key, self.hidden_key)
-            fields, _ = await self.answer(pipe.execute())
+            fields, _ = await self.await_reply(pipe.execute())
         return int(fields)
 
-    def _check(self, held: list[bytes | None], fields: int, position: int, origin: int) -> None:
-        if held[:2] != [b"%d" % position, b"%d" % origin]:
+    def _check(self, stored: list[bytes | None], fields: int, position: int, origin: int) -> None:
+        if stored[:2] != [b"%d" % position, b"%d" % origin]:
             message = (
-                f"{self.position_key}: position and origin are {held[0]!r} and {held[1]!r}, "
+                f"{self.position_key}: position and origin are {stored[0]!r} and {stored[1]!r}, "
                 f"expected {position} and {origin}"
             )
             raise MovedError(message)
-        if held[2] != b"%d" % fields:
-            message = f"{self.hidden_key} holds {fields} hidden states, expected {held[2]!r}"
+        if stored[2] != b"%d" % fields:
+            message = f"{self.hidden_key} has {fields} hidden states, expected {stored[2]!r}"
             raise TornError(message)
 
     def _raise_unless_ok(self, status: bytes, expected: str) -> None:
@@ -204,22 +206,22 @@ class RedisStore:
         if status == b"moved":
             raise MovedError(f"{self.position_key}: the position is no longer {expected or 'none'}")
         if status == b"torn":
-            raise TornError(f"{self.hidden_key} does not hold as many states as were committed")
-        raise self._wrong_type()
+            raise TornError(f"{self.hidden_key} does not have the committed number of states")
+        raise self._wrong_type_error()
 
-    def _wrong_type(self) -> ConfigError:
+    def _wrong_type_error(self) -> ConfigError:
         message = (
-            f"{self.position_key} or {self.hidden_key} is not a hash: something else writes under "
-            f"our keys; look with TYPE, delete the foreign key, and start again"
+            f"{self.position_key} or {self.hidden_key} is not a hash: another program writes to "
+            "these keys; inspect them with TYPE, delete the one that is no hash, and start again"
         )
         return ConfigError(message)
 
-    async def answer(self, call: Awaitable[T]) -> T:
-        """Await an answer of Redis within its deadline.
+    async def await_reply(self, call: Awaitable[T]) -> T:
+        """Await a reply of Redis within its deadline.
 
         Raises:
-            ConfigError: a person must change something.
-            UnavailableError: there is none, or none now.
+            ConfigError: Redis refuses the user or a command, or a key has another type.
+            UnavailableError: Redis does not answer in time, or cannot serve requests now.
         """
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -234,98 +236,101 @@ class RedisStore:
             RedisTimeoutError,
             NoScriptError,
             OSError,
-            RedisClusterException,  # no node has the slot, for now
+            RedisClusterException,  # no node serves the slot at the moment
         ) as error:
-            message = f"Redis did not answer within {self._timeout_s:g} s: {reason(error, self._timeout_s)}"
+            why = reason(error, self._timeout_s)
+            message = f"Redis did not answer within {self._timeout_s:g} s: {why}"
             raise UnavailableError(message) from error
         except RedisError as error:
             if isinstance(error, ReadOnlyError):
-                await self._connect_anew()
+                await self._reconnect()
             raise self._translate(error) from error
 
-    async def _connect_anew(self) -> None:
-        """Leave a primary that has become a replica: its name may lead to the new one by now."""
-        pool = getattr(self.redis, "connection_pool", None)  # a cluster finds primaries itself
+    async def _reconnect(self) -> None:
+        """Close idle connections to a former primary; its name may now resolve to the new one."""
+        pool = getattr(self.redis, "connection_pool", None)  # a cluster's client has none
         if pool is not None:
             await pool.disconnect(inuse_connections=False)
 
     def _translate(self, error: RedisError) -> StreamRNNError:
         text = str(error)
         if "WRONGTYPE" in text:
-            return self._wrong_type()
-        passing = isinstance(error, _PASSING) or any(word in text for word in _PASSING_WORDS)
-        if isinstance(error, ResponseError) and not passing:
-            # Before 7.2 Redis does not say which command of a script this user may not run.
-            needed = f"; scripts run {_OF_SCRIPTS}" if "executing the script" in text else ""
+            return self._wrong_type_error()
+        is_temporary = isinstance(error, _TEMPORARY_ERRORS) or any(
+            word in text for word in _TEMPORARY_CODES
+        )
+        if isinstance(error, ResponseError) and not is_temporary:
+            # Redis before 7.2 does not name the forbidden command of a script.
+            needed = f"; scripts run {_SCRIPT_COMMANDS}" if "executing the script" in text else ""
             return ConfigError(f"Redis refused a command of {self.position_key}: {text}{needed}")
         return UnavailableError(f"Redis cannot serve {self.position_key} now: {text}")
 
 
-def _held(texts: list[str | None], fields: int) -> StoredPosition:
+def _parse_position(texts: list[str | None], fields: int) -> StoredPosition:
     position, origin, anchor, keys, stream_time_ms, partitions, numerics, lost = texts
     if position and not origin:
         raise ValueError(f"position {position} without an origin")
     return StoredPosition(
-        position=_number(position),
-        origin=_number(origin),
+        position=_parse_number(position),
+        origin=_parse_number(origin),
         anchor=Anchor.parse(anchor or ""),
-        keys=_number(keys) or 0,
+        keys=_parse_number(keys) or 0,
         fields=fields,
-        stream_time_ms=_number(stream_time_ms),
-        partitions=_number(partitions),
+        stream_time_ms=_parse_number(stream_time_ms),
+        partitions=_parse_number(partitions),
         numerics=numerics or "",
         lost=lost or "",
     )
 
 
-def _number(text: str | None) -> int | None:
+def _parse_number(text: str | None) -> int | None:
     return int(text) if text else None
 
 
-def _text(number: int | None) -> str:
+def _format_number(number: int | None) -> str:
     return "" if number is None else str(number)
 
 
 async def check_redis(redis: Redis, settings: Settings) -> None:
-    """Refuse a Redis that would lose hidden states by itself, or that cannot be used.
+    """Check that Redis is usable and does not evict hidden states.
 
     Raises:
-        ConfigError: wrong password, or a policy that evicts.
-        UnreachableError: no answer.
+        ConfigError: Redis refuses the user or the database, or its policy evicts.
+        UnreachableError: Redis does not answer.
     """
     url = safe_url(settings.redis_url.get_secret_value())
     try:
         async with asyncio.timeout(settings.redis_timeout_s):
-            nodes = await facts_of_primaries(redis, "memory")
+            nodes = await primary_info(redis, "memory")
     except (AuthenticationError, AuthorizationError, NoPermissionError) as error:
-        said = reason(error).rstrip(".")
-        raise ConfigError(f"Redis at {url} refuses this user: {said}; check --redis-url") from error
+        why = reason(error).rstrip(".")
+        raise ConfigError(f"Redis at {url} refuses this user: {why}; check --redis-url") from error
     except (RedisError, RedisClusterException, OSError, TimeoutError) as error:
-        said = reason(error, settings.redis_timeout_s)
-        if "DB index" in said:
-            raise ConfigError(f"Redis at {url} has no such database: {said}") from error
-        message = f"Redis at {url} does not answer: {said}; start it, or check --redis-url"
+        why = reason(error, settings.redis_timeout_s)
+        if "DB index" in why:
+            raise ConfigError(f"Redis at {url} has no such database: {why}") from error
+        message = f"Redis at {url} does not answer: {why}; start it, or check --redis-url"
         raise UnreachableError(message) from error
     policies = {str(memory.get("maxmemory_policy", "noeviction")) for memory in nodes.values()}
     for policy in sorted(policies - {"noeviction"}):
         raise ConfigError(
-            f"Redis at {url} has maxmemory-policy {policy}: it would drop hidden states when "
+            f"Redis at {url} has maxmemory-policy {policy}: it would evict hidden states when "
             "memory is short; set maxmemory-policy noeviction"
         )
 
 
-async def facts_of_primaries(redis: Any, *sections: str) -> dict[str, dict[str, Any]]:
-    """Ask one Redis, or every primary of a cluster, about itself.
+async def primary_info(redis: Any, *sections: str) -> dict[str, dict[str, Any]]:
+    """Return the ``INFO`` of one Redis, or of every primary of a cluster.
 
     Args:
-        redis: a client.
-        sections: of ``INFO``; none: the usual ones.
+        redis: Client.
+        sections: Sections of ``INFO``; without any, the default ones.
 
     Returns:
-        What each says, by its name; one Redis has none.
+        Name of the node -> its answer; the name is empty for a single Redis.
     """
     if not isinstance(redis, RedisCluster):
         return {"": await redis.info(*sections)}
-    found = await redis.info(*sections, target_nodes=RedisCluster.PRIMARIES)
-    # With one primary redis-py leaves the node's name away.
-    return found if all(isinstance(facts, dict) for facts in found.values()) else {"": found}
+    info = await redis.info(*sections, target_nodes=RedisCluster.PRIMARIES)
+    # For a single primary, redis-py omits the node's name.
+    return info if all(isinstance(node, dict) for node in info.values()) else {"": info}

@@ -1,4 +1,4 @@
-"""Retrying the store: a bounded back-off, and an end."""
+"""Retries of calls to the store, with a bounded back-off and a time limit."""
 
 import asyncio
 import logging
@@ -14,24 +14,24 @@ RETRY_FIRST_S, RETRY_LAST_S = 0.05, 0.5
 T = TypeVar("T")
 
 
-async def retrying(
+async def retry(
     call: Callable[[], Awaitable[T]],
     limit_s: float,
     clock: Callable[[], float],
     place: str,
     on_wait: Callable[[str], None],
 ) -> T:
-    """Await a call; while the store is unavailable, call again.
+    """Await a call, and repeat it while the store is unavailable.
 
     Args:
-        call: makes the awaitable, anew for each try.
-        limit_s: time after which the last error is raised.
-        clock: monotonic seconds.
-        place: the partition, for the log.
-        on_wait: called with why it waits, and with nothing when it waits no longer.
+        call: Returns a new awaitable for each try.
+        limit_s: Seconds after which the last error is raised.
+        clock: Returns monotonic seconds.
+        place: Topic and partition, for the log.
+        on_wait: Called with the error before each wait, and with an empty text after success.
 
     Raises:
-        UnavailableError: it took too long.
+        UnavailableError: The store was unavailable for ``limit_s``.
     """
     wait_s, deadline = RETRY_FIRST_S, clock() + limit_s
     while True:

@@ -1,21 +1,21 @@
--- Write the first position of a fold: drop what is left of an older one and begin empty.
+-- Write the first position of a fold, and delete the hidden states of an older one.
 --
 -- EVALSHA start 2 POSITION HIDDEN  seen_position seen_origin seen_fields
 --                                  position origin partitions numerics format lost
 --
--- ARGV  seen_*  what the deciding read found: a position and origin, or '' for none, and the
---               number of fields of HIDDEN
---       lost    '' or what history was given up, for people
+-- ARGV  seen_*  result of the preceding read: position and origin, or '' for none, and the number
+--               of HIDDEN's fields
+--       lost    description of the history that was given up, or ''
 --
 -- Returns  ok     written
---          moved  the keys are not as seen, somebody else was here: nothing written
+--          moved  another process has changed the keys since the read: nothing written
 --          type   one of the keys is not a hash: nothing written
 local kinds = { redis.call('TYPE', KEYS[1]).ok, redis.call('TYPE', KEYS[2]).ok }
 for _, kind in ipairs(kinds) do
   if kind ~= 'hash' and kind ~= 'none' then return 'type' end
 end
-local held = redis.call('HMGET', KEYS[1], 'position', 'origin')
-if (held[1] or '') ~= ARGV[1] or (held[2] or '') ~= ARGV[2] then return 'moved' end
+local stored = redis.call('HMGET', KEYS[1], 'position', 'origin')
+if (stored[1] or '') ~= ARGV[1] or (stored[2] or '') ~= ARGV[2] then return 'moved' end
 if redis.call('HLEN', KEYS[2]) ~= tonumber(ARGV[3]) then return 'moved' end
 
 redis.call('UNLINK', KEYS[1], KEYS[2])

@@ -1,16 +1,16 @@
-"""What a fold keeps per partition: the bytes of a hidden state, and the store that holds them.
+"""State of a fold for each partition: the bytes of a hidden state, and the store's protocol.
 
-A hidden state is 16 bytes of header and the raw tensor, all little-endian:
+A hidden state is a header of 16 bytes and the raw tensor, all little-endian:
 
     byte 0      version, 1
     byte 1      flags, 0
     bytes 2-3   reserved, 0
-    bytes 4-7   steps: events in this memory, unsigned
+    bytes 4-7   steps: number of events in this memory, unsigned
     bytes 8-15  time of its last event in ms, signed: the maximum of its events' times
     bytes 16-   float32: h as (L, H), for an LSTM (2, L, H) with h before c
 
-:class:`Store` is what the processor asks for; ``store/redis_store.py`` keeps it in Redis and
-``testing.py`` in memory, under the same contract tests.
+The processor uses :class:`Store`; ``store/redis_store.py`` implements it in Redis and
+``store/memory_store.py`` in memory, under the same contract tests.
 """
 
 from collections.abc import Sequence
@@ -32,9 +32,9 @@ class States:
     """Hidden states of N keys, by column.
 
     Attributes:
-        steps: (N,) events in each memory.
-        last_ms: (N,) time of the last event of each memory.
-        hidden: (N, D) the tensors, each flattened to D floats.
+        steps: (N,) number of events in each memory.
+        last_ms: (N,) time of each memory's last event in milliseconds.
+        hidden: (N, D) tensors, each flattened to D floats.
     """
 
     steps: NDArray[np.int64]
@@ -43,7 +43,7 @@ class States:
 
     @classmethod
     def empty(cls, rows: int, floats: int) -> Self:
-        """Make N states of no event: zeros."""
+        """Return N states without any event: zeros."""
         return cls(
             np.zeros(rows, np.int64),
             np.zeros(rows, np.int64),
@@ -52,10 +52,10 @@ class States:
 
 
 class StateCodec:
-    """Turns states into bytes and back, many at a time.
+    """Converts many states to bytes and back.
 
     Args:
-        floats: D, the floats of one hidden state.
+        floats: Number of floats of one hidden state, D.
     """
 
     def __init__(self, floats: int) -> None:
@@ -85,10 +85,11 @@ class StateCodec:
         return [raw[start : start + size] for start in range(0, len(raw), size)]
 
     def decode(self, values: Sequence[bytes]) -> States:
-        """Return the states that some bytes are.
+        """Return the states in some bytes.
 
         Raises:
-            CorruptStateError: wrong size, version or flags, or a number that is not finite.
+            CorruptStateError: The size, the version or the flags are wrong, or a number is not
+                finite.
         """
         sizes = {len(value) for value in values} - {self.state_bytes}
         if sizes:
@@ -101,13 +102,19 @@ class StateCodec:
             raise CorruptStateError(f"a hidden state has version {version}, not {STATE_VERSION}")
         hidden = packed["hidden"].astype(np.float32)
         if not np.isfinite(hidden).all():
-            raise CorruptStateError("a hidden state holds a number that is not finite")
+            raise CorruptStateError("a hidden state contains a number that is not finite")
         return States(packed["steps"].astype(np.int64), packed["last_ms"].astype(np.int64), hidden)
 
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """The last folded record: tells a recreated log from the old one."""
+    """The last folded record, by which a recreated log is recognized.
+
+    Attributes:
+        offset: Offset of the record.
+        timestamp: Timestamp of the record in milliseconds.
+        crc: CRC of the record.
+    """
 
     offset: int
     timestamp: int
@@ -118,25 +125,25 @@ class Anchor:
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """Read what ``str`` wrote; an empty text is no anchor."""
+        """Parse the output of ``str``; an empty text is no anchor."""
         return cls(*(int(part) for part in text.split())) if text else None
 
 
 @dataclass(frozen=True, slots=True)
 class StoredPosition:
-    """What one atomic read of the store found.
+    """The store's contents except the hidden states, from one atomic read.
 
     Attributes:
-        position: the next offset to fold, or ``None``.
-        origin: the first offset of the fold, or ``None``.
-        anchor: the last folded record, if there was one.
-        keys: hidden states there should be, counted by the commits.
-        fields: hidden states there are.
-        stream_time_ms: stream time, or ``None`` before any event has moved it.
-        partitions: partitions of the source when the fold began, or ``None``.
-        numerics: fingerprint of the numerics of the last commit.
-        lost: what history was given up when the fold began; empty if none.
-        is_corrupt: a hidden state was read that does not decode.
+        position: Next offset to fold; ``None`` before the first start.
+        origin: First offset of the fold; ``None`` before the first start.
+        anchor: Last folded record, if any.
+        keys: Number of hidden states according to the commits.
+        fields: Number of hidden states in the store.
+        stream_time_ms: Stream time in milliseconds; ``None`` before the first event.
+        partitions: Number of partitions of the source when the fold began.
+        numerics: Numerics of the last commit.
+        lost: Description of the history that was given up when the fold began; empty if none.
+        is_corrupt: Whether a hidden state could not be decoded.
     """
 
     position: int | None = None
@@ -152,13 +159,13 @@ class StoredPosition:
 
     @property
     def is_torn(self) -> bool:
-        """Whether something else changed, added or took away hidden states."""
+        """Whether another program changed, added or removed hidden states."""
         return self.is_corrupt or self.fields != (self.keys if self.position is not None else 0)
 
 
 @dataclass(frozen=True, slots=True)
 class FirstPosition:
-    """The begin of a fold; see ``start.lua``."""
+    """The first position of a fold; see ``start.lua``."""
 
     position: int
     origin: int
@@ -169,7 +176,7 @@ class FirstPosition:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """What one micro-batch leaves behind; see ``commit.lua``."""
+    """The writes of one micro-batch; see ``commit.lua``."""
 
     expected_position: int
     origin: int
@@ -185,38 +192,41 @@ class Store(Protocol):
     """The hidden states of one fold of one partition."""
 
     async def read(self) -> StoredPosition:
-        """Read all but the states, atomically."""
+        """Read everything except the hidden states, atomically."""
 
     async def load(self, position: int, origin: int, keys: Sequence[bytes]) -> list[bytes | None]:
-        """Read the states of some keys, atomically with the position.
+        """Read the hidden states of some keys, atomically with the position.
 
         Raises:
-            MovedError: position or origin is another one.
-            TornError: the count of hidden states is off.
+            MovedError: Position or origin is not the expected one.
+            TornError: The number of hidden states is not the committed one.
         """
 
     async def start(self, seen: StoredPosition, first: FirstPosition) -> None:
-        """Drop everything and write the first position, if nothing changed since ``seen``.
+        """Delete everything and write the first position, if nothing changed since ``seen``.
 
         Raises:
-            MovedError: something changed.
+            MovedError: Something has changed.
         """
 
     async def commit(self, commit: Commit) -> None:
-        """Write states and position if the position is the expected one.
+        """Write hidden states and position, if the position is the expected one.
 
-        A commit whose answer was lost may have been applied: the next one is then moved.
+        A commit whose reply was lost may have been applied; a repetition then raises
+        ``MovedError``.
 
         Raises:
-            MovedError: position or origin is another one.
-            TornError: the count of hidden states is off.
+            MovedError: Position or origin is not the expected one.
+            TornError: The number of hidden states is not the committed one.
         """
 
     async def scan(
         self, position: int, cursor: int, count: int
     ) -> tuple[int, list[tuple[bytes, bytes]]]:
-        """Read some ``count`` hidden states from a cursor on, for the sweep; 0 begins and ends.
+        """Read about ``count`` hidden states from a cursor on, atomically with the position.
+
+        The cursor 0 begins a scan, and a returned 0 ends it.
 
         Raises:
-            MovedError: the position is another one.
+            MovedError: The position is not the expected one.
         """

@@ -1,7 +1,7 @@
-"""The sweep: expired hidden states leave Redis in the owner's next commit.
+"""The sweep: the owner's next commit deletes expired hidden states from Redis.
 
-Expiry itself needs no sweep: an expired state is never used again.  The sweep only frees memory,
-so it looks at a few states at a time, and how far it got changes no prediction.
+An expired state is never used again, with or without the sweep, which only frees memory.  It reads
+a few states at a time, and its progress changes no prediction.
 """
 
 from collections.abc import Callable
@@ -16,13 +16,13 @@ from stream_rnn.store.state import StateCodec, Store
 
 @dataclass(slots=True)
 class Sweep:
-    """Goes round the hidden states of one partition.
+    """Scans the hidden states of one partition again and again.
 
     Args:
-        settings: expiry and the sweep's bounds.
-        codec: reads a state's time.
-        store: the fold's hidden states.
-        clock: monotonic seconds.
+        settings: Settings of expiry and of the sweep.
+        codec: Codec of the states.
+        store: Store of the fold.
+        clock: Returns monotonic seconds.
     """
 
     settings: Settings
@@ -33,24 +33,24 @@ class Sweep:
     _next_s: float = 0.0
 
     async def expired(
-        self, position: int, stream_time_ms: int | None, touched: AbstractSet[bytes]
+        self, position: int, stream_time_ms: int | None, changed: AbstractSet[bytes]
     ) -> list[bytes]:
-        """Return some keys whose states are expired, for the commit that expects ``position``.
+        """Return keys with expired states, for the commit that expects ``position``.
 
         Args:
-            position: the position in Redis.
-            stream_time_ms: stream time after the micro-batch.
-            touched: keys that the micro-batch writes or deletes itself.
+            position: Position in Redis.
+            stream_time_ms: Stream time after the micro-batch in milliseconds.
+            changed: Keys that the micro-batch itself writes or deletes.
         """
         ttl, now = self.settings.state_ttl, self.clock()
         if ttl is None or stream_time_ms is None or now < self._next_s:
             return []
         self._next_s = now + self.settings.sweep_interval_s
-        self._cursor, found = await self.store.scan(
+        self._cursor, states = await self.store.scan(
             position, self._cursor, self.settings.sweep_fields_max
         )
-        if not found:
+        if not states:
             return []
-        ages_ms = stream_time_ms - self.codec.decode([value for _, value in found]).last_ms
+        ages_ms = stream_time_ms - self.codec.decode([value for _, value in states]).last_ms
         old = np.flatnonzero(ages_ms > ttl * 1000).tolist()
-        return [found[i][0] for i in old if found[i][0] not in touched]
+        return [states[i][0] for i in old if states[i][0] not in changed]

@@ -27,7 +27,7 @@ from stream_rnn.errors import ConfigError, StreamRNNError, reason
 from stream_rnn.fold.processor import Processor
 from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.settings import FoldSettings
-from stream_rnn.store.redis_store import facts_of_primaries
+from stream_rnn.store.redis_store import primary_info
 from stream_rnn.worker.partitions import Owned, Partitions
 from stream_rnn.worker.prometheus import Metrics, PartitionView
 
@@ -211,7 +211,7 @@ class Health:
             return
         try:
             async with asyncio.timeout(self._settings.redis_timeout_s):
-                nodes = await facts_of_primaries(redis, "memory")
+                nodes = await primary_info(redis, "memory")
         except (RedisError, RedisClusterException, OSError, TimeoutError) as error:
             logger.info("no memory of Redis for metrics: %s", reason(error))
             return

@@ -11,7 +11,7 @@ import pytest
 from stream_rnn.errors import ConfigError
 from stream_rnn.settings import Settings
 from stream_rnn.store.connection import connect_redis
-from stream_rnn.store.redis_store import _OF_SCRIPTS, RedisStore, check_redis
+from stream_rnn.store.redis_store import _SCRIPT_COMMANDS, RedisStore, check_redis
 from stream_rnn.store.state import Commit, FirstPosition
 from tests.forked import ForkedWorker
 from tests.integration.streams import Stream, mixed_records, run
@@ -65,7 +65,7 @@ def test_a_script_that_may_not_run_names_all_that_it_runs():
     """Redis before 7.2 does not say which command was refused."""
     lua = [files("stream_rnn.store").joinpath(f"{name}.lua").read_text() for name in ("commit", "start")]  # fmt: skip
     commands = {word for text in lua for word in re.findall(r"redis\.call\('([A-Z]+)'", text)}
-    assert commands == set(re.findall(r"[A-Z]+", _OF_SCRIPTS))
+    assert commands == set(re.findall(r"[A-Z]+", _SCRIPT_COMMANDS))
 
 
 async def everything(url, app) -> None:

@@ -127,14 +127,14 @@ class IgnoresOrigin(MemoryStore):
     """Compares the position only, in load, start and commit."""
 
     async def start(self, seen, first: FirstPosition):
-        if self.held.position == seen.position:
-            seen = replace(seen, origin=self.held.origin)
+        if self.stored.position == seen.position:
+            seen = replace(seen, origin=self.stored.origin)
         await super().start(seen, first)
 
     def _check(self, position, origin):  # noqa: ARG002  # that is the bug
-        if self.held.position != position:
-            raise MovedError(f"the position is {self.held.position}, expected {position}")
-        super()._check(position, self.held.origin)
+        if self.stored.position != position:
+            raise MovedError(f"the position is {self.stored.position}, expected {position}")
+        super()._check(position, self.stored.origin)
 
 
 class LooksNotBack(MemoryLog):

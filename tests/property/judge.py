@@ -135,7 +135,7 @@ class Judge:
 
     def folded(self, store: MemoryStore, c: GroupOffset | None, log_end: int) -> None:
         """Check what Redis holds, unless it is torn, and that it is not ahead of C."""
-        held = store._seen()
+        held = store._read_position()
         if held.position is None or held.is_torn:
             return
         here = f"P={held.position}, origin={held.origin}"

@@ -159,7 +159,7 @@ class Machine(RuleBasedStateMachine):
     def retain(self, beyond):
         """Remove records below the position, or beyond it where that may be accepted."""
         world = self.world
-        position = world.store.held.position
+        position = world.store.stored.position
         c = world.broker.decided
         base = position if position is not None else c.offset if c else 0
         if world.choices.on_lost_history == "stop":
@@ -172,7 +172,7 @@ class Machine(RuleBasedStateMachine):
         """Lose states and history under a worker that is about to commit; the other one accepts it."""
         slot, world = self.awake(slot), self.world
         world.advance(slot, 40, until="store.commit")
-        world.retain((world.store.held.position or 0) + beyond)
+        world.retain((world.store.stored.position or 0) + beyond)
         world.lose_states("all")
         world.assign(1 - slot)
         world.advance(1 - slot, 40, until="source.take")

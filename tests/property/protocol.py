@@ -175,7 +175,7 @@ class World:
         if what == "all" or (what == "backup" and self.backup is None):
             store.restore(MemoryStore())
         elif what == "position":
-            store.held = MemoryStore().held
+            store.stored = MemoryStore().stored
         elif what == "state" and store.states:
             store.states.pop(min(store.states))
         elif what == "backup":
@@ -190,7 +190,7 @@ class World:
     async def truth(self) -> Start | Stop:
         """Decide where to start from what is true now."""
         last = await self.log.last_prediction()
-        s, e, held = self.log.log_start_offset, self.broker.log_end, self.store._seen()
+        s, e, held = self.log.log_start_offset, self.broker.log_end, self.store._read_position()
         facts = Facts("", self.fold_id, s, e, held, self.broker.decided, last_prediction=last)
         return where_to_start(facts, self.choices)
 
@@ -207,7 +207,7 @@ class World:
         self.broker.complete()
         self.look()
         if not self.has_stopped:
-            self.judge.finished(self.store.held.position, self.log.group)
+            self.judge.finished(self.store.stored.position, self.log.group)
 
     def close(self) -> None:
         """End everything."""

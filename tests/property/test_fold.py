@@ -114,7 +114,7 @@ def test_any_cut_gives_what_the_oracle_gives(cell, records, sizes, ttl, cache, b
     assert len({json.loads(m.value)["source"]["offset"] for m in log.predictions}) == len(
         log.predictions
     )
-    assert store.held.position == log.group.offset == records[-1].offset + 1
+    assert store.stored.position == log.group.offset == records[-1].offset + 1
 
 
 @EXAMPLES
@@ -251,7 +251,7 @@ def test_a_damaged_store_is_built_again(records, sizes, damage):
     log, store = MemoryLog(records[: len(records) // 2 + 1]), MemoryStore()
     run(model, log, store, configured, sizes=sizes)
     if store.states and damage == "key":
-        store.held = MemoryStore().held
+        store.stored = MemoryStore().stored
     elif store.states and damage == "field":
         store.states.popitem()
     elif store.states:
@@ -278,10 +278,10 @@ def test_a_zombie_is_fenced_and_changes_nothing():
         await zombie._begin()
         await zombie.fold(await zombie.source.take(0))
         await memory_processor(model, log, store, configured, sizes=[4] * 20).run()
-        before = (len(log.predictions), store.held, log.group)
+        before = (len(log.predictions), store.stored, log.group)
         with pytest.raises(Exception, match="fenced"):
             await zombie.fold(await zombie.source.take(0))
-        assert (len(log.predictions), store.held, log.group) == before
+        assert (len(log.predictions), store.stored, log.group) == before
 
     asyncio.run(go())
     compare(model, configured, log, store)

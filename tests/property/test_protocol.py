@@ -136,7 +136,7 @@ def test_a_forgotten_producer_is_started_anew_and_nobody_ends():
     world.advance(0, 200)
     world.broker.complete()
     assert world.workers[0] is first
-    assert (world.log.group.offset, world.store.held.position) == (3, 3)
+    assert (world.log.group.offset, world.store.stored.position) == (3, 3)
     world.finish()
     world.close()
     world.judge.check()
@@ -200,7 +200,7 @@ def commit_after_another_origin(kit: Kit) -> World:
     world.lose_states("all")
     world.assign(1)
     world.advance(1, 80, until="source.take")  # at 2, of the fold from 2
-    assert (world.store.held.position, world.store.held.origin) == (2, 2)
+    assert (world.store.stored.position, world.store.stored.origin) == (2, 2)
     world.advance(0, 1)
     return world
 

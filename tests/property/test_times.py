@@ -109,7 +109,7 @@ def test_any_times_give_what_the_oracle_gives_however_the_log_is_cut(given_log, 
     asyncio.run(memory_processor(model, log, store, configured, sizes=list(sizes)).run())
     compare(model, configured, log, store)
     truth = oracle.fold(model, configured, records)
-    assert store.held.stream_time_ms == truth.stream_ms
+    assert store.stored.stream_time_ms == truth.stream_ms
     trained = make_events([records], model.spec, configured)
     colds = {o for o, said in truth.predictions.items() if said["cold"]}
     firsts = trained.examples.runs.order[trained.examples.runs.first]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from stream_rnn.errors import CorruptStateError
-from stream_rnn.store.cache import ROW_OVERHEAD_BYTES, ROWS_AT_FIRST, StateCache, load_states
+from stream_rnn.store.cache import ROW_OVERHEAD_BYTES, ROWS_INITIAL, StateCache, load_states
 from stream_rnn.store.state import HEADER_BYTES, StateCodec, States
 
 FLOATS = 2
@@ -101,7 +101,7 @@ def test_of_more_than_fit_the_last_stay():
 
 def test_the_bound_is_never_passed():
     """Growing and evicting, the cache holds the newest keys and no more than its bound."""
-    rows = ROWS_AT_FIRST + 300
+    rows = ROWS_INITIAL + 300
     cache = cache_of(rows)
     for first in range(0, 4000, 500):
         put(cache, *range(first, first + 500))

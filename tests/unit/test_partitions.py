@@ -132,7 +132,7 @@ async def test_a_release_finishes_the_batch_in_hand():
     assert not releasing.done()
     worker.publishers[0].go.set()
     await releasing
-    assert (len(worker.logs[0].predictions), worker.stores[0].held.position) == (3, 3)
+    assert (len(worker.logs[0].predictions), worker.stores[0].stored.position) == (3, 3)
     assert (owned.task.done(), owned.task.cancelled()) == (True, False)
     assert worker.publishers[0].closed
     assert worker.partitions.get(0) is None
@@ -147,7 +147,7 @@ async def test_a_batch_in_hand_is_abandoned_after_the_deadline():
     async with asyncio.timeout(5 * REVOKE_S):
         await worker.partitions.release(frozenset({0}))
     assert owned.task.cancelled()
-    assert (worker.logs[0].predictions, worker.stores[0].held.position) == ([], 0)
+    assert (worker.logs[0].predictions, worker.stores[0].stored.position) == ([], 0)
     assert worker.logs[0].group == GroupOffset(0, owned.processor.fold_id, 0)
     assert worker.publishers[0].closed
     assert worker.failures == []
@@ -162,8 +162,8 @@ async def test_only_what_is_revoked_is_released():
     worker.publishers[0].go.set()
     await worker.publishing(0)
     await worker.partitions.release_all()
-    assert worker.stores[0].held.position == 3
-    assert worker.stores[1].held.position == 0
+    assert worker.stores[0].stored.position == 3
+    assert worker.stores[1].stored.position == 0
 
 
 async def test_an_error_of_an_owned_partition_brings_the_worker_down():
@@ -220,7 +220,7 @@ async def test_a_partition_that_comes_back_starts_anew():
     worker.publishers[0].go.set()
     await worker.publishing()
     await worker.partitions.release_all()
-    assert worker.stores[0].held.position == 3
+    assert worker.stores[0].stored.position == 3
 
 
 async def test_a_cancellation_that_leaks_into_a_partition_brings_the_worker_down():

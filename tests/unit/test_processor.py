@@ -170,7 +170,7 @@ async def test_a_batch_that_straddles_the_group_offset_publishes_only_from_it_on
     assert published(log) == [4, 5]
     assert [dict(m.headers)["sr-offset"] for m in log.dead_letters] == [b"6"]
     assert json.loads(log.predictions[1].value) == truth.predictions[5]
-    assert (store.held.position, log.group) == (7, GroupOffset(7, OURS, 0))
+    assert (store.stored.position, log.group) == (7, GroupOffset(7, OURS, 0))
 
 
 async def test_a_silent_batch_writes_no_group_offset():
@@ -184,7 +184,7 @@ async def test_a_silent_batch_writes_no_group_offset():
     processor = memory_processor(MODEL, log, store, SETTINGS, publisher=Refusing(log))
     await processor.run()
     assert (log.predictions, log.group) == ([], GroupOffset(3, OURS, 0))
-    assert (store.held.position, processor.counts.silent) == (3, 3)
+    assert (store.stored.position, processor.counts.silent) == (3, 3)
 
 
 async def test_what_was_acknowledged_is_not_published_again(naps):
@@ -275,7 +275,7 @@ async def test_a_hole_is_an_empty_micro_batch():
     log, store = MemoryLog(events(0, 1), end_offset=9), Noted()
     await memory_processor(MODEL, log, store, SETTINGS).run()
     assert order == [(2, 2), (9, 9)]
-    assert (store.held.position, store.held.anchor.offset) == (9, 1)
+    assert (store.stored.position, store.stored.anchor.offset) == (9, 1)
     assert published(log) == [0, 1]
 
 
@@ -309,7 +309,7 @@ async def test_a_log_start_that_passes_the_position_stops(naps):
     processor.source = Retention(log, 3)
     with pytest.raises(RecoveryError, match=r"records 1 to 2 were removed.*log start 3"):
         await processor.run()
-    assert (published(log), store.held.position, len(naps)) == ([0], 1, 1)
+    assert (published(log), store.stored.position, len(naps)) == ([0], 1, 1)
 
 
 async def test_a_log_start_that_passes_the_position_may_be_accepted(naps):
@@ -319,8 +319,8 @@ async def test_a_log_start_that_passes_the_position_may_be_accepted(naps):
     processor = memory_processor(MODEL, log, store, accepting)
     processor.source = Retention(log, 3)
     await processor.run()
-    assert (published(log), store.held.origin) == ([0, 3, 4, 5], 3)
-    assert "records 1 to 2 were removed" in store.held.lost
+    assert (published(log), store.stored.origin) == ([0, 3, 4, 5], 3)
+    assert "records 1 to 2 were removed" in store.stored.lost
     assert processor.counts.positioned == 2
     assert len(naps) >= 1
 
@@ -365,7 +365,7 @@ async def test_an_idle_partition_looks_whether_it_is_still_the_owner():
         async def take(self, timeout_s):
             self.takes += 1
             if self.takes == 2:
-                store.held = MemoryStore().held
+                store.stored = MemoryStore().stored
                 store.states = {}
                 return Fetch([], 2)
             return await super().take(timeout_s)

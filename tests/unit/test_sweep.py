@@ -28,7 +28,7 @@ def sweep_of(times, ttl=10.0, fields=100):
     store, clock = MemoryStore(), Clock()
     rows = States(np.ones(len(times), np.int64), np.array(times), np.zeros((len(times), 1), "f4"))
     store.states = {b"%d" % i: value for i, value in enumerate(CODEC.encode(rows))}
-    store.held = StoredPosition(POSITION, 0, keys=len(times), fields=len(times))
+    store.stored = StoredPosition(POSITION, 0, keys=len(times), fields=len(times))
     settings = Settings.build(state_ttl=ttl, sweep_fields_max=fields, sweep_interval_s=2.0)
     return Sweep(settings, CODEC, store, clock), clock
 
@@ -61,7 +61,7 @@ async def test_a_sweep_looks_at_a_few_states_and_goes_on_later():
 async def test_without_an_age_or_a_time_nothing_expires(ttl, stream_ms):
     """No limit, or no event yet: the store is not even asked."""
     sweep, _ = sweep_of([0], ttl)
-    sweep.store.held = StoredPosition()
+    sweep.store.stored = StoredPosition()
     assert await sweep.expired(POSITION, stream_ms, set()) == []
 
 
