@@ -135,7 +135,7 @@ async def test_recovery_times(tmp_path, capsys):
         plan = LogPlan(1, "even", PARTITIONS, False)
         sender = Sender(plan, bench.settings.source, servers.bootstrap_servers, RATE)
         bench.crew.tend()
-        await bench.crew.until_owned(PARTITIONS)
+        await bench.crew.wait_for_owners(PARTITIONS)
         background = [asyncio.create_task(sender.run()), asyncio.create_task(bench.watch())]
         try:
             kills, restarts = await _kills(bench), await _restarts(bench)
@@ -147,7 +147,7 @@ async def test_recovery_times(tmp_path, capsys):
             for task in background:
                 task.cancel()
             await asyncio.gather(*background, return_exceptions=True)
-            await bench.crew.end()
+            await bench.crew.kill_all()
     rates = [records / seconds for seconds, records in wipes]
     with capsys.disabled():
         print(f"\nSIGKILL of one of two workers: {_figures(kills)} s (session timeout 10 s)")

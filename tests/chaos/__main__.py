@@ -1,4 +1,4 @@
-"""``python -m tests.chaos``: the soak, and the same faults against servers of your own."""
+"""The command ``python -m tests.chaos``: a soak with local servers, or with servers of your own."""
 
 from tests.chaos.soak import main
 

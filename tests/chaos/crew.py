@@ -1,4 +1,4 @@
-"""The workers of one fold, and the orchestrator that starts them again."""
+"""The workers of one fold, and an orchestrator that restarts them."""
 
 import asyncio
 import random
@@ -11,47 +11,47 @@ from stream_rnn.local.workers import WorkerProcess
 from stream_rnn.worker.fault_injection import EXIT_STATUS, VARIABLE
 
 RELEASE = 4
-SESSION_TIMEOUT_S = 10.0  # as the package sets it
-OUR_SESSION_TIMEOUT_S = 5.0  # below what brokers accept by default; ours accept it
-MAY_END_WITH = {RELEASE, EXIT_STATUS, -signal.SIGKILL}
+SESSION_TIMEOUT_S = 10.0  # the default of the package
+OUR_SESSION_TIMEOUT_S = 5.0  # brokers refuse this by default; the driver's brokers accept it
+EXPECTED_STATUSES = {RELEASE, EXIT_STATUS, -signal.SIGKILL}
 READY_WITHIN_S = 90
 OWNED_WITHIN_S = 120
 
 
 class Worker(WorkerProcess):
-    """One worker; it may be born with a flaw.
+    """The process of one worker.
 
     Attributes:
-        is_mute: its log went nowhere.
-        is_leaving: it was asked to end.
+        is_mute: Whether the worker cannot write its log.
+        is_leaving: Whether the crew has killed or terminated the worker.
     """
 
     is_mute = False
     is_leaving = False
 
     def tail(self) -> str:
-        """Return the end of its log."""
+        """Return the end of the worker's log."""
         return "" if self.is_mute else self.log.read_text(errors="replace")[-3000:]
 
     def partitions(self) -> set[int]:
-        """Return the partitions that it says it owns."""
+        """Return the partitions that the worker owns according to its log."""
         return set() if self.is_mute else super().partitions()
 
-    def says(self, pattern: str) -> bool:
-        """Tell whether its log holds a text."""
+    def has_logged(self, pattern: str) -> bool:
+        """Return whether the worker's log matches a pattern."""
         return not self.is_mute and bool(re.search(pattern, self.log.read_text(errors="replace")))
 
 
 class Crew:
-    """Keeps so many workers running.
+    """Keeps a number of workers running.
 
     Args:
-        options: the worker's command line.
-        directory: of the logs.
-        size: how many work.
-        draw: chooses victims.
-        tell: told what happened.
-        session_timeout_s: of the group.
+        options: Options of the worker's command line.
+        directory: Directory of the logs.
+        size: Number of workers.
+        draw: Random numbers that choose victims.
+        note: Callback with a text for each exit of a worker.
+        session_timeout_s: Session timeout of the group in seconds.
     """
 
     def __init__(
@@ -60,14 +60,14 @@ class Crew:
         directory,
         size: int,
         draw: random.Random,
-        tell: Callable[[str], None],
+        note: Callable[[str], None],
         session_timeout_s: float = SESSION_TIMEOUT_S,
     ) -> None:
         self.options = dict(options)
         self.directory = directory
         self.size = size
         self.draw = draw
-        self.tell = tell
+        self.note = note
         self.all: list[Worker] = []
         self.working: list[Worker] = []
         self.frozen: list[Worker] = []
@@ -77,13 +77,13 @@ class Crew:
         self.expects_stop = ""
 
     def start(self, fault: str = "", *, program=None, is_mute=False, **options) -> Worker:
-        """Start one more worker.
+        """Start another worker.
 
         Args:
-            fault: what it brings upon itself; see ``stream_rnn/worker/fault_injection.py``.
-            program: what Python runs in place of the command line.
-            is_mute: its log goes to a full disk.
-            options: settings of this worker alone.
+            fault: Faults that the worker injects; see ``stream_rnn/worker/fault_injection.py``.
+            program: Program that Python runs instead of the command line.
+            is_mute: Whether the log is on a full disk.
+            options: Settings of this worker only.
         """
         name = f"worker-{len(self.all)}"
         if is_mute:
@@ -94,31 +94,31 @@ class Crew:
             "OMP_NUM_THREADS": "1",
             **({VARIABLE: fault} if fault else {}),
         }
-        given = {**self.options, **{key: str(value) for key, value in options.items()}}
-        more = {"program": program} if program else {}
-        worker = Worker(name, given, self.directory, environment, **more)
+        all_options = {**self.options, **{key: str(value) for key, value in options.items()}}
+        program_option = {"program": program} if program else {}
+        worker = Worker(name, all_options, self.directory, environment, **program_option)
         worker.is_mute = is_mute
         self.all.append(worker)
         self.working.append(worker)
         return worker
 
     def tend(self) -> None:
-        """Start workers anew that ended as they may; anything else is a finding."""
+        """Replace workers that have ended with an expected status; raise for any other status."""
         for worker in [w for w in self.working if not w.is_alive]:
             self.working.remove(worker)
             status = worker.exit_status
-            if status == 3 and self.expects_stop and worker.says(self.expects_stop):
+            if status == 3 and self.expects_stop and worker.has_logged(self.expects_stop):
                 self.stopped_for.append((worker, self.expects_stop))
                 continue
-            if status not in MAY_END_WITH:
+            if status not in EXPECTED_STATUSES:
                 raise AssertionError(f"{worker.name} ended with {status}:\n{worker.tail()}")
             self.restarts += 1
-            self.tell(f"{worker.name} ended with {status}")
+            self.note(f"{worker.name} ended with {status}")
         while len(self.working) < self.size:
             self.start()
 
-    async def tending(self) -> None:
-        """Tend until cancelled."""
+    async def tend_forever(self) -> None:
+        """Replace ended workers until cancelled."""
         while True:
             self.tend()
             await asyncio.sleep(0.25)
@@ -128,77 +128,77 @@ class Crew:
         return [w for w in self.working if w.is_alive and w.partitions()]
 
     def owned(self) -> set[int]:
-        """Return the partitions that are owned."""
+        """Return the partitions that workers own."""
         return {p for worker in self.working if worker.is_alive for p in worker.partitions()}
 
-    async def until_owned(self, count: int = 1) -> None:
-        """Wait until so many partitions are owned; mute workers do not say what they own."""
+    async def wait_for_owners(self, count: int = 1) -> None:
+        """Wait until workers own this many partitions; the logs of mute workers do not show theirs."""
         async with asyncio.timeout(OWNED_WITHIN_S):
             while len(self.owned()) < count and not any(w.is_mute for w in self.working):
                 await asyncio.sleep(0.1)
 
-    async def until_says(self, worker: Worker, pattern: str, timeout_s: float) -> bool:
-        """Wait until a worker's log holds a text; tell whether it came, or the worker ended."""
+    async def until_logged(self, worker: Worker, pattern: str, timeout_s: float) -> bool:
+        """Wait until a worker's log matches a pattern; return ``False`` if it ends or time is over."""
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
-            if worker.says(pattern):
+            if worker.has_logged(pattern):
                 return True
             if not worker.is_alive:
-                return worker.says(pattern)
+                return worker.has_logged(pattern)
             await asyncio.sleep(0.05)
         return False
 
-    async def victim(self) -> Worker:
-        """Choose a worker that owns something, if there is one."""
-        await self.until_owned()
+    async def choose_victim(self) -> Worker:
+        """Choose a worker, if possible one that owns partitions."""
+        await self.wait_for_owners()
         return self.draw.choice(sorted(self.owners() or self.working, key=lambda w: w.name))
 
-    def take(self, worker: Worker) -> bool:
-        """Take a worker out of those that are tended; tell whether it was one of them."""
-        is_here = worker in self.working
-        if is_here:
+    def stop_tending(self, worker: Worker) -> bool:
+        """Stop replacing a worker; return whether it was running until now."""
+        was_working = worker in self.working
+        if was_working:
             self.working.remove(worker)
-        return is_here
+        return was_working
 
     async def kill(self, worker: Worker) -> None:
-        """End a worker without a word."""
+        """Kill a worker."""
         worker.is_leaving = True
-        self.take(worker)
+        self.stop_tending(worker)
         await asyncio.to_thread(worker.kill)
 
     async def terminate(self, worker: Worker) -> None:
-        """Ask a worker to leave."""
+        """Stop a worker by SIGTERM, and check its exit status."""
         worker.is_leaving = True
-        self.take(worker)
-        may = {0, *MAY_END_WITH}  # another fault may have met it at the same time
+        self.stop_tending(worker)
+        allowed = {0, *EXPECTED_STATUSES}  # another fault may have ended the worker first
         expected = self.expects_stop
-        if not worker.says("fold ready"):
-            may |= {-signal.SIGTERM}  # it was still importing: nothing handles the signal yet
+        if not worker.has_logged("fold ready"):
+            allowed |= {-signal.SIGTERM}  # while it imports, nothing handles the signal
         if worker.is_mute:
-            may |= {-signal.SIGTERM, -signal.SIGKILL}
+            allowed |= {-signal.SIGTERM, -signal.SIGKILL}
         status = await asyncio.to_thread(worker.stop)
-        if expected and worker.says(expected):
-            may |= {3}
-        if status not in may:
+        if expected and worker.has_logged(expected):
+            allowed |= {3}
+        if status not in allowed:
             raise AssertionError(f"{worker.name} left with {status}:\n{worker.tail()}")
 
-    async def until_ready(self) -> None:
-        """Wait until every worker has started."""
+    async def wait_until_ready(self) -> None:
+        """Wait until every worker is ready or has ended."""
         async with asyncio.timeout(READY_WITHIN_S):
             for worker in self.working:
-                while not (worker.is_mute or worker.says("fold ready")) and worker.is_alive:
+                while not (worker.is_mute or worker.has_logged("fold ready")) and worker.is_alive:
                     await asyncio.sleep(0.1)
-                if worker.says("fold ready"):
-                    assert worker.says(f"delivery={self.options['delivery']}"), worker.tail()
+                if worker.has_logged("fold ready"):
+                    assert worker.has_logged(f"delivery={self.options['delivery']}"), worker.tail()
 
-    async def leave(self) -> None:
-        """Ask all to leave."""
-        await self.until_ready()
-        await asyncio.sleep(2)  # the group's first join is not interrupted
+    async def terminate_all(self) -> None:
+        """Stop all workers by SIGTERM."""
+        await self.wait_until_ready()
+        await asyncio.sleep(2)  # do not interrupt the first join of the group
         await asyncio.gather(*(self.terminate(worker) for worker in list(self.working)))
 
-    async def end(self) -> None:
-        """Leave no process behind."""
+    async def kill_all(self) -> None:
+        """Kill all processes that still run."""
         for worker in self.all:
             if worker.is_alive:
                 worker.signal(signal.SIGCONT)

@@ -1,4 +1,4 @@
-"""One episode: a log, workers, faults; then everything that is left, for the comparison."""
+"""One episode: a log, workers and faults; then the topics and states for the comparison."""
 
 import asyncio
 import random
@@ -22,25 +22,25 @@ from tests.chaos.log import SPEC, Sender
 from tests.chaos.plan import Plan
 from tests.chaos.servers import Servers
 from tests.chaos.topics import Topics
-from tests.chaos.verify import Left, StoredPosition
+from tests.chaos.verify import PartitionOutcome, StoredPosition
 
 FAULT_WITHIN_S = 240
 SETTLED_WITHIN_S = 240
 
 
 @dataclass(slots=True)
-class Happened:
-    """What an episode has left.
+class EpisodeResult:
+    """The result of an episode.
 
     Attributes:
-        plan: of it.
-        settings: of the fold.
-        bundles: of both folds.
-        story: what happened, with seconds and C by partition.
-        kinds: faults, by kind.
-        records: that were sent.
-        left: by partition, for the oracle.
-        seconds: of all of it.
+        plan: Plan of the episode.
+        settings: Settings of the fold.
+        bundles: Paths of the bundles of both folds.
+        story: Seconds, text and group offsets by partition for each note.
+        kinds: Number of faults by kind.
+        records: Number of sent records.
+        outcomes: Topics and states by partition, for the oracle.
+        seconds: Duration of the episode.
     """
 
     plan: Plan
@@ -49,16 +49,16 @@ class Happened:
     story: list[tuple[float, str, dict[int, int]]] = field(default_factory=list)
     kinds: Counter = field(default_factory=Counter)
     records: int = 0
-    left: list[Left] = field(default_factory=list)
+    outcomes: list[PartitionOutcome] = field(default_factory=list)
     seconds: float = 0.0
 
     def before(self, partition: int, offset: int) -> str:
-        """Return what had happened when C was last below an offset."""
-        said = [text for _, text, c in self.story if c.get(partition, 0) <= offset]
-        return said[-1] if said else "nothing"
+        """Return the last note while the group offset was at or below an offset."""
+        notes = [text for _, text, c in self.story if c.get(partition, 0) <= offset]
+        return notes[-1] if notes else "nothing"
 
-    def told(self) -> str:
-        """Return the story."""
+    def story_text(self) -> str:
+        """Return the story, with a line for each note."""
         return "\n".join(f"{at:7.1f} s  {text}  C={c}" for at, text, c in self.story)
 
 
@@ -66,12 +66,12 @@ class Episode:
     """Runs a plan.
 
     Args:
-        plan: what happens; ``scripted``, if it is set, happens in place of its faults.
-        app: app id, the prefix of everything on the servers.
-        servers: where.
-        directory: for bundles and logs.
-        say: told each line as it happens.
-        records_min: this many records are sent at least, however soon the faults are over.
+        plan: Plan of the episode. If ``scripted`` is set, it replaces the plan's faults.
+        app: App id, which prefixes all names on the servers.
+        servers: Kafka and Redis.
+        directory: Directory of bundles and logs.
+        on_line: Callback with each line of the story.
+        records_min: Minimum number of records to send, even if the faults end earlier.
     """
 
     def __init__(
@@ -80,13 +80,13 @@ class Episode:
         app: str,
         servers: Servers,
         directory: Path,
-        say: Callable[[str], None],
+        on_line: Callable[[str], None],
         records_min: int = 0,
     ) -> None:
         self.plan = plan
         self._records_min = records_min
         self.servers = servers
-        self._say = say
+        self._on_line = on_line
         self._began = time.monotonic()
         self._c: dict[int, int] = {}
         self._lanes = {lane: asyncio.Lock() for lane in LANES}
@@ -103,7 +103,7 @@ class Episode:
             **plan.settings,
         )
         self.topics = Topics(self.settings, plan.log.partitions)
-        self.happened = Happened(plan, self.settings, bundles)
+        self.result = EpisodeResult(plan, self.settings, bundles)
         options = {
             "app": app,
             "source": self.settings.source,
@@ -121,52 +121,52 @@ class Episode:
         logs.mkdir(parents=True)
         session_s = SESSION_TIMEOUT_S if servers.own_kafka else OUR_SESSION_TIMEOUT_S
         draw = random.Random(plan.seed)
-        self.crew = Crew(options, logs, plan.workers, draw, self.tell, session_s)
+        self.crew = Crew(options, logs, plan.workers, draw, self.note, session_s)
 
-    def tell(self, text: str) -> None:
-        """Remember what happens."""
-        self.happened.story.append((time.monotonic() - self._began, text, dict(self._c)))
-        self._say(f"{self.happened.story[-1][0]:7.1f} s  {text}")
+    def note(self, text: str) -> None:
+        """Add a line to the story."""
+        self.result.story.append((time.monotonic() - self._began, text, dict(self._c)))
+        self._on_line(f"{self.result.story[-1][0]:7.1f} s  {text}")
 
-    async def run(self) -> Happened:
-        """Run it; what is left is for the oracle."""
-        self.tell(f"{self.plan}")
+    async def run(self) -> EpisodeResult:
+        """Run the episode; return its topics and states for the oracle."""
+        self.note(f"{self.plan}")
         await self.topics.create(self.servers.replication)
         sender = Sender(
             self.plan.log, self.settings.source, self.servers.bootstrap_servers, self.plan.rate
         )
         self.crew.tend()
         background = [
-            asyncio.create_task(self.crew.tending()),
-            asyncio.create_task(self._watch()),
+            asyncio.create_task(self.crew.tend_forever()),
+            asyncio.create_task(self._track_group_offsets()),
             asyncio.create_task(sender.run()),
         ]
         try:
-            await self._while(background, self._go_on())
-            await self._while(background, self._until_sent(sender))
+            await self._await_with(background, self._inject_all())
+            await self._await_with(background, self._wait_until_sent(sender))
             sender.stop()
-            await self._while(background[:2], asyncio.wait_for(background[2], 60))
-            self.tell(f"{sender.sent} records sent, {sender.aborted} aborted")
-            await self._while(background[:2], self._settle())
+            await self._await_with(background[:2], asyncio.wait_for(background[2], 60))
+            self.note(f"{sender.sent} records sent, {sender.aborted} aborted")
+            await self._await_with(background[:2], self._wait_until_published())
             background[0].cancel()
             self.crew.size = 0
-            await self.crew.leave()
+            await self.crew.terminate_all()
             await self._collect()
         except BaseException as error:
-            error.add_note(self.happened.told())
+            error.add_note(self.result.story_text())
             raise
         finally:
             for task in background:
                 task.cancel()
                 with suppress(asyncio.CancelledError, Exception):
                     await task
-            await self.crew.end()
-        self.happened.records = sum(len(left.records) for left in self.happened.left)
-        self.happened.seconds = time.monotonic() - self._began
-        return self.happened
+            await self.crew.kill_all()
+        self.result.records = sum(len(outcome.records) for outcome in self.result.outcomes)
+        self.result.seconds = time.monotonic() - self._began
+        return self.result
 
-    async def _while(self, background, work) -> None:
-        """Await some work; if something in the background fails, so does it."""
+    async def _await_with(self, background, work) -> None:
+        """Await a coroutine; raise the error of a background task if one fails first."""
         task = asyncio.ensure_future(work)
         try:
             await asyncio.wait({task, *background}, return_when=asyncio.FIRST_COMPLETED)
@@ -179,54 +179,54 @@ class Episode:
             with suppress(asyncio.CancelledError, Exception):
                 await task
 
-    async def _go_on(self) -> None:
+    async def _inject_all(self) -> None:
         if self.scripted is not None:
             await self.scripted()
             return
-        await self.crew.until_owned(self.plan.log.partitions)
+        await self.crew.wait_for_owners(self.plan.log.partitions)
         async with asyncio.TaskGroup() as group:
             for lane in LANES:
-                group.create_task(self._go_on_in(lane))
+                group.create_task(self._inject_faults_of(lane))
         await asyncio.sleep(1)
 
-    async def _go_on_in(self, lane: str) -> None:
-        for happening in self.plan.happenings:
-            fault = FAULTS[happening.kind]
+    async def _inject_faults_of(self, lane: str) -> None:
+        for scheduled in self.plan.schedule:
+            fault = FAULTS[scheduled.kind]
             if fault.lane != lane:
                 continue
-            await asyncio.sleep(happening.after_s)
-            async with AsyncExitStack() as held:
+            await asyncio.sleep(scheduled.after_s)
+            async with AsyncExitStack() as locks:
                 for name in LANES if fault.alone else (lane,):
-                    await held.enter_async_context(self._lanes[name])
-                self.tell(f"-> {happening.kind}")
+                    await locks.enter_async_context(self._lanes[name])
+                self.note(f"-> {scheduled.kind}")
                 async with asyncio.timeout(FAULT_WITHIN_S):
-                    await fault.bring(self.world(happening.seed))
-            self.happened.kinds[happening.kind] += 1
+                    await fault.inject(self.world(scheduled.seed))
+            self.result.kinds[scheduled.kind] += 1
 
-    async def _until_sent(self, sender: Sender) -> None:
+    async def _wait_until_sent(self, sender: Sender) -> None:
         async with asyncio.timeout(SETTLED_WITHIN_S):
             while sender.sent < self._records_min:
                 await asyncio.sleep(0.2)
 
     def world(self, seed: int) -> World:
-        """Return what a fault can reach, with chances of its own."""
+        """Return the world of a fault, with random numbers of its own."""
         return World(
             self.servers,
             self.crew,
             self.settings,
-            load_bundle(self.happened.bundles[0]).fingerprint,
-            self.happened.bundles[1],
+            load_bundle(self.result.bundles[0]).fingerprint,
+            self.result.bundles[1],
             random.Random(seed),
-            self.tell,
+            self.note,
             self.topics,
         )
 
-    async def _settle(self) -> None:
+    async def _wait_until_published(self) -> None:
         await self.topics.until_published(SETTLED_WITHIN_S)
-        self.tell("all is published")
+        self.note("everything is published")
 
-    async def _watch(self) -> None:
-        """Keep C, for the story."""
+    async def _track_group_offsets(self) -> None:
+        """Update the group offsets for the story until cancelled."""
         while True:
             self._c = await self.topics.group_offsets()
             await asyncio.sleep(1.5)
@@ -235,43 +235,45 @@ class Episode:
         c = await self.topics.group_offsets()
         for partition in range(self.plan.log.partitions):
             settings, topics = self.settings, self.topics
-            left = Left(
+            outcome = PartitionOutcome(
                 partition,
                 await topics.source(partition),
                 await topics.outputs(settings.predictions, partition),
                 await topics.outputs(settings.dead_letters_topic, partition),
-                await asyncio.to_thread(self._held, partition),
+                await asyncio.to_thread(self._read_stored, partition),
                 c[partition],
             )
-            self.happened.left.append(left)
-        self.tell(f"{sum(len(left.predictions) for left in self.happened.left)} predictions read")
+            self.result.outcomes.append(outcome)
+        self.note(
+            f"{sum(len(outcome.predictions) for outcome in self.result.outcomes)} predictions read"
+        )
 
-    def _held(self, partition: int) -> dict[str, StoredPosition]:
-        found = {}
+    def _read_stored(self, partition: int) -> dict[str, StoredPosition]:
+        stored = {}
         settings = self.settings
         with self.servers.connect() as redis:
-            for bundle in self.happened.bundles:
+            for bundle in self.result.bundles:
                 identity = fold_id(load_bundle(bundle).fingerprint, settings)
                 tag = f"{settings.app}:{settings.source}:{partition}:{identity}"
                 position = redis.hgetall(f"{{{tag}}}:position")
                 if position:
-                    found[identity] = StoredPosition(
+                    stored[identity] = StoredPosition(
                         int(position[b"position"]),
                         int(position[b"origin"]),
                         int(position[b"keys"]),
                         redis.hgetall(f"{{{tag}}}:hidden"),
                     )
                 redis.unlink(f"{{{tag}}}:position", f"{{{tag}}}:hidden")
-        return found
+        return stored
 
 
 def make_bundles(directory: Path) -> list[str]:
-    """Make the bundles of both folds, unless they are there."""
-    found = []
+    """Return the paths of both folds' bundles; create them if they do not exist."""
+    paths = []
     for number, kind in enumerate(("gru", "lstm")):
         path = directory / kind
         if not path.exists():
             torch.manual_seed(number)
             save_bundle(Model.initialize(SPEC, CellSpec(kind=kind, hidden=8)), path)
-        found.append(str(path))
-    return found
+        paths.append(str(path))
+    return paths

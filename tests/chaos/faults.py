@@ -1,9 +1,9 @@
-"""What a fault is, and the list of them.
+"""The registry of faults.
 
-A fault is a coroutine over a :class:`World`: it brings something about and ends what must not last
-(a stopped Redis answers again).  It does not wait until the fold has healed: the next fault may
-come before that.  The faults themselves are in ``faults_of_workers.py``,
-``faults_of_redis.py``, ``faults_of_cluster.py`` and ``faults_of_kafka.py``.
+A fault is a coroutine that takes a :class:`World`.  It injects something and ends it again if it
+must not last: a stopped Redis answers again.  It does not wait until the fold has recovered, so the
+next fault may begin earlier.  ``faults_of_workers.py``, ``faults_of_redis.py``,
+``faults_of_cluster.py`` and ``faults_of_kafka.py`` define the faults.
 """
 
 import random
@@ -20,17 +20,17 @@ from tests.chaos.topics import Topics
 
 @dataclass(slots=True)
 class World:
-    """What a fault can reach.
+    """The servers, workers and topics that a fault can act on.
 
     Attributes:
         servers: Kafka, Redis and the proxies.
-        crew: the workers.
-        settings: of the fold, with addresses past the proxies.
-        fingerprint: of its bundle.
-        other_bundle: of another fold id.
-        draw: chances of this fault.
-        tell: told what happened.
-        log: the topics of the fold.
+        crew: Workers of the fold.
+        settings: Settings of the fold, with addresses that bypass the proxies.
+        fingerprint: Fingerprint of the fold's bundle.
+        other_bundle: Path of a bundle that makes another fold.
+        draw: Random numbers of this fault.
+        note: Callback with a text for each action.
+        log: Topics of the fold.
     """
 
     servers: Servers
@@ -39,7 +39,7 @@ class World:
     fingerprint: str
     other_bundle: str
     draw: random.Random
-    tell: Callable[[str], None]
+    note: Callable[[str], None]
     log: Topics
 
     def keys(self, partition: int) -> tuple[str, str]:
@@ -49,7 +49,7 @@ class World:
         return f"{{{tag}}}:position", f"{{{tag}}}:hidden"
 
     def partition(self) -> int:
-        """Draw a partition that is owned, else any."""
+        """Draw a partition that a worker owns, or return 0 if there is none."""
         return self.draw.choice(sorted(self.crew.owned()) or [0])
 
 
@@ -58,20 +58,20 @@ class Fault:
     """One kind of fault.
 
     Attributes:
-        name: the kind.
-        bring: brings it about.
-        needs: ``redis`` or ``kafka`` where it hurts a server of ours, ``proxy`` for a proxy;
-            ``cluster`` for a cluster of Redis;
-            ``keys`` where it only touches the fold's own keys, ``group`` for one of the group.
-        loses_redis: whether states may have to be built again from the origin.
-        trims: whether records below every position are removed.
-        long: whether it takes more than half a minute.
-        alone: whether no other lane may do anything meanwhile.
-        weight: how often it is drawn.
+        name: Name of the kind.
+        inject: Coroutine that injects the fault.
+        needs: What the fault acts on: ``redis`` or ``kafka``, a server of the driver; ``proxy``;
+            ``cluster``, a Redis Cluster; ``keys``, only the fold's own keys in Redis; ``group``,
+            the consumer group.
+        loses_redis: Whether workers may have to rebuild states from the origin.
+        trims: Whether the fault removes records below every position.
+        long: Whether the fault takes more than half a minute.
+        alone: Whether the other lanes pause during the fault.
+        weight: Relative frequency in a random schedule.
     """
 
     name: str
-    bring: Callable[[World], Awaitable[None]]
+    inject: Callable[[World], Awaitable[None]]
     needs: frozenset[str]
     loses_redis: bool
     trims: bool
@@ -81,8 +81,8 @@ class Fault:
 
     @property
     def lane(self) -> str:
-        """Faults of one lane come one after the other, those of several at the same time."""
-        needs = {"redis" if one in ("keys", "cluster") else one for one in self.needs}
+        """Lane of the fault: faults of one lane run one after another, lanes run concurrently."""
+        needs = {"redis" if need in ("keys", "cluster") else need for need in self.needs}
         return next((lane for lane in LANES if lane in needs), LANES[-1])
 
 
@@ -91,8 +91,8 @@ LANES = ("redis", "kafka", "group", "workers")
 FAULTS: dict[str, Fault] = {}
 
 
-def impossible(*, on_cluster: bool) -> set[str]:
-    """Return what faults may not need: each kind is of one Redis, or of a cluster."""
+def impossible_needs(*, on_cluster: bool) -> set[str]:
+    """Return the needs that exclude a fault: a kind is for a single Redis or for a cluster."""
     return {"redis"} if on_cluster else {"cluster"}
 
 
@@ -101,17 +101,19 @@ def fault(
 ):
     """Register a fault under its function's name."""
 
-    def register(bring):
-        kind = name or bring.__name__.replace("_", "-")
+    def register(inject):
+        kind = name or inject.__name__.replace("_", "-")
         assert kind not in FAULTS, kind
-        FAULTS[kind] = Fault(kind, bring, frozenset(needs), loses_redis, trims, long, alone, weight)
-        return bring
+        FAULTS[kind] = Fault(
+            kind, inject, frozenset(needs), loses_redis, trims, long, alone, weight
+        )
+        return inject
 
     return register
 
 
-async def worker_at(world: World, point: Point) -> None:
-    """Return when a worker stands still at a point, for some seconds; or without one."""
+async def block_worker_at(world: World, point: Point) -> None:
+    """Start a worker that blocks for some seconds at a crash point; return once it is there."""
     worker = world.crew.start(f"{point} 6 block={BLOCKED_S}")
-    reached = await world.crew.until_says(worker, "fault injected", 20)
-    world.tell(f"{worker.name} stands still at {point}: {reached}")
+    reached = await world.crew.until_logged(worker, "fault injected", 20)
+    world.note(f"{worker.name} blocks at {point}: {reached}")

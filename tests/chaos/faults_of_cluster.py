@@ -1,4 +1,4 @@
-"""A cluster of Redis whose slots move and whose primaries fail over."""
+"""Faults of a Redis Cluster: slots move, and primaries fail over."""
 
 import asyncio
 import os
@@ -12,22 +12,22 @@ WAYS = ("killed", "frozen", "asked")
 
 
 async def _slot(world: World) -> int:
-    """Return the slot of a partition that is owned."""
-    await world.crew.until_owned()
+    """Return the slot of a partition that a worker owns."""
+    await world.crew.wait_for_owners()
     key = world.keys(world.partition())[0]
     return await world.servers.cluster.nodes[0].do("CLUSTER", "KEYSLOT", key)
 
 
 async def _primaries(cluster) -> list[int]:
     roles = [(await node.redis.info("replication"))["role"] for node in cluster.nodes]
-    found = [number for number, role in enumerate(roles) if role == "master"]
-    assert len(found) == PRIMARIES, roles
-    return found
+    primaries = [number for number, role in enumerate(roles) if role == "master"]
+    assert len(primaries) == PRIMARIES, roles
+    return primaries
 
 
 @fault("cluster")
 async def slot_moves_back_and_forth(world: World) -> None:
-    """A slot moves key by key to another primary while it is used, and on, and back."""
+    """A slot moves key by key between primaries while workers use it, and ends where it began."""
     cluster, slot = world.servers.cluster, await _slot(world)
     first = at = await cluster.owner(slot)
     others = [number for number in await _primaries(cluster) if number != first]
@@ -36,18 +36,18 @@ async def slot_moves_back_and_forth(world: World) -> None:
         if target != at:
             pause_s = world.draw.choice([0, 0.1, 0.7])
             keys = await cluster.migrate(slot, at, target, pause_s)
-            world.tell(f"slot {slot} moved from node {at} to {target}, {keys} keys")
+            world.note(f"slot {slot} moved from node {at} to {target}, {keys} keys")
             at = target
 
 
 @fault("cluster", loses_redis=True)
 async def cluster_primary_fails_over(world: World) -> None:
-    """A primary is killed, or hangs, or is asked to give way; its replica takes its slots."""
+    """A primary dies, hangs or hands over on request, and its replica takes over its slots."""
     cluster, slot = world.servers.cluster, await _slot(world)
     old = await cluster.owner(slot)
     new = await cluster.replica(old)
     node, way = cluster.nodes[old], world.draw.choice(WAYS)
-    world.tell(f"primary {old} {way}, replica {new} is to take its slots")
+    world.note(f"primary {old} {way}; replica {new} should take its slots")
     process = node.server._process.pid
     if way == "killed":
         await asyncio.to_thread(node.server.kill)
@@ -61,7 +61,7 @@ async def cluster_primary_fails_over(world: World) -> None:
             return await cluster.owner(slot, asked=new) == new
 
         await until(is_promoted, f"promotion of node {new}")
-        world.tell(f"node {new} took over from {old}")
+        world.note(f"node {new} took over from {old}")
         await asyncio.sleep(world.draw.choice([0, 2]))
     finally:
         if way == "killed":

@@ -1,10 +1,10 @@
-"""Brokers that die, offsets and records that somebody deletes, and a network that cuts."""
+"""Faults of Kafka and of the network: dead brokers, deleted offsets and records, cut connections."""
 
 import asyncio
 import signal
 
 from stream_rnn.fold.crash_points import Point
-from tests.chaos.faults import World, fault, worker_at
+from tests.chaos.faults import World, block_worker_at, fault
 from tests.chaos.faults_of_redis import ask_own
 
 PUBLISH_PHASES = (Point.BEGUN, Point.PREDICTIONS_SENT, Point.OFFSET_SENT, Point.PUBLISHED)
@@ -13,16 +13,16 @@ PUBLISH_PHASES = (Point.BEGUN, Point.PREDICTIONS_SENT, Point.OFFSET_SENT, Point.
 async def _kill_broker(world: World, down_s: float) -> None:
     broker = world.draw.choice(world.servers.brokers)
     await asyncio.to_thread(broker.kill)
-    world.tell(f"SIGKILL of broker {broker._node}, down for {down_s:.1f} s and its start")
+    world.note(f"SIGKILL of broker {broker._node}, down for {down_s:.1f} s and its start")
     await asyncio.sleep(down_s)
     await asyncio.to_thread(broker.start)
-    world.tell(f"broker {broker._node} is back")
+    world.note(f"broker {broker._node} is back")
 
 
 @fault("kafka")
 async def broker_killed(world: World) -> None:
-    """SIGKILL of a broker, which is started again."""
-    await world.crew.until_owned()
+    """A broker is killed by SIGKILL and starts again."""
+    await world.crew.wait_for_owners()
     await _kill_broker(world, world.draw.choice([0, 2, 6]))
 
 
@@ -30,10 +30,12 @@ def _register_broker_phases() -> None:
     for point in PUBLISH_PHASES:
 
         async def at_phase(world: World, point=point) -> None:
-            await worker_at(world, point)
+            await block_worker_at(world, point)
             await _kill_broker(world, 0)
 
-        at_phase.__doc__ = f"SIGKILL of a broker while a worker is where {point} is passed."
+        at_phase.__doc__ = (
+            f"A broker is killed by SIGKILL while a worker is at the crash point {point}."
+        )
         fault("kafka", name=f"broker-killed-at-{point}", weight=0.4)(at_phase)
 
 
@@ -42,10 +44,10 @@ _register_broker_phases()
 
 @fault("kafka")
 async def coordinator_unavailable(world: World) -> None:
-    """A broker, with the coordinators on it, is frozen for longer than the session timeout."""
-    await world.crew.until_owned()
+    """A broker with its coordinators freezes for longer than the session timeout."""
+    await world.crew.wait_for_owners()
     broker = world.draw.choice(world.servers.brokers)
-    world.tell(f"broker {broker._node} frozen for 7 s")
+    world.note(f"broker {broker._node} frozen for 7 s")
     broker.pause(signal.SIGSTOP)
     await asyncio.sleep(7)
     broker.pause(signal.SIGCONT)
@@ -53,41 +55,41 @@ async def coordinator_unavailable(world: World) -> None:
 
 @fault()
 async def transaction_timeout(world: World) -> None:
-    """A transaction is open for longer than it may be: the broker aborts it."""
+    """A transaction stays open for longer than its timeout, so the broker aborts it."""
     point = world.draw.choice([Point.PREDICTIONS_SENT, Point.OFFSET_SENT])
     worker = world.crew.start(f"{point} 4 block=5", transaction_timeout_ms=1500)
-    world.tell(f"{worker.name} keeps a transaction open for 5 s, 1.5 s are allowed")
-    await world.crew.until_says(worker, "fault over", 25)
+    world.note(f"{worker.name} keeps a transaction open for 5 s; its timeout is 1.5 s")
+    await world.crew.until_logged(worker, "fault over", 25)
 
 
 @fault(trims=True, weight=3)
 async def records_deleted(world: World) -> None:
-    """DeleteRecords below every position, under running workers."""
-    await world.crew.until_owned()
+    """Records below every position are deleted (DeleteRecords) while workers run."""
+    await world.crew.wait_for_owners()
     below = {}
     for partition in range(world.log.partitions):
         position = await ask_own(world, "HGET", world.keys(partition)[0], "position")
         if isinstance(position, bytes):
             below[partition] = max(0, int(position) - 200)
     await world.log.delete_records(below)
-    world.tell(f"records deleted below {below}")
+    world.note(f"records deleted below {below}")
 
 
 @fault(weight=0.5)
 async def message_too_large(world: World) -> None:
-    """Somebody lowers max.message.bytes of the predictions: workers stop, a person raises it."""
+    """max.message.bytes of the predictions is lowered: workers stop until a person raises it."""
     crew = world.crew
-    await crew.until_owned()
+    await crew.wait_for_owners()
     crew.stopped_for.clear()
     crew.expects_stop = "max.message.bytes"
     await world.log.limit_predictions(1500)
-    world.tell("predictions: max.message.bytes 1500")
+    world.note("predictions: max.message.bytes 1500")
     for _ in range(200):
         if crew.stopped_for:
             break
         await asyncio.sleep(0.1)
     await world.log.limit_predictions(1_048_588)
-    world.tell(f"stopped: {[w.name for w, _ in crew.stopped_for]}; a person raises it")
+    world.note(f"stopped: {[w.name for w, _ in crew.stopped_for]}; a person raises it")
     await asyncio.sleep(3)
     crew.tend()
     crew.expects_stop = ""
@@ -95,13 +97,13 @@ async def message_too_large(world: World) -> None:
 
 @fault(weight=0.7, alone=True)
 async def group_offsets_deleted(world: World) -> None:
-    """All leave, somebody deletes the group's offsets, all come back."""
+    """All workers leave, the group's offsets are deleted, and all workers return."""
     crew = world.crew
-    await crew.until_owned()
+    await crew.wait_for_owners()
     size, crew.size = crew.size, 0
-    await crew.leave()
+    await crew.terminate_all()
     await world.log.delete_group_offsets()
-    world.tell("group offsets deleted")
+    world.note("group offsets deleted")
     crew.size = size
     crew.tend()
 
@@ -111,15 +113,15 @@ async def group_offsets_deleted(world: World) -> None:
 
 @fault("redis", "proxy")
 async def reply_cut(world: World) -> None:
-    """Connections to Redis are reset in the middle of a reply, again and again."""
-    await world.crew.until_owned()
+    """Connections to Redis are repeatedly reset in the middle of a reply."""
+    await world.crew.wait_for_owners()
     proxy = world.servers.redis_proxy
     before = proxy.resets
     for after in (40, 700, 3, 15_000, 200):
         proxy.reset_after = after
         await asyncio.sleep(0.8)
     proxy.reset_after = None
-    world.tell(f"{proxy.resets - before} replies of Redis cut in the middle")
+    world.note(f"{proxy.resets - before} replies of Redis were cut in the middle")
 
 
 def _proxies(world: World, server: str) -> list:
@@ -130,17 +132,17 @@ def _register_network() -> None:
     for server in ("redis", "kafka"):
 
         async def cut(world: World, server=server) -> None:
-            await world.crew.until_owned()
+            await world.crew.wait_for_owners()
             for _ in range(3):
-                world.tell(
+                world.note(
                     f"{server}: {[p.cut() for p in _proxies(world, server)]} connections cut"
                 )
                 await asyncio.sleep(world.draw.uniform(0.1, 1.5))
 
         async def delay(world: World, server=server) -> None:
-            await world.crew.until_owned()
+            await world.crew.wait_for_owners()
             delay_s = world.draw.choice([0.05, 0.4, 1.2])
-            world.tell(f"{server}: each packet {delay_s} s late for 6 s")
+            world.note(f"{server}: each packet {delay_s} s late for 6 s")
             for proxy in _proxies(world, server):
                 proxy.delay_s = delay_s
             await asyncio.sleep(6)
@@ -148,17 +150,17 @@ def _register_network() -> None:
                 proxy.delay_s = 0
 
         async def half_close(world: World, server=server) -> None:
-            await world.crew.until_owned()
+            await world.crew.wait_for_owners()
             towards = world.draw.random() < 0.5
             proxies = _proxies(world, server)
             closed = [proxy.half_close(towards_server=towards) for proxy in proxies]
             side = "server" if towards else "workers"
-            world.tell(f"{server}: {closed} connections half closed, towards the {side}")
+            world.note(f"{server}: {closed} connections half closed, towards the {side}")
 
         what = server.capitalize()
         cut.__doc__ = f"Every connection to {what} is reset, three times."
-        delay.__doc__ = f"Each packet from and to {what} is late for seconds."
-        half_close.__doc__ = f"One side of every connection to {what} says that it sends no more."
+        delay.__doc__ = f"Each packet from and to {what} is delayed, for six seconds."
+        half_close.__doc__ = f"One side of every connection to {what} is half closed."
         fault(server, "proxy", name=f"{server}-connections-cut")(cut)
         fault(server, "proxy", name=f"{server}-delayed")(delay)
         fault(server, "proxy", name=f"{server}-half-closed")(half_close)

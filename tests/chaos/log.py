@@ -1,4 +1,4 @@
-"""A seeded log: how keys are distributed, what is bad in it, and the producer that sends it."""
+"""Source logs that a random seed determines, and the producer that sends them."""
 
 import asyncio
 import itertools
@@ -45,13 +45,14 @@ BAD = (
 
 @dataclass(frozen=True, slots=True)
 class LogPlan:
-    """What a log is made of.
+    """The plan of a source log.
 
     Attributes:
-        seed: decides everything.
-        distribution: of keys: ``even``, ``heavy`` (tailed) or ``hot`` (one key has half).
-        partitions: of the source.
-        is_transactional: sent in transactions, of which some are aborted.
+        seed: Random seed of the log.
+        distribution: Distribution of the keys: ``even``, ``heavy`` (tailed), or ``hot``, in which
+            one key has half of the events.
+        partitions: Number of partitions of the source.
+        is_transactional: Whether records are sent in transactions, some of which are aborted.
     """
 
     seed: int
@@ -60,7 +61,7 @@ class LogPlan:
     is_transactional: bool
 
     def records(self):
-        """Yield (partition, key, value, timestamp) without an end; the same ones for a seed."""
+        """Yield an endless sequence of (partition, key, value, timestamp), which the seed determines."""
         draw = random.Random(self.seed)
         keys = [b"key-%d" % i for i in range(3000)] + [b"\xff\xfe", "ключ".encode(), b"k" * 200]
         draw.shuffle(keys)
@@ -69,10 +70,10 @@ class LogPlan:
             "heavy": [1 / (i + 1) for i in range(len(keys))],
             "hot": [float(len(keys))] + [1.0] * len(keys[1:]),
         }[self.distribution]
-        cumulated = list(itertools.accumulate(weights))
+        cumulative = list(itertools.accumulate(weights))
         now_ms = FIRST_MS
         while True:
-            for key in draw.choices(keys, cum_weights=cumulated, k=500):
+            for key in draw.choices(keys, cum_weights=cumulative, k=500):
                 now_ms += draw.randrange(200)
                 yield self._record(draw, key, now_ms)
 
@@ -83,7 +84,7 @@ class LogPlan:
         elif kind < 0.93:
             event_ms = now_ms - draw.randrange(7_200_000)  # late
         elif kind < 0.94:
-            event_ms = now_ms + 10 * 86_400_000  # of a far future: skipped
+            event_ms = now_ms + 10 * 86_400_000  # in the far future: skipped
         elif kind < 0.97:
             return partition, key, None, now_ms  # forget
         else:
@@ -95,17 +96,17 @@ class LogPlan:
 
 
 class Sender:
-    """Sends a log at a rate until it is told to stop; a broker may die meanwhile.
+    """Sends a log at a rate until ``stop``; brokers may die meanwhile.
 
     Args:
-        plan: of the log.
-        topic: where it goes.
-        bootstrap_servers: of Kafka.
-        rate: records a second.
+        plan: Plan of the log.
+        topic: Source topic.
+        bootstrap_servers: Addresses of Kafka.
+        rate: Records sent per second.
 
     Attributes:
-        sent: records so far, aborted ones not counted.
-        aborted: records in aborted transactions.
+        sent: Number of records sent so far, without aborted ones.
+        aborted: Number of records in aborted transactions.
     """
 
     def __init__(self, plan: LogPlan, topic: str, bootstrap_servers: str, rate: float) -> None:
@@ -119,11 +120,11 @@ class Sender:
         self._draw = random.Random(plan.seed + 1)
 
     def stop(self) -> None:
-        """Send what is in hand and end."""
+        """Stop after the current chunk."""
         self._stopping.set()
 
     async def run(self) -> None:
-        """Send in chunks of a quarter of a second."""
+        """Send chunks of a quarter of a second each."""
         records = self._plan.records()
         loop = asyncio.get_running_loop()
         producer, due = await self._connect(), loop.time()
@@ -134,7 +135,7 @@ class Sender:
                     await self._send(producer, chunk)
             except (KafkaError, TimeoutError, OSError, AssertionError):
                 await _stop(producer)
-                producer = await self._connect()  # what has become of the chunk is in the log
+                producer = await self._connect()  # the log shows whether the chunk was written
                 due = loop.time()
             due += 0.25
             with suppress(TimeoutError):
@@ -158,11 +159,11 @@ class Sender:
         self.sent += len(chunk)
 
     async def _send_all(self, producer, chunk) -> None:
-        waiting = [
+        acknowledgements = [
             await producer.send(self._topic, value, key, partition, timestamp)
             for partition, key, value, timestamp in chunk
         ]
-        await asyncio.gather(*waiting)
+        await asyncio.gather(*acknowledgements)
 
     async def _connect(self) -> AIOKafkaProducer:
         while True:
@@ -188,5 +189,11 @@ async def _stop(producer) -> None:
     try:
         async with asyncio.timeout(5):
             await producer.stop()
-    except (KafkaError, TimeoutError, OSError, AssertionError, RuntimeError):  # it is given up
+    except (
+        KafkaError,
+        TimeoutError,
+        OSError,
+        AssertionError,
+        RuntimeError,
+    ):  # the producer is discarded
         return

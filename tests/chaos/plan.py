@@ -1,27 +1,27 @@
-"""What happens in an episode: decided by a seed, and by nothing else."""
+"""Plans of episodes: a random seed determines the log, the settings and the schedule of faults."""
 
 import random
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
 
-from tests.chaos import (  # noqa: F401  # they register
+from tests.chaos import (  # noqa: F401  # registers the kinds of faults
     faults_of_cluster,
     faults_of_kafka,
     faults_of_redis,
     faults_of_workers,
 )
-from tests.chaos.faults import FAULTS, impossible
+from tests.chaos.faults import FAULTS, impossible_needs
 from tests.chaos.log import DISTRIBUTIONS, LogPlan
 
 
 @dataclass(frozen=True, slots=True)
-class Happening:
+class ScheduledFault:
     """One fault of a schedule.
 
     Attributes:
-        after_s: since the end of the one before.
-        kind: of the fault.
-        seed: of its own chances.
+        after_s: Seconds between the end of the previous fault and this one.
+        kind: Kind of the fault.
+        seed: Random seed of this fault.
     """
 
     after_s: float
@@ -34,14 +34,14 @@ class Plan:
     """One episode.
 
     Attributes:
-        seed: decides everything.
-        log: what is sent.
-        rate: records a second.
-        delivery: of the workers.
-        workers: how many work.
-        brokers: 1 or 3.
-        settings: more of the fold.
-        happenings: the faults in their order.
+        seed: Random seed of the whole episode.
+        log: Plan of the source log.
+        rate: Records sent per second.
+        delivery: Delivery of the workers.
+        workers: Number of workers.
+        brokers: Number of brokers, 1 or 3.
+        settings: Further settings of the fold.
+        schedule: Faults in their order.
     """
 
     seed: int
@@ -51,7 +51,7 @@ class Plan:
     workers: int
     brokers: int
     settings: dict[str, object]
-    happenings: tuple[Happening, ...]
+    schedule: tuple[ScheduledFault, ...]
 
     def __str__(self) -> str:
         about = {k: v for k, v in asdict(self).items() if k not in ("happenings", "log")}
@@ -71,21 +71,21 @@ def plan(
     delivery: str = "",
     on_cluster: bool = False,
 ) -> Plan:
-    """Plan an episode; the same one for the same arguments.
+    """Plan an episode; equal arguments give equal plans.
 
     Args:
-        seed: decides.
-        faults: how many.
-        kinds: these only, each once before one comes again; default: all.
-        rate: records a second.
-        without: what is not ours to hurt: ``redis``, ``kafka``, ``proxy``.
-        brokers: 1 or 3.
-        delivery: of the workers; default: mostly ``exactly_once``.
-        on_cluster: whether Redis is a cluster of ours.
+        seed: Random seed of the episode.
+        faults: Number of faults.
+        kinds: Kinds of faults to use, each once before one repeats; all kinds by default.
+        rate: Records sent per second.
+        without: Servers that no fault may touch: ``redis``, ``kafka``, ``proxy``.
+        brokers: Number of brokers, 1 or 3.
+        delivery: Delivery of the workers; drawn by default, mostly ``exactly_once``.
+        on_cluster: Whether Redis is a cluster that the driver has started.
     """
     draw = random.Random(seed)
     log = LogPlan(seed, draw.choice(DISTRIBUTIONS), draw.choice([1, 2, 4, 4]), draw.random() < 0.5)
-    chosen = draw.choices(["exactly_once", "at_least_once"], [5, 1])[0]
+    drawn_delivery = draw.choices(["exactly_once", "at_least_once"], [5, 1])[0]
     settings = {
         "batch_events_max": draw.choice([37, 300, 2000, 4096]),
         "cache_bytes_max": draw.choice([0, 30_000, 64_000_000]),
@@ -96,26 +96,28 @@ def plan(
     }
     trims = not kinds and draw.random() < 0.2
     possible = [
-        one
-        for _, one in sorted(FAULTS.items())
-        if not one.needs & {*without, *impossible(on_cluster=on_cluster)}
-        and (not kinds or one.name in kinds)
-        and not (one.long and not kinds)
-        and (kinds or not (one.loses_redis if trims else one.trims))
+        fault
+        for _, fault in sorted(FAULTS.items())
+        if not fault.needs & {*without, *impossible_needs(on_cluster=on_cluster)}
+        and (not kinds or fault.name in kinds)
+        and not (fault.long and not kinds)
+        and (kinds or not (fault.loses_redis if trims else fault.trims))
     ]
-    happenings = tuple(
-        Happening(draw.uniform(0.1, 2), name, draw.randrange(2**31))
-        for name in _names(draw, possible, faults, in_turn=bool(kinds))
+    schedule = tuple(
+        ScheduledFault(draw.uniform(0.1, 2), name, draw.randrange(2**31))
+        for name in _draw_names(draw, possible, faults, in_turn=bool(kinds))
     )
     workers = draw.choice([1, 2, 2, 3, 4])
     settings = {name: value for name, value in settings.items() if value != ""}
-    return Plan(seed, log, rate, delivery or chosen, workers, brokers, settings, happenings)
+    return Plan(seed, log, rate, delivery or drawn_delivery, workers, brokers, settings, schedule)
 
 
-def _names(draw, possible, count, *, in_turn) -> list[str]:
+def _draw_names(draw, possible, count, *, in_turn) -> list[str]:
     if not in_turn:
-        return [one.name for one in draw.choices(possible, [p.weight for p in possible], k=count)]
-    found: list[str] = []
-    while possible and len(found) < count:
-        found += [one.name for one in draw.sample(possible, len(possible))]
-    return found[:count]
+        return [
+            fault.name for fault in draw.choices(possible, [p.weight for p in possible], k=count)
+        ]
+    names: list[str] = []
+    while possible and len(names) < count:
+        names += [fault.name for fault in draw.sample(possible, len(possible))]
+    return names[:count]

@@ -1,4 +1,4 @@
-"""A TCP proxy that cuts, delays and half-closes what goes through it."""
+"""A TCP proxy that resets, delays and half-closes connections."""
 
 import asyncio
 import itertools
@@ -13,13 +13,14 @@ class Proxy:
     """Forwards connections of one port of 127.0.0.1 to a server.
 
     Args:
-        upstream: host and port of the server; may be changed while it runs, for new connections.
-        port: to listen on.
+        upstream: Host and port of the server. A change applies to new connections.
+        port: Port to listen on.
 
     Attributes:
-        delay_s: before each chunk is forwarded, in both directions.
-        reset_after: bytes of replies after which a connection is reset; ``None``: never.
-        resets: connections that ``reset_after`` has ended.
+        delay_s: Delay of each chunk in seconds, in both directions.
+        reset_after: Number of reply bytes after which the proxy resets a connection; ``None`` for
+            no limit.
+        resets: Number of connections reset because of ``reset_after``.
     """
 
     def __init__(self, upstream: tuple[str, int], port: int) -> None:
@@ -33,12 +34,12 @@ class Proxy:
         self._tasks: set[asyncio.Task] = set()
 
     async def start(self) -> "Proxy":
-        """Listen."""
+        """Start listening."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
         return self
 
     async def stop(self) -> None:
-        """End everything."""
+        """Stop listening, and reset all connections."""
         if self._server is not None:
             self._server.close()
         self.cut()
@@ -47,19 +48,19 @@ class Proxy:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def cut(self) -> int:
-        """Reset every connection, in both directions; return how many."""
-        found = list(self._open)
-        for writer in itertools.chain.from_iterable(found):
+        """Reset every connection, in both directions; return the number of connections."""
+        connections = list(self._open)
+        for writer in itertools.chain.from_iterable(connections):
             _reset(writer)
-        return len(found)
+        return len(connections)
 
     def half_close(self, *, towards_server: bool) -> int:
-        """Say to one side of each connection that the other will send no more."""
-        found = [up if towards_server else down for down, up in self._open]
-        for writer in found:
+        """Send an end of file to one side of each connection; return the number of connections."""
+        writers = [up if towards_server else down for down, up in self._open]
+        for writer in writers:
             with suppress(OSError, RuntimeError):
                 writer.write_eof()
-        return len(found)
+        return len(writers)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -76,28 +77,30 @@ class Proxy:
                 group.create_task(self._forward(reader, up_writer))
                 group.create_task(self._forward(up_reader, writer, is_reply=True))
         except* (OSError, RuntimeError):
-            pass  # cut, or written to after it was half closed
+            pass  # the connection was reset, or written to after it was half closed
         except* asyncio.CancelledError:
-            pass  # by stop(); asyncio's streams would report it
+            pass  # stop() cancels the tasks; asyncio's streams would report it
         finally:
             self._open.discard((writer, up_writer))
-            for one in (writer, up_writer):
-                _reset(one)
+            for each_writer in (writer, up_writer):
+                _reset(each_writer)
             self._tasks.discard(task)
 
     async def _forward(self, reader, writer, *, is_reply=False) -> None:
-        left = self.reset_after
+        bytes_left = self.reset_after
         while data := await reader.read(CHUNK_BYTES):
             if self.delay_s:
                 await asyncio.sleep(self.delay_s)
-            left = self.reset_after if left is None or self.reset_after is None else left
-            if is_reply and left is not None:
-                if len(data) > left:  # in the middle of a reply
-                    writer.write(data[:left])
+            bytes_left = (
+                self.reset_after if bytes_left is None or self.reset_after is None else bytes_left
+            )
+            if is_reply and bytes_left is not None:
+                if len(data) > bytes_left:  # in the middle of a reply
+                    writer.write(data[:bytes_left])
                     await writer.drain()
                     self.resets += 1
                     raise ConnectionResetError
-                left -= len(data)
+                bytes_left -= len(data)
             writer.write(data)
             await writer.drain()
         with suppress(OSError, RuntimeError):
@@ -105,7 +108,7 @@ class Proxy:
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
-    """Close a connection by RST."""
+    """Close a connection with a TCP reset."""
     sock = writer.get_extra_info("socket")
     with suppress(OSError, AttributeError):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -1,4 +1,4 @@
-"""Readers of one group that come, go, freeze and die, and the oracle over what they wrote down.
+"""Chaos for the readers of one group: they join, leave, freeze and die; then their logs are checked.
 
 python -m tests.chaos.readers --minutes 3 --start latest --seed 7
 """
@@ -26,12 +26,12 @@ from aiokafka.errors import KafkaError
 from aiokafka.protocol.group import LeaveGroupRequest
 
 from stream_rnn.local.kafka import LocalKafka
-from tests.chaos.reading import SESSION_TIMEOUT_S, Reading, main
-from tests.chaos.yields import Findings, judge
+from tests.chaos.reading import SESSION_TIMEOUT_S, ReaderOptions, main
+from tests.chaos.yields import Findings, check_yields
 from tests.integration.predicted import written
 
 PARTITIONS = 3
-BEFORE = 20  # predictions of each partition that are there before the first reader
+FIRST_PREDICTIONS = 20  # in each partition, published before the first reader opens
 READERS_MAX = 4
 DRAINED_WITHIN_S = 90
 ENOUGH_WITHIN_S = 150
@@ -39,19 +39,19 @@ KINDS = ("kill", "leave", "join", "freeze", "slow", "look-up", "evict")
 
 
 @dataclass(frozen=True)
-class Started:
-    """A reader's process, and the log that it writes."""
+class ReaderProcess:
+    """A reader process and the log that it writes."""
 
     process: BaseProcess
     log: Path
 
     @property
     def is_up(self) -> bool:
-        """Whether it has its signal handlers: before, most signals would end it."""
+        """Whether the process has its signal handlers; without them, most signals would end it."""
         return self.process.is_alive() and self.log.exists() and self.log.stat().st_size > 0
 
     def signal(self, number: int) -> bool:
-        """Send it a signal; tell whether it was still there: it may have left a moment ago."""
+        """Send a signal to the process; return whether it still existed."""
         try:
             os.kill(self.process.pid, number)
         except ProcessLookupError:
@@ -59,13 +59,13 @@ class Started:
         return True
 
 
-class Chaos:
-    """One topic, its readers and what happens to them.
+class ReaderChaos:
+    """Runs a group of readers on one topic, and injects faults.
 
     Args:
-        start: of the readers.
-        seed: of the schedule.
-        directory: of what the readers write down.
+        start: Start position of the readers: ``committed``, ``earliest`` or ``latest``.
+        seed: Random seed of the schedule of faults.
+        directory: Directory of the readers' logs.
     """
 
     def __init__(self, start: str, seed: int, directory: Path) -> None:
@@ -73,8 +73,8 @@ class Chaos:
         self.kinds: Counter = Counter()
         self._draw = random.Random(seed)
         self._topic, self._group = f"readers-{seed}", f"group-{seed}"
-        self._readers: list[Started] = []
-        self._made = 0
+        self._readers: list[ReaderProcess] = []
+        self._reader_count = 0
         self._sent: dict[tuple[int, int], float] = {}
         self._kafka = LocalKafka(properties={"group.min.session.timeout.ms": "1000"})
         self._context = multiprocessing.get_context("forkserver")
@@ -83,25 +83,27 @@ class Chaos:
     async def run(
         self, seconds: float, restarts: int = 0, *, yields_min: int = 0, commits_min: int = 0
     ) -> Findings:
-        """Let things happen, then let one reader read the rest; judge it all.
+        """Inject faults, let one reader read the remaining predictions, and check all logs.
 
         Args:
-            seconds: how long at least.
-            restarts: of the broker, within these.
-            yields_min: things go on until so many predictions were yielded, however slow it is.
-            commits_min: and until so many commits were acknowledged.
+            seconds: Minimum duration of the faults in seconds.
+            restarts: Number of restarts of the broker within this time.
+            yields_min: Faults continue until the readers have yielded this many predictions.
+            commits_min: Faults continue until this many commits have been acknowledged.
         """
         await asyncio.to_thread(self._kafka.start)
         try:
             await self._create()
             publishing, stop = None, asyncio.Event()
             publishing = asyncio.create_task(self._publish(stop))
-            await self._until(lambda: len(self._sent) >= PARTITIONS * BEFORE, "published")
+            await self._until(
+                lambda: len(self._sent) >= PARTITIONS * FIRST_PREDICTIONS, "published"
+            )
             before_s = time.monotonic()
             for _ in range(2):
                 self._join()
             opened_s = await self._opened()
-            await self._happen(seconds, restarts, {"Y": yields_min, "C": commits_min})
+            await self._inject_faults(seconds, restarts, {"Y": yields_min, "C": commits_min})
             stop.set()
             await publishing
             await self._drain()
@@ -111,39 +113,39 @@ class Chaos:
             await asyncio.to_thread(self._kafka.stop)
             self._kafka.remove()
         latest = self.start == "latest"
-        wanted = [one for one, at in self._sent.items() if not latest or at > opened_s]
-        early = [one for one, at in self._sent.items() if latest and at < before_s - 1]
+        expected = [source for source, at in self._sent.items() if not latest or at > opened_s]
+        early = [source for source, at in self._sent.items() if latest and at < before_s - 1]
         logs = {path.name: path.read_text().splitlines() for path in self._logs()}
-        return judge(logs, wanted, early)
+        return check_yields(logs, expected, early)
 
     @property
     def published(self) -> int:
-        """How many predictions there are."""
+        """Number of published predictions."""
         return len(self._sent)
 
     def _logs(self) -> list[Path]:
         return sorted(self.directory.glob("reader-*"))
 
-    def _are_told(self, least: dict[str, int]) -> bool:
-        """Tell whether the readers wrote down so many lines of some kinds."""
+    def _have_logged(self, least: dict[str, int]) -> bool:
+        """Return whether the readers' logs have at least this many lines of each kind."""
         lines = [line.split() for path in self._logs() for line in path.read_text().splitlines()]
-        told = Counter(line[1] for line in lines if len(line) > 1)
-        return all(told[kind] >= count for kind, count in least.items())
+        counts = Counter(line[1] for line in lines if len(line) > 1)
+        return all(counts[kind] >= count for kind, count in least.items())
 
     async def _until(self, predicate, what: str, timeout_s: float = 60.0) -> None:
         deadline = time.monotonic() + timeout_s
         while not predicate():
-            assert time.monotonic() < deadline, f"within {timeout_s:g} s: not {what}"
+            assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what}"
             await asyncio.sleep(0.05)
 
     async def _opened(self) -> float:
-        """Wait for the first reader that is open; return when that was."""
+        """Wait until a reader is open; return the monotonic time at which the first one opened."""
 
         def times():
             lines = [line.split() for path in self._logs() for line in path.read_text().split("\n")]
             return [float(line[0]) for line in lines if len(line) == 2 and line[1] == "O"]
 
-        await self._until(times, "a reader that is open")
+        await self._until(times, "a reader is open")
         return min(times())
 
     # --- the topic ---------------------------------------------------------------------------------
@@ -161,7 +163,7 @@ class Chaos:
         await self._admin(lambda a: a.create_topics([NewTopic(self._topic, PARTITIONS, 1)]))
 
     async def _publish(self, stop: asyncio.Event) -> None:
-        """Publish as a worker with at_least_once does: now and then again, from some offset on."""
+        """Publish like a worker with at_least_once: sometimes repeat the predictions from an offset on."""
         ahead, producer = dict.fromkeys(range(PARTITIONS), 0), None
         while not stop.is_set():
             partition = self._draw.randrange(PARTITIONS)
@@ -182,13 +184,13 @@ class Chaos:
                         )
             except (KafkaError, TimeoutError, OSError):
                 producer = await self._close(producer)
-                continue  # from the same offset on: what arrived stands there twice
+                continue  # from the same offset, so that the topic has duplicates of what arrived
             ahead[partition] = max(ahead[partition], offsets.stop)
             await asyncio.sleep(0.02)
         await self._close(producer)
-        for partition in range(PARTITIONS):  # what was never acknowledged may not be there
-            for one in [s for s in self._sent if s[0] == partition and s[1] >= ahead[partition]]:
-                del self._sent[one]
+        for partition in range(PARTITIONS):  # without acknowledgement, a prediction may be lost
+            for source in [s for s in self._sent if s[0] == partition and s[1] >= ahead[partition]]:
+                del self._sent[source]
 
     async def _close(self, producer) -> None:
         if producer is not None:
@@ -196,43 +198,45 @@ class Chaos:
                 async with asyncio.timeout(3):
                     await producer.stop()
 
-    # --- what happens ------------------------------------------------------------------------------
+    # --- the faults --------------------------------------------------------------------------------
 
-    def _join(self, *, is_patient: bool | None = None) -> Started:
+    def _join(self, *, is_patient: bool | None = None) -> ReaderProcess:
         patient = self._draw.random() < 0.5 if is_patient is None else is_patient
-        log = self.directory / f"reader-{self._made:03}"
-        told = Reading(
+        log = self.directory / f"reader-{self._reader_count:03}"
+        options = ReaderOptions(
             str(log), self._kafka.bootstrap_servers,
             self._topic, self._group, self.start, patient, self._draw.randrange(1 << 30),
         )  # fmt: skip
-        process = self._context.Process(target=main, args=(told,), daemon=True)
+        process = self._context.Process(target=main, args=(options,), daemon=True)
         process.start()
-        self._made += 1
-        started = Started(process, log)
+        self._reader_count += 1
+        started = ReaderProcess(process, log)
         self._readers.append(started)
         return started
 
-    async def _happen(self, seconds: float, restarts: int, least: dict[str, int]) -> None:
+    async def _inject_faults(self, seconds: float, restarts: int, least: dict[str, int]) -> None:
         until = time.monotonic() + seconds
         at_restart = [
             time.monotonic() + seconds * (i + 1) / (restarts + 1) for i in range(restarts)
         ]
         kinds: list[str] = []
-        while time.monotonic() < until or not self._are_told(least):
-            assert time.monotonic() < until + ENOUGH_WITHIN_S, f"not told: {least}"
+        while time.monotonic() < until or not self._have_logged(least):
+            assert time.monotonic() < until + ENOUGH_WITHIN_S, (
+                f"the readers have not logged {least}"
+            )
             self._readers = [reader for reader in self._readers if reader.process.is_alive()]
             while len(self._readers) < 2:
                 self._join()
             await asyncio.sleep(self._draw.uniform(0.5, 2.0))
             if at_restart and time.monotonic() > at_restart[0]:
                 at_restart.pop(0)
-                await self._bring("broker-restart")
+                await self._inject("broker-restart")
                 continue
             if not kinds:
                 kinds = self._draw.sample(KINDS, len(KINDS))
-            await self._bring(kinds.pop())
+            await self._inject(kinds.pop())
 
-    async def _bring(self, kind: str) -> None:
+    async def _inject(self, kind: str) -> None:
         up = [reader for reader in self._readers if reader.is_up]
         if kind == "broker-restart":
             await asyncio.to_thread(self._kafka.kill)
@@ -248,8 +252,8 @@ class Chaos:
             return
         self.kinds[kind] += 1
 
-    async def _signal(self, kind: str, victim: Started) -> bool:
-        """Hurt a reader; tell whether it was still there."""
+    async def _signal(self, kind: str, victim: ReaderProcess) -> bool:
+        """Inject a fault into a reader; return whether its process still existed."""
         if kind == "freeze":
             was_there = victim.signal(signal.SIGSTOP)
             await asyncio.sleep(SESSION_TIMEOUT_S + self._draw.uniform(-1.5, 1.5))
@@ -263,7 +267,7 @@ class Chaos:
         return victim.signal(number[kind])
 
     async def _evict(self) -> bool:
-        """Let the group forget one of its members."""
+        """Remove a member from the group on its behalf; return whether there was one."""
         with suppress(KafkaError, TimeoutError, OSError):
 
             async def leave(admin):
@@ -282,24 +286,27 @@ class Chaos:
     # --- the end -----------------------------------------------------------------------------------
 
     async def _drain(self) -> None:
-        """Let one reader read the rest, and one more find that there is none."""
+        """Let one reader read the remaining predictions; check that another one finds none."""
         for reader in self._readers:
             reader.signal(signal.SIGTERM)
-        await self._until(lambda: not any(r.process.is_alive() for r in self._readers), "all left")
+        await self._until(
+            lambda: not any(r.process.is_alive() for r in self._readers), "all readers have left"
+        )
         last = self._join(is_patient=False)
         deadline = time.monotonic() + DRAINED_WITHIN_S
         while not await self._is_done() and time.monotonic() < deadline:
             await asyncio.sleep(0.5)
         last.signal(signal.SIGTERM)
-        await self._until(lambda: not last.process.is_alive(), "the last one left")
+        await self._until(lambda: not last.process.is_alive(), "the last reader has left")
         after = self._join(is_patient=False)
         await self._until(
-            lambda: after.log.exists() and " C\n" in after.log.read_text(), "nothing more"
+            lambda: after.log.exists() and " C\n" in after.log.read_text(),
+            "a commit without a prediction",
         )
         after.process.kill()
 
     async def _is_done(self) -> bool:
-        """Tell whether the group has committed up to the log end."""
+        """Return whether the group has committed up to the log end."""
         partitions = [TopicPartition(self._topic, number) for number in range(PARTITIONS)]
         consumer = AIOKafkaConsumer(bootstrap_servers=self._kafka.bootstrap_servers)
         try:
@@ -308,26 +315,36 @@ class Chaos:
                 ends = await consumer.end_offsets(partitions)
         finally:
             await consumer.stop()
-        held = await self._admin(lambda a: a.list_consumer_group_offsets(self._group))
-        return all(tp in held and held[tp].offset >= ends[tp] for tp in partitions)
+        committed = await self._admin(lambda a: a.list_consumer_group_offsets(self._group))
+        return all(tp in committed and committed[tp].offset >= ends[tp] for tp in partitions)
 
 
 @click.command()
-@click.option("--minutes", type=float, default=1.0, show_default=True)
-@click.option("--start", type=click.Choice(["committed", "earliest", "latest"]), default="latest")
-@click.option("--restarts", type=int, default=2, show_default=True, help="of the broker")
-@click.option("--seed", type=int, help="default: drawn")
+@click.option(
+    "--minutes", type=float, default=1.0, show_default=True, help="Duration of the faults."
+)
+@click.option(
+    "--start",
+    type=click.Choice(["committed", "earliest", "latest"]),
+    default="latest",
+    show_default=True,
+    help="Start position of the readers.",
+)
+@click.option(
+    "--restarts", type=int, default=2, show_default=True, help="Number of restarts of the broker."
+)
+@click.option("--seed", type=int, help="Random seed of the schedule; drawn by default.")
 def command(minutes, start, restarts, seed) -> None:
-    """Hurt a group of readers, and print what was lost or done twice."""
+    """Inject faults into a group of readers, and print lost and repeated predictions."""
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     seed = secrets.randbelow(1_000_000) if seed is None else seed
     directory = Path(tempfile.mkdtemp(prefix="stream-rnn-readers-"))
-    chaos = Chaos(start, seed, directory)
-    found = asyncio.run(chaos.run(minutes * 60, restarts))
+    chaos = ReaderChaos(start, seed, directory)
+    findings = asyncio.run(chaos.run(minutes * 60, restarts))
     kinds = {"faults": sum(chaos.kinds.values()), "kinds": dict(chaos.kinds)}
     about = {"seed": seed, "start": start, "logs": str(directory), "published": chaos.published}
-    click.echo(json.dumps({**about, **kinds, "wrong": found.wrong, **vars(found)}, indent=1))
-    raise SystemExit(1 if found.wrong else 0)
+    click.echo(json.dumps({**about, **kinds, "wrong": findings.wrong, **vars(findings)}, indent=1))
+    raise SystemExit(1 if findings.wrong else 0)
 
 
 if __name__ == "__main__":

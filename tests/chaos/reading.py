@@ -1,7 +1,7 @@
-"""One reader of a group, in a process of its own, that writes down what happens to it.
+"""The process of one reader of a group, which logs each event of the reader.
 
-SIGTERM: it leaves.  SIGUSR1: its work on the next prediction takes longer than the group waits for a
-poll.  SIGUSR2: the group rebalances, and its next look-ups fail.
+On SIGTERM the reader leaves the group.  On SIGUSR1 it processes the next prediction for longer than
+the poll interval.  On SIGUSR2 it makes the group rebalance, and its next look-ups fail.
 """
 
 import asyncio
@@ -24,18 +24,18 @@ from stream_rnn.predictions.assignment import Assignment
 SESSION_TIMEOUT_S = 3.0
 SLOW_S = 4.0
 TIMEOUT_S = 20.0
-LOOK_UPS_THAT_FAIL = 2
+FAILING_LOOK_UPS = 2
 
 
 @dataclass(frozen=True)
-class Reading:
-    """What a reader is told.
+class ReaderOptions:
+    """Options of a reader process.
 
     Attributes:
-        log: file that it writes.
-        is_patient: it waits for the next prediction as long as it takes; else it cancels the
-            wait again and again, and commits when there is nothing.
-        seed: of how often it commits.
+        log: Path of the file that the process writes.
+        is_patient: Whether the reader waits for the next prediction without a limit. Otherwise it
+            cancels the wait again and again, and commits when there is no prediction.
+        seed: Random seed of the intervals between commits.
     """
 
     log: str
@@ -47,47 +47,47 @@ class Reading:
     seed: int
 
 
-def main(told: Reading) -> None:
+def main(options: ReaderOptions) -> None:
     """Read until SIGTERM."""
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-    asyncio.run(_Process(told).run())
+    asyncio.run(_Process(options).run())
 
 
 class _Process:
-    def __init__(self, told: Reading) -> None:
-        self._told = told
-        self._draw = random.Random(told.seed)
-        self._log = os.open(told.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    def __init__(self, options: ReaderOptions) -> None:
+        self._options = options
+        self._draw = random.Random(options.seed)
+        self._log = os.open(options.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         self._is_leaving = False
         self._is_slow = False
         self._failing = 0
         self._reader: PredictionReader | None = None
         self._task: asyncio.Task | None = None
 
-    def say(self, kind: str, *words: object) -> None:
-        """Write a line; SIGKILL loses none that was written."""
+    def write_line(self, kind: str, *words: object) -> None:
+        """Write a line without buffering, so that SIGKILL loses no line."""
         line = " ".join(map(str, (f"{time.monotonic():.6f}", kind, *words)))
         os.write(self._log, line.encode() + b"\n")
 
     async def run(self) -> None:
-        """Open a reader, and open it again when that fails."""
+        """Open a reader, and open it again after an error of the package."""
         self._prepare()
-        told = self._told
+        options = self._options
         while not self._is_leaving:
             self._reader = PredictionReader(
-                told.topic, bootstrap_servers=told.bootstrap_servers, group_id=told.group,
-                start=told.start, timeout_s=TIMEOUT_S,
+                options.topic, bootstrap_servers=options.bootstrap_servers, group_id=options.group,
+                start=options.start, timeout_s=TIMEOUT_S,
             )  # fmt: skip
             try:
                 async with self._reader:
-                    self.say("O")
+                    self.write_line("O")
                     await self._read(self._reader)
             except StreamRNNError as error:
-                self.say("E", type(error).__name__)
+                self.write_line("E", type(error).__name__)
                 await asyncio.sleep(0.2)
             except BaseException as error:
-                self.say("X", type(error).__name__, repr(str(error)))
+                self.write_line("X", type(error).__name__, repr(str(error)))
                 raise
 
     def _prepare(self) -> None:
@@ -101,23 +101,23 @@ class _Process:
             Assignment.on_partitions_assigned, AIOKafkaAdminClient.list_consumer_group_offsets, self,
         )  # fmt: skip
 
-        async def told(assignment, partitions):
-            process.say("A")
+        async def record_assignment(assignment, partitions):
+            process.write_line("A")
             await assigned(assignment, partitions)
 
         async def may_fail(*names, **options):
             if process._failing:
                 process._failing -= 1
-                raise KafkaConnectionError("cut by the chaos")
+                raise KafkaConnectionError("the chaos test makes this look-up fail")
             return await ask(*names, **options)
 
-        Assignment.on_partitions_assigned = told
+        Assignment.on_partitions_assigned = record_assignment
         AIOKafkaAdminClient.list_consumer_group_offsets = may_fail
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._leave)
         loop.add_signal_handler(signal.SIGUSR1, partial(setattr, self, "_is_slow", True))
         loop.add_signal_handler(signal.SIGUSR2, self._fail)
-        self.say("B")
+        self.write_line("B")
 
     def _leave(self) -> None:
         self._is_leaving = True
@@ -125,7 +125,7 @@ class _Process:
             self._task.cancel()
 
     def _fail(self) -> None:
-        self._failing = LOOK_UPS_THAT_FAIL
+        self._failing = FAILING_LOOK_UPS
         if self._reader is not None and self._reader._consumer is not None:
             coordinator = self._reader._consumer._coordinator
             if coordinator is not None:
@@ -136,10 +136,10 @@ class _Process:
         while not self._is_leaving:
             prediction = await self._next(opened)
             if prediction is None:
-                if not self._told.is_patient:
+                if not self._options.is_patient:
                     await self._commit(opened)
                 continue
-            self.say("Y", prediction.source.partition, prediction.source.offset)
+            self.write_line("Y", prediction.source.partition, prediction.source.offset)
             since += 1
             if self._is_slow:
                 self._is_slow = False
@@ -152,10 +152,10 @@ class _Process:
             await self._commit(opened)
 
     async def _next(self, opened: PredictionReader):
-        # In this task: a task of its own could be cancelled when it has the prediction already.
+        # Await in this task: another task could be cancelled after it has received the prediction.
         self._task = asyncio.current_task()
         try:
-            async with asyncio.timeout(None if self._told.is_patient else 0.5):
+            async with asyncio.timeout(None if self._options.is_patient else 0.5):
                 return await anext(opened)
         except TimeoutError:
             return None
@@ -165,18 +165,18 @@ class _Process:
             self._task.uncancel()
             return None
         except UnavailableError:
-            self.say("E", "UnavailableError")
+            self.write_line("E", "UnavailableError")
             return None
         finally:
             self._task = None
 
     async def _commit(self, opened: PredictionReader) -> None:
-        self.say("c")
+        self.write_line("c")
         try:
             await opened.commit()
         except FencedError:
-            self.say("F")
+            self.write_line("F")
         except UnavailableError:
-            self.say("u")
+            self.write_line("u")
         else:
-            self.say("C")
+            self.write_line("C")

@@ -1,4 +1,4 @@
-"""The servers that the chaos may hurt: brokers, Redis with a replica, and a proxy before each."""
+"""The servers that faults can hit: brokers and Redis, with a proxy in front of each."""
 
 import asyncio
 import os
@@ -23,19 +23,19 @@ BACKUPS = 8
 
 
 class Broker(LocalKafka):
-    """One of several brokers, each also a controller; workers reach it through a proxy.
+    """A broker that is also a controller; workers reach it through a proxy.
 
     Args:
-        node: number of the broker, from 1.
-        proxied: port that it advertises to clients of the proxied listener.
-        controllers: ports of all controllers.
-        cluster_id: the same for all.
+        node: Number of the broker, from 1.
+        proxied: Port that the broker advertises to clients of the proxied listener.
+        controllers: Ports of all controllers.
+        cluster_id: Id of the cluster, the same for all brokers.
     """
 
     def __init__(self, node: int, proxied: int, controllers: list[int], cluster_id: str) -> None:
         super().__init__(heap_mb=384)
         self._node = node
-        self.behind = free_port()  # what the proxy connects to
+        self.behind = free_port()  # the proxy connects to this port
         self._proxied = proxied
         self._controllers = controllers
         self.cluster_id = cluster_id
@@ -46,7 +46,7 @@ class Broker(LocalKafka):
         voters = [f"{i}@{here}:{port}" for i, port in enumerate(self._controllers, 1)]
         control = f"CONTROLLER://{here}:{self._controllers[self._node - 1]}"
         own = f"PLAINTEXT://{here}:{self.port}"
-        found = {
+        properties = {
             "node.id": str(self._node),
             "listeners": f"{own},PROXIED://{here}:{self.behind},{control}",
             "advertised.listeners": f"{own},PROXIED://{here}:{self._proxied}",
@@ -58,7 +58,7 @@ class Broker(LocalKafka):
             "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
         }
         if nodes > 1:
-            found |= {
+            properties |= {
                 "controller.quorum.voters": ",".join(voters),
                 "controller.quorum.bootstrap.servers": "",
                 "offsets.topic.replication.factor": "3",
@@ -66,10 +66,10 @@ class Broker(LocalKafka):
                 "transaction.state.log.min.isr": "2",
                 "min.insync.replicas": "2",
                 "default.replication.factor": "3",
-                # A killed broker comes back with what it has: the others know more.
+                # A killed broker restarts with its old data; the other brokers have more.
                 "unclean.leader.election.enable": "false",
             }
-        return found
+        return properties
 
     def _config(self) -> str:
         self._properties = self._properties_of()
@@ -81,19 +81,21 @@ class Broker(LocalKafka):
         return [*alone, f"--cluster-id={self.cluster_id}"]
 
     def pause(self, number: int) -> None:
-        """Send SIGSTOP or SIGCONT."""
+        """Send SIGSTOP or SIGCONT to the broker."""
         os.kill(self._process.pid, number)
 
 
 class Servers:
-    """All of them; an async context manager.
+    """All servers of an episode, as an async context manager.
 
     Args:
-        brokers: 1 or 3.
-        own_kafka: address of a cluster that is not ours; it is not hurt.
-        own_redis: URL of a Redis that is not ours; only the fold's keys are touched.
-        replication: of topics, on a cluster that is not ours.
-        on_cluster: Redis is a cluster of three primaries with a replica each, and has no proxy.
+        brokers: Number of brokers, 1 or 3.
+        own_kafka: Address of a Kafka of the user, which no fault touches; empty to start one.
+        own_redis: URL of a Redis of the user, of which faults touch only the fold's keys; empty to
+            start one.
+        replication: Replication of topics on a Kafka of the user.
+        on_cluster: Whether Redis is a cluster of three primaries, each with a replica, without a
+            proxy.
     """
 
     def __init__(
@@ -159,36 +161,36 @@ class Servers:
 
     @property
     def bootstrap_servers(self) -> str:
-        """Where the driver reaches Kafka, past the proxies."""
+        """Addresses of Kafka for the driver, without the proxies."""
         return self.own_kafka or ",".join(broker.bootstrap_servers for broker in self.brokers)
 
     @property
     def proxied_kafka(self) -> str:
-        """Where workers reach Kafka."""
+        """Addresses of Kafka for the workers."""
         return self.own_kafka or ",".join(f"127.0.0.1:{p.port}" for p in self.kafka_proxies)
 
     @property
     def redis_url(self) -> str:
-        """Where the driver reaches Redis, past the proxy."""
+        """URL of Redis for the driver, without the proxy."""
         if self.cluster is not None:
             return self.cluster.url
         return self.own_redis or f"redis://127.0.0.1:{self.redis_proxy.upstream[1]}/0"
 
     @property
     def proxied_redis(self) -> str:
-        """Where workers reach Redis."""
+        """URL of Redis for the workers."""
         if self.cluster is not None:
             return self.cluster.url
         return self.own_redis or f"redis://127.0.0.1:{self.redis_proxy.port}/0"
 
     def connect(self) -> BlockingRedis | BlockingCluster:
-        """Return a client past the proxy."""
+        """Return a client of Redis that bypasses the proxy."""
         if self.cluster is not None:
             return BlockingCluster(host="127.0.0.1", port=self.cluster.nodes[0].port)
         return BlockingRedis.from_url(self.redis_url, socket_timeout=30)
 
     def ask_redis(self, *command: str | bytes | int) -> object:
-        """Send one command past the proxy."""
+        """Send one command to Redis, without the proxy."""
         with BlockingRedis.from_url(self.redis_url, socket_timeout=5) as client:
             return client.execute_command(*command)
 
@@ -199,7 +201,7 @@ class Servers:
         return self._redis_directory / "dump.rdb"
 
     async def _back_up(self) -> None:
-        """Keep copies of the last seconds' RDB files."""
+        """Keep copies of the RDB file from the last seconds."""
         while True:
             await asyncio.sleep(BACKUP_EVERY_S)
             if self.is_backing_up:
@@ -208,7 +210,7 @@ class Servers:
     def _back_up_once(self) -> None:
         try:
             self.ask_redis("SAVE")
-        except RedisError:  # it is down, and the chaos did it
+        except RedisError:  # a fault has stopped Redis
             return
         copy = self._directory / f"{time.monotonic():.3f}.rdb"
         shutil.copyfile(self._dump, copy)
@@ -217,12 +219,12 @@ class Servers:
             self._backups.pop(0)[1].unlink(missing_ok=True)
 
     def forget_backups(self) -> None:
-        """Drop the copies: they are older than what a person would restore."""
+        """Delete the copies, which are too old to restore."""
         while self._backups:
             self._backups.pop()[1].unlink(missing_ok=True)
 
     async def stop_redis(self, data: str) -> str:
-        """Kill Redis; leave its data as ``kept``, ``tail-lost``, ``old`` or ``nothing``."""
+        """Kill Redis, with its data ``kept``, ``tail-lost``, ``old`` or ``nothing``; describe the data."""
         self.is_backing_up = False
         if data == "kept":
             await asyncio.to_thread(self.ask_redis, "SAVE")
@@ -230,7 +232,9 @@ class Servers:
         if data == "nothing":
             self._dump.unlink(missing_ok=True)
         if data == "old" and self._backups:
-            taken, copy = min(self._backups, key=lambda one: abs(time.monotonic() - 10 - one[0]))
+            taken, copy = min(
+                self._backups, key=lambda backup: abs(time.monotonic() - 10 - backup[0])
+            )
             shutil.copyfile(copy, self._dump)
             return f"old by {time.monotonic() - taken:.1f} s"
         return data
@@ -241,23 +245,23 @@ class Servers:
         self.is_backing_up = True
 
     async def promote(self, lag_s: float, *, by_name=False) -> None:
-        """Attach a replica, let it lag, and point the proxy to it.
+        """Attach a replica, let it lag, and connect the proxy to it.
 
         Args:
-            lag_s: seconds that the replica does not hear of.
-            by_name: the old primary lives on as a replica, and connections to it stay, as after a
-                failover behind a name; else it is killed.
+            lag_s: Seconds of writes that the replica misses.
+            by_name: Whether the old primary continues as a replica and keeps its connections, as in
+                a failover behind a DNS name. Otherwise it is killed.
         """
         directory = self._directory / f"redis-{time.monotonic():.0f}"
         arguments = ["--replicaof", "127.0.0.1", str(self.redis.port)]
         replica = LocalRedis(data=directory, arguments=arguments)
         await asyncio.to_thread(replica.start)
-        replica._arguments.clear()  # it stays a primary when it is started again
+        replica._arguments.clear()  # so that it starts as a primary next time
         with BlockingRedis.from_url(replica.redis_url, socket_timeout=5) as client:
             async with asyncio.timeout(30):
                 while client.info("replication")["master_link_status"] != "up":
                     await asyncio.sleep(0.1)
-            # From here on it hears no more from the primary, which goes on.
+            # From here on the replica receives nothing more from the primary.
             client.execute_command("REPLICAOF", "NO", "ONE")
         await asyncio.sleep(lag_s)
         if by_name:

@@ -1,11 +1,11 @@
-"""Episodes of faults for a given time, each compared with the oracle in a process beside.
+"""Runs episodes of faults for a given time; another process compares each with the oracle.
 
     python -m tests.chaos --minutes 30 --seed 7
     python -m tests.chaos --faults 12 --kind redis-restart-old --kind kill
     python -m tests.chaos --minutes 10 --bootstrap-servers k1:9092 --redis-url redis://r1:6379/5
 
-With servers of your own only workers, the group and the fold's own keys are hurt.  Everything that
-is left on them has a name that begins with ``chaos-``, and is removed after each episode.
+On servers of your own, faults touch only workers, the group and the fold's own keys.  All names on
+them begin with ``chaos-``; the driver deletes them after each episode.
 """
 
 import asyncio
@@ -27,86 +27,86 @@ from pathlib import Path
 
 import click
 
-from tests.chaos.episode import Episode, Happened
-from tests.chaos.faults import FAULTS, impossible
+from tests.chaos.episode import Episode, EpisodeResult
+from tests.chaos.faults import FAULTS, impossible_needs
 from tests.chaos.plan import plan
 from tests.chaos.servers import Servers
 from tests.chaos.verify import Findings, verify
 
-WAITING_MAX = 8  # partitions that wait for the oracle
+WAITING_MAX = 8  # partitions in the queue of the oracle
 
 
 class Soak:
-    """Runs episodes and adds up.
+    """Runs episodes and adds up their figures.
 
     Args:
-        directory: of the workers' logs.
-        say: told each line.
+        directory: Directory of the workers' logs.
+        on_line: Callback with each line of the report.
     """
 
-    def __init__(self, directory: Path, say) -> None:
+    def __init__(self, directory: Path, on_line) -> None:
         self.directory = directory
-        self.say = say
+        self.on_line = on_line
         self.kinds: Counter = Counter()
         self.counts: Counter = Counter()
         self.seconds = 0.0
         context = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(1, context, initializer=_behave)
+        self._pool = ProcessPoolExecutor(1, context, initializer=_lower_priority)
         self._waiting: deque = deque()
 
-    async def episode(self, planned, servers: Servers) -> bool:
-        """Run one episode, and give what is left to the oracle; tell whether it came to its end."""
+    async def run_episode(self, planned, servers: Servers) -> bool:
+        """Run one episode and queue its comparison; return whether the episode was completed."""
         app = f"chaos-{secrets.token_hex(4)}"
-        episode = Episode(planned, app, servers, self.directory, self.say)
+        episode = Episode(planned, app, servers, self.directory, self.on_line)
         try:
-            happened = await episode.run()
-        except Exception:  # noqa: BLE001  # a finding; the next episode is tried all the same
+            result = await episode.run()
+        except Exception:  # noqa: BLE001  # counted as broken; the next episode still runs
             self.counts["broken"] += 1
             with suppress(Exception):
                 await episode.topics.delete()
-            self.say(f"BROKEN seed {planned.seed} {app}\n{traceback.format_exc()}")
+            self.on_line(f"BROKEN seed {planned.seed} {app}\n{traceback.format_exc()}")
             return False
         await episode.topics.delete()
-        self.kinds += happened.kinds
+        self.kinds += result.kinds
         self.counts["episodes"] += 1
-        self.counts["records"] += happened.records
+        self.counts["records"] += result.records
         self.counts["restarts"] += episode.crew.restarts
-        for left in happened.left:
+        for outcome in result.outcomes:
             while len(self._waiting) >= WAITING_MAX:
                 await self.compare_one()
-            future = self._pool.submit(verify, left, happened.bundles, happened.settings)
-            self._waiting.append((happened, future))
-        happened.left.clear()
-        self.say(json.dumps(self.report() | {"by kind": {}}))
+            future = self._pool.submit(verify, outcome, result.bundles, result.settings)
+            self._waiting.append((result, future))
+        result.outcomes.clear()
+        self.on_line(json.dumps(self.report() | {"by kind": {}}))
         return True
 
     async def compare_one(self) -> None:
-        """Wait for the oracle's next answer."""
-        happened, future = self._waiting.popleft()
-        found = await asyncio.wrap_future(future)
-        self._add(happened, found)
+        """Wait for the next comparison with the oracle."""
+        result, future = self._waiting.popleft()
+        findings = await asyncio.wrap_future(future)
+        self._add(result, findings)
 
     async def compare_all(self) -> None:
-        """Wait for all of them."""
+        """Wait for all comparisons."""
         while self._waiting:
             await self.compare_one()
         self._pool.shutdown()
 
-    def _add(self, happened: Happened, found: Findings) -> None:
-        self.counts["events"] += found.events
-        self.counts["predictions"] += found.predictions
-        self.counts["skipped"] += found.skipped
-        self.counts[f"repeated {happened.plan.delivery}"] += found.repeated
-        self.counts["wrong"] += sum(found.counts.values())
-        self.counts.update(found.counts)
-        for offset, text in sorted(found.wrong):
-            self.say(f"FOUND seed {happened.plan.seed} {happened.settings.app} {text}")
-            self.say(f"      before it: {happened.before(found.partition, offset)}")
-        if found.wrong:
-            self.say(happened.told())
+    def _add(self, result: EpisodeResult, findings: Findings) -> None:
+        self.counts["events"] += findings.events
+        self.counts["predictions"] += findings.predictions
+        self.counts["skipped"] += findings.skipped
+        self.counts[f"repeated {result.plan.delivery}"] += findings.repeated
+        self.counts["wrong"] += sum(findings.counts.values())
+        self.counts.update(findings.counts)
+        for offset, text in sorted(findings.wrong):
+            self.on_line(f"FOUND seed {result.plan.seed} {result.settings.app} {text}")
+            self.on_line(f"      before it: {result.before(findings.partition, offset)}")
+        if findings.wrong:
+            self.on_line(result.story_text())
 
     def report(self) -> dict[str, object]:
-        """Return the figures."""
+        """Return the figures of all episodes so far."""
         names = ("missing", "duplicated", "different", "wrong", "broken")
         return {
             "seconds": round(self.seconds),
@@ -118,25 +118,25 @@ class Soak:
         }
 
 
-def _behave() -> None:
+def _lower_priority() -> None:
     os.nice(10)
 
 
-def _in_turn(seed: int, faults: int, *, on_cluster: bool) -> list[list[str]]:
-    """Group all kinds into episodes, those apart that cannot follow a deletion of records."""
+def _group_kinds(seed: int, faults: int, *, on_cluster: bool) -> list[list[str]]:
+    """Group all kinds into episodes; faults that lose states never mix with deleted records."""
     draw = random.Random(seed)
-    found = []
-    possible = [o for o in FAULTS.values() if not o.needs & impossible(on_cluster=on_cluster)]
+    groups = []
+    possible = [o for o in FAULTS.values() if not o.needs & impossible_needs(on_cluster=on_cluster)]
     for loses in (True, False):
-        kinds = sorted(one.name for one in possible if one.loses_redis is loses)
+        kinds = sorted(fault.name for fault in possible if fault.loses_redis is loses)
         draw.shuffle(kinds)
-        found += [kinds[i : i + faults] for i in range(0, len(kinds), faults)]
-    return found
+        groups += [kinds[i : i + faults] for i in range(0, len(kinds), faults)]
+    return groups
 
 
 async def soak(
     directory: Path,
-    say,
+    on_line,
     *,
     minutes,
     seed,
@@ -148,9 +148,9 @@ async def soak(
     on_cluster,
     **planned,
 ):
-    """Run episodes until the time is over; one, if there is none."""
-    found = Soak(directory, say)
-    began, number, turns = time.monotonic(), 0, _in_turn(seed, faults, on_cluster=on_cluster)
+    """Run episodes until the time is over, at least one; return the figures."""
+    runner = Soak(directory, on_line)
+    began, number, turns = time.monotonic(), 0, _group_kinds(seed, faults, on_cluster=on_cluster)
     least = len(turns) if each else 1
     mixed = [1, 1, 1, 3] if brokers == 0 else [brokers]
     while number < least or time.monotonic() - began < minutes * 60:
@@ -158,56 +158,82 @@ async def soak(
         async with Servers(size, *addresses, on_cluster=on_cluster) as servers:
             for _ in range(4):
                 chosen = turns[number] if each and number < len(turns) else kinds
-                one = plan(
+                planned_episode = plan(
                     seed + number, len(chosen) if each and chosen else faults,
                     brokers=size, kinds=chosen, on_cluster=on_cluster, **planned,
                 )  # fmt: skip
-                say(f"episode {number}, seed {seed + number}")
-                went_well = await found.episode(one, servers)
+                on_line(f"episode {number}, seed {seed + number}")
+                went_well = await runner.run_episode(planned_episode, servers)
                 number += 1
                 if not went_well or (number >= least and time.monotonic() - began >= minutes * 60):
                     break
-    await found.compare_all()
-    found.seconds = time.monotonic() - began
-    return found.report()
+    await runner.compare_all()
+    runner.seconds = time.monotonic() - began
+    return runner.report()
 
 
 @click.command()
-@click.option("--minutes", type=float, default=0, help="how long; default: one episode")
-@click.option("--seed", type=int, help="of the first episode; default: drawn")
-@click.option("--faults", type=int, default=10, show_default=True, help="of an episode")
+@click.option("--minutes", type=float, default=0, help="Duration in minutes; 0 runs one episode.")
+@click.option("--seed", type=int, help="Random seed of the first episode; drawn by default.")
 @click.option(
-    "--kind", "kinds", multiple=True, type=click.Choice(sorted(FAULTS)), help="only these"
+    "--faults", type=int, default=10, show_default=True, help="Number of faults in an episode."
 )
-@click.option("--each", is_flag=True, help="each kind once, before any is drawn")
-@click.option("--rate", type=float, default=2500, show_default=True, help="records a second")
+@click.option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    type=click.Choice(sorted(FAULTS)),
+    help="Kind of fault to inject; repeat for several. Default: all kinds.",
+)
+@click.option("--each", is_flag=True, help="Inject each kind once before drawing kinds at random.")
+@click.option(
+    "--rate", type=float, default=2500, show_default=True, help="Records sent per second."
+)
 @click.option(
     "--brokers",
     type=click.Choice(["0", "1", "3"]),
     default="0",
-    help="0: every fourth group of episodes has 3, the others 1",
+    help="Number of brokers; 0 uses 3 in every fourth group of episodes, and 1 in the others.",
 )
-@click.option("--delivery", type=click.Choice(["exactly_once", "at_least_once"]), default=None)
-@click.option("--bootstrap-servers", default="", help="a Kafka of yours, which is not hurt")
-@click.option("--redis-url", default="", help="a Redis of yours; only the fold's keys are touched")
+@click.option(
+    "--delivery",
+    type=click.Choice(["exactly_once", "at_least_once"]),
+    help="Delivery of the workers; drawn by default.",
+)
+@click.option(
+    "--bootstrap-servers", default="", help="Addresses of your own Kafka, which no fault touches."
+)
+@click.option(
+    "--redis-url",
+    default="",
+    help="URL of your own Redis, of which faults touch only the fold's keys.",
+)
 @click.option(
     "--replication",
     type=click.IntRange(1),
     default=1,
     show_default=True,
-    help="of topics, on a Kafka of yours",
+    help="Replication of topics on your own Kafka.",
 )
-@click.option("--redis-cluster", "on_cluster", is_flag=True, help="Redis is a cluster of ours")
-@click.option("--keep", is_flag=True, help="keep the workers' logs")
-@click.option("--list", "listing", is_flag=True, help="list the kinds of faults")
+@click.option(
+    "--redis-cluster",
+    "on_cluster",
+    is_flag=True,
+    help="Start a Redis Cluster instead of a single Redis.",
+)
+@click.option("--keep", is_flag=True, help="Keep the workers' logs.")
+@click.option("--list", "listing", is_flag=True, help="List the kinds of faults, and exit.")
 def main(minutes, seed, faults, kinds, each, rate, brokers, delivery, bootstrap_servers, redis_url, replication, on_cluster, keep, listing) -> None:  # fmt: skip
-    """Hurt a fold, and compare everything it leaves with the oracle.  Exit status 1: it differs."""
+    """Inject faults into a fold, and compare its topics and states with the oracle.
+
+    The exit status is 1 if they differ, or if an episode broke.
+    """
     if listing:
-        for name, one in sorted(FAULTS.items()):
-            click.echo(f"{name:45} {(one.bring.__doc__ or '').strip()}")
+        for name, fault in sorted(FAULTS.items()):
+            click.echo(f"{name:45} {(fault.inject.__doc__ or '').strip()}")
         return
     if on_cluster and redis_url:
-        raise click.UsageError("--redis-cluster is one of ours: leave --redis-url out")
+        raise click.UsageError("--redis-cluster starts a cluster of its own: omit --redis-url")
     seed = secrets.randbelow(1_000_000) if seed is None else seed
     without = {"kafka"} if bootstrap_servers else set()
     without |= {"redis", "proxy"} if redis_url else set()
@@ -215,14 +241,16 @@ def main(minutes, seed, faults, kinds, each, rate, brokers, delivery, bootstrap_
     directory = Path(tempfile.mkdtemp(prefix="stream-rnn-soak-"))
     began = time.monotonic()
 
-    def say(text: str) -> None:
+    def on_line(text: str) -> None:
         click.echo(f"{time.monotonic() - began:8.1f}  {text}", err=True)
 
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # brokers die, it says so at length
-    say(f"seed {seed}, logs in {directory}")
+    logging.getLogger("aiokafka").setLevel(
+        logging.CRITICAL
+    )  # it logs the death of brokers at length
+    on_line(f"seed {seed}, logs in {directory}")
     report = asyncio.run(
         soak(
-            directory, say, minutes=minutes, seed=seed, faults=faults, brokers=int(brokers),
+            directory, on_line, minutes=minutes, seed=seed, faults=faults, brokers=int(brokers),
             addresses=(bootstrap_servers, redis_url, replication), each=each, kinds=kinds, rate=rate, without=without,
             delivery=delivery or "", on_cluster=on_cluster,
         )

@@ -1,4 +1,4 @@
-"""What the chaos tests share: one episode on servers of its own, compared with the oracle."""
+"""Runs one episode on servers of its own and compares it with the oracle, for the chaos tests."""
 
 import os
 import secrets
@@ -26,43 +26,48 @@ async def survive(
     with_audit=False,
     **planned,
 ) -> None:
-    """Run an episode and compare all that it leaves.
+    """Run an episode, and compare its topics and states with the oracle.
 
     Args:
-        directory: of logs and bundles.
-        faults: how many.
-        events_min: the log has more events than this; it goes on for so long.
-        brokers: 1 or 3.
-        on_cluster: whether Redis is a cluster.
-        scripted: happens in place of drawn faults; called with the episode.
-        with_audit: audit the topics, too: there was one fold, and no record was removed.
-        planned: more of the plan.
+        directory: Directory of logs and bundles.
+        faults: Number of faults.
+        events_min: Lower bound of the number of events; the episode lasts until it is exceeded.
+        brokers: Number of brokers, 1 or 3.
+        on_cluster: Whether Redis is a cluster.
+        scripted: Coroutine that replaces the random faults; takes the episode.
+        with_audit: Whether to audit the topics, too. This needs a single fold whose records are
+            all available.
+        planned: Further arguments of the plan.
     """
     seed = int(os.environ.get(SEED) or secrets.randbelow(1_000_000))
-    print(f"{SEED}={seed}")  # so that a failure can be had again
-    one = plan(seed, faults, brokers=brokers, on_cluster=on_cluster, **planned)
+    print(f"{SEED}={seed}")  # to reproduce a failure
+    planned_episode = plan(seed, faults, brokers=brokers, on_cluster=on_cluster, **planned)
     async with Servers(brokers, on_cluster=on_cluster) as servers:
-        episode = Episode(one, f"chaos-{seed}", servers, directory, print, events_min * 5 // 4)
+        episode = Episode(
+            planned_episode, f"chaos-{seed}", servers, directory, print, events_min * 5 // 4
+        )
         if scripted is not None:
             episode.scripted = lambda: scripted(episode)
-        happened = await episode.run()
+        result = await episode.run()
         if with_audit:
-            await _audit(happened)
+            await _audit(result)
     events = 0
-    for left in happened.left:
-        found = verify(left, happened.bundles, happened.settings)
-        first = min(found.wrong, default=(0, ""))
-        before = happened.before(left.partition, first[0])
-        assert not found.counts, f"{SEED}={seed} {found.wrong}, after: {before}\n{happened.told()}"
-        events += found.events
+    for outcome in result.outcomes:
+        findings = verify(outcome, result.bundles, result.settings)
+        first = min(findings.wrong, default=(0, ""))
+        before = result.before(outcome.partition, first[0])
+        assert not findings.counts, (
+            f"{SEED}={seed} {findings.wrong}, after: {before}\n{result.story_text()}"
+        )
+        events += findings.events
     assert events > events_min
 
 
-async def _audit(happened) -> None:
-    """Let the package's own audit look at what is left, as anybody could."""
-    settings = happened.settings
+async def _audit(result) -> None:
+    """Audit the topics with the package's own audit."""
+    settings = result.settings
     async with TopicLog(settings, settings.source) as log:
-        found = await audit(log, load_bundle(happened.bundles[0]), settings, AuditOptions())
-    assert found.is_fine(settings.delivery), f"{found.counts} {found.examples}"
-    assert found.counts["compared"] > 0
-    assert found.counts["not_comparable"] == found.other_folds == 0
+        audit_result = await audit(log, load_bundle(result.bundles[0]), settings, AuditOptions())
+    assert audit_result.is_fine(settings.delivery), f"{audit_result.counts} {audit_result.examples}"
+    assert audit_result.counts["compared"] > 0
+    assert audit_result.counts["not_comparable"] == audit_result.other_folds == 0

@@ -1,7 +1,7 @@
-"""A worker dies at every point there is, one after the other, and nothing is lost or doubled.
+"""Workers die at every crash point, one after another, and no prediction is lost or duplicated.
 
-The list is ``Point`` itself, and ``tests/unit/test_injected.py`` reads from the code that each call
-of a server has one: so a new step without a crash test fails.
+``Point`` lists the crash points, and ``tests/unit/test_injected.py`` checks that each call of a
+server in the code has one, so a new step without a crash test fails.
 """
 
 import asyncio
@@ -20,14 +20,16 @@ IN_A_MICRO_BATCH = list(Point)[list(Point).index(Point.DECODED) :]
 
 @pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
 async def test_a_worker_may_die_at_every_point(delivery, tmp_path):
-    """Each worker dies at its point; its successor dies at the next one; the last one lives."""
+    """Each worker dies at its crash point, its successor at the next one; the last one survives."""
     await survive(tmp_path, 0, events_min=1000, scripted=all_points, rate=150, delivery=delivery)
 
 
 async def all_points(episode) -> None:
-    """Let one worker after the other die, each at the next point."""
+    """Start workers one after another; each dies at the next crash point."""
     crew = episode.crew
-    async with asyncio.timeout(120):  # something is folded: there is an anchor to compare
+    async with asyncio.timeout(
+        120
+    ):  # a prediction is published, so that recovery has an anchor to compare
         while not all((await episode.topics.group_offsets()).values()):
             await asyncio.sleep(0.5)
     crew.size = 0
@@ -42,11 +44,11 @@ async def all_points(episode) -> None:
                 episode.servers.ask_redis("DEL", episode.world(number).keys(partition)[0])
         passes = 3 if point in IN_A_MICRO_BATCH else 1
         worker = crew.start(f"{point} {passes} exit")
-        assert await crew.until_says(worker, f"fault injected point={point} exit", 40), (
-            f"{VARIABLE}: {point} was not passed {passes} times:\n{worker.tail()}"
+        assert await crew.until_logged(worker, f"fault injected point={point} exit", 40), (
+            f"{VARIABLE}: the worker did not reach {point} {passes} times:\n{worker.tail()}"
         )
         await crew.kill(worker)
         assert worker.exit_status == EXIT_STATUS
-        episode.tell(f"died at {point}")
+        episode.note(f"died at {point}")
     crew.size = 1
     crew.tend()

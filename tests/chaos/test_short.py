@@ -1,6 +1,6 @@
-"""A minute and a half of faults, for every change of the code.
+"""Ninety seconds of faults, which ``.ci/run`` injects for every change of the code.
 
-A seed decides their order and chances; it is printed, and ``STREAM_RNN_TEST_CHAOS_SEED`` sets it.
+A random seed determines the faults; the tests print it, and ``STREAM_RNN_TEST_CHAOS_SEED`` sets it.
 """
 
 import pytest
@@ -23,7 +23,7 @@ AT_LEAST_ONCE = ("kill", "redis-restart-nothing", "crash-at-a-point")
 
 
 async def test_short_faults_change_nothing_that_is_published_exactly_once(tmp_path):
-    """Each prediction is there once and as the oracle's, Redis holds its states, the audit agrees."""
+    """Predictions and states equal the oracle's, each prediction occurs once, and the audit agrees."""
     kinds = EXACTLY_ONCE
     await survive(
         tmp_path,
@@ -37,7 +37,7 @@ async def test_short_faults_change_nothing_that_is_published_exactly_once(tmp_pa
 
 
 async def test_short_faults_only_repeat_what_is_published_at_least_once(tmp_path):
-    """Without transactions nothing is missing, and what is repeated has the same bytes."""
+    """Without transactions no prediction is missing, and repetitions have the same bytes."""
     kinds = AT_LEAST_ONCE
     await survive(
         tmp_path,

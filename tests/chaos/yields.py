@@ -1,16 +1,16 @@
-"""What readers of one group wrote down, and what of it may not be.
+"""Checks the logs of a group of readers.
 
-Each reader writes lines ``seconds kind words``, of one clock, before it does anything else:
+For each event, a reader process immediately writes a line ``seconds kind words``; all use one clock:
 
-    B          its process has begun: signals do what they are for
+    B          the process has its signal handlers
     O          the reader is open
-    A          it was assigned partitions
-    Y p o      it was yielded the prediction of source partition p, offset o
-    c          it is about to commit
-    C          the commit was acknowledged: all that was yielded since the last one is done
-    F          the commit was refused: none of that is done
-    u          what has become of the commit is not known
-    E name     an error of the package came out; another one, or a bug, is X
+    A          the group has assigned partitions to the reader
+    Y p o      the reader has yielded the prediction for offset o of source partition p
+    c          the reader is about to commit
+    C          the commit is acknowledged: it covers all predictions yielded since the last one
+    F          the commit is refused: it covers none of them
+    u          the outcome of the commit is unknown
+    E name     the reader has raised an error of the package; X for any other error
 """
 
 from collections.abc import Iterable, Mapping
@@ -21,19 +21,22 @@ Source = tuple[int, int]  # partition and offset
 
 @dataclass
 class Findings:
-    """What was counted.
+    """Counts from the logs of all readers.
 
     Attributes:
-        yielded: predictions yielded, again or not.
-        repeated: of these, what had been yielded before.
-        lost: yielded to nobody.
-        undone: yielded, and neither committed nor, since nobody did, yielded again.
-        again: yielded again by a reader that was assigned the partition after the commit.
-        early: yielded though published before a group was opened that starts at the latest.
-        zombies: yielded by a reader that did not know yet that it had lost the partition.
-        commits, refused, unknown: acknowledged, refused, and neither.
-        broken: readers that ended by an error that is none of the package's.
-        examples: some of the wrong ones.
+        yielded: Yielded predictions, repetitions included.
+        repeated: Yielded predictions that a reader had yielded before.
+        lost: Predictions that no reader yielded.
+        undone: Yielded predictions that no commit covers.
+        again: Predictions yielded by a reader that got the partition after they were committed.
+        early: Predictions yielded by a group that starts at the latest, although they were
+            published before it opened.
+        zombies: Committed predictions yielded by a reader that had lost the partition unknowingly.
+        commits: Acknowledged commits.
+        refused: Refused commits.
+        unknown: Commits with an unknown outcome.
+        broken: Readers that ended with an error that is not one of the package.
+        examples: Some of the errors.
     """
 
     yielded: int = 0
@@ -51,19 +54,19 @@ class Findings:
 
     @property
     def wrong(self) -> int:
-        """How much may not be."""
+        """Number of errors."""
         return self.lost + self.undone + self.again + self.early + self.broken
 
-    def note(self, name: str, found: Iterable[object]) -> None:
-        """Count what is wrong, and keep some of it."""
-        some = list(found)
-        setattr(self, name, getattr(self, name) + len(some))
-        self.examples += [f"{name} {one}" for one in some[:5]]
+    def note(self, name: str, errors: Iterable[object]) -> None:
+        """Count errors of a kind, and keep some examples."""
+        errors = list(errors)
+        setattr(self, name, getattr(self, name) + len(errors))
+        self.examples += [f"{name} {error}" for error in errors[:5]]
 
 
 @dataclass
-class _Reader:
-    """One reader, as far as its lines were read."""
+class _ReaderState:
+    """State of one reader after the lines read so far."""
 
     name: str
     assigned_s: float = 0.0
@@ -71,69 +74,71 @@ class _Reader:
     is_committing: bool = False
 
 
-def judge(
-    logs: Mapping[str, Iterable[str]], wanted: Iterable[Source], early: Iterable[Source] = ()
+def check_yields(
+    logs: Mapping[str, Iterable[str]], expected: Iterable[Source], early: Iterable[Source] = ()
 ) -> Findings:
-    """Read what the readers wrote down.
+    """Check the logs of all readers.
 
     Args:
-        logs: by reader.
-        wanted: what must be yielded and committed.
-        early: what may not be yielded at all.
+        logs: Lines of each reader's log, by the name of the reader.
+        expected: Predictions that a reader must yield and commit.
+        early: Predictions that no reader may yield.
     """
-    found = Findings()
+    findings = Findings()
     yields: dict[Source, list[tuple[float, float, str]]] = {}
-    done: dict[Source, list[tuple[float, str]]] = {}
-    perhaps: set[Source] = set()
+    committed: dict[Source, list[tuple[float, str]]] = {}
+    maybe_committed: set[Source] = set()
     for name, lines in logs.items():
-        reader = _Reader(name)
+        reader = _ReaderState(name)
         for line in lines:
             at, kind, *words = line.split()
-            _follow(reader, float(at), kind, words, found, yields, done, perhaps)
-        if reader.is_committing:  # it was killed meanwhile
-            perhaps |= set(reader.pending)
-            found.unknown += 1
-    wanted = set(wanted)
-    found.repeated = found.yielded - len(yields)
-    found.note("lost", sorted(wanted - set(yields)))
-    found.note("undone", sorted((wanted & set(yields)) - set(done) - perhaps))
-    found.note("early", sorted(set(early) & set(yields)))
+            _apply_line(
+                reader, float(at), kind, words, findings, yields, committed, maybe_committed
+            )
+        if reader.is_committing:  # the reader was killed during the commit
+            maybe_committed |= set(reader.pending)
+            findings.unknown += 1
+    expected = set(expected)
+    findings.repeated = findings.yielded - len(yields)
+    findings.note("lost", sorted(expected - set(yields)))
+    findings.note("undone", sorted((expected & set(yields)) - set(committed) - maybe_committed))
+    findings.note("early", sorted(set(early) & set(yields)))
     for source, times in sorted(yields.items()):
         for at, assigned, name in times:
-            earlier = [(c, by) for c, by in done.get(source, ()) if c < at]
+            earlier = [(c, by) for c, by in committed.get(source, ()) if c < at]
             if any(by == name or c < assigned for c, by in earlier):
-                found.note("again", [(source, name, at, earlier)])
+                findings.note("again", [(source, name, at, earlier)])
             elif earlier:
-                found.zombies += 1
-    return found
+                findings.zombies += 1
+    return findings
 
 
-def _follow(reader, at, kind, words, found, yields, done, perhaps) -> None:
+def _apply_line(reader, at, kind, words, findings, yields, committed, maybe_committed) -> None:
     if kind == "A":
         reader.assigned_s = at
     elif kind == "Y":
         source = (int(words[0]), int(words[1]))
         yields.setdefault(source, []).append((at, reader.assigned_s, reader.name))
         reader.pending.append(source)
-        found.yielded += 1
+        findings.yielded += 1
     elif kind == "c":
         reader.is_committing = True
     elif kind in {"C", "F", "u"}:
         reader.is_committing = False
-        _end_commit(reader, at, kind, found, done, perhaps)
+        _end_commit(reader, at, kind, findings, committed, maybe_committed)
     elif kind == "O":
         reader.pending = []
     elif kind == "X":
-        found.note("broken", [(reader.name, *words)])
+        findings.note("broken", [(reader.name, *words)])
 
 
-def _end_commit(reader, at, kind, found, done, perhaps) -> None:
-    found.commits += kind == "C"
-    found.refused += kind == "F"
-    found.unknown += kind == "u"
+def _end_commit(reader, at, kind, findings, committed, maybe_committed) -> None:
+    findings.commits += kind == "C"
+    findings.refused += kind == "F"
+    findings.unknown += kind == "u"
     if kind == "u":
-        perhaps |= set(reader.pending)
+        maybe_committed |= set(reader.pending)
         return
     for source in reader.pending if kind == "C" else ():
-        done.setdefault(source, []).append((at, reader.name))
+        committed.setdefault(source, []).append((at, reader.name))
     reader.pending = []

@@ -21,13 +21,13 @@ from tests.chaos.log import LogPlan
 from tests.chaos.plan import plan
 from tests.chaos.proxy import Proxy
 from tests.chaos.topics import Output
-from tests.chaos.verify import Left, StoredPosition, verify
+from tests.chaos.verify import PartitionOutcome, StoredPosition, verify
 
 
 def test_the_same_seed_gives_the_same_schedule_and_the_same_log():
     """And another seed another one."""
     assert plan(5, 20) == plan(5, 20)
-    assert plan(5, 20).happenings != plan(6, 20).happenings
+    assert plan(5, 20).schedule != plan(6, 20).schedule
     logs = [itertools.islice(plan(seed, 1).log.records(), 2000) for seed in (5, 5, 6)]
     same, again, other = map(list, logs)
     assert same == again != other
@@ -36,21 +36,21 @@ def test_the_same_seed_gives_the_same_schedule_and_the_same_log():
 @pytest.mark.parametrize("seed", range(40))
 def test_records_are_not_deleted_where_redis_loses_what_only_they_could_bring_back(seed):
     """That would be a stop, and a person; each row of the table has a test of its own."""
-    kinds = [FAULTS[one.kind] for one in plan(seed, 60).happenings]
+    kinds = [FAULTS[one.kind] for one in plan(seed, 60).schedule]
     assert not (any(k.trims for k in kinds) and any(k.loses_redis for k in kinds))
 
 
 def test_what_is_not_ours_is_not_hurt():
     """With servers of somebody else's, only workers and the fold's own keys are."""
     for seed in range(20):
-        for one in plan(seed, 40, without={"redis", "kafka", "proxy"}).happenings:
+        for one in plan(seed, 40, without={"redis", "kafka", "proxy"}).schedule:
             assert not FAULTS[one.kind].needs & {"redis", "kafka", "proxy"}
 
 
 def test_there_are_many_kinds_and_each_says_what_it_is():
     """The table of faults in fold/README.md is made of them."""
     assert len(FAULTS) >= 50
-    assert all((one.bring.__doc__ or "").endswith(".") for one in FAULTS.values())
+    assert all((one.inject.__doc__ or "").endswith(".") for one in FAULTS.values())
     for point in (Point.BEGUN, Point.PREDICTIONS_SENT, Point.OFFSET_SENT, Point.PUBLISHED):
         assert f"broker-killed-at-{point}" in FAULTS
 
@@ -89,27 +89,27 @@ def right(tmp_path_factory):
         key: b"\x01\0\0\0" + steps.to_bytes(4, "little") + last.to_bytes(8, "little") + hidden
         for key, (steps, last, hidden) in truth.states.items()
     }
-    held = {identity: StoredPosition(300, 0, len(states), states)}
-    return Left(0, records, predictions, dead, held, 300), bundles, settings
+    stored = {identity: StoredPosition(300, 0, len(states), states)}
+    return PartitionOutcome(0, records, predictions, dead, stored, 300), bundles, settings
 
 
 def findings(right, **changed):
-    left, bundles, settings = right
-    return dict(verify(dataclasses.replace(left, **changed), bundles, settings).counts)
+    outcome, bundles, settings = right
+    return dict(verify(dataclasses.replace(outcome, **changed), bundles, settings).counts)
 
 
 def test_nothing_is_found_where_all_is_right(right):
     """The comparison itself is right."""
-    left = right[0]
+    outcome = right[0]
     assert findings(right) == {}
-    assert len(left.predictions) > 200
-    assert len(left.dead_letters) > 3
+    assert len(outcome.predictions) > 200
+    assert len(outcome.dead_letters) > 3
 
 
 def test_each_kind_of_wrong_is_found(right):
     """A prediction too few, too many, another, out of order; a dead letter; a state; a position."""
-    left = right[0]
-    some, dead = left.predictions, left.dead_letters
+    outcome = right[0]
+    some, dead = outcome.predictions, outcome.dead_letters
     other = dataclasses.replace(some[5], value=some[5].value.replace(b'"steps": ', b'"steps": 1'))
     assert findings(right, predictions=[*some[:5], *some[6:]]) == {"missing": 1}
     assert findings(right, predictions=[*some, some[5]]) == {"duplicated": 1}
@@ -117,14 +117,14 @@ def test_each_kind_of_wrong_is_found(right):
     assert findings(right, predictions=[some[1], some[0], *some[2:]]) == {"disordered": 1}
     assert findings(right, dead_letters=dead[1:]) == {"missing": 1}
     assert findings(right, dead_letters=[*dead, dead[0]]) == {"duplicated": 1}
-    ((fold, held),) = left.held.items()
-    key, value = next(iter(held.states.items()))
+    ((fold, stored),) = outcome.stored.items()
+    key, value = next(iter(stored.states.items()))
     for changed, kinds in (
-        (dataclasses.replace(held, position=200), {"position", "state"}),
-        (dataclasses.replace(held, keys=held.keys + 1), {"torn"}),
-        (dataclasses.replace(held, states=held.states | {key: value[:-1] + b"?"}), {"state"}),
+        (dataclasses.replace(stored, position=200), {"position", "state"}),
+        (dataclasses.replace(stored, keys=stored.keys + 1), {"torn"}),
+        (dataclasses.replace(stored, states=stored.states | {key: value[:-1] + b"?"}), {"state"}),
     ):
-        assert set(findings(right, held={fold: changed})) == kinds
+        assert set(findings(right, stored={fold: changed})) == kinds
 
 
 async def echo(reader, writer):
@@ -148,12 +148,12 @@ async def test_a_proxy_forwards_cuts_half_closes_and_resets_in_the_middle():
             writer.write(b"abc")
             return reader, writer, await reader.readexactly(6)
 
-        reader, kept, said = await connect()
-        assert said == b"abcabc"
+        reader, first_writer, answer = await connect()
+        assert answer == b"abcabc"
         assert proxy.cut() == 1
         with pytest.raises(ConnectionResetError):
             await reader.read(1)
-        reader, also_kept, _ = await connect()
+        reader, second_writer, _ = await connect()
         proxy.half_close(towards_server=True)
         assert await reader.read() == b"end"  # the server saw the end, and could still answer
         reader, writer, _ = await connect()
@@ -162,7 +162,7 @@ async def test_a_proxy_forwards_cuts_half_closes_and_resets_in_the_middle():
         with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
             await reader.readexactly(6)
         assert proxy.resets == 1
-        for one in (kept, also_kept, writer):
+        for one in (first_writer, second_writer, writer):
             one.close()
     await proxy.stop()
     server.close()
