@@ -1,7 +1,8 @@
-"""What Kafka does for one partition: transactions, fencing, generations; and the two publishers.
+"""A model of Kafka for one partition (transactions, fencing, generations), and the two publishers.
 
-A committed transaction is *decided* first and visible later, when its markers are written, as in
-Kafka.  Each method is one call that takes effect at once; :mod:`tests.property.protocol` decides when.
+As in Kafka, a committed transaction is first *decided*, and becomes visible later, when its markers
+are written.  Each method is one call that takes effect at once; :mod:`tests.property.protocol`
+determines the order of the calls.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,14 +13,14 @@ from stream_rnn.errors import FencedError, ForgottenError, StreamRNNError
 from stream_rnn.fold.output_batches import Message
 from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.testing import MemoryLog
-from tests.property.judge import Judge
+from tests.property.invariants import InvariantChecker
 
-MARKERS_S = 1.0  # after which a decided transaction is visible, whatever else happens
+MARKERS_S = 1.0  # seconds after which the markers of a decided transaction are written
 
 
 @dataclass
 class Transaction:
-    """What a transaction holds; ``decided_s`` is when it was committed."""
+    """The content of a transaction; ``decided_s`` is the virtual time of its commit."""
 
     predictions: list[Message] = field(default_factory=list)
     dead_letters: list[Message] = field(default_factory=list)
@@ -32,17 +33,17 @@ class Broker:
     """The group offset and the outputs of one partition.
 
     Attributes:
-        log: what is visible.
-        judge: is told what is decided.
-        clock: virtual seconds.
-        generation: of the group.
-        epoch: of the partition's transactional id.
-        transaction: open or decided.
-        forgotten: the last epoch that Kafka knows nothing of any more.
+        log: Visible records, outputs and group offset.
+        checker: Checker of everything that is decided.
+        clock: Function that returns virtual seconds.
+        generation: Generation of the group.
+        epoch: Epoch of the partition's transactional id.
+        transaction: Open or decided transaction.
+        forgotten: Last epoch that Kafka has forgotten.
     """
 
     log: MemoryLog
-    judge: Judge
+    checker: InvariantChecker
     clock: Callable[[], float]
     generation: int = 0
     epoch: int = 0
@@ -51,7 +52,7 @@ class Broker:
 
     @property
     def decided(self) -> GroupOffset | None:
-        """C, visible or not yet."""
+        """Group offset, including one that is decided but not visible yet."""
         pending = self.transaction
         if pending is not None and pending.decided_s is not None and pending.offset is not None:
             return pending.offset
@@ -59,11 +60,11 @@ class Broker:
 
     @property
     def log_end(self) -> int:
-        """E."""
+        """Log end."""
         return self.log.end_offset or 0
 
     def tick(self) -> None:
-        """Write the markers that are due."""
+        """Write the markers of a decided transaction once they are due."""
         pending = self.transaction
         if pending is None or pending.decided_s is None:
             return
@@ -71,7 +72,7 @@ class Broker:
             self.complete()
 
     def complete(self) -> None:
-        """Write the markers: a decided transaction becomes visible."""
+        """Write the markers of a decided transaction, which makes it visible."""
         pending = self.transaction
         if pending is None or pending.decided_s is None:
             return
@@ -81,36 +82,39 @@ class Broker:
         self.transaction = None
 
     def time_out(self) -> None:
-        """Abort an open transaction; its producer is fenced."""
+        """Abort an open transaction and fence its producer."""
         if self.transaction is not None and self.transaction.decided_s is None:
             self.transaction = None
             self.epoch += 1
 
     def forget(self) -> None:
-        """Forget a producer that was idle for long, as soon as its last transaction is complete."""
+        """Forget an idle producer, unless it has an open transaction."""
         self.complete()
         if self.transaction is None:
             self.forgotten = self.epoch
 
     def check_generation(self, generation: int) -> None:
-        """Answer whether a generation of the group still counts."""
+        """Raise ``FencedError`` unless a generation of the group is the current one."""
         if generation != self.generation:
-            raise FencedError(f"generation {generation} is over, it is {self.generation} now")
+            raise FencedError(
+                f"generation {generation} is over: the current one is {self.generation}"
+            )
 
-    def start(self, *, has_asked: bool, generation: int) -> int:
-        """Fence the last owner; its transaction is aborted, or completed if it was decided.
+    def start(self, *, has_checked: bool, generation: int) -> int:
+        """Fence the previous owner; abort its transaction, or complete it if it is decided.
 
-        A worker may lose the partition after it has asked; that does no harm but to the owner.
+        A worker may lose the partition after its check; it then fences the owner, which only has
+        to restart.
         """
-        zombie = generation < self.generation and not has_asked
-        self.judge.require(fact=not zombie, otherwise="a zombie fenced the owner")
+        zombie = generation < self.generation and not has_checked
+        self.checker.require(fact=not zombie, otherwise="a zombie fenced the owner")
         self.complete()
         self.transaction = None
         self.epoch += 1
         return self.epoch
 
     def begin(self, epoch: int) -> None:
-        """Begin a transaction, after the last one is complete."""
+        """Complete the last transaction, and begin one."""
         self._check(epoch)
         self.complete()
         self.transaction = Transaction()
@@ -131,12 +135,12 @@ class Broker:
         before = self.log.group
         pending.decided_s = self.clock()
         for message in (*pending.predictions, *pending.dead_letters):
-            self.judge.published(message)
+            self.checker.check_output(message)
         if pending.offset is not None:
-            self.judge.moved(before, pending.offset, self.log_end)
+            self.checker.check_group_offset(before, pending.offset, self.log_end)
 
     def identify(self) -> int:
-        """Give a producer without transactions a number of its own."""
+        """Return a new producer id for a producer without transactions."""
         self.epoch += 1
         return self.epoch
 
@@ -145,20 +149,20 @@ class Broker:
         if producer <= self.forgotten:
             raise ForgottenError(f"producer {producer} is forgotten")
         (self.log.dead_letters if is_dead_letter else self.log.predictions).append(message)
-        self.judge.published(message)
+        self.checker.check_output(message)
 
     def commit_offset(self, generation: int, offset: GroupOffset) -> None:
-        """Move C outside of any transaction, for a member of the group's generation."""
+        """Commit the group offset outside of transactions, for a member of the current generation."""
         self.check_generation(generation)
         self.set_offset(offset)
 
     def set_offset(self, offset: GroupOffset) -> None:
-        """Write C, unasked."""
-        self.judge.moved(self.decided, offset, self.log_end)
+        """Write the group offset without a check of the generation."""
+        self.checker.check_group_offset(self.decided, offset, self.log_end)
         self.log.group = offset
 
     def _check(self, epoch: int) -> None:
-        if epoch <= self.forgotten:  # also of a zombie: its id has another producer now
+        if epoch <= self.forgotten:  # also a zombie's epoch
             raise ForgottenError(f"epoch {epoch} is forgotten")
         if epoch != self.epoch:
             raise FencedError(f"epoch {epoch} is fenced by {self.epoch}")
@@ -171,22 +175,22 @@ class Broker:
 
 
 class TransactionalPublisher:
-    """``exactly_once``: begin, send, send the group offset and commit are calls of their own.
+    """Publisher of ``exactly_once``: begin, send, send the group offset and commit are single calls.
 
     Args:
-        worker: whose calls these are.
-        broker: what they reach.
+        worker: Worker that makes the calls.
+        broker: Broker that executes the calls.
     """
 
     def __init__(self, worker, broker: Broker) -> None:
         self._worker = worker
         self._broker = broker
         self._epoch = 0
-        self._has_asked = False
+        self._has_checked = False
 
     async def start(self) -> None:
-        """Ask whether the partition is still ours, and fence the last owner."""
-        await self._call("ask", self._ask)
+        """Check that the worker still owns the partition, and fence the previous owner."""
+        await self._call("ask", self._check_ownership)
         await self._call("start", self._start)
 
     async def publish(
@@ -195,7 +199,7 @@ class TransactionalPublisher:
         dead_letters: Sequence[Message],
         group_offset: GroupOffset,
     ) -> None:
-        """Publish all of it in one transaction."""
+        """Publish the outputs and the group offset in one transaction."""
         broker, epoch = self._broker, self._epoch
         await self._call("begin", lambda: broker.begin(epoch))
         await self._call("send", lambda: broker.send(epoch, [*predictions], [*dead_letters]))
@@ -205,29 +209,29 @@ class TransactionalPublisher:
     async def close(self) -> None:
         """Do nothing."""
 
-    def _ask(self) -> None:
+    def _check_ownership(self) -> None:
         self._broker.check_generation(self._worker.generation)
-        self._has_asked = True
+        self._has_checked = True
 
     def _start(self) -> None:
-        has_asked, self._has_asked = self._has_asked, False
+        has_checked, self._has_checked = self._has_checked, False
         generation = self._worker.generation
-        self._epoch = self._broker.start(has_asked=has_asked, generation=generation)
+        self._epoch = self._broker.start(has_checked=has_checked, generation=generation)
 
     async def _call(self, name: str, act: Callable[[], None]) -> None:
         async def effect() -> None:
             act()
 
-        await self._worker.call(f"publisher.{name}", effect, self._unanswered)
+        await self._worker.call(f"publisher.{name}", effect, self._error_without_answer)
 
-    def _unanswered(self, message: str) -> StreamRNNError:
-        """Return what the client says without an answer: it asks again, until it is forgotten."""
+    def _error_without_answer(self, message: str) -> StreamRNNError:
+        """Return the error of a client without an answer: it retries until Kafka forgets it."""
         is_forgotten = 0 < self._epoch <= self._broker.forgotten
         return ForgottenError(message) if is_forgotten else FencedError(message)
 
 
 class IdempotentPublisher(TransactionalPublisher):
-    """``at_least_once``: outputs one by one, then the group offset in the worker's generation."""
+    """Publisher of ``at_least_once``: single outputs, then the group offset for the generation."""
 
     async def publish(
         self,
@@ -235,7 +239,7 @@ class IdempotentPublisher(TransactionalPublisher):
         dead_letters: Sequence[Message],
         group_offset: GroupOffset,
     ) -> None:
-        """Publish, then move the group offset."""
+        """Publish the outputs one by one, then commit the group offset."""
         broker, generation = self._broker, self._worker.generation
         for messages, is_dead_letter in ((dead_letters, True), (predictions, False)):
             for message in messages:
@@ -243,7 +247,7 @@ class IdempotentPublisher(TransactionalPublisher):
         await self._call("commit", lambda: broker.commit_offset(generation, group_offset))
 
     async def start(self) -> None:
-        """Get a producer; it fences nobody."""
+        """Create a producer, which fences no other one."""
         await self._call("start", self._start)
 
     async def _append(self, message: Message, *, is_dead_letter: bool) -> None:

@@ -1,4 +1,4 @@
-"""Seeded bugs: a part of a world with one rule of the protocol left out; no test in it."""
+"""Seeded bugs: components that each violate one rule of the protocol."""
 
 from dataclasses import replace
 
@@ -40,14 +40,14 @@ class CommitsFirst(Processor):
 
 
 class LoadsAnything(MemoryStore):
-    """Gives states without comparing the position."""
+    """Loads states without comparing the position."""
 
-    async def load(self, position, origin, keys):  # noqa: ARG002  # that is the bug
+    async def load(self, position, origin, keys):  # noqa: ARG002  # this is the bug
         return [self.states.get(key) for key in keys]
 
 
 class FencesLate(TransactionalPublisher):
-    """Fences the last owner when it publishes first, so after C was read."""
+    """Fences the previous owner at the first publish, after the group offset was read."""
 
     async def start(self):
         pass
@@ -59,9 +59,9 @@ class FencesLate(TransactionalPublisher):
 
 
 class TrustsItsCache(Processor):
-    """Keeps the cache when it starts where it was; right, as long as the cache is.
+    """Keeps the cache if recovery starts at the current position; correct if the cache is correct.
 
-    An optimisation that nobody forbids: what was committed at this position is what Redis holds.
+    This optimization is allowed: Redis contains the states that were committed at this position.
     """
 
     async def _begin(self, *, is_corrupt=False):
@@ -74,25 +74,25 @@ class TrustsItsCache(Processor):
 
 
 class FillsItsCacheFirst(TrustsItsCache):
-    """Fills the cache before Redis said ok."""
+    """Fills the cache before Redis has accepted the commit."""
 
     async def _commit(self, records, batch, stepped, next_position):
         rows = [i for i, exists in enumerate(stepped.exists) if exists]
-        found = stepped.states
-        states = States(found.steps[rows], found.last_ms[rows], found.hidden[rows])
+        new = stepped.states
+        states = States(new.steps[rows], new.last_ms[rows], new.hidden[rows])
         self.cache.put([batch.keys[i] for i in rows], states)
         await super()._commit(records, batch, stepped, next_position)
 
 
 class FencesUnasked(TransactionalPublisher):
-    """Fences the last owner without asking whether the partition is still its own."""
+    """Fences the previous owner without checking that it still owns the partition."""
 
     async def start(self):
         await self._call("start", self._start)
 
 
 class FencesAgain(Processor):
-    """Starts the producer each time it positions anew; right, as long as the producer asks."""
+    """Starts the producer at each recovery; correct if the producer checks the ownership."""
 
     _has_begun = False
 
@@ -104,19 +104,19 @@ class FencesAgain(Processor):
 
 
 class TrustsItsBatch(Processor):
-    """Starts a forgotten producer anew and publishes again, without looking what came of it."""
+    """Restarts a forgotten producer and publishes again, without reading the outcome."""
 
     async def _publish(self, predictions, dead_letters, offset):
         try:
             await super()._publish(predictions, dead_letters, offset)
         except ForgottenError:
             await self.publisher.start()
-            again = [[Message(*one) for one in some] for some in (predictions, dead_letters)]
-            await super()._publish(*again, offset)
+            copies = [[Message(*m) for m in messages] for messages in (predictions, dead_letters)]
+            await super()._publish(*copies, offset)
 
 
 class KeptCache(StateCache):
-    """Is not cleared by ``moved``."""
+    """Keeps its states when the worker is moved to another position."""
 
     def clear(self):
         if not hasattr(self, "_row"):
@@ -124,28 +124,28 @@ class KeptCache(StateCache):
 
 
 class IgnoresOrigin(MemoryStore):
-    """Compares the position only, in load, start and commit."""
+    """Compares only the position, not the origin, in load, start and commit."""
 
     async def start(self, seen, first: FirstPosition):
         if self.stored.position == seen.position:
             seen = replace(seen, origin=self.stored.origin)
         await super().start(seen, first)
 
-    def _check(self, position, origin):  # noqa: ARG002  # that is the bug
+    def _check(self, position, origin):  # noqa: ARG002  # this is the bug
         if self.stored.position != position:
             raise MovedError(f"the position is {self.stored.position}, expected {position}")
         super()._check(position, self.stored.origin)
 
 
-class LooksNotBack(MemoryLog):
-    """Does not look for the last prediction."""
+class SkipsLastPrediction(MemoryLog):
+    """Never returns the last prediction."""
 
     async def last_prediction(self):
         return None
 
 
-class LeavesC(Recovery):
-    """Accepts lost history without writing C."""
+class LeavesGroupOffset(Recovery):
+    """Accepts lost history without writing the group offset."""
 
     async def find(self, acknowledged=None, *, is_corrupt=False):
         facts, start = await super().find(acknowledged, is_corrupt=is_corrupt)

@@ -1,7 +1,7 @@
-"""Workers that wait before and after every call, and a loop whose time is virtual.
+"""Workers that wait at gates before and after each call, and an event loop with virtual time.
 
-A call to the store, the log, the publisher or the source passes a gate before it takes effect and
-another one before its answer is known; :mod:`tests.property.protocol` opens them.
+Each call to the store, the log, the publisher or the source passes a gate before it takes effect, and
+another gate before the worker gets its answer; :mod:`tests.property.protocol` opens the gates.
 """
 
 import asyncio
@@ -25,15 +25,15 @@ GATES_MAX = 1500  # far more than a worker without faults needs
 
 
 class Outcome(Enum):
-    """How a gate opens."""
+    """What happens to a call when its gate opens."""
 
     PASS = "pass"
     LOSE = "the answer is lost"
-    DELAY = "the effect comes late, and no answer"
+    DELAY = "the effect comes late, without an answer"
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """A loop in which a sleep is over at once, and time has moved."""
+    """An event loop in which a sleep returns at once and advances virtual time."""
 
     def __init__(self) -> None:
         self._now_s = 0.0
@@ -44,7 +44,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         return self._now_s
 
     def move(self, seconds: float) -> None:
-        """Let time pass."""
+        """Advance virtual time."""
         self._now_s += seconds
 
 
@@ -54,32 +54,32 @@ class _Selector(selectors.DefaultSelector):
         self._loop = loop
 
     def select(self, timeout=None):
-        assert timeout is not None, "nothing is left that could wake anybody"
+        assert timeout is not None, "no timer is left that could wake a task"
         self._loop.move(max(timeout, 0))
         return super().select(0)
 
 
 @dataclass
 class Worker:
-    """One processor for one assignment, and the gate that it waits at."""
+    """The processor of one assignment, and the gate at which it waits."""
 
     world: "World"
     generation: int
     processor: Processor = field(init=False)
     task: asyncio.Task = field(init=False)
     at: tuple[str, str] | None = None
-    seen: Start | Stop | None = None  # what was true when it last read the store
+    seen: Start | Stop | None = None  # the correct start when it last read the store
     _gates: int = 0
     _until: str | None = None
     _opened: asyncio.Future | None = None
 
     @property
     def is_quiet(self) -> bool:
-        """Whether it can do nothing until a gate opens."""
+        """Whether the worker waits at a gate or has ended."""
         return self.task.done() or self.at is not None
 
     def open(self, outcome: Outcome, gates: int, until: str | None = None) -> None:
-        """Let it pass so many gates, or up to the gate before a call."""
+        """Let the worker pass a number of gates, or continue to the gate before a call."""
         assert self._opened is not None
         self._gates, self._until = gates - 1, until
         opened, self._opened, self.at = self._opened, None, None
@@ -97,16 +97,16 @@ class Worker:
             self.world.late.append(effect)
             raise error(f"{name}: no answer")
         self.world.broker.tick()
-        answer, refused = None, None
+        answer, error_answer = None, None
         try:
             answer = await effect()
-        except StreamRNNError as refusal:
-            refused = refusal
-        self.world.look()
+        except StreamRNNError as raised:
+            error_answer = raised
+        self.world.check_redis()
         if await self._gate(name, "after") is Outcome.LOSE or before is Outcome.LOSE:
             raise error(f"{name}: the answer was lost")
-        if refused is not None:
-            raise refused
+        if error_answer is not None:
+            raise error_answer
         return answer
 
     async def _gate(self, name: str, stage: str) -> Outcome:
@@ -118,13 +118,13 @@ class Worker:
         return await self._opened
 
 
-class Gated:
-    """The store or the log of one worker: each call passes the gates.
+class GatedCalls:
+    """The store or the log of one worker, whose calls pass the gates.
 
     Args:
-        worker: whose calls these are.
+        worker: Worker that makes the calls.
         name: ``store`` or ``log``.
-        error: what a lost answer raises.
+        error: Class of the error for a lost answer.
     """
 
     def __init__(self, worker: Worker, name: str, error: type[StreamRNNError]) -> None:
@@ -139,7 +139,7 @@ class Gated:
             async def effect() -> Any:
                 answer = await getattr(getattr(world, self._name), method)(*arguments)
                 if (self._name, method) == ("store", "read"):
-                    self._worker.seen = await world.truth()
+                    self._worker.seen = await world.decide_start()
                 return answer
 
             return await self._worker.call(f"{self._name}.{method}", effect, self._error)
@@ -148,7 +148,7 @@ class Gated:
 
 
 class GatedSource(MemorySource):
-    """Delivers a few records a fetch; an idle worker is asked to look at Redis, and goes on."""
+    """A source of a few records per fetch; an empty fetch makes the worker check Redis."""
 
     def __init__(self, worker: Worker) -> None:
         super().__init__(worker.world.log, [FETCH_MAX] * GATES_MAX)
@@ -156,7 +156,7 @@ class GatedSource(MemorySource):
         self._is_idle = False
 
     async def take(self, timeout_s: float) -> Fetch | None:
-        """Return the next records, or nothing; ``None`` after a last look at Redis."""
+        """Return the next records or an empty fetch; at the end, ``None`` after a last check of Redis."""
         was_idle, self._is_idle = self._is_idle, False
 
         async def effect() -> Fetch | None:

@@ -1,7 +1,7 @@
-"""What may happen to the :class:`World`, drawn at random; no test in it.
+"""State machines that draw the events of a :class:`World` at random.
 
-The rules are weighted by what they do with a worker that is down or an effect that is not there:
-they make it so, instead of doing nothing.
+If a rule needs a running worker or a pending effect that does not exist, it first creates one instead
+of doing nothing, so that few steps are wasted.
 """
 
 from typing import ClassVar
@@ -18,8 +18,8 @@ from hypothesis.stateful import (
 )
 
 from stream_rnn.kafka.group_offsets import GroupOffset
-from tests.property.judge import PLANS
-from tests.property.protocol import Kit, World, build_settings
+from tests.property.invariants import PLANS
+from tests.property.protocol import Components, World, build_settings
 
 slots = st.integers(0, 1)
 gate_counts = st.sampled_from([1, 2, 3, 5, 9, 20, 60])
@@ -43,10 +43,10 @@ calls = st.sampled_from(
 
 
 class Machine(RuleBasedStateMachine):
-    """Two workers of one partition, and every fault of the protocol's model."""
+    """Two workers of one partition, with all faults of the model."""
 
     delivery: ClassVar[str] = "exactly_once"
-    kit: ClassVar[Kit] = Kit()
+    components: ClassVar[Components] = Components()
     world: World
 
     @initialize(
@@ -56,11 +56,11 @@ class Machine(RuleBasedStateMachine):
     )
     def begin(self, plan, shown, lost):
         """Begin with an empty Redis, no group offset and one worker."""
-        self.world = World(plan, shown, build_settings(self.delivery, lost), self.kit)
+        self.world = World(plan, shown, build_settings(self.delivery, lost), self.components)
         self.world.assign(0)
 
     def awake(self, slot):
-        """Return a slot with a worker; one that was ended is started again."""
+        """Return a slot with a worker; start one in the slot if necessary."""
         world = self.world
         if world.workers[slot] is not None:
             return slot
@@ -71,52 +71,52 @@ class Machine(RuleBasedStateMachine):
 
     @rule(slot=slots, gates=gate_counts)
     def pass_gates(self, slot, gates):
-        """Let a worker go on for some gates."""
+        """Let a worker pass some gates."""
         self.world.advance(self.awake(slot), gates)
 
     @rule(slot=slots, call=calls)
     def pass_until(self, slot, call):
-        """Let a worker go on to the gate before a call."""
+        """Let a worker continue to the gate before a call."""
         self.world.advance(self.awake(slot), 60, until=call)
 
     @rule(slot=slots, gates=st.integers(1, 40))
     def pass_more(self, slot, gates):
-        """Let a worker go on; more of what is no fault."""
+        """Let a worker pass gates, so that progress is more frequent than faults."""
         self.world.advance(self.awake(slot), gates)
 
     @rule(slot=slots)
     def lose_an_answer(self, slot):
-        """Let a call take effect, without an answer."""
-        self.world.lose(self.awake(slot))
+        """Let a call take effect, and lose its answer."""
+        self.world.lose_answer(self.awake(slot))
 
     @rule(slot=slots, call=st.sampled_from(["store.start", "store.commit", "publisher.commit"]))
     def delay_a_write(self, slot, call):
-        """Let a write stay on its way."""
+        """Delay the effect of a write."""
         slot = self.awake(slot)
         self.world.advance(slot, 40, until=call)
-        self.world.delay(slot)
+        self.world.delay_write(slot)
 
     @precondition(lambda self: self.world.late)
     @rule()
-    def land(self):
-        """Let the oldest late write arrive."""
-        self.world.land()
+    def land_write(self):
+        """Let the oldest delayed write take effect."""
+        self.world.land_write()
 
     @rule(slot=slots)
     def reassign(self, slot):
-        """Give the partition to a slot; the other one's worker is a zombie."""
+        """Assign the partition to a slot; the worker of the other slot becomes a zombie."""
         self.world.assign(slot)
 
     @rule(slot=slots, is_restarted=st.booleans())
     def crash(self, slot, is_restarted):
-        """End a worker where it is."""
+        """End a worker at its gate."""
         self.world.crash(slot)
         if is_restarted:
             self.awake(slot)
 
     @rule(what=st.sampled_from(["all", "position", "state", "backup"]))
     def lose_states(self, what):
-        """Take away what Redis holds."""
+        """Delete or damage the content of Redis."""
         self.world.lose_states(what)
 
     @rule(
@@ -125,7 +125,7 @@ class Machine(RuleBasedStateMachine):
         what=st.sampled_from(["all", "backup"]),
     )
     def lose_states_before(self, slot, call, what):
-        """Take away what Redis holds while a micro-batch is in hand."""
+        """Delete the content of Redis in the middle of a micro-batch."""
         slot = self.awake(slot)
         self.world.advance(slot, 40, until=call)
         self.world.lose_states(what)
@@ -133,7 +133,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def back_up(self):
-        """Remember what Redis holds: it may fall back to it."""
+        """Copy the content of Redis, which a later fault may restore."""
         self.world.backup = self.world.store.copy()
 
     @precondition(lambda self: self.world.broker.transaction)
@@ -147,7 +147,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def forget_the_producer(self):
-        """Let Kafka forget the partition's producers: they were idle for too long."""
+        """Let Kafka forget the producers of the partition, as after a long idle time."""
         self.world.broker.forget()
 
     @rule(offsets=st.integers(1, 3))
@@ -157,7 +157,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(beyond=st.integers(-1, 2))
     def retain(self, beyond):
-        """Remove records below the position, or beyond it where that may be accepted."""
+        """Remove records below the position, or beyond it if ``on_lost_history`` is ``accept``."""
         world = self.world
         position = world.store.stored.position
         c = world.broker.decided
@@ -169,44 +169,44 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.world.choices.on_lost_history == "accept")
     @rule(slot=slots, beyond=st.integers(0, 1), is_back=st.booleans())
     def lose_history(self, slot, beyond, is_back):
-        """Lose states and history under a worker that is about to commit; the other one accepts it."""
+        """Lose states and history before a worker commits; the other worker accepts the loss."""
         slot, world = self.awake(slot), self.world
         world.advance(slot, 40, until="store.commit")
         world.retain((world.store.stored.position or 0) + beyond)
         world.lose_states("all")
         world.assign(1 - slot)
         world.advance(1 - slot, 40, until="source.take")
-        if is_back:  # a zombie, before the owner folds anything
+        if is_back:  # the zombie commits before the owner folds anything
             world.advance(slot, 2)
 
     @rule()
     def lose_group_offset(self):
-        """Let the offset of the group expire while nobody runs."""
+        """Let the group offset expire while no worker runs."""
         self.world.lose_group_offset()
 
     @invariant()
     def holds(self):
-        """Nothing was violated."""
+        """Check that no invariant is violated."""
         if hasattr(self, "world"):
-            self.world.look()
-            self.world.judge.check()
+            self.world.check_redis()
+            self.world.checker.check()
 
     def teardown(self):
-        """Everything can still be folded and published."""
+        """Check that a new worker can still fold and publish everything."""
         if not hasattr(self, "world"):
             return
-        if not self.world.judge.violations:
+        if not self.world.checker.violations:
             self.world.finish()
         self.world.close()
-        self.world.judge.check()
+        self.world.checker.check()
 
 
 class TimerMachine(Machine):
-    """Faust's timer commits the position of a worker, whatever has been committed since."""
+    """A machine in which Faust's timer commits the position of a worker as the group offset."""
 
     @rule(slot=slots)
     def commit_by_timer(self, slot):
-        """Commit what is folded, not what is published."""
+        """Commit the position of a worker, although its outputs may not be published."""
         worker, world = self.world.workers[slot], self.world
         if worker is not None and worker.processor.position >= 0:
             offset = GroupOffset(worker.processor.position, world.fold_id, worker.processor.origin)
@@ -214,13 +214,13 @@ class TimerMachine(Machine):
 
 
 def search(machine: type[Machine], examples: int, *, shrink: bool = True, **parts) -> None:
-    """Run a machine for a number of examples, the same ones each time.
+    """Run a machine for a number of examples, which are the same in each run.
 
     Args:
-        machine: what may happen.
-        examples: how many at most.
-        shrink: look for the shortest trace.
-        parts: attributes of the machine: ``delivery``, ``kit``.
+        machine: Class of the machine.
+        examples: Maximum number of examples.
+        shrink: Whether to look for the shortest trace of a violation.
+        parts: Attributes of the machine: ``delivery``, ``components``.
     """
     phases = [Phase.generate, Phase.shrink] if shrink else [Phase.generate]
     configured = settings(

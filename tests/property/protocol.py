@@ -1,7 +1,7 @@
-"""One partition, two workers and everything that may happen to them, one call at a time.
+"""A model of one partition with two workers, in which a test determines the order of all calls.
 
-Whoever holds the :class:`World` decides which worker passes its gate, whether an answer is lost and
-whether an effect comes late; between two gates runs the real :class:`Processor` with the real
+The caller of :class:`World` determines which worker passes its gate, whether an answer is lost and
+whether an effect comes late.  Between two gates, the real :class:`Processor` runs with the real
 :class:`Recovery` and :class:`StateCache`, in virtual time.
 """
 
@@ -22,16 +22,23 @@ from stream_rnn.store.memory_store import MemoryStore
 from stream_rnn.testing import MemoryLog
 from tests import models
 from tests.property.broker import Broker, IdempotentPublisher, TransactionalPublisher
-from tests.property.gates import GATES_MAX, Gated, GatedSource, Outcome, VirtualTimeLoop, Worker
-from tests.property.judge import Judge, Plan, records
+from tests.property.gates import (
+    GATES_MAX,
+    GatedCalls,
+    GatedSource,
+    Outcome,
+    VirtualTimeLoop,
+    Worker,
+)
+from tests.property.invariants import InvariantChecker, Plan, records
 
-PATIENCE_S = 10.0
-LATE = {"store.start", "store.commit", "publisher.commit"}  # calls whose effect may come late
+RETRY_S = 10.0
+LATE = {"store.start", "store.commit", "publisher.commit"}  # calls whose effect can come late
 
 
 @dataclass(frozen=True)
-class Kit:
-    """What a world is made of; a seeded bug is a kit with one part broken."""
+class Components:
+    """The classes that a world uses; a seeded bug replaces one of them."""
 
     processor: type[Processor] = Processor
     recovery: type[Recovery] = Recovery
@@ -41,38 +48,40 @@ class Kit:
     publisher: type[TransactionalPublisher] | None = None
 
 
-def watched(recovery: type[Recovery], judge: Judge) -> type[Recovery]:
-    """Return a recovery that tells the judge what it decides."""
+def report_starts_to(recovery: type[Recovery], checker: InvariantChecker) -> type[Recovery]:
+    """Return a subclass of a recovery that reports each start to the checker."""
 
-    class Watched(recovery):
+    class ReportingRecovery(recovery):
         async def find(self, acknowledged=None, *, is_corrupt=False) -> tuple[Facts, Start]:
             facts, start = await super().find(acknowledged, is_corrupt=is_corrupt)
-            judge.decided(facts, start)
+            checker.note_start(facts, start)
             return facts, start
 
-    return Watched
+    return ReportingRecovery
 
 
 class World:
     """Kafka, Redis and two workers of one partition.
 
     Args:
-        plan: the source log.
-        shown: offsets that are appended at first.
-        configured: delivery and ``on_lost_history``.
-        kit: what it is made of.
+        plan: Plan of the source log.
+        shown: Number of offsets that the log has at first.
+        configured: Settings with delivery and ``on_lost_history``.
+        components: Classes to use.
     """
 
-    def __init__(self, plan: Plan, shown: int, configured: Settings, kit: Kit) -> None:
+    def __init__(
+        self, plan: Plan, shown: int, configured: Settings, components: Components
+    ) -> None:
         self.plan = plan
         self.configured = configured
-        self.kit = kit
+        self.components = components
         self.loop = VirtualTimeLoop()
         self.changed = asyncio.Event()
-        self.judge = Judge(plan, is_exact=configured.delivery == "exactly_once")
-        self.log = kit.log([], end_offset=0)
-        self.store = kit.store()
-        self.broker = Broker(self.log, self.judge, self.loop.time)
+        self.checker = InvariantChecker(plan, is_exact=configured.delivery == "exactly_once")
+        self.log = components.log([], end_offset=0)
+        self.store = components.store()
+        self.broker = Broker(self.log, self.checker, self.loop.time)
         self.model = models.small("elman")
         self.fold_id = fold_id(self.model.fingerprint, configured)
         self.choices = Choices("earliest", configured.on_lost_history)
@@ -84,17 +93,17 @@ class World:
         self.is_final = False
         self.append(shown)
 
-    # What a worker does
+    # Workers
 
     def assign(self, slot: int) -> Worker:
-        """Give the partition to a slot, in a new generation; the other slot's may go on."""
+        """Assign the partition to a slot in a new generation; the other slot's worker may continue."""
         self.crash(slot)
         self.broker.generation += 1
         self.owner = slot
-        worker = self.workers[slot] = self._make()
+        worker = self.workers[slot] = self._make_worker()
         worker.task = self.loop.create_task(worker.processor.run())
         worker.task.add_done_callback(lambda _: self.changed.set())
-        self._settle()
+        self._run_until_quiet()
         return worker
 
     def advance(
@@ -105,19 +114,19 @@ class World:
         until: str | None = None,
         outcome: Outcome = Outcome.PASS,
     ) -> None:
-        """Let a worker pass some gates, or up to the gate before a call."""
+        """Let a worker pass some gates, or continue to the gate before a call."""
         worker = self.workers[slot]
         if worker is None or (until is not None and worker.at == (until, "before")):
             return
         worker.open(outcome, gates, until)
-        self._settle()
+        self._run_until_quiet()
 
-    def lose(self, slot: int) -> None:
-        """Let a worker's call take effect, if it did not yet, and lose its answer."""
+    def lose_answer(self, slot: int) -> None:
+        """Let a worker's call take effect, if it has not yet, and lose its answer."""
         self.advance(slot, 2, outcome=Outcome.LOSE)
 
-    def delay(self, slot: int) -> bool:
-        """Let a worker's write stay on its way, unanswered."""
+    def delay_write(self, slot: int) -> bool:
+        """Delay the effect of a worker's write, without an answer; return whether there was a write."""
         worker = self.workers[slot]
         if worker is None or worker.at is None or worker.at[1] != "before":
             return False
@@ -126,29 +135,29 @@ class World:
         self.advance(slot, 1, outcome=Outcome.DELAY)
         return True
 
-    def land(self) -> None:
-        """Let the oldest late write arrive."""
+    def land_write(self) -> None:
+        """Let the oldest delayed write take effect."""
 
         async def arrive(effect: Callable[[], Awaitable[Any]]) -> None:
             try:
                 await effect()
             except StreamRNNError:
-                pass  # nobody waits for the answer
+                pass  # no worker waits for the answer
 
         if self.late:
             self.loop.run_until_complete(arrive(self.late.pop(0)))
 
     def crash(self, slot: int) -> None:
-        """End a worker where it is."""
+        """End a worker at its gate."""
         worker, self.workers[slot] = self.workers[slot], None
         if worker is not None:
             worker.task.cancel()
             self.loop.run_until_complete(asyncio.wait([worker.task]))
 
-    # What happens to Kafka
+    # Kafka
 
     def append(self, offsets: int) -> None:
-        """Append what the plan has next."""
+        """Append the next offsets of the plan."""
         end = min((self.log.end_offset or 0) + offsets, len(self.plan))
         self.log.end_offset = end
         self.log.records[:] = [r for r in records(self.plan) if r.offset < end]
@@ -159,18 +168,18 @@ class World:
         self.log.log_start_offset = max(self.log.log_start_offset, min(log_start, end))
 
     def lose_group_offset(self) -> None:
-        """Let the offset of an empty group expire, long after everything else has come to rest."""
+        """Let the group offset expire, after the group was empty for long and no write is pending."""
         self.crash(0)
         self.crash(1)
         self.late.clear()
         self.broker.complete()
         self.log.group, self.backup = None, None
-        self.judge.is_group_lost = True
+        self.checker.is_group_lost = True
 
-    # What happens to Redis
+    # Redis
 
     def lose_states(self, what: str) -> None:
-        """Lose everything, the position, one hidden state, or what was written since the backup."""
+        """Lose everything, the position, one hidden state, or the writes since the backup."""
         store = self.store
         if what == "all" or (what == "backup" and self.backup is None):
             store.restore(MemoryStore())
@@ -181,49 +190,55 @@ class World:
         elif what == "backup":
             store.restore(self.backup)
 
-    # What must hold
+    # Checks
 
-    def look(self) -> None:
-        """Let the judge look at Redis."""
-        self.judge.folded(self.store, self.broker.decided, self.broker.log_end)
+    def check_redis(self) -> None:
+        """Check the content of Redis."""
+        self.checker.check_redis(self.store, self.broker.decided, self.broker.log_end)
 
-    async def truth(self) -> Start | Stop:
-        """Decide where to start from what is true now."""
+    async def decide_start(self) -> Start | Stop:
+        """Return where a worker has to start, from the actual state of Kafka and Redis."""
         last = await self.log.last_prediction()
         s, e, held = self.log.log_start_offset, self.broker.log_end, self.store._read_position()
         facts = Facts("", self.fold_id, s, e, held, self.broker.decided, last_prediction=last)
         return where_to_start(facts, self.choices)
 
     def finish(self) -> None:
-        """Without any further fault, a fresh worker folds and publishes everything."""
+        """Check that a new worker folds and publishes everything without any further fault."""
         self.crash(0)
         self.crash(1)
         while self.late:
-            self.land()
+            self.land_write()
         self.append(len(self.plan))
         self.is_final, self.has_stopped = True, False
         self.assign(0)
         self.advance(0, GATES_MAX)
         self.broker.complete()
-        self.look()
+        self.check_redis()
         if not self.has_stopped:
-            self.judge.finished(self.store.stored.position, self.log.group)
+            self.checker.check_finished(self.store.stored.position, self.log.group)
 
     def close(self) -> None:
-        """End everything."""
+        """End both workers and close the loop."""
         self.crash(0)
         self.crash(1)
         self.loop.close()
 
-    def _make(self) -> Worker:
-        worker, kit, configured = Worker(self, self.broker.generation), self.kit, self.configured
+    def _make_worker(self) -> Worker:
+        worker, components, configured = (
+            Worker(self, self.broker.generation),
+            self.components,
+            self.configured,
+        )
         is_exact = configured.delivery == "exactly_once"
-        publisher = kit.publisher or (TransactionalPublisher if is_exact else IdempotentPublisher)
-        store = Gated(worker, "store", UnavailableError)
-        log = Gated(worker, "log", FencedError)
-        find = watched(kit.recovery, self.judge)
+        publisher = components.publisher or (
+            TransactionalPublisher if is_exact else IdempotentPublisher
+        )
+        store = GatedCalls(worker, "store", UnavailableError)
+        log = GatedCalls(worker, "log", FencedError)
+        find = report_starts_to(components.recovery, self.checker)
         clock = self.loop.time
-        worker.processor = kit.processor(
+        worker.processor = components.processor(
             model=self.model,
             settings=configured,
             partition=0,
@@ -231,34 +246,36 @@ class World:
             source=GatedSource(worker),
             store=store,
             publisher=publisher(worker, self.broker),
-            recovery=find("events[0]", self.fold_id, store, log, self.choices, PATIENCE_S, clock),
+            recovery=find("events[0]", self.fold_id, store, log, self.choices, RETRY_S, clock),
             sink=PublishedOutputs(self.model, configured, 0, self.fold_id),
-            cache=kit.cache(self.model.hidden_size_floats, 10_000),
+            cache=components.cache(self.model.hidden_size_floats, 10_000),
             clock=clock,
         )
         return worker
 
-    def _settle(self) -> None:
-        """Run until every worker waits at a gate or has ended."""
+    def _run_until_quiet(self) -> None:
+        """Run until each worker waits at a gate or has ended."""
         self.loop.run_until_complete(self._quiet())
         for slot, worker in enumerate(self.workers):
             if worker is not None and worker.task.done():
                 self.workers[slot] = None
-                self._ended(worker, worker.task.exception())
+                self._check_end(worker, worker.task.exception())
 
     async def _quiet(self) -> None:
         while not all(worker.is_quiet for worker in self.workers if worker is not None):
             self.changed.clear()
             await self.changed.wait()
 
-    def _ended(self, worker: Worker, error: BaseException | None) -> None:
+    def _check_end(self, worker: Worker, error: BaseException | None) -> None:
         if isinstance(error, RecoveryError):
             self.has_stopped = True
-            now = self.loop.run_until_complete(self.truth())
-            found = [t for t in (worker.seen, now) if isinstance(t, Stop) and t.row in (5, 7)]
-            self.judge.require(fact=bool(found), otherwise=f"STOP without a cause: {error}")
+            now = self.loop.run_until_complete(self.decide_start())
+            stops = [s for s in (worker.seen, now) if isinstance(s, Stop) and s.row in (5, 7)]
+            self.checker.require(
+                fact=bool(stops), otherwise=f"a worker stopped without a cause: {error}"
+            )
         elif not isinstance(error, FencedError | UnavailableError | None):
-            self.judge.require(fact=False, otherwise=f"ended by {error!r}")
+            self.checker.require(fact=False, otherwise=f"a worker ended with {error!r}")
 
 
 def build_settings(delivery: str, on_lost_history: str) -> Settings:

@@ -1,4 +1,4 @@
-"""The fold equals the oracle, however the log is cut and whatever dies, bit for bit."""
+"""The fold equals the oracle bit for bit, for any micro-batches and after any crash."""
 
 import asyncio
 import json
@@ -32,8 +32,8 @@ events = st.one_of(
             "kind": st.sampled_from(["A", "B", "?"]),
         }
     ),
-    st.just({"x": 3e38, "kind": "A"}),  # finite, but not what a step makes of it
-    st.just({"x": 1e39}),  # not finite as float32
+    st.just({"x": 3e38, "kind": "A"}),  # finite, but the step computes infinities
+    st.just({"x": 1e39}),  # infinite as float32
     st.just({"x": "one"}),
     st.just(None),  # forget
     st.just(b"not json"),
@@ -44,7 +44,7 @@ times = st.one_of(st.integers(0, 100_000), st.just(-1), st.integers(90_000, 400_
 
 @st.composite
 def logs(draw) -> list:
-    """Draw a log with holes, bad records, forgets, late and far events."""
+    """Draw a log with gaps, bad records, forgets, late and far-future events."""
     records, offset = [], draw(st.integers(0, 3))
     for key, event, time in draw(
         st.lists(st.tuples(st.one_of(keys, st.none()), events, times), min_size=1, max_size=40)
@@ -61,7 +61,7 @@ def build_settings(ttl=None, **more) -> Settings:
 
 
 def compare(model, configured, log: MemoryLog, store: MemoryStore, partition=0) -> None:
-    """Compare everything that a fold leaves with the oracle."""
+    """Compare the outputs and states of a fold with the oracle."""
     truth = oracle.fold(model, configured, log.records, partition=partition)
     published = {}
     for message in log.predictions:
@@ -105,7 +105,7 @@ def run(model, log, store, configured, **options) -> None:
     batch=st.sampled_from([1, 3, 4096]),
 )
 def test_any_cut_gives_what_the_oracle_gives(cell, records, sizes, ttl, cache, batch):
-    """Micro-batches, cache and bounds change nothing that anybody can see."""
+    """Predictions and states do not depend on micro-batches, cache size and other limits."""
     model = models.small(cell)
     configured = build_settings(ttl, batch_events_max=batch, rounds_max=2, sweep_interval_s=1e-6)
     log, store = MemoryLog(records, log_start_offset=0), MemoryStore()
@@ -124,7 +124,7 @@ def test_any_cut_gives_what_the_oracle_gives(cell, records, sizes, ttl, cache, b
     ttl=st.sampled_from([None, 20.0]),
 )
 def test_partitions_that_run_side_by_side_do_not_mix(interleaved, sizes, ttl):
-    """The same keys in several partitions, folded concurrently by one model: each its own truth."""
+    """One model folds the same keys in several partitions concurrently, each like the oracle."""
     model, configured = models.small("gru"), build_settings(ttl, yield_ms=0.001)
     folds = [(MemoryLog(records), MemoryStore()) for records in interleaved]
 
@@ -141,7 +141,7 @@ def test_partitions_that_run_side_by_side_do_not_mix(interleaved, sizes, ttl):
 
 
 class CrashAt:
-    """Dies at the n-th pass of a point."""
+    """Raises ``Crash`` when the processor reaches a crash point for the n-th time."""
 
     def __init__(self, point: Point, times: int) -> None:
         self._point = point
@@ -165,7 +165,7 @@ class CrashAt:
     roll_back=st.booleans(),
 )
 def test_a_crash_at_any_point_changes_nothing(point, records, sizes, crashes, ttl, wipe, roll_back):
-    """A worker that dies anywhere, with a store that loses its tail, predicts each event once."""
+    """A worker predicts each event once, wherever it crashes and whatever the store loses."""
     model = models.small("gru")
     configured = build_settings(ttl)
     log, store = MemoryLog(records), MemoryStore()
@@ -194,7 +194,7 @@ def test_a_crash_at_any_point_changes_nothing(point, records, sizes, crashes, tt
     crash_after=st.lists(st.integers(0, 30), min_size=1, max_size=3),
 )
 def test_at_least_once_repeats_only_identical_bytes(records, sizes, crash_after):
-    """A worker that dies between two messages leaves duplicates, and they are byte-identical."""
+    """A worker that dies between two messages leaves only byte-identical duplicates."""
     model = models.small("gru")
     configured = build_settings(delivery="at_least_once")
     log, store = MemoryLog(records), MemoryStore()
@@ -219,10 +219,10 @@ def test_at_least_once_repeats_only_identical_bytes(records, sizes, crash_after)
     crash=st.tuples(st.sampled_from(list(Point)), st.integers(1, 4)),
     loses_states=st.booleans(),
 )
-def test_outputs_say_where_to_go_on_when_the_group_offset_is_lost(
+def test_outputs_show_where_to_continue_when_the_group_offset_is_lost(
     records, sizes, crash, loses_states
 ):
-    """Predictions and dead letters are repeated neither with the states nor without them."""
+    """The worker repeats no prediction and no dead letter, with the states or without them."""
     model, configured = models.small("gru"), build_settings()
     log, store = MemoryLog(records), MemoryStore()
     try:
@@ -245,7 +245,7 @@ def test_outputs_say_where_to_go_on_when_the_group_offset_is_lost(
     damage=st.sampled_from(["key", "field", "bytes"]),
 )
 def test_a_damaged_store_is_built_again(records, sizes, damage):
-    """A position without states, a state less, or bytes that do not decode: the log heals them."""
+    """The worker repairs a missing position, a missing state, or damaged bytes from the log."""
     model = models.small("gru")
     configured = build_settings()
     log, store = MemoryLog(records[: len(records) // 2 + 1]), MemoryStore()
@@ -267,7 +267,7 @@ def test_a_damaged_store_is_built_again(records, sizes, damage):
 
 
 def test_a_zombie_is_fenced_and_changes_nothing():
-    """The owner before, back from a pause, can neither publish nor commit."""
+    """The previous owner can neither publish nor commit after a pause."""
     model, configured = models.small("gru"), build_settings()
     records = [record(i, b"a", {"x": 0.1 * i}, i) for i in range(20)]
     log, store = MemoryLog(records), MemoryStore()

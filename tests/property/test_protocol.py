@@ -1,7 +1,7 @@
-"""The protocol keeps its invariants, whatever two workers, Kafka and Redis do, call by call.
+"""The protocol keeps its invariants for any order of the calls of two workers, Kafka and Redis.
 
-The search is the same one each time.  ``STREAM_RNN_TEST_EXAMPLES`` is a factor on the number of its
-examples, for a longer one: 100 takes some fifteen minutes.
+Each run searches the same examples.  ``STREAM_RNN_TEST_EXAMPLES`` multiplies their number: with 100,
+the search takes about fifteen minutes.
 """
 
 import logging
@@ -11,85 +11,85 @@ import pytest
 
 from tests.property import bugs
 from tests.property.gates import Outcome
-from tests.property.judge import PLANS
+from tests.property.invariants import PLANS
 from tests.property.machine import Machine, TimerMachine, search
-from tests.property.protocol import Kit, World, build_settings
+from tests.property.protocol import Components, World, build_settings
 
 FACTOR = float(os.environ.get("STREAM_RNN_TEST_EXAMPLES", "1"))
 EXAMPLES = max(1, int(200 * FACTOR))
-EXAMPLES_TO_FIND = 1500  # the search ends with the first violation, after some 10 examples
+EXAMPLES_TO_FIND = 1500  # the search ends at the first violation, after about 10 examples
 
 pytestmark = pytest.mark.timeout(60 * max(1, FACTOR))
 
 
 @pytest.fixture(autouse=True)
 def _quiet():
-    """Leave out thousands of warnings about faults that the test itself makes."""
+    """Suppress thousands of warnings about faults that the test itself injects."""
     logging.disable(logging.CRITICAL)
     yield
     logging.disable(logging.NOTSET)
 
 
 def find(machine=Machine, **parts) -> None:
-    """Search with a seeded bug, and be satisfied with the first trace."""
+    """Search with a seeded bug until the first violation, without shrinking."""
     search(machine, EXAMPLES_TO_FIND, shrink=False, **parts)
 
 
 @pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
 def test_the_invariants_hold_whatever_happens_between_two_calls(delivery):
-    """Crashes, zombies, lost and late writes, a Redis and a group offset that are lost, retention."""
+    """Crashes, zombies, lost and late writes, lost states and group offsets, and retention do no harm."""
     search(Machine, EXAMPLES, delivery=delivery)
 
 
 def test_a_commit_before_the_publish_is_found():
-    """A worker that dies in between leaves P above C, and its predictions are never published."""
+    """A worker that dies in between leaves a position whose predictions are never published."""
     with pytest.raises(AssertionError, match="above C"):
-        find(kit=Kit(processor=bugs.CommitsFirst))
+        find(components=Components(processor=bugs.CommitsFirst))
 
 
 def test_a_load_that_does_not_compare_the_position_is_found():
-    """States of another position are stepped, and a wrong prediction leaves before the commit."""
+    """The worker steps states of another position, and publishes a wrong prediction."""
     with pytest.raises(AssertionError, match=r"output of \d+ is wrong"):
-        find(kit=Kit(store=bugs.LoadsAnything))
+        find(components=Components(store=bugs.LoadsAnything))
 
 
 def test_a_fence_after_the_group_offset_was_read_is_found():
-    """The last owner publishes between the read and the fence, and the new one does it again."""
+    """The previous owner publishes between the read and the fence, and the new one repeats that."""
     with pytest.raises(AssertionError, match=r"published twice|moved back"):
-        find(kit=Kit(publisher=bugs.FencesLate))
+        find(components=Components(publisher=bugs.FencesLate))
 
 
 def test_a_timer_that_commits_the_group_offset_is_found():
-    """It writes what it saw a while ago, so C moves back below what was published."""
+    """The timer commits an old position, so the group offset moves back."""
     with pytest.raises(AssertionError, match="C moved back"):
         find(TimerMachine)
 
 
 def test_a_cache_that_is_filled_before_the_commit_is_found():
-    """A refused batch stays in it and is folded a second time, onto itself."""
+    """The cache keeps the states of a refused commit, so the worker steps its events twice."""
     with pytest.raises(AssertionError, match=r"not the fold|is wrong"):
-        find(kit=Kit(processor=bugs.FillsItsCacheFirst))
+        find(components=Components(processor=bugs.FillsItsCacheFirst))
 
 
 def test_a_cache_that_is_right_may_be_kept_where_recovery_starts_at_its_position():
-    """The same worker, but for filling its cache after the commit: that order alone is the bug."""
-    search(Machine, 100, shrink=False, kit=Kit(processor=bugs.TrustsItsCache))
+    """A worker that fills its cache after the commit is correct: only the order is the bug."""
+    search(Machine, 100, shrink=False, components=Components(processor=bugs.TrustsItsCache))
 
 
 def test_a_fence_without_asking_the_group_is_found():
-    """A worker that was frozen before it started its producer throws out the owner."""
+    """A worker that froze before it started its producer fences the current owner."""
     with pytest.raises(AssertionError, match="a zombie fenced the owner"):
-        find(kit=Kit(publisher=bugs.FencesUnasked))
+        find(components=Components(publisher=bugs.FencesUnasked))
 
 
 def test_a_worker_that_fences_again_harms_nothing_if_it_asks():
-    """The same worker with a producer that asks first: what makes a zombie dangerous is not asking."""
-    search(Machine, 100, shrink=False, kit=Kit(processor=bugs.FencesAgain))
+    """A worker whose producer checks the ownership first may fence again."""
+    search(Machine, 100, shrink=False, components=Components(processor=bugs.FencesAgain))
 
 
-def frozen_before_it_fences(kit: Kit) -> World:
-    """Freeze a worker before it starts its producer, and let another one take the partition over."""
-    world = World(PLANS[0], 3, build_settings("exactly_once", "stop"), kit)
+def frozen_before_it_fences(components: Components) -> World:
+    """Freeze a worker before it starts its producer, and assign the partition to another one."""
+    world = World(PLANS[0], 3, build_settings("exactly_once", "stop"), components)
     world.assign(0)
     world.assign(1)
     world.advance(1, 60, until="publisher.commit")
@@ -100,20 +100,20 @@ def frozen_before_it_fences(kit: Kit) -> World:
 
 
 def test_a_worker_that_was_frozen_before_it_fences_leaves_the_owner_alone():
-    """It asks the group, and is told that its generation is over."""
-    frozen_before_it_fences(Kit()).judge.check()
+    """The group answers the frozen worker that its generation is over."""
+    frozen_before_it_fences(Components()).checker.check()
     with pytest.raises(AssertionError, match="a zombie fenced the owner"):
-        frozen_before_it_fences(Kit(publisher=bugs.FencesUnasked)).judge.check()
+        frozen_before_it_fences(Components(publisher=bugs.FencesUnasked)).checker.check()
 
 
 def test_a_worker_that_is_frozen_between_the_answer_and_the_fence_costs_a_restart_only():
-    """The healthy owner is fenced and restarted; nothing is lost or doubled."""
-    world = World(PLANS[0], 3, build_settings("exactly_once", "stop"), Kit())
+    """The healthy owner is fenced and restarts; no prediction is lost or duplicated."""
+    world = World(PLANS[0], 3, build_settings("exactly_once", "stop"), Components())
     world.assign(0)
-    world.advance(0, 2)  # it has asked
+    world.advance(0, 2)  # it has checked its ownership
     world.assign(1)
     world.advance(1, 60, until="publisher.commit")
-    world.advance(0, 60, until="publisher.commit")  # fences, finds its place, and publishes
+    world.advance(0, 60, until="publisher.commit")  # it fences, recovers and publishes
     world.advance(0, 2)
     assert world.workers[1] is not None
     world.advance(1, 2)
@@ -121,12 +121,12 @@ def test_a_worker_that_is_frozen_between_the_answer_and_the_fence_costs_a_restar
     world.assign(1)
     world.finish()
     world.close()
-    world.judge.check()
+    world.checker.check()
 
 
-def test_a_forgotten_producer_is_started_anew_and_nobody_ends():
-    """The worker that finds it out decides what came of its publish, and goes on."""
-    world = World(PLANS[0], 2, build_settings("exactly_once", "stop"), Kit())
+def test_a_worker_restarts_a_forgotten_producer():
+    """A worker whose producer is forgotten reads the outcome of its publish, and continues."""
+    world = World(PLANS[0], 2, build_settings("exactly_once", "stop"), Components())
     first = world.assign(0)
     world.advance(0, 200, until="publisher.begin")
     world.advance(0, 200)
@@ -139,15 +139,15 @@ def test_a_forgotten_producer_is_started_anew_and_nobody_ends():
     assert (world.log.group.offset, world.store.stored.position) == (3, 3)
     world.finish()
     world.close()
-    world.judge.check()
+    world.checker.check()
 
 
-def forgotten_after_its_commit(kit: Kit) -> World:
-    """Lose the answer of a commit, and let Kafka forget the producer before it is asked again."""
-    world = World(PLANS[0], 3, build_settings("exactly_once", "stop"), kit)
+def forgotten_after_its_commit(components: Components) -> World:
+    """Lose the answer of a commit, and let Kafka forget the producer before the retry."""
+    world = World(PLANS[0], 3, build_settings("exactly_once", "stop"), components)
     world.assign(0)
     world.advance(0, 200, until="publisher.commit")
-    world.advance(0, 1)  # of the group offset: the fold is new
+    world.advance(0, 1)  # the commit of the first group offset of a new fold
     world.advance(0, 200, until="publisher.commit")
     world.advance(0, 1)
     world.broker.forget()
@@ -158,75 +158,75 @@ def forgotten_after_its_commit(kit: Kit) -> World:
     return world
 
 
-def test_what_came_of_the_publish_of_a_forgotten_producer_is_looked_up():
-    """It was committed: a worker that publishes its batch again does so twice."""
-    forgotten_after_its_commit(Kit()).judge.check()
+def test_a_worker_reads_the_outcome_of_a_forgotten_producers_publish():
+    """A worker that publishes the batch again without reading the outcome publishes it twice."""
+    forgotten_after_its_commit(Components()).checker.check()
     with pytest.raises(AssertionError, match="published twice"):
-        forgotten_after_its_commit(Kit(processor=bugs.TrustsItsBatch)).judge.check()
+        forgotten_after_its_commit(Components(processor=bugs.TrustsItsBatch)).checker.check()
 
 
 def test_a_moved_worker_that_keeps_its_cache_is_found():
-    """States of the old position are stepped as if they were those of the new one."""
+    """The worker steps states of the old position at the new one."""
     with pytest.raises(AssertionError, match=r"not the fold|is wrong"):
-        find(kit=Kit(cache=bugs.KeptCache))
+        find(components=Components(cache=bugs.KeptCache))
 
 
 def test_a_commit_that_does_not_compare_the_origin_is_found():
-    """Two folds with other origins meet at one position, and their states mix."""
+    """Two folds with different origins reach the same position, and their states mix."""
     with pytest.raises(AssertionError, match=r"not the fold|is wrong"):
-        find(kit=Kit(store=bugs.IgnoresOrigin))
+        find(components=Components(store=bugs.IgnoresOrigin))
 
 
 def test_a_recovery_that_does_not_look_back_is_found():
-    """With C lost it takes P for C, or begins anew, and publishes what was published."""
+    """Without the group offset, a recovery that does not look back publishes predictions again."""
     with pytest.raises(AssertionError, match="published twice"):
-        find(kit=Kit(log=bugs.LooksNotBack))
+        find(components=Components(log=bugs.SkipsLastPrediction))
 
 
 def test_an_accepted_loss_that_does_not_write_the_group_offset_is_found():
-    """The fold begins at the log start, above C, or never comes to a start."""
+    """The fold begins at the log start, above the group offset, or makes no progress."""
     with pytest.raises(AssertionError, match=r"above C|no progress"):
-        find(kit=Kit(recovery=bugs.LeavesC))
+        find(components=Components(recovery=bugs.LeavesGroupOffset))
 
 
-def commit_after_another_origin(kit: Kit) -> World:
+def commit_after_another_origin(components: Components) -> World:
     """Let a zombie commit at the position where another fold has just begun."""
-    world = World(PLANS[-1], 4, build_settings("exactly_once", "accept"), kit)
+    world = World(PLANS[-1], 4, build_settings("exactly_once", "accept"), components)
     world.assign(0)
     world.advance(0, 80, until="store.commit")
     world.advance(0, 1)
-    world.advance(0, 80, until="store.commit")  # 2 to 3, of the fold from 0
+    world.advance(0, 80, until="store.commit")  # the fold from 0 commits from 2 to 3
     world.retain(2)
     world.lose_states("all")
     world.assign(1)
-    world.advance(1, 80, until="source.take")  # at 2, of the fold from 2
+    world.advance(1, 80, until="source.take")  # at 2, in the fold from 2
     assert (world.store.stored.position, world.store.stored.origin) == (2, 2)
     world.advance(0, 1)
     return world
 
 
 def test_a_zombie_of_another_origin_is_refused_at_the_same_position():
-    """Its commit expects the right position and the wrong origin: with the check nothing mixes."""
-    right = commit_after_another_origin(Kit())
+    """A store that compares the origin refuses the commit, so the states of two folds never mix."""
+    right = commit_after_another_origin(Components())
     right.finish()
     right.close()
-    right.judge.check()
-    wrong = commit_after_another_origin(Kit(store=bugs.IgnoresOrigin))
+    right.checker.check()
+    wrong = commit_after_another_origin(Components(store=bugs.IgnoresOrigin))
     wrong.close()
     with pytest.raises(AssertionError, match="not the fold"):
-        wrong.judge.check()
+        wrong.checker.check()
 
 
 def test_a_zombies_duplicate_does_not_stop_the_owner():
-    """Of at_least_once: a late prediction of a low offset is the last one that recovery sees."""
-    world = World(PLANS[0], 3, build_settings("at_least_once", "stop"), Kit())
+    """In at_least_once, recovery may find a late prediction of a low offset as the last one."""
+    world = World(PLANS[0], 3, build_settings("at_least_once", "stop"), Components())
     world.assign(0)
-    world.advance(0, 60, until="publisher.send")  # of 0; then it is a zombie
+    world.advance(0, 60, until="publisher.send")  # at offset 0; then it is a zombie
     world.assign(1)
     world.advance(1, 60, until="publisher.commit")  # 0 and 1 are sent, C is still 0
     world.assign(1)
-    world.advance(1, 60, until="publisher.send")  # of 2; 0 and 1 were folded silently
-    world.advance(0, 2)  # the zombie's 0 arrives
+    world.advance(1, 60, until="publisher.send")  # at offset 2, after folding 0 and 1 silently
+    world.advance(0, 2)  # the zombie's prediction of 0 arrives
     world.finish()
     world.close()
-    world.judge.check()
+    world.checker.check()

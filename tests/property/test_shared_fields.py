@@ -1,4 +1,4 @@
-"""Specs whose features, times and heads read the same fields, and records of any JSON."""
+"""Specs whose features, event time and heads read the same fields, with records of any JSON."""
 
 import asyncio
 import json
@@ -75,7 +75,7 @@ events = st.dictionaries(st.sampled_from("abc"), values)
 
 @st.composite
 def specs(draw) -> FeatureSpec:
-    """Draw a spec that is not refused."""
+    """Draw a valid spec."""
     content = {
         "format": 1,
         "name": "shared",
@@ -98,7 +98,7 @@ def specs(draw) -> FeatureSpec:
 
 
 def number(value) -> bool:
-    """Return whether a JSON value is a number that a float can be."""
+    """Return whether a JSON value is a finite number in the range of a float."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     try:
@@ -108,7 +108,7 @@ def number(value) -> bool:
 
 
 def is_event(spec, event) -> bool:
-    """Say by the words of spec/README.md whether a value is an event; the record's own time is 0."""
+    """Return whether a value is an event by the rules of ``spec/README.md``; its timestamp is 0."""
     time, readers = spec.event.time, []
     for feature in spec.features:
         if isinstance(feature, Numeric):
@@ -128,7 +128,7 @@ def is_event(spec, event) -> bool:
 
 
 def at(event, path):
-    """Return what stands at a path, and whether all on its way are objects or missing."""
+    """Return the value at a path, and whether all its parents are objects or missing."""
     *parents, leaf = path.split(".")
     for part in parents:
         event = event.get(part)
@@ -140,7 +140,7 @@ def at(event, path):
 
 
 def dated(value, unit) -> bool:
-    """Say whether a value dates an event of the years 1 to 1970 and an hour."""
+    """Return whether a value is an event time from the year 1 to an hour after 1970 began."""
     if unit == "iso8601":
         try:
             return isinstance(value, str) and datetime.fromisoformat(value).year <= 1969
@@ -153,7 +153,7 @@ def dated(value, unit) -> bool:
 
 
 def records_of(drawn) -> list:
-    """Return a record of each event, of two keys in turn."""
+    """Return a record for each event, with two alternating keys."""
     return [
         record(offset, b"k%d" % (offset % 2), json.dumps(event).encode(), 0)
         for offset, event in enumerate(drawn)
@@ -162,16 +162,16 @@ def records_of(drawn) -> list:
 
 @EXAMPLES
 @given(specs(), st.lists(events, min_size=1, max_size=8))
-def test_a_record_is_what_it_is_whatever_stands_beside_it(spec, drawn):
-    """Never an exception; the same verdict and bits alone, among others, and in training."""
+def test_a_record_means_the_same_in_any_batch_and_in_training(spec, drawn):
+    """A record has the same verdict and features alone, in a batch, and in training."""
     model = Model.initialize(spec, CellSpec(kind="gru", hidden=8, layers=1))
     records = records_of(drawn)
     decoder = Decoder(spec, SETTINGS)
     together = decode(decoder, model, records, None)
     rows = together.decoded.rows.tolist()
     assert rows == [row for row, event in enumerate(drawn) if is_event(spec, event)]
-    for row, one in enumerate(records):
-        alone = decode(decoder, model, [one], None)
+    for row, single in enumerate(records):
+        alone = decode(decoder, model, [single], None)
         assert len(alone.decoded.rows) == (row in rows)
         if row in rows:
             assert together.x[rows.index(row)].tobytes() == alone.x[0].tobytes()
@@ -185,38 +185,38 @@ def test_a_record_is_what_it_is_whatever_stands_beside_it(spec, drawn):
 
 @EXAMPLES
 @given(specs(), st.lists(events, min_size=1, max_size=8))
-def test_replay_is_the_oracle_and_evaluation_means_the_labels_of_training(spec, drawn):
-    """Over the same events, and each head reads a field by its own type."""
+def test_replay_equals_the_oracle_and_evaluation_has_the_labels_of_training(spec, drawn):
+    """Replay, evaluation and training read the same events and labels; each head parses by its type."""
     model = Model.initialize(spec, CellSpec(kind="gru", hidden=8, layers=1))
     records = records_of(drawn)
-    truth, said, dead = oracle.fold(model, SETTINGS, records), [], {}
+    truth, predicted, dead = oracle.fold(model, SETTINGS, records), [], {}
 
     async def batches():
         yield records
 
     def emit(predictions, dead_letters):
-        said.extend(json.loads(message.value) for message in predictions)
+        predicted.extend(json.loads(message.value) for message in predictions)
         for message in dead_letters:
             headers = dict(message.headers)
             dead[int(headers["sr-offset"])] = headers["sr-error"].decode()
 
     asyncio.run(replay_partition(model, SETTINGS, 0, 0, batches(), emit))
-    assert {one["source"]["offset"]: one for one in said} == truth.predictions
+    assert {value["source"]["offset"]: value for value in predicted} == truth.predictions
     assert dead == truth.dead_letters
     extractor = target_extractor(model, SETTINGS, None, 0, None)
     extractor.take(records)
     trained = make_events([records], spec, SETTINGS)
     for head in spec.heads:
-        own = extractor.at(trained.offset, head.name)
+        extracted = extractor.at(trained.offset, head.name)
         targets(head, trained.examples)
         order = trained.examples.runs.order
-        expected = [own_target(head, drawn[offset]) for offset in trained.offset.tolist()]
-        assert [None if math.isnan(v) else v for v in own.tolist()] == expected
+        expected = [expected_target(head, drawn[offset]) for offset in trained.offset.tolist()]
+        assert [None if math.isnan(v) else v for v in extracted.tolist()] == expected
         assert len(order) == len(expected)
 
 
-def own_target(head, event):
-    """Say what an event's own field means to a head."""
+def expected_target(head, event):
+    """Return the target of a head that an event's own field gives."""
     value = event
     for part in head.path.split("."):
         value = value.get(part) if isinstance(value, dict) else None

@@ -1,4 +1,4 @@
-"""Times at the edges of what they can be: the fold is the oracle's, and nobody's memory is at stake."""
+"""With extreme timestamps, the fold equals the oracle and no other key loses its state."""
 
 import asyncio
 import json
@@ -52,7 +52,7 @@ raws = {
 
 
 def model_of(unit) -> Model:
-    """Return a small model whose events are dated by a field."""
+    """Return a small model whose spec reads the event time from a field."""
     event = {"key": ["key"], "time": {"path": "at", "unit": unit}}
     spec = FeatureSpec.model_validate({**models.SPEC, "event": event})
     return Model.initialize(spec, CellSpec(kind="gru", hidden=8, layers=1))
@@ -60,8 +60,8 @@ def model_of(unit) -> Model:
 
 @st.composite
 def logs(draw, unit):
-    """Draw records of three keys with any times."""
-    found = draw(
+    """Draw records of three keys with any timestamps and event times."""
+    rows = draw(
         st.lists(
             st.tuples(st.sampled_from([b"a", b"b", b"c"]), stamps, raws[unit]),
             min_size=1,
@@ -70,7 +70,7 @@ def logs(draw, unit):
     )
     return [
         LogRecord(offset, stamp, key, json.dumps({"x": 1.0, "kind": "A", "at": raw}).encode())
-        for offset, (key, stamp, raw) in enumerate(found)
+        for offset, (key, stamp, raw) in enumerate(rows)
     ]
 
 
@@ -98,7 +98,7 @@ ALONE = dated((b"b", NONE, TIME_MS_MAX), (b"a", NONE, NOW), (b"a", NONE, NOW + 1
 @example(("ms", ALONE), [1, 1, 1], 150.0, 3600)
 @example(("ms", dated((b"a", NOW, TIME_MS_MIN))), [], 150.0, 3600)
 def test_any_times_give_what_the_oracle_gives_however_the_log_is_cut(given_log, sizes, ttl, ahead):
-    """Timestamps near the ends of int64, the years 1 and 9999, none at all; training sees it so, too."""
+    """Replay and training agree on timestamps near the ends of int64, the years 1 and 9999, or none."""
     unit, records = given_log
     model = MODELS[unit]
     configured = Settings.build(
@@ -111,13 +111,13 @@ def test_any_times_give_what_the_oracle_gives_however_the_log_is_cut(given_log, 
     truth = oracle.fold(model, configured, records)
     assert store.stored.stream_time_ms == truth.stream_ms
     trained = make_events([records], model.spec, configured)
-    colds = {o for o, said in truth.predictions.items() if said["cold"]}
+    colds = {o for o, value in truth.predictions.items() if value["cold"]}
     firsts = trained.examples.runs.order[trained.examples.runs.first]
     assert {int(trained.offset[i]) for i in firsts} == colds
 
 
-def test_an_event_of_9999_without_a_timestamp_expires_nobody():
-    """Neither after others nor as the first of all; its own key alone has that time."""
+def test_an_event_of_9999_without_a_timestamp_expires_no_other_key():
+    """An unconfirmed time counts only for its own key, both after other events and as the first."""
     configured = Settings.build(app="app", source="events", predictions="out", state_ttl=150.0)
     for records, steps in ((FAR, [1, 1, 2, 3]), (ALONE, [1, 1, 2])):
         log, store = MemoryLog(records), MemoryStore()
@@ -127,7 +127,7 @@ def test_an_event_of_9999_without_a_timestamp_expires_nobody():
 
 
 def test_the_time_since_the_previous_event_fits_any_number_of_memories_and_years():
-    """A hundred thousand memories over ten thousand years are more than an int64 counts."""
+    """The sum over a hundred thousand keys and ten thousand years exceeds an int64."""
     count = 100_000
     time_ms = np.tile(np.array([TIME_MS_MIN, TIME_MS_MAX], np.int64), count)
     steps = np.tile(np.array([1, 2], np.int64), count)

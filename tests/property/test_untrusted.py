@@ -1,4 +1,4 @@
-"""What comes from outside: any bytes give an answer or a clear error, never anything else."""
+"""Any untrusted bytes give a valid result or a clear error."""
 
 import io
 import json
@@ -23,9 +23,9 @@ from stream_rnn.testing import record
 from stream_rnn.text import JOINER, visible
 from tests import models
 
-MUCH_BYTES = 50_000_000
+MEMORY_BYTES_MAX = 50_000_000
 
-# Names that mean something in JSON, so that more than the first character is looked at.
+# With names that a bundle or event uses, so that parsing gets beyond the first character.
 jsons = st.recursive(
     st.one_of(
         st.none(),
@@ -49,7 +49,7 @@ edits = st.lists(
 
 
 def edited(data, changes) -> bytes:
-    """Return bytes with some of them replaced, put in, or cut away."""
+    """Return data in which some bytes are replaced, inserted or cut off."""
     for place, kind, new in changes:
         at = place % (len(data) + 1)
         after = {"replace": at + len(new), "insert": at, "cut": len(data)}[kind]
@@ -59,15 +59,15 @@ def edited(data, changes) -> bytes:
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
-    """Return a good bundle, and a directory to spoil copies of it in."""
+    """Return a directory with a good bundle, for damaged copies of it."""
     directory = tmp_path_factory.mktemp("bundles")
     save_bundle(models.small(), directory / "good")
-    load_bundle(directory / "good")  # what torch imports at first is not the bundle's memory
+    load_bundle(directory / "good")  # memory of torch's first imports is not the bundle's
     return directory
 
 
 def loads_or_refuses(bundle, name, data) -> None:
-    """Load the bundle with a file replaced, within bounds of memory."""
+    """Check that a bundle with a replaced file loads unchanged or is refused, with little memory."""
     spoiled = bundle / "spoiled"
     shutil.copytree(bundle / "good", spoiled, dirs_exist_ok=True)
     (spoiled / name).write_bytes(data)
@@ -77,24 +77,24 @@ def loads_or_refuses(bundle, name, data) -> None:
     except BundleError as error:
         fingerprint = str(error)
     finally:
-        most = tracemalloc.get_traced_memory()[1]
+        peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-    assert most < MUCH_BYTES
-    # The same: white space, provenance.
+    assert peak < MEMORY_BYTES_MAX
+    # Equal fingerprints: only white space or provenance differ.
     assert fingerprint == load_bundle(bundle / "good").fingerprint or str(spoiled) in fingerprint
 
 
 @settings(max_examples=150, deadline=None)
 @given(name=st.sampled_from([JSON_NAME, TENSORS_NAME]), changes=edits)
 def test_a_bundle_with_changed_bytes_is_refused_or_the_same(bundle, name, changes):
-    """Wherever they are."""
+    """Changed bytes at any place of a file are refused or have no effect."""
     loads_or_refuses(bundle, name, edited((bundle / "good" / name).read_bytes(), changes))
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_a_bundle_with_other_json_is_refused_or_the_same(bundle, data):
-    """Any value in any place of the description."""
+    """Any JSON value at any place of ``bundle.json`` is refused or has no effect."""
     content = json.loads((bundle / "good" / JSON_NAME).read_text())
     part = content
     while isinstance(part, dict | list) and part:
@@ -120,13 +120,13 @@ def test_a_bundle_with_other_json_is_refused_or_the_same(bundle, data):
             }
         ),
     ),
-    says_the_truth=st.booleans(),
+    is_length_true=st.booleans(),
 )
-def test_a_tensors_file_may_claim_any_size(bundle, length, header, says_the_truth):
-    """No memory is taken for what is claimed."""
-    said = json.dumps(header).encode()
-    size = len(said) if says_the_truth else length
-    loads_or_refuses(bundle, TENSORS_NAME, struct.pack("<Q", size) + said + bytes(64))
+def test_a_tensors_file_may_claim_any_size(bundle, length, header, is_length_true):
+    """The loader allocates no memory for tensor sizes that a file only claims."""
+    encoded = json.dumps(header).encode()
+    size = len(encoded) if is_length_true else length
+    loads_or_refuses(bundle, TENSORS_NAME, struct.pack("<Q", size) + encoded + bytes(64))
 
 
 @settings(max_examples=300, deadline=None)
@@ -145,7 +145,7 @@ def test_a_tensors_file_may_claim_any_size(bundle, length, header, says_the_trut
 @example([(b"k", b'{"x":1,"x":"one","x":2}', 0)])
 @example([(b"k", b'{"kind":"\\ud800"}', 0)])
 def test_every_record_is_an_event_a_forget_or_a_skip(given_records):
-    """And each of them once, whatever its bytes are."""
+    """The decoder classifies each record exactly once, whatever its bytes are."""
     decoder = Decoder(models.small().spec, Settings.build(value_bytes_max=200_000))
     records = [record(offset, key, value, time) for offset, (key, value, time) in enumerate(given_records)]  # fmt: skip
     decoded = decoder.decode(records)
@@ -160,7 +160,7 @@ def test_every_record_is_an_event_a_forget_or_a_skip(given_records):
 @settings(max_examples=200, deadline=None)
 @given(st.one_of(st.binary(max_size=80), jsons.map(lambda j: json.dumps(j).encode() + b"\n")))
 def test_a_line_of_an_export_is_a_part_or_damaged(line):
-    """Its sum fits: who changed it made a new one."""
+    """A line of an export parses or is refused, even if its checksum is valid."""
     file = io.BytesIO(line)
     try:
         part = archive._part(file, Path("states"))
@@ -172,7 +172,7 @@ def test_a_line_of_an_export_is_a_part_or_damaged(line):
 
 @given(data=st.binary(max_size=60), count=st.integers(0, 1 << 40))
 def test_states_of_an_export_end_with_the_file(data, count):
-    """However many are announced."""
+    """Reading states stops at the end of the file, whatever number its header announces."""
     read = 0
     with suppress(ConfigError):
         for key, state in archive._states(io.BytesIO(data), count, Path("states")):
@@ -186,7 +186,7 @@ def test_states_of_an_export_end_with_the_file(data, count):
 @example("\ud800")
 @example("a\udcff")
 def test_a_key_that_is_typed_is_bytes_or_refused(text):
-    """From the command line and from the page; what is shown of it can be typed again."""
+    """A typed key is parsed or refused, and its printed form can be typed again."""
     try:
         key = parse_key(text)
     except ConfigError:
@@ -199,6 +199,6 @@ def test_a_key_that_is_typed_is_bytes_or_refused(text):
 @example("\x1b]0;title\x07")
 @example("a\u202eb")
 def test_what_a_terminal_gets_cannot_steer_it(text):
-    """No control characters, no ends of lines, no change of direction; spaces and emoji stay."""
-    found = set(visible(text)) - {JOINER}
-    assert all(c.isprintable() or unicodedata.category(c) == "Zs" for c in found)
+    """Printed text has no control characters, line ends or changes of direction; emoji stay."""
+    characters = set(visible(text)) - {JOINER}
+    assert all(c.isprintable() or unicodedata.category(c) == "Zs" for c in characters)

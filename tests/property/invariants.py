@@ -1,7 +1,7 @@
-"""What must hold of the protocol, call by call: nothing here knows how it is done.
+"""The invariants of the protocol, checked at each call, independently of the implementation.
 
-A :class:`Plan` is a source log that is known beforehand, so the oracle folds each of its prefixes
-once.  The :class:`Judge` is told what became visible and keeps what was violated.
+A :class:`Plan` is a fixed source log, so the oracle folds each of its prefixes only once.  The
+:class:`InvariantChecker` receives everything that becomes visible, and records violations.
 """
 
 import json
@@ -21,13 +21,13 @@ ORACLE_SETTINGS = Settings.build(app="app", source="events", predictions="out")
 
 @dataclass(frozen=True)
 class Plan:
-    """A source log: for each offset an event (``ea``: of key a), skip, forget, or hole (``--``)."""
+    """A source log: at each offset an event (``ea``: of key a), skip, forget or gap (``--``)."""
 
     text: str
 
     @property
     def kinds(self) -> list[str]:
-        """What is at each offset."""
+        """Kind and key of the record at each offset."""
         return self.text.split()
 
     def __len__(self) -> int:
@@ -49,40 +49,41 @@ PLANS = tuple(
 @cache
 def records(plan: Plan) -> tuple:
     """Return the records of a plan in offset order."""
-    found = []
+    result = []
     for offset, (kind, key) in enumerate(plan.kinds):
         event = {"x": 0.3 * offset - 0.5, "kind": "AB"[offset % 2]}
         value = {"e": event, "s": b"not json", "f": None}.get(kind)
         if kind != "-":
-            found.append(record(offset, key.encode(), value, 1000 * offset + 1))
-    return tuple(found)
+            result.append(record(offset, key.encode(), value, 1000 * offset + 1))
+    return tuple(result)
 
 
 @cache
 def truth(plan: Plan, origin: int, position: int) -> oracle.Truth:
-    """Fold [origin, position) one record at a time."""
-    some = [r for r in records(plan) if origin <= r.offset < position]
-    return oracle.fold(models.small("elman"), ORACLE_SETTINGS, some)
+    """Return the oracle's fold of the records from an origin up to a position."""
+    prefix = [r for r in records(plan) if origin <= r.offset < position]
+    return oracle.fold(models.small("elman"), ORACLE_SETTINGS, prefix)
 
 
 @cache
 def prediction(value: bytes) -> dict:
-    """Read a prediction; there are few different ones."""
+    """Parse a prediction; the cache pays off because few predictions differ."""
     return json.loads(value)
 
 
 @dataclass
-class Judge:
-    """Watches what becomes visible.
+class InvariantChecker:
+    """Checks everything that becomes visible.
 
     Attributes:
-        plan: what the log holds.
-        is_exact: nothing may be published twice.
-        origins: where a fold may begin: the log start at first, and wherever history was given up.
-        lost: offsets that were announced as lost.
-        outputs: the first prediction or dead letter of each offset.
-        is_group_lost: C has expired once.
-        violations: what was found.
+        plan: Plan of the source log.
+        is_exact: Whether no output may be published twice.
+        origins: Offsets at which a fold may begin: the log start, and each offset at which a worker
+            accepted lost history.
+        lost: Offsets that a recovery has announced as lost.
+        outputs: First prediction or dead letter of each offset.
+        is_group_lost: Whether the group offset has expired.
+        violations: Descriptions of the violations.
     """
 
     plan: Plan
@@ -94,19 +95,19 @@ class Judge:
     is_group_lost: bool = False
 
     def require(self, *, fact: bool, otherwise: str) -> None:
-        """Keep a violation; it is raised where the test can see it."""
+        """Record a violation unless a fact is true; ``check`` raises it later, in the test."""
         if not fact:
             self.violations.append(otherwise)
 
-    def decided(self, facts: Facts, start: Start) -> None:
-        """Note what a recovery announces: where a fold begins anew, and what that gives up."""
+    def note_start(self, facts: Facts, start: Start) -> None:
+        """Record the origin of a fold that begins again, and the offsets that this loses."""
         if start.lost or start.row == 4:
             c = known_group_offset(facts)
             self.origins.add(start.origin)
             self.lost |= set(range(c.offset if c else 0, start.position))
 
-    def published(self, message: Message) -> None:
-        """Check a prediction or a dead letter that is visible, or is certain to become so."""
+    def check_output(self, message: Message) -> None:
+        """Check a prediction or a dead letter that is visible or certain to become visible."""
         headers = dict(message.headers)
         offset = int(headers["sr-offset"])
         if "sr-error" in headers:
@@ -125,32 +126,36 @@ class Judge:
             same = (first.key, first.value) == (message.key, message.value)
             self.require(fact=same, otherwise=f"the duplicates of {offset} differ")
 
-    def moved(self, before: GroupOffset | None, after: GroupOffset, log_end: int) -> None:
-        """Check C where it is written."""
+    def check_group_offset(
+        self, before: GroupOffset | None, after: GroupOffset, log_end: int
+    ) -> None:
+        """Check a group offset when it is written."""
         if before is not None:
             back = after.offset < before.offset
             self.require(fact=not back, otherwise=f"C moved back to {after.offset}")
         self.require(fact=after.offset <= log_end, otherwise=f"C={after.offset} is above E")
         self._require_outputs_below(after.offset)
 
-    def folded(self, store: MemoryStore, c: GroupOffset | None, log_end: int) -> None:
-        """Check what Redis holds, unless it is torn, and that it is not ahead of C."""
+    def check_redis(self, store: MemoryStore, c: GroupOffset | None, log_end: int) -> None:
+        """Check that Redis equals the fold, unless it is torn, and is not ahead of the group offset."""
         held = store._read_position()
         if held.position is None or held.is_torn:
             return
         here = f"P={held.position}, origin={held.origin}"
-        self.require(fact=held.origin in self.origins, otherwise=f"{here}: nobody announced it")
+        self.require(
+            fact=held.origin in self.origins, otherwise=f"{here}: no recovery announced this origin"
+        )
         self.require(fact=held.origin <= held.position <= log_end, otherwise=f"{here}, E={log_end}")
         if c is None:
-            self.require(fact=self.is_group_lost, otherwise=f"{here}, and there is no C")
+            self.require(fact=self.is_group_lost, otherwise=f"{here}, without a C")
         else:
             self.require(fact=held.position <= c.offset, otherwise=f"{here} is above C={c.offset}")
         states = {key: oracle.stored(value) for key, value in store.states.items()}
         right = truth(self.plan, held.origin, held.position).states
         self.require(fact=states == right, otherwise=f"{here}: Redis is not the fold")
 
-    def finished(self, position: int | None, c: GroupOffset | None) -> None:
-        """Check that everything was folded and published."""
+    def check_finished(self, position: int | None, c: GroupOffset | None) -> None:
+        """Check that everything is folded and published."""
         end = len(self.plan)
         done = c is not None and position == end == c.offset
         self.require(fact=done, otherwise=f"no progress: P={position}, C={c}, E={end}")
@@ -159,8 +164,8 @@ class Judge:
     def _require_outputs_below(self, position: int) -> None:
         for offset, (kind, _) in enumerate(self.plan.kinds[:position]):
             there = kind not in "es" or offset in self.outputs or offset in self.lost
-            self.require(fact=there, otherwise=f"C={position}, nothing published of {offset}")
+            self.require(fact=there, otherwise=f"C={position}, nothing is published for {offset}")
 
     def check(self) -> None:
-        """Raise what was violated first."""
+        """Raise the first violation."""
         assert not self.violations, self.violations[0]
