@@ -132,13 +132,13 @@ class Crew:
         return {p for worker in self.working if worker.is_alive for p in worker.partitions()}
 
     async def wait_for_owners(self, count: int = 1) -> None:
-        """Wait until workers own this many partitions; the logs of mute workers do not show theirs."""
+        """Wait until workers own this many partitions; return early if a worker is mute."""
         async with asyncio.timeout(OWNED_WITHIN_S):
             while len(self.owned()) < count and not any(w.is_mute for w in self.working):
                 await asyncio.sleep(0.1)
 
     async def until_logged(self, worker: Worker, pattern: str, timeout_s: float) -> bool:
-        """Wait until a worker's log matches a pattern; return ``False`` if it ends or time is over."""
+        """Wait until a worker's log matches a pattern; return whether it does."""
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             if worker.has_logged(pattern):

@@ -1,4 +1,4 @@
-"""Faults of Kafka and of the network: dead brokers, deleted offsets and records, cut connections."""
+"""Faults of Kafka and the network: dead brokers, deleted records, cut connections."""
 
 import asyncio
 import signal

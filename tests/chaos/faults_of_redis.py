@@ -175,7 +175,7 @@ async def fields_deleted(world: World) -> None:
 
 @fault("keys", loses_redis=True, weight=0.5)
 async def wrong_type(world: World) -> None:
-    """Another client writes a string to a key of the fold: workers stop until a person deletes it."""
+    """Another client writes a string to a fold's key: workers stop until a person deletes it."""
     await world.crew.wait_for_owners()
     key = world.keys(world.partition())[1]
     world.crew.expects_stop = "is not a hash"

@@ -1,9 +1,10 @@
 """``python -m tests.chaos.incidents`` rehearses three incidents with their alerts and remedies.
 
-A worker, a producer and a real Prometheus with the rules of ``deploy/`` run on this machine.  Only the
-waiting times of the rules change: they are divided by ``SPEED_UP``.  The command causes each incident,
-waits for its alert, and applies the remedy that ``deploy/README.md`` describes under the name of the
-alert.  It prints how long each alert takes to fire and to end, and the result of an audit.
+A worker, a producer and a real Prometheus with the rules of ``deploy/`` run on this machine.  Only
+the waiting times of the rules change: they are divided by ``SPEED_UP``.  The command causes each
+incident, waits for its alert, and applies the remedy that ``deploy/README.md`` describes under the
+name of the alert.  It prints how long each alert takes to fire and to end, and the result of an
+audit.
 """
 
 import asyncio
@@ -169,7 +170,7 @@ class Rehearsal:
         return await self.wait_until(condition, "the end of the log")
 
     async def send(self) -> None:
-        """Send events until cancelled: ``old_s`` seconds old, and a share of ``bad_share`` bad ones."""
+        """Send events of an age of ``old_s``, a share of ``bad_share`` bad, until cancelled."""
         async with AIOKafkaProducer(bootstrap_servers=self.kafka.bootstrap_servers) as producer:
             began, due = time.monotonic(), 0
             while True:
@@ -178,13 +179,13 @@ class Rehearsal:
                     is_bad = number % 100 < 100 * self.bad_share
                     value = b"not JSON" if is_bad else value_of(self._sent, self.load)
                     key = number % 10_000
-                    at_ms = int(1000 * (time.time() - self.old_s))  # noqa: TID251  # the clock of a producer
+                    at_ms = int(1000 * (time.time() - self.old_s))  # noqa: TID251  # a producer
                     await producer.send(SOURCE, value, key=key_of(key), partition=key % 4, timestamp_ms=at_ms)  # fmt: skip
                     self._sent += 1
                 await asyncio.sleep(TICK_S)
 
     async def set_retention(self, hours) -> None:
-        """Set ``retention.ms`` of source and outputs, like ``kafka-configs --alter --add-config``."""
+        """Set ``retention.ms`` of the source and the outputs, as ``kafka-configs`` does."""
         admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka.bootstrap_servers)
         await admin.start()
         for topic in (SOURCE, OUTPUT, f"{OUTPUT}.dead-letters"):
@@ -220,7 +221,7 @@ async def redis_lost_its_data(on: Rehearsal, worker) -> list[str]:
 
 
 async def retention_is_near(on: Rehearsal) -> list[str]:
-    """Let a worker be 3.5 h behind with a retention of 4 h; the remedy is to raise the retention."""
+    """Let a worker be 3.5 h behind at 4 h of retention; the remedy is to raise retention."""
     began = time.monotonic()
     on.old_s = 3.5 * 3600
     await on.set_retention(4)
@@ -235,7 +236,7 @@ async def retention_is_near(on: Rehearsal) -> list[str]:
 
 
 async def many_dead_letters(on: Rehearsal) -> list[str]:
-    """Send bad records as every third one; the remedy is to stop the producer of the bad records."""
+    """Let every third record be bad; the remedy is to stop the producer of bad records."""
     worker = on.start_worker()
     await on.wait_until_caught_up()
     began = time.monotonic()

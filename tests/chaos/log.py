@@ -61,7 +61,7 @@ class LogPlan:
     is_transactional: bool
 
     def records(self):
-        """Yield an endless sequence of (partition, key, value, timestamp), which the seed determines."""
+        """Yield an endless sequence of (partition, key, value, timestamp) from the seed."""
         draw = random.Random(self.seed)
         keys = [b"key-%d" % i for i in range(3000)] + [b"\xff\xfe", "ключ".encode(), b"k" * 200]
         draw.shuffle(keys)

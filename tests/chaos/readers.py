@@ -1,4 +1,4 @@
-"""Chaos for the readers of one group: they join, leave, freeze and die; then their logs are checked.
+"""Chaos for a group of readers, which join, leave, freeze and die; then their logs are checked.
 
 python -m tests.chaos.readers --minutes 3 --start latest --seed 7
 """
@@ -163,7 +163,7 @@ class ReaderChaos:
         await self._admin(lambda a: a.create_topics([NewTopic(self._topic, PARTITIONS, 1)]))
 
     async def _publish(self, stop: asyncio.Event) -> None:
-        """Publish like a worker with at_least_once: sometimes repeat the predictions from an offset on."""
+        """Publish like a worker with at_least_once, sometimes repeating some predictions."""
         ahead, producer = dict.fromkeys(range(PARTITIONS), 0), None
         while not stop.is_set():
             partition = self._draw.randrange(PARTITIONS)

@@ -224,7 +224,7 @@ class Servers:
             self._backups.pop()[1].unlink(missing_ok=True)
 
     async def stop_redis(self, data: str) -> str:
-        """Kill Redis, with its data ``kept``, ``tail-lost``, ``old`` or ``nothing``; describe the data."""
+        """Kill Redis; leave its data ``kept``, ``tail-lost``, ``old`` or ``nothing``."""
         self.is_backing_up = False
         if data == "kept":
             await asyncio.to_thread(self.ask_redis, "SAVE")

@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
 
 
 def group_kinds() -> list[list[str]]:
-    """Group the kinds for a single Redis; faults that lose states never mix with deleted records."""
+    """Group the kinds for a single Redis; lost states never mix with deleted records."""
     groups = []
     possible = [o for o in FAULTS.values() if not o.needs & impossible_needs(on_cluster=False)]
     for loses in (True, False):

@@ -35,5 +35,5 @@ async def test_short_faults_lose_and_double_nothing_that_readers_are_yielded(tmp
 
 @pytest.mark.parametrize("start", ["committed", "earliest", "latest"])
 async def test_each_prediction_is_yielded_and_none_again_that_was_committed(tmp_path, start):
-    """Readers yield each prediction, and none again after its commit, while the broker is killed."""
+    """Readers yield each prediction, and none again after its commit, while a broker dies."""
     await survive(tmp_path, start, 60, 2)

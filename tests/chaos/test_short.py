@@ -23,7 +23,7 @@ AT_LEAST_ONCE = ("kill", "redis-restart-nothing", "crash-at-a-point")
 
 
 async def test_short_faults_change_nothing_that_is_published_exactly_once(tmp_path):
-    """Predictions and states equal the oracle's, each prediction occurs once, and the audit agrees."""
+    """Predictions and states equal the oracle's, without duplicates, and the audit agrees."""
     kinds = EXACTLY_ONCE
     await survive(
         tmp_path,

@@ -68,7 +68,7 @@ class Topics:
         await self._do_with_retries(lambda admin: admin.delete_topics(names))
 
     async def until_published(self, timeout_s: float) -> dict[int, int]:
-        """Wait until each group offset has reached the last stable offset; return the group offsets."""
+        """Wait until each group offset has reached the log end; return the group offsets."""
         deadline, seen = time.monotonic() + timeout_s, {}
         for partition in range(self.partitions):
             while True:

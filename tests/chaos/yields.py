@@ -1,6 +1,6 @@
 """Checks the logs of a group of readers.
 
-For each event, a reader process immediately writes a line ``seconds kind words``; all use one clock:
+A reader process writes a line ``seconds kind words`` for each event, at once; all use one clock:
 
     B          the process has its signal handlers
     O          the reader is open

@@ -152,7 +152,7 @@ class Broker:
         self.checker.check_output(message)
 
     def commit_offset(self, generation: int, offset: GroupOffset) -> None:
-        """Commit the group offset outside of transactions, for a member of the current generation."""
+        """Commit the group offset without a transaction, for a member of the current generation."""
         self.check_generation(generation)
         self.set_offset(offset)
 
@@ -175,7 +175,7 @@ class Broker:
 
 
 class TransactionalPublisher:
-    """Publisher of ``exactly_once``: begin, send, send the group offset and commit are single calls.
+    """Publisher of ``exactly_once``, in which each request to the broker is a call of its own.
 
     Args:
         worker: Worker that makes the calls.

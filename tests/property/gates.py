@@ -1,7 +1,7 @@
 """Workers that wait at gates before and after each call, and an event loop with virtual time.
 
-Each call to the store, the log, the publisher or the source passes a gate before it takes effect, and
-another gate before the worker gets its answer; :mod:`tests.property.protocol` opens the gates.
+Each call to the store, the log, the publisher or the source passes a gate before it takes effect,
+and another gate before the worker gets its answer; :mod:`tests.property.protocol` opens the gates.
 """
 
 import asyncio
@@ -156,7 +156,7 @@ class GatedSource(MemorySource):
         self._is_idle = False
 
     async def take(self, timeout_s: float) -> Fetch | None:
-        """Return the next records or an empty fetch; at the end, ``None`` after a last check of Redis."""
+        """Return the next records or an empty fetch; at the end, return ``None``."""
         was_idle, self._is_idle = self._is_idle, False
 
         async def effect() -> Fetch | None:

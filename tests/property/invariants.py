@@ -137,7 +137,7 @@ class InvariantChecker:
         self._require_outputs_below(after.offset)
 
     def check_redis(self, store: MemoryStore, c: GroupOffset | None, log_end: int) -> None:
-        """Check that Redis equals the fold, unless it is torn, and is not ahead of the group offset."""
+        """Check that Redis, unless torn, equals the fold and is not ahead of the group offset."""
         held = store._read_position()
         if held.position is None or held.is_torn:
             return

@@ -1,7 +1,7 @@
 """State machines that draw the events of a :class:`World` at random.
 
-If a rule needs a running worker or a pending effect that does not exist, it first creates one instead
-of doing nothing, so that few steps are wasted.
+If a rule needs a running worker or a pending effect that does not exist, it first creates one
+instead of doing nothing, so that few steps are wasted.
 """
 
 from typing import ClassVar

@@ -96,7 +96,7 @@ class World:
     # Workers
 
     def assign(self, slot: int) -> Worker:
-        """Assign the partition to a slot in a new generation; the other slot's worker may continue."""
+        """Assign the partition to a slot, in a new generation; the other worker may continue."""
         self.crash(slot)
         self.broker.generation += 1
         self.owner = slot
@@ -126,7 +126,7 @@ class World:
         self.advance(slot, 2, outcome=Outcome.LOSE)
 
     def delay_write(self, slot: int) -> bool:
-        """Delay the effect of a worker's write, without an answer; return whether there was a write."""
+        """Delay a worker's write, without an answer; return whether there was a write."""
         worker = self.workers[slot]
         if worker is None or worker.at is None or worker.at[1] != "before":
             return False
@@ -168,7 +168,7 @@ class World:
         self.log.log_start_offset = max(self.log.log_start_offset, min(log_start, end))
 
     def lose_group_offset(self) -> None:
-        """Let the group offset expire, after the group was empty for long and no write is pending."""
+        """Let the group offset expire after a long time without workers and pending writes."""
         self.crash(0)
         self.crash(1)
         self.late.clear()

@@ -1,7 +1,7 @@
 """The protocol keeps its invariants for any order of the calls of two workers, Kafka and Redis.
 
-Each run searches the same examples.  ``STREAM_RNN_TEST_EXAMPLES`` multiplies their number: with 100,
-the search takes about fifteen minutes.
+Each run searches the same examples.  ``STREAM_RNN_TEST_EXAMPLES`` multiplies their number: with
+100, the search takes about fifteen minutes.
 """
 
 import logging
@@ -37,7 +37,7 @@ def find(machine=Machine, **parts) -> None:
 
 @pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
 def test_the_invariants_hold_whatever_happens_between_two_calls(delivery):
-    """Crashes, zombies, lost and late writes, lost states and group offsets, and retention do no harm."""
+    """Crashes, zombies, lost or late writes, lost states and retention violate no invariant."""
     search(Machine, EXAMPLES, delivery=delivery)
 
 

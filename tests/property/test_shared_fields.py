@@ -186,7 +186,7 @@ def test_a_record_means_the_same_in_any_batch_and_in_training(spec, drawn):
 @EXAMPLES
 @given(specs(), st.lists(events, min_size=1, max_size=8))
 def test_replay_equals_the_oracle_and_evaluation_has_the_labels_of_training(spec, drawn):
-    """Replay, evaluation and training read the same events and labels; each head parses by its type."""
+    """Replay, evaluation and training read the same events and labels from a log."""
     model = Model.initialize(spec, CellSpec(kind="gru", hidden=8, layers=1))
     records = records_of(drawn)
     truth, predicted, dead = oracle.fold(model, SETTINGS, records), [], {}

@@ -98,7 +98,7 @@ ALONE = dated((b"b", NONE, TIME_MS_MAX), (b"a", NONE, NOW), (b"a", NONE, NOW + 1
 @example(("ms", ALONE), [1, 1, 1], 150.0, 3600)
 @example(("ms", dated((b"a", NOW, TIME_MS_MIN))), [], 150.0, 3600)
 def test_any_times_give_what_the_oracle_gives_however_the_log_is_cut(given_log, sizes, ttl, ahead):
-    """Replay and training agree on timestamps near the ends of int64, the years 1 and 9999, or none."""
+    """The fold and training agree on times near the ends of int64, in the years 1 and 9999."""
     unit, records = given_log
     model = MODELS[unit]
     configured = Settings.build(

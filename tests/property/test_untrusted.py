@@ -67,7 +67,7 @@ def bundle(tmp_path_factory):
 
 
 def loads_or_refuses(bundle, name, data) -> None:
-    """Check that a bundle with a replaced file loads unchanged or is refused, with little memory."""
+    """Check that a bundle with a replaced file loads unchanged or is refused."""
     spoiled = bundle / "spoiled"
     shutil.copytree(bundle / "good", spoiled, dirs_exist_ok=True)
     (spoiled / name).write_bytes(data)
