@@ -1,4 +1,4 @@
-"""Who runs in the speed bench: the worker, and what people would write or take instead."""
+"""The contenders of the speed benchmarks: the worker, and the alternatives to it."""
 
 import importlib.util
 import os
@@ -20,17 +20,17 @@ BUILD_WITHIN_S = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a contender runs.
+class RunOptions:
+    """Options of one run of a contender.
 
     Attributes:
-        bootstrap_servers: of Kafka.
-        redis_url: of Redis.
-        source: topic of the events.
-        output: topic of what it says.
-        app: a name that nobody else has.
-        bundle: directory of the model.
-        directory: for whatever it writes.
+        bootstrap_servers: Addresses of Kafka.
+        redis_url: URL of Redis.
+        source: Topic of events.
+        output: Topic of predictions.
+        app: Unique name of the run.
+        bundle: Directory of the bundle.
+        directory: Directory for files of the contender.
     """
 
     bootstrap_servers: str
@@ -44,61 +44,72 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """One way to answer each event.
+    """A program that processes the events of the source.
 
     Attributes:
-        name: in tables.
-        does: in a few words.
-        command: what is run.
-        missing: why it cannot run here; empty if it can.
-        version: of what it is made of.
-        prints: whether it says on standard output how far it is, since it publishes nothing.
+        name: Name in tables.
+        description: Description in a few words.
+        command: Function that returns the command line.
+        reason_missing: Function that returns why the contender cannot run here; empty if it can.
+        version: Function that returns the versions of its libraries.
+        is_counter: Whether it prints its number of events instead of publishing predictions.
     """
 
     name: str
-    does: str
-    command: Callable[[Place], list[str]]
-    missing: Callable[[], str]
+    description: str
+    command: Callable[[RunOptions], list[str]]
+    reason_missing: Callable[[], str]
     version: Callable[[], str]
-    prints: bool = False
+    is_counter: bool = False
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables of its processes: one core for torch, and where the code is."""
+        """Environment of its processes: one thread for torch, and the path of the code."""
         return {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 
-def worker(place: Place, *more: str) -> list[str]:
+def worker(run_options: RunOptions, *more: str) -> list[str]:
     """Return the command of a worker."""
     options = {
-        "app": place.app,
-        "source": place.source,
-        "predictions": place.output,
-        "bundle": place.bundle,
-        "bootstrap-servers": place.bootstrap_servers,
-        "redis-url": place.redis_url,
+        "app": run_options.app,
+        "source": run_options.source,
+        "predictions": run_options.output,
+        "bundle": run_options.bundle,
+        "bootstrap-servers": run_options.bootstrap_servers,
+        "redis-url": run_options.redis_url,
     }
     words = [f"--{name}={value}" for name, value in options.items()]
     return [sys.executable, "-m", "stream_rnn.cli", "worker", *words, *more]
 
 
-def _python(name: str, place: Place, *more: str) -> list[str]:
-    shared = (place.bootstrap_servers, place.source, place.output, place.app)
-    return [sys.executable, "-m", f"tests.bench.peers.{name}", *shared, *more]
+def _python(name: str, run_options: RunOptions, *more: str) -> list[str]:
+    common_options = (
+        run_options.bootstrap_servers,
+        run_options.source,
+        run_options.output,
+        run_options.app,
+    )
+    return [sys.executable, "-m", f"tests.bench.peers.{name}", *common_options, *more]
 
 
-def _faust_step(place: Place) -> list[str]:
+def _faust_step(run_options: RunOptions) -> list[str]:
     return _python(
-        "faust_step", place, str(place.bundle), place.redis_url, str(place.directory / "faust")
+        "faust_step",
+        run_options,
+        str(run_options.bundle),
+        run_options.redis_url,
+        str(run_options.directory / "faust"),
     )
 
 
-def _faust_count(place: Place) -> list[str]:
-    return _python("faust_count", place, str(place.directory / "faust"))
+def _faust_count(run_options: RunOptions) -> list[str]:
+    return _python("faust_count", run_options, str(run_options.directory / "faust"))
 
 
-def _quix(place: Place) -> list[str]:
-    command = _python("quix_step", place, str(place.bundle), str(place.directory / "quix"))
+def _quix(run_options: RunOptions) -> list[str]:
+    command = _python(
+        "quix_step", run_options, str(run_options.bundle), str(run_options.directory / "quix")
+    )
     return [_quix_python(), *command[1:]]
 
 
@@ -107,40 +118,45 @@ def _quix_python() -> str:
 
 
 def _quix_missing() -> str:
-    asked = subprocess.run(
+    process = subprocess.run(
         [_quix_python(), "-c", "import quixstreams, stream_rnn"],
         capture_output=True,
         check=False,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
-    if asked.returncode == 0:
+    if process.returncode == 0:
         return ""
-    return f"no quixstreams; {QUIX_PYTHON} may name a Python that has it beside stream_rnn"
+    return f"no quixstreams: set {QUIX_PYTHON} to a Python that has quixstreams and stream_rnn"
 
 
 def _quix_version() -> str:
-    asked = [_quix_python(), "-c", "import quixstreams; print(quixstreams.__version__)"]
-    return f"Quix Streams {subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()}"
+    command = [_quix_python(), "-c", "import quixstreams; print(quixstreams.__version__)"]
+    return f"Quix Streams {subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()}"
 
 
-def _kstreams(place: Place, cell: str, guarantee: str = "exactly_once_v2") -> list[str]:
-    built, models = build_kstreams(), place.directory / "models"
+def _kstreams(run_options: RunOptions, cell: str, guarantee: str = "exactly_once_v2") -> list[str]:
+    built, models = build_kstreams(), run_options.directory / "models"
     try:
-        export(place.bundle, models)
+        export(run_options.bundle, models)
     except ImportError:
-        assert cell != "onnx", "missing() says so"
+        assert cell != "onnx", "reason_missing() checks this"
     libraries = os.pathsep.join(
         [str(built / "target" / "kstreams-1.jar"), str(built / "lib" / "*")]
     )
-    shared = (place.bootstrap_servers, place.source, place.output, place.app)
+    common_options = (
+        run_options.bootstrap_servers,
+        run_options.source,
+        run_options.output,
+        run_options.app,
+    )
     options = ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", libraries, "bench.Peer"]
     return [
         "java",
         *options,
-        *shared,
+        *common_options,
         str(models),
         cell,
-        str(place.directory / "stores"),
+        str(run_options.directory / "stores"),
         guarantee,
     ]
 
@@ -148,15 +164,15 @@ def _kstreams(place: Place, cell: str, guarantee: str = "exactly_once_v2") -> li
 def _kstreams_missing(cell: str) -> str:
     for program in ("javac", "mvn"):
         if shutil.which(program) is None:
-            return f"no {program} on the path; it needs a JDK of 17 or later and Maven"
+            return f"no {program} on the PATH: install a JDK of 17 or later, and Maven"
     if cell == "onnx" and importlib.util.find_spec("onnx") is None:
-        return "no onnx; pip install 'stream-rnn[bench]'"
+        return "no onnx: pip install 'stream-rnn[bench]'"
     return ""
 
 
 @cache
 def build_kstreams() -> Path:
-    """Build the Java peers once; return the directory with ``target`` and ``lib``."""
+    """Build the Java contenders once; return the directory with ``target`` and ``lib``."""
     cache_home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
     directory = cache_home / "stream-rnn-bench" / "kstreams"
     sources = PEERS / "kstreams"
@@ -169,7 +185,7 @@ def build_kstreams() -> Path:
         done = subprocess.run(
             ["mvn", "-q", "-B", *goals],
             cwd=directory,
-            # A local Kafka has set JAVA_HOME to a runtime without a compiler.
+            # The local Kafka sets JAVA_HOME to a runtime without a compiler.
             env={**os.environ, "JAVA_HOME": str(_jdk())},
             capture_output=True,
             text=True,
@@ -183,18 +199,18 @@ def build_kstreams() -> Path:
 
 def _jdk() -> Path:
     compiler = shutil.which("javac")
-    assert compiler is not None, "missing() says so"
+    assert compiler is not None, "reason_missing() checks this"
     return Path(compiler).resolve().parent.parent
 
 
-def _of(package: str) -> str:
+def _package_version(package: str) -> str:
     try:
         return f"{package} {version(package)}"
     except PackageNotFoundError:
         return package
 
 
-def _nothing() -> str:
+def _never_missing() -> str:
     return ""
 
 
@@ -202,30 +218,30 @@ WORKER = Contender(
     "stream_rnn exactly_once",
     "the worker, a transaction per micro-batch",
     worker,
-    _nothing,
-    lambda: _of("stream-rnn"),
+    _never_missing,
+    lambda: _package_version("stream-rnn"),
 )
 AT_LEAST_ONCE = Contender(
     "stream_rnn at_least_once",
-    "the worker, acknowledged before the offset moves",
-    lambda place: worker(place, "--delivery=at_least_once"),
-    _nothing,
-    lambda: _of("stream-rnn"),
+    "the worker, with acknowledged predictions before each commit of the offset",
+    lambda run_options: worker(run_options, "--delivery=at_least_once"),
+    _never_missing,
+    lambda: _package_version("stream-rnn"),
 )
 COPY = Contender(
     "bare aiokafka",
-    "consume and produce the same bytes, no step, no state",
-    lambda place: _python("aiokafka_copy", place),
-    _nothing,
-    lambda: _of("aiokafka"),
+    "a copy of the same bytes, without step and state",
+    lambda run_options: _python("aiokafka_copy", run_options),
+    _never_missing,
+    lambda: _package_version("aiokafka"),
 )
 COUNT = Contender(
     "Faust agent, counts",
-    "a plain agent that counts by key, publishes nothing",
+    "a plain agent that counts events by key and publishes nothing",
     _faust_count,
-    _nothing,
-    lambda: _of("faust-streaming"),
-    prints=True,
+    _never_missing,
+    lambda: _package_version("faust-streaming"),
+    is_counter=True,
 )
 CONTENDERS = (
     WORKER,
@@ -234,29 +250,29 @@ CONTENDERS = (
     COUNT,
     Contender(
         "Faust agent, steps",
-        "a plain agent: Redis GET, torch, Redis SET, send, event by event",
+        "a plain agent: for each event Redis GET, torch, Redis SET, send",
         _faust_step,
-        _nothing,
-        lambda: _of("faust-streaming"),
+        _never_missing,
+        lambda: _package_version("faust-streaming"),
     ),
     Contender(
         "Quix Streams + torch",
-        "exactly-once, state in RocksDB and a changelog",
+        "exactly-once, with states in RocksDB and a changelog",
         _quix,
         _quix_missing,
         _quix_version,
     ),
     Contender(
         "Kafka Streams + ONNX Runtime",
-        "exactly_once_v2, one thread, store with cache and changelog",
-        lambda place: _kstreams(place, "onnx"),
+        "exactly_once_v2, one thread, a store with cache and changelog",
+        lambda run_options: _kstreams(run_options, "onnx"),
         lambda: _kstreams_missing("onnx"),
         lambda: "Kafka Streams 4.3.1, ONNX Runtime 1.22.0",
     ),
     Contender(
         "Kafka Streams + GRU by hand",
-        "the same, the GRU written in Java",
-        lambda place: _kstreams(place, "java"),
+        "exactly_once_v2, with the GRU written in Java",
+        lambda run_options: _kstreams(run_options, "java"),
         lambda: _kstreams_missing("java"),
         lambda: "Kafka Streams 4.3.1",
     ),

@@ -1,7 +1,7 @@
-"""How long an event is on its way: from its timestamp until a consumer of predictions has it.
+"""Measures latency: the time from an event's timestamp until a consumer has its prediction.
 
-Events are sent at a rate by one process, predictions are read ``read_committed`` by another one,
-which subtracts the record timestamp, that every contender hands on, from its own clock.
+One process sends events at a rate.  Another one reads predictions with ``read_committed``, and
+subtracts the record timestamp from its own clock; every contender copies the event's timestamp.
 """
 
 import asyncio
@@ -22,13 +22,13 @@ QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999, "max": 1.0}
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """What was measured.
+    """Latencies of one run.
 
     Attributes:
-        rate: events a second that were sent.
-        events: predictions that were read and counted.
-        quantiles_ms: by name.
-        histogram: counts of events by milliseconds: up to 1, 2, 5, 10, ... and more.
+        rate: Events sent per second.
+        events: Number of counted predictions.
+        quantiles_ms: Quantiles in milliseconds, by name.
+        histogram: Number of events in each bin: up to 1, 2, 5, 10, ... milliseconds, and more.
     """
 
     rate: int
@@ -38,15 +38,15 @@ class Latency:
 
 
 def _now_s() -> float:
-    """Return the clock that stamps records."""
-    return time.time()  # noqa: TID251  # event time of this bench is the time of sending
+    """Return the wall clock, which also stamps the records."""
+    return time.time()  # noqa: TID251  # the event time is the time of sending
 
 
 EDGES_MS = (1, 2, 5, 10, 20, 30, 40, 50, 75, 100, 150, 200, 300, 500, 1000, 2000, 5000)
 
 
 def summary(rate: int, delays_ms: np.ndarray) -> Latency:
-    """Sum up delays (N,)."""
+    """Return the quantiles and the histogram of latencies (N,)."""
     edges = [0, *EDGES_MS, np.inf]
     counts, _ = np.histogram(delays_ms, edges)
     names = [f"<= {edge}" for edge in EDGES_MS] + [f"> {EDGES_MS[-1]}"]
@@ -55,9 +55,9 @@ def summary(rate: int, delays_ms: np.ndarray) -> Latency:
 
 
 async def send(bootstrap_servers: str, topic: str, load: Load, rate: int, seconds: float) -> None:
-    """Send events at a rate, a few each 5 ms, with the time of sending as their timestamp.
+    """Send events at a rate, some of them every 5 ms, with the time of sending as timestamp.
 
-    After the last key of the load comes the first one again.
+    The keys of the load repeat from the first one after the last.
     """
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap_servers, acks=1, linger_ms=0)
     await producer.start()
@@ -65,8 +65,8 @@ async def send(bootstrap_servers: str, topic: str, load: Load, rate: int, second
     sent, began = 0, time.monotonic()
     waiting: list[asyncio.Future] = []
     try:
-        while (at_crash_point := time.monotonic() - began) < seconds:
-            due = int(at_crash_point * rate)
+        while (elapsed_s := time.monotonic() - began) < seconds:
+            due = int(elapsed_s * rate)
             builders: dict[int, object] = {}
             now_ms = int(_now_s() * 1000)
             for number in range(sent, due):
@@ -81,7 +81,7 @@ async def send(bootstrap_servers: str, topic: str, load: Load, rate: int, second
             waiting = [f for f in waiting if not f.done()]
             for partition, batch in builders.items():
                 waiting.append(await producer.send_batch(batch, topic, partition=partition))
-            await asyncio.sleep(max(0.0, TICK_S - (time.monotonic() - began - at_crash_point)))
+            await asyncio.sleep(max(0.0, TICK_S - (time.monotonic() - began - elapsed_s)))
         for future in waiting:
             await future
     finally:
@@ -91,7 +91,7 @@ async def send(bootstrap_servers: str, topic: str, load: Load, rate: int, second
 async def flood(
     bootstrap_servers: str, topic: str, load: Load, output: str, backlog: int, seconds: float
 ) -> None:
-    """Send as fast as an output grows: never more than a backlog beyond its end."""
+    """Send as fast as the output grows, so that a backlog of constant size waits."""
     producer = AIOKafkaProducer(
         bootstrap_servers=bootstrap_servers, acks=1, linger_ms=0, max_batch_size=BATCH_BYTES
     )
@@ -109,8 +109,8 @@ async def flood(
                 continue
             places = np.arange(sent, sent + FLOOD_EVENTS) % len(keys)
             for number in range(load.partitions):
-                own = places[keys[places] % load.partitions == number].tolist()
-                for batch in batches(producer, own, keys, load):
+                in_partition = places[keys[places] % load.partitions == number].tolist()
+                for batch in batches(producer, in_partition, keys, load):
                     await (await producer.send_batch(batch, topic, partition=number))
             sent += FLOOD_EVENTS
     finally:
@@ -121,7 +121,7 @@ async def flood(
 async def read(
     bootstrap_servers: str, topic: str, partitions: int, seconds: float, warm_up_s: float
 ) -> np.ndarray:
-    """Read predictions for some seconds; return the delays of those after a warm-up, in ms."""
+    """Read predictions for some seconds; return the latencies after a warm-up in milliseconds."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap_servers,
         isolation_level="read_committed",
@@ -137,17 +137,17 @@ async def read(
         print("ready", flush=True)
         began = _now_s()
         while _now_s() - began < seconds:
-            found = await consumer.getmany(timeout_ms=5)
+            fetched = await consumer.getmany(timeout_ms=5)
             now_ms = _now_s() * 1000
             if _now_s() - began > warm_up_s:
-                delays += [now_ms - r.timestamp for some in found.values() for r in some]
+                delays += [now_ms - r.timestamp for records in fetched.values() for r in records]
     finally:
         await consumer.stop()
     return np.array(delays)
 
 
 def main(arguments: list[str]) -> None:
-    """Be a sender or the reader; see ``tests/bench/speed.py``."""
+    """Run as the sender or the reader of a benchmark; see ``tests/bench/latency_command.py``."""
     role, options = arguments[0], json.loads(arguments[1])
     if role in {"send", "flood"}:
         load = Load(**options.pop("load"))

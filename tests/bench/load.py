@@ -1,4 +1,4 @@
-"""The load of the speed benches: events of so many keys, and a bundle that steps them."""
+"""The load of the speed benchmarks: events of a number of keys, and a bundle for them."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -37,16 +37,16 @@ Spread = Literal["even", "zipf", "hot"]
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is in a topic.
+    """The events of a topic.
 
     Attributes:
-        events: how many.
-        keys: at most so many different ones.
-        partitions: of the topic; a key is always in the same one.
-        spread: ``even``; ``zipf``: the n-th key has 1/n of the first one's events; ``hot``: one key
-            has half of all.
-        value_bytes: of an event, about.
-        seed: of the keys' order.
+        events: Number of events.
+        keys: Maximum number of distinct keys.
+        partitions: Number of partitions of the topic.
+        spread: Distribution of events over keys: ``even``; ``zipf``, in which the n-th key has 1/n
+            of the first key's events; or ``hot``, in which one key has half of the events.
+        value_bytes: Approximate size of an event in bytes.
+        seed: Random seed of the keys' order.
     """
 
     events: int = 2_000_000
@@ -58,7 +58,7 @@ class Load:
 
     @property
     def name(self) -> str:
-        """What a topic of it is called."""
+        """Name of a topic with this load."""
         return (
             f"load-{self.events}-{self.keys}-{self.partitions}-{self.spread}-{self.value_bytes}"
             f"-{self.seed}"
@@ -77,7 +77,7 @@ class Load:
 
 
 def value_of(number: int, load: Load) -> bytes:
-    """Return the number-th event: four fields that the spec needs and some that it does not."""
+    """Return the value of an event, with the four fields of the spec and some others."""
     head = b'{"amount":%d.%02d,"kind":"%b","known":%b,"at":%d,"page":%d,"session":"%06x"' % (
         number * 7919 % 500,
         number % 100,
@@ -91,12 +91,12 @@ def value_of(number: int, load: Load) -> bytes:
 
 
 def key_of(number: int) -> bytes:
-    """Return a record key."""
+    """Return the record key with a number."""
     return b"user-%d" % number
 
 
 async def fill(bootstrap_servers: str, load: Load, topic: str | None = None) -> str:
-    """Make a topic and send the load to it, unless it is there; return its name."""
+    """Create a topic and send the load to it, unless it exists; return its name."""
     topic = topic or load.name
     await create(bootstrap_servers, topic, load.partitions)
     producer = AIOKafkaProducer(
@@ -125,7 +125,7 @@ async def fill(bootstrap_servers: str, load: Load, topic: str | None = None) -> 
 def batches(
     producer: AIOKafkaProducer, places: Sequence[int], keys: NDArray[np.int64], load: Load
 ) -> Iterator[object]:
-    """Yield record batches of some events of a load, each as large as the producer allows."""
+    """Yield record batches with some events of a load, each as large as the producer allows."""
     batch = producer.create_batch()
     for place in places:
         fields = {
@@ -142,7 +142,7 @@ def batches(
 
 
 async def create(bootstrap_servers: str, topic: str, partitions: int, **configs: str) -> None:
-    """Make a topic if it is not there; a config's dots are written as underscores."""
+    """Create a topic unless it exists; names of configs have underscores instead of dots."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
     await admin.start()
     try:
@@ -159,14 +159,14 @@ async def ends(bootstrap_servers: str, topic: str, partitions: int) -> dict[int,
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap_servers)
     await consumer.start()
     try:
-        found = await consumer.end_offsets([TopicPartition(topic, p) for p in range(partitions)])
+        offsets = await consumer.end_offsets([TopicPartition(topic, p) for p in range(partitions)])
     finally:
         await consumer.stop()
-    return {tp.partition: end for tp, end in found.items()}
+    return {tp.partition: end for tp, end in offsets.items()}
 
 
 def bundle_of(directory: Path, kind: str = "gru", hidden: int = 64, layers: int = 1) -> Path:
-    """Make an untrained bundle; how long a step takes does not depend on what was learned."""
+    """Create an untrained bundle; training would not change the duration of a step."""
     path = directory / f"{kind}-{hidden}-{layers}"
     if not path.exists():
         torch.manual_seed(1)

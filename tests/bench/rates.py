@@ -1,7 +1,7 @@
-"""How many events a second a contender takes from a backlog, and what that costs.
+"""Measures the rate and the costs of a contender that processes a backlog.
 
-Progress is what stands in the output topic; of a contender that publishes nothing, what it prints.
-The first events are not counted: a JVM warms up, caches fill.
+Progress is the number of records in the output topic, or a printed number if a contender publishes
+nothing.  The first events do not count, because a JVM warms up and caches fill.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from typing import Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-POLL_S = 0.1
+POLL_EVERY_S = 0.1
 WARM_UP_SHARE, END_SHARE = 0.15, 0.97
 STOP_WITHIN_S = 30.0
 COUNTED = re.compile(rb"counted (\d+)")
@@ -26,15 +26,15 @@ TICKS_S = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """What one run gave.
+    """The result of one run, of all processes of the contender together.
 
     Attributes:
-        events_s: events a second, of all processes together.
-        cpu_us: microseconds of CPU an event, of all processes together.
-        cores: CPU seconds a second.
-        rss_mb: the largest resident set of one process.
-        first_s: from the start of the process to its first output.
-        events: over how many.
+        events_s: Events per second.
+        cpu_us: Microseconds of CPU per event.
+        cores: CPU seconds per second.
+        rss_mb: Largest resident set of one process in MB.
+        first_s: Seconds from the start of the process to its first output.
+        events: Number of measured events.
     """
 
     events_s: float
@@ -47,13 +47,13 @@ class Rate:
 
 @dataclass(slots=True)
 class Processes:
-    """Processes of a contender; each ends with its whole group."""
+    """The processes of a contender, each the leader of a process group."""
 
     log: Path
     started: list[subprocess.Popen] = field(default_factory=list)
 
     def start(self, command: Sequence[str], environment: dict[str, str]) -> subprocess.Popen:
-        """Start one more."""
+        """Start another process."""
         with self.log.open("ab") as log:
             process = subprocess.Popen(
                 command,
@@ -66,22 +66,22 @@ class Processes:
         return process
 
     def require_alive(self) -> None:
-        """Raise what they said, if one ended."""
+        """Raise with the end of the log if a process has ended."""
         for process in self.started:
             if process.poll() is not None:
-                said = self.log.read_bytes()[-2000:].decode(errors="replace")
-                raise RuntimeError(f"{process.args} ended with {process.returncode}:\n{said}")
+                tail = self.log.read_bytes()[-2000:].decode(errors="replace")
+                raise RuntimeError(f"{process.args} ended with {process.returncode}:\n{tail}")
 
     def cpu_s(self) -> float:
-        """CPU seconds so far."""
-        found = 0.0
+        """Return the CPU seconds of all processes so far."""
+        seconds = 0.0
         for process in self.started:
             fields = Path(f"/proc/{process.pid}/stat").read_text().rsplit(") ", 1)[1].split()
-            found += (int(fields[11]) + int(fields[12])) / TICKS_S
-        return found
+            seconds += (int(fields[11]) + int(fields[12])) / TICKS_S
+        return seconds
 
     def rss_mb(self) -> float:
-        """Return the resident set of the largest one."""
+        """Return the largest resident set of a process in MB."""
         sizes = []
         for process in self.started:
             status = Path(f"/proc/{process.pid}/status").read_text()
@@ -89,7 +89,7 @@ class Processes:
         return max(sizes)
 
     def stop(self) -> None:
-        """End all, first by asking."""
+        """Stop all processes by SIGTERM, and by SIGKILL after a deadline."""
         for process in self.started:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
@@ -102,7 +102,7 @@ class Processes:
 
 
 class Progress:
-    """How many events were taken: the records in an output topic, or what a process printed."""
+    """The number of processed events, from the output topic or from a process's output."""
 
     def __init__(self, bootstrap_servers: str, output: str, partitions: int, log: Path | None):
         self._servers, self._log = bootstrap_servers, log
@@ -117,45 +117,45 @@ class Progress:
         await self._consumer.stop()
 
     async def events(self) -> int:
-        """Return the number so far; markers of transactions count as an event each."""
+        """Return the number of events so far; each transaction marker counts as an event."""
         if self._log is not None:
-            said = COUNTED.findall(self._log.read_bytes()[-4096:])
-            return int(said[-1]) if said else 0
+            counts = COUNTED.findall(self._log.read_bytes()[-4096:])
+            return int(counts[-1]) if counts else 0
         return sum((await self._consumer.end_offsets(self._places)).values())
 
 
-async def rate_of(
+async def measure_rate(
     processes: Processes,
     progress: Progress,
     events: int,
     began_s: float,
     limit_s: float = 120.0,
-    told: Callable[[float, int], None] = lambda _s, _events: None,
+    on_progress: Callable[[float, int], None] = lambda _s, _events: None,
 ) -> Rate:
-    """Watch processes until a backlog is done, or time is up.
+    """Measure processes until they have processed a backlog or the time limit is reached.
 
     Args:
-        processes: started.
-        progress: open.
-        events: in the backlog.
-        began_s: monotonic time of the start.
-        limit_s: what was done by then is measured.
-        told: seconds since the start, and events so far.
+        processes: Running processes of the contender.
+        progress: Open progress of the contender.
+        events: Number of events in the backlog.
+        began_s: Monotonic time of the start.
+        limit_s: Maximum duration in seconds; the events up to then count.
+        on_progress: Callback with the seconds since the start and the events so far.
     """
     points: list[tuple[float, int, float]] = []
     largest = 0.0
     while not points or (points[-1][1] < END_SHARE * events and points[-1][0] < limit_s):
-        await asyncio.sleep(POLL_S)
+        await asyncio.sleep(POLL_EVERY_S)
         processes.require_alive()
         done = await progress.events()
         points.append((time.monotonic() - began_s, done, processes.cpu_s()))
         largest = max(largest, processes.rss_mb())
-        told(points[-1][0], done)
+        on_progress(points[-1][0], done)
     first_s = next((seconds for seconds, done, _ in points if done), float("nan"))
     last = points[-1]
     warm = WARM_UP_SHARE * min(events, last[1])
     first = next(point for point in points if point[1] > warm)
     seconds, done, cpu = (b - a for a, b in zip(first, last, strict=True))
     if not done or not seconds:
-        raise RuntimeError(f"nothing was done within {limit_s:g} s; see {processes.log}")
+        raise RuntimeError(f"no progress within {limit_s:g} s; see {processes.log}")
     return Rate(done / seconds, 1e6 * cpu / done, cpu / seconds, largest, first_s, int(done))

@@ -1,7 +1,7 @@
-"""Published data sets as logs: CSV files with the columns that the specs beside name.
+"""Converts published data sets to logs: CSV files with the columns of the specs in ``specs/``.
 
-The folder with the data is named by ``STREAM_RNN_DATA``; nothing of it is part of the project.
-``part`` says which rows train, choose the epoch, and are only scored.
+``STREAM_RNN_DATA`` names the directory of the data, which is not part of the project.  The column
+``part`` separates the rows that train, that choose the epoch, and that are only scored.
 """
 
 import os
@@ -12,23 +12,23 @@ import pytest
 
 SPECS = Path(__file__).with_name("specs")
 ENGINES, HELPDESK = "cmapss-fd001", "helpdesk"
-VALIDATION_EVERY = 7  # of the training keys, one in so many chooses the epoch
+VALIDATION_EVERY = 7  # one in this many training keys chooses the epoch
 
 
 def folder(name: str) -> Path:
-    """Return the folder of a data set; skip, naming it, where it is not there."""
+    """Return the directory of a data set; skip the test if it does not exist."""
     root = os.environ.get("STREAM_RNN_DATA")
     if not root:
-        pytest.skip(f"STREAM_RNN_DATA names no folder with {name}")
+        pytest.skip(f"STREAM_RNN_DATA is not set: no directory has {name}")
     if not (Path(root) / name).is_dir():
-        pytest.skip(f"STREAM_RNN_DATA={root} has no folder {name}")
+        pytest.skip(f"STREAM_RNN_DATA={root} has no directory {name}")
     return Path(root) / name
 
 
 def engines(directory: Path) -> pl.DataFrame:
-    """Return NASA's turbofan engines FD001: one event a cycle, cycle by cycle over all engines.
+    """Return NASA's turbofan engines FD001, with one event per cycle, ordered by cycle.
 
-    ``rul`` is how many cycles the engine has left after the row: counted back from the failure for
+    ``rul`` is the number of cycles that the engine has left after the row, from the failure for
     training engines, and from the published remaining life for test engines.
     """
     names = [
@@ -56,9 +56,9 @@ def engines(directory: Path) -> pl.DataFrame:
 
 
 def helpdesk(directory: Path) -> pl.DataFrame:
-    """Return a help desk's tickets: one event an activity, in the order of time.
+    """Return a help desk's tickets, with one event per activity, ordered by time.
 
-    Cases in file order, the first two thirds train (Tax et al. 2017, arXiv 1612.02130).
+    The first two thirds of the cases in the file train (Tax et al. 2017, arXiv 1612.02130).
     """
     rows = pl.read_csv(directory / "helpdesk.csv", schema_overrides={"ActivityID": pl.String})
     cases = rows["CaseID"].unique(maintain_order=True).to_list()
@@ -72,7 +72,7 @@ def helpdesk(directory: Path) -> pl.DataFrame:
 
 
 def _table(path: Path, names: list[str]) -> pl.DataFrame:
-    """Read columns that are parted by blanks."""
+    """Read columns that are separated by blanks."""
     rows = [line.split() for line in path.read_text().splitlines() if line.strip()]
     columns = {name: [row[i] for row in rows] for i, name in enumerate(names)}
     return pl.DataFrame(columns).with_columns(

@@ -1,4 +1,4 @@
-"""A log streamed through a real worker by the public commands, and what it predicted."""
+"""Streams a log through a real worker by the public commands, and reads the predictions."""
 
 import asyncio
 import json
@@ -15,26 +15,26 @@ QUIET_S = 60.0
 
 
 def command(*words) -> str:
-    """Run a verb; return its standard output."""
+    """Run a ``stream-rnn`` command; return its standard output."""
     line = [sys.executable, "-m", "stream_rnn.cli", *map(str, words)]
     done = subprocess.run(line, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{' '.join(line)}\n{done.stderr}"
     return done.stdout
 
 
-def evaluated(*words) -> dict:
-    """Evaluate offline; return the JSON."""
+def evaluate_offline(*words) -> dict:
+    """Run ``stream-rnn evaluate``; return its JSON."""
     return json.loads(command("evaluate", *words, "--json", "--bootstrap-samples", 0))
 
 
-class Streamed:
-    """One log in a topic, folded by workers of different bundles.
+class StreamedLog:
+    """A log in a topic, which workers with different bundles can fold.
 
     Args:
-        app_id: prefix of all names.
-        bootstrap_servers: of Kafka.
-        redis_url: of Redis.
-        directory: of the workers' logs.
+        app_id: Prefix of all names.
+        bootstrap_servers: Addresses of Kafka.
+        redis_url: URL of Redis.
+        directory: Directory of the workers' logs.
     """
 
     def __init__(self, app_id: str, bootstrap_servers: str, redis_url: str, directory: Path):
@@ -47,7 +47,7 @@ class Streamed:
         command("send", log, self.topic, f"--create-partitions={PARTITIONS}", servers, *more)
 
     async def predictions(self, bundle: Path, count: int) -> dict[str, list[Prediction]]:
-        """Let a worker fold the topic; return each key's predictions in its order."""
+        """Let a worker fold the topic; return the predictions of each key in order."""
         app = f"{self.app_id}-{bundle.name}"
         options = {
             "app": app,
@@ -58,7 +58,7 @@ class Streamed:
             "redis_url": self.redis_url,
         }
         worker = WorkerProcess(app, options, self.directory)
-        found: dict[str, list[Prediction]] = defaultdict(list)
+        predictions: dict[str, list[Prediction]] = defaultdict(list)
         try:
             async with asyncio.timeout(60):
                 while "fold ready" not in worker.log.read_text(errors="replace"):
@@ -70,7 +70,7 @@ class Streamed:
                 for _ in range(count):
                     async with asyncio.timeout(QUIET_S):
                         prediction = await anext(reader)
-                    found[prediction.key or ""].append(prediction)
+                    predictions[prediction.key or ""].append(prediction)
         finally:
             await asyncio.to_thread(worker.stop)
-        return found
+        return predictions

@@ -1,8 +1,8 @@
-"""NASA's turbofans FD001 against the published table.
+"""Remaining life of NASA's turbofans FD001, compared with published results.
 
     STREAM_RNN_DATA=... pytest -m bench tests/bench/test_engines.py -s
 
-Figures are asserted to be equal offline and streamed, never to be good.
+The test asserts that figures are equal offline and streamed, not that they are good.
 """
 
 import statistics
@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from stream_rnn.metrics.scores import score
 from stream_rnn.model.heads import Head
 from tests.bench.real_logs import ENGINES, SPECS, engines, folder
-from tests.bench.streamed import Streamed, command, evaluated
+from tests.bench.streamed import StreamedLog, command, evaluate_offline
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(3600)]
 
@@ -43,20 +43,20 @@ PUBLISHED = {
 
 
 def phm08(predicted, true) -> float:
-    """Return the score of the PHM08 challenge: late is worse than early."""
+    """Return the score of the PHM08 challenge, which penalizes late more than early predictions."""
     d = np.asarray(predicted) - np.asarray(true)
     return float(np.where(d < 0, np.exp(-d / 13) - 1, np.exp(d / 10) - 1).sum())
 
 
 async def test_remaining_life(app_id, bootstrap_servers, redis_url, tmp_path):
-    """Five seeds, each trained, evaluated, streamed through a worker, and scored."""
+    """Models of the remaining life have the same errors streamed through a worker as offline."""
     frame = engines(folder(ENGINES))
     log, spec = tmp_path / "engines.csv", SPECS / "engines.toml"
     frame.write_csv(log)
     tests = frame.filter(frame["part"] == "test")
     units = tests["unit"].unique().to_list()
     ends = {u: tests.filter(tests["unit"] == u)["rul"].to_list() for u in units}
-    streamed = Streamed(app_id, bootstrap_servers, redis_url, tmp_path)
+    streamed = StreamedLog(app_id, bootstrap_servers, redis_url, tmp_path)
     streamed.send(log, f"--spec={spec}", "--without=rul", "--without=part")
     head = TypeAdapter(Head).validate_python(
         {"kind": "regression", "name": "rul", "of": "now", "path": "rul", "cap": CAP}
@@ -65,12 +65,14 @@ async def test_remaining_life(app_id, bootstrap_servers, redis_url, tmp_path):
     for seed in SEEDS:
         bundle = tmp_path / f"seed-{seed}"
         command("train", log, f"--spec={spec}", f"--out={bundle}", f"--seed={seed}", *RECIPE)
-        offline = evaluated(log, f"--bundle={bundle}", "--split=column:part", "--only-last")[
+        offline = evaluate_offline(log, f"--bundle={bundle}", "--split=column:part", "--only-last")[
             "heads"
         ]["rul"]
-        found = await streamed.predictions(bundle, len(frame))
-        by_end = sorted(units, key=lambda u: (len(ends[u]), u))  # as the rows stand in the file
-        predicted = np.array([found[str(u)][-1].outputs["rul"].value for u in by_end], np.float32)
+        predictions = await streamed.predictions(bundle, len(frame))
+        by_end = sorted(units, key=lambda u: (len(ends[u]), u))  # the order of the rows in the file
+        predicted = np.array(
+            [predictions[str(u)][-1].outputs["rul"].value for u in by_end], np.float32
+        )
         true = np.array([ends[u][-1] for u in by_end], np.float64)
         capped = np.minimum(true, CAP)
         figures = score(head, predicted, capped)
@@ -80,6 +82,6 @@ async def test_remaining_life(app_id, bootstrap_servers, redis_url, tmp_path):
         rows.append((figures["rmse"], phm08(predicted, capped), uncapped))
         print(f"\nseed {seed}: RMSE {rows[-1][0]:.2f}, score {rows[-1][1]:.0f}, uncapped RMSE {uncapped:.2f}, memoryless RMSE {offline['memoryless']['rmse']:.2f}")  # fmt: skip
     means = [statistics.fmean(column) for column in zip(*rows, strict=True)]
-    print(f"mean of {len(rows)} seeds: RMSE {means[0]:.2f} (deviation {statistics.stdev(r[0] for r in rows):.2f}), score {means[1]:.0f}, uncapped RMSE {means[2]:.2f}")  # fmt: skip
+    print(f"mean of {len(rows)} seeds: RMSE {means[0]:.2f} (standard deviation {statistics.stdev(r[0] for r in rows):.2f}), score {means[1]:.0f}, uncapped RMSE {means[2]:.2f}")  # fmt: skip
     for name, (rmse, points) in PUBLISHED.items():
         print(f"published  {name:24} RMSE {rmse:.2f}, score {points}")

@@ -1,9 +1,9 @@
-"""A help desk's next activity and the time until it, against the published table (Tax et al. 2017).
+"""A help desk's next activity and the time until it, compared with Tax et al. 2017.
 
     STREAM_RNN_DATA=... pytest -m bench tests/bench/test_helpdesk.py -s
 
-Scored are prefixes of 2 events and more of the test cases that have a next event.  Figures are
-asserted to be equal offline and streamed, never to be good.
+Prefixes of at least two events of the test cases are scored if they have a next event.  The test
+asserts that figures are equal offline and streamed, not that they are good.
 """
 
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 from stream_rnn.metrics.scores import score
 from stream_rnn.model.heads import Head
 from tests.bench.real_logs import HELPDESK, SPECS, folder, helpdesk
-from tests.bench.streamed import Streamed, command, evaluated
+from tests.bench.streamed import StreamedLog, command, evaluate_offline
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(3600)]
 
@@ -34,21 +34,23 @@ PUBLISHED = {"Tax 2017, best": (0.7123, 3.75), "CNN (Pasquadibisceglie 2019)": (
 
 
 async def test_next_activity_and_time(app_id, bootstrap_servers, redis_url, tmp_path):
-    """Each seed is trained, evaluated, streamed through a worker, and scored."""
+    """Models of the help desk have the same figures streamed through a worker as offline."""
     frame = helpdesk(folder(HELPDESK))
     log, spec = tmp_path / "helpdesk.csv", SPECS / "helpdesk.toml"
     frame.write_csv(log)
-    streamed = Streamed(app_id, bootstrap_servers, redis_url, tmp_path)
+    streamed = StreamedLog(app_id, bootstrap_servers, redis_url, tmp_path)
     streamed.send(log, f"--spec={spec}", "--without=part")
     rows = _scored_rows(frame)
     for seed in SEEDS:
         bundle = tmp_path / f"seed-{seed}"
         command("train", log, f"--spec={spec}", f"--out={bundle}", f"--seed={seed}", *RECIPE)
-        offline = evaluated(log, f"--bundle={bundle}", "--split=column:part", "--steps-min=2")
-        found = await streamed.predictions(bundle, len(frame))
-        said = [found[case][k - 1] for case, k, _, _ in rows]
-        right = [p.outputs["next"].label == after for p, (_, _, after, _) in zip(said, rows, strict=True)]  # fmt: skip
-        waits = np.array([p.outputs["wait"].value for p in said], np.float32)
+        offline = evaluate_offline(
+            log, f"--bundle={bundle}", "--split=column:part", "--steps-min=2"
+        )
+        predictions = await streamed.predictions(bundle, len(frame))
+        scored = [predictions[case][k - 1] for case, k, _, _ in rows]
+        right = [p.outputs["next"].label == after for p, (_, _, after, _) in zip(scored, rows, strict=True)]  # fmt: skip
+        waits = np.array([p.outputs["wait"].value for p in scored], np.float32)
         head = TypeAdapter(Head).validate_python({"kind": "time_to_next", "name": "wait"})
         mae = score(head, waits, np.log1p([wait for _, _, _, wait in rows]))["mae"]
         heads = offline["heads"]
@@ -61,15 +63,15 @@ async def test_next_activity_and_time(app_id, bootstrap_servers, redis_url, tmp_
 
 
 def _scored_rows(frame) -> list[tuple[str, int, str, float]]:
-    """Return case, length of the prefix, next activity, seconds to it, in the file's order."""
+    """Return case, prefix length, next activity and seconds to it, in the order of the file."""
     cases: dict[int, list[tuple[int, str, float]]] = {}
     for row, (case, activity, at, part) in enumerate(frame.iter_rows()):
         if part == "test":
             seconds = datetime.fromisoformat(at).replace(tzinfo=UTC).timestamp()
             cases.setdefault(case, []).append((row, activity, seconds))
-    found = [
+    prefixes = [
         (events[k - 1][0], str(case), k, events[k][1], events[k][2] - events[k - 1][2])
         for case, events in cases.items()
         for k in range(2, len(events))
     ]
-    return [(case, k, activity, wait) for _, case, k, activity, wait in sorted(found)]
+    return [(case, k, activity, wait) for _, case, k, activity, wait in sorted(prefixes)]

@@ -1,4 +1,4 @@
-"""The peers of the speed bench do what the worker does: the same numbers, event by event.
+"""The contenders of the speed benchmarks compute the worker's probabilities for each event.
 
 pytest -m bench tests/bench/test_peers.py
 """
@@ -14,8 +14,8 @@ from stream_rnn.local.servers import Addresses
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.replay.partition import in_batches, replay_partition
 from stream_rnn.settings import Settings
-from tests.bench.contenders import CONTENDERS, Place
-from tests.bench.ground import Ground
+from tests.bench.contenders import CONTENDERS, RunOptions
+from tests.bench.environment import BenchEnvironment
 from tests.bench.load import FIRST_MS, Load, bundle_of, create, ends, fill, key_of, value_of
 from tests.bench.rates import Processes
 
@@ -28,11 +28,11 @@ NEAR = 1e-4
 
 async def expected(bundle) -> dict[tuple[bytes, int], float]:
     """Return the worker's probability by key and timestamp."""
-    found = {}
+    probabilities = {}
 
     def emit(predictions, _dead_letters) -> None:
         for key, value, timestamp, _ in predictions:
-            found[key, timestamp] = json.loads(value)["outputs"]["buys"]["probability"]
+            probabilities[key, timestamp] = json.loads(value)["outputs"]["buys"]["probability"]
 
     keys = LOAD.key_numbers().tolist()
     records = [
@@ -40,38 +40,42 @@ async def expected(bundle) -> dict[tuple[bytes, int], float]:
     ]
     settings = Settings.build(app="a", source="s")
     await replay_partition(load_bundle(bundle), settings, 0, 0, in_batches(records), emit)
-    return found
+    return probabilities
 
 
 @pytest.mark.parametrize("contender", ANSWERING, ids=lambda c: c.name)
-async def test_a_peer_says_the_same(contender, bootstrap_servers, redis_url, app_id, tmp_path):
-    """To a ten-thousandth: they do not add up in the same order."""
-    if why := contender.missing():
+async def test_a_contender_computes_the_same_probabilities(
+    contender, bootstrap_servers, redis_url, app_id, tmp_path
+):
+    """Probabilities differ by at most 0.0001, because the order of summation differs."""
+    if why := contender.reason_missing():
         pytest.skip(why)
     bundle = bundle_of(tmp_path)
-    ground = Ground(Addresses(bootstrap_servers, redis_url, None, None), tmp_path)
+    bench = BenchEnvironment(Addresses(bootstrap_servers, redis_url, None, None), tmp_path)
     source = await fill(bootstrap_servers, LOAD, f"{app_id}-in")
-    place = Place(
+    run_options = RunOptions(
         bootstrap_servers, redis_url, source, f"{app_id}-out", app_id, bundle, tmp_path / "peer"
     )
-    place.directory.mkdir()
-    await create(bootstrap_servers, place.output, LOAD.partitions)
-    running = Processes(ground.directory / "peer.log")
-    running.start(contender.command(place), contender.environment)
-    found = {}
+    run_options.directory.mkdir()
+    await create(bootstrap_servers, run_options.output, LOAD.partitions)
+    running = Processes(bench.directory / "peer.log")
+    running.start(contender.command(run_options), contender.environment)
+    probabilities = {}
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap_servers, isolation_level="read_committed"
     )
     try:
         async with asyncio.timeout(120), consumer:
-            places = [TopicPartition(place.output, p) for p in range(LOAD.partitions)]
+            places = [TopicPartition(run_options.output, p) for p in range(LOAD.partitions)]
             consumer.assign(places)
             await consumer.seek_to_beginning(*places)
-            while len(found) < LOAD.events:
+            while len(probabilities) < LOAD.events:
                 running.require_alive()
                 for records in (await consumer.getmany(timeout_ms=500)).values():
-                    found |= {(r.key, r.timestamp): json.loads(r.value)["y"] for r in records}
+                    probabilities |= {
+                        (r.key, r.timestamp): json.loads(r.value)["y"] for r in records
+                    }
     finally:
         running.stop()
-    assert found == pytest.approx(await expected(bundle), abs=NEAR)
+    assert probabilities == pytest.approx(await expected(bundle), abs=NEAR)
     assert sum((await ends(bootstrap_servers, source, LOAD.partitions)).values()) == LOAD.events

@@ -1,10 +1,10 @@
-"""At which distance does each cell still remember?  Figures, never a verdict.
+"""Measures how many events later each cell still recalls a bit; prints figures.
 
 pytest -m bench tests/bench/test_recall.py -s
 
-A key shows a bit at its first event, then noise, and is asked for the bit at its last event.  One
-bundle for each cell is trained on all distances; then fresh keys go through the streaming path:
-the worker's processor, the hidden state kept between micro-batches as it is in production.
+The first event of a key contains a bit, the following ones noise, and the last one asks for the
+bit.  Each cell trains on all distances at once.  Then new keys pass through the streaming path: the
+worker's processor, which keeps the hidden state between micro-batches as in production.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from stream_rnn.training.training_settings import TrainingSettings
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(3600)]
 
 DISTANCES = (10, 30, 100, 300, 1000)
-KEYS_TRAINED, KEYS_ASKED = 48, 100  # of each distance
+KEYS_TRAINED, KEYS_TESTED = 48, 100  # of each distance
 SETTINGS = Settings.build(app="recall", source="recall", batch_events_max=1000)
 SPEC = FeatureSpec.parse(
     {
@@ -43,7 +43,7 @@ SPEC = FeatureSpec.parse(
 
 
 def records_of(keys: int, seed: int) -> list[LogRecord]:
-    """Make keys of all distances, their events in turn as a stream has them."""
+    """Return events of keys with all distances, interleaved as in a stream."""
     rng, rows = np.random.default_rng(seed), []
     for distance in DISTANCES:
         for number in range(keys):
@@ -64,7 +64,7 @@ def records_of(keys: int, seed: int) -> list[LogRecord]:
 
 
 class Log:
-    """A log in memory."""
+    """A log of one partition in memory."""
 
     name = "recall"
 
@@ -72,25 +72,25 @@ class Log:
         self.records = records
 
     async def ranges(self):
-        """Return all of it."""
+        """Return the whole range."""
         return [Range(0, 0, None)]
 
-    async def batches(self, _wanted):
-        """Yield all of it."""
+    async def batches(self, _range):
+        """Yield all records."""
         yield self.records
 
 
 @pytest.mark.parametrize("memory", [0, 1000])
 @pytest.mark.parametrize("kind", ["elman", "gru", "lstm"])
 def test_recall_by_distance(kind, memory):
-    """Print the share of bits that are recalled; a guess is right half the time."""
+    """Print the share of recalled bits by distance; a guess is right half of the time."""
     if kind == "elman" and memory:
         pytest.skip("an Elman cell has no gates to set")
     torch.set_num_threads(2)
     events = make_events([records_of(KEYS_TRAINED, 1)], SPEC, SETTINGS)
     number = np.array([int(key.partition(b"-")[2]) for key in events.keys])
     examples = with_parts(events, np.where(number % 8 == 0, 1, 0).astype(np.int8))
-    how = TrainingSettings(
+    training = TrainingSettings(
         epochs=20,
         patience=20,
         window=1024,
@@ -98,13 +98,13 @@ def test_recall_by_distance(kind, memory):
         batch_sequences=16,
         learning_rate=5e-3,
     )
-    model = train(fit(SPEC, examples), CellSpec(kind=kind, hidden=32), examples, how).model
+    model = train(fit(SPEC, examples), CellSpec(kind=kind, hidden=32), examples, training).model
     torch.set_num_threads(1)
-    found = asyncio.run(fold_outcomes(Log(records_of(KEYS_ASKED, 2)), model, SETTINGS))
-    target = found.targets["bit"]
+    outcomes = asyncio.run(fold_outcomes(Log(records_of(KEYS_TESTED, 2)), model, SETTINGS))
+    target = outcomes.targets["bit"]
     asked = np.isfinite(target)
-    distance = np.array([int(found.keys[k].partition(b"-")[0]) for k in found.key.tolist()])
-    right = (found.outputs["bit"] > 0.5) == (target > 0)
+    distance = np.array([int(outcomes.keys[k].partition(b"-")[0]) for k in outcomes.key.tolist()])
+    right = (outcomes.outputs["bit"] > 0.5) == (target > 0)
     shares = {d: float(right[asked & (distance == d)].mean()) for d in DISTANCES}
-    assert asked.sum() == KEYS_ASKED * len(DISTANCES)
+    assert asked.sum() == KEYS_TESTED * len(DISTANCES)
     print(f"\n{kind:5} memory {memory:4}: " + "  ".join(f"{d}: {s:.2f}" for d, s in shares.items()))

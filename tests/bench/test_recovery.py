@@ -1,4 +1,4 @@
-"""How long a fold is away after a fault; figures, never a verdict.
+"""Measures how long predictions pause after a fault; prints figures.
 
 pytest -m bench tests/bench/test_recovery.py -s
 """
@@ -27,7 +27,7 @@ REBUILT_RECORDS = 200_000
 
 
 class Bench:
-    """Two workers with the session timeout of production, and a reader of what they publish."""
+    """Two workers with the default session timeout, and a reader of their predictions."""
 
     def __init__(self, servers: Servers, directory) -> None:
         self.servers = servers
@@ -50,7 +50,7 @@ class Bench:
         self.seen: dict[int, tuple[float, int]] = {}
 
     async def watch(self) -> None:
-        """Note when each partition was last heard of."""
+        """Record the time of the last prediction of each partition."""
         consumer = AIOKafkaConsumer(
             self.settings.predictions,
             bootstrap_servers=self.servers.bootstrap_servers,
@@ -67,8 +67,8 @@ class Bench:
         finally:
             await consumer.stop()
 
-    async def until_heard(self, partitions, since: float, timeout_s: float = 120) -> float:
-        """Return the seconds until the last of some partitions was heard of again."""
+    async def until_published(self, partitions, since: float, timeout_s: float = 120) -> float:
+        """Return the seconds until all of these partitions have published again."""
         first: dict[int, float] = {}
         async with asyncio.timeout(timeout_s):
             while len(first) < len(partitions):
@@ -79,26 +79,26 @@ class Bench:
                 await asyncio.sleep(0.01)
         return max(first.values()) - since
 
-    async def both(self) -> None:
-        """Wait until both workers have partitions and all of them publish."""
+    async def wait_until_both_publish(self) -> None:
+        """Wait until both workers own partitions and all partitions publish."""
         async with asyncio.timeout(90):
             while len(self.crew.owners()) < 2 or len(self.crew.owned()) < PARTITIONS:
                 self.crew.tend()
                 await asyncio.sleep(0.1)
-        await self.until_heard(range(PARTITIONS), time.monotonic())
+        await self.until_published(range(PARTITIONS), time.monotonic())
 
 
 async def _kills(bench: Bench) -> list[float]:
     found = []
     for _ in range(KILLS):
-        await bench.both()
+        await bench.wait_until_both_publish()
         victim = bench.crew.owners()[0]
         owned = victim.partitions()
-        await asyncio.sleep(random.uniform(0, 3))  # anywhere between two heartbeats
+        await asyncio.sleep(random.uniform(0, 3))  # a random time between two heartbeats
         killed = time.monotonic()
         await bench.crew.kill(victim)
-        await asyncio.sleep(0.3)  # what it had published before is on its way
-        found.append(0.3 + await bench.until_heard(owned, killed + 0.3))
+        await asyncio.sleep(0.3)  # earlier predictions are still in flight
+        found.append(0.3 + await bench.until_published(owned, killed + 0.3))
         bench.crew.tend()
     return found
 
@@ -106,29 +106,29 @@ async def _kills(bench: Bench) -> list[float]:
 async def _restarts(bench: Bench) -> list[float]:
     found = []
     for down_s in [1, 2, 3, 5, 8][:RESTARTS]:
-        await bench.both()
+        await bench.wait_until_both_publish()
         await bench.servers.stop_redis("kept")
         await asyncio.sleep(down_s)
         await bench.servers.start_redis()
-        found.append(await bench.until_heard(range(PARTITIONS), time.monotonic()))
+        found.append(await bench.until_published(range(PARTITIONS), time.monotonic()))
     return found
 
 
 async def _wipes(bench: Bench) -> list[tuple[float, int]]:
-    """FLUSHALL; the seconds until all partitions publish again, and the records folded for it."""
+    """Return the seconds until all partitions publish after FLUSHALL, and the rebuilt records."""
     found = []
     for _ in range(WIPES):
-        await bench.both()
+        await bench.wait_until_both_publish()
         folded = sum((await bench.topics.group_offsets()).values())
         since = time.monotonic()
         bench.servers.ask_redis("FLUSHALL")
         await asyncio.sleep(0.2)
-        found.append((0.2 + await bench.until_heard(range(PARTITIONS), since + 0.2), folded))
+        found.append((0.2 + await bench.until_published(range(PARTITIONS), since + 0.2), folded))
     return found
 
 
 async def test_recovery_times(tmp_path, capsys):
-    """SIGKILL of one of two workers, a restart of Redis, and an empty Redis."""
+    """Partitions publish again after a SIGKILL, a restart of Redis, and FLUSHALL."""
     async with Servers() as servers:
         bench = Bench(servers, tmp_path)
         await bench.topics.create(1)
@@ -151,9 +151,9 @@ async def test_recovery_times(tmp_path, capsys):
     rates = [records / seconds for seconds, records in wipes]
     with capsys.disabled():
         print(f"\nSIGKILL of one of two workers: {_figures(kills)} s (session timeout 10 s)")
-        print(f"Redis restarted: {_figures(restarts)} s after it answers")
+        print(f"Redis restarted: {_figures(restarts)} s after its first answer")
         print(f"FLUSHALL: {_figures([s for s, _ in wipes])} s, {_figures(rates)} records/s rebuilt")
-        print(f"of {wipes[0][1]} to {wipes[-1][1]} records, while {RATE}/s arrive")
+        print(f"with {wipes[0][1]} to {wipes[-1][1]} folded records, while {RATE} records/s arrive")
 
 
 def _figures(values) -> str:

@@ -1,4 +1,4 @@
-"""Events a second of a replay; figures, never a verdict.
+"""Measures the events per second of a replay; prints figures.
 
 pytest -m bench tests/bench/test_replay.py -s
 """
@@ -26,7 +26,7 @@ EVENTS, KEYS = 1_000_000, 10_000
 
 
 def log_of(directory, suffix):
-    """Write a million events of ten thousand keys."""
+    """Write a file with a million events of ten thousand keys; return its path."""
     rng = np.random.default_rng(1)
     frame = pl.DataFrame(
         {
@@ -45,8 +45,8 @@ def log_of(directory, suffix):
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
-def test_events_a_second_of_one_core(tmp_path, suffix):
-    """A process that replays a file, from its start to its end; the start alone is taken off."""
+def test_events_per_second_of_one_core(tmp_path, suffix):
+    """A replay predicts every event of a file; the figures exclude the start of the process."""
     spec = FeatureSpec.parse(SPEC, "bench")
     save_bundle(Model.initialize(spec, CellSpec(hidden=64)), tmp_path / "bundle")
     torch.set_num_threads(1)
@@ -62,7 +62,7 @@ def test_events_a_second_of_one_core(tmp_path, suffix):
 
 
 def _replay(log, directory):
-    """Return wall and CPU seconds of a replay in a process of its own."""
+    """Return the wall and CPU seconds of a replay in a process of its own."""
     command = [sys.executable, "-m", "stream_rnn.cli", "replay", str(log)]
     command += [f"--bundle={directory / 'bundle'}", f"--out={directory / 'out.jsonl'}"]
     began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)

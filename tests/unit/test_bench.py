@@ -11,7 +11,7 @@ from stream_rnn.model.features import FeatureSpec
 from stream_rnn.settings import Settings
 from stream_rnn.testing import record
 from tests.bench import contenders
-from tests.bench.contenders import CONTENDERS, Place, worker
+from tests.bench.contenders import CONTENDERS, RunOptions, worker
 from tests.bench.latency import summary
 from tests.bench.load import SPEC, Load, key_of, value_of
 
@@ -54,13 +54,13 @@ def test_delays_are_summed_up():
 def test_contenders_say_where_they_run_and_why_not(tmp_path, monkeypatch):
     """Distinct names; without Java a clear line; the worker gets what the place says."""
     assert len({c.name for c in CONTENDERS}) == len(CONTENDERS)
-    place = Place("k:1", "redis://r", "in", "out", "app", tmp_path / "b", tmp_path)
-    words = worker(place, "--delivery=at_least_once")
+    run_options = RunOptions("k:1", "redis://r", "in", "out", "app", tmp_path / "b", tmp_path)
+    words = worker(run_options, "--delivery=at_least_once")
     assert {"--source=in", "--predictions=out", "--delivery=at_least_once"} <= set(words)
     monkeypatch.setattr(contenders.shutil, "which", lambda _program: None)
-    missing = [c.missing() for c in CONTENDERS if "Kafka Streams" in c.name]
-    assert len(missing) == 2
-    assert all("no java" in why and "\n" not in why for why in missing)
+    reason_missing = [c.reason_missing() for c in CONTENDERS if "Kafka Streams" in c.name]
+    assert len(reason_missing) == 2
+    assert all("no java" in why and "\n" not in why for why in reason_missing)
 
 
 def test_steps_are_timed_from_one_to_the_next():

@@ -1,4 +1,4 @@
-"""Bare aiokafka: the same bytes from one topic to another, with nothing in between.
+"""Bare aiokafka: copies the same bytes from one topic to another.
 
 ``python -m tests.bench.peers.aiokafka_copy BOOTSTRAP SOURCE OUTPUT APP``
 """
@@ -14,7 +14,7 @@ BATCH_BYTES = 900_000
 
 
 async def main() -> None:
-    """Copy until told to stop."""
+    """Copy records until SIGTERM."""
     consumer = AIOKafkaConsumer(
         SOURCE,
         bootstrap_servers=BOOTSTRAP,
@@ -46,14 +46,14 @@ async def main() -> None:
 
 
 def batches(producer, records):
-    """Yield record batches that are full, and the last one."""
+    """Yield full record batches, and the last one."""
     batch = producer.create_batch()
     for record in records:
-        given = {"timestamp": record.timestamp, "key": record.key, "value": record.value}
-        if batch.append(**given) is None:
+        fields = {"timestamp": record.timestamp, "key": record.key, "value": record.value}
+        if batch.append(**fields) is None:
             yield batch
             batch = producer.create_batch()
-            batch.append(**given)
+            batch.append(**fields)
     if batch.record_count():
         yield batch
 

@@ -1,4 +1,4 @@
-"""A bundle as the files of the Java peers: ``gru.bin`` and, if onnx is installed, ``gru.onnx``."""
+"""Exports a bundle for the Java contenders: ``gru.bin``, and ``gru.onnx`` if onnx is installed."""
 
 import struct
 from pathlib import Path
@@ -15,7 +15,7 @@ def export(bundle: Path, directory: Path) -> None:
     """Write the tensors of a one-layer GRU with one embedding and one binary head.
 
     Raises:
-        ImportError: the onnx package is not installed; ``gru.bin`` is written all the same.
+        ImportError: The onnx package is not installed; ``gru.bin`` is written nevertheless.
     """
     tensors = {n: t.numpy() for n, t in load_bundle(bundle).network.state_dict().items()}
     embeddings, weights = tensors["embeddings.0.weight"], tensors["cell.weight_ih_l0"]
@@ -35,7 +35,7 @@ def _write_onnx(path: Path, cell: list[np.ndarray], head, bias) -> None:
     from onnx import TensorProto, helper, numpy_helper
 
     def reordered(tensor: np.ndarray) -> np.ndarray:
-        """Return torch's reset, update, new as ONNX's update, reset, new."""
+        """Reorder torch's gates (reset, update, new) to those of ONNX (update, reset, new)."""
         reset, update, new = np.split(tensor, 3)
         return np.concatenate([update, reset, new])
 

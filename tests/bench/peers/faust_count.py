@@ -1,6 +1,6 @@
-"""A plain Faust agent that only counts events by key: what Faust itself costs.
+"""A plain Faust agent that counts events by key and prints the count: the cost of Faust itself.
 
-``python -m tests.bench.peers.faust_count BOOTSTRAP SOURCE OUTPUT APP DIRECTORY``; it prints how many.
+``python -m tests.bench.peers.faust_count BOOTSTRAP SOURCE OUTPUT APP DIRECTORY``
 """
 
 import sys
@@ -17,14 +17,14 @@ counts: Counter[bytes] = Counter()
 
 @app.agent(source)
 async def count(stream) -> None:
-    """Count."""
+    """Count events by key."""
     async for event in stream.events():
         counts[event.key] += 1
 
 
 @app.timer(0.25)
-async def tell() -> None:
-    """Say how many."""
+async def print_count() -> None:
+    """Print the number of events."""
     print(f"counted {counts.total()}", flush=True)
 
 

@@ -1,6 +1,6 @@
-"""A plain Faust agent that does the same per event: read the state, step, write it, send.
+"""A plain Faust agent that reads the state, steps, writes the state and sends, for each event.
 
-What one writes first: no batches, no transaction, no recovery.  ``python -m
+It is the obvious first version, without batches, transactions and recovery.  ``python -m
 tests.bench.peers.faust_step BOOTSTRAP SOURCE OUTPUT APP BUNDLE REDIS_URL DIRECTORY``
 """
 
@@ -28,16 +28,16 @@ HEAD = struct.Struct("<q")
 
 @app.agent(source)
 async def step(stream) -> None:
-    """Take one event after the other."""
+    """Process events one by one."""
     async for event in stream.events():
         fields = json.loads(event.value)
         time_ms = np.array([fields["at"]])
         field = f"{APP}:{event.key.decode()}"
-        held = await redis.get(field)
-        before = HEAD.unpack_from(held)[0] if held else None
+        stored = await redis.get(field)
+        before = HEAD.unpack_from(stored)[0] if stored else None
         h = (
-            torch.frombuffer(bytearray(held[8:]), dtype=torch.float32).reshape(1, 1, -1)
-            if held
+            torch.frombuffer(bytearray(stored[8:]), dtype=torch.float32).reshape(1, 1, -1)
+            if stored
             else model.initial_hidden(1)
         )
         columns = {name: [fields.get(name)] for name in ("amount", "kind", "known", "at")}

@@ -1,4 +1,4 @@
-"""Quix Streams with torch: the same per event, the hidden state in its store.
+"""Quix Streams with torch: one step for each event, with hidden states in its store.
 
 ``python -m tests.bench.peers.quix_step BOOTSTRAP SOURCE OUTPUT APP BUNDLE DIRECTORY``
 """
@@ -27,12 +27,12 @@ app = Application(
 
 
 def step(event, state):
-    """Take one event."""
-    held = state.get_bytes("h")
-    before = HEAD.unpack_from(held)[0] if held else None
+    """Step one event."""
+    stored = state.get_bytes("h")
+    before = HEAD.unpack_from(stored)[0] if stored else None
     h = (
-        torch.frombuffer(bytearray(held[8:]), dtype=torch.float32).reshape(1, 1, -1)
-        if held
+        torch.frombuffer(bytearray(stored[8:]), dtype=torch.float32).reshape(1, 1, -1)
+        if stored
         else model.initial_hidden(1)
     )
     columns = {name: [event.get(name)] for name in ("amount", "kind", "known", "at")}

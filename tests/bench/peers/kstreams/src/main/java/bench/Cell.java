@@ -3,7 +3,7 @@ package bench;
 /** One step of a GRU with a logistic head. */
 interface Cell extends AutoCloseable {
     /**
-     * Takes one event.
+     * Steps one event.
      *
      * @param x the encoded event
      * @param h the hidden state, replaced in place

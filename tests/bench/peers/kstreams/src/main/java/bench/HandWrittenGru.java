@@ -1,8 +1,8 @@
 package bench;
 
 /**
- * The GRU in plain Java. Weights are stored input by input, so that the inner loops run over
- * neighbouring floats and the JIT turns them into vector instructions.
+ * A GRU in plain Java. Weights are stored by input, so that the inner loops run over adjacent
+ * floats and the JIT compiles them to vector instructions.
  */
 final class HandWrittenGru implements Cell {
     private final int hidden;

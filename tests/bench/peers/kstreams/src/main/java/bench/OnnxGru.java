@@ -9,7 +9,7 @@ import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.util.Map;
 
-/** The GRU by ONNX Runtime, one thread, over buffers that are made once. */
+/** A GRU on one thread of ONNX Runtime, with buffers that are allocated once. */
 final class OnnxGru implements Cell {
     private final OrtEnvironment environment = OrtEnvironment.getEnvironment();
     private final OrtSession session;

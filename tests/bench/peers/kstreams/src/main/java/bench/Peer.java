@@ -20,7 +20,7 @@ import org.apache.kafka.streams.state.KeyValueStore;
 import org.apache.kafka.streams.state.Stores;
 
 /**
- * A recurrent network over each key by Kafka Streams: what a Java team would write.
+ * A recurrent network for each key in Kafka Streams, as a Java team would write it.
  *
  * <p>Arguments: bootstrap servers, source, output, application id, directory of gru.bin and
  * gru.onnx, onnx or java, directory of the stores, exactly_once_v2 or at_least_once.
@@ -30,7 +30,7 @@ public final class Peer {
 
     private Peer() {}
 
-    /** Encodes, steps, stores and forwards. */
+    /** Encodes an event, steps the cell, stores the hidden state and forwards the probability. */
     static final class Step implements Processor<byte[], byte[], byte[], byte[]> {
         private final ObjectMapper json = new ObjectMapper();
         private final Weights weights;
@@ -84,7 +84,7 @@ public final class Peer {
         private void encode(JsonNode event, boolean cold, long sinceMs) {
             x[0] = (float) Math.log1p(event.get("amount").doubleValue());
             x[1] = event.get("known").booleanValue() ? 1 : 0;
-            x[2] = 0; // known is never missing here
+            x[2] = 0; // the load always has `known`
             x[3] = cold ? 0 : (float) Math.log1p(Math.max(sinceMs, 0) / 1000.0);
             x[4] = cold ? 1 : 0;
             int index =
@@ -99,7 +99,7 @@ public final class Peer {
         }
     }
 
-    /** Runs until it is told to end. */
+    /** Runs until the process is terminated. */
     public static void main(String[] arguments) throws Exception {
         Properties options = new Properties();
         options.put(StreamsConfig.BOOTSTRAP_SERVERS_CONFIG, arguments[0]);

@@ -1,4 +1,4 @@
-"""Where the contenders of the speed bench run, and how its figures are written."""
+"""Servers and directories of the speed benchmarks, their common options, and their output."""
 
 import asyncio
 import json
@@ -17,14 +17,14 @@ import torch
 from aiokafka.admin import AIOKafkaAdminClient
 
 from stream_rnn.local.servers import Addresses, servers
-from tests.bench.contenders import Contender, Place
+from tests.bench.contenders import Contender, RunOptions
 from tests.bench.load import Load, create, fill
-from tests.bench.rates import Processes, Progress, Rate, rate_of
+from tests.bench.rates import Processes, Progress, Rate, measure_rate
 
 
 @dataclass(slots=True)
-class Ground:
-    """Where all contenders run."""
+class BenchEnvironment:
+    """The servers and the directory that all contenders of a benchmark share."""
 
     addresses: Addresses
     directory: Path
@@ -40,7 +40,7 @@ class Ground:
         more: Sequence[str] = (),
         limit_s: float = 120.0,
     ) -> Rate:
-        """Let a contender take a load from its begin."""
+        """Measure the rate at which a contender processes a load."""
         self.runs += 1
         app = f"bench-{os.getpid()}-{self.runs}"
         servers_ = self.addresses.bootstrap_servers
@@ -49,12 +49,12 @@ class Ground:
         log = self.directory / f"{app}.log"
         running = Processes(log)
         progress = Progress(
-            servers_, f"{app}-out", load.partitions, log if contender.prints else None
+            servers_, f"{app}-out", load.partitions, log if contender.is_counter else None
         )
         began = time.monotonic()
         try:
             for number in range(processes):
-                place = Place(
+                run_options = RunOptions(
                     servers_,
                     self.addresses.redis_url,
                     topic,
@@ -63,10 +63,10 @@ class Ground:
                     bundle,
                     self.directory / f"{app}-{number}",
                 )
-                place.directory.mkdir()
-                running.start([*contender.command(place), *more], contender.environment)
+                run_options.directory.mkdir()
+                running.start([*contender.command(run_options), *more], contender.environment)
             async with progress:
-                return await rate_of(running, progress, load.events, began, limit_s)
+                return await measure_rate(running, progress, load.events, began, limit_s)
         finally:
             running.stop()
             await self._clean(f"{app}-out")
@@ -81,12 +81,12 @@ class Ground:
 
 
 def on_progress(text: str) -> None:
-    """Tell on standard error what is going on."""
+    """Print a line of progress to standard error."""
     click.echo(text, err=True)
 
 
 def machine() -> dict[str, Any]:
-    """Return what the figures depend on."""
+    """Return the hardware and the versions on which the figures depend."""
     cpus = [line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]  # fmt: skip
     return {
         "cpu": cpus[0] if cpus else platform.processor(),
@@ -98,36 +98,42 @@ def machine() -> dict[str, Any]:
 
 
 def median(rates: Sequence[Rate]) -> Rate:
-    """Return the middle one by events a second."""
+    """Return the run with the median of events/s."""
     return sorted(rates, key=lambda r: r.events_s)[len(rates) // 2]
 
 
-def write(found: dict[str, Any], table: list[str], out: Path | None) -> None:
-    """Print the machine and a table, and write them and the JSON if asked."""
-    about = {**found.get("machine", {}), **found.get("versions", {})}
+def write(result: dict[str, Any], table: list[str], out: Path | None) -> None:
+    """Print the machine and a table; with ``out``, also write them and the JSON to files."""
+    about = {**result.get("machine", {}), **result.get("versions", {})}
     table = [", ".join(f"{name} {value}" for name, value in about.items()), "", *table]
     click.echo("\n".join(table))
     if out is not None:
-        out.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n")
+        out.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
         out.with_suffix(".md").write_text("\n".join(table) + "\n")
 
 
-def on_ground(options: dict[str, Any], work: Any) -> Any:
-    """Start the servers that are not named, and do some work there."""
+def run_with_servers(options: dict[str, Any], work: Any) -> Any:
+    """Start the servers that no option names, and run a coroutine on them."""
     with ExitStack() as open_:
         scratch = open_.enter_context(tempfile.TemporaryDirectory(prefix="stream-rnn-bench-"))
         addresses = open_.enter_context(
             servers(options["bootstrap_servers"], options["redis_url"], on_progress=on_progress)
         )
-        return asyncio.run(work(Ground(addresses, Path(scratch))))
+        return asyncio.run(work(BenchEnvironment(addresses, Path(scratch))))
 
 
-def shared(command: Any) -> Any:
-    """Give a command the options that all have."""
+def common_options(command: Any) -> Any:
+    """Add the options that all commands share."""
     for option in (
-        click.option("--bootstrap-servers", help="a running Kafka; default: starts one"),
-        click.option("--redis-url", help="a running Redis; default: starts one"),
-        click.option("--out", type=click.Path(path_type=Path), help="writes OUT.json and OUT.md"),
+        click.option(
+            "--bootstrap-servers", help="Addresses of a running Kafka. Default: start one."
+        ),
+        click.option("--redis-url", help="URL of a running Redis. Default: start one."),
+        click.option(
+            "--out",
+            type=click.Path(path_type=Path),
+            help="Write the result to OUT.json and OUT.md.",
+        ),
     ):
         command = option(command)
     return command

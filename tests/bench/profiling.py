@@ -1,4 +1,4 @@
-"""``python -m tests.bench.speed profile``: where the worker's time goes."""
+"""``python -m tests.bench.speed profile``: the worker's time by step and by package."""
 
 import asyncio
 import re
@@ -14,10 +14,17 @@ from typing import Any
 import click
 
 from stream_rnn.fold.step_times import STEPS
-from tests.bench.contenders import WORKER, Place
-from tests.bench.ground import Ground, machine, on_ground, on_progress, shared, write
+from tests.bench.contenders import WORKER, RunOptions
+from tests.bench.environment import (
+    BenchEnvironment,
+    common_options,
+    machine,
+    on_progress,
+    run_with_servers,
+    write,
+)
 from tests.bench.load import Load, Spread, bundle_of, create, fill
-from tests.bench.rates import Processes, Progress, Rate, rate_of
+from tests.bench.rates import Processes, Progress, Rate, measure_rate
 
 STEADY_AFTER_S, RECORDED_S = 7.0, 5
 FRAME = re.compile(r"\(([\w/.-]+\.(?:py|pyx)):\d+\)$")
@@ -26,53 +33,53 @@ RELEASED = re.compile(r"partition released .* events=(\d+) (.*)")
 
 
 @click.command("profile")
-@shared
-@click.option("--events", type=click.IntRange(10_000, 100_000_000), default=3_000_000, show_default=True)  # fmt: skip
-@click.option("--spread", type=click.Choice(["even", "zipf", "hot"]), default="even", show_default=True, help="of events over keys")  # fmt: skip
+@common_options
+@click.option("--events", type=click.IntRange(10_000, 100_000_000), default=3_000_000, show_default=True, help="Number of events in the backlog.")  # fmt: skip
+@click.option("--spread", type=click.Choice(["even", "zipf", "hot"]), default="even", show_default=True, help="Distribution of events over keys.")  # fmt: skip
 def profile_command(events: int, spread: Spread, out: Path | None, **options: Any) -> None:
-    """Microseconds an event by numbered step, and a flame graph OUT.svg if py-spy is installed."""
+    """Measure microseconds per event by step; draw a flame graph OUT.svg if py-spy is installed."""
 
-    async def work(ground: Ground) -> tuple[Rate, dict[str, float], dict[str, float]]:
-        servers, load = ground.addresses.bootstrap_servers, Load(events, spread=spread)
+    async def work(bench: BenchEnvironment) -> tuple[Rate, dict[str, float], dict[str, float]]:
+        servers, load = bench.addresses.bootstrap_servers, Load(events, spread=spread)
         topic = await fill(servers, load)
         await create(servers, "profile-out", load.partitions)
-        place = Place(
+        run_options = RunOptions(
             servers,
-            ground.addresses.redis_url,
+            bench.addresses.redis_url,
             topic,
             "profile-out",
             "profile",
-            bundle_of(ground.directory),
-            ground.directory,
+            bundle_of(bench.directory),
+            bench.directory,
         )
-        running = Processes(ground.directory / "profile.log")
+        running = Processes(bench.directory / "profile.log")
         began = time.monotonic()
-        process = running.start(WORKER.command(place), WORKER.environment)
+        process = running.start(WORKER.command(run_options), WORKER.environment)
         recording = asyncio.create_task(_record(process.pid, out))
         try:
             async with Progress(servers, "profile-out", load.partitions, None) as progress:
-                rate = await rate_of(running, progress, events, began)
+                rate = await measure_rate(running, progress, events, began)
             shares = await recording
         finally:
             running.stop()
         return rate, _steps(running.log.read_text(errors="replace")), shares
 
-    rate, steps, shares = on_ground(options, work)
-    table = ["| step | µs an event of its partition, waits included |", "|---|---|"]
+    rate, steps, shares = run_with_servers(options, work)
+    table = ["| step | µs per event of its partition, waits included |", "|---|---|"]
     table += [f"| {number} {name} | {steps[name]:.2f} |" for number, name in enumerate(STEPS, 1)]
-    table.append(f"\n{rate.events_s:,.0f} events/s over 4 partitions, {rate.cpu_us:.2f} µs of CPU an event.")  # fmt: skip
+    table.append(f"\n{rate.events_s:,.0f} events/s over 4 partitions, {rate.cpu_us:.2f} µs of CPU per event.")  # fmt: skip
     if shares:
         table += [
-            "\n| innermost frame in | share of samples that held the interpreter |",
+            "\n| innermost frame in | share of the samples with the interpreter lock |",
             "|---|---|",
         ]
         table += [f"| {name} | {share:.1%} |" for name, share in shares.items() if share >= 0.005]
-    found = {"machine": machine(), "rate": asdict(rate), "steps_us": steps, "shares": shares}
-    write(found, table, out)
+    result = {"machine": machine(), "rate": asdict(rate), "steps_us": steps, "shares": shares}
+    write(result, table, out)
 
 
 async def _record(pid: int, out: Path | None) -> dict[str, float]:
-    """Look at a steady run from outside; return the share of each package, by innermost frame."""
+    """Sample a steady run by py-spy; return the share of each package, by innermost frame."""
     if shutil.which("py-spy") is None:
         on_progress("no shares by package: pip install 'stream-rnn[bench]' for py-spy")
         return {}
@@ -96,8 +103,8 @@ def _shares(stacks: str) -> dict[str, float]:
     counts: Counter[str] = Counter()
     for line in stacks.splitlines():
         frames, _, count = line.rpartition(" ")
-        found = FRAME.search(frames.rpartition(";")[2])
-        counts[_package(found[1]) if found else "other"] += int(count)
+        match = FRAME.search(frames.rpartition(";")[2])
+        counts[_package(match[1]) if match else "other"] += int(count)
     whole = max(1, counts.total())
     return {name: count / whole for name, count in counts.most_common()}
 
@@ -110,11 +117,11 @@ def _package(path: str) -> str:
 
 
 def _steps(log: str) -> dict[str, float]:
-    """Return each step's microseconds an event; a partition counts by its events."""
+    """Return the microseconds per event of each step, weighting partitions by their events."""
     spent, events = dict.fromkeys(STEPS, 0.0), 0
-    for count, said in RELEASED.findall(log):
+    for count, step_times in RELEASED.findall(log):
         events += int(count)
-        for part in said.split():
+        for part in step_times.split():
             name, _, value = part.partition("_us=")
             spent[name] += float(value) * int(count)
     return {name: value / events for name, value in spent.items()}

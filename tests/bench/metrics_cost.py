@@ -1,4 +1,4 @@
-"""What metrics cost: their CPU in a fold in memory, and its share of that."""
+"""``python -m tests.bench.speed metrics``: the CPU of metrics in a fold in memory."""
 
 import asyncio
 import statistics
@@ -14,20 +14,20 @@ from stream_rnn.model.network import pin_numerics
 from stream_rnn.settings import Settings
 from stream_rnn.testing import MemoryLog, MemoryStore, memory_processor, record
 from stream_rnn.worker.prometheus import Metrics
-from tests.bench.ground import machine, on_progress, write
+from tests.bench.environment import machine, on_progress, write
 from tests.bench.load import FIRST_MS, Load, bundle_of, key_of, value_of
 
 SIZES = (200, 2_000, 10_000)
 
 
-class Timed:
-    """An observer that times another one.
+class TimedObserver:
+    """An observer that measures the CPU of the metrics.
 
     Args:
-        observer: the other one.
+        observer: Metrics to measure.
 
     Attributes:
-        cpu_s: of its calls so far.
+        cpu_s: CPU seconds of the calls so far.
     """
 
     def __init__(self, observer: Metrics) -> None:
@@ -36,18 +36,22 @@ class Timed:
         self.started, self.repositioned = observer.started, observer.repositioned
 
     def folded(self, folded: Folded) -> None:
-        """Hand on what was folded."""
+        """Forward a folded micro-batch, and measure the call."""
         began = time.thread_time()
         self._observer.folded(folded)
         self.cpu_s += time.thread_time() - began
 
 
 @click.command("metrics")
-@click.option("--out", type=click.Path(path_type=Path), help="writes OUT.json and OUT.md")
-@click.option("--events", type=click.IntRange(10_000, 10_000_000), default=200_000, show_default=True)  # fmt: skip
-@click.option("--rounds", type=click.IntRange(1, 50), default=5, show_default=True)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Write the result to OUT.json and OUT.md."
+)
+@click.option("--events", type=click.IntRange(10_000, 10_000_000), default=200_000, show_default=True, help="Number of events in a run.")  # fmt: skip
+@click.option(
+    "--rounds", type=click.IntRange(1, 50), default=5, show_default=True, help="Number of runs."
+)
 def metrics_command(events: int, rounds: int, out: Path | None) -> None:
-    """CPU of the metrics in a fold in memory, by size of its micro-batches."""
+    """Measure the CPU of metrics in a fold in memory, by the size of micro-batches."""
     pin_numerics()
     with tempfile.TemporaryDirectory(prefix="stream-rnn-bench-") as scratch:
         model = load_bundle(bundle_of(Path(scratch)))
@@ -60,7 +64,7 @@ def metrics_command(events: int, rounds: int, out: Path | None) -> None:
     ]
 
     def fold(size: int) -> tuple[float, float]:
-        """Return microseconds of CPU an event, of all and of the metrics in it."""
+        """Return microseconds of CPU per event, of the whole fold and of the metrics."""
         whole, rest = divmod(events, size)
         processor = memory_processor(
             model,
@@ -70,19 +74,19 @@ def metrics_command(events: int, rounds: int, out: Path | None) -> None:
             sizes=[size] * whole + ([rest] if rest else []),
             cache_bytes_max=settings.cache_bytes_max,
         )
-        timed = Timed(Metrics(model, settings, list))
+        timed = TimedObserver(Metrics(model, settings, list))
         processor.observer = timed
         began = time.thread_time()
         asyncio.run(processor.run())
         assert processor.counts.events == events, processor.counts.skips
         return 1e6 * (time.thread_time() - began) / events, 1e6 * timed.cpu_s / events
 
-    table = ["| events of a micro-batch | metrics, µs a micro-batch | µs an event | of the fold in memory |", "|---|---|---|---|"]  # fmt: skip
-    found = {}
+    table = ["| events in a micro-batch | metrics, µs per micro-batch | µs per event | share of the fold in memory |", "|---|---|---|---|"]  # fmt: skip
+    samples = {}
     for size in SIZES:
         pairs = [fold(size) for _ in range(rounds)]
         whole, observed = (statistics.median(column) for column in zip(*pairs, strict=True))
         table.append(f"| {size:,} | {observed * size:.0f} | {observed:.3f} | {observed / whole:.2%} |")  # fmt: skip
-        found[size] = pairs
+        samples[size] = pairs
         on_progress(table[-1])
-    write({"machine": machine(), "events": events, "all_and_metrics_us": found}, table, out)
+    write({"machine": machine(), "events": events, "all_and_metrics_us": samples}, table, out)
