@@ -1,9 +1,9 @@
 """Servers and names for all tests.
 
-Kafka and Redis are started once a session, however many processes run its tests, unless ``STREAM_RNN_TEST_BOOTSTRAP_SERVERS`` or
-``STREAM_RNN_TEST_REDIS_URL`` name some.  Where they cannot be had, tests that need them skip at
-home and fail in CI.  Every test has an ``app_id`` of its own, the prefix of its topics, group and
-keys, so nothing is ever flushed.
+A session starts one Kafka and one Redis for all of its processes, unless
+``STREAM_RNN_TEST_BOOTSTRAP_SERVERS`` or ``STREAM_RNN_TEST_REDIS_URL`` names running ones.  If a
+server cannot start, the tests that need it are skipped, or fail if ``CI`` is set.  The ``app_id``
+of a test prefixes its topics, group and keys, so no test flushes a server.
 """
 
 import asyncio
@@ -17,15 +17,21 @@ import torch
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from stream_rnn.errors import ConfigError
-from tests.shared_servers import Keeper, ask, refuse, start_kafka, start_redis
+from tests.shared_servers import (
+    ServerOwner,
+    request_address,
+    skip_without,
+    start_kafka,
+    start_redis,
+)
 
 torch.set_num_threads(1)
 
-collect_ignore_glob = ["bench/peers/*.py"]  # programs: importing one runs it
+collect_ignore_glob = ["bench/peers/*.py"]  # these are programs, which run when they are imported
 
 
 def pytest_collection_modifyitems(items):
-    """Mark every test that uses a server."""
+    """Mark every test that uses a server as an integration test."""
     for item in items:
         if {"bootstrap_servers", "redis_url"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("integration")
@@ -33,23 +39,23 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="module", autouse=True)
 def _collected():
-    """Collect what a module's tests left: clients that were cut off report it when they are collected.
+    """Run the garbage collector after each module, because clients without a connection then warn.
 
-    The report has a traceback, for which Python 3.11 parses source; within other parsing, such as
-    that of a module that is imported later, this ends in a SystemError.
+    The warning has a traceback, for which Python 3.11 parses source code.  During other parsing,
+    such as that of a module that is imported later, this raises a SystemError.
     """
     yield
     gc.collect()
 
 
-KEEPER = pytest.StashKey()
+SERVER_OWNER = pytest.StashKey()
 LOG_TAIL = 4000
 SLOW_S = 10.0
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item):
-    """Show the logs of a failed test's processes: they say why."""
+    """Add the logs of a failed test's processes to its report."""
     report = yield
     directory = getattr(item, "funcargs", {}).get("tmp_path")
     if report.failed and directory is not None:
@@ -60,48 +66,48 @@ def pytest_runtest_makereport(item):
 
 
 def pytest_terminal_summary(terminalreporter):
-    """List the tests that take long: they are paid for in every run."""
+    """List the slow tests, which cost time in every run."""
     seconds = Counter()
     for reports in terminalreporter.stats.values():
         for report in reports:
             seconds[getattr(report, "nodeid", "")] += getattr(report, "duration", 0.0)
-    if slow := [(took, name) for name, took in seconds.items() if took > SLOW_S]:
+    if slow := [(duration, name) for name, duration in seconds.items() if duration > SLOW_S]:
         terminalreporter.section(f"tests of more than {SLOW_S:g} s")
-        for took, name in sorted(slow, reverse=True):
-            terminalreporter.line(f"{took:6.1f} s  {name}")
+        for duration, name in sorted(slow, reverse=True):
+            terminalreporter.line(f"{duration:6.1f} s  {name}")
 
 
 def pytest_configure(config):
-    """Own the servers, unless another process of this session does."""
+    """Create the servers' owner in the main process of the session."""
     if not hasattr(config, "workerinput"):
-        config.stash[KEEPER] = Keeper({"kafka": start_kafka, "redis": start_redis})
+        config.stash[SERVER_OWNER] = ServerOwner({"kafka": start_kafka, "redis": start_redis})
 
 
 def pytest_unconfigure(config):
-    """Stop what was started."""
-    if KEEPER in config.stash:
-        config.stash[KEEPER].stop()
+    """Stop the servers that this session has started."""
+    if SERVER_OWNER in config.stash:
+        config.stash[SERVER_OWNER].stop()
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node):
-    """Tell a process that runs tests whom to ask for servers."""
-    keeper = node.config.stash[KEEPER]
-    if not keeper.where:
-        keeper.listen()
-    node.workerinput["servers"] = keeper.where
+    """Pass the address of the servers' owner to a process that runs tests."""
+    server_owner = node.config.stash[SERVER_OWNER]
+    if not server_owner.where:
+        server_owner.listen()
+    node.workerinput["servers"] = server_owner.where
 
 
 def _address(config, name, variable):
-    """Return where a server is: a named one, or one of this session."""
+    """Return the address of a server, from the environment or of this session."""
     if named := os.environ.get(variable):
         return named
     try:
-        if KEEPER in config.stash:
-            return config.stash[KEEPER].address(name)
-        return ask(config.workerinput["servers"], name)
+        if SERVER_OWNER in config.stash:
+            return config.stash[SERVER_OWNER].address(name)
+        return request_address(config.workerinput["servers"], name)
     except ConfigError as error:
-        refuse(error)
+        skip_without(error)
 
 
 @pytest.fixture(scope="session")
@@ -118,13 +124,13 @@ def redis_url(pytestconfig):
 
 @pytest.fixture
 def app_id():
-    """A fresh name: the prefix of everything that a test leaves on a server."""
+    """A unique name, which prefixes all names that a test creates on a server."""
     return f"t-{secrets.token_hex(4)}"
 
 
 @pytest.fixture
 def create_topic(bootstrap_servers):
-    """Return a coroutine that creates a topic and waits until it is there."""
+    """Return a coroutine function that creates a topic and waits until it exists."""
 
     async def create(name, partitions=4, **config):
         admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
@@ -135,8 +141,8 @@ def create_topic(bootstrap_servers):
                 response = await admin.create_topics([topic])
                 assert not any(code for _, code, *_ in response.topic_errors), response
                 while True:
-                    (found,) = await admin.describe_topics([name])
-                    if len(found["partitions"]) == partitions:
+                    (description,) = await admin.describe_topics([name])
+                    if len(description["partitions"]) == partitions:
                         return name
                     await asyncio.sleep(0.05)
             finally:

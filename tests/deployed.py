@@ -1,4 +1,4 @@
-"""Reads what is in ``deploy/``."""
+"""Reads the files of ``deploy/`` for the tests of the deployment."""
 
 import re
 import shutil
@@ -14,61 +14,62 @@ PREFIX = "STREAM_RNN_"
 
 
 def require_checkout() -> None:
-    """Skip a module where there is no ``deploy/``."""
+    """Skip a module outside of a checkout, where ``deploy/`` does not exist."""
     if not DEPLOY.is_dir():
-        pytest.skip("only a checkout has deploy/, the wheel has not", allow_module_level=True)
+        pytest.skip("only a checkout has deploy/; the wheel does not", allow_module_level=True)
 
 
 def read(name: str) -> str:
-    """Return a file of ``deploy/``."""
+    """Return the text of a file of ``deploy/``."""
     return (DEPLOY / name).read_text(encoding="utf-8")
 
 
 class Strict(yaml.SafeLoader):
-    """Refuses a name that stands twice in a mapping, where YAML would take the last one."""
+    """A YAML loader that refuses duplicate names in a mapping, of which YAML would use the last."""
 
     def construct_mapping(self, node, deep=False):
-        """Return a mapping whose names are distinct."""
+        """Return a mapping; fail if a name occurs twice."""
         names = [self.construct_object(name, deep=True) for name, _ in node.value]
-        assert len(set(names)) == len(names), f"a name stands twice: {names}"
+        assert len(set(names)) == len(names), f"a name occurs twice: {names}"
         return super().construct_mapping(node, deep)
 
 
 def parse(text: str):
-    """Return the one document of a text."""
+    """Parse a text with a single YAML document."""
     return yaml.load(text, Strict)
 
 
 def settings_in(pairs: dict[str, str]) -> dict[str, str]:
-    """Return those of an environment's variables that are settings, by the setting's name."""
+    """Return the settings among environment variables, by the name of the setting."""
     return {k.removeprefix(PREFIX).lower(): v for k, v in pairs.items() if k.startswith(PREFIX)}
 
 
 def program(name: str) -> str | None:
-    """Return where a program is: on the PATH, or beside this Python."""
+    """Return the path of a program on the PATH or beside this Python; ``None`` if it is missing."""
     return shutil.which(name) or shutil.which(name, path=str(Path(sys.executable).parent))
 
 
 def needs(*names: str) -> pytest.MarkDecorator:
-    """Skip a test by the names of the programs that are missing."""
+    """Return a mark that skips a test if one of these programs is missing."""
     missing = [name for name in names if program(name) is None]
     return pytest.mark.skipif(bool(missing), reason=f"no {' and no '.join(missing) or 'program'}")
 
 
 def stages(dockerfile: str) -> list[list[tuple[str, str]]]:
-    """Return the stages of a Dockerfile: lists of (instruction, arguments)."""
+    """Return the stages of a Dockerfile, each a list of (instruction, arguments)."""
     text = re.sub(r"\\\n\s*", "", dockerfile)
-    found = []
+    instructions = []
     for line in text.splitlines():
         if line[:1].isalpha():
             word, _, rest = line.partition(" ")
-            found.append((word, rest.strip()))
-    starts = [n for n, (word, _) in enumerate(found) if word == "FROM"] + [len(found)]
-    return [found[a:b] for a, b in pairwise(starts)]
+            instructions.append((word, rest.strip()))
+    starts = [n for n, (word, _) in enumerate(instructions) if word == "FROM"]
+    starts.append(len(instructions))
+    return [instructions[a:b] for a, b in pairwise(starts)]
 
 
 def sent(dockerignore: str) -> list[str]:
-    """Return what is sent to the engine, of a list that begins by leaving out everything."""
+    """Return the files of the build context; the list must begin by excluding everything."""
     lines = [line for line in dockerignore.splitlines() if line and not line.startswith("#")]
-    assert lines[0] == "*", "this reader knows no other kind"
+    assert lines[0] == "*", "the list must begin by excluding everything"
     return [line[1:] for line in lines if line.startswith("!")]

@@ -1,8 +1,8 @@
-"""Workers that are forked from a process which has torch and Faust imported already.
+"""Workers that are forked from a process that has already imported torch and Faust.
 
-A worker of its own spends three seconds on imports before it does anything; a forked one none.
-What runs is the same command line in a process of its own, with its own log, environment, signals
-and exit status.  ``FreshWorker`` starts a Python anew, as a deployment does.
+A new Python process spends three seconds on imports; a forked worker spends none.  It runs the same
+command line in a process with its own log, environment, signals and exit status.  ``FreshWorker``
+starts a new Python process, as a deployment does.
 """
 
 import multiprocessing
@@ -22,19 +22,19 @@ PRELOADED = ["torch", "faust", "stream_rnn.worker.app", "stream_rnn.cli.worker",
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(PRELOADED)
-# How a process ended can be read once, and each start asks all processes: of two threads that ask
-# at a time, one would be told 255.
-_asking = threading.Lock()
+# An exit status can be read only once, and each start polls all processes. If two threads polled at
+# the same time, one of them would get 255.
+_polling = threading.Lock()
 
 
 class ForkedWorker(WorkerProcess):
-    """One ``stream-rnn worker``, forked.
+    """A forked process of ``stream-rnn worker``.
 
     Args:
-        name: for messages and the log.
-        options: of the command line, by setting.
-        directory: where its log goes.
-        environment: more variables for the process.
+        name: Name in messages, and of the log.
+        options: Options of the command line by setting.
+        directory: Directory of the log.
+        environment: Further environment variables of the process.
     """
 
     def __init__(
@@ -51,20 +51,20 @@ class ForkedWorker(WorkerProcess):
         variables = {**os.environ, **(environment or {})}
         arguments = (["worker", *words], variables, self.log)
         process = _context.Process(target=_work, args=arguments, daemon=True)
-        with _asking:
+        with _polling:
             process.start()
-        self._guard = _Ending(process)
+        self._guard = _ForkedProcess(process)
         self.pid = process.pid
 
 
-class _Ending:
-    """How a forked process ended, asked for as of a ``subprocess.Popen``."""
+class _ForkedProcess:
+    """A forked process with the interface of ``subprocess.Popen``."""
 
     def __init__(self, process) -> None:
         self._process = process
 
     def poll(self) -> int | None:
-        with _asking:
+        with _polling:
             return self._process.exitcode
 
     def wait(self, timeout_s: float) -> None:
@@ -74,8 +74,8 @@ class _Ending:
 
 
 def _work(arguments, variables, log) -> None:
-    """Be the process of a worker: its environment, its log, its signals."""
-    os.setsid()  # a Ctrl-C of the terminal is for the tests; they end it
+    """Run a worker in this process, with its environment, log and signals."""
+    os.setsid()  # Ctrl-C in the terminal must reach only the tests, which then end the worker
     os.environ.clear()
     os.environ.update(variables)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
@@ -84,7 +84,7 @@ def _work(arguments, variables, log) -> None:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
-    assert "torch" in sys.modules, "nothing was imported before the fork"
+    assert "torch" in sys.modules, "torch was not imported before the fork"
     from stream_rnn.cli import main
 
     main(arguments)

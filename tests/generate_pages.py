@@ -1,7 +1,7 @@
-"""The generated parts of the pages: the table of settings, and the help of every verb.
+"""Generates parts of the pages: the table of settings, and the help of every command.
 
-``python -m tests.generate_pages`` rewrites what stands between ``<!-- NAME -->`` and
-``<!-- /NAME -->`` in the pages of ``PAGES``; all around it is written by hand.
+``python -m tests.generate_pages`` rewrites the text between ``<!-- NAME -->`` and
+``<!-- /NAME -->`` in the pages of ``PAGES``; the rest of the pages is written by hand.
 """
 
 import copy
@@ -17,7 +17,7 @@ from stream_rnn.cli.shared.settings_options import describe_choices, describe_de
 from stream_rnn.settings import Settings
 
 ROOT = Path(__file__).parents[1]
-HELP_WIDTH = 100  # columns; the width of a terminal must not decide what a page says
+HELP_WIDTH = 100  # columns, so that pages do not depend on the width of the terminal
 
 
 def settings_table() -> str:
@@ -39,18 +39,18 @@ def commands() -> Iterator[click.Context]:
     for verb in VERBS:
         command = group.get_command(top, verb)
         assert command is not None, "the table of verbs lists commands that exist"
-        context = click.Context(_unasked(command), info_name=verb, parent=top)
+        context = click.Context(_without_cached_help(command), info_name=verb, parent=top)
         yield context
         if isinstance(command, click.Group):
             for name, child in sorted(command.commands.items()):
-                yield click.Context(_unasked(child), info_name=name, parent=context)
+                yield click.Context(_without_cached_help(child), info_name=name, parent=context)
 
 
-def _unasked(command: click.Command) -> click.Command:
-    """Return a command without the help option that click keeps of its first context."""
-    found = copy.copy(command)
-    found._help_option = None
-    return found
+def _without_cached_help(command: click.Command) -> click.Command:
+    """Return a copy of a command without the help option that click has cached."""
+    copied = copy.copy(command)
+    copied._help_option = None
+    return copied
 
 
 def synopsis() -> str:
@@ -73,7 +73,7 @@ def _usage(context: click.Context) -> str:
 
 
 def help_pages() -> str:
-    """Render what ``--help`` prints for every command, under a heading for each."""
+    """Render the output of ``--help`` for every command, under a heading for each."""
     parts = []
     for context in commands():
         level = "##" if context.parent and context.parent.parent is None else "###"
@@ -91,15 +91,15 @@ def rewrite(text: str, page: str) -> str:
     """Return the text of a page with its generated parts replaced.
 
     Raises:
-        ValueError: the marks of a part are missing, or stand twice.
+        ValueError: The marks of a part are missing or occur twice.
     """
     for name, render in PAGES[page].items():
         first, last = f"<!-- {name} -->", f"<!-- /{name} -->"
         part = re.compile(f"{re.escape(first)}.*?{re.escape(last)}", re.DOTALL)
         if len(part.findall(text)) != 1:
-            raise ValueError(f"{page} must hold {first} ... {last} once")
+            raise ValueError(f"{page} must contain {first} ... {last} once")
         replacement = f"{first}\n{render()}\n{last}"
-        text = part.sub(lambda _found, new=replacement: new, text)
+        text = part.sub(lambda _match, new=replacement: new, text)
     return text
 
 

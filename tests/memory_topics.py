@@ -1,4 +1,4 @@
-"""Topics in memory, for the audit: what ``KafkaCluster`` answers, over lists of records."""
+"""Topics in memory for the audit, with the interface of ``KafkaCluster``."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from stream_rnn.testing import MemoryLog, MemoryPublisher, MemoryStore, memory_p
 
 @dataclass
 class Partition:
-    """Records by offset, and where they begin."""
+    """Records in offset order, and the log start."""
 
     records: list[ConsumerRecord] = field(default_factory=list)
     start: int = 0
@@ -30,14 +30,16 @@ class Partition:
 
 @dataclass
 class MemoryTopics:
-    """A cluster: topics of one or more partitions, and the group's offsets."""
+    """A cluster with topics of one or more partitions, and the offsets of groups."""
 
     settings: Settings
     names: tuple[str, ...]
     partitions: dict[tuple[str, int], Partition] = field(default_factory=dict)
     groups: dict[tuple[str, int], GroupOffset] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
-    late: dict[str, list[ConsumerRecord]] = field(default_factory=dict)  # at the second look
+    late: dict[str, list[ConsumerRecord]] = field(
+        default_factory=dict
+    )  # records that appear at the second request
     late_c: GroupOffset | None = None
     asked: Counter = field(default_factory=Counter)
 
@@ -47,8 +49,8 @@ class MemoryTopics:
 
     async def topics(self, *names):
         """Return the partition counts."""
-        held = {name: self.counts.get(name, 1 if name in self.names else 0) for name in names}
-        return {name: TopicFacts(name, count) for name, count in held.items()}
+        counts = {name: self.counts.get(name, 1 if name in self.names else 0) for name in names}
+        return {name: TopicFacts(name, count) for name, count in counts.items()}
 
     async def log_start(self, tp) -> int:
         """Return the first available offset."""
@@ -62,7 +64,7 @@ class MemoryTopics:
         return self.of(tp).end
 
     async def group_offset(self, group, tp):
-        """Return what the group committed."""
+        """Return the offset that the group has committed."""
         self.asked[group] += 1
         if self.asked[group] == 3 and self.late_c is not None:
             self.groups[group, tp.partition] = self.late_c
@@ -70,30 +72,30 @@ class MemoryTopics:
 
     @property
     def consumer(self):
-        """What is asked for offsets by time."""
+        """The object that answers requests for offsets by time."""
         return self
 
     async def offsets_for_times(self, times):
-        """Return the first offset of a partition whose time is not before the one asked for."""
+        """Return the first offset of a partition with a timestamp at or after the requested one."""
         ((tp, time_ms),) = times.items()
-        held = self.of(tp)
-        later = [r for r in held.records if r.timestamp >= time_ms and r.offset >= held.start]
+        log = self.of(tp)
+        later = [r for r in log.records if r.timestamp >= time_ms and r.offset >= log.start]
         return {tp: OffsetAndTimestamp(later[0].offset, later[0].timestamp) if later else None}
 
     async def ask(self, call, _what):
-        """Return the answer."""
+        """Await a call."""
         return await call
 
     async def batches(self, tp, first, end):
-        """Yield the records that retention has left."""
-        held = self.of(tp)
-        found = [r for r in held.records if max(first, held.start) <= r.offset < end]
-        for at in range(0, len(found), 50):
-            yield found[at : at + 50]
+        """Yield the records of a range that retention has not removed, in batches of 50."""
+        log = self.of(tp)
+        records = [r for r in log.records if max(first, log.start) <= r.offset < end]
+        for at in range(0, len(records), 50):
+            yield records[at : at + 50]
 
 
 def consumed(topic, partition, offset, message: Message) -> ConsumerRecord:
-    """Return a message as a consumer reads it."""
+    """Return the record that a consumer reads for a message."""
     key, value, timestamp, headers = message
     sizes = len(key or b""), len(value or b"")
     return ConsumerRecord(
@@ -102,19 +104,19 @@ def consumed(topic, partition, offset, message: Message) -> ConsumerRecord:
 
 
 class Folded:
-    """What a worker has made of a log of one partition, ready to be spoilt.
+    """The outputs of a folded log of one partition, which a test can damage.
 
     Attributes:
-        predictions: in the order of their topic.
-        letters: dead letters, likewise.
-        c: the group offset.
-        c_of_1: that of partition 1.
-        source_start: log start of the source.
-        starts: log starts of the outputs.
-        other_partitions: messages of more partitions, by topic and number.
-        counts: partitions of topics, where they are not 1.
-        late: what the second look at an output finds.
-        late_c: the group offset that the third question for it finds.
+        predictions: Predictions in the order of their topic.
+        letters: Dead letters in the order of their topic.
+        c: Group offset.
+        c_of_1: Group offset of partition 1.
+        source_start: Log start of the source.
+        starts: Log starts of the outputs by topic.
+        other_partitions: Messages of further partitions by topic and number.
+        counts: Partition counts of topics that have more than one partition.
+        late: Messages that appear in an output at the second request for its log end.
+        late_c: Group offset from the third request on.
     """
 
     def __init__(self, model, settings, log: MemoryLog) -> None:
@@ -129,7 +131,7 @@ class Folded:
         self.c_of_1: GroupOffset | None = None
 
     def topics(self) -> MemoryTopics:
-        """Return the cluster."""
+        """Return the cluster with these topics."""
         settings = self.settings
         names = (settings.source, settings.predictions, settings.dead_letters_topic)
         made = MemoryTopics(settings, names, counts=self.counts, late_c=self.late_c)
@@ -176,7 +178,7 @@ def with_header(message, name, text) -> Message:
 async def fold(
     model, settings, records, *, log=None, store=None, sizes=(), partition=0
 ) -> MemoryLog:
-    """Fold a log by the worker's own processor; a log that was given is gone on with."""
+    """Fold records by the worker's own processor; continue a log if one is given."""
     log = MemoryLog(list(records)) if log is None else log
     publisher = MemoryPublisher(log, is_transactional=settings.delivery == "exactly_once")
     processor = memory_processor(

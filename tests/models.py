@@ -1,4 +1,4 @@
-"""Small models for tests: untrained, seeded, with every kind of feature and head."""
+"""Small untrained models for tests, with random weights from a seed."""
 
 from functools import cache
 
@@ -40,7 +40,7 @@ SPEC = {
 
 @cache
 def small(cell: str = "gru", hidden: int = 8, layers: int = 1, seed: int = 7) -> Model:
-    """Make an untrained model with random weights, the same ones for a seed."""
+    """Return an untrained model whose weights the seed determines."""
     torch.manual_seed(seed)
     return Model.initialize(
         FeatureSpec.model_validate(SPEC), CellSpec(kind=cell, hidden=hidden, layers=layers)

@@ -1,8 +1,7 @@
-"""The truth: the fold of a list of records, one at a time.
+"""The reference: it folds a list of records one by one.
 
-No micro-batches, rounds, cache, Redis or Kafka.  It shares the model, the encoder and the decoder
-of one record with the package, and nothing else; every test of the fold ends in a comparison
-with it.
+It has no micro-batches, rounds, cache, Redis or Kafka, and shares only the model, the encoder and
+the decoder of a single record with the package.  Every test of the fold ends with a comparison with it.
 """
 
 import json
@@ -20,7 +19,7 @@ from stream_rnn.settings import Settings
 
 @dataclass
 class Truth:
-    """What folding some records leaves: outputs by offset, and a state for each key."""
+    """The result of folding records: outputs by offset, and the state of each key."""
 
     predictions: dict[int, dict[str, Any]] = field(default_factory=dict)
     dead_letters: dict[int, str] = field(default_factory=dict)
@@ -28,17 +27,17 @@ class Truth:
     stream_ms: int | None = None
 
     def alive(self, ttl_ms: float | None) -> dict[bytes, tuple[int, int, bytes]]:
-        """Return the states that have not expired: the sweep may or may not have taken others."""
+        """Return the states that have not expired; the sweep may have removed the others."""
         return {k: s for k, s in self.states.items() if not self.is_expired(s[1], ttl_ms)}
 
     def is_expired(self, last_ms: int, ttl_ms: float | None) -> bool:
-        """Return whether a state with its last event then is older in stream time."""
+        """Return whether a state whose last event was at this time has expired in stream time."""
         return (
             ttl_ms is not None and self.stream_ms is not None and self.stream_ms - last_ms > ttl_ms
         )
 
     def move_to(self, record: Record, time_ms: int) -> None:
-        """Move stream time to an event; one whose time nothing vouches for moves it nowhere."""
+        """Advance stream time to an event whose record has a timestamp to confirm it."""
         if record.timestamp != -1:
             self.stream_ms = time_ms if self.stream_ms is None else max(self.stream_ms, time_ms)
 
@@ -46,7 +45,7 @@ class Truth:
 def fold(
     model: Model, settings: Settings, records: Iterable[Record], topic="events", partition=0
 ) -> Truth:
-    """Fold records one at a time."""
+    """Fold records one by one."""
     truth = Truth()
     decoder = Decoder(model.spec, settings)
     ttl_ms = None if settings.state_ttl is None else settings.state_ttl * 1000
@@ -86,7 +85,7 @@ def fold(
 
 
 def prediction(model, settings, record, y, time_ms, steps, topic, partition) -> dict[str, Any]:
-    """Return what the prediction's JSON must hold."""
+    """Return the expected content of the prediction's JSON."""
     try:
         key = {"key": record.key.decode()}
     except UnicodeDecodeError:
@@ -124,11 +123,11 @@ def prediction(model, settings, record, y, time_ms, steps, topic, partition) -> 
 
 
 def stored(value: bytes) -> tuple[int, int, bytes]:
-    """Read the bytes of a stored hidden state as ``Truth.states`` has them; see fold/README.md."""
+    """Parse a stored hidden state to the form of ``Truth.states``; see ``fold/README.md``."""
     steps, last_ms = int.from_bytes(value[4:8], "little"), value[8:16]
     return steps, int.from_bytes(last_ms, "little", signed=True), value[16:]
 
 
 def shortest(value: np.float32) -> float:
-    """Return the shortest decimal that gives the same float32, as JSON reads it."""
+    """Return the float with the shortest decimal form that gives the same float32."""
     return json.loads(np.format_float_scientific(np.float32(value), unique=True, trim="0"))

@@ -1,4 +1,4 @@
-"""The pages that people read, and what stands in them."""
+"""The pages of the project, and functions that read their parts."""
 
 import re
 from pathlib import Path
@@ -15,23 +15,23 @@ PAGES = [
 
 
 def read(page: str) -> str:
-    """Return the text of a page, by its path in the tree."""
+    """Return the text of a page by its path in the repository."""
     return (ROOT / page).read_text(encoding="utf-8")
 
 
 def blocks(text: str, language: str) -> list[str]:
-    """Return the fenced blocks of a language."""
+    """Return the fenced code blocks of a language."""
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
 
 
 def marked(text: str, name: str) -> str:
-    """Return what stands between the two marks of a part, which stands once."""
+    """Return the text between the two marks of a part, which must occur once."""
     (part,) = re.findall(rf"<!-- {name} -->\n(.*?)<!-- /{name} -->", text, re.DOTALL)
     return part
 
 
 def code_lines(text: str) -> list[str]:
-    """Return the lines of fenced and of indented code; a backslash at the end joins two."""
+    """Return the lines of fenced and indented code; a backslash at the end of a line joins two."""
     fenced = "".join(re.findall(r"^```\w*\n(.*?)^```$", text, re.DOTALL | re.MULTILINE))
     rest = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
     indented = "\n".join(re.findall(r"^ {4}(.*)$", rest, re.MULTILINE))

@@ -1,8 +1,8 @@
 """One Kafka and one Redis for all processes of a test session.
 
-The process that collects tests owns the servers and starts each when the first test asks for it;
-processes that run tests ask by a socket.  So a server is started once, and it ends with the
-session, however many processes there are.
+The main process owns the servers, and starts each at its first use.  The processes that run tests
+request the address of a server through a socket, so each server starts once and stops with the
+session.
 """
 
 import os
@@ -20,7 +20,7 @@ from stream_rnn.errors import ConfigError, reason
 from stream_rnn.local.kafka import LocalKafka
 from stream_rnn.local.redis import LocalRedis
 
-# A test that waits until a dead worker's session or transaction is over should not wait for long.
+# Short limits, for tests that wait for the end of a dead worker's session or transaction.
 KAFKA_PROPERTIES = {
     "group.min.session.timeout.ms": "1000",
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": "500",
@@ -40,12 +40,12 @@ def start_redis() -> tuple[LocalRedis, str]:
 
 
 @contextmanager
-def own(server):
-    """Run a server for some tests alone; where it cannot be had they skip, and fail in CI."""
+def run_server(server):
+    """Run a server for some tests only; if it cannot start, skip them, or fail in CI."""
     try:
         started = server.start()
     except ConfigError as error:
-        refuse(error)
+        skip_without(error)
     try:
         yield started
     finally:
@@ -53,28 +53,28 @@ def own(server):
 
 
 def end(server) -> None:
-    """Stop a server and remove what it wrote, whether it could be stopped or not."""
+    """Stop a server and remove its files, even if it could not be stopped."""
     try:
         server.stop()
     finally:
         server.remove()
 
 
-def refuse(error: ConfigError) -> NoReturn:
-    """Skip a test for want of a server; in CI fail."""
+def skip_without(error: ConfigError) -> NoReturn:
+    """Skip a test because a server is missing; fail in CI."""
     if os.environ.get("CI"):
         pytest.fail(str(error))
     pytest.skip(str(error))
 
 
-class Keeper:
-    """Starts servers by name, each once, and stops them all.
+class ServerOwner:
+    """Owns the servers of a session: starts each at its first use, and stops them all.
 
     Args:
-        starts: by name, what starts a server.
+        starts: Functions that start a server, by name.
 
     Attributes:
-        where: where it answers other processes, and the key to it; ``None`` before ``listen``.
+        where: Address of the socket for other processes, and its key; ``None`` before ``listen``.
     """
 
     def __init__(self, starts: dict[str, Callable[[], tuple]]) -> None:
@@ -87,21 +87,21 @@ class Keeper:
         self.where: tuple[str, bytes] | None = None
 
     def address(self, name: str) -> str:
-        """Return where a server is; start it if nobody has.
+        """Return the address of a server, and start it if it does not run yet.
 
         Raises:
-            ConfigError: it cannot be had.
-            RuntimeError: its start failed in another way, or the session is over.
+            ConfigError: The server is not available on this machine.
+            RuntimeError: The start failed for another reason, or the session is over.
         """
         with self._locks[name]:
             if self._is_over:
-                raise RuntimeError(f"{name} is not started: the session is over")
+                raise RuntimeError(f"{name} does not start: the session is over")
             if name not in self._running and name not in self._refused:
                 try:
                     self._running[name] = self._starts[name]()
                 except ConfigError as error:
                     self._refused[name] = error
-                except Exception as error:  # noqa: BLE001  # of whatever it is, all who ask are told
+                except Exception as error:  # noqa: BLE001  # raised in every process
                     self._refused[name] = RuntimeError(f"starting {name} failed: {reason(error)}")
                     self._refused[name].__cause__ = error
             if name in self._refused:
@@ -109,35 +109,35 @@ class Keeper:
             return self._running[name][1]
 
     def listen(self) -> None:
-        """Answer other processes from now on; ``where`` has the address and the key to it."""
+        """Start to answer other processes; ``where`` then has the address and the key."""
         key = secrets.token_bytes(16)
         self._listener = Listener(family="AF_UNIX", authkey=key)
         self.where = (self._listener.address, key)
         threading.Thread(target=self._answer_all, daemon=True).start()
 
     def _answer_all(self) -> None:
-        assert self._listener is not None, "it listens"
+        assert self._listener is not None, "listen() has created the listener"
         while not self._is_over:
             try:
-                asking = self._listener.accept()
+                client = self._listener.accept()
             except (OSError, EOFError, AuthenticationError):
-                continue  # closed, or who asked went away or has not the key
-            threading.Thread(target=self._answer, args=(asking,), daemon=True).start()
+                continue  # the listener is closed, or the client went away or has a wrong key
+            threading.Thread(target=self._answer, args=(client,), daemon=True).start()
 
-    def _answer(self, asking) -> None:
-        with asking, suppress(EOFError, OSError):  # who asked may go away
-            name = asking.recv()
+    def _answer(self, client) -> None:
+        with client, suppress(EOFError, OSError):  # the client may go away
+            name = client.recv()
             try:
-                asking.send((self.address(name), None))
+                client.send((self.address(name), None))
             except (ConfigError, RuntimeError, KeyError) as error:
                 kind = ConfigError if isinstance(error, ConfigError) else RuntimeError
-                asking.send(("", kind(str(error))))
+                client.send(("", kind(str(error))))
 
     def stop(self) -> None:
-        """Stop all servers and remove what they wrote; one that is being started, after that.
+        """Stop all servers and remove their files; wait for a server that is starting.
 
         Raises:
-            ExceptionGroup: what could not be stopped or removed; all others are.
+            ExceptionGroup: Some servers could not be stopped or removed; all others are.
         """
         self._is_over = True
         if self._listener is not None:
@@ -149,23 +149,23 @@ class Keeper:
                 try:
                     if server is not None:
                         end(server)
-                except Exception as error:  # noqa: BLE001  # raised after the others are ended
+                except Exception as error:  # noqa: BLE001  # raised at the end
                     failed.append(error)
         if failed:
             raise ExceptionGroup("servers of the session", failed)
 
 
-def ask(where: tuple[str, bytes], name: str) -> str:
-    """Ask the keeper in another process where a server is.
+def request_address(where: tuple[str, bytes], name: str) -> str:
+    """Request the address of a server from its owner in another process.
 
     Raises:
-        ConfigError: it cannot be had.
-        RuntimeError: its start failed in another way, or the session is over.
+        ConfigError: The server is not available on this machine.
+        RuntimeError: The start failed for another reason, or the session is over.
     """
     address, key = where
-    with Client(address, authkey=key) as keeper:
-        keeper.send(name)
-        found, refused = keeper.recv()
-    if refused is not None:
-        raise refused
-    return found
+    with Client(address, authkey=key) as server_owner:
+        server_owner.send(name)
+        server_address, error = server_owner.recv()
+    if error is not None:
+        raise error
+    return server_address

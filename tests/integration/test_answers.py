@@ -16,7 +16,7 @@ from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.kafka.group_offsets import committed_offsets
 from stream_rnn.local.kafka import LocalKafka
 from stream_rnn.settings import Settings
-from tests.shared_servers import own
+from tests.shared_servers import run_server
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 GROUP, TOPIC, OFFSET = "worker", "flights", 7
@@ -30,7 +30,7 @@ SLOW_TO_LOAD = {"offsets.topic.num.partitions": "1", "offsets.load.buffer.size":
 def kafka(tmp_path_factory):
     """Return a broker of a group that committed much, so that it takes a while to load it."""
     data = tmp_path_factory.mktemp("kafka")
-    with own(LocalKafka(data=data, properties=SLOW_TO_LOAD)) as broker:
+    with run_server(LocalKafka(data=data, properties=SLOW_TO_LOAD)) as broker:
         asyncio.run(commit(broker.bootstrap_servers))
         yield broker
 

@@ -17,7 +17,7 @@ from stream_rnn.operate.key_states import erase
 from stream_rnn.replay.logs import Range
 from stream_rnn.replay.send import Sending, send
 from stream_rnn.settings import Settings
-from tests.shared_servers import own
+from tests.shared_servers import run_server
 
 TOPIC = "t"
 WITHIN_S = 20
@@ -26,7 +26,7 @@ WITHIN_S = 20
 @pytest.fixture(scope="module")
 def broker():
     """A broker that may be frozen."""
-    with own(LocalKafka()) as kafka:
+    with run_server(LocalKafka()) as kafka:
         yield kafka
 
 

@@ -10,7 +10,7 @@ from stream_rnn.local.kafka import LocalKafka
 from stream_rnn.operate.check_kafka import check_rights
 from stream_rnn.settings import Settings
 from stream_rnn.worker.output_topics import require_coordinator
-from tests.shared_servers import own
+from tests.shared_servers import run_server
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 OF_THREE = {
@@ -22,7 +22,7 @@ OF_THREE = {
 @pytest.fixture
 async def kafka():
     """Return a broker without coordinators, and settings of a worker."""
-    with own(LocalKafka(properties=OF_THREE)) as broker:
+    with run_server(LocalKafka(properties=OF_THREE)) as broker:
         yield Settings.build(
             app="worker",
             source="flights",

@@ -15,7 +15,7 @@ from stream_rnn.local.kafka import LocalKafka
 from tests.integration.places import Place
 from tests.integration.streams import mixed_records
 from tests.integration.test_publisher_contract import committed, message
-from tests.shared_servers import own
+from tests.shared_servers import run_server
 
 WITHIN_S = 30
 SOON = {
@@ -30,7 +30,7 @@ SOON = {
 @pytest.fixture(scope="module")
 def forgetful():
     """Address of a broker that forgets producers."""
-    with own(LocalKafka(properties=SOON)) as kafka:
+    with run_server(LocalKafka(properties=SOON)) as kafka:
         yield kafka.bootstrap_servers
 
 

@@ -21,7 +21,7 @@ from stream_rnn.operate.open_fold import open_fold
 from stream_rnn.predictions import PredictionReader
 from stream_rnn.settings import Settings
 from stream_rnn.worker.output_topics import prepare_topics
-from tests.shared_servers import own
+from tests.shared_servers import run_server
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.integration]
 
@@ -41,7 +41,7 @@ path = "n"
 @pytest.fixture(scope="module")
 def creating_kafka():
     """Address of a broker with auto-creation that holds one topic."""
-    with own(LocalKafka(properties={"auto.create.topics.enable": "true"})) as kafka:
+    with run_server(LocalKafka(properties={"auto.create.topics.enable": "true"})) as kafka:
         yield kafka.bootstrap_servers
 
 

@@ -20,7 +20,7 @@ from stream_rnn.operate.retry_dead_letters import Retry
 from stream_rnn.store.connection import connect_redis
 from tests.forked import ForkedWorker
 from tests.integration.streams import Stream, mixed_records, run
-from tests.shared_servers import own
+from tests.shared_servers import run_server
 
 pytestmark = pytest.mark.timeout(120)
 PLACE = ("app", "source", "predictions", "bundle", "bootstrap_servers", "redis_url")
@@ -108,7 +108,7 @@ async def test_a_worker_says_how_it_is(made):
 
 async def test_a_worker_that_waits_for_redis_is_alive_and_not_ready(made):
     """It says so; when Redis is back, empty, it rebuilds and is ready again."""
-    with own(LocalRedis()) as redis:
+    with run_server(LocalRedis()) as redis:
         await made.produce(mixed_records(60, seed=39))
         worker = made.start(redis_url=redis.redis_url, health_address="127.0.0.1:0")
         address = await address_of(worker)

@@ -16,7 +16,7 @@ from stream_rnn.local.kafka import LocalKafka
 from stream_rnn.operate.check_kafka import check_rights
 from stream_rnn.operate.check_result import Level
 from stream_rnn.settings import Settings
-from tests.shared_servers import own
+from tests.shared_servers import run_server
 
 TOPIC = "t"
 
@@ -24,7 +24,7 @@ TOPIC = "t"
 @pytest.fixture(scope="module")
 def broker():
     """Such a broker."""
-    with own(LocalKafka(properties={"transaction.max.timeout.ms": "5000"})) as kafka:
+    with run_server(LocalKafka(properties={"transaction.max.timeout.ms": "5000"})) as kafka:
         yield kafka
 
 

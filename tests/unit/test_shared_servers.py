@@ -8,7 +8,7 @@ from multiprocessing.connection import Client
 import pytest
 
 from stream_rnn.errors import ConfigError
-from tests.shared_servers import Keeper, ask, own
+from tests.shared_servers import ServerOwner, request_address, run_server
 
 
 class Counted:
@@ -40,34 +40,40 @@ refuse.calls = 0
 def test_whoever_asks_first_starts_a_server_and_all_get_its_address():
     """Eight ask at a time, in this process and by the socket."""
     server, found = Counted(), []
-    keeper = Keeper({"kafka": server.start})
-    keeper.listen()
-    ways = [lambda: keeper.address("kafka"), lambda: ask(keeper.where, "kafka")] * 4
+    server_owner = ServerOwner({"kafka": server.start})
+    server_owner.listen()
+    ways = [
+        lambda: server_owner.address("kafka"),
+        lambda: request_address(server_owner.where, "kafka"),
+    ] * 4
     threads = [threading.Thread(target=lambda way=way: found.append(way())) for way in ways]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(20)
-    keeper.stop()
+    server_owner.stop()
     assert found == ["127.0.0.1:9"] * 8
     assert server.done == ["start", "stop", "remove"]
 
 
 def test_a_server_that_cannot_be_had_is_refused_to_all_and_tried_once():
     """A start that fails takes long; the reason stays the same."""
-    keeper = Keeper({"kafka": refuse})
-    keeper.listen()
-    for way in (lambda: keeper.address("kafka"), lambda: ask(keeper.where, "kafka")):
+    server_owner = ServerOwner({"kafka": refuse})
+    server_owner.listen()
+    for way in (
+        lambda: server_owner.address("kafka"),
+        lambda: request_address(server_owner.where, "kafka"),
+    ):
         with pytest.raises(ConfigError, match="no Java runtime"):
             way()
-    keeper.stop()
+    server_owner.stop()
     assert refuse.calls == 1
 
 
 def test_what_nobody_asked_for_is_not_started():
     """A session of unit tests starts no server."""
     server = Counted()
-    Keeper({"kafka": server.start}).stop()
+    ServerOwner({"kafka": server.start}).stop()
     assert server.done == []
 
 
@@ -80,14 +86,17 @@ def test_a_start_that_fails_in_any_way_is_told_to_all_and_tried_once():
         calls.append("start")
         raise PermissionError(13, "Permission denied")
 
-    keeper = Keeper({"kafka": start})
-    keeper.listen()
-    for way in (lambda: keeper.address("kafka"), lambda: ask(keeper.where, "kafka")) * 2:
+    server_owner = ServerOwner({"kafka": start})
+    server_owner.listen()
+    for way in (
+        lambda: server_owner.address("kafka"),
+        lambda: request_address(server_owner.where, "kafka"),
+    ) * 2:
         with pytest.raises(RuntimeError, match=r"starting kafka failed: PermissionError: .*denied"):
             way()
     with pytest.raises(RuntimeError, match="oracle"):
-        ask(keeper.where, "oracle")
-    keeper.stop()
+        request_address(server_owner.where, "oracle")
+    server_owner.stop()
     assert calls == ["start"]
 
 
@@ -102,11 +111,11 @@ class Stuck(Counted):
 def test_a_server_that_cannot_be_stopped_leaves_no_other():
     """Both are removed, and the failure is not hidden."""
     stuck, other = Stuck(), Counted()
-    keeper = Keeper({"kafka": stuck.start, "redis": other.start})
-    keeper.address("kafka")
-    keeper.address("redis")
+    server_owner = ServerOwner({"kafka": stuck.start, "redis": other.start})
+    server_owner.address("kafka")
+    server_owner.address("redis")
     with pytest.raises(ExceptionGroup) as raised:
-        keeper.stop()
+        server_owner.stop()
     assert [str(error) for error in raised.value.exceptions] == ["stuck"]
     assert stuck.done == other.done == ["start", "stop", "remove"]
 
@@ -120,7 +129,7 @@ def test_a_server_of_some_tests_is_removed_if_it_cannot_be_stopped():
             return self
 
     server = Own()
-    with pytest.raises(OSError, match="stuck"), own(server) as started:
+    with pytest.raises(OSError, match="stuck"), run_server(server) as started:
         assert started is server
     assert server.done == ["start", "stop", "remove"]
 
@@ -135,9 +144,9 @@ def test_a_server_that_is_being_started_is_stopped_too():
         go_on.wait(20)
         return server.start()
 
-    keeper = Keeper({"kafka": start, "redis": server.start})
-    asking = threading.Thread(target=lambda: found.append(keeper.address("kafka")))
-    stopping = threading.Thread(target=keeper.stop)
+    server_owner = ServerOwner({"kafka": start, "redis": server.start})
+    asking = threading.Thread(target=lambda: found.append(server_owner.address("kafka")))
+    stopping = threading.Thread(target=server_owner.stop)
     asking.start()
     assert is_starting.wait(20)
     stopping.start()
@@ -149,20 +158,20 @@ def test_a_server_that_is_being_started_is_stopped_too():
     assert found == ["127.0.0.1:9"]
     assert server.done == ["start", "stop", "remove"]
     with pytest.raises(RuntimeError, match="the session is over"):
-        keeper.address("redis")
+        server_owner.address("redis")
 
 
 @pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 def test_who_goes_away_or_has_not_the_key_hinders_nobody():
     """The next one is answered."""
     server = Counted()
-    keeper = Keeper({"kafka": server.start})
-    keeper.listen()
-    address, key = keeper.where
+    server_owner = ServerOwner({"kafka": server.start})
+    server_owner.listen()
+    address, key = server_owner.where
     with socket.socket(socket.AF_UNIX) as gone:
         gone.connect(address)
     with pytest.raises(AuthenticationError):
         Client(address, authkey=b"another key")
     Client(address, authkey=key).close()
-    assert ask(keeper.where, "kafka") == "127.0.0.1:9"
-    keeper.stop()
+    assert request_address(server_owner.where, "kafka") == "127.0.0.1:9"
+    server_owner.stop()
