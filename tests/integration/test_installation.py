@@ -16,7 +16,7 @@ from stream_rnn.extras import MODULES
 from tests.deployed import require_checkout
 from tests.integration.predicted import written
 from tests.pages import ROOT, read
-from tests.shared_servers import refuse
+from tests.shared_servers import skip_without
 
 require_checkout()
 
@@ -63,7 +63,7 @@ def environment(tmp_path_factory):
     assert run(sys.executable, "-m", "venv", made).returncode == 0
     done = run(made / "bin/pip", "install", "--quiet", copy, timeout=200)
     if done.returncode != 0:
-        refuse(ConfigError(f"pip install: {done.stderr}"))
+        skip_without(ConfigError(f"pip install: {done.stderr}"))
     return made
 
 

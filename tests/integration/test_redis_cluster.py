@@ -97,7 +97,7 @@ async def test_the_rights_of_the_run_book_are_enough_and_one_that_lacks_is_named
     """On a cluster, while a slot moves: without the right to ask, a person must act."""
     book = (Path(__file__).parents[2] / "deploy" / "README.md").read_text(encoding="utf-8")
     (user,) = re.findall(r"^    user departures on >PASSWORD (.*)$", book, re.MULTILINE)
-    (more,) = re.findall(r"On a Redis Cluster add `(.*?)`", book)
+    (more,) = re.findall(r"On a Redis Cluster, add `(.*?)`", book)
     async with Cluster() as cluster:
         for node in cluster.nodes:
             rights = [*user.replace("departures", "app").split(), *more.split()]

@@ -26,10 +26,10 @@ def listed() -> tuple[list[str], list[str], list[str]]:
     """Return what the run book gives a worker, an export, and the other verbs."""
     text = BOOK.read_text(encoding="utf-8")
     (line,) = re.findall(r"^ {4}user departures on (.*)$", text, re.MULTILINE)
-    (more,) = re.findall(r"`state export` and `import` also need `([^`]+)`", text)
-    (size,) = re.findall(r"`state size` also `([^`]+)`", text)
+    (more,) = re.findall(r"`state export` and `state import` also need `([^`]+)`", text)
+    (size,) = re.findall(r"`state size` also needs `([^`]+)`", text)
     rules = [rule for rule in line.split() if rule.startswith("+")]
-    (doctor,) = re.findall(r"`doctor` also `([^`]+)`", text)
+    (doctor,) = re.findall(r"`doctor` also needs `([^`]+)`", text)
     return rules, more.split(), [*size.split(), *doctor.split()]
 
 
