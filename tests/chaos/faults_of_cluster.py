@@ -8,7 +8,7 @@ from tests.chaos.faults import World, fault
 from tests.integration.redis_kinds import PRIMARIES, until
 
 MOVES = (2, 5)
-WAYS = ("killed", "frozen", "asked")
+WAYS = ("killed", "frozen", "requested")
 
 
 async def _slot(world: World) -> int:

@@ -138,20 +138,25 @@ class InvariantChecker:
 
     def check_redis(self, store: MemoryStore, c: GroupOffset | None, log_end: int) -> None:
         """Check that Redis, unless torn, equals the fold and is not ahead of the group offset."""
-        held = store._read_position()
-        if held.position is None or held.is_torn:
+        stored = store._read_position()
+        if stored.position is None or stored.is_torn:
             return
-        here = f"P={held.position}, origin={held.origin}"
+        here = f"P={stored.position}, origin={stored.origin}"
         self.require(
-            fact=held.origin in self.origins, otherwise=f"{here}: no recovery announced this origin"
+            fact=stored.origin in self.origins,
+            otherwise=f"{here}: no recovery announced this origin",
         )
-        self.require(fact=held.origin <= held.position <= log_end, otherwise=f"{here}, E={log_end}")
+        self.require(
+            fact=stored.origin <= stored.position <= log_end, otherwise=f"{here}, E={log_end}"
+        )
         if c is None:
             self.require(fact=self.is_group_lost, otherwise=f"{here}, without a C")
         else:
-            self.require(fact=held.position <= c.offset, otherwise=f"{here} is above C={c.offset}")
+            self.require(
+                fact=stored.position <= c.offset, otherwise=f"{here} is above C={c.offset}"
+            )
         states = {key: oracle.stored(value) for key, value in store.states.items()}
-        right = truth(self.plan, held.origin, held.position).states
+        right = truth(self.plan, stored.origin, stored.position).states
         self.require(fact=states == right, otherwise=f"{here}: Redis is not the fold")
 
     def check_finished(self, position: int | None, c: GroupOffset | None) -> None:

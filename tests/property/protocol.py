@@ -199,8 +199,8 @@ class World:
     async def decide_start(self) -> Start | Stop:
         """Return where a worker has to start, from the actual state of Kafka and Redis."""
         last = await self.log.last_prediction()
-        s, e, held = self.log.log_start_offset, self.broker.log_end, self.store._read_position()
-        facts = Facts("", self.fold_id, s, e, held, self.broker.decided, last_prediction=last)
+        s, e, stored = self.log.log_start_offset, self.broker.log_end, self.store._read_position()
+        facts = Facts("", self.fold_id, s, e, stored, self.broker.decided, last_prediction=last)
         return where_to_start(facts, self.choices)
 
     def finish(self) -> None:

@@ -58,24 +58,24 @@ public final class Peer {
             try {
                 JsonNode event = json.readTree(record.value());
                 long at = event.get("at").longValue();
-                byte[] held = store.get(record.key());
+                byte[] stored = store.get(record.key());
                 long before = at;
-                if (held == null) {
+                if (stored == null) {
                     java.util.Arrays.fill(h, 0);
                 } else {
-                    ByteBuffer bytes = ByteBuffer.wrap(held).order(ByteOrder.LITTLE_ENDIAN);
+                    ByteBuffer bytes = ByteBuffer.wrap(stored).order(ByteOrder.LITTLE_ENDIAN);
                     before = bytes.getLong();
                     bytes.asFloatBuffer().get(h);
                 }
-                encode(event, held == null, at - before);
+                encode(event, stored == null, at - before);
                 float probability = cell.step(x, h);
                 ByteBuffer bytes =
                         ByteBuffer.allocate(8 + 4 * h.length).order(ByteOrder.LITTLE_ENDIAN);
                 bytes.putLong(Math.max(at, before));
                 bytes.asFloatBuffer().put(h);
                 store.put(record.key(), bytes.array());
-                byte[] said = ("{\"y\": " + probability + "}").getBytes(StandardCharsets.UTF_8);
-                context.forward(record.withValue(said));
+                byte[] value = ("{\"y\": " + probability + "}").getBytes(StandardCharsets.UTF_8);
+                context.forward(record.withValue(value));
             } catch (Exception error) {
                 throw new IllegalStateException(error);
             }
