@@ -1,1 +1,1 @@
-"""How Faust runs the fold: batches by transport, positions by recovery, one task per partition."""
+"""The Faust worker: it delivers whole fetches to the fold and runs one task for each partition."""

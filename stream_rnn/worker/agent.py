@@ -1,4 +1,4 @@
-"""The agent on the source: it takes fetched batches from Faust and hands them on."""
+"""The Faust agent on the source topic, which passes each fetch to the fold."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -11,7 +11,7 @@ from stream_rnn.worker.transport import Fetched
 
 
 class _HandedThrough(faust.Schema[Any, Any]):
-    """Leaves keys and values as the transport made them."""
+    """A schema that leaves keys and values as the transport made them."""
 
     def loads_key(self, app: Any, message: Any, **_options: Any) -> Any:  # noqa: ARG002  # faust's signature
         return message.key
@@ -21,24 +21,24 @@ class _HandedThrough(faust.Schema[Any, Any]):
 
 
 class _SourceTopic(faust.Topic):
-    """The source: somebody else's topic, which Faust must not create."""
+    """The source topic, which belongs to its producer: Faust must not create it."""
 
     async def declare(self) -> None:
-        """Do nothing: a missing source is refused at start."""
+        """Do nothing; the worker refuses to start without its source."""
 
 
 def register_agent(
     app: faust.App, settings: FoldSettings, offer: Callable[[Fetched], Awaitable[None]]
 ) -> str:
-    """Register the agent of a source.
+    """Register the agent that reads the source.
 
     Args:
-        app: of Faust.
-        settings: with the source.
-        offer: is given each batch, in the order of the fetches.
+        app: Faust app that runs the agent.
+        settings: Settings that name the source topic and the length of the queue.
+        offer: Callback that receives each fetch, in fetch order.
 
     Returns:
-        The agent's name.
+        The name of the agent.
     """
     topic = _SourceTopic(
         app,

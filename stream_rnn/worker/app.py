@@ -1,4 +1,4 @@
-"""A worker without any Python of one's own: the app behind ``stream-rnn worker``."""
+"""The Faust app that ``stream-rnn worker`` runs, for users without an app of their own."""
 
 import faust
 
@@ -8,10 +8,13 @@ from stream_rnn.worker.plugin import StreamRNN
 
 
 def make_app(settings: Settings) -> StreamRNN:
-    """Make a Faust app with one fold; its ``app`` is ready to be run.
+    """Make a Faust app with one fold.
+
+    Returns:
+        The plugin, whose ``app`` is ready to run.
 
     Raises:
-        ConfigError: a setting that a worker needs is missing.
+        ConfigError: A setting that a worker needs is missing.
     """
     settings = settings.of_fold()
     app = faust.App(

@@ -1,4 +1,4 @@
-"""Puts the processor of a partition together, from what the worker has opened."""
+"""Builds the processor of a partition from the clients that the worker has opened."""
 
 import logging
 from collections.abc import Mapping
@@ -32,18 +32,18 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class ProcessorBuilder:
-    """What the processors of a worker share.
+    """Builds processors from the resources that all partitions of a worker share.
 
     Attributes:
-        app: the Faust app.
-        settings: of the fold.
-        model: the loaded bundle.
-        redis: one client for all partitions.
-        cluster: one pair of Kafka clients for all partitions.
-        connection: options of further Kafka clients.
-        cache_bytes: of one partition's cache.
-        observer: what the processors tell of their work.
-        at_crash_point: what happens at a point; see ``worker/fault_injection.py``.
+        app: Faust app that the worker runs.
+        settings: Settings of the fold.
+        model: Model that was loaded from the bundle.
+        redis: Redis client that all partitions share.
+        cluster: Pair of Kafka clients that all partitions share.
+        connection: Connection options for the producer of each partition.
+        observer: Observer that every processor notifies of its work.
+        cache_bytes: Size of the cache of one partition, in bytes.
+        at_crash_point: Callback for the crash points; see ``worker/fault_injection.py``.
     """
 
     app: faust.App
@@ -58,11 +58,11 @@ class ProcessorBuilder:
 
     @property
     def fold_id(self) -> str:
-        """What names this fold."""
+        """Identifier of this fold."""
         return fold_id(self.model.fingerprint, self.settings)
 
     def make(self, partition: int, generation: int) -> tuple[Processor, PartitionSource]:
-        """Make the processor of a partition for a generation of the group."""
+        """Make the processor and the source of a partition for one generation of the group."""
         settings = self.settings
         app, source = settings.app, settings.source
         tag = store_tag(app, source, partition, self.fold_id)
@@ -107,14 +107,14 @@ class ProcessorBuilder:
 
 
 class Seeker:
-    """What a partition's source asks of the app's consumer."""
+    """Access of a partition's source to the consumer of the app."""
 
     def __init__(self, app: faust.App, topic: str, partition: int) -> None:
         self._app = app
         self._tp = TopicPartition(topic, partition)
 
     async def seek(self, position: int) -> int:
-        """Seek in the consumer's thread; a partition that is gone meanwhile delivers nothing."""
+        """Seek in the consumer's thread and return the new epoch; -1 if the partition was lost."""
         consumer = cast("FoldConsumer", self._app.consumer)
         try:
             return await consumer.fold_thread.seek_fold(self._tp, position)
@@ -123,6 +123,6 @@ class Seeker:
             return -1
 
     async def whereabouts(self) -> ConsumerPosition:
-        """Look where the consumer stands."""
+        """Return the position of the consumer in the partition."""
         consumer = cast("FoldConsumer", self._app.consumer)
         return await consumer.fold_thread.whereabouts(self._tp)

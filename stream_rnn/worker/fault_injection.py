@@ -1,12 +1,13 @@
-"""Faults that a worker brings upon itself, where it is told to: for tests of recovery.
+"""Faults that a worker injects into itself, for tests of recovery.
 
-The environment variable ``STREAM_RNN_FAULT_AT`` names a point, the how-manieth pass of it (of all
-partitions of the process together) and what happens then:
+Each fault in the environment variable ``STREAM_RNN_FAULT_AT`` names a crash point, the number of
+the pass at which the fault occurs, and the kind of the fault.  Passes are counted over all
+partitions of the process:
 
-    STREAM_RNN_FAULT_AT="published 3 exit"        the process ends at once, nothing is cleaned up
-    STREAM_RNN_FAULT_AT="stepped 10 block=12.5"   everything but the consumer's thread stands still
+    STREAM_RNN_FAULT_AT="published 3 exit"        the process exits at once, without any cleanup
+    STREAM_RNN_FAULT_AT="stepped 10 block=12.5"   the event loop is blocked for 12.5 seconds
 
-Several are separated by commas.  Without the variable nothing of this is in the way.
+Commas separate several faults.  Without the variable, crash points do nothing.
 """
 
 import logging
@@ -23,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 VARIABLE = "STREAM_RNN_FAULT_AT"
 EXIT_STATUS = 70
-"""Of a process that ended at a point."""
+"""Exit status of a process that an ``exit`` fault has ended."""
 
 _FAULT = re.compile(
     r"(?P<point>[a-z-]+)\s+(?P<passes>[1-9]\d*)\s+(exit|block=(?P<seconds>\d+(\.\d+)?))"
@@ -32,12 +33,12 @@ _FAULT = re.compile(
 
 @dataclass(slots=True)
 class Fault:
-    """What happens at the n-th pass of a point.
+    """A fault that occurs at the n-th pass of a crash point.
 
     Attributes:
-        point: where.
-        passes: passes that are left until it happens.
-        block_s: seconds for which the loop is blocked; ``None``: the process ends.
+        point: Crash point at which the fault occurs.
+        passes: Number of passes that remain until the fault occurs.
+        block_s: Seconds for which the event loop is blocked; ``None`` to exit the process.
     """
 
     point: Point
@@ -46,10 +47,10 @@ class Fault:
 
     @classmethod
     def parse(cls, text: str) -> "Fault":
-        """Read ``POINT N exit`` or ``POINT N block=SECONDS``.
+        """Parse ``POINT N exit`` or ``POINT N block=SECONDS``.
 
         Raises:
-            ConfigError: it is something else.
+            ConfigError: The text has neither form.
         """
         match = _FAULT.fullmatch(text.strip())
         if match is None or match["point"] not in set(Point):
@@ -66,20 +67,20 @@ def from_environment(
     end: Callable[[int], None] = os._exit,
     sleep: Callable[[float], None] = time.sleep,
 ) -> AtCrashPoint:
-    """Return what is called at each point.
+    """Return the callback for crash points that injects the faults of the environment.
 
     Args:
-        environment: where the variable is looked up.
-        end: ends the process with a status.
-        sleep: blocks the loop.
+        environment: Environment variables of the process.
+        end: Function that ends the process with an exit status.
+        sleep: Function that blocks the event loop for a number of seconds.
 
     Raises:
-        ConfigError: the variable says something impossible.
+        ConfigError: The variable contains a fault of neither form.
     """
     text = environment.get(VARIABLE, "").strip()
     if not text:
         return no_op
-    faults = [Fault.parse(one) for one in text.split(",")]
+    faults = [Fault.parse(fault) for fault in text.split(",")]
     logger.warning("faults will be injected: %s=%s", VARIABLE, text)
 
     def at_crash_point(point: Point) -> None:

@@ -1,8 +1,7 @@
-"""What the plugin demands of a Faust app: settings that it sets, and what it refuses.
+"""The settings that the plugin changes in a Faust app, and the apps that it refuses.
 
-Faust's defaults are made for another way of working: see *Not obvious* in
-``stream_rnn/README.md``.  A value that the app's owner gave, as an argument or in the environment,
-is left alone.
+Some defaults of Faust do not fit a fold; *Not obvious* in ``stream_rnn/README.md`` says why.  The
+plugin does not change a setting that the app's owner has set by an argument or in the environment.
 """
 
 import os
@@ -24,16 +23,18 @@ from stream_rnn.errors import ConfigError
 YEAR_S = 31_536_000.0
 
 DEFAULTS: dict[str, Any] = {
-    # Restarting an agent skips the event that failed; a fold must not skip.
+    # A restarted agent skips the event that failed; a fold must not skip it.
     "agent_supervisor": CrashingSupervisor,
-    # Only used on the client's side, where it turns idle workers into zombies; the watchdog looks.
+    # Applied by the client alone, which leaves an idle worker without a group for ever.  The
+    # watchdog does this job instead.
     "broker_max_poll_interval": YEAR_S,
     "broker_session_timeout": 10.0,
     "broker_heartbeat_interval": 3.0,
-    # A broker that has just started may not know the source yet; a leader of the group that asked
-    # it then assigns nothing to anybody, until it asks again.
+    # A broker that has just started may not know the source yet.  The group leader then assigns
+    # no partition to any member until it refreshes its metadata.
     "consumer_metadata_max_age_ms": 10_000,
-    # No tables: aiokafka's own assignor, no standbys, no topic of a leader.
+    # A fold has no tables, so it needs no standby replicas (aiokafka then assigns the partitions)
+    # and no leader topic.
     "table_standby_replicas": 0,
     "topic_disable_leader": True,
     # Faust's web server listens on every address, without authentication, on one fixed port.
@@ -42,7 +43,7 @@ DEFAULTS: dict[str, Any] = {
 
 
 def set_defaults(app: faust.App) -> None:
-    """Set what the plugin needs and the app's owner has not set."""
+    """Set the settings that the plugin needs and the app's owner has not set."""
     datadir = os.path.join(tempfile.gettempdir(), f"stream-rnn-{os.getuid()}")  # noqa: PTH118  # faust wants a string
     for name, value in {**DEFAULTS, "datadir": datadir}.items():
         if not _is_set(app, name):
@@ -77,7 +78,7 @@ def _refusals(app: faust.App, source: str, fold_agent: str) -> Iterator[str]:
     ):
         yield (
             'processing_guarantee="exactly_once" publishes outside of any transaction; leave it '
-            'out: delivery="exactly_once" of StreamRNN is the one that holds'
+            'out: the fold is exactly-once by delivery="exactly_once" of StreamRNN'
         )
     if conf.table_standby_replicas:
         yield (
@@ -106,7 +107,7 @@ def _is_set(app: faust.App, name: str) -> bool:
 def _set(app: faust.App, name: str, value: Any) -> None:
     if app.configured:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Faust warns of settings changed after a first look
+            warnings.simplefilter("ignore")  # Faust warns when a setting that was read is changed
             setattr(app.conf, name, value)
     else:
         options: dict[str, Any] = app._default_options[1]  # type: ignore[assignment]  # noqa: SLF001  # a dict, read when the app is configured
@@ -114,7 +115,7 @@ def _set(app: faust.App, name: str, value: Any) -> None:
 
 
 def connection_of(app: faust.App) -> dict[str, Any]:
-    """Return the options with which a client of Kafka connects as the app does."""
+    """Return the options with which a Kafka client connects to the brokers of the app."""
     conf, transport = app.conf, cast("Transport", app.transport)
     return {
         "bootstrap_servers": server_list(transport.url, transport.default_port),

@@ -1,7 +1,7 @@
-"""Whether an assignment is still ours: the coordinator of the group knows, this process may not.
+"""The check with the group coordinator that an assignment of this process is still valid.
 
-A process that was frozen believes that it is a member until its next heartbeat is answered.  So
-whoever is about to throw another worker out asks first.
+A process that was frozen believes that it is a member of the group until its next heartbeat is
+answered.  A worker that is about to fence another producer therefore makes this check first.
 """
 
 import asyncio
@@ -24,35 +24,35 @@ from stream_rnn.errors import FencedError
 
 ASK_AGAIN_S = 0.1
 ELSEWHERE = (GroupCoordinatorNotAvailableError, NotCoordinatorForGroupError)
-"""What a broker says that is not the group's coordinator any more."""
+"""Errors with which a broker answers that is no longer the coordinator of the group."""
 
 
 async def check_generation(coordinator: Any, place: str, generation: int, timeout_s: float) -> None:
-    """Ask by a heartbeat of that generation whether its assignment still counts.
+    """Send a heartbeat of a generation, to check that its assignment is still valid.
 
-    A group that is about to rebalance gives nobody a partition before its owner has given it back
-    or is late for it, so that the assignment still counts then.
+    The assignment is also valid while the group prepares a rebalance: no other member gets the
+    partition before its owner has given it back or is late to do so.
 
     Args:
-        coordinator: of aiokafka's consumer; called in its thread.
-        place: how messages name the partition.
-        generation: of the assignment.
-        timeout_s: for all tries; a coordinator that moves is looked for again.
+        coordinator: Coordinator object of aiokafka's consumer; use it in the consumer's thread.
+        place: Name of the partition in messages.
+        generation: Generation of the group in which the partition was assigned.
+        timeout_s: Deadline for all attempts, in seconds; a coordinator that moved is found again.
 
     Raises:
-        FencedError: the group has a newer generation, or this process is no member of it.
-        KafkaError: the question was refused.
-        TimeoutError: no coordinator answered.
+        FencedError: The group has a newer generation, or this process is not a member of it.
+        KafkaError: The broker refused the heartbeat.
+        TimeoutError: No coordinator answered within the deadline.
     """
-    async with asyncio.timeout(timeout_s):  # the thread goes on if who asked is cancelled
+    async with asyncio.timeout(timeout_s):  # the thread continues if its caller is cancelled
         while True:
-            error = await _ask(coordinator, generation)
+            error = await _send_heartbeat(coordinator, generation)
             if error in (NoError, RebalanceInProgressError):
                 return
             if error in (IllegalGenerationError, UnknownMemberIdError):
                 raise FencedError(
                     f"{place}: generation {generation} of group {coordinator.group_id} is over; "
-                    "the partition's owner of now is left alone"
+                    "another worker may own the partition now"
                 )
             if error in ELSEWHERE:
                 coordinator.coordinator_dead()
@@ -61,8 +61,8 @@ async def check_generation(coordinator: Any, place: str, generation: int, timeou
             await asyncio.sleep(ASK_AGAIN_S)
 
 
-async def _ask(coordinator: Any, generation: int) -> Any:
-    """Return the class of the answer's error."""
+async def _send_heartbeat(coordinator: Any, generation: int) -> Any:
+    """Return the error class that the answer stands for; ``NoError`` for success."""
     await coordinator.ensure_coordinator_known()
     request = HeartbeatRequest(coordinator.group_id, generation, coordinator.member_id)
     try:

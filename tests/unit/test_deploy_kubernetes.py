@@ -60,8 +60,8 @@ def settings(base):
 
 
 def test_a_pod_has_time_to_stop(base, pod, settings):
-    """Grace exceeds the two tries of the batch in hand; two bundles are never there at once."""
-    assert pod["terminationGracePeriodSeconds"] >= 2 * settings.revoke_timeout_s + 15
+    """SIGKILL comes after the worker has given up by itself; two bundles are never there at once."""
+    assert pod["terminationGracePeriodSeconds"] >= 3 * settings.revoke_timeout_s + 15
     assert base["Deployment"]["spec"]["strategy"]["type"] == "Recreate"
     assert "replicas" not in base["Deployment"]["spec"]
 
