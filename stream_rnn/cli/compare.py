@@ -1,15 +1,13 @@
 """``stream-rnn compare``: two bundles on the same log."""
 
-import sys
 from typing import Any
 
-import orjson
 from rich.console import Console
 
 from stream_rnn.cli.evaluate import format_cell
 from stream_rnn.cli.shared.log_options import split_words
+from stream_rnn.cli.shared.printing import output_console, print_json, print_table, print_text
 from stream_rnn.cli.shared.progress import RecordBars
-from stream_rnn.cli.shared.tables import output, show_table, show_text
 from stream_rnn.evaluation.compare import Comparison
 from stream_rnn.evaluation.questions import unit
 from stream_rnn.evaluation.report.figures import format_difference, is_in_unit
@@ -17,29 +15,29 @@ from stream_rnn.fold.gc_tuning import calm_collector
 from stream_rnn.notebook.compare import compare
 
 
-def run(words: tuple[str, ...], as_json: bool, **given: Any) -> None:
-    """Hold two bundles against each other on the same log."""
+def run(words: tuple[str, ...], as_json: bool, **options: Any) -> None:
+    """Compare two bundles on the same log."""
     calm_collector()
-    log, first, second = split_words(words, given["topic"], "DIR", "DIR")
-    with RecordBars(Console(stderr=True)) as bars:
-        result = compare(log, first, second, on_progress=bars, **given)
+    log, first, second = split_words(words, options["topic"], "DIRECTORY", "DIRECTORY")
+    with RecordBars() as bars:
+        result = compare(log, first, second, on_progress=bars, **options)
     if as_json:
-        sys.stdout.write(orjson.dumps(result.comparison).decode() + "\n")
+        print_json(result.comparison)
     else:
         units = {head.name: unit(head) for head in result.heads}
-        _show(output(), result.comparison, units)
+        _print(output_console(), result.comparison, units)
 
 
-def _show(console: Console, found: Comparison, units: dict[str, str]) -> None:
+def _print(console: Console, comparison: Comparison, units: dict[str, str]) -> None:
     for line in (
-        f"A {found.first}",
-        f"B {found.second}",
-        f"{found.events:,} events of {found.log}",
+        f"A {comparison.first}",
+        f"B {comparison.second}",
+        f"{comparison.events:,} events of {comparison.log}",
     ):
-        show_text(console, line)
-    for name, head in found.heads.items():
+        print_text(console, line)
+    for name, head in comparison.heads.items():
         console.print()
-        show_text(console, f"{name}: {head.events:,} scored")
+        print_text(console, f"{name}: {head.events:,} predictions scored")
         rows = []
         for metric, row in head.metrics.items():
             measure, ends = (metric, units[name]), (row.difference.low, row.difference.high)
@@ -53,16 +51,17 @@ def _show(console: Console, found: Comparison, units: dict[str, str]) -> None:
                     "-" if low is None or high is None else f"{low} to {high}",
                 ]
             )
-        show_table(console, ["metric", "A", "B", "B - A", "95 %"], rows)
+        print_table(console, ["metric", "A", "B", "B - A", "95 %"], rows)
         for event in head.differ:
-            show_text(
+            print_text(
                 console,
                 f"  {event.key} partition {event.partition} offset {event.offset}: "
-                f"A {event.first}, B {event.second}, came {event.actual}",
+                f"A {event.first}, B {event.second}, actual {event.actual}",
                 "    ",
             )
 
 
 def _signed(value: float, metric: str, unit: str) -> str:
-    is_plain = not is_in_unit(metric)
-    return f"{value:+.4f}" if is_plain else format_difference(value, metric, unit)
+    if is_in_unit(metric):
+        return format_difference(value, metric, unit)
+    return f"{value:+.4f}"

@@ -1,4 +1,4 @@
-"""``stream-rnn dashboard``: a local page that shows a running fold."""
+"""``stream-rnn dashboard``: a local web page that shows a running fold."""
 
 import asyncio
 import time
@@ -8,12 +8,12 @@ from stream_rnn.settings import FoldSettings
 
 
 def run(settings: FoldSettings, workers: tuple[str, ...], port: int) -> None:
-    """Show a running fold on a local page, until Ctrl-C."""
+    """Show a running fold on a local web page until Ctrl-C."""
 
-    async def run() -> None:
-        wall = time.time  # noqa: TID251  # how late predictions are; never of the fold
+    async def serve() -> None:
+        wall = time.time  # noqa: TID251  # delays of predictions, which the fold does not use
         async with opened(settings, workers, port, wall) as dashboard:
-            print(f"{dashboard.address}  Ctrl-C ends it", flush=True)
+            print(f"{dashboard.address}  press Ctrl-C to stop", flush=True)
             await asyncio.Event().wait()
 
-    asyncio.run(run())
+    asyncio.run(serve())

@@ -1,18 +1,15 @@
-"""``stream-rnn deadletters``: what was skipped, why, and putting it back."""
+"""``stream-rnn deadletters``: skipped records, why they were skipped, and how to put them back."""
 
 import asyncio
 import base64
-import sys
 from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
 import click
-import orjson
-from rich.console import Console
 
+from stream_rnn.cli.shared.printing import output_console, print_json, print_text
 from stream_rnn.cli.shared.progress import RecordBars
-from stream_rnn.cli.shared.tables import output, show_text
 from stream_rnn.fold.reasons import REASONS
 from stream_rnn.keys import describe_key, shorten
 from stream_rnn.operate.dead_letters import DeadLetter, Wanted, read
@@ -20,7 +17,7 @@ from stream_rnn.operate.retry_dead_letters import Choice, Retry
 from stream_rnn.settings import FoldSettings, Settings
 from stream_rnn.text import visible
 
-SHOWN = 160
+REASON_CHARS_MAX = 160
 
 
 def list_(
@@ -33,45 +30,45 @@ def list_(
     """Count dead letters by reason, with examples."""
     counts: Counter[str] = Counter()
     put_back = 0
-    shown: dict[str, list[DeadLetter]] = {}
+    letters: dict[str, list[DeadLetter]] = {}
 
     def count_note(_place: str) -> None:
         nonlocal put_back
-        put_back += 1  # there is one note of each
+        put_back += 1  # every record that was put back has one note
 
-    async def run() -> None:
+    async def count() -> None:
         async for letter in read(settings, Wanted(frozenset(reasons), partition), count_note):
             counts[letter.error] += 1
             if as_json:
-                sys.stdout.write(orjson.dumps(_as_json(letter)).decode() + "\n")
-            elif len(shown.setdefault(letter.error, [])) < examples:
-                shown[letter.error].append(letter)
+                print_json(_as_json(letter))
+            elif len(letters.setdefault(letter.error, [])) < examples:
+                letters[letter.error].append(letter)
 
-    asyncio.run(run())
+    asyncio.run(count())
     if not as_json:
-        _print(counts, shown)
+        _print(counts, letters)
         if put_back and not reasons:  # a note has no reason
-            print(f"{put_back:>9,}  were put back")
+            print(f"{put_back:>9,}  put back into the source")
 
 
 def show(settings: Settings, partition: int, offset: int, as_json: bool) -> int:
-    """Show the dead letter of the source record at PARTITION OFFSET, value and headers too."""
+    """Show the dead letter of one source record, with value and headers."""
 
-    async def run() -> list[DeadLetter]:
+    async def find() -> list[DeadLetter]:
         wanted = Wanted(partition=partition, first=offset, last=offset)
         return [letter async for letter in read(settings, wanted)]
 
-    found = asyncio.run(run())
-    for letter in found:
-        whole = _as_json(letter, whole=True)
+    letters = asyncio.run(find())
+    for letter in letters:
+        fields = _as_json(letter) | _content(letter)
         if as_json:
-            sys.stdout.write(orjson.dumps(whole).decode() + "\n")
+            print_json(fields)
         else:
-            for name, value in whole.items():
+            for name, value in fields.items():
                 print(f"{name:10} {visible(str(value))}")
-    if not found and not as_json:
-        print(f"no dead letter of partition {partition}, offset {offset}")
-    return 0 if found else 1
+    if not letters and not as_json:
+        print(f"source partition {partition} offset {offset} has no dead letter")
+    return 0 if letters else 1
 
 
 def retry(
@@ -83,66 +80,72 @@ def retry(
     yes: bool,
     as_json: bool,
 ) -> int:
-    """Put skipped records back into the source, after what was wrong was mended."""
+    """Put skipped records back into the source after their cause is fixed."""
     wanted = Wanted(frozenset(reasons), partition, first, last)
-    console = Console(stderr=True)
-
-    one, offsets = Retry(settings, wanted), dict[int, tuple[int, int]]()
-    # The question is asked between two runs: Ctrl-C would not reach it inside of one.
+    retrying, offsets = Retry(settings, wanted), dict[int, tuple[int, int]]()
+    # The confirmation is between two runs of the loop: inside of one, Ctrl-C would not end it.
     with asyncio.Runner() as runner:
-        runner.run(one.open())
+        runner.run(retrying.open())
         try:
-            choice = runner.run(one.choose())
+            choice = runner.run(retrying.choose())
             if not as_json:
-                _tell(choice)
+                _print_choice(choice)
             if choice.count:
                 if not (yes or as_json):
                     question = f"put {choice.count} records back into {settings.source}, with new offsets?"  # fmt: skip
                     click.confirm(question, abort=True, err=True)
-                with RecordBars(console) as bars:
-                    offsets = runner.run(one.put_back(choice, lambda n: bars("put back", n)))
+                with RecordBars() as bars:
+                    offsets = runner.run(retrying.put_back(choice, lambda n: bars("put back", n)))
         finally:
-            runner.run(one.close())
+            runner.run(retrying.close())
     if as_json:
-        found = {"put_back": choice.count, "cut": choice.cut, "empty": choice.empty}
-        found["already"] = choice.already
-        ends = {str(p): list(pair) for p, pair in sorted(offsets.items())}
-        print(orjson.dumps({**found, "of_another_source": choice.others, "offsets": ends}).decode())
+        print_json(
+            {
+                "put_back": choice.count,
+                "cut": choice.cut,
+                "empty": choice.empty,
+                "already": choice.already,
+                "of_another_source": choice.others,
+                "offsets": {str(number): list(ends) for number, ends in sorted(offsets.items())},
+            }
+        )
     elif offsets:
-        print(f"{choice.count} records put back into {settings.source}, behind what was there:")
-        for number, (least, most) in sorted(offsets.items()):
-            print(f"  partition {number}: new offsets from {least} to {most}")
+        print(f"{choice.count} records put back into {settings.source}")
+        for number, (first_offset, last_offset) in sorted(offsets.items()):
+            print(f"  partition {number}: new offsets {first_offset} to {last_offset}")
     return 1 if choice.cut or choice.empty else 0
 
 
-def _tell(choice: Choice) -> None:
-    print(f"{choice.count} records can be put back, {choice.cut} were cut when they were skipped")
-    if choice.already:
-        print(f"{choice.already} were put back before")
+def _print_choice(choice: Choice) -> None:
+    print(f"{choice.count} records can be put back")
+    if choice.cut:
+        print(f"{choice.cut} records cannot: their dead letters contain only a part of them")
     if choice.empty:
-        print(f"{choice.empty} have neither key nor value: Kafka takes no such record")
+        print(f"{choice.empty} records cannot: without key and value, Kafka accepts no record")
+    if choice.already:
+        print(f"{choice.already} records were put back before")
     if choice.others:
-        print(f"{choice.others} are of another source, and are left")
+        print(f"{choice.others} records belong to another source, and are not put back")
 
 
-def _print(counts: Counter[str], shown: dict[str, list[DeadLetter]]) -> None:
+def _print(counts: Counter[str], letters: dict[str, list[DeadLetter]]) -> None:
     if not counts:
         print("no dead letters")
         return
-    console, indent = output(), " " * 11
+    console, indent = output_console(), " " * 11
     for error, count in counts.most_common():
-        reason = REASONS.get(error, "of another version")
-        show_text(console, f"{count:>9,}  {visible(error)}: {reason}", indent)
-        for letter in shown.get(error) or []:
+        reason = REASONS.get(error, "a reason of another version")
+        print_text(console, f"{count:>9,}  {visible(error)}: {reason}", indent)
+        for letter in letters.get(error) or []:
             _, partition, offset = letter.source
             place = f"{indent}partition {partition} offset {offset}  {_time(letter)}  key {shorten(_key(letter))}"  # fmt: skip
-            show_text(console, place, indent)
-            show_text(console, indent + shorten(visible(letter.reason), SHOWN), indent)
+            print_text(console, place, indent)
+            print_text(console, indent + shorten(visible(letter.reason), REASON_CHARS_MAX), indent)
 
 
-def _as_json(letter: DeadLetter, *, whole: bool = False) -> dict[str, Any]:
+def _as_json(letter: DeadLetter) -> dict[str, Any]:
     topic, partition, offset = letter.source
-    found: dict[str, Any] = {
+    return {
         "error": letter.error,
         "reason": letter.reason,
         "topic": topic,
@@ -154,10 +157,13 @@ def _as_json(letter: DeadLetter, *, whole: bool = False) -> dict[str, Any]:
         "truncated": letter.truncated,
         "retry_of": letter.retried,
     }
-    if whole:
-        found["value"] = None if letter.value is None else _text(letter.value)
-        found["headers"] = {name: _text(value or b"") for name, value in letter.headers}
-    return found
+
+
+def _content(letter: DeadLetter) -> dict[str, Any]:
+    return {
+        "value": None if letter.value is None else _text(letter.value),
+        "headers": {name: _text(value or b"") for name, value in letter.headers},
+    }
 
 
 def _key(letter: DeadLetter) -> str:

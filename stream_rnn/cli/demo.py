@@ -1,4 +1,4 @@
-"""``stream-rnn demo``: see it work on real data, with a fault in it."""
+"""``stream-rnn demo``: two workers on real data, a crash and a wiped Redis."""
 
 import asyncio
 import sys
@@ -8,12 +8,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import orjson
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from stream_rnn.cli.shared.tables import output, show_text
+from stream_rnn.cli.shared.printing import output_console, print_json, print_text
 from stream_rnn.demo.demo import Demo
 from stream_rnn.demo.flights import departures
 from stream_rnn.local.servers import Addresses, servers
@@ -21,7 +20,7 @@ from stream_rnn.operate.dashboard import opened
 from stream_rnn.settings import FoldSettings
 
 NEXT = (
-    "stream-rnn local                                    # Kafka and Redis for development",
+    "stream-rnn local                                     # Kafka and Redis for development",
     "stream-rnn train LOG --spec SPEC --out bundles/mine  # a network for your own events",
     "stream-rnn worker --app mine --source TOPIC --predictions TOPIC --bundle bundles/mine",
 )
@@ -37,54 +36,52 @@ def run(
     redis_url: str | None,
     as_json: bool,
 ) -> int:
-    """Stream the 328,521 departures from New York's airports in 2013 through two real workers."""
+    """Run the demo on real data: two workers, a crash and a wiped Redis."""
     console = Console(stderr=True)
 
     def on_progress(line: str) -> None:
         console.print(line, style="bold", highlight=False)
 
     @asynccontextmanager
-    async def page(settings: FoldSettings) -> AsyncIterator[None]:
-        wall = time.time  # noqa: TID251  # how late predictions are; never of the fold
-        async with opened(settings, [], 0, wall) as shown:
-            on_progress(f"the page: {shown.address}")
+    async def show_dashboard(settings: FoldSettings) -> AsyncIterator[None]:
+        wall = time.time  # noqa: TID251  # delays of predictions, which the fold does not use
+        async with opened(settings, [], 0, wall) as page:
+            on_progress(f"dashboard: {page.address}")
             yield
 
-    on_progress("reading the departures of 2013; starting a real Kafka and a real Redis")
+    on_progress("reading the departures of 2013; starting Kafka and Redis")
     with servers(bootstrap_servers, redis_url, on_progress=on_progress) as addresses:
-        chosen = departures(events)
         with Live(console=console, refresh_per_second=4, transient=True) as live:
             demo = Demo(
                 addresses,
-                chosen,
+                departures(events),
                 rate,
                 with_faults=not no_faults,
                 on_progress=on_progress,
-                show=lambda state: live.update(Text(_line(state))),
-                companion=page if dashboard else None,
+                show=lambda demo: live.update(Text(_progress(demo))),
+                companion=show_dashboard if dashboard else None,
             )
             figures = asyncio.run(demo.run())
         if as_json:
-            sys.stdout.write(orjson.dumps(figures).decode() + "\n")
+            print_json(figures)
             sys.stdout.flush()
         else:
             _print(figures)
         if keep:
             _wait(console, addresses)
-    bad = figures["missing"] or figures["duplicated"] or figures["different"]
-    return 1 if bad else 0
+    return 1 if any(figures[fault] for fault in ("missing", "duplicated", "different")) else 0
 
 
-def _line(demo: Demo) -> str:
+def _progress(demo: Demo) -> str:
     observed = demo.observed
     alive = sum(worker.is_alive for worker in demo.workers)
     with_memory, without = demo.aucs
-    area = "-"
+    aucs = "-"
     if with_memory is not None and without is not None:
-        area = f"{with_memory:.3f} with memory, {without:.3f} without"
+        aucs = f"{with_memory:.3f} with memory, {without:.3f} without"
     return (
         f"sent {observed.sent:,}  published {observed.published:,} of {len(demo.events):,}  "
-        f"lag {observed.sent - observed.published:,}  workers {alive}  AUC so far {area}"
+        f"lag {observed.sent - observed.published:,}  workers {alive}  AUC so far {aucs}"
     )
 
 
@@ -95,32 +92,32 @@ def _print(figures: dict[str, Any]) -> None:
         "predictions": f"{figures['predictions']:,}",
         "missing": figures["missing"],
         "duplicated": figures["duplicated"],
-        "different": f"{figures['different']}  (folded again from the log, byte for byte)",
-        "AUC with memory": _area(figures["auc_memory"]),
-        "AUC without": f"{_area(figures['auc_memoryless'])}  (the memoryless baseline)",
+        "different": f"{figures['different']}  (compared byte for byte with a replay of the log)",
+        "AUC with memory": _format_auc(figures["auc_memory"]),
+        "AUC without": f"{_format_auc(figures['auc_memoryless'])}  (the memoryless baseline)",
         "events/s": f"{figures['events_per_second']:,.0f}",
-        "latency": f"p50 {figures['latency_ms']['p50']:.0f} ms, p99 {figures['latency_ms']['p99']:.0f} ms  (sending to reading, before the faults)",
+        "latency": f"p50 {figures['latency_ms']['p50']:.0f} ms, p99 {figures['latency_ms']['p99']:.0f} ms  (from sending to reading, before the faults)",
         "faults": ", ".join(figures["faults"]) or "none",
         "recovery": "-"
         if recovery is None
-        else f"{recovery:.1f} s  (SIGKILL to the first prediction of its slowest partition)",
+        else f"{recovery:.1f} s  (from SIGKILL to the first prediction of the slowest partition)",
         "seconds": f"{figures['seconds']:.0f}",
     }
-    console = output()
+    console = output_console()
     for name, value in lines.items():
-        show_text(console, f"{name:16} {value}", " " * 17)
+        print_text(console, f"{name:16} {value}", " " * 17)
     print("\nnext:")
     for line in NEXT:
         print(f"  {line}")
 
 
-def _area(value: float | None) -> str:
+def _format_auc(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
 def _wait(console: Console, addresses: Addresses) -> None:
     console.print(
-        f"servers run until Ctrl-C: --bootstrap-servers {addresses.bootstrap_servers} "
+        f"Kafka and Redis run until Ctrl-C: --bootstrap-servers {addresses.bootstrap_servers} "
         f"--redis-url {addresses.redis_url}",
         highlight=False,
     )

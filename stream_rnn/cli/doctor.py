@@ -1,14 +1,12 @@
-"""``stream-rnn doctor``: is everything as a worker needs it?"""
+"""``stream-rnn doctor``: checks of everything that a worker needs."""
 
 import asyncio
-import sys
 import time
 from dataclasses import asdict
 
-import orjson
 from rich.console import Console
 
-from stream_rnn.cli.shared.tables import output, show_text
+from stream_rnn.cli.shared.printing import output_console, print_json, print_text
 from stream_rnn.operate.check_result import Finding, Level
 from stream_rnn.operate.doctor import examine
 from stream_rnn.settings import FoldSettings
@@ -19,28 +17,27 @@ INDENT = " " * 8
 
 
 def run(settings: FoldSettings, keys: int | None, writes: bool, as_json: bool) -> int:
-    """Check machine, bundle, Redis, Kafka, rights and positions; say what to do."""
-    console = output()
+    """Check everything that a worker needs, and suggest remedies."""
+    console = output_console()
     levels = []
 
-    async def run() -> None:
-        wall = time.time  # noqa: TID251  # ages of backups and clocks, never of the fold
+    async def check() -> None:
+        wall = time.time  # noqa: TID251  # ages of backups, and clocks, which the fold does not use
         async for finding in examine(settings, wall, keys=keys, writes=writes):
             levels.append(finding.level)
             if as_json:
-                sys.stdout.write(orjson.dumps(asdict(finding)).decode() + "\n")
+                print_json(asdict(finding))
             else:
-                _show(console, finding)
+                _print(console, finding)
 
-    asyncio.run(run())
+    asyncio.run(check())
     if not as_json:
-        counts = ", ".join(f"{levels.count(level)} {level}" for level in Level)
-        console.print(counts)
+        console.print(", ".join(f"{levels.count(level)} {level}" for level in Level))
     return 1 if Level.BAD in levels else 0
 
 
-def _show(console: Console, finding: Finding) -> None:
+def _print(console: Console, finding: Finding) -> None:
     text = f"{finding.what}: {finding.said}"
-    show_text(console, text, INDENT, lead=f"{MARKS[finding.level]} ")
+    print_text(console, text, INDENT, lead=f"{MARKS[finding.level]} ")
     if finding.remedy:
-        show_text(console, INDENT + finding.remedy, INDENT)
+        print_text(console, INDENT + finding.remedy, INDENT)

@@ -1,4 +1,4 @@
-"""The program: the group of all verbs, and what becomes of its errors."""
+"""The program: the group of all verbs, and how its errors are printed."""
 
 import atexit
 import importlib
@@ -18,11 +18,11 @@ from stream_rnn.errors import ConfigError, Reaction, StreamRNNError, Unreachable
 from stream_rnn.extras import explain
 
 NAME = "stream-rnn"
-COMPLETION = "_STREAM_RNN_COMPLETE"  # in the environment; what click makes of the name
+COMPLETION = "_STREAM_RNN_COMPLETE"  # environment variable; click derives it from the name
 
 
 class _Verbs(click.Group):
-    """Loads a verb's options when it is named."""
+    """The verbs, whose options are loaded when a command line names the verb."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
         return list(VERBS)
@@ -38,8 +38,8 @@ class _Verbs(click.Group):
         """Run the verb.
 
         Raises:
-            UnreachableError: a server closed a connection; click would end without a word.
-            MissingExtraError: the verb needs an extra that is not installed.
+            UnreachableError: A server closed a connection; click would exit without a message.
+            MissingExtraError: The verb needs an extra that is not installed.
         """
         try:
             return super().invoke(ctx)
@@ -57,11 +57,15 @@ class _Verbs(click.Group):
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name=NAME)
 def group() -> None:
-    """A recurrent network over each key of a Kafka topic, its memory kept in Redis."""
+    """Run a recurrent network over each key of a Kafka topic, with its memory in Redis."""
 
 
 def run(arguments: list[str] | None) -> None:
-    """Run a verb and exit with its status; arguments are the process's own for ``None``."""
+    """Run a verb and exit with its status.
+
+    Args:
+        arguments: Words of the command line; ``None`` takes those of the process.
+    """
     open_streams()
     try:
         status = _status(arguments)
@@ -76,7 +80,7 @@ def run(arguments: list[str] | None) -> None:
 def _status(arguments: list[str] | None) -> int:
     try:
         _check_completion()
-        answer = group.main(arguments, prog_name=NAME, standalone_mode=False)
+        result = group.main(arguments, prog_name=NAME, standalone_mode=False)
         sys.stdout.flush()
     except (click.exceptions.Abort, KeyboardInterrupt):
         return INTERRUPTED
@@ -86,30 +90,30 @@ def _status(arguments: list[str] | None) -> int:
     except StreamRNNError as error:
         click.echo(f"{NAME}: {whole_message(error)}", err=True)
         return 3 if error.reaction is Reaction.STOP else 4
-    return answer if isinstance(answer, int) else 0
+    return result if isinstance(result, int) else 0
 
 
 def _check_completion() -> None:
-    """Refuse a request for completion that click would answer by status 1, without a word."""
-    asked = os.environ.get(COMPLETION, "")
-    shell, _, what = asked.partition("_")
-    if asked and (get_completion_class(shell) is None or what not in ("source", "complete")):
+    """Refuse a request for completion that click would answer with status 1 and no message."""
+    instruction = os.environ.get(COMPLETION, "")
+    shell, _, step = instruction.partition("_")
+    if instruction and (get_completion_class(shell) is None or step not in ("source", "complete")):
         raise click.UsageError(
-            f"{COMPLETION}={asked} asks for a completion that does not exist; for a shell's script "
-            "give bash_source, zsh_source or fish_source"
+            f"{COMPLETION}={instruction} is no completion; set it to bash_source, zsh_source or "
+            "fish_source for the script of a shell"
         )
 
 
 def whole_message(error: StreamRNNError) -> str:
-    """Return an error's message; what it leaves out at its end is the reason of its cause.
+    """Return the message of an error; a message that ends in a colon is completed by its cause.
 
     Example:
-        >>> whole_message(ConfigError("no answer of Kafka: "))
-        'no answer of Kafka: ConfigError'
+        >>> whole_message(ConfigError("no answer from Kafka: "))
+        'no answer from Kafka: ConfigError'
     """
     text = str(error).strip()
     if text and not text.endswith(":"):
         return text
     cause = error.__cause__ or error.__context__
-    why = type(error).__name__ if cause is None else reason(cause)
-    return f"{text} {why}".strip()
+    reason_text = type(error).__name__ if cause is None else reason(cause)
+    return f"{text} {reason_text}".strip()

@@ -4,10 +4,10 @@ import sys
 from typing import Any
 
 import click
-import orjson
 from rich.console import Console
 
 from stream_rnn.cli.shared.log_options import split_words
+from stream_rnn.cli.shared.printing import print_json
 from stream_rnn.cli.shared.progress import RecordBars
 from stream_rnn.fold.gc_tuning import calm_collector
 from stream_rnn.notebook.replay import replay
@@ -15,23 +15,23 @@ from stream_rnn.notebook.replay import replay
 STANDARD_OUTPUT = "-"
 
 
-def run(log: tuple[str, ...], out: str, processes: int, as_json: bool, **given: Any) -> None:
-    """Fold a range of a log again, with hidden states in memory; nothing real is written."""
+def run(log: tuple[str, ...], out: str, processes: int, as_json: bool, **options: Any) -> None:
+    """Fold a log again with hidden states in memory, and write its predictions."""
     if out == STANDARD_OUTPUT and as_json:
         raise click.UsageError(
-            "--json says on standard output what was done, where --out - writes the predictions; "
+            "--json prints a summary on standard output, and --out - prints the predictions there; "
             "give one of them"
         )
     calm_collector()
-    (source,) = split_words(log, given["topic"])
-    predictions = replay(source, **given)
+    (source,) = split_words(log, options["topic"])
+    predictions = replay(source, **options)
     if out == STANDARD_OUTPUT:
         sys.stdout.buffer.writelines(value + b"\n" for value in predictions.values())
         sys.stdout.buffer.flush()
         return
-    with RecordBars(Console(stderr=True)) as bars:
+    with RecordBars() as bars:
         written = predictions.write(out, processes, bars)
     if as_json:
-        sys.stdout.write(orjson.dumps({"out": out, "predictions": written}).decode() + "\n")
+        print_json({"out": out, "predictions": written})
     else:
         Console(stderr=True).print(f"{written} predictions written to {out}")

@@ -1,11 +1,11 @@
-"""``stream-rnn send``: a file's events to a topic."""
+"""``stream-rnn send``: the events of a file to a topic."""
 
 import asyncio
 from pathlib import Path
 
 import click
-from rich.console import Console
 
+from stream_rnn.cli.shared.log_options import require_spec
 from stream_rnn.cli.shared.progress import RecordBars
 from stream_rnn.demo import flights
 from stream_rnn.model.features import FeatureSpec
@@ -24,13 +24,11 @@ def run(
     without: tuple[str, ...],
     create_partitions: int,
 ) -> None:
-    """Send the events of LOG to TOPIC, keyed as the spec says, in the order of the file."""
-    if spec is None and log != flights.NAME:
-        raise click.UsageError("give --spec: the feature spec says which fields make the key")
+    """Send the events of a file to a topic, in the order of the file."""
+    require_spec(spec, is_given_by_log=log == flights.NAME)
     fields = FeatureSpec.read(spec or flights.SPEC)
     source = open_log(log, fields, LogOptions(), settings)
-    how = Sending(topic, rate, without, create_partitions)
-    console = Console(stderr=True)
-    with RecordBars(console) as bars:
-        sent = asyncio.run(send(source, settings, how, lambda records: bars(topic, records)))
-    console.print(f"{sent} records sent to {topic}")
+    sending = Sending(topic, rate, without, create_partitions)
+    with RecordBars() as bars:
+        sent = asyncio.run(send(source, settings, sending, lambda records: bars(topic, records)))
+    click.echo(f"{sent} records sent to {topic}", err=True)

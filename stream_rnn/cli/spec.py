@@ -1,14 +1,13 @@
-"""``stream-rnn spec``: propose a feature spec from a log, and check one."""
+"""``stream-rnn spec``: propose a feature spec for a log, and check a feature spec."""
 
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
-import orjson
 from rich.console import Console
 
-from stream_rnn.cli.shared.tables import output, show_table, show_text
+from stream_rnn.cli.shared.printing import output_console, print_json, print_table, print_text
 from stream_rnn.errors import ConfigError
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.notebook.spec import propose_spec
@@ -17,11 +16,11 @@ from stream_rnn.settings import Settings
 from stream_rnn.spec.spec_check import Fit, count_fields
 from stream_rnn.text import visible
 
-SHOWN_WORDS = 5
+CLASSES_SHOWN = 5
 
 
-def init(log: Path, out: Path | None, force: bool, **given: Any) -> None:
-    """Propose a feature spec for LOG, a .csv, .jsonl or .parquet file."""
+def init(log: Path, out: Path | None, force: bool, **options: Any) -> None:
+    """Propose a feature spec for a log."""
 
     def check_out(path: Path) -> None:
         if not force:
@@ -29,44 +28,45 @@ def init(log: Path, out: Path | None, force: bool, **given: Any) -> None:
 
     if out is not None:
         check_out(out)
-    text = propose_spec(log, **given).toml
+    text = propose_spec(log, **options).toml
     if out is None:
         sys.stdout.write(text)
         return
     write_whole(out, text, "the spec", check_out)
     click.echo(
-        f"written to {out}; read its comments, then: stream-rnn train {log} --spec {out} --out BUNDLE"
+        f"spec written to {out}; read its comments, then run: "
+        f"stream-rnn train {log} --spec {out} --out BUNDLE"
     )
 
 
 def _check_free(out: Path) -> None:
     try:
-        is_there = out.exists()
+        exists = out.exists()
     except OSError as error:
         raise cannot_write(out, "the spec", error) from error
-    if is_there:
-        raise ConfigError(f"{out} is there already; --force overwrites it")
+    if exists:
+        raise ConfigError(f"{out} exists; give --force to overwrite it")
 
 
 def check(settings: Settings, spec: Path, log: Path | None, rows: int, as_json: bool) -> int:
-    """Say whether SPEC is valid, and what of LOG is an event by it."""
-    found = FeatureSpec.read(spec)
-    fit = None if log is None else count_fields(log, found, settings, rows)
+    """Check a feature spec, and count the rows of a log that are events by this spec."""
+    features = FeatureSpec.read(spec)
+    fit = None if log is None else count_fields(log, features, settings, rows)
     if as_json:
-        print(orjson.dumps(_as_json(found, fit)).decode())
+        print_json(_as_json(features, fit))
     else:
-        _print(output(), spec, found, fit)
+        _print(output_console(), spec, features, fit)
     return 1 if fit is not None and not fit.events else 0
 
 
 def _as_json(spec: FeatureSpec, fit: Fit | None) -> dict[str, Any]:
-    said: dict[str, Any] = {
+    content: dict[str, Any] = {
         "name": spec.name,
         "features": len(spec.features),
         "heads": [head.name for head in spec.heads],
     }
     if fit is None:
-        return said
+        return content
     fields = {
         count.field.path: {
             "has": count.has,
@@ -78,31 +78,34 @@ def _as_json(spec: FeatureSpec, fit: Fit | None) -> dict[str, Any]:
         }
         for count in fit.fields
     }
-    return said | {"rows": fit.rows, "events": fit.events, "skips": fit.skips, "fields": fields}
+    return content | {"rows": fit.rows, "events": fit.events, "skips": fit.skips, "fields": fields}
 
 
 def _print(console: Console, path: Path, spec: FeatureSpec, fit: Fit | None) -> None:
     heads = ", ".join(f"{head.name} ({head.kind})" for head in spec.heads)
-    show_text(console, f"{path} is valid: {len(spec.features)} features; heads: {heads}")
+    print_text(console, f"{path} is valid: {len(spec.features)} features; heads: {heads}")
     if fit is None:
         return
     skips = ", ".join(f"{code} {n}" for code, n in fit.skips.most_common())
-    show_text(console, f"{fit.rows:,} rows: {fit.events:,} events; skipped: {skips or 'none'}")
+    print_text(console, f"{fit.rows:,} rows: {fit.events:,} events; skipped: {skips or 'none'}")
     rows = []
     for count in fit.fields:
-        rare = (sum(n for _, n in count.unknown), len(count.never_seen)) if count.classes else "--"
-        cells = (count.has, count.lacks, count.wrong, *rare)
-        rows.append([visible(count.field.path), *map(str, cells)])
+        cells = [count.has, count.lacks, count.wrong]
+        if count.classes:
+            cells += [sum(n for _, n in count.unknown), len(count.never_seen)]
+        rows.append([visible(count.field.path), *map(str, cells), *"-" * (5 - len(cells))])
     titles = ("field", "has", "lacks", "wrong type", "unknown", "never seen")
-    show_table(console, titles, rows)
+    print_table(console, titles, rows)
     for count in fit.fields:
         if count.classes:
-            _print_words(console, count.field.path, "no class", [word for word, _ in count.unknown])
-            _print_words(console, count.field.path, "never seen", count.never_seen)
+            _print_classes(
+                console, count.field.path, "no class", [name for name, _ in count.unknown]
+            )
+            _print_classes(console, count.field.path, "never seen", count.never_seen)
 
 
-def _print_words(console: Console, path: str, what: str, words: list[str]) -> None:
-    if words:
-        more = f" and {len(words) - SHOWN_WORDS} more" if len(words) > SHOWN_WORDS else ""
-        shown = ", ".join(map(visible, words[:SHOWN_WORDS]))
-        show_text(console, f"{visible(path)}: {what}: {shown}{more}", "  ")
+def _print_classes(console: Console, path: str, title: str, names: list[str]) -> None:
+    if names:
+        more = f" and {len(names) - CLASSES_SHOWN} more" if len(names) > CLASSES_SHOWN else ""
+        text = ", ".join(map(visible, names[:CLASSES_SHOWN]))
+        print_text(console, f"{visible(path)}: {title}: {text}{more}", "  ")

@@ -1,4 +1,4 @@
-"""``stream-rnn tail``: predictions as they come."""
+"""``stream-rnn tail``: the predictions of a topic as they arrive."""
 
 import asyncio
 import sys
@@ -6,7 +6,7 @@ import sys
 import click
 from rich.text import Text
 
-from stream_rnn.cli.shared.tables import output, show_text
+from stream_rnn.cli.shared.printing import output_console, print_text
 from stream_rnn.predictions.reader import PredictionReader
 from stream_rnn.predictions.schema import Choice, Number, Output, Prediction, YesNo
 from stream_rnn.settings import Settings
@@ -19,7 +19,7 @@ HEAD_WIDTH = 18
 def run(
     topic: str, settings: Settings, from_beginning: bool, count_max: int | None, as_json: bool
 ) -> None:
-    """Print the predictions of TOPIC as they come, each once, until Ctrl-C."""
+    """Print the predictions of a topic as they arrive, until Ctrl-C."""
     asyncio.run(_tail(topic, settings, from_beginning, count_max, as_json))
 
 
@@ -43,11 +43,11 @@ async def _tail(
                     break
     finally:
         if reader.counts.bad:
-            click.echo(f"{reader.counts.bad} values were not predictions", err=True)
+            click.echo(f"{reader.counts.bad} records were not predictions", err=True)
 
 
 class _JsonLines:
-    """Prints the published bytes."""
+    """Prints each prediction as the published bytes."""
 
     def show(self, reader: PredictionReader, _prediction: Prediction) -> None:
         """Print one line."""
@@ -57,14 +57,14 @@ class _JsonLines:
 
 
 class _Rows:
-    """Prints rows of a table without a frame; the heads of the first prediction are its columns.
+    """Prints each prediction as a row of a table with one column for each head.
 
-    A key that is too long for its column is cut.  Where the terminal is too narrow for all heads,
-    each prediction has a second line, with the heads by name.
+    A key that is too long for its column is cut.  If the terminal is too narrow for all heads, the
+    heads follow below the row, each on a line with its name.
     """
 
     def __init__(self) -> None:
-        self._console = output()
+        self._console = output_console()
         self._heads: tuple[str, ...] = ()
 
     @property
@@ -73,26 +73,26 @@ class _Rows:
         return sum(widths) + len(widths) <= self._console.width
 
     def show(self, _reader: PredictionReader, prediction: Prediction) -> None:
-        """Print one row, and a title where the heads change."""
+        """Print one row, below new titles if its heads differ from those of the row before."""
         if tuple(prediction.outputs) != self._heads:
             self._heads = tuple(prediction.outputs)
             self._row([*WIDTHS, *(self._heads if self._is_wide else ())], style="bold")
         key = prediction.key if prediction.key is not None else f"base64:{prediction.key_base64}"
         source = prediction.source
         steps = f"{prediction.steps}{' cold' if prediction.cold else ''}"
-        outputs = [describe_output(one) for one in prediction.outputs.values()]
+        outputs = [describe_output(output) for output in prediction.outputs.values()]
         cells = [str(source.partition), str(source.offset), visible(key), steps]
         self._row([*cells, *(outputs if self._is_wide else ())])
         if not self._is_wide:
             for head, text in zip(self._heads, outputs, strict=True):
-                show_text(self._console, f"  {visible(head)}  {text}", "    ")
+                print_text(self._console, f"  {visible(head)}  {text}", "    ")
 
     def _row(self, cells: list[str], style: str = "") -> None:
         widths = [*WIDTHS.values(), *[HEAD_WIDTH] * len(self._heads)]
         line = Text(style=style)
         for name, cell, width in zip([*WIDTHS, *self._heads], cells, widths, strict=False):
             text = Text(cell)
-            if name == "key" or text.cell_len < width:  # no number is cut
+            if name == "key" or text.cell_len < width:  # a number is never cut
                 text.truncate(width, overflow="ellipsis", pad=True)
             line.append_text(text).append(" ")
         line.rstrip()

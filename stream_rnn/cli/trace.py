@@ -1,6 +1,5 @@
-"""``stream-rnn trace``: the network unrolled over one key's events."""
+"""``stream-rnn trace``: each step of the network over the events of one key."""
 
-import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from stream_rnn.cli.shared.log_options import split_words
-from stream_rnn.cli.shared.tables import show_text
+from stream_rnn.cli.shared.printing import print_json, print_text
 from stream_rnn.cli.tail import describe_output
 from stream_rnn.fold.gc_tuning import calm_collector
 from stream_rnn.keys import describe_key, shorten
@@ -26,31 +25,28 @@ from stream_rnn.trace.unroll import (
     most_varying,
 )
 
-WIDTH_UNKNOWN = 140
+PIPE_WIDTH = 140
 UNITS_MAX = 32
 BARS = "▁▂▃▄▅▆▇█"
 TITLES = ("offset", "event time, UTC", "steps", "since")
 
 
-def run(words: tuple[str, ...], as_json: bool, **given: Any) -> None:
-    """Unroll the network over the events of KEY: x, gates, memory and outputs, step by step."""
-    log, key = split_words(words, given["topic"], "KEY")
+def run(words: tuple[str, ...], as_json: bool, **options: Any) -> None:
+    """Show each step of the network over the events of one key."""
+    log, key = split_words(words, options["topic"], "KEY")
     calm_collector()
-    result = trace(log, key, **given)
+    result = trace(log, key, **options)
     if as_json:
-        content = as_object(result.unrolled, result.settings)
-        sys.stdout.write(orjson.dumps(content, option=_NUMPY).decode() + "\n")
+        print_json(_as_json(result.unrolled, result.settings))
     else:
-        _print(result.unrolled, result.settings, given["until"])
+        _print(result.unrolled, result.settings, options["until"])
 
 
 # --- as JSON -----------------------------------------------------------------------------------------
 
-_NUMPY = orjson.OPT_SERIALIZE_NUMPY
 
-
-def as_object(unrolled: Unrolled, settings: Settings) -> dict[str, Any]:
-    """Return what ``--json`` prints: each prediction as published, with what made it."""
+def _as_json(unrolled: Unrolled, settings: Settings) -> dict[str, Any]:
+    """Return each prediction as published, with the input, gates and memory of its step."""
     model, since_ms = unrolled.model, unrolled.since_ms.tolist()
     steps = [
         {
@@ -76,7 +72,8 @@ def as_object(unrolled: Unrolled, settings: Settings) -> dict[str, Any]:
         "events": unrolled.events,
         "steps": steps,
         "between": [
-            {"offset": one.offset, "kind": one.kind, "text": one.text} for one in unrolled.between
+            {"offset": note.offset, "kind": note.kind, "text": note.text}
+            for note in unrolled.between
         ],
     }
 
@@ -87,10 +84,10 @@ def as_object(unrolled: Unrolled, settings: Settings) -> dict[str, Any]:
 def _print(unrolled: Unrolled, settings: Settings, until: int | None) -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
-        console = Console(highlight=False, width=WIDTH_UNKNOWN)
+        console = Console(highlight=False, width=PIPE_WIDTH)
     units = _units(unrolled, console.width)
     for text in _header(unrolled, until, units.shape[1]):
-        show_text(console, text, " " * 11)
+        print_text(console, text, " " * 11)
     console.print()
     for line in _rows(unrolled, settings, units, console.width):
         console.print(line, soft_wrap=True)
@@ -108,20 +105,22 @@ def _header(unrolled: Unrolled, until: int | None, drawn: int) -> list[str]:
         f"steps      {unrolled.events:,}" + (f", the last {shown:,} below" if shown else ""),
     ]
     if gates := GATES[cell.kind]:
-        called = ", ".join(f"{letter} {name}" for letter, name in gates.items())
-        lines.append(f"gates      {called}: means over all units")
+        names = ", ".join(f"{letter} {name}" for letter, name in gates.items())
+        lines.append(f"gates      {names}: means over all units")
     if unrolled.memory:
-        most = "" if drawn == cell.layers * cell.hidden else ", those that vary most"
-        bars = (
-            f"a bar a unit, low at -1 and high at 1: {drawn} of {cell.layers * cell.hidden}{most}"
+        units = cell.layers * cell.hidden
+        which = (
+            f"all {units} units"
+            if drawn == units
+            else f"the {drawn} of {units} units that vary most"
         )
-        lines.append(f"h          {bars}")
-        lines.append("update_norm  how far the step moved the memory, as a Euclidean norm")
+        lines.append(f"h          {which}, each as a bar: low at -1, high at 1")
+        lines.append("update_norm  Euclidean norm of the change of the memory by the step")
     return lines
 
 
 def _units(unrolled: Unrolled, width: int) -> Floats:
-    """Return the units that are drawn, (T, R): those that vary most, as many as fit."""
+    """Return the units to draw, (T, R): as many as fit, in the order of their variance."""
     h = unrolled.memory.get("h")
     if h is None:
         return np.zeros((len(unrolled.offsets), 0), np.float32)
@@ -131,14 +130,14 @@ def _units(unrolled: Unrolled, width: int) -> Floats:
 
 
 def _rows(unrolled: Unrolled, settings: Settings, units: Floats, width: int) -> Iterator[Text]:
-    """Yield the table line by line; what happened between steps is a line of its own.
+    """Yield the lines of the table; a note between two steps has a line of its own.
 
-    Where the table is too wide, the outputs of a step have lines of their own; where it still is,
-    the gates are left out, then how far the step moved the memory.
+    If the table is too wide, the outputs follow below each step, on lines of their own.  If it is
+    still too wide, the gates are left out, and then the norm of the update.
     """
     between = list(unrolled.between)
-    remembers = ("h", "update_norm") if unrolled.memory else ()
-    titles = [*TITLES, *unrolled.gates, *remembers, *unrolled.outputs]
+    memory = ("h", "update_norm") if unrolled.memory else ()
+    titles = [*TITLES, *unrolled.gates, *memory, *unrolled.outputs]
     cells = [[Text(title, "bold") for title in titles]]
     for t, value in enumerate(unrolled.predictions(settings)):
         cells.append(_cells(unrolled, t, Prediction.parse(value), units[t]))
@@ -151,14 +150,14 @@ def _rows(unrolled: Unrolled, settings: Settings, units: Floats, width: int) -> 
         yield _line(row, widths)
         for title, cell in zip(below[0], below[t + 1], strict=True):
             yield Text.assemble("  ", title, "  ", cell)
-    for one in between:
-        yield _note(one.text)
+    for note in between:
+        yield _note(note.text)
 
 
 def _fitting(
     cells: list[list[Text]], gates: int, outputs: int, width: int
 ) -> tuple[list[list[Text]], list[list[Text]]]:
-    """Return the rows that fit, and of each the outputs that have lines of their own."""
+    """Return the rows that fit, and for each row the outputs that follow below it."""
 
     def fits(rows: list[list[Text]]) -> bool:
         widths = [max(row[i].cell_len for row in rows) for i in range(len(rows[0]))]
@@ -170,7 +169,7 @@ def _fitting(
     below, cells = [row[first:] for row in cells], [row[:first] for row in cells]
     if not fits(cells):
         cells = [[*row[: len(TITLES)], *row[len(TITLES) + gates :]] for row in cells]
-    if not fits(cells):  # nor is there room for how far a step moved the memory
+    if not fits(cells):  # without the norm of the update
         cells = [row[: len(TITLES) + 1] for row in cells]
     return cells, below
 
@@ -205,7 +204,7 @@ def _cells(unrolled: Unrolled, t: int, prediction: Prediction, units: Floats) ->
 
 
 def _bars(values: Sequence[float]) -> Text:
-    """Draw each value in [-1, 1] as a bar: from below at -1, blue, to above at 1, red."""
+    """Draw each value in [-1, 1] as a bar: low and blue at -1, high and red at 1."""
     text = Text()
     for value in values:
         place = round((min(max(value, -1), 1) + 1) / 2 * (len(BARS) - 1))

@@ -1,4 +1,4 @@
-"""``stream-rnn worker``: the stream worker, without any Python of one's own."""
+"""``stream-rnn worker``: the stream worker, for those who write no Python of their own."""
 
 import asyncio
 import logging
@@ -19,15 +19,15 @@ from stream_rnn.worker.plugin import StreamRNN
 
 logger = logging.getLogger(__name__)
 
-START_WITHIN_S = 5.0
+START_TIMEOUT_S = 5.0
 
 
 class _Worker(faust.Worker):
-    """Faust's worker, for a process that ends with it.
+    """Faust's worker, for a process that ends with the worker.
 
     Args:
-        rnn: what it runs.
-        options: Faust's.
+        rnn: The plugin that the worker runs.
+        options: Keyword arguments of ``faust.Worker``.
     """
 
     def __init__(self, rnn: StreamRNN, **options: Any) -> None:
@@ -35,30 +35,30 @@ class _Worker(faust.Worker):
         self._rnn = rnn
 
     async def _stop_on_signal(self, signal: signal.Signals) -> None:
-        """Let a start that is under way come to its end first.
+        """Stop after the start is complete.
 
-        A group's first join and a stop that meets it wait for each other in Faust; and a broker
-        waits a whole session for a member that was cut off.
+        In Faust, a stop during the first join of a group waits for the join, and the join for the
+        stop.  A broker waits a whole session timeout for a member that disappears while it joins.
         """
         self._rnn.stop_requested = True
         with suppress(TimeoutError):
-            async with asyncio.timeout(START_WITHIN_S):
+            async with asyncio.timeout(START_TIMEOUT_S):
                 while not (self._rnn.is_settled or self.should_stop):  # noqa: ASYNC110  # no event
                     await asyncio.sleep(0.05)
         await super()._stop_on_signal(signal)
 
     def _shutdown_loop(self) -> None:
-        """Leave the loop as it is.
+        """Leave the event loop open.
 
-        Every service has stopped by now, and the process ends next.  Faust would wait for up to
-        two seconds for tasks that nobody needs; a rolling restart would wait with it.
+        Every service has stopped, and the process ends next.  Faust would wait up to two seconds
+        for tasks that nobody needs, and delay a rolling restart.
         """
         if self.crash_reason:
             raise self.crash_reason
 
 
 def run(settings: Settings, log_level: str, log_format: str) -> None:
-    """Fold a topic: read events, step the network, publish predictions."""
+    """Run the stream worker: fold a topic and publish predictions."""
     configure(log_level, log_format)
     rnn = make_app(settings)
     hush(lambda: rnn.stop_requested or isinstance(rnn.failure, StreamRNNError))
@@ -71,13 +71,13 @@ def run(settings: Settings, log_level: str, log_format: str) -> None:
         quiet=True,
         blocking_timeout=settings.watchdog_s,
     )
-    worker.spinner = None  # it draws on standard error even where that is a file
+    worker.spinner = None  # it draws on standard error even if that is a file
     status = 0
     try:
         worker.execute_from_commandline()
     except SystemExit as error:
         status = error.code if isinstance(error.code, int) else 1
-    except BaseException as error:  # noqa: BLE001  # what failed was logged; the status says the rest
+    except BaseException as error:  # noqa: BLE001  # the error is logged below, and decides the exit status
         if rnn.failure is None and not rnn.stop_requested:
             rnn.failure = error
     status = rnn.exit_status or (0 if rnn.stop_requested else status)

@@ -264,7 +264,7 @@ async def test_a_key_is_looked_up_and_erased_where_it_is(made):
         assert "steps 3" in await run("state", "get", key, *options(made, *PLACE))
         said = await run("state", "erase", key, "--yes", *options(made, *PLACE))
         assert f"[{partition}]" in said
-        assert "the state is gone" in said
+        assert "this fold has no state of the key" in said
         await run("state", "get", key, *options(made, *PLACE), status=1)
         await run("state", "erase", key, "--yes", *options(made, *PLACE), status=1)
     # A key that is no text is printed as it may be typed; events that wait may be of the key.

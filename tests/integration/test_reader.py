@@ -291,7 +291,7 @@ async def test_tail_prints_the_published_bytes(bootstrap_servers, topic, app_id,
     async with asyncio.timeout(30):
         out, said = await process.communicate()
     assert out == b"".join(value + b"\n" for _, value, _ in run)
-    assert b"1 values were not predictions" in said
+    assert b"1 records were not predictions" in said
     assert process.returncode == 0
     assert json.loads(out.splitlines()[0])["source"]["offset"] == 0
 

@@ -11,8 +11,8 @@ from pydantic import SecretStr
 
 import stream_rnn
 from stream_rnn import cli, errors
+from stream_rnn.cli.shared.fold_options import OPTIONS
 from stream_rnn.cli.shared.settings_options import settings_options
-from stream_rnn.cli.shared.state_options import OPTIONS
 from stream_rnn.settings import CLUSTER, FOLD, Settings
 
 
@@ -61,13 +61,13 @@ def test_the_version_is_the_packages():
 
 
 @pytest.mark.parametrize("verb", cli.VERBS)
-def test_every_verb_explains_itself(verb):
-    """Each has a sentence; what is listed exists."""
+def test_the_list_of_verbs_shows_the_first_sentence_of_each_help(verb):
+    """The list must not import the verbs, so it has the sentences again."""
     command = importlib.import_module(f"stream_rnn.cli.verbs.{verb}").command
     result = CliRunner().invoke(command, ["--help"])
     assert result.exit_code == 0
     assert command.name == verb
-    assert len(command.help.split()) > 2
+    assert command.help.partition("\n\n")[0] == cli.VERBS[verb]
 
 
 def test_a_verb_that_does_not_exist_is_wrong_use():

@@ -156,7 +156,7 @@ def test_a_completion_that_does_not_exist_is_wrong_use(asked):
     """Click says nothing and exits with 1."""
     done = run(env={**os.environ, "_STREAM_RNN_COMPLETE": asked})
     assert done.returncode == 2
-    assert f"_STREAM_RNN_COMPLETE={asked} asks for a completion".encode() in done.stderr
+    assert f"_STREAM_RNN_COMPLETE={asked} is no completion".encode() in done.stderr
     assert b"bash_source, zsh_source or fish_source" in done.stderr
 
 
@@ -202,7 +202,7 @@ def test_two_things_that_want_standard_output_are_wrong_use(bundle):
     """The summary would stand among the predictions."""
     done = run("replay", "no.jsonl", "--bundle", bundle, "--out", "-", "--json")
     assert done.returncode == 2
-    assert b"--json says on standard output what was done" in done.stderr
+    assert b"--json prints a summary on standard output" in done.stderr
 
 
 # --- Ctrl-C -------------------------------------------------------------------------------------

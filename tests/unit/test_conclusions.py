@@ -74,7 +74,7 @@ def test_training_and_the_report_say_the_same_of_the_same_figures():
         "The AUC is 0.800 with memory and 0.700 without: a difference of +0.1"
     )
     assert train.worth(late, result) == (
-        f"{late.name} (test part, mean of 2 seeds, deviation 0.141): {sentence} "
+        f"{late.name} (test part, mean of 2 seeds, standard deviation 0.141): {sentence} "
         "The naive rule is last."
     )
     assert train.worth(late, replace(result, memory={})) == ""

@@ -84,7 +84,7 @@ def test_init_overwrites_only_by_force(log, tmp_path):
     """What somebody wrote stays, and nothing is left beside it."""
     out = tmp_path / "s.toml"
     out.write_text("mine")
-    with pytest.raises(ConfigError, match="--force overwrites it"):
+    with pytest.raises(ConfigError, match="give --force to overwrite it"):
         run("init", log, "--out", out)
     assert out.read_text() == "mine"
     run("init", log, "--out", out, "--force")

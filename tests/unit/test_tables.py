@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from stream_rnn.cli import compare, doctor, evaluate, state, tail, trace
-from stream_rnn.cli.shared.tables import output, show_table, show_text
+from stream_rnn.cli.shared.printing import output_console, print_table, print_text
 from stream_rnn.evaluation.compare import ComparedHead, Comparison, Differing, Row
 from stream_rnn.metrics.figure import Figure
 from stream_rnn.operate.check_result import Finding, Level
@@ -61,11 +61,12 @@ def test_an_evaluation_keeps_its_numbers_whole(width):
         head("wait", metric="mae", unit="s", models={m: {"mae": TIME} for m in models}),
     ]
     console = terminal(width)
-    evaluate.show(console, evaluation(*some), None)
+    evaluate._print(console, evaluation(*some), None)
     text = "\n".join(lines(console))
     assert len(re.findall(r"0\.9875 to 0\.9942", text)) == 3
     assert len(re.findall(r"29\.3 h to 44 h", text)) == 3
-    assert len(re.findall(r"\b0\.9909\b", text)) >= len(re.findall(r"\b35\.7 h", text)) == 3
+    assert len(re.findall(r"\b0\.9909\b", text)) == 3
+    assert len(re.findall(r"\b35\.7 h", text)) >= 3
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -75,7 +76,7 @@ def test_a_comparison_keeps_its_numbers_whole(width):
     event = Differing("plant/line-1/machine-0001", 0, 123_456_789, "0.9909", "0.1", "no")
     heads = {"bytes": ComparedHead(2_899, metrics, (event,))}
     console = terminal(width)
-    compare._show(console, Comparison("a" * 30, "b" * 30, "log.csv", 15_169, heads), {"bytes": ""})
+    compare._print(console, Comparison("a" * 30, "b" * 30, "log.csv", 15_169, heads), {"bytes": ""})
     text = "\n".join(lines(console))
     for number in ("19,071,640", "19,095,144", "+23,505", "\N{MINUS SIGN}7,114 to +44,959"):
         assert number in text
@@ -86,7 +87,7 @@ def test_a_comparison_keeps_its_numbers_whole(width):
 def test_states_of_partitions_are_shown_by_name(width, monkeypatch):
     """Position, group offset, log start and log end, whole; no letter stands for them."""
     console = terminal(width)
-    monkeypatch.setattr(state, "output", lambda: console)
+    monkeypatch.setattr(state, "output_console", lambda: console)
     state._print(Settings.build(app="a", source="clicks"), "3fa94bc0d1e2f377", [ROW, ROW])
     text = "\n".join(lines(console))
     for name in ("log start", "position", "group offset", "log end"):
@@ -100,7 +101,7 @@ def test_a_finding_of_the_doctor_is_cut_between_words(width):
     """Its next lines stand below its text, and a unit stays with its number."""
     said = "the log reaches back 7 d, " + "and Redis answers within 30.5 s, " * 6
     console = terminal(width)
-    doctor._show(console, Finding("backup", Level.WARNING, said.strip(), "take a snapshot"))
+    doctor._print(console, Finding("backup", Level.WARNING, said.strip(), "take a snapshot"))
     found = lines(console)
     assert found[0].startswith("warning backup: the log")
     assert all(line.startswith(doctor.INDENT) for line in found[1:])
@@ -112,7 +113,7 @@ def test_a_finding_of_the_doctor_is_cut_between_words(width):
 def test_rows_of_tail_keep_numbers_whole(width, heads, monkeypatch):
     """The key is cut; outputs for which there is no room have lines of their own."""
     console = terminal(width)
-    monkeypatch.setattr(tail, "output", lambda: console)
+    monkeypatch.setattr(tail, "output_console", lambda: console)
     value = {
         "format": 1,
         "numerics": "0a1b2c3d",
@@ -139,11 +140,11 @@ def test_any_table_is_a_list_where_the_terminal_is_too_narrow(width):
     titles = ["part", *[f"column {i}" for i in range(6)]]
     cells = ["test", *[f"{10**i}.5\n1 to {10**i}" for i in range(2, 8)]]
     console = terminal(width)
-    show_table(console, titles, [cells])
+    print_table(console, titles, [cells])
     text = "\n".join(lines(console))
     assert [f"{10**i}.5" in text and f"1 to {10**i}" in text for i in range(2, 8)] == [True] * 6
-    console = Console(file=io.StringIO(), width=output().width)
-    show_table(console, titles, [cells])
+    console = Console(file=io.StringIO(), width=output_console().width)
+    print_table(console, titles, [cells])
     assert len(console.file.getvalue().splitlines()) == 3
 
 
@@ -164,19 +165,19 @@ def test_only_the_shared_table_is_one_of_rich():
         for path in Path(evaluate.__file__).parent.rglob("*.py")
         if "rich.table" in path.read_text()
     ]
-    assert tables == ["tables.py"]
+    assert tables == ["printing.py"]
 
 
 @pytest.mark.parametrize("width", range(24, 60))
 def test_a_unit_and_an_interval_stay_in_one_line(width):
     """Wherever the terminal ends."""
     console = terminal(width)
-    show_text(console, "no answer within 30.5 s, between 0.9875 to 0.9942 of 12 GB and more of it")
+    print_text(console, "no answer within 30.5 s, between 0.9875 to 0.9942 of 12 GB and more of it")
     text = "\n".join(lines(console))
     assert all(whole in text for whole in ("30.5 s", "0.9875 to 0.9942", "12 GB"))
 
 
 def test_a_sentence_in_a_pipe_is_one_line(capsys):
     """Whoever reads it there has no width."""
-    show_text(output(), "a sentence " * 40)
+    print_text(output_console(), "a sentence " * 40)
     assert len(capsys.readouterr().out.splitlines()) == 1

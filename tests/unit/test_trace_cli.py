@@ -79,7 +79,7 @@ def test_the_table_has_a_line_a_step_and_lines_for_what_happened(log, tmp_path):
     header, table = text.split("\n\n")
     assert "key        hot" in header
     assert "gru, hidden 8, layers 1" in header
-    assert "low at -1 and high at 1: 8 of 8" in header
+    assert "all 8 units, each as a bar: low at -1, high at 1" in header
     titles, *lines = table.splitlines()
     assert titles.split()[-6:] == ["n", "h", "update_norm", "big", "wait", "next"]
     places = [i for i, line in enumerate(lines) if "memory expired after 3" in line]

@@ -8,6 +8,7 @@ import pytest
 
 from stream_rnn.cli.program import group
 from tests.generate_pages import PAGES as GENERATED
+from tests.generate_pages import commands
 from tests.pages import PAGES, ROOT, code_lines, read
 
 
@@ -66,6 +67,15 @@ def test_the_commands_that_are_shown_can_be_given(page):
     for line in code_lines(read(page)):
         if re.match(r"(\.venv/bin/)?stream-rnn [a-z]", line) and page not in GENERATED:
             parse_command(line)
+
+
+def test_every_command_has_an_example_of_itself():
+    """Below its help, with verb, arguments and options as they are parsed."""
+    for context in commands():
+        if not isinstance(context.command, click.Group):
+            head, _, line = (context.command.epilog or "").partition("Example:\n  ")
+            assert (head, line.startswith(context.command_path)) == ("\b\n", True), line
+            parse_command(line.replace("\\\n", ""))
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""What several verbs of the command line share."""
+"""Options and output that several verbs of the command line share."""

@@ -1,8 +1,8 @@
-"""Ctrl-C, and a worker's SIGTERM, before a verb's work has begun and after it has ended.
+"""Ctrl-C, and SIGTERM for a worker, before the work of a verb begins and after it ends.
 
-Python raises ``KeyboardInterrupt`` wherever it is.  In the middle of an import that is a trace of
-torch's or Faust's own code, or an error that they make of it.  There is nothing to finish then, so
-the process ends where it is.  While a verb works, ``KeyboardInterrupt`` is raised as usual.
+Python raises ``KeyboardInterrupt`` at any place.  During an import, the user would see a traceback
+through torch or Faust, or an error that they raise instead.  Nothing needs to be finished then, so
+the process ends at once.  While a verb works, ``KeyboardInterrupt`` is raised as usual.
 """
 
 import os
@@ -13,7 +13,7 @@ INTERRUPTED = 130
 
 
 def end_at_once() -> None:
-    """Let Ctrl-C end the process where it is; one that ignores Ctrl-C goes on ignoring it."""
+    """Let Ctrl-C end the process at once, unless the process ignores Ctrl-C."""
     _replace(signal.default_int_handler, _end)
 
 
@@ -23,11 +23,11 @@ def raise_again() -> None:
 
 
 def terminate_at_once() -> None:
-    """Let SIGTERM end the process where it is, with status 0, until somebody else handles it.
+    """Let SIGTERM end the process at once, with status 0, until another handler replaces this one.
 
-    A container's first process is not ended by a SIGTERM that it does not handle.
+    The first process of a container survives a SIGTERM that it does not handle.
     """
-    with suppress(ValueError):  # only the main thread may
+    with suppress(ValueError):  # only the main thread may set a handler
         signal.signal(signal.SIGTERM, lambda *_signal: os._exit(0))
 
 
@@ -41,4 +41,4 @@ def _replace(old: object, new: object) -> None:
     try:
         signal.signal(signal.SIGINT, new)  # type: ignore[arg-type]  # one of the two above
     except ValueError:
-        return  # only the main thread may, and only it is interrupted
+        return  # only the main thread may set a handler, and only it is interrupted

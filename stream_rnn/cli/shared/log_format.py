@@ -1,7 +1,7 @@
-"""How a worker's log looks: lines for people, or JSON objects for machines.
+"""The format of the worker's log: lines of text for people, or JSON objects for machines.
 
-A message of this package is some words, then ``name=value`` pairs; in JSON they become fields.
-Never in a log: a record's value, a key, a password.
+A message of this package consists of words and then of ``name=value`` pairs, which become fields in
+JSON.  A log never contains the value of a record, a key or a password.
 """
 
 import logging
@@ -17,11 +17,11 @@ TEXT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 _PAIRS = re.compile(r"(?: ([a-z][a-z0-9_]*)=(\S+))+$")
 _PAIR = re.compile(r" ([a-z][a-z0-9_]*)=(\S+)")
 NOISY = ("aiokafka", "faust", "mode")
-_OWN = frozenset({"time", "level", "logger", "message", "exception"})
+_RESERVED = frozenset({"time", "level", "logger", "message", "exception"})
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line.
+    """Formats each message as one line with a JSON object.
 
     Example:
         >>> record = logging.LogRecord("a", 20, "", 0, "folding partitions=4 lag=0.5", (), None)
@@ -31,15 +31,17 @@ class JsonFormatter(logging.Formatter):
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line."""
+        """Return the line of a message."""
         text = record.getMessage()
         fields = {}
         if (pairs := _PAIRS.search(text)) is not None:
             fields = {
-                name: _value(word) for name, word in _PAIR.findall(pairs[0]) if name not in _OWN
+                name: _value(word)
+                for name, word in _PAIR.findall(pairs[0])
+                if name not in _RESERVED
             }
             text = text[: pairs.start()] if fields else text
-        about = {
+        content = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
@@ -47,8 +49,8 @@ class JsonFormatter(logging.Formatter):
             **fields,
         }
         if record.exc_info:
-            about["exception"] = self.formatException(record.exc_info)
-        return orjson.dumps(about, default=str).decode()
+            content["exception"] = self.formatException(record.exc_info)
+        return orjson.dumps(content, default=str).decode()
 
 
 def _value(word: str) -> int | float | str:
@@ -59,11 +61,12 @@ def _value(word: str) -> int | float | str:
 
 
 def configure(level: str, form: str) -> None:
-    """Send this process's log to standard error.
+    """Write the log of this process to standard error.
 
     Args:
-        level: of our own messages; those of aiokafka, Faust and mode begin at warnings.
-        form: ``text`` or ``json``.
+        level: Lowest level of the messages of this package; for aiokafka, Faust and mode the lowest
+            level is ``warning`` or a higher one.
+        form: Format of the log, ``text`` or ``json``.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter() if form == "json" else logging.Formatter(TEXT))
@@ -73,14 +76,14 @@ def configure(level: str, form: str) -> None:
 
 
 def hush(has_failed: Callable[[], bool]) -> None:
-    """Drop messages of libraries that repeat ours, or that report no failure.
+    """Drop messages of libraries that repeat messages of the worker, or that report no failure.
 
-    The worker restarts a producer whose id has expired on the broker, and logs that itself.  The
-    coordinator of a cluster's first group is not available for a moment; if it stays away, the
-    worker names the broker's setting.
+    The worker restarts a producer whose id has expired on the broker, and logs the restart.  The
+    coordinator of the first group of a cluster is unavailable for a moment; if it remains
+    unavailable, the worker logs the setting of the broker that is wrong.
 
     Args:
-        has_failed: whether the worker has logged a failure of its own.
+        has_failed: Function that returns whether the worker has logged a failure.
     """
 
     def is_news(record: logging.LogRecord) -> bool:

@@ -1,99 +1,126 @@
 """Options of the verbs that read a log: a file, or a range of a topic."""
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from stream_rnn.cli.shared.options import path_option
+from stream_rnn.cli.shared.settings_options import settings_options
+from stream_rnn.settings import CLUSTER, FOLD
+
 F = TypeVar("F", bound=Callable[..., Any])
 
-OPTIONS = (
-    click.option("--topic", help="read a topic instead of a file"),
-    click.option("--from", "from_", help="offset or ISO 8601 time; default: log start"),
-    click.option("--to", help="offset or ISO 8601 time, not included; default: log end"),
+log_argument = click.argument("log", nargs=-1, type=click.Path(), metavar="[LOG]")
+replay_settings = settings_options("app", *CLUSTER, *FOLD, "kafka_timeout_s")
+
+
+def _together(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """Return a decorator that gives a command several options, in this order."""
+    return lambda command: functools.reduce(lambda c, option: option(c), options[::-1], command)
+
+
+log_options = _together(
+    click.option("--topic", metavar="TOPIC", help="Topic to read instead of a file."),
+    click.option(
+        "--from",
+        "from_",
+        metavar="OFFSET|TIME",
+        help="Offset or ISO 8601 time at which the range of --topic begins; default: the log start.",
+    ),
+    click.option(
+        "--to",
+        metavar="OFFSET|TIME",
+        help="Offset or ISO 8601 time before which the range of --topic ends; default: the log end.",
+    ),
     click.option(
         "--partitions",
         type=click.IntRange(1, 4096),
         default=1,
         show_default=True,
-        help="a file is split into so many",
+        help="Number of partitions into which a file is split by its keys.",
     ),
 )
-LABELS = (
+label_options = _together(
+    path_option("--labels", help="File of labels, for heads with of = label."),
     click.option(
-        "--labels", type=click.Path(path_type=Path), help="file of labels, for of = label"
+        "--labels-by",
+        metavar="FIELD",
+        help="Field that labels and events have in common; default: the offset.",
     ),
-    click.option("--labels-by", help="field that events and labels share; default: the offset"),
 )
-SCORED = (
+scored_options = _together(
     click.option(
-        "--warm-up", help="not scored up to here: an ISO 8601 time, or a share such as 0.2"
+        "--warm-up",
+        metavar="TIME|SHARE",
+        help="ISO 8601 time, or share of the log such as 0.2, before which no prediction is scored.",
     ),
     click.option(
         "--steps-min",
         type=click.IntRange(1),
         default=1,
         show_default=True,
-        help="predictions of shorter memories are not scored",
+        help="Minimum number of events in the memory of a scored prediction.",
     ),
-    click.option("--only-last", is_flag=True, help="score only the last prediction of each key"),
-    click.option("--split", help="the split of training, so that only one part is scored"),
+    click.option("--only-last", is_flag=True, help="Score only the last prediction of each key."),
+    click.option(
+        "--split",
+        metavar="SPLIT",
+        help="Split that the bundle was trained with, such as time:0.8; only --part of it is scored.",
+    ),
     click.option(
         "--part",
         type=click.Choice(["train", "validation", "test"]),
         default="test",
         show_default=True,
-        help="of --split",
+        help="Part of --split to score.",
     ),
     click.option(
         "--bootstrap-samples",
-        "bootstrap_samples",
         type=click.IntRange(0, 10_000),
         default=200,
         show_default=True,
-        help="of keys, for the intervals; 0 for none",
+        help="Number of samples of the keys for the intervals; 0 computes no intervals.",
     ),
-    click.option("--seed", type=int, default=1, show_default=True, help="of the intervals"),
+    click.option(
+        "--seed", type=int, default=1, show_default=True, help="Random seed of the samples."
+    ),
 )
 
 
 def split_words(words: tuple[str, ...], topic: str | None, *more: str) -> list[str | None]:
-    """Return the log that the words of the command line name, then the words that follow it.
+    """Return the log that the arguments of a command name, then the arguments that follow it.
 
     Args:
-        words: what was given.
-        topic: what takes the place of the log, which is then ``None``.
-        more: names of the words that follow.
+        words: All arguments.
+        topic: Topic that replaces the log, which is ``None`` then.
+        more: Names of the arguments that follow.
 
     Raises:
-        UsageError: there are too few or too many.
+        UsageError: There are too few arguments, or too many.
     """
     expected = [*(() if topic else ("LOG",)), *more]
     if len(words) != len(expected):
         raise click.UsageError(
-            f"give {' '.join(expected) or 'no word beside --topic'}; "
-            "LOG is a file, --topic takes its place"
+            f"expected {' '.join(expected) or 'no LOG beside --topic'}; "
+            "LOG is a file, and --topic replaces it"
         )
     return [None, *words] if topic else [*words]
 
 
-def log_options(command: F) -> F:
-    """Give a command ``--topic``, ``--from``, ``--to`` and ``--partitions``."""
-    return _with(OPTIONS, command)
+def require_spec(spec: Path | None, *, is_given_by_log: bool) -> None:
+    """Refuse a log without a feature spec.
 
+    Args:
+        spec: Path that the command line gives.
+        is_given_by_log: Whether the log has a spec of its own.
 
-def label_options(command: F) -> F:
-    """Give a command ``--labels`` and ``--labels-by``."""
-    return _with(LABELS, command)
-
-
-def scored_options(command: F) -> F:
-    """Give a command the options that say what is scored."""
-    return _with(SCORED, command)
-
-
-def _with(options: Sequence[Callable[[F], F]], command: F) -> F:
-    for option in reversed(options):
-        command = option(command)
-    return command
+    Raises:
+        UsageError: There is no spec.
+    """
+    if spec is None and not is_given_by_log:
+        raise click.UsageError(
+            "give --spec FILE, the feature spec of the log; stream-rnn spec init LOG proposes one"
+        )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class TrainingBars(Progress):
-    """Progress bars: one for each network that is trained."""
+    """One progress bar for each network in training."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(
@@ -33,37 +33,31 @@ class TrainingBars(Progress):
         self._bars: dict[str, Any] = {}
 
     def __call__(self, name: str, progress: "training.Progress") -> None:
-        """Move the bar of one network."""
+        """Update the bar of a network."""
+        fields: dict[str, Any] = {
+            "epoch": progress.epoch,
+            "loss": progress.training_loss,
+            "best": progress.validation_loss,
+        }
         if name not in self._bars:
-            self._bars[name] = self.add_task(
-                name,
-                total=progress.epochs,
-                epoch=0,
-                epochs=progress.epochs,
-                loss=float("nan"),
-                best=float("nan"),
-            )
-        self.update(
-            self._bars[name],
-            completed=progress.epoch - 1 + progress.done,
-            epoch=progress.epoch,
-            loss=progress.training_loss,
-            best=progress.validation_loss,
-        )
+            total = progress.epochs
+            self._bars[name] = self.add_task(name, total=total, epochs=total, **fields)
+        self.update(self._bars[name], completed=progress.epoch - 1 + progress.done, **fields)
 
 
 class SpeedColumn(ProgressColumn):
-    """Records a second, once there are some."""
+    """Records per second, as soon as there are any."""
 
     def render(self, task: Task) -> Text:
-        """Say it."""
+        """Return the text of the column."""
         return Text("" if not task.speed else f"{task.speed:,.0f} records/s")
 
 
 class RecordBars(Progress):
-    """Progress bars of folds: how many records were read, of how many where that is known."""
+    """One progress bar for each log: records read, and their total where it is known."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self) -> None:
+        console = Console(stderr=True)
         super().__init__(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -72,12 +66,12 @@ class RecordBars(Progress):
             TimeElapsedColumn(),
             console=console,
             transient=True,
-            disable=not console.is_terminal,  # else it leaves an empty line
+            disable=not console.is_terminal,  # an empty line would remain
         )
         self._bars: dict[str, Any] = {}
 
     def __call__(self, name: str, records: int, total: int | None = None) -> None:
-        """Move the bar of one fold by some records."""
+        """Advance the bar of a log by a number of records."""
         if name not in self._bars:
             self._bars[name] = self.add_task(name, total=total)
         self.advance(self._bars[name], records)

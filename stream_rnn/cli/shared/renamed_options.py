@@ -1,4 +1,4 @@
-"""Options that have a new name: the old one works for one version, with a warning."""
+"""Options with a new name: the old name works for one version, with a warning."""
 
 import click
 
@@ -12,16 +12,16 @@ RENAMED = {  # old name: new name
 
 
 class RenamingCommand(click.Command):
-    """A command that accepts the old names of its options."""
+    """A command that also accepts the old names of its options."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the arguments, with each old name replaced by the new one."""
-        own = {name for parameter in self.params for name in parameter.opts}
-        words = args.index("--") if "--" in args else len(args)
-        for number, word in enumerate(args[:words]):
+        """Parse the arguments after each old name is replaced by the new one."""
+        options = {name for parameter in self.params for name in parameter.opts}
+        end = args.index("--") if "--" in args else len(args)
+        for index, word in enumerate(args[:end]):
             name, equals, value = word.partition("=")
             new = RENAMED.get(name)
-            if new in own:
+            if new in options:
                 click.echo(f"{name} is deprecated; use {new}", err=True)
-                args[number] = f"{new}{equals}{value}"
+                args[index] = f"{new}{equals}{value}"
         return super().parse_args(ctx, args)

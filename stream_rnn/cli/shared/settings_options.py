@@ -16,14 +16,25 @@ from stream_rnn.training.training_settings import TrainingSettings
 F = TypeVar("F", bound=Callable[..., Any])
 
 PATHS = ("bundle", "kafka_config")  # shells complete them as files
+METAVARS = {
+    "app": "NAME",
+    "source": "TOPIC",
+    "predictions": "TOPIC",
+    "dead_letters": "TOPIC",
+    "bundle": "DIRECTORY",
+    "bootstrap_servers": "HOST:PORT,...",
+    "kafka_config": "FILE",
+    "redis_url": "URL",
+    "health_address": "HOST:PORT",
+}
 
 
 def settings_options(*names: str, required: tuple[str, ...] = ()) -> Callable[[F], F]:
-    """Give a command one option for each named setting; it receives ``settings``.
+    """Give a command one option for each named setting, and all of them as ``settings``.
 
     Args:
-        names: fields of ``Settings``.
-        required: those without which the command cannot work, unless the environment has them.
+        names: Fields of ``Settings``.
+        required: Fields that the command line or the environment must set.
     """
 
     def build(**values: Any) -> Settings:
@@ -35,7 +46,7 @@ def settings_options(*names: str, required: tuple[str, ...] = ()) -> Callable[[F
 
 
 def training_options(command: F) -> F:
-    """Give a command one option for each field of ``TrainingSettings``, as ``training``."""
+    """Give a command one option for each field of ``TrainingSettings``, and all as ``training``."""
     fields = TrainingSettings.__pydantic_fields__  # type: ignore[attr-defined]  # pydantic adds it
     return _with_options(command, fields, "training", TrainingSettings.build)
 
@@ -47,24 +58,24 @@ def _with_options(
     build: Callable[..., Any],
     variables: str = "",
 ) -> F:
-    """Give a command an option for each field, and what is built of them as one argument.
+    """Give a command one option for each field, and the settings built from them as one argument.
 
     Args:
-        command: what is called.
-        fields: by name; the option has the same name.
-        argument: name of the argument that the command receives.
-        build: builds it; a value that is not given is ``None``.
-        variables: prefix of the environment variables that are read too; empty: none are.
+        command: The command's function.
+        fields: Fields by name; each option has the name of its field.
+        argument: Name of the argument that receives the settings.
+        build: Function that builds the settings; the value of an absent option is ``None``.
+        variables: Prefix of the environment variables that also set the fields; empty for none.
     """
 
     @functools.wraps(command)
-    def call(**given: Any) -> Any:
-        values = {name: given.pop(name) for name in fields}
+    def call(**options: Any) -> Any:
+        values = {name: options.pop(name) for name in fields}
         try:
-            given[argument] = build(**values)
+            options[argument] = build(**values)
         except ConfigError as error:
             raise click.UsageError(str(error)) from error
-        return command(**given)
+        return command(**options)
 
     for name, field in reversed(fields.items()):
         call = _option(name, field, variables)(call)
@@ -73,12 +84,12 @@ def _with_options(
 
 def _option(name: str, field: FieldInfo, variables: str) -> Callable[[F], F]:
     kind = _plain_type(field.annotation)
-    choice = get_origin(kind) is Literal
+    is_choice = get_origin(kind) is Literal
     is_flag = kind is bool
     default = describe_default(field)
     notes = [
         f"default: {default}" if default else "",
-        "" if choice else describe_choices(field),
+        "" if is_choice else describe_choices(field),
         f"env: {variables}{name.upper()}" if variables else "",
     ]
     note = f"  [{'; '.join(note for note in notes if note)}]"
@@ -87,17 +98,23 @@ def _option(name: str, field: FieldInfo, variables: str) -> Callable[[F], F]:
         declaration,
         name,
         type=click.Choice(get_args(kind))
-        if choice
+        if is_choice
         else None
         if is_flag
         else _click_type(name, kind),
+        metavar=METAVARS.get(name),
         default=None,
-        help=(field.description or "").replace("`", "") + note,
+        help=describe(field) + note,
     )
 
 
+def describe(field: FieldInfo) -> str:
+    """Return the description of a setting as plain text."""
+    return (field.description or "").replace("`", "")
+
+
 def describe_default(field: FieldInfo) -> str:
-    """Return a setting's default as text; empty for none."""
+    """Return the default of a setting as text; empty if it has none."""
     value = field.default
     if isinstance(value, SecretStr):
         return str(value.get_secret_value())
@@ -105,7 +122,7 @@ def describe_default(field: FieldInfo) -> str:
 
 
 def describe_choices(field: FieldInfo) -> str:
-    """Return between which numbers a setting may be, or which words; empty for free text."""
+    """Return the bounds or the choices of a setting as text; empty for free text."""
     kind = _plain_type(field.annotation)
     if get_origin(kind) is Literal:
         return ", ".join(get_args(kind))

@@ -1,9 +1,9 @@
-"""Standard output and error whose other end may go away, as that of ``| head`` does.
+"""Standard output and standard error whose reader may close the pipe, as ``| head`` does.
 
-This is the one place that decides what happens then: the verb ends quietly with status 141, which
-is what shells report of a program that SIGPIPE ended.  SIGPIPE itself stays ignored, for a server
-that closes a connection must not end the process.  What nobody reads on standard error is
-decoration or a log: the verb goes on without it.
+If nobody reads standard output any more, the verb ends without a message and with status 141, which
+shells report for a program that SIGPIPE has ended.  SIGPIPE itself remains ignored, because a
+server that closes a connection must not end the process.  If nobody reads standard error, which has
+only progress and the log, the verb continues without it.
 """
 
 import io
@@ -18,11 +18,11 @@ NOBODY_READS = 141
 
 
 class _Output(io.FileIO):
-    """Ends the program when nobody reads, past every handler of an ``OSError``."""
+    """Ends the program if nobody reads, by an exception that no handler of ``OSError`` catches."""
 
     def write(self, data: Any) -> int:
         try:
-            with ctrl_c_raises():  # the write may wait for its reader
+            with ctrl_c_raises():  # the write may wait for the reader
                 return super().write(data)
         except KeyboardInterrupt:
             _discard(self.fileno())
@@ -36,7 +36,7 @@ class _Output(io.FileIO):
 
 
 class _Error(io.FileIO):
-    """Says nothing more when nobody reads."""
+    """Discards all further output if nobody reads."""
 
     def write(self, data: Any) -> int:
         try:
@@ -47,14 +47,14 @@ class _Error(io.FileIO):
 
 
 def open_streams() -> None:
-    """Make both streams those of this module, but for a terminal and what a caller put there."""
+    """Replace both standard streams, unless they are terminals or a caller has replaced them."""
     sys.stdout = _guarded(sys.stdout, sys.__stdout__, _Output)
     sys.stderr = _guarded(sys.stderr, sys.__stderr__, _Error)
 
 
 def _guarded(stream: Any, original: Any, kind: type[io.FileIO]) -> Any:
-    if stream is None:  # closed by whoever started the process
-        return open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123  # as long as the process
+    if stream is None:  # the parent process has closed it
+        return open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123  # open until the process ends
     if stream is not original or stream.isatty():
         return stream
     stream.flush()
@@ -68,7 +68,7 @@ def _guarded(stream: Any, original: Any, kind: type[io.FileIO]) -> Any:
 
 
 def _discard(descriptor: int) -> None:
-    """Send what follows nowhere: the buffers are flushed again when Python ends."""
+    """Send further output to the null device: Python flushes the buffers again when it ends."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, descriptor)
     os.close(nowhere)

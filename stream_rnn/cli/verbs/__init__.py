@@ -1,7 +1,7 @@
-"""The verbs: name, options and help of each, in a module of its own, as a click ``command``.
+"""The verbs: name, options and help of each, in one module with a click ``command``.
 
-Importing them is quick.  Their work is done by the module of the same name in ``stream_rnn.cli``,
-which may import torch, Faust and polars, and is imported by ``work`` when the verb is run.
+These modules import quickly.  The module of the same name in ``stream_rnn.cli`` does the work; it
+may import torch, Faust and polars, and ``work`` imports it when the verb runs.
 """
 
 from importlib import import_module
@@ -11,7 +11,7 @@ from stream_rnn.cli.shared.interrupts import raise_again
 
 
 def work(name: str) -> Any:
-    """Import the module of ``stream_rnn.cli`` that does a verb's work, which now begins."""
+    """Import the module of ``stream_rnn.cli`` that does the work of a verb, which begins now."""
     module = import_module(f"stream_rnn.cli.{name}")
     raise_again()
     return module

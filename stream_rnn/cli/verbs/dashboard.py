@@ -4,34 +4,32 @@ from typing import Any
 
 import click
 
-from stream_rnn.cli.shared.settings_options import settings_options
-from stream_rnn.cli.shared.state_options import OPTIONS
+from stream_rnn.cli.shared.fold_options import FOLD_WORDS, fold_options
+from stream_rnn.cli.shared.options import example
 from stream_rnn.cli.verbs import work
-from stream_rnn.settings import FOLD_NAMES
 
 
-@click.command("dashboard")
-@settings_options(*OPTIONS, required=FOLD_NAMES)
+@click.command("dashboard", epilog=example(f"stream-rnn dashboard {FOLD_WORDS}"))
+@fold_options
 @click.option(
     "--worker",
     "workers",
     multiple=True,
-    help="Health address of a worker, http://host:port; may be given often; default: the usual ports of this machine.",
+    metavar="URL",
+    help="Health address of a worker, http://host:port; may be repeated; default: the usual ports of this machine.",
 )
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
     default=9480,
     show_default=True,
-    help="Port on 127.0.0.1; 0 takes a free one.",
+    help="Port on 127.0.0.1 to listen on; 0 chooses a free port.",
 )
-def command(**given: Any) -> Any:
-    """Show a running fold on a local page, until Ctrl-C.
+def command(**options: Any) -> Any:
+    """Show a running fold on a local web page until Ctrl-C.
 
-    Positions of each partition, workers, rates, latency, what is predicted, and a look-up of a key.
-    Read-only, on 127.0.0.1 alone, without anything from elsewhere; takes the worker's options.
-
-    Example: stream-rnn dashboard --app departures --source flights --predictions delays
-    --bundle bundles/delay
+    The page shows the positions of each partition, the workers, rates, latency and predictions, and
+    looks up single keys. It is read-only, listens on 127.0.0.1 alone, and loads nothing from other
+    hosts. The dashboard takes the options of the worker.
     """
-    return work("dashboard").run(**given)
+    return work("dashboard").run(**options)

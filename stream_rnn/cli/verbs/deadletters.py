@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from stream_rnn.cli.shared.options import example, json_option, yes_option
 from stream_rnn.cli.shared.settings_options import settings_options
 from stream_rnn.cli.verbs import work
 from stream_rnn.fold.reasons import REASONS
@@ -16,19 +17,25 @@ _reason = click.option(
     "reasons",
     multiple=True,
     type=click.Choice(list(REASONS)),
-    help="Only dead letters with this code; may be given often.",
+    metavar="REASON",
+    help="Reason of the dead letters to select; may be repeated; default: all. "
+    f"One of {', '.join(REASONS)}.",
 )
 _partition = click.option(
-    "--partition", type=click.IntRange(0), help="Only dead letters of this partition of the source."
+    "--partition",
+    type=click.IntRange(0),
+    help="Source partition of the dead letters to select; default: all.",
 )
 
 
 @click.group("deadletters")
 def command() -> None:
-    """Look at skipped records, and put them back after a fix."""
+    """Inspect skipped records, and put them back into the source."""
 
 
-@command.command("list")
+@command.command(
+    "list", epilog=example("stream-rnn deadletters list --predictions delays --reason not_json")
+)
 @settings_options(*OPTIONS, required=("predictions",))
 @_reason
 @_partition
@@ -37,57 +44,63 @@ def command() -> None:
     type=click.IntRange(0, 1000),
     default=3,
     show_default=True,
-    help="Number of examples to show for each reason.",
+    help="Number of examples to print for each reason.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each dead letter.")
-def list_(**given: Any) -> Any:
-    """Count dead letters by reason, with examples.
-
-    Example: stream-rnn deadletters list --predictions delays
-    """
-    return work("deadletters").list_(**given)
+@json_option("dead letter")
+def list_(**options: Any) -> Any:
+    """Count dead letters by reason, with examples."""
+    return work("deadletters").list_(**options)
 
 
-@command.command("show")
+@command.command("show", epilog=example("stream-rnn deadletters show 2 1234 --predictions delays"))
 @click.argument("partition", type=click.IntRange(0))
 @click.argument("offset", type=click.IntRange(0))
 @settings_options(*OPTIONS, required=("predictions",))
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def show(**given: Any) -> Any:
-    """Show the dead letter of the source record at PARTITION OFFSET, value and headers too.
+@json_option("dead letter")
+def show(**options: Any) -> Any:
+    """Show the dead letter of one source record, with value and headers.
 
-    Exit status 1: there is none.
-
-    Example: stream-rnn deadletters show 2 1234 --predictions delays
+    PARTITION and OFFSET are those of the source record. The exit status is 1 if it has no dead
+    letter.
     """
-    return work("deadletters").show(**given)
+    return work("deadletters").show(**options)
 
 
-@command.command("retry")
+@command.command(
+    "retry",
+    epilog=example(
+        "stream-rnn deadletters retry --app departures --source flights --predictions delays "
+        "--reason not_json"
+    ),
+)
 @settings_options("app", *OPTIONS, required=("app", "source", "predictions"))
 @_reason
 @_partition
-@click.option("--from", "first", type=click.IntRange(0), help="First source offset to put back.")
-@click.option("--to", "last", type=click.IntRange(0), help="Last source offset to put back.")
-@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option(
-    "--json",
-    "as_json",
-    is_flag=True,
-    help="Print one JSON object, and do not ask for confirmation.",
+    "--from", "first", type=click.IntRange(0), help="Lowest source offset to put back; default: 0."
 )
-def retry(**given: Any) -> Any:
-    """Put skipped records back into the source, after what was wrong was mended.
+@click.option(
+    "--to",
+    "last",
+    type=click.IntRange(0),
+    help="Highest source offset to put back; default: no limit.",
+)
+@yes_option
+@json_option(note="; implies --yes")
+def retry(**options: Any) -> Any:
+    """Put skipped records back into the source after their cause is fixed.
 
-    They come behind all that is there, with new offsets and their old timestamps: in the key's
-    memory they are late.  The fold that skipped a record would skip it again, for it decides by the
-    record alone: retry helps where another bundle or another limit, so another fold, runs now.
-    That one has folded the old record in its place too, silently, if the log still held it.
-    A header, sr-retry-of, names the old place.  The dead letters stay, they
-    are a log; a note beside them, in the same transaction, keeps each from being put back twice.
-    Exit status 1: some were cut when they were skipped, or were empty, and could not be put back.
+    The records are appended to the source, with new offsets and their old timestamps; in the memory
+    of their key they arrive late. The fold that skipped a record skips it again, because only the
+    record and the settings decide. So retry helps if another fold runs now, with another bundle or
+    another limit. If the log still contains the old record, the new fold has also folded that,
+    silently, in its place.
 
-    Example: stream-rnn deadletters retry --app departures --source flights --predictions delays
-    --reason not_json
+    The header sr-retry-of names the old place of a record. The dead letters remain. The
+    transaction that puts a record back also writes a note to the dead letters topic, so that no
+    record is put back twice.
+
+    The exit status is 1 if a record could not be put back because its dead letter contains only a
+    part of the value, or because it has neither key nor value.
     """
-    return work("deadletters").retry(**given)
+    return work("deadletters").retry(**options)

@@ -4,13 +4,14 @@ from typing import Any
 
 import click
 
+from stream_rnn.cli.shared.fold_options import FOLD_WORDS, OPTIONS
+from stream_rnn.cli.shared.options import example, json_option
 from stream_rnn.cli.shared.settings_options import settings_options
-from stream_rnn.cli.shared.state_options import OPTIONS
 from stream_rnn.cli.verbs import work
 from stream_rnn.settings import FOLD_NAMES
 
 
-@click.command("doctor")
+@click.command("doctor", epilog=example(f"stream-rnn doctor {FOLD_WORDS} --keys 1000000"))
 @settings_options(
     *OPTIONS,
     "allow_short_retention",
@@ -22,22 +23,20 @@ from stream_rnn.settings import FOLD_NAMES
 @click.option(
     "--keys",
     type=click.IntRange(1),
-    help="Number of keys to expect; the doctor then checks that they fit into Redis.",
+    help="Number of keys to expect; the doctor checks whether their states fit into Redis.",
 )
 @click.option(
     "--write",
     "writes",
     is_flag=True,
-    help="Also open a transaction over the outputs and abort it, which writes markers but no record.",
+    help="Also check the right to write: open a transaction over the output topics and abort it, which writes markers but no record.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each check.")
-def command(**given: Any) -> Any:
-    """Check machine, bundle, Redis, Kafka, rights and positions; say what to do.
+@json_option("check")
+def command(**options: Any) -> Any:
+    """Check everything that a worker needs, and suggest remedies.
 
-    Workers may run.  Takes the worker's options.  Exit status 1: something is bad; warnings alone
-    are 0.
-
-    Example: stream-rnn doctor --app departures --source flights --predictions delays
-    --bundle bundles/delay --keys 1000000
+    The doctor checks this machine, the bundle, Redis, Kafka, access rights and positions. It takes
+    the options of the worker; workers may run meanwhile. The exit status is 1 if a check is bad,
+    and 0 if there are only warnings.
     """
-    return work("doctor").run(**given)
+    return work("doctor").run(**options)

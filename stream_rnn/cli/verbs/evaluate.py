@@ -1,38 +1,44 @@
 """The options of ``stream-rnn evaluate``."""
 
-from pathlib import Path
 from typing import Any
 
 import click
 
-from stream_rnn.cli.shared.log_options import label_options, log_options, scored_options
-from stream_rnn.cli.shared.renamed_options import RenamingCommand
-from stream_rnn.cli.shared.settings_options import settings_options
-from stream_rnn.cli.verbs import work
-from stream_rnn.settings import CLUSTER, FOLD
-
-
-@click.command("evaluate", cls=RenamingCommand)
-@click.argument("log", nargs=-1, type=click.Path())
-@log_options
-@click.option(
-    "--bundle", type=click.Path(path_type=Path), required=True, help="Directory of the bundle."
+from stream_rnn.cli.shared.log_options import (
+    label_options,
+    log_argument,
+    log_options,
+    replay_settings,
+    scored_options,
 )
+from stream_rnn.cli.shared.options import bundle_option, example, json_option, path_option
+from stream_rnn.cli.shared.renamed_options import RenamingCommand
+from stream_rnn.cli.verbs import work
+
+
+@click.command(
+    "evaluate",
+    cls=RenamingCommand,
+    epilog=example(
+        "stream-rnn evaluate nycflights13 --bundle bundles/delay --warm-up 2013-09-01 "
+        "--report delay.html"
+    ),
+)
+@log_argument
+@log_options
+@bundle_option
 @label_options
 @scored_options
-@click.option(
-    "--report", type=click.Path(path_type=Path), help="File to write the report to, as HTML."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@settings_options("app", *CLUSTER, *FOLD, "kafka_timeout_s")
-def command(**given: Any) -> Any:
-    """Say how good a bundle is on a log, and what its memory is worth.
+@path_option("--report", help="File to write a report to, as HTML; default: no report.")
+@json_option()
+@replay_settings
+def command(**options: Any) -> Any:
+    """Measure how good a bundle is on a log, and what its memory is worth.
 
-    LOG is a .jsonl, .csv or .parquet file, or nycflights13; --topic reads a topic instead.  The
-    log is folded as the worker folds it, and each prediction is compared with what the key's later
-    events say, or with --labels.  Beside the network stand its memoryless baseline and the
-    naive rule that was the better one in training's validation part.  The intervals hold 95 % of what other keys would give.
-
-    Example: stream-rnn evaluate nycflights13 --bundle bundles/delay --warm-up 2013-09-01
+    LOG is a .jsonl, .csv or .parquet file, or nycflights13; --topic reads a topic instead. The
+    evaluation folds the log as the worker does, and compares each prediction with the later events
+    of its key, or with --labels. It also scores the memoryless baseline and the naive rule that
+    was better on the validation part of the training. The 95 % intervals come from a bootstrap
+    over the keys.
     """
-    return work("evaluate").run(**given)
+    return work("evaluate").run(**options)

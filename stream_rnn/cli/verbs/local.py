@@ -1,29 +1,28 @@
 """The options of ``stream-rnn local``."""
 
-from pathlib import Path
 from typing import Any
 
 import click
 
+from stream_rnn.cli.shared.options import example, json_option, path_option
 from stream_rnn.cli.verbs import work
 
+PORT = click.IntRange(1, 65_535)
 
-@click.command("local")
-@click.option(
-    "--kafka-port", type=click.IntRange(1, 65_535), help="Port to listen on; default: a free one."
-)
-@click.option(
-    "--redis-port", type=click.IntRange(1, 65_535), help="Port to listen on; default: a free one."
-)
-@click.option(
+
+@click.command("local", epilog=example("stream-rnn local --kafka-port 9092 --redis-port 6379"))
+@click.option("--kafka-port", type=PORT, help="Port that Kafka listens on; default: a free port.")
+@click.option("--redis-port", type=PORT, help="Port that Redis listens on; default: a free port.")
+@path_option(
     "--data",
-    type=click.Path(path_type=Path),
-    help="Directory for data, which is kept; default: a temporary one.",
+    "DIRECTORY",
+    help="Directory for the data, which remains at the end; default: a temporary directory.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the addresses as one JSON object.")
-def command(**given: Any) -> Any:
-    """Run a real Kafka and a real Redis on 127.0.0.1 until Ctrl-C.
+@json_option()
+def command(**options: Any) -> Any:
+    """Run a Kafka broker and a Redis server on 127.0.0.1 until Ctrl-C.
 
-    For development: one broker, no replication, no persistence of Redis.
+    They are meant for development: Kafka has one broker and no replication, and Redis does not
+    persist its data.
     """
-    return work("local").run(**given)
+    return work("local").run(**options)

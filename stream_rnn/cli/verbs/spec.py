@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from stream_rnn.cli.shared.options import example, json_option, path_option, rows_option
 from stream_rnn.cli.shared.settings_options import settings_options
 from stream_rnn.cli.verbs import work
 from stream_rnn.settings import FOLD
@@ -12,67 +13,65 @@ from stream_rnn.settings import FOLD
 
 @click.group("spec")
 def command() -> None:
-    """Propose a feature spec from a log, and check one."""
+    """Propose a feature spec for a log, and check a feature spec."""
 
 
-@command.command("init")
+@command.command(
+    "init", epilog=example("stream-rnn spec init tickets.csv --key CaseID --out tickets.toml")
+)
 @click.argument("log", type=click.Path(path_type=Path))
+@path_option("--out", help="File to write the spec to; default: standard output.")
+@click.option("--force", is_flag=True, help="Overwrite the file of --out if it exists.")
+@rows_option(2, 10_000_000)
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="File to write; default: print the spec."
+    "--key",
+    metavar="FIELD,...",
+    help="Fields that make the key, separated by commas; default: a guess.",
 )
-@click.option("--force", is_flag=True, help="Overwrite --out if it exists.")
+@click.option("--time", metavar="FIELD", help="Field of the event time; default: a guess.")
 @click.option(
-    "--rows",
-    type=click.IntRange(2, 10_000_000),
-    default=100_000,
-    show_default=True,
-    help="Number of rows to look at, the first ones.",
+    "--target",
+    multiple=True,
+    metavar="FIELD",
+    help="Field to predict; may be repeated; default: a guess.",
 )
-@click.option("--key", help="Fields that make the key, separated by commas; default: guess.")
-@click.option("--time", help="Field of the event time; default: guess.")
-@click.option("--target", multiple=True, help="Field to predict; may be given often.")
 @click.option(
     "--of",
     type=click.Choice(["now", "next", "label"]),
     default="next",
     show_default=True,
-    help="Which value of --target to predict: this event's, the next one's, or a label's.",
+    help="Value of --target to predict: now is that of the same event, next that of the key's next event, label that of a file of labels.",
 )
 @click.option(
     "--classes",
     type=click.IntRange(2, 100_000),
     default=1000,
     show_default=True,
-    help="Greatest number of classes of a field.",
+    help="Maximum number of classes of a field.",
 )
-def init(**given: Any) -> Any:
-    """Propose a feature spec for LOG, a .csv, .jsonl or .parquet file.
+def init(**options: Any) -> Any:
+    """Propose a feature spec for a log.
 
-    Types, scalings, vocabularies, key, event time and heads are guesses; each has a comment that
-    says what it was made from.  Read them before you train.
-
-    Example: stream-rnn spec init tickets.csv --key CaseID --out tickets.toml
+    LOG is a .csv, .jsonl or .parquet file. Types, scalings, vocabularies, key, event time and
+    heads are guesses; a comment beside each guess gives its reason. Read the comments before you
+    train.
     """
-    return work("spec").init(**given)
+    return work("spec").init(**options)
 
 
-@command.command("check")
+@command.command("check", epilog=example("stream-rnn spec check tickets.toml tickets.csv"))
 @click.argument("spec", type=click.Path(path_type=Path))
 @click.argument("log", type=click.Path(path_type=Path), required=False)
-@click.option(
-    "--rows",
-    type=click.IntRange(1, 1_000_000_000),
-    default=100_000,
-    show_default=True,
-    help="Number of rows of LOG to look at, the first ones.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@rows_option(1, 1_000_000_000)
+@json_option()
 @settings_options(*FOLD)
 @click.pass_context
-def check(ctx: click.Context, /, **given: Any) -> None:
-    """Say whether SPEC is valid, and what of LOG is an event by it.
+def check(ctx: click.Context, /, **options: Any) -> None:
+    """Check a feature spec, and count the rows of a log that are events by this spec.
 
-    Of each field: rows that have it, lack it or have another type, values that are no class of the
-    spec, and classes that no row has.  Exit status 1 if no row of LOG is an event.
+    SPEC is a TOML file; LOG is a .csv, .jsonl or .parquet file. For each field, the check counts
+    the rows that have it, lack it or have another type. It lists the values that are no class of
+    the spec, and the classes that occur in no row. The exit status is 1 if no row of LOG is an
+    event.
     """
-    ctx.exit(work("spec").check(**given))
+    ctx.exit(work("spec").check(**options))

