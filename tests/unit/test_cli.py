@@ -1,4 +1,4 @@
-"""The frame of the command line: verbs, options, exit status."""
+"""Verbs, options and exit status of the command line."""
 
 import importlib
 import subprocess
@@ -17,7 +17,7 @@ from stream_rnn.settings import CLUSTER, FOLD, Settings
 
 
 def run(*arguments):
-    """Run the command line in a process of its own."""
+    """Run the command line in a new process."""
     return subprocess.run(
         [sys.executable, "-m", "stream_rnn.cli", *arguments],
         capture_output=True,
@@ -29,7 +29,7 @@ def run(*arguments):
 
 @pytest.fixture
 def status(monkeypatch, capsys):
-    """Run a verb that does something, and return the exit status and what was said."""
+    """Run a verb that calls a function; return the exit status and standard error."""
 
     def ended(act):
         @click.command("worker")
@@ -56,13 +56,13 @@ def raising(error):
 
 
 def test_the_version_is_the_packages():
-    """It names the program."""
+    """The line also names the program."""
     assert run("--version").stdout == f"stream-rnn, version {stream_rnn.__version__}\n"
 
 
 @pytest.mark.parametrize("verb", cli.VERBS)
 def test_the_list_of_verbs_shows_the_first_sentence_of_each_help(verb):
-    """The list must not import the verbs, so it has the sentences again."""
+    """The list must not import the verbs, so it repeats the sentences."""
     command = importlib.import_module(f"stream_rnn.cli.verbs.{verb}").command
     result = CliRunner().invoke(command, ["--help"])
     assert result.exit_code == 0
@@ -71,7 +71,7 @@ def test_the_list_of_verbs_shows_the_first_sentence_of_each_help(verb):
 
 
 def test_a_verb_that_does_not_exist_is_wrong_use():
-    """The status is click's."""
+    """Click exits with status 2."""
     done = run("no-such-verb")
     assert done.returncode == 2
     assert "no-such-verb" in done.stderr
@@ -89,33 +89,33 @@ def test_a_verb_that_does_not_exist_is_wrong_use():
     ],
 )
 def test_an_error_is_one_clear_line_and_its_status_says_who_acts(status, error, expected):
-    """3: a person; 4: the orchestrator; 2: who typed it."""
-    code, said = status(raising(error))
+    """Status 3 is for a person, 4 for an orchestrator, 2 for whoever typed the command."""
+    code, printed = status(raising(error))
     assert code == expected
-    assert "what, where, remedy" in said
-    assert "Traceback" not in said
+    assert "what, where, remedy" in printed
+    assert "Traceback" not in printed
 
 
 @pytest.mark.parametrize("answer", [0, 1, None])
 def test_a_verb_may_say_that_the_answer_is_bad(status, answer):
-    """What it returns is the status; nothing is 0."""
+    """The return value of a verb is the exit status; ``None`` is 0."""
     assert status(lambda: answer) == (answer or 0, "")
 
 
 def test_ctrl_c_is_130_without_a_trace(status):
-    """As shells have it."""
-    code, said = status(raising(KeyboardInterrupt()))
-    assert (code, said.strip()) == (130, "")
+    """The status is that of shells."""
+    code, printed = status(raising(KeyboardInterrupt()))
+    assert (code, printed.strip()) == (130, "")
 
 
 def test_a_connection_that_a_server_closed_is_not_a_reader_that_went_away(status):
-    """Click would end in silence, with the status of a bad answer."""
-    code, said = status(raising(BrokenPipeError(32, "Broken pipe")))
-    assert (code, said) == (4, "stream-rnn: a server closed the connection; try again\n")
+    """Click would exit without a message, with the status of a bad answer."""
+    code, printed = status(raising(BrokenPipeError(32, "Broken pipe")))
+    assert (code, printed) == (4, "stream-rnn: a server closed the connection; try again\n")
 
 
 def test_a_bug_shows_its_trace(status):
-    """Only our own errors are one line."""
+    """Only the errors of this package are printed as one line."""
     with pytest.raises(ZeroDivisionError):
         status(raising(ZeroDivisionError()))
 
@@ -130,7 +130,7 @@ def probe(settings):
 
 
 def test_every_setting_is_an_option_and_a_variable():
-    """Option over environment over default."""
+    """An option overrides the environment, which overrides the default."""
     environment = {"STREAM_RNN_APP": "one", "STREAM_RNN_TOP_K": "7", "STREAM_RNN_ROUNDS_MAX": "8"}
     options = ["--top-k", "9", "--allow-compacted", "--redis-url", "redis://cache"]
     result = CliRunner().invoke(probe, options, env=environment)
@@ -147,7 +147,7 @@ def test_every_setting_is_an_option_and_a_variable():
 
 
 def test_the_help_of_an_option_has_default_bounds_and_variable():
-    """So that one need not look elsewhere."""
+    """Users find them without looking into the pages."""
     text = " ".join(CliRunner().invoke(probe, ["--help"], terminal_width=200).output.split())
     assert (
         "--transaction-timeout-ms INTEGER after which the broker aborts the transaction of a dead "
@@ -158,7 +158,7 @@ def test_the_help_of_an_option_has_default_bounds_and_variable():
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "printed"),
     [
         ([], "give --app, or set STREAM_RNN_APP"),
         (["--app", "one", "--top-k", "0"], "greater than or equal to 1"),
@@ -166,17 +166,17 @@ def test_the_help_of_an_option_has_default_bounds_and_variable():
         (["--app", "one", "--top-k", "many"], "valid integer"),
     ],
 )
-def test_a_setting_that_cannot_be_is_wrong_use(options, said):
-    """Status 2, and the option is named."""
+def test_a_setting_that_cannot_be_is_wrong_use(options, printed):
+    """The status is 2, and the message names the option."""
     result = CliRunner().invoke(probe, options)
     assert result.exit_code == 2
-    assert said in result.output
+    assert printed in result.output
 
 
 @pytest.mark.parametrize("name", ["audit", "dashboard", "doctor", "state", "worker"])
 def test_one_line_of_options_serves_every_command_of_a_fold(name):
-    """Whoever has the worker's line takes it to the audit, the doctor and the states."""
+    """The options of a worker also fit audit, dashboard, doctor and state."""
     wanted = {*OPTIONS, *FOLD, *CLUSTER, "delivery", "dead_letters", "redis_url", "redis_timeout_s"}
     command = importlib.import_module(f"stream_rnn.cli.verbs.{name}").command
-    for one in getattr(command, "commands", {"": command}).values():
-        assert wanted <= {option.name for option in one.params}, one.name
+    for child in getattr(command, "commands", {"": command}).values():
+        assert wanted <= {option.name for option in child.params}, child.name

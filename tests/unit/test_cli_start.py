@@ -1,4 +1,4 @@
-"""How the command line starts and ends: quick help, completion, Ctrl-C, output that nobody reads."""
+"""Start and end of the command line: quick help, completion, Ctrl-C, output that nobody reads."""
 
 import array
 import fcntl
@@ -34,13 +34,13 @@ for line in {lines!r}:
         main(line)
     except SystemExit as end:
         assert end.code == {status}, (line, end.code)
-    found = sorted(set({heavy!r}) & set(sys.modules))
-    assert not found, (line, found)
+    imported = sorted(set({heavy!r}) & set(sys.modules))
+    assert not imported, (line, imported)
 """
 
 
 def paths(command, words=()):
-    """Yield the words of every verb and of each of its subcommands, and of the groups."""
+    """Yield the words that name each verb, each group and each command of a group."""
     yield list(words)
     if isinstance(command, click.Group):
         context = click.Context(command)
@@ -49,7 +49,7 @@ def paths(command, words=()):
 
 
 def watched(lines, status):
-    """Run lines of the command line in one fresh process, and look at what it imported."""
+    """Run several command lines in one new process, which fails if it has imported a slow module."""
     code = WATCH.format(lines=lines, heavy=HEAVY, status=status)
     return subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=False
@@ -57,7 +57,7 @@ def watched(lines, status):
 
 
 def run(*arguments, **more):
-    """Run the command line in a process of its own."""
+    """Run the command line in a new process."""
     return subprocess.run(
         [*LINE, *map(str, arguments)], capture_output=True, timeout=50, check=False, **more
     )
@@ -65,7 +65,7 @@ def run(*arguments, **more):
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
-    """Path of a small bundle."""
+    """Return the path of a small bundle."""
     path = tmp_path_factory.mktemp("bundle")
     save_bundle(models.small(), path, {}, {})
     return path
@@ -75,7 +75,7 @@ def bundle(tmp_path_factory):
 
 
 def test_help_of_every_verb_imports_nothing_that_takes_time():
-    """Neither torch nor Faust nor a client of a server: help is read while one types."""
+    """Users read help while they type, so it waits neither for torch nor for Faust."""
     lines = [[*words, "--help"] for words in paths(group)]
     assert len(lines) > 20
     done = watched([["--version"], *lines], 0)
@@ -83,19 +83,19 @@ def test_help_of_every_verb_imports_nothing_that_takes_time():
 
 
 def test_wrong_use_of_every_verb_imports_nothing_that_takes_time():
-    """An option that does not exist is found before the work begins."""
+    """Click rejects an unknown option before the work begins."""
     done = watched([[*words, "--no-such-option"] for words in paths(group)], 2)
     assert done.returncode == 0, done.stderr
 
 
 def test_a_missing_setting_imports_nothing_that_takes_time():
-    """It is found before the work begins, too."""
+    """The error appears before the work begins."""
     done = watched([["worker"], ["audit"], ["doctor"], ["state", "show"], ["dashboard"]], 2)
     assert done.returncode == 0, done.stderr
 
 
 def test_the_watch_finds_an_import():
-    """A test that cannot fail is none."""
+    """The tests above can fail."""
     code = WATCH.format(lines=[["--help"]], heavy=["click"], status=0)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert b"['click']" in done.stderr
@@ -105,7 +105,7 @@ def test_the_watch_finds_an_import():
 
 
 def completions(shell, *words):
-    """Return what a shell is offered for the last word."""
+    """Return the completions of the last word."""
     environment = {
         **os.environ,
         "_STREAM_RNN_COMPLETE": f"{shell}_complete",
@@ -129,7 +129,7 @@ def completions(shell, *words):
     ],
 )
 def test_a_shell_completes_verbs_options_and_choices(shell, words, expected):
-    """By the name that the program is installed under, however it was started."""
+    """Completion works under the name of the installed program, however the program was started."""
     assert expected in [word.removeprefix("plain,") for word in completions(shell, *words)]
 
 
@@ -147,13 +147,13 @@ def test_a_shell_completes_verbs_options_and_choices(shell, words, expected):
     ],
 )
 def test_a_shell_completes_files_where_a_path_is_expected(words):
-    """The shell itself lists them: it is only told so."""
+    """The answer asks the shell to list files."""
     assert completions("bash", *words) == [f"file,{words[-1]}"]
 
 
 @pytest.mark.parametrize("asked", ["bogus", "bash", "bash_bogus", "tcsh_source"])
 def test_a_completion_that_does_not_exist_is_wrong_use(asked):
-    """Click says nothing and exits with 1."""
+    """Click would exit with status 1 and no message."""
     done = run(env={**os.environ, "_STREAM_RNN_COMPLETE": asked})
     assert done.returncode == 2
     assert f"_STREAM_RNN_COMPLETE={asked} is no completion".encode() in done.stderr
@@ -161,7 +161,7 @@ def test_a_completion_that_does_not_exist_is_wrong_use(asked):
 
 
 def test_the_lines_of_the_page_switch_completion_on(tmp_path):
-    """In a shell that has read nothing else; zsh has no completion before it is loaded."""
+    """The shell has read no other file; zsh must load its completion first."""
     lines = re.findall(
         r"^ {4}(.*compinit|eval .*_COMPLETE=.*)$", read("deploy/COMMANDS.md"), re.MULTILINE
     )
@@ -192,14 +192,14 @@ def test_the_lines_of_the_page_switch_completion_on(tmp_path):
 
 
 def test_a_file_that_is_called_dash_is_no_standard_output(tmp_path, bundle):
-    """It is refused as any name that does not say what is to be written."""
+    """Its name has no suffix that gives a format, so it is refused."""
     done = run("replay", "no.jsonl", "--bundle", bundle, "--out", "./-", cwd=tmp_path)
     assert done.returncode == 3
     assert b"-: predictions go to a .jsonl, .ndjson or .parquet file" in done.stderr
 
 
 def test_two_things_that_want_standard_output_are_wrong_use(bundle):
-    """The summary would stand among the predictions."""
+    """The summary would be printed among the predictions."""
     done = run("replay", "no.jsonl", "--bundle", bundle, "--out", "-", "--json")
     assert done.returncode == 2
     assert b"--json prints a summary on standard output" in done.stderr
@@ -239,7 +239,7 @@ MODULES = [
 
 @pytest.mark.parametrize("name", MODULES)
 def test_ctrl_c_while_a_module_is_imported_is_130_without_a_trace(name, tmp_path):
-    """Whatever the import would make of the interruption."""
+    """The import has no chance to raise another error instead."""
     words = ["replay", "no.jsonl", "--bundle", str(tmp_path), "--out", "-"]
     code = UNTIL.format(name=name, words=words)
     done = subprocess.run(
@@ -249,7 +249,7 @@ def test_ctrl_c_while_a_module_is_imported_is_130_without_a_trace(name, tmp_path
 
 
 def test_ctrl_c_from_outside_right_at_the_start_is_130_without_a_trace():
-    """As soon as Python runs the first line of ours."""
+    """Ctrl-C works from the first line of the package on."""
     code = "print('up', flush=True)\nfrom stream_rnn.cli.shared.interrupts import end_at_once\n"
     code += "end_at_once(); print('from here', flush=True)\n"
     code += "from stream_rnn.cli import main; main(['tail', 't', '--bootstrap-servers', '[::1]:1'])"
@@ -258,12 +258,12 @@ def test_ctrl_c_from_outside_right_at_the_start_is_130_without_a_trace():
     ) as process:
         process.stdout.readline(), process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=40)
-    assert (process.returncode, said) == (130, b"")
+        _, printed = process.communicate(timeout=40)
+    assert (process.returncode, printed) == (130, b"")
 
 
 def test_ctrl_c_while_python_ends_is_130_without_a_trace():
-    """Somebody's function that runs then would be interrupted, and Python would print where."""
+    """A function registered with atexit would be interrupted, and Python would print a traceback."""
     code = "import atexit, os, signal\n"
     code += "atexit.register(lambda: os.kill(os.getpid(), signal.SIGINT))\n"
     code += "from stream_rnn.cli import main; main(['--version'])"
@@ -275,7 +275,7 @@ def test_ctrl_c_while_python_ends_is_130_without_a_trace():
 
 
 def test_sigterm_while_a_worker_is_imported_is_0(tmp_path):
-    """It owns nothing yet; a container's first process is not ended by what it does not handle."""
+    """The worker owns nothing yet; a container's first process must handle SIGTERM to end."""
     words = ["worker", "--app=a", "--source=s", "--predictions=p", f"--bundle={tmp_path}"]
     code = UNTIL.format(name="torch", words=words).replace("SIGINT", "SIGTERM")
     done = subprocess.run(
@@ -285,7 +285,7 @@ def test_sigterm_while_a_worker_is_imported_is_0(tmp_path):
 
 
 def test_a_process_that_ignores_ctrl_c_goes_on_ignoring_it(bundle):
-    """As nohup and shells without job control have it."""
+    """The commands of nohup and of shells without job control ignore Ctrl-C."""
     code = "import os, signal, sys\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n" + UNTIL.format(
         name="torch", words=["bundle", "show", str(bundle), "--json"]
     )
@@ -300,7 +300,7 @@ def test_a_process_that_ignores_ctrl_c_goes_on_ignoring_it(bundle):
 
 
 def printing(tmp_path, bundle):
-    """Return a line for each verb that prints without a server."""
+    """Return a command line of each verb that prints without a server."""
     log = tmp_path / "log.jsonl"
     events = [{"key": str(i % 3), "x": i / 7, "kind": "AB"[i % 2]} for i in range(20)]
     log.write_text("".join(json.dumps(event) + "\n" for event in events))
@@ -323,7 +323,7 @@ def printing(tmp_path, bundle):
 
 
 def into(descriptor, line):
-    """Run a line with a standard output that is closed afterwards; return status and what it said."""
+    """Run a command line with a standard output, and close that; return status and standard error."""
     done = subprocess.run(
         [*LINE, *map(str, line)], stdout=descriptor, stderr=subprocess.PIPE, timeout=50, check=False
     )
@@ -332,14 +332,14 @@ def into(descriptor, line):
 
 
 def waiting_bytes(pipe):
-    """Return how many bytes of a pipe nobody has read."""
+    """Return the number of unread bytes of a pipe."""
     count = array.array("i", [0])
     fcntl.ioctl(pipe, termios.FIONREAD, count)
     return count[0]
 
 
 def closed_pipe():
-    """Return the end of a pipe that nobody reads."""
+    """Return the write end of a pipe whose read end is closed."""
     read, write = os.pipe()
     os.close(read)
     return write
@@ -361,18 +361,18 @@ NAMES = [
 
 @pytest.fixture(scope="module")
 def lines(tmp_path_factory, bundle):
-    """Return the lines of :func:`printing` by a short name."""
+    """Return the command lines of :func:`printing` by a short name."""
     return dict(zip(NAMES, printing(tmp_path_factory.mktemp("log"), bundle), strict=True))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_output_that_nobody_reads_ends_a_verb_quietly(name, lines):
-    """One status for all of them, and not a word, as any program before ``head``."""
+    """Every verb exits with the same status and no message, as other programs before ``head``."""
     assert into(closed_pipe(), lines[name]) == (141, b"")
 
 
 def test_ctrl_c_ends_a_verb_whose_output_waits_for_its_reader(tmp_path, bundle):
-    """A pager that is not turned holds a write; the interruption does not wait for it."""
+    """A pager that waits for its user blocks a write; Ctrl-C does not wait for the pager."""
     log = tmp_path / "log.jsonl"
     log.write_text("".join(json.dumps({"key": f"{i}", "x": i / 7}) + "\n" for i in range(2000)))
     line = [*LINE, "replay", str(log), "--bundle", str(bundle), "--out", "-"]
@@ -389,28 +389,28 @@ def test_ctrl_c_ends_a_verb_whose_output_waits_for_its_reader(tmp_path, bundle):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 @pytest.mark.parametrize("name", ["help", "init", "show-json", "replay"])
 def test_output_that_a_full_disk_refuses_is_one_clear_line(name, lines):
-    """A person must act; nothing is said to be fine that was not written."""
-    status, said = into(os.open("/dev/full", os.O_WRONLY), lines[name])
+    """A person must act: a verb does not report success for output that was not written."""
+    status, printed = into(os.open("/dev/full", os.O_WRONLY), lines[name])
     assert status == 3
-    assert said == b"stream-rnn: cannot write to standard output: No space left on device\n"
+    assert printed == b"stream-rnn: cannot write to standard output: No space left on device\n"
 
 
 def test_standard_output_that_was_closed_is_no_trace(lines):
-    """``>&-``: the program has no standard output at all."""
+    """With ``>&-``, the program has no standard output at all."""
     shell = ["sh", "-c", '"$@" >&-', "sh", *LINE, *map(str, lines["show-json"])]
     done = subprocess.run(shell, stderr=subprocess.PIPE, timeout=50, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_standard_error_that_nobody_reads_changes_nothing(lines, tmp_path):
-    """What is said beside is decoration: the predictions are the same."""
+    """Standard error has only progress and messages: the predictions are the same."""
     line, outs = (
         [*LINE, *map(str, lines["replay"][:-1])],
         (tmp_path / "a.jsonl", tmp_path / "b.jsonl"),
     )
     whole = subprocess.run([*line, str(outs[0])], capture_output=True, timeout=50, check=False)
     assert whole.returncode == 0
-    assert whole.stderr, "there is something to say that nobody reads"
+    assert whole.stderr, "there is a message that nobody reads"
     write = closed_pipe()
     done = subprocess.run(
         [*line, str(outs[1])], stdout=subprocess.PIPE, stderr=write, timeout=50, check=False
@@ -424,8 +424,8 @@ def test_standard_error_that_nobody_reads_changes_nothing(lines, tmp_path):
 # --- reasons ------------------------------------------------------------------------------------
 
 
-def test_an_error_without_words_is_said_by_its_cause():
-    """``TimeoutError`` has no words of its own, and a message that quotes it ends in nothing."""
+def test_an_error_without_a_message_is_explained_by_its_cause():
+    """``TimeoutError`` has no message, so a message that quotes it would end after its colon."""
 
     def raised(error, cause):
         try:

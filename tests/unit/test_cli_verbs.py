@@ -1,4 +1,4 @@
-"""What verbs print that need no server."""
+"""Output of the verbs that need no server."""
 
 import json
 
@@ -16,13 +16,13 @@ from tests import models
 
 @pytest.fixture
 def directory(tmp_path):
-    """Path of a small bundle."""
+    """Return the path of a small bundle."""
     save_bundle(models.small(), tmp_path, {"seed": 7}, {"auc": 0.76})
     return str(tmp_path)
 
 
 def test_bundle_show_says_what_the_bundle_computes(directory):
-    """Cell, parameters, features, heads, bytes, fingerprint, provenance, metrics."""
+    """It prints cell, parameters, features, heads, bytes, fingerprint, provenance and metrics."""
     text = CliRunner().invoke(bundle, ["show", directory], catch_exceptions=False).output
     lines = {line.split()[0]: " ".join(line.split()[1:]) for line in text.splitlines()}
     model = load_bundle(directory)
@@ -36,16 +36,16 @@ def test_bundle_show_says_what_the_bundle_computes(directory):
 
 
 def test_bundle_show_as_json_is_one_object(directory):
-    """For programs."""
+    """Programs read the output of --json."""
     result = CliRunner().invoke(bundle, ["show", directory, "--json"], catch_exceptions=False)
-    found = json.loads(result.output)
-    assert found["cell"]["kind"] == "gru"
-    assert found["state_bytes_per_key"] == 48
-    assert set(found["heads"]) == {"big", "wait", "next"}
+    description = json.loads(result.output)
+    assert description["cell"]["kind"] == "gru"
+    assert description["state_bytes_per_key"] == 48
+    assert set(description["heads"]) == {"big", "wait", "next"}
 
 
 def test_bundle_show_of_nothing_is_a_clear_error(tmp_path):
-    """It names the path."""
+    """The message names the path."""
     with pytest.raises(BundleError, match="no bundle at"):
         CliRunner().invoke(bundle, ["show", str(tmp_path / "no")], catch_exceptions=False)
 
@@ -63,12 +63,12 @@ def test_bundle_show_of_nothing_is_a_clear_error(tmp_path):
     ],
 )
 def test_tail_shows_an_output_in_a_few_characters(output, text):
-    """What comes from a topic cannot steer the terminal."""
+    """Text from a topic cannot send control characters to the terminal."""
     assert describe_output(output) == text
 
 
 def test_tail_with_a_bad_kafka_config_is_a_clear_error(tmp_path):
-    """Before anything is connected."""
+    """The error appears before the reader connects."""
     with pytest.raises(ConfigError, match="cannot read the Kafka config"):
         CliRunner().invoke(
             tail, ["t", "--kafka-config", str(tmp_path / "no")], catch_exceptions=False

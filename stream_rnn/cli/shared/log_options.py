@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from stream_rnn.cli.shared.options import path_option
+from stream_rnn.cli.shared.options import Integer, path_option
 from stream_rnn.cli.shared.settings_options import settings_options
 from stream_rnn.settings import CLUSTER, FOLD
 
@@ -37,9 +37,8 @@ log_options = _together(
     ),
     click.option(
         "--partitions",
-        type=click.IntRange(1, 4096),
+        type=Integer(1, 4096),
         default=1,
-        show_default=True,
         help="Number of partitions into which a file is split by its keys.",
     ),
 )
@@ -59,9 +58,8 @@ scored_options = _together(
     ),
     click.option(
         "--steps-min",
-        type=click.IntRange(1),
+        type=Integer(1),
         default=1,
-        show_default=True,
         help="Minimum number of events in the memory of a scored prediction.",
     ),
     click.option("--only-last", is_flag=True, help="Score only the last prediction of each key."),
@@ -74,19 +72,15 @@ scored_options = _together(
         "--part",
         type=click.Choice(["train", "validation", "test"]),
         default="test",
-        show_default=True,
         help="Part of --split to score.",
     ),
     click.option(
         "--bootstrap-samples",
-        type=click.IntRange(0, 10_000),
+        type=Integer(0, 10_000),
         default=200,
-        show_default=True,
         help="Number of samples of the keys for the intervals; 0 computes no intervals.",
     ),
-    click.option(
-        "--seed", type=int, default=1, show_default=True, help="Random seed of the samples."
-    ),
+    click.option("--seed", type=int, default=1, help="Random seed of the samples."),
 )
 
 

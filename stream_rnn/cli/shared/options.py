@@ -8,12 +8,37 @@ from typing import Any, TypeVar
 
 import click
 
+from stream_rnn.cli.shared.renamed_options import RenamingCommand
 from stream_rnn.cli.shared.settings_options import describe
 from stream_rnn.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 EXAMPLE_WIDTH = 72  # columns; help is indented, and a line that continues ends in a backslash
+
+
+class Integer(click.IntRange):
+    """A whole number, whose bounds are written as those of the settings."""
+
+    name = "integer"
+
+    def _describe_range(self) -> str:
+        return describe_bounds(self)
+
+
+class Float(click.FloatRange):
+    """A number, whose bounds are written as those of the settings."""
+
+    name = "float"
+
+    def _describe_range(self) -> str:
+        return describe_bounds(self)
+
+
+def describe_bounds(bounds: click.IntRange | click.FloatRange) -> str:
+    """Return the bounds of a number as text; click shows them in the help and in errors."""
+    low = f"{'above ' * bounds.min_open}{bounds.min:,}"
+    return f"{low} or more" if bounds.max is None else f"{low} to {bounds.max:,}"
 
 
 def path_option(name: str, metavar: str = "FILE", **more: Any) -> Callable[[F], F]:
@@ -37,9 +62,8 @@ def rate_option(default: float) -> Callable[[F], F]:
     """Return the option ``--rate``."""
     return click.option(
         "--rate",
-        type=click.FloatRange(0),
+        type=Float(0),
         default=default,
-        show_default=True,
         help="Number of records to send per second; 0 sends as fast as possible.",
     )
 
@@ -48,9 +72,8 @@ def rows_option(least: int, most: int) -> Callable[[F], F]:
     """Return the option ``--rows``, with its bounds."""
     return click.option(
         "--rows",
-        type=click.IntRange(least, most),
+        type=Integer(least, most),
         default=100_000,
-        show_default=True,
         help="Maximum number of rows of LOG to read, from the top.",
     )
 
@@ -64,8 +87,25 @@ spec_option = path_option(
 yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 
 
+def verb(name: str, words: str, group: click.Group | None = None) -> Callable[[F], click.Command]:
+    """Return a decorator that makes a command of a function.
+
+    Args:
+        name: Name of the verb, or of a command of a group.
+        words: Arguments and options of the example below the help of the command.
+        group: Group that the command belongs to.
+    """
+    path = f"{group.name} {name}" if group else name
+    return (group or click).command(
+        name,
+        cls=RenamingCommand,
+        context_settings={"show_default": True},
+        epilog=example(f"stream-rnn {path} {words}"),
+    )
+
+
 def example(line: str) -> str:
-    r"""Return the end of a verb's help: a command line that can be copied.
+    r"""Return the end of the help of a command: a command line to copy.
 
     Example:
         >>> example("stream-rnn tail delays --max 10")

@@ -5,11 +5,11 @@ from typing import Any
 import click
 
 from stream_rnn.cli.shared.fold_options import FOLD_WORDS, fold_options
-from stream_rnn.cli.shared.options import example, json_option
+from stream_rnn.cli.shared.options import Float, Integer, json_option, verb
 from stream_rnn.cli.verbs import work
 
 
-@click.command("audit", epilog=example(f"stream-rnn audit {FOLD_WORDS} --from 2026-11-01"))
+@verb("audit", f"{FOLD_WORDS} --from 2026-11-01")
 @fold_options
 @click.option(
     "--from",
@@ -26,7 +26,7 @@ from stream_rnn.cli.verbs import work
 @click.option(
     "--partition",
     "partitions",
-    type=click.IntRange(0),
+    type=Integer(0),
     multiple=True,
     help="Partition to audit; may be repeated; default: all.",
 )
@@ -39,16 +39,14 @@ from stream_rnn.cli.verbs import work
 )
 @click.option(
     "--sample",
-    type=click.FloatRange(0, 1, min_open=True),
+    type=Float(0, 1, min_open=True),
     default=1.0,
-    show_default=True,
     help="Share of the keys to audit; every run chooses the same keys.",
 )
 @click.option(
     "--examples",
-    type=click.IntRange(0, 1000),
+    type=Integer(0, 1000),
     default=5,
-    show_default=True,
     help="Number of examples to print for each kind of difference.",
 )
 @json_option()

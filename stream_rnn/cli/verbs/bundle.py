@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from stream_rnn.cli.shared.options import example, json_option
+from stream_rnn.cli.shared.options import json_option, verb
 from stream_rnn.cli.verbs import work
 
 
@@ -14,7 +14,7 @@ def command() -> None:
     """Show the content of a bundle."""
 
 
-@command.command("show", epilog=example("stream-rnn bundle show bundles/delay"))
+@verb("show", "bundles/delay", command)
 @click.argument("directory", type=click.Path(path_type=Path))
 @json_option()
 def show(**options: Any) -> Any:

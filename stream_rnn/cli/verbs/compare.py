@@ -10,16 +10,11 @@ from stream_rnn.cli.shared.log_options import (
     replay_settings,
     scored_options,
 )
-from stream_rnn.cli.shared.options import example, json_option
-from stream_rnn.cli.shared.renamed_options import RenamingCommand
+from stream_rnn.cli.shared.options import json_option, verb
 from stream_rnn.cli.verbs import work
 
 
-@click.command(
-    "compare",
-    cls=RenamingCommand,
-    epilog=example("stream-rnn compare flights.jsonl bundles/old bundles/new --warm-up 2013-09-01"),
-)
+@verb("compare", "flights.jsonl bundles/old bundles/new --warm-up 2013-09-01")
 @click.argument("words", nargs=-1, type=click.Path(), metavar="[LOG] DIRECTORY DIRECTORY")
 @log_options
 @label_options

@@ -5,11 +5,11 @@ from typing import Any
 import click
 
 from stream_rnn.cli.shared.fold_options import FOLD_WORDS, fold_options
-from stream_rnn.cli.shared.options import example
+from stream_rnn.cli.shared.options import Integer, verb
 from stream_rnn.cli.verbs import work
 
 
-@click.command("dashboard", epilog=example(f"stream-rnn dashboard {FOLD_WORDS}"))
+@verb("dashboard", FOLD_WORDS)
 @fold_options
 @click.option(
     "--worker",
@@ -20,9 +20,8 @@ from stream_rnn.cli.verbs import work
 )
 @click.option(
     "--port",
-    type=click.IntRange(0, 65535),
+    type=Integer(0, 65535),
     default=9480,
-    show_default=True,
     help="Port on 127.0.0.1 to listen on; 0 chooses a free port.",
 )
 def command(**options: Any) -> Any:

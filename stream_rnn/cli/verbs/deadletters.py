@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from stream_rnn.cli.shared.options import example, json_option, yes_option
+from stream_rnn.cli.shared.options import Integer, json_option, verb, yes_option
 from stream_rnn.cli.shared.settings_options import settings_options
 from stream_rnn.cli.verbs import work
 from stream_rnn.fold.reasons import REASONS
@@ -23,7 +23,7 @@ _reason = click.option(
 )
 _partition = click.option(
     "--partition",
-    type=click.IntRange(0),
+    type=Integer(0),
     help="Source partition of the dead letters to select; default: all.",
 )
 
@@ -33,17 +33,14 @@ def command() -> None:
     """Inspect skipped records, and put them back into the source."""
 
 
-@command.command(
-    "list", epilog=example("stream-rnn deadletters list --predictions delays --reason not_json")
-)
+@verb("list", "--predictions delays --reason not_json", command)
 @settings_options(*OPTIONS, required=("predictions",))
 @_reason
 @_partition
 @click.option(
     "--examples",
-    type=click.IntRange(0, 1000),
+    type=Integer(0, 1000),
     default=3,
-    show_default=True,
     help="Number of examples to print for each reason.",
 )
 @json_option("dead letter")
@@ -52,9 +49,9 @@ def list_(**options: Any) -> Any:
     return work("deadletters").list_(**options)
 
 
-@command.command("show", epilog=example("stream-rnn deadletters show 2 1234 --predictions delays"))
-@click.argument("partition", type=click.IntRange(0))
-@click.argument("offset", type=click.IntRange(0))
+@verb("show", "2 1234 --predictions delays", command)
+@click.argument("partition", type=Integer(0))
+@click.argument("offset", type=Integer(0))
 @settings_options(*OPTIONS, required=("predictions",))
 @json_option("dead letter")
 def show(**options: Any) -> Any:
@@ -66,23 +63,17 @@ def show(**options: Any) -> Any:
     return work("deadletters").show(**options)
 
 
-@command.command(
-    "retry",
-    epilog=example(
-        "stream-rnn deadletters retry --app departures --source flights --predictions delays "
-        "--reason not_json"
-    ),
-)
+@verb("retry", "--app departures --source flights --predictions delays --reason not_json", command)
 @settings_options("app", *OPTIONS, required=("app", "source", "predictions"))
 @_reason
 @_partition
 @click.option(
-    "--from", "first", type=click.IntRange(0), help="Lowest source offset to put back; default: 0."
+    "--from", "first", type=Integer(0), help="Lowest source offset to put back; default: 0."
 )
 @click.option(
     "--to",
     "last",
-    type=click.IntRange(0),
+    type=Integer(0),
     help="Highest source offset to put back; default: no limit.",
 )
 @yes_option

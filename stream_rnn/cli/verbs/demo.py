@@ -4,14 +4,12 @@ from typing import Any
 
 import click
 
-from stream_rnn.cli.shared.options import example, json_option, rate_option
+from stream_rnn.cli.shared.options import Integer, json_option, rate_option, verb
 from stream_rnn.cli.verbs import work
 
 
-@click.command("demo", epilog=example("stream-rnn demo --events 50000 --dashboard"))
-@click.option(
-    "--events", type=click.IntRange(10), help="Number of events to send; default: all 328,521."
-)
+@verb("demo", "--events 50000 --dashboard")
+@click.option("--events", type=Integer(10), help="Number of events to send; default: all 328,521.")
 @rate_option(8000)
 @click.option("--no-faults", is_flag=True, help="Neither kill a worker nor wipe Redis.")
 @click.option("--dashboard", is_flag=True, help="Show the fold on a local web page meanwhile.")

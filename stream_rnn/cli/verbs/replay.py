@@ -6,16 +6,11 @@ from typing import Any
 import click
 
 from stream_rnn.cli.shared.log_options import log_argument, log_options, replay_settings
-from stream_rnn.cli.shared.options import bundle_option, example, json_option
+from stream_rnn.cli.shared.options import Integer, bundle_option, json_option, verb
 from stream_rnn.cli.verbs import work
 
 
-@click.command(
-    "replay",
-    epilog=example(
-        "stream-rnn replay flights.jsonl --bundle bundles/delay --out predictions.parquet"
-    ),
-)
+@verb("replay", "flights.jsonl --bundle bundles/delay --out predictions.parquet")
 @log_argument
 @log_options
 @bundle_option
@@ -28,7 +23,7 @@ from stream_rnn.cli.verbs import work
 )
 @click.option(
     "--processes",
-    type=click.IntRange(1, 1024),
+    type=Integer(1, 1024),
     default=os.cpu_count() or 1,
     show_default="number of processors",
     help="Maximum number of partitions to fold at the same time.",

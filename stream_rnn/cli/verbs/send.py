@@ -4,18 +4,13 @@ from typing import Any
 
 import click
 
-from stream_rnn.cli.shared.options import example, rate_option, spec_option
+from stream_rnn.cli.shared.options import Integer, rate_option, spec_option, verb
 from stream_rnn.cli.shared.settings_options import settings_options
 from stream_rnn.cli.verbs import work
 from stream_rnn.settings import CLUSTER
 
 
-@click.command(
-    "send",
-    epilog=example(
-        "stream-rnn send machines.csv machines --spec machines.toml --create-partitions 4"
-    ),
-)
+@verb("send", "machines.csv machines --spec machines.toml --create-partitions 4")
 @click.argument("log", type=click.Path())
 @click.argument("topic")
 @spec_option
@@ -25,9 +20,8 @@ from stream_rnn.settings import CLUSTER
 )
 @click.option(
     "--create-partitions",
-    type=click.IntRange(0, 10_000),
+    type=Integer(0, 10_000),
     default=0,
-    show_default=True,
     help="Number of partitions of TOPIC if send creates it; 0 does not create it.",
 )
 @settings_options(*CLUSTER, "kafka_timeout_s")

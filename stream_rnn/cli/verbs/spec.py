@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from stream_rnn.cli.shared.options import example, json_option, path_option, rows_option
+from stream_rnn.cli.shared.options import Integer, json_option, path_option, rows_option, verb
 from stream_rnn.cli.shared.settings_options import settings_options
 from stream_rnn.cli.verbs import work
 from stream_rnn.settings import FOLD
@@ -16,9 +16,7 @@ def command() -> None:
     """Propose a feature spec for a log, and check a feature spec."""
 
 
-@command.command(
-    "init", epilog=example("stream-rnn spec init tickets.csv --key CaseID --out tickets.toml")
-)
+@verb("init", "tickets.csv --key CaseID --out tickets.toml", command)
 @click.argument("log", type=click.Path(path_type=Path))
 @path_option("--out", help="File to write the spec to; default: standard output.")
 @click.option("--force", is_flag=True, help="Overwrite the file of --out if it exists.")
@@ -39,14 +37,12 @@ def command() -> None:
     "--of",
     type=click.Choice(["now", "next", "label"]),
     default="next",
-    show_default=True,
     help="Value of --target to predict: now is that of the same event, next that of the key's next event, label that of a file of labels.",
 )
 @click.option(
     "--classes",
-    type=click.IntRange(2, 100_000),
+    type=Integer(2, 100_000),
     default=1000,
-    show_default=True,
     help="Maximum number of classes of a field.",
 )
 def init(**options: Any) -> Any:
@@ -59,7 +55,7 @@ def init(**options: Any) -> Any:
     return work("spec").init(**options)
 
 
-@command.command("check", epilog=example("stream-rnn spec check tickets.toml tickets.csv"))
+@verb("check", "tickets.toml tickets.csv", command)
 @click.argument("spec", type=click.Path(path_type=Path))
 @click.argument("log", type=click.Path(path_type=Path), required=False)
 @rows_option(1, 1_000_000_000)

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from stream_rnn.cli.shared.fold_options import FOLD_WORDS, fold_options
-from stream_rnn.cli.shared.options import example, json_option, yes_option
+from stream_rnn.cli.shared.options import Float, Integer, json_option, verb, yes_option
 from stream_rnn.cli.verbs import work
 
 _force = click.option(
@@ -20,7 +20,7 @@ def command() -> None:
     """Inspect, save, restore, erase and drop the hidden states of a fold."""
 
 
-@command.command("show", epilog=example(f"stream-rnn state show {FOLD_WORDS}"))
+@verb("show", FOLD_WORDS, command)
 @fold_options
 @json_option("partition")
 def show(**options: Any) -> Any:
@@ -33,9 +33,9 @@ def show(**options: Any) -> Any:
     return work("state").show(**options)
 
 
-@command.command("drop", epilog=example(f"stream-rnn state drop {FOLD_WORDS} --partition 3"))
+@verb("drop", f"{FOLD_WORDS} --partition 3", command)
 @fold_options
-@click.option("--partition", type=click.IntRange(0), help="Partition to drop; default: all.")
+@click.option("--partition", type=Integer(0), help="Partition to drop; default: all.")
 @_force
 @yes_option
 def drop(**options: Any) -> Any:
@@ -51,7 +51,7 @@ def drop(**options: Any) -> Any:
     return work("state").drop(**options)
 
 
-@command.command("get", epilog=example(f"stream-rnn state get UA-EWR {FOLD_WORDS}"))
+@verb("get", f"UA-EWR {FOLD_WORDS}", command)
 @click.argument("key")
 @fold_options
 @json_option("partition that contains KEY")
@@ -65,20 +65,19 @@ def get(**options: Any) -> Any:
     return work("state").get(**options)
 
 
-@command.command("erase", epilog=example(f"stream-rnn state erase UA-EWR {FOLD_WORDS}"))
+@verb("erase", f"UA-EWR {FOLD_WORDS}", command)
 @click.argument("key")
 @fold_options
 @click.option(
     "--partition",
-    type=click.IntRange(0),
+    type=Integer(0),
     help="Partition to publish to, even if it has no state of KEY; default: every partition that has one.",
 )
 @click.option(
     "--within",
     "within_s",
-    type=click.FloatRange(0, 86_400),
+    type=Float(0, 86_400),
     default=30,
-    show_default=True,
     help="Seconds to wait until a worker has folded the record; 0 does not wait.",
 )
 @yes_option
@@ -96,9 +95,7 @@ def erase(**options: Any) -> Any:
     return work("state").erase(**options)
 
 
-@command.command(
-    "export", epilog=example(f"stream-rnn state export departures.states {FOLD_WORDS}")
-)
+@verb("export", f"departures.states {FOLD_WORDS}", command)
 @_file
 @fold_options
 @json_option()
@@ -116,9 +113,7 @@ def export(**options: Any) -> Any:
     return work("state_files").export(**options)
 
 
-@command.command(
-    "import", epilog=example(f"stream-rnn state import departures.states {FOLD_WORDS}")
-)
+@verb("import", f"departures.states {FOLD_WORDS}", command)
 @_file
 @fold_options
 @click.option("--replace", is_flag=True, help="Delete the states of the fold from Redis first.")
@@ -135,20 +130,18 @@ def import_(**options: Any) -> Any:
     return work("state_files").import_(**options)
 
 
-@command.command("size", epilog=example(f"stream-rnn state size {FOLD_WORDS} --keys 5000000"))
+@verb("size", f"{FOLD_WORDS} --keys 5000000", command)
 @fold_options
 @click.option(
     "--keys",
-    type=click.IntRange(1),
+    type=Integer(1),
     default=1_000_000,
-    show_default=True,
     help="Number of keys to calculate the size for.",
 )
 @click.option(
     "--key-bytes",
-    type=click.FloatRange(1),
+    type=Float(1),
     default=16,
-    show_default=True,
     help="Mean size of a key in bytes.",
 )
 @click.option(

@@ -4,13 +4,13 @@ from typing import Any
 
 import click
 
-from stream_rnn.cli.shared.options import example, json_option
+from stream_rnn.cli.shared.options import Integer, json_option, verb
 from stream_rnn.cli.shared.settings_options import settings_options
 from stream_rnn.cli.verbs import work
 from stream_rnn.settings import CLUSTER
 
 
-@click.command("tail", epilog=example("stream-rnn tail delays --from-beginning --max 10 --json"))
+@verb("tail", "delays --from-beginning --max 10 --json")
 @click.argument("topic")
 @settings_options(*CLUSTER, "kafka_timeout_s")
 @click.option(
@@ -19,7 +19,7 @@ from stream_rnn.settings import CLUSTER
 @click.option(
     "--max",
     "count_max",
-    type=click.IntRange(1),
+    type=Integer(1),
     help="Number of predictions to print; default: no limit.",
 )
 @json_option("prediction, with the published bytes,")

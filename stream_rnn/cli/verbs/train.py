@@ -5,20 +5,13 @@ from typing import Any
 import click
 
 from stream_rnn.cli.shared.log_options import label_options, log_argument, log_options
-from stream_rnn.cli.shared.options import example, json_option, path_option, spec_option
-from stream_rnn.cli.shared.renamed_options import RenamingCommand
+from stream_rnn.cli.shared.options import Integer, json_option, path_option, spec_option, verb
 from stream_rnn.cli.shared.settings_options import settings_options, training_options
 from stream_rnn.cli.verbs import work
 from stream_rnn.settings import CLUSTER, FOLD
 
 
-@click.command(
-    "train",
-    cls=RenamingCommand,
-    epilog=example(
-        "stream-rnn train nycflights13 --out bundles/delay --hidden 48 --split time:2013-09-01"
-    ),
-)
+@verb("train", "nycflights13 --out bundles/delay --hidden 48 --split time:2013-09-01")
 @log_argument
 @log_options
 @spec_option
@@ -27,51 +20,44 @@ from stream_rnn.settings import CLUSTER, FOLD
     "--cell",
     type=click.Choice(["elman", "gru", "lstm"]),
     default="gru",
-    show_default=True,
     help="Recurrent cell; elman is the cell of torch.nn.RNN.",
 )
 @click.option(
     "--hidden",
-    type=click.IntRange(8, 4096),
+    type=Integer(8, 4096),
     default=64,
-    show_default=True,
     help="Hidden size of each layer, a multiple of 8.",
 )
 @click.option(
     "--layers",
-    type=click.IntRange(1, 4),
+    type=Integer(1, 4),
     default=1,
-    show_default=True,
     help="Number of recurrent layers.",
 )
 @click.option(
     "--split",
     metavar="SPLIT",
     default="time:0.8",
-    show_default=True,
     help="Boundary between training and test part: time:0.8, time:2013-09-01, key:0.8 or column:NAME.",
 )
 @label_options
 @click.option(
     "--seeds",
-    type=click.IntRange(1, 100),
+    type=Integer(1, 100),
     default=1,
-    show_default=True,
     help="Number of random seeds to train with; the best network on the validation part is written.",
 )
 @click.option(
     "--search",
-    type=click.IntRange(0, 10_000),
+    type=Integer(0, 10_000),
     default=0,
-    show_default=True,
     help="Number of hyperparameter settings to try before training, which uses the best on the validation part.",
 )
 @training_options
 @click.option(
     "--threads",
-    type=click.IntRange(1, 256),
+    type=Integer(1, 256),
     default=2,
-    show_default=True,
     help="Number of torch threads.",
 )
 @json_option()

@@ -6,26 +6,24 @@ import click
 
 from stream_rnn.cli.shared.fold_options import FOLD_WORDS
 from stream_rnn.cli.shared.interrupts import terminate_at_once
-from stream_rnn.cli.shared.options import example
+from stream_rnn.cli.shared.options import verb
 from stream_rnn.cli.shared.settings_options import settings_options
 from stream_rnn.cli.verbs import work
 from stream_rnn.settings import FOLD_NAMES, Settings
 
 
-@click.command("worker", epilog=example(f"stream-rnn worker {FOLD_WORDS}"))
+@verb("worker", FOLD_WORDS)
 @settings_options(*Settings.model_fields, required=FOLD_NAMES)
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
     default="info",
-    show_default=True,
     help="Lowest level of the messages to log.",
 )
 @click.option(
     "--log-format",
     type=click.Choice(["text", "json"]),
     default="text",
-    show_default=True,
     help="Format of the log on standard error; json writes one object per line.",
 )
 def command(**options: Any) -> Any:
