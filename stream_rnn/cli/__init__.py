@@ -8,7 +8,7 @@ Exit status: 0 success, 1 the answer is bad, 2 usage error, 3 a person must act,
 again, 130 interrupted, 141 nobody reads the output any more.
 """
 
-from stream_rnn.cli.shared.interrupts import end_at_once
+from stream_rnn.cli.shared.interrupts import exit_on_ctrl_c
 
 VERBS = {  # the first sentence of the help of each
     "worker": "Run the stream worker: fold a topic and publish predictions.",
@@ -33,7 +33,7 @@ VERBS = {  # the first sentence of the help of each
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a verb and exit with its status."""
-    end_at_once()
+    exit_on_ctrl_c()
     from stream_rnn.cli.program import run  # noqa: PLC0415  # Ctrl-C may arrive from here on
 
     run(arguments)

@@ -12,7 +12,7 @@ from click.shell_completion import get_completion_class
 
 from stream_rnn import __version__
 from stream_rnn.cli import VERBS
-from stream_rnn.cli.shared.interrupts import INTERRUPTED, end_at_once, raise_again
+from stream_rnn.cli.shared.interrupts import INTERRUPTED, exit_on_ctrl_c, raise_on_ctrl_c
 from stream_rnn.cli.shared.standard_streams import open_streams
 from stream_rnn.errors import ConfigError, Reaction, StreamRNNError, UnreachableError, reason
 from stream_rnn.extras import explain
@@ -54,7 +54,12 @@ class _Verbs(click.Group):
             formatter.write_dl(list(VERBS.items()))
 
 
-@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Verbs,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    subcommand_metavar="VERB [ARGUMENTS]...",
+    epilog="stream-rnn VERB --help shows the options of a verb, and an example.",
+)
 @click.version_option(__version__, prog_name=NAME)
 def group() -> None:
     """Run a recurrent network over each key of a Kafka topic, with its memory in Redis."""
@@ -72,8 +77,8 @@ def run(arguments: list[str] | None) -> None:
     finally:
         with suppress(SystemExit, ConfigError):
             sys.stdout.flush()
-        raise_again()
-        atexit.register(end_at_once)
+        raise_on_ctrl_c()
+        atexit.register(exit_on_ctrl_c)
     sys.exit(status)
 
 
@@ -88,7 +93,7 @@ def _status(arguments: list[str] | None) -> int:
         error.show()
         return error.exit_code
     except StreamRNNError as error:
-        click.echo(f"{NAME}: {whole_message(error)}", err=True)
+        click.echo(f"{NAME}: {full_message(error)}", err=True)
         return 3 if error.reaction is Reaction.STOP else 4
     return result if isinstance(result, int) else 0
 
@@ -104,11 +109,11 @@ def _check_completion() -> None:
         )
 
 
-def whole_message(error: StreamRNNError) -> str:
+def full_message(error: StreamRNNError) -> str:
     """Return the message of an error; a message that ends in a colon is completed by its cause.
 
     Example:
-        >>> whole_message(ConfigError("no answer from Kafka: "))
+        >>> full_message(ConfigError("no answer from Kafka: "))
         'no answer from Kafka: ConfigError'
     """
     text = str(error).strip()

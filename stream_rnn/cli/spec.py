@@ -22,24 +22,24 @@ CLASSES_SHOWN = 5
 def init(log: Path, out: Path | None, force: bool, **options: Any) -> None:
     """Propose a feature spec for a log."""
 
-    def check_out(path: Path) -> None:
+    def check_overwriting(path: Path) -> None:
         if not force:
-            _check_free(path)
+            _require_absent(path)
 
     if out is not None:
-        check_out(out)
+        check_overwriting(out)
     text = propose_spec(log, **options).toml
     if out is None:
         sys.stdout.write(text)
         return
-    write_whole(out, text, "the spec", check_out)
+    write_whole(out, text, "the spec", check_overwriting)
     click.echo(
         f"spec written to {out}; read its comments, then run: "
         f"stream-rnn train {log} --spec {out} --out BUNDLE"
     )
 
 
-def _check_free(out: Path) -> None:
+def _require_absent(out: Path) -> None:
     try:
         exists = out.exists()
     except OSError as error:

@@ -34,7 +34,7 @@ async def _tail(
         on_bad="skip",
         timeout_s=settings.kafka_timeout_s,
     )
-    printer = _JsonLines() if as_json else _Rows()
+    printer = _JsonPrinter() if as_json else _TablePrinter()
     try:
         async with reader:
             async for prediction in reader:
@@ -46,7 +46,7 @@ async def _tail(
             click.echo(f"{reader.counts.bad} records were not predictions", err=True)
 
 
-class _JsonLines:
+class _JsonPrinter:
     """Prints each prediction as the published bytes."""
 
     def show(self, reader: PredictionReader, _prediction: Prediction) -> None:
@@ -56,7 +56,7 @@ class _JsonLines:
         sys.stdout.buffer.flush()
 
 
-class _Rows:
+class _TablePrinter:
     """Prints each prediction as a row of a table with one column for each head.
 
     A key that is too long for its column is cut.  If the terminal is too narrow for all heads, the

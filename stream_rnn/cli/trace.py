@@ -85,7 +85,7 @@ def _print(unrolled: Unrolled, settings: Settings, until: int | None) -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=PIPE_WIDTH)
-    units = _units(unrolled, console.width)
+    units = _units_to_draw(unrolled, console.width)
     for text in _header(unrolled, until, units.shape[1]):
         print_text(console, text, " " * 11)
     console.print()
@@ -119,7 +119,7 @@ def _header(unrolled: Unrolled, until: int | None, drawn: int) -> list[str]:
     return lines
 
 
-def _units(unrolled: Unrolled, width: int) -> Floats:
+def _units_to_draw(unrolled: Unrolled, width: int) -> Floats:
     """Return the units to draw, (T, R): as many as fit, in the order of their variance."""
     h = unrolled.memory.get("h")
     if h is None:
@@ -140,21 +140,21 @@ def _rows(unrolled: Unrolled, settings: Settings, units: Floats, width: int) -> 
     titles = [*TITLES, *unrolled.gates, *memory, *unrolled.outputs]
     cells = [[Text(title, "bold") for title in titles]]
     for t, value in enumerate(unrolled.predictions(settings)):
-        cells.append(_cells(unrolled, t, Prediction.parse(value), units[t]))
-    cells, below = _fitting(cells, len(unrolled.gates), len(unrolled.outputs), width)
+        cells.append(_step_cells(unrolled, t, Prediction.parse(value), units[t]))
+    cells, below = _fit_to_width(cells, len(unrolled.gates), len(unrolled.outputs), width)
     widths = [max(row[i].cell_len for row in cells) for i in range(len(cells[0]))]
-    yield _line(cells[0], widths)
+    yield _format_line(cells[0], widths)
     for t, row in enumerate(cells[1:]):
         while between and between[0].offset <= unrolled.offsets[t]:
-            yield _note(between.pop(0).text)
-        yield _line(row, widths)
+            yield _format_note(between.pop(0).text)
+        yield _format_line(row, widths)
         for title, cell in zip(below[0], below[t + 1], strict=True):
             yield Text.assemble("  ", title, "  ", cell)
     for note in between:
-        yield _note(note.text)
+        yield _format_note(note.text)
 
 
-def _fitting(
+def _fit_to_width(
     cells: list[list[Text]], gates: int, outputs: int, width: int
 ) -> tuple[list[list[Text]], list[list[Text]]]:
     """Return the rows that fit, and for each row the outputs that follow below it."""
@@ -174,7 +174,7 @@ def _fitting(
     return cells, below
 
 
-def _line(cells: Sequence[Text], widths: Sequence[int]) -> Text:
+def _format_line(cells: Sequence[Text], widths: Sequence[int]) -> Text:
     padded = [
         Text(" " * (width - cell.cell_len)) for cell, width in zip(cells, widths, strict=True)
     ]
@@ -182,7 +182,7 @@ def _line(cells: Sequence[Text], widths: Sequence[int]) -> Text:
     return Text("  ").join([Text.assemble(space, cell) for cell, space in pairs])
 
 
-def _cells(unrolled: Unrolled, t: int, prediction: Prediction, units: Floats) -> list[Text]:
+def _step_cells(unrolled: Unrolled, t: int, prediction: Prediction, units: Floats) -> list[Text]:
     since = unrolled.since_ms[t]
     cells = [
         f"{unrolled.offsets[t]:,}",
@@ -193,7 +193,7 @@ def _cells(unrolled: Unrolled, t: int, prediction: Prediction, units: Floats) ->
     ]
     row = [Text(cell) for cell in cells]
     if unrolled.memory:
-        row += [_bars(units.tolist()), Text(f"{unrolled.update_norm[t]:.3f}")]
+        row += [_draw_bars(units.tolist()), Text(f"{unrolled.update_norm[t]:.3f}")]
     durations = {head.name for head in unrolled.model.spec.heads if head.kind == "time_to_next"}
     for name, output in prediction.outputs.items():
         if name in durations and isinstance(output, Number):
@@ -203,7 +203,7 @@ def _cells(unrolled: Unrolled, t: int, prediction: Prediction, units: Floats) ->
     return row
 
 
-def _bars(values: Sequence[float]) -> Text:
+def _draw_bars(values: Sequence[float]) -> Text:
     """Draw each value in [-1, 1] as a bar: low and blue at -1, high and red at 1."""
     text = Text()
     for value in values:
@@ -213,5 +213,5 @@ def _bars(values: Sequence[float]) -> Text:
     return text
 
 
-def _note(text: str) -> Text:
+def _format_note(text: str) -> Text:
     return Text(f"  — {text}", "magenta")

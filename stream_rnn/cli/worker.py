@@ -10,7 +10,7 @@ from typing import Any
 
 import faust
 
-from stream_rnn.cli.shared.log_format import configure, hush
+from stream_rnn.cli.shared.log_format import configure_log, drop_repetitions
 from stream_rnn.errors import StreamRNNError
 from stream_rnn.fold.gc_tuning import calm_collector
 from stream_rnn.settings import Settings
@@ -59,9 +59,9 @@ class _Worker(faust.Worker):
 
 def run(settings: Settings, log_level: str, log_format: str) -> None:
     """Run the stream worker: fold a topic and publish predictions."""
-    configure(log_level, log_format)
+    configure_log(log_level, log_format)
     rnn = make_app(settings)
-    hush(lambda: rnn.stop_requested or isinstance(rnn.failure, StreamRNNError))
+    drop_repetitions(lambda: rnn.stop_requested or isinstance(rnn.failure, StreamRNNError))
     calm_collector()
     worker = _Worker(
         rnn,

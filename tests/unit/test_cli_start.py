@@ -16,7 +16,7 @@ from pathlib import Path
 import click
 import pytest
 
-from stream_rnn.cli.program import group, whole_message
+from stream_rnn.cli.program import full_message, group
 from stream_rnn.errors import ConfigError
 from stream_rnn.extras import MODULES as OF_EXTRAS
 from stream_rnn.model.bundle import save_bundle
@@ -250,8 +250,8 @@ def test_ctrl_c_while_a_module_is_imported_is_130_without_a_trace(name, tmp_path
 
 def test_ctrl_c_from_outside_right_at_the_start_is_130_without_a_trace():
     """Ctrl-C works from the first line of the package on."""
-    code = "print('up', flush=True)\nfrom stream_rnn.cli.shared.interrupts import end_at_once\n"
-    code += "end_at_once(); print('from here', flush=True)\n"
+    code = "print('up', flush=True)\nfrom stream_rnn.cli.shared.interrupts import exit_on_ctrl_c\n"
+    code += "exit_on_ctrl_c(); print('from here', flush=True)\n"
     code += "from stream_rnn.cli import main; main(['tail', 't', '--bootstrap-servers', '[::1]:1'])"
     with subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -431,7 +431,7 @@ def test_an_error_without_a_message_is_explained_by_its_cause():
         try:
             raise error from cause
         except ConfigError as found:
-            return whole_message(found)
+            return full_message(found)
 
     assert (
         raised(ConfigError("no answer: "), TimeoutError())

@@ -5,7 +5,7 @@ import logging
 import pytest
 from aiokafka.errors import InvalidProducerIdMapping, ProducerFenced
 
-from stream_rnn.cli.shared.log_format import configure, hush
+from stream_rnn.cli.shared.log_format import configure_log, drop_repetitions
 
 AWAY = "Group Coordinator Request failed: [Error 15] GroupCoordinatorNotAvailableError"
 
@@ -18,8 +18,8 @@ def said(capsys):
     libraries = {name: logging.getLogger(name).level for name in ("aiokafka", "faust", "mode")}
 
     def log(name, text, error=None, *, has_failed=False):
-        configure("info", "text")
-        hush(lambda: has_failed)
+        configure_log("info", "text")
+        drop_repetitions(lambda: has_failed)
         logging.getLogger(name).error(text, exc_info=error)
         return text in capsys.readouterr().err
 

@@ -126,7 +126,7 @@ def test_rows_of_tail_keep_numbers_whole(width, heads, monkeypatch):
         "cold": False,
         "outputs": {f"head_{i}": {"value": 19_071_639.5} for i in range(heads)},
     }
-    rows = tail._Rows()
+    rows = tail._TablePrinter()
     rows.show(None, Prediction.model_validate(value))
     text = "\n".join(lines(console))
     assert "123456789012" in text
@@ -153,7 +153,7 @@ def test_a_trace_leaves_out_what_has_no_room():
     cells = [[Text("x" * 8) for _ in range(4 + 3 + 2 + 2)] for _ in range(3)]
     widths = {120: (11, 0), 100: (9, 2), 80: (6, 2), 59: (5, 2)}
     for width, (columns, outputs) in widths.items():
-        rows, below = trace._fitting(cells, 3, 2, width)
+        rows, below = trace._fit_to_width(cells, 3, 2, width)
         assert {len(row) for row in rows} == {columns}
         assert {len(row) for row in below} == {outputs}
 

@@ -12,17 +12,17 @@ from contextlib import suppress
 INTERRUPTED = 130
 
 
-def end_at_once() -> None:
+def exit_on_ctrl_c() -> None:
     """Let Ctrl-C end the process at once, unless the process ignores Ctrl-C."""
     _replace(signal.default_int_handler, _end)
 
 
-def raise_again() -> None:
+def raise_on_ctrl_c() -> None:
     """Let Ctrl-C raise ``KeyboardInterrupt``."""
     _replace(_end, signal.default_int_handler)
 
 
-def terminate_at_once() -> None:
+def exit_on_sigterm() -> None:
     """Let SIGTERM end the process at once, with status 0, until another handler replaces this one.
 
     The first process of a container survives a SIGTERM that it does not handle.

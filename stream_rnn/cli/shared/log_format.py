@@ -60,22 +60,22 @@ def _value(word: str) -> int | float | str:
         return word
 
 
-def configure(level: str, form: str) -> None:
+def configure_log(level: str, log_format: str) -> None:
     """Write the log of this process to standard error.
 
     Args:
         level: Lowest level of the messages of this package; for aiokafka, Faust and mode the lowest
             level is ``warning`` or a higher one.
-        form: Format of the log, ``text`` or ``json``.
+        log_format: Format of the log, ``text`` or ``json``.
     """
     handler = logging.StreamHandler()
-    handler.setFormatter(JsonFormatter() if form == "json" else logging.Formatter(TEXT))
+    handler.setFormatter(JsonFormatter() if log_format == "json" else logging.Formatter(TEXT))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for noisy in NOISY:
         logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLogger().level))
 
 
-def hush(has_failed: Callable[[], bool]) -> None:
+def drop_repetitions(has_failed: Callable[[], bool]) -> None:
     """Drop messages of libraries that repeat messages of the worker, or that report no failure.
 
     The worker restarts a producer whose id has expired on the broker, and logs the restart.  The

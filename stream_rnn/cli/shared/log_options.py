@@ -17,12 +17,12 @@ log_argument = click.argument("log", nargs=-1, type=click.Path(), metavar="[LOG]
 replay_settings = settings_options("app", *CLUSTER, *FOLD, "kafka_timeout_s")
 
 
-def _together(*options: Callable[[F], F]) -> Callable[[F], F]:
+def _combined(*options: Callable[[F], F]) -> Callable[[F], F]:
     """Return a decorator that gives a command several options, in this order."""
     return lambda command: functools.reduce(lambda c, option: option(c), options[::-1], command)
 
 
-log_options = _together(
+log_options = _combined(
     click.option("--topic", metavar="TOPIC", help="Topic to read instead of a file."),
     click.option(
         "--from",
@@ -42,7 +42,7 @@ log_options = _together(
         help="Number of partitions into which a file is split by its keys.",
     ),
 )
-label_options = _together(
+label_options = _combined(
     path_option("--labels", help="File of labels, for heads with of = label."),
     click.option(
         "--labels-by",
@@ -50,7 +50,7 @@ label_options = _together(
         help="Field that labels and events have in common; default: the offset.",
     ),
 )
-scored_options = _together(
+scored_options = _combined(
     click.option(
         "--warm-up",
         metavar="TIME|SHARE",

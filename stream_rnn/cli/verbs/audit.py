@@ -6,7 +6,7 @@ import click
 
 from stream_rnn.cli.shared.fold_options import FOLD_WORDS, fold_options
 from stream_rnn.cli.shared.options import Float, Integer, json_option, verb
-from stream_rnn.cli.verbs import work
+from stream_rnn.cli.verbs import load_work
 
 
 @verb("audit", f"{FOLD_WORDS} --from 2026-11-01")
@@ -66,4 +66,4 @@ def command(**options: Any) -> Any:
     The exit status is 0 only if the audit has compared something and found no fault. With
     --delivery at_least_once, a repeated prediction with the same bytes is not a fault.
     """
-    return work("audit").run(**options)
+    return load_work("audit").run(**options)

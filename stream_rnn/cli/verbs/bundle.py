@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from stream_rnn.cli.shared.options import json_option, verb
-from stream_rnn.cli.verbs import work
+from stream_rnn.cli.verbs import load_work
 
 
 @click.group("bundle")
@@ -19,4 +19,4 @@ def command() -> None:
 @json_option()
 def show(**options: Any) -> Any:
     """Show cell, parameters, features, heads and fingerprint of the bundle in DIRECTORY."""
-    return work("bundle").show(**options)
+    return load_work("bundle").show(**options)

@@ -11,7 +11,7 @@ from stream_rnn.cli.shared.log_options import (
     scored_options,
 )
 from stream_rnn.cli.shared.options import json_option, verb
-from stream_rnn.cli.verbs import work
+from stream_rnn.cli.verbs import load_work
 
 
 @verb("compare", "flights.jsonl bundles/old bundles/new --warm-up 2013-09-01")
@@ -30,4 +30,4 @@ def command(**options: Any) -> Any:
     keys, which draws the same keys for both bundles. The events on which the bundles differ most
     follow.
     """
-    return work("compare").run(**options)
+    return load_work("compare").run(**options)

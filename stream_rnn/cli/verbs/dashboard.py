@@ -6,7 +6,7 @@ import click
 
 from stream_rnn.cli.shared.fold_options import FOLD_WORDS, fold_options
 from stream_rnn.cli.shared.options import Integer, verb
-from stream_rnn.cli.verbs import work
+from stream_rnn.cli.verbs import load_work
 
 
 @verb("dashboard", FOLD_WORDS)
@@ -31,4 +31,4 @@ def command(**options: Any) -> Any:
     looks up single keys. It is read-only, listens on 127.0.0.1 alone, and loads nothing from other
     hosts. The dashboard takes the options of the worker.
     """
-    return work("dashboard").run(**options)
+    return load_work("dashboard").run(**options)

@@ -6,7 +6,7 @@ import click
 
 from stream_rnn.cli.shared.options import Integer, json_option, verb, yes_option
 from stream_rnn.cli.shared.settings_options import settings_options
-from stream_rnn.cli.verbs import work
+from stream_rnn.cli.verbs import load_work
 from stream_rnn.fold.reasons import REASONS
 from stream_rnn.settings import CLUSTER
 
@@ -46,7 +46,7 @@ def command() -> None:
 @json_option("dead letter")
 def list_(**options: Any) -> Any:
     """Count dead letters by reason, with examples."""
-    return work("deadletters").list_(**options)
+    return load_work("deadletters").list_(**options)
 
 
 @verb("show", "2 1234 --predictions delays", command)
@@ -60,7 +60,7 @@ def show(**options: Any) -> Any:
     PARTITION and OFFSET are those of the source record. The exit status is 1 if it has no dead
     letter.
     """
-    return work("deadletters").show(**options)
+    return load_work("deadletters").show(**options)
 
 
 @verb("retry", "--app departures --source flights --predictions delays --reason not_json", command)
@@ -94,4 +94,4 @@ def retry(**options: Any) -> Any:
     The exit status is 1 if a record could not be put back because its dead letter contains only a
     part of the value, or because it has neither key nor value.
     """
-    return work("deadletters").retry(**options)
+    return load_work("deadletters").retry(**options)

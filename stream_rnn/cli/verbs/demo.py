@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from stream_rnn.cli.shared.options import Integer, json_option, rate_option, verb
-from stream_rnn.cli.verbs import work
+from stream_rnn.cli.verbs import load_work
 
 
 @verb("demo", "--events 50000 --dashboard")
@@ -34,4 +34,4 @@ def command(**options: Any) -> Any:
     end it compares all published predictions with a replay of the log. The exit status is 1 if a
     prediction is missing, duplicated or different.
     """
-    return work("demo").run(**options)
+    return load_work("demo").run(**options)

@@ -7,7 +7,7 @@ import click
 from stream_rnn.cli.shared.fold_options import FOLD_WORDS, OPTIONS
 from stream_rnn.cli.shared.options import Integer, json_option, verb
 from stream_rnn.cli.shared.settings_options import settings_options
-from stream_rnn.cli.verbs import work
+from stream_rnn.cli.verbs import load_work
 from stream_rnn.settings import FOLD_NAMES
 
 
@@ -39,4 +39,4 @@ def command(**options: Any) -> Any:
     the options of the worker; workers may run meanwhile. The exit status is 1 if a check is bad,
     and 0 if there are only warnings.
     """
-    return work("doctor").run(**options)
+    return load_work("doctor").run(**options)

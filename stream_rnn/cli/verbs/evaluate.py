@@ -10,7 +10,7 @@ from stream_rnn.cli.shared.log_options import (
     scored_options,
 )
 from stream_rnn.cli.shared.options import bundle_option, json_option, path_option, verb
-from stream_rnn.cli.verbs import work
+from stream_rnn.cli.verbs import load_work
 
 
 @verb("evaluate", "nycflights13 --bundle bundles/delay --warm-up 2013-09-01 --report delay.html")
@@ -31,4 +31,4 @@ def command(**options: Any) -> Any:
     was better on the validation part of the training. The 95 % intervals come from a bootstrap
     over the keys.
     """
-    return work("evaluate").run(**options)
+    return load_work("evaluate").run(**options)

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from stream_rnn.cli.shared.options import Integer, json_option, path_option, verb
-from stream_rnn.cli.verbs import work
+from stream_rnn.cli.verbs import load_work
 
 PORT = Integer(1, 65_535)
 
@@ -25,4 +25,4 @@ def command(**options: Any) -> Any:
     They are meant for development: Kafka has one broker and no replication, and Redis does not
     persist its data.
     """
-    return work("local").run(**options)
+    return load_work("local").run(**options)

@@ -7,7 +7,7 @@ import click
 
 from stream_rnn.cli.shared.log_options import log_argument, log_options, replay_settings
 from stream_rnn.cli.shared.options import Integer, bundle_option, json_option, verb
-from stream_rnn.cli.verbs import work
+from stream_rnn.cli.verbs import load_work
 
 
 @verb("replay", "flights.jsonl --bundle bundles/delay --out predictions.parquet")
@@ -38,4 +38,4 @@ def command(**options: Any) -> Any:
     with the bytes that a worker publishes for the same records and partitions; a Parquet file has
     the fields of the predictions as columns. The file appears under its name when it is complete.
     """
-    return work("replay").run(**options)
+    return load_work("replay").run(**options)

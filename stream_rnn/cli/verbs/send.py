@@ -6,7 +6,7 @@ import click
 
 from stream_rnn.cli.shared.options import Integer, rate_option, spec_option, verb
 from stream_rnn.cli.shared.settings_options import settings_options
-from stream_rnn.cli.verbs import work
+from stream_rnn.cli.verbs import load_work
 from stream_rnn.settings import CLUSTER
 
 
@@ -32,4 +32,4 @@ def command(**options: Any) -> Any:
     that make the key of a record. The value is JSON, and the timestamp is the time of sending.
     This verb is meant for trying things out; in production, producers of your own send the events.
     """
-    return work("send").run(**options)
+    return load_work("send").run(**options)

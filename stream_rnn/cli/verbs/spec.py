@@ -7,7 +7,7 @@ import click
 
 from stream_rnn.cli.shared.options import Integer, json_option, path_option, rows_option, verb
 from stream_rnn.cli.shared.settings_options import settings_options
-from stream_rnn.cli.verbs import work
+from stream_rnn.cli.verbs import load_work
 from stream_rnn.settings import FOLD
 
 
@@ -52,7 +52,7 @@ def init(**options: Any) -> Any:
     heads are guesses; a comment beside each guess gives its reason. Read the comments before you
     train.
     """
-    return work("spec").init(**options)
+    return load_work("spec").init(**options)
 
 
 @verb("check", "tickets.toml tickets.csv", command)
@@ -70,4 +70,4 @@ def check(ctx: click.Context, /, **options: Any) -> None:
     the spec, and the classes that occur in no row. The exit status is 1 if no row of LOG is an
     event.
     """
-    ctx.exit(work("spec").check(**options))
+    ctx.exit(load_work("spec").check(**options))

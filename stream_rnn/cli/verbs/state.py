@@ -7,7 +7,7 @@ import click
 
 from stream_rnn.cli.shared.fold_options import FOLD_WORDS, fold_options
 from stream_rnn.cli.shared.options import Float, Integer, json_option, verb, yes_option
-from stream_rnn.cli.verbs import work
+from stream_rnn.cli.verbs import load_work
 
 _force = click.option(
     "--force", is_flag=True, help="Proceed even while workers of the app are running."
@@ -30,7 +30,7 @@ def show(**options: Any) -> Any:
     between the position, which is the next offset to fold, and the log end. The exit status is 1
     if a worker would stop.
     """
-    return work("state").show(**options)
+    return load_work("state").show(**options)
 
 
 @verb("drop", f"{FOLD_WORDS} --partition 3", command)
@@ -48,7 +48,7 @@ def drop(**options: Any) -> Any:
     The rebuilt states are exact if the log still reaches back to the origin. Predictions and group
     offsets do not change.
     """
-    return work("state").drop(**options)
+    return load_work("state").drop(**options)
 
 
 @verb("get", f"UA-EWR {FOLD_WORDS}", command)
@@ -62,7 +62,7 @@ def get(**options: Any) -> Any:
     because the producer of the records chooses the partition of a key. The exit status is 1 if no
     partition contains KEY.
     """
-    return work("state").get(**options)
+    return load_work("state").get(**options)
 
 
 @verb("erase", f"UA-EWR {FOLD_WORDS}", command)
@@ -92,7 +92,7 @@ def erase(**options: Any) -> Any:
     fold of an old bundle that no worker folds any more: delete that with state drop --bundle OLD.
     The exit status is 1 if no partition contains KEY, or if no worker folds the record in time.
     """
-    return work("state").erase(**options)
+    return load_work("state").erase(**options)
 
 
 @verb("export", f"departures.states {FOLD_WORDS}", command)
@@ -110,7 +110,7 @@ def export(**options: Any) -> Any:
     Only its owner can read FILE. It has a checksum, and appears under its name when it is
     complete. A file that is younger than the retention of the log restores the fold exactly.
     """
-    return work("state_files").export(**options)
+    return load_work("state_files").export(**options)
 
 
 @verb("import", f"departures.states {FOLD_WORDS}", command)
@@ -127,7 +127,7 @@ def import_(**options: Any) -> Any:
     worker folds the records that the log has received since the export, silently below the group
     offset.
     """
-    return work("state_files").import_(**options)
+    return load_work("state_files").import_(**options)
 
 
 @verb("size", f"{FOLD_WORDS} --keys 5000000", command)
@@ -154,4 +154,4 @@ def size(**options: Any) -> Any:
     The command calculates the size from the bundle, and measures the states that Redis contains
     now.
     """
-    return work("state_files").size(**options)
+    return load_work("state_files").size(**options)

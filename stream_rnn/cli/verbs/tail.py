@@ -6,7 +6,7 @@ import click
 
 from stream_rnn.cli.shared.options import Integer, json_option, verb
 from stream_rnn.cli.shared.settings_options import settings_options
-from stream_rnn.cli.verbs import work
+from stream_rnn.cli.verbs import load_work
 from stream_rnn.settings import CLUSTER
 
 
@@ -29,4 +29,4 @@ def command(**options: Any) -> Any:
     Each prediction is printed once, even if TOPIC contains repetitions. The command commits no
     offsets. At the end it prints the number of records that are not predictions.
     """
-    return work("tail").run(**options)
+    return load_work("tail").run(**options)

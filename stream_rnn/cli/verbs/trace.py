@@ -6,7 +6,7 @@ import click
 
 from stream_rnn.cli.shared.log_options import log_options, replay_settings
 from stream_rnn.cli.shared.options import Integer, bundle_option, json_option, path_option, verb
-from stream_rnn.cli.verbs import work
+from stream_rnn.cli.verbs import load_work
 
 
 @verb("trace", "flights.jsonl UA-EWR --bundle bundles/delay --until 1234")
@@ -37,4 +37,4 @@ def command(**options: Any) -> Any:
     prediction for that offset. States and outputs are bit for bit those of the worker if the range
     begins where its fold began and --state-ttl is the same.
     """
-    return work("trace").run(**options)
+    return load_work("trace").run(**options)

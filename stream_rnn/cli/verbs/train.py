@@ -7,7 +7,7 @@ import click
 from stream_rnn.cli.shared.log_options import label_options, log_argument, log_options
 from stream_rnn.cli.shared.options import Integer, json_option, path_option, spec_option, verb
 from stream_rnn.cli.shared.settings_options import settings_options, training_options
-from stream_rnn.cli.verbs import work
+from stream_rnn.cli.verbs import load_work
 from stream_rnn.settings import CLUSTER, FOLD
 
 
@@ -73,4 +73,4 @@ def command(**options: Any) -> Any:
 
     Ctrl-C loses at most one epoch: the same command resumes the training.
     """
-    return work("train").run(**options)
+    return load_work("train").run(**options)

@@ -5,10 +5,10 @@ from typing import Any
 import click
 
 from stream_rnn.cli.shared.fold_options import FOLD_WORDS
-from stream_rnn.cli.shared.interrupts import terminate_at_once
+from stream_rnn.cli.shared.interrupts import exit_on_sigterm
 from stream_rnn.cli.shared.options import verb
 from stream_rnn.cli.shared.settings_options import settings_options
-from stream_rnn.cli.verbs import work
+from stream_rnn.cli.verbs import load_work
 from stream_rnn.settings import FOLD_NAMES, Settings
 
 
@@ -33,5 +33,5 @@ def command(**options: Any) -> Any:
     development. Stop the worker with SIGTERM or Ctrl-C: it finishes its current micro-batch first.
     Exit status 3 means that a person must act, 4 that the worker should be started again.
     """
-    terminate_at_once()
-    return work("worker").run(**options)
+    exit_on_sigterm()
+    return load_work("worker").run(**options)
