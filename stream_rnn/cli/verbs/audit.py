@@ -55,9 +55,9 @@ def command(**options: Any) -> Any:
 
     The audit folds the source again in memory, up to the group offset, and compares every
     prediction and every dead letter, with key, timestamp and headers: byte for byte if this machine
-    computes as production does, otherwise by value. The worker may keep running. A prediction
-    whose memory begins before --from is not comparable: the audit counts it and checks everything
-    but its outputs. It also counts the predictions of other folds, and those whose source records
+    computes as production does, otherwise by value. The worker may keep running. A prediction whose
+    memory begins before --from is not comparable: the audit counts it and checks everything but its
+    outputs. The audit also counts the events whose prediction another fold has published, or
     retention has removed.
 
     The audit does not read Redis. It accepts the options of Redis and of recovery, so that one

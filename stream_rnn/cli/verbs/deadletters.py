@@ -84,8 +84,8 @@ def retry(**options: Any) -> Any:
     The records are appended to the source, with new offsets and their old timestamps; in the memory
     of their key they arrive late. The fold that skipped a record skips it again, because only the
     record and the settings decide. So retry helps if another fold runs now, with another bundle or
-    another limit. If the log still contains the old record, the new fold has also folded that,
-    silently, in its place.
+    another limit. If the log still contains the old record, the new fold has already
+    folded that record in its old place, silently.
 
     The header sr-retry-of names the old place of a record. The dead letters remain. The
     transaction that puts a record back also writes a note to the dead letters topic, so that no

@@ -58,7 +58,7 @@ def drop(**options: Any) -> Any:
 def get(**options: Any) -> Any:
     """Show the hidden state of a key.
 
-    KEY is text, or base64: and the bytes of the key. The command looks into every partition,
+    KEY is text, or base64: followed by the encoded bytes. The command looks into every partition,
     because the producer of the records chooses the partition of a key. The exit status is 1 if no
     partition contains KEY.
     """
@@ -84,9 +84,9 @@ def get(**options: Any) -> Any:
 def erase(**options: Any) -> Any:
     """Make the network forget a key: publish a record with a null value to the source.
 
-    KEY is text, or base64: and the bytes of the key. The record goes to the partition whose states
-    contain KEY, whatever the hash of KEY is. It is a part of the log, so every rebuild and every
-    replay forgets KEY, too.
+    KEY is text, or base64: followed by the encoded bytes. The record goes to the partition whose
+    states contain KEY, whatever the hash of KEY is. It is a part of the log, so every rebuild and
+    every replay forgets KEY, too.
 
     Past events and predictions in Kafka, backups and bundles remain, and so does the state in the
     fold of an old bundle that no worker folds any more: delete that with state drop --bundle OLD.

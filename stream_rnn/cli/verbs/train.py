@@ -45,13 +45,13 @@ from stream_rnn.settings import CLUSTER, FOLD
     "--seeds",
     type=Integer(1, 100),
     default=1,
-    help="Number of random seeds to train with; the best network on the validation part is written.",
+    help="Number of random seeds to train with; the network with the lowest validation loss is written.",
 )
 @click.option(
     "--search",
     type=Integer(0, 10_000),
     default=0,
-    help="Number of hyperparameter settings to try before training, which uses the best on the validation part.",
+    help="Number of hyperparameter settings to try first; training uses those with the lowest validation loss.",
 )
 @training_options
 @click.option(

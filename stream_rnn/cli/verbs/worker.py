@@ -31,7 +31,8 @@ def command(**options: Any) -> Any:
 
     The worker needs a running Kafka and a running Redis; stream-rnn local runs both for
     development. Stop the worker with SIGTERM or Ctrl-C: it finishes its current micro-batch first.
-    Exit status 3 means that a person must act, 4 that the worker should be started again.
+    Exit status 3 means that a person must act, and 4 that the worker must be started
+    again.
     """
     exit_on_sigterm()
     return load_work("worker").run(**options)
