@@ -157,6 +157,21 @@ def test_the_help_of_an_option_has_default_bounds_and_variable():
         assert f"STREAM_RNN_{name.upper()}]" in text
 
 
+def test_bounds_are_written_in_words_in_the_help_and_in_errors():
+    """They read as those of the settings, where click would print ``0<x<=1``."""
+    command = importlib.import_module("stream_rnn.cli.verbs.audit").command
+    text = " ".join(CliRunner().invoke(command, ["--help"], terminal_width=200).output.split())
+    assert "--sample FLOAT Share of the keys" in text
+    assert "[default: 1.0; above 0 to 1]" in text
+    assert "default: all. [0 or more]" in text
+    assert "[default: 5; 0 to 1,000]" in text
+    refused = CliRunner().invoke(command, ["--sample", "3"])
+    assert (refused.exit_code, "3.0 is not in the range above 0 to 1" in refused.output) == (
+        2,
+        True,
+    )
+
+
 @pytest.mark.parametrize(
     ("options", "printed"),
     [
