@@ -1,7 +1,7 @@
-"""Public test helpers: an in-memory store and log, a source that cuts as it is told, and crashes.
+"""Public test helpers: an in-memory log, source, publisher and store, and crashes.
 
 The store and the publisher keep the contracts of the real ones (``tests/integration`` runs the
-same contract tests over both), so a fold can be tried without any server:
+same contract tests over both), so a fold can be tested without any server:
 
     log = MemoryLog([record(0, b"UA", {"delay": 3}), record(1, b"AA", {"delay": 40})])
     store = MemoryStore()
@@ -20,7 +20,7 @@ from stream_rnn.fold.crash_points import AtCrashPoint, Point, no_op
 from stream_rnn.fold.decoder import LogRecord, Record
 from stream_rnn.fold.output_batches import Message
 from stream_rnn.fold.processor import Processor
-from stream_rnn.fold.recovery import LastPrediction
+from stream_rnn.fold.recovery import LastOutput
 from stream_rnn.fold.recovery_facts import Topics
 from stream_rnn.fold.source import Fetch
 from stream_rnn.kafka.group_offsets import GroupOffset
@@ -40,29 +40,32 @@ __all__ = [
 
 
 class Crash(BaseException):
-    """The process dies here: nothing may catch it."""
+    """Simulates the death of the process; no code may catch it."""
 
 
 def record(
     offset: int, key: bytes | None, event: Mapping[str, Any] | bytes | None, timestamp: int = 0
 ) -> LogRecord:
-    """Make a record; an event that is a mapping is written as JSON, ``None`` is a forget."""
+    """Return a record; a mapping is encoded as JSON, and ``None`` makes a forget."""
     value = event if isinstance(event, bytes | None) else json.dumps(event).encode()
     return LogRecord(offset, timestamp, key, value)
 
 
 @dataclass(slots=True)
 class MemoryLog:
-    """One source partition, its group offset and its output; a :class:`fold.recovery_facts.Log`.
+    """A :class:`fold.recovery_facts.Log` in memory: a source partition and its outputs.
 
     Attributes:
-        records: in offset order; offsets may have holes.
-        log_start_offset: S; records below are gone.
-        group: C.
-        predictions: committed predictions, in order.
-        dead_letters: committed dead letters, in order.
-        source_partitions: see :class:`fold.recovery_facts.Topics`, as the next two.
-        epoch: of the partition's transactional id.
+        records: Records in offset order; offsets may be missing.
+        log_start_offset: Log start; earlier records are no longer available.
+        end_offset: Minimum log end; ``None`` for the offset after the last record.
+        group: Group offset.
+        predictions: Committed predictions, in order.
+        dead_letters: Committed dead letters, in order.
+        source_partitions: See :class:`fold.recovery_facts.Topics`.
+        predictions_partitions: See :class:`fold.recovery_facts.Topics`.
+        is_compacted: See :class:`fold.recovery_facts.Topics`.
+        epoch: Producer epoch of the partition's transactional id.
     """
 
     records: list[LogRecord]
@@ -77,22 +80,22 @@ class MemoryLog:
     epoch: int = 0
 
     async def log_start(self) -> int:
-        """Return S."""
+        """Return the log start."""
         return self.log_start_offset
 
     async def log_end(self) -> int:
-        """Return E."""
+        """Return the log end."""
         after = self.records[-1].offset + 1 if self.records else self.log_start_offset
         return max(after, self.end_offset or 0, self.log_start_offset)
 
     async def group_offset(self) -> GroupOffset | None:
-        """Return C."""
+        """Return the group offset."""
         return self.group
 
-    async def last_prediction(self) -> LastPrediction | None:
-        """Return the last committed prediction, or dead letter that names the fold."""
-        found = [
-            LastPrediction(
+    async def last_output(self) -> LastOutput | None:
+        """Return the last committed output: a prediction, or a dead letter that names its fold."""
+        outputs = [
+            LastOutput(
                 int(headers["sr-offset"]),
                 headers["sr-fold"].decode(),
                 int(headers["sr-origin"]),
@@ -102,10 +105,10 @@ class MemoryLog:
             for last in messages[-1:]
             if "sr-fold" in (headers := dict(last.headers))
         ]
-        return max(found, key=lambda last: last.offset, default=None)
+        return max(outputs, key=lambda last: last.offset, default=None)
 
     async def record_at(self, offset: int) -> Record | None:
-        """Return the record at an offset."""
+        """Return the record at an offset; ``None`` if there is none."""
         return next((r for r in self.available() if r.offset == offset), None)
 
     async def topics(self) -> Topics:
@@ -113,19 +116,21 @@ class MemoryLog:
         return Topics(self.source_partitions, self.predictions_partitions, self.is_compacted)
 
     def available(self) -> Iterator[LogRecord]:
-        """Yield the records that retention has left."""
+        """Yield the records from the log start on."""
         return (r for r in self.records if r.offset >= self.log_start_offset)
 
 
 @dataclass(slots=True)
 class MemoryPublisher:
-    """A :class:`fold.publisher.Publisher` into a :class:`MemoryLog`.
+    """A :class:`fold.publisher.Publisher` that publishes to a :class:`MemoryLog`.
 
     Attributes:
-        log: where it publishes.
-        is_transactional: all or nothing, and fenced by the next ``start``.
-        crash_after: of ``at_least_once``: messages after which the process dies; ``None``: never.
-        at_crash_point: called at each :class:`fold.points.Point`.
+        log: Log to publish to.
+        is_transactional: Whether to publish in transactions (``exactly_once``), which the next
+            start of a publisher fences.
+        crash_after: Number of messages after which a publisher without transactions raises
+            :class:`Crash`; ``None``: never.
+        at_crash_point: Function to call at each :class:`fold.crash_points.Point`.
     """
 
     log: MemoryLog
@@ -135,7 +140,7 @@ class MemoryPublisher:
     _epoch: int = 0
 
     async def start(self) -> None:
-        """Fence the last owner."""
+        """Fence the previous owner."""
         if self.is_transactional:
             self.at_crash_point(Point.CONNECTED)
             self.at_crash_point(Point.EARLIER_FENCED)
@@ -149,7 +154,7 @@ class MemoryPublisher:
         dead_letters: Sequence[Message],
         group_offset: GroupOffset,
     ) -> None:
-        """Publish all of it."""
+        """Publish outputs and group offset."""
         if self.is_transactional and self._epoch != self.log.epoch:
             raise FencedError(f"epoch {self._epoch} is fenced by {self.log.epoch}")
         log = self.log
@@ -186,11 +191,11 @@ class MemoryPublisher:
 
 
 class MemorySource:
-    """A :class:`fold.processor.Source` that cuts a :class:`MemoryLog` as it is told.
+    """A :class:`fold.source.Source` that reads a :class:`MemoryLog` in fetches of given sizes.
 
     Args:
-        log: where records come from.
-        sizes: how many records each fetch has; when they end, all that is left.
+        log: Log to read.
+        sizes: Number of records of each fetch; the fetch after the last size has all the rest.
     """
 
     def __init__(self, log: MemoryLog, sizes: Iterable[int] = ()) -> None:
@@ -199,7 +204,7 @@ class MemorySource:
         self._position = 0
 
     async def seek(self, position: int) -> None:
-        """Deliver from this offset on."""
+        """Deliver records from this offset on."""
         self._position = position
 
     async def take(self, timeout_s: float) -> Fetch | None:  # noqa: ARG002  # nothing to wait for
@@ -226,7 +231,19 @@ def memory_processor(
     cache_bytes_max: int = 1_000_000,
     at_crash_point: AtCrashPoint = no_op,
 ) -> Processor:
-    """Make the real processor over a log and a store in memory."""
+    """Return a real processor whose log, source, store and publisher are in memory.
+
+    Args:
+        model: Network that steps the events.
+        log: Log to fold, which also receives the outputs.
+        store: Store of the hidden states.
+        settings: Settings of the fold; ``None`` for defaults.
+        sizes: Number of records of each fetch; see :class:`MemorySource`.
+        partition: Number of the source partition.
+        publisher: Publisher of the outputs; ``None`` for a transactional one.
+        cache_bytes_max: Bytes of hidden states to cache.
+        at_crash_point: Function to call at each :class:`fold.crash_points.Point`.
+    """
     settings = settings or Settings.build(app="app", source="events", predictions="predictions")
     return build_processor(
         model=model,

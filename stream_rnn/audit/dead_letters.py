@@ -22,7 +22,7 @@ from stream_rnn.audit.published_predictions import (
     OutputOwner,
 )
 from stream_rnn.audit.reread import record_at, records_at
-from stream_rnn.fold.dead_letters import own_name
+from stream_rnn.fold.dead_letters import record_header_name
 from stream_rnn.fold.kafka_log import LOG_APPEND_TIME
 from stream_rnn.fold.output_batches import Message
 from stream_rnn.kafka.cluster import KafkaCluster
@@ -237,7 +237,7 @@ def cut_to_size(whole: bytes | None, size: int) -> bytes | None:
 
 def worker_headers(headers: Headers) -> Headers:
     """Return the headers that a worker adds, without those of the record."""
-    return [(name, text) for name, text in headers if own_name(name) is None]
+    return [(name, text) for name, text in headers if record_header_name(name) is None]
 
 
 def letter_from(

@@ -128,7 +128,7 @@ class PartitionAudit:
     async def _read_group_offset(self, log_start: int, log_end: int) -> GroupOffset | None:
         """Return the group offset; without one, return what the last output implies."""
         committed = effective = await self.kafka_log.group_offset()
-        if committed is None and (last := await self.kafka_log.last_prediction()) is not None:
+        if committed is None and (last := await self.kafka_log.last_output()) is not None:
             effective = GroupOffset(last.offset + 1, last.fold_id, last.origin)
         ends = log_start, log_end
         note_group_offset(self.result, self.name, self.owner, committed, effective, *ends)

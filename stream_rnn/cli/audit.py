@@ -11,7 +11,7 @@ from stream_rnn.audit.result import KINDS, WHY_NOT_COMPARABLE, AuditOptions, Aud
 from stream_rnn.cli.shared.printing import output_console, print_json, print_text
 from stream_rnn.cli.shared.progress import RecordBars
 from stream_rnn.fold.fold_id import fold_id
-from stream_rnn.fold.gc_tuning import calm_collector
+from stream_rnn.fold.gc_tuning import tune_garbage_collector
 from stream_rnn.keys import parse_key
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.network import Model, pin_numerics
@@ -31,7 +31,7 @@ def run(
 ) -> int:
     """Compare published predictions with a replay of their source."""
     pin_numerics()
-    calm_collector()
+    tune_garbage_collector()
     model = load_bundle(settings.bundle)
     options = AuditOptions(frozenset(parse_key(key) for key in keys), sample, examples)
     log = TopicLog(settings, settings.source, first, last)

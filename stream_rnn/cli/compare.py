@@ -11,13 +11,13 @@ from stream_rnn.cli.shared.progress import RecordBars
 from stream_rnn.evaluation.compare import Comparison
 from stream_rnn.evaluation.questions import unit
 from stream_rnn.evaluation.report.figures import format_difference, is_in_unit
-from stream_rnn.fold.gc_tuning import calm_collector
+from stream_rnn.fold.gc_tuning import tune_garbage_collector
 from stream_rnn.notebook.compare import compare
 
 
 def run(words: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Compare two bundles on the same log."""
-    calm_collector()
+    tune_garbage_collector()
     log, first, second = split_words(words, options["topic"], "DIRECTORY", "DIRECTORY")
     with RecordBars() as bars:
         result = compare(log, first, second, on_progress=bars, **options)

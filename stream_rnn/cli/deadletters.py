@@ -10,7 +10,7 @@ import click
 
 from stream_rnn.cli.shared.printing import output_console, print_json, print_text
 from stream_rnn.cli.shared.progress import RecordBars
-from stream_rnn.fold.reasons import REASONS
+from stream_rnn.fold.skip_reasons import SKIP_REASONS
 from stream_rnn.keys import describe_key, shorten
 from stream_rnn.operate.dead_letters import DeadLetter, Wanted, read
 from stream_rnn.operate.retry_dead_letters import Choice, Retry
@@ -134,7 +134,7 @@ def _print(counts: Counter[str], letters: dict[str, list[DeadLetter]]) -> None:
         return
     console, indent = output_console(), " " * 11
     for error, count in counts.most_common():
-        reason = REASONS.get(error, "a reason of another version")
+        reason = SKIP_REASONS.get(error, "a reason of another version")
         print_text(console, f"{count:>9,}  {visible(error)}: {reason}", indent)
         for letter in letters.get(error) or []:
             _, partition, offset = letter.source

@@ -11,14 +11,14 @@ from stream_rnn.cli.shared.progress import RecordBars
 from stream_rnn.evaluation.report.figures import format_metric, interval, is_in_unit
 from stream_rnn.evaluation.report.sentences import worth
 from stream_rnn.evaluation.result import MODELS, NAIVE, Evaluation, HeadEvaluation
-from stream_rnn.fold.gc_tuning import calm_collector
+from stream_rnn.fold.gc_tuning import tune_garbage_collector
 from stream_rnn.metrics.figure import Figure
 from stream_rnn.notebook.evaluate import evaluate
 
 
 def run(log: tuple[str, ...], report: Path | None, as_json: bool, **options: Any) -> None:
     """Measure how good a bundle is on a log, and what its memory is worth."""
-    calm_collector()
+    tune_garbage_collector()
     (source,) = split_words(log, options["topic"])
     with RecordBars() as bars:
         result = evaluate(

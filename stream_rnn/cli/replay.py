@@ -9,7 +9,7 @@ from rich.console import Console
 from stream_rnn.cli.shared.log_options import split_words
 from stream_rnn.cli.shared.printing import print_json
 from stream_rnn.cli.shared.progress import RecordBars
-from stream_rnn.fold.gc_tuning import calm_collector
+from stream_rnn.fold.gc_tuning import tune_garbage_collector
 from stream_rnn.notebook.replay import replay
 
 STANDARD_OUTPUT = "-"
@@ -22,7 +22,7 @@ def run(log: tuple[str, ...], out: str, processes: int, as_json: bool, **options
             "--json prints a summary on standard output, and --out - prints the predictions there; "
             "give one of them"
         )
-    calm_collector()
+    tune_garbage_collector()
     (source,) = split_words(log, options["topic"])
     predictions = replay(source, **options)
     if out == STANDARD_OUTPUT:

@@ -11,7 +11,7 @@ from rich.text import Text
 from stream_rnn.cli.shared.log_options import split_words
 from stream_rnn.cli.shared.printing import print_json, print_text
 from stream_rnn.cli.tail import describe_output
-from stream_rnn.fold.gc_tuning import calm_collector
+from stream_rnn.fold.gc_tuning import tune_garbage_collector
 from stream_rnn.keys import describe_key, shorten
 from stream_rnn.notebook.trace import trace
 from stream_rnn.predictions.schema import Number, Prediction
@@ -34,7 +34,7 @@ TITLES = ("offset", "event time, UTC", "steps", "since")
 def run(words: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Show each step of the network over the events of one key."""
     log, key = split_words(words, options["topic"], "KEY")
-    calm_collector()
+    tune_garbage_collector()
     result = trace(log, key, **options)
     if as_json:
         print_json(_as_json(result.unrolled, result.settings))

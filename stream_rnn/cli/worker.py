@@ -12,7 +12,7 @@ import faust
 
 from stream_rnn.cli.shared.log_format import configure_log, drop_repetitions
 from stream_rnn.errors import StreamRNNError
-from stream_rnn.fold.gc_tuning import calm_collector
+from stream_rnn.fold.gc_tuning import tune_garbage_collector
 from stream_rnn.settings import Settings
 from stream_rnn.worker.app import make_app
 from stream_rnn.worker.plugin import StreamRNN
@@ -62,7 +62,7 @@ def run(settings: Settings, log_level: str, log_format: str) -> None:
     configure_log(log_level, log_format)
     rnn = make_app(settings)
     drop_repetitions(lambda: rnn.stop_requested or isinstance(rnn.failure, StreamRNNError))
-    calm_collector()
+    tune_garbage_collector()
     worker = _Worker(
         rnn,
         loglevel=None,

@@ -19,7 +19,7 @@ from stream_rnn.errors import (
     reason,
 )
 from stream_rnn.fold.fold_id import fold_id, store_tag
-from stream_rnn.kafka.answers import CheckedAdminClient, asking, is_passing
+from stream_rnn.kafka.admin_client import CheckedAdminClient, is_transient, retry_while_unavailable
 from stream_rnn.kafka.clients import new_admin, stop_admin
 from stream_rnn.kafka.unreachable import describe_unreachable
 from stream_rnn.local.servers import Addresses
@@ -65,10 +65,12 @@ class DemoServers:
         async with self._admin() as admin:
             self.created.extend(self.topics)
             try:
-                await asking(partial(admin.create_topics, [topic]), self.settings.kafka_timeout_s)
+                await retry_while_unavailable(
+                    partial(admin.create_topics, [topic]), self.settings.kafka_timeout_s
+                )
             except (KafkaError, TimeoutError, OSError) as error:
                 message = f"topic {topic.name} cannot be created: {reason(error)}"
-                is_away = is_passing(error) or not isinstance(error, BrokerResponseError)
+                is_away = is_transient(error) or not isinstance(error, BrokerResponseError)
                 raise (UnreachableError if is_away else ConfigError)(message) from error
 
     async def wipe_redis(self) -> None:
@@ -139,7 +141,7 @@ class DemoServers:
     async def _delete(self, admin: CheckedAdminClient, name: str) -> list[str]:
         try:
             delete = partial(admin.delete_topics, [name])
-            await asking(delete, self.settings.kafka_timeout_s)
+            await retry_while_unavailable(delete, self.settings.kafka_timeout_s)
         except UnknownTopicOrPartitionError:
             return []  # no worker has created it
         except (KafkaError, ConfigError, TimeoutError, OSError) as error:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from stream_rnn.errors import RecordError, SpecError
 from stream_rnn.fold.decoder import Record
 from stream_rnn.fold.output_batches import Message
-from stream_rnn.fold.outputs import Predicted
+from stream_rnn.fold.outputs import PredictionBatch
 from stream_rnn.metrics.ranked import RankedClasses
 from stream_rnn.metrics.scores import Output
 from stream_rnn.model.heads import AnyHead, Multiclass
@@ -87,7 +87,7 @@ class Collector:
         self._steps: list[NDArray[np.int64]] = []
         self._outputs: dict[str, list[Output]] = {head.name: [] for head in self._heads}
 
-    def predictions(self, predicted: Predicted, origin: int) -> list[Message]:  # noqa: ARG002  # it publishes nothing
+    def predictions(self, predicted: PredictionBatch, origin: int) -> list[Message]:  # noqa: ARG002  # it publishes nothing
         """Keep N predictions."""
         place = slice(len(self._keys), len(self._keys) + len(predicted.keys))
         self._keys.extend(predicted.keys)

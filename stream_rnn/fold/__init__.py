@@ -1,1 +1,1 @@
-"""How a partition's log becomes hidden states and predictions.  Start with processor.py."""
+"""The fold of a partition's log into hidden states and predictions.  Start with processor.py."""

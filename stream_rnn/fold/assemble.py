@@ -1,14 +1,14 @@
-"""Builds the processor of a partition: the one place that knows what belongs to it."""
+"""The one place that builds the processor of a partition from its parts."""
 
 import time
 
 from stream_rnn.fold.crash_points import AtCrashPoint, no_op
 from stream_rnn.fold.fold_id import fold_id
-from stream_rnn.fold.observer import Nobody, Observer
+from stream_rnn.fold.observer import NullObserver, Observer
 from stream_rnn.fold.outputs import PublishedOutputs, Sink
 from stream_rnn.fold.processor import Processor
 from stream_rnn.fold.publisher import Publisher
-from stream_rnn.fold.recovery import Choices
+from stream_rnn.fold.recovery import RecoveryOptions
 from stream_rnn.fold.recovery_facts import Log, Recovery
 from stream_rnn.fold.source import Source
 from stream_rnn.model.network import Model
@@ -28,7 +28,7 @@ def build_processor(
     publisher: Publisher,
     cache_bytes: int,
     sink: Sink | None = None,
-    choices: Choices | None = None,
+    options: RecoveryOptions | None = None,
     patience_s: float = 0.0,
     at_crash_point: AtCrashPoint = no_op,
     observer: Observer | None = None,
@@ -36,19 +36,19 @@ def build_processor(
     """Return the processor of one partition.
 
     Args:
-        model: what is stepped.
-        settings: names and limits.
-        partition: number of the source partition.
-        source: where records come from.
-        store: the fold's hidden states.
-        log: what recovery asks.
-        publisher: the way out.
-        cache_bytes: hidden states that are kept in this process.
-        sink: takes predictions and skipped records; ``None``: they are published.
-        choices: where to start; ``None``: as the settings say.
-        patience_s: how long a group offset that is behind is read again.
-        at_crash_point: called at each point.
-        observer: told of each micro-batch; ``None``: nobody is.
+        model: Network that steps the events.
+        settings: Names and limits of the fold.
+        partition: Number of the source partition.
+        source: Source of the partition's records.
+        store: Store of the fold's hidden states.
+        log: Log that recovery reads.
+        publisher: Publisher of the outputs and the group offset.
+        cache_bytes: Bytes of hidden states to cache in this process.
+        sink: Sink of predictions and skipped records; ``None`` publishes them.
+        options: Options of recovery; ``None`` takes them from the settings.
+        patience_s: Seconds for which recovery rereads a group offset that is behind the position.
+        at_crash_point: Function to call at each :class:`Point`.
+        observer: Observer of each micro-batch; ``None`` for none.
     """
     identity = fold_id(model.fingerprint, settings)
     recovery = Recovery(
@@ -56,7 +56,7 @@ def build_processor(
         fold_id=identity,
         store=store,
         log=log,
-        choices=choices or Choices.of(settings),
+        options=options or RecoveryOptions.of(settings),
         patience_s=patience_s,
         at_crash_point=at_crash_point,
     )
@@ -73,5 +73,5 @@ def build_processor(
         cache=StateCache(model.hidden_size_floats, cache_bytes),
         clock=time.monotonic,
         at_crash_point=at_crash_point,
-        observer=observer or Nobody(),
+        observer=observer or NullObserver(),
     )

@@ -1,4 +1,4 @@
-"""Where a processor is, and what has happened so far."""
+"""Points at which an injected crash can happen, and the counts of a processor."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -6,15 +6,16 @@ from enum import StrEnum
 
 
 class Point(StrEnum):
-    """Places between which a crash must not matter: after each call of Redis or Kafka, and each step.
+    """A point after a call of Redis or Kafka, or after a step of the processor.
 
-    The first ones are passed once per assignment, in this order, and again where a partition is
-    positioned anew; those from ``DECODED`` on once per micro-batch.  A chaos test ends a worker at each.
+    A crash at any point must not change the result; a chaos test ends a worker at each of them.
+    A processor passes the points before ``DECODED`` once for each assignment and each reposition,
+    and the others once for each micro-batch, in this order.
     """
 
-    CONNECTED = "connected"  # exactly_once only, as the version before and as this one
+    CONNECTED = "connected"  # exactly_once only: for the earlier and for the present id
     EARLIER_FENCED = "earlier-fenced"  # exactly_once only
-    CLOSING = "closing"  # exactly_once only, of the version before and of the last owner
+    CLOSING = "closing"  # exactly_once only: for the earlier and for the present id
     FENCED = "fenced"
     LOG_START_READ = "log-start-read"
     STATE_READ = "state-read"
@@ -40,16 +41,16 @@ class Point(StrEnum):
 
 
 AtCrashPoint = Callable[[Point], None]
-"""Called at each point; an injected fault happens there."""
+"""Function that is called at each point; tests inject faults through it."""
 
 
 def no_op(_point: Point) -> None:
-    """Pass a point."""
+    """Do nothing at a point."""
 
 
 @dataclass(slots=True)
 class Counts:
-    """What happened since the processor was made; for logs, metrics and tests."""
+    """Counts since the processor was created, for logs, metrics and tests."""
 
     events: int = 0
     predictions: int = 0
@@ -63,10 +64,10 @@ class Counts:
         """Count a micro-batch.
 
         Args:
-            events: that were stepped.
-            predictions: that were published of them.
-            forgets: of keys.
-            skips: why, of each skipped record.
+            events: Number of stepped events.
+            predictions: Number of published predictions.
+            forgets: Number of forgets.
+            skips: Code of each skipped record.
         """
         self.batches += 1
         self.events += events

@@ -1,4 +1,4 @@
-"""A dead letter: the record that was skipped, with headers that say what, why and where."""
+"""Dead letters: skipped records with headers for the reason and the place of the record."""
 
 from collections.abc import Sequence
 
@@ -8,27 +8,31 @@ from stream_rnn.fold.output_batches import Message
 
 HEADER_BYTES_MAX = 65_536
 REASON_BYTES_MAX = 500
-OWN_BYTES_MAX = (
-    8192  # our headers, names of topics and app among them, and what a batch begins with
-)
-LENGTHS_BYTES = 10  # of a header: its name's and its value's
+OWN_BYTES_MAX = 8192  # of the headers that are added, and of the header of a record batch
+LENGTHS_BYTES = 10  # of the two lengths in a header, of its name and of its value
 OURS, OF_RECORD = "sr-", "sr-record-"
 
 
-def kept_name(name: str) -> str:
-    """Return what a header of the record is called in its dead letter: ``sr-`` is ours alone.
+def dead_letter_header_name(name: str) -> str:
+    """Return the name that a header of a record has in the dead letter.
 
-    Recovery reads ``sr-`` headers; a producer of events must not be able to write them.
+    Recovery reads headers with the prefix ``sr-``, so a producer of events must not be able to
+    write them: they get the prefix ``sr-record-``.
 
     Example:
-        >>> kept_name("trace"), kept_name("sr-app"), own_name("sr-record-app"), own_name("trace")
+        >>> (
+        ...     dead_letter_header_name("trace"),
+        ...     dead_letter_header_name("sr-app"),
+        ...     record_header_name("sr-record-app"),
+        ...     record_header_name("trace"),
+        ... )
         ('trace', 'sr-record-app', 'sr-app', 'trace')
     """
     return OF_RECORD + name.removeprefix(OURS) if name.startswith(OURS) else name
 
 
-def own_name(name: str) -> str | None:
-    """Return what a header of a dead letter was called in the record; ``None`` if it is ours."""
+def record_header_name(name: str) -> str | None:
+    """Return the name that a header of a dead letter has in the record; ``None`` if it is added."""
     if name.startswith(OF_RECORD):
         return OURS + name.removeprefix(OF_RECORD)
     return None if name.startswith(OURS) else name
@@ -43,36 +47,36 @@ def dead_letter(
     batch_bytes_max: int,
     more: Sequence[tuple[str, bytes]] = (),
 ) -> Message:
-    """Make the dead letter of a record; small enough to be published, whatever the record.
+    """Build the dead letter of a record, truncated so that it can be published.
 
     Args:
-        record: the record that is skipped.
-        error: why.
-        topic: the source topic.
-        partition: the source partition.
-        bytes_max: bytes that are kept of the key and of the value each.
-        batch_bytes_max: of a record batch, into which the dead letter must fit.
-        more: headers; app and fold, where the dead letter leaves in one transaction with all that
-            comes before it, so that recovery may take it for a sign of that.
+        record: Record that is skipped.
+        error: Reason for the skip.
+        topic: Source topic.
+        partition: Source partition.
+        bytes_max: Maximum bytes of the key and of the value.
+        batch_bytes_max: Maximum bytes of a record batch, which must include the dead letter.
+        more: Headers with app and fold.  Only a dead letter in a transaction has them: there it
+            proves that everything before it is published.
 
-    A header of the record that begins with ``sr-`` is kept as ``sr-record-...``.
-    ``sr-truncated`` names what was cut: ``key``, ``value`` and ``headers``; it is empty if the
-    record is whole.  ``sr-size`` is the true size of the value in bytes, -1 if there is none.
+    A header of the record that begins with ``sr-`` becomes ``sr-record-...``.  ``sr-truncated``
+    lists the truncated parts among ``key``, ``value`` and ``headers``; it is empty if the record is
+    complete.  ``sr-size`` is the full size of the value in bytes, or -1 for a null value.
     """
     key, value = record.key, record.value
-    headers = [(kept_name(name), text) for name, text in record.headers]
-    cut: list[str] = []
-    room = batch_bytes_max - OWN_BYTES_MAX
+    headers = [(dead_letter_header_name(name), text) for name, text in record.headers]
+    truncated: list[str] = []
+    free_bytes = batch_bytes_max - OWN_BYTES_MAX
     header_bytes = sum(map(_size, headers))
-    if header_bytes > min(HEADER_BYTES_MAX, room // 2):
+    if header_bytes > min(HEADER_BYTES_MAX, free_bytes // 2):
         headers, header_bytes = [], 0
-        cut = ["headers"]
-    room -= header_bytes
-    if value is not None and len(value) > min(bytes_max, room // 2):
-        value, cut = value[: min(bytes_max, room // 2)], ["value", *cut]
-    if key is not None and len(key) > min(bytes_max, room // 2):
-        key, cut = key[: min(bytes_max, room // 2)], ["key", *cut]
-    said = {
+        truncated = ["headers"]
+    free_bytes -= header_bytes
+    if value is not None and len(value) > min(bytes_max, free_bytes // 2):
+        value, truncated = value[: min(bytes_max, free_bytes // 2)], ["value", *truncated]
+    if key is not None and len(key) > min(bytes_max, free_bytes // 2):
+        key, truncated = key[: min(bytes_max, free_bytes // 2)], ["key", *truncated]
+    added = {
         "sr-error": error.code,
         "sr-reason": str(error),
         "sr-topic": topic,
@@ -80,19 +84,19 @@ def dead_letter(
         "sr-offset": str(record.offset),
         "sr-timestamp": str(record.timestamp),
         "sr-size": str(-1 if record.value is None else len(record.value)),
-        "sr-truncated": ",".join(cut),
+        "sr-truncated": ",".join(truncated),
     }
     headers += [
         (name, text[:REASON_BYTES_MAX].encode("ascii", "backslashreplace")[:REASON_BYTES_MAX])
-        for name, text in said.items()
+        for name, text in added.items()
     ]
     headers += more
     if key is None and value is None:
-        value = b""  # a Kafka producer refuses a record of nothing
+        value = b""  # a Kafka producer refuses a record with neither key nor value
     return Message(key, value, record.timestamp, headers)
 
 
 def _size(header: tuple[str, bytes | None]) -> int:
-    """Return the bytes of a header in a record batch, or a few more."""
+    """Return an upper bound of a header's bytes in a record batch."""
     name, text = header
     return len(name.encode()) + len(text or b"") + LENGTHS_BYTES

@@ -1,8 +1,9 @@
-"""From records to events: bytes that are decoded, validated and dated, or a reason why not.
+"""The decoder of records: each becomes an event, a forget or a skip.
 
-A record with a key and no value is a *forget*.  Everything else is either an event or a *skip*:
-a record that will be dead-lettered, with one :class:`RecordError` that says why.  Nothing here
-looks at another record, so a record means the same in every micro-batch.
+A record with a key and a null value is a *forget*.  A record that decodes, is valid and has an
+event time is an event.  Every other record is a *skip*: it becomes a dead letter with the
+:class:`RecordError` that states the reason.  What a record becomes does not depend on any other
+record, so it is the same in every micro-batch.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from stream_rnn.errors import DecodeError, FeatureError, RecordError
-from stream_rnn.fold.fields import column_of, row_type
+from stream_rnn.fold.fields import build_row_type, column_reader
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.settings import Settings
 
@@ -26,31 +27,31 @@ STAMP_MAX = 1 << 62
 
 
 class Record(Protocol):
-    """What a record has, wherever it comes from; aiokafka's ``ConsumerRecord`` is one."""
+    """A record of the source, such as aiokafka's ``ConsumerRecord``."""
 
     @property
     def offset(self) -> int:
-        """Place in the partition."""
+        """Offset in the partition."""
 
     @property
     def timestamp(self) -> int:
-        """Kafka's timestamp in milliseconds; -1 if there is none."""
+        """Kafka's timestamp in milliseconds; -1 for none."""
 
     @property
     def key(self) -> bytes | None:
-        """Bytes that name the owner of a hidden state."""
+        """Key to which a hidden state belongs."""
 
     @property
     def value(self) -> bytes | None:
-        """JSON, or ``None`` to forget the key."""
+        """Event as JSON, or ``None`` to forget the key."""
 
     @property
     def headers(self) -> Sequence[tuple[str, bytes]]:
-        """Kept in a dead letter, not looked at otherwise."""
+        """Headers, which are only copied to a dead letter."""
 
 
 class LogRecord(NamedTuple):
-    """A record that does not come from Kafka: from a file, or from a test."""
+    """A record from a file or a test instead of Kafka."""
 
     offset: int
     timestamp: int
@@ -60,18 +61,18 @@ class LogRecord(NamedTuple):
 
 
 @dataclass(slots=True)
-class Decoded:
-    """What the records of a micro-batch are; rows are indexes into that micro-batch.
+class DecodedRecords:
+    """The events, forgets and skips of a micro-batch; a row is the index of a record in it.
 
     Attributes:
-        rows: (N,) row of each event, ascending.
+        rows: (N,) Row of each event, ascending.
         keys: N record keys.
-        time_ms: (N,) event times.
-        moves_to_ms: (N,) how far each event moves stream time: to its own time, or nowhere (to
-            before the year 1) where its record has no timestamp that could tell a time far ahead.
-        columns: for each field's path its N values, ``None`` where missing.
-        forgets: rows of forgets.
-        skips: rows of bad records with what is wrong with them.
+        time_ms: (N,) Event times.
+        moves_to_ms: (N,) Time to which each event moves stream time: its event time, or a time
+            before the year 1 if its record has no timestamp to confirm the event time.
+        columns: N values for the path of each field; ``None`` for a missing value.
+        forgets: Rows of forgets.
+        skips: Error of each skipped row.
     """
 
     rows: NDArray[np.int64]
@@ -84,15 +85,15 @@ class Decoded:
 
 
 class Decoder:
-    """Decodes a micro-batch of JSON records into columns of just the fields that are needed.
+    """Decodes a micro-batch of JSON records into columns of the fields that the spec names.
 
     Args:
-        spec: names the fields and the event time.
-        settings: bounds of keys, values and event times.
-        with_targets: decode the fields that only the heads' labels need, too.
+        spec: Feature spec with the fields and the event time.
+        settings: Bounds of keys, values and event times.
+        with_targets: Whether to decode the fields that only the labels of the heads need, too.
 
     Raises:
-        SpecError: a head's path is the parent of another one, or has a value for a parent.
+        SpecError: The path of a head is the parent of another path, or passes through a value.
     """
 
     def __init__(
@@ -103,18 +104,18 @@ class Decoder:
         fields = spec.fields(with_targets=with_targets)
         self._paths = tuple(field.path for field in fields)
         self._parts = {part for path in self._paths for part in path.split(".")}
-        self._columns = [column_of(field) for field in fields]
-        self._validate = TypeAdapter(row_type(fields)).validator.validate_json
+        self._columns = [column_reader(field) for field in fields]
+        self._validate = TypeAdapter(build_row_type(fields)).validator.validate_json
 
-    def decode(self, records: Sequence[Record]) -> Decoded:
-        """Decode records; bad ones cost themselves alone."""
+    def decode(self, records: Sequence[Record]) -> DecodedRecords:
+        """Decode records; a bad record does not affect the others."""
         keys = [record.key for record in records]
         forgets: list[int] = []
         skips: dict[int, RecordError] = {}
         rows: list[int] = []
-        events = self._all_good(keys, [record.value for record in records])
+        events = self._decode_all(keys, [record.value for record in records])
         if events is None:
-            rows, events = self._one_by_one(records, forgets, skips)
+            rows, events = self._decode_each(records, forgets, skips)
             timestamps = [records[row].timestamp for row in rows]
             keys = [keys[row] for row in rows]
         else:
@@ -125,7 +126,7 @@ class Decoder:
         }
         stamps = np.array(timestamps, np.int64)
         time_ms, undated = self._event_times(columns, stamps)
-        decoded = Decoded(
+        decoded = DecodedRecords(
             rows=np.array(rows, np.int64),
             keys=cast("list[bytes]", keys),
             time_ms=time_ms,
@@ -134,28 +135,28 @@ class Decoder:
             forgets=forgets,
             skips=skips,
         )
-        return without(decoded, undated) if undated else decoded
+        return skip_events(decoded, undated) if undated else decoded
 
-    def _all_good(
+    def _decode_all(
         self, keys: Sequence[bytes | None], values: Sequence[bytes | None]
     ) -> list[Any] | None:
-        """Return the events if every record is one; else ``None``."""
+        """Return the events if every record is an event, else ``None``."""
         if None in keys or None in values or not keys:
             return None
-        known, given = cast("Sequence[bytes]", keys), cast("Sequence[bytes]", values)
-        if max(map(len, known)) > self._settings.key_bytes_max:
+        key_bytes, value_bytes = cast("Sequence[bytes]", keys), cast("Sequence[bytes]", values)
+        if max(map(len, key_bytes)) > self._settings.key_bytes_max:
             return None
-        if max(map(len, given)) > self._settings.value_bytes_max:
+        if max(map(len, value_bytes)) > self._settings.value_bytes_max:
             return None
         try:
-            return list(map(self._validate, given))
+            return list(map(self._validate, value_bytes))
         except ValidationError:
             return None
 
-    def _one_by_one(
+    def _decode_each(
         self, records: Sequence[Record], forgets: list[int], skips: dict[int, RecordError]
     ) -> tuple[list[int], list[Any]]:
-        """Return rows and events of what is one, and note what is not."""
+        """Return rows and values of the events; add the other rows to ``forgets`` or ``skips``."""
         rows: list[int] = []
         events: list[Any] = []
         validate = self._validate
@@ -167,34 +168,34 @@ class Decoder:
             key, value = record.key, record.value
             try:
                 if key is None or len(key) > key_bytes_max:
-                    raise self._bad_key(key)
+                    raise self._key_error(key)
                 if value is None:
                     forgets.append(row)
                     continue
                 if len(value) > value_bytes_max:
-                    raise self._large_value(value)
+                    raise self._size_error(value)
                 events.append(validate(value))
                 rows.append(row)
             except ValidationError as error:
-                skips[row] = self._bad_value(error)
+                skips[row] = self._value_error(error)
             except RecordError as error:
                 skips[row] = error
         return rows, events
 
-    def _bad_key(self, key: bytes | None) -> DecodeError:
+    def _key_error(self, key: bytes | None) -> DecodeError:
         if key is None:
-            return DecodeError("no_key", "the record has no key, so no hidden state is its own")
+            return DecodeError("no_key", "the record has no key, so no hidden state belongs to it")
         limit = self._settings.key_bytes_max
         return DecodeError(
             "key_too_large", f"the key has {len(key)} bytes; key_bytes_max is {limit}"
         )
 
-    def _large_value(self, value: bytes) -> DecodeError:
+    def _size_error(self, value: bytes) -> DecodeError:
         limit = self._settings.value_bytes_max
         message = f"the value has {len(value)} bytes; value_bytes_max is {limit}"
         return DecodeError("value_too_large", message)
 
-    def _bad_value(self, error: ValidationError) -> DecodeError:
+    def _value_error(self, error: ValidationError) -> DecodeError:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         if first["type"] == "json_invalid":
             return DecodeError("not_json", "the value is not JSON")
@@ -205,7 +206,7 @@ class Decoder:
     def _event_times(
         self, columns: Mapping[str, list[Any]], timestamps: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], dict[int, RecordError]]:
-        """Return event times in ms, and for each event without a usable one the reason."""
+        """Return event times in ms, and the errors of the events without a valid time."""
         errors: dict[int, RecordError] = {}
         if self._time is None:
             times = timestamps.copy()
@@ -216,7 +217,7 @@ class Decoder:
                 errors[i] = FeatureError("time_out_of_bounds", message)
         else:
             raws = columns[self._time.path]
-            rounded = _times_ms(raws, self._time.unit)
+            rounded = _parse_numbers_ms(raws, self._time.unit)
             times = np.zeros(len(timestamps), np.int64) if rounded is None else rounded
             if rounded is None:
                 for i, raw in enumerate(raws):
@@ -224,7 +225,7 @@ class Decoder:
                         times[i] = parse_time_ms(raw, self._time.unit, self._time.path)
                     except RecordError as error:
                         errors[i] = error
-        # A timestamp may be any int64: clipped, a difference cannot wrap around.
+        # A timestamp may be any int64; it is clipped so that the difference cannot overflow.
         stamps = np.clip(timestamps, -STAMP_MAX, STAMP_MAX)
         ahead = times - stamps > self._settings.event_time_ahead_max_s * 1000
         for i in np.flatnonzero(ahead & (timestamps != NO_TIMESTAMP)).tolist():
@@ -238,46 +239,46 @@ class Decoder:
         return times, errors
 
 
-def without(decoded: Decoded, errors: Mapping[int, RecordError]) -> Decoded:
+def skip_events(decoded: DecodedRecords, errors: Mapping[int, RecordError]) -> DecodedRecords:
     """Turn some events into skips.
 
     Args:
-        decoded: what the records are.
-        errors: for the number of an event (not its row) what is wrong with it.
+        decoded: Decoded records.
+        errors: Error of each event to skip, by the number of the event (not its row).
     """
-    keep = np.ones(len(decoded.rows), bool)
+    is_valid = np.ones(len(decoded.rows), bool)
     for i, error in errors.items():
         decoded.skips[int(decoded.rows[i])] = error
-        keep[i] = False
-    kept = np.flatnonzero(keep)
-    return Decoded(
-        rows=decoded.rows[kept],
-        keys=[decoded.keys[i] for i in kept],
-        time_ms=decoded.time_ms[kept],
-        moves_to_ms=decoded.moves_to_ms[kept],
-        columns={path: [column[i] for i in kept] for path, column in decoded.columns.items()},
+        is_valid[i] = False
+    valid = np.flatnonzero(is_valid)
+    return DecodedRecords(
+        rows=decoded.rows[valid],
+        keys=[decoded.keys[i] for i in valid],
+        time_ms=decoded.time_ms[valid],
+        moves_to_ms=decoded.moves_to_ms[valid],
+        columns={path: [column[i] for i in valid] for path, column in decoded.columns.items()},
         forgets=decoded.forgets,
         skips=decoded.skips,
     )
 
 
-def _times_ms(raws: Sequence[Any], unit: str) -> NDArray[np.int64] | None:
-    """Return what :func:`parse_time_ms` does of each if all are good numbers, else ``None``."""
+def _parse_numbers_ms(raws: Sequence[Any], unit: str) -> NDArray[np.int64] | None:
+    """Return :func:`parse_time_ms` of each value if all are valid numbers, else ``None``."""
     if unit == "iso8601" or set(map(type, raws)) != {float}:
         return None
     with np.errstate(over="ignore"):
         times = np.rint(np.array(raws, np.float64) * (1000 if unit == "s" else 1))
-    # Not a number is not within bounds.
+    # NaN fails both comparisons.
     if not ((times >= TIME_MS_MIN) & (times <= TIME_MS_MAX)).all():
         return None
     return times.astype(np.int64)
 
 
 def parse_iso8601_ms(text: str) -> int:
-    """Return milliseconds since 1970, rounded down; a text without a zone is in UTC.
+    """Return milliseconds since 1970, rounded down; a text without a time zone is in UTC.
 
     Raises:
-        ValueError: the text is not ISO 8601.
+        ValueError: The text is not ISO 8601.
 
     Example:
         >>> parse_iso8601_ms("1970-01-02"), parse_iso8601_ms("1970-01-01T01:00:00.5004+01:00")
@@ -289,10 +290,10 @@ def parse_iso8601_ms(text: str) -> int:
 
 
 def parse_time_ms(raw: object, unit: str, path: str) -> int:
-    """Return an event time in ms.
+    """Return an event time in milliseconds since 1970.
 
     Raises:
-        FeatureError: it is missing, cannot be read, or lies outside of the years 1 to 9999.
+        FeatureError: The time is missing, cannot be parsed, or lies outside the years 1 to 9999.
     """
     if raw is None:
         raise FeatureError("no_event_time", f"{path}: the event time is missing")

@@ -1,4 +1,4 @@
-"""Which fields of an event are decoded, by which types, and how they become columns."""
+"""The fields of an event that are decoded, their types, and their columns."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, reduce
@@ -13,23 +13,23 @@ from typing_extensions import TypedDict
 from stream_rnn.errors import SpecError
 from stream_rnn.model.features import Field
 
-# The integers that a float can be: where a number is one to something else, too.
+# The integers that a float can represent, for a field that is a number to another input, too.
 _Integer = Annotated[int, Limits(gt=-(2**1024) + 2**970, lt=2**1024 - 2**970)]
 _TYPES: Mapping[str, Any] = {"number": float, "text": str, "boolean": bool}
 
 
-def column_of(field: Field) -> Callable[[Sequence[Any]], list[Any]]:
-    """Return what takes a field's values out of events, ``None`` where there is none."""
-    return _labels(field.path) if field.is_label else _column(field.path)
+def column_reader(field: Field) -> Callable[[Sequence[Any]], list[Any]]:
+    """Return a function that returns a field's value in each event, ``None`` for a missing one."""
+    return _make_label_reader(field.path) if field.is_label else _make_column_reader(field.path)
 
 
 @lru_cache(maxsize=1024)
 def value_getter(path: str, *, misplaced: Any = None) -> Callable[[Any], Any]:
-    """Return what takes the value at a dotted path out of an event; ``None`` if there is none.
+    """Return a function that returns the value at a dotted path of an event, or ``None``.
 
     Args:
-        path: names of nested objects and of the field, with dots between them.
-        misplaced: the value if something on the path is neither an object nor ``None``.
+        path: Names of the nested objects and of the field, separated by dots.
+        misplaced: Value to return if a parent on the path is neither an object nor ``None``.
 
     Example:
         >>> get = value_getter("a.b")
@@ -49,39 +49,42 @@ def value_getter(path: str, *, misplaced: Any = None) -> Callable[[Any], Any]:
     return get
 
 
-def _column(path: str) -> Callable[[Sequence[Any]], list[Any]]:
-    """Return what takes the values at a dotted path out of events."""
-    get, take = value_getter(path), itemgetter(path)
+def _make_column_reader(path: str) -> Callable[[Sequence[Any]], list[Any]]:
+    """Return a function that returns the value at a dotted path of each event."""
+    get, get_item = value_getter(path), itemgetter(path)
 
     def column(events: Sequence[Any]) -> list[Any]:
         try:
-            return list(map(take, events))  # fast, if the path has no dot and every event the field
+            return list(map(get_item, events))  # fast, but only if every event has the field
         except KeyError:
             return list(map(get, events))
 
     return column if "." not in path else lambda events: list(map(get, events))
 
 
-def _labels(path: str) -> Callable[[Sequence[Any]], list[Any]]:
-    """Return what takes plain values at a dotted path out of events, wherever they stand."""
+def _make_label_reader(path: str) -> Callable[[Sequence[Any]], list[Any]]:
+    """Return a function that returns the label at a dotted path of each event.
+
+    A label is a string, a boolean or a finite number; any other value is ``None``.
+    """
     get = value_getter(path)
 
-    def one(event: Any) -> Any:
+    def label(event: Any) -> Any:
         value = get(event)
         is_finite = not isinstance(value, float) or isfinite(value)
         return value if isinstance(value, str | int | float) and is_finite else None
 
-    return lambda events: [one(event) for event in events]
+    return lambda events: [label(event) for event in events]
 
 
-def row_type(fields: Sequence[Field]) -> Any:
-    """Build a TypedDict of the needed fields, nested by the dots of their paths.
+def build_row_type(fields: Sequence[Field]) -> Any:
+    """Build a TypedDict of the fields, nested by the dots of their paths.
 
     Raises:
-        SpecError: a head's path is the parent of another one, or has a value for a parent.
+        SpecError: The path of a head is the parent of another path, or passes through a value.
     """
     tree: dict[str, Any] = {}
-    # Those of labels come last: on their way nothing may become an object that need not be one.
+    # Labels come last, because a label does not require that the parents on its path are objects.
     for field in sorted(fields, key=lambda field: field.is_label):
         *parents, leaf = field.path.split(".")
         node = tree
@@ -109,7 +112,7 @@ def _leaf_type(field: Field) -> Any:
     union: Any = reduce(or_, (_TYPES[name] for name in names))
     if not field.has_words or "number" not in field.types:
         return union
-    # A category may be an integer: as a float, 1 would read "1.0".
+    # A category may be an integer; as a float, 1 would become the word "1.0".
     return (int | union) if "text" in field.types else (_Integer | union)
 
 
@@ -118,8 +121,8 @@ def _typed_dict(tree: Mapping[str, Any]) -> Any:
         key: NotRequired[(_typed_dict(node) if isinstance(node, dict) else node) | None]
         for key, node in tree.items()
     }
-    # Not named by the field: a type's name may not hold all that a field's may.
-    row = TypedDict("Event", members)  # type: ignore[misc]  # its members come from the feature spec
+    # The type has a fixed name, because a field may have a name that no type can have.
+    row = TypedDict("Event", members)  # type: ignore[misc]  # its members come from the spec
     row.__pydantic_config__ = ConfigDict(  # type: ignore[attr-defined]  # pydantic's own protocol
         strict=True, allow_inf_nan=False, extra="ignore"
     )

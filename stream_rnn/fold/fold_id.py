@@ -1,4 +1,4 @@
-"""What names a fold: a short hash of everything that changes it."""
+"""Names of a fold: its id, its tag in Redis and its transactional ids in Kafka."""
 
 import hashlib
 import json
@@ -10,11 +10,11 @@ FOLD_VERSION = 2
 
 
 def fold_id(fingerprint: str, settings: Settings) -> str:
-    """Return 12 hex digits; another value is another fold, with states of its own.
+    """Return 12 hexadecimal digits that identify a fold; each fold has its own states in Redis.
 
     Args:
-        fingerprint: of the bundle.
-        settings: those that decide what is skipped, what expires and which bytes are published.
+        fingerprint: Fingerprint of the bundle.
+        settings: Settings; those that change hidden states or published bytes change the id.
     """
     content = {
         "fingerprint": fingerprint,
@@ -36,23 +36,23 @@ def store_tag(app: str, source: str, partition: int, fold: str) -> str:
 
 
 def transactional_id(app: str, source: str, owner: int | str) -> str:
-    """Return the id under which one owner of a source writes; the next one to start fences it.
+    """Return the transactional id of a producer; starting a producer fences earlier ones with it.
 
     Args:
-        app: the app id.
-        source: the source topic.
-        owner: a partition, or the verb that writes.
+        app: App id.
+        source: Name of the source topic.
+        owner: Partition of a worker, or the command that writes.
 
     Invariant:
-        Other arguments give another id: no name holds a slash
+        Different arguments give different ids, because names contain no slash
         (`tests/unit/test_identity.py`).
     """
     return f"{app}/{source}/{owner}"
 
 
 def earlier_transactional_id(app: str, source: str, partition: int) -> str:
-    """Return the id of a partition's owner of the version before, which is to be fenced, too.
+    """Return the transactional id that the previous version used, whose owner is fenced, too.
 
-    ``-`` is legal in names, so that two apps could have one id; nothing new is written under it.
+    Names may contain ``-``, so two apps can share such an id.  Nothing is written with it.
     """
     return f"{app}-{source}-{partition}"

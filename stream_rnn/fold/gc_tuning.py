@@ -1,20 +1,21 @@
-"""Python's collector of cycles, taught that a fold makes millions of objects and no cycles.
+"""Thresholds of Python's garbage collector for a fold: millions of objects, and no cycles.
 
-With Python's own thresholds it walks through all records and predictions in flight again and
-again: half of the time of a replay, measured.  What is loaded is frozen, and it looks each 200,000
-objects; cycles that clients and exceptions leave are still found.
+With Python's default thresholds the collector traverses all records and predictions in flight
+again and again, which takes half of the time of a replay.  Here it ignores the objects that exist
+at start and runs after each 200,000 new objects, so it still collects the cycles that clients and
+exceptions leave.
 """
 
 import atexit
 import gc
 
-OBJECTS_A_LOOK = 200_000
-LOOKS_AT_ALL = 50
+OBJECTS_PER_COLLECTION = 200_000
+FULL_COLLECTION_EVERY = 50
 
 
-def calm_collector() -> None:
-    """Look for cycles seldom, in this process; called once, by a process that is ours."""
+def tune_garbage_collector() -> None:
+    """Make garbage collections rare in this process; call it once, and only from a command."""
     gc.collect()
     gc.freeze()
-    atexit.register(gc.unfreeze)  # libraries that count at the end what is left would complain
-    gc.set_threshold(OBJECTS_A_LOOK, 10, LOOKS_AT_ALL)
+    atexit.register(gc.unfreeze)  # some libraries report at exit which objects are left
+    gc.set_threshold(OBJECTS_PER_COLLECTION, 10, FULL_COLLECTION_EVERY)

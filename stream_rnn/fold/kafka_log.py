@@ -1,4 +1,4 @@
-"""A source partition and its outputs in Kafka, as recovery asks for them."""
+"""A source partition and its outputs in Kafka, for recovery."""
 
 import asyncio
 import logging
@@ -7,7 +7,7 @@ from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 
 from stream_rnn.fold.decoder import Record
-from stream_rnn.fold.recovery import LastPrediction
+from stream_rnn.fold.recovery import LastOutput
 from stream_rnn.fold.recovery_facts import Topics
 from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.kafka.group_offsets import GroupOffset
@@ -19,7 +19,7 @@ LOG_APPEND_TIME = 1
 
 
 class KafkaLog:
-    """One source partition; a :class:`stream_rnn.fold.recovery_facts.Log`."""
+    """A :class:`stream_rnn.fold.recovery_facts.Log` of one source partition in Kafka."""
 
     def __init__(self, cluster: KafkaCluster, settings: FoldSettings, partition: int) -> None:
         self._cluster = cluster
@@ -39,20 +39,20 @@ class KafkaLog:
         """Return the group offset."""
         return await self._cluster.group_offset(self._settings.app, self._source)
 
-    async def last_prediction(self) -> LastPrediction | None:
-        """Read the outputs backwards: the last one of this app and source partition.
+    async def last_output(self) -> LastOutput | None:
+        """Search the outputs backwards for the last output of this app and source partition.
 
-        A dead letter counts where it names the fold: then it left in one transaction with all
-        that comes before it.
+        A dead letter counts only if it names its fold, because then its transaction also published
+        everything before it.
         """
-        found = await asyncio.gather(*(self._last_in(topic) for topic in self._outputs))
-        return max(filter(None, found), key=lambda last: last.offset, default=None)
+        outputs = await asyncio.gather(*(self._last_in(topic) for topic in self._outputs))
+        return max(filter(None, outputs), key=lambda last: last.offset, default=None)
 
-    async def _last_in(self, topic: str) -> LastPrediction | None:
+    async def _last_in(self, topic: str) -> LastOutput | None:
         output = TopicPartition(topic, self._source.partition)
         topics = await self._cluster.topics(*self._topic_names())
         if output.partition >= topics[topic].partitions:
-            return None  # where_to_start stops for it, if it is the predictions topic
+            return None  # if this is the predictions topic, where_to_start stops the worker
         end = await self._cluster.log_end(output)
         start = await self._cluster.log_start(output)
         span, last = 16, None
@@ -60,32 +60,37 @@ class KafkaLog:
             first = max(start, end - span)
             async for records in self._cluster.batches(output, first, end):
                 for record in records:
-                    last = self._own(record) or last
+                    last = self._parse_output(record) or last
             if first == start or span >= self._settings.lookback_records_max:
                 break
             span = min(8 * span, self._settings.lookback_records_max)
         return last
 
-    def _own(self, record: ConsumerRecord) -> LastPrediction | None:
+    def _parse_output(self, record: ConsumerRecord) -> LastOutput | None:
+        """Return the output in a record; ``None`` if it is of another app or source partition."""
         headers = dict(record.headers)
         place = (self._settings.app, self._source.topic, str(self._source.partition))
-        said = tuple(headers.get(name, b"") for name in ("sr-app", "sr-topic", "sr-partition"))
-        if said != tuple((text or "").encode() for text in place):
+        named = tuple(headers.get(name, b"") for name in ("sr-app", "sr-topic", "sr-partition"))
+        if named != tuple((text or "").encode() for text in place):
             return None
         is_stamped_by_broker = record.timestamp_type == LOG_APPEND_TIME
         timestamp = None if is_stamped_by_broker else record.timestamp
         try:
             offset, origin = int(headers["sr-offset"]), int(headers["sr-origin"])
-            return LastPrediction(offset, headers["sr-fold"].decode(), origin, timestamp)
+            return LastOutput(offset, headers["sr-fold"].decode(), origin, timestamp)
         except (AttributeError, KeyError, TypeError, ValueError):
-            logger.warning("an output has headers that no worker writes: not regarded topic=%s offset=%d", record.topic, record.offset)  # fmt: skip
+            logger.warning(
+                "ignoring an output with headers that no worker writes topic=%s offset=%d",
+                record.topic,
+                record.offset,
+            )
             return None
 
     async def record_at(self, offset: int) -> Record | None:
         """Return the record at an offset."""
         async for records in self._cluster.batches(self._source, offset, offset + 1):
-            found: Record = records[0]
-            return found
+            record: Record = records[0]
+            return record
         return None
 
     async def topics(self) -> Topics:

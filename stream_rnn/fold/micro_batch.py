@@ -1,6 +1,6 @@
-"""The computed part of a micro-batch: events and stored states in, outputs and new states out.
+"""The computation of a micro-batch: from events and stored states to outputs and new states.
 
-No input or output happens here; ``fold/processor.py`` does that around it.
+This module does no input or output; ``fold/processor.py`` does.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -11,41 +11,41 @@ from numpy.typing import NDArray
 
 from stream_rnn.errors import RecordError
 from stream_rnn.fold import rounds
-from stream_rnn.fold.decoder import Decoded, Decoder, Record, without
+from stream_rnn.fold.decoder import DecodedRecords, Decoder, Record, skip_events
 from stream_rnn.fold.single_steps import Memory, step_one_by_one
 from stream_rnn.model.network import Model
 from stream_rnn.store.state import States
 
 
 @dataclass(slots=True)
-class Batch:
+class DecodedBatch:
     """A decoded micro-batch.  N events, K keys.
 
     Attributes:
-        decoded: events, forgets and skips.
-        x: (N, F) encoded events but for the time since the previous one.
-        keys: the K keys of events and forgets, in order of first appearance.
-        touched: which item is of which key.
-        stream_ms: (N,) stream time at each event.
+        decoded: Events, forgets and skips.
+        x: (N, F) Encoded events, without the time since the previous event.
+        keys: The K keys of events and forgets, in order of first appearance.
+        keyed: Key of each event and forget.
+        stream_ms: (N,) Stream time at each event.
     """
 
-    decoded: Decoded
+    decoded: DecodedRecords
     x: NDArray[np.float32]
     keys: list[bytes]
-    touched: rounds.KeyedEvents
+    keyed: rounds.KeyedEvents
     stream_ms: NDArray[np.int64]
 
 
 @dataclass(slots=True)
-class Stepped:
-    """What the events gave.  N events, K keys.
+class SteppedBatch:
+    """The results of a micro-batch.  N events, K keys.
 
     Attributes:
-        y: (N, O) outputs; rows of bad events mean nothing.
-        steps: (N,) events in the memory that made each output.
-        errors: events whose step gave a number that is not finite.
-        states: (K,) new states; rows of keys without one mean nothing.
-        exists: (K,) whether the key has a state now.
+        y: (N, O) Outputs; rows of skipped events are undefined.
+        steps: (N,) Number of events in the memory that made each output.
+        errors: Errors of the events whose step is not finite.
+        states: (K,) New states; rows of keys without a state are undefined.
+        exists: (K,) Whether the key has a state now.
     """
 
     y: NDArray[np.float32]
@@ -57,12 +57,12 @@ class Stepped:
 
 def decode(
     decoder: Decoder, model: Model, records: Sequence[Record], stream_time_ms: int | None
-) -> Batch:
-    """Decode, validate and encode records; find their keys and the stream time of each event."""
+) -> DecodedBatch:
+    """Decode, validate and encode records; number their keys and compute stream time."""
     decoded = decoder.decode(records)
     x, errors = model.encoder.encode(decoded.columns, decoded.time_ms)
     if errors:
-        decoded = without(decoded, errors)
+        decoded = skip_events(decoded, errors)
         x = np.delete(x, list(errors), axis=0)
     number: dict[bytes, int] = {}
     event_keys = [number.setdefault(key, len(number)) for key in decoded.keys]
@@ -75,83 +75,85 @@ def decode(
     if forgets:
         in_order = np.argsort(np.concatenate([decoded.rows, decoded.forgets]), kind="stable")
         key, event = key[in_order], event[in_order]
-    touched = rounds.KeyedEvents(key, event.astype(np.int64), len(number))
+    keyed = rounds.KeyedEvents(key, event.astype(np.int64), len(number))
     stream_ms = rounds.stream_times(decoded.moves_to_ms, stream_time_ms)
-    return Batch(decoded, x, list(number), touched, stream_ms)
+    return DecodedBatch(decoded, x, list(number), keyed, stream_ms)
 
 
 async def step(
     model: Model,
-    batch: Batch,
-    held: NDArray[np.bool_],
+    batch: DecodedBatch,
+    has_state: NDArray[np.bool_],
     states: States,
     ttl_ms: float | None,
-    breathe: Callable[[], Awaitable[None]],
-) -> Stepped:
+    yield_to_loop: Callable[[], Awaitable[None]],
+) -> SteppedBatch:
     """Step every event of a micro-batch.
 
     Args:
-        model: what is stepped.
-        batch: the events.
-        held: (K,) whether the key has a stored state.
-        states: (K,) the stored states; zeros where there is none.
-        ttl_ms: age in stream time at which a state expires.
-        breathe: awaited between calls of torch.
+        model: Network that steps the events.
+        batch: Decoded micro-batch.
+        has_state: (K,) Whether the key has a stored state.
+        states: (K,) Stored states; zeros for a key without one.
+        ttl_ms: Age in stream time, in milliseconds, above which a state expires; ``None``: never.
+        yield_to_loop: Function to await between calls of torch.
     """
     time_ms = batch.decoded.time_ms
-    planned = rounds.plan(
-        batch.touched, time_ms, batch.stream_ms, held, states.steps, states.last_ms, ttl_ms
+    plan = rounds.plan_runs(
+        batch.keyed, time_ms, batch.stream_ms, has_state, states.steps, states.last_ms, ttl_ms
     )
     x = batch.x.copy()
-    model.encoder.fill_since_previous(x, planned.since_ms)
-    begins = np.where(planned.is_warm[:, None], states.hidden[planned.key], np.float32(0))
-    y, ends = await rounds.step_rounds(model, planned, x, begins, breathe)
+    model.encoder.fill_since_previous(x, plan.since_ms)
+    begins = np.where(plan.is_warm[:, None], states.hidden[plan.key], np.float32(0))
+    y, ends = await rounds.step_rounds(model, plan, x, begins, yield_to_loop)
 
-    exists = planned.last_run >= 0
+    exists = plan.last_run >= 0
     new = States.empty(len(batch.keys), model.hidden_size_floats)
-    run = planned.last_run[exists]
-    last_event = planned.order[planned.first[run] + planned.length[run] - 1]
-    new.steps[exists] = planned.steps[last_event]
-    new.last_ms[exists] = planned.last_ms[last_event]
+    run = plan.last_run[exists]
+    last_event = plan.order[plan.first[run] + plan.length[run] - 1]
+    new.steps[exists] = plan.steps[last_event]
+    new.last_ms[exists] = plan.last_ms[last_event]
     new.hidden[exists] = ends[run]
-    stepped = Stepped(y, planned.steps, {}, new, exists)
+    stepped = SteppedBatch(y, plan.steps, {}, new, exists)
 
     broken_runs = ~np.isfinite(ends).all(axis=1)
-    broken_keys = set(planned.key[broken_runs].tolist())
+    broken_keys = set(plan.key[broken_runs].tolist())
     broken_events = np.flatnonzero(~np.isfinite(y).all(axis=1))
     if len(broken_events):
         of_event = np.empty(len(time_ms), np.int64)
-        of_event[batch.touched.event[batch.touched.event >= 0]] = batch.touched.key[
-            batch.touched.event >= 0
+        of_event[batch.keyed.event[batch.keyed.event >= 0]] = batch.keyed.key[
+            batch.keyed.event >= 0
         ]
         broken_keys.update(of_event[broken_events].tolist())
     for key in sorted(broken_keys):
-        _step_again(model, batch, key, held, states, ttl_ms, stepped)
-        await breathe()
+        _step_again(model, batch, key, has_state, states, ttl_ms, stepped)
+        await yield_to_loop()
     return stepped
 
 
 def _step_again(
     model: Model,
-    batch: Batch,
+    batch: DecodedBatch,
     key: int,
-    held: NDArray[np.bool_],
+    has_state: NDArray[np.bool_],
     states: States,
     ttl_ms: float | None,
-    stepped: Stepped,
+    stepped: SteppedBatch,
 ) -> None:
-    """Replace what one key's events gave by single steps, skipping those that fail."""
+    """Replace the results of one key by those of single steps, and skip the events that fail."""
     memory = Memory(
-        int(states.steps[key]) if held[key] else 0, int(states.last_ms[key]), states.hidden[key]
+        int(states.steps[key]) if has_state[key] else 0,
+        int(states.last_ms[key]),
+        states.hidden[key],
     )
-    events = batch.touched.event[batch.touched.key == key].tolist()
+    events = batch.keyed.event[batch.keyed.key == key].tolist()
     time_ms = batch.decoded.time_ms
-    good, errors, memory = step_one_by_one(
+    results, errors, memory = step_one_by_one(
         model, memory, events, batch.x, time_ms, batch.stream_ms, ttl_ms
     )
-    for one in good:
-        stepped.y[one.event] = one.y
-        stepped.steps[one.event] = one.steps
+    for result in results:
+        stepped.y[result.event] = result.y
+        stepped.steps[result.event] = result.steps
     stepped.errors.update(errors)
     stepped.exists[key] = memory.steps > 0
     stepped.states.steps[key] = memory.steps

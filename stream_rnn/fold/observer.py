@@ -1,29 +1,29 @@
-"""Who is told what a processor does: metrics in a worker, nobody in a replay."""
+"""Observers of a processor: the metrics of a worker, or nothing in a replay."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from stream_rnn.errors import StateError
-from stream_rnn.fold.micro_batch import Batch, Stepped
+from stream_rnn.fold.micro_batch import DecodedBatch, SteppedBatch
 from stream_rnn.fold.recovery import Start
 
 
 @dataclass(frozen=True, slots=True)
-class Folded:
-    """One micro-batch that was published and committed.
+class FoldedBatch:
+    """A micro-batch that is published and committed.
 
     Attributes:
-        batch: what was decoded.
-        stepped: what the network said.
-        seconds: by step of the processor.
-        published: how many predictions; the other events were folded silently.
-        hits: keys whose hidden state was in the cache.
-        misses: keys that were looked for in Redis.
+        batch: Decoded micro-batch.
+        stepped: Results of the network.
+        seconds: Seconds in each step of the processor.
+        published: Number of published predictions; the other events are folded silently.
+        hits: Number of keys whose hidden state came from the cache.
+        misses: Number of keys that were read from Redis.
     """
 
-    batch: Batch
-    stepped: Stepped
+    batch: DecodedBatch
+    stepped: SteppedBatch
     seconds: Mapping[str, float]
     published: int
     hits: int
@@ -31,26 +31,26 @@ class Folded:
 
 
 class Observer(Protocol):
-    """Told once an assignment and once a micro-batch; it must neither wait nor raise."""
+    """Receives the events of a processor.  Its methods must neither wait nor raise."""
 
-    def started(self, start: Start) -> None:
-        """A partition was positioned."""
+    def on_start(self, start: Start) -> None:
+        """Called each time a partition begins to fold."""
 
-    def repositioned(self, error: StateError) -> None:
-        """A partition has to be positioned anew."""
+    def on_reposition(self, error: StateError) -> None:
+        """Called when an error makes the partition find its start again."""
 
-    def folded(self, folded: Folded) -> None:
-        """A micro-batch is done."""
+    def on_batch(self, folded: FoldedBatch) -> None:
+        """Called after the commit of each micro-batch."""
 
 
-class Nobody:
-    """Listens to nothing."""
+class NullObserver:
+    """An observer that does nothing."""
 
-    def started(self, start: Start) -> None:
+    def on_start(self, start: Start) -> None:
         """Do nothing."""
 
-    def repositioned(self, error: StateError) -> None:
+    def on_reposition(self, error: StateError) -> None:
         """Do nothing."""
 
-    def folded(self, folded: Folded) -> None:
+    def on_batch(self, folded: FoldedBatch) -> None:
         """Do nothing."""

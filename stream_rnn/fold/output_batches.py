@@ -1,4 +1,4 @@
-"""What is published, and how it is cut into record batches that a broker takes."""
+"""Output messages, and their split into record batches that a broker accepts."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
@@ -20,25 +20,25 @@ class Message(NamedTuple):
     headers: Sequence[tuple[str, bytes]]
 
 
-def in_batches(
+def split_into_batches(
     create_batch: Callable[[], BatchBuilder],
     messages: Sequence[Message],
     output: TopicPartition,
     bytes_max: int,
 ) -> Iterator[BatchBuilder]:
-    """Yield messages in record batches, in order.
+    """Yield record batches that contain the messages in order.
 
-    aiokafka takes a batch's first timestamp, if it is -1, for one that was not given yet, and
-    counts the other records from the next one's: so a batch that begins with -1 has nothing else.
+    aiokafka computes wrong timestamps if a batch begins with timestamp -1 and goes on with another
+    timestamp.  So a batch that begins with -1 contains no other timestamp.
 
     Args:
-        create_batch: makes an empty batch that takes at most ``bytes_max``.
-        messages: any number.
-        output: where they go, for the error.
-        bytes_max: bytes of one batch.
+        create_batch: Function that creates an empty batch of at most ``bytes_max`` bytes.
+        messages: Messages to publish.
+        output: Partition of the output, for the error message.
+        bytes_max: Maximum bytes of a batch.
 
     Raises:
-        ConfigError: one message alone does not fit.
+        ConfigError: A single message does not fit.
     """
     batch, is_timeless = None, False
     for key, value, timestamp, headers in messages:
@@ -51,12 +51,13 @@ def in_batches(
         if batch is not None:
             yield batch
         batch, is_timeless = create_batch(), timestamp == NO_TIMESTAMP
-        batch.append(timestamp=timestamp, key=key, value=value, headers=headers)  # of any size
+        # The first message of a batch is accepted whatever its size.
+        batch.append(timestamp=timestamp, key=key, value=value, headers=headers)
         if batch.size() > bytes_max:
             raise ConfigError(
                 f"an output of {batch.size()} bytes does not fit into output_batch_bytes_max "
-                f"{bytes_max} of {output.topic}[{output.partition}]; raise both it and "
-                "max.message.bytes"
+                f"{bytes_max} of {output.topic}[{output.partition}]; raise "
+                "output_batch_bytes_max and the topic's max.message.bytes"
             )
     if batch is not None:
         yield batch

@@ -1,4 +1,4 @@
-"""What a micro-batch predicts and skips, and the sink that takes it."""
+"""The predictions and dead letters of a micro-batch, and the sink that receives them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from stream_rnn.errors import RecordError
 from stream_rnn.fold.dead_letters import dead_letter
 from stream_rnn.fold.decoder import Record
-from stream_rnn.fold.micro_batch import Batch, Stepped
+from stream_rnn.fold.micro_batch import DecodedBatch, SteppedBatch
 from stream_rnn.fold.output_batches import Message
 from stream_rnn.model.network import Model
 from stream_rnn.predictions.writer import PredictionWriter
@@ -18,16 +18,16 @@ from stream_rnn.settings import FoldSettings
 
 
 @dataclass(frozen=True, slots=True)
-class Predicted:
+class PredictionBatch:
     """N predictions of one source partition, in offset order.
 
     Attributes:
         records: N source records.
         keys: N record keys.
-        offsets: (N,) source offsets.
-        time_ms: (N,) event times.
-        steps: (N,) events in the memory, this one included.
-        outputs: for each head (N,), for classes (N, C).
+        offsets: (N,) Source offsets.
+        time_ms: (N,) Event times.
+        steps: (N,) Number of events in the memory, this event included.
+        outputs: Output of each head: (N,), or (N, C) for C classes.
     """
 
     records: Sequence[Record]
@@ -39,41 +39,40 @@ class Predicted:
 
 
 class Sink(Protocol):
-    """Takes what one source partition's micro-batches predict and skip; returns what to publish.
+    """Receives the predictions and skips of one source partition; returns messages to publish.
 
-    Both methods are called once for each micro-batch that is not folded silently, never again for
-    the same records.
+    Both methods are called once for each micro-batch that is not folded silently.
     """
 
-    def predictions(self, predicted: Predicted, origin: int) -> list[Message]:
-        """Take predictions of a fold from ``origin``."""
+    def predictions(self, predicted: PredictionBatch, origin: int) -> list[Message]:
+        """Receive the predictions of a fold with this origin."""
 
     def dead_letters(
         self, skipped: Sequence[tuple[Record, RecordError]], origin: int
     ) -> list[Message]:
-        """Take skipped records, in offset order, and why each was skipped."""
+        """Receive skipped records in offset order, each with the reason for its skip."""
 
 
 def make_outputs(
     model: Model,
     sink: Sink,
     records: Sequence[Record],
-    batch: Batch,
-    stepped: Stepped,
+    batch: DecodedBatch,
+    stepped: SteppedBatch,
     *,
     origin: int,
     publish_from: int,
 ) -> tuple[list[Message], list[Message]]:
-    """Return predictions and dead letters in offset order.
+    """Return the messages of predictions and of dead letters, in offset order.
 
     Args:
-        model: turns y into outputs.
-        sink: makes them.
-        records: of the micro-batch.
-        batch: what they are.
-        stepped: what they gave.
-        origin: of the fold.
-        publish_from: records below are published already.
+        model: Model whose heads turn y into outputs.
+        sink: Sink that makes the messages.
+        records: Records of the micro-batch.
+        batch: Decoded micro-batch.
+        stepped: Results of the micro-batch.
+        origin: Origin of the fold.
+        publish_from: First offset to publish; the outputs of earlier records exist already.
     """
     decoded = batch.decoded
     rows = decoded.rows.tolist()
@@ -87,7 +86,7 @@ def make_outputs(
         chosen_records = [chosen_records[i] for i in chosen.tolist()]
         keys = [keys[i] for i in chosen.tolist()]
         offsets, time_ms, steps, y = offsets[chosen], time_ms[chosen], steps[chosen], y[chosen]
-    predicted = Predicted(
+    predicted = PredictionBatch(
         records=chosen_records,
         keys=keys,
         offsets=offsets,
@@ -103,13 +102,13 @@ def make_outputs(
 
 
 class PublishedOutputs:
-    """The sink of a worker: the bytes and headers of predictions and dead letters.
+    """The sink of a worker, which writes the bytes and headers of predictions and dead letters.
 
     Args:
-        model: whose predictions.
-        settings: names, and bounds of a dead letter.
-        partition: of the source.
-        fold_id: of the fold.
+        model: Model that predicts.
+        settings: Names, and bounds of a dead letter.
+        partition: Number of the source partition.
+        fold_id: Id of the fold.
     """
 
     def __init__(self, model: Model, settings: FoldSettings, partition: int, fold_id: str) -> None:
@@ -124,8 +123,8 @@ class PublishedOutputs:
             top_k=settings.top_k,
         )
 
-    def predictions(self, predicted: Predicted, origin: int) -> list[Message]:
-        """Write predictions, each with its source record's timestamp."""
+    def predictions(self, predicted: PredictionBatch, origin: int) -> list[Message]:
+        """Return the messages of predictions, each with the timestamp of its source record."""
         keys, offsets = predicted.keys, predicted.offsets
         values = self._writer.write(
             keys, offsets, predicted.time_ms, predicted.steps, predicted.outputs
@@ -137,7 +136,7 @@ class PublishedOutputs:
     def dead_letters(
         self, skipped: Sequence[tuple[Record, RecordError]], origin: int
     ) -> list[Message]:
-        """Write dead letters; those of a transaction name the fold."""
+        """Return dead letters; only those of a transaction name the fold."""
         settings = self._settings
         in_transaction = settings.delivery == "exactly_once"
         more = self._writer.fold_headers(origin) if in_transaction else ()

@@ -1,25 +1,24 @@
 """How one partition's log becomes hidden states and predictions.  Start reading here.
 
-A micro-batch takes five numbered steps, in :meth:`Processor.process`:
+:meth:`Processor.process` takes a micro-batch through five numbered steps:
 
-    1  decode and validate: events; bad records become dead letters
-    2  load the hidden states of the batch's keys, from Redis together with the position in one
-       atomic read, or from the local cache; another position is ``moved``
+    1  decode and validate the records; bad records become dead letters
+    2  load the hidden states of the batch's keys: from the local cache, or from Redis in one
+       atomic read with the position; a position other than the expected one is ``moved``
     3  encode, then step round by round: x (B, F), h (B, L, H) -> y (B, O), h
-    4  publish predictions, dead letters and the group offset, unless silent
-    5  commit position and hidden states in Redis, atomically, expecting the old position
+    4  publish predictions, dead letters and the group offset, unless the batch is silent
+    5  commit position and hidden states to Redis atomically, if the old position is still there
 
 If the process dies between any two lines:
 
-    before 4   nothing happened; the batch is folded again
-    within 4   the transaction is decided by whoever takes over (fenced: aborted), or it is
-               committed: the next start folds the batch silently
-    4 to 5     published, not folded: the next start folds the batch silently
-    after 5    nothing to do
+    before 4   nothing has happened; the next start folds the batch again
+    within 4   the next start aborts an open transaction and folds the batch again; if the
+               transaction is committed, it folds the batch silently
+    4 to 5     the batch is published and not folded; the next start folds it silently
+    after 5    nothing is left to do
 
-Only :meth:`Processor.run` acts on an error's reaction: REPOSITION finds the place to start anew,
-after a start of the producer where Kafka has forgotten it; RETRY is retried with a bounded
-back-off; and everything else leaves the partition.
+Only :meth:`Processor.run` acts on an error's reaction.  REPOSITION finds the start again, RETRY
+repeats the call with a bounded back-off, and every other reaction leaves the partition.
 """
 
 import asyncio
@@ -40,13 +39,13 @@ from stream_rnn.errors import (
 from stream_rnn.fold import micro_batch
 from stream_rnn.fold.crash_points import AtCrashPoint, Counts, Point, no_op
 from stream_rnn.fold.decoder import TIME_MS_MIN, Decoder, Record
-from stream_rnn.fold.micro_batch import Batch, Stepped
-from stream_rnn.fold.observer import Folded, Nobody, Observer
+from stream_rnn.fold.micro_batch import DecodedBatch, SteppedBatch
+from stream_rnn.fold.observer import FoldedBatch, NullObserver, Observer
 from stream_rnn.fold.output_batches import Message
 from stream_rnn.fold.outputs import Sink, make_outputs
 from stream_rnn.fold.publisher import Publisher
-from stream_rnn.fold.recovery_facts import Recovery, anchor_of, tell_start
-from stream_rnn.fold.slices import slices
+from stream_rnn.fold.recovery_facts import Recovery, anchor_of, log_decision
+from stream_rnn.fold.slices import slice_records
 from stream_rnn.fold.source import Fetch, Source
 from stream_rnn.fold.step_times import StepTimes
 from stream_rnn.kafka.group_offsets import GroupOffset
@@ -68,7 +67,6 @@ from stream_rnn.store.sweep import Sweep
 logger = logging.getLogger(__name__)
 
 REPOSITIONS_MAX = 20
-
 T = TypeVar("T")
 
 
@@ -77,22 +75,22 @@ class Processor:
     """Folds one partition for one assignment.
 
     Args:
-        model: what is stepped.
-        settings: limits and names.
-        partition: number of the source partition.
-        fold_id: of this model and these settings.
-        source: where records come from.
-        store: the fold's hidden states.
-        publisher: the way out.
-        recovery: finds where to start.
-        sink: takes what is predicted and skipped.
-        cache: hidden states kept in this process.
-        clock: monotonic seconds; it decides when to yield and sweep, never what is computed.
-        at_crash_point: called at each :class:`Point`.
-        observer: told of each micro-batch.
+        model: Network that steps the events.
+        settings: Limits and names of the fold.
+        partition: Number of the source partition.
+        fold_id: Fold id of this model and these settings.
+        source: Source of the partition's records.
+        store: Store of the fold's hidden states.
+        publisher: Publisher of the outputs and the group offset.
+        recovery: Recovery that decides where the partition starts.
+        sink: Sink of predictions and skipped records.
+        cache: Cache of hidden states in this process.
+        clock: Monotonic clock in seconds, for yields and sweeps; it changes no computed value.
+        at_crash_point: Function to call at each :class:`Point`.
+        observer: Observer of each micro-batch.
 
     Attributes:
-        waits_for: why the store is asked again and again; empty if it answers.
+        store_error: Why a call of the store is being repeated; empty if the store answers.
     """
 
     model: Model
@@ -107,7 +105,7 @@ class Processor:
     cache: StateCache
     clock: Callable[[], float]
     at_crash_point: AtCrashPoint = no_op
-    observer: Observer = Nobody()  # noqa: RUF009  # it has no state
+    observer: Observer = NullObserver()  # noqa: RUF009  # it has no state
     position: int = -1
     origin: int = -1
     publish_from: int = -1
@@ -115,11 +113,11 @@ class Processor:
     times: StepTimes = field(init=False)
     stream_time_ms: int | None = None
     anchor: Anchor | None = None
-    waits_for: str = ""
+    store_error: str = ""
     is_positioned: bool = False
     publishing_since_s: float | None = None
     _acknowledged: GroupOffset | None = None
-    _breathed_s: float = 0.0
+    _yielded_s: float = 0.0
     _sweep: Sweep = field(init=False)
     _decoder: Decoder = field(init=False)
     _codec: StateCodec = field(init=False)
@@ -132,21 +130,21 @@ class Processor:
 
     @property
     def place(self) -> str:
-        """How messages name the partition."""
+        """Name of the partition in messages."""
         return f"{self.settings.source}[{self.partition}]"
 
     async def run(self) -> None:
-        """Fold until the source ends or the partition is lost; the publisher is started here.
+        """Start the publisher, then fold until the source ends or the partition is lost.
 
         Raises:
-            StreamRNNError: this worker cannot go on with the partition.
+            StreamRNNError: This worker cannot continue with the partition.
         """
         batches, repeats, is_corrupt, is_forgotten = -1, 0, False, True
         while True:
             try:
                 if is_forgotten:
-                    await self.publisher.start()  # it decides what came of all publishes before it
-                    self.recovery.look_back()
+                    await self.publisher.start()  # this decides the outcome of earlier publishes
+                    self.recovery.read_outputs_again()
                     self.at_crash_point(Point.FENCED)
                 await self._begin(is_corrupt=is_corrupt)
                 while (fetch := await self.source.take(self.settings.idle_check_s)) is not None:
@@ -157,8 +155,8 @@ class Processor:
                 is_corrupt = isinstance(error, CorruptStateError)
                 is_forgotten = isinstance(error, ForgottenError)
                 self.is_positioned = False
-                self.observer.repositioned(error)
-                logger.warning("positioning anew: %s partition=%s", error, self.place)
+                self.observer.on_reposition(error)
+                logger.warning("repositioning: %s partition=%s", error, self.place)
                 if repeats >= REPOSITIONS_MAX:
                     message = f"no progress after positioning {repeats} times: {error}"
                     raise FencedError(f"{self.place}: {message}") from error
@@ -167,41 +165,41 @@ class Processor:
                 return
 
     async def _begin(self, *, is_corrupt: bool = False) -> None:
-        """Find where to start, write what the start demands, and seek there."""
+        """Decide where to start, write what that decision demands, and seek."""
         self.cache.clear()
         facts, start = await self._retrying(
             lambda: self.recovery.find(self._acknowledged, is_corrupt=is_corrupt)
         )
         self.at_crash_point(Point.POSITIONED)
-        tell_start(self.place, start)
+        log_decision(self.place, start)
         if start.write_group_offset is not None:
             offset = GroupOffset(start.write_group_offset, self.fold_id, start.origin)
             await self._publish([], [], offset)
             self.at_crash_point(Point.GROUP_OFFSET_WRITTEN)
-        held = facts.held
+        stored = facts.stored
         if start.write_first_position:
             place = start.position, start.origin, facts.source_partitions
             first = FirstPosition(*place, self.model.numerics(), start.lost)
-            await self._retrying(lambda: self.store.start(facts.held, first))
-            held = StoredPosition()
+            await self._retrying(lambda: self.store.start(facts.stored, first))
+            stored = StoredPosition()
             self.at_crash_point(Point.FIRST_POSITION_WRITTEN)
         self.position, self.origin = start.position, start.origin
         self.publish_from = start.publish_from
-        self.stream_time_ms, self.anchor = held.stream_time_ms, held.anchor
+        self.stream_time_ms, self.anchor = stored.stream_time_ms, stored.anchor
         self.counts.positioned += 1
-        self.observer.started(start)
+        self.observer.on_start(start)
         await self.source.seek(start.position)
         self.is_positioned = True
 
     async def fold(self, fetch: Fetch) -> None:
-        """Fold what has arrived, one micro-batch after the other.
+        """Fold the records of a fetch in micro-batches.
 
         Raises:
-            StateError: position anew.
+            StateError: The partition must be repositioned.
         """
         if fetch.records:
             await self._check_first_offset(fetch.records[0].offset)
-        for records in slices(fetch.records, self.settings, self._codec.state_bytes):
+        for records in slice_records(fetch.records, self.settings, self._codec.state_bytes):
             is_last = records[-1] is fetch.records[-1]
             end = records[-1].offset + 1
             await self.process(records, max(fetch.next_position, end) if is_last else end)
@@ -215,14 +213,14 @@ class Processor:
         """Take one micro-batch through the five steps.
 
         Args:
-            records: the next records in offset order; none for a move over a hole of the log.
-            next_position: the offset after them.
+            records: Next records in offset order; empty to cross offsets without a record.
+            next_position: Offset at which the next micro-batch begins.
 
         Raises:
-            StateError: position anew.
-            FencedError: the outcome of the publish is unknown.
+            StateError: The partition must be repositioned.
+            FencedError: The outcome of the publish is unknown.
         """
-        assert next_position > self.position, "a micro-batch moves the position"
+        assert next_position > self.position, "a micro-batch advances the position"
         times = self.times
         times.begin()
         # 1 decode and validate
@@ -231,12 +229,14 @@ class Processor:
         self.at_crash_point(Point.DECODED)
         times.end("decode")
         # 2 load
-        held, states = await load_states(self.cache, self._codec, batch.keys, self._read_states)
+        has_state, states = await load_states(
+            self.cache, self._codec, batch.keys, self._read_states
+        )
         self.at_crash_point(Point.LOADED)
         times.end("load")
         # 3 encode and step
         stepped = await micro_batch.step(
-            self.model, batch, held, states, self.settings.state_ttl_ms, self._yield_to_loop
+            self.model, batch, has_state, states, self.settings.state_ttl_ms, self._yield_to_loop
         )
         self.at_crash_point(Point.STEPPED)
         times.end("step")
@@ -277,12 +277,12 @@ class Processor:
         self._acknowledged = offset
 
     async def _commit(
-        self, records: Sequence[Record], batch: Batch, stepped: Stepped, next_position: int
+        self, records: Sequence[Record], batch: DecodedBatch, stepped: SteppedBatch, end: int
     ) -> None:
-        """Write states and position; the cache follows only after Redis said ok."""
+        """Commit states and position to Redis, and update the cache once Redis answers ``ok``."""
         changed = np.flatnonzero(stepped.exists)
         keys = [batch.keys[i] for i in changed.tolist()]
-        gone = [batch.keys[i] for i in np.flatnonzero(~stepped.exists).tolist()]
+        forgotten = [batch.keys[i] for i in np.flatnonzero(~stepped.exists).tolist()]
         states = States(
             stepped.states.steps[changed],
             stepped.states.last_ms[changed],
@@ -299,52 +299,52 @@ class Processor:
         commit = Commit(
             expected_position=self.position,
             origin=self.origin,
-            position=next_position,
+            position=end,
             anchor=anchor,
             stream_time_ms=stream_time_ms,
             numerics=self.model.numerics(),
             writes=list(zip(keys, self._codec.encode(states), strict=True)),
-            deletes=gone + expired,
+            deletes=forgotten + expired,
         )
         await self._retrying(lambda: self.store.commit(commit))
         self.cache.put(keys, states)
-        self.cache.drop(gone + expired)
-        if self.position < self.publish_from <= next_position:
-            logger.info("publishing again partition=%s position=%d", self.place, next_position)
-        self.position, self.anchor, self.stream_time_ms = next_position, anchor, stream_time_ms
+        self.cache.drop(forgotten + expired)
+        if self.position < self.publish_from <= end:
+            logger.info("publishing resumed partition=%s position=%d", self.place, end)
+        self.position, self.anchor, self.stream_time_ms = end, anchor, stream_time_ms
 
     async def _check_first_offset(self, offset: int) -> None:
-        """Tell a natural hole of the log from records that retention removed under us."""
+        """Check that the log has no record between the position and ``offset``."""
         if offset == self.position:
             return
         if offset < self.position:
-            raise JumpedError(f"offset {offset} was delivered, the position is {self.position}")
+            raise JumpedError(f"received offset {offset} below the position {self.position}")
         log_start = await self.recovery.log.log_start()
         if log_start > self.position:
-            message = f"log start {log_start} has passed the position {self.position}"
-            raise JumpedError(message)
+            raise JumpedError(f"log start {log_start} has passed the position {self.position}")
 
     async def _retrying(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Await a call of the store; while it is unavailable, call again for ``redis_retry_s``."""
+        """Call the store, and repeat the call for ``redis_retry_s`` while it is unavailable."""
         return await retry(call, self.settings.redis_retry_s, self.clock, self.place, self._wait)
 
     def _wait(self, reason: str) -> None:
-        self.waits_for = reason
+        self.store_error = reason
 
     async def _yield_to_loop(self) -> None:
-        """Let other partitions and heartbeats run if this one has computed for long."""
+        """Let other tasks run if this partition has computed for longer than ``yield_ms``."""
         now = self.clock()
-        if now - self._breathed_s > self.settings.yield_ms / 1000:
+        if now - self._yielded_s > self.settings.yield_ms / 1000:
             await asyncio.sleep(0)
             now = self.clock()
-        self._breathed_s = now
+        self._yielded_s = now
 
-    def _count(self, batch: Batch, stepped: Stepped, published: int) -> None:
+    def _count(self, batch: DecodedBatch, stepped: SteppedBatch, published: int) -> None:
         decoded, errors = batch.decoded, stepped.errors
         skips = [error.code for error in (*decoded.skips.values(), *errors.values())]
         self.counts.add(len(decoded.rows) - len(errors), published, len(decoded.forgets), skips)
         self.times.events += len(decoded.rows)
         hits, misses = self.cache.last_counts
-        self.observer.folded(
-            Folded(batch, stepped, self.times.last, published=published, hits=hits, misses=misses)
+        folded = FoldedBatch(
+            batch, stepped, self.times.last, published=published, hits=hits, misses=misses
         )
+        self.observer.on_batch(folded)

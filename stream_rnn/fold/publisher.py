@@ -1,13 +1,13 @@
-"""Publishing: predictions, dead letters and the group offset leave together, before the commit.
+"""Publishers of predictions, dead letters and the group offset, before the commit to Redis.
 
-``exactly_once`` is one Kafka transaction per micro-batch; its transactional id names the app, the
-topic and the partition, so starting a producer fences the partition's last owner and decides its
-transaction.  ``at_least_once`` awaits the acknowledgements of an idempotent producer and then
-moves the group offset.  Whatever the client raises in between is never sent again: the outcome
-is unknown, the worker is released, and the restart finds out.
+``exactly_once`` uses one Kafka transaction per micro-batch.  The transactional id names the app,
+the topic and the partition, so starting a producer fences the partition's previous owner and
+decides its transaction.  ``at_least_once`` awaits the acknowledgements of an idempotent producer,
+and then commits the group offset.  A publish that fails is not sent again, because its outcome is
+unknown: the worker releases the partition, and the next start determines the outcome.
 
-Kafka forgets a producer that publishes nothing for ``transactional.id.expiration.ms`` (7 days), or
-``producer.id.expiration.ms`` without transactions.  Then it is started anew and finds out itself.
+Kafka forgets a producer that publishes nothing for ``transactional.id.expiration.ms`` (7 days) or,
+without transactions, ``producer.id.expiration.ms``.  The processor then starts it again.
 """
 
 import asyncio
@@ -28,32 +28,32 @@ from aiokafka.structs import OffsetAndMetadata
 from stream_rnn.errors import ConfigError, FencedError, ForgottenError, reason
 from stream_rnn.fold.crash_points import AtCrashPoint, Point, no_op
 from stream_rnn.fold.fold_id import earlier_transactional_id, transactional_id
-from stream_rnn.fold.output_batches import Message, in_batches
-from stream_rnn.kafka.acls import refusal_of_outputs
+from stream_rnn.fold.output_batches import Message, split_into_batches
+from stream_rnn.kafka.acls import producer_authorization_error
 from stream_rnn.kafka.clients import new_producer, stop_producer
-from stream_rnn.kafka.coordinator import TRANSACTIONS, refuse_unmet
+from stream_rnn.kafka.coordinator import TRANSACTIONS, raise_if_unmet
 from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.settings import FoldSettings
 
 FORGOTTEN = (InvalidProducerIdMapping, UnknownProducerId)
-"""What the transaction coordinator, or the leader of an output, says of a producer it has forgotten."""
+"""Errors that the transaction coordinator or a leader returns if it has forgotten the producer."""
 
 OwnerCheck = Callable[[], Awaitable[None]]
-"""Asks whether the assignment still counts; raises :class:`FencedError` if it does not."""
+"""Checks that the assignment is still the current one; raises :class:`FencedError` otherwise."""
 
 
 class Publisher(Protocol):
-    """The way out of one partition, for one assignment."""
+    """Publishes the outputs of one partition during one assignment."""
 
     async def start(self) -> None:
-        """Fence the last owner of the partition and decide its transaction.
+        """Fence the previous owner of the partition and decide its transaction.
 
-        Called once, and again after each :class:`ForgottenError`, which finds out too what came of
+        Called once, and again after each :class:`ForgottenError`; it also decides the outcome of
         the publish that failed.
 
         Raises:
-            FencedError: the assignment is over, or Kafka does not answer.
-            ConfigError: Kafka refuses a right.
+            FencedError: The assignment is over, or Kafka does not answer.
+            ConfigError: The user lacks a right.
         """
 
     async def publish(
@@ -62,27 +62,27 @@ class Publisher(Protocol):
         dead_letters: Sequence[Message],
         group_offset: GroupOffset,
     ) -> None:
-        """Publish all of it; returns when it is acknowledged.  Does not retry.
+        """Publish outputs and group offset; return when Kafka has acknowledged all.  No retry.
 
         Raises:
-            FencedError: another worker owns the partition, or the outcome is unknown.
+            FencedError: Another worker owns the partition, or the outcome is unknown.
             ForgottenError: Kafka has forgotten the producer; the outcome is unknown.
-            ConfigError: Kafka refuses a right, or an output does not fit.
+            ConfigError: The user lacks a right, or an output is too large.
         """
 
     async def close(self) -> None:
-        """Free the connections; nothing is published after it."""
+        """Close the connections.  Nothing is published afterwards."""
 
 
 class KafkaPublisher:
-    """What both deliveries share: a producer for the partition's number in both output topics.
+    """The common part of both deliveries: a producer for one partition of both output topics.
 
     Args:
-        connection: options of every Kafka client.
-        settings: topics, bounds and deadlines.
-        partition: the source partition's number, and that of its outputs.
-        transactional_id: ``None`` for a producer without transactions.
-        at_crash_point: called at each :class:`Point`.
+        connection: Options of every Kafka client.
+        settings: Topics, bounds and deadlines.
+        partition: Number of the source partition, which is also the number of its outputs.
+        transactional_id: Transactional id; ``None`` for a producer without transactions.
+        at_crash_point: Function to call at each :class:`Point`.
     """
 
     def __init__(
@@ -122,12 +122,12 @@ class KafkaPublisher:
         )
 
     async def start(self) -> None:
-        """Connect, by a new producer each time; with a transactional id, fence the last owner."""
+        """Connect with a new producer; one with a transactional id fences the previous owner."""
         if self._has_started:
             await self.close()
             self._producer = self._new_producer(self._transactional_id)
         self._has_started = True
-        with self._released("starting the producer"):
+        with self._translate_errors("starting the producer"):
             await self._start(self._producer)
 
     async def _start(self, producer: AIOKafkaProducer) -> None:
@@ -136,46 +136,50 @@ class KafkaPublisher:
                 await producer.start()
         except TimeoutError as error:
             if self._transactional_id is not None:
-                await refuse_unmet(self._connection, TRANSACTIONS, error)
+                await raise_if_unmet(self._connection, TRANSACTIONS, error)
             raise
 
     async def close(self) -> None:
         """Close the producer within its deadline."""
-        # Its errors are not acted upon: recovery decides what was published.
+        # Errors while closing are ignored, because recovery determines what is published.
         await stop_producer(self._producer, self._settings.revoke_timeout_s)
 
     @contextmanager
-    def _released(self, doing: str, producer: AIOKafkaProducer | None = None) -> Iterator[None]:
-        """Turn whatever a client raises into a release, and a refused right into a stop.
+    def _translate_errors(
+        self, doing: str, producer: AIOKafkaProducer | None = None
+    ) -> Iterator[None]:
+        """Translate a producer's errors: a missing right stops the worker, any other releases it.
 
         Args:
-            doing: for the message.
-            producer: that does it; ``None`` for the one that publishes.
+            doing: What fails, for the message.
+            producer: Producer in use; ``None`` for the one that publishes.
         """
         try:
             yield
         except (KafkaError, IllegalOperation, TimeoutError, OSError, AssertionError) as error:
-            why = self._ended_by(error, producer or self._producer)
-            message = f"{doing} failed, its outcome is unknown: {reason(why, self._settings.kafka_timeout_s)}"
-            if isinstance(why, FORGOTTEN):
-                raise ForgottenError(f"{message}; the producer is started anew") from error
-            raise refusal_of_outputs(error, self._settings) or FencedError(message) from error
+            original = self._original_error(error, producer or self._producer)
+            cause = reason(original, self._settings.kafka_timeout_s)
+            message = f"{doing} failed, and its outcome is unknown: {cause}"
+            if isinstance(original, FORGOTTEN):
+                raise ForgottenError(f"{message}; the producer is started again") from error
+            config_error = producer_authorization_error(error, self._settings)
+            raise config_error or FencedError(message) from error
 
-    def _ended_by(self, error: BaseException, producer: AIOKafkaProducer) -> BaseException:
-        """Return what a broker said, of what the client made of it.
+    def _original_error(self, error: BaseException, producer: AIOKafkaProducer) -> BaseException:
+        """Return the broker's error if Kafka has forgotten the producer, else the client's error.
 
-        An answer that ends the client's sender reaches whoever waits as its cause; who comes later
-        only sees that there is no transaction any more.
+        The client's sender task ends with the broker's error.  A call that waits for the task gets
+        that error as a cause; a later call only gets an error about a missing transaction.
         """
         sender = producer._sender.sender_task  # noqa: SLF001  # no public way
         has_ended = sender is not None and sender.done() and not sender.cancelled()
         ended: BaseException = (sender.exception() if has_ended else None) or error
-        said = [error, error.__cause__, ended, ended.__cause__]
-        return next((one for one in said if isinstance(one, FORGOTTEN)), error)
+        candidates = [error, error.__cause__, ended, ended.__cause__]
+        return next((known for known in candidates if isinstance(known, FORGOTTEN)), error)
 
     async def _send(self, predictions: Sequence[Message], dead_letters: Sequence[Message]) -> None:
-        # Recovery takes the last prediction as a sign that all before it is published; so without
-        # a transaction the dead letters must be there first.
+        # Recovery takes the last prediction as proof that everything before it is published.  So
+        # without a transaction the dead letters must be acknowledged first.
         for acknowledged in await self._send_to(self._dead_letters, dead_letters):
             await acknowledged
         self._at_crash_point(Point.DEAD_LETTERS_SENT)
@@ -184,29 +188,29 @@ class KafkaPublisher:
         self._at_crash_point(Point.PREDICTIONS_SENT)
 
     async def _send_to(self, topic: str, messages: Sequence[Message]) -> list[Awaitable[Any]]:
-        """Send in record batches below the broker's limit; return what to await."""
+        """Send messages in record batches; return the acknowledgements to await."""
         sent: list[Awaitable[Any]] = []
         output = TopicPartition(topic, self._partition)
         limit = self._settings.output_batch_bytes_max
-        for batch in in_batches(self._producer.create_batch, messages, output, limit):
+        for batch in split_into_batches(self._producer.create_batch, messages, output, limit):
             sent.append(await self._producer.send_batch(batch, topic, partition=self._partition))
             self._at_crash_point(Point.BATCH_SENT)
         return sent
 
 
-async def _nobody_asks() -> None:
-    """Let a producer start whoever owns the partition."""
+async def _no_owner_check() -> None:
+    """Allow every start of a producer."""
 
 
 class TransactionalPublisher(KafkaPublisher):
-    """``exactly_once``: a transaction per micro-batch.
+    """The publisher of ``exactly_once``, with one transaction per micro-batch.
 
     Args:
-        connection: options of every Kafka client.
-        settings: topics, bounds and deadlines.
-        partition: the source partition's number.
-        at_crash_point: called at each :class:`Point`.
-        check_owner: awaited right before each request that fences.
+        connection: Options of every Kafka client.
+        settings: Topics, bounds and deadlines.
+        partition: Number of the source partition.
+        at_crash_point: Function to call at each :class:`Point`.
+        check_owner: Check to await directly before each request that fences.
     """
 
     def __init__(
@@ -215,7 +219,7 @@ class TransactionalPublisher(KafkaPublisher):
         settings: FoldSettings,
         partition: int,
         at_crash_point: AtCrashPoint = no_op,
-        check_owner: OwnerCheck = _nobody_asks,
+        check_owner: OwnerCheck = _no_owner_check,
     ) -> None:
         self._check_owner = check_owner
         place = (settings.app, settings.source, partition)
@@ -224,63 +228,65 @@ class TransactionalPublisher(KafkaPublisher):
         self._source = TopicPartition(settings.source, partition)
 
     def _new_producer(self, transactional_id: str | None) -> AIOKafkaProducer:
-        """Make a producer that asks whether the partition is still ours before it fences anybody."""
+        """Return a producer that checks its ownership of the partition before it fences."""
         producer = super()._new_producer(transactional_id)
-        sender = producer._sender  # noqa: SLF001  # nothing public comes between connecting and fencing
+        sender = producer._sender  # noqa: SLF001  # no public hook between connecting and fencing
         fence = sender._do_init_pid  # noqa: SLF001  # see above
 
-        async def ask_and_fence(node: Any) -> Any:
+        async def check_and_fence(node: Any) -> Any:
             self._at_crash_point(Point.CONNECTED)
             await self._check_owner()
             return await fence(node)
 
-        sender._do_init_pid = ask_and_fence  # noqa: SLF001  # see above
+        sender._do_init_pid = check_and_fence  # noqa: SLF001  # see above
         return producer
 
     async def start(self) -> None:
-        """Fence the last owner, and write an abort marker into both outputs.
+        """Fence the previous owner, and write an abort marker into both outputs.
 
-        A process that was frozen may have lost the partition without knowing it; so the group is
-        asked right before each request that fences.  It can still be frozen between the answer and
-        that request, and fence a healthy owner afterwards.  Then that owner's next publish is
-        refused, it is released, and its restart fences back.  Meanwhile the frozen one is the only
-        one whose transactions count: it has decided those of the owner and read the group offset after that, and
-        publishes above it, if anything before it is told that it lost the partition.  So nothing is
-        lost and nothing comes twice; a restart is what it costs.
+        A process that was frozen may have lost the partition without knowing it, so the owner
+        check asks the group directly before each request that fences.  A process can also freeze
+        between the group's answer and that request, and then fence a healthy owner.  Kafka refuses
+        the next publish of that owner, which exits and fences the first process when it restarts.
+        Until then Kafka commits only transactions of the first process, which decides the owner's
+        transactions before it reads the group offset, and publishes from that offset on.  So no
+        output is lost or repeated, and the cost is one restart.
 
-        A coordinator that restarts may call a transaction of the last owner aborted without having
-        written its markers (seen with Kafka 4.3, whose time was up while the broker was down). The
-        records then stay open, and would be committed by our own first transaction.
+        A coordinator that restarts can report a transaction of the previous owner as aborted
+        without having written its markers (seen with Kafka 4.3, if the transaction timed out while
+        the broker was down).  The first transaction of this producer would then commit the records
+        of that transaction, too.
         """
-        await self._fence_earlier()
+        await self._fence_earlier_version()
         await super().start()
-        with self._released("closing what the last owner left open"):
-            await self._close_what_is_open(self._producer)
+        with self._translate_errors("aborting an open transaction of the previous owner"):
+            await self._abort_open_transaction(self._producer)
 
-    async def _fence_earlier(self) -> None:
-        """Fence an owner of the last version, whose transactional id was another one.
+    async def _fence_earlier_version(self) -> None:
+        """Fence an owner that runs the previous version, which used another transactional id.
 
-        Who may not write by that id cannot be such an owner either: its user is the same.
+        All workers have the same user.  If that user has no right to the earlier id, no owner with
+        that id exists.
         """
         producer = self._new_producer(self._earlier_id)
         try:
-            with self._released("fencing an owner of the version before", producer):
+            with self._translate_errors("fencing an owner of the previous version", producer):
                 await self._start(producer)
                 self._at_crash_point(Point.EARLIER_FENCED)
-                await self._close_what_is_open(producer)
+                await self._abort_open_transaction(producer)
         except ConfigError as error:
             if not isinstance(error.__cause__, TransactionalIdAuthorizationFailed):
                 raise
         finally:
             await stop_producer(producer, self._settings.revoke_timeout_s)
 
-    async def _close_what_is_open(self, producer: AIOKafkaProducer) -> None:
+    async def _abort_open_transaction(self, producer: AIOKafkaProducer) -> None:
         async with asyncio.timeout(self._settings.kafka_timeout_s):
             await producer.begin_transaction()
             self._at_crash_point(Point.CLOSING)
             for topic in (self._predictions, self._dead_letters):
                 output = TopicPartition(topic, self._partition)
-                # There is no public way to take part without sending a record.
+                # No public method adds a partition to a transaction without sending a record.
                 producer._txn_manager.maybe_add_partition_to_txn(output)  # noqa: SLF001
             await producer.abort_transaction()
 
@@ -290,10 +296,10 @@ class TransactionalPublisher(KafkaPublisher):
         dead_letters: Sequence[Message],
         group_offset: GroupOffset,
     ) -> None:
-        """Publish all of it in one transaction."""
+        """Publish outputs and group offset in one transaction."""
         producer = self._producer
         offset = OffsetAndMetadata(group_offset.offset, group_offset.metadata)
-        with self._released("publishing"):
+        with self._translate_errors("publishing"):
             async with asyncio.timeout(self._settings.kafka_timeout_s):
                 await producer.begin_transaction()
                 self._at_crash_point(Point.BEGUN)
@@ -306,14 +312,15 @@ class TransactionalPublisher(KafkaPublisher):
 
 
 class IdempotentPublisher(KafkaPublisher):
-    """``at_least_once``: acknowledged first, then the group offset.
+    """The publisher of ``at_least_once``, which commits the group offset after the outputs.
 
     Args:
-        connection: options of every Kafka client.
-        settings: topics, bounds and deadlines.
-        partition: the source partition's number.
-        commit_group_offset: moves the group offset, if the assignment is still this one.
-        at_crash_point: called at each :class:`Point`.
+        connection: Options of every Kafka client.
+        settings: Topics, bounds and deadlines.
+        partition: Number of the source partition.
+        commit_group_offset: Function that commits the group offset of a partition if the
+            assignment is still the current one.
+        at_crash_point: Function to call at each :class:`Point`.
     """
 
     def __init__(
@@ -333,8 +340,8 @@ class IdempotentPublisher(KafkaPublisher):
         dead_letters: Sequence[Message],
         group_offset: GroupOffset,
     ) -> None:
-        """Publish, await the acknowledgements, then move the group offset."""
-        with self._released("publishing"):
+        """Publish the outputs, await their acknowledgements, then commit the group offset."""
+        with self._translate_errors("publishing"):
             async with asyncio.timeout(self._settings.kafka_timeout_s):
                 self._at_crash_point(Point.BEGUN)
                 await self._send(predictions, dead_letters)

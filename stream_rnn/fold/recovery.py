@@ -1,10 +1,10 @@
-"""Where a partition starts: one pure function over what Redis and Kafka hold.
+"""The decision where a partition starts: a pure function of facts from Redis and Kafka.
 
-The position in Redis decides what is folded, the group offset in Kafka decides what is published.
-Always: origin <= position <= group offset <= log end.
+The position in Redis decides what is folded, and the group offset in Kafka decides what is
+published.  Invariant: origin <= position <= group offset <= log end.
 
-:func:`where_to_start` is the only place that decides; ``fold/recovery_facts.py`` reads the facts in the
-order that makes them safe, ``stream-rnn state show`` prints the same decision.
+Only :func:`where_to_start` decides.  ``fold/recovery_facts.py`` reads the facts in a safe order,
+and ``stream-rnn state show`` prints the same decision.
 """
 
 from dataclasses import dataclass, field, replace
@@ -16,14 +16,14 @@ from stream_rnn.store.state import StoredPosition
 
 
 @dataclass(frozen=True, slots=True)
-class LastPrediction:
-    """The last committed prediction of this app, or dead letter where that is as good.
+class LastOutput:
+    """The last committed output of this app: a prediction, or a dead letter that names its fold.
 
     Attributes:
-        offset: of its source record.
-        fold_id: of the fold that made it.
-        origin: of that fold.
-        timestamp: of its source record; ``None`` where the topic carries the broker's own.
+        offset: Offset of its source record.
+        fold_id: Id of the fold that made it.
+        origin: Origin of that fold.
+        timestamp: Timestamp of its source record; ``None`` if the topic has the broker's time.
     """
 
     offset: int
@@ -34,44 +34,45 @@ class LastPrediction:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Everything that the decision depends on, of one source partition.
+    """The facts about one source partition on which the decision depends.
 
     Attributes:
-        place: how messages name the partition, such as ``flights[3]``.
-        fold_id: of the fold that wants to start.
-        log_start: the first available offset of the source.
-        log_end: the last stable offset of the source.
-        held: what Redis holds for this fold.
-        group_offset: as Kafka returns it.
-        acknowledged: the group offset that this assignment's own publish was acknowledged for.
-        last_prediction: in the output partition.
-        anchor_fits: whether the record at the anchor is the one that was folded; ``None`` if it
-            lies below the log start, or there is no anchor.
-        prediction_fits: whether the record at the last prediction's source offset carries the
-            prediction's timestamp; ``None`` if there is none to compare.
-        source_partitions: partitions of the source topic.
-        predictions_partitions: partitions of the predictions topic; 0: the worker will make it.
-        is_compacted: whether the source topic is compacted.
+        place: Name of the partition in messages, such as ``flights[3]``.
+        fold_id: Id of the fold that starts.
+        log_start: First available offset of the source.
+        log_end: Last stable offset of the source.
+        stored: Position and other fields that Redis stores for this fold.
+        group_offset: Group offset that Kafka returns.
+        acknowledged: Group offset of the last publish that Kafka acknowledged in this assignment.
+        last_output: Last output of this app in the output partitions.
+        anchor_fits: Whether the record at the anchor is the folded record; ``None`` if there is
+            nothing to compare.
+        output_fits: Whether the record at the last output's source offset has the timestamp of
+            that output; ``None`` if there is nothing to compare.
+        source_partitions: Number of partitions of the source topic.
+        predictions_partitions: Number of partitions of the predictions topic; 0 before the worker
+            creates it.
+        is_compacted: Whether the source topic is compacted.
     """
 
     place: str
     fold_id: str
     log_start: int
     log_end: int
-    held: StoredPosition = field(default_factory=StoredPosition)
+    stored: StoredPosition = field(default_factory=StoredPosition)
     group_offset: GroupOffset | None = None
     acknowledged: GroupOffset | None = None
-    last_prediction: LastPrediction | None = None
+    last_output: LastOutput | None = None
     anchor_fits: bool | None = None
-    prediction_fits: bool | None = None
+    output_fits: bool | None = None
     source_partitions: int = 1
     predictions_partitions: int = 1
     is_compacted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Choices:
-    """The settings that the decision depends on."""
+class RecoveryOptions:
+    """The settings on which the decision depends."""
 
     auto_offset_reset: Literal["earliest", "latest"] = "earliest"
     on_lost_history: Literal["stop", "accept"] = "stop"
@@ -79,22 +80,23 @@ class Choices:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """Return what the settings choose."""
+        """Return the options of some settings."""
         return cls(settings.auto_offset_reset, settings.on_lost_history, settings.allow_compacted)
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Start to fold.
+    """The decision to fold.
 
     Attributes:
-        row: of the recovery table in ``fold/README.md``.
-        position: the next offset to fold.
-        origin: the first offset of the fold.
-        publish_from: records below are folded without publishing anything.
-        write_group_offset: it is to be written, with this fold's metadata, before anything else.
-        write_first_position: the fold begins anew in Redis, after the group offset is written.
-        lost: what history is given up, for logs and ``state show``; empty if none.
+        row: Row of the recovery table in ``fold/README.md``.
+        position: Next offset to fold.
+        origin: First offset of the fold.
+        publish_from: First offset whose outputs are published; earlier records fold silently.
+        write_group_offset: Group offset to write first, with this fold's metadata; ``None`` to
+            write none.
+        write_first_position: Whether to write a first position, without states, to Redis next.
+        lost: History that the fold gives up, for logs and ``state show``; empty if none.
     """
 
     row: int
@@ -108,11 +110,11 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """A person must act.
+    """The decision to stop, because a person must act.
 
     Attributes:
-        row: of the recovery table in ``fold/README.md``.
-        message: what, where and the remedies.
+        row: Row of the recovery table in ``fold/README.md``.
+        message: Description of the problem, its place and the remedies.
     """
 
     row: int
@@ -120,72 +122,79 @@ class Stop:
 
 
 def known_group_offset(facts: Facts) -> GroupOffset | None:
-    """Return the group offset: the greatest of what Kafka, this assignment and the output topic say.
+    """Return the greatest group offset among those of Kafka, this assignment and the last output.
 
-    Kafka's answer may be behind: a decided transaction becomes visible only when its markers are
-    written.  Where Kafka has none, the position stands in for it: it is never greater.
+    Kafka's offset may be behind, because a decided transaction is visible only after its markers
+    are written.  If Kafka returns none and an output exists, the result is at least the position,
+    which is never beyond the group offset.
     """
-    last = facts.last_prediction
-    said = None if last is None else GroupOffset(last.offset + 1, last.fold_id, last.origin)
-    if facts.group_offset is None and said is not None:
-        said = replace(said, offset=max(said.offset, facts.held.position or 0))
-    known = [c for c in (facts.group_offset, said, facts.acknowledged) if c is not None]
-    # Of equals, the first: Kafka's own answer is the one that a person may have changed.
-    return max(known, key=lambda c: c.offset, default=None)
+    last = facts.last_output
+    of_output = None if last is None else GroupOffset(last.offset + 1, last.fold_id, last.origin)
+    if facts.group_offset is None and of_output is not None:
+        of_output = replace(of_output, offset=max(of_output.offset, facts.stored.position or 0))
+    candidates = (facts.group_offset, of_output, facts.acknowledged)
+    # Of equal offsets Kafka's comes first, because a person may have changed it.
+    known = [candidate for candidate in candidates if candidate is not None]
+    return max(known, key=lambda candidate: candidate.offset, default=None)
 
 
-def where_to_start(facts: Facts, choices: Choices) -> Start | Stop:
-    """Decide where a partition starts; the first row of the table that fits."""
+def where_to_start(facts: Facts, options: RecoveryOptions) -> Start | Stop:
+    """Decide where a partition starts, by the first row of the recovery table that fits."""
     group_offset = known_group_offset(facts)
-    stop = _cannot_be(facts, choices, group_offset)
+    stop = _check_topics(facts, options, group_offset)
     if stop is not None:
         return stop
-    if facts.held.position is None or facts.held.is_torn:
-        return _without_states(facts, choices, group_offset)
-    return _with_states(facts, choices, facts.held.position, group_offset)
+    if facts.stored.position is None or facts.stored.is_torn:
+        return _start_without_states(facts, options, group_offset)
+    return _start_with_states(facts, options, facts.stored.position, group_offset)
 
 
-def _cannot_be(facts: Facts, choices: Choices, group_offset: GroupOffset | None) -> Stop | None:
-    """Rows 1 and 2: these are not the topics that were folded."""
-    held, source, predictions = facts.held, facts.source_partitions, facts.predictions_partitions
-    if held.partitions not in (None, source):
+def _check_topics(
+    facts: Facts, options: RecoveryOptions, group_offset: GroupOffset | None
+) -> Stop | None:
+    """Rows 1 and 2: the topics are not the ones that were folded."""
+    stored, source = facts.stored, facts.source_partitions
+    if stored.partitions not in (None, source):
         return Stop(
             1,
-            f"{facts.place}: the source has {source} partitions, the fold began with "
-            f"{held.partitions}: keys have moved between partitions, so their states are wrong; "
+            f"{facts.place}: the source has {source} partitions, and the fold began with "
+            f"{stored.partitions}: keys have moved between partitions, so their states are wrong; "
             "create a new source topic with the old records in order and use a new app id",
         )
-    if predictions not in (0, source):
+    if facts.predictions_partitions not in (0, source):
         return Stop(
             1,
-            f"{facts.place}: the source has {source} partitions, the predictions topic "
-            f"{predictions}; create a predictions topic with {source} partitions",
+            f"{facts.place}: the source has {source} partitions, and the predictions topic has "
+            f"{facts.predictions_partitions}; create a predictions topic with {source} partitions",
         )
-    if facts.is_compacted and not choices.allow_compacted:
+    if facts.is_compacted and not options.allow_compacted:
         return Stop(
             1,
-            f"{facts.place}: the source is compacted, so a rebuild would fold fewer records than "
-            "were folded; set cleanup.policy=delete, or --allow-compacted to accept it",
+            f"{facts.place}: the source is compacted, so building the states again would fold "
+            "fewer records than before; set cleanup.policy=delete on the source, or accept this "
+            "with --allow-compacted",
         )
-    position, c = held.position, group_offset.offset if group_offset else None
-    beyond = max(position or 0, c or 0) > facts.log_end
-    if beyond or facts.anchor_fits is False or facts.prediction_fits is False:
+    position, committed = stored.position, group_offset.offset if group_offset else None
+    is_beyond = max(position or 0, committed or 0) > facts.log_end
+    if is_beyond or facts.anchor_fits is False or facts.output_fits is False:
         return Stop(
             2,
             f"{facts.place}: the log was truncated or recreated: position {position}, group "
-            f"offset {c}, log end {facts.log_end}"
-            f"{'' if beyond else '; a record that was folded is another one now'}; restore the "
-            "topic, or begin anew: stop the workers, `stream-rnn state drop`, reset the group's "
-            "offsets, and use a new predictions topic",
+            f"offset {committed}, log end {facts.log_end}"
+            f"{'' if is_beyond else '; a record that was folded is gone or is another one'}; "
+            "restore the topic, or start over: stop the workers, run `stream-rnn state drop`, "
+            "reset the group's offsets, and use a new predictions topic",
         )
     return None
 
 
-def _without_states(facts: Facts, choices: Choices, c: GroupOffset | None) -> Start | Stop:
-    """Rows 4 to 8: Redis has no position, or hidden states that do not fit it (row 3)."""
-    s = facts.log_start
-    if c is None:
-        origin = s if choices.auto_offset_reset == "earliest" else facts.log_end
+def _start_without_states(
+    facts: Facts, options: RecoveryOptions, group_offset: GroupOffset | None
+) -> Start | Stop:
+    """Rows 4 to 8: Redis has no position, or row 3 disregards it."""
+    log_start = facts.log_start
+    if group_offset is None:
+        origin = log_start if options.auto_offset_reset == "earliest" else facts.log_end
         return Start(
             4,
             origin,
@@ -194,125 +203,140 @@ def _without_states(facts: Facts, choices: Choices, c: GroupOffset | None) -> St
             write_group_offset=origin,
             write_first_position=True,
         )
-    if c.offset < s:
-        return _lost_history(
+    if group_offset.offset < log_start:
+        return _start_at_lost_history(
             5,
             facts,
-            choices,
-            c,
-            f"records {c.offset} to {s - 1} were removed before they were published",
+            options,
+            group_offset,
+            f"records {group_offset.offset} to {log_start - 1} were removed before they were "
+            "published",
         )
-    if c.fold_id == facts.fold_id and c.origin is not None:
-        if s <= c.origin:
-            write = _to_write(facts, c)
+    if group_offset.fold_id == facts.fold_id and group_offset.origin is not None:
+        if log_start <= group_offset.origin:
+            write = _unwritten_offset(facts, group_offset)
             return Start(
                 6,
-                c.origin,
-                c.origin,
-                publish_from=c.offset,
+                group_offset.origin,
+                group_offset.origin,
+                publish_from=group_offset.offset,
                 write_group_offset=write,
                 write_first_position=True,
             )
-        return _lost_history(
+        return _start_at_lost_history(
             7,
             facts,
-            choices,
-            c,
-            f"the states were lost and records {c.origin} to {s - 1}, from which they were made, are removed",
+            options,
+            group_offset,
+            f"the states were lost, and records {group_offset.origin} to {log_start - 1}, from "
+            "which they were computed, were removed",
         )
     return Start(
-        8, s, s, publish_from=c.offset, write_group_offset=c.offset, write_first_position=True
+        8,
+        log_start,
+        log_start,
+        publish_from=group_offset.offset,
+        write_group_offset=group_offset.offset,
+        write_first_position=True,
     )
 
 
-def _with_states(
-    facts: Facts, choices: Choices, position: int, c: GroupOffset | None
+def _start_with_states(
+    facts: Facts, options: RecoveryOptions, position: int, group_offset: GroupOffset | None
 ) -> Start | Stop:
     """Rows 5 and 9 to 11: Redis has a position and its hidden states."""
-    s = facts.log_start
-    if position < s:  # nobody can tell any more whether [position, s) held records or only markers
-        return _lost_history(
+    log_start = facts.log_start
+    if position < log_start:  # whether only markers were removed can no longer be known
+        return _start_at_lost_history(
             5,
             facts,
-            choices,
-            c,
-            f"records {position} to {s - 1} were removed before they were folded",
+            options,
+            group_offset,
+            f"records {position} to {log_start - 1} were removed before they were folded",
         )
-    origin = facts.held.origin
+    origin = facts.stored.origin
     assert origin is not None, "a position is written together with its origin"
     if facts.group_offset is None:
-        offset = max(position, c.offset if c else 0)
+        offset = max(position, group_offset.offset if group_offset else 0)
         return Start(9, position, origin, publish_from=offset, write_group_offset=offset)
-    assert c is not None
-    if facts.group_offset.fold_id is None and c is facts.group_offset:
-        return _not_ours(facts, position, c)
-    if position > c.offset:
-        return _behind(facts, position, c)
+    assert group_offset is not None
+    if facts.group_offset.fold_id is None and group_offset is facts.group_offset:
+        return _stop_at_foreign_offset(facts, position, group_offset)
+    if position > group_offset.offset:
+        return _stop_at_offset_behind(facts, position, group_offset)
     return Start(
-        11, position, origin, publish_from=c.offset, write_group_offset=_to_write(facts, c)
+        11,
+        position,
+        origin,
+        publish_from=group_offset.offset,
+        write_group_offset=_unwritten_offset(facts, group_offset),
     )
 
 
-def _to_write(facts: Facts, c: GroupOffset) -> int | None:
-    """Return the group offset if Kafka does not have it: what is folded silently below it would pass Kafka's.
+def _unwritten_offset(facts: Facts, group_offset: GroupOffset) -> int | None:
+    """Return the group offset to write if Kafka lacks it, else ``None``.
 
-    Of ``at_least_once``: outputs may have left without their group offset, and a zombie's late
-    duplicate of an older one may be the last output that the next recovery sees.
+    In ``at_least_once`` an output may exist without its group offset, and a zombie's late duplicate
+    of an earlier output may be the last output that the next recovery sees.  Without this write
+    the position could then be beyond the group offset.
     """
-    if c is facts.group_offset or c is facts.acknowledged:
+    if group_offset is facts.group_offset or group_offset is facts.acknowledged:
         return None
-    return c.offset
+    return group_offset.offset
 
 
-def _behind(facts: Facts, position: int, c: GroupOffset) -> Stop:
+def _stop_at_offset_behind(facts: Facts, position: int, group_offset: GroupOffset) -> Stop:
     return Stop(
         10,
-        f"{facts.place}: the group offset {c.offset} is behind the position {position}: it was set "
-        "back, or Kafka has lost what it had acknowledged. Stop the workers and look at the outputs: "
-        f"if records {c.offset} to {position - 1} have predictions, delete the group offset "
-        "(kafka-consumer-groups --delete-offsets); if they have none, run `stream-rnn state drop`, "
-        "and the next worker builds the states again and publishes from the group offset",
+        f"{facts.place}: the group offset {group_offset.offset} is behind the position {position}: "
+        "it was set back, or Kafka has lost acknowledged records. Stop the workers and look at the "
+        f"outputs. If records {group_offset.offset} to {position - 1} have predictions, delete the "
+        "group offset (kafka-consumer-groups --delete-offsets). If they have none, run "
+        "`stream-rnn state drop`; the next worker builds the states again and publishes from the "
+        "group offset",
     )
 
 
-def _not_ours(facts: Facts, position: int, c: GroupOffset) -> Stop:
+def _stop_at_foreign_offset(facts: Facts, position: int, group_offset: GroupOffset) -> Stop:
     return Stop(
         10,
-        f"{facts.place}: the group offset {c.offset} was not written by this system (position "
-        f"{position}): publishing from there would repeat or leave out predictions; to go on where "
-        "the fold was, stop the workers and delete the offset (kafka-consumer-groups "
-        "--delete-offsets), position and "
-        "predictions topic then say where; to publish everything again, use a new app id",
+        f"{facts.place}: the group offset {group_offset.offset} was not written by this system "
+        f"(position {position}): publishing from there would repeat or leave out predictions. To "
+        "continue the fold, stop the workers and delete the group offset (kafka-consumer-groups "
+        "--delete-offsets); the next worker continues from the position and the predictions "
+        "topic. To publish everything again, use a new app id",
     )
 
 
-def _lost_history(
-    row: int, facts: Facts, choices: Choices, c: GroupOffset | None, what: str
+def _start_at_lost_history(
+    row: int, facts: Facts, options: RecoveryOptions, group_offset: GroupOffset | None, loss: str
 ) -> Start | Stop:
-    held, s = facts.held, facts.log_start
-    figures = (
-        f"position {held.position}, group offset {c.offset if c else None}, log start {s}, "
-        f"origin {held.origin if held.origin is not None else c and c.origin}"
+    stored, log_start = facts.stored, facts.log_start
+    committed = group_offset.offset if group_offset else None
+    origin = stored.origin if stored.origin is not None else group_offset and group_offset.origin
+    offsets = (
+        f"position {stored.position}, group offset {committed}, log start {log_start}, "
+        f"origin {origin}"
     )
-    if choices.on_lost_history == "stop":
-        is_unpublished = c is not None and c.offset < s
+    if options.on_lost_history == "stop":
+        is_unpublished = group_offset is not None and group_offset.offset < log_start
         remedy = (
-            "what was never published cannot be any more:"
+            "their predictions cannot be published any more:"
             if is_unpublished
             else "restore a Redis backup younger than the log's retention, or"
         )
         return Stop(
             row,
-            f"{facts.place}: {what} ({figures}); {remedy} give the history up with "
-            "--on-lost-history accept: the states are dropped and the fold begins at the log start",
+            f"{facts.place}: {loss} ({offsets}); {remedy} give the history up with "
+            "--on-lost-history accept, which drops the states and begins the fold at the log start",
         )
-    publish_from = max(s, c.offset if c else s)
+    publish_from = max(log_start, group_offset.offset if group_offset else log_start)
     return Start(
         row,
-        s,
-        s,
+        log_start,
+        log_start,
         publish_from=publish_from,
         write_group_offset=publish_from,
         write_first_position=True,
-        lost=f"{what} ({figures})",
+        lost=f"{loss} ({offsets})",
     )

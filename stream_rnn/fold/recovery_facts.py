@@ -1,8 +1,9 @@
-"""Reads the facts that :func:`where_to_start` decides on, in the order that makes them safe.
+"""Reads the facts from which :func:`where_to_start` decides, in a safe order.
 
-The order is log start, Redis, group offset, log end.  A worker that has just lost the partition reads while
-the new owner writes, so it can see a mixture; it may do no harm with it (every write it makes is
-fenced or compared), but it must not stop for it.  So before stopping it looks again.
+The order is log start, Redis, group offset, log end.  A worker that has just lost the partition
+reads while the new owner writes, so it can read a mixture of old and new.  A start from a mixture
+does no harm, because each of its writes is fenced or compared.  But a mixture must not stop the
+worker, so recovery rereads the facts before it stops.
 """
 
 import asyncio
@@ -16,25 +17,25 @@ from zlib import crc32
 from stream_rnn.errors import RecoveryError
 from stream_rnn.fold.crash_points import AtCrashPoint, Point, no_op
 from stream_rnn.fold.decoder import Record
-from stream_rnn.fold.recovery import Choices, Facts, LastPrediction, Start, Stop, where_to_start
+from stream_rnn.fold.recovery import Facts, LastOutput, RecoveryOptions, Start, Stop, where_to_start
 from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.store.state import Anchor, Store
 
 logger = logging.getLogger(__name__)
 
-LOOK_AGAIN_S = 0.25
-REASONS = {
-    4: "a new fold",
-    6: "Redis holds nothing of this fold, its states are built again from the log",
-    8: "another fold was here before, this one's states are built from the log",
-    9: "the group has no offset, it is written again",
+REREAD_EVERY_S = 0.25
+ROW_MEANINGS = {
+    4: "the fold is new",
+    6: "Redis has no states of this fold, so they are built again from the log",
+    8: "the group offset is of another fold, so the states are built from the log",
+    9: "the group has no offset, so it is written again",
 }
-"""What a row of the recovery table means, for the log."""
+"""Meanings of rows of the recovery table, for the log."""
 
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """What the cluster says of the topics of a fold."""
+    """The cluster's facts about the topics of a fold."""
 
     source_partitions: int
     predictions_partitions: int
@@ -42,9 +43,9 @@ class Topics:
 
 
 class Log(Protocol):
-    """What can be asked of a source partition, its group offset and its output.
+    """Read access to a source partition, its group offset and its outputs.
 
-    Asking consumes nothing.  Each call has a deadline of its own.
+    No method consumes anything.  Each call has its own deadline.
     """
 
     async def log_start(self) -> int:
@@ -54,49 +55,49 @@ class Log(Protocol):
         """Return the log end, the last stable offset."""
 
     async def group_offset(self) -> GroupOffset | None:
-        """Return the group offset; it may be behind while a transaction's markers are being written."""
+        """Return the group offset; it may be behind until a transaction's markers are written."""
 
-    async def last_prediction(self) -> LastPrediction | None:
-        """Return the last committed output of this app in the partition's outputs."""
+    async def last_output(self) -> LastOutput | None:
+        """Return the last committed output of this app and source partition."""
 
     async def record_at(self, offset: int) -> Record | None:
-        """Return the record at an offset, ``None`` if the log holds none there."""
+        """Return the record at an offset, or ``None`` if the log has no record there."""
 
     async def topics(self) -> Topics:
         """Return the partition counts and the cleanup policy."""
 
 
 def anchor_of(record: Record) -> Anchor:
-    """Return what tells this record from another one at the same offset."""
+    """Return the anchor of a record, which identifies the record at its offset."""
     crc = crc32(record.value or b"", crc32(record.key or b""))
     return Anchor(record.offset, record.timestamp, crc)
 
 
 @dataclass(slots=True)
 class Recovery:
-    """Finds where one partition starts, as often as an assignment needs it.
+    """Finds where one partition starts, each time that an assignment needs it.
 
     Args:
-        place: how messages name the partition, such as ``flights[3]``.
-        fold_id: of the fold that starts.
-        store: its hidden states.
-        log: its records and offsets.
-        choices: the settings that the decision depends on.
-        patience_s: how long a group offset that is behind is read again.
-        clock: monotonic seconds.
-        at_crash_point: called at each :class:`Point`.
+        place: Name of the partition in messages, such as ``flights[3]``.
+        fold_id: Id of the fold that starts.
+        store: Store of the fold's hidden states.
+        log: Records and offsets of the partition.
+        options: Settings on which the decision depends.
+        patience_s: Seconds for which a group offset that is behind the position is reread.
+        clock: Monotonic clock in seconds.
+        at_crash_point: Function to call at each :class:`Point`.
     """
 
     place: str
     fold_id: str
     store: Store
     log: Log
-    choices: Choices
+    options: RecoveryOptions
     patience_s: float = 0.0
     clock: Callable[[], float] = time.monotonic
     at_crash_point: AtCrashPoint = no_op
-    _last_prediction: LastPrediction | None = None
-    _looked_back: bool = False
+    _last_output: LastOutput | None = None
+    _has_read_outputs: bool = False
 
     async def find(
         self, acknowledged: GroupOffset | None = None, *, is_corrupt: bool = False
@@ -104,39 +105,39 @@ class Recovery:
         """Read the facts and decide.
 
         Args:
-            acknowledged: the group offset that this assignment's own publish was acknowledged for.
-            is_corrupt: a hidden state did not decode: what Redis holds counts as torn.
+            acknowledged: Group offset of the last acknowledged publish of this assignment.
+            is_corrupt: Whether a hidden state did not decode, so that the states count as torn.
 
         Raises:
-            RecoveryError: a person must act.
+            RecoveryError: A person must act.
         """
         deadline = self.clock() + self.patience_s
         facts = await self.read(acknowledged)
         while True:
-            facts = replace(facts, held=replace(facts.held, is_corrupt=is_corrupt))
-            decision = where_to_start(facts, self.choices)
+            facts = replace(facts, stored=replace(facts.stored, is_corrupt=is_corrupt))
+            decision = where_to_start(facts, self.options)
             if isinstance(decision, Start):
                 return facts, decision
-            again = await self._look_again(facts, decision, deadline)
+            again = await self._reread(facts, decision, deadline)
             if again is None:
                 raise RecoveryError(decision.message)
             facts = again
 
-    def look_back(self) -> None:
-        """Read the outputs again: a producer was started since, and has decided what they hold."""
-        self._looked_back = False
+    def read_outputs_again(self) -> None:
+        """Make the next :meth:`read` search the outputs again; call it after a producer's start."""
+        self._has_read_outputs = False
 
     async def read(self, acknowledged: GroupOffset | None = None) -> Facts:
-        """Read log start, position, group offset and log end in this order, then what tells one log from another."""
+        """Read log start, Redis, group offset and log end in this order, then compare records."""
         log_start = await self.log.log_start()
         self.at_crash_point(Point.LOG_START_READ)
-        held = await self.store.read()
+        stored = await self.store.read()
         self.at_crash_point(Point.STATE_READ)
         group_offset = await self.log.group_offset()
         self.at_crash_point(Point.GROUP_OFFSET_READ)
-        if not self._looked_back:
-            self._last_prediction = await self.log.last_prediction()
-            self._looked_back = True
+        if not self._has_read_outputs:
+            self._last_output = await self.log.last_output()
+            self._has_read_outputs = True
             self.at_crash_point(Point.LAST_PREDICTION_READ)
         topics = await self.log.topics()
         self.at_crash_point(Point.TOPICS_READ)
@@ -147,10 +148,10 @@ class Recovery:
             fold_id=self.fold_id,
             log_start=log_start,
             log_end=log_end,
-            held=held,
+            stored=stored,
             group_offset=group_offset,
             acknowledged=acknowledged,
-            last_prediction=self._last_prediction,
+            last_output=self._last_output,
             source_partitions=topics.source_partitions,
             predictions_partitions=topics.predictions_partitions,
             is_compacted=topics.is_compacted,
@@ -158,30 +159,32 @@ class Recovery:
         return replace(
             facts,
             anchor_fits=await self._anchor_fits(facts),
-            prediction_fits=await self._prediction_fits(facts),
+            output_fits=await self._output_fits(facts),
         )
 
-    async def _look_again(self, facts: Facts, stop: Stop, deadline: float) -> Facts | None:
-        """Return newer facts if what was read may have been a mixture."""
+    async def _reread(self, facts: Facts, stop: Stop, deadline: float) -> Facts | None:
+        """Return newer facts if ``facts`` may be a mixture of old and new, else ``None``."""
         if stop.row == 10 and self.clock() < deadline:
-            await asyncio.sleep(LOOK_AGAIN_S)
-            logger.info("group offset behind, reading it again partition=%s", self.place)
+            await asyncio.sleep(REREAD_EVERY_S)
+            logger.info("group offset is behind, rereading it partition=%s", self.place)
             group_offset = await self.log.group_offset()
             self.at_crash_point(Point.GROUP_OFFSET_READ)
             return replace(facts, group_offset=group_offset, log_end=await self.log.log_end())
-        if stop.row in (5, 7) and await self.store.read() != replace(facts.held, is_corrupt=False):
+        if stop.row in (5, 7) and await self.store.read() != replace(
+            facts.stored, is_corrupt=False
+        ):
             return await self.read(facts.acknowledged)
         return None
 
     async def _anchor_fits(self, facts: Facts) -> bool | None:
-        anchor = facts.held.anchor
+        anchor = facts.stored.anchor
         if anchor is None or not facts.log_start <= anchor.offset < facts.log_end:
             return None
         record = await self._record_at(anchor.offset)
         return record if isinstance(record, bool | None) else anchor_of(record) == anchor
 
-    async def _prediction_fits(self, facts: Facts) -> bool | None:
-        last = facts.last_prediction
+    async def _output_fits(self, facts: Facts) -> bool | None:
+        last = facts.last_output
         if last is None or last.timestamp is None:
             return None
         if not facts.log_start <= last.offset < facts.log_end:
@@ -190,18 +193,18 @@ class Recovery:
         return record if isinstance(record, bool | None) else record.timestamp == last.timestamp
 
     async def _record_at(self, offset: int) -> Record | bool | None:
-        """Return the record; ``False`` if there is none though there must be; ``None`` if unknown."""
+        """Return the record, ``False`` if it is gone, or ``None`` if its absence proves nothing."""
         record = await self.log.record_at(offset)
         self.at_crash_point(Point.RECORD_READ)
         if record is not None:
             return record
-        if self.choices.allow_compacted or await self.log.log_start() > offset:
+        if self.options.allow_compacted or await self.log.log_start() > offset:
             return None
         return False
 
 
-def tell_start(place: str, start: Start) -> None:
-    """Say where a partition starts; what costs time or history is a warning, in plain words."""
+def log_decision(place: str, start: Start) -> None:
+    """Log where a partition starts, as a warning if the start costs time or history."""
     level = logging.WARNING if start.lost or start.row in (6, 9) else logging.INFO
     logger.log(
         level,
@@ -212,6 +215,6 @@ def tell_start(place: str, start: Start) -> None:
         start.origin,
         start.publish_from,
     )
-    words = f"history is given up: {start.lost}" if start.lost else REASONS.get(start.row)
-    if words:
-        logger.log(level, "%s partition=%s", words, place)
+    meaning = f"history is given up: {start.lost}" if start.lost else ROW_MEANINGS.get(start.row)
+    if meaning:
+        logger.log(level, "%s partition=%s", meaning, place)

@@ -1,10 +1,10 @@
-"""Rounds: a micro-batch cut so that no two events of one key meet in a batched step.
+"""Rounds of a micro-batch, in each of which a key has at most one event.
 
-Events are grouped into *runs*: the consecutive events of one key in one memory.  A forget or an
-expiry ends a run, and the next event of that key opens a new one from zero.  Round t holds the
-t-th event of every run that has one (the t-batches of Kumar et al. 2019, JODIE, section 4.3).
-Between two rounds in which no run ends nothing has to leave torch, so a stretch of such rounds is
-one call of ``forward``: equal to single steps bit for bit, because every call is of whole tiles.
+A *run* is the consecutive events of one key in one memory.  A forget or an expiry ends a run, and
+the next event of the key begins a new run from a state of zeros.  Round t consists of the t-th
+event of every run that has one (the t-batches of Kumar et al. 2019, JODIE, section 4.3).
+Consecutive rounds with the same runs go through one call of ``forward``.  The results equal those
+of single steps bit for bit, because every call has whole tiles of rows.
 """
 
 from collections.abc import Awaitable, Callable
@@ -25,9 +25,9 @@ class KeyedEvents:
     """The events and forgets of a micro-batch, by key.  I items, of which N are events.
 
     Attributes:
-        key: (I,) number of each item's key.
-        event: (I,) number of the event, or -1 for a forget.
-        keys: how many keys.
+        key: (I,) Number of each item's key.
+        event: (I,) Number of the event, or -1 for a forget.
+        keys: Number of keys.
     """
 
     key: NDArray[np.int64]
@@ -37,18 +37,18 @@ class KeyedEvents:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Which events run together.  N events, R runs, K keys.
+    """The runs of a micro-batch.  N events, R runs, K keys.
 
     Attributes:
-        order: (N,) event numbers, run by run, in offset order within a run.
-        first: (R,) index in ``order`` of each run's first event.
-        length: (R,) events of each run.
-        key: (R,) number of each run's key.
-        is_warm: (R,) whether the run goes on from the key's stored state.
-        since_ms: (N,) by event: time since the previous event of its memory; NaN if there is none.
-        steps: (N,) by event: events in its memory, this one included.
-        last_ms: (N,) by event: greatest event time in its memory, this one included.
-        last_run: (K,) the run that makes each key's new state; -1 if the key ends forgotten.
+        order: (N,) Event numbers, run by run, in offset order within a run.
+        first: (R,) Index in ``order`` of each run's first event.
+        length: (R,) Number of events of each run.
+        key: (R,) Number of each run's key.
+        is_warm: (R,) Whether the run continues the key's stored state.
+        since_ms: (N,) By event: time since the previous event of its memory; NaN for the first.
+        steps: (N,) By event: number of events in its memory, this event included.
+        last_ms: (N,) By event: greatest event time in its memory, this event included.
+        last_run: (K,) Run that makes each key's new state; -1 if the key's last item is a forget.
     """
 
     order: NDArray[np.int64]
@@ -63,38 +63,38 @@ class Plan:
 
 
 def stream_times(moves_to_ms: NDArray[np.int64], before: int | None) -> NDArray[np.int64]:
-    """Return the running maximum of what events move stream time to, each event included."""
+    """Return stream time at each event: the running maximum of ``moves_to_ms`` and ``before``."""
     running = np.maximum.accumulate(moves_to_ms) if len(moves_to_ms) else moves_to_ms
     return running if before is None else np.maximum(running, before)
 
 
-def plan(
-    touched: KeyedEvents,
+def plan_runs(
+    keyed: KeyedEvents,
     time_ms: NDArray[np.int64],
     stream_ms: NDArray[np.int64],
-    held: NDArray[np.bool_],
-    held_steps: NDArray[np.int64],
-    held_last_ms: NDArray[np.int64],
+    has_state: NDArray[np.bool_],
+    stored_steps: NDArray[np.int64],
+    stored_last_ms: NDArray[np.int64],
     ttl_ms: float | None,
 ) -> Plan:
     """Group events into runs.
 
     Args:
-        touched: events and forgets in offset order.
-        time_ms: (N,) event times.
-        stream_ms: (N,) stream time at each event.
-        held: (K,) whether the key has a stored state.
-        held_steps: (K,) events in that state.
-        held_last_ms: (K,) time of its last event.
-        ttl_ms: an untouched state expires after this much stream time; ``None``: never.
+        keyed: Events and forgets in offset order.
+        time_ms: (N,) Event times.
+        stream_ms: (N,) Stream time at each event.
+        has_state: (K,) Whether the key has a stored state.
+        stored_steps: (K,) Number of events in the stored state.
+        stored_last_ms: (K,) Greatest event time in the stored state.
+        ttl_ms: Age in stream time, in milliseconds, above which a state expires; ``None``: never.
 
-    Invariant: an event's run does not depend on where the micro-batch was cut
-    (``tests/property/test_fold.py``).
+    Invariant: An event's state and steps do not depend on where the records are cut into
+    micro-batches (``tests/property/test_fold.py``).
     """
-    key, event, memory, resumes = _by_memory(touched, held)
+    key, event, memory, resumes = _sort_by_memory(keyed, has_state)
     times = time_ms[event]
-    begins = _changes(memory)
-    before = latest_before(times, memory, begins, np.where(resumes, held_last_ms[key], times))
+    begins = _group_starts(memory)
+    before = latest_before(times, memory, begins, np.where(resumes, stored_last_ms[key], times))
     has_before = ~begins | resumes
     expired = np.zeros(len(key), bool)
     if ttl_ms is not None:
@@ -107,13 +107,13 @@ def plan(
     length = np.diff(np.append(first, len(key)))
     is_warm = ~cold[first]
     rank = np.arange(len(key)) - first[run] + 1
-    steps = np.where(is_warm, held_steps[key[first]], 0)[run] + rank
+    steps = np.where(is_warm, stored_steps[key[first]], 0)[run] + rank
 
     since = np.where(cold, np.nan, np.maximum(times - before, 0).astype(np.float64))
-    last = _last_including(times, before, cold)
-    last_run = np.full(touched.keys, -1, np.int64)
-    last_run[key[first]] = np.arange(len(first))  # of several runs of a key, the last one stays
-    last_run[_forgotten_at_the_end(touched)] = -1
+    last = _latest_including(times, before, cold)
+    last_run = np.full(keyed.keys, -1, np.int64)
+    last_run[key[first]] = np.arange(len(first))  # the last run of a key overwrites earlier ones
+    last_run[_keys_forgotten_last(keyed)] = -1
     count = len(time_ms)
     return Plan(
         order=event,
@@ -128,26 +128,26 @@ def plan(
     )
 
 
-def _by_memory(
-    touched: KeyedEvents, held: NDArray[np.bool_]
+def _sort_by_memory(
+    keyed: KeyedEvents, has_state: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
     """Sort events by key, in offset order within a key.
 
     Returns:
-        Of each event its key, its number, its memory (what lies between two forgets of a key;
-        expiry cuts it further), and whether it is the first item of a key with a stored state.
+        For each event its key, its number, its memory (the events between two forgets of a key;
+        expiry divides it further), and whether it is the first item of a key with a stored state.
     """
-    by_key = np.argsort(touched.key, kind="stable")
-    key, event = touched.key[by_key], touched.event[by_key]
-    is_event, opens = event >= 0, _changes(key)
-    forgotten = np.zeros(len(key), bool)  # the item before, of the same key, is a forget
+    by_key = np.argsort(keyed.key, kind="stable")
+    key, event = keyed.key[by_key], keyed.event[by_key]
+    is_event, opens = event >= 0, _group_starts(key)
+    forgotten = np.zeros(len(key), bool)  # whether the key's previous item is a forget
     forgotten[1:] = ~is_event[:-1] & ~opens[1:]
     memory = np.cumsum(opens | forgotten, dtype=np.int64)
-    resumes = opens & held[key]
+    resumes = opens & has_state[key]
     return key[is_event], event[is_event], np.asarray(memory[is_event], np.int64), resumes[is_event]
 
 
-def _changes(groups: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _group_starts(groups: NDArray[np.int64]) -> NDArray[np.bool_]:
     begins = np.ones(len(groups), bool)
     begins[1:] = groups[1:] != groups[:-1]
     return begins
@@ -157,35 +157,35 @@ def latest_before(
     times: NDArray[np.int64],
     memory: NDArray[np.int64],
     begins: NDArray[np.bool_],
-    held_ms: NDArray[np.int64],
+    stored_ms: NDArray[np.int64],
 ) -> NDArray[np.int64]:
-    """Return the greatest time before each event in its memory; ``held_ms`` where it begins.
+    """Return the greatest time before each event in its memory; ``stored_ms`` for its first event.
 
-    It need not look at expiry: stream time never falls, so what has expired stays expired, and
-    what has not expired is younger than everything that has.
+    The result is right without a look at expiry: stream time never decreases, so times that have
+    expired stay expired, and they are smaller than all times that have not.
     """
     if not len(times):
         return times
     shifted = np.empty_like(times)
     shifted[1:] = times[:-1]
-    shifted[begins] = held_ms[begins]
+    shifted[begins] = stored_ms[begins]
     ranks = np.unique(shifted, return_inverse=True)
-    grouped = memory * len(times) + ranks[1]  # greater in a later memory than in any earlier one
+    grouped = memory * len(times) + ranks[1]  # a later memory has greater numbers
     return np.asarray(ranks[0][np.maximum.accumulate(grouped) - memory * len(times)])
 
 
-def _last_including(
+def _latest_including(
     times: NDArray[np.int64], before: NDArray[np.int64], cold: NDArray[np.bool_]
 ) -> NDArray[np.int64]:
     return np.where(cold, times, np.maximum(before, times))
 
 
-def _forgotten_at_the_end(touched: KeyedEvents) -> NDArray[np.int64]:
-    by_key = np.argsort(touched.key, kind="stable")
-    key = touched.key[by_key]
+def _keys_forgotten_last(keyed: KeyedEvents) -> NDArray[np.int64]:
+    by_key = np.argsort(keyed.key, kind="stable")
+    key = keyed.key[by_key]
     closes = np.ones(len(key), bool)
     closes[:-1] = key[1:] != key[:-1]
-    return key[closes & (touched.event[by_key] < 0)]
+    return key[closes & (keyed.event[by_key] < 0)]
 
 
 def _by_event(values: NDArray[np.generic], event: NDArray[np.int64], count: int) -> NDArray:  # type: ignore[type-arg]  # the dtype of its argument
@@ -196,47 +196,47 @@ def _by_event(values: NDArray[np.generic], event: NDArray[np.int64], count: int)
 
 async def step_rounds(
     model: Model,
-    planned: Plan,
+    plan: Plan,
     x: NDArray[np.float32],
     hidden: NDArray[np.float32],
-    breathe: Callable[[], Awaitable[None]],
+    yield_to_loop: Callable[[], Awaitable[None]],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Step every event, round by round.
 
     Args:
-        model: what is stepped.
-        planned: R runs over N events.
-        x: (N, F) by event.
-        hidden: (R, D) flattened hidden state at the begin of each run.
-        breathe: awaited between calls of torch.
+        model: Network that steps the events.
+        plan: R runs over N events.
+        x: (N, F) Encoded events.
+        hidden: (R, D) Flattened hidden state at the start of each run.
+        yield_to_loop: Function to await between calls of torch.
 
     Returns:
-        y (N, O) by event, and (R, D) the hidden state at the end of each run.
+        (N, O) the outputs of each event, and (R, D) the hidden state at the end of each run.
     """
     y = np.empty((len(x), model.output_count), np.float32)
     ends = np.empty_like(hidden)
-    longest_first = np.argsort(-planned.length, kind="stable")
-    lengths, first = planned.length[longest_first], planned.first[longest_first]
+    longest_first = np.argsort(-plan.length, kind="stable")
+    lengths, first = plan.length[longest_first], plan.first[longest_first]
     h = torch.from_numpy(hidden[longest_first]).reshape(len(lengths), *model.hidden_shape)
-    rounds, active = 0, len(lengths)
+    begin, active = 0, len(lengths)
     while active:
-        # All of the first `active` runs have an event in rounds [rounds, until).
-        until = min(int(lengths[active - 1]), rounds + ROUNDS_PER_CALL_MAX)
-        events = planned.order[first[:active, None] + np.arange(rounds, until)]  # (A, T)
-        stepped, h = _call(model, torch.from_numpy(x[events]), h[:active])
-        y[events] = stepped.numpy()
-        rounds = until
-        still = int(np.searchsorted(-lengths, -rounds, side="left"))
-        if still < active:
-            ends[longest_first[still:active]] = (
-                h[still:active].reshape(active - still, hidden.shape[1]).numpy()
+        # Each of the first `active` runs has an event in all rounds of [begin, end).
+        end = min(int(lengths[active - 1]), begin + ROUNDS_PER_CALL_MAX)
+        events = plan.order[first[:active, None] + np.arange(begin, end)]  # (A, T)
+        outputs, h = _step_rounds_at_once(model, torch.from_numpy(x[events]), h[:active])
+        y[events] = outputs.numpy()
+        begin = end
+        remaining = int(np.searchsorted(-lengths, -begin, side="left"))
+        if remaining < active:
+            ends[longest_first[remaining:active]] = (
+                h[remaining:active].reshape(active - remaining, hidden.shape[1]).numpy()
             )
-            active = still
-        await breathe()
+            active = remaining
+        await yield_to_loop()
     return y, ends
 
 
-def _call(model: Model, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+def _step_rounds_at_once(model: Model, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
     if x.shape[1] == 1:
         y, h = model.step(x[:, 0], h)  # (B, F), (B, *hidden) -> (B, O), (B, *hidden)
         return y[:, None], h

@@ -1,8 +1,8 @@
-"""Single steps: what a key is sent back to when a batched step gave a number that is not finite.
+"""Single steps of one key, after a batched step has given a number that is not finite.
 
-The event that causes it is skipped, the key's state stays as it was, and the events after it go
-on from there: so the time since the previous event, expiry and steps of all that follow change,
-and nothing of the batched result of that key can be kept.
+The event at fault is skipped, the key's state stays as it was, and later events continue from that
+state.  This changes the time since the previous event, the expiry and the steps of all later
+events, so the whole batched result of the key is discarded.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from stream_rnn.errors import FeatureError
 from stream_rnn.model.network import Model
 
 NOT_FINITE = "step_not_finite"
-"""Code of an event that is skipped since its step is not finite."""
+"""Code of an event that is skipped because its step is not finite."""
 
 
 @dataclass(slots=True)
@@ -24,9 +24,9 @@ class Memory:
     """One key's state while its events are stepped one at a time.
 
     Attributes:
-        steps: events in the memory; 0 if there is none.
-        last_ms: time of its last event.
-        hidden: (D,) flattened hidden state.
+        steps: Number of events in the memory; 0 for no memory.
+        last_ms: Greatest event time in the memory.
+        hidden: (D,) Flattened hidden state.
     """
 
     steps: int
@@ -35,8 +35,8 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
-class Stepped:
-    """What one event gave: (O,) outputs and the steps that made them."""
+class SingleStep:
+    """The result of one event: (O,) outputs, and the number of events in their memory."""
 
     event: int
     y: NDArray[np.float32]
@@ -51,31 +51,32 @@ def step_one_by_one(
     time_ms: NDArray[np.int64],
     stream_ms: NDArray[np.int64],
     ttl_ms: float | None,
-) -> tuple[list[Stepped], dict[int, FeatureError], Memory]:
+) -> tuple[list[SingleStep], dict[int, FeatureError], Memory]:
     """Step one key's events in order; -1 among them is a forget.
 
     Args:
-        model: what is stepped.
-        memory: the key's stored state.
-        events: numbers of the key's events.
-        x: (N, F) encoded events; the time since the previous one is filled in here.
-        time_ms: (N,) event times.
-        stream_ms: (N,) stream time at each event.
-        ttl_ms: see :func:`stream_rnn.fold.rounds.plan`.
+        model: Network that steps the events.
+        memory: Stored state of the key.
+        events: Numbers of the key's events.
+        x: (N, F) Encoded events, without the time since the previous event.
+        time_ms: (N,) Event times.
+        stream_ms: (N,) Stream time at each event.
+        ttl_ms: See :func:`stream_rnn.fold.rounds.plan_runs`.
 
     Returns:
-        What the good events gave, the bad ones' errors, and the memory after the last.
+        The results of the valid events, the errors of the others, and the memory after the last
+        event.
     """
-    nothing = Memory(0, 0, np.zeros_like(memory.hidden))
-    stepped: list[Stepped] = []
+    empty = Memory(0, 0, np.zeros_like(memory.hidden))
+    stepped: list[SingleStep] = []
     errors: dict[int, FeatureError] = {}
     for event in events:
         if event < 0:
-            memory = nothing
+            memory = empty
             continue
         before = memory
         if memory.steps and ttl_ms is not None and stream_ms[event] - memory.last_ms > ttl_ms:
-            before = nothing
+            before = empty
         time = int(time_ms[event])
         since = max(time - before.last_ms, 0) if before.steps else np.nan
         row = x[event : event + 1].copy()
@@ -88,5 +89,5 @@ def step_one_by_one(
             continue
         last_ms = max(before.last_ms, time) if before.steps else time
         memory = Memory(before.steps + 1, last_ms, h.reshape(-1).numpy().copy())
-        stepped.append(Stepped(event, y[0].numpy(), memory.steps))
+        stepped.append(SingleStep(event, y[0].numpy(), memory.steps))
     return stepped, errors, memory

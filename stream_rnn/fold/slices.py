@@ -1,4 +1,4 @@
-"""Micro-batches: bounded prefixes of what has arrived."""
+"""The bounds of a micro-batch, by which a fetch is cut into slices."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -7,17 +7,17 @@ from stream_rnn.fold.decoder import Record
 from stream_rnn.settings import Settings
 
 
-def slices(
+def slice_records(
     records: Sequence[Record], settings: Settings, state_bytes: int = 1
 ) -> Iterator[Sequence[Record]]:
-    """Cut records into micro-batches by number, bytes and events of one key.
+    """Cut records into micro-batches, bounded in number, bytes and events of one key.
 
-    A record that alone exceeds the bytes is a micro-batch of its own.
+    A single record that exceeds the bytes is a micro-batch by itself.
 
     Args:
-        records: what has arrived.
-        settings: the bounds.
-        state_bytes: of one hidden state: n events write at most n of them in one commit.
+        records: Records of a fetch.
+        settings: Bounds of a micro-batch.
+        state_bytes: Bytes of one hidden state; n events write at most n states in one commit.
     """
     events_max = min(settings.batch_events_max, max(1, settings.commit_bytes_max // state_bytes))
     first = 0
@@ -31,14 +31,13 @@ def slices(
 
 
 def _within_bytes(records: Sequence[Record], first: int, last: int, bytes_max: int) -> int:
-    some = records[first:last]
-    sizes = [len(record.value or b"") + len(record.key or b"") for record in some]
+    sizes = [len(record.value or b"") + len(record.key or b"") for record in records[first:last]]
     if sum(sizes) <= bytes_max:
         return last
-    size = 0
-    for i, more in enumerate(sizes, first):
-        size += more
-        if size > bytes_max and i > first:
+    total_bytes = 0
+    for i, size in enumerate(sizes, first):
+        total_bytes += size
+        if total_bytes > bytes_max and i > first:
             return i
     return last
 
@@ -47,9 +46,9 @@ def _within_rounds(records: Sequence[Record], first: int, last: int, rounds_max:
     keys = [record.key for record in records[first:last]]
     if max(Counter(keys).values()) <= rounds_max:
         return last
-    seen: Counter[bytes | None] = Counter()
+    counts: Counter[bytes | None] = Counter()
     for i, key in enumerate(keys, first):
-        seen[key] += 1
-        if seen[key] > rounds_max:
+        counts[key] += 1
+        if counts[key] > rounds_max:
             return i
     return last

@@ -1,4 +1,4 @@
-"""Where a partition's records come from."""
+"""The source of a partition's records."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,20 +9,21 @@ from stream_rnn.fold.decoder import Record
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """Records of one partition in offset order, and the source's own position after them."""
+    """Records of one partition in offset order, and the position of the source after them."""
 
     records: Sequence[Record]
     next_position: int
 
 
 class Source(Protocol):
-    """Where a partition's records come from."""
+    """Source of a partition's records."""
 
     async def seek(self, position: int) -> None:
-        """Deliver from this offset on; nothing fetched before is delivered any more."""
+        """Deliver records from this offset on, and discard records that were fetched before."""
 
     async def take(self, timeout_s: float) -> Fetch | None:
-        """Return what has arrived, waiting for it at most so long; ``None`` is the end.
+        """Return the records that have arrived, or ``None`` at the end of the source.
 
-        A fetch without records says that there are none below its ``next_position``.
+        Waits at most ``timeout_s`` seconds for records.  A fetch without records means that the
+        log has none below its ``next_position``.
         """

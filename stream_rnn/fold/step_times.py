@@ -1,4 +1,4 @@
-"""Where a partition's time goes: seconds by numbered step of the processor."""
+"""Seconds that a partition spends in each numbered step of the processor."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,16 +8,15 @@ STEPS = ("decode", "load", "step", "publish", "commit")
 
 @dataclass(slots=True)
 class StepTimes:
-    """Seconds that micro-batches spent in each of the five steps.
+    """Seconds that micro-batches spend in each of the five steps.
 
-    A step's time is from its first line to its last: while it waits for Redis or Kafka, or lets
-    other partitions run, its clock goes on.
+    The time of a step includes its waits for Redis, Kafka and other partitions.
 
     Args:
-        clock: monotonic seconds.
-        seconds: of all micro-batches, by step.
-        last: of the last micro-batch.
-        events: of all micro-batches.
+        clock: Monotonic clock in seconds.
+        seconds: Seconds of all micro-batches in each step.
+        last: Seconds of the last micro-batch in each step.
+        events: Number of events in all micro-batches.
     """
 
     clock: Callable[[], float]
@@ -27,18 +26,18 @@ class StepTimes:
     _since_s: float = 0.0
 
     def begin(self) -> None:
-        """Begin with the first step of a micro-batch."""
+        """Begin the first step of a micro-batch."""
         self._since_s = self.clock()
 
     def end(self, step: str) -> None:
-        """End a step; the next one begins."""
+        """End a step and begin the next."""
         now = self.clock()
         self.last[step] = now - self._since_s
         self.seconds[step] += self.last[step]
         self._since_s = now
 
     def __str__(self) -> str:
-        """Say how many microseconds an event spent in each step.
+        """Return the microseconds per event in each step.
 
         Example:
             >>> times = StepTimes(lambda: 0.0, {"decode": 1.5, "load": 0.5}, events=1_000_000)

@@ -1,1 +1,1 @@
-"""What Kafka says: connections, topics, rights, group offsets; every client of Kafka comes from here."""
+"""Kafka: connections, topics, rights, group offsets, and the creation of every client."""

@@ -1,4 +1,4 @@
-"""What Kafka refuses, in the words of its ACLs: which operation, on which resource."""
+"""Errors about missing rights, in the words of Kafka's ACLs: an operation on a resource."""
 
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
@@ -12,13 +12,15 @@ from stream_rnn.errors import ConfigError, reason
 from stream_rnn.settings import Settings
 
 
-def refusal(error: BaseException, app: str | None, on_topics: str) -> ConfigError | None:
-    """Return what a person must allow; ``None`` if the error is no refusal of rights.
+def authorization_error(
+    error: BaseException, app: str | None, on_topics: str
+) -> ConfigError | None:
+    """Return an error that names the missing right; ``None`` for an error about anything else.
 
     Args:
-        error: of a Kafka client.
-        app: the app id: name of the group, begin of transactional ids.
-        on_topics: the right that a refused topic lacks, such as ``Read on topic flights``.
+        error: Error of a Kafka client.
+        app: App id, which is the name of the group and the prefix of transactional ids.
+        on_topics: Right to name for an error about a topic, such as ``Read on topic flights``.
     """
     rights: dict[type[BaseException], str] = {
         TopicAuthorizationFailedError: on_topics,
@@ -35,18 +37,20 @@ def refusal(error: BaseException, app: str | None, on_topics: str) -> ConfigErro
     )
 
 
-def refusal_of_outputs(error: BaseException, settings: Settings) -> ConfigError | None:
-    """Return what a person must allow or set for what a producer with transactions does.
+def producer_authorization_error(error: BaseException, settings: Settings) -> ConfigError | None:
+    """Return an error that names the right or setting that a producer of outputs needs.
 
-    A group offset of a topic that may not be read is refused too; aiokafka's sender then dies, and
-    the refusal is the cause of what it says.
+    Kafka also refuses the group offset of a topic that the user has no right to read.  Then
+    aiokafka's sender task ends, and the refusal is the cause of the producer's error.
     """
     if isinstance(error, InvalidTransactionTimeout):
         return ConfigError(
-            f"Kafka refuses transactions of {settings.transaction_timeout_ms} ms: set "
-            "transaction_timeout_ms to the brokers' transaction.max.timeout.ms at most, or raise that"
+            f"Kafka refuses transactions of {settings.transaction_timeout_ms} ms: lower "
+            "transaction_timeout_ms, or raise the brokers' transaction.max.timeout.ms"
         )
     if isinstance(error.__cause__, TopicAuthorizationFailedError):
-        return refusal(error.__cause__, settings.app, f"Read on topic {settings.source}")
+        return authorization_error(
+            error.__cause__, settings.app, f"Read on topic {settings.source}"
+        )
     outputs = f"Write on topics {settings.predictions} and {settings.dead_letters_topic}"
-    return refusal(error, settings.app, outputs)
+    return authorization_error(error, settings.app, outputs)

@@ -1,12 +1,12 @@
-"""Every client of Kafka comes from here: it never creates a topic by asking for it, and it ends.
+"""Creation and stop of every Kafka client, so that none creates a topic or waits forever.
 
-A broker with ``auto.create.topics.enable``, which is Kafka's default, creates a topic with its default
-number of partitions as soon as a client asks for metadata by the topic's name, unless the client
-says that it must not.  aiokafka never says so, and has no option for it; so every client of this
-package comes from here.  A topic that a worker finds with another number of partitions is refused.
+A broker with ``auto.create.topics.enable``, which is Kafka's default, creates a topic as soon as a
+client requests metadata by its name, unless the request forbids it.  aiokafka has no option to
+forbid it, so the clients of this package do.  A topic created in this way would have the broker's
+default number of partitions, which a worker refuses.
 
-Every client is stopped here too, within a deadline: left to itself, one whose broker is away may
-wait for it without end.
+Every client is stopped within a deadline, because a client can wait forever for a broker that is
+away.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.metadata import MetadataRequest
 
-from stream_rnn.kafka.answers import CheckedAdminClient
+from stream_rnn.kafka.admin_client import CheckedAdminClient
 from stream_rnn.kafka.record_batches import Consumer
 
 CLOSE_WITHIN_S = 1.0
@@ -28,70 +28,72 @@ T = TypeVar("T")
 
 
 class _Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka is not typed
-    """A connection on which to ask for a topic does not create it."""
+    """A connection on which a request for metadata creates no topic."""
 
     def send(self, request: Any, expect_response: bool = True) -> Any:
         """Send a request."""
         if isinstance(request, MetadataRequest):
-            request = MetadataRequest(request._topics, allow_auto_topic_creation=False)  # noqa: SLF001  # it has no public attribute
+            topics = request._topics  # noqa: SLF001  # no public way
+            request = MetadataRequest(topics, allow_auto_topic_creation=False)
         return super().send(request, expect_response)
 
 
 class _Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka is not typed
-    """What aiokafka's consumers, producers and admin clients connect by."""
+    """The connections of aiokafka's consumers, producers and admin clients."""
 
     async def _get_conn(self, *args: Any, **options: Any) -> AIOKafkaConnection | None:
         connection = await super()._get_conn(*args, **options)
         if connection is not None:
-            connection.__class__ = _Connection  # aiokafka makes it by a function of a module
+            connection.__class__ = _Connection  # aiokafka has no parameter for the class
         return connection
 
 
 def new_consumer(**options: Any) -> Consumer:
-    """Return a consumer that is not started; it reads every batch that can be read."""
-    return never_creating(Consumer(**options))
+    """Return a consumer that is not started, and that reads every intact record batch."""
+    return disable_topic_creation(Consumer(**options))
 
 
 def new_producer(**options: Any) -> AIOKafkaProducer:
     """Return a producer that is not started."""
-    return never_creating(AIOKafkaProducer(**options))
+    return disable_topic_creation(AIOKafkaProducer(**options))
 
 
 async def stop_producer(producer: AIOKafkaProducer, timeout_s: float) -> None:
-    """Stop a producer, whatever becomes of what it has not sent yet.
+    """Stop a producer; messages that are not sent by the deadline are lost.
 
-    One that does not come to its end sends nothing more afterwards, and keeps no connection.
+    A producer that does not stop in time is cancelled: it sends nothing more, and its connections
+    are closed.
     """
-    if await _is_done(producer.stop, timeout_s):
+    if await _ends_within(producer.stop, timeout_s):
         return
     task = producer._sender.sender_task  # noqa: SLF001  # no public way
     if task is not None:
         task.cancel()
-    await _is_done(producer.client.close, CLOSE_WITHIN_S)
+    await _ends_within(producer.client.close, CLOSE_WITHIN_S)
 
 
 async def stop_consumer(consumer: AIOKafkaConsumer, timeout_s: float) -> None:
-    """Stop a consumer; one that does not come to its end fetches nothing more afterwards."""
-    if await _is_done(consumer.stop, timeout_s):
+    """Stop a consumer; if it does not stop in time, its fetches and connections are ended."""
+    if await _ends_within(consumer.stop, timeout_s):
         return
     if consumer._fetcher is not None:  # noqa: SLF001  # no public way
-        await _is_done(consumer._fetcher.close, CLOSE_WITHIN_S)  # noqa: SLF001
-    await _is_done(consumer._client.close, CLOSE_WITHIN_S)  # noqa: SLF001
+        await _ends_within(consumer._fetcher.close, CLOSE_WITHIN_S)  # noqa: SLF001
+    await _ends_within(consumer._client.close, CLOSE_WITHIN_S)  # noqa: SLF001
 
 
 def new_admin(**options: Any) -> CheckedAdminClient:
-    """Return an admin client that is not started; it raises what the broker's answers say."""
-    return never_creating(CheckedAdminClient(**options))
+    """Return an admin client that is not started, and that raises the errors of its answers."""
+    return disable_topic_creation(CheckedAdminClient(**options))
 
 
 async def stop_admin(admin: CheckedAdminClient, timeout_s: float) -> None:
-    """Stop an admin client, also one whose start was cut off: it keeps no connection."""
-    await _is_done(admin.close, timeout_s)
-    await _is_done(admin._client.close, CLOSE_WITHIN_S)  # noqa: SLF001  # no public way
+    """Stop an admin client and close its connections, even if its start was interrupted."""
+    await _ends_within(admin.close, timeout_s)
+    await _ends_within(admin._client.close, CLOSE_WITHIN_S)  # noqa: SLF001  # no public way
 
 
-async def _is_done(call: Callable[[], Awaitable[None]], timeout_s: float) -> bool:
-    """Await the end of a client; return whether it came within the deadline."""
+async def _ends_within(call: Callable[[], Awaitable[None]], timeout_s: float) -> bool:
+    """Return whether a call that ends a client succeeds within the deadline."""
     try:
         async with asyncio.timeout(timeout_s):
             await call()
@@ -100,8 +102,8 @@ async def _is_done(call: Callable[[], Awaitable[None]], timeout_s: float) -> boo
     return True
 
 
-def never_creating(client: T) -> T:
-    """Let a client that is not started yet create no topic by asking for it; return the client."""
+def disable_topic_creation(client: T) -> T:
+    """Make a client that is not started yet unable to create topics, and return it."""
     inner: Any = getattr(client, "client", None) or getattr(client, "_client")  # noqa: B009  # no public way
     inner.__class__ = _Client
     return client

@@ -1,7 +1,7 @@
-"""What a Kafka cluster answers about topics, partitions and groups.
+"""Read access to the topics, partitions and groups of a Kafka cluster.
 
-One consumer without a group and one admin client serve all partitions of a process.  Nothing is
-consumed from a group and nothing is written.
+One admin client and one consumer without a group serve all partitions of a process.  They write
+nothing.
 """
 
 import asyncio
@@ -16,8 +16,8 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import ConsumerRecord
 
 from stream_rnn.errors import FencedError, UnavailableError, UnreachableError, reason
-from stream_rnn.kafka.acls import refusal
-from stream_rnn.kafka.answers import CheckedAdminClient, asking
+from stream_rnn.kafka.acls import authorization_error
+from stream_rnn.kafka.admin_client import CheckedAdminClient, retry_while_unavailable
 from stream_rnn.kafka.clients import new_admin, new_consumer, stop_admin, stop_consumer
 from stream_rnn.kafka.connection import kafka_options
 from stream_rnn.kafka.group_offsets import GroupOffset, committed_offsets
@@ -28,17 +28,17 @@ from stream_rnn.settings import Settings
 
 TOPICS_AGE_S = 5.0
 READERS_MAX = 8
-POLL_MS = 100  # a fetch of nothing but markers moves the position and delivers no record
+POLL_MS = 100  # a fetch with only markers advances the position and returns no record
 
 T = TypeVar("T")
 
 
 class KafkaCluster:
-    """A consumer and an admin client, and what they are asked; an async context manager.
+    """A client that reads facts and records of a Kafka cluster; an async context manager.
 
     Args:
-        connection: options of every Kafka client.
-        settings: deadlines, and the app id for messages about rights.
+        connection: Options of every Kafka client.
+        settings: Deadlines, and the app id for messages about rights.
     """
 
     def __init__(self, connection: dict[str, Any], settings: Settings) -> None:
@@ -56,7 +56,7 @@ class KafkaCluster:
         """Return the cluster that the settings name.
 
         Raises:
-            ConfigError: the file that ``kafka_config`` names cannot be used.
+            ConfigError: The file that ``kafka_config`` names is invalid.
         """
         return cls(kafka_options(settings.bootstrap_servers, settings.kafka_config), settings)
 
@@ -93,40 +93,42 @@ class KafkaCluster:
         )
 
     async def topics(self, *names: str) -> dict[str, TopicFacts]:
-        """Return what the cluster says of some topics, at most ``TOPICS_AGE_S`` old."""
+        """Return facts about topics that are at most ``TOPICS_AGE_S`` seconds old."""
         async with self._describing:
             if time.monotonic() - self._topics_s > TOPICS_AGE_S or not set(names) <= set(
                 self._topics
             ):
                 assert self.admin is not None, "used inside of its context"
-                ask = partial(read_topics, self.admin, names)
-                self._topics = await self.ask_admin(ask, "topics")
+                await_answer = partial(read_topics, self.admin, names)
+                self._topics = await self.await_admin_answer(await_answer, "topics")
                 self._topics_s = time.monotonic()
             return self._topics
 
     async def log_start(self, tp: TopicPartition) -> int:
         """Return the first available offset of a partition."""
-        return int((await self.ask(self.consumer.beginning_offsets([tp]), tp))[tp])
+        return int((await self.await_answer(self.consumer.beginning_offsets([tp]), tp))[tp])
 
     async def log_end(self, tp: TopicPartition) -> int:
         """Return the last stable offset of a partition."""
-        return int((await self.ask(self.consumer.end_offsets([tp]), tp))[tp])
+        return int((await self.await_answer(self.consumer.end_offsets([tp]), tp))[tp])
 
     async def group_offset(self, group: str, tp: TopicPartition) -> GroupOffset | None:
-        """Return what a group committed for a partition."""
+        """Return the committed offset of a group in a partition; ``None`` if there is none."""
         assert self.admin is not None, "used inside of its context"
         timeout_s = self.settings.kafka_timeout_s
         try:
-            found = await committed_offsets(self.admin, group, [tp], timeout_s)
+            offsets = await committed_offsets(self.admin, group, [tp], timeout_s)
         except UnavailableError as error:
             raise FencedError(str(error)) from error
-        return None if tp not in found else GroupOffset.parse(found[tp].offset, found[tp].metadata)
+        if tp not in offsets:
+            return None
+        return GroupOffset.parse(offsets[tp].offset, offsets[tp].metadata)
 
-    async def members(self, group: str) -> int:
-        """Return how many members a group has now."""
+    async def member_count(self, group: str) -> int:
+        """Return the number of members that a group has now."""
         assert self.admin is not None, "used inside of its context"
-        ask = partial(self.admin.describe_consumer_groups, [group])
-        answers = await self.ask_admin(ask, f"group {group}")
+        await_answer = partial(self.admin.describe_consumer_groups, [group])
+        answers = await self.await_admin_answer(await_answer, f"group {group}")
         return sum(
             len(described["members"])
             for answer in answers
@@ -139,8 +141,8 @@ class KafkaCluster:
         """Yield the committed records of a partition in [first, end).
 
         Raises:
-            FencedError: nothing arrives within ``kafka_timeout_s``.
-            UnreadableError: a batch cannot be read; what is before it has been yielded.
+            FencedError: Kafka delivers nothing within ``kafka_timeout_s``.
+            UnreadableError: A record batch cannot be read; all records before it were yielded.
         """
         if first >= end:
             return
@@ -148,15 +150,15 @@ class KafkaCluster:
             position, arrived_s = first, time.monotonic()
             while position < end:
                 try:
-                    fetched = await self.ask(consumer.getmany(tp, timeout_ms=POLL_MS), tp)
+                    fetched = await self.await_answer(consumer.getmany(tp, timeout_ms=POLL_MS), tp)
                 except FencedError as error:
                     if isinstance(error.__cause__, OffsetOutOfRangeError):
-                        return  # retention has removed them meanwhile
+                        return  # retention removed the records in the meantime
                     raise
-                wanted = [record for record in fetched.get(tp, []) if record.offset < end]
-                if wanted:
-                    yield wanted
-                reached = await self.ask(consumer.position(tp), tp)
+                records = [record for record in fetched.get(tp, []) if record.offset < end]
+                if records:
+                    yield records
+                reached = await self.await_answer(consumer.position(tp), tp)
                 if reached > position:
                     position, arrived_s = reached, time.monotonic()
                 elif time.monotonic() - arrived_s > self.settings.kafka_timeout_s:
@@ -164,11 +166,11 @@ class KafkaCluster:
 
     @asynccontextmanager
     async def _reader(self, tp: TopicPartition, first: int) -> AsyncIterator[Consumer]:
-        """Open a consumer of its own: one that is assigned again and again can stop fetching."""
+        """Open a new consumer, because one that is reassigned repeatedly can stop fetching."""
         async with self._readers:
             consumer = self._new_consumer()
             try:
-                await self.ask(consumer.start(), tp)
+                await self.await_answer(consumer.start(), tp)
                 consumer.assign([tp])
                 consumer.seek(tp, first)
                 yield consumer
@@ -177,33 +179,38 @@ class KafkaCluster:
 
     @property
     def consumer(self) -> Consumer:
-        """The consumer, inside of the context."""
+        """The consumer, while the context is open."""
         assert self._consumer is not None, "used inside of its context"
         return self._consumer
 
-    async def ask(self, call: Awaitable[T], what: TopicPartition | str) -> T:
-        """Await an answer of Kafka about a partition, or what else is named, within its deadline.
+    async def await_answer(self, call: Awaitable[T], what: TopicPartition | str) -> T:
+        """Await an answer of Kafka within ``kafka_timeout_s``.
+
+        Args:
+            call: Awaitable of the answer.
+            what: Partition or other subject of the request, for messages.
 
         Raises:
-            ConfigError: the user has no right to ask.
-            FencedError: there is none; the restart tries again.
+            ConfigError: The user lacks a right.
+            FencedError: Kafka does not answer; the next start tries again.
         """
-        with self._translated(what):
+        with self._translate_errors(what):
             async with asyncio.timeout(self.settings.kafka_timeout_s):
                 return await call
 
-    async def ask_admin(self, call: Callable[[], Awaitable[T]], what: str) -> T:
-        """Ask by the admin client, again while a broker says that it cannot answer now.
+    async def await_admin_answer(self, call: Callable[[], Awaitable[T]], what: str) -> T:
+        """Repeat a request of the admin client while a broker cannot answer it.
 
         Raises:
-            ConfigError: the user has no right to ask.
-            FencedError: there is no answer within the deadline; the restart tries again.
+            ConfigError: The user lacks a right.
+            FencedError: Kafka does not answer within ``kafka_timeout_s``; the next start tries
+                again.
         """
-        with self._translated(what):
-            return await asking(call, self.settings.kafka_timeout_s)
+        with self._translate_errors(what):
+            return await retry_while_unavailable(call, self.settings.kafka_timeout_s)
 
     @contextmanager
-    def _translated(self, what: TopicPartition | str) -> Iterator[None]:
+    def _translate_errors(self, what: TopicPartition | str) -> Iterator[None]:
         try:
             yield
         except (KafkaError, TimeoutError, OSError) as error:
@@ -211,5 +218,5 @@ class KafkaCluster:
             message = (
                 f"Kafka did not answer about {what}: {reason(error, self.settings.kafka_timeout_s)}"
             )
-            refused = refusal(error, self.settings.app, f"Read on topic {name}")
+            refused = authorization_error(error, self.settings.app, f"Read on topic {name}")
             raise refused or FencedError(message) from error

@@ -1,7 +1,7 @@
 """Options of every Kafka client, from settings and a java.properties file.
 
-A ``--kafka-config`` file has the names of Kafka's Java clients, so that one file serves them all.
-No message of this module ever holds a password.
+A ``--kafka-config`` file uses the names of Kafka's Java clients, so that both can share a file.
+No message of this module contains a password.
 """
 
 import re
@@ -48,11 +48,11 @@ def kafka_options(bootstrap_servers: str, config_file: str | None = None) -> dic
     """Return options for every aiokafka client.
 
     Args:
-        bootstrap_servers: ``host:port``, comma-separated.
-        config_file: a java.properties file, ``None`` for plain text without a user.
+        bootstrap_servers: Comma-separated ``host:port`` of brokers.
+        config_file: Path of a java.properties file; ``None`` for PLAINTEXT without a user.
 
     Raises:
-        ConfigError: the file is missing, or says something that is not known.
+        ConfigError: The file is missing, or has an unknown name or value.
     """
     servers = [server.strip() for server in bootstrap_servers.split(",") if server.strip()]
     if not servers:
@@ -77,7 +77,7 @@ def kafka_options(bootstrap_servers: str, config_file: str | None = None) -> dic
 
 
 def faust_credentials(config_file: str | None) -> Any:
-    """Return the same as ``app.conf.broker_credentials`` of Faust; ``None`` for plain text."""
+    """Return ``app.conf.broker_credentials`` of Faust for a config file; ``None`` for PLAINTEXT."""
     import faust  # noqa: PLC0415  # readers of predictions need no Faust
 
     options = kafka_options("unused:0", config_file)
@@ -93,10 +93,10 @@ def faust_credentials(config_file: str | None) -> Any:
 
 
 def read_properties(path: str) -> dict[str, str]:
-    """Read a java.properties file; unknown names are refused, so that no typing error is silent.
+    """Read a java.properties file, and refuse unknown names, which may be typing errors.
 
     Raises:
-        ConfigError: it cannot be read, or it has a name or a value that is not known.
+        ConfigError: The file cannot be read, or has an unknown name or value.
     """
     try:
         if Path(path).stat().st_size > CONFIG_BYTES_MAX:
@@ -105,19 +105,20 @@ def read_properties(path: str) -> dict[str, str]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the Kafka config {path}: {reason(error)}") from error
     with _named(path):
-        found = {n: v.strip() for n, v in javaproperties.loads(text).items()}  # trimmed as in Java
-    for name, value in found.items():
+        # Kafka's Java clients strip values, too.
+        properties = {name: value.strip() for name, value in javaproperties.loads(text).items()}
+    for name, value in properties.items():
         if name not in KNOWN:
-            raise ConfigError(f"{path}: {name} is not known here; known are {', '.join(KNOWN)}")
+            raise ConfigError(f"{path}: {name} is not supported; it may be {', '.join(KNOWN)}")
         if value.upper() not in ALLOWED.get(name, (value.upper(),)):
             allowed = ", ".join(choice or "(empty)" for choice in ALLOWED[name])
             raise ConfigError(f"{path}: {name} = {value} is not supported; it may be {allowed}")
-    return found
+    return properties
 
 
 @contextmanager
 def _named(path: str) -> Iterator[None]:
-    """Name the file of a broken escape, and not the escape: it may be part of a password."""
+    """Name the file of an invalid escape, but not the escape, which may be part of a password."""
     try:
         yield
     except javaproperties.InvalidUEscapeError:
@@ -125,7 +126,7 @@ def _named(path: str) -> Iterator[None]:
 
 
 def _refuse_unused(config: dict[str, str], protocol: str, path: str) -> None:
-    """Refuse a password or a certificate that the protocol would silently leave unused."""
+    """Refuse options of SASL or TLS that the security protocol would ignore."""
     used = {"sasl": protocol.startswith("SASL"), "ssl": protocol.endswith("SSL")}
     for name in config:
         if not used.get(name.partition(".")[0], True):
@@ -160,12 +161,12 @@ def _ssl_context(config: dict[str, str], path: str) -> ssl.SSLContext:
             cafile=config.get("ssl.truststore.location", config.get("ssl.ca.location")),
             certfile=key,
             keyfile=key,
-            # Without a password OpenSSL would ask for one on the terminal.
+            # Without a password OpenSSL would prompt for one on the terminal.
             password=config.get("ssl.key.password", ""),
         )
     except (OSError, ssl.SSLError) as error:
-        message = f"{path}: cannot load its certificates: {reason(error)}; they must be readable PEM files"
-        raise ConfigError(message) from error
+        message = f"{path}: cannot load its certificates: {reason(error)}"
+        raise ConfigError(f"{message}; they must be readable PEM files") from error
     if config.get("ssl.endpoint.identification.algorithm") == "":
         context.check_hostname = False
     return cast("ssl.SSLContext", context)

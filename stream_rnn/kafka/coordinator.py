@@ -1,7 +1,7 @@
-"""Why no coordinator answers: brokers are starting, or a setting of theirs can never be met.
+"""Broker settings that prevent a coordinator from ever answering.
 
-Kafka's clients only wait: a broker that cannot create the topic of its coordinator says the same as
-one that has just been started.
+A broker that cannot create the topic of its coordinator returns the same error as a broker that has
+just started, so Kafka's clients wait in both cases.
 """
 
 import asyncio
@@ -12,19 +12,19 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 
 from stream_rnn.errors import ConfigError
-from stream_rnn.kafka.answers import CheckedAdminClient
+from stream_rnn.kafka.admin_client import CheckedAdminClient
 from stream_rnn.kafka.clients import new_admin, stop_admin
 
-ASKED_WITHIN_S = 10.0
+ANSWER_TIMEOUT_S = 10.0
 
 
-class Coordinator(NamedTuple):
+class CoordinatorKind(NamedTuple):
     """A kind of coordinator.
 
     Attributes:
-        topic: in which it keeps what it knows.
-        settings: how the brokers' settings of that topic begin.
-        min_isr: the setting of its replicas in sync.
+        topic: Internal topic of the coordinator.
+        settings: Prefix of the brokers' settings for that topic.
+        min_isr: Name of the brokers' setting for the minimum in-sync replicas of that topic.
     """
 
     topic: str
@@ -32,51 +32,53 @@ class Coordinator(NamedTuple):
     min_isr: str
 
 
-TRANSACTIONS = Coordinator(
+TRANSACTIONS = CoordinatorKind(
     "__transaction_state", "transaction.state.log", "transaction.state.log.min.isr"
 )
-GROUPS = Coordinator("__consumer_offsets", "offsets.topic", "min.insync.replicas")
+GROUPS = CoordinatorKind("__consumer_offsets", "offsets.topic", "min.insync.replicas")
 
 
-async def never_answers(connection: Mapping[str, Any], kind: Coordinator) -> ConfigError | None:
-    """Return which setting must be changed before a coordinator can answer.
+async def find_unmet_setting(
+    connection: Mapping[str, Any], kind: CoordinatorKind
+) -> ConfigError | None:
+    """Return an error that names the setting that prevents a coordinator from answering.
 
     Args:
-        connection: options of a Kafka client.
-        kind: that did not answer.
+        connection: Options of a Kafka client.
+        kind: Kind of the coordinator that does not answer.
 
     Returns:
-        ``None`` if waiting may help, or if the brokers' settings may not be seen.
+        ``None`` if waiting may help, or if the user has no right to see the brokers' settings.
     """
     admin = new_admin(**connection)
     try:
-        async with asyncio.timeout(ASKED_WITHIN_S):
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
             await admin.start()
-            return await _ask(admin, kind)
+            return await _read_and_check(admin, kind)
     except (KafkaError, ConfigError, TimeoutError, OSError):
         return None
     finally:
-        await stop_admin(admin, ASKED_WITHIN_S)
+        await stop_admin(admin, ANSWER_TIMEOUT_S)
 
 
-async def refuse_unmet(
-    connection: Mapping[str, Any], kind: Coordinator, error: BaseException
+async def raise_if_unmet(
+    connection: Mapping[str, Any], kind: CoordinatorKind, error: BaseException
 ) -> None:
-    """Refuse to wait for a coordinator that can never answer; return if waiting may help.
+    """Raise an error if a coordinator can never answer; return if waiting may help.
 
     Args:
-        connection: options of a Kafka client.
-        kind: that did not answer.
-        error: of the client that waited.
+        connection: Options of a Kafka client.
+        kind: Kind of the coordinator that does not answer.
+        error: Error of the client that waited.
 
     Raises:
-        ConfigError: a setting of the brokers must be changed.
+        ConfigError: A setting of the brokers must change.
     """
-    if (never := await never_answers(connection, kind)) is not None:
-        raise never from error
+    if (unmet := await find_unmet_setting(connection, kind)) is not None:
+        raise unmet from error
 
 
-async def _ask(admin: CheckedAdminClient, kind: Coordinator) -> ConfigError | None:
+async def _read_and_check(admin: CheckedAdminClient, kind: CoordinatorKind) -> ConfigError | None:
     brokers = {broker["node_id"] for broker in (await admin.describe_cluster())["brokers"]}
     topics = await admin.describe_topics()
     resources = [ConfigResource(ConfigResourceType.BROKER, str(min(brokers)))]
@@ -84,28 +86,30 @@ async def _ask(admin: CheckedAdminClient, kind: Coordinator) -> ConfigError | No
         resources = [ConfigResource(ConfigResourceType.TOPIC, kind.topic)]
     (response,) = await admin.describe_configs(resources)
     ((_, _, _, _, entries),) = response.resources
-    said = unmet(kind, brokers, topics, {entry[0]: entry[1] for entry in entries})
-    return ConfigError(said) if said else None
+    config = {entry[0]: entry[1] for entry in entries}
+    message = describe_unmet_setting(kind, brokers, topics, config)
+    return ConfigError(message) if message else None
 
 
-def unmet(
-    kind: Coordinator,
+def describe_unmet_setting(
+    kind: CoordinatorKind,
     brokers: set[int],
     topics: Sequence[Mapping[str, Any]],
     config: Mapping[str, str | None],
 ) -> str | None:
-    """Return which setting can never be met, and the remedy; ``None`` if none is known.
+    """Return the setting that the cluster can never meet, and the remedy; ``None`` for none.
 
-    A broker that is away now, and holds a replica of some topic, counts: it comes back.
+    A broker that is down counts if it has a replica of any topic, because it may return.
 
     Args:
-        kind: of coordinator.
-        brokers: that are alive.
-        topics: all that are seen, as aiokafka describes them.
-        config: of the coordinator's topic if it exists, else of a broker.
+        kind: Kind of coordinator.
+        brokers: Ids of the brokers that are alive.
+        topics: All topics, as aiokafka describes them.
+        config: Configuration of the coordinator's topic if it exists, else of a broker.
     """
     replicas = {
-        topic["topic"]: [set(one["replicas"]) for one in topic["partitions"]] for topic in topics
+        topic["topic"]: [set(partition["replicas"]) for partition in topic["partitions"]]
+        for topic in topics
     }
     if kind.topic in replicas:
         count = min(map(len, replicas[kind.topic]), default=0)
@@ -117,13 +121,13 @@ def unmet(
             f"{least}, so that no coordinator can write to it: set min.insync.replicas={count} on "
             f"{kind.topic} and {kind.min_isr}={count} on the brokers, or give it {least} replicas"
         )
-    known = brokers.union(*(one for partitions in replicas.values() for one in partitions))
+    known = brokers.union(*(ids for partitions in replicas.values() for ids in partitions))
     name = f"{kind.settings}.replication.factor"
-    wanted = int(config.get(name) or 1)
-    if len(known) >= wanted:
+    factor = int(config.get(name) or 1)
+    if len(known) >= factor:
         return None
     return (
-        f"{name} is {wanted} and the cluster has {len(known)} broker{'s'[: len(known) != 1]}, so "
+        f"{name} is {factor} and the cluster has {len(known)} broker{'s'[: len(known) != 1]}, so "
         f"that {kind.topic} cannot be created: set {name}={len(known)} on the brokers, and "
-        f"{kind.min_isr} to no more than that, or start {wanted} brokers"
+        f"{kind.min_isr} to at most {len(known)}, or start {factor} brokers"
     )

@@ -1,4 +1,4 @@
-"""What consumer groups committed, with the metadata that aiokafka's consumer leaves out."""
+"""Committed offsets of consumer groups, with the metadata that aiokafka's consumer leaves out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,12 +10,18 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
 from stream_rnn.errors import UnavailableError, reason
-from stream_rnn.kafka.answers import CheckedAdminClient, asking
+from stream_rnn.kafka.admin_client import CheckedAdminClient, retry_while_unavailable
 
 
 @dataclass(frozen=True, slots=True)
 class GroupOffset:
-    """A group offset: everything below ``offset`` is published, by a fold if it names one."""
+    """A group offset: the outputs of all records below it are published.
+
+    Attributes:
+        offset: Committed offset.
+        fold_id: Id of the fold that committed it; ``None`` if anything else did.
+        origin: Origin of that fold.
+    """
 
     offset: int
     fold_id: str | None = None
@@ -23,12 +29,12 @@ class GroupOffset:
 
     @property
     def metadata(self) -> str:
-        """The text that is committed beside the offset."""
+        """Text to commit as metadata of the offset."""
         return f"v1 {self.fold_id} {self.origin}"
 
     @classmethod
     def parse(cls, offset: int, metadata: str | None) -> Self:
-        """Read an offset that anybody may have committed."""
+        """Parse a committed offset and its metadata, which may come from any client."""
         match (metadata or "").split():
             case ["v1", fold_id, origin] if origin.isdecimal():
                 return cls(offset, fold_id, int(origin))
@@ -41,25 +47,25 @@ async def committed_offsets(
     partitions: Sequence[TopicPartition] | None,
     timeout_s: float,
 ) -> dict[TopicPartition, OffsetAndMetadata]:
-    """Return what a group committed; partitions without an offset are left out.
+    """Return the committed offsets of a group, without the partitions that have none.
 
     Args:
-        admin: a started client.
-        group: the group's id.
-        partitions: which; ``None`` for all.
-        timeout_s: deadline; while a broker still loads the group, it is asked again.
+        admin: Started admin client.
+        group: Id of the group.
+        partitions: Partitions to return; ``None`` for all.
+        timeout_s: Deadline in seconds, for all attempts while a broker loads the group.
 
     Raises:
-        ConfigError: the user has no right to ask.
-        UnavailableError: there is no answer within the deadline, or it lacks a partition.
+        ConfigError: The user has no right to read the group.
+        UnavailableError: Kafka does not answer within the deadline, or leaves out a partition.
     """
-    ask = partial(admin.list_consumer_group_offsets, group, partitions=partitions)
+    list_offsets = partial(admin.list_consumer_group_offsets, group, partitions=partitions)
     try:
-        found: dict[TopicPartition, OffsetAndMetadata] = await asking(ask, timeout_s)
+        offsets: dict[TopicPartition, OffsetAndMetadata]
+        offsets = await retry_while_unavailable(list_offsets, timeout_s)
     except (KafkaError, TimeoutError, OSError) as error:
-        said = reason(error, timeout_s)
-        message = f"Kafka did not say what group {group} committed: {said}"
+        message = f"cannot read the offsets of group {group}: {reason(error, timeout_s)}"
         raise UnavailableError(message) from error
-    if missing := set(partitions or ()) - set(found):
+    if missing := set(partitions or ()) - set(offsets):
         raise UnavailableError(f"Kafka's answer about group {group} lacks {min(missing)}")
-    return {tp: offset for tp, offset in found.items() if offset.offset >= 0}
+    return {tp: offset for tp, offset in offsets.items() if offset.offset >= 0}

@@ -1,14 +1,14 @@
-r"""What Kafka's record batches hold, also where aiokafka's parser gives up.
+r"""A parser of Kafka's record batches, for those that aiokafka's parser refuses.
 
-aiokafka's parser in C takes a header's name for UTF-8.  To Kafka a name is bytes, so one producer
-can write what ends every reader.  Such a batch is read again by a parser of ours, in which a name
-that is not UTF-8 has its bytes escaped (``\xff``): the records are what they are for any other
-consumer.
+aiokafka's C parser decodes the name of a header as UTF-8.  For Kafka a name is bytes, so a producer
+can write a record that stops every aiokafka consumer.  The parser here reads such a batch again,
+and escapes the bytes of a name that is not UTF-8 (``\xff``).
 
-What cannot be read at all, such as a batch with another checksum than it says, raises an
-:class:`UnreadableError` that names the place, after everything before it was delivered.
-Every consumer of this package comes through here.  As long as nothing fails, nothing is done for
-a record: the only cost is one of each fetch.
+A batch that is damaged, for example one with a wrong checksum, raises an :class:`UnreadableError`
+that names the place, after all records before it are delivered.
+
+All consumers of this package use this module.  As long as nothing fails, it adds a cost per fetch,
+and none per record.
 """
 
 import struct
@@ -34,30 +34,31 @@ INT64 = 1 << 64
 
 
 class Consumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no types
-    """An aiokafka consumer that reads every batch that can be read."""
+    """An aiokafka consumer that reads every intact record batch."""
 
     async def start(self) -> None:
-        """Connect; see :class:`AIOKafkaConsumer`."""
+        """Connect to the cluster; see :class:`AIOKafkaConsumer`."""
         await super().start()
         read_every_batch(self)
 
     async def getmany(self, *partitions: TopicPartition, **options: Any) -> Any:
-        """Fetch records; what cannot be read is raised again by each call.
+        """Fetch records.
 
         Raises:
-            UnreadableError: everything before it was delivered.
+            UnreadableError: A batch is damaged; all records before it were delivered, and each
+                further call raises the error again.
         """
         try:
             return await super().getmany(*partitions, **options)
         except UnreadableError as error:
-            stay(self, error)
+            seek_to_error(self, error)
             raise
 
 
 def read_every_batch(consumer: AIOKafkaConsumer) -> None:
-    """Let a consumer read what aiokafka's parser in C refuses; once, after it was started.
+    """Make a consumer read the batches that aiokafka's C parser refuses; call once, after start.
 
-    Its ``getmany`` then raises an :class:`UnreadableError` for what nobody can read.
+    ``getmany`` of the consumer then raises an :class:`UnreadableError` for a damaged batch.
     """
     client, fetcher = consumer._client, consumer._fetcher  # noqa: SLF001  # no public way
     send, raw = client.send, dict[TopicPartition, bytes]()
@@ -76,18 +77,18 @@ def read_every_batch(consumer: AIOKafkaConsumer) -> None:
     fetcher._records = fetches  # noqa: SLF001  # no public way
 
 
-def stay(consumer: AIOKafkaConsumer, error: UnreadableError) -> None:
-    """Let a consumer stand where it cannot read: of a wrong length aiokafka steps over the offset."""
+def seek_to_error(consumer: AIOKafkaConsumer, error: UnreadableError) -> None:
+    """Seek to the damaged batch; after a wrong length aiokafka would skip its first offset."""
     tp = TopicPartition(error.topic, error.partition)
     if tp in consumer.assignment():
         consumer.seek(tp, error.offset)
 
 
 class _Fetches(OrderedDict[TopicPartition, Any]):
-    """What a fetcher has fetched and its consumer has not taken yet.
+    """The fetches that a consumer has not consumed yet.
 
     Args:
-        raw: bytes of the last fetch of each partition.
+        raw: Bytes of the last fetch of each partition.
     """
 
     def __init__(self, raw: dict[TopicPartition, bytes]) -> None:
@@ -101,13 +102,13 @@ class _Fetches(OrderedDict[TopicPartition, Any]):
             parsed = fetched._partition_records  # noqa: SLF001  # no public way
             fetched._partition_records = _Records(parsed, raw, self._failed)  # noqa: SLF001  # no public way
         elif isinstance(getattr(fetched, "_error", None), RecordTooLargeError):
-            # A broker sends the first batch whole, whatever its size: this one's length is wrong.
+            # A broker sends the first batch completely, whatever its size, so its length is wrong.
             offset = fetched._error.args[2]  # noqa: SLF001  # no public way
             fetched._error = _unreadable(tp, offset, None, "its length is beyond the fetch")  # noqa: SLF001  # no public way
         super().__setitem__(tp, fetched)
 
     def __delitem__(self, tp: TopicPartition) -> None:
-        """Let the error follow that ended a fetch: what other partitions have is delivered first."""
+        """Replace a fetch by the error that ended it, after other partitions are delivered."""
         super().__delitem__(tp)
         if (error := self._failed.pop(tp, None)) is not None:
             super().__setitem__(tp, FetchError(error=error, backoff=0))
@@ -117,9 +118,9 @@ class _Records(PartitionRecords):  # type: ignore[misc]  # aiokafka has no types
     """The records of one fetch of a partition.
 
     Args:
-        parsed: the same, as aiokafka has made it; nothing was taken from it yet.
-        raw: its bytes.
-        failed: takes the error of a fetch that cannot be read to its end.
+        parsed: Records of the fetch by aiokafka's parser, none of which is consumed yet.
+        raw: Bytes of the fetch.
+        failed: Errors of partitions, to which the error of a damaged batch is added.
     """
 
     next_fetch_offset: int
@@ -141,7 +142,7 @@ class _Records(PartitionRecords):  # type: ignore[misc]  # aiokafka has no types
         )
 
     def __iter__(self) -> Iterator[Any]:
-        # The generator itself: a call of Python less for each record.
+        # Returning the generator itself saves a Python call per record.
         return iter(self._records_iterator or ())
 
     def _unpack_records(self) -> Iterator[Any]:
@@ -154,15 +155,15 @@ class _Records(PartitionRecords):  # type: ignore[misc]  # aiokafka has no types
         yield from self._unpack_again(failed)
 
     def _unpack_again(self, failed: Exception) -> Iterator[Any]:
-        """Yield what is left of the fetch, by our own parser; note what ends it."""
+        """Yield the rest of the fetch by the parser of this module; record the error at its end."""
         batches, begin = _Batches(self._raw), self.next_fetch_offset
         again = PartitionRecords(
             self._tp, batches, self._aborted, begin, self._key_deserializer,
             self._value_deserializer, self._check_crcs, self._isolation_level,
         )  # fmt: skip
-        again._consumer_record = self._consumer_record  # noqa: SLF001  # a fold takes records bare
+        again._consumer_record = self._consumer_record  # noqa: SLF001  # a fold needs no wrapper
         try:
-            for record in again:  # from the begin of the fetch
+            for record in again:  # from the start of the fetch
                 if record.offset >= self.next_fetch_offset:
                     self.next_fetch_offset = record.offset + 1
                     yield record
@@ -178,10 +179,10 @@ class _Records(PartitionRecords):  # type: ignore[misc]  # aiokafka has no types
 
 
 class _Batches:
-    """The batches of a fetch, one after the other; as aiokafka's ``MemoryRecords``.
+    """The batches of a fetch in order, with the interface of aiokafka's ``MemoryRecords``.
 
     Attributes:
-        last_end: the offset after the last batch that was returned; ``None`` before the first.
+        last_end: Offset after the last returned batch; ``None`` before the first.
     """
 
     def __init__(self, raw: bytes) -> None:
@@ -189,12 +190,12 @@ class _Batches:
         self.last_end: int | None = None
 
     def has_next(self) -> bool:
-        """Return whether one more is there as a whole; a fetch may end within a batch."""
+        """Return whether a complete batch follows; a fetch may end within a batch."""
         left = len(self._raw) - self._at
         return left >= OVERHEAD_BYTES and self._bytes <= left
 
     def next_batch(self) -> Any:
-        """Return the next one."""
+        """Return the next batch."""
         raw = self._raw[self._at : self._at + self._bytes]
         self._at, self.last_end = self._at + len(raw), None
         magic = raw[MAGIC_AT]
@@ -208,8 +209,8 @@ class _Batches:
         return int(length) + OVERHEAD_BYTES
 
 
-class _Batch(_DefaultRecordBatchPy):  # type: ignore[misc]  # final to type checkers; a copy would be 200 lines
-    """A batch by the parser in C if it can, else by one that takes any bytes for a header's name."""
+class _Batch(_DefaultRecordBatchPy):  # type: ignore[misc]  # final, but a copy has 200 lines
+    """A batch that the C parser reads, or else a parser that accepts any bytes as header names."""
 
     _pos: int
 
@@ -246,7 +247,7 @@ class _Batch(_DefaultRecordBatchPy):  # type: ignore[misc]  # final to type chec
         timestamp = self.first_timestamp + timestamp_delta
         if self.timestamp_type == self.LOG_APPEND_TIME:
             timestamp = self.max_timestamp
-        # The parser in C adds up in 64 bits.
+        # The C parser adds with 64-bit overflow.
         timestamp = (timestamp + INT64 // 2) % INT64 - INT64 // 2
         return _DefaultRecordPy(
             self.base_offset + offset_delta, timestamp, self.timestamp_type, key, value, headers
@@ -254,23 +255,23 @@ class _Batch(_DefaultRecordBatchPy):  # type: ignore[misc]  # final to type chec
 
 
 def _nullable_bytes(buffer: bytearray, at: int) -> tuple[bytes | None, int]:
-    """Read bytes after their length, which is -1 for none."""
+    """Read a length and that many bytes; a length of -1 means ``None``."""
     length, at = decode_varint(buffer, at)
     if length < 0:
         return None, at
     if at + length > len(buffer):
-        raise CorruptRecordException(f"{length} bytes are said to be where {len(buffer) - at} are")
+        raise CorruptRecordException(f"{length} bytes should follow, and {len(buffer) - at} do")
     return bytes(buffer[at : at + length]), at + length
 
 
 def _unreadable(tp: TopicPartition, offset: int, end: int | None, cause: str) -> UnreadableError:
-    """Say what cannot be read, where, and what a person can do."""
+    """Return an error with the place of a damaged batch, the cause and the remedies."""
     until = "the next batch" if end is None else f"offset {end}"
     return UnreadableError(
         tp.topic,
         tp.partition,
         offset,
-        f"{cause}; if another replica has the record batch whole, make that one the leader; else "
-        f"its records are lost: remove the log up to {until} by kafka-delete-records, which for a "
-        "fold is lost history (see on_lost_history)",
+        f"{cause}; if another replica has an intact copy of the record batch, make that replica "
+        f"the leader; else its records are lost: remove the log up to {until} with "
+        "kafka-delete-records, which is lost history for a fold (see on_lost_history)",
     )

@@ -1,7 +1,7 @@
-"""What an output topic must be: one rule for the worker that creates it, and for whoever checks it.
+"""The rules for output topics, for the worker that creates them and for all checks.
 
-A topic that does not fit takes a record now and refuses one later, when nobody looks; or it takes
-a record and removes it at once.
+A topic that breaks them accepts one record and refuses a later one, or it removes a record that it
+has just accepted.
 """
 
 from typing import NamedTuple
@@ -12,139 +12,143 @@ from stream_rnn.settings import Settings
 TIMESTAMP_LIMITS = (
     "message.timestamp.before.max.ms",
     "message.timestamp.after.max.ms",
-    "message.timestamp.difference.max.ms",  # brokers before 3.6 know only this one
+    "message.timestamp.difference.max.ms",  # the only limit of brokers before 3.6
 )
 
-KEY_IN_OUTPUT_MAX = 7  # a prediction has the key, and in JSON six bytes for one of its bytes
+OUTPUT_BYTES_PER_KEY_BYTE = 7  # a prediction repeats the key in JSON, where a byte takes up to six
 
 
-class Misfit(NamedTuple):
-    """Why a topic cannot be an output.
+class TopicProblem(NamedTuple):
+    """The reason why a topic cannot be an output.
 
     Attributes:
-        said: what is wrong, after the topic's name.
-        remedy: what to do.
+        description: Predicate of a sentence that begins with the topic's name.
+        remedy: Remedy, in the imperative.
     """
 
-    said: str
+    description: str
     remedy: str
 
 
 def output_config(source: TopicFacts, settings: Settings) -> dict[str, str]:
-    """Return the configuration with which an output topic is created.
+    """Return the configuration of a new output topic.
 
-    What the broker has by default counts for nothing: it may be made for topics whose records are
-    stamped when they are sent, or for more replicas than the source has.
+    It overrides the broker's defaults, which may be meant for topics whose records have the time at
+    which they are sent, or for more replicas than the source has.
 
     Args:
-        source: whose partitions and replication the topic gets.
-        settings: of the worker.
+        source: Source topic, whose configuration the output topic follows.
+        settings: Settings of the worker.
     """
     config = {
         "cleanup.policy": "delete",
         # Recovery compares a prediction's timestamp with that of its source record.
         "message.timestamp.type": "CreateTime",
-        "retention.ms": _number(_kept(source, "retention.ms")),
-        "retention.bytes": _number(_kept(source, "retention.bytes")),
+        "retention.ms": _number(_retention(source, "retention.ms")),
+        "retention.bytes": _number(_retention(source, "retention.bytes")),
         "max.message.bytes": _number(
             max(source.limit("max.message.bytes"), float(settings.output_batch_bytes_max))
         ),
-        "min.insync.replicas": _number(min(_in_sync(source), float(source.replication))),
-        # The source took the record; when it is folded its timestamp may be of any age.
+        "min.insync.replicas": _number(min(_min_in_sync(source), float(source.replication))),
+        # A source record may have any age when it is folded.
         **{name: str(JAVA_LONG_MAX) for name in TIMESTAMP_LIMITS},
     }
-    # A broker refuses what it does not know.
+    # A broker refuses settings that it does not know.
     return {name: value for name, value in config.items() if name in source.config}
 
 
-def misfit(topic: TopicFacts, source: TopicFacts, settings: Settings) -> Misfit | None:
+def find_topic_problem(
+    topic: TopicFacts, source: TopicFacts, settings: Settings
+) -> TopicProblem | None:
     """Return why a topic cannot be an output of a source; ``None`` if it can.
 
     Args:
-        topic: that exists.
-        source: of the fold.
-        settings: of the worker.
+        topic: Existing topic to check.
+        source: Source topic of the fold.
+        settings: Settings of the worker.
     """
     if topic.partitions != source.partitions:
-        return Misfit(
-            f"has {topic.partitions} partitions and the source {source.name} {source.partitions}: "
-            "outputs go to the partition of their source record",
+        return TopicProblem(
+            f"has {topic.partitions} partitions, and the source {source.name} has "
+            f"{source.partitions}: an output goes to the partition of its source record",
             f"create a topic with {source.partitions} partitions and name it with --predictions "
             "or --dead-letters",
         )
     if topic.is_compacted:
-        return Misfit(
+        return TopicProblem(
             "is compacted, so predictions would be removed", "set cleanup.policy=delete on it"
         )
     limit = topic.limit("max.message.bytes")
     if limit < settings.output_batch_bytes_max:
-        return Misfit(
+        return TopicProblem(
             f"has max.message.bytes {limit:.0f}, less than output_batch_bytes_max "
             f"{settings.output_batch_bytes_max}",
-            "raise the one or lower the other",
+            "raise max.message.bytes or lower output_batch_bytes_max",
         )
-    needed = KEY_IN_OUTPUT_MAX * settings.key_bytes_max
+    needed = OUTPUT_BYTES_PER_KEY_BYTE * settings.key_bytes_max
     if settings.output_batch_bytes_max < needed:
-        return Misfit(
-            f"may get outputs of {needed} bytes for a key of key_bytes_max {settings.key_bytes_max}, "
+        return TopicProblem(
+            f"may get outputs of {needed} bytes with key_bytes_max {settings.key_bytes_max}, "
             f"and output_batch_bytes_max is {settings.output_batch_bytes_max}",
-            f"raise output_batch_bytes_max to {needed}, and the topic's max.message.bytes with it",
+            f"raise output_batch_bytes_max and the topic's max.message.bytes to {needed}",
         )
-    if _in_sync(topic) > topic.replication:
-        return Misfit(
-            f"has min.insync.replicas {_in_sync(topic):.0f} and {topic.replication} replicas: it "
-            "takes no record that all of them must acknowledge",
-            "lower min.insync.replicas, or give it more replicas",
+    if _min_in_sync(topic) > topic.replication:
+        return TopicProblem(
+            f"has min.insync.replicas {_min_in_sync(topic):.0f} and {topic.replication} replicas, "
+            "so it refuses every record of a producer with acks=all",
+            "lower min.insync.replicas, or add replicas",
         )
-    return _misfit_of_retention(topic, source, settings) or _misfit_of_timestamps(topic, source)
+    return _find_retention_problem(topic, source, settings) or _find_timestamp_problem(
+        topic, source
+    )
 
 
-def _misfit_of_retention(
+def _find_retention_problem(
     topic: TopicFacts, source: TopicFacts, settings: Settings
-) -> Misfit | None:
+) -> TopicProblem | None:
     for name in ("retention.ms", "retention.bytes"):
-        limit, wanted = topic.limit(name), _kept(source, name)
-        if limit < wanted and not settings.allow_short_retention:
-            return Misfit(
-                f"has {name} {limit:.0f}, less than {source.name}'s {_number(wanted)}: outputs "
-                "carry their source record's timestamp",
+        limit, needed = topic.limit(name), _retention(source, name)
+        if limit < needed and not settings.allow_short_retention:
+            return TopicProblem(
+                f"has {name} {limit:.0f}, less than {source.name}'s {_number(needed)}: outputs "
+                "have the timestamp of their source record",
                 f"raise {name}, or accept it with --allow-short-retention",
             )
     return None
 
 
-def _misfit_of_timestamps(topic: TopicFacts, source: TopicFacts) -> Misfit | None:
-    """Outputs carry their source record's timestamp: the broker must take it again, later."""
+def _find_timestamp_problem(topic: TopicFacts, source: TopicFacts) -> TopicProblem | None:
+    """Check that the topic accepts the timestamps of source records when they are folded."""
     if topic.config.get("message.timestamp.type") == "LogAppendTime":
-        return None  # it is replaced, not looked at
+        return None  # the broker replaces the timestamp without checking it
     both = topic.limit("message.timestamp.difference.max.ms")
     before = min(topic.limit("message.timestamp.before.max.ms"), both)
-    # A record stays until the newest one of its segment is past retention.
-    oldest = _kept(source, "retention.ms") + source.limit("segment.ms")
+    # A record stays until retention removes the newest record of its segment.
+    oldest = _retention(source, "retention.ms") + source.limit("segment.ms")
     if before < oldest:
-        return Misfit(
+        return TopicProblem(
             f"has message.timestamp.before.max.ms {before:.0f}, and {source.name} keeps records "
-            f"for {_number(oldest)} ms: predictions of a backlog are refused",
+            f"for {_number(oldest)} ms: it would refuse the predictions of old records",
             f"set message.timestamp.before.max.ms={JAVA_LONG_MAX} on it",
         )
     after = topic.limit("message.timestamp.after.max.ms")
     is_broker_time = source.config.get("message.timestamp.type") == "LogAppendTime"
     if after < source.limit("message.timestamp.after.max.ms") and not is_broker_time:
-        return Misfit(
+        return TopicProblem(
             f"has message.timestamp.after.max.ms {after:.0f}, less than {source.name}'s: "
-            "predictions of early events are refused",
+            "it would refuse the predictions of records with a timestamp in the future",
             f"set message.timestamp.after.max.ms={JAVA_LONG_MAX} on it",
         )
     return None
 
 
-def _kept(source: TopicFacts, name: str) -> float:
-    """Return a limit of retention; what is only compacted keeps each key's last record for ever."""
-    is_removed = "delete" in source.config.get("cleanup.policy", "delete")
-    return source.limit(name) if is_removed else float("inf")
+def _retention(source: TopicFacts, name: str) -> float:
+    """Return a limit of retention: infinity if the topic is compacted and deletes nothing."""
+    deletes = "delete" in source.config.get("cleanup.policy", "delete")
+    return source.limit(name) if deletes else float("inf")
 
 
-def _in_sync(topic: TopicFacts) -> float:
+def _min_in_sync(topic: TopicFacts) -> float:
     return float(topic.config.get("min.insync.replicas", "1"))
 
 

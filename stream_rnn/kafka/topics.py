@@ -1,4 +1,4 @@
-"""What the cluster says of a topic."""
+"""Partitions, replicas and configuration of topics."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -7,20 +7,20 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import LeaderNotAvailableError, UnknownTopicOrPartitionError
 
 from stream_rnn.errors import reason
-from stream_rnn.kafka.answers import CheckedAdminClient
+from stream_rnn.kafka.admin_client import CheckedAdminClient
 
 JAVA_LONG_MAX = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class TopicFacts:
-    """What the cluster says of one topic.
+    """The cluster's facts about one topic.
 
     Attributes:
-        name: of the topic.
-        partitions: how many; 0 if it does not exist.
-        replication: replicas of each partition.
-        config: its configuration, defaults included.
+        name: Name of the topic.
+        partitions: Number of partitions; 0 if the topic does not exist.
+        replication: Number of replicas of each partition.
+        config: Configuration of the topic, defaults included.
     """
 
     name: str
@@ -30,33 +30,34 @@ class TopicFacts:
 
     @property
     def is_compacted(self) -> bool:
-        """Whether old records of a key may be removed while newer ones stay."""
+        """Whether compaction may remove all but the last record of a key."""
         return "compact" in self.config.get("cleanup.policy", "")
 
     def limit(self, name: str) -> float:
-        """Return a numeric setting; -1 and the greatest integer, which mean no limit, as infinity."""
+        """Return a numeric setting, or infinity for -1 and the greatest integer, the unlimited."""
         value = int(self.config.get(name, "-1"))
         return float("inf") if value < 0 or value == JAVA_LONG_MAX else float(value)
 
 
 async def read_topics(admin: CheckedAdminClient, names: Iterable[str]) -> dict[str, TopicFacts]:
-    """Ask the cluster about some topics.
+    """Return the facts about some topics.
 
     Raises:
-        ConfigError: their configuration may not be seen.
-        KafkaError: the cluster cannot say now.
+        ConfigError: The user has no right to see their configuration.
+        KafkaError: The cluster cannot answer now.
     """
-    wanted = list(dict.fromkeys(names))
-    # Asking for a topic by its name creates it on a broker that creates topics by itself.
-    there = set(await admin.list_topics())
-    known = [name for name in wanted if name in there]
+    # A request for a topic by its name creates it on a broker with auto.create.topics.enable.
+    existing = set(await admin.list_topics())
+    requested = list(dict.fromkeys(names))
+    known = [name for name in requested if name in existing]
     try:
-        found = {one["topic"]: one for one in await admin.describe_topics(known)} if known else {}
-        resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in found]
+        answer = await admin.describe_topics(known) if known else []
+        described = {topic["topic"]: topic for topic in answer}
+        resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in described]
         responses = await admin.describe_configs(resources) if resources else []
     except UnknownTopicOrPartitionError as error:
-        # Deleted meanwhile, or one broker does not know it yet: the list, asked again, decides.
-        raise LeaderNotAvailableError(f"{reason(error)}: listed, and not described") from error
+        # The topic was just deleted, or is so new that a broker does not know it: retry.
+        raise LeaderNotAvailableError(f"{reason(error)}: listed, but not described") from error
     configs = {
         name: {entry[0]: entry[1] or "" for entry in entries}
         for response in responses
@@ -65,11 +66,11 @@ async def read_topics(admin: CheckedAdminClient, names: Iterable[str]) -> dict[s
     return {
         name: TopicFacts(
             name,
-            len(found[name]["partitions"]),
-            max((len(p["replicas"]) for p in found[name]["partitions"]), default=1),
+            len(described[name]["partitions"]),
+            max((len(p["replicas"]) for p in described[name]["partitions"]), default=1),
             configs.get(name, {}),
         )
-        if name in found
+        if name in described
         else TopicFacts(name, 0)
-        for name in wanted
+        for name in requested
     }

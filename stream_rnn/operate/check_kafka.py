@@ -10,12 +10,12 @@ from aiokafka.structs import OffsetAndMetadata
 
 from stream_rnn.errors import reason
 from stream_rnn.fold.fold_id import transactional_id
-from stream_rnn.kafka.acls import refusal_of_outputs
+from stream_rnn.kafka.acls import producer_authorization_error
 from stream_rnn.kafka.clients import new_producer, stop_producer
 from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.kafka.connection import kafka_options
-from stream_rnn.kafka.coordinator import TRANSACTIONS, never_answers
-from stream_rnn.kafka.topic_rules import misfit
+from stream_rnn.kafka.coordinator import TRANSACTIONS, find_unmet_setting
+from stream_rnn.kafka.topic_rules import find_topic_problem
 from stream_rnn.kafka.topics import TopicFacts
 from stream_rnn.operate.check_result import Finding, Level, bad, fine, warning
 from stream_rnn.settings import FoldSettings
@@ -28,7 +28,7 @@ SHORT_MS = 6 * 3_600_000
 async def check_brokers(cluster: KafkaCluster) -> Finding:
     """Count who answers."""
     assert cluster.admin is not None, "used inside of its context"
-    said = await cluster.ask(cluster.admin.describe_cluster(), "the cluster")
+    said = await cluster.await_answer(cluster.admin.describe_cluster(), "the cluster")
     count, controller = len(said["brokers"]), said["controller_id"]
     return fine("kafka", f"{count} broker{'s'[: count != 1]}, the controller is {controller}")
 
@@ -72,8 +72,8 @@ def _source(source: TopicFacts, settings: FoldSettings) -> Finding:
 
 def _output(topic: TopicFacts, source: TopicFacts, settings: FoldSettings) -> Finding:
     said = f"{topic.name}: {topic.partitions} partitions, {_retention(topic)}"
-    if (found := misfit(topic, source, settings)) is not None:
-        return bad("outputs", f"{said}; it {found.said}", found.remedy)
+    if (found := find_topic_problem(topic, source, settings)) is not None:
+        return bad("outputs", f"{said}; it {found.description}", found.remedy)
     if topic.config.get("message.timestamp.type") == "LogAppendTime":
         return warning(
             "outputs",
@@ -182,13 +182,13 @@ async def check_rights(settings: FoldSettings, outputs: Mapping[str, int]) -> Fi
                 await producer.send_offsets_to_transaction(nothing, settings.app)
             await producer.abort_transaction()
     except (KafkaError, OSError) as error:
-        refused = refusal_of_outputs(error, settings)
+        refused = producer_authorization_error(error, settings)
         said = str(refused) if refused else reason(error)
         remedy = "give the user the rights of a worker in deploy/README.md"
         if isinstance(error, InvalidTransactionTimeout):
             remedy = "lower --transaction-timeout-ms"
         if isinstance(error, TimeoutError):
-            never = await never_answers(connection, TRANSACTIONS)
+            never = await find_unmet_setting(connection, TRANSACTIONS)
             said = str(never) if never else f"no transaction within {settings.kafka_timeout_s:g} s"
             remedy = "a worker with exactly_once needs a transaction coordinator"
         return bad(name, said, remedy)

@@ -161,10 +161,12 @@ class DashboardData:
     async def _partitions(self) -> list[Json]:
         fold, source = self.fold, self.fold.settings.source
         places = [TopicPartition(source, place.partition) for place in fold.places]
-        starts = await fold.cluster.ask(fold.cluster.consumer.beginning_offsets(places), source)
+        starts = await fold.cluster.await_answer(
+            fold.cluster.consumer.beginning_offsets(places), source
+        )
         held = await asyncio.gather(*(place.store.read() for place in fold.places))
         offsets = await asyncio.gather(*(place.log.group_offset() for place in fold.places))
-        ends = await fold.cluster.ask(fold.cluster.consumer.end_offsets(places), source)
+        ends = await fold.cluster.await_answer(fold.cluster.consumer.end_offsets(places), source)
         rows = []
         for tp, one, offset in zip(places, held, offsets, strict=True):
             position = one.position

@@ -8,7 +8,7 @@ from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 
 from stream_rnn.errors import ConfigError
-from stream_rnn.fold.dead_letters import own_name
+from stream_rnn.fold.dead_letters import record_header_name
 from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.settings import Settings
 
@@ -66,7 +66,7 @@ class DeadLetter:
             return None
         if not (0 <= source[1] < INT32 and 0 <= source[2] < INT64 and -INT64 <= timestamp < INT64):
             return None  # no worker wrote it
-        named = [(own_name(name), value) for name, value in record.headers]
+        named = [(record_header_name(name), value) for name, value in record.headers]
         own = [(name, value) for name, value in named if name is not None]
         value = None if size < 0 else record.value
         return cls(

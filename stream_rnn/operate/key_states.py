@@ -18,7 +18,7 @@ from stream_rnn.operate.open_fold import Fold
 from stream_rnn.store.redis_store import RedisStore
 from stream_rnn.store.state import HEADER_BYTES, StateCodec
 
-LOOK_AGAIN_S = 0.2
+REREAD_EVERY_S = 0.2
 FIELD_BYTES = 52
 """What Redis adds to a key and a state in a hash: measured in tests/bench/README.md."""
 
@@ -125,7 +125,7 @@ async def folded(fold: Fold, offsets: dict[int, int], within_s: float) -> bool:
             return True
         if time.monotonic() > deadline:
             return False
-        await asyncio.sleep(LOOK_AGAIN_S)
+        await asyncio.sleep(REREAD_EVERY_S)
 
 
 def state_bytes(model: Model, key_bytes: float) -> float:

@@ -11,7 +11,13 @@ from redis.asyncio import Redis
 from stream_rnn.errors import ConfigError
 from stream_rnn.fold.fold_id import fold_id, store_tag
 from stream_rnn.fold.kafka_log import KafkaLog
-from stream_rnn.fold.recovery import Choices, Facts, Stop, known_group_offset, where_to_start
+from stream_rnn.fold.recovery import (
+    Facts,
+    RecoveryOptions,
+    Stop,
+    known_group_offset,
+    where_to_start,
+)
 from stream_rnn.fold.recovery_facts import Recovery
 from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.model.bundle import load_bundle
@@ -79,7 +85,7 @@ class Fold:
         offsets = await asyncio.gather(*(place.log.group_offset() for place in self.places))
         if all(c is not None and c.fold_id not in (None, self.identity) for c in offsets):
             return
-        members = await self.cluster.members(app)
+        members = await self.cluster.member_count(app)
         if members:
             raise ConfigError(
                 f"{members} worker{'s'[: members != 1]} of {app} run{'s'[: members == 1]}: stop "
@@ -90,7 +96,7 @@ class Fold:
     async def look(self) -> list[dict[str, Any]]:
         """Return, for each partition, what Redis and Kafka hold and where a worker would start."""
         settings = self.settings
-        choices = Choices.of(settings)
+        options = RecoveryOptions.of(settings)
         rows = []
         for place in self.places:
             name = f"{settings.source}[{place.partition}]"
@@ -99,9 +105,9 @@ class Fold:
                 fold_id=self.identity,
                 store=place.store,
                 log=place.log,
-                choices=choices,
+                options=options,
             )
-            rows.append(_row(place.partition, await recovery.read(), choices))
+            rows.append(_row(place.partition, await recovery.read(), options))
         return rows
 
 
@@ -147,9 +153,9 @@ async def open_fold(settings: FoldSettings) -> AsyncIterator[Fold]:
             yield await fold_of(settings, model, redis, cluster)
 
 
-def _row(partition: int, facts: Facts, choices: Choices) -> dict[str, Any]:
-    decision, c = where_to_start(facts, choices), known_group_offset(facts)
-    held, stop = facts.held, isinstance(decision, Stop)
+def _row(partition: int, facts: Facts, options: RecoveryOptions) -> dict[str, Any]:
+    decision, c = where_to_start(facts, options), known_group_offset(facts)
+    held, stop = facts.stored, isinstance(decision, Stop)
     return {
         "partition": partition,
         "position": held.position,
@@ -162,7 +168,7 @@ def _row(partition: int, facts: Facts, choices: Choices) -> dict[str, Any]:
         "keys": held.fields,
         "fold": facts.fold_id,
         "group_offset_fold": c.fold_id if c else None,
-        "last_output_fold": facts.last_prediction.fold_id if facts.last_prediction else None,
+        "last_output_fold": facts.last_output.fold_id if facts.last_output else None,
         "torn": held.is_torn,
         "stream_time_ms": held.stream_time_ms,
         "numerics": held.numerics,

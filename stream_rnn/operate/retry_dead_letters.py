@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from stream_rnn.errors import ConfigError, FencedError, reason
 from stream_rnn.fold.fold_id import transactional_id
-from stream_rnn.kafka.acls import refusal
+from stream_rnn.kafka.acls import authorization_error
 from stream_rnn.kafka.clients import new_producer, stop_producer
 from stream_rnn.kafka.connection import kafka_options
 from stream_rnn.operate.dead_letters import RETRIED, RETRY_OF, DeadLetter, Wanted, read
@@ -122,7 +122,9 @@ class Retry:
             message = "another retry of this app and source was started: run it again when it ended"
             raise FencedError(message) from error
         except (KafkaError, TimeoutError, OSError) as error:
-            refused = refusal(error, self._settings.app, f"Write on topic {self._settings.source}")
+            refused = authorization_error(
+                error, self._settings.app, f"Write on topic {self._settings.source}"
+            )
             message = f"Kafka did not acknowledge: {reason(error, self._settings.kafka_timeout_s)}; run it again"
             raise refused or FencedError(message) from error
 

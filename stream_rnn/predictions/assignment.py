@@ -27,9 +27,9 @@ from aiokafka.errors import OffsetOutOfRangeError
 from aiokafka.structs import OffsetAndMetadata
 
 from stream_rnn.errors import ConfigError, FencedError, UnavailableError
-from stream_rnn.kafka.answers import BACK_OFF_S, CheckedAdminClient
+from stream_rnn.kafka.admin_client import BACK_OFF_S, CheckedAdminClient
+from stream_rnn.kafka.client_errors import OF_RIGHTS, await_answer, translate_error
 from stream_rnn.kafka.group_offsets import committed_offsets
-from stream_rnn.kafka.translated import OF_RIGHTS, answer, translated
 from stream_rnn.predictions.membership import Member, Membership
 from stream_rnn.predictions.places import Place
 
@@ -144,7 +144,9 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
                         return  # the group rebalances: what comes back is asked for again
                     except UnavailableError as error:
                         if isinstance(error.__cause__, OF_RIGHTS):
-                            raise translated(error.__cause__, "finding where to read") from error
+                            raise translate_error(
+                                error.__cause__, "finding where to read"
+                            ) from error
                         failure = error
                         await asyncio.sleep(BACK_OFF_S)
         except TimeoutError as error:
@@ -189,7 +191,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
         consumer = self._consumer
         ask = consumer.end_offsets if which == "log end" else consumer.beginning_offsets
         doing = f"asking for the {which} of {partitions[0].topic}"
-        found = await answer(ask(list(partitions)), doing, self._timeout_s)
+        found = await await_answer(ask(list(partitions)), doing, self._timeout_s)
         return {tp: int(offset) for tp, offset in found.items()}
 
     def _take(self, places: dict[TopicPartition, Place]) -> None:

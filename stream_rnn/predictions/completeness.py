@@ -10,7 +10,7 @@ import math
 import time
 
 from stream_rnn.errors import ConfigError, UnavailableError
-from stream_rnn.kafka.answers import CheckedAdminClient
+from stream_rnn.kafka.admin_client import CheckedAdminClient
 from stream_rnn.kafka.group_offsets import GroupOffset, committed_offsets
 
 AGE_S = 1.0

@@ -12,8 +12,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
 from stream_rnn.errors import FencedError
-from stream_rnn.kafka.answers import asking
-from stream_rnn.kafka.translated import CLIENT_ERRORS, translated
+from stream_rnn.kafka.admin_client import retry_while_unavailable
+from stream_rnn.kafka.client_errors import CLIENT_ERRORS, translate_error
 
 
 class Member(NamedTuple):
@@ -67,7 +67,7 @@ class Membership:
         try:
             self._coordinator.check_errors()
         except CLIENT_ERRORS as error:
-            raise translated(error, f"joining group {self._group_id}") from error
+            raise translate_error(error, f"joining group {self._group_id}") from error
 
     async def commit(
         self, offsets: Mapping[TopicPartition, OffsetAndMetadata], held: Member
@@ -93,6 +93,6 @@ class Membership:
             await coordinator._do_commit_offsets(None, offsets)  # noqa: SLF001  # the public one awaits before it reads the generation
 
         try:
-            await asking(send, None, lambda error: bool(error.retriable))
+            await retry_while_unavailable(send, None, lambda error: bool(error.retriable))
         except CLIENT_ERRORS as error:
-            raise translated(error, doing) from error
+            raise translate_error(error, doing) from error

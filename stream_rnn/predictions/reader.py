@@ -50,11 +50,11 @@ from aiokafka.errors import (
 from aiokafka.structs import ConsumerRecord
 
 from stream_rnn.errors import ConfigError, DecodeError, reason
-from stream_rnn.kafka.answers import CheckedAdminClient, asking
+from stream_rnn.kafka.admin_client import CheckedAdminClient, retry_while_unavailable
+from stream_rnn.kafka.client_errors import CLIENT_ERRORS, translate_error
 from stream_rnn.kafka.clients import new_admin, new_consumer, stop_admin, stop_consumer
 from stream_rnn.kafka.connection import kafka_options
 from stream_rnn.kafka.record_batches import Consumer
-from stream_rnn.kafka.translated import CLIENT_ERRORS, translated
 from stream_rnn.kafka.unreachable import describe_unreachable
 from stream_rnn.predictions.assignment import Assignment, Beginning
 from stream_rnn.predictions.completeness import Completeness
@@ -192,7 +192,7 @@ class PredictionReader(AsyncIterator[Prediction]):
         )
         try:
             described = partial(admin.describe_topics, [self.topic])
-            (found,) = await asking(described, self._timeout_s)
+            (found,) = await retry_while_unavailable(described, self._timeout_s)
         except UnknownTopicOrPartitionError as error:
             raise ConfigError(missing) from error
         if not found["partitions"]:
@@ -277,7 +277,7 @@ class PredictionReader(AsyncIterator[Prediction]):
             await assignment.reposition(error)
             return
         except CLIENT_ERRORS as error:
-            raise translated(error, f"reading {self.topic}", within_s) from error
+            raise translate_error(error, f"reading {self.topic}", within_s) from error
         # Nothing was awaited since these were taken: the places are those of their assignment.
         for tp, records in fetched.items():
             place = assignment.owned_place(tp)

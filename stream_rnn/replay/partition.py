@@ -13,7 +13,7 @@ from stream_rnn.fold.crash_points import Counts
 from stream_rnn.fold.decoder import Record
 from stream_rnn.fold.output_batches import Message
 from stream_rnn.fold.outputs import Sink
-from stream_rnn.fold.recovery import Choices, LastPrediction
+from stream_rnn.fold.recovery import LastOutput, RecoveryOptions
 from stream_rnn.fold.recovery_facts import Topics
 from stream_rnn.fold.source import Fetch
 from stream_rnn.kafka.group_offsets import GroupOffset
@@ -42,7 +42,7 @@ class _Range:
     async def group_offset(self) -> GroupOffset | None:
         return None
 
-    async def last_prediction(self) -> LastPrediction | None:
+    async def last_output(self) -> LastOutput | None:
         return None
 
     async def record_at(self, offset: int) -> Record | None:  # noqa: ARG002  # nothing is compared
@@ -125,7 +125,7 @@ async def replay_partition(
         publisher=_Emitter(emit),
         cache_bytes=CACHE_BYTES_MAX,
         sink=sink,
-        choices=Choices(),
+        options=RecoveryOptions(),
     )
     await processor.run()
     return processor.counts

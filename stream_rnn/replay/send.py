@@ -18,7 +18,7 @@ from aiokafka.errors import (
 
 from stream_rnn.errors import ConfigError, StreamRNNError, UnreachableError, reason
 from stream_rnn.fold.decoder import Record
-from stream_rnn.kafka.answers import asking, is_passing
+from stream_rnn.kafka.admin_client import is_transient, retry_while_unavailable
 from stream_rnn.kafka.clients import new_admin, new_producer, stop_admin, stop_producer
 from stream_rnn.kafka.connection import kafka_options
 from stream_rnn.kafka.unreachable import describe_unreachable
@@ -96,7 +96,7 @@ def _describe(error: BaseException, topic: str, within_s: float) -> StreamRNNErr
     said = reason(error, within_s)
     is_of_broker = isinstance(error, BrokerResponseError)
     is_retriable = isinstance(error, KafkaError) and error.retriable and not is_of_broker
-    if isinstance(error, TimeoutError | KafkaTimeoutError) or is_retriable or is_passing(error):
+    if isinstance(error, TimeoutError | KafkaTimeoutError) or is_retriable or is_transient(error):
         return UnreachableError(
             f"Kafka does not acknowledge what is sent to topic {topic}: {said}; look whether its "
             "brokers are there, as many as its min.insync.replicas.  What was acknowledged before "
@@ -113,22 +113,22 @@ async def _require_topic(options: dict[str, object], how: Sending, settings: Set
     try:
         async with asyncio.timeout(timeout_s):
             await admin.start()
-        if how.topic in await asking(admin.list_topics, timeout_s):
+        if how.topic in await retry_while_unavailable(admin.list_topics, timeout_s):
             return
         if not how.create_partitions:
             raise ConfigError(
                 f"topic {how.topic} does not exist; make it, or give --create-partitions"
             )
-        brokers = len((await asking(admin.describe_cluster, timeout_s))["brokers"])
+        brokers = len((await retry_while_unavailable(admin.describe_cluster, timeout_s))["brokers"])
         replicas = min(REPLICAS_MAX, brokers)
         # A cluster's default may ask for more replicas in sync than there are.
         config = {"min.insync.replicas": str(max(1, replicas - 1))}
         topic = NewTopic(how.topic, how.create_partitions, replicas, topic_configs=config)
-        await asking(partial(admin.create_topics, [topic]), timeout_s)
+        await retry_while_unavailable(partial(admin.create_topics, [topic]), timeout_s)
     except TopicAlreadyExistsError:
         return
     except BrokerResponseError as error:
-        if is_passing(error):
+        if is_transient(error):
             raise
         raise ConfigError(f"topic {how.topic} cannot be made: {reason(error)}") from error
     finally:

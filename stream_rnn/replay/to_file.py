@@ -23,7 +23,7 @@ import orjson
 import polars as pl
 
 from stream_rnn.errors import ConfigError, StreamRNNError, reason
-from stream_rnn.fold.gc_tuning import calm_collector
+from stream_rnn.fold.gc_tuning import tune_garbage_collector
 from stream_rnn.fold.output_batches import Message
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.network import pin_numerics
@@ -259,7 +259,7 @@ def _child(
 ) -> None:
     """Fold one range in a process of its own; the parent ends it at Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    calm_collector()
+    tune_garbage_collector()
     logging.basicConfig(level=logging.WARNING)
 
     def on_progress(_wanted: Range, records: int) -> None:

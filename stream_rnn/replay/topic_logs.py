@@ -42,5 +42,5 @@ async def bound(
         time_ms = parse_iso8601_ms(text)
     except ValueError as error:
         raise ConfigError(f"{text!r} is neither an offset nor an ISO 8601 time") from error
-    found = await cluster.ask(cluster.consumer.offsets_for_times({tp: time_ms}), f"{tp}")
+    found = await cluster.await_answer(cluster.consumer.offsets_for_times({tp: time_ms}), f"{tp}")
     return end if found.get(tp) is None else int(found[tp].offset)

@@ -235,7 +235,7 @@ class _Following:
                 )
                 self._memory = Memory(0, 0, self._nothing)
 
-    def _step(self, offset: int, event: int, batch: micro_batch.Batch) -> None:
+    def _step(self, offset: int, event: int, batch: micro_batch.DecodedBatch) -> None:
         before, time_ms, stream_ms = self._memory, batch.decoded.time_ms, batch.stream_ms
         good, errors, self._memory = step_one_by_one(
             self._model, before, [event], batch.x, time_ms, stream_ms, self._ttl_ms

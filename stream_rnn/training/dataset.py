@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from stream_rnn.errors import SpecError
 from stream_rnn.fold import rounds
-from stream_rnn.fold.decoder import Decoder, Record, without
+from stream_rnn.fold.decoder import Decoder, Record, skip_events
 from stream_rnn.model.encoder import Encoder
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.replay.logs import Log, topic_partitions
@@ -193,7 +193,7 @@ def _take(
 ) -> None:
     decoded = decoder.decode(records)
     _, errors = encoder.encode(decoded.columns, decoded.time_ms)
-    decoded = without(decoded, errors) if errors else decoded
+    decoded = skip_events(decoded, errors) if errors else decoded
     for path, column in decoded.columns.items():
         taken.columns.setdefault(path, []).extend(taken.once(column))
     taken.rows += (decoded.rows + row).tolist()
@@ -212,7 +212,7 @@ def _events(taken: _Taken, settings: Settings, partition: int) -> Events:
     touched = _touched(taken.keys, np.array(taken.rows, np.int64), taken.forgets)
     nothing = np.zeros(touched.keys, np.int64)
     ttl_ms = settings.state_ttl_ms
-    planned = rounds.plan(touched, time_ms, stream_ms, nothing > 0, nothing, nothing, ttl_ms)
+    planned = rounds.plan_runs(touched, time_ms, stream_ms, nothing > 0, nothing, nothing, ttl_ms)
     closes = np.zeros(len(planned.first), bool)
     closes[planned.last_run[planned.last_run >= 0]] = True
     examples = Examples(

@@ -183,8 +183,8 @@ class Health:
         owned = [one for one in self._worker.partitions if one.source.positioned.is_set()]
         places = [TopicPartition(source, one.processor.partition) for one in owned]
         try:
-            starts = await kafka.ask(kafka.consumer.beginning_offsets(places), source)
-            ends = await kafka.ask(kafka.consumer.end_offsets(places), source)
+            starts = await kafka.await_answer(kafka.consumer.beginning_offsets(places), source)
+            ends = await kafka.await_answer(kafka.consumer.end_offsets(places), source)
             # The names that recovery asks for, so that both share what was asked last.
             names = (source, self._settings.predictions, self._settings.dead_letters_topic)
             about = (await kafka.topics(*names))[source]
@@ -248,8 +248,8 @@ def why_unready(processor: Processor, now_s: float) -> str:
     since_s = processor.publishing_since_s
     if not processor.is_positioned:
         return f"{processor.place} is not positioned"
-    if processor.waits_for:
-        return f"{processor.place} waits: {processor.waits_for}"
+    if processor.store_error:
+        return f"{processor.place} waits: {processor.store_error}"
     if since_s is not None and now_s - since_s > SLOW_PUBLISH_S:
         return f"{processor.place} waits for Kafka to acknowledge its predictions"
     if processor.position < processor.publish_from:

@@ -15,9 +15,9 @@ from aiokafka.errors import (
 )
 
 from stream_rnn.errors import ConfigError, UnreachableError, reason
-from stream_rnn.kafka.answers import CheckedAdminClient, asking, is_passing
-from stream_rnn.kafka.coordinator import GROUPS, refuse_unmet
-from stream_rnn.kafka.topic_rules import misfit, output_config
+from stream_rnn.kafka.admin_client import CheckedAdminClient, is_transient, retry_while_unavailable
+from stream_rnn.kafka.coordinator import GROUPS, raise_if_unmet
+from stream_rnn.kafka.topic_rules import find_topic_problem, output_config
 from stream_rnn.kafka.topics import TopicFacts, read_topics
 from stream_rnn.settings import FoldSettings
 
@@ -55,9 +55,9 @@ async def require_coordinator(
     """
     try:
         find = partial(admin.find_coordinator, settings.app)
-        await asking(find, settings.kafka_timeout_s)
+        await retry_while_unavailable(find, settings.kafka_timeout_s)
     except (KafkaError, TimeoutError, OSError) as error:
-        await refuse_unmet(connection, GROUPS, error)
+        await raise_if_unmet(connection, GROUPS, error)
         raise UnreachableError(
             f"group {settings.app} has no coordinator: {reason(error)}; a broker "
             "may be starting, the next start asks again"
@@ -68,7 +68,7 @@ async def _prepare(admin: CheckedAdminClient, settings: FoldSettings) -> None:
     source_name, predictions = settings.source, settings.predictions
     outputs = (predictions, settings.dead_letters_topic)
     ask = partial(read_topics, admin, (source_name, *outputs))
-    topics = await asking(ask, settings.kafka_timeout_s)
+    topics = await retry_while_unavailable(ask, settings.kafka_timeout_s)
     source = topics[source_name]
     if not source.partitions:
         raise ConfigError(
@@ -81,8 +81,8 @@ async def _prepare(admin: CheckedAdminClient, settings: FoldSettings) -> None:
     if missing:
         topics = await _until_there(admin, (source_name, *outputs))
     for name in outputs:
-        if (found := misfit(topics[name], source, settings)) is not None:
-            raise ConfigError(f"{name} {found.said}; {found.remedy}")
+        if (found := find_topic_problem(topics[name], source, settings)) is not None:
+            raise ConfigError(f"{name} {found.description}; {found.remedy}")
 
 
 async def _create(
@@ -91,11 +91,13 @@ async def _create(
     config = output_config(source, settings)
     topic = NewTopic(name, source.partitions, source.replication, topic_configs=config)
     try:
-        await asking(partial(admin.create_topics, [topic]), settings.kafka_timeout_s)
+        await retry_while_unavailable(
+            partial(admin.create_topics, [topic]), settings.kafka_timeout_s
+        )
     except TopicAlreadyExistsError:
         return  # another worker of the app was first
     except (ConfigError, BrokerResponseError) as error:
-        if is_passing(error):
+        if is_transient(error):
             raise
         if isinstance(error, InvalidTopicError):  # too long, or like another one but for . and _
             option = "--predictions" if name == settings.predictions else "--dead-letters"
@@ -116,7 +118,9 @@ async def _until_there(admin: CheckedAdminClient, names: tuple[str, ...]) -> dic
     """Wait until the cluster knows topics that were just created."""
     async with asyncio.timeout(CREATED_WITHIN_S):
         while True:
-            topics = await asking(partial(read_topics, admin, names), CREATED_WITHIN_S)
+            topics = await retry_while_unavailable(
+                partial(read_topics, admin, names), CREATED_WITHIN_S
+            )
             if all(topic.partitions for topic in topics.values()):
                 return topics
             await asyncio.sleep(0.1)

@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 
 from stream_rnn.errors import ConfigError, FencedError, Reaction, StreamRNNError, reason
 from stream_rnn.fold.processor import Processor
-from stream_rnn.kafka.acls import refusal
+from stream_rnn.kafka.acls import authorization_error
 from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.network import pin_numerics
@@ -222,7 +222,7 @@ class StreamRNN(Service):
             return
         group = self.app.conf.id
         message = f"group {group}: {reason(error)}"
-        refused = refusal(error, group, f"Read on topic {self.settings.source}")
+        refused = authorization_error(error, group, f"Read on topic {self.settings.source}")
         if refused is not None:
             self._fail(refused)
         elif isinstance(error, InvalidSessionTimeoutError):

@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 
 from stream_rnn.errors import CorruptStateError, JumpedError, MovedError, StateError, TornError
 from stream_rnn.fold.fold_id import fold_id
-from stream_rnn.fold.observer import Folded
+from stream_rnn.fold.observer import FoldedBatch
 from stream_rnn.fold.recovery import Start
 from stream_rnn.fold.single_steps import NOT_FINITE
 from stream_rnn.model.heads import AnyHead
@@ -194,7 +194,7 @@ class Metrics:
             self._repositions.labels(_word(error))
         self._skips.labels(NOT_FINITE)
 
-    def started(self, start: Start) -> None:
+    def on_start(self, start: Start) -> None:
         """Count a start by its row."""
         self._starts.labels(str(start.row)).inc()
         if start.row in (6, 8):
@@ -202,11 +202,11 @@ class Metrics:
         if start.lost:
             self._lost.inc()
 
-    def repositioned(self, error: StateError) -> None:
+    def on_reposition(self, error: StateError) -> None:
         """Count why: ``moved``, ``torn``, ``jumped``, ``forgotten`` or ``corrupt_state``."""
         self._repositions.labels(_word(type(error))).inc()
 
-    def folded(self, folded: Folded) -> None:
+    def on_batch(self, folded: FoldedBatch) -> None:
         """Count a micro-batch; now and then look at some of its answers."""
         batch, stepped = folded.batch, folded.stepped
         events = len(batch.decoded.rows) - len(stepped.errors)
@@ -228,7 +228,7 @@ class Metrics:
             self._sampled_s = now
             self._sample(folded)
 
-    def _sample(self, folded: Folded) -> None:
+    def _sample(self, folded: FoldedBatch) -> None:
         stepped = folded.stepped
         rows = _spread(len(stepped.y))
         outputs = self._model.outputs(stepped.y[rows])

@@ -30,8 +30,8 @@ from faust.types import TP, ConsumerMessage
 
 from stream_rnn.errors import ConfigError, FencedError, UnreadableError
 from stream_rnn.fold.decoder import Record
-from stream_rnn.kafka.clients import never_creating
-from stream_rnn.kafka.record_batches import read_every_batch, stay
+from stream_rnn.kafka.clients import disable_topic_creation
+from stream_rnn.kafka.record_batches import read_every_batch, seek_to_error
 from stream_rnn.worker.generation import check_generation
 
 UNREADABLE_AGAIN_S = 0.5
@@ -113,7 +113,7 @@ class FoldThread(driver.AIOKafkaConsumerThread):
         consumer = super()._create_worker_consumer(transport)
         # Faust offers this only together with its own transactions, which are not used.
         consumer._isolation_level = "read_committed"  # noqa: SLF001  # no public way
-        return never_creating(consumer)
+        return disable_topic_creation(consumer)
 
     async def _fetch_records(
         self,
@@ -131,7 +131,7 @@ class FoldThread(driver.AIOKafkaConsumerThread):
         except UnreadableError as error:
             if error.topic not in folds:
                 raise
-            stay(consumer, error)
+            seek_to_error(consumer, error)
             # To the fold it comes in its order: what is before it is folded and published.
             tp = TP(error.topic, error.partition)
             unread = Fetched(tp.partition, (), self._epoch(tp), error)

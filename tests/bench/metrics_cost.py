@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from stream_rnn.fold.observer import Folded
+from stream_rnn.fold.observer import FoldedBatch
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.network import pin_numerics
 from stream_rnn.settings import Settings
@@ -33,12 +33,12 @@ class TimedObserver:
     def __init__(self, observer: Metrics) -> None:
         self._observer = observer
         self.cpu_s = 0.0
-        self.started, self.repositioned = observer.started, observer.repositioned
+        self.on_start, self.on_reposition = observer.on_start, observer.on_reposition
 
-    def folded(self, folded: Folded) -> None:
+    def on_batch(self, folded: FoldedBatch) -> None:
         """Forward a folded micro-batch, and measure the call."""
         began = time.thread_time()
-        self._observer.folded(folded)
+        self._observer.on_batch(folded)
         self.cpu_s += time.thread_time() - began
 
 

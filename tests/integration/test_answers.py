@@ -11,7 +11,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from stream_rnn.errors import StreamRNNError
 from stream_rnn.fold.kafka_log import KafkaLog
-from stream_rnn.kafka.answers import CheckedAdminClient
+from stream_rnn.kafka.admin_client import CheckedAdminClient
 from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.kafka.group_offsets import committed_offsets
 from stream_rnn.local.kafka import LocalKafka

@@ -5,7 +5,7 @@ from aiokafka.admin import NewTopic
 
 from stream_rnn.errors import ConfigError
 from stream_rnn.fold.publisher import IdempotentPublisher, TransactionalPublisher
-from stream_rnn.kafka.answers import CheckedAdminClient
+from stream_rnn.kafka.admin_client import CheckedAdminClient
 from stream_rnn.local.kafka import LocalKafka
 from stream_rnn.operate.check_kafka import check_rights
 from stream_rnn.settings import Settings

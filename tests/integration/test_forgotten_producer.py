@@ -74,7 +74,7 @@ async def test_a_quiet_partition_ends_no_worker(place):
     ids = [transactional_id(settings.app, settings.source, partition) for partition in (0, 1)]
     await until_forgotten(settings.bootstrap_servers, *ids)
     await place.produce(mixed_records(40, 2))
-    await place.until_says(worker, "positioning anew.*InvalidProducerIdMapping")
+    await place.until_says(worker, "repositioning.*InvalidProducerIdMapping")
     await place.until_published(WITHIN_S)
     assert await asyncio.to_thread(worker.stop) == 0
     said = worker.log.read_text()

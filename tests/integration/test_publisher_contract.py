@@ -8,7 +8,7 @@ from stream_rnn.errors import FencedError, ForgottenError
 from stream_rnn.fold.kafka_log import KafkaLog
 from stream_rnn.fold.output_batches import Message
 from stream_rnn.fold.publisher import IdempotentPublisher, TransactionalPublisher
-from stream_rnn.fold.recovery import LastPrediction
+from stream_rnn.fold.recovery import LastOutput
 from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.settings import Settings
@@ -62,7 +62,7 @@ async def test_a_transaction_carries_outputs_and_group_offset(settings, facts):
     assert (prediction.value, prediction.timestamp, dead.timestamp) == (b"v" * 10, 1005, 1006)
     log = KafkaLog(facts, settings, 1)
     assert await log.group_offset() == GroupOffset(7, "f01d", 2)
-    assert await log.last_prediction() == LastPrediction(6, "f01d", 2, 1006)
+    assert await log.last_output() == LastOutput(6, "f01d", 2, 1006)
     await publisher.close()
 
 
@@ -75,7 +75,7 @@ async def test_a_dead_letter_that_names_no_fold_says_nothing_of_what_is_publishe
     headers = [pair for pair in message(settings, 9).headers if pair[0] != "sr-app"]
     dead = Message(b"k", b"v", 1009, headers)
     await publisher.publish([message(settings, 5)], [dead], GroupOffset(10, "f01d", 2))
-    assert (await KafkaLog(facts, settings, 1).last_prediction()).offset == 5
+    assert (await KafkaLog(facts, settings, 1).last_output()).offset == 5
     await publisher.close()
 
 
@@ -187,7 +187,7 @@ async def test_facts_of_a_log_with_markers_and_aborted_records(settings, facts):
     assert (await log.record_at(4)).value == b"3"
     assert (await log.topics()).source_partitions == 2
     assert await log.group_offset() is None
-    assert await log.last_prediction() is None
+    assert await log.last_output() is None
 
 
 @pytest.mark.parametrize("delivery", [TransactionalPublisher, IdempotentPublisher])
@@ -227,7 +227,7 @@ async def test_without_transactions_too_a_forgotten_producer_is_told_from_a_lost
         error.__cause__ = UnknownProducerId()
     with (
         pytest.raises(ForgottenError, match="UnknownProducerId"),
-        publisher._released("publishing"),
+        publisher._translate_errors("publishing"),
     ):
         raise error
     await publisher.close()
@@ -236,6 +236,9 @@ async def test_without_transactions_too_a_forgotten_producer_is_told_from_a_lost
 async def test_what_comes_after_the_end_of_the_clients_sender_is_a_release_too(settings):
     """Its client then says that there is no transaction, by an error that is no Kafka error."""
     publisher = IdempotentPublisher({"bootstrap_servers": "127.0.0.1:9"}, settings, 1, None)
-    with pytest.raises(FencedError, match="IllegalOperation"), publisher._released("publishing"):
+    with (
+        pytest.raises(FencedError, match="IllegalOperation"),
+        publisher._translate_errors("publishing"),
+    ):
         raise IllegalOperation("Can't send messages while not in transaction")
     await publisher.close()

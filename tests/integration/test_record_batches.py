@@ -111,7 +111,7 @@ async def test_a_damaged_batch_stops_worker_and_replay_after_all_before_it(strea
     assert worker.exit_status == 3
     said = worker.log.read_text()
     assert f"{source}[1]: offset {first} cannot be read: CorruptRecordException" in said
-    assert f"remove the log up to offset {first + 7} by kafka-delete-records" in said
+    assert f"remove the log up to offset {first + 7} with kafka-delete-records" in said
     assert "Traceback" not in said
     outputs = stream.settings.predictions, stream.settings.dead_letters_topic
     told = [r for topic in outputs for r in await stream.outputs(topic, 1)]

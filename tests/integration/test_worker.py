@@ -12,7 +12,7 @@ import pytest
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from stream_rnn.fold.kafka_log import KafkaLog
-from stream_rnn.kafka.answers import CheckedAdminClient
+from stream_rnn.kafka.admin_client import CheckedAdminClient
 from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.kafka.connection import kafka_options
 from stream_rnn.store.connection import connect_redis
@@ -346,7 +346,10 @@ async def test_topics_that_do_not_fit_are_refused(stream, create_topic):
         ("three", "has 3 partitions"),
         ("compact", "is compacted"),
         ("short", "retention.ms 1000"),
-        ("late", "predictions of a backlog are refused; set message.timestamp.before.max.ms="),
+        (
+            "late",
+            "it would refuse the predictions of old records; set message.timestamp.before.max.ms=",
+        ),
     ):
         worker = made.start(name, predictions=f"{app}-{name}", dead_letters=f"{app}-dead")
         await until(lambda worker=worker: not worker.is_alive, 30)

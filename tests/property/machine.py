@@ -162,11 +162,11 @@ class Machine(RuleBasedStateMachine):
         position = world.store.stored.position
         c = world.broker.decided
         base = position if position is not None else c.offset if c else 0
-        if world.choices.on_lost_history == "stop":
+        if world.options.on_lost_history == "stop":
             beyond = min(beyond, 0)
         world.retain(max(base + beyond, 0))
 
-    @precondition(lambda self: self.world.choices.on_lost_history == "accept")
+    @precondition(lambda self: self.world.options.on_lost_history == "accept")
     @rule(slot=slots, beyond=st.integers(0, 1), is_back=st.booleans())
     def lose_history(self, slot, beyond, is_back):
         """Lose states and history before a worker commits; the other worker accepts the loss."""

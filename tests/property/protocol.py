@@ -14,7 +14,7 @@ from stream_rnn.errors import FencedError, RecoveryError, StreamRNNError, Unavai
 from stream_rnn.fold.fold_id import fold_id
 from stream_rnn.fold.outputs import PublishedOutputs
 from stream_rnn.fold.processor import Processor
-from stream_rnn.fold.recovery import Choices, Facts, Start, Stop, where_to_start
+from stream_rnn.fold.recovery import Facts, RecoveryOptions, Start, Stop, where_to_start
 from stream_rnn.fold.recovery_facts import Recovery
 from stream_rnn.settings import Settings
 from stream_rnn.store.cache import StateCache
@@ -84,7 +84,7 @@ class World:
         self.broker = Broker(self.log, self.checker, self.loop.time)
         self.model = models.small("elman")
         self.fold_id = fold_id(self.model.fingerprint, configured)
-        self.choices = Choices("earliest", configured.on_lost_history)
+        self.options = RecoveryOptions("earliest", configured.on_lost_history)
         self.workers: list[Worker | None] = [None, None]
         self.owner = 0
         self.late: list[Callable[[], Awaitable[Any]]] = []
@@ -198,10 +198,10 @@ class World:
 
     async def decide_start(self) -> Start | Stop:
         """Return where a worker has to start, from the actual state of Kafka and Redis."""
-        last = await self.log.last_prediction()
+        last = await self.log.last_output()
         s, e, stored = self.log.log_start_offset, self.broker.log_end, self.store._read_position()
-        facts = Facts("", self.fold_id, s, e, stored, self.broker.decided, last_prediction=last)
-        return where_to_start(facts, self.choices)
+        facts = Facts("", self.fold_id, s, e, stored, self.broker.decided, last_output=last)
+        return where_to_start(facts, self.options)
 
     def finish(self) -> None:
         """Check that a new worker folds and publishes everything without any further fault."""
@@ -246,7 +246,7 @@ class World:
             source=GatedSource(worker),
             store=store,
             publisher=publisher(worker, self.broker),
-            recovery=find("events[0]", self.fold_id, store, log, self.choices, RETRY_S, clock),
+            recovery=find("events[0]", self.fold_id, store, log, self.options, RETRY_S, clock),
             sink=PublishedOutputs(self.model, configured, 0, self.fold_id),
             cache=components.cache(self.model.hidden_size_floats, 10_000),
             clock=clock,

@@ -21,7 +21,13 @@ from aiokafka.errors import (
 from aiokafka.protocol import admin, commit, coordination, metadata
 
 from stream_rnn.errors import ConfigError
-from stream_rnn.kafka.answers import CheckedAdminClient, asking, check, faults, is_passing
+from stream_rnn.kafka.admin_client import (
+    CheckedAdminClient,
+    answer_errors,
+    is_transient,
+    raise_first_error,
+    retry_while_unavailable,
+)
 
 PACKAGE = Path(__file__).parents[2] / "stream_rnn"
 PARTITIONS = [(0, 0, 1, [1], [1]), (9, 1, 1, [1], [1])]  # the second one's code is of a replica
@@ -69,7 +75,7 @@ def test_every_error_code_is_raised_wherever_it_stands(place):
     """As aiokafka's class for it; a right that lacks as an error that a person must act upon."""
     for code in CODES:
         with pytest.raises((BrokerResponseError, ConfigError)) as raised:
-            check(through_bytes(ANSWERS[place](code)), "worker")
+            raise_first_error(through_bytes(ANSWERS[place](code)), "worker")
         error = raised.value
         if isinstance(error, ConfigError):
             assert "Authorization" in type(error.__cause__).__name__
@@ -82,19 +88,19 @@ def test_every_error_code_is_raised_wherever_it_stands(place):
 def test_an_answer_without_an_error_passes(place):
     """Its other numbers are no error codes."""
     answer = through_bytes(ANSWERS[place](0))
-    assert list(faults(answer)) == []
-    check(answer, "worker")
+    assert list(answer_errors(answer)) == []
+    raise_first_error(answer, "worker")
 
 
 def test_a_partition_without_a_leader_is_no_fault_of_metadata():
     """How many partitions and replicas there are is known all the same."""
     topics = [(0, "flights", False, [(*one, []) for one in PARTITIONS])]
-    check(through_bytes(metadata.MetadataResponse_v5(0, [], "c", 1, topics)))
+    raise_first_error(through_bytes(metadata.MetadataResponse_v5(0, [], "c", 1, topics)))
 
 
 def test_topics_of_others_are_only_listed():
     """One that has no leader, or may not be seen, does not make the list unknown."""
-    check(ANSWERS["topic"](29), about=None)
+    raise_first_error(ANSWERS["topic"](29), subject=None)
 
 
 @pytest.mark.parametrize(
@@ -115,25 +121,25 @@ def test_topics_of_others_are_only_listed():
 def test_a_refusal_names_the_right_that_lacks(place, code, right):
     """Which operation, on which resource."""
     with pytest.raises(ConfigError, match=f"it needs {right};"):
-        check(ANSWERS[place](code), "worker")
+        raise_first_error(ANSWERS[place](code), "worker")
 
 
 def test_an_error_says_what_it_is_about_and_what_the_broker_said():
     """A code that aiokafka does not know is said as a number."""
     with pytest.raises(BrokerResponseError, match="delays: why"):
-        check(ANSWERS["created topic"](44))
+        raise_first_error(ANSWERS["created topic"](44))
     with pytest.raises(BrokerResponseError, match=r"flights\[1\]$"):
-        check(ANSWERS["offset of a partition"](3))
+        raise_first_error(ANSWERS["offset of a partition"](3))
     with pytest.raises(UnknownError, match=r"flights\[1\]: error code 88"):
-        check(ANSWERS["offset of a partition"](88))
+        raise_first_error(ANSWERS["offset of a partition"](88))
 
 
 def test_what_passes_is_what_a_broker_says_of_itself():
     """Loading, moved, no leader; not what is wrong, nor a broker that says nothing."""
-    passing = {code for code in CODES if is_passing(for_code(code)())}
+    passing = {code for code in CODES if is_transient(for_code(code)())}
     assert {5, 6, 7, 14, 15, 16, 41} <= passing
     assert not passing & {-1, 3, 17, 29, 30, 31, 36, 44, 53}
-    assert not is_passing(KafkaConnectionError())
+    assert not is_transient(KafkaConnectionError())
 
 
 async def test_a_passing_error_is_asked_again_until_the_deadline():
@@ -148,13 +154,13 @@ async def test_a_passing_error_is_asked_again_until_the_deadline():
     async def never(error):
         raise error
 
-    assert await asking(answer, 5) == 5
+    assert await retry_while_unavailable(answer, 5) == 5
     with pytest.raises(NotControllerError, match="flights"):
-        await asking(lambda: never(NotControllerError("flights")), 0.05)
+        await retry_while_unavailable(lambda: never(NotControllerError("flights")), 0.05)
     with pytest.raises(UnknownTopicOrPartitionError):
-        await asking(lambda: never(UnknownTopicOrPartitionError()), 60)
+        await retry_while_unavailable(lambda: never(UnknownTopicOrPartitionError()), 60)
     with pytest.raises(TimeoutError, match=r"no answer within 0\.05 s"):
-        await asking(lambda: asyncio.sleep(60), 0.05)
+        await retry_while_unavailable(lambda: asyncio.sleep(60), 0.05)
 
 
 def test_every_way_to_a_broker_is_checked():
@@ -180,4 +186,4 @@ def test_the_package_has_no_other_admin_client():
         for path in PACKAGE.rglob("*.py")
         if name in path.read_text("utf-8")
     ]
-    assert named == ["kafka/answers.py"]
+    assert named == ["kafka/admin_client.py"]

@@ -117,7 +117,7 @@ def test_a_quoted_password_is_unescaped(config):
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
-        (["security.protocl=SSL"], "security.protocl is not known"),
+        (["security.protocl=SSL"], "security.protocl is not supported"),
         (["security.protocol=TLS"], "PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL"),
         (["security.protocol=SASL_SSL", "sasl.mechanism=GSSAPI"], "SCRAM-SHA-512"),
         (["security.protocol=SASL_PLAINTEXT"], "needs a user and a password"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from stream_rnn.kafka.coordinator import GROUPS, TRANSACTIONS, unmet
+from stream_rnn.kafka.coordinator import GROUPS, TRANSACTIONS, describe_unmet_setting
 
 
 def topic(name, *replicas):
@@ -18,7 +18,7 @@ def wants(kind, count):
 @pytest.mark.parametrize("kind", [TRANSACTIONS, GROUPS])
 def test_fewer_brokers_than_replicas_never_will_do(kind):
     """The topic cannot be created; the setting is named, and what to set it to."""
-    said = unmet(kind, {1}, [topic("flights", [1])], wants(kind, 3))
+    said = describe_unmet_setting(kind, {1}, [topic("flights", [1])], wants(kind, 3))
     assert f"{kind.settings}.replication.factor is 3 and the cluster has 1 broker, so" in said
     assert f"{kind.topic} cannot be created: set {kind.settings}.replication.factor=1" in said
     assert kind.min_isr in said
@@ -34,13 +34,13 @@ def test_fewer_brokers_than_replicas_never_will_do(kind):
 )
 def test_brokers_that_are_away_come_back(brokers, topics):
     """Waiting may help: the worker is restarted."""
-    assert unmet(TRANSACTIONS, brokers, topics, wants(TRANSACTIONS, 3)) is None
+    assert describe_unmet_setting(TRANSACTIONS, brokers, topics, wants(TRANSACTIONS, 3)) is None
 
 
 def test_a_topic_with_fewer_replicas_than_must_be_in_sync_takes_no_record():
     """The one setting was lowered for a single broker, and the other was forgotten."""
     topics = [topic("__transaction_state", [1], [1])]
-    said = unmet(TRANSACTIONS, {1}, topics, {"min.insync.replicas": "2"})
+    said = describe_unmet_setting(TRANSACTIONS, {1}, topics, {"min.insync.replicas": "2"})
     assert "has 1 replica and min.insync.replicas 2" in said
     assert "set min.insync.replicas=1 on __transaction_state" in said
     assert "transaction.state.log.min.isr=1 on the brokers" in said
@@ -49,4 +49,4 @@ def test_a_topic_with_fewer_replicas_than_must_be_in_sync_takes_no_record():
 def test_replicas_that_are_out_of_sync_come_back():
     """There are enough of them."""
     topics = [topic("__transaction_state", [1, 2, 3])]
-    assert unmet(TRANSACTIONS, {1}, topics, {"min.insync.replicas": "2"}) is None
+    assert describe_unmet_setting(TRANSACTIONS, {1}, topics, {"min.insync.replicas": "2"}) is None

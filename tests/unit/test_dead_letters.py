@@ -14,12 +14,12 @@ from stream_rnn.fold.dead_letters import (
     LENGTHS_BYTES,
     REASON_BYTES_MAX,
     dead_letter,
-    own_name,
+    record_header_name,
 )
 from stream_rnn.fold.decoder import LogRecord
-from stream_rnn.fold.output_batches import in_batches
-from stream_rnn.fold.reasons import REASONS
+from stream_rnn.fold.output_batches import split_into_batches
 from stream_rnn.fold.single_steps import NOT_FINITE
+from stream_rnn.fold.skip_reasons import SKIP_REASONS
 
 ERROR = DecodeError("not_json", "the value is not JSON")
 BYTES_MAX, BATCH_BYTES_MAX = 100, 900_000
@@ -92,7 +92,9 @@ def test_a_dead_letter_fits_into_a_batch_whatever_the_record_and_the_settings(
     more = [("sr-app", b"a" * 249), ("sr-fold", b"f" * 12), ("sr-origin", b"1" * 20)]
     message = dead_letter(record, error, "t" * 249, 3, 800_000, batch_bytes_max, more)
     output = TopicPartition("out", 3)
-    made = in_batches(lambda: BatchBuilder(batch_bytes_max, 0), [message], output, batch_bytes_max)
+    made = split_into_batches(
+        lambda: BatchBuilder(batch_bytes_max, 0), [message], output, batch_bytes_max
+    )
     assert len(list(made)) == 1
     said = dict(message.headers)["sr-truncated"].decode().split(",")
     kept = [name for name, _ in message.headers if not name.startswith("sr-")]
@@ -133,7 +135,11 @@ def test_a_producer_of_events_cannot_write_the_headers_that_recovery_reads():
     names = [name for name, _ in message.headers]
     assert names[:5] == ["sr-record-app", "sr-record-fold", "sr-record-record-x", "sr-record-", "t"]
     assert {"sr-app", "sr-fold", "sr-origin"}.isdisjoint(names)
-    restored = [(own_name(name), text) for name, text in message.headers if own_name(name)]
+    restored = [
+        (record_header_name(name), text)
+        for name, text in message.headers
+        if record_header_name(name)
+    ]
     assert restored == list(given)
 
 
@@ -144,7 +150,7 @@ def test_every_code_in_the_source_has_words():
     files += [package.parent / "model/encoder.py"]
     text = "".join(path.read_text() for path in files)
     given = re.findall(r'(?:Decode|Feature)Error\(\s*f?"([a-z_]+)"', text)
-    assert {NOT_FINITE, *given} == set(REASONS)
+    assert {NOT_FINITE, *given} == set(SKIP_REASONS)
 
 
 def test_a_null_header_is_kept():

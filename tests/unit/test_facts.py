@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from stream_rnn.errors import RecoveryError
-from stream_rnn.fold.recovery import Choices, LastPrediction
-from stream_rnn.fold.recovery_facts import LOOK_AGAIN_S, Recovery, anchor_of
+from stream_rnn.fold.recovery import LastOutput, RecoveryOptions
+from stream_rnn.fold.recovery_facts import REREAD_EVERY_S, Recovery, anchor_of
 from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.store.state import StoredPosition
 from stream_rnn.testing import MemoryLog, MemoryStore, record
@@ -39,9 +39,9 @@ class ScriptedLog(MemoryLog):
         self.read += 1
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
-    async def last_prediction(self):
+    async def last_output(self):
         self.looked_back += 1
-        return await super().last_prediction()
+        return await super().last_output()
 
 
 class ScriptedStore(MemoryStore):
@@ -68,14 +68,14 @@ def naps(monkeypatch):
     return slept
 
 
-def recovery(log, store, naps=(), patience_s=1.0, choices=None):
+def recovery(log, store, naps=(), patience_s=1.0, options=None):
     """Make a recovery whose time passes by its naps."""
     return Recovery(
         place="t[0]",
         fold_id=OURS,
         store=store,
         log=log,
-        choices=choices or Choices(),
+        options=options or RecoveryOptions(),
         patience_s=patience_s,
         clock=lambda: float(sum(naps)),
     )
@@ -87,7 +87,7 @@ async def test_a_group_offset_that_is_behind_is_read_again(naps):
     store = ScriptedStore(at(6))
     _, start = await recovery(log, store, naps).find()
     assert (start.row, start.position, start.publish_from) == (11, 6, 6)
-    assert (naps, log.read, store.reads) == ([LOOK_AGAIN_S] * 2, 3, 1)
+    assert (naps, log.read, store.reads) == ([REREAD_EVERY_S] * 2, 3, 1)
 
 
 async def test_patience_ends(naps):
@@ -95,7 +95,7 @@ async def test_patience_ends(naps):
     log = ScriptedLog(RECORDS).script(ours(3))
     with pytest.raises(RecoveryError, match=r"group offset 3 is behind the position 6: it was set"):
         await recovery(log, ScriptedStore(at(6)), naps).find()
-    assert naps == [LOOK_AGAIN_S] * 4
+    assert naps == [REREAD_EVERY_S] * 4
 
 
 async def test_a_newer_log_end_is_read_with_the_newer_group_offset(naps):
@@ -139,7 +139,7 @@ async def test_row_7_looks_again_and_goes_on_when_states_came_back(naps):
 async def test_row_7_stops_when_the_states_stay_lost(naps):
     """The records they were made from are removed."""
     log = ScriptedLog(RECORDS[4:], 4).script(ours(6))
-    with pytest.raises(RecoveryError, match="records 0 to 3, from which they were made"):
+    with pytest.raises(RecoveryError, match="records 0 to 3, from which they were computed"):
         await recovery(log, ScriptedStore(StoredPosition()), naps).find()
 
 
@@ -153,7 +153,7 @@ async def test_a_corrupt_state_counts_as_torn(naps):
 async def test_a_corrupt_state_does_not_look_like_a_move(naps):
     """What the caller added to the facts is no change in Redis: row 7 stops."""
     log, store = ScriptedLog(RECORDS[4:], 4).script(ours(6)), ScriptedStore(at(6))
-    with pytest.raises(RecoveryError, match="from which they were made"):
+    with pytest.raises(RecoveryError, match="from which they were computed"):
         await recovery(log, store, naps).find(is_corrupt=True)
     assert store.reads == 2
 
@@ -192,13 +192,14 @@ async def test_the_anchor_tells_a_recreated_log(anchor, fits):
 
 
 @pytest.mark.parametrize(
-    ("compacted", "fits"), [(Choices(), False), (Choices(allow_compacted=True), None)]
+    ("compacted", "fits"),
+    [(RecoveryOptions(), False), (RecoveryOptions(allow_compacted=True), None)],
 )
 async def test_a_record_that_is_missing_at_the_anchor(compacted, fits):
     """It must be there, unless compaction was accepted."""
     log = MemoryLog([r for r in RECORDS if r.offset != 5], group=ours(6))
     held = at(6, 0, anchor_of(RECORDS[5]))
-    facts = await recovery(log, ScriptedStore(held), choices=compacted).read()
+    facts = await recovery(log, ScriptedStore(held), options=compacted).read()
     assert facts.anchor_fits is fits
 
 
@@ -222,11 +223,11 @@ async def test_the_last_prediction_tells_a_recreated_log(offset, timestamp, fits
     """Its timestamp is its source record's; below the log start nobody can tell."""
 
     class Predicted(MemoryLog):
-        async def last_prediction(self):
-            return LastPrediction(offset, OURS, 2, timestamp)
+        async def last_output(self):
+            return LastOutput(offset, OURS, 2, timestamp)
 
     facts = await recovery(Predicted(RECORDS, 2, group=ours(6)), ScriptedStore(at(6, 2))).read()
-    assert facts.prediction_fits is fits
+    assert facts.output_fits is fits
 
 
 async def test_the_facts_name_the_topics():

@@ -9,7 +9,7 @@ import pytest
 
 import stream_rnn.fold
 from stream_rnn.fold.fold_id import fold_id
-from stream_rnn.fold.recovery import Choices, Facts, LastPrediction, Start, where_to_start
+from stream_rnn.fold.recovery import Facts, LastOutput, RecoveryOptions, Start, where_to_start
 from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.store.state import (
     HEADER_BYTES,
@@ -43,8 +43,10 @@ RECOVERY = {int(row): cells for row, *cells in table("row")}
 
 def facts(position=None, c=None, origin=PLACES["origin"], **more) -> Facts:
     """Build facts in which every place is another offset."""
-    held = StoredPosition() if position is None else StoredPosition(position, origin, partitions=1)
-    more = {"held": held, "group_offset": c, **more}
+    stored = (
+        StoredPosition() if position is None else StoredPosition(position, origin, partitions=1)
+    )
+    more = {"stored": stored, "group_offset": c, **more}
     return Facts("t[0]", OURS, PLACES["log start"], PLACES["log end"], **more)
 
 
@@ -57,28 +59,28 @@ EXAMPLES = [
     (2, facts(11, GroupOffset(11, OURS, 4))),
     (2, facts(P, GroupOffset(11, OURS, 4))),
     (2, facts(P, C, anchor_fits=False)),
-    (2, facts(P, C, prediction_fits=False)),
+    (2, facts(P, C, output_fits=False)),
     (4, facts()),
     (5, facts(c=GroupOffset(2, OURS, 0))),
     (5, facts(2, C, origin=0)),
     (6, facts(c=C)),
-    (6, facts(c=GroupOffset(7, OURS, 4), last_prediction=LastPrediction(7, OURS, 4, None))),
+    (6, facts(c=GroupOffset(7, OURS, 4), last_output=LastOutput(7, OURS, 4, None))),
     (7, facts(c=GroupOffset(8, OURS, 2))),
     (8, facts(c=GroupOffset(8, OTHER, 4))),
     (8, facts(c=GroupOffset(8))),
     (9, facts(P)),
-    (9, facts(P, last_prediction=LastPrediction(7, OURS, 4, None))),
+    (9, facts(P, last_output=LastOutput(7, OURS, 4, None))),
     (10, facts(P, GroupOffset(5, OURS, 4))),
     (10, facts(P, GroupOffset(8))),
     (11, facts(P, C)),
     (11, facts(P, GroupOffset(8, OTHER, 0))),
-    (11, facts(P, GroupOffset(3), last_prediction=LastPrediction(7, OURS, 4, None))),
+    (11, facts(P, GroupOffset(3), last_output=LastOutput(7, OURS, 4, None))),
 ]
 
 
 def place(cell: str, given: Facts) -> int:
     """Return the offset that a cell names."""
-    last, known = given.last_prediction, given.group_offset
+    last, known = given.last_output, given.group_offset
     group_offset = max(last.offset + 1 if last else 0, known.offset if known else 0)
     places = {**PLACES, "group offset": group_offset}
     return max(places[name] for name in cell.removeprefix("greater of ").split(" and "))
@@ -92,13 +94,13 @@ def test_the_recovery_table_has_every_row_in_its_order():
 
 @pytest.mark.parametrize(("row", "given"), EXAMPLES)
 def test_each_row_of_the_recovery_table_is_what_is_decided(row, given):
-    """Whether it stops or asks, where it starts, from where it publishes, what it writes."""
-    decision = where_to_start(given, Choices())
-    accepted = where_to_start(given, Choices(on_lost_history="accept"))
+    """Whether it stops or depends on a setting, where it starts, from where it publishes, what it writes."""
+    decision = where_to_start(given, RecoveryOptions())
+    accepted = where_to_start(given, RecoveryOptions(on_lost_history="accept"))
     assert decision.row == accepted.row == row
     _, does, starts, publishes, group_offset, first_position = RECOVERY[row]
     assert isinstance(accepted, Start) == (not does.startswith("stops"))
-    assert isinstance(decision, Start) == (not re.match("stops|asks", does))
+    assert isinstance(decision, Start) == (not re.match("stops|depends", does))
     if not isinstance(accepted, Start):
         assert starts == publishes == group_offset == first_position == ""
         return
@@ -111,17 +113,19 @@ def test_each_row_of_the_recovery_table_is_what_is_decided(row, given):
 
 
 @pytest.mark.parametrize(
-    "held",
+    "stored",
     [
         StoredPosition(P, 4, keys=3, fields=2),
         StoredPosition(P, 4, is_corrupt=True),
         StoredPosition(fields=2),
     ],
 )
-def test_row_3_leads_to_the_rows_without_a_position(held):
+def test_row_3_leads_to_the_rows_without_a_position(stored):
     """The count differs, a state does not decode, or there are states without a position."""
     assert "disregards the position" in RECOVERY[3][1]
-    assert where_to_start(facts(c=C, held=held), Choices()) == where_to_start(facts(c=C), Choices())
+    assert where_to_start(facts(c=C, stored=stored), RecoveryOptions()) == where_to_start(
+        facts(c=C), RecoveryOptions()
+    )
 
 
 def test_the_fields_of_a_position_are_those_that_the_scripts_write():

@@ -231,7 +231,7 @@ def bare_stops(source):
     A client is what comes from a function such as ``new_producer`` or ``_new_consumer``, and a
     parameter or an attribute of such a type.
     """
-    makes = re.compile(r"(.*\.)?(_?new_(consumer|producer|admin)|never_creating)")
+    makes = re.compile(r"(.*\.)?(_?new_(consumer|producer|admin)|disable_topic_creation)")
     kinds = re.compile(r"\b(AIOKafka(Consumer|Producer|AdminClient)|CheckedAdminClient|Consumer)\b")
 
     def is_made(node):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_rnn.errors import ConfigError
-from stream_rnn.fold.output_batches import Message, in_batches
+from stream_rnn.fold.output_batches import Message, split_into_batches
 
 OUTPUT = TopicPartition("out", 3)
 TIMES = st.sampled_from([-2, -1, -1, 0, 1, 1_700_000_000_000, 2**62, -(2**62)])
@@ -16,7 +16,7 @@ TIMES = st.sampled_from([-2, -1, -1, 0, 1, 1_700_000_000_000, 2**62, -(2**62)])
 
 def cut(messages, bytes_max):
     """Return the batches of some messages, each as its bytes."""
-    made = in_batches(lambda: BatchBuilder(bytes_max, 0), messages, OUTPUT, bytes_max)
+    made = split_into_batches(lambda: BatchBuilder(bytes_max, 0), messages, OUTPUT, bytes_max)
     return [bytes(batch._build()) for batch in made]
 
 

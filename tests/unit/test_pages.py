@@ -14,7 +14,7 @@ import stream_rnn
 from stream_rnn.errors import DecodeError
 from stream_rnn.fold.dead_letters import dead_letter
 from stream_rnn.fold.decoder import LogRecord
-from stream_rnn.fold.reasons import REASONS
+from stream_rnn.fold.skip_reasons import SKIP_REASONS
 from stream_rnn.metrics.scores import better, main_metric, score
 from stream_rnn.model.bundle import BundleFile, load_bundle
 from stream_rnn.model.cells import CellSpec
@@ -163,7 +163,7 @@ def test_the_headers_are_those_that_are_written():
 
 def test_the_reasons_of_dead_letters_are_those_of_the_code():
     """Each once, and no other."""
-    assert named(rows(page("predictions"), "`sr-error`")) == list(REASONS)
+    assert named(rows(page("predictions"), "`sr-error`")) == list(SKIP_REASONS)
 
 
 def test_the_arguments_of_the_reader_are_its_own():

@@ -76,7 +76,7 @@ async def test_without_an_answer_the_last_one_is_kept_and_it_is_asked_again(cloc
         await settle()
         clock[0] += 2
     assert known.offsets == {0: 13}
-    assert "is not known: Kafka did not say what group app committed: OSError: cut" in caplog.text
+    assert "is not known: cannot read the offsets of group app: OSError: cut" in caplog.text
 
 
 async def test_an_answer_that_a_later_question_has_overtaken_is_dropped():

@@ -6,7 +6,7 @@ import aiokafka.errors as kafka
 import pytest
 
 from stream_rnn.errors import ConfigError, FencedError, UnavailableError
-from stream_rnn.kafka.translated import answer, translated
+from stream_rnn.kafka.client_errors import await_answer, translate_error
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ from stream_rnn.kafka.translated import answer, translated
 )  # fmt: skip
 def test_an_error_says_its_name_once_and_how_long_was_waited(error, kind, said):
     """Kafka's errors begin with their own name, some twice, and a timeout has no text."""
-    found = translated(error, "reading delays", 3)
+    found = translate_error(error, "reading delays", 3)
     assert type(found) is kind
     assert str(found).startswith(f"reading delays failed: {said}")
     assert str(found).count(type(error).__name__) == 1
@@ -38,4 +38,4 @@ def test_an_error_says_its_name_once_and_how_long_was_waited(error, kind, said):
 async def test_an_answer_that_does_not_come_says_how_long_it_was_waited_for():
     """It is the deadline of the answer."""
     with pytest.raises(UnavailableError, match=r"asking failed: TimeoutError: .* within 0\.01 s"):
-        await answer(asyncio.Event().wait(), "asking", 0.01)
+        await await_answer(asyncio.Event().wait(), "asking", 0.01)

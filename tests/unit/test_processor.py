@@ -1,4 +1,4 @@
-"""The processor: the five steps, and what it does about errors."""
+"""The processor: its five steps and its reactions to errors."""
 
 import json
 
@@ -33,7 +33,7 @@ MODEL = models.small()
 
 
 def settings_of(**more):
-    """Make settings."""
+    """Return settings with some values replaced."""
     return Settings.build(app="app", source="events", predictions="out", **more)
 
 
@@ -42,7 +42,7 @@ OURS = fold_id(MODEL.fingerprint, SETTINGS)
 
 
 def events(*offsets):
-    """Make one good record at each offset, of two keys."""
+    """Return a valid record at each offset, of two keys in turn."""
     return [record(o, b"ab"[o % 2 : o % 2 + 1], {"x": o / 8, "kind": "A"}, o) for o in offsets]
 
 
@@ -52,7 +52,7 @@ def published(log):
 
 
 def same_as_the_oracle(log, store, settings=SETTINGS):
-    """Return whether predictions and states are the oracle's."""
+    """Return whether predictions and states equal the oracle's."""
     truth = oracle.fold(MODEL, settings, log.records)
     values = [json.loads(message.value) for message in log.predictions]
     states = {key: value[16:] for key, value in store.states.items()}
@@ -63,11 +63,11 @@ def same_as_the_oracle(log, store, settings=SETTINGS):
 
 @pytest.fixture
 def naps(monkeypatch):
-    """Replace waiting by a list of how long it would have been; time passes by it."""
+    """Replace sleeping by a list of its durations, which advance the test's clock."""
     slept = []
 
     async def sleep(seconds):
-        if seconds:  # nothing is a breath, not a nap
+        if seconds:  # a sleep of 0 only yields to the event loop
             slept.append(seconds)
 
     monkeypatch.setattr("asyncio.sleep", sleep)
@@ -75,7 +75,7 @@ def naps(monkeypatch):
 
 
 class Unreliable(MemoryStore):
-    """A store whose calls fail: of each name as often as it is told."""
+    """A store of which each named call fails a given number of times."""
 
     def __init__(self, error, **failures):
         super().__init__()
@@ -106,7 +106,7 @@ class Unreliable(MemoryStore):
 
 
 class Clock:
-    """Monotonic seconds that pass by the naps taken."""
+    """A monotonic clock in seconds that advances by the sleeps so far."""
 
     def __init__(self, slept):
         self._slept = slept
@@ -116,19 +116,17 @@ class Clock:
 
 
 async def test_every_point_is_passed():
-    """A run with a bad record passes all points, so a crash at each of them can be tried."""
-    at_crash_point = []
+    """A run with a bad record passes all points, so tests can inject a crash at each of them."""
+    points = []
     log = MemoryLog([*events(0, 1), record(2, b"a", b"nope"), *events(3)])
-    await memory_processor(
-        MODEL, log, MemoryStore(), SETTINGS, at_crash_point=at_crash_point.append
-    ).run()
-    assert set(at_crash_point) == set(Point) - {Point.RECORD_READ}  # a new fold compares no record
+    await memory_processor(MODEL, log, MemoryStore(), SETTINGS, at_crash_point=points.append).run()
+    assert set(points) == set(Point) - {Point.RECORD_READ}  # a new fold compares no record
     assert len(log.dead_letters) == 1
 
 
 @pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
-async def test_headers_of_a_producer_do_not_say_what_was_published(delivery):
-    """A bad record pretends to be this fold's output; the worker dies after its dead letter."""
+async def test_forged_headers_of_a_record_do_not_count_as_an_output(delivery):
+    """A bad record has the headers of an output; the worker dies after its dead letter."""
     forged = [("sr-app", b"app"), ("sr-topic", b"events"), ("sr-partition", b"0")]
     forged += [("sr-offset", b"5"), ("sr-fold", OURS.encode()), ("sr-origin", b"0")]
     records = [*events(0, 1, 2, 3, 4), LogRecord(5, 5, b"a", b"nope", tuple(forged))]
@@ -138,7 +136,7 @@ async def test_headers_of_a_producer_do_not_say_what_was_published(delivery):
 
     def dies(point):
         sent.extend([point] if point is Point.DEAD_LETTERS_SENT else [])
-        if len(sent) == 2:  # the first publish has the group offset alone
+        if len(sent) == 2:  # the first publish has only the group offset
             raise KeyboardInterrupt
 
     is_transactional = delivery == "exactly_once"
@@ -151,8 +149,8 @@ async def test_headers_of_a_producer_do_not_say_what_was_published(delivery):
     assert published(log) == [0, 1, 2, 3, 4]
 
 
-async def test_what_happened_is_counted():
-    """Events, forgets, skips by code and predictions."""
+async def test_a_processor_counts_its_records():
+    """It counts events, forgets, predictions, and skips by code."""
     records = [*events(0, 1), record(2, b"a", b"nope"), record(3, b"a", None), *events(4)]
     processor = memory_processor(MODEL, MemoryLog(records), MemoryStore(), SETTINGS, sizes=[2, 3])
     await processor.run()
@@ -162,7 +160,7 @@ async def test_what_happened_is_counted():
 
 
 async def test_a_batch_that_straddles_the_group_offset_publishes_only_from_it_on():
-    """What is below C is folded silently, dead letters too."""
+    """Records below the group offset are folded silently, and have no new dead letters either."""
     records = [*events(0, 1), record(2, b"a", b"nope"), *events(3, 4, 5), record(6, b"a", b"no")]
     log, store = MemoryLog(records, group=GroupOffset(4, OURS, 0)), MemoryStore()
     await memory_processor(MODEL, log, store, SETTINGS).run()
@@ -174,7 +172,7 @@ async def test_a_batch_that_straddles_the_group_offset_publishes_only_from_it_on
 
 
 async def test_a_silent_batch_writes_no_group_offset():
-    """A batch that ends at C leaves C as it is: nothing is even sent."""
+    """A batch that ends at the group offset sends nothing to Kafka."""
 
     class Refusing(MemoryPublisher):
         async def publish(self, *_messages):
@@ -187,8 +185,8 @@ async def test_a_silent_batch_writes_no_group_offset():
     assert (store.stored.position, processor.counts.silent) == (3, 3)
 
 
-async def test_what_was_acknowledged_is_not_published_again(naps):
-    """Kafka may answer with an older group offset than this assignment's own publish."""
+async def test_acknowledged_outputs_are_not_published_again(naps):
+    """Kafka may return an older group offset than that of this assignment's last publish."""
 
     class Behind(MemoryLog):
         async def group_offset(self):
@@ -202,30 +200,30 @@ async def test_what_was_acknowledged_is_not_published_again(naps):
 
 @pytest.mark.parametrize("call", ["read", "load", "start", "commit"])
 async def test_an_unavailable_store_is_retried_with_back_off(naps, call):
-    """Four failures are waited out, each longer than the one before, and nothing is lost."""
+    """After four failures with growing waits the call succeeds, and the result is exact."""
     log, store = MemoryLog(events(0, 1, 2)), Unreliable(UnavailableError("down"), **{call: 4})
     processor = memory_processor(MODEL, log, store, SETTINGS)
     processor.clock = Clock(naps)
     await processor.run()
     assert naps == [0.05, 0.1, 0.2, 0.4]
-    assert processor.waits_for == ""
+    assert processor.store_error == ""
     assert same_as_the_oracle(log, store)
 
 
-async def test_a_store_that_stays_away_is_given_up(naps):
-    """After ``redis_retry_s`` the error leaves, and no nap was longer than a second."""
+async def test_a_store_that_stays_unavailable_ends_the_fold(naps):
+    """After ``redis_retry_s`` the processor raises the error; no wait exceeds ``RETRY_LAST_S``."""
     log, store = MemoryLog(events(0)), Unreliable(UnavailableError("down"), commit=1000)
     processor = memory_processor(MODEL, log, store, settings_of(redis_retry_s=10))
     processor.clock = Clock(naps)
     with pytest.raises(UnavailableError, match="down"):
         await processor.run()
-    assert processor.waits_for == "down"
+    assert processor.store_error == "down"
     assert max(naps) == retry.RETRY_LAST_S
     assert 10 <= sum(naps) < 10 + retry.RETRY_LAST_S
 
 
 async def test_a_commit_whose_answer_was_lost_is_not_folded_twice(naps):
-    """The retry is moved, the position is found anew, and every event counts once."""
+    """The repeated commit is ``moved``, the partition repositions, and every event counts once."""
     log, store = MemoryLog(events(0, 1, 2)), Unreliable(UnavailableError("lost"), answer=1)
     processor = memory_processor(MODEL, log, store, SETTINGS, sizes=[2, 1])
     processor.clock = Clock(naps)
@@ -234,8 +232,8 @@ async def test_a_commit_whose_answer_was_lost_is_not_folded_twice(naps):
     assert processor.counts.positioned == 2
 
 
-async def test_positions_anew_a_bounded_number_of_times(naps):
-    """A store that always moved ends the worker, with the count and the reason."""
+async def test_repositions_are_bounded(naps):
+    """A store that always answers ``moved`` ends the fold, with the count and the reason."""
     log, store = MemoryLog(events(0)), Unreliable(MovedError("somebody else"), load=1000)
     with pytest.raises(FencedError, match=f"positioning {REPOSITIONS_MAX} times: somebody else"):
         await memory_processor(MODEL, log, store, SETTINGS).run()
@@ -244,8 +242,8 @@ async def test_positions_anew_a_bounded_number_of_times(naps):
     assert (log.predictions, store.states) == ([], {})
 
 
-async def test_progress_between_two_failures_starts_the_count_anew(naps):
-    """More failures than the bound are fine while batches are folded in between."""
+async def test_progress_between_two_failures_resets_the_count(naps):
+    """More failures than the bound are allowed if a micro-batch is folded in between."""
 
     class EveryOther(MemoryStore):
         commits = 0
@@ -263,24 +261,24 @@ async def test_progress_between_two_failures_starts_the_count_anew(naps):
     assert same_as_the_oracle(log, store)
 
 
-async def test_a_hole_is_an_empty_micro_batch():
-    """Offsets without records move first C, then P."""
+async def test_a_gap_at_the_log_end_is_an_empty_micro_batch():
+    """Offsets without records advance the group offset first, then the position."""
     order = []
 
-    class Noted(MemoryStore):
+    class RecordingStore(MemoryStore):
         async def commit(self, commit):
             order.append((commit.position, log.group.offset))
             await super().commit(commit)
 
-    log, store = MemoryLog(events(0, 1), end_offset=9), Noted()
+    log, store = MemoryLog(events(0, 1), end_offset=9), RecordingStore()
     await memory_processor(MODEL, log, store, SETTINGS).run()
     assert order == [(2, 2), (9, 9)]
     assert (store.stored.position, store.stored.anchor.offset) == (9, 1)
     assert published(log) == [0, 1]
 
 
-async def test_a_hole_between_two_fetches_is_natural():
-    """A first offset beyond the position is fine while retention removed nothing."""
+async def test_a_gap_between_two_fetches_is_crossed():
+    """A first offset beyond the position is allowed if retention has removed nothing."""
     log, store = MemoryLog(events(0, 5, 9)), MemoryStore()
     processor = memory_processor(MODEL, log, store, SETTINGS, sizes=[1, 1, 1])
     await processor.run()
@@ -289,7 +287,7 @@ async def test_a_hole_between_two_fetches_is_natural():
 
 
 class Retention(MemorySource):
-    """Removes the records below an offset before the second fetch."""
+    """A source before whose second fetch retention removes the records below an offset."""
 
     def __init__(self, log, below):
         super().__init__(log, [1])
@@ -303,7 +301,7 @@ class Retention(MemorySource):
 
 
 async def test_a_log_start_that_passes_the_position_stops(naps):
-    """Records removed before they were folded are row 5, with all the figures."""
+    """If records are removed before they are folded, row 5 stops the worker and names offsets."""
     log, store = MemoryLog(events(*range(6))), MemoryStore()
     processor = memory_processor(MODEL, log, store, SETTINGS)
     processor.source = Retention(log, 3)
@@ -313,7 +311,7 @@ async def test_a_log_start_that_passes_the_position_stops(naps):
 
 
 async def test_a_log_start_that_passes_the_position_may_be_accepted(naps):
-    """The fold begins at the log start, and Redis remembers what was given up."""
+    """The fold begins at the log start, and the field ``lost`` in Redis names the lost records."""
     log, store = MemoryLog(events(*range(6))), MemoryStore()
     accepting = settings_of(on_lost_history="accept")
     processor = memory_processor(MODEL, log, store, accepting)
@@ -326,7 +324,7 @@ async def test_a_log_start_that_passes_the_position_may_be_accepted(naps):
 
 
 async def test_records_removed_at_the_log_end_stop_too(naps):
-    """A hole without a record after it is looked at in the same way."""
+    """A gap at the log end is checked in the same way."""
     log, store = MemoryLog(events(*range(6))), MemoryStore()
     processor = memory_processor(MODEL, log, store, SETTINGS)
     processor.source = Retention(log, 6)
@@ -336,7 +334,7 @@ async def test_records_removed_at_the_log_end_stop_too(naps):
 
 
 async def test_a_first_offset_below_the_position_repositions(naps):
-    """Records that were folded and are delivered again are not folded again."""
+    """Records that are delivered again after they were folded are not folded again."""
 
     class Repeats(MemorySource):
         takes = 0
@@ -356,8 +354,8 @@ async def test_a_first_offset_below_the_position_repositions(naps):
     assert same_as_the_oracle(log, store)
 
 
-async def test_an_idle_partition_looks_whether_it_is_still_the_owner():
-    """A store that somebody else moved is noticed without any record."""
+async def test_an_idle_partition_compares_its_position_with_redis():
+    """It notices another position without any new record."""
 
     class Idle(MemorySource):
         takes = 0
@@ -379,12 +377,12 @@ async def test_an_idle_partition_looks_whether_it_is_still_the_owner():
 
 
 class Forgotten(MemoryPublisher):
-    """A publisher whose producer Kafka has forgotten, a number of times; it may have published."""
+    """A publisher whose producer Kafka forgets a number of times, before or after publishing."""
 
     __slots__ = ("is_published", "starts", "times")
 
     def ready(self, times, *, is_published=False):
-        """Say how often."""
+        """Set the number of failures, and whether the failing publish succeeds; return self."""
         self.times, self.is_published, self.starts = times, is_published, 0
         return self
 
@@ -402,8 +400,8 @@ class Forgotten(MemoryPublisher):
 
 
 @pytest.mark.parametrize("is_published", [False, True])
-async def test_a_forgotten_producer_is_started_anew_and_the_batch_folded_again(naps, is_published):
-    """Published or not: the start decides, C says it, and the worker goes on."""
+async def test_a_forgotten_producer_is_started_again_and_the_batch_folded_again(naps, is_published):
+    """Whether the publish succeeded or not, the start decides its outcome, and the fold goes on."""
     log, store = MemoryLog(events(0, 1, 2)), MemoryStore()
     publisher = Forgotten(log).ready(2, is_published=is_published)
     processor = memory_processor(MODEL, log, store, SETTINGS, sizes=[1, 1, 1], publisher=publisher)
@@ -415,8 +413,8 @@ async def test_a_forgotten_producer_is_started_anew_and_the_batch_folded_again(n
     assert naps
 
 
-async def test_what_a_start_decides_is_looked_for_in_the_outputs_too(naps):
-    """A group offset that is lost does not make a forgotten producer's batch come twice."""
+async def test_recovery_reads_the_outputs_again_after_a_start(naps):
+    """Even if the group offset is lost, a forgotten producer's batch is not published twice."""
     log, store = MemoryLog(events(0, 1, 2)), MemoryStore()
 
     class LosesC(Forgotten):
@@ -434,8 +432,8 @@ async def test_what_a_start_decides_is_looked_for_in_the_outputs_too(naps):
     assert naps
 
 
-async def test_a_producer_that_is_forgotten_again_and_again_is_given_up(naps):
-    """Without progress in between the worker is released."""
+async def test_a_producer_that_is_forgotten_repeatedly_ends_the_fold(naps):
+    """Without progress in between, the worker releases the partition."""
     log = MemoryLog(events(0))
     publisher = Forgotten(log).ready(REPOSITIONS_MAX + 1)
     processor = memory_processor(MODEL, log, MemoryStore(), SETTINGS, publisher=publisher)
@@ -444,8 +442,8 @@ async def test_a_producer_that_is_forgotten_again_and_again_is_given_up(naps):
     assert naps
 
 
-async def test_a_producer_that_is_forgotten_may_belong_to_another_owner_now(naps):
-    """Its start finds the generation over: nothing is published, and the worker is released."""
+async def test_the_start_of_a_forgotten_producer_may_find_another_owner(naps):
+    """If the generation is over, nothing is published, and the worker releases the partition."""
     log = MemoryLog(events(0))
 
     class Over(Forgotten):

@@ -1,4 +1,4 @@
-"""The publisher without Kafka: what it makes of what its producers end with."""
+"""The publisher without Kafka: the errors that it raises after its producer has ended."""
 
 import asyncio
 
@@ -10,30 +10,33 @@ from stream_rnn.fold.publisher import TransactionalPublisher
 from stream_rnn.settings import Settings
 
 
-async def publisher() -> TransactionalPublisher:
-    """Return a publisher whose producer's sender ended, since Kafka had forgotten the producer."""
-    settings = Settings.build(app="app", source="events", predictions="said")
-    made = TransactionalPublisher({"bootstrap_servers": "127.0.0.1:1"}, settings, 0)
+async def publisher_of_a_forgotten_producer() -> TransactionalPublisher:
+    """Return a publisher whose sender task has ended, because Kafka has forgotten the producer."""
+    settings = Settings.build(app="app", source="events", predictions="predictions")
+    publisher = TransactionalPublisher({"bootstrap_servers": "127.0.0.1:1"}, settings, 0)
 
     async def end() -> None:
         raise KafkaError("unexpected") from InvalidProducerIdMapping()
 
     task = asyncio.ensure_future(end())
     await asyncio.wait({task})
-    made._producer._sender._sender_task = task
-    return made
+    publisher._producer._sender._sender_task = task
+    return publisher
 
 
-async def test_a_sender_that_ended_says_why_its_producer_fails():
-    """Who comes later only sees that there is no transaction any more."""
-    made = await publisher()
-    with pytest.raises(ForgottenError, match="InvalidProducerIdMapping"), made._released("a"):
+async def test_the_error_of_an_ended_sender_explains_a_later_failure():
+    """The later call only gets an error about a missing transaction."""
+    publisher = await publisher_of_a_forgotten_producer()
+    with (
+        pytest.raises(ForgottenError, match="InvalidProducerIdMapping"),
+        publisher._translate_errors("a"),
+    ):
         raise KafkaError("no transaction")
 
 
-async def test_a_producer_that_ended_says_nothing_of_another_one():
-    """An owner of the version before is fenced by a producer of its own."""
-    made = await publisher()
-    other = made._new_producer("another")
-    with pytest.raises(FencedError, match="TimeoutError"), made._released("b", other):
+async def test_the_error_of_an_ended_sender_does_not_explain_another_producer():
+    """The owner of the previous version is fenced by a separate producer."""
+    publisher = await publisher_of_a_forgotten_producer()
+    other = publisher._new_producer("another")
+    with pytest.raises(FencedError, match="TimeoutError"), publisher._translate_errors("b", other):
         raise TimeoutError

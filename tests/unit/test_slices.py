@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_rnn.fold.slices import slices
+from stream_rnn.fold.slices import slice_records
 from stream_rnn.settings import Settings
 from stream_rnn.testing import record
 
@@ -15,7 +15,7 @@ keys = st.sampled_from([None, b"a", b"b", b"c" * 300])
 def cut(records, events=4096, size=8_000_000, rounds=4096):
     """Return the offsets of each micro-batch."""
     settings = Settings.build(batch_events_max=events, batch_bytes_max=size, rounds_max=rounds)
-    return [[r.offset for r in part] for part in slices(records, settings)]
+    return [[r.offset for r in part] for part in slice_records(records, settings)]
 
 
 def sized(*sizes):
@@ -65,7 +65,7 @@ def test_every_cut_keeps_order_and_bounds(given_records, events, size, rounds):
     """All records, in order, each once, and no micro-batch beyond a bound."""
     records = [record(i, key, b"x" * n) for i, (key, n) in enumerate(given_records)]
     settings = Settings.build(batch_events_max=events, batch_bytes_max=size, rounds_max=rounds)
-    parts = list(slices(records, settings))
+    parts = list(slice_records(records, settings))
     assert [r for part in parts for r in part] == records
     for part in parts:
         assert 1 <= len(part) <= events
@@ -79,4 +79,4 @@ def test_a_commit_holds_so_many_bytes_of_states():
     records = [record(i, b"k", b"{}") for i in range(10)]
     settings = Settings.build(commit_bytes_max=3000)
     for state_bytes, sizes in ((1000, [3, 3, 3, 1]), (5000, [1] * 10), (16, [10])):
-        assert [len(part) for part in slices(records, settings, state_bytes)] == sizes
+        assert [len(part) for part in slice_records(records, settings, state_bytes)] == sizes

@@ -5,7 +5,11 @@ import itertools
 import orjson
 import pytest
 
-from stream_rnn.kafka.topic_rules import KEY_IN_OUTPUT_MAX, misfit, output_config
+from stream_rnn.kafka.topic_rules import (
+    OUTPUT_BYTES_PER_KEY_BYTE,
+    find_topic_problem,
+    output_config,
+)
 from stream_rnn.kafka.topics import JAVA_LONG_MAX, TopicFacts
 from stream_rnn.operate.check_kafka import check_topics
 from stream_rnn.operate.check_result import Level
@@ -56,7 +60,7 @@ def test_what_a_worker_creates_fits_whatever_its_source_is(replication):
     for values in itertools.product(*SOURCES.values()):
         source = topic(replication=replication, **dict(zip(SOURCES, values, strict=True)))
         made = created(source)
-        assert misfit(made, source, SETTINGS) is None, values
+        assert find_topic_problem(made, source, SETTINGS) is None, values
         assert made.limit("message.timestamp.before.max.ms") == float("inf")
         assert made.limit("message.timestamp.after.max.ms") == float("inf")
         assert made.config["cleanup.policy"] == "delete"
@@ -79,7 +83,7 @@ def test_records_of_a_compacted_source_are_old_and_their_predictions_stay():
     """Its ``retention.ms`` removes nothing, and would remove their predictions at once."""
     source = topic(cleanup_policy="compact")
     assert output_config(source, SETTINGS)["retention.ms"] == "-1"
-    assert "has retention.ms" in misfit(topic("out"), source, SETTINGS).said
+    assert "has retention.ms" in find_topic_problem(topic("out"), source, SETTINGS).description
 
 
 @pytest.mark.parametrize(
@@ -89,21 +93,25 @@ def test_records_of_a_compacted_source_are_old_and_their_predictions_stay():
         ({"cleanup_policy": "compact"}, "is compacted", "set cleanup.policy=delete"),
         ({"retention_ms": "1000"}, "has retention.ms 1000, less than in's", "--allow-short"),
         ({"retention_bytes": "1000"}, "has retention.bytes 1000", "--allow-short"),
-        ({"max_message_bytes": "1000"}, "has max.message.bytes 1000", "lower the other"),
+        (
+            {"max_message_bytes": "1000"},
+            "has max.message.bytes 1000",
+            "lower output_batch_bytes_max",
+        ),
         ({"min_insync_replicas": "4"}, "min.insync.replicas 4 and 3 replicas", "lower"),
         (
             {"message_timestamp_before_max_ms": str(7 * DAY_MS)},
-            "predictions of a backlog are refused",
+            "it would refuse the predictions of old records",
             "before.max.ms=9223372036854775807",
         ),
         (
             {"message_timestamp_difference_max_ms": "1000"},
-            "predictions of a backlog are refused",
+            "it would refuse the predictions of old records",
             "before.max.ms=9223372036854775807",
         ),
         (
             {"message_timestamp_after_max_ms": "1000"},
-            "predictions of early events are refused",
+            "it would refuse the predictions of records with a timestamp in the future",
             "after.max.ms=9223372036854775807",
         ),
     ],
@@ -111,11 +119,11 @@ def test_records_of_a_compacted_source_are_old_and_their_predictions_stay():
 async def test_what_does_not_fit_is_said_by_worker_and_doctor_alike(config, said, remedy):
     """One rule: what the doctor calls bad the worker refuses, and what it calls good it takes."""
     source, output = topic(), topic("out", **config)
-    found = misfit(output, source, SETTINGS)
-    assert said in found.said
+    found = find_topic_problem(output, source, SETTINGS)
+    assert said in found.description
     assert remedy in found.remedy
     (bad,) = await called_bad(source, output)
-    assert found.said in bad.said
+    assert found.description in bad.said
     assert bad.remedy == found.remedy
 
 
@@ -149,22 +157,24 @@ async def test_what_takes_every_record_fits(changed):
     source, output = (
         topic(name, **more) for name, more in zip(("in", "out"), changed, strict=True)
     )
-    assert misfit(output, source, SETTINGS) is None
+    assert find_topic_problem(output, source, SETTINGS) is None
     assert await called_bad(source, output) == []
 
 
 def test_less_retention_can_be_accepted():
     """Predictions then go before their records do."""
     accepting = SETTINGS.replace(allow_short_retention=True)
-    assert misfit(topic("out", retention_ms="1000"), topic(), accepting) is None
+    assert find_topic_problem(topic("out", retention_ms="1000"), topic(), accepting) is None
 
 
 def test_a_prediction_fits_into_a_batch_whatever_its_key():
     """A key of control characters has six bytes for each of them in JSON."""
-    assert len(orjson.dumps({"key": "\0" * 4096})) < (KEY_IN_OUTPUT_MAX - 1) * 4096 + 20
+    assert len(orjson.dumps({"key": "\0" * 4096})) < (OUTPUT_BYTES_PER_KEY_BYTE - 1) * 4096 + 20
     keys = SETTINGS.replace(key_bytes_max=200_000)
-    found = misfit(topic("out"), topic(), keys)
-    assert "key_bytes_max 200000, and output_batch_bytes_max is 900000" in found.said
-    assert "raise output_batch_bytes_max to 1400000" in found.remedy
+    found = find_topic_problem(topic("out"), topic(), keys)
+    assert "key_bytes_max 200000, and output_batch_bytes_max is 900000" in found.description
+    assert "max.message.bytes to 1400000" in found.remedy
     large = topic("out", max_message_bytes="1400000")
-    assert misfit(large, topic(), keys.replace(output_batch_bytes_max=1_400_000)) is None
+    assert (
+        find_topic_problem(large, topic(), keys.replace(output_batch_bytes_max=1_400_000)) is None
+    )

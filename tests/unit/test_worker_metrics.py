@@ -61,7 +61,7 @@ async def test_what_a_processor_does_is_counted():
     assert sum(classes) == 10
     assert found["stream_rnn_hidden_rms_count",] == 2
 
-    metrics.repositioned(TornError("x"))
+    metrics.on_reposition(TornError("x"))
     assert said(metrics)["stream_rnn_repositions_total", "torn"] == 1
 
 

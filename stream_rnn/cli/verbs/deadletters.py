@@ -7,7 +7,7 @@ import click
 from stream_rnn.cli.shared.options import Integer, json_option, verb, yes_option
 from stream_rnn.cli.shared.settings_options import settings_options
 from stream_rnn.cli.verbs import load_work
-from stream_rnn.fold.reasons import REASONS
+from stream_rnn.fold.skip_reasons import SKIP_REASONS
 from stream_rnn.settings import CLUSTER
 
 OPTIONS = ("source", "predictions", "dead_letters", *CLUSTER, "kafka_timeout_s")
@@ -16,10 +16,10 @@ _reason = click.option(
     "--reason",
     "reasons",
     multiple=True,
-    type=click.Choice(list(REASONS)),
+    type=click.Choice(list(SKIP_REASONS)),
     metavar="REASON",
     help="Reason of the dead letters to select; may be repeated; default: all. "
-    f"One of {', '.join(REASONS)}.",
+    f"One of {', '.join(SKIP_REASONS)}.",
 )
 _partition = click.option(
     "--partition",

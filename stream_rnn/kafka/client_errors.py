@@ -1,4 +1,4 @@
-"""What Kafka's client raises while predictions are read, in the package's tree of errors."""
+"""Translation of aiokafka's errors into the package's, for the reader of predictions."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -33,35 +33,37 @@ OF_MEMBERSHIP = (IllegalGenerationError, RebalanceInProgressError, UnknownMember
 T = TypeVar("T")
 
 
-def translated(error: BaseException, doing: str, within_s: float | None = None) -> StreamRNNError:
-    """Return the package's error for one of Kafka's client.
+def translate_error(
+    error: BaseException, doing: str, within_s: float | None = None
+) -> StreamRNNError:
+    """Return the package's error for an error of aiokafka.
 
     Args:
-        error: one of ``CLIENT_ERRORS``.
-        doing: what failed, such as ``reading delays``.
-        within_s: how long was waited, where a deadline may have passed.
+        error: One of ``CLIENT_ERRORS``.
+        doing: What failed, such as ``reading delays``.
+        within_s: Deadline in seconds, for an error after a deadline.
     """
-    said = f"{doing} failed: {reason(error, within_s)}"
+    message = f"{doing} failed: {reason(error, within_s)}"
     if isinstance(error, OF_RIGHTS):
         return ConfigError(
-            f"{said}; a reader needs Read on the predictions topic and, with a group_id, on the "
+            f"{message}; a reader needs Read on the predictions topic and, with a group_id, on the "
             "group: see deploy/README.md"
         )
     if isinstance(error, OF_SIZE):
-        return ConfigError(f"{said}; raise the broker's offset.metadata.max.bytes")
+        return ConfigError(f"{message}; raise the broker's offset.metadata.max.bytes")
     if isinstance(error, OF_MEMBERSHIP):
-        return FencedError(said)
-    return UnavailableError(said)
+        return FencedError(message)
+    return UnavailableError(message)
 
 
-async def answer(call: Awaitable[T], doing: str, timeout_s: float) -> T:
-    """Await an answer of Kafka within its deadline.
+async def await_answer(call: Awaitable[T], doing: str, timeout_s: float) -> T:
+    """Await an answer of Kafka within a deadline.
 
     Raises:
-        StreamRNNError: there is none; see ``translated``.
+        StreamRNNError: Kafka does not answer; see :func:`translate_error`.
     """
     try:
         async with asyncio.timeout(timeout_s):
             return await call
     except CLIENT_ERRORS as error:
-        raise translated(error, doing, timeout_s) from error
+        raise translate_error(error, doing, timeout_s) from error

@@ -1,12 +1,12 @@
-"""Why a record can be skipped."""
+"""Reasons for which a record is skipped."""
 
-REASONS = {
+SKIP_REASONS = {
     "no_key": "the record has no key",
-    "key_too_large": "its key is longer than key_bytes_max",
-    "value_too_large": "its value is longer than value_bytes_max",
-    "not_json": "its value is not JSON",
+    "key_too_large": "the key is longer than key_bytes_max",
+    "value_too_large": "the value is longer than value_bytes_max",
+    "not_json": "the value is not JSON",
     "wrong_schema": "a field that the spec names has another type",
-    "missing": "a field is missing that the spec calls an error",
+    "missing": 'a field is missing for which the spec has missing = "error"',
     "not_finite": "a number is not finite as float32",
     "no_timestamp": "the record has no timestamp, and the spec names no event time",
     "no_event_time": "the event time that the spec names is missing",
@@ -15,4 +15,4 @@ REASONS = {
     "time_ahead": "the event time is later than the record's by more than event_time_ahead_max_s",
     "step_not_finite": "the network gave a number that is not finite",
 }
-"""What ``sr-error`` can be, and what it means."""
+"""Codes in the header ``sr-error``, and their meanings."""

@@ -1,8 +1,8 @@
-"""Answers of Kafka's admin API: the one place where their error codes are looked at.
+"""An admin client that raises every error in Kafka's answers.
 
-aiokafka's admin client returns most error codes instead of raising them, and drops the one that
-says that a group is still being loaded, so that "not known" would be read as "none".  Here every
-``error_code`` of an answer, on whatever level, is raised.
+aiokafka's admin client returns most error codes instead of raising them.  It also drops the code
+of a group that is still loading, so that an unknown offset looks like a missing one.  The client
+here raises every ``error_code`` at any level of an answer.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ RESOURCES = {
     ClusterAuthorizationFailedError: "the cluster",
     TransactionalIdAuthorizationFailed: "transactional id",
 }
-OPERATIONS = {  # by what is asked: the operation, in the words of Kafka's ACLs
+OPERATIONS = {  # the operation in Kafka's ACLs that each request needs
     MetadataRequest.API_KEY: "Describe",
     OffsetFetchRequest.API_KEY: "Read",
     FindCoordinatorRequest.API_KEY: "Read",  # Describe is enough; a member needs Read
@@ -63,14 +63,14 @@ _PARTITIONS = ("partition", "partition_index")
 T = TypeVar("T")
 
 
-class Fault(NamedTuple):
-    """An error code of an answer.
+class AnswerError(NamedTuple):
+    """An error in an answer.
 
     Attributes:
-        code: not 0.
-        name: the topic, group or resource that it is about, empty if the answer names none.
-        partition: of the topic, ``None`` if it is about all of them.
-        message: of the broker, often empty.
+        code: Error code; never 0.
+        name: Topic, group or resource of the error; empty if the answer names none.
+        partition: Partition of the topic; ``None`` if the error is about the whole topic.
+        message: Message of the broker, often empty.
     """
 
     code: int
@@ -80,39 +80,39 @@ class Fault(NamedTuple):
 
 
 class CheckedAdminClient(AIOKafkaAdminClient):  # type: ignore[misc]  # aiokafka is not typed
-    """aiokafka's admin client; each of its calls raises what the broker's answer says.
+    """aiokafka's admin client, whose calls raise the errors in the broker's answers.
 
-    Asking for all topics raises no error of a topic: it may be somebody else's.
+    A request for all topics does not raise the error of a topic, which may belong to others.
     """
 
     async def _send_request(self, request: Request[Any], node_id: int | None = None) -> Response:
         response = await super()._send_request(request, node_id)
-        check(response, _asked_about(request))
+        raise_first_error(response, _subject_of(request))
         return response
 
     async def _send_request_to_node(self, node_id: int, request: Request[Any]) -> Response:
         response = await super()._send_request_to_node(node_id, request)
-        check(response, _asked_about(request))
+        raise_first_error(response, _subject_of(request))
         return response
 
 
-def check(response: Response, about: str | None = "") -> None:
+def raise_first_error(response: Response, subject: str | None = "") -> None:
     """Raise the first error of an answer.
 
     Args:
-        response: of an admin request.
-        about: the group or transactional id that was asked for, where the answer does not repeat
-            it; ``None`` for metadata of all topics, which are only listed.
+        response: Answer to an admin request.
+        subject: Group or transactional id of the request, if the answer does not repeat it;
+            ``None`` for metadata of all topics, whose errors are ignored.
 
     Raises:
-        ConfigError: the user lacks a right; the message names it.
-        BrokerResponseError: every other error, as aiokafka's class for it.
+        ConfigError: The user lacks a right, which the message names.
+        BrokerResponseError: Any other error, as aiokafka's class for its code.
     """
-    if about is None:
+    if subject is None:
         return
-    for fault in faults(response):
-        name = fault.name or about
-        error = for_code(fault.code)(_describe(fault, name))
+    for answer_error in answer_errors(response):
+        name = answer_error.name or subject
+        error = for_code(answer_error.code)(_describe(answer_error, name))
         if (kind := RESOURCES.get(type(error))) is not None:
             operation = OPERATIONS.get(response.API_KEY, "more rights")
             resource = kind if kind == "the cluster" else f"{kind} {name}"
@@ -123,70 +123,70 @@ def check(response: Response, about: str | None = "") -> None:
         raise error
 
 
-def faults(response: Response) -> Iterator[Fault]:
-    """Yield every error code of an answer that is not 0.
+def answer_errors(response: Response) -> Iterator[AnswerError]:
+    """Yield the errors of an answer, whose codes are not 0.
 
-    A partition that has no leader now is no fault of metadata: how many there are is known.
+    Errors of single partitions in metadata are left out: a partition may be without a leader now.
     """
     is_metadata = response.API_KEY == MetadataRequest.API_KEY
-    for fault in _faults(response.to_object(), ""):
-        if not (is_metadata and fault.partition is not None):
-            yield fault
+    for answer_error in _answer_errors(response.to_object(), ""):
+        if not (is_metadata and answer_error.partition is not None):
+            yield answer_error
 
 
-def _faults(answer: Mapping[str, Any], outer: str) -> Iterator[Fault]:
+def _answer_errors(answer: Mapping[str, Any], outer: str) -> Iterator[AnswerError]:
     name = next((str(answer[key]) for key in _NAMES if answer.get(key)), outer)
     partition = next((answer[key] for key in _PARTITIONS if key in answer), None)
     if answer.get("error_code"):
-        yield Fault(answer["error_code"], name, partition, answer.get("error_message") or "")
+        yield AnswerError(answer["error_code"], name, partition, answer.get("error_message") or "")
     for inner in answer.values():
-        for one in inner if isinstance(inner, list) else ():
-            if isinstance(one, Mapping):
-                yield from _faults(one, name)
+        for element in inner if isinstance(inner, list) else ():
+            if isinstance(element, Mapping):
+                yield from _answer_errors(element, name)
 
 
-def _describe(fault: Fault, name: str) -> str:
-    place = name if fault.partition is None else f"{name}[{fault.partition}]"
-    is_named = for_code(fault.code).errno == fault.code
-    said = fault.message or ("" if is_named else f"error code {fault.code}")
-    return ": ".join(part for part in (place, said) if part)
+def _describe(answer_error: AnswerError, name: str) -> str:
+    place = name if answer_error.partition is None else f"{name}[{answer_error.partition}]"
+    is_named = for_code(answer_error.code).errno == answer_error.code
+    message = answer_error.message or ("" if is_named else f"error code {answer_error.code}")
+    return ": ".join(part for part in (place, message) if part)
 
 
-def _asked_about(request: Request[Any]) -> str | None:
-    """Return the group or transactional id of a request; ``None`` if it asks for all topics."""
+def _subject_of(request: Request[Any]) -> str | None:
+    """Return the group or transactional id of a request; ``None`` for metadata of all topics."""
     if isinstance(request, MetadataRequest):
         return None if request._topics is None else ""  # noqa: SLF001  # no public name
     for name in ("_consumer_group", "_coordinator_key"):
-        if (about := getattr(request, name, None)) is not None:
-            return str(about)
+        if (subject := getattr(request, name, None)) is not None:
+            return str(subject)
     return ""
 
 
-def is_passing(error: BaseException) -> bool:
-    """Return whether a broker says that it cannot answer now: its group is being loaded, has moved.
+def is_transient(error: BaseException) -> bool:
+    """Return whether a broker cannot answer now, for example because a group is loading.
 
-    A topic that is not there is none of these, though aiokafka would ask again.
+    A missing topic is not transient here, although it is for aiokafka.
     """
-    is_gone = isinstance(error, UnknownTopicOrPartitionError)
-    return isinstance(error, BrokerResponseError) and bool(error.retriable) and not is_gone
+    is_missing = isinstance(error, UnknownTopicOrPartitionError)
+    return isinstance(error, BrokerResponseError) and bool(error.retriable) and not is_missing
 
 
-async def asking(
+async def retry_while_unavailable(
     call: Callable[[], Awaitable[T]],
     timeout_s: float | None,
-    passes: Callable[[KafkaError], bool] = is_passing,
+    is_retriable: Callable[[KafkaError], bool] = is_transient,
 ) -> T:
-    """Await an answer of Kafka; while a broker cannot give it, ask again.
+    """Await an answer of Kafka, and repeat the request while a broker cannot answer.
 
     Args:
-        call: asks, anew for each try.
-        timeout_s: deadline of all tries together; ``None``: the caller has one.
-        passes: tells whether to ask again after an error.
+        call: Function that sends the request; called once for each attempt.
+        timeout_s: Deadline of all attempts in seconds; ``None`` if the caller has a deadline.
+        is_retriable: Function that returns whether to repeat the request after an error.
 
     Raises:
-        ConfigError: the user lacks a right.
-        KafkaError: another error; after the deadline, what the broker said last.
-        TimeoutError: there is no answer within the deadline.
+        ConfigError: The user lacks a right.
+        KafkaError: Another error occurred, or this was the broker's last error at the deadline.
+        TimeoutError: No answer came within the deadline.
     """
     last: KafkaError | None = None
     try:
@@ -195,7 +195,7 @@ async def asking(
                 try:
                     return await call()
                 except KafkaError as error:
-                    if not passes(error):
+                    if not is_retriable(error):
                         raise
                     last = error
                 await asyncio.sleep(BACK_OFF_S)
