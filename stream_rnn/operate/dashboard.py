@@ -15,7 +15,7 @@ from stream_rnn.errors import ConfigError, StreamRNNError, reason
 from stream_rnn.operate.dashboard_data import DashboardData
 from stream_rnn.operate.open_fold import open_fold
 from stream_rnn.settings import FoldSettings
-from stream_rnn.worker.lasting import tell_end
+from stream_rnn.worker.service_tasks import report_unexpected_end
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +77,9 @@ class Dashboard:
             raise ConfigError(message) from error
         self.address = f"http://127.0.0.1:{self._runner.addresses[0][1]}/"
         self._sampling = asyncio.create_task(self._sample(), name="the sample of predictions")
-        tell_end(self._sampling, lambda: self._is_closing, lambda error: logger.error("%s", error))
+        report_unexpected_end(
+            self._sampling, lambda: self._is_closing, lambda error: logger.error("%s", error)
+        )
         return self
 
     async def __aexit__(self, *_exception: object) -> None:

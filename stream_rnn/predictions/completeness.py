@@ -80,7 +80,7 @@ class Completeness:
         if self._asking is not None:
             if not self._asking.done():
                 return
-            self._tell_end(self._asking)
+            self._raise_unexpected_end(self._asking)
         if time.monotonic() - self._ended_s >= AGE_S:
             self._asking = asyncio.create_task(self._ask(admin, source_topic))
 
@@ -97,7 +97,7 @@ class Completeness:
         except (UnavailableError, ConfigError) as error:
             logger.warning("how far the worker has published is not known: %s", error)
 
-    def _tell_end(self, asked: "asyncio.Task[None]") -> None:
+    def _raise_unexpected_end(self, asked: "asyncio.Task[None]") -> None:
         """Raise what is no error of Kafka's: nobody else awaits the task."""
         self._asking = None
         if not asked.cancelled():

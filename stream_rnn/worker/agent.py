@@ -7,10 +7,10 @@ import faust
 from mode import CrashingSupervisor
 
 from stream_rnn.settings import FoldSettings
-from stream_rnn.worker.transport import Fetched
+from stream_rnn.worker.transport import PartitionFetch
 
 
-class _HandedThrough(faust.Schema[Any, Any]):
+class _PassThroughSchema(faust.Schema[Any, Any]):
     """A schema that leaves keys and values as the transport made them."""
 
     def loads_key(self, app: Any, message: Any, **_options: Any) -> Any:  # noqa: ARG002  # faust's signature
@@ -28,7 +28,7 @@ class _SourceTopic(faust.Topic):
 
 
 def register_agent(
-    app: faust.App, settings: FoldSettings, offer: Callable[[Fetched], Awaitable[None]]
+    app: faust.App, settings: FoldSettings, offer: Callable[[PartitionFetch], Awaitable[None]]
 ) -> str:
     """Register the agent that reads the source.
 
@@ -43,7 +43,7 @@ def register_agent(
     topic = _SourceTopic(
         app,
         topics=[settings.source],
-        schema=_HandedThrough(),
+        schema=_PassThroughSchema(),
         acks=False,
         maxsize=settings.queue_messages_max,
     )

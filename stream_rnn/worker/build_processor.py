@@ -23,7 +23,7 @@ from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.model.network import Model
 from stream_rnn.settings import FoldSettings
 from stream_rnn.store.redis_store import RedisStore
-from stream_rnn.worker.fault_injection import from_environment
+from stream_rnn.worker.fault_injection import faults_from_environment
 from stream_rnn.worker.partition_source import PartitionSource
 from stream_rnn.worker.transport import ConsumerPosition, FoldConsumer
 
@@ -54,7 +54,7 @@ class ProcessorBuilder:
     connection: Mapping[str, Any]
     observer: Observer
     cache_bytes: int = 0
-    at_crash_point: AtCrashPoint = field(default_factory=from_environment)
+    at_crash_point: AtCrashPoint = field(default_factory=faults_from_environment)
 
     @property
     def fold_id(self) -> str:
@@ -122,7 +122,7 @@ class Seeker:
             logger.info("partition lost while seeking partition=%s", self._tp)
             return -1
 
-    async def whereabouts(self) -> ConsumerPosition:
+    async def consumer_position(self) -> ConsumerPosition:
         """Return the position of the consumer in the partition."""
         consumer = cast("FoldConsumer", self._app.consumer)
-        return await consumer.fold_thread.whereabouts(self._tp)
+        return await consumer.fold_thread.consumer_position(self._tp)

@@ -62,7 +62,7 @@ class Fault:
         return cls(Point(match["point"]), int(match["passes"]), float(seconds) if seconds else None)
 
 
-def from_environment(
+def faults_from_environment(
     environment: Mapping[str, str] = os.environ,
     end: Callable[[int], None] = os._exit,
     sleep: Callable[[float], None] = time.sleep,

@@ -50,22 +50,22 @@ def set_defaults(app: faust.App) -> None:
             _set(app, name, value)
 
 
-def refuse(app: faust.App, source: str, fold_agent: str) -> None:
-    """Refuse what loses or doubles records beside a fold.
+def check_app(app: faust.App, source: str, fold_agent: str) -> None:
+    """Refuse an app in which the fold would lose or duplicate records.
 
     Args:
-        app: the app.
-        source: the fold's topic.
-        fold_agent: name of the fold's own agent.
+        app: Faust app that the plugin was added to.
+        source: Source topic of the fold.
+        fold_agent: Name of the agent that reads the source for the fold.
 
     Raises:
-        ConfigError: with the sentence that says what to change.
+        ConfigError: The app has such a feature; the message says what to change.
     """
-    for sentence in _refusals(app, source, fold_agent):
-        raise ConfigError(f"app {app.conf.id}: {sentence}")
+    for conflict in _conflicts(app, source, fold_agent):
+        raise ConfigError(f"app {app.conf.id}: {conflict}")
 
 
-def _refusals(app: faust.App, source: str, fold_agent: str) -> Iterator[str]:
+def _conflicts(app: faust.App, source: str, fold_agent: str) -> Iterator[str]:
     conf = app.conf
     if len(app.tables):
         yield (
@@ -114,7 +114,7 @@ def _set(app: faust.App, name: str, value: Any) -> None:
         options[name] = value
 
 
-def connection_of(app: faust.App) -> dict[str, Any]:
+def client_options(app: faust.App) -> dict[str, Any]:
     """Return the options with which a Kafka client connects to the brokers of the app."""
     conf, transport = app.conf, cast("Transport", app.transport)
     return {

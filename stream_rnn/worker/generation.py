@@ -22,8 +22,8 @@ from aiokafka.protocol.group import HeartbeatRequest
 
 from stream_rnn.errors import FencedError
 
-ASK_AGAIN_S = 0.1
-ELSEWHERE = (GroupCoordinatorNotAvailableError, NotCoordinatorForGroupError)
+RETRY_AFTER_S = 0.1
+COORDINATOR_MOVED = (GroupCoordinatorNotAvailableError, NotCoordinatorForGroupError)
 """Errors with which a broker answers that is no longer the coordinator of the group."""
 
 
@@ -54,11 +54,11 @@ async def check_generation(coordinator: Any, place: str, generation: int, timeou
                     f"{place}: generation {generation} of group {coordinator.group_id} is over; "
                     "another worker may own the partition now"
                 )
-            if error in ELSEWHERE:
+            if error in COORDINATOR_MOVED:
                 coordinator.coordinator_dead()
             elif error is not GroupLoadInProgressError:
                 raise error(coordinator.group_id)
-            await asyncio.sleep(ASK_AGAIN_S)
+            await asyncio.sleep(RETRY_AFTER_S)
 
 
 async def _send_heartbeat(coordinator: Any, generation: int) -> Any:

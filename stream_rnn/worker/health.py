@@ -1,11 +1,12 @@
-"""The worker's own small web server: ``/live``, ``/ready`` and ``/metrics``.
+"""The web server of the worker: ``/live``, ``/ready`` and ``/metrics``.
 
-It runs on the loop that folds: if that is stuck, nobody answers, and a probe fails.  Faust's own
-page always says OK, so it is not used.
+It runs on the event loop that folds, so that a probe fails if the loop is stuck.  The web server
+of Faust answers OK in every case.
 
-    /live     200 while there is progress, or nothing to do; 503 after half of ``watchdog_s`` without
-    /ready    200 if every partition is positioned and publishing; 503 and the reasons if not
-    /metrics  for Prometheus
+    /live     200 while the worker makes progress, or has nothing to do; 503 after half of
+              ``watchdog_s`` without progress
+    /ready    200 if every partition is positioned and publishing; otherwise 503 and the reasons
+    /metrics  metrics for Prometheus
 """
 
 import asyncio
@@ -28,7 +29,7 @@ from stream_rnn.fold.processor import Processor
 from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.settings import FoldSettings
 from stream_rnn.store.redis_store import primary_info
-from stream_rnn.worker.partitions import Owned, Partitions
+from stream_rnn.worker.partitions import OwnedPartition, Partitions
 from stream_rnn.worker.prometheus import Metrics, PartitionView
 
 logger = logging.getLogger(__name__)
@@ -39,8 +40,8 @@ HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """What Kafka and Redis said of one partition."""
+class PartitionFacts:
+    """Facts about one partition, as Kafka and Redis last reported them."""
 
     log_start: int
     log_end: int
@@ -48,13 +49,13 @@ class Facts:
     retention_s: float
 
 
-class Watched(Protocol):
-    """What is asked of the worker."""
+class WatchedWorker(Protocol):
+    """The state of the worker that the web server reports."""
 
     partitions: Partitions
 
-    def unready(self) -> list[str]:
-        """Return why the worker does not publish; empty if it does."""
+    def unready_reasons(self) -> list[str]:
+        """Return the reasons why the worker does not publish; empty if it publishes."""
 
     @property
     def idle_s(self) -> float:
@@ -62,34 +63,34 @@ class Watched(Protocol):
 
 
 class Health:
-    """Answers probes, and asks Kafka and Redis now and then how far the log is.
+    """Answers probes, and reads the facts about partitions from Kafka and Redis.
 
     Args:
-        worker: what is watched.
-        settings: address and deadlines.
-        wall: seconds since 1970: how old a record is.
+        worker: Worker whose state is reported.
+        settings: Settings with the address to listen on and the deadlines.
+        wall: Function that returns the seconds since 1970, for the age of records.
     """
 
     def __init__(
         self,
-        worker: Watched,
+        worker: WatchedWorker,
         settings: FoldSettings,
         wall: Callable[[], float] = time.time,  # noqa: TID251  # age of records, never of the fold
     ) -> None:
         self._worker = worker
         self._settings = settings
         self._wall = wall
-        self._facts: dict[int, Facts] = {}
-        self._asked_s = time.monotonic()
+        self._facts: dict[int, PartitionFacts] = {}
+        self._refreshed_s = time.monotonic()
         self._runner: web.AppRunner | None = None
         self.metrics: Metrics | None = None
         self.address = ""
 
     async def start(self, metrics: Metrics) -> None:
-        """Listen.
+        """Start to listen on the configured address; an empty address starts no server.
 
         Raises:
-            ConfigError: the address is not one, or somebody else listens there.
+            ConfigError: The address is invalid or in use.
         """
         self.metrics = metrics
         if not self._settings.health_address:
@@ -104,9 +105,9 @@ class Health:
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         host, first = parse_address(self._settings.health_address)
-        # Several workers of one host: each takes the next port, unless it was told which.
-        is_told = "health_address" in self._settings.model_fields_set
-        last = first + (0 if is_told else PORTS_TRIED)
+        # With the default address, each further worker of a host takes the next free port.
+        is_explicit = "health_address" in self._settings.model_fields_set
+        last = first + (0 if is_explicit else PORTS_TRIED)
         for port in range(first, last + 1):
             try:
                 await web.TCPSite(self._runner, host, port).start()
@@ -124,7 +125,7 @@ class Health:
         logger.info("health address=%s", self.address)
 
     async def stop(self) -> None:
-        """Close."""
+        """Close the server."""
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
@@ -137,22 +138,22 @@ class Health:
         return _json({"live": is_live, "seconds_without_progress": round(idle_s, 1)}, ok=is_live)
 
     async def _ready(self, _request: web.Request) -> web.Response:
-        reasons = self._worker.unready()
+        reasons = self._worker.unready_reasons()
         return _json({"ready": not reasons, "reasons": reasons}, ok=not reasons)
 
     async def _metrics(self, _request: web.Request) -> web.Response:
         assert self.metrics is not None, "set before it listens"
-        self.metrics.facts_age.set(time.monotonic() - self._asked_s)
+        self.metrics.facts_age.set(time.monotonic() - self._refreshed_s)
         body = generate_latest(self.metrics.registry)
         return web.Response(body=body, headers={**HEADERS, "Content-Type": CONTENT_TYPE_LATEST})
 
-    # --- where partitions stand ----------------------------------------------------------------
+    # --- progress of the partitions ------------------------------------------------------------
 
     def views(self) -> list[PartitionView]:
-        """Return where each owned partition stands."""
+        """Return a view of each owned partition."""
         return [self._view(owned) for owned in self._worker.partitions]
 
-    def _view(self, owned: Owned) -> PartitionView:
+    def _view(self, owned: OwnedPartition) -> PartitionView:
         processor = owned.processor
         if not owned.source.positioned.is_set() or processor.position < 0:
             return PartitionView(processor.partition)
@@ -174,51 +175,55 @@ class Health:
             is_silent=processor.position < processor.publish_from,
         )
 
-    async def look(self, kafka: KafkaCluster, redis: Redis) -> None:
-        """Ask Kafka for log start, log end and retention, and Redis for its keys and memory.
+    async def refresh(self, kafka: KafkaCluster, redis: Redis) -> None:
+        """Read log start, log end and retention from Kafka, and key counts and memory from Redis.
 
-        A server that does not answer is no error here: what depends on it fails by itself.
+        If a server does not answer, the previous facts remain; the fold itself reports the error.
         """
         source = self._settings.source
-        owned = [one for one in self._worker.partitions if one.source.positioned.is_set()]
-        places = [TopicPartition(source, one.processor.partition) for one in owned]
+        partitions = [
+            owned for owned in self._worker.partitions if owned.source.positioned.is_set()
+        ]
+        places = [TopicPartition(source, owned.processor.partition) for owned in partitions]
         try:
             starts = await kafka.await_answer(kafka.consumer.beginning_offsets(places), source)
             ends = await kafka.await_answer(kafka.consumer.end_offsets(places), source)
-            # The names that recovery asks for, so that both share what was asked last.
+            # Recovery reads the same topics, so that both share one cached answer.
             names = (source, self._settings.predictions, self._settings.dead_letters_topic)
-            about = (await kafka.topics(*names))[source]
-            retention_s = about.limit("retention.ms") / 1000
+            topic = (await kafka.topics(*names))[source]
+            retention_s = topic.limit("retention.ms") / 1000
             if self.metrics is not None:
-                self.metrics.source_partitions.set(about.partitions)
-            # Redis may be away while Kafka is not: the lag grows then, and must be seen.
-            known = {partition: facts.keys for partition, facts in self._facts.items()}
+                self.metrics.source_partitions.set(topic.partitions)
+            # The lag must be visible while Redis is away: until it answers, its last counts stay.
+            keys = {partition: facts.keys for partition, facts in self._facts.items()}
             self._facts = {
-                tp.partition: Facts(starts[tp], ends[tp], known.get(tp.partition), retention_s)
+                tp.partition: PartitionFacts(
+                    starts[tp], ends[tp], keys.get(tp.partition), retention_s
+                )
                 for tp in places
             }
-            self._asked_s = time.monotonic()
-            held = await asyncio.gather(*(one.processor.store.read() for one in owned))
-            for tp, one in zip(places, held, strict=True):
-                self._facts[tp.partition] = replace(self._facts[tp.partition], keys=one.fields)
-            await self._look_at_memory(redis)
+            self._refreshed_s = time.monotonic()
+            stored = await asyncio.gather(*(owned.processor.store.read() for owned in partitions))
+            for tp, position in zip(places, stored, strict=True):
+                self._facts[tp.partition] = replace(self._facts[tp.partition], keys=position.fields)
+            await self._refresh_memory(redis)
         except StreamRNNError as error:
             logger.info("no facts for metrics: %s", error)
 
-    async def _look_at_memory(self, redis: Any) -> None:
-        """Ask for memory; of a cluster's primaries the fullest one counts."""
+    async def _refresh_memory(self, redis: Any) -> None:
+        """Read the memory of Redis; in a cluster, that of the primary with the least left."""
         if self.metrics is None:
             return
         try:
             async with asyncio.timeout(self._settings.redis_timeout_s):
                 nodes = await primary_info(redis, "memory")
         except (RedisError, RedisClusterException, OSError, TimeoutError) as error:
-            logger.info("no memory of Redis for metrics: %s", reason(error))
+            logger.info("Redis did not report its memory for metrics: %s", reason(error))
             return
         used, limit = max(
             (
-                (int(one.get("used_memory", 0)), int(one.get("maxmemory", 0)))
-                for one in nodes.values()
+                (int(node.get("used_memory", 0)), int(node.get("maxmemory", 0)))
+                for node in nodes.values()
             ),
             key=lambda node: node[0] / (node[1] or float("inf")),
         )
@@ -226,10 +231,10 @@ class Health:
         self.metrics.redis_max.set(limit)
 
     def status_line(self) -> str:
-        """Say in one line how the worker is."""
-        views, counts = self.views(), [one.processor.counts for one in self._worker.partitions]
+        """Return one line about the progress of the worker, for its log."""
+        views, counts = self.views(), [owned.processor.counts for owned in self._worker.partitions]
         lag = sum(view.lag or 0 for view in views)
-        skips = sum(sum(one.skips.values()) for one in counts)
+        skips = sum(sum(c.skips.values()) for c in counts)
         return (
             f"folding partitions={len(views)} silent={sum(v.is_silent for v in views)} "
             f"events={sum(c.events for c in counts)} "
@@ -238,12 +243,12 @@ class Health:
         )
 
 
-def why_unready(processor: Processor, now_s: float) -> str:
-    """Return why a partition publishes nothing now; empty if it does.
+def unready_reason(processor: Processor, now_s: float) -> str:
+    """Return the reason why a partition does not publish now; empty if it publishes.
 
     Args:
-        processor: of the partition.
-        now_s: by the processor's clock.
+        processor: Processor of the partition.
+        now_s: Current time on the processor's clock, in seconds.
     """
     since_s = processor.publishing_since_s
     if not processor.is_positioned:
@@ -258,10 +263,10 @@ def why_unready(processor: Processor, now_s: float) -> str:
 
 
 def parse_address(address: str) -> tuple[str, int]:
-    """Read ``host:port``; IPv6 stands in brackets.
+    """Parse ``host:port``; an IPv6 address stands in brackets.
 
     Raises:
-        ConfigError: it is none.
+        ConfigError: The text is not such an address.
 
     Example:
         >>> parse_address("[::1]:9464")

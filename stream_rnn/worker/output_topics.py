@@ -1,4 +1,4 @@
-"""Prepares the topics of a fold: makes the missing outputs, refuses what does not fit."""
+"""Checks the topics of a fold at start: it creates missing outputs and refuses unsuitable ones."""
 
 import asyncio
 import logging
@@ -27,11 +27,12 @@ CREATED_WITHIN_S = 30.0
 
 
 async def prepare_topics(admin: CheckedAdminClient, settings: FoldSettings) -> None:
-    """Make sure that the topics of a fold are there and fit.
+    """Create the missing outputs of a fold, and check those that exist.
 
     Raises:
-        ConfigError: the source does not exist, an output cannot be created, or one does not fit.
-        UnreachableError: a broker went away meanwhile.
+        ConfigError: The source does not exist, an output cannot be created, or an existing
+            output does not satisfy the rules of ``kafka/topic_rules.py``.
+        UnreachableError: Kafka did not answer within the deadline.
     """
     try:
         async with asyncio.timeout(settings.kafka_timeout_s + CREATED_WITHIN_S):
@@ -40,18 +41,18 @@ async def prepare_topics(admin: CheckedAdminClient, settings: FoldSettings) -> N
         why = reason(error, settings.kafka_timeout_s + CREATED_WITHIN_S)
         raise UnreachableError(
             f"Kafka did not answer about the topics of the fold: {why}; "
-            "a broker may be starting, the next start asks again"
+            "a broker may be starting; start the worker again"
         ) from error
 
 
 async def require_coordinator(
     admin: CheckedAdminClient, connection: Mapping[str, Any], settings: FoldSettings
 ) -> None:
-    """Make sure that the app's group has a coordinator: Faust would wait for one for ever.
+    """Check that the group of the app has a coordinator; without one, Faust would wait for ever.
 
     Raises:
-        ConfigError: there can be none, or the user may not ask.
-        UnreachableError: there is none now.
+        ConfigError: The cluster cannot provide a coordinator, or the user may not look for one.
+        UnreachableError: No coordinator is available now.
     """
     try:
         find = partial(admin.find_coordinator, settings.app)
@@ -60,7 +61,7 @@ async def require_coordinator(
         await raise_if_unmet(connection, GROUPS, error)
         raise UnreachableError(
             f"group {settings.app} has no coordinator: {reason(error)}; a broker "
-            "may be starting, the next start asks again"
+            "may be starting; start the worker again"
         ) from error
 
 
@@ -79,10 +80,10 @@ async def _prepare(admin: CheckedAdminClient, settings: FoldSettings) -> None:
     for name in missing:
         await _create(admin, name, source, settings)
     if missing:
-        topics = await _until_there(admin, (source_name, *outputs))
+        topics = await _wait_for_topics(admin, (source_name, *outputs))
     for name in outputs:
-        if (found := find_topic_problem(topics[name], source, settings)) is not None:
-            raise ConfigError(f"{name} {found.description}; {found.remedy}")
+        if (problem := find_topic_problem(topics[name], source, settings)) is not None:
+            raise ConfigError(f"{name} {problem.description}; {problem.remedy}")
 
 
 async def _create(
@@ -99,7 +100,7 @@ async def _create(
     except (ConfigError, BrokerResponseError) as error:
         if is_transient(error):
             raise
-        if isinstance(error, InvalidTopicError):  # too long, or like another one but for . and _
+        if isinstance(error, InvalidTopicError):  # too long, or differs by . and _ alone
             option = "--predictions" if name == settings.predictions else "--dead-letters"
             raise ConfigError(
                 f"topic {name} cannot be created ({reason(error)}); choose another name by {option}"
@@ -114,8 +115,10 @@ async def _create(
     logger.info("topic created topic=%s partitions=%d", name, source.partitions)
 
 
-async def _until_there(admin: CheckedAdminClient, names: tuple[str, ...]) -> dict[str, TopicFacts]:
-    """Wait until the cluster knows topics that were just created."""
+async def _wait_for_topics(
+    admin: CheckedAdminClient, names: tuple[str, ...]
+) -> dict[str, TopicFacts]:
+    """Wait until the cluster returns the partitions of topics that were just created."""
     async with asyncio.timeout(CREATED_WITHIN_S):
         while True:
             topics = await retry_while_unavailable(

@@ -1,4 +1,4 @@
-"""Where a partition's processor gets its records from: the fetches that Faust delivered."""
+"""The source of a partition's records: a queue of the fetches that Faust has delivered."""
 
 import asyncio
 import logging
@@ -8,33 +8,34 @@ from typing import Protocol
 
 from stream_rnn.fold.decoder import Record
 from stream_rnn.fold.source import Fetch
-from stream_rnn.worker.transport import UNSETTLED, ConsumerPosition, Fetched
+from stream_rnn.worker.transport import UNSETTLED, ConsumerPosition, PartitionFetch
 
 logger = logging.getLogger(__name__)
 
 
 class Seeker(Protocol):
-    """What a source asks of the consumer, for its own partition."""
+    """Access of a source to the consumer, for one partition."""
 
     async def seek(self, position: int) -> int:
-        """Fetch from this offset on; return the new epoch."""
+        """Move the consumer to an offset, and return the new epoch."""
 
-    async def whereabouts(self) -> ConsumerPosition:
-        """Return where the consumer stands."""
+    async def consumer_position(self) -> ConsumerPosition:
+        """Return the position of the consumer in the partition."""
 
 
 class PartitionSource:
     """Records of one partition for one assignment; a :class:`stream_rnn.fold.processor.Source`.
 
     Args:
-        seeker: the consumer, for this partition.
-        pending_records_max: above this, ``offer`` waits, and with it Faust's queue and fetcher.
+        seeker: Access to the consumer for this partition.
+        pending_records_max: Number of queued records from which on ``offer`` waits, which also
+            stops the queue and the fetcher of Faust.
     """
 
     def __init__(self, seeker: Seeker, pending_records_max: int) -> None:
         self._seeker = seeker
         self._pending_records_max = pending_records_max
-        self._fetches: deque[Fetched] = deque()
+        self._fetches: deque[PartitionFetch] = deque()
         self._pending = 0
         self._epoch = -1
         self._next = -1
@@ -47,12 +48,12 @@ class PartitionSource:
 
     @property
     def pending_records(self) -> int:
-        """Records that have arrived and were not taken yet."""
+        """Number of records that have arrived and are not taken yet."""
         return self._pending
 
     async def seek(self, position: int) -> None:
-        """Deliver from this offset on; nothing fetched before is delivered any more."""
-        self._is_seeking = True  # what arrives meanwhile waits until its epoch can be told
+        """Deliver records from this offset on, and drop all earlier fetches."""
+        self._is_seeking = True  # a fetch that arrives meanwhile waits for the new epoch
         self._clear()
         self._next = position
         try:
@@ -63,16 +64,16 @@ class PartitionSource:
         self.positioned.set()
 
     async def seek_again(self) -> None:
-        """Restore the consumer's place after Faust has moved it to the group offset."""
+        """Restore the consumer's position after Faust has moved it to the group offset."""
         await self.seek(self._next)
 
-    async def offer(self, fetched: Fetched) -> None:
-        """Take over a fetch; waits while too many records are pending."""
+    async def offer(self, fetched: PartitionFetch) -> None:
+        """Add a fetch to the queue; wait while too many records are pending."""
         while self._must_wait and not self._ended:
             self._taken.clear()
             await self._taken.wait()
-        is_known = bool(self._fetches) and self._fetches[-1].unreadable is not None
-        if fetched.epoch == self._epoch and not self._ended and not is_known:
+        is_blocked = bool(self._fetches) and self._fetches[-1].unreadable is not None
+        if fetched.epoch == self._epoch and not self._ended and not is_blocked:
             self._fetches.append(fetched)
             self._pending += len(fetched.records)
             self._arrived.set()
@@ -82,10 +83,17 @@ class PartitionSource:
         return self._is_seeking or self._pending >= self._pending_records_max
 
     async def take(self, timeout_s: float) -> Fetch | None:
-        """Return everything that has arrived; after ``timeout_s`` of nothing, where the log is.
+        """Return all contiguous records that have arrived.
+
+        Args:
+            timeout_s: Seconds to wait for a record.
+
+        Returns:
+            The records; after the timeout, a fetch without records whose ``next_position`` is
+            behind any offsets without records; ``None`` after ``end``.
 
         Raises:
-            UnreadableError: everything before it has been taken.
+            UnreadableError: The log cannot be read here, and all records before are taken.
         """
         self.is_busy = False
         if not self._fetches and not self._ended:
@@ -109,18 +117,18 @@ class PartitionSource:
         return Fetch(records, self._next)
 
     def end(self) -> None:
-        """Deliver nothing more; the batch in hand is the last one."""
+        """Stop delivering; the micro-batch in progress is the last one."""
         self._ended = True
         self._clear()
         self._arrived.set()
 
     async def _idle(self) -> Fetch | None:
-        """Say how far the log is empty: only if all that was fetched has been taken."""
-        here = await self._seeker.whereabouts()
+        """Return a fetch without records; it skips empty offsets if every fetch is taken."""
+        here = await self._seeker.consumer_position()
         if self._ended:
             return None
         if here.epoch not in (self._epoch, UNSETTLED) and not self._is_seeking:
-            # Faust sought and did not come to an end: what arrives would be dropped for ever.
+            # A seek of Faust was interrupted: without another seek, every fetch would be dropped.
             logger.warning("the consumer was moved: seeking again position=%d", self._next)
             await self.seek_again()
             return Fetch([], self._next)

@@ -1,12 +1,12 @@
-"""The partitions that a worker owns: one task, one producer and one source each.
+"""The partitions that a worker owns, each with a task, a producer and a source.
 
     assign ──► STARTING ──► FOLDING ──► ENDING ──► gone
                   │            │           ▲
-                  └────────────┴─ release ─┘      the batch in hand is finished, or abandoned
-                                                  after revoke_timeout_s
+                  └────────────┴─ release ─┘      the micro-batch in progress is finished, or
+                                                  abandoned after revoke_timeout_s
 
-Each assignment has its own task and producer; errors of a closed one are not acted upon.  A task
-that ends before its release brings the worker down, however it ends.
+Each assignment has its own task and producer, and errors of a closed one are ignored.  Any end of
+a task before its release brings the worker down.
 """
 
 import asyncio
@@ -17,15 +17,15 @@ from functools import partial
 
 from stream_rnn.errors import FencedError
 from stream_rnn.fold.processor import Processor
-from stream_rnn.worker.lasting import tell_end
 from stream_rnn.worker.partition_source import PartitionSource
+from stream_rnn.worker.service_tasks import report_unexpected_end
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class Owned:
-    """One partition for one assignment."""
+class OwnedPartition:
+    """A partition during one assignment."""
 
     processor: Processor
     source: PartitionSource
@@ -37,9 +37,11 @@ class Partitions:
     """The partitions of the current assignment.
 
     Args:
-        make: makes the processor of a partition, for a generation of the group.
-        fail: told what ended a partition that was not released; the worker goes down.
-        revoke_timeout_s: for the batch in hand.
+        make: Function that makes the processor and the source of a partition for a generation of
+            the group.
+        fail: Callback that receives the error of a partition that was not released, and brings
+            the worker down.
+        revoke_timeout_s: Seconds to finish the micro-batch in progress.
     """
 
     def __init__(
@@ -51,48 +53,50 @@ class Partitions:
         self._make = make
         self._fail = fail
         self._revoke_timeout_s = revoke_timeout_s
-        self._owned: dict[int, Owned] = {}
+        self._owned: dict[int, OwnedPartition] = {}
 
     def __iter__(self):  # type: ignore[no-untyped-def]  # an iterator of Owned
         return iter(list(self._owned.values()))
 
-    def get(self, partition: int) -> Owned | None:
-        """Return what is owned of a partition."""
+    def get(self, partition: int) -> OwnedPartition | None:
+        """Return an owned partition; ``None`` if the worker does not own it."""
         return self._owned.get(partition)
 
     def assign(self, partitions: frozenset[int], generation: int) -> None:
-        """Start the task of each partition; the first thing it does is to find its position."""
+        """Start a task for each partition; it first determines the partition's position."""
         for partition in sorted(partitions):
             assert partition not in self._owned, "a partition is released before it is assigned"
             processor, source = self._make(partition, generation)
             task = asyncio.create_task(processor.run(), name=f"fold {processor.place}")
-            owned = self._owned[partition] = Owned(processor, source, task)
-            tell_end(task, partial(getattr, owned, "is_ending"), self._fail)
+            owned = self._owned[partition] = OwnedPartition(processor, source, task)
+            report_unexpected_end(task, partial(getattr, owned, "is_ending"), self._fail)
 
     async def positioned(self, timeout_s: float) -> None:
-        """Return when every partition knows its position and the consumer stands there.
+        """Wait until every partition has its position, and move the consumer there.
 
         Raises:
-            FencedError: it took too long.
+            FencedError: The timeout has passed.
         """
-        owned = list(self._owned.values())
-        waiting = [asyncio.ensure_future(one.source.positioned.wait()) for one in owned]
+        partitions = list(self._owned.values())
+        waits = [asyncio.ensure_future(owned.source.positioned.wait()) for owned in partitions]
         try:
             async with asyncio.timeout(timeout_s):
-                for one, wait in zip(owned, waiting, strict=True):
-                    await asyncio.wait({wait, one.task}, return_when=asyncio.FIRST_COMPLETED)
-                for one in owned:
-                    if one.source.positioned.is_set() and not one.task.done():
-                        await one.source.seek_again()
+                for owned, wait in zip(partitions, waits, strict=True):
+                    await asyncio.wait({wait, owned.task}, return_when=asyncio.FIRST_COMPLETED)
+                for owned in partitions:
+                    if owned.source.positioned.is_set() and not owned.task.done():
+                        await owned.source.seek_again()
         except TimeoutError:
-            places = ", ".join(o.processor.place for o in owned if not o.source.positioned.is_set())
+            places = ", ".join(
+                p.processor.place for p in partitions if not p.source.positioned.is_set()
+            )
             raise FencedError(f"no position for {places} within {timeout_s:g} s") from None
         finally:
-            for wait in waiting:
+            for wait in waits:
                 wait.cancel()
 
     async def release(self, partitions: frozenset[int]) -> None:
-        """Finish the batches in hand and close; afterwards nothing of these partitions runs."""
+        """Finish the micro-batches in progress, end the tasks and close the producers."""
         released = [self._owned.pop(p) for p in sorted(partitions) if p in self._owned]
         for owned in released:
             owned.is_ending = True
@@ -102,7 +106,7 @@ class Partitions:
         tasks = {owned.task for owned in released}
         _, unfinished = await asyncio.wait(tasks, timeout=self._revoke_timeout_s)
         for task in unfinished:
-            logger.warning("batch in hand abandoned task=%s", task.get_name())
+            logger.warning("micro-batch abandoned task=%s", task.get_name())
             task.cancel()
         if unfinished:
             await asyncio.wait(unfinished, timeout=self._revoke_timeout_s)
@@ -117,5 +121,5 @@ class Partitions:
             )
 
     async def release_all(self) -> None:
-        """Release everything."""
+        """Release every partition."""
         await self.release(frozenset(self._owned))

@@ -1,8 +1,8 @@
 """The plugin: ``StreamRNN(app, ...)`` makes a Faust app fold a topic.
 
-It registers an agent on the source topic, teaches the app's consumer what ``transport.py`` says,
-and is a service of the app that starts before the consumer: so the bundle, Redis and the topics
-are checked before the worker joins its group.
+It registers an agent on the source topic and installs the consumer of ``transport.py``.  It is a
+service of the app that starts before the consumer, so that the bundle, Redis and the topics are
+checked before the worker joins its group.
 """
 
 import asyncio
@@ -28,14 +28,14 @@ from stream_rnn.store.connection import connect_redis
 from stream_rnn.store.redis_store import check_redis
 from stream_rnn.worker.agent import register_agent
 from stream_rnn.worker.build_processor import ProcessorBuilder
-from stream_rnn.worker.faust_settings import connection_of, refuse, set_defaults
-from stream_rnn.worker.health import Health, why_unready
-from stream_rnn.worker.lasting import tell_end
+from stream_rnn.worker.faust_settings import check_app, client_options, set_defaults
+from stream_rnn.worker.health import Health, unready_reason
 from stream_rnn.worker.output_topics import prepare_topics, require_coordinator
 from stream_rnn.worker.partition_source import PartitionSource
 from stream_rnn.worker.partitions import Partitions
 from stream_rnn.worker.prometheus import Metrics
-from stream_rnn.worker.transport import Fetched, FoldConsumer, install
+from stream_rnn.worker.service_tasks import report_unexpected_end
+from stream_rnn.worker.transport import FoldConsumer, PartitionFetch, install
 from stream_rnn.worker.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
@@ -46,23 +46,25 @@ STATUS_LINE_S = 60.0
 
 
 class StreamRNN(Service):
-    """Folds a topic with a recurrent network, each key's hidden state in Redis.
+    """Folds a topic with a recurrent network; the hidden state of each key is in Redis.
 
     Args:
-        app: any Faust app without tables; its id is the consumer group.
-        source: topic of events.
-        predictions: topic that receives one prediction per valid event.
-        bundle: directory of the model.
-        redis_url: where hidden states are kept.
-        dead_letters: topic of skipped records; default: ``<predictions>.dead-letters``.
+        app: Faust app without tables; its id is the name of the consumer group.
+        source: Topic of events.
+        predictions: Topic that receives one prediction per valid event.
+        bundle: Directory of the model.
+        redis_url: URL of the Redis server that stores the hidden states.
+        dead_letters: Topic that receives a dead letter for each skipped record; the default is
+            ``<predictions>.dead-letters``.
         delivery: ``exactly_once`` or ``at_least_once``.
-        settings: everything else; the arguments above win over it.
+        settings: All other settings; the arguments above take precedence over them.
 
     Attributes:
-        stop_requested: a signal asked the worker to stop; later errors are no failures.
+        stop_requested: Whether a signal has requested the worker to stop; later errors are then
+            not failures.
 
     Raises:
-        ConfigError: a setting is out of its bounds, or two topics are the same.
+        ConfigError: A setting is out of its bounds, or two topics are the same.
 
     Example:
         app = faust.App("departures", broker="kafka://localhost:9092")
@@ -86,7 +88,7 @@ class StreamRNN(Service):
     ) -> None:
         set_defaults(app)
         self.app = app
-        given = (settings or Settings.build()).replace(
+        settings = (settings or Settings.build()).replace(
             app=app.conf.id,
             source=source,
             predictions=predictions,
@@ -95,18 +97,18 @@ class StreamRNN(Service):
             dead_letters=dead_letters,
             delivery=delivery,
         )
-        self.settings = given.of_fold()
+        self.settings = settings.of_fold()
         self.failure: BaseException | None = None
         self.partitions = Partitions(self._make, self._fail, self.settings.revoke_timeout_s)
-        # A batch is finished, or abandoned; then its producer is closed: each has its deadline.
+        # Finishing a batch, abandoning it and closing its producer: each has its own deadline.
         ends_within_s = 3 * self.settings.revoke_timeout_s + CLOSE_WITHIN_S
         self._watchdog = Watchdog(
             self.settings.watchdog_s, time.monotonic, self._end_status, ends_within_s
         )
         self._redis: Redis | None = None
         self._cluster: KafkaCluster | None = None
-        self._parts: ProcessorBuilder | None = None
-        self._lasting: list[asyncio.Task[None]] = []
+        self._builder: ProcessorBuilder | None = None
+        self._background_tasks: list[asyncio.Task[None]] = []
         self._progress = -1
         self._is_member = False
         self.stop_requested = False
@@ -117,7 +119,7 @@ class StreamRNN(Service):
         app.add_dependency(self)
         app.on_before_shutdown.connect(self._before_shutdown)
 
-    async def _offer(self, fetched: Fetched) -> None:
+    async def _offer(self, fetched: PartitionFetch) -> None:
         owned = self.partitions.get(fetched.partition)
         if owned is not None:
             await owned.source.offer(fetched)
@@ -125,7 +127,7 @@ class StreamRNN(Service):
     # --- the service ---------------------------------------------------------------------------
 
     async def on_start(self) -> None:
-        """Check everything that can be checked before joining the group."""
+        """Open the clients, and check everything that can be checked before joining the group."""
         self._watchdog.start()
         try:
             await self._open()
@@ -136,26 +138,26 @@ class StreamRNN(Service):
                     return
                 raise
             self.failure = error
-            if self.app.started:  # else it is started by somebody's program, which goes on
-                self._watchdog.failed(CLOSE_WITHIN_S, self.exit_status)
+            if self.app.started:  # otherwise a program starts the app, and handles the error
+                self._watchdog.end_within(CLOSE_WITHIN_S, self.exit_status)
             if isinstance(error, StreamRNNError):
                 logger.critical("%s", self.failure)
             raise
 
     async def _open(self) -> None:
         settings = self.settings
-        refuse(self.app, settings.source, self._agent)
+        check_app(self.app, settings.source, self._agent)
         pin_numerics()
         model = load_bundle(settings.bundle)
         self._redis = connect_redis(settings.redis_url.get_secret_value(), settings.redis_timeout_s)
         await check_redis(self._redis, settings)
-        connection = connection_of(self.app)
+        connection = client_options(self.app)
         self._cluster = await KafkaCluster(connection, settings).__aenter__()
-        assert self._cluster.admin is not None, "inside of its context"
+        assert self._cluster.admin is not None, "the cluster was entered"
         await prepare_topics(self._cluster.admin, settings)
         await require_coordinator(self._cluster.admin, connection, settings)
         metrics = Metrics(model, settings, self.health.views)
-        self._parts = ProcessorBuilder(
+        self._builder = ProcessorBuilder(
             app=self.app,
             settings=settings,
             model=model,
@@ -165,26 +167,26 @@ class StreamRNN(Service):
             observer=metrics,
         )
         await self.health.start(metrics)
-        self._watchdog.alive()
-        self._last("the watch over progress", self._look_after())
-        self._last("the look at Kafka and Redis", self._look_at_servers())
+        self._watchdog.record_progress()
+        self._run_in_background("the progress check", self._watch_progress())
+        self._run_in_background("the refresh of facts from Kafka and Redis", self._refresh_facts())
         logger.info(
             "fold ready app=%s source=%s predictions=%s model=%s fold=%s delivery=%s",
             settings.app,
             settings.source,
             settings.predictions,
             model.name,
-            self._parts.fold_id,
+            self._builder.fold_id,
             settings.delivery,
         )
 
     async def on_stop(self) -> None:
-        """Release what is left and close the clients."""
+        """Release the remaining partitions and close the clients."""
         await self.partitions.release_all()
-        for task in self._lasting:
+        for task in self._background_tasks:
             task.cancel()
-        if self._lasting:
-            await asyncio.wait(self._lasting, timeout=CLOSE_WITHIN_S)
+        if self._background_tasks:
+            await asyncio.wait(self._background_tasks, timeout=CLOSE_WITHIN_S)
         await self.health.stop()
         if self._cluster is not None:
             await self._cluster.__aexit__()
@@ -192,29 +194,29 @@ class StreamRNN(Service):
             await self._redis.aclose()
         self._watchdog.stop()
 
-    def _last(self, name: str, work: Coroutine[Any, Any, None]) -> None:
-        """Let a task run until the service stops."""
+    def _run_in_background(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """Start a task that runs until the service stops."""
         task = asyncio.create_task(work, name=name)
-        tell_end(task, lambda: self.should_stop, self._fail)
-        self._lasting.append(task)
+        report_unexpected_end(task, lambda: self.should_stop, self._fail)
+        self._background_tasks.append(task)
 
     async def _before_shutdown(self, *_arguments: Any, **_options: Any) -> None:
         await self.partitions.release_all()
 
-    async def _look_after(self) -> None:
-        """Feed the watchdog while there is progress or nothing to do; say a line a minute."""
-        said_s = time.monotonic()
+    async def _watch_progress(self) -> None:
+        """Report progress to the watchdog, and write a status line to the log every minute."""
+        logged_s = time.monotonic()
         while not self.should_stop:
             self._check_membership()
             if self._is_alive():
-                self._watchdog.alive()
-            if time.monotonic() - said_s >= STATUS_LINE_S:
-                said_s = time.monotonic()
+                self._watchdog.record_progress()
+            if time.monotonic() - logged_s >= STATUS_LINE_S:
+                logged_s = time.monotonic()
                 logger.info("%s", self.health.status_line())
             await self.sleep(min(1.0, self.settings.watchdog_s / 8))
 
     def _check_membership(self) -> None:
-        """Fail if the group will not have us: a worker without partitions would wait for ever."""
+        """Fail if the group refuses this worker, which would otherwise wait for ever."""
         consumer = cast("FoldConsumer", self.app.consumer)
         thread = getattr(consumer, "_thread", None)
         error = None if thread is None else consumer.fold_thread.group_error()
@@ -222,45 +224,47 @@ class StreamRNN(Service):
             return
         group = self.app.conf.id
         message = f"group {group}: {reason(error)}"
-        refused = authorization_error(error, group, f"Read on topic {self.settings.source}")
-        if refused is not None:
-            self._fail(refused)
+        access_error = authorization_error(error, group, f"Read on topic {self.settings.source}")
+        if access_error is not None:
+            self._fail(access_error)
         elif isinstance(error, InvalidSessionTimeoutError):
-            said = "set BROKER_SESSION_TIMEOUT, in seconds, within the broker's group.min.session"
-            said += ".timeout.ms and group.max.session.timeout.ms"
-            self._fail(ConfigError(f"{message}; {said}"))
+            remedy = "set BROKER_SESSION_TIMEOUT, in seconds, within the broker's group.min.session"
+            remedy += ".timeout.ms and group.max.session.timeout.ms"
+            self._fail(ConfigError(f"{message}; {remedy}"))
         else:
             self._fail(FencedError(message))
 
     def _is_alive(self) -> bool:
-        owned = list(self.partitions)
-        progress = sum(
-            one.processor.counts.batches + one.processor.counts.positioned for one in owned
-        )
-        moved, self._progress = progress != self._progress, progress
+        counts = [owned.processor.counts for owned in self.partitions]
+        progress = sum(c.batches + c.positioned for c in counts)
+        has_progressed, self._progress = progress != self._progress, progress
         if self.app.rebalancing:
             return False
-        return moved or not any(one.source.pending_records or one.source.is_busy for one in owned)
+        sources = [owned.source for owned in self.partitions]
+        return has_progressed or not any(s.pending_records or s.is_busy for s in sources)
 
-    async def _look_at_servers(self) -> None:
-        """Ask Kafka and Redis for what metrics say."""
+    async def _refresh_facts(self) -> None:
+        """Read the facts for metrics from Kafka and Redis, at the configured interval."""
         while not self.should_stop:
             if self._cluster is not None and self._redis is not None:
-                await self.health.look(self._cluster, self._redis)
+                await self.health.refresh(self._cluster, self._redis)
             await self.sleep(self.settings.facts_interval_s)
 
     @property
     def idle_s(self) -> float:
-        """Seconds since the last sign of progress."""
+        """Seconds since the worker last made progress or had nothing to do."""
         return self._watchdog.idle_s
 
     @property
     def is_settled(self) -> bool:
-        """Whether the worker is a member of its group, and the group at rest."""
+        """Whether the worker is a member of its group, and the group is not rebalancing."""
         return self._is_member and not self.app.rebalancing
 
-    def unready(self) -> list[str]:
-        """Return why the worker does not publish; a member without partitions is ready."""
+    def unready_reasons(self) -> list[str]:
+        """Return the reasons why the worker does not publish.
+
+        The list is empty for a worker that is ready, also for a member without partitions.
+        """
         if self.failure is not None:
             return ["failed"]
         if not self._is_member:
@@ -268,13 +272,13 @@ class StreamRNN(Service):
         if self.app.rebalancing:
             return ["the group is rebalancing"]
         now_s = time.monotonic()
-        found = (why_unready(one.processor, now_s) for one in self.partitions)
-        return [said for said in found if said]
+        reasons = (unready_reason(owned.processor, now_s) for owned in self.partitions)
+        return [text for text in reasons if text]
 
-    # --- the transport's assignee --------------------------------------------------------------
+    # --- the transport's rebalance listener ----------------------------------------------------
 
     def assign(self, partitions: frozenset[int], generation: int) -> None:
-        """Begin with the partitions of a new assignment."""
+        """Start the partitions of a new assignment."""
         limit = self.settings.partitions_max
         if len(partitions) > limit:
             self._fail(
@@ -285,11 +289,13 @@ class StreamRNN(Service):
             )
             return
         self._is_member = True
-        self.parts.cache_bytes = self.settings.cache_bytes_max // max(1, len(partitions))
+        self.processor_builder.cache_bytes = self.settings.cache_bytes_max // max(
+            1, len(partitions)
+        )
         self.partitions.assign(partitions, generation)
 
     async def position(self) -> None:
-        """Wait until every partition is positioned; fail rather than let Faust give up silently."""
+        """Wait until every partition is positioned; fail before Faust gives up without an error."""
         limit_s = min(
             self.settings.recovery_timeout_s, 0.8 * float(self.app.conf.broker_request_timeout)
         )
@@ -299,30 +305,30 @@ class StreamRNN(Service):
             self._fail(error)
 
     async def release(self, partitions: frozenset[int]) -> None:
-        """End with the partitions that were revoked."""
+        """Release the partitions that were revoked."""
         await self.partitions.release(partitions)
 
-    # --- parts ---------------------------------------------------------------------------------
+    # --- processors and failures ---------------------------------------------------------------
 
     @property
-    def parts(self) -> ProcessorBuilder:
-        """What the processors share, once the service has started."""
-        assert self._parts is not None, "the parts are made at start"
-        return self._parts
+    def processor_builder(self) -> ProcessorBuilder:
+        """Builder of the processors; the service must have started."""
+        assert self._builder is not None, "the builder is made at start"
+        return self._builder
 
     def _make(self, partition: int, generation: int) -> tuple[Processor, PartitionSource]:
-        return self.parts.make(partition, generation)
+        return self.processor_builder.make(partition, generation)
 
     def _fail(self, error: BaseException) -> None:
-        """Bring the worker down with one clear line; the restart decides where to go on."""
+        """Log an error and bring the worker down; recovery after the restart finds the position."""
         if self.failure is not None:
             return
-        if self._is_stopping:  # the consumer may be gone under a partition
+        if self._is_stopping:  # the consumer may have closed before the partitions
             logger.info("error ignored while the worker stops: %s", error)
             return
         self.failure = error
         logger.critical("%s", error)
-        self._watchdog.failed(self.settings.revoke_timeout_s + CLOSE_WITHIN_S, self.exit_status)
+        self._watchdog.end_within(self.settings.revoke_timeout_s + CLOSE_WITHIN_S, self.exit_status)
         self._failing = asyncio.ensure_future(self.app.crash(error))
 
     @property
@@ -330,14 +336,14 @@ class StreamRNN(Service):
         return self.stop_requested or (self.app.should_stop and not self.app.crashed)
 
     def _end_status(self) -> int | None:
-        """Return the status of the end that the app comes to; ``None`` while it runs."""
+        """Return the exit status of an app that is stopping; ``None`` while it runs."""
         if not self.app.should_stop:
             return None
         return self.exit_status or (EXIT_STATUS[Reaction.STOP] if self.app.crashed else 0)
 
     @property
     def exit_status(self) -> int:
-        """Status for the process: 0, or by the reaction of what failed."""
+        """Exit status of the process: 0, or the status of the failure's reaction."""
         if self.failure is None:
             return 0
         reaction = getattr(self.failure, "reaction", Reaction.STOP)

@@ -1,8 +1,8 @@
-"""What a worker tells Prometheus, in the words of the pages.
+"""The Prometheus metrics of a worker.
 
-What happens is counted when a micro-batch is done; where partitions stand is looked up when
-somebody asks.  Labels are few and bounded: partitions that are owned, codes of skips, heads, and at
-most ``CLASSES_MAX`` classes of a head.  No key, no value and no secret is ever a label.
+Counters and histograms change after each micro-batch; the gauges of partitions are computed when
+Prometheus scrapes the worker.  Labels are few and bounded: owned partitions, skip codes, heads, and
+at most ``CLASSES_MAX`` classes of a head.  Keys, values and secrets are never labels.
 """
 
 import time
@@ -40,20 +40,20 @@ VALUES = (*(-value for value in reversed(POWERS[:-1])), 0.0, *POWERS)
 
 @dataclass(frozen=True, slots=True)
 class PartitionView:
-    """Where an owned partition stands; what is not known yet is ``None``.
+    """The progress of an owned partition; a value that is not known yet is ``None``.
 
     Attributes:
-        partition: its number.
-        position: the next offset to fold.
-        origin: of the fold.
-        group_offset: as far as this worker has published.
-        log_start: the first available offset of the source.
-        log_end: its last stable offset.
-        lag_s: seconds from the last folded record until now; 0 if nothing waits.
-        headroom_s: seconds until retention by time removes the next record to fold.
-        keys: hidden states.
-        stream_time_s: greatest event time, in seconds since 1970.
-        is_silent: folds below the group offset, and publishes nothing.
+        partition: Number of the partition.
+        position: Next offset to fold.
+        origin: First offset of the fold.
+        group_offset: Offset below which this worker has published every prediction.
+        log_start: First available offset of the source.
+        log_end: Last stable offset of the source.
+        lag_s: Age of the last folded record in seconds; 0 if no record waits.
+        headroom_s: Seconds until retention by time removes the next record to fold.
+        keys: Number of keys with a hidden state in Redis.
+        stream_time_s: Greatest event time, in seconds since 1970.
+        is_silent: Whether the fold is below the group offset, where it publishes nothing.
     """
 
     partition: int
@@ -70,37 +70,37 @@ class PartitionView:
 
     @property
     def lag(self) -> int | None:
-        """Records from the position to the log end."""
+        """Number of records from the position to the log end."""
         if self.position is None or self.log_end is None:
             return None
         return max(0, self.log_end - self.position)
 
     @property
     def headroom(self) -> int | None:
-        """Offsets from the log start to the position; below 0, history is lost."""
+        """Number of offsets from the log start to the position; negative if history is lost."""
         if self.position is None or self.log_start is None:
             return None
         return self.position - self.log_start
 
 
 GAUGES: tuple[tuple[str, str, Callable[[PartitionView], float | None]], ...] = (
-    ("position", "next offset to fold", lambda v: v.position),
-    ("origin", "first offset of the fold", lambda v: v.origin),
-    ("group_offset", "offset below which everything is published", lambda v: v.group_offset),
-    ("log_start", "first available offset of the source", lambda v: v.log_start),
-    ("log_end", "last stable offset of the source", lambda v: v.log_end),
-    ("lag_records", "records that wait to be folded: log end less position", lambda v: v.lag),
-    ("lag_seconds", "age of the last folded record while records wait, else 0", lambda v: v.lag_s),
-    ("headroom_records", "offsets until retention overtakes the position: position less log start", lambda v: v.headroom),
-    ("headroom_seconds", "time until retention.ms removes the next record to fold", lambda v: v.headroom_s),
-    ("keys", "hidden states in Redis", lambda v: v.keys),
-    ("stream_time_seconds", "greatest event time folded, since 1970", lambda v: v.stream_time_s),
-    ("silent", "1 while folding below the group offset, publishing nothing", lambda v: float(v.is_silent)),
+    ("position", "Next offset to fold.", lambda v: v.position),
+    ("origin", "First offset of the fold.", lambda v: v.origin),
+    ("group_offset", "Offset below which every prediction is published.", lambda v: v.group_offset),
+    ("log_start", "First available offset of the source.", lambda v: v.log_start),
+    ("log_end", "Last stable offset of the source.", lambda v: v.log_end),
+    ("lag_records", "Records that wait to be folded: log end minus position.", lambda v: v.lag),
+    ("lag_seconds", "Age of the last folded record in seconds; 0 if no record waits.", lambda v: v.lag_s),
+    ("headroom_records", "Offsets until retention overtakes the position: position minus log start.", lambda v: v.headroom),
+    ("headroom_seconds", "Seconds until retention.ms removes the next record to fold.", lambda v: v.headroom_s),
+    ("keys", "Keys with a hidden state in Redis.", lambda v: v.keys),
+    ("stream_time_seconds", "Greatest event time folded, in seconds since 1970.", lambda v: v.stream_time_s),
+    ("silent", "1 while the fold is below the group offset and publishes nothing, otherwise 0.", lambda v: float(v.is_silent)),
 )  # fmt: skip
 
 
-def describe(model: Model, settings: FoldSettings) -> dict[str, str]:
-    """Return what a worker is: labels of ``stream_rnn_fold_info``."""
+def fold_labels(model: Model, settings: FoldSettings) -> dict[str, str]:
+    """Return the labels of ``stream_rnn_fold_info``, which identify the fold of a worker."""
     return {
         "app": settings.app,
         "source": settings.source,
@@ -115,7 +115,7 @@ def describe(model: Model, settings: FoldSettings) -> dict[str, str]:
 
 
 class _Partitions(Collector):
-    """Gauges of the partitions that are owned at the time of asking."""
+    """Gauges of the partitions that the worker owns when Prometheus scrapes it."""
 
     def __init__(self, views: Callable[[], Sequence[PartitionView]]) -> None:
         self._views = views
@@ -123,11 +123,13 @@ class _Partitions(Collector):
     def collect(self) -> Iterable[Metric]:
         """Yield one family for each gauge."""
         views = self._views()
-        owned = GaugeMetricFamily("stream_rnn_partitions", "source partitions of this worker")
+        owned = GaugeMetricFamily(
+            "stream_rnn_partitions", "Source partitions that this worker owns."
+        )
         owned.add_metric([], len(views))
         yield owned
-        for name, about, value_of in GAUGES:
-            family = GaugeMetricFamily(f"stream_rnn_{name}", about, labels=["partition"])
+        for name, help_text, value_of in GAUGES:
+            family = GaugeMetricFamily(f"stream_rnn_{name}", help_text, labels=["partition"])
             for view in views:
                 if (value := value_of(view)) is not None:
                     family.add_metric([str(view.partition)], value)
@@ -135,13 +137,13 @@ class _Partitions(Collector):
 
 
 class Metrics:
-    """Counts what processors do; a :class:`stream_rnn.fold.observer.Observer`.
+    """Counts the work of processors; a :class:`stream_rnn.fold.observer.Observer`.
 
     Args:
-        model: whose outputs are looked at.
-        settings: what is said of the fold.
-        views: where the owned partitions stand.
-        clock: monotonic seconds; it decides when to take a sample.
+        model: Model whose outputs are sampled.
+        settings: Settings of the fold, for the labels of ``stream_rnn_fold_info``.
+        views: Function that returns a view of each owned partition.
+        clock: Function that returns monotonic seconds, by which samples are taken.
     """
 
     def __init__(
@@ -155,8 +157,8 @@ class Metrics:
         self._model, self._clock, self._sampled_s = model, clock, -SAMPLE_EVERY_S
         ProcessCollector(registry=registry)
         registry.register(_Partitions(views))
-        Info("stream_rnn_fold", "the model and fold that run", registry=registry).info(
-            describe(model, settings)
+        Info("stream_rnn_fold", "The fold and the model of this worker.", registry=registry).info(
+            fold_labels(model, settings)
         )
 
         def counter(name: str, text: str, *labels: str) -> Counter:
@@ -165,37 +167,39 @@ class Metrics:
         def histogram(name: str, text: str, buckets: Sequence[float], *labels: str) -> Histogram:
             return Histogram(f"stream_rnn_{name}", text, labels, buckets=buckets, registry=registry)
 
-        self._events = counter("events", "valid events that were folded")
-        self._predictions = counter("predictions", "predictions that were published")
-        self._silent = counter("silent_events", "events that were folded without publishing")
-        self._forgets = counter("forgets", "records with a null value")
-        self._skips = counter("skips", "bad records by reason", "reason")
+        self._events = counter("events", "Valid events that were folded.")
+        self._predictions = counter("predictions", "Predictions that were published.")
+        self._silent = counter("silent_events", "Events that were folded without publishing.")
+        self._forgets = counter("forgets", "Records with a null value, which forget their key.")
+        self._skips = counter("skips", "Bad records that were skipped, by reason.", "reason")
         self._starts = counter(
-            "starts", "partitions positioned, by row of the recovery table", "row"
+            "starts", "Partitions that were positioned, by row of the recovery table.", "row"
         )
-        self._repositions = counter("repositions", "positioned anew, by error", "error")
-        self._rebuilds = counter("rebuilds", "folds that began from their origin again")
-        self._lost = counter("lost_history", "starts that gave up history")
-        self._hits = counter("cache_hits", "keys of a micro-batch found in the cache")
-        self._misses = counter("cache_misses", "keys of a micro-batch read from Redis")
-        self._batch = histogram("batch_events", "events of a micro-batch", BATCH_EVENTS)
-        self._seconds = histogram("step_seconds", "a micro-batch in a step of the processor, waits included", SECONDS, "step")  # fmt: skip
-        self._norm = histogram("hidden_rms", "root mean square of a sampled hidden state", NORMS)
-        self._saturated = Gauge("stream_rnn_hidden_saturated", f"share of sampled hidden values beyond {SATURATED}", registry=registry)  # fmt: skip
-        self.source_partitions = Gauge("stream_rnn_source_partitions", "partitions of the source, of all workers", registry=registry)  # fmt: skip
-        self.redis_used = Gauge("stream_rnn_redis_used_bytes", "memory that Redis uses, of all its clients", registry=registry)  # fmt: skip
-        self.redis_max = Gauge("stream_rnn_redis_max_bytes", "maxmemory of Redis; 0: no limit", registry=registry)  # fmt: skip
-        self.facts_age = Gauge("stream_rnn_facts_age_seconds", "since Kafka was last asked for log ends", registry=registry)  # fmt: skip
-        self._probability = histogram("output_probability", "sampled answers of binary heads", PROBABILITIES, "head")  # fmt: skip
-        self._value = histogram("output_value", "sampled answers of regression and time heads, in their unit", VALUES, "head")  # fmt: skip
-        self._class = counter("output_class", "sampled likeliest classes", "head", "class")
-        # What alerts count begins at 0: a series that is born above it has not grown for Prometheus.
+        self._repositions = counter(
+            "repositions", "Partitions that were positioned again, by error.", "error"
+        )
+        self._rebuilds = counter("rebuilds", "Folds that started again at their origin.")
+        self._lost = counter("lost_history", "Starts behind records that retention had removed.")
+        self._hits = counter("cache_hits", "Keys of micro-batches that the cache contained.")
+        self._misses = counter("cache_misses", "Keys of micro-batches that were read from Redis.")
+        self._batch = histogram("batch_events", "Number of events in a micro-batch.", BATCH_EVENTS)
+        self._seconds = histogram("step_seconds", "Seconds of a micro-batch in a step of the processor, with waiting time.", SECONDS, "step")  # fmt: skip
+        self._norm = histogram("hidden_rms", "Root mean square of a sampled hidden state.", NORMS)
+        self._saturated = Gauge("stream_rnn_hidden_saturated", f"Share of sampled hidden values with a magnitude above {SATURATED}.", registry=registry)  # fmt: skip
+        self.source_partitions = Gauge("stream_rnn_source_partitions", "Partitions of the source, over all workers.", registry=registry)  # fmt: skip
+        self.redis_used = Gauge("stream_rnn_redis_used_bytes", "Bytes of memory that Redis uses for all its clients.", registry=registry)  # fmt: skip
+        self.redis_max = Gauge("stream_rnn_redis_max_bytes", "maxmemory of Redis in bytes; 0 means no limit.", registry=registry)  # fmt: skip
+        self.facts_age = Gauge("stream_rnn_facts_age_seconds", "Seconds since the log ends were last read from Kafka.", registry=registry)  # fmt: skip
+        self._probability = histogram("output_probability", "Sampled probabilities of binary heads.", PROBABILITIES, "head")  # fmt: skip
+        self._value = histogram("output_value", "Sampled outputs of regression and time heads, in the unit of the head.", VALUES, "head")  # fmt: skip
+        self._class = counter("output_class", "Likeliest classes of sampled outputs.", "head", "class")  # fmt: skip
+        # Series for alerts start at 0: Prometheus sees no increase in a new series above 0.
         for error in (MovedError, TornError, CorruptStateError, JumpedError):
-            self._repositions.labels(_word(error))
+            self._repositions.labels(_snake_case(error))
         self._skips.labels(NOT_FINITE)
 
     def on_start(self, start: Start) -> None:
-        """Count a start by its row."""
+        """Count the start of a partition, by its row of the recovery table."""
         self._starts.labels(str(start.row)).inc()
         if start.row in (6, 8):
             self._rebuilds.inc()
@@ -203,11 +207,11 @@ class Metrics:
             self._lost.inc()
 
     def on_reposition(self, error: StateError) -> None:
-        """Count why: ``moved``, ``torn``, ``jumped``, ``forgotten`` or ``corrupt_state``."""
-        self._repositions.labels(_word(type(error))).inc()
+        """Count an error: ``moved``, ``torn``, ``jumped``, ``forgotten`` or ``corrupt_state``."""
+        self._repositions.labels(_snake_case(type(error))).inc()
 
     def on_batch(self, folded: FoldedBatch) -> None:
-        """Count a micro-batch; now and then look at some of its answers."""
+        """Count a micro-batch, and sample its outputs every ``SAMPLE_EVERY_S`` seconds."""
         batch, stepped = folded.batch, folded.stepped
         events = len(batch.decoded.rows) - len(stepped.errors)
         self._events.inc(events)
@@ -230,20 +234,20 @@ class Metrics:
 
     def _sample(self, folded: FoldedBatch) -> None:
         stepped = folded.stepped
-        rows = _spread(len(stepped.y))
+        rows = _sample_rows(len(stepped.y))
         outputs = self._model.outputs(stepped.y[rows])
         for head in self._model.spec.heads:
-            self._look_at(head, outputs[head.name])
-        kept = np.flatnonzero(stepped.exists)
-        if len(kept):
-            some = stepped.states.hidden[kept[_spread(len(kept))]]
-            if self._model.cell.kind == "lstm":  # h stands before c, which has no bound
-                some = some[:, : some.shape[1] // 2]
-            for norm in np.sqrt(np.mean(some**2, axis=1)).tolist():
+            self._sample_head(head, outputs[head.name])
+        existing = np.flatnonzero(stepped.exists)
+        if len(existing):
+            sample = stepped.states.hidden[existing[_sample_rows(len(existing))]]
+            if self._model.cell.kind == "lstm":  # h comes before c, which has no bound
+                sample = sample[:, : sample.shape[1] // 2]
+            for norm in np.sqrt(np.mean(sample**2, axis=1)).tolist():
                 self._norm.observe(norm)
-            self._saturated.set(float(np.mean(np.abs(some) > SATURATED)))
+            self._saturated.set(float(np.mean(np.abs(sample) > SATURATED)))
 
-    def _look_at(self, head: AnyHead, values: Any) -> None:
+    def _sample_head(self, head: AnyHead, values: Any) -> None:
         if head.kind == "multiclass":
             for number in values.argmax(axis=1).tolist():
                 label = head.labels[number] if number < CLASSES_MAX else "(others)"
@@ -254,11 +258,11 @@ class Metrics:
             histogram.labels(head.name).observe(value)
 
 
-def _spread(count: int) -> "np.ndarray[Any, np.dtype[np.int64]]":
-    """Return at most ``SAMPLE_ROWS`` numbers below ``count``, evenly apart."""
+def _sample_rows(count: int) -> "np.ndarray[Any, np.dtype[np.int64]]":
+    """Return at most ``SAMPLE_ROWS`` evenly spaced row numbers below ``count``."""
     return np.unique(np.linspace(0, count - 1, min(count, SAMPLE_ROWS)).astype(np.int64))
 
 
-def _word(error: type[StateError]) -> str:
+def _snake_case(error: type[StateError]) -> str:
     name = error.__name__.removesuffix("Error")
     return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")

@@ -1,18 +1,18 @@
-"""Faust's consumer, taught three things: batches, positions, and whose offsets are whose.
+"""Faust's consumer with three changes: in batches, positions and offsets.
 
-*Batches.*  For the topic of a fold the fetch of a partition is delivered as one message whose
-value is a :class:`Fetched`, so Faust's cost per message is paid per fetch.
+*Batches.*  For the source of a fold, the consumer delivers each fetch of a partition as one message
+whose value is a :class:`PartitionFetch`, so that Faust's cost per message occurs once per fetch.
 
-*Positions.*  Faust seeks to the group offset in ``perform_seek`` and nowhere else; so that is
-where the fold's own position takes over.  Flow is stopped from the assignment until then, or an
-idle worker would be handed records before it knows where to start.
+*Positions.*  Faust seeks to the group offset in ``perform_seek`` and nowhere else, so the fold seeks
+to its own position there.  Flow is stopped from the assignment until then; otherwise Faust would
+deliver records before the fold knows its position.
 
-*Offsets.*  The group offset of a fold's topic moves with its predictions and not by Faust's
-timer, and its records are read ``read_committed``.
+*Offsets.*  The group offset of a fold's source is committed with its predictions and not by Faust's
+timer.  The consumer reads with ``read_committed``.
 
-Every fetch carries the *epoch* of its partition, the number of seeks before it, whoever sought.
-Seek and fetch both happen in the consumer's thread, so a fetch of before a seek can be told from
-one after it.  While Faust seeks in one partition after the other there is none (``UNSETTLED``).
+Every fetch carries the *epoch* of its partition: the number of seeks before it, by the fold or by
+Faust.  Seek and fetch both run in the consumer's thread, so the epoch shows whether a fetch is
+older than a seek.  While Faust seeks in one partition after another, the epoch is ``UNSETTLED``.
 """
 
 import asyncio
@@ -34,20 +34,20 @@ from stream_rnn.kafka.clients import disable_topic_creation
 from stream_rnn.kafka.record_batches import read_every_batch, seek_to_error
 from stream_rnn.worker.generation import check_generation
 
-UNREADABLE_AGAIN_S = 0.5
+UNREADABLE_RETRY_S = 0.5
 UNSETTLED = -2
-"""The epoch of what is fetched while a seek of Faust's is on its way; no partition ever has it."""
+"""Epoch of a fetch during a seek of Faust's, which differs from the epoch of any partition."""
 
 
 @dataclass(slots=True)
-class Fetched:
-    """The records of one partition and fetch.
+class PartitionFetch:
+    """The records of one partition in one fetch.
 
     Attributes:
-        partition: number of the source partition.
-        records: in offset order, at least one; none with ``unreadable``.
-        epoch: seeks of the partition before this fetch, or ``UNSETTLED``.
-        unreadable: why nothing can be read where the last fetch ended.
+        partition: Number of the source partition.
+        records: Records in offset order; empty if ``unreadable`` is set.
+        epoch: Number of seeks in the partition before this fetch, or ``UNSETTLED``.
+        unreadable: Error that prevents reading on from the end of the previous fetch.
     """
 
     partition: int
@@ -58,12 +58,12 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class ConsumerPosition:
-    """Where the consumer stands in a partition, seen from its own thread.
+    """The position of the consumer in a partition, read in its own thread.
 
     Attributes:
-        position: the next offset it would fetch; ``None`` while unknown.
-        delivered: the offset after the last record it delivered since the last seek.
-        epoch: seeks so far, or ``UNSETTLED``.
+        position: Next offset to fetch; ``None`` while unknown.
+        delivered: Offset after the last record delivered since the last seek, if any.
+        epoch: Number of seeks so far, or ``UNSETTLED``.
     """
 
     position: int | None
@@ -71,17 +71,17 @@ class ConsumerPosition:
     epoch: int
 
 
-class Assignee(Protocol):
-    """The fold that a topic belongs to; called on Faust's loop."""
+class RebalanceListener(Protocol):
+    """The fold of a topic, which follows the rebalances of its group on Faust's event loop."""
 
     def assign(self, partitions: frozenset[int], generation: int) -> None:
-        """Begin with these partitions; flow is stopped and nothing is awaited."""
+        """Start these partitions; called while flow is stopped, and must not block."""
 
     async def position(self) -> None:
-        """Return when every assigned partition has sought its position; flow is stopped."""
+        """Wait until every assigned partition has sought its position; flow is stopped."""
 
     async def release(self, partitions: frozenset[int]) -> None:
-        """End with these partitions within a deadline; nothing of theirs runs afterwards."""
+        """Release these partitions within a deadline; no task of theirs runs afterwards."""
 
 
 class FoldThread(driver.AIOKafkaConsumerThread):
@@ -92,26 +92,26 @@ class FoldThread(driver.AIOKafkaConsumerThread):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._epochs: dict[TP, int] = {}
-        self._seeks_of_faust = 0  # that are on their way
+        self._seeks_of_faust = 0  # in progress
         self._delivered: dict[TP, int] = {}
 
     async def on_start(self) -> None:
-        """Start aiokafka's consumer; it reads every batch that can be read."""
+        """Start aiokafka's consumer, which also reads batches that its C parser refuses."""
         await super().on_start()
         read_every_batch(self._ensure_consumer())
 
     async def on_thread_stop(self) -> None:
         """Stop aiokafka's consumer.
 
-        Where a broker is away its fetcher can end by a ``CancelledError`` of its own; let through,
-        that kills the thread, and the process waits a minute for it.
+        While a broker is away, its fetcher can raise a ``CancelledError`` of its own.  Without the
+        ``suppress``, that would kill the thread, and the process would wait a minute for it.
         """
         with suppress(asyncio.CancelledError):
             await super().on_thread_stop()
 
     def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
-        # Faust offers this only together with its own transactions, which are not used.
+        # Faust sets this only together with its own transactions, which the plugin refuses.
         consumer._isolation_level = "read_committed"  # noqa: SLF001  # no public way
         return disable_topic_creation(consumer)
 
@@ -123,7 +123,7 @@ class FoldThread(driver.AIOKafkaConsumerThread):
         max_records: int | None = None,
     ) -> Any:
         folds = cast("FoldConsumer", self.consumer).folds
-        _keep_bare(consumer, folds)
+        _deliver_parsed_records(consumer, folds)
         try:
             records = await super()._fetch_records(
                 consumer, active_partitions, timeout, max_records
@@ -132,19 +132,19 @@ class FoldThread(driver.AIOKafkaConsumerThread):
             if error.topic not in folds:
                 raise
             seek_to_error(consumer, error)
-            # To the fold it comes in its order: what is before it is folded and published.
+            # The fold receives the error in order, after it has published all earlier records.
             tp = TP(error.topic, error.partition)
-            unread = Fetched(tp.partition, (), self._epoch(tp), error)
-            await asyncio.sleep(UNREADABLE_AGAIN_S)  # it is fetched again until the worker ends
-            return {tp: [unread]}
+            failed_fetch = PartitionFetch(tp.partition, (), self._epoch(tp), error)
+            await asyncio.sleep(UNREADABLE_RETRY_S)  # the fetch is repeated until the worker ends
+            return {tp: [failed_fetch]}
         return {
-            tp: self._as_one(tp, some) if tp.topic in folds else some
-            for tp, some in records.items()
+            tp: self._as_one_message(tp, fetched) if tp.topic in folds else fetched
+            for tp, fetched in records.items()
         }
 
-    def _as_one(self, tp: TP, records: Sequence[Record]) -> list[Fetched]:
+    def _as_one_message(self, tp: TP, records: Sequence[Record]) -> list[PartitionFetch]:
         self._delivered[tp] = records[-1].offset + 1
-        return [Fetched(tp.partition, records, self._epoch(tp))]
+        return [PartitionFetch(tp.partition, records, self._epoch(tp))]
 
     def _epoch(self, tp: TP) -> int:
         return UNSETTLED if self._seeks_of_faust else self._epochs.get(tp, 0)
@@ -160,27 +160,27 @@ class FoldThread(driver.AIOKafkaConsumerThread):
         return self._epochs[tp]
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
-        """Seek to the group offsets, as Faust does; a fold's place is not its own any more."""
-        found = await self.call_thread(self._seek_all_to_committed)
-        return cast("Mapping[TP, int]", found)
+        """Seek to the group offsets as Faust does; every fold must then seek again."""
+        offsets = await self.call_thread(self._seek_all_to_committed)
+        return cast("Mapping[TP, int]", offsets)
 
     async def _seek_all_to_committed(self) -> Mapping[TP, int]:
-        # It seeks in one partition and then awaits the offset of the next one; what is fetched
-        # meanwhile may be from before or after.  It goes on here if who asked is cancelled.
+        # This seeks in one partition, then awaits the offset of the next one, so that a fetch in
+        # between may be older or newer than the seek.  It continues if its caller is cancelled.
         self._seeks_of_faust += 1
         try:
-            found = await self._ensure_consumer().seek_to_committed()
+            offsets = await self._ensure_consumer().seek_to_committed()
         finally:
-            # Else an idle fold would take the way to the group offset for a hole of the log.
+            # Without new epochs, an idle fold would skip to the group offset as over a gap.
             self._seeks_of_faust -= 1
             for tp in self._epochs:
                 self._epochs[tp] += 1
-        return cast("Mapping[TP, int]", found)
+        return cast("Mapping[TP, int]", offsets)
 
     def group_error(self) -> BaseException | None:
-        """Return why this process has stopped trying to be a member of its group, if it has.
+        """Return the error for which this process no longer tries to join its group, if any.
 
-        aiokafka waits until a fetch raises it; but who owns nothing fetches nothing.
+        aiokafka raises it at the next fetch, but a worker without partitions never fetches.
         """
         coordinator = getattr(self._consumer, "_coordinator", None)
         pending: BaseException | None = getattr(coordinator, "_pending_exception", None)
@@ -189,14 +189,14 @@ class FoldThread(driver.AIOKafkaConsumerThread):
             return pending
         return cast("BaseException | None", task.exception())
 
-    async def whereabouts(self, tp: TP) -> ConsumerPosition:
-        """Look, in the consumer's thread, where it stands in a partition."""
-        return cast("ConsumerPosition", await self.call_thread(self._whereabouts, tp))
+    async def consumer_position(self, tp: TP) -> ConsumerPosition:
+        """Read the position in a partition, in the consumer's thread."""
+        return cast("ConsumerPosition", await self.call_thread(self._consumer_position, tp))
 
-    async def _whereabouts(self, tp: TP) -> ConsumerPosition:
+    async def _consumer_position(self, tp: TP) -> ConsumerPosition:
         consumer = self._ensure_consumer()
         key, position = TopicPartition(tp.topic, tp.partition), None
-        # Of an error that is not taken yet the position may be beyond what it is about.
+        # With an error that was not raised yet, the position may be beyond the unreadable offset.
         failed = isinstance(consumer._fetcher._records.get(key), FetchError)  # noqa: SLF001  # no public way
         if key in consumer.assignment() and not failed:
             state = consumer._subscription.subscription.assignment.state_value(key)  # noqa: SLF001  # position() waits, this must not
@@ -204,10 +204,10 @@ class FoldThread(driver.AIOKafkaConsumerThread):
         return ConsumerPosition(position, self._delivered.get(tp), self._epoch(tp))
 
     async def check_generation(self, tp: TP, generation: int, timeout_s: float) -> None:
-        """Ask the coordinator of the group, in the consumer's thread, if a generation still counts.
+        """Check with the group coordinator, in the consumer's thread, that a generation is valid.
 
         Raises:
-            FencedError: it does not.
+            FencedError: The group has a newer generation, or this process is not a member of it.
         """
         await self.call_thread(self._check_generation, tp, generation, timeout_s)
 
@@ -217,10 +217,10 @@ class FoldThread(driver.AIOKafkaConsumerThread):
         await check_generation(coordinator, place, generation, timeout_s)
 
     async def commit_fold(self, tp: TP, offset: OffsetAndMetadata, generation: int) -> None:
-        """Commit a group offset if the assignment is still the one of that generation.
+        """Commit a group offset if the group still has the generation of the assignment.
 
         Raises:
-            FencedError: the group has a newer generation.
+            FencedError: The group has a newer generation.
         """
         await self.call_thread(self._commit_fold, tp, offset, generation)
 
@@ -228,7 +228,7 @@ class FoldThread(driver.AIOKafkaConsumerThread):
         consumer = self._ensure_consumer()
         coordinator, subscription = consumer._coordinator, consumer._subscription.subscription  # noqa: SLF001  # the public commit awaits before it reads the generation
         await coordinator.ensure_coordinator_known()
-        # From here to the request nothing is awaited: aiokafka stamps the process's generation.
+        # No await from here to the request, in which aiokafka sends its current generation.
         if coordinator.generation != generation or subscription is None:
             raise FencedError(
                 f"{tp.topic}[{tp.partition}]: generation {generation} of the group is over, "
@@ -238,26 +238,26 @@ class FoldThread(driver.AIOKafkaConsumerThread):
         await coordinator._do_commit_offsets(subscription.assignment, offsets)  # noqa: SLF001  # see above
 
 
-def _keep_bare(consumer: aiokafka.AIOKafkaConsumer, topics: Container[str]) -> None:
-    """Let what was fetched of some topics be delivered as it was parsed.
+def _deliver_parsed_records(consumer: aiokafka.AIOKafkaConsumer, topics: Container[str]) -> None:
+    """Deliver the records of some topics as the C parser of aiokafka returns them.
 
-    aiokafka parses in C and then makes a ``ConsumerRecord`` of each record in Python, which costs
-    more than the parsing.  A fold needs no more than the parsed record has.
+    aiokafka makes a ``ConsumerRecord`` of each parsed record in Python, which costs more than the
+    parsing.  A fold needs only the attributes of the parsed record.
     """
     for tp, fetched in consumer._fetcher._records.items():  # noqa: SLF001  # no public way
         unpacked = getattr(fetched, "_partition_records", None)  # an error has none
         if unpacked is not None and tp.topic in topics:
-            unpacked._consumer_record = _bare  # noqa: SLF001  # asked for each record
+            unpacked._consumer_record = _parsed_record  # noqa: SLF001  # called for each record
 
 
-def _bare(_tp: TP, record: Record) -> Record:
+def _parsed_record(_tp: TP, record: Record) -> Record:
     return record
 
 
 class _ReadOffsets(dict[TP, int | None]):
-    """Faust's read offsets, which drop messages that seem old; a fold decides that itself."""
+    """Read offsets, by which Faust drops old messages; for a fold they drop none."""
 
-    def __init__(self, folds: Mapping[str, Assignee]) -> None:
+    def __init__(self, folds: Mapping[str, RebalanceListener]) -> None:
         super().__init__()
         self._folds = folds
 
@@ -269,7 +269,7 @@ class FoldConsumer(driver.Consumer):
     """Faust's consumer for an app with folds."""
 
     mundane_level = "debug"
-    folds: ClassVar[dict[str, Assignee]]
+    folds: ClassVar[dict[str, RebalanceListener]]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -280,11 +280,11 @@ class FoldConsumer(driver.Consumer):
 
     @property
     def fold_thread(self) -> FoldThread:
-        """The thread, with what a fold asks of it."""
+        """The thread of the consumer."""
         return cast("FoldThread", self._thread)
 
     def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
-        if not isinstance(record, Fetched):
+        if not isinstance(record, PartitionFetch):
             return super()._to_message(tp, record)
         if record.unreadable is not None:
             offset, timestamp = record.unreadable.offset, 0
@@ -296,7 +296,7 @@ class FoldConsumer(driver.Consumer):
         )  # fmt: skip
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        """Stop flow until every partition of a fold is positioned, then let Faust go on."""
+        """Stop flow and start the partitions of the folds, before Faust handles the assignment."""
         self.stop_flow()
         self.app.flow_control.suspend()
         for topic, fold in self.folds.items():
@@ -304,7 +304,7 @@ class FoldConsumer(driver.Consumer):
         await super().on_partitions_assigned(assigned, generation_id)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """Release the folds' partitions first: nothing of theirs may run after this returns."""
+        """Release the partitions of the folds, before Faust handles the revocation."""
         self.stop_flow()
         await asyncio.gather(
             *(fold.release(_partitions(revoked, topic)) for topic, fold in self.folds.items())
@@ -312,7 +312,7 @@ class FoldConsumer(driver.Consumer):
         await super().on_partitions_revoked(revoked)
 
     async def perform_seek(self) -> None:
-        """Seek to the group offsets as Faust does, and the folds to their own positions."""
+        """Seek to the group offsets as Faust does, then to the positions of the folds."""
         if self.flow_active:
             self.stop_flow()
             self.app.flow_control.suspend()
@@ -325,16 +325,16 @@ class FoldConsumer(driver.Consumer):
         return await super()._commit(others) if others else True
 
     def verify_event_path(self, now: float, tp: TP) -> None:
-        """Leave the folds to their own watchdog: they never commit by Faust's timer."""
+        """Check topics without a fold; a fold has a watchdog, and commits without Faust's timer."""
         if tp.topic not in self.folds:
             super().verify_event_path(now, tp)
 
 
-def install(app: App, topic: str, fold: Assignee) -> None:
-    """Make an app deliver a topic's records to a fold; before the app's consumer exists.
+def install(app: App, topic: str, fold: RebalanceListener) -> None:
+    """Make the consumer of an app deliver a topic to a fold; call this before it is created.
 
     Raises:
-        ConfigError: the topic has a fold in this app already.
+        ConfigError: The topic already has a fold in this app.
     """
     transport: Any = app.transport
     if not issubclass(transport.Consumer, FoldConsumer):
@@ -342,7 +342,7 @@ def install(app: App, topic: str, fold: Assignee) -> None:
             "FoldConsumer", (FoldConsumer,), {"folds": {}, "__module__": __name__}
         )
     if topic in transport.Consumer.folds:
-        raise ConfigError(f"topic {topic} has a fold in this app; another one needs its own app")
+        raise ConfigError(f"topic {topic} has a fold already; give this one a faust.App of its own")
     transport.Consumer.folds[topic] = fold
 
 

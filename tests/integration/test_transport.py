@@ -39,9 +39,9 @@ async def test_a_seek_of_fausts_is_told_from_a_folds_own(thread):
     """After Faust's seek to the group offset the epoch is another: its way there is no hole."""
     made, tp = thread
     epoch = await made._seek_fold(tp, 2)
-    assert await made._whereabouts(tp) == ConsumerPosition(2, None, epoch)
+    assert await made._consumer_position(tp) == ConsumerPosition(2, None, epoch)
     await asyncio.wait_for(made._seek_all_to_committed(), 20)
-    here = await made._whereabouts(tp)
+    here = await made._consumer_position(tp)
     assert here.position == 5
     assert here.epoch != epoch
     assert await made._seek_fold(tp, 2) > here.epoch
@@ -54,8 +54,8 @@ async def test_a_fetch_carries_the_epoch_of_the_seek_before_it(thread):
     records = (await made._consumer.getmany(tp, timeout_ms=10_000))[tp]
     (fetched,) = made._as_one(tp, records)
     assert (fetched.epoch, fetched.partition, fetched.records[0].offset) == (epoch, 0, 2)
-    assert (await made._whereabouts(tp)).delivered == records[-1].offset + 1
-    assert (await made._seek_fold(tp, 0), (await made._whereabouts(tp)).delivered) == (
+    assert (await made._consumer_position(tp)).delivered == records[-1].offset + 1
+    assert (await made._seek_fold(tp, 0), (await made._consumer_position(tp)).delivered) == (
         epoch + 1,
         None,
     )
@@ -76,13 +76,13 @@ async def test_while_faust_seeks_nothing_has_an_epoch(thread):
     consumer.committed = slow
     seeking = asyncio.create_task(made._seek_all_to_committed())
     await asyncio.wait_for(asked.wait(), 20)
-    assert (await made._whereabouts(tp)).epoch == UNSETTLED
+    assert (await made._consumer_position(tp)).epoch == UNSETTLED
     meanwhile = await made._seek_fold(tp, 3)
     records = (await consumer.getmany(tp, timeout_ms=10_000))[tp]
     assert [one.epoch for one in made._as_one(tp, records)] == [UNSETTLED]
     answer.set()
     await asyncio.wait_for(seeking, 20)
-    here = await made._whereabouts(tp)
+    here = await made._consumer_position(tp)
     assert here.position == 5
     assert here.epoch not in (epoch, meanwhile, UNSETTLED)
 
@@ -98,7 +98,7 @@ async def test_a_seek_of_fausts_that_fails_counts_too(thread):
     made._consumer.committed = fails
     with pytest.raises(KafkaError):
         await made._seek_all_to_committed()
-    assert (await made._whereabouts(tp)).epoch == epoch + 1
+    assert (await made._consumer_position(tp)).epoch == epoch + 1
 
 
 def cannot_read(consumer, tp) -> None:
@@ -128,4 +128,4 @@ async def test_what_cannot_be_read_is_no_hole_of_the_log(thread):
     made, tp = thread
     await made._seek_fold(tp, 3)
     cannot_read(made._consumer, tp)
-    assert (await made._whereabouts(tp)).position is None
+    assert (await made._consumer_position(tp)).position is None

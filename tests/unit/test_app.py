@@ -69,7 +69,7 @@ async def test_a_program_that_starts_a_plugin_alone_is_not_ended_by_it(tmp_path,
     armed = []
     for has_app in (False, True):
         rnn = make_app(Settings.build(**{**NEEDED, "bundle": str(tmp_path / "none")}))
-        monkeypatch.setattr(rnn._watchdog, "failed", lambda *given: armed.append(given))
+        monkeypatch.setattr(rnn._watchdog, "end_within", lambda *given: armed.append(given))
         if has_app:
             rnn.app._started.set()
         with pytest.raises(BundleError):

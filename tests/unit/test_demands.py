@@ -8,7 +8,7 @@ import pytest
 from mode import CrashingSupervisor
 
 from stream_rnn.errors import ConfigError
-from stream_rnn.worker.faust_settings import DEFAULTS, refuse, set_defaults
+from stream_rnn.worker.faust_settings import DEFAULTS, check_app, set_defaults
 
 FOLD_AGENT = "fold"
 
@@ -21,7 +21,7 @@ def app_of(**options):
 def refusal(app):
     """Return the sentence with which an app is refused."""
     with pytest.raises(ConfigError) as refused:
-        refuse(app, "events", FOLD_AGENT)
+        check_app(app, "events", FOLD_AGENT)
     return str(refused.value)
 
 
@@ -87,7 +87,7 @@ def test_a_plain_app_is_accepted():
     """The fold's own agent may read the source, and other agents other topics."""
     app = with_agent(with_agent(app_of(), "events", FOLD_AGENT), "orders", "shop")
     set_defaults(app)
-    refuse(app, "events", FOLD_AGENT)
+    check_app(app, "events", FOLD_AGENT)
 
 
 def test_tables_are_refused():

@@ -182,7 +182,7 @@ def untold_tasks(source):
         for node in ast.walk(parsed(source))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and "create_task(" in ast.unparse(node)
-        and "tell_end(" not in ast.unparse(node)
+        and "unexpected_end(" not in ast.unparse(node)
     ] + (["Service.task"] if "Service.task" in source else [])
 
 

@@ -10,7 +10,7 @@ from stream_rnn.errors import ConfigError
 from stream_rnn.fold import processor, publisher
 from stream_rnn.fold import recovery_facts as facts
 from stream_rnn.fold.crash_points import Point, no_op
-from stream_rnn.worker.fault_injection import EXIT_STATUS, VARIABLE, from_environment
+from stream_rnn.worker.fault_injection import EXIT_STATUS, VARIABLE, faults_from_environment
 
 # What leaves the process, by the attribute that the call goes through.
 SERVERS = {"log", "store", "publisher", "_producer", "producer", "_sweep"}
@@ -18,7 +18,7 @@ SERVERS = {"log", "store", "publisher", "_producer", "producer", "_sweep"}
 
 def passes(text, points):
     happened = []
-    at_crash_point = from_environment(
+    at_crash_point = faults_from_environment(
         {VARIABLE: text}, happened.append, lambda s: happened.append(f"{s}s")
     )
     for point in points:
@@ -41,7 +41,7 @@ def test_a_fault_can_block_instead_and_several_can_be_named():
 
 def test_without_the_variable_nothing_is_in_the_way():
     """Not even a dictionary is looked up at a point."""
-    assert from_environment({}) is no_op
+    assert faults_from_environment({}) is no_op
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_without_the_variable_nothing_is_in_the_way():
 def test_an_impossible_fault_is_refused(text):
     """The message names the variable and the points that there are."""
     with pytest.raises(ConfigError, match=f"{VARIABLE}.*first-position-written"):
-        from_environment({VARIABLE: text})
+        faults_from_environment({VARIABLE: text})
 
 
 def test_every_point_is_passed_somewhere():

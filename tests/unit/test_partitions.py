@@ -10,7 +10,7 @@ from stream_rnn.settings import Settings
 from stream_rnn.testing import MemoryLog, MemoryPublisher, MemoryStore, memory_processor, record
 from stream_rnn.worker.partition_source import PartitionSource
 from stream_rnn.worker.partitions import Partitions
-from stream_rnn.worker.transport import ConsumerPosition, Fetched
+from stream_rnn.worker.transport import ConsumerPosition, PartitionFetch
 from tests import models
 
 MODEL = models.small()
@@ -28,7 +28,7 @@ class Seeker:
         self.seeks.append(position)
         return len(self.seeks)
 
-    async def whereabouts(self):
+    async def consumer_position(self):
         return ConsumerPosition(None, None, len(self.seeks))
 
 
@@ -90,7 +90,7 @@ class Worker:
         """Return when a partition has all its records in hand and waits in its publish."""
         owned = self.partitions.get(partition)
         epoch = len(owned.source._seeker.seeks)
-        await owned.source.offer(Fetched(partition, self.logs[partition].records, epoch))
+        await owned.source.offer(PartitionFetch(partition, self.logs[partition].records, epoch))
         async with asyncio.timeout(1):
             await self.publishers[partition].asked.wait()
         return owned
@@ -233,7 +233,7 @@ async def test_a_cancellation_that_leaks_into_a_partition_brings_the_worker_down
     await asyncio.sleep(0)
     (failure,) = worker.failures
     assert isinstance(failure, FencedError)
-    assert str(failure).startswith("fold events[0] was cancelled although nobody asked")
+    assert str(failure).startswith("fold events[0] was cancelled unexpectedly")
     await worker.partitions.release_all()
 
 
@@ -246,5 +246,5 @@ async def test_a_partition_that_ends_by_itself_brings_the_worker_down():
     await asyncio.wait({owned.task}, timeout=1)
     await asyncio.sleep(0)
     (failure,) = worker.failures
-    assert str(failure).startswith("fold events[0] ended although nobody asked")
+    assert str(failure).startswith("fold events[0] ended unexpectedly")
     await worker.partitions.release_all()

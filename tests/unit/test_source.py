@@ -7,7 +7,7 @@ import pytest
 from stream_rnn.errors import UnreadableError
 from stream_rnn.testing import record
 from stream_rnn.worker.partition_source import PartitionSource
-from stream_rnn.worker.transport import UNSETTLED, ConsumerPosition, Fetched
+from stream_rnn.worker.transport import UNSETTLED, ConsumerPosition, PartitionFetch
 
 WAIT_S = 0.02
 
@@ -24,13 +24,13 @@ class Seeker:
         self.seeks.append(position)
         return len(self.seeks)
 
-    async def whereabouts(self):
+    async def consumer_position(self):
         return ConsumerPosition(self.position, self.delivered, len(self.seeks))
 
 
 def fetched(*offsets, epoch=1):
     """Make a fetch of these offsets."""
-    return Fetched(0, [record(offset, b"k", {}) for offset in offsets], epoch)
+    return PartitionFetch(0, [record(offset, b"k", {}) for offset in offsets], epoch)
 
 
 async def source_at(position=0, pending_max=100):
@@ -202,10 +202,10 @@ async def test_an_idle_source_waits_for_a_seek_that_is_on_its_way():
     """The epoch of nobody is that of a seek of Faust's, after which the source is sought again."""
     source = await source_at()
 
-    async def whereabouts():
+    async def consumer_position():
         return ConsumerPosition(9, None, UNSETTLED)
 
-    source._seeker.whereabouts = whereabouts
+    source._seeker.consumer_position = consumer_position
     assert offsets(await source.take(WAIT_S)) == ([], 0)
     assert source._seeker.seeks == [0]
     await source.offer(fetched(9, epoch=UNSETTLED))
@@ -216,11 +216,11 @@ async def test_records_that_arrive_while_it_asks_are_not_jumped_over():
     """A fetch that came during the question is delivered next."""
     source = await source_at()
 
-    async def whereabouts():
+    async def consumer_position():
         await source.offer(fetched(0, 1))
         return ConsumerPosition(2, None, 1)
 
-    source._seeker.whereabouts = whereabouts
+    source._seeker.consumer_position = consumer_position
     assert offsets(await source.take(WAIT_S)) == ([], 0)
     assert offsets(await source.take(WAIT_S)) == ([0, 1], 2)
 
@@ -252,11 +252,11 @@ async def test_what_cannot_be_read_is_raised_after_all_before_it_was_taken():
     error = UnreadableError("events", 0, 2, "its checksum is wrong")
     await source.offer(fetched(0, 1))
     for _ in range(3):
-        await source.offer(Fetched(0, (), 1, error))
+        await source.offer(PartitionFetch(0, (), 1, error))
     assert offsets(await source.take(WAIT_S)) == ([0, 1], 2)
     with pytest.raises(UnreadableError, match=r"events\[0\]: offset 2 cannot be read"):
         await source.take(WAIT_S)
     await source.seek(1)
-    await source.offer(Fetched(0, (), 1, error))
+    await source.offer(PartitionFetch(0, (), 1, error))
     await source.offer(fetched(1, epoch=2))
     assert offsets(await source.take(WAIT_S)) == ([1], 2)

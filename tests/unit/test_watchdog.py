@@ -2,7 +2,7 @@
 
 import threading
 
-from stream_rnn.worker.watchdog import EXIT_RELEASE, Watchdog
+from stream_rnn.worker.watchdog import EXIT_STATUS_RELEASE, Watchdog
 
 LIMIT_S = 0.04  # it looks four times as often
 NEVER_S = 0.3
@@ -44,19 +44,19 @@ def watched(asked=threading.Event()):  # noqa: B008  # never set
 def test_a_process_without_a_sign_of_life_is_ended():
     """Once, with the status of a release."""
     dog, clock, ended, statuses = watched()
-    dog.alive()
+    dog.record_progress()
     clock.now = LIMIT_S + 0.001
     dog.start()
     assert ended.wait(5)
     dog._thread.join(5)
     assert not dog._thread.is_alive()
-    assert statuses == [EXIT_RELEASE]
+    assert statuses == [EXIT_STATUS_RELEASE]
 
 
 def test_a_process_at_the_limit_is_left_alone():
     """Only more than the limit is too much."""
     dog, clock, ended, _ = watched()
-    dog.alive()
+    dog.record_progress()
     clock.now = LIMIT_S
     dog.start()
     assert clock.looked_at(5)
@@ -67,12 +67,12 @@ def test_a_process_at_the_limit_is_left_alone():
 def test_signs_of_life_keep_a_process():
     """Time passes far beyond the limit, in steps with a sign in between."""
     dog, clock, ended, _ = watched()
-    dog.alive()
+    dog.record_progress()
     dog.start()
     for _ in range(9):
         clock.now += LIMIT_S / 2
         assert clock.looked_at(2)
-        dog.alive()
+        dog.record_progress()
     assert clock.now > 4 * LIMIT_S
     assert not ended.is_set()
     clock.now += 2 * LIMIT_S
@@ -93,7 +93,7 @@ def test_a_stopped_watchdog_ends_nothing():
 def test_a_failed_process_that_does_not_end_is_ended():
     """Stopped or not, signs of life or not: with the status of what failed."""
     dog, clock, ended, statuses = watched()
-    dog.failed(10.0, 3)
+    dog.end_within(10.0, 3)
     dog.stop()
     dog.start()
     clock.now = 10.0
@@ -119,7 +119,7 @@ def test_a_process_that_was_asked_to_end_and_does_not_is_ended():
         asked = threading.Event()
         dog, clock, ended, statuses = watched(asked)
         if status:
-            dog.failed(10.0, status)
+            dog.end_within(10.0, status)
         asked.set()
         dog.start()
         assert clock.looked_at(3)

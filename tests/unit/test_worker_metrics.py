@@ -113,19 +113,19 @@ def test_labels_are_bounded():
     head = next(h for h in model.spec.heads if h.kind == "multiclass")
     many = head.model_copy(update={"classes": tuple(f"c{n}" for n in range(500))})
     metrics = metrics_of()
-    metrics._look_at(many, np.eye(500, dtype=np.float32))
+    metrics._sample_head(many, np.eye(500, dtype=np.float32))
     names = [n for n in said(metrics) if n[0] == "stream_rnn_output_class_total"]
     assert len(names) == CLASSES_MAX + 1
 
 
-class Watched:
+class WatchedWorker:
     """A worker without partitions."""
 
     partitions = ()
     idle_s = 0.0
     reasons = ()
 
-    def unready(self):
+    def unready_reasons(self):
         return list(self.reasons)
 
 
@@ -136,7 +136,7 @@ async def get(address, path):
 
 async def test_probes_answer_by_what_the_worker_says():
     """Live while there is progress, ready while nothing is against it, metrics always."""
-    worker = Watched()
+    worker = WatchedWorker()
     health = Health(worker, Settings.build(health_address="127.0.0.1:0", watchdog_s=10))
     await health.start(metrics_of())
     try:
@@ -159,10 +159,13 @@ async def test_a_taken_port():
     """An address that was given is refused with the remedy; the default goes on to the next."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        told = Health(Watched(), Settings.build(health_address=f"127.0.0.1:{port}"))
+        told = Health(WatchedWorker(), Settings.build(health_address=f"127.0.0.1:{port}"))
         with pytest.raises(ConfigError, match="--health-address"):
             await told.start(metrics_of())
-    first, second = Health(Watched(), Settings.build()), Health(Watched(), Settings.build())
+    first, second = (
+        Health(WatchedWorker(), Settings.build()),
+        Health(WatchedWorker(), Settings.build()),
+    )
     await first.start(metrics_of())
     await second.start(metrics_of())
     assert first.address != second.address
@@ -173,7 +176,7 @@ async def test_a_taken_port():
 
 async def test_no_address_no_server():
     """Empty: nothing listens."""
-    health = Health(Watched(), Settings.build(health_address=""))
+    health = Health(WatchedWorker(), Settings.build(health_address=""))
     await health.start(metrics_of())
     assert health.address == ""
 
