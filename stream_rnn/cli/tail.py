@@ -8,7 +8,13 @@ from rich.text import Text
 
 from stream_rnn.cli.shared.printing import output_console, print_text
 from stream_rnn.predictions.reader import PredictionReader
-from stream_rnn.predictions.schema import Choice, Number, Output, Prediction, YesNo
+from stream_rnn.predictions.schema import (
+    BinaryOutput,
+    ClassOutput,
+    NumberOutput,
+    Output,
+    Prediction,
+)
 from stream_rnn.settings import Settings
 from stream_rnn.text import visible
 
@@ -102,9 +108,9 @@ class _TablePrinter:
 def describe_output(output: Output) -> str:
     """Return an output in a few characters."""
     match output:
-        case YesNo(probability=probability):
+        case BinaryOutput(probability=probability):
             return f"{probability:.3f}"
-        case Number(value=value):
+        case NumberOutput(value=value):
             return f"{value:.6g}"
-        case Choice(label=label, probability=probability):
+        case ClassOutput(label=label, probability=probability):
             return f"{visible(label)} {probability:.3f}"

@@ -14,7 +14,7 @@ from stream_rnn.cli.tail import describe_output
 from stream_rnn.fold.gc_tuning import tune_garbage_collector
 from stream_rnn.keys import describe_key, shorten
 from stream_rnn.notebook.trace import trace
-from stream_rnn.predictions.schema import Number, Prediction
+from stream_rnn.predictions.schema import NumberOutput, Prediction
 from stream_rnn.settings import Settings
 from stream_rnn.text import format_duration, format_time
 from stream_rnn.trace.gates import GATES
@@ -196,7 +196,7 @@ def _step_cells(unrolled: Unrolled, t: int, prediction: Prediction, units: Float
         row += [_draw_bars(units.tolist()), Text(f"{unrolled.update_norm[t]:.3f}")]
     durations = {head.name for head in unrolled.model.spec.heads if head.kind == "time_to_next"}
     for name, output in prediction.outputs.items():
-        if name in durations and isinstance(output, Number):
+        if name in durations and isinstance(output, NumberOutput):
             row.append(Text(format_duration(output.value)))
         else:
             row.append(Text(describe_output(output)))

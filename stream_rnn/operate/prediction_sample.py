@@ -13,7 +13,7 @@ from stream_rnn.errors import DecodeError, StreamRNNError, reason
 from stream_rnn.kafka.clients import new_consumer, stop_consumer
 from stream_rnn.kafka.connection import kafka_options
 from stream_rnn.operate.open_fold import Fold
-from stream_rnn.predictions.schema import Choice, Number, Prediction, YesNo
+from stream_rnn.predictions.schema import BinaryOutput, ClassOutput, NumberOutput, Prediction
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +23,12 @@ SAMPLES_KEPT = 4_000
 DELAYS_FOR_S = 30.0
 BINS = 20
 FLOAT32_MAX = 3.4e38
-OUTPUTS = {"binary": YesNo, "multiclass": Choice, "regression": Number, "time_to_next": Number}
+OUTPUTS = {
+    "binary": BinaryOutput,
+    "multiclass": ClassOutput,
+    "regression": NumberOutput,
+    "time_to_next": NumberOutput,
+}
 CLASSES_SHOWN = 12
 
 Json = dict[str, Any]
@@ -118,9 +123,9 @@ class Sampler:
             if not isinstance(output, self._kinds.get(name, ())):
                 continue  # somebody else wrote it
             match output:
-                case YesNo(probability=said) | Number(value=said):
+                case BinaryOutput(probability=said) | NumberOutput(value=said):
                     self._outputs[name].append(said)
-                case Choice(label=label):
+                case ClassOutput(label=label):
                     self._outputs[name].append(label)
         return True
 

@@ -1,6 +1,6 @@
-"""What readers get: the schema of a prediction and the once-only reader.
+"""Predictions: their schema, the reader that yields each of them once, and the worker's writer.
 
-Start with ``schema.py``; ``reader.py`` yields each prediction once; ``writer.py`` is the other side.
+Begin with ``schema.py``, then read ``reader.py``; ``writer.py`` is the side of the worker.
 """
 
 from stream_rnn.predictions.reader import PredictionReader

@@ -1,20 +1,22 @@
-"""Which partitions a reader owns, where it stands in each, and what of it is committed.
+"""The partitions that a reader owns, its progress in each of them, and its commits.
 
-What a group promises, whatever dies and whenever it rebalances: each prediction is yielded to some
-reader, and again if nobody committed it; none is skipped; what was committed is not yielded again.
+The guarantees of a group hold for every crash and rebalance: each prediction is yielded to one of
+the readers, and again if no reader has committed it; no prediction is skipped; a committed
+prediction is not yielded again.
 
-*A partition that is assigned* goes on at the place that the group has committed.  Only where the
-reader owned it in the generation right before, as the same member, nobody else can have had it:
-then it goes on where this reader stands, and what it yielded is still its own to commit.
+*An assigned partition* continues at the offset that the group has committed.  The exception is a
+partition that the reader owned in the previous generation as the same member.  No other reader can
+have owned it since, so it continues at the reader's own position, and the reader may still commit
+the predictions that it has yielded there.
 
-*A commit* is sent in the generation in which the partitions are held, or not at all.  It stores all
-that was yielded or nothing: if a partition was lost with predictions that were yielded and not
-committed, the commit is refused, and the reader goes back to the committed place in all of its
-partitions.
+*A commit* is sent only in the generation in which the reader owns the partitions.  It stores the
+progress in all partitions or nothing.  If the reader has lost a partition with yielded and
+uncommitted predictions, the commit is refused, and the reader returns to the committed offsets in
+all of its partitions.
 
-*A group that never committed* begins at the log start, or, if it starts at the latest, at the log
-end of the moment in which its first reader was opened: that place is committed before anything is
-yielded, or else the next owner of the partition would begin at a log end of its own.
+*A group that never committed* starts at the log start.  With ``latest`` it starts at the log end of
+the time when its first reader was opened.  This offset is committed before any prediction is
+yielded; otherwise the next owner of the partition would start at a later log end.
 """
 
 import asyncio
@@ -31,22 +33,22 @@ from stream_rnn.kafka.admin_client import BACK_OFF_S, CheckedAdminClient
 from stream_rnn.kafka.client_errors import OF_RIGHTS, await_answer, translate_error
 from stream_rnn.kafka.group_offsets import committed_offsets
 from stream_rnn.predictions.membership import Member, Membership
-from stream_rnn.predictions.places import Place
+from stream_rnn.predictions.progress import PartitionProgress
 
-Beginning = Literal["committed", "earliest", "latest"]
+StartPolicy = Literal["committed", "earliest", "latest"]
 
 
 class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is not typed
-    """The partitions of one reader; the listener of its consumer.
+    """The partitions of one reader; the rebalance listener of its consumer.
 
-    One task uses it at a time; aiokafka calls the two methods of a listener meanwhile.
+    One task at a time uses an object; aiokafka calls the two listener methods meanwhile.
 
     Args:
-        consumer: started; it resets no position by itself.
-        admin: started.
-        group_id: ``None`` for all partitions, without a group.
-        start: where a group begins that never committed.
-        timeout_s: deadline of one answer, and of finding where to go on.
+        consumer: Started consumer that does not reset positions by itself.
+        admin: Started admin client.
+        group_id: Name of the consumer group; ``None`` to read all partitions without a group.
+        start: Where a group starts that has never committed.
+        timeout_s: Deadline in seconds for one answer of Kafka, and for finding the positions.
     """
 
     def __init__(
@@ -54,7 +56,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
         consumer: AIOKafkaConsumer,
         admin: CheckedAdminClient,
         group_id: str | None,
-        start: Beginning,
+        start: StartPolicy,
         timeout_s: float,
     ) -> None:
         self._consumer = consumer
@@ -63,85 +65,86 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
         self._start = start
         self._timeout_s = timeout_s
         self._membership = Membership(consumer, group_id or "")
-        self._held = Member()
+        self._member = Member()
         self._is_assigned = False
-        self._places: dict[TopicPartition, Place] = {}
-        self._unplaced: set[TopicPartition] = set()
-        self._lost: dict[TopicPartition, Place] = {}  # yielded and not committed, of another now
+        self._progress: dict[TopicPartition, PartitionProgress] = {}
+        self._unpositioned: set[TopicPartition] = set()
+        # Partitions that the reader lost with predictions that it has yielded and not committed.
+        self._lost_progress: dict[TopicPartition, PartitionProgress] = {}
         self._ends: dict[TopicPartition, int] = {}
 
     async def begin(self, partitions: list[TopicPartition]) -> None:
-        """Join the group; without one, take all partitions.
+        """Join the group, or take all partitions without a group.
 
-        A group that starts at the latest has a committed place in every partition afterwards: what
-        is published from then on is yielded.
+        With ``latest``, the group has committed an offset in every partition afterwards, so that
+        every prediction that is published from then on is yielded.
 
         Raises:
-            StreamRNNError: Kafka did not say where to begin.
+            StreamRNNError: Kafka did not return the offsets at which to start.
         """
         if self._start == "latest":
-            # Before it is asked what is committed: if nothing is, no reader was opened before this.
+            # Read the log ends before the commits: without a commit, this reader is the first one.
             self._ends = await self._offsets(partitions, "log end")
         if self._group_id is None:
-            places = await self._first_places(partitions)
+            positions = await self._first_progress(partitions)
             self._consumer.assign(partitions)
             self._is_assigned = True
-            self._take(places)
+            self._set_positions(positions)
             return
         self._consumer.subscribe([partitions[0].topic], listener=self)
         if self._start == "latest":
-            await self._until_started(partitions)
+            await self._wait_for_first_commits(partitions)
 
-    def owned_place(self, tp: TopicPartition) -> Place | None:
-        """Return where the reader stands in a partition, ``None`` if it is not its own."""
-        return self._places.get(tp) if self._is_assigned else None
+    def owned_progress(self, tp: TopicPartition) -> PartitionProgress | None:
+        """Return the progress in a partition; ``None`` if the reader does not own it."""
+        return self._progress.get(tp) if self._is_assigned else None
 
-    # --- what aiokafka calls; it must not wait here: no heartbeat is sent meanwhile ----------------
+    # --- called by aiokafka, which sends no heartbeat meanwhile: these must not wait ---------------
 
-    async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:  # noqa: ARG002  # all of them are
-        """Stop: what comes back, and to whom, is known with the next assignment."""
+    async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:  # noqa: ARG002  # always all partitions
+        """Stop yielding until the next assignment shows which partitions come back."""
         self._is_assigned = False
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
-        """Keep the places of partitions that nobody else can have had; the others have none yet."""
-        held = self._membership.now()
-        stays = held.comes_right_after(self._held)
-        kept = {tp: place for tp, place in self._places.items() if stays and tp in assigned}
-        for tp, place in self._places.items():
-            if tp not in kept and place.is_owed:
-                self._lost[tp] = place
-        for tp, place in kept.items():
-            self._consumer.seek(tp, place.position)
-        self._held, self._places = held, kept
-        self._unplaced = set(assigned) - set(kept)
+        """Keep the progress in partitions that no other reader can have owned meanwhile."""
+        member = self._membership.current_member()
+        is_same = member.directly_follows(self._member)
+        kept = {tp: p for tp, p in self._progress.items() if is_same and tp in assigned}
+        for tp, progress in self._progress.items():
+            if tp not in kept and progress.has_uncommitted:
+                self._lost_progress[tp] = progress
+        for tp, progress in kept.items():
+            self._consumer.seek(tp, progress.position)
+        self._member, self._progress = member, kept
+        self._unpositioned = set(assigned) - set(kept)
         self._is_assigned = True
 
     def check(self) -> None:
-        """Raise what keeps this reader out of its group, if it has one.
+        """Check that this reader can be a member of its group, if it has one.
 
         Raises:
-            StreamRNNError: see ``Membership.check``.
+            StreamRNNError: It cannot; see ``Membership.check``.
         """
         if self._group_id is not None:
             self._membership.check()
 
-    # --- where to go on ----------------------------------------------------------------------------
+    # --- positions ---------------------------------------------------------------------------------
 
-    async def place(self) -> None:
-        """Find where to go on in partitions that were assigned; may be cancelled and called again.
+    async def find_positions(self) -> None:
+        """Find the positions in newly assigned partitions; may be cancelled and called again.
 
         Raises:
-            ConfigError: a right is missing.
-            UnavailableError: Kafka did not say within the deadline.
+            ConfigError: The user lacks a right.
+            UnavailableError: Kafka did not return the offsets within the deadline.
         """
         failure: UnavailableError | None = None
         try:
             async with asyncio.timeout(self._timeout_s):
-                while self._is_assigned and self._unplaced:
+                while self._is_assigned and self._unpositioned:
                     try:
-                        await self._try_to_place(sorted(self._unplaced))
+                        await self._try_to_find_positions(sorted(self._unpositioned))
                     except FencedError:
-                        return  # the group rebalances: what comes back is asked for again
+                        return  # the group rebalances: the next assignment needs new positions
                     except UnavailableError as error:
                         if isinstance(error.__cause__, OF_RIGHTS):
                             raise translate_error(
@@ -151,36 +154,39 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
                         await asyncio.sleep(BACK_OFF_S)
         except TimeoutError as error:
             raise UnavailableError(
-                f"Kafka did not say within {self._timeout_s:g} s where to read "
+                f"Kafka did not return within {self._timeout_s:g} s where to start in "
                 f"{', '.join(f'{tp.topic}[{tp.partition}]' for tp in sorted(self._unplaced))}"
                 f"{f': {failure}' if failure else ''}"
             ) from failure or error
 
-    async def _try_to_place(self, partitions: Sequence[TopicPartition]) -> None:
-        held = self._held
-        places = await self._first_places(partitions)
-        begun = {tp: place for tp, place in places.items() if place.is_fresh}
-        if begun and self._start == "latest" and self._group_id is not None:
-            await self._membership.commit(_offsets_of(begun), held)
-            for place in begun.values():
-                place.is_fresh = False
-        if self._is_assigned and self._held is held:
-            self._take(places)
+    async def _try_to_find_positions(self, partitions: Sequence[TopicPartition]) -> None:
+        member = self._member
+        positions = await self._first_progress(partitions)
+        initial = {tp: progress for tp, progress in positions.items() if progress.is_initial}
+        if initial and self._start == "latest" and self._group_id is not None:
+            await self._membership.commit(_offsets_of(initial), member)
+            for progress in initial.values():
+                progress.is_initial = False
+        if self._is_assigned and self._member is member:
+            self._set_positions(positions)
 
-    async def _first_places(
+    async def _first_progress(
         self, partitions: Sequence[TopicPartition]
-    ) -> dict[TopicPartition, Place]:
+    ) -> dict[TopicPartition, PartitionProgress]:
         committed: dict[TopicPartition, OffsetAndMetadata] = {}
         if self._group_id is not None:
             committed = await committed_offsets(
                 self._admin, self._group_id, partitions, self._timeout_s
             )
-        fresh = [tp for tp in partitions if tp not in committed]
-        unknown = [tp for tp in fresh if tp not in self._ends]
+        uncommitted = [tp for tp in partitions if tp not in committed]
+        unknown = [tp for tp in uncommitted if tp not in self._ends]
         starts = {**self._ends, **await self._offsets(unknown, "log start")}
         return {
-            **{tp: Place.parse(said.offset, said.metadata) for tp, said in committed.items()},
-            **{tp: Place(starts[tp], is_fresh=True) for tp in fresh},
+            **{
+                tp: PartitionProgress.parse(commit.offset, commit.metadata)
+                for tp, commit in committed.items()
+            },
+            **{tp: PartitionProgress(starts[tp], is_initial=True) for tp in uncommitted},
         }
 
     async def _offsets(
@@ -189,27 +195,27 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
         if not partitions:
             return {}
         consumer = self._consumer
-        ask = consumer.end_offsets if which == "log end" else consumer.beginning_offsets
+        request = consumer.end_offsets if which == "log end" else consumer.beginning_offsets
         doing = f"asking for the {which} of {partitions[0].topic}"
-        found = await await_answer(ask(list(partitions)), doing, self._timeout_s)
-        return {tp: int(offset) for tp, offset in found.items()}
+        offsets = await await_answer(request(list(partitions)), doing, self._timeout_s)
+        return {tp: int(offset) for tp, offset in offsets.items()}
 
-    def _take(self, places: dict[TopicPartition, Place]) -> None:
-        for tp, place in places.items():
-            self._consumer.seek(tp, place.position)
-        self._places |= places
-        self._unplaced -= set(places)
+    def _set_positions(self, positions: dict[TopicPartition, PartitionProgress]) -> None:
+        for tp, progress in positions.items():
+            self._consumer.seek(tp, progress.position)
+        self._progress |= positions
+        self._unpositioned -= set(positions)
 
-    async def _until_started(self, partitions: Sequence[TopicPartition]) -> None:
-        """Wait until this and the other readers have committed where the group begins."""
-        assert self._group_id is not None, "only a group starts together"
+    async def _wait_for_first_commits(self, partitions: Sequence[TopicPartition]) -> None:
+        """Wait until the readers of the group have committed its first offset in all partitions."""
+        assert self._group_id is not None, "only a group commits"
         missing = set(partitions)
         try:
             async with asyncio.timeout(self._timeout_s):
                 while missing:
                     self._membership.check()
-                    await self.place()
-                    if not self._unplaced:
+                    await self.find_positions()
+                    if not self._unpositioned:
                         missing -= set(
                             await committed_offsets(
                                 self._admin, self._group_id, partitions, self._timeout_s
@@ -219,81 +225,87 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
                         await asyncio.sleep(BACK_OFF_S)
         except TimeoutError as error:
             raise UnavailableError(
-                f"group {self._group_id} has no committed place in "
+                f"group {self._group_id} has no committed offset in "
                 f"{', '.join(f'{tp.topic}[{tp.partition}]' for tp in sorted(missing))} after "
-                f"{self._timeout_s:g} s: is there a reader that hangs?  Open it again"
+                f"{self._timeout_s:g} s: another reader may hang; close it and open this one again"
             ) from error
 
     async def reposition(self, error: OffsetOutOfRangeError) -> None:
-        """Go to the log start if nothing was read yet; else predictions were lost.
+        """Seek to the log start after an out-of-range error, if no prediction was lost.
 
         Raises:
-            ConfigError: retention removed predictions that were not read.
-            UnavailableError: Kafka did not say where the log begins.
+            ConfigError: Retention removed predictions that were not read.
+            UnavailableError: Kafka did not return the log start.
         """
         for tp in error.args[0]:
-            place = self.owned_place(tp)
-            if place is None:
-                continue  # it has no place yet, or is not this reader's any more
+            progress = self.owned_progress(tp)
+            if progress is None:
+                continue  # it has no position yet, or this reader no longer owns it
             first = (await self._offsets([tp], "log start"))[tp]
-            if self.owned_place(tp) is not place:
+            if self.owned_progress(tp) is not progress:
                 continue
-            if not place.is_fresh:
+            if not progress.is_initial:
                 raise ConfigError(
-                    f"{tp.topic}[{tp.partition}]: position {place.position} is outside of the log, "
-                    f"which begins at {first}: retention removed predictions that were not read, "
-                    "or the topic was made anew; start again with another group_id"
+                    f"{tp.topic}[{tp.partition}]: position {progress.position} is outside of the log, "
+                    f"which begins at {first}: retention removed predictions that were not read, or "
+                    "the topic was deleted and created again; start with another group_id"
                 ) from error
-            place.position = first
+            progress.position = first
             self._consumer.seek(tp, first)
 
-    # --- what is committed -------------------------------------------------------------------------
+    # --- commits -----------------------------------------------------------------------------------
 
     async def commit(self) -> None:
-        """Store how far this reader has yielded; all of it, or nothing.
+        """Commit the progress of this reader in all of its partitions, or nothing.
 
         Raises:
-            FencedError: a partition was lost with what was yielded; the reader goes back.
-            ConfigError: the commit is too large, or a right is missing.
-            UnavailableError: Kafka did not acknowledge; it may be called again.
+            FencedError: The reader has lost a partition with yielded and uncommitted predictions,
+                and returns to the committed offsets.
+            ConfigError: The commit is too large, or the user lacks a right.
+            UnavailableError: Kafka did not acknowledge; the method may be called again.
         """
-        moved: dict[TopicPartition, Place] = {}
+        moved: dict[TopicPartition, PartitionProgress] = {}
         try:
             async with asyncio.timeout(self._timeout_s):
-                moved = await self._to_commit()
+                moved = await self._progress_to_commit()
                 if moved:
-                    await self._membership.commit(_offsets_of(moved), self._held)
+                    await self._membership.commit(_offsets_of(moved), self._member)
         except FencedError as error:
-            self._go_back()
+            self._reset()
             raise FencedError(
-                f"commit of group {self._group_id} refused: {error}; nothing was stored, and all "
-                "that was yielded since the last commit is yielded again, to this or another reader"
+                f"commit of group {self._group_id} refused: {error}; nothing was stored, and every "
+                "prediction since the last commit will be yielded again, to this or another reader"
             ) from error
         except TimeoutError as error:
             message = f"Kafka did not acknowledge a commit within {self._timeout_s:g} s"
             raise UnavailableError(message) from error
-        for place in moved.values():
-            place.is_moved = place.is_owed = False
+        for progress in moved.values():
+            progress.has_moved = progress.has_uncommitted = False
 
-    async def _to_commit(self) -> dict[TopicPartition, Place]:
-        """Return the places to store, after the end of a rebalance: within it, none would be taken."""
-        if not any(place.is_moved for place in (*self._places.values(), *self._lost.values())):
+    async def _progress_to_commit(self) -> dict[TopicPartition, PartitionProgress]:
+        """Wait for the end of a rebalance, which refuses commits; return the progress to commit."""
+        if not any(p.has_moved for p in (*self._progress.values(), *self._lost_progress.values())):
             return {}
         while not self._is_assigned:
             self._membership.check()
-            if self._membership.now().generation < 0:
-                raise FencedError("this reader is no member of the group any more")
+            if self._membership.current_member().generation < 0:
+                raise FencedError("this reader is no longer a member of the group")
             await asyncio.sleep(BACK_OFF_S)
-        if any(place.is_owed for place in self._lost.values()):
-            raise FencedError("partitions were given to another reader")
-        self._lost.clear()
-        return {tp: place for tp, place in self._places.items() if place.is_moved}
+        if any(progress.has_uncommitted for progress in self._lost_progress.values()):
+            raise FencedError("partitions were assigned to another reader")
+        self._lost_progress.clear()
+        return {tp: progress for tp, progress in self._progress.items() if progress.has_moved}
 
-    def _go_back(self) -> None:
-        self._unplaced |= set(self._places)
-        self._places.clear()
-        self._lost.clear()
+    def _reset(self) -> None:
+        self._unpositioned |= set(self._progress)
+        self._progress.clear()
+        self._lost_progress.clear()
 
 
-def _offsets_of(places: dict[TopicPartition, Place]) -> dict[TopicPartition, OffsetAndMetadata]:
-    return {tp: OffsetAndMetadata(place.position, place.metadata()) for tp, place in places.items()}
+def _offsets_of(
+    positions: dict[TopicPartition, PartitionProgress],
+) -> dict[TopicPartition, OffsetAndMetadata]:
+    return {
+        tp: OffsetAndMetadata(progress.position, progress.metadata())
+        for tp, progress in positions.items()
+    }

@@ -1,7 +1,7 @@
-"""How far a worker has published: its group offset, below which every prediction is readable.
+"""The group offset of a worker, below which every prediction is published.
 
-While predictions are read it is asked for beside them, in a task of its own: a group that does not
-answer, or an answer that takes long, keeps no prediction back.
+A task of its own requests it while predictions are read, so that a slow or missing answer does not
+delay any prediction.
 """
 
 import asyncio
@@ -20,85 +20,88 @@ logger = logging.getLogger(__name__)
 
 
 class Completeness:
-    """The group offset of each source partition, asked for at most once a second.
+    """The group offset of each source partition, requested at most once a second.
 
     Args:
-        app_id: of the worker.
-        timeout_s: deadline of one answer.
+        app_id: App id of the worker.
+        timeout_s: Deadline for one answer of Kafka, in seconds.
 
     Attributes:
-        offsets: of each source partition, the offset below which everything is published.
+        offsets: Group offset of each source partition.
     """
 
     def __init__(self, app_id: str, timeout_s: float) -> None:
         self.offsets: dict[int, int] = {}
         self._app_id = app_id
         self._timeout_s = timeout_s
-        self._ended_s = -math.inf  # when the last answer came, or failed to
-        self._asked = self._taken = 0  # numbers of questions: one may be answered after a later one
-        self._asking: asyncio.Task[None] | None = None
+        self._ended_s = -math.inf  # time of the last answer or failure
+        self._last_request = self._last_answer = 0  # numbers: answers may arrive out of order
+        self._request: asyncio.Task[None] | None = None
 
     async def refresh(self, admin: CheckedAdminClient, source_topic: str | None) -> None:
-        """Ask Kafka now.
+        """Request the group offsets from Kafka and wait for the answer.
 
         Args:
-            admin: a started client.
-            source_topic: ``None`` while none is known; then the app may fold one topic only.
+            admin: Started admin client.
+            source_topic: Source topic of the predictions; ``None`` while it is not known, which
+                requires that the app folds one topic only.
 
         Raises:
-            ConfigError: the app folds several topics.
+            ConfigError: The source topic is not known, and the app folds several topics.
             UnavailableError: Kafka did not answer.
         """
-        self._asked += 1
-        number = self._asked
+        self._last_request += 1
+        number = self._last_request
         try:
-            found = await committed_offsets(admin, self._app_id, None, self._timeout_s)
+            committed = await committed_offsets(admin, self._app_id, None, self._timeout_s)
         finally:
             self._ended_s = time.monotonic()
         if source_topic is None:
-            parsed = {tp: GroupOffset.parse(*at) for tp, at in found.items()}
-            folded = {tp.topic for tp, at in parsed.items() if at.fold_id is not None}
+            parsed = {tp: GroupOffset.parse(*commit) for tp, commit in committed.items()}
+            folded = {tp.topic for tp, offset in parsed.items() if offset.fold_id is not None}
             if len(folded) > 1:
                 raise ConfigError(
-                    f"app {self._app_id} folds {', '.join(sorted(folded))}: which of them these "
-                    "predictions are of is known once one was read; ask again then"
+                    f"app {self._app_id} folds {', '.join(sorted(folded))}: the first prediction "
+                    "shows which of them is the source; read one, then try again"
                 )
             source_topic = next(iter(folded), None)
-        if number < self._taken:
+        if number < self._last_answer:
             return
-        self._taken = number
+        self._last_answer = number
         self.offsets = {
-            tp.partition: at.offset for tp, at in sorted(found.items()) if tp.topic == source_topic
+            tp.partition: commit.offset
+            for tp, commit in sorted(committed.items())
+            if tp.topic == source_topic
         }
 
-    def ask_when_old(self, admin: CheckedAdminClient, source_topic: str | None) -> None:
-        """Begin to ask Kafka if the last answer is older than a second; do not wait for the answer.
+    def refresh_when_old(self, admin: CheckedAdminClient, source_topic: str | None) -> None:
+        """Send a request if the last answer is older than a second; do not wait for the answer.
 
-        One question is asked at a time.  Without an answer, the last one is kept.  What is no error
-        of Kafka's is raised by the call that follows it.
+        At most one request runs at a time.  If it fails, the last answer stays.  An error that does
+        not come from Kafka is raised by the next call.
         """
-        if self._asking is not None:
-            if not self._asking.done():
+        if self._request is not None:
+            if not self._request.done():
                 return
-            self._raise_unexpected_end(self._asking)
+            self._raise_unexpected_end(self._request)
         if time.monotonic() - self._ended_s >= AGE_S:
-            self._asking = asyncio.create_task(self._ask(admin, source_topic))
+            self._request = asyncio.create_task(self._try_to_refresh(admin, source_topic))
 
     async def close(self) -> None:
-        """Ask no more."""
-        if self._asking is not None:
-            self._asking.cancel()
-            await asyncio.wait([self._asking], timeout=CLOSE_WITHIN_S)
-            self._asking = None
+        """Cancel the request in progress."""
+        if self._request is not None:
+            self._request.cancel()
+            await asyncio.wait([self._request], timeout=CLOSE_WITHIN_S)
+            self._request = None
 
-    async def _ask(self, admin: CheckedAdminClient, source_topic: str | None) -> None:
+    async def _try_to_refresh(self, admin: CheckedAdminClient, source_topic: str | None) -> None:
         try:
             await self.refresh(admin, source_topic)
         except (UnavailableError, ConfigError) as error:
-            logger.warning("how far the worker has published is not known: %s", error)
+            logger.warning("the group offset of the worker is not known: %s", error)
 
-    def _raise_unexpected_end(self, asked: "asyncio.Task[None]") -> None:
-        """Raise what is no error of Kafka's: nobody else awaits the task."""
-        self._asking = None
-        if not asked.cancelled():
-            asked.result()
+    def _raise_unexpected_end(self, request: "asyncio.Task[None]") -> None:
+        """Raise an error that does not come from Kafka; no other code awaits the task."""
+        self._request = None
+        if not request.cancelled():
+            request.result()

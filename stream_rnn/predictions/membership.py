@@ -1,8 +1,8 @@
-"""A reader's membership in its consumer group, and commits in the generation of an assignment.
+"""The membership of a reader in its consumer group, and commits in a given generation.
 
-The public ``commit`` of aiokafka is stamped with the generation of the moment in which it is sent,
-which may be a later one than that in which the records were read: another reader may have had the
-partition in between, and its commit would be set back.
+The public ``commit`` of aiokafka sends the current generation, which may be later than the one in
+which the records were read.  If another reader owned the partition in between, such a commit would
+overwrite a later offset by an earlier one.
 """
 
 from collections.abc import Mapping
@@ -22,21 +22,21 @@ class Member(NamedTuple):
     member_id: str = ""
     generation: int = -1
 
-    def comes_right_after(self, earlier: "Member") -> bool:
-        """Tell whether no other member can have owned, in between, what both of them own.
+    def directly_follows(self, earlier: "Member") -> bool:
+        """Return whether no other member can have owned its partitions since ``earlier``.
 
-        A member that was evicted, or left, comes back with another id.
+        A member that was evicted or has left comes back with another id.
         """
-        is_same, passed = self.member_id == earlier.member_id, self.generation - earlier.generation
-        return is_same and passed in (0, 1)
+        is_same = self.member_id == earlier.member_id
+        return is_same and self.generation - earlier.generation in (0, 1)
 
 
 class Membership:
-    """What aiokafka's coordinator knows about this reader.
+    """Access to the group coordinator of aiokafka's consumer.
 
     Args:
-        consumer: started, with a group.
-        group_id: of the group.
+        consumer: Started consumer with a group.
+        group_id: Name of the consumer group.
     """
 
     def __init__(self, consumer: AIOKafkaConsumer, group_id: str) -> None:
@@ -47,22 +47,22 @@ class Membership:
     def _coordinator(self) -> Any:
         return self._consumer._coordinator  # noqa: SLF001  # there is no public way to a generation
 
-    def now(self) -> Member:
-        """Return the member as which a request would be sent now."""
+    def current_member(self) -> Member:
+        """Return the member id and the generation with which a request would be sent now."""
         return Member(self._coordinator.member_id, self._coordinator.generation)
 
     def check(self) -> None:
-        """Raise what keeps this reader out of its group.
+        """Check that this reader can be a member of its group.
 
         Raises:
-            FencedError: aiokafka has stopped to be a member, by a cancellation of its own.
-            StreamRNNError: rights are missing, or the coordinator gave up.
+            FencedError: The coordination task of aiokafka was cancelled by aiokafka itself.
+            StreamRNNError: The user lacks a right, or the coordinator failed.
         """
-        # Its result would be a CancelledError, in a task that nobody has cancelled.
+        # The result of the task would be a CancelledError in a caller that nobody has cancelled.
         if self._coordinator._coordination_task.cancelled():  # noqa: SLF001  # no public way
             raise FencedError(
-                f"this reader has fallen out of group {self._group_id}; open another one, which is "
-                "yielded again what was not committed"
+                f"this reader has dropped out of group {self._group_id}; open a new reader, which "
+                "yields again what was not committed"
             )
         try:
             self._coordinator.check_errors()
@@ -70,26 +70,26 @@ class Membership:
             raise translate_error(error, f"joining group {self._group_id}") from error
 
     async def commit(
-        self, offsets: Mapping[TopicPartition, OffsetAndMetadata], held: Member
+        self, offsets: Mapping[TopicPartition, OffsetAndMetadata], member: Member
     ) -> None:
-        """Commit as a member, unless the group has gone on without it; the caller has a deadline.
+        """Commit offsets as a member of one generation; the caller sets a deadline.
 
         Args:
-            offsets: how far partitions were read.
-            held: the member that read them.
+            offsets: Offset and metadata to commit for each partition.
+            member: Member that has read the partitions.
 
         Raises:
-            FencedError: the group has a later generation, or does not know the member.
-            ConfigError: the commit is too large, or a right is missing.
-            UnavailableError: Kafka refused for another reason.
+            FencedError: The group has a later generation, or does not know the member.
+            ConfigError: The commit is too large, or the user lacks a right.
+            UnavailableError: Kafka refused the commit for another reason.
         """
         doing, coordinator = f"a commit of group {self._group_id}", self._coordinator
 
         async def send() -> None:
             await coordinator.ensure_coordinator_known()
-            # From here until the request is made nothing is awaited.
-            if held.generation < 0 or self.now() != held:
-                raise FencedError(f"{doing} failed: generation {held.generation} is over")
+            # No await from here to the request, in which aiokafka sends its current generation.
+            if member.generation < 0 or self.current_member() != member:
+                raise FencedError(f"{doing} failed: generation {member.generation} is over")
             await coordinator._do_commit_offsets(None, offsets)  # noqa: SLF001  # the public one awaits before it reads the generation
 
         try:

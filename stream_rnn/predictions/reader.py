@@ -1,34 +1,34 @@
-"""The once-only reader: an async iterator over a predictions topic.
+"""The reader: an async iterator that yields each prediction of a topic once.
 
     async with PredictionReader("delays", bootstrap_servers="...", group_id="billing") as reader:
         async for prediction in reader:
-            ...                       # what you do with it
-            await reader.commit()     # after each, or after many
+            ...                       # process the prediction
+            await reader.commit()     # after each prediction, or after many
 
-It reads committed records only, and yields each source offset once, in both delivery modes;
-``places.py`` says why.  ``commit`` stores how far it has *yielded*, with the last source offset of
-each source partition beside it; after a crash it goes on exactly there.  So what was yielded after
-the last commit is yielded again: work first, commit then, and make the work idempotent by
-``prediction.source``.
+The reader reads committed records only, and yields each source offset once in both delivery modes;
+``progress.py`` says why.  ``commit`` stores the offset up to which the reader has *yielded*, and
+beside it the last source offset of each source partition; after a crash, the next reader continues
+exactly there.  Predictions after the last commit are yielded again: process them first, then
+commit, and make the processing idempotent by ``prediction.source``.
 
-Several readers of one group share the partitions, and whenever one comes, goes or dies the group
-rebalances.  Then these hold for the group:
+Several readers of one group share the partitions.  The group rebalances whenever a reader joins,
+leaves or dies, with these guarantees:
 
-- Each prediction is yielded to one of its readers, and again if nobody has committed it.
-- None is skipped, and what was committed is not yielded again.
-- A partition that stays with its reader in a rebalance goes on where it stood, and ``commit`` stores
-  all that was yielded, before and after the rebalance.
-- A partition that comes to a reader, also one that it once had, goes on at the committed place.
-- If a partition was lost with predictions that were yielded and not committed, the next ``commit``
-  raises ``FencedError`` and stores nothing: all that this reader has yielded since its last commit,
-  in every partition, is yielded again, to it or to another reader.  Undo the work, or let it be
-  done once more.
+- Each prediction is yielded to one of the readers, and again if no reader has committed it.
+- No prediction is skipped, and a committed prediction is not yielded again.
+- A partition that stays with its reader in a rebalance continues at the reader's position, and
+  ``commit`` stores all predictions that were yielded, before and after the rebalance.
+- A partition that is new to a reader, or was lost in between, continues at the committed offset.
+- If a reader has lost a partition with yielded and uncommitted predictions, its next ``commit``
+  raises ``FencedError`` and stores nothing.  All that the reader has yielded since its last commit,
+  in every partition, is yielded again, to it or to another reader.  Undo the processing, or make
+  sure that it can be repeated.
 
-Kafka forgets what a group has committed when it had no reader for ``offsets.retention.minutes``
-(a week, unless the broker says otherwise); then the group is one that never committed.
+Kafka deletes the commits of a group that has had no reader for ``offsets.retention.minutes`` (a
+week by default); then the group counts as one that never committed.
 
-What it cannot know: a source topic that was deleted and made anew counts from 0 again, which looks
-like old predictions.  Give the new one another predictions topic, or the reader another group.
+A source topic that was deleted and created again counts its offsets from 0, and the reader drops
+its predictions as duplicates.  Use another predictions topic, or another group of readers.
 """
 
 import asyncio
@@ -56,9 +56,9 @@ from stream_rnn.kafka.clients import new_admin, new_consumer, stop_admin, stop_c
 from stream_rnn.kafka.connection import kafka_options
 from stream_rnn.kafka.record_batches import Consumer
 from stream_rnn.kafka.unreachable import describe_unreachable
-from stream_rnn.predictions.assignment import Assignment, Beginning
+from stream_rnn.predictions.assignment import Assignment, StartPolicy
 from stream_rnn.predictions.completeness import Completeness
-from stream_rnn.predictions.places import Place, SourcePartition
+from stream_rnn.predictions.progress import PartitionProgress, SourcePartition
 from stream_rnn.predictions.schema import Prediction
 
 RECORDS_MAX = 500
@@ -71,13 +71,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Counts:
-    """What a reader has met.
+    """The number of records that a reader has read, by its decision.
 
     Attributes:
-        yielded: predictions.
-        duplicates: source offsets that were seen before; dropped.
-        foreign: predictions of another app than ``worker_app_id``; dropped.
-        bad: values that are not predictions.
+        yielded: Predictions that were yielded.
+        duplicates: Predictions of a source offset that was read before; they are dropped.
+        foreign: Predictions of another app than ``worker_app_id``; they are dropped.
+        bad: Values that are not predictions.
     """
 
     yielded: int = 0
@@ -87,31 +87,33 @@ class Counts:
 
 
 class PredictionReader(AsyncIterator[Prediction]):
-    """Yields each prediction once.  An async context manager; one task uses it at a time.
+    """Yields each prediction of a topic once.
+
+    A reader is an async context manager, and one task at a time uses it.
 
     Args:
-        topic: the predictions topic.
-        bootstrap_servers: ``host:port``, comma-separated.
-        group_id: several readers of one group share the partitions; ``None``: all, no commit.
-        start: where to begin in a partition in which the group has never committed, or without a
-            group: ``committed`` and ``earliest``: at the log start; ``latest``: at the log end, so
-            that all is yielded that is published after the reader was opened.  Where the group
-            has committed, it goes on there.  To read everything again, take another group, or
-            none.  All readers of a group give the same.
-        worker_app_id: app id of the worker: predictions of others are dropped, and ``complete``
-            is kept.
-        kafka_config: a java.properties file for TLS and SASL.
-        on_bad: what to do with a value that is not a prediction: ``raise`` (the next call goes
-            on behind it) or ``skip``, which counts it.
-        timeout_s: deadline of one answer of Kafka, and of an assignment of partitions.
+        topic: Name of the predictions topic.
+        bootstrap_servers: Kafka brokers as ``host:port``, comma-separated.
+        group_id: Name of the consumer group whose readers share the partitions; ``None`` to read
+            all partitions without commits.
+        start: Where to start in a partition without a commit of the group: ``committed`` and
+            ``earliest`` at the log start; ``latest`` at the log end, so that the reader yields
+            every prediction that is published after it was opened.  All readers of a group must
+            use the same value.  To read everything again, use another group, or none.
+        worker_app_id: App id of the worker.  With it, predictions of other apps are dropped, and
+            ``complete`` is available.
+        kafka_config: Path of a java.properties file for TLS and SASL.
+        on_bad: Reaction to a value that is not a prediction: ``raise`` raises ``DecodeError``, and
+            the next call continues after the value; ``skip`` counts it.
+        timeout_s: Deadline in seconds for one answer of Kafka, and for an assignment of partitions.
 
     Raises:
-        ConfigError: when it is opened: no broker answers, or there is no such topic.
-        UnavailableError: when it is opened: Kafka did not say where to begin.
+        ConfigError: On opening: no broker answers, or the topic does not exist.
+        UnavailableError: On opening: Kafka did not return the offsets at which to start.
 
     Attributes:
-        counts: what it has met.
-        record: Kafka's record of the last prediction: partition, offset, timestamp, headers.
+        counts: Number of records that were read, by the decision of the reader.
+        record: Kafka record of the last prediction, with partition, offset, timestamp and headers.
     """
 
     def __init__(
@@ -120,7 +122,7 @@ class PredictionReader(AsyncIterator[Prediction]):
         *,
         bootstrap_servers: str,
         group_id: str | None = None,
-        start: Beginning = "committed",
+        start: StartPolicy = "committed",
         worker_app_id: str | None = None,
         kafka_config: str | None = None,
         on_bad: Literal["raise", "skip"] = "raise",
@@ -131,15 +133,15 @@ class PredictionReader(AsyncIterator[Prediction]):
         self.record: ConsumerRecord | None = None
         self._connection = kafka_options(bootstrap_servers, kafka_config)
         self._group_id = group_id
-        self._start: Beginning = start
+        self._start: StartPolicy = start
         self._worker_app_id = worker_app_id
         self._skips_bad = on_bad == "skip"
         self._timeout_s = timeout_s
         self._consumer: Consumer | None = None
         self._admin: CheckedAdminClient | None = None
         self._assignment: Assignment | None = None
-        # At most RECORDS_MAX, each with the place under which it was fetched.
-        self._buffer: deque[tuple[Place, ConsumerRecord]] = deque()
+        # At most RECORDS_MAX records, each with the progress object of its assignment.
+        self._buffer: deque[tuple[PartitionProgress, ConsumerRecord]] = deque()
         self._completeness = Completeness(worker_app_id, timeout_s) if worker_app_id else None
         self._source_topic: str | None = None
 
@@ -151,7 +153,9 @@ class PredictionReader(AsyncIterator[Prediction]):
             auto_offset_reset="none",
             enable_auto_commit=False,
             request_timeout_ms=timeout_ms,
-            fetch_max_wait_ms=min(FETCH_WAIT_MS_MAX, timeout_ms // 2),  # idle is no failure
+            fetch_max_wait_ms=min(
+                FETCH_WAIT_MS_MAX, timeout_ms // 2
+            ),  # an idle topic must not time out
             **self._connection,
         )
         self._admin = new_admin(request_timeout_ms=timeout_ms, **self._connection)
@@ -188,43 +192,44 @@ class PredictionReader(AsyncIterator[Prediction]):
         missing = (
             f"topic {self.topic} does not exist at "
             f"{','.join(self._connection['bootstrap_servers'])}; check its name, or start the "
-            "worker that makes it"
+            "worker that creates it"
         )
         try:
-            described = partial(admin.describe_topics, [self.topic])
-            (found,) = await retry_while_unavailable(described, self._timeout_s)
+            request = partial(admin.describe_topics, [self.topic])
+            (described,) = await retry_while_unavailable(request, self._timeout_s)
         except UnknownTopicOrPartitionError as error:
             raise ConfigError(missing) from error
-        if not found["partitions"]:
+        if not described["partitions"]:
             raise ConfigError(missing)
-        return [TopicPartition(self.topic, number) for number in range(len(found["partitions"]))]
+        numbers = range(len(described["partitions"]))
+        return [TopicPartition(self.topic, number) for number in numbers]
 
     async def __anext__(self) -> Prediction:
-        """Wait for the next prediction, for ever if there is none; may be cancelled.
+        """Return the next prediction, and wait for it without a limit; may be cancelled.
 
         Raises:
-            DecodeError: a value is not a prediction; the next call goes on behind it.
-            ConfigError: retention removed predictions that were not read, a record batch cannot
-                be read, or a right is missing.
-            FencedError: this reader is no member of its group any more; open another one.
-            UnavailableError: Kafka did not answer, or the group does not come to an assignment; it
-                may be called again.
+            DecodeError: A value is not a prediction; the next call continues after it.
+            ConfigError: Retention removed predictions that were not read, a record batch is
+                unreadable, or the user lacks a right.
+            FencedError: This reader is no longer a member of its group; open a new one.
+            UnavailableError: Kafka did not answer, or the group did not finish a rebalance; the
+                method may be called again.
         """
         while True:
             if self._completeness is not None:
-                self._completeness.ask_when_old(self._opened[1], self._source_topic)
+                self._completeness.refresh_when_old(self._opened[1], self._source_topic)
             while self._buffer:
                 prediction = self._admit(*self._buffer.popleft())
                 if prediction is not None:
                     return prediction
             await self._fetch()
 
-    def _admit(self, place: Place, record: ConsumerRecord) -> Prediction | None:
-        """Return the record's prediction if it is to be yielded."""
-        now = self._opened[2].owned_place(TopicPartition(record.topic, record.partition))
-        if now is not place or record.offset < place.position:
-            return None  # the partition was lost, or positioned anew, meanwhile
-        place.position, place.is_fresh, place.is_moved = record.offset + 1, False, True
+    def _admit(self, progress: PartitionProgress, record: ConsumerRecord) -> Prediction | None:
+        """Advance behind a record, and return its prediction if the reader must yield it."""
+        owned = self._opened[2].owned_progress(TopicPartition(record.topic, record.partition))
+        if owned is not progress or record.offset < progress.position:
+            return None  # the partition was lost or positioned again since the fetch
+        progress.position, progress.is_initial, progress.has_moved = record.offset + 1, False, True
         prediction = self._parse(record)
         if prediction is None:
             return None
@@ -234,19 +239,19 @@ class PredictionReader(AsyncIterator[Prediction]):
             return None
         source = prediction.source
         try:
-            is_new = place.admit(
+            is_new = progress.admit(
                 SourcePartition(app, source.topic, source.partition), source.offset
             )
         except ConfigError:
-            place.position = record.offset  # it was not yielded, so nothing goes on behind it
-            self._buffer.appendleft((place, record))
+            progress.position = record.offset  # no call may continue behind a record not yielded
+            self._buffer.appendleft((progress, record))
             raise
         if not is_new:
             self.counts.duplicates += 1
             return None
         self.counts.yielded += 1
         self.record, self._source_topic = record, source.topic
-        place.is_owed = True
+        progress.has_uncommitted = True
         return prediction
 
     def _parse(self, record: ConsumerRecord) -> Prediction | None:
@@ -256,45 +261,45 @@ class PredictionReader(AsyncIterator[Prediction]):
             self.counts.bad += 1
             where = f"{record.topic}[{record.partition}] offset {record.offset}"
             if self._skips_bad:
-                logger.warning("skipped a value that is no prediction place=%s: %s", where, error)
+                logger.warning("value skipped that is not a prediction place=%s: %s", where, error)
                 return None
             message = f"{where} is not a prediction: {error}; is {self.topic} the right topic?"
             raise DecodeError(error.code, message) from error
 
     async def _fetch(self) -> None:
         consumer, _, assignment = self._opened
-        await assignment.place()
+        await assignment.find_positions()
         assignment.check()
-        within_s = self._timeout_s + POLL_S  # it waits so long where there is nothing to read
+        within_s = self._timeout_s + POLL_S  # an idle topic takes POLL_S
         try:
-            async with asyncio.timeout(within_s):  # a rebalance has no end of its own
+            async with asyncio.timeout(within_s):  # a rebalance has no deadline of its own
                 fetched = await consumer.getmany(
                     timeout_ms=int(POLL_S * 1000), max_records=RECORDS_MAX
                 )
         except NoOffsetForPartitionError:
-            return  # assigned a moment ago, not positioned yet
+            return  # the partition was just assigned, and has no position yet
         except OffsetOutOfRangeError as error:
             await assignment.reposition(error)
             return
         except CLIENT_ERRORS as error:
             raise translate_error(error, f"reading {self.topic}", within_s) from error
-        # Nothing was awaited since these were taken: the places are those of their assignment.
+        # No await since the fetch: each progress belongs to the assignment of its records.
         for tp, records in fetched.items():
-            place = assignment.owned_place(tp)
-            if place is not None:
-                self._buffer.extend((place, record) for record in records)
+            progress = assignment.owned_progress(tp)
+            if progress is not None:
+                self._buffer.extend((progress, record) for record in records)
 
     async def commit(self) -> None:
-        """Store that everything yielded so far is done with; all of it, or nothing.
+        """Commit all predictions that were yielded so far, or nothing.
 
-        During a rebalance it waits for the end of it.
+        During a rebalance, the method waits for its end.
 
         Raises:
-            ConfigError: there is no ``group_id``, or a right is missing.
-            FencedError: a partition was lost with what was yielded in it: nothing was stored, and
-                all that was yielded since the last commit is yielded again, to this reader or to
-                another one.
-            UnavailableError: Kafka did not answer; it may be called again.
+            ConfigError: The reader has no ``group_id``, or the user lacks a right.
+            FencedError: The reader has lost a partition with yielded and uncommitted predictions.
+                Nothing was stored, and all predictions since the last commit are yielded again, to
+                this reader or to another one.
+            UnavailableError: Kafka did not answer; the method may be called again.
         """
         if self._group_id is None:
             raise ConfigError("a PredictionReader without group_id cannot commit; give it one")
@@ -302,19 +307,21 @@ class PredictionReader(AsyncIterator[Prediction]):
 
     @property
     def complete(self) -> dict[int, int]:
-        """Of each source partition, the offset below which everything is published.
+        """Offset of each source partition below which every prediction is published.
 
-        It is the worker's group offset, asked for at most once a second while reading, without
-        waiting for the answer: until the first one it is empty, and where Kafka does not answer it
-        is the last one.  Skipped records leave no prediction.  Empty without ``worker_app_id``.
+        These are the group offsets of the worker.  While it reads, the reader requests them at most
+        once a second and does not wait for the answer: the mapping is empty before the first
+        answer, and stays as it is while Kafka does not answer.  Skipped records have no prediction.
+        Without ``worker_app_id`` the mapping is always empty.
         """
         return dict(self._completeness.offsets) if self._completeness is not None else {}
 
     async def refresh_complete(self) -> dict[int, int]:
-        """Ask Kafka how far the worker has published, now.
+        """Request the group offsets of the worker now, and return them as ``complete`` does.
 
         Raises:
-            ConfigError: there is no ``worker_app_id``, or the app folds several topics.
+            ConfigError: The reader has no ``worker_app_id``; or the app folds several topics, and
+                no prediction was read yet.
             UnavailableError: Kafka did not answer.
         """
         if self._completeness is None:
@@ -324,7 +331,7 @@ class PredictionReader(AsyncIterator[Prediction]):
 
     @property
     def _opened(self) -> tuple[Consumer, CheckedAdminClient, Assignment]:
-        assert self._consumer is not None, "used inside of its context"
-        assert self._admin is not None, "used inside of its context"
-        assert self._assignment is not None, "used inside of its context"
+        assert self._consumer is not None, "the reader was not opened by 'async with'"
+        assert self._admin is not None, "the reader was not opened by 'async with'"
+        assert self._assignment is not None, "the reader was not opened by 'async with'"
         return self._consumer, self._admin, self._assignment

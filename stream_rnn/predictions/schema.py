@@ -1,4 +1,4 @@
-"""The schema of a prediction: what stands in each value of the predictions topic."""
+"""The schema of a prediction: the JSON value of a record in the predictions topic."""
 
 import base64
 import re
@@ -15,29 +15,29 @@ Count = Annotated[int, Field(ge=0)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 
-class _Part(BaseModel):
+class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
-class Number(_Part):
-    """Of a regression, in the target's own unit; of the time to the next event, in seconds."""
+class NumberOutput(_Model):
+    """Output of a regression head, in the unit of the target, or of a time head, in seconds."""
 
     value: float
 
 
-class YesNo(_Part):
-    """Of a binary head."""
+class BinaryOutput(_Model):
+    """Output of a binary head: the probability of the positive class."""
 
     probability: Probability
 
 
-class Choice(_Part):
-    """Of a multi-class head.
+class ClassOutput(_Model):
+    """Output of a multi-class head.
 
     Attributes:
-        label: the likeliest class; ``class`` in JSON.
-        probability: of that class.
-        top: the likeliest classes and their probabilities, falling.
+        label: Likeliest class; ``class`` in JSON.
+        probability: Probability of that class.
+        top: Likeliest classes with their probabilities, in falling order.
     """
 
     label: str = Field(alias="class")
@@ -47,31 +47,32 @@ class Choice(_Part):
     )
 
 
-Output = Number | YesNo | Choice
+Output = NumberOutput | BinaryOutput | ClassOutput
 
 
-class Source(_Part):
-    """The record that a prediction answers."""
+class Source(_Model):
+    """Location of the source record of a prediction."""
 
     topic: str
     partition: Count
     offset: Count
 
 
-class Prediction(_Part):
-    """What the network answered to one event.
+class Prediction(_Model):
+    """The prediction for one event.
 
     Attributes:
-        key: the record's key, if it is UTF-8.
-        key_base64: the record's key, if it is not.
-        outputs: by name of the head.
-        model: the name of the model.
-        fingerprint: the first 16 hex digits of the bundle's.
-        numerics: how the worker computes; equal numerics give equal bits.
-        source: the record.
-        event_time_ms: when the event happened, milliseconds since 1970.
-        steps: events in the memory that made this prediction, this one included.
-        cold: whether this was the first event in the memory.
+        key: Key of the record, if it is UTF-8.
+        key_base64: Key of the record in base64, if it is not UTF-8.
+        outputs: Output of each head, by the name of the head.
+        model: Name of the model.
+        fingerprint: First 16 hex digits of the fingerprint of the bundle.
+        numerics: Identifier of torch build, numpy version and CPU type of the worker; workers with
+            equal numerics compute equal bits.
+        source: Topic, partition and offset of the source record.
+        event_time_ms: Time of the event, in milliseconds since 1970 UTC.
+        steps: Number of events in the hidden state that made this prediction, this one included.
+        cold: Whether this was the first event in the hidden state.
     """
 
     format: Literal[1]
@@ -96,17 +97,18 @@ class Prediction(_Part):
 
     @property
     def key_bytes(self) -> bytes:
-        """The record's key as it stands in Kafka."""
+        """Key of the record as bytes, as in Kafka."""
         if self.key is not None:
             return self.key.encode()
         return base64.b64decode(self.key_base64 or "")
 
     @classmethod
     def parse(cls, value: bytes) -> Self:
-        """Read a value of the predictions topic.
+        """Parse a value of the predictions topic.
 
         Raises:
-            DecodeError: it is not a prediction of this format.  The message has no content of it.
+            DecodeError: The value is not a prediction of this format.  The message does not
+                contain any of the value.
         """
         if len(value) > VALUE_BYTES_MAX:
             raise DecodeError("too_large", f"{len(value)} bytes are more than {VALUE_BYTES_MAX}")
@@ -119,5 +121,5 @@ class Prediction(_Part):
 
 def _describe(place: tuple[int | str, ...], message: str) -> str:
     where = ".".join(str(part) for part in place)
-    said = re.sub(r" at line \d+ column \d+", "", message)
-    return f"{where}: {said}" if where else said
+    reason = re.sub(r" at line \d+ column \d+", "", message)
+    return f"{where}: {reason}" if where else reason

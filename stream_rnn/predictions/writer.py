@@ -1,7 +1,7 @@
-"""The bytes of predictions: one ``%`` template for all rows of a micro-batch.
+"""The writer of predictions, which fills one ``%`` template for each row of a micro-batch.
 
-Floats are the shortest decimals that give the same float32.  A row's bytes do not depend on its
-neighbours, and there is no clock in them: folding again gives the same bytes.
+Floats are written as the shortest decimals that give the same float32.  The bytes of a row depend
+neither on other rows nor on a clock, so that folding again gives the same bytes.
 """
 
 import base64
@@ -20,18 +20,18 @@ class PredictionWriter:
     """Writes the predictions of one source partition.
 
     Args:
-        heads: of the model.
-        name: of the model.
-        fingerprint: of the bundle.
-        numerics: how this process computes.
-        topic: the source topic.
-        partition: the source partition.
-        app: the app id.
-        fold_id: of the fold.
-        top_k: classes in ``top``.
+        heads: Heads of the model.
+        name: Name of the model.
+        fingerprint: Fingerprint of the bundle, in hex digits.
+        numerics: Identifier of torch build, numpy version and CPU type of this process.
+        topic: Name of the source topic.
+        partition: Number of the source partition.
+        app: App id of the worker.
+        fold_id: Identifier of the fold.
+        top_k: Number of classes in ``top``.
     """
 
-    def __init__(  # what stands in every prediction
+    def __init__(  # arguments that are the same for every prediction
         self,
         *,
         heads: Sequence[AnyHead],
@@ -53,13 +53,16 @@ class PredictionWriter:
             for head in heads
             if isinstance(head, Multiclass)
         }
-        outputs = b",".join(_escaped(head.name) + b":%b" for head in heads)
+        outputs = b",".join(_json_for_template(head.name) + b":%b" for head in heads)
         model = b'"model":%b,"fingerprint":%b,"numerics":%b' % (
-            _escaped(name),
-            _escaped(fingerprint[:16]),
-            _escaped(numerics),
+            _json_for_template(name),
+            _json_for_template(fingerprint[:16]),
+            _json_for_template(numerics),
         )
-        source = b'"source":{"topic":%b,"partition":%d,"offset":' % (_escaped(topic), partition)
+        source = b'"source":{"topic":%b,"partition":%d,"offset":' % (
+            _json_for_template(topic),
+            partition,
+        )
         self._template = (
             b'{"format":%d,' % FORMAT
             + b'%b,"outputs":{'
@@ -91,9 +94,12 @@ class PredictionWriter:
         Args:
             keys: N record keys.
             offsets: (N,) source offsets.
-            time_ms: (N,) event times.
-            steps: (N,) events in the memory, this one included.
-            outputs: for each head (N,), for classes (N, C).
+            time_ms: (N,) event times, in milliseconds since 1970.
+            steps: (N,) numbers of events in the hidden state, this one included.
+            outputs: (N,) outputs of each head, by its name; (N, C) for a head of C classes.
+
+        Returns:
+            N values for the predictions topic.
         """
         if not keys:
             return []
@@ -112,20 +118,20 @@ class PredictionWriter:
         return [template % row for row in rows]
 
     def headers(self, offset: int, origin: int) -> list[tuple[str, bytes]]:
-        """Return the headers of a prediction, all ASCII."""
+        """Return the headers of a prediction; all values are ASCII."""
         return self.headers_of([offset], origin)[0]
 
     def headers_of(self, offsets: Sequence[int], origin: int) -> list[list[tuple[str, bytes]]]:
         """Return the headers of N predictions."""
-        first, last = self._first_headers, self._of_fold(origin)
+        first, last = self._first_headers, self._shared_headers(origin)
         return [[*first, ("sr-offset", b"%d" % offset), *last] for offset in offsets]
 
     def fold_headers(self, origin: int) -> list[tuple[str, bytes]]:
-        """Return the headers that name app and fold: recovery looks for them."""
-        return list(self._of_fold(origin))
+        """Return the headers that identify app and fold, which recovery looks for."""
+        return list(self._shared_headers(origin))
 
-    def _of_fold(self, origin: int) -> Sequence[tuple[str, bytes]]:
-        """Return the same objects for the same origin: every prediction of a fold has them."""
+    def _shared_headers(self, origin: int) -> Sequence[tuple[str, bytes]]:
+        """Return the headers that all predictions share; the same list for the same origin."""
         if self._origin != origin:
             self._origin = origin
             self._last_headers = [*self._middle_headers, ("sr-origin", b"%d" % origin)]
@@ -135,25 +141,25 @@ class PredictionWriter:
         if isinstance(head, Multiclass):
             return self._classes_column(self._classes[head.name], values)
         template = b'{"probability":%b}' if head.kind == "binary" else b'{"value":%b}'
-        return [template % text for text in _shortest(values)]
+        return [template % text for text in _shortest_decimals(values)]
 
     def _classes_column(self, labels: Sequence[bytes], values: NDArray[np.float32]) -> list[bytes]:
-        """Write the likeliest classes; of equals, the one that the spec names first."""
+        """Write the likeliest classes; of equally likely classes, the first in the spec wins."""
         ranked = np.argsort(-values, axis=1, kind="stable")[:, : self._top_k]  # (N, K)
         chosen = np.take_along_axis(values, ranked, axis=1)
-        texts, width, found = _shortest(chosen.ravel()), ranked.shape[1], []
+        texts, width, column = _shortest_decimals(chosen.ravel()), ranked.shape[1], []
         for row, classes in enumerate(ranked.tolist()):
-            some = texts[row * width : (row + 1) * width]
+            in_row = texts[row * width : (row + 1) * width]
             top = b",".join(
-                [b"[%b,%b]" % (labels[c], text) for c, text in zip(classes, some, strict=True)]
+                [b"[%b,%b]" % (labels[c], text) for c, text in zip(classes, in_row, strict=True)]
             )
-            first = labels[classes[0]], some[0], top
-            found.append(b'{"class":%b,"probability":%b,"top":[%b]}' % first)
-        return found
+            fields = labels[classes[0]], in_row[0], top
+            column.append(b'{"class":%b,"probability":%b,"top":[%b]}' % fields)
+        return column
 
 
-def _shortest(values: NDArray[np.float32]) -> list[bytes]:
-    """Return the shortest decimals that give the same float32."""
+def _shortest_decimals(values: NDArray[np.float32]) -> list[bytes]:
+    """Return the shortest decimals that give the same float32 values."""
     contiguous = np.ascontiguousarray(values, np.float32)
     return orjson.dumps(contiguous, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
 
@@ -165,6 +171,6 @@ def _key(key: bytes) -> bytes:
         return b'"key_base64":"%b"' % base64.b64encode(key)
 
 
-def _escaped(text: str) -> bytes:
-    """Return JSON that stands for itself in a template."""
+def _json_for_template(text: str) -> bytes:
+    """Return a text as JSON, escaped for a ``%`` template."""
     return orjson.dumps(text).replace(b"%", b"%%")

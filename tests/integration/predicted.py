@@ -97,7 +97,7 @@ def sources(offsets, partition=0):
 
 async def evict(reader):
     """Let the group forget a reader, as it does with one that was silent for too long."""
-    member = reader._assignment._held
+    member = reader._assignment._member
     node = await reader._admin.find_coordinator(reader._group_id)
     request = LeaveGroupRequest(reader._group_id, member.member_id)
     await reader._admin._send_request(request, node)
@@ -107,4 +107,4 @@ def share_a_generation(*readers):
     """Tell whether readers are members of their group at the same time: it is not rebalancing."""
     assignments = [reader._assignment for reader in readers]
     is_over = all(one._is_assigned for one in assignments)
-    return is_over and len({one._held.generation for one in assignments}) == 1
+    return is_over and len({one._member.generation for one in assignments}) == 1

@@ -11,7 +11,7 @@ from aiokafka import TopicPartition
 
 from stream_rnn.errors import ConfigError, DecodeError
 from stream_rnn.predictions import PredictionReader
-from stream_rnn.predictions.places import SOURCES_MAX
+from stream_rnn.predictions.progress import SOURCES_MAX
 from tests.integration.predicted import nothing_more, publish, take, wait_until, written
 
 
@@ -128,7 +128,7 @@ async def test_two_readers_of_a_group_yield_each_source_offset_once(
             tasks = [asyncio.create_task(read(reader)) for reader in (first, second)]
             try:
                 await wait_until(
-                    lambda: all(len(r._assignment._places) == 1 for r in (first, second)),
+                    lambda: all(len(r._assignment._progress) == 1 for r in (first, second)),
                     "a partition for each reader",
                 )
                 for partition, run in enumerate(runs):

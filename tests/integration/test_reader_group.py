@@ -26,10 +26,10 @@ from tests.integration.predicted import (
 
 async def rebalance(reader):
     """Let the group come to a new generation in which the reader has its partitions."""
-    assignment, before = reader._assignment, reader._assignment._held
+    assignment, before = reader._assignment, reader._assignment._member
     reader._consumer._coordinator.request_rejoin()
     await wait_until(
-        lambda: assignment._held.comes_right_after(before) and assignment._held != before,
+        lambda: assignment._member.directly_follows(before) and assignment._member != before,
         "a new generation",
     )
 
@@ -107,7 +107,7 @@ async def test_what_a_lost_partition_had_yielded_makes_the_commit_refused_as_a_w
         await take(first, 10)
         async with open_member() as second:
             mine = await take(second, 5)
-            with pytest.raises(FencedError, match="given to another reader"):
+            with pytest.raises(FencedError, match="assigned to another reader"):
                 await first.commit()
             assert [await committed(first, p) for p in (0, 1)] == [-1, -1]
             again = await take(first, 5)
@@ -150,9 +150,9 @@ async def test_a_partition_that_another_reader_had_in_between_goes_on_where_that
             await take(second, 2)
             await second.commit()
             await take(second, 1)
-        held = first._assignment._held
+        held = first._assignment._member
         first._consumer._coordinator.reset_generation()  # as its next heartbeat would
-        await wait_until(lambda: first._assignment._held != held, "a new generation")
+        await wait_until(lambda: first._assignment._member != held, "a new generation")
         assert await take(first, 6) == sources(range(2, 8))
 
 
@@ -166,7 +166,7 @@ async def test_a_commit_that_had_to_wait_does_not_set_the_group_back(
     async with open_member() as first:
         await take(first, 3)
         coordinator, here = first._consumer._coordinator, asyncio.current_task()
-        find, held = coordinator.ensure_coordinator_known, first._assignment._held
+        find, held = coordinator.ensure_coordinator_known, first._assignment._member
 
         async def overtaken():
             if asyncio.current_task() is here:
@@ -176,7 +176,7 @@ async def test_a_commit_that_had_to_wait_does_not_set_the_group_back(
                     await take(second, 7)
                     await second.commit()
                 coordinator.reset_generation()
-                await wait_until(lambda: first._assignment._held != held, "a new generation")
+                await wait_until(lambda: first._assignment._member != held, "a new generation")
             await find()
 
         coordinator.ensure_coordinator_known = overtaken
@@ -245,7 +245,7 @@ async def test_a_member_that_aiokafka_gave_up_by_a_cancellation_of_its_own_is_sa
         coordination = reader._consumer._coordinator._coordination_task
         coordination.cancel()
         await wait_until(coordination.done, "the end of the coordination")
-        with pytest.raises(FencedError, match="open another one"):
+        with pytest.raises(FencedError, match="open a new reader"):
             await take(reader, 1)
         reader._consumer._coordinator._coordination_task = asyncio.create_task(asyncio.sleep(0))
 
@@ -253,7 +253,7 @@ async def test_a_member_that_aiokafka_gave_up_by_a_cancellation_of_its_own_is_sa
 def test_only_the_next_generation_of_the_same_member_keeps_its_places():
     """One generation more, or another member id, and somebody else may have had the partition."""
     held = Member("a", 4)
-    assert Member("a", 5).comes_right_after(held)
-    assert Member("a", 4).comes_right_after(held)
-    assert not Member("a", 6).comes_right_after(held)
-    assert not Member("b", 5).comes_right_after(held)
+    assert Member("a", 5).directly_follows(held)
+    assert Member("a", 4).directly_follows(held)
+    assert not Member("a", 6).directly_follows(held)
+    assert not Member("b", 5).directly_follows(held)

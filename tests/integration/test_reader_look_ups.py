@@ -31,7 +31,7 @@ async def test_a_rebalance_between_look_up_and_commit_of_the_beginning_skips_not
         held.append(member)
         if len(held) == 1:
             self._coordinator.request_rejoin()
-            await wait_until(lambda: self.now() != member, "a new generation")
+            await wait_until(lambda: self.current_member() != member, "a new generation")
             await publish(bootstrap_servers, topic, run[2:])
         await whole(self, offsets, member)
 
@@ -53,21 +53,21 @@ async def test_a_look_up_that_a_rebalance_has_overtaken_is_asked_again(
         answer = await ask(self, *names, **options)
         asked.append(answer)
         if len(asked) == 1:
-            held = first._assignment._held
+            held = first._assignment._member
             await evict(first)
             async with open_member() as second:
                 await take(second, 5)
                 await second.commit()
             first._consumer._coordinator.reset_generation()  # as its next heartbeat would
-            await wait_until(lambda: first._assignment._held != held, "a new generation")
+            await wait_until(lambda: first._assignment._member != held, "a new generation")
         return answer
 
     async with open_member() as first:
         await wait_until(lambda: first._assignment._is_assigned, "a first assignment")
         monkeypatch.setattr(AIOKafkaAdminClient, "list_consumer_group_offsets", overtaken)
         assert await take(first, 3) == sources(range(5, 8))
-    places = [answer[TopicPartition(topic, 0)].offset for answer in asked]
-    assert (places[0], places[-1]) == (-1, 5)
+    offsets = [answer[TopicPartition(topic, 0)].offset for answer in asked]
+    assert (offsets[0], offsets[-1]) == (-1, 5)
 
 
 async def test_a_look_up_for_a_partition_that_was_given_away_meanwhile_is_dropped(

@@ -10,7 +10,7 @@ from stream_rnn.cli.verbs.bundle import command as bundle
 from stream_rnn.cli.verbs.tail import command as tail
 from stream_rnn.errors import BundleError, ConfigError
 from stream_rnn.model.bundle import load_bundle, save_bundle
-from stream_rnn.predictions.schema import Choice, Number, YesNo
+from stream_rnn.predictions.schema import BinaryOutput, ClassOutput, NumberOutput
 from tests import models
 
 
@@ -53,11 +53,14 @@ def test_bundle_show_of_nothing_is_a_clear_error(tmp_path):
 @pytest.mark.parametrize(
     ("output", "text"),
     [
-        (YesNo(probability=0.12345), "0.123"),
-        (Number(value=812.5), "812.5"),
-        (Choice.model_validate({"class": "B", "probability": 0.7, "top": [["B", 0.7]]}), "B 0.700"),
+        (BinaryOutput(probability=0.12345), "0.123"),
+        (NumberOutput(value=812.5), "812.5"),
         (
-            Choice.model_validate({"class": "\x1b[2J", "probability": 1, "top": [["B", 1]]}),
+            ClassOutput.model_validate({"class": "B", "probability": 0.7, "top": [["B", 0.7]]}),
+            "B 0.700",
+        ),
+        (
+            ClassOutput.model_validate({"class": "\x1b[2J", "probability": 1, "top": [["B", 1]]}),
             r"\x1b[2J 1.000",
         ),
     ],

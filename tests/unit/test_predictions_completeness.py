@@ -10,7 +10,7 @@ from stream_rnn.errors import UnavailableError
 from stream_rnn.kafka.group_offsets import GroupOffset, committed_offsets
 from stream_rnn.predictions import completeness
 from stream_rnn.predictions.completeness import Completeness
-from stream_rnn.predictions.places import Place, SourcePartition
+from stream_rnn.predictions.progress import PartitionProgress, SourcePartition
 
 
 class Answers:
@@ -45,7 +45,7 @@ async def test_the_next_question_comes_a_second_after_the_end_of_the_last_one(cl
     """An answer that took long is not old when it comes."""
     admin, known = Answers(), Completeness("app", 30)
     for _ in range(3):
-        known.ask_when_old(admin, None)
+        known.refresh_when_old(admin, None)
         await settle()
         clock[0] += 9
     assert len(admin.asked) == 1
@@ -54,7 +54,7 @@ async def test_the_next_question_comes_a_second_after_the_end_of_the_last_one(cl
     await settle()
     for waited_s, asked in ((0.9, 1), (0.2, 2)):
         clock[0] += waited_s
-        known.ask_when_old(admin, None)
+        known.refresh_when_old(admin, None)
         await settle()
         assert (known.offsets, len(admin.asked)) == ({0: 12}, asked)
     await known.close()
@@ -66,7 +66,7 @@ async def test_without_an_answer_the_last_one_is_kept_and_it_is_asked_again(cloc
     admin, known = Answers(), Completeness("app", 30)
     for answer in (12, OSError("cut"), 13):
         assert known.offsets in ({}, {0: 12})
-        known.ask_when_old(admin, None)
+        known.refresh_when_old(admin, None)
         await settle()
         future = admin.asked[-1]
         if isinstance(answer, OSError):
@@ -82,7 +82,7 @@ async def test_without_an_answer_the_last_one_is_kept_and_it_is_asked_again(cloc
 async def test_an_answer_that_a_later_question_has_overtaken_is_dropped():
     """Else what is complete would go back."""
     admin, known = Answers(), Completeness("app", 30)
-    known.ask_when_old(admin, None)
+    known.refresh_when_old(admin, None)
     await settle()
     now = asyncio.create_task(known.refresh(admin, None))
     await settle()
@@ -96,12 +96,12 @@ async def test_an_answer_that_a_later_question_has_overtaken_is_dropped():
 async def test_what_no_error_of_kafka_is_comes_out_where_is_read():
     """A task that nobody awaits could hide it."""
     admin, known = Answers(), Completeness("app", 30)
-    known.ask_when_old(admin, None)
+    known.refresh_when_old(admin, None)
     await settle()
     admin.asked[0].set_exception(KeyError("bug"))
     await settle()
     with pytest.raises(KeyError, match="bug"):
-        known.ask_when_old(admin, None)
+        known.refresh_when_old(admin, None)
 
 
 async def test_a_question_that_somebody_asked_himself_raises():
@@ -116,9 +116,9 @@ async def test_a_group_of_readers_is_no_worker():
 
     class Admin:
         async def list_consumer_group_offsets(self, _group, **_partitions):
-            place = Place(9, {SourcePartition("app", "events", 0): 4})
+            progress = PartitionProgress(9, {SourcePartition("app", "events", 0): 4})
             return {
-                TopicPartition("delays", 0): OffsetAndMetadata(9, place.metadata()),
+                TopicPartition("delays", 0): OffsetAndMetadata(9, progress.metadata()),
                 TopicPartition("events", 0): OffsetAndMetadata(5, GroupOffset(5, "f0", 0).metadata),
             }
 

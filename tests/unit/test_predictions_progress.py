@@ -5,7 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_rnn.errors import ConfigError
-from stream_rnn.predictions.places import METADATA_BYTES_MAX, SOURCES_MAX, Place, SourcePartition
+from stream_rnn.predictions.progress import (
+    METADATA_BYTES_MAX,
+    SOURCES_MAX,
+    PartitionProgress,
+    SourcePartition,
+)
 
 SOURCE = SourcePartition("app", "events", 3)
 
@@ -20,19 +25,19 @@ def test_a_repeated_suffix_is_dropped_however_often_it_crashes(count, crashes):
         log += offsets[first:end]
         first = min(committed, end)
     log += offsets[first:]
-    place = Place(0)
+    progress = PartitionProgress(0)
 
-    assert [offset for offset in log if place.admit(SOURCE, offset)] == offsets
+    assert [offset for offset in log if progress.admit(SOURCE, offset)] == offsets
 
 
 def test_apps_and_partitions_are_told_apart():
     """One app's offset 5 says nothing of another's."""
-    place = Place(0)
-    assert place.admit(SOURCE, 5)
-    assert place.admit(SOURCE._replace(app="other"), 5)
-    assert place.admit(SOURCE._replace(topic="other"), 5)
-    assert place.admit(SOURCE._replace(partition=4), 5)
-    assert not place.admit(SOURCE, 5)
+    progress = PartitionProgress(0)
+    assert progress.admit(SOURCE, 5)
+    assert progress.admit(SOURCE._replace(app="other"), 5)
+    assert progress.admit(SOURCE._replace(topic="other"), 5)
+    assert progress.admit(SOURCE._replace(partition=4), 5)
+    assert not progress.admit(SOURCE, 5)
 
 
 @given(
@@ -44,29 +49,31 @@ def test_apps_and_partitions_are_told_apart():
 )
 def test_metadata_gives_back_what_was_seen(last):
     """What is committed is what the next reader knows."""
-    place = Place(17, {SourcePartition(*source): offset for source, offset in last.items()})
-    assert Place.parse(17, place.metadata()) == place
+    progress = PartitionProgress(
+        17, {SourcePartition(*source): offset for source, offset in last.items()}
+    )
+    assert PartitionProgress.parse(17, progress.metadata()) == progress
 
 
 @pytest.mark.parametrize("metadata", ["", "v2 []", "v1 {", 'v1 [["a"]]', "v1 7"])
 def test_metadata_of_somebody_else_is_no_memory(metadata):
     """A group offset that a person set is obeyed."""
-    assert Place.parse(17, metadata) == Place(17)
+    assert PartitionProgress.parse(17, metadata) == PartitionProgress(17)
 
 
 def test_metadata_stays_below_what_brokers_accept():
     """Too many sources are refused, not cut."""
-    place = Place(0)
+    progress = PartitionProgress(0)
     for partition in range(20):
-        place.admit(SourcePartition("a" * 249, "t", partition), 1)
+        progress.admit(SourcePartition("a" * 249, "t", partition), 1)
     with pytest.raises(ConfigError, match=str(METADATA_BYTES_MAX)):
-        place.metadata()
+        progress.metadata()
 
 
 def test_the_memory_of_sources_is_bounded():
     """A topic of very many sources is refused."""
-    place = Place(0)
+    progress = PartitionProgress(0)
     for partition in range(SOURCES_MAX):
-        place.admit(SourcePartition("a", "t", partition), 1)
+        progress.admit(SourcePartition("a", "t", partition), 1)
     with pytest.raises(ConfigError, match=str(SOURCES_MAX)):
-        place.admit(SourcePartition("a", "t", SOURCES_MAX), 1)
+        progress.admit(SourcePartition("a", "t", SOURCES_MAX), 1)

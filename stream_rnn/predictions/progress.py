@@ -1,9 +1,9 @@
-"""Where a reader stands: the next offset of each partition, and what it saw of each source.
+"""The progress of a reader: the next offset of a partition, and the last offset of each source.
 
 Pure.  A fold publishes the predictions of one source partition in source order, into one partition
-of the predictions topic.  What is published again after a crash (``at_least_once``) begins at or
-below what was seen last, so a source offset that does not rise is a duplicate.  That is also true
-across folds: a rebuild, or another bundle, folds silently up to the group offset.
+of the predictions topic.  After a crash (``at_least_once``) a worker repeats predictions from at or
+below the last source offset, so an offset that does not rise marks a duplicate.  This holds across
+folds too: a rebuild, or another bundle, folds silently up to the group offset.
 """
 
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ SOURCES_MAX = 64
 
 
 class SourcePartition(NamedTuple):
-    """One partition of a source, folded by one app."""
+    """One partition of a source that an app folds."""
 
     app: str
     topic: str
@@ -27,59 +27,62 @@ class SourcePartition(NamedTuple):
 
 
 @dataclass(slots=True)
-class Place:
-    """How far one partition of the predictions topic was read.
+class PartitionProgress:
+    """The progress of a reader in one partition of the predictions topic.
 
     Attributes:
-        position: the next offset to read.
-        last: of each source partition, the source offset of the last prediction.
-        is_fresh: nothing was read or committed: retention may move the position.
-        is_moved: records were read since the last commit.
-        is_owed: among them were predictions that were yielded.
+        position: Next offset to read.
+        last: Source offset of the last prediction of each source partition.
+        is_initial: Whether nothing was read or committed, so that retention may move the position.
+        has_moved: Whether records were read since the last commit.
+        has_uncommitted: Whether predictions were yielded since the last commit.
     """
 
     position: int
     last: dict[SourcePartition, int] = field(default_factory=dict)
-    is_fresh: bool = False
-    is_moved: bool = False
-    is_owed: bool = False
+    is_initial: bool = False
+    has_moved: bool = False
+    has_uncommitted: bool = False
 
     def admit(self, source: SourcePartition, offset: int) -> bool:
-        """Return whether a source offset is new, and remember it.
+        """Record a source offset, and return whether it is new.
 
         Raises:
-            ConfigError: the predictions are of too many sources.
+            ConfigError: The predictions stem from more than ``SOURCES_MAX`` source partitions.
         """
         last = self.last.get(source)
         if last is not None and offset <= last:
             return False
         if last is None and len(self.last) >= SOURCES_MAX:
             raise ConfigError(
-                f"one partition holds predictions of more than {SOURCES_MAX} source partitions; "
+                f"one partition has predictions of more than {SOURCES_MAX} source partitions; "
                 "give each app a predictions topic of its own"
             )
         self.last[source] = offset
         return True
 
     def metadata(self) -> str:
-        """Return what is committed beside the position.
+        """Return the last source offsets as metadata of the committed offset.
 
         Raises:
-            ConfigError: it is more than a broker accepts.
+            ConfigError: The metadata is longer than ``METADATA_BYTES_MAX``.
         """
         content = orjson.dumps([[*source, last] for source, last in self.last.items()]).decode()
         text = f"{METADATA_VERSION} {content}"
         if len(text.encode()) > METADATA_BYTES_MAX:
             raise ConfigError(
                 f"the last offsets of {len(self.last)} source partitions need "
-                f"{len(text.encode())} bytes of metadata, {METADATA_BYTES_MAX} are accepted; "
+                f"{len(text.encode())} bytes of metadata, the limit is {METADATA_BYTES_MAX}; "
                 "give each app a predictions topic of its own"
             )
         return text
 
     @classmethod
-    def parse(cls, position: int, metadata: str) -> "Place":
-        """Read what was committed; without our metadata (set by a person) nothing was seen yet."""
+    def parse(cls, position: int, metadata: str) -> "PartitionProgress":
+        """Parse a committed offset and its metadata.
+
+        Other metadata, such as that of an offset which a person has set, counts as no sources.
+        """
         version, _, content = metadata.partition(" ")
         if version != METADATA_VERSION:
             return cls(position)
