@@ -1,8 +1,8 @@
-"""One frozen object for every setting; a limit for everything.
+"""The settings, as one frozen object with a bound for every value.
 
 A setting has one name: ``redis_url`` as an argument, ``--redis-url`` on the command line and
-``STREAM_RNN_REDIS_URL`` in the environment.  An explicit argument wins over the environment,
-the environment over the default.  The table of deploy/SETTINGS.md is generated from this file.
+``STREAM_RNN_REDIS_URL`` in the environment.  An argument takes precedence over the environment, and
+the environment over the default.  The table in deploy/SETTINGS.md is generated from this file.
 """
 
 from collections.abc import Collection
@@ -17,8 +17,8 @@ Delivery = Literal["exactly_once", "at_least_once"]
 Compression = Literal["none", "gzip", "snappy", "lz4", "zstd"]
 
 FOLD_NAMES = ("app", "source", "predictions", "bundle")
-"""What names a fold, its outputs and its model."""
-# Names of settings that several verbs and functions take
+"""Settings that a fold requires: they name it, its topics and its model."""
+# Groups of settings that several verbs and functions take
 FOLD = ("state_ttl", "event_time_ahead_max_s", "value_bytes_max", "key_bytes_max", "top_k")
 CLUSTER = ("bootstrap_servers", "kafka_config")
 
@@ -26,203 +26,247 @@ Name = Annotated[str, Field(min_length=1, max_length=249, pattern=r"^[A-Za-z0-9.
 
 
 class Settings(BaseSettings):
-    """Everything that can be set; each field has a unit, a bound and one line of description."""
+    """All settings; each field has a unit, a bound and a description of one line."""
 
     model_config = SettingsConfigDict(
         env_prefix="STREAM_RNN_", frozen=True, extra="forbid", validate_default=True
     )
 
-    # What runs where
+    # Names, servers and delivery
     app: Name | None = Field(
-        None, description="app id: the consumer group and the prefix of every key in Redis"
+        None,
+        description="App id: the name of the consumer group and the prefix of every key in Redis.",
     )
-    source: Name | None = Field(None, description="topic of events; its keys own the hidden states")
+    source: Name | None = Field(
+        None,
+        description="Source topic of events; the fold has one hidden state for each record key.",
+    )
     predictions: Name | None = Field(
-        None, description="topic that receives one prediction per valid event"
+        None, description="Topic that receives one prediction per valid event."
     )
     dead_letters: Name | None = Field(
-        None, description="topic of skipped records; default: `<predictions>.dead-letters`"
+        None,
+        description="Topic that receives a dead letter per skipped record; default: `<predictions>.dead-letters`.",
     )
     bundle: str | None = Field(
-        None, description="directory of the model: `bundle.json` and `model.safetensors`"
+        None,
+        description="Directory of the model, with `bundle.json` and `model.safetensors`.",
     )
     bootstrap_servers: str = Field(
-        "127.0.0.1:9092", description="Kafka brokers, `host:port`, comma-separated"
+        "127.0.0.1:9092", description="Kafka brokers as `host:port`, comma-separated."
     )
     kafka_config: str | None = Field(
-        None, description="java.properties file with `security.protocol`, `sasl.*`, `ssl.*`"
+        None,
+        description="Path of a java.properties file with `security.protocol`, `sasl.*` and `ssl.*`.",
     )
     redis_url: SecretStr = Field(
         SecretStr("redis://127.0.0.1:6379/0"),
-        description="`redis://`, `rediss://` (TLS), `unix://`, `redis+cluster://`, `redis+sentinel://`; with ACL user and password",
+        description="Redis URL, with ACL user and password if needed: `redis://`, `rediss://` (TLS), `unix://`, `redis+cluster://` or `redis+sentinel://`.",
     )
     delivery: Delivery = Field(
         "exactly_once",
-        description="`exactly_once` (a transaction per micro-batch) or `at_least_once`",
+        description="Delivery guarantee: `exactly_once` uses a transaction per micro-batch, `at_least_once` may repeat outputs after a crash.",
     )
-    compression: Compression = Field("none", description="of predictions and dead letters")
+    compression: Compression = Field(
+        "none", description="Compression of predictions and dead letters in Kafka."
+    )
 
-    # What changes the fold (all of these are in the fold id)
+    # Settings that change the fold (all of them are in the fold id)
     state_ttl: float | None = Field(
         None,
         gt=0,
         le=3.2e9,
-        description="seconds of stream time after which an untouched hidden state expires; none: never",
+        description="Seconds of stream time after which a hidden state without new events expires; unset means never.",
     )
     event_time_ahead_max_s: float = Field(
         3600,
         ge=0,
         le=3.2e9,
-        description="an event later than its record's timestamp by more is skipped",
+        description="Maximum seconds by which an event time may be later than the timestamp of its record; records beyond it are skipped.",
     )
     value_bytes_max: int = Field(
-        1_000_000, ge=2, le=100_000_000, description="a record with a larger value is skipped"
+        1_000_000,
+        ge=2,
+        le=100_000_000,
+        description="Maximum size of a record value in bytes; larger records are skipped.",
     )
     key_bytes_max: int = Field(
-        4096, ge=1, le=1_000_000, description="a record with a larger key is skipped"
+        4096,
+        ge=1,
+        le=1_000_000,
+        description="Maximum size of a record key in bytes; larger records are skipped.",
     )
-    top_k: int = Field(5, ge=1, le=100, description="classes in a multi-class output's `top`")
+    top_k: int = Field(
+        5,
+        ge=1,
+        le=100,
+        description="Number of likeliest classes in the output of a multi-class head.",
+    )
 
     # Recovery
     auto_offset_reset: Literal["earliest", "latest"] = Field(
-        "earliest", description="origin of a new fold: log start or log end"
+        "earliest",
+        description="Origin of a new fold: `earliest` is the log start, `latest` the log end.",
     )
     on_lost_history: Literal["stop", "accept"] = Field(
-        "stop", description="when the log no longer holds records that were not folded or published"
+        "stop",
+        description="Reaction if retention removed records that were not folded or published: `stop` exits, `accept` continues without them.",
     )
     allow_compacted: bool = Field(
-        False, description="accept a compacted source: a rebuild then folds fewer records"
+        False,
+        description="Whether to accept a compacted source, of which a rebuild folds fewer records.",
     )
     allow_short_retention: bool = Field(
-        False, description="accept output topics with less retention than the source"
+        False,
+        description="Whether to accept output topics with less retention than the source.",
     )
     lookback_records_max: int = Field(
         1000,
         ge=1,
         le=1_000_000,
-        description="records read backwards in the predictions topic to find the last prediction",
+        description="Maximum number of records to search backwards in an output topic for the last output of the fold.",
     )
 
     # Bounds
-    batch_events_max: int = Field(16_384, ge=1, le=100_000, description="records in a micro-batch")
+    batch_events_max: int = Field(
+        16_384, ge=1, le=100_000, description="Maximum number of records in a micro-batch."
+    )
     commit_bytes_max: int = Field(
         8_000_000,
         ge=1,
         le=1_000_000_000,
-        description="bytes of hidden states in one commit; Redis serves nobody else meanwhile",
+        description="Maximum size of the hidden states in one commit, in bytes; Redis serves no other client during a commit.",
     )
     batch_bytes_max: int = Field(
         8_000_000,
         ge=1024,
         le=1_000_000_000,
-        description="bytes of keys and values in a micro-batch",
+        description="Maximum size of the keys and values in a micro-batch, in bytes.",
     )
     rounds_max: int = Field(
-        4096, ge=1, le=100_000, description="events of one key in a micro-batch"
+        4096, ge=1, le=100_000, description="Maximum number of events of one key in a micro-batch."
     )
     queue_messages_max: int = Field(
-        16, ge=1, le=1024, description="fetches that wait in Faust's queue"
+        16, ge=1, le=1024, description="Maximum number of fetches in Faust's queue."
     )
     pending_records_max: int = Field(
         20_000,
         ge=1,
         le=1_000_000,
-        description="fetched records of one partition that wait for the processor",
+        description="Number of fetched records of one partition from which on the worker delays further fetches.",
     )
     cache_bytes_max: int = Field(
         512_000_000,
         ge=0,
         le=1_000_000_000_000,
-        description="hidden states kept in the worker, all partitions together; 0: none",
+        description="Maximum size of the cache of hidden states in the worker, over all partitions, in bytes; 0 disables the cache.",
     )
-    partitions_max: int = Field(64, ge=1, le=4096, description="source partitions of one worker")
+    partitions_max: int = Field(
+        64,
+        ge=1,
+        le=4096,
+        description="Maximum number of source partitions of one worker; the worker exits if it is assigned more.",
+    )
     output_batch_bytes_max: int = Field(
         900_000,
         ge=16_384,
         le=1_000_000_000,
-        description="bytes of one record batch sent to Kafka; below the topic's `max.message.bytes`",
+        description="Maximum size of one record batch sent to Kafka, in bytes; must be below `max.message.bytes` of the output topics.",
     )
     dead_letter_bytes_max: int = Field(
         65_536,
         ge=0,
         le=800_000,
-        description="bytes of a skipped record's value that its dead letter keeps",
+        description="Maximum size of the key and of the value in a dead letter, in bytes; more is cut off.",
     )
     sweep_fields_max: int = Field(
-        200, ge=1, le=10_000, description="hidden states looked at per sweep for expired ones"
+        200,
+        ge=1,
+        le=10_000,
+        description="Number of hidden states that one sweep for expired states examines.",
     )
     sweep_interval_s: float = Field(
-        1, gt=0, le=86_400, description="least time between two sweeps of a partition"
+        1,
+        gt=0,
+        le=86_400,
+        description="Minimum time between two sweeps of a partition, in seconds.",
     )
 
-    # Looking after it
+    # Monitoring
     health_address: str = Field(
         "127.0.0.1:9464",
         max_length=255,
-        description="`host:port` of `/live`, `/ready` and `/metrics`, without authentication; the default takes the next free port; empty: none",
+        description="Address `host:port` of `/live`, `/ready` and `/metrics`, without authentication; the default takes the next free port, and an empty text starts no server.",
     )
     facts_interval_s: float = Field(
         10,
         gt=0,
         le=3600,
-        description="how often log ends, retention and Redis' memory are asked for metrics",
+        description="Interval at which log ends, retention and the memory of Redis are read for metrics, in seconds.",
     )
 
     # Deadlines
-    redis_timeout_s: float = Field(5, gt=0, le=600, description="one answer of Redis")
+    redis_timeout_s: float = Field(
+        5, gt=0, le=600, description="Deadline for one answer of Redis, in seconds."
+    )
     redis_retry_s: float = Field(
         60,
         ge=0,
         le=86_400,
-        description="time without Redis after which a running worker exits; at its start it exits at once",
+        description="Seconds without Redis after which a running worker exits; a worker that starts exits at once.",
     )
-    kafka_timeout_s: float = Field(30, ge=0.5, le=600, description="one answer of Kafka")
+    kafka_timeout_s: float = Field(
+        30, ge=0.5, le=600, description="Deadline for one answer of Kafka, in seconds."
+    )
     transaction_timeout_ms: int = Field(
         10_000,
         ge=1000,
         le=900_000,
-        description="after which the broker aborts the transaction of a dead worker",
+        description="Milliseconds after which the broker aborts the transaction of a dead worker.",
     )
     recovery_timeout_s: float = Field(
-        60, gt=0, le=3600, description="finding where to start, all partitions of an assignment"
+        60,
+        gt=0,
+        le=3600,
+        description="Deadline for positioning all partitions of an assignment, in seconds.",
     )
     revoke_timeout_s: float = Field(
         5,
         gt=0,
         le=600,
-        description="finishing the batch in hand when a partition is lost or the worker stops",
+        description="Deadline for finishing the current micro-batch when a partition is revoked or the worker stops, in seconds.",
     )
     idle_check_s: float = Field(
         60,
         gt=0,
         le=86_400,
-        description="an idle partition looks at Redis and at holes of the log this often",
+        description="Interval at which an idle partition checks its position in Redis and skips offsets without records, in seconds.",
     )
     watchdog_s: float = Field(
         120,
         gt=0,
         le=86_400,
-        description="without progress for this long with work to do, the worker exits",
+        description="Seconds without progress after which a worker that has work to do exits.",
     )
     yield_ms: float = Field(
         20,
         gt=0,
         le=1000,
-        description="longest computation without letting heartbeats and other partitions run",
+        description="Maximum time of a computation before heartbeats and other partitions run, in milliseconds.",
     )
 
     @classmethod
     def build(cls, **values: Any) -> Self:
-        """Build from explicit values over the environment over the defaults.
+        """Build settings from explicit values, the environment and the defaults, in this precedence.
 
-        Values that are ``None`` count as not given.
+        A value of ``None`` counts as not set.
 
         Raises:
-            ConfigError: a value is out of its bounds or has an unknown name.
+            ConfigError: A value is out of its bounds, or has an unknown name.
         """
-        given = {name: value for name, value in values.items() if value is not None}
+        explicit = {name: value for name, value in values.items() if value is not None}
         try:
-            return cls(**given)
+            return cls(**explicit)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             name = ".".join(str(part) for part in first["loc"]) or "settings"
@@ -233,7 +277,7 @@ class Settings(BaseSettings):
             raise ConfigError(message) from error
 
     def replace(self, **values: Any) -> Self:
-        """Return a copy with some values changed, ``None`` for unchanged; validated again."""
+        """Return a validated copy with changed values; ``None`` leaves a value unchanged."""
         changed = {name: value for name, value in values.items() if value is not None}
         return type(self).build(**{**self.model_dump(exclude_unset=True), **changed})
 
@@ -244,18 +288,18 @@ class Settings(BaseSettings):
 
     @property
     def state_ttl_ms(self) -> float | None:
-        """``state_ttl`` in milliseconds of event time, or ``None`` if memories never expire."""
+        """``state_ttl`` in milliseconds; ``None`` if hidden states never expire."""
         return None if self.state_ttl is None else self.state_ttl * 1000
 
     def of_fold(self, needs: Collection[str] = FOLD_NAMES) -> "FoldSettings":
-        """Return the settings of a fold, whose names are there.
+        """Return the settings of a fold, whose names are texts.
 
         Args:
-            needs: names that must be given.  Another one may be empty: a replay in memory writes
-                nothing under its names.
+            needs: Names of the settings that must be set.  The others become empty texts; a replay
+                in memory, for example, writes to no topic.
 
         Raises:
-            ConfigError: a name is missing, or two topics are the same.
+            ConfigError: A required setting is missing, or two topics are the same.
         """
         for name in needs:
             if not getattr(self, name):
@@ -272,7 +316,7 @@ class Settings(BaseSettings):
 
 
 class FoldSettings(Settings):
-    """The settings of a fold: what names it is there.  :meth:`Settings.of_fold` makes them."""
+    """The settings of a fold, with its names as texts; made by :meth:`Settings.of_fold`."""
 
     app: Name
     source: Name

@@ -150,8 +150,8 @@ def test_the_help_of_an_option_has_default_bounds_and_variable():
     """Users find them without looking into the pages."""
     text = " ".join(CliRunner().invoke(probe, ["--help"], terminal_width=200).output.split())
     assert (
-        "--transaction-timeout-ms INTEGER after which the broker aborts the transaction of a dead "
-        "worker [default: 10000; 1,000 to 900,000; env: STREAM_RNN_TRANSACTION_TIMEOUT_MS]"
+        "--transaction-timeout-ms INTEGER Milliseconds after which the broker aborts the transaction "
+        "of a dead worker. [default: 10000; 1,000 to 900,000; env: STREAM_RNN_TRANSACTION_TIMEOUT_MS]"
     ) in text
     for name in Settings.model_fields:
         assert f"STREAM_RNN_{name.upper()}]" in text

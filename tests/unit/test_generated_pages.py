@@ -23,9 +23,10 @@ def test_the_table_of_settings_has_a_row_for_each():
     """Name, default, bounds, description."""
     rows = generate_pages.settings_table().splitlines()
     assert len(rows) == len(Settings.model_fields) + 2
-    assert "| `top_k` | `5` | 1 to 100 | classes in a multi-class output's `top` |" in rows
+    classes = "Number of likeliest classes in the output of a multi-class head."
+    assert f"| `top_k` | `5` | 1 to 100 | {classes} |" in rows
     assert any(
-        row.startswith("| `state_ttl` |  | above 0 to 3,200,000,000 | seconds") for row in rows
+        row.startswith("| `state_ttl` |  | above 0 to 3,200,000,000 | Seconds") for row in rows
     )
     assert any(row.startswith("| `delivery` | `exactly_once` | exactly_once, at_") for row in rows)
     assert all(row.count("|") - row.count("\\|") == 5 for row in rows)
