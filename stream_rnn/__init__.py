@@ -1,29 +1,30 @@
 """A Faust plugin: one recurrent-network step per Kafka event, each key's hidden state in Redis.
 
-Three ways in, each a line a room in reading order; ``README.md`` in this folder has the reasons.
+There are three ways into the package.  Each lists its rooms (folders) in reading order;
+``README.md`` in this folder explains the design.
 
 You run it:
     worker/       how Faust runs the fold; begin with ``plugin.py``
     fold/         how a partition's log becomes states and predictions; begin with ``processor.py``
     store/        hidden states: bytes, Redis, memory, cache
-    kafka/        what Kafka answers
-    operate/      what a person does to a fold from outside
+    kafka/        Kafka clients: connections, topics, access rights, group offsets
+    operate/      tools for a running fold: doctor, dashboard, states, dead letters
 
 You consume predictions:
     predictions/  the schema of a prediction, the reader, the writer
 
 You train and judge a model:
-    spec/         what an event is made of: proposed from a log, and checked
+    spec/         the feature spec, which describes an event: proposed from a log, and checked
     model/        the network: features, cells, heads, bundle
     training/     from a log to a bundle
     metrics/      scores, naive baselines, intervals
-    evaluation/   how good a bundle is, and what its memory is worth
+    evaluation/   how good a bundle is, and how much its memory contributes
     replay/       a range of a log, folded again
-    trace/        the network unrolled over one key
+    trace/        the network unrolled over the events of one key
     audit/        published predictions, compared with a replay
     notebook/     train, evaluate, compare, trace and replay as functions
 
-All of them share ``errors.py``, ``extras.py``, ``settings.py``, ``text.py``, ``keys.py``,
+All three share ``errors.py``, ``extras.py``, ``settings.py``, ``text.py``, ``keys.py``,
 ``overwriting.py``, ``testing.py``, ``local/`` (Kafka and Redis on this machine), ``demo/`` and
 ``cli/`` (``stream-rnn <verb>``).
 
@@ -35,7 +36,7 @@ import sys
 from importlib import import_module
 from types import ModuleType
 
-TYPE_CHECKING = False  # as type checkers read it; typing takes longer to import than all of this
+TYPE_CHECKING = False  # type checkers know this name; importing typing would take too long
 if TYPE_CHECKING:
     from typing import Any
 
@@ -83,19 +84,19 @@ _EXPORTS = {
     "propose_spec": "stream_rnn.notebook.spec",
     "train": "stream_rnn.notebook.train",
 }
-_CALLED_ROOMS = {  # rooms that are functions too
+_CALLABLE_ROOMS = {  # rooms that are also functions
     "replay": "stream_rnn.notebook.replay",
     "trace": "stream_rnn.notebook.trace",
 }
 
 
-class _CalledRoom(ModuleType):
-    """A room that has the name of a public function, and is called as that function is."""
+class _CallableRoom(ModuleType):
+    """A room with the name of a public function; calling the room calls the function."""
 
     @property
     def _function(self) -> "Any":
         name = self.__name__.rpartition(".")[2]
-        return _export(name, _CALLED_ROOMS[name])
+        return _export(name, _CALLABLE_ROOMS[name])
 
     @property
     def __signature__(self) -> "Any":
@@ -105,16 +106,16 @@ class _CalledRoom(ModuleType):
         return self._function(*positional, **keywords)
 
 
-class _Face(ModuleType):
-    """The package: Python binds each room to it when the room is imported."""
+class _Package(ModuleType):
+    """The package; Python binds each room to it as an attribute when the room is imported."""
 
     def __setattr__(self, name: str, value: "Any") -> None:
-        if name in _CALLED_ROOMS and type(value) is ModuleType:
-            value.__class__ = _CalledRoom
+        if name in _CALLABLE_ROOMS and type(value) is ModuleType:
+            value.__class__ = _CallableRoom
         super().__setattr__(name, value)
 
 
-sys.modules[__name__].__class__ = _Face
+sys.modules[__name__].__class__ = _Package
 
 
 def _export(name: str, home: str) -> "Any":
@@ -126,10 +127,10 @@ def _export(name: str, home: str) -> "Any":
 
 
 def __getattr__(name: str) -> "Any":
-    """Import a public name when it is used: importing torch takes seconds."""
+    """Import a public name at its first use, since importing torch takes seconds."""
     if name == "__version__":
         return import_module("importlib.metadata").version("stream-rnn")
-    if name in _CALLED_ROOMS:
+    if name in _CALLABLE_ROOMS:
         return import_module(f"{__name__}.{name}")
     if name not in _EXPORTS:
         raise AttributeError(f"module 'stream_rnn' has no attribute {name!r}")

@@ -3,26 +3,26 @@
     StreamRNNError
     ├── ConfigError                 STOP        a person must change something
     │   ├── MissingExtraError                   a part of the package is not installed
-    │   ├── BundleError                         the model directory is missing, torn or not ours
-    │   ├── SpecError                           the feature spec says something impossible
-    │   ├── TrainingError                       training does not come to an end that is worth keeping
-    │   ├── RecoveryError                       a row of the recovery table that stops
+    │   ├── BundleError                         the model directory is missing, incomplete or foreign
+    │   ├── SpecError                           the feature spec is contradictory or incomplete
+    │   ├── TrainingError                       training does not lead to a usable model
+    │   ├── RecoveryError                       the recovery table requires a decision
     │   └── UnreadableError                     a record batch in Kafka is damaged, or of a newer format
-    ├── RecordError                 SKIP        this record is bad: dead-letter it, go on
-    │   ├── DecodeError                         its bytes are not an event
+    ├── RecordError                 SKIP        the record is bad: publish a dead letter and continue
+    │   ├── DecodeError                         the bytes of the record are not an event
     │   └── FeatureError                        the event does not fit the feature spec
-    ├── StateError                  REPOSITION  Redis or the log is not what we expect
-    │   ├── MovedError                          the position is not the one the batch was computed from
-    │   ├── TornError                           hidden states were added or taken away by something else
+    ├── StateError                  REPOSITION  Redis or the log has unexpected contents
+    │   ├── MovedError                          the position changed since the batch was loaded
+    │   ├── TornError                           another program has added or deleted hidden states
     │   ├── CorruptStateError                   the bytes of a hidden state do not decode
-    │   ├── JumpedError                         the next record is not the one that was expected
-    │   └── ForgottenError                      Kafka has forgotten the producer: start it anew too
+    │   ├── JumpedError                         the next record is not at the expected offset
+    │   └── ForgottenError                      Kafka has forgotten the producer: start it again, too
     ├── UnreachableError            RELEASE     Redis or Kafka did not answer at start
-    ├── FencedError                 RELEASE     another worker owns the partition, or the outcome
-    │                                           of a publish is unknown: exit, the restart decides
+    ├── FencedError                 RELEASE     another worker owns the partition, or the outcome of
+    │                                           a publish is unknown: exit; recovery decides
     └── UnavailableError            RETRY       Redis did not answer in time
 
-A class states its reaction once, and nothing else in the code decides it.
+Each class states its reaction, and no other code decides it.
 """
 
 import re
@@ -31,7 +31,7 @@ from typing import ClassVar
 
 
 class Reaction(Enum):
-    """What the processor does when it meets an error."""
+    """The reaction of the processor to an error."""
 
     RETRY = "retry"
     SKIP = "skip"
@@ -41,13 +41,13 @@ class Reaction(Enum):
 
 
 class StreamRNNError(Exception):
-    """Base of every error this package raises on purpose."""
+    """Base class of all errors that this package raises on purpose."""
 
     reaction: ClassVar[Reaction] = Reaction.STOP
 
 
 class ConfigError(StreamRNNError):
-    """A setting, a topic, a server or a bundle must be changed by a person."""
+    """A person must change a setting, a topic, a server or a bundle."""
 
 
 class MissingExtraError(ConfigError, ImportError):
@@ -55,28 +55,28 @@ class MissingExtraError(ConfigError, ImportError):
 
 
 class BundleError(ConfigError):
-    """The bundle is missing, torn, oversized, non-finite or not ours."""
+    """The bundle is missing, incomplete, oversized, non-finite or foreign."""
 
 
 class SpecError(ConfigError):
-    """The feature spec says something impossible."""
+    """The feature spec is contradictory or incomplete."""
 
 
 class TrainingError(ConfigError):
-    """Training cannot go on: other settings or another spec are needed."""
+    """Training cannot continue; it needs other settings or another feature spec."""
 
 
 class RecoveryError(ConfigError):
-    """What Redis and Kafka hold does not fit together; only a person can decide."""
+    """The contents of Redis and Kafka contradict each other; a person must decide."""
 
 
 class UnreadableError(ConfigError):
-    """A record batch in Kafka cannot be read: damaged, or in a format that is not known here.
+    """A record batch in Kafka is damaged, or its format is unknown.
 
     Attributes:
-        topic: of the batch.
-        partition: its number.
-        offset: the first one that cannot be read.
+        topic: Topic of the batch.
+        partition: Number of the partition.
+        offset: First unreadable offset.
     """
 
     def __init__(self, topic: str, partition: int, offset: int, message: str) -> None:
@@ -85,10 +85,10 @@ class UnreadableError(ConfigError):
 
 
 class RecordError(StreamRNNError):
-    """This record cannot be folded.
+    """A record cannot be folded.
 
     Attributes:
-        code: one short word for headers and metrics, such as ``not_json``.
+        code: Short word for headers and metrics, such as ``not_json``.
     """
 
     reaction = Reaction.SKIP
@@ -99,7 +99,7 @@ class RecordError(StreamRNNError):
 
 
 class DecodeError(RecordError):
-    """The record's bytes are not an event."""
+    """The bytes of the record are not an event."""
 
 
 class FeatureError(RecordError):
@@ -107,17 +107,17 @@ class FeatureError(RecordError):
 
 
 class StateError(StreamRNNError):
-    """Redis or the log does not hold what we expect: position anew."""
+    """Redis or the log has unexpected contents; the partition must be positioned again."""
 
     reaction = Reaction.REPOSITION
 
 
 class MovedError(StateError):
-    """The position or the origin in Redis is not the one the batch was computed from."""
+    """The position or the origin in Redis has changed since the batch was loaded."""
 
 
 class TornError(StateError):
-    """The number of hidden states is not the one that the last commit left."""
+    """The number of hidden states differs from the number after the last commit."""
 
 
 class CorruptStateError(StateError):
@@ -125,18 +125,19 @@ class CorruptStateError(StateError):
 
 
 class JumpedError(StateError):
-    """The first record delivered is not the next one to fold, or retention made a hole."""
+    """The first record delivered is not the next record to fold, or retention has made a gap."""
 
 
 class ForgottenError(StateError):
-    """Kafka has forgotten the partition's producer, which was idle for too long: start it anew.
+    """Kafka has forgotten the partition's producer after a long idle time.
 
-    The outcome of the publish that found it out is decided as at an assignment: by the start.
+    The producer must be started again.  Recovery decides whether the failed publish succeeded, as
+    it does at an assignment.
     """
 
 
 class UnreachableError(StreamRNNError):
-    """A server does not answer at start: it is down for a while, or its address is wrong."""
+    """A server does not answer at start: it is down, or its address is wrong."""
 
     reaction = Reaction.RELEASE
 
@@ -158,14 +159,14 @@ CAUSES_MAX = 3
 
 
 def reason(error: BaseException, within_s: float | None = None) -> str:
-    """Say in words what a library raised: its type, its text, and what it was raised from.
+    """Describe an exception of a library by its type, its text and its causes.
 
-    Many exceptions have no text, least of all a ``TimeoutError``; so a message never cites one
-    without this function.  Of our own errors the text says all.
+    Many exceptions have no text, for example most ``TimeoutError``, so every message that cites an
+    exception uses this function.  Errors of this package are described by their text alone.
 
     Args:
-        error: what was raised.
-        within_s: how long was waited, where a deadline may have passed.
+        error: Exception to describe.
+        within_s: Deadline that may have passed, in seconds; ``None`` if there was none.
 
     Example:
         >>> reason(TimeoutError(), 30)
@@ -173,41 +174,42 @@ def reason(error: BaseException, within_s: float | None = None) -> str:
         >>> reason(ConnectionRefusedError(111, "Connection refused"))
         'ConnectionRefusedError: [Errno 111] Connection refused'
     """
-    said: list[str] = []
+    texts: list[str] = []
     raised: BaseException | None = error
     for _ in range(CAUSES_MAX + 1):  # errors can be each other's causes
         if raised is None:
             break
         text = _text(raised, within_s)
-        # A deadline is kept by a cancellation, which says nothing of its own.
-        if (not said or isinstance(raised, Exception)) and not any(text in one for one in said):
-            said.append(text)
+        # The cause of a TimeoutError may be a CancelledError, which adds no information.
+        is_relevant = not texts or isinstance(raised, Exception)
+        if is_relevant and not any(text in earlier for earlier in texts):
+            texts.append(text)
         is_hidden = raised.__suppress_context__ or str(raised).strip()
         raised = raised.__cause__ or (None if is_hidden else raised.__context__)
-    return ", because of ".join(said)
+    return ", because of ".join(texts)
 
 
 def _text(error: BaseException, within_s: float | None) -> str:
-    """Return one exception's type and text."""
+    """Return the type and the text of one exception."""
     name = type(error).__name__
-    # Kafka's errors begin with their own name, some twice.
+    # The text of Kafka's errors begins with the name of the class, sometimes twice.
     text = re.sub(rf"(^|\] )({name}:\s*)+", r"\1", str(error).strip())[:TEXT_CHARACTERS_MAX]
     if isinstance(error, BaseExceptionGroup):
         text = "; ".join(_text(one, within_s) for one in error.exceptions[:CAUSES_MAX])
     if isinstance(error, StreamRNNError) and text:
         return text
     if text in ("", name) or text == f"{name}()":
-        # By its name: those of Kafka's and Redis's clients are not Python's.
+        # Compare names: the timeout errors of the Kafka and Redis clients are classes of their own.
         if name.endswith("TimeoutError") and within_s is not None:
             text = f"no answer within {within_s:g} s"
         else:
             text = _documented(error)
-    elif text.endswith(f"] {name}"):  # of Kafka's, whose text is number and name
+    elif text.endswith(f"] {name}"):  # an error of Kafka whose text is its number and name
         text = f"{text.removesuffix(name).strip()} {_documented(error)}".strip()
-    return f"{name}: {text}" if text else f"{name} (it says no more)"
+    return f"{name}: {text}" if text else f"{name} (no message)"
 
 
 def _documented(error: BaseException) -> str:
-    """Return what an error's class says of itself: Kafka's have a description."""
+    """Return the description of an error's class, which Kafka's errors have; otherwise empty."""
     description = getattr(error, "description", "")
     return " ".join(description.split()) if isinstance(description, str) else ""

