@@ -153,7 +153,7 @@ class Settings(BaseSettings):
         20_000,
         ge=1,
         le=1_000_000,
-        description="Number of fetched records of one partition from which on the worker delays further fetches.",
+        description="Maximum number of fetched records of one partition that wait for the processor; at the limit, fetching pauses.",
     )
     cache_bytes_max: int = Field(
         512_000_000,
@@ -292,7 +292,7 @@ class Settings(BaseSettings):
         return None if self.state_ttl is None else self.state_ttl * 1000
 
     def of_fold(self, needs: Collection[str] = FOLD_NAMES) -> "FoldSettings":
-        """Return the settings of a fold, whose names are texts.
+        """Return the settings of a fold, in which no name is ``None``.
 
         Args:
             needs: Names of the settings that must be set.  The others become empty texts; a replay
@@ -316,7 +316,7 @@ class Settings(BaseSettings):
 
 
 class FoldSettings(Settings):
-    """The settings of a fold, with its names as texts; made by :meth:`Settings.of_fold`."""
+    """The settings of a fold, in which no name is ``None``; made by :meth:`Settings.of_fold`."""
 
     app: Name
     source: Name

@@ -41,7 +41,7 @@ StartPolicy = Literal["committed", "earliest", "latest"]
 class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is not typed
     """The partitions of one reader; the rebalance listener of its consumer.
 
-    One task at a time uses an object; aiokafka calls the two listener methods meanwhile.
+    Only one task at a time may use it; aiokafka calls the two listener methods concurrently.
 
     Args:
         consumer: Started consumer that does not reset positions by itself.
@@ -155,7 +155,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
         except TimeoutError as error:
             raise UnavailableError(
                 f"Kafka did not return within {self._timeout_s:g} s where to start in "
-                f"{', '.join(f'{tp.topic}[{tp.partition}]' for tp in sorted(self._unplaced))}"
+                f"{', '.join(f'{tp.topic}[{tp.partition}]' for tp in sorted(self._unpositioned))}"
                 f"{f': {failure}' if failure else ''}"
             ) from failure or error
 

@@ -81,7 +81,7 @@ class PartitionProgress:
     def parse(cls, position: int, metadata: str) -> "PartitionProgress":
         """Parse a committed offset and its metadata.
 
-        Other metadata, such as that of an offset which a person has set, counts as no sources.
+        Metadata of another form is ignored, for example that of an offset which a person has set.
         """
         version, _, content = metadata.partition(" ")
         if version != METADATA_VERSION:

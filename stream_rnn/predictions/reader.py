@@ -89,7 +89,7 @@ class Counts:
 class PredictionReader(AsyncIterator[Prediction]):
     """Yields each prediction of a topic once.
 
-    A reader is an async context manager, and one task at a time uses it.
+    A reader is an async context manager.  Only one task at a time may use it.
 
     Args:
         topic: Name of the predictions topic.

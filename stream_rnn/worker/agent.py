@@ -11,7 +11,7 @@ from stream_rnn.worker.transport import PartitionFetch
 
 
 class _PassThroughSchema(faust.Schema[Any, Any]):
-    """A schema that leaves keys and values as the transport made them."""
+    """A schema that passes the keys and values of the transport through."""
 
     def loads_key(self, app: Any, message: Any, **_options: Any) -> Any:  # noqa: ARG002  # faust's signature
         return message.key

@@ -37,7 +37,7 @@ async def check_generation(coordinator: Any, place: str, generation: int, timeou
         coordinator: Coordinator object of aiokafka's consumer; use it in the consumer's thread.
         place: Name of the partition in messages.
         generation: Generation of the group in which the partition was assigned.
-        timeout_s: Deadline for all attempts, in seconds; a coordinator that moved is found again.
+        timeout_s: Deadline for all attempts, in seconds; each attempt looks up the coordinator.
 
     Raises:
         FencedError: The group has a newer generation, or this process is not a member of it.

@@ -28,7 +28,7 @@ class PartitionSource:
 
     Args:
         seeker: Access to the consumer for this partition.
-        pending_records_max: Number of queued records from which on ``offer`` waits, which also
+        pending_records_max: Limit of queued records; at the limit ``offer`` waits, which also
             stops the queue and the fetcher of Faust.
     """
 

@@ -131,6 +131,6 @@ async def test_look_ups_that_always_fail_are_said_within_the_deadline(
     async with open_member(timeout_s=2) as reader:
         with monkeypatch.context() as patched:
             patched.setattr(AIOKafkaAdminClient, "list_consumer_group_offsets", fails)
-            with pytest.raises(UnavailableError, match=rf"where to read {topic}\[0\].*cut"):
+            with pytest.raises(UnavailableError, match=rf"where to start in {topic}\[0\].*cut"):
                 await take(reader, 1)
         assert await take(reader, 3) == sources(range(3))

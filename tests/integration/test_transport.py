@@ -52,7 +52,7 @@ async def test_a_fetch_carries_the_epoch_of_the_seek_before_it(thread):
     made, tp = thread
     epoch = await made._seek_fold(tp, 2)
     records = (await made._consumer.getmany(tp, timeout_ms=10_000))[tp]
-    (fetched,) = made._as_one(tp, records)
+    (fetched,) = made._as_one_message(tp, records)
     assert (fetched.epoch, fetched.partition, fetched.records[0].offset) == (epoch, 0, 2)
     assert (await made._consumer_position(tp)).delivered == records[-1].offset + 1
     assert (await made._seek_fold(tp, 0), (await made._consumer_position(tp)).delivered) == (
@@ -79,7 +79,7 @@ async def test_while_faust_seeks_nothing_has_an_epoch(thread):
     assert (await made._consumer_position(tp)).epoch == UNSETTLED
     meanwhile = await made._seek_fold(tp, 3)
     records = (await consumer.getmany(tp, timeout_ms=10_000))[tp]
-    assert [one.epoch for one in made._as_one(tp, records)] == [UNSETTLED]
+    assert [one.epoch for one in made._as_one_message(tp, records)] == [UNSETTLED]
     answer.set()
     await asyncio.wait_for(seeking, 20)
     here = await made._consumer_position(tp)
