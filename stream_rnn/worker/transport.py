@@ -1,4 +1,4 @@
-"""Faust's consumer with three changes: in batches, positions and offsets.
+"""Faust's consumer, with changes to batches, positions and offsets.
 
 *Batches.*  For the source of a fold, the consumer delivers each fetch of a partition as one message
 whose value is a :class:`PartitionFetch`, so that Faust's cost per message occurs once per fetch.
