@@ -13,7 +13,7 @@ from stream_rnn.model.features import FeatureSpec
 from stream_rnn.notebook.spec import propose_spec
 from stream_rnn.overwriting import cannot_write, write_whole
 from stream_rnn.settings import Settings
-from stream_rnn.spec.spec_check import Fit, count_fields
+from stream_rnn.spec.spec_check import SpecCheck, check_log
 from stream_rnn.text import visible
 
 CLASSES_SHOWN = 5
@@ -51,7 +51,7 @@ def _require_absent(out: Path) -> None:
 def check(settings: Settings, spec: Path, log: Path | None, rows: int, as_json: bool) -> int:
     """Check a feature spec, and count the rows of a log that are events by this spec."""
     features = FeatureSpec.read(spec)
-    fit = None if log is None else count_fields(log, features, settings, rows)
+    fit = None if log is None else check_log(log, features, settings, rows)
     if as_json:
         print_json(_as_json(features, fit))
     else:
@@ -59,7 +59,7 @@ def check(settings: Settings, spec: Path, log: Path | None, rows: int, as_json: 
     return 1 if fit is not None and not fit.events else 0
 
 
-def _as_json(spec: FeatureSpec, fit: Fit | None) -> dict[str, Any]:
+def _as_json(spec: FeatureSpec, fit: SpecCheck | None) -> dict[str, Any]:
     content: dict[str, Any] = {
         "name": spec.name,
         "features": len(spec.features),
@@ -81,7 +81,7 @@ def _as_json(spec: FeatureSpec, fit: Fit | None) -> dict[str, Any]:
     return content | {"rows": fit.rows, "events": fit.events, "skips": fit.skips, "fields": fields}
 
 
-def _print(console: Console, path: Path, spec: FeatureSpec, fit: Fit | None) -> None:
+def _print(console: Console, path: Path, spec: FeatureSpec, fit: SpecCheck | None) -> None:
     heads = ", ".join(f"{head.name} ({head.kind})" for head in spec.heads)
     print_text(console, f"{path} is valid: {len(spec.features)} features; heads: {heads}")
     if fit is None:

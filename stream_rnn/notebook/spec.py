@@ -11,7 +11,7 @@ from stream_rnn.overwriting import write_whole
 from stream_rnn.replay.frames import Frame, read_frame
 from stream_rnn.replay.logs import FRAME_NAME
 from stream_rnn.spec.columns import read_sample
-from stream_rnn.spec.proposal import Of, Wanted, propose
+from stream_rnn.spec.proposal import Of, ProposalOptions, propose
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def propose_spec(
     sample = read_sample(Path(log) if is_path else read_frame(log), rows)
     keys = key.split(",") if isinstance(key, str) else key or ()
     targets = (target,) if isinstance(target, str) else tuple(target)
-    wanted = Wanted(tuple(part.strip() for part in keys), time, targets, of, classes)
+    wanted = ProposalOptions(tuple(part.strip() for part in keys), time, targets, of, classes)
     written = propose(sample, Path(log).name if is_path else FRAME_NAME, wanted)
     return ProposedSpec(written, FeatureSpec.parse(tomllib.loads(written), "proposed"))
 

@@ -1,1 +1,1 @@
-"""A feature spec for a log: proposed from its columns, and checked."""
+"""The feature spec of a log: proposed from its columns, and checked against its rows."""

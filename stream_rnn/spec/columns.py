@@ -1,7 +1,7 @@
-"""What a log's columns hold: their types as the decoder will see them, and what is measured.
+"""Columns of a log: their types as the decoder sees them, and statistics of their values.
 
-A column is a field of the events, an inner field of nested objects too, by its dotted path.  What
-JSON cannot carry, or a dotted path cannot name, is said at the column: it is refused, not lost.
+A column is a field of the events; a field of a nested object is a column with a dotted path.  A
+column that JSON cannot carry, or that no dotted path names, has a refusal with the reason.
 """
 
 import io
@@ -26,15 +26,15 @@ WORD_LENGTH_MAX = 256
 Kind = Literal["number", "integer", "text", "boolean", "none"]
 
 
-@dataclass(frozen=True, eq=False)  # a column is itself, not whatever holds the same
+@dataclass(frozen=True, eq=False)  # columns with equal contents are still different columns
 class Column:
     """One field of N events.
 
     Attributes:
-        path: dotted.
-        kind: what JSON makes of it; ``none`` if there is no use of it.
-        values: N values, null where an event has none.
-        refusal: why it can be neither feature nor target; empty if it can.
+        path: Dotted path of the field.
+        kind: Type of the values in JSON; ``none`` if a spec cannot use them.
+        values: The N values; null where an event lacks the field.
+        refusal: Reason why a spec cannot use the column; empty if it can.
     """
 
     path: str
@@ -44,17 +44,17 @@ class Column:
 
     @cached_property
     def present(self) -> int:
-        """Events that have it."""
+        """Number of events that have the field."""
         return len(self.values) - self.values.null_count()
 
     @cached_property
     def distinct(self) -> int:
-        """Different values, none not counted."""
+        """Number of different values, without null."""
         return self.values.drop_nulls().n_unique() if self.kind != "none" else 0
 
     @cached_property
     def counts(self) -> list[tuple[str, int]]:
-        """Its values as words of a vocabulary with their events, the most frequent first."""
+        """Each value as a word with its number of events, the most frequent first."""
         words = self.values.drop_nulls().cast(pl.String).alias("word")
         counted = words.value_counts(name="events").sort(
             ["events", "word"], descending=[True, False]
@@ -63,29 +63,29 @@ class Column:
 
     @cached_property
     def numbers(self) -> NDArray[np.float64]:
-        """The numbers that are there, without their places."""
+        """The values that are not null, as numbers."""
         return self.values.drop_nulls().cast(pl.Float64).to_numpy()
 
     @cached_property
     def times_s(self) -> NDArray[np.float64]:
-        """A text's (N,) moments by ISO 8601 in seconds since 1970, NaN where it is none."""
+        """ISO 8601 texts as (N,) seconds since 1970; NaN for any other text."""
         return np.array([_seconds(text) for text in self.values.to_list()], np.float64)
 
     @property
     def summary(self) -> str:
-        """Its size in a few words, for messages."""
+        """Path and number of values, for messages."""
         return f"{self.path} has {self.distinct} values in {self.present} rows"
 
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """Events that follow one another within a key, in the order of the file.  P pairs.
+    """P pairs of successive events of one key, in the order of the log.
 
     Attributes:
-        before: (P,) rows.
-        after: (P,) rows.
-        keys: how many there are.
-        rows: events that have a key.
+        before: (P,) row numbers of the earlier events.
+        after: (P,) row numbers of the later events.
+        keys: Number of different keys.
+        rows: Number of rows that have a key.
     """
 
     before: NDArray[np.int64]
@@ -95,10 +95,10 @@ class Pairs:
 
 
 def read_sample(path: Rows, rows: int) -> pl.DataFrame:
-    """Read the first rows of a log: a file, or a data frame.
+    """Read the first rows of a log, which is a file or a data frame.
 
     Raises:
-        ConfigError: it cannot be read, or has too few rows to say anything.
+        ConfigError: The log cannot be read, or has fewer than two rows.
     """
     frames: list[pl.DataFrame] = []
     left = rows
@@ -110,22 +110,22 @@ def read_sample(path: Rows, rows: int) -> pl.DataFrame:
     sample = pl.concat(frames)
     if len(sample) < 2:
         raise ConfigError(
-            f"{name_of(path)} has {len(sample)} rows; a proposal needs 2 at least, better thousands"
+            f"{name_of(path)} has {len(sample)} rows; a proposal needs at least 2, better thousands"
         )
     return sample
 
 
-def columns_of(sample: pl.DataFrame) -> list[Column]:
-    """Return the columns of a sample, those of nested objects by their dotted paths.
+def list_columns(sample: pl.DataFrame) -> list[Column]:
+    """Return the columns of a sample, including the fields of nested objects.
 
     Raises:
-        ConfigError: a column holds bytes, which no row of JSON can.
+        ConfigError: A column contains bytes, which JSON cannot carry.
     """
     return [column for series in sample for column in _columns(series, series.name, "")]
 
 
-def pairs_of(keys: Sequence[Column]) -> Pairs:
-    """Return which event follows which within a key; rows that lack a part of it have none."""
+def find_pairs(keys: Sequence[Column]) -> Pairs:
+    """Find successive events of the same key; rows that lack a part of the key are left out."""
     parts = [column.values.cast(pl.String).alias(str(i)) for i, column in enumerate(keys)]
     joined = pl.DataFrame(parts).select(pl.concat_str(pl.all(), separator="-")).to_series()
     codes = joined.rank("dense").fill_null(0).to_numpy().astype(np.int64)
@@ -135,12 +135,12 @@ def pairs_of(keys: Sequence[Column]) -> Pairs:
     return Pairs(order[:-1][same], order[1:][same], int(codes.max(initial=0)), len(order))
 
 
-def shared_bits(column: Column, pairs: Pairs) -> tuple[float, float]:
-    """Return how often a column changes within a key, and what a value says of the next one.
+def measure_change(column: Column, pairs: Pairs) -> tuple[float, float]:
+    """Measure how a column changes from an event of a key to the next one.
 
     Returns:
-        the share of pairs with different values, and the mutual information of neighbours in bits
-        with the bias of small counts taken off; both 0 where there is no pair.
+        The share of pairs whose values differ, and the mutual information of the two values in
+        bits, corrected for the bias of small counts.  Both are 0 without pairs.
 
     Source:
         Miller, "Note on the bias of information estimates", 1955.
@@ -159,7 +159,7 @@ def shared_bits(column: Column, pairs: Pairs) -> tuple[float, float]:
 
 
 def steps_vary(column: Column, pairs: Pairs) -> bool:
-    """Whether a number moves within a key, and not by the same step each time."""
+    """Return whether a number changes within a key by steps that are not all equal."""
     values = column.values.cast(pl.Float64).to_numpy()
     steps = values[pairs.after] - values[pairs.before]
     steps = steps[np.isfinite(steps)]
@@ -167,7 +167,7 @@ def steps_vary(column: Column, pairs: Pairs) -> bool:
 
 
 def _entropy(values: NDArray[np.int64]) -> tuple[float, int]:
-    """Return bits and how many values there are."""
+    """Return the entropy in bits, and the number of different values."""
     shares = np.unique(values, return_counts=True)[1] / len(values)
     return float(-(shares * np.log2(shares)).sum()), len(shares)
 
@@ -175,24 +175,24 @@ def _entropy(values: NDArray[np.int64]) -> tuple[float, int]:
 def _columns(series: pl.Series, path: str, refusal: str) -> list[Column]:
     name = series.name
     if not name:
-        refusal = refusal or "a field without a name has no path"
+        refusal = refusal or "a field with an empty name has no path"
     elif "." in name:
-        refusal = refusal or "a name with a dot in it cannot be told from a nested field"
+        refusal = refusal or "its name contains a dot, which a path reads as a nested field"
     elif len(path) > PATH_LENGTH_MAX:
         refusal = refusal or f"its path is longer than {PATH_LENGTH_MAX} characters"
     if isinstance(series.dtype, pl.Struct):
         inner = [series.struct.field(field.name) for field in series.dtype.fields]
         return [c for field in inner for c in _columns(field, f"{path}.{field.name}", refusal)]
-    kind, values, unfit = _as_json(series, path)
-    return [Column(path, kind, values, refusal or unfit)]
+    kind, values, type_refusal = _as_json(series, path)
+    return [Column(path, kind, values, refusal or type_refusal)]
 
 
 def _as_json(series: pl.Series, path: str) -> tuple[Kind, pl.Series, str]:
-    """Return what a column is once its rows are JSON, and why it is of no use."""
+    """Return the type in JSON, the values in JSON, and a refusal if a spec cannot use them."""
     dtype = series.dtype
     if dtype == pl.Binary:
         raise ConfigError(
-            f"column {path} holds bytes, which JSON cannot carry; write the log without it"
+            f"column {path} contains bytes, which JSON cannot carry; write the log without it"
         )
     if dtype.is_float():
         return "number", *_floats(series.cast(pl.Float64))
@@ -202,29 +202,29 @@ def _as_json(series: pl.Series, path: str) -> tuple[Kind, pl.Series, str]:
         return "text", series.cast(pl.String), ""
     if dtype == pl.Boolean or dtype.is_integer():
         return "boolean" if dtype == pl.Boolean else "integer", series, ""
-    return "none", series, _no_use(dtype)
+    return "none", series, _type_refusal(dtype)
 
 
-def _no_use(dtype: pl.DataType) -> str:
+def _type_refusal(dtype: pl.DataType) -> str:
     if dtype == pl.Decimal:
-        return "decimal numbers become texts in JSON; cast it to float"
+        return "JSON carries decimal numbers as texts; cast the column to float"
     if dtype == pl.Null:
         return "it has no value at all"
-    return f"a {str(dtype).partition('(')[0].lower()} is no feature"
+    return f"a {str(dtype).partition('(')[0].lower()} cannot be a feature"
 
 
 def _floats(values: pl.Series) -> tuple[pl.Series, str]:
-    """Return floats as JSON has them, without NaN and infinity."""
+    """Return floats as JSON carries them: NaN and infinity become null."""
     finite = values.is_finite()
     values = pl.select(pl.when(finite).then(values)).to_series()
     largest = values.abs().max()
     if isinstance(largest, float) and largest > FLOAT32_MAX:
-        return values, f"it holds {largest:g}, which is not finite as float32"
+        return values, f"its value {largest:g} is not finite as float32"
     return values, ""
 
 
 def _as_texts(series: pl.Series) -> pl.Series:
-    """Return dates and times as rows of JSON write them."""
+    """Return dates and times as the texts that a row of JSON contains."""
     buffer = io.BytesIO()
     series.alias("x").to_frame().write_ndjson(buffer)
     return pl.Series(

@@ -1,8 +1,8 @@
-"""A feature spec proposed from a log: what each field could be, and why, in TOML with comments.
+"""A feature spec proposed from a log, in TOML.
 
-A guess that is wrong must be easy to see and to change, so each one says what it was made from,
-and what was left out says why.  What is proposed loads, and every row of the sample that has the
-key and the event time is an event by it (``tests/unit/test_proposal.py``).
+A comment gives the reason for each guess and for each field that is left out, so that a wrong
+guess is easy to see and to change.  Every row of the sample that has the key and the event time is
+a valid event of the proposed spec (``tests/unit/test_proposal.py``).
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,47 +16,54 @@ from numpy.typing import NDArray
 
 from stream_rnn.errors import ConfigError
 from stream_rnn.model.features import SPEC_BYTES_MAX
-from stream_rnn.spec.column_kinds import (
-    ACTING,
-    Names,
+from stream_rnn.spec.column_roles import (
+    ACTION_WORDS,
     Role,
-    feature_values,
+    UniqueNames,
+    choose_feature_role,
+    choose_target_role,
+    feature_options,
     legal_name,
-    role_of,
-    target_role,
 )
-from stream_rnn.spec.columns import Column, Pairs, columns_of, pairs_of, shared_bits, steps_vary
+from stream_rnn.spec.columns import (
+    Column,
+    Pairs,
+    find_pairs,
+    list_columns,
+    measure_change,
+    steps_vary,
+)
 from stream_rnn.spec.key_and_time import (
     Guess,
     find_column,
     guess_key,
     guess_time,
+    split_words,
     time_seconds,
-    words_of,
 )
-from stream_rnn.spec.toml import Block, document
+from stream_rnn.spec.toml import Block, format_document
 from stream_rnn.text import format_duration
 
-FEATURES_MAX = 500  # FeatureSpec allows 512, of which some go to the times
-OFFERED_HEADS_MAX = 3
-OFFERED_CLASSES_MAX = 20
+FEATURES_MAX = 500  # FeatureSpec allows 512; the rest is for since_previous and calendar
+SUGGESTED_HEADS_MAX = 3
+SUGGESTED_CLASSES_MAX = 20
 DAY_S = 86_400
-CHANGES_MIN = 0.05  # what changes less within a key is the same at its next event anyway
+CHANGES_MIN = 0.05  # a target that changes more rarely is predicted by its last value
 REASONS_MAX = 12
 
 Of = Literal["now", "next", "label"]
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a person said beforehand.
+class ProposalOptions:
+    """Options of ``stream-rnn spec init``.
 
     Attributes:
-        key: paths of the fields that make the key; empty: guess.
-        time: path of the event time; ``None``: guess.
-        targets: paths of what is to be predicted; empty: guess.
-        of: when the targets' values are asked for.
-        classes_max: of a vocabulary.
+        key: Paths of the fields that make the key; empty to guess.
+        time: Path of the event time; ``None`` to guess.
+        targets: Paths of the fields to predict; empty to guess.
+        of: Event whose value is predicted, as ``of`` of a head.
+        classes_max: Largest number of classes of a field.
     """
 
     key: tuple[str, ...] = ()
@@ -67,8 +74,16 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class _Log:
-    """A sample and what was made of it so far."""
+class _ExaminedLog:
+    """The columns of a sample with its key and event time.
+
+    Attributes:
+        columns: All columns.
+        key: The key.
+        time: The event time.
+        pairs: Successive events of one key.
+        seconds: (N,) event times in seconds; empty without an event time.
+    """
 
     columns: Sequence[Column]
     key: Guess
@@ -78,7 +93,7 @@ class _Log:
 
     @cached_property
     def gaps_s(self) -> NDArray[np.float64]:
-        """Seconds between events of a key; empty without an event time."""
+        """Seconds between successive events of a key; empty without an event time."""
         if not self.time.columns:
             return np.zeros(0)
         gaps = self.seconds[self.pairs.after] - self.seconds[self.pairs.before]
@@ -86,35 +101,38 @@ class _Log:
 
     @property
     def has_gaps(self) -> bool:
-        """Whether the time between events says anything."""
+        """Whether the time between events varies."""
         return len(self.gaps_s) > 0 and float(np.ptp(self.gaps_s)) > 0
 
     @property
-    def open_columns(self) -> list[Column]:
-        """What is neither key nor event time."""
+    def other_columns(self) -> list[Column]:
+        """Columns that are neither key nor event time."""
         return [c for c in self.columns if c not in (*self.key.columns, *self.time.columns)]
 
 
-def propose(sample: pl.DataFrame, name: str, wanted: Wanted) -> str:
+def propose(sample: pl.DataFrame, name: str, options: ProposalOptions) -> str:
     """Propose a spec as TOML with comments.
 
     Args:
-        sample: rows of a log, in its order.
-        name: of the log, for the comments and as the spec's name.
-        wanted: what is not to be guessed.
+        sample: Rows of a log, in its order.
+        name: Name of the log, for a comment and the name of the spec.
+        options: Choices that replace guesses.
 
     Raises:
-        ConfigError: there is no key, nothing to learn from, or what was asked for is not there.
+        ConfigError: No field can be the key, no field can be a feature, or a named field does not
+            exist.
     """
-    log = _look(columns_of(sample), wanted)
-    hidden = set(wanted.targets) if wanted.of != "next" else set()
-    used, left_out = _roles(log, wanted, hidden)
-    features = list(_features(log, used))
-    heads = list(_heads(log, wanted))
+    log = _examine(list_columns(sample), options)
+    hidden = set(options.targets) if options.of != "next" else set()
+    roles, left_out = _choose_roles(log, options, hidden)
+    features = list(_feature_blocks(log, roles))
+    heads = list(_head_blocks(log, options))
     if not features or not heads:
-        raise ConfigError(_nothing(name, left_out))
-    offered = list(_offered(log, wanted, heads))
-    text = document([_top(name, len(sample)), _event(log), *features, *left_out, *heads, *offered])
+        raise ConfigError(_nothing_to_learn(name, left_out))
+    offered = list(_suggested_heads(log, options, heads))
+    text = format_document(
+        [_top_block(name, len(sample)), _event_block(log), *features, *left_out, *heads, *offered]
+    )
     if (size := len(text.encode())) > SPEC_BYTES_MAX:
         raise ConfigError(
             f"the spec would have {size} bytes, more than {SPEC_BYTES_MAX}; give smaller --classes"
@@ -122,178 +140,191 @@ def propose(sample: pl.DataFrame, name: str, wanted: Wanted) -> str:
     return text
 
 
-def _look(columns: Sequence[Column], wanted: Wanted) -> _Log:
-    key = guess_key(columns, wanted.key)
-    pairs = pairs_of(key.columns)
+def _examine(columns: Sequence[Column], options: ProposalOptions) -> _ExaminedLog:
+    key = guess_key(columns, options.key)
+    pairs = find_pairs(key.columns)
     if not pairs.rows:
-        raise ConfigError(f"no row has all of the key: {', '.join(wanted.key)}")
-    time = guess_time(columns, key, pairs, wanted.time)
+        raise ConfigError(f"no row has all fields of the key: {', '.join(options.key)}")
+    time = guess_time(columns, key, pairs, options.time)
     seconds = time_seconds(time) if time.columns else np.zeros(0)
-    return _Log(columns, key, time, pairs, seconds)
+    return _ExaminedLog(columns, key, time, pairs, seconds)
 
 
-def _top(name: str, rows: int) -> Block:
-    why = (
-        f"Proposed from {rows} rows of {name}. Each guess says why; read it, change it, train.",
-        "Then: stream-rnn spec check SPEC LOG says what of a log is an event by it.",
+def _top_block(name: str, rows: int) -> Block:
+    comments = (
+        f"Proposed from {rows} rows of {name}. A comment gives the reason for each guess.",
+        "Read them, and change what is wrong before you train.",
+        "To count the rows of a log that are valid events: stream-rnn spec check SPEC LOG",
     )
-    return Block("", {"format": 1, "name": legal_name(name.partition(".")[0])}, why)
+    return Block("", {"format": 1, "name": legal_name(name.partition(".")[0])}, comments)
 
 
-def _event(log: _Log) -> Block:
-    why = [*log.key.why, *log.time.why]
+def _event_block(log: _ExaminedLog) -> Block:
+    comments = [*log.key.reasons, *log.time.reasons]
     if log.time.columns:
-        back = int((np.diff(log.seconds[np.isfinite(log.seconds)]) < 0).sum())
-        if back:
-            why.append(
-                f"{back} rows are earlier than the row before: a stream comes in the order of time, "
-                "so sort the file by it, stably"
+        unordered = int((np.diff(log.seconds[np.isfinite(log.seconds)]) < 0).sum())
+        if unordered:
+            comments.append(
+                f"{unordered} rows are earlier than the row before them. Training reads rows in the "
+                "order of the file, so sort it by the event time with a stable sort."
             )
     values: dict[str, Any] = {"key": [column.path for column in log.key.columns]}
     if log.time.columns:
         values["time"] = {"path": log.time.columns[0].path, "unit": log.time.unit}
-    return Block("[event]", values, why)
+    return Block("[event]", values, comments)
 
 
-def _roles(
-    log: _Log, wanted: Wanted, hidden: set[str]
+def _choose_roles(
+    log: _ExaminedLog, options: ProposalOptions, hidden: set[str]
 ) -> tuple[list[tuple[Column, Role]], list[Block]]:
-    """Say what each column is as a feature, and of what is none why."""
-    used: list[tuple[Column, Role]] = []
+    """Return the columns that become features, and a block with the reason for every other one."""
+    features: list[tuple[Column, Role]] = []
     lines: list[str] = []
-    for column in log.open_columns:
-        of_column = target_role if column.path in wanted.targets else role_of
-        role = of_column(column, wanted.classes_max)
+    for column in log.other_columns:
+        choose = choose_target_role if column.path in options.targets else choose_feature_role
+        role = choose(column, options.classes_max)
         if column.path in hidden:
-            lines.append(f"{column.path} is left out: it is the target of {wanted.of}")
+            lines.append(f'{column.path} is left out: it is a target with of = "{options.of}".')
         elif role.kind == "none":
-            lines.append(f"{column.path} is left out: {role.why}")
-        elif len(used) == FEATURES_MAX:
-            lines.append(f"{column.path} is left out: there are {FEATURES_MAX} features already")
+            lines.append(f"{column.path} is left out: {role.reason}.")
+        elif len(features) == FEATURES_MAX:
+            lines.append(f"{column.path} is left out: there are {FEATURES_MAX} features already.")
         else:
-            used.append((column, role))
-    if any(role.kind == "numeric" and c.present == len(c.values) for c, role in used):
+            features.append((column, role))
+    if any(role.kind == "numeric" and c.present == len(c.values) for c, role in features):
         lines.append(
-            'A number that is never missing here has missing = "mean": an event that lacks it one '
-            'day passes, "error" would skip it, and the column of "indicator" would never be trained.'
+            'Numbers that no row lacks have missing = "mean", so that an event without one stays '
+            'valid: "error" would skip it, and the second column of "indicator", always 0 in these '
+            "rows, could not be trained."
         )
-    return used, [Block(why=lines)] if lines else []
+    return features, [Block(comments=lines)] if lines else []
 
 
-def _features(log: _Log, used: Sequence[tuple[Column, Role]]) -> Iterator[Block]:
-    names = Names()
-    for column, role in used:
-        values, why = feature_values(column, role)
-        start = {"name": names.take(column.path), "kind": role.kind, "path": column.path}
-        yield Block("[[features]]", start | values, [f"{column.path}: {'; '.join(why)}"])
+def _feature_blocks(log: _ExaminedLog, roles: Sequence[tuple[Column, Role]]) -> Iterator[Block]:
+    names = UniqueNames()
+    for column, role in roles:
+        values, reasons = feature_options(column, role)
+        start = {"name": names.add(column.path), "kind": role.kind, "path": column.path}
+        yield Block("[[features]]", start | values, [f"{column.path}: {'; '.join(reasons)}"])
     if log.has_gaps:
-        why = [f"gaps within a key: {format_duration(float(np.median(log.gaps_s)))} at the median"]
-        values = {"name": names.take("since"), "kind": "since_previous", "scaling": "log"}
-        yield Block("[[features]]", values, why)
-    for unit, why in _calendar(log):
-        values = {"name": names.take(unit), "kind": "calendar", "unit": unit}
-        yield Block("[[features]]", values, why)
+        median = format_duration(float(np.median(log.gaps_s)))
+        values = {"name": names.add("since"), "kind": "since_previous", "scaling": "log"}
+        reason = f"The median time between two events of a key is {median}."
+        yield Block("[[features]]", values, [reason])
+    for unit, reason in _calendar_units(log):
+        values = {"name": names.add(unit), "kind": "calendar", "unit": unit}
+        yield Block("[[features]]", values, [reason])
 
 
-def _calendar(log: _Log) -> Iterator[tuple[str, list[str]]]:
+def _calendar_units(log: _ExaminedLog) -> Iterator[tuple[str, str]]:
     seconds = log.seconds[np.isfinite(log.seconds)]
     if not log.time.is_clock or not len(seconds) or np.ptp(seconds) <= DAY_S:
         return
-    why = f"the log spans {np.ptp(seconds) / DAY_S:.1f} days; in UTC"
+    span = f"The log spans {np.ptp(seconds) / DAY_S:.1f} days."
     if (seconds % DAY_S != seconds[0] % DAY_S).any():
-        yield "hour", [why]
-    yield "weekday", [why]
+        yield "hour", f"{span} The hour of the day is that of UTC."
+    yield "weekday", f"{span} The day of the week is that of UTC."
 
 
-def _heads(log: _Log, wanted: Wanted) -> Iterator[Block]:
-    names = Names()
-    if wanted.targets:
-        for path in wanted.targets:
-            yield _target(log, path, wanted, names)
+def _head_blocks(log: _ExaminedLog, options: ProposalOptions) -> Iterator[Block]:
+    names = UniqueNames()
+    if options.targets:
+        for path in options.targets:
+            yield _target_head(log, path, options, names)
         return
-    ranked = _telling(log, wanted)
+    ranked = _rank_targets(log, options)
     if ranked:
-        column, role, why = ranked[0]
-        yield _head(column.path, role, "next", names, [why])
+        column, role, reason = ranked[0]
+        yield _head_block(column.path, role, "next", names, reason)
     if log.has_gaps:
-        yield _wait(names)
+        yield _wait_head(names)
 
 
-def _offered(log: _Log, wanted: Wanted, heads: Sequence[Block]) -> Iterator[Block]:
-    """Offer other heads as comments, for somebody to take."""
-    names = Names()
+def _suggested_heads(
+    log: _ExaminedLog, options: ProposalOptions, heads: Sequence[Block]
+) -> Iterator[Block]:
+    """Suggest further heads, as comments."""
+    names = UniqueNames()
     for head in heads:
-        names.take(head.values["name"])
-    asked = {head.values.get("path") for head in heads}
+        names.add(head.values["name"])
+    predicted = {head.values.get("path") for head in heads}
     others = [
-        (column, role, why)
-        for column, role, why in _telling(log, wanted)
-        if column.path not in asked and len(role.words) <= OFFERED_CLASSES_MAX
+        (column, role, reason)
+        for column, role, reason in _rank_targets(log, options)
+        if column.path not in predicted and len(role.words) <= SUGGESTED_CLASSES_MAX
     ]
-    for column, role, why in others[:OFFERED_HEADS_MAX]:
-        yield replace(_head(column.path, role, "next", names, [why]), is_offered=True)
-    if wanted.targets and log.has_gaps:
-        yield replace(_wait(names), is_offered=True)
+    if others:
+        yield Block(comments=["Further heads: remove the # before the lines of those you want."])
+    for column, role, reason in others[:SUGGESTED_HEADS_MAX]:
+        yield replace(_head_block(column.path, role, "next", names, reason), is_commented_out=True)
+    if options.targets and log.has_gaps:
+        yield replace(_wait_head(names), is_commented_out=True)
 
 
-def _target(log: _Log, path: str, wanted: Wanted, names: Names) -> Block:
-    """Make the head that was asked for.
+def _target_head(
+    log: _ExaminedLog, path: str, options: ProposalOptions, names: UniqueNames
+) -> Block:
+    """Return the head of a field that --target names.
 
     Raises:
-        ConfigError: the field is not there, or nothing can be predicted of it.
+        ConfigError: The log has no such field, or the field cannot be a target.
     """
-    here = {column.path for column in log.columns}
-    if wanted.of == "label" and path not in here:
-        why = "the log has no such field, so it is taken for a number: see --labels of train"
-        return _head(path, Role("numeric", why), "label", names, [why])
+    if options.of == "label" and path not in {column.path for column in log.columns}:
+        reason = "not a field of the log, so it is a number in a file of labels (train --labels)"
+        return _head_block(path, Role("numeric", reason), "label", names, reason)
     column = find_column(log.columns, path, "--target")
-    role = target_role(column, wanted.classes_max)
+    role = choose_target_role(column, options.classes_max)
     if role.kind == "none":
-        raise ConfigError(f"--target {path}: {role.why}")
+        raise ConfigError(f"--target {path}: {role.reason}")
     if len(role.words) == 1:
         raise ConfigError(
-            f"--target {path}: one class is left of {column.distinct}; raise --classes"
+            f"--target {path}: only one of {column.distinct} classes is left; raise --classes"
         )
-    return _head(path, role, wanted.of, names, ["as asked"])
+    return _head_block(path, role, options.of, names, "the given target")
 
 
-def _head(path: str, role: Role, of: str, names: Names, why: Sequence[str]) -> Block:
+def _head_block(path: str, role: Role, of: str, names: UniqueNames, reason: str) -> Block:
     kind = {"numeric": "regression", "boolean": "binary", "categorical": "multiclass"}[role.kind]
-    values: dict[str, Any] = {"name": names.take(f"{of}_{path}"), "kind": kind, "of": of}
+    values: dict[str, Any] = {"name": names.add(f"{of}_{path}"), "kind": kind, "of": of}
     values["path"] = path
-    why = [f"{path}: {'; '.join(why)}"]
+    comments = [f"{path}: {reason}"]
     if role.words:
         values["classes"] = role.words
         if of == "next" and "end" not in role.words:
-            why.append("end = true adds a class for a key's last event, where keys do end")
-    return Block("[[heads]]", values, why)
+            comments.append("For keys that end, end = true adds a class for their last event.")
+    return Block("[[heads]]", values, comments)
 
 
-def _wait(names: Names) -> Block:
-    values = {"name": names.take("wait"), "kind": "time_to_next"}
-    return Block("[[heads]]", values, ["seconds until the key's next event"])
+def _wait_head(names: UniqueNames) -> Block:
+    values = {"name": names.add("wait"), "kind": "time_to_next"}
+    comment = "The time between events of a key varies: predict the seconds until the next one."
+    return Block("[[heads]]", values, [comment])
 
 
-def _telling(log: _Log, wanted: Wanted) -> list[tuple[Column, Role, str]]:
-    """Rank what could be predicted of the next event: first what keys do, then classes, numbers."""
+def _rank_targets(log: _ExaminedLog, options: ProposalOptions) -> list[tuple[Column, Role, str]]:
+    """Rank the columns to predict of the next event, with the reason.
+
+    Columns that change come before columns that do not; among them, names of actions come first,
+    then other classes, then numbers.
+    """
     ranked = []
-    for column in log.open_columns:
-        role = role_of(column, wanted.classes_max)
+    for column in log.other_columns:
+        role = choose_feature_role(column, options.classes_max)
         if role.kind == "none" or len(role.words) == 1:
             continue
-        changes, bits = shared_bits(column, log.pairs)
-        why = f"it changes in {changes:.0%} of a key's events"
-        is_still = changes < CHANGES_MIN
+        changes, bits = measure_change(column, log.pairs)
+        reason = f"changes from one event of a key to the next in {changes:.0%} of the cases"
+        rarely_changes = changes < CHANGES_MIN
         if role.kind == "numeric":
             rank = (2, -changes)
-            is_still = is_still or not steps_vary(column, log.pairs)
+            rarely_changes = rarely_changes or not steps_vary(column, log.pairs)
         else:
-            rank = (0 if words_of(column.path) & ACTING else 1, -bits)
-            why += f", and a value tells {max(bits, 0):.2f} bits of the next one"
-        ranked.append(((is_still, *rank), (column, role, why)))
-    return [found for _, found in sorted(ranked, key=lambda item: item[0])]
+            rank = (0 if split_words(column.path) & ACTION_WORDS else 1, -bits)
+            reason += f"; a value gives {max(bits, 0):.2f} bits of information about the next one"
+        ranked.append(((rarely_changes, *rank), (column, role, reason)))
+    return [target for _, target in sorted(ranked, key=lambda item: item[0])]
 
 
-def _nothing(name: str, left_out: Sequence[Block]) -> str:
-    reasons = "; ".join([line for block in left_out for line in block.why][:REASONS_MAX])
-    return f"{name}: no usable column is left to learn from. {reasons or 'There is only the key'}"
+def _nothing_to_learn(name: str, left_out: Sequence[Block]) -> str:
+    reasons = " ".join([line for block in left_out for line in block.comments][:REASONS_MAX])
+    return f"{name}: no usable column is left to learn from. {reasons or 'There is only the key.'}"

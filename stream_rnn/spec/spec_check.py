@@ -1,7 +1,7 @@
-"""How a log fits a feature spec: for each field how many rows have it, lack it, or have another type.
+"""A check of a log against a feature spec: valid events, skips, and the values of each field.
 
-Rows are looked at as the fold sees them, as JSON; what is skipped, and why, says the fold's own
-decoder and encoder.
+The check reads rows as the fold does, as JSON; the fold's own decoder and encoder decide which
+rows are skipped, and why.
 """
 
 from collections import Counter
@@ -21,20 +21,20 @@ from stream_rnn.replay.files import read_batches
 from stream_rnn.settings import Settings
 
 RECORDS_A_BATCH = 10_000
-WORDS_MAX = 100_000  # of a field that are counted one by one
+WORDS_MAX = 100_000  # different values of a field to count
 
 
 @dataclass(slots=True)
 class FieldCount:
-    """One field over some rows.
+    """Counts of one field.
 
     Attributes:
-        field: its path and types.
-        classes: what the spec knows of it; empty if it is no class.
-        has: rows with a value of a right type.
-        lacks: rows without a value.
-        wrong: rows with a value of another type.
-        words: how often each value came, of a class.
+        field: Path and types of the field.
+        classes: Vocabulary and classes in the spec; empty for a field that is not categorical.
+        has: Number of rows with a value of the right type.
+        lacks: Number of rows without a value.
+        wrong: Number of rows with a value of another type.
+        words: Number of rows of each value, for a categorical field.
     """
 
     field: Field
@@ -46,12 +46,12 @@ class FieldCount:
 
     @property
     def never_seen(self) -> list[str]:
-        """Classes of the spec that no row has."""
+        """Classes of the spec that occur in no row."""
         return sorted(self.classes - self.words.keys())
 
     @property
     def unknown(self) -> list[tuple[str, int]]:
-        """Values that are no class of the spec, the most frequent first."""
+        """Values that are not a class of the spec with their rows, the most frequent first."""
         return [(w, n) for w, n in self.words.most_common() if w not in self.classes]
 
     def add(self, row: Any) -> None:
@@ -70,14 +70,14 @@ class FieldCount:
 
 
 @dataclass(slots=True)
-class Fit:
-    """What a spec makes of a log.
+class SpecCheck:
+    """The result of checking a log against a spec.
 
     Attributes:
-        rows: that were read.
-        events: rows that are valid events.
-        skips: the other rows by reason.
-        fields: each field of the spec.
+        rows: Number of rows read.
+        events: Number of rows that are valid events.
+        skips: Number of skipped rows by reason.
+        fields: Counts of each field of the spec.
     """
 
     rows: int
@@ -86,45 +86,45 @@ class Fit:
     fields: list[FieldCount]
 
 
-def count_fields(path: Path, spec: FeatureSpec, settings: Settings, rows_max: int) -> Fit:
-    """Read the first rows of a log as events of a spec.
+def check_log(path: Path, spec: FeatureSpec, settings: Settings, rows_max: int) -> SpecCheck:
+    """Check the first rows of a log against a spec.
 
     Raises:
-        SpecError: the spec names no key, which a file needs.
-        ConfigError: the file is missing, or not what its name says.
+        SpecError: The spec has no ``event.key``, which a file needs.
+        ConfigError: The file does not exist, or its content does not match its extension.
     """
     classes = _classes(spec)
     counts = [
         FieldCount(f, classes.get(f.path, frozenset())) for f in spec.fields(with_targets=True)
     ]
-    fit = Fit(0, 0, Counter(), counts)
+    result = SpecCheck(0, 0, Counter(), counts)
     decoder, encoder = Decoder(spec, settings), Encoder(spec)
     for batch in read_batches(path, spec):
         for first in range(0, len(batch), RECORDS_A_BATCH):
-            records = batch[first : min(first + RECORDS_A_BATCH, rows_max - fit.rows + first)]
+            records = batch[first : min(first + RECORDS_A_BATCH, rows_max - result.rows + first)]
             decoded = decoder.decode(records)
             _, errors = encoder.encode(decoded.columns, decoded.time_ms)
-            fit.rows += len(records)
-            fit.events += len(decoded.rows) - len(errors)
-            fit.skips.update(error.code for error in (*decoded.skips.values(), *errors.values()))
+            result.rows += len(records)
+            result.events += len(decoded.rows) - len(errors)
+            result.skips.update(error.code for error in (*decoded.skips.values(), *errors.values()))
             for record in records:
                 row = _row(record.value)
                 for count in counts:
                     count.add(row)
-            if fit.rows >= rows_max:
-                return fit
-    return fit
+            if result.rows >= rows_max:
+                return result
+    return result
 
 
 def _classes(spec: FeatureSpec) -> dict[str, frozenset[str]]:
-    found: dict[str, frozenset[str]] = {}
+    classes: dict[str, frozenset[str]] = {}
     for feature in spec.features:
         if isinstance(feature, Categorical):
-            found[feature.path] = found.get(feature.path, frozenset()) | set(feature.vocabulary)
+            classes[feature.path] = classes.get(feature.path, frozenset()) | set(feature.vocabulary)
     for head in spec.heads:
         if isinstance(head, Multiclass):
-            found[head.path] = found.get(head.path, frozenset()) | set(head.classes)
-    return found
+            classes[head.path] = classes.get(head.path, frozenset()) | set(head.classes)
+    return classes
 
 
 def _row(value: bytes | None) -> Any:

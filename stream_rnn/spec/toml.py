@@ -1,4 +1,4 @@
-"""A TOML document of tables with comments, its values written by tomlkit."""
+"""A TOML document of tables with comments; tomlkit writes the values."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -15,32 +15,32 @@ LINE_MAX = 98
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A table of a TOML document and what is said about it.
+    """A table of a TOML document with the comments above it.
 
     Attributes:
-        header: the line that opens it, such as ``[[features]]``; empty: the top of the document.
-        values: its keys, in order.
-        why: comments above it, a paragraph each.
-        is_offered: it is written as a comment, for somebody to take the ``#`` away.
+        header: Line that opens the table, such as ``[[features]]``; empty for the top level.
+        values: Keys and values of the table, in order.
+        comments: Paragraphs of comment above the table.
+        is_commented_out: Whether the table itself is written as a comment.
     """
 
     header: str = ""
     values: Mapping[str, Any] = field(default_factory=dict)
-    why: Sequence[str] = ()
-    is_offered: bool = False
+    comments: Sequence[str] = ()
+    is_commented_out: bool = False
 
 
-def document(blocks: Sequence[Block]) -> str:
-    """Write blocks one after another, an empty line between them.
+def format_document(blocks: Sequence[Block]) -> str:
+    """Return the blocks as a TOML document, with an empty line between them.
 
     Raises:
-        ConfigError: a text holds half of a surrogate pair, which no TOML can.
+        ConfigError: A text contains half of a surrogate pair, which TOML cannot carry.
     """
     return "\n".join(_block(block) for block in blocks)
 
 
-def comment(text: str) -> str:
-    """Write a paragraph as lines of comment; nothing in it can end the comment."""
+def format_comment(text: str) -> str:
+    """Return a paragraph as lines of comment; no character of it can end the comment."""
     lines = textwrap.wrap(visible(text), LINE_MAX, break_long_words=False, break_on_hyphens=False)
     return "".join(f"# {line}\n" for line in lines)
 
@@ -49,13 +49,13 @@ def _block(block: Block) -> str:
     lines = [block.header] if block.header else []
     lines += [f"{key} = {_value(content)}" for key, content in block.values.items()]
     text = "".join(f"{line}\n" for line in lines)
-    if block.is_offered:
+    if block.is_commented_out:
         text = "".join(f"# {line}\n" for line in text.split("\n")[:-1])
-    return "".join(comment(paragraph) for paragraph in block.why) + text
+    return "".join(format_comment(paragraph) for paragraph in block.comments) + text
 
 
 def _value(content: Any) -> str:
-    """Write a value; a long array takes several lines, which tomlkit would not fill."""
+    """Return a value as TOML; fill several lines with a long array, which tomlkit cannot."""
     if isinstance(content, Mapping):
         table = tomlkit.inline_table()
         table.update(content)
@@ -75,10 +75,10 @@ def _value(content: Any) -> str:
 
 
 def _letter(letter: str) -> str:
-    """Escape what tomlkit leaves as it is, and a terminal would act upon."""
+    """Escape a character that tomlkit leaves as it is and that could control a terminal."""
     if letter.isprintable():
         return letter
     code = ord(letter)
     if 0xD800 <= code <= 0xDFFF:
-        raise ConfigError(f"a text holds U+{code:04X}, half of a surrogate pair: not UTF-8")
+        raise ConfigError(f"a text contains U+{code:04X}, half of a surrogate pair: not UTF-8")
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"

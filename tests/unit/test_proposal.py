@@ -17,11 +17,11 @@ from stream_rnn.model.encoder import Encoder
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.replay.files import read_batches
 from stream_rnn.settings import Settings
-from stream_rnn.spec.column_kinds import Names, embedding_of
-from stream_rnn.spec.columns import columns_of, pairs_of, read_sample, shared_bits
-from stream_rnn.spec.key_and_time import guess_key, words_of
-from stream_rnn.spec.proposal import Wanted, propose
-from stream_rnn.spec.toml import Block, comment, document
+from stream_rnn.spec.column_roles import UniqueNames, embedding_size
+from stream_rnn.spec.columns import find_pairs, list_columns, measure_change, read_sample
+from stream_rnn.spec.key_and_time import guess_key, split_words
+from stream_rnn.spec.proposal import ProposalOptions, propose
+from stream_rnn.spec.toml import Block, format_comment, format_document
 from stream_rnn.training.dataset import make_events
 from stream_rnn.training.examples import fit
 from tests.bench import real_logs
@@ -45,7 +45,7 @@ def frame(rows=600, **more):
 
 def proposed(log, *, name="log.csv", **wanted):
     """Propose a spec, and read it."""
-    text = propose(log, name, Wanted(**wanted))
+    text = propose(log, name, ProposalOptions(**wanted))
     return FeatureSpec.parse(tomllib.loads(text), name), text
 
 
@@ -77,7 +77,7 @@ def test_a_log_becomes_a_spec():
         "weekday": "calendar",
     }
     assert [(head.kind, head.path) for head in spec.heads] == [("multiclass", "action")]
-    assert "20 keys in 600 rows, 30.0 events each" in text
+    assert "20 keys in 600 rows, 30.0 events per key" in text.replace("\n# ", " ")
 
 
 def test_gaps_that_differ_are_a_feature_and_a_target():
@@ -118,14 +118,14 @@ def test_a_cycle_stands_for_the_time_where_there_is_no_clock():
     log = frame().drop("created_at").with_columns(cycle=pl.int_range(600) // 20)
     spec, text = proposed(log)
     assert (spec.event.time.path, spec.event.time.unit) == ("cycle", "s")
-    assert "only counts up within a key" in text
+    assert "counts up within each key" in text
 
 
 def test_without_any_time_the_record_keeps_its_own():
     """And a comment says what that means for a file."""
     spec, text = proposed(frame().drop("created_at"))
     assert spec.event.time is None
-    assert "no field looks like a time" in text
+    assert "No field looks like a time" in text
 
 
 def test_a_log_out_of_order_is_said_to_be_so():
@@ -139,12 +139,12 @@ def test_a_log_out_of_order_is_said_to_be_so():
     ("column", "says"),
     [
         ([f"event {i}" for i in range(600)], "an id or free text"),
-        (["same"] * 600, "one value only"),
+        (["same"] * 600, "the same value in every row"),
         ([None] * 600, "no value at all"),
         (list(range(600)), "only counts up"),
-        ([[1]] * 600, "a list is no feature"),
+        ([[1]] * 600, "a list cannot be a feature"),
         ([1e39, *[1.0] * 599], "not finite as float32"),
-        ([timedelta(i) for i in range(600)], "a duration is no feature"),
+        ([timedelta(i) for i in range(600)], "a duration cannot be a feature"),
         ([START + timedelta(i) for i in range(600)], "it is a time"),
     ],
 )
@@ -162,7 +162,7 @@ def test_names_with_dots_cannot_be_addressed_and_nested_ones_can():
     log = log.with_columns(who=pl.struct(amount=pl.col("amount"), ok=pl.col("amount") > 10))
     spec, text = proposed(log)
     assert {f.path for f in spec.features if hasattr(f, "path")} >= {"who.amount", "who.ok"}
-    assert "a.b is left out: a name with a dot" in text
+    assert "a.b is left out: its name contains a dot" in text
     assert "a.b" not in {f.path for f in spec.features if hasattr(f, "path")}
     assert events_of(log, spec).skips == {}
 
@@ -241,11 +241,11 @@ def test_heads_that_are_offered_can_be_taken():
 
 def test_what_keys_do_is_told_apart_from_what_they_are():
     """A value that never changes within a key is told by the last one, and is not asked for."""
-    columns = {c.path: c for c in columns_of(frame(home=[f"h{i % 20 % 3}" for i in range(600)]))}
-    pairs = pairs_of([columns["UserID"]])
+    columns = {c.path: c for c in list_columns(frame(home=[f"h{i % 20 % 3}" for i in range(600)]))}
+    pairs = find_pairs([columns["UserID"]])
     assert (pairs.keys, len(pairs.before), pairs.rows) == (20, 580, 600)
-    assert shared_bits(columns["home"], pairs)[0] == 0
-    changes, bits = shared_bits(columns["action"], pairs)
+    assert measure_change(columns["home"], pairs)[0] == 0
+    changes, bits = measure_change(columns["action"], pairs)
     assert changes == 1
     assert bits == pytest.approx(np.log2(3), abs=0.01)
 
@@ -253,21 +253,25 @@ def test_what_keys_do_is_told_apart_from_what_they_are():
 @pytest.mark.parametrize(
     ("log", "wanted", "says"),
     [
-        (frame().drop("UserID", "action"), {}, "no key found"),
+        (frame().drop("UserID", "action"), {}, "no field looks like a key"),
         (pl.DataFrame({"event_id": ["a", "b", "c"]}), {}, "event_id has 3 values in 3 rows"),
         (frame().select("UserID"), {}, "no usable column is left to learn from"),
-        (frame(), {"key": ("user",)}, "--key user: the log has no such field; it has UserID"),
+        (
+            frame(),
+            {"key": ("user",)},
+            "--key user: the log has no such field; its fields are UserID",
+        ),
         (frame(), {"time": "action"}, "600 of 600 texts are not ISO 8601, such as 'look'"),
         (frame(at=[1_700_000_000_000_000 + i for i in range(600)]), {"time": "at"}, "look like µs"),
         (frame(), {"targets": ("price",)}, "--target price: the log has no such field"),
-        (frame(same=1), {"targets": ("same",)}, "--target same: it has one value only"),
-        (frame(b=[b"x"] * 600), {}, "column b holds bytes"),
+        (frame(same=1), {"targets": ("same",)}, "--target same: it has the same value"),
+        (frame(b=[b"x"] * 600), {}, "column b contains bytes"),
     ],
 )
 def test_what_cannot_be_done_is_a_clear_error(log, wanted, says):
     """It says what to do about it."""
     with pytest.raises(ConfigError, match=says.replace("(", r"\(")):
-        propose(log, "log.csv", Wanted(**wanted))
+        propose(log, "log.csv", ProposalOptions(**wanted))
 
 
 @pytest.mark.parametrize(
@@ -275,7 +279,7 @@ def test_what_cannot_be_done_is_a_clear_error(log, wanted, says):
     [
         ("log.csv", "", "cannot read the log"),
         ("log.csv", "a,b\n", "has 0 rows"),
-        ("log.csv", "a,b\n1,2\n", "has 1 rows; a proposal needs 2"),
+        ("log.csv", "a,b\n1,2\n", "has 1 rows; a proposal needs at least 2"),
         ("log.csv", "a,b\n1,2\n1,2,3\n", "cannot read the log"),
         ("log.jsonl", "", "cannot read the log"),
         ("log.jsonl", '{"a": 1}\n{"a": ', "cannot read the log"),
@@ -311,15 +315,15 @@ def test_a_sample_is_the_first_rows(tmp_path):
 )
 def test_a_name_is_read_word_by_word(name, said):
     """Whatever its case."""
-    assert words_of(name) == said
+    assert split_words(name) == said
 
 
 @given(st.lists(st.text(), max_size=20))
 def test_names_are_legal_and_distinct(wanted):
     """With everything that columns of x add to them."""
-    names = Names()
-    found = [names.take(name) for name in wanted]
-    features = [{"name": n, "kind": "boolean", "path": "x"} for n in [*found, names.take("last")]]
+    names = UniqueNames()
+    found = [names.add(name) for name in wanted]
+    features = [{"name": n, "kind": "boolean", "path": "x"} for n in [*found, names.add("last")]]
     head = {"name": "h", "kind": "time_to_next"}
     FeatureSpec.parse({"name": "t", "features": features, "heads": [head]}, "t")
     assert len(set(found)) == len(wanted)
@@ -327,21 +331,26 @@ def test_names_are_legal_and_distinct(wanted):
 
 def test_an_embedding_grows_with_the_vocabulary():
     """Between 2 and 64."""
-    assert [embedding_of(n) for n in (1, 9, 100, 1000, 100_000)] == [2, 5, 21, 64, 64]
+    assert [embedding_size(n) for n in (1, 9, 100, 1000, 100_000)] == [2, 5, 21, 64, 64]
 
 
 @given(st.text(), st.text(), st.lists(st.text()), st.floats(allow_nan=False, allow_infinity=False))
 def test_whatever_is_written_is_what_toml_reads(text, said, texts, number):
     """Strings with quotes, backslashes and controls; comments never end early."""
     values = {"a": text, "b": texts, "c": number, "d": {"e": text}, "f": True}
-    assert tomllib.loads(document([Block("[t]", values, [said])])) == {"t": values}
-    assert tomllib.loads(comment(said) + document([Block("[t]", values, is_offered=True)])) == {}
+    assert tomllib.loads(format_document([Block("[t]", values, [said])])) == {"t": values}
+    assert (
+        tomllib.loads(
+            format_comment(said) + format_document([Block("[t]", values, is_commented_out=True)])
+        )
+        == {}
+    )
 
 
 @pytest.mark.parametrize("code", [*range(0x20), 0x22, 0x5C, 0x7F, 0x85, 0x2028, 0x202E, 0x10FFFF])
 def test_every_letter_that_steers_is_escaped(code):
     """Quotes and backslashes stand with a backslash, what cannot be printed as its number."""
-    written = document([Block(values={"x": chr(code)})])
+    written = format_document([Block(values={"x": chr(code)})])
     assert written.removesuffix("\n").isprintable()
     assert tomllib.loads(written) == {"x": chr(code)}
 
@@ -349,7 +358,7 @@ def test_every_letter_that_steers_is_escaped(code):
 def test_half_of_a_surrogate_pair_is_refused():
     """No file of TOML could hold it."""
     with pytest.raises(ConfigError, match=r"U\+D800"):
-        document([Block(values={"x": ["\ud800"]})])
+        format_document([Block(values={"x": ["\ud800"]})])
 
 
 NAMES = st.one_of(
@@ -423,8 +432,10 @@ def test_of_any_log_every_row_that_has_its_time_is_an_event(log, key):
 def test_a_message_of_candidates_is_a_line():
     """Whatever their names are: a column may be called by the end of a line."""
     log = pl.DataFrame({"\n": [0, 0, 0], "key": ["k", "l", None]})
-    with pytest.raises(ConfigError, match=r"no key found.* has 1 values in 3 rows; key has") as got:
-        guess_key(columns_of(log), ())
+    with pytest.raises(
+        ConfigError, match=r"with --key\. .* has 1 values in 3 rows; key has"
+    ) as got:
+        guess_key(list_columns(log), ())
     assert "\n" not in str(got.value)
 
 
@@ -435,8 +446,8 @@ def test_of_any_log_a_key_is_guessed_or_the_candidates_are_named(log):
     try:
         spec, _ = proposed(log)
     except ConfigError:
-        with pytest.raises(ConfigError, match=r"no key found.*key has"):
-            guess_key(columns_of(log), ())
+        with pytest.raises(ConfigError, match=r"no field looks like a key.*key has"):
+            guess_key(list_columns(log), ())
     else:
         assert sum(events_of(log, spec).skips.values()) == lacks_time(log, spec)
 

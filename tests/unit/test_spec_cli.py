@@ -158,7 +158,7 @@ def test_init_says_that_keys_have_one_event(tmp_path):
     log = write_lines(tmp_path / "log.jsonl", rows)
     out = tmp_path / "s.toml"
     run("init", log, "--key", "id", "--target", "bad", "--of", "now", "--out", out)
-    assert "no key has a second one" in out.read_text().replace("\n# ", " ")
+    assert "Each key has a single event" in out.read_text().replace("\n# ", " ")
     assert [head.of for head in FeatureSpec.read(out).heads] == ["now"]
 
 

@@ -1,0 +1,204 @@
+"""Roles of a column in a feature spec: numeric, categorical, boolean, or none."""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from stream_rnn.spec.columns import WORD_LENGTH_MAX, Column
+from stream_rnn.spec.key_and_time import ID_WORDS, epoch_unit, is_clock, split_words, words
+
+NAME_MAX = 48  # FeatureSpec allows 64; the rest is for a number and a suffix such as _missing
+SUFFIXES = ("", "_missing", "_cold", "_sin", "_cos")
+CLASS_WORDS = ID_WORDS | words(
+    "code type kind class category status state activity action event mode flag group zone label "
+    "stage phase channel country region severity priority"
+)
+ACTION_WORDS = words("activity action event status state type stage phase step operation page")
+FEW_NUMBERS = 10
+FEW_TEXTS = 20
+COVERED_MIN = 0.5
+HEAVY_TAIL = 10.0
+CLIP_ROWS_MIN = 1_000
+FAR_OUT = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """The use of a column as a feature or a target.
+
+    Attributes:
+        kind: Kind of the feature; ``none`` leaves the column out.
+        reason: Reason for the choice, without a full stop, for a comment in the spec.
+        words: Words of the vocabulary, the most frequent first; empty unless categorical.
+    """
+
+    kind: Literal["numeric", "categorical", "boolean", "none"]
+    reason: str
+    words: tuple[str, ...] = ()
+
+
+class UniqueNames:
+    """Legal and distinct names of features or heads.
+
+    The columns of x add suffixes to the name of a feature; names with suffixes are distinct, too.
+    """
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+
+    def add(self, text: str) -> str:
+        """Return a legal name that resembles ``text`` and that no earlier call has returned."""
+        legal, number = legal_name(text), 1
+        name = legal
+        while self._taken & {name + suffix for suffix in SUFFIXES}:
+            number += 1
+            name = f"{legal}_{number}"
+        self._taken |= {name + suffix for suffix in SUFFIXES}
+        return name
+
+
+def legal_name(text: str) -> str:
+    """Turn a text into a name of letters, digits, ``_`` and ``-`` that begins with a letter.
+
+    Example:
+        >>> legal_name("Größe (cm)"), legal_name("2nd"), legal_name("🙂")
+        ('Gro_e_cm', 'f_2nd', 'field')
+    """
+    plain = unicodedata.normalize("NFKD", text)
+    plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
+    name = re.sub(r"[^A-Za-z0-9-]+", "_", plain).strip("_-")[:NAME_MAX].rstrip("_-")
+    if not name:
+        return "field"
+    return name if name[0].isalpha() else f"f_{name}"
+
+
+def choose_feature_role(column: Column, classes_max: int) -> Role:
+    """Choose the role of a column as a feature."""
+    if column.refusal:
+        return Role("none", column.refusal)
+    if not column.present:
+        return Role("none", "it has no value at all")
+    if is_clock(column):
+        return Role("none", "it is a time; features of time are made from the event time only")
+    if column.distinct == 1:
+        return Role("none", "it has the same value in every row")
+    if column.kind == "boolean":
+        return Role("boolean", f"true or false{_missing_note(column)}")
+    return (
+        _text_role(column, classes_max)
+        if column.kind == "text"
+        else _number_role(column, classes_max)
+    )
+
+
+def choose_target_role(column: Column, classes_max: int) -> Role:
+    """Choose the role of a column that --target names.
+
+    Accepts columns that would be left out as features, such as ids and counters.
+    """
+    role = choose_feature_role(column, classes_max)
+    is_number = column.kind in ("integer", "number") and not column.refusal
+    if role.kind == "none" and is_number and column.distinct > 1:
+        return Role("numeric", "a number")
+    if role.kind == "none" and column.kind == "text" and not column.refusal and column.distinct > 1:
+        classes = _most_frequent(column, classes_max)
+        return _categorical(column, classes, sum(n for _, n in classes) / column.present)
+    return role
+
+
+def feature_options(column: Column, role: Role) -> tuple[dict[str, Any], list[str]]:
+    """Return the options of a feature besides name, kind and path, and the reasons for them."""
+    reason = [role.reason]
+    if role.kind == "categorical":
+        size = embedding_size(len(role.words))
+        return {"vocabulary": role.words, "embedding": size, "missing": "indicator"}, reason
+    if role.kind == "boolean":
+        return {"missing": "indicator"}, reason
+    scaling, clip, shape = _choose_scaling(column.numbers)
+    missing = "indicator" if column.present < len(column.values) else "mean"
+    values: dict[str, Any] = {"scaling": scaling}
+    if clip is not None:
+        values["clip"] = clip
+    return {**values, "missing": missing}, [*reason, *shape]
+
+
+def embedding_size(words: int) -> int:
+    """Return the embedding size of a vocabulary, from 2 to 64.
+
+    Source:
+        The rule of thumb of fastai's tabular models, 1.6 n^0.56.
+    """
+    return int(min(64, max(2, round(1.6 * words**0.56))))
+
+
+def _text_role(column: Column, classes_max: int) -> Role:
+    classes = _most_frequent(column, classes_max)
+    coverage = sum(n for _, n in classes) / column.present
+    is_id = column.distinct > max(FEW_TEXTS, column.present / 2)
+    if is_id or coverage < COVERED_MIN:
+        size = f"{column.distinct} different texts in {column.present} rows"
+        return Role("none", f"{size}: an id or free text, not a category")
+    return _categorical(column, classes, coverage)
+
+
+def _most_frequent(column: Column, classes_max: int) -> list[tuple[str, int]]:
+    return [(w, n) for w, n in column.counts if len(w) <= WORD_LENGTH_MAX][:classes_max]
+
+
+def _categorical(column: Column, classes: list[tuple[str, int]], coverage: float) -> Role:
+    reason = f"{column.distinct} different values{_missing_note(column)}"
+    if len(classes) < column.distinct:
+        reason += f"; the {len(classes)} most frequent cover {coverage:.1%} of the rows"
+    return Role("categorical", reason, tuple(word for word, _ in classes))
+
+
+def _number_role(column: Column, classes_max: int) -> Role:
+    unit, name_words = epoch_unit(column), split_words(column.path)
+    if unit in ("µs", "ns") and column.kind == "integer":
+        return Role(
+            "none", f"it looks like a time in {unit} since 1970; a spec reads s and ms only"
+        )
+    if column.kind == "number":
+        return Role("numeric", f"a number{_missing_note(column)}")
+    has_few = column.distinct <= min(FEW_NUMBERS, classes_max) and column.distinct < column.present
+    may_be_class = column.distinct <= min(classes_max, column.present / 10)
+    if has_few or (name_words & CLASS_WORDS and may_be_class):
+        role = _categorical(column, column.counts, 1.0)
+        return Role(role.kind, f"an integer, treated as a category: {role.reason}", role.words)
+    if name_words & ID_WORDS:
+        return Role("none", f"its name is that of an id, and it has {column.distinct} values")
+    numbers = column.numbers
+    if column.present > FEW_NUMBERS and bool((np.diff(numbers) > 0).all()):
+        return Role("none", "it only counts up, so values after this log are out of range")
+    return Role("numeric", f"an integer{_missing_note(column)}")
+
+
+def _missing_note(column: Column) -> str:
+    absent = len(column.values) - column.present
+    return f", missing in {absent} of {len(column.values)} rows" if absent else ""
+
+
+def _choose_scaling(
+    numbers: np.ndarray[Any, np.dtype[np.float64]],
+) -> tuple[str, list[float] | None, Iterable[str]]:
+    """Return scaling, clip and the reasons, from quantiles, which a few outliers do not move."""
+    low, quarter, middle, upper, high = np.quantile(numbers, (0.001, 0.25, 0.5, 0.75, 0.999))
+    tail, spread = max(high - middle, middle - low), upper - quarter
+    extent, typical = max(abs(low), abs(high)), float(np.median(np.abs(numbers)))
+    reasons = []
+    is_heavy = tail > HEAVY_TAIL * spread and extent > HEAVY_TAIL * max(typical, 1.0)
+    if is_heavy:
+        reasons.append(
+            f"scaled by log for its heavy tail: the interquartile range is {spread:g}, and the "
+            f"outermost thousandth is {tail:g} from the median"
+        )
+    least, most = float(numbers.min()), float(numbers.max())
+    beyond = max(most - high, low - least)
+    if len(numbers) < CLIP_ROWS_MIN or not high > low or beyond <= FAR_OUT * (high - low):
+        return "log" if is_heavy else "standard", None, reasons
+    reasons.append(f"clipped to its percentiles 0.1 and 99.9: it ranges from {least:g} to {most:g}")
+    return "log" if is_heavy else "standard", [float(low), float(high)], reasons
