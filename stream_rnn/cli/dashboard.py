@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from stream_rnn.operate.dashboard import opened
+from stream_rnn.operate.dashboard import open_dashboard
 from stream_rnn.settings import FoldSettings
 
 
@@ -12,7 +12,7 @@ def run(settings: FoldSettings, workers: tuple[str, ...], port: int) -> None:
 
     async def serve() -> None:
         wall = time.time  # noqa: TID251  # delays of predictions, which the fold does not use
-        async with opened(settings, workers, port, wall) as dashboard:
+        async with open_dashboard(settings, workers, port, wall) as dashboard:
             print(f"{dashboard.address}  press Ctrl-C to stop", flush=True)
             await asyncio.Event().wait()
 

@@ -12,8 +12,8 @@ from stream_rnn.cli.shared.printing import output_console, print_json, print_tex
 from stream_rnn.cli.shared.progress import RecordBars
 from stream_rnn.fold.skip_reasons import SKIP_REASONS
 from stream_rnn.keys import describe_key, shorten
-from stream_rnn.operate.dead_letters import DeadLetter, Wanted, read
-from stream_rnn.operate.retry_dead_letters import Choice, Retry
+from stream_rnn.operate.dead_letters import DeadLetter, DeadLetterFilter, read_dead_letters
+from stream_rnn.operate.retry_dead_letters import Retry, RetrySelection
 from stream_rnn.settings import FoldSettings, Settings
 from stream_rnn.text import visible
 
@@ -37,7 +37,9 @@ def list_(
         put_back += 1  # every record that was put back has one note
 
     async def count() -> None:
-        async for letter in read(settings, Wanted(frozenset(reasons), partition), count_note):
+        async for letter in read_dead_letters(
+            settings, DeadLetterFilter(frozenset(reasons), partition), count_note
+        ):
             counts[letter.error] += 1
             if as_json:
                 print_json(_as_json(letter))
@@ -55,8 +57,8 @@ def show(settings: Settings, partition: int, offset: int, as_json: bool) -> int:
     """Show the dead letter of one source record, with value and headers."""
 
     async def find() -> list[DeadLetter]:
-        wanted = Wanted(partition=partition, first=offset, last=offset)
-        return [letter async for letter in read(settings, wanted)]
+        wanted = DeadLetterFilter(partition=partition, first=offset, last=offset)
+        return [letter async for letter in read_dead_letters(settings, wanted)]
 
     letters = asyncio.run(find())
     for letter in letters:
@@ -81,13 +83,13 @@ def retry(
     as_json: bool,
 ) -> int:
     """Put skipped records back into the source after their cause is fixed."""
-    wanted = Wanted(frozenset(reasons), partition, first, last)
+    wanted = DeadLetterFilter(frozenset(reasons), partition, first, last)
     retrying, offsets = Retry(settings, wanted), dict[int, tuple[int, int]]()
     # The confirmation is between two runs of the loop: inside of one, Ctrl-C would not end it.
     with asyncio.Runner() as runner:
         runner.run(retrying.open())
         try:
-            choice = runner.run(retrying.choose())
+            choice = runner.run(retrying.select())
             if not as_json:
                 _print_choice(choice)
             if choice.count:
@@ -102,10 +104,10 @@ def retry(
         print_json(
             {
                 "put_back": choice.count,
-                "cut": choice.cut,
+                "cut": choice.truncated,
                 "empty": choice.empty,
-                "already": choice.already,
-                "of_another_source": choice.others,
+                "already": choice.already_retried,
+                "of_another_source": choice.other_source,
                 "offsets": {str(number): list(ends) for number, ends in sorted(offsets.items())},
             }
         )
@@ -113,19 +115,19 @@ def retry(
         print(f"{choice.count} records put back into {settings.source}")
         for number, (first_offset, last_offset) in sorted(offsets.items()):
             print(f"  partition {number}: new offsets {first_offset} to {last_offset}")
-    return 1 if choice.cut or choice.empty else 0
+    return 1 if choice.truncated or choice.empty else 0
 
 
-def _print_choice(choice: Choice) -> None:
+def _print_choice(choice: RetrySelection) -> None:
     print(f"{choice.count} records can be put back")
-    if choice.cut:
-        print(f"{choice.cut} records cannot: their dead letters contain only a part of them")
+    if choice.truncated:
+        print(f"{choice.truncated} records cannot: their dead letters contain only a part of them")
     if choice.empty:
         print(f"{choice.empty} records cannot: without key and value, Kafka accepts no record")
-    if choice.already:
-        print(f"{choice.already} records were put back before")
-    if choice.others:
-        print(f"{choice.others} records belong to another source, and are not put back")
+    if choice.already_retried:
+        print(f"{choice.already_retried} records were put back before")
+    if choice.other_source:
+        print(f"{choice.other_source} records belong to another source, and are not put back")
 
 
 def _print(counts: Counter[str], letters: dict[str, list[DeadLetter]]) -> None:
@@ -155,7 +157,7 @@ def _as_json(letter: DeadLetter) -> dict[str, Any]:
         "key": _key(letter),
         "size": letter.size,
         "truncated": letter.truncated,
-        "retry_of": letter.retried,
+        "retry_of": letter.retry_of,
     }
 
 

@@ -16,7 +16,7 @@ from stream_rnn.cli.shared.printing import output_console, print_json, print_tex
 from stream_rnn.demo.demo import Demo
 from stream_rnn.demo.flights import departures
 from stream_rnn.local.servers import Addresses, servers
-from stream_rnn.operate.dashboard import opened
+from stream_rnn.operate.dashboard import open_dashboard
 from stream_rnn.settings import FoldSettings
 
 NEXT = (
@@ -45,7 +45,7 @@ def run(
     @asynccontextmanager
     async def show_dashboard(settings: FoldSettings) -> AsyncIterator[None]:
         wall = time.time  # noqa: TID251  # delays of predictions, which the fold does not use
-        async with opened(settings, [], 0, wall) as page:
+        async with open_dashboard(settings, [], 0, wall) as page:
             on_progress(f"dashboard: {page.address}")
             yield
 

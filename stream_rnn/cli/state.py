@@ -10,7 +10,7 @@ from stream_rnn.cli.shared.folds import with_fold
 from stream_rnn.cli.shared.printing import output_console, print_json, print_table, print_text
 from stream_rnn.keys import describe_key, parse_key
 from stream_rnn.operate import key_states as states
-from stream_rnn.operate.key_states import Found
+from stream_rnn.operate.key_states import KeyState
 from stream_rnn.operate.open_fold import Fold
 from stream_rnn.settings import FoldSettings
 
@@ -22,7 +22,7 @@ def show(settings: FoldSettings, as_json: bool) -> int:
     """Show the positions of each partition, and where a worker would start."""
 
     async def look(fold: Fold) -> tuple[str, list[dict[str, Any]]]:
-        return fold.identity, await fold.look()
+        return fold.identity, await fold.describe()
 
     identity, rows = with_fold(settings, look)
     if as_json:
@@ -39,7 +39,7 @@ def drop(settings: FoldSettings, partition: int | None, force: bool, yes: bool) 
     async def drop_places(fold: Fold) -> None:
         if not force:
             await fold.require_no_workers("dropping")
-        for place in fold.chosen(partition):
+        for place in fold.select(partition):
             count = await place.store.drop()
             print(f"dropped {count} hidden states of {settings.source}[{place.partition}]")
 
@@ -55,7 +55,7 @@ def drop(settings: FoldSettings, partition: int | None, force: bool, yes: bool) 
 def get(settings: FoldSettings, key: str, as_json: bool) -> int:
     """Show the hidden state of a key."""
     name = describe_key(parse_key(key))
-    found = with_fold(settings, lambda fold: states.find(fold, parse_key(key)))
+    found = with_fold(settings, lambda fold: states.find_states(fold, parse_key(key)))
     for state in found:
         if as_json:
             print_json(_as_json(name, state))
@@ -73,23 +73,23 @@ def erase(
     name = describe_key(parse_key(key))
 
     async def publish(fold: Fold) -> int:
-        fold.chosen(partition)
-        holders = await states.holders(fold, parse_key(key))
+        fold.select(partition)
+        holders = await states.find_partitions(fold, parse_key(key))
         partitions = holders if partition is None else [partition]
         if not partitions:
             print(f"no partition of {settings.source} has a state of {name}: nothing was published")
-            if count := await states.waiting(fold):
+            if count := await states.count_unfolded(fold):
                 print(
                     f"{count} records are not folded yet, and may have this key: try again after "
                     "they are folded, or give --partition"
                 )
             return 1
-        offsets = await states.erase(fold, parse_key(key), partitions)
+        offsets = await states.publish_forgets(fold, parse_key(key), partitions)
         for number, offset in offsets.items():
             print(f"forget of {name} published to {settings.source}[{number}] at offset {offset}")
         if not within_s:
             return 0
-        if await states.folded(fold, offsets, within_s):
+        if await states.wait_until_folded(fold, offsets, within_s):
             print("folded: this fold has no state of the key; older folds may have, see --help")
             return 0
         print(f"not folded within {within_s:g} s: a worker folds the record when it reaches it")
@@ -133,7 +133,7 @@ def _print(settings: FoldSettings, identity: str, rows: list[dict[str, Any]]) ->
                 print_text(console, f"partition {row['partition']}: {name}: {row[name]}", "  ")
 
 
-def _as_json(key: str, state: Found) -> dict[str, Any]:
+def _as_json(key: str, state: KeyState) -> dict[str, Any]:
     return {
         "key": key,
         "partition": state.partition,
@@ -143,7 +143,7 @@ def _as_json(key: str, state: Found) -> dict[str, Any]:
     }
 
 
-def _print_state(key: str, state: Found) -> None:
+def _print_state(key: str, state: KeyState) -> None:
     time = datetime.fromtimestamp(state.last_ms / 1000, UTC).isoformat(timespec="milliseconds")
     print(f"{key}  partition {state.partition}  steps {state.steps}")
     print(f"last event {time}  size {len(state.hidden)}")

@@ -9,14 +9,14 @@ from stream_rnn.cli.shared.progress import RecordBars
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.operate import archive
 from stream_rnn.operate import key_states as states
-from stream_rnn.operate.archive import Summary
+from stream_rnn.operate.archive import ArchiveSummary
 from stream_rnn.operate.open_fold import Fold
 from stream_rnn.settings import FoldSettings
 
 
 def export(settings: FoldSettings, file: Path, as_json: bool) -> None:
     """Save the positions and the hidden states of a fold to a file."""
-    timeout_s = max(settings.redis_timeout_s, archive.COPIED_WITHIN_S)
+    timeout_s = max(settings.redis_timeout_s, archive.COPY_TIMEOUT_S)
     patient = settings.model_copy(update={"redis_timeout_s": timeout_s})
     with RecordBars() as bars:
         summary = with_fold(
@@ -29,7 +29,7 @@ def import_(settings: FoldSettings, file: Path, replace: bool, force: bool, as_j
     """Restore the positions and the hidden states of a fold from a file."""
     with RecordBars() as bars:
 
-        async def restore(fold: Fold) -> Summary:
+        async def restore(fold: Fold) -> ArchiveSummary:
             if not force:
                 await fold.require_no_workers("the import")
             return await archive.restore(fold, file, lambda n: bars("states", n), replace=replace)
@@ -40,7 +40,7 @@ def import_(settings: FoldSettings, file: Path, replace: bool, force: bool, as_j
 def size(settings: FoldSettings, keys: int, key_bytes: float, offline: bool, as_json: bool) -> None:
     """Estimate the memory that the states of a number of keys take in Redis."""
     per_key = states.state_bytes(load_bundle(settings.bundle), key_bytes)
-    measured = {} if offline else with_fold(settings, states.measured)
+    measured = {} if offline else with_fold(settings, states.measure_memory)
     if as_json:
         calculated = {"keys": keys, "bytes_a_key": per_key, "bytes": per_key * keys}
         print_json(calculated | {f"held_{name}": value for name, value in measured.items()})
@@ -55,7 +55,7 @@ def size(settings: FoldSettings, keys: int, key_bytes: float, offline: bool, as_
     print("leave the same amount free: Redis rewrites its append-only file, and memory fragments")
 
 
-def _print(summary: Summary, verb: str, file: Path, as_json: bool) -> None:
+def _print(summary: ArchiveSummary, verb: str, file: Path, as_json: bool) -> None:
     if as_json:
         print_json(asdict(summary))
     else:

@@ -1,15 +1,14 @@
-r"""One file with a fold's positions and hidden states: what a Redis backup is for those without one.
+r"""Export and import of a fold: one file with its positions and hidden states.
 
     b"stream_rnn states 1\n"
     a line of JSON: app, source, fold, model, fingerprint, partitions
     for each partition
         a line of JSON: partition, keys, and the fields of its position
         `keys` times: key length and state length (4 bytes each, little-endian), key, state
-    32 bytes: sha256 of all before
+    32 bytes: SHA-256 of all bytes before
 
-While workers run, each partition is as of one of its commits: its two keys are copied in one
-transaction, and the copy is read.  Partitions are of different moments, as they may be: each is a
-fold of its own.
+Workers may run during an export.  Redis copies the two keys of a partition in one transaction, and
+the export reads the copy, so that it contains each partition as of one commit.
 """
 
 import contextlib
@@ -27,7 +26,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stream_rnn.errors import ConfigError, MovedError, UnavailableError, reason
-from stream_rnn.operate.open_fold import Fold, Place
+from stream_rnn.operate.open_fold import Fold, FoldPartition
 from stream_rnn.overwriting import cannot_write, check_replaceable
 from stream_rnn.store.redis_store import RedisStore
 from stream_rnn.store.state import HEADER_BYTES, StoredPosition
@@ -37,28 +36,28 @@ DIGEST_BYTES = 32
 LINE_BYTES_MAX = 1_000_000
 KEY_BYTES_MAX = 1_000_000
 KEYS_MAX, PARTITIONS_MAX = 1 << 40, 1 << 31
-CHUNK = 1000
-COPY_LIVES_S = 3600
-COPIED_WITHIN_S = 120.0
-"""Redis copies a partition at once, and answers nobody meanwhile."""
+CHUNK_STATES = 1000
+COPY_TTL_S = 3600
+COPY_TIMEOUT_S = 120.0
+"""Redis answers no other command while it copies a partition."""
 LENGTHS = struct.Struct("<II")
 
 Scanned = tuple[int, dict[bytes, bytes]]
 OnProgress = Callable[[int], None]
-"""Called with the number of states that were written or read since the last call."""
+"""Called with the number of hidden states written or read since the last call."""
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
-    """What was saved or restored."""
+class ArchiveSummary:
+    """Partitions, keys and bytes of an export or an import."""
 
     partitions: int
     keys: int
     bytes: int
 
 
-class Part(BaseModel):
-    """What stands before a partition's states."""
+class PartitionHeader(BaseModel):
+    """The line before the hidden states of a partition."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -70,23 +69,23 @@ class Part(BaseModel):
 # --- export ------------------------------------------------------------------------------------
 
 
-async def export(fold: Fold, path: Path, on_progress: OnProgress) -> Summary:
-    """Write a fold to a file, which appears whole or not at all.
+async def export(fold: Fold, path: Path, on_progress: OnProgress) -> ArchiveSummary:
+    """Write a fold to a file atomically.
 
     Raises:
-        ConfigError: the fold holds nothing, the file cannot be written, or something else stands
-            there.
+        ConfigError: The fold is empty, the file cannot be written, or ``path`` exists and is not
+            an export.
         UnavailableError: Redis did not answer.
     """
     _check(path)
     unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with unfinished.open("xb") as file:
-            unfinished.chmod(0o600)  # hidden states say something about who is behind a key
+            unfinished.chmod(0o600)  # hidden states reveal something about the keys
             summary = await _export(fold, file, on_progress)
             file.flush()
             os.fsync(file.fileno())
-        _check(path)  # again: an export takes long
+        _check(path)  # again, because an export takes long
         unfinished.replace(path)
     except OSError as error:
         raise cannot_write(path, "the export", error) from error
@@ -100,7 +99,7 @@ def _check(path: Path) -> None:
     check_replaceable(path, "the export", lambda head: head.startswith(MAGIC))
 
 
-async def _export(fold: Fold, file: BinaryIO, on_progress: OnProgress) -> Summary:
+async def _export(fold: Fold, file: BinaryIO, on_progress: OnProgress) -> ArchiveSummary:
     digest, written = hashlib.sha256(), 0
 
     def write(data: bytes) -> None:
@@ -120,7 +119,7 @@ async def _export(fold: Fold, file: BinaryIO, on_progress: OnProgress) -> Summar
     write(MAGIC + orjson.dumps(about) + b"\n")
     keys = partitions = 0
     for place in fold.places:
-        async with _copied(place.store) as (position, hidden, count):
+        async with _snapshot(place.store) as (position, hidden, count):
             if position is None:
                 continue
             partitions, keys = partitions + 1, keys + count
@@ -128,9 +127,9 @@ async def _export(fold: Fold, file: BinaryIO, on_progress: OnProgress) -> Summar
             write(orjson.dumps(line) + b"\n")
             await _write_states(place.store, hidden, count, write, on_progress)
     if not partitions:
-        raise ConfigError(f"app {fold.settings.app} holds no position of fold {fold.identity}")
+        raise ConfigError(f"Redis has no position of app {fold.settings.app}, fold {fold.identity}")
     file.write(digest.digest())
-    return Summary(partitions, keys, written + DIGEST_BYTES)
+    return ArchiveSummary(partitions, keys, written + DIGEST_BYTES)
 
 
 async def _write_states(
@@ -140,12 +139,12 @@ async def _write_states(
     write: Callable[[bytes], None],
     on_progress: OnProgress,
 ) -> None:
-    # A scan may give a field twice, if the hash is resized meanwhile; never less than once.
+    # HSCAN may return a field twice if Redis resizes the hash during the scan.
     cursor, seen = 0, set[bytes]()
     while True:
-        scan = cast("Awaitable[Scanned]", store.redis.hscan(hidden, cursor, count=CHUNK))
-        cursor, found = await store.await_reply(scan)
-        new = [(key, state) for key, state in found.items() if key not in seen]
+        scan = cast("Awaitable[Scanned]", store.redis.hscan(hidden, cursor, count=CHUNK_STATES))
+        cursor, states = await store.await_reply(scan)
+        new = [(key, state) for key, state in states.items() if key not in seen]
         seen.update(key for key, _ in new)
         for key, state in new:
             write(LENGTHS.pack(len(key), len(state)) + key + state)
@@ -153,29 +152,29 @@ async def _write_states(
         if not cursor:
             break
     if len(seen) != count:
-        raise MovedError(f"{hidden} had {count} states and gave {len(seen)}")
+        raise MovedError(f"{hidden} has {count} hidden states, but a scan returned {len(seen)}")
 
 
 @contextlib.asynccontextmanager
-async def _copied(store: RedisStore) -> AsyncIterator[tuple[dict[str, str] | None, str, int]]:
-    """Copy both keys of a partition at one moment; the copy ends with the context, or by itself."""
+async def _snapshot(store: RedisStore) -> AsyncIterator[tuple[dict[str, str] | None, str, int]]:
+    """Yield the fields of the position, the name of a copy of the hidden states, and their number."""
     copy = f"{store.hidden_key}:export-{secrets.token_hex(4)}"
     try:
         async with store.redis.pipeline(transaction=True) as pipe:
             pipe.hgetall(store.position_key)
             pipe.execute_command("COPY", store.hidden_key, copy)
-            pipe.expire(copy, COPY_LIVES_S)
+            pipe.expire(copy, COPY_TTL_S)
             pipe.hlen(copy)
             fields, _, _, count = await store.await_reply(pipe.execute())
         texts = {name.decode(): value.decode() for name, value in fields.items()}
         if texts and int(texts["keys"]) != count:
             raise ConfigError(
-                f"{store.hidden_key} holds {count} states and its position says {texts['keys']}: "
-                "torn; let a worker rebuild it first"
+                f"{store.hidden_key} has {count} hidden states, but its position counts "
+                f"{texts['keys']}; start a worker, which rebuilds it, and export again"
             )
         yield texts or None, copy, int(count)
     finally:
-        with contextlib.suppress(UnavailableError):  # then it ends by itself
+        with contextlib.suppress(UnavailableError):  # the copy then expires
             await store.await_reply(store.redis.unlink(copy))
 
 
@@ -183,17 +182,17 @@ async def _copied(store: RedisStore) -> AsyncIterator[tuple[dict[str, str] | Non
 
 
 def verify(path: Path) -> tuple[dict[str, Any], int]:
-    """Read a file once, check its sum, and return its first line and its size.
+    """Check the checksum of an export, and return its first line and its size.
 
     Raises:
-        ConfigError: it is no such file, it was cut, or a byte of it changed.
+        ConfigError: The file is not an export, or is damaged.
     """
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
             if file.read(len(MAGIC)) != MAGIC:
-                raise ConfigError(f"{path} is no export of states, or one of another version")
-            about = _line(file, path)
+                raise ConfigError(f"{path} is not an export of this version of stream-rnn")
+            about = _read_line(file, path)
             file.seek(0)
             digest, left = hashlib.sha256(), size - DIGEST_BYTES
             while left > 0 and (data := file.read(min(left, 1 << 20))):
@@ -201,37 +200,40 @@ def verify(path: Path) -> tuple[dict[str, Any], int]:
                 left -= len(data)
             if file.read() != digest.digest():
                 raise ConfigError(
-                    f"{path} is damaged: its checksum does not fit; take another one, or start without: the log builds the states again"
+                    f"{path} is damaged: its checksum is wrong; import another export, or start "
+                    "workers without one: they rebuild the hidden states from the log"
                 )
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {reason(error)}") from error
     return about, size
 
 
-async def restore(fold: Fold, path: Path, on_progress: OnProgress, *, replace: bool) -> Summary:
-    """Put a file's positions and states into Redis, partition by partition.
+async def restore(
+    fold: Fold, path: Path, on_progress: OnProgress, *, replace: bool
+) -> ArchiveSummary:
+    """Write the positions and hidden states of a file to Redis, partition by partition.
 
     Raises:
-        ConfigError: the file is damaged or of another fold, or Redis holds the fold already.
-        MovedError: a worker wrote meanwhile.
+        ConfigError: The file is damaged or of another fold, Redis has a position of the fold
+            already, or a worker wrote at the same time.
     """
     about, size = verify(path)
-    _refuse_another(fold, about, path)
+    _check_same_fold(fold, about, path)
     keys = partitions = 0
     with path.open("rb") as file:
         file.seek(len(MAGIC))
-        _line(file, path)
+        _read_line(file, path)
         while file.tell() < size - DIGEST_BYTES:
-            part = _part(file, path)
-            place = fold.chosen(part.partition)[0]
+            part = _read_header(file, path)
+            place = fold.select(part.partition)[0]
             await _restore_one(
-                fold, place, part, _states(file, part.keys, path), on_progress, replace
+                fold, place, part, _read_states(file, part.keys, path), on_progress, replace
             )
             partitions, keys = partitions + 1, keys + part.keys
-    return Summary(partitions, keys, size)
+    return ArchiveSummary(partitions, keys, size)
 
 
-def _refuse_another(fold: Fold, about: dict[str, Any], path: Path) -> None:
+def _check_same_fold(fold: Fold, about: dict[str, Any], path: Path) -> None:
     ours = {
         "app": fold.settings.app,
         "source": fold.settings.source,
@@ -241,106 +243,106 @@ def _refuse_another(fold: Fold, about: dict[str, Any], path: Path) -> None:
     for name, value in ours.items():
         if about.get(name) != value:
             raise ConfigError(
-                f"{path} is of {name} {about.get(name)!r}, not {value!r}; give the app, source, "
-                "bundle and limits it was exported with"
+                f"{path} is an export of {name} {about.get(name)!r}, not {value!r}; use the app, "
+                "source, bundle and limits of the export"
             )
 
 
 async def _restore_one(
     fold: Fold,
-    place: Place,
-    part: Part,
+    place: FoldPartition,
+    part: PartitionHeader,
     states: Iterator[tuple[bytes, bytes]],
     on_progress: OnProgress,
     replace: bool,
 ) -> None:
     store = place.store
-    seen = await store.read()
-    if seen.position is not None and not replace:
+    current = await store.read()
+    if current.position is not None and not replace:
         raise ConfigError(
-            f"{fold.settings.source}[{place.partition}] has a position in Redis, {seen.position}; "
-            "to put the file's in its place, stop the workers and give --replace"
+            f"{fold.settings.source}[{place.partition}] has position {current.position} in Redis; "
+            "to replace it by that of the file, stop the workers and use --replace"
         )
     size = HEADER_BYTES + 4 * fold.model.hidden_size_floats
-    saved = f"{store.hidden_key}:import-{secrets.token_hex(4)}"
+    staging = f"{store.hidden_key}:import-{secrets.token_hex(4)}"
     try:
         chunk: dict[bytes, bytes] = {}
         for key, state in states:
             if len(state) != size:
-                raise ConfigError(f"a state has {len(state)} bytes, this bundle's have {size}")
+                raise ConfigError(f"a hidden state has {len(state)} bytes, expected {size}")
             chunk[key] = state
-            if len(chunk) == CHUNK:
-                await _put(store, saved, chunk, on_progress)
-        await _put(store, saved, chunk, on_progress)
-        await _swap(store, seen, saved, part.keys, part.position)
+            if len(chunk) == CHUNK_STATES:
+                await _write_chunk(store, staging, chunk, on_progress)
+        await _write_chunk(store, staging, chunk, on_progress)
+        await _swap(store, current, staging, part.keys, part.position)
     finally:
-        await store.await_reply(store.redis.unlink(saved))
+        await store.await_reply(store.redis.unlink(staging))
 
 
-async def _put(
-    store: RedisStore, saved: str, chunk: dict[bytes, bytes], on_progress: OnProgress
+async def _write_chunk(
+    store: RedisStore, staging: str, chunk: dict[bytes, bytes], on_progress: OnProgress
 ) -> None:
     if not chunk:
         return
     async with store.redis.pipeline(transaction=True) as pipe:
-        pipe.hset(saved, mapping=cast("Any", chunk))
-        pipe.expire(saved, COPY_LIVES_S)
+        pipe.hset(staging, mapping=cast("Any", chunk))
+        pipe.expire(staging, COPY_TTL_S)
         await store.await_reply(pipe.execute())
     on_progress(len(chunk))
     chunk.clear()
 
 
 async def _swap(
-    store: RedisStore, seen: StoredPosition, saved: str, keys: int, position: dict[str, str]
+    store: RedisStore, current: StoredPosition, staging: str, keys: int, position: dict[str, str]
 ) -> None:
     lua = files("stream_rnn.store").joinpath("import.lua").read_text()
     script = store.redis.register_script(lua)
     arguments: list[Any] = [
-        "" if seen.position is None else seen.position,
-        "" if seen.origin is None else seen.origin,
-        seen.fields,
+        "" if current.position is None else current.position,
+        "" if current.origin is None else current.origin,
+        current.fields,
         keys,
     ]
     for name, value in position.items():
         arguments += [name, value]
     call: Awaitable[bytes] = script(
-        keys=[store.position_key, store.hidden_key, saved], args=arguments
+        keys=[store.position_key, store.hidden_key, staging], args=arguments
     )
     status = await store.await_reply(call)
     if status != b"ok":
         raise ConfigError(
-            f"{store.position_key}: not restored ({status.decode()}): a worker was here meanwhile; "
-            "stop the workers and try again"
+            f"{store.position_key} was not restored ({status.decode()}), because a worker wrote to "
+            "it at the same time; stop the workers and try again"
         )
 
 
-def _line(file: BinaryIO, path: Path) -> dict[str, Any]:
+def _read_line(file: BinaryIO, path: Path) -> dict[str, Any]:
     text = file.readline(LINE_BYTES_MAX)
     try:
-        found = orjson.loads(text)
+        header = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise ConfigError(f"{path} is damaged: a line of it is not JSON") from error
-    if not text.endswith(b"\n") or not isinstance(found, dict):
-        raise ConfigError(f"{path} is damaged: a line of it is cut")
-    return found
+        raise ConfigError(f"{path} is damaged: a header line is not JSON") from error
+    if not text.endswith(b"\n") or not isinstance(header, dict):
+        raise ConfigError(f"{path} is damaged: a header line is incomplete")
+    return header
 
 
-def _part(file: BinaryIO, path: Path) -> Part:
+def _read_header(file: BinaryIO, path: Path) -> PartitionHeader:
     try:
-        return Part.model_validate(_line(file, path))
+        return PartitionHeader.model_validate(_read_line(file, path))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"]))
         raise ConfigError(f"{path} is damaged: {where}: {first['msg'].lower()}") from error
 
 
-def _states(file: BinaryIO, count: int, path: Path) -> Iterator[tuple[bytes, bytes]]:
+def _read_states(file: BinaryIO, count: int, path: Path) -> Iterator[tuple[bytes, bytes]]:
     for _ in range(count):
         head = file.read(LENGTHS.size)
         key_size, state_size = LENGTHS.unpack(head) if len(head) == LENGTHS.size else (1 << 31, 0)
         if key_size > KEY_BYTES_MAX or state_size > 1 << 28:
-            raise ConfigError(f"{path} is damaged: a state of it has no length")
+            raise ConfigError(f"{path} is damaged: a hidden state has no valid length")
         key, state = file.read(key_size), file.read(state_size)
         if (len(key), len(state)) != (key_size, state_size):
-            raise ConfigError(f"{path} is damaged: it ends within a state")
+            raise ConfigError(f"{path} is damaged: it ends within a hidden state")
         yield key, state

@@ -1,4 +1,4 @@
-"""Checks of this machine and the bundle: nothing is asked of a server."""
+"""Checks of this machine and of the bundle, without a connection to any server."""
 
 import resource
 import shutil
@@ -23,26 +23,26 @@ FREE_BYTES_AT_LEAST = 100_000_000
 
 
 def check_bundle(settings: FoldSettings) -> tuple[Finding, Model | None]:
-    """Load the bundle."""
+    """Load the bundle, and return it unless it cannot be loaded."""
     try:
         model = load_bundle(settings.bundle)
     except BundleError as error:
-        return bad("bundle", str(error), "train one, or correct --bundle"), None
+        return bad("bundle", str(error), "train a bundle, or correct --bundle"), None
     heads = ", ".join(f"{head.name} ({head.kind})" for head in model.spec.heads)
-    said = (
+    detail = (
         f"{model.name} {model.fingerprint[:16]}, {model.cell.kind} {model.cell.hidden} x "
         f"{model.cell.layers}, heads {heads}"
     )
-    return fine("bundle", said), model
+    return fine("bundle", detail), model
 
 
 def check_numerics(model: Model) -> Finding:
-    """Step random events alone and among others: no bit may differ."""
+    """Check that the outputs of an event do not depend on the other events of its batch."""
     pin_numerics()
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(PROBED_ROWS, PROBED_STEPS, model.feature_count, generator=generator)
     for feature in model.spec.features:
-        if isinstance(feature, Categorical):  # its column is an index; 0 is one in each
+        if isinstance(feature, Categorical):  # its column is an index, and 0 is always valid
             x[..., model.encoder.names.index(feature.name)] = 0.0
     h = torch.rand(PROBED_ROWS, *model.hidden_shape, generator=generator) - 0.5
     together_y, together_h = model.forward(x, h)
@@ -56,33 +56,38 @@ def check_numerics(model: Model) -> Finding:
         if not (same_y and torch.equal(state[0], together_h[row])):
             return bad(
                 "numerics",
-                f"row {row} has other bits alone than among {PROBED_ROWS}: a replay would differ",
-                "run on another CPU type or torch build; tests/unit/test_steps.py shows which cells",
+                f"a row alone gives other bits than in a batch of {PROBED_ROWS} (row {row}), so a "
+                "replay would differ from what is published",
+                "use another CPU type or torch build; tests/unit/test_steps.py lists the cells",
             )
-    return fine("numerics", f"{model.numerics()}: no bit depends on the batch")
+    return fine("numerics", f"{model.numerics()}: outputs do not depend on the batch")
 
 
 def check_machine(settings: FoldSettings) -> list[Finding]:
-    """Look at limits, versions and the directory for temporary files."""
-    found = [fine("versions", f"Python {sys.version.split()[0]}, torch {torch.__version__}")]
+    """Check versions, the limit of open files and the space for temporary files."""
+    findings = [fine("versions", f"Python {sys.version.split()[0]}, torch {torch.__version__}")]
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = max(FILES_AT_LEAST, FILES_A_PARTITION * settings.partitions_max)
     if soft != resource.RLIM_INFINITY and soft < needed:
-        found.append(
+        findings.append(
             warning(
-                "open files", f"the limit is {soft}, {needed} may be needed", f"ulimit -n {needed}"
+                "open files",
+                f"the limit is {soft}, and a worker may need {needed}",
+                f"raise it: ulimit -n {needed}",
             )
         )
     else:
-        found.append(fine("open files", f"the limit is {soft}"))
+        findings.append(fine("open files", f"the limit is {soft}"))
     directory = Path(tempfile.gettempdir())
     free = shutil.disk_usage(directory).free
     if free < FREE_BYTES_AT_LEAST:
-        found.append(
+        findings.append(
             warning(
-                "temporary files", f"{directory} has {free / 1e6:.0f} MB free", "free some space"
+                "temporary files",
+                f"{directory} has {free / 1e6:.0f} MB free",
+                "delete files there, or set TMPDIR to another directory",
             )
         )
     else:
-        found.append(fine("temporary files", f"{directory} has {free / 1e9:.1f} GB free"))
-    return found
+        findings.append(fine("temporary files", f"{directory} has {free / 1e9:.1f} GB free"))
+    return findings

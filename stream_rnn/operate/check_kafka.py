@@ -1,4 +1,4 @@
-"""Checks of Kafka: topics, limits, retention against positions, and rights."""
+"""Checks of Kafka: brokers, topics, retention, positions and access rights."""
 
 import asyncio
 from collections.abc import Mapping
@@ -26,139 +26,150 @@ SHORT_MS = 6 * 3_600_000
 
 
 async def check_brokers(cluster: KafkaCluster) -> Finding:
-    """Count who answers."""
-    assert cluster.admin is not None, "used inside of its context"
-    said = await cluster.await_answer(cluster.admin.describe_cluster(), "the cluster")
-    count, controller = len(said["brokers"]), said["controller_id"]
-    return fine("kafka", f"{count} broker{'s'[: count != 1]}, the controller is {controller}")
+    """Count the brokers."""
+    assert cluster.admin is not None, "the cluster is open"
+    answer = await cluster.await_answer(cluster.admin.describe_cluster(), "the cluster")
+    count, controller = len(answer["brokers"]), answer["controller_id"]
+    return fine("kafka", f"{count} broker{'s'[: count != 1]}; the controller is {controller}")
 
 
 async def check_topics(cluster: KafkaCluster, settings: FoldSettings) -> list[Finding]:
-    """Look at the three topics and their settings."""
+    """Check the source topic and the two output topics."""
     names = (settings.source, settings.predictions, settings.dead_letters_topic)
     topics = await cluster.topics(*names)
     source = topics[names[0]]
     if not source.partitions:
         return [bad("source", f"{source.name} does not exist", "create it, or correct --source")]
-    found = [_source(source, settings), *_durability(source)]
+    findings = [_source(source, settings), *_durability(source)]
     for name in names[1:]:
         topic = topics[name]
         if not topic.partitions:
-            found.append(fine("outputs", f"{name} does not exist: the first worker creates it"))
+            findings.append(fine("outputs", f"{name} does not exist; the first worker creates it"))
             continue
         output = _output(topic, source, settings)
-        found += [output, *(_durability(topic) if output.level is not Level.BAD else ())]
-    return found
+        findings += [output, *(_durability(topic) if output.level is not Level.BAD else ())]
+    return findings
 
 
 def _source(source: TopicFacts, settings: FoldSettings) -> Finding:
-    said = f"{source.name}: {source.partitions} partitions, {_retention(source)}"
+    topic = f"{source.name}: {source.partitions} partitions, retention {_retention(source)}"
     if source.is_compacted and not settings.allow_compacted:
         return bad(
             "source",
-            f"{said}, compacted: a rebuild folds fewer records than were folded",
-            "cleanup.policy=delete, or accept it with --allow-compacted",
+            f"{topic}; it is compacted, so a rebuild would not fold the records that are removed",
+            "set cleanup.policy=delete, or accept the loss with --allow-compacted",
         )
     if source.limit("retention.ms") < SHORT_MS:
         return warning(
             "source",
-            f"{said}: a worker that is away for longer loses history",
+            f"{topic}; records are lost if no worker runs for longer than that",
             "raise retention.ms beyond the longest time without workers",
         )
     if source.config.get("message.timestamp.type") == "LogAppendTime":
-        return fine("source", f"{said}; timestamps are the broker's")
-    return fine("source", said)
+        return fine("source", f"{topic}; the broker sets the timestamps")
+    return fine("source", topic)
 
 
 def _output(topic: TopicFacts, source: TopicFacts, settings: FoldSettings) -> Finding:
-    said = f"{topic.name}: {topic.partitions} partitions, {_retention(topic)}"
-    if (found := find_topic_problem(topic, source, settings)) is not None:
-        return bad("outputs", f"{said}; it {found.description}", found.remedy)
+    detail = f"{topic.name}: {topic.partitions} partitions, retention {_retention(topic)}"
+    if (problem := find_topic_problem(topic, source, settings)) is not None:
+        return bad("outputs", f"{detail}; it {problem.description}", problem.remedy)
     if topic.config.get("message.timestamp.type") == "LogAppendTime":
         return warning(
             "outputs",
-            f"{said}; the broker stamps its records, so a replaced source is not recognized by them",
+            f"{detail}; the broker sets the timestamps, so a worker cannot recognize from them "
+            "that the source topic was deleted and created again",
             "set message.timestamp.type=CreateTime",
         )
-    return fine("outputs", said)
+    return fine("outputs", detail)
 
 
 def _durability(topic: TopicFacts) -> list[Finding]:
-    least = int(topic.limit("min.insync.replicas"))
-    name, said = "durability", f"{topic.name}: replication {topic.replication}, min.insync.replicas {least}"  # fmt: skip
-    if least > topic.replication:
-        return [bad(name, said, "it takes no record with acks=all: lower min.insync.replicas")]
+    in_sync = int(topic.limit("min.insync.replicas"))
+    name = "durability"
+    detail = f"{topic.name}: replication {topic.replication}, min.insync.replicas {in_sync}"
+    if in_sync > topic.replication:
+        remedy = "lower min.insync.replicas: the topic accepts no record with acks=all"
+        return [bad(name, detail, remedy)]
     if topic.replication == 1:
-        return [warning(name, said, "one broker's disk is all there is: 3 replicas, 2 in sync")]
-    if least >= topic.replication:
-        remedy = "no broker may be away: min.insync.replicas below replication"
-        return [warning(name, said, remedy)]
-    if least < 2:
-        return [warning(name, said, "an acknowledged record can be lost: min.insync.replicas=2")]
-    return [fine(name, said)]
+        remedy = "replicate it (3 replicas, min.insync.replicas=2): one disk holds the only copy"
+        return [warning(name, detail, remedy)]
+    if in_sync >= topic.replication:
+        remedy = "set min.insync.replicas below the replication: no broker may be down"
+        return [warning(name, detail, remedy)]
+    if in_sync < 2:
+        remedy = "set min.insync.replicas=2: an acknowledged record can be lost with one broker"
+        return [warning(name, detail, remedy)]
+    return [fine(name, detail)]
 
 
 def _retention(topic: TopicFacts) -> str:
     limit, size = topic.limit("retention.ms"), topic.limit("retention.bytes")
-    span = "no end by time" if limit == float("inf") else format_duration(limit / 1000)
-    return span if size == float("inf") else f"{span}, {size / 1e9:.1f} GB a partition"
+    span = "unlimited" if limit == float("inf") else format_duration(limit / 1000)
+    return span if size == float("inf") else f"{span} and {size / 1e9:.1f} GB per partition"
 
 
 def check_positions(rows: list[Mapping[str, Any]], source: str) -> list[Finding]:
-    """Look where a worker would start, and how far retention is from it."""
-    found = []
+    """Check where a worker would start, and whether retention is about to pass it."""
+    findings = []
     for row in rows:
         name = f"{source}[{row['partition']}]"
         if row["stop"]:
-            found.append(bad("position", f"a worker would stop: {row['stop']}", "until then it ends with status 3"))  # fmt: skip
+            remedy = "do what the message says; until then, workers exit with status 3"
+            findings.append(bad("position", f"a worker would stop: {row['stop']}", remedy))
             continue
         if row["position"] is None:
-            found.append(fine("position", f"{name}: none yet; it would begin at {row['start']}, row {row['row']}"))  # fmt: skip
+            detail = (
+                f"{name}: no position yet; a worker would start at {row['start']} (row {row['row']} "
+                "of the recovery table)"
+            )
+            findings.append(fine("position", detail))
             continue
-        said = f"{name}: position {row['position']} of {row['log_end']}, {row['lag']} behind"
+        detail = f"{name}: position {row['position']}, log end {row['log_end']}, lag {row['lag']} records"
         span = row["log_end"] - row["log_start"]
         headroom = row["position"] - row["log_start"]
         if row["lag"] and headroom < HEADROOM_SHARE * span:
-            found.append(
+            findings.append(
                 warning(
                     "position",
-                    f"{said}; retention is {headroom} offsets from it",
+                    f"{detail}; the log start is only {headroom} offsets below the position",
                     "raise retention.ms and retention.bytes of the source now, then start workers",
                 )
             )
         elif row["origin"] is not None and row["log_start"] > row["origin"]:
-            found.append(
+            findings.append(
                 warning(
                     "history",
-                    f"{said}; the log no longer reaches back to the origin {row['origin']}",
-                    "Redis cannot be rebuilt exactly: keep backups younger than the retention",
+                    f"{detail}; the log no longer reaches back to the origin {row['origin']}",
+                    "keep backups of Redis younger than the retention: the log alone cannot "
+                    "rebuild its states exactly",
                 )
             )
         else:
-            found.append(fine("position", said))
-    return found
+            findings.append(fine("position", detail))
+    return findings
 
 
 async def check_source_read(cluster: KafkaCluster, settings: FoldSettings) -> Finding:
-    """Read a record of the source, if it has one."""
+    """Check the right to read the source, by reading one record if there is one."""
     source = settings.source
     for partition in range((await cluster.topics(source))[source].partitions):
         tp = TopicPartition(source, partition)
         start, end = await cluster.log_start(tp), await cluster.log_end(tp)
         if end > start:
             async for records in cluster.batches(tp, start, end):
-                return fine("source rights", f"{source}[{partition}] {records[0].offset} was read")
-    return fine("source rights", f"{source} holds no record that could be read")
+                return fine("source rights", f"read {source}[{partition}] {records[0].offset}")
+    return fine("source rights", f"not checked: {source} is empty")
 
 
 async def check_rights(settings: FoldSettings, outputs: Mapping[str, int]) -> Finding:
-    """Open a transaction over all outputs and the group, and abort it: no record is written.
+    """Open a transaction over all outputs and the group, and abort it.
 
-    Group offsets of an aborted transaction are never seen.
+    Writes no record, and commits no group offset.
 
     Args:
-        settings: of the worker.
-        outputs: those that exist, and their partitions; the first worker creates the others.
+        settings: Settings of the worker.
+        outputs: Number of partitions of each output topic that exists.
     """
     name = "kafka rights"
     connection = kafka_options(settings.bootstrap_servers, settings.kafka_config)
@@ -174,25 +185,28 @@ async def check_rights(settings: FoldSettings, outputs: Mapping[str, int]) -> Fi
             await producer.begin_transaction()
             for topic, partitions in outputs.items():
                 for partition in range(partitions):
-                    # There is no public way to take part without sending a record.
+                    # No public method adds a partition without sending a record.
                     producer._txn_manager.maybe_add_partition_to_txn(TopicPartition(topic, partition))  # noqa: SLF001  # fmt: skip
             if settings.delivery == "exactly_once":
-                place = TopicPartition(settings.source, 0)
-                nothing = {place: OffsetAndMetadata(0, "")}
-                await producer.send_offsets_to_transaction(nothing, settings.app)
+                offsets = {TopicPartition(settings.source, 0): OffsetAndMetadata(0, "")}
+                await producer.send_offsets_to_transaction(offsets, settings.app)
             await producer.abort_transaction()
     except (KafkaError, OSError) as error:
         refused = producer_authorization_error(error, settings)
-        said = str(refused) if refused else reason(error)
-        remedy = "give the user the rights of a worker in deploy/README.md"
+        detail = str(refused) if refused else reason(error)
+        remedy = "grant the user the rights that deploy/README.md lists for a worker"
         if isinstance(error, InvalidTransactionTimeout):
             remedy = "lower --transaction-timeout-ms"
         if isinstance(error, TimeoutError):
-            never = await find_unmet_setting(connection, TRANSACTIONS)
-            said = str(never) if never else f"no transaction within {settings.kafka_timeout_s:g} s"
-            remedy = "a worker with exactly_once needs a transaction coordinator"
-        return bad(name, said, remedy)
+            no_answer = await find_unmet_setting(connection, TRANSACTIONS)
+            detail = (
+                str(no_answer)
+                if no_answer
+                else f"the transaction timed out after {settings.kafka_timeout_s:g} s"
+            )
+            remedy = "check the brokers: exactly_once needs a transaction coordinator"
+        return bad(name, detail, remedy)
     finally:
         await stop_producer(producer, settings.revoke_timeout_s)
-    over = " and ".join([*outputs, f"group {settings.app}"])
-    return fine(name, f"transactions over {over} may be opened")
+    names = " and ".join([*outputs, f"group {settings.app}"])
+    return fine(name, f"transactions over {names} are allowed")

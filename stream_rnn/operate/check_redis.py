@@ -1,4 +1,4 @@
-"""Checks of Redis: may we, will it keep what it has, is there room, how fast is it."""
+"""Checks of Redis: access rights, persistence, memory and latency."""
 
 import statistics
 import time
@@ -19,122 +19,126 @@ from stream_rnn.text import format_duration
 
 PINGS = 50
 SLOW_MS = 5.0
-CLOCKS_APART_S = 2.0
-OLDEST = (6, 2)  # COPY, for exports
+CLOCK_OFFSET_MAX_S = 2.0
+OLDEST_VERSION = (6, 2)  # the first one with COPY, which exports use
 NO_POSITION = -1
 
 Facts = Mapping[str, Any]
 
 
 async def check_store(redis: Any, settings: FoldSettings) -> list[Finding]:
-    """Check that Redis answers, keeps what it has, and runs scripts."""
+    """Check that Redis answers, evicts no keys, and survives a restart."""
     try:
         await check_redis(redis, settings)
     except StreamRNNError as error:
-        return [bad("redis", str(error), "until then a worker does not start")]
-    found = [fine("redis", "answers, and evicts nothing")]
+        remedy = "do what the message says; until then, no worker starts"
+        return [bad("redis", str(error), remedy)]
+    findings = [fine("redis", "it answers, and evicts no keys")]
     nodes = await primary_info(redis)
     for node, facts in nodes.items():
-        found += [_version(node, facts), _persistence(node, facts)]
-    return found
+        findings += [_version(node, facts), _persistence(node, facts)]
+    return findings
 
 
 def _version(node: str, facts: Facts) -> Finding:
     number = str(facts.get("valkey_version", facts.get("redis_version", "0")))
     version = tuple(int(part) for part in number.split(".")[:2])
     text = f"{node} {number}".strip()
-    if version < OLDEST:
-        return bad("redis version", text, "6.2 or later is needed: upgrade it")
+    if version < OLDEST_VERSION:
+        return bad("redis version", text, "upgrade to 6.2 or later")
     return fine("redis version", text)
 
 
 def _persistence(node: str, facts: Facts) -> Finding:
-    name, of = "redis persistence", f"{node}: " if node else ""
+    name, prefix = "redis persistence", f"{node}: " if node else ""
     if facts.get("aof_enabled"):
         if facts.get("aof_last_write_status") != "ok":
-            return bad(
-                name, f"{of}its append-only file cannot be written", "look at its disk and log"
-            )
-        return fine(name, f"{of}appendonly")
+            detail = f"{prefix}Redis cannot write its append-only file"
+            return bad(name, detail, "check the disk and the log of Redis")
+        return fine(name, f"{prefix}append-only file")
     if facts.get("rdb_last_bgsave_status") != "ok":
-        return bad(name, f"{of}its last snapshot failed", "look at its disk and log")
+        detail = f"{prefix}the last snapshot failed"
+        return bad(name, detail, "check the disk and the log of Redis")
     return warning(
         name,
-        f"{of}no append-only file: a restart loses states",
-        "appendonly yes, appendfsync everysec; without it every restart is a rebuild from the log",
+        f"{prefix}no append-only file, so a restart loses hidden states",
+        "set appendonly yes and appendfsync everysec; otherwise workers rebuild the states from "
+        "the log after each restart",
     )
 
 
 def check_memory(
-    nodes: Collection[Facts], model: Model, settings: FoldSettings, keys: int | None, held: int
+    nodes: Collection[Facts], model: Model, settings: FoldSettings, keys: int | None, stored: int
 ) -> Finding:
     """Check that the expected number of keys fits into all primaries together.
 
     Args:
-        nodes: what each primary says of its memory.
-        model: its hidden states are counted.
-        settings: of the worker.
-        keys: expected, all in all.
-        held: of them in Redis already.
+        nodes: Section ``memory`` of INFO of each primary.
+        model: The model, for the size of its hidden states.
+        settings: Settings of the worker.
+        keys: Expected number of keys; ``None`` if unknown.
+        stored: Number of keys in Redis now.
     """
     used = sum(int(facts.get("used_memory", 0)) for facts in nodes)
     limit = sum(
         int(facts.get("maxmemory", 0)) or int(facts.get("total_system_memory", 0))
         for facts in nodes
     )
-    each = state_bytes(model, 16)
-    said = f"{used / 1e6:,.0f} of {limit / 1e6:,.0f} MB used"
+    key_bytes = state_bytes(model, 16)
+    detail = f"{used / 1e6:,.0f} of {limit / 1e6:,.0f} MB used"
     if keys is None:
-        return fine("redis memory", f"{said}; about {each:.0f} bytes a key, see --keys")
-    needed = max(0, keys - held) * each
+        detail += f"; a key takes about {key_bytes:.0f} bytes; --keys checks the room for all"
+        return fine("redis memory", detail)
+    needed = max(0, keys - stored) * key_bytes
+    detail += (
+        f"; {keys:,} keys of app {settings.app}, of which {stored:,} are stored, need about "
+        f"{needed / 1e6:,.0f} MB more"
+    )
     if used + needed > limit:
-        return bad(
-            "redis memory",
-            f"{said}; {keys:,} keys of app {settings.app}, {held:,} of them there, take about "
-            f"{needed / 1e6:,.0f} MB more",
-            "raise maxmemory, or spread the partitions over a cluster",
-        )
-    more = f"{keys:,} keys, {held:,} of them there, take about {needed / 1e6:,.0f} MB more"
-    return fine("redis memory", f"{said}; {more}")
+        remedy = "raise maxmemory, or distribute the partitions over a Redis Cluster"
+        return bad("redis memory", detail, remedy)
+    return fine("redis memory", detail)
 
 
 async def check_speed(redis: Any, wall: Callable[[], float]) -> list[Finding]:
-    """Ping it, and compare clocks."""
+    """Measure the latency of Redis, and compare its clock with that of this machine."""
     times = []
     for _ in range(PINGS):
-        began = time.perf_counter()
+        start = time.perf_counter()
         await redis.ping()
-        times.append(1000 * (time.perf_counter() - began))
-    middle, most = statistics.median(times), max(times)
-    said = f"{middle:.2f} ms an answer, at most {most:.1f}"
-    found = [
-        fine("redis latency", said)
-        if middle < SLOW_MS
-        else warning("redis latency", said, "put workers and Redis into one zone")
+        times.append(1000 * (time.perf_counter() - start))
+    median_ms = statistics.median(times)
+    detail = f"median {median_ms:.2f} ms, maximum {max(times):.1f} ms"
+    findings = [
+        fine("redis latency", detail)
+        if median_ms < SLOW_MS
+        else warning("redis latency", detail, "run workers and Redis in the same zone")
     ]
     if not isinstance(redis, RedisCluster):
         seconds, micros = await redis.time()
-        apart = abs(wall() - seconds - micros / 1e6)
-        said = f"{format_duration(apart)} from that of Redis"
-        found.append(
-            fine("clock", said)
-            if apart < CLOCKS_APART_S
-            else warning("clock", said, "synchronize both machines: ages and lags are wrong")
+        offset_s = abs(wall() - seconds - micros / 1e6)
+        detail = f"{format_duration(offset_s)} apart from the clock of Redis"
+        remedy = "synchronize both clocks: ages and delays would be wrong"
+        findings.append(
+            fine("clock", detail)
+            if offset_s < CLOCK_OFFSET_MAX_S
+            else warning("clock", detail, remedy)
         )
-    return found
+    return findings
 
 
 async def check_rights(store: RedisStore) -> Finding:
-    """Run what a worker runs, in a way that writes nothing."""
-    name, remedy = "redis rights", "see deploy/README.md for the commands and keys of its user"
+    """Run the commands of a worker, with arguments that change nothing."""
+    name = "redis rights"
+    remedy = "grant the user the commands and keys that deploy/README.md lists"
     try:
         keys = (await store.read()).fields
     except ConfigError as error:
         return bad(name, str(error), remedy)
     try:
-        with suppress(MovedError):  # it answered: the position is another one
+        with suppress(MovedError):  # the script ran, and found another position
             await store.scan(NO_POSITION, 0, 1)
-        # No position is -1, so the script finds it moved, and writes nothing.
+        # No position is -1, so the script reports a moved position and writes nothing.
         await store.commit(
             Commit(
                 expected_position=NO_POSITION,
@@ -148,9 +152,12 @@ async def check_rights(store: RedisStore) -> Finding:
             )
         )
     except MovedError:
-        return fine(name, f"reads, scans and scripts may be used; partition 0 holds {keys} states")
+        detail = f"reads, scans and scripts are allowed; partition 0 has {keys} hidden states"
+        return fine(name, detail)
     except StateError as error:
-        return bad(name, str(error), "a worker rebuilds it; what else writes there?")
+        remedy = "check what else writes to this key; a worker rebuilds the state from the log"
+        return bad(name, str(error), remedy)
     except ConfigError as error:
         return bad(name, str(error), remedy)
-    return bad(name, "a commit that had to be refused was not", "this is a fault of the software")
+    detail = "Redis accepted a commit at a position that it does not have"
+    return bad(name, detail, "report this: it is a bug in stream_rnn")

@@ -1,26 +1,26 @@
-"""What a check found: a line, and what to do about it."""
+"""Findings: the results of the doctor's checks, each with a remedy."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Level(StrEnum):
-    """How bad it is."""
+    """Severity of a finding."""
 
     FINE = "fine"
-    WARNING = "warning"  # it works; something is not as it should be in production
-    BAD = "bad"  # it does not work, or data is in danger
+    WARNING = "warning"  # workers run, but something is not as it should be in production
+    BAD = "bad"  # workers cannot run, or data is in danger
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One check.
+    """The result of one check.  The attributes are the keys of ``stream-rnn doctor --json``.
 
     Attributes:
-        what: name of the check, such as ``redis persistence``.
-        level: how bad it is.
-        said: what was found.
-        remedy: what to do; empty where all is well.
+        what: Name of the check, such as ``redis persistence``.
+        level: Severity.
+        said: Description of what the check found.
+        remedy: What to do about it; empty if the level is ``fine``.
     """
 
     what: str
@@ -30,15 +30,15 @@ class Finding:
 
 
 def fine(what: str, said: str) -> Finding:
-    """All is well."""
+    """Return a finding that needs no action."""
     return Finding(what, Level.FINE, said)
 
 
 def warning(what: str, said: str, remedy: str) -> Finding:
-    """It works, and should be looked at."""
+    """Return a finding that should be looked at before production."""
     return Finding(what, Level.WARNING, said, remedy)
 
 
 def bad(what: str, said: str, remedy: str) -> Finding:
-    """It does not work, or data is in danger."""
+    """Return a finding that stops workers, or puts data in danger."""
     return Finding(what, Level.BAD, said, remedy)

@@ -1,4 +1,7 @@
-"""A local web page that shows a running fold; read-only, on 127.0.0.1, without anything from elsewhere."""
+"""A local, read-only web page that shows a running fold.
+
+The server listens on 127.0.0.1, and the page loads nothing from other servers.
+"""
 
 import asyncio
 import logging
@@ -19,10 +22,10 @@ from stream_rnn.worker.service_tasks import report_unexpected_end
 
 logger = logging.getLogger(__name__)
 
-ANSWER_WITHIN_S = 20.0
-SAMPLE_AGAIN_S = 2.0
+ANSWER_TIMEOUT_S = 20.0
+SAMPLE_RETRY_S = 2.0
 LINE_BYTES_MAX = 65_536
-TEXTS = {
+STATIC_FILES = {
     "/": ("page.html", "text/html"),
     "/page.css": ("page.css", "text/css"),
     "/page.js": ("page.js", "text/javascript"),
@@ -42,23 +45,23 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Dashboard:
-    """Serves the page; an async context manager.
+    """The server of the page; an async context manager.
 
     Args:
-        watch: what it shows.
-        port: on 127.0.0.1; 0: any.
+        data: Source of what the page shows.
+        port: Port on 127.0.0.1; 0 for any free one.
     """
 
-    def __init__(self, watch: DashboardData, port: int) -> None:
-        self._watch = watch
+    def __init__(self, data: DashboardData, port: int) -> None:
+        self._data = data
         self._port = port
         self._is_closing = False
-        self._asking, self._looking_up = asyncio.Lock(), asyncio.Lock()
+        self._now_lock, self._key_lock = asyncio.Lock(), asyncio.Lock()
         self.address = ""
 
     async def __aenter__(self) -> Self:
-        app = web.Application(middlewares=[_only_this_machine], client_max_size=1024)
-        for path, (name, kind) in TEXTS.items():
+        app = web.Application(middlewares=[_refuse_other_hosts], client_max_size=1024)
+        for path, (name, kind) in STATIC_FILES.items():
             text = files("stream_rnn.operate").joinpath(name).read_text(encoding="utf-8")
             app.router.add_get(path, _text(text, kind))
         app.router.add_get("/now", self._now)
@@ -72,7 +75,7 @@ class Dashboard:
         except OSError as error:
             await self._runner.cleanup()
             message = (
-                f"cannot listen on 127.0.0.1:{self._port}: {reason(error)}; give another --port"
+                f"cannot listen on 127.0.0.1:{self._port}: {reason(error)}; choose another --port"
             )
             raise ConfigError(message) from error
         self.address = f"http://127.0.0.1:{self._runner.addresses[0][1]}/"
@@ -92,31 +95,31 @@ class Dashboard:
     async def _sample(self) -> None:
         while True:
             try:
-                await self._watch.sampler.run()
+                await self._data.sampler.run()
             except (KafkaError, StreamRNNError, OSError) as error:
-                logger.warning("no sample of predictions, trying again: %s", reason(error))
-            await asyncio.sleep(SAMPLE_AGAIN_S)
+                logger.warning("cannot sample predictions, trying again: %s", reason(error))
+            await asyncio.sleep(SAMPLE_RETRY_S)
 
     async def _now(self, _request: web.Request) -> web.Response:
-        async with self._asking:  # however many look, the servers are asked once at a time
-            return await _answer(self._watch.now())
+        async with self._now_lock:  # many open pages cause one request to the servers at a time
+            return await _answer(self._data.now())
 
     async def _key(self, request: web.Request) -> web.Response:
-        async with self._looking_up:
-            return await _answer(self._watch.key(request.query.get("key", "")))
+        async with self._key_lock:
+            return await _answer(self._data.key(request.query.get("key", "")))
 
 
 @asynccontextmanager
-async def opened(
+async def open_dashboard(
     settings: FoldSettings, workers: Sequence[str], port: int, wall: Callable[[], float]
 ) -> AsyncIterator[Dashboard]:
-    """Open a fold and the page that shows it.
+    """Open a fold, and serve the page that shows it.
 
     Args:
-        settings: of its workers.
-        workers: their health addresses; none: the usual ports of this machine.
-        port: on 127.0.0.1; 0: any.
-        wall: seconds since 1970.
+        settings: Settings of the workers.
+        workers: Health addresses of the workers; empty for the default ports of this machine.
+        port: Port on 127.0.0.1; 0 for any free one.
+        wall: Clock that returns seconds since 1970.
     """
     addresses = [address.rstrip("/") for address in workers]
     async with (
@@ -128,13 +131,13 @@ async def opened(
 
 async def _answer(call: Awaitable[dict[str, Any]]) -> web.Response:
     try:
-        async with asyncio.timeout(ANSWER_WITHIN_S):
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
             body, status = await call, 200
     except ConfigError as error:
         body, status = {"error": str(error)}, 400
     except TimeoutError:
-        said = f"Kafka or Redis did not answer within {ANSWER_WITHIN_S:g} s"
-        body, status = {"error": said}, 503
+        message = f"Kafka or Redis did not answer within {ANSWER_TIMEOUT_S:g} s"
+        body, status = {"error": message}, 503
     except (StreamRNNError, OSError) as error:
         body, status = {"error": reason(error)}, 503
     data = orjson.dumps(body, option=orjson.OPT_NON_STR_KEYS)
@@ -149,11 +152,11 @@ def _text(text: str, kind: str) -> Handler:
 
 
 @web.middleware
-async def _only_this_machine(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse other names: a page elsewhere could have its own name lead here."""
+async def _refuse_other_hosts(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse requests under other host names, which prevents DNS rebinding, and from other pages."""
     if request.host.rsplit(":", 1)[0] not in LOCAL_NAMES:
-        return web.Response(status=403, text="only as 127.0.0.1 or localhost")
+        return web.Response(status=403, text="open this page as 127.0.0.1 or localhost")
     site = request.headers.get("Sec-Fetch-Site", "none")
-    if request.path not in TEXTS and site not in {"same-origin", "none"}:
-        return web.Response(status=403, text="only from this page")
+    if request.path not in STATIC_FILES and site not in {"same-origin", "none"}:
+        return web.Response(status=403, text="only the dashboard itself may request this")
     return await handler(request)

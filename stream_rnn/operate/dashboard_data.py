@@ -1,4 +1,4 @@
-"""What the dashboard shows: positions from Kafka and Redis, counters from workers, a sample of predictions."""
+"""Data of the dashboard: positions from Kafka and Redis, worker metrics, sampled predictions."""
 
 import asyncio
 import logging
@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from stream_rnn.errors import ConfigError, DecodeError, StreamRNNError
 from stream_rnn.keys import describe_key, parse_key
-from stream_rnn.operate import key_states as states
+from stream_rnn.operate.key_states import find_states
 from stream_rnn.operate.open_fold import Fold
 from stream_rnn.operate.prediction_sample import Sampler
 from stream_rnn.predictions.schema import Prediction
@@ -27,8 +27,8 @@ logger = logging.getLogger(__name__)
 DEFAULT_PORTS = range(9464, 9464 + PORTS_TRIED + 1)
 WORKER_TIMEOUT_S = 2.0
 ANSWER_BYTES_MAX = 5_000_000
-LOOK_BACK = 20_000
-PREDICTIONS_OF_A_KEY = 12
+SEARCHED_RECORDS = 20_000
+KEY_PREDICTIONS_MAX = 12
 SUMMED = (
     "events",
     "predictions",
@@ -43,35 +43,39 @@ SUMMED = (
 Json = dict[str, Any]
 
 
-class Workers:
-    """Asks workers how they are.
+class WorkerPoller:
+    """Reads readiness and metrics from the health servers of workers.
 
     Args:
-        app: whose workers.
-        addresses: of their health servers; none: this machine's usual ports.
+        app: App of the workers; workers of other apps are left out.
+        addresses: Addresses of the health servers; empty for the default ports of this machine.
     """
 
     def __init__(self, app: str, addresses: Sequence[str]) -> None:
         self._app = app
         self._addresses = [*addresses] or [f"http://127.0.0.1:{port}" for port in DEFAULT_PORTS]
-        self._said = bool(addresses)
+        self._has_addresses = bool(addresses)
 
-    async def ask(self) -> list[Json]:
-        """Return what each worker says; one that was named and is silent stands as not live."""
+    async def poll(self) -> list[Json]:
+        """Return the status of each worker.
+
+        A given address that does not answer has the status not live; a default port that does not
+        answer is left out.
+        """
         timeout = aiohttp.ClientTimeout(total=WORKER_TIMEOUT_S)
         async with aiohttp.ClientSession(timeout=timeout) as session:
-            found = await asyncio.gather(*(self._one(session, a) for a in self._addresses))
-        return [one for one in found if one is not None]
+            calls = (self._poll_worker(session, address) for address in self._addresses)
+            return [status for status in await asyncio.gather(*calls) if status is not None]
 
-    async def _one(self, session: aiohttp.ClientSession, address: str) -> Json | None:
-        silent = {"address": address, "live": False} if self._said else None
+    async def _poll_worker(self, session: aiohttp.ClientSession, address: str) -> Json | None:
+        not_live = {"address": address, "live": False} if self._has_addresses else None
         try:
             ready = orjson.loads(await _body(session, f"{address}/ready"))
             text = (await _body(session, f"{address}/metrics")).decode()
             families = {f.name: f for f in text_string_to_metric_families(text)}
             about = dict(families["stream_rnn_fold_info"].samples[0].labels)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError, IndexError):
-            return silent
+            return not_live
         if about.get("app") != self._app:
             return None
         return {
@@ -80,23 +84,27 @@ class Workers:
             "ready": ready.get("ready") is True,
             "reasons": [str(reason) for reason in ready.get("reasons", [])][:8],
             "about": about,
-            "partitions": _labelled(families, "stream_rnn_position", "partition"),
-            "silent": _labelled(families, "stream_rnn_silent", "partition"),
+            "partitions": _values_by_label(families, "stream_rnn_position", "partition"),
+            "silent": _values_by_label(families, "stream_rnn_silent", "partition"),
             "rss_bytes": _sum(families, "process_resident_memory_bytes"),
             "counters": {name: _sum(families, f"stream_rnn_{name}") for name in SUMMED},
-            "skips": _labelled(families, "stream_rnn_skips", "reason"),
+            "skips": _values_by_label(families, "stream_rnn_skips", "reason"),
         }
 
 
 async def _body(session: aiohttp.ClientSession, url: str) -> bytes:
-    """Read all of an answer, as often as it takes."""
-    found = bytearray()
+    """Return the whole body of an answer.
+
+    Raises:
+        ValueError: It is longer than ``ANSWER_BYTES_MAX``.
+    """
+    body = bytearray()
     async with session.get(url) as answer:
         async for chunk in answer.content.iter_chunked(65_536):
-            found += chunk
-            if len(found) > ANSWER_BYTES_MAX:
-                raise ValueError(f"{url} says more than {ANSWER_BYTES_MAX} bytes")
-    return bytes(found)
+            body += chunk
+            if len(body) > ANSWER_BYTES_MAX:
+                raise ValueError(f"the answer of {url} is longer than {ANSWER_BYTES_MAX} bytes")
+    return bytes(body)
 
 
 def _sum(families: dict[str, Any], name: str) -> float:
@@ -105,7 +113,7 @@ def _sum(families: dict[str, Any], name: str) -> float:
     return float(sum(v for v in values if math.isfinite(v)))
 
 
-def _labelled(families: dict[str, Any], name: str, label: str) -> dict[str, float]:
+def _values_by_label(families: dict[str, Any], name: str, label: str) -> dict[str, float]:
     samples = families[name].samples if name in families else []
     return {
         s.labels[label]: s.value
@@ -119,24 +127,24 @@ def _time(prediction: Prediction) -> tuple[int, int]:
 
 
 class DashboardData:
-    """Everything that the page asks for.
+    """The data that the page requests.
 
     Args:
-        fold: open.
-        addresses: of workers; none: this machine's usual ports.
-        wall: seconds since 1970.
+        fold: An open fold.
+        addresses: Health addresses of the workers; empty for the default ports of this machine.
+        wall: Clock that returns seconds since 1970.
     """
 
     def __init__(self, fold: Fold, addresses: Sequence[str], wall: Callable[[], float]) -> None:
         self.fold = fold
-        self._workers = Workers(fold.settings.app, addresses)
+        self._workers = WorkerPoller(fold.settings.app, addresses)
         self.sampler = Sampler(fold, wall)
 
     async def now(self) -> Json:
-        """Return positions, workers, latency and outputs."""
-        partitions, workers = await asyncio.gather(self._partitions(), self._workers.ask())
-        owners = {p: one["address"] for one in workers for p in one.get("partitions", {})}
-        silent = {p for one in workers for p, value in one.get("silent", {}).items() if value}
+        """Return positions, workers, latency and the distribution of outputs."""
+        partitions, workers = await asyncio.gather(self._partitions(), self._workers.poll())
+        owners = {p: worker["address"] for worker in workers for p in worker.get("partitions", {})}
+        silent = {p for w in workers for p, is_silent in w.get("silent", {}).items() if is_silent}
         for row in partitions:
             row["owner"] = owners.get(str(row["partition"]))
             row["silent"] = str(row["partition"]) in silent
@@ -164,67 +172,70 @@ class DashboardData:
         starts = await fold.cluster.await_answer(
             fold.cluster.consumer.beginning_offsets(places), source
         )
-        held = await asyncio.gather(*(place.store.read() for place in fold.places))
+        stored = await asyncio.gather(*(place.store.read() for place in fold.places))
         offsets = await asyncio.gather(*(place.log.group_offset() for place in fold.places))
         ends = await fold.cluster.await_answer(fold.cluster.consumer.end_offsets(places), source)
         rows = []
-        for tp, one, offset in zip(places, held, offsets, strict=True):
-            position = one.position
+        for tp, entry, group_offset in zip(places, stored, offsets, strict=True):
+            position = entry.position
             rows.append(
                 {
                     "partition": tp.partition,
                     "log_start": starts[tp],
                     "log_end": ends[tp],
                     "position": position,
-                    "group_offset": None if offset is None else offset.offset,
-                    "origin": one.origin,
-                    "keys": one.fields,
-                    "torn": one.is_torn,
+                    "group_offset": None if group_offset is None else group_offset.offset,
+                    "origin": entry.origin,
+                    "keys": entry.fields,
+                    "torn": entry.is_torn,
                     "lag": None if position is None else max(0, ends[tp] - position),
-                    "stream_time_ms": one.stream_time_ms,
+                    "stream_time_ms": entry.stream_time_ms,
                 }
             )
         return rows
 
     async def key(self, text: str) -> Json:
-        """Return a key's states and its last predictions.
+        """Return the hidden states of a key and its last predictions.
 
         Raises:
-            ConfigError: it cannot be a key.
+            ConfigError: The text is empty or too long for a key.
         """
         key = parse_key(text)
         if not key or len(key) > self.fold.settings.key_bytes_max:
-            raise ConfigError("a key has 1 to key_bytes_max bytes")
-        found = await states.find(self.fold, key)
-        partitions = [one.partition for one in found] or [p.partition for p in self.fold.places]
-        said = await asyncio.gather(*(self._said_of(key, p) for p in partitions))
+            raise ConfigError(f"a key has 1 to {self.fold.settings.key_bytes_max} bytes")
+        states = await find_states(self.fold, key)
+        partitions = [state.partition for state in states] or [
+            place.partition for place in self.fold.places
+        ]
+        lists = await asyncio.gather(*(self._last_predictions(key, p) for p in partitions))
+        predictions = sorted((p for predictions in lists for p in predictions), key=_time)
         return {
             "key": describe_key(key),
             "states": [
                 {
-                    "partition": one.partition,
-                    "steps": one.steps,
-                    "last_ms": one.last_ms,
-                    "hidden": one.hidden.tolist(),
+                    "partition": state.partition,
+                    "steps": state.steps,
+                    "last_ms": state.last_ms,
+                    "hidden": state.hidden.tolist(),
                 }
-                for one in found
+                for state in states
             ],
             "predictions": [
-                one.model_dump(mode="json", by_alias=True)
-                for one in sorted((p for some in said for p in some), key=_time)
-            ][-PREDICTIONS_OF_A_KEY:],
+                prediction.model_dump(mode="json", by_alias=True)
+                for prediction in predictions[-KEY_PREDICTIONS_MAX:]
+            ],
         }
 
-    async def _said_of(self, key: bytes, partition: int) -> list[Prediction]:
-        facts, tp = self.fold.cluster, TopicPartition(self.fold.settings.predictions, partition)
-        end, kept = await facts.log_end(tp), deque[Prediction](maxlen=PREDICTIONS_OF_A_KEY)
-        start = max(await facts.log_start(tp), end - LOOK_BACK)
+    async def _last_predictions(self, key: bytes, partition: int) -> list[Prediction]:
+        cluster, tp = self.fold.cluster, TopicPartition(self.fold.settings.predictions, partition)
+        end, predictions = await cluster.log_end(tp), deque[Prediction](maxlen=KEY_PREDICTIONS_MAX)
+        start = max(await cluster.log_start(tp), end - SEARCHED_RECORDS)
         try:
-            async for records in facts.batches(tp, start, end):
+            async for records in cluster.batches(tp, start, end):
                 for record in records:
                     if record.key == key and record.value:
-                        with suppress(DecodeError):  # somebody else wrote it
-                            kept.append(Prediction.parse(record.value))
+                        with suppress(DecodeError):  # another program wrote it
+                            predictions.append(Prediction.parse(record.value))
         except StreamRNNError as error:
-            logger.warning("predictions of a key could not be read: %s", error)
-        return list(kept)
+            logger.warning("cannot read the predictions of a key: %s", error)
+        return list(predictions)

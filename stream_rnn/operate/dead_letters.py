@@ -1,4 +1,4 @@
-"""The dead-letter topic: what was skipped and why; ``put_back.py`` puts it back after a fix."""
+"""Reading the dead-letter topic: the skipped records, and why each was skipped."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from stream_rnn.fold.dead_letters import record_header_name
 from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.settings import Settings
 
-SAID = (
+HEADERS = (
     "sr-error",
     "sr-reason",
     "sr-topic",
@@ -32,15 +32,16 @@ class DeadLetter:
     """One skipped record.
 
     Attributes:
-        error: code of why it was skipped.
-        reason: the same in words.
-        source: topic, partition and offset of the record.
-        timestamp: of the record, in ms.
-        truncated: what was cut: ``key``, ``value``, ``headers``; empty if the record is whole.
-        size: true size of the value in bytes, -1 if there was none.
-        retried: place it was once put back from, empty if it never was.
-        headers: the record's own.
-        key, value: as far as they were kept.
+        error: Code of the reason for the skip.
+        reason: Reason for the skip, in words.
+        source: Topic, partition and offset of the record.
+        timestamp: Timestamp of the record, in milliseconds.
+        truncated: Names of the truncated parts (``key``, ``value``, ``headers``); empty if the
+            dead letter contains the whole record.
+        size: Size of the value in the source, in bytes; -1 if the value was null.
+        retry_of: Place of the record that a retry put back as this one; empty if none did.
+        headers: Headers of the record itself.
+        key, value: Key and value of the record, unless truncated.
     """
 
     error: str
@@ -49,23 +50,23 @@ class DeadLetter:
     timestamp: int
     truncated: str
     size: int
-    retried: str
+    retry_of: str
     headers: Sequence[tuple[str, bytes]]
     key: bytes | None
     value: bytes | None
 
     @classmethod
     def parse(cls, record: ConsumerRecord) -> Self | None:
-        """Read a record of the dead-letter topic; ``None`` if it is no dead letter."""
-        said = dict(record.headers)
+        """Parse a record of the dead-letter topic; return ``None`` if it is not a dead letter."""
+        headers = dict(record.headers)
         try:
-            texts = {name: said[name].decode() for name in SAID}
+            texts = {name: headers[name].decode() for name in HEADERS}
             source = (texts["sr-topic"], int(texts["sr-partition"]), int(texts["sr-offset"]))
             timestamp, size = int(texts["sr-timestamp"]), int(texts["sr-size"])
         except (KeyError, ValueError, AttributeError):
             return None
         if not (0 <= source[1] < INT32 and 0 <= source[2] < INT64 and -INT64 <= timestamp < INT64):
-            return None  # no worker wrote it
+            return None  # another program wrote it
         named = [(record_header_name(name), value) for name, value in record.headers]
         own = [(name, value) for name, value in named if name is not None]
         value = None if size < 0 else record.value
@@ -84,21 +85,27 @@ class DeadLetter:
 
     @property
     def place(self) -> str:
-        """Where the record was, as ``topic:partition:offset``."""
+        """Place of the record in the source, as ``topic:partition:offset``."""
         return ":".join(map(str, self.source))
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which dead letters; everything that is given must fit."""
+class DeadLetterFilter:
+    """A filter of dead letters; all given conditions must be met.
+
+    Attributes:
+        reasons: Codes of the reasons for the skip; empty for all.
+        partition: Partition of the source; ``None`` for all.
+        first, last: First and last offset in the source; ``None`` for no bound.
+    """
 
     reasons: frozenset[str] = frozenset()
     partition: int | None = None
     first: int | None = None
     last: int | None = None
 
-    def fits(self, letter: DeadLetter) -> bool:
-        """Return whether a dead letter is wanted."""
+    def matches(self, letter: DeadLetter) -> bool:
+        """Return whether a dead letter meets all conditions."""
         _, partition, offset = letter.source
         return (
             (not self.reasons or letter.error in self.reasons)
@@ -108,30 +115,30 @@ class Wanted:
         )
 
 
-Noted = Callable[[str], None]
-"""Called with the place of each dead letter that was put back, as ``topic:partition:offset``."""
+OnRetried = Callable[[str], None]
+"""Called with the place of each record that a retry has put back: ``topic:partition:offset``."""
 
 
-async def read(
-    settings: Settings, wanted: Wanted, noted: Noted = lambda _place: None
+async def read_dead_letters(
+    settings: Settings, letter_filter: DeadLetterFilter, on_retried: OnRetried = lambda _place: None
 ) -> AsyncIterator[DeadLetter]:
-    """Yield the dead letters that the topic holds now, partition by partition.
+    """Yield the dead letters that are in the topic now, partition by partition.
 
     Args:
-        settings: names and where Kafka is.
-        wanted: which.
-        noted: told of what was put back.
+        settings: Settings with the topic and the connection to Kafka.
+        letter_filter: Dead letters to yield.
+        on_retried: Called for each record that a retry has put back.
 
     Raises:
-        ConfigError: there is no such topic, or no such partition of it.
+        ConfigError: The topic or the partition does not exist.
     """
-    async for record in _records(settings, wanted.partition):
+    async for record in _records(settings, letter_filter.partition):
         letter = DeadLetter.parse(record)
-        if letter is not None and wanted.fits(letter):
+        if letter is not None and letter_filter.matches(letter):
             yield letter
         for name, value in record.headers if letter is None else ():
             if name == RETRIED:
-                noted((value or b"").decode(errors="replace"))
+                on_retried((value or b"").decode(errors="replace"))
 
 
 async def _records(settings: Settings, partition: int | None) -> AsyncIterator[ConsumerRecord]:
@@ -144,7 +151,7 @@ async def _records(settings: Settings, partition: int | None) -> AsyncIterator[C
                 "--dead-letters"
             )
         if partition is not None and partition >= count:
-            raise ConfigError(f"{topic} has {count} partitions, none is {partition}")
+            raise ConfigError(f"{topic} has {count} partitions, from 0; there is no {partition}")
         for number in range(count) if partition is None else [partition]:
             tp = TopicPartition(topic, number)
             start, end = await cluster.log_start(tp), await cluster.log_end(tp)

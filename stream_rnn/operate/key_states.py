@@ -1,4 +1,4 @@
-"""Single hidden states: looking one up, erasing it, and what many of them cost."""
+"""Hidden states of single keys: look-up, erasure, and their size in Redis."""
 
 import asyncio
 import time
@@ -18,20 +18,20 @@ from stream_rnn.operate.open_fold import Fold
 from stream_rnn.store.redis_store import RedisStore
 from stream_rnn.store.state import HEADER_BYTES, StateCodec
 
-REREAD_EVERY_S = 0.2
-FIELD_BYTES = 52
-"""What Redis adds to a key and a state in a hash: measured in tests/bench/README.md."""
+POLL_S = 0.2
+FIELD_OVERHEAD_BYTES = 52
+"""Bytes that Redis adds to each field of a hash, measured in tests/bench/README.md."""
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class KeyState:
     """The hidden state of a key.
 
     Attributes:
-        partition: of the source.
-        steps: events in the memory.
-        last_ms: time of its last event.
-        hidden: (D,) flattened.
+        partition: Partition of the source.
+        steps: Number of events in the memory.
+        last_ms: Event time of the last event, in milliseconds.
+        hidden: (D,) hidden state, flattened.
     """
 
     partition: int
@@ -40,38 +40,38 @@ class Found:
     hidden: NDArray[np.float32]
 
 
-async def find(fold: Fold, key: bytes) -> list[Found]:
-    """Ask every partition for a key: who produced its records chose the partition.
+async def find_states(fold: Fold, key: bytes) -> list[KeyState]:
+    """Look up a key in every partition, because producers may partition in any way.
 
     Raises:
-        CorruptStateError: its bytes do not decode.
+        CorruptStateError: The bytes of a hidden state cannot be decoded.
     """
     codec = StateCodec(fold.model.hidden_size_floats)
     values = await asyncio.gather(*(_value(place.store, key) for place in fold.places))
-    found = []
+    states = []
     for place, value in zip(fold.places, values, strict=True):
         if value is not None:
-            states = codec.decode([value])
-            one = int(states.steps[0]), int(states.last_ms[0]), states.hidden[0]
-            found.append(Found(place.partition, *one))
-    return found
+            decoded = codec.decode([value])
+            steps, last_ms = int(decoded.steps[0]), int(decoded.last_ms[0])
+            states.append(KeyState(place.partition, steps, last_ms, decoded.hidden[0]))
+    return states
 
 
-async def holders(fold: Fold, key: bytes) -> list[int]:
-    """Return the partitions that hold a state of a key, whatever its bytes are."""
+async def find_partitions(fold: Fold, key: bytes) -> list[int]:
+    """Return the partitions that store a hidden state of a key, even a corrupt one."""
     values = await asyncio.gather(*(_value(place.store, key) for place in fold.places))
     pairs = zip(fold.places, values, strict=True)
     return [place.partition for place, value in pairs if value is not None]
 
 
-async def waiting(fold: Fold) -> int:
-    """Return how many records of the source are not folded yet."""
-    held = await asyncio.gather(*(place.store.read() for place in fold.places))
+async def count_unfolded(fold: Fold) -> int:
+    """Return the number of records of the source that are not folded yet."""
+    stored = await asyncio.gather(*(place.store.read() for place in fold.places))
     ends = await asyncio.gather(*(place.log.log_end() for place in fold.places))
     starts = await asyncio.gather(*(place.log.log_start() for place in fold.places))
     return sum(
-        max(0, end - (start if one.position is None else one.position))
-        for one, start, end in zip(held, starts, ends, strict=True)
+        max(0, end - (start if position.position is None else position.position))
+        for position, start, end in zip(stored, starts, ends, strict=True)
     )
 
 
@@ -80,11 +80,11 @@ async def _value(store: RedisStore, key: bytes) -> bytes | None:
     return await store.await_reply(cast("Awaitable[bytes | None]", call))
 
 
-async def erase(fold: Fold, key: bytes, partitions: list[int]) -> dict[int, int]:
-    """Publish a record with a null value for a key; return its offset in each partition.
+async def publish_forgets(fold: Fold, key: bytes, partitions: list[int]) -> dict[int, int]:
+    """Publish a record with a null value for a key, and return its offset in each partition.
 
     Raises:
-        FencedError: Kafka did not acknowledge; it may be sent again without harm.
+        FencedError: Kafka did not acknowledge the records; sending them again does no harm.
     """
     settings = fold.settings
     producer = new_producer(
@@ -103,44 +103,51 @@ async def erase(fold: Fold, key: bytes, partitions: list[int]) -> dict[int, int]
                 for partition in partitions
             }
     except (KafkaError, TimeoutError, OSError) as error:
-        message = (
-            f"Kafka did not acknowledge: {reason(error, settings.kafka_timeout_s)}; send it again"
-        )
+        message = f"Kafka did not acknowledge: {reason(error, settings.kafka_timeout_s)}; try again"
         raise FencedError(message) from error
     finally:
         await stop_producer(producer, settings.revoke_timeout_s)
     return {partition: record.offset for partition, record in sent.items()}
 
 
-async def folded(fold: Fold, offsets: dict[int, int], within_s: float) -> bool:
-    """Wait until the positions are beyond some offsets; return whether they are."""
+async def wait_until_folded(fold: Fold, offsets: dict[int, int], within_s: float) -> bool:
+    """Wait until the positions are beyond the given offsets.
+
+    Args:
+        fold: The fold.
+        offsets: Offset of each partition to wait for.
+        within_s: Longest time to wait.
+
+    Returns:
+        Whether all positions are beyond their offsets.
+    """
     deadline = time.monotonic() + within_s
     places = [place for place in fold.places if place.partition in offsets]
     while True:
-        held = await asyncio.gather(*(place.store.read() for place in places))
+        stored = await asyncio.gather(*(place.store.read() for place in places))
         if all(
-            (one.position or 0) > offsets[place.partition]
-            for one, place in zip(held, places, strict=True)
+            (position.position or 0) > offsets[place.partition]
+            for position, place in zip(stored, places, strict=True)
         ):
             return True
         if time.monotonic() > deadline:
             return False
-        await asyncio.sleep(REREAD_EVERY_S)
+        await asyncio.sleep(POLL_S)
 
 
 def state_bytes(model: Model, key_bytes: float) -> float:
-    """Return about how many bytes of Redis one key takes."""
-    return HEADER_BYTES + 4 * model.hidden_size_floats + key_bytes + FIELD_BYTES
+    """Return the approximate size of one key with its hidden state in Redis."""
+    return HEADER_BYTES + 4 * model.hidden_size_floats + key_bytes + FIELD_OVERHEAD_BYTES
 
 
-async def measured(fold: Fold) -> dict[str, Any]:
-    """Ask Redis what the fold's states take now."""
+async def measure_memory(fold: Fold) -> dict[str, Any]:
+    """Return the number of hidden states in Redis, and the memory that they use."""
     keys = used = 0
     for place in fold.places:
         store = place.store
-        held = await store.read()
-        keys += held.fields
-        if held.fields:
+        stored = await store.read()
+        keys += stored.fields
+        if stored.fields:
             usage: Any = store.redis.memory_usage(store.hidden_key, samples=100)
             used += await store.await_reply(usage) or 0
     return {"keys": keys, "bytes": used, "bytes_a_key": used / keys if keys else None}

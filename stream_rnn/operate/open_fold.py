@@ -1,4 +1,4 @@
-"""A fold seen from outside: the store and the log of each of its partitions."""
+"""A fold opened from outside of its workers: the store and the log of each partition."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -28,8 +28,8 @@ from stream_rnn.store.redis_store import RedisStore, check_redis
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """One partition of a fold."""
+class FoldPartition:
+    """One partition of a fold with its hidden states and its log."""
 
     partition: int
     store: RedisStore
@@ -38,48 +38,48 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """The stores and logs of all partitions of a fold, while it is open.
+    """An open fold: the stores and logs of all its partitions.
 
     Attributes:
-        settings: which fold, and where.
-        model: its bundle.
-        redis: a client.
-        cluster: what Kafka is asked.
-        places: its partitions.
+        settings: Settings of its workers.
+        model: The bundle.
+        redis: Client of Redis.
+        cluster: Client of Kafka.
+        places: The partitions.
     """
 
     settings: FoldSettings
     model: Model
     redis: Redis
     cluster: KafkaCluster
-    places: list[Place]
+    places: list[FoldPartition]
 
     @property
     def identity(self) -> str:
-        """The fold's id."""
+        """Id of the fold."""
         return fold_id(self.model.fingerprint, self.settings)
 
-    def chosen(self, partition: int | None) -> list[Place]:
-        """Return one partition, or all.
+    def select(self, partition: int | None) -> list[FoldPartition]:
+        """Return one partition, or all if ``partition`` is ``None``.
 
         Raises:
-            ConfigError: there is no such partition.
+            ConfigError: The source has no such partition.
         """
-        found = [place for place in self.places if partition in (None, place.partition)]
-        if not found:
+        places = [place for place in self.places if partition in (None, place.partition)]
+        if not places:
             raise ConfigError(f"{self.settings.source} has no partition {partition}")
-        return found
+        return places
 
-    async def require_no_workers(self, doing: str) -> None:
-        """Refuse while the group has members that fold this: they would write meanwhile.
+    async def require_no_workers(self, action: str) -> None:
+        """Raise if workers of this fold run, because they would write at the same time.
 
-        The states of another bundle's fold may be changed while workers run: nobody folds it.
+        Workers that run another bundle do not count: they write to a fold of their own.
 
         Args:
-            doing: what is refused, for the message.
+            action: Action to refuse, for the message.
 
         Raises:
-            ConfigError: workers run.
+            ConfigError: Workers of this fold run.
         """
         app = self.settings.app
         offsets = await asyncio.gather(*(place.log.group_offset() for place in self.places))
@@ -88,13 +88,13 @@ class Fold:
         members = await self.cluster.member_count(app)
         if members:
             raise ConfigError(
-                f"{members} worker{'s'[: members != 1]} of {app} run{'s'[: members == 1]}: stop "
-                f"them before {doing}, or give --force; one that was killed is a member for its "
-                "session timeout, 10 s"
+                f"group {app} has {members} running worker{'s'[: members != 1]}: stop them before "
+                f"{action}, or use --force. Kafka counts a killed worker until its session timeout "
+                "of 10 s ends"
             )
 
-    async def look(self) -> list[dict[str, Any]]:
-        """Return, for each partition, what Redis and Kafka hold and where a worker would start."""
+    async def describe(self) -> list[dict[str, Any]]:
+        """Return positions and offsets of each partition, and where a worker would start."""
         settings = self.settings
         options = RecoveryOptions.of(settings)
         rows = []
@@ -113,7 +113,7 @@ class Fold:
 
 @asynccontextmanager
 async def open_redis(settings: Settings) -> AsyncIterator[Redis]:
-    """Open a client of Redis.  Nothing is asked yet."""
+    """Open a client of Redis.  Does not connect yet."""
     redis = connect_redis(settings.redis_url.get_secret_value(), settings.redis_timeout_s)
     try:
         yield redis
@@ -121,13 +121,13 @@ async def open_redis(settings: Settings) -> AsyncIterator[Redis]:
         await redis.aclose()
 
 
-async def fold_of(
+async def assemble_fold(
     settings: FoldSettings, model: Model, redis: Redis, cluster: KafkaCluster
 ) -> Fold:
-    """Return a fold, by what is open already.
+    """Return a fold that uses open clients.
 
     Raises:
-        ConfigError: the source topic does not exist.
+        ConfigError: The source topic does not exist.
     """
     source = settings.source
     count = (await cluster.topics(source))[source].partitions
@@ -139,40 +139,41 @@ async def fold_of(
     for partition in range(count):
         tag = store_tag(settings.app, source, partition, fold.identity)
         store = RedisStore(redis, tag, settings.redis_timeout_s)
-        fold.places.append(Place(partition, store, KafkaLog(cluster, settings, partition)))
+        fold.places.append(FoldPartition(partition, store, KafkaLog(cluster, settings, partition)))
     return fold
 
 
 @asynccontextmanager
 async def open_fold(settings: FoldSettings) -> AsyncIterator[Fold]:
-    """Load the bundle, connect to Redis and Kafka, and close both at the end."""
+    """Load the bundle, and connect to Redis and Kafka for the time of the context."""
     model = load_bundle(settings.bundle)
     async with open_redis(settings) as redis:
         await check_redis(redis, settings)
         async with KafkaCluster.of(settings) as cluster:
-            yield await fold_of(settings, model, redis, cluster)
+            yield await assemble_fold(settings, model, redis, cluster)
 
 
 def _row(partition: int, facts: Facts, options: RecoveryOptions) -> dict[str, Any]:
-    decision, c = where_to_start(facts, options), known_group_offset(facts)
-    held, stop = facts.stored, isinstance(decision, Stop)
+    decision, group_offset = where_to_start(facts, options), known_group_offset(facts)
+    stored, stop = facts.stored, isinstance(decision, Stop)
+    folded_to = facts.log_start if stored.position is None else stored.position
     return {
         "partition": partition,
-        "position": held.position,
-        "origin": held.origin,
-        "group_offset": c.offset if c else None,
+        "position": stored.position,
+        "origin": stored.origin,
+        "group_offset": group_offset.offset if group_offset else None,
         "log_start": facts.log_start,
         "log_end": facts.log_end,
-        "lag": facts.log_end - (held.position if held.position is not None else facts.log_start),
-        "anchor": None if held.anchor is None else held.anchor.offset,
-        "keys": held.fields,
+        "lag": facts.log_end - folded_to,
+        "anchor": None if stored.anchor is None else stored.anchor.offset,
+        "keys": stored.fields,
         "fold": facts.fold_id,
-        "group_offset_fold": c.fold_id if c else None,
+        "group_offset_fold": group_offset.fold_id if group_offset else None,
         "last_output_fold": facts.last_output.fold_id if facts.last_output else None,
-        "torn": held.is_torn,
-        "stream_time_ms": held.stream_time_ms,
-        "numerics": held.numerics,
-        "lost": held.lost,
+        "torn": stored.is_torn,
+        "stream_time_ms": stored.stream_time_ms,
+        "numerics": stored.numerics,
+        "lost": stored.lost,
         "row": decision.row,
         "start": None if isinstance(decision, Stop) else decision.position,
         "publish_from": None if isinstance(decision, Stop) else decision.publish_from,

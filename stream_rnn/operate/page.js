@@ -1,10 +1,10 @@
-// The dashboard: asks /now every two seconds and draws. Everything that comes from outside is set
-// as text, never as markup.
+// The dashboard: fetches /now every two seconds, and draws it. Sets all data as text, never as
+// markup.
 "use strict";
 const EVERY_MS = 2000, KEPT = 150, SVG = "http://www.w3.org/2000/svg";
 const $ = (id) => document.getElementById(id);
 const past = { events: [], predictions: [], skips: [], lag: [], p99: [] };
-const TEXT = new Set(["is", "log", "skips", "fold"]);
+const TEXT = new Set(["status", "log", "skips", "fold"]);
 let before = null;
 
 function make(name, attributes = {}, ...children) {
@@ -33,7 +33,7 @@ function tile(name, text, values) { return make("div", { class: "tile" }, name, 
 function push(list, value) { list.push(value); if (list.length > KEPT) list.shift(); }
 
 function rates(now) {
-  // Each worker by itself: one that ended took its counters with it, one that begins brings all of its own.
+  // Sum the increases per worker: the counters of a worker end with it, and those of a new one start anywhere.
   const sums = { at: now.at_s, of: new Map(now.workers.filter((w) => w.counters).map((w) => [w.address, w.counters])) };
   const since = before ? sums.at - before.at : 0;
   for (const name of ["events", "predictions", "skips"]) {
@@ -47,10 +47,10 @@ function rates(now) {
   const last = (name) => past[name][past[name].length - 1];
   const delay = now.latency_ms ? `${number(now.latency_ms.p50)} / ${number(now.latency_ms.p99)} ms` : "–";
   $("tiles").replaceChildren(
-    tile("events a second", number(last("events")), past.events),
-    tile("predictions a second", number(last("predictions")), past.predictions),
-    tile("skips a second", number(last("skips"), 1), past.skips),
-    tile("lag, records", number(last("lag")), past.lag),
+    tile("events per second", number(last("events")), past.events),
+    tile("predictions per second", number(last("predictions")), past.predictions),
+    tile("skips per second", number(last("skips"), 1), past.skips),
+    tile("lag in records", number(last("lag")), past.lag),
     tile("latency p50 / p99", delay, past.p99));
 }
 
@@ -66,11 +66,11 @@ function scale(p) {
   return draw("svg", { role: "img", "aria-label": text }, draw("title", {}, text), ...parts);
 }
 function state(p, isKnown) {
-  if (isKnown && !p.owner) return make("span", { class: "bad" }, p.position === null ? "nobody folds it, no position" : "nobody folds it");
-  if (p.torn) return make("span", { class: "bad" }, "torn");
+  if (isKnown && !p.owner) return make("span", { class: "bad" }, p.position === null ? "no worker, no position" : "no worker");
+  if (p.torn) return make("span", { class: "bad" }, "torn: a worker rebuilds it");
   if (p.position === null) return make("span", { class: "bad" }, "no position");
   if (p.position < p.log_start) return make("span", { class: "bad" }, "history lost");
-  // The position is below the group offset for a moment in every micro-batch; only its worker knows whether it is silent.
+  // Only the worker knows whether it folds silently: in every micro-batch, the position is briefly below the group offset.
   if (p.silent) return make("span", { class: "bad" }, "rebuilding");
   return make("span", { class: "good" }, p.lag ? "folding" : "up to date");
 }
@@ -79,22 +79,22 @@ function partitions(rows, isKnown) {
   const body = rows.map((p) => make("tr", {}, make("td", {}, String(p.partition)), make("td", { class: "text" }, state(p, isKnown)),
     make("td", { class: "scale" }, scale(p)), make("td", {}, number(p.log_start)), make("td", {}, number(p.position)), make("td", {}, number(p.group_offset)),
     make("td", {}, number(p.log_end)), make("td", {}, number(p.lag)), make("td", {}, number(p.keys)), make("td", {}, when(p.stream_time_ms))));
-  $("partitions").replaceChildren(head("partition", "is", "log", "log start", "position", "group offset", "log end", "lag", "keys", "stream time, UTC"), make("tbody", {}, ...body));
+  $("partitions").replaceChildren(head("partition", "status", "log", "log start", "position", "group offset", "log end", "lag", "keys", "stream time, UTC"), make("tbody", {}, ...body));
 }
 function workers(rows) {
   const body = rows.map((w) => {
-    const is = !w.live ? ["bad", "does not answer"] : w.ready ? ["good", "ready"] : ["bad", w.reasons.join("; ")];
+    const status = !w.live ? ["bad", "does not answer"] : w.ready ? ["good", "ready"] : ["bad", w.reasons.join("; ")];
     const skips = Object.entries(w.skips || {}).filter(([, n]) => n > 0).map(([reason, n]) => `${reason} ${number(n)}`).join(", ");
-    return make("tr", {}, make("td", {}, w.address), make("td", { class: "wide" }, make("span", { class: is[0] }, is[1])),
+    return make("tr", {}, make("td", {}, w.address), make("td", { class: "wide" }, make("span", { class: status[0] }, status[1])),
       make("td", {}, Object.keys(w.partitions || {}).join(" ") || "–"), make("td", {}, number((w.counters || {}).events)),
       make("td", {}, w.rss_bytes ? number(w.rss_bytes / 1e6) : "–"), make("td", { class: "text" }, (w.about || {}).fold), make("td", { class: "wide" }, skips || "–"));
   });
-  if (!rows.length) body.push(make("tr", {}, make("td", { colspan: 7 }, "none of this app answers on this machine's usual ports; name them with --worker")));
-  $("workers").replaceChildren(head("address", "is", "partitions", "events", "RSS, MB", "fold", "skips"), make("tbody", {}, ...body));
+  if (!rows.length) body.push(make("tr", {}, make("td", { colspan: 7 }, "No worker of this app answers on the default ports of this machine; give the addresses with --worker.")));
+  $("workers").replaceChildren(head("address", "status", "partitions", "events", "memory, MB", "fold", "skips"), make("tbody", {}, ...body));
 }
 function outputs(found, sample) {
   const none = !sample.has_begun ? "Reading the last predictions." : !sample.records ? "The predictions topic is empty."
-    : `None of this bundle among the last ${number(sample.records)} records of the predictions topic.`;
+    : `The last ${number(sample.records)} records of the predictions topic contain no prediction of this bundle.`;
   const figures = Object.entries(found).map(([name, d]) => {
     const most = Math.max(...d.counts, 1), total = d.counts.reduce((a, b) => a + b, 0);
     if (d.kind === "classes") {
@@ -123,7 +123,7 @@ async function refresh() {
     document.title = `${now.fold.app} · stream_rnn`;
     rates(now); partitions(now.partitions, now.workers.length > 0); workers(now.workers); outputs(now.outputs, now.sample);
     trouble("");
-  } catch (error) { trouble(`no answer: ${error.message}`); }
+  } catch (error) { trouble(`The dashboard got no answer: ${error.message}`); }
   setTimeout(refresh, EVERY_MS);
 }
 
@@ -137,14 +137,14 @@ function heat(hidden) {
 $("look").addEventListener("submit", async (event) => {
   event.preventDefault();
   const place = $("found");
-  place.replaceChildren(make("p", { class: "quiet" }, "looking"));
+  place.replaceChildren(make("p", { class: "quiet" }, "Reading from Redis and Kafka."));
   try {
     const found = await ask("key?key=" + encodeURIComponent($("key").value)), parts = [];
-    if (!found.states.length) parts.push(make("p", { class: "quiet" }, `no hidden state of ${found.key}`));
+    if (!found.states.length) parts.push(make("p", { class: "quiet" }, `Redis has no hidden state of ${found.key}.`));
     for (const s of found.states)
       parts.push(make("p", {}, `${found.key}: partition ${s.partition}, ${number(s.steps)} steps, last event ${when(s.last_ms)} UTC`),
-        heat(s.hidden), make("p", { class: "quiet" }, "hidden state: blue above 0, orange below; the stronger, the further"));
-    if (found.predictions.length) parts.push(make("p", {}, "last predictions"));
+        heat(s.hidden), make("p", { class: "quiet" }, "Hidden state: blue is above 0, orange below; a stronger color is further from 0."));
+    if (found.predictions.length) parts.push(make("p", {}, "Last predictions:"));
     for (const p of found.predictions.slice().reverse())
       parts.push(make("pre", {}, `${when(p.event_time_ms)}  step ${p.steps}  ${JSON.stringify(p.outputs)}`));
     place.replaceChildren(...parts);

@@ -1,4 +1,4 @@
-"""The predictions that the dashboard shows: the last ones, then a sample of those that come."""
+"""A sample of the predictions for the dashboard: the last ones, then new ones."""
 
 import asyncio
 import logging
@@ -17,10 +17,10 @@ from stream_rnn.predictions.schema import BinaryOutput, ClassOutput, NumberOutpu
 
 logger = logging.getLogger(__name__)
 
-SAMPLED_AT_ONCE = 400
+POLL_RECORDS_MAX = 400
 POLL_S = 0.5
-SAMPLES_KEPT = 4_000
-DELAYS_FOR_S = 30.0
+SAMPLES_MAX = 4_000
+LATENCY_WINDOW_S = 30.0
 BINS = 20
 FLOAT32_MAX = 3.4e38
 OUTPUTS = {
@@ -35,28 +35,33 @@ Json = dict[str, Any]
 
 
 class Sampler:
-    """Reads the last predictions, then a sample as they come: how late they are, what they say.
+    """Reads the last predictions of a topic, then a sample of the new ones.
 
-    It never falls behind: what is too much is skipped.  It belongs to no group and commits nothing.
+    Keeps the delays and outputs of the sample.  Skips predictions when they come faster than it
+    reads.  Joins no consumer group, and commits no offsets.
+
+    Args:
+        fold: An open fold.
+        wall: Clock that returns seconds since 1970.
     """
 
     def __init__(self, fold: Fold, wall: Callable[[], float]) -> None:
         settings = fold.settings
         self._fold, self._wall = fold, wall
         self._topic = settings.predictions
-        self._delays: deque[tuple[float, float]] = deque(maxlen=SAMPLES_KEPT)
+        self._delays: deque[tuple[float, float]] = deque(maxlen=SAMPLES_MAX)
         self._fingerprint = fold.model.fingerprint[:16]
         self._kinds = {head.name: OUTPUTS[head.kind] for head in fold.model.spec.heads}
-        self._outputs = {name: deque[float | str](maxlen=SAMPLES_KEPT) for name in self._kinds}
+        self._outputs = {name: deque[float | str](maxlen=SAMPLES_MAX) for name in self._kinds}
         self._has_begun = False
         self._records = 0
 
     async def run(self) -> None:
-        """Read until cancelled, or until Kafka is away.
+        """Read until cancelled.  After an error, this method may be called again.
 
         Raises:
-            KafkaError: it did not answer; it may be run again.
-            TimeoutError: it did not answer in time; it may be run again.
+            KafkaError: Kafka answered with an error.
+            TimeoutError: Kafka did not answer within ``kafka_timeout_s``.
         """
         settings = self._fold.settings
         consumer = new_consumer(
@@ -72,70 +77,71 @@ class Sampler:
                 starts = await consumer.beginning_offsets(places)
                 ends = await consumer.end_offsets(places)
             if not self._has_begun:
-                await self._take_last(starts, ends)
+                await self._read_last(starts, ends)
             for tp, end in ends.items():
                 consumer.seek(tp, end)
             while True:
                 async with asyncio.timeout(settings.kafka_timeout_s + POLL_S):
                     fetched = await consumer.getmany(
-                        timeout_ms=int(1000 * POLL_S), max_records=SAMPLED_AT_ONCE
+                        timeout_ms=int(1000 * POLL_S), max_records=POLL_RECORDS_MAX
                     )
                 now_s = self._wall()
-                records = [record for some in fetched.values() for record in some]
+                records = [record for batch in fetched.values() for record in batch]
                 for record in records:
-                    if self._take(record.value):
+                    if self._add(record.value):
                         self._delays.append((now_s, 1000 * now_s - record.timestamp))
-                if len(records) == SAMPLED_AT_ONCE:
+                if len(records) == POLL_RECORDS_MAX:
                     await asyncio.sleep(0.2)
                     async with asyncio.timeout(settings.kafka_timeout_s):
                         await consumer.seek_to_end(*places)
         finally:
             await stop_consumer(consumer, settings.revoke_timeout_s)
 
-    async def _take_last(
+    async def _read_last(
         self, starts: dict[TopicPartition, int], ends: dict[TopicPartition, int]
     ) -> None:
-        """Take the last predictions of each partition, at most ``SAMPLES_KEPT`` of all together.
+        """Read the last predictions of each partition, at most ``SAMPLES_MAX`` in total.
 
-        What is not read within ``kafka_timeout_s`` is left out, so that the sample goes on.
+        Stops after ``kafka_timeout_s``, so that new predictions are sampled in any case.
         """
-        cluster, each = self._fold.cluster, max(1, SAMPLES_KEPT // len(ends))
+        cluster, per_partition = self._fold.cluster, max(1, SAMPLES_MAX // len(ends))
         try:
             async with asyncio.timeout(self._fold.settings.kafka_timeout_s):
                 for tp, end in ends.items():
-                    async for records in cluster.batches(tp, max(starts[tp], end - each), end):
+                    start = max(starts[tp], end - per_partition)
+                    async for records in cluster.batches(tp, start, end):
                         for record in records:
-                            self._take(record.value)
+                            self._add(record.value)
         except (StreamRNNError, TimeoutError) as error:
-            logger.warning("the last predictions could not be read: %s", reason(error))
+            logger.warning("cannot read the last predictions: %s", reason(error))
         self._has_begun = True
 
-    def _take(self, value: bytes | None) -> bool:
-        """Take what a record predicts; return whether it is a prediction of this bundle."""
+    def _add(self, payload: bytes | None) -> bool:
+        """Add a record to the sample, and return whether it is a prediction of this bundle."""
         self._records += 1
         try:
-            prediction = Prediction.parse(value or b"")
+            prediction = Prediction.parse(payload or b"")
         except DecodeError:
             return False
         if prediction.fingerprint != self._fingerprint:
-            return False  # of another bundle, during a roll-out
+            return False  # a prediction of another bundle, during a rollout
         for name, output in prediction.outputs.items():
             if not isinstance(output, self._kinds.get(name, ())):
-                continue  # somebody else wrote it
+                continue  # another program wrote it
             match output:
-                case BinaryOutput(probability=said) | NumberOutput(value=said):
-                    self._outputs[name].append(said)
+                case BinaryOutput(probability=value) | NumberOutput(value=value):
+                    self._outputs[name].append(value)
                 case ClassOutput(label=label):
                     self._outputs[name].append(label)
         return True
 
     def sample(self) -> Json:
-        """Return whether the last predictions were read, and how many records there were."""
+        """Return whether the last predictions have been read, and the number of records read."""
         return {"has_begun": self._has_begun, "records": self._records}
 
     def latency_ms(self) -> Json | None:
-        """Return quantiles of the last half minute: from a record's timestamp until it was read."""
-        since = self._wall() - DELAYS_FOR_S
+        """Return quantiles of the delay from timestamp to reading, over the last half minute."""
+        since = self._wall() - LATENCY_WINDOW_S
         delays = [delay for at, delay in self._delays if at >= since]
         if not delays:
             return None
@@ -143,18 +149,20 @@ class Sampler:
         return {"p50": p50, "p99": p99, "sample": len(delays)}
 
     def outputs(self) -> Json:
-        """Return what each head said lately: counts by class, or by bin."""
-        return {name: distribution(list(kept)) for name, kept in self._outputs.items() if kept}
+        """Return the distribution of the sampled outputs of each head."""
+        return {
+            name: distribution(list(values)) for name, values in self._outputs.items() if values
+        }
 
 
 def distribution(values: list[float | str]) -> Json:
-    """Return how often each class or each bin of numbers was predicted."""
+    """Count outputs by class, or by bin for numbers."""
     if isinstance(values[0], str):
         counts: dict[str, int] = {}
         for word in values:
             counts[str(word)] = counts.get(str(word), 0) + 1
-        most = sorted(counts.items(), key=lambda pair: -pair[1])
-        shown, rest = most[:CLASSES_SHOWN], sum(n for _, n in most[CLASSES_SHOWN:])
+        ranked = sorted(counts.items(), key=lambda pair: -pair[1])
+        shown, rest = ranked[:CLASSES_SHOWN], sum(n for _, n in ranked[CLASSES_SHOWN:])
         pairs = [*shown, *([("(others)", rest)] if rest else [])]
         return {"kind": "classes", "labels": [w for w, _ in pairs], "counts": [n for _, n in pairs]}
     numbers = np.clip(np.array(values, np.float64), -FLOAT32_MAX, FLOAT32_MAX)

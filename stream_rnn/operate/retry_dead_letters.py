@@ -1,4 +1,4 @@
-"""Putting dead letters back into the source: each once, whatever fails."""
+"""Retry of dead letters: puts the skipped records back into the source, each exactly once."""
 
 import asyncio
 from array import array
@@ -17,56 +17,62 @@ from stream_rnn.fold.fold_id import transactional_id
 from stream_rnn.kafka.acls import authorization_error
 from stream_rnn.kafka.clients import new_producer, stop_producer
 from stream_rnn.kafka.connection import kafka_options
-from stream_rnn.operate.dead_letters import RETRIED, RETRY_OF, DeadLetter, Wanted, read
+from stream_rnn.operate.dead_letters import (
+    RETRIED,
+    RETRY_OF,
+    DeadLetter,
+    DeadLetterFilter,
+    read_dead_letters,
+)
 from stream_rnn.settings import FoldSettings
 
-TOGETHER, TOGETHER_BYTES = 500, 4_000_000
+TRANSACTION_RECORDS_MAX, TRANSACTION_BYTES_MAX = 500, 4_000_000
 REQUEST_BYTES_MAX = 5_000_000
 
 
 @dataclass(slots=True)
-class Choice:
-    """Which dead letters can be put back; what cannot be is counted.
+class RetrySelection:
+    """The dead letters to put back, with counts of those that are left out.
 
     Attributes:
-        places: by source partition, the offsets in ascending order, each once.
-        cut: of them only a part was kept.
-        empty: they have neither key nor value, and Kafka takes no such record.
-        others: they are of another source.
-        already: were put back before.
+        places: Offsets to put back by source partition, ascending and distinct.
+        truncated: Number of dead letters that do not contain the whole record.
+        empty: Number of dead letters without key and value, which Kafka does not accept.
+        other_source: Number of dead letters of another source topic.
+        already_retried: Number of records that an earlier retry has put back.
     """
 
     places: dict[int, NDArray[np.int64]]
-    cut: int
+    truncated: int
     empty: int
-    others: int
-    already: int
+    other_source: int
+    already_retried: int
 
     @property
     def count(self) -> int:
-        """How many can be put back."""
+        """Number of records to put back."""
         return sum(map(len, self.places.values()))
 
 
 class Retry:
     """Puts dead letters back into the source; an async context manager.
 
-    Each goes to the partition it came from, behind everything that is there: with a new offset,
-    its old timestamp, and a header that names the old place.  In the same transaction the
-    dead-letter topic gets a note of it.  The producer is started before the topic is read: that
-    decides a transaction which another retry left, and fences one that still runs, so nothing is
-    put back twice, whatever fails.  Places are kept in memory, 8 bytes each, values are not.
+    Each record goes to the end of the partition that it came from, with its old timestamp and a
+    header that names its old place.  The same transaction writes a note of it to the dead-letter
+    topic.  The producer starts before the topic is read: this ends an open transaction of an
+    earlier retry, and fences a retry that still runs, so that no failure puts a record back twice.
+    Places are kept in memory (8 bytes each), values are not.
 
     Args:
-        settings: names and where Kafka is.
-        wanted: which.
+        settings: Settings with the topics and the connection to Kafka.
+        letter_filter: Dead letters to put back.
 
     Raises:
         FencedError: Kafka did not answer, or another retry was started; run it again.
     """
 
-    def __init__(self, settings: FoldSettings, wanted: Wanted) -> None:
-        self._settings, self._wanted = settings, wanted
+    def __init__(self, settings: FoldSettings, letter_filter: DeadLetterFilter) -> None:
+        self._settings, self._filter = settings, letter_filter
         self._producer: AIOKafkaProducer
 
     async def __aenter__(self) -> Self:
@@ -77,9 +83,9 @@ class Retry:
         await self.close()
 
     async def open(self) -> None:
-        """Start the producer: from here on no other retry writes."""
+        """Start the producer, which fences every other retry."""
         app, source = self._settings.app, self._settings.source
-        await self._fence(f"{app}-deadletters-{source}")  # of the version before
+        await self._fence(f"{app}-deadletters-{source}")  # the id of an earlier version
         self._producer = self._new_producer(transactional_id(app, source, "deadletters"))
         try:
             async with self._acknowledged():
@@ -98,7 +104,7 @@ class Retry:
         )
 
     async def _fence(self, identity: str) -> None:
-        """Fence who writes by a transactional id; who may not use it does not write by it."""
+        """Fence producers with a transactional id, unless the user has no right to use it."""
         producer = self._new_producer(identity)
         try:
             async with self._acknowledged():
@@ -119,7 +125,7 @@ class Retry:
             async with asyncio.timeout(self._settings.kafka_timeout_s):
                 yield
         except ProducerFenced as error:
-            message = "another retry of this app and source was started: run it again when it ended"
+            message = "another retry of this app and source was started; run this one after it ends"
             raise FencedError(message) from error
         except (KafkaError, TimeoutError, OSError) as error:
             refused = authorization_error(
@@ -128,109 +134,109 @@ class Retry:
             message = f"Kafka did not acknowledge: {reason(error, self._settings.kafka_timeout_s)}; run it again"
             raise refused or FencedError(message) from error
 
-    async def choose(self) -> Choice:
-        """Read the whole topic: what can be put back, and was not yet."""
-        found: dict[int, array[int]] = {}
-        noted: dict[int, array[int]] = {}
-        cut = empty = others = 0
+    async def select(self) -> RetrySelection:
+        """Read the whole topic, and select the records that no retry has put back yet."""
+        candidates: dict[int, array[int]] = {}
+        retried: dict[int, array[int]] = {}
+        truncated = empty = other_source = 0
 
-        def note(place: str) -> None:
+        def add_retried(place: str) -> None:
             topic, partition, offset = _parse_place(place)
             if topic == self._settings.source:
-                noted.setdefault(partition, array("q")).append(offset)
+                retried.setdefault(partition, array("q")).append(offset)
 
-        async for letter in read(self._settings, self._wanted, note):
+        async for letter in read_dead_letters(self._settings, self._filter, add_retried):
             topic, partition, offset = letter.source
             if topic != self._settings.source:
-                others += 1
+                other_source += 1
             elif letter.truncated:
-                cut += 1
+                truncated += 1
             elif letter.key is None and letter.value is None:
                 empty += 1
             else:
-                found.setdefault(partition, array("q")).append(offset)
+                candidates.setdefault(partition, array("q")).append(offset)
         left = {
             partition: np.setdiff1d(
-                np.array(offsets, np.int64), np.array(noted.get(partition, ()), np.int64)
+                np.array(offsets, np.int64), np.array(retried.get(partition, ()), np.int64)
             )
-            for partition, offsets in found.items()
+            for partition, offsets in candidates.items()
         }
-        whole = sum(len(np.unique(np.array(offsets, np.int64))) for offsets in found.values())
-        already = whole - sum(map(len, left.values()))
-        kept = {p: offsets for p, offsets in left.items() if len(offsets)}
-        return Choice(kept, cut, empty, others, already)
+        distinct = sum(len(np.unique(np.array(o, np.int64))) for o in candidates.values())
+        already_retried = distinct - sum(map(len, left.values()))
+        places = {p: offsets for p, offsets in left.items() if len(offsets)}
+        return RetrySelection(places, truncated, empty, other_source, already_retried)
 
     async def put_back(
-        self, choice: Choice, on_progress: Callable[[int], None]
+        self, selection: RetrySelection, on_progress: Callable[[int], None]
     ) -> dict[int, tuple[int, int]]:
-        """Put back what was chosen.
+        """Put the selected records back.
 
         Args:
-            choice: of this retry.
-            on_progress: called with the number of records in each transaction that was committed.
+            selection: The selection of this retry.
+            on_progress: Called after each transaction with its number of records.
 
         Returns:
-            By source partition, the first and the last of the new offsets.
+            First and last new offset, by source partition.
         """
-        done = {p: np.zeros(len(offsets), np.bool_) for p, offsets in choice.places.items()}
+        done = {p: np.zeros(len(offsets), np.bool_) for p, offsets in selection.places.items()}
         offsets: dict[int, tuple[int, int]] = {}
-        some: list[DeadLetter] = []
+        batch: list[DeadLetter] = []
         size = 0
-        async for letter in read(self._settings, self._wanted):
+        async for letter in read_dead_letters(self._settings, self._filter):
             _, partition, offset = letter.source
-            places = choice.places.get(partition)
+            places = selection.places.get(partition)
             if letter.source[0] != self._settings.source or places is None or letter.truncated:
                 continue
             at = int(np.searchsorted(places, offset))
-            # In at_least_once a dead letter may stand twice.
+            # With at_least_once, the topic may contain a dead letter twice.
             if at == len(places) or places[at] != offset or done[partition][at]:
                 continue
             done[partition][at] = True
-            some.append(letter)
+            batch.append(letter)
             size += len(letter.key or b"") + len(letter.value or b"")
-            if len(some) >= TOGETHER or size >= TOGETHER_BYTES:
-                await self._commit(some, offsets, on_progress)
-                some, size = [], 0
-        if some:
-            await self._commit(some, offsets, on_progress)
+            if len(batch) >= TRANSACTION_RECORDS_MAX or size >= TRANSACTION_BYTES_MAX:
+                await self._commit(batch, offsets, on_progress)
+                batch, size = [], 0
+        if batch:
+            await self._commit(batch, offsets, on_progress)
         return offsets
 
     async def _commit(
         self,
-        some: Sequence[DeadLetter],
+        batch: Sequence[DeadLetter],
         offsets: dict[int, tuple[int, int]],
         on_progress: Callable[[int], None],
     ) -> None:
         async with self._acknowledged(), self._producer.transaction():
-            sent = await _send(self._producer, some, self._settings.dead_letters_topic)
+            sent = await _send(self._producer, batch, self._settings.dead_letters_topic)
         for partition, offset in sent:
             first, last = offsets.get(partition, (offset, offset))
             offsets[partition] = (min(first, offset), max(last, offset))
-        on_progress(len(some))
+        on_progress(len(batch))
 
 
 async def _send(
     producer: AIOKafkaProducer, letters: Sequence[DeadLetter], dead_letters: str
 ) -> list[tuple[int, int]]:
-    """Send records and notes; return the partition and offset of each record."""
+    """Send the records and their notes, and return partition and offset of each record."""
     records, notes = [], []
     for letter in letters:
         topic, partition, _ = letter.source
         headers = [(name, value) for name, value in letter.headers if name != RETRY_OF]
         place = letter.place.encode()
-        back: dict[str, Any] = {"value": letter.value, "headers": [*headers, (RETRY_OF, place)]}
+        fields: dict[str, Any] = {"value": letter.value, "headers": [*headers, (RETRY_OF, place)]}
         if letter.timestamp >= 0:
-            back["timestamp_ms"] = letter.timestamp
-        records.append(await producer.send(topic, key=letter.key, partition=partition, **back))
+            fields["timestamp_ms"] = letter.timestamp
+        records.append(await producer.send(topic, key=letter.key, partition=partition, **fields))
         note = {"value": b"", "headers": [(RETRIED, place)]}
         notes.append(await producer.send(dead_letters, key=letter.key, partition=partition, **note))
     sent = await asyncio.gather(*records)
     await asyncio.gather(*notes)
-    return [(one.partition, one.offset) for one in sent]
+    return [(metadata.partition, metadata.offset) for metadata in sent]
 
 
 def _parse_place(place: str) -> tuple[str, int, int]:
-    """Read ``topic:partition:offset``; of what is none the topic is empty."""
+    """Parse ``topic:partition:offset``; for any other text, return an empty topic."""
     topic, _, rest = place.partition(":")
     partition, _, offset = rest.partition(":")
     if not (partition.isdecimal() and offset.isdecimal() and len(offset) < 19):

@@ -139,8 +139,8 @@ def guess_time(columns: Sequence[Column], key: Guess, pairs: Pairs, path: str | 
         if split_words(column.path) & (COUNTER_WORDS | TIME_WORDS) and _counts_up(column, pairs):
             return _counter(column)
     reason = (
-        "No field looks like a time, so the event time is the timestamp of the record. The rows of "
-        "a file have none: train skips them unless --time names a field."
+        "No field looks like a time, so the event time is the timestamp of the record: in a file, "
+        "the row number. If times matter, name a field with --time."
     )
     return Guess((), (reason,))
 

@@ -100,7 +100,7 @@ class Place(Stream):
     async def shown(self, **more) -> list[dict]:
         """Return what ``state show`` says."""
         async with open_fold(self.settings.replace(**more).of_fold()) as fold:
-            return await fold.look()
+            return await fold.describe()
 
     # --- what a person does ----------------------------------------------------------------------
 

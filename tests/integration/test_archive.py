@@ -15,7 +15,7 @@ from stream_rnn.store.redis_store import RedisStore
 from stream_rnn.store.state import Commit, FirstPosition, StateCodec, States, StoredPosition
 from tests.integration.streams import Stream, run
 
-KEYS = 4 * archive.CHUNK
+KEYS = 4 * archive.CHUNK_STATES
 PLACE = ("app", "source", "predictions", "bundle", "bootstrap_servers", "redis_url")
 
 
@@ -61,9 +61,9 @@ def parts(path):
     """Read an export: the position and the steps of each state, by key."""
     with path.open("rb") as file:
         file.seek(len(archive.MAGIC))
-        archive._line(file, path)
-        part = archive._part(file, path)
-        states = dict(archive._states(file, part.keys, path))
+        archive._read_line(file, path)
+        part = archive._read_header(file, path)
+        states = dict(archive._read_states(file, part.keys, path))
     steps = {key: int.from_bytes(state[4:8], "little") for key, state in states.items()}
     return int(part.position["position"]), steps
 
@@ -102,8 +102,8 @@ async def test_a_state_whose_bytes_are_wrong_is_found_for_erasing(made):
     async with open_fold(made.settings) as fold:
         with pytest.raises(CorruptStateError):
             await states.find(fold, b"key-1")
-        assert await states.holders(fold, b"key-1") == [0]
-        assert await states.holders(fold, b"key-9") == []
+        assert await states.find_partitions(fold, b"key-1") == [0]
+        assert await states.find_partitions(fold, b"key-9") == []
 
 
 async def test_an_export_that_fails_leaves_no_copy(made, tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ from aiokafka.admin import NewTopic
 from stream_rnn.errors import FencedError, UnreachableError
 from stream_rnn.kafka.clients import new_admin, stop_admin
 from stream_rnn.local.kafka import LocalKafka
-from stream_rnn.operate.key_states import erase
+from stream_rnn.operate.key_states import publish_forgets
 from stream_rnn.replay.logs import Range
 from stream_rnn.replay.send import Sending, send
 from stream_rnn.settings import Settings
@@ -99,4 +99,4 @@ async def test_erasing_at_a_broker_that_dies_ends_in_time(freeze, settings, monk
     monkeypatch.setattr(AIOKafkaProducer, "send_and_wait", meanwhile)
     with pytest.raises(FencedError, match=r"Kafka did not acknowledge: .*send it again"):
         async with asyncio.timeout(WITHIN_S):
-            await erase(SimpleNamespace(settings=settings), b"k", [0])
+            await publish_forgets(SimpleNamespace(settings=settings), b"k", [0])

@@ -14,7 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from stream_rnn.operate import prediction_sample
 from stream_rnn.operate.dashboard import Dashboard
-from stream_rnn.operate.dashboard_data import DashboardData, Workers
+from stream_rnn.operate.dashboard_data import DashboardData, WorkerPoller
 from stream_rnn.operate.open_fold import open_fold
 from tests.forked import ForkedWorker
 from tests.integration.streams import Stream, mixed_records
@@ -110,7 +110,7 @@ async def test_an_empty_topic_is_called_empty(page, create_topic):
 
 async def test_the_last_predictions_are_bounded(page, monkeypatch):
     """At most so many offsets of all partitions together, from the end."""
-    monkeypatch.setattr(prediction_sample, "SAMPLES_KEPT", 20)
+    monkeypatch.setattr(prediction_sample, "SAMPLES_MAX", 20)
     async with open_fold(page.settings) as fold:
         sampler = prediction_sample.Sampler(fold, time.time)  # noqa: TID251  # how late predictions are
         running = asyncio.create_task(sampler.run())
@@ -196,8 +196,8 @@ def test_distributions_are_bounded():
 
 async def test_who_does_not_answer_is_left_out_unless_named():
     """The usual ports of this machine are only tried."""
-    assert await Workers("nobody-has-this-name", []).ask() == []
-    named = await Workers("a", ["http://127.0.0.1:1"]).ask()
+    assert await WorkerPoller("nobody-has-this-name", []).poll() == []
+    named = await WorkerPoller("a", ["http://127.0.0.1:1"]).poll()
     assert named == [{"address": "http://127.0.0.1:1", "live": False}]
 
 

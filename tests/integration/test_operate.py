@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from stream_rnn.errors import FencedError
 from stream_rnn.local.redis import LocalRedis
 from stream_rnn.operate.check_result import Level
-from stream_rnn.operate.dead_letters import Wanted
+from stream_rnn.operate.dead_letters import DeadLetterFilter
 from stream_rnn.operate.doctor import examine
 from stream_rnn.operate.retry_dead_letters import Retry
 from stream_rnn.store.connection import connect_redis
@@ -132,7 +132,7 @@ async def test_doctor_finds_nothing_bad_where_a_worker_runs_and_says_what_is(mad
     await made.produce(mixed_records(60, seed=32))
     # The outputs are not there yet: the first worker makes them.
     said = await run("doctor", "--write", *options(made, *PLACE))
-    assert f"transactions over group {made.settings.app} may" in said
+    assert f"transactions over group {made.settings.app} are allowed" in said
     made.start()
     await made.until_published()
     said = await run("doctor", "--json", "--write", "--keys=1000", *options(made, *PLACE))
@@ -347,14 +347,14 @@ async def test_of_two_retries_at_a_time_one_is_fenced_and_nothing_is_put_back_tw
     await made.produce([(b"k", b"no"), (b"k", b"not"), (b"k", b"not at all")])
     made.start()
     await made.until_published()
-    async with Retry(made.settings, Wanted()) as first:
-        chosen = await first.choose()
-        async with Retry(made.settings, Wanted()) as second:
-            also = await second.choose()
+    async with Retry(made.settings, DeadLetterFilter()) as first:
+        chosen = await first.select()
+        async with Retry(made.settings, DeadLetterFilter()) as second:
+            also = await second.select()
             assert chosen.count == also.count == 3
             with pytest.raises(FencedError, match="another retry"):
                 await first.put_back(chosen, lambda _count: None)
             await second.put_back(also, lambda _count: None)
-    async with Retry(made.settings, Wanted(last=2)) as third:
-        assert (await third.choose()).count == 0
+    async with Retry(made.settings, DeadLetterFilter(last=2)) as third:
+        assert (await third.select()).count == 0
     assert sum([len(await made.source(p)) for p in (0, 1)]) == 6

@@ -163,7 +163,7 @@ def test_a_line_of_an_export_is_a_part_or_damaged(line):
     """A line of an export parses or is refused, even if its checksum is valid."""
     file = io.BytesIO(line)
     try:
-        part = archive._part(file, Path("states"))
+        part = archive._read_header(file, Path("states"))
     except ConfigError:
         return
     assert part.partition >= 0
@@ -175,7 +175,7 @@ def test_states_of_an_export_end_with_the_file(data, count):
     """Reading states stops at the end of the file, whatever number its header announces."""
     read = 0
     with suppress(ConfigError):
-        for key, state in archive._states(io.BytesIO(data), count, Path("states")):
+        for key, state in archive._read_states(io.BytesIO(data), count, Path("states")):
             read += archive.LENGTHS.size + len(key) + len(state)
     assert read <= len(data)
 

@@ -9,7 +9,7 @@ from aiohttp import web
 from stream_rnn.operate import dashboard_data as watching
 from stream_rnn.operate.check_redis import check_memory
 from stream_rnn.operate.check_result import Level
-from stream_rnn.operate.dashboard_data import Workers
+from stream_rnn.operate.dashboard_data import WorkerPoller
 from stream_rnn.operate.prediction_sample import Sampler, distribution
 from stream_rnn.settings import Settings
 from tests import models
@@ -49,7 +49,7 @@ async def slow_worker():
 
 async def test_an_answer_that_comes_in_pieces_is_read_whole(slow_worker):
     """As it does across a network."""
-    (found,) = await Workers("a", [slow_worker]).ask()
+    (found,) = await WorkerPoller("a", [slow_worker]).poll()
     assert found["live"]
     assert len(found["partitions"]) == 300
 
@@ -57,7 +57,7 @@ async def test_an_answer_that_comes_in_pieces_is_read_whole(slow_worker):
 async def test_an_answer_without_end_is_no_answer(slow_worker, monkeypatch):
     """Who is asked may be anybody."""
     monkeypatch.setattr(watching, "ANSWER_BYTES_MAX", 1000)
-    (found,) = await Workers("a", [slow_worker]).ask()
+    (found,) = await WorkerPoller("a", [slow_worker]).poll()
     assert not found["live"]
 
 
@@ -90,7 +90,7 @@ def test_only_what_the_bundle_can_say_is_sampled():
         b"not JSON",
         None,
     ):
-        sampler._take(value)
+        sampler._add(value)
     found = sampler.outputs()
     assert set(found) == {"big", "wait"}
     assert sum(found["big"]["counts"]) == sum(found["wait"]["counts"]) == 1
