@@ -11,7 +11,7 @@ from stream_rnn.demo import flights
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.notebook.log import open_log
 from stream_rnn.notebook.options import LogOptions
-from stream_rnn.replay.send import Sending, send
+from stream_rnn.replay.send import SendOptions, send
 from stream_rnn.settings import Settings
 
 
@@ -28,7 +28,7 @@ def run(
     require_spec(spec, is_given_by_log=log == flights.NAME)
     fields = FeatureSpec.read(spec or flights.SPEC)
     source = open_log(log, fields, LogOptions(), settings)
-    sending = Sending(topic, rate, without, create_partitions)
+    sending = SendOptions(topic, rate, without, create_partitions)
     with RecordBars() as bars:
         sent = asyncio.run(send(source, settings, sending, lambda records: bars(topic, records)))
     click.echo(f"{sent} records sent to {topic}", err=True)

@@ -18,7 +18,7 @@ from stream_rnn.notebook.progress import OnProgress, progress_to
 from stream_rnn.predictions.schema import Prediction
 from stream_rnn.replay.iterate import replay_values
 from stream_rnn.replay.logs import Log, Range
-from stream_rnn.replay.to_file import Replay, flat_row, replay_to_file
+from stream_rnn.replay.to_file import ReplayPlan, flat_row, replay_to_file
 from stream_rnn.settings import Settings
 
 SHOWN = 10  # rows of the table in a notebook
@@ -85,7 +85,9 @@ class ReplayResult:
                 total = None if wanted.end is None else wanted.end - wanted.start
                 told(f"{self.log.name}[{wanted.partition}]", records, total)
 
-            plan = Replay(self.log, self.bundle, self.settings, out=Path(out), processes=processes)
+            plan = ReplayPlan(
+                self.log, self.bundle, self.settings, out=Path(out), processes=processes
+            )
             return replay_to_file(plan, tell)
 
     def _repr_html_(self) -> str:

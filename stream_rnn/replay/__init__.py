@@ -1,6 +1,6 @@
-"""A range of a log folded again, with states in memory.
+"""Replay: a range of a log, folded again with hidden states in memory.
 
-``replay`` is the public name; it is imported when it is used, for importing torch takes seconds.
+``replay`` is the public name.  It is imported on first use, because importing torch takes seconds.
 """
 
 from importlib import import_module
@@ -15,7 +15,7 @@ __all__ = ["replay"]
 
 
 def __getattr__(name: str) -> "Any":
-    """Import the public name when it is used."""
+    """Import the public name on first use."""
     if name != "replay":
         raise AttributeError(f"module 'stream_rnn.replay' has no attribute {name!r}")
     return import_module("stream_rnn.replay.iterate").replay

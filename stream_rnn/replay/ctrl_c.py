@@ -1,4 +1,4 @@
-"""Ctrl-C inside of an event loop: raised at once, where asyncio would note it until the loop goes on."""
+"""Ctrl-C inside of an event loop: ``asyncio`` delays the interrupt, this module raises it at once."""
 
 import signal
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from threading import current_thread, main_thread
 
 @contextmanager
 def ctrl_c_raises() -> Iterator[None]:
-    """Let Ctrl-C raise ``KeyboardInterrupt`` in the block; one that is ignored stays ignored."""
+    """Let Ctrl-C raise ``KeyboardInterrupt`` in the block, unless the process ignores Ctrl-C."""
     handler = signal.getsignal(signal.SIGINT)
     if not callable(handler) or current_thread() is not main_thread():
         yield

@@ -1,7 +1,7 @@
-"""Coroutines run to their end, whether or not an event loop runs in the thread of the caller.
+"""``asyncio.run`` that also works where an event loop runs already, such as in a notebook.
 
 A notebook runs each cell inside of an event loop, where ``asyncio.run`` raises.  There a coroutine
-gets a thread and a loop of its own, and the caller waits for both.
+runs in a thread with an event loop of its own, and the caller waits for the thread.
 """
 
 import asyncio
@@ -15,14 +15,16 @@ from stream_rnn.replay.ctrl_c import ctrl_c_raises
 
 T = TypeVar("T")
 
-BEGIN_S = 1.0
+START_TIMEOUT_S = 1.0
 
 
 def run_coroutine(main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine and return its result; Ctrl-C cancels it and waits until it has cleaned up.
+    """Run a coroutine, and return its result.
+
+    Ctrl-C cancels the coroutine.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C, after the coroutine has ended.
+        KeyboardInterrupt: The user pressed Ctrl-C, and the coroutine has ended.
 
     Example:
         >>> async def answer():
@@ -38,19 +40,19 @@ def run_coroutine(main: Coroutine[Any, Any, T]) -> T:
 
 
 def _run_in_thread(main: Coroutine[Any, Any, T]) -> T:
-    begun: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[T]]] = Future()
+    started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[T]]] = Future()
 
-    async def whole() -> T:
+    async def run_main() -> T:
         task = asyncio.ensure_future(main)
-        begun.set_result((asyncio.get_running_loop(), task))
+        started.set_result((asyncio.get_running_loop(), task))
         return await task
 
-    # Leaving the block waits for the thread.
+    # The end of the block waits for the thread.
     with ThreadPoolExecutor(1, "stream-rnn") as pool, ctrl_c_raises():
         try:
-            return pool.submit(copy_context().run, asyncio.run, whole()).result()
+            return pool.submit(copy_context().run, asyncio.run, run_main()).result()
         except KeyboardInterrupt:
-            with suppress(TimeoutError, RuntimeError):  # it has not begun, or its loop is closed
-                loop, task = begun.result(BEGIN_S)
+            with suppress(TimeoutError, RuntimeError):  # not started yet, or its loop is closed
+                loop, task = started.result(START_TIMEOUT_S)
                 loop.call_soon_threadsafe(task.cancel)
             raise

@@ -1,10 +1,10 @@
-"""A log as a file: JSON lines, CSV or Parquet, as the records of partitions.
+"""A log in a file (JSON lines, CSV or Parquet) or in a data frame, as records of partitions.
 
-A file has no partitions: it is split by Kafka's murmur2 of the key, as a producer would have done,
-since stream time, and with it expiry, is per partition.  A row's timestamp is its event time, or
-its number where the spec names no time; its place is file, partition and row.  A line of JSON is a record as it stands; rows of CSV and Parquet
-become the JSON that polars writes of them, and so do those of a data frame, which is read in place of
-a file.  Nothing reads a file as a whole.
+The rows are split into partitions by Kafka's murmur2 hash of the key, as a producer splits them,
+because stream time, and with it expiry, is that of a partition.  The offset of a record is the
+number of its row.  Its timestamp is the event time of the row, or the row number if the spec names
+no event time.  A line of JSON is the value of a record as it is; polars converts other rows to
+JSON.  A file is read in batches, never as a whole.
 """
 
 import io
@@ -27,26 +27,26 @@ BYTES_A_BATCH = 4_000_000
 SCHEMA_ROWS = 10_000
 JSON_LINES = (".jsonl", ".ndjson", ".json")
 
-OPAQUE = (pl.Binary, pl.Object)
+UNSUPPORTED_TYPES = (pl.Binary, pl.Object)
 
-Rows = Path | pl.DataFrame  # where rows are, or they themselves
-Value = tuple[bytes, Any]  # a row as JSON, and as it was read
+Rows = Path | pl.DataFrame  # path of a file, or a data frame
+Value = tuple[bytes, Any]  # a row as JSON, and as an object of Python
 
 
 def name_of(rows: Rows) -> str:
-    """Return how messages name a file or a data frame."""
+    """Return the name of a file or a data frame for messages."""
     return str(rows) if isinstance(rows, Path) else "the data frame"
 
 
 def read_frames(path: Rows, what: str = "log") -> Iterator[pl.DataFrame]:
-    """Yield the rows of a file or of a data frame in their order, as frames.
+    """Yield the rows of a file or of a data frame in order, as frames.
 
     Args:
-        path: of the file, or a data frame.
-        what: its rows are, for messages: ``log`` or ``labels``.
+        path: Path of the file, or a data frame.
+        what: Kind of the rows, for messages: ``log`` or ``labels``.
 
     Raises:
-        ConfigError: it is missing, or not what its name says.
+        ConfigError: The file does not exist, or its content does not match its extension.
     """
     if isinstance(path, pl.DataFrame):
         yield from path.iter_slices(ROWS_A_BATCH)
@@ -59,16 +59,16 @@ def read_frames(path: Rows, what: str = "log") -> Iterator[pl.DataFrame]:
             if len(frame) < ROWS_A_BATCH:
                 return
     except OSError as error:
-        why = error.strerror or reason(error)
-        raise ConfigError(f"cannot read the {what} {path}: {why}") from error
+        message = error.strerror or reason(error)
+        raise ConfigError(f"cannot read the {what} {path}: {message}") from error
     except pl.exceptions.PolarsError as error:
         raise ConfigError(f"cannot read the {what} {path}: {reason(error)}") from error
 
 
 def _scan(path: Path, what: str) -> pl.LazyFrame:
     if path.suffix not in (".parquet", ".csv", *JSON_LINES):
-        are = "a log is a" if what == "log" else f"{what} are a"
-        raise ConfigError(f"{path}: {are} .jsonl, .csv or .parquet file")
+        subject = "a log is a" if what == "log" else f"{what} are a"
+        raise ConfigError(f"{path}: {subject} .jsonl, .csv or .parquet file")
     if not path.stat().st_size:
         raise ConfigError(f"cannot read the {what} {path}: the file is empty")
     if path.suffix == ".parquet":
@@ -81,17 +81,23 @@ def _scan(path: Path, what: str) -> pl.LazyFrame:
 def read_batches(
     path: Rows, spec: FeatureSpec, partition: int = 0, partitions: int = 1
 ) -> Iterator[Sequence[LogRecord]]:
-    """Yield the records of one partition of a file or frame; an offset is the number of its row.
+    """Yield the records of one partition of a file or data frame, in batches.
+
+    Args:
+        path: Path of the file, or a data frame.
+        spec: The feature spec, for the key and the event time.
+        partition: Number of the partition to yield.
+        partitions: Number of partitions into which the rows are split.
 
     Raises:
-        SpecError: the spec names no key, which a file needs.
-        ConfigError: the file is missing, or not what its name says.
+        SpecError: The spec has no ``event.key``, which a file needs.
+        ConfigError: The file does not exist, or its content does not match its extension.
     """
     if not spec.event.key:
         raise SpecError(
-            f"{name_of(path)}: a file needs event.key in the spec: the fields that make the key"
+            f"{name_of(path)}: a file needs event.key in the spec, the fields that make the key"
         )
-    make = _maker(spec)
+    make = _record_maker(spec)
     if isinstance(path, Path) and path.suffix in JSON_LINES:
         read = _json_lines(path)
     else:
@@ -109,7 +115,7 @@ def read_batches(
 def read_records(
     path: Rows, spec: FeatureSpec, partitions: int = 1
 ) -> Iterator[tuple[int, LogRecord]]:
-    """Yield (partition, record) of every row."""
+    """Yield the partition and the record of every row, in the order of the rows."""
     for records in read_batches(path, spec):
         for record in records:
             yield partition_of(record.key, partitions), record
@@ -117,21 +123,21 @@ def read_records(
 
 @lru_cache(maxsize=100_000)
 def partition_of(key: bytes | None, partitions: int) -> int:
-    """Return the partition that Kafka's default partitioner gives a key."""
+    """Return the partition of a key by Kafka's default partitioner."""
     return 0 if key is None else (murmur2(key) & 0x7FFFFFFF) % partitions
 
 
 def _json_lines(path: Path) -> Iterator[list[Value]]:
-    """Yield lines; one that is not JSON stays as it is, and the decoder skips it."""
+    """Yield the lines of a file; the decoder skips those that are not JSON."""
     try:
         with path.open("rb") as file:
             while lines := file.readlines(BYTES_A_BATCH):
-                yield [(line, _parsed(line)) for line in map(bytes.strip, lines) if line]
+                yield [(line, _parse_json(line)) for line in map(bytes.strip, lines) if line]
     except OSError as error:
         raise ConfigError(f"cannot read the log {path}: {reason(error)}") from error
 
 
-def _parsed(line: bytes) -> Any:
+def _parse_json(line: bytes) -> Any:
     try:
         return orjson.loads(line)
     except orjson.JSONDecodeError:
@@ -139,14 +145,14 @@ def _parsed(line: bytes) -> Any:
 
 
 def _rows(path: Rows, spec: FeatureSpec) -> Iterator[list[Value]]:
-    """Yield rows of frames with what of them makes key and timestamp."""
+    """Yield rows as JSON, with the columns that make key and timestamp as objects."""
     time = spec.event.time
     paths = [*spec.event.key, *([time.path] if time else [])]
     for frame in read_frames(path):
-        if opaque := [name for name, kind in frame.schema.items() if kind in OPAQUE]:
+        if unsupported := [n for n, dtype in frame.schema.items() if dtype in UNSUPPORTED_TYPES]:
             raise ConfigError(
-                f"cannot read the log {name_of(path)}: JSON has no bytes, which {', '.join(opaque)} holds; "
-                "leave it out, or make it text"
+                f"cannot read the log {name_of(path)}: JSON cannot carry the bytes in column "
+                f"{', '.join(unsupported)}; drop the column, or cast it to text"
             )
         buffer = io.BytesIO()
         frame.write_ndjson(buffer)
@@ -155,27 +161,29 @@ def _rows(path: Rows, spec: FeatureSpec) -> Iterator[list[Value]]:
         yield list(zip(buffer.getvalue().split(b"\n"), rows, strict=False))
 
 
-def _maker(spec: FeatureSpec) -> Callable[[int, bytes, Any], LogRecord]:
-    """Return what makes a record of a row: its offset, its JSON, and what was read."""
+def _record_maker(spec: FeatureSpec) -> Callable[[int, bytes, Any], LogRecord]:
+    """Return a function that makes a record from the offset, the JSON and the object of a row."""
     getters = [value_getter(path) for path in spec.event.key]
-    dated = None if spec.event.time is None else _dater(spec.event.time)
+    read_timestamp = None if spec.event.time is None else _timestamp_reader(spec.event.time)
 
     def make(offset: int, value: bytes, row: Any) -> LogRecord:
-        if not isinstance(row, dict):  # a broken line: with a key, it is skipped for what it is
+        if not isinstance(row, dict):  # the decoder skips it for its value, as it has a key
             return LogRecord(offset, -1, b"", value)
         parts = [get(row) for get in getters]
         key = None if None in parts else "-".join(map(str, parts)).encode()
-        return LogRecord(offset, offset if dated is None else dated(row), key, value)
+        return LogRecord(
+            offset, offset if read_timestamp is None else read_timestamp(row), key, value
+        )
 
     return make
 
 
-def _dater(time: EventTime) -> Callable[[dict[str, Any]], int]:
-    """Return what gives a row's event time; of one that has none, the decoder says what is wrong."""
+def _timestamp_reader(time: EventTime) -> Callable[[dict[str, Any]], int]:
+    """Return a function that reads the event time of a row; ``NO_TIMESTAMP`` if it is invalid."""
     get_time = value_getter(time.path)
     kinds = (object,) if time.unit == "iso8601" else (int, float)
 
-    def dated(row: dict[str, Any]) -> int:
+    def read_timestamp(row: dict[str, Any]) -> int:
         raw = get_time(row)
         if not isinstance(raw, kinds) or isinstance(raw, bool):
             return NO_TIMESTAMP
@@ -184,4 +192,4 @@ def _dater(time: EventTime) -> Callable[[dict[str, Any]], int]:
         except RecordError:
             return NO_TIMESTAMP
 
-    return dated
+    return read_timestamp

@@ -1,8 +1,8 @@
-"""A data frame as a log: its columns become the JSON that a row of a file would be.
+"""Conversion and check of data frames that are used as logs.
 
-Polars' frames are taken as they are.  pandas is recognized by what its frames can do, and need not
-be installed; its missing values (``None``, NaN, NaT, NA) become null.  What the types of the columns
-cannot say is an error that names the column, where a file would skip every row.
+Frames of polars are used as they are.  Frames of pandas are recognized by their attributes, so that
+pandas need not be installed; their missing values (``None``, NaN, NaT, NA) become null.  A column
+whose type does not match the spec raises an error, whereas a file would have every row skipped.
 """
 
 from typing import Any, TypeAlias
@@ -12,76 +12,77 @@ import polars as pl
 from stream_rnn.errors import ConfigError, reason
 from stream_rnn.model.features import FeatureSpec, Field
 
-Frame: TypeAlias = Any  # of polars or pandas
+Frame: TypeAlias = Any  # a data frame of polars or pandas
 
-PLAIN = "biuf"  # kinds of numpy's types that polars takes as they are
+PLAIN_KINDS = "biuf"  # kinds of numpy's types that polars reads as they are
 WORD_REMEDY = "cast it to Int64 or to text"
 
 
-def is_frame(given: object) -> bool:
+def is_frame(frame: object) -> bool:
     """Return whether an object is a data frame of polars or pandas."""
-    return isinstance(given, pl.DataFrame | pl.LazyFrame) or _is_pandas(given)
+    return isinstance(frame, pl.DataFrame | pl.LazyFrame) or _is_pandas(frame)
 
 
-def read_frame(given: Frame) -> pl.DataFrame:
-    """Return a data frame as polars has it.
+def read_frame(frame: Frame) -> pl.DataFrame:
+    """Convert a data frame to one of polars.
 
     Raises:
-        ConfigError: a column of pandas has no name, or holds values of several types.
+        ConfigError: A column of pandas has no unique text as its name, or contains values of
+            several types.
     """
-    if isinstance(given, pl.LazyFrame):
-        return given.collect()
-    if isinstance(given, pl.DataFrame):
-        return given
-    names = list(given.columns)
+    if isinstance(frame, pl.LazyFrame):
+        return frame.collect()
+    if isinstance(frame, pl.DataFrame):
+        return frame
+    names = list(frame.columns)
     for name in names:
         if not isinstance(name, str) or names.count(name) > 1:
             raise ConfigError(
-                f"column {name!r} of the frame: names of columns are texts, each of them once"
+                f"column {name!r} of the frame: column names must be texts, and unique"
             )
-    return pl.DataFrame([_series(name, given[name]) for name in names])
+    return pl.DataFrame([_series(name, frame[name]) for name in names])
 
 
-def check_frame(given: Frame, frame: pl.DataFrame, spec: FeatureSpec) -> None:
-    """Refuse a frame whose columns cannot be the events of a spec.
+def check_frame(frame: Frame, converted: pl.DataFrame, spec: FeatureSpec) -> None:
+    """Check that the columns of a frame match a spec.
 
     Args:
-        given: the frame of the caller.
-        frame: the same as polars has it.
-        spec: what an event is.
+        frame: The frame of the caller.
+        converted: The frame converted to polars.
+        spec: The feature spec.
 
     Raises:
-        ConfigError: a column of the key or of the event time is not there, or a column has a type
-            that no event can have; the message names it.
+        ConfigError: A column of the key or of the event time is missing, or a column has a type
+            that the spec does not allow.
     """
     time = () if spec.event.time is None else (spec.event.time.path,)
     for path in (*spec.event.key, *time):
-        if path.partition(".")[0] not in frame.columns:
-            raise ConfigError(_missing(given, path))
+        if path.partition(".")[0] not in converted.columns:
+            raise ConfigError(_missing(frame, path))
     fields = spec.fields(with_targets=True)
     for field in fields:
-        dtype = _type_at(frame, field.path)
+        dtype = _type_at(converted, field.path)
         if dtype is not None and not _fits(dtype, field):
-            wanted = " or ".join(sorted(field.types))
+            types = " or ".join(sorted(field.types))
             raise ConfigError(
-                f"column {field.path} of the frame is {dtype}, and the spec wants {wanted}; cast the "
+                f"column {field.path} of the frame is {dtype}, but the spec needs {types}; cast the "
                 "column, or change the spec"
             )
     words = {field.path for field in fields if field.has_words}
     for path in (*spec.event.key, *words):
-        if _is_pandas(given) and path in frame.columns and _were_integers(frame[path]):
+        if _is_pandas(frame) and path in converted.columns and _were_integers(converted[path]):
             raise ConfigError(
-                f"column {path} of the frame holds floats, as pandas makes of integers with missing "
-                f"values, so that 7 would be 7.0 in a key or a vocabulary; {WORD_REMEDY}"
+                f"column {path} of the frame contains floats, which pandas makes of integers with "
+                f"missing values, so that 7 would be 7.0 in a key or a vocabulary; {WORD_REMEDY}"
             )
 
 
-def _is_pandas(given: object) -> bool:
-    return all(hasattr(given, name) for name in ("iloc", "columns", "dtypes"))
+def _is_pandas(frame: object) -> bool:
+    return all(hasattr(frame, name) for name in ("iloc", "columns", "dtypes"))
 
 
 def _series(name: str, column: Any) -> pl.Series:
-    """Return a column of pandas as polars has it."""
+    """Convert a column of pandas to polars."""
     dtype = column.dtype
     zone = getattr(dtype, "tz", None)
     try:
@@ -90,13 +91,12 @@ def _series(name: str, column: Any) -> pl.Series:
             moments = pl.Series(name, utc).dt.replace_time_zone("UTC")
             return moments if str(zone) == "UTC" else _in_zone(moments, str(zone))
         kind = dtype.kind if type(dtype).__module__.startswith("numpy") else "O"
-        if kind in PLAIN:
+        if kind in PLAIN_KINDS:
             return pl.Series(name, column.to_numpy(), nan_to_null=kind == "f")
         if kind in "mM":
             return pl.Series(name, column.to_numpy())
-        is_there = column.notna().tolist()
-        pairs = zip(column.astype(object).tolist(), is_there, strict=True)
-        return pl.Series(name, [value if there else None for value, there in pairs])
+        pairs = zip(column.astype(object).tolist(), column.notna().tolist(), strict=True)
+        return pl.Series(name, [value if is_present else None for value, is_present in pairs])
     except (TypeError, ValueError, pl.exceptions.PolarsError) as error:
         raise ConfigError(
             f"column {name} of the frame cannot be read as one type: {reason(error)}; cast it"
@@ -106,19 +106,19 @@ def _series(name: str, column: Any) -> pl.Series:
 def _in_zone(moments: pl.Series, zone: str) -> pl.Series:
     try:
         return moments.dt.convert_time_zone(zone)
-    except pl.exceptions.PolarsError:  # an offset such as UTC+02:00: the moments are the same
+    except pl.exceptions.PolarsError:  # an offset such as UTC+02:00; the times stay the same
         return moments
 
 
-def _missing(given: Frame, path: str) -> str:
-    columns = list(read_frame(given).columns)
-    index = list(getattr(getattr(given, "index", None), "names", ()))
+def _missing(frame: Frame, path: str) -> str:
+    columns = list(read_frame(frame).columns)
+    index = list(getattr(getattr(frame, "index", None), "names", ()))
     text = f"column {path} is not in the frame, whose columns are {', '.join(columns) or 'none'}"
-    return text + ("; it is the index: call reset_index()" if path in index else "")
+    return text + ("; it is in the index: call reset_index()" if path in index else "")
 
 
 def _type_at(frame: pl.DataFrame, path: str) -> pl.DataType | None:
-    """Return the type at a dotted path; ``None`` where there is none."""
+    """Return the type at a dotted path; ``None`` if the frame has no such field."""
     first, *rest = path.split(".")
     dtype = frame.schema.get(first)
     for part in rest:
@@ -129,7 +129,7 @@ def _type_at(frame: pl.DataFrame, path: str) -> pl.DataType | None:
 
 
 def _fits(dtype: pl.DataType, field: Field) -> bool:
-    """Return whether JSON has values of a type as one that the spec wants."""
+    """Return whether values of a type are of one of the field's types in JSON."""
     if dtype == pl.Null:
         return True
     if dtype == pl.Boolean:
@@ -143,5 +143,5 @@ def _fits(dtype: pl.DataType, field: Field) -> bool:
 def _were_integers(values: pl.Series) -> bool:
     if not values.dtype.is_float() or not values.null_count():
         return False
-    there = values.drop_nulls()
-    return bool((there == there.round()).all())
+    present = values.drop_nulls()
+    return bool((present == present.round()).all())

@@ -1,4 +1,4 @@
-"""Replay as an iterator: predictions as they come, for a loop of Python."""
+"""Replay as an iterator over predictions."""
 
 import asyncio
 import queue
@@ -14,12 +14,12 @@ from stream_rnn.replay.logs import FileLog, Log
 from stream_rnn.replay.partition import replay_partition
 from stream_rnn.settings import Settings
 
-BATCHES_MAX = 16  # that wait for the loop
+BATCHES_MAX = 16  # micro-batches that wait for the loop
 DEADLINE_S = 1.0
 
 
-class _LeftError(Exception):
-    """The loop was left."""
+class _LoopLeftError(Exception):
+    """The caller has left the loop."""
 
 
 def replay(
@@ -27,18 +27,19 @@ def replay(
 ) -> Iterator[Prediction]:
     """Fold a log, and yield its predictions partition by partition in offset order.
 
-    The fold runs in a thread, at most some micro-batches ahead; leaving the loop ends it.
+    The fold runs in a thread, a few micro-batches ahead of the loop.  It ends when the caller
+    leaves the loop.
 
     Args:
-        log: a file's path, or a log of :mod:`stream_rnn.replay.logs`.
-        bundle: directory of the model.
-        settings: of the fold; ``None``: the defaults and the environment.
+        log: Path of a file, or a log of :mod:`stream_rnn.replay.logs`.
+        bundle: Directory of the bundle.
+        settings: Settings of the fold; ``None`` for the environment and the defaults.
 
     Yields:
-        One prediction for each valid event, equal to what a worker publishes.
+        One prediction for each valid event, equal to the prediction that a worker publishes.
 
     Raises:
-        StreamRNNError: the bundle or the log cannot be read.
+        StreamRNNError: The bundle or the log cannot be read.
 
     Example::
 
@@ -47,72 +48,77 @@ def replay(
     """
     pin_numerics()
     model = load_bundle(bundle)
-    opened = FileLog(Path(log), model.spec) if isinstance(log, str | Path) else log
-    given = settings or Settings.build()
-    given = given.replace(source=given.source or opened.name)
-    for values in replay_values(opened, model, given):
+    source = FileLog(Path(log), model.spec) if isinstance(log, str | Path) else log
+    settings = settings or Settings.build()
+    settings = settings.replace(source=settings.source or source.name)
+    for values in replay_values(source, model, settings):
         yield from map(Prediction.parse, values)
 
 
 def replay_values(log: Log, model: Model, settings: Settings) -> Iterator[list[bytes]]:
-    """Fold a log, and yield the bytes of its predictions, those of a micro-batch at a time.
+    """Fold a log, and yield the bytes of the predictions of one micro-batch at a time.
 
     Args:
-        log: not opened yet.
-        model: what is stepped.
-        settings: names of app and source, and all that is in the fold id.
+        log: A log that is not open yet.
+        model: The model.
+        settings: Settings with app, source, and everything that is part of the fold id.
     """
-    folding = _Folding(log, model, settings)
-    thread = threading.Thread(target=folding.run, name="replay", daemon=True)
+    fold = _FoldThread(log, model, settings)
+    thread = threading.Thread(target=fold.run, name="replay", daemon=True)
     thread.start()
     try:
-        while (found := folding.ready.get()) is not None:
-            if isinstance(found, BaseException):
-                raise found
-            yield found
+        while (item := fold.ready.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
     finally:
-        folding.left.set()
+        fold.is_left.set()
         thread.join(DEADLINE_S)
 
 
-class _Folding:
-    """The fold in its thread.
+class _FoldThread:
+    """The fold, which runs in a thread of its own.
 
     Attributes:
-        ready: values of predictions; then ``None``, or what went wrong.
-        left: set when nobody waits for more.
+        ready: Queue of the predictions of each micro-batch; ends with ``None`` or an exception.
+        is_left: Set when the caller has left the loop.
     """
 
     def __init__(self, log: Log, model: Model, settings: Settings) -> None:
         self.ready: queue.Queue[list[bytes] | BaseException | None] = queue.Queue(BATCHES_MAX)
-        self.left = threading.Event()
+        self.is_left = threading.Event()
         self._log, self._model, self._settings = log, model, settings
 
     def run(self) -> None:
-        """Fold all; what goes wrong is raised where the loop is."""
+        """Fold the log, and put its predictions or an exception into the queue."""
         try:
             asyncio.run(self._fold())
             self._put(None)
-        except _LeftError:
+        except _LoopLeftError:
             return
-        except BaseException as error:  # noqa: BLE001  # raised again where the loop is
+        except BaseException as error:  # noqa: BLE001  # raised again in the loop of the caller
             self._put(error)
 
     async def _fold(self) -> None:
         async with self._log as log:
-            for wanted in await log.ranges():
-                place = wanted.partition, wanted.start
-                batches = log.batches(wanted)
-                await replay_partition(self._model, self._settings, *place, batches, self._emit)
+            for source_range in await log.ranges():
+                await replay_partition(
+                    self._model,
+                    self._settings,
+                    source_range.partition,
+                    source_range.start,
+                    log.batches(source_range),
+                    self._emit,
+                )
 
     def _emit(self, predictions: Sequence[Message], _dead_letters: Sequence[Message]) -> None:
         self._put([message.value or b"" for message in predictions])
 
     def _put(self, item: list[bytes] | BaseException | None) -> None:
-        while not self.left.is_set():
+        while not self.is_left.is_set():
             try:
                 self.ready.put(item, timeout=DEADLINE_S)
             except queue.Full:
                 continue
             return
-        raise _LeftError
+        raise _LoopLeftError

@@ -1,4 +1,4 @@
-"""What replay, evaluation, trace and comparison read: a file, or a range of a topic."""
+"""Logs that replay, evaluation, trace and comparison read: a file, or a range of a topic."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from stream_rnn.errors import ConfigError
 from stream_rnn.fold.decoder import Record
 from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.model.features import FeatureSpec
-from stream_rnn.replay.topic_logs import bound, partitions_of
+from stream_rnn.replay.topic_logs import list_partitions, resolve_bound
 from stream_rnn.settings import Settings
 
 if TYPE_CHECKING:
@@ -22,12 +22,12 @@ FRAME_NAME = "frame"
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Some offsets of one partition.
+    """A range of offsets of one partition.
 
     Attributes:
-        partition: its number.
-        start: the first offset.
-        end: the offset after the last one; ``None`` is the end of a file.
+        partition: Number of the partition.
+        start: First offset.
+        end: Offset after the last one; ``None`` for the end of a file.
     """
 
     partition: int
@@ -36,26 +36,26 @@ class Range:
 
 
 def topic_partitions(ranges: Sequence[Range]) -> int:
-    """Return how many ranges are of a topic, where each partition numbers its own offsets."""
-    return sum(wanted.end is not None for wanted in ranges)
+    """Return the number of ranges of a topic; those of a file share one numbering of offsets."""
+    return sum(source_range.end is not None for source_range in ranges)
 
 
 class Log(Protocol):
-    """Ranges of a log; used as an async context manager, and small enough to send to a process."""
+    """A log as ranges of records; an async context manager that can be pickled before it opens."""
 
     @property
     def name(self) -> str:
-        """Stands as the source topic in predictions."""
+        """Name of the log, which is the source topic in predictions."""
 
     async def __aenter__(self) -> Self: ...
 
     async def __aexit__(self, *_exception: object) -> None: ...
 
     async def ranges(self) -> list[Range]:
-        """Return one range a partition."""
+        """Return one range for each partition."""
 
-    def batches(self, wanted: Range) -> AsyncIterator[Sequence[Record]]:
-        """Yield the records of a range in offset order, some at a time."""
+    def batches(self, source_range: Range) -> AsyncIterator[Sequence[Record]]:
+        """Yield the records of a range in offset order, in batches."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,9 @@ class FileLog:
     """A .jsonl, .csv or .parquet file, or a data frame.
 
     Attributes:
-        rows: where the file is, or the data frame.
-        spec: says what makes the key and the event time.
-        partitions: it is split into so many, by the key.
+        rows: Path of the file, or the data frame.
+        spec: The feature spec, for the key and the event time.
+        partitions: Number of partitions into which the rows are split by key.
     """
 
     rows: "Rows"
@@ -74,36 +74,36 @@ class FileLog:
 
     @property
     def name(self) -> str:
-        """The file's name, without what follows the dot."""
+        """Name of the file without its extension."""
         return self.rows.stem if isinstance(self.rows, Path) else FRAME_NAME
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_exception: object) -> None:
-        """Do nothing: a file is open only while it is read."""
+        """Do nothing: the file is open only while it is read."""
 
     async def ranges(self) -> list[Range]:
-        """Return one range a partition: all of it."""
+        """Return one range for each partition, which is the whole partition."""
         return [Range(partition, 0, None) for partition in range(self.partitions)]
 
-    async def batches(self, wanted: Range) -> AsyncIterator[Sequence[Record]]:
-        """Yield the records of a partition; each one reads the whole file."""
+    async def batches(self, source_range: Range) -> AsyncIterator[Sequence[Record]]:
+        """Yield the records of a partition; reads the whole file for each partition."""
         from stream_rnn.replay.files import read_batches  # noqa: PLC0415  # a topic needs no polars
 
-        for records in read_batches(self.rows, self.spec, wanted.partition, self.partitions):
+        for records in read_batches(self.rows, self.spec, source_range.partition, self.partitions):
             yield records
 
 
 @dataclass
 class TopicLog:
-    """A range of a topic, read committed.
+    """A range of a topic, without records of aborted transactions.
 
     Attributes:
-        settings: servers, deadlines.
-        topic: its name.
-        first: offset or ISO 8601 time, ``None`` is the log start.
-        last: the same, not included; ``None`` is the log end.
+        settings: Settings with the connection and its timeouts.
+        topic: Name of the topic.
+        first: First offset or ISO 8601 time; ``None`` for the log start.
+        last: Offset or ISO 8601 time at which the range ends, excluded; ``None`` for the log end.
     """
 
     settings: Settings
@@ -114,13 +114,13 @@ class TopicLog:
 
     @property
     def name(self) -> str:
-        """The topic's."""
+        """Name of the topic."""
         return self.topic
 
     @property
     def cluster(self) -> KafkaCluster:
-        """The clients, inside of the context."""
-        assert self._cluster is not None, "used inside of its context"
+        """The open cluster."""
+        assert self._cluster is not None, "the log is open"
         return self._cluster
 
     async def __aenter__(self) -> Self:
@@ -132,23 +132,23 @@ class TopicLog:
         await cluster.__aexit__(*exception)
 
     async def ranges(self) -> list[Range]:
-        """Return one range a partition.
+        """Return one range for each partition.
 
         Raises:
-            ConfigError: there is no such topic, or a bound is neither an offset nor a time.
+            ConfigError: The topic does not exist, or a bound is neither an offset nor a time.
         """
-        found = []
-        for partition in await partitions_of(self.cluster, self.topic):
+        ranges = []
+        for partition in await list_partitions(self.cluster, self.topic):
             tp = TopicPartition(self.topic, partition)
-            start = await bound(self.cluster, tp, self.first, is_end=False)
-            end = await bound(self.cluster, tp, self.last, is_end=True)
-            found.append(Range(partition, start, max(start, end)))
-        return found
+            start = await resolve_bound(self.cluster, tp, self.first, is_end=False)
+            end = await resolve_bound(self.cluster, tp, self.last, is_end=True)
+            ranges.append(Range(partition, start, max(start, end)))
+        return ranges
 
-    async def batches(self, wanted: Range) -> AsyncIterator[Sequence[Record]]:
+    async def batches(self, source_range: Range) -> AsyncIterator[Sequence[Record]]:
         """Yield the committed records of a range."""
-        tp = TopicPartition(self.topic, wanted.partition)
-        async for records in self.cluster.batches(tp, wanted.start, wanted.end or 0):
+        tp = TopicPartition(self.topic, source_range.partition)
+        async for records in self.cluster.batches(tp, source_range.start, source_range.end or 0):
             yield records
 
 
@@ -162,15 +162,15 @@ def make_log(
     last: str | None = None,
     partitions: int = 1,
 ) -> FileLog | TopicLog:
-    """Return the log that was named.
+    """Return a log of rows or of a topic.
 
     Raises:
-        ConfigError: none was, or both.
+        ConfigError: Neither or both are given, or the range of a file is limited.
     """
     if (rows is None) == (topic is None):
-        raise ConfigError("give either a LOG file or --topic")
+        raise ConfigError("name either a LOG file or a --topic")
     if rows is not None:
         if first is not None or last is not None:
-            raise ConfigError("--from and --to are of a topic; a file is read as a whole")
+            raise ConfigError("--from and --to need a --topic; a file is read as a whole")
         return FileLog(rows, spec, partitions)
     return TopicLog(settings, topic or "", first, last)

@@ -1,8 +1,7 @@
-"""Replay: the worker's own processor over a bounded range, with states in memory.
+"""Replay of one partition: the worker's processor on a range of records, with states in memory.
 
-Nothing real is written: predictions and dead letters go to whoever asked.  For the same records
-and partitions they equal, byte for byte, what a worker publishes, where torch's build and the
-CPU's type are the same.
+Writes nothing to Kafka or Redis; predictions and dead letters go to the caller.  For the same
+records, torch build and CPU type, they equal byte for byte what a worker publishes.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -28,8 +27,8 @@ Emit = Callable[[Sequence[Message], Sequence[Message]], None]
 
 
 @dataclass(slots=True)
-class _Range:
-    """A log that begins where the range begins, and of which nothing was published."""
+class _RangeLog:
+    """A log that starts at the start of the range, and for which nothing is published yet."""
 
     start: int
 
@@ -53,13 +52,13 @@ class _Range:
 
 
 @dataclass(slots=True)
-class _Batches:
-    """A source of batches that somebody else reads."""
+class _BatchSource:
+    """A source that reads from an iterator of batches."""
 
     batches: AsyncIterator[Sequence[Record]]
 
     async def seek(self, position: int) -> None:
-        """Do nothing: the batches begin where the range begins."""
+        """Do nothing: the batches begin at the start of the range."""
 
     async def take(self, timeout_s: float) -> Fetch | None:  # noqa: ARG002  # a range does not wait
         async for records in self.batches:
@@ -69,8 +68,8 @@ class _Batches:
 
 
 @dataclass(slots=True)
-class _Emitter:
-    """A publisher that hands everything on."""
+class _EmittingPublisher:
+    """A publisher that passes all records to a callback."""
 
     emit: Emit
 
@@ -100,29 +99,29 @@ async def replay_partition(
     sink: Sink | None = None,
     store: MemoryStore | None = None,
 ) -> Counts:
-    """Fold one partition's records.
+    """Fold the records of one partition.
 
     Args:
-        model: what is stepped.
-        settings: names of app and source, and all that is in the fold id.
-        partition: number of the source partition.
-        start: offset at which the fold begins.
-        batches: the records, in offset order, in batches of any size.
-        emit: told the predictions and dead letters of each micro-batch.
-        sink: takes what is predicted; ``None``: what a worker publishes is emitted.
-        store: holds the states; ``None``: a new one in memory.
+        model: The model.
+        settings: Settings with app, source, and everything that is part of the fold id.
+        partition: Number of the source partition.
+        start: Offset at which the fold begins.
+        batches: Records in offset order, in batches of any size.
+        emit: Called with the predictions and dead letters of each micro-batch.
+        sink: Receiver of the outputs; ``None`` to emit the records that a worker publishes.
+        store: Store of the hidden states; ``None`` for a new one in memory.
 
     Returns:
-        What happened.
+        Counts of events, predictions and skips.
     """
     processor = build_processor(
         model=model,
         settings=settings.of_fold(needs=()),
         partition=partition,
-        source=_Batches(batches),
+        source=_BatchSource(batches),
         store=MemoryStore() if store is None else store,
-        log=_Range(start),
-        publisher=_Emitter(emit),
+        log=_RangeLog(start),
+        publisher=_EmittingPublisher(emit),
         cache_bytes=CACHE_BYTES_MAX,
         sink=sink,
         options=RecoveryOptions(),
@@ -134,7 +133,7 @@ async def replay_partition(
 async def in_batches(
     records: Iterable[Record], size: int = 4096
 ) -> AsyncIterator[Sequence[Record]]:
-    """Yield records in batches."""
+    """Yield records in batches of at most ``size``."""
     batch: list[Record] = []
     for record in records:
         batch.append(record)

@@ -1,4 +1,4 @@
-"""Sending a file to a topic, as its producer would have: keyed, in order, at a pace."""
+"""Sending the rows of a file to a topic: keyed, in order, and at a given rate."""
 
 import asyncio
 import time
@@ -31,14 +31,15 @@ REPLICAS_MAX = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Sending:
-    """How a file is sent.
+class SendOptions:
+    """Options of ``stream-rnn send``.
 
     Attributes:
-        topic: to which it goes.
-        rate: records a second; 0 is as fast as possible.
-        without: fields that are left out, such as labels.
-        create_partitions: the topic is made with so many if it is not there; 0: it must be.
+        topic: Name of the topic.
+        rate: Records per second; 0 for as fast as possible.
+        without: Fields to leave out, such as labels.
+        create_partitions: Number of partitions with which to create the topic if it does not
+            exist; 0 to require that it exists.
     """
 
     topic: str
@@ -48,24 +49,24 @@ class Sending:
 
 
 async def send(
-    log: Log, settings: Settings, how: Sending, on_progress: Callable[[int], None]
+    log: Log, settings: Settings, options: SendOptions, on_progress: Callable[[int], None]
 ) -> int:
-    """Send a log's records in its order; return how many.
+    """Send the records of a log in order, and return their number.
 
-    A record without a key goes where Kafka's partitioner puts it.  The timestamp is the moment of
-    sending: with an old one, retention could remove the record at once.
+    Kafka's partitioner chooses the partition of a record without a key.  The timestamp is the time
+    of sending, because retention could remove a record with an old timestamp at once.
 
     Args:
-        log: in one partition, so that its order is the file's.
-        settings: the cluster.
-        how: where to, how fast, what.
-        on_progress: how many records more were sent.
+        log: A log of one partition, whose order is that of the file.
+        settings: Settings with the connection to Kafka.
+        options: Options of the command.
+        on_progress: Called with the number of records sent since the last call.
 
     Raises:
-        UnreachableError: Kafka does not answer, or does not acknowledge.
-        ConfigError: the topic is not there, or refuses a record.
+        UnreachableError: Kafka does not answer, or does not acknowledge a record.
+        ConfigError: The topic does not exist, or refuses a record.
     """
-    options = kafka_options(settings.bootstrap_servers, settings.kafka_config)
+    connection = kafka_options(settings.bootstrap_servers, settings.kafka_config)
     timeout_ms = int(settings.kafka_timeout_s * 1000)
     producer = new_producer(
         enable_idempotence=True,
@@ -73,64 +74,66 @@ async def send(
         linger_ms=5,
         max_batch_size=262_144,
         request_timeout_ms=timeout_ms,
-        **options,
+        **connection,
     )
     try:
         try:
-            await _require_topic(options, how, settings)
+            await _require_topic(connection, options, settings)
             async with asyncio.timeout(settings.kafka_timeout_s):
                 await producer.start()
         except (KafkaError, TimeoutError, OSError) as error:
             raise UnreachableError(
-                await describe_unreachable(options, error, settings.kafka_timeout_s)
+                await describe_unreachable(connection, error, settings.kafka_timeout_s)
             ) from error
-        return await _send_all(producer, log, how, settings.kafka_timeout_s, on_progress)
+        return await _send_all(producer, log, options, settings.kafka_timeout_s, on_progress)
     except (KafkaError, TimeoutError) as error:
-        raise _describe(error, how.topic, settings.kafka_timeout_s) from error
+        raise _describe(error, options.topic, settings.kafka_timeout_s) from error
     finally:
         await stop_producer(producer, settings.revoke_timeout_s)
 
 
 def _describe(error: BaseException, topic: str, within_s: float) -> StreamRNNError:
-    """Return what a record's end without an acknowledgement means: an absence, or a refusal."""
-    said = reason(error, within_s)
+    """Return an error for a record that was not acknowledged: Kafka is unreachable, or refuses it."""
+    message = reason(error, within_s)
     is_of_broker = isinstance(error, BrokerResponseError)
     is_retriable = isinstance(error, KafkaError) and error.retriable and not is_of_broker
     if isinstance(error, TimeoutError | KafkaTimeoutError) or is_retriable or is_transient(error):
         return UnreachableError(
-            f"Kafka does not acknowledge what is sent to topic {topic}: {said}; look whether its "
-            "brokers are there, as many as its min.insync.replicas.  What was acknowledged before "
-            "stays: sending the file again sends that twice"
+            f"Kafka does not acknowledge records of topic {topic}: {message}; check that at least "
+            "min.insync.replicas of its brokers run.  Acknowledged records stay in the topic: "
+            "sending the file again sends them twice"
         )
     return ConfigError(
-        f"topic {topic} does not take a record: {said}; change the topic, or what is sent"
+        f"topic {topic} refuses a record: {message}; check the rights and settings of the topic, and the record"
     )
 
 
-async def _require_topic(options: dict[str, object], how: Sending, settings: Settings) -> None:
+async def _require_topic(
+    connection: dict[str, object], options: SendOptions, settings: Settings
+) -> None:
     timeout_s = settings.kafka_timeout_s
-    admin = new_admin(request_timeout_ms=int(timeout_s * 1000), **options)
+    admin = new_admin(request_timeout_ms=int(timeout_s * 1000), **connection)
     try:
         async with asyncio.timeout(timeout_s):
             await admin.start()
-        if how.topic in await retry_while_unavailable(admin.list_topics, timeout_s):
+        if options.topic in await retry_while_unavailable(admin.list_topics, timeout_s):
             return
-        if not how.create_partitions:
+        if not options.create_partitions:
             raise ConfigError(
-                f"topic {how.topic} does not exist; make it, or give --create-partitions"
+                f"topic {options.topic} does not exist; create it, or use --create-partitions"
             )
         brokers = len((await retry_while_unavailable(admin.describe_cluster, timeout_s))["brokers"])
         replicas = min(REPLICAS_MAX, brokers)
-        # A cluster's default may ask for more replicas in sync than there are.
+        # The default of the cluster may require more replicas in sync than there are.
         config = {"min.insync.replicas": str(max(1, replicas - 1))}
-        topic = NewTopic(how.topic, how.create_partitions, replicas, topic_configs=config)
+        topic = NewTopic(options.topic, options.create_partitions, replicas, topic_configs=config)
         await retry_while_unavailable(partial(admin.create_topics, [topic]), timeout_s)
     except TopicAlreadyExistsError:
         return
     except BrokerResponseError as error:
         if is_transient(error):
             raise
-        raise ConfigError(f"topic {how.topic} cannot be made: {reason(error)}") from error
+        raise ConfigError(f"cannot create topic {options.topic}: {reason(error)}") from error
     finally:
         await stop_admin(admin, settings.revoke_timeout_s)
 
@@ -138,22 +141,24 @@ async def _require_topic(options: dict[str, object], how: Sending, settings: Set
 async def _send_all(
     producer: AIOKafkaProducer,
     log: Log,
-    how: Sending,
+    options: SendOptions,
     timeout_s: float,
     on_progress: Callable[[int], None],
 ) -> int:
-    began, sent = time.monotonic(), 0
+    start_s, sent = time.monotonic(), 0
     waiting: list[asyncio.Future[object]] = []
     async with log:
-        for wanted in await log.ranges():
-            async for records in log.batches(wanted):
+        for source_range in await log.ranges():
+            async for records in log.batches(source_range):
                 for record in records:
-                    waiting.append(await _send_one(producer, how, record))
+                    waiting.append(await _send_one(producer, options, record))
                     sent += 1
                     if len(waiting) >= IN_FLIGHT_MAX:
                         await _acknowledged(waiting, timeout_s)
                         on_progress(IN_FLIGHT_MAX)
-                    ahead_s = sent / how.rate + began - time.monotonic() if how.rate else 0
+                    ahead_s = (
+                        sent / options.rate + start_s - time.monotonic() if options.rate else 0
+                    )
                     if ahead_s > TICK_S:
                         await asyncio.sleep(ahead_s)
     on_progress(len(waiting))
@@ -162,18 +167,18 @@ async def _send_all(
 
 
 async def _send_one(
-    producer: AIOKafkaProducer, how: Sending, record: Record
+    producer: AIOKafkaProducer, options: SendOptions, record: Record
 ) -> "asyncio.Future[object]":
     value = record.value
-    if how.without and value is not None:
+    if options.without and value is not None:
         content = orjson.loads(value)
-        value = orjson.dumps({k: v for k, v in content.items() if k not in how.without})
-    future: asyncio.Future[object] = await producer.send(how.topic, value, key=record.key)
+        value = orjson.dumps({k: v for k, v in content.items() if k not in options.without})
+    future: asyncio.Future[object] = await producer.send(options.topic, value, key=record.key)
     return future
 
 
 async def _acknowledged(waiting: "list[asyncio.Future[object]]", timeout_s: float) -> None:
-    """Wait until Kafka has what was sent; the first refusal is raised."""
+    """Wait until Kafka has acknowledged all records, and raise the first error."""
     async with asyncio.timeout(timeout_s):
         await asyncio.gather(*waiting)
     waiting.clear()

@@ -1,7 +1,7 @@
-"""Replay of many partitions at once: a process each, and their predictions in one file.
+"""Replay of a log to one file of predictions, with several processes.
 
-Each process folds one range into a file of its own beside the target; at the end these become the
-target, partition by partition, by a rename: it is either whole or not there.
+Each process folds one partition into a file in a temporary directory beside the target.  At the end
+the files are joined in the order of partitions, and a rename makes the target appear atomically.
 """
 
 import logging
@@ -34,27 +34,28 @@ from stream_rnn.replay.partition import replay_partition
 from stream_rnn.settings import Settings
 
 POLL_S = 0.1
-ROWS_A_PIECE = 100_000
-TEXTS = {"key": pl.String, "key_base64": pl.String}  # a piece may hold none of one kind
-FAILED = 3
-LINE_BYTES_MAX = 16_000_000  # the longest key, each byte of it escaped, and what stands around it
+PIECE_ROWS = 100_000
+TEXT_COLUMNS = {"key": pl.String, "key_base64": pl.String}  # in a piece, one may be all null
+FAILED_STATUS = 3
+LINE_BYTES_MAX = 16_000_000  # the longest key with each byte escaped, and the other fields
 PREDICTION_FIELDS = {"format", "outputs", "source", "event_time_ms", "steps"}
 PREDICTION_COLUMNS = {"partition", "offset", "event_time_ms", "steps"}
 
-OnProgress = Callable[[Range, int], None]  # a range, and how many of its records were folded
+OnProgress = Callable[[Range, int], None]
+"""Called with a range and the number of its records folded since the last call."""
 
 
 @dataclass(frozen=True)
-class Replay:
-    """What is replayed, and where to.
+class ReplayPlan:
+    """A log to replay, and the file for its predictions.
 
     Attributes:
-        log: not opened yet; small enough to be sent to a process.
-        bundle: directory of the model.
-        settings: names of app and source, and all that is in the fold id.
-        out: .jsonl, .ndjson or .parquet.
-        processes: at most so many at once.
-        token: tells the directory of this replay's parts from whatever else is there.
+        log: A log that is not open yet, and can be pickled.
+        bundle: Directory of the bundle.
+        settings: Settings with app, source, and everything that is part of the fold id.
+        out: Target file: .jsonl, .ndjson or .parquet.
+        processes: Largest number of processes at a time.
+        token: Random part of the name of the temporary directory.
     """
 
     log: Log
@@ -65,56 +66,62 @@ class Replay:
     token: str = field(default_factory=lambda: secrets.token_hex(4))
 
     @property
-    def beside(self) -> Path:
-        """Where the parts are: a directory that only this replay has."""
+    def parts_directory(self) -> Path:
+        """Temporary directory of this replay."""
         return self.out.with_name(f".{self.out.name}.{self.token}")
 
-    def part(self, wanted: Range) -> Path:
-        """Return the file of one range."""
-        return self.beside / f"{wanted.partition:05d}.jsonl"
+    def part_path(self, source_range: Range) -> Path:
+        """Return the temporary file of one range."""
+        return self.parts_directory / f"{source_range.partition:05d}.jsonl"
 
 
 def check_predictions(path: Path) -> None:
-    """Refuse a path at which something stands that holds no predictions."""
+    """Check that a path is free, or is a file of predictions that may be replaced.
 
-    def begins(_head: bytes) -> bool:
+    Raises:
+        ConfigError: The path is anything else.
+    """
+
+    def has_predictions(_head: bytes) -> bool:
         if path.suffix == ".parquet":
             try:
                 return set(pl.read_parquet_schema(path)) >= PREDICTION_COLUMNS
             except pl.exceptions.PolarsError:
                 return False
         with path.open("rb") as file:
-            line = file.readline(LINE_BYTES_MAX)  # the whole one: its key may be long
+            line = file.readline(LINE_BYTES_MAX)  # the whole line, whose key may be long
         try:
-            found = orjson.loads(line)
+            prediction = orjson.loads(line)
         except orjson.JSONDecodeError:
             return False
-        return isinstance(found, dict) and found.keys() >= PREDICTION_FIELDS
+        return isinstance(prediction, dict) and prediction.keys() >= PREDICTION_FIELDS
 
-    check_replaceable(path, "the predictions", begins)
+    check_replaceable(path, "the predictions", has_predictions)
 
 
-def replay_to_file(plan: Replay, on_progress: OnProgress = lambda _range, _records: None) -> int:
-    """Replay; return how many predictions were written.
+def replay_to_file(
+    plan: ReplayPlan, on_progress: OnProgress = lambda _range, _records: None
+) -> int:
+    """Replay a log to a file, and return the number of predictions.
 
     Raises:
-        ConfigError: the target cannot be written, something else stands there, or the log cannot be
-            read.
+        ConfigError: The target cannot be written or is not a file of predictions, or the log cannot
+            be read.
     """
     if plan.out.suffix not in (".jsonl", ".ndjson", ".parquet"):
         raise ConfigError(f"{plan.out}: predictions go to a .jsonl, .ndjson or .parquet file")
     check_predictions(plan.out)
     try:
-        plan.beside.mkdir(parents=True)
+        plan.parts_directory.mkdir(parents=True)
         try:
             ranges = run_coroutine(_ranges(plan.log))
             if plan.processes == 1 or len(ranges) == 1:
-                counts = [_fold(plan, wanted, on_progress) for wanted in ranges]
+                counts = [_fold(plan, source_range, on_progress) for source_range in ranges]
             else:
                 counts = _in_processes(plan, ranges, on_progress)
             _join(plan, ranges)
         finally:
-            shutil.rmtree(plan.beside, ignore_errors=True)
+            shutil.rmtree(plan.parts_directory, ignore_errors=True)
     except OSError as error:
         raise ConfigError(f"cannot write {plan.out}: {error.strerror or reason(error)}") from error
     return sum(counts)
@@ -125,61 +132,63 @@ async def _ranges(log: Log) -> list[Range]:
         return await log.ranges()
 
 
-def _fold(plan: Replay, wanted: Range, on_progress: OnProgress) -> int:
-    """Fold one range into its part; return how many predictions it holds."""
+def _fold(plan: ReplayPlan, source_range: Range, on_progress: OnProgress) -> int:
+    """Fold one range into its temporary file, and return the number of predictions."""
     pin_numerics()
     model = load_bundle(plan.bundle)
     written = 0
-    with plan.part(wanted).open("wb") as target:
+    with plan.part_path(source_range).open("wb") as target:
 
         def emit(predictions: Sequence[Message], dead_letters: Sequence[Message]) -> None:
             nonlocal written
             target.writelines((message.value or b"") + b"\n" for message in predictions)
             written += len(predictions)
-            on_progress(wanted, len(predictions) + len(dead_letters))
+            on_progress(source_range, len(predictions) + len(dead_letters))
 
         async def fold() -> None:
             async with plan.log as log:
-                batches = log.batches(wanted)
-                place = wanted.partition, wanted.start
-                await replay_partition(model, plan.settings, *place, batches, emit)
+                batches = log.batches(source_range)
+                partition, start = source_range.partition, source_range.start
+                await replay_partition(model, plan.settings, partition, start, batches, emit)
 
         run_coroutine(fold())
     return written
 
 
-def _join(plan: Replay, ranges: Sequence[Range]) -> None:
-    parts = [plan.part(wanted) for wanted in ranges]
-    whole = plan.beside / ("whole" + plan.out.suffix)
-    with (plan.beside / "whole.jsonl").open("wb") as target:
-        for part in parts:
-            with part.open("rb") as source:
+def _join(plan: ReplayPlan, ranges: Sequence[Range]) -> None:
+    parts = [plan.part_path(source_range) for source_range in ranges]
+    whole = plan.parts_directory / ("whole" + plan.out.suffix)
+    with (plan.parts_directory / "whole.jsonl").open("wb") as target:
+        for part_path in parts:
+            with part_path.open("rb") as source:
                 shutil.copyfileobj(source, target, 1 << 20)
-            part.unlink()
+            part_path.unlink()
     if plan.out.suffix == ".parquet":
-        _to_parquet(plan.beside / "whole.jsonl", whole)
+        _to_parquet(plan.parts_directory / "whole.jsonl", whole)
     elif whole.name != "whole.jsonl":
-        (plan.beside / "whole.jsonl").rename(whole)
-    check_predictions(plan.out)  # again: a replay takes long
+        (plan.parts_directory / "whole.jsonl").rename(whole)
+    check_predictions(plan.out)  # again, because a replay takes long
     whole.replace(plan.out)
 
 
 def _to_parquet(lines: Path, target: Path) -> None:
-    """Turn lines into columns, some at a time; outputs are ``head.probability`` and so on."""
+    """Convert lines of JSON to Parquet in pieces; columns of outputs are ``head.probability``."""
     pieces: list[Path] = []
     with lines.open("rb") as source:
-        while some := list(islice(source, ROWS_A_PIECE)):
+        while chunk := list(islice(source, PIECE_ROWS)):
             piece = target.with_name(f"piece-{len(pieces):06d}.parquet")
-            rows = [flat_row(line) for line in some]
-            pl.DataFrame(rows, schema_overrides=TEXTS).write_parquet(piece)
+            rows = [flat_row(line) for line in chunk]
+            pl.DataFrame(rows, schema_overrides=TEXT_COLUMNS).write_parquet(piece)
             pieces.append(piece)
     if not pieces:
-        raise ConfigError("there is no prediction, so a Parquet file would have no columns")
+        raise ConfigError(
+            "there are no predictions, so a Parquet file would have no columns; write .jsonl"
+        )
     pl.scan_parquet(pieces).sink_parquet(target)
 
 
 def flat_row(message: bytes) -> dict[str, Any]:
-    """Return a prediction as a flat row; ``top`` holds words and numbers, so it stays JSON."""
+    """Return a prediction as a flat row; ``top``, a list of classes, stays a text of JSON."""
     prediction = orjson.loads(message)
     row = {
         "partition": prediction["source"]["partition"],
@@ -199,48 +208,49 @@ def flat_row(message: bytes) -> dict[str, Any]:
 # --- processes ----------------------------------------------------------------------------------
 
 
-def _in_processes(plan: Replay, ranges: Sequence[Range], on_progress: OnProgress) -> list[int]:
+def _in_processes(plan: ReplayPlan, ranges: Sequence[Range], on_progress: OnProgress) -> list[int]:
     context = multiprocessing.get_context("spawn")
     folded: Any = context.Array("q", len(ranges))
     written: Any = context.Array("q", len(ranges))
     waiting = list(enumerate(ranges))[::-1]
     running: list[SpawnProcess] = []
     seen = [0] * len(ranges)
-    with _ended(running):
+    with _killed_at_exit(running):
         while waiting or running:
             while waiting and len(running) < plan.processes:
-                number, wanted = waiting.pop()
-                arguments = (plan, wanted, number, folded, written)
+                number, source_range = waiting.pop()
+                arguments = (plan, source_range, number, folded, written)
                 process = context.Process(target=_child, args=arguments, daemon=True)
-                with _ctrl_c_held():  # the child is born with it, and then ignores it
+                with _ctrl_c_blocked():  # the child inherits this, and then ignores Ctrl-C
                     process.start()
                     running.append(process)
             time.sleep(POLL_S)
-            for number, wanted in enumerate(ranges):
-                on_progress(wanted, folded[number] - seen[number])
+            for number, source_range in enumerate(ranges):
+                on_progress(source_range, folded[number] - seen[number])
                 seen[number] = folded[number]
             for process in [p for p in running if p.exitcode is not None]:
                 running.remove(process)
                 if process.exitcode:
                     raise ConfigError(
-                        f"a replay process ended with {process.exitcode}; what it said is above"
+                        f"a replay process exited with status {process.exitcode}; its message is "
+                        "above"
                     )
     return list(written)
 
 
 @contextmanager
-def _ctrl_c_held() -> Iterator[None]:
-    """Let a Ctrl-C wait: an interrupted import in a child would be a trace of somebody's code."""
-    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+def _ctrl_c_blocked() -> Iterator[None]:
+    """Block Ctrl-C, so that it does not interrupt the imports of a child with a traceback."""
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, held)
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
 
 
 @contextmanager
-def _ended(running: list[SpawnProcess]) -> Iterator[None]:
-    """End what still runs, whatever happens."""
+def _killed_at_exit(running: list[SpawnProcess]) -> Iterator[None]:
+    """Kill the processes that still run at the end of the block."""
     try:
         yield
     finally:
@@ -251,13 +261,13 @@ def _ended(running: list[SpawnProcess]) -> Iterator[None]:
 
 
 def _child(
-    plan: Replay,
-    wanted: Range,
+    plan: ReplayPlan,
+    source_range: Range,
     number: int,
     folded: "SynchronizedArray[int]",
     written: "SynchronizedArray[int]",
 ) -> None:
-    """Fold one range in a process of its own; the parent ends it at Ctrl-C."""
+    """Fold one range in a child process, which the parent kills at Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     tune_garbage_collector()
     logging.basicConfig(level=logging.WARNING)
@@ -266,7 +276,7 @@ def _child(
         folded[number] += records
 
     try:
-        written[number] = _fold(plan, wanted, on_progress)
+        written[number] = _fold(plan, source_range, on_progress)
     except StreamRNNError as error:
-        logging.getLogger(__name__).critical("partition %d: %s", wanted.partition, error)
-        raise SystemExit(FAILED) from error
+        logging.getLogger(__name__).critical("partition %d: %s", source_range.partition, error)
+        raise SystemExit(FAILED_STATUS) from error

@@ -1,4 +1,4 @@
-"""Which partitions and offsets a range of a topic means."""
+"""Partitions of a topic, and the offsets of a range of it."""
 
 from aiokafka import TopicPartition
 
@@ -7,31 +7,32 @@ from stream_rnn.fold.decoder import parse_iso8601_ms
 from stream_rnn.kafka.cluster import KafkaCluster
 
 
-async def partitions_of(cluster: KafkaCluster, topic: str) -> range:
+async def list_partitions(cluster: KafkaCluster, topic: str) -> range:
     """Return the partitions of a topic.
 
     Raises:
-        ConfigError: it does not exist.
+        ConfigError: The topic does not exist.
     """
-    found = (await cluster.topics(topic))[topic]
-    if not found.partitions:
+    facts = (await cluster.topics(topic))[topic]
+    if not facts.partitions:
         raise ConfigError(f"topic {topic} does not exist; check its name and --bootstrap-servers")
-    return range(found.partitions)
+    return range(facts.partitions)
 
 
-async def bound(
+async def resolve_bound(
     cluster: KafkaCluster, tp: TopicPartition, text: str | None, *, is_end: bool
 ) -> int:
-    """Return the offset that a bound of a range means.
+    """Return the offset of a bound of a range.
 
     Args:
-        cluster: the cluster.
-        tp: the partition.
-        text: an offset, an ISO 8601 time (no zone: UTC), or ``None`` for all there is.
-        is_end: whether it ends the range.
+        cluster: The open cluster.
+        tp: The partition.
+        text: An offset, or an ISO 8601 time (UTC unless it names a zone); ``None`` for the log
+            start or the log end.
+        is_end: Whether the bound is the end of the range.
 
     Raises:
-        ConfigError: it is neither.
+        ConfigError: The text is neither an offset nor a time.
     """
     start, end = await cluster.log_start(tp), await cluster.log_end(tp)
     if text is None:
@@ -42,5 +43,5 @@ async def bound(
         time_ms = parse_iso8601_ms(text)
     except ValueError as error:
         raise ConfigError(f"{text!r} is neither an offset nor an ISO 8601 time") from error
-    found = await cluster.await_answer(cluster.consumer.offsets_for_times({tp: time_ms}), f"{tp}")
-    return end if found.get(tp) is None else int(found[tp].offset)
+    offsets = await cluster.await_answer(cluster.consumer.offsets_for_times({tp: time_ms}), f"{tp}")
+    return end if offsets.get(tp) is None else int(offsets[tp].offset)

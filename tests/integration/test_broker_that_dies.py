@@ -15,7 +15,7 @@ from stream_rnn.kafka.clients import new_admin, stop_admin
 from stream_rnn.local.kafka import LocalKafka
 from stream_rnn.operate.key_states import publish_forgets
 from stream_rnn.replay.logs import Range
-from stream_rnn.replay.send import Sending, send
+from stream_rnn.replay.send import SendOptions, send
 from stream_rnn.settings import Settings
 from tests.shared_servers import run_server
 
@@ -82,9 +82,9 @@ class Log:
 async def test_sending_to_a_broker_that_dies_is_4_in_time(freeze, settings):
     """Without a deadline the producer would wait for the broker for ever."""
     began = time.monotonic()
-    with pytest.raises(UnreachableError, match="does not acknowledge what is sent to topic t"):
+    with pytest.raises(UnreachableError, match="does not acknowledge records of topic t"):
         async with asyncio.timeout(WITHIN_S):
-            await send(Log(freeze), settings, Sending(TOPIC), lambda _sent: None)
+            await send(Log(freeze), settings, SendOptions(TOPIC), lambda _sent: None)
     assert time.monotonic() - began < WITHIN_S
 
 

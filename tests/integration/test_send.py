@@ -78,4 +78,4 @@ async def test_a_topic_that_is_not_there_is_not_made_by_chance(log, app_id, boot
     """Unless it is asked for."""
     result = await send(log[0], f"{app_id}-no", bootstrap_servers)
     assert isinstance(result.exception, ConfigError)
-    assert "does not exist; make it, or give --create-partitions" in str(result.exception)
+    assert "does not exist; create it, or use --create-partitions" in str(result.exception)

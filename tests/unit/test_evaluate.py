@@ -31,7 +31,7 @@ from stream_rnn.model.network import Model
 from stream_rnn.replay import replay
 from stream_rnn.replay.logs import FileLog
 from stream_rnn.replay.partition import in_batches, replay_partition
-from stream_rnn.replay.to_file import Replay, replay_to_file
+from stream_rnn.replay.to_file import ReplayPlan, replay_to_file
 from stream_rnn.settings import Settings
 from stream_rnn.training.dataset import make_events
 from stream_rnn.training.examples import targets
@@ -467,7 +467,7 @@ def test_a_replay_in_processes_is_that_of_one(made, tmp_path, processes):
     def count(wanted, records):
         told[wanted.partition] = told.get(wanted.partition, 0) + records
 
-    plan = Replay(log, directory / "b", settings_of(), out, processes)
+    plan = ReplayPlan(log, directory / "b", settings_of(), out, processes)
     written = replay_to_file(plan, count)
     assert sum(told.values()) == 300
     expected = []
@@ -493,7 +493,7 @@ def test_a_replay_to_parquet_has_a_column_for_each_output(made, tmp_path):
     """The numbers are those of the lines."""
     spec, path, directory = made
     log = FileLog(path, spec)
-    replay_to_file(Replay(log, directory / "b", settings_of(), tmp_path / "p.parquet"))
+    replay_to_file(ReplayPlan(log, directory / "b", settings_of(), tmp_path / "p.parquet"))
     frame = pl.read_parquet(tmp_path / "p.parquet")
     said = list(replay(log, directory / "b", settings_of()))
     assert frame["offset"].to_list() == [p.source.offset for p in said]
@@ -507,7 +507,7 @@ def test_a_replay_to_parquet_has_a_column_for_each_output(made, tmp_path):
 def test_a_target_of_another_format_is_refused(made, tmp_path, name):
     """Before anything is folded."""
     spec, path, directory = made
-    plan = Replay(FileLog(path, spec), directory / "b", settings_of(), tmp_path / name)
+    plan = ReplayPlan(FileLog(path, spec), directory / "b", settings_of(), tmp_path / name)
     with pytest.raises(ConfigError, match=r"go to a \.jsonl"):
         replay_to_file(plan)
 
@@ -517,8 +517,10 @@ def test_a_replay_that_fails_leaves_nothing(made, tmp_path):
     spec, _, directory = made
     torn = tmp_path / "torn.parquet"
     torn.write_bytes(b"PAR1 or not")
-    plan = Replay(FileLog(torn, spec, 2), directory / "b", settings_of(), tmp_path / "p.jsonl", 2)
-    with pytest.raises(ConfigError, match="a replay process ended with 3"):
+    plan = ReplayPlan(
+        FileLog(torn, spec, 2), directory / "b", settings_of(), tmp_path / "p.jsonl", 2
+    )
+    with pytest.raises(ConfigError, match="a replay process exited with status 3"):
         replay_to_file(plan)
     assert [p.name for p in tmp_path.iterdir()] == ["torn.parquet"]
 

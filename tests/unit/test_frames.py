@@ -105,13 +105,13 @@ def test_missing_values_of_pandas_are_null():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"machine": [1.0, None, 2.0, 1.0]}, "column machine of the frame holds floats"),
-        ({"word": [1.0, None, 2.0, 1.0]}, "column word of the frame holds floats"),
-        ({"at": pd.to_datetime([0, 1, 2, 3])}, "column at of the frame is Datetime.*wants number"),
-        ({"load": ["1", "2", "3", "4"]}, "column load of the frame is String.*wants number"),
-        ({"load": [Decimal("1.5")] * 4}, "column load of the frame is Decimal.*wants number"),
+        ({"machine": [1.0, None, 2.0, 1.0]}, "column machine of the frame contains floats"),
+        ({"word": [1.0, None, 2.0, 1.0]}, "column word of the frame contains floats"),
+        ({"at": pd.to_datetime([0, 1, 2, 3])}, "column at of the frame is Datetime.*needs number"),
+        ({"load": ["1", "2", "3", "4"]}, "column load of the frame is String.*needs number"),
+        ({"load": [Decimal("1.5")] * 4}, "column load of the frame is Decimal.*needs number"),
         ({"word": [1, "a", 2.5, None]}, "column word of the frame cannot be read as one type"),
-        ({3: [1, 2, 3, 4]}, "column 3 of the frame: names of columns are texts"),
+        ({3: [1, 2, 3, 4]}, "column 3 of the frame: column names must be texts"),
     ],
 )
 def test_what_the_types_cannot_say_is_an_error_that_names_the_column(change, message):

@@ -234,7 +234,7 @@ def test_what_is_wrong_is_an_error_with_its_name(tmp_path):
         replay(FRAME.drop("machine"), bundle)
     with pytest.raises(ConfigError, match=r"a log is a path, a data frame .* not list"):
         replay([1, 2], bundle)
-    with pytest.raises(ConfigError, match="give either a LOG file or --topic"):
+    with pytest.raises(ConfigError, match="name either a LOG file or a --topic"):
         replay(None, bundle)
     with pytest.raises(ConfigError, match="--hidden 9 is not a multiple of 8"):
         train(FRAME, SPEC, tmp_path / "b", hidden=9)

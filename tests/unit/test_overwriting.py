@@ -21,7 +21,7 @@ from stream_rnn.overwriting import check_picture, check_report
 from stream_rnn.predictions.writer import PredictionWriter
 from stream_rnn.replay import to_file
 from stream_rnn.replay.logs import FileLog
-from stream_rnn.replay.to_file import Replay, check_predictions, replay_to_file
+from stream_rnn.replay.to_file import ReplayPlan, check_predictions, replay_to_file
 from stream_rnn.settings import Settings
 from stream_rnn.training.run import Run, check_out, run
 from tests.unit.test_same_events import X, spec_of
@@ -129,7 +129,7 @@ def small_replay(tmp_path):
     log = tmp_path / "log.jsonl"
     log.write_text("".join(json.dumps({"key": "k", "x": i}) + "\n" for i in range(5)))
     settings = Settings.build(app="app", source="log")
-    return Replay(FileLog(log, spec), tmp_path / "b", settings, tmp_path / "p.jsonl")
+    return ReplayPlan(FileLog(log, spec), tmp_path / "b", settings, tmp_path / "p.jsonl")
 
 
 def test_a_replay_deletes_no_directory_of_others(tmp_path, small_replay):
@@ -167,7 +167,7 @@ def test_what_comes_to_the_predictions_place_during_a_replay_is_not_overwritten(
     with pytest.raises(ConfigError, match="the existing file is not the predictions"):
         replay_to_file(small_replay, lambda *_: small_replay.out.write_text("mine"))
     assert small_replay.out.read_text() == "mine"
-    assert not small_replay.beside.exists()
+    assert not small_replay.parts_directory.exists()
 
 
 @pytest.mark.parametrize(

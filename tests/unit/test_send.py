@@ -20,7 +20,7 @@ from aiokafka.errors import (
 from stream_rnn.errors import ConfigError, UnreachableError
 from stream_rnn.replay import send as sending
 from stream_rnn.replay.logs import Range
-from stream_rnn.replay.send import Sending, send
+from stream_rnn.replay.send import SendOptions, send
 from stream_rnn.settings import Settings
 
 SETTINGS = Settings.build(bootstrap_servers="127.0.0.1:1", kafka_timeout_s=0.5)
@@ -106,7 +106,9 @@ def cluster(monkeypatch):
 
 def send_one(partitions=0):
     """Send the record."""
-    return send(Log(), SETTINGS, Sending(TOPIC, create_partitions=partitions), lambda _sent: None)
+    return send(
+        Log(), SETTINGS, SendOptions(TOPIC, create_partitions=partitions), lambda _sent: None
+    )
 
 
 @pytest.mark.parametrize(
@@ -125,10 +127,8 @@ async def test_brokers_that_are_away_are_not_the_topics_fault(cluster, error):
     client = cluster(error)
     with pytest.raises(UnreachableError) as found:
         await send_one()
-    assert f"does not acknowledge what is sent to topic t: {type(error).__name__}" in str(
-        found.value
-    )
-    assert "sends that twice" in str(found.value)
+    assert f"does not acknowledge records of topic t: {type(error).__name__}" in str(found.value)
+    assert "sends them twice" in str(found.value)
     assert client.stopped == 1
 
 
@@ -144,7 +144,7 @@ async def test_brokers_that_are_away_are_not_the_topics_fault(cluster, error):
 async def test_a_topic_that_refuses_a_record_is_a_matter_for_a_person(cluster, error):
     """Status 3, as long as nobody changes anything."""
     client = cluster(error)
-    match = f"topic t does not take a record: {type(error).__name__}"
+    match = f"topic t refuses a record: {type(error).__name__}"
     with pytest.raises(ConfigError, match=match):
         await send_one()
     assert client.stopped == 1
@@ -160,7 +160,7 @@ async def test_a_topic_that_cannot_be_made_now_is_no_refusal(cluster):
 async def test_a_topic_that_is_refused_is_a_matter_for_a_person(cluster):
     """The cluster's answer is in the message."""
     cluster(InvalidReplicationFactorError(), topics=())
-    with pytest.raises(ConfigError, match="topic t cannot be made: InvalidReplicationFactorError"):
+    with pytest.raises(ConfigError, match="cannot create topic t: InvalidReplicationFactorError"):
         await send_one(partitions=1)
 
 
