@@ -1,1 +1,1 @@
-"""One key's events unrolled: predictions, gates, a picture."""
+"""The network unrolled over the events of one key: predictions, gates, and a picture."""

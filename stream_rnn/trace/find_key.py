@@ -23,93 +23,104 @@ async def unroll_log(
     until: int | None = None,
     last: int = LAST,
 ) -> Unrolled:
-    """Find a key in a log, inside of its context, and unroll the network over its events.
+    """Find a key in an open log, and unroll the network over its events.
+
+    Args:
+        log: An open log.
+        model: The model.
+        settings: Settings of the fold.
+        key: The record key.
+        partition: Partition to read; ``None`` for any.
+        until: Offset of the last event to step; ``None`` for no limit.
+        last: Number of steps to keep.
 
     Raises:
-        ConfigError: the key is not there, or is in several partitions of a topic.
+        ConfigError: The log does not contain the key, or several partitions of a topic do.
     """
-    found = []
-    for one in await _ranges_to_read(log, key, partition):
+    matches = []
+    for source_range in await _ranges_to_read(log, key, partition):
         unrolled = await unroll(
             model,
             settings,
             key,
-            log.batches(_ended(one, until)),
+            log.batches(_limit_range(source_range, until)),
             source=log.name,
-            partition=one.partition,
-            start=one.start,
+            partition=source_range.partition,
+            start=source_range.start,
             until=until,
             last=last,
         )
         if unrolled.records:
-            found.append(unrolled)
-    if len(found) > 1:
-        places = ", ".join(str(one.partition) for one in found)
+            matches.append(unrolled)
+    if len(matches) > 1:
+        partitions = ", ".join(str(match.partition) for match in matches)
         raise ConfigError(
-            f"key {describe_key(key)} is in partitions {places} of {log.name}, and has a memory "
-            "of its own in each; name one with --partition"
+            f"key {describe_key(key)} is in partitions {partitions} of {log.name}, with a separate "
+            "memory in each; choose one with --partition"
         )
-    if not found:
-        raise await _absent(log, key, partition, until)
-    return found[0]
+    if not matches:
+        raise await _key_not_found(log, key, partition, until)
+    return matches[0]
 
 
-def _ended(whole: Range, until: int | None) -> Range:
+def _limit_range(whole: Range, until: int | None) -> Range:
     if until is None or whole.end is None:
         return whole
     return replace(whole, end=max(whole.start, min(whole.end, until + 1)))
 
 
 async def _ranges_to_read(log: Log, key: bytes, partition: int | None) -> list[Range]:
-    """Return where a key may be.
+    """Return the ranges that may contain a key.
 
-    A file was split by the key, so one partition is known to hold it.  Of a topic nobody knows how
-    its producers partition (Kafka's own clients alone have murmur2 and crc32), so all of it is
-    read, unless one partition is named.
+    The rows of a file are split by key, so that the partition is known.  The producers of a topic
+    may partition in any way (Kafka's own clients use murmur2 or crc32), so that all partitions are
+    read unless one is given.
 
     Raises:
-        ConfigError: the partition that was named does not exist, or the log is a file.
+        ConfigError: The given partition does not exist, or is not that of the key in a file.
     """
     ranges = await log.ranges()
     if isinstance(log, FileLog):
-        held = partition_of(key, log.partitions)
-        if partition not in (None, held):
+        number = partition_of(key, log.partitions)
+        if partition not in (None, number):
             message = (
-                f"{name_of(log.rows)} is split by key: {describe_key(key)} is in partition {held}"
+                f"{name_of(log.rows)} is split by key: {describe_key(key)} is in partition {number}"
             )
-            raise ConfigError(f"{message}; leave --partition {partition} out")
-        return [ranges[held]]
-    found = [one for one in ranges if partition in (None, one.partition)]
-    if not found:
-        message = f"topic {log.name} has {len(ranges)} partitions, from 0 on"
+            raise ConfigError(f"{message}; leave out --partition {partition}")
+        return [ranges[number]]
+    matches = [each for each in ranges if partition in (None, each.partition)]
+    if not matches:
+        message = f"topic {log.name} has {len(ranges)} partitions, numbered from 0"
         raise ConfigError(f"{message}; there is no --partition {partition}")
-    return found
+    return matches
 
 
-async def _absent(log: Log, key: bytes, partition: int | None, until: int | None) -> ConfigError:
-    """Return the error that says what keys there are instead; reads the log once more."""
-    keys, shown = await _some_keys(log), shorten(describe_key(key))
+async def _key_not_found(
+    log: Log, key: bytes, partition: int | None, until: int | None
+) -> ConfigError:
+    """Return an error that names similar keys; reads the log once more."""
+    keys, shown = await _list_keys(log), shorten(describe_key(key))
     if key in keys:
         bounds = [f"in partition {partition}"] if partition is not None else []
         bounds += [f"up to offset {until}"] if until is not None else []
         return ConfigError(
-            f"key {shown!r} has no record {' '.join(bounds)} of {log.name}, but elsewhere; "
-            "leave --partition out, or take a greater --until"
+            f"key {shown!r} has records in {log.name}, but none {' '.join(bounds)}; leave out "
+            "--partition, or choose a greater --until"
         )
     count = f"more than {KEYS_MAX:,}" if len(keys) > KEYS_MAX else f"{len(keys):,}"
-    similar = [repr(shorten(one)) for one in similar_keys(key, keys)]
-    named = f"similar: {', '.join(similar)}" if similar else "none is similar"
+    similar = [repr(shorten(name)) for name in similar_keys(key, keys)]
+    names = f"similar: {', '.join(similar)}" if similar else "none is similar"
     return ConfigError(
-        f"no record of {log.name} in this range has the key {shown!r}; "
-        f"{count} keys are there, {named}; bytes that are no text are given as {BASE64}..."
+        f"no record of {log.name} in this range has the key {shown!r}; the range has {count} keys, "
+        f"{names}. Write a key that is not text as {BASE64}..."
     )
 
 
-async def _some_keys(log: Log) -> set[bytes]:
+async def _list_keys(log: Log) -> set[bytes]:
     whole = replace(log, partitions=1) if isinstance(log, FileLog) else log
     keys: set[bytes] = set()
-    for one in await whole.ranges():
-        async for records in whole.batches(one):
+    for source_range in await whole.ranges():
+        async for records in whole.batches(source_range):
             if len(keys) <= KEYS_MAX:
                 keys.update(record.key for record in records if record.key is not None)
     return keys

@@ -1,9 +1,8 @@
-"""Gates: what a cell computed inside of a step, again from its weights, for show.
+"""The gates of a cell, computed again from its weights, for display only.
 
-torch's modules answer h alone, so whoever wants to see why a memory kept or dropped something
-computes the gates once more from the same input and the same h.  The h that comes out with them
-equals the step's but for the last bits (torch fuses what stands apart here): it shows that the
-gates are right, and nothing is ever stored or published from it.
+The modules of torch return h but not the gates, so this module computes the gates from the same
+input and the same h.  The h that it computes beside them equals that of the step within rounding,
+because torch fuses the operations; it is never stored or published.
 
 Shape letters: N events, F features, I inputs of the cell, H hidden size, L layers, G gates.
 """
@@ -22,7 +21,7 @@ GATES: Mapping[CellKind, Mapping[str, str]] = {
     "lstm": {"i": "input", "f": "forget", "g": "candidate", "o": "output"},
     "none": {},
 }
-"""Of each cell, its gates in torch's order, with what they are called."""
+"""Letters and names of the gates of each cell, in torch's order."""
 
 
 @torch.inference_mode()
@@ -30,54 +29,54 @@ def gates_of(model: Model, x: Tensor, h: Tensor) -> tuple[dict[str, Tensor], Ten
     """Compute the gates of one step of each of N events.
 
     Args:
-        model: whose weights they are.
-        x: (N, F) encoded events, the time since the previous one filled in.
-        h: (N, L, H), for an LSTM (N, 2, L, H): before the step.
+        model: The model.
+        x: (N, F) encoded events, including the time since the previous event.
+        h: (N, L, H), for an LSTM (N, 2, L, H), before the step.
 
     Returns:
-        Each gate (N, L, H) by its letter in ``GATES``, and h after the step.
+        Gates (N, L, H) by their letters in ``GATES``, and h after the step.
 
-    Invariant: that h is the step's within rounding (``tests/unit/test_gates.py``).
+    Invariant: This h equals that of the step within rounding (``tests/unit/test_gates.py``).
     """
     kind, cell, rows = model.cell.kind, model.network.cell, len(x)
     if kind == "none":
         return {}, h
-    x, h = _whole_tiles(x), _whole_tiles(h)
+    x, h = _pad_to_tiles(x), _pad_to_tiles(h)
     inputs, after = model.network.cell_inputs(x), h.clone()
     layers: list[dict[str, Tensor]] = []
     for layer in range(model.cell.layers):
         before = h[..., layer, :]  # (N, H), for an LSTM (N, 2, H)
-        of_x = nn.functional.linear(
+        from_x = nn.functional.linear(
             inputs, getattr(cell, f"weight_ih_l{layer}"), getattr(cell, f"bias_ih_l{layer}")
         )  # (N, I) -> (N, G * H)
-        of_h = nn.functional.linear(
+        from_h = nn.functional.linear(
             before[:, 0] if kind == "lstm" else before,
             getattr(cell, f"weight_hh_l{layer}"),
             getattr(cell, f"bias_hh_l{layer}"),
         )  # (N, H) -> (N, G * H)
-        found, after[..., layer, :] = _STEPS[kind](of_x, of_h, before)
+        layer_gates, after[..., layer, :] = _STEPS[kind](from_x, from_h, before)
         inputs = after[:, 0, layer] if kind == "lstm" else after[:, layer]
-        layers.append(found)
+        layers.append(layer_gates)
     gates = {name: torch.stack([each[name] for each in layers], 1) for name in GATES[kind]}
     return {name: gate[:rows] for name, gate in gates.items()}, after[:rows]
 
 
-def _whole_tiles(rows: Tensor) -> Tensor:
-    """Add rows of zeros up to a whole tile, so that a row's bits do not depend on the row count."""
+def _pad_to_tiles(rows: Tensor) -> Tensor:
+    """Add rows of zeros to fill the last tile, so that no bit depends on the number of rows."""
     return torch.cat([rows, rows.new_zeros(-len(rows) % TILE, *rows.shape[1:])])
 
 
-def _elman(of_x: Tensor, of_h: Tensor, _before: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+def _elman(from_x: Tensor, from_h: Tensor, _before: Tensor) -> tuple[dict[str, Tensor], Tensor]:
     """Step a layer of an Elman cell.
 
         h' = tanh(W_ih x + b_ih + W_hh h + b_hh)
 
     Source: torch.nn.RNN.
     """
-    return {}, torch.tanh(of_x + of_h)
+    return {}, torch.tanh(from_x + from_h)
 
 
-def _gru(of_x: Tensor, of_h: Tensor, before: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+def _gru(from_x: Tensor, from_h: Tensor, before: Tensor) -> tuple[dict[str, Tensor], Tensor]:
     """Step a layer of a GRU; s is the logistic function.
 
         r = s(W_ir x + b_ir + W_hr h + b_hr)
@@ -87,13 +86,13 @@ def _gru(of_x: Tensor, of_h: Tensor, before: Tensor) -> tuple[dict[str, Tensor],
 
     Source: torch.nn.GRU.
     """
-    (rx, zx, nx), (rh, zh, nh) = of_x.chunk(3, -1), of_h.chunk(3, -1)
+    (rx, zx, nx), (rh, zh, nh) = from_x.chunk(3, -1), from_h.chunk(3, -1)
     r, z = torch.sigmoid(rx + rh), torch.sigmoid(zx + zh)
     n = torch.tanh(nx + r * nh)
     return {"r": r, "z": z, "n": n}, (1 - z) * n + z * before
 
 
-def _lstm(of_x: Tensor, of_h: Tensor, before: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+def _lstm(from_x: Tensor, from_h: Tensor, before: Tensor) -> tuple[dict[str, Tensor], Tensor]:
     """Step a layer of an LSTM; s is the logistic function, ``before`` is h and c.
 
         i = s(W_ii x + b_ii + W_hi h + b_hi)
@@ -105,7 +104,7 @@ def _lstm(of_x: Tensor, of_h: Tensor, before: Tensor) -> tuple[dict[str, Tensor]
 
     Source: torch.nn.LSTM.
     """
-    i, f, g, o = (of_x + of_h).chunk(4, -1)
+    i, f, g, o = (from_x + from_h).chunk(4, -1)
     i, f, g, o = torch.sigmoid(i), torch.sigmoid(f), torch.tanh(g), torch.sigmoid(o)
     c = f * before[:, 1] + i * g
     return {"i": i, "f": f, "g": g, "o": o}, torch.stack([o * torch.tanh(c), c], 1)

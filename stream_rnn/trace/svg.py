@@ -1,9 +1,9 @@
-"""The unrolled network as a picture: one self-contained SVG, readable on light and on dark.
+"""The picture of an unrolled network: one self-contained SVG, for light and dark backgrounds.
 
-From top to bottom: x, the gates, what is remembered (h, of an LSTM also c) and the outputs, one
-column a step.  Heat maps have seventeen colours, one path each: a picture of thousands of units
-and steps stays small.  Every colour is a CSS variable with a fallback, so that a page that holds
-the picture may have its own.
+From top to bottom it shows x, the gates, the memory (h, for an LSTM also c) and the outputs, with
+one column for each step.  Heat maps have seventeen colors with one path each, which keeps a picture
+of thousands of units and steps small.  Every color is a CSS variable with a fallback, so that the
+page around the picture may set it.
 """
 
 import textwrap
@@ -41,8 +41,8 @@ CHARACTER_WIDTH = 6.4
 
 
 @dataclass(frozen=True, slots=True)
-class _Heat:
-    """A heat map of R rows and T steps, with values in [-1, 1] and texts beside some rows."""
+class _HeatMap:
+    """A heat map of R rows and T steps, with values in [-1, 1] and labels beside some rows."""
 
     title: str
     notes: Sequence[str]
@@ -57,7 +57,7 @@ class _Heat:
 
 
 class _Canvas:
-    """Collects the parts of a picture from top to bottom."""
+    """The elements of a picture, added from top to bottom."""
 
     def __init__(self, width: int, steps: int) -> None:
         self.width = width
@@ -93,9 +93,9 @@ def unrolled_svg(unrolled: Unrolled, width: int = 960, last: int = LAST) -> str:
     """Draw the last steps of an unrolled network.
 
     Args:
-        unrolled: what is drawn.
-        width: in pixels.
-        last: steps that are drawn, ``STEPS_MAX`` at most.
+        unrolled: The unrolled network.
+        width: Width in pixels.
+        last: Number of steps to draw, at most ``STEPS_MAX``.
 
     Returns:
         The text of an SVG document.
@@ -103,19 +103,19 @@ def unrolled_svg(unrolled: Unrolled, width: int = 960, last: int = LAST) -> str:
     count = min(len(unrolled.offsets), last, STEPS_MAX)
     steps = slice(len(unrolled.offsets) - count, None)
     canvas = _Canvas(max(width, WIDTH_MIN), count)
-    heats, limits = _heats(unrolled, steps)
+    heats, limits = _make_heat_maps(unrolled, steps)
     heads = unrolled.model.spec.heads
     if len(heads) > HEADS_MAX:
         limits.append(f"{HEADS_MAX} of {len(heads)} heads are drawn")
-    title, lines = _words(unrolled, steps, limits)
+    title, lines = _header_lines(unrolled, steps, limits)
     _draw_header(canvas, title, lines)
     if not count:
         return canvas.document(title, " ".join(lines))
     marks = _marks(unrolled, steps)
-    _draw_legend(canvas, [one for _, one in marks])
+    _draw_legend(canvas, [incident for _, incident in marks])
     top = canvas.y
     for heat in heats:
-        _draw_heat(canvas, heat)
+        _draw_heat_map(canvas, heat)
     for number, head in enumerate(heads[:HEADS_MAX]):
         _draw_output(canvas, head, unrolled.outputs[head.name][steps], number)
     _draw_marks(canvas, marks, top)
@@ -124,21 +124,21 @@ def unrolled_svg(unrolled: Unrolled, width: int = 960, last: int = LAST) -> str:
 
 
 def safe(text: str) -> str:
-    """Return a text that may stand in an SVG: escaped, without what XML forbids."""
+    """Return a text that is safe in an SVG: escaped, without characters that XML forbids."""
     return escape(visible(text), {'"': "&quot;"})
 
 
-# --- what is drawn -----------------------------------------------------------------------------------
+# --- content -------------------------------------------------------------------------------------
 
 
-def _words(unrolled: Unrolled, steps: slice, limits: Sequence[str]) -> tuple[str, list[str]]:
+def _header_lines(unrolled: Unrolled, steps: slice, limits: Sequence[str]) -> tuple[str, list[str]]:
     model, offsets, times = unrolled.model, unrolled.offsets[steps], unrolled.time_ms[steps]
     place = f"{unrolled.source}, partition {unrolled.partition}"
     named = f"model {model.name} {model.fingerprint[:16]}"
     kind = f"{model.cell.kind}, {model.cell.layers} x {model.cell.hidden} units"
     lines = [f"{place} · {named} · {kind}"]
     if not len(offsets):
-        lines.append(f"no step: none of the {unrolled.records:,} records of this key is an event")
+        lines.append(f"no steps: none of the {unrolled.records:,} records of this key is valid")
         return shorten(describe_key(unrolled.key)), lines
     drawn = f"the last {len(offsets):,} of " if len(offsets) < unrolled.events else "all "
     lines.append(
@@ -146,56 +146,56 @@ def _words(unrolled: Unrolled, steps: slice, limits: Sequence[str]) -> tuple[str
         f"{format_time(times[0])} to {format_time(times[-1])} UTC"
     )
     if model.cell.kind == "none":
-        limits = [*limits, "a memoryless network: nothing is remembered"]
+        limits = [*limits, "this network is memoryless, so it has no hidden state"]
     if limits:
         lines.append("; ".join(limits))
     return shorten(describe_key(unrolled.key)), lines
 
 
-def _heats(unrolled: Unrolled, steps: slice) -> tuple[list[_Heat], list[str]]:
-    """Return the heat maps, and what was left out of them."""
+def _make_heat_maps(unrolled: Unrolled, steps: slice) -> tuple[list[_HeatMap], list[str]]:
+    """Return the heat maps, and notes on the rows that they leave out."""
     limits: list[str] = []
     x = unrolled.x[steps]
     columns = most_varying(x, COLUMNS_MAX)
     if len(columns) < x.shape[1]:
-        limits.append(f"{len(columns)} of {x.shape[1]} columns of x, those that vary most")
+        limits.append(f"the {len(columns)} of {x.shape[1]} columns of x that vary most")
     greatest = np.maximum(1, np.abs(x).max(axis=0, initial=0))[columns]
     names = {row: shorten(unrolled.columns[c], 16) for row, c in enumerate(columns.tolist())}
     scales = {row: f"±{v:.3g}" for row, v in enumerate(greatest.tolist()) if v > 1.005}
     rows = (x[:, columns] / greatest).T
-    heats = [_Heat("x", (), rows, height_max=13 * COLUMNS_MAX, left=names, right=scales)]
+    heats = [_HeatMap("x", (), rows, height_max=13 * COLUMNS_MAX, left=names, right=scales)]
     if not unrolled.memory:
         return heats, limits
     cell = unrolled.model.cell
     flat = {name: flattened(v[steps]) for name, v in unrolled.memory.items()}
     units = most_varying(flat["h"], UNITS_MAX)
     if len(units) < flat["h"].shape[1]:
-        limits.append(f"{len(units)} of {flat['h'].shape[1]} units, those that vary most")
+        limits.append(f"the {len(units)} of {flat['h'].shape[1]} units that vary most")
     layers = (units // cell.hidden).tolist()
     left = {layers.index(layer): f"layer {layer}" for layer in set(layers)}
     left = left if cell.layers > 1 else {}
-    for name, called in GATES[cell.kind].items():
+    for name, full_name in GATES[cell.kind].items():
         values = flattened(unrolled.gates[name][steps])
-        notes = (called,) if called == "candidate" else (called, "gate")
-        heats.append(_Heat(name, notes, values[:, units].T, height_max=100, left=left, right={}))
+        notes = (full_name,) if full_name == "candidate" else (full_name, "gate")
+        heats.append(_HeatMap(name, notes, values[:, units].T, height_max=100, left=left, right={}))
     for name, values in flat.items():
         greatest_c = max(1.0, float(np.abs(values).max(initial=0)))
         notes = ("hidden state",) if name == "h" else ("cell state", f"±{greatest_c:.3g}")
         notes = (*notes, f"{len(units)} units")
         rows = (values[:, units] / greatest_c).T
-        heats.append(_Heat(name, notes, rows, height_max=240, left=left, right={}))
+        heats.append(_HeatMap(name, notes, rows, height_max=240, left=left, right={}))
     return heats, limits
 
 
 def _marks(unrolled: Unrolled, steps: slice) -> list[tuple[int, Between]]:
-    """Return what happened between the drawn steps, with the step that it comes before."""
+    """Return the incidents between the drawn steps, each with the index of the step after it."""
     offsets = unrolled.offsets[steps]
-    is_whole = len(offsets) == unrolled.events
-    drawn = [one for one in unrolled.between if is_whole or one.offset >= offsets[0]]
-    return [(int(np.searchsorted(offsets, one.offset)), one) for one in drawn]
+    first = 0 if len(offsets) == unrolled.events else offsets[0]
+    drawn = [incident for incident in unrolled.between if incident.offset >= first]
+    return [(int(np.searchsorted(offsets, incident.offset)), incident) for incident in drawn]
 
 
-# --- how it is drawn ---------------------------------------------------------------------------------
+# --- drawing -------------------------------------------------------------------------------------
 
 
 def _draw_header(canvas: _Canvas, title: str, lines: Iterable[str]) -> None:
@@ -225,15 +225,15 @@ def _draw_legend(canvas: _Canvas, marks: Sequence[Between]) -> None:
     canvas.text(end + 6, y + 4, "+1", "dim")
     words = {
         "expired": "┆ memory expired",
-        "forgotten": "│ forgotten",
-        "skipped": "▾ skipped",
+        "forgotten": "│ key forgotten",
+        "skipped": "▾ record skipped",
     }
-    kinds = [text for kind, text in words.items() if any(one.kind == kind for one in marks)]
+    kinds = [text for kind, text in words.items() if any(mark.kind == kind for mark in marks)]
     canvas.text(end + 34, y + 4, " · ".join(kinds), "mark")
     canvas.y += 22
 
 
-def _draw_heat(canvas: _Canvas, heat: _Heat) -> None:
+def _draw_heat_map(canvas: _Canvas, heat: _HeatMap) -> None:
     rows, count = heat.values.shape
     top, height = canvas.y, rows * heat.row_height
     canvas.add(
@@ -262,20 +262,20 @@ def _draw_heat(canvas: _Canvas, heat: _Heat) -> None:
 
 
 def _paths(values: Floats) -> list[tuple[int, str]]:
-    """Return for each colour the path of all cells that have it: a stroke for each run in a row."""
+    """Return the path of the cells of each level, with one stroke for each run in a row."""
     levels = np.rint(np.nan_to_num(values) * LEVELS).clip(-LEVELS, LEVELS).astype(np.int64)
-    found: dict[int, list[str]] = {}
+    strokes: dict[int, list[str]] = {}
     for row, cells in enumerate(levels):
         first = np.flatnonzero(np.diff(cells, prepend=LEVELS + 1))
         length = np.diff(np.append(first, len(cells)))
         for at, cell_count in zip(first.tolist(), length.tolist(), strict=True):
             if level := int(cells[at]):
-                found.setdefault(level, []).append(f"M{at} {row}h{cell_count}")
-    return [(level, "".join(found[level])) for level in sorted(found)]
+                strokes.setdefault(level, []).append(f"M{at} {row}h{cell_count}")
+    return [(level, "".join(strokes[level])) for level in sorted(strokes)]
 
 
 def _draw_output(canvas: _Canvas, head: AnyHead, values: Floats, number: int) -> None:
-    """Draw a head's answers as a line, of classes the likeliest ones as a line each."""
+    """Draw the outputs of a head as a line; for classes, one line for each of the likeliest."""
     top, is_share = canvas.y, head.kind in ("binary", "multiclass")
     columns = values if values.ndim > 1 else values[:, None]
     chosen = np.argsort(-columns.mean(axis=0), kind="stable")[: len(LINES)]
@@ -319,13 +319,13 @@ def _polyline(canvas: _Canvas, shares: Floats, top: int, height: int, line: int)
 
 def _draw_marks(canvas: _Canvas, marks: Iterable[tuple[int, Between]], top: int) -> None:
     bottom = canvas.y - GAP
-    for step, one in marks:
-        x, title = LEFT + step * canvas.cell, f"<title>{safe(one.text)}</title>"
-        if one.kind == "skipped":
+    for step, incident in marks:
+        x, title = LEFT + step * canvas.cell, f"<title>{safe(incident.text)}</title>"
+        if incident.kind == "skipped":
             shape = f'd="M{x - 4:.1f} {top - 8}h8l-4 7z" stroke="none"'
             canvas.add(f'<path class="sr-mark" {shape} fill="#8a3ffc">{title}</path>')
             continue
-        dashes = ' stroke-dasharray="2 3"' if one.kind == "expired" else ""
+        dashes = ' stroke-dasharray="2 3"' if incident.kind == "expired" else ""
         canvas.add(
             f'<path class="sr-cut" stroke="#8a3ffc" stroke-width="1.5"{dashes} '
             f'd="M{x:.1f} {top}V{bottom}">{title}</path>'

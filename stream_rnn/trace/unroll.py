@@ -1,9 +1,9 @@
-"""The network unrolled over one key's events: what came in, what it remembered, what it said.
+"""The network unrolled over the events of one key: inputs, gates, hidden states and outputs.
 
-A partition is read as a fold reads it: the fold's own decoder says what its records are, stream
-time runs over all of them, and the key's events take the fold's own single steps
-(``fold/single_steps.py``).  So h and the outputs have the bits of the fold; the gates are computed once
-more from the weights, for show.  Only the last steps are kept, however long the log.
+The fold's decoder reads the partition, stream time advances with all records, and the events of the
+key take the fold's single steps (``fold/single_steps.py``), so that h and the outputs have the bits
+of the fold.  The gates are computed again from the weights.  Only the last steps are kept in
+memory.
 """
 
 from collections import deque
@@ -26,19 +26,19 @@ from stream_rnn.text import format_duration
 from stream_rnn.trace.gates import GATES, gates_of
 
 LAST = 200
-BYTES_MAX = 2_000_000_000
+STEPS_BYTES_MAX = 2_000_000_000
 
 Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class Between:
-    """What happened to a memory beside its steps.
+    """An expiry, a forget or a skip between two steps.
 
     Attributes:
-        offset: of the record; of an expiry, that of the event that found the memory expired.
-        kind: what it was.
-        text: the same as a sentence, with the numbers.
+        offset: Offset of the record; for an expiry, of the first event after it.
+        kind: Kind of the incident.
+        text: Description with its numbers, for people.
     """
 
     offset: int
@@ -51,24 +51,24 @@ class Unrolled:
     """The last T steps of one key.
 
     Attributes:
-        model: what was stepped.
-        key: whose events they are.
-        source: the log's name.
-        partition: where the key is.
-        start: the offset at which the fold began, cold.
-        records: how many the key has in the range.
-        events: steps that were taken in all; the last T of them are here.
-        offsets: (T,) of the events.
-        time_ms: (T,) event times.
-        since_ms: (T,) time since the previous event of the memory; NaN if there is none.
-        steps: (T,) events in the memory, this one included.
-        x: (T, F) what the network was given; ``columns`` has the names.
-        before: (T, L, H), for an LSTM (T, 2, L, H): h before each step.
-        h: the same after it.
-        gates: by letter, see ``trace/gates.py``: (T, L, H).
-        y: (T, O).
-        outputs: by head (T,), for classes (T, C).
-        between: expiries, forgets and skips among these steps, in offset order.
+        model: The model.
+        key: The record key.
+        source: Name of the log.
+        partition: Partition of the key.
+        start: Offset at which the fold began, with empty hidden states.
+        records: Number of records of the key in the range.
+        events: Number of all steps, of which the last T are kept.
+        offsets: (T,) offsets of the events.
+        time_ms: (T,) event times in milliseconds.
+        since_ms: (T,) milliseconds since the previous event of the memory; NaN for its first event.
+        steps: (T,) number of events in the memory, including this one.
+        x: (T, F) inputs of the network; ``columns`` has their names.
+        before: (T, L, H), for an LSTM (T, 2, L, H), h before each step.
+        h: h after each step, in the shape of ``before``.
+        gates: (T, L, H) gates by letter, see ``trace/gates.py``.
+        y: (T, O) outputs of the network before the heads.
+        outputs: (T,) outputs by head; (T, C) for classes.
+        between: Expiries, forgets and skips among these steps, in offset order.
     """
 
     model: Model
@@ -97,7 +97,7 @@ class Unrolled:
 
     @property
     def memory(self) -> dict[str, Floats]:
-        """What is remembered: h (T, L, H), of an LSTM also c; nothing of the memoryless."""
+        """Parts of the memory: h (T, L, H), for an LSTM also c; empty for a memoryless network."""
         match self.model.cell.kind:
             case "none":
                 return {}
@@ -108,11 +108,11 @@ class Unrolled:
 
     @property
     def update_norm(self) -> Floats:
-        """How far each step moved what is remembered, (T,): the Euclidean norm."""
+        """Euclidean norm of the change of the memory in each step, (T,)."""
         return np.asarray(np.linalg.norm(flattened(self.h - self.before), axis=1), np.float32)
 
     def predictions(self, settings: Settings) -> list[bytes]:
-        """Return the bytes of the T predictions, as a worker with these settings publishes them."""
+        """Return the T predictions in the bytes that a worker with these settings publishes."""
         writer = make_writer(
             self.model,
             app="",
@@ -137,49 +137,50 @@ async def unroll(
     until: int | None = None,
     last: int = LAST,
 ) -> Unrolled:
-    """Step one key through one partition.
+    """Step the network through the events of one key in one partition.
 
     Args:
-        model: what is stepped.
-        settings: all that is in the fold id.
-        key: whose events are stepped.
-        batches: the partition's records in offset order, in batches of any size.
-        source: the log's name.
-        partition: the partition's number.
-        start: offset at which the fold begins.
-        until: stop after this offset.
-        last: steps that are kept.
+        model: The model.
+        settings: Settings with everything that is part of the fold id.
+        key: The record key.
+        batches: Records of the partition in offset order, in batches of any size.
+        source: Name of the log.
+        partition: Number of the partition.
+        start: Offset at which the fold begins.
+        until: Offset of the last event to step; ``None`` for no limit.
+        last: Number of steps to keep.
 
     Raises:
-        ConfigError: so many steps of this model do not fit in memory.
+        ConfigError: The steps to keep do not fit into the memory limit.
 
-    Invariant: h and predictions equal a replay's bit for bit (``tests/unit/test_unrolled.py``).
+    Invariant: h and predictions equal those of a replay bit for bit
+    (``tests/unit/test_unrolled.py``).
     """
     check_size(model, last)
-    following = _Following(model, settings, key, last)
+    unroller = _KeyUnroller(model, settings, key, last)
     async for records in batches:
-        wanted = records
+        in_range = records
         if until is not None and records[-1].offset > until:
-            wanted = [record for record in records if record.offset <= until]
-        following.take(wanted)
-        if len(wanted) < len(records):
+            in_range = [record for record in records if record.offset <= until]
+        unroller.step_records(in_range)
+        if len(in_range) < len(records):
             break
-    return following.finish(source, partition, start)
+    return unroller.finish(source, partition, start)
 
 
 def check_size(model: Model, last: int) -> None:
-    """Refuse to keep more steps than fit.
+    """Check that the steps to keep fit into ``STEPS_BYTES_MAX``.
 
     Raises:
-        ConfigError: with the numbers.
+        ConfigError: They do not fit.
     """
     units = model.cell.layers * model.cell.hidden
     floats = model.feature_count + model.hidden_size_floats * 3 + model.output_count * 2
     size = 4 * last * (floats + units * len(GATES[model.cell.kind]))
-    if size > BYTES_MAX:
+    if size > STEPS_BYTES_MAX:
         raise ConfigError(
-            f"{last} steps of {model.name} need {size:,} bytes, {BYTES_MAX:,} are allowed; "
-            f"ask for {last * BYTES_MAX // size} at most"
+            f"{last} steps of {model.name} need {size:,} bytes, more than {STEPS_BYTES_MAX:,}; "
+            f"set --last to {last * STEPS_BYTES_MAX // size} at most"
         )
 
 
@@ -195,35 +196,35 @@ class _Step:
     y: Floats
 
 
-class _Following:
-    """Follows one key through the records of its partition."""
+class _KeyUnroller:
+    """Steps the events of one key among the records of its partition."""
 
     def __init__(self, model: Model, settings: Settings, key: bytes, last: int) -> None:
         self._model = model
         self._key = key
         self._ttl_ms = settings.state_ttl_ms
         self._decoder = Decoder(model.spec, settings)
-        self._nothing = np.zeros(model.hidden_size_floats, np.float32)
-        self._memory = Memory(0, 0, self._nothing)
+        self._zero_state = np.zeros(model.hidden_size_floats, np.float32)
+        self._memory = Memory(0, 0, self._zero_state)
         self._stream_ms: int | None = None
         self._records = 0
         self._events = 0
         self._steps: deque[_Step] = deque(maxlen=last)
         self._between: deque[Between] = deque(maxlen=last)
 
-    def take(self, records: Sequence[Record]) -> None:
-        """Step the key's events among the next records."""
-        if self._ttl_ms is None:  # then nothing of another key matters to this one
+    def step_records(self, records: Sequence[Record]) -> None:
+        """Step the events of the key among the next records."""
+        if self._ttl_ms is None:  # without expiry, the records of other keys have no effect
             records = [record for record in records if record.key == self._key]
         if not records:
             return
         batch = micro_batch.decode(self._decoder, self._model, records, self._stream_ms)
         if len(batch.stream_ms):
             self._stream_ms = int(batch.stream_ms[-1])
-        own = [row for row, record in enumerate(records) if record.key == self._key]
-        self._records += len(own)
+        key_rows = [row for row, record in enumerate(records) if record.key == self._key]
+        self._records += len(key_rows)
         events = {row: event for event, row in enumerate(batch.decoded.rows.tolist())}
-        for row in own:
+        for row in key_rows:
             offset = records[row].offset
             if row in events:
                 self._step(offset, events[row], batch)
@@ -233,31 +234,31 @@ class _Following:
                 self._between.append(
                     Between(offset, "forgotten", f"forgotten at offset {offset:,}")
                 )
-                self._memory = Memory(0, 0, self._nothing)
+                self._memory = Memory(0, 0, self._zero_state)
 
     def _step(self, offset: int, event: int, batch: micro_batch.DecodedBatch) -> None:
         before, time_ms, stream_ms = self._memory, batch.decoded.time_ms, batch.stream_ms
-        good, errors, self._memory = step_one_by_one(
+        stepped, errors, self._memory = step_one_by_one(
             self._model, before, [event], batch.x, time_ms, stream_ms, self._ttl_ms
         )
         if errors:
             self._skip(offset, str(errors[event]))
             return
-        (done,) = good
-        if done.steps == 1 and before.steps:
-            silence = format_duration((int(stream_ms[event]) - before.last_ms) / 1000)
-            text = f"memory expired after {silence} of silence"
+        (result,) = stepped
+        if result.steps == 1 and before.steps:
+            age = format_duration((int(stream_ms[event]) - before.last_ms) / 1000)
+            text = f"memory expired, {age} after its last event"
             self._between.append(Between(offset, "expired", text))
-        cold = done.steps == 1
+        cold = result.steps == 1
         step = _Step(
             offset=offset,
             time_ms=int(time_ms[event]),
             since_ms=np.nan if cold else float(max(int(time_ms[event]) - before.last_ms, 0)),
-            steps=done.steps,
+            steps=result.steps,
             x=batch.x[event].copy(),
-            before=self._nothing if cold else before.hidden,
+            before=self._zero_state if cold else before.hidden,
             after=self._memory.hidden,
-            y=done.y,
+            y=result.y,
         )
         self._events += 1
         self._steps.append(step)
@@ -266,7 +267,7 @@ class _Following:
         self._between.append(Between(offset, "skipped", f"skipped at offset {offset:,}: {reason}"))
 
     def finish(self, source: str, partition: int, start: int) -> Unrolled:
-        """Return the steps as arrays, with the gates."""
+        """Return the kept steps as arrays, with their gates."""
         model, steps, shape = self._model, self._steps, self._model.hidden_shape
         since_ms = np.array([step.since_ms for step in steps], np.float64)
         x = _stack([step.x for step in steps], (model.feature_count,))
@@ -274,8 +275,7 @@ class _Following:
         before = _stack([step.before for step in steps], shape)
         y = _stack([step.y for step in steps], (model.output_count,))
         gates, _ = gates_of(model, torch.from_numpy(x), torch.from_numpy(before))
-        is_whole = self._events == len(steps)
-        first = 0 if is_whole else steps[0].offset
+        first = 0 if self._events == len(steps) else steps[0].offset
         return Unrolled(
             model=model,
             key=self._key,
@@ -294,7 +294,7 @@ class _Following:
             gates={name: values.numpy() for name, values in gates.items()},
             y=y,
             outputs=model.outputs(y),
-            between=tuple(one for one in self._between if one.offset >= first),
+            between=tuple(incident for incident in self._between if incident.offset >= first),
         )
 
 
@@ -308,8 +308,8 @@ def flattened(values: Floats) -> Floats:
 
 
 def most_varying(values: Floats, count: int) -> NDArray[np.int64]:
-    """Return which ``count`` columns of (T, R) have the largest variance, in their own order."""
+    """Return the indexes of the ``count`` columns of (T, R) with the largest variance, ascending."""
     if values.shape[1] <= count or not len(values):
         return np.arange(min(count, values.shape[1]))
-    falling = np.argsort(-values.var(axis=0), kind="stable")
-    return np.sort(falling[:count])
+    by_variance = np.argsort(-values.var(axis=0), kind="stable")
+    return np.sort(by_variance[:count])

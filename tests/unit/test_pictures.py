@@ -54,7 +54,7 @@ def cells_of(svg, steps):
         for sign, level, path in re.findall(r'class="sr-([pn])(\d)"[^>]* d="([^"]*)"', group):
             for at, row, length in re.findall(r"M(\d+) (\d+)h(\d+)", path):
                 for t in range(int(at), int(at) + int(length)):
-                    assert (int(row), t) not in found, "a cell has one colour"
+                    assert (int(row), t) not in found, "a cell has one color"
                     found[int(row), t] = int(level) * (1 if sign == "p" else -1)
         levels = np.zeros((max(row for row, _ in found) + 1, steps), int)
         for place, level in found.items():
@@ -79,7 +79,7 @@ def test_a_picture_holds_x_gates_memory_and_outputs(kind, layers):
     assert ("memoryless" in said) == (kind == "none")
 
 
-def test_the_colour_of_a_cell_is_its_value():
+def test_the_color_of_a_cell_is_its_value():
     """Every cell of h has the level next to its value, and the rows are the units in their order."""
     unrolled = unrolled_of(models.small("elman", 24), 40)
     _, memory = cells_of(unrolled_svg(unrolled), 40)
@@ -89,7 +89,7 @@ def test_the_colour_of_a_cell_is_its_value():
 
 
 def test_a_value_that_is_beyond_the_scale_or_no_number_is_drawn_too():
-    """X and c are scaled by their greatest magnitude; what is not a number has no colour."""
+    """X and c are scaled by their greatest magnitude; what is not a number has no color."""
     model = models.small("lstm", 8)
     unrolled = unrolled_of(model, 12)
     h = unrolled.h.copy()
@@ -131,7 +131,7 @@ def test_of_many_units_those_that_vary_most_are_drawn_and_it_says_so():
     unrolled.h[:, 0].reshape(200, -1)[:, still] = 0
     svg = unrolled_svg(unrolled)
     root, texts = parsed(svg)
-    assert "128 of 2048 units, those that vary most" in " ".join(texts)
+    assert "the 128 of 2048 units that vary most" in " ".join(texts)
     maps = cells_of(svg, 200)
     assert [len(levels) for levels in maps[1:]] == [128] * 6
     flat = unrolled.gates["f"].reshape(200, -1)[:, moving]
@@ -163,7 +163,7 @@ def test_everything_is_escaped_and_bounded():
     assert any(text.startswith("<script>&") for text in texts)
     assert not re.search(r"[\x00-\x08\x0b-\x1f]", svg)
     said = " ".join(texts)
-    assert "64 of 300 columns of x, those that vary most" in said
+    assert "the 64 of 300 columns of x that vary most" in said
     assert "12 of 64 heads are drawn" in said
     assert max(len(text) for text in texts) < 200
     plain = "Zürich & <co>".encode()
@@ -173,7 +173,7 @@ def test_everything_is_escaped_and_bounded():
 def test_what_happened_between_steps_stands_where_it_happened():
     """A line before the next step for an expiry and a forget, a mark for a skip, with its words."""
     between = [
-        Between(20, "expired", "memory expired after 8 s of silence"),
+        Between(20, "expired", "memory expired, 8 s after its last event"),
         Between(45, "forgotten", "forgotten at offset 45"),
         Between(99, "skipped", "skipped at offset 99: why"),
     ]
@@ -197,7 +197,7 @@ def test_what_happened_between_steps_stands_where_it_happened():
 def test_a_key_without_a_step_has_a_picture_that_says_so():
     """Not an error: its records are all bad."""
     svg = unrolled_svg(replace(unrolled_of(models.small(), 0), records=3))
-    assert "none of the 3 records of this key is an event" in " ".join(parsed(svg)[1])
+    assert "none of the 3 records of this key is valid" in " ".join(parsed(svg)[1])
 
 
 @pytest.mark.parametrize("width", [1, 400, 960, 3000])
@@ -221,36 +221,36 @@ def outlines(root):
     return [p.get("d") for p in root.iter(f"{SPACE}path") if id(p) not in scaled]
 
 
-def luminance(colour):
-    """Return the relative luminance of a colour; WCAG 2.2."""
-    shares = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+def luminance(color):
+    """Return the relative luminance of a color; WCAG 2.2."""
+    shares = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     linear = [s / 12.92 if s <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for s in shares]
     return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
 
 
 def contrast(one, other):
-    """Return the contrast of two colours, from 1 to 21; WCAG 2.2."""
+    """Return the contrast of two colors, from 1 to 21; WCAG 2.2."""
     low, high = sorted((luminance(one), luminance(other)))
     return (high + 0.05) / (low + 0.05)
 
 
 @pytest.mark.parametrize("paper", [0, 1])
-def test_the_colours_are_readable_on_light_and_on_dark(paper):
+def test_the_colors_are_readable_on_light_and_on_dark(paper):
     """Text has a contrast of 4.5 at least, lines and the ends of the scale one of 3."""
     ground = palette.PAPER[paper]
     for name in ("ink", "dim", "mark"):
         assert contrast(palette.FILLS[name][paper], ground) >= 4.5, name
-    for colour in palette.LINES:
-        assert contrast(colour[paper], ground) >= 4.5  # names of classes have them, too
+    for color in palette.LINES:
+        assert contrast(color[paper], ground) >= 4.5  # names of classes have them, too
     for sign in (-1, 1):
-        levels = [palette.level_colour(sign * n)[paper] for n in range(1, palette.LEVELS + 1)]
-        steps = [contrast(colour, palette.ZERO[paper]) for colour in levels]
+        levels = [palette.level_color(sign * n)[paper] for n in range(1, palette.LEVELS + 1)]
+        steps = [contrast(color, palette.ZERO[paper]) for color in levels]
         assert steps == sorted(steps)
         assert steps[-1] >= 3
 
 
 def test_every_class_has_a_rule_for_light_and_for_dark():
-    """And every rule is a variable with a fallback, so a page may have colours of its own."""
+    """And every rule is a variable with a fallback, so a page may have colors of its own."""
     between = [Between(0, kind, "x") for kind in ("expired", "forgotten", "skipped")]
     svg = unrolled_svg(unrolled_of(models.small("lstm"), 40, between=between))
     light, dark = palette.style().split("@media (prefers-color-scheme:dark)")

@@ -82,7 +82,7 @@ def test_the_table_has_a_line_a_step_and_lines_for_what_happened(log, tmp_path):
     assert "all 8 units, each as a bar: low at -1, high at 1" in header
     titles, *lines = table.splitlines()
     assert titles.split()[-6:] == ["n", "h", "update_norm", "big", "wait", "next"]
-    places = [i for i, line in enumerate(lines) if "memory expired after 3" in line]
+    places = [i for i, line in enumerate(lines) if "memory expired, 3" in line]
     assert len(places) > 1
     assert all("cold" in lines[i + 1] for i in places)
     assert any("skipped at offset 50: x: input should be a valid number" in line for line in lines)
@@ -126,7 +126,7 @@ def test_a_picture_is_written(log, tmp_path):
 
 def test_a_key_that_is_not_there_is_a_clear_error(log, tmp_path):
     """With what there is."""
-    with pytest.raises(ConfigError, match="3 keys are there, similar: 'UA-EWR'"):
+    with pytest.raises(ConfigError, match="the range has 3 keys, similar: 'UA-EWR'"):
         run(trace, log, "UA-EWX", "--bundle", bundle_of(tmp_path / "b"))
 
 

@@ -164,7 +164,7 @@ async def test_other_keys_move_stream_time():
     found = await unrolled(model, settings, b"k", records)
     assert found.steps.tolist() == [1, 1, 1]
     texts = [(one.offset, one.kind, one.text) for one in found.between]
-    assert texts[0] == (2, "expired", "memory expired after 8 s of silence")
+    assert texts[0] == (2, "expired", "memory expired, 8 s after its last event")
     alone = await unrolled(model, settings, b"k", [r for r in records if r.key == b"k"])
     assert alone.steps.tolist() == [1, 2, 3]
 
@@ -209,7 +209,7 @@ async def test_a_key_of_skips_alone_has_no_step():
 
 async def test_more_steps_than_fit_in_memory_are_refused():
     """With how many do."""
-    with pytest.raises(ConfigError, match=r"ask for [0-9]+ at most"):
+    with pytest.raises(ConfigError, match=r"set --last to [0-9]+ at most"):
         await unrolled(model_of(), settings_of(), b"k", [], last=10**8)
 
 
@@ -291,7 +291,7 @@ async def test_a_key_in_two_partitions_needs_one_named():
         await unroll_log(log, model, settings, b"k")
     found = await unroll_log(log, model, settings, b"k", partition=2)
     assert (found.partition, found.offsets.tolist()) == (2, [4])
-    with pytest.raises(ConfigError, match="3 partitions, from 0 on; there is no --partition 3"):
+    with pytest.raises(ConfigError, match="3 partitions, numbered from 0; there is no --partition 3"):
         await unroll_log(log, model, settings, b"k", partition=3)
 
 
@@ -302,7 +302,7 @@ async def test_a_key_that_is_not_there_is_answered_with_those_that_are(path):
     with pytest.raises(ConfigError) as raised:
         await unroll_log(log, model, settings_of(), b"ua-77")
     said = str(raised.value)
-    assert "10 keys are there, similar: 'UA-7'" in said
+    assert "the range has 10 keys, similar: 'UA-7'" in said
     assert "'ua-77'" in said
     with pytest.raises(ConfigError, match="none is similar"):
         await unroll_log(log, model, settings_of(), b"zzz")
@@ -311,7 +311,7 @@ async def test_a_key_that_is_not_there_is_answered_with_those_that_are(path):
 async def test_a_key_that_comes_later_is_said_to():
     """It is there, but not where one looked."""
     log = InMemory(of_key(b"a", 0, 1), of_key(b"k", 4, 5))
-    with pytest.raises(ConfigError, match="no record up to offset 3 of events, but elsewhere"):
+    with pytest.raises(ConfigError, match="has records in events, but none up to offset 3"):
         await unroll_log(log, model_of(), settings_of(), b"k", until=3)
     with pytest.raises(ConfigError, match="no record in partition 0 of events, but elsewhere"):
         await unroll_log(log, model_of(), settings_of(), b"k", partition=0)
