@@ -103,7 +103,9 @@ async def publish_forgets(fold: Fold, key: bytes, partitions: list[int]) -> dict
                 for partition in partitions
             }
     except (KafkaError, TimeoutError, OSError) as error:
-        message = f"Kafka did not acknowledge: {reason(error, settings.kafka_timeout_s)}; try again"
+        message = (
+            f"Kafka did not acknowledge: {reason(error, settings.kafka_timeout_s)}; send it again"
+        )
         raise FencedError(message) from error
     finally:
         await stop_producer(producer, settings.revoke_timeout_s)

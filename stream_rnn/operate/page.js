@@ -92,10 +92,10 @@ function workers(rows) {
   if (!rows.length) body.push(make("tr", {}, make("td", { colspan: 7 }, "No worker of this app answers on the default ports of this machine; give the addresses with --worker.")));
   $("workers").replaceChildren(head("address", "status", "partitions", "events", "memory, MB", "fold", "skips"), make("tbody", {}, ...body));
 }
-function outputs(found, sample) {
+function outputs(distributions, sample) {
   const none = !sample.has_begun ? "Reading the last predictions." : !sample.records ? "The predictions topic is empty."
     : `The last ${number(sample.records)} records of the predictions topic contain no prediction of this bundle.`;
-  const figures = Object.entries(found).map(([name, d]) => {
+  const figures = Object.entries(distributions).map(([name, d]) => {
     const most = Math.max(...d.counts, 1), total = d.counts.reduce((a, b) => a + b, 0);
     if (d.kind === "classes") {
       const rows = d.labels.flatMap((label, i) => [make("span", { title: label }, label),
@@ -136,16 +136,16 @@ function heat(hidden) {
 }
 $("look").addEventListener("submit", async (event) => {
   event.preventDefault();
-  const place = $("found");
+  const place = $("answer");
   place.replaceChildren(make("p", { class: "quiet" }, "Reading from Redis and Kafka."));
   try {
-    const found = await ask("key?key=" + encodeURIComponent($("key").value)), parts = [];
-    if (!found.states.length) parts.push(make("p", { class: "quiet" }, `Redis has no hidden state of ${found.key}.`));
-    for (const s of found.states)
-      parts.push(make("p", {}, `${found.key}: partition ${s.partition}, ${number(s.steps)} steps, last event ${when(s.last_ms)} UTC`),
+    const answer = await ask("key?key=" + encodeURIComponent($("key").value)), parts = [];
+    if (!answer.states.length) parts.push(make("p", { class: "quiet" }, `Redis has no hidden state of ${answer.key}.`));
+    for (const s of answer.states)
+      parts.push(make("p", {}, `${answer.key}: partition ${s.partition}, ${number(s.steps)} steps, last event ${when(s.last_ms)} UTC`),
         heat(s.hidden), make("p", { class: "quiet" }, "Hidden state: blue is above 0, orange below; a stronger color is further from 0."));
-    if (found.predictions.length) parts.push(make("p", {}, "Last predictions:"));
-    for (const p of found.predictions.slice().reverse())
+    if (answer.predictions.length) parts.push(make("p", {}, "Last predictions:"));
+    for (const p of answer.predictions.slice().reverse())
       parts.push(make("pre", {}, `${when(p.event_time_ms)}  step ${p.steps}  ${JSON.stringify(p.outputs)}`));
     place.replaceChildren(...parts);
   } catch (error) { place.replaceChildren(make("p", { class: "bad" }, error.message)); }

@@ -66,6 +66,6 @@ def _name(level: int) -> str:
     return f"{'p' if level > 0 else 'n'}{abs(level)}"
 
 
-def _mix(one: str, other: str, share: float) -> str:
-    pairs = [(int(one[i : i + 2], 16), int(other[i : i + 2], 16)) for i in (1, 3, 5)]
+def _mix(first: str, second: str, share: float) -> str:
+    pairs = [(int(first[i : i + 2], 16), int(second[i : i + 2], 16)) for i in (1, 3, 5)]
     return "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in pairs)

@@ -101,7 +101,7 @@ async def test_a_state_whose_bytes_are_wrong_is_found_for_erasing(made):
     await made.store.redis.hset(made.store.hidden_key, b"key-1", b"1234")
     async with open_fold(made.settings) as fold:
         with pytest.raises(CorruptStateError):
-            await states.find(fold, b"key-1")
+            await states.find_states(fold, b"key-1")
         assert await states.find_partitions(fold, b"key-1") == [0]
         assert await states.find_partitions(fold, b"key-9") == []
 
@@ -158,7 +158,7 @@ async def test_an_import_refuses_another_fold_and_one_that_moved(made, create_to
         await generations.one()
         saved = f"{fold.places[0].store.hidden_key}:import-test"
         await made.store.redis.hset(saved, mapping={b"a": b"1"})
-        with pytest.raises(ConfigError, match="a worker was here meanwhile"):
+        with pytest.raises(ConfigError, match="a worker wrote to it at the same time"):
             await archive._swap(fold.places[0].store, seen, saved, 1, {"position": "1"})
         await made.store.redis.unlink(saved)
     assert (await made.store.read()).position == generations.position
