@@ -53,7 +53,7 @@ def _print(console: Console, result: TrainingResult) -> None:
     print_text(console, f"written to {result.out}: the network with the lowest validation loss")
 
 
-def worth(head: AnyHead, result: training_run.Result) -> str:
+def worth(head: AnyHead, result: training_run.TrainingScores) -> str:
     """Return a sentence on the worth of the memory for a head; empty if no event has a label.
 
     The figures are means over the seeds.

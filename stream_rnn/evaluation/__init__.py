@@ -1,1 +1,1 @@
-"""How good a bundle is on a log, and what its memory is worth."""
+"""Evaluation: how well a bundle predicts the events of a log, and what its memory is worth."""

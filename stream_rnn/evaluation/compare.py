@@ -1,4 +1,4 @@
-"""Compare: two bundles on the same log, paired event by event."""
+"""Comparison of two bundles on the same log, paired event by event."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,9 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_rnn.errors import ConfigError
-from stream_rnn.evaluation.evaluate import Scored
-from stream_rnn.evaluation.outcomes import PredictionsWithTargets, fold_outcomes
-from stream_rnn.evaluation.worst_predictions import words
+from stream_rnn.evaluation.predictions_with_targets import (
+    PredictionsWithTargets,
+    predict_with_targets,
+)
+from stream_rnn.evaluation.scoring import ScoringOptions
+from stream_rnn.evaluation.worst_predictions import describe_prediction
 from stream_rnn.keys import describe_key
 from stream_rnn.metrics.bootstrap import draw_keys, resampled_metrics, with_interval
 from stream_rnn.metrics.figure import Figure
@@ -25,12 +28,12 @@ from stream_rnn.settings import Settings
 from stream_rnn.training.labels import Labels
 from stream_rnn.training.splits import column_of
 
-DIFFER = 10
+EXAMPLES_MAX = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """A metric of both, and the second less the first."""
+class ComparedMetric:
+    """One metric of both bundles, and the second minus the first."""
 
     first: float
     second: float
@@ -38,8 +41,11 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Differing:
-    """An event of which the two say most different things; of classes, of the one that came."""
+class DifferenceExample:
+    """An event for which the two predictions differ much.
+
+    For a multi-class head, the difference is that of the probabilities of the class that came.
+    """
 
     key: str
     partition: int
@@ -51,16 +57,16 @@ class Differing:
 
 @dataclass(frozen=True, slots=True)
 class ComparedHead:
-    """One head of both."""
+    """One head that both bundles have."""
 
     events: int
-    metrics: dict[str, Row]
-    differ: tuple[Differing, ...]
+    metrics: dict[str, ComparedMetric]
+    differ: tuple[DifferenceExample, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two bundles on a log: names with fingerprints, and the heads that both have."""
+    """Two bundles on a log: their directories with fingerprints, and the heads that both have."""
 
     first: str
     second: str
@@ -73,34 +79,37 @@ def compare(
     log: Log,
     bundles: tuple[Path, Path],
     settings: Settings,
-    scored: Scored,
+    scoring: ScoringOptions,
     labels: Labels | None = None,
     on_progress: Callable[[str, int], None] = lambda _model, _records: None,
 ) -> Comparison:
-    """Fold a log with two bundles and hold one against the other.
+    """Fold a log with two bundles, and compare the metrics of the heads that both have.
 
     Args:
-        log: not opened yet.
-        bundles: directories.
-        settings: of the fold.
-        scored: which predictions.
-        labels: of the heads that need some.
-        on_progress: which bundle is folded, and how many records more it has read.
+        log: Log to fold; not yet opened.
+        bundles: Directories of the two bundles.
+        settings: Settings of the fold.
+        scoring: Which predictions are scored, and how.
+        labels: Labels of the heads with ``of = "label"``.
+        on_progress: Called with ``A`` or ``B`` and the number of records read since the last call.
 
     Raises:
-        ConfigError: the two have no head in common, or answer no event in common.
+        ConfigError: The bundles have no head in common, or predict no event in common.
     """
     models = load_bundle(bundles[0]), load_bundle(bundles[1])
-    heads = [head for head in models[0].spec.heads if _same(head, models[1])]
+    heads = [head for head in models[0].spec.heads if _has_same_head(head, models[1])]
     if not heads:
-        both = " and ".join(", ".join(h.name for h in model.spec.heads) for model in models)
-        raise ConfigError(f"{bundles[0]} and {bundles[1]} have no head in common: {both}")
-    column = column_of(scored.split) if scored.split else None
+        names = " and ".join(", ".join(h.name for h in model.spec.heads) for model in models)
+        raise ConfigError(
+            f"{bundles[0]} and {bundles[1]} have no head in common: {names}; a head is the same if "
+            "its name and its question are"
+        )
+    column = column_of(scoring.split) if scoring.split else None
 
     async def fold() -> list[PredictionsWithTargets]:
         async with log:
             return [
-                await fold_outcomes(
+                await predict_with_targets(
                     log,
                     model,
                     settings,
@@ -112,56 +121,62 @@ def compare(
             ]
 
     first, second = run_coroutine(fold())
-    one, other = _shared(first, second)
-    chosen = scored.choose(first)[one]
-    one, other = one[chosen], other[chosen]
-    compared = {head.name: _head(head, first, second, one, other, scored) for head in heads}
-    names = [
+    in_first, in_second = _common_events(first, second)
+    chosen = scoring.choose(first)[in_first]
+    in_first, in_second = in_first[chosen], in_second[chosen]
+    compared = {
+        head.name: _compare_head(head, first, second, in_first, in_second, scoring)
+        for head in heads
+    }
+    titles = [
         f"{path} {model.fingerprint[:16]}" for path, model in zip(bundles, models, strict=True)
     ]
-    return Comparison(names[0], names[1], log.name, len(one), compared)
+    return Comparison(titles[0], titles[1], log.name, len(in_first), compared)
 
 
-def _same(head: AnyHead, model: Model) -> bool:
-    """Tell whether a model has a head that answers the same question."""
+def _has_same_head(head: AnyHead, model: Model) -> bool:
+    """Return whether a model has a head that answers the same question."""
     blank = {"fitted": None} if hasattr(head, "fitted") else {}
     return any(
         head.model_copy(update=blank) == h.model_copy(update=blank) for h in model.spec.heads
     )
 
 
-def _shared(
+def _common_events(
     first: PredictionsWithTargets, second: PredictionsWithTargets
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the numbers of the events that both answer."""
+    """Return the indices, in each of the two, of the events that both predict."""
     places = [
-        list(zip(o.partition.tolist(), o.offset.tolist(), strict=True)) for o in (first, second)
+        list(zip(p.partition.tolist(), p.offset.tolist(), strict=True)) for p in (first, second)
     ]
-    at = {place: number for number, place in enumerate(places[1])}
-    pairs = [(i, at[place]) for i, place in enumerate(places[0]) if place in at]
+    index_of = {place: index for index, place in enumerate(places[1])}
+    pairs = [(i, index_of[place]) for i, place in enumerate(places[0]) if place in index_of]
     if not pairs:
-        raise ConfigError("the two bundles answer no event in common")
+        raise ConfigError(
+            "the two bundles predict no event in common; compare bundles whose specs accept the "
+            "same records"
+        )
     return np.array([a for a, _ in pairs]), np.array([b for _, b in pairs])
 
 
-def _head(
+def _compare_head(
     head: AnyHead,
     first: PredictionsWithTargets,
     second: PredictionsWithTargets,
-    one: NDArray[np.intp],
-    other: NDArray[np.intp],
-    scored: Scored,
+    in_first: NDArray[np.intp],
+    in_second: NDArray[np.intp],
+    scoring: ScoringOptions,
 ) -> ComparedHead:
-    known = np.isfinite(first.targets[head.name][one])
-    one, other = one[known], other[known]
-    if not len(one):
+    known = np.isfinite(first.targets[head.name][in_first])
+    in_first, in_second = in_first[known], in_second[known]
+    if not len(in_first):
         return ComparedHead(0, {}, ())
-    target = first.targets[head.name][one]
-    outputs = first.outputs[head.name][one], second.outputs[head.name][other]
-    key = np.unique(first.key[one], return_inverse=True)[1].astype(np.int64)
+    target = first.targets[head.name][in_first]
+    outputs = first.outputs[head.name][in_first], second.outputs[head.name][in_second]
+    key = np.unique(first.key[in_first], return_inverse=True)[1].astype(np.int64)
     draws = (
-        draw_keys(int(key.max()) + 1, scored.seed, scored.bootstrap_samples)
-        if scored.bootstrap_samples
+        draw_keys(int(key.max()) + 1, scoring.seed, scoring.bootstrap_samples)
+        if scoring.bootstrap_samples
         else None
     )
     values = [score(head, output, target) for output in outputs]
@@ -170,7 +185,7 @@ def _head(
         for output in outputs
     ]
     metrics = {
-        metric: Row(
+        metric: ComparedMetric(
             values[0][metric],
             values[1][metric],
             with_interval(
@@ -180,21 +195,22 @@ def _head(
         )
         for metric in values[0]
     }
-    said = [o.target_probability if isinstance(o, RankedClasses) else o for o in outputs]
-    gap = np.abs(said[0].astype(np.float64) - said[1])
+    values_compared = [o.target_probability if isinstance(o, RankedClasses) else o for o in outputs]
+    gap = np.abs(values_compared[0].astype(np.float64) - values_compared[1])
 
-    def differing(i: int) -> Differing:
-        (said_first, actual), (said_second, _) = (
-            words(head, output, i, float(target[i])) for output in outputs
+    def describe_difference(i: int) -> DifferenceExample:
+        (first_text, actual), (second_text, _) = (
+            describe_prediction(head, output, i, float(target[i])) for output in outputs
         )
-        return Differing(
-            key=describe_key(first.keys[int(first.key[one[i]])]),
-            partition=int(first.partition[one[i]]),
-            offset=int(first.offset[one[i]]),
-            first=said_first,
-            second=said_second,
+        event = int(in_first[i])
+        return DifferenceExample(
+            key=describe_key(first.keys[int(first.key[event])]),
+            partition=int(first.partition[event]),
+            offset=int(first.offset[event]),
+            first=first_text,
+            second=second_text,
             actual=actual,
         )
 
-    differ = tuple(map(differing, np.argsort(-gap, kind="stable")[:DIFFER].tolist()))
-    return ComparedHead(len(one), metrics, differ)
+    largest = np.argsort(-gap, kind="stable")[:EXAMPLES_MAX].tolist()
+    return ComparedHead(len(in_first), metrics, tuple(map(describe_difference, largest)))

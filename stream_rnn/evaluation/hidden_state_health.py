@@ -1,27 +1,33 @@
-"""Health of hidden states: a sample of those that the fold itself commits."""
+"""Health of hidden states, measured on a sample of the states that a fold commits."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_rnn.evaluation.result import HiddenAt, HiddenHealth
+from stream_rnn.evaluation.result import HiddenStateGroup, HiddenStateHealth
 from stream_rnn.evaluation.segments import by_steps
 from stream_rnn.store.memory_store import MemoryStore
 from stream_rnn.store.state import Commit, StateCodec, States
 
 STATES_MAX = 20_000
-A_COMMIT = 64
+STATES_PER_COMMIT = 64
 SATURATED = 0.99
-SILENT = 1e-3  # standard deviation of a unit that says nothing
+DEAD_STD_MAX = 1e-3  # standard deviation below which a unit counts as dead
 
 
-class Sample:
-    """Hidden states that were committed, evenly over the log: when full, every second one goes.
+class HiddenStateSample:
+    """A sample of committed hidden states, spread evenly over the log.
+
+    When the sample is full, it drops every second state.
 
     Attributes:
-        steps, last_ms, hidden: of each state; hidden is (D,) floats.
-        update_norm: how far the state moved in one event, NaN where the batch held more of its key.
+        keys: Record keys in the sample.
+        steps: Number of events in the memory of each state.
+        last_ms: Time of the last event of each state, in milliseconds since 1970.
+        hidden: Floats (D,) of each state.
+        update_norm: Norm of the change by the last event, divided by sqrt(D); NaN if the commit
+            covers several events of the key.
     """
 
     def __init__(self, floats: int) -> None:
@@ -33,11 +39,16 @@ class Sample:
         self.hidden: list[NDArray[np.float32]] = []
         self.update_norm: list[float] = []
 
-    def take(self, commit: Commit, before: dict[bytes, bytes]) -> None:
-        """Look at some of the states that a commit writes, and at what they were."""
+    def add(self, commit: Commit, before: dict[bytes, bytes]) -> None:
+        """Add some of the states that a commit writes.
+
+        Args:
+            commit: Commit that is about to be applied.
+            before: State of each key before the commit.
+        """
         if not self._codec.floats or not commit.writes:
             return
-        chosen = commit.writes[:: max(1, len(commit.writes) // A_COMMIT)]
+        chosen = commit.writes[:: max(1, len(commit.writes) // STATES_PER_COMMIT)]
         self._seen += 1
         if self._every and self._seen % (self._every + 1):
             return
@@ -56,31 +67,32 @@ class Sample:
     def _update_norm(self, now: States, i: int, before: bytes | None) -> float:
         if before is None:
             return float("nan")
-        was = self._codec.decode([before])
-        if int(was.steps[0]) + 1 != int(now.steps[i]):
+        previous = self._codec.decode([before])
+        if int(previous.steps[0]) + 1 != int(now.steps[i]):
             return float("nan")
-        return float(_norm((now.hidden[i] - was.hidden[0])[None])[0])
+        return float(_norm((now.hidden[i] - previous.hidden[0])[None])[0])
 
 
-class SampledStore(MemoryStore):
-    """A store in memory that shows a sample what is committed."""
+class SamplingStore(MemoryStore):
+    """A store in memory that adds the states of each commit to a sample."""
 
-    def __init__(self, sample: Sample) -> None:
+    def __init__(self, sample: HiddenStateSample) -> None:
         super().__init__()
         self._sample = sample
 
     async def commit(self, commit: Commit) -> None:
-        """Show, then write states and position."""
-        self._sample.take(commit, self.states)
+        """Add states to the sample, then write states and position."""
+        self._sample.add(commit, self.states)
         await super().commit(commit)
 
 
-def health(sample: Sample, shape: Sequence[int]) -> HiddenHealth | None:
-    """Say how the sampled hidden states are; ``None`` if there are none.
+def health(sample: HiddenStateSample, shape: Sequence[int]) -> HiddenStateHealth | None:
+    """Return the health of the sampled hidden states; ``None`` if the sample is empty.
 
     Args:
-        sample: of a fold.
-        shape: of one hidden state; an LSTM's cell state is left out, it has no bound.
+        sample: Hidden states of a fold.
+        shape: Shape of one hidden state.  The cell state of an LSTM is not measured, because it
+            has no bound.
     """
     if not sample.hidden:
         return None
@@ -90,11 +102,11 @@ def health(sample: Sample, shape: Sequence[int]) -> HiddenHealth | None:
     steps, update_norm = np.array(sample.steps), np.array(sample.update_norm)
     norm = _norm(hidden)
     saturated = (np.abs(hidden) > SATURATED).mean(axis=1)
-    at = []
+    groups = []
     for name, chosen in by_steps(steps):
         known = update_norm[chosen][np.isfinite(update_norm[chosen])]
-        at.append(
-            HiddenAt(
+        groups.append(
+            HiddenStateGroup(
                 steps=name,
                 states=len(chosen),
                 norm=float(norm[chosen].mean()),
@@ -103,9 +115,9 @@ def health(sample: Sample, shape: Sequence[int]) -> HiddenHealth | None:
                 update_norm=float(known.mean()) if len(known) else float("nan"),
             )
         )
-    silent = int((hidden.std(axis=0) < SILENT).sum())
+    dead_units = int((hidden.std(axis=0) < DEAD_STD_MAX).sum())
     drift = _drift(hidden, np.array(sample.last_ms))
-    return HiddenHealth(len(sample.keys), hidden.shape[1], silent, tuple(at), drift)
+    return HiddenStateHealth(len(sample.keys), hidden.shape[1], dead_units, tuple(groups), drift)
 
 
 def _norm(hidden: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -117,5 +129,5 @@ def _drift(hidden: NDArray[np.float32], last_ms: NDArray[np.int64]) -> float:
     first, last = hidden[last_ms <= early], hidden[last_ms >= late]
     if not len(first) or not len(last):
         return float("nan")
-    deviation = np.maximum(hidden.std(axis=0), SILENT)
+    deviation = np.maximum(hidden.std(axis=0), DEAD_STD_MAX)
     return float((np.abs(last.mean(axis=0) - first.mean(axis=0)) / deviation).mean())

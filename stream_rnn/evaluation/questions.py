@@ -1,10 +1,10 @@
-"""What a head answers, in words."""
+"""The question of a head as an English sentence, and the unit of its values."""
 
 from stream_rnn.model.heads import AnyHead, Binary, Multiclass, TimeToNext
 
 
 def question(head: AnyHead) -> str:
-    """Say what a head answers, as a question."""
+    """Return the question that a head answers, as a sentence."""
     of = {"now": "the event's", "next": "the key's next", "label": "the label"}[head.of]
     match head:
         case TimeToNext():
@@ -21,5 +21,5 @@ def question(head: AnyHead) -> str:
 
 
 def unit(head: AnyHead) -> str:
-    """Return the unit of a head's values, empty for classes and probabilities."""
+    """Return the unit of a head's values; empty for classes, probabilities and plain numbers."""
     return "s" if isinstance(head, TimeToNext) else ""

@@ -1,8 +1,8 @@
-"""What an evaluation says: figures without a word of how they are shown.
+"""The result of an evaluation: figures, independent of how they are shown.
 
-Three answers stand side by side everywhere: ``memory`` is the network, ``memoryless`` the
-feed-forward network of the same size on the same features, ``naive`` one of some rules that
-need no network.  What memory is worth is the difference of the first two.
+Three models predict each event: ``memory`` is the network, ``memoryless`` a feed-forward network of
+the same size on the same features, and ``naive`` a rule that needs no network.  The worth of the
+memory is the difference between the first two.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ MODELS = (MEMORY, MEMORYLESS, NAIVE)
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Some of the events: how many, and each model's figure in the head's main metric."""
+    """A group of events, with the main metric of each model."""
 
     name: str
     events: int
@@ -26,7 +26,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """Events with like predictions: what was predicted and what came, on the mean."""
+    """Events with similar predictions: their mean prediction and their mean target."""
 
     predicted: float
     observed: float
@@ -35,7 +35,7 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class WorstPrediction:
-    """An event that the network got most wrong, in words."""
+    """An event with one of the largest losses; prediction and target are texts for people."""
 
     key: str
     partition: int
@@ -49,24 +49,24 @@ class WorstPrediction:
 
 @dataclass(frozen=True, slots=True)
 class HeadEvaluation:
-    """How good one head is.
+    """The metrics of one head.
 
     Attributes:
-        name: of the head.
-        kind: of the head.
-        question: what it answers, as a sentence.
-        unit: of its values; empty for classes and probabilities.
-        metric: the main one, used where only one can be shown.
-        better: which end of the main metric is good.
-        events: how many have a label and are scored.
-        models: model -> metric -> figure.
-        naive: which rule the naive figures are of.
-        worth: main metric of memory less that of memoryless, over the same resampled keys.
-        by_memory: groups by the number of events in memory.
-        by_time: groups by event time, in order.
-        by_key: groups by how many events a key has.
-        calibration: model -> bins, by what is predicted.
-        largest: the largest errors, worst first.
+        name: Name of the head.
+        kind: Kind of the head.
+        question: Question that the head answers, as a sentence.
+        unit: Unit of its values; empty for classes and probabilities.
+        metric: Name of the main metric.
+        better: Whether higher or lower values of the main metric are better.
+        events: Number of scored events, all of which have a label.
+        models: Model -> metric -> figure.
+        naive: Name of the naive rule.
+        worth: Main metric of ``memory`` minus that of ``memoryless``, on the same draws of keys.
+        by_memory: Groups by the number of events in memory.
+        by_time: Groups by event time, in order.
+        by_key: Groups by the number of events of the key.
+        calibration: Model -> bins, in the order of their predictions.
+        largest: Events with the largest losses, largest first.
     """
 
     name: str
@@ -87,16 +87,16 @@ class HeadEvaluation:
 
 
 @dataclass(frozen=True, slots=True)
-class HiddenAt:
-    """Hidden states of some keys at one length of memory.
+class HiddenStateGroup:
+    """Hidden states of the sample with similar numbers of events in memory.
 
     Attributes:
-        steps: events in memory, such as ``3-5``.
-        states: how many hidden states.
-        norm: mean of |h| / sqrt(units): 1 is the largest that tanh allows.
-        norm_high: the 95th percentile of the same.
-        saturated: share of units with |h| above 0.99.
-        update_norm: mean of |h - h before| / sqrt(units) at such an event.
+        steps: Numbers of events in memory, such as ``3-5``.
+        states: Number of hidden states.
+        norm: Mean of |h| / sqrt(units); 1 is the largest value that tanh allows.
+        norm_high: 95th percentile of |h| / sqrt(units).
+        saturated: Share of units with |h| above 0.99.
+        update_norm: Mean of |h - previous h| / sqrt(units).
     """
 
     steps: str
@@ -108,43 +108,44 @@ class HiddenAt:
 
 
 @dataclass(frozen=True, slots=True)
-class HiddenHealth:
-    """Whether the hidden states of a sample of keys are well.
+class HiddenStateHealth:
+    """The health of a sample of hidden states.
 
     Attributes:
-        keys: in the sample.
-        units: of a hidden state.
-        dead_units: units that hardly moved in the whole sample.
-        at: by number of events in memory.
-        drift: shift of the units' means from the first to the last third of the time, in their
-            standard deviations, on the mean.
+        keys: Number of keys in the sample.
+        units: Number of units of a hidden state.
+        dead_units: Number of units that are nearly constant over the whole sample.
+        at: Groups by the number of events in memory.
+        drift: Shift of a unit's mean from the first to the last third of the time, in standard
+            deviations of the unit; mean over the units.
     """
 
     keys: int
     units: int
     dead_units: int
-    at: tuple[HiddenAt, ...]
+    at: tuple[HiddenStateGroup, ...]
     drift: float
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """A bundle on a log.
+    """The result of evaluating a bundle on a log.
 
     Attributes:
-        model: name of the bundle.
-        fingerprint: its first 16 digits.
-        cell: in words, such as ``gru, hidden 64, layers 1``.
-        log: name of the file or topic.
-        events: that were predicted, warm-up included.
-        keys: how many there are.
-        skipped: records by reason.
-        first_ms, last_ms: event times.
-        warm_up: what is not scored, as it was asked for; empty for nothing.
-        part: which part of the split is scored; empty for all of the log.
-        heads: by name.
-        health: of hidden states; ``None`` for a model without.
-        shown: three keys worth a look: why, partition and key.
+        model: Name of the bundle.
+        fingerprint: First 16 hex digits of its fingerprint.
+        cell: Description of the cell, such as ``gru, hidden 64, layers 1``.
+        log: Name of the file or topic.
+        events: Number of predicted events, warm-up included.
+        keys: Number of keys.
+        skipped: Number of skipped records by reason.
+        first_ms: First event time, in milliseconds since 1970.
+        last_ms: Last event time, in milliseconds since 1970.
+        warm_up: Warm-up that is not scored, as the caller gave it; empty for none.
+        part: Part of the split that is scored; empty for the whole log.
+        heads: Evaluation of each head by name.
+        health: Health of the hidden states; ``None`` for a model without any.
+        shown: Three example keys: reason, partition and key of each.
     """
 
     model: str
@@ -159,11 +160,11 @@ class Evaluation:
     warm_up: str
     part: str
     heads: Mapping[str, HeadEvaluation]
-    health: HiddenHealth | None = None
+    health: HiddenStateHealth | None = None
     shown: tuple[tuple[str, int, str], ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """Return plain objects: ``heads`` hold metrics, intervals stand beside them."""
+        """Return the evaluation as plain objects, with values and intervals apart."""
         whole = asdict(self)
         for name, head in self.heads.items():
             values = {
@@ -178,8 +179,8 @@ class Evaluation:
                 }
                 for model, figures in head.models.items()
             }
-            more = whole["heads"][name]
-            del more["models"], more["naive"], more["name"]
+            fields = whole["heads"][name]
+            del fields["models"], fields["naive"], fields["name"]
             rule = {"naive_rule": head.naive}
-            whole["heads"][name] = {**values, "intervals": intervals, **rule, **more}
+            whole["heads"][name] = {**values, "intervals": intervals, **rule, **fields}
         return whole

@@ -1,4 +1,4 @@
-"""Groups of events in which a model is looked at apart."""
+"""Groups of events in which metrics are computed separately."""
 
 from datetime import UTC, datetime
 
@@ -11,45 +11,45 @@ BINS_MAX = 8
 TIMES_MAX = 24
 DAY_MS = 86_400_000
 
-Groups = list[tuple[str, NDArray[np.intp]]]  # name, and the numbers of the events in it
+Groups = list[tuple[str, NDArray[np.intp]]]  # name, indices of its events
 
 
 def by_steps(steps: NDArray[np.int64]) -> Groups:
-    """Group events by the number of events in the memory that answered."""
+    """Group events by the number of events in the memory of their predictions."""
     return _by_quantiles(steps)
 
 
 def by_key(key: NDArray[np.int64], chosen: NDArray[np.bool_]) -> Groups:
-    """Group chosen events by how many events their key has in the whole log.
+    """Group the chosen events by the number of events that their key has in the whole log.
 
     Args:
-        key: (N,) of all events.
-        chosen: (N,) which of them are grouped.
+        key: Key index of every event, (N,).
+        chosen: Mask (N,) of the events to group.
     """
     return _by_quantiles(np.bincount(key)[key][chosen] if len(key) else key)
 
 
 def by_time(time_ms: NDArray[np.int64]) -> Groups:
-    """Group events by event time into spans of equal length, named by their begin."""
+    """Group events by event time into spans of equal length, named by their start."""
     if not len(time_ms):
         return []
     first, last = int(time_ms.min()), int(time_ms.max())
     spans = min(TIMES_MAX, len(time_ms))
     edges = np.linspace(first, last + 1, spans + 1)
-    number = np.clip(np.searchsorted(edges, time_ms, side="right") - 1, 0, spans - 1)
-    found = []
+    span_of = np.clip(np.searchsorted(edges, time_ms, side="right") - 1, 0, spans - 1)
+    groups = []
     for span in range(spans):
-        events = np.flatnonzero(number == span)
+        events = np.flatnonzero(span_of == span)
         if len(events):
-            found.append((_name(float(edges[span]), last - first), events))
-    return found
+            groups.append((_format_start(float(edges[span]), last - first), events))
+    return groups
 
 
 def _by_quantiles(values: NDArray[np.int64]) -> Groups:
-    """Group events by whole numbers: at most ``BINS_MAX`` groups of about as many events each.
+    """Group events by an integer, into at most ``BINS_MAX`` groups of similar size.
 
-    A group ends at a quantile, rounded to two digits.  Fixed limits would put all events of long
-    memories into one group.  Events with the same number are in the same group, and none is empty.
+    Each group ends at a quantile, rounded to two digits: fixed limits would put all events with
+    long memories into one group.  Events with equal values share a group; no group is empty.
     """
     if not len(values):
         return []
@@ -58,16 +58,16 @@ def _by_quantiles(values: NDArray[np.int64]) -> Groups:
     rounded = {int(float(f"{end:.2g}")) for end in ends}
     limits = [*sorted(end for end in rounded if end < values.max()), int(values.max())]
     bin_of = np.searchsorted(limits, values)
-    found, low = [], int(values.min())
-    for place, high in enumerate(limits):
-        events = np.flatnonzero(bin_of == place)
+    groups, low = [], int(values.min())
+    for bin_index, high in enumerate(limits):
+        events = np.flatnonzero(bin_of == bin_index)
         if len(events):
-            found.append((f"{low:,}" if low == high else f"{low:,}-{high:,}", events))
+            groups.append((f"{low:,}" if low == high else f"{low:,}-{high:,}", events))
             low = high + 1
-    return found
+    return groups
 
 
-def _name(ms: float, span_ms: int) -> str:
-    moment = datetime.fromtimestamp(min(max(ms, TIME_MS_MIN), TIME_MS_MAX) / 1000, UTC)
-    text = moment.isoformat(timespec="seconds")[:19]
+def _format_start(ms: float, span_ms: int) -> str:
+    start = datetime.fromtimestamp(min(max(ms, TIME_MS_MIN), TIME_MS_MAX) / 1000, UTC)
+    text = start.isoformat(timespec="seconds")[:19]
     return text[:10] if span_ms > TIMES_MAX * 2 * DAY_MS else text

@@ -1,9 +1,9 @@
-"""Where predictions were wrong: calibration, and the largest errors in words."""
+"""Calibration of predictions, and the events with the largest errors."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_rnn.evaluation.outcomes import PredictionsWithTargets
+from stream_rnn.evaluation.predictions_with_targets import PredictionsWithTargets
 from stream_rnn.evaluation.result import Bin, WorstPrediction
 from stream_rnn.keys import describe_key
 from stream_rnn.metrics.ranked import RankedClasses
@@ -15,11 +15,12 @@ BINS = 10
 LARGEST = 20
 
 
-def calibration(head: AnyHead, output: Output, target: NDArray[np.float64]) -> tuple[Bin, ...]:
-    """Return bins of as many events each, by what is predicted.
+def calibration_bins(head: AnyHead, output: Output, target: NDArray[np.float64]) -> tuple[Bin, ...]:
+    """Return bins with equal numbers of events, in the order of their predictions.
 
-    Of a binary head the probability and how often it was so; of classes the probability of the
-    likeliest one and how often it came; of numbers the value and the mean of what came.
+    A binary head has the mean probability and the share of events whose answer was yes; a
+    multi-class head, the mean probability of the likeliest class and the share of events of that
+    class; any other head, the mean predicted and the mean observed value.
     """
     if not len(target):
         return ()
@@ -36,21 +37,21 @@ def calibration(head: AnyHead, output: Output, target: NDArray[np.float64]) -> t
     )
 
 
-def largest(
+def largest_errors(
     head: AnyHead,
-    found: PredictionsWithTargets,
+    predictions: PredictionsWithTargets,
     output: Output,
     target: NDArray[np.float64],
     events: NDArray[np.intp],
 ) -> tuple[WorstPrediction, ...]:
-    """Return the events that were predicted worst, worst first.
+    """Return the scored events with the largest losses, largest first.
 
     Args:
-        head: what was asked.
-        found: where the events are.
-        output: (M,) answers to the scored events.
-        target: (M,) what came.
-        events: (M,) their numbers in ``found``.
+        head: Head that predicts.
+        predictions: All predictions of the log.
+        output: Outputs (M,) for the scored events.
+        target: Targets (M,) of the scored events.
+        events: Indices (M,) of the scored events in ``predictions``.
     """
     if isinstance(output, RankedClasses) or isinstance(head, Binary):
         loss = log_losses(output, target)
@@ -58,25 +59,27 @@ def largest(
         loss = np.abs(output.astype(np.float64) - in_unit(head, target))
     worst = np.argsort(-loss, kind="stable")[:LARGEST].tolist()
 
-    def described(i: int) -> WorstPrediction:
+    def describe_error(i: int) -> WorstPrediction:
         event = int(events[i])
-        predicted, actual = words(head, output, i, float(target[i]))
+        predicted, actual = describe_prediction(head, output, i, float(target[i]))
         return WorstPrediction(
-            key=describe_key(found.keys[int(found.key[event])]),
-            partition=int(found.partition[event]),
-            offset=int(found.offset[event]),
-            event_time_ms=int(found.time_ms[event]),
-            steps=int(found.steps[event]),
+            key=describe_key(predictions.keys[int(predictions.key[event])]),
+            partition=int(predictions.partition[event]),
+            offset=int(predictions.offset[event]),
+            event_time_ms=int(predictions.time_ms[event]),
+            steps=int(predictions.steps[event]),
             predicted=predicted,
             actual=actual,
             loss=float(loss[i]),
         )
 
-    return tuple(map(described, worst))
+    return tuple(map(describe_error, worst))
 
 
-def words(head: AnyHead, output: Output, event: int, target: float) -> tuple[str, str]:
-    """Return in words what was predicted of one of the events, and what came."""
+def describe_prediction(
+    head: AnyHead, output: Output, event: int, target: float
+) -> tuple[str, str]:
+    """Return the prediction for one event and its target, both as texts for people."""
     if isinstance(head, Multiclass):
         assert isinstance(output, RankedClasses)
         likeliest = head.labels[int(output.top_class[event])]

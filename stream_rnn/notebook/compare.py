@@ -7,8 +7,8 @@ import polars as pl
 
 from stream_rnn.evaluation.compare import Comparison
 from stream_rnn.evaluation.compare import compare as compare_bundles
-from stream_rnn.evaluation.evaluate import Scored
 from stream_rnn.evaluation.report.charts import Series, interval_chart
+from stream_rnn.evaluation.scoring import ScoringOptions
 from stream_rnn.model.bundle import read_bundle
 from stream_rnn.model.heads import AnyHead
 from stream_rnn.notebook.html import framed, page, table, text
@@ -91,7 +91,7 @@ class ComparisonResult:
         return pl.DataFrame(rows, schema=SCHEMA, orient="row")
 
 
-@keywords(options=LogOptions, labels=LabelOptions, scored=Scored)
+@keywords(options=LogOptions, labels=LabelOptions, scoring=ScoringOptions)
 def compare(
     log: LogLike,
     first: str | Path,
@@ -100,7 +100,7 @@ def compare(
     on_progress: OnProgress | None = None,
     options: LogOptions,
     labels: LabelOptions,
-    scored: Scored,
+    scoring: ScoringOptions,
     settings: Settings,
 ) -> ComparisonResult:
     """Measure two bundles on the same log, event by event.
@@ -115,7 +115,7 @@ def compare(
         on_progress: receives A or B and how many records more it has read.
         options: which records are read.
         labels: of heads that need some.
-        scored: which predictions are scored, and how.
+        scoring: which predictions are scored, and how.
         settings: of the fold.
 
     Raises:
@@ -134,5 +134,5 @@ def compare(
     known = labels.read(spec)
     with torch_threads(), progress_to(on_progress) as told:
         pair = Path(first), Path(second)
-        found = compare_bundles(source, pair, settings, scored, known, told)
+        found = compare_bundles(source, pair, settings, scoring, known, told)
     return ComparisonResult(found, spec.heads)

@@ -7,11 +7,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from stream_rnn.evaluation.evaluate import Scored, fold_both, measure
-from stream_rnn.evaluation.outcomes import PredictionsWithTargets
+from stream_rnn.evaluation.evaluate import fold_with_baseline, measure
+from stream_rnn.evaluation.predictions_with_targets import PredictionsWithTargets
 from stream_rnn.evaluation.report.example_keys import pictures
 from stream_rnn.evaluation.report.html import render, write_report
 from stream_rnn.evaluation.result import MEMORY, Evaluation
+from stream_rnn.evaluation.scoring import ScoringOptions
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.heads import AnyHead
 from stream_rnn.notebook.columns import in_log_order, output_columns, place_columns, target_column
@@ -90,7 +91,7 @@ class EvaluationResult:
         write_report(self.evaluation, self.pictures, path)
 
 
-@keywords(options=LogOptions, labels=LabelOptions, scored=Scored)
+@keywords(options=LogOptions, labels=LabelOptions, scoring=ScoringOptions)
 def evaluate(
     log: LogLike,
     bundle: str | Path,
@@ -100,7 +101,7 @@ def evaluate(
     on_progress: OnProgress | None = None,
     options: LogOptions,
     labels: LabelOptions,
-    scored: Scored,
+    scoring: ScoringOptions,
     settings: Settings,
 ) -> EvaluationResult:
     """Measure how good a bundle is on a log, and what its memory is worth.
@@ -116,7 +117,7 @@ def evaluate(
         on_progress: receives the name of a model and how many records more it has read.
         options: which records are read.
         labels: of heads that need some.
-        scored: which predictions are scored, and how.
+        scoring: which predictions are scored, and how.
         settings: of the fold.
 
     Raises:
@@ -139,11 +140,11 @@ def evaluate(
     settings = settings.replace(source=source.name)
     known = labels.read(model.spec)
     with torch_threads(), progress_to(on_progress) as told:
-        folds, sample = fold_both(source, model, place, settings, scored, known, told)
-        found = measure(source.name, model, place, folds, sample, scored)
+        folds, sample = fold_with_baseline(source, model, place, settings, scoring, known, told)
+        found = measure(source.name, model, place, folds, sample, scoring)
         drawn = pictures(source, place, settings, found) if with_pictures or report else []
     memory, heads = folds[MEMORY], model.spec.heads
-    is_scored, shown = scored.choose(memory), tuple(drawn)
+    is_scored, shown = scoring.choose(memory), tuple(drawn)
     result = EvaluationResult(
         source, found, memory, is_scored=is_scored, heads=heads, pictures=shown
     )

@@ -137,7 +137,7 @@ def train(
         if tried:
             cell, training = tried[0].cell, tried[0].settings
         provenance = _provenance(read, what, training, settings)
-        plan = training_run.Run(
+        plan = training_run.TrainingRun(
             read.spec, cell, read.examples, training, what.seeds, place, provenance
         )
         return _run(plan, tried, told, on_message)
@@ -208,7 +208,7 @@ def _provenance(
 
 
 def _run(
-    plan: training_run.Run, tried: Sequence[Trial], told: OnProgress, on_message: OnMessage
+    plan: training_run.TrainingRun, tried: Sequence[Trial], told: OnProgress, on_message: OnMessage
 ) -> TrainingResult:
     """Train, and note the losses of each epoch."""
     epochs: list[Epoch] = []
@@ -221,7 +221,7 @@ def _run(
     try:
         scores = training_run.run(plan, note)
     except KeyboardInterrupt:
-        on_message(f"stopped; the same command goes on from {plan.beside}")
+        on_message(f"stopped; the same command goes on from {plan.checkpoint_directory}")
         raise
     return TrainingResult(
         out=plan.out,

@@ -45,7 +45,7 @@ class TrainingResult:
     spec: FeatureSpec
     cell: CellSpec
     training: TrainingSettings
-    scores: training_run.Result
+    scores: training_run.TrainingScores
     trials: tuple[Trial, ...]
     epochs: tuple[Epoch, ...]
 

@@ -1,6 +1,6 @@
-"""Checkpoints: training stopped after an epoch, to be gone on with to the same bits.
+"""Checkpoints: the state of training after an epoch, from which it resumes with the same bits.
 
-A file of safetensors, as a bundle's tensors are: never pickle.
+A checkpoint is a safetensors file, as the tensors of a bundle are; it is never a pickle.
 """
 
 import json
@@ -14,22 +14,22 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # what AdamW remembers of a parameter
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # state of AdamW for each parameter
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Training after an epoch.
+    """The state of training after an epoch.
 
     Attributes:
-        tensors: of the network.
-        averaged: of the moving average of its weights; empty if there is none.
-        best: of the network in the epoch with the least validation loss.
-        moments: AdamW's, ``number.name`` by parameter.
-        random: torch's random state.
-        best_loss: the least validation loss.
-        waited: epochs since then.
-        epoch: how many are done.
+        tensors: Tensors of the network.
+        averaged: Moving averages of its weights; empty if there are none.
+        best: Tensors of the network after the epoch with the lowest validation loss.
+        moments: State of AdamW, by parameter number and name (``0.exp_avg``).
+        random: Random state of torch.
+        best_loss: Lowest validation loss.
+        waited: Number of epochs since the lowest validation loss.
+        epoch: Number of finished epochs.
     """
 
     tensors: Mapping[str, Tensor]
@@ -52,18 +52,18 @@ class Checkpoint:
         waited: int,
         epoch: int,
     ) -> "Checkpoint":
-        """Copy what training needs to go on."""
+        """Copy everything that training needs in order to resume."""
         states = optimizer.state_dict()["state"]
         moments = {f"{i}.{m}": states[i][m].clone() for i in states for m in MOMENTS}
-        tensors = _copied(network)
-        means = {} if averaged is None else _copied(averaged)
+        tensors = _copy_tensors(network)
+        means = {} if averaged is None else _copy_tensors(averaged)
         random = torch.get_rng_state()
         return cls(tensors, means, dict(best), moments, random, best_loss, waited, epoch)
 
     def restore(
         self, network: nn.Module, averaged: nn.Module | None, optimizer: torch.optim.AdamW
     ) -> None:
-        """Put networks, optimizer and torch's random state back."""
+        """Restore the networks, the optimizer and the random state of torch."""
         network.load_state_dict(dict(self.tensors))
         if averaged is not None:
             averaged.load_state_dict(dict(self.averaged))
@@ -76,11 +76,12 @@ class Checkpoint:
         torch.set_rng_state(self.random)
 
     def write(self, path: Path, recipe: str) -> None:
-        """Write beside, then rename, so that a torn checkpoint is never read.
+        """Write the checkpoint to a temporary file and rename it, so that no torn one is read.
 
         Args:
-            path: of the file.
-            recipe: what it belongs to; another recipe does not go on from it.
+            path: Path of the file.
+            recipe: Digest of everything that determines the result of training; a run with another
+                recipe ignores the checkpoint.
         """
         tensors = {"random": self.random}
         groups = {
@@ -93,19 +94,19 @@ class Checkpoint:
             tensors |= {f"{group}.{name}": t.contiguous() for name, t in members.items()}
         best_loss = None if math.isinf(self.best_loss) else self.best_loss
         about = {"best_loss": best_loss, "waited": self.waited, "epoch": self.epoch}
-        beside = path.with_suffix(".writing")
-        save_file(tensors, beside, {"recipe": recipe, "about": json.dumps(about)})
-        beside.replace(path)
+        temporary = path.with_suffix(".writing")
+        save_file(tensors, temporary, {"recipe": recipe, "about": json.dumps(about)})
+        temporary.replace(path)
 
     @classmethod
     def read(cls, path: Path, recipe: str) -> "Checkpoint | None":
-        """Read a checkpoint; ``None`` if there is none, it is torn, or of another recipe."""
+        """Read a checkpoint; return ``None`` if it is missing, torn or of another recipe."""
         try:
             with safe_open(path, "pt") as file:
                 metadata = file.metadata() or {}
                 if metadata.get("recipe") != recipe:
                     return None
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no dict
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
             about = json.loads(metadata["about"])
         except (OSError, SafetensorError, ValueError, KeyError):
             return None
@@ -122,5 +123,5 @@ class Checkpoint:
         return cls(*networks, groups["moments"], random, best_loss, *place)
 
 
-def _copied(network: nn.Module) -> dict[str, Tensor]:
+def _copy_tensors(network: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in network.state_dict().items()}

@@ -1,4 +1,4 @@
-"""What is worth a warning before training: not wrong, but hardly meant."""
+"""Checks of a log before training: warnings of data that is valid but probably not intended."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from stream_rnn.training.leakage import find_leaks
 
 LATE_SHARE = 0.05
 UNKNOWN_SHARE = 0.01
-NAMED = 5  # of many classes, so many are named
+CLASSES_SHOWN = 5
 
 
 def check_examples(
@@ -19,9 +19,9 @@ def check_examples(
     """Return warnings about a fitted spec and its examples, as sentences.
 
     Args:
-        spec: fitted.
+        spec: Fitted feature spec.
         examples: N events, partition by partition.
-        partition: (N,) source partitions; ``None``: all are of one.
+        partition: Source partitions (N,); ``None`` if all events are of one partition.
     """
     train = np.flatnonzero(examples.part == 0)
     return [
@@ -34,13 +34,14 @@ def check_examples(
 
 def _check_times(times: NDArray[np.int64], partition: NDArray[np.int32] | None) -> list[str]:
     begins = np.zeros(0, np.intp) if partition is None else np.flatnonzero(np.diff(partition)) + 1
-    latest = [np.maximum.accumulate(of_one) for of_one in np.split(times, begins)]
+    latest = [np.maximum.accumulate(of_partition) for of_partition in np.split(times, begins)]
     late = float((times < np.concatenate(latest)).mean())
     if late <= LATE_SHARE:
         return []
     text = (
-        f"{late:.0%} of the events are earlier than one before them: rows are taken as the stream's "
-        "order, and stream time never goes back; sort the log by time, stably, if it was not meant"
+        f"{late:.0%} of the events are earlier than an event before them: the order of the rows is "
+        "the order of the stream, and stream time never goes back; if this is not intended, sort "
+        "the log by time, with a stable sort"
     )
     return [text]
 
@@ -54,12 +55,11 @@ def _check_feature(feature: Feature, examples: Examples, train: NDArray[np.intp]
         known = values[np.isfinite(values)]
         distinct = len(np.unique(known))
     else:
-        words = [column[i] for i in train.tolist()]
-        present = [word for word in words if word is not None]
+        present = [value for i in train.tolist() if (value := column[i]) is not None]
         known, distinct = np.zeros(len(present)), len(set(present))
         if isinstance(feature, Categorical) and present:
-            named = set(feature.vocabulary)
-            unknown = np.mean([_word(word) not in named for word in present])
+            vocabulary = set(feature.vocabulary)
+            unknown = np.mean([_to_word(value) not in vocabulary for value in present])
             if unknown > 0.5:
                 text = (
                     f"feature {feature.name}: {unknown:.0%} of the values of {feature.path} in the "
@@ -74,53 +74,55 @@ def _check_feature(feature: Feature, examples: Examples, train: NDArray[np.intp]
 
 
 def _check_heads(spec: FeatureSpec, examples: Examples, train: NDArray[np.intp]) -> list[str]:
-    found = []
+    warnings = []
     for head in spec.heads:
         target = targets(head, examples)[train]
         known = target[np.isfinite(target)]
         if not len(known):
-            found.append(
-                f"head {head.name}: no event of the training part has a label{_unfit(head, examples)}"
+            warnings.append(
+                f"head {head.name}: no event of the training part has a label"
+                f"{_describe_unusable_values(head, examples)}"
             )
         elif isinstance(head, Binary) and known.min() == known.max():
             answer = "yes" if known[0] > 0 else "no"
-            found.append(f"head {head.name}: the answer is {answer} in the whole training part")
+            warnings.append(f"head {head.name}: the answer is {answer} in the whole training part")
         elif isinstance(head, Multiclass):
-            found += _check_classes(head, examples, known)
-    return found
+            warnings += _check_classes(head, examples, known)
+    return warnings
 
 
-def _unfit(head: AnyHead, examples: Examples) -> str:
-    """Show a value that the head cannot learn, where there are nothing but such values."""
+def _describe_unusable_values(head: AnyHead, examples: Examples) -> str:
+    """Return an example of the head's values if it can learn from none of them; else no text."""
     values = [value for value in examples.labels.get(head.name, ()) if value is not None]
     if not values or np.isfinite(own_targets(head, examples)).any():
         return ""
-    takes = "a number"
+    expected = "a number"
     if isinstance(head, Multiclass):
-        named = ", ".join(map(repr, head.classes[:NAMED]))
-        takes = f"one of its classes {named}{', ...' if len(head.classes) > NAMED else ''}"
+        names = ", ".join(map(repr, head.classes[:CLASSES_SHOWN]))
+        more = ", ..." if len(head.classes) > CLASSES_SHOWN else ""
+        expected = f"one of its classes {names}{more}"
     elif isinstance(head, Binary) and head.above is None:
-        takes = "true or false"
-    return f": {head.path} is {values[0]!r} in the first of {len(values)}, it takes {takes}"
+        expected = "true or false"
+    return f": the first of {len(values)} values of {head.path} is {values[0]!r}, not {expected}"
 
 
 def _check_classes(head: Multiclass, examples: Examples, known: NDArray[np.float64]) -> list[str]:
-    found = []
+    warnings = []
     counts = np.bincount(known.astype(np.int64), minlength=head.width)
     never = [label for label, count in zip(head.labels, counts.tolist(), strict=True) if not count]
     if never:
-        more = f" and {len(never) - NAMED} more" if len(never) > NAMED else ""
-        names = ", ".join(map(repr, never[:NAMED]))
-        found.append(f"head {head.name}: classes never seen in the training part: {names}{more}")
+        more = f" and {len(never) - CLASSES_SHOWN} more" if len(never) > CLASSES_SHOWN else ""
+        names = ", ".join(map(repr, never[:CLASSES_SHOWN]))
+        warnings.append(f"head {head.name}: classes missing from the training part: {names}{more}")
     present = np.array([value is not None for value in examples.labels[head.name]])
     unknown = float((present & ~np.isfinite(own_targets(head, examples))).mean())
     if unknown > UNKNOWN_SHARE:
-        found.append(
-            f"head {head.name}: {unknown:.0%} of the events have a value of {head.path} that is none "
-            "of its classes, so what comes before them has no label"
+        warnings.append(
+            f"head {head.name}: {unknown:.0%} of the events have a value of {head.path} that is "
+            "not one of its classes, so the predictions of that value have no label"
         )
-    return found
+    return warnings
 
 
-def _word(value: object) -> str:
+def _to_word(value: object) -> str:
     return ("true" if value else "false") if isinstance(value, bool) else str(value)

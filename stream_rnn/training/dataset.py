@@ -1,7 +1,7 @@
-"""From records to training examples, by the fold's own decoder and runs.
+"""The data set: records of a log become training examples, by the decoder of the fold.
 
-What the heads ask for is read beside, as evaluation reads it: it decides nothing about what is an
-event, so training sees the events, and with them the features, that a worker sees.
+The targets of the heads are decoded separately, as in evaluation, and never decide which records
+are events.  So training sees the same events and features as a worker.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,42 +20,42 @@ from stream_rnn.replay.logs import Log, topic_partitions
 from stream_rnn.settings import Settings
 from stream_rnn.training.examples import Examples, fit
 from stream_rnn.training.labels import Labels, value_at
-from stream_rnn.training.splits import Placed, column_of, split_parts
-from stream_rnn.training.targets import Questions, Runs
+from stream_rnn.training.splits import SplitEvents, column_of, split_parts
+from stream_rnn.training.targets import Runs, TargetDecoder
 
-RECORDS_A_BATCH = 10_000
+RECORDS_PER_BATCH = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Events:
-    """The valid events of a log, and where they come from.  N events.
+    """N valid events of a log, with their places in it.
 
     Attributes:
-        examples: as training sees them, all in the training part.
-        keys: N record keys.
-        partition: (N,) source partitions.
-        offset: (N,) source offsets.
-        words: N values of the column that a split goes by; empty if it goes by none.
-        skips: how many records were skipped, by reason.
+        examples: The events as examples, all in the training part.
+        keys: The N record keys.
+        partition: Source partitions (N,).
+        offset: Source offsets (N,).
+        split_values: N values of the split column; empty if the split has no column.
+        skips: Number of skipped records by reason.
     """
 
     examples: Examples
     keys: list[bytes]
     partition: NDArray[np.int32]
     offset: NDArray[np.int64]
-    words: list[Any]
+    split_values: list[Any]
     skips: dict[str, int]
 
     @property
-    def placed(self) -> Placed:
-        """What a split looks at."""
+    def split_events(self) -> SplitEvents:
+        """The events, as a split reads them."""
         time_ms = self.examples.time_ms
-        return Placed(self.keys, time_ms, self.partition, self.offset, self.words)
+        return SplitEvents(self.keys, time_ms, self.partition, self.offset, self.split_values)
 
 
 @dataclass(slots=True)
-class _Taken:
-    """What was decoded so far.  A value that stands in many events is held once."""
+class _CollectedEvents:
+    """The events that are decoded so far; equal texts share one object."""
 
     columns: dict[str, list[Any]] = field(default_factory=dict)
     labels: dict[str, list[Any]] = field(default_factory=dict)
@@ -64,26 +64,26 @@ class _Taken:
     times: list[NDArray[np.int64]] = field(default_factory=list)
     moves: list[NDArray[np.int64]] = field(default_factory=list)
     keys: list[bytes] = field(default_factory=list)
-    words: list[Any] = field(default_factory=list)
+    split_values: list[Any] = field(default_factory=list)
     forgets: list[tuple[int, bytes]] = field(default_factory=list)
     skips: dict[str, int] = field(default_factory=dict)
-    held: dict[Any, Any] = field(default_factory=dict)
+    interned: dict[Any, Any] = field(default_factory=dict)
 
-    def once(self, values: Iterable[Any]) -> list[Any]:
-        """Return values, equal ones as one object."""
-        hold = self.held.setdefault
-        return [hold(v, v) if type(v) in (str, bytes) else v for v in values]
+    def intern(self, values: Iterable[Any]) -> list[Any]:
+        """Return the values, with one object for all equal texts, which saves memory."""
+        intern = self.interned.setdefault
+        return [intern(v, v) if type(v) in (str, bytes) else v for v in values]
 
 
-class EventTaker:
-    """Decodes one partition's records, some at a time.
+class EventCollector:
+    """Collects the events of one partition from batches of records.
 
     Args:
-        spec: what an event is.
-        settings: what is skipped and what expires.
-        partition: its number.
-        labels: of the heads that need some.
-        split_column: dotted path of the field that a split goes by.
+        spec: Feature spec.
+        settings: Settings of the fold.
+        partition: Number of the partition.
+        labels: Labels of the heads with ``of = "label"``.
+        split_column: Dotted path of the split column.
     """
 
     def __init__(
@@ -98,38 +98,39 @@ class EventTaker:
         self._encoder = Encoder(spec)
         self._settings = settings
         self._partition = partition
-        self._questions = Questions(spec, settings, labels)
+        self._target_decoder = TargetDecoder(spec, settings, labels)
         self._split_column = split_column
-        self._taken = _Taken()
+        self._collected = _CollectedEvents()
         self._row = 0
 
-    def take(self, batch: Sequence[Record]) -> None:
+    def add(self, batch: Sequence[Record]) -> None:
         """Decode the next records, in offset order."""
-        taken = self._taken
-        for first in range(0, len(batch), RECORDS_A_BATCH):
-            records = batch[first : first + RECORDS_A_BATCH]
-            _take(taken, records, self._row, self._decoder, self._encoder)
-            chosen = [records[i - self._row] for i in taken.rows[len(taken.offsets) :]]
-            taken.offsets += [record.offset for record in chosen]
-            for name, values in self._questions.answers(self._partition, chosen).items():
-                taken.labels.setdefault(name, []).extend(taken.once(values))
+        collected = self._collected
+        for first in range(0, len(batch), RECORDS_PER_BATCH):
+            records = batch[first : first + RECORDS_PER_BATCH]
+            _decode(collected, records, self._row, self._decoder, self._encoder)
+            valid = [records[i - self._row] for i in collected.rows[len(collected.offsets) :]]
+            collected.offsets += [record.offset for record in valid]
+            for name, values in self._target_decoder.decode(self._partition, valid).items():
+                collected.labels.setdefault(name, []).extend(collected.intern(values))
             if (column := self._split_column) is not None:
-                taken.words += taken.once(value_at(r.value, column) for r in chosen)
+                values_of_split = (value_at(record.value, column) for record in valid)
+                collected.split_values += collected.intern(values_of_split)
             self._row += len(records)
 
     def events(self) -> Events:
-        """Return what was taken: the events, perhaps none."""
-        return _events(self._taken, self._settings, self._partition)
+        """Return all collected events, perhaps none."""
+        return _build_events(self._collected, self._settings, self._partition)
 
 
 def make_events(
-    batches: Iterable[Sequence[Record]], spec: FeatureSpec, settings: Settings, **more: Any
+    batches: Iterable[Sequence[Record]], spec: FeatureSpec, settings: Settings, **options: Any
 ) -> Events:
-    """Decode one partition's records; ``more`` is as of :class:`EventTaker`."""
-    taker = EventTaker(spec, settings, **more)
+    """Decode the records of one partition; ``options`` are those of :class:`EventCollector`."""
+    collector = EventCollector(spec, settings, **options)
     for batch in batches:
-        taker.take(batch)
-    return taker.events()
+        collector.add(batch)
+    return collector.events()
 
 
 async def read_events(
@@ -141,22 +142,29 @@ async def read_events(
 ) -> Events:
     """Decode a log, partition by partition.
 
+    Args:
+        log: Log to read; already opened.
+        spec: Feature spec.
+        settings: Settings of the fold.
+        labels: Labels of the heads with ``of = "label"``.
+        split_column: Dotted path of the split column.
+
     Raises:
-        SpecError: there is no event at all.
-        ConfigError: labels do not say of which partition they are, or none is of an event.
+        SpecError: The log contains no valid event.
+        ConfigError: The labels do not name the partitions of several, or none joins an event.
     """
     parts, ranges = [], await log.ranges()
     if labels is not None:
         labels.check(log.name, topic_partitions(ranges))
-    for wanted in ranges:
-        taker = EventTaker(spec, settings, wanted.partition, labels, split_column)
-        async for batch in log.batches(wanted):
-            taker.take(batch)
-        parts.append(taker.events())
-    found = together(parts)
+    for log_range in ranges:
+        collector = EventCollector(spec, settings, log_range.partition, labels, split_column)
+        async for batch in log.batches(log_range):
+            collector.add(batch)
+        parts.append(collector.events())
+    events = concatenate_events(parts)
     if labels is not None:
         labels.check_joined(log.name)
-    return found
+    return events
 
 
 async def read_fitted(
@@ -168,76 +176,88 @@ async def read_fitted(
 ) -> tuple[FeatureSpec, Events, Examples]:
     """Decode a log, split it, and fit the spec to the training part.
 
-    An event of another part may be beyond float32 once it is scaled.  The fold skips it, so the log
-    is then read again by the fitted spec.
+    A scaled value of another part may be too large for float32.  The fold skips such an event, so
+    the log is then read again with the fitted spec.
+
+    Args:
+        log: Log to read; already opened.
+        spec: Feature spec, not fitted.
+        settings: Settings of the fold.
+        split: Split of the log, see :mod:`stream_rnn.training.splits`.
+        labels: Labels of the heads with ``of = "label"``.
 
     Returns:
-        The fitted spec, the events, and the same as examples with their parts.
+        The fitted spec, the events, and the events as examples with their parts.
 
     Raises:
-        SpecError: there is no event at all, or none to train on.
-        ConfigError: the split is none.
+        SpecError: The log contains no valid event, or none in the training part.
+        ConfigError: The split is invalid.
     """
     column = column_of(split)
     events = await read_events(log, spec, settings, labels, column)
-    examples = with_parts(events, split_parts(split, events.placed))
+    examples = with_parts(events, split_parts(split, events.split_events))
     fitted = fit(spec, examples)
     if Encoder(fitted).encode(examples.columns, examples.time_ms)[1]:
         events = await read_events(log, fitted, settings, labels, column)
-        examples = with_parts(events, split_parts(split, events.placed))
+        examples = with_parts(events, split_parts(split, events.split_events))
     return fitted, events, examples
 
 
-def _take(
-    taken: _Taken, records: Sequence[Record], row: int, decoder: Decoder, encoder: Encoder
+def _decode(
+    collected: _CollectedEvents,
+    records: Sequence[Record],
+    row: int,
+    decoder: Decoder,
+    encoder: Encoder,
 ) -> None:
     decoded = decoder.decode(records)
     _, errors = encoder.encode(decoded.columns, decoded.time_ms)
     decoded = skip_events(decoded, errors) if errors else decoded
     for path, column in decoded.columns.items():
-        taken.columns.setdefault(path, []).extend(taken.once(column))
-    taken.rows += (decoded.rows + row).tolist()
-    taken.times.append(decoded.time_ms)
-    taken.moves.append(decoded.moves_to_ms)
-    taken.keys += taken.once(decoded.keys)
-    taken.forgets += [(i + row, records[i].key or b"") for i in decoded.forgets]
+        collected.columns.setdefault(path, []).extend(collected.intern(column))
+    collected.rows += (decoded.rows + row).tolist()
+    collected.times.append(decoded.time_ms)
+    collected.moves.append(decoded.moves_to_ms)
+    collected.keys += collected.intern(decoded.keys)
+    collected.forgets += [(i + row, records[i].key or b"") for i in decoded.forgets]
     for error in decoded.skips.values():
-        taken.skips[error.code] = taken.skips.get(error.code, 0) + 1
+        collected.skips[error.code] = collected.skips.get(error.code, 0) + 1
 
 
-def _events(taken: _Taken, settings: Settings, partition: int) -> Events:
-    count = len(taken.keys)
-    time_ms = np.concatenate([np.zeros(0, np.int64), *taken.times])
-    stream_ms = rounds.stream_times(np.concatenate([np.zeros(0, np.int64), *taken.moves]), None)
-    touched = _touched(taken.keys, np.array(taken.rows, np.int64), taken.forgets)
-    nothing = np.zeros(touched.keys, np.int64)
+def _build_events(collected: _CollectedEvents, settings: Settings, partition: int) -> Events:
+    count = len(collected.keys)
+    time_ms = np.concatenate([np.zeros(0, np.int64), *collected.times])
+    moves_ms = np.concatenate([np.zeros(0, np.int64), *collected.moves])
+    stream_ms = rounds.stream_times(moves_ms, None)
+    keyed = _keyed_events(collected.keys, np.array(collected.rows, np.int64), collected.forgets)
+    zeros = np.zeros(keyed.keys, np.int64)  # no key has a memory before the log
     ttl_ms = settings.state_ttl_ms
-    planned = rounds.plan_runs(touched, time_ms, stream_ms, nothing > 0, nothing, nothing, ttl_ms)
+    planned = rounds.plan_runs(keyed, time_ms, stream_ms, zeros > 0, zeros, zeros, ttl_ms)
     closes = np.zeros(len(planned.first), bool)
     closes[planned.last_run[planned.last_run >= 0]] = True
     examples = Examples(
-        columns=taken.columns,
+        columns=collected.columns,
         time_ms=time_ms,
         since_ms=planned.since_ms,
         runs=Runs(planned.order, planned.first, planned.length, closes),
         part=np.zeros(count, np.int8),
-        labels=taken.labels,
+        labels=collected.labels,
     )
     return Events(
         examples=examples,
-        keys=taken.keys,
+        keys=collected.keys,
         partition=np.full(count, partition, np.int32),
-        offset=np.array(taken.offsets, np.int64),
-        words=taken.words,
-        skips=taken.skips,
+        offset=np.array(collected.offsets, np.int64),
+        split_values=collected.split_values,
+        skips=collected.skips,
     )
 
 
-def together(parts: Sequence[Events]) -> Events:
-    """Join the events of several partitions: their runs stay apart.
+def concatenate_events(parts: Sequence[Events]) -> Events:
+    """Concatenate the events of several partitions; their runs stay separate.
 
     Raises:
-        SpecError: there is no event at all.
+        SpecError: No partition has a valid event.
     """
     skips: dict[str, int] = {}
     for part in parts:
@@ -266,17 +286,17 @@ def together(parts: Sequence[Events]) -> Events:
         keys=[key for part in parts for key in part.keys],
         partition=np.concatenate([part.partition for part in parts]),
         offset=np.concatenate([part.offset for part in parts]),
-        words=[word for part in parts for word in part.words],
+        split_values=[value for part in parts for value in part.split_values],
         skips=skips,
     )
 
 
 def with_parts(events: Events, part: NDArray[np.int8]) -> Examples:
-    """Return the examples with the part of each event."""
+    """Return the examples of the events with these parts (N,)."""
     return replace(events.examples, part=part)
 
 
-def _touched(
+def _keyed_events(
     keys: list[bytes], rows: NDArray[np.int64], forgets: list[tuple[int, bytes]]
 ) -> rounds.KeyedEvents:
     number: dict[bytes, int] = {}

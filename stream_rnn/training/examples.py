@@ -1,4 +1,4 @@
-"""Examples: a log as training sees it, what is to be predicted, and scalings fitted to it."""
+"""Training examples: the columns and runs of a log, the targets, and the fitting of scalings."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,22 +10,22 @@ from numpy.typing import NDArray
 from stream_rnn.errors import SpecError
 from stream_rnn.model.features import Feature, FeatureSpec, Fitted, Numeric, SincePrevious
 from stream_rnn.model.heads import AnyHead, Regression, Target, TimeToNext
-from stream_rnn.training.targets import Runs, following, learned
+from stream_rnn.training.targets import Runs, align_targets, encode_targets
 
 STD_MIN = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """A log as training sees it.  N valid events.
+    """N valid events of a log as training examples.
 
     Attributes:
-        columns: for each feature's path N values.
-        time_ms: (N,) event times.
-        since_ms: (N,) time since the previous event of the run; NaN at its first.
-        runs: of the events.
-        part: (N,) 0 training, 1 validation, 2 test; by the event that predicts.
-        labels: for each head that asks for a field N values, ``None`` where there is none.
+        columns: N values for the path of each feature.
+        time_ms: Event times (N,), in milliseconds since 1970.
+        since_ms: Milliseconds (N,) since the previous event of the run; NaN at its first event.
+        runs: Runs of the events.
+        part: Part (N,) of the split of each predicting event: 0 training, 1 validation, 2 test.
+        labels: N values for each head that reads a field; ``None`` where an event has no value.
     """
 
     columns: Mapping[str, Sequence[Any]]
@@ -37,10 +37,14 @@ class Examples:
 
 
 def fit(spec: FeatureSpec, examples: Examples) -> FeatureSpec:
-    """Return the spec with scalings fitted on the training part."""
+    """Return the spec with scalings fitted to the training part.
+
+    Raises:
+        SpecError: The training part has no valid event.
+    """
     train = np.flatnonzero(examples.part == 0)
     if not len(train):
-        raise SpecError("the training part has no valid event; look at the split and the spec")
+        raise SpecError("the training part has no valid event; check the split and the spec")
     features: list[Feature] = []
     for feature in spec.features:
         if isinstance(feature, Numeric):
@@ -51,7 +55,7 @@ def fit(spec: FeatureSpec, examples: Examples) -> FeatureSpec:
             features.append(feature)
             continue
         values = feature.transform(values[np.isfinite(values)])
-        features.append(feature.model_copy(update={"fitted": _fitted(values)}))
+        features.append(feature.model_copy(update={"fitted": _fit_values(values)}))
     heads: list[AnyHead] = []
     for head in spec.heads:
         if isinstance(head, Regression | TimeToNext):
@@ -73,7 +77,7 @@ def as_floats(values: Sequence[Any] | NDArray[np.float64]) -> NDArray[np.float64
     return np.asarray(values, np.float64)
 
 
-def _fitted(values: NDArray[np.float64]) -> Fitted:
+def _fit_values(values: NDArray[np.float64]) -> Fitted:
     if not len(values):
         return Fitted()
     return Fitted(
@@ -85,28 +89,28 @@ def _fitted(values: NDArray[np.float64]) -> Fitted:
 
 
 def targets(head: AnyHead, examples: Examples) -> NDArray[np.float64]:
-    """Return what each event is to predict (N,), as it is learned; NaN where there is no label.
+    """Return the target (N,) of each event's prediction, encoded for training; NaN for no label.
 
     Raises:
-        SpecError: the head needs labels, and none were given.
+        SpecError: The head needs a labels file, and there is none.
     """
-    return following(head, own_targets(head, examples), examples.runs)
+    return align_targets(head, own_targets(head, examples), examples.runs)
 
 
 def last_targets(head: AnyHead, examples: Examples) -> NDArray[np.float64]:
-    """Return the latest target that is known when each event predicts (N,), NaN where none is.
+    """Return the latest target (N,) that is known when each event predicts; NaN for none.
 
-    Of a next-event head it is the event's own.  What the others ask is not in the events that
-    production sees, so nothing is known.
+    For a head of the next event, it is the value in the predicting event.  Other heads have none,
+    because the events that a worker sees do not contain their targets.
     """
     own = own_targets(head, examples)
     return own if head.of == "next" else np.full(len(own), np.nan)
 
 
 def own_targets(head: AnyHead, examples: Examples) -> NDArray[np.float64]:
-    """Return what each event itself says of a head's question (N,), as it is learned, or NaN."""
+    """Return the value (N,) of a head's field in each event, encoded for training; NaN for none."""
     if isinstance(head, TimeToNext):
-        return learned(head, examples.since_ms / 1000)
+        return encode_targets(head, examples.since_ms / 1000)
     if head.name not in examples.labels:
-        raise SpecError(f"head {head.name}: of = label needs a labels file; give --labels")
-    return learned(head, examples.labels[head.name])
+        raise SpecError(f'head {head.name}: of = "label" needs a labels file; give --labels')
+    return encode_targets(head, examples.labels[head.name])

@@ -1,7 +1,7 @@
-"""Leaks: features that alone tell almost all of a target, as only the future can.
+"""Leakage: features that alone determine a target, which usually means that they contain it.
 
-A warning, not a proof: a process may really be that simple.  But a network that is perfect on its
-log and useless in production has mostly been told its target.
+The check warns and proves nothing, because a process may really be that simple.  But a network that
+is perfect on its log and useless in production has usually been trained on its target.
 """
 
 import numpy as np
@@ -14,16 +14,16 @@ from stream_rnn.model.heads import AnyHead, Binary, Multiclass
 from stream_rnn.training.examples import Examples, targets
 
 SUSPICIOUS = 0.999
-USUAL = 0.99  # where one class is as frequent as that, every feature tells it
+MAJORITY_MAX = 0.99  # share of the most frequent class above which any feature would be suspicious
 EVENTS_MIN = 50
 
 
 def find_leaks(spec: FeatureSpec, examples: Examples) -> list[str]:
-    """Return a sentence for each feature that alone tells a head's target in the training part."""
+    """Return a warning for each feature that alone determines a target in the training part."""
     encoder = Encoder(spec)
     x, _ = encoder.encode(examples.columns, examples.time_ms)
     encoder.fill_since_previous(x, examples.since_ms)
-    found = []
+    warnings = []
     for head in spec.heads:
         target = targets(head, examples)
         chosen = (examples.part == 0) & np.isfinite(target)
@@ -32,38 +32,40 @@ def find_leaks(spec: FeatureSpec, examples: Examples) -> list[str]:
         at = 0
         for feature in spec.features:
             width = len(column_names(feature))
-            classes = isinstance(feature, Categorical)
-            telling = _tells(head, x[chosen, at].astype(np.float64), target[chosen], classes)
-            if telling is not None:
-                found.append(
-                    f"feature {feature.name} alone tells head {head.name} almost wholly "
-                    f"({telling}): does it know what is to be predicted?"
+            is_category = isinstance(feature, Categorical)
+            values = x[chosen, at].astype(np.float64)
+            evidence = _find_evidence(head, values, target[chosen], is_category)
+            if evidence is not None:
+                warnings.append(
+                    f"feature {feature.name} alone determines the target of head {head.name} "
+                    f"({evidence}): does the feature contain the target?"
                 )
             at += width
-    return found
+    return warnings
 
 
-def _tells(
-    head: AnyHead, values: NDArray[np.float64], target: NDArray[np.float64], classes: bool
+def _find_evidence(
+    head: AnyHead, values: NDArray[np.float64], target: NDArray[np.float64], is_category: bool
 ) -> str | None:
+    """Return the suspicious metric of predicting a target from one column; ``None`` for none."""
     if values.min() == values.max() or target.min() == target.max():
         return None
     if isinstance(head, Binary | Multiclass):
-        if np.bincount(target.astype(np.int64)).max() > USUAL * len(target):
+        if np.bincount(target.astype(np.int64)).max() > MAJORITY_MAX * len(target):
             return None
-        if isinstance(head, Binary) and not classes:
+        if isinstance(head, Binary) and not is_category:
             area = area_under_roc(target > 0, values)
             return f"AUC {area:.4f}" if max(area, 1 - area) >= SUSPICIOUS else None
         share = _purity(values, target)
         return f"accuracy {share:.4f}" if share >= SUSPICIOUS else None
-    if classes:
+    if is_category:
         return None
     correlation = float(np.corrcoef(values, target)[0, 1])
     return f"correlation {correlation:.4f}" if abs(correlation) >= SUSPICIOUS else None
 
 
 def _purity(values: NDArray[np.float64], target: NDArray[np.float64]) -> float:
-    """Return how often the commonest class of a value is right; 0 if values hardly repeat."""
+    """Return the accuracy of predicting each value's most frequent class; 0 for unique values."""
     distinct, number = np.unique(values, return_inverse=True)
     if len(distinct) > len(values) / 10:
         return 0.0

@@ -1,7 +1,7 @@
-"""Losses: how wrong the heads are, summed over heads, averaged over events that have a label.
+"""Losses of the heads: their sum over all heads, each a mean over the events with a label.
 
-Each event counts once, whatever the length of its key and whatever stands beside it in a window: a
-window's loss is a sum over its events, divided by what a window holds on the mean.
+Each event counts once, whatever the length of its key and whichever events share its window: the
+loss of a window is a sum over its events, divided by the mean number of labels of a window.
 """
 
 import math
@@ -21,14 +21,14 @@ WEIGHT_MAX = 20.0
 ClassWeights = Mapping[str, Tensor]  # head -> (C,), for a binary head (2,)
 
 
-def balanced(spec: FeatureSpec, targets: Mapping[str, NDArray[np.float64]]) -> ClassWeights:
-    """Return weights that let each class count alike, at most ``WEIGHT_MAX`` times its share.
+def balanced_weights(spec: FeatureSpec, targets: Mapping[str, NDArray[np.float64]]) -> ClassWeights:
+    """Return class weights inverse to the frequency of the classes, at most ``WEIGHT_MAX``.
 
     Args:
-        spec: its binary and multi-class heads get weights.
-        targets: head -> (N,) labels of the training part, NaN where there is none.
+        spec: Feature spec, whose binary and multi-class heads get weights.
+        targets: Labels (N,) of the training part for each head; NaN for none.
     """
-    found: dict[str, Tensor] = {}
+    class_weights: dict[str, Tensor] = {}
     for head in spec.heads:
         if isinstance(head, Binary | Multiclass):
             label = targets[head.name]
@@ -36,45 +36,45 @@ def balanced(spec: FeatureSpec, targets: Mapping[str, NDArray[np.float64]]) -> C
             counts = np.bincount(label[np.isfinite(label)].astype(np.int64), minlength=classes)
             present = max(int((counts > 0).sum()), 1)
             weights = counts.sum() / (present * np.maximum(counts, 1))
-            found[head.name] = torch.from_numpy(np.minimum(weights, WEIGHT_MAX)).float()
-    return found
+            class_weights[head.name] = torch.from_numpy(np.minimum(weights, WEIGHT_MAX)).float()
+    return class_weights
 
 
 def label_counts(
     spec: FeatureSpec, labels: Mapping[str, Tensor], weights: ClassWeights
 ) -> dict[str, float]:
-    """Return for each head how many labels there are, each counted by the weight of its class.
+    """Return the number of labels of each head, each label weighted by its class.
 
     Args:
-        spec: the heads.
-        labels: head -> (...), NaN where there is none.
-        weights: of classes; none for a head that is missing.
+        spec: Feature spec with the heads.
+        labels: Labels (...) for each head; NaN for none.
+        weights: Class weights; a head that is missing has none.
     """
-    found = {}
+    counts = {}
     for head in spec.heads:
         known = labels[head.name][~torch.isnan(labels[head.name])]
-        of_class = weights.get(head.name)
-        found[head.name] = float(
-            known.numel() if of_class is None else of_class[known.long()].double().sum()
+        class_weights = weights.get(head.name)
+        counts[head.name] = float(
+            known.numel() if class_weights is None else class_weights[known.long()].double().sum()
         )
-    return found
+    return counts
 
 
 @dataclass(frozen=True, slots=True)
 class WindowLoss:
-    """What a window adds to the loss of an epoch.
+    """The contribution of a window to the loss of an epoch.
 
     Attributes:
-        value: a scalar; its mean over the epoch's windows is the sum of the heads' mean losses over
-            all events that have a label.
-        share: labels of this window, by those of a mean one; the mean over heads.
+        value: Scalar, whose mean over the windows of the epoch is the sum of the heads' mean
+            losses over all events with a label.
+        share: Number of labels of this window, divided by that of a mean window; mean over heads.
     """
 
     value: Tensor
     share: float
 
 
-def loss_of(
+def window_loss(
     spec: FeatureSpec,
     y: Tensor,
     labels: Mapping[str, Tensor],
@@ -84,11 +84,11 @@ def loss_of(
     """Return the loss of a window, in which each label counts as much as in any other window.
 
     Args:
-        spec: the heads.
-        y: (..., O) outputs.
-        labels: head -> (...), NaN where there is none.
-        weights: of classes; none for a head that is missing.
-        mean_counts: head -> :func:`label_counts` of a window on the mean.
+        spec: Feature spec with the heads.
+        y: Outputs (..., O).
+        labels: Labels (...) for each head; NaN for none.
+        weights: Class weights; a head that is missing has none.
+        mean_counts: Mean of :func:`label_counts` over the windows, for each head.
 
     Returns:
         The loss; ``None`` if no event has a label.
@@ -99,8 +99,8 @@ def loss_of(
         label = labels[head.name]
         known = ~torch.isnan(label)
         if known.any():
-            chosen, of_class = y[..., at : at + head.width][known], weights.get(head.name)
-            loss = _head_loss(head, chosen, label[known], of_class) / mean_counts[head.name]
+            chosen, class_weights = y[..., at : at + head.width][known], weights.get(head.name)
+            loss = _head_loss(head, chosen, label[known], class_weights) / mean_counts[head.name]
             total = loss if total is None else total + loss
             share += counts[head.name] / mean_counts[head.name]
         at += head.width
@@ -109,7 +109,7 @@ def loss_of(
 
 
 class MeanLoss:
-    """The same, over events that come piece by piece, without weights of classes."""
+    """The mean loss of events that are added piece by piece, without class weights."""
 
     def __init__(self, spec: FeatureSpec) -> None:
         self._spec = spec
@@ -117,7 +117,7 @@ class MeanLoss:
         self._counts = dict.fromkeys(self._sums, 0)
 
     def add(self, y: Tensor, labels: Mapping[str, Tensor]) -> None:
-        """Take outputs y (N, O) and for each head labels (N,), NaN where there is none."""
+        """Add outputs y (N, O) with the labels (N,) of each head; NaN for none."""
         at = 0
         for head in self._spec.heads:
             label = labels[head.name]
@@ -130,19 +130,19 @@ class MeanLoss:
 
     @property
     def value(self) -> float:
-        """Sum of the heads' means; infinite where no event had a label."""
+        """Sum of the mean losses of the heads; infinity if no event has a label."""
         means = [self._sums[n] / count for n, count in self._counts.items() if count]
         return sum(means) if means else math.inf
 
 
 def _head_loss(head: AnyHead, y: Tensor, label: Tensor, weights: Tensor | None) -> Tensor:
-    """Return the sum over events (M,) with outputs y (M, C)."""
+    """Return the sum of the losses of M events with outputs y (M, C) and labels (M,)."""
     functional = nn.functional
     match head:
         case Binary():
-            of_event = None if weights is None else weights[label.long()]
+            event_weights = None if weights is None else weights[label.long()]
             return functional.binary_cross_entropy_with_logits(
-                y[:, 0], label, of_event, reduction="sum"
+                y[:, 0], label, event_weights, reduction="sum"
             )
         case Multiclass():
             return functional.cross_entropy(y, label.long(), weights, reduction="sum")

@@ -1,7 +1,8 @@
-"""Noise on what a network sees in training; never on what it is judged by.
+"""Gaussian noise on the inputs of a network in training; validation and test have none.
 
-Only scaled numbers get some: a category, a yes or no, an hour are what they are.  Training with
-noise is a penalty on how steep the network is in its inputs (Bishop 1995, Neural Computation 7).
+Only scaled numeric features and times get noise, not categories, booleans or the calendar.
+Training with noise penalizes large gradients with respect to the inputs (Bishop 1995, Neural
+Computation 7).
 """
 
 import torch
@@ -14,28 +15,28 @@ class Noise:
     """The noise of one epoch.
 
     Args:
-        spec: whose columns.
-        each: standard deviation of what an event gets.
-        of_run: standard deviation of what all events of a run get; drawn here.
-        runs: R; 0 where events are not in runs: each event gets both.
+        spec: Feature spec, which determines the columns.
+        event_std: Standard deviation of the noise that is drawn for each event.
+        run_std: Standard deviation of the noise that is drawn once for all events of a run.
+        runs: Number of runs R; 0 if events are shuffled, so that both are drawn for each event.
     """
 
-    def __init__(self, spec: FeatureSpec, each: float, of_run: float, runs: int) -> None:
+    def __init__(self, spec: FeatureSpec, event_std: float, run_std: float, runs: int) -> None:
         columns: list[bool] = []
         for feature in spec.features:
             is_number = isinstance(feature, Numeric | SincePrevious)
-            names = column_names(feature)  # the first one holds the number
+            names = column_names(feature)  # the first column is the number
             columns += [is_number, *[False] * (len(names) - 1)]
         self._columns = torch.tensor(columns, dtype=torch.float32)  # (F,)
-        self._each = each if runs else (each**2 + of_run**2) ** 0.5
-        self._offsets: Tensor | None = None
-        if of_run and runs:
-            self._offsets = torch.randn(runs, len(columns)) * of_run * self._columns
+        self._event_std = event_std if runs else (event_std**2 + run_std**2) ** 0.5
+        self._run_noise: Tensor | None = None
+        if run_std and runs:
+            self._run_noise = torch.randn(runs, len(columns)) * run_std * self._columns
 
     def add(self, x: Tensor, runs: slice) -> Tensor:
-        """Return x (A, T, F) of some runs with noise."""
-        if self._each:
-            x = x + torch.randn_like(x) * self._each * self._columns
-        if self._offsets is not None:
-            x = x + self._offsets[runs, None]
+        """Return x (A, T, F) of A runs with noise added."""
+        if self._event_std:
+            x = x + torch.randn_like(x) * self._event_std * self._columns
+        if self._run_noise is not None:
+            x = x + self._run_noise[runs, None]
         return x

@@ -1,12 +1,13 @@
-"""A training run: from a log to a bundle, its memoryless baseline and its naive rules.
+"""A training run: from examples to a bundle, its memoryless baseline and its naive rules.
 
-    DIR/bundle.json  model.safetensors     the network with memory: the best of the seeds
-    DIR/memoryless/                        the same features, a feed-forward network of the same size
-    DIR/naive.json                         what can be said without a network
-    DIR.training/                          checkpoints, until the run has come to its end
+    DIR/bundle.json  model.safetensors     the network with memory, of the best seed
+    DIR/memoryless/                        a feed-forward network of the same size and features
+    DIR/naive.json                         rules that predict without a network
+    DIR.training/                          checkpoints, which the end of the run deletes
 
-Everything is written beside and renamed: DIR is either a whole bundle or not there.  DIR gives way
-only if it is a bundle and nothing else, DIR.training only if a run marked it as its own.
+The bundle is written to a temporary directory and renamed, so DIR is a whole bundle or does not
+exist.  A run replaces DIR only if it is a bundle and nothing else, and deletes DIR.training only if
+a run has marked it as its own.
 """
 
 import hashlib
@@ -33,7 +34,7 @@ from stream_rnn.training.trainer import ALGORITHM, Progress, Trained, train
 from stream_rnn.training.training_settings import TrainingSettings
 from stream_rnn.training.validation import PARTS, Metrics
 
-MEMORYLESS_EPOCHS = 3  # times as many: an epoch of it costs a tenth
+MEMORYLESS_EPOCHS = 3  # times the epochs of the network; each takes a tenth of the time
 NAIVE_NAME = "naive.json"
 NAIVE_BYTES_MAX = 64_000_000
 MEMORYLESS_NAME = "memoryless"
@@ -42,24 +43,24 @@ BUNDLE_NAMES = {
     *(JSON_NAME, TENSORS_NAME, NAIVE_NAME, MEMORYLESS_NAME),
     *(f"{MEMORYLESS_NAME}/{name}" for name in (JSON_NAME, TENSORS_NAME)),
 }
-FRESH_NAME, OLD_NAME = "bundle", "old"  # beside: the bundle that was made, and the one before
+FRESH_NAME, OLD_NAME = "bundle", "old"  # in DIR.training: the new bundle, and the replaced one
 MARK_NAME, MARK = "stream-rnn-training", b"checkpoints of stream-rnn train\n"
 
 OnProgress = Callable[[str, Progress], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """What is trained, on what, and where it goes.
+class TrainingRun:
+    """A plan of training: the network, the examples and the directory of the bundle.
 
     Attributes:
-        spec: fitted to the training part.
-        cell: what remembers.
-        examples: all parts.
-        settings: of training; the seed is the first one.
-        seeds: so many, one after the other.
-        out: directory of the bundle.
-        provenance: stands in ``bundle.json``.
+        spec: Feature spec, fitted to the training part.
+        cell: Cell of the network with memory.
+        examples: Examples of all parts.
+        settings: Settings of training, with the first random seed.
+        seeds: Number of seeds to train, one after the other.
+        out: Directory of the bundle.
+        provenance: Provenance for ``bundle.json``.
     """
 
     spec: FeatureSpec
@@ -71,21 +72,21 @@ class Run:
     provenance: Mapping[str, Any]
 
     @property
-    def beside(self) -> Path:
-        """Where checkpoints and the unfinished bundle are."""
-        return _beside(self.out)
+    def checkpoint_directory(self) -> Path:
+        """Directory of the checkpoints and of the unfinished bundle."""
+        return _checkpoint_directory(self.out)
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """What came out.
+class TrainingScores:
+    """The metrics of a training run.
 
     Attributes:
-        memory: metrics of the bundle: the seed with the least validation loss.
-        memoryless: of its baseline.
-        naive: of the better rule by the validation part, and which one: head -> rule.
-        seeds: of each seed the metrics of memory and memoryless.
-        rules: head -> rule.
+        memory: Metrics of the network with the lowest validation loss of all seeds.
+        memoryless: Metrics of its memoryless baseline.
+        naive: Metrics of the naive rule of each head.
+        rules: Naive rule of each head, chosen by the validation part.
+        seeds: For each seed, its epochs and the metrics of the network and the baseline.
     """
 
     memory: Metrics
@@ -95,55 +96,66 @@ class Result:
     seeds: list[dict[str, Any]]
 
 
-def _beside(out: Path) -> Path:
+def _checkpoint_directory(out: Path) -> Path:
     return out.with_name(out.name + UNFINISHED)
 
 
-def run(plan: Run, on_progress: OnProgress = lambda _name, _progress: None) -> Result:
+def run(
+    plan: TrainingRun, on_progress: OnProgress = lambda _name, _progress: None
+) -> TrainingScores:
     """Train all seeds of both networks, and write the bundle.
 
-    What a broken run left is gone on with, if it was the same run.
+    The run resumes from the checkpoints of an interrupted run with the same examples and settings.
+
+    Args:
+        plan: Plan of training.
+        on_progress: Called with the name of a network and its progress.
 
     Raises:
-        ConfigError: ``out`` or what is beside it holds something else, or cannot be written.
-        TrainingError: a loss is not finite.
+        ConfigError: ``out`` cannot be written, or training did not write what it contains.
+        TrainingError: A loss is not finite.
     """
     check_out(plan.out)
     try:
-        _claim(plan.beside)
-        found = [_both(plan, plan.settings.seed + i, on_progress) for i in range(plan.seeds)]
-        best = min(found, key=lambda pair: pair[0].validation_loss)
-        naive, naive_metrics, rules = naive_of(plan.spec, plan.examples)
+        _claim(plan.checkpoint_directory)
+        seeds = range(plan.settings.seed, plan.settings.seed + plan.seeds)
+        trained = [_train_seed(plan, seed, on_progress) for seed in seeds]
+        best = min(trained, key=lambda pair: pair[0].validation_loss)
+        naive, naive_metrics, rules = fit_naive_rules(plan.spec, plan.examples)
         _write(plan, best, naive)
     except OSError as error:
         raise ConfigError(f"cannot write {plan.out}: {error.strerror or reason(error)}") from error
-    seeds = [
+    metrics_of_seeds = [
         {
-            "seed": plan.settings.seed + i,
+            "seed": seed,
             "epochs": memory.epochs,
             "memory": memory.metrics,
             "memoryless": memoryless.metrics,
         }
-        for i, (memory, memoryless) in enumerate(found)
+        for seed, (memory, memoryless) in zip(seeds, trained, strict=True)
     ]
-    return Result(best[0].metrics, best[1].metrics, naive_metrics, rules, seeds)
+    return TrainingScores(best[0].metrics, best[1].metrics, naive_metrics, rules, metrics_of_seeds)
 
 
-def _both(plan: Run, seed: int, on_progress: OnProgress) -> tuple[Trained, Trained]:
-    """Train one seed with and without memory."""
+def _train_seed(plan: TrainingRun, seed: int, on_progress: OnProgress) -> tuple[Trained, Trained]:
+    """Train the network and its memoryless baseline with one seed."""
     settings = replace(plan.settings, seed=seed)
     longer = replace(settings, epochs=MEMORYLESS_EPOCHS * settings.epochs)
     none = plan.cell.model_copy(update={"kind": "none"})
     name = f"seed {seed} " if plan.seeds > 1 else ""
-    memory = _one(plan, plan.cell, settings, f"{name}{plan.cell.kind}", on_progress)
-    return memory, _one(plan, none, longer, f"{name}{MEMORYLESS_NAME}", on_progress)
+    memory = _train_network(plan, plan.cell, settings, f"{name}{plan.cell.kind}", on_progress)
+    return memory, _train_network(plan, none, longer, f"{name}{MEMORYLESS_NAME}", on_progress)
 
 
-def _one(
-    plan: Run, cell: CellSpec, settings: TrainingSettings, name: str, on_progress: OnProgress
+def _train_network(
+    plan: TrainingRun,
+    cell: CellSpec,
+    settings: TrainingSettings,
+    name: str,
+    on_progress: OnProgress,
 ) -> Trained:
     recipe = _recipe(plan, cell, settings)
-    path = plan.beside / f"seed-{settings.seed}-{cell.kind}.safetensors"
+    path = plan.checkpoint_directory / f"seed-{settings.seed}-{cell.kind}.safetensors"
     return train(
         plan.spec,
         cell,
@@ -155,8 +167,8 @@ def _one(
     )
 
 
-def _recipe(plan: Run, cell: CellSpec, settings: TrainingSettings) -> str:
-    """Return what a checkpoint belongs to: everything that would change its bits."""
+def _recipe(plan: TrainingRun, cell: CellSpec, settings: TrainingSettings) -> str:
+    """Return a digest of everything that determines the bits of a checkpoint."""
     examples = plan.examples
     digest = hashlib.sha256(plan.spec.model_dump_json().encode())
     digest.update(
@@ -170,18 +182,20 @@ def _recipe(plan: Run, cell: CellSpec, settings: TrainingSettings) -> str:
     return digest.hexdigest()
 
 
-def naive_of(spec: FeatureSpec, examples: Examples) -> tuple[Naive, Metrics, dict[str, Rule]]:
-    """Fit the naive rules on the training part; let the validation part choose one for each head.
+def fit_naive_rules(
+    spec: FeatureSpec, examples: Examples
+) -> tuple[Naive, Metrics, dict[str, Rule]]:
+    """Fit the naive rules to the training part, and choose one for each head by validation.
 
     Returns:
-        The rules, the metrics of the chosen ones by part, and which were chosen.
+        All rules, the metrics of the chosen rules by part, and the chosen rule of each head.
     """
-    known = {head.name: targets(head, examples) for head in spec.heads}
+    targets_of = {head.name: targets(head, examples) for head in spec.heads}
     lasts = {head.name: last_targets(head, examples) for head in spec.heads}
     train_part = examples.part == 0
     naive = Naive.fit(
         spec,
-        {name: target[train_part] for name, target in known.items()},
+        {name: target[train_part] for name, target in targets_of.items()},
         {name: last[train_part] for name, last in lasts.items()},
     )
     metrics: Metrics = {}
@@ -189,17 +203,17 @@ def naive_of(spec: FeatureSpec, examples: Examples) -> tuple[Naive, Metrics, dic
     for head in spec.heads:
         by_rule: dict[Rule, dict[str, dict[str, float]]] = {}
         for rule in RULES:
-            target = known[head.name]
-            answers = predict(head, naive.heads[head.name], rule, lasts[head.name], target)
+            target = targets_of[head.name]
+            outputs = predict(head, naive.heads[head.name], rule, lasts[head.name], target)
             for number, part in enumerate(PARTS):
                 chosen = (examples.part == number) & np.isfinite(target)
                 if chosen.any():
-                    scored = score(head, answers[chosen], target[chosen])
-                    by_rule.setdefault(rule, {})[part] = scored
+                    scores = score(head, outputs[chosen], target[chosen])
+                    by_rule.setdefault(rule, {})[part] = scores
         if by_rule:
             rules[head.name] = _better_rule(main_metric(head), by_rule)
-            for part, scored in by_rule[rules[head.name]].items():
-                metrics.setdefault(part, {})[head.name] = scored
+            for part, scores in by_rule[rules[head.name]].items():
+                metrics.setdefault(part, {})[head.name] = scores
     return naive.with_rules(rules), metrics, rules
 
 
@@ -212,16 +226,16 @@ def _better_rule(metric: str, by_rule: Mapping[Rule, dict[str, dict[str, float]]
 
 
 def read_naive(bundle: Path) -> Naive | None:
-    """Read the naive rules of a bundle; ``None`` if it has none.
+    """Read the naive rules of a bundle; return ``None`` if it has none.
 
     Raises:
-        BundleError: they are torn, too large, or not ours.
+        BundleError: The file is torn, too large, or of another program.
     """
     path = bundle / NAIVE_NAME
     if not path.is_file():
         return None
     if path.stat().st_size > NAIVE_BYTES_MAX:
-        raise BundleError(f"{path} has more than {NAIVE_BYTES_MAX} bytes; it is not ours")
+        raise BundleError(f"{path} has more than {NAIVE_BYTES_MAX} bytes; train the bundle again")
     try:
         return Naive.model_validate_json(path.read_bytes())
     except ValidationError as error:
@@ -230,55 +244,53 @@ def read_naive(bundle: Path) -> Naive | None:
 
 
 def check_out(out: Path) -> None:
-    """Refuse a place where something stands that training did not write.
+    """Check that a run may write to a directory, and would delete only what training wrote.
 
     Raises:
-        ConfigError: ``out`` is there, not empty, and not a bundle alone; or the directory beside it
-            for checkpoints is there, not empty, and no run's; or ``out`` has the name of one, has
-            no name of its own, or is within a bundle.
+        ConfigError: It would delete other files, or ``out`` is no suitable name.
     """
     if out.name in ("", ".."):
         raise ConfigError(f"--out {out} has no name of its own; name a directory")
     if out.name.endswith(UNFINISHED):
         raise ConfigError(
             f"--out {out} has the name of the checkpoints of {out.name.removesuffix(UNFINISHED)}, "
-            "which are removed in the end; name another directory"
+            "which training deletes at its end; name another directory"
         )
     try:
         parent = Path(os.path.realpath(out.parent))
         if within := next((p for p in (parent, *parent.parents) if _is_bundle(p)), None):
             raise ConfigError(
-                f"--out {out} is within the bundle {within} and would replace or add to what "
-                "belongs to it; name a directory outside of it"
+                f"--out {out} is inside the bundle {within} and would change its content; name a "
+                "directory outside of it"
             )
         _check_bundle(out)
-        _check_beside(_beside(out))
+        _check_checkpoints(_checkpoint_directory(out))
     except OSError as error:
         raise ConfigError(f"--out {out}: {error.strerror or reason(error)}") from error
 
 
 def _check_bundle(out: Path) -> None:
     if out.is_symlink() or (out.exists() and not out.is_dir()):
-        raise ConfigError(f"--out {out} is there and is no directory; name another one")
-    held = {path.name for path in out.iterdir()} if out.is_dir() else set()
-    if not held:
+        raise ConfigError(f"--out {out} exists and is not a directory; name another one")
+    names = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    if not names:
         return
     if not _is_bundle(out):
         raise ConfigError(
-            f"--out {out} is there and is no bundle; name another directory, or remove it"
+            f"--out {out} exists and is not a bundle; name another directory, or remove it"
         )
     below = out / MEMORYLESS_NAME
-    held |= {f"{below.name}/{path.name}" for path in below.iterdir()} if below.is_dir() else set()
-    if foreign := sorted(held - BUNDLE_NAMES):
+    names |= {f"{below.name}/{path.name}" for path in below.iterdir()} if below.is_dir() else set()
+    if foreign := sorted(names - BUNDLE_NAMES):
         raise ConfigError(
-            f"--out {out} is a bundle that also holds {foreign[0]}, which training did not write and "
-            "would delete; move it elsewhere, or name another directory"
+            f"--out {out} is a bundle that also contains {foreign[0]}, which training did not write "
+            "and would delete; move it elsewhere, or name another directory"
         )
 
 
-def _is_bundle(out: Path) -> bool:
-    """Tell whether a directory has the description that every bundle has, of whatever version."""
-    path = out / JSON_NAME
+def _is_bundle(directory: Path) -> bool:
+    """Return whether a directory has the ``bundle.json`` of a bundle, of any version."""
+    path = directory / JSON_NAME
     if not path.is_file() or path.stat().st_size > JSON_BYTES_MAX:
         return False
     try:
@@ -288,51 +300,51 @@ def _is_bundle(out: Path) -> bool:
     return isinstance(content, dict) and {"format", "fingerprint", "spec"} <= content.keys()
 
 
-def _check_beside(beside: Path) -> None:
-    if not (beside.is_symlink() or beside.exists()):
+def _check_checkpoints(directory: Path) -> None:
+    if not (directory.is_symlink() or directory.exists()):
         return
-    is_ours = beside.is_dir() and not beside.is_symlink()
-    if is_ours and any(beside.iterdir()):
-        mark = beside / MARK_NAME
+    is_ours = directory.is_dir() and not directory.is_symlink()
+    if is_ours and any(directory.iterdir()):
+        mark = directory / MARK_NAME
         is_ours = mark.is_file() and mark.read_bytes()[: len(MARK) + 1] == MARK
     if not is_ours:
         raise ConfigError(
-            f"{beside} is where checkpoints of training go and would be deleted, but no training of "
-            "this version made it; name another --out, or move it elsewhere, also if an earlier "
-            "version left it: its checkpoints are not gone on with"
+            f"training would write its checkpoints to {directory} and delete it, but no training of "
+            "this version made it; name another --out, or move it elsewhere, even if an earlier "
+            "version made it: training cannot resume from those checkpoints"
         )
 
 
-def _claim(beside: Path) -> None:
-    """Make the directory for checkpoints and mark it as ours."""
-    beside.mkdir(parents=True, exist_ok=True)
-    (beside / MARK_NAME).write_bytes(MARK)
+def _claim(directory: Path) -> None:
+    """Make the checkpoint directory, and mark it as one."""
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / MARK_NAME).write_bytes(MARK)
 
 
-def _release(beside: Path) -> None:
-    """Delete what training wrote beside, and the directory if nothing else is in it."""
-    for path in beside.iterdir():
+def _release(directory: Path) -> None:
+    """Delete the checkpoints, and the checkpoint directory unless it contains other files."""
+    for path in directory.iterdir():
         if path.name in (FRESH_NAME, OLD_NAME):
             shutil.rmtree(path, ignore_errors=True)
         elif path.name.startswith("seed-") and path.suffix in (".safetensors", ".writing"):
             path.unlink()
-    if {path.name for path in beside.iterdir()} == {MARK_NAME}:
-        shutil.rmtree(beside, ignore_errors=True)
+    if {path.name for path in directory.iterdir()} == {MARK_NAME}:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
-def _write(plan: Run, best: tuple[Trained, Trained], naive: Naive) -> None:
-    """Write the whole bundle beside, then rename."""
-    fresh = plan.beside / FRESH_NAME
+def _write(plan: TrainingRun, best: tuple[Trained, Trained], naive: Naive) -> None:
+    """Write the bundle to the checkpoint directory, then rename it."""
+    fresh = plan.checkpoint_directory / FRESH_NAME
     shutil.rmtree(fresh, ignore_errors=True)
-    for trained, place in zip(best, (fresh, fresh / MEMORYLESS_NAME), strict=True):
-        about = {**plan.provenance, "epochs": trained.epochs}
-        save_bundle(trained.model, place, about, trained.metrics)
+    for trained, directory in zip(best, (fresh, fresh / MEMORYLESS_NAME), strict=True):
+        provenance = {**plan.provenance, "epochs": trained.epochs}
+        save_bundle(trained.model, directory, provenance, trained.metrics)
     (fresh / NAIVE_NAME).write_text(naive.model_dump_json() + "\n", encoding="utf-8")
     plan.out.parent.mkdir(parents=True, exist_ok=True)
-    check_out(plan.out)  # again: training takes long
+    check_out(plan.out)  # again, because training takes long
     if plan.out.exists():
-        old = plan.beside / OLD_NAME
+        old = plan.checkpoint_directory / OLD_NAME
         shutil.rmtree(old, ignore_errors=True)
         plan.out.rename(old)
     fresh.rename(plan.out)
-    _release(plan.beside)
+    _release(plan.checkpoint_directory)

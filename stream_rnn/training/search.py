@@ -1,8 +1,8 @@
-"""Search: some settings are tried, the validation part keeps the best.
+"""Hyperparameter search: try settings, and choose the best by the validation part.
 
-By optuna's tree-structured Parzen estimator (Bergstra et al. 2011): each trial trains the network
-with memory once; trials that are behind the median after a few epochs are ended early.  The test
-part is not looked at.
+The search uses the tree-structured Parzen estimator of optuna (Bergstra et al. 2011).  Each trial
+trains the network with memory once; trials that are worse than the median after a few epochs stop
+early.  The search does not read the test part.
 """
 
 import math
@@ -24,15 +24,18 @@ HIDDEN_FACTORS = (0.5, 1, 2)
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One try: its settings, and the least validation loss; infinite where it failed."""
+    """One trial: its cell, its settings, and its lowest validation loss.
+
+    The loss is infinity if training failed or the trial was stopped early.
+    """
 
     cell: CellSpec
     settings: TrainingSettings
     validation_loss: float
 
 
-class _EndedError(Exception):
-    """The trial is behind."""
+class _PrunedError(Exception):
+    """The trial is worse than the median of the others."""
 
 
 def search(
@@ -43,21 +46,18 @@ def search(
     trials: int,
     on_progress: Callable[[int, Progress], None] = lambda _trial, _progress: None,
 ) -> list[Trial]:
-    """Try settings; the first trial has those that were given.
+    """Try settings, beginning with the given ones; return the trials, the best one first.
 
     Args:
-        spec: fitted.
-        cell: its kind stays; hidden size and layers are searched around it.
-        examples: all parts.
-        settings: where the search begins; epochs, seed and bounds stay.
-        trials: how many.
-        on_progress: told the number of the trial and where it is.
-
-    Returns:
-        The trials, the best one first.
+        spec: Fitted feature spec.
+        cell: Cell whose kind is used; hidden size and layers are searched around its values.
+        examples: Examples of all parts.
+        settings: Settings of the first trial; all trials share its epochs, patience and seed.
+        trials: Number of trials.
+        on_progress: Called with the number of the trial and the progress of its training.
 
     Raises:
-        MissingExtraError: optuna is not installed.
+        MissingExtraError: The package optuna is not installed.
     """
     try:
         import optuna  # noqa: PLC0415  # an extra
@@ -69,11 +69,11 @@ def search(
         sampler=optuna.samplers.TPESampler(seed=settings.seed),
         pruner=optuna.pruners.MedianPruner(n_warmup_steps=WARM_UP_EPOCHS),
     )
-    study.enqueue_trial(_begin(cell, settings))
-    found: list[Trial] = []
+    study.enqueue_trial(_initial_parameters(cell, settings))
+    finished: list[Trial] = []
     for number in range(trials):
         trial = study.ask()
-        some_cell, some = _suggest(trial, cell, settings)
+        trial_cell, trial_settings = _suggest(trial, cell, settings)
         best = math.inf
 
         def on_trial_progress(progress: Progress, trial: Any = trial, number: int = number) -> None:
@@ -86,18 +86,19 @@ def search(
             ):
                 trial.report(progress.validation_loss, progress.epoch)
                 if trial.should_prune():
-                    raise _EndedError
+                    raise _PrunedError
 
         try:
-            best = train(spec, some_cell, examples, some, on_trial_progress).validation_loss
+            trained = train(spec, trial_cell, examples, trial_settings, on_trial_progress)
+            best = trained.validation_loss
             study.tell(trial, best)
-        except (TrainingError, _EndedError):
+        except (TrainingError, _PrunedError):
             study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-        found.append(Trial(some_cell, some, best))
-    return sorted(found, key=lambda tried: tried.validation_loss)
+        finished.append(Trial(trial_cell, trial_settings, best))
+    return sorted(finished, key=lambda trial: trial.validation_loss)
 
 
-def _begin(cell: CellSpec, settings: TrainingSettings) -> dict[str, Any]:
+def _initial_parameters(cell: CellSpec, settings: TrainingSettings) -> dict[str, Any]:
     return {
         "hidden": cell.hidden,
         "layers": cell.layers,

@@ -1,12 +1,12 @@
-"""Which part of a log trains, which chooses the epoch, and which is only scored.
+"""Splits of a log into a training part, a validation part and a test part.
 
-    time:0.8          the first 80 % of events by event time train
-    time:2013-09-01   events before that moment (UTC) train
-    key:0.8           80 % of the keys train
-    column:NAME       the field says ``train``, ``validation`` or ``test``
+    time:0.8          The first 80 % of the events by event time train.
+    time:2013-09-01   Events before this time (UTC) train.
+    key:0.8           80 % of the keys train.
+    column:NAME       The field NAME of an event is ``train``, ``validation`` or ``test``.
 
-With ``time`` and ``key``, the last 15 % of what trains is the validation part.  Splits go by the
-event that predicts.
+With ``time`` and ``key``, the last 15 % of the events or keys that train form the validation part.
+A prediction belongs to the part of the event at which it is made.
 """
 
 from collections.abc import Sequence
@@ -26,39 +26,39 @@ PARTS = {"train": 0, "training": 0, "validation": 1, "test": 2}
 
 
 def column_of(split: str) -> str | None:
-    """Return the field that a split goes by, if it goes by one."""
+    """Return the split column; ``None`` if the split has none."""
     kind, _, value = split.partition(":")
     return value if kind == "column" and value else None
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
-    """What a split looks at.  N events.
+class SplitEvents:
+    """N events, as a split reads them.
 
     Attributes:
-        keys: N record keys.
-        time_ms: (N,) event times.
-        partition: (N,) source partitions.
-        offset: (N,) source offsets.
-        words: N values of the column of :func:`column_of`; empty if there is none.
+        keys: The N record keys.
+        time_ms: Event times (N,), in milliseconds since 1970.
+        partition: Source partitions (N,).
+        offset: Source offsets (N,).
+        split_values: N values of the split column; empty if the split has no column.
     """
 
     keys: Sequence[bytes]
     time_ms: NDArray[np.int64]
     partition: NDArray[np.integer]
     offset: NDArray[np.int64]
-    words: Sequence[Any] = ()
+    split_values: Sequence[Any] = ()
 
 
-def split_parts(split: str, events: Placed) -> NDArray[np.int8]:
-    """Return the part of each event: 0 training, 1 validation, 2 test.
+def split_parts(split: str, events: SplitEvents) -> NDArray[np.int8]:
+    """Return the part (N,) of each event: 0 training, 1 validation, 2 test.
 
     Args:
-        split: see the module.
-        events: what is split.
+        split: Split, in one of the forms of this module.
+        events: Events to split.
 
     Raises:
-        ConfigError: the split is none of these, or a part that it needs would be empty.
+        ConfigError: The split has none of these forms, or leaves no event to train on.
     """
     kind, _, value = split.partition(":")
     match kind:
@@ -67,24 +67,29 @@ def split_parts(split: str, events: Placed) -> NDArray[np.int8]:
         case "key":
             share = _share(value, f"split {split!r}")
             places = [partition_of(key, BUCKETS) / BUCKETS for key in events.keys]
-            return _cut(np.array(places), share * (1 - VALIDATION), share)
+            return _assign_parts(np.array(places), share * (1 - VALIDATION), share)
         case "column" if value:
             return _by_column(value, events)
     raise ConfigError(f"split {split!r} is none of time:0.8, time:2013-09-01, key:0.8, column:NAME")
 
 
 def moment_ms(text: str, option: str, time_ms: NDArray[np.int64]) -> float:
-    """Return the time that a text means: a date, or a share of the events by event time.
+    """Return the time that an option names, in milliseconds since 1970.
+
+    Args:
+        text: ISO 8601 time, or a share of the events by event time.
+        option: Name of the option, for messages.
+        time_ms: Event times (N,), in milliseconds since 1970.
 
     Raises:
-        ConfigError: it is neither.
+        ConfigError: The text is neither.
     """
     if "-" not in text:
         return float(np.quantile(time_ms, _share(text, option)))
     try:
         return parse_iso8601_ms(text)
     except ValueError as error:
-        raise ConfigError(f"{option}: {text} is not an ISO 8601 date") from error
+        raise ConfigError(f"{option}: {text} is not an ISO 8601 time") from error
 
 
 def _by_time(value: str, split: str, time_ms: NDArray[np.int64]) -> NDArray[np.int8]:
@@ -92,21 +97,21 @@ def _by_time(value: str, split: str, time_ms: NDArray[np.int64]) -> NDArray[np.i
     before = time_ms[time_ms < test_from]
     if not len(before):
         raise ConfigError(f"split {split!r} leaves no event to train on")
-    return _cut(time_ms, float(np.quantile(before, 1 - VALIDATION)), test_from)
+    return _assign_parts(time_ms, float(np.quantile(before, 1 - VALIDATION)), test_from)
 
 
-def _by_column(name: str, events: Placed) -> NDArray[np.int8]:
-    parts = np.empty(len(events.words), np.int8)
-    for i, word in enumerate(events.words):
-        if word not in PARTS:
+def _by_column(name: str, events: SplitEvents) -> NDArray[np.int8]:
+    parts = np.empty(len(events.split_values), np.int8)
+    for i, value in enumerate(events.split_values):
+        if value not in PARTS:
             place = f"partition {events.partition[i]} offset {events.offset[i]}"
-            message = f"split column {name}: {place} says {word!r}, not train, validation or test"
+            message = f"split column {name}: {place} has {value!r}, not train, validation or test"
             raise ConfigError(message)
-        parts[i] = PARTS[word]
+        parts[i] = PARTS[value]
     return parts
 
 
-def _cut(values: NDArray[Any], validation: float, test: float) -> NDArray[np.int8]:
+def _assign_parts(values: NDArray[Any], validation: float, test: float) -> NDArray[np.int8]:
     return np.where(values >= test, 2, np.where(values >= validation, 1, 0)).astype(np.int8)
 
 

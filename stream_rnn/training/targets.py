@@ -1,8 +1,8 @@
-"""The targets of the heads: what a log's records say about them.
+"""The targets of the heads, decoded from the records of a log.
 
-The fields that the heads ask for are decoded from the records that are folded, and from nothing
-else, head by head: one that is not of its head's type costs that label, no event and no other label.
-Training and evaluation both read and place labels here, so that they mean the same.
+Each head has a decoder of its own, which reads the records that are folded and nothing else.  A
+value that does not fit its head costs that label, but no event and no other label.  Training and
+evaluation both use this module, so that a label means the same in both.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,13 +26,14 @@ JSON_TYPES = {float: "number", int: "number", bool: "boolean", str: "text"}
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """N events in R runs; a run is one memory of one key.
+    """N events in R runs; a run is the events of one memory of one key.
 
     Attributes:
-        order: (N,) event numbers, run by run.
-        first: (R,) index in ``order`` of each run's first event.
-        length: (R,) events of each run.
-        closes: (R,) whether the key has no later event or forget: its last event is the end.
+        order: Event indices (N,), run by run.
+        first: Index (R,) in ``order`` of the first event of each run.
+        length: Number (R,) of events in each run.
+        closes: Whether (R,) the key has no later event and no later forget, so that the run ends
+            with the last event of the key.
     """
 
     order: NDArray[np.int64]
@@ -41,49 +42,51 @@ class Runs:
     closes: NDArray[np.bool_]
 
 
-def following(head: AnyHead, own: NDArray[np.float64], runs: Runs) -> NDArray[np.float64]:
-    """Return what each event is to predict (N,), as it is learned; NaN where there is no label.
+def align_targets(head: AnyHead, own: NDArray[np.float64], runs: Runs) -> NDArray[np.float64]:
+    """Return the target (N,) of each event's prediction, encoded for training; NaN for no label.
 
-    The label of a next-event head is what the next event of the same run says; a run's last event
-    has none, unless the head has a class for it and the key ends there.
+    The target of a head of the next event is the value in the next event of the same run.  The last
+    event of a run has none, unless the key ends there and the head has a class for the end.
 
     Args:
-        head: which asks.
-        own: (N,) what each event itself says.
-        runs: of the events.
+        head: Head that predicts.
+        own: Value (N,) of the head's field in each event, encoded for training.
+        runs: Runs of the events.
     """
     if head.of != "next":
         return own
-    found = np.full(len(own), np.nan)
+    aligned = np.full(len(own), np.nan)
     order = runs.order
-    found[order[:-1]] = own[order[1:]]
+    aligned[order[:-1]] = own[order[1:]]
     lasts = order[runs.first + runs.length - 1]
-    found[lasts] = np.nan
+    aligned[lasts] = np.nan
     if isinstance(head, Multiclass) and head.end:
-        found[lasts[runs.closes]] = len(head.classes)
-    return found
+        aligned[lasts[runs.closes]] = len(head.classes)
+    return aligned
 
 
-def learned(head: AnyHead, values: Sequence[Any] | NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return values of a head's field as they are learned (N,); NaN where there is none."""
-    found = np.full(len(values), np.nan)
+def encode_targets(
+    head: AnyHead, values: Sequence[Any] | NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the values (N,) of a head's field, encoded for training; NaN for none."""
+    encoded = np.full(len(values), np.nan)
     for i, value in enumerate(values.tolist() if isinstance(values, np.ndarray) else values):
         target = None if value != value else head.target(value)  # noqa: PLR0124  # NaN is none
         if target is not None:
-            found[i] = target
-    return found
+            encoded[i] = target
+    return encoded
 
 
 @dataclass(frozen=True, slots=True)
-class Steps:
-    """Where and when a partition's events were, and how long the memory.  N events, K keys.
+class FoldedEvents:
+    """N folded events of one partition with K keys.
 
     Attributes:
-        keys: K record keys.
-        key: (N,) number of each event's key.
-        offset: (N,) source offsets, rising.
-        time_ms: (N,) event times.
-        steps: (N,) events in the memory that answered, this one included.
+        keys: The K record keys.
+        key: Index (N,) of each event's key in ``keys``.
+        offset: Source offsets (N,), increasing.
+        time_ms: Event times (N,), in milliseconds since 1970.
+        steps: Numbers (N,) of events in the memory, the predicting event included.
     """
 
     keys: list[bytes]
@@ -93,10 +96,10 @@ class Steps:
     steps: NDArray[np.int64]
 
     def runs(self, forgets: Mapping[bytes, int]) -> Runs:
-        """Group the events into runs: one begins where a memory has taken one step.
+        """Group the events into runs; a run begins at each event that is the first in its memory.
 
         Args:
-            forgets: offset of the last forget of each key that has one.
+            forgets: Offset of the last forget of each key that has one.
         """
         order = np.lexsort((self.offset, self.key))
         first = np.flatnonzero(self.steps[order] == 1)
@@ -108,16 +111,16 @@ class Steps:
         return Runs(order, first, length, is_last & (self.offset[last] > forgotten[key]))
 
 
-class Questions:
-    """Takes what the heads ask for out of records.
+class TargetDecoder:
+    """Decodes the fields of the heads from records.
 
-    Each head has a decoder of its own: what one may be says nothing of what another may be, or a
-    feature at the same path.
+    Each head has a decoder of its own, so the type of its field does not restrict other heads, nor
+    a feature at the same path.
 
     Args:
-        spec: the heads; those of the time to the next event ask for no field.
-        settings: bounds of keys and values.
-        labels: of the heads that need some.
+        spec: Feature spec with the heads; heads of the time to the next event read no field.
+        settings: Settings of the fold, with the limits of keys and values.
+        labels: Labels of the heads with ``of = "label"``.
     """
 
     def __init__(self, spec: FeatureSpec, settings: Settings, labels: Labels | None) -> None:
@@ -133,103 +136,104 @@ class Questions:
             if head.of != "label"
         }
 
-    def answers(self, partition: int, records: Sequence[Record]) -> dict[str, list[Any]]:
-        """Return for each head what each record says, ``None`` where there is nothing to learn."""
+    def decode(self, partition: int, records: Sequence[Record]) -> dict[str, list[Any]]:
+        """Return the value of each record for each head; ``None`` for a value of another type."""
         joined = self._labels.of(partition, records) if self._labels else {}
-        found: dict[str, list[Any]] = {}
+        fields: dict[str, list[Any]] = {}
         for head in self.heads:
             if head.of != "label":
-                read = _read(self._decoders[head.name], str(head.path), records)
+                values = _read_field(self._decoders[head.name], str(head.path), records)
                 types = {kind for kind, name in JSON_TYPES.items() if name in head.types}
-                found[head.name] = [value if type(value) in types else None for value in read]
+                fields[head.name] = [value if type(value) in types else None for value in values]
             elif head.name in joined:
-                found[head.name] = joined[head.name]
-        return found
+                fields[head.name] = joined[head.name]
+        return fields
 
 
-def _read(decoder: Decoder, path: str, records: Sequence[Record]) -> list[Any]:
-    """Return what each record says at a path; ``None`` where it cannot be read."""
+def _read_field(decoder: Decoder, path: str, records: Sequence[Record]) -> list[Any]:
+    """Return the value of each record at a path; ``None`` if the record cannot be decoded."""
     decoded = decoder.decode(records)
     values = decoded.columns[path]
     if len(values) == len(records):
         return values
-    found: list[Any] = [None] * len(records)
+    fields: list[Any] = [None] * len(records)
     for row, value in zip(decoded.rows.tolist(), values, strict=True):
-        found[row] = value
-    return found
+        fields[row] = value
+    return fields
 
 
 @dataclass(slots=True)
 class TargetExtractor:
-    """What a partition's records say of the heads' questions, by offset."""
+    """Collects the values of the heads' fields from the records of a partition, by offset."""
 
-    questions: Questions
+    target_decoder: TargetDecoder
     heads: Sequence[AnyHead]
     partition: int
     split_column: str | None
-    words: dict[int, Any] = field(default_factory=dict)
+    split_values: dict[int, Any] = field(default_factory=dict)
     offset: list[int] = field(default_factory=list)
     values: dict[str, list[float]] = field(default_factory=dict)
     forgets: dict[bytes, int] = field(default_factory=dict)
 
-    def take(self, records: Sequence[Record]) -> None:
-        """Look at records: their targets, and the last forget of each key."""
+    def add(self, records: Sequence[Record]) -> None:
+        """Add records: the values of the heads' fields, and the last forget of each key."""
         for record in records:
             if record.value is None and record.key is not None:
                 self.forgets[record.key] = record.offset
             elif self.split_column is not None:
-                self.words[record.offset] = value_at(record.value, self.split_column)
+                self.split_values[record.offset] = value_at(record.value, self.split_column)
         if not self.heads:
             return
         self.offset += [record.offset for record in records]
-        answers = self.questions.answers(self.partition, records)
+        fields = self.target_decoder.decode(self.partition, records)
         for head in self.heads:
-            values = answers.get(head.name, [None] * len(records))
-            self.values.setdefault(head.name, []).extend(learned(head, values).tolist())
+            values = fields.get(head.name, [None] * len(records))
+            self.values.setdefault(head.name, []).extend(encode_targets(head, values).tolist())
 
-    def at(self, offset: NDArray[np.int64], name: str) -> NDArray[np.float64]:
-        """Return a head's values at some offsets, NaN where there is none."""
-        found = np.full(len(offset), np.nan)
-        if self.offset:
-            known = np.array(self.offset, np.int64)
-            place = np.minimum(np.searchsorted(known, offset), len(known) - 1)
-            values = np.array(self.values[name])[place]
-            found = np.where(known[place] == offset, values, np.nan)
-        return found
+    def values_at(self, offset: NDArray[np.int64], name: str) -> NDArray[np.float64]:
+        """Return the values (N,) of a head at some offsets (N,); NaN for none."""
+        if not self.offset:
+            return np.full(len(offset), np.nan)
+        known = np.array(self.offset, np.int64)
+        place = np.minimum(np.searchsorted(known, offset), len(known) - 1)
+        values = np.array(self.values[name])[place]
+        return np.where(known[place] == offset, values, np.nan)
 
-    def answer(self, heads: Sequence[AnyHead], found: Steps) -> tuple[Columns, Columns]:
-        """Return what events themselves say, and what was to be predicted, as it is learned.
+    def extract(self, heads: Sequence[AnyHead], events: FoldedEvents) -> tuple[Columns, Columns]:
+        """Return the values in the events themselves, and the targets of their predictions.
 
-        Both are NaN where there is nothing.
+        Both are encoded for training, and NaN where there is none.
         """
-        runs = found.runs(self.forgets)
+        runs = events.runs(self.forgets)
         own: Columns = {}
         for head in heads:
             if isinstance(head, TimeToNext):
-                own[head.name] = learned(head, _since_previous_s(found.time_ms, runs))
+                own[head.name] = encode_targets(head, _since_previous_s(events.time_ms, runs))
             else:
-                own[head.name] = self.at(found.offset, head.name)
-        return own, {head.name: following(head, own[head.name], runs) for head in heads}
+                own[head.name] = self.values_at(events.offset, head.name)
+        return own, {head.name: align_targets(head, own[head.name], runs) for head in heads}
 
 
-def target_extractor(
+def make_target_extractor(
     model: Model,
     settings: Settings,
     labels: Labels | None,
     partition: int,
     split_column: str | None,
 ) -> TargetExtractor:
-    """Prepare the decoding of the heads' fields."""
-    questions = Questions(model.spec, settings, labels)
-    return TargetExtractor(questions, questions.heads, partition, split_column=split_column)
+    """Make the extractor for one partition."""
+    target_decoder = TargetDecoder(model.spec, settings, labels)
+    return TargetExtractor(
+        target_decoder, target_decoder.heads, partition, split_column=split_column
+    )
 
 
 def _since_previous_s(time_ms: NDArray[np.int64], runs: Runs) -> NDArray[np.float64]:
-    """Return seconds since the latest event of the same run (N,); NaN at its first."""
+    """Return the seconds (N,) since the latest event of the same run; NaN at its first event."""
     begins = np.zeros(len(time_ms), bool)
     begins[runs.first] = True
     times = time_ms[runs.order]
     before = latest_before(times, np.cumsum(begins), begins, times)
-    found = np.empty(len(times))
-    found[runs.order] = np.where(begins, np.nan, np.maximum(times - before, 0) / 1000)
-    return found
+    since_s = np.empty(len(times))
+    since_s[runs.order] = np.where(begins, np.nan, np.maximum(times - before, 0) / 1000)
+    return since_s

@@ -1,10 +1,10 @@
-"""Training: truncated back-propagation through time, the state carried as it is in production.
+"""Training by truncated back-propagation through time, with hidden states carried over windows.
 
-All keys run in parallel, window after window (Werbos 1990; Williams and Peng 1990): the hidden
-state at the end of a window is the begin of the next one, without its gradient, so the network
-learns with memories as long as those it will meet.  A run never mixes keys, and no event sees a
-later one.  Each event counts once in an epoch's loss: a window weighs as much as it holds events.  Scalings are fitted on the training part alone; the validation part chooses the epoch;
-the test part is only scored.
+All keys run in parallel, window after window (Werbos 1990; Williams and Peng 1990).  The hidden
+state at the end of a window, without its gradient, is the start of the next one, so the network
+learns with memories as long as those in production.  A run never mixes keys, and no event sees a
+later one.  Each event counts once in the loss of an epoch.  Scalings are fitted to the training
+part alone; the validation part chooses the epoch; the test part is only scored.
 """
 
 import copy
@@ -21,29 +21,43 @@ from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.network import Model, Network
 from stream_rnn.training.checkpoint import Checkpoint
 from stream_rnn.training.examples import Examples
-from stream_rnn.training.losses import ClassWeights, WindowLoss, balanced, label_counts, loss_of
+from stream_rnn.training.losses import (
+    ClassWeights,
+    WindowLoss,
+    balanced_weights,
+    label_counts,
+    window_loss,
+)
 from stream_rnn.training.noise import Noise
 from stream_rnn.training.training_settings import TrainingSettings
 from stream_rnn.training.validation import (
     EncodedExamples,
     Metrics,
-    metrics_of,
-    runs_at_once,
+    parallel_runs_max,
+    score_parts,
     validation_loss,
 )
-from stream_rnn.training.windows import Window, shuffled, windows
+from stream_rnn.training.windows import Window, cut_windows, shuffle_batches
 
 RUNS_MIN, RUNS_MAX = 8, 256
-STEPS_AN_EPOCH = 60
-ALGORITHM = 2  # raised when the same settings give other bits: no checkpoint goes on from another
+STEPS_PER_EPOCH = 60
+ALGORITHM = (
+    2  # raise it when the same settings give other bits, so that old checkpoints are ignored
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where training is, for a progress bar; the training loss is the epoch's mean so far.
+    """The progress of training one network.
 
-    ``validation_loss`` is the best one so far, ``epoch_loss`` that of this epoch once it is known:
-    until then it is NaN.
+    Attributes:
+        what: Kind of the cell, or ``memoryless``.
+        epoch: Number of the current epoch, from 1.
+        epochs: Maximum number of epochs.
+        done: Finished share of the epoch, from 0 to 1.
+        training_loss: Mean training loss of the epoch so far.
+        validation_loss: Lowest validation loss so far.
+        epoch_loss: Validation loss of this epoch; NaN until the epoch ends.
     """
 
     what: str
@@ -57,7 +71,7 @@ class Progress:
 
 @dataclass(slots=True)
 class Trained:
-    """A model and what it scored: part -> head -> metric -> value."""
+    """A trained model, its metrics by part and head, its epochs and lowest validation loss."""
 
     model: Model
     metrics: Metrics = field(default_factory=dict)
@@ -81,17 +95,18 @@ def train(
     """Train one model on examples.
 
     Args:
-        spec: fitted, see :func:`stream_rnn.training.examples.fit`.
-        cell: what it remembers with; ``none`` trains the memoryless baseline.
-        examples: all parts; the test part is scored at the end and nowhere else.
-        settings: how.
-        on_progress: told after every few windows.
-        on_checkpoint: told after every epoch what is needed to go on from there.
-        resume: what ``on_checkpoint`` was told: training ends with the same bits as without the break.
+        spec: Feature spec, fitted by :func:`stream_rnn.training.examples.fit`.
+        cell: Cell of the network; kind ``none`` trains the memoryless baseline.
+        examples: Examples of all parts; the test part is scored only at the end.
+        settings: Settings of training.
+        on_progress: Called with the progress after every few windows.
+        on_checkpoint: Called with a checkpoint after every epoch.
+        resume: Checkpoint to resume from.  Training then ends with the same bits as without the
+            interruption.
 
     Raises:
-        SpecError: no event has a label.
-        TrainingError: the loss is not finite.
+        SpecError: No event of the training part has a label.
+        TrainingError: A loss is not finite.
     """
     training = _Training(spec, cell, examples, settings, on_progress)
     if resume is not None:
@@ -134,16 +149,16 @@ class _Training:
         if self.settings.class_weights == "none":
             return {}
         chosen = self.data.examples.part == 0
-        return balanced(self.spec, {n: t[chosen] for n, t in self.data.targets.items()})
+        return balanced_weights(self.spec, {n: t[chosen] for n, t in self.data.targets.items()})
 
     @property
     def validated_network(self) -> Network:
-        """The network that is validated and kept: the average, if there is one."""
+        """The network that is validated and saved: the averaged one, if there is one."""
         return self.network if self.averaged is None else self.averaged
 
     @property
     def _learning_rate(self) -> float:
-        """Of the next epoch."""
+        """Learning rate of the next epoch."""
         first = self.settings.learning_rate
         if self.settings.schedule == "constant":
             return first
@@ -155,16 +170,16 @@ class _Training:
         if self.settings.batch_sequences:
             return self.settings.batch_sequences
         events, window = int((self.data.examples.part == 0).sum()), self.settings.window
-        wanted = min(max(events // (window * STEPS_AN_EPOCH), RUNS_MIN), RUNS_MAX)
-        return runs_at_once(self.network.head.out_features, window, wanted)
+        runs = min(max(events // (window * STEPS_PER_EPOCH), RUNS_MIN), RUNS_MAX)
+        return parallel_runs_max(self.network.head.out_features, window, runs)
 
     def run_epoch(self) -> None:
-        """Pass once over the training part, then let the validation part judge."""
+        """Train once on the training part, then compute the validation loss."""
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate
         self.epoch += 1
         self.network.train()
-        mean = self._pass()
+        mean = self._train_windows()
         loss = validation_loss(Model(self.spec, self.cell, self.validated_network), self.data)
         if math.isnan(loss):
             raise self._not_finite("validation loss")
@@ -190,14 +205,16 @@ class _Training:
             )
         )
 
-    def _pass(self) -> float:
-        """Go through the training part, window by window; return the mean loss."""
+    def _train_windows(self) -> float:
+        """Train on the training part, window by window; return the mean loss."""
         settings, data = self.settings, self.data
         is_memoryless = self.cell.kind == "none"
         cut = (
-            shuffled(data.examples)
+            shuffle_batches(data.examples)
             if is_memoryless
-            else windows(data.examples, settings.window, self._runs_max, part_max=0, mixed=True)
+            else cut_windows(
+                data.examples, settings.window, self._runs_max, part_max=0, is_shuffled=True
+            )
         )
         h = torch.zeros(len(data.examples.runs.first), *self.cell.hidden_shape)
         noise = Noise(self.spec, settings.noise, settings.key_noise, 0 if is_memoryless else len(h))
@@ -210,7 +227,7 @@ class _Training:
             y, new = self.network(x.transpose(0, 1), h[runs])  # (T, A, F) -> (T, A, O)
             mask = torch.from_numpy(valid)
             labels = {n: t[index].masked_fill(~mask, torch.nan) for n, t in self.labels.items()}
-            loss = loss_of(self.spec, y.transpose(0, 1), labels, self.weights, mean_counts)
+            loss = window_loss(self.spec, y.transpose(0, 1), labels, self.weights, mean_counts)
             if loss is not None:
                 losses += self._learn(loss)
                 shares += loss.share
@@ -223,21 +240,21 @@ class _Training:
         return mean
 
     def _mean_counts(self, cut: Sequence[Window]) -> dict[str, float]:
-        """Return for each head how many labels a window with some holds on the mean."""
+        """Return for each head the mean number of labels in a window that has labels."""
         known = ~torch.stack(list(self.labels.values())).isnan().all(dim=0).numpy()  # (N,)
         count = sum(bool(known[events[valid]].any()) for _, events, valid in cut)
         return {name: labels / max(count, 1) for name, labels in self.label_counts.items()}
 
     def _learn(self, loss: WindowLoss) -> float:
-        """Step the optimizer by a window; return its loss."""
+        """Take one optimizer step for a window; return its loss."""
         latest = float(loss.value.detach())
         if not math.isfinite(latest):
             raise self._not_finite("training loss")
         self.optimizer.zero_grad()
         loss.value.backward()  # type: ignore[no-untyped-call]  # torch's own
-        # By its share: else the bound would weigh the events of large windows less.
-        longest = self.settings.clip_grad_norm * loss.share
-        nn.utils.clip_grad_norm_(self.network.parameters(), longest)
+        # In proportion to the window: a fixed bound would give events of large windows less weight.
+        norm_max = self.settings.clip_grad_norm * loss.share
+        nn.utils.clip_grad_norm_(self.network.parameters(), norm_max)
         self.optimizer.step()
         if self.averaged is not None:
             pairs = zip(self.averaged.parameters(), self.network.parameters(), strict=True)
@@ -254,7 +271,7 @@ class _Training:
         )
 
     def checkpoint(self) -> Checkpoint:
-        """Return what is needed to go on after this epoch."""
+        """Return a checkpoint from which training resumes after this epoch."""
         return Checkpoint.take(
             self.network,
             self.averaged,
@@ -265,14 +282,14 @@ class _Training:
             self.epoch,
         )
 
-    def resume(self, found: Checkpoint) -> None:
-        """Go on where a checkpoint was taken."""
-        found.restore(self.network, self.averaged, self.optimizer)
-        self.best, self.best_loss = found.best, found.best_loss
-        self.waited, self.epoch = found.waited, found.epoch
+    def resume(self, checkpoint: Checkpoint) -> None:
+        """Restore the state of a checkpoint."""
+        checkpoint.restore(self.network, self.averaged, self.optimizer)
+        self.best, self.best_loss = checkpoint.best, checkpoint.best_loss
+        self.waited, self.epoch = checkpoint.waited, checkpoint.epoch
 
     def finish(self) -> Trained:
-        """Score the best epoch."""
+        """Return the model of the best epoch with its metrics."""
         self.network.load_state_dict(self.best)
         model = Model(self.spec, self.cell, self.network.requires_grad_(requires_grad=False))
-        return Trained(model, metrics_of(model, self.data), self.epoch, self.best_loss)
+        return Trained(model, score_parts(model, self.data), self.epoch, self.best_loss)

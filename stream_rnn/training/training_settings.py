@@ -1,4 +1,4 @@
-"""How to train: one frozen object, of which the options of ``stream-rnn train`` are generated."""
+"""Settings of training, from which the options of ``stream-rnn train`` are generated."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -13,7 +13,7 @@ Deviation = Annotated[float, Field(ge=0, le=10)]
 
 @dataclass(frozen=True, slots=True)
 class TrainingSettings:
-    """How to train; each field has a bound and one line of description.
+    """Settings of training; each field has bounds and a description, which is the option's help.
 
     Source: ``learning_rate``, ``weight_decay`` Loshchilov and Hutter 2019 (AdamW); ``noise`` Bishop
     1995; ``chrono_steps`` Tallec and Ollivier 2018; ``ema_decay`` Polyak and Juditsky 1992.
@@ -22,65 +22,70 @@ class TrainingSettings:
     epochs: Epochs = Field(12, description="maximum number of epochs")
     patience: Epochs = Field(
         3,
-        description="stop after this many epochs without an improvement on the validation part",
+        description="number of epochs without a lower validation loss after which training stops",
     )
     seed: int = Field(1, description="random seed of the first run")
     window: int = Field(
-        64, ge=2, le=4096, description="events of one truncated backpropagation through time"
+        64,
+        ge=2,
+        le=4096,
+        description="number of events through which gradients are backpropagated",
     )
     chrono_steps: int = Field(
         0,
         ge=0,
         le=1_000_000,
-        description="initialize gate biases for memories of this many events (chrono initialization); 0 keeps torch's",
+        description="number of events to remember, for which chrono initialization sets the gate biases; 0 keeps torch's initialization",
     )
     batch_sequences: int = Field(
         0,
         ge=0,
         le=100_000,
-        description="sequences (keys) of one batch; fewer mean more optimizer steps an epoch; 0 chooses by the size of the log",
+        description="maximum number of keys in one batch; fewer keys mean more optimizer steps per epoch; 0 chooses by the number of events",
     )
     learning_rate: float = Field(3e-3, ge=1e-7, le=1, description="initial learning rate of AdamW")
     schedule: Literal["cosine", "constant"] = Field(
         "cosine",
-        description="how the learning rate changes over the epochs: cosine lets it fall to a tenth",
+        description="learning rate schedule over the epochs; cosine anneals it to a tenth",
     )
     noise: Deviation = Field(
         0.0,
-        description="standard deviation of the Gaussian noise that training adds to scaled numeric features, such as 0.3",
+        description="standard deviation of the Gaussian noise added to each scaled numeric feature in training, such as 0.3",
     )
     key_noise: Deviation = Field(
-        0.0, description="like --noise, but drawn once for each key and epoch"
+        0.0,
+        description="standard deviation of the Gaussian noise drawn once per key and epoch, and added to its scaled numeric features",
     )
     dropout: float = Field(
         0.0,
         ge=0,
         le=0.9,
-        description="dropout probability of the outputs of each recurrent layer",
+        description="dropout probability for the outputs of each recurrent layer",
     )
     weight_decay: float = Field(1e-4, ge=0, le=10, description="weight decay of AdamW")
     clip_grad_norm: float = Field(
         1.0,
         ge=1e-3,
         le=1e6,
-        description="maximum norm of the gradient; a larger one is scaled down to it",
+        description="maximum norm of the gradient; larger gradients are scaled down to it",
     )
     ema_decay: float = Field(
         0.0,
         ge=0,
         lt=1,
-        description="decay of an exponential moving average of the weights, a step, such as 0.98; 0 keeps none",
+        description="decay per optimizer step of an exponential moving average of the weights, such as 0.98; 0 uses the weights themselves",
     )
     class_weights: Literal["none", "balanced"] = Field(
-        "none", description="balanced weighs classes inversely to their frequency"
+        "none",
+        description="weights of the classes in the loss; balanced makes them inverse to the class frequencies",
     )
 
     @classmethod
     def build(cls, **values: Any) -> Self:
-        """Build from values; those that are ``None`` count as not given.
+        """Build the settings from values; ``None`` stands for the default.
 
         Raises:
-            ConfigError: a value is out of its bounds.
+            ConfigError: A value is out of its bounds.
         """
         try:
             return cls(**{name: value for name, value in values.items() if value is not None})

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from stream_rnn.evaluation.outcomes import fold_outcomes
+from stream_rnn.evaluation.predictions_with_targets import predict_with_targets
 from stream_rnn.fold.decoder import LogRecord
 from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.features import FeatureSpec
@@ -100,7 +100,7 @@ def test_recall_by_distance(kind, memory):
     )
     model = train(fit(SPEC, examples), CellSpec(kind=kind, hidden=32), examples, training).model
     torch.set_num_threads(1)
-    outcomes = asyncio.run(fold_outcomes(Log(records_of(KEYS_TESTED, 2)), model, SETTINGS))
+    outcomes = asyncio.run(predict_with_targets(Log(records_of(KEYS_TESTED, 2)), model, SETTINGS))
     target = outcomes.targets["bit"]
     asked = np.isfinite(target)
     distance = np.array([int(outcomes.keys[k].partition(b"-")[0]) for k in outcomes.key.tolist()])

@@ -19,7 +19,7 @@ from stream_rnn.settings import Settings
 from stream_rnn.testing import record
 from stream_rnn.training.dataset import make_events
 from stream_rnn.training.examples import targets
-from stream_rnn.training.targets import target_extractor
+from stream_rnn.training.targets import make_target_extractor
 from tests import oracle
 
 PATHS = ("a", "b", "c.d", "c.e", "c")
@@ -203,11 +203,11 @@ def test_replay_equals_the_oracle_and_evaluation_has_the_labels_of_training(spec
     asyncio.run(replay_partition(model, SETTINGS, 0, 0, batches(), emit))
     assert {value["source"]["offset"]: value for value in predicted} == truth.predictions
     assert dead == truth.dead_letters
-    extractor = target_extractor(model, SETTINGS, None, 0, None)
-    extractor.take(records)
+    extractor = make_target_extractor(model, SETTINGS, None, 0, None)
+    extractor.add(records)
     trained = make_events([records], spec, SETTINGS)
     for head in spec.heads:
-        extracted = extractor.at(trained.offset, head.name)
+        extracted = extractor.values_at(trained.offset, head.name)
         targets(head, trained.examples)
         order = trained.examples.runs.order
         expected = [expected_target(head, drawn[offset]) for offset in trained.offset.tolist()]

@@ -15,7 +15,7 @@ from stream_rnn.model.network import Model
 from stream_rnn.settings import Settings
 from stream_rnn.testing import MemoryLog, MemoryStore, memory_processor
 from stream_rnn.training.dataset import make_events
-from stream_rnn.training.targets import Steps, TargetExtractor
+from stream_rnn.training.targets import FoldedEvents, TargetExtractor
 from tests import models, oracle
 from tests.property.test_fold import compare
 
@@ -132,9 +132,9 @@ def test_the_time_since_the_previous_event_fits_any_number_of_memories_and_years
     time_ms = np.tile(np.array([TIME_MS_MIN, TIME_MS_MAX], np.int64), count)
     steps = np.tile(np.array([1, 2], np.int64), count)
     number = np.arange(2 * count)
-    events = Steps([b"k"], np.zeros(2 * count, np.int64), number, time_ms, steps)
+    events = FoldedEvents([b"k"], np.zeros(2 * count, np.int64), number, time_ms, steps)
     head = TimeToNext(name="wait", kind="time_to_next")
-    own, _ = TargetExtractor(None, (), 0, None).answer([head], events)
+    own, _ = TargetExtractor(None, (), 0, None).extract([head], events)
     since_s = own["wait"]
     assert np.isnan(since_s[::2]).all()
     assert (since_s[1::2] == head.target((TIME_MS_MAX - TIME_MS_MIN) / 1000)).all()

@@ -7,9 +7,16 @@ import pytest
 
 from stream_rnn.cli import train
 from stream_rnn.evaluation.report import sentences as conclusions
-from stream_rnn.evaluation.result import MODELS, Bin, Group, HeadEvaluation, HiddenAt, HiddenHealth
+from stream_rnn.evaluation.result import (
+    MODELS,
+    Bin,
+    Group,
+    HeadEvaluation,
+    HiddenStateGroup,
+    HiddenStateHealth,
+)
 from stream_rnn.metrics.figure import Figure
-from stream_rnn.training.run import Result
+from stream_rnn.training.run import TrainingScores
 from tests import models
 
 
@@ -50,11 +57,11 @@ def head(**more):
     ],
 )
 def test_the_verdict_on_memory_is_honest(better, worth, verdict):
-    """An interval that holds 0 is no help; without an interval, chance is named."""
+    """An interval that contains 0 is no help; without an interval, chance is named."""
     found, sentence = conclusions.worth(head(better=better, worth=worth))
     assert found == verdict
     has_interval = worth is not None and worth.low is not None and not math.isnan(worth.low)
-    assert ("chance may have done it" in sentence) == (not has_interval)
+    assert ("the difference may be chance" in sentence) == (not has_interval)
 
 
 def test_training_and_the_report_say_the_same_of_the_same_figures():
@@ -67,7 +74,9 @@ def test_training_and_the_report_say_the_same_of_the_same_figures():
         }
         for d in (0.0, 0.2)
     ]
-    result = Result(seeds[0]["memory"], seeds[0]["memoryless"], {}, {late.name: "last"}, seeds)
+    result = TrainingScores(
+        seeds[0]["memory"], seeds[0]["memoryless"], {}, {late.name: "last"}, seeds
+    )
     figures = {"memory": {"auc": Figure(0.8)}, "memoryless": {"auc": Figure(0.7)}}
     _, sentence = conclusions.worth(head(models=figures, worth=None))
     assert sentence.startswith(
@@ -116,13 +125,13 @@ def test_calibration_is_the_mean_distance_over_events():
 )
 def test_an_ill_hidden_state_is_pointed_at(change, place):
     """And only that: every other sign stays good."""
-    well = HiddenAt("9+", 100, 0.4, 0.5, 0.02, 0.1)
-    found = conclusions.health(HiddenHealth(10, 48, 2, (replace(well, **change),), 0.1))
+    well = HiddenStateGroup("9+", 100, 0.4, 0.5, 0.02, 0.1)
+    found = conclusions.health(HiddenStateHealth(10, 48, 2, (replace(well, **change),), 0.1))
     assert [i for i, one in enumerate(found) if not one.is_good] == [place]
 
 
 def test_silence_and_drift_are_pointed_at():
     """With what cannot be known left open."""
-    found = conclusions.health(HiddenHealth(0, 48, 40, (), 0.9))
+    found = conclusions.health(HiddenStateHealth(0, 48, 40, (), 0.9))
     assert [one.is_good for one in found] == [None, None, None, None, False, False]
-    assert conclusions.health(HiddenHealth(0, 0, 0, (), math.nan))[4].is_good is None
+    assert conclusions.health(HiddenStateHealth(0, 0, 0, (), math.nan))[4].is_good is None

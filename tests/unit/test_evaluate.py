@@ -11,13 +11,14 @@ import torch
 from pydantic import TypeAdapter
 
 from stream_rnn.errors import ConfigError
-from stream_rnn.evaluation import outcomes
+from stream_rnn.evaluation import predictions_with_targets
 from stream_rnn.evaluation import segments as groups
 from stream_rnn.evaluation.compare import compare
-from stream_rnn.evaluation.evaluate import Scored, evaluate
-from stream_rnn.evaluation.hidden_state_health import Sample, SampledStore, health
-from stream_rnn.evaluation.outcomes import fold_outcomes
-from stream_rnn.evaluation.worst_predictions import calibration
+from stream_rnn.evaluation.evaluate import evaluate
+from stream_rnn.evaluation.hidden_state_health import HiddenStateSample, SamplingStore, health
+from stream_rnn.evaluation.predictions_with_targets import predict_with_targets
+from stream_rnn.evaluation.scoring import ScoringOptions
+from stream_rnn.evaluation.worst_predictions import calibration_bins
 from stream_rnn.fold.decoder import LogRecord
 from stream_rnn.metrics.bootstrap import draw_keys, resampled_metrics
 from stream_rnn.metrics.naive_baselines import Naive
@@ -96,7 +97,7 @@ def test_evaluation_and_training_mean_the_same_labels(made, state_ttl, partition
     model = models_of(directory / "b")
 
     async def both():
-        found = await fold_outcomes(log, model, settings)
+        found = await predict_with_targets(log, model, settings)
         events = {}
         for wanted in await log.ranges():
             batches = [records async for records in log.batches(wanted)]
@@ -139,7 +140,7 @@ def test_a_forget_leaves_no_label(made):
             yield records
 
     log = Forgetting(directory / "log.jsonl", spec)
-    found = asyncio.run(fold_outcomes(log, models_of(directory / "b"), settings_of()))
+    found = asyncio.run(predict_with_targets(log, models_of(directory / "b"), settings_of()))
     assert found.offset.tolist() == [0, 1, 3, 4]
     for name, expected in {"next": [0.0, None, 0.0, None], "last": [0.0, None, 0.0, None]}.items():
         assert [None if np.isnan(t) else t for t in found.targets[name].tolist()] == expected
@@ -156,11 +157,11 @@ def test_answers_too_wide_to_hold_are_the_same(made, monkeypatch, breaks):
     if breaks:
         with torch.no_grad():
             model.network.head.weight[0] = 3.4e38
-    whole = asyncio.run(fold_outcomes(log, model, settings_of(state_ttl=8.0)))
-    monkeypatch.setattr(outcomes, "HELD_MAX", 1)
+    whole = asyncio.run(predict_with_targets(log, model, settings_of(state_ttl=8.0)))
+    monkeypatch.setattr(predictions_with_targets, "STORED_CLASSES_MAX", 1)
     told = []
     wide = asyncio.run(
-        fold_outcomes(log, model, settings_of(state_ttl=8.0), on_progress=told.append)
+        predict_with_targets(log, model, settings_of(state_ttl=8.0), on_progress=told.append)
     )
     assert sum(told) == 300
     assert wide.skips == whole.skips
@@ -189,7 +190,7 @@ def test_a_field_of_the_wrong_type_costs_a_label_and_no_event(made, tmp_path):
     rows = [{**row, "z": "many"} for row in rows]
     log = FileLog(log_file(tmp_path, rows), spec)
     model = models_of(directory / "b")
-    found = asyncio.run(fold_outcomes(log, model, settings_of()))
+    found = asyncio.run(predict_with_targets(log, model, settings_of()))
     assert len(found.offset) > 5
     assert np.isnan(found.targets["now"]).all()
 
@@ -198,8 +199,8 @@ def test_figures_are_those_of_the_predictions(made):
     """Each metric, of each head and network, computed again from a replay's JSON."""
     spec, path, directory = made
     log = FileLog(path, spec)
-    found = evaluate(log, directory / "b", settings_of(), Scored(bootstrap_samples=0))
-    asked = asyncio.run(fold_outcomes(log, models_of(directory / "b"), settings_of()))
+    found = evaluate(log, directory / "b", settings_of(), ScoringOptions(bootstrap_samples=0))
+    asked = asyncio.run(predict_with_targets(log, models_of(directory / "b"), settings_of()))
     said = {p.source.offset: p for p in replay(log, directory / "b", settings_of(top_k=9))}
     assert len(said) == found.events == len(asked.offset)
     big = asked.targets["big"]
@@ -222,8 +223,10 @@ def test_the_naive_rule_is_the_one_that_training_chose(made, tmp_path):
     """Not the one that is better on what is scored, which nobody knows before."""
     spec, path, _ = made
     save_bundle(models_of(made[2] / "b"), tmp_path)
-    asked = asyncio.run(fold_outcomes(FileLog(path, spec), models_of(tmp_path), settings_of()))
-    lasts = {h.name: asked.own[h.name] for h in spec.heads}
+    asked = asyncio.run(
+        predict_with_targets(FileLog(path, spec), models_of(tmp_path), settings_of())
+    )
+    lasts = {h.name: asked.own_targets[h.name] for h in spec.heads}
     rules = Naive.fit(spec, asked.targets, lasts)
     found = {}
     for rule in ("constant", "last", None):
@@ -235,7 +238,7 @@ def test_the_naive_rule_is_the_one_that_training_chose(made, tmp_path):
     assert [head.naive for head in found.values()] == [
         "constant",
         "last",
-        "last, chosen by what is scored",
+        "last, chosen by the scored events",
     ]
 
 
@@ -250,7 +253,7 @@ def test_a_baseline_that_remembers_is_refused(made, tmp_path):
     spec, path, directory = made
     for place, source in ((tmp_path, "b"), (tmp_path / "memoryless", "other")):
         save_bundle(models_of(directory / source), place)
-    with pytest.raises(ConfigError, match=r"memoryless is no memoryless baseline: .* is lstm"):
+    with pytest.raises(ConfigError, match=r"memoryless is not a memoryless baseline: .* is lstm"):
         evaluate(FileLog(path, spec), tmp_path, settings_of())
 
 
@@ -258,7 +261,7 @@ def test_groups_hold_each_scored_event_once(made):
     """By memory, by time, by key."""
     spec, path, directory = made
     found = evaluate(
-        FileLog(path, spec), directory / "b", settings_of(), Scored(bootstrap_samples=20)
+        FileLog(path, spec), directory / "b", settings_of(), ScoringOptions(bootstrap_samples=20)
     )
     for head in found.heads.values():
         for some in (head.by_memory, head.by_time, head.by_key):
@@ -273,22 +276,22 @@ def test_what_is_scored_can_be_chosen(made):
     """A warm-up, long memories, last predictions, a part of a split; nothing at all is refused."""
     spec, path, directory = made
     log = FileLog(path, spec)
-    found = asyncio.run(fold_outcomes(log, models_of(directory / "b"), settings_of()))
+    found = asyncio.run(predict_with_targets(log, models_of(directory / "b"), settings_of()))
     middle = float(np.quantile(found.time_ms, 0.5))
-    assert (Scored(warm_up="0.5").choose(found) == (found.time_ms >= middle)).all()
-    assert (Scored(steps_min=3).choose(found) == (found.steps >= 3)).all()
-    last = Scored(only_last=True).choose(found)
+    assert (ScoringOptions(warm_up="0.5").choose(found) == (found.time_ms >= middle)).all()
+    assert (ScoringOptions(steps_min=3).choose(found) == (found.steps >= 3)).all()
+    last = ScoringOptions(only_last=True).choose(found)
     assert last.sum() == len(found.keys)
     for key in range(len(found.keys)):
         assert last[np.flatnonzero(found.key == key)[-1]]
-    test = Scored(split="time:0.8").choose(found)
-    train = Scored(split="time:0.8", part="train").choose(found)
+    test = ScoringOptions(split="time:0.8").choose(found)
+    train = ScoringOptions(split="time:0.8", part="train").choose(found)
     assert not (test & train).any()
     assert 0.15 < test.mean() < 0.25
-    with pytest.raises(ConfigError, match=r"none of .* predictions is scored; look at --warm-up"):
-        Scored(warm_up="2100-01-01").choose(found)
+    with pytest.raises(ConfigError, match=r"none of .* predictions is scored; check --warm-up"):
+        ScoringOptions(warm_up="2100-01-01").choose(found)
     with pytest.raises(ConfigError, match="--warm-up"):
-        Scored(warm_up="half").choose(found)
+        ScoringOptions(warm_up="half").choose(found)
 
 
 def head_of(kind, **more):
@@ -387,20 +390,20 @@ def test_lengths_of_memory_are_grouped_by_quantiles(steps, names, events):
 def test_calibration_has_bins_of_equal_size():
     """By what is predicted, with what came."""
     output = np.linspace(0, 1, 100, dtype=np.float32)
-    bins = calibration(head_of("binary"), output, (output > 0.5).astype(np.float64))
+    bins = calibration_bins(head_of("binary"), output, (output > 0.5).astype(np.float64))
     assert [b.events for b in bins] == [10] * 10
     assert bins[0].observed == 0.0
     assert bins[-1].observed == 1.0
     assert bins[0].predicted == pytest.approx(output[:10].mean())
-    assert calibration(head_of("binary"), output[:0], np.zeros(0)) == ()
+    assert calibration_bins(head_of("binary"), output[:0], np.zeros(0)) == ()
 
 
 async def test_health_is_of_the_states_that_the_fold_commits(made):
     """Norms by hand, of the sampled states; a unit that never moves is silent."""
     spec, path, directory = made
     model, settings = models_of(directory / "b"), settings_of(batch_events_max=1)
-    sample = Sample(model.hidden_size_floats)
-    store = SampledStore(sample)
+    sample = HiddenStateSample(model.hidden_size_floats)
+    store = SamplingStore(sample)
     records = [
         r
         async for rs in FileLog(path, spec).batches((await FileLog(path, spec).ranges())[0])
@@ -417,23 +420,23 @@ async def test_health_is_of_the_states_that_the_fold_commits(made):
     assert sum(at.states for at in found.at) == len(sample.steps)
     assert found.dead_units == 0
     assert all(0 < at.update_norm < 2 for at in found.at[1:])
-    assert health(Sample(0), (0, 0)) is None
+    assert health(HiddenStateSample(0), (0, 0)) is None
 
 
 def test_two_bundles_are_compared_on_the_events_of_both(made):
     """A bundle equals itself; another one differs by the metrics of each."""
     spec, path, directory = made
     log = FileLog(path, spec)
-    same = compare(log, (directory / "b", directory / "b"), settings_of(), Scored())
+    same = compare(log, (directory / "b", directory / "b"), settings_of(), ScoringOptions())
     assert all(
         row.difference.value == 0
         for h in same.heads.values()
         for row in h.metrics.values()
         if row.first == row.first
     )
-    found = compare(log, (directory / "b", directory / "other"), settings_of(), Scored())
+    found = compare(log, (directory / "b", directory / "other"), settings_of(), ScoringOptions())
     one, other = (
-        evaluate(log, directory / name, settings_of(), Scored(bootstrap_samples=0))
+        evaluate(log, directory / name, settings_of(), ScoringOptions(bootstrap_samples=0))
         for name in ("b", "other")
     )
     for name, head in found.heads.items():
@@ -454,7 +457,9 @@ def test_bundles_without_a_common_head_are_not_compared(made, tmp_path):
     changed = FeatureSpec.model_validate({**SPEC, "heads": [head]})
     save_bundle(Model.initialize(changed, CellSpec(hidden=8)), tmp_path / "o")
     with pytest.raises(ConfigError, match=r"no head in common: big, wait, .* and big"):
-        compare(FileLog(path, spec), (directory / "b", tmp_path / "o"), settings_of(), Scored())
+        compare(
+            FileLog(path, spec), (directory / "b", tmp_path / "o"), settings_of(), ScoringOptions()
+        )
 
 
 @pytest.mark.parametrize("processes", [1, 2])
@@ -541,7 +546,7 @@ def test_an_evaluation_is_plain_json(made):
 
     spec, path, directory = made
     found = evaluate(
-        FileLog(path, spec), directory / "b", settings_of(), Scored(bootstrap_samples=0)
+        FileLog(path, spec), directory / "b", settings_of(), ScoringOptions(bootstrap_samples=0)
     )
     whole = json.loads(orjson.dumps(found.as_json()))
     big = whole["heads"]["big"]

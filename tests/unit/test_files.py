@@ -180,7 +180,7 @@ def split(text, rows=None, times=TIMES):
         Settings.build(),
         split_column=column_of(text),
     )
-    return split_parts(text, replace(events.placed, time_ms=times))
+    return split_parts(text, replace(events.split_events, time_ms=times))
 
 
 def test_a_split_by_time_trains_on_the_past():
@@ -234,10 +234,10 @@ def test_everything_may_train():
         ("time:1.5", "not a share"),
         ("time:0", "not a share"),
         ("key:nan", "not a share"),
-        ("time:2013-13-01", "not an ISO 8601 date"),
+        ("time:2013-13-01", "not an ISO 8601 time"),
         ("time:1969-01-01", "leaves no event to train on"),
         ("column:", "none of time:0.8"),
-        ("column:other", "offset 0 says None, not train, validation or test"),
+        ("column:other", "offset 0 has None, not train, validation or test"),
     ],
 )
 def test_a_split_that_says_nothing_is_refused(text, says):

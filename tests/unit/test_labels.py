@@ -8,12 +8,12 @@ import polars as pl
 import pytest
 
 from stream_rnn.errors import ConfigError
-from stream_rnn.evaluation.outcomes import fold_outcomes
+from stream_rnn.evaluation.predictions_with_targets import predict_with_targets
 from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.network import Model
 from stream_rnn.testing import record
 from stream_rnn.training.data_checks import check_examples
-from stream_rnn.training.dataset import make_events, read_events, together
+from stream_rnn.training.dataset import concatenate_events, make_events, read_events
 from stream_rnn.training.labels import read_labels
 from tests.unit.test_same_events import Log
 from tests.unit.test_training import SETTINGS, C, spec_of
@@ -82,15 +82,15 @@ def test_true_is_another_id_than_1(tmp_path):
 @pytest.mark.parametrize(
     ("row", "by", "says"),
     [
-        ({"offset": 0, "y": {"a": 1.0}}, None, r"y holds values of the type Struct"),
-        ({"offset": 0, "y": WHEN}, None, r"y holds values of the type Datetime.*takes numbers"),
-        ({"offset": 0, "y": [1]}, None, r"y holds values of the type List\(Int64\)"),
-        ({"offset": 0, "y": "no"}, None, r"y holds text; head \w+ takes numbers"),
-        ({"offset": [0], "y": 1}, None, r"offset holds values of the type List"),
-        ({"offset": "0", "y": 1}, None, r"offset holds text; it is to hold whole numbers"),
-        ({"partition": "0", "offset": 0, "y": 1}, None, r"partition holds text; it is to hold"),
-        ({"id": ["a"], "y": 1}, "id", r"id holds values of the type List\(String\); an id is text"),
-        ({"id": WHEN, "y": 1}, "id", r"id holds values of the type Datetime"),
+        ({"offset": 0, "y": {"a": 1.0}}, None, r"y has values of the type Struct"),
+        ({"offset": 0, "y": WHEN}, None, r"y has values of the type Datetime.*accepts numbers"),
+        ({"offset": 0, "y": [1]}, None, r"y has values of the type List\(Int64\)"),
+        ({"offset": 0, "y": "no"}, None, r"y has text; head \w+ accepts numbers"),
+        ({"offset": [0], "y": 1}, None, r"offset has values of the type List"),
+        ({"offset": "0", "y": 1}, None, r"offset has text; it must contain whole numbers"),
+        ({"partition": "0", "offset": 0, "y": 1}, None, r"partition has text; it must contain"),
+        ({"id": ["a"], "y": 1}, "id", r"id has values of the type List\(String\); an id is text"),
+        ({"id": WHEN, "y": 1}, "id", r"id has values of the type Datetime"),
     ],
 )
 @pytest.mark.parametrize("head", [YES, AMOUNT, CLASS])
@@ -100,7 +100,7 @@ def test_a_column_of_another_type_is_refused_by_its_name(tmp_path, row, by, head
     if head is CLASS and row["y"] == "no":
         read_labels(path, by, spec_of(head, features=[C]))
         return
-    says = says.replace("takes numbers", "takes text, numbers") if head is CLASS else says
+    says = says.replace("accepts numbers", "accepts text, numbers") if head is CLASS else says
     with pytest.raises(ConfigError, match=says) as caught:
         read_labels(path, by, spec_of(head, features=[C]))
     assert f"labels {path}: the column " in str(caught.value)
@@ -110,7 +110,7 @@ def test_each_head_of_a_column_says_what_it_may_hold(tmp_path):
     """Text is a class, but no number, whichever head comes first."""
     path = file_of(tmp_path, [{"offset": 0, "y": "A"}])
     for heads in ((AMOUNT, CLASS), (CLASS, AMOUNT)):
-        with pytest.raises(ConfigError, match="column y holds text; head amount takes numbers"):
+        with pytest.raises(ConfigError, match="column y has text; head amount accepts numbers"):
             read_labels(path, None, spec_of(*heads, features=[C]))
 
 
@@ -184,7 +184,7 @@ def test_labels_of_which_none_is_of_an_event_are_refused(tmp_path, read, rows, n
     model = Model.initialize(spec, CellSpec(hidden=8))
     found = {
         "training": lambda: read_events(log, spec, SETTINGS, labels),
-        "evaluation": lambda: fold_outcomes(log, model, SETTINGS, labels),
+        "evaluation": lambda: predict_with_targets(log, model, SETTINGS, labels),
     }
     with pytest.raises(ConfigError, match=says):
         asyncio.run(found[read]())
@@ -219,10 +219,10 @@ def warnings_of(events, spec):
         (
             CLASS,
             [None, "gold", "tin"],
-            "y is 'gold' in the first of 2, it takes one of its classes",
+            "the first of 2 values of y is 'gold', not one of its classes",
         ),
         (CLASS | {"classes": list("ABCDEF")}, ["x"], "classes 'A', 'B', 'C', 'D', 'E', ..."),
-        (AMOUNT, [1e39], "y is 1e+39 in the first of 1, it takes a number"),
+        (AMOUNT, [1e39], "the first of 1 values of y is 1e+39, not a number"),
     ],
 )
 def test_values_that_no_head_can_learn_are_shown(tmp_path, head, values, says):
@@ -250,8 +250,8 @@ def test_only_a_partition_of_its_own_makes_an_event_late():
             )
             for number, some in enumerate(times)
         ]
-        return [text for text in warnings_of(together(parts), spec) if "earlier" in text]
+        return [text for text in warnings_of(concatenate_events(parts), spec) if "earlier" in text]
 
     assert warned([1000, 2000, 9000], [1000, 2000, 9000], [500, 500]) == []
     (text,) = warned([1000, 2000], [9000, 1000])
-    assert text.startswith("25% of the events are earlier than one before them")
+    assert text.startswith("25% of the events are earlier than an event before them")

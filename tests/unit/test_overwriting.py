@@ -23,7 +23,7 @@ from stream_rnn.replay import to_file
 from stream_rnn.replay.logs import FileLog
 from stream_rnn.replay.to_file import ReplayPlan, check_predictions, replay_to_file
 from stream_rnn.settings import Settings
-from stream_rnn.training.run import Run, check_out, run
+from stream_rnn.training.run import TrainingRun, check_out, run
 from tests.unit.test_same_events import X, spec_of
 from tests.unit.test_training import EXAMPLES, QUICK, RECALL
 
@@ -37,7 +37,7 @@ class BrokenError(Exception):
 def plan_of(directory):
     """Make a plan of an epoch."""
     settings = dataclasses.replace(QUICK, epochs=1)
-    return Run(RECALL, CELL, EXAMPLES, settings, 1, directory / "bundle", {})
+    return TrainingRun(RECALL, CELL, EXAMPLES, settings, 1, directory / "bundle", {})
 
 
 @pytest.fixture
@@ -64,8 +64,8 @@ def content_of(directory):
             "seed-1-gru.safetensors",
             r"no training of this version made it.*an earlier version",
         ),
-        ("bundle", "thesis.txt", r"is there and is no bundle"),
-        ("bundle", "bundle.json", r"is there and is no bundle"),
+        ("bundle", "thesis.txt", r"exists and is not a bundle"),
+        ("bundle", "bundle.json", r"exists and is not a bundle"),
     ],
 )
 def test_training_deletes_no_directory_of_others(plan, tmp_path, place, name, says):
@@ -84,7 +84,7 @@ def test_training_again_keeps_what_was_put_beside_a_bundle(plan, name):
     run(plan)
     (plan.out / name).write_text("mine")
     before = content_of(plan.out)
-    with pytest.raises(ConfigError, match=rf"also holds {name}.*move it elsewhere"):
+    with pytest.raises(ConfigError, match=rf"also contains {name}.*move it elsewhere"):
         run(plan)
     assert content_of(plan.out) == before
     (plan.out / name).unlink()
@@ -102,11 +102,11 @@ def test_what_was_put_beside_checkpoints_stays(plan):
 
     with pytest.raises(BrokenError):
         run(plan, stop)
-    (plan.beside / "notes.txt").write_text("mine")
+    (plan.checkpoint_directory / "notes.txt").write_text("mine")
     again = []
     run(plan, lambda name, _: again.append(name))
     assert set(again) == {"memoryless"}
-    assert content_of(plan.beside).keys() == {"notes.txt", "stream-rnn-training"}
+    assert content_of(plan.checkpoint_directory).keys() == {"notes.txt", "stream-rnn-training"}
     assert load_bundle(plan.out)
 
 
@@ -114,7 +114,7 @@ def test_training_replaces_no_link(plan, tmp_path):
     """Neither the link nor what it leads to."""
     (tmp_path / "other").mkdir()
     plan.out.symlink_to(tmp_path / "other")
-    with pytest.raises(ConfigError, match="is no directory; name another"):
+    with pytest.raises(ConfigError, match="is not a directory; name another"):
         run(plan)
     assert plan.out.is_symlink()
 
@@ -156,10 +156,10 @@ def test_what_comes_to_a_bundles_place_during_training_is_not_deleted(plan, name
         plan.out.mkdir(exist_ok=True)
         (plan.out / name).write_text('{"private": true}')
 
-    with pytest.raises(ConfigError, match="is there and is no bundle"):
+    with pytest.raises(ConfigError, match="exists and is not a bundle"):
         run(plan, put)
     assert content_of(plan.out) == {name: b'{"private": true}'}
-    assert load_bundle(plan.beside / "bundle")
+    assert load_bundle(plan.checkpoint_directory / "bundle")
 
 
 def test_what_comes_to_the_predictions_place_during_a_replay_is_not_overwritten(small_replay):
@@ -305,11 +305,11 @@ def test_a_neighbours_baseline_is_not_replaced(plan, name, monkeypatch):
     places.append(plan.out.parent / "link" / name)
     for place in places:
         with pytest.raises(
-            ConfigError, match=rf"is within the bundle .*/{plan.out.name}[/\w]* and would"
+            ConfigError, match=rf"is inside the bundle .*/{plan.out.name}[/\w]* and would"
         ):
             run(dataclasses.replace(plan, out=place))
     monkeypatch.chdir(plan.out)
-    with pytest.raises(ConfigError, match=r"--out \w+[/\w]* is within the bundle"):
+    with pytest.raises(ConfigError, match=r"--out \w+[/\w]* is inside the bundle"):
         check_out(Path(name))
     assert content_of(plan.out) == held
     check_out(plan.out)

@@ -18,8 +18,8 @@ from stream_rnn.evaluation.result import (
     Evaluation,
     Group,
     HeadEvaluation,
-    HiddenAt,
-    HiddenHealth,
+    HiddenStateGroup,
+    HiddenStateHealth,
     WorstPrediction,
 )
 from stream_rnn.metrics.figure import Figure
@@ -111,7 +111,10 @@ def head(name="late", **more):
 
 def evaluation(*heads, **more):
     """Make an evaluation."""
-    at = (HiddenAt("1", 300, 0.21, 0.32, 0.01, 0.3), HiddenAt("2+", 200, 0.4, 0.5, 0.02, 0.1))
+    at = (
+        HiddenStateGroup("1", 300, 0.21, 0.32, 0.01, 0.3),
+        HiddenStateGroup("2+", 200, 0.4, 0.5, 0.02, 0.1),
+    )
     full = {
         "model": "delay",
         "fingerprint": "3fa94bc0d1e2f377",
@@ -125,7 +128,7 @@ def evaluation(*heads, **more):
         "warm_up": "",
         "part": "",
         "heads": {one.name: one for one in heads},
-        "health": HiddenHealth(2000, 48, 3, at, 0.62),
+        "health": HiddenStateHealth(2000, 48, 3, at, 0.62),
     }
     return Evaluation(**{**full, **more})
 
@@ -202,10 +205,10 @@ def test_texts_of_a_log_are_only_texts():
         by_key=groups(HOSTILE, "2"),
         largest=(WorstPrediction(HOSTILE, 0, 0, 0, 1, HOSTILE, HOSTILE, 1.0),),
     )
-    at = (HiddenAt(HOSTILE, 1, 0.1, 0.1, 0.1, 0.1),)
+    at = (HiddenStateGroup(HOSTILE, 1, 0.1, 0.1, 0.1, 0.1),)
     texts = dict.fromkeys(("model", "fingerprint", "cell", "log", "warm_up", "part"), HOSTILE)
     whole = evaluation(
-        hostile, **texts, skipped={HOSTILE: 1}, health=HiddenHealth(1, 1, 0, at, 0.1)
+        hostile, **texts, skipped={HOSTILE: 1}, health=HiddenStateHealth(1, 1, 0, at, 0.1)
     )
     html = render(whole, [(HOSTILE, PICTURE)])
     found = Page(html)
@@ -273,16 +276,16 @@ def test_any_evaluation_makes_a_page(heads):
 @pytest.mark.parametrize(
     ("heads", "more", "text"),
     [
-        ([], {}, "There is no head"),
-        ([head(events=0, models={})], {}, "No event has a label, so nothing is scored."),
-        ([head(models={"memory": {"auc": Figure(0.7)}})], {}, "There is no memoryless model"),
+        ([], {}, "The model has no head"),
+        ([head(events=0, models={})], {}, "No scored event has a label."),
+        ([head(models={"memory": {"auc": Figure(0.7)}})], {}, "There is no memoryless baseline"),
         ([head(models={"memory": {"auc": Figure(0.7)}})], {}, "No naive rule was scored."),
-        ([head(by_memory=groups("1"))], {}, "There is one length of memory with a figure"),
-        ([head(by_key=groups("1"))], {}, "There is one group with a figure"),
+        ([head(by_memory=groups("1"))], {}, "Only one length of memory has a figure"),
+        ([head(by_key=groups("1"))], {}, "Only one group has a figure"),
         ([head(calibration={"memory": (Bin(0.5, 0.25, 0),)})], {}, "No bin has events."),
         ([head()], {"health": None}, "This model has no hidden states"),
         ([head()], {"skipped": {}}, "none"),
-        ([head()], {}, "No key was drawn."),
+        ([head()], {}, "The report has no pictures of keys."),
     ],
 )
 def test_what_is_missing_is_said(heads, more, text):
@@ -320,7 +323,7 @@ def test_long_lists_are_cut_with_a_sentence(monkeypatch):
     monkeypatch.setattr(report, "HEAD_ROWS_MAX", 3)
     found = page(*[head(f"h{i}") for i in range(5)])
     assert "3 of 5 heads are shown" in found.text
-    assert "The first 2 of 5 heads have a part of their own" in found.text
+    assert "The first 2 of 5 heads have a section of their own" in found.text
     assert {link[1:] for link in found.links} <= set(found.ids)
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from stream_rnn.errors import ConfigError
-from stream_rnn.evaluation.outcomes import fold_outcomes
+from stream_rnn.evaluation.predictions_with_targets import predict_with_targets
 from stream_rnn.fold.decoder import LogRecord
 from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.encoder import Encoder
@@ -120,11 +120,11 @@ def test_training_and_evaluation_see_the_same(seed, monkeypatch):
     monkeypatch.setattr(Encoder, "fill_since_previous", filled)
     torch.manual_seed(1)
     model = Model.initialize(spec, CellSpec(hidden=8))
-    found = asyncio.run(fold_outcomes(log, model, settings))
+    found = asyncio.run(predict_with_targets(log, model, settings))
     assert trained.offset.tolist() == found.offset.tolist()
     assert trained.partition.tolist() == found.partition.tolist()
     assert trained.skips == found.skips
-    assert trained.keys == found.placed.keys
+    assert trained.keys == found.split_events.keys
     assert np.array_equal(data.x.numpy(), np.concatenate(seen))
     for head in spec.heads:
         learned = targets(head, trained.examples)
@@ -162,7 +162,9 @@ def test_a_target_that_cannot_be_read_costs_its_label_alone():
         {"x": 3, "price": 7, "late": "NA"},
     )
     events = asyncio.run(read_events(log, spec, SETTINGS))
-    found = asyncio.run(fold_outcomes(log, Model.initialize(spec, CellSpec(hidden=8)), SETTINGS))
+    found = asyncio.run(
+        predict_with_targets(log, Model.initialize(spec, CellSpec(hidden=8)), SETTINGS)
+    )
     assert events.skips == {}
     assert events.examples.since_ms.tolist()[1:] == [1000, 1000]
     expected = {"price": [5, None, 7], "late": [1, 0, None], "word": [1, None, 0]}
@@ -177,11 +179,11 @@ def test_an_event_that_scaling_makes_infinite_is_skipped_in_training_too():
     log = log_of(*({"x": 1e36 if i == 8 else 1, "y": i} for i in range(10)))
     fitted, events, examples = asyncio.run(read_fitted(log, spec, SETTINGS, "time:0.7"))
     model = Model.initialize(fitted, CellSpec(hidden=8))
-    found = asyncio.run(fold_outcomes(log, model, SETTINGS))
+    found = asyncio.run(predict_with_targets(log, model, SETTINGS))
     assert events.skips == found.skips == {"not_finite": 1}
     assert events.offset.tolist() == found.offset.tolist()
     assert examples.since_ms[-1] == 2000
-    assert examples.part.tolist() == split_parts("time:0.7", found.placed).tolist()
+    assert examples.part.tolist() == split_parts("time:0.7", found.split_events).tolist()
     assert torch.isfinite(EncodedExamples.encode(fitted, examples).x).all()
 
 
@@ -207,12 +209,12 @@ def test_labels_of_several_partitions_must_name_them(tmp_path):
     def both(log, columns, by=None):
         labels = read_labels(labels_file(tmp_path, columns), by, spec)
         asyncio.run(read_events(log, spec, SETTINGS, labels))
-        asyncio.run(fold_outcomes(log, model, SETTINGS, labels))
+        asyncio.run(predict_with_targets(log, model, SETTINGS, labels))
         return labels
 
     for read in (
         lambda labels: read_events(two, spec, SETTINGS, labels),
-        lambda labels: fold_outcomes(two, model, SETTINGS, labels),
+        lambda labels: predict_with_targets(two, model, SETTINGS, labels),
     ):
         labels = both(one, ["offset"])
         with pytest.raises(ConfigError, match=r"no column partition.*2 partitions.*--labels-by"):

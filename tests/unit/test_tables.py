@@ -10,7 +10,12 @@ from rich.text import Text
 
 from stream_rnn.cli import compare, doctor, evaluate, state, tail, trace
 from stream_rnn.cli.shared.printing import output_console, print_table, print_text
-from stream_rnn.evaluation.compare import ComparedHead, Comparison, Differing, Row
+from stream_rnn.evaluation.compare import (
+    ComparedHead,
+    ComparedMetric,
+    Comparison,
+    DifferenceExample,
+)
 from stream_rnn.metrics.figure import Figure
 from stream_rnn.operate.check_result import Finding, Level
 from stream_rnn.predictions.schema import Prediction
@@ -72,8 +77,10 @@ def test_an_evaluation_keeps_its_numbers_whole(width):
 @pytest.mark.parametrize("width", WIDTHS)
 def test_a_comparison_keeps_its_numbers_whole(width):
     """Of bundles with long names, and differences with intervals."""
-    metrics = {"rmse": Row(19_071_639.8, 19_095_144.4, Figure(23_504.7, -7_113.7, 44_959.4))}
-    event = Differing("plant/line-1/machine-0001", 0, 123_456_789, "0.9909", "0.1", "no")
+    metrics = {
+        "rmse": ComparedMetric(19_071_639.8, 19_095_144.4, Figure(23_504.7, -7_113.7, 44_959.4))
+    }
+    event = DifferenceExample("plant/line-1/machine-0001", 0, 123_456_789, "0.9909", "0.1", "no")
     heads = {"bytes": ComparedHead(2_899, metrics, (event,))}
     console = terminal(width)
     compare._print(console, Comparison("a" * 30, "b" * 30, "log.csv", 15_169, heads), {"bytes": ""})

@@ -139,7 +139,7 @@ def test_evaluate_writes_a_report(log):
         ({}, ["--split=key:2"], ConfigError, "not a share"),
         ({}, ["--split=column:part"], ConfigError, "split column part"),
         ({}, ["--hidden=9"], ConfigError, "not a multiple of 8"),
-        ({}, ["--labels=labels.csv"], ConfigError, "no head with of = label"),
+        ({}, ["--labels=labels.csv"], ConfigError, 'no head with of = "label"'),
     ],
 )
 def test_bad_input_is_a_clear_error_and_no_bundle(log, change, options, error, says):
@@ -157,8 +157,11 @@ def test_bad_input_is_a_clear_error_and_no_bundle(log, change, options, error, s
     [
         (lambda r: {**r, "bit": True}, "feature bit: bit is constant in the training part"),
         (lambda r: {**r, "past": True}, "head past: the answer is yes"),
-        (lambda r: {**r, "past": r["bit"]}, "feature bit alone tells head past almost wholly"),
-        (lambda r: {**r, "at": 1000 - r["at"]}, "of the events are earlier than one before them"),
+        (lambda r: {**r, "past": r["bit"]}, "feature bit alone determines the target of head past"),
+        (
+            lambda r: {**r, "at": 1000 - r["at"]},
+            "of the events are earlier than an event before them",
+        ),
     ],
 )
 def test_what_is_hardly_meant_is_a_warning(log, change, says):

@@ -15,13 +15,13 @@ from stream_rnn.model.features import FeatureSpec
 from stream_rnn.settings import Settings
 from stream_rnn.testing import record
 from stream_rnn.training import validation
-from stream_rnn.training.dataset import make_events, together
+from stream_rnn.training.dataset import concatenate_events, make_events
 from stream_rnn.training.examples import fit, targets
 from stream_rnn.training.noise import Noise
 from stream_rnn.training.targets import Runs
 from stream_rnn.training.trainer import train
 from stream_rnn.training.training_settings import TrainingSettings
-from stream_rnn.training.windows import windows
+from stream_rnn.training.windows import cut_windows
 from tests import models
 
 SETTINGS = Settings.build(app="app", source="events")
@@ -87,7 +87,7 @@ def test_windows_hold_each_event_once_and_in_order(runs_max, mixed):
     order = np.random.default_rng(3).permutation(int(length.sum()))
     log = dataclasses.replace(EXAMPLES, runs=Runs(order, first, length, np.zeros(len(first), bool)))
     seen = {}
-    for runs, events, valid in windows(log, 4, runs_max, part_max=2, mixed=mixed):
+    for runs, events, valid in cut_windows(log, 4, runs_max, part_max=2, is_shuffled=mixed):
         assert len(events) == len(valid) == runs.stop - runs.start <= runs_max
         for place, row, real in zip(range(runs.start, runs.stop), events, valid, strict=True):
             seen.setdefault(place, []).extend(row[real].tolist())
@@ -111,7 +111,7 @@ def test_mixed_windows_put_other_runs_together_each_time():
     for _ in range(3):
         found = [
             (runs.start, events[:, 0])
-            for runs, events, _ in windows(log, 64, 10, part_max=0, mixed=True)
+            for runs, events, _ in cut_windows(log, 64, 10, part_max=0, is_shuffled=True)
         ]
         assert len(found) == 10
         begins.append([sorted(events.tolist()) for _, events in found])
@@ -163,7 +163,7 @@ def test_noise_is_never_on_what_judges():
 def test_windows_end_with_the_part_that_counts():
     """Events after the last training event cost an epoch nothing, in each group of runs."""
     for part_max, days in enumerate([24, 30, 40]):
-        cut = windows(EXAMPLES, 8, 16, part_max)
+        cut = cut_windows(EXAMPLES, 8, 16, part_max)
         ends = [EXAMPLES.time_ms[events[valid]].max() for _, events, valid in cut]
         groups = [runs.start for runs, _, _ in cut]
         for group in (0, 16):
@@ -354,10 +354,12 @@ def test_skipped_records_are_stepped_over():
 def test_a_log_without_a_valid_event_is_refused():
     """The message counts why."""
     with pytest.raises(SpecError, match=r"no record of the log is a valid event.*not_json.: 2"):
-        together([make_events([[record(i, b"k", b"{", 0) for i in range(2)]], RECALL, SETTINGS)])
+        concatenate_events(
+            [make_events([[record(i, b"k", b"{", 0) for i in range(2)]], RECALL, SETTINGS)]
+        )
 
 
 def test_a_head_of_labels_is_refused():
     """Labels files are not read yet; silence would train on nothing."""
-    with pytest.raises(SpecError, match="head late: of = label"):
+    with pytest.raises(SpecError, match='head late: of = "label"'):
         labels({"name": "late", "kind": "binary", "of": "label", "path": "d"}, LOG)

@@ -14,12 +14,12 @@ from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.cells import CellSpec
 from stream_rnn.training import run as training_run
 from stream_rnn.training.checkpoint import Checkpoint
-from stream_rnn.training.dataset import make_events, together
+from stream_rnn.training.dataset import concatenate_events, make_events
 from stream_rnn.training.examples import fit, last_targets, targets
 from stream_rnn.training.labels import read_labels
 from stream_rnn.training.leakage import find_leaks
-from stream_rnn.training.losses import WEIGHT_MAX, balanced, loss_of
-from stream_rnn.training.run import Run, naive_of, read_naive, run
+from stream_rnn.training.losses import WEIGHT_MAX, balanced_weights, window_loss
+from stream_rnn.training.run import TrainingRun, fit_naive_rules, read_naive, run
 from stream_rnn.training.search import search
 from stream_rnn.training.trainer import train
 from stream_rnn.training.training_settings import TrainingSettings
@@ -32,7 +32,7 @@ QUICK = TrainingSettings(epochs=4, patience=4, window=16, dropout=0.3, ema_decay
 def plan_of(directory, **more):
     """Plan a quick run."""
     given = {"settings": QUICK, "seeds": 1, "examples": EXAMPLES, "spec": RECALL, "cell": CELL}
-    return Run(out=directory / "bundle", provenance={"log": "t"}, **{**given, **more})
+    return TrainingRun(out=directory / "bundle", provenance={"log": "t"}, **{**given, **more})
 
 
 class Stop(Exception):  # noqa: N818  # it stands for Ctrl-C
@@ -85,7 +85,7 @@ def test_a_broken_run_goes_on_and_leaves_a_whole_bundle(tmp_path):
     with pytest.raises(Stop):
         run(plan, say)
     assert not plan.out.exists()
-    assert plan.beside.exists()
+    assert plan.checkpoint_directory.exists()
     again = []
     run(plan, lambda name, progress: again.append((name, progress.epoch)))
     assert [name for name, _ in again if name == "gru"] == []
@@ -135,7 +135,7 @@ def test_a_bundle_is_replaced_and_nothing_else(tmp_path):
     assert load_bundle(plan.out).fingerprint != first
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("x")
-    with pytest.raises(ConfigError, match="is there and is no bundle"):
+    with pytest.raises(ConfigError, match="exists and is not a bundle"):
         run(dataclasses.replace(plan, out=tmp_path / "mine"))
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "x"
     with pytest.raises(ConfigError, match="cannot write"):
@@ -198,17 +198,17 @@ def test_balanced_weights_let_classes_count_alike():
         {"name": "c", "kind": "multiclass", "path": "c", "classes": ["A", "B", "D"]}, features=[C]
     )
     target = np.array([0] * 90 + [1] * 10 + [np.nan] * 5)
-    weights = balanced(spec, {"c": target})["c"].tolist()
+    weights = balanced_weights(spec, {"c": target})["c"].tolist()
     assert weights[0] * 90 == pytest.approx(weights[1] * 10) == pytest.approx(50)
-    rare = balanced(spec, {"c": np.array([0.0] * 10_000 + [1.0])})["c"].tolist()
+    rare = balanced_weights(spec, {"c": np.array([0.0] * 10_000 + [1.0])})["c"].tolist()
     assert rare[1] == WEIGHT_MAX
     y, labels = torch.zeros(4, 3), {"c": torch.tensor([0.0, 0.0, 1.0, math.nan])}
     y[2] = torch.tensor([0.0, 5.0, 0.0])
     even = {"c": 3.0}
-    plain = loss_of(spec, y, labels, {}, even).value
-    heavy = loss_of(spec, y, labels, {"c": torch.tensor([2.0, 1.0, 1.0])}, even).value
+    plain = window_loss(spec, y, labels, {}, even).value
+    heavy = window_loss(spec, y, labels, {"c": torch.tensor([2.0, 1.0, 1.0])}, even).value
     assert float(heavy) > float(plain)
-    assert loss_of(spec, y, {"c": torch.full((4,), math.nan)}, {}, even) is None
+    assert window_loss(spec, y, {"c": torch.full((4,), math.nan)}, {}, even) is None
 
 
 def test_dropout_is_of_training_alone():
@@ -237,7 +237,7 @@ def naive_examples():
 def test_the_better_naive_rule_is_the_markov_chain_where_order_is_all():
     """What followed a class in training is right each time; shares alone are right half the time."""
     spec, examples = naive_examples()
-    naive, metrics, rules = naive_of(spec, examples)
+    naive, metrics, rules = fit_naive_rules(spec, examples)
     assert rules["next"] == "last"
     assert {name: head.rule for name, head in naive.heads.items()} == rules
     assert metrics["test"]["next"]["accuracy"] == 1.0
@@ -251,8 +251,8 @@ def test_naive_rules_see_the_training_part_alone():
     """Other labels elsewhere change nothing."""
     spec, examples = naive_examples()
     labels = {**examples.labels, "next": [*examples.labels["next"][:21], *["B"] * 39]}
-    naive, _, _ = naive_of(spec, examples)
-    other, _, _ = naive_of(spec, dataclasses.replace(examples, labels=labels))
+    naive, _, _ = fit_naive_rules(spec, examples)
+    other, _, _ = fit_naive_rules(spec, dataclasses.replace(examples, labels=labels))
     assert naive.heads["next"] == other.heads["next"]
 
 
@@ -303,7 +303,7 @@ def test_a_planted_leak_is_seen(kind):
     examples = make_events([records], spec, SETTINGS).examples
     found = find_leaks(fit(spec, examples), examples)
     assert len(found) == 1
-    assert "feature future alone tells head h" in found[0]
+    assert "feature future alone determines the target of head h" in found[0]
 
 
 LABELLED = {"name": "late", "kind": "binary", "of": "label", "path": "is_late"}
@@ -355,7 +355,7 @@ def test_labels_are_joined_by_an_id(tmp_path):
         ("offset,other", None, LABELLED, r"no column is_late; it has offset, other"),
         ("place,is_late", None, LABELLED, r"no column offset"),
         ("offset,is_late", "trip", LABELLED, r"no column trip"),
-        ("offset,is_late", None, NEXT, r"no head with of = label"),
+        ("offset,is_late", None, NEXT, r'no head with of = "label"'),
     ],
 )
 def test_labels_that_do_not_fit_are_refused(tmp_path, columns, by, head, says):
@@ -382,10 +382,10 @@ def test_partitions_are_trained_on_together():
         log_of((b"k", "B", 0), (b"m", "A", 1), (b"k", "A", 5)),
     ]
     parts = [make_events([records], spec, SETTINGS, partition=p) for p, records in enumerate(logs)]
-    events = together(parts)
+    events = concatenate_events(parts)
     assert events.partition.tolist() == [0, 0, 2, 2, 2]
     assert events.examples.columns["c"] == ["A", "B", "B", "A", "A"]
     found = targets(spec.heads[0], events.examples)
     assert [None if np.isnan(t) else t for t in found] == [1.0, None, 0.0, None, None]
     with pytest.raises(SpecError, match="no record of the log is a valid event; skipped: none"):
-        together([parts[1]])
+        concatenate_events([parts[1]])

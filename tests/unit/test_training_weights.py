@@ -14,11 +14,11 @@ from stream_rnn.settings import Settings
 from stream_rnn.testing import record
 from stream_rnn.training.dataset import make_events
 from stream_rnn.training.examples import fit
-from stream_rnn.training.losses import balanced, label_counts, loss_of
+from stream_rnn.training.losses import balanced_weights, label_counts, window_loss
 from stream_rnn.training.trainer import train
 from stream_rnn.training.training_settings import TrainingSettings
 from stream_rnn.training.validation import EncodedExamples, validation_loss
-from stream_rnn.training.windows import windows
+from stream_rnn.training.windows import cut_windows
 
 SETTINGS = Settings.build(app="app", source="events")
 SPEC = FeatureSpec.parse(
@@ -140,21 +140,21 @@ def test_the_gradient_of_an_epoch_is_that_of_the_mean_over_events(is_balanced):
     spec, examples = examples_of()
     data = EncodedExamples.encode(spec, examples)
     labels = data.labels(0)
-    weights = balanced(spec, data.targets) if is_balanced else {}
+    weights = balanced_weights(spec, data.targets) if is_balanced else {}
     counts = label_counts(spec, labels, weights)
     torch.manual_seed(3)
     y = torch.randn(len(examples.time_ms), 4, requires_grad=True)
-    cut = windows(examples, 16, 4, part_max=0, mixed=True)
+    cut = cut_windows(examples, 16, 4, part_max=0, is_shuffled=True)
     mean_counts = {name: count / len(cut) for name, count in counts.items()}
     shares = []
     for _, events, valid in cut:
         index = torch.from_numpy(events[valid])
         of_window = {name: label[index] for name, label in labels.items()}
-        loss = loss_of(spec, y[index], of_window, weights, mean_counts)
+        loss = window_loss(spec, y[index], of_window, weights, mean_counts)
         shares.append(loss.share)
         (loss.value / len(cut)).backward()
     by_window, y.grad = y.grad, None
-    whole = loss_of(spec, y, labels, weights, counts)
+    whole = window_loss(spec, y, labels, weights, counts)
     whole.value.backward()
     assert torch.allclose(by_window, y.grad, rtol=1e-4, atol=1e-9)
     assert whole.share == pytest.approx(1)

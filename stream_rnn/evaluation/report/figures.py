@@ -1,4 +1,4 @@
-"""How figures and the names of metrics are written in a report."""
+"""Formatting of metric values, intervals and metric names in a report."""
 
 from stream_rnn.metrics.figure import Figure
 from stream_rnn.text import format_duration, format_number, is_known
@@ -11,23 +11,29 @@ METRIC_NAMES = {
     "rmse": "root mean square error",
     "r2": "R²",
 }
-IN_UNIT = ("mae", "rmse", "absolute_error", "median", "bias")  # such metrics are in the target's
+IN_UNIT = ("mae", "rmse", "absolute_error", "median", "bias")  # in the unit of the target
 
 
 def is_in_unit(metric: str) -> bool:
-    """Tell whether a metric's values are in the unit of what is predicted."""
+    """Return whether the values of a metric are in the unit of the target."""
     return any(part in metric for part in IN_UNIT)
 
 
 def is_duration(metric: str, unit: str) -> bool:
-    """Tell whether a metric's values are times."""
+    """Return whether the values of a metric are durations."""
     return unit == "s" and is_in_unit(metric)
 
 
 def format_metric(
     value: float | None, metric: str = "", unit: str = "", like: float | None = None
 ) -> str:
-    """Return a metric's value: as a duration where it is one, with the decimals of ``like``.
+    """Format the value of a metric, as a duration if it is one.
+
+    Args:
+        value: Value; ``None`` and NaN are written as a dash.
+        metric: Name of the metric.
+        unit: Unit of the target.
+        like: Value whose number of decimals is used; ``None`` chooses by ``value``.
 
     Example:
         >>> format_metric(128448, "mae", "s"), format_metric(0.76812, "r2", "s")
@@ -37,13 +43,13 @@ def format_metric(
 
 
 def format_difference(value: float, metric: str, unit: str = "") -> str:
-    """Return a difference of a metric, with its sign."""
+    """Format a difference of two values of a metric, with its sign."""
     text = format_metric(value, metric, unit)
     return f"+{text}" if value > 0 else text
 
 
 def interval(figure: Figure | None, metric: str = "", unit: str = "") -> str:
-    """Return between which values a figure lies; empty where nobody knows.
+    """Format the interval of a figure; an empty text if it has none.
 
     Example:
         >>> interval(Figure(0.768, 0.7571, 0.779))
@@ -58,7 +64,7 @@ def interval(figure: Figure | None, metric: str = "", unit: str = "") -> str:
 
 
 def metric_name(metric: str, unit: str = "") -> str:
-    """Return a metric in words, with its unit; a duration's values have theirs.
+    """Return the readable name of a metric, with its unit unless its values are durations.
 
     Example:
         >>> metric_name("auc"), metric_name("mae", "K"), metric_name("top_5")

@@ -1,8 +1,8 @@
-"""An evaluation as one HTML file that needs no network, no script and no other file.
+"""The report: an evaluation as one HTML file that needs no network, no script and no other file.
 
-Every text of a log is made visible and escaped where it is written; the page's own policy forbids
-the browser to load or run anything.  What is too long is cut with a sentence that says so, which
-keeps the file below ``REPORT_BYTES_MAX``; ``evaluate --json`` has all of it.
+Every text from a log is escaped, with control characters made visible; the content security policy
+of the page forbids the browser to load or run anything.  Long lists are shortened, with a note, so
+that the file stays below ``REPORT_BYTES_MAX``; ``evaluate --json`` prints all of them.
 """
 
 import math
@@ -16,8 +16,7 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from stream_rnn.evaluation.report import charts
-from stream_rnn.evaluation.report import sentences as conclusions
+from stream_rnn.evaluation.report import charts, sentences
 from stream_rnn.evaluation.report.charts import Series
 from stream_rnn.evaluation.report.figures import (
     format_difference,
@@ -32,14 +31,14 @@ from stream_rnn.evaluation.result import (
     Evaluation,
     Group,
     HeadEvaluation,
-    HiddenHealth,
+    HiddenStateHealth,
 )
 from stream_rnn.metrics.figure import Figure
 from stream_rnn.overwriting import check_report, write_whole
 from stream_rnn.text import duration_unit, format_number, format_time, printable
 
 REPORT_BYTES_MAX = 40_000_000
-HEADS_MAX = 64  # with a part of their own
+HEADS_MAX = 64  # with a section of their own
 HEAD_ROWS_MAX = 500
 METRICS_MAX = 20
 GROUPS_MAX = 40
@@ -47,78 +46,80 @@ BINS_MAX = 30
 LARGEST_MAX = 20
 SKIPPED_MAX = 20
 PICTURES_MAX = 6
-SENTENCE_MAX = 600  # characters of any text; names and values are cut before
+SENTENCE_MAX = 600  # characters of any text
 PICTURE_BYTES_MAX = 1_500_000
 STYLES = dict(zip(MODELS, ("s1", "s2", "s3"), strict=True))
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
-    """The first of a long list, and how many there were."""
+class Excerpt:
+    """The first items of a list, and the number of all items."""
 
     items: tuple[Any, ...]
     total: int
 
     @property
-    def is_cut(self) -> bool:
-        """Whether some are missing."""
+    def is_shortened(self) -> bool:
+        """Whether the list has more items."""
         return len(self.items) < self.total
 
 
 @dataclass(frozen=True, slots=True)
-class GroupPart:
-    """Groups of one head as a chart, a sentence and a table."""
+class GroupSection:
+    """The groups of one head, as a chart, a sentence and a table."""
 
     title: str
     along: str
     sentence: str
     chart: Markup
     models: tuple[str, ...]
-    groups: Cut
+    groups: Excerpt
 
 
 @dataclass(frozen=True, slots=True)
-class HeadPart:
-    """What the page says of one head.
+class HeadSection:
+    """The section of the page for one head.
 
     Attributes:
-        anchor: where links to it go.
-        head: its figures.
-        metric: the main metric in words.
-        models: those that have a figure, in the usual order.
-        metrics: the main one first.
-        verdict, worth: what the memory is worth, in two words and as a sentence.
-        chart: the main metric of each model.
-        groups: by memory, by time and by key; without those that have no groups.
-        calibration: (sentence, chart, rows of (model, bin)); ``None`` if there are no bins.
-        largest: the largest errors.
+        anchor: Anchor of the section.
+        head: Evaluation of the head.
+        metric: Readable name of the main metric.
+        models: Models that have figures, in the order of ``MODELS``.
+        metrics: Names of the metrics, the main metric first.
+        verdict: What the memory is worth, in two words.
+        worth: What the memory is worth, as a sentence.
+        chart: Main metric of each model.
+        groups: Sections by memory, by time and by key, without those that have no groups.
+        calibration: Sentence, chart, and rows of (model, bin); ``None`` if there are no bins.
+        largest: Events with the largest errors.
     """
 
     anchor: str
     head: HeadEvaluation
     metric: str
     models: tuple[str, ...]
-    metrics: Cut
+    metrics: Excerpt
     verdict: str
     worth: str
     chart: Markup
-    groups: tuple[GroupPart, ...]
-    calibration: tuple[str, Markup, Cut] | None
-    largest: Cut
+    groups: tuple[GroupSection, ...]
+    calibration: tuple[str, Markup, Excerpt] | None
+    largest: Excerpt
 
 
 def write_report(
     evaluation: Evaluation, pictures: Sequence[tuple[str, str]], path: str | Path
 ) -> None:
-    """Write the report beside its place, then rename it: a reader never meets half a file.
+    """Write the report to a temporary file and rename it, so that no reader sees half a file.
 
     Args:
-        evaluation: what is shown.
-        pictures: (title, SVG) of some keys, as this package draws them; shown as they are.
-        path: of the HTML file; a report that is there is replaced.
+        evaluation: Evaluation to show.
+        pictures: Title and SVG of each picture.  The SVG is inserted unescaped, so it must come
+            from this package.
+        path: Path of the HTML file; an existing report is replaced.
 
     Raises:
-        ConfigError: it cannot be written, or something else stands there.
+        ConfigError: The file cannot be written, or exists and is not a report.
     """
     target = Path(path)
     check_report(target)
@@ -134,7 +135,7 @@ def render(evaluation: Evaluation, pictures: Sequence[tuple[str, str]]) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=_written,
+        finalize=_format_value,
     )
     environment.filters.update(
         printable=printable,
@@ -150,24 +151,26 @@ def render(evaluation: Evaluation, pictures: Sequence[tuple[str, str]]) -> str:
     ).render(
         css=Markup(here.joinpath("report.css").read_text(encoding="utf-8")),  # noqa: S704  # ours
         it=evaluation,
-        skipped=first(sorted(evaluation.skipped.items(), key=lambda r: -r[1]), SKIPPED_MAX),
-        parts=Cut(tuple(_head_part(i, h) for i, h in enumerate(heads[:HEADS_MAX], 1)), len(heads)),
-        rows=Cut(tuple((h, *conclusions.worth(h)) for h in heads[:HEAD_ROWS_MAX]), len(heads)),
-        readings=conclusions.health(evaluation.health) if evaluation.health else (),
+        skipped=shorten(sorted(evaluation.skipped.items(), key=lambda r: -r[1]), SKIPPED_MAX),
+        parts=Excerpt(
+            tuple(_head_section(i, h) for i, h in enumerate(heads[:HEADS_MAX], 1)), len(heads)
+        ),
+        rows=Excerpt(tuple((h, *sentences.worth(h)) for h in heads[:HEAD_ROWS_MAX]), len(heads)),
+        health_signs=sentences.health(evaluation.health) if evaluation.health else (),
         health_chart=_health_chart(evaluation.health) if evaluation.health else "",
-        health_at=first(evaluation.health.at if evaluation.health else (), GROUPS_MAX),
+        health_at=shorten(evaluation.health.at if evaluation.health else (), GROUPS_MAX),
         pictures=_pictures(pictures),
         models=MODELS,
     )
 
 
-def first(items: Sequence[Any], most: int) -> Cut:
-    """Cut a list."""
-    return Cut(tuple(islice(items, most)), len(items))
+def shorten(items: Sequence[Any], items_max: int) -> Excerpt:
+    """Shorten a list to its first items."""
+    return Excerpt(tuple(islice(items, items_max)), len(items))
 
 
-def _written(value: Any) -> Any:
-    """Return what stands on the page for a value: what nobody knows is a dash."""
+def _format_value(value: Any) -> Any:
+    """Format a value of the template; ``None`` and NaN become a dash."""
     if isinstance(value, Markup):
         return value
     if value is None or isinstance(value, float):
@@ -175,8 +178,8 @@ def _written(value: Any) -> Any:
     return f"{value:,}" if isinstance(value, int) else printable(str(value), SENTENCE_MAX)
 
 
-def _head_part(place: int, head: HeadEvaluation) -> HeadPart:
-    verdict, worth = conclusions.worth(head)
+def _head_section(place: int, head: HeadEvaluation) -> HeadSection:
+    verdict, worth = sentences.worth(head)
     models = tuple(model for model in MODELS if head.models.get(model))
     names = dict.fromkeys(metric for model in models for metric in head.models[model])
     metrics = sorted(names, key=lambda metric: metric != head.metric)
@@ -184,107 +187,107 @@ def _head_part(place: int, head: HeadEvaluation) -> HeadPart:
     rows = {model: [head.models[model].get(head.metric)] for model in models}
     series, quantity = _series(head, rows)
     chart = charts.interval_chart(f"{metric} of each model", series, quantity=quantity)
-    asked = (
-        ("Against the length of memory", "events in memory", head.by_memory, conclusions.memory),
-        ("Over time", "event time (UTC)", head.by_time, conclusions.spread),
-        ("By key", "events of the key", head.by_key, conclusions.spread),
+    groupings = (
+        ("Against the length of memory", "events in memory", head.by_memory, sentences.memory),
+        ("Over time", "event time (UTC)", head.by_time, sentences.spread),
+        ("By key", "events of the key", head.by_key, sentences.spread),
     )
-    return HeadPart(
+    return HeadSection(
         anchor=f"head-{place}",
         head=head,
         metric=metric,
         models=models,
-        metrics=first(metrics, METRICS_MAX),
+        metrics=shorten(metrics, METRICS_MAX),
         verdict=verdict,
         worth=worth,
         chart=Markup(chart),  # noqa: S704  # escaped where it is drawn
         groups=tuple(
-            _group_part(head, title, along, groups, conclude(head, groups))
-            for title, along, groups, conclude in asked
+            _group_section(head, title, along, groups, summarize(head, groups))
+            for title, along, groups, summarize in groupings
             if groups
         ),
         calibration=_calibration(head),
-        largest=first(head.largest, LARGEST_MAX),
+        largest=shorten(head.largest, LARGEST_MAX),
     )
 
 
 def _series(
     head: HeadEvaluation, figures: Mapping[str, Sequence[Figure | None]]
 ) -> tuple[list[Series], str]:
-    """Return a curve of each model, and what the axis measures: durations in one readable unit."""
-    name, size = metric_name(head.metric, head.unit), 1.0
+    """Return a curve for each model, and the label of the axis; durations share a readable unit."""
+    name, scale = metric_name(head.metric, head.unit), 1.0
     if is_duration(head.metric, head.unit):
-        values = [abs(f.value) for some in figures.values() for f in some if f is not None]
-        size, unit = duration_unit(max(filter(math.isfinite, values), default=1))
+        values = [abs(f.value) for of_model in figures.values() for f in of_model if f is not None]
+        scale, unit = duration_unit(max(filter(math.isfinite, values), default=1))
         name = f"{name} ({unit})"
     series = [
-        Series(STYLES[model], model, [f and _divided(f, size) for f in some])
-        for model, some in figures.items()
+        Series(STYLES[model], model, [f and _divide(f, scale) for f in of_model])
+        for model, of_model in figures.items()
     ]
     return series, f"{name}, {head.better} is better"
 
 
-def _divided(figure: Figure, size: float) -> Figure:
-    low, high = (None if end is None else end / size for end in (figure.low, figure.high))
-    return Figure(figure.value / size, low, high)
+def _divide(figure: Figure, scale: float) -> Figure:
+    low, high = (None if end is None else end / scale for end in (figure.low, figure.high))
+    return Figure(figure.value / scale, low, high)
 
 
-def _group_part(
+def _group_section(
     head: HeadEvaluation, title: str, along: str, groups: Sequence[Group], sentence: str
-) -> GroupPart:
-    cut = first(groups, GROUPS_MAX)
-    models = tuple(m for m in MODELS if any(m in group.figures for group in cut.items))
-    series, quantity = _series(head, {m: [g.figures.get(m) for g in cut.items] for m in models})
+) -> GroupSection:
+    excerpt = shorten(groups, GROUPS_MAX)
+    models = tuple(m for m in MODELS if any(m in group.figures for group in excerpt.items))
+    series, quantity = _series(head, {m: [g.figures.get(m) for g in excerpt.items] for m in models})
     chart = charts.group_chart(
         f"{head.name}: {title.lower()}",
-        [group.name for group in cut.items],
+        [group.name for group in excerpt.items],
         series,
-        [group.events for group in cut.items],
+        [group.events for group in excerpt.items],
         quantity=quantity,
         along=along,
         is_joined=groups is not head.by_key,
     )
     drawn = Markup(chart)  # noqa: S704  # escaped where it is drawn
-    return GroupPart(
-        title=title, along=along, sentence=sentence, chart=drawn, models=models, groups=cut
+    return GroupSection(
+        title=title, along=along, sentence=sentence, chart=drawn, models=models, groups=excerpt
     )
 
 
-def _calibration(head: HeadEvaluation) -> tuple[str, Markup, Cut] | None:
+def _calibration(head: HeadEvaluation) -> tuple[str, Markup, Excerpt] | None:
     bins: Mapping[str, tuple[Bin, ...]] = {
         model: head.calibration[model][:BINS_MAX] for model in MODELS if head.calibration.get(model)
     }
     if not bins:
         return None
-    rows = [(model, one) for model, some in bins.items() for one in some]
+    rows = [(model, bin_) for model, of_model in bins.items() for bin_ in of_model]
     total = sum(len(head.calibration[model]) for model in bins)
-    size, unit = 1.0, head.unit
+    scale, unit = 1.0, head.unit
     if unit == "s":
-        ends = [abs(v) for _, one in rows for v in (one.predicted, one.observed)]
-        size, unit = duration_unit(max(filter(math.isfinite, ends), default=1))
+        values = [abs(v) for _, bin_ in rows for v in (bin_.predicted, bin_.observed)]
+        scale, unit = duration_unit(max(filter(math.isfinite, values), default=1))
     chart = charts.calibration_chart(
         f"{head.name}: calibration",
         [
-            (STYLES[m], m, [Bin(b.predicted / size, b.observed / size, b.events) for b in some])
-            for m, some in bins.items()
+            (STYLES[m], m, [Bin(b.predicted / scale, b.observed / scale, b.events) for b in of_m])
+            for m, of_m in bins.items()
         ],
         unit=unit,
         is_share=head.kind in {"binary", "multiclass"},
     )
-    return conclusions.calibration(head), Markup(chart), Cut(tuple(rows), total)  # noqa: S704
+    return sentences.calibration(head), Markup(chart), Excerpt(tuple(rows), total)  # noqa: S704
 
 
-def _health_chart(health: HiddenHealth) -> Markup:
-    at = health.at[:GROUPS_MAX]
+def _health_chart(health: HiddenStateHealth) -> Markup:
+    groups = health.at[:GROUPS_MAX]
     series = [
-        Series("s1", "mean", [Figure(one.norm) for one in at]),
-        Series("s2", "95th percentile", [Figure(one.norm_high) for one in at]),
+        Series("s1", "mean", [Figure(group.norm) for group in groups]),
+        Series("s2", "95th percentile", [Figure(group.norm_high) for group in groups]),
     ]
     chart = charts.group_chart(
         "norm of the hidden states",
-        [one.steps for one in at],
+        [group.steps for group in groups],
         series,
-        [one.states for one in at],
+        [group.states for group in groups],
         quantity="|h| / √units, 1 is full",
         along="events in memory",
         counted="states",
@@ -292,11 +295,11 @@ def _health_chart(health: HiddenHealth) -> Markup:
     return Markup(chart)  # noqa: S704  # escaped where it is drawn
 
 
-def _pictures(pictures: Sequence[tuple[str, str]]) -> Cut:
-    """Return those that are not too large."""
+def _pictures(pictures: Sequence[tuple[str, str]]) -> Excerpt:
+    """Return the first pictures that are not too large."""
     fitting = [
         (title, Markup(svg))  # noqa: S704  # this package's own, escaped where it is drawn
         for title, svg in pictures
         if len(svg.encode()) <= PICTURE_BYTES_MAX
     ]
-    return Cut(tuple(fitting[:PICTURES_MAX]), len(pictures))
+    return Excerpt(tuple(fitting[:PICTURES_MAX]), len(pictures))

@@ -1,4 +1,4 @@
-"""What the figures of an evaluation say, as sentences that claim no more than the figures do."""
+"""Sentences that state what the figures of an evaluation show, and no more."""
 
 import math
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from stream_rnn.evaluation.result import (
     Bin,
     Group,
     HeadEvaluation,
-    HiddenHealth,
+    HiddenStateHealth,
 )
 from stream_rnn.metrics.figure import Figure
 from stream_rnn.text import DASH, format_number, is_known, printable
@@ -26,8 +26,8 @@ HELPS, NOTHING, HURTS, UNKNOWN = "memory helps", "no difference shown", "memory 
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """A sign of health: what is measured, what a good value looks like, and whether this is one."""
+class HealthSign:
+    """One sign of the health of hidden states: a measured value, and the range of good values."""
 
     name: str
     value: str
@@ -39,126 +39,128 @@ class Reading:
 def worth(head: HeadEvaluation) -> tuple[str, str]:
     """Return what the memory is worth for a head, as a verdict and as a sentence."""
     if not head.events:
-        return UNKNOWN, "No event has a label, so nothing is scored."
-    has, lacks = (head.models.get(model, {}).get(head.metric) for model in (MEMORY, MEMORYLESS))
-    return worth_of(head.metric, head.unit, head.better, has, lacks, head.worth)
+        return UNKNOWN, "No scored event has a label."
+    memory, memoryless = (
+        head.models.get(model, {}).get(head.metric) for model in (MEMORY, MEMORYLESS)
+    )
+    return worth_of(head.metric, head.unit, head.better, memory, memoryless, head.worth)
 
 
 def worth_of(
     metric: str,
     unit: str,
     better: str,
-    has: Figure | None,
-    lacks: Figure | None,
+    memory: Figure | None,
+    memoryless: Figure | None,
     difference: Figure | None = None,
 ) -> tuple[str, str]:
     """Return what a memory is worth, as a verdict and as a sentence.
 
     Args:
-        metric: which one is compared.
-        unit: of the target; empty for none.
-        better: ``higher`` or ``lower`` values of the metric.
-        has: the metric with memory.
-        lacks: the metric of the memoryless baseline.
-        difference: with memory minus without, where it has an interval.
+        metric: Name of the metric.
+        unit: Unit of the target; empty for none.
+        better: ``higher`` or ``lower``, whichever values of the metric are better.
+        memory: Metric of the network with memory.
+        memoryless: Metric of the memoryless baseline.
+        difference: ``memory`` minus ``memoryless``, with its interval if it has one.
 
     Example:
         >>> worth_of("auc", "", "higher", Figure(0.768), Figure(0.729), Figure(0.039, 0.03, 0.05))[1]
         'The AUC is 0.768 with memory and 0.729 without: a difference of +0.039, with 95 % \
 confidence 0.030 to 0.050; higher is better.'
     """
-    if has is None or lacks is None or not math.isfinite(has.value - lacks.value):
-        return UNKNOWN, _without_comparison(has, lacks)
+    if memory is None or memoryless is None or not math.isfinite(memory.value - memoryless.value):
+        return UNKNOWN, _explain_unknown_worth(memory, memoryless)
     gap = difference
     if gap is None or not math.isfinite(gap.value):
-        gap = Figure(has.value - lacks.value)
+        gap = Figure(memory.value - memoryless.value)
     measure = (metric, unit)
     text = (
-        f"The {metric_name(*measure)} is {format_metric(has.value, *measure)} with memory and "
-        f"{format_metric(lacks.value, *measure)} without: a difference of "
+        f"The {metric_name(*measure)} is {format_metric(memory.value, *measure)} with memory and "
+        f"{format_metric(memoryless.value, *measure)} without: a difference of "
         f"{format_difference(gap.value, *measure)}"
     )
     low, high, rule = gap.low, gap.high, f"{better} is better."
     if low is None or high is None or math.isnan(low + high):
-        word = {0: NOTHING, 1: HELPS, -1: HURTS}[_side(gap.value, better)]
-        return word, f"{text}; {rule} There is no interval, so chance may have done it."
+        verdict = {0: NOTHING, 1: HELPS, -1: HURTS}[_direction(gap.value, better)]
+        return verdict, f"{text}; {rule} There is no interval, so the difference may be chance."
     text = f"{text}, with 95 % confidence {interval(gap, *measure)}; {rule}"
     if low <= 0 <= high:
-        return NOTHING, f"{text} The interval holds 0, so the memory may be worth nothing here."
-    if _side(low, better) > 0:
+        return NOTHING, f"{text} The interval contains 0, so the memory may be worth nothing here."
+    if _direction(low, better) > 0:
         return HELPS, text
-    return HURTS, f"{text} The network does better without its memory."
+    return HURTS, f"{text} The network is better without its memory."
 
 
-def _without_comparison(has: Figure | None, lacks: Figure | None) -> str:
-    if lacks is None:
-        return "There is no memoryless model to compare with, so nobody knows what memory is worth."
-    if has is None:
-        return "The network has no figure in the main metric."
-    return "The main metric is not a number on these events; an AUC needs events of both classes."
+def _explain_unknown_worth(memory: Figure | None, memoryless: Figure | None) -> str:
+    if memoryless is None:
+        return "There is no memoryless baseline, so the worth of the memory is not known."
+    if memory is None:
+        return "The main metric of the network is missing."
+    return "The main metric is not defined on these events; an AUC needs events of both classes."
 
 
-def _side(difference: float, better: str) -> int:
-    """Return 1 if a difference is for the better, -1 if it is for the worse, 0 if there is none."""
+def _direction(difference: float, better: str) -> int:
+    """Return 1 for an improvement, -1 for a deterioration, 0 for no difference."""
     if not difference:
         return 0
     return 1 if (difference > 0) == (better == "higher") else -1
 
 
 def memory(head: HeadEvaluation, groups: Sequence[Group]) -> str:
-    """Say whether the network gets better as it remembers more.
+    """Return a sentence on whether the network predicts better with longer memories.
 
     Keys with a long memory are other keys, so the fair measure is the lead over the memoryless
-    network on the same events.
+    baseline on the same events.
     """
     known = _known(groups, MEMORY)
     if len(known) < 2:
-        return "There is one length of memory with a figure, so nothing can be compared."
+        return "Only one length of memory has a figure, so there is nothing to compare."
     (short, start), (long, end) = known[0], known[-1]
     measure = (head.metric, head.unit)
-    side = _side(end.value - start.value, head.better)
-    word = {0: "the same", 1: "better", -1: "worse"}[side]
-    hedge = ", but the intervals overlap" if side and _overlap(start, end) else ""
-    said = (
+    direction = _direction(end.value - start.value, head.better)
+    trend = {0: "the same", 1: "better", -1: "worse"}[direction]
+    hedge = ", but the intervals overlap" if direction and _overlap(start, end) else ""
+    sentence = (
         f"From {printable(short.name, 40)} to {printable(long.name, 40)} events in memory: "
         f"{format_metric(start.value, *measure)} to {format_metric(end.value, *measure)}, "
-        f"{word}{hedge}."
+        f"{trend}{hedge}."
     )
     leads = [_lead(group, head) for group in (short, long)]
     if leads[0] is None or leads[1] is None:
-        return said
+        return sentence
     return (
-        f"{said} The lead over the memoryless network on the same events: "
+        f"{sentence} The lead over the memoryless baseline on the same events: "
         f"{format_metric(leads[0], *measure)} to {format_metric(leads[1], *measure)}."
     )
 
 
 def _lead(group: Group, head: HeadEvaluation) -> float | None:
-    """Return by how much memory is better on a group's events."""
-    has, lacks = group.figures.get(MEMORY), group.figures.get(MEMORYLESS)
-    if has is None or lacks is None or not math.isfinite(has.value - lacks.value):
+    """Return how much better the network is than its memoryless baseline on a group of events."""
+    memory, memoryless = group.figures.get(MEMORY), group.figures.get(MEMORYLESS)
+    if memory is None or memoryless is None or not math.isfinite(memory.value - memoryless.value):
         return None
-    return (has.value - lacks.value) * (1 if head.better == "higher" else -1)
+    return (memory.value - memoryless.value) * (1 if head.better == "higher" else -1)
 
 
 def _known(groups: Sequence[Group], model: str) -> list[tuple[Group, Figure]]:
-    """Return groups in which a model has a figure."""
+    """Return the groups in which a model has a finite figure, with that figure."""
     found = [(group, group.figures.get(model)) for group in groups]
     return [(group, f) for group, f in found if f is not None and math.isfinite(f.value)]
 
 
-def _overlap(one: Figure, other: Figure) -> bool:
-    """Tell whether intervals overlap; where there are none, chance cannot be told apart."""
-    if one.low is None or one.high is None or other.low is None or other.high is None:
+def _overlap(first: Figure, second: Figure) -> bool:
+    """Return whether two intervals overlap; false if a figure has no interval."""
+    if first.low is None or first.high is None or second.low is None or second.high is None:
         return False
-    return one.low <= other.high and other.low <= one.high
+    return first.low <= second.high and second.low <= first.high
 
 
 def spread(head: HeadEvaluation, groups: Sequence[Group]) -> str:
-    """Say where the network is best and where it is worst."""
+    """Return a sentence on the groups in which the network is best and worst."""
     known = _known(groups, MEMORY)
     if len(known) < 2:
-        return "There is one group with a figure, so nothing can be compared."
+        return "Only one group has a figure, so there is nothing to compare."
     is_higher, measure = head.better == "higher", (head.metric, head.unit)
     (worst, low), (best, high) = (
         sorted(known, key=lambda pair: pair[1].value, reverse=not is_higher)[place]
@@ -173,16 +175,16 @@ def spread(head: HeadEvaluation, groups: Sequence[Group]) -> str:
 
 
 def calibration(head: HeadEvaluation) -> str:
-    """Say how far predictions are from what came, on the mean over the events of all bins."""
-    said = [
+    """Return a sentence on the mean distance between predictions and targets in the bins."""
+    distances = [
         f"{model} {format_metric(distance, 'mae', head.unit)}"
         for model in MODELS
         if (distance := _distance(head.calibration.get(model, ()))) is not None
     ]
-    if not said:
+    if not distances:
         return "No bin has events."
     unit = f" in {head.unit}" if head.unit not in ("", "s") else ""
-    return f"Mean distance from the diagonal{unit}: {', '.join(said)}; 0 is best."
+    return f"Mean distance from the diagonal{unit}: {', '.join(distances)}; 0 is best."
 
 
 def _distance(bins: Sequence[Bin]) -> float | None:
@@ -193,55 +195,55 @@ def _distance(bins: Sequence[Bin]) -> float | None:
     return sum(abs(b.predicted - b.observed) * (b.events / events) for b in known)
 
 
-def health(it: HiddenHealth) -> tuple[Reading, ...]:
+def health(states: HiddenStateHealth) -> tuple[HealthSign, ...]:
     """Return the signs of health of hidden states; the limits are rules of thumb, not tests."""
-    nothing = math.nan
-    last = it.at[-1] if it.at else None
-    high = max((one.norm_high for one in it.at), default=nothing)
-    saturated = max((one.saturated for one in it.at), default=nothing)
-    silent = it.dead_units / it.units if it.units else nothing
+    unknown = math.nan
+    last = states.at[-1] if states.at else None
+    high = max((group.norm_high for group in states.at), default=unknown)
+    saturated = max((group.saturated for group in states.at), default=unknown)
+    dead = states.dead_units / states.units if states.units else unknown
     return (
-        _reading(
+        _health_sign(
             "norm at the longest memory",
-            last.norm if last else nothing,
+            last.norm if last else unknown,
             (0.05, 0.8),
-            "near 0 nothing is remembered, near 1 the state is full and can hardly change",
+            "near 0 the network remembers nothing; near 1 the state is full and can hardly change",
         ),
-        _reading(
-            "norm, 95th percentile, largest",
+        _health_sign(
+            "norm, largest 95th percentile",
             high,
             (0.05, 0.95),
-            "a few keys with a full state are those whose predictions stop moving",
+            "above the range, a few keys have a full state, and their predictions hardly change",
         ),
-        _reading(
+        _health_sign(
             "saturated units, largest share",
             saturated,
             (0, 0.1),
-            "a unit above 0.99 passes on hardly any gradient, and forgets slowly",
+            "a unit with |h| above 0.99 passes on hardly any gradient, and forgets slowly",
         ),
-        _reading(
-            "moved by an event, at the longest memory",
-            last.update_norm if last else nothing,
+        _health_sign(
+            "change by one event, at the longest memory",
+            last.update_norm if last else unknown,
             (0.01, 0.5),
-            "near 0 events no longer matter, far above the state is overwritten by each",
+            "near 0 events no longer matter; above the range, each event overwrites the state",
         ),
-        _reading(
-            f"silent units, share of {it.units}",
-            silent,
+        _health_sign(
+            f"dead units, share of {states.units}",
+            dead,
             (0, 0.2),
-            "units that hardly move cost time and bytes; a smaller network may do",
+            "a unit that hardly changes costs time and bytes; a smaller network may do",
         ),
-        _reading(
+        _health_sign(
             "drift, in standard deviations",
-            it.drift,
+            states.drift,
             (0, 0.5),
-            "above, the states of late events are unlike those the heads were trained on",
+            "above the range, late states are unlike those on which the heads were trained",
         ),
     )
 
 
-def _reading(name: str, value: float, good: tuple[float, float], why: str) -> Reading:
+def _health_sign(name: str, value: float, good: tuple[float, float], why: str) -> HealthSign:
     low, high = good
     text = f"below {high}" if low == 0 else f"{low} to {high}"
     is_good = low <= value <= high if is_known(value) else None
-    return Reading(name, format_number(value) if is_known(value) else DASH, text, is_good, why)
+    return HealthSign(name, format_number(value) if is_known(value) else DASH, text, is_good, why)

@@ -1,7 +1,7 @@
-"""The marks of charts, as SVG in text.
+"""The marks of charts, as SVG text.
 
-They name no colour: CSS classes s1, s2 and s3 give it, and each has a marker and a dash of its own,
-so that colour is never the only sign.  Every text is made visible and escaped here.
+The style sheet gives the CSS classes s1, s2 and s3 their colours.  Each class also has its own
+marker and dash, so that colour is never the only difference.  Every text is escaped here.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,29 +15,29 @@ Point = tuple[float, float]
 
 
 def svg(title: str, description: str, parts: Iterable[str], height: int) -> str:
-    """Return a chart with its title and its description, for those who do not see it."""
-    words = f"<title>{safe(title)}</title><desc>{safe(description)}</desc>"
+    """Return a chart with the title and the description that screen readers read."""
+    labels = f"<title>{safe(title)}</title><desc>{safe(description)}</desc>"
     box = f'viewBox="0 0 {WIDTH} {height}" role="img"'
-    return f'<svg class="chart" {box}>{words}{"".join(parts)}</svg>'
+    return f'<svg class="chart" {box}>{labels}{"".join(parts)}</svg>'
 
 
 def safe(text: str) -> str:
-    """Return a text that may stand anywhere in SVG."""
+    """Return a text with control characters made visible, escaped for SVG."""
     return escape(printable(text))
 
 
 def at(value: float) -> str:
-    """Return a coordinate, to a tenth."""
+    """Return a coordinate with at most one decimal."""
     return f"{value:.1f}".removesuffix(".0")
 
 
-def text(x: float, y: float, words: str, anchor: str, style: str = "label") -> str:
-    """Return a text; ``anchor`` is start, middle or end."""
-    return f'<text class="{style} {anchor}" x="{at(x)}" y="{at(y)}">{safe(words)}</text>'
+def text(x: float, y: float, content: str, anchor: str, style: str = "label") -> str:
+    """Return a text; ``anchor`` is ``start``, ``middle`` or ``end``."""
+    return f'<text class="{style} {anchor}" x="{at(x)}" y="{at(y)}">{safe(content)}</text>'
 
 
 def marker(style: str, x: float, y: float) -> str:
-    """Draw a disc, a square or a triangle."""
+    """Return the marker of a style: a disc, a square or a triangle."""
     match style:
         case "s2":
             shape = f"M{at(x - 3)},{at(y - 3)}h6v6h-6z"
@@ -49,7 +49,7 @@ def marker(style: str, x: float, y: float) -> str:
 
 
 def path(style: str, points: Sequence[Point], close: str = "") -> str:
-    """Return a line through points; nothing for fewer than two."""
+    """Return a line through the points; an empty text for fewer than two."""
     if len(points) < 2:
         return ""
     line = "L".join(f"{at(x)},{at(y)}" for x, y in points)
@@ -57,5 +57,5 @@ def path(style: str, points: Sequence[Point], close: str = "") -> str:
 
 
 def whisker(style: str, points: Sequence[Point]) -> str:
-    """Return an interval between two points."""
+    """Return the line of an interval between two points."""
     return path(f"whisker {style}", points)
