@@ -1,8 +1,8 @@
-"""Bundles: a model as a directory of ``bundle.json`` and ``model.safetensors``.
+"""Bundles: a model as a directory with ``bundle.json`` and ``model.safetensors``.
 
-Never pickle, never an import path; everything is bounded before a tensor is allocated.  The
-*fingerprint* is sha256 over the canonical content: spec, cell, heads and tensors, not provenance
-or metrics.  A bundle whose fingerprint does not fit its content is refused.
+A bundle contains no pickle and no import path, and all sizes are checked before a tensor is
+allocated.  The *fingerprint* is the sha256 of the canonical content: spec, cell, heads and tensors,
+but not provenance or metrics.  Loading fails if the fingerprint does not match the content.
 """
 
 import hashlib
@@ -49,7 +49,7 @@ class BundleFile(BaseModel):
 
 
 def fingerprint_of(spec: FeatureSpec, cell: CellSpec, tensors: Tensors) -> str:
-    """Return 64 hex digits over everything that is computed with."""
+    """Return the fingerprint, 64 hex digits, of everything that determines predictions."""
     digest = hashlib.sha256()
     content = {"format": FORMAT, "spec": spec.model_dump(mode="json"), "cell": cell.model_dump()}
     digest.update(json.dumps(content, sort_keys=True, separators=(",", ":")).encode())
@@ -60,8 +60,8 @@ def fingerprint_of(spec: FeatureSpec, cell: CellSpec, tensors: Tensors) -> str:
     return digest.hexdigest()
 
 
-def fingerprinted(model: Model) -> Model:
-    """Return the model with the fingerprint that a bundle of it has."""
+def with_fingerprint(model: Model) -> Model:
+    """Return the model with the fingerprint of its bundle."""
     tensors = {name: tensor.numpy() for name, tensor in tensors_of(model.network).items()}
     return Model(
         model.spec, model.cell, model.network, fingerprint_of(model.spec, model.cell, tensors)
@@ -74,12 +74,20 @@ def save_bundle(
     provenance: Mapping[str, Any] | None = None,
     metrics: Mapping[str, Any] | None = None,
 ) -> Model:
-    """Write a bundle; the tensors first, so that a torn bundle is never a valid one.
+    """Write a bundle.
+
+    The tensors are written first, so that a torn bundle is never valid.
+
+    Args:
+        model: Model to write.
+        directory: Directory of the bundle; it is made if it does not exist.
+        provenance: Provenance for ``bundle.json``, such as versions and training settings.
+        metrics: Metrics for ``bundle.json``.
 
     Returns:
         The model with its fingerprint.
     """
-    model = fingerprinted(model)
+    model = with_fingerprint(model)
     tensors = {name: tensor.numpy() for name, tensor in tensors_of(model.network).items()}
     content = BundleFile(
         fingerprint=model.fingerprint,
@@ -96,24 +104,26 @@ def save_bundle(
 
 
 def read_bundle(directory: str | Path) -> BundleFile:
-    """Read and validate ``bundle.json`` alone.
+    """Read and validate ``bundle.json``, without the tensors.
 
     Raises:
-        BundleError: it is missing, too large, or not one of ours.
+        BundleError: The file is missing, too large, or not that of a bundle.
     """
     path = Path(directory) / JSON_NAME
     raw = _read(path, JSON_BYTES_MAX)
     try:
         content = json.loads(raw)
-        found = content.get("format") if isinstance(content, dict) else None
-        if found != FORMAT:
-            message = f"{path}: format {found!r} is not {FORMAT}; train the bundle again"
+        version = content.get("format") if isinstance(content, dict) else None
+        if version != FORMAT:
+            message = f"{path}: format {version!r} is not {FORMAT}; train the bundle again"
             raise BundleError(message)
         return BundleFile.model_validate_json(raw)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise BundleError(f"{path}: {where}: {first['msg']}; it is not a bundle of ours") from error
+        raise BundleError(
+            f"{path}: {where}: {first['msg']}; stream-rnn train did not write this file"
+        ) from error
     except (ValueError, RecursionError) as error:
         raise BundleError(
             f"{path} is not JSON: {reason(error)}; it is torn or not a bundle"
@@ -123,12 +133,19 @@ def read_bundle(directory: str | Path) -> BundleFile:
 def load_bundle(directory: str | Path) -> Model:
     """Load a bundle.
 
+    Args:
+        directory: Directory of the bundle.
+
+    Returns:
+        The model, ready to step.
+
     Raises:
-        BundleError: it is missing, torn, foreign, oversized, or holds numbers that are not finite.
+        BundleError: The bundle is missing, torn, too large or of another program, or a number in
+            it is not finite.
     """
     content = read_bundle(directory)
     path = Path(directory) / TENSORS_NAME
-    with torch.device("meta"):  # shapes alone: nothing is allocated before the sizes are checked
+    with torch.device("meta"):  # only shapes, because nothing may be allocated before the checks
         shapes = {
             name: tuple(tensor.shape)
             for name, tensor in Network(content.spec, content.cell).state_dict().items()
@@ -136,7 +153,8 @@ def load_bundle(directory: str | Path) -> Model:
     parameters = sum(math.prod(shape) for shape in shapes.values())
     if parameters > PARAMETERS_MAX:
         raise BundleError(
-            f"{path}: {parameters} parameters, more than {PARAMETERS_MAX} are refused"
+            f"{path} has {parameters} parameters, more than the maximum of {PARAMETERS_MAX}; train "
+            "a smaller network"
         )
     raw = _read(path, 4 * parameters + HEADER_BYTES_MAX)
     _check_header(path, raw)
@@ -146,7 +164,7 @@ def load_bundle(directory: str | Path) -> Model:
         raise BundleError(
             f"{path} is torn or not safetensors: {reason(error)}; copy it again"
         ) from error
-    except KeyError as error:  # a type that numpy does not have, such as BF16
+    except KeyError as error:  # a data type that numpy lacks, such as BF16
         raise BundleError(
             f"{path}: tensors of type {error.args[0]!r} are not float32; save it again"
         ) from error
@@ -154,8 +172,9 @@ def load_bundle(directory: str | Path) -> Model:
     fingerprint = fingerprint_of(content.spec, content.cell, tensors)
     if fingerprint != content.fingerprint:
         raise BundleError(
-            f"{path}: fingerprint {fingerprint[:16]} is not {content.fingerprint[:16]} of "
-            f"{JSON_NAME}: the two files do not belong together; copy the whole directory again"
+            f"{path} has the fingerprint {fingerprint[:16]}, but {JSON_NAME} has "
+            f"{content.fingerprint[:16]}: the two files do not belong together; copy the whole "
+            "directory again"
         )
     network = Network(content.spec, content.cell)
     network.load_state_dict(
@@ -166,7 +185,7 @@ def load_bundle(directory: str | Path) -> Model:
 
 
 def describe(directory: str | Path) -> dict[str, Any]:
-    """Return what ``stream-rnn bundle show`` shows, after loading the bundle."""
+    """Load a bundle, and return its description for ``stream-rnn bundle show``."""
     content, model = read_bundle(directory), load_bundle(directory)
     return {
         "name": model.name,
@@ -193,7 +212,7 @@ def _read(path: Path, bytes_max: int) -> bytes:
         size = path.stat().st_size
         if size > bytes_max:
             raise BundleError(
-                f"{path} has {size} bytes, more than the {bytes_max} that it may have"
+                f"{path} has {size} bytes, more than the maximum of {bytes_max} for this bundle"
             )
         return path.read_bytes()
     except OSError as error:
@@ -202,16 +221,18 @@ def _read(path: Path, bytes_max: int) -> bytes:
 
 
 def _check_header(path: Path, raw: bytes) -> None:
-    """Check what safetensors would allocate for, before it does."""
+    """Check the size that the header declares, before safetensors allocates it."""
     declared = struct.unpack("<Q", raw[:8])[0] if len(raw) >= 8 else len(raw) + 1
     if declared > min(len(raw) - 8, HEADER_BYTES_MAX):
-        raise BundleError(f"{path} is torn or not safetensors: its header does not fit its size")
+        raise BundleError(
+            f"{path} is torn or not safetensors: its header does not fit its size; copy it again"
+        )
 
 
 def _check_tensors(path: Path, tensors: Tensors, shapes: Mapping[str, tuple[int, ...]]) -> None:
     if set(tensors) != set(shapes):
-        odd = ", ".join(sorted(set(tensors) ^ set(shapes))[:5])
-        raise BundleError(f"{path}: its tensors are not those of the spec: {odd}")
+        names = ", ".join(sorted(set(tensors) ^ set(shapes))[:5])
+        raise BundleError(f"{path}: its tensors are not those of the spec: {names}")
     for name, tensor in tensors.items():
         if tensor.shape != shapes[name] or tensor.dtype != np.float32:
             raise BundleError(
@@ -219,4 +240,6 @@ def _check_tensors(path: Path, tensors: Tensors, shapes: Mapping[str, tuple[int,
                 f"{shapes[name]}"
             )
         if not np.isfinite(tensor).all():
-            raise BundleError(f"{path}: {name} holds a number that is not finite; train it again")
+            raise BundleError(
+                f"{path}: {name} contains a number that is not finite; train the bundle again"
+            )

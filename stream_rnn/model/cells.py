@@ -1,4 +1,4 @@
-"""Recurrent cells: torch's own modules, and none at all for the memoryless baseline."""
+"""Recurrent cells: the modules of torch, and a feed-forward network for the memoryless baseline."""
 
 from itertools import pairwise
 from typing import Literal
@@ -11,14 +11,14 @@ CellKind = Literal["elman", "gru", "lstm", "none"]
 
 
 class CellSpec(BaseModel):
-    """What a network remembers with.
+    """The recurrent cell of a network: its kind, its hidden size and its number of layers.
 
     ``elman`` is h_t = tanh(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh) (Elman 1990); ``gru`` is Cho et
     al. 2014 and ``lstm`` Hochreiter and Schmidhuber 1997, both as torch computes them.  ``none``
     is a feed-forward network of the same width: the memoryless baseline.
 
-    The hidden size is a multiple of 8: with another one a row's last bits depend on where the row
-    stands in its tile (measured with torch 2.15 and MKL), see ``network.py``.
+    The hidden size is a multiple of 8.  With other sizes, the last bits of a row depend on the
+    place of the row in its tile (measured with torch 2.15 and MKL), see ``network.py``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -29,7 +29,7 @@ class CellSpec(BaseModel):
 
     @property
     def hidden_shape(self) -> tuple[int, ...]:
-        """Shape of one key's hidden state: (L, H), for an LSTM (2, L, H), for none (0, 0)."""
+        """Shape of one key's hidden state: (L, H), for ``lstm`` (2, L, H), for ``none`` (0, 0)."""
         match self.kind:
             case "none":
                 return (0, 0)
@@ -40,7 +40,7 @@ class CellSpec(BaseModel):
 
 
 class FeedForward(nn.Module):
-    """The memoryless baseline: L layers of width H over each event alone."""
+    """The memoryless baseline: L layers of width H, applied to each event alone."""
 
     def __init__(self, inputs: int, hidden: int, layers: int) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class FeedForward(nn.Module):
 
 
 def make_cell(spec: CellSpec, inputs: int) -> nn.Module:
-    """Make the torch module of a cell; sequences come time first, (T, B, I)."""
+    """Make the torch module of a cell, which takes sequences (T, B, I)."""
     match spec.kind:
         case "elman":
             return nn.RNN(inputs, spec.hidden, spec.layers, nonlinearity="tanh")
@@ -71,12 +71,12 @@ def run_cell(cell: nn.Module, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
     """Run a cell over a sequence.
 
     Args:
-        cell: of :func:`make_cell`.
-        x: (T, B, I).
-        h: (B, L, H); LSTM (B, 2, L, H); none (B, 0, 0).
+        cell: Module from :func:`make_cell`.
+        x: Inputs of the cell, (T, B, I).
+        h: Hidden states (B, L, H), for an LSTM (B, 2, L, H), for no memory (B, 0, 0).
 
     Returns:
-        The top layer's output (T, B, H) and the new hidden state in h's shape.
+        The output of the top layer (T, B, H), and the new hidden states in the shape of h.
     """
     if isinstance(cell, FeedForward):
         return cell(x), h
@@ -95,10 +95,10 @@ def _stack(hn: Tensor, cn: Tensor) -> Tensor:
 
 
 def chrono_init_(cell: nn.Module, steps: int) -> None:
-    """Set gate biases so that units forget after 1 to ``steps`` steps, in place, before training.
+    """Initialize gate biases in place, so that units forget after 1 to ``steps`` steps.
 
-    Without it a gate begins half open, and what is older than some ten steps hardly reaches the
-    gradient.  An Elman cell has no gates and stays as it is.
+    With torch's initialization a gate begins half open, and events more than about ten steps ago
+    hardly reach the gradient.  An Elman cell has no gates and is not changed.
 
     Source: chrono initialization, Tallec and Ollivier 2018 (arXiv 1804.11188), section 3.
     """
@@ -106,10 +106,10 @@ def chrono_init_(cell: nn.Module, steps: int) -> None:
         return
     hidden = cell.hidden_size
     for layer in range(cell.num_layers):
-        own, recurrent = getattr(cell, f"bias_ih_l{layer}"), getattr(cell, f"bias_hh_l{layer}")
-        ages = torch.log(torch.empty(hidden).uniform_(1, max(2, steps - 1)))
-        kept = slice(hidden, 2 * hidden)  # torch's order: GRU r, z, n; LSTM i, f, g, o
+        bias_ih, bias_hh = getattr(cell, f"bias_ih_l{layer}"), getattr(cell, f"bias_hh_l{layer}")
+        log_ages = torch.log(torch.empty(hidden).uniform_(1, max(2, steps - 1)))
+        gate = slice(hidden, 2 * hidden)  # z or f in torch's order: GRU r, z, n; LSTM i, f, g, o
         with torch.no_grad():
-            own[kept], recurrent[kept] = ages, 0.0
+            bias_ih[gate], bias_hh[gate] = log_ages, 0.0
             if isinstance(cell, nn.LSTM):
-                own[:hidden], recurrent[:hidden] = -ages, 0.0
+                bias_ih[:hidden], bias_hh[:hidden] = -log_ages, 0.0

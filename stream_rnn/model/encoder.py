@@ -1,4 +1,4 @@
-"""The encoder: from columns of fields to x (N, F), column by column."""
+"""The encoder, which turns columns of event fields into x (N, F)."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import repeat
@@ -24,11 +24,11 @@ FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 class Encoder:
-    """Turns columns of fields into x (N, F).
+    """Encodes columns of event fields as x (N, F).
 
-    A category stands as its index, as a float; the model looks its embedding up.
+    A category is encoded as its index, as a float; the network looks up its embedding.
 
-    Invariant: a row's bits do not depend on other rows (``tests/unit/test_features.py``).
+    Invariant: the bits of a row do not depend on other rows (``tests/unit/test_features.py``).
     """
 
     def __init__(self, spec: FeatureSpec) -> None:
@@ -44,10 +44,14 @@ class Encoder:
     def encode(
         self, columns: Mapping[str, Sequence[Any]], time_ms: NDArray[np.int64]
     ) -> tuple[NDArray[np.float32], dict[int, FeatureError]]:
-        """Encode N events but for the time since the previous one.
+        """Encode N events, except for the time since the previous event of the key.
+
+        Args:
+            columns: N values for the path of each feature.
+            time_ms: Event times (N,), in milliseconds since 1970.
 
         Returns:
-            x (N, F), zeros in rows that cannot be encoded, and for each such row its error.
+            x (N, F), and the error of each row that cannot be encoded, whose x is all zeros.
         """
         errors: dict[int, FeatureError] = {}
         x = np.zeros((len(time_ms), self.feature_count), np.float32)
@@ -67,7 +71,12 @@ class Encoder:
         return x, errors
 
     def fill_since_previous(self, x: NDArray[np.float32], since_ms: NDArray[np.float64]) -> None:
-        """Fill in place the time since the previous event; NaN where there is none."""
+        """Write the time since the previous event to x (N, F), in place.
+
+        Args:
+            x: Encoded events (N, F).
+            since_ms: Milliseconds (N,) since the previous event of the key; NaN for none.
+        """
         at = 0
         for feature in self._spec.features:
             if isinstance(feature, SincePrevious):

@@ -1,7 +1,7 @@
-"""The feature spec: what an event is made of, in a fixed order, and how it becomes numbers.
+"""The feature spec: the features and heads of a model, and how event fields become numbers.
 
-People write it as TOML, a bundle holds the same content as JSON.  It is declarative: no code, no
-import path.  What training fitted to the data is stored beside each feature.
+People write a spec as TOML; a bundle contains it as JSON.  It is declarative: it contains no code
+and no import path.  Training stores the fitted scaling in each feature.
 """
 
 import tomllib
@@ -34,7 +34,7 @@ def _check_order(what: str, low: float, high: float) -> None:
 
 
 class Fitted(_Part):
-    """What training saw of a numeric feature, after clipping and, if ``log``, the logarithm."""
+    """Statistics of a feature in the training part, after clipping and the logarithm, if any."""
 
     mean: float = 0.0
     std: float = Limits(default=1.0, gt=0)
@@ -59,13 +59,13 @@ class _Scaled(_Part):
         return self
 
     def transform(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Clip and take the logarithm: what is fitted, and then scaled."""
+        """Clip the values and take the logarithm, as the spec says; do not scale."""
         if self.clip is not None:
             values = np.clip(values, *self.clip)
         return np.copysign(np.log1p(np.abs(values)), values) if self.scaling == "log" else values
 
     def scale(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Transform and scale; in float64, so that no row's bits depend on its neighbours."""
+        """Transform and scale in float64, so that the bits of a row do not depend on other rows."""
         values = self.transform(values)
         fitted = self.fitted
         if fitted is None or self.scaling == "none":
@@ -76,7 +76,7 @@ class _Scaled(_Part):
 
 
 class Numeric(_Scaled):
-    """A number of the event."""
+    """A numeric field of the event."""
 
     kind: Literal["numeric"]
     name: Name
@@ -85,17 +85,17 @@ class Numeric(_Scaled):
 
     @property
     def filler(self) -> float:
-        """What stands for a missing value: the mean, once it is fitted."""
+        """Scaled value that replaces a missing one: 0, or the fitted mean for ``mean``."""
         fitted = self.fitted
         if fitted is None or self.missing != "mean" or self.scaling in ("standard", "log"):
-            return 0.0  # of a standardized value, the mean is 0
+            return 0.0  # also the mean of standardized values
         if self.scaling == "none":
             return fitted.mean
         return (fitted.mean - fitted.min) / max(fitted.max - fitted.min, 1e-12)
 
 
 class SincePrevious(_Scaled):
-    """Seconds since the key's previous event; at a cold event 0, with an indicator."""
+    """Seconds since the previous event of the key; 0 with an indicator at a cold event."""
 
     kind: Literal["since_previous"]
     name: Name
@@ -103,7 +103,7 @@ class SincePrevious(_Scaled):
 
 
 class Categorical(_Part):
-    """One of a vocabulary; index 0 is out of vocabulary and missing."""
+    """A word of a vocabulary; index 0 stands for missing values and all other words."""
 
     kind: Literal["categorical"]
     name: Name
@@ -115,12 +115,12 @@ class Categorical(_Part):
     @model_validator(mode="after")
     def _distinct(self) -> Self:
         if len(set(self.vocabulary)) < len(self.vocabulary):
-            raise ValueError("the vocabulary has a word twice")
+            raise ValueError("the vocabulary contains a word twice")
         return self
 
 
 class Boolean(_Part):
-    """True or false."""
+    """A boolean field of the event."""
 
     kind: Literal["boolean"]
     name: Name
@@ -142,14 +142,17 @@ Feature = Annotated[
 
 
 class EventTime(_Part):
-    """Where an event says when it happened."""
+    """The field with the time of an event, and its unit."""
 
     path: Path_
     unit: Literal["ms", "s", "iso8601"] = "ms"
 
 
 class Event(_Part):
-    """What names and dates an event; ``key`` is for files only, Kafka's records have one."""
+    """The fields with the key and the time of an event.
+
+    Only files need ``key``, because a Kafka record has a key of its own.
+    """
 
     key: tuple[Path_, ...] = ()
     time: EventTime | None = None
@@ -157,14 +160,16 @@ class Event(_Part):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A value that must be decoded from an event.
+    """A field of an event that the decoder reads.
 
     Attributes:
-        path: dotted.
-        types: JSON types that everything which reads it takes: another one makes the record bad.
-        required: a record without it is bad.
-        is_label: only heads read it: a value that does not fit them is no label, and no more.
-        has_words: something takes it for a word, in which 1 and 1.0 are two.
+        path: Dotted path of the field.
+        types: JSON types that all readers of the field accept; a value of another type makes the
+            record invalid.
+        required: Whether a record without the field is invalid.
+        is_label: Whether only heads read the field.  A value that does not fit them is no label,
+            and the record stays valid.
+        has_words: Whether a reader takes the value as a word, for which 1 and 1.0 differ.
     """
 
     path: str
@@ -175,7 +180,7 @@ class Field:
 
 
 class FeatureSpec(_Part):
-    """Everything between an event and the network, and what the network answers."""
+    """The features that the network reads from an event, and the heads that it predicts."""
 
     format: Literal[1] = 1
     name: Name
@@ -190,13 +195,16 @@ class FeatureSpec(_Part):
             raise ValueError("two features have the same name")
         columns = [name for feature in self.features for name in column_names(feature)]
         if len(set(columns)) < len(columns):
-            raise ValueError("a feature has the name of another one's indicator")
+            raise ValueError("a feature has the name of the indicator column of another feature")
         if len({head.name for head in self.heads}) < len(self.heads):
             raise ValueError("two heads have the same name")
         paths = {path for feature in self.features if (path := getattr(feature, "path", None))}
         for head in self.heads:
             if head.of == "now" and head.path in paths:
-                message = f"head {head.name}: {head.path} is the target of now, so it may not be a feature"
+                message = (
+                    f'head {head.name}: {head.path} is a target with of = "now", so it must not be '
+                    "a feature"
+                )
                 raise ValueError(message)
         return self
 
@@ -211,18 +219,18 @@ class FeatureSpec(_Part):
         for field in read:
             if not field.types:
                 message = (
-                    f"path {field.path} is read as types that no value has at once: a number is "
-                    "no boolean, and an ISO 8601 time is neither"
+                    f"path {field.path} is read as types that no value has at the same time: a "
+                    "number is not a boolean, and an ISO 8601 time is neither"
                 )
                 raise ValueError(message)
         return self
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
-        """Read a spec from TOML.
+        """Read a spec from a TOML file.
 
         Raises:
-            SpecError: not there, not TOML, or it says something impossible.
+            SpecError: The file is missing, too large, not TOML, or not a valid spec.
         """
         try:
             size = Path(path).stat().st_size
@@ -236,7 +244,15 @@ class FeatureSpec(_Part):
 
     @classmethod
     def parse(cls, content: Mapping[str, Any], place: str) -> Self:
-        """Validate the content of a spec."""
+        """Validate the content of a spec.
+
+        Args:
+            content: Content of the TOML file.
+            place: Name of the file, for messages.
+
+        Raises:
+            SpecError: The content is not a valid spec.
+        """
         try:
             return cls.model_validate(content)
         except ValidationError as error:
@@ -245,39 +261,42 @@ class FeatureSpec(_Part):
             raise SpecError(f"feature spec {place}: {where or 'spec'}: {first['msg']}") from error
 
     def fields(self, *, with_targets: bool = False) -> tuple[Field, ...]:
-        """Return the values to decode, one for each path.
+        """Return the fields to decode, one for each path.
 
-        Several features may read one field, each by its own type: a value has to fit them all.
-        What heads alone read decides nothing of a record, which to a worker is the same without.
+        If several features read one field, its value must fit the types of all.  A field that only
+        heads read never decides whether a record is valid.
+
+        Args:
+            with_targets: Whether to include the fields of the heads.
         """
-        found: dict[str, Field] = {}
+        fields: dict[str, Field] = {}
         for feature in self.features:
             if isinstance(feature, Numeric | Categorical | Boolean):
                 is_required, has_words = feature.missing == "error", feature.kind == "categorical"
-                _read_also(found, feature.path, _TYPES[feature.kind], is_required, has_words)
+                _add_reader(fields, feature.path, _TYPES[feature.kind], is_required, has_words)
         if self.event.time is not None:
             kind = "text" if self.event.time.unit == "iso8601" else "number"
-            _read_also(found, self.event.time.path, frozenset({kind}), True, False)
+            _add_reader(fields, self.event.time.path, frozenset({kind}), True, False)
         for head in self.heads if with_targets else ():
             if head.path is None or head.of == "label":
                 continue
-            other = found.get(head.path, Field(head.path, frozenset(), is_label=True))
-            types = other.types | head.types if other.is_label else other.types
-            has_words = other.has_words or head.kind == "multiclass"
-            found[head.path] = replace(other, types=types, has_words=has_words)
-        return tuple(found.values())
+            known = fields.get(head.path, Field(head.path, frozenset(), is_label=True))
+            types = known.types | head.types if known.is_label else known.types
+            has_words = known.has_words or head.kind == "multiclass"
+            fields[head.path] = replace(known, types=types, has_words=has_words)
+        return tuple(fields.values())
 
 
-def _read_also(
-    found: dict[str, Field], path: str, types: frozenset[str], required: bool, has_words: bool
+def _add_reader(
+    fields: dict[str, Field], path: str, types: frozenset[str], required: bool, has_words: bool
 ) -> None:
-    """Note that something takes only values of these types at a path."""
-    other = found.get(path, Field(path, types))
-    found[path] = Field(
+    """Restrict the field at a path to the types that another reader accepts."""
+    known = fields.get(path, Field(path, types))
+    fields[path] = Field(
         path,
-        other.types & types,
-        other.required or required,
-        has_words=other.has_words or has_words,
+        known.types & types,
+        known.required or required,
+        has_words=known.has_words or has_words,
     )
 
 
@@ -289,7 +308,7 @@ _TYPES = {
 
 
 def column_names(feature: Feature) -> tuple[str, ...]:
-    """Return the names of a feature's columns in x."""
+    """Return the names of the columns that a feature has in x."""
     name = feature.name
     match feature:
         case Numeric() | Boolean():

@@ -1,10 +1,10 @@
-"""Heads: what the network answers about each event.
+"""Heads: the questions that the network answers about each event.
 
-A head owns some columns of y (N, O).  ``output`` turns them into what readers get: probabilities
-after sigmoid or softmax, or values in the target's own unit.  It works in float64 and class by
-class, because torch's softmax of a row depends, in its last bits, on where the row stands (measured
-with three classes in a batch of 32).  The label of a ``next`` head is the
-field of the next valid event of the same key; see ``training.py`` for how labels are found.
+A head has one or more columns of y (N, O).  ``output`` turns them into what readers get:
+probabilities after sigmoid or softmax, or values in the unit of the target.  It computes in float64
+and class by class, because the last bits of torch's softmax of a row depend on the place of the row
+in the batch (measured with three classes in a batch of 32).  The label of a ``next`` head is the
+field of the next valid event of the same key; ``training/targets.py`` decodes labels.
 """
 
 from functools import cached_property
@@ -24,7 +24,7 @@ Columns = NDArray[np.float64]  # (C, N): a row for each of a head's columns of y
 
 
 class Target(BaseModel):
-    """What training saw of a numeric target, as it is learned."""
+    """Mean and standard deviation of a numeric target in the training part, as encoded."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -40,17 +40,17 @@ class _Head(BaseModel):
 
     @property
     def types(self) -> frozenset[str]:
-        """JSON types that its field may have."""
+        """JSON types of the field that have a target."""
         return frozenset({"number"})
 
     @property
     def width(self) -> int:
-        """Columns of y."""
+        """Number of columns of y."""
         return 1
 
 
 class Regression(_Head):
-    """A number; ``cap`` limits it from above, in training and in what is answered."""
+    """A number; ``cap`` is the maximum of targets and predictions."""
 
     kind: Literal["regression"]
     path: FieldPath
@@ -58,17 +58,17 @@ class Regression(_Head):
     fitted: Target | None = None
 
     def output(self, y: Columns) -> Columns:
-        """Map (1, N) to the target's unit."""
+        """Map y (1, N) to values in the unit of the target."""
         fitted = self.fitted or Target()
         value = np.clip(y * fitted.std + fitted.mean, -FLOAT32_MAX, FLOAT32_MAX)
         return value if self.cap is None else np.minimum(value, self.cap)
 
     def target(self, value: Any) -> float | None:
-        """Return the number that a field's value is to be learned as, ``None`` if it has none."""
+        """Return the target that a field's value is encoded as, or ``None`` if it has none."""
         if value is None or isinstance(value, str):
             return None
         number = value if self.cap is None else min(value, self.cap)
-        return float(number) if abs(number) <= FLOAT32_MAX else None  # an integer has no bound
+        return float(number) if abs(number) <= FLOAT32_MAX else None  # integers have no maximum
 
 
 class Binary(_Head):
@@ -80,23 +80,23 @@ class Binary(_Head):
 
     @property
     def types(self) -> frozenset[str]:
-        """A threshold makes a number binary."""
+        """Boolean, or number if the head has a threshold."""
         return frozenset({"boolean"} if self.above is None else {"number"})
 
     def output(self, y: Columns) -> Columns:
-        """Map (1, N) to probabilities."""
+        """Map y (1, N) to probabilities."""
         with np.errstate(over="ignore"):
             return np.asarray(1 / (1 + np.exp(-y)))
 
     def target(self, value: Any) -> float | None:
-        """Return 1, 0, or ``None`` if the field has no value, or words for one."""
+        """Return 1, 0, or ``None`` if the field has no value or a text."""
         if value is None or isinstance(value, str):
             return None
         return float(bool(value) if self.above is None else value > self.above)
 
 
 class Multiclass(_Head):
-    """One of some classes; with ``end`` there is one more, for a key's last event."""
+    """One of several classes; ``end`` adds a class for the end of a key."""
 
     kind: Literal["multiclass"]
     path: FieldPath
@@ -119,22 +119,22 @@ class Multiclass(_Head):
 
     @property
     def types(self) -> frozenset[str]:
-        """Whatever names a class."""
+        """All types whose values can name a class."""
         return frozenset({"text", "number", "boolean"})
 
     @property
     def width(self) -> int:
-        """Columns of y: one a class."""
+        """Number of columns of y: one for each class."""
         return len(self.labels)
 
     def output(self, y: Columns) -> Columns:
-        """Map (C, N) to probabilities."""
+        """Map y (C, N) to probabilities."""
         likelihood = np.exp(y - y.max(axis=0))
-        # Not sum(): of one event alone numpy adds up pairwise, of several one after another.
+        # Not sum(): numpy adds pairwise for one event, but one by one for several.
         return np.asarray(likelihood / likelihood.cumsum(axis=0)[-1])
 
     def target(self, value: Any) -> float | None:
-        """Return the index of the class, ``None`` if the field has none of them."""
+        """Return the index of the class, or ``None`` if the value is not a class."""
         if value is None:
             return None
         word = ("true" if value else "false") if isinstance(value, bool) else str(value)
@@ -146,7 +146,7 @@ class Multiclass(_Head):
 
 
 class TimeToNext(_Head):
-    """Seconds until the key's next event; learned as log(1 + seconds)."""
+    """Seconds until the next event of the key; the target is log(1 + seconds)."""
 
     kind: Literal["time_to_next"]
     of: Literal["next"] = "next"
@@ -155,13 +155,13 @@ class TimeToNext(_Head):
     fitted: Target | None = None
 
     def output(self, y: Columns) -> Columns:
-        """Map (1, N) to seconds, never below 0."""
+        """Map y (1, N) to seconds, never below 0."""
         fitted = self.fitted or Target()
         seconds = np.maximum(np.expm1(np.minimum(y * fitted.std + fitted.mean, 40.0)), 0.0)
         return seconds if self.cap is None else np.minimum(seconds, self.cap)
 
     def target(self, value: Any) -> float | None:
-        """Return seconds as they are learned; ``value`` is in seconds."""
+        """Return the target for a value in seconds, or ``None`` for no value."""
         if value is None:
             return None
         seconds = max(float(value), 0.0)

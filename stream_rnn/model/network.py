@@ -1,16 +1,17 @@
-"""The network: embeddings, a cell, and one linear layer for all heads.  Read in one sitting.
+"""The network: embeddings, a recurrent cell, and one linear layer for all heads.
 
 Shape letters: B keys, T time steps, N events, F features, I inputs of the cell, H hidden size,
 L layers, O outputs.  ``step`` takes one event for each of B keys; ``forward`` takes whole
 sequences and equals repeated ``step`` bit for bit.
 
-*Tiles.*  A row's result must not depend on what else is in the batch.  Measured with torch on a
-CPU: a batch of 1, 2, 3 or 5 rows can differ bitwise from the same rows in a bigger batch; batches
-padded to a multiple of one fixed tile (8, 16, 32) never did, in any order and any fill, from one
-tile to 600, if the inner dimension of every product is a multiple of 4 (else a row's place in the
-tile matters).  The smallest tile makes a key that comes alone cheapest.  So every call is of whole
-tiles, on one intra-op thread (``pin_numerics``), and inputs and hidden size are multiples of
-8.  Across torch builds and CPU types bits may differ: ``numerics`` says which these are.
+*Tiles.*  The result of a row must not depend on the other rows of the batch.  Measured with torch
+on a CPU: a batch of 1, 2, 3 or 5 rows can differ bitwise from the same rows in a larger batch.
+Batches padded to a multiple of one fixed tile (8, 16, 32) never differed, in any order and with any
+padding, from one tile to 600, if the inner dimension of every product is a multiple of 4 (otherwise
+the place of a row in its tile matters).  The smallest tile is the cheapest for a single key.  So
+every call has whole tiles and runs on one intra-op thread (``pin_numerics``), and the numbers of
+inputs and hidden units are multiples of 8.  Bits may differ between torch builds and CPU types,
+which ``numerics`` identifies.
 """
 
 import hashlib
@@ -29,20 +30,20 @@ from stream_rnn.model.encoder import Encoder
 from stream_rnn.model.features import Categorical, FeatureSpec, column_names
 
 TILE = 8
-WIDTH = 8
+WIDTH_MULTIPLE = 8
 
 
 def pin_numerics() -> None:
-    """Use one intra-op thread: how work is split among threads may change bits."""
+    """Use one intra-op thread, because splitting work among threads may change bits."""
     torch.set_num_threads(1)
 
 
 class Network(nn.Module):
-    """The tensors of a model: (T, B, F), h -> (T, B, O), h."""
+    """The torch module of a model, which maps x (T, B, F) and h to y (T, B, O) and h."""
 
     def __init__(self, spec: FeatureSpec, cell: CellSpec) -> None:
         super().__init__()
-        # By number: nn.ModuleDict refuses names that a module has, such as ``type``.
+        # A list, because nn.ModuleDict refuses the names of module attributes, such as ``type``.
         self.embeddings = nn.ModuleList()
         self._embedded: list[int] = []
         plain: list[int] = []
@@ -58,17 +59,17 @@ class Network(nn.Module):
                 plain.extend(columns)
             at = columns.stop
         self._plain = torch.tensor(plain, dtype=torch.long)
-        used = len(plain) + embedded
-        self._padding = -used % WIDTH
-        self.cell = make_cell(cell, used + self._padding)
+        width = len(plain) + embedded
+        self._padding = -width % WIDTH_MULTIPLE
+        self.cell = make_cell(cell, width + self._padding)
         self.dropout = nn.Dropout(0.0)
         self.head = nn.Linear(cell.hidden, sum(head.width for head in spec.heads))
 
-    def drop(self, share: float) -> None:
-        """Hide a share of the cell's outputs in training, between its layers too."""
-        self.dropout.p = share
+    def set_dropout(self, probability: float) -> None:
+        """Set the dropout probability for the outputs of each recurrent layer."""
+        self.dropout.p = probability
         if isinstance(self.cell, nn.RNNBase) and self.cell.num_layers > 1:
-            self.cell.dropout = share
+            self.cell.dropout = probability
 
     def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         """Map x (T, B, F) and h (B, ...) to y (T, B, O) and h."""
@@ -76,7 +77,7 @@ class Network(nn.Module):
         return self.head(self.dropout(out)), h
 
     def cell_inputs(self, x: Tensor) -> Tensor:
-        """Map x (..., F) to what the cell reads (..., I): plain columns, embeddings, padding."""
+        """Map x (..., F) to inputs of the cell (..., I): plain columns, embeddings, padding."""
         parts = [x[..., self._plain]]
         tables = zip(self._embedded, self.embeddings, strict=True)
         parts += [table(x[..., at].long()) for at, table in tables]
@@ -85,10 +86,10 @@ class Network(nn.Module):
 
 
 def _embedding(rows: int, width: int) -> nn.Embedding:
-    """Make a table of (rows, width), drawn by torch's random state.
+    """Make an embedding (rows, width), initialized from the random state of torch.
 
-    On the meta device nothing is drawn: torch would import its compiler for it, which takes
-    seconds and some 100 MB in every process that loads a bundle.
+    On the meta device it is not initialized: torch would import its compiler, which takes seconds
+    and about 100 MB in every process that loads a bundle.
     """
     table: nn.Embedding = nn.Embedding.from_pretrained(  # type: ignore[no-untyped-call]  # torch's
         torch.empty(rows, width), freeze=False
@@ -99,13 +100,15 @@ def _embedding(rows: int, width: int) -> nn.Embedding:
 
 
 class Model:
-    """A feature spec, a cell and its tensors.
+    """A trained or untrained model: a feature spec, a cell and a network.
 
     Attributes:
-        spec: features and heads.
-        cell: what it remembers with.
-        encoder: from fields to x.
-        fingerprint: 64 hex digits of its canonical content; see ``bundle.py``.
+        spec: Features and heads.
+        cell: Kind and size of the recurrent cell.
+        network: Torch module with the tensors, in evaluation mode.
+        encoder: Encoder from event fields to x.
+        fingerprint: 64 hex digits over the canonical content, see ``bundle.py``; empty until the
+            model is saved.
     """
 
     def __init__(
@@ -119,7 +122,7 @@ class Model:
 
     @classmethod
     def initialize(cls, spec: FeatureSpec, cell: CellSpec) -> Self:
-        """Make an untrained model from torch's random state."""
+        """Make an untrained model, initialized from the random state of torch."""
         return cls(spec, cell, Network(spec, cell))
 
     @property
@@ -129,51 +132,51 @@ class Model:
 
     @property
     def feature_count(self) -> int:
-        """F, columns of x."""
+        """Number of columns of x, F."""
         return self.encoder.feature_count
 
     @property
     def output_count(self) -> int:
-        """O, columns of y."""
+        """Number of columns of y, O."""
         return self.network.head.out_features
 
     @property
     def hidden_shape(self) -> tuple[int, ...]:
-        """Shape of one key's hidden state."""
+        """Shape of the hidden state of one key."""
         return self.cell.hidden_shape
 
     @property
     def hidden_size_floats(self) -> int:
-        """Floats of one key's hidden state."""
+        """Number of floats in the hidden state of one key."""
         return int(np.prod(self.hidden_shape))
 
     def initial_hidden(self, rows: int) -> Tensor:
-        """Return the hidden states (rows, L, H) of keys without a past: zeros."""
+        """Return the hidden states (rows, L, H) of keys without events, which are all zeros."""
         return torch.zeros(rows, *self.hidden_shape)
 
     def step(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        """Take one event for each of B keys.
+        """Step the network once for each of B keys.
 
         Args:
-            x: (B, F).
-            h: (B, L, H), for an LSTM (B, 2, L, H).
+            x: One encoded event of each key, (B, F).
+            h: Hidden states (B, L, H), for an LSTM (B, 2, L, H).
 
         Returns:
-            y (B, O) and the new h.
+            The outputs y (B, O) and the new hidden states.
         """
         y, h = self.forward(x[:, None], h)
         return y[:, 0], h
 
     @torch.inference_mode()
     def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        """Take T events for each of B keys: equal to T times ``step``, bit for bit.
+        """Step the network T times for each of B keys; equals T calls of ``step``, bit for bit.
 
         Args:
-            x: (B, T, F).
-            h: (B, L, H), for an LSTM (B, 2, L, H).
+            x: T encoded events of each key, (B, T, F).
+            h: Hidden states (B, L, H), for an LSTM (B, 2, L, H).
 
         Returns:
-            y (B, T, O) and the new h.
+            The outputs y (B, T, O) and the new hidden states.
 
         Invariant: ``tests/unit/test_steps.py``.
         """
@@ -187,17 +190,17 @@ class Model:
         return y[:, :rows].transpose(0, 1), hidden[:rows]
 
     def outputs(self, y: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        """Turn y (N, O) into what readers get: for each head (N,), for classes (N, C)."""
-        found, at = {}, 0
+        """Turn y (N, O) into the outputs of each head: (N,), or (N, C) for C classes."""
+        outputs, at = {}, 0
         columns = np.ascontiguousarray(y.T, np.float64)  # (O, N)
         for head in self.spec.heads:
             values = head.output(columns[at : at + head.width]).astype(np.float32)
-            found[head.name] = values.T if head.kind == "multiclass" else values[0]
+            outputs[head.name] = values.T if head.kind == "multiclass" else values[0]
             at += head.width
-        return found
+        return outputs
 
     def numerics(self) -> str:
-        """Return 8 hex digits that name how this process computes."""
+        """Return 8 hex digits that identify the numerics of this process: builds and CPU type."""
         return _numerics()
 
 
@@ -207,7 +210,7 @@ def _whole_tiles(rows: int) -> int:
 
 @cache
 def _numerics() -> str:
-    """Hash what may change bits: torch's and numpy's builds, the CPU, and a probe of each cell."""
+    """Return a digest of the builds of torch and numpy, the CPU, and the output of each cell."""
     digest = hashlib.sha256()
     capability = torch.backends.cpu.get_cpu_capability()
     about = (torch.__version__, np.__version__, capability, platform.machine())

@@ -135,7 +135,7 @@ class _Training:
         self.weights = self._class_weights()
         self.label_counts = label_counts(spec, self.labels, self.weights)
         self.network = Network(spec, cell)
-        self.network.drop(settings.dropout)
+        self.network.set_dropout(settings.dropout)
         if settings.chrono_steps:
             chrono_init_(self.network.cell, settings.chrono_steps)
         self.optimizer = torch.optim.AdamW(

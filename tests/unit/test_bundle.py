@@ -21,10 +21,10 @@ from stream_rnn.model.bundle import (
     TENSORS_NAME,
     describe,
     fingerprint_of,
-    fingerprinted,
     load_bundle,
     read_bundle,
     save_bundle,
+    with_fingerprint,
 )
 from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.network import Model, tensors_of
@@ -45,7 +45,7 @@ def test_a_bundle_loads_as_it_was_saved(directory):
     """Spec, cell, tensors and answers are the same, to the bit."""
     model, saved = load_bundle(directory), models.small("lstm", 8, 2)
     assert (model.spec, model.cell) == (saved.spec, saved.cell)
-    assert model.fingerprint == fingerprinted(saved).fingerprint
+    assert model.fingerprint == with_fingerprint(saved).fingerprint
     x, h = torch.ones(3, model.feature_count), model.initial_hidden(3)
     for mine, theirs in zip(model.step(x, h), saved.step(x, h), strict=True):
         assert torch.equal(mine, theirs)
@@ -118,7 +118,7 @@ JSON_REFUSALS = {
     "not text": (lambda d: (d / JSON_NAME).write_bytes(b"\xff\x00\x80"), "is not JSON"),
     "nested too deep": (lambda d: (d / JSON_NAME).write_text("[" * 200_000), "is not JSON"),
     "a list": (lambda d: (d / JSON_NAME).write_text("[1]"), "format None is not 1"),
-    "foreign": (lambda d: (d / JSON_NAME).write_text('{"format": 1, "layers": 3}'), "not a bundle"),
+    "foreign": (lambda d: (d / JSON_NAME).write_text('{"format": 1, "layers": 3}'), "did not write this file"),
     "unknown format": (lambda d: change_json(d, format=2), "format 2 is not 1"),
     "format as text": (lambda d: change_json(d, format="1"), "format '1' is not 1"),
     "extra key": (lambda d: change_json(d, code="import os"), "code: Extra inputs"),
@@ -147,7 +147,7 @@ TENSORS_REFUSALS = {
     "wrong shape": (lambda d: change_tensors(d, put_tall), "head.weight is float32 (99, 8)"),
     "wrong type": (lambda d: change_tensors(d, put_double), "head.bias is float64"),
     "a type that numpy lacks": (declare_bfloat, "tensors of type 'BF16' are not float32"),
-    "not finite": (lambda d: change_tensors(d, put_nan), "head.weight holds a number"),
+    "not finite": (lambda d: change_tensors(d, put_nan), "head.weight contains a number"),
     "a tensor less": (lambda d: change_tensors(d, lambda t: t.pop("head.bias")), "head.bias"),
     "a tensor more": (
         lambda d: change_tensors(d, lambda t: t.update(odd=np.zeros(1, np.float32))),
@@ -196,7 +196,7 @@ def test_an_oversized_bundle_json_is_refused_unread(directory, monkeypatch):
     """Its size is asked for before it is read."""
     monkeypatch.setattr(bundle, "JSON_BYTES_MAX", 100)
     monkeypatch.setattr(Path, "read_bytes", lambda _path: pytest.fail("it was read"))
-    with pytest.raises(BundleError, match=r"bytes, more than the 100") as caught:
+    with pytest.raises(BundleError, match=r"bytes, more than the maximum of 100") as caught:
         load_bundle(directory)
     assert str(directory / JSON_NAME) in str(caught.value)
 
@@ -204,7 +204,7 @@ def test_an_oversized_bundle_json_is_refused_unread(directory, monkeypatch):
 def test_a_network_that_would_be_too_large_is_refused_before_it_is_made(directory):
     """Bytes of JSON may ask for gigabytes of tensors; nothing is allocated for them."""
     change_json(directory, cell={"kind": "lstm", "hidden": 4096, "layers": 4})
-    with pytest.raises(BundleError, match="parameters, more than 200000000 are refused"):
+    with pytest.raises(BundleError, match="parameters, more than the maximum of 200000000"):
         load_bundle(directory)
 
 

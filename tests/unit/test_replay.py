@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from stream_rnn.fold.decoder import LogRecord
-from stream_rnn.model.bundle import fingerprinted
+from stream_rnn.model.bundle import with_fingerprint
 from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.network import Model
@@ -30,7 +30,7 @@ def model_of(kind="gru"):
     """Make a model that dates events by their own field."""
     torch.manual_seed(11)
     spec = FeatureSpec.model_validate(SPEC)
-    return fingerprinted(Model.initialize(spec, CellSpec(kind=kind, hidden=8)))
+    return with_fingerprint(Model.initialize(spec, CellSpec(kind=kind, hidden=8)))
 
 
 def rows_of(count, seed):

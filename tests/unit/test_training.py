@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from stream_rnn.errors import SpecError
-from stream_rnn.model.bundle import fingerprinted
+from stream_rnn.model.bundle import with_fingerprint
 from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.encoder import Encoder
 from stream_rnn.model.features import FeatureSpec
@@ -72,7 +72,7 @@ def test_training_is_deterministic_for_a_seed(kind):
     """The same seed gives the same tensors to the bit, another one others."""
     cell = CellSpec(kind=kind, hidden=8)
     one, same, other = (
-        fingerprinted(train(RECALL, cell, EXAMPLES, dataclasses.replace(QUICK, seed=seed)).model)
+        with_fingerprint(train(RECALL, cell, EXAMPLES, dataclasses.replace(QUICK, seed=seed)).model)
         for seed in (4, 4, 5)
     )
     assert one.fingerprint == same.fingerprint != other.fingerprint
@@ -154,7 +154,7 @@ def test_noise_is_never_on_what_judges():
     one, same, other = (
         train(fitted, CellSpec(hidden=8), examples, settings) for settings in (noisy, noisy, QUICK)
     )
-    prints = [fingerprinted(t.model).fingerprint for t in (one, same, other)]
+    prints = [with_fingerprint(t.model).fingerprint for t in (one, same, other)]
     assert prints[0] == prints[1] != prints[2]
     data = validation.EncodedExamples.encode(fitted, examples)
     assert one.validation_loss == validation.validation_loss(one.model, data)
@@ -231,7 +231,7 @@ def test_the_test_part_teaches_nothing():
     lying = dataclasses.replace(EXAMPLES, labels={**EXAMPLES.labels, "past": past})
     cell = CellSpec(hidden=8)
     honest, other = train(RECALL, cell, EXAMPLES, QUICK), train(RECALL, cell, lying, QUICK)
-    assert fingerprinted(honest.model).fingerprint == fingerprinted(other.model).fingerprint
+    assert with_fingerprint(honest.model).fingerprint == with_fingerprint(other.model).fingerprint
     assert honest.metrics["validation"] == other.metrics["validation"]
     assert honest.metrics["test"] != other.metrics["test"]
 

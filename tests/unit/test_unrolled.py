@@ -9,7 +9,7 @@ import torch
 
 from stream_rnn.errors import ConfigError
 from stream_rnn.keys import describe_key, parse_key, shorten, similar_keys
-from stream_rnn.model.bundle import fingerprinted
+from stream_rnn.model.bundle import with_fingerprint
 from stream_rnn.model.cells import CellSpec, run_cell
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.network import Model
@@ -46,7 +46,7 @@ def model_of(kind="gru", layers=1, spec=models.SPEC):
             made.network.cell, made.network.cell_inputs(x[None]), made.initial_hidden(1)
         )
         made.network.head.weight[0] = 3.3e38 * out[0, 0].sign() * min(1, 1.2 / out.abs().sum())
-    return fingerprinted(made)
+    return with_fingerprint(made)
 
 
 def log_of(count=160, seed=5):
