@@ -1,4 +1,4 @@
-"""The verbs of training and judging as Python functions, for notebooks and scripts.
+"""Training, evaluation and replay as Python functions, for notebooks and scripts.
 
     spec.py      propose_spec, load_spec
     train.py     train
@@ -7,6 +7,6 @@
     trace.py     trace
     replay.py    replay
 
-They are names of ``stream_rnn`` itself: ``from stream_rnn import train``.  ``stream-rnn train`` and
-its sisters call them too.
+Import them from the package: ``from stream_rnn import train``.  The commands of the same names,
+such as ``stream-rnn train``, call these functions.
 """

@@ -1,13 +1,13 @@
-"""Predictions as columns of polars, named as the replay's Parquet files name them.
+"""Predictions as polars columns, with the names of the Parquet files that ``replay`` writes.
 
-partition, offset   Int64    the record; of a file or a frame the offset is the number of the row
-key, key_base64     String   the record's key: as text, or if it is none, as base64
+partition, offset   Int64    place of the record; in a file or frame, the offset is the row number
+key, key_base64     String   key of the record, as text or, if it is not UTF-8, as base64
 event_time_ms       Int64    milliseconds since 1970
-steps               Int64    events in the memory that predicted, this one included
-cold                Boolean  whether this was the first event in the memory
-HEAD.probability    Float64  of a binary head; of a multi-class head, that of the likeliest class
-HEAD.class          String   of a multi-class head: the likeliest class
-HEAD.value          Float64  of a regression; of the time to the next event, in seconds
+steps               Int64    number of events in the memory, the predicting event included
+cold                Boolean  whether the event is the first in the memory
+HEAD.probability    Float64  probability of a binary head, or of the likeliest class
+HEAD.class          String   likeliest class of a multi-class head
+HEAD.value          Float64  value of a regression head, or the time to the next event in seconds
 """
 
 import base64
@@ -42,7 +42,15 @@ def place_columns(
     time_ms: NDArray[np.int64],
     steps: NDArray[np.int64],
 ) -> pl.DataFrame:
-    """Return where and when N events were, and how long the memory was."""
+    """Return the columns from ``partition`` to ``cold`` for N events.
+
+    Args:
+        partition: Source partitions (N,).
+        offset: Source offsets (N,).
+        keys: The N record keys.
+        time_ms: Event times (N,), in milliseconds since 1970.
+        steps: Numbers (N,) of events in the memory.
+    """
     texts = [_text(key) for key in keys]
     coded = [
         base64.b64encode(key).decode() if text is None else None
@@ -55,7 +63,7 @@ def place_columns(
 
 
 def in_log_order(frame: pl.DataFrame, log: Log) -> pl.DataFrame:
-    """Return predictions in the order of the rows of a file or frame, of a topic by partition."""
+    """Sort predictions by the rows of a file or frame, or by the partitions of a topic."""
     return frame.sort(["partition", "offset"] if isinstance(log, TopicLog) else ["offset"])
 
 
@@ -63,17 +71,17 @@ def output_columns(head: AnyHead, output: Output | NDArray[np.float32]) -> list[
     """Return the columns of one head.
 
     Args:
-        head: what is answered.
-        output: (N,) values or ranked classes, or (N, C) probabilities.
+        head: Head that predicts.
+        output: Values or ranked classes (N,), or probabilities (N, C).
     """
     if isinstance(head, Multiclass):
         if isinstance(output, RankedClasses):
             likeliest, probability = output.top_class, output.confidence
         else:
             likeliest, probability = output.argmax(axis=1), output.max(axis=1, initial=0)
-        words = [head.labels[i] for i in likeliest.tolist()]
+        classes = [head.labels[i] for i in likeliest.tolist()]
         return [
-            pl.Series(f"{head.name}.class", words, pl.String),
+            pl.Series(f"{head.name}.class", classes, pl.String),
             pl.Series(f"{head.name}.probability", _shortest(probability), pl.Float64),
         ]
     assert not isinstance(output, RankedClasses)
@@ -82,22 +90,31 @@ def output_columns(head: AnyHead, output: Output | NDArray[np.float32]) -> list[
 
 
 def target_column(head: AnyHead, target: NDArray[np.float64]) -> pl.Series:
-    """Return what came, null where nothing did: Boolean, String or Float64, as the head predicts it."""
-    name, there = f"{head.name}.target", np.isfinite(target).tolist()
+    """Return the column ``HEAD.target``: Boolean, String or Float64, and null for no target.
+
+    Args:
+        head: Head that predicts.
+        target: Targets (N,), encoded as for training; NaN for none.
+    """
+    name, is_known = f"{head.name}.target", np.isfinite(target).tolist()
     kind: Any = pl.Float64
     values: Sequence[Any] = target.tolist()
     if isinstance(head, Binary):
         kind, values = pl.Boolean, [value > 0 for value in values]
     elif isinstance(head, Multiclass):
         kind = pl.String
-        values = [head.labels[int(v)] if ok else None for v, ok in zip(values, there, strict=True)]
+        values = [
+            head.labels[int(v)] if known else None
+            for v, known in zip(values, is_known, strict=True)
+        ]
     elif isinstance(head, TimeToNext):
         values = np.expm1(target).tolist()
-    return pl.Series(name, [v if ok else None for v, ok in zip(values, there, strict=True)], kind)
+    known_values = [v if known else None for v, known in zip(values, is_known, strict=True)]
+    return pl.Series(name, known_values, kind)
 
 
 def output_schema(heads: Sequence[AnyHead]) -> Mapping[str, Any]:
-    """Return names and types of the columns of all heads."""
+    """Return the names and types of the columns of all heads."""
     empty = np.zeros(0, np.float32)
     columns = [
         column
@@ -110,10 +127,10 @@ def output_schema(heads: Sequence[AnyHead]) -> Mapping[str, Any]:
 
 
 def _shortest(values: NDArray[np.float32]) -> list[float]:
-    """Return the shortest decimals that give the same float32, as predictions have them."""
-    whole = np.ascontiguousarray(values)
-    found: list[float] = orjson.loads(orjson.dumps(whole, option=orjson.OPT_SERIALIZE_NUMPY))
-    return found
+    """Return the shortest decimals that round to the same float32, as in published predictions."""
+    array = np.ascontiguousarray(values)
+    decimals: list[float] = orjson.loads(orjson.dumps(array, option=orjson.OPT_SERIALIZE_NUMPY))
+    return decimals
 
 
 def _text(key: bytes) -> str | None:

@@ -1,4 +1,4 @@
-"""``compare``: two bundles on the same log."""
+"""The function ``compare``, which measures two bundles on the same log."""
 
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -31,11 +31,11 @@ SCHEMA = {
 
 @dataclass(frozen=True)
 class ComparisonResult:
-    """Two bundles on a log.
+    """The comparison of two bundles on a log.
 
     Attributes:
-        comparison: the figures of each head that both have.
-        heads: of the first bundle.
+        comparison: Figures of each head that both bundles have.
+        heads: Heads of the first bundle.
     """
 
     comparison: Comparison
@@ -52,7 +52,7 @@ class ComparisonResult:
         return "\n".join(lines) + ">"
 
     def _repr_html_(self) -> str:
-        """Return the differences as charts and tables, and the events that differ most."""
+        """Return the differences as charts and tables, and the events with the largest ones."""
         it = self.comparison
         parts = [f"<h1>A {text(it.first)}, B {text(it.second)}</h1>"]
         parts.append(
@@ -70,18 +70,18 @@ class ComparisonResult:
             events = [
                 (e.key, e.partition, e.offset, e.first, e.second, e.actual) for e in head.differ
             ]
-            header = ("key", "partition", "offset", "A", "B", "came")
-            parts.append(
-                table(header, events, "The events on which both differ most") + "</section>"
-            )
+            header = ("key", "partition", "offset", "A", "B", "actual")
+            caption = "The events with the largest differences between A and B"
+            parts.append(table(header, events, caption) + "</section>")
         return framed(page("Comparison", "".join(parts)), f"Comparison on {it.log}")
 
     def to_polars(self) -> pl.DataFrame:
-        """Return a row for each head and metric.
+        """Return one row for each head and metric.
 
-        Columns: ``head`` and ``metric`` (String), ``events`` that are scored (Int64); of ``first``,
-        ``second`` and ``difference``, the second less the first, the metric (Float64); ``low`` and
-        ``high``, between which 95 % of other draws of keys would lie (Float64, null without draws).
+        Columns: ``head`` and ``metric`` (String); ``events``, the number of scored events (Int64);
+        ``first`` and ``second``, the metric of each bundle, and ``difference``, the second minus
+        the first (Float64); ``low`` and ``high``, the 95 % interval of the difference (Float64,
+        null if there is none).
         """
         rows = [
             (name, metric, head.events, row.first, row.second, *astuple(row.difference))
@@ -103,23 +103,26 @@ def compare(
     scoring: ScoringOptions,
     settings: Settings,
 ) -> ComparisonResult:
-    """Measure two bundles on the same log, event by event.
+    """Measure two bundles on the same log, paired event by event.
 
     The keywords are the options of ``stream-rnn compare``.
 
     Args:
-        log: path of a file, data frame of polars or pandas, or a log; ``None`` with
-            ``topic``.
-        first: directory of a bundle, A.
-        second: directory of another one, B.
-        on_progress: receives A or B and how many records more it has read.
-        options: which records are read.
-        labels: of heads that need some.
-        scoring: which predictions are scored, and how.
-        settings: of the fold.
+        log: Path of a file, data frame of polars or pandas, or log; ``None`` with ``topic``.
+        first: Directory of the first bundle, A.
+        second: Directory of the second bundle, B.
+        on_progress: Called with ``A`` or ``B`` and the number of records read since the last call.
+        options: Which records are read.
+        labels: Labels of the heads with ``of = "label"``.
+        scoring: Which predictions are scored, and how.
+        settings: Settings of the fold.
+
+    Returns:
+        The comparison; a notebook displays its charts and tables.
 
     Raises:
-        ConfigError: the log or a bundle cannot be read, or both have no head or event in common.
+        ConfigError: The log cannot be read, or the bundles have no head or event in common.
+        BundleError: A bundle cannot be loaded.
 
     Example:
         >>> from stream_rnn import compare
@@ -131,8 +134,10 @@ def compare(
     spec = read_bundle(Path(first)).spec
     source = open_log(log, spec, options, settings)
     settings = settings.replace(source=source.name)
-    known = labels.read(spec)
-    with torch_threads(), progress_to(on_progress) as told:
-        pair = Path(first), Path(second)
-        found = compare_bundles(source, pair, settings, scoring, known, told)
-    return ComparisonResult(found, spec.heads)
+    label_values = labels.read(spec)
+    with torch_threads(), progress_to(on_progress) as report_progress:
+        bundles = Path(first), Path(second)
+        comparison = compare_bundles(
+            source, bundles, settings, scoring, label_values, report_progress
+        )
+    return ComparisonResult(comparison, spec.heads)

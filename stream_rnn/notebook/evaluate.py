@@ -1,4 +1,4 @@
-"""``evaluate``: how good a bundle is on a log, and what its memory is worth."""
+"""The function ``evaluate``, which measures a bundle on a log, and the worth of its memory."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,15 +27,15 @@ from stream_rnn.settings import Settings
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """An evaluation with the predictions that it is made of.
+    """The evaluation of a bundle on a log, with its predictions.
 
     Attributes:
-        log: what was folded.
-        evaluation: the figures; ``heads["NAME"].worth`` is what the memory is worth.
-        predictions: N predictions and what came.
-        is_scored: (N,) which of them the figures are about.
-        heads: of the model.
-        pictures: (title, SVG) of some keys, as the report has them.
+        log: Log that was folded.
+        evaluation: Figures; ``heads["NAME"].worth`` is what the memory is worth.
+        predictions: N predictions with their targets.
+        is_scored: Mask (N,) of the predictions that are scored.
+        heads: Heads of the model.
+        pictures: Title and SVG of each example key, as in the report.
     """
 
     log: Log
@@ -46,7 +46,7 @@ class EvaluationResult:
     pictures: tuple[tuple[str, str], ...]
 
     def __repr__(self) -> str:
-        """Return each head's main metric with and without memory."""
+        """Return the main metric of each head, for each model."""
         it = self.evaluation
         lines = [f"<Evaluation of {it.model} on {it.log}: {it.events:,} events of {it.keys:,} keys"]
         for head in it.heads.values():
@@ -65,8 +65,8 @@ class EvaluationResult:
     def to_polars(self) -> pl.DataFrame:
         """Return the predictions in log order, one row each.
 
-        Columns: see :mod:`stream_rnn.notebook.columns`; for each head also ``HEAD.target``, what
-        came, null where nothing did; and ``is_scored``, Boolean.
+        Columns: those of :mod:`stream_rnn.notebook.columns`; for each head also ``HEAD.target``,
+        the target, which is null if there is none; and ``is_scored`` (Boolean).
         """
         it = self.predictions
         keys = [it.keys[number] for number in it.key.tolist()]
@@ -85,8 +85,11 @@ class EvaluationResult:
     def write_report(self, path: str | Path) -> None:
         """Write the report as an HTML file.
 
+        Args:
+            path: Path of the file; an existing report is replaced.
+
         Raises:
-            ConfigError: it cannot be written, or something else stands there.
+            ConfigError: The file cannot be written, or exists and is not a report.
         """
         write_report(self.evaluation, self.pictures, path)
 
@@ -109,19 +112,25 @@ def evaluate(
     The keywords are the options of ``stream-rnn evaluate``.
 
     Args:
-        log: path of a file, data frame of polars or pandas, or a log; ``None`` with
-            ``topic``.
-        bundle: directory of the model.
-        report: HTML file to write.
-        with_pictures: whether the report shows some keys unrolled, for which the log is read again.
-        on_progress: receives the name of a model and how many records more it has read.
-        options: which records are read.
-        labels: of heads that need some.
-        scoring: which predictions are scored, and how.
-        settings: of the fold.
+        log: Path of a file, data frame of polars or pandas, or log; ``None`` with ``topic``.
+        bundle: Directory of the bundle.
+        report: Path of an HTML file for the report; ``None`` writes no file.
+        with_pictures: Whether the report shows the network unrolled over example keys, for which
+            the log is read again.
+        on_progress: Called with the name of a model and the number of records read since the last
+            call.
+        options: Which records are read.
+        labels: Labels of the heads with ``of = "label"``.
+        scoring: Which predictions are scored, and how.
+        settings: Settings of the fold.
+
+    Returns:
+        The evaluation; a notebook displays its report.
 
     Raises:
-        ConfigError: the log or the bundle cannot be read, or nothing is scored.
+        ConfigError: The log cannot be read, the report cannot be written, or no prediction is
+            scored.
+        BundleError: The bundle cannot be loaded.
 
     Example:
         >>> from stream_rnn import evaluate
@@ -134,19 +143,26 @@ def evaluate(
     """
     if report is not None:
         check_report(Path(report))
-    place = Path(bundle)
-    model = load_bundle(place)
+    directory = Path(bundle)
+    model = load_bundle(directory)
     source = open_log(log, model.spec, options, settings)
     settings = settings.replace(source=source.name)
-    known = labels.read(model.spec)
-    with torch_threads(), progress_to(on_progress) as told:
-        folds, sample = fold_with_baseline(source, model, place, settings, scoring, known, told)
-        found = measure(source.name, model, place, folds, sample, scoring)
-        drawn = pictures(source, place, settings, found) if with_pictures or report else []
-    memory, heads = folds[MEMORY], model.spec.heads
-    is_scored, shown = scoring.choose(memory), tuple(drawn)
+    label_values = labels.read(model.spec)
+    with torch_threads(), progress_to(on_progress) as report_progress:
+        folds, sample = fold_with_baseline(
+            source, model, directory, settings, scoring, label_values, report_progress
+        )
+        evaluation = measure(source.name, model, directory, folds, sample, scoring)
+        needs_pictures = with_pictures or report
+        drawn = pictures(source, directory, settings, evaluation) if needs_pictures else []
+    memory = folds[MEMORY]
     result = EvaluationResult(
-        source, found, memory, is_scored=is_scored, heads=heads, pictures=shown
+        log=source,
+        evaluation=evaluation,
+        predictions=memory,
+        is_scored=scoring.choose(memory),
+        heads=model.spec.heads,
+        pictures=tuple(drawn),
     )
     if report is not None:
         result.write_report(report)

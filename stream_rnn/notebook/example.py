@@ -1,4 +1,4 @@
-"""A small log for examples and tries: machines that fail some hours after their vibration peaked."""
+"""A small example log: machines that fail some hours after a peak of their vibration."""
 
 import functools
 import random
@@ -16,7 +16,12 @@ PEAK, FAILED_AFTER_HOURS = 0.1, range(2, 5)
 
 
 def machines(count: int = 12, hours: int = 40, seed: int = 1) -> pl.DataFrame:
-    """Return an event of each machine an hour; only a memory knows when the last peak was.
+    """Return one event per machine and hour, whose failures only a memory of peaks can predict.
+
+    Args:
+        count: Number of machines.
+        hours: Number of hours.
+        seed: Random seed.
 
     Example:
         >>> machines().head(1).row(0)
@@ -41,7 +46,7 @@ def _rows(count: int, hours: int, draw: random.Random) -> Iterator[tuple[object,
 
 @functools.cache
 def example_bundle() -> Path:
-    """Train a small bundle on :func:`machines`, once for each process; return its directory."""
+    """Train a small bundle on :func:`machines`, once per process, and return its directory."""
     folder = _folder()
     frame = machines()
     spec = propose_spec(frame, target="failed")
@@ -50,5 +55,5 @@ def example_bundle() -> Path:
 
 @functools.cache
 def _folder() -> TemporaryDirectory[str]:
-    """Return a folder that is there until the process ends."""
+    """Return a temporary directory that exists until the process ends."""
     return TemporaryDirectory()

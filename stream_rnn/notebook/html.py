@@ -1,7 +1,7 @@
-"""Tables and pages in the cell of a notebook: self-contained, without script, on light and on dark.
+"""Tables and pages for the cells of a notebook: self-contained, without scripts, light or dark.
 
-A table has no style of its own, so it looks as the notebook's tables do.  A page with charts stands
-in a frame: its style sheet reaches nothing outside of it, and that of the notebook nothing inside.
+A table has no style of its own, so it looks like other tables of the notebook.  A page with charts
+is shown in a frame, so that its style sheet and that of the notebook do not affect each other.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ HEIGHT = 560
 
 
 def text(value: object) -> str:
-    """Return a value as HTML: every character of a log visible, and escaped."""
+    """Return a value as escaped HTML, with control characters made visible."""
     return escape(printable(str(value)))
 
 
@@ -28,7 +28,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]], caption: str 
 
     def row_of(tag: str, cells: Sequence[object]) -> str:
         styled = (
-            f"<{tag}{' style=text-align:right' if right else ''}>{text(_written(cell))}</{tag}>"
+            f"<{tag}{' style=text-align:right' if right else ''}>{text(_format(cell))}</{tag}>"
             for cell, right in zip(cells, is_number or [False] * len(header), strict=True)
         )
         return f"<tr>{''.join(styled)}</tr>"
@@ -42,8 +42,8 @@ def page(title: str, body: str) -> str:
     """Return a page that looks like the report.
 
     Args:
-        title: text.
-        body: HTML.
+        title: Title of the page, as text.
+        body: Content of the page, as HTML.
     """
     css = files("stream_rnn.evaluation.report").joinpath("report.css").read_text(encoding="utf-8")
     return (
@@ -54,16 +54,16 @@ def page(title: str, body: str) -> str:
 
 
 def framed(whole_page: str, title: str, height: int = HEIGHT) -> str:
-    """Return a page as one element that keeps its styles to itself and runs nothing.
+    """Return an HTML element that shows a page in a frame with its own styles and no scripts.
 
     Args:
-        whole_page: HTML.
-        title: what it is, for people who hear the notebook.
-        height: in pixels; the frame scrolls, and a person may drag its edge.
+        whole_page: The page, as HTML.
+        title: Title of the frame, which screen readers read.
+        height: Initial height in pixels; the frame scrolls and can be resized.
     """
     style = f"width:100%;height:{height}px;border:0;resize:vertical;overflow:auto"
     return f'<iframe sandbox srcdoc="{escape(whole_page)}" title="{text(title)}" style="{style}"></iframe>'
 
 
-def _written(cell: object) -> object:
+def _format(cell: object) -> object:
     return f"{cell:.6g}" if isinstance(cell, float) else cell

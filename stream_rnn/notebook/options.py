@@ -1,7 +1,7 @@
-"""Keywords of the functions: the options of the verbs, from the classes that define them.
+"""The keywords of the functions, generated from the classes that define the command line options.
 
-A function names classes of options as parameters; callers give the fields of these classes, as they
-would give options to the verb.  So there is one list of names, defaults and bounds.
+A function has objects of these classes as parameters; its callers give the fields of the classes as
+keywords.  So each name, default and bound has one definition.
 """
 
 import difflib
@@ -24,10 +24,10 @@ class LogOptions:
     """Which records of a log are read.
 
     Attributes:
-        topic: a topic to read in place of a file or a frame.
-        from_: offset or ISO 8601 time of a topic; ``None`` is the log start.
-        to: the same, not included; ``None`` is the log end.
-        partitions: a file or a frame is split into so many, by the key.
+        topic: Topic to read instead of a file or frame.
+        from_: First offset or ISO 8601 time of the topic to read; ``None`` is the log start.
+        to: Offset or ISO 8601 time of the topic before which reading ends; ``None`` is the log end.
+        partitions: Number of partitions into which a file or frame is split by its keys.
     """
 
     topic: str | None = None
@@ -37,16 +37,17 @@ class LogOptions:
 
 
 def keywords(**kinds: type) -> Callable[[Callable[..., T]], Callable[..., T]]:
-    """Give a function the fields of classes as keywords.
+    """Return a decorator that gives a function the fields of classes as keywords.
 
-    The function takes one object of each class; its callers give that, or fields.  Every function
-    has ``settings`` too: callers give the settings in ``SETTINGS`` one by one, or an object.
+    The function has a parameter for an object of each class; its callers give the object or its
+    fields.  Every function also has a parameter ``settings``, for which callers give a ``Settings``
+    or the settings in ``SETTINGS`` one by one.
 
     Args:
-        kinds: parameters of the function, and their classes.
+        kinds: Class of each parameter.
 
     Raises:
-        TypeError: a caller gives a keyword that there is not; the message names the nearest.
+        TypeError: A caller gives an unknown keyword; the message names the nearest one.
 
     Example:
         >>> @keywords(options=LogOptions)
@@ -68,19 +69,19 @@ def keywords(**kinds: type) -> Callable[[Callable[..., T]], Callable[..., T]]:
         known = [*signature.parameters, *groups]
 
         @functools.wraps(function)
-        def call(*positional: Any, **given: Any) -> T:
-            if unknown := next((name for name in given if name not in known), None):
-                raise TypeError(_unknown(function.__name__, unknown, known))
+        def call(*positional: Any, **named: Any) -> T:
+            if unknown := next((name for name in named if name not in known), None):
+                raise TypeError(_unknown_keyword(function.__name__, unknown, known))
             for name, fields in groups.items():
-                if not isinstance(given.get(name), kinds[name]):
-                    values = {f.name: given.pop(f.name) for f in fields if f.name in given}
-                    given[name] = getattr(kinds[name], "build", kinds[name])(**values)
-            values = {name: given.pop(name) for name in SETTINGS if name in given}
-            base = given.pop("settings", None)
-            given["settings"] = Settings.build(**values) if base is None else base.replace(**values)
-            return function(*positional, **given)
+                if not isinstance(named.get(name), kinds[name]):
+                    values = {f.name: named.pop(f.name) for f in fields if f.name in named}
+                    named[name] = getattr(kinds[name], "build", kinds[name])(**values)
+            values = {name: named.pop(name) for name in SETTINGS if name in named}
+            base = named.pop("settings", None)
+            named["settings"] = Settings.build(**values) if base is None else base.replace(**values)
+            return function(*positional, **named)
 
-        call.__signature__ = signature  # type: ignore[attr-defined]  # what help() shows
+        call.__signature__ = signature  # type: ignore[attr-defined]  # for help()
         return call
 
     return decorate
@@ -88,19 +89,20 @@ def keywords(**kinds: type) -> Callable[[Callable[..., T]], Callable[..., T]]:
 
 def _signature(function: Callable[..., Any], groups: dict[str, list[Parameter]]) -> Signature:
     """Return the signature that callers see."""
-    own = inspect.signature(function)
-    kept = [p for name, p in own.parameters.items() if name not in {*groups, "settings"}]
-    fields = [field for some in groups.values() for field in some]
+    original = inspect.signature(function)
+    hidden = {*groups, "settings"}
+    parameters = [p for name, p in original.parameters.items() if name not in hidden]
+    fields = [field for group in groups.values() for field in group]
     fields += [
         Parameter(name, Parameter.KEYWORD_ONLY, default=Settings.model_fields[name].default)
         for name in SETTINGS
     ]
     fields.append(Parameter("settings", Parameter.KEYWORD_ONLY, default=None))
-    shown = [field.replace(kind=Parameter.KEYWORD_ONLY) for field in fields]
-    return own.replace(parameters=[*kept, *shown])
+    keyword_fields = [field.replace(kind=Parameter.KEYWORD_ONLY) for field in fields]
+    return original.replace(parameters=[*parameters, *keyword_fields])
 
 
-def _unknown(function: str, name: str, known: list[str]) -> str:
+def _unknown_keyword(function: str, name: str, known: list[str]) -> str:
     nearest = difflib.get_close_matches(name, known, 1, 0.5)
     hint = f"did you mean {nearest[0]!r}?" if nearest else f"its keywords are {', '.join(known)}"
     return f"{function}() has no keyword {name!r}; {hint}"

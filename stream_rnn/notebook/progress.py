@@ -1,4 +1,4 @@
-"""One line that shows in a notebook how far a function is, and is gone at its end."""
+"""A progress line for notebooks, which a function deletes at its end."""
 
 import sys
 import time
@@ -15,11 +15,11 @@ OnProgress = Callable[..., None]
 
 
 class ProgressLine:
-    """Writes over its own line, at most twice a second.
+    """A line that shows progress, and is rewritten at most twice per second.
 
     Args:
-        stream: where the line stands.
-        clock: seconds.
+        stream: Text stream to write to; ``None`` is the standard output.
+        clock: Clock that returns seconds.
     """
 
     def __init__(
@@ -31,16 +31,22 @@ class ProgressLine:
         self._width = 0
 
     def __call__(self, name: str, now: Progress | int, total: int | None = None) -> None:
-        """Show where training is, or how many records more were read, of how many."""
+        """Show the progress of training or reading.
+
+        Args:
+            name: Name of the network, model or partition.
+            now: Progress of training, or the number of records read since the last call.
+            total: Number of all records; ``None`` if it is not known.
+        """
         if isinstance(now, Progress):
             text = f"{name}: epoch {now.epoch}/{now.epochs}, {now.done:.0%}, loss {now.training_loss:.4f}"
         else:
             self._records[name] = self._records.get(name, 0) + now
             text = f"{name}: {self._records[name]:,} records"
             text += "" if total is None else f" of {total:,}"
-        moment = self._clock()
-        if moment - self._written_at >= EVERY_S:
-            self._written_at = moment
+        now_s = self._clock()
+        if now_s - self._written_at >= EVERY_S:
+            self._written_at = now_s
             self._write(text)
 
     def close(self) -> None:
@@ -58,10 +64,11 @@ class ProgressLine:
 
 @contextmanager
 def progress_to(on_progress: OnProgress | None) -> Iterator[OnProgress]:
-    """Yield what a function reports its progress to.
+    """Yield the callback to which a function reports its progress.
 
     Args:
-        on_progress: what the caller gave; ``None``: a line in a notebook, nothing elsewhere.
+        on_progress: Callback of the caller; ``None`` shows a line in a notebook and nothing
+            elsewhere.
     """
     if on_progress is not None or KERNEL not in sys.modules:
         yield on_progress or _ignore
@@ -74,4 +81,4 @@ def progress_to(on_progress: OnProgress | None) -> Iterator[OnProgress]:
 
 
 def _ignore(*_progress: Any) -> None:
-    """Show nothing."""
+    """Ignore the progress."""

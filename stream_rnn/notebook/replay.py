@@ -1,4 +1,4 @@
-"""``replay``: a range of a log folded again."""
+"""The function ``replay``, which folds a range of a log again."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,18 +21,18 @@ from stream_rnn.replay.logs import Log, Range
 from stream_rnn.replay.to_file import ReplayPlan, flat_row, replay_to_file
 from stream_rnn.settings import Settings
 
-SHOWN = 10  # rows of the table in a notebook
+ROWS_SHOWN = 10  # in the table of a notebook
 
 
 @dataclass(frozen=True)
 class ReplayResult:
-    """The predictions of a log.  The log is folded when they are asked for, each time again.
+    """The predictions of a model on a log.  Each method that reads them folds the log again.
 
     Attributes:
-        log: not opened.
-        bundle: directory of the model.
-        model: what is stepped.
-        settings: of the fold.
+        log: Log to fold; not opened.
+        bundle: Directory of the bundle.
+        model: Model to step.
+        settings: Settings of the fold.
     """
 
     log: Log
@@ -41,60 +41,63 @@ class ReplayResult:
     settings: Settings
 
     def __repr__(self) -> str:
-        """Return what is folded by what."""
+        """Return the names of the log and the model."""
         return f"<Replay of {self.log.name} by {self.model.name} {self.model.fingerprint[:16]}>"
 
     def __iter__(self) -> Iterator[Prediction]:
-        """Yield the predictions, partition by partition in offset order; leaving the loop ends it."""
+        """Yield the predictions in offset order, partition by partition.
+
+        Leaving the loop ends the fold.
+        """
         return map(Prediction.parse, self.values())
 
     def values(self) -> Iterator[bytes]:
-        """Yield the predictions as a worker publishes them."""
+        """Yield the predictions as JSON, with the bytes that a worker publishes."""
         with torch_threads():
             yield from chain.from_iterable(replay_values(self.log, self.model, self.settings))
 
-    def head(self, rows: int = SHOWN) -> pl.DataFrame:
-        """Return the first predictions of the fold with the columns of :meth:`to_polars`."""
+    def head(self, rows: int = ROWS_SHOWN) -> pl.DataFrame:
+        """Return the first predictions of the fold, with the columns of :meth:`to_polars`."""
         return self._frame(islice(self.values(), rows))
 
     def to_polars(self) -> pl.DataFrame:
         """Return all predictions in log order, one row each.
 
-        Columns: see :mod:`stream_rnn.notebook.columns`; of a multi-class head also ``HEAD.top``, the
-        likeliest classes with their probabilities as JSON (String).
+        Columns: those of :mod:`stream_rnn.notebook.columns`; for each multi-class head also
+        ``HEAD.top``, the likeliest classes with their probabilities as JSON (String).
         """
         return in_log_order(self._frame(self.values()), self.log)
 
     def write(
         self, out: str | Path, processes: int = 1, on_progress: OnProgress | None = None
     ) -> int:
-        """Write all predictions to a file; return how many.
+        """Write all predictions to a file, and return their number.
 
         Args:
-            out: .jsonl, .ndjson or .parquet file; what is there is replaced.
-            processes: partitions that are folded at once, each in a process.
-            on_progress: receives the name of a partition, how many records more were folded, and
-                how many there are if that is known.
+            out: Path of a .jsonl, .ndjson or .parquet file; an existing file is replaced.
+            processes: Number of processes, each of which folds one partition at a time.
+            on_progress: Called with the name of a partition, the number of records folded since the
+                last call, and the number of all its records, ``None`` if it is not known.
 
         Raises:
-            ConfigError: the file cannot be written, or something else stands there.
+            ConfigError: The file cannot be written, or exists and does not contain predictions.
         """
-        with torch_threads(), progress_to(on_progress) as told:
+        with torch_threads(), progress_to(on_progress) as report_progress:
 
-            def tell(wanted: Range, records: int) -> None:
-                total = None if wanted.end is None else wanted.end - wanted.start
-                told(f"{self.log.name}[{wanted.partition}]", records, total)
+            def report(log_range: Range, records: int) -> None:
+                total = None if log_range.end is None else log_range.end - log_range.start
+                report_progress(f"{self.log.name}[{log_range.partition}]", records, total)
 
             plan = ReplayPlan(
                 self.log, self.bundle, self.settings, out=Path(out), processes=processes
             )
-            return replay_to_file(plan, tell)
+            return replay_to_file(plan, report)
 
     def _repr_html_(self) -> str:
         """Return a table of the first predictions."""
         frame = self.head()
-        kept = [column.name for column in frame if column.null_count() < len(column)]
-        return table(kept, frame.select(kept).rows(), f"{self!r}, the first {len(frame)}"[1:])
+        names = [column.name for column in frame if column.null_count() < len(column)]
+        return table(names, frame.select(names).rows(), f"{self!r}, the first {len(frame)}"[1:])
 
     def _frame(self, values: Iterator[bytes]) -> pl.DataFrame:
         tops = {
@@ -113,14 +116,18 @@ def replay(
     The keywords are the options of ``stream-rnn replay``.
 
     Args:
-        log: path of a file, data frame of polars or pandas, or a log; ``None`` with ``topic``.
-        bundle: directory of the model.
-        options: which records are read.
-        settings: of the fold.
+        log: Path of a file, data frame of polars or pandas, or log; ``None`` with ``topic``.
+        bundle: Directory of the bundle.
+        options: Which records are read.
+        settings: Settings of the fold.
+
+    Returns:
+        The predictions.  The log is folded when they are read.
 
     Raises:
-        ConfigError: the bundle cannot be read.  What is wrong with the log is raised by what reads
-            the predictions.
+        ConfigError: The arguments name no log or two.  Other errors of the log are raised when the
+            predictions are read.
+        BundleError: The bundle cannot be loaded.
 
     Example:
         >>> from stream_rnn import replay
@@ -129,7 +136,7 @@ def replay(
         >>> next(iter(predictions)).key, predictions.to_polars().height
         ('m-0', 480)
     """
-    place = Path(bundle)
-    model = load_bundle(place)
+    directory = Path(bundle)
+    model = load_bundle(directory)
     source = open_log(log, model.spec, options, settings)
-    return ReplayResult(source, place, model, settings.replace(source=source.name))
+    return ReplayResult(source, directory, model, settings.replace(source=source.name))

@@ -1,4 +1,4 @@
-"""``propose_spec`` and ``load_spec``: what the events of a log are made of."""
+"""The functions ``propose_spec`` and ``load_spec``, which return feature specs."""
 
 import tomllib
 from collections.abc import Sequence
@@ -19,27 +19,30 @@ class ProposedSpec:
     """A feature spec that was proposed from a log.
 
     Attributes:
-        toml: its text; comments say what each guess was made from.
-        spec: the same, as ``train`` takes it.
+        toml: Text of the spec, with comments that explain each guess.
+        spec: The spec itself, for ``train``.
     """
 
     toml: str
     spec: FeatureSpec
 
     def __repr__(self) -> str:
-        """Return the text, to be read before training."""
+        """Return the text, for people to read before training."""
         return self.toml
 
     def _repr_html_(self) -> str:
-        """Return the text as it stands."""
+        """Return the text as preformatted HTML."""
         lines = "\n".join(map(text, self.toml.splitlines()))
         return f"<pre>{lines}</pre>"
 
     def write(self, path: str | Path) -> None:
-        """Write the text to a file, to be changed and read again by ``load_spec``.
+        """Write the text to a file, which people can edit and ``load_spec`` reads.
+
+        Args:
+            path: Path of the TOML file; an existing file is replaced.
 
         Raises:
-            ConfigError: it cannot be written.
+            ConfigError: The file cannot be written.
         """
         write_whole(Path(path), self.toml, "the spec", lambda _path: None)
 
@@ -59,17 +62,21 @@ def propose_spec(
     The keywords are the options of ``stream-rnn spec init``.
 
     Args:
-        log: path of a file, or data frame of polars or pandas.
-        rows: number of rows to look at, the first ones.
-        key: fields that make the key, as a list or separated by commas; ``None``: guess.
-        time: field of the event time; ``None``: guess.
-        target: field or fields to predict; none: guess.
-        of: which value of the target: ``now`` (this event's), ``next`` (the key's next one's) or
-            ``label`` (of a labels file).
-        classes: largest number of classes of a field.
+        log: Path of a file, or data frame of polars or pandas.
+        rows: Number of rows to read, from the first row on.
+        key: Fields that form the key, as a list or separated by commas; ``None`` guesses them.
+        time: Field of the event time; ``None`` guesses it.
+        target: Field or fields to predict; if empty, they are guessed.
+        of: Event that contains the target: ``now`` for the predicting event, ``next`` for the next
+            event of the key, or ``label`` for a labels file.
+        classes: Maximum number of classes of a field.
+
+    Returns:
+        The proposed spec; a notebook displays its text.
 
     Raises:
-        ConfigError: there is no key, nothing to learn from, or what was asked for is not there.
+        ConfigError: No field can be the key, no field can be a feature or a target, or a named
+            field does not exist.
 
     Example:
         >>> from stream_rnn import propose_spec
@@ -90,7 +97,19 @@ def propose_spec(
 def load_spec(path: str | Path) -> FeatureSpec:
     """Read a feature spec from a TOML file.
 
+    Args:
+        path: Path of the file.
+
+    Returns:
+        The spec, for ``train``.
+
     Raises:
-        SpecError: it is not there, is not TOML, or says something impossible.
+        SpecError: The file is missing, not TOML, or not a valid spec.
+
+    Example:
+        >>> from stream_rnn import load_spec
+        >>> from stream_rnn.demo.flights import SPEC
+        >>> load_spec(SPEC).event.key
+        ('carrier', 'origin')
     """
     return FeatureSpec.read(path)

@@ -1,4 +1,4 @@
-"""``trace``: the network unrolled over the events of one key."""
+"""The function ``trace``, which unrolls the network over the events of one key."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,18 +21,18 @@ from stream_rnn.trace.unroll import LAST, Unrolled, flattened
 
 @dataclass(frozen=True)
 class TraceResult:
-    """The last steps of one key.
+    """The last steps of the network for one key.
 
     Attributes:
-        unrolled: T steps as arrays.
-        settings: of the fold.
+        unrolled: T steps, as arrays.
+        settings: Settings of the fold.
     """
 
     unrolled: Unrolled
     settings: Settings
 
     def __repr__(self) -> str:
-        """Return which key was traced, and how far."""
+        """Return the key, the names of the model and the log, and the number of steps."""
         it = self.unrolled
         return (
             f"<Trace of {describe_key(it.key)} by {it.model.name} on {it.source}: the last "
@@ -40,21 +40,21 @@ class TraceResult:
         )
 
     def svg(self) -> str:
-        """Return the picture."""
+        """Return the picture of the unrolled network as SVG."""
         return unrolled_svg(self.unrolled, last=STEPS_MAX)
 
     def _repr_html_(self) -> str:
-        """Return the picture, whose style sheet reaches nothing outside of it."""
+        """Return the picture, whose style sheet affects nothing outside it."""
         return self.svg()
 
     def to_polars(self) -> pl.DataFrame:
         """Return the steps in log order, one row each.
 
         Columns: ``offset``, ``event_time_ms`` and ``steps`` (Int64); ``since_previous_ms`` (Float64,
-        null at the first event of a memory); ``x.NAME``, what the network is given, and
-        ``gate.LETTER``, the mean of a gate over all units (Float32); ``h``, of an LSTM also ``c``
-        (Array of Float32, a value for each unit); ``update_norm``, how far the step moved what is
-        remembered, as a Euclidean norm (Float32); and the outputs of each head as in
+        null at the first event of a memory); ``x.NAME``, the inputs of the network, and
+        ``gate.LETTER``, the mean of a gate over all units (Float32); ``h``, for an LSTM also ``c``
+        (Array of Float32, one value per unit); ``update_norm``, the Euclidean norm of the change of
+        the memory by the step (Float32); and the outputs of each head as in
         :mod:`stream_rnn.notebook.columns`.
         """
         it = self.unrolled
@@ -95,19 +95,23 @@ def trace(
     The keywords are the options of ``stream-rnn trace``.
 
     Args:
-        log: path of a file, data frame of polars or pandas, or a log; ``None`` with
-            ``topic``.
-        key: the record's key: bytes, or text as the command line takes it.
-        bundle: directory of the model.
-        partition: of a topic, if the key is in several.
-        until: the offset of the last event that is stepped.
-        last: number of steps that are kept, the last ones.
-        picture: SVG file to write.
-        options: which records are read.
-        settings: of the fold.
+        log: Path of a file, data frame of polars or pandas, or log; ``None`` with ``topic``.
+        key: Key of the records, as bytes or as text in the form of the command line.
+        bundle: Directory of the bundle.
+        partition: Partition of the topic; needed only if several have records of the key.
+        until: Offset of the last event to step; ``None`` steps all events.
+        last: Number of steps to return, counted from the last one.
+        picture: Path of an SVG file for the picture; ``None`` writes no file.
+        options: Which records are read.
+        settings: Settings of the fold.
+
+    Returns:
+        The last steps; a notebook displays their picture.
 
     Raises:
-        ConfigError: the log or the bundle cannot be read, or the key is not there.
+        ConfigError: The log cannot be read, it has no event of the key, or the picture cannot be
+            written.
+        BundleError: The bundle cannot be loaded.
 
     Example:
         >>> from stream_rnn import trace
@@ -119,13 +123,13 @@ def trace(
     if picture is not None:
         check_picture(Path(picture))
     model = load_bundle(Path(bundle))
-    sought = key if isinstance(key, bytes) else parse_key(key)
+    record_key = key if isinstance(key, bytes) else parse_key(key)
     source = open_log(log, model.spec, options, settings)
 
     async def unroll() -> Unrolled:
         async with source as opened:
             return await unroll_log(
-                opened, model, settings, sought, partition=partition, until=until, last=last
+                opened, model, settings, record_key, partition=partition, until=until, last=last
             )
 
     with torch_threads():

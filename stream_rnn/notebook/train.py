@@ -1,4 +1,4 @@
-"""``train``: a bundle, its memoryless baseline and its naive rules from a log."""
+"""The function ``train``, which makes a bundle from a log."""
 
 import logging
 import math
@@ -36,8 +36,8 @@ logger = logging.getLogger(__name__)
 CELL = CellSpec()
 WARNING = "warning: "
 EMPTY_PARTS = (
-    (1, "the epoch is chosen by the training part"),
-    (2, "nothing is tested"),
+    (1, "the training part chooses the epoch"),
+    (2, "there are no test metrics"),
 )
 
 OnMessage = Callable[[str], None]
@@ -45,16 +45,16 @@ OnMessage = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class TrainOptions:
-    """What is trained, and on which events.
+    """The network to train, the split of the log, and the numbers of seeds, trials and threads.
 
     Attributes:
-        cell: ``elman``, ``gru`` or ``lstm``.
-        hidden: hidden size, a multiple of 8.
-        layers: number of stacked recurrent layers.
-        split: where training ends and the test part begins, see ``training/splits.py``.
-        seeds: number of seeds to train; the best one is kept.
-        search: number of settings to try before training.
-        threads: number of torch threads.
+        cell: Kind of the recurrent cell: ``elman``, ``gru`` or ``lstm``.
+        hidden: Hidden size, a multiple of 8.
+        layers: Number of stacked recurrent layers.
+        split: Split into training, validation and test part, see ``training/splits.py``.
+        seeds: Number of seeds to train, of which the best becomes the bundle.
+        search: Number of settings to try before training; 0 for no search.
+        threads: Number of torch threads.
     """
 
     cell: str = CELL.kind
@@ -67,8 +67,8 @@ class TrainOptions:
 
 
 @dataclass(frozen=True)
-class _Read:
-    """A log as it is trained on."""
+class _TrainingData:
+    """The events of a log, split and encoded for training."""
 
     log: Log
     spec: FeatureSpec
@@ -77,7 +77,7 @@ class _Read:
 
 
 def _log_message(message: str) -> None:
-    """Log what is worth knowing before a long training."""
+    """Log a message about the training data."""
     level = logging.WARNING if message.startswith(WARNING) else logging.INFO
     logger.log(level, "%s", message.removeprefix(WARNING))
 
@@ -96,26 +96,32 @@ def train(
     training: TrainingSettings,
     settings: Settings,
 ) -> TrainingResult:
-    """Train a network with memory, and beside it one without, and write both as a bundle.
+    """Train a network and its memoryless baseline on a log, and write both as a bundle.
 
     The keywords are the options of ``stream-rnn train``.
 
     Args:
-        log: path of a file, data frame of polars or pandas, or a log; ``None`` with ``topic``.
-        spec: what an event is: path of a TOML file, or what ``load_spec`` or ``propose_spec``
-            return; ``None`` for the data of the demo.
-        out: directory that the bundle is written to.
-        on_progress: receives the name of a network and a ``training.trainer.Progress``.
-        on_message: receives what is worth knowing before training.
-        options: which records are read.
-        labels: of heads that need some.
-        what: what is trained, and on which events.
-        training: how to train.
-        settings: of the fold.
+        log: Path of a file, data frame of polars or pandas, or log; ``None`` with ``topic``.
+        spec: Feature spec: path of a TOML file, or the result of ``load_spec`` or
+            ``propose_spec``; ``None`` only for the data of the demo.
+        out: Directory of the bundle; an existing bundle is replaced.
+        on_progress: Called with the name of a network and a ``training.trainer.Progress``.
+        on_message: Called with the size of the data and with each warning, before training.
+        options: Which records are read.
+        labels: Labels of the heads with ``of = "label"``.
+        what: Network, split, and numbers of seeds, trials and threads.
+        training: Settings of training.
+        settings: Settings of the fold.
+
+    Returns:
+        The result of training; a notebook displays its losses and metrics.
 
     Raises:
-        ConfigError: the log cannot be read, or ``out`` cannot be written or holds something else.
-        KeyboardInterrupt: Ctrl-C; the same call goes on where it was, and loses at most an epoch.
+        ConfigError: The log cannot be read, or ``out`` cannot be written or contains other files.
+        SpecError: The spec is invalid, or the log has nothing to learn.
+        TrainingError: A loss is not finite.
+        KeyboardInterrupt: Ctrl-C stopped training, which loses at most one epoch; the same call
+            resumes it.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -127,101 +133,107 @@ def train(
         >>> result.to_polars()["network"].value_counts(sort=True).rows()
         [('memoryless', 6), ('gru', 2)]
     """
-    place, cell = Path(out), _cell(what)
-    training_run.check_out(place)
-    with torch_threads(what.threads), progress_to(on_progress) as told:
-        read = _read(log, spec, what.split, labels, options, settings)
-        for message in _messages(read, what.split):
+    directory, cell = Path(out), _make_cell(what)
+    training_run.check_out(directory)
+    with torch_threads(what.threads), progress_to(on_progress) as report_progress:
+        data = _read(log, spec, what.split, labels, options, settings)
+        for message in _messages(data, what.split):
             on_message(message)
-        tried = _search(read, cell, training, what.search, told)
-        if tried:
-            cell, training = tried[0].cell, tried[0].settings
-        provenance = _provenance(read, what, training, settings)
+        trials = _search(data, cell, training, what.search, report_progress)
+        if trials:
+            cell, training = trials[0].cell, trials[0].settings
+        provenance = _provenance(data, what, training, settings)
         plan = training_run.TrainingRun(
-            read.spec, cell, read.examples, training, what.seeds, place, provenance
+            data.spec, cell, data.examples, training, what.seeds, directory, provenance
         )
-        return _run(plan, tried, told, on_message)
+        return _run(plan, trials, report_progress, on_message)
 
 
-def _cell(what: TrainOptions) -> CellSpec:
+def _make_cell(what: TrainOptions) -> CellSpec:
     if what.hidden % 8:
-        raise ConfigError(
-            f"--hidden {what.hidden} is not a multiple of 8; see stream_rnn/model/cells.py"
-        )
+        raise ConfigError(f"--hidden {what.hidden} is not a multiple of 8")
     content = {"kind": what.cell, "hidden": what.hidden, "layers": what.layers}
     return CellSpec.model_validate(content)
 
 
 def _read(
-    given: LogLike,
+    log_like: LogLike,
     spec: str | Path | FeatureSpec | ProposedSpec | None,
     split: str,
     labels: LabelOptions,
     options: LogOptions,
     settings: Settings,
-) -> _Read:
+) -> _TrainingData:
     if isinstance(spec, ProposedSpec):
         spec = spec.spec
     if not isinstance(spec, FeatureSpec):
-        if spec is None and not (isinstance(given, str) and given == flights.NAME):
+        if spec is None and not (isinstance(log_like, str) and log_like == flights.NAME):
             raise ConfigError(
                 "training needs a spec: propose_spec or stream-rnn spec init propose one"
             )
         spec = FeatureSpec.read(spec or flights.SPEC)
-    known = labels.read(spec)
-    log = open_log(given, spec, options, settings)
+    label_values = labels.read(spec)
+    log = open_log(log_like, spec, options, settings)
 
-    async def read() -> _Read:
+    async def read() -> _TrainingData:
         async with log:
-            return _Read(log, *await read_fitted(log, spec, settings, split, known))
+            return _TrainingData(log, *await read_fitted(log, spec, settings, split, label_values))
 
     return run_coroutine(read())
 
 
 def _search(
-    read: _Read, cell: CellSpec, how: TrainingSettings, trials: int, told: OnProgress
+    data: _TrainingData,
+    cell: CellSpec,
+    training: TrainingSettings,
+    trials: int,
+    report_progress: OnProgress,
 ) -> list[Trial]:
     if not trials:
         return []
 
     def on_trial_progress(number: int, progress: Progress) -> None:
-        told(f"trial {number + 1}", progress)
+        report_progress(f"trial {number + 1}", progress)
 
-    return search(read.spec, cell, read.examples, how, trials, on_trial_progress)
+    return search(data.spec, cell, data.examples, training, trials, on_trial_progress)
 
 
 def _provenance(
-    read: _Read, what: TrainOptions, how: TrainingSettings, settings: Settings
+    data: _TrainingData, what: TrainOptions, training: TrainingSettings, settings: Settings
 ) -> dict[str, Any]:
     return {
         "stream_rnn": version("stream-rnn"),
         "torch": torch.__version__,
-        "log": read.log.name,
+        "log": data.log.name,
         "split": what.split,
-        "events": len(read.events.keys),
-        "skipped": read.events.skips,
+        "events": len(data.events.keys),
+        "skipped": data.events.skips,
         "seeds": what.seeds,
         "search": what.search,
-        "training": asdict(how),
+        "training": asdict(training),
         "state_ttl": settings.state_ttl,
     }
 
 
 def _run(
-    plan: training_run.TrainingRun, tried: Sequence[Trial], told: OnProgress, on_message: OnMessage
+    plan: training_run.TrainingRun,
+    trials: Sequence[Trial],
+    report_progress: OnProgress,
+    on_message: OnMessage,
 ) -> TrainingResult:
-    """Train, and note the losses of each epoch."""
+    """Train, and record the losses of each epoch."""
     epochs: list[Epoch] = []
 
-    def note(name: str, now: Progress) -> None:
-        if not math.isnan(now.epoch_loss):
-            epochs.append((name, now.epoch, now.training_loss, now.epoch_loss))
-        told(name, now)
+    def record(name: str, progress: Progress) -> None:
+        if not math.isnan(progress.epoch_loss):
+            loss = progress.training_loss, progress.epoch_loss
+            epochs.append((name, progress.epoch, *loss))
+        report_progress(name, progress)
 
     try:
-        scores = training_run.run(plan, note)
+        scores = training_run.run(plan, record)
     except KeyboardInterrupt:
-        on_message(f"stopped; the same command goes on from {plan.checkpoint_directory}")
+        on_message(f"stopped; the same command resumes from {plan.checkpoint_directory}")
         raise
     return TrainingResult(
         out=plan.out,
@@ -229,24 +241,24 @@ def _run(
         cell=plan.cell,
         training=plan.settings,
         scores=scores,
-        trials=tuple(tried),
+        trials=tuple(trials),
         epochs=tuple(epochs),
     )
 
 
-def _messages(read: _Read, split: str) -> list[str]:
-    """Return what is worth knowing before training: counts and warnings."""
-    part = read.examples.part
+def _messages(data: _TrainingData, split: str) -> list[str]:
+    """Return the messages before training: the counts of events, and warnings."""
+    part = data.examples.part
     counts = [int((part == number).sum()) for number in range(3)]
-    memories = len(read.events.examples.runs.first)
-    whole = (
+    memories = len(data.events.examples.runs.first)
+    summary = (
         f"{len(part)} events, {memories} memories; training {counts[0]}, validation {counts[1]}, "
-        f"test {counts[2]}; skipped {read.events.skips or 0}"
+        f"test {counts[2]}; skipped {data.events.skips or 0}"
     )
     empty = [
-        f"{WARNING}--split {split} leaves the {PARTS[number]} part empty: {what}"
-        for number, what in EMPTY_PARTS
+        f"{WARNING}--split {split} leaves the {PARTS[number]} part empty: {consequence}"
+        for number, consequence in EMPTY_PARTS
         if not counts[number]
     ]
-    checks = check_examples(read.spec, read.examples, read.events.partition)
-    return [whole, *empty, *(f"{WARNING}{check}" for check in checks)]
+    checks = check_examples(data.spec, data.examples, data.events.partition)
+    return [summary, *empty, *(f"{WARNING}{check}" for check in checks)]

@@ -1,4 +1,4 @@
-"""What ``train`` returns: a bundle, how it was trained, and how good it is."""
+"""The result of ``train``: the bundle, the settings and losses of its training, and its metrics."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -29,16 +29,16 @@ Epoch = tuple[str, int, float, float]
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """A bundle that was trained, and how.
+    """A trained bundle, with the settings, losses and metrics of its training.
 
     Attributes:
-        out: directory of the bundle.
-        spec: fitted to the training part.
-        cell: that remembers.
-        training: the settings that were used.
-        scores: metrics of the network, of its memoryless baseline and of the naive rules.
-        trials: of a search, the best one first.
-        epochs: (network, epoch, training loss, validation loss) of each epoch of this call.
+        out: Directory of the bundle.
+        spec: Feature spec, fitted to the training part.
+        cell: Cell of the network.
+        training: Settings of training.
+        scores: Metrics of the network, its memoryless baseline and its naive rules.
+        trials: Trials of the search, the best one first; empty without a search.
+        epochs: Network, epoch, training loss and validation loss of each epoch of this call.
     """
 
     out: Path
@@ -59,12 +59,12 @@ class TrainingResult:
         return "\n".join(lines) + ">"
 
     def metrics(self) -> list[tuple[str, str, str, float, float, float]]:
-        """Return part, head, metric, and its values with memory, without, and of the naive rule."""
-        without, naive = self.scores.memoryless, self.scores.naive
+        """Return rows of part, head, metric, and its values for memory, memoryless and naive."""
+        memoryless, naive = self.scores.memoryless, self.scores.naive
         return [
             (
                 *(part, head, metric, value),
-                _metric(without, part, head, metric),
+                _metric(memoryless, part, head, metric),
                 _metric(naive, part, head, metric),
             )
             for part, heads in self.scores.memory.items()
@@ -96,25 +96,26 @@ class TrainingResult:
         )
 
     def to_polars(self) -> pl.DataFrame:
-        """Return a row for each network and epoch of this call, in the order of training.
+        """Return one row for each network and epoch of this call, in the order of training.
 
-        Columns: ``network``, such as ``gru`` or ``memoryless``, with several seeds ``seed 1 gru``
-        (String); ``epoch`` (Int64); ``training_loss`` and ``validation_loss`` (Float64).
+        Columns: ``network``, such as ``gru`` or ``memoryless``, and with several seeds
+        ``seed 1 gru`` (String); ``epoch`` (Int64); ``training_loss`` and ``validation_loss``
+        (Float64).
         """
         return pl.DataFrame(self.epochs, schema=SCHEMA, orient="row")
 
     def as_json(self) -> dict[str, Any]:
-        """Return what ``stream-rnn train --json`` prints."""
-        it = self.scores
+        """Return the object that ``stream-rnn train --json`` prints."""
+        scores = self.scores
         return {
             "out": str(self.out),
             "cell": self.cell.model_dump(),
             "training": asdict(self.training),
-            "memory": it.memory,
-            "memoryless": it.memoryless,
-            "naive": it.naive,
-            "naive_rules": it.rules,
-            "seeds": it.seeds,
+            "memory": scores.memory,
+            "memoryless": scores.memoryless,
+            "naive": scores.naive,
+            "naive_rules": scores.rules,
+            "seeds": scores.seeds,
             "trials": [
                 {
                     "cell": trial.cell.model_dump(),
@@ -126,5 +127,5 @@ class TrainingResult:
         }
 
 
-def _metric(found: Metrics, part: str, head: str, metric: str) -> float:
-    return found.get(part, {}).get(head, {}).get(metric, math.nan)
+def _metric(metrics: Metrics, part: str, head: str, metric: str) -> float:
+    return metrics.get(part, {}).get(head, {}).get(metric, math.nan)

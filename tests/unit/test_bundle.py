@@ -118,7 +118,10 @@ JSON_REFUSALS = {
     "not text": (lambda d: (d / JSON_NAME).write_bytes(b"\xff\x00\x80"), "is not JSON"),
     "nested too deep": (lambda d: (d / JSON_NAME).write_text("[" * 200_000), "is not JSON"),
     "a list": (lambda d: (d / JSON_NAME).write_text("[1]"), "format None is not 1"),
-    "foreign": (lambda d: (d / JSON_NAME).write_text('{"format": 1, "layers": 3}'), "did not write this file"),
+    "foreign": (
+        lambda d: (d / JSON_NAME).write_text('{"format": 1, "layers": 3}'),
+        "did not write this file",
+    ),
     "unknown format": (lambda d: change_json(d, format=2), "format 2 is not 1"),
     "format as text": (lambda d: change_json(d, format="1"), "format '1' is not 1"),
     "extra key": (lambda d: change_json(d, code="import os"), "code: Extra inputs"),

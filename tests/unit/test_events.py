@@ -291,7 +291,9 @@ MORE = {
 @pytest.mark.parametrize("kinds", SHARED.values(), ids=SHARED)
 def test_a_field_that_no_value_fits_is_refused(kinds):
     """Each reads it by its own strict type; what nothing can satisfy is a mistake of the spec."""
-    with pytest.raises(SpecError, match="path f is read as types that no value has at the same time"):
+    with pytest.raises(
+        SpecError, match="path f is read as types that no value has at the same time"
+    ):
         FeatureSpec.parse(shared(*kinds), "here")
 
 

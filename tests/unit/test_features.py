@@ -235,7 +235,10 @@ def test_the_calendar_is_utc():
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"heads": [{**HEAD, "of": "now", "path": "x"}]}, 'head late: x is a target with of = "now"'),
+        (
+            {"heads": [{**HEAD, "of": "now", "path": "x"}]},
+            'head late: x is a target with of = "now"',
+        ),
         ({"features": [numeric(), numeric(path="y")]}, "two features have the same name"),
         ({"heads": [HEAD, HEAD]}, "two heads have the same name"),
         ({"colour": "red"}, "colour: Extra inputs"),
@@ -249,7 +252,10 @@ def test_the_calendar_is_utc():
         ({"features": [numeric(fitted={"mean": float("nan")})]}, "fitted.mean: "),
         ({"features": [numeric(fitted={"min": 2.0, "max": 1.0})]}, "fitted: 2 is above 1"),
         ({"features": [numeric(clip=[300, -30])]}, "clip: 300 is above -30"),
-        ({"features": [categorical(vocabulary=["A", "A"])]}, "the vocabulary contains a word twice"),
+        (
+            {"features": [categorical(vocabulary=["A", "A"])]},
+            "the vocabulary contains a word twice",
+        ),
         ({"features": [categorical(vocabulary=["A" * 257])]}, "vocabulary.0: "),
         (
             {"features": [numeric(), numeric(name="x_missing")]},
