@@ -19,65 +19,65 @@ class TrainingSettings:
     1995; ``chrono_steps`` Tallec and Ollivier 2018; ``ema_decay`` Polyak and Juditsky 1992.
     """
 
-    epochs: Epochs = Field(12, description="maximum number of epochs")
+    epochs: Epochs = Field(12, description="Maximum number of epochs.")
     patience: Epochs = Field(
         3,
-        description="number of epochs without a lower validation loss after which training stops",
+        description="Number of epochs without a lower validation loss after which training stops.",
     )
-    seed: int = Field(1, description="random seed of the first run")
+    seed: int = Field(1, description="Random seed of the first run.")
     window: int = Field(
         64,
         ge=2,
         le=4096,
-        description="number of events through which gradients are backpropagated",
+        description="Number of events through which gradients are backpropagated.",
     )
     chrono_steps: int = Field(
         0,
         ge=0,
         le=1_000_000,
-        description="number of events to remember, for which chrono initialization sets the gate biases; 0 keeps torch's initialization",
+        description="Number of events to remember, for which chrono initialization sets the gate biases; 0 keeps torch's initialization.",
     )
     batch_sequences: int = Field(
         0,
         ge=0,
         le=100_000,
-        description="maximum number of keys in one batch; fewer keys mean more optimizer steps per epoch; 0 chooses by the number of events",
+        description="Maximum number of keys in one batch; fewer keys mean more optimizer steps per epoch; 0 chooses by the number of events.",
     )
-    learning_rate: float = Field(3e-3, ge=1e-7, le=1, description="initial learning rate of AdamW")
+    learning_rate: float = Field(3e-3, ge=1e-7, le=1, description="Initial learning rate of AdamW.")
     schedule: Literal["cosine", "constant"] = Field(
         "cosine",
-        description="learning rate schedule over the epochs; cosine anneals it to a tenth",
+        description="Learning rate schedule over the epochs; cosine anneals it to a tenth.",
     )
     noise: Deviation = Field(
         0.0,
-        description="standard deviation of the Gaussian noise added to each scaled numeric feature in training, such as 0.3",
+        description="Standard deviation of the Gaussian noise added to each scaled numeric feature in training, such as 0.3.",
     )
     key_noise: Deviation = Field(
         0.0,
-        description="standard deviation of the Gaussian noise drawn once per key and epoch, and added to its scaled numeric features",
+        description="Standard deviation of the Gaussian noise drawn once per key and epoch, and added to its scaled numeric features.",
     )
     dropout: float = Field(
         0.0,
         ge=0,
         le=0.9,
-        description="dropout probability for the outputs of each recurrent layer",
+        description="Dropout probability for the outputs of each recurrent layer.",
     )
-    weight_decay: float = Field(1e-4, ge=0, le=10, description="weight decay of AdamW")
+    weight_decay: float = Field(1e-4, ge=0, le=10, description="Weight decay of AdamW.")
     clip_grad_norm: float = Field(
         1.0,
         ge=1e-3,
         le=1e6,
-        description="maximum norm of the gradient; larger gradients are scaled down to it",
+        description="Maximum norm of the gradient; larger gradients are scaled down to it.",
     )
     ema_decay: float = Field(
         0.0,
         ge=0,
         lt=1,
-        description="decay per optimizer step of an exponential moving average of the weights, such as 0.98; 0 uses the weights themselves",
+        description="Decay per optimizer step of an exponential moving average of the weights, such as 0.98; 0 uses the weights themselves.",
     )
     class_weights: Literal["none", "balanced"] = Field(
         "none",
-        description="weights of the classes in the loss; balanced makes them inverse to the class frequencies",
+        description="Weights of the classes in the loss; balanced makes them inverse to the class frequencies.",
     )
 
     @classmethod
