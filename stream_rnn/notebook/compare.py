@@ -111,7 +111,7 @@ def compare(
         log: Path of a file, data frame of polars or pandas, or log; ``None`` with ``topic``.
         first: Directory of the first bundle, A.
         second: Directory of the second bundle, B.
-        on_progress: Called with ``A`` or ``B`` and the number of records read since the last call.
+        on_progress: Called with ``A`` or ``B`` and the number of newly read records.
         options: Which records are read.
         labels: Labels of the heads with ``of = "label"``.
         scoring: Which predictions are scored, and how.

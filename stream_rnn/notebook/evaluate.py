@@ -1,5 +1,6 @@
 """The function ``evaluate``, which measures a bundle on a log, and the worth of its memory."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from stream_rnn.evaluation.result import MEMORY, Evaluation
 from stream_rnn.evaluation.scoring import ScoringOptions
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.heads import AnyHead
+from stream_rnn.model.network import Model
 from stream_rnn.notebook.columns import in_log_order, output_columns, place_columns, target_column
 from stream_rnn.notebook.html import framed
 from stream_rnn.notebook.log import LabelOptions, LogLike, open_log, torch_threads
@@ -115,10 +117,8 @@ def evaluate(
         log: Path of a file, data frame of polars or pandas, or log; ``None`` with ``topic``.
         bundle: Directory of the bundle.
         report: Path of an HTML file for the report; ``None`` writes no file.
-        with_pictures: Whether the report shows the network unrolled over example keys, for which
-            the log is read again.
-        on_progress: Called with the name of a model and the number of records read since the last
-            call.
+        with_pictures: Whether the report has pictures of keys, for which the log is read again.
+        on_progress: Called with the name of a model and the number of newly read records.
         options: Which records are read.
         labels: Labels of the heads with ``of = "label"``.
         scoring: Which predictions are scored, and how.
@@ -128,8 +128,7 @@ def evaluate(
         The evaluation; a notebook displays its report.
 
     Raises:
-        ConfigError: The log cannot be read, the report cannot be written, or no prediction is
-            scored.
+        ConfigError: The log cannot be read, the report not written, or no prediction is scored.
         BundleError: The bundle cannot be loaded.
 
     Example:
@@ -143,27 +142,36 @@ def evaluate(
     """
     if report is not None:
         check_report(Path(report))
-    directory = Path(bundle)
-    model = load_bundle(directory)
+    model = load_bundle(Path(bundle))
     source = open_log(log, model.spec, options, settings)
     settings = settings.replace(source=source.name)
     label_values = labels.read(model.spec)
     with torch_threads(), progress_to(on_progress) as report_progress:
         folds, sample = fold_with_baseline(
-            source, model, directory, settings, scoring, label_values, report_progress
+            source, model, Path(bundle), settings, scoring, label_values, report_progress
         )
-        evaluation = measure(source.name, model, directory, folds, sample, scoring)
-        needs_pictures = with_pictures or report
-        drawn = pictures(source, directory, settings, evaluation) if needs_pictures else []
-    memory = folds[MEMORY]
-    result = EvaluationResult(
-        log=source,
-        evaluation=evaluation,
-        predictions=memory,
-        is_scored=scoring.choose(memory),
-        heads=model.spec.heads,
-        pictures=tuple(drawn),
-    )
+        evaluation = measure(source.name, model, Path(bundle), folds, sample, scoring)
+        needs_pictures = with_pictures or report is not None
+        drawn = pictures(source, Path(bundle), settings, evaluation) if needs_pictures else []
+    result = _build_result(source, evaluation, folds[MEMORY], scoring, model, drawn)
     if report is not None:
         result.write_report(report)
     return result
+
+
+def _build_result(
+    log: Log,
+    evaluation: Evaluation,
+    predictions: PredictionsWithTargets,
+    scoring: ScoringOptions,
+    model: Model,
+    drawn: Sequence[tuple[str, str]],
+) -> EvaluationResult:
+    return EvaluationResult(
+        log=log,
+        evaluation=evaluation,
+        predictions=predictions,
+        is_scored=scoring.choose(predictions),
+        heads=model.spec.heads,
+        pictures=tuple(drawn),
+    )

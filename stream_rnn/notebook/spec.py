@@ -89,9 +89,9 @@ def propose_spec(
     sample = read_sample(Path(log) if is_path else read_frame(log), rows)
     keys = key.split(",") if isinstance(key, str) else key or ()
     targets = (target,) if isinstance(target, str) else tuple(target)
-    wanted = ProposalOptions(tuple(part.strip() for part in keys), time, targets, of, classes)
-    written = propose(sample, Path(log).name if is_path else FRAME_NAME, wanted)
-    return ProposedSpec(written, FeatureSpec.parse(tomllib.loads(written), "proposed"))
+    options = ProposalOptions(tuple(part.strip() for part in keys), time, targets, of, classes)
+    toml = propose(sample, Path(log).name if is_path else FRAME_NAME, options)
+    return ProposedSpec(toml, FeatureSpec.parse(tomllib.loads(toml), "proposed"))
 
 
 def load_spec(path: str | Path) -> FeatureSpec:

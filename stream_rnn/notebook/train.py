@@ -102,8 +102,7 @@ def train(
 
     Args:
         log: Path of a file, data frame of polars or pandas, or log; ``None`` with ``topic``.
-        spec: Feature spec: path of a TOML file, or the result of ``load_spec`` or
-            ``propose_spec``; ``None`` only for the data of the demo.
+        spec: Path or result of ``load_spec`` or ``propose_spec``; ``None`` for the demo's data.
         out: Directory of the bundle; an existing bundle is replaced.
         on_progress: Called with the name of a network and a ``training.trainer.Progress``.
         on_message: Called with the size of the data and with each warning, before training.
@@ -120,8 +119,7 @@ def train(
         ConfigError: The log cannot be read, or ``out`` cannot be written or contains other files.
         SpecError: The spec is invalid, or the log has nothing to learn.
         TrainingError: A loss is not finite.
-        KeyboardInterrupt: Ctrl-C stopped training, which loses at most one epoch; the same call
-            resumes it.
+        KeyboardInterrupt: Ctrl-C stopped training; the same call resumes it.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -143,9 +141,7 @@ def train(
         if trials:
             cell, training = trials[0].cell, trials[0].settings
         provenance = _provenance(data, what, training, settings)
-        plan = training_run.TrainingRun(
-            data.spec, cell, data.examples, training, what.seeds, directory, provenance
-        )
+        plan = _plan(data, cell, training, what.seeds, directory, provenance)
         return _run(plan, trials, report_progress, on_message)
 
 
@@ -213,6 +209,25 @@ def _provenance(
         "training": asdict(training),
         "state_ttl": settings.state_ttl,
     }
+
+
+def _plan(
+    data: _TrainingData,
+    cell: CellSpec,
+    training: TrainingSettings,
+    seeds: int,
+    out: Path,
+    provenance: dict[str, Any],
+) -> training_run.TrainingRun:
+    return training_run.TrainingRun(
+        spec=data.spec,
+        cell=cell,
+        examples=data.examples,
+        settings=training,
+        seeds=seeds,
+        out=out,
+        provenance=provenance,
+    )
 
 
 def _run(

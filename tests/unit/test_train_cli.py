@@ -231,7 +231,7 @@ def test_ctrl_c_ends_with_130_and_the_same_command_goes_on(log):
         time.sleep(0.05)
     os.kill(process.pid, signal.SIGINT)
     assert process.wait(30) == 130
-    assert b"the same command goes on" in b" ".join(process.stderr.read().split())
+    assert b"the same command resumes" in b" ".join(process.stderr.read().split())
     assert not out.exists()
     assert beside.exists()
     quick = [o if not o.startswith("--epochs") else "--epochs=3" for o in options]

@@ -145,8 +145,8 @@ def _lead(group: Group, head: HeadEvaluation) -> float | None:
 
 def _known(groups: Sequence[Group], model: str) -> list[tuple[Group, Figure]]:
     """Return the groups in which a model has a finite figure, with that figure."""
-    found = [(group, group.figures.get(model)) for group in groups]
-    return [(group, f) for group, f in found if f is not None and math.isfinite(f.value)]
+    figures = [(group, group.figures.get(model)) for group in groups]
+    return [(group, f) for group, f in figures if f is not None and math.isfinite(f.value)]
 
 
 def _overlap(first: Figure, second: Figure) -> bool:
