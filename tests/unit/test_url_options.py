@@ -107,7 +107,7 @@ async def test_an_option_of_tls_is_in_effect_with_tls_only(kind, name):
 def test_all_that_is_allowed_is_documented():
     """Where a worker's operator looks for its URL."""
     text = (Path(__file__).parents[2] / "deploy/README.md").read_text(encoding="utf-8")
-    said = text.partition("Its query may say")[2].partition("\n")[0]
+    said = text.partition("| Options of the query |")[2].partition("\n")[0]
     assert {
         name for name in COMMON_OPTIONS | TLS_OPTIONS | SENTINEL_OPTIONS if f"`{name}`" not in said
     } == set()
