@@ -21,11 +21,12 @@ from stream_rnn.model.heads import Head, Word
 SPEC_BYTES_MAX = 4_000_000
 
 Name = Annotated[str, Limits(min_length=1, max_length=64, pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
+ARRAY = Limits(strict=False)  # an array of TOML and JSON is a list in Python, not a tuple
 Path_ = Annotated[str, Limits(min_length=1, max_length=256, pattern=r"^[^.]+(\.[^.]+)*$")]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
 
 
 def _check_order(what: str, low: float, high: float) -> None:
@@ -49,7 +50,7 @@ class Fitted(_Part):
 
 class _Scaled(_Part):
     scaling: Literal["standard", "minmax", "log", "none"] = "standard"
-    clip: tuple[float, float] | None = None
+    clip: Annotated[tuple[float, float], ARRAY] | None = None
     fitted: Fitted | None = None
 
     @model_validator(mode="after")
@@ -108,7 +109,7 @@ class Categorical(_Part):
     kind: Literal["categorical"]
     name: Name
     path: Path_
-    vocabulary: tuple[Word, ...] = Limits(min_length=1, max_length=100_000)
+    vocabulary: tuple[Word, ...] = Limits(min_length=1, max_length=100_000, strict=False)
     embedding: int = Limits(4, ge=1, le=1024)
     missing: Literal["indicator", "error"] = "indicator"
 
@@ -154,7 +155,7 @@ class Event(_Part):
     Only files need ``key``, because a Kafka record has a key of its own.
     """
 
-    key: tuple[Path_, ...] = ()
+    key: Annotated[tuple[Path_, ...], ARRAY] = ()
     time: EventTime | None = None
 
 
@@ -182,11 +183,11 @@ class Field:
 class FeatureSpec(_Part):
     """The features that the network reads from an event, and the heads that it predicts."""
 
-    format: Literal[1] = 1
+    format: int = Limits(1, ge=1, le=1)  # a Literal would accept true
     name: Name
     event: Event = Event()
-    features: tuple[Feature, ...] = Limits(min_length=1, max_length=512)
-    heads: tuple[Head, ...] = Limits(min_length=1, max_length=64)
+    features: tuple[Feature, ...] = Limits(min_length=1, max_length=512, strict=False)
+    heads: tuple[Head, ...] = Limits(min_length=1, max_length=64, strict=False)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -237,8 +238,10 @@ class FeatureSpec(_Part):
             if size > SPEC_BYTES_MAX:
                 message = f"feature spec {path} has {size} bytes, more than {SPEC_BYTES_MAX}"
                 raise SpecError(message)
-            text = Path(path).read_text(encoding="utf-8")
+            text = Path(path).read_text(encoding="utf-8-sig")  # editors may write a BOM
             return cls.parse(tomllib.loads(text), str(path))
+        except RecursionError:
+            raise SpecError(f"feature spec {path}: its values are nested too deeply") from None
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise SpecError(f"feature spec {path}: {reason(error)}") from error
 

@@ -26,14 +26,14 @@ Columns = NDArray[np.float64]  # (C, N): a row for each of a head's columns of y
 class Target(BaseModel):
     """Mean and standard deviation of a numeric target in the training part, as encoded."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
 
     mean: float = 0.0
     std: float = Field(default=1.0, gt=0)
 
 
 class _Head(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
 
     name: Name
     of: Literal["now", "next", "label"] = "next"
@@ -100,7 +100,7 @@ class Multiclass(_Head):
 
     kind: Literal["multiclass"]
     path: FieldPath
-    classes: tuple[Word, ...] = Field(min_length=2, max_length=100_000)
+    classes: tuple[Word, ...] = Field(min_length=2, max_length=100_000, strict=False)
     end: bool = False
 
     @model_validator(mode="after")

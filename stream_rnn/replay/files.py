@@ -8,6 +8,7 @@ JSON.  A file is read in batches, never as a whole.
 """
 
 import io
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -131,6 +132,8 @@ def _json_lines(path: Path) -> Iterator[list[Value]]:
     """Yield the lines of a file; the decoder skips those that are not JSON."""
     try:
         with path.open("rb") as file:
+            if file.read(len(BOM_UTF8)) != BOM_UTF8:
+                file.seek(0)
             while lines := file.readlines(BYTES_A_BATCH):
                 yield [(line, _parse_json(line)) for line in map(bytes.strip, lines) if line]
     except OSError as error:

@@ -295,7 +295,7 @@ def _is_bundle(directory: Path) -> bool:
         return False
     try:
         content = json.loads(path.read_bytes())
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(content, dict) and {"format", "fingerprint", "spec"} <= content.keys()
 

@@ -246,6 +246,12 @@ def test_the_calendar_is_utc():
         ({"features": []}, "features: "),
         ({"heads": []}, "heads: "),
         ({"format": 2}, "format: "),
+        ({"format": True}, "format: "),
+        ({"heads": [{**HEAD, "above": True}]}, "above: Input should be a valid number"),
+        ({"heads": [{**HEAD, "above": "1"}]}, "above: Input should be a valid number"),
+        ({"heads": [{**CLASSES, "classes": ["a", "b"], "end": 1}]}, "end: Input should be a valid"),
+        ({"features": [numeric(clip=[False, 2])]}, "clip.0: Input should be a valid number"),
+        ({"features": [categorical(embedding="4")]}, "embedding: Input should be a valid integer"),
         ({"features": [numeric(kind="text")]}, "features.0: "),
         ({"features": [numeric(path="a..b")]}, "features.0.numeric.path: "),
         ({"features": [numeric(fitted={"std": 0.0})]}, "fitted.std: "),
@@ -284,7 +290,13 @@ def test_a_target_of_next_may_be_a_feature():
 
 
 @pytest.mark.parametrize(
-    ("content", "says"), [(b"name = [", "bad.toml"), (b"\xff\xfe", "utf-8"), (None, "No such file")]
+    ("content", "says"),
+    [
+        (b"name = [", "bad.toml"),
+        (b"\xff\xfe", "utf-8"),
+        (b"name = " + 2000 * b"[" + 2000 * b"]", "nested too deeply"),
+        (None, "No such file"),
+    ],
 )
 def test_a_spec_that_cannot_be_read_is_refused(tmp_path, content, says):
     """Bad TOML, bad text and a missing file are one error with the path."""
@@ -307,12 +319,13 @@ def test_an_oversized_spec_is_refused_unread(tmp_path, monkeypatch):
 
 
 def test_a_spec_from_toml_is_the_spec_from_json(tmp_path):
-    """People write TOML, a bundle holds JSON: the same content."""
+    """People write TOML, some editors with a byte order mark; a bundle holds JSON."""
     path = tmp_path / "spec.toml"
     path.write_text(
-        'name = "t"\n[event]\nkey = ["a", "b"]\ntime = {path = "at", unit = "s"}\n'
+        '\ufeffname = "t"\n[event]\nkey = ["a", "b"]\ntime = {path = "at", unit = "s"}\n'
         '[[features]]\nkind = "numeric"\nname = "x"\npath = "x"\nclip = [-30, 300]\n'
-        '[[heads]]\nname = "late"\nkind = "binary"\npath = "late"\n'
+        '[[heads]]\nname = "late"\nkind = "binary"\npath = "late"\n',
+        encoding="utf-8",
     )
     spec = FeatureSpec.read(path)
     assert spec.event.key == ("a", "b")

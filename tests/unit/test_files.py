@@ -90,6 +90,14 @@ def test_a_line_that_is_not_json_costs_itself_alone(tmp_path):
     assert skips == {"not_json": 2, "wrong_schema": 1}
 
 
+def test_a_byte_order_mark_costs_no_event(tmp_path):
+    """Some editors begin a file with one; it is no part of the first line."""
+    path = tmp_path / "log.jsonl"
+    path.write_text(f"{json.dumps(ROWS[0])}\n{json.dumps(ROWS[1])}\n", encoding="utf-8-sig")
+    records = [record for _, record in read_records(path, spec_of())]
+    assert [record.key for record in records] == [b"UA-EWR", b"AA-JFK"]
+
+
 def test_nested_fields_make_keys_and_times(tmp_path):
     """Paths are dotted, in a file as in a record; seconds become milliseconds."""
     rows = [{"who": {"id": 7}, "when": {"s": 1.5}}, {"who": None, "when": {"s": 2.0}}]
