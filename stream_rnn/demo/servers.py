@@ -21,6 +21,7 @@ from stream_rnn.errors import (
 from stream_rnn.fold.fold_id import fold_id, store_tag
 from stream_rnn.kafka.admin_client import CheckedAdminClient, is_transient, retry_while_unavailable
 from stream_rnn.kafka.clients import new_admin, stop_admin
+from stream_rnn.kafka.connection import kafka_options
 from stream_rnn.kafka.unreachable import describe_unreachable
 from stream_rnn.local.servers import Addresses
 from stream_rnn.settings import FoldSettings
@@ -152,8 +153,8 @@ class DemoServers:
     async def _admin(self) -> AsyncIterator[CheckedAdminClient]:
         timeout_s = self.settings.kafka_timeout_s
         admin = new_admin(
-            bootstrap_servers=self.addresses.bootstrap_servers,
             request_timeout_ms=int(timeout_s * 1000),
+            **kafka_options(self.addresses.bootstrap_servers),
         )
         try:
             try:

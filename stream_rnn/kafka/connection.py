@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import javaproperties
+from aiokafka.conn import get_ip_port_afi
 from aiokafka.helpers import create_ssl_context
 
 from stream_rnn.errors import ConfigError, reason
@@ -41,6 +42,7 @@ ALLOWED = {
     "ssl.endpoint.identification.algorithm": ("HTTPS", ""),
 }
 _JAAS = re.compile(r'\b(username|password)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))')
+_HOST = re.compile(r"[^\s/@]+")
 _LOGIN_MODULES = ("PlainLoginModule", "ScramLoginModule")
 
 
@@ -52,12 +54,10 @@ def kafka_options(bootstrap_servers: str, config_file: str | None = None) -> dic
         config_file: Path of a java.properties file; ``None`` for PLAINTEXT without a user.
 
     Raises:
-        ConfigError: The file is missing, or has an unknown name or value.
+        ConfigError: A server is not ``host:port``, or the file is missing, or has an unknown name
+            or value.
     """
-    servers = [server.strip() for server in bootstrap_servers.split(",") if server.strip()]
-    if not servers:
-        raise ConfigError("bootstrap_servers is empty; name a broker as host:port")
-    options: dict[str, Any] = {"bootstrap_servers": servers}
+    options: dict[str, Any] = {"bootstrap_servers": parse_servers(bootstrap_servers)}
     if config_file is None:
         return {**options, "security_protocol": "PLAINTEXT"}
     config = read_properties(config_file)
@@ -76,11 +76,33 @@ def kafka_options(bootstrap_servers: str, config_file: str | None = None) -> dic
     return options
 
 
+def parse_servers(bootstrap_servers: str) -> list[str]:
+    """Return the brokers of a comma-separated list.
+
+    Raises:
+        ConfigError: There is none, or one is not ``host:port``.
+    """
+    servers = [server.strip() for server in bootstrap_servers.split(",") if server.strip()]
+    if not servers:
+        raise ConfigError("bootstrap_servers is empty; name a broker as host:port")
+    for server in servers:
+        try:
+            host, port, _ = get_ip_port_afi(server)
+            is_valid = 0 < port < 65_536 and _HOST.fullmatch(host) and host.encode("idna")
+        except ValueError:  # such as a port that is not a number, or a name with two dots
+            is_valid = False
+        if not is_valid:
+            raise ConfigError(
+                f"bootstrap_servers has {server!r}, which is not host:port, such as 127.0.0.1:9092"
+            )
+    return servers
+
+
 def faust_credentials(config_file: str | None) -> Any:
     """Return ``app.conf.broker_credentials`` of Faust for a config file; ``None`` for PLAINTEXT."""
     import faust  # noqa: PLC0415  # readers of predictions need no Faust
 
-    options = kafka_options("unused:0", config_file)
+    options = kafka_options("unused", config_file)
     context = options.get("ssl_context")
     if "sasl_mechanism" in options:
         return faust.SASLCredentials(

@@ -2,7 +2,7 @@
 
 import faust
 
-from stream_rnn.kafka.connection import faust_credentials
+from stream_rnn.kafka.connection import faust_credentials, parse_servers
 from stream_rnn.settings import Settings
 from stream_rnn.worker.plugin import StreamRNN
 
@@ -14,12 +14,12 @@ def make_app(settings: Settings) -> StreamRNN:
         The plugin, whose ``app`` is ready to run.
 
     Raises:
-        ConfigError: A setting that a worker needs is missing.
+        ConfigError: A setting that a worker needs is missing or invalid.
     """
     settings = settings.of_fold()
     app = faust.App(
         settings.app,
-        broker=[f"kafka://{server.strip()}" for server in settings.bootstrap_servers.split(",")],
+        broker=[f"kafka://{server}" for server in parse_servers(settings.bootstrap_servers)],
         broker_credentials=faust_credentials(settings.kafka_config),
         autodiscover=False,
     )

@@ -5,7 +5,7 @@ import typing
 import pytest
 from pydantic import SecretStr
 
-from stream_rnn.errors import BundleError, FencedError
+from stream_rnn.errors import BundleError, ConfigError, FencedError
 from stream_rnn.model.bundle import save_bundle
 from stream_rnn.settings import Settings
 from stream_rnn.worker.app import make_app
@@ -42,6 +42,13 @@ def test_every_setting_reaches_the_fold(name, tmp_path, monkeypatch):
     monkeypatch.setenv("STREAM_RNN_APP", "unused")
     found = make_app(settings).settings
     assert found == settings.of_fold()
+
+
+def test_a_broker_with_an_impossible_port_is_refused(tmp_path):
+    """Faust would raise an error of its own."""
+    settings = Settings.build(**{**NEEDED, "bundle": str(tmp_path)}, bootstrap_servers="a:abc")
+    with pytest.raises(ConfigError, match="bootstrap_servers has 'a:abc', which is not host:port"):
+        make_app(settings)
 
 
 async def test_what_fails_while_a_worker_ends_is_no_failure(tmp_path):

@@ -50,6 +50,24 @@ def test_no_broker_is_refused():
         kafka_options(" , ")
 
 
+@pytest.mark.parametrize(
+    "server",
+    ["host:abc", "host:0", "host:65536", "host:-1", "host:", ":9092", "[::1", "kafka://host:9092"]
+    + ["a b:9092", "a..b:9092"],
+)
+def test_a_server_that_is_no_host_and_port_is_refused(server):
+    """Before a client is made, which would raise errors of its own."""
+    with pytest.raises(ConfigError, match="bootstrap_servers has ") as error:
+        kafka_options(f"a:1,{server}")
+    assert f"{server!r}, which is not host:port" in str(error.value)
+
+
+def test_a_server_may_be_any_address():
+    """A name, or an address of IPv4 or IPv6, with or without a port."""
+    servers = ["host", "10.0.0.1:9092", "::1", "[::1]", "[::1]:9092", "zürich.example:1"]
+    assert kafka_options(",".join(servers))["bootstrap_servers"] == servers
+
+
 def test_a_java_config_is_read(config):
     """Comments, continued lines, escapes and both separators are those of java.properties."""
     path = config(
