@@ -6,8 +6,6 @@ No message of this module contains a password.
 
 import re
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -41,7 +39,15 @@ ALLOWED = {
     "ssl.keystore.type": ("PEM",),
     "ssl.endpoint.identification.algorithm": ("HTTPS", ""),
 }
-_JAAS = re.compile(r'\b(username|password)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))')
+_SPACE = "".join(map(chr, range(0x21)))  # what Java trims
+# An option as Java's StreamTokenizer reads it
+_JAAS = re.compile(
+    r"""([^\x00-\x20=;"']+)[\x00-\x20]*=[\x00-\x20]*"""
+    r"""(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|([^\x00-\x20;"']+))""",
+    re.DOTALL,
+)
+_JAAS_ESCAPE = re.compile(r"\\([0-3][0-7]{0,2}|[4-7][0-7]?|.)", re.DOTALL)
+_JAAS_LETTERS = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 _HOST = re.compile(r"[^\s/@]+")
 _LOGIN_MODULES = ("PlainLoginModule", "ScramLoginModule")
 
@@ -123,12 +129,16 @@ def read_properties(path: str) -> dict[str, str]:
     try:
         if Path(path).stat().st_size > CONFIG_BYTES_MAX:
             raise ConfigError(f"{path} is larger than {CONFIG_BYTES_MAX} bytes: not a Kafka config")
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8-sig")  # editors may write a BOM
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the Kafka config {path}: {reason(error)}") from error
-    with _named(path):
-        # Kafka's Java clients strip values, too.
-        properties = {name: value.strip() for name, value in javaproperties.loads(text).items()}
+    try:
+        # Kafka's Java clients trim values, too.
+        properties = {
+            name: value.strip(_SPACE) for name, value in javaproperties.loads(text).items()
+        }
+    except javaproperties.InvalidUEscapeError:  # the escape may be part of a password
+        raise ConfigError(f"{path}: \\u stands without four hexadecimal digits") from None
     for name, value in properties.items():
         if name not in KNOWN:
             raise ConfigError(f"{path}: {name} is not supported; it may be {', '.join(KNOWN)}")
@@ -136,15 +146,6 @@ def read_properties(path: str) -> dict[str, str]:
             allowed = ", ".join(choice or "(empty)" for choice in ALLOWED[name])
             raise ConfigError(f"{path}: {name} = {value} is not supported; it may be {allowed}")
     return properties
-
-
-@contextmanager
-def _named(path: str) -> Iterator[None]:
-    """Name the file of an invalid escape, but not the escape, which may be part of a password."""
-    try:
-        yield
-    except javaproperties.InvalidUEscapeError:
-        raise ConfigError(f"{path}: \\u stands without four hexadecimal digits") from None
 
 
 def _refuse_unused(config: dict[str, str], protocol: str, path: str) -> None:
@@ -164,8 +165,10 @@ def _login(config: dict[str, str], path: str) -> tuple[str, str]:
         module in jaas.split("required", maxsplit=1)[0] for module in _LOGIN_MODULES
     ):
         raise ConfigError(f"{path}: sasl.jaas.config must be of {' or '.join(_LOGIN_MODULES)}")
-    with _named(path):
-        login = {name: javaproperties.unescape(q) or bare for name, q, bare in _JAAS.findall(jaas)}
+    login = {
+        name: _JAAS_ESCAPE.sub(_unescape, double or single) or bare
+        for name, double, single, bare in _JAAS.findall(jaas)
+    }
     username = config.get("sasl.username", login.get("username"))
     password = config.get("sasl.password", login.get("password"))
     if not username or password is None:
@@ -174,6 +177,12 @@ def _login(config: dict[str, str], path: str) -> tuple[str, str]:
             "and sasl.password"
         )
     return username, password
+
+
+def _unescape(escape: re.Match[str]) -> str:
+    """Return what an escape in a quoted value stands for: a backslash, and a letter or an octal."""
+    text = escape[1]
+    return chr(int(text, 8)) if text[0] in "01234567" else _JAAS_LETTERS.get(text, text)
 
 
 def _ssl_context(config: dict[str, str], path: str) -> ssl.SSLContext:

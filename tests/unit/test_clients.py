@@ -52,8 +52,9 @@ def test_no_broker_is_refused():
 
 @pytest.mark.parametrize(
     "server",
-    ["host:abc", "host:0", "host:65536", "host:-1", "host:", ":9092", "[::1", "kafka://host:9092"]
-    + ["a b:9092", "a..b:9092"],
+    "host:abc host:0 host:65536 host:-1 host: :9092 [::1 kafka://host:9092 a\tb:9092 a..b:9092".split(
+        " "
+    ),
 )
 def test_a_server_that_is_no_host_and_port_is_refused(server):
     """Before a client is made, which would raise errors of its own."""
@@ -90,16 +91,9 @@ def test_a_java_config_is_read(config):
     assert options["client_id"] == "reader"
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        "sasl.password=s3\\u00g0",
-        'sasl.jaas.config=PlainLoginModule required password="s3\\\\u00g0";',
-    ],
-)
-def test_a_broken_escape_is_refused_without_the_password(config, line):
-    """In the file, and in the text that a JAAS entry quotes."""
-    path = config("security.protocol=SASL_PLAINTEXT", "sasl.username=a", line)
+def test_a_broken_escape_is_refused_without_the_password(config):
+    """The message names the file alone."""
+    path = config("security.protocol=SASL_PLAINTEXT", "sasl.username=a", "sasl.password=s3\\u00g0")
     with pytest.raises(ConfigError, match=f"{path}: .u stands without four") as error:
         kafka_options("a:1", path)
     assert "00g0" not in "".join(traceback.format_exception(error.value))
@@ -110,6 +104,41 @@ def test_space_around_a_value_is_no_part_of_it(config):
     path = config("security.protocol = SASL_PLAINTEXT \t", "sasl.username=a ", "sasl.password= b ")
     options = kafka_options("a:1", path)
     assert (options["sasl_plain_username"], options["sasl_plain_password"]) == ("a", "b")
+
+
+def test_a_space_that_java_keeps_is_part_of_a_value(config):
+    """Java trims up to U+0020; a no-break space may end a password."""
+    path = config(
+        "security.protocol=SASL_PLAINTEXT", "sasl.username=a", "sasl.password= b\u00a0\u2003 "
+    )
+    assert kafka_options("a:1", path)["sasl_plain_password"] == "b\u00a0\u2003"
+
+
+@pytest.mark.parametrize(
+    ("jaas", "password"),
+    [
+        ("username='u' password='p\"q'", 'p"q'),
+        ('username="u" password="it\'s"', "it's"),
+        ("username=u password=p", "p"),
+        ('username=u password="p" my.password="bad" password-hint="bad"', "p"),
+        ('username=u password="p" note="password=\'bad\'"', "p"),
+        ('username=u password = ""', ""),
+        ("username=u password=a\u00a0b", "a\u00a0b"),
+        (r'username=u password="\\t\\101\\q\\\\\\47"', "\tAq\\'"),
+        (r'username=u password="\\u0041"', "u0041"),
+    ],
+)
+def test_jaas_is_read_as_java_reads_it(config, jaas, password):
+    """Its options are whole words, in either quotes or none, with the escapes of Java's tokenizer."""
+    line = f"sasl.jaas.config=PlainLoginModule required {jaas};"
+    options = kafka_options("a:1", config("security.protocol=SASL_PLAINTEXT", line))
+    assert (options["sasl_plain_username"], options["sasl_plain_password"]) == ("u", password)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_name(config):
+    """Some editors begin a file with one."""
+    path = config("\ufeffsecurity.protocol=SSL")
+    assert kafka_options("a:1", path)["security_protocol"] == "SSL"
 
 
 def test_user_and_password_may_stand_alone(config):
