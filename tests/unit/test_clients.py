@@ -52,9 +52,18 @@ def test_no_broker_is_refused():
 
 @pytest.mark.parametrize(
     "server",
-    "host:abc host:0 host:65536 host:-1 host: :9092 [::1 kafka://host:9092 a\tb:9092 a..b:9092".split(
-        " "
-    ),
+    [
+        "host:abc",
+        "host:0",
+        "host:65536",
+        "host:-1",
+        "host:",
+        ":9092",
+        "[::1",
+        "kafka://host:9092",
+        "a\tb:9092",
+        "a..b:9092",
+    ],
 )
 def test_a_server_that_is_no_host_and_port_is_refused(server):
     """Before a client is made, which would raise errors of its own."""
