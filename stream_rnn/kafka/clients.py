@@ -21,6 +21,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 
 from stream_rnn.kafka.admin_client import CheckedAdminClient
 from stream_rnn.kafka.record_batches import Consumer
+from stream_rnn.kafka.unreachable import mute_client_log
 
 CLOSE_WITHIN_S = 1.0
 
@@ -40,6 +41,11 @@ class _Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka is not 
 
 class _Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka is not typed
     """The connections of aiokafka's consumers, producers and admin clients."""
+
+    async def bootstrap(self) -> None:
+        """Connect to the first broker that answers."""
+        with mute_client_log():
+            await super().bootstrap()
 
     async def _get_conn(self, *args: Any, **options: Any) -> AIOKafkaConnection | None:
         connection = await super()._get_conn(*args, **options)

@@ -1,8 +1,10 @@
 """The reason why no broker answers, which aiokafka logs and leaves out of its error."""
 
 import asyncio
-from collections.abc import Mapping
-from contextlib import suppress
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from typing import Any
 
 from aiokafka.conn import collect_hosts, create_conn
@@ -12,6 +14,27 @@ from stream_rnn.errors import reason
 
 SERVERS_MAX = 3
 CONNECT_TIMEOUT_S = 5.0
+
+_is_connecting = ContextVar("_is_connecting", default=False)
+
+
+@contextmanager
+def mute_client_log() -> Iterator[None]:
+    """Drop what aiokafka logs while a client connects, in this task and the tasks that it starts.
+
+    If no broker answers, the client raises an error, and its message contains the reason.
+    """
+    for name in ("aiokafka", "aiokafka.conn"):
+        logging.getLogger(name).addFilter(_is_news)
+    token = _is_connecting.set(True)
+    try:
+        yield
+    finally:
+        _is_connecting.reset(token)
+
+
+def _is_news(_record: logging.LogRecord) -> bool:
+    return not _is_connecting.get()
 
 
 async def describe_unreachable(
@@ -36,7 +59,7 @@ async def describe_unreachable(
 async def _find_reason(connection: Mapping[str, Any], servers: str) -> BaseException | None:
     """Connect to some of the servers once more; return the first error, such as one of TLS."""
     options = {k: v for k, v in connection.items() if k not in {"bootstrap_servers", "client_id"}}
-    with suppress(TimeoutError, ValueError):
+    with suppress(TimeoutError, ValueError), mute_client_log():
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             for host, port, _ in collect_hosts(servers, randomize=False)[:SERVERS_MAX]:
                 try:

@@ -8,7 +8,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import RedisClusterException, RedisError
 
-from stream_rnn.errors import StreamRNNError, reason
+from stream_rnn.errors import StreamRNNError, UnreachableError, reason
 from stream_rnn.fold.fold_id import fold_id, store_tag
 from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.model.network import Model
@@ -24,11 +24,19 @@ from stream_rnn.text import format_duration
 
 @dataclass(slots=True)
 class _Opened:
-    """The bundle and the connections that work, each opened once; ``None`` for the others."""
+    """The bundle and the connections that work, each opened once; ``None`` for the others.
+
+    Attributes:
+        model: Model of the bundle.
+        redis: Client of Redis.
+        cluster: Client of Kafka.
+        has_source: Whether the source topic exists.
+    """
 
     model: Model | None = None
     redis: Redis | None = None
     cluster: KafkaCluster | None = None
+    has_source: bool = False
 
 
 async def examine(
@@ -63,19 +71,37 @@ async def examine(
             )
             return
         rows: list[dict[str, Any]] = []
-        try:
-            fold = await assemble_fold(settings, model, redis, cluster)
-            rows = await fold.describe()
-            for finding in (
-                *check_positions(list(rows), settings.source),
-                *await _check_backup(fold, wall),
-            ):
+        if opened.has_source:
+            async for finding in _check_fold(settings, model, redis, cluster, wall, rows):
                 yield finding
-        except StreamRNNError as error:
-            yield bad("position", str(error), "do what the message says")
+        else:
+            yield warning(
+                "not checked",
+                "rights on topics, positions and backup need the source topic",
+                "correct the bad findings above, and run doctor again",
+            )
         nodes = await _read_info(redis, "memory")
         stored = sum(row["keys"] for row in rows)
         yield check_redis.check_memory(nodes, model, settings, keys, stored)
+
+
+async def _check_fold(
+    settings: FoldSettings,
+    model: Model,
+    redis: Redis,
+    cluster: KafkaCluster,
+    wall: Callable[[], float],
+    rows: list[dict[str, Any]],
+) -> AsyncIterator[Finding]:
+    """Check positions and backup; ``rows`` receives the description of each partition."""
+    try:
+        fold = await assemble_fold(settings, model, redis, cluster)
+        rows += await fold.describe()
+        findings = check_positions(list(rows), settings.source)
+        for finding in (*findings, *await _check_backup(fold, wall)):
+            yield finding
+    except StreamRNNError as error:
+        yield bad("position", str(error), "do what the message says")
 
 
 async def _check_redis(
@@ -108,16 +134,22 @@ async def _check_kafka(
         yield await check_kafka.check_brokers(cluster)
         for finding in await check_kafka.check_topics(cluster, settings):
             yield finding
-        yield await check_kafka.check_source_read(cluster, settings)
         outputs = (settings.predictions, settings.dead_letters_topic)
         topics = await cluster.topics(settings.source, *outputs)
         existing = {name: topics[name].partitions for name in outputs if topics[name].partitions}
+        opened.has_source = topics[settings.source].partitions > 0
+        if opened.has_source:
+            yield await check_kafka.check_source_read(cluster, settings)
         opened.cluster = cluster
+    except UnreachableError as error:
+        detail, _, remedy = str(error).rpartition("; ")
+        yield bad("kafka", detail, remedy)
+        return
     except StreamRNNError as error:
         remedy = "start Kafka, or correct --bootstrap-servers and --kafka-config"
         yield bad("kafka", str(error), remedy)
         return
-    if writes and topics[settings.source].partitions:
+    if writes and opened.has_source:
         yield await check_kafka.check_rights(settings, existing)
 
 

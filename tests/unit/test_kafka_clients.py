@@ -1,6 +1,7 @@
 """The end of a client of Kafka: in time, and with no connection left, whatever it waits for."""
 
 import asyncio
+import logging
 import time
 
 import pytest
@@ -8,6 +9,8 @@ from aiokafka.errors import KafkaConnectionError
 
 from stream_rnn.kafka import clients as kafka_clients
 from stream_rnn.kafka.clients import new_admin, new_consumer, stop_admin, stop_consumer
+from stream_rnn.kafka.unreachable import describe_unreachable
+from stream_rnn.local.processes import free_port
 
 
 @pytest.fixture(autouse=True)
@@ -116,3 +119,25 @@ async def test_an_admin_client_that_cannot_end_is_given_up():
     async with asyncio.timeout(10):
         await stop_admin(admin, 0.2)
     assert admin._client.is_closed
+
+
+@pytest.mark.parametrize("answer", [b"", b"\0\0\0\x04abcd", b"\0\0\0\x01a"])
+async def test_a_start_without_a_broker_is_an_error_and_no_log(answer, caplog):
+    """Nobody listens, or something else does: the error has the reason, aiokafka logs nothing."""
+
+    async def reply(_reader, writer):
+        writer.write(answer)
+        await writer.drain()
+
+    async with await asyncio.start_server(reply, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1] if answer else free_port()
+        connection = {"bootstrap_servers": [f"127.0.0.1:{port}"]}
+        consumer = new_consumer(**connection, request_timeout_ms=2000)
+        with pytest.raises(KafkaConnectionError) as error:
+            await consumer.start()
+        await stop_consumer(consumer, 1.0)
+        message = await describe_unreachable(connection, error.value)
+    assert message.startswith(f"no Kafka broker answers at 127.0.0.1:{port} (")
+    assert [record.getMessage() for record in caplog.records] == []
+    logging.getLogger("aiokafka").error("the broker went away")
+    assert [record.getMessage() for record in caplog.records] == ["the broker went away"]

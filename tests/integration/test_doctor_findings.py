@@ -1,0 +1,55 @@
+"""Findings of the doctor where something is missing: one for each cause, and none that is untrue."""
+
+import pytest
+
+from stream_rnn.local.processes import free_port
+from stream_rnn.model.bundle import save_bundle
+from stream_rnn.operate.check_result import Level
+from stream_rnn.operate.doctor import examine
+from stream_rnn.settings import Settings
+from tests import models
+
+
+@pytest.fixture
+def findings(app_id, bootstrap_servers, redis_url, tmp_path):
+    """Return a function that runs the doctor with other settings, and returns its findings."""
+    save_bundle(models.small(), tmp_path / "bundle")
+    usual = {
+        "app": app_id,
+        "source": f"{app_id}-missing",
+        "predictions": f"{app_id}-predictions",
+        "bundle": str(tmp_path / "bundle"),
+        "bootstrap_servers": bootstrap_servers,
+        "redis_url": redis_url,
+    }
+
+    async def run(**other):
+        settings = Settings.build(**{**usual, **other}).of_fold()
+        checks = examine(settings, lambda: 0.0, keys=100, writes=True)
+        return [finding async for finding in checks]
+
+    return run
+
+
+async def test_a_missing_source_is_one_bad_finding(findings):
+    """What needs the source is not checked; the memory of Redis does not need it."""
+    found = await findings()
+    (bad,) = (finding for finding in found if finding.level is Level.BAD)
+    assert (bad.what, bad.said.endswith("-missing does not exist")) == ("source", True)
+    names = [finding.what for finding in found]
+    assert names.count("not checked") == 1
+    assert "redis memory" in names
+    assert {"source rights", "kafka rights", "position", "backup"}.isdisjoint(names)
+    (skipped,) = (finding for finding in found if finding.what == "not checked")
+    assert skipped.said == "rights on topics, positions and backup need the source topic"
+
+
+async def test_the_remedy_for_kafka_is_given_once(findings):
+    """It is the remedy of the finding, and not part of what was found."""
+    found = await findings(bootstrap_servers=f"127.0.0.1:{free_port()}", kafka_timeout_s=2)
+    (kafka,) = (finding for finding in found if finding.what == "kafka")
+    assert kafka.said.startswith("no Kafka broker answers at 127.0.0.1:")
+    assert "start it" not in kafka.said
+    assert kafka.remedy == (
+        "start it, or check --bootstrap-servers and, for TLS or SASL, --kafka-config"
+    )
