@@ -207,7 +207,11 @@ class DashboardData:
         partitions = [state.partition for state in states] or [
             place.partition for place in self.fold.places
         ]
-        lists = await asyncio.gather(*(self._last_predictions(key, p) for p in partitions))
+        topic = self.fold.settings.predictions
+        existing = range((await self.fold.cluster.topics(topic))[topic].partitions)
+        lists = await asyncio.gather(
+            *(self._last_predictions(key, p) for p in partitions if p in existing)
+        )
         predictions = sorted((p for predictions in lists for p in predictions), key=_time)
         return {
             "key": describe_key(key),

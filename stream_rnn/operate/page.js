@@ -93,7 +93,8 @@ function workers(rows) {
   $("workers").replaceChildren(head("address", "status", "partitions", "events", "memory, MB", "fold", "skips"), make("tbody", {}, ...body));
 }
 function outputs(distributions, sample) {
-  const none = !sample.has_begun ? "Reading the last predictions." : !sample.records ? "The predictions topic is empty."
+  const none = !sample.has_topic ? "The predictions topic does not exist yet; the first worker creates it."
+    : !sample.has_begun ? "Reading the last predictions." : !sample.records ? "The predictions topic is empty."
     : `The last ${number(sample.records)} records of the predictions topic contain no prediction of this bundle.`;
   const figures = Object.entries(distributions).map(([name, d]) => {
     const most = Math.max(...d.counts, 1), total = d.counts.reduce((a, b) => a + b, 0);

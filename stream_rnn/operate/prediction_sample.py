@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 POLL_RECORDS_MAX = 400
 POLL_S = 0.5
+TOPIC_RETRY_S = 2.0
 SAMPLES_MAX = 4_000
 LATENCY_WINDOW_S = 30.0
 BINS = 20
@@ -53,6 +54,7 @@ class Sampler:
         self._fingerprint = fold.model.fingerprint[:16]
         self._kinds = {head.name: OUTPUTS[head.kind] for head in fold.model.spec.heads}
         self._outputs = {name: deque[float | str](maxlen=SAMPLES_MAX) for name in self._kinds}
+        self._has_topic = True
         self._has_begun = False
         self._records = 0
 
@@ -64,6 +66,7 @@ class Sampler:
             TimeoutError: Kafka did not answer within ``kafka_timeout_s``.
         """
         settings = self._fold.settings
+        partitions = await self._await_topic()
         consumer = new_consumer(
             isolation_level="read_committed",
             enable_auto_commit=False,
@@ -72,7 +75,7 @@ class Sampler:
         try:
             async with asyncio.timeout(settings.kafka_timeout_s):
                 await consumer.start()
-                places = [TopicPartition(self._topic, p.partition) for p in self._fold.places]
+                places = [TopicPartition(self._topic, number) for number in range(partitions)]
                 consumer.assign(places)
                 starts = await consumer.beginning_offsets(places)
                 ends = await consumer.end_offsets(places)
@@ -96,6 +99,19 @@ class Sampler:
                         await consumer.seek_to_end(*places)
         finally:
             await stop_consumer(consumer, settings.revoke_timeout_s)
+
+    async def _await_topic(self) -> int:
+        """Wait until the topic exists, and return the number of its partitions.
+
+        The first worker creates the topic.  Until then, a consumer would request its metadata again
+        and again without a pause.
+        """
+        while True:
+            topic = (await self._fold.cluster.topics(self._topic))[self._topic]
+            self._has_topic = topic.partitions > 0
+            if self._has_topic:
+                return topic.partitions
+            await asyncio.sleep(TOPIC_RETRY_S)
 
     async def _read_last(
         self, starts: dict[TopicPartition, int], ends: dict[TopicPartition, int]
@@ -136,8 +152,12 @@ class Sampler:
         return True
 
     def sample(self) -> Json:
-        """Return whether the last predictions have been read, and the number of records read."""
-        return {"has_begun": self._has_begun, "records": self._records}
+        """Return whether the topic exists and was read up to its end, and the number of records."""
+        return {
+            "has_topic": self._has_topic,
+            "has_begun": self._has_begun,
+            "records": self._records,
+        }
 
     def latency_ms(self) -> Json | None:
         """Return quantiles of the delay from timestamp to reading, over the last half minute."""

@@ -104,8 +104,28 @@ async def test_an_empty_topic_is_called_empty(page, create_topic):
         async with asyncio.timeout(30):
             while not (now := (await get(dashboard.address + "now"))[1])["sample"]["has_begun"]:
                 await asyncio.sleep(0.1)
-    assert now["sample"] == {"has_begun": True, "records": 0}
+    assert now["sample"] == {"has_topic": True, "has_begun": True, "records": 0}
     assert now["outputs"] == {}
+
+
+async def test_a_topic_that_does_not_exist_yet_is_awaited_in_silence(page, create_topic, caplog):
+    """The page says so, a key without predictions is shown, and the sample begins with the topic."""
+    missing = page.settings.replace(predictions=f"{page.settings.app}-missing")
+    async with (
+        open_fold(missing) as fold,
+        Dashboard(DashboardData(fold, [], time.time), 0) as dashboard,  # noqa: TID251  # how late predictions are
+    ):
+        async with asyncio.timeout(10):
+            while (now := (await get(dashboard.address + "now"))[1])["sample"]["has_topic"]:
+                await asyncio.sleep(0.1)
+            answer, key = await get(dashboard.address + "key?key=" + HOSTILE.replace("=", "%3D"))
+        assert now["sample"] == {"has_topic": False, "has_begun": False, "records": 0}
+        assert (answer.status, key["states"][0]["steps"], key["predictions"]) == (200, 1, [])
+        assert [r for r in caplog.records if missing.predictions in r.getMessage()] == []
+        await create_topic(missing.predictions, 2)
+        async with asyncio.timeout(30):
+            while not (await get(dashboard.address + "now"))[1]["sample"]["has_begun"]:
+                await asyncio.sleep(0.1)
 
 
 async def test_the_last_predictions_are_bounded(page, monkeypatch):
