@@ -94,7 +94,8 @@ function workers(rows) {
 }
 function outputs(distributions, sample) {
   const none = !sample.has_topic ? "The predictions topic does not exist yet; the first worker creates it."
-    : !sample.has_begun ? "Reading the last predictions." : !sample.records ? "The predictions topic is empty."
+    : !sample.has_begun ? "Reading the last predictions." : !sample.records && !sample.offsets ? "The predictions topic is empty."
+    : !sample.records ? `The last ${number(sample.offsets)} offsets of the predictions topic contain no committed record.`
     : `The last ${number(sample.records)} records of the predictions topic contain no prediction of this bundle.`;
   const figures = Object.entries(distributions).map(([name, d]) => {
     const most = Math.max(...d.counts, 1), total = d.counts.reduce((a, b) => a + b, 0);

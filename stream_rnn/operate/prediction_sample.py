@@ -56,7 +56,7 @@ class Sampler:
         self._outputs = {name: deque[float | str](maxlen=SAMPLES_MAX) for name in self._kinds}
         self._has_topic = True
         self._has_begun = False
-        self._records = 0
+        self._offsets = self._records = 0
 
     async def run(self) -> None:
         """Read until cancelled.  After an error, this method may be called again.
@@ -125,6 +125,7 @@ class Sampler:
             async with asyncio.timeout(self._fold.settings.kafka_timeout_s):
                 for tp, end in ends.items():
                     start = max(starts[tp], end - per_partition)
+                    self._offsets += end - start
                     async for records in cluster.batches(tp, start, end):
                         for record in records:
                             self._add(record.value)
@@ -152,10 +153,14 @@ class Sampler:
         return True
 
     def sample(self) -> Json:
-        """Return whether the topic exists and was read up to its end, and the number of records."""
+        """Return whether the topic exists and was read to its end, and how much of it was read.
+
+        ``offsets`` counts also those of aborted records and of markers.
+        """
         return {
             "has_topic": self._has_topic,
             "has_begun": self._has_begun,
+            "offsets": self._offsets,
             "records": self._records,
         }
 

@@ -104,8 +104,32 @@ async def test_an_empty_topic_is_called_empty(page, create_topic):
         async with asyncio.timeout(30):
             while not (now := (await get(dashboard.address + "now"))[1])["sample"]["has_begun"]:
                 await asyncio.sleep(0.1)
-    assert now["sample"] == {"has_topic": True, "has_begun": True, "records": 0}
+    assert now["sample"] == {"has_topic": True, "has_begun": True, "offsets": 0, "records": 0}
     assert now["outputs"] == {}
+
+
+async def test_a_topic_of_aborted_records_is_not_called_empty(page, create_topic):
+    """Nothing in it is committed, which the page says with the number of offsets."""
+    aborted = page.settings.replace(predictions=f"{page.settings.app}-aborted")
+    await create_topic(aborted.predictions, 2)
+    producer = AIOKafkaProducer(
+        bootstrap_servers=aborted.bootstrap_servers, transactional_id=aborted.predictions
+    )
+    async with producer:
+        await producer.begin_transaction()
+        for _ in range(3):
+            await producer.send_and_wait(aborted.predictions, b"{}", partition=1)
+        await producer.abort_transaction()
+    async with open_fold(aborted) as fold:
+        sampler = prediction_sample.Sampler(fold, time.time)  # noqa: TID251  # how late predictions are
+        running = asyncio.create_task(sampler.run())
+        async with asyncio.timeout(30):
+            while not sampler.sample()["has_begun"]:
+                await asyncio.sleep(0.05)
+        running.cancel()
+    assert (sampler.sample()["offsets"], sampler.sample()["records"]) == (4, 0)  # with the marker
+    script = files("stream_rnn.operate").joinpath("page.js").read_text()
+    assert "offsets of the predictions topic contain no committed record." in script
 
 
 async def test_a_topic_that_does_not_exist_yet_is_awaited_in_silence(page, create_topic, caplog):
@@ -119,7 +143,7 @@ async def test_a_topic_that_does_not_exist_yet_is_awaited_in_silence(page, creat
             while (now := (await get(dashboard.address + "now"))[1])["sample"]["has_topic"]:
                 await asyncio.sleep(0.1)
             answer, key = await get(dashboard.address + "key?key=" + HOSTILE.replace("=", "%3D"))
-        assert now["sample"] == {"has_topic": False, "has_begun": False, "records": 0}
+        assert now["sample"] == {"has_topic": False, "has_begun": False, "offsets": 0, "records": 0}
         assert (answer.status, key["states"][0]["steps"], key["predictions"]) == (200, 1, [])
         assert [r for r in caplog.records if missing.predictions in r.getMessage()] == []
         await create_topic(missing.predictions, 2)
