@@ -1,5 +1,6 @@
 """Logs that replay, evaluation, trace and comparison read: a file, or a range of a topic."""
 
+import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,8 +75,10 @@ class FileLog:
 
     @property
     def name(self) -> str:
-        """Name of the file without its extension."""
-        return self.rows.stem if isinstance(self.rows, Path) else FRAME_NAME
+        """Name of the file without its extension, with ``_`` for what no topic name contains."""
+        if not isinstance(self.rows, Path):
+            return FRAME_NAME
+        return re.sub(r"[^A-Za-z0-9._-]", "_", self.rows.stem)[:249] or "log"
 
     async def __aenter__(self) -> Self:
         return self

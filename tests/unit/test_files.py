@@ -2,17 +2,21 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 from aiokafka.partitioner import DefaultPartitioner
 
+from stream_rnn.demo.flights import BUNDLE
 from stream_rnn.errors import ConfigError, SpecError
 from stream_rnn.fold.decoder import LogRecord
 from stream_rnn.model.features import FeatureSpec
+from stream_rnn.notebook.evaluate import evaluate
 from stream_rnn.replay import files
 from stream_rnn.replay.files import partition_of, read_batches, read_records
+from stream_rnn.replay.logs import FileLog
 from stream_rnn.settings import Settings
 from stream_rnn.testing import record
 from stream_rnn.training.dataset import make_events
@@ -146,6 +150,23 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path, name, content, says):
     with pytest.raises(ConfigError, match=says) as caught:
         list(read_records(path, spec_of()))
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [("log.csv", "log"), ("my log (1).csv", "my_log__1_"), (".", "log"), (250 * "x", 249 * "x")],
+)
+def test_a_file_may_have_any_name(file, name):
+    """A replay names its source by it, as a topic is named."""
+    found = FileLog(Path(file), spec_of()).name
+    assert found == name
+    assert Settings.build(source=found).source == name
+
+
+def test_a_directory_is_no_log():
+    """The message is about the argument, and not about a setting that nobody gave."""
+    with pytest.raises(ConfigError, match=r"^\.: a log is a \.jsonl, \.csv or \.parquet file$"):
+        evaluate(".", BUNDLE)
 
 
 def test_a_file_needs_a_key_in_the_spec(tmp_path):
