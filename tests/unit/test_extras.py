@@ -201,7 +201,7 @@ def test_what_needs_an_extra_begins_with_it(what, extra):
     homes = [EXPORTS[what]] if what in EXPORTS else []
     if what in VERBS:
         options = (PACKAGE / f"cli/verbs/{what}.py").read_text(encoding="utf-8")
-        for name in set(re.findall(r'\bwork\("(\w+)"\)', options)):
+        for name in set(re.findall(r'\bload_work\("(\w+)"\)', options)):
             tree = parsed((PACKAGE / f"cli/{name}.py").read_text(encoding="utf-8"))
             homes += loaded(node for node in ast.walk(tree) if isinstance(node, IMPORTS))
     needed = foreign(set().union(*map(imports_at_load, homes))) & set().union(*MODULES.values())
