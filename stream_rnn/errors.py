@@ -193,7 +193,9 @@ def _text(error: BaseException, within_s: float | None) -> str:
     """Return the type and the text of one exception."""
     name = type(error).__name__
     # The text of Kafka's errors begins with the name of the class, sometimes twice.
-    text = re.sub(rf"(^|\] )({name}:\s*)+", r"\1", str(error).strip())[:TEXT_CHARACTERS_MAX]
+    # Later paragraphs describe the library, such as the hints of polars.
+    text = str(error).strip().partition("\n\n")[0]
+    text = re.sub(rf"(^|\] )({name}:\s*)+", r"\1", text)[:TEXT_CHARACTERS_MAX]
     if isinstance(error, BaseExceptionGroup):
         text = "; ".join(_text(one, within_s) for one in error.exceptions[:CAUSES_MAX])
     if isinstance(error, StreamRNNError) and text:

@@ -26,7 +26,7 @@ from stream_rnn.training import run as training_run
 from stream_rnn.training.data_checks import check_examples
 from stream_rnn.training.dataset import Events, read_fitted
 from stream_rnn.training.examples import Examples
-from stream_rnn.training.search import Trial, search
+from stream_rnn.training.search import Trial, import_optuna, search
 from stream_rnn.training.trainer import Progress
 from stream_rnn.training.training_settings import TrainingSettings
 from stream_rnn.training.validation import PARTS
@@ -131,7 +131,7 @@ def train(
         >>> result.to_polars()["network"].value_counts(sort=True).rows()
         [('memoryless', 6), ('gru', 2)]
     """
-    directory, cell = Path(out), _make_cell(what)
+    directory, cell = Path(out), _check_network(what)
     training_run.check_out(directory)
     with torch_threads(what.threads), progress_to(on_progress) as report_progress:
         data = _read(log, spec, what.split, labels, options, settings)
@@ -145,7 +145,10 @@ def train(
         return _run(plan, trials, report_progress, on_message)
 
 
-def _make_cell(what: TrainOptions) -> CellSpec:
+def _check_network(what: TrainOptions) -> CellSpec:
+    """Return the cell to train; refuses what is impossible before the log is read."""
+    if what.search:
+        import_optuna()
     if what.hidden % 8:
         raise ConfigError(f"--hidden {what.hidden} is not a multiple of 8")
     content = {"kind": what.cell, "hidden": what.hidden, "layers": what.layers}

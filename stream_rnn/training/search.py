@@ -38,6 +38,20 @@ class _PrunedError(Exception):
     """The trial is worse than the median of the others."""
 
 
+def import_optuna() -> Any:
+    """Return the module ``optuna``.
+
+    Raises:
+        MissingExtraError: The package optuna is not installed.
+    """
+    try:
+        import optuna  # noqa: PLC0415  # an extra
+    except ModuleNotFoundError as error:
+        explain(error, "--search")
+        raise
+    return optuna
+
+
 def search(
     spec: FeatureSpec,
     cell: CellSpec,
@@ -59,11 +73,7 @@ def search(
     Raises:
         MissingExtraError: The package optuna is not installed.
     """
-    try:
-        import optuna  # noqa: PLC0415  # an extra
-    except ModuleNotFoundError as error:
-        explain(error, "--search")
-        raise
+    optuna = import_optuna()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
         sampler=optuna.samplers.TPESampler(seed=settings.seed),

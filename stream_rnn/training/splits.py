@@ -101,6 +101,8 @@ def _by_time(value: str, split: str, time_ms: NDArray[np.int64]) -> NDArray[np.i
 
 
 def _by_column(name: str, events: SplitEvents) -> NDArray[np.int8]:
+    if all(value is None for value in events.split_values):
+        raise ConfigError(f"split column {name}: no event has this field")
     parts = np.empty(len(events.split_values), np.int8)
     for i, value in enumerate(events.split_values):
         if value not in PARTS:

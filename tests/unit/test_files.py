@@ -193,7 +193,15 @@ def test_a_record_without_a_key_is_in_the_first_partition():
 def log_of(count):
     """Make records of as many keys, a second apart, and their split column."""
     says = ["train", "training", "validation", "test"]
-    return [record(i, f"k{i % 50}".encode(), {"part": says[i % 4]}, i * 1000) for i in range(count)]
+    return [
+        record(
+            i,
+            f"k{i % 50}".encode(),
+            {"part": says[i % 4], "half": None if i % 2 else "test"},
+            i * 1000,
+        )
+        for i in range(count)
+    ]
 
 
 LOG = log_of(200)
@@ -266,7 +274,8 @@ def test_everything_may_train():
         ("time:2013-13-01", "not an ISO 8601 time"),
         ("time:1969-01-01", "leaves no event to train on"),
         ("column:", "none of time:0.8"),
-        ("column:other", "offset 0 has None, not train, validation or test"),
+        ("column:other", "split column other: no event has this field"),
+        ("column:half", "offset 1 has None, not train, validation or test"),
     ],
 )
 def test_a_split_that_says_nothing_is_refused(text, says):

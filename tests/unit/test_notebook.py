@@ -3,6 +3,7 @@
 import inspect
 import io
 import math
+import sys
 
 import click
 import pandas as pd
@@ -13,7 +14,7 @@ from polars.testing import assert_frame_equal
 import stream_rnn
 from stream_rnn import compare, evaluate, propose_spec, replay, trace, train
 from stream_rnn.cli.program import group
-from stream_rnn.errors import ConfigError
+from stream_rnn.errors import ConfigError, MissingExtraError
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.notebook import progress
 from stream_rnn.notebook.columns import PLACE
@@ -72,6 +73,13 @@ def test_an_unknown_keyword_names_the_nearest():
         train("nothing.csv", SPEC, "nowhere", epoch=3)
     with pytest.raises(TypeError, match="did you mean 'state_ttl'"):
         replay("nothing.csv", "nowhere", state_tl=3)
+
+
+def test_a_search_without_optuna_is_refused_before_the_log_is_read(tmp_path, monkeypatch):
+    """The log may be long; here it does not even exist."""
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(MissingExtraError, match="--search needs"):
+        train(tmp_path / "missing.csv", tmp_path / "t.toml", tmp_path / "bundle", search=2)
 
 
 def test_a_frame_and_a_file_train_the_same_bundle(csv, tmp_path, pandas_frame):
