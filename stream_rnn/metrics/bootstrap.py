@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from stream_rnn.metrics.figure import Figure
 from stream_rnn.metrics.ranked import RankedClasses
-from stream_rnn.metrics.scores import TOP, Output, in_unit, log_losses
+from stream_rnn.metrics.scores import TOP, Output, area_of_counts, in_unit, log_losses
 from stream_rnn.model.heads import AnyHead, Binary
 
 KEYS_MIN = 10
@@ -119,15 +119,10 @@ def _areas(
     # the last index of each run of equal outputs
     ends = np.append(np.flatnonzero(np.diff(output[order])), len(output) - 1)
     keys, positive = key[order], is_positive[order]
-    areas = np.full(len(key_counts), np.nan)
+    areas = np.empty(len(key_counts))
     for sample, counts in enumerate(key_counts):
         weight = counts[keys].astype(np.float64)
         positives = np.diff(np.cumsum(weight * positive)[ends], prepend=0.0)
         negatives = np.diff(np.cumsum(weight * ~positive)[ends], prepend=0.0)
-        below = (
-            np.cumsum(negatives) - negatives / 2
-        )  # negatives with a smaller output; ties count half
-        total = positives.sum() * negatives.sum()
-        if total > 0:
-            areas[sample] = (positives * below).sum() / total
+        areas[sample] = area_of_counts(positives, negatives)
     return areas

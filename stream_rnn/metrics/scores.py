@@ -1,11 +1,15 @@
-"""Metrics of outputs for each kind of head; torchmetrics computes those that it has."""
+"""Metrics of outputs for each kind of head, in float64; torchmetrics computes most of them.
+
+torchmetrics does not compute R², because it takes sums of squares below 1e-4 for 0; the area under
+the ROC curve, because it takes numbers outside of [0, 1] for logits; and the calibration error,
+because it adds a bin for the probability 1.0.
+"""
 
 from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from torchmetrics.functional import classification as of_classes
 from torchmetrics.functional import regression as of_numbers
 
@@ -59,10 +63,9 @@ def score(head: AnyHead, output: Output, target: NDArray[np.float64]) -> dict[st
             target,
         )
     assert not isinstance(output, RankedClasses), "only multi-class heads have ranked classes"
-    values = torch.from_numpy(np.ascontiguousarray(output))
     if isinstance(head, Binary):
-        return _binary(values, torch.from_numpy(target > 0).long())
-    return _number(values.double(), torch.from_numpy(in_unit(head, target)))
+        return _binary(output, target > 0)
+    return _number(output.astype(np.float64), in_unit(head, target))
 
 
 def in_unit(head: AnyHead, target: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -82,7 +85,9 @@ def merit(metric: str, value: float) -> float:
     return value if better(metric) == "higher" else -value
 
 
-def log_losses(output: Output, target: NDArray[np.float64]) -> NDArray[np.float64]:
+def log_losses(
+    output: Output, target: NDArray[np.float64] | NDArray[np.bool_]
+) -> NDArray[np.float64]:
     """Return the negative logarithm of the target's probability for each of N events.
 
     Args:
@@ -102,26 +107,35 @@ def area_under_roc(is_positive: NDArray[np.bool_], output: NDArray[np.floating])
 
     Returns NaN if all events are of one class.
     """
-    if is_positive.all() or not is_positive.any():
-        return float("nan")
-    scores = torch.from_numpy(np.ascontiguousarray(output))
-    return float(of_classes.binary_auroc(scores, torch.from_numpy(is_positive).long()))
+    _, value, events = np.unique(output, return_inverse=True, return_counts=True)
+    positives = np.bincount(value, weights=is_positive).astype(np.float64)
+    return area_of_counts(positives, events - positives)
 
 
-def _binary(p: Tensor, label: Tensor) -> dict[str, float]:
-    values = p.numpy(), label.numpy().astype(np.float64)
-    has_both = 0 < int(label.sum()) < len(label)
+def area_of_counts(positives: NDArray[np.float64], negatives: NDArray[np.float64]) -> float:
+    """Return the area under the ROC curve from the numbers of events with each output.
+
+    Args:
+        positives: (V,) numbers of positives with each output, the lowest output first.
+        negatives: (V,) numbers of negatives.
+    """
+    pairs = positives.sum() * negatives.sum()
+    below = np.cumsum(negatives) - negatives / 2  # negatives with a lower output; ties count half
+    return float((positives * below).sum() / pairs) if pairs else float("nan")
+
+
+def _binary(output: NDArray[np.float32], is_positive: NDArray[np.bool_]) -> dict[str, float]:
+    p, label = torch.from_numpy(output.astype(np.float64)), torch.from_numpy(is_positive).long()
+    has_both = is_positive.any() and not is_positive.all()
+    has_f1 = bool((is_positive | (output > 0.5)).any())
+    nan = float("nan")
     return {
-        "auc": area_under_roc(values[1] > 0, values[0]),
-        "pr_auc": float(of_classes.binary_average_precision(p, label))
-        if has_both
-        else float("nan"),
+        "auc": area_under_roc(is_positive, output),
+        "pr_auc": float(of_classes.binary_average_precision(p, label)) if has_both else nan,
         "accuracy": float(of_classes.binary_accuracy(p, label)),
-        "f1": float(of_classes.binary_f1_score(p, label)),
-        "log_loss": float(log_losses(*values).mean()),
-        "calibration_error": float(
-            of_classes.binary_calibration_error(p, label, n_bins=CALIBRATION_BINS)
-        ),
+        "f1": float(of_classes.binary_f1_score(p, label)) if has_f1 else nan,
+        "log_loss": float(log_losses(output, is_positive).mean()),
+        "calibration_error": _calibration_error(output, is_positive),
     }
 
 
@@ -129,19 +143,20 @@ def _multiclass(output: RankedClasses, target: NDArray[np.float64]) -> dict[str,
     accuracies = {"accuracy": float((output.rank == 1).mean())}
     if output.classes > TOP:
         accuracies[f"top_{TOP}"] = float((output.rank <= TOP).mean())
-    # torchmetrics computes the same for classes, but from all N times C probabilities.
-    error = of_classes.binary_calibration_error(
-        torch.from_numpy(output.confidence),
-        torch.from_numpy((output.top_class == target).astype(np.int64)),
-        n_bins=CALIBRATION_BINS,
-    )
     return {
         **accuracies,
         "f1": _macro_f1(output.top_class, target.astype(np.int64), output.classes),
         "mrr": float((1 / output.rank).mean()),
         "log_loss": float(log_losses(output, target).mean()),
-        "calibration_error": float(error),
+        "calibration_error": _calibration_error(output.confidence, output.top_class == target),
     }
+
+
+def _calibration_error(probability: NDArray[np.float32], is_hit: NDArray[np.bool_]) -> float:
+    """Return the expected calibration error over bins of equal width."""
+    confidence = probability.astype(np.float64)
+    bins = np.minimum((confidence * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
+    return float(np.abs(np.bincount(bins, weights=confidence - is_hit)).sum() / len(is_hit))
 
 
 def _macro_f1(predicted: NDArray[np.int64], target: NDArray[np.int64], classes: int) -> float:
@@ -154,10 +169,13 @@ def _macro_f1(predicted: NDArray[np.int64], target: NDArray[np.int64], classes: 
     )
 
 
-def _number(value: Tensor, truth: Tensor) -> dict[str, float]:
-    spread = len(truth) > 1 and float(truth.min()) < float(truth.max())
+def _number(value: NDArray[np.float64], truth: NDArray[np.float64]) -> dict[str, float]:
+    r2 = float("nan")
+    if len(truth) and truth.min() < truth.max():
+        r2 = float(1 - np.square(value - truth).sum() / np.square(truth - truth.mean()).sum())
+    outputs, targets = torch.from_numpy(value), torch.from_numpy(truth)
     return {
-        "mae": float(of_numbers.mean_absolute_error(value, truth)),
-        "rmse": float(of_numbers.mean_squared_error(value, truth, squared=False)),
-        "r2": float(of_numbers.r2_score(value, truth)) if spread else float("nan"),
+        "mae": float(of_numbers.mean_absolute_error(outputs, targets)),
+        "rmse": float(of_numbers.mean_squared_error(outputs, targets, squared=False)),
+        "r2": r2,
     }
