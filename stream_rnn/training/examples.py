@@ -12,7 +12,8 @@ from stream_rnn.model.features import Feature, FeatureSpec, Fitted, Numeric, Sin
 from stream_rnn.model.heads import AnyHead, Regression, Target, TimeToNext
 from stream_rnn.training.targets import Runs, align_targets, encode_targets
 
-STD_MIN = 1e-6
+STD_MIN = 1e-6  # standard deviation of a constant
+ROUNDING = 1e-12  # standard deviation of a rounded constant, as a share of its size
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +63,7 @@ def fit(spec: FeatureSpec, examples: Examples) -> FeatureSpec:
             known = targets(head, examples)[train]
             known = known[np.isfinite(known)]
             moments = (
-                Target(mean=float(known.mean()), std=max(float(known.std()), STD_MIN))
-                if len(known)
-                else Target()
+                Target(mean=float(known.mean()), std=_fit_std(known)) if len(known) else Target()
             )
             heads.append(head.model_copy(update={"fitted": moments}))
         else:
@@ -82,10 +81,17 @@ def _fit_values(values: NDArray[np.float64]) -> Fitted:
         return Fitted()
     return Fitted(
         mean=float(values.mean()),
-        std=max(float(values.std()), STD_MIN),
+        std=_fit_std(values),
         min=float(values.min()),
         max=float(values.max()),
     )
+
+
+def _fit_std(values: NDArray[np.float64]) -> float:
+    """Return the standard deviation, whatever the unit; ``STD_MIN`` or more for a constant."""
+    std = float(values.std())
+    is_constant = std <= ROUNDING * float(np.abs(values).max())
+    return max(std, STD_MIN) if is_constant else std
 
 
 def targets(head: AnyHead, examples: Examples) -> NDArray[np.float64]:

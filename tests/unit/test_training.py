@@ -274,6 +274,26 @@ def test_the_fit_sees_the_training_part_alone():
         fit(spec, nothing)
 
 
+@pytest.mark.parametrize("unit", [1e-20, 1e-9, 1.0, 1e12])
+def test_a_scaling_does_not_depend_on_the_unit(unit):
+    """A small unit is no constant; the rounded mean of a constant is no spread."""
+    spec = spec_of(
+        {"name": "y", "kind": "regression", "of": "now", "path": "y"},
+        features=[
+            {"kind": "numeric", "name": name, "path": name, "missing": "mean"} for name in "xc"
+        ],
+    )
+    records = [
+        record(i, b"k", {"x": x * unit, "y": x * unit, "c": 0.1}, i)
+        for i, x in enumerate((1, 3, 5))
+    ]
+    fitted = fit(spec, make_events([records], spec, SETTINGS).examples)
+    expected = pytest.approx(np.std([1, 3, 5]) * unit, rel=1e-9, abs=0)
+    assert fitted.features[0].fitted.std == expected
+    assert fitted.heads[0].fitted.std == expected
+    assert fitted.features[1].fitted.std == 1e-6
+
+
 NEXT = {"name": "next", "kind": "multiclass", "of": "next", "path": "c", "classes": ["A", "B"]}
 WAIT = {"name": "wait", "kind": "time_to_next", "cap": 6.0}
 C = {"kind": "categorical", "name": "c", "path": "c", "vocabulary": ["A", "B"]}
