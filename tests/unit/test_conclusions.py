@@ -49,19 +49,19 @@ def head(**more):
         ("lower", Figure(4.0, 3.0, 5.0), conclusions.HURTS),
         ("higher", Figure(0.04, -0.01, 0.09), conclusions.NOTHING),
         ("lower", Figure(-0.04, -0.09, 0.0), conclusions.NOTHING),
-        ("higher", Figure(0.0), conclusions.NOTHING),
-        ("higher", Figure(0.04), conclusions.HELPS),
-        ("lower", Figure(0.04, math.nan, math.nan), conclusions.HURTS),
-        ("lower", None, conclusions.HURTS),
-        ("higher", Figure(math.nan), conclusions.HELPS),
+        ("higher", Figure(0.0), conclusions.UNKNOWN),
+        ("higher", Figure(0.04), conclusions.UNKNOWN),
+        ("lower", Figure(0.04, math.nan, math.nan), conclusions.UNKNOWN),
+        ("lower", None, conclusions.UNKNOWN),
+        ("higher", Figure(math.nan), conclusions.UNKNOWN),
     ],
 )
 def test_the_verdict_on_memory_is_honest(better, worth, verdict):
-    """An interval that contains 0 is no help; without an interval, chance is named."""
+    """An interval that contains 0 is no help; without an interval, nothing is known."""
     found, sentence = conclusions.worth(head(better=better, worth=worth))
     assert found == verdict
     has_interval = worth is not None and worth.low is not None and not math.isnan(worth.low)
-    assert ("the difference may be chance" in sentence) == (not has_interval)
+    assert ("the worth of the memory is not known" in sentence) == (not has_interval)
 
 
 def test_training_and_the_report_say_the_same_of_the_same_figures():
@@ -96,6 +96,8 @@ def test_the_gain_by_remembering_is_measured_against_the_memoryless():
     assert "0.050 to 0.050." in sentence
     worse = conclusions.memory(head(better="lower"), groups("1", "2-5", "6+"))
     assert ", worse." in worse
+    alone = [Group(name, 1, {"memory": Figure(v)}) for name, v in (("1", 0.7), ("2", 0.71))]
+    assert "better, but there are no intervals, so" in conclusions.memory(head(), alone)
     wide = (Group("1", 1, {"memory": figure(0.7, 0.1)}), Group("2", 1, {"memory": figure(0.71)}))
     assert "better, but the intervals overlap." in conclusions.memory(head(), wide)
 

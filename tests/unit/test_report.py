@@ -282,6 +282,8 @@ def test_any_evaluation_makes_a_page(heads):
         ([head(models={"memory": {"auc": Figure(0.7)}})], {}, "No naive rule was scored."),
         ([head(by_memory=groups("1"))], {}, "Only one length of memory has a figure"),
         ([head(by_key=groups("1"))], {}, "Only one group has a figure"),
+        ([head(by_memory=groups("1", "2", models=()))], {}, "No length of memory has a figure"),
+        ([head(by_key=groups("1", "2", models=()))], {}, "No group has a figure"),
         ([head(calibration={"memory": (Bin(0.5, 0.25, 0),)})], {}, "No bin has events."),
         ([head()], {"health": None}, "This model has no hidden states"),
         ([head()], {"skipped": {}}, "none"),

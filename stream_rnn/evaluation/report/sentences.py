@@ -56,6 +56,8 @@ def worth_of(
 ) -> tuple[str, str]:
     """Return what a memory is worth, as a verdict and as a sentence.
 
+    Without an interval the verdict is ``UNKNOWN``: one difference does not show more than chance.
+
     Args:
         metric: Name of the metric.
         unit: Unit of the target; empty for none.
@@ -82,8 +84,10 @@ confidence 0.030 to 0.050; higher is better.'
     )
     low, high, rule = gap.low, gap.high, f"{better} is better."
     if low is None or high is None or math.isnan(low + high):
-        verdict = {0: NOTHING, 1: HELPS, -1: HURTS}[_direction(gap.value, better)]
-        return verdict, f"{text}; {rule} There is no interval, so the difference may be chance."
+        return UNKNOWN, (
+            f"{text}; {rule} There is no interval, so the worth of the memory is not known: "
+            "the difference may be chance."
+        )
     text = f"{text}, with 95 % confidence {interval(gap, *measure)}; {rule}"
     if low <= 0 <= high:
         return NOTHING, f"{text} The interval contains 0, so the memory may be worth nothing here."
@@ -115,12 +119,12 @@ def memory(head: HeadEvaluation, groups: Sequence[Group]) -> str:
     """
     known = _known(groups, MEMORY)
     if len(known) < 2:
-        return "Only one length of memory has a figure, so there is nothing to compare."
+        return _nothing_to_compare("length of memory", len(known))
     (short, start), (long, end) = known[0], known[-1]
     measure = (head.metric, head.unit)
     direction = _direction(end.value - start.value, head.better)
     trend = {0: "the same", 1: "better", -1: "worse"}[direction]
-    hedge = ", but the intervals overlap" if direction and _overlap(start, end) else ""
+    hedge = _hedge(start, end) if direction else ""
     sentence = (
         f"From {printable(short.name, 40)} to {printable(long.name, 40)} events in memory: "
         f"{format_metric(start.value, *measure)} to {format_metric(end.value, *measure)}, "
@@ -143,24 +147,31 @@ def _lead(group: Group, head: HeadEvaluation) -> float | None:
     return (memory.value - memoryless.value) * (1 if head.better == "higher" else -1)
 
 
+def _nothing_to_compare(group: str, known: int) -> str:
+    count = "Only one" if known else "No"
+    return f"{count} {group} has a figure, so there is nothing to compare."
+
+
 def _known(groups: Sequence[Group], model: str) -> list[tuple[Group, Figure]]:
     """Return the groups in which a model has a finite figure, with that figure."""
     figures = [(group, group.figures.get(model)) for group in groups]
     return [(group, f) for group, f in figures if f is not None and math.isfinite(f.value)]
 
 
-def _overlap(first: Figure, second: Figure) -> bool:
-    """Return whether two intervals overlap; false if a figure has no interval."""
-    if first.low is None or first.high is None or second.low is None or second.high is None:
-        return False
-    return first.low <= second.high and second.low <= first.high
+def _hedge(first: Figure, second: Figure) -> str:
+    """Return why the difference of two figures may be chance; an empty text if it is not."""
+    ends = [v for v in (first.low, first.high, second.low, second.high) if v is not None]
+    if len(ends) < 4 or any(map(math.isnan, ends)):
+        return ", but there are no intervals, so the difference may be chance"
+    is_overlap = ends[0] <= ends[3] and ends[2] <= ends[1]
+    return ", but the intervals overlap" if is_overlap else ""
 
 
 def spread(head: HeadEvaluation, groups: Sequence[Group]) -> str:
     """Return a sentence on the groups in which the network is best and worst."""
     known = _known(groups, MEMORY)
     if len(known) < 2:
-        return "Only one group has a figure, so there is nothing to compare."
+        return _nothing_to_compare("group", len(known))
     is_higher, measure = head.better == "higher", (head.metric, head.unit)
     (worst, low), (best, high) = (
         sorted(known, key=lambda pair: pair[1].value, reverse=not is_higher)[place]
