@@ -169,6 +169,13 @@ def test_the_page_shows_the_numbers_of_the_evaluation():
         assert text in found.text
 
 
+def test_the_loss_of_a_time_is_a_duration():
+    """As its prediction and the actual time are."""
+    late = WorstPrediction("UA-EWR", 2, 1234, 0, 17, "102 d", "2,638 d", 219_034_060.0)
+    found = page(head(kind="time_to_next", unit="s", metric="mae", largest=(late,)))
+    assert any(row[:4] == ["UA-EWR", "102 d", "2,638 d", "2,535 d"] for row in found.cells())
+
+
 def test_the_page_needs_nothing_but_itself():
     """No script, no address, no other file; and the browser is forbidden to look for one."""
     html = render(evaluation(head()), [("UA-EWR", PICTURE)])
