@@ -125,15 +125,20 @@ def is_known(value: float | None) -> bool:
     return value is not None and not math.isnan(value)
 
 
-def format_time(time_ms: int) -> str:
-    """Return an event time in UTC, to the second; a dash for a time outside of the calendar.
+def format_time(time_ms: int, *, with_ms: bool = False) -> str:
+    """Return an event time in UTC; a dash for a time outside of the calendar.
+
+    Args:
+        time_ms: Milliseconds since 1970.
+        with_ms: Whether the text has milliseconds; without them it ends with the seconds.
 
     Example:
-        >>> format_time(1357034220000)
-        '2013-01-01 09:57:00'
+        >>> format_time(1357034220000), format_time(1357034220007, with_ms=True)
+        ('2013-01-01 09:57:00', '2013-01-01 09:57:00.007')
     """
     try:
         when = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(time_ms))
     except OverflowError:
         return DASH
-    return when.strftime("%Y-%m-%d %H:%M:%S")
+    text = when.strftime("%Y-%m-%d %H:%M:%S")
+    return f"{text}.{when.microsecond // 1000:03}" if with_ms else text

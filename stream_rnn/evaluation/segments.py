@@ -1,6 +1,6 @@
 """Groups of events in which metrics are computed separately."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,18 +30,22 @@ def by_key(key: NDArray[np.int64], chosen: NDArray[np.bool_]) -> Groups:
 
 
 def by_time(time_ms: NDArray[np.int64]) -> Groups:
-    """Group events by event time into spans of equal length, named by their start."""
+    """Group events by event time into spans of equal length, named by their start.
+
+    A name is a day for long spans, else a time, with milliseconds for spans shorter than a second,
+    so no two names are equal.
+    """
     if not len(time_ms):
         return []
     first, last = int(time_ms.min()), int(time_ms.max())
-    spans = min(TIMES_MAX, len(time_ms))
+    spans = min(TIMES_MAX, len(time_ms), last - first + 1)
     edges = np.linspace(first, last + 1, spans + 1)
     span_of = np.clip(np.searchsorted(edges, time_ms, side="right") - 1, 0, spans - 1)
     groups = []
     for span in range(spans):
         events = np.flatnonzero(span_of == span)
         if len(events):
-            groups.append((_format_start(float(edges[span]), last - first), events))
+            groups.append((_format_start(float(edges[span]), (last - first) / spans), events))
     return groups
 
 
@@ -67,7 +71,10 @@ def _by_quantiles(values: NDArray[np.int64]) -> Groups:
     return groups
 
 
-def _format_start(ms: float, span_ms: int) -> str:
-    start = datetime.fromtimestamp(min(max(ms, TIME_MS_MIN), TIME_MS_MAX) / 1000, UTC)
-    text = start.isoformat(timespec="seconds")[:19]
-    return text[:10] if span_ms > TIMES_MAX * 2 * DAY_MS else text
+def _format_start(ms: float, span_ms: float) -> str:
+    start_ms = int(min(max(ms, TIME_MS_MIN), TIME_MS_MAX) // 1)
+    start = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=start_ms)
+    if span_ms > 2 * DAY_MS:
+        return start.date().isoformat()
+    timespec = "milliseconds" if 0 < span_ms < 1000 else "seconds"
+    return start.isoformat(timespec=timespec).removesuffix("+00:00")

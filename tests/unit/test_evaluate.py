@@ -356,6 +356,21 @@ def test_times_are_grouped_by_spans_of_equal_length():
     assert groups.by_time(np.zeros(0, np.int64)) == []
 
 
+@pytest.mark.parametrize("step_ms", [1, 7, 40, 1000, 60_000, 10**9])
+@pytest.mark.parametrize("events", [1, 2, 3, 100])
+def test_no_two_spans_of_time_have_the_same_name(step_ms, events):
+    """Each name is a time at or before the first event of its span, and after the span before."""
+    begin = 1_700_000_000_005
+    times = begin + step_ms * np.arange(events)
+    found = groups.by_time(times)
+    names = [name for name, _ in found]
+    assert names == sorted(set(names))
+    assert sum(len(chosen) for _, chosen in found) == events
+    if step_ms < 60 and events > 1:
+        assert names[0] == "2023-11-14T22:13:20.005"
+        assert [int(name[-3:]) for name in names][1] > 5
+
+
 @pytest.mark.parametrize(
     ("steps", "names", "events"),
     [

@@ -176,6 +176,18 @@ def test_the_loss_of_a_time_is_a_duration():
     assert any(row[:4] == ["UA-EWR", "102 d", "2,638 d", "2,535 d"] for row in found.cells())
 
 
+def test_times_of_a_short_log_have_milliseconds_and_its_chart_names_the_day_once():
+    """The table below the chart has the whole times."""
+    times = ("2013-01-01T09:57:00.000", "2013-01-01T09:57:00.250")
+    html = render(evaluation(head(by_time=groups(*times)), last_ms=1357034220500), [])
+    assert "2013-01-01 09:57:00.000 to 2013-01-01 09:57:00.500" in Page(html).text
+    assert ">09:57:00.250</text>" in html
+    assert ">event time (UTC), 2013-01-01</text>" in html
+    assert times[1] in [row[0] for row in Page(html).cells()]
+    across = render(evaluation(head(by_time=groups(times[0], "2013-01-02T00:00:00.000"))), [])
+    assert f">{times[0]}</text>" in across
+
+
 def test_the_page_needs_nothing_but_itself():
     """No script, no address, no other file; and the browser is forbidden to look for one."""
     html = render(evaluation(head()), [("UA-EWR", PICTURE)])

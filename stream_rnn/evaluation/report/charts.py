@@ -16,8 +16,8 @@ from stream_rnn.text import format_number, is_known, printable
 HEIGHT = 244
 LEFT, RIGHT, TOP, BOTTOM = 46, 350, 38, 174  # area of the curves
 COUNTS_TOP, COUNTS_BOTTOM = 182, 208  # area of the bars that count events
-LETTER = 5.6  # width of a letter in a label
-LABEL_LETTERS_MAX = 22
+LETTER = 6  # width of a letter in a label, in DejaVu Sans
+LABEL_LETTERS_MAX = 23
 TICKS = 5
 DRAWN_MAX = 1e100  # larger differences would overflow
 

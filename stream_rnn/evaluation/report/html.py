@@ -8,6 +8,7 @@ that the file stays below ``REPORT_BYTES_MAX``; ``evaluate --json`` prints all o
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from itertools import islice
 from pathlib import Path
@@ -48,6 +49,7 @@ SKIPPED_MAX = 20
 PICTURES_MAX = 6
 SENTENCE_MAX = 600  # characters of any text
 PICTURE_BYTES_MAX = 1_500_000
+WITH_MS_BELOW = 60_000  # milliseconds that a log spans, below which its times show them
 STYLES = dict(zip(MODELS, ("s1", "s2", "s3"), strict=True))
 
 
@@ -140,7 +142,9 @@ def render(evaluation: Evaluation, pictures: Sequence[tuple[str, str]]) -> str:
     environment.filters.update(
         printable=printable,
         interval=interval,
-        format_time=format_time,
+        format_time=partial(
+            format_time, with_ms=evaluation.last_ms - evaluation.first_ms < WITH_MS_BELOW
+        ),
         metric_name=metric_name,
         value=format_metric,
         difference=format_difference,
@@ -238,19 +242,30 @@ def _group_section(
     excerpt = shorten(groups, GROUPS_MAX)
     models = tuple(m for m in MODELS if any(m in group.figures for group in excerpt.items))
     series, quantity = _series(head, {m: [g.figures.get(m) for g in excerpt.items] for m in models})
+    names, day = [group.name for group in excerpt.items], ""
+    if groups is head.by_time:
+        names, day = _split_day(names)
     chart = charts.group_chart(
         f"{head.name}: {title.lower()}",
-        [group.name for group in excerpt.items],
+        names,
         series,
         [group.events for group in excerpt.items],
         quantity=quantity,
-        along=along,
+        along=f"{along}{day}",
         is_joined=groups is not head.by_key,
     )
     drawn = Markup(chart)  # noqa: S704  # escaped where it is drawn
     return GroupSection(
         title=title, along=along, sentence=sentence, chart=drawn, models=models, groups=excerpt
     )
+
+
+def _split_day(names: Sequence[str]) -> tuple[list[str], str]:
+    """Return times without their day, and the day after a comma, if all have the same day."""
+    parts = [name.partition("T") for name in names]
+    if len({day for day, _, _ in parts}) > 1 or not all(time for _, _, time in parts):
+        return list(names), ""
+    return [time for _, _, time in parts], f", {parts[0][0]}"
 
 
 def _calibration(head: HeadEvaluation) -> tuple[str, Markup, Excerpt] | None:
