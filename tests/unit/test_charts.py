@@ -225,6 +225,44 @@ def test_perfect_predictions_lie_on_the_diagonal():
         assert y == pytest.approx(BOTTOM + share * (TOP - BOTTOM), abs=0.1)
 
 
+def boxes(svg, y):
+    """Return the left end, right end and text of each label that ``y`` accepts."""
+    found = []
+    for e in parse(svg).iter("text"):
+        if not e.get("class").startswith("label") or e.text in {"m", "events"} or not y(e):
+            continue
+        width = min(len(e.text) * 6, float(e.get("textLength", "inf")))
+        left = float(e.get("x")) - width * (1 if e.get("class").endswith("end") else 0.5)
+        found.append((left, left + width, e.text))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [
+        (5e30, 2.2e31),
+        (1e8, 1e8 + 4000),
+        (-3e-9, -1e-9),
+        (123_456, 123_466.5),
+        (0, 1),
+        (1e-31, 9e99),
+    ],
+)
+def test_labels_of_an_axis_are_whole_apart_and_different(low, high):
+    """However large or small the numbers are, and however near to one another."""
+    bins = [Bin(low, low, 10), Bin(high, high, 5)]
+    svg = calibration_chart("t", [("s1", "m", bins)])
+    vertical = boxes(svg, lambda e: e.get("class") == "label end")
+    horizontal = boxes(svg, lambda e: e.get("class") == "label middle")
+    for labels in (vertical, horizontal):
+        texts = [text for _, _, text in labels]
+        assert len(set(texts)) == len(texts) > 1
+        values = [float(text.replace(",", "")) for text in texts]
+        assert values == pytest.approx(ticks(*limits([low, high])), rel=1e-9, abs=0)
+        assert all(left >= 0 and right <= WIDTH for left, right, _ in labels)
+    assert all(a[1] < b[0] for a, b in pairwise(horizontal))
+
+
 def test_nothing_to_draw_is_said():
     """An empty frame would look like a fault of the page."""
     assert words(chart_of([Series("s1", "m", [None])])) == ["nothing to draw"]

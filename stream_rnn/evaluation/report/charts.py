@@ -7,8 +7,18 @@ colours.  Values that are not finite are not drawn.
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
-from stream_rnn.evaluation.report.svg_marks import WIDTH, at, marker, path, svg, text, whisker
+from stream_rnn.evaluation.report.svg_marks import (
+    LETTER,
+    WIDTH,
+    at,
+    marker,
+    path,
+    svg,
+    text,
+    whisker,
+)
 from stream_rnn.evaluation.result import Bin
 from stream_rnn.metrics.figure import Figure
 from stream_rnn.text import format_number, is_known, printable
@@ -16,7 +26,6 @@ from stream_rnn.text import format_number, is_known, printable
 HEIGHT = 244
 LEFT, RIGHT, TOP, BOTTOM = 46, 350, 38, 174  # area of the curves
 COUNTS_TOP, COUNTS_BOTTOM = 182, 208  # area of the bars that count events
-LETTER = 6  # width of a letter in a label, in DejaVu Sans
 LABEL_LETTERS_MAX = 23
 TICKS = 5
 DRAWN_MAX = 1e100  # larger differences would overflow
@@ -191,7 +200,8 @@ def interval_chart(title: str, rows: Sequence[Series], *, quantity: str) -> str:
             ends = [_scale(v, x_limits, left, right) for v in (figure.low, figure.high)]
             parts.append(whisker(row.style, [(ends[0], y), (ends[1], y)]))
         parts.append(marker(row.style, _scale(figure.value, x_limits, left, right), y))
-        parts.append(text(WIDTH - 4, y + 4, format_number(figure.value), "end", "value"))
+        number = format_number(figure.value)
+        parts.append(text(WIDTH - 4, y + 4, number, "end", "value", room=WIDTH - right - 10))
     parts.append(text((left + right) / 2, bottom + 28, printable(quantity, 50), "middle", "axis"))
     return svg(title, description, parts, bottom + 34)
 
@@ -214,11 +224,12 @@ def _to_y(value: float, axis: Limits) -> float:
 
 
 def _tick_text(tick: float, axis: Limits) -> str:
-    size = max(abs(axis[0]), abs(axis[1]))
+    size, span = max(abs(axis[0]), abs(axis[1])), math.floor(math.log10(axis[1] - axis[0]))
     if size >= 1e6 or size < 1e-3:
-        return f"{tick:.3g}"
-    decimals = max(0, 1 - math.floor(math.log10(axis[1] - axis[0])))
-    number = f"{tick:,.{min(decimals, 6)}f}"
+        digits = max(2, math.floor(math.log10(size)) - span + 2)
+        mantissa, _, power = f"{tick:.{digits}g}".partition("e")
+        return f"{mantissa}e{int(power)}" if power else mantissa
+    number = f"{tick:,.{min(max(0, 1 - span), 6)}f}"
     return number.rstrip("0").rstrip(".") if "." in number else number
 
 
@@ -226,13 +237,19 @@ def _y_axis(axis: Limits, quantity: str) -> Iterator[str]:
     for tick in ticks(*axis):
         y = _to_y(tick, axis)
         yield f'<path class="grid" d="M{LEFT},{at(y)}H{RIGHT}"/>'
-        yield text(LEFT - 6, y + 3.5, _tick_text(tick, axis), "end")
+        yield text(LEFT - 6, y + 3.5, _tick_text(tick, axis), "end", room=LEFT - 7)
     yield text(4, 27, printable(quantity, 50), "start", "axis")
 
 
 def _x_axis(axis: Limits, quantity: str) -> Iterator[str]:
-    for tick in ticks(*axis):
-        yield text(_to_x(tick, axis), COUNTS_BOTTOM + 13, _tick_text(tick, axis), "middle")
+    numbers = ticks(*axis)
+    xs = [_to_x(number, axis) for number in numbers]
+    room = min((after - before for before, after in pairwise(xs)), default=WIDTH / 2) - 6
+    for tick, x in zip(numbers, xs, strict=True):
+        label = _tick_text(tick, axis)
+        half = min(len(label) * LETTER, room) / 2
+        inside = min(x, WIDTH - half - 1)
+        yield text(inside, COUNTS_BOTTOM + 13, label, "middle", room=room)
     yield text((LEFT + RIGHT) / 2, HEIGHT - 5, printable(quantity, 50), "middle", "axis")
 
 

@@ -4,12 +4,14 @@ The style sheet gives the CSS classes s1, s2 and s3 their colours.  Each class a
 marker and dash, so that colour is never the only difference.  Every text is escaped here.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from html import escape
 
 from stream_rnn.text import printable
 
 WIDTH = 360
+LETTER = 6  # width of a letter in a label, in DejaVu Sans
 
 Point = tuple[float, float]
 
@@ -31,9 +33,22 @@ def at(value: float) -> str:
     return f"{value:.1f}".removesuffix(".0")
 
 
-def text(x: float, y: float, content: str, anchor: str, style: str = "label") -> str:
-    """Return a text; ``anchor`` is ``start``, ``middle`` or ``end``."""
-    return f'<text class="{style} {anchor}" x="{at(x)}" y="{at(y)}">{safe(content)}</text>'
+def text(
+    x: float,
+    y: float,
+    content: str,
+    anchor: str,
+    style: str = "label",
+    room: float = math.inf,
+) -> str:
+    """Return a text; ``anchor`` is ``start``, ``middle`` or ``end``.
+
+    A text wider than ``room`` is condensed to it.
+    """
+    fit = f' textLength="{at(room)}" lengthAdjust="spacingAndGlyphs"'
+    width = fit if len(content) * LETTER > room else ""
+    place = f'class="{style} {anchor}" x="{at(x)}" y="{at(y)}"{width}'
+    return f"<text {place}>{safe(content)}</text>"
 
 
 def marker(style: str, x: float, y: float) -> str:
