@@ -12,7 +12,8 @@ from stream_rnn.evaluation.predictions_with_targets import (
     PredictionsWithTargets,
     predict_with_targets,
 )
-from stream_rnn.evaluation.scoring import ScoringOptions
+from stream_rnn.evaluation.scoring import choose_scored
+from stream_rnn.evaluation.scoring_options import ScoringOptions
 from stream_rnn.evaluation.worst_predictions import describe_prediction
 from stream_rnn.keys import describe_key
 from stream_rnn.metrics.bootstrap import draw_keys, resampled_metrics, with_interval
@@ -122,7 +123,7 @@ def compare(
 
     first, second = run_coroutine(fold())
     in_first, in_second = _common_events(first, second)
-    chosen = scoring.choose(first)[in_first]
+    chosen = choose_scored(first, scoring)[in_first]
     in_first, in_second = in_first[chosen], in_second[chosen]
     compared = {
         head.name: _compare_head(head, first, second, in_first, in_second, scoring)

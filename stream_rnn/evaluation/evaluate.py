@@ -30,7 +30,8 @@ from stream_rnn.evaluation.result import (
     Group,
     HeadEvaluation,
 )
-from stream_rnn.evaluation.scoring import DEFAULT_SCORING, ScoringOptions
+from stream_rnn.evaluation.scoring import choose_scored
+from stream_rnn.evaluation.scoring_options import DEFAULT_SCORING, ScoringOptions
 from stream_rnn.evaluation.worst_predictions import calibration_bins, largest_errors
 from stream_rnn.metrics.bootstrap import KeyCounts, draw_keys, resampled_metrics, with_interval
 from stream_rnn.metrics.figure import Figure
@@ -93,7 +94,7 @@ def measure(
         ConfigError: No prediction is scored.
     """
     memory = folds[MEMORY]
-    chosen = scoring.choose(memory)
+    chosen = choose_scored(memory, scoring)
     naive = read_naive(bundle)
     heads = {
         head.name: _evaluate_head(head, folds, chosen, naive, scoring) for head in model.spec.heads

@@ -16,13 +16,12 @@ from stream_rnn.metrics.scores import TOP, Output, area_of_counts, in_unit, log_
 from stream_rnn.model.heads import AnyHead, Binary
 
 KEYS_MIN = 10
-BOOTSTRAP_SAMPLES = 200
 CONFIDENCE = 0.95
 
 KeyCounts = NDArray[np.int32]  # (S, K): how often each of K keys occurs in each of S samples
 
 
-def draw_keys(keys: int, seed: int, samples: int = BOOTSTRAP_SAMPLES) -> KeyCounts | None:
+def draw_keys(keys: int, seed: int, samples: int) -> KeyCounts | None:
     """Draw bootstrap samples of keys.
 
     Args:

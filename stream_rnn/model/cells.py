@@ -4,8 +4,10 @@ from itertools import pairwise
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
+
+from stream_rnn.options import HiddenSize, Layers
 
 CellKind = Literal["elman", "gru", "lstm", "none"]
 
@@ -24,8 +26,8 @@ class CellSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: CellKind = "gru"
-    hidden: int = Field(default=64, ge=8, le=4096, multiple_of=8)
-    layers: int = Field(default=1, ge=1, le=4)
+    hidden: HiddenSize = 64
+    layers: Layers = 1
 
     @property
     def hidden_shape(self) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ import polars as pl
 from stream_rnn.evaluation.compare import Comparison
 from stream_rnn.evaluation.compare import compare as compare_bundles
 from stream_rnn.evaluation.report.charts import Series, interval_chart
-from stream_rnn.evaluation.scoring import ScoringOptions
+from stream_rnn.evaluation.scoring_options import ScoringOptions
 from stream_rnn.model.bundle import read_bundle
 from stream_rnn.model.heads import AnyHead
 from stream_rnn.notebook.html import framed, page, table, text

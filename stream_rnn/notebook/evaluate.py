@@ -13,7 +13,8 @@ from stream_rnn.evaluation.predictions_with_targets import PredictionsWithTarget
 from stream_rnn.evaluation.report.example_keys import pictures
 from stream_rnn.evaluation.report.html import render, write_report
 from stream_rnn.evaluation.result import MEMORY, Evaluation
-from stream_rnn.evaluation.scoring import ScoringOptions
+from stream_rnn.evaluation.scoring import choose_scored
+from stream_rnn.evaluation.scoring_options import ScoringOptions
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.heads import AnyHead
 from stream_rnn.model.network import Model
@@ -171,7 +172,7 @@ def _build_result(
         log=log,
         evaluation=evaluation,
         predictions=predictions,
-        is_scored=scoring.choose(predictions),
+        is_scored=choose_scored(predictions, scoring),
         heads=model.spec.heads,
         pictures=tuple(drawn),
     )

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
+from pydantic.dataclasses import dataclass
 
 from stream_rnn.demo import flights
 from stream_rnn.errors import ConfigError

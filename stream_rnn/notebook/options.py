@@ -8,10 +8,13 @@ import difflib
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
 from inspect import Parameter, Signature
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from stream_rnn.options import HiddenSize, Layers, NumberOrText, build_options
 from stream_rnn.settings import CLUSTER, FOLD, Settings
 
 T = TypeVar("T")
@@ -31,9 +34,60 @@ class LogOptions:
     """
 
     topic: str | None = None
-    from_: str | None = None
-    to: str | None = None
-    partitions: int = 1
+    from_: NumberOrText | None = None
+    to: NumberOrText | None = None
+    partitions: Annotated[int, Field(ge=1, le=4096)] = 1
+
+
+@dataclass(frozen=True, slots=True)
+class TrainOptions:
+    """The network to train, the split of the log, and the numbers of seeds, trials and threads.
+
+    Attributes:
+        cell: Kind of the recurrent cell: ``elman``, ``gru`` or ``lstm``.
+        hidden: Hidden size, a multiple of 8.
+        layers: Number of stacked recurrent layers.
+        split: Split into training, validation and test part, see ``training/splits.py``.
+        seeds: Number of seeds to train, of which the best becomes the bundle.
+        search: Number of settings to try before training; 0 for no search.
+        threads: Number of torch threads.
+    """
+
+    cell: Literal["elman", "gru", "lstm"] = "gru"
+    hidden: HiddenSize = 64
+    layers: Layers = 1
+    split: str = "time:0.8"
+    seeds: Annotated[int, Field(ge=1, le=100)] = 1
+    search: Annotated[int, Field(ge=0, le=10_000)] = 0
+    threads: Annotated[int, Field(ge=1, le=256)] = 2
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayOptions:
+    """The number of processes that fold a log."""
+
+    processes: Annotated[int, Field(ge=1, le=1024)] = 1
+
+
+@dataclass(frozen=True, slots=True)
+class TraceOptions:
+    """The steps of a trace: their partition, the offset of the last one, and their number."""
+
+    partition: Annotated[int | None, Field(ge=0)] = None
+    until: Annotated[int | None, Field(ge=0)] = None
+    last: Annotated[int, Field(ge=1, le=10_000)] = 200
+
+
+@dataclass(frozen=True, slots=True)
+class SpecOptions:
+    """The rows from which a spec is proposed, its fields, and the classes of its heads."""
+
+    key: tuple[str, ...] = ()
+    time: str | None = None
+    target: tuple[str, ...] = ()
+    rows: Annotated[int, Field(ge=2, le=10_000_000)] = 100_000
+    of: Literal["now", "next", "label"] = "next"
+    classes: Annotated[int, Field(ge=2, le=100_000)] = 1000
 
 
 def keywords(**kinds: type) -> Callable[[Callable[..., T]], Callable[..., T]]:
@@ -47,7 +101,9 @@ def keywords(**kinds: type) -> Callable[[Callable[..., T]], Callable[..., T]]:
         kinds: Class of each parameter.
 
     Raises:
-        TypeError: A caller gives an unknown keyword; the message names the nearest one.
+        TypeError: A caller gives an unknown keyword; the message names the nearest one.  Or an
+            object has another class.
+        ConfigError: A value has the wrong type or is out of its bounds.
 
     Example:
         >>> @keywords(options=LogOptions)
@@ -72,12 +128,15 @@ def keywords(**kinds: type) -> Callable[[Callable[..., T]], Callable[..., T]]:
         def call(*positional: Any, **named: Any) -> T:
             if unknown := next((name for name in named if name not in known), None):
                 raise TypeError(_unknown_keyword(function.__name__, unknown, known))
-            for name, fields in groups.items():
-                if not isinstance(named.get(name), kinds[name]):
-                    values = {f.name: named.pop(f.name) for f in fields if f.name in named}
-                    named[name] = getattr(kinds[name], "build", kinds[name])(**values)
+            for name, kind in kinds.items():
+                names = [field.name for field in groups[name]]
+                values = {field: named.pop(field) for field in names if field in named}
+                base = _check_group(function.__name__, name, named.get(name), kind)
+                if base is not None:
+                    values = {field: getattr(base, field) for field in names} | values
+                named[name] = build_options(kind, **values)
             values = {name: named.pop(name) for name in SETTINGS if name in named}
-            base = named.pop("settings", None)
+            base = _check_group(function.__name__, "settings", named.get("settings"), Settings)
             named["settings"] = Settings.build(**values) if base is None else base.replace(**values)
             return function(*positional, **named)
 
@@ -100,6 +159,14 @@ def _signature(function: Callable[..., Any], groups: dict[str, list[Parameter]])
     fields.append(Parameter("settings", Parameter.KEYWORD_ONLY, default=None))
     keyword_fields = [field.replace(kind=Parameter.KEYWORD_ONLY) for field in fields]
     return original.replace(parameters=[*parameters, *keyword_fields])
+
+
+def _check_group(function: str, name: str, group: Any, kind: type) -> Any:
+    if group is not None and not isinstance(group, kind):
+        raise TypeError(
+            f"{function}(): {name} must be a {kind.__name__}, not {type(group).__name__}"
+        )
+    return group
 
 
 def _unknown_keyword(function: str, name: str, known: list[str]) -> str:

@@ -13,8 +13,9 @@ from stream_rnn.model.network import Model
 from stream_rnn.notebook.columns import PLACE, in_log_order, output_schema
 from stream_rnn.notebook.html import table
 from stream_rnn.notebook.log import LogLike, open_log, torch_threads
-from stream_rnn.notebook.options import LogOptions, keywords
+from stream_rnn.notebook.options import LogOptions, ReplayOptions, keywords
 from stream_rnn.notebook.progress import OnProgress, progress_to
+from stream_rnn.options import build_options
 from stream_rnn.predictions.schema import Prediction
 from stream_rnn.replay.iterate import replay_values
 from stream_rnn.replay.logs import Log, Range
@@ -82,6 +83,7 @@ class ReplayResult:
         Raises:
             ConfigError: The file cannot be written, or exists and does not contain predictions.
         """
+        processes = build_options(ReplayOptions, processes=processes).processes
         with torch_threads(), progress_to(on_progress) as report_progress:
 
             def report(log_range: Range, records: int) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.notebook.html import text
+from stream_rnn.notebook.options import SpecOptions
+from stream_rnn.options import build_options
 from stream_rnn.overwriting import write_whole
 from stream_rnn.replay.frames import Frame, read_frame
 from stream_rnn.replay.logs import FRAME_NAME
@@ -85,12 +87,20 @@ def propose_spec(
         >>> proposed.spec.event.key, [head.name for head in proposed.spec.heads]
         (('machine',), ['next_failed'])
     """
+    options = build_options(
+        SpecOptions,
+        key=key.split(",") if isinstance(key, str) else key,
+        time=time,
+        target=(target,) if isinstance(target, str) else target,
+        rows=rows,
+        of=of,
+        classes=classes,
+    )
     is_path = isinstance(log, str | Path)
-    sample = read_sample(Path(log) if is_path else read_frame(log), rows)
-    keys = key.split(",") if isinstance(key, str) else key or ()
-    targets = (target,) if isinstance(target, str) else tuple(target)
-    options = ProposalOptions(tuple(part.strip() for part in keys), time, targets, of, classes)
-    toml = propose(sample, Path(log).name if is_path else FRAME_NAME, options)
+    sample = read_sample(Path(log) if is_path else read_frame(log), options.rows)
+    parts = tuple(part.strip() for part in options.key)
+    wanted = ProposalOptions(parts, options.time, options.target, options.of, options.classes)
+    toml = propose(sample, Path(log).name if is_path else FRAME_NAME, wanted)
     return ProposedSpec(toml, FeatureSpec.parse(tomllib.loads(toml), "proposed"))
 
 

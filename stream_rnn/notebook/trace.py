@@ -1,16 +1,18 @@
 """The function ``trace``, which unrolls the network over the events of one key."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
+from stream_rnn.errors import ConfigError
 from stream_rnn.keys import describe_key, parse_key
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.notebook.columns import output_columns
 from stream_rnn.notebook.log import LogLike, open_log, torch_threads
-from stream_rnn.notebook.options import LogOptions, keywords
+from stream_rnn.notebook.options import LogOptions, TraceOptions, keywords
+from stream_rnn.options import build_options
 from stream_rnn.overwriting import check_picture, write_whole
 from stream_rnn.replay.event_loop import run_coroutine
 from stream_rnn.settings import Settings
@@ -120,20 +122,24 @@ def trace(
         >>> steps.to_polars()["steps"].to_list()
         [36, 37, 38, 39, 40]
     """
+    steps = build_options(TraceOptions, partition=partition, until=until, last=last)
     if picture is not None:
         check_picture(Path(picture))
-    model = load_bundle(Path(bundle))
-    record_key = key if isinstance(key, bytes) else parse_key(key)
+    model, record_key = load_bundle(Path(bundle)), _record_key(key)
     source = open_log(log, model.spec, options, settings)
 
     async def unroll() -> Unrolled:
         async with source as opened:
-            return await unroll_log(
-                opened, model, settings, record_key, partition=partition, until=until, last=last
-            )
+            return await unroll_log(opened, model, settings, record_key, **asdict(steps))
 
     with torch_threads():
         result = TraceResult(run_coroutine(unroll()), settings)
     if picture is not None:
         write_whole(Path(picture), result.svg(), "the picture", check_picture)
     return result
+
+
+def _record_key(key: str | bytes) -> bytes:
+    if not isinstance(key, str | bytes):
+        raise ConfigError(f"a key is text or bytes, not {type(key).__name__}")
+    return key if isinstance(key, bytes) else parse_key(key)

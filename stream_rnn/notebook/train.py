@@ -15,7 +15,7 @@ from stream_rnn.errors import ConfigError
 from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.notebook.log import LabelOptions, LogLike, open_log, torch_threads
-from stream_rnn.notebook.options import LogOptions, keywords
+from stream_rnn.notebook.options import LogOptions, TrainOptions, keywords
 from stream_rnn.notebook.progress import OnProgress, progress_to
 from stream_rnn.notebook.spec import ProposedSpec
 from stream_rnn.notebook.training_result import Epoch, TrainingResult
@@ -33,7 +33,6 @@ from stream_rnn.training.validation import PARTS
 
 logger = logging.getLogger(__name__)
 
-CELL = CellSpec()
 WARNING = "warning: "
 EMPTY_PARTS = (
     (1, "the training part chooses the epoch"),
@@ -41,29 +40,6 @@ EMPTY_PARTS = (
 )
 
 OnMessage = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class TrainOptions:
-    """The network to train, the split of the log, and the numbers of seeds, trials and threads.
-
-    Attributes:
-        cell: Kind of the recurrent cell: ``elman``, ``gru`` or ``lstm``.
-        hidden: Hidden size, a multiple of 8.
-        layers: Number of stacked recurrent layers.
-        split: Split into training, validation and test part, see ``training/splits.py``.
-        seeds: Number of seeds to train, of which the best becomes the bundle.
-        search: Number of settings to try before training; 0 for no search.
-        threads: Number of torch threads.
-    """
-
-    cell: str = CELL.kind
-    hidden: int = CELL.hidden
-    layers: int = CELL.layers
-    split: str = "time:0.8"
-    seeds: int = 1
-    search: int = 0
-    threads: int = 2
 
 
 @dataclass(frozen=True)
@@ -131,7 +107,9 @@ def train(
         >>> result.to_polars()["network"].value_counts(sort=True).rows()
         [('memoryless', 6), ('gru', 2)]
     """
-    directory, cell = Path(out), _check_network(what)
+    directory, cell = Path(out), CellSpec(kind=what.cell, hidden=what.hidden, layers=what.layers)
+    if what.search:
+        import_optuna()
     training_run.check_out(directory)
     with torch_threads(what.threads), progress_to(on_progress) as report_progress:
         data = _read(log, spec, what.split, labels, options, settings)
@@ -143,16 +121,6 @@ def train(
         provenance = _provenance(data, what, training, settings)
         plan = _plan(data, cell, training, what.seeds, directory, provenance)
         return _run(plan, trials, report_progress, on_message)
-
-
-def _check_network(what: TrainOptions) -> CellSpec:
-    """Return the cell to train; refuses what is impossible before the log is read."""
-    if what.search:
-        import_optuna()
-    if what.hidden % 8:
-        raise ConfigError(f"--hidden {what.hidden} is not a multiple of 8")
-    content = {"kind": what.cell, "hidden": what.hidden, "layers": what.layers}
-    return CellSpec.model_validate(content)
 
 
 def _read(

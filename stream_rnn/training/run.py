@@ -118,7 +118,7 @@ def run(
     check_out(plan.out)
     try:
         _claim(plan.checkpoint_directory)
-        seeds = range(plan.settings.seed, plan.settings.seed + plan.seeds)
+        seeds = [(plan.settings.seed + i) % 2**63 for i in range(plan.seeds)]
         trained = [_train_seed(plan, seed, on_progress) for seed in seeds]
         best = min(trained, key=lambda pair: pair[0].validation_loss)
         naive, naive_metrics, rules = fit_naive_rules(plan.spec, plan.examples)

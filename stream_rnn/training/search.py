@@ -76,7 +76,7 @@ def search(
     optuna = import_optuna()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
-        sampler=optuna.samplers.TPESampler(seed=settings.seed),
+        sampler=optuna.samplers.TPESampler(seed=settings.seed % 2**32),
         pruner=optuna.pruners.MedianPruner(n_warmup_steps=WARM_UP_EPOCHS),
     )
     study.enqueue_trial(_initial_parameters(cell, settings))

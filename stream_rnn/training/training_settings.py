@@ -1,11 +1,11 @@
 """Settings of training, from which the options of ``stream-rnn train`` are generated."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from stream_rnn.errors import ConfigError
+from stream_rnn.options import Seed
 
 Epochs = Annotated[int, Field(ge=1, le=10_000)]
 Deviation = Annotated[float, Field(ge=0, le=10)]
@@ -24,7 +24,7 @@ class TrainingSettings:
         3,
         description="Number of epochs without a lower validation loss after which training stops.",
     )
-    seed: int = Field(1, description="Random seed of the first run.")
+    seed: Seed = Field(1, description="Random seed of the first run.")
     window: int = Field(
         64,
         ge=2,
@@ -79,18 +79,3 @@ class TrainingSettings:
         "none",
         description="Weights of the classes in the loss; balanced makes them inverse to the class frequencies.",
     )
-
-    @classmethod
-    def build(cls, **values: Any) -> Self:
-        """Build the settings from values; ``None`` stands for the default.
-
-        Raises:
-            ConfigError: A value is out of its bounds.
-        """
-        try:
-            return cls(**{name: value for name, value in values.items() if value is not None})
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            name = str(first["loc"][0])
-            option = f"--{name.replace('_', '-')}"
-            raise ConfigError(f"training setting {name}: {first['msg']}; set {option}") from error

@@ -17,7 +17,8 @@ from stream_rnn.evaluation.compare import compare
 from stream_rnn.evaluation.evaluate import evaluate
 from stream_rnn.evaluation.hidden_state_health import HiddenStateSample, SamplingStore, health
 from stream_rnn.evaluation.predictions_with_targets import predict_with_targets
-from stream_rnn.evaluation.scoring import ScoringOptions
+from stream_rnn.evaluation.scoring import choose_scored
+from stream_rnn.evaluation.scoring_options import ScoringOptions
 from stream_rnn.evaluation.worst_predictions import calibration_bins
 from stream_rnn.fold.decoder import LogRecord
 from stream_rnn.metrics.bootstrap import draw_keys, resampled_metrics
@@ -278,20 +279,20 @@ def test_what_is_scored_can_be_chosen(made):
     log = FileLog(path, spec)
     found = asyncio.run(predict_with_targets(log, models_of(directory / "b"), settings_of()))
     middle = float(np.quantile(found.time_ms, 0.5))
-    assert (ScoringOptions(warm_up="0.5").choose(found) == (found.time_ms >= middle)).all()
-    assert (ScoringOptions(steps_min=3).choose(found) == (found.steps >= 3)).all()
-    last = ScoringOptions(only_last=True).choose(found)
+    assert (choose_scored(found, ScoringOptions(warm_up="0.5")) == (found.time_ms >= middle)).all()
+    assert (choose_scored(found, ScoringOptions(steps_min=3)) == (found.steps >= 3)).all()
+    last = choose_scored(found, ScoringOptions(only_last=True))
     assert last.sum() == len(found.keys)
     for key in range(len(found.keys)):
         assert last[np.flatnonzero(found.key == key)[-1]]
-    test = ScoringOptions(split="time:0.8").choose(found)
-    train = ScoringOptions(split="time:0.8", part="train").choose(found)
+    test = choose_scored(found, ScoringOptions(split="time:0.8"))
+    train = choose_scored(found, ScoringOptions(split="time:0.8", part="train"))
     assert not (test & train).any()
     assert 0.15 < test.mean() < 0.25
     with pytest.raises(ConfigError, match=r"none of .* predictions is scored; check --warm-up"):
-        ScoringOptions(warm_up="2100-01-01").choose(found)
+        choose_scored(found, ScoringOptions(warm_up="2100-01-01"))
     with pytest.raises(ConfigError, match="--warm-up"):
-        ScoringOptions(warm_up="half").choose(found)
+        choose_scored(found, ScoringOptions(warm_up="half"))
 
 
 def head_of(kind, **more):
@@ -325,7 +326,7 @@ def test_a_draw_of_each_key_once_is_the_metric_itself(kind):
 
 def test_too_few_keys_have_no_interval():
     """Nine keys say nothing about others."""
-    assert draw_keys(9, 1) is None
+    assert draw_keys(9, 1, 7) is None
     assert draw_keys(10, 1, 7).sum(axis=1).tolist() == [10] * 7
 
 

@@ -18,11 +18,12 @@ FUNCTION_LINES_MAX = 60
 FIELDS_MAX, POSITIONAL_MAX = 5, 3
 
 FOLD = {
-    *("errors", "settings", "kafka", "store", "model", "fold"),
+    *("errors", "options", "settings", "kafka", "store", "model", "fold"),
     *("predictions.schema", "predictions.writer"),  # what reads them is no part of a fold
 }
 MAY_IMPORT = {  # a room, and what it may import; below are the rooms that come before it
     "errors": set(),
+    "options": {"errors"},
     "extras": {"errors"},
     "text": set(),
     "overwriting": {"errors"},
@@ -30,7 +31,7 @@ MAY_IMPORT = {  # a room, and what it may import; below are the rooms that come 
     "keys": {"errors"},
     "kafka": {"errors", "settings"},
     "store": {"errors", "settings"},
-    "model": {"errors"},
+    "model": {"errors", "options"},
     "predictions": {"errors", "kafka", "model"},
     "fold": FOLD,
     "testing": FOLD,

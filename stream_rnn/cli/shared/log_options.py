@@ -7,8 +7,10 @@ from typing import Any, TypeVar
 
 import click
 
-from stream_rnn.cli.shared.options import Integer, path_option
+from stream_rnn.cli.shared.options import group_option, path_option
 from stream_rnn.cli.shared.settings_options import settings_options
+from stream_rnn.evaluation.scoring_options import ScoringOptions
+from stream_rnn.notebook.options import LogOptions
 from stream_rnn.settings import CLUSTER, FOLD
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -23,22 +25,23 @@ def _combined(*options: Callable[[F], F]) -> Callable[[F], F]:
 
 
 log_options = _combined(
-    click.option("--topic", metavar="TOPIC", help="Topic to read instead of a file."),
-    click.option(
-        "--from",
+    group_option(LogOptions, "topic", metavar="TOPIC", help="Topic to read instead of a file."),
+    group_option(
+        LogOptions,
         "from_",
+        "--from",
         metavar="OFFSET|TIME",
         help="Offset or ISO 8601 time at which the range of --topic begins; default: the log start.",
     ),
-    click.option(
-        "--to",
+    group_option(
+        LogOptions,
+        "to",
         metavar="OFFSET|TIME",
         help="Offset or ISO 8601 time before which the range of --topic ends; default: the log end.",
     ),
-    click.option(
-        "--partitions",
-        type=Integer(1, 4096),
-        default=1,
+    group_option(
+        LogOptions,
+        "partitions",
         help="Number of partitions into which a file is split by its keys.",
     ),
 )
@@ -51,36 +54,31 @@ label_options = _combined(
     ),
 )
 scored_options = _combined(
-    click.option(
-        "--warm-up",
+    group_option(
+        ScoringOptions,
+        "warm_up",
         metavar="TIME|SHARE",
         help="ISO 8601 time, or share of the log such as 0.2, before which no prediction is scored.",
     ),
-    click.option(
-        "--steps-min",
-        type=Integer(1),
-        default=1,
+    group_option(
+        ScoringOptions,
+        "steps_min",
         help="Minimum number of events in the memory of a scored prediction.",
     ),
-    click.option("--only-last", is_flag=True, help="Score only the last prediction of each key."),
-    click.option(
-        "--split",
+    group_option(ScoringOptions, "only_last", help="Score only the last prediction of each key."),
+    group_option(
+        ScoringOptions,
+        "split",
         metavar="SPLIT",
         help="Split that the bundle was trained with, such as time:0.8; only --part of it is scored.",
     ),
-    click.option(
-        "--part",
-        type=click.Choice(["train", "validation", "test"]),
-        default="test",
-        help="Part of --split to score.",
-    ),
-    click.option(
-        "--bootstrap-samples",
-        type=Integer(0, 10_000),
-        default=200,
+    group_option(ScoringOptions, "part", help="Part of --split to score."),
+    group_option(
+        ScoringOptions,
+        "bootstrap_samples",
         help="Number of samples of the keys for the intervals; 0 computes no intervals.",
     ),
-    click.option("--seed", type=int, default=1, help="Random seed of the samples."),
+    group_option(ScoringOptions, "seed", help="Random seed of the samples."),
 )
 
 

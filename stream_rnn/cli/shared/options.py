@@ -4,12 +4,12 @@ import re
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import click
 
 from stream_rnn.cli.shared.renamed_options import RenamingCommand
-from stream_rnn.cli.shared.settings_options import describe
+from stream_rnn.cli.shared.settings_options import describe, format_bound, plain_type
 from stream_rnn.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -38,7 +38,28 @@ class Float(click.FloatRange):
 def describe_bounds(bounds: click.IntRange | click.FloatRange) -> str:
     """Return the bounds of a number as text; click shows them in the help and in errors."""
     low = f"{'above ' * bounds.min_open}{bounds.min:,}"
-    return f"{low} or more" if bounds.max is None else f"{low} to {bounds.max:,}"
+    return f"{low} or more" if bounds.max is None else f"{low} to {format_bound(bounds.max)}"
+
+
+def group_option(group: type, field_name: str, *names: str, **more: Any) -> Callable[[F], F]:
+    """Return the option for a field of a group of options, with its type, bounds and default.
+
+    Args:
+        group: Dataclass of pydantic, such as ``LogOptions``.
+        field_name: Name of the field, and of the argument of the command.
+        names: Name of the option; by default that of the field.
+        more: Other parameters of the option, such as its help.
+    """
+    field = group.__pydantic_fields__[field_name]  # type: ignore[attr-defined]  # pydantic adds it
+    kind = plain_type(field.annotation)
+    bounds = {type(bound).__name__: bound for bound in field.metadata}
+    if get_origin(kind) is Literal:
+        more["type"] = click.Choice(get_args(kind))
+    elif kind is int:
+        more["type"] = Integer(bounds["Ge"].ge, bounds["Le"].le if "Le" in bounds else None)
+    declaration = names or (f"--{field_name.replace('_', '-')}",)
+    default = {"is_flag": kind is bool, "default": field.default}
+    return click.option(*declaration, field_name, **{**default, **more})
 
 
 def path_option(name: str, metavar: str = "FILE", **more: Any) -> Callable[[F], F]:
@@ -65,16 +86,6 @@ def rate_option(default: float) -> Callable[[F], F]:
         type=Float(0),
         default=default,
         help="Number of records to send per second; 0 sends as fast as possible.",
-    )
-
-
-def rows_option(least: int, most: int) -> Callable[[F], F]:
-    """Return the option ``--rows``, with its bounds."""
-    return click.option(
-        "--rows",
-        type=Integer(least, most),
-        default=100_000,
-        help="Maximum number of rows of LOG to read, from the top.",
     )
 
 

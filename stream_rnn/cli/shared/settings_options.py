@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from stream_rnn.errors import ConfigError
+from stream_rnn.options import INT64_MAX, build_options
 from stream_rnn.settings import Settings
 from stream_rnn.training.training_settings import TrainingSettings
 
@@ -48,7 +49,9 @@ def settings_options(*names: str, required: tuple[str, ...] = ()) -> Callable[[F
 def training_options(command: F) -> F:
     """Give a command one option for each field of ``TrainingSettings``, and all as ``training``."""
     fields = TrainingSettings.__pydantic_fields__  # type: ignore[attr-defined]  # pydantic adds it
-    return _with_options(command, fields, "training", TrainingSettings.build)
+    return _with_options(
+        command, fields, "training", functools.partial(build_options, TrainingSettings)
+    )
 
 
 def _with_options(
@@ -83,7 +86,7 @@ def _with_options(
 
 
 def _option(name: str, field: FieldInfo, variables: str) -> Callable[[F], F]:
-    kind = _plain_type(field.annotation)
+    kind = plain_type(field.annotation)
     is_choice = get_origin(kind) is Literal
     is_flag = kind is bool
     default = describe_default(field)
@@ -123,18 +126,29 @@ def describe_default(field: FieldInfo) -> str:
 
 def describe_choices(field: FieldInfo) -> str:
     """Return the bounds or the choices of a setting as text; empty for free text."""
-    kind = _plain_type(field.annotation)
+    kind = plain_type(field.annotation)
     if get_origin(kind) is Literal:
         return ", ".join(get_args(kind))
     bounds = {type(bound).__name__: bound for bound in field.metadata}
     if "Le" not in bounds and "Lt" not in bounds:
         return ""
-    low = f"above {_number(bounds['Gt'].gt)}" if "Gt" in bounds else _number(bounds["Ge"].ge)
-    high = f"below {_number(bounds['Lt'].lt)}" if "Lt" in bounds else _number(bounds["Le"].le)
+    low = (
+        f"above {format_bound(bounds['Gt'].gt)}"
+        if "Gt" in bounds
+        else format_bound(bounds["Ge"].ge)
+    )
+    high = (
+        f"below {format_bound(bounds['Lt'].lt)}"
+        if "Lt" in bounds
+        else format_bound(bounds["Le"].le)
+    )
     return f"{low} to {high}"
 
 
-def _number(value: float) -> str:
+def format_bound(value: float) -> str:
+    """Return a bound as text."""
+    if value == INT64_MAX:
+        return "2^63 - 1"
     return f"{value:,.0f}" if value == int(value) else f"{value:g}"
 
 
@@ -142,12 +156,12 @@ def _option_name(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def _plain_type(annotation: Any) -> Any:
+def plain_type(annotation: Any) -> Any:
     """Return the type inside of ``X | None`` and of ``Annotated``."""
     if get_origin(annotation) in (Union, UnionType):
-        return _plain_type(next(a for a in get_args(annotation) if a is not type(None)))
+        return plain_type(next(a for a in get_args(annotation) if a is not type(None)))
     if hasattr(annotation, "__metadata__"):
-        return _plain_type(get_args(annotation)[0])
+        return plain_type(get_args(annotation)[0])
     return annotation
 
 

@@ -6,8 +6,9 @@ from typing import Any
 import click
 
 from stream_rnn.cli.shared.log_options import log_argument, log_options, replay_settings
-from stream_rnn.cli.shared.options import Integer, bundle_option, json_option, verb
+from stream_rnn.cli.shared.options import bundle_option, group_option, json_option, verb
 from stream_rnn.cli.verbs import load_work
+from stream_rnn.notebook.options import ReplayOptions
 
 
 @verb("replay", "flights.jsonl --bundle bundles/delay --out predictions.parquet")
@@ -21,9 +22,9 @@ from stream_rnn.cli.verbs import load_work
     required=True,
     help="File to write the predictions to, .jsonl or .parquet; - writes JSON lines to standard output.",
 )
-@click.option(
-    "--processes",
-    type=Integer(1, 1024),
+@group_option(
+    ReplayOptions,
+    "processes",
     default=os.cpu_count() or 1,
     show_default="number of processors",
     help="Maximum number of partitions to fold at the same time.",

@@ -5,10 +5,13 @@ from typing import Any
 
 import click
 
-from stream_rnn.cli.shared.options import Integer, json_option, path_option, rows_option, verb
+from stream_rnn.cli.shared.options import Integer, group_option, json_option, path_option, verb
 from stream_rnn.cli.shared.settings_options import settings_options
 from stream_rnn.cli.verbs import load_work
+from stream_rnn.notebook.options import SpecOptions
 from stream_rnn.settings import FOLD
+
+ROWS = "Maximum number of rows of LOG to read, from the top."
 
 
 @click.group("spec")
@@ -20,7 +23,7 @@ def command() -> None:
 @click.argument("log", type=click.Path(path_type=Path))
 @path_option("--out", help="File to write the spec to; default: standard output.")
 @click.option("--force", is_flag=True, help="Overwrite the file of --out if it exists.")
-@rows_option(2, 10_000_000)
+@group_option(SpecOptions, "rows", help=ROWS)
 @click.option(
     "--key",
     metavar="FIELD,...",
@@ -33,18 +36,12 @@ def command() -> None:
     metavar="FIELD",
     help="Field to predict; may be repeated; default: a guess.",
 )
-@click.option(
-    "--of",
-    type=click.Choice(["now", "next", "label"]),
-    default="next",
+@group_option(
+    SpecOptions,
+    "of",
     help="Value of --target to predict: now is that of the same event, next that of the key's next event, label that of a file of labels.",
 )
-@click.option(
-    "--classes",
-    type=Integer(2, 100_000),
-    default=1000,
-    help="Maximum number of classes of a field.",
-)
+@group_option(SpecOptions, "classes", help="Maximum number of classes of a field.")
 def init(**options: Any) -> Any:
     """Propose a feature spec for a log.
 
@@ -58,7 +55,7 @@ def init(**options: Any) -> Any:
 @verb("check", "tickets.toml tickets.csv", command)
 @click.argument("spec", type=click.Path(path_type=Path))
 @click.argument("log", type=click.Path(path_type=Path), required=False)
-@rows_option(1, 1_000_000_000)
+@click.option("--rows", type=Integer(1, 1_000_000_000), default=100_000, help=ROWS)
 @json_option()
 @settings_options(*FOLD)
 @click.pass_context

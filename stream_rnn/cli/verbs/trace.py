@@ -5,26 +5,28 @@ from typing import Any
 import click
 
 from stream_rnn.cli.shared.log_options import log_options, replay_settings
-from stream_rnn.cli.shared.options import Integer, bundle_option, json_option, path_option, verb
+from stream_rnn.cli.shared.options import (
+    bundle_option,
+    group_option,
+    json_option,
+    path_option,
+    verb,
+)
 from stream_rnn.cli.verbs import load_work
+from stream_rnn.notebook.options import TraceOptions
 
 
 @verb("trace", "flights.jsonl UA-EWR --bundle bundles/delay --until 1234")
 @click.argument("words", nargs=-1, type=click.Path(), required=True, metavar="[LOG] KEY")
 @log_options
-@click.option(
-    "--partition",
-    type=Integer(0),
+@group_option(
+    TraceOptions,
+    "partition",
     help="Partition of --topic to search for the key; default: all.",
 )
 @bundle_option
-@click.option("--until", type=Integer(0), help="Offset of the last step; default: the log end.")
-@click.option(
-    "--last",
-    type=Integer(1, 10_000),
-    default=200,
-    help="Maximum number of steps to show, counted from the end.",
-)
+@group_option(TraceOptions, "until", help="Offset of the last step; default: the log end.")
+@group_option(TraceOptions, "last", help="Maximum number of steps to show, counted from the end.")
 @path_option("--picture", help="File to write a picture to, as SVG; default: no picture.")
 @json_option()
 @replay_settings

@@ -2,12 +2,11 @@
 
 from typing import Any
 
-import click
-
 from stream_rnn.cli.shared.log_options import label_options, log_argument, log_options
-from stream_rnn.cli.shared.options import Integer, json_option, path_option, spec_option, verb
+from stream_rnn.cli.shared.options import group_option, json_option, path_option, spec_option, verb
 from stream_rnn.cli.shared.settings_options import settings_options, training_options
 from stream_rnn.cli.verbs import load_work
+from stream_rnn.notebook.options import TrainOptions
 from stream_rnn.settings import CLUSTER, FOLD
 
 
@@ -16,50 +15,28 @@ from stream_rnn.settings import CLUSTER, FOLD
 @log_options
 @spec_option
 @path_option("--out", "DIRECTORY", required=True, help="Directory to write the bundle to.")
-@click.option(
-    "--cell",
-    type=click.Choice(["elman", "gru", "lstm"]),
-    default="gru",
-    help="Recurrent cell; elman is the cell of torch.nn.RNN.",
-)
-@click.option(
-    "--hidden",
-    type=Integer(8, 4096),
-    default=64,
-    help="Hidden size of each layer, a multiple of 8.",
-)
-@click.option(
-    "--layers",
-    type=Integer(1, 4),
-    default=1,
-    help="Number of recurrent layers.",
-)
-@click.option(
-    "--split",
+@group_option(TrainOptions, "cell", help="Recurrent cell; elman is the cell of torch.nn.RNN.")
+@group_option(TrainOptions, "hidden", help="Hidden size of each layer, a multiple of 8.")
+@group_option(TrainOptions, "layers", help="Number of recurrent layers.")
+@group_option(
+    TrainOptions,
+    "split",
     metavar="SPLIT",
-    default="time:0.8",
     help="Boundary between training and test part: time:0.8, time:2013-09-01, key:0.8 or column:NAME.",
 )
 @label_options
-@click.option(
-    "--seeds",
-    type=Integer(1, 100),
-    default=1,
+@group_option(
+    TrainOptions,
+    "seeds",
     help="Number of random seeds to train with; the network with the lowest validation loss is written.",
 )
-@click.option(
-    "--search",
-    type=Integer(0, 10_000),
-    default=0,
+@group_option(
+    TrainOptions,
+    "search",
     help="Number of hyperparameter settings to try first; training uses those with the lowest validation loss.",
 )
 @training_options
-@click.option(
-    "--threads",
-    type=Integer(1, 256),
-    default=2,
-    help="Number of torch threads.",
-)
+@group_option(TrainOptions, "threads", help="Number of torch threads.")
 @json_option()
 @settings_options(*CLUSTER, *FOLD, "kafka_timeout_s")
 def command(**options: Any) -> Any:
