@@ -79,7 +79,7 @@ class LabelOptions:
         if isinstance(rows, str | Path):
             rows = Path(rows)
         elif rows is not None:
-            rows = read_frame(rows)
+            rows = read_frame(rows, "labels")
         return read_labels(rows, self.labels_by, spec)
 
 

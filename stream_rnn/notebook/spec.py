@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from stream_rnn.errors import ConfigError
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.notebook.html import text
 from stream_rnn.notebook.options import SpecOptions
 from stream_rnn.options import build_options
 from stream_rnn.overwriting import write_whole
-from stream_rnn.replay.frames import Frame, read_frame
+from stream_rnn.replay.frames import Frame, index_names, read_frame
 from stream_rnn.replay.logs import FRAME_NAME
 from stream_rnn.spec.columns import read_sample
 from stream_rnn.spec.proposal import Of, ProposalOptions, propose
@@ -100,7 +101,12 @@ def propose_spec(
     sample = read_sample(Path(log) if is_path else read_frame(log), options.rows)
     parts = tuple(part.strip() for part in options.key)
     wanted = ProposalOptions(parts, options.time, options.target, options.of, options.classes)
-    toml = propose(sample, Path(log).name if is_path else FRAME_NAME, wanted)
+    try:
+        toml = propose(sample, Path(log).name if is_path else FRAME_NAME, wanted)
+    except ConfigError as error:
+        index = ", ".join(map(str, index_names(log)))
+        hint = f". The index {index} of the frame is no column: call reset_index()"
+        raise ConfigError(f"{error}{hint if index else ''}") from error
     return ProposedSpec(toml, FeatureSpec.parse(tomllib.loads(toml), "proposed"))
 
 

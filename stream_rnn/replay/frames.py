@@ -23,17 +23,29 @@ def is_frame(frame: object) -> bool:
     return isinstance(frame, pl.DataFrame | pl.LazyFrame) or _is_pandas(frame)
 
 
-def read_frame(frame: Frame) -> pl.DataFrame:
+def read_frame(frame: Frame, what: str = "log") -> pl.DataFrame:
     """Convert a data frame to one of polars.
 
+    Args:
+        frame: Data frame of polars or pandas.
+        what: Kind of its rows, for messages: ``log`` or ``labels``.
+
     Raises:
-        ConfigError: A column of pandas has no unique text as its name, or contains values of
-            several types.
+        ConfigError: It is no data frame, or a lazy one that cannot be collected.  Or a column of
+            pandas has no unique text as its name, or contains values of several types.
     """
     if isinstance(frame, pl.LazyFrame):
-        return frame.collect()
+        try:
+            return frame.collect()
+        except (OSError, pl.exceptions.PolarsError) as error:
+            raise ConfigError(f"cannot read the {what} from the frame: {reason(error)}") from error
     if isinstance(frame, pl.DataFrame):
         return frame
+    if not _is_pandas(frame):
+        subject = "a log is" if what == "log" else f"{what} are"
+        raise ConfigError(
+            f"{subject} a path or a data frame of polars or pandas, not {type(frame).__name__}"
+        )
     names = list(frame.columns)
     for name in names:
         if not isinstance(name, str) or names.count(name) > 1:
@@ -110,11 +122,16 @@ def _in_zone(moments: pl.Series, zone: str) -> pl.Series:
         return moments
 
 
+def index_names(frame: object) -> list[str]:
+    """Return the names of the index of a frame of pandas, whose values are no columns."""
+    names = getattr(getattr(frame, "index", None), "names", ())
+    return [name for name in names if name is not None]
+
+
 def _missing(frame: Frame, path: str) -> str:
     columns = list(read_frame(frame).columns)
-    index = list(getattr(getattr(frame, "index", None), "names", ()))
     text = f"column {path} is not in the frame, whose columns are {', '.join(columns) or 'none'}"
-    return text + ("; it is in the index: call reset_index()" if path in index else "")
+    return text + ("; it is in the index: call reset_index()" if path in index_names(frame) else "")
 
 
 def _type_at(frame: pl.DataFrame, path: str) -> pl.DataType | None:

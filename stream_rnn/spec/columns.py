@@ -107,7 +107,7 @@ def read_sample(path: Rows, rows: int) -> pl.DataFrame:
         left -= len(frames[-1])
         if left <= 0:
             break
-    sample = pl.concat(frames)
+    sample = pl.concat(frames or [pl.DataFrame()])
     if len(sample) < 2:
         raise ConfigError(
             f"{name_of(path)} has {len(sample)} rows; a proposal needs at least 2, better thousands"

@@ -7,8 +7,10 @@ import pandas as pd
 import polars as pl
 import pytest
 
+from stream_rnn import propose_spec
 from stream_rnn.errors import ConfigError
 from stream_rnn.model.features import FeatureSpec
+from stream_rnn.notebook.log import LabelOptions
 from stream_rnn.replay.files import read_batches
 from stream_rnn.replay.frames import check_frame, is_frame, read_frame
 from stream_rnn.spec.columns import read_sample
@@ -147,3 +149,47 @@ def test_a_proposal_takes_the_first_rows_of_a_frame():
     assert read_sample(pl.DataFrame(COLUMNS), 3)["at"].to_list() == [10, 11, 12]
     with pytest.raises(ConfigError, match="the data frame has 1 rows"):
         read_sample(pl.DataFrame(COLUMNS).head(1), 3)
+
+
+@pytest.mark.parametrize("value", [None, 5, pl.Series([1]), {"a": [1]}])
+def test_what_is_no_frame_is_an_error_with_its_type(value):
+    """The message names what a log or labels may be."""
+    of = "a path or a data frame of polars or pandas, not"
+    with pytest.raises(ConfigError, match=f"a log is {of} {type(value).__name__}"):
+        propose_spec(value)
+    with pytest.raises(ConfigError, match=f"labels are {of} {type(value).__name__}"):
+        read_frame(value, "labels")
+
+
+def test_labels_that_are_no_frame_are_an_error():
+    """As a log is."""
+    with pytest.raises(ConfigError, match=r"labels are a path or a data frame .*, not int"):
+        LabelOptions(5).read(spec_with())
+
+
+@pytest.mark.parametrize("frame", [pl.DataFrame(), pl.DataFrame(COLUMNS).clear(), pd.DataFrame()])
+def test_a_frame_without_rows_has_too_few_for_a_proposal(frame):
+    """A frame without rows has no batches."""
+    with pytest.raises(ConfigError, match="the data frame has 0 rows; a proposal needs at least 2"):
+        propose_spec(frame)
+
+
+def test_a_proposal_without_a_key_names_the_index():
+    """The key can be the index, which is no column."""
+    frame = pd.DataFrame(
+        {"x": [0.5, 1.5, 0.5, 1.5]}, index=pd.Index(["a", "b", "a", "b"], name="dev")
+    )
+    with pytest.raises(
+        ConfigError, match=r"no field looks like a key.* The index dev .*call reset_index\(\)"
+    ):
+        propose_spec(frame)
+    with pytest.raises(ConfigError) as raised:
+        propose_spec(frame.reset_index(drop=True))
+    assert "index" not in str(raised.value)
+
+
+def test_a_lazy_frame_that_cannot_be_collected_is_an_error(tmp_path):
+    """The file may be missing."""
+    lazy = pl.scan_csv(tmp_path / "missing.csv")
+    with pytest.raises(ConfigError, match="cannot read the log from the frame: FileNotFoundError"):
+        read_frame(lazy)
