@@ -12,7 +12,7 @@ from stream_rnn.demo import flights
 from stream_rnn.errors import ConfigError
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.notebook.options import LogOptions
-from stream_rnn.replay.frames import Frame, check_frame, is_frame, read_frame
+from stream_rnn.replay.frames import Frame, check_frame, is_frame, read_frame, without_objects
 from stream_rnn.replay.logs import Log, make_log
 from stream_rnn.settings import Settings
 from stream_rnn.training.labels import Labels, read_labels
@@ -43,6 +43,7 @@ def open_log(log: LogLike, spec: FeatureSpec, options: LogOptions, settings: Set
     elif is_frame(log):
         rows = read_frame(log)
         check_frame(log, rows, spec)
+        rows = without_objects(rows)
     elif hasattr(log, "batches"):
         return log  # already a Log
     else:

@@ -152,9 +152,10 @@ def _rows(path: Rows, spec: FeatureSpec) -> Iterator[list[Value]]:
     time = spec.event.time
     paths = [*spec.event.key, *([time.path] if time else [])]
     for frame in read_frames(path):
-        if unsupported := [n for n, dtype in frame.schema.items() if dtype in UNSUPPORTED_TYPES]:
+        schema = frame.schema.items()
+        if unsupported := [f"{n} ({dtype})" for n, dtype in schema if dtype in UNSUPPORTED_TYPES]:
             raise ConfigError(
-                f"cannot read the log {name_of(path)}: JSON cannot carry the bytes in column "
+                f"cannot read the log {name_of(path)}: JSON cannot carry the values of column "
                 f"{', '.join(unsupported)}; drop the column, or cast it to text"
             )
         buffer = io.BytesIO()

@@ -71,6 +71,8 @@ def check_frame(frame: Frame, converted: pl.DataFrame, spec: FeatureSpec) -> Non
     for path in (*spec.event.key, *time):
         if path.partition(".")[0] not in converted.columns:
             raise ConfigError(_missing(frame, path))
+        if (dtype := _type_at(converted, path)) == pl.Object:
+            raise ConfigError(f"column {path} of the frame is {dtype}; cast it to text or numbers")
     fields = spec.fields(with_targets=True)
     for field in fields:
         dtype = _type_at(converted, field.path)
@@ -87,6 +89,11 @@ def check_frame(frame: Frame, converted: pl.DataFrame, spec: FeatureSpec) -> Non
                 f"column {path} of the frame contains floats, which pandas makes of integers with "
                 f"missing values, so that 7 would be 7.0 in a key or a vocabulary; {WORD_REMEDY}"
             )
+
+
+def without_objects(frame: pl.DataFrame) -> pl.DataFrame:
+    """Drop the columns of Python objects, which JSON cannot carry; no field of a spec allows them."""
+    return frame.drop(name for name, dtype in frame.schema.items() if dtype == pl.Object)
 
 
 def _is_pandas(frame: object) -> bool:

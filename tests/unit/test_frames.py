@@ -9,10 +9,13 @@ import pytest
 
 from stream_rnn import propose_spec
 from stream_rnn.errors import ConfigError
+from stream_rnn.fold.decoder import LogRecord
 from stream_rnn.model.features import FeatureSpec
-from stream_rnn.notebook.log import LabelOptions
+from stream_rnn.notebook.log import LabelOptions, open_log
+from stream_rnn.notebook.options import LogOptions
 from stream_rnn.replay.files import read_batches
 from stream_rnn.replay.frames import check_frame, is_frame, read_frame
+from stream_rnn.settings import Settings
 from stream_rnn.spec.columns import read_sample
 
 SPEC = {
@@ -193,3 +196,46 @@ def test_a_lazy_frame_that_cannot_be_collected_is_an_error(tmp_path):
     lazy = pl.scan_csv(tmp_path / "missing.csv")
     with pytest.raises(ConfigError, match="cannot read the log from the frame: FileNotFoundError"):
         read_frame(lazy)
+
+
+OBJECTS = {
+    "period": pd.period_range("2020-01", periods=4, freq="M"),
+    "range": pd.interval_range(0, 4),
+    "complex": [1j] * 4,
+    "object": [object()] * 4,
+}
+
+
+def test_columns_of_objects_that_no_field_reads_are_dropped():
+    """The records are those of the frame without them, and a proposal accepts the same frame."""
+    spec, frame = spec_with(), pandas_frame(**OBJECTS)
+    log = open_log(frame, spec, LogOptions(), Settings())
+    assert records_of(log.rows, spec) == records_of(read_frame(pandas_frame()), spec)
+    proposed = propose_spec(frame, key=["machine", "line"], target="past").spec
+    assert open_log(frame, proposed, LogOptions(), Settings()).rows.columns == list(COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("line", "column line of the frame is Object; cast it to text or numbers"),
+        ("at", "column at of the frame is Object; cast it"),
+        ("load", "column load of the frame is Object, but the spec needs number"),
+        ("word", "column word of the frame is Object, but the spec needs"),
+        ("past", "column past of the frame is Object, but the spec needs"),
+    ],
+)
+def test_a_column_of_objects_that_a_field_reads_is_refused_by_its_type(name, message):
+    """Key, event time, feature and target."""
+    frame = pandas_frame(**{name: OBJECTS["period"]})
+    with pytest.raises(ConfigError, match=message):
+        open_log(frame, spec_with(), LogOptions(), Settings())
+
+
+def test_columns_of_objects_in_labels_are_ignored():
+    """No head reads them."""
+    heads = [{"name": "late", "kind": "binary", "of": "label", "path": "late"}]
+    spec = FeatureSpec.parse(SPEC | {"heads": heads}, "test")
+    frame = pd.DataFrame({"offset": [0, 1, 2, 3], "late": [True, False] * 2} | OBJECTS)
+    records = [LogRecord(offset, 0, b"k", b"{}") for offset in range(4)]
+    assert LabelOptions(frame).read(spec).of(0, records) == {"late": [True, False] * 2}
