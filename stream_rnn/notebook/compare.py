@@ -7,7 +7,9 @@ import polars as pl
 
 from stream_rnn.evaluation.compare import Comparison
 from stream_rnn.evaluation.compare import compare as compare_bundles
+from stream_rnn.evaluation.questions import unit
 from stream_rnn.evaluation.report.charts import Series, interval_chart
+from stream_rnn.evaluation.report.figures import format_difference, format_metric
 from stream_rnn.evaluation.scoring_options import ScoringOptions
 from stream_rnn.model.bundle import read_bundle
 from stream_rnn.model.heads import AnyHead
@@ -46,8 +48,9 @@ class ComparisonResult:
         it = self.comparison
         lines = [f"<Comparison of A {it.first} and B {it.second} on {it.log}: {it.events:,} events"]
         lines += [
-            f"  {row['head']}: {row['metric']} B - A {row['difference']:+.4f}"
-            for row in self.to_polars().iter_rows(named=True)
+            f"  {name}: {metric} B - A {difference}"
+            for name in it.heads
+            for metric, _, _, difference, *_ in self._rows(name)
         ]
         return "\n".join(lines) + ">"
 
@@ -58,15 +61,15 @@ class ComparisonResult:
         parts.append(
             f"<p>{it.events:,} events of {text(it.log)}; B - A with its 95 % interval.</p>"
         )
-        frame = self.to_polars()
         for name, head in it.heads.items():
-            rows = frame.filter(pl.col("head") == name).drop("head", "events").rows()
             differences = [
                 Series("s1", metric, [row.difference]) for metric, row in head.metrics.items()
             ]
             parts.append(f"<section><h2>{text(name)}, {head.events:,} events scored</h2>")
             parts.append(interval_chart(f"{name}: B - A", differences, quantity="B - A"))
-            parts.append(table(("metric", "A", "B", "B - A", "from", "to"), rows))
+            parts.append(
+                table(("metric", "A", "B", "B - A", "from", "to"), self._rows(name), texts=1)
+            )
             events = [
                 (e.key, e.partition, e.offset, e.first, e.second, e.actual) for e in head.differ
             ]
@@ -74,6 +77,19 @@ class ComparisonResult:
             caption = "The events with the largest differences between A and B"
             parts.append(table(header, events, caption) + "</section>")
         return framed(page("Comparison", "".join(parts)), f"Comparison on {it.log}")
+
+    def _rows(self, name: str) -> list[tuple[str, ...]]:
+        """Return the metrics of a head as text: of A and B, their difference and its interval."""
+        in_unit = next(unit(head) for head in self.heads if head.name == name)
+        return [
+            (
+                metric,
+                format_metric(row.first, metric, in_unit),
+                format_metric(row.second, metric, in_unit),
+                *(format_difference(value, metric, in_unit) for value in astuple(row.difference)),
+            )
+            for metric, row in self.comparison.heads[name].metrics.items()
+        ]
 
     def to_polars(self) -> pl.DataFrame:
         """Return one row for each head and metric.

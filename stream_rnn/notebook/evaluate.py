@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from stream_rnn.evaluation.evaluate import fold_with_baseline, measure
 from stream_rnn.evaluation.predictions_with_targets import PredictionsWithTargets
 from stream_rnn.evaluation.report.example_keys import pictures
+from stream_rnn.evaluation.report.figures import format_metric
 from stream_rnn.evaluation.report.html import render, write_report
 from stream_rnn.evaluation.result import MEMORY, Evaluation
 from stream_rnn.evaluation.scoring import choose_scored
@@ -54,7 +55,7 @@ class EvaluationResult:
         lines = [f"<Evaluation of {it.model} on {it.log}: {it.events:,} events of {it.keys:,} keys"]
         for head in it.heads.values():
             figures = ", ".join(
-                f"{model} {values[head.metric].value:.4f}"
+                f"{model} {format_metric(values[head.metric].value, head.metric, head.unit)}"
                 for model, values in head.models.items()
                 if head.metric in values
             )

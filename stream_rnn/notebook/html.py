@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
 
-from stream_rnn.text import printable
+from stream_rnn.text import format_number, printable
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 HEIGHT = 560
@@ -19,10 +19,22 @@ def text(value: object) -> str:
     return escape(printable(str(value)))
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[object]], caption: str = "") -> str:
-    """Return a table as HTML; columns of numbers are aligned to the right."""
+def table(
+    header: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    caption: str = "",
+    texts: int | None = None,
+) -> str:
+    """Return a table as HTML; columns of numbers are aligned to the right.
+
+    Args:
+        header: Titles of the columns.
+        rows: Cells of each row; ``None`` is written as a dash.
+        caption: Caption of the table.
+        texts: Number of columns before those of numbers; ``None`` decides by the cells.
+    """
     is_number = [
-        all(isinstance(row[i], int | float) for row in rows)
+        all(isinstance(row[i], int | float | None) for row in rows) if texts is None else i >= texts
         for i in range(len(header) if rows else 0)
     ]
 
@@ -66,4 +78,4 @@ def framed(whole_page: str, title: str, height: int = HEIGHT) -> str:
 
 
 def _format(cell: object) -> object:
-    return f"{cell:.6g}" if isinstance(cell, float) else cell
+    return format_number(cell) if cell is None or isinstance(cell, float) else cell

@@ -99,7 +99,9 @@ class ReplayResult:
         """Return a table of the first predictions."""
         frame = self.head()
         names = [column.name for column in frame if column.null_count() < len(column)]
-        return table(names, frame.select(names).rows(), f"{self!r}, the first {len(frame)}"[1:])
+        return table(
+            names, frame.select(names).rows(), f"{self!r}"[1:-1] + f", the first {len(frame)}"
+        )
 
     def _frame(self, values: Iterator[bytes]) -> pl.DataFrame:
         tops = {

@@ -7,7 +7,9 @@ from typing import Any
 
 import polars as pl
 
+from stream_rnn.evaluation.questions import unit
 from stream_rnn.evaluation.report.charts import Series, group_chart
+from stream_rnn.evaluation.report.figures import format_metric
 from stream_rnn.metrics.figure import Figure
 from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.features import FeatureSpec
@@ -52,9 +54,9 @@ class TrainingResult:
     def __repr__(self) -> str:
         """Return the metrics of all models."""
         lines = [f"<Bundle {self.out}: {self.cell.kind}, hidden {self.cell.hidden}"]
-        for part, head, metric, *values in self.metrics():
+        for part, head, metric, *values in self._texts():
             figures = zip(("memory", "memoryless", "naive"), values, strict=True)
-            shown = ", ".join(f"{name} {value:.4f}" for name, value in figures)
+            shown = ", ".join(f"{name} {value}" for name, value in figures)
             lines.append(f"  {part} {head} {metric}: {shown}")
         return "\n".join(lines) + ">"
 
@@ -72,10 +74,18 @@ class TrainingResult:
             for metric, value in metrics.items()
         ]
 
+    def _texts(self) -> list[tuple[str, ...]]:
+        """Return the rows of :meth:`metrics` as text."""
+        units = {head.name: unit(head) for head in self.spec.heads}
+        return [
+            (*(part, head, metric), *(format_metric(v, metric, units[head]) for v in values))
+            for part, head, metric, *values in self.metrics()
+        ]
+
     def _repr_html_(self) -> str:
         """Return the losses as a chart and the metrics as a table."""
         header = ("part", "head", "metric", "memory", "memoryless", "naive")
-        body = f"<h1>{text(self.out)}</h1>{self._chart()}{table(header, self.metrics())}"
+        body = f"<h1>{text(self.out)}</h1>{self._chart()}{table(header, self._texts(), texts=3)}"
         return framed(page(str(self.out), body), f"Training of {self.out}")
 
     def _chart(self) -> str:

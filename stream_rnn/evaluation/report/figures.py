@@ -42,10 +42,10 @@ def format_metric(
     return (format_duration if is_duration(metric, unit) else format_number)(value, like)
 
 
-def format_difference(value: float, metric: str, unit: str = "") -> str:
-    """Format a difference of two values of a metric, with its sign."""
+def format_difference(value: float | None, metric: str, unit: str = "") -> str:
+    """Format a difference of two values of a metric, with its sign; ``None`` is a dash."""
     text = format_metric(value, metric, unit)
-    return f"+{text}" if value > 0 else text
+    return f"+{text}" if value is not None and value > 0 else text
 
 
 def interval(figure: Figure | None, metric: str = "", unit: str = "") -> str:
