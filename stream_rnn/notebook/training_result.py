@@ -10,6 +10,7 @@ import polars as pl
 from stream_rnn.evaluation.questions import unit
 from stream_rnn.evaluation.report.charts import Series, group_chart
 from stream_rnn.evaluation.report.figures import format_metric
+from stream_rnn.evaluation.result import MEMORYLESS
 from stream_rnn.metrics.figure import Figure
 from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.features import FeatureSpec
@@ -89,13 +90,16 @@ class TrainingResult:
         return framed(page(str(self.out), body), f"Training of {self.out}")
 
     def _chart(self) -> str:
+        """Draw the losses; the curves of a network with several seeds share style and label."""
         frame = self.to_polars().sort("epoch", maintain_order=True)
         numbers = frame["epoch"].unique(maintain_order=True).to_list()
-        series = []
-        for number, network in enumerate(frame["network"].unique(maintain_order=True)):
+        series, seeds = [], len(self.scores.seeds)
+        for network in frame["network"].unique(maintain_order=True):
+            name = network.rpartition(" ")[2]
+            label = f"{name}, {seeds} seeds" if seeds > 1 else name
             losses = dict(frame.filter(network=network).select("epoch", "validation_loss").rows())
             figures = [Figure(losses[n]) if n in losses else None for n in numbers]
-            series.append(Series(f"s{number % 3 + 1}", network, figures))
+            series.append(Series("s2" if name == MEMORYLESS else "s1", label, figures))
         return group_chart(
             "validation loss of each epoch",
             [str(n) for n in numbers],

@@ -1,5 +1,6 @@
 """Tables and texts of the results in a notebook: numbers as in the report, dashes for none."""
 
+import html as entities
 import re
 
 import pytest
@@ -55,3 +56,17 @@ def test_figures_have_significant_digits(scale, tmp_path):
     same = compare(frame, tmp_path / "b", tmp_path / "b")
     assert "next_vibration: mae B - A 0\n" in repr(same)
     assert format_number(rmse) in same._repr_html_()
+
+
+@pytest.mark.parametrize(("seeds", "end"), [(1, ""), (3, ", 3 seeds")])
+def test_the_curves_of_a_network_share_style_and_label(seeds, end, tmp_path):
+    """A legend has room for two entries, and each entry has its own style."""
+    spec = propose_spec(FRAME, target="failed")
+    result = train(FRAME, spec, tmp_path / "b", hidden=8, epochs=2, seeds=seeds)
+    html = entities.unescape(result._repr_html_())
+    chart = re.search("<svg.*?</svg>", html, re.DOTALL)[0]
+    assert [chart.count(label) for label in (f">gru{end}<", f">memoryless{end}<")] == [1, 1]
+    assert "seed 1" not in chart
+    curves = re.findall(r'class="curve (s\d)"', chart)
+    assert (curves.count("s1"), curves.count("s2")) == (seeds + 1, seeds + 1)  # and the legend
+    assert len(curves) == 2 * (seeds + 1)

@@ -280,12 +280,13 @@ def _count_bars(bars: Sequence[tuple[float, int]], width: float, counted: str) -
 
 
 def _legend(series: Sequence[Series]) -> Iterator[str]:
+    """Yield the entries of the legend; curves with the same style and label share one."""
     x = 4.0
-    for curve in series:
-        yield path(f"curve {curve.style}", [(x, 7), (x + 16, 7)])
-        yield marker(curve.style, x + 8, 7)
-        yield text(x + 20, 10.5, curve.label, "start")
-        x += len(curve.label) * LETTER + 34
+    for style, label in dict.fromkeys((curve.style, curve.label) for curve in series):
+        yield path(f"curve {style}", [(x, 7), (x + 16, 7)])
+        yield marker(style, x + 8, 7)
+        yield text(x + 20, 10.5, label, "start")
+        x += len(label) * LETTER + 34
 
 
 def _runs(curve: Series, can_draw: Sequence[bool]) -> Iterator[list[int]]:
