@@ -11,6 +11,7 @@ from stream_rnn.cli.shared.progress import RecordBars
 from stream_rnn.evaluation.compare import Comparison
 from stream_rnn.evaluation.questions import unit
 from stream_rnn.evaluation.report.figures import format_difference, is_in_unit
+from stream_rnn.evaluation.report.sentences import NO_LABEL
 from stream_rnn.fold.gc_tuning import tune_garbage_collector
 from stream_rnn.notebook.compare import compare
 
@@ -38,6 +39,9 @@ def _print(console: Console, comparison: Comparison, units: dict[str, str]) -> N
     for name, head in comparison.heads.items():
         console.print()
         print_text(console, f"{name}: {head.events:,} predictions scored")
+        if not head.events:
+            print_text(console, NO_LABEL)
+            continue
         rows = []
         for metric, row in head.metrics.items():
             measure, ends = (metric, units[name]), (row.difference.low, row.difference.high)

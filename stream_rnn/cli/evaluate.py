@@ -43,6 +43,7 @@ def _print(console: Console, evaluation: Evaluation, report: Path | None) -> Non
         if NAIVE in head.models:
             print_text(console, f"naive: {head.naive}")
         if not head.events:
+            print_text(console, worth(head)[1])
             continue
         _print_metrics(console, head)
         print_text(console, worth(head)[1])

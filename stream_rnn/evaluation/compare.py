@@ -12,7 +12,7 @@ from stream_rnn.evaluation.predictions_with_targets import (
     PredictionsWithTargets,
     predict_with_targets,
 )
-from stream_rnn.evaluation.scoring import choose_scored
+from stream_rnn.evaluation.scoring import check_scored, choose_scored
 from stream_rnn.evaluation.scoring_options import ScoringOptions
 from stream_rnn.evaluation.worst_predictions import describe_prediction
 from stream_rnn.keys import describe_key
@@ -95,7 +95,8 @@ def compare(
         on_progress: Called with ``A`` or ``B`` and the number of records read since the last call.
 
     Raises:
-        ConfigError: The bundles have no head in common, or predict no event in common.
+        ConfigError: The bundles have no head in common, predict no event in common, or no common
+            prediction is scored.
     """
     models = load_bundle(bundles[0]), load_bundle(bundles[1])
     heads = [head for head in models[0].spec.heads if _has_same_head(head, models[1])]
@@ -123,7 +124,11 @@ def compare(
 
     first, second = run_coroutine(fold())
     in_first, in_second = _common_events(first, second)
-    chosen = choose_scored(first, scoring)[in_first]
+    is_chosen = choose_scored(first, scoring)
+    is_common = np.zeros(len(is_chosen), bool)
+    is_common[in_first] = True
+    check_scored(is_chosen & is_common, [first.targets[head.name] for head in heads])
+    chosen = is_chosen[in_first]
     in_first, in_second = in_first[chosen], in_second[chosen]
     compared = {
         head.name: _compare_head(head, first, second, in_first, in_second, scoring)

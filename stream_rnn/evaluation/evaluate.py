@@ -72,7 +72,7 @@ def evaluate(
             call.
 
     Raises:
-        ConfigError: The log cannot be read, or no prediction is scored.
+        ConfigError: The log cannot be read, or no prediction with a target is scored.
         BundleError: The bundle cannot be loaded.
     """
     model = load_bundle(bundle)

@@ -1,5 +1,7 @@
 """The choice of the predictions that an evaluation scores."""
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,7 +17,7 @@ def choose_scored(
     """Return a mask (N,) of the predictions that are scored.
 
     Raises:
-        ConfigError: No prediction is scored.
+        ConfigError: No prediction is scored, or none of them has a target.
     """
     time_ms, key = predictions.time_ms, predictions.key
     chosen = predictions.steps >= scoring.steps_min
@@ -29,9 +31,23 @@ def choose_scored(
         last = np.zeros(len(key), bool)
         last[latest[latest >= 0]] = True
         chosen &= last
-    if not chosen.any():
-        raise ConfigError(
-            f"none of {len(chosen)} predictions is scored; check --warm-up, --steps-min, "
-            "--split and --part"
-        )
+    check_scored(chosen, predictions.targets.values())
     return chosen
+
+
+def check_scored(chosen: NDArray[np.bool_], targets: Iterable[NDArray[np.float64]]) -> None:
+    """Check that at least one of the chosen predictions (N,) has a target (N,) of a head.
+
+    Raises:
+        ConfigError: None has; the message counts the predictions and their targets.
+    """
+    has_target = np.zeros(len(chosen), bool)
+    for target in targets:
+        has_target |= np.isfinite(target)
+    if not (chosen & has_target).any():
+        raise ConfigError(
+            f"none of {len(chosen)} predictions is scored: {chosen.sum()} are chosen, and "
+            f"{has_target.sum()} have a target, which the last event of a key lacks if the target "
+            "is of its next event; check --warm-up, --steps-min, --only-last, --split, --part and "
+            "--labels"
+        )

@@ -289,7 +289,7 @@ def test_what_is_scored_can_be_chosen(made):
     train = choose_scored(found, ScoringOptions(split="time:0.8", part="train"))
     assert not (test & train).any()
     assert 0.15 < test.mean() < 0.25
-    with pytest.raises(ConfigError, match=r"none of .* predictions is scored; check --warm-up"):
+    with pytest.raises(ConfigError, match=r"none of .* predictions is scored: 0 are chosen, and"):
         choose_scored(found, ScoringOptions(warm_up="2100-01-01"))
     with pytest.raises(ConfigError, match="--warm-up"):
         choose_scored(found, ScoringOptions(warm_up="half"))

@@ -12,6 +12,7 @@ from stream_rnn.cli.program import group
 from stream_rnn.cli.shared.options import Integer
 from stream_rnn.errors import ConfigError
 from stream_rnn.evaluation.scoring_options import ScoringOptions
+from stream_rnn.model.features import FeatureSpec
 from stream_rnn.notebook.example import example_bundle, machines
 from stream_rnn.notebook.options import (
     LogOptions,
@@ -188,3 +189,52 @@ def test_the_largest_seed_trains(tmp_path):
     )
     assert [seed["seed"] for seed in result.scores.seeds] == [INT64_MAX, 0]
     evaluate(FRAME, BUNDLE, seed=INT64_MAX, with_pictures=False)
+
+
+@pytest.mark.parametrize("options", [{"only_last": True}, {"warm_up": 1}, {"steps_min": 10**6}])
+def test_predictions_without_a_target_are_an_error_with_the_reason(options):
+    """The last event of a key has no next one, so nothing would be scored."""
+    count = 3 if "only_last" in options or "warm_up" in options else 0
+    message = f"none of 24 predictions is scored: {count} are chosen, and 21 have a target, which"
+    for call in (
+        lambda: evaluate(FRAME, BUNDLE, **options),
+        lambda: compare(FRAME, BUNDLE, BUNDLE, **options),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            call()
+
+
+def test_the_command_line_ends_with_the_reason(tmp_path):
+    """Not with status 0."""
+    FRAME.write_csv(tmp_path / "log.csv")
+    words = ["evaluate", str(tmp_path / "log.csv"), f"--bundle={BUNDLE}", "--only-last"]
+    result = CliRunner().invoke(group, words)
+    assert "3 are chosen, and 21 have a target" in str(result.exception)
+    assert result.exit_code != 0
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "compare"])
+def test_a_head_without_a_label_has_its_reason(verb, tmp_path):
+    """The other head is scored: its target is of the event itself."""
+    content = SPEC.spec.model_dump(mode="json", exclude_none=True)
+    spec = FeatureSpec.parse(
+        {
+            **content,
+            "features": [f for f in content["features"] if f["path"] != "failed"],
+            "heads": [
+                {"name": "now", "kind": "binary", "path": "failed", "of": "now"},
+                {"name": "next", "kind": "binary", "path": "failed", "of": "next"},
+            ],
+        },
+        "test",
+    )
+    FRAME.write_csv(tmp_path / "log.csv")
+    train(FRAME, spec, tmp_path / "b", hidden=8, epochs=1)
+    log, bundle = str(tmp_path / "log.csv"), str(tmp_path / "b")
+    bundles = [f"--bundle={bundle}"] if verb == "evaluate" else [bundle, bundle]
+    result = CliRunner().invoke(group, [verb, log, *bundles, "--only-last"])
+    assert result.exit_code == 0, result.exception
+    head = result.stdout[result.stdout.index("\nnext: ") :]
+    assert "0 predictions scored" in head
+    assert head.rstrip().endswith("No scored event has a label.")
+    assert result.stdout.count("No scored event has a label.") == 1

@@ -23,6 +23,7 @@ from stream_rnn.metrics.figure import Figure
 from stream_rnn.text import DASH, format_number, is_known, printable
 
 HELPS, NOTHING, HURTS, UNKNOWN = "memory helps", "no difference shown", "memory hurts", "not known"
+NO_LABEL = "No scored event has a label."
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class HealthSign:
 def worth(head: HeadEvaluation) -> tuple[str, str]:
     """Return what the memory is worth for a head, as a verdict and as a sentence."""
     if not head.events:
-        return UNKNOWN, "No scored event has a label."
+        return UNKNOWN, NO_LABEL
     memory, memoryless = (
         head.models.get(model, {}).get(head.metric) for model in (MEMORY, MEMORYLESS)
     )
