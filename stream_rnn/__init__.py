@@ -118,9 +118,9 @@ class _Package(ModuleType):
 sys.modules[__name__].__class__ = _Package
 
 
-def _export(name: str, home: str) -> "Any":
+def _export(name: str, module: str) -> "Any":
     try:
-        return getattr(import_module(home), name)
+        return getattr(import_module(module), name)
     except ModuleNotFoundError as error:
         import_module("stream_rnn.extras").explain(error, name)
         raise
