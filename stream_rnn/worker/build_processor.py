@@ -66,12 +66,14 @@ class ProcessorBuilder:
         settings = self.settings
         app, source = settings.app, settings.source
         tag = store_tag(app, source, partition, self.fold_id)
-        records = PartitionSource(Seeker(self.app, source, partition), settings.pending_records_max)
+        partition_source = PartitionSource(
+            ConsumerSeeker(self.app, source, partition), settings.pending_records_max
+        )
         processor = build_processor(
             model=self.model,
             settings=settings,
             partition=partition,
-            source=records,
+            source=partition_source,
             store=RedisStore(self.redis, tag, settings.redis_timeout_s),
             log=KafkaLog(self.cluster, settings, partition),
             publisher=self._publisher(partition, generation),
@@ -80,7 +82,7 @@ class ProcessorBuilder:
             at_crash_point=self.at_crash_point,
             observer=self.observer,
         )
-        return processor, records
+        return processor, partition_source
 
     def _publisher(self, partition: int, generation: int) -> Publisher:
         connection, settings = dict(self.connection), self.settings
@@ -98,15 +100,15 @@ class ProcessorBuilder:
 
         async def commit_group_offset(_partition: int, offset: GroupOffset) -> None:
             consumer = cast("FoldConsumer", self.app.consumer)
-            stamped = OffsetAndMetadata(offset.offset, offset.metadata)
-            await consumer.fold_thread.commit_fold(tp, stamped, generation)
+            committed = OffsetAndMetadata(offset.offset, offset.metadata)
+            await consumer.fold_thread.commit_fold(tp, committed, generation)
 
         return IdempotentPublisher(
             connection, self.settings, partition, commit_group_offset, self.at_crash_point
         )
 
 
-class Seeker:
+class ConsumerSeeker:
     """Access of a partition's source to the consumer of the app."""
 
     def __init__(self, app: faust.App, topic: str, partition: int) -> None:

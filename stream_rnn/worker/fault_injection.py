@@ -75,7 +75,7 @@ def faults_from_environment(
         sleep: Function that blocks the event loop for a number of seconds.
 
     Raises:
-        ConfigError: The variable contains a fault of neither form.
+        ConfigError: The variable contains a fault that cannot be parsed.
     """
     text = environment.get(VARIABLE, "").strip()
     if not text:

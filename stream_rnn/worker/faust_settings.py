@@ -25,7 +25,7 @@ YEAR_S = 31_536_000.0
 DEFAULTS: dict[str, Any] = {
     # A restarted agent skips the event that failed; a fold must not skip it.
     "agent_supervisor": CrashingSupervisor,
-    # Applied by the client alone, which leaves an idle worker without a group for ever.  The
+    # Only the client applies this limit: an idle worker would leave its group for ever.  The
     # watchdog does this job instead.
     "broker_max_poll_interval": YEAR_S,
     "broker_session_timeout": 10.0,
@@ -85,7 +85,7 @@ def _conflicts(app: faust.App, source: str, fold_agent: str) -> Iterator[str]:
             f"table_standby_replicas={conf.table_standby_replicas} selects Faust's own assignor; "
             "leave it out"
         )
-    if "PartitionAssignor" in app._default_options[1]:  # noqa: SLF001  # where Faust keeps what its owner gave
+    if "PartitionAssignor" in app._default_options[1]:  # noqa: SLF001  # where Faust keeps the owner's options
         yield "it sets PartitionAssignor, which a fold does not use; leave it out"
     for name, agent in app.agents.items():
         topics = getattr(agent.channel, "topics", None) or ()
@@ -97,7 +97,7 @@ def _conflicts(app: faust.App, source: str, fold_agent: str) -> Iterator[str]:
 
 
 def _is_set(app: faust.App, name: str) -> bool:
-    options = app._default_options[1]  # noqa: SLF001  # where Faust keeps what its owner gave
+    options = app._default_options[1]  # noqa: SLF001  # where Faust keeps the owner's options
     setting = app.Settings.SETTINGS[name]
     env_name = getattr(setting, "env_name", None)
     prefix = options.get("env_prefix") or os.environ.get("APP_ENV_PREFIX") or ""
@@ -110,7 +110,7 @@ def _set(app: faust.App, name: str, value: Any) -> None:
             warnings.simplefilter("ignore")  # Faust warns when a setting that was read is changed
             setattr(app.conf, name, value)
     else:
-        options: dict[str, Any] = app._default_options[1]  # type: ignore[assignment]  # noqa: SLF001  # a dict, read when the app is configured
+        options: dict[str, Any] = app._default_options[1]  # type: ignore[assignment]  # noqa: SLF001  # the dict that Faust reads when it configures the app
         options[name] = value
 
 

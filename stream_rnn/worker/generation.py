@@ -1,7 +1,7 @@
 """The check with the group coordinator that an assignment of this process is still valid.
 
-A process that was frozen believes that it is a member of the group until its next heartbeat is
-answered.  A worker that is about to fence another producer therefore makes this check first.
+A process that was frozen believes that it is still a member of the group until it gets an answer
+to its next heartbeat.  A worker that is about to fence another producer therefore makes this check first.
 """
 
 import asyncio
@@ -24,14 +24,14 @@ from stream_rnn.errors import FencedError
 
 RETRY_AFTER_S = 0.1
 COORDINATOR_MOVED = (GroupCoordinatorNotAvailableError, NotCoordinatorForGroupError)
-"""Errors with which a broker answers that is no longer the coordinator of the group."""
+"""Errors that a broker returns if it is not, or no longer, the coordinator of the group."""
 
 
 async def check_generation(coordinator: Any, place: str, generation: int, timeout_s: float) -> None:
     """Send a heartbeat of a generation, to check that its assignment is still valid.
 
     The assignment is also valid while the group prepares a rebalance: no other member gets the
-    partition before its owner has given it back or is late to do so.
+    partition before its owner has released it or has missed the deadline for that.
 
     Args:
         coordinator: Coordinator object of aiokafka's consumer; use it in the consumer's thread.

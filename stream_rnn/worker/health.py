@@ -117,7 +117,7 @@ class Health:
                 await self.stop()
                 raise ConfigError(
                     f"cannot listen on health_address {self._settings.health_address}: {reason(error)}; "
-                    "give another --health-address, or an empty one for none"
+                    "give another --health-address, or an empty one to start no server"
                 ) from error
             break
         name = self._runner.addresses[0]
@@ -142,7 +142,7 @@ class Health:
         return _json({"ready": not reasons, "reasons": reasons}, ok=not reasons)
 
     async def _metrics(self, _request: web.Request) -> web.Response:
-        assert self.metrics is not None, "set before it listens"
+        assert self.metrics is not None, "set before the server listens"
         self.metrics.facts_age.set(time.monotonic() - self._refreshed_s)
         body = generate_latest(self.metrics.registry)
         return web.Response(body=body, headers={**HEADERS, "Content-Type": CONTENT_TYPE_LATEST})
@@ -160,7 +160,7 @@ class Health:
         facts, anchor = self._facts.get(processor.partition), processor.anchor
         age_s = None if anchor is None else self._wall() - anchor.timestamp / 1000
         stream_ms = processor.stream_time_ms
-        waits = facts is not None and processor.position < facts.log_end
+        is_behind = facts is not None and processor.position < facts.log_end
         return PartitionView(
             partition=processor.partition,
             position=processor.position,
@@ -168,7 +168,7 @@ class Health:
             group_offset=max(processor.position, processor.publish_from),
             log_start=None if facts is None else facts.log_start,
             log_end=None if facts is None else facts.log_end,
-            lag_s=(max(age_s, 0.0) if waits else 0.0) if age_s is not None else None,
+            lag_s=(max(age_s, 0.0) if is_behind else 0.0) if age_s is not None else None,
             headroom_s=None if facts is None or age_s is None else facts.retention_s - age_s,
             keys=None if facts is None else facts.keys,
             stream_time_s=None if stream_ms is None else stream_ms / 1000,
@@ -194,7 +194,7 @@ class Health:
             retention_s = topic.limit("retention.ms") / 1000
             if self.metrics is not None:
                 self.metrics.source_partitions.set(topic.partitions)
-            # The lag must be visible while Redis is away: until it answers, its last counts stay.
+            # The lag must be visible while Redis is away, so the last key counts stay until it answers.
             keys = {partition: facts.keys for partition, facts in self._facts.items()}
             self._facts = {
                 tp.partition: PartitionFacts(
@@ -211,7 +211,7 @@ class Health:
             logger.info("no facts for metrics: %s", error)
 
     async def _refresh_memory(self, redis: Any) -> None:
-        """Read the memory of Redis; in a cluster, that of the primary with the least left."""
+        """Read the memory use of Redis; in a cluster, of the primary with the greatest share in use."""
         if self.metrics is None:
             return
         try:

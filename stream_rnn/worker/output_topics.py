@@ -68,8 +68,8 @@ async def require_coordinator(
 async def _prepare(admin: CheckedAdminClient, settings: FoldSettings) -> None:
     source_name, predictions = settings.source, settings.predictions
     outputs = (predictions, settings.dead_letters_topic)
-    ask = partial(read_topics, admin, (source_name, *outputs))
-    topics = await retry_while_unavailable(ask, settings.kafka_timeout_s)
+    read = partial(read_topics, admin, (source_name, *outputs))
+    topics = await retry_while_unavailable(read, settings.kafka_timeout_s)
     source = topics[source_name]
     if not source.partitions:
         raise ConfigError(
@@ -100,7 +100,7 @@ async def _create(
     except (ConfigError, BrokerResponseError) as error:
         if is_transient(error):
             raise
-        if isinstance(error, InvalidTopicError):  # too long, or differs by . and _ alone
+        if isinstance(error, InvalidTopicError):  # too long, or like another name but for . and _
             option = "--predictions" if name == settings.predictions else "--dead-letters"
             raise ConfigError(
                 f"topic {name} cannot be created ({reason(error)}); choose another name by {option}"

@@ -28,8 +28,8 @@ class PartitionSource:
 
     Args:
         seeker: Access to the consumer for this partition.
-        pending_records_max: Limit of queued records; at the limit ``offer`` waits, which also
-            stops the queue and the fetcher of Faust.
+        pending_records_max: Limit of queued records.  At the limit ``offer`` waits, and then Faust
+            fetches no more records.
     """
 
     def __init__(self, seeker: Seeker, pending_records_max: int) -> None:
@@ -38,7 +38,7 @@ class PartitionSource:
         self._fetches: deque[PartitionFetch] = deque()
         self._pending = 0
         self._epoch = -1
-        self._next = -1
+        self._next_position = -1
         self._arrived = asyncio.Event()
         self._taken = asyncio.Event()
         self._ended = False
@@ -55,7 +55,7 @@ class PartitionSource:
         """Deliver records from this offset on, and drop all earlier fetches."""
         self._is_seeking = True  # a fetch that arrives meanwhile waits for the new epoch
         self._clear()
-        self._next = position
+        self._next_position = position
         try:
             self._epoch = await self._seeker.seek(position)
         finally:
@@ -65,7 +65,7 @@ class PartitionSource:
 
     async def seek_again(self) -> None:
         """Restore the consumer's position after Faust has moved it to the group offset."""
-        await self.seek(self._next)
+        await self.seek(self._next_position)
 
     async def offer(self, fetched: PartitionFetch) -> None:
         """Add a fetch to the queue; wait while too many records are pending."""
@@ -89,11 +89,11 @@ class PartitionSource:
             timeout_s: Seconds to wait for a record.
 
         Returns:
-            The records; after the timeout, a fetch without records whose ``next_position`` is
-            behind any offsets without records; ``None`` after ``end``.
+            The records; after the timeout, a fetch without records, whose ``next_position`` is
+            beyond the offsets without a record; ``None`` after ``end``.
 
         Raises:
-            UnreadableError: The log cannot be read here, and all records before are taken.
+            UnreadableError: The log cannot be read at the position; all earlier records are taken.
         """
         self.is_busy = False
         if not self._fetches and not self._ended:
@@ -112,9 +112,9 @@ class PartitionSource:
             records.extend(self._fetches.popleft().records)
         self._pending -= len(records)
         self._taken.set()
-        self._next = records[-1].offset + 1
+        self._next_position = records[-1].offset + 1
         self.is_busy = True
-        return Fetch(records, self._next)
+        return Fetch(records, self._next_position)
 
     def end(self) -> None:
         """Stop delivering; the micro-batch in progress is the last one."""
@@ -123,20 +123,22 @@ class PartitionSource:
         self._arrived.set()
 
     async def _idle(self) -> Fetch | None:
-        """Return a fetch without records; it skips empty offsets if every fetch is taken."""
-        here = await self._seeker.consumer_position()
+        """Return a fetch without records; cross offsets without a record if all fetches are taken."""
+        consumer = await self._seeker.consumer_position()
         if self._ended:
             return None
-        if here.epoch not in (self._epoch, UNSETTLED) and not self._is_seeking:
+        if consumer.epoch not in (self._epoch, UNSETTLED) and not self._is_seeking:
             # A seek of Faust was interrupted: without another seek, every fetch would be dropped.
-            logger.warning("the consumer was moved: seeking again position=%d", self._next)
+            logger.warning("the consumer was moved: seeking again position=%d", self._next_position)
             await self.seek_again()
-            return Fetch([], self._next)
-        is_current = not self._fetches and here.epoch == self._epoch
-        all_taken = is_current and (here.delivered is None or here.delivered <= self._next)
-        position = here.position if all_taken and here.position is not None else self._next
-        self._next = max(self._next, position)
-        return Fetch([], self._next)
+            return Fetch([], self._next_position)
+        is_current = not self._fetches and consumer.epoch == self._epoch
+        all_taken = is_current and (
+            consumer.delivered is None or consumer.delivered <= self._next_position
+        )
+        if all_taken and consumer.position is not None:
+            self._next_position = max(self._next_position, consumer.position)
+        return Fetch([], self._next_position)
 
     def _clear(self) -> None:
         self._fetches.clear()

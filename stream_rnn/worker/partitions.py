@@ -5,8 +5,8 @@
                   └────────────┴─ release ─┘      the micro-batch in progress is finished, or
                                                   abandoned after revoke_timeout_s
 
-Each assignment has its own task and producer, and errors of a closed one are ignored.  Any end of
-a task before its release brings the worker down.
+Each assignment has its own task and producer.  Errors of a task that was released are ignored; a
+task that ends before its release brings the worker down.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ class Partitions:
     """The partitions of the current assignment.
 
     Args:
-        make: Function that makes the processor and the source of a partition for a generation of
+        make_processor: Function that makes the processor and the source of a partition for a generation of
             the group.
         fail: Callback that receives the error of a partition that was not released, and brings
             the worker down.
@@ -46,16 +46,16 @@ class Partitions:
 
     def __init__(
         self,
-        make: Callable[[int, int], tuple[Processor, PartitionSource]],
+        make_processor: Callable[[int, int], tuple[Processor, PartitionSource]],
         fail: Callable[[BaseException], None],
         revoke_timeout_s: float,
     ) -> None:
-        self._make = make
+        self._make_processor = make_processor
         self._fail = fail
         self._revoke_timeout_s = revoke_timeout_s
         self._owned: dict[int, OwnedPartition] = {}
 
-    def __iter__(self):  # type: ignore[no-untyped-def]  # an iterator of Owned
+    def __iter__(self):  # type: ignore[no-untyped-def]  # iterates over OwnedPartition
         return iter(list(self._owned.values()))
 
     def get(self, partition: int) -> OwnedPartition | None:
@@ -66,7 +66,7 @@ class Partitions:
         """Start a task for each partition; it first determines the partition's position."""
         for partition in sorted(partitions):
             assert partition not in self._owned, "a partition is released before it is assigned"
-            processor, source = self._make(partition, generation)
+            processor, source = self._make_processor(partition, generation)
             task = asyncio.create_task(processor.run(), name=f"fold {processor.place}")
             owned = self._owned[partition] = OwnedPartition(processor, source, task)
             report_unexpected_end(task, partial(getattr, owned, "is_ending"), self._fail)

@@ -99,8 +99,8 @@ class StreamRNN(Service):
         )
         self.settings = settings.of_fold()
         self.failure: BaseException | None = None
-        self.partitions = Partitions(self._make, self._fail, self.settings.revoke_timeout_s)
-        # Finishing a batch, abandoning it and closing its producer: each has its own deadline.
+        self.partitions = Partitions(self._build, self._fail, self.settings.revoke_timeout_s)
+        # To finish a batch, to abandon it and to close its producer each have a deadline.
         ends_within_s = 3 * self.settings.revoke_timeout_s + CLOSE_WITHIN_S
         self._watchdog = Watchdog(
             self.settings.watchdog_s, time.monotonic, self._end_status, ends_within_s
@@ -295,7 +295,7 @@ class StreamRNN(Service):
         self.partitions.assign(partitions, generation)
 
     async def position(self) -> None:
-        """Wait until every partition is positioned; fail before Faust gives up without an error."""
+        """Wait until every partition is positioned; fail before Faust would give up silently."""
         limit_s = min(
             self.settings.recovery_timeout_s, 0.8 * float(self.app.conf.broker_request_timeout)
         )
@@ -316,7 +316,7 @@ class StreamRNN(Service):
         assert self._builder is not None, "the builder is made at start"
         return self._builder
 
-    def _make(self, partition: int, generation: int) -> tuple[Processor, PartitionSource]:
+    def _build(self, partition: int, generation: int) -> tuple[Processor, PartitionSource]:
         return self.processor_builder.make(partition, generation)
 
     def _fail(self, error: BaseException) -> None:

@@ -143,7 +143,7 @@ class Metrics:
         model: Model whose outputs are sampled.
         settings: Settings of the fold, for the labels of ``stream_rnn_fold_info``.
         views: Function that returns a view of each owned partition.
-        clock: Function that returns monotonic seconds, by which samples are taken.
+        clock: Function that returns monotonic seconds, for the interval between samples.
     """
 
     def __init__(
@@ -183,7 +183,7 @@ class Metrics:
         self._hits = counter("cache_hits", "Keys of micro-batches that the cache contained.")
         self._misses = counter("cache_misses", "Keys of micro-batches that were read from Redis.")
         self._batch = histogram("batch_events", "Number of events in a micro-batch.", BATCH_EVENTS)
-        self._seconds = histogram("step_seconds", "Seconds of a micro-batch in a step of the processor, with waiting time.", SECONDS, "step")  # fmt: skip
+        self._seconds = histogram("step_seconds", "Seconds that a micro-batch spends in a step of the processor, waiting included.", SECONDS, "step")  # fmt: skip
         self._norm = histogram("hidden_rms", "Root mean square of a sampled hidden state.", NORMS)
         self._saturated = Gauge("stream_rnn_hidden_saturated", f"Share of sampled hidden values with a magnitude above {SATURATED}.", registry=registry)  # fmt: skip
         self.source_partitions = Gauge("stream_rnn_source_partitions", "Partitions of the source, over all workers.", registry=registry)  # fmt: skip
@@ -193,7 +193,7 @@ class Metrics:
         self._probability = histogram("output_probability", "Sampled probabilities of binary heads.", PROBABILITIES, "head")  # fmt: skip
         self._value = histogram("output_value", "Sampled outputs of regression and time heads, in the unit of the head.", VALUES, "head")  # fmt: skip
         self._class = counter("output_class", "Likeliest classes of sampled outputs.", "head", "class")  # fmt: skip
-        # Series for alerts start at 0: Prometheus sees no increase in a new series above 0.
+        # Alerts need these series from 0 on: Prometheus sees no increase in a series that is new.
         for error in (MovedError, TornError, CorruptStateError, JumpedError):
             self._repositions.labels(_snake_case(error))
         self._skips.labels(NOT_FINITE)

@@ -36,7 +36,7 @@ from stream_rnn.worker.generation import check_generation
 
 UNREADABLE_RETRY_S = 0.5
 UNSETTLED = -2
-"""Epoch of a fetch during a seek of Faust's, which differs from the epoch of any partition."""
+"""Epoch of a fetch while Faust seeks; it differs from the epoch of every partition."""
 
 
 @dataclass(slots=True)
@@ -47,7 +47,7 @@ class PartitionFetch:
         partition: Number of the source partition.
         records: Records in offset order; empty if ``unreadable`` is set.
         epoch: Number of seeks in the partition before this fetch, or ``UNSETTLED``.
-        unreadable: Error that prevents reading on from the end of the previous fetch.
+        unreadable: Error because of which the consumer cannot read beyond the previous fetch.
     """
 
     partition: int
@@ -199,7 +199,7 @@ class FoldThread(driver.AIOKafkaConsumerThread):
         # With an error that was not raised yet, the position may be beyond the unreadable offset.
         failed = isinstance(consumer._fetcher._records.get(key), FetchError)  # noqa: SLF001  # no public way
         if key in consumer.assignment() and not failed:
-            state = consumer._subscription.subscription.assignment.state_value(key)  # noqa: SLF001  # position() waits, this must not
+            state = consumer._subscription.subscription.assignment.state_value(key)  # noqa: SLF001  # the public position() waits
             position = state.position if state.has_valid_position else None
         return ConsumerPosition(position, self._delivered.get(tp), self._epoch(tp))
 
@@ -255,7 +255,7 @@ def _parsed_record(_tp: TP, record: Record) -> Record:
 
 
 class _ReadOffsets(dict[TP, int | None]):
-    """Read offsets, by which Faust drops old messages; for a fold they drop none."""
+    """Faust's read offsets, below which it drops messages; a topic of a fold has none."""
 
     def __init__(self, folds: Mapping[str, RebalanceListener]) -> None:
         super().__init__()
@@ -321,8 +321,8 @@ class FoldConsumer(driver.Consumer):
             await fold.position()
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
-        others = {tp: offset for tp, offset in offsets.items() if tp.topic not in self.folds}
-        return await super()._commit(others) if others else True
+        offsets = {tp: offset for tp, offset in offsets.items() if tp.topic not in self.folds}
+        return await super()._commit(offsets) if offsets else True
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Check topics without a fold; a fold has a watchdog, and commits without Faust's timer."""
@@ -331,7 +331,7 @@ class FoldConsumer(driver.Consumer):
 
 
 def install(app: App, topic: str, fold: RebalanceListener) -> None:
-    """Make the consumer of an app deliver a topic to a fold; call this before it is created.
+    """Make the consumer of an app deliver a topic to a fold; call this before Faust creates it.
 
     Raises:
         ConfigError: The topic already has a fold in this app.

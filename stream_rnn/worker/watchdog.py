@@ -17,7 +17,7 @@ EXIT_STATUS_RELEASE = 4
 
 
 class Watchdog:
-    """Ends the process ``limit_s`` after the last sign of life, once there was a first one.
+    """Ends the process ``limit_s`` after its last sign of life; it waits for the first one.
 
     Args:
         limit_s: Longest time without a sign of life, in seconds.
@@ -60,7 +60,7 @@ class Watchdog:
         return 0.0 if self._alive_s is None else self._clock() - self._alive_s
 
     def end_within(self, within_s: float, status: int) -> None:
-        """Give the process this time to end by itself; then end it with this status."""
+        """End the process with this status unless it ends by itself within this time."""
         self._must_end = (self._clock() + within_s, status)
 
     def stop(self) -> None:
