@@ -46,9 +46,9 @@ def build_processor(
         cache_bytes: Bytes of hidden states to cache in this process.
         sink: Sink of predictions and skipped records; ``None`` publishes them.
         options: Options of recovery; ``None`` takes them from the settings.
-        patience_s: Seconds for which recovery rereads a group offset that is behind the position.
+        patience_s: Seconds for which recovery rereads a group offset below the position.
         at_crash_point: Function to call at each :class:`Point`.
-        observer: Observer of each micro-batch; ``None`` for none.
+        observer: Observer of each micro-batch; ``None`` to observe nothing.
     """
     identity = fold_id(model.fingerprint, settings)
     recovery = Recovery(

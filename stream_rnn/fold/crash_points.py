@@ -13,9 +13,9 @@ class Point(StrEnum):
     and the others once for each micro-batch, in this order.
     """
 
-    CONNECTED = "connected"  # exactly_once only: for the earlier and for the present id
-    EARLIER_FENCED = "earlier-fenced"  # exactly_once only
-    CLOSING = "closing"  # exactly_once only: for the earlier and for the present id
+    CONNECTED = "connected"  # exactly_once only: once for each of the two transactional ids
+    EARLIER_FENCED = "earlier-fenced"  # exactly_once only: after the id of the earlier version
+    CLOSING = "closing"  # exactly_once only: once for each of the two transactional ids
     FENCED = "fenced"
     LOG_START_READ = "log-start-read"
     STATE_READ = "state-read"

@@ -8,9 +8,9 @@ from stream_rnn.fold.output_batches import Message
 
 HEADER_BYTES_MAX = 65_536
 REASON_BYTES_MAX = 500
-OWN_BYTES_MAX = 8192  # of the headers that are added, and of the header of a record batch
-LENGTHS_BYTES = 10  # of the two lengths in a header, of its name and of its value
-OURS, OF_RECORD = "sr-", "sr-record-"
+RESERVED_BYTES = 8192  # for the added headers, and for the header of the record batch
+LENGTHS_BYTES = 10  # of the two lengths that a header has: of its name and of its value
+ADDED_PREFIX, RENAMED_PREFIX = "sr-", "sr-record-"
 
 
 def dead_letter_header_name(name: str) -> str:
@@ -28,14 +28,16 @@ def dead_letter_header_name(name: str) -> str:
         ... )
         ('trace', 'sr-record-app', 'sr-app', 'trace')
     """
-    return OF_RECORD + name.removeprefix(OURS) if name.startswith(OURS) else name
+    return (
+        RENAMED_PREFIX + name.removeprefix(ADDED_PREFIX) if name.startswith(ADDED_PREFIX) else name
+    )
 
 
 def record_header_name(name: str) -> str | None:
-    """Return the name that a header of a dead letter has in the record; ``None`` if it is added."""
-    if name.startswith(OF_RECORD):
-        return OURS + name.removeprefix(OF_RECORD)
-    return None if name.startswith(OURS) else name
+    """Return the name that a header of a dead letter has in the record; ``None`` if added."""
+    if name.startswith(RENAMED_PREFIX):
+        return ADDED_PREFIX + name.removeprefix(RENAMED_PREFIX)
+    return None if name.startswith(ADDED_PREFIX) else name
 
 
 def dead_letter(
@@ -45,7 +47,7 @@ def dead_letter(
     partition: int,
     bytes_max: int,
     batch_bytes_max: int,
-    more: Sequence[tuple[str, bytes]] = (),
+    fold_headers: Sequence[tuple[str, bytes]] = (),
 ) -> Message:
     """Build the dead letter of a record, truncated so that it can be published.
 
@@ -56,8 +58,8 @@ def dead_letter(
         partition: Source partition.
         bytes_max: Maximum bytes of the key and of the value.
         batch_bytes_max: Maximum bytes of a record batch, which must include the dead letter.
-        more: Headers with app and fold.  Only a dead letter in a transaction has them: there it
-            proves that everything before it is published.
+        fold_headers: Headers with app and fold.  Only a dead letter in a transaction has them:
+            there it proves that everything before it is published.
 
     A header of the record that begins with ``sr-`` becomes ``sr-record-...``.  ``sr-truncated``
     lists the truncated parts among ``key``, ``value`` and ``headers``; it is empty if the record is
@@ -66,7 +68,7 @@ def dead_letter(
     key, value = record.key, record.value
     headers = [(dead_letter_header_name(name), text) for name, text in record.headers]
     truncated: list[str] = []
-    free_bytes = batch_bytes_max - OWN_BYTES_MAX
+    free_bytes = batch_bytes_max - RESERVED_BYTES
     header_bytes = sum(map(_size, headers))
     if header_bytes > min(HEADER_BYTES_MAX, free_bytes // 2):
         headers, header_bytes = [], 0
@@ -90,7 +92,7 @@ def dead_letter(
         (name, text[:REASON_BYTES_MAX].encode("ascii", "backslashreplace")[:REASON_BYTES_MAX])
         for name, text in added.items()
     ]
-    headers += more
+    headers += fold_headers
     if key is None and value is None:
         value = b""  # a Kafka producer refuses a record with neither key nor value
     return Message(key, value, record.timestamp, headers)

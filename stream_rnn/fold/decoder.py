@@ -85,12 +85,12 @@ class DecodedRecords:
 
 
 class Decoder:
-    """Decodes a micro-batch of JSON records into columns of the fields that the spec names.
+    """Decodes a micro-batch of JSON records into one column for each field that the spec names.
 
     Args:
         spec: Feature spec with the fields and the event time.
         settings: Bounds of keys, values and event times.
-        with_targets: Whether to decode the fields that only the labels of the heads need, too.
+        with_targets: Whether to also decode the fields that only the labels of the heads need.
 
     Raises:
         SpecError: The path of a head is the parent of another path, or passes through a value.

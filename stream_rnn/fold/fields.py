@@ -1,4 +1,4 @@
-"""The fields of an event that are decoded, their types, and their columns."""
+"""The types and the columns of the event fields that the spec names."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, reduce
@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 from stream_rnn.errors import SpecError
 from stream_rnn.model.features import Field
 
-# The integers that a float can represent, for a field that is a number to another input, too.
+# Integers within the range of a float, for a category that another input reads as a number.
 _Integer = Annotated[int, Limits(gt=-(2**1024) + 2**970, lt=2**1024 - 2**970)]
 _TYPES: Mapping[str, Any] = {"number": float, "text": str, "boolean": bool}
 
@@ -121,7 +121,7 @@ def _typed_dict(tree: Mapping[str, Any]) -> Any:
         key: NotRequired[(_typed_dict(node) if isinstance(node, dict) else node) | None]
         for key, node in tree.items()
     }
-    # The type has a fixed name, because a field may have a name that no type can have.
+    # The name is fixed: a field may have a name that is not valid for a type.
     row = TypedDict("Event", members)  # type: ignore[misc]  # its members come from the spec
     row.__pydantic_config__ = ConfigDict(  # type: ignore[attr-defined]  # pydantic's own protocol
         strict=True, allow_inf_nan=False, extra="ignore"

@@ -51,7 +51,7 @@ def transactional_id(app: str, source: str, owner: int | str) -> str:
 
 
 def earlier_transactional_id(app: str, source: str, partition: int) -> str:
-    """Return the transactional id that the previous version used, whose owner is fenced, too.
+    """Return the transactional id of the previous version; a worker also fences its owner.
 
     Names may contain ``-``, so two apps can share such an id.  Nothing is written with it.
     """

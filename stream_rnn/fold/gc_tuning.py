@@ -1,4 +1,4 @@
-"""Thresholds of Python's garbage collector for a fold: millions of objects, and no cycles.
+"""Thresholds of Python's garbage collector for a fold, which makes millions of objects, few cycles.
 
 With Python's default thresholds the collector traverses all records and predictions in flight
 again and again, which takes half of the time of a replay.  Here it ignores the objects that exist

@@ -45,10 +45,10 @@ class KafkaLog:
         A dead letter counts only if it names its fold, because then its transaction also published
         everything before it.
         """
-        outputs = await asyncio.gather(*(self._last_in(topic) for topic in self._outputs))
+        outputs = await asyncio.gather(*(self._last_output_in(topic) for topic in self._outputs))
         return max(filter(None, outputs), key=lambda last: last.offset, default=None)
 
-    async def _last_in(self, topic: str) -> LastOutput | None:
+    async def _last_output_in(self, topic: str) -> LastOutput | None:
         output = TopicPartition(topic, self._source.partition)
         topics = await self._cluster.topics(*self._topic_names())
         if output.partition >= topics[topic].partitions:
@@ -70,8 +70,10 @@ class KafkaLog:
         """Return the output in a record; ``None`` if it is of another app or source partition."""
         headers = dict(record.headers)
         place = (self._settings.app, self._source.topic, str(self._source.partition))
-        named = tuple(headers.get(name, b"") for name in ("sr-app", "sr-topic", "sr-partition"))
-        if named != tuple((text or "").encode() for text in place):
+        named_place = tuple(
+            headers.get(name, b"") for name in ("sr-app", "sr-topic", "sr-partition")
+        )
+        if named_place != tuple((text or "").encode() for text in place):
             return None
         is_stamped_by_broker = record.timestamp_type == LOG_APPEND_TIME
         timestamp = None if is_stamped_by_broker else record.timestamp

@@ -1,6 +1,6 @@
 """The computation of a micro-batch: from events and stored states to outputs and new states.
 
-This module does no input or output; ``fold/processor.py`` does.
+This module does no I/O: ``fold/processor.py`` loads, publishes and commits.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -43,7 +43,7 @@ class SteppedBatch:
     Attributes:
         y: (N, O) Outputs; rows of skipped events are undefined.
         steps: (N,) Number of events in the memory that made each output.
-        errors: Errors of the events whose step is not finite.
+        errors: Error of each event whose step is not finite, by the number of the event.
         states: (K,) New states; rows of keys without a state are undefined.
         exists: (K,) Whether the key has a state now.
     """
@@ -64,20 +64,20 @@ def decode(
     if errors:
         decoded = skip_events(decoded, errors)
         x = np.delete(x, list(errors), axis=0)
-    number: dict[bytes, int] = {}
-    event_keys = [number.setdefault(key, len(number)) for key in decoded.keys]
+    key_numbers: dict[bytes, int] = {}
+    event_keys = [key_numbers.setdefault(key, len(key_numbers)) for key in decoded.keys]
     forget_keys = [
-        number.setdefault(records[row].key or b"", len(number)) for row in decoded.forgets
+        key_numbers.setdefault(records[row].key or b"", len(key_numbers)) for row in decoded.forgets
     ]
     count, forgets = len(event_keys), len(forget_keys)
     key = np.array(event_keys + forget_keys, np.int64)
     event = np.concatenate([np.arange(count), np.full(forgets, -1)])
     if forgets:
-        in_order = np.argsort(np.concatenate([decoded.rows, decoded.forgets]), kind="stable")
-        key, event = key[in_order], event[in_order]
-    keyed = rounds.KeyedEvents(key, event.astype(np.int64), len(number))
+        by_row = np.argsort(np.concatenate([decoded.rows, decoded.forgets]), kind="stable")
+        key, event = key[by_row], event[by_row]
+    keyed = rounds.KeyedEvents(key, event.astype(np.int64), len(key_numbers))
     stream_ms = rounds.stream_times(decoded.moves_to_ms, stream_time_ms)
-    return DecodedBatch(decoded, x, list(number), keyed, stream_ms)
+    return DecodedBatch(decoded, x, list(key_numbers), keyed, stream_ms)
 
 
 async def step(
@@ -108,23 +108,23 @@ async def step(
     y, ends = await rounds.step_rounds(model, plan, x, begins, yield_to_loop)
 
     exists = plan.last_run >= 0
-    new = States.empty(len(batch.keys), model.hidden_size_floats)
+    new_states = States.empty(len(batch.keys), model.hidden_size_floats)
     run = plan.last_run[exists]
     last_event = plan.order[plan.first[run] + plan.length[run] - 1]
-    new.steps[exists] = plan.steps[last_event]
-    new.last_ms[exists] = plan.last_ms[last_event]
-    new.hidden[exists] = ends[run]
-    stepped = SteppedBatch(y, plan.steps, {}, new, exists)
+    new_states.steps[exists] = plan.steps[last_event]
+    new_states.last_ms[exists] = plan.last_ms[last_event]
+    new_states.hidden[exists] = ends[run]
+    stepped = SteppedBatch(y, plan.steps, {}, new_states, exists)
 
     broken_runs = ~np.isfinite(ends).all(axis=1)
     broken_keys = set(plan.key[broken_runs].tolist())
     broken_events = np.flatnonzero(~np.isfinite(y).all(axis=1))
     if len(broken_events):
-        of_event = np.empty(len(time_ms), np.int64)
-        of_event[batch.keyed.event[batch.keyed.event >= 0]] = batch.keyed.key[
+        key_of_event = np.empty(len(time_ms), np.int64)
+        key_of_event[batch.keyed.event[batch.keyed.event >= 0]] = batch.keyed.key[
             batch.keyed.event >= 0
         ]
-        broken_keys.update(of_event[broken_events].tolist())
+        broken_keys.update(key_of_event[broken_events].tolist())
     for key in sorted(broken_keys):
         _step_again(model, batch, key, has_state, states, ttl_ms, stepped)
         await yield_to_loop()

@@ -4,10 +4,10 @@
 
     1  decode and validate the records; bad records become dead letters
     2  load the hidden states of the batch's keys: from the local cache, or from Redis in one
-       atomic read with the position; a position other than the expected one is ``moved``
+       atomic read with the position; if the position is not the expected one, nothing is folded
     3  encode, then step round by round: x (B, F), h (B, L, H) -> y (B, O), h
     4  publish predictions, dead letters and the group offset, unless the batch is silent
-    5  commit position and hidden states to Redis atomically, if the old position is still there
+    5  commit position and hidden states to Redis atomically, if Redis still has the old position
 
 If the process dies between any two lines:
 
@@ -18,7 +18,7 @@ If the process dies between any two lines:
     after 5    nothing is left to do
 
 Only :meth:`Processor.run` acts on an error's reaction.  REPOSITION finds the start again, RETRY
-repeats the call with a bounded back-off, and every other reaction leaves the partition.
+repeats the call with a bounded back-off, and an error with any other reaction ends ``run``.
 """
 
 import asyncio
@@ -85,7 +85,7 @@ class Processor:
         recovery: Recovery that decides where the partition starts.
         sink: Sink of predictions and skipped records.
         cache: Cache of hidden states in this process.
-        clock: Monotonic clock in seconds, for yields and sweeps; it changes no computed value.
+        clock: Monotonic clock in seconds, for yields and sweeps; no output depends on it.
         at_crash_point: Function to call at each :class:`Point`.
         observer: Observer of each micro-batch.
 
@@ -139,10 +139,10 @@ class Processor:
         Raises:
             StreamRNNError: This worker cannot continue with the partition.
         """
-        batches, repeats, is_corrupt, is_forgotten = -1, 0, False, True
+        batches, repeats, is_corrupt, must_start_publisher = -1, 0, False, True
         while True:
             try:
-                if is_forgotten:
+                if must_start_publisher:
                     await self.publisher.start()  # this decides the outcome of earlier publishes
                     self.recovery.read_outputs_again()
                     self.at_crash_point(Point.FENCED)
@@ -153,7 +153,7 @@ class Processor:
                 repeats = repeats + 1 if batches == self.counts.batches else 0
                 batches = self.counts.batches
                 is_corrupt = isinstance(error, CorruptStateError)
-                is_forgotten = isinstance(error, ForgottenError)
+                must_start_publisher = isinstance(error, ForgottenError)
                 self.is_positioned = False
                 self.observer.on_reposition(error)
                 logger.warning("repositioning: %s partition=%s", error, self.place)
@@ -165,7 +165,7 @@ class Processor:
                 return
 
     async def _begin(self, *, is_corrupt: bool = False) -> None:
-        """Decide where to start, write what that decision demands, and seek."""
+        """Decide where to start, write the offsets that the decision demands, and seek."""
         self.cache.clear()
         facts, start = await self._retrying(
             lambda: self.recovery.find(self._acknowledged, is_corrupt=is_corrupt)
@@ -178,8 +178,8 @@ class Processor:
             self.at_crash_point(Point.GROUP_OFFSET_WRITTEN)
         stored = facts.stored
         if start.write_first_position:
-            place = start.position, start.origin, facts.source_partitions
-            first = FirstPosition(*place, self.model.numerics(), start.lost)
+            numbers = start.position, start.origin, facts.source_partitions
+            first = FirstPosition(*numbers, self.model.numerics(), start.lost)
             await self._retrying(lambda: self.store.start(facts.stored, first))
             stored = StoredPosition()
             self.at_crash_point(Point.FIRST_POSITION_WRITTEN)

@@ -62,7 +62,7 @@ class Publisher(Protocol):
         dead_letters: Sequence[Message],
         group_offset: GroupOffset,
     ) -> None:
-        """Publish outputs and group offset; return when Kafka has acknowledged all.  No retry.
+        """Publish outputs and group offset, until Kafka has acknowledged all.  Does not retry.
 
         Raises:
             FencedError: Another worker owns the partition, or the outcome is unknown.
@@ -141,7 +141,7 @@ class KafkaPublisher:
 
     async def close(self) -> None:
         """Close the producer within its deadline."""
-        # Errors while closing are ignored, because recovery determines what is published.
+        # Errors are ignored here, because recovery determines what is published.
         await stop_producer(self._producer, self._settings.revoke_timeout_s)
 
     @contextmanager
@@ -151,7 +151,7 @@ class KafkaPublisher:
         """Translate a producer's errors: a missing right stops the worker, any other releases it.
 
         Args:
-            doing: What fails, for the message.
+            doing: Name of the operation that may fail, for the message.
             producer: Producer in use; ``None`` for the one that publishes.
         """
         try:
@@ -166,7 +166,7 @@ class KafkaPublisher:
             raise config_error or FencedError(message) from error
 
     def _original_error(self, error: BaseException, producer: AIOKafkaProducer) -> BaseException:
-        """Return the broker's error if Kafka has forgotten the producer, else the client's error.
+        """Return the broker's error if it has forgotten the producer, else the client's error.
 
         The client's sender task ends with the broker's error.  A call that waits for the task gets
         that error as a cause; a later call only gets an error about a missing transaction.

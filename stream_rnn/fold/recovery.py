@@ -80,7 +80,7 @@ class RecoveryOptions:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """Return the options of some settings."""
+        """Return the options that the settings contain."""
         return cls(settings.auto_offset_reset, settings.on_lost_history, settings.allow_compacted)
 
 
@@ -133,7 +133,7 @@ def known_group_offset(facts: Facts) -> GroupOffset | None:
     if facts.group_offset is None and of_output is not None:
         of_output = replace(of_output, offset=max(of_output.offset, facts.stored.position or 0))
     candidates = (facts.group_offset, of_output, facts.acknowledged)
-    # Of equal offsets Kafka's comes first, because a person may have changed it.
+    # If offsets are equal, Kafka's takes precedence, because a person may have changed it.
     known = [candidate for candidate in candidates if candidate is not None]
     return max(known, key=lambda candidate: candidate.offset, default=None)
 
@@ -181,7 +181,7 @@ def _check_topics(
             2,
             f"{facts.place}: the log was truncated or recreated: position {position}, group "
             f"offset {committed}, log end {facts.log_end}"
-            f"{'' if is_beyond else '; a record that was folded is gone or is another one'}; "
+            f"{'' if is_beyond else '; a record that was folded is gone or has changed'}; "
             "restore the topic, or start over: stop the workers, run `stream-rnn state drop`, "
             "reset the group's offsets, and use a new predictions topic",
         )
@@ -246,7 +246,7 @@ def _start_with_states(
 ) -> Start | Stop:
     """Rows 5 and 9 to 11: Redis has a position and its hidden states."""
     log_start = facts.log_start
-    if position < log_start:  # whether only markers were removed can no longer be known
+    if position < log_start:  # even if only markers were removed, which nothing can show now
         return _start_at_lost_history(
             5,
             facts,
@@ -300,7 +300,7 @@ def _stop_at_offset_behind(facts: Facts, position: int, group_offset: GroupOffse
 def _stop_at_foreign_offset(facts: Facts, position: int, group_offset: GroupOffset) -> Stop:
     return Stop(
         10,
-        f"{facts.place}: the group offset {group_offset.offset} was not written by this system "
+        f"{facts.place}: the group offset {group_offset.offset} was not written by stream_rnn "
         f"(position {position}): publishing from there would repeat or leave out predictions. To "
         "continue the fold, stop the workers and delete the group offset (kafka-consumer-groups "
         "--delete-offsets); the next worker continues from the position and the predictions "

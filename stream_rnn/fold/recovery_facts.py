@@ -2,8 +2,8 @@
 
 The order is log start, Redis, group offset, log end.  A worker that has just lost the partition
 reads while the new owner writes, so it can read a mixture of old and new.  A start from a mixture
-does no harm, because each of its writes is fenced or compared.  But a mixture must not stop the
-worker, so recovery rereads the facts before it stops.
+does no harm, because Kafka fences and Redis compares whatever it writes.  But a mixture must not
+stop the worker, so recovery rereads the facts before it stops.
 """
 
 import asyncio
@@ -83,7 +83,7 @@ class Recovery:
         store: Store of the fold's hidden states.
         log: Records and offsets of the partition.
         options: Settings on which the decision depends.
-        patience_s: Seconds for which a group offset that is behind the position is reread.
+        patience_s: Seconds for which a group offset below the position is reread.
         clock: Monotonic clock in seconds.
         at_crash_point: Function to call at each :class:`Point`.
     """
@@ -118,13 +118,13 @@ class Recovery:
             decision = where_to_start(facts, self.options)
             if isinstance(decision, Start):
                 return facts, decision
-            again = await self._reread(facts, decision, deadline)
-            if again is None:
+            newer_facts = await self._reread(facts, decision, deadline)
+            if newer_facts is None:
                 raise RecoveryError(decision.message)
-            facts = again
+            facts = newer_facts
 
     def read_outputs_again(self) -> None:
-        """Make the next :meth:`read` search the outputs again; call it after a producer's start."""
+        """Make the next :meth:`read` search the outputs again; called after a producer has started."""
         self._has_read_outputs = False
 
     async def read(self, acknowledged: GroupOffset | None = None) -> Facts:

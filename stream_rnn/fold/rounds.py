@@ -161,17 +161,17 @@ def latest_before(
 ) -> NDArray[np.int64]:
     """Return the greatest time before each event in its memory; ``stored_ms`` for its first event.
 
-    The result is right without a look at expiry: stream time never decreases, so times that have
-    expired stay expired, and they are smaller than all times that have not.
+    Expiry need not be regarded: stream time never decreases, so a time that has expired stays
+    expired, and is smaller than every time that has not.
     """
     if not len(times):
         return times
     shifted = np.empty_like(times)
     shifted[1:] = times[:-1]
     shifted[begins] = stored_ms[begins]
-    ranks = np.unique(shifted, return_inverse=True)
-    grouped = memory * len(times) + ranks[1]  # a later memory has greater numbers
-    return np.asarray(ranks[0][np.maximum.accumulate(grouped) - memory * len(times)])
+    values, rank = np.unique(shifted, return_inverse=True)
+    grouped = memory * len(times) + rank  # a later memory has greater numbers
+    return np.asarray(values[np.maximum.accumulate(grouped) - memory * len(times)])
 
 
 def _latest_including(

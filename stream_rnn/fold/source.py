@@ -24,6 +24,6 @@ class Source(Protocol):
     async def take(self, timeout_s: float) -> Fetch | None:
         """Return the records that have arrived, or ``None`` at the end of the source.
 
-        Waits at most ``timeout_s`` seconds for records.  A fetch without records means that the
-        log has none below its ``next_position``.
+        Waits at most ``timeout_s`` seconds for records.  If a fetch has no records, the log has
+        none below its ``next_position``.
         """

@@ -58,7 +58,7 @@ async def row_2_made_anew_shorter(place) -> None:
 async def row_2_made_anew_longer(place) -> None:
     """The record at the anchor is another one now."""
     await place.folded()
-    await made_anew(place, 3 * RECORDS, "a record that was folded is gone or is another one")
+    await made_anew(place, 3 * RECORDS, "a record that was folded is gone or has changed")
     await place.compare()
 
 
@@ -199,7 +199,7 @@ async def row_10_set_back(place) -> None:
         await place.delete_records({0: -1, 1: -1}, topic)  # up to their ends
     await place.set_group_offset({0: 3, 1: 3})
     said = await place.stops()
-    assert "the group offset 3 was not written by this system" in said
+    assert "the group offset 3 was not written by stream_rnn" in said
     assert "delete the group offset (kafka-consumer-groups --delete-offsets)" in said
     assert {row["row"] for row in await place.shown()} == {10}
     await place.delete_group()
@@ -221,7 +221,7 @@ async def row_10_set_forward(place) -> None:
     ends = {row["partition"]: row["log_end"] for row in await place.shown()}
     await place.set_group_offset(ends)
     said = await place.stops()
-    assert "was not written by this system" in said
+    assert "was not written by stream_rnn" in said
     await offset_deleted(place, said)
 
 

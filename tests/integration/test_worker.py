@@ -399,4 +399,4 @@ async def test_a_group_offset_that_somebody_set_is_not_followed(stream, bootstra
     refused = made.start("refused", transaction_timeout_ms=1000)
     await until(lambda: not refused.is_alive, 30)
     assert refused.exit_status == 3
-    assert "was not written by this system" in refused.log.read_text()
+    assert "was not written by stream_rnn" in refused.log.read_text()
