@@ -1,7 +1,8 @@
 """The local cache: hidden states that this worker has committed, as rows of growing arrays.
 
-The cache contains only states from an unbroken chain of commits since a validated load.  A state
-enters it after Redis has answered ``ok``, never before.  Any doubt clears the cache.
+The cache contains only states that this worker has committed since the partition last found its
+start.  A state enters the cache after Redis has answered ``ok``, never before.  Any doubt about the
+position clears the cache.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -24,7 +25,7 @@ class StateCache:
         bytes_max: Maximum size in bytes; 0 disables the cache.
 
     Attributes:
-        last_counts: Number of cached and of missing keys at the last load.
+        last_counts: Numbers of cached keys and of missing keys at the last load.
     """
 
     def __init__(self, floats: int, bytes_max: int) -> None:
@@ -58,7 +59,7 @@ class StateCache:
         return States(current.steps[rows], current.last_ms[rows], current.hidden[rows])
 
     def put(self, keys: Sequence[bytes], states: States) -> None:
-        """Store the states of a commit; if they do not all fit, store the last ones."""
+        """Store the states of a commit; if the cache is too small for all, store the last ones."""
         surplus = max(0, len(keys) - self._rows_max)
         keys = keys[surplus:]
         if not keys:
@@ -91,19 +92,19 @@ class StateCache:
             self._evict(rows - len(self._free), protected)
 
     def _grow(self) -> None:
-        old, current = len(self._last_use), self._states
-        new = min(2 * old, self._rows_max)
-        more = States.empty(new - old, self._floats)
+        old_rows, current = len(self._last_use), self._states
+        rows = min(2 * old_rows, self._rows_max)
+        more = States.empty(rows - old_rows, self._floats)
         self._states = States(
             np.concatenate([current.steps, more.steps]),
             np.concatenate([current.last_ms, more.last_ms]),
             np.concatenate([current.hidden, more.hidden]),
         )
-        self._last_use = np.concatenate([self._last_use, np.zeros(new - old, np.int64)])
-        self._free.extend(range(new - 1, old - 1, -1))
+        self._last_use = np.concatenate([self._last_use, np.zeros(rows - old_rows, np.int64)])
+        self._free.extend(range(rows - 1, old_rows - 1, -1))
 
     def _evict(self, rows: int, protected: AbstractSet[bytes]) -> None:
-        """Remove the least recently used keys; more than needed, so that evictions are rare."""
+        """Remove the least recently used keys: more than needed, so that evictions are rare."""
         keys = [key for key in self._row if key not in protected]
         count = min(len(keys), max(rows, len(self._row) // 8))
         used = self._last_use[np.fromiter((self._row[key] for key in keys), np.int64, len(keys))]

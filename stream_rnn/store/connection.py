@@ -35,9 +35,9 @@ REDIS_SCHEMES = (
 def connect_redis(url: str, timeout_s: float) -> Redis:
     """Return a client that returns raw bytes; it does not retry, because its callers do.
 
-    Nothing is sent yet.  A URL of ``redis+cluster://``, or with several hosts, names a Redis
-    Cluster; its client has the same methods for keys that share a hash tag.  A URL of
-    ``redis+sentinel://`` names Sentinels and their name of the primary:
+    The client connects at its first command.  A URL of ``redis+cluster://``, or with several hosts,
+    names a Redis Cluster; its client has the same methods for keys that share a hash tag.  A URL of
+    ``redis+sentinel://`` names the Sentinels, and the primary as they name it:
     ``redis+sentinel://user:password@host:26379,host:26379/name/0``; ``sentinel_username`` and
     ``sentinel_password`` are the login of the Sentinels themselves.
 
@@ -90,7 +90,7 @@ def connect_redis(url: str, timeout_s: float) -> Redis:
 
 
 def _with_hiredis(connection: type[Any]) -> type[Any]:
-    """Return a connection class that packs commands in C, as redis-py's blocking ones do."""
+    """Return a connection class that packs commands in C, as redis-py's blocking classes do."""
 
     def pack_command(_self: Any, *args: Any) -> list[bytes]:
         name = args[0].encode() if isinstance(args[0], str) else args[0]

@@ -25,9 +25,10 @@ class MemoryStore:
 
     async def start(self, seen: StoredPosition, first: FirstPosition) -> None:
         """Delete everything and write the first position, if nothing changed since ``seen``."""
-        now = self._read_position()
-        if (now.position, now.origin, now.fields) != (seen.position, seen.origin, seen.fields):
-            raise MovedError(f"the position is {now.position}, expected {seen.position}")
+        current = self._read_position()
+        expected = (seen.position, seen.origin, seen.fields)
+        if (current.position, current.origin, current.fields) != expected:
+            raise MovedError(f"the position is {current.position}, expected {seen.position}")
         self.states = {}
         self.stored = StoredPosition(
             first.position,

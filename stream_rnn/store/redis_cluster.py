@@ -1,9 +1,9 @@
 """The client of a Redis Cluster: redis-py's client with its own transactions and scripts.
 
-Transactions and scripts go to the primary of the key's slot, on one connection, whose replies are
-all read, or which is closed.  redis-py's transactions follow no ``MOVED``, never look for a new
-primary after a timeout, look for nodes outside the caller's deadline, and start a thread for each
-command.
+A transaction or script goes to the primary of the key's slot, on one connection; the client reads
+all replies, or closes the connection.  redis-py's transactions do not follow ``MOVED``, never look
+for a new primary after a timeout, look for nodes outside the caller's deadline, and start a thread
+for each command.
 """
 
 from collections.abc import Sequence
@@ -48,7 +48,7 @@ class ClusterClient(RedisCluster):
             return await super().execute_command(*args, **kwargs)
         reply = (await self.exchange(args[3], [args]))[-1]
         if isinstance(reply, NoScriptError) and args[1] in self._scripts:
-            # Only on this primary: redis-py loads it on all, and another one may be down.
+            # Load it on this primary only: redis-py loads it on all, and another primary may be down.
             load = ("SCRIPT", "LOAD", self._scripts[args[1]])
             reply = (await self.exchange(args[3], [args], [load]))[-1]
         if isinstance(reply, Exception):
@@ -63,7 +63,7 @@ class ClusterClient(RedisCluster):
         Args:
             key: Key whose slot determines the primary.
             commands: One command, or a transaction from ``MULTI`` to ``EXEC``.
-            preceding: Commands without a key to send to the same node first.
+            preceding: Commands without a key, which are sent to the same node first.
 
         Returns:
             Replies to ``commands``, including errors.
@@ -102,7 +102,7 @@ class ClusterClient(RedisCluster):
             self._failed_node = None
 
     def _node_of(self, redirection: AskError) -> ClusterNode:
-        """Return the node that imports a slot; it is unknown as long as it has no slots."""
+        """Return the node that imports a slot; add it if the client does not know it yet."""
         manager = self.nodes_manager
         node = manager.get_node(host=redirection.host, port=redirection.port)
         if node is None:

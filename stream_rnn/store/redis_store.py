@@ -56,7 +56,7 @@ _FIELDS = (
     "numerics",
     "lost",
 )
-# A failover, a restart or more memory ends these errors; a script returns them as text.
+# A failover, a restart or more memory ends these errors.  A script returns them as text.
 _TEMPORARY_ERRORS = (
     AskError,  # the slot migrates to another node
     BusyLoadingError,
@@ -114,7 +114,7 @@ class RedisStore:
             raise ConfigError(
                 f"{self.position_key} contains values that no worker writes "
                 f"({reason(error)}); another program writes to this key: stop it, then delete the "
-                "key, and the next start decides by the log"
+                "key; the next start rebuilds it from the log"
             ) from error
 
     async def load(self, position: int, origin: int, keys: Sequence[bytes]) -> list[bytes | None]:
@@ -212,7 +212,7 @@ class RedisStore:
     def _wrong_type_error(self) -> ConfigError:
         message = (
             f"{self.position_key} or {self.hidden_key} is not a hash: another program writes to "
-            "these keys; inspect them with TYPE, delete the one that is no hash, and start again"
+            "these keys; inspect them with TYPE, delete the key that is no hash, and start again"
         )
         return ConfigError(message)
 
@@ -247,7 +247,7 @@ class RedisStore:
             raise self._translate(error) from error
 
     async def _reconnect(self) -> None:
-        """Close idle connections to a former primary; its name may now resolve to the new one."""
+        """Close idle connections to a former primary, whose name may now resolve to the new primary."""
         pool = getattr(self.redis, "connection_pool", None)  # a cluster's client has none
         if pool is not None:
             await pool.disconnect(inuse_connections=False)
@@ -324,7 +324,7 @@ async def primary_info(redis: Any, *sections: str) -> dict[str, dict[str, Any]]:
 
     Args:
         redis: Client.
-        sections: Sections of ``INFO``; without any, the default ones.
+        sections: Sections of ``INFO``; the server's default sections if there are none.
 
     Returns:
         Name of the node -> its answer; the name is empty for a single Redis.

@@ -24,11 +24,11 @@ async def retry(
     """Await a call, and repeat it while the store is unavailable.
 
     Args:
-        call: Returns a new awaitable for each try.
+        call: Function that returns a new awaitable for each try.
         limit_s: Seconds after which the last error is raised.
-        clock: Returns monotonic seconds.
+        clock: Function that returns monotonic seconds.
         place: Topic and partition, for the log.
-        on_wait: Called with the error before each wait, and with an empty text after success.
+        on_wait: Callback that gets the error before each wait, and an empty text after success.
 
     Raises:
         UnavailableError: The store was unavailable for ``limit_s``.

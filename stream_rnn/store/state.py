@@ -1,4 +1,4 @@
-"""State of a fold for each partition: the bytes of a hidden state, and the store's protocol.
+"""The bytes of a hidden state, and the protocol of a store for one partition of a fold.
 
 A hidden state is a header of 16 bytes and the raw tensor, all little-endian:
 
@@ -6,7 +6,7 @@ A hidden state is a header of 16 bytes and the raw tensor, all little-endian:
     byte 1      flags, 0
     bytes 2-3   reserved, 0
     bytes 4-7   steps: number of events in this memory, unsigned
-    bytes 8-15  time of its last event in ms, signed: the maximum of its events' times
+    bytes 8-15  greatest event time in this memory in ms, signed
     bytes 16-   float32: h as (L, H), for an LSTM (2, L, H) with h before c
 
 The processor uses :class:`Store`; ``store/redis_store.py`` implements it in Redis and
@@ -33,7 +33,7 @@ class States:
 
     Attributes:
         steps: (N,) number of events in each memory.
-        last_ms: (N,) time of each memory's last event in milliseconds.
+        last_ms: (N,) greatest event time in each memory, in milliseconds.
         hidden: (N, D) tensors, each flattened to D floats.
     """
 
@@ -43,7 +43,7 @@ class States:
 
     @classmethod
     def empty(cls, rows: int, floats: int) -> Self:
-        """Return N states without any event: zeros."""
+        """Return ``rows`` states of zeros, without any event."""
         return cls(
             np.zeros(rows, np.int64),
             np.zeros(rows, np.int64),
@@ -85,7 +85,7 @@ class StateCodec:
         return [raw[start : start + size] for start in range(0, len(raw), size)]
 
     def decode(self, values: Sequence[bytes]) -> States:
-        """Return the states in some bytes.
+        """Return the states that some bytes encode.
 
         Raises:
             CorruptStateError: The size, the version or the flags are wrong, or a number is not
@@ -108,12 +108,12 @@ class StateCodec:
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """The last folded record, by which a recreated log is recognized.
+    """The identity of the last folded record, by which recovery recognizes a recreated log.
 
     Attributes:
         offset: Offset of the record.
         timestamp: Timestamp of the record in milliseconds.
-        crc: CRC of the record.
+        crc: CRC-32 of the key and the value of the record.
     """
 
     offset: int
@@ -136,14 +136,14 @@ class StoredPosition:
     Attributes:
         position: Next offset to fold; ``None`` before the first start.
         origin: First offset of the fold; ``None`` before the first start.
-        anchor: Last folded record, if any.
-        keys: Number of hidden states according to the commits.
+        anchor: Anchor of the last folded record, if any.
+        keys: Number of hidden states that the last commit counted.
         fields: Number of hidden states in the store.
         stream_time_ms: Stream time in milliseconds; ``None`` before the first event.
         partitions: Number of partitions of the source when the fold began.
-        numerics: Numerics of the last commit.
+        numerics: Identifier of the torch build, numpy version and CPU type of the last commit.
         lost: Description of the history that was given up when the fold began; empty if none.
-        is_corrupt: Whether a hidden state could not be decoded.
+        is_corrupt: Whether a hidden state could not be decoded; set by recovery.
     """
 
     position: int | None = None

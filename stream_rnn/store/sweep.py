@@ -1,7 +1,7 @@
-"""The sweep: the owner's next commit deletes expired hidden states from Redis.
+"""The sweep, which finds expired hidden states in Redis for the next commit to delete.
 
-An expired state is never used again, with or without the sweep, which only frees memory.  It reads
-a few states at a time, and its progress changes no prediction.
+The fold never uses an expired state again, with or without the sweep.  So the sweep only frees
+memory: it reads a few states at a time, and its progress changes no prediction.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ class Sweep:
         settings: Settings of expiry and of the sweep.
         codec: Codec of the states.
         store: Store of the fold.
-        clock: Returns monotonic seconds.
+        clock: Function that returns monotonic seconds.
     """
 
     settings: Settings
@@ -52,5 +52,5 @@ class Sweep:
         if not states:
             return []
         ages_ms = stream_time_ms - self.codec.decode([value for _, value in states]).last_ms
-        old = np.flatnonzero(ages_ms > ttl * 1000).tolist()
-        return [states[i][0] for i in old if states[i][0] not in changed]
+        expired = np.flatnonzero(ages_ms > ttl * 1000).tolist()
+        return [states[i][0] for i in expired if states[i][0] not in changed]

@@ -1,7 +1,10 @@
-"""Path and query that a ``redis_url`` may have; redis-py itself ignores options it does not know.
+"""Path and query that a ``redis_url`` may have.
+
+redis-py ignores options that it does not know; this module refuses them.
 
 The path is the number of a database, ``/0``; for Sentinels it is the primary's name and a number,
-``/name/0``.  Any other option of redis-py would override one that this package sets:
+``/name/0``.  The query may have these options; any other option of redis-py would override one that this
+package sets:
 
 db, username, password, client_name, protocol (2 or 3)       for every kind of URL
 ssl_ca_certs, ssl_ca_data, ssl_certfile, ssl_keyfile,         with TLS (rediss)

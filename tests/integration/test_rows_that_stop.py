@@ -85,7 +85,7 @@ async def row_3_wrong_type(place) -> None:
     await place.in_redis("SET", hidden, "what is this")
     said = await place.stops()
     assert f"{position} or {hidden} is not a hash" in said
-    assert "inspect them with TYPE, delete the one that is no hash, and start again" in said
+    assert "inspect them with TYPE, delete the key that is no hash, and start again" in said
     assert await place.in_redis("TYPE", hidden) == b"string"
     await place.in_redis("DEL", hidden)
     await place.goes_on(6, 11)
