@@ -1,1 +1,1 @@
-"""Kafka: connections, topics, rights, group offsets, and the creation of every client."""
+"""Kafka: clients and their connections, topics, access rights and group offsets."""

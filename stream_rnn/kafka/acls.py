@@ -20,7 +20,7 @@ def authorization_error(
     Args:
         error: Error of a Kafka client.
         app: App id, which is the name of the group and the prefix of transactional ids.
-        on_topics: Right to name for an error about a topic, such as ``Read on topic flights``.
+        on_topics: Right to name in an error about a topic, such as ``Read on topic flights``.
     """
     rights: dict[type[BaseException], str] = {
         TopicAuthorizationFailedError: on_topics,

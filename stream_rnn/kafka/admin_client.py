@@ -1,8 +1,8 @@
 """An admin client that raises every error in Kafka's answers.
 
 aiokafka's admin client returns most error codes instead of raising them.  It also drops the code
-of a group that is still loading, so that an unknown offset looks like a missing one.  The client
-here raises every ``error_code`` at any level of an answer.
+of a group that is still loading, so that an unknown offset looks like a missing one.  This client
+raises every ``error_code`` at any level of an answer.
 """
 
 import asyncio
@@ -82,7 +82,7 @@ class AnswerError(NamedTuple):
 class CheckedAdminClient(AIOKafkaAdminClient):  # type: ignore[misc]  # aiokafka is not typed
     """aiokafka's admin client, whose calls raise the errors in the broker's answers.
 
-    A request for all topics does not raise the error of a topic, which may belong to others.
+    A request for all topics raises no error of a single topic, which another app may own.
     """
 
     async def _send_request(self, request: Request[Any], node_id: int | None = None) -> Response:
@@ -101,7 +101,7 @@ def raise_first_error(response: Response, subject: str | None = "") -> None:
 
     Args:
         response: Answer to an admin request.
-        subject: Group or transactional id of the request, if the answer does not repeat it;
+        subject: Group or transactional id of the request, in case the answer does not repeat it;
             ``None`` for metadata of all topics, whose errors are ignored.
 
     Raises:
@@ -124,7 +124,7 @@ def raise_first_error(response: Response, subject: str | None = "") -> None:
 
 
 def answer_errors(response: Response) -> Iterator[AnswerError]:
-    """Yield the errors of an answer, whose codes are not 0.
+    """Yield the errors of an answer: everything whose error code is not 0.
 
     Errors of single partitions in metadata are left out: a partition may be without a leader now.
     """
@@ -185,7 +185,7 @@ async def retry_while_unavailable(
 
     Raises:
         ConfigError: The user lacks a right.
-        KafkaError: Another error occurred, or this was the broker's last error at the deadline.
+        KafkaError: Any other error, or at the deadline the broker's last error.
         TimeoutError: No answer came within the deadline.
     """
     last: KafkaError | None = None

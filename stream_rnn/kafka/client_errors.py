@@ -21,14 +21,14 @@ from stream_rnn.errors import ConfigError, FencedError, StreamRNNError, Unavaila
 
 CLIENT_ERRORS = (KafkaError, TimeoutError, OSError)
 
-OF_RIGHTS = (
+RIGHTS_ERRORS = (
     AuthenticationFailedError,
     GroupAuthorizationFailedError,
     SaslAuthenticationFailed,
     TopicAuthorizationFailedError,
 )
-OF_SIZE = (InvalidCommitOffsetSizeError, OffsetMetadataTooLargeError)
-OF_MEMBERSHIP = (IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError)
+SIZE_ERRORS = (InvalidCommitOffsetSizeError, OffsetMetadataTooLargeError)
+MEMBERSHIP_ERRORS = (IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError)
 
 T = TypeVar("T")
 
@@ -40,18 +40,18 @@ def translate_error(
 
     Args:
         error: One of ``CLIENT_ERRORS``.
-        doing: What failed, such as ``reading delays``.
+        doing: Operation that failed, such as ``reading delays``.
         within_s: Deadline in seconds, for an error after a deadline.
     """
     message = f"{doing} failed: {reason(error, within_s)}"
-    if isinstance(error, OF_RIGHTS):
+    if isinstance(error, RIGHTS_ERRORS):
         return ConfigError(
             f"{message}; a reader needs Read on the predictions topic and, with a group_id, on the "
             "group: see deploy/README.md"
         )
-    if isinstance(error, OF_SIZE):
+    if isinstance(error, SIZE_ERRORS):
         return ConfigError(f"{message}; raise the broker's offset.metadata.max.bytes")
-    if isinstance(error, OF_MEMBERSHIP):
+    if isinstance(error, MEMBERSHIP_ERRORS):
         return FencedError(message)
     return UnavailableError(message)
 

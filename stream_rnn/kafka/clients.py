@@ -2,7 +2,7 @@
 
 A broker with ``auto.create.topics.enable``, which is Kafka's default, creates a topic as soon as a
 client requests metadata by its name, unless the request forbids it.  aiokafka has no option to
-forbid it, so the clients of this package do.  A topic created in this way would have the broker's
+forbid it; the clients of this package forbid it in each request.  A topic created in this way would have the broker's
 default number of partitions, which a worker refuses.
 
 Every client is stopped within a deadline, because a client can wait forever for a broker that is
@@ -79,7 +79,7 @@ async def stop_producer(producer: AIOKafkaProducer, timeout_s: float) -> None:
 
 
 async def stop_consumer(consumer: AIOKafkaConsumer, timeout_s: float) -> None:
-    """Stop a consumer; if it does not stop in time, its fetches and connections are ended."""
+    """Stop a consumer; if it does not stop in time, end its fetches and connections."""
     if await _ends_within(consumer.stop, timeout_s):
         return
     if consumer._fetcher is not None:  # noqa: SLF001  # no public way
@@ -99,7 +99,7 @@ async def stop_admin(admin: CheckedAdminClient, timeout_s: float) -> None:
 
 
 async def _ends_within(call: Callable[[], Awaitable[None]], timeout_s: float) -> bool:
-    """Return whether a call that ends a client succeeds within the deadline."""
+    """Await a call that ends a client; return whether it succeeds within the deadline."""
     try:
         async with asyncio.timeout(timeout_s):
             await call()

@@ -1,7 +1,7 @@
 """Read access to the topics, partitions and groups of a Kafka cluster.
 
-One admin client and one consumer without a group serve all partitions of a process.  They write
-nothing.
+One admin client and one consumer without a group serve all partitions of a process.  Neither
+writes anything.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ class KafkaCluster:
 
     Args:
         connection: Options of every Kafka client.
-        settings: Deadlines, and the app id for messages about rights.
+        settings: Settings with the deadlines, and with the app id for messages about rights.
     """
 
     def __init__(self, connection: dict[str, Any], settings: Settings) -> None:
@@ -99,8 +99,8 @@ class KafkaCluster:
                 self._topics
             ):
                 assert self.admin is not None, "used inside of its context"
-                await_answer = partial(read_topics, self.admin, names)
-                self._topics = await self.await_admin_answer(await_answer, "topics")
+                describe = partial(read_topics, self.admin, names)
+                self._topics = await self.await_admin_answer(describe, "topics")
                 self._topics_s = time.monotonic()
             return self._topics
 
@@ -127,8 +127,8 @@ class KafkaCluster:
     async def member_count(self, group: str) -> int:
         """Return the number of members that a group has now."""
         assert self.admin is not None, "used inside of its context"
-        await_answer = partial(self.admin.describe_consumer_groups, [group])
-        answers = await self.await_admin_answer(await_answer, f"group {group}")
+        describe = partial(self.admin.describe_consumer_groups, [group])
+        answers = await self.await_admin_answer(describe, f"group {group}")
         return sum(
             len(described["members"])
             for answer in answers
@@ -183,22 +183,22 @@ class KafkaCluster:
         assert self._consumer is not None, "used inside of its context"
         return self._consumer
 
-    async def await_answer(self, call: Awaitable[T], what: TopicPartition | str) -> T:
+    async def await_answer(self, call: Awaitable[T], subject: TopicPartition | str) -> T:
         """Await an answer of Kafka within ``kafka_timeout_s``.
 
         Args:
             call: Awaitable of the answer.
-            what: Partition or other subject of the request, for messages.
+            subject: Partition or other subject of the request, for messages.
 
         Raises:
             ConfigError: The user lacks a right.
             FencedError: Kafka does not answer; the next start tries again.
         """
-        with self._translate_errors(what):
+        with self._translate_errors(subject):
             async with asyncio.timeout(self.settings.kafka_timeout_s):
                 return await call
 
-    async def await_admin_answer(self, call: Callable[[], Awaitable[T]], what: str) -> T:
+    async def await_admin_answer(self, call: Callable[[], Awaitable[T]], subject: str) -> T:
         """Repeat a request of the admin client while a broker cannot answer it.
 
         Raises:
@@ -206,17 +206,15 @@ class KafkaCluster:
             FencedError: Kafka does not answer within ``kafka_timeout_s``; the next start tries
                 again.
         """
-        with self._translate_errors(what):
+        with self._translate_errors(subject):
             return await retry_while_unavailable(call, self.settings.kafka_timeout_s)
 
     @contextmanager
-    def _translate_errors(self, what: TopicPartition | str) -> Iterator[None]:
+    def _translate_errors(self, subject: TopicPartition | str) -> Iterator[None]:
         try:
             yield
         except (KafkaError, TimeoutError, OSError) as error:
-            name = what.topic if isinstance(what, TopicPartition) else what
-            message = (
-                f"Kafka did not answer about {what}: {reason(error, self.settings.kafka_timeout_s)}"
-            )
+            name = subject.topic if isinstance(subject, TopicPartition) else subject
+            message = f"Kafka did not answer about {subject}: {reason(error, self.settings.kafka_timeout_s)}"
             refused = authorization_error(error, self.settings.app, f"Read on topic {name}")
             raise refused or FencedError(message) from error

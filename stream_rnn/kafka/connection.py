@@ -138,13 +138,17 @@ def read_properties(path: str) -> dict[str, str]:
             name: value.strip(_SPACE) for name, value in javaproperties.loads(text).items()
         }
     except javaproperties.InvalidUEscapeError:  # the escape may be part of a password
-        raise ConfigError(f"{path}: \\u stands without four hexadecimal digits") from None
+        raise ConfigError(f"{path}: four hexadecimal digits must follow \\u") from None
     for name, value in properties.items():
         if name not in KNOWN:
-            raise ConfigError(f"{path}: {name} is not supported; it may be {', '.join(KNOWN)}")
+            raise ConfigError(
+                f"{path}: {name} is not supported; the supported names are {', '.join(KNOWN)}"
+            )
         if value.upper() not in ALLOWED.get(name, (value.upper(),)):
             allowed = ", ".join(choice or "(empty)" for choice in ALLOWED[name])
-            raise ConfigError(f"{path}: {name} = {value} is not supported; it may be {allowed}")
+            raise ConfigError(
+                f"{path}: {name} = {value} is not supported; supported values are {allowed}"
+            )
     return properties
 
 

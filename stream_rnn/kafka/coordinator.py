@@ -97,9 +97,9 @@ def describe_unmet_setting(
     topics: Sequence[Mapping[str, Any]],
     config: Mapping[str, str | None],
 ) -> str | None:
-    """Return the setting that the cluster can never meet, and the remedy; ``None`` for none.
+    """Return a message about a setting that the cluster can never meet; ``None`` if there is none.
 
-    A broker that is down counts if it has a replica of any topic, because it may return.
+    A broker that is down counts as long as it has a replica of any topic, because it may return.
 
     Args:
         kind: Kind of coordinator.

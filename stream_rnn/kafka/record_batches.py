@@ -1,4 +1,4 @@
-r"""A parser of Kafka's record batches, for those that aiokafka's parser refuses.
+r"""A parser for the record batches that aiokafka's parser refuses.
 
 aiokafka's C parser decodes the name of a header as UTF-8.  For Kafka a name is bytes, so a producer
 can write a record that stops every aiokafka consumer.  The parser here reads such a batch again,
@@ -7,8 +7,8 @@ and escapes the bytes of a name that is not UTF-8 (``\xff``).
 A batch that is damaged, for example one with a wrong checksum, raises an :class:`UnreadableError`
 that names the place, after all records before it are delivered.
 
-All consumers of this package use this module.  As long as nothing fails, it adds a cost per fetch,
-and none per record.
+All consumers of this package use this module.  As long as nothing fails, it costs time per
+fetch, and none per record.
 """
 
 import struct
@@ -108,7 +108,7 @@ class _Fetches(OrderedDict[TopicPartition, Any]):
         super().__setitem__(tp, fetched)
 
     def __delitem__(self, tp: TopicPartition) -> None:
-        """Replace a fetch by the error that ended it, after other partitions are delivered."""
+        """Remove a fetch; if an error ended it, raise the error after other partitions were read."""
         super().__delitem__(tp)
         if (error := self._failed.pop(tp, None)) is not None:
             super().__setitem__(tp, FetchError(error=error, backoff=0))
@@ -118,7 +118,7 @@ class _Records(PartitionRecords):  # type: ignore[misc]  # aiokafka has no types
     """The records of one fetch of a partition.
 
     Args:
-        parsed: Records of the fetch by aiokafka's parser, none of which is consumed yet.
+        parsed: Records as aiokafka's parser returned them, none of which is consumed yet.
         raw: Bytes of the fetch.
         failed: Errors of partitions, to which the error of a damaged batch is added.
     """
@@ -148,34 +148,34 @@ class _Records(PartitionRecords):  # type: ignore[misc]  # aiokafka has no types
     def _unpack_records(self) -> Iterator[Any]:
         try:
             yield from super()._unpack_records()
-        except Exception as error:  # noqa: BLE001  # codecs and the parser raise whatever they raise
-            failed = error
+        except Exception as error:  # noqa: BLE001  # codecs and parsers raise any class
+            cause = error
         else:
             return
-        yield from self._unpack_again(failed)
+        yield from self._unpack_again(cause)
 
-    def _unpack_again(self, failed: Exception) -> Iterator[Any]:
+    def _unpack_again(self, cause: Exception) -> Iterator[Any]:
         """Yield the rest of the fetch by the parser of this module; record the error at its end."""
         batches, begin = _Batches(self._raw), self.next_fetch_offset
-        again = PartitionRecords(
+        reparsed = PartitionRecords(
             self._tp, batches, self._aborted, begin, self._key_deserializer,
             self._value_deserializer, self._check_crcs, self._isolation_level,
         )  # fmt: skip
-        again._consumer_record = self._consumer_record  # noqa: SLF001  # a fold needs no wrapper
+        reparsed._consumer_record = self._consumer_record  # noqa: SLF001  # a fold needs no wrapper
         try:
-            for record in again:  # from the start of the fetch
+            for record in reparsed:  # from the start of the fetch
                 if record.offset >= self.next_fetch_offset:
                     self.next_fetch_offset = record.offset + 1
                     yield record
-        except Exception as error:  # noqa: BLE001  # codecs and the parser raise whatever they raise
-            failed = error
+        except Exception as error:  # noqa: BLE001  # codecs and parsers raise any class
+            cause = error
         else:
-            if again.next_fetch_offset > begin:
+            if reparsed.next_fetch_offset > begin:
                 return
         finally:
-            self.next_fetch_offset = max(self.next_fetch_offset, again.next_fetch_offset)
+            self.next_fetch_offset = max(self.next_fetch_offset, reparsed.next_fetch_offset)
         place = self._tp, self.next_fetch_offset, batches.last_end
-        self._failed[self._tp] = _unreadable(*place, f"{type(failed).__name__} {failed}")
+        self._failed[self._tp] = _unreadable(*place, f"{type(cause).__name__} {cause}")
 
 
 class _Batches:
@@ -210,7 +210,7 @@ class _Batches:
 
 
 class _Batch(_DefaultRecordBatchPy):  # type: ignore[misc]  # final, but a copy has 200 lines
-    """A batch that the C parser reads, or else a parser that accepts any bytes as header names."""
+    """A batch, read by the C parser or, if that fails, by one that accepts any header name."""
 
     _pos: int
 

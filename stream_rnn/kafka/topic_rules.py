@@ -1,7 +1,7 @@
 """The rules for output topics, for the worker that creates them and for all checks.
 
-A topic that breaks them accepts one record and refuses a later one, or it removes a record that it
-has just accepted.
+A topic that breaks a rule may refuse records later, although it accepts them at first, or may
+remove records that it has just accepted.
 """
 
 from typing import NamedTuple
@@ -33,8 +33,8 @@ class TopicProblem(NamedTuple):
 def output_config(source: TopicFacts, settings: Settings) -> dict[str, str]:
     """Return the configuration of a new output topic.
 
-    It overrides the broker's defaults, which may be meant for topics whose records have the time at
-    which they are sent, or for more replicas than the source has.
+    It overrides the broker's defaults.  These may suit only topics whose records have the time of
+    their sending, or may need more replicas than the source has.
 
     Args:
         source: Source topic, whose configuration the output topic follows.

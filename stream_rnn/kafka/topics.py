@@ -34,7 +34,7 @@ class TopicFacts:
         return "compact" in self.config.get("cleanup.policy", "")
 
     def limit(self, name: str) -> float:
-        """Return a numeric setting, or infinity for -1 and the greatest integer, the unlimited."""
+        """Return a numeric setting; infinity for -1 or ``JAVA_LONG_MAX``, which mean no limit."""
         value = int(self.config.get(name, "-1"))
         return float("inf") if value < 0 or value == JAVA_LONG_MAX else float(value)
 

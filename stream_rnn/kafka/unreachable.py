@@ -1,4 +1,4 @@
-"""The reason why no broker answers, which aiokafka logs and leaves out of its error."""
+"""The reason why no broker answers; aiokafka logs it, but leaves it out of its error."""
 
 import asyncio
 import logging
@@ -57,7 +57,7 @@ async def describe_unreachable(
 
 
 async def _find_reason(connection: Mapping[str, Any], servers: str) -> BaseException | None:
-    """Connect to some of the servers once more; return the first error, such as one of TLS."""
+    """Connect to some of the servers once more; return the first error, such as a TLS error."""
     options = {k: v for k, v in connection.items() if k not in {"bootstrap_servers", "client_id"}}
     with suppress(TimeoutError, ValueError), mute_client_log():
         async with asyncio.timeout(CONNECT_TIMEOUT_S):

@@ -30,7 +30,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from stream_rnn.errors import ConfigError, FencedError, UnavailableError
 from stream_rnn.kafka.admin_client import BACK_OFF_S, CheckedAdminClient
-from stream_rnn.kafka.client_errors import OF_RIGHTS, await_answer, translate_error
+from stream_rnn.kafka.client_errors import RIGHTS_ERRORS, await_answer, translate_error
 from stream_rnn.kafka.group_offsets import committed_offsets
 from stream_rnn.predictions.membership import Member, Membership
 from stream_rnn.predictions.progress import PartitionProgress
@@ -47,7 +47,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
         consumer: Started consumer that does not reset positions by itself.
         admin: Started admin client.
         group_id: Name of the consumer group; ``None`` to read all partitions without a group.
-        start: Where a group starts that has never committed.
+        start: Where a group that has never committed starts.
         timeout_s: Deadline in seconds for one answer of Kafka, and for finding the positions.
     """
 
@@ -76,8 +76,8 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
     async def begin(self, partitions: list[TopicPartition]) -> None:
         """Join the group, or take all partitions without a group.
 
-        With ``latest``, the group has committed an offset in every partition afterwards, so that
-        every prediction that is published from then on is yielded.
+        With ``latest``, this method returns after the group has committed an offset in every
+        partition, so that the group yields every prediction that is published later.
 
         Raises:
             StreamRNNError: Kafka did not return the offsets at which to start.
@@ -108,15 +108,15 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         """Keep the progress in partitions that no other reader can have owned meanwhile."""
         member = self._membership.current_member()
-        is_same = member.directly_follows(self._member)
-        kept = {tp: p for tp, p in self._progress.items() if is_same and tp in assigned}
+        may_continue = member.directly_follows(self._member)
+        continued = {tp: p for tp, p in self._progress.items() if may_continue and tp in assigned}
         for tp, progress in self._progress.items():
-            if tp not in kept and progress.has_uncommitted:
+            if tp not in continued and progress.has_uncommitted:
                 self._lost_progress[tp] = progress
-        for tp, progress in kept.items():
+        for tp, progress in continued.items():
             self._consumer.seek(tp, progress.position)
-        self._member, self._progress = member, kept
-        self._unpositioned = set(assigned) - set(kept)
+        self._member, self._progress = member, continued
+        self._unpositioned = set(assigned) - set(continued)
         self._is_assigned = True
 
     def check(self) -> None:
@@ -146,7 +146,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
                     except FencedError:
                         return  # the group rebalances: the next assignment needs new positions
                     except UnavailableError as error:
-                        if isinstance(error.__cause__, OF_RIGHTS):
+                        if isinstance(error.__cause__, RIGHTS_ERRORS):
                             raise translate_error(
                                 error.__cause__, "finding where to read"
                             ) from error
@@ -196,7 +196,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
             return {}
         consumer = self._consumer
         request = consumer.end_offsets if which == "log end" else consumer.beginning_offsets
-        doing = f"asking for the {which} of {partitions[0].topic}"
+        doing = f"reading the {which} of {partitions[0].topic}"
         offsets = await await_answer(request(list(partitions)), doing, self._timeout_s)
         return {tp: int(offset) for tp, offset in offsets.items()}
 
