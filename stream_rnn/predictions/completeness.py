@@ -1,7 +1,7 @@
 """The group offset of a worker, below which every prediction is published.
 
-A task of its own requests it while predictions are read, so that a slow or missing answer does not
-delay any prediction.
+A separate task requests it while predictions are read, so that a slow or missing answer delays no
+prediction.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ class Completeness:
         self._app_id = app_id
         self._timeout_s = timeout_s
         self._ended_s = -math.inf  # time of the last answer or failure
-        self._last_request = self._last_answer = 0  # numbers: answers may arrive out of order
+        self._last_request = self._last_answer = 0  # numbered: answers may arrive out of order
         self._request: asyncio.Task[None] | None = None
 
     async def refresh(self, admin: CheckedAdminClient, source_topic: str | None) -> None:
@@ -43,8 +43,8 @@ class Completeness:
 
         Args:
             admin: Started admin client.
-            source_topic: Source topic of the predictions; ``None`` while it is not known, which
-                requires that the app folds one topic only.
+            source_topic: Source topic of the predictions.  ``None`` while it is not known: then the
+                app must fold one topic only.
 
         Raises:
             ConfigError: The source topic is not known, and the app folds several topics.

@@ -48,7 +48,7 @@ class Membership:
         return self._consumer._coordinator  # noqa: SLF001  # there is no public way to a generation
 
     def current_member(self) -> Member:
-        """Return the member id and the generation with which a request would be sent now."""
+        """Return the member id and the generation that a request would contain now."""
         return Member(self._coordinator.member_id, self._coordinator.generation)
 
     def check(self) -> None:
@@ -58,7 +58,7 @@ class Membership:
             FencedError: The coordination task of aiokafka was cancelled by aiokafka itself.
             StreamRNNError: The user lacks a right, or the coordinator failed.
         """
-        # The result of the task would be a CancelledError in a caller that nobody has cancelled.
+        # Otherwise check_errors would raise CancelledError in a caller that was not cancelled.
         if self._coordinator._coordination_task.cancelled():  # noqa: SLF001  # no public way
             raise FencedError(
                 f"this reader has dropped out of group {self._group_id}; open a new reader, which "

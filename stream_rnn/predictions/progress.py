@@ -1,6 +1,6 @@
 """The progress of a reader: the next offset of a partition, and the last offset of each source.
 
-Pure.  A fold publishes the predictions of one source partition in source order, into one partition
+This module does no I/O.  A fold publishes the predictions of one source partition in source order, into one partition
 of the predictions topic.  After a crash (``at_least_once``) a worker repeats predictions from at or
 below the last source offset, so an offset that does not rise marks a duplicate.  This holds across
 folds too: a rebuild, or another bundle, folds silently up to the group offset.
@@ -33,7 +33,7 @@ class PartitionProgress:
     Attributes:
         position: Next offset to read.
         last: Source offset of the last prediction of each source partition.
-        is_initial: Whether nothing was read or committed, so that retention may move the position.
+        is_initial: Whether nothing was read or committed yet: retention may then move the position.
         has_moved: Whether records were read since the last commit.
         has_uncommitted: Whether predictions were yielded since the last commit.
     """

@@ -71,7 +71,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Counts:
-    """The number of records that a reader has read, by its decision.
+    """The numbers of records that a reader has yielded, dropped or refused.
 
     Attributes:
         yielded: Predictions that were yielded.
@@ -112,7 +112,7 @@ class PredictionReader(AsyncIterator[Prediction]):
         UnavailableError: On opening: Kafka did not return the offsets at which to start.
 
     Attributes:
-        counts: Number of records that were read, by the decision of the reader.
+        counts: Numbers of records that were yielded, dropped or refused.
         record: Kafka record of the last prediction, with partition, offset, timestamp and headers.
     """
 
@@ -217,7 +217,8 @@ class PredictionReader(AsyncIterator[Prediction]):
         """
         while True:
             if self._completeness is not None:
-                self._completeness.refresh_when_old(self._opened[1], self._source_topic)
+                _, admin, _ = self._opened
+                self._completeness.refresh_when_old(admin, self._source_topic)
             while self._buffer:
                 prediction = self._admit(*self._buffer.popleft())
                 if prediction is not None:
@@ -225,8 +226,9 @@ class PredictionReader(AsyncIterator[Prediction]):
             await self._fetch()
 
     def _admit(self, progress: PartitionProgress, record: ConsumerRecord) -> Prediction | None:
-        """Advance behind a record, and return its prediction if the reader must yield it."""
-        owned = self._opened[2].owned_progress(TopicPartition(record.topic, record.partition))
+        """Advance beyond a record, and return its prediction if the reader must yield it."""
+        _, _, assignment = self._opened
+        owned = assignment.owned_progress(TopicPartition(record.topic, record.partition))
         if owned is not progress or record.offset < progress.position:
             return None  # the partition was lost or positioned again since the fetch
         progress.position, progress.is_initial, progress.has_moved = record.offset + 1, False, True
@@ -243,7 +245,7 @@ class PredictionReader(AsyncIterator[Prediction]):
                 SourcePartition(app, source.topic, source.partition), source.offset
             )
         except ConfigError:
-            progress.position = record.offset  # no call may continue behind a record not yielded
+            progress.position = record.offset  # the next call must not skip the record
             self._buffer.appendleft((progress, record))
             raise
         if not is_new:
@@ -261,7 +263,9 @@ class PredictionReader(AsyncIterator[Prediction]):
             self.counts.bad += 1
             where = f"{record.topic}[{record.partition}] offset {record.offset}"
             if self._skips_bad:
-                logger.warning("value skipped that is not a prediction place=%s: %s", where, error)
+                logger.warning(
+                    "skipping a value that is not a prediction place=%s: %s", where, error
+                )
                 return None
             message = f"{where} is not a prediction: {error}; is {self.topic} the right topic?"
             raise DecodeError(error.code, message) from error
@@ -303,7 +307,8 @@ class PredictionReader(AsyncIterator[Prediction]):
         """
         if self._group_id is None:
             raise ConfigError("a PredictionReader without group_id cannot commit; give it one")
-        await self._opened[2].commit()
+        _, _, assignment = self._opened
+        await assignment.commit()
 
     @property
     def complete(self) -> dict[int, int]:
@@ -326,7 +331,8 @@ class PredictionReader(AsyncIterator[Prediction]):
         """
         if self._completeness is None:
             raise ConfigError("complete needs the worker's app id: give worker_app_id")
-        await self._completeness.refresh(self._opened[1], self._source_topic)
+        _, admin, _ = self._opened
+        await self._completeness.refresh(admin, self._source_topic)
         return self.complete
 
     @property

@@ -37,7 +37,7 @@ class ClassOutput(_Model):
     Attributes:
         label: Likeliest class; ``class`` in JSON.
         probability: Probability of that class.
-        top: Likeliest classes with their probabilities, in falling order.
+        top: Likeliest classes with their probabilities, in descending order.
     """
 
     label: str = Field(alias="class")
@@ -88,7 +88,7 @@ class Prediction(_Model):
     cold: bool
 
     @model_validator(mode="after")
-    def _one_key(self) -> Self:
+    def _check_consistency(self) -> Self:
         if (self.key is None) == (self.key_base64 is None):
             raise ValueError("exactly one of key and key_base64 must be given")
         if self.cold != (self.steps == 1):

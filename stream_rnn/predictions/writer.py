@@ -31,7 +31,7 @@ class PredictionWriter:
         top_k: Number of classes in ``top``.
     """
 
-    def __init__(  # arguments that are the same for every prediction
+    def __init__(
         self,
         *,
         heads: Sequence[AnyHead],
@@ -73,13 +73,13 @@ class PredictionWriter:
             + source
             + b'%d},"event_time_ms":%d,"steps":%d,"cold":%b}'
         )
-        self._first_headers = [
+        self._source_headers = [
             ("sr-topic", topic.encode()),
             ("sr-partition", str(partition).encode()),
         ]
         self._origin: int | None = None
-        self._last_headers: list[tuple[str, bytes]] = []
-        self._middle_headers = [("sr-app", app.encode()), ("sr-fold", fold_id.encode())]
+        self._fold_headers: list[tuple[str, bytes]] = []
+        self._app_headers = [("sr-app", app.encode()), ("sr-fold", fold_id.encode())]
 
     def write(
         self,
@@ -106,7 +106,7 @@ class PredictionWriter:
         columns = [self._column(head, outputs[head.name]) for head in self._heads]
         cold = [b"true" if step == 1 else b"false" for step in steps.tolist()]
         rows = zip(
-            map(_key, keys),
+            map(_key_field, keys),
             *columns,
             offsets.tolist(),
             time_ms.tolist(),
@@ -123,8 +123,8 @@ class PredictionWriter:
 
     def headers_of(self, offsets: Sequence[int], origin: int) -> list[list[tuple[str, bytes]]]:
         """Return the headers of N predictions."""
-        first, last = self._first_headers, self._shared_headers(origin)
-        return [[*first, ("sr-offset", b"%d" % offset), *last] for offset in offsets]
+        before, after = self._source_headers, self._shared_headers(origin)
+        return [[*before, ("sr-offset", b"%d" % offset), *after] for offset in offsets]
 
     def fold_headers(self, origin: int) -> list[tuple[str, bytes]]:
         """Return the headers that identify app and fold, which recovery looks for."""
@@ -134,8 +134,8 @@ class PredictionWriter:
         """Return the headers that all predictions share; the same list for the same origin."""
         if self._origin != origin:
             self._origin = origin
-            self._last_headers = [*self._middle_headers, ("sr-origin", b"%d" % origin)]
-        return self._last_headers
+            self._fold_headers = [*self._app_headers, ("sr-origin", b"%d" % origin)]
+        return self._fold_headers
 
     def _column(self, head: AnyHead, values: NDArray[np.float32]) -> list[bytes]:
         if isinstance(head, Multiclass):
@@ -164,7 +164,7 @@ def _shortest_decimals(values: NDArray[np.float32]) -> list[bytes]:
     return orjson.dumps(contiguous, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
 
 
-def _key(key: bytes) -> bytes:
+def _key_field(key: bytes) -> bytes:
     try:
         return b'"key":' + orjson.dumps(key.decode())
     except UnicodeDecodeError:
