@@ -1,1 +1,1 @@
-"""What a person does to a fold from outside: looks, checks, saves, restores, erases."""
+"""The tools of an operator: doctor, dashboard, export and import of states, dead letters."""

@@ -5,10 +5,10 @@ r"""Export and import of a fold: one file with its positions and hidden states.
     for each partition
         a line of JSON: partition, keys, and the fields of its position
         `keys` times: key length and state length (4 bytes each, little-endian), key, state
-    32 bytes: SHA-256 of all bytes before
+    32 bytes: SHA-256 of all preceding bytes
 
-Workers may run during an export.  Redis copies the two keys of a partition in one transaction, and
-the export reads the copy, so that it contains each partition as of one commit.
+Workers may run during an export.  One transaction reads the position of a partition and copies
+its hidden states, and the export reads the copy.  So it contains each partition as of one commit.
 """
 
 import contextlib
@@ -44,7 +44,7 @@ LENGTHS = struct.Struct("<II")
 
 Scanned = tuple[int, dict[bytes, bytes]]
 OnProgress = Callable[[int], None]
-"""Called with the number of hidden states written or read since the last call."""
+"""Callback that gets the number of hidden states written or read since its last call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,16 +234,16 @@ async def restore(
 
 
 def _check_same_fold(fold: Fold, about: dict[str, Any], path: Path) -> None:
-    ours = {
+    expected = {
         "app": fold.settings.app,
         "source": fold.settings.source,
         "fold": fold.identity,
         "partitions": len(fold.places),
     }
-    for name, value in ours.items():
+    for name, value in expected.items():
         if about.get(name) != value:
             raise ConfigError(
-                f"{path} is an export of {name} {about.get(name)!r}, not {value!r}; use the app, "
+                f"{path} is an export with {name} {about.get(name)!r}, not {value!r}; use the app, "
                 "source, bundle and limits of the export"
             )
 
@@ -261,7 +261,7 @@ async def _restore_one(
     if current.position is not None and not replace:
         raise ConfigError(
             f"{fold.settings.source}[{place.partition}] has position {current.position} in Redis; "
-            "to replace it by that of the file, stop the workers and use --replace"
+            "to replace it by the position in the file, stop the workers and use --replace"
         )
     size = HEADER_BYTES + 4 * fold.model.hidden_size_floats
     staging = f"{store.hidden_key}:import-{secrets.token_hex(4)}"

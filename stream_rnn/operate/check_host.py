@@ -15,15 +15,15 @@ from stream_rnn.model.network import TILE, Model, pin_numerics
 from stream_rnn.operate.check_result import Finding, bad, fine, warning
 from stream_rnn.settings import FoldSettings
 
-FILES_AT_LEAST = 1024
-FILES_A_PARTITION = 8
+FILES_MIN = 1024
+FILES_PER_PARTITION = 8
 PROBED_ROWS = 5 * TILE + 3
 PROBED_STEPS = 3
-FREE_BYTES_AT_LEAST = 100_000_000
+FREE_BYTES_MIN = 100_000_000
 
 
 def check_bundle(settings: FoldSettings) -> tuple[Finding, Model | None]:
-    """Load the bundle, and return it unless it cannot be loaded."""
+    """Load the bundle; return ``None`` beside the finding if it cannot be loaded."""
     try:
         model = load_bundle(settings.bundle)
     except BundleError as error:
@@ -56,8 +56,8 @@ def check_numerics(model: Model) -> Finding:
         if not (same_y and torch.equal(state[0], together_h[row])):
             return bad(
                 "numerics",
-                f"a row alone gives other bits than in a batch of {PROBED_ROWS} (row {row}), so a "
-                "replay would differ from what is published",
+                f"row {row} alone gives other bits than in a batch of {PROBED_ROWS} rows, so a "
+                "replay would differ from the published predictions",
                 "use another CPU type or torch build; tests/unit/test_steps.py lists the cells",
             )
     return fine("numerics", f"{model.numerics()}: outputs do not depend on the batch")
@@ -67,7 +67,7 @@ def check_machine(settings: FoldSettings) -> list[Finding]:
     """Check versions, the limit of open files and the space for temporary files."""
     findings = [fine("versions", f"Python {sys.version.split()[0]}, torch {torch.__version__}")]
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = max(FILES_AT_LEAST, FILES_A_PARTITION * settings.partitions_max)
+    needed = max(FILES_MIN, FILES_PER_PARTITION * settings.partitions_max)
     if soft != resource.RLIM_INFINITY and soft < needed:
         findings.append(
             warning(
@@ -80,7 +80,7 @@ def check_machine(settings: FoldSettings) -> list[Finding]:
         findings.append(fine("open files", f"the limit is {soft}"))
     directory = Path(tempfile.gettempdir())
     free = shutil.disk_usage(directory).free
-    if free < FREE_BYTES_AT_LEAST:
+    if free < FREE_BYTES_MIN:
         findings.append(
             warning(
                 "temporary files",

@@ -62,7 +62,7 @@ def _source(source: TopicFacts, settings: FoldSettings) -> Finding:
     if source.limit("retention.ms") < SHORT_MS:
         return warning(
             "source",
-            f"{topic}; records are lost if no worker runs for longer than that",
+            f"{topic}; records are lost if no worker runs for longer than the retention",
             "raise retention.ms beyond the longest time without workers",
         )
     if source.config.get("message.timestamp.type") == "LogAppendTime":
@@ -77,8 +77,8 @@ def _output(topic: TopicFacts, source: TopicFacts, settings: FoldSettings) -> Fi
     if topic.config.get("message.timestamp.type") == "LogAppendTime":
         return warning(
             "outputs",
-            f"{detail}; the broker sets the timestamps, so a worker cannot recognize from them "
-            "that the source topic was deleted and created again",
+            f"{detail}; the broker sets the timestamps, so they cannot show a worker that the "
+            "source topic was deleted and created again",
             "set message.timestamp.type=CreateTime",
         )
     return fine("outputs", detail)
@@ -92,7 +92,7 @@ def _durability(topic: TopicFacts) -> list[Finding]:
         remedy = "lower min.insync.replicas: the topic accepts no record with acks=all"
         return [bad(name, detail, remedy)]
     if topic.replication == 1:
-        remedy = "replicate it (3 replicas, min.insync.replicas=2): one disk holds the only copy"
+        remedy = "replicate it (3 replicas, min.insync.replicas=2): one disk has the only copy"
         return [warning(name, detail, remedy)]
     if in_sync >= topic.replication:
         remedy = "set min.insync.replicas below the replication: no broker may be down"
@@ -158,7 +158,9 @@ async def check_source_read(cluster: KafkaCluster, settings: FoldSettings) -> Fi
         start, end = await cluster.log_start(tp), await cluster.log_end(tp)
         if end > start:
             async for records in cluster.batches(tp, start, end):
-                return fine("source rights", f"read {source}[{partition}] {records[0].offset}")
+                return fine(
+                    "source rights", f"read offset {records[0].offset} of {source}[{partition}]"
+                )
     return fine("source rights", f"not checked: {source} is empty")
 
 

@@ -20,7 +20,7 @@ from stream_rnn.text import format_duration
 PINGS = 50
 SLOW_MS = 5.0
 CLOCK_OFFSET_MAX_S = 2.0
-OLDEST_VERSION = (6, 2)  # the first one with COPY, which exports use
+OLDEST_VERSION = (6, 2)  # the first version with COPY, which exports use
 NO_POSITION = -1
 
 Facts = Mapping[str, Any]
@@ -87,7 +87,7 @@ def check_memory(
     key_bytes = state_bytes(model, 16)
     detail = f"{used / 1e6:,.0f} of {limit / 1e6:,.0f} MB used"
     if keys is None:
-        detail += f"; a key takes about {key_bytes:.0f} bytes; --keys checks the room for all"
+        detail += f"; a key takes about {key_bytes:.0f} bytes; --keys N checks whether N keys fit"
         return fine("redis memory", detail)
     needed = max(0, keys - stored) * key_bytes
     detail += (
@@ -117,7 +117,7 @@ async def check_speed(redis: Any, wall: Callable[[], float]) -> list[Finding]:
     if not isinstance(redis, RedisCluster):
         seconds, micros = await redis.time()
         offset_s = abs(wall() - seconds - micros / 1e6)
-        detail = f"{format_duration(offset_s)} apart from the clock of Redis"
+        detail = f"{format_duration(offset_s)} between the clocks of Redis and this machine"
         remedy = "synchronize both clocks: ages and delays would be wrong"
         findings.append(
             fine("clock", detail)
@@ -136,7 +136,7 @@ async def check_rights(store: RedisStore) -> Finding:
     except ConfigError as error:
         return bad(name, str(error), remedy)
     try:
-        with suppress(MovedError):  # the script ran, and found another position
+        with suppress(MovedError):  # the script ran, and Redis has another position
             await store.scan(NO_POSITION, 0, 1)
         # No position is -1, so the script reports a moved position and writes nothing.
         await store.commit(

@@ -19,8 +19,8 @@ class Finding:
     Attributes:
         what: Name of the check, such as ``redis persistence``.
         level: Severity.
-        said: Description of what the check found.
-        remedy: What to do about it; empty if the level is ``fine``.
+        said: Description of the result.
+        remedy: Action that solves the problem; empty if the level is ``fine``.
     """
 
     what: str
@@ -35,10 +35,10 @@ def fine(what: str, said: str) -> Finding:
 
 
 def warning(what: str, said: str, remedy: str) -> Finding:
-    """Return a finding that should be looked at before production."""
+    """Return a finding about a problem to solve before production."""
     return Finding(what, Level.WARNING, said, remedy)
 
 
 def bad(what: str, said: str, remedy: str) -> Finding:
-    """Return a finding that stops workers, or puts data in danger."""
+    """Return a finding about a problem that stops workers or puts data in danger."""
     return Finding(what, Level.BAD, said, remedy)

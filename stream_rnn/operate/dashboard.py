@@ -48,7 +48,7 @@ class Dashboard:
     """The server of the page; an async context manager.
 
     Args:
-        data: Source of what the page shows.
+        data: Data that the page shows.
         port: Port on 127.0.0.1; 0 for any free one.
     """
 
@@ -101,7 +101,7 @@ class Dashboard:
             await asyncio.sleep(SAMPLE_RETRY_S)
 
     async def _now(self, _request: web.Request) -> web.Response:
-        async with self._now_lock:  # many open pages cause one request to the servers at a time
+        async with self._now_lock:  # however many pages are open, one request at a time
             return await _answer(self._data.now())
 
     async def _key(self, request: web.Request) -> web.Response:

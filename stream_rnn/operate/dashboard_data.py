@@ -27,9 +27,9 @@ logger = logging.getLogger(__name__)
 DEFAULT_PORTS = range(9464, 9464 + PORTS_TRIED + 1)
 WORKER_TIMEOUT_S = 2.0
 ANSWER_BYTES_MAX = 5_000_000
-SEARCHED_RECORDS = 20_000
+SEARCHED_RECORDS_MAX = 20_000
 KEY_PREDICTIONS_MAX = 12
-SUMMED = (
+SUMMED_COUNTERS = (
     "events",
     "predictions",
     "silent_events",
@@ -59,7 +59,7 @@ class WorkerPoller:
     async def poll(self) -> list[Json]:
         """Return the status of each worker.
 
-        A given address that does not answer has the status not live; a default port that does not
+        If a given address does not answer, its status is not live; a default port that does not
         answer is left out.
         """
         timeout = aiohttp.ClientTimeout(total=WORKER_TIMEOUT_S)
@@ -87,7 +87,7 @@ class WorkerPoller:
             "partitions": _values_by_label(families, "stream_rnn_position", "partition"),
             "silent": _values_by_label(families, "stream_rnn_silent", "partition"),
             "rss_bytes": _sum(families, "process_resident_memory_bytes"),
-            "counters": {name: _sum(families, f"stream_rnn_{name}") for name in SUMMED},
+            "counters": {name: _sum(families, f"stream_rnn_{name}") for name in SUMMED_COUNTERS},
             "skips": _values_by_label(families, "stream_rnn_skips", "reason"),
         }
 
@@ -122,7 +122,7 @@ def _values_by_label(families: dict[str, Any], name: str, label: str) -> dict[st
     }
 
 
-def _time(prediction: Prediction) -> tuple[int, int]:
+def _event_order(prediction: Prediction) -> tuple[int, int]:
     return prediction.event_time_ms, prediction.source.offset
 
 
@@ -212,7 +212,7 @@ class DashboardData:
         lists = await asyncio.gather(
             *(self._last_predictions(key, p) for p in partitions if p in existing)
         )
-        predictions = sorted((p for predictions in lists for p in predictions), key=_time)
+        predictions = sorted((p for predictions in lists for p in predictions), key=_event_order)
         return {
             "key": describe_key(key),
             "states": [
@@ -233,7 +233,7 @@ class DashboardData:
     async def _last_predictions(self, key: bytes, partition: int) -> list[Prediction]:
         cluster, tp = self.fold.cluster, TopicPartition(self.fold.settings.predictions, partition)
         end, predictions = await cluster.log_end(tp), deque[Prediction](maxlen=KEY_PREDICTIONS_MAX)
-        start = max(await cluster.log_start(tp), end - SEARCHED_RECORDS)
+        start = max(await cluster.log_start(tp), end - SEARCHED_RECORDS_MAX)
         try:
             async for records in cluster.batches(tp, start, end):
                 for record in records:

@@ -1,4 +1,4 @@
-"""Reading the dead-letter topic: the skipped records, and why each was skipped."""
+"""The reader of the dead-letter topic: skipped records, and the reason for each skip."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class DeadLetter:
         truncated: Names of the truncated parts (``key``, ``value``, ``headers``); empty if the
             dead letter contains the whole record.
         size: Size of the value in the source, in bytes; -1 if the value was null.
-        retry_of: Place of the record that a retry put back as this one; empty if none did.
+        retry_of: Place of the skipped record of which this record is a retry; empty if none.
         headers: Headers of the record itself.
         key, value: Key and value of the record, unless truncated.
     """
@@ -67,8 +67,8 @@ class DeadLetter:
             return None
         if not (0 <= source[1] < INT32 and 0 <= source[2] < INT64 and -INT64 <= timestamp < INT64):
             return None  # another program wrote it
-        named = [(record_header_name(name), value) for name, value in record.headers]
-        own = [(name, value) for name, value in named if name is not None]
+        renamed = [(record_header_name(name), value) for name, value in record.headers]
+        record_headers = [(name, value) for name, value in renamed if name is not None]
         value = None if size < 0 else record.value
         return cls(
             texts["sr-error"],
@@ -77,8 +77,8 @@ class DeadLetter:
             timestamp,
             texts["sr-truncated"],
             size,
-            (dict(own).get(RETRY_OF) or b"").decode(errors="replace"),
-            own,
+            (dict(record_headers).get(RETRY_OF) or b"").decode(errors="replace"),
+            record_headers,
             record.key,
             value,
         )
@@ -96,7 +96,7 @@ class DeadLetterFilter:
     Attributes:
         reasons: Codes of the reasons for the skip; empty for all.
         partition: Partition of the source; ``None`` for all.
-        first, last: First and last offset in the source; ``None`` for no bound.
+        first, last: First and last offset in the source; ``None`` means no bound.
     """
 
     reasons: frozenset[str] = frozenset()
@@ -151,7 +151,9 @@ async def _records(settings: Settings, partition: int | None) -> AsyncIterator[C
                 "--dead-letters"
             )
         if partition is not None and partition >= count:
-            raise ConfigError(f"{topic} has {count} partitions, from 0; there is no {partition}")
+            raise ConfigError(
+                f"{topic} has {count} partitions, numbered from 0; there is no {partition}"
+            )
         for number in range(count) if partition is None else [partition]:
             tp = TopicPartition(topic, number)
             start, end = await cluster.log_start(tp), await cluster.log_end(tp)

@@ -1,4 +1,4 @@
-"""Checks of everything that a worker needs.  None of them changes what a worker uses."""
+"""Checks of everything that a worker needs.  No check changes anything that a worker uses."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -24,7 +24,7 @@ from stream_rnn.text import format_duration
 
 @dataclass(slots=True)
 class _Opened:
-    """The bundle and the connections that work, each opened once; ``None`` for the others.
+    """The bundle and the clients that could be opened; ``None`` for each that could not.
 
     Attributes:
         model: Model of the bundle.
@@ -66,7 +66,7 @@ async def examine(
         if model is None or redis is None or cluster is None:
             yield warning(
                 "not checked",
-                "positions, backup and memory for keys need a bundle, Redis and Kafka that work",
+                "the checks of positions, backup and memory need a working bundle, Redis and Kafka",
                 "correct the bad findings above, and run doctor again",
             )
             return
@@ -173,7 +173,8 @@ async def _check_backup(fold: Fold, wall: Callable[[], float]) -> list[Finding]:
         "take a snapshot, or run state export: a worker cannot continue from a backup that is "
         "older than the log"
     )
-    if any(facts.get("rdb_saves") == 0 for facts in nodes):  # its last save time is its start
+    # Without a snapshot, Redis reports its start as the time of the last one.
+    if any(facts.get("rdb_saves") == 0 for facts in nodes):
         detail = f"Redis has taken no snapshot since its start; the retention is {reach}"
         is_needed = retention_s != float("inf")
         return [warning("backup", detail, remedy) if is_needed else fine("backup", detail)]

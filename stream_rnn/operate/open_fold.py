@@ -42,10 +42,10 @@ class Fold:
 
     Attributes:
         settings: Settings of its workers.
-        model: The bundle.
+        model: Model that was loaded from the bundle.
         redis: Client of Redis.
         cluster: Client of Kafka.
-        places: The partitions.
+        places: Store and log of each partition, in order.
     """
 
     settings: FoldSettings
@@ -113,7 +113,7 @@ class Fold:
 
 @asynccontextmanager
 async def open_redis(settings: Settings) -> AsyncIterator[Redis]:
-    """Open a client of Redis.  Does not connect yet."""
+    """Open a client of Redis, which connects at its first command."""
     redis = connect_redis(settings.redis_url.get_secret_value(), settings.redis_timeout_s)
     try:
         yield redis
@@ -145,7 +145,7 @@ async def assemble_fold(
 
 @asynccontextmanager
 async def open_fold(settings: FoldSettings) -> AsyncIterator[Fold]:
-    """Load the bundle, and connect to Redis and Kafka for the time of the context."""
+    """Load the bundle, and connect to Redis and Kafka until the context ends."""
     model = load_bundle(settings.bundle)
     async with open_redis(settings) as redis:
         await check_redis(redis, settings)
@@ -155,7 +155,7 @@ async def open_fold(settings: FoldSettings) -> AsyncIterator[Fold]:
 
 def _row(partition: int, facts: Facts, options: RecoveryOptions) -> dict[str, Any]:
     decision, group_offset = where_to_start(facts, options), known_group_offset(facts)
-    stored, stop = facts.stored, isinstance(decision, Stop)
+    stored = facts.stored
     folded_to = facts.log_start if stored.position is None else stored.position
     return {
         "partition": partition,
@@ -177,5 +177,5 @@ def _row(partition: int, facts: Facts, options: RecoveryOptions) -> dict[str, An
         "row": decision.row,
         "start": None if isinstance(decision, Stop) else decision.position,
         "publish_from": None if isinstance(decision, Stop) else decision.publish_from,
-        "stop": decision.message if isinstance(decision, Stop) and stop else None,
+        "stop": decision.message if isinstance(decision, Stop) else None,
     }

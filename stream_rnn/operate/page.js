@@ -67,7 +67,7 @@ function scale(p) {
 }
 function state(p, isKnown) {
   if (isKnown && !p.owner) return make("span", { class: "bad" }, p.position === null ? "no worker, no position" : "no worker");
-  if (p.torn) return make("span", { class: "bad" }, "torn: a worker rebuilds it");
+  if (p.torn) return make("span", { class: "bad" }, "torn: a worker rebuilds the states");
   if (p.position === null) return make("span", { class: "bad" }, "no position");
   if (p.position < p.log_start) return make("span", { class: "bad" }, "history lost");
   // Only the worker knows whether it folds silently: in every micro-batch, the position is briefly below the group offset.

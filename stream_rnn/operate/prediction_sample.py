@@ -38,8 +38,8 @@ Json = dict[str, Any]
 class Sampler:
     """Reads the last predictions of a topic, then a sample of the new ones.
 
-    Keeps the delays and outputs of the sample.  Skips predictions when they come faster than it
-    reads.  Joins no consumer group, and commits no offsets.
+    The sampler keeps the delays and outputs of the sample.  When predictions come faster than it
+    can read, it skips some.  It joins no consumer group, and commits no offsets.
 
     Args:
         fold: An open fold.
@@ -165,7 +165,7 @@ class Sampler:
         }
 
     def latency_ms(self) -> Json | None:
-        """Return quantiles of the delay from timestamp to reading, over the last half minute."""
+        """Return quantiles of the delay from timestamp to reading, in the last 30 seconds."""
         since = self._wall() - LATENCY_WINDOW_S
         delays = [delay for at, delay in self._delays if at >= since]
         if not delays:

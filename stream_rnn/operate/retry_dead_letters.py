@@ -58,10 +58,10 @@ class Retry:
     """Puts dead letters back into the source; an async context manager.
 
     Each record goes to the end of the partition that it came from, with its old timestamp and a
-    header that names its old place.  The same transaction writes a note of it to the dead-letter
-    topic.  The producer starts before the topic is read: this ends an open transaction of an
-    earlier retry, and fences a retry that still runs, so that no failure puts a record back twice.
-    Places are kept in memory (8 bytes each), values are not.
+    header that names its old place.  The same transaction writes a note of the retry to the
+    dead-letter topic.  The producer starts before the topic is read: this ends an open transaction
+    of an earlier retry, and fences a retry that still runs, so that no failure puts a record back
+    twice.  The retry keeps places in memory (8 bytes each), but no values.
 
     Args:
         settings: Settings with the topics and the connection to Kafka.
@@ -125,7 +125,7 @@ class Retry:
             async with asyncio.timeout(self._settings.kafka_timeout_s):
                 yield
         except ProducerFenced as error:
-            message = "another retry of this app and source was started; run this one after it ends"
+            message = "another retry of this app and source was started; run this retry after that one ends"
             raise FencedError(message) from error
         except (KafkaError, TimeoutError, OSError) as error:
             refused = authorization_error(
@@ -155,15 +155,15 @@ class Retry:
                 empty += 1
             else:
                 candidates.setdefault(partition, array("q")).append(offset)
-        left = {
+        remaining = {
             partition: np.setdiff1d(
                 np.array(offsets, np.int64), np.array(retried.get(partition, ()), np.int64)
             )
             for partition, offsets in candidates.items()
         }
         distinct = sum(len(np.unique(np.array(o, np.int64))) for o in candidates.values())
-        already_retried = distinct - sum(map(len, left.values()))
-        places = {p: offsets for p, offsets in left.items() if len(offsets)}
+        already_retried = distinct - sum(map(len, remaining.values()))
+        places = {p: offsets for p, offsets in remaining.items() if len(offsets)}
         return RetrySelection(places, truncated, empty, other_source, already_retried)
 
     async def put_back(

@@ -103,7 +103,9 @@ def test_a_java_config_is_read(config):
 def test_a_broken_escape_is_refused_without_the_password(config):
     """The message names the file alone."""
     path = config("security.protocol=SASL_PLAINTEXT", "sasl.username=a", "sasl.password=s3\\u00g0")
-    with pytest.raises(ConfigError, match=f"{path}: four hexadecimal digits must follow .u") as error:
+    with pytest.raises(
+        ConfigError, match=f"{path}: four hexadecimal digits must follow .u"
+    ) as error:
         kafka_options("a:1", path)
     assert "00g0" not in "".join(traceback.format_exception(error.value))
 
