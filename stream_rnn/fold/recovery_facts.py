@@ -124,7 +124,7 @@ class Recovery:
             facts = newer_facts
 
     def read_outputs_again(self) -> None:
-        """Make the next :meth:`read` search the outputs again; called after a producer has started."""
+        """Make the next :meth:`read` search the outputs again; called after a producer's start."""
         self._has_read_outputs = False
 
     async def read(self, acknowledged: GroupOffset | None = None) -> Facts:

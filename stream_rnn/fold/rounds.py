@@ -161,7 +161,7 @@ def latest_before(
 ) -> NDArray[np.int64]:
     """Return the greatest time before each event in its memory; ``stored_ms`` for its first event.
 
-    Expiry need not be regarded: stream time never decreases, so a time that has expired stays
+    Expiry does not change the result: stream time never decreases, so a time that has expired stays
     expired, and is smaller than every time that has not.
     """
     if not len(times):

@@ -12,7 +12,7 @@ SKIP_REASONS = {
     "no_event_time": "the event time that the spec names is missing",
     "bad_event_time": "the event time cannot be read",
     "time_out_of_bounds": "the event time is outside of the years 1 to 9999",
-    "time_ahead": "the event is later than its record's timestamp by more than event_time_ahead_max_s",
+    "time_ahead": "the event is later than its record's timestamp plus event_time_ahead_max_s",
     "step_not_finite": "the network gave a number that is not finite",
 }
 """Codes in the header ``sr-error``, and their meanings."""

@@ -2,8 +2,8 @@
 
 A broker with ``auto.create.topics.enable``, which is Kafka's default, creates a topic as soon as a
 client requests metadata by its name, unless the request forbids it.  aiokafka has no option to
-forbid it; the clients of this package forbid it in each request.  A topic created in this way would have the broker's
-default number of partitions, which a worker refuses.
+forbid it; the clients of this package forbid it in each request.  A topic created in this way would
+have the broker's default number of partitions, which a worker refuses.
 
 Every client is stopped within a deadline, because a client can wait forever for a broker that is
 away.

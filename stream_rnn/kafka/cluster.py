@@ -215,6 +215,7 @@ class KafkaCluster:
             yield
         except (KafkaError, TimeoutError, OSError) as error:
             name = subject.topic if isinstance(subject, TopicPartition) else subject
-            message = f"Kafka did not answer about {subject}: {reason(error, self.settings.kafka_timeout_s)}"
+            cause = reason(error, self.settings.kafka_timeout_s)
+            message = f"Kafka did not answer about {subject}: {cause}"
             refused = authorization_error(error, self.settings.app, f"Read on topic {name}")
             raise refused or FencedError(message) from error

@@ -108,7 +108,7 @@ class _Fetches(OrderedDict[TopicPartition, Any]):
         super().__setitem__(tp, fetched)
 
     def __delitem__(self, tp: TopicPartition) -> None:
-        """Remove a fetch; if an error ended it, raise the error after other partitions were read."""
+        """Remove a fetch; if an error ended it, raise the error after all other fetches."""
         super().__delitem__(tp)
         if (error := self._failed.pop(tp, None)) is not None:
             super().__setitem__(tp, FetchError(error=error, backoff=0))
