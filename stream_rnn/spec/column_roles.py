@@ -44,7 +44,7 @@ class Role:
 class UniqueNames:
     """Legal and distinct names of features or heads.
 
-    The columns of x add suffixes to the name of a feature; names with suffixes are distinct, too.
+    A column of x may be named by the feature's name with a suffix; these names are distinct, too.
     """
 
     def __init__(self) -> None:
@@ -98,7 +98,7 @@ def choose_feature_role(column: Column, classes_max: int) -> Role:
 def choose_target_role(column: Column, classes_max: int) -> Role:
     """Choose the role of a column that --target names.
 
-    Accepts columns that would be left out as features, such as ids and counters.
+    A target may be a column that is left out as a feature, such as an id or a counter.
     """
     role = choose_feature_role(column, classes_max)
     is_number = column.kind in ("integer", "number") and not column.refusal
@@ -173,7 +173,7 @@ def _number_role(column: Column, classes_max: int) -> Role:
         return Role("none", f"its name is that of an id, and it has {column.distinct} values")
     numbers = column.numbers
     if column.present > FEW_NUMBERS and bool((np.diff(numbers) > 0).all()):
-        return Role("none", "it only counts up, so values after this log are out of range")
+        return Role("none", "it only counts up, so later values lie outside of its range here")
     return Role("numeric", f"an integer{_missing_note(column)}")
 
 
@@ -194,7 +194,7 @@ def _choose_scaling(
     if is_heavy:
         reasons.append(
             f"scaled by log for its heavy tail: the interquartile range is {spread:g}, and the "
-            f"outermost thousandth is {tail:g} from the median"
+            f"percentile 0.1 or 99.9 is {tail:g} away from the median"
         )
     least, most = float(numbers.min()), float(numbers.max())
     beyond = max(most - high, low - least)

@@ -1,7 +1,7 @@
 """Columns of a log: their types as the decoder sees them, and statistics of their values.
 
 A column is a field of the events; a field of a nested object is a column with a dotted path.  A
-column that JSON cannot carry, or that no dotted path names, has a refusal with the reason.
+column that JSON cannot carry, or that no dotted path can name, has a refusal with the reason.
 """
 
 import io

@@ -211,7 +211,8 @@ def _no_key(columns: Sequence[Column]) -> str:
     more = f"; and {len(tried) - CANDIDATES_MAX} more" if len(tried) > CANDIDATES_MAX else ""
     values = "; ".join(tried[:CANDIDATES_MAX]) if tried else "no field is a text or an integer"
     return visible(
-        "no field looks like a key, which has many values that repeat; name the key with --key. "
+        "no field looks like a key: a key has many values, each in several rows; name it with "
+        "--key. "
         f"{values}{more}"
     )
 
@@ -272,8 +273,8 @@ def _named_time(column: Column) -> Guess:
     is_number = column.kind in ("integer", "number") and column.present > 0
     if is_number and np.abs(column.numbers).max() <= TIME_S_MAX:
         reason = (
-            f"The event time is {column.path}, as given. As times since 1970 its numbers are not "
-            "in the years 1990 to 2100, so each is a number of seconds."
+            f"The event time is {column.path}, as given. Its numbers are read as seconds: as times "
+            "since 1970, they would not lie in the years 1990 to 2100."
         )
         return Guess((column,), (reason,), "s")
     raise ConfigError(

@@ -62,7 +62,7 @@ class ProposalOptions:
         key: Paths of the fields that make the key; empty to guess.
         time: Path of the event time; ``None`` to guess.
         targets: Paths of the fields to predict; empty to guess.
-        of: Event whose value is predicted, as ``of`` of a head.
+        of: Source of the labels, as in the option ``of`` of a head.
         classes_max: Largest number of classes of a field.
     """
 
@@ -193,9 +193,9 @@ def _choose_roles(
             features.append((column, role))
     if any(role.kind == "numeric" and c.present == len(c.values) for c, role in features):
         lines.append(
-            'Numbers that no row lacks have missing = "mean", so that an event without one stays '
-            'valid: "error" would skip it, and the second column of "indicator", always 0 in these '
-            "rows, could not be trained."
+            'A number that every row has gets missing = "mean", so that an event without it stays '
+            'valid. With "error", the event would be skipped; the second column of "indicator" '
+            "would be 0 in all of these rows, and so could not be trained."
         )
     return features, [Block(comments=lines)] if lines else []
 
@@ -291,7 +291,7 @@ def _head_block(path: str, role: Role, of: str, names: UniqueNames, reason: str)
     if role.words:
         values["classes"] = role.words
         if of == "next" and "end" not in role.words:
-            comments.append("For keys that end, end = true adds a class for their last event.")
+            comments.append("If keys end, end = true adds a class for the last event of each key.")
     return Block("[[heads]]", values, comments)
 
 
@@ -302,7 +302,7 @@ def _wait_head(names: UniqueNames) -> Block:
 
 
 def _rank_targets(log: _ExaminedLog, options: ProposalOptions) -> list[tuple[Column, Role, str]]:
-    """Rank the columns to predict of the next event, with the reason.
+    """Rank the columns whose next value a head could predict; give the reason for each.
 
     Columns that change come before columns that do not; among them, names of actions come first,
     then other classes, then numbers.

@@ -21,12 +21,12 @@ from stream_rnn.replay.files import read_batches
 from stream_rnn.settings import Settings
 
 RECORDS_A_BATCH = 10_000
-WORDS_MAX = 100_000  # different values of a field to count
+WORDS_MAX = 100_000  # maximum number of different values that are counted for a field
 
 
 @dataclass(slots=True)
 class FieldCount:
-    """Counts of one field.
+    """Numbers of rows that have a field, lack it, or have another type.
 
     Attributes:
         field: Path and types of the field.
@@ -51,7 +51,7 @@ class FieldCount:
 
     @property
     def unknown(self) -> list[tuple[str, int]]:
-        """Values that are not a class of the spec with their rows, the most frequent first."""
+        """Values that are no class of the spec, with their numbers of rows, most frequent first."""
         return [(w, n) for w, n in self.words.most_common() if w not in self.classes]
 
     def add(self, row: Any) -> None:

@@ -40,7 +40,7 @@ def format_document(blocks: Sequence[Block]) -> str:
 
 
 def format_comment(text: str) -> str:
-    """Return a paragraph as lines of comment; no character of it can end the comment."""
+    """Return a paragraph as comment lines; control characters are escaped, so none ends a line."""
     lines = textwrap.wrap(visible(text), LINE_MAX, break_long_words=False, break_on_hyphens=False)
     return "".join(f"# {line}\n" for line in lines)
 
@@ -55,7 +55,7 @@ def _block(block: Block) -> str:
 
 
 def _value(content: Any) -> str:
-    """Return a value as TOML; fill several lines with a long array, which tomlkit cannot."""
+    """Return a value as TOML; break a long array into lines, which tomlkit cannot do."""
     if isinstance(content, Mapping):
         table = tomlkit.inline_table()
         table.update(content)
@@ -80,5 +80,8 @@ def _letter(letter: str) -> str:
         return letter
     code = ord(letter)
     if 0xD800 <= code <= 0xDFFF:
-        raise ConfigError(f"a text contains U+{code:04X}, half of a surrogate pair: not UTF-8")
+        raise ConfigError(
+            f"a text contains U+{code:04X}, half of a surrogate pair, which is not UTF-8; "
+            "correct the log"
+        )
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
