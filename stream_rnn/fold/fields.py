@@ -93,14 +93,14 @@ def build_row_type(fields: Sequence[Field]) -> Any:
             if not isinstance(inner, dict):
                 if inner is Any:
                     break
-                raise SpecError(f"path {field.path}: {part} is a value and a parent of values")
+                raise SpecError(f"path {field.path}: {part} is also a path, so it is no object")
             if field.is_label and part not in node:
                 node[part] = Any
                 break
             node = node.setdefault(part, inner)
         else:
             if isinstance(node.get(leaf), dict):
-                raise SpecError(f"path {field.path} is a value and a parent of values")
+                raise SpecError(f"path {field.path} is also the parent of another path")
             node[leaf] = _leaf_type(field)
     return _typed_dict(tree)
 

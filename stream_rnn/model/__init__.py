@@ -1,1 +1,1 @@
-"""What is computed: features, cells, heads, bundles.  Pure: no asyncio, Redis, Kafka, clock or chance."""
+"""The model: features, cells, heads, bundles.  No asyncio, Redis, Kafka, clock or randomness."""

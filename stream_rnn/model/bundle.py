@@ -80,7 +80,7 @@ def save_bundle(
 
     Args:
         model: Model to write.
-        directory: Directory of the bundle; it is made if it does not exist.
+        directory: Directory of the bundle; created if it does not exist.
         provenance: Provenance for ``bundle.json``, such as versions and training settings.
         metrics: Metrics for ``bundle.json``.
 
@@ -107,7 +107,7 @@ def read_bundle(directory: str | Path) -> BundleFile:
     """Read and validate ``bundle.json``, without the tensors.
 
     Raises:
-        BundleError: The file is missing, too large, or not that of a bundle.
+        BundleError: The file is missing or too large, or its content is not valid.
     """
     path = Path(directory) / JSON_NAME
     raw = _read(path, JSON_BYTES_MAX)
@@ -140,8 +140,8 @@ def load_bundle(directory: str | Path) -> Model:
         The model, ready to step.
 
     Raises:
-        BundleError: The bundle is missing, torn, too large or of another program, or a number in
-            it is not finite.
+        BundleError: The bundle is missing, torn or too large, another program wrote it, or one of
+            its numbers is not finite.
     """
     content = read_bundle(directory)
     path = Path(directory) / TENSORS_NAME

@@ -170,7 +170,7 @@ class Field:
         required: Whether a record without the field is invalid.
         is_label: Whether only heads read the field.  A value that does not fit them is no label,
             and the record stays valid.
-        has_words: Whether a reader takes the value as a word, for which 1 and 1.0 differ.
+        has_words: Whether a feature or head reads the value as a word; 1 and 1.0 are two words.
     """
 
     path: str
@@ -215,12 +215,12 @@ class FeatureSpec(_Part):
         for parent in {field.path for field in read}:
             for child in read:
                 if child.path.startswith(f"{parent}."):
-                    message = f"path {child.path}: {parent} is a value and a parent of values"
+                    message = f"path {child.path}: {parent} is also a path, so it is no object"
                     raise ValueError(message)
         for field in read:
             if not field.types:
                 message = (
-                    f"path {field.path} is read as types that no value has at the same time: a "
+                    f"path {field.path} is read as several types, and no value has them all: a "
                     "number is not a boolean, and an ISO 8601 time is neither"
                 )
                 raise ValueError(message)

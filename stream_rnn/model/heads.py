@@ -24,7 +24,7 @@ Columns = NDArray[np.float64]  # (C, N): a row for each of a head's columns of y
 
 
 class Target(BaseModel):
-    """Mean and standard deviation of a numeric target in the training part, as encoded."""
+    """Mean and standard deviation of the encoded targets of a head in the training part."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
 
@@ -40,7 +40,7 @@ class _Head(BaseModel):
 
     @property
     def types(self) -> frozenset[str]:
-        """JSON types of the field that have a target."""
+        """JSON types of the values that have a target."""
         return frozenset({"number"})
 
     @property
@@ -64,7 +64,7 @@ class Regression(_Head):
         return value if self.cap is None else np.minimum(value, self.cap)
 
     def target(self, value: Any) -> float | None:
-        """Return the target that a field's value is encoded as, or ``None`` if it has none."""
+        """Encode a value of the field as a target; return ``None`` if it has no target."""
         if value is None or isinstance(value, str):
             return None
         number = value if self.cap is None else min(value, self.cap)
@@ -89,7 +89,7 @@ class Binary(_Head):
             return np.asarray(1 / (1 + np.exp(-y)))
 
     def target(self, value: Any) -> float | None:
-        """Return 1, 0, or ``None`` if the field has no value or a text."""
+        """Return 1 for yes, 0 for no, and ``None`` for a missing value or a text."""
         if value is None or isinstance(value, str):
             return None
         return float(bool(value) if self.above is None else value > self.above)
@@ -107,7 +107,7 @@ class Multiclass(_Head):
     def _distinct(self) -> Self:
         if len(set(self.labels)) < len(self.labels):
             message = (
-                f"head {self.name}: a class is named twice, or is named {END!r} beside end = true"
+                f"head {self.name}: two classes have the same name; end = true adds a class {END!r}"
             )
             raise ValueError(message)
         return self

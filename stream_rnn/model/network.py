@@ -6,12 +6,12 @@ sequences and equals repeated ``step`` bit for bit.
 
 *Tiles.*  The result of a row must not depend on the other rows of the batch.  Measured with torch
 on a CPU: a batch of 1, 2, 3 or 5 rows can differ bitwise from the same rows in a larger batch.
-Batches padded to a multiple of one fixed tile (8, 16, 32) never differed, in any order and with any
-padding, from one tile to 600, if the inner dimension of every product is a multiple of 4 (otherwise
-the place of a row in its tile matters).  The smallest tile is the cheapest for a single key.  So
-every call has whole tiles and runs on one intra-op thread (``pin_numerics``), and the numbers of
-inputs and hidden units are multiples of 8.  Bits may differ between torch builds and CPU types,
-which ``numerics`` identifies.
+Batches padded to a multiple of one fixed tile (8, 16, 32) never differed, in any order, with any
+padding and with 1 to 600 tiles, if the inner dimension of every product is a multiple of 4
+(otherwise the place of a row in its tile matters).  The smallest tile is the cheapest for a single
+key.  So every call has whole tiles and runs on one intra-op thread (``pin_numerics``), and the
+numbers of inputs and hidden units are multiples of 8.  Bits may differ between torch builds and CPU
+types, which ``numerics`` identifies.
 """
 
 import hashlib
@@ -107,7 +107,7 @@ class Model:
         cell: Kind and size of the recurrent cell.
         network: Torch module with the tensors, in evaluation mode.
         encoder: Encoder from event fields to x.
-        fingerprint: 64 hex digits over the canonical content, see ``bundle.py``; empty until the
+        fingerprint: 64 hex digits for the canonical content, see ``bundle.py``; empty until the
             model is saved.
     """
 

@@ -269,9 +269,9 @@ def test_the_calendar_is_utc():
         ),
         (
             {"heads": [{"name": "h", "kind": "multiclass", "path": "k", "classes": ["a", "a"]}]},
-            "named twice",
+            "two classes have the same name",
         ),
-        ({"heads": [{**CLASSES, "classes": ["a", "end"]}]}, "head h: a class is named twice"),
+        ({"heads": [{**CLASSES, "classes": ["a", "end"]}]}, "head h: two classes have the same"),
     ],
 )
 def test_an_impossible_spec_is_refused(change, says):
