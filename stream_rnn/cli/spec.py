@@ -49,7 +49,7 @@ def _require_absent(out: Path) -> None:
 
 
 def check(settings: Settings, spec: Path, log: Path | None, rows: int, as_json: bool) -> int:
-    """Check a feature spec, and count the rows of a log that are events by this spec."""
+    """Check a feature spec, and count the rows of a log that are valid events of the spec."""
     features = FeatureSpec.read(spec)
     fit = None if log is None else check_log(log, features, settings, rows)
     if as_json:

@@ -23,7 +23,7 @@ class Checkpoint:
 
     Attributes:
         tensors: Tensors of the network.
-        averaged: Moving averages of its weights; empty if there are none.
+        averaged: Moving averages of the weights; empty if there are none.
         best: Tensors of the network after the epoch with the lowest validation loss.
         moments: State of AdamW, by parameter number and name (``0.exp_avg``).
         random: Random state of torch.
@@ -76,7 +76,7 @@ class Checkpoint:
         torch.set_rng_state(self.random)
 
     def write(self, path: Path, recipe: str) -> None:
-        """Write the checkpoint to a temporary file and rename it, so that no torn one is read.
+        """Write the checkpoint to a temporary file and rename it, so that no torn file is read.
 
         Args:
             path: Path of the file.
@@ -100,7 +100,7 @@ class Checkpoint:
 
     @classmethod
     def read(cls, path: Path, recipe: str) -> "Checkpoint | None":
-        """Read a checkpoint; return ``None`` if it is missing, torn or of another recipe."""
+        """Read a checkpoint; return ``None`` if it is missing, torn or has another recipe."""
         try:
             with safe_open(path, "pt") as file:
                 metadata = file.metadata() or {}

@@ -1,4 +1,4 @@
-"""Checks of a log before training: warnings of data that is valid but probably not intended."""
+"""Checks of a log before training: warnings about valid data that is probably not intended."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,8 +39,8 @@ def _check_times(times: NDArray[np.int64], partition: NDArray[np.int32] | None) 
     if late <= LATE_SHARE:
         return []
     text = (
-        f"{late:.0%} of the events are earlier than an event before them: the order of the rows is "
-        "the order of the stream, and stream time never goes back; if this is not intended, sort "
+        f"{late:.0%} of the events are earlier than an event before them; training takes events in "
+        "the order of the log, and stream time never goes back: if the order is not intended, sort "
         "the log by time, with a stable sort"
     )
     return [text]

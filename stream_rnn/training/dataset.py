@@ -119,7 +119,7 @@ class EventCollector:
             self._row += len(records)
 
     def events(self) -> Events:
-        """Return all collected events, perhaps none."""
+        """Return all collected events; there may be none."""
         return _build_events(self._collected, self._settings, self._partition)
 
 
@@ -151,7 +151,8 @@ async def read_events(
 
     Raises:
         SpecError: The log contains no valid event.
-        ConfigError: The labels do not name the partitions of several, or none joins an event.
+        ConfigError: The log has several partitions and the labels do not name them, or no label
+            joins an event.
     """
     parts, ranges = [], await log.ranges()
     if labels is not None:
@@ -176,8 +177,8 @@ async def read_fitted(
 ) -> tuple[FeatureSpec, Events, Examples]:
     """Decode a log, split it, and fit the spec to the training part.
 
-    A scaled value of another part may be too large for float32.  The fold skips such an event, so
-    the log is then read again with the fitted spec.
+    The fold skips an event with a scaled value that is too large for float32.  If another part has
+    such an event, the log is read again with the fitted spec.
 
     Args:
         log: Log to read; already opened.

@@ -1,4 +1,4 @@
-"""Labels from a file of their own, joined to the events of a log by place or by an id.
+"""Labels from a separate file, joined to the events of a log by place or by an id.
 
 A labels file is a .jsonl, .csv or .parquet file with a column for each head with ``of = "label"``,
 named like the path of the head.  Its rows are joined to events
@@ -55,8 +55,8 @@ class Labels:
 
         Args:
             log: Name of the log.
-            partitions: Number of topic partitions; 1 for a file, whose offsets are row numbers
-                across all partitions.
+            partitions: Number of partitions of the topic; 0 for a file, whose offsets are its
+                row numbers and so differ in all partitions.
 
         Raises:
             ConfigError: The labels do not name the partition.
@@ -75,7 +75,7 @@ class Labels:
             log: Name of the log.
 
         Raises:
-            ConfigError: No label has; the message shows the first place or id of labels and events.
+            ConfigError: No label has joined one; the message shows the first place or id of each.
         """
         if not self.values or self.joined:
             return
@@ -88,12 +88,12 @@ class Labels:
         if self.first_event is None:
             raise ConfigError(
                 f"labels {self.file}: no event of {log} has text, a number, or true or false at "
-                f"{id_name}; name the field that events and labels share with --labels-by"
+                f"{id_name}; use --labels-by to name a field that events and labels share"
             )
         remedy = (
             "a .csv file's digits are read as a number; .jsonl and .parquet keep text as text"
             if isinstance(self.first_event, str)
-            else "give the labels of this log, and of the range that is read"
+            else "check that the labels belong to this log, and to the range that is read"
         )
         raise ConfigError(
             f"labels {self.file}: 0 of {len(labels)} labels joined an event of {log}: the first "

@@ -48,7 +48,7 @@ def label_counts(
     Args:
         spec: Feature spec with the heads.
         labels: Labels (...) for each head; NaN for none.
-        weights: Class weights; a head that is missing has none.
+        weights: Class weights of each head; a head without an entry is not weighted.
     """
     counts = {}
     for head in spec.heads:
@@ -87,7 +87,7 @@ def window_loss(
         spec: Feature spec with the heads.
         y: Outputs (..., O).
         labels: Labels (...) for each head; NaN for none.
-        weights: Class weights; a head that is missing has none.
+        weights: Class weights of each head; a head without an entry is not weighted.
         mean_counts: Mean of :func:`label_counts` over the windows, for each head.
 
     Returns:

@@ -34,7 +34,7 @@ from stream_rnn.training.trainer import ALGORITHM, Progress, Trained, train
 from stream_rnn.training.training_settings import TrainingSettings
 from stream_rnn.training.validation import PARTS, Metrics
 
-MEMORYLESS_EPOCHS = 3  # times the epochs of the network; each takes a tenth of the time
+MEMORYLESS_EPOCHS = 3  # factor for the number of epochs; an epoch takes a tenth of the time
 NAIVE_NAME = "naive.json"
 NAIVE_BYTES_MAX = 64_000_000
 MEMORYLESS_NAME = "memoryless"
@@ -247,10 +247,10 @@ def check_out(out: Path) -> None:
     """Check that a run may write to a directory, and would delete only what training wrote.
 
     Raises:
-        ConfigError: It would delete other files, or ``out`` is no suitable name.
+        ConfigError: The run would delete other files, or ``out`` is not a suitable name.
     """
     if out.name in ("", ".."):
-        raise ConfigError(f"--out {out} has no name of its own; name a directory")
+        raise ConfigError(f"--out {out} does not end with the name of a directory; give one")
     if out.name.endswith(UNFINISHED):
         raise ConfigError(
             f"--out {out} has the name of the checkpoints of {out.name.removesuffix(UNFINISHED)}, "
@@ -309,14 +309,14 @@ def _check_checkpoints(directory: Path) -> None:
         is_ours = mark.is_file() and mark.read_bytes()[: len(MARK) + 1] == MARK
     if not is_ours:
         raise ConfigError(
-            f"training would write its checkpoints to {directory} and delete it, but no training of "
-            "this version made it; name another --out, or move it elsewhere, even if an earlier "
-            "version made it: training cannot resume from those checkpoints"
+            f"training would write its checkpoints to {directory} and delete it at the end, but "
+            "this version did not create it; name another --out, or move the directory elsewhere "
+            "(checkpoints of an earlier version are of no use to this one)"
         )
 
 
 def _claim(directory: Path) -> None:
-    """Make the checkpoint directory, and mark it as one."""
+    """Create the checkpoint directory, and mark it as made by training."""
     directory.mkdir(parents=True, exist_ok=True)
     (directory / MARK_NAME).write_bytes(MARK)
 
@@ -341,7 +341,7 @@ def _write(plan: TrainingRun, best: tuple[Trained, Trained], naive: Naive) -> No
         save_bundle(trained.model, directory, provenance, trained.metrics)
     (fresh / NAIVE_NAME).write_text(naive.model_dump_json() + "\n", encoding="utf-8")
     plan.out.parent.mkdir(parents=True, exist_ok=True)
-    check_out(plan.out)  # again, because training takes long
+    check_out(plan.out)  # again, because much time has passed since the first check
     if plan.out.exists():
         old = plan.checkpoint_directory / OLD_NAME
         shutil.rmtree(old, ignore_errors=True)

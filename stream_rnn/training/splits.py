@@ -58,7 +58,7 @@ def split_parts(split: str, events: SplitEvents) -> NDArray[np.int8]:
         events: Events to split.
 
     Raises:
-        ConfigError: The split has none of these forms, or leaves no event to train on.
+        ConfigError: The split has no valid form, or leaves no event to train on.
     """
     kind, _, value = split.partition(":")
     match kind:
@@ -82,7 +82,7 @@ def moment_ms(text: str, option: str, time_ms: NDArray[np.int64]) -> float:
         time_ms: Event times (N,), in milliseconds since 1970.
 
     Raises:
-        ConfigError: The text is neither.
+        ConfigError: The text is neither a time nor a share.
     """
     if "-" not in text:
         return float(np.quantile(time_ms, _share(text, option)))

@@ -1,7 +1,7 @@
 """The targets of the heads, decoded from the records of a log.
 
-Each head has a decoder of its own, which reads the records that are folded and nothing else.  A
-value that does not fit its head costs that label, but no event and no other label.  Training and
+Each head has a decoder of its own, which reads only records that are folded.  If a value does not
+fit its head, only this label is missing; the event and its other labels remain.  Training and
 evaluation both use this module, so that a label means the same in both.
 """
 

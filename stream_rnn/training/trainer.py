@@ -42,7 +42,7 @@ from stream_rnn.training.windows import Window, cut_windows, shuffle_batches
 RUNS_MIN, RUNS_MAX = 8, 256
 STEPS_PER_EPOCH = 60
 ALGORITHM = (
-    2  # raise it when the same settings give other bits, so that old checkpoints are ignored
+    2  # raise this when the same settings give other bits, so that old checkpoints are ignored
 )
 
 

@@ -35,18 +35,18 @@ class TrainingSettings:
         0,
         ge=0,
         le=1_000_000,
-        description="Number of events to remember, for which chrono initialization sets the gate biases; 0 keeps torch's initialization.",
+        description="Length of memories, in events, for which chrono initialization sets the gate biases; 0 keeps torch's initialization.",
     )
     batch_sequences: int = Field(
         0,
         ge=0,
         le=100_000,
-        description="Maximum number of keys in one batch; fewer keys mean more optimizer steps per epoch; 0 chooses by the number of events.",
+        description="Maximum number of keys in one batch; fewer keys mean more optimizer steps per epoch; 0 derives the maximum from the number of events.",
     )
     learning_rate: float = Field(3e-3, ge=1e-7, le=1, description="Initial learning rate of AdamW.")
     schedule: Literal["cosine", "constant"] = Field(
         "cosine",
-        description="Learning rate schedule over the epochs; cosine anneals it to a tenth.",
+        description="Learning rate schedule over the epochs; cosine lowers the learning rate to a tenth.",
     )
     noise: Deviation = Field(
         0.0,
@@ -54,7 +54,7 @@ class TrainingSettings:
     )
     key_noise: Deviation = Field(
         0.0,
-        description="Standard deviation of the Gaussian noise drawn once per key and epoch, and added to its scaled numeric features.",
+        description="Standard deviation of the Gaussian noise drawn once per key and epoch, and added to the key's scaled numeric features.",
     )
     dropout: float = Field(
         0.0,

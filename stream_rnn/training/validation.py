@@ -56,8 +56,8 @@ class EncodedExamples:
                 head.of == "next" for head in spec.heads
             )
             raise SpecError(
-                'no key has a second event, so heads with of = "next" have nothing to learn; give '
-                'the heads of = "now", or the events another key'
+                'no key has a second event, so heads with of = "next" have nothing to learn; set '
+                'of = "now" in the heads, or choose another key'
                 if has_single_events
                 else "no training event has a label; check the paths of the heads and the split"
             )

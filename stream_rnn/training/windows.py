@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from stream_rnn.training.examples import Examples
 
 MEMORYLESS_BATCH = 512
-LENGTH_RATIO = 3.0  # of the runs that shuffling puts into one group; padding takes time
+LENGTH_RATIO = 3.0  # about the largest ratio of lengths in a shuffled group: padding takes time
 
 Window = tuple[slice, NDArray[np.int64], NDArray[np.bool_]]
 

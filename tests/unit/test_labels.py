@@ -151,7 +151,7 @@ def test_text_of_any_kind_is_text(tmp_path, dtype):
             ["a"],
             (
                 r"the first place in the labels is partition 7 offset 0, in the events partition 0 "
-                r"offset 0; give the labels of this log"
+                r"offset 0; check that the labels belong to this log"
             ),
         ),
         (
@@ -166,7 +166,7 @@ def test_text_of_any_kind_is_text(tmp_path, dtype):
             "labels.csv",
             "id",
             [..., ["a"]],
-            r"no event of log has text, a number, or true or false at id; name the field",
+            r"no event of log has text, a number, or true or false at id; use --labels-by",
         ),
         (
             [{"id": None, "y": True}],

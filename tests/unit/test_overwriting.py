@@ -57,12 +57,12 @@ def content_of(directory):
         (
             "bundle.training",
             "thesis.txt",
-            r"bundle\.training .*no training of this version made it.*--out",
+            r"bundle\.training .*this version did not create it.*--out",
         ),
         (
             "bundle.training",
             "seed-1-gru.safetensors",
-            r"no training of this version made it.*an earlier version",
+            r"this version did not create it.*an earlier version",
         ),
         ("bundle", "thesis.txt", r"exists and is not a bundle"),
         ("bundle", "bundle.json", r"exists and is not a bundle"),
@@ -319,5 +319,5 @@ def test_a_neighbours_baseline_is_not_replaced(plan, name, monkeypatch):
 def test_a_place_without_a_name_is_refused(name, tmp_path, monkeypatch):
     """There would be no name for its checkpoints."""
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError, match="has no name of its own; name a directory"):
+    with pytest.raises(ConfigError, match="does not end with the name of a directory; give one"):
         check_out(Path(name))

@@ -76,9 +76,9 @@ scored_options = _combined(
     group_option(
         ScoringOptions,
         "bootstrap_samples",
-        help="Number of samples of the keys for the intervals; 0 computes no intervals.",
+        help="Number of bootstrap samples of keys for the intervals; 0 computes no intervals.",
     ),
-    group_option(ScoringOptions, "seed", help="Random seed of the samples."),
+    group_option(ScoringOptions, "seed", help="Random seed of the bootstrap samples."),
 )
 
 

@@ -54,11 +54,11 @@ def command(**options: Any) -> Any:
     """Compare published predictions with a replay of their source.
 
     The audit folds the source again in memory, up to the group offset, and compares every
-    prediction and every dead letter, with key, timestamp and headers: byte for byte if this machine
-    computes as production does, otherwise by value. The worker may keep running. A prediction whose
-    memory begins before --from is not comparable: the audit counts it and checks everything but its
-    outputs. The audit also counts the events whose prediction another fold has published, or
-    retention has removed.
+    prediction and every dead letter, with key, timestamp and headers. It compares byte for byte if
+    this machine computes as production does, otherwise by value. The worker may run at the same
+    time. A prediction whose memory begins before --from is not comparable: the audit counts it and
+    checks everything but its outputs. The audit also counts the events whose prediction was
+    published by another fold or removed by retention.
 
     The audit does not read Redis. It accepts the options of Redis and of recovery, so that one
     line of options serves every command that works on a fold.

@@ -12,7 +12,9 @@ from stream_rnn.cli.verbs import load_work
 @click.option("--events", type=Integer(10), help="Number of events to send; default: all 328,521.")
 @rate_option(8000)
 @click.option("--no-faults", is_flag=True, help="Neither kill a worker nor wipe Redis.")
-@click.option("--dashboard", is_flag=True, help="Show the fold on a local web page meanwhile.")
+@click.option(
+    "--dashboard", is_flag=True, help="Show the fold on a local web page during the demo."
+)
 @click.option("--keep", is_flag=True, help="Leave Kafka and Redis running until Ctrl-C.")
 @click.option(
     "--bootstrap-servers",

