@@ -34,7 +34,7 @@ EXAMPLES_MAX = 10
 
 @dataclass(frozen=True, slots=True)
 class ComparedMetric:
-    """One metric of both bundles, and the second minus the first."""
+    """One metric of both bundles, and the value of the second minus that of the first."""
 
     first: float
     second: float
@@ -43,9 +43,9 @@ class ComparedMetric:
 
 @dataclass(frozen=True, slots=True)
 class DifferenceExample:
-    """An event for which the two predictions differ much.
+    """One of the events for which the two predictions differ most.
 
-    For a multi-class head, the difference is that of the probabilities of the class that came.
+    For a multi-class head, the difference is that of the probabilities of the class that occurred.
     """
 
     key: str
@@ -90,7 +90,7 @@ def compare(
         log: Log to fold; not yet opened.
         bundles: Directories of the two bundles.
         settings: Settings of the fold.
-        scoring: Which predictions are scored, and how.
+        scoring: Choice of the scored predictions, and options of the bootstrap.
         labels: Labels of the heads with ``of = "label"``.
         on_progress: Called with ``A`` or ``B`` and the number of records read since the last call.
 
@@ -104,7 +104,7 @@ def compare(
         names = " and ".join(", ".join(h.name for h in model.spec.heads) for model in models)
         raise ConfigError(
             f"{bundles[0]} and {bundles[1]} have no head in common: {names}; a head is the same if "
-            "its name and its question are"
+            "its name and its question are the same"
         )
     column = column_of(scoring.split) if scoring.split else None
 
@@ -151,7 +151,7 @@ def _has_same_head(head: AnyHead, model: Model) -> bool:
 def _common_events(
     first: PredictionsWithTargets, second: PredictionsWithTargets
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the indices, in each of the two, of the events that both predict."""
+    """Return the indices, in each set of predictions, of the events that both predict."""
     places = [
         list(zip(p.partition.tolist(), p.offset.tolist(), strict=True)) for p in (first, second)
     ]

@@ -66,7 +66,7 @@ def evaluate(
         log: Log to fold; not yet opened.
         bundle: Directory of the bundle; ``memoryless`` and ``naive.json`` in it are optional.
         settings: Settings of the fold.
-        scoring: Which predictions are scored, and how.
+        scoring: Choice of the scored predictions, and options of the bootstrap.
         labels: Labels of the heads with ``of = "label"``.
         on_progress: Called with the name of a model and the number of records read since the last
             call.
@@ -241,8 +241,8 @@ def _predict_naively(
 ) -> tuple[str, Output]:
     """Return the name of the naive rule, and its predictions.
 
-    Training chooses the rule by its validation part.  If a bundle does not record the choice, the
-    rule that scores best on these events is taken, since it is harder to beat; its name says so.
+    Training chooses the rule by its validation part.  If a bundle does not record the choice, this
+    function uses the rule that scores best on these events, and appends this to the name.
     """
     rule = naive.heads[head.name].rule
     if rule is not None:

@@ -29,7 +29,7 @@ from stream_rnn.training.splits import SplitEvents
 from stream_rnn.training.targets import Columns, FoldedEvents, make_target_extractor
 from stream_rnn.training.validation import concatenate_outputs
 
-STORED_CLASSES_MAX = 64  # with more, probabilities are not stored until the targets are known
+STORED_CLASSES_MAX = 64  # with more classes, a second fold ranks them as it predicts
 
 OnProgress = Callable[[int], None]
 
@@ -77,7 +77,7 @@ class Collector:
 
     Args:
         heads: Heads whose outputs are collected.
-        targets: Targets of all predictions, with which classes are ranked at once; ``None`` if they
+        targets: Targets of all predictions, for ranking the classes at once; ``None`` if they
             are not known yet.
     """
 
@@ -163,7 +163,8 @@ async def predict_with_targets(
 
     Raises:
         SpecError: The log contains no valid event.
-        ConfigError: The labels do not name the partitions of several, or none joins an event.
+        ConfigError: The log has several partitions and the labels do not name them, or no label
+            joins an event.
     """
     ranges = await log.ranges()
     if labels is not None:
@@ -195,8 +196,8 @@ async def _fold_range(
 ) -> PredictionsWithTargets:
     """Fold one partition; twice if a head has too many classes to store all probabilities.
 
-    1  Fold without collecting outputs: this shows which events are skipped, also because a step is
-       not finite, and how long the memories are.
+    1  Fold without collecting outputs: this shows how long the memories are and which events are
+       skipped, including those whose step is not finite.
     2  Extract the targets.
     3  Fold again, and rank the classes of each prediction at once.
     """

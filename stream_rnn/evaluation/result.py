@@ -164,7 +164,7 @@ class Evaluation:
     shown: tuple[tuple[str, int, str], ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """Return the evaluation as plain objects, with values and intervals apart."""
+        """Return the evaluation as plain objects; values and intervals are separate objects."""
         whole = asdict(self)
         for name, head in self.heads.items():
             values = {

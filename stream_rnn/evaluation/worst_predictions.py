@@ -18,9 +18,9 @@ LARGEST = 20
 def calibration_bins(head: AnyHead, output: Output, target: NDArray[np.float64]) -> tuple[Bin, ...]:
     """Return bins with equal numbers of events, in the order of their predictions.
 
-    A binary head has the mean probability and the share of events whose answer was yes; a
-    multi-class head, the mean probability of the likeliest class and the share of events of that
-    class; any other head, the mean predicted and the mean observed value.
+    A bin of a binary head has the mean probability and the share of events whose answer was yes.
+    For a multi-class head, it has the mean probability of the likeliest class and the share of
+    events of that class; for any other head, the mean predicted and the mean observed value.
     """
     if not len(target):
         return ()

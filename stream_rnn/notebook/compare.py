@@ -124,13 +124,13 @@ def compare(
     The keywords are the options of ``stream-rnn compare``.
 
     Args:
-        log: Path of a file, data frame of polars or pandas, or log; ``None`` with ``topic``.
+        log: Path of a file, data frame of polars or pandas, or ``Log``; ``None`` with ``topic``.
         first: Directory of the first bundle, A.
         second: Directory of the second bundle, B.
         on_progress: Called with ``A`` or ``B`` and the number of newly read records.
-        options: Which records are read.
+        options: Choice of the records to read.
         labels: Labels of the heads with ``of = "label"``.
-        scoring: Which predictions are scored, and how.
+        scoring: Choice of the scored predictions, and options of the bootstrap.
         settings: Settings of the fold.
 
     Returns:

@@ -116,14 +116,14 @@ def evaluate(
     The keywords are the options of ``stream-rnn evaluate``.
 
     Args:
-        log: Path of a file, data frame of polars or pandas, or log; ``None`` with ``topic``.
+        log: Path of a file, data frame of polars or pandas, or ``Log``; ``None`` with ``topic``.
         bundle: Directory of the bundle.
         report: Path of an HTML file for the report; ``None`` writes no file.
         with_pictures: Whether the report has pictures of keys, for which the log is read again.
         on_progress: Called with the name of a model and the number of newly read records.
-        options: Which records are read.
+        options: Choice of the records to read.
         labels: Labels of the heads with ``of = "label"``.
-        scoring: Which predictions are scored, and how.
+        scoring: Choice of the scored predictions, and options of the bootstrap.
         settings: Settings of the fold.
 
     Returns:

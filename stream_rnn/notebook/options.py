@@ -24,7 +24,7 @@ SETTINGS = ("app", *CLUSTER, *FOLD, "kafka_timeout_s")
 
 @dataclass(frozen=True, slots=True)
 class LogOptions:
-    """Which records of a log are read.
+    """Choice of the records of a log that are read.
 
     Attributes:
         topic: Topic to read instead of a file or frame.

@@ -1,4 +1,4 @@
-"""A progress line for notebooks, which a function deletes at its end."""
+"""A progress line for notebooks, which a function deletes when it returns."""
 
 import sys
 import time

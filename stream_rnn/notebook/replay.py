@@ -120,17 +120,17 @@ def replay(
     The keywords are the options of ``stream-rnn replay``.
 
     Args:
-        log: Path of a file, data frame of polars or pandas, or log; ``None`` with ``topic``.
+        log: Path of a file, data frame of polars or pandas, or ``Log``; ``None`` with ``topic``.
         bundle: Directory of the bundle.
-        options: Which records are read.
+        options: Choice of the records to read.
         settings: Settings of the fold.
 
     Returns:
         The predictions.  The log is folded when they are read.
 
     Raises:
-        ConfigError: The arguments name no log or two.  Other errors of the log are raised when the
-            predictions are read.
+        ConfigError: The arguments name no log or two logs.  Other errors of the log are raised when
+            the predictions are read.
         BundleError: The bundle cannot be loaded.
 
     Example:

@@ -97,14 +97,14 @@ def trace(
     The keywords are the options of ``stream-rnn trace``.
 
     Args:
-        log: Path of a file, data frame of polars or pandas, or log; ``None`` with ``topic``.
+        log: Path of a file, data frame of polars or pandas, or ``Log``; ``None`` with ``topic``.
         key: Key of the records, as bytes or as text in the form of the command line.
         bundle: Directory of the bundle.
         partition: Partition of the topic; needed only if several have records of the key.
         until: Offset of the last event to step; ``None`` steps all events.
         last: Number of steps to return, counted from the last one.
         picture: Path of an SVG file for the picture; ``None`` writes no file.
-        options: Which records are read.
+        options: Choice of the records to read.
         settings: Settings of the fold.
 
     Returns:

@@ -77,12 +77,12 @@ def train(
     The keywords are the options of ``stream-rnn train``.
 
     Args:
-        log: Path of a file, data frame of polars or pandas, or log; ``None`` with ``topic``.
+        log: Path of a file, data frame of polars or pandas, or ``Log``; ``None`` with ``topic``.
         spec: Path or result of ``load_spec`` or ``propose_spec``; ``None`` for the demo's data.
         out: Directory of the bundle; an existing bundle is replaced.
         on_progress: Called with the name of a network and a ``training.trainer.Progress``.
         on_message: Called with the size of the data and with each warning, before training.
-        options: Which records are read.
+        options: Choice of the records to read.
         labels: Labels of the heads with ``of = "label"``.
         what: Network, split, and numbers of seeds, trials and threads.
         training: Settings of training.

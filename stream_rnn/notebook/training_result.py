@@ -62,7 +62,7 @@ class TrainingResult:
         return "\n".join(lines) + ">"
 
     def metrics(self) -> list[tuple[str, str, str, float, float, float]]:
-        """Return rows of part, head, metric, and its values for memory, memoryless and naive."""
+        """Return a row for each metric: part, head, metric, and the values of the three models."""
         memoryless, naive = self.scores.memoryless, self.scores.naive
         return [
             (

@@ -1,10 +1,10 @@
 """A log in a file (JSON lines, CSV or Parquet) or in a data frame, as records of partitions.
 
 The rows are split into partitions by Kafka's murmur2 hash of the key, as a producer splits them,
-because stream time, and with it expiry, is that of a partition.  The offset of a record is the
+because stream time, and with it expiry, belongs to a partition.  The offset of a record is the
 number of its row.  Its timestamp is the event time of the row, or the row number if the spec names
-no event time.  A line of JSON is the value of a record as it is; polars converts other rows to
-JSON.  A file is read in batches, never as a whole.
+no event time.  A line of JSON becomes the value of a record unchanged; polars converts other
+rows to JSON.  A file is read in batches, never as a whole.
 """
 
 import io
@@ -171,7 +171,7 @@ def _record_maker(spec: FeatureSpec) -> Callable[[int, bytes, Any], LogRecord]:
     read_timestamp = None if spec.event.time is None else _timestamp_reader(spec.event.time)
 
     def make(offset: int, value: bytes, row: Any) -> LogRecord:
-        if not isinstance(row, dict):  # the decoder skips it for its value, as it has a key
+        if not isinstance(row, dict):  # the decoder skips the record because its value is no object
             return LogRecord(offset, -1, b"", value)
         parts = [get(row) for get in getters]
         key = None if None in parts else "-".join(map(str, parts)).encode()

@@ -153,7 +153,7 @@ def _type_at(frame: pl.DataFrame, path: str) -> pl.DataType | None:
 
 
 def _fits(dtype: pl.DataType, field: Field) -> bool:
-    """Return whether values of a type are of one of the field's types in JSON."""
+    """Return whether values of a type have one of the JSON types of the field."""
     if dtype == pl.Null:
         return True
     if dtype == pl.Boolean:

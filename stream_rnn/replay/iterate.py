@@ -14,7 +14,7 @@ from stream_rnn.replay.logs import FileLog, Log
 from stream_rnn.replay.partition import replay_partition
 from stream_rnn.settings import Settings
 
-BATCHES_MAX = 16  # micro-batches that wait for the loop
+BATCHES_MAX = 16  # maximum number of micro-batches that the fold is ahead of the loop
 DEADLINE_S = 1.0
 
 

@@ -37,7 +37,7 @@ class Range:
 
 
 def topic_partitions(ranges: Sequence[Range]) -> int:
-    """Return the number of ranges of a topic; those of a file share one numbering of offsets."""
+    """Return the number of partitions of a topic; 0 for a file, whose offsets are row numbers."""
     return sum(source_range.end is not None for source_range in ranges)
 
 
@@ -168,7 +168,7 @@ def make_log(
     """Return a log of rows or of a topic.
 
     Raises:
-        ConfigError: Neither or both are given, or the range of a file is limited.
+        ConfigError: Neither rows nor a topic is given, or both, or a range is given for rows.
     """
     if (rows is None) == (topic is None):
         raise ConfigError("name either a LOG file or a --topic")

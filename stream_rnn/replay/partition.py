@@ -1,6 +1,6 @@
 """Replay of one partition: the worker's processor on a range of records, with states in memory.
 
-Writes nothing to Kafka or Redis; predictions and dead letters go to the caller.  For the same
+It writes nothing to Kafka or Redis; the caller gets predictions and dead letters.  For the same
 records, torch build and CPU type, they equal byte for byte what a worker publishes.
 """
 

@@ -35,14 +35,14 @@ from stream_rnn.settings import Settings
 
 POLL_S = 0.1
 PIECE_ROWS = 100_000
-TEXT_COLUMNS = {"key": pl.String, "key_base64": pl.String}  # in a piece, one may be all null
+TEXT_COLUMNS = {"key": pl.String, "key_base64": pl.String}  # a piece may have only nulls
 FAILED_STATUS = 3
-LINE_BYTES_MAX = 16_000_000  # the longest key with each byte escaped, and the other fields
+LINE_BYTES_MAX = 16_000_000  # the longest key with each byte escaped, and all other fields
 PREDICTION_FIELDS = {"format", "outputs", "source", "event_time_ms", "steps"}
 PREDICTION_COLUMNS = {"partition", "offset", "event_time_ms", "steps"}
 
 OnProgress = Callable[[Range, int], None]
-"""Called with a range and the number of its records folded since the last call."""
+"""Called with a range and the number of its records that were folded since the last call."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def check_predictions(path: Path) -> None:
     """Check that a path is free, or is a file of predictions that may be replaced.
 
     Raises:
-        ConfigError: The path is anything else.
+        ConfigError: Anything else exists at the path.
     """
 
     def has_predictions(_head: bytes) -> bool:
@@ -167,7 +167,7 @@ def _join(plan: ReplayPlan, ranges: Sequence[Range]) -> None:
         _to_parquet(plan.parts_directory / "whole.jsonl", whole)
     elif whole.name != "whole.jsonl":
         (plan.parts_directory / "whole.jsonl").rename(whole)
-    check_predictions(plan.out)  # again, because a replay takes long
+    check_predictions(plan.out)  # again, because much time has passed since the first check
     whole.replace(plan.out)
 
 

@@ -115,8 +115,8 @@ def _direction(difference: float, better: str) -> int:
 def memory(head: HeadEvaluation, groups: Sequence[Group]) -> str:
     """Return a sentence on whether the network predicts better with longer memories.
 
-    Keys with a long memory are other keys, so the fair measure is the lead over the memoryless
-    baseline on the same events.
+    Long and short memories belong to different keys, so the fair measure is the lead over the
+    memoryless baseline on the same events.
     """
     known = _known(groups, MEMORY)
     if len(known) < 2:
