@@ -62,9 +62,9 @@ async def audit(
     if result.is_empty:
         chosen = "" if options.includes_all_keys else "of the chosen keys "
         result.problems.append(
-            f"nothing was compared: no output {chosen}in the range belongs to this fold, to a "
-            "record that still exists, and to a memory that began in the range; the notes name "
-            "what was left out and why"
+            f"nothing was compared: the range has no output {chosen}of this fold whose record "
+            "still exists and whose memory began in the range; the notes name what was left out "
+            "and why"
         )
     return result
 

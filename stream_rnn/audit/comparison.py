@@ -1,7 +1,7 @@
 """Compares the outputs of one partition with a replay, offset by offset, without any I/O.
 
-All findings are counted at once.  Two lists are for the caller, who can read published outputs:
-findings of which examples are shown, and predictions that must be compared by value.
+All findings are counted at once.  Two lists remain for the caller, who can read published outputs:
+findings that may become examples, and predictions that must be compared by value.
 """
 
 from collections.abc import Sequence
@@ -64,7 +64,7 @@ class Comparison:
         self._options, self._result, self._ttl_ms = options, result, ttl_ms
         count = published.end - published.start
         self._is_replayed: NDArray[np.bool_] = np.zeros(count, bool)
-        self._has_event: NDArray[np.bool_] = np.zeros(count, bool)  # a record with key and value
+        self._has_event: NDArray[np.bool_] = np.zeros(count, bool)  # has key and value
         self._is_letter_replayed: NDArray[np.bool_] = np.zeros(count, bool)
         self._first_folded = published.end
         self._memory_starts: dict[bytes, int] = {}
@@ -78,7 +78,7 @@ class Comparison:
         self.missing, self.missing_letters = MissingOutputs(), MissingOutputs()
 
     def begin(self, segment: Segment) -> None:
-        """Begin a segment: the next outputs are those of a replay from its begin on."""
+        """Begin a segment: the next outputs come from a replay that starts at its first offset."""
         self._segment = segment
         self._first_folded = min(self._first_folded, segment.begin)
         self._memory_starts.clear()
@@ -194,7 +194,7 @@ class Comparison:
             self.value_comparisons.append(ValueComparison(offset, message, output_offsets))
 
     def _count_missing(self, offset: int, message: Message, steps: int, time_ms: int) -> None:
-        """Count an event without a prediction of this fold by the reason for that."""
+        """Count an event that has no prediction of this fold, by the reason."""
         published, key = self._published, message.key or b""
         letter, checker = self._dead_letters.letters.get(offset), self._checker
         if letter and letter.code == STEP_NOT_FINITE and checker and checker.may_differ(key):
@@ -324,7 +324,7 @@ class Comparison:
             self.compare_letter(offset, message)
 
     def may_be_late(self) -> bool:
-        """Return whether missing outputs follow all that were read, so that they may be late."""
+        """Return whether the missing outputs follow all outputs read, so that they may be late."""
         is_late = any(offset > self._published.last for offset in self.missing)
         return is_late or any(offset > self._dead_letters.last for offset in self.missing_letters)
 

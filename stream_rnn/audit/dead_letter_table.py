@@ -1,4 +1,4 @@
-"""Dead letters by source offset, as rows of numbers: 4 bytes an offset and 45 a dead letter."""
+"""Dead letters by source offset, as rows of numbers: 4 bytes per offset, 45 per letter."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -69,13 +69,13 @@ class DeadLetter:
         return self.is_cut_like(other) and self.whole == other.whole and self.has_same_facts(other)
 
     def has_same_facts(self, other: "DeadLetter") -> bool:
-        """Return whether another one has the same code, facts and timestamp."""
+        """Return whether another dead letter has the same code, facts and timestamp."""
         times = self.timestamp, other.timestamp
         is_timed_as = None in times or times[0] == times[1]
         return is_timed_as and (self.code, self.facts) == (other.code, other.facts)
 
     def is_cut_like(self, other: "DeadLetter") -> bool:
-        """Return whether another one contains as much of its record."""
+        """Return whether another dead letter contains as much of its record."""
         sizes = (self.cut, self.key_size, self.value_size)
         return sizes == (other.cut, other.key_size, other.value_size)
 

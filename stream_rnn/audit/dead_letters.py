@@ -231,7 +231,7 @@ def has_valid_names(headers: Mapping[str, bytes | None], offset: int) -> bool:
 
 
 def cut_to_size(whole: bytes | None, size: int) -> bytes | None:
-    """Return the beginning of a part; ``None`` if the part is not longer than that."""
+    """Return the first bytes of a part; ``None`` if the part has no more than these."""
     return whole[:size] if whole is not None and size < len(whole) else None
 
 

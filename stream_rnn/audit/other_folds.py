@@ -39,8 +39,8 @@ class OtherFolds:
         self._output_offset: NDArray[np.int64] = np.zeros(0, np.int64)
         self._is_allocated = False
 
-    # _output_offset: -1 without a prediction; the output offset of a false one, if there is one;
-    # otherwise -2 minus that of the first one
+    # _output_offset is -1 without a prediction.  A prediction that does not fit leaves its output
+    # offset; if all fit, it is -2 minus the output offset of the first prediction.
 
     def add(self, record: ConsumerRecord, offset: int) -> None:
         """Add a prediction of another fold."""
@@ -105,7 +105,7 @@ def _is_outputs(outputs: Any) -> bool:
 
 
 def _names_key(content: Mapping[str, Any], key: bytes | None) -> bool:
-    """Return whether a prediction names its record's key in the only valid way."""
+    """Return whether a prediction names the key of its record as a worker does."""
     if key is None:
         return False
     try:

@@ -4,9 +4,9 @@
 2  read the outputs of the range, wherever they are in their topics
 3  fold the range by the worker's own processor, from each origin that the predictions name, and
    compare offset by offset: predictions and dead letters that are missing, duplicated or different
-4  find outputs of which the replay has none
-5  read the ends of the outputs again for what seems to be missing: the marker of a transaction can
-   be a little late
+4  find outputs that the replay does not have
+5  read the ends of the output topics again, for outputs that seem to be missing: the marker of a
+   transaction can be a little late
 6  report what was not compared
 """
 
@@ -112,9 +112,9 @@ class PartitionAudit:
         # 3 fold again, from each origin, and compare
         for segment in self._segments(committed) if end > start else ():
             await self._fold(segment)
-        # 4 find outputs of which the replay has none
+        # 4 find outputs that the replay does not have
         self.comparison.finish()
-        # 5 read the ends of the outputs again
+        # 5 read the ends of the output topics again
         await self._wait_for_late_outputs()
         # 6 report what was not compared
         await self._check_outside_range(committed)

@@ -120,7 +120,7 @@ class AuditResult:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no prediction was compared, unless the range produces only dead letters."""
+        """Whether no prediction was compared; false if it compared dead letters alone."""
         if self.counts["compared"]:
             return False
         return not self.dead_letters_compared or self.counts["not_comparable"] > 0

@@ -9,8 +9,9 @@ following holds for a key, because the replay begins with empty memories:
 2  Steps rise by one from event to event.  Without ``state_ttl`` there is no exception, so steps are
    never fewer than the replay's.
 3  After a forget in the range, steps equal the replay's.
-4  With ``state_ttl``, a memory may expire and restart at an event.  It must restart if it lies in
-   the range and stream time, which is at least the replay's, is more than ``state_ttl`` past it.
+4  With ``state_ttl``, a memory may expire and restart at an event.  It must restart if its
+   last event lies in the range and stream time, which is at least the replay's, is more than
+   ``state_ttl`` later.
    It cannot restart if stream time is provably too small: each memory that continued bounds the
    stream time at the begin of the range.
 """

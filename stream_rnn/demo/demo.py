@@ -1,4 +1,4 @@
-"""The demo: a year of departures through real workers, one of which is killed in between.
+"""The demo: a year of departures through real workers, one of which is killed halfway.
 
 1  start the servers, the topics and two workers
 2  send the events at a given rate, and read the predictions as they are published
@@ -40,7 +40,7 @@ READY_WITHIN_S = 90.0
 SILENCE_MAX_S = 120.0
 TICK_S = 0.01
 SCORE_EVERY_S = 3.0
-# The reader has all commits of the killed worker well before this; new owners publish later.
+# Within this time, the reader gets all commits of the killed worker; new owners publish later.
 SETTLED_S = 0.5
 
 ProgressCallback = Callable[[str], None]
@@ -108,7 +108,7 @@ class Demo:
 
         Raises:
             UnreachableError: Kafka does not answer.
-            ConfigError: The run succeeded, but topics or keys remain on servers of somebody else.
+            ConfigError: The run succeeded, but topics or keys remain on servers of the caller.
         """
         async with self._servers.cleaned_up(self._on_progress):
             return await self._run()
@@ -197,7 +197,7 @@ class Demo:
         await reader
 
     def _score(self) -> tuple[float | None, float | None]:
-        """Return both areas so far; sorting would block the reader, so a thread runs this."""
+        """Return the AUC with and without memory so far; call this in a thread, since it sorts."""
         without = np.where(self.observed.count > 0, self.memoryless, np.nan)
         return self.labels.auc(self.observed.probability.copy()), self.labels.auc(without)
 

@@ -25,7 +25,7 @@ POLL_INTERVAL_S = 0.2
 def main(directory: str, grace_s: float, command: list[str]) -> int:
     """Run the server until it ends, or the parent does; return its exit status."""
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(name, signal.SIG_IGN)  # only the pipe ends the guard, after the server
+        signal.signal(name, signal.SIG_IGN)  # only the pipe ends the server, and so the guard
     child = subprocess.Popen(  # noqa: S603  # the command comes from this package
         command,
         stdin=subprocess.DEVNULL,

@@ -34,7 +34,7 @@ class NaiveHead(BaseModel):
         following: For each latest known class, the shares of the classes that followed it.
         value: Mean of a number or median of a time, in the target's unit.
         rule: The better rule on the validation part; ``None`` if the validation or the training
-            part has no target, or if a version that did not write the rule wrote the bundle.
+            part has no target, or if an older version, which recorded no rule, wrote the bundle.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -111,7 +111,7 @@ def predict(
 
     Args:
         head: The head.
-        naive: Its statistics.
+        naive: Statistics of the head.
         rule: The rule to apply.
         last: (N,) latest known targets in the scale of training; NaN if there is none.
         target: (N,) targets, against which classes are ranked.
@@ -142,7 +142,7 @@ def _fit(head: AnyHead, target: NDArray[np.float64], last: NDArray[np.float64]) 
     pair = has_target & np.isfinite(last)
     counts = np.zeros((classes, classes))
     np.add.at(counts, (last[pair].astype(np.int64), target[pair].astype(np.int64)), 1)
-    # Each row gets one more event, spread like all events: an empty row then has their shares.
+    # One more event per row, spread over the classes like all events, fills an empty row.
     return NaiveHead(
         shares=tuple(shares), following=tuple(map(tuple, _shares(counts + np.array(shares))))
     )

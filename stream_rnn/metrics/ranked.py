@@ -1,4 +1,4 @@
-"""RankedClasses classes: outputs of a multi-class head as four numbers for each event instead of C.
+"""Ranked classes: outputs of a multi-class head as four numbers for each event instead of C.
 
 The probabilities of a million events and three thousand classes take twelve gigabytes.  All metrics
 need only the most probable class, its probability, and the probability and the rank of the target.

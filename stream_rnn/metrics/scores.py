@@ -39,7 +39,7 @@ def main_metric(head: AnyHead) -> str:
 
 
 def better(metric: str) -> Literal["higher", "lower"]:
-    """Return which direction of a metric is better."""
+    """Return whether higher or lower values of a metric are better."""
     return "lower" if metric in LOWER_IS_BETTER else "higher"
 
 

@@ -30,8 +30,8 @@ def gates_of(model: Model, x: Tensor, h: Tensor) -> tuple[dict[str, Tensor], Ten
 
     Args:
         model: The model.
-        x: (N, F) encoded events, including the time since the previous event.
-        h: (N, L, H), for an LSTM (N, 2, L, H), before the step.
+        x: Encoded events (N, F), including the time since the previous event.
+        h: Hidden states (N, L, H) before the step, for an LSTM (N, 2, L, H).
 
     Returns:
         Gates (N, L, H) by their letters in ``GATES``, and h after the step.

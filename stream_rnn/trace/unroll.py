@@ -1,9 +1,9 @@
 """The network unrolled over the events of one key: inputs, gates, hidden states and outputs.
 
-The fold's decoder reads the partition, stream time advances with all records, and the events of the
-key take the fold's single steps (``fold/single_steps.py``), so that h and the outputs have the bits
-of the fold.  The gates are computed again from the weights.  Only the last steps are kept in
-memory.
+The decoder of the fold reads the partition, and all of its records advance stream time.  Only the
+events of the key step the network, by the single steps of the fold (``fold/single_steps.py``), so h
+and the outputs equal those of the fold bit for bit.  The gates are computed again from the weights.
+Only the last steps are kept in memory.
 """
 
 from collections import deque
@@ -172,7 +172,7 @@ def check_size(model: Model, last: int) -> None:
     """Check that the steps to keep fit into ``STEPS_BYTES_MAX``.
 
     Raises:
-        ConfigError: They do not fit.
+        ConfigError: The steps do not fit.
     """
     units = model.cell.layers * model.cell.hidden
     floats = model.feature_count + model.hidden_size_floats * 3 + model.output_count * 2
