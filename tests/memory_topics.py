@@ -82,7 +82,7 @@ class MemoryTopics:
         later = [r for r in log.records if r.timestamp >= time_ms and r.offset >= log.start]
         return {tp: OffsetAndTimestamp(later[0].offset, later[0].timestamp) if later else None}
 
-    async def ask(self, call, _what):
+    async def await_answer(self, call, _what):
         """Await a call."""
         return await call
 
