@@ -124,11 +124,8 @@ def compare(
 
     first, second = run_coroutine(fold())
     in_first, in_second = _common_events(first, second)
-    is_chosen = choose_scored(first, scoring)
-    is_common = np.zeros(len(is_chosen), bool)
-    is_common[in_first] = True
-    check_scored(is_chosen & is_common, [first.targets[head.name] for head in heads])
-    chosen = is_chosen[in_first]
+    chosen = choose_scored(first, scoring)[in_first]
+    check_scored(chosen, [first.targets[head.name][in_first] for head in heads])
     in_first, in_second = in_first[chosen], in_second[chosen]
     compared = {
         head.name: _compare_head(head, first, second, in_first, in_second, scoring)

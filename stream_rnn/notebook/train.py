@@ -108,9 +108,7 @@ def train(
         [('memoryless', 6), ('gru', 2)]
     """
     directory, cell = Path(out), CellSpec(kind=what.cell, hidden=what.hidden, layers=what.layers)
-    if what.search:
-        import_optuna()
-    training_run.check_out(directory)
+    _check(directory, what)
     with torch_threads(what.threads), progress_to(on_progress) as report_progress:
         data = _read(log, spec, what.split, labels, options, settings)
         for message in _messages(data, what.split):
@@ -121,6 +119,13 @@ def train(
         provenance = _provenance(data, what, training, settings)
         plan = _plan(data, cell, training, what.seeds, directory, provenance)
         return _run(plan, trials, report_progress, on_message)
+
+
+def _check(directory: Path, what: TrainOptions) -> None:
+    """Check, before the log is read, that the directory and a search are possible."""
+    if what.search:
+        import_optuna()
+    training_run.check_out(directory)
 
 
 def _read(
