@@ -87,7 +87,7 @@ def _print(unrolled: Unrolled, settings: Settings, until: int | None) -> None:
         console = Console(highlight=False, width=PIPE_WIDTH)
     units = _units_to_draw(unrolled, console.width)
     for text in _header(unrolled, until, units.shape[1]):
-        print_text(console, text, " " * 11)
+        print_text(console, text, " " * 13)
     console.print()
     for line in _rows(unrolled, settings, units, console.width):
         console.print(line, soft_wrap=True)
@@ -98,15 +98,15 @@ def _header(unrolled: Unrolled, until: int | None, drawn: int) -> list[str]:
     up_to = "" if until is None else f", up to offset {until:,}"
     place = f"{unrolled.source}, partition {unrolled.partition}"
     lines = [
-        f"key        {shorten(describe_key(unrolled.key))}",
-        f"log        {place}, folded from offset {unrolled.start:,} on{up_to}",
-        f"model      {model.name} {model.fingerprint[:16]}",
-        f"cell       {cell.kind}, hidden {cell.hidden}, layers {cell.layers}",
-        f"steps      {unrolled.events:,}" + (f", the last {shown:,} below" if shown else ""),
+        f"key          {shorten(describe_key(unrolled.key))}",
+        f"log          {place}, folded from offset {unrolled.start:,} on{up_to}",
+        f"model        {model.name} {model.fingerprint[:16]}",
+        f"cell         {cell.kind}, hidden {cell.hidden}, layers {cell.layers}",
+        f"steps        {unrolled.events:,}" + (f", the last {shown:,} below" if shown else ""),
     ]
     if gates := GATES[cell.kind]:
         names = ", ".join(f"{letter} {name}" for letter, name in gates.items())
-        lines.append(f"gates      {names}: means over all units")
+        lines.append(f"gates        {names}: means over all units")
     if unrolled.memory:
         units = cell.layers * cell.hidden
         which = (
@@ -114,7 +114,7 @@ def _header(unrolled: Unrolled, until: int | None, drawn: int) -> list[str]:
             if drawn == units
             else f"the {drawn} of {units} units that vary most"
         )
-        lines.append(f"h          {which}, each as a bar: low at -1, high at 1")
+        lines.append(f"h            {which}, each as a bar: low at -1, high at 1")
         lines.append("update_norm  Euclidean norm of the change of the memory by the step")
     return lines
 

@@ -27,9 +27,9 @@ from stream_rnn.training.data_checks import check_examples
 from stream_rnn.training.dataset import Events, read_fitted
 from stream_rnn.training.examples import Examples
 from stream_rnn.training.search import Trial, import_optuna, search
+from stream_rnn.training.splits import PART_NAMES
 from stream_rnn.training.trainer import Progress
 from stream_rnn.training.training_settings import TrainingSettings
-from stream_rnn.training.validation import PARTS
 
 logger = logging.getLogger(__name__)
 
@@ -247,7 +247,7 @@ def _messages(data: _TrainingData, split: str) -> list[str]:
         f"test {counts[2]}; skipped {data.events.skips or 0}"
     )
     empty = [
-        f"{WARNING}--split {split} leaves the {PARTS[number]} part empty: {consequence}"
+        f"{WARNING}--split {split} leaves the {PART_NAMES[number]} part empty: {consequence}"
         for number, consequence in EMPTY_PARTS
         if not counts[number]
     ]

@@ -30,9 +30,10 @@ from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.training.checkpoint import Checkpoint
 from stream_rnn.training.examples import Examples, last_targets, targets
+from stream_rnn.training.splits import PART_NAMES
 from stream_rnn.training.trainer import ALGORITHM, Progress, Trained, train
 from stream_rnn.training.training_settings import TrainingSettings
-from stream_rnn.training.validation import PARTS, Metrics
+from stream_rnn.training.validation import Metrics
 
 MEMORYLESS_EPOCHS = 3  # factor for the number of epochs; an epoch takes a tenth of the time
 NAIVE_NAME = "naive.json"
@@ -192,24 +193,21 @@ def fit_naive_rules(
     """
     targets_of = {head.name: targets(head, examples) for head in spec.heads}
     lasts = {head.name: last_targets(head, examples) for head in spec.heads}
-    train_part = examples.part == 0
-    naive = Naive.fit(
-        spec,
-        {name: target[train_part] for name, target in targets_of.items()},
-        {name: last[train_part] for name, last in lasts.items()},
-    )
+    first = examples.part == 0  # the training part
+    seen = {name: target[first] for name, target in targets_of.items()}
+    naive = Naive.fit(spec, seen, {name: last[first] for name, last in lasts.items()})
     metrics: Metrics = {}
     rules: dict[str, Rule] = {}
     for head in spec.heads:
         by_rule: dict[Rule, dict[str, dict[str, float]]] = {}
+        target = targets_of[head.name]
         for rule in RULES:
-            target = targets_of[head.name]
             outputs = predict(head, naive.heads[head.name], rule, lasts[head.name], target)
-            for number, part in enumerate(PARTS):
+            for number, part in enumerate(PART_NAMES):
                 chosen = (examples.part == number) & np.isfinite(target)
                 if chosen.any():
-                    scores = score(head, outputs[chosen], target[chosen])
-                    by_rule.setdefault(rule, {})[part] = scores
+                    of_rule = by_rule.setdefault(rule, {})
+                    of_rule[part] = score(head, outputs[chosen], target[chosen])
         if by_rule:
             rules[head.name] = _better_rule(main_metric(head), by_rule)
             for part, scores in by_rule[rules[head.name]].items():

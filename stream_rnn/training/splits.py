@@ -22,7 +22,8 @@ from stream_rnn.replay.files import partition_of
 
 VALIDATION = 0.15
 BUCKETS = 10_000
-PARTS = {"train": 0, "training": 0, "validation": 1, "test": 2}
+PART_NAMES = ("training", "validation", "test")
+PARTS = {"train": 0, **{name: number for number, name in enumerate(PART_NAMES)}}
 
 
 def column_of(split: str) -> str | None:

@@ -21,12 +21,12 @@ from stream_rnn.model.heads import AnyHead, Multiclass
 from stream_rnn.model.network import Model
 from stream_rnn.training.examples import Examples, targets
 from stream_rnn.training.losses import MeanLoss
+from stream_rnn.training.splits import PART_NAMES
 from stream_rnn.training.windows import cut_windows
 
 WINDOW = 256
 RUNS_MAX = 1024
 FLOATS_MAX = 1 << 24  # maximum size of y in memory
-PARTS = ("training", "validation", "test")
 
 Metrics = dict[str, dict[str, dict[str, float]]]  # part -> head -> metric -> value
 
@@ -109,7 +109,7 @@ def score_parts(model: Model, data: EncodedExamples) -> Metrics:
     for head in model.spec.heads:
         output = concatenate_outputs(head, pieces[head.name])[by_event]
         target = data.targets[head.name]
-        for number, name in enumerate(PARTS):
+        for number, name in enumerate(PART_NAMES):
             chosen = (data.examples.part == number) & np.isfinite(target)
             if chosen.any():
                 scores = score(head, output[chosen], target[chosen])

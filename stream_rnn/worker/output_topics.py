@@ -41,7 +41,7 @@ async def prepare_topics(admin: CheckedAdminClient, settings: FoldSettings) -> N
         why = reason(error, settings.kafka_timeout_s + CREATED_WITHIN_S)
         raise UnreachableError(
             f"Kafka did not answer about the topics of the fold: {why}; "
-            "a broker may be starting; start the worker again"
+            "a broker may be starting; the next start of the worker tries again"
         ) from error
 
 
@@ -61,7 +61,7 @@ async def require_coordinator(
         await raise_if_unmet(connection, GROUPS, error)
         raise UnreachableError(
             f"group {settings.app} has no coordinator: {reason(error)}; a broker "
-            "may be starting; start the worker again"
+            "may be starting; the next start of the worker tries again"
         ) from error
 
 

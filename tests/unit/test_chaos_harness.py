@@ -4,10 +4,13 @@ import asyncio
 import dataclasses
 import itertools
 import json
+import re
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
+import stream_rnn
 from stream_rnn.fold.crash_points import Point
 from stream_rnn.fold.decoder import LogRecord
 from stream_rnn.fold.fold_id import fold_id
@@ -166,3 +169,17 @@ async def test_a_proxy_forwards_cuts_half_closes_and_resets_in_the_middle():
             one.close()
     await proxy.stop()
     server.close()
+
+
+def test_what_the_driver_waits_for_is_what_a_worker_logs():
+    """A fault goes on without an error after a wait that ends in vain, so a text must not rot."""
+    root = Path(stream_rnn.__file__).parent
+    source = "".join(path.read_text(encoding="utf-8") for path in root.rglob("*.py"))
+    chaos = Path(__file__).parents[1] / "chaos"
+    texts = {
+        text
+        for path in chaos.glob("*.py")
+        for text in re.findall(r'until_logged\(\s*\w+, f?"([^"{=]+)', path.read_text("utf-8"))
+    }
+    assert len(texts) >= 4
+    assert {text for text in texts if text.removesuffix(" point").strip() not in source} == set()

@@ -77,7 +77,7 @@ def test_the_table_has_a_line_a_step_and_lines_for_what_happened(log, tmp_path):
     """Header, offsets, times, gates, a bar a unit, outputs; expiries and skips in their places."""
     text = run(trace, log, "hot", "--bundle", bundle_of(tmp_path / "b"), "--state-ttl", "20")
     header, table = text.split("\n\n")
-    assert "key        hot" in header
+    assert "key          hot" in header
     assert "gru, hidden 8, layers 1" in header
     assert "all 8 units, each as a bar: low at -1, high at 1" in header
     titles, *lines = table.splitlines()
@@ -137,7 +137,7 @@ def test_keys_are_typed_as_text_or_as_base64(tmp_path):
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     options = ["--bundle", bundle_of(tmp_path / "b")]
     said = run(trace, str(path), "base64:G1sySg==", *options)
-    assert "key        base64:G1sySg==" in said
+    assert "key          base64:G1sySg==" in said
     assert "skipped at offset 1" in said
     assert "\x1b" not in said
     with pytest.raises(ConfigError, match="is not base64"):
