@@ -82,37 +82,19 @@ _EXPORTS = {
     "load_bundle": "stream_rnn.model.bundle",
     "load_spec": "stream_rnn.notebook.spec",
     "propose_spec": "stream_rnn.notebook.spec",
-    "train": "stream_rnn.notebook.train",
-}
-_CALLABLE_ROOMS = {  # rooms that are also functions
     "replay": "stream_rnn.notebook.replay",
     "trace": "stream_rnn.notebook.trace",
+    "train": "stream_rnn.notebook.train",
 }
-
-
-class _CallableRoom(ModuleType):
-    """A room with the name of a public function; calling the room calls the function."""
-
-    @property
-    def _function(self) -> "Any":
-        name = self.__name__.rpartition(".")[2]
-        return _export(name, _CALLABLE_ROOMS[name])
-
-    @property
-    def __signature__(self) -> "Any":
-        return import_module("inspect").signature(self._function)
-
-    def __call__(self, *positional: "Any", **keywords: "Any") -> "Any":
-        return self._function(*positional, **keywords)
 
 
 class _Package(ModuleType):
-    """The package; Python binds each room to it as an attribute when the room is imported."""
+    """The package, in which two public functions have the names of rooms."""
 
     def __setattr__(self, name: str, value: "Any") -> None:
-        if name in _CALLABLE_ROOMS and type(value) is ModuleType:
-            value.__class__ = _CallableRoom
-        super().__setattr__(name, value)
+        """Set an attribute, unless Python binds a room that would hide a public function."""
+        if name not in _EXPORTS or not isinstance(value, ModuleType):
+            super().__setattr__(name, value)
 
 
 sys.modules[__name__].__class__ = _Package
@@ -120,18 +102,21 @@ sys.modules[__name__].__class__ = _Package
 
 def _export(name: str, module: str) -> "Any":
     try:
-        return getattr(import_module(module), name)
+        value = getattr(import_module(module), name)
     except ModuleNotFoundError as error:
         import_module("stream_rnn.extras").explain(error, name)
         raise
+    if room := sys.modules.get(f"{__name__}.{name}"):
+        # The function shares the attributes of its room, which ``import ... as`` looks up on it.
+        vars(room).update(vars(value))
+        value.__dict__ = vars(room)
+    return value
 
 
 def __getattr__(name: str) -> "Any":
     """Import a public name at its first use, since importing torch takes seconds."""
     if name == "__version__":
         return import_module("importlib.metadata").version("stream-rnn")
-    if name in _CALLABLE_ROOMS:
-        return import_module(f"{__name__}.{name}")
     if name not in _EXPORTS:
         raise AttributeError(f"module 'stream_rnn' has no attribute {name!r}")
     return _export(name, _EXPORTS[name])

@@ -1,7 +1,10 @@
 """The public names of the package, in every order of imports."""
 
+import doctest
 import inspect
 import itertools
+import pickle  # noqa: TID251  # process pools pickle functions by name
+import pydoc
 import subprocess
 import sys
 
@@ -17,10 +20,11 @@ CHECK = """
 import sys
 import stream_rnn
 from stream_rnn import {0}
-assert callable({0}) and callable(stream_rnn.{0})
-assert stream_rnn.{0} is {0} is sys.modules["stream_rnn.{0}"]
+assert type({0}).__name__ == "function" and stream_rnn.{0} is {0}
 import stream_rnn.{0}.{1} as inner
-assert stream_rnn.{0}.{1} is inner
+assert stream_rnn.{0}.{1} is inner is sys.modules["stream_rnn.{0}.{1}"]
+from stream_rnn.{0} import {1}
+assert {1} is inner
 """
 
 
@@ -29,13 +33,24 @@ assert stream_rnn.{0}.{1} is inner
     "order", list(itertools.permutations([ROOM_FIRST, INNER_FIRST, NAME_FIRST])), ids="-".join
 )
 def test_a_room_is_a_function_in_every_order_of_imports(name, order):
-    """Python binds a room to the package when it is imported, whoever imports it first."""
+    """The name is the function, and the modules of the room can be imported in every form."""
     code = "\n".join([*order, CHECK]).format(name, INNER[name])
     subprocess.run([sys.executable, "-c", code], check=True, timeout=50)
 
 
+@pytest.mark.parametrize("name", ["replay", "trace"])
+def test_a_function_with_the_name_of_a_room_is_an_ordinary_function(name):
+    """For ``help``, ``pickle`` and ``doctest``, which a module that can be called is not."""
+    function = getattr(stream_rnn, name)
+    shown = pydoc.plain(pydoc.render_doc(function))
+    assert f"{name}(log: " in shown
+    assert "Example:" in shown
+    assert pickle.loads(pickle.dumps(function)) is function
+    assert doctest.DocTestFinder().find(function)[0].examples
+
+
 def test_the_function_in_a_room_is_still_there():
-    """``stream_rnn.replay.replay`` was public before the room could be called."""
+    """``stream_rnn.replay.replay`` was public before ``stream_rnn.replay`` was a function."""
     from stream_rnn.replay import replay
 
     assert inspect.isgeneratorfunction(replay)
