@@ -53,23 +53,22 @@ if TYPE_CHECKING:
     from stream_rnn.worker.plugin import StreamRNN
 
     __version__: str
-
-__all__ = [
-    "Prediction",
-    "PredictionReader",
-    "Settings",
-    "StreamRNN",
-    "StreamRNNError",
-    "__version__",
-    "compare",
-    "evaluate",
-    "load_bundle",
-    "load_spec",
-    "propose_spec",
-    "replay",
-    "trace",
-    "train",
-]
+    __all__ = [
+        "Prediction",
+        "PredictionReader",
+        "Settings",
+        "StreamRNN",
+        "StreamRNNError",
+        "__version__",
+        "compare",
+        "evaluate",
+        "load_bundle",
+        "load_spec",
+        "propose_spec",
+        "replay",
+        "trace",
+        "train",
+    ]
 
 _EXPORTS = {
     "Prediction": "stream_rnn.predictions",
@@ -114,9 +113,23 @@ def _export(name: str, module: str) -> "Any":
 
 
 def __getattr__(name: str) -> "Any":
-    """Import a public name at its first use, since importing torch takes seconds."""
+    """Import a public name at its first use, since importing torch takes seconds.
+
+    Raises:
+        MissingExtraError: The name needs an extra that is not installed.  ``hasattr`` raises it,
+            too: use ``name in dir(stream_rnn)`` to find out whether a name is available.
+    """
     if name == "__version__":
         return import_module("importlib.metadata").version("stream-rnn")
+    if name == "__all__":  # so that ``import *`` and ``dir`` need no extra
+        is_available = import_module("stream_rnn.extras").is_available
+        return ["__version__", *filter(is_available, _EXPORTS)]
     if name not in _EXPORTS:
         raise AttributeError(f"module 'stream_rnn' has no attribute {name!r}")
     return _export(name, _EXPORTS[name])
+
+
+def __dir__() -> list[str]:
+    """Return the public names whose extra is installed, and the rooms that were imported."""
+    rooms = [name for name in globals() if f"{__name__}.{name}" in sys.modules]
+    return [*__getattr__("__all__"), *rooms]

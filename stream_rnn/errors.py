@@ -51,7 +51,11 @@ class ConfigError(StreamRNNError):
 
 
 class MissingExtraError(ConfigError, ImportError):
-    """A module is missing that an extra of the package installs."""
+    """A module is missing that an extra of the package installs.
+
+    Looking up a public name raises it, in ``hasattr``, too; ``dir(stream_rnn)`` and
+    ``from stream_rnn import *`` contain only the names that are available.
+    """
 
 
 class BundleError(ConfigError):

@@ -5,6 +5,9 @@ help of all verbs.  Everything else needs an extra.  ``tests/unit/test_extras.py
 tables with ``pyproject.toml`` and with the imports of the package.
 """
 
+import sys
+from importlib.util import find_spec
+
 from stream_rnn.errors import MissingExtraError
 
 _NETWORK = {"numpy", "safetensors", "torch", "typing_extensions"}
@@ -22,11 +25,17 @@ NEEDED_BY = {  # public names and verbs that need each extra
         *("doctor", "state"),
     },
     "train": {
-        *("compare", "evaluate", "load_spec", "propose_spec", "replay", "send", "spec", "trace"),
-        "train",
+        *("compare", "evaluate", "load_bundle", "load_spec", "propose_spec", "replay", "send"),
+        *("spec", "trace", "train"),
     },
     "demo": {"demo"},  # stream-rnn local also works without it, and names a missing program
 }
+
+
+def is_available(name: str) -> bool:
+    """Return whether a public name needs no extra, or the modules of such an extra are installed."""
+    extras = [extra for extra, names in NEEDED_BY.items() if name in names]
+    return not extras or any(all(map(_is_installed, MODULES[extra])) for extra in extras)
 
 
 def explain(error: ModuleNotFoundError, what: str) -> None:
@@ -47,3 +56,9 @@ def explain(error: ModuleNotFoundError, what: str) -> None:
             f"{what} needs {module}, which is not installed: "
             f"pip install 'stream-rnn[{[*preferred, *extras][0]}]'"
         ) from error
+
+
+def _is_installed(module: str) -> bool:
+    if module in sys.modules:  # find_spec fails on faust, which replaces its module
+        return sys.modules[module] is not None
+    return find_spec(module) is not None

@@ -23,12 +23,60 @@ IMPORTS = ast.Import | ast.ImportFrom
 BASE_NAMES = {"Prediction", "PredictionReader", "Settings", "StreamRNNError"}
 
 
-def base(code):
-    """Run code in a process that finds no module that an extra installs."""
-    missing = set().union(*MODULES.values()) - {"typing_extensions"}  # which pydantic needs, too
+def run_without(extras, code):
+    """Run code in a process that finds no module that only these extras install."""
+    installed = set().union(*(MODULES[extra] for extra in {*MODULES} - {*extras}))
+    missing = set().union(*MODULES.values()) - installed - {"typing_extensions"}  # of pydantic
     code = f"import sys\nsys.modules.update(dict.fromkeys({missing!r}))\n{code}"
     return subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=False
+    )
+
+
+def base(code):
+    """Run code in a process that finds no module that an extra installs."""
+    return run_without(MODULES, code)
+
+
+@pytest.mark.parametrize(
+    ("missing", "expected"),
+    [
+        ([*MODULES], BASE_NAMES),
+        (
+            ["worker", "demo"],
+            BASE_NAMES
+            | {"load_bundle", "load_spec", "propose_spec", "train"}
+            | {"evaluate", "compare", "trace", "replay"},
+        ),
+        (["train", "search", "demo"], BASE_NAMES | {"StreamRNN", "load_bundle"}),
+        ([], {*EXPORTS}),
+    ],
+    ids=["base", "train", "worker", "all"],
+)
+def test_a_star_import_and_dir_contain_what_is_installed(missing, expected):
+    """A notebook completes these names, and ``help(stream_rnn)`` reads them without an error."""
+    ended = run_without(
+        missing,
+        "import pydoc\n"
+        "import stream_rnn.text\n"
+        "print(*dir(stream_rnn))\n"
+        "from stream_rnn import *\n"
+        "print(*globals())\n"
+        "pydoc.render_doc(stream_rnn)",
+    )
+    assert ended.returncode == 0, ended.stderr
+    listed, imported_names = map(str.split, ended.stdout.splitlines())
+    assert {*imported_names} & {*EXPORTS} == expected
+    assert "__version__" in imported_names
+    assert expected | {"text", "__version__"} <= {*listed}
+    assert {*listed} & {*EXPORTS, "sys", "import_module", "ModuleType"} == expected
+
+
+def test_hasattr_names_the_extra_that_is_missing():
+    """An AttributeError instead would hide it from ``from stream_rnn import train``."""
+    ended = base("import stream_rnn\nhasattr(stream_rnn, 'train')")
+    assert ended.stderr.splitlines()[-1].startswith(
+        "stream_rnn.errors.MissingExtraError: train needs"
     )
 
 
