@@ -34,7 +34,11 @@ WIDTH_MULTIPLE = 8
 
 
 def pin_numerics() -> None:
-    """Use one intra-op thread, because splitting work among threads may change bits."""
+    """Use one intra-op thread, because splitting work among threads may change bits.
+
+    The number is that of the calling thread, and the default of threads that start later.
+    """
+    torch.get_num_threads()  # torch reads the default here, which otherwise replaces the number
     torch.set_num_threads(1)
 
 

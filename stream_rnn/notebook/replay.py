@@ -54,8 +54,7 @@ class ReplayResult:
 
     def values(self) -> Iterator[bytes]:
         """Yield the predictions as JSON, with the bytes that a worker publishes."""
-        with torch_threads():
-            yield from chain.from_iterable(replay_values(self.log, self.model, self.settings))
+        yield from chain.from_iterable(replay_values(self.log, self.model, self.settings))
 
     def head(self, rows: int = ROWS_SHOWN) -> pl.DataFrame:
         """Return the first predictions of the fold, with the columns of :meth:`to_polars`."""

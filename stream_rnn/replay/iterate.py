@@ -6,6 +6,8 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import torch
+
 from stream_rnn.fold.output_batches import Message
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.network import Model, pin_numerics
@@ -46,7 +48,6 @@ def replay(
         for prediction in replay("flights.jsonl", "bundles/delay"):
             print(prediction.key, prediction.outputs["late"].probability)
     """
-    pin_numerics()
     model = load_bundle(bundle)
     source = FileLog(Path(log), model.spec) if isinstance(log, str | Path) else log
     settings = settings or Settings.build()
@@ -65,7 +66,10 @@ def replay_values(log: Log, model: Model, settings: Settings) -> Iterator[list[b
     """
     fold = _FoldThread(log, model, settings)
     thread = threading.Thread(target=fold.run, name="replay", daemon=True)
+    torch_threads = torch.get_num_threads()
     thread.start()
+    fold.is_pinned.wait()
+    torch.set_num_threads(torch_threads)  # the default again, for threads that start later
     try:
         while (item := fold.ready.get()) is not None:
             if isinstance(item, BaseException):
@@ -82,15 +86,18 @@ class _FoldThread:
     Attributes:
         ready: Queue of the predictions of each micro-batch; ends with ``None`` or an exception.
         is_left: Set when the caller has left the loop.
+        is_pinned: Set when the thread uses one torch thread.
     """
 
     def __init__(self, log: Log, model: Model, settings: Settings) -> None:
         self.ready: queue.Queue[list[bytes] | BaseException | None] = queue.Queue(BATCHES_MAX)
-        self.is_left = threading.Event()
+        self.is_left, self.is_pinned = threading.Event(), threading.Event()
         self._log, self._model, self._settings = log, model, settings
 
     def run(self) -> None:
         """Fold the log, and put its predictions or an exception into the queue."""
+        pin_numerics()
+        self.is_pinned.set()
         try:
             asyncio.run(self._fold())
             self._put(None)

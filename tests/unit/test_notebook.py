@@ -4,11 +4,14 @@ import inspect
 import io
 import math
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 
 import click
 import pandas as pd
 import polars as pl
 import pytest
+import torch
 from polars.testing import assert_frame_equal
 
 import stream_rnn
@@ -20,6 +23,7 @@ from stream_rnn.notebook import progress
 from stream_rnn.notebook.columns import PLACE
 from stream_rnn.notebook.example import example_bundle, machines
 from stream_rnn.notebook.html import framed, page, table
+from stream_rnn.replay.logs import FileLog
 from stream_rnn.training.training_settings import TrainingSettings
 
 QUICK = {"hidden": 8, "epochs": 2, "threads": 1}
@@ -168,14 +172,42 @@ async def test_everything_works_inside_of_a_running_loop(tmp_path):
 
 def test_torch_has_its_threads_again(monkeypatch):
     """A fold uses one, the person's own code what it had."""
-    import torch
-
     monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
     set_to = []
     monkeypatch.setattr(torch, "set_num_threads", set_to.append)
     trace(FRAME, "m-1", example_bundle())
     assert set_to[0] == 1
     assert set_to[-1] == 7
+
+
+def test_a_loop_over_a_replay_leaves_torch_its_threads():
+    """The fold uses one torch thread; the caller and the threads that it starts use two."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    numbers = []
+
+    class Recorded(FileLog):
+        async def batches(self, source_range):
+            async for records in super().batches(source_range):
+                numbers.append(torch.get_num_threads())
+                yield records
+
+    def in_new_thread():
+        with ThreadPoolExecutor() as pool:
+            return pool.submit(torch.get_num_threads).result()
+
+    log = Recorded(FRAME, SPEC.spec)
+    try:
+        pairs = zip(replay(log, example_bundle()), replay(log, example_bundle()), strict=True)
+        for first, second in islice(pairs, 3):
+            assert first.key == second.key
+            assert (torch.get_num_threads(), in_new_thread()) == (2, 2)
+        assert numbers == [1, 1]
+        del pairs
+        replay(log, example_bundle()).head()
+        assert (torch.get_num_threads(), in_new_thread()) == (2, 2)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_what_a_notebook_shows_is_self_contained():
