@@ -8,6 +8,7 @@ naive local time is read as UTC; ties are ordered by scheduled time, flight numb
 origin.
 """
 
+import asyncio
 import io
 import zipfile
 from collections.abc import AsyncIterator, Sequence
@@ -108,6 +109,7 @@ class FlightsLog:
         ]
         for first in range(0, len(records), BATCH_RECORDS):
             yield records[first : first + BATCH_RECORDS]
+            await asyncio.sleep(0)  # lets Ctrl-C cancel the task
 
 
 def write_log(path: Path) -> int:

@@ -15,6 +15,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from stream_rnn.options import HiddenSize, Layers, NumberOrText, build_options
+from stream_rnn.replay.event_loop import ctrl_c_raises_in_loop
 from stream_rnn.settings import CLUSTER, FOLD, Settings
 
 T = TypeVar("T")
@@ -138,7 +139,8 @@ def keywords(**kinds: type) -> Callable[[Callable[..., T]], Callable[..., T]]:
             values = {name: named.pop(name) for name in SETTINGS if name in named}
             base = _check_group(function.__name__, "settings", named.get("settings"), Settings)
             named["settings"] = Settings.build(**values) if base is None else base.replace(**values)
-            return function(*positional, **named)
+            with ctrl_c_raises_in_loop():
+                return function(*positional, **named)
 
         call.__signature__ = signature  # type: ignore[attr-defined]  # for help()
         return call

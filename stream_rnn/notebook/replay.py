@@ -17,6 +17,7 @@ from stream_rnn.notebook.options import LogOptions, ReplayOptions, keywords
 from stream_rnn.notebook.progress import OnProgress, progress_to
 from stream_rnn.options import build_options
 from stream_rnn.predictions.schema import Prediction
+from stream_rnn.replay.event_loop import ctrl_c_raises_in_loop
 from stream_rnn.replay.iterate import replay_values
 from stream_rnn.replay.logs import Log, Range
 from stream_rnn.replay.to_file import ReplayPlan, flat_row, replay_to_file
@@ -68,6 +69,7 @@ class ReplayResult:
         """
         return in_log_order(self._frame(self.values()), self.log)
 
+    @ctrl_c_raises_in_loop()
     def write(
         self, out: str | Path, processes: int = 1, on_progress: OnProgress | None = None
     ) -> int:
@@ -102,6 +104,7 @@ class ReplayResult:
             names, frame.select(names).rows(), f"{self!r}"[1:-1] + f", the first {len(frame)}"
         )
 
+    @ctrl_c_raises_in_loop()
     def _frame(self, values: Iterator[bytes]) -> pl.DataFrame:
         tops = {
             f"{h.name}.top": pl.String for h in self.model.spec.heads if isinstance(h, Multiclass)

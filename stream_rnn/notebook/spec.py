@@ -11,6 +11,7 @@ from stream_rnn.notebook.html import text
 from stream_rnn.notebook.options import SpecOptions
 from stream_rnn.options import build_options
 from stream_rnn.overwriting import write_whole
+from stream_rnn.replay.event_loop import ctrl_c_raises_in_loop
 from stream_rnn.replay.frames import Frame, index_names, read_frame
 from stream_rnn.replay.logs import FRAME_NAME
 from stream_rnn.spec.columns import read_sample
@@ -50,6 +51,7 @@ class ProposedSpec:
         write_whole(Path(path), self.toml, "the spec", lambda _path: None)
 
 
+@ctrl_c_raises_in_loop()
 def propose_spec(
     log: str | Path | Frame,
     *,

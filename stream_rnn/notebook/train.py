@@ -19,7 +19,6 @@ from stream_rnn.notebook.options import LogOptions, TrainOptions, keywords
 from stream_rnn.notebook.progress import OnProgress, progress_to
 from stream_rnn.notebook.spec import ProposedSpec
 from stream_rnn.notebook.training_result import Epoch, TrainingResult
-from stream_rnn.replay.event_loop import run_coroutine
 from stream_rnn.replay.logs import Log
 from stream_rnn.settings import Settings
 from stream_rnn.training import run as training_run
@@ -146,12 +145,7 @@ def _read(
         spec = FeatureSpec.read(spec or flights.SPEC)
     label_values = labels.read(spec)
     log = open_log(log_like, spec, options, settings)
-
-    async def read() -> _TrainingData:
-        async with log:
-            return _TrainingData(log, *await read_fitted(log, spec, settings, split, label_values))
-
-    return run_coroutine(read())
+    return _TrainingData(log, *read_fitted(log, spec, settings, split, label_values))
 
 
 def _search(

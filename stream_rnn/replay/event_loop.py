@@ -5,9 +5,9 @@ runs in a thread with an event loop of its own, and the caller waits for the thr
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, nullcontext, suppress
 from contextvars import copy_context
 from typing import Any, TypeVar
 
@@ -32,11 +32,25 @@ def run_coroutine(main: Coroutine[Any, Any, T]) -> T:
         >>> run_coroutine(answer())
         42
     """
+    return _run_in_thread(main) if _is_loop_running() else asyncio.run(main)
+
+
+@contextmanager
+def ctrl_c_raises_in_loop() -> Iterator[None]:
+    """Let Ctrl-C raise ``KeyboardInterrupt`` in the block, if an event loop runs in this thread.
+
+    The handler of ``asyncio`` cancels a task, which has no effect until the block ends.
+    """
+    with ctrl_c_raises() if _is_loop_running() else nullcontext():
+        yield
+
+
+def _is_loop_running() -> bool:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(main)
-    return _run_in_thread(main)
+        return False
+    return True
 
 
 def _run_in_thread(main: Coroutine[Any, Any, T]) -> T:

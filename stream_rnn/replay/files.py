@@ -11,6 +11,7 @@ import io
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ from stream_rnn.fold.fields import value_getter
 from stream_rnn.model.features import EventTime, FeatureSpec
 
 ROWS_A_BATCH = 50_000
-BYTES_A_BATCH = 4_000_000
+RECORDS_PER_BATCH = 16_384
+BYTES_A_BATCH = 2_000_000
 SCHEMA_ROWS = 10_000
 JSON_LINES = (".jsonl", ".ndjson", ".json")
 
@@ -84,6 +86,8 @@ def read_batches(
 ) -> Iterator[Sequence[LogRecord]]:
     """Yield the records of one partition of a file or data frame, in batches.
 
+    A batch may be empty.  It takes a fraction of a second, and so does Ctrl-C.
+
     Args:
         path: Path of the file, or a data frame.
         spec: The feature spec, for the key and the event time.
@@ -109,8 +113,7 @@ def read_batches(
         offset += len(values)
         if partitions > 1:
             records = [r for r in records if partition_of(r.key, partitions) == partition]
-        if records:
-            yield records
+        yield records
 
 
 def read_records(
@@ -151,7 +154,7 @@ def _rows(path: Rows, spec: FeatureSpec) -> Iterator[list[Value]]:
     """Yield rows as JSON, with the columns that make key and timestamp as objects."""
     time = spec.event.time
     paths = [*spec.event.key, *([time.path] if time else [])]
-    for frame in read_frames(path):
+    for frame in chain.from_iterable(f.iter_slices(RECORDS_PER_BATCH) for f in read_frames(path)):
         schema = frame.schema.items()
         if unsupported := [f"{n} ({dtype})" for n, dtype in schema if dtype in UNSUPPORTED_TYPES]:
             raise ConfigError(

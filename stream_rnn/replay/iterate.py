@@ -12,6 +12,7 @@ from stream_rnn.fold.output_batches import Message
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.network import Model, pin_numerics
 from stream_rnn.predictions.schema import Prediction
+from stream_rnn.replay.event_loop import ctrl_c_raises_in_loop
 from stream_rnn.replay.logs import FileLog, Log
 from stream_rnn.replay.partition import replay_partition
 from stream_rnn.settings import Settings
@@ -71,7 +72,7 @@ def replay_values(log: Log, model: Model, settings: Settings) -> Iterator[list[b
     fold.is_pinned.wait()
     torch.set_num_threads(torch_threads)  # the default again, for threads that start later
     try:
-        while (item := fold.ready.get()) is not None:
+        while (item := fold.take()) is not None:
             if isinstance(item, BaseException):
                 raise item
             yield item
@@ -105,6 +106,11 @@ class _FoldThread:
             return
         except BaseException as error:  # noqa: BLE001  # raised again in the loop of the caller
             self._put(error)
+
+    @ctrl_c_raises_in_loop()
+    def take(self) -> list[bytes] | BaseException | None:
+        """Wait for the next item of the queue."""
+        return self.ready.get()
 
     async def _fold(self) -> None:
         async with self._log as log:

@@ -1,5 +1,6 @@
 """Logs that replay, evaluation, trace and comparison read: a file, or a range of a topic."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -95,7 +96,9 @@ class FileLog:
         from stream_rnn.replay.files import read_batches  # noqa: PLC0415  # a topic needs no polars
 
         for records in read_batches(self.rows, self.spec, source_range.partition, self.partitions):
-            yield records
+            if records:
+                yield records
+            await asyncio.sleep(0)  # lets Ctrl-C cancel the task
 
 
 @dataclass

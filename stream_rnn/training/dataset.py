@@ -16,6 +16,7 @@ from stream_rnn.fold import rounds
 from stream_rnn.fold.decoder import Decoder, Record, skip_events
 from stream_rnn.model.encoder import Encoder
 from stream_rnn.model.features import FeatureSpec
+from stream_rnn.replay.event_loop import run_coroutine
 from stream_rnn.replay.logs import Log, topic_partitions
 from stream_rnn.settings import Settings
 from stream_rnn.training.examples import Examples, fit
@@ -133,7 +134,7 @@ def make_events(
     return collector.events()
 
 
-async def read_events(
+def read_events(
     log: Log,
     spec: FeatureSpec,
     settings: Settings,
@@ -143,7 +144,7 @@ async def read_events(
     """Decode a log, partition by partition.
 
     Args:
-        log: Log to read; already opened.
+        log: Log to read; not opened.
         spec: Feature spec.
         settings: Settings of the fold.
         labels: Labels of the heads with ``of = "label"``.
@@ -154,21 +155,28 @@ async def read_events(
         ConfigError: The log has several partitions and the labels do not name them, or no label
             joins an event.
     """
-    parts, ranges = [], await log.ranges()
-    if labels is not None:
-        labels.check(log.name, topic_partitions(ranges))
-    for log_range in ranges:
-        collector = EventCollector(spec, settings, log_range.partition, labels, split_column)
-        async for batch in log.batches(log_range):
-            collector.add(batch)
-        parts.append(collector.events())
-    events = concatenate_events(parts)
+
+    async def collect() -> list[EventCollector]:
+        collectors = []
+        async with log:
+            ranges = await log.ranges()
+            if labels is not None:
+                labels.check(log.name, topic_partitions(ranges))
+            for log_range in ranges:
+                part = EventCollector(spec, settings, log_range.partition, labels, split_column)
+                collectors.append(part)
+                async for batch in log.batches(log_range):
+                    part.add(batch)
+        return collectors
+
+    # Ctrl-C interrupts the coroutine only where it waits, and all other code at once.
+    events = concatenate_events([part.events() for part in run_coroutine(collect())])
     if labels is not None:
         labels.check_joined(log.name)
     return events
 
 
-async def read_fitted(
+def read_fitted(
     log: Log,
     spec: FeatureSpec,
     settings: Settings,
@@ -181,7 +189,7 @@ async def read_fitted(
     such an event, the log is read again with the fitted spec.
 
     Args:
-        log: Log to read; already opened.
+        log: Log to read; not opened.
         spec: Feature spec, not fitted.
         settings: Settings of the fold.
         split: Split of the log, see :mod:`stream_rnn.training.splits`.
@@ -195,11 +203,11 @@ async def read_fitted(
         ConfigError: The split is invalid.
     """
     column = column_of(split)
-    events = await read_events(log, spec, settings, labels, column)
+    events = read_events(log, spec, settings, labels, column)
     examples = with_parts(events, split_parts(split, events.split_events))
     fitted = fit(spec, examples)
     if Encoder(fitted).encode(examples.columns, examples.time_ms)[1]:
-        events = await read_events(log, fitted, settings, labels, column)
+        events = read_events(log, fitted, settings, labels, column)
         examples = with_parts(events, split_parts(split, events.split_events))
     return fitted, events, examples
 

@@ -50,7 +50,7 @@ def log_of(*ids):
 
 def joined(labels, log, spec):
     """Return the labels that training sees."""
-    return asyncio.run(read_events(log, spec, SETTINGS, labels)).examples.labels
+    return read_events(log, spec, SETTINGS, labels).examples.labels
 
 
 def test_a_label_without_an_id_is_of_no_event(tmp_path):
@@ -184,10 +184,10 @@ def test_labels_of_which_none_is_of_an_event_are_refused(tmp_path, read, rows, n
     model = Model.initialize(spec, CellSpec(hidden=8))
     found = {
         "training": lambda: read_events(log, spec, SETTINGS, labels),
-        "evaluation": lambda: predict_with_targets(log, model, SETTINGS, labels),
+        "evaluation": lambda: asyncio.run(predict_with_targets(log, model, SETTINGS, labels)),
     }
     with pytest.raises(ConfigError, match=says):
-        asyncio.run(found[read]())
+        found[read]()
 
 
 @pytest.mark.parametrize("name", ["labels.jsonl", "labels.csv", "labels.parquet"])
@@ -230,7 +230,7 @@ def test_values_that_no_head_can_learn_are_shown(tmp_path, head, values, says):
     spec = spec_of(head, features=[C])
     rows = [{"offset": i, "y": value} for i, value in enumerate(values)]
     labels = read_labels(file_of(tmp_path, rows), None, spec)
-    events = asyncio.run(read_events(log_of(*"abc"), spec, SETTINGS, labels))
+    events = read_events(log_of(*"abc"), spec, SETTINGS, labels)
     (text,) = [w for w in warnings_of(events, spec) if w.startswith("head ")]
     assert text.startswith(f"head {head['name']}: no event of the training part has a label: ")
     assert says in text

@@ -42,6 +42,12 @@ class Log:
     def __init__(self, parts) -> None:
         self.parts = parts
 
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *_exception):
+        """Do nothing."""
+
     async def ranges(self):
         """Return all of them."""
         return [Range(number, 0, len(part)) for number, part in enumerate(self.parts)]
@@ -109,7 +115,7 @@ def test_training_and_evaluation_see_the_same(seed, monkeypatch):
     log = Log([random_records(rng) for _ in range(2)])
     ttl = 8.0 if rng.random() < 0.5 else None
     settings = Settings.build(app="app", source="log", state_ttl=ttl, batch_events_max=50)
-    trained, seen = asyncio.run(read_events(log, spec, settings)), []
+    trained, seen = read_events(log, spec, settings), []
     data = EncodedExamples.encode(spec, trained.examples)
     fill = Encoder.fill_since_previous
 
@@ -161,7 +167,7 @@ def test_a_target_that_cannot_be_read_costs_its_label_alone():
         {"x": 2, "price": "NA", "late": False},
         {"x": 3, "price": 7, "late": "NA"},
     )
-    events = asyncio.run(read_events(log, spec, SETTINGS))
+    events = read_events(log, spec, SETTINGS)
     found = asyncio.run(
         predict_with_targets(log, Model.initialize(spec, CellSpec(hidden=8)), SETTINGS)
     )
@@ -177,7 +183,7 @@ def test_an_event_that_scaling_makes_infinite_is_skipped_in_training_too():
     """It is known once the spec is fitted; a later event then follows the one before it."""
     spec = spec_of({"kind": "regression", "name": "n", "of": "now", "path": "y"})
     log = log_of(*({"x": 1e36 if i == 8 else 1, "y": i} for i in range(10)))
-    fitted, events, examples = asyncio.run(read_fitted(log, spec, SETTINGS, "time:0.7"))
+    fitted, events, examples = read_fitted(log, spec, SETTINGS, "time:0.7")
     model = Model.initialize(fitted, CellSpec(hidden=8))
     found = asyncio.run(predict_with_targets(log, model, SETTINGS))
     assert events.skips == found.skips == {"not_finite": 1}
@@ -208,17 +214,17 @@ def test_labels_of_several_partitions_must_name_them(tmp_path):
 
     def both(log, columns, by=None):
         labels = read_labels(labels_file(tmp_path, columns), by, spec)
-        asyncio.run(read_events(log, spec, SETTINGS, labels))
+        read_events(log, spec, SETTINGS, labels)
         asyncio.run(predict_with_targets(log, model, SETTINGS, labels))
         return labels
 
     for read in (
         lambda labels: read_events(two, spec, SETTINGS, labels),
-        lambda labels: predict_with_targets(two, model, SETTINGS, labels),
+        lambda labels: asyncio.run(predict_with_targets(two, model, SETTINGS, labels)),
     ):
         labels = both(one, ["offset"])
         with pytest.raises(ConfigError, match=r"no column partition.*2 partitions.*--labels-by"):
-            asyncio.run(read(labels))
+            read(labels)
     both(two, ["partition", "offset"])
     both(two, ["id"], "id")
 
@@ -237,7 +243,7 @@ def test_rows_of_a_file_are_places_by_themselves(tmp_path):
     path = tmp_path / "log.jsonl"
     path.write_text("".join(json.dumps({"key": f"k{i}", "x": i}) + "\n" for i in range(6)))
     labels = read_labels(labels_file(tmp_path, ["offset"]), None, spec)
-    events = asyncio.run(read_events(FileLog(path, spec, 3), spec, SETTINGS, labels))
+    events = read_events(FileLog(path, spec, 3), spec, SETTINGS, labels)
     known = {o for o, late in zip(events.offset.tolist(), events.examples.labels["late"], strict=True) if late}  # fmt: skip
     assert known == {0, 1, 2}
     assert sorted(events.offset.tolist()) == list(range(6))
