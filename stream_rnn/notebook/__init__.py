@@ -7,6 +7,8 @@
     trace.py     trace
     replay.py    replay
 
+``options.py`` and ``signatures.py`` generate their keywords and what ``help`` shows of them.
+
 Import them from the package: ``from stream_rnn import train``.  The commands of the same names,
 such as ``stream-rnn train``, call these functions.
 """

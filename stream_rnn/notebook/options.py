@@ -6,14 +6,19 @@ keywords.  So each name, default and bound has one definition.
 
 import difflib
 import functools
-import inspect
 from collections.abc import Callable
-from inspect import Parameter, Signature
+from inspect import Parameter
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from stream_rnn.notebook.signatures import (
+    describe_fields,
+    field_parameters,
+    make_docstring,
+    make_signature,
+)
 from stream_rnn.options import HiddenSize, Layers, NumberOrText, build_options
 from stream_rnn.replay.event_loop import ctrl_c_raises_in_loop
 from stream_rnn.settings import CLUSTER, FOLD, Settings
@@ -48,7 +53,8 @@ class TrainOptions:
         cell: Kind of the recurrent cell: ``elman``, ``gru`` or ``lstm``.
         hidden: Hidden size, a multiple of 8.
         layers: Number of stacked recurrent layers.
-        split: Split into training, validation and test part, see ``training/splits.py``.
+        split: Boundary between training and test part: ``time:0.8``, ``time:2013-09-01``,
+            ``key:0.8`` or ``column:NAME``.
         seeds: Number of seeds to train, of which the best becomes the bundle.
         search: Number of settings to try before training; 0 for no search.
         threads: Number of torch threads.
@@ -65,14 +71,24 @@ class TrainOptions:
 
 @dataclass(frozen=True, slots=True)
 class ReplayOptions:
-    """The number of processes that fold a log."""
+    """How a log is folded.
+
+    Attributes:
+        processes: Number of processes, each of which folds one partition at a time.
+    """
 
     processes: Annotated[int, Field(ge=1, le=1024)] = 1
 
 
 @dataclass(frozen=True, slots=True)
 class TraceOptions:
-    """The steps of a trace: their partition, the offset of the last one, and their number."""
+    """Choice of the steps of a trace.
+
+    Attributes:
+        partition: Partition of the key; ``None`` finds it.
+        until: Offset of the last record to fold; ``None`` folds to the end of the log.
+        last: Maximum number of steps to return, the last ones of the key.
+    """
 
     partition: Annotated[int | None, Field(ge=0)] = None
     until: Annotated[int | None, Field(ge=0)] = None
@@ -81,7 +97,16 @@ class TraceOptions:
 
 @dataclass(frozen=True, slots=True)
 class SpecOptions:
-    """The rows from which a spec is proposed, its fields, and the classes of its heads."""
+    """The rows and fields from which a spec is proposed.
+
+    Attributes:
+        key: Fields that form the key; if empty, they are guessed.
+        time: Field of the event time; ``None`` guesses it.
+        target: Fields to predict; if empty, they are guessed.
+        rows: Maximum number of rows to read, from the first row on.
+        of: Place of the value to predict: ``now``, ``next`` or ``label``.
+        classes: Maximum number of classes of a field.
+    """
 
     key: tuple[str, ...] = ()
     time: str | None = None
@@ -117,12 +142,20 @@ def keywords(**kinds: type) -> Callable[[Callable[..., T]], Callable[..., T]]:
             ...
         TypeError: read() has no keyword 'partition'; did you mean 'partitions'?
     """
-    groups = {
-        name: list(inspect.signature(kind).parameters.values()) for name, kind in kinds.items()
+    groups = {name: field_parameters(kind) for name, kind in kinds.items()}
+    settings = Parameter(
+        "settings", Parameter.KEYWORD_ONLY, default=None, annotation=Settings | None
+    )
+    shown = groups | {"settings": [*field_parameters(Settings, SETTINGS), settings]}
+    described = {
+        name: describe_fields(kind) for name, kind in (kinds | {"settings": Settings}).items()
+    }
+    described["settings"] = {name: described["settings"][name] for name in SETTINGS} | {
+        "settings": "A ``Settings``, of which the keywords replace values; ``None`` reads the environment."
     }
 
     def decorate(function: Callable[..., T]) -> Callable[..., T]:
-        signature = _signature(function, groups)
+        signature = make_signature(function, shown)
         known = [*signature.parameters, *groups]
 
         @functools.wraps(function)
@@ -143,24 +176,10 @@ def keywords(**kinds: type) -> Callable[[Callable[..., T]], Callable[..., T]]:
                 return function(*positional, **named)
 
         call.__signature__ = signature  # type: ignore[attr-defined]  # for help()
+        call.__doc__ = make_docstring(function.__doc__ or "", described)
         return call
 
     return decorate
-
-
-def _signature(function: Callable[..., Any], groups: dict[str, list[Parameter]]) -> Signature:
-    """Return the signature that callers see."""
-    original = inspect.signature(function)
-    hidden = {*groups, "settings"}
-    parameters = [p for name, p in original.parameters.items() if name not in hidden]
-    fields = [field for group in groups.values() for field in group]
-    fields += [
-        Parameter(name, Parameter.KEYWORD_ONLY, default=Settings.model_fields[name].default)
-        for name in SETTINGS
-    ]
-    fields.append(Parameter("settings", Parameter.KEYWORD_ONLY, default=None))
-    keyword_fields = [field.replace(kind=Parameter.KEYWORD_ONLY) for field in fields]
-    return original.replace(parameters=[*parameters, *keyword_fields])
 
 
 def _check_group(function: str, name: str, group: Any, kind: type) -> Any:

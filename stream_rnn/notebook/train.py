@@ -64,7 +64,7 @@ def train(
     out: str | Path,
     *,
     on_progress: OnProgress | None = None,
-    on_message: OnMessage = _log_message,
+    on_message: OnMessage | None = None,
     options: LogOptions,
     labels: LabelOptions,
     what: TrainOptions,
@@ -80,7 +80,7 @@ def train(
         spec: Path or result of ``load_spec`` or ``propose_spec``; ``None`` for the demo's data.
         out: Directory of the bundle; an existing bundle is replaced.
         on_progress: Called with the name of a network and a ``training.trainer.Progress``.
-        on_message: Called with the size of the data and with each warning, before training.
+        on_message: Called with the size of the data and each warning; ``None`` logs them.
         options: Choice of the records to read.
         labels: Labels of the heads with ``of = "label"``.
         what: Network, split, and numbers of seeds, trials and threads.
@@ -111,13 +111,13 @@ def train(
     with torch_threads(what.threads), progress_to(on_progress) as report_progress:
         data = _read(log, spec, what.split, labels, options, settings)
         for message in _messages(data, what.split):
-            on_message(message)
+            (on_message or _log_message)(message)
         trials = _search(data, cell, training, what.search, report_progress)
         if trials:
             cell, training = trials[0].cell, trials[0].settings
         provenance = _provenance(data, what, training, settings)
         plan = _plan(data, cell, training, what.seeds, directory, provenance)
-        return _run(plan, trials, report_progress, on_message)
+        return _run(plan, trials, report_progress, on_message or _log_message)
 
 
 def _check(directory: Path, what: TrainOptions) -> None:

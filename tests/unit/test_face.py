@@ -43,7 +43,7 @@ def test_a_function_with_the_name_of_a_room_is_an_ordinary_function(name):
     """For ``help``, ``pickle`` and ``doctest``, which a module that can be called is not."""
     function = getattr(stream_rnn, name)
     shown = pydoc.plain(pydoc.render_doc(function))
-    assert f"{name}(log: " in shown
+    assert f"{name}(\n    log: " in shown
     assert "Example:" in shown
     assert pickle.loads(pickle.dumps(function)) is function
     assert doctest.DocTestFinder().find(function)[0].examples

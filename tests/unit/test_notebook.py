@@ -3,6 +3,8 @@
 import inspect
 import io
 import math
+import pydoc
+import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -24,6 +26,7 @@ from stream_rnn.notebook.columns import PLACE
 from stream_rnn.notebook.example import example_bundle, machines
 from stream_rnn.notebook.html import framed, page, table
 from stream_rnn.replay.logs import FileLog
+from stream_rnn.settings import Settings
 from stream_rnn.training.training_settings import TrainingSettings
 
 QUICK = {"hidden": 8, "epochs": 2, "threads": 1}
@@ -69,6 +72,23 @@ def test_the_keywords_are_the_options_of_the_verb(verb):
         is_generated = "env: STREAM_RNN_" in (options[name].help or "") or name in TRAINING
         if has_default and not is_generated:
             assert keywords[name].default == defaults[name], name
+
+
+@pytest.mark.parametrize("name", ["train", "evaluate", "compare", "trace", "replay"])
+def test_help_describes_each_keyword_in_the_order_of_the_signature(name):
+    """By the descriptions of the options; a group of options is no keyword that callers need."""
+    function = getattr(stream_rnn, name)
+    shown = pydoc.plain(pydoc.render_doc(function))
+    arguments = inspect.getdoc(function).partition("Args:\n")[2].partition("\n\n")[0]
+    described = re.findall(r"^ {4}(\w+): \S", arguments, re.MULTILINE)
+    assert described == list(inspect.signature(function).parameters)
+    assert re.search(r"Annotated|FieldInfo|<function", shown) is None
+    assert max(map(len, shown.splitlines())) < 120
+    top_k = Settings.model_fields["top_k"].description
+    assert f"top_k: {top_k}" in " ".join(arguments.split())
+    if name == "train":
+        assert "    epochs: int = 12,\n" in shown
+        assert f"epochs: {TRAINING['epochs'].default.description}\n" in arguments
 
 
 def test_an_unknown_keyword_names_the_nearest():
