@@ -163,12 +163,8 @@ def keywords(**kinds: type) -> Callable[[Callable[..., T]], Callable[..., T]]:
             if unknown := next((name for name in named if name not in known), None):
                 raise TypeError(_unknown_keyword(function.__name__, unknown, known))
             for name, kind in kinds.items():
-                names = [field.name for field in groups[name]]
-                values = {field: named.pop(field) for field in names if field in named}
                 base = _check_group(function.__name__, name, named.get(name), kind)
-                if base is not None:
-                    values = {field: getattr(base, field) for field in names} | values
-                named[name] = build_options(kind, **values)
+                named[name] = _build_group(kind, base, [f.name for f in groups[name]], named)
             values = {name: named.pop(name) for name in SETTINGS if name in named}
             base = _check_group(function.__name__, "settings", named.get("settings"), Settings)
             named["settings"] = Settings.build(**values) if base is None else base.replace(**values)
@@ -180,6 +176,13 @@ def keywords(**kinds: type) -> Callable[[Callable[..., T]], Callable[..., T]]:
         return call
 
     return decorate
+
+
+def _build_group(kind: type, base: Any, fields: list[str], named: dict[str, Any]) -> Any:
+    """Take the fields of a class out of keywords; what they lack is that of ``base``."""
+    values = {} if base is None else {field: getattr(base, field) for field in fields}
+    values |= {field: named.pop(field) for field in fields if field in named}
+    return build_options(kind, **values)
 
 
 def _check_group(function: str, name: str, group: Any, kind: type) -> Any:
