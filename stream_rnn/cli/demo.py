@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from stream_rnn.cli.shared.printing import output_console, print_json, print_text
+from stream_rnn.cli.shared.printing import output_console, print_json, print_note, print_text
 from stream_rnn.demo.demo import Demo
 from stream_rnn.demo.flights import departures
 from stream_rnn.local.servers import Addresses, servers
@@ -40,7 +40,7 @@ def run(
     console = Console(stderr=True)
 
     def on_progress(line: str) -> None:
-        console.print(line, style="bold", highlight=False)
+        print_note(console, line, "bold")
 
     @asynccontextmanager
     async def show_dashboard(settings: FoldSettings) -> AsyncIterator[None]:
@@ -116,10 +116,10 @@ def _format_auc(value: float | None) -> str:
 
 
 def _wait(console: Console, addresses: Addresses) -> None:
-    console.print(
+    print_note(
+        console,
         f"Kafka and Redis run until Ctrl-C: --bootstrap-servers {addresses.bootstrap_servers} "
         f"--redis-url {addresses.redis_url}",
-        highlight=False,
     )
     try:
         threading.Event().wait()

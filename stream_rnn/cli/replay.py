@@ -7,7 +7,7 @@ import click
 from rich.console import Console
 
 from stream_rnn.cli.shared.log_options import split_words
-from stream_rnn.cli.shared.printing import print_json
+from stream_rnn.cli.shared.printing import print_json, print_note
 from stream_rnn.cli.shared.progress import RecordBars
 from stream_rnn.fold.gc_tuning import tune_garbage_collector
 from stream_rnn.notebook.replay import replay
@@ -34,4 +34,4 @@ def run(log: tuple[str, ...], out: str, processes: int, as_json: bool, **options
     if as_json:
         print_json({"out": out, "predictions": written})
     else:
-        Console(stderr=True).print(f"{written} predictions written to {out}")
+        print_note(Console(stderr=True), f"{written} predictions written to {out}")

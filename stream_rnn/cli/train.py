@@ -8,7 +8,13 @@ from rich.console import Console
 
 from stream_rnn.cli.evaluate import format_cell
 from stream_rnn.cli.shared.log_options import require_spec, split_words
-from stream_rnn.cli.shared.printing import output_console, print_json, print_table, print_text
+from stream_rnn.cli.shared.printing import (
+    output_console,
+    print_json,
+    print_note,
+    print_table,
+    print_text,
+)
 from stream_rnn.cli.shared.progress import TrainingBars
 from stream_rnn.demo import flights
 from stream_rnn.evaluation.questions import unit
@@ -28,7 +34,7 @@ def run(log: tuple[str, ...], spec: Path | None, as_json: bool, **options: Any) 
     console = Console(stderr=True)
 
     def print_message(message: str) -> None:
-        console.print(message, highlight=False, markup=False)
+        print_note(console, message)
 
     (source,) = split_words(log, options["topic"])
     require_spec(spec, is_given_by_log=source == flights.NAME)

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from stream_rnn.cli import compare, doctor, evaluate, state, tail, trace
-from stream_rnn.cli.shared.printing import output_console, print_table, print_text
+from stream_rnn.cli.shared.printing import output_console, print_note, print_table, print_text
 from stream_rnn.evaluation.compare import (
     ComparedHead,
     ComparedMetric,
@@ -188,3 +188,11 @@ def test_a_sentence_in_a_pipe_is_one_line(capsys):
     """Whoever reads it there has no width."""
     print_text(output_console(), "a sentence " * 40)
     assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+def test_a_note_is_one_line_whatever_the_width():
+    """A pipe has 80 columns for rich, and an address in two lines cannot be copied."""
+    output = io.StringIO()
+    note = "Kafka and Redis run until Ctrl-C: [0, 2] " + "redis://127.0.0.1:6379/0 " * 4
+    print_note(Console(file=output, width=80), note, "bold")
+    assert output.getvalue() == note + "\n"

@@ -56,6 +56,11 @@ def print_table(
             console.print(Text(f"  {title:{width}}  {first}{interval}"), soft_wrap=True)
 
 
+def print_note(console: Console, note: str, style: str = "") -> None:
+    """Print a line about the progress of a verb; only the terminal wraps it, so it can be copied."""
+    console.print(Text(note, style), soft_wrap=True)
+
+
 def print_text(console: Console, text: str, indent: str = "", lead: str = "") -> None:
     """Print a sentence, wrapped between words.
 
