@@ -163,8 +163,8 @@ def keywords(**kinds: type) -> Callable[[Callable[..., T]], Callable[..., T]]:
             if unknown := next((name for name in named if name not in known), None):
                 raise TypeError(_unknown_keyword(function.__name__, unknown, known))
             for name, kind in kinds.items():
-                base = _check_group(function.__name__, name, named.get(name), kind)
-                named[name] = _build_group(kind, base, [f.name for f in groups[name]], named)
+                fields = [field.name for field in groups[name]]
+                named[name] = _build_group(function.__name__, name, kind, fields, named)
             values = {name: named.pop(name) for name in SETTINGS if name in named}
             base = _check_group(function.__name__, "settings", named.get("settings"), Settings)
             named["settings"] = Settings.build(**values) if base is None else base.replace(**values)
@@ -178,8 +178,13 @@ def keywords(**kinds: type) -> Callable[[Callable[..., T]], Callable[..., T]]:
     return decorate
 
 
-def _build_group(kind: type, base: Any, fields: list[str], named: dict[str, Any]) -> Any:
-    """Take the fields of a class out of keywords; what they lack is that of ``base``."""
+def _build_group(
+    function: str, name: str, kind: type, fields: list[str], named: dict[str, Any]
+) -> Any:
+    """Take an object of a class, and the fields of the class, out of keywords."""
+    base = None
+    if name not in fields or isinstance(named.get(name), kind):  # a field may have its name
+        base = _check_group(function, name, named.pop(name, None), kind)
     values = {} if base is None else {field: getattr(base, field) for field in fields}
     values |= {field: named.pop(field) for field in fields if field in named}
     return build_options(kind, **values)

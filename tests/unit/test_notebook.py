@@ -25,6 +25,8 @@ from stream_rnn.notebook import progress
 from stream_rnn.notebook.columns import PLACE
 from stream_rnn.notebook.example import example_bundle, machines
 from stream_rnn.notebook.html import framed, page, table
+from stream_rnn.notebook.log import LabelOptions
+from stream_rnn.notebook.options import keywords
 from stream_rnn.replay.logs import FileLog
 from stream_rnn.settings import Settings
 from stream_rnn.training.training_settings import TrainingSettings
@@ -304,3 +306,16 @@ def test_what_is_wrong_is_an_error_with_its_name(tmp_path):
         train(FRAME, SPEC, tmp_path / "b", dropout=2)
     with pytest.raises(ConfigError, match="training needs a spec"):
         train(FRAME, None, tmp_path / "b")
+
+
+def test_a_group_and_its_field_of_the_same_name_are_told_apart():
+    """``labels`` is the path of a file, or all options of labels."""
+
+    @keywords(labels=LabelOptions)
+    def read(*, labels, settings):
+        return labels if settings else None
+
+    assert read(labels="labels.csv").labels == "labels.csv"
+    options = LabelOptions(labels="labels.csv", labels_by="id")
+    assert read(labels=options) == options
+    assert read(labels=options, labels_by="key").labels_by == "key"
