@@ -13,7 +13,7 @@ following holds for a key, because the replay begins with empty memories:
    last event lies in the range and stream time, which is at least the replay's, is more than
    ``state_ttl`` later.
    It cannot restart if stream time is provably too small: each memory that continued bounds the
-   stream time at the begin of the range.
+   stream time at the beginning of the range.
 """
 
 from dataclasses import dataclass
@@ -75,7 +75,7 @@ class StepsChecker:
         self._keys: dict[bytes, _KeyMemory] = {}
         self._stream_ms: int | None = None
         self._begin_max_ms: float | None = (
-            None  # bound of the stream time at the begin of the range
+            None  # bound of the stream time at the beginning of the range
         )
         self._is_stream_known = True
 

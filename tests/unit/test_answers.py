@@ -95,12 +95,17 @@ def test_an_answer_without_an_error_passes(place):
 def test_a_partition_without_a_leader_is_no_fault_of_metadata():
     """How many partitions and replicas there are is known all the same."""
     topics = [(0, "flights", False, [(*one, []) for one in PARTITIONS])]
-    raise_first_error(through_bytes(metadata.MetadataResponse_v5(0, [], "c", 1, topics)))
+    answer = through_bytes(metadata.MetadataResponse_v5(0, [], "c", 1, topics))
+    raise_first_error(answer)
+    assert [code for *_, partitions in answer.topics for code, *_ in partitions if code]
 
 
 def test_topics_of_others_are_only_listed():
-    """One that has no leader, or may not be seen, does not make the list unknown."""
-    raise_first_error(ANSWERS["topic"](29), subject=None)
+    """A topic that has no leader, or may not be seen, does not make the list unknown."""
+    answer = ANSWERS["topic"](29)
+    raise_first_error(answer, subject=None)
+    with pytest.raises(ConfigError):
+        raise_first_error(answer, subject="flights")
 
 
 @pytest.mark.parametrize(

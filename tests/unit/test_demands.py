@@ -88,6 +88,7 @@ def test_a_plain_app_is_accepted():
     app = with_agent(with_agent(app_of(), "events", FOLD_AGENT), "orders", "shop")
     set_defaults(app)
     check_app(app, "events", FOLD_AGENT)
+    assert len(app.agents) == 2
 
 
 def test_tables_are_refused():
