@@ -7,11 +7,14 @@ session.
 
 import os
 import secrets
+import signal
 import threading
+import time
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client, Listener
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -50,6 +53,36 @@ def run_server(server):
         yield started
     finally:
         end(server)
+
+
+def freeze(server, within_s: float = 10) -> None:
+    """Stop every thread of a server until :func:`unfreeze`.
+
+    ``os.kill`` returns before the threads have stopped: a thread on another core may still answer
+    the next request.
+    """
+    pid = server._process.pid
+    os.kill(pid, signal.SIGSTOP)
+    deadline = time.monotonic() + within_s
+    while not are_threads_stopped(pid):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"process {pid} has not stopped within {within_s:g} s")
+        time.sleep(0.001)
+
+
+def are_threads_stopped(pid: int) -> bool:
+    """Return whether every thread of a process has stopped."""
+    threads = Path(f"/proc/{pid}/task")
+    if not threads.exists():  # not Linux
+        time.sleep(0.5)
+        return True
+    stats = [(thread / "stat").read_text() for thread in threads.iterdir()]
+    return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
+
+
+def unfreeze(server) -> None:
+    """Let a server go on that was stopped by :func:`freeze`."""
+    os.kill(server._process.pid, signal.SIGCONT)
 
 
 def end(server) -> None:

@@ -1,8 +1,6 @@
 """Verbs that write to Kafka while its broker goes away: they end, in time and with the reason."""
 
 import asyncio
-import os
-import signal
 import time
 from types import SimpleNamespace
 
@@ -17,7 +15,9 @@ from stream_rnn.operate.key_states import publish_forgets
 from stream_rnn.replay.logs import Range
 from stream_rnn.replay.send import SendOptions, send
 from stream_rnn.settings import Settings
+from tests.shared_servers import freeze as freeze_server
 from tests.shared_servers import run_server
+from tests.shared_servers import unfreeze as unfreeze_server
 
 TOPIC = "t"
 WITHIN_S = 20
@@ -39,8 +39,8 @@ async def freeze(broker):
         if TOPIC not in await admin.list_topics():
             await admin.create_topics([NewTopic(TOPIC, 1, 1)])
         await stop_admin(admin, 5)
-    yield lambda: os.kill(broker._process.pid, signal.SIGSTOP)
-    os.kill(broker._process.pid, signal.SIGCONT)
+    yield lambda: freeze_server(broker)
+    unfreeze_server(broker)
 
 
 @pytest.fixture

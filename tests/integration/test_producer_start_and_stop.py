@@ -1,8 +1,6 @@
 """Producers on a broker that takes short transactions only, and that may be frozen."""
 
 import asyncio
-import os
-import signal
 import time
 
 import pytest
@@ -16,7 +14,7 @@ from stream_rnn.local.kafka import LocalKafka
 from stream_rnn.operate.check_kafka import check_rights
 from stream_rnn.operate.check_result import Level
 from stream_rnn.settings import Settings
-from tests.shared_servers import run_server
+from tests.shared_servers import freeze, run_server, unfreeze
 
 TOPIC = "t"
 
@@ -41,7 +39,7 @@ async def test_a_producer_that_cannot_end_is_given_up_and_sends_nothing_more(bro
         await make_topic(broker.bootstrap_servers)
         await producer.partitions_for(TOPIC)
         await producer.begin_transaction()
-    os.kill(broker._process.pid, signal.SIGSTOP)
+    freeze(broker)
     try:
         sent = await producer.send(TOPIC, b"never", partition=0)
         began = time.monotonic()
@@ -51,7 +49,7 @@ async def test_a_producer_that_cannot_end_is_given_up_and_sends_nothing_more(bro
         connections = list(producer.client._conns.values())
         assert not [one for one in connections if one.connected()]
     finally:
-        os.kill(broker._process.pid, signal.SIGCONT)
+        unfreeze(broker)
     assert await log_end(broker.bootstrap_servers) == 0
     await asyncio.sleep(1)
     assert await log_end(broker.bootstrap_servers) == 0

@@ -2,9 +2,7 @@
 
 import asyncio
 import contextlib
-import os
 import re
-import signal
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ from stream_rnn.store.connection import connect_redis
 from stream_rnn.store.redis_store import RedisStore
 from stream_rnn.store.state import Commit, FirstPosition, StoredPosition
 from tests.integration.redis_kinds import Cluster
+from tests.shared_servers import freeze, unfreeze
 
 pytestmark = [pytest.mark.timeout(200), pytest.mark.integration]
 TIMEOUT_S, WITHIN_S = 2.0, 60
@@ -120,8 +119,7 @@ async def test_a_primary_that_hangs_is_left_for_its_replica_by_reads_alone():
     going_on = ("--cluster-require-full-coverage", "no")
     async with Cluster(arguments=going_on) as cluster, folds(cluster) as (fold, other):
         await cluster.replicate(0)
-        process = cluster.nodes[0].server._process.pid
-        os.kill(process, signal.SIGSTOP)
+        freeze(cluster.nodes[0].server)
         try:
             # Scripts are loaded where they run: another primary that hangs is not waited for.
             await cluster.nodes[await other.owner(asked=1)].do("SCRIPT", "FLUSH")
@@ -133,7 +131,7 @@ async def test_a_primary_that_hangs_is_left_for_its_replica_by_reads_alone():
             await fold.until(fold.commit)
             assert await fold.owner(asked=1) == 3
         finally:
-            os.kill(process, signal.SIGCONT)
+            unfreeze(cluster.nodes[0].server)
         await asyncio.gather(fold.until(fold.load), fold.until(other.load))
 
 
