@@ -12,6 +12,7 @@ from typing_extensions import TypedDict
 
 from stream_rnn.errors import SpecError
 from stream_rnn.model.features import Field
+from stream_rnn.model.paths import split_path
 
 # Integers within the range of a float, for a category that another input reads as a number.
 _Integer = Annotated[int, Limits(gt=-(2**1024) + 2**970, lt=2**1024 - 2**970)]
@@ -28,7 +29,7 @@ def value_getter(path: str, *, misplaced: Any = None) -> Callable[[Any], Any]:
     """Return a function that returns the value at a dotted path of an event, or ``None``.
 
     Args:
-        path: Names of the nested objects and of the field, separated by dots.
+        path: Path of the field.
         misplaced: Value to return if a parent on the path is neither an object nor ``None``.
 
     Example:
@@ -36,7 +37,7 @@ def value_getter(path: str, *, misplaced: Any = None) -> Callable[[Any], Any]:
         >>> get({"a": {"b": 1}}), get({"a": 1}), get({}), get([])
         (1, None, None, None)
     """
-    parts = path.split(".")
+    parts = split_path(path)
 
     def get(value: Any) -> Any:
         for part in parts:
@@ -49,9 +50,32 @@ def value_getter(path: str, *, misplaced: Any = None) -> Callable[[Any], Any]:
     return get
 
 
+def key_element_getter(element: str | tuple[str, ...]) -> Callable[[Any], Any]:
+    """Return a function that returns an element of the key of an object, or ``None``.
+
+    Args:
+        element: Path, or alternative paths of which the first counts whose value is not null.
+
+    Example:
+        >>> get = key_element_getter(("after.id", "before.id"))
+        >>> get({"after": None, "before": {"id": 7}}), get({"after": {"id": 0}, "before": None})
+        (7, 0)
+    """
+    if isinstance(element, str):
+        return value_getter(element)
+    getters = [value_getter(path) for path in element]
+
+    def get(record: Any) -> Any:
+        values = (get_value(record) for get_value in getters)
+        return next((value for value in values if value is not None), None)
+
+    return get
+
+
 def _make_column_reader(path: str) -> Callable[[Sequence[Any]], list[Any]]:
     """Return a function that returns the value at a dotted path of each event."""
-    get, get_item = value_getter(path), itemgetter(path)
+    names = split_path(path)
+    get, get_item = value_getter(path), itemgetter(names[0])
 
     def column(events: Sequence[Any]) -> list[Any]:
         try:
@@ -59,7 +83,7 @@ def _make_column_reader(path: str) -> Callable[[Sequence[Any]], list[Any]]:
         except KeyError:
             return list(map(get, events))
 
-    return column if "." not in path else lambda events: list(map(get, events))
+    return column if len(names) == 1 else lambda events: list(map(get, events))
 
 
 def _make_label_reader(path: str) -> Callable[[Sequence[Any]], list[Any]]:
@@ -86,7 +110,7 @@ def build_row_type(fields: Sequence[Field]) -> Any:
     tree: dict[str, Any] = {}
     # Labels come last, because a label does not require that the parents on its path are objects.
     for field in sorted(fields, key=lambda field: field.is_label):
-        *parents, leaf = field.path.split(".")
+        *parents, leaf = split_path(field.path)
         node = tree
         for part in parents:
             inner = node.get(part, {})

@@ -8,25 +8,23 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic import Field as Limits
+from pydantic import ValidationError, model_validator
 
 from stream_rnn.errors import SpecError, reason
+from stream_rnn.model.event import Event
+from stream_rnn.model.file_format import FileFormat
 from stream_rnn.model.heads import Head, Word
+from stream_rnn.model.paths import PATH, is_prefix
+from stream_rnn.model.spec_part import ARRAY, SpecPart
 
 SPEC_BYTES_MAX = 4_000_000
 
 Name = Annotated[str, Limits(min_length=1, max_length=64, pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
-ARRAY = Limits(strict=False)  # an array of TOML and JSON is a list in Python, not a tuple
-Path_ = Annotated[str, Limits(min_length=1, max_length=256, pattern=r"^[^.]+(\.[^.]+)*$")]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
 
 
 def _check_order(what: str, low: float, high: float) -> None:
@@ -34,7 +32,7 @@ def _check_order(what: str, low: float, high: float) -> None:
         raise ValueError(f"{what}: {low:g} is above {high:g}")
 
 
-class Fitted(_Part):
+class Fitted(SpecPart):
     """Statistics of a feature in the training part, after clipping and the logarithm, if any."""
 
     mean: float = 0.0
@@ -48,7 +46,7 @@ class Fitted(_Part):
         return self
 
 
-class _Scaled(_Part):
+class _Scaled(SpecPart):
     scaling: Literal["standard", "minmax", "log", "none"] = "standard"
     clip: Annotated[tuple[float, float], ARRAY] | None = None
     fitted: Fitted | None = None
@@ -77,12 +75,15 @@ class _Scaled(_Part):
 
 
 class Numeric(_Scaled):
-    """A numeric field of the event."""
+    """A numeric field of the event; with ``parse``, a text such as "12.50" is a number, too."""
+
+    OMITTED_DEFAULTS: ClassVar[frozenset[str]] = frozenset({"parse"})
 
     kind: Literal["numeric"]
     name: Name
-    path: Path_
+    path: PATH
     missing: Literal["indicator", "mean", "error"] = "indicator"
+    parse: bool = False
 
     @property
     def filler(self) -> float:
@@ -103,12 +104,12 @@ class SincePrevious(_Scaled):
     scaling: Literal["standard", "minmax", "log", "none"] = "log"
 
 
-class Categorical(_Part):
+class Categorical(SpecPart):
     """A word of a vocabulary; index 0 stands for missing values and all other words."""
 
     kind: Literal["categorical"]
     name: Name
-    path: Path_
+    path: PATH
     vocabulary: tuple[Word, ...] = Limits(min_length=1, max_length=100_000, strict=False)
     embedding: int = Limits(4, ge=1, le=1024)
     missing: Literal["indicator", "error"] = "indicator"
@@ -120,16 +121,19 @@ class Categorical(_Part):
         return self
 
 
-class Boolean(_Part):
-    """A boolean field of the event."""
+class Boolean(SpecPart):
+    """A boolean field of the event; with ``parse``, 0, 1 and the texts of both are booleans, too."""
+
+    OMITTED_DEFAULTS: ClassVar[frozenset[str]] = frozenset({"parse"})
 
     kind: Literal["boolean"]
     name: Name
-    path: Path_
+    path: PATH
     missing: Literal["indicator", "error"] = "indicator"
+    parse: bool = False
 
 
-class Calendar(_Part):
+class Calendar(SpecPart):
     """The hour of the day or the day of the week of the event time, in UTC, as sine and cosine."""
 
     kind: Literal["calendar"]
@@ -140,23 +144,6 @@ class Calendar(_Part):
 Feature = Annotated[
     Numeric | Categorical | Boolean | SincePrevious | Calendar, Limits(discriminator="kind")
 ]
-
-
-class EventTime(_Part):
-    """The field with the time of an event, and its unit."""
-
-    path: Path_
-    unit: Literal["ms", "s", "iso8601"] = "ms"
-
-
-class Event(_Part):
-    """The fields with the key and the time of an event.
-
-    Only files need ``key``, because a Kafka record has a key of its own.
-    """
-
-    key: Annotated[tuple[Path_, ...], ARRAY] = ()
-    time: EventTime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,11 +167,14 @@ class Field:
     has_words: bool = False
 
 
-class FeatureSpec(_Part):
+class FeatureSpec(SpecPart):
     """The features that the network reads from an event, and the heads that it predicts."""
+
+    OMITTED_DEFAULTS: ClassVar[frozenset[str]] = frozenset({"file"})
 
     format: int = Limits(1, ge=1, le=1)  # a Literal would accept true
     name: Name
+    file: FileFormat = FileFormat()
     event: Event = Event()
     features: tuple[Feature, ...] = Limits(min_length=1, max_length=512, strict=False)
     heads: tuple[Head, ...] = Limits(min_length=1, max_length=64, strict=False)
@@ -214,7 +204,7 @@ class FeatureSpec(_Part):
         read = self.fields()
         for parent in {field.path for field in read}:
             for child in read:
-                if child.path.startswith(f"{parent}."):
+                if is_prefix(parent, child.path):
                     message = f"path {child.path}: {parent} is also a path, so it is no object"
                     raise ValueError(message)
         for field in read:
@@ -263,10 +253,17 @@ class FeatureSpec(_Part):
             where = ".".join(str(part) for part in first["loc"])
             raise SpecError(f"feature spec {place}: {where or 'spec'}: {first['msg']}") from error
 
-    def fields(self, *, with_targets: bool = False) -> tuple[Field, ...]:
-        """Return the fields to decode, one for each path.
+    def time_field(self) -> Field:
+        """Return the field of the event time, which the spec must have."""
+        assert self.event.time is not None
+        types = frozenset({"text" if self.event.time.is_text else "number"})
+        return Field(self.event.time.path, types, required=True)
 
-        If several features read one field, its value must fit the types of all.  A field that only
+    def fields(self, *, with_targets: bool = False) -> tuple[Field, ...]:
+        """Return the fields to decode from the event, one for each path.
+
+        The field of the event time is one of them, unless the spec has ``unwrap``: then its path
+        begins at the record, and :meth:`time_field` returns it.  If several features read one field, its value must fit the types of all.  A field that only
         heads read never decides whether a record is valid.
 
         Args:
@@ -277,9 +274,9 @@ class FeatureSpec(_Part):
             if isinstance(feature, Numeric | Categorical | Boolean):
                 is_required, has_words = feature.missing == "error", feature.kind == "categorical"
                 _add_reader(fields, feature.path, _TYPES[feature.kind], is_required, has_words)
-        if self.event.time is not None:
-            kind = "text" if self.event.time.unit == "iso8601" else "number"
-            _add_reader(fields, self.event.time.path, frozenset({kind}), True, False)
+        if self.event.time is not None and self.event.unwrap is None:
+            time = self.time_field()
+            _add_reader(fields, time.path, time.types, True, False)
         for head in self.heads if with_targets else ():
             if head.path is None or head.of == "label":
                 continue

@@ -8,14 +8,16 @@ field of the next valid event of the same key; ``training/targets.py`` decodes l
 """
 
 from functools import cached_property
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from stream_rnn.model.paths import PATH
+from stream_rnn.model.spec_part import SpecPart
 
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
-FieldPath = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^.]+(\.[^.]+)*$")]
 Word = Annotated[str, Field(max_length=256)]
 END = "end"
 FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -23,18 +25,14 @@ FLOAT32_MAX = float(np.finfo(np.float32).max)
 Columns = NDArray[np.float64]  # (C, N): a row for each of a head's columns of y
 
 
-class Target(BaseModel):
+class Target(SpecPart):
     """Mean and standard deviation of the encoded targets of a head in the training part."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
 
     mean: float = 0.0
     std: float = Field(default=1.0, gt=0)
 
 
-class _Head(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
-
+class _Head(SpecPart):
     name: Name
     of: Literal["now", "next", "label"] = "next"
 
@@ -52,9 +50,12 @@ class _Head(BaseModel):
 class Regression(_Head):
     """A number; ``cap`` is the maximum of targets and predictions."""
 
+    OMITTED_DEFAULTS: ClassVar[frozenset[str]] = frozenset({"parse"})
+
     kind: Literal["regression"]
-    path: FieldPath
+    path: PATH
     cap: float | None = None
+    parse: bool = False
     fitted: Target | None = None
 
     def output(self, y: Columns) -> Columns:
@@ -74,9 +75,12 @@ class Regression(_Head):
 class Binary(_Head):
     """Yes or no: a boolean field, or a number above a threshold."""
 
+    OMITTED_DEFAULTS: ClassVar[frozenset[str]] = frozenset({"parse"})
+
     kind: Literal["binary"]
-    path: FieldPath
+    path: PATH
     above: float | None = None
+    parse: bool = False
 
     @property
     def types(self) -> frozenset[str]:
@@ -99,7 +103,7 @@ class Multiclass(_Head):
     """One of several classes; ``end`` adds a class for the end of a key."""
 
     kind: Literal["multiclass"]
-    path: FieldPath
+    path: PATH
     classes: tuple[Word, ...] = Field(min_length=2, max_length=100_000, strict=False)
     end: bool = False
 

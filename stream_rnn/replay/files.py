@@ -21,8 +21,10 @@ from aiokafka.partitioner import murmur2
 
 from stream_rnn.errors import ConfigError, RecordError, SpecError, reason
 from stream_rnn.fold.decoder import NO_TIMESTAMP, LogRecord, parse_time_ms
-from stream_rnn.fold.fields import value_getter
-from stream_rnn.model.features import EventTime, FeatureSpec
+from stream_rnn.fold.fields import key_element_getter, value_getter
+from stream_rnn.model.event import EventTime
+from stream_rnn.model.features import FeatureSpec
+from stream_rnn.model.paths import split_path
 
 ROWS_A_BATCH = 50_000
 RECORDS_PER_BATCH = 16_384
@@ -153,7 +155,7 @@ def _parse_json(line: bytes) -> Any:
 def _rows(path: Rows, spec: FeatureSpec) -> Iterator[list[Value]]:
     """Yield rows as JSON, with the columns that make key and timestamp as objects."""
     time = spec.event.time
-    paths = [*spec.event.key, *([time.path] if time else [])]
+    paths = [*spec.event.key_paths, *([time.path] if time else [])]
     for frame in chain.from_iterable(f.iter_slices(RECORDS_PER_BATCH) for f in read_frames(path)):
         schema = frame.schema.items()
         if unsupported := [f"{n} ({dtype})" for n, dtype in schema if dtype in UNSUPPORTED_TYPES]:
@@ -163,14 +165,14 @@ def _rows(path: Rows, spec: FeatureSpec) -> Iterator[list[Value]]:
             )
         buffer = io.BytesIO()
         frame.write_ndjson(buffer)
-        columns = {name for path in paths if (name := path.partition(".")[0]) in frame.columns}
+        columns = {name for path in paths if (name := split_path(path)[0]) in frame.columns}
         rows = frame.select(sorted(columns)).to_dicts() if columns else [{}] * len(frame)
         yield list(zip(buffer.getvalue().split(b"\n"), rows, strict=False))
 
 
 def _record_maker(spec: FeatureSpec) -> Callable[[int, bytes, Any], LogRecord]:
     """Return a function that makes a record from the offset, the JSON and the object of a row."""
-    getters = [value_getter(path) for path in spec.event.key]
+    getters = [key_element_getter(element) for element in spec.event.key]
     read_timestamp = None if spec.event.time is None else _timestamp_reader(spec.event.time)
 
     def make(offset: int, value: bytes, row: Any) -> LogRecord:

