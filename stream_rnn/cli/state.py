@@ -1,4 +1,4 @@
-"""``stream-rnn state``: positions and hidden states of a fold: show, get, erase, drop."""
+"""``stream-rnn state``: positions and hidden states of a fold: show, get, drop."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -8,9 +8,11 @@ import numpy as np
 
 from stream_rnn.cli.shared.folds import with_fold
 from stream_rnn.cli.shared.printing import output_console, print_json, print_table, print_text
-from stream_rnn.keys import describe_key, parse_key
+from stream_rnn.key_spellings import NearKey, list_near_keys
+from stream_rnn.keys import KEY_FORMS, describe_key, parse_key
 from stream_rnn.operate import key_states as states
 from stream_rnn.operate.key_states import KeyState
+from stream_rnn.operate.near_keys import find_near_keys
 from stream_rnn.operate.open_fold import Fold
 from stream_rnn.settings import FoldSettings
 
@@ -54,50 +56,43 @@ def drop(settings: FoldSettings, partition: int | None, force: bool, yes: bool) 
 
 def get(settings: FoldSettings, key: str, as_json: bool) -> int:
     """Show the hidden state of a key."""
-    name = describe_key(parse_key(key))
-    found = with_fold(settings, lambda fold: states.find_states(fold, parse_key(key)))
+    record_key = parse_key(key)
+    name = describe_key(record_key)
+
+    async def look(fold: Fold) -> tuple[list[KeyState], list[NearKey]]:
+        found = await states.find_states(fold, record_key)
+        return found, [] if found else await find_near_keys(fold, record_key)
+
+    found, near = with_fold(settings, look)
     for state in found:
         if as_json:
             print_json(_as_json(name, state))
         else:
             _print_state(name, state)
-    if not found and not as_json:
+    if not found and as_json:
+        print_json({"key": name, "found": 0, "similar": near_as_json(near)})
+    elif not found:
         print(f"no partition of {settings.source} has a state of {name}")
+        print_near(near)
+    if len(found) > 1 and not as_json:
+        print(
+            f"{name} has a separate memory in each of {len(found)} partitions: see 'One key in two "
+            "partitions' in deploy/README.md"
+        )
     return 0 if found else 1
 
 
-def erase(
-    settings: FoldSettings, key: str, partition: int | None, within_s: float, yes: bool
-) -> int:
-    """Make the network forget a key: publish a record with a null value to the source."""
-    name = describe_key(parse_key(key))
+def print_near(near: list[NearKey]) -> None:
+    """Print stored keys that may be another spelling of a key that is not there."""
+    if near:
+        print(f"similar keys that have one: {list_near_keys(near)}")
+    else:
+        print(f"no similar key has one; a key is {KEY_FORMS}")
 
-    async def publish(fold: Fold) -> int:
-        fold.select(partition)
-        holders = await states.find_partitions(fold, parse_key(key))
-        partitions = holders if partition is None else [partition]
-        if not partitions:
-            print(f"no partition of {settings.source} has a state of {name}: nothing was published")
-            if count := await states.count_unfolded(fold):
-                print(
-                    f"{count} records are not folded yet, and may have this key: try again after "
-                    "they are folded, or give --partition"
-                )
-            return 1
-        offsets = await states.publish_forgets(fold, parse_key(key), partitions)
-        for number, offset in offsets.items():
-            print(f"forget of {name} published to {settings.source}[{number}] at offset {offset}")
-        if not within_s:
-            return 0
-        if await states.wait_until_folded(fold, offsets, within_s):
-            print("folded: this fold has no state of the key; older folds may have, see --help")
-            return 0
-        print(f"not folded within {within_s:g} s: a worker folds the record when it reaches it")
-        return 1
 
-    if not yes:
-        click.confirm(f"forget {name} of {settings.source}?", abort=True)
-    return with_fold(settings, publish)
+def near_as_json(near: list[NearKey]) -> list[dict[str, Any]]:
+    """Return near keys for JSON."""
+    return [{"key": key.name, "how": key.how, "partitions": list(key.partitions)} for key in near]
 
 
 def _print(settings: FoldSettings, identity: str, rows: list[dict[str, Any]]) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Collection
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -64,11 +64,12 @@ async def find_partitions(fold: Fold, key: bytes) -> list[int]:
     return [place.partition for place, value in pairs if value is not None]
 
 
-async def count_unfolded(fold: Fold) -> int:
-    """Return the number of records of the source that are not folded yet."""
-    stored = await asyncio.gather(*(place.store.read() for place in fold.places))
-    ends = await asyncio.gather(*(place.log.log_end() for place in fold.places))
-    starts = await asyncio.gather(*(place.log.log_start() for place in fold.places))
+async def count_unfolded(fold: Fold, partitions: Collection[int]) -> int:
+    """Return the number of records of some partitions that are not folded yet."""
+    places = [place for place in fold.places if place.partition in partitions]
+    stored = await asyncio.gather(*(place.store.read() for place in places))
+    ends = await asyncio.gather(*(place.log.log_end() for place in places))
+    starts = await asyncio.gather(*(place.log.log_start() for place in places))
     return sum(
         max(0, end - (start if position.position is None else position.position))
         for position, start, end in zip(stored, starts, ends, strict=True)

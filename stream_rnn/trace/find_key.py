@@ -1,9 +1,11 @@
 """Finding a key in a log, and unrolling the network over its events."""
 
 from dataclasses import replace
+from itertools import islice
 
 from stream_rnn.errors import ConfigError
-from stream_rnn.keys import BASE64, describe_key, shorten, similar_keys
+from stream_rnn.key_spellings import NearKey, Spellings, format_partitions, list_near_keys
+from stream_rnn.keys import KEY_FORMS, describe_key, shorten, similar_keys
 from stream_rnn.model.network import Model
 from stream_rnn.replay.files import name_of, partition_of
 from stream_rnn.replay.logs import FileLog, Log, Range
@@ -53,10 +55,11 @@ async def unroll_log(
         if unrolled.records:
             matches.append(unrolled)
     if len(matches) > 1:
-        partitions = ", ".join(str(match.partition) for match in matches)
+        partitions = format_partitions(match.partition for match in matches)
         raise ConfigError(
-            f"key {describe_key(key)} is in partitions {partitions} of {log.name}, with a separate "
-            "memory in each; choose one with --partition"
+            f"key {describe_key(key)} is in {partitions} of {log.name}, with a separate memory in "
+            "each; choose one with --partition (deploy/README.md, One key in two partitions, names "
+            "the usual cause)"
         )
     if not matches:
         raise await _key_not_found(log, key, partition, until)
@@ -99,7 +102,8 @@ async def _key_not_found(
     log: Log, key: bytes, partition: int | None, until: int | None
 ) -> ConfigError:
     """Return an error that names similar keys; reads the log once more."""
-    keys, shown = await _list_keys(log), shorten(describe_key(key))
+    spellings, shown = Spellings(key), shorten(describe_key(key))
+    keys, near = await _list_keys(log, key, spellings)
     if key in keys:
         bounds = [f"in partition {partition}"] if partition is not None else []
         bounds += [f"up to offset {until}"] if until is not None else []
@@ -108,19 +112,34 @@ async def _key_not_found(
             "--partition, or choose a greater --until"
         )
     count = f"more than {KEYS_MAX:,}" if len(keys) > KEYS_MAX else f"{len(keys):,}"
-    similar = [repr(shorten(name)) for name in similar_keys(key, keys)]
-    names = f"similar: {', '.join(similar)}" if similar else "none is similar"
+    near += [NearKey(other, "") for other in similar_keys(key, keys - {each.key for each in near})]
+    names = f"similar: {list_near_keys(near)}" if near else "none is similar"
     return ConfigError(
         f"no record of {log.name} in this range has the key {shown!r}; the range has {count} keys, "
-        f"{names}. Write a key that is not text as {BASE64}..."
+        f"{names}. A key is {KEY_FORMS}"
     )
 
 
-async def _list_keys(log: Log) -> set[bytes]:
+async def _list_keys(
+    log: Log, wanted: bytes, spellings: Spellings
+) -> tuple[set[bytes], list[NearKey]]:
+    """Return little more than ``KEYS_MAX`` keys, and every key that is a near spelling.
+
+    The keys contain ``wanted`` if any record has it.
+    """
+    is_file = isinstance(log, FileLog)
     whole = replace(log, partitions=1) if isinstance(log, FileLog) else log
     keys: set[bytes] = set()
+    near: dict[bytes, tuple[str, set[int]]] = {}
     for source_range in await whole.ranges():
         async for records in whole.batches(source_range):
-            if len(keys) <= KEYS_MAX:
-                keys.update(record.key for record in records if record.key is not None)
-    return keys
+            batch = {record.key for record in records if record.key is not None}
+            keys |= batch & {wanted}
+            for key in batch:
+                if (how := spellings.describe(key)) is not None:
+                    near.setdefault(key, (how, set()))[1].add(source_range.partition)
+            keys.update(islice(batch - keys, max(0, KEYS_MAX + 1 - len(keys))))
+    return keys, [
+        NearKey(key, how, () if is_file else tuple(sorted(partitions)))
+        for key, (how, partitions) in near.items()
+    ]

@@ -267,6 +267,10 @@ async def test_a_key_is_looked_up_and_erased_where_it_is(made):
         assert "this fold has no state of the key" in said
         await run("state", "get", key, *options(made, *PLACE), status=1)
         await run("state", "erase", key, "--yes", *options(made, *PLACE), status=1)
+        again = json.loads(
+            await run("state", "erase", key, "--json", *options(made, *PLACE), status=1)
+        )
+        assert (again["found"], again["published"], again["folded"]) == (0, {}, None)
     # A key that is no text is printed as it may be typed; events that wait may be of the key.
     await run("state", "get", "\udcff", "--json", *options(made, *PLACE), status=1)
     await asyncio.to_thread(worker.stop)

@@ -35,7 +35,7 @@ from stream_rnn.cli.verbs import load_work
     "keys",
     multiple=True,
     metavar="KEY",
-    help="Key to audit, as text or base64:...; may be repeated; default: all.",
+    help="Key to audit, as text, base64:..., hex:..., int32:... or int64:...; may be repeated; default: all.",
 )
 @click.option(
     "--sample",

@@ -54,13 +54,15 @@ def drop(**options: Any) -> Any:
 @verb("get", f"UA-EWR {FOLD_WORDS}", command)
 @click.argument("key")
 @fold_options
-@json_option("partition that contains KEY")
+@json_option("partition that contains KEY", "; an object with found 0 if none does")
 def get(**options: Any) -> Any:
     """Show the hidden state of a key.
 
-    KEY is text, or base64: followed by the encoded bytes. The command looks into every partition,
-    because the producer of the records chooses the partition of a key. The exit status is 1 if no
-    partition contains KEY.
+    KEY is text, or base64:, hex:, int32: or int64: followed by the bytes in that form; int64:7 is
+    the key that Java's LongSerializer writes. The command looks into every partition,
+    because the producer of the records chooses the partition of a key. If no partition contains
+    KEY, the exit status is 1, and the command names stored keys that may be another spelling of
+    KEY, such as JSON text.
     """
     return load_work("state").get(**options)
 
@@ -74,6 +76,11 @@ def get(**options: Any) -> Any:
     help="Partition to publish to, even if it has no state of KEY; default: every partition that has one.",
 )
 @click.option(
+    "--all-partitions",
+    is_flag=True,
+    help="Publish to every partition, even without a state of KEY: for events that are not folded yet, and for later folds.",
+)
+@click.option(
     "--within",
     "within_s",
     type=Float(0, 86_400),
@@ -81,18 +88,26 @@ def get(**options: Any) -> Any:
     help="Seconds to wait until a worker has folded the record; 0 does not wait.",
 )
 @yes_option
+@json_option(note="; implies --yes")
 def erase(**options: Any) -> Any:
     """Make the network forget a key: publish a record with a null value to the source.
 
-    KEY is text, or base64: followed by the encoded bytes. The record goes to the partition whose
+    KEY is text, or base64:, hex:, int32: or int64: followed by the bytes in that form; int64:7 is
+    the key that Java's LongSerializer writes. The record goes to the partition whose
     states contain KEY, whatever the hash of KEY is. It is a part of the log, so every rebuild and
     every replay forgets KEY, too.
 
-    Past events and predictions in Kafka, backups and bundles remain, and so does the state in the
-    fold of an old bundle that no worker folds any more: delete that with state drop --bundle OLD.
-    The exit status is 1 if no partition contains KEY, or if no worker folds the record in time.
+    Past events, predictions and dead letters in Kafka remain until retention removes them; the
+    record removes events only if the source is compacted. Backups and bundles remain, and so does
+    the state in the fold of an old bundle that no worker folds any more: delete that with state
+    drop --bundle OLD.
+
+    If no partition has a state of KEY, the command publishes nothing, unless --partition or
+    --all-partitions is given, and names stored keys that may be another spelling of KEY. The exit
+    status is 1 if the erasure met neither a state nor an unfolded event of KEY, or if no worker
+    folds the record in time.
     """
-    return load_work("state").erase(**options)
+    return load_work("state_erase").erase(**options)
 
 
 @verb("export", f"departures.states {FOLD_WORDS}", command)
