@@ -12,6 +12,8 @@ partition needs this memory:
 - 8 bytes for each output, and 8 for each that was computed with other numerics
 - 45 bytes for each dead letter
 - for each key its hidden state, as in every replay, and a few hundred bytes
+- twelve bytes for each key of the partitions before it, at most 96 MB; see
+  ``audit/key_partitions.py``
 - all outputs that seem to be missing, until step 5: at most ``MISSING_MAX`` and
   ``MISSING_BYTES_MAX`` of predictions, and as many of dead letters, some 200 MB for each of the
   two; beyond that, the oldest ones count as missing at once
@@ -21,6 +23,7 @@ The audit refuses a range of more than ``OFFSETS_MAX`` offsets.
 
 from collections.abc import Sequence
 
+from stream_rnn.audit.audited_keys import AuditedKeys
 from stream_rnn.audit.partition_audit import PartitionAudit, ProgressCallback
 from stream_rnn.audit.result import AuditOptions, AuditResult
 from stream_rnn.errors import ConfigError
@@ -52,12 +55,12 @@ async def audit(
         ConfigError: A topic or a partition does not exist, or an output topic has another number of
             partitions than the source.
     """
-    result = AuditResult()
+    result, keys = AuditResult(), AuditedKeys(options)
     ranges = await log.ranges()
     await _check_partitions(log, settings, len(ranges), partitions)
     for source_range in ranges:
         if not partitions or source_range.partition in partitions:
-            context = log, model, settings, options, result
+            context = log, model, settings, options, result, keys
             await PartitionAudit(*context, source_range, on_progress).audit()
     if result.is_empty:
         chosen = "" if options.includes_all_keys else "of the chosen keys "
@@ -66,6 +69,7 @@ async def audit(
             "still exists and whose memory began in the range; the notes name what was left out "
             "and why"
         )
+    keys.report(result, log.topic)
     return result
 
 

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 import numpy as np
 
+from stream_rnn.audit.audited_keys import AuditedKeys
 from stream_rnn.audit.comparison import Comparison
 from stream_rnn.audit.dead_letters import DeadLetters
 from stream_rnn.audit.differences import differences, printable_bytes
@@ -66,6 +67,7 @@ class PartitionAudit:
         settings: Settings of the fold.
         options: The keys to compare, and the number of examples.
         result: The result to add to.
+        keys: The keys that the audit reads.
         source_range: The range of the partition.
         on_progress: See :func:`stream_rnn.audit.audit.audit`.
     """
@@ -77,12 +79,13 @@ class PartitionAudit:
         settings: FoldSettings,
         options: AuditOptions,
         result: AuditResult,
+        keys: AuditedKeys,
         source_range: Range,
         on_progress: ProgressCallback,
     ) -> None:
         self.log, self.model, self.settings, self.options = log, model, settings, options
         self.result, self.source_range, self.on_progress = result, source_range, on_progress
-        self.partition = source_range.partition
+        self.keys, self.partition = keys, source_range.partition
         self.name = f"{log.topic}[{self.partition}]"
         identity = fold_id(model.fingerprint, settings)
         self.owner = OutputOwner(settings.app, identity, log.topic, self.partition)
@@ -112,6 +115,7 @@ class PartitionAudit:
         # 3 fold again, from each origin, and compare
         for segment in self._segments(committed) if end > start else ():
             await self._fold(segment)
+        self.keys.end_partition(self.partition)
         # 4 find outputs that the replay does not have
         self.comparison.finish()
         # 5 read the ends of the output topics again
@@ -176,6 +180,7 @@ class PartitionAudit:
         async def batches() -> AsyncIterator[Sequence[Record]]:
             segment_range = Range(self.partition, segment.begin, segment.end)
             async for records in self.log.batches(segment_range):
+                self.keys.add(self.partition, records)
                 yield self._drop_unneeded(records)
                 comparison.compare(records, predictions, dead_letters)
                 predictions.clear()

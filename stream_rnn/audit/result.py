@@ -8,6 +8,8 @@ from zlib import crc32
 
 import orjson
 
+from stream_rnn.audit.key_partitions import SplitKey
+
 TOLERANCE = 1e-3  # absolute and relative, of outputs that were computed with other numerics
 
 FAULT_KINDS = (
@@ -100,6 +102,12 @@ class AuditResult:
         other_numerics: Number of events whose predictions were compared by value, because they or a
             part of their memory were computed with other numerics.
         ranges: Partition -> first offset and offset after the last one that was audited.
+        keys: Number of keys with events in the range.
+        keys_in_several_partitions: Number of keys with events in several partitions, each with a
+            separate memory; ``None`` if only one partition was audited.
+        keys_are_estimates: Whether both numbers are estimates from a sample of the keys.
+        split_keys: Some keys with events in several partitions.
+        warnings: Sentences, each about a state that is no fault of an output.
         problems: Sentences, each about a state that must not occur.
         notes: Sentences, each about outputs or records that were not compared.
         examples: First findings of each kind.
@@ -114,6 +122,11 @@ class AuditResult:
     other_folds_by_id: dict[str, int] = field(default_factory=dict)
     other_numerics: int = 0
     ranges: dict[int, tuple[int, int]] = field(default_factory=dict)
+    keys: int = 0
+    keys_in_several_partitions: int | None = None
+    keys_are_estimates: bool = False
+    split_keys: list[SplitKey] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     examples: list[Finding] = field(default_factory=list)

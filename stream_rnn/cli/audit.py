@@ -61,6 +61,11 @@ def _as_json(result: AuditResult, model: Model, settings: FoldSettings) -> dict[
         "numerics": model.numerics(),
         "ranges": {str(partition): list(ends) for partition, ends in result.ranges.items()},
         "is_fine": result.is_fine(settings.delivery),
+        "keys": result.keys,
+        "keys_in_several_partitions": result.keys_in_several_partitions,
+        "keys_are_estimates": result.keys_are_estimates,
+        "split_keys": [asdict(key) for key in result.split_keys],
+        "warnings": result.warnings,
         "problems": result.problems,
         "notes": result.notes,
         "examples": [asdict(finding) for finding in result.examples],
@@ -74,6 +79,7 @@ def _print(console: Console, result: AuditResult, model: Model, settings: FoldSe
         lines.append(f"{settings.source}[{partition}]: {offsets}")
     lines += [f"{kind.replace('_', ' '):24} {result.counts[kind]}" for kind in KINDS]
     lines += [f"note: {note}" for note in (*_limits(result, model, settings), *result.notes)]
+    lines += [f"warning: {warning}" for warning in result.warnings]
     lines += [f"problem: {problem}" for problem in result.problems]
     for line in lines:
         print_text(console, line, "  ")

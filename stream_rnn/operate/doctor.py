@@ -15,6 +15,7 @@ from stream_rnn.model.network import Model
 from stream_rnn.operate import check_kafka, check_redis
 from stream_rnn.operate.check_host import check_bundle, check_machine, check_numerics
 from stream_rnn.operate.check_kafka import check_positions
+from stream_rnn.operate.check_keys import check_keys
 from stream_rnn.operate.check_result import Finding, Level, bad, fine, warning
 from stream_rnn.operate.open_fold import Fold, assemble_fold, open_redis
 from stream_rnn.settings import FoldSettings
@@ -140,6 +141,7 @@ async def _check_kafka(
         opened.has_source = topics[settings.source].partitions > 0
         if opened.has_source:
             yield await check_kafka.check_source_read(cluster, settings)
+            yield await check_keys(cluster, settings)
         opened.cluster = cluster
     except UnreachableError as error:
         detail, _, remedy = str(error).rpartition("; ")

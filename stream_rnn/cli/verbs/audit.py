@@ -60,6 +60,9 @@ def command(**options: Any) -> Any:
     checks everything but its outputs. The audit also counts the events whose prediction was
     published by another fold or removed by retention.
 
+    The audit also counts the keys that have events in several partitions, which is a warning and no
+    fault: each of these keys has a separate memory in each partition.
+
     The audit does not read Redis. It accepts the options of Redis and of recovery, so that one
     line of options serves every command that works on a fold.
 
