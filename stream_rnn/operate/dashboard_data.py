@@ -17,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from stream_rnn.errors import ConfigError, DecodeError, StreamRNNError
 from stream_rnn.keys import describe_key, parse_key
 from stream_rnn.operate.key_states import find_states
+from stream_rnn.operate.near_keys import find_near_keys
 from stream_rnn.operate.open_fold import Fold
 from stream_rnn.operate.prediction_sample import Sampler
 from stream_rnn.predictions.schema import Prediction
@@ -195,7 +196,7 @@ class DashboardData:
         return rows
 
     async def key(self, text: str) -> Json:
-        """Return the hidden states of a key and its last predictions.
+        """Return the hidden states of a key and its last predictions, or similar stored keys.
 
         Raises:
             ConfigError: The text is empty or too long for a key.
@@ -204,6 +205,7 @@ class DashboardData:
         if not key or len(key) > self.fold.settings.key_bytes_max:
             raise ConfigError(f"a key has 1 to {self.fold.settings.key_bytes_max} bytes")
         states = await find_states(self.fold, key)
+        near = [] if states else await find_near_keys(self.fold, key)
         partitions = [state.partition for state in states] or [
             place.partition for place in self.fold.places
         ]
@@ -224,6 +226,7 @@ class DashboardData:
                 }
                 for state in states
             ],
+            "similar": [str(similar) for similar in near],
             "predictions": [
                 prediction.model_dump(mode="json", by_alias=True)
                 for prediction in predictions[-KEY_PREDICTIONS_MAX:]

@@ -142,7 +142,7 @@ $("look").addEventListener("submit", async (event) => {
   place.replaceChildren(make("p", { class: "quiet" }, "Reading from Redis and Kafka."));
   try {
     const answer = await ask("key?key=" + encodeURIComponent($("key").value)), parts = [];
-    if (!answer.states.length) parts.push(make("p", { class: "quiet" }, `Redis has no hidden state of ${answer.key}.`));
+    if (!answer.states.length) parts.push(make("p", { class: "quiet" }, `Redis has no hidden state of ${answer.key}.${answer.similar.length ? ` Similar keys that have one: ${answer.similar.join("; ")}.` : ""}`));
     for (const s of answer.states)
       parts.push(make("p", {}, `${answer.key}: partition ${s.partition}, ${number(s.steps)} steps, last event ${when(s.last_ms)} UTC`),
         heat(s.hidden), make("p", { class: "quiet" }, "Hidden state: blue is above 0, orange below; a stronger color is further from 0."));

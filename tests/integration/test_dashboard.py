@@ -174,7 +174,10 @@ async def test_a_key_is_looked_up_as_data(page):
     assert len(found["states"][0]["hidden"]) == 8
     assert found["predictions"][0]["key"] == HOSTILE
     _, nothing = await get(page.address + "key?key=nobody")
-    assert (nothing["states"], nothing["predictions"]) == ([], [])
+    assert (nothing["states"], nothing["predictions"], nothing["similar"]) == ([], [], [])
+    _, nothing = await get(page.address + "key?key=" + HOSTILE.upper().replace("=", "%3D"))
+    (similar,) = nothing["similar"]
+    assert similar.startswith(f"'{HOSTILE}' (in lower case) in partition ")
     long = "\u0416" * 2048  # 4,096 bytes, and three times as many characters in the address
     answer, nothing = await get(page.address + "key?key=" + long)
     assert (answer.status, nothing["states"]) == (200, [])
