@@ -4,6 +4,7 @@ from functools import cache
 
 import torch
 
+from stream_rnn.model.bundle import with_fingerprint
 from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.network import Model
@@ -45,3 +46,48 @@ def small(cell: str = "gru", hidden: int = 8, layers: int = 1, seed: int = 7) ->
     return Model.initialize(
         FeatureSpec.model_validate(SPEC), CellSpec(kind=cell, hidden=hidden, layers=layers)
     )
+
+
+ENVELOPED = {
+    "format": 1,
+    "name": "enveloped",
+    "event": {
+        "key": [["payload.after.id", "payload.before.id"]],
+        "time": {"path": "payload.ts_us", "unit": "us", "parse": True},
+        "unwrap": "payload.after",
+        "forget_when": {"path": "payload.op", "equals": "d"},
+        "only": [{"path": "payload.source.table", "in": ["orders", 7]}],
+    },
+    "features": [
+        {"name": "x", "kind": "numeric", "path": "amount", "scaling": "none", "parse": True},
+        {"name": "paid", "kind": "boolean", "path": "paid", "parse": True},
+        {
+            "name": "kind",
+            "kind": "categorical",
+            "path": '"order.kind"',
+            "vocabulary": ["A", "1"],
+            "embedding": 2,
+        },
+        {"name": "since", "kind": "since_previous", "scaling": "log"},
+    ],
+    "heads": [
+        {"name": "big", "kind": "binary", "path": "amount", "above": 1.0, "parse": True},
+        {"name": "next_paid", "kind": "binary", "path": "paid", "parse": True},
+        {"name": "amount", "kind": "regression", "path": "amount", "parse": True},
+        {"name": "wait", "kind": "time_to_next"},
+    ],
+}
+"""A spec of a topic of Debezium, with every option of ``[event]``."""
+
+
+def of(content: dict, seed: int = 7) -> Model:
+    """Return an untrained model of the content of a spec."""
+    torch.manual_seed(seed)
+    spec = FeatureSpec.model_validate(content)
+    return with_fingerprint(Model.initialize(spec, CellSpec(kind="gru", hidden=8, layers=1)))
+
+
+@cache
+def enveloped() -> Model:
+    """Return an untrained model of ``ENVELOPED``."""
+    return of(ENVELOPED)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_rnn.fold.decoder import TIME_MS_MAX, TIME_MS_MIN
+from stream_rnn.fold.event_time import TIME_MS_MAX, TIME_MS_MIN
 
 BINS_MAX = 8
 TIMES_MAX = 24

@@ -1,8 +1,11 @@
 """Points at which an injected crash can happen, and the counts of a processor."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+
+from stream_rnn.errors import RecordError
+from stream_rnn.fold.decoder import DecodedRecords
 
 
 class Point(StrEnum):
@@ -56,23 +59,27 @@ class Counts:
     predictions: int = 0
     silent: int = 0
     forgets: int = 0
+    filtered: int = 0
     batches: int = 0
     positioned: int = 0
     skips: dict[str, int] = field(default_factory=dict)
 
-    def add(self, events: int, predictions: int, forgets: int, skips: Sequence[str]) -> None:
+    def add(
+        self, decoded: DecodedRecords, errors: Mapping[int, RecordError], published: int
+    ) -> None:
         """Count a micro-batch.
 
         Args:
-            events: Number of stepped events.
-            predictions: Number of published predictions.
-            forgets: Number of forgets.
-            skips: Code of each skipped record.
+            decoded: Events, forgets, skips and filtered records.
+            errors: Error of each event whose step is not finite.
+            published: Number of published predictions.
         """
+        events = len(decoded.rows) - len(errors)
         self.batches += 1
         self.events += events
-        self.predictions += predictions
-        self.silent += events - predictions
-        self.forgets += forgets
-        for code in skips:
-            self.skips[code] = self.skips.get(code, 0) + 1
+        self.predictions += published
+        self.silent += events - published
+        self.forgets += len(decoded.forgets)
+        self.filtered += len(decoded.filtered)
+        for error in (*decoded.skips.values(), *errors.values()):
+            self.skips[error.code] = self.skips.get(error.code, 0) + 1

@@ -1,27 +1,30 @@
-"""The decoder of records: each becomes an event, a forget or a skip.
+"""The decoder of records: each becomes an event, a forget, a skip, or it is filtered.
 
 A record with a key and a null value is a *forget*.  A record that decodes, is valid and has an
 event time is an event.  Every other record is a *skip*: it becomes a dead letter with the
-:class:`RecordError` that states the reason.  What a record becomes does not depend on any other
+:class:`RecordError` that states the reason.  A spec may also filter records, and let records with
+a value forget their key (``envelope.py``).  What a record becomes does not depend on any other
 record, so it is the same in every micro-batch.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from stream_rnn.errors import DecodeError, FeatureError, RecordError
+from stream_rnn.errors import FeatureError, RecordError
+from stream_rnn.fold.envelope import Envelope, NoEvent
+from stream_rnn.fold.event_time import TIME_MS_MAX, TIME_MS_MIN, parse_numbers_ms, parse_time_ms
 from stream_rnn.fold.fields import build_row_type, column_reader
+from stream_rnn.fold.record_limits import check_key, check_size, not_json
+from stream_rnn.fold.schema_errors import schema_error
 from stream_rnn.model.features import FeatureSpec
+from stream_rnn.model.paths import split_path
 from stream_rnn.settings import Settings
 
-TIME_MS_MIN = -62_135_596_800_000  # the year 1
-TIME_MS_MAX = 253_402_300_799_999  # the year 9999
 NO_TIMESTAMP = -1
 STAMP_MAX = 1 << 62
 
@@ -62,7 +65,7 @@ class LogRecord(NamedTuple):
 
 @dataclass(slots=True)
 class DecodedRecords:
-    """The events, forgets and skips of a micro-batch; a row is the index of a record in it.
+    """What the records of a micro-batch are; a row is the index of a record in it.
 
     Attributes:
         rows: (N,) Row of each event, ascending.
@@ -73,6 +76,7 @@ class DecodedRecords:
         columns: N values for the path of each field; ``None`` for a missing value.
         forgets: Rows of forgets.
         skips: Error of each skipped row.
+        filtered: Rows of filtered records.
     """
 
     rows: NDArray[np.int64]
@@ -82,6 +86,19 @@ class DecodedRecords:
     columns: dict[str, list[Any]]
     forgets: list[int]
     skips: dict[int, RecordError]
+    filtered: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Decoded:
+    """The records of a micro-batch that are decoded one by one."""
+
+    rows: list[int] = field(default_factory=list)
+    events: list[Any] = field(default_factory=list)
+    envelopes: list[Any] = field(default_factory=list)  # with the event time, if it is not inside
+    forgets: list[int] = field(default_factory=list)
+    skips: dict[int, RecordError] = field(default_factory=dict)
+    filtered: list[int] = field(default_factory=list)
 
 
 class Decoder:
@@ -103,19 +120,26 @@ class Decoder:
         self._time = spec.event.time
         fields = spec.fields(with_targets=with_targets)
         self._paths = tuple(field.path for field in fields)
-        self._parts = {part for path in self._paths for part in path.split(".")}
         self._columns = [column_reader(field) for field in fields]
-        self._validate = TypeAdapter(build_row_type(fields)).validator.validate_json
+        event = TypeAdapter(build_row_type(fields)).validator
+        self._validate, self._validate_content = event.validate_json, event.validate_python
+        self._names = {name for path in self._paths for name in split_path(path)}
+        self._envelope = Envelope(spec.event, settings) if spec.event.is_enveloped else None
+        self._validate_envelope = None
+        if self._time is not None and spec.event.unwrap is not None:
+            outer = TypeAdapter(build_row_type([spec.time_field()])).validator
+            self._validate_envelope = outer.validate_python
+            self._read_times = column_reader(spec.time_field())
+            self._names.update(split_path(self._time.path))
 
     def decode(self, records: Sequence[Record]) -> DecodedRecords:
         """Decode records; a bad record does not affect the others."""
         keys = [record.key for record in records]
-        forgets: list[int] = []
-        skips: dict[int, RecordError] = {}
-        rows: list[int] = []
+        one_by_one = _Decoded()
         events = self._decode_all(keys, [record.value for record in records])
         if events is None:
-            rows, events = self._decode_each(records, forgets, skips)
+            one_by_one = self._decode_each(records)
+            rows, events = one_by_one.rows, one_by_one.events
             timestamps = [records[row].timestamp for row in rows]
             keys = [keys[row] for row in rows]
         else:
@@ -125,15 +149,16 @@ class Decoder:
             path: column(events) for path, column in zip(self._paths, self._columns, strict=True)
         }
         stamps = np.array(timestamps, np.int64)
-        time_ms, undated = self._event_times(columns, stamps)
+        time_ms, undated = self._event_times(columns, one_by_one.envelopes, stamps)
         decoded = DecodedRecords(
             rows=np.array(rows, np.int64),
             keys=cast("list[bytes]", keys),
             time_ms=time_ms,
             moves_to_ms=np.where(stamps == NO_TIMESTAMP, TIME_MS_MIN - 1, time_ms),
             columns=columns,
-            forgets=forgets,
-            skips=skips,
+            forgets=one_by_one.forgets,
+            skips=one_by_one.skips,
+            filtered=one_by_one.filtered,
         )
         return skip_events(decoded, undated) if undated else decoded
 
@@ -141,7 +166,7 @@ class Decoder:
         self, keys: Sequence[bytes | None], values: Sequence[bytes | None]
     ) -> list[Any] | None:
         """Return the events if every record is an event, else ``None``."""
-        if None in keys or None in values or not keys:
+        if self._envelope is not None or None in keys or None in values or not keys:
             return None
         key_bytes, value_bytes = cast("Sequence[bytes]", keys), cast("Sequence[bytes]", values)
         if max(map(len, key_bytes)) > self._settings.key_bytes_max:
@@ -153,58 +178,53 @@ class Decoder:
         except ValidationError:
             return None
 
-    def _decode_each(
-        self, records: Sequence[Record], forgets: list[int], skips: dict[int, RecordError]
-    ) -> tuple[list[int], list[Any]]:
-        """Return rows and values of the events; add the other rows to ``forgets`` or ``skips``."""
-        rows: list[int] = []
-        events: list[Any] = []
-        validate = self._validate
-        key_bytes_max, value_bytes_max = (
-            self._settings.key_bytes_max,
-            self._settings.value_bytes_max,
-        )
+    def _decode_each(self, records: Sequence[Record]) -> _Decoded:
+        decoded = _Decoded()
+        decode = self._decode_one if self._envelope is None else self._open_one
         for row, record in enumerate(records):
-            key, value = record.key, record.value
             try:
-                if key is None or len(key) > key_bytes_max:
-                    raise self._key_error(key)
-                if value is None:
-                    forgets.append(row)
-                    continue
-                if len(value) > value_bytes_max:
-                    raise self._size_error(value)
-                events.append(validate(value))
-                rows.append(row)
+                event = decode(record, decoded)
             except ValidationError as error:
-                skips[row] = self._value_error(error)
+                decoded.skips[row] = schema_error(
+                    error, self._names, record.value or b"", record.headers
+                )
             except RecordError as error:
-                skips[row] = error
-        return rows, events
+                decoded.skips[row] = error
+            else:
+                if event is NoEvent.FORGET:
+                    decoded.forgets.append(row)
+                elif event is NoEvent.FILTERED:
+                    decoded.filtered.append(row)
+                else:
+                    decoded.rows.append(row)
+                    decoded.events.append(event)
+        return decoded
 
-    def _key_error(self, key: bytes | None) -> DecodeError:
-        if key is None:
-            return DecodeError("no_key", "the record has no key, so no hidden state belongs to it")
-        limit = self._settings.key_bytes_max
-        return DecodeError(
-            "key_too_large", f"the key has {len(key)} bytes; key_bytes_max is {limit}"
-        )
+    def _decode_one(self, record: Record, _decoded: _Decoded) -> Any:
+        check_key(record.key, self._settings)
+        if record.value is None:
+            return NoEvent.FORGET
+        check_size(record.value, self._settings)
+        return self._validate(record.value)
 
-    def _size_error(self, value: bytes) -> DecodeError:
-        limit = self._settings.value_bytes_max
-        message = f"the value has {len(value)} bytes; value_bytes_max is {limit}"
-        return DecodeError("value_too_large", message)
-
-    def _value_error(self, error: ValidationError) -> DecodeError:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        if first["type"] == "json_invalid":
-            return DecodeError("not_json", "the value is not JSON")
-        path = ".".join(str(part) for part in first["loc"] if part in self._parts)
-        message = f"{path or 'the value'}: {first['msg'].lower()}"
-        return DecodeError("wrong_schema", message)
+    def _open_one(self, record: Record, decoded: _Decoded) -> Any:
+        assert self._envelope is not None
+        try:
+            content = self._envelope.open(record.key, record.value)
+        except ValueError:
+            raise not_json(record.value or b"", record.headers) from None
+        if isinstance(content, NoEvent):
+            return content
+        event = self._validate_content(self._envelope.unwrap(content))
+        if self._validate_envelope is not None:
+            decoded.envelopes.append(self._validate_envelope(content))
+        return event
 
     def _event_times(
-        self, columns: Mapping[str, list[Any]], timestamps: NDArray[np.int64]
+        self,
+        columns: Mapping[str, list[Any]],
+        envelopes: Sequence[Any],
+        timestamps: NDArray[np.int64],
     ) -> tuple[NDArray[np.int64], dict[int, RecordError]]:
         """Return event times in ms, and the errors of the events without a valid time."""
         errors: dict[int, RecordError] = {}
@@ -216,13 +236,14 @@ class Decoder:
                 message = "the record's timestamp lies beyond the year 9999"
                 errors[i] = FeatureError("time_out_of_bounds", message)
         else:
-            raws = columns[self._time.path]
-            rounded = _parse_numbers_ms(raws, self._time.unit)
+            is_inside = self._validate_envelope is None
+            raws = columns[self._time.path] if is_inside else self._read_times(envelopes)
+            rounded = parse_numbers_ms(raws, self._time.unit)
             times = np.zeros(len(timestamps), np.int64) if rounded is None else rounded
             if rounded is None:
                 for i, raw in enumerate(raws):
                     try:
-                        times[i] = parse_time_ms(raw, self._time.unit, self._time.path)
+                        times[i] = parse_time_ms(raw, self._time)
                     except RecordError as error:
                         errors[i] = error
         # A timestamp may be any int64; it is clipped so that the difference cannot overflow.
@@ -259,53 +280,5 @@ def skip_events(decoded: DecodedRecords, errors: Mapping[int, RecordError]) -> D
         columns={path: [column[i] for i in valid] for path, column in decoded.columns.items()},
         forgets=decoded.forgets,
         skips=decoded.skips,
+        filtered=decoded.filtered,
     )
-
-
-def _parse_numbers_ms(raws: Sequence[Any], unit: str) -> NDArray[np.int64] | None:
-    """Return :func:`parse_time_ms` of each value if all are valid numbers, else ``None``."""
-    if unit == "iso8601" or set(map(type, raws)) != {float}:
-        return None
-    with np.errstate(over="ignore"):
-        times = np.rint(np.array(raws, np.float64) * (1000 if unit == "s" else 1))
-    # NaN fails both comparisons.
-    if not ((times >= TIME_MS_MIN) & (times <= TIME_MS_MAX)).all():
-        return None
-    return times.astype(np.int64)
-
-
-def parse_iso8601_ms(text: str) -> int:
-    """Return milliseconds since 1970, rounded down; a text without a time zone is in UTC.
-
-    Raises:
-        ValueError: The text is not ISO 8601.
-
-    Example:
-        >>> parse_iso8601_ms("1970-01-02"), parse_iso8601_ms("1970-01-01T01:00:00.5004+01:00")
-        (86400000, 500)
-    """
-    moment = datetime.fromisoformat(text)
-    zoned = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return (zoned - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
-
-
-def parse_time_ms(raw: object, unit: str, path: str) -> int:
-    """Return an event time in milliseconds since 1970.
-
-    Raises:
-        FeatureError: The time is missing, cannot be parsed, or lies outside the years 1 to 9999.
-    """
-    if raw is None:
-        raise FeatureError("no_event_time", f"{path}: the event time is missing")
-    try:
-        if unit == "iso8601":
-            time = parse_iso8601_ms(str(raw))
-        else:
-            time = round(cast("float", raw) * (1000 if unit == "s" else 1))
-    except (ValueError, OverflowError) as error:
-        message = f"{path}: the event time is not {'ISO 8601' if unit == 'iso8601' else 'finite'}"
-        raise FeatureError("bad_event_time", message) from error
-    if not TIME_MS_MIN <= time <= TIME_MS_MAX:
-        message = f"{path}: the event time lies outside of the years 1 to 9999"
-        raise FeatureError("time_out_of_bounds", message)
-    return time

@@ -6,13 +6,14 @@ from math import isfinite
 from operator import itemgetter, or_
 from typing import Annotated, Any, NotRequired
 
-from pydantic import ConfigDict
+from pydantic import BeforeValidator, ConfigDict
 from pydantic import Field as Limits
 from typing_extensions import TypedDict
 
 from stream_rnn.errors import SpecError
-from stream_rnn.model.features import Field
+from stream_rnn.model.field import Field
 from stream_rnn.model.paths import split_path
+from stream_rnn.model.values import read_boolean, read_number
 
 # Integers within the range of a float, for a category that another input reads as a number.
 _Integer = Annotated[int, Limits(gt=-(2**1024) + 2**970, lt=2**1024 - 2**970)]
@@ -134,10 +135,13 @@ def _leaf_type(field: Field) -> Any:
         return Any
     names = [name for name in ("boolean", "number", "text") if name in field.types]
     union: Any = reduce(or_, (_TYPES[name] for name in names))
-    if not field.has_words or "number" not in field.types:
+    if (field.has_words or field.is_exact) and "number" in field.types:
+        # A category may be an integer; as a float, 1 would become the word "1.0".
+        union = (int | union) if "text" in field.types else (_Integer | union)
+    if not field.parse:
         return union
-    # A category may be an integer; as a float, 1 would become the word "1.0".
-    return (int | union) if "text" in field.types else (_Integer | union)
+    read = read_boolean if "boolean" in field.types else read_number
+    return Annotated[union | None, BeforeValidator(read)]
 
 
 def _typed_dict(tree: Mapping[str, Any]) -> Any:

@@ -38,7 +38,8 @@ from stream_rnn.errors import (
 )
 from stream_rnn.fold import micro_batch
 from stream_rnn.fold.crash_points import AtCrashPoint, Counts, Point, no_op
-from stream_rnn.fold.decoder import TIME_MS_MIN, Decoder, Record
+from stream_rnn.fold.decoder import Decoder, Record
+from stream_rnn.fold.event_time import TIME_MS_MIN
 from stream_rnn.fold.micro_batch import DecodedBatch, SteppedBatch
 from stream_rnn.fold.observer import FoldedBatch, NullObserver, Observer
 from stream_rnn.fold.output_batches import Message
@@ -339,10 +340,8 @@ class Processor:
         self._yielded_s = now
 
     def _count(self, batch: DecodedBatch, stepped: SteppedBatch, published: int) -> None:
-        decoded, errors = batch.decoded, stepped.errors
-        skips = [error.code for error in (*decoded.skips.values(), *errors.values())]
-        self.counts.add(len(decoded.rows) - len(errors), published, len(decoded.forgets), skips)
-        self.times.events += len(decoded.rows)
+        self.counts.add(batch.decoded, stepped.errors, published)
+        self.times.events += len(batch.decoded.rows)
         hits, misses = self.cache.last_counts
         folded = FoldedBatch(
             batch, stepped, self.times.last, published=published, hits=hits, misses=misses

@@ -5,6 +5,7 @@ SKIP_REASONS = {
     "key_too_large": "the key is longer than key_bytes_max",
     "value_too_large": "the value is longer than value_bytes_max",
     "not_json": "the value is not JSON",
+    "framed": "the value is not JSON; a schema registry has framed it",
     "wrong_schema": "a field that the spec names has another type",
     "missing": 'a field is missing for which the spec has missing = "error"',
     "not_finite": "a number is not finite as float32",

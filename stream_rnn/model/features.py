@@ -6,7 +6,7 @@ and no import path.  Training stores the fitted scaling in each feature.
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -17,6 +17,7 @@ from pydantic import ValidationError, model_validator
 
 from stream_rnn.errors import SpecError, reason
 from stream_rnn.model.event import Event
+from stream_rnn.model.field import Field, intersect
 from stream_rnn.model.file_format import FileFormat
 from stream_rnn.model.heads import Head, Word
 from stream_rnn.model.paths import PATH, is_prefix
@@ -146,27 +147,6 @@ Feature = Annotated[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
-    """A field of an event that the decoder reads.
-
-    Attributes:
-        path: Dotted path of the field.
-        types: JSON types that all readers of the field accept; a value of another type makes the
-            record invalid.
-        required: Whether a record without the field is invalid.
-        is_label: Whether only heads read the field.  A value that does not fit them is no label,
-            and the record stays valid.
-        has_words: Whether a feature or head reads the value as a word; 1 and 1.0 are two words.
-    """
-
-    path: str
-    types: frozenset[str]
-    required: bool = False
-    is_label: bool = False
-    has_words: bool = False
-
-
 class FeatureSpec(SpecPart):
     """The features that the network reads from an event, and the heads that it predicts."""
 
@@ -207,6 +187,7 @@ class FeatureSpec(SpecPart):
                 if is_prefix(parent, child.path):
                     message = f"path {child.path}: {parent} is also a path, so it is no object"
                     raise ValueError(message)
+        self._check_parsers()
         for field in read:
             if not field.types:
                 message = (
@@ -215,6 +196,26 @@ class FeatureSpec(SpecPart):
                 )
                 raise ValueError(message)
         return self
+
+    def _check_parsers(self) -> None:
+        """Check that all that read a field agree on whether texts are numbers."""
+        time = self.event.time
+        readers = [
+            (f.path, f.name, getattr(f, "parse", False))
+            for f in self.features
+            if hasattr(f, "path")
+        ]
+        if time is not None and self.event.unwrap is None:
+            readers.append((time.path, "event.time", time.parse))
+        for path in {path for path, _, does_parse in readers if does_parse}:
+            without = [name for at, name, does_parse in readers if at == path and not does_parse]
+            if without:
+                message = (
+                    f"path {path} is read with parse = true, but by {', '.join(without)} without "
+                    "it; set it for every reader, or for none (a categorical feature reads the "
+                    "text as a word)"
+                )
+                raise ValueError(message)
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
@@ -256,8 +257,10 @@ class FeatureSpec(SpecPart):
     def time_field(self) -> Field:
         """Return the field of the event time, which the spec must have."""
         assert self.event.time is not None
-        types = frozenset({"text" if self.event.time.is_text else "number"})
-        return Field(self.event.time.path, types, required=True)
+        time = self.event.time
+        types = frozenset({"text" if time.is_text else "number"})
+        is_exact = time.unit in ("us", "ns")
+        return Field(time.path, types, required=True, is_exact=is_exact, parse=time.parse)
 
     def fields(self, *, with_targets: bool = False) -> tuple[Field, ...]:
         """Return the fields to decode from the event, one for each path.
@@ -272,11 +275,17 @@ class FeatureSpec(SpecPart):
         fields: dict[str, Field] = {}
         for feature in self.features:
             if isinstance(feature, Numeric | Categorical | Boolean):
-                is_required, has_words = feature.missing == "error", feature.kind == "categorical"
-                _add_reader(fields, feature.path, _TYPES[feature.kind], is_required, has_words)
+                reader = Field(
+                    feature.path,
+                    _TYPES[feature.kind],
+                    required=feature.missing == "error",
+                    has_words=feature.kind == "categorical",
+                    parse=not isinstance(feature, Categorical) and feature.parse,
+                )
+                fields[feature.path] = intersect(fields.get(feature.path, reader), reader)
         if self.event.time is not None and self.event.unwrap is None:
-            time = self.time_field()
-            _add_reader(fields, time.path, time.types, True, False)
+            reader = self.time_field()
+            fields[reader.path] = intersect(fields.get(reader.path, reader), reader)
         for head in self.heads if with_targets else ():
             if head.path is None or head.of == "label":
                 continue
@@ -285,19 +294,6 @@ class FeatureSpec(SpecPart):
             has_words = known.has_words or head.kind == "multiclass"
             fields[head.path] = replace(known, types=types, has_words=has_words)
         return tuple(fields.values())
-
-
-def _add_reader(
-    fields: dict[str, Field], path: str, types: frozenset[str], required: bool, has_words: bool
-) -> None:
-    """Restrict the field at a path to the types that another reader accepts."""
-    known = fields.get(path, Field(path, types))
-    fields[path] = Field(
-        path,
-        known.types & types,
-        known.required or required,
-        has_words=known.has_words or has_words,
-    )
 
 
 _TYPES = {

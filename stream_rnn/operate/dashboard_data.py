@@ -36,6 +36,7 @@ SUMMED_COUNTERS = (
     "silent_events",
     "skips",
     "forgets",
+    "filtered",
     "repositions",
     "rebuilds",
     "lost_history",

@@ -86,11 +86,11 @@ function workers(rows) {
     const status = !w.live ? ["bad", "does not answer"] : w.ready ? ["good", "ready"] : ["bad", w.reasons.join("; ")];
     const skips = Object.entries(w.skips || {}).filter(([, n]) => n > 0).map(([reason, n]) => `${reason} ${number(n)}`).join(", ");
     return make("tr", {}, make("td", {}, w.address), make("td", { class: "wide" }, make("span", { class: status[0] }, status[1])),
-      make("td", {}, Object.keys(w.partitions || {}).join(" ") || "–"), make("td", {}, number((w.counters || {}).events)),
+      make("td", {}, Object.keys(w.partitions || {}).join(" ") || "–"), make("td", {}, number((w.counters || {}).events)), make("td", {}, number((w.counters || {}).filtered)),
       make("td", {}, w.rss_bytes ? number(w.rss_bytes / 1e6) : "–"), make("td", { class: "text" }, (w.about || {}).fold), make("td", { class: "wide" }, skips || "–"));
   });
-  if (!rows.length) body.push(make("tr", {}, make("td", { colspan: 7 }, "No worker of this app answers on the default ports of this machine; give the addresses with --worker.")));
-  $("workers").replaceChildren(head("address", "status", "partitions", "events", "memory, MB", "fold", "skips"), make("tbody", {}, ...body));
+  if (!rows.length) body.push(make("tr", {}, make("td", { colspan: 8 }, "No worker of this app answers on the default ports of this machine; give the addresses with --worker.")));
+  $("workers").replaceChildren(head("address", "status", "partitions", "events", "filtered", "memory, MB", "fold", "skips"), make("tbody", {}, ...body));
 }
 function outputs(distributions, sample) {
   const none = !sample.has_topic ? "The predictions topic does not exist yet; the first worker creates it."

@@ -20,7 +20,8 @@ import polars as pl
 from aiokafka.partitioner import murmur2
 
 from stream_rnn.errors import ConfigError, RecordError, SpecError, reason
-from stream_rnn.fold.decoder import NO_TIMESTAMP, LogRecord, parse_time_ms
+from stream_rnn.fold.decoder import NO_TIMESTAMP, LogRecord
+from stream_rnn.fold.event_time import parse_time_ms
 from stream_rnn.fold.fields import key_element_getter, value_getter
 from stream_rnn.model.event import EventTime
 from stream_rnn.model.features import FeatureSpec
@@ -190,14 +191,10 @@ def _record_maker(spec: FeatureSpec) -> Callable[[int, bytes, Any], LogRecord]:
 def _timestamp_reader(time: EventTime) -> Callable[[dict[str, Any]], int]:
     """Return a function that reads the event time of a row; ``NO_TIMESTAMP`` if it is invalid."""
     get_time = value_getter(time.path)
-    kinds = (object,) if time.unit == "iso8601" else (int, float)
 
     def read_timestamp(row: dict[str, Any]) -> int:
-        raw = get_time(row)
-        if not isinstance(raw, kinds) or isinstance(raw, bool):
-            return NO_TIMESTAMP
         try:
-            return parse_time_ms(raw, time.unit, time.path)
+            return parse_time_ms(get_time(row), time)
         except RecordError:
             return NO_TIMESTAMP
 

@@ -10,7 +10,8 @@ from typing import Any, TypeAlias
 import polars as pl
 
 from stream_rnn.errors import ConfigError, reason
-from stream_rnn.model.features import FeatureSpec, Field
+from stream_rnn.model.features import FeatureSpec
+from stream_rnn.model.field import Field
 
 Frame: TypeAlias = Any  # a data frame of polars or pandas
 

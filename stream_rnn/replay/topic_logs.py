@@ -3,7 +3,7 @@
 from aiokafka import TopicPartition
 
 from stream_rnn.errors import ConfigError
-from stream_rnn.fold.decoder import parse_iso8601_ms
+from stream_rnn.fold.event_time import parse_iso8601_ms
 from stream_rnn.kafka.cluster import KafkaCluster
 
 

@@ -16,7 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from stream_rnn.errors import ConfigError
-from stream_rnn.fold.decoder import parse_iso8601_ms
+from stream_rnn.fold.event_time import parse_iso8601_ms
 from stream_rnn.model.encoder import FLOAT32_MAX
 from stream_rnn.replay.files import Rows, name_of, read_frames
 

@@ -15,7 +15,8 @@ import orjson
 from stream_rnn.fold.decoder import Decoder
 from stream_rnn.fold.fields import value_getter
 from stream_rnn.model.encoder import Encoder
-from stream_rnn.model.features import Categorical, FeatureSpec, Field
+from stream_rnn.model.features import Categorical, FeatureSpec
+from stream_rnn.model.field import Field
 from stream_rnn.model.heads import Multiclass
 from stream_rnn.replay.files import read_batches
 from stream_rnn.settings import Settings

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_rnn.errors import ConfigError
-from stream_rnn.fold.decoder import parse_iso8601_ms
+from stream_rnn.fold.event_time import parse_iso8601_ms
 from stream_rnn.replay.files import partition_of
 
 VALIDATION = 0.15

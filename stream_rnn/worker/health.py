@@ -239,6 +239,7 @@ class Health:
             f"folding partitions={len(views)} silent={sum(v.is_silent for v in views)} "
             f"events={sum(c.events for c in counts)} "
             f"predictions={sum(c.predictions for c in counts)} skipped={skips} "
+            f"filtered={sum(c.filtered for c in counts)} "
             f"lag_records={lag} lag_seconds={max((v.lag_s or 0.0 for v in views), default=0.0):.1f}"
         )
 

@@ -170,7 +170,8 @@ class Metrics:
         self._events = counter("events", "Valid events that were folded.")
         self._predictions = counter("predictions", "Predictions that were published.")
         self._silent = counter("silent_events", "Events that were folded without publishing.")
-        self._forgets = counter("forgets", "Records with a null value, which forget their key.")
+        self._forgets = counter("forgets", "Records that forget their key, such as those with a null value.")  # fmt: skip
+        self._filtered = counter("filtered", "Records that event.only of the feature spec filters.")
         self._skips = counter("skips", "Bad records that were skipped, by reason.", "reason")
         self._starts = counter(
             "starts", "Partitions that were positioned, by row of the recovery table.", "row"
@@ -219,6 +220,7 @@ class Metrics:
         self._silent.inc(events - folded.published)
         if batch.decoded.forgets:
             self._forgets.inc(len(batch.decoded.forgets))
+        self._filtered.inc(len(batch.decoded.filtered))
         errors = (*batch.decoded.skips.values(), *stepped.errors.values())
         for code, count in Counts(error.code for error in errors).items():
             self._skips.labels(code).inc(count)

@@ -7,7 +7,8 @@ import numpy as np
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from stream_rnn.fold.decoder import TIME_MS_MAX, TIME_MS_MIN, LogRecord
+from stream_rnn.fold.decoder import LogRecord
+from stream_rnn.fold.event_time import TIME_MS_MAX, TIME_MS_MIN
 from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.heads import TimeToNext

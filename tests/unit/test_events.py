@@ -6,7 +6,8 @@ import time
 import pytest
 
 from stream_rnn.errors import SpecError
-from stream_rnn.fold.decoder import TIME_MS_MIN, Decoder, LogRecord
+from stream_rnn.fold.decoder import Decoder, LogRecord
+from stream_rnn.fold.event_time import TIME_MS_MIN
 from stream_rnn.fold.micro_batch import decode
 from stream_rnn.model.encoder import Encoder
 from stream_rnn.model.features import FeatureSpec

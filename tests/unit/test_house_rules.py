@@ -18,7 +18,7 @@ FUNCTION_LINES_MAX = 60
 FIELDS_MAX, POSITIONAL_MAX = 5, 3
 
 FOLD = {
-    *("errors", "options", "settings", "kafka", "store", "model", "fold"),
+    *("errors", "options", "settings", "text", "kafka", "store", "model", "fold"),
     *("predictions.schema", "predictions.writer"),  # what reads them is no part of a fold
 }
 MAY_IMPORT = {  # a room, and what it may import; below are the rooms that come before it
@@ -32,7 +32,7 @@ MAY_IMPORT = {  # a room, and what it may import; below are the rooms that come 
     "key_spellings": {"errors", "keys"},
     "kafka": {"errors", "settings"},
     "store": {"errors", "settings"},
-    "model": {"errors", "options"},
+    "model": {"errors", "options", "text"},
     "predictions": {"errors", "kafka", "model"},
     "fold": FOLD,
     "testing": FOLD,

@@ -1,0 +1,40 @@
+"""A field of an event, and the values that all who read it accept."""
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field of an event that the decoder reads.
+
+    Attributes:
+        path: Dotted path of the field.
+        types: JSON types that all readers of the field accept; a value of another type makes the
+            record invalid.
+        required: Whether a record without the field is invalid.
+        is_label: Whether only heads read the field.  A value that does not fit them is no label,
+            and the record stays valid.
+        has_words: Whether a feature or head reads the value as a word; 1 and 1.0 are two words.
+        is_exact: Whether an integer stays exact, rather than becoming a float.
+        parse: Whether texts are read as the numbers or booleans that they are.
+    """
+
+    path: str
+    types: frozenset[str]
+    required: bool = False
+    is_label: bool = False
+    has_words: bool = False
+    is_exact: bool = False
+    parse: bool = False
+
+
+def intersect(known: Field, reader: Field) -> Field:
+    """Restrict a field to the values that another reader of the field accepts, too."""
+    return replace(
+        known,
+        types=known.types & reader.types,
+        required=known.required or reader.required,
+        has_words=known.has_words or reader.has_words,
+        is_exact=known.is_exact or reader.is_exact,
+        parse=known.parse and reader.parse,
+    )
