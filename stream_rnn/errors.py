@@ -5,6 +5,7 @@
     │   ├── MissingExtraError                   a part of the package is not installed
     │   ├── BundleError                         the model directory is missing, incomplete or foreign
     │   ├── SpecError                           the feature spec is contradictory or incomplete
+    │   │   └── PathError                       a path of a field is no path
     │   ├── TrainingError                       training does not lead to a usable model
     │   ├── RecoveryError                       the recovery table requires a decision
     │   └── UnreadableError                     a record batch in Kafka is damaged, or of a newer format
@@ -64,6 +65,10 @@ class BundleError(ConfigError):
 
 class SpecError(ConfigError):
     """The feature spec is contradictory or incomplete."""
+
+
+class PathError(SpecError, ValueError):
+    """A path of a field has an empty name, or a quotation mark that is not closed."""
 
 
 class TrainingError(ConfigError):

@@ -4,7 +4,7 @@ All findings are counted at once.  Two lists remain for the caller, who can read
 findings that may become examples, and predictions that must be compared by value.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,7 @@ class Comparison:
         options: The keys to compare.
         result: The result that counts the findings.
         ttl_ms: ``state_ttl`` in milliseconds; ``None`` if it is not set.
+        is_forget: Returns whether a record forgets its key.
 
     Attributes:
         origin_numbers: (N,) origin number of each offset; see :func:`assign_origins`.
@@ -59,9 +60,11 @@ class Comparison:
         options: AuditOptions,
         result: AuditResult,
         ttl_ms: float | None,
+        is_forget: Callable[[Record], bool],
     ) -> None:
         self._published, self._dead_letters = published, dead_letters
         self._options, self._result, self._ttl_ms = options, result, ttl_ms
+        self._is_forget = is_forget
         count = published.end - published.start
         self._is_replayed: NDArray[np.bool_] = np.zeros(count, bool)
         self._has_event: NDArray[np.bool_] = np.zeros(count, bool)  # has key and value
@@ -98,8 +101,11 @@ class Comparison:
         dead_letters: Sequence[Message],
     ) -> None:
         """Compare the replay's outputs for the next records with the published ones."""
+        self._mark_possible_events(records)
         items: list[tuple[int, bytes | None, Message | None]] = [
-            (offset, key, None) for offset, key in self._list_forgets(records)
+            (record.offset, record.key, None)
+            for record in (records if self._checker is not None else ())
+            if self._is_forget(record)
         ]
         dead_letter_offsets = {source_offset_of(message) for message in dead_letters}
         items += [(source_offset_of(m), m.key, m) for m in (*predictions, *dead_letters)]
@@ -112,18 +118,12 @@ class Comparison:
             elif self._options.includes_key(key) and self._belongs_to_segment(offset):
                 self._compare_replayed_letter(offset, message)
 
-    def _list_forgets(self, records: Sequence[Record]) -> list[tuple[int, bytes]]:
-        """Return the forgets among records, and mark the offsets of possible events."""
-        forgets = []
+    def _mark_possible_events(self, records: Sequence[Record]) -> None:
+        """Mark the offsets of records that are events of some fold, and check what it published."""
         for record in records:
-            if record.key is None:
-                continue
-            if record.value is None:
-                forgets.append((record.offset, record.key))
-            else:
+            if record.key is not None and record.value is not None:
                 self._has_event[record.offset - self._published.start] = True
                 self._check_other_folds(record)
-        return forgets
 
     def _check_other_folds(self, record: Record) -> None:
         """Check the predictions of other folds against their record."""

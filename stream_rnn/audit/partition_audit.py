@@ -32,6 +32,7 @@ from stream_rnn.audit.published_predictions import Bounds, OutputOwner, Publishe
 from stream_rnn.audit.result import AuditOptions, AuditResult, Finding, is_close
 from stream_rnn.audit.segments import Segment, segments_of
 from stream_rnn.fold.decoder import Record
+from stream_rnn.fold.envelope import Envelope
 from stream_rnn.fold.fold_id import fold_id
 from stream_rnn.fold.kafka_log import KafkaLog
 from stream_rnn.fold.output_batches import Message
@@ -93,6 +94,7 @@ class PartitionAudit:
         self.labels = {head.name: frozenset(head.labels) for head in heads}
         self.example_counts: dict[str, int] = {}
         self.kafka_log = KafkaLog(log.cluster, settings, self.partition)
+        self.envelope = Envelope(model.spec.event, settings)
 
     async def audit(self) -> None:
         """Audit the partition; call this once."""
@@ -113,8 +115,9 @@ class PartitionAudit:
             requested = self.log.first, self.log.last
             note_missing_range(*where, requested, range_end, (log_start, log_end), bounds)
         # 3 fold again, from each origin, and compare
-        for segment in self._segments(committed) if end > start else ():
-            await self._fold(segment)
+        segments = self._segments(committed) if end > start else ()
+        filtered = [await self._fold(segment) for segment in segments]
+        self.result.filtered += max(filtered, default=0)  # a record may be in several segments
         self.keys.end_partition(self.partition)
         # 4 find outputs that the replay does not have
         self.comparison.finish()
@@ -153,7 +156,12 @@ class PartitionAudit:
         )
         await self._read_new_outputs()
         self.comparison = Comparison(
-            self.published, self.dead_letters, self.options, self.result, settings.state_ttl_ms
+            self.published,
+            self.dead_letters,
+            self.options,
+            self.result,
+            settings.state_ttl_ms,
+            self.envelope.forgets,
         )
 
     async def _read_new_outputs(self) -> None:
@@ -167,7 +175,8 @@ class PartitionAudit:
             origin = committed.origin
         return segments_of(self.published, self.comparison.origin_numbers, origin)
 
-    async def _fold(self, segment: Segment) -> None:
+    async def _fold(self, segment: Segment) -> int:
+        """Fold a segment, compare its outputs, and return the number of filtered records."""
         comparison = self.comparison
         comparison.begin(segment)
         predictions: list[Message] = []
@@ -190,7 +199,8 @@ class PartitionAudit:
 
         settings = self.settings.model_copy(update=UNCUT)
         place = self.partition, segment.begin
-        await replay_partition(self.model, settings, *place, batches(), emit)
+        counts = await replay_partition(self.model, settings, *place, batches(), emit)
+        return counts.filtered
 
     def _drop_unneeded(self, records: Sequence[Record]) -> Sequence[Record]:
         """Drop records of keys that are not compared, unless their times can expire another key."""

@@ -96,6 +96,7 @@ class AuditResult:
             out_of_order, not_comparable, dead_letters, dead_letters_missing, ...
         why_not_comparable: Number of events by reason; see ``WHY_NOT_COMPARABLE``.
         dead_letters_compared: Number of dead letters that were compared.
+        filtered: Number of records that ``event.only`` of the spec filters; they have no output.
         other_folds: Number of predictions of this app's other folds.  An event for which one of
             them published an output is neither missing nor compared.
         other_folds_by_id: Fold id -> number of its predictions.
@@ -118,6 +119,7 @@ class AuditResult:
         default_factory=lambda: dict.fromkeys(WHY_NOT_COMPARABLE, 0)
     )
     dead_letters_compared: int = 0
+    filtered: int = 0
     other_folds: int = 0
     other_folds_by_id: dict[str, int] = field(default_factory=dict)
     other_numerics: int = 0

@@ -53,6 +53,7 @@ def _as_json(result: AuditResult, model: Model, settings: FoldSettings) -> dict[
     return {
         **{kind: result.counts[kind] for kind in KINDS},
         "dead_letters_compared": result.dead_letters_compared,
+        "filtered": result.filtered,
         "why_not_comparable": result.why_not_comparable,
         "other_folds": result.other_folds,
         "other_folds_by_id": result.other_folds_by_id,
@@ -78,6 +79,7 @@ def _print(console: Console, result: AuditResult, model: Model, settings: FoldSe
         offsets = f"offsets {start} to {end - 1}" if end > start else "no offsets"
         lines.append(f"{settings.source}[{partition}]: {offsets}")
     lines += [f"{kind.replace('_', ' '):24} {result.counts[kind]}" for kind in KINDS]
+    lines += [f"{'filtered':24} {result.filtered}"] if result.filtered else []
     lines += [f"note: {note}" for note in (*_limits(result, model, settings), *result.notes)]
     lines += [f"warning: {warning}" for warning in result.warnings]
     lines += [f"problem: {problem}" for problem in result.problems]

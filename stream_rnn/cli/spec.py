@@ -78,7 +78,9 @@ def _as_json(spec: FeatureSpec, fit: SpecCheck | None) -> dict[str, Any]:
         }
         for count in fit.fields
     }
-    return content | {"rows": fit.rows, "events": fit.events, "skips": fit.skips, "fields": fields}
+    counts = {"rows": fit.rows, "events": fit.events, "skips": fit.skips}
+    counts |= {"filtered": fit.filtered, "forgets": fit.forgets}
+    return content | counts | {"fields": fields}
 
 
 def _print(console: Console, path: Path, spec: FeatureSpec, fit: SpecCheck | None) -> None:
@@ -87,7 +89,11 @@ def _print(console: Console, path: Path, spec: FeatureSpec, fit: SpecCheck | Non
     if fit is None:
         return
     skips = ", ".join(f"{code} {n}" for code, n in fit.skips.most_common())
-    print_text(console, f"{fit.rows:,} rows: {fit.events:,} events; skipped: {skips or 'none'}")
+    others = {"filtered by event.only": fit.filtered, "forgets": fit.forgets}
+    more = "".join(f"; {what}: {count:,}" for what, count in others.items() if count)
+    print_text(
+        console, f"{fit.rows:,} rows: {fit.events:,} events; skipped: {skips or 'none'}{more}"
+    )
     rows = []
     for count in fit.fields:
         cells = [count.has, count.lacks, count.wrong]

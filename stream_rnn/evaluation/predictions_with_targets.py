@@ -49,7 +49,7 @@ class PredictionsWithTargets:
         own_targets: For each head the value (N,) of its field in the event itself, encoded as for
             training; NaN where there is none.
         targets: For each head the targets (N,), encoded as for training; NaN where there is none.
-        skips: Number of skipped records by reason.
+        skips: Number of skipped records by reason; ``filtered`` counts those that are filtered.
         split_values: N values of the split column; empty if the split has no column.
     """
 
@@ -261,7 +261,7 @@ async def _fold(
         sink=collector,
         store=store,
     )
-    return dict(counts.skips)
+    return counts.skips | ({"filtered": counts.filtered} if counts.filtered else {})
 
 
 def _ignore(_records: Sequence[Record]) -> None:

@@ -138,7 +138,7 @@ class Evaluation:
         log: Name of the file or topic.
         events: Number of predicted events, warm-up included.
         keys: Number of keys.
-        skipped: Number of skipped records by reason.
+        skipped: Number of skipped records by reason; ``filtered`` counts those that are filtered.
         first_ms: First event time, in milliseconds since 1970.
         last_ms: Last event time, in milliseconds since 1970.
         warm_up: Warm-up that is not scored, as the caller gave it; empty for none.

@@ -6,7 +6,7 @@ the object at ``unwrap`` is the event.  A record with a null value forgets its k
 """
 
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic_core import from_json
 
@@ -17,6 +17,18 @@ from stream_rnn.model.event import Event
 from stream_rnn.settings import Settings
 
 _MISPLACED = object()
+
+
+class Keyed(Protocol):
+    """A record, as far as an envelope reads it."""
+
+    @property
+    def key(self) -> bytes | None:
+        """Key of the record."""
+
+    @property
+    def value(self) -> bytes | None:
+        """Value of the record."""
 
 
 class NoEvent(Enum):
@@ -94,12 +106,12 @@ class Envelope:
             "event.forget_when lets them forget their key",
         )
 
-    def is_forget(self, key: bytes | None, value: bytes | None) -> bool:
-        """Return whether a record forgets its key."""
-        if value is None or not self._forget_when:
-            return value is None and key is not None
+    def forgets(self, record: Keyed) -> bool:
+        """Return whether a record forgets its key, if it has one."""
+        if record.key is None or record.value is None or not self._forget_when:
+            return record.key is not None and record.value is None
         try:
-            return self.open(key, value) is NoEvent.FORGET
+            return self.open(record.key, record.value) is NoEvent.FORGET
         except (DecodeError, ValueError):
             return False
 

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from stream_rnn.errors import reason
-from stream_rnn.model.paths import PATH
+from stream_rnn.model.paths import PATH, join_path, split_path
 from stream_rnn.model.spec_part import ARRAY, SpecPart
 
 Scalar = Annotated[str, Field(max_length=256)] | bool | int | float
@@ -135,6 +135,15 @@ class Event(SpecPart):
     def is_enveloped(self) -> bool:
         """Whether the record itself decides which part of it is an event, or whether one is."""
         return self.unwrap is not None or self.forget_when is not None or bool(self.only)
+
+    def path_of(self, path: str) -> str:
+        """Return the path from the record to a field of the event; see ``unwrap``.
+
+        Raises:
+            PathError: The path is not valid.
+        """
+        parents = () if self.unwrap is None else split_path(self.unwrap)
+        return join_path((*parents, *split_path(path)))
 
     @property
     def key_paths(self) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 
 from stream_rnn.model.paths import PATH
 from stream_rnn.model.spec_part import SpecPart
+from stream_rnn.model.values import read_boolean, read_number
 
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
 Word = Annotated[str, Field(max_length=256)]
@@ -45,6 +46,20 @@ class _Head(SpecPart):
     def width(self) -> int:
         """Number of columns of y."""
         return 1
+
+    @property
+    def parses(self) -> bool:
+        """Whether texts are read as the numbers or booleans that they are."""
+        return bool(getattr(self, "parse", False))
+
+    def read(self, value: Any) -> Any:
+        """Return the value of the head's field; ``None`` if ``parse`` cannot read it."""
+        if not self.parses:
+            return value
+        try:
+            return read_boolean(value) if "boolean" in self.types else read_number(value)
+        except ValueError:
+            return None
 
 
 class Regression(_Head):

@@ -11,6 +11,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from stream_rnn.errors import PathError
+
 PATH_LENGTH_MAX = 256
 _QUOTES = ('"', "'")
 
@@ -20,7 +22,7 @@ def split_path(path: str) -> tuple[str, ...]:
     r"""Split a path into names.
 
     Raises:
-        ValueError: A name is empty without being quoted, or a quotation mark is not closed.
+        PathError: A name is empty without being quoted, or a quotation mark is not closed.
 
     Example:
         >>> split_path('attributes."http.status_code"')
@@ -36,7 +38,7 @@ def split_path(path: str) -> tuple[str, ...]:
         if at == len(path):
             return tuple(names)
         if path[at] != ".":
-            raise ValueError(f"path {path}: a dot must follow the quoted name {name!r}")
+            raise PathError(f"path {path}: a dot must follow the quoted name {name!r}")
         at += 1
 
 
@@ -73,7 +75,7 @@ def _read_name(path: str, at: int) -> tuple[str, int]:
         end = path.find(".", at)
         end = len(path) if end < 0 else end
         if end == at:
-            raise ValueError(
+            raise PathError(
                 f"path {path}: a name is empty; write a name that contains a dot in quotation "
                 'marks, as in attributes."http.status_code"'
             )
@@ -82,7 +84,7 @@ def _read_name(path: str, at: int) -> tuple[str, int]:
     while end < len(path) and path[end] != quote:
         end += 2 if path[end] == "\\" and quote == '"' else 1
     if end >= len(path):
-        raise ValueError(f"path {path}: the quotation mark {quote} at {at + 1} is not closed")
+        raise PathError(f"path {path}: the quotation mark {quote} at {at + 1} is not closed")
     text = path[at + 1 : end]
     return text if quote == "'" else _unescape(path, text), end + 1
 
@@ -93,7 +95,7 @@ def _unescape(path: str, text: str) -> str:
         return str(json.loads(f'"{text}"', strict=False))
     except ValueError:
         message = f'path {path}: "{text}" contains an unknown escape; write a backslash as \\\\'
-        raise ValueError(message) from None
+        raise PathError(message) from None
 
 
 def _quote(name: str) -> str:

@@ -12,6 +12,7 @@ import polars as pl
 from stream_rnn.errors import ConfigError, reason
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.field import Field
+from stream_rnn.model.paths import split_path
 
 Frame: TypeAlias = Any  # a data frame of polars or pandas
 
@@ -68,15 +69,10 @@ def check_frame(frame: Frame, converted: pl.DataFrame, spec: FeatureSpec) -> Non
         ConfigError: A column of the key or of the event time is missing, or a column has a type
             that the spec does not allow.
     """
-    time = () if spec.event.time is None else (spec.event.time.path,)
-    for path in (*spec.event.key, *time):
-        if path.partition(".")[0] not in converted.columns:
-            raise ConfigError(_missing(frame, path))
-        if (dtype := _type_at(converted, path)) == pl.Object:
-            raise ConfigError(f"column {path} of the frame is {dtype}; cast it to text or numbers")
+    _check_key_and_time(frame, converted, spec)
     fields = spec.fields(with_targets=True)
     for field in fields:
-        dtype = _type_at(converted, field.path)
+        dtype = _type_at(converted, spec.event.path_of(field.path))
         if dtype is not None and not _fits(dtype, field):
             types = " or ".join(sorted(field.types))
             raise ConfigError(
@@ -84,12 +80,27 @@ def check_frame(frame: Frame, converted: pl.DataFrame, spec: FeatureSpec) -> Non
                 "column, or change the spec"
             )
     words = {field.path for field in fields if field.has_words}
-    for path in (*spec.event.key, *words):
-        if _is_pandas(frame) and path in converted.columns and _were_integers(converted[path]):
+    for path in (*spec.event.key_paths, *words):
+        column, *inner = split_path(path)
+        is_column = not inner and column in converted.columns
+        if _is_pandas(frame) and is_column and _were_integers(converted[column]):
             raise ConfigError(
                 f"column {path} of the frame contains floats, which pandas makes of integers with "
                 f"missing values, so that 7 would be 7.0 in a key or a vocabulary; {WORD_REMEDY}"
             )
+
+
+def _check_key_and_time(frame: Frame, converted: pl.DataFrame, spec: FeatureSpec) -> None:
+    time = () if spec.event.time is None else (spec.event.time.path,)
+    for paths in (*spec.event.key, *time):
+        alternatives = (paths,) if isinstance(paths, str) else paths
+        if not any(split_path(path)[0] in converted.columns for path in alternatives):
+            raise ConfigError(_missing(frame, alternatives[0]))
+        for path in alternatives:
+            if (dtype := _type_at(converted, path)) == pl.Object:
+                raise ConfigError(
+                    f"column {path} of the frame is {dtype}; cast it to text or numbers"
+                )
 
 
 def without_objects(frame: pl.DataFrame) -> pl.DataFrame:
@@ -144,7 +155,7 @@ def _missing(frame: Frame, path: str) -> str:
 
 def _type_at(frame: pl.DataFrame, path: str) -> pl.DataType | None:
     """Return the type at a dotted path; ``None`` if the frame has no such field."""
-    first, *rest = path.split(".")
+    first, *rest = split_path(path)
     dtype = frame.schema.get(first)
     for part in rest:
         if not isinstance(dtype, pl.Struct):
@@ -160,9 +171,9 @@ def _fits(dtype: pl.DataType, field: Field) -> bool:
     if dtype == pl.Boolean:
         return "boolean" in field.types
     if dtype.is_float() or dtype.is_integer():
-        return "number" in field.types
+        return "number" in field.types or field.parse  # 0 and 1 may be booleans
     is_nested = dtype.is_nested() or dtype in (pl.Binary, pl.Object)
-    return "text" in field.types and not is_nested
+    return ("text" in field.types or field.parse) and not is_nested
 
 
 def _were_integers(values: pl.Series) -> bool:

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from stream_rnn.errors import ConfigError
 from stream_rnn.fold.event_time import parse_iso8601_ms
 from stream_rnn.model.encoder import FLOAT32_MAX
+from stream_rnn.model.paths import PATH_LENGTH_MAX, join_path
 from stream_rnn.replay.files import Rows, name_of, read_frames
 
-PATH_LENGTH_MAX = 256
 WORD_LENGTH_MAX = 256
 
 Kind = Literal["number", "integer", "text", "boolean", "none"]
@@ -121,7 +121,9 @@ def list_columns(sample: pl.DataFrame) -> list[Column]:
     Raises:
         ConfigError: A column contains bytes, which JSON cannot carry.
     """
-    return [column for series in sample for column in _columns(series, series.name, "")]
+    return [
+        column for series in sample for column in _columns(series, join_path([series.name]), "")
+    ]
 
 
 def find_pairs(keys: Sequence[Column]) -> Pairs:
@@ -176,13 +178,15 @@ def _columns(series: pl.Series, path: str, refusal: str) -> list[Column]:
     name = series.name
     if not name:
         refusal = refusal or "a field with an empty name has no path"
-    elif "." in name:
-        refusal = refusal or "its name contains a dot, which a path reads as a nested field"
     elif len(path) > PATH_LENGTH_MAX:
         refusal = refusal or f"its path is longer than {PATH_LENGTH_MAX} characters"
     if isinstance(series.dtype, pl.Struct):
         inner = [series.struct.field(field.name) for field in series.dtype.fields]
-        return [c for field in inner for c in _columns(field, f"{path}.{field.name}", refusal)]
+        return [
+            c
+            for field in inner
+            for c in _columns(field, f"{path}.{join_path([field.name])}", refusal)
+        ]
     kind, values, type_refusal = _as_json(series, path)
     return [Column(path, kind, values, refusal or type_refusal)]
 

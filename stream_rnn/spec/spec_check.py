@@ -18,6 +18,7 @@ from stream_rnn.model.encoder import Encoder
 from stream_rnn.model.features import Categorical, FeatureSpec
 from stream_rnn.model.field import Field
 from stream_rnn.model.heads import Multiclass
+from stream_rnn.model.values import read_boolean, read_number
 from stream_rnn.replay.files import read_batches
 from stream_rnn.settings import Settings
 
@@ -45,6 +46,15 @@ class FieldCount:
     wrong: int = 0
     words: Counter[str] = member(default_factory=Counter)
 
+    def _has_type(self, value: Any) -> bool:
+        """Return whether a value has a type of the field, or is a text of it for ``parse``."""
+        if self.field.parse:
+            try:
+                value = read_boolean(value) if "boolean" in self.field.types else read_number(value)
+            except ValueError:
+                return False
+        return value is None or _type(value) in self.field.types
+
     @property
     def never_seen(self) -> list[str]:
         """Classes of the spec that occur in no row."""
@@ -60,7 +70,7 @@ class FieldCount:
         value = value_getter(self.field.path, misplaced=())(row)
         if value is None:
             self.lacks += 1
-        elif _type(value) not in self.field.types:
+        elif not self._has_type(value):
             self.wrong += 1
         else:
             self.has += 1
@@ -78,13 +88,17 @@ class SpecCheck:
         rows: Number of rows read.
         events: Number of rows that are valid events.
         skips: Number of skipped rows by reason.
-        fields: Counts of each field of the spec.
+        fields: Counts of each field of the spec, in the rows that are neither filtered nor forgets.
+        filtered: Number of rows that ``event.only`` of the spec filters.
+        forgets: Number of rows that forget their key.
     """
 
     rows: int
     events: int
     skips: Counter[str]
     fields: list[FieldCount]
+    filtered: int = 0
+    forgets: int = 0
 
 
 def check_log(path: Path, spec: FeatureSpec, settings: Settings, rows_max: int) -> SpecCheck:
@@ -98,8 +112,9 @@ def check_log(path: Path, spec: FeatureSpec, settings: Settings, rows_max: int) 
     counts = [
         FieldCount(f, classes.get(f.path, frozenset())) for f in spec.fields(with_targets=True)
     ]
-    result = SpecCheck(0, 0, Counter(), counts)
+    result = SpecCheck(rows=0, events=0, skips=Counter(), fields=counts)
     decoder, encoder = Decoder(spec, settings), Encoder(spec)
+    get_event = value_getter(spec.event.unwrap, misplaced=()) if spec.event.unwrap else _same
     for batch in read_batches(path, spec):
         for first in range(0, len(batch), RECORDS_A_BATCH):
             records = batch[first : min(first + RECORDS_A_BATCH, rows_max - result.rows + first)]
@@ -108,10 +123,14 @@ def check_log(path: Path, spec: FeatureSpec, settings: Settings, rows_max: int) 
             result.rows += len(records)
             result.events += len(decoded.rows) - len(errors)
             result.skips.update(error.code for error in (*decoded.skips.values(), *errors.values()))
-            for record in records:
-                row = _row(record.value)
-                for count in counts:
-                    count.add(row)
+            result.filtered += len(decoded.filtered)
+            result.forgets += len(decoded.forgets)
+            no_events = {*decoded.filtered, *decoded.forgets}
+            for index, record in enumerate(records):
+                if index not in no_events:
+                    event = get_event(_row(record.value))
+                    for count in counts:
+                        count.add(event)
             if result.rows >= rows_max:
                 return result
     return result
@@ -126,6 +145,10 @@ def _classes(spec: FeatureSpec) -> dict[str, frozenset[str]]:
         if isinstance(head, Multiclass):
             classes[head.path] = classes.get(head.path, frozenset()) | set(head.classes)
     return classes
+
+
+def _same(row: Any) -> Any:
+    return row
 
 
 def _row(value: bytes | None) -> Any:

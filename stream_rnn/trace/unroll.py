@@ -221,7 +221,12 @@ class _KeyUnroller:
         batch = micro_batch.decode(self._decoder, self._model, records, self._stream_ms)
         if len(batch.stream_ms):
             self._stream_ms = int(batch.stream_ms[-1])
-        key_rows = [row for row, record in enumerate(records) if record.key == self._key]
+        filtered = set(batch.decoded.filtered)
+        key_rows = [
+            row
+            for row, record in enumerate(records)
+            if record.key == self._key and row not in filtered
+        ]
         self._records += len(key_rows)
         events = {row: event for event, row in enumerate(batch.decoded.rows.tolist())}
         for row in key_rows:

@@ -37,7 +37,7 @@ class Events:
         partition: Source partitions (N,).
         offset: Source offsets (N,).
         split_values: N values of the split column; empty if the split has no column.
-        skips: Number of skipped records by reason.
+        skips: Number of skipped records by reason; ``filtered`` counts those that are filtered.
     """
 
     examples: Examples
@@ -100,7 +100,7 @@ class EventCollector:
         self._settings = settings
         self._partition = partition
         self._target_decoder = TargetDecoder(spec, settings, labels)
-        self._split_column = split_column
+        self._split_column = None if split_column is None else spec.event.path_of(split_column)
         self._collected = _CollectedEvents()
         self._row = 0
 
@@ -231,6 +231,9 @@ def _decode(
     collected.forgets += [(i + row, records[i].key or b"") for i in decoded.forgets]
     for error in decoded.skips.values():
         collected.skips[error.code] = collected.skips.get(error.code, 0) + 1
+    if decoded.filtered:
+        filtered = collected.skips.get("filtered", 0) + len(decoded.filtered)
+        collected.skips["filtered"] = filtered
 
 
 def _build_events(collected: _CollectedEvents, settings: Settings, partition: int) -> Events:

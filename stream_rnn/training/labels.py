@@ -23,6 +23,7 @@ from stream_rnn.fold.decoder import Record
 from stream_rnn.fold.fields import value_getter
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.heads import AnyHead, Multiclass
+from stream_rnn.model.paths import split_path
 from stream_rnn.replay.files import Rows, name_of, read_frames
 
 TEXT = (pl.String, pl.Categorical, pl.Enum)
@@ -35,12 +36,13 @@ class Labels:
     """The labels of a log's events.
 
     Attributes:
-        by: Dotted path of the id in an event; ``None`` joins by place.
+        by: Path of the id, for messages; ``None`` joins by place.
         values: Labels of each head by id, by (partition, offset) or by offset.
         has_partitions: Whether the labels file has a column ``partition``.
         file: Name of the labels file.
         first_event: Place or id of the first event that has one.
         joined: Number of events that have joined a row of the file.
+        id_path: Path from a record to the id in the event.
     """
 
     by: str | None
@@ -49,6 +51,7 @@ class Labels:
     file: str = ""
     first_event: Any = None
     joined: int = 0
+    id_path: str = ""
 
     def check(self, log: str, partitions: int) -> None:
         """Check that the labels name the partition if several partitions have the same offsets.
@@ -104,7 +107,9 @@ class Labels:
     def of(self, partition: int, records: Sequence[Record]) -> dict[str, list[Any]]:
         """Return the labels of some records for each head; ``None`` for a record without one."""
         if self.by is not None:
-            places: list[Any] = [_as_key(value_at(record.value, self.by)) for record in records]
+            places: list[Any] = [
+                _as_key(value_at(record.value, self.id_path)) for record in records
+            ]
         elif self.has_partitions:
             places = [(partition, record.offset) for record in records]
         else:
@@ -135,7 +140,7 @@ def read_labels(path: Rows | None, by: str | None, spec: FeatureSpec) -> Labels:
 
     Args:
         path: Path of the file, or a data frame; ``None`` if no head needs one.
-        by: Dotted path of the id in an event; ``None`` joins by place.
+        by: Path of the id in an event; ``None`` joins by place.
         spec: Feature spec, whose heads with ``of = "label"`` name the columns.
 
     Raises:
@@ -143,11 +148,12 @@ def read_labels(path: Rows | None, by: str | None, spec: FeatureSpec) -> Labels:
             and there is none, or there is a file and no head needs it.
     """
     heads = [head for head in spec.heads if head.of == "label"]
+    id_path = spec.event.path_of(by) if by else ""
     if path is None:
         if heads:
             names = ", ".join(head.name for head in heads)
             raise ConfigError(f'head {names}: of = "label" needs a labels file; give --labels')
-        return Labels(by, {})
+        return Labels(by, {}, id_path=id_path)
     if not heads:
         raise ConfigError(
             f'--labels {name_of(path)}: the spec has no head with of = "label" that needs it'
@@ -156,14 +162,21 @@ def read_labels(path: Rows | None, by: str | None, spec: FeatureSpec) -> Labels:
     has_partitions = False
     for frame in read_frames(path, "labels"):
         has_partitions = by is None and "partition" in frame.columns
-        places = [by] if by else ["partition", "offset"] if has_partitions else ["offset"]
+        places = ["partition", "offset"] if has_partitions else ["offset"]
+        places = [_column(by, frame.schema)] if by else places
         _check_columns(name_of(path), places, by is not None, heads, frame.schema)
         complete = frame.drop_nulls(places)
         rows = list(zip(*(complete[name].to_list() for name in places), strict=True))
         keys = rows if has_partitions else [_as_key(row[0]) for row in rows]
         for head in heads:
-            values[head.name].update(zip(keys, complete[str(head.path)].to_list(), strict=True))
-    return Labels(by, values, has_partitions, file=name_of(path))
+            column = complete[_column(str(head.path), frame.schema)].to_list()
+            values[head.name].update(zip(keys, map(head.read, column), strict=True))
+    return Labels(by, values, has_partitions, file=name_of(path), id_path=id_path)
+
+
+def _column(path: str, schema: pl.Schema) -> str:
+    """Return the column of a labels file for a path, which may quote a name that has a dot."""
+    return path if path in schema else ".".join(split_path(path))
 
 
 def _check_columns(
@@ -175,10 +188,12 @@ def _check_columns(
         place = "an id is", "text, a number, or true or false", (*TEXT, pl.Boolean)
     required = [(name, *place) for name in places]
     for head in heads:
-        may_be_text = isinstance(head, Multiclass)
+        may_be_text = isinstance(head, Multiclass) or head.parses
         types = "text, numbers, or true and false" if may_be_text else "numbers, or true and false"
         kinds: Kinds = (*TEXT, pl.Boolean) if may_be_text else (pl.Boolean,)
-        required.append((str(head.path), f"head {head.name} accepts", types, kinds))
+        required.append(
+            (_column(str(head.path), schema), f"head {head.name} accepts", types, kinds)
+        )
     for name, rule, types, kinds in required:
         if name not in schema:
             has = ", ".join(list(schema)[:20])
@@ -195,7 +210,7 @@ def _as_key(value: Any) -> Any:
 
 
 def value_at(value: bytes | None, path: str) -> Any:
-    """Return the value at a dotted path of a record's JSON; ``None`` if it is not a scalar."""
+    """Return the value at a path of a record's JSON; ``None`` if it is not a scalar."""
     try:
         content = orjson.loads(value or b"null")
     except orjson.JSONDecodeError:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_rnn.fold.decoder import Decoder, Record
+from stream_rnn.fold.envelope import Envelope
 from stream_rnn.fold.rounds import latest_before
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.heads import AnyHead, Multiclass, TimeToNext
@@ -143,11 +144,17 @@ class TargetDecoder:
         for head in self.heads:
             if head.of != "label":
                 values = _read_field(self._decoders[head.name], str(head.path), records)
-                types = {kind for kind, name in JSON_TYPES.items() if name in head.types}
-                fields[head.name] = [value if type(value) in types else None for value in values]
+                fields[head.name] = _labels(head, values)
             elif head.name in joined:
                 fields[head.name] = joined[head.name]
         return fields
+
+
+def _labels(head: AnyHead, values: Sequence[Any]) -> list[Any]:
+    """Return the values that are labels of a head; ``None`` for each value of another type."""
+    types = {kind for kind, name in JSON_TYPES.items() if name in head.types}
+    values = list(map(head.read, values)) if head.parses else values
+    return [value if type(value) in types else None for value in values]
 
 
 def _read_field(decoder: Decoder, path: str, records: Sequence[Record]) -> list[Any]:
@@ -169,6 +176,7 @@ class TargetExtractor:
     target_decoder: TargetDecoder
     heads: Sequence[AnyHead]
     partition: int
+    envelope: Envelope
     split_column: str | None
     split_values: dict[int, Any] = field(default_factory=dict)
     offset: list[int] = field(default_factory=list)
@@ -178,7 +186,7 @@ class TargetExtractor:
     def add(self, records: Sequence[Record]) -> None:
         """Add records: the values of the heads' fields, and the last forget of each key."""
         for record in records:
-            if record.value is None and record.key is not None:
+            if record.key is not None and self.envelope.forgets(record):
                 self.forgets[record.key] = record.offset
             elif self.split_column is not None:
                 self.split_values[record.offset] = value_at(record.value, self.split_column)
@@ -224,7 +232,11 @@ def make_target_extractor(
     """Make the extractor for one partition."""
     target_decoder = TargetDecoder(model.spec, settings, labels)
     return TargetExtractor(
-        target_decoder, target_decoder.heads, partition, split_column=split_column
+        target_decoder,
+        target_decoder.heads,
+        partition,
+        envelope=Envelope(model.spec.event, settings),
+        split_column=None if split_column is None else model.spec.event.path_of(split_column),
     )
 
 

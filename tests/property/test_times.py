@@ -135,7 +135,7 @@ def test_the_time_since_the_previous_event_fits_any_number_of_memories_and_years
     number = np.arange(2 * count)
     events = FoldedEvents([b"k"], np.zeros(2 * count, np.int64), number, time_ms, steps)
     head = TimeToNext(name="wait", kind="time_to_next")
-    own, _ = TargetExtractor(None, (), 0, None).extract([head], events)
+    own, _ = TargetExtractor(None, (), 0, None, None).extract([head], events)
     since_s = own["wait"]
     assert np.isnan(since_s[::2]).all()
     assert (since_s[1::2] == head.target((TIME_MS_MAX - TIME_MS_MIN) / 1000)).all()

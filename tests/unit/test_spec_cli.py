@@ -188,3 +188,51 @@ def test_a_spec_that_cannot_be_written_is_called_by_its_own_name(log, tmp_path, 
     monkeypatch.setattr(type(out), "exists", refuse)
     with pytest.raises(ConfigError, match=r"cannot write the spec .*x\.toml: Permission denied;"):
         run("init", log, "--out", str(out))
+
+
+def test_check_counts_what_an_envelope_leaves_out(tmp_path):
+    """Filtered rows and forgets are no events; fields are counted in the unwrapped ones."""
+    (tmp_path / "s.toml").write_text(
+        """
+name = "orders"
+[event]
+key = [["payload.after.id", "payload.before.id"]]
+unwrap = "payload.after"
+forget_when = {path = "payload.op", equals = "d"}
+only = [{path = "payload.source.table", in = ["orders"]}]
+time = {path = "payload.ts_us", unit = "us"}
+[[features]]
+name = "amount"
+kind = "numeric"
+path = "amount"
+parse = true
+[[heads]]
+name = "paid"
+kind = "binary"
+path = "paid"
+"""
+    )
+
+    def change(op, after, table="orders"):
+        inner = {"before": {"id": 7}, "after": after, "op": op, "ts_us": 1_767_225_600_000_000}
+        return {"payload": {**inner, "source": {"table": table}}}
+
+    rows = [
+        change("c", {"id": 7, "amount": "1.5", "paid": True}),
+        change("u", {"id": 7, "paid": 1}),
+    ]
+    rows += [change("u", {"id": 7, "amount": "1,5"}), change("d", None)]
+    rows += [change("c", {"id": 7, "amount": True}, "customers"), {"beat": 1}]
+    log = write_lines(tmp_path / "log.jsonl", rows)
+
+    found = json.loads(run("check", tmp_path / "s.toml", log, "--json"))
+
+    assert (found["rows"], found["events"], found["filtered"], found["forgets"]) == (6, 2, 2, 1)
+    assert found["skips"] == {"wrong_schema": 1}
+    amount, paid = found["fields"]["amount"], found["fields"]["paid"]
+    assert [amount[name] for name in ("has", "lacks", "wrong_type")] == [1, 1, 1]
+    assert [paid[name] for name in ("has", "lacks", "wrong_type")] == [1, 1, 1]
+    text = run("check", tmp_path / "s.toml", log)
+    assert "skipped: wrong_schema 1; filtered by event.only: 2; forgets: 1" in " ".join(
+        text.split()
+    )
