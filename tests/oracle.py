@@ -5,7 +5,7 @@ the decoder of a single record with the package.  Every test of the fold ends wi
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +41,15 @@ class Truth:
         if record.timestamp != -1:
             self.stream_ms = time_ms if self.stream_ms is None else max(self.stream_ms, time_ms)
 
+    def opened(self, event, settings: Settings, records: Iterable[Record]) -> Iterator[Record]:
+        """Yield the records to decode; leave out those that are filtered or forget their key."""
+        for record in records:
+            fate = fate_of(event, settings, record)
+            if fate == "forget":
+                self.states.pop(record.key, None)
+            elif fate == "decode":
+                yield record
+
 
 def fold(
     model: Model, settings: Settings, records: Iterable[Record], topic="events", partition=0
@@ -49,8 +58,9 @@ def fold(
     truth = Truth()
     decoder = Decoder(model.spec, settings)
     ttl_ms = None if settings.state_ttl is None else settings.state_ttl * 1000
-    for record in records:
+    for record in truth.opened(model.spec.event, settings, records):
         decoded = decoder.decode([record])
+        assert not decoded.filtered
         x, errors = model.encoder.encode(decoded.columns, decoded.time_ms)
         for error in [*decoded.skips.values(), *errors.values()]:
             truth.dead_letters[record.offset] = error.code
@@ -82,6 +92,37 @@ def fold(
             model, settings, record, y, time_ms, steps + 1, topic, partition
         )
     return truth
+
+
+def fate_of(event, settings: Settings, record: Record) -> str:
+    """Return whether a record is filtered, forgets its key, or must be decoded."""
+    if not event.is_enveloped or record.value is None:
+        return "decode"
+    try:
+        assert len(record.value) <= settings.value_bytes_max
+        content = json.loads(record.value)
+    except (AssertionError, ValueError, RecursionError):
+        return "decode"
+    for only in event.only:
+        if not any(are_equal(look_up(content, only.path), value) for value in only.values):
+            return "filtered"
+    forget = event.forget_when
+    has_key = record.key is not None and len(record.key) <= settings.key_bytes_max
+    if has_key and forget and are_equal(look_up(content, forget.path), forget.equals):
+        return "forget"
+    return "decode"
+
+
+def look_up(content: Any, path: str) -> Any:
+    """Return what a path without quotation marks leads to; ``None`` if there is nothing."""
+    for name in path.split("."):
+        content = content.get(name) if isinstance(content, dict) else None
+    return content
+
+
+def are_equal(value: Any, wanted: Any) -> bool:
+    """Return whether two values of JSON are equal; a boolean is no number."""
+    return value == wanted and isinstance(value, bool) == isinstance(wanted, bool)
 
 
 def prediction(model, settings, record, y, time_ms, steps, topic, partition) -> dict[str, Any]:

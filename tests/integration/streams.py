@@ -246,6 +246,36 @@ async def _all(facts, tp) -> list:
     return [r async for batch in facts.batches(tp, await facts.log_start(tp), end) for r in batch]
 
 
+def change_records(count: int, seed: int) -> list:
+    """Make records of an enveloped topic: changes, deletions, other tables, bad ones."""
+    import random
+
+    draw = random.Random(seed)
+    found = []
+    for number in range(count):
+        key = draw.choice([b"a", b"b", b"c", b"d", "ключ".encode()])
+        op, table = draw.choice("cuuuuud"), draw.choice(["orders", "orders", 7, "customers"])
+        amount = draw.choice(["1.50", " -0.25 ", 2, "", None, "7e-1"])
+        after = {"amount": amount, "paid": draw.choice([0, 1, "true", False]), "order.kind": "A"}
+        time_us = draw.choice([str, int])(1_700_000_000_000_000 + number * 1_000_001)
+        content = {"op": op, "after": None if op == "d" else after, "ts_us": time_us}
+        kind = draw.random()
+        if kind < 0.85:
+            found.append((key, {"payload": {**content, "source": {"table": table}}}))
+        elif kind < 0.9:
+            found.append((draw.choice([key, None]), {"beat": number}))
+        elif kind < 0.92:
+            found.append((key, None))
+        else:
+            bad = [b"not json", b"\0\0\0\0\7avro", b"[1]", {"payload": {**content, "after": None}},
+                   {"payload": {**content, "after": {"amount": "1,5"}}}]  # fmt: skip
+            value = draw.choice(bad)
+            if isinstance(value, dict):
+                value["payload"] |= {"op": "u", "source": {"table": "orders"}}
+            found.append((draw.choice([key, key, None]), value))
+    return found
+
+
 def mixed_records(count: int, seed: int) -> list:
     """Make records of a few keys: good ones, bad ones and forgets."""
     import random

@@ -11,13 +11,16 @@ import time
 import pytest
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from stream_rnn.audit.result import FAULT_KINDS
 from stream_rnn.fold.kafka_log import KafkaLog
 from stream_rnn.kafka.admin_client import CheckedAdminClient
 from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.kafka.connection import kafka_options
+from stream_rnn.model.bundle import save_bundle
 from stream_rnn.store.connection import connect_redis
+from tests import models
 from tests.forked import ForkedWorker
-from tests.integration.streams import Stream, mixed_records
+from tests.integration.streams import Stream, change_records, mixed_records
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -93,6 +96,37 @@ async def test_everything_that_is_published_equals_the_oracle(stream, cell):
     wrong = ("missing", "duplicated", "different", "unexpected", "not_comparable")
     assert {name: audited[name] for name in wrong} == dict.fromkeys(wrong, 0)
     assert (audited["compared"], audited["dead_letters"] > 10) == (count, True)
+    topic = made.settings.predictions
+    assert await made.replay() == [r.value for p in (0, 1) for r in await made.outputs(topic, p)]
+
+
+async def test_an_enveloped_topic_equals_the_oracle(stream, tmp_path):
+    """Unwrapped, filtered, forgotten and bad records; also after Redis has lost everything.
+
+    The second worker builds the states from the log, an audit finds nothing, and a replay has the
+    bytes that were published.
+    """
+    save_bundle(models.enveloped(), tmp_path / "bundle")
+    made = await stream()
+    await made.produce(change_records(400, seed=1))
+    worker = made.start()
+    await made.until_published()
+    assert await asyncio.to_thread(worker.stop) == 0
+    assert await made.compare() > 100
+    redis = connect_redis(made.settings.redis_url.get_secret_value(), 5)
+    for partition in range(2):
+        store = made.store(redis, partition)
+        assert await redis.delete(store.hidden_key, store.position_key)
+    await redis.aclose()
+    await made.produce(change_records(200, seed=2))
+    worker = made.start("again")
+    await made.until_published()
+    assert await asyncio.to_thread(worker.stop) == 0
+    count = await made.compare()
+    audited = await made.audit()
+    wrong = (*FAULT_KINDS, "not_comparable")
+    assert {name: audited[name] for name in wrong} == dict.fromkeys(wrong, 0)
+    assert (audited["compared"], audited["filtered"] > 100) == (count, True)
     topic = made.settings.predictions
     assert await made.replay() == [r.value for p in (0, 1) for r in await made.outputs(topic, p)]
 

@@ -278,3 +278,32 @@ async def test_other_digits_of_one_build_are_a_fault(folded):
     result = await folded.audit()
     assert faults(result) == {"different": 1}
     assert result.other_numerics == 0
+
+
+async def test_a_deletion_begins_a_memory_that_is_compared():
+    """A forget with a value counts as one with a null value; filtered records have no output."""
+    model, settings, draw = models.enveloped(), settings_of(), random.Random(3)
+    records = []
+    for offset in range(240):
+        op, table = draw.choice("uuuuud"), draw.choice(["orders", "orders", "customers"])
+        after = None if op == "d" else {"amount": str(draw.uniform(-2, 2)), "order.kind": "A"}
+        inner = {"op": op, "after": after, "source": {"table": table}, "ts_us": 1000 * BEGIN_MS}
+        key = bytes([draw.choice(b"abcdef")])
+        records.append(record(offset, key, {"payload": inner}, BEGIN_MS + 1000 * offset))
+    made = Folded(model, settings, await fold(model, settings, records))
+
+    whole, part = await made.audit(), await at_from(made)
+
+    assert faults(whole) == faults(part) == {}
+    assert whole.counts["compared"] == len(made.predictions)
+    assert (whole.filtered, part.filtered) == (
+        sum(b"customers" in r.value for r in records),
+        sum(b"customers" in r.value for r in records[100:]),
+    )
+    first_forgets: dict[bytes, int] = {}
+    for one in records[100:]:
+        if b'"op": "d"' in one.value and b"orders" in one.value:
+            first_forgets.setdefault(one.key, one.offset)
+    known = [m for m in made.predictions if offset_of(m) > first_forgets.get(m.key, 1000)]
+    assert part.counts["compared"] == len(known) > 40
+    assert part.counts["not_comparable"] > 0

@@ -106,6 +106,35 @@ async def test_predictions_equal_a_replays_byte_for_byte(kind, state_ttl):
     assert "the step gives a number that is not finite" in reasons
 
 
+@pytest.mark.parametrize("state_ttl", [None, 4.0])
+async def test_filtered_records_leave_the_memory_of_a_key_alone(state_ttl):
+    """A deletion in another table is no forget, and is not one of the key's records."""
+    model, settings = models.enveloped(), settings_of(state_ttl=state_ttl)
+    t_us = 1_700_000_000_000_000
+
+    def change(offset, op="u", table="orders"):
+        after = None if op == "d" else {"amount": "1"}
+        inner = {"op": op, "after": after, "ts_us": t_us, "source": {"table": table}}
+        return record(offset, b"k", {"payload": inner}, t_us // 1000)
+
+    records = [
+        change(0),
+        change(1, "d", "x"),
+        change(2, table="x"),
+        change(3),
+        change(4, "d"),
+        change(5),
+    ]
+
+    found = await unrolled(model, settings, b"k", records)
+
+    assert found.steps.tolist() == [1, 2, 1]
+    assert [(one.offset, one.kind) for one in found.between] == [(4, "forgotten")]
+    assert found.records == 4
+    predictions = await replayed(model, settings, records)
+    assert found.predictions(settings) == [message.value for message in predictions]
+
+
 @pytest.mark.parametrize("kind", ["elman", "gru", "lstm"])
 @pytest.mark.parametrize("state_ttl", [None, 4.0])
 async def test_h_equals_the_oracles_after_every_step(kind, state_ttl):
