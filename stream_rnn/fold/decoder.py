@@ -180,45 +180,46 @@ class Decoder:
 
     def _decode_each(self, records: Sequence[Record]) -> _Decoded:
         decoded = _Decoded()
-        decode = self._decode_one if self._envelope is None else self._open_one
+        rows, events, validate = decoded.rows, decoded.events, self._validate
+        key_bytes_max = self._settings.key_bytes_max
+        value_bytes_max = self._settings.value_bytes_max
         for row, record in enumerate(records):
+            key, value = record.key, record.value
             try:
-                event = decode(record, decoded)
+                if self._envelope is not None:
+                    self._open(row, record, self._envelope, decoded)
+                    continue
+                if key is None or len(key) > key_bytes_max:
+                    check_key(key, self._settings)
+                if value is None:
+                    decoded.forgets.append(row)
+                    continue
+                if len(value) > value_bytes_max:
+                    check_size(value, self._settings)
+                events.append(validate(value))
+                rows.append(row)
             except ValidationError as error:
-                decoded.skips[row] = schema_error(
-                    error, self._names, record.value or b"", record.headers
-                )
+                decoded.skips[row] = schema_error(error, self._names, value or b"", record.headers)
             except RecordError as error:
                 decoded.skips[row] = error
-            else:
-                if event is NoEvent.FORGET:
-                    decoded.forgets.append(row)
-                elif event is NoEvent.FILTERED:
-                    decoded.filtered.append(row)
-                else:
-                    decoded.rows.append(row)
-                    decoded.events.append(event)
         return decoded
 
-    def _decode_one(self, record: Record, _decoded: _Decoded) -> Any:
-        check_key(record.key, self._settings)
-        if record.value is None:
-            return NoEvent.FORGET
-        check_size(record.value, self._settings)
-        return self._validate(record.value)
-
-    def _open_one(self, record: Record, decoded: _Decoded) -> Any:
-        assert self._envelope is not None
+    def _open(self, row: int, record: Record, envelope: Envelope, decoded: _Decoded) -> None:
+        """Open the envelope of a record, and add what is inside."""
         try:
-            content = self._envelope.open(record.key, record.value)
+            content = envelope.open(record.key, record.value)
         except ValueError:
             raise not_json(record.value or b"", record.headers) from None
-        if isinstance(content, NoEvent):
-            return content
-        event = self._validate_content(self._envelope.unwrap(content))
-        if self._validate_envelope is not None:
-            decoded.envelopes.append(self._validate_envelope(content))
-        return event
+        if content is NoEvent.FORGET:
+            decoded.forgets.append(row)
+        elif content is NoEvent.FILTERED:
+            decoded.filtered.append(row)
+        else:
+            event = self._validate_content(envelope.unwrap(content))
+            if self._validate_envelope is not None:
+                decoded.envelopes.append(self._validate_envelope(content))
+            decoded.events.append(event)
+            decoded.rows.append(row)
 
     def _event_times(
         self,
