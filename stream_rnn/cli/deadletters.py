@@ -3,6 +3,7 @@
 import asyncio
 import base64
 from collections import Counter
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,11 +14,30 @@ from stream_rnn.cli.shared.progress import RecordBars
 from stream_rnn.fold.skip_reasons import SKIP_REASONS
 from stream_rnn.keys import describe_key, shorten
 from stream_rnn.operate.dead_letters import DeadLetter, DeadLetterFilter, read_dead_letters
+from stream_rnn.operate.local_times import TIME_AHEAD, LocalTimes
 from stream_rnn.operate.retry_dead_letters import Retry, RetrySelection
 from stream_rnn.settings import FoldSettings, Settings
 from stream_rnn.text import visible
 
 REASON_CHARS_MAX = 160
+
+
+@dataclass(slots=True)
+class _Summary:
+    """Counts of dead letters by reason, with the first of each."""
+
+    examples: int
+    counts: Counter[str] = field(default_factory=Counter)
+    letters: dict[str, list[DeadLetter]] = field(default_factory=dict)
+    local_times: LocalTimes = field(default_factory=LocalTimes)
+
+    def add(self, letter: DeadLetter) -> None:
+        """Count a dead letter."""
+        self.counts[letter.error] += 1
+        if letter.error == TIME_AHEAD:
+            self.local_times.add(letter.reason, letter.timestamp)
+        if len(self.letters.setdefault(letter.error, [])) < self.examples:
+            self.letters[letter.error].append(letter)
 
 
 def list_(
@@ -28,9 +48,8 @@ def list_(
     as_json: bool,
 ) -> None:
     """Count dead letters by reason, with examples."""
-    counts: Counter[str] = Counter()
+    summary = _Summary(examples)
     put_back = 0
-    letters: dict[str, list[DeadLetter]] = {}
 
     def count_note(_place: str) -> None:
         nonlocal put_back
@@ -40,15 +59,13 @@ def list_(
         async for letter in read_dead_letters(
             settings, DeadLetterFilter(frozenset(reasons), partition), count_note
         ):
-            counts[letter.error] += 1
+            summary.add(letter)
             if as_json:
                 print_json(_as_json(letter))
-            elif len(letters.setdefault(letter.error, [])) < examples:
-                letters[letter.error].append(letter)
 
     asyncio.run(count())
     if not as_json:
-        _print(counts, letters)
+        _print(summary)
         if put_back and not reasons:  # a note has no reason
             print(f"{put_back:>9,}  put back into the source")
 
@@ -130,15 +147,17 @@ def _print_choice(choice: RetrySelection) -> None:
         print(f"{choice.other_source} records belong to another source, and are not put back")
 
 
-def _print(counts: Counter[str], letters: dict[str, list[DeadLetter]]) -> None:
-    if not counts:
+def _print(summary: _Summary) -> None:
+    if not summary.counts:
         print("no dead letters")
         return
     console, indent = output_console(), " " * 11
-    for error, count in counts.most_common():
+    for error, count in summary.counts.most_common():
         reason = SKIP_REASONS.get(error, "a reason of another version")
         print_text(console, f"{count:>9,}  {visible(error)}: {reason}", indent)
-        for letter in letters.get(error) or []:
+        if error == TIME_AHEAD and (hint := summary.local_times.hint()):
+            print_text(console, f"{indent}all of them {hint}", indent)
+        for letter in summary.letters[error]:
             _, partition, offset = letter.source
             place = f"{indent}partition {partition} offset {offset}  {_time(letter)}  key {shorten(_key(letter))}"  # fmt: skip
             print_text(console, place, indent)

@@ -13,6 +13,7 @@ from stream_rnn.fold.fold_id import fold_id, store_tag
 from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.model.network import Model
 from stream_rnn.operate import check_kafka, check_redis
+from stream_rnn.operate.check_dead_letters import check_dead_letters
 from stream_rnn.operate.check_host import check_bundle, check_machine, check_numerics
 from stream_rnn.operate.check_kafka import check_positions
 from stream_rnn.operate.check_keys import check_keys
@@ -142,6 +143,9 @@ async def _check_kafka(
         if opened.has_source:
             yield await check_kafka.check_source_read(cluster, settings)
             yield await check_keys(cluster, settings)
+        latest = await check_dead_letters(cluster, settings, existing)
+        if latest is not None:
+            yield latest
         opened.cluster = cluster
     except UnreachableError as error:
         detail, _, remedy = str(error).rpartition("; ")
