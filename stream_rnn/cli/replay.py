@@ -30,8 +30,11 @@ def run(log: tuple[str, ...], out: str, processes: int, as_json: bool, **options
         sys.stdout.buffer.flush()
         return
     with RecordBars() as bars:
-        written = predictions.write(out, processes, bars)
+        written = predictions.write_and_count(out, processes, bars)
     if as_json:
-        print_json({"out": out, "predictions": written})
+        print_json({"out": out, **written._asdict()})
     else:
-        print_note(Console(stderr=True), f"{written} predictions written to {out}")
+        filtered = f"; {written.filtered} records filtered" if written.filtered else ""
+        print_note(
+            Console(stderr=True), f"{written.predictions} predictions written to {out}{filtered}"
+        )

@@ -20,7 +20,7 @@ from stream_rnn.predictions.schema import Prediction
 from stream_rnn.replay.event_loop import ctrl_c_raises_in_loop
 from stream_rnn.replay.iterate import replay_values
 from stream_rnn.replay.logs import Log, Range
-from stream_rnn.replay.to_file import ReplayPlan, flat_row, replay_to_file
+from stream_rnn.replay.to_file import ReplayPlan, Written, flat_row, replay_to_file
 from stream_rnn.settings import Settings
 
 ROWS_SHOWN = 10  # in the table of a notebook
@@ -69,11 +69,20 @@ class ReplayResult:
         """
         return in_log_order(self._frame(self.values()), self.log)
 
-    @ctrl_c_raises_in_loop()
     def write(
         self, out: str | Path, processes: int = 1, on_progress: OnProgress | None = None
     ) -> int:
         """Write all predictions to a file, and return their number.
+
+        See :meth:`write_and_count`, which has the same arguments.
+        """
+        return self.write_and_count(out, processes, on_progress).predictions
+
+    @ctrl_c_raises_in_loop()
+    def write_and_count(
+        self, out: str | Path, processes: int = 1, on_progress: OnProgress | None = None
+    ) -> Written:
+        """Write all predictions to a file, and return the numbers of predictions and of filtered records.
 
         Args:
             out: Path of a .jsonl, .ndjson or .parquet file; an existing file is replaced.

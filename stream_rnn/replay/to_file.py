@@ -10,19 +10,20 @@ import secrets
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from multiprocessing.context import SpawnProcess
 from multiprocessing.sharedctypes import SynchronizedArray
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import polars as pl
 
 from stream_rnn.errors import ConfigError, StreamRNNError, reason
+from stream_rnn.fold.decoder import Record
 from stream_rnn.fold.gc_tuning import tune_garbage_collector
 from stream_rnn.fold.output_batches import Message
 from stream_rnn.model.bundle import load_bundle
@@ -40,6 +41,19 @@ FAILED_STATUS = 3
 LINE_BYTES_MAX = 16_000_000  # the longest key with each byte escaped, and all other fields
 PREDICTION_FIELDS = {"format", "outputs", "source", "event_time_ms", "steps"}
 PREDICTION_COLUMNS = {"partition", "offset", "event_time_ms", "steps"}
+
+
+class Written(NamedTuple):
+    """The result of a replay to a file.
+
+    Attributes:
+        predictions: Number of predictions in the file.
+        filtered: Number of records that ``event.only`` of the spec filters.
+    """
+
+    predictions: int
+    filtered: int
+
 
 OnProgress = Callable[[Range, int], None]
 """Called with a range and the number of its records that were folded since the last call."""
@@ -101,8 +115,8 @@ def check_predictions(path: Path) -> None:
 
 def replay_to_file(
     plan: ReplayPlan, on_progress: OnProgress = lambda _range, _records: None
-) -> int:
-    """Replay a log to a file, and return the number of predictions.
+) -> Written:
+    """Replay a log to a file, and return the numbers of records.
 
     Raises:
         ConfigError: The target cannot be written or is not a file of predictions, or the log cannot
@@ -124,7 +138,7 @@ def replay_to_file(
             shutil.rmtree(plan.parts_directory, ignore_errors=True)
     except OSError as error:
         raise ConfigError(f"cannot write {plan.out}: {error.strerror or reason(error)}") from error
-    return sum(counts)
+    return Written(sum(w.predictions for w in counts), sum(w.filtered for w in counts))
 
 
 async def _ranges(log: Log) -> list[Range]:
@@ -132,27 +146,31 @@ async def _ranges(log: Log) -> list[Range]:
         return await log.ranges()
 
 
-def _fold(plan: ReplayPlan, source_range: Range, on_progress: OnProgress) -> int:
-    """Fold one range into its temporary file, and return the number of predictions."""
+def _fold(plan: ReplayPlan, source_range: Range, on_progress: OnProgress) -> Written:
+    """Fold one range into its temporary file, and return the numbers of records."""
     pin_numerics()
     model = load_bundle(plan.bundle)
-    written = 0
+    written = filtered = 0
     with plan.part_path(source_range).open("wb") as target:
 
-        def emit(predictions: Sequence[Message], dead_letters: Sequence[Message]) -> None:
+        def emit(predictions: Sequence[Message], _dead_letters: Sequence[Message]) -> None:
             nonlocal written
             target.writelines((message.value or b"") + b"\n" for message in predictions)
             written += len(predictions)
-            on_progress(source_range, len(predictions) + len(dead_letters))
 
-        async def fold() -> None:
+        async def batches(log: Log) -> AsyncIterator[Sequence[Record]]:
+            async for records in log.batches(source_range):
+                yield records
+                on_progress(source_range, len(records))
+
+        async def fold() -> int:
             async with plan.log as log:
-                batches = log.batches(source_range)
-                partition, start = source_range.partition, source_range.start
-                await replay_partition(model, plan.settings, partition, start, batches, emit)
+                place = source_range.partition, source_range.start
+                counts = await replay_partition(model, plan.settings, *place, batches(log), emit)
+                return counts.filtered
 
-        run_coroutine(fold())
-    return written
+        filtered = run_coroutine(fold())
+    return Written(written, filtered)
 
 
 def _join(plan: ReplayPlan, ranges: Sequence[Range]) -> None:
@@ -208,10 +226,12 @@ def flat_row(message: bytes) -> dict[str, Any]:
 # --- processes ----------------------------------------------------------------------------------
 
 
-def _in_processes(plan: ReplayPlan, ranges: Sequence[Range], on_progress: OnProgress) -> list[int]:
+def _in_processes(
+    plan: ReplayPlan, ranges: Sequence[Range], on_progress: OnProgress
+) -> list[Written]:
     context = multiprocessing.get_context("spawn")
     folded: Any = context.Array("q", len(ranges))
-    written: Any = context.Array("q", len(ranges))
+    written: Any = context.Array("q", 2 * len(ranges))  # predictions and filtered records
     waiting = list(enumerate(ranges))[::-1]
     running: list[SpawnProcess] = []
     seen = [0] * len(ranges)
@@ -235,7 +255,7 @@ def _in_processes(plan: ReplayPlan, ranges: Sequence[Range], on_progress: OnProg
                         f"a replay process exited with status {process.exitcode}; its message is "
                         "above"
                     )
-    return list(written)
+    return [Written(*written[at : at + 2]) for at in range(0, len(written), 2)]
 
 
 @contextmanager
@@ -276,7 +296,7 @@ def _child(
         folded[number] += records
 
     try:
-        written[number] = _fold(plan, source_range, on_progress)
+        written[2 * number : 2 * number + 2] = _fold(plan, source_range, on_progress)
     except StreamRNNError as error:
         logging.getLogger(__name__).critical("partition %d: %s", source_range.partition, error)
         raise SystemExit(FAILED_STATUS) from error

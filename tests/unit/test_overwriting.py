@@ -139,7 +139,7 @@ def test_a_replay_deletes_no_directory_of_others(tmp_path, small_replay):
     (tmp_path / "p.jsonl.replaying" / "thesis.txt").write_text("mine")
     before = content_of(tmp_path)
     for _ in range(2):  # the second one replaces what the first one wrote
-        assert replay_to_file(small_replay) == 5
+        assert replay_to_file(small_replay).predictions == 5
     assert content_of(tmp_path) == {**before, "p.jsonl": out.read_bytes()}
     with pytest.raises(
         ConfigError, match=r"cannot write the predictions .*log\.jsonl.*not overwri"
