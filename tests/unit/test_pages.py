@@ -13,11 +13,13 @@ import pytest
 import stream_rnn
 from stream_rnn.errors import DecodeError
 from stream_rnn.fold.dead_letters import dead_letter
-from stream_rnn.fold.decoder import LogRecord
+from stream_rnn.fold.decoder import Decoder, LogRecord
+from stream_rnn.fold.fields import key_element_getter
 from stream_rnn.fold.skip_reasons import SKIP_REASONS
 from stream_rnn.metrics.scores import better, main_metric, score
 from stream_rnn.model.bundle import BundleFile, load_bundle
 from stream_rnn.model.cells import CellSpec
+from stream_rnn.model.event import Event, EventTime
 from stream_rnn.model.features import (
     Boolean,
     Calendar,
@@ -29,6 +31,7 @@ from stream_rnn.model.features import (
 from stream_rnn.model.heads import Binary, Multiclass, Regression, TimeToNext
 from stream_rnn.predictions import Prediction, PredictionReader
 from stream_rnn.predictions.writer import PredictionWriter
+from stream_rnn.settings import Settings
 from stream_rnn.training.run import BUNDLE_NAMES, MEMORYLESS_NAME
 
 ROOT = Path(__file__).parents[2]
@@ -184,10 +187,43 @@ def test_the_arguments_of_the_reader_are_its_own():
 
 def test_the_feature_spec_by_example_is_one():
     """The example parses, and shows every kind of feature and head."""
-    (example,) = blocks(page("spec"), "toml")
+    example, *_ = blocks(page("spec"), "toml")
     spec = FeatureSpec.parse(tomllib.loads(example), "README.md")
     assert {type(feature) for feature in spec.features} == set(KINDS)
     assert {head.kind for head in spec.heads} == set(HEADS)
+
+
+@pytest.mark.parametrize(("part", "first"), [(Event, "option"), (EventTime, "option of `time`")])
+def test_the_options_of_an_event_are_its_own(part, first):
+    """In any order, because the page explains the common ones first."""
+    shown = set(named(row[:1] for row in rows(section(page("spec"), "The event"), first)))
+    assert shown == set(part.model_fields)
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_each_event_by_example_is_one(number):
+    """The spec reads its record as an event, with its key, its time and its feature."""
+    text = section(page("spec"), "Records that are not events themselves")
+    record, table = blocks(text, "json")[number], blocks(text, "toml")[number]
+    content = {
+        "name": "t",
+        "heads": [{"name": "w", "kind": "time_to_next"}],
+        **tomllib.loads(table),
+    }
+    spec = FeatureSpec.parse(content, "README.md")
+    key, x, time_ms = (
+        ("7", 12.5, 1_767_225_600_000),
+        ("cart", 7.5, 1_767_225_600_000),
+        ("d1", 1.1, 1_767_271_500_000),
+    )[number]
+    values = [key_element_getter(element)(json.loads(record)) for element in spec.event.key]
+    settings = Settings.build(app="a", source="s")
+
+    decoded = Decoder(spec, settings).decode([LogRecord(0, time_ms, b"k", record.encode())])
+
+    assert [*map(str, values)] == [key]
+    assert decoded.columns[spec.features[0].path] == [x]
+    assert decoded.time_ms.tolist() == [time_ms]
 
 
 @pytest.mark.parametrize("part", [*KINDS, *map(type, HEADS.values())])

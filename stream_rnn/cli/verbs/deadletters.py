@@ -85,7 +85,8 @@ def retry(**options: Any) -> Any:
     of their key they arrive late. The fold that skipped a record skips it again, because only the
     record and the settings decide. So retry helps if another fold runs now, with another bundle or
     another limit. If the log still contains the old record, the new fold has already
-    folded that record in its old place, silently.
+    folded that record in its old place, silently. A record that forgets its key, such as a deletion
+    of event.forget_when, forgets what the key's later events have left, too.
 
     The header sr-retry-of names the old place of a record. The dead letters remain. The
     transaction that puts a record back also writes a note to the dead letters topic, so that no
