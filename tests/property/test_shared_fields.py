@@ -5,6 +5,7 @@ import json
 import math
 from datetime import datetime
 
+import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -25,7 +26,7 @@ from tests import oracle
 PATHS = ("a", "b", "c.d", "c.e", "c")
 SETTINGS = Settings.build(app="app", source="events", predictions="out")
 EXAMPLES = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-FLOAT32_MAX = 3.4028234e38
+FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 paths = st.sampled_from(PATHS)
 features = st.one_of(
@@ -57,7 +58,9 @@ heads = st.one_of(
 )
 times = st.one_of(
     st.none(),
-    st.fixed_dictionaries({"path": paths, "unit": st.sampled_from(["ms", "s", "iso8601"])}),
+    st.fixed_dictionaries(
+        {"path": paths, "unit": st.sampled_from(["ms", "s", "us", "ns", "iso8601"])}
+    ),
 )
 scalars = st.one_of(
     st.none(),
@@ -148,6 +151,9 @@ def dated(value, unit) -> bool:
             return False
     if not number(value):
         return False
+    if unit in ("us", "ns"):
+        whole = math.floor(value) // (1000 if unit == "us" else 1_000_000)
+        return -62_135_596_800_000 <= whole <= 3_600_000
     ms = float(value) * (1000 if unit == "s" else 1)
     return math.isfinite(ms) and -62_135_596_800_000 <= round(ms) <= 3_600_000
 
