@@ -8,7 +8,7 @@ the object at ``unwrap`` is the event.  A record with a null value forgets its k
 from enum import Enum
 from typing import Any, Protocol
 
-from pydantic_core import from_json
+from pydantic import TypeAdapter
 
 from stream_rnn.errors import DecodeError
 from stream_rnn.fold.fields import value_getter
@@ -56,6 +56,7 @@ class Envelope:
             value_getter(event.forget_when.path),
             _comparable(event.forget_when.equals),
         )
+        self._parse = TypeAdapter[Any](Any).validator.validate_json
         self._unwrap = event.unwrap
         self._get_event = event.unwrap and value_getter(event.unwrap, misplaced=_MISPLACED)
 
@@ -75,7 +76,7 @@ class Envelope:
             return NoEvent.FORGET
         try:
             check_size(value, self._settings)
-            content = from_json(value)
+            content = self._parse(value)
         except (DecodeError, ValueError):
             check_key(key, self._settings)
             raise
