@@ -22,6 +22,8 @@ FOLD_NAMES = ("app", "source", "predictions", "bundle")
 FOLD = ("state_ttl", "event_time_ahead_max_s", "value_bytes_max", "key_bytes_max", "top_k")
 CLUSTER = ("bootstrap_servers", "kafka_config")
 
+DEFAULT_SERVERS = "127.0.0.1:9092"
+
 Name = Annotated[str, Field(min_length=1, max_length=249, pattern=r"^[A-Za-z0-9._-]+$")]
 
 
@@ -53,15 +55,20 @@ class Settings(BaseSettings):
         description="Directory of the model, with `bundle.json` and `model.safetensors`.",
     )
     bootstrap_servers: str = Field(
-        "127.0.0.1:9092", description="Kafka brokers as `host:port`, comma-separated."
+        DEFAULT_SERVERS,
+        description="Kafka brokers as `host:port`, comma-separated; if unset, `bootstrap.servers` of the Kafka config takes precedence over the default.",
     )
     kafka_config: str | None = Field(
         None,
-        description="Path of a java.properties file with `security.protocol`, `sasl.*` and `ssl.*`.",
+        description="Path of a java.properties file with `bootstrap.servers`, `security.protocol`, `sasl.*` and `ssl.*`; read again before a new connection if it has changed.",
     )
     redis_url: SecretStr = Field(
         SecretStr("redis://127.0.0.1:6379/0"),
         description="Redis URL, with ACL user and password if needed: `redis://`, `rediss://` (TLS), `unix://`, `redis+cluster://` or `redis+sentinel://`.",
+    )
+    redis_url_file: str | None = Field(
+        None,
+        description="Path of a file with the Redis URL, such as a mounted secret; instead of `redis_url`, whose password other users could see in the list of processes.",
     )
     delivery: Delivery = Field(
         "exactly_once",
@@ -265,8 +272,10 @@ class Settings(BaseSettings):
             ConfigError: A value is out of its bounds, or has an unknown name.
         """
         explicit = {name: value for name, value in values.items() if value is not None}
+        if "redis_url" in explicit and "redis_url_file" in explicit:
+            raise ConfigError("--redis-url and --redis-url-file are two; leave one out")
         try:
-            return cls(**explicit)
+            settings = cls(**explicit)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             name = ".".join(str(part) for part in first["loc"]) or "settings"
@@ -275,11 +284,24 @@ class Settings(BaseSettings):
                 f"set --{name.replace('_', '-')} or STREAM_RNN_{name.upper()}"
             )
             raise ConfigError(message) from error
+        if "redis_url" in explicit and settings.redis_url_file:  # of the environment
+            return cls(**explicit, redis_url_file=None)
+        return settings
 
     def replace(self, **values: Any) -> Self:
         """Return a validated copy with changed values; ``None`` leaves a value unchanged."""
         changed = {name: value for name, value in values.items() if value is not None}
-        return type(self).build(**{**self.model_dump(exclude_unset=True), **changed})
+        current = self.model_dump(exclude_unset=True)
+        if self.redis_url_file or "redis_url_file" in changed:
+            current.pop("redis_url", None)
+        if not self.redis_url_file or "redis_url" in changed:
+            current.pop("redis_url_file", None)
+        return type(self).build(**{**current, **changed})
+
+    @property
+    def explicit_servers(self) -> str | None:
+        """``bootstrap_servers``, unless it has its default because nobody has set it."""
+        return self.bootstrap_servers if "bootstrap_servers" in self.model_fields_set else None
 
     @property
     def dead_letters_topic(self) -> str:

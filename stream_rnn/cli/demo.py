@@ -18,6 +18,7 @@ from stream_rnn.demo.flights import departures
 from stream_rnn.local.servers import Addresses, servers
 from stream_rnn.operate.dashboard import open_dashboard
 from stream_rnn.settings import FoldSettings
+from stream_rnn.store.connection import safe_url
 
 NEXT = (
     "stream-rnn local                                     # Kafka and Redis for development",
@@ -119,7 +120,7 @@ def _wait(console: Console, addresses: Addresses) -> None:
     print_note(
         console,
         f"Kafka and Redis run until Ctrl-C: --bootstrap-servers {addresses.bootstrap_servers} "
-        f"--redis-url {addresses.redis_url}",
+        f"--redis-url {safe_url(addresses.redis_url)}",
     )
     try:
         threading.Event().wait()

@@ -34,7 +34,7 @@ async def _tail(
 ) -> None:
     reader = PredictionReader(
         topic,
-        bootstrap_servers=settings.bootstrap_servers,
+        bootstrap_servers=settings.explicit_servers,
         kafka_config=settings.kafka_config,
         start="earliest" if from_beginning else "latest",
         on_bad="skip",

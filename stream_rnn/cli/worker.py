@@ -11,6 +11,7 @@ from typing import Any
 import faust
 
 from stream_rnn.cli.shared.log_format import configure_log, drop_repetitions
+from stream_rnn.cli.shared.startup_notes import startup_notes
 from stream_rnn.errors import StreamRNNError
 from stream_rnn.fold.gc_tuning import tune_garbage_collector
 from stream_rnn.settings import Settings
@@ -60,6 +61,8 @@ class _Worker(faust.Worker):
 def run(settings: Settings, log_level: str, log_format: str) -> None:
     """Run the stream worker: fold a topic and publish predictions."""
     configure_log(log_level, log_format)
+    for note in startup_notes(settings):
+        logger.log(note.level, "%s", note.text)
     rnn = make_app(settings)
     drop_repetitions(lambda: rnn.stop_requested or isinstance(rnn.failure, StreamRNNError))
     tune_garbage_collector()

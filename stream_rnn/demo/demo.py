@@ -149,8 +149,10 @@ class Demo:
             name: str(getattr(self.settings, name))
             for name in ("app", "source", "predictions", "bundle", "bootstrap_servers")
         }
-        options["redis_url"] = self.settings.redis_url.get_secret_value()
-        self.workers.append(WorkerProcess(name, options, self._directory))
+        # Other users see a command line, but not the environment.
+        redis = {"STREAM_RNN_REDIS_URL": self.settings.redis_url.get_secret_value()}
+        environment = {**redis, "STREAM_RNN_REDIS_URL_FILE": ""}
+        self.workers.append(WorkerProcess(name, options, self._directory, environment))
 
     async def _wait_until_ready(self) -> None:
         """Wait until the two workers own all partitions."""

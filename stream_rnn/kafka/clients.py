@@ -14,54 +14,26 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.client import AIOKafkaClient
-from aiokafka.conn import AIOKafkaConnection
-from aiokafka.errors import KafkaError
-from aiokafka.protocol.metadata import MetadataRequest
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from stream_rnn.kafka.admin_client import CheckedAdminClient
+from stream_rnn.kafka.client import Client, NoTopicClient, upgrade_client
+from stream_rnn.kafka.credentials import Credentials
 from stream_rnn.kafka.record_batches import Consumer
-from stream_rnn.kafka.unreachable import mute_client_log
 
 CLOSE_WITHIN_S = 1.0
 
 T = TypeVar("T")
 
 
-class _Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka is not typed
-    """A connection on which a request for metadata creates no topic."""
-
-    def send(self, request: Any, expect_response: bool = True) -> Any:
-        """Send a request."""
-        if isinstance(request, MetadataRequest):
-            topics = request._topics  # noqa: SLF001  # no public way
-            request = MetadataRequest(topics, allow_auto_topic_creation=False)
-        return super().send(request, expect_response)
-
-
-class _Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka is not typed
-    """The connections of aiokafka's consumers, producers and admin clients."""
-
-    async def bootstrap(self) -> None:
-        """Connect to the first broker that answers."""
-        with mute_client_log():
-            await super().bootstrap()
-
-    async def _get_conn(self, *args: Any, **options: Any) -> AIOKafkaConnection | None:
-        connection = await super()._get_conn(*args, **options)
-        if connection is not None:
-            connection.__class__ = _Connection  # aiokafka has no parameter for the class
-        return connection
-
-
-def new_consumer(**options: Any) -> Consumer:
+def new_consumer(credentials: Credentials | None = None, **options: Any) -> Consumer:
     """Return a consumer that is not started, and that reads every intact record batch."""
-    return disable_topic_creation(Consumer(**options))
+    return set_connections(Consumer(**options), credentials)
 
 
-def new_producer(**options: Any) -> AIOKafkaProducer:
+def new_producer(credentials: Credentials | None = None, **options: Any) -> AIOKafkaProducer:
     """Return a producer that is not started."""
-    return disable_topic_creation(AIOKafkaProducer(**options))
+    return set_connections(AIOKafkaProducer(**options), credentials)
 
 
 async def stop_producer(producer: AIOKafkaProducer, timeout_s: float) -> None:
@@ -87,9 +59,24 @@ async def stop_consumer(consumer: AIOKafkaConsumer, timeout_s: float) -> None:
     await _ends_within(consumer._client.close, CLOSE_WITHIN_S)  # noqa: SLF001
 
 
-def new_admin(**options: Any) -> CheckedAdminClient:
+def new_admin(credentials: Credentials | None = None, **options: Any) -> CheckedAdminClient:
     """Return an admin client that is not started, and that raises the errors of its answers."""
-    return disable_topic_creation(CheckedAdminClient(**options))
+    return set_connections(CheckedAdminClient(**options), credentials)
+
+
+async def start_admin(admin: CheckedAdminClient) -> None:
+    """Start an admin client, and connect to a broker by its advertised address.
+
+    Raises:
+        KafkaConnectionError: No broker of the cluster answers.
+    """
+    await admin.start()
+    client = admin._client  # noqa: SLF001  # no public way
+    for broker in client.cluster.brokers():
+        if await client.ready(broker.nodeId):
+            return
+    if client.cluster.brokers():
+        raise KafkaConnectionError("no advertised broker answers")
 
 
 async def stop_admin(admin: CheckedAdminClient, timeout_s: float) -> None:
@@ -108,8 +95,16 @@ async def _ends_within(call: Callable[[], Awaitable[None]], timeout_s: float) ->
     return True
 
 
-def disable_topic_creation(client: T) -> T:
-    """Make a client that is not started yet unable to create topics, and return it."""
+def set_connections(
+    client: T, credentials: Credentials | None, kind: type[Client] = NoTopicClient
+) -> T:
+    """Give a client of aiokafka, which is not started yet, our connections; return the client.
+
+    Args:
+        client: Consumer, producer or admin client.
+        credentials: Credentials of new connections; ``None`` for those that it was made with.
+        kind: Class of its connections; the default creates no topic.
+    """
     inner: Any = getattr(client, "client", None) or getattr(client, "_client")  # noqa: B009  # no public way
-    inner.__class__ = _Client
+    upgrade_client(inner, credentials, kind)
     return client

@@ -18,8 +18,14 @@ from aiokafka.structs import ConsumerRecord
 from stream_rnn.errors import FencedError, UnavailableError, UnreachableError, reason
 from stream_rnn.kafka.acls import authorization_error
 from stream_rnn.kafka.admin_client import CheckedAdminClient, retry_while_unavailable
-from stream_rnn.kafka.clients import new_admin, new_consumer, stop_admin, stop_consumer
-from stream_rnn.kafka.connection import kafka_options
+from stream_rnn.kafka.clients import (
+    new_admin,
+    new_consumer,
+    start_admin,
+    stop_admin,
+    stop_consumer,
+)
+from stream_rnn.kafka.connection import connection_options
 from stream_rnn.kafka.group_offsets import GroupOffset, committed_offsets
 from stream_rnn.kafka.record_batches import Consumer
 from stream_rnn.kafka.topics import TopicFacts, read_topics
@@ -58,7 +64,7 @@ class KafkaCluster:
         Raises:
             ConfigError: The file that ``kafka_config`` names is invalid.
         """
-        return cls(kafka_options(settings.bootstrap_servers, settings.kafka_config), settings)
+        return cls(connection_options(settings), settings)
 
     async def __aenter__(self) -> Self:
         timeout_ms = int(self.settings.kafka_timeout_s * 1000)
@@ -67,7 +73,7 @@ class KafkaCluster:
         try:
             async with asyncio.timeout(self.settings.kafka_timeout_s):
                 await self._consumer.start()
-                await self.admin.start()
+                await start_admin(self.admin)
         except (KafkaError, TimeoutError, OSError) as error:
             await self.__aexit__()
             within_s = self.settings.kafka_timeout_s

@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 from aiokafka.conn import collect_hosts, create_conn
 from aiokafka.errors import KafkaError
+from aiokafka.protocol.metadata import MetadataRequest
 
 from stream_rnn.errors import reason
 
@@ -49,22 +50,70 @@ async def describe_unreachable(
     """
     servers = connection["bootstrap_servers"]
     names = servers if isinstance(servers, str) else ",".join(servers)
-    why = await _find_reason(connection, names) or error
+    options = _options_of_connection(connection)
+    why: BaseException | None = None
+    for host, port, _ in collect_hosts(names, randomize=False)[:SERVERS_MAX]:
+        advertised: list[tuple[str, int]] = []
+        failure = await _try_to_connect(host, port, options, advertised)
+        if failure is not None:
+            why = why or failure
+            continue
+        dead = [await _try_to_connect(*address, options) for address in advertised[:SERVERS_MAX]]
+        if advertised and None not in dead:
+            return _describe_advertised(f"{host}:{port}", advertised, dead)
+        break
     return (
-        f"no Kafka broker answers at {names} ({reason(why, within_s)}); start it, or check "
+        f"no Kafka broker answers at {names} ({reason(why or error, within_s)}); start it, or check "
         "--bootstrap-servers and, for TLS or SASL, --kafka-config"
     )
 
 
-async def _find_reason(connection: Mapping[str, Any], servers: str) -> BaseException | None:
-    """Connect to some of the servers once more; return the first error, such as a TLS error."""
-    options = {k: v for k, v in connection.items() if k not in {"bootstrap_servers", "client_id"}}
-    with suppress(TimeoutError, ValueError), mute_client_log():
-        async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            for host, port, _ in collect_hosts(servers, randomize=False)[:SERVERS_MAX]:
+def _describe_advertised(
+    server: str, advertised: Sequence[tuple[str, int]], dead: Sequence[BaseException | None]
+) -> str:
+    addresses = ",".join(f"{host}:{port}" for host, port in advertised[:SERVERS_MAX])
+    why = next(error for error in dead if error is not None)
+    return (
+        f"the Kafka broker at {server} answers and advertises {addresses}, where no broker answers "
+        f"({reason(why, CONNECT_TIMEOUT_S)}): clients use the advertised address only; correct "
+        "advertised.listeners of the broker, or make the address reachable from here"
+    )
+
+
+def _options_of_connection(connection: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a single connection, with the current credentials."""
+    others = {"bootstrap_servers", "client_id", "credentials"}
+    options = {name: value for name, value in connection.items() if name not in others}
+    credentials = connection.get("credentials")
+    return options if credentials is None else {**options, **credentials.options()}
+
+
+async def _try_to_connect(
+    host: str,
+    port: int,
+    options: Mapping[str, Any],
+    advertised: list[tuple[str, int]] | None = None,
+) -> BaseException | None:
+    """Connect once; return the error, such as a TLS error, or ``None`` if a broker answers.
+
+    Args:
+        host: Host of the broker.
+        port: Port of the broker.
+        options: Options of the connection.
+        advertised: List that receives the addresses of the cluster's brokers.
+    """
+    try:
+        with mute_client_log():
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                connection = await create_conn(host, port, **options)
                 try:
-                    opened = await create_conn(host, port, **options)
-                except (KafkaError, OSError, TimeoutError) as error:
-                    return error
-                opened.close()
+                    if advertised is not None:
+                        answer = await connection.send(MetadataRequest([]))
+                        advertised += [(broker[1], broker[2]) for broker in answer.brokers]
+                finally:
+                    connection.close()
+    except (KafkaError, OSError, TimeoutError) as error:
+        return error
+    except ValueError:  # an option that aiokafka refuses: the client's own error says it
+        return None
     return None

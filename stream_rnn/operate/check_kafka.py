@@ -13,7 +13,7 @@ from stream_rnn.fold.fold_id import transactional_id
 from stream_rnn.kafka.acls import producer_authorization_error
 from stream_rnn.kafka.clients import new_producer, stop_producer
 from stream_rnn.kafka.cluster import KafkaCluster
-from stream_rnn.kafka.connection import kafka_options
+from stream_rnn.kafka.connection import connection_options
 from stream_rnn.kafka.coordinator import TRANSACTIONS, find_unmet_setting
 from stream_rnn.kafka.topic_rules import find_topic_problem
 from stream_rnn.kafka.topics import TopicFacts
@@ -174,7 +174,7 @@ async def check_rights(settings: FoldSettings, outputs: Mapping[str, int]) -> Fi
         outputs: Number of partitions of each output topic that exists.
     """
     name = "kafka rights"
-    connection = kafka_options(settings.bootstrap_servers, settings.kafka_config)
+    connection = connection_options(settings)
     producer = new_producer(
         transactional_id=transactional_id(settings.app, settings.source, "doctor"),
         transaction_timeout_ms=settings.transaction_timeout_ms,

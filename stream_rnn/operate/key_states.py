@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from stream_rnn.errors import FencedError, reason
 from stream_rnn.kafka.clients import new_producer, stop_producer
-from stream_rnn.kafka.connection import kafka_options
+from stream_rnn.kafka.connection import connection_options
 from stream_rnn.model.network import Model
 from stream_rnn.operate.open_fold import Fold
 from stream_rnn.store.redis_store import RedisStore
@@ -92,7 +92,7 @@ async def publish_forgets(fold: Fold, key: bytes, partitions: list[int]) -> dict
         acks="all",
         enable_idempotence=True,
         request_timeout_ms=int(settings.kafka_timeout_s * 1000),
-        **kafka_options(settings.bootstrap_servers, settings.kafka_config),
+        **connection_options(settings),
     )
     try:
         async with asyncio.timeout(settings.kafka_timeout_s):

@@ -23,7 +23,7 @@ from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.network import Model
 from stream_rnn.settings import FoldSettings, Settings
-from stream_rnn.store.connection import connect_redis
+from stream_rnn.store.connection import connect_redis, read_redis_url
 from stream_rnn.store.redis_store import RedisStore, check_redis
 
 
@@ -114,7 +114,7 @@ class Fold:
 @asynccontextmanager
 async def open_redis(settings: Settings) -> AsyncIterator[Redis]:
     """Open a client of Redis, which connects at its first command."""
-    redis = connect_redis(settings.redis_url.get_secret_value(), settings.redis_timeout_s)
+    redis = connect_redis(read_redis_url(settings), settings.redis_timeout_s)
     try:
         yield redis
     finally:

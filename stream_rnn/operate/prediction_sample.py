@@ -11,7 +11,7 @@ from aiokafka import TopicPartition
 
 from stream_rnn.errors import DecodeError, StreamRNNError, reason
 from stream_rnn.kafka.clients import new_consumer, stop_consumer
-from stream_rnn.kafka.connection import kafka_options
+from stream_rnn.kafka.connection import connection_options
 from stream_rnn.operate.open_fold import Fold
 from stream_rnn.predictions.schema import BinaryOutput, ClassOutput, NumberOutput, Prediction
 
@@ -70,7 +70,7 @@ class Sampler:
         consumer = new_consumer(
             isolation_level="read_committed",
             enable_auto_commit=False,
-            **kafka_options(settings.bootstrap_servers, settings.kafka_config),
+            **connection_options(settings),
         )
         try:
             async with asyncio.timeout(settings.kafka_timeout_s):

@@ -16,7 +16,7 @@ from stream_rnn.errors import ConfigError, FencedError, reason
 from stream_rnn.fold.fold_id import transactional_id
 from stream_rnn.kafka.acls import authorization_error
 from stream_rnn.kafka.clients import new_producer, stop_producer
-from stream_rnn.kafka.connection import kafka_options
+from stream_rnn.kafka.connection import connection_options
 from stream_rnn.operate.dead_letters import (
     RETRIED,
     RETRY_OF,
@@ -100,7 +100,7 @@ class Retry:
             transactional_id=identity,
             request_timeout_ms=int(settings.kafka_timeout_s * 1000),
             max_request_size=REQUEST_BYTES_MAX,
-            **kafka_options(settings.bootstrap_servers, settings.kafka_config),
+            **connection_options(settings),
         )
 
     async def _fence(self, identity: str) -> None:

@@ -40,6 +40,7 @@ from functools import partial
 from typing import Literal, Self
 
 from aiokafka import TopicPartition
+from aiokafka.abc import AbstractTokenProvider
 from aiokafka.errors import (
     BrokerResponseError,
     KafkaError,
@@ -50,9 +51,9 @@ from aiokafka.errors import (
 from aiokafka.structs import ConsumerRecord
 
 from stream_rnn.errors import ConfigError, DecodeError, reason
+from stream_rnn.kafka import clients
 from stream_rnn.kafka.admin_client import CheckedAdminClient, retry_while_unavailable
 from stream_rnn.kafka.client_errors import CLIENT_ERRORS, translate_error
-from stream_rnn.kafka.clients import new_admin, new_consumer, stop_admin, stop_consumer
 from stream_rnn.kafka.connection import kafka_options
 from stream_rnn.kafka.record_batches import Consumer
 from stream_rnn.kafka.unreachable import describe_unreachable
@@ -93,7 +94,7 @@ class PredictionReader(AsyncIterator[Prediction]):
 
     Args:
         topic: Name of the predictions topic.
-        bootstrap_servers: Kafka brokers as ``host:port``, comma-separated.
+        bootstrap_servers: Kafka brokers as ``host:port``; ``None`` takes those of ``kafka_config``.
         group_id: Name of the consumer group whose readers share the partitions; ``None`` to read
             all partitions without commits.
         start: Where to start in a partition without a commit of the group: ``committed`` and
@@ -103,6 +104,7 @@ class PredictionReader(AsyncIterator[Prediction]):
         worker_app_id: App id of the worker.  With it, predictions of other apps are dropped, and
             ``complete`` is available.
         kafka_config: Path of a java.properties file for TLS and SASL.
+        token_provider: aiokafka's provider of tokens, instead of a login of ``kafka_config``.
         on_bad: Reaction to a value that is not a prediction: ``raise`` raises ``DecodeError``, and
             the next call continues after the value; ``skip`` counts it.
         timeout_s: Deadline in seconds for one answer of Kafka, and for an assignment of partitions.
@@ -120,18 +122,19 @@ class PredictionReader(AsyncIterator[Prediction]):
         self,
         topic: str,
         *,
-        bootstrap_servers: str,
+        bootstrap_servers: str | None = None,
         group_id: str | None = None,
         start: StartPolicy = "committed",
         worker_app_id: str | None = None,
         kafka_config: str | None = None,
+        token_provider: AbstractTokenProvider | None = None,
         on_bad: Literal["raise", "skip"] = "raise",
         timeout_s: float = 30.0,
     ) -> None:
         self.topic = topic
         self.counts = Counts()
         self.record: ConsumerRecord | None = None
-        self._connection = kafka_options(bootstrap_servers, kafka_config)
+        self._connection = kafka_options(bootstrap_servers, kafka_config, token_provider)
         self._group_id = group_id
         self._start: StartPolicy = start
         self._worker_app_id = worker_app_id
@@ -147,7 +150,7 @@ class PredictionReader(AsyncIterator[Prediction]):
 
     async def __aenter__(self) -> Self:
         timeout_ms = int(self._timeout_s * 1000)
-        self._consumer = new_consumer(
+        self._consumer = clients.new_consumer(
             group_id=self._group_id,
             isolation_level="read_committed",
             auto_offset_reset="none",
@@ -158,14 +161,14 @@ class PredictionReader(AsyncIterator[Prediction]):
             ),  # an idle topic must not time out
             **self._connection,
         )
-        self._admin = new_admin(request_timeout_ms=timeout_ms, **self._connection)
+        self._admin = clients.new_admin(request_timeout_ms=timeout_ms, **self._connection)
         self._assignment = Assignment(
             self._consumer, self._admin, self._group_id, self._start, self._timeout_s
         )
         try:
             async with asyncio.timeout(self._timeout_s):
                 await self._consumer.start()
-                await self._admin.start()
+                await clients.start_admin(self._admin)
             await self._assignment.begin(await self._partitions(self._admin))
         except BaseException as error:
             await self.__aexit__()
@@ -184,9 +187,9 @@ class PredictionReader(AsyncIterator[Prediction]):
         if self._completeness is not None:
             await self._completeness.close()
         if self._consumer is not None:
-            await stop_consumer(self._consumer, CLOSE_TIMEOUT_S)
+            await clients.stop_consumer(self._consumer, CLOSE_TIMEOUT_S)
         if self._admin is not None:
-            await stop_admin(self._admin, CLOSE_TIMEOUT_S)
+            await clients.stop_admin(self._admin, CLOSE_TIMEOUT_S)
 
     async def _partitions(self, admin: CheckedAdminClient) -> list[TopicPartition]:
         missing = (

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import orjson
 from aiokafka import AIOKafkaProducer
@@ -19,8 +20,8 @@ from aiokafka.errors import (
 from stream_rnn.errors import ConfigError, StreamRNNError, UnreachableError, reason
 from stream_rnn.fold.decoder import Record
 from stream_rnn.kafka.admin_client import is_transient, retry_while_unavailable
-from stream_rnn.kafka.clients import new_admin, new_producer, stop_admin, stop_producer
-from stream_rnn.kafka.connection import kafka_options
+from stream_rnn.kafka.clients import new_admin, new_producer, start_admin, stop_admin, stop_producer
+from stream_rnn.kafka.connection import connection_options
 from stream_rnn.kafka.unreachable import describe_unreachable
 from stream_rnn.replay.logs import Log
 from stream_rnn.settings import Settings
@@ -66,7 +67,7 @@ async def send(
         UnreachableError: Kafka does not answer, or does not acknowledge a record.
         ConfigError: The topic does not exist, or refuses a record.
     """
-    connection = kafka_options(settings.bootstrap_servers, settings.kafka_config)
+    connection = connection_options(settings)
     timeout_ms = int(settings.kafka_timeout_s * 1000)
     producer = new_producer(
         enable_idempotence=True,
@@ -109,13 +110,13 @@ def _describe(error: BaseException, topic: str, within_s: float) -> StreamRNNErr
 
 
 async def _require_topic(
-    connection: dict[str, object], options: SendOptions, settings: Settings
+    connection: dict[str, Any], options: SendOptions, settings: Settings
 ) -> None:
     timeout_s = settings.kafka_timeout_s
     admin = new_admin(request_timeout_ms=int(timeout_s * 1000), **connection)
     try:
         async with asyncio.timeout(timeout_s):
-            await admin.start()
+            await start_admin(admin)
         if options.topic in await retry_while_unavailable(admin.list_topics, timeout_s):
             return
         if not options.create_partitions:

@@ -4,6 +4,7 @@ No message of this module contains a password.
 """
 
 import re
+from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -20,7 +21,8 @@ from redis.asyncio.sentinel import (
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisClusterException, RedisError
 
-from stream_rnn.errors import ConfigError
+from stream_rnn.errors import ConfigError, reason
+from stream_rnn.settings import Settings
 from stream_rnn.store.redis_cluster import ClusterClient
 from stream_rnn.store.url_options import check_options
 
@@ -30,6 +32,24 @@ REDIS_SCHEMES = (
     *("redis", "rediss", "unix"),
     *("redis+cluster", "rediss+cluster", "redis+sentinel", "rediss+sentinel"),
 )
+
+
+def read_redis_url(settings: Settings) -> str:
+    """Return the URL of Redis, from its file if settings name one, which may have changed.
+
+    Raises:
+        ConfigError: The file cannot be read, or is empty.
+    """
+    path = settings.redis_url_file
+    if not path:
+        return settings.redis_url.get_secret_value()
+    try:
+        url = Path(path).read_text(encoding="utf-8-sig").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read redis_url_file {path}: {reason(error)}") from None
+    if not url or "\n" in url:
+        raise ConfigError(f"redis_url_file {path} must have one line, the URL of Redis")
+    return url
 
 
 def connect_redis(url: str, timeout_s: float) -> Redis:

@@ -43,7 +43,7 @@ from stream_rnn.errors import (
     reason,
 )
 from stream_rnn.settings import Settings
-from stream_rnn.store.connection import safe_url
+from stream_rnn.store.connection import read_redis_url, safe_url
 from stream_rnn.store.state import STORE_FORMAT, Anchor, Commit, FirstPosition, StoredPosition
 
 _FIELDS = (
@@ -298,7 +298,7 @@ async def check_redis(redis: Redis, settings: Settings) -> None:
         ConfigError: Redis refuses the user or the database, or its policy evicts.
         UnreachableError: Redis does not answer.
     """
-    url = safe_url(settings.redis_url.get_secret_value())
+    url = safe_url(read_redis_url(settings))
     try:
         async with asyncio.timeout(settings.redis_timeout_s):
             nodes = await primary_info(redis, "memory")

@@ -2,7 +2,7 @@
 
 import faust
 
-from stream_rnn.kafka.connection import faust_credentials, parse_servers
+from stream_rnn.kafka.connection import connection_options, faust_credentials
 from stream_rnn.settings import Settings
 from stream_rnn.worker.plugin import StreamRNN
 
@@ -17,17 +17,19 @@ def make_app(settings: Settings) -> StreamRNN:
         ConfigError: A setting that a worker needs is missing or invalid.
     """
     settings = settings.of_fold()
+    connection = connection_options(settings)
+    options = {"broker_client_id": connection["client_id"]} if "client_id" in connection else {}
     app = faust.App(
         settings.app,
-        broker=[f"kafka://{server}" for server in parse_servers(settings.bootstrap_servers)],
-        broker_credentials=faust_credentials(settings.kafka_config),
+        broker=[f"kafka://{server}" for server in connection["bootstrap_servers"]],
+        broker_credentials=faust_credentials(connection["credentials"]),
         autodiscover=False,
+        **options,
     )
     return StreamRNN(
         app,
         source=settings.source,
         predictions=settings.predictions,
         bundle=settings.bundle,
-        redis_url=settings.redis_url.get_secret_value(),
         settings=settings,
     )

@@ -8,14 +8,9 @@ import os
 import tempfile
 import warnings
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 import faust
-from faust.transport.drivers.aiokafka import (
-    Transport,
-    credentials_to_aiokafka_auth,
-    server_list,
-)
 from mode import CrashingSupervisor
 
 from stream_rnn.errors import ConfigError
@@ -47,7 +42,7 @@ def set_defaults(app: faust.App) -> None:
     datadir = os.path.join(tempfile.gettempdir(), f"stream-rnn-{os.getuid()}")  # noqa: PTH118  # faust wants a string
     for name, value in {**DEFAULTS, "datadir": datadir}.items():
         if not _is_set(app, name):
-            _set(app, name, value)
+            set_option(app, name, value)
 
 
 def check_app(app: faust.App, source: str, fold_agent: str) -> None:
@@ -104,7 +99,8 @@ def _is_set(app: faust.App, name: str) -> bool:
     return name in options or bool(env_name and os.environ.get(f"{prefix}{env_name}"))
 
 
-def _set(app: faust.App, name: str, value: Any) -> None:
+def set_option(app: faust.App, name: str, value: Any) -> None:
+    """Set a setting of an app, also after Faust has read it."""
     if app.configured:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Faust warns when a setting that was read is changed
@@ -112,13 +108,3 @@ def _set(app: faust.App, name: str, value: Any) -> None:
     else:
         options: dict[str, Any] = app._default_options[1]  # type: ignore[assignment]  # noqa: SLF001  # the dict that Faust reads when it configures the app
         options[name] = value
-
-
-def client_options(app: faust.App) -> dict[str, Any]:
-    """Return the options with which a Kafka client connects to the brokers of the app."""
-    conf, transport = app.conf, cast("Transport", app.transport)
-    return {
-        "bootstrap_servers": server_list(transport.url, transport.default_port),
-        "client_id": conf.broker_client_id,
-        **credentials_to_aiokafka_auth(conf.broker_credentials, conf.ssl_context),
-    }

@@ -13,22 +13,25 @@ from pathlib import Path
 from typing import Any, cast
 
 import faust
+from aiokafka.abc import AbstractTokenProvider
 from aiokafka.errors import InvalidSessionTimeoutError
 from mode import Service
 from redis.asyncio import Redis
 
-from stream_rnn.errors import ConfigError, FencedError, Reaction, StreamRNNError, reason
+from stream_rnn.errors import ConfigError, FencedError, StreamRNNError, reason
 from stream_rnn.fold.processor import Processor
 from stream_rnn.kafka.acls import authorization_error
 from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.network import pin_numerics
 from stream_rnn.settings import Delivery, Settings
-from stream_rnn.store.connection import connect_redis
+from stream_rnn.store.connection import connect_redis, read_redis_url
 from stream_rnn.store.redis_store import check_redis
 from stream_rnn.worker.agent import register_agent
+from stream_rnn.worker.app_connection import client_options, connect_app
 from stream_rnn.worker.build_processor import ProcessorBuilder
-from stream_rnn.worker.faust_settings import check_app, client_options, set_defaults
+from stream_rnn.worker.exit_status import STOPPED, exit_status_of
+from stream_rnn.worker.faust_settings import check_app, set_defaults
 from stream_rnn.worker.health import Health, unready_reason
 from stream_rnn.worker.output_topics import prepare_topics, require_coordinator
 from stream_rnn.worker.partition_source import PartitionSource
@@ -40,7 +43,6 @@ from stream_rnn.worker.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
 
-EXIT_STATUS = {Reaction.STOP: 3, Reaction.RELEASE: 4, Reaction.RETRY: 4, Reaction.REPOSITION: 4}
 CLOSE_WITHIN_S = 5.0
 STATUS_LINE_S = 60.0
 
@@ -53,10 +55,11 @@ class StreamRNN(Service):
         source: Topic of events.
         predictions: Topic that receives one prediction per valid event.
         bundle: Directory of the model.
-        redis_url: URL of the Redis server that stores the hidden states.
+        redis_url: URL of the Redis that stores the hidden states; ``None`` takes that of settings.
         dead_letters: Topic that receives a dead letter for each skipped record; the default is
             ``<predictions>.dead-letters``.
         delivery: ``exactly_once`` or ``at_least_once``.
+        token_provider: aiokafka's provider of tokens, with which the app logs in over TLS.
         settings: All other settings; the arguments above take precedence over them.
 
     Attributes:
@@ -81,13 +84,15 @@ class StreamRNN(Service):
         source: str,
         predictions: str,
         bundle: str | Path,
-        redis_url: str,
+        redis_url: str | None = None,
         dead_letters: str | None = None,
         delivery: Delivery | None = None,
+        token_provider: AbstractTokenProvider | None = None,
         settings: Settings | None = None,
     ) -> None:
         set_defaults(app)
         self.app = app
+        self._credentials = connect_app(app, token_provider)
         settings = (settings or Settings.build()).replace(
             app=app.conf.id,
             source=source,
@@ -120,8 +125,7 @@ class StreamRNN(Service):
         app.on_before_shutdown.connect(self._before_shutdown)
 
     async def _offer(self, fetched: PartitionFetch) -> None:
-        owned = self.partitions.get(fetched.partition)
-        if owned is not None:
+        if (owned := self.partitions.get(fetched.partition)) is not None:
             await owned.source.offer(fetched)
 
     # --- the service ---------------------------------------------------------------------------
@@ -149,7 +153,7 @@ class StreamRNN(Service):
         check_app(self.app, settings.source, self._agent)
         pin_numerics()
         model = load_bundle(settings.bundle)
-        self._redis = connect_redis(settings.redis_url.get_secret_value(), settings.redis_timeout_s)
+        self._redis = connect_redis(read_redis_url(settings), settings.redis_timeout_s)
         await check_redis(self._redis, settings)
         connection = client_options(self.app)
         self._cluster = await KafkaCluster(connection, settings).__aenter__()
@@ -208,6 +212,7 @@ class StreamRNN(Service):
         logged_s = time.monotonic()
         while not self.should_stop:
             self._check_membership()
+            self._credentials.report_failure(self.settings.kafka_timeout_s, self._fail)
             if self._is_alive():
                 self._watchdog.record_progress()
             if time.monotonic() - logged_s >= STATUS_LINE_S:
@@ -289,16 +294,14 @@ class StreamRNN(Service):
             )
             return
         self._is_member = True
-        self.processor_builder.cache_bytes = self.settings.cache_bytes_max // max(
-            1, len(partitions)
-        )
+        share = max(1, len(partitions))
+        self.processor_builder.cache_bytes = self.settings.cache_bytes_max // share
         self.partitions.assign(partitions, generation)
 
     async def position(self) -> None:
         """Wait until every partition is positioned; fail before Faust would give up silently."""
-        limit_s = min(
-            self.settings.recovery_timeout_s, 0.8 * float(self.app.conf.broker_request_timeout)
-        )
+        request_s = float(self.app.conf.broker_request_timeout)
+        limit_s = min(self.settings.recovery_timeout_s, 0.8 * request_s)
         try:
             await self.partitions.positioned(limit_s)
         except StreamRNNError as error:
@@ -339,12 +342,9 @@ class StreamRNN(Service):
         """Return the exit status of an app that is stopping; ``None`` while it runs."""
         if not self.app.should_stop:
             return None
-        return self.exit_status or (EXIT_STATUS[Reaction.STOP] if self.app.crashed else 0)
+        return self.exit_status or (STOPPED if self.app.crashed else 0)
 
     @property
     def exit_status(self) -> int:
         """Exit status of the process: 0, or the status of the failure's reaction."""
-        if self.failure is None:
-            return 0
-        reaction = getattr(self.failure, "reaction", Reaction.STOP)
-        return EXIT_STATUS.get(reaction, 3)
+        return exit_status_of(self.failure)

@@ -30,8 +30,8 @@ from faust.types import TP, ConsumerMessage
 
 from stream_rnn.errors import ConfigError, FencedError, UnreadableError
 from stream_rnn.fold.decoder import Record
-from stream_rnn.kafka.clients import disable_topic_creation
 from stream_rnn.kafka.record_batches import read_every_batch, seek_to_error
+from stream_rnn.worker.app_connection import connect_consumer
 from stream_rnn.worker.generation import check_generation
 
 UNREADABLE_RETRY_S = 0.5
@@ -111,9 +111,7 @@ class FoldThread(driver.AIOKafkaConsumerThread):
 
     def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
-        # Faust sets this only together with its own transactions, which the plugin refuses.
-        consumer._isolation_level = "read_committed"  # noqa: SLF001  # no public way
-        return disable_topic_creation(consumer)
+        return connect_consumer(consumer, self.app)
 
     async def _fetch_records(
         self,

@@ -11,7 +11,9 @@ from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.connection import SSLConnection
 
 from stream_rnn.errors import ConfigError, UnreachableError
-from stream_rnn.kafka.connection import KNOWN, faust_credentials, kafka_options
+from stream_rnn.kafka.config_names import KNOWN
+from stream_rnn.kafka.connection import faust_credentials, kafka_options
+from stream_rnn.kafka.credentials import Credentials
 from stream_rnn.kafka.unreachable import describe_unreachable
 from stream_rnn.local.processes import free_port
 from stream_rnn.settings import Settings
@@ -38,7 +40,9 @@ def config(tmp_path):
 
 def test_without_a_config_the_connection_is_plain():
     """Brokers are separated by commas."""
-    assert kafka_options("a:1, b:2,") == {
+    options = kafka_options("a:1, b:2,")
+    assert isinstance(options.pop("credentials"), Credentials)
+    assert options == {
         "bootstrap_servers": ["a:1", "b:2"],
         "security_protocol": "PLAINTEXT",
     }
@@ -198,11 +202,21 @@ def test_a_config_that_would_not_do_what_it_says_is_refused(config, lines, said)
     assert path in str(error.value)
 
 
-def test_an_unknown_name_lists_the_known_ones(config):
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("sasl.passwort", "is it sasl.password"),
+        ("sasl.mechanim", "is it sasl.mechanism"),
+        ("session.timeout", "is it session.timeout.ms"),
+        ("foo", ", ".join(KNOWN)),
+    ],
+)
+def test_an_unknown_name_is_refused_with_the_near_ones(config, written, meant):
     """So that a typing error is found at once."""
     with pytest.raises(ConfigError) as error:
-        kafka_options("a:1", config("sasl.passwort=s3cret"))
-    assert all(name in str(error.value) for name in KNOWN)
+        kafka_options("a:1", config(f"{written}=s3cret"))
+    assert f"{written} is not supported; " in str(error.value)
+    assert meant in str(error.value)
     assert "s3cret" not in str(error.value)
 
 
@@ -236,7 +250,7 @@ def test_faust_connects_as_the_other_clients_do(config, protocol):
         lines += ["sasl.mechanism=SCRAM-SHA-256", JAAS_LINE]
     path = config(*lines)
     ours = kafka_options("a:1", path)
-    fausts = credentials_to_aiokafka_auth(faust_credentials(path))
+    fausts = credentials_to_aiokafka_auth(faust_credentials(ours.pop("credentials")))
     for options in (ours, fausts):
         assert isinstance(options.pop("ssl_context", None), ssl.SSLContext) == (
             protocol.endswith("SSL")

@@ -11,6 +11,7 @@ import stream_rnn.demo
 from stream_rnn.fold.decoder import Decoder, LogRecord
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.settings import Settings
+from stream_rnn.store.connection import read_redis_url
 from tests.deployed import (
     DEPLOY,
     PREFIX,
@@ -130,7 +131,7 @@ def test_kafkas_variables_are_properties_of_a_broker(services):
     assert environment["KAFKA_LISTENERS"].count("0.0.0.0:9092") == 1
 
 
-def test_the_workers_environment_builds_settings(services):
+def test_the_workers_environment_builds_settings(composition, services):
     """Each value is within its bounds, and what a worker needs is there."""
     settings = Settings.build(**settings_in(services["worker"]["environment"]))
     assert settings.app
@@ -138,7 +139,10 @@ def test_the_workers_environment_builds_settings(services):
     assert f"--topic {settings.source} " in services["topics"]["command"]
     inside = services["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"].replace("INSIDE://", "")
     assert settings.bootstrap_servers in inside.split(",")
-    assert settings.redis_url.get_secret_value() == "redis://redis:6379/0"
+    (secret,) = services["worker"]["secrets"]
+    assert settings.redis_url_file == f"/run/secrets/{secret}"
+    file = DEPLOY / composition["secrets"][secret]["file"]
+    assert read_redis_url(Settings.build(redis_url_file=str(file))) == "redis://redis:6379/0"
 
 
 def test_a_worker_may_finish_its_batch_before_it_is_killed(services):

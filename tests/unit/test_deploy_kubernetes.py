@@ -99,7 +99,11 @@ def test_a_pod_writes_nothing_and_may_nothing(base, pod, settings):
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
     assert not pod["automountServiceAccountToken"]
     assert pod["serviceAccountName"] == base["ServiceAccount"]["metadata"]["name"]
-    assert {m["mountPath"] for m in worker["volumeMounts"]} == {"/tmp", "/etc/stream-rnn"}
+    assert {m["mountPath"] for m in worker["volumeMounts"]} == {
+        "/tmp",
+        "/etc/stream-rnn",
+        "/etc/stream-rnn-redis",
+    }
     assert {m["name"] for m in worker["volumeMounts"]} == {v["name"] for v in pod["volumes"]}
     whole = settings.cache_bytes_max + 900_000_000
     assert int(worker["resources"]["limits"]["memory"].removesuffix("Gi")) * 2**30 > whole
@@ -110,18 +114,20 @@ def test_secrets_are_named_as_the_run_book_makes_them(pod):
     """The Redis URL comes from one, Kafka's files from another; neither is in a file here."""
     book = read("README.md")
     (worker,) = pod["containers"]
-    variables = {one["name"]: one for one in worker["env"]}
-    secret = variables[f"{PREFIX}REDIS_URL"]["valueFrom"]["secretKeyRef"]
-    assert f"create secret generic {secret['name']} --from-literal={secret['key']}=" in book
+    variables = {one["name"]: one["value"] for one in worker["env"]}
+    mounted = {m["name"]: m["mountPath"] for m in worker["volumeMounts"]}
     files = {v["name"]: v["secret"] for v in pod["volumes"] if "secret" in v}
+    secret, path = files["redis"]["secretName"], variables[f"{PREFIX}REDIS_URL_FILE"]
+    directory, _, key = path.rpartition("/")
+    assert directory == mounted["redis"]
+    assert f"create secret generic {secret} --from-file={key}\n" in book
     assert f"create secret generic {files['kafka']['secretName']} --from-file=" in book
     prod = manifests("overlays/prod")["Kustomization"]
     assert "secretGenerator" not in prod
     config = literals(prod)[f"{PREFIX}KAFKA_CONFIG"]
-    mounted = {m["name"]: m["mountPath"] for m in worker["volumeMounts"]}
     assert config.rpartition("/")[0] == mounted["kafka"]
     dev = manifests("overlays/dev")["Kustomization"]["secretGenerator"][0]
-    assert (dev["name"], dev["literals"][0].split("=")[0]) == (secret["name"], secret["key"])
+    assert (dev["name"], dev["literals"][0].split("=")[0]) == (secret, key)
 
 
 def test_objects_mean_the_same_pods(base):

@@ -65,6 +65,7 @@ BROAD_HANDLERS = {  # where, and why it may catch everything
     "cli/worker.py": "the outermost loop: what failed was logged, the exit status says the rest",
     "replay/iterate.py": "what went wrong in the thread is raised where the loop is",
     "kafka/record_batches.py": "codecs and aiokafka's parser raise whatever they raise; translated",
+    "kafka/tokens.py": "a provider of tokens raises whatever it raises; translated",
     "local/kafka.py": "jgo raises whatever its HTTP library and its parsers raise; translated",
 }
 VAGUE_NAMES = {"utils", "helpers", "manager", "base", "impl", "common", "core"}

@@ -57,6 +57,7 @@ class Client:
         self.refusal, self.topics = refusal, topics
         self.stopped = 0
         self.client = self._client = self
+        self.cluster = SimpleNamespace(brokers=list)
 
     async def start(self):
         """Answer."""

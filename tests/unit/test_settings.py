@@ -3,16 +3,18 @@
 import math
 import typing
 
+import click
 import pytest
 from click.testing import CliRunner
 from pydantic import SecretStr, ValidationError
 
 from stream_rnn.cli.program import group
-from stream_rnn.cli.shared.settings_options import describe_choices
+from stream_rnn.cli.shared.settings_options import describe_choices, settings_options
 from stream_rnn.cli.verbs.train import command
 from stream_rnn.errors import ConfigError
 from stream_rnn.options import build_options
 from stream_rnn.settings import FoldSettings, Settings
+from stream_rnn.store.connection import read_redis_url
 from stream_rnn.training.training_settings import TrainingSettings
 
 NUMBERS = (int, float)
@@ -156,3 +158,53 @@ def test_a_fold_has_three_topics(names):
     given = {"app": "a", "source": "in", "predictions": "out", "bundle": "b", **names}
     with pytest.raises(ConfigError, match="must be three topics"):
         Settings.build(**given).of_fold()
+
+
+def test_the_redis_url_may_be_in_a_file(tmp_path, monkeypatch):
+    """Named by an option or in the environment; it is read again each time."""
+    path = tmp_path / "redis-url"
+    path.write_text("redis://u:s3cret@cache/0\n")
+    settings = Settings.build(redis_url_file=str(path))
+    assert read_redis_url(settings) == "redis://u:s3cret@cache/0"
+    path.write_text("redis://u:newer@cache/0\n")
+    assert read_redis_url(settings.replace(top_k=3)) == "redis://u:newer@cache/0"
+    monkeypatch.setenv("STREAM_RNN_REDIS_URL", "redis://environment/0")
+    assert read_redis_url(settings) == "redis://u:newer@cache/0"
+    monkeypatch.setenv("STREAM_RNN_REDIS_URL_FILE", str(path))
+    assert read_redis_url(Settings.build()) == "redis://u:newer@cache/0"
+    explicit = Settings.build(redis_url="redis://argument/0")
+    assert read_redis_url(explicit.replace(top_k=3)) == "redis://argument/0"
+    assert read_redis_url(Settings.build().replace(redis_url="redis://b/0")) == "redis://b/0"
+
+
+def test_a_redis_url_in_two_places_or_in_no_file_is_refused(tmp_path):
+    """The message has no part of the URL."""
+    with pytest.raises(ConfigError, match="--redis-url and --redis-url-file are two"):
+        Settings.build(redis_url="redis://u:s3cret@a", redis_url_file="f")
+    path = tmp_path / "f"
+    settings = Settings.build(redis_url_file=str(path))
+    with pytest.raises(ConfigError, match=f"cannot read redis_url_file {path}"):
+        read_redis_url(settings)
+    for text in ("", "\n", "redis://u:s3cret@a\nredis://u:s3cret@b\n"):
+        path.write_text(text)
+        with pytest.raises(ConfigError, match="must have one line") as error:
+            read_redis_url(settings)
+        assert "s3cret" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "is_warned"), [("redis://u:s3cret@cache", True), ("redis://cache", False)]
+)
+def test_a_password_on_the_command_line_is_warned_of(url, is_warned, monkeypatch):
+    """Other users see it in the list of processes; in the environment it is not seen."""
+
+    @click.command()
+    @settings_options("redis_url")
+    def command(settings):
+        assert read_redis_url(settings) == url
+
+    result = CliRunner().invoke(command, [f"--redis-url={url}"], catch_exceptions=False)
+    assert ("--redis-url has a password" in result.stderr) == is_warned
+    assert "s3cret" not in result.output
+    monkeypatch.setenv("STREAM_RNN_REDIS_URL", url)
+    assert not CliRunner().invoke(command, [], catch_exceptions=False).output

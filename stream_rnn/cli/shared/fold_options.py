@@ -8,6 +8,7 @@ OPTIONS = (
     "dead_letters",
     "delivery",
     "redis_url",
+    "redis_url_file",
     "bootstrap_servers",
     "kafka_config",
     "auto_offset_reset",

@@ -16,7 +16,7 @@ from stream_rnn.fold.publisher import FORGOTTEN
 TEXT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 _PAIRS = re.compile(r"(?: ([a-z][a-z0-9_]*)=(\S+))+$")
 _PAIR = re.compile(r" ([a-z][a-z0-9_]*)=(\S+)")
-NOISY = ("aiokafka", "faust", "mode")
+NOISY = ("aiokafka", "faust", "mode", "boto3", "botocore", "urllib3")
 _RESERVED = frozenset({"time", "level", "logger", "message", "exception"})
 
 

@@ -9,6 +9,7 @@ import click
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
+from stream_rnn.cli.shared.startup_notes import print_startup_notes
 from stream_rnn.errors import ConfigError
 from stream_rnn.options import INT64_MAX, build_options
 from stream_rnn.settings import Settings
@@ -16,7 +17,7 @@ from stream_rnn.training.training_settings import TrainingSettings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-PATHS = ("bundle", "kafka_config")  # shells complete them as files
+PATHS = ("bundle", "kafka_config", "redis_url_file")  # shells complete them as files
 METAVARS = {
     "app": "NAME",
     "source": "TOPIC",
@@ -26,6 +27,7 @@ METAVARS = {
     "bootstrap_servers": "HOST:PORT,...",
     "kafka_config": "FILE",
     "redis_url": "URL",
+    "redis_url_file": "FILE",
     "health_address": "HOST:PORT",
 }
 
@@ -42,8 +44,16 @@ def settings_options(*names: str, required: tuple[str, ...] = ()) -> Callable[[F
         settings = Settings.build(**values)
         return settings.of_fold(required) if required else settings
 
+    def with_notes(command: F) -> F:
+        @functools.wraps(command)
+        def call(**options: Any) -> Any:
+            print_startup_notes(options["settings"])
+            return command(**options)
+
+        return _with_options(call, fields, "settings", build, "STREAM_RNN_")  # type: ignore[return-value]  # click adds attributes to the function itself
+
     fields = {name: Settings.model_fields[name] for name in names}
-    return lambda command: _with_options(command, fields, "settings", build, "STREAM_RNN_")
+    return with_notes
 
 
 def training_options(command: F) -> F:

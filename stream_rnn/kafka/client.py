@@ -1,0 +1,225 @@
+"""The connections of aiokafka's clients, with what aiokafka leaves out.
+
+*Credentials.*  Each new connection has the current credentials; see ``credentials.py``.
+
+*Sessions.*  A broker closes a connection that is used after its session has ended: the token has
+expired, or ``connections.max.reauth.ms`` is over (KIP-368).  aiokafka does not authenticate again,
+so a request would fail in flight.  A connection whose session ends soon is therefore replaced
+before the next request; the old one is closed when its last answer has come.
+
+*Topics.*  A request for metadata creates no topic; see ``clients.py``.
+
+*Secrets.*  aiokafka logs the bytes of a login at the level ``debug``; they are left out.
+"""
+
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from aiokafka.abc import AbstractTokenProvider
+from aiokafka.client import AIOKafkaClient, ConnectionGroup
+from aiokafka.conn import AIOKafkaConnection, CloseReason
+from aiokafka.errors import KafkaError, StaleMetadata
+from aiokafka.protocol.admin import SaslAuthenticateRequest
+from aiokafka.protocol.metadata import MetadataRequest
+
+from stream_rnn.errors import reason
+from stream_rnn.kafka.credentials import Credentials
+from stream_rnn.kafka.tokens import CachedTokens, OwnTokens
+from stream_rnn.kafka.unreachable import mute_client_log
+
+logger = logging.getLogger("aiokafka")  # for messages that are aiokafka's
+
+MARGIN_SHARE = 0.15  # of a session, before whose end its connection is replaced
+MARGIN_S = 10.0
+SESSION_SHARE_MIN = 0.5  # of a short session, in which its connection serves
+
+
+class Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka is not typed
+    """A connection that knows when its session ends."""
+
+    replace_s = float("inf")
+    """Monotonic time in seconds at which the connection must be replaced."""
+
+    def send(self, request: Any, expect_response: bool = True) -> Any:
+        """Send a request."""
+        sent = super().send(request, expect_response)
+        return self._note_session(sent) if isinstance(request, SaslAuthenticateRequest) else sent
+
+    async def _note_session(self, sent: Any) -> Any:
+        answer = await sent
+        lifetime_s = getattr(answer, "session_lifetime_ms", 0) / 1000
+        if lifetime_s > 0:
+            self.replace_s = time.monotonic() + serving_s(lifetime_s)
+        return answer
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether an answer is still to come."""
+        return bool(self._requests)
+
+
+class NoTopicConnection(Connection):
+    """A connection on which a request for metadata creates no topic."""
+
+    def send(self, request: Any, expect_response: bool = True) -> Any:
+        """Send a request."""
+        if isinstance(request, MetadataRequest):
+            topics = request._topics  # noqa: SLF001  # no public way
+            request = MetadataRequest(topics, allow_auto_topic_creation=False)
+        return super().send(request, expect_response)
+
+
+def serving_s(lifetime_s: float) -> float:
+    """Return the seconds for which a connection serves before it is replaced."""
+    margin_s = max(MARGIN_SHARE * lifetime_s, MARGIN_S)
+    return max(lifetime_s - margin_s, SESSION_SHARE_MIN * lifetime_s)
+
+
+class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka is not typed
+    """The connections of aiokafka's consumers, producers and admin clients.
+
+    An object of aiokafka becomes one by :func:`upgrade_client`, before it is started.
+    """
+
+    connection_class: type[Connection] = Connection
+    credentials: Credentials
+    _replaced: list[Connection]
+
+    async def bootstrap(self) -> None:
+        """Connect to the first broker that answers."""
+        self._read_credentials()
+        with mute_client_log():
+            await super().bootstrap()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        self._close_replaced(CloseReason.SHUTDOWN)
+        await super().close()
+
+    async def _get_conn(
+        self, node_id: Any, *, group: Any = ConnectionGroup.DEFAULT, no_hint: bool = False
+    ) -> AIOKafkaConnection | None:
+        """Return a connection that can be used now; ``None`` if the broker is not reachable."""
+        del no_hint  # aiokafka does not use it either
+        if (current := self._usable((node_id, group))) is not None:
+            return current
+        try:
+            async with self._get_conn_lock:
+                # Another task may have connected in the meantime.
+                return self._usable((node_id, group)) or await self._connect(node_id, group)
+        except (OSError, TimeoutError, KafkaError) as error:
+            self.credentials.record(error)
+            logger.error("Unable connect to node with id %s: %s", node_id, reason(error))  # noqa: TRY400  # the error is expected
+            self.force_metadata_update()
+            return None
+
+    def _usable(self, conn_id: tuple[Any, Any]) -> AIOKafkaConnection | None:
+        """Return a connection that is open and whose session lasts; forget any other one."""
+        current = self._conns.get(conn_id)
+        if current is None:
+            return None
+        if not current.connected():
+            del self._conns[conn_id]
+            return None
+        if time.monotonic() < getattr(current, "replace_s", float("inf")):
+            return current
+        del self._conns[conn_id]
+        self._replaced.append(current)
+        return None
+
+    async def _connect(self, node_id: Any, group: Any) -> AIOKafkaConnection:
+        self._close_replaced()
+        broker = self.cluster.broker_metadata(node_id)
+        if broker is None:
+            raise StaleMetadata(f"Broker id {node_id} not in current metadata")
+        self._read_credentials()
+        connection = self.connection_class(
+            broker.host,
+            broker.port,
+            client_id=self._client_id,
+            request_timeout_ms=self._request_timeout_ms,
+            on_close=self._on_connection_closed,
+            max_idle_ms=self._connections_max_idle_ms,
+            **self._security(),
+        )
+        await connection.connect()
+        self.credentials.record(None)
+        self._conns[node_id, group] = connection
+        return connection
+
+    def _close_replaced(self, why: CloseReason | None = None) -> None:
+        """Close replaced connections that wait for no answer; with a reason, close all."""
+        for connection in list(self._replaced):
+            if why is not None or not connection.is_waiting:
+                self._replaced.remove(connection)
+                connection.close(reason=why or CloseReason.IDLE_DROP)
+
+    def _read_credentials(self) -> None:
+        options = self.credentials.options()
+        self._security_protocol = options["security_protocol"]
+        self._ssl_context = options.get("ssl_context")
+        self._sasl_mechanism = options.get("sasl_mechanism", "PLAIN")
+        self._sasl_plain_username = options.get("sasl_plain_username")
+        self._sasl_plain_password = options.get("sasl_plain_password")
+        self._sasl_oauth_token_provider = _guarded(options.get("sasl_oauth_token_provider"))
+
+    def _security(self) -> dict[str, Any]:
+        return {
+            "ssl_context": self._ssl_context,
+            "security_protocol": self._security_protocol,
+            "sasl_mechanism": self._sasl_mechanism,
+            "sasl_plain_username": self._sasl_plain_username,
+            "sasl_plain_password": self._sasl_plain_password,
+            "sasl_kerberos_service_name": self._sasl_kerberos_service_name,
+            "sasl_kerberos_domain_name": self._sasl_kerberos_domain_name,
+            "sasl_oauth_token_provider": self._sasl_oauth_token_provider,
+        }
+
+
+class NoTopicClient(Client):
+    """Connections on which a request for metadata creates no topic."""
+
+    connection_class = NoTopicConnection
+
+
+def upgrade_client(
+    client: AIOKafkaClient,
+    credentials: Credentials | None,
+    kind: type[Client] = NoTopicClient,
+) -> None:
+    """Make one of our clients of aiokafka's, which is not started yet.
+
+    Args:
+        client: Client of aiokafka.
+        credentials: Its credentials; ``None`` for those that it was made with.
+        kind: Class of the client.
+    """
+    logging.getLogger("aiokafka.conn").addFilter(_has_no_login)
+    if credentials is None:
+        credentials = Credentials(
+            {
+                name: getattr(client, f"_{name}")
+                for name in (
+                    *("security_protocol", "ssl_context", "sasl_mechanism"),
+                    *("sasl_plain_username", "sasl_plain_password", "sasl_oauth_token_provider"),
+                )
+            }
+        )
+    client.__class__ = kind
+    client.credentials = credentials
+    client._replaced = []  # noqa: SLF001  # its own attribute
+
+
+def _guarded(provider: AbstractTokenProvider | None) -> AbstractTokenProvider | None:
+    """Return a provider whose errors are those of a connection, and whose calls end in time."""
+    if provider is None or isinstance(provider, CachedTokens | OwnTokens):
+        return provider
+    return OwnTokens(provider)
+
+
+def _has_no_login(record: logging.LogRecord) -> bool:
+    """Return whether a message of aiokafka contains no bytes of a login."""
+    arguments = record.args.values() if isinstance(record.args, Mapping) else record.args or ()
+    return not any(type(value).__name__.startswith("SaslAuthenticate") for value in arguments)

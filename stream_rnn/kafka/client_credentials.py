@@ -1,0 +1,172 @@
+"""Tokens from an HTTP endpoint by the client credentials grant, or from a file.
+
+Source: RFC 6749, sections 2.3.1 and 4.4.  Requests look like those of Kafka's Java clients.
+No message contains the secret or a token.
+"""
+
+import base64
+import json
+import ssl
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+
+from stream_rnn.errors import reason
+from stream_rnn.kafka.tokens import Token, TokenError, TokenRefusedError
+
+TIMEOUT_S = 10.0
+ANSWER_BYTES_MAX = 1_000_000
+DETAIL_LENGTH_MAX = 200
+RETRIED_STATUS = {408, 425, 429}
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCredentials:
+    """A client of a token endpoint.
+
+    Attributes:
+        url: URL of the endpoint, ``https``, ``http``, or ``file`` for a token in a file.
+        client_id: Client identifier; empty for a file.
+        client_secret: Secret of the client.
+        scope: Requested scope; ``None`` for the endpoint's default.
+        context: TLS options for the endpoint; ``None`` for those of the system.
+        timeout_s: Deadline of each network operation in seconds.
+        is_url_encoded: Whether identifier and secret are URL-encoded in the header, as RFC 6749
+            demands and many servers do not.
+    """
+
+    url: str
+    client_id: str
+    client_secret: str
+    scope: str | None = None
+    context: ssl.SSLContext | None = None
+    timeout_s: float = TIMEOUT_S
+    is_url_encoded: bool = False
+
+    def __repr__(self) -> str:
+        """Return a text without the secret."""
+        return f"ClientCredentials(url={self.url!r}, client_id={self.client_id!r})"
+
+    def fetch(self) -> Token:
+        """Request a new token.
+
+        Raises:
+            TokenRefusedError: The endpoint refuses the client.
+            TokenError: The endpoint does not answer now.
+        """
+        if self.url.startswith("file:"):
+            return self._read_file()
+        answer = self._request()
+        text = answer.get("access_token")
+        if not isinstance(text, str):
+            raise TokenError(f"{self.url} answers without an access_token")
+        return Token(text, lifetime_s(text, answer.get("expires_in")))
+
+    def _request(self) -> dict[str, Any]:
+        form = {"grant_type": "client_credentials"} | ({"scope": self.scope} if self.scope else {})
+        request = urllib.request.Request(  # noqa: S310  # the scheme is checked with the config
+            self.url,
+            urllib.parse.urlencode(form).encode(),
+            {
+                "Authorization": f"Basic {self._login()}",
+                "Accept": "application/json",
+                "Content-Type": "application/x-www-form-urlencoded",
+            },
+        )
+        opener = urllib.request.build_opener(
+            _NoRedirect, urllib.request.HTTPSHandler(context=self.context)
+        )
+        try:
+            with opener.open(request, timeout=self.timeout_s) as response:
+                body = response.read(ANSWER_BYTES_MAX)
+        except urllib.error.HTTPError as error:
+            with error:
+                raise self._refusal(error) from None
+        except (OSError, HTTPException) as error:
+            cause = error.reason if isinstance(error, urllib.error.URLError) else error
+            why = reason(cause) if isinstance(cause, BaseException) else str(cause)
+            raise TokenError(f"the token endpoint {self.url} does not answer: {why}") from None
+        return _json_object(body)
+
+    def _login(self) -> str:
+        pair = [self.client_id, self.client_secret]
+        if self.is_url_encoded:
+            pair = [urllib.parse.quote_plus(part) for part in pair]
+        return base64.b64encode(":".join(pair).encode()).decode()
+
+    def _refusal(self, error: urllib.error.HTTPError) -> TokenError:
+        try:
+            answer = _json_object(error.read(ANSWER_BYTES_MAX))
+        except (OSError, HTTPException, TokenError):
+            answer = {}
+        details = [str(answer[name]) for name in ("error", "error_description") if name in answer]
+        detail = ": ".join(details).replace(self.client_secret or "\0", "***")
+        shown = "".join(letter if letter.isprintable() else " " for letter in detail)
+        message = f"the token endpoint {self.url} answers {error.code} {error.reason}"
+        if shown:
+            message += f" ({shown[:DETAIL_LENGTH_MAX]})"
+        if error.code >= 500 or error.code in RETRIED_STATUS:
+            return TokenError(message)
+        return TokenRefusedError(f"{message}; check client id {self.client_id!r}, secret and scope")
+
+    def _read_file(self) -> Token:
+        path = urllib.request.url2pathname(urllib.parse.urlsplit(self.url).path)
+        try:
+            text = Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise TokenError(f"cannot read the token in {path}: {reason(error)}") from None
+        return Token(text, None)  # who writes the file renews the token: read it each time
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Follows no redirection, which would send the secret to another server."""
+
+    def redirect_request(self, *_arguments: Any) -> None:
+        """Return no request, so that the status becomes an error."""
+
+
+def lifetime_s(token: str, expires_in: object = None) -> float | None:
+    """Return the seconds for which a new token is valid; ``None`` if they are unknown.
+
+    Args:
+        token: A JSON Web Token, or a text that only the broker understands.
+        expires_in: Lifetime in the answer of the endpoint, if any.
+    """
+    limits = []
+    if isinstance(expires_in, int | float | str):
+        with suppress(ValueError):
+            limits.append(float(expires_in))
+    claims = _claims(token)
+    if isinstance(end := claims.get("exp"), int | float):
+        issued = claims.get("iat")
+        # With both, a wrong clock of this machine does no harm.
+        begin = issued if isinstance(issued, int | float) else time.time()  # noqa: TID251  # the token states an absolute time
+        limits.append(end - begin)
+    return max(0.0, min(limits)) if limits else None
+
+
+def _claims(token: str) -> Mapping[str, Any]:
+    parts = token.split(".")
+    if len(parts) != 3:
+        return {}
+    try:
+        return _json_object(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+    except (TokenError, ValueError):
+        return {}
+
+
+def _json_object(body: bytes) -> dict[str, Any]:
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise TokenError("the token endpoint answers no JSON object")
+    return answer

@@ -1,0 +1,71 @@
+"""A java.properties file, and the login options that it may have in ``sasl.jaas.config``.
+
+No message of this module contains a value that may be secret.
+"""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import javaproperties
+
+from stream_rnn.errors import ConfigError, reason
+
+CONFIG_BYTES_MAX = 1_000_000
+
+_SPACE = "".join(map(chr, range(0x21)))  # what Java trims
+# An option as Java's StreamTokenizer reads it
+_JAAS = re.compile(
+    r"""([^\x00-\x20=;"']+)[\x00-\x20]*=[\x00-\x20]*"""
+    r"""(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|([^\x00-\x20;"']+))""",
+    re.DOTALL,
+)
+_JAAS_ESCAPE = re.compile(r"\\([0-3][0-7]{0,2}|[4-7][0-7]?|.)", re.DOTALL)
+_JAAS_LETTERS = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+
+
+class Jaas(NamedTuple):
+    """A login of Java.
+
+    Attributes:
+        module: Name of the class without its package; empty if there is no login.
+        options: Options of the module.
+    """
+
+    module: str
+    options: dict[str, str]
+
+
+def read_properties(path: str) -> dict[str, str]:
+    """Read a java.properties file.
+
+    Raises:
+        ConfigError: The file cannot be read.
+    """
+    try:
+        if Path(path).stat().st_size > CONFIG_BYTES_MAX:
+            raise ConfigError(f"{path} is larger than {CONFIG_BYTES_MAX} bytes: not a Kafka config")
+        text = Path(path).read_text(encoding="utf-8-sig")  # editors may write a BOM
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the Kafka config {path}: {reason(error)}") from error
+    try:
+        # Kafka's Java clients trim values, too.
+        return {name: value.strip(_SPACE) for name, value in javaproperties.loads(text).items()}
+    except javaproperties.InvalidUEscapeError:  # the escape may be part of a password
+        raise ConfigError(f"{path}: four hexadecimal digits must follow \\u") from None
+
+
+def parse_jaas(text: str) -> Jaas:
+    """Return the module and the options of ``sasl.jaas.config``."""
+    module = text.split(maxsplit=1)[0] if text.split() else ""
+    options = {
+        name: _JAAS_ESCAPE.sub(_unescape, double or single) or bare
+        for name, double, single, bare in _JAAS.findall(text)
+    }
+    return Jaas(module.rpartition(".")[2], options)
+
+
+def _unescape(escape: re.Match[str]) -> str:
+    """Return what an escape in a quoted value stands for: a backslash, and a letter or an octal."""
+    text = escape[1]
+    return chr(int(text, 8)) if text[0] in "01234567" else _JAAS_LETTERS.get(text, text)

@@ -1,0 +1,151 @@
+"""Credentials that change beneath a client, on a real connection with TLS and client certificates."""
+
+import asyncio
+import logging
+import ssl
+
+import pytest
+from aiokafka.errors import KafkaConnectionError, SaslAuthenticationFailed
+
+from stream_rnn.errors import UnreachableError
+from stream_rnn.kafka.connection import kafka_options
+from stream_rnn.kafka.credentials import Credentials
+from tests.integration.certificates import make_certificates
+
+
+@pytest.fixture
+def first(tmp_path):
+    """Return the directory of an authority and of the certificates that it has signed."""
+    (tmp_path / "first").mkdir()
+    make_certificates(tmp_path / "first")
+    return tmp_path / "first"
+
+
+@pytest.fixture
+def second(tmp_path):
+    """Return the directory of another authority."""
+    (tmp_path / "second").mkdir()
+    make_certificates(tmp_path / "second")
+    return tmp_path / "second"
+
+
+@pytest.fixture
+def credentials(tmp_path, first):
+    """Return credentials from copies of the first authority's files."""
+    use(first, tmp_path)
+    config = tmp_path / "client.properties"
+    config.write_text(
+        f"security.protocol=SSL\nssl.truststore.location={tmp_path}/ca.pem\n"
+        f"ssl.keystore.location={tmp_path}/client.pem\n"
+    )
+    return kafka_options("a:1", str(config))["credentials"]
+
+
+def use(source, target):
+    """Replace the files of a client, as Kubernetes does."""
+    for name in ("ca.pem", "client.pem"):
+        (target / f"new-{name}").write_bytes((source / name).read_bytes())
+        (target / f"new-{name}").replace(target / name)
+
+
+async def can_connect(directory, context) -> bool:
+    """Return whether a server, which trusts one authority only, and a client accept each other."""
+    accepting = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=directory / "ca.pem")
+    accepting.load_cert_chain(directory / "server.pem")
+    accepting.verify_mode = ssl.CERT_REQUIRED
+
+    async def greet(_reader, writer):
+        writer.write(b"hello")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(greet, "127.0.0.1", 0, ssl=accepting)
+    try:
+        port = server.sockets[0].getsockname()[1]
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+        greeting = await reader.read()
+        writer.close()
+    except OSError:  # which a TLS error is
+        return False
+    finally:
+        server.close()
+    return greeting == b"hello"
+
+
+async def test_certificates_that_change_serve_the_next_connection(
+    credentials, first, second, tmp_path
+):
+    """Trust and key together; until then the client keeps what it has."""
+    before = credentials.options()["ssl_context"]
+    assert credentials.options()["ssl_context"] is before
+    assert await can_connect(first, before)
+    assert not await can_connect(second, before)
+    use(second, tmp_path)
+    after = credentials.options()["ssl_context"]
+    assert await can_connect(second, after)
+    assert not await can_connect(first, after)
+
+
+async def test_a_file_that_is_half_written_changes_nothing_yet(
+    credentials, first, second, tmp_path, caplog
+):
+    """The client keeps the old one and says so, and reads again when the file is complete."""
+    before = credentials.options()["ssl_context"]
+    (tmp_path / "client.pem").write_bytes((second / "client.pem").read_bytes()[:200])
+    with caplog.at_level(logging.WARNING):
+        assert credentials.options()["ssl_context"] is before
+    assert "the Kafka config is not read again: " in caplog.text
+    assert await can_connect(first, credentials.options()["ssl_context"])
+    use(second, tmp_path)
+    assert await can_connect(second, credentials.options()["ssl_context"])
+
+
+def test_a_changed_login_is_read(tmp_path):
+    """And one that is missing for a moment is not."""
+    config = tmp_path / "client.properties"
+    login = "security.protocol=SASL_PLAINTEXT\nsasl.username=u\nsasl.password="
+    config.write_text(f"{login}old\n")
+    credentials = kafka_options("a:1", str(config))["credentials"]
+    config.unlink()
+    assert credentials.options()["sasl_plain_password"] == "old"
+    config.write_text(f"{login}newer\n")
+    assert credentials.options()["sasl_plain_password"] == "newer"
+
+
+class Clock:
+    """A clock that a test moves."""
+
+    now_s = 0.0
+
+    def __call__(self):
+        return self.now_s
+
+
+def test_a_refusal_is_reported_when_it_lasts():
+    """A success in between, or an error that is no refusal, does not count."""
+    clock, reported = Clock(), []
+    credentials = Credentials({}, clock)
+    refusal = SaslAuthenticationFailed("wrong password")
+
+    def report():
+        reported.clear()
+        credentials.report_failure(30, reported.append)
+        return [str(error) for error in reported]
+
+    credentials.record(KafkaConnectionError("gone"))
+    clock.now_s = 31
+    assert not report()
+    credentials.record(refusal)
+    clock.now_s = 60
+    assert not report()
+    credentials.record(None)
+    clock.now_s = 62
+    assert not report()
+    credentials.record(refusal)
+    clock.now_s = 80
+    credentials.record(refusal)
+    clock.now_s = 92
+    (text,) = report()
+    assert text.startswith("Kafka refuses every new connection since 30 s (")
+    assert "wrong password" in text
+    assert isinstance(reported[0], UnreachableError)  # status 4

