@@ -10,7 +10,6 @@ from aiokafka.abc import AbstractTokenProvider
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from stream_rnn import PredictionReader, StreamRNN
-from stream_rnn.errors import ConfigError
 from stream_rnn.kafka.clients import new_admin, start_admin, stop_admin
 from stream_rnn.kafka.connection import kafka_options
 from tests.forked import ForkedWorker
@@ -217,8 +216,6 @@ async def test_an_app_takes_a_provider_of_ones_own(stream, tokens, kafka):
         broker_credentials=faust.OAuthCredentials(oauth_cb=own),
     )
     redis_url = stream.settings.redis_url.get_secret_value()
-    with pytest.raises(ConfigError, match="are two logins; leave one out"):
-        StreamRNN(app, source="a", predictions="b", bundle="c", redis_url=redis_url, token_provider=own)  # fmt: skip
     rnn = StreamRNN(
         app,
         source=stream.settings.source,

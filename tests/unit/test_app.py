@@ -1,14 +1,20 @@
 """The app behind ``stream-rnn worker``: what it is told is what the fold does."""
 
+import ssl
 import typing
 
+import faust
 import pytest
+from aiokafka.abc import AbstractTokenProvider
+from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
 from pydantic import SecretStr
 
 from stream_rnn.errors import BundleError, ConfigError, FencedError
 from stream_rnn.model.bundle import save_bundle
 from stream_rnn.settings import Settings
 from stream_rnn.worker.app import make_app
+from stream_rnn.worker.app_connection import client_options
+from stream_rnn.worker.plugin import StreamRNN
 from tests import models
 
 NEEDED = {"app": "a", "source": "s", "predictions": "p", "bundle": ""}
@@ -95,3 +101,33 @@ async def test_what_fails_at_start_after_a_signal_is_no_failure(tmp_path):
     rnn._fail(RuntimeError("no matter"))
     assert rnn.failure is None
     await rnn.on_stop()
+
+
+class Tokens(AbstractTokenProvider):
+    """A provider of a user."""
+
+    async def token(self):
+        return "t"
+
+
+async def test_a_token_provider_is_the_login_of_every_client_of_an_app(tmp_path):
+    """Over TLS with the app's own context, or else the system's; for Faust's clients, too."""
+    save_bundle(models.small("gru"), tmp_path / "b")
+    context, own = ssl.create_default_context(), Tokens()
+    for login in (None, faust.SSLCredentials(context)):
+        app = faust.App("a", broker="kafka://b:9093", broker_credentials=login)
+        place = {"source": "in", "predictions": "out", "bundle": tmp_path / "b"}
+        StreamRNN(app, **place, token_provider=own)
+        for options in (
+            client_options(app),
+            credentials_to_aiokafka_auth(app.conf.broker_credentials),
+        ):
+            assert (options["security_protocol"], options["sasl_mechanism"]) == (
+                "SASL_SSL",
+                "OAUTHBEARER",
+            )
+            assert (options["ssl_context"] is context) == (login is not None)
+            assert await options["sasl_oauth_token_provider"].token() == "t"
+    app = faust.App("a", broker_credentials=faust.SASLCredentials(username="u", password="p"))
+    with pytest.raises(ConfigError, match="app a: token_provider and broker_credentials are two"):
+        StreamRNN(app, **place, token_provider=own)
