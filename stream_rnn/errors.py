@@ -17,7 +17,8 @@
     │   ├── TornError                           another program has added or deleted hidden states
     │   ├── CorruptStateError                   the bytes of a hidden state do not decode
     │   ├── JumpedError                         the next record is not at the expected offset
-    │   └── ForgottenError                      Kafka has forgotten the producer: start it again, too
+    │   ├── ForgottenError                      Kafka has forgotten the producer: start it again, too
+    │   └── TooSlowError                        a publish took too long: repeat it in smaller parts
     ├── UnreachableError            RELEASE     Redis or Kafka did not answer at start
     ├── FencedError                 RELEASE     another worker owns the partition, or the outcome of
     │                                           a publish is unknown: exit; recovery decides
@@ -119,6 +120,7 @@ class StateError(StreamRNNError):
     """Redis or the log has unexpected contents; the partition must be positioned again."""
 
     reaction = Reaction.REPOSITION
+    restarts_producer: ClassVar[bool] = False
 
 
 class MovedError(StateError):
@@ -143,6 +145,17 @@ class ForgottenError(StateError):
     The producer must be started again.  Recovery decides whether the failed publish succeeded, as
     it does at an assignment.
     """
+
+    restarts_producer = True
+
+
+class TooSlowError(StateError):
+    """A publish took so long that Kafka aborts it, or did not end within its deadline.
+
+    The producer must be started again, which decides the outcome of the publish.
+    """
+
+    restarts_producer = True
 
 
 class UnreachableError(StreamRNNError):

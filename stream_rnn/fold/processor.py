@@ -32,7 +32,6 @@ import numpy as np
 from stream_rnn.errors import (
     CorruptStateError,
     FencedError,
-    ForgottenError,
     JumpedError,
     StateError,
 )
@@ -44,6 +43,7 @@ from stream_rnn.fold.micro_batch import DecodedBatch, SteppedBatch
 from stream_rnn.fold.observer import FoldedBatch, NullObserver, Observer
 from stream_rnn.fold.output_batches import Message
 from stream_rnn.fold.outputs import Sink, make_outputs
+from stream_rnn.fold.publish_pace import PublishPace
 from stream_rnn.fold.publisher import Publisher
 from stream_rnn.fold.recovery_facts import Recovery, anchor_of, log_decision
 from stream_rnn.fold.slices import slice_records
@@ -112,11 +112,11 @@ class Processor:
     publish_from: int = -1
     counts: Counts = field(default_factory=Counts)
     times: StepTimes = field(init=False)
+    pace: PublishPace = field(init=False)
     stream_time_ms: int | None = None
     anchor: Anchor | None = None
     store_error: str = ""
     is_positioned: bool = False
-    publishing_since_s: float | None = None
     _acknowledged: GroupOffset | None = None
     _yielded_s: float = 0.0
     _sweep: Sweep = field(init=False)
@@ -125,6 +125,7 @@ class Processor:
 
     def __post_init__(self) -> None:
         self.times = StepTimes(self.clock)
+        self.pace = PublishPace(self.settings, self.clock)
         self._decoder = Decoder(self.model.spec, self.settings)
         self._codec = StateCodec(self.model.hidden_size_floats)
         self._sweep = Sweep(self.settings, self._codec, self.store, clock=self.clock)
@@ -154,7 +155,7 @@ class Processor:
                 repeats = repeats + 1 if batches == self.counts.batches else 0
                 batches = self.counts.batches
                 is_corrupt = isinstance(error, CorruptStateError)
-                must_start_publisher = isinstance(error, ForgottenError)
+                must_start_publisher = error.restarts_producer
                 self.is_positioned = False
                 self.observer.on_reposition(error)
                 logger.warning("repositioning: %s partition=%s", error, self.place)
@@ -200,7 +201,8 @@ class Processor:
         """
         if fetch.records:
             await self._check_first_offset(fetch.records[0].offset)
-        for records in slice_records(fetch.records, self.settings, self._codec.state_bytes):
+        bounds = self.settings, self._codec.state_bytes, self.publish_from, self.pace
+        for records in slice_records(fetch.records, *bounds):
             is_last = records[-1] is fetch.records[-1]
             end = records[-1].offset + 1
             await self.process(records, max(fetch.next_position, end) if is_last else end)
@@ -270,11 +272,8 @@ class Processor:
     async def _publish(
         self, predictions: list[Message], dead_letters: list[Message], offset: GroupOffset
     ) -> None:
-        self.publishing_since_s = self.clock()
-        try:
+        with self.pace.measure(len(predictions) + len(dead_letters)):
             await self.publisher.publish(predictions, dead_letters, offset)
-        finally:
-            self.publishing_since_s = None
         self._acknowledged = offset
 
     async def _commit(

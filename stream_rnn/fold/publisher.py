@@ -11,32 +11,26 @@ without transactions, ``producer.id.expiration.ms``.  The processor then starts 
 """
 
 import asyncio
+import time
+from asyncio import FIRST_EXCEPTION
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import (
-    IllegalOperation,
-    InvalidProducerIdMapping,
-    KafkaError,
-    TransactionalIdAuthorizationFailed,
-    UnknownProducerId,
-)
+from aiokafka.errors import IllegalOperation, KafkaError, TransactionalIdAuthorizationFailed
 from aiokafka.structs import OffsetAndMetadata
 
-from stream_rnn.errors import ConfigError, FencedError, ForgottenError, reason
+from stream_rnn.errors import ConfigError, FencedError, ForgottenError, TooSlowError, reason
 from stream_rnn.fold.crash_points import AtCrashPoint, Point, no_op
 from stream_rnn.fold.fold_id import earlier_transactional_id, transactional_id
 from stream_rnn.fold.output_batches import Message, split_into_batches
+from stream_rnn.fold.publish_errors import FORGOTTEN, REFUSED, original_error, refusal
 from stream_rnn.kafka.acls import producer_authorization_error
 from stream_rnn.kafka.clients import new_producer, stop_producer
 from stream_rnn.kafka.coordinator import TRANSACTIONS, raise_if_unmet
 from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.settings import FoldSettings
-
-FORGOTTEN = (InvalidProducerIdMapping, UnknownProducerId)
-"""Errors that the transaction coordinator or a leader returns if it has forgotten the producer."""
 
 OwnerCheck = Callable[[], Awaitable[None]]
 """Checks that the assignment is still the current one; raises :class:`FencedError` otherwise."""
@@ -146,56 +140,58 @@ class KafkaPublisher:
 
     @contextmanager
     def _translate_errors(
-        self, doing: str, producer: AIOKafkaProducer | None = None
+        self, doing: str, producer: AIOKafkaProducer | None = None, slow_s: float | None = None
     ) -> Iterator[None]:
-        """Translate a producer's errors: a missing right stops the worker, any other releases it.
+        """Translate a producer's errors: a missing right stops the worker, most release it.
 
         Args:
             doing: Name of the operation that may fail, for the message.
             producer: Producer in use; ``None`` for the one that publishes.
+            slow_s: Seconds after which an error means that the operation took too long; ``None``
+                if its size is fixed.
         """
+        began_s = time.monotonic()
         try:
             yield
         except (KafkaError, IllegalOperation, TimeoutError, OSError, AssertionError) as error:
-            original = self._original_error(error, producer or self._producer)
+            lasted_s = time.monotonic() - began_s
+            original = original_error(error, producer or self._producer)
             cause = reason(original, self._settings.kafka_timeout_s)
             message = f"{doing} failed, and its outcome is unknown: {cause}"
             if isinstance(original, FORGOTTEN):
                 raise ForgottenError(f"{message}; the producer is started again") from error
             config_error = producer_authorization_error(error, self._settings)
+            is_late = isinstance(error, TimeoutError) or lasted_s >= (slow_s or 0)
+            if slow_s is not None and is_late and config_error is None:
+                late = f"it lasted {lasted_s:.1f} s, and the deadline is {slow_s:g} s"
+                raise TooSlowError(f"{message}; {late}") from error
             raise config_error or FencedError(message) from error
-
-    def _original_error(self, error: BaseException, producer: AIOKafkaProducer) -> BaseException:
-        """Return the broker's error if it has forgotten the producer, else the client's error.
-
-        The client's sender task ends with the broker's error.  A call that waits for the task gets
-        that error as a cause; a later call only gets an error about a missing transaction.
-        """
-        sender = producer._sender.sender_task  # noqa: SLF001  # no public way
-        has_ended = sender is not None and sender.done() and not sender.cancelled()
-        ended: BaseException = (sender.exception() if has_ended else None) or error
-        candidates = [error, error.__cause__, ended, ended.__cause__]
-        return next((known for known in candidates if isinstance(known, FORGOTTEN)), error)
 
     async def _send(self, predictions: Sequence[Message], dead_letters: Sequence[Message]) -> None:
         # Recovery takes the last prediction as proof that everything before it is published.  So
         # without a transaction the dead letters must be acknowledged first.
-        for acknowledged in await self._send_to(self._dead_letters, dead_letters):
-            await acknowledged
+        await self._send_to(self._dead_letters, dead_letters)
         self._at_crash_point(Point.DEAD_LETTERS_SENT)
-        for acknowledged in await self._send_to(self._predictions, predictions):
-            await acknowledged
+        await self._send_to(self._predictions, predictions)
         self._at_crash_point(Point.PREDICTIONS_SENT)
 
-    async def _send_to(self, topic: str, messages: Sequence[Message]) -> list[Awaitable[Any]]:
-        """Send messages in record batches; return the acknowledgements to await."""
-        sent: list[Awaitable[Any]] = []
+    async def _send_to(self, topic: str, messages: Sequence[Message]) -> None:
+        """Send messages in record batches, and await the acknowledgements."""
+        sent: list[asyncio.Future[Any]] = []
         output = TopicPartition(topic, self._partition)
         limit = self._settings.output_batch_bytes_max
         for batch in split_into_batches(self._producer.create_batch, messages, output, limit):
             sent.append(await self._producer.send_batch(batch, topic, partition=self._partition))
+            # After a deadline nobody awaits the acknowledgement, and asyncio would log its error.
+            sent[-1].add_done_callback(lambda future: future.cancelled() or future.exception())
             self._at_crash_point(Point.BATCH_SENT)
-        return sent
+        try:
+            # A wait that is cancelled does not cancel the acknowledgements.
+            done, _ = await asyncio.wait(sent, return_when=FIRST_EXCEPTION) if sent else ((), ())
+            for acknowledged in done:
+                acknowledged.result()
+        except REFUSED as error:
+            raise refusal(error, output, messages, self._settings) from error
 
 
 async def _no_owner_check() -> None:
@@ -299,7 +295,8 @@ class TransactionalPublisher(KafkaPublisher):
         """Publish outputs and group offset in one transaction."""
         producer = self._producer
         offset = OffsetAndMetadata(group_offset.offset, group_offset.metadata)
-        with self._translate_errors("publishing"):
+        deadline_s = self._settings.transaction_timeout_ms / 1000, self._settings.kafka_timeout_s
+        with self._translate_errors("publishing", slow_s=min(deadline_s)):
             async with asyncio.timeout(self._settings.kafka_timeout_s):
                 await producer.begin_transaction()
                 self._at_crash_point(Point.BEGUN)
@@ -341,9 +338,13 @@ class IdempotentPublisher(KafkaPublisher):
         group_offset: GroupOffset,
     ) -> None:
         """Publish the outputs, await their acknowledgements, then commit the group offset."""
-        with self._translate_errors("publishing"):
-            async with asyncio.timeout(self._settings.kafka_timeout_s):
+        timeout_s = self._settings.kafka_timeout_s
+        with self._translate_errors("publishing", slow_s=timeout_s):
+            async with asyncio.timeout(timeout_s):
                 self._at_crash_point(Point.BEGUN)
                 await self._send(predictions, dead_letters)
+        # A commit that takes too long may still be written later, so only a restart ends it.
+        with self._translate_errors("committing the group offset"):
+            async with asyncio.timeout(timeout_s):
                 await self._commit_group_offset(self._partition, group_offset)
                 self._at_crash_point(Point.OFFSET_SENT)

@@ -1,14 +1,20 @@
 """The bounds of a micro-batch, by which a fetch is cut into slices."""
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from stream_rnn.fold.decoder import Record
+from stream_rnn.fold.publish_pace import PublishPace
 from stream_rnn.settings import Settings
 
 
 def slice_records(
-    records: Sequence[Record], settings: Settings, state_bytes: int = 1
+    records: Sequence[Record],
+    settings: Settings,
+    state_bytes: int = 1,
+    publish_from: int = 0,
+    pace: PublishPace | None = None,
 ) -> Iterator[Sequence[Record]]:
     """Cut records into micro-batches, bounded in number, bytes and events of one key.
 
@@ -18,11 +24,16 @@ def slice_records(
         records: Records of a fetch.
         settings: Bounds of a micro-batch.
         state_bytes: Bytes of one hidden state; n events write at most n states in one commit.
+        publish_from: First offset whose outputs are published.
+        pace: Bound of the published outputs, read before each micro-batch; ``None`` for no bound.
     """
+    published = bisect_left(records, publish_from, key=lambda record: record.offset)
     events_max = min(settings.batch_events_max, max(1, settings.commit_bytes_max // state_bytes))
     first = 0
     while first < len(records):
         last = min(first + events_max, len(records))
+        if pace is not None:
+            last = min(last, max(first, published) + pace.outputs_max)
         last = _within_bytes(records, first, last, settings.batch_bytes_max)
         if last - first > settings.rounds_max:
             last = _within_rounds(records, first, last, settings.rounds_max)

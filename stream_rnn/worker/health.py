@@ -251,7 +251,7 @@ def unready_reason(processor: Processor, now_s: float) -> str:
         processor: Processor of the partition.
         now_s: Current time on the processor's clock, in seconds.
     """
-    since_s = processor.publishing_since_s
+    since_s = processor.pace.since_s
     if not processor.is_positioned:
         return f"{processor.place} is not positioned"
     if processor.store_error:

@@ -6,6 +6,7 @@ import signal
 from stream_rnn.fold.crash_points import Point
 from tests.chaos.faults import World, block_worker_at, fault
 from tests.chaos.faults_of_redis import ask_own
+from tests.integration.quotas import set_quotas
 
 PUBLISH_PHASES = (Point.BEGUN, Point.PREDICTIONS_SENT, Point.OFFSET_SENT, Point.PUBLISHED)
 
@@ -60,6 +61,18 @@ async def transaction_timeout(world: World) -> None:
     worker = world.crew.start(f"{point} 4 block=5", transaction_timeout_ms=1500)
     world.note(f"{worker.name} keeps a transaction open for 5 s; its timeout is 1.5 s")
     await world.crew.until_logged(worker, "fault over", 25)
+
+
+@fault("kafka")
+async def producer_quota(world: World) -> None:
+    """A quota throttles every producer, so that large transactions do not end in time."""
+    await world.crew.wait_for_owners()
+    servers, rate = world.settings.bootstrap_servers, world.draw.choice([20_000.0, 60_000.0])
+    await set_quotas(servers, producer_byte_rate=rate)
+    world.note(f"producers may send {rate:.0f} bytes per second")
+    await asyncio.sleep(10)
+    await set_quotas(servers, producer_byte_rate=None)
+    world.note("the quota is removed")
 
 
 @fault(trims=True, weight=3)

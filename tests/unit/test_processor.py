@@ -9,6 +9,7 @@ from stream_rnn.errors import (
     ForgottenError,
     MovedError,
     RecoveryError,
+    TooSlowError,
     UnavailableError,
 )
 from stream_rnn.fold.crash_points import Point
@@ -399,6 +400,33 @@ class Forgotten(MemoryPublisher):
             raise ForgottenError("forgotten")
 
 
+class Slow(MemoryPublisher):
+    """A publisher whose transactions of more than some outputs end too late."""
+
+    outputs_max = 2
+    sizes: list[int]
+
+    async def publish(self, predictions, dead_letters, group_offset):
+        self.sizes.append(len(predictions))
+        if len(predictions) > self.outputs_max:
+            raise TooSlowError("too slow")
+        await super().publish(predictions, dead_letters, group_offset)
+
+
+async def test_a_publish_that_is_too_slow_is_repeated_in_smaller_parts(naps):
+    """Never with the same size, and what is published and stored equals the oracle."""
+    log, store = MemoryLog(events(*range(10))), MemoryStore()
+    publisher = Slow(log)
+    publisher.sizes = []
+    processor = memory_processor(MODEL, log, store, SETTINGS, sizes=[10], publisher=publisher)
+    await processor.run()
+    assert publisher.sizes[:3] == [0, 10, 5]
+    assert publisher.sizes[3] == 2
+    assert published(log) == list(range(10))
+    assert same_as_the_oracle(log, store)
+    assert naps
+
+
 @pytest.mark.parametrize("is_published", [False, True])
 async def test_a_forgotten_producer_is_started_again_and_the_batch_folded_again(naps, is_published):
     """Whether the publish succeeded or not, the start decides its outcome, and the fold goes on."""
@@ -409,7 +437,7 @@ async def test_a_forgotten_producer_is_started_again_and_the_batch_folded_again(
     assert publisher.starts == 3
     assert published(log) == [0, 1, 2]
     assert same_as_the_oracle(log, store)
-    assert processor.publishing_since_s is None
+    assert processor.pace.since_s is None
     assert naps
 
 

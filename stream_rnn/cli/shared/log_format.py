@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import orjson
 
-from stream_rnn.fold.publisher import FORGOTTEN
+from stream_rnn.fold.publish_errors import FORGOTTEN
 
 TEXT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 _PAIRS = re.compile(r"(?: ([a-z][a-z0-9_]*)=(\S+))+$")

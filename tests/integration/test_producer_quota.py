@@ -1,0 +1,41 @@
+"""A broker that throttles the worker's producer, so that large transactions do not end in time."""
+
+import pytest
+
+from stream_rnn.local.kafka import LocalKafka
+from tests.integration.places import Place
+from tests.integration.quotas import set_quotas
+from tests.integration.streams import mixed_records
+from tests.shared_servers import KAFKA_PROPERTIES, run_server
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+
+BYTES_PER_S = 60_000
+RECORDS = 2400  # a publish of 500 predictions takes longer than the transaction's timeout
+OPTIONS = {"transaction_timeout_ms": 1500, "kafka_timeout_s": 5, "batch_events_max": 500}
+
+
+@pytest.fixture
+def throttled():
+    """Address of a broker that the test gives quotas."""
+    with run_server(LocalKafka(properties=KAFKA_PROPERTIES)) as kafka:
+        yield kafka.bootstrap_servers
+
+
+@pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
+async def test_a_publish_that_takes_too_long_is_repeated_with_fewer_records(
+    delivery, app_id, throttled, redis_url, tmp_path
+):
+    place = Place(app_id, throttled, redis_url, tmp_path, delivery=delivery, **OPTIONS)
+    try:
+        await place.create()
+        await place.produce(mixed_records(RECORDS, 1))
+        await set_quotas(throttled, producer_byte_rate=BYTES_PER_S)
+        worker = place.start()
+        await place.until_published(60, worker)
+        log = worker.log.read_text()
+        assert "micro-batches now have at most" in log
+        assert not [word for word in ("CRITICAL", " ERROR ", "Traceback") if word in log], log
+        assert await place.compare(exactly_once=delivery == "exactly_once") > 0
+    finally:
+        await place.end()
