@@ -15,6 +15,7 @@ from stream_rnn.kafka.clients import new_producer, stop_producer
 from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.kafka.connection import connection_options
 from stream_rnn.kafka.coordinator import TRANSACTIONS, find_unmet_setting
+from stream_rnn.kafka.group_members import read_group_members
 from stream_rnn.kafka.topic_rules import find_topic_problem
 from stream_rnn.kafka.topics import TopicFacts
 from stream_rnn.operate.check_result import Finding, Level, bad, fine, warning
@@ -148,6 +149,20 @@ def check_positions(rows: list[Mapping[str, Any]], source: str) -> list[Finding]
         else:
             findings.append(fine("position", detail))
     return findings
+
+
+async def check_group(cluster: KafkaCluster, settings: FoldSettings) -> Finding:
+    """Check that all members of the group are workers."""
+    admin, group = cluster.admin, settings.app
+    assert admin is not None, "the cluster is open"
+    members = await cluster.await_admin_answer(
+        lambda: read_group_members(admin, group), f"group {group}"
+    )
+    if strangers := members.strangers(settings.source, "faust-"):
+        detail = f"{group} has a member that is no worker: {members.describe(strangers)}"
+        return bad("group", detail, "stop it, or give the fold an app id of its own")
+    count = len(members.members)
+    return fine("group", f"{group} has {count} member{'s'[: count != 1]}")
 
 
 async def check_source_read(cluster: KafkaCluster, settings: FoldSettings) -> Finding:

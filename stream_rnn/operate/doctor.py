@@ -143,6 +143,7 @@ async def _check_kafka(
         if opened.has_source:
             yield await check_kafka.check_source_read(cluster, settings)
             yield await check_keys(cluster, settings)
+            yield await check_kafka.check_group(cluster, settings)
         latest = await check_dead_letters(cluster, settings, existing)
         if latest is not None:
             yield latest

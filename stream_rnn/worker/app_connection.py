@@ -14,6 +14,7 @@ from stream_rnn.kafka.client import Client
 from stream_rnn.kafka.clients import set_connections
 from stream_rnn.kafka.connection import faust_credentials, token_credentials
 from stream_rnn.kafka.credentials import Credentials
+from stream_rnn.kafka.group_members import WorkerAssignor
 from stream_rnn.kafka.tokens import OwnTokens
 from stream_rnn.worker.faust_settings import set_option
 
@@ -56,9 +57,10 @@ def connect_app(app: faust.App, token_provider: AbstractTokenProvider | None) ->
 
 
 def connect_consumer(consumer: AIOKafkaConsumer, app: Any) -> AIOKafkaConsumer:
-    """Make Faust's consumer read committed records only, over connections of ours."""
+    """Make Faust's consumer read committed records only, over connections of ours, as a worker."""
     # Faust sets this only together with its own transactions, which the plugin refuses.
     consumer._isolation_level = "read_committed"  # noqa: SLF001  # no public way
+    consumer._partition_assignment_strategy = [WorkerAssignor]  # noqa: SLF001  # no public way
     return set_connections(consumer, app_credentials(app))
 
 

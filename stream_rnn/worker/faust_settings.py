@@ -80,6 +80,12 @@ def _conflicts(app: faust.App, source: str, fold_agent: str) -> Iterator[str]:
             f"table_standby_replicas={conf.table_standby_replicas} selects Faust's own assignor; "
             "leave it out"
         )
+    if conf.consumer_group_instance_id:
+        yield (
+            f"consumer_group_instance_id={conf.consumer_group_instance_id} (static membership): two "
+            "members with one id take partitions from each other without end, and aiokafka does not "
+            "notice it; leave it and CONSUMER_GROUP_INSTANCE_ID out"
+        )
     if "PartitionAssignor" in app._default_options[1]:  # noqa: SLF001  # where Faust keeps the owner's options
         yield "it sets PartitionAssignor, which a fold does not use; leave it out"
     for name, agent in app.agents.items():

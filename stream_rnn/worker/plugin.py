@@ -14,13 +14,11 @@ from typing import Any, cast
 
 import faust
 from aiokafka.abc import AbstractTokenProvider
-from aiokafka.errors import InvalidSessionTimeoutError
 from mode import Service
 from redis.asyncio import Redis
 
-from stream_rnn.errors import ConfigError, FencedError, StreamRNNError, reason
+from stream_rnn.errors import ConfigError, StreamRNNError, reason
 from stream_rnn.fold.processor import Processor
-from stream_rnn.kafka.acls import authorization_error
 from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.network import pin_numerics
@@ -33,6 +31,7 @@ from stream_rnn.worker.build_processor import ProcessorBuilder
 from stream_rnn.worker.exit_status import STOPPED, exit_status_of
 from stream_rnn.worker.faust_settings import check_app, set_defaults
 from stream_rnn.worker.health import Health, unready_reason
+from stream_rnn.worker.membership import Membership
 from stream_rnn.worker.output_topics import prepare_topics, require_coordinator
 from stream_rnn.worker.partition_source import PartitionSource
 from stream_rnn.worker.partitions import Partitions
@@ -113,6 +112,7 @@ class StreamRNN(Service):
         self._redis: Redis | None = None
         self._cluster: KafkaCluster | None = None
         self._builder: ProcessorBuilder | None = None
+        self._membership: Membership | None = None
         self._background_tasks: list[asyncio.Task[None]] = []
         self._progress = -1
         self._is_member = False
@@ -160,6 +160,8 @@ class StreamRNN(Service):
         assert self._cluster.admin is not None, "the cluster was entered"
         await prepare_topics(self._cluster.admin, settings)
         await require_coordinator(self._cluster.admin, connection, settings)
+        self._membership = Membership(self._cluster, settings, connection["client_id"])
+        await self._membership.require_no_stranger()
         metrics = Metrics(model, settings, self.health.views)
         self._builder = ProcessorBuilder(
             app=self.app,
@@ -211,7 +213,7 @@ class StreamRNN(Service):
         """Report progress to the watchdog, and write a status line to the log every minute."""
         logged_s = time.monotonic()
         while not self.should_stop:
-            self._check_membership()
+            await self._check_membership()
             self._credentials.report_failure(self.settings.kafka_timeout_s, self._fail)
             if self._is_alive():
                 self._watchdog.record_progress()
@@ -220,24 +222,13 @@ class StreamRNN(Service):
                 logger.info("%s", self.health.status_line())
             await self.sleep(min(1.0, self.settings.watchdog_s / 8))
 
-    def _check_membership(self) -> None:
+    async def _check_membership(self) -> None:
         """Fail if the group refuses this worker, which would otherwise wait for ever."""
         consumer = cast("FoldConsumer", self.app.consumer)
         thread = getattr(consumer, "_thread", None)
         error = None if thread is None else consumer.fold_thread.group_error()
-        if error is None or self.should_stop:
-            return
-        group = self.app.conf.id
-        message = f"group {group}: {reason(error)}"
-        access_error = authorization_error(error, group, f"Read on topic {self.settings.source}")
-        if access_error is not None:
-            self._fail(access_error)
-        elif isinstance(error, InvalidSessionTimeoutError):
-            remedy = "set BROKER_SESSION_TIMEOUT, in seconds, within the broker's group.min.session"
-            remedy += ".timeout.ms and group.max.session.timeout.ms"
-            self._fail(ConfigError(f"{message}; {remedy}"))
-        else:
-            self._fail(FencedError(message))
+        if error is not None and self._membership is not None and not self.should_stop:
+            self._fail(await self._membership.explain(error))
 
     def _is_alive(self) -> bool:
         counts = [owned.processor.counts for owned in self.partitions]
@@ -253,6 +244,8 @@ class StreamRNN(Service):
         while not self.should_stop:
             if self._cluster is not None and self._redis is not None:
                 await self.health.refresh(self._cluster, self._redis)
+            if self._membership is not None:
+                await self._membership.refresh()
             await self.sleep(self.settings.facts_interval_s)
 
     @property
@@ -277,8 +270,9 @@ class StreamRNN(Service):
         if self.app.rebalancing:
             return ["the group is rebalancing"]
         now_s = time.monotonic()
-        reasons = (unready_reason(owned.processor, now_s) for owned in self.partitions)
-        return [text for text in reasons if text]
+        reasons = [unready_reason(owned.processor, now_s) for owned in self.partitions]
+        stranger = self._membership.stranger if self._membership else ""
+        return [text for text in (*reasons, stranger) if text]
 
     # --- the transport's rebalance listener ----------------------------------------------------
 
@@ -294,6 +288,8 @@ class StreamRNN(Service):
             )
             return
         self._is_member = True
+        if self._membership is not None:
+            self._membership.assign()
         share = max(1, len(partitions))
         self.processor_builder.cache_bytes = self.settings.cache_bytes_max // share
         self.partitions.assign(partitions, generation)

@@ -239,8 +239,7 @@ class FoldThread(driver.AIOKafkaConsumerThread):
 def _deliver_parsed_records(consumer: aiokafka.AIOKafkaConsumer, topics: Container[str]) -> None:
     """Deliver the records of some topics as the C parser of aiokafka returns them.
 
-    aiokafka makes a ``ConsumerRecord`` of each parsed record in Python, which costs more than the
-    parsing.  A fold needs only the attributes of the parsed record.
+    aiokafka's ``ConsumerRecord`` of each parsed record, made in Python, costs more than the parsing.
     """
     for tp, fetched in consumer._fetcher._records.items():  # noqa: SLF001  # no public way
         unpacked = getattr(fetched, "_partition_records", None)  # an error has none

@@ -105,6 +105,17 @@ def test_fausts_exactly_once_is_refused():
     assert 'delivery="exactly_once" of StreamRNN' in refusal(app)
 
 
+@pytest.mark.parametrize("is_from_environment", [False, True])
+def test_static_membership_is_refused(monkeypatch, is_from_environment):
+    """Workers that share an environment would take partitions from each other without end."""
+    if is_from_environment:
+        monkeypatch.setenv("CONSUMER_GROUP_INSTANCE_ID", "one")
+    app = app_of(**({} if is_from_environment else {"consumer_group_instance_id": "one"}))
+    set_defaults(app)
+    assert "consumer_group_instance_id=one (static membership)" in refusal(app)
+    assert refusal(app).endswith("leave it and CONSUMER_GROUP_INSTANCE_ID out")
+
+
 def test_standbys_are_refused():
     """They select an assignor that moves partitions in its own way."""
     app = app_of(table_standby_replicas=1)
