@@ -6,16 +6,34 @@ just started, so Kafka's clients wait in both cases.
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError
+from aiokafka.errors import (
+    IncompatibleBrokerVersion,
+    InvalidRequestError,
+    KafkaError,
+    UnsupportedVersionError,
+)
 
-from stream_rnn.errors import ConfigError
-from stream_rnn.kafka.admin_client import CheckedAdminClient
+from stream_rnn.errors import ConfigError, UnreachableError, reason
+from stream_rnn.kafka.admin_client import CheckedAdminClient, retry_while_unavailable
 from stream_rnn.kafka.clients import new_admin, stop_admin
 
 ANSWER_TIMEOUT_S = 10.0
+INIT_PRODUCER_ID = 22
+TRANSACTION_APIS = {
+    INIT_PRODUCER_ID: "InitProducerId",
+    24: "AddPartitionsToTxn",
+    25: "AddOffsetsToTxn",
+    26: "EndTxn",
+    28: "TxnOffsetCommit",
+}
+"""Requests of a producer with transactions; one without them sends only the first."""
+NO_TRANSACTIONS = (IncompatibleBrokerVersion, InvalidRequestError, UnsupportedVersionError)
+"""Errors of brokers that have no coordinator of transactions."""
+WITHOUT_TRANSACTIONS = "set --delivery at_least_once, which needs no transactions"
 
 
 class CoordinatorKind(NamedTuple):
@@ -25,15 +43,20 @@ class CoordinatorKind(NamedTuple):
         topic: Internal topic of the coordinator.
         settings: Prefix of the brokers' settings for that topic.
         min_isr: Name of the brokers' setting for the minimum in-sync replicas of that topic.
+        alternative: Remedy that changes no setting of the brokers; empty if there is none.
     """
 
     topic: str
     settings: str
     min_isr: str
+    alternative: str = ""
 
 
 TRANSACTIONS = CoordinatorKind(
-    "__transaction_state", "transaction.state.log", "transaction.state.log.min.isr"
+    "__transaction_state",
+    "transaction.state.log",
+    "transaction.state.log.min.isr",
+    f"; or {WITHOUT_TRANSACTIONS}",
 )
 GROUPS = CoordinatorKind("__consumer_offsets", "offsets.topic", "min.insync.replicas")
 
@@ -78,6 +101,54 @@ async def raise_if_unmet(
         raise unmet from error
 
 
+async def require_transactions(
+    admin: CheckedAdminClient,
+    connection: Mapping[str, Any],
+    transactional_id: str | None,
+    timeout_s: float,
+) -> None:
+    """Check that the brokers provide what a producer of outputs needs.
+
+    Args:
+        admin: Started admin client.
+        connection: Options of a Kafka client.
+        transactional_id: Transactional id of the fold; ``None`` for a producer without transactions.
+        timeout_s: Deadline in seconds, for all attempts while a broker cannot answer.
+
+    Raises:
+        ConfigError: The brokers provide no transactions, or can never have a coordinator for them.
+        UnreachableError: No coordinator is available now.
+    """
+    client = admin._client  # noqa: SLF001  # no public way
+    node = await client._get_conn(client.get_random_node())  # noqa: SLF001  # see above
+    known = node._versions if node is not None else TRANSACTION_APIS  # noqa: SLF001  # see above
+    needed = TRANSACTION_APIS if transactional_id else {INIT_PRODUCER_ID: "InitProducerId"}
+    if missing := [name for key, name in needed.items() if key not in known]:
+        raise _no_transactions(f"{', '.join(missing)} missing", transactional_id)
+    if transactional_id is None:
+        return
+    try:
+        find = partial(admin.find_coordinator, transactional_id, 1)
+        await retry_while_unavailable(find, timeout_s)
+    except NO_TRANSACTIONS as error:
+        raise _no_transactions(reason(error), transactional_id) from error
+    except (KafkaError, TimeoutError, OSError) as error:
+        await raise_if_unmet(connection, TRANSACTIONS, error)
+        raise UnreachableError(
+            f"there is no coordinator of transactions: {reason(error)}; a broker may be starting; "
+            f"the next start of the worker tries again; or {WITHOUT_TRANSACTIONS}"
+        ) from error
+
+
+def _no_transactions(why: str, transactional_id: str | None) -> ConfigError:
+    if transactional_id is None:
+        return ConfigError(f"the brokers provide no idempotent producers ({why}); use Kafka 0.11")
+    return ConfigError(
+        f"the brokers provide no transactions ({why}), which exactly_once needs: "
+        f"{WITHOUT_TRANSACTIONS}, or use brokers, or a tier of your provider, with transactions"
+    )
+
+
 async def _read_and_check(admin: CheckedAdminClient, kind: CoordinatorKind) -> ConfigError | None:
     brokers = {broker["node_id"] for broker in (await admin.describe_cluster())["brokers"]}
     topics = await admin.describe_topics()
@@ -119,7 +190,7 @@ def describe_unmet_setting(
         return (
             f"{kind.topic} has {count} replica{'s'[: count != 1]} and min.insync.replicas "
             f"{least}, so that no coordinator can write to it: set min.insync.replicas={count} on "
-            f"{kind.topic} and {kind.min_isr}={count} on the brokers, or give it {least} replicas"
+            f"{kind.topic} and {kind.min_isr}={count} on the brokers, or give it {least} replicas{kind.alternative}"
         )
     known = brokers.union(*(ids for partitions in replicas.values() for ids in partitions))
     name = f"{kind.settings}.replication.factor"
@@ -129,5 +200,5 @@ def describe_unmet_setting(
     return (
         f"{name} is {factor} and the cluster has {len(known)} broker{'s'[: len(known) != 1]}, so "
         f"that {kind.topic} cannot be created: set {name}={len(known)} on the brokers, and "
-        f"{kind.min_isr} to at most {len(known)}, or start {factor} brokers"
+        f"{kind.min_isr} to at most {len(known)}, or start {factor} brokers{kind.alternative}"
     )

@@ -8,13 +8,13 @@ from aiokafka import TopicPartition
 from aiokafka.errors import InvalidTransactionTimeout, KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
-from stream_rnn.errors import reason
+from stream_rnn.errors import ConfigError, UnreachableError, reason
 from stream_rnn.fold.fold_id import transactional_id
 from stream_rnn.kafka.acls import producer_authorization_error
 from stream_rnn.kafka.clients import new_producer, stop_producer
 from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.kafka.connection import connection_options
-from stream_rnn.kafka.coordinator import TRANSACTIONS, find_unmet_setting
+from stream_rnn.kafka.coordinator import TRANSACTIONS, find_unmet_setting, require_transactions
 from stream_rnn.kafka.group_members import read_group_members
 from stream_rnn.kafka.topic_rules import find_topic_problem
 from stream_rnn.kafka.topics import TopicFacts
@@ -149,6 +149,34 @@ def check_positions(rows: list[Mapping[str, Any]], source: str) -> list[Finding]
         else:
             findings.append(fine("position", detail))
     return findings
+
+
+async def check_transactions(cluster: KafkaCluster, settings: FoldSettings) -> tuple[Finding, bool]:
+    """Check what the brokers provide for a producer of outputs.
+
+    Returns:
+        The finding, and whether the brokers provide transactions.
+    """
+    name, admin = "transactions", cluster.admin
+    assert admin is not None, "the cluster is open"
+    connection = connection_options(settings)
+    identity = transactional_id(settings.app, settings.source, "doctor")
+    remedy = "do what the message says; until then, workers exit with status 3"
+    try:
+        await require_transactions(admin, connection, identity, settings.kafka_timeout_s)
+    except UnreachableError as error:
+        return bad(name, str(error), "start the missing brokers"), False
+    except ConfigError as error:
+        if settings.delivery == "exactly_once":
+            return bad(name, str(error), remedy), False
+    else:
+        return fine(name, "the brokers have a coordinator of transactions"), True
+    try:
+        await require_transactions(admin, connection, None, settings.kafka_timeout_s)
+    except ConfigError as error:
+        return bad(name, str(error), remedy), False
+    detail = "the brokers provide none, and at_least_once needs none; rights to write: not checked"
+    return fine(name, detail), False
 
 
 async def check_group(cluster: KafkaCluster, settings: FoldSettings) -> Finding:

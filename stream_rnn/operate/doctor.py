@@ -144,6 +144,8 @@ async def _check_kafka(
             yield await check_kafka.check_source_read(cluster, settings)
             yield await check_keys(cluster, settings)
             yield await check_kafka.check_group(cluster, settings)
+        finding, has_transactions = await check_kafka.check_transactions(cluster, settings)
+        yield finding
         latest = await check_dead_letters(cluster, settings, existing)
         if latest is not None:
             yield latest
@@ -156,7 +158,7 @@ async def _check_kafka(
         remedy = "start Kafka, or correct --bootstrap-servers and --kafka-config"
         yield bad("kafka", str(error), remedy)
         return
-    if writes and opened.has_source:
+    if writes and opened.has_source and has_transactions:
         yield await check_kafka.check_rights(settings, existing)
 
 

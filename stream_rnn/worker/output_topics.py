@@ -15,8 +15,9 @@ from aiokafka.errors import (
 )
 
 from stream_rnn.errors import ConfigError, UnreachableError, reason
+from stream_rnn.fold.fold_id import transactional_id
 from stream_rnn.kafka.admin_client import CheckedAdminClient, is_transient, retry_while_unavailable
-from stream_rnn.kafka.coordinator import GROUPS, raise_if_unmet
+from stream_rnn.kafka.coordinator import GROUPS, raise_if_unmet, require_transactions
 from stream_rnn.kafka.topic_rules import find_topic_problem, output_config
 from stream_rnn.kafka.topics import TopicFacts, read_topics
 from stream_rnn.settings import FoldSettings
@@ -48,7 +49,9 @@ async def prepare_topics(admin: CheckedAdminClient, settings: FoldSettings) -> N
 async def require_coordinator(
     admin: CheckedAdminClient, connection: Mapping[str, Any], settings: FoldSettings
 ) -> None:
-    """Check that the group of the app has a coordinator; without one, Faust would wait for ever.
+    """Check that the group of the app and its transactions have a coordinator.
+
+    Without the first, Faust would wait for ever.
 
     Raises:
         ConfigError: The cluster cannot provide a coordinator, or the user may not look for one.
@@ -63,6 +66,9 @@ async def require_coordinator(
             f"group {settings.app} has no coordinator: {reason(error)}; a broker "
             "may be starting; the next start of the worker tries again"
         ) from error
+    is_transactional = settings.delivery == "exactly_once"
+    identity = transactional_id(settings.app, settings.source, 0) if is_transactional else None
+    await require_transactions(admin, connection, identity, settings.kafka_timeout_s)
 
 
 async def _prepare(admin: CheckedAdminClient, settings: FoldSettings) -> None:

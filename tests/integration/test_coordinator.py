@@ -6,10 +6,13 @@ from aiokafka.admin import NewTopic
 from stream_rnn.errors import ConfigError
 from stream_rnn.fold.publisher import IdempotentPublisher, TransactionalPublisher
 from stream_rnn.kafka.admin_client import CheckedAdminClient
+from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.local.kafka import LocalKafka
-from stream_rnn.operate.check_kafka import check_rights
+from stream_rnn.operate.check_kafka import check_rights, check_transactions
 from stream_rnn.settings import Settings
 from stream_rnn.worker.output_topics import require_coordinator
+from tests.integration.places import Place
+from tests.integration.streams import mixed_records
 from tests.shared_servers import run_server
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
@@ -55,6 +58,27 @@ async def test_a_coordinator_that_can_never_answer_is_refused_with_the_setting(k
     with pytest.raises(ConfigError, match=r"transaction\.state\.log\.min\.isr=1"):
         await started(TransactionalPublisher(connection, kafka, 0))
     await admin.close()
+
+
+async def test_a_worker_stops_if_only_transactions_have_no_coordinator(app_id, redis_url, tmp_path):
+    """The line names the setting and the other delivery, which works."""
+    properties = {"transaction.state.log.replication.factor": "3"}
+    with run_server(LocalKafka(properties=properties)) as broker:
+        place = Place(app_id, broker.bootstrap_servers, redis_url, tmp_path, kafka_timeout_s=4)
+        try:
+            await place.create()
+            await place.produce(mixed_records(60, 1))
+            said = await place.stops()
+            assert "transaction.state.log.replication.factor is 3 and the cluster has 1" in said
+            assert said.endswith("; or set --delivery at_least_once, which needs no transactions")
+            async with KafkaCluster.of(place.settings) as cluster:
+                finding, _ = await check_transactions(cluster, place.settings.of_fold())
+            assert "transaction.state.log.replication.factor is 3" in finding.said
+            place.settings = place.settings.replace(delivery="at_least_once", kafka_timeout_s=30)
+            await place.goes_on(4)
+            assert await place.compare(exactly_once=False) > 0
+        finally:
+            await place.end()
 
 
 async def started(publisher) -> None:

@@ -1,0 +1,74 @@
+"""Records with timestamps that an output topic may refuse, such as microseconds."""
+
+import pytest
+
+from stream_rnn.kafka.topics import JAVA_LONG_MAX
+from tests.integration.places import Place
+from tests.integration.streams import mixed_records
+
+pytestmark = pytest.mark.timeout(180)
+
+MS = 1_767_225_600_000
+WILD = [MS, MS * 1000, MS * 1_000_000, JAVA_LONG_MAX, 0, -5, 2**62 + 1, MS + 1]
+AFTER, BEFORE = "message.timestamp.after.max.ms", "message.timestamp.before.max.ms"
+LOOSE = {AFTER: str(JAVA_LONG_MAX), BEFORE: str(JAVA_LONG_MAX)}
+HOUR = "3600000"
+
+
+@pytest.fixture
+async def place(app_id, bootstrap_servers, redis_url, tmp_path):
+    """A fold whose source accepts every timestamp."""
+    made = Place(app_id, bootstrap_servers, redis_url, tmp_path)
+    await made.create(**LOOSE)
+    yield made
+    await made.end()
+
+
+def stamped(timestamps) -> list:
+    """Return a record of one key for each timestamp."""
+    return [(b"a", {"x": 1.0, "kind": "A"}, timestamp) for timestamp in timestamps]
+
+
+async def test_every_timestamp_that_a_loose_source_lets_in_has_its_output(place):
+    """Micro- and nanoseconds lie beyond the year 9999: dead letters, and the fold goes on."""
+    await place.produce(stamped(WILD))
+    await place.goes_on(4)
+    assert await place.compare() == 3
+    letters = await place.outputs(place.settings.dead_letters_topic, 1)
+    assert [letter.timestamp for letter in letters] == [t for t in WILD if t not in (MS, 0, MS + 1)]
+    assert (await place.audit())["is_fine"]
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "limit", "seems"),
+    [
+        (MS * 1000, AFTER, "ms, which looks like microseconds"),
+        (MS * 1_000_000, AFTER, "ms, which looks like nanoseconds"),
+        (4_102_444_800_000, AFTER, "ms (2100-01-01)"),
+        (0, BEFORE, "ms (1970-01-01)"),
+    ],
+)
+async def test_an_output_topic_that_refuses_a_timestamp_is_named_with_the_setting(
+    timestamp, limit, seems, place
+):
+    """The limit was lowered after the record came: once it is raised, all is published once."""
+    settings = place.settings
+    await place.produce(stamped([timestamp]))
+    await place.produce(mixed_records(20, 1))
+    await place.goes_on(4)
+    await place.produce(stamped([timestamp]))
+    names = settings.source, settings.predictions, settings.dead_letters_topic
+    for name in names[1:]:
+        await place.configure(name, **{limit: HOUR})
+    await place.configure(
+        settings.source, **{limit: HOUR, "retention.ms": "1800000", "segment.ms": "1800000"}
+    )
+    said = await place.stops()
+    offset = (await place.source(1))[-1].offset
+    refused = f"refuses the timestamp of the output for {settings.source}[1] offset {offset}: "
+    assert f"{refused}{timestamp} {seems}" in said
+    assert f"so set {limit}={JAVA_LONG_MAX} on {settings.app}-out" in said
+    for name in names:
+        await place.configure(name, **LOOSE)
+    await place.goes_on(11)
+    assert await place.compare() > 0
