@@ -116,6 +116,9 @@ def raise_first_error(response: Response, subject: str | None = "") -> None:
         if (kind := RESOURCES.get(type(error))) is not None:
             operation = OPERATIONS.get(response.API_KEY, "more rights")
             resource = kind if kind == "the cluster" else f"{kind} {name}"
+            if isinstance(error, TransactionalIdAuthorizationFailed):
+                operation, prefix = "Write", name.partition("/")[0]
+                resource = f"transactional ids with the prefix {prefix}/"
             raise ConfigError(
                 f"Kafka refuses this user ({type(error).__name__}): it needs {operation} on "
                 f"{resource}; deploy/README.md lists the rights of a worker"

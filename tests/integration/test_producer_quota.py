@@ -1,4 +1,6 @@
-"""A broker that throttles the worker's producer, so that large transactions do not end in time."""
+"""A broker that throttles the clients of a worker, so that large transactions do not end in time."""
+
+import asyncio
 
 import pytest
 
@@ -37,5 +39,27 @@ async def test_a_publish_that_takes_too_long_is_repeated_with_fewer_records(
         assert "micro-batches now have at most" in log
         assert not [word for word in ("CRITICAL", " ERROR ", "Traceback") if word in log], log
         assert await place.compare(exactly_once=delivery == "exactly_once") > 0
+    finally:
+        await place.end()
+
+
+async def test_a_quota_of_consumers_only_slows_a_worker_down(
+    app_id, throttled, redis_url, tmp_path
+):
+    """Fetches wait, heartbeats do not; recovery reads the outputs within its deadline."""
+    place = Place(app_id, throttled, redis_url, tmp_path)
+    try:
+        await place.create()
+        await place.produce(mixed_records(RECORDS, 1))
+        await set_quotas(throttled, consumer_byte_rate=40_000)
+        worker = place.start()
+        await place.until_published(60, worker)
+        assert await asyncio.to_thread(worker.stop) == 0
+        await place.produce(mixed_records(60, 2))
+        worker = place.start()
+        await place.until_published(60, worker)
+        assert await asyncio.to_thread(worker.stop) == 0
+        await set_quotas(throttled, consumer_byte_rate=None)
+        assert await place.compare() > 0
     finally:
         await place.end()

@@ -12,6 +12,7 @@ from aiokafka.errors import InconsistentGroupProtocolError
 
 from stream_rnn.errors import ConfigError, FencedError
 from stream_rnn.kafka.cluster import KafkaCluster
+from stream_rnn.kafka.group_members import read_group_members
 from stream_rnn.operate.check_kafka import check_group
 from stream_rnn.worker.membership import Membership
 from tests.integration.places import WITHIN_S, Place
@@ -122,4 +123,9 @@ async def test_readers_and_other_workers_are_no_strangers(place):
         workers.append(place.start())
         await place.until_says(workers[1], r"starting .* row=11")
         assert all(worker.is_alive for worker in workers)
+        async with KafkaCluster.of(settings) as cluster, asyncio.timeout(WITHIN_S):
+            marks = []
+            while sorted(marks, key=str) != [False, True, True]:  # None while the group rebalances
+                members = (await read_group_members(cluster.admin, settings.app)).members
+                marks = [member.is_marked for member in members]
         assert not any("no worker" in worker.log.read_text() for worker in workers)
