@@ -64,9 +64,20 @@ class ConsumerGroupHeartbeat(Request[_HeartbeatRequest]):
         return request_struct_class(*self._fields, {})
 
 
+async def is_stable(bootstrap_servers, group) -> bool:
+    """Return whether a group does not rebalance."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
+    await admin.start()
+    try:
+        (response,) = await admin.describe_consumer_groups([group])
+        return response.to_object()["groups"][0]["state"] == "Stable"
+    finally:
+        await admin.close()
+
+
 @asynccontextmanager
 async def classic_member(bootstrap_servers, group, topic, assignor):
-    """Join a group as a plain consumer of aiokafka does; commit nothing."""
+    """Join a group as a plain consumer of aiokafka does, until it is stable; commit nothing."""
     consumer = AIOKafkaConsumer(
         topic,
         bootstrap_servers=bootstrap_servers,
@@ -78,7 +89,7 @@ async def classic_member(bootstrap_servers, group, topic, assignor):
     await consumer.start()
     try:
         async with asyncio.timeout(30):
-            while not consumer.assignment():
+            while not consumer.assignment() or not await is_stable(bootstrap_servers, group):
                 await asyncio.sleep(0.05)
         yield consumer
     finally:
