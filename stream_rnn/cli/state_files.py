@@ -46,7 +46,11 @@ def size(settings: FoldSettings, keys: int, key_bytes: float, offline: bool, as_
         print_json(calculated | {f"held_{name}": value for name, value in measured.items()})
         return
     print(f"{keys:,} keys: {per_key * keys / 1e6:,.0f} MB, {per_key:.0f} bytes per key, calculated")
-    if measured.get("keys"):
+    if measured.get("keys") and not measured["bytes"]:
+        print(
+            f"Redis contains {measured['keys']:,} keys; it refuses MEMORY USAGE, which measures them"
+        )
+    elif measured.get("keys"):
         per_key = measured["bytes_a_key"]
         print(f"Redis contains {measured['keys']:,} keys in {measured['bytes'] / 1e6:,.1f} MB")
         print(

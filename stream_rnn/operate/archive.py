@@ -18,7 +18,6 @@ import secrets
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -29,6 +28,7 @@ from stream_rnn.errors import ConfigError, MovedError, UnavailableError, reason
 from stream_rnn.operate.open_fold import Fold, FoldPartition
 from stream_rnn.overwriting import cannot_write, check_replaceable
 from stream_rnn.store.redis_store import RedisStore
+from stream_rnn.store.script import Script
 from stream_rnn.store.state import HEADER_BYTES, StoredPosition
 
 MAGIC = b"stream_rnn states 1\n"
@@ -295,8 +295,6 @@ async def _write_chunk(
 async def _swap(
     store: RedisStore, current: StoredPosition, staging: str, keys: int, position: dict[str, str]
 ) -> None:
-    lua = files("stream_rnn.store").joinpath("import.lua").read_text()
-    script = store.redis.register_script(lua)
     arguments: list[Any] = [
         "" if current.position is None else current.position,
         "" if current.origin is None else current.origin,
@@ -305,10 +303,9 @@ async def _swap(
     ]
     for name, value in position.items():
         arguments += [name, value]
-    call: Awaitable[bytes] = script(
-        keys=[store.position_key, store.hidden_key, staging], args=arguments
-    )
-    status = await store.await_reply(call)
+    script = Script(store.redis, "import.lua")
+    keys_of_script = [store.position_key, store.hidden_key, staging]
+    status = await store.await_reply(script(keys_of_script, arguments))
     if status != b"ok":
         raise ConfigError(
             f"{store.position_key} was not restored ({status.decode()}), because a worker wrote to "

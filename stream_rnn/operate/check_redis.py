@@ -1,5 +1,6 @@
 """Checks of Redis: access rights, persistence, memory and latency."""
 
+import re
 import statistics
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -7,13 +8,15 @@ from contextlib import suppress
 from typing import Any
 
 from redis.asyncio import RedisCluster
+from redis.exceptions import ResponseError
 
 from stream_rnn.errors import ConfigError, MovedError, StateError, StreamRNNError
 from stream_rnn.model.network import Model
 from stream_rnn.operate.check_result import Finding, bad, fine, warning
 from stream_rnn.operate.key_states import state_bytes
 from stream_rnn.settings import FoldSettings
-from stream_rnn.store.redis_store import RedisStore, check_redis, primary_info
+from stream_rnn.store.redis_store import RedisStore
+from stream_rnn.store.server_checks import check_redis, primary_info
 from stream_rnn.store.state import Commit
 from stream_rnn.text import format_duration
 
@@ -29,20 +32,28 @@ Facts = Mapping[str, Any]
 async def check_store(redis: Any, settings: FoldSettings) -> list[Finding]:
     """Check that Redis answers, evicts no keys, and survives a restart."""
     try:
-        await check_redis(redis, settings)
+        warnings = await check_redis(redis, settings)
     except StreamRNNError as error:
         remedy = "do what the message says; until then, no worker starts"
         return [bad("redis", str(error), remedy)]
-    findings = [fine("redis", "it answers, and evicts no keys")]
+    findings = [warning("redis", *text.split("; ", 1)) for text in warnings]
+    findings = findings or [fine("redis", "it answers, and evicts no keys")]
     nodes = await primary_info(redis)
     for node, facts in nodes.items():
         findings += [_version(node, facts), _persistence(node, facts)]
-    return findings
+    return findings if nodes else [*findings, _not_checked("version, persistence, memory", "INFO")]
+
+
+def _not_checked(what: str, command: str) -> Finding:
+    remedy = f"allow {command}, or look at the console of the service"
+    return warning("not checked", f"{what} of Redis: it refuses {command}", remedy)
 
 
 def _version(node: str, facts: Facts) -> Finding:
-    number = str(facts.get("valkey_version", facts.get("redis_version", "0")))
-    version = tuple(int(part) for part in number.split(".")[:2])
+    number = str(facts.get("valkey_version", facts.get("redis_version", "")))
+    version = tuple(int(part) for part in re.findall(r"\d+", number)[:2])
+    if not version:
+        return _not_checked("version", "INFO server")
     text = f"{node} {number}".strip()
     if version < OLDEST_VERSION:
         return bad("redis version", text, "upgrade to 6.2 or later")
@@ -51,12 +62,14 @@ def _version(node: str, facts: Facts) -> Finding:
 
 def _persistence(node: str, facts: Facts) -> Finding:
     name, prefix = "redis persistence", f"{node}: " if node else ""
+    if "aof_enabled" not in facts and "rdb_last_bgsave_status" not in facts:
+        return _not_checked("persistence", "INFO persistence")
     if facts.get("aof_enabled"):
-        if facts.get("aof_last_write_status") != "ok":
+        if facts.get("aof_last_write_status", "ok") != "ok":
             detail = f"{prefix}Redis cannot write its append-only file"
             return bad(name, detail, "check the disk and the log of Redis")
         return fine(name, f"{prefix}append-only file")
-    if facts.get("rdb_last_bgsave_status") != "ok":
+    if facts.get("rdb_last_bgsave_status", "ok") != "ok":
         detail = f"{prefix}the last snapshot failed"
         return bad(name, detail, "check the disk and the log of Redis")
     return warning(
@@ -85,6 +98,8 @@ def check_memory(
         for facts in nodes
     )
     key_bytes = state_bytes(model, 16)
+    if not limit:
+        return _not_checked("memory", "INFO memory")
     detail = f"{used / 1e6:,.0f} of {limit / 1e6:,.0f} MB used"
     if keys is None:
         detail += f"; a key takes about {key_bytes:.0f} bytes; --keys N checks whether N keys fit"
@@ -103,10 +118,13 @@ def check_memory(
 async def check_speed(redis: Any, wall: Callable[[], float]) -> list[Finding]:
     """Measure the latency of Redis, and compare its clock with that of this machine."""
     times = []
-    for _ in range(PINGS):
-        start = time.perf_counter()
-        await redis.ping()
-        times.append(1000 * (time.perf_counter() - start))
+    try:
+        for _ in range(PINGS):
+            start = time.perf_counter()
+            await redis.ping()
+            times.append(1000 * (time.perf_counter() - start))
+    except ResponseError:
+        return [_not_checked("latency and clock", "PING")]
     median_ms = statistics.median(times)
     detail = f"median {median_ms:.2f} ms, maximum {max(times):.1f} ms"
     findings = [
@@ -115,7 +133,10 @@ async def check_speed(redis: Any, wall: Callable[[], float]) -> list[Finding]:
         else warning("redis latency", detail, "run workers and Redis in the same zone")
     ]
     if not isinstance(redis, RedisCluster):
-        seconds, micros = await redis.time()
+        try:
+            seconds, micros = await redis.time()
+        except ResponseError:
+            return [*findings, _not_checked("clock", "TIME")]
         offset_s = abs(wall() - seconds - micros / 1e6)
         detail = f"{format_duration(offset_s)} between the clocks of Redis and this machine"
         remedy = "synchronize both clocks: ages and delays would be wrong"

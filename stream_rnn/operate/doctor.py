@@ -20,7 +20,8 @@ from stream_rnn.operate.check_keys import check_keys
 from stream_rnn.operate.check_result import Finding, Level, bad, fine, warning
 from stream_rnn.operate.open_fold import Fold, assemble_fold, open_redis
 from stream_rnn.settings import FoldSettings
-from stream_rnn.store.redis_store import RedisStore, primary_info
+from stream_rnn.store.redis_store import RedisStore
+from stream_rnn.store.server_checks import primary_info
 from stream_rnn.text import format_duration
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from aiokafka.errors import KafkaError
 from numpy.typing import NDArray
 
-from stream_rnn.errors import FencedError, reason
+from stream_rnn.errors import ConfigError, FencedError, reason
 from stream_rnn.kafka.clients import new_producer, stop_producer
 from stream_rnn.kafka.connection import connection_options
 from stream_rnn.model.network import Model
@@ -144,13 +144,22 @@ def state_bytes(model: Model, key_bytes: float) -> float:
 
 
 async def measure_memory(fold: Fold) -> dict[str, Any]:
-    """Return the number of hidden states in Redis, and the memory that they use."""
+    """Return the number of hidden states in Redis, and the memory that they use.
+
+    The bytes are ``None`` if Redis refuses to measure them.
+    """
     keys = used = 0
+    can_measure = True
     for place in fold.places:
         store = place.store
         stored = await store.read()
         keys += stored.fields
-        if stored.fields:
+        if stored.fields and can_measure:
             usage: Any = store.redis.memory_usage(store.hidden_key, samples=100)
-            used += await store.await_reply(usage) or 0
+            try:
+                used += await store.await_reply(usage) or 0
+            except ConfigError:  # managed services and proxies may refuse MEMORY USAGE
+                can_measure = False
+    if not can_measure:
+        return {"keys": keys, "bytes": None, "bytes_a_key": None}
     return {"keys": keys, "bytes": used, "bytes_a_key": used / keys if keys else None}

@@ -23,8 +23,9 @@ from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.network import Model
 from stream_rnn.settings import FoldSettings, Settings
-from stream_rnn.store.connection import connect_redis, read_redis_url
-from stream_rnn.store.redis_store import RedisStore, check_redis
+from stream_rnn.store.connection import connect_by_settings
+from stream_rnn.store.redis_store import RedisStore
+from stream_rnn.store.server_checks import check_redis
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ class Fold:
 @asynccontextmanager
 async def open_redis(settings: Settings) -> AsyncIterator[Redis]:
     """Open a client of Redis, which connects at its first command."""
-    redis = connect_redis(read_redis_url(settings), settings.redis_timeout_s)
+    redis = connect_by_settings(settings)
     try:
         yield redis
     finally:

@@ -4,11 +4,12 @@ No message of this module contains a password.
 """
 
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-import hiredis
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.connection import parse_url
@@ -24,10 +25,12 @@ from redis.exceptions import RedisClusterException, RedisError
 from stream_rnn.errors import ConfigError, reason
 from stream_rnn.settings import Settings
 from stream_rnn.store.redis_cluster import ClusterClient
+from stream_rnn.store.server_connection import PROTOCOL, UrlCredentials, adapt
 from stream_rnn.store.url_options import check_options
 
 REDIS_CONNECTIONS_MAX = 128
 SENTINEL_PORT = 26379
+NOT_OF_SENTINELS = {"client_name", "credential_provider"}
 REDIS_SCHEMES = (
     *("redis", "rediss", "unix"),
     *("redis+cluster", "rediss+cluster", "redis+sentinel", "rediss+sentinel"),
@@ -52,7 +55,13 @@ def read_redis_url(settings: Settings) -> str:
     return url
 
 
-def connect_redis(url: str, timeout_s: float) -> Redis:
+def connect_by_settings(settings: Settings) -> Redis:
+    """Return a client of the Redis that settings name; see :func:`connect_redis`."""
+    read_url = partial(read_redis_url, settings) if settings.redis_url_file else None
+    return connect_redis(read_redis_url(settings), settings.redis_timeout_s, read_url)
+
+
+def connect_redis(url: str, timeout_s: float, read_url: Callable[[], str] | None = None) -> Redis:
     """Return a client that returns raw bytes; it does not retry, because its callers do.
 
     The client connects at its first command.  A URL of ``redis+cluster://``, or with several hosts,
@@ -66,29 +75,26 @@ def connect_redis(url: str, timeout_s: float) -> Redis:
             ``?ssl_ca_certs=FILE&ssl_certfile=FILE&ssl_keyfile=FILE`` for TLS.  All options of the
             query are in ``store/url_options.py``.
         timeout_s: Deadline in seconds for connecting, for one reply, and for a free connection.
+        read_url: Function that returns the URL with the present user and password, for each new
+            connection; ``None`` if they do not change.
 
     Raises:
         ConfigError: The URL has another form, or its query has an option that is not allowed.
     """
-    scheme, _, rest = url.partition("://")
-    if scheme not in REDIS_SCHEMES or not rest:
-        raise ConfigError(
-            f"redis_url {safe_url(url)} must begin with redis://, rediss:// or unix://, or with "
-            "redis+cluster:// or redis+sentinel:// (rediss+... for TLS)"
-        )
-    if not scheme.startswith("unix") and not rest.partition("/")[0].rpartition("@")[2].strip(":"):
-        raise ConfigError(
-            f"redis_url {safe_url(url)} names no host; its form is redis://host:port/0"
-        )
+    scheme = _check_form(url)
     options: dict[str, Any] = {
         "decode_responses": False,
         "socket_timeout": timeout_s,
         "socket_connect_timeout": timeout_s,
         "client_name": "stream_rnn",
+        "protocol": PROTOCOL,
         "retry": Retry(NoBackoff(), 0),
     }
     try:
         check_options(url, safe_url(url))
+        if read_url is not None:
+            options["credential_provider"] = UrlCredentials(read_url)
+            url = _without_login(url)
         if scheme.endswith("+sentinel"):
             return _connect_by_sentinels(url, options)
         if scheme.endswith("+cluster") or "," in urlsplit(url).netloc.rpartition("@")[2]:
@@ -96,7 +102,7 @@ def connect_redis(url: str, timeout_s: float) -> Redis:
         pool = BlockingConnectionPool.from_url(
             url, max_connections=REDIS_CONNECTIONS_MAX, timeout=timeout_s, **options
         )
-        pool.connection_class = _with_hiredis(pool.connection_class)
+        pool.connection_class = adapt(pool.connection_class)
         pool.connection_class(
             **pool.connection_kwargs
         )  # raises for unknown options; connects later
@@ -109,14 +115,19 @@ def connect_redis(url: str, timeout_s: float) -> Redis:
         ) from None
 
 
-def _with_hiredis(connection: type[Any]) -> type[Any]:
-    """Return a connection class that packs commands in C, as redis-py's blocking classes do."""
-
-    def pack_command(_self: Any, *args: Any) -> list[bytes]:
-        name = args[0].encode() if isinstance(args[0], str) else args[0]
-        return [hiredis.pack_command((*name.split(), *args[1:]))]  # e.g. "SCRIPT LOAD"
-
-    return type(connection.__name__, (connection,), {"pack_command": pack_command})
+def _check_form(url: str) -> str:
+    """Return the scheme of a URL; raise ``ConfigError`` if scheme or host are missing."""
+    scheme, _, rest = url.partition("://")
+    if scheme not in REDIS_SCHEMES or not rest:
+        raise ConfigError(
+            f"redis_url {safe_url(url)} must begin with redis://, rediss:// or unix://, or with "
+            "redis+cluster:// or redis+sentinel:// (rediss+... for TLS)"
+        )
+    if not scheme.startswith("unix") and not rest.partition("/")[0].rpartition("@")[2].strip(":"):
+        raise ConfigError(
+            f"redis_url {safe_url(url)} names no host; its form is redis://host:port/0"
+        )
+    return scheme
 
 
 def _connect_cluster(url: str, options: dict[str, Any]) -> Redis:
@@ -150,16 +161,29 @@ def _connect_by_sentinels(url: str, options: dict[str, Any]) -> Redis:
     tls_options = {name: value for name, value in arguments.items() if name.startswith("ssl_")}
     sentinels = Sentinel(  # type: ignore[no-untyped-call]
         _parse_hosts(hosts, SENTINEL_PORT),
-        sentinel_kwargs={**options, **sentinel_login, **tls_options, "ssl": is_secure},
+        sentinel_kwargs={
+            **{name: options[name] for name in options if name not in NOT_OF_SENTINELS},
+            **sentinel_login,
+            **tls_options,
+            "ssl": is_secure,
+        },
         **{**options, **arguments},
     )
     connection = SentinelManagedSSLConnection if is_secure else SentinelManagedConnection
     client = sentinels.master_for(
-        service, connection_class=_with_hiredis(connection), max_connections=REDIS_CONNECTIONS_MAX
+        service, connection_class=adapt(connection), max_connections=REDIS_CONNECTIONS_MAX
     )
     pool = client.connection_pool
     pool.connection_class(**pool.connection_kwargs)  # raises for unknown options; connects later
     return cast("Redis", client)
+
+
+def _without_login(url: str) -> str:
+    """Return a URL without the user and the password of Redis; those of Sentinels remain."""
+    scheme, _, rest = url.partition("://")
+    address, mark, query = rest.partition("?")
+    options = [text for text in query.split("&") if not re.match("(username|password)=", text)]
+    return f"{scheme}://{address.rpartition('@')[2]}{mark}{'&'.join(options)}"
 
 
 def _parse_hosts(text: str, port: int) -> list[tuple[str, int]]:

@@ -16,6 +16,8 @@ from redis.commands import AsyncRedisClusterCommands
 from redis.exceptions import AskError, ClusterDownError, MovedError, NoScriptError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from stream_rnn.store.server_connection import adapt
+
 REDIRECTIONS_MAX = 5
 
 Command = Sequence[Any]
@@ -29,6 +31,10 @@ class ClusterClient(RedisCluster):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        adapted = adapt(self.connection_kwargs["connection_class"])
+        self.connection_kwargs["connection_class"] = adapted  # of nodes that are found later
+        for node in self.startup_nodes:
+            node.connection_class = adapted
         self._scripts: dict[str, str] = {}
         self._failed_node: str | None = None  # until the nodes are read again
 
@@ -44,7 +50,7 @@ class ClusterClient(RedisCluster):
 
     async def execute_command(self, *args: Any, **kwargs: Any) -> Any:
         """Run one command; see :class:`redis.asyncio.RedisCluster`."""
-        if args[0] != "EVALSHA":
+        if args[0] not in ("EVALSHA", "EVAL"):
             return await super().execute_command(*args, **kwargs)
         reply = (await self.exchange(args[3], [args]))[-1]
         if isinstance(reply, NoScriptError) and args[1] in self._scripts:

@@ -9,10 +9,9 @@ only writers.  Nothing is retried here; the processor retries.
 
 import asyncio
 from collections.abc import Awaitable, Sequence
-from importlib.resources import files
 from typing import Any, TypeVar, cast
 
-from redis.asyncio import Redis, RedisCluster
+from redis.asyncio import Redis
 from redis.exceptions import (
     AskError,
     AuthenticationError,
@@ -39,11 +38,9 @@ from stream_rnn.errors import (
     StreamRNNError,
     TornError,
     UnavailableError,
-    UnreachableError,
     reason,
 )
-from stream_rnn.settings import Settings
-from stream_rnn.store.connection import read_redis_url, safe_url
+from stream_rnn.store.script import Script
 from stream_rnn.store.state import STORE_FORMAT, Anchor, Commit, FirstPosition, StoredPosition
 
 _FIELDS = (
@@ -57,7 +54,7 @@ _FIELDS = (
     "lost",
 )
 # A failover, a restart or more memory ends these errors.  A script returns them as text.
-_TEMPORARY_ERRORS = (
+TEMPORARY_ERRORS = (
     AskError,  # the slot migrates to another node
     BusyLoadingError,
     ClusterDownError,
@@ -76,6 +73,7 @@ _TEMPORARY_CODES = (
     "TRYAGAIN",
     "MASTERDOWN",
     "NOREPLICAS",
+    "MISCONF",  # its disk is full, for example
 )
 
 _SCRIPT_COMMANDS = "HDEL, HLEN, HMGET, HSET, TYPE and UNLINK"
@@ -97,9 +95,8 @@ class RedisStore:
         self._timeout_s = timeout_s
         self.position_key = f"{{{tag}}}:position"
         self.hidden_key = f"{{{tag}}}:hidden"
-        lua = files("stream_rnn.store")
-        self._commit = redis.register_script(lua.joinpath("commit.lua").read_text())
-        self._start = redis.register_script(lua.joinpath("start.lua").read_text())
+        self._commit = Script(redis, "commit.lua")
+        self._start = Script(redis, "start.lua")
 
     async def read(self) -> StoredPosition:
         """Read everything except the hidden states, atomically."""
@@ -220,16 +217,26 @@ class RedisStore:
         """Await a reply of Redis within its deadline.
 
         Raises:
-            ConfigError: Redis refuses the user or a command, or a key has another type.
-            UnavailableError: Redis does not answer in time, or cannot serve requests now.
+            ConfigError: Redis refuses a command, a key has another type, or this is one node of a
+                cluster.
+            UnavailableError: Redis does not answer in time, cannot serve requests now, or no
+                longer accepts the password.
         """
         try:
             async with asyncio.timeout(self._timeout_s):
                 return await call
-        except (AuthenticationError, AuthorizationError, NoPermissionError) as error:
+        except NoPermissionError as error:
             raise ConfigError(
                 f"Redis refuses this user: {reason(error)}; check redis_url and its ACL"
             ) from error
+        except (AuthenticationError, AuthorizationError) as error:
+            # At first, `check_redis` was accepted: the secret is new, and comes with a restart.
+            raise UnavailableError(
+                f"Redis no longer accepts the user or the password: {reason(error)}; if they were "
+                "changed, restart this process with the new redis_url"
+            ) from error
+        except BusyLoadingError as error:
+            raise UnavailableError(f"Redis is still starting: {reason(error)}") from error
         except (
             TimeoutError,
             RedisConnectionError,
@@ -256,7 +263,13 @@ class RedisStore:
         text = str(error)
         if "WRONGTYPE" in text:
             return self._wrong_type_error()
-        is_temporary = isinstance(error, _TEMPORARY_ERRORS) or any(
+        is_redirection = isinstance(error, AskError) or text.startswith(("MOVED ", "ASK "))
+        if is_redirection and hasattr(self.redis, "connection_pool"):  # no client of a cluster
+            return ConfigError(
+                f"Redis sends {self.position_key} to another node ({reason(error)}): it is a Redis "
+                "Cluster; begin redis_url with redis+cluster:// (TLS: rediss+cluster://)"
+            )
+        is_temporary = isinstance(error, TEMPORARY_ERRORS) or any(
             word in text for word in _TEMPORARY_CODES
         )
         if isinstance(error, ResponseError) and not is_temporary:
@@ -289,48 +302,3 @@ def _parse_number(text: str | None) -> int | None:
 
 def _format_number(number: int | None) -> str:
     return "" if number is None else str(number)
-
-
-async def check_redis(redis: Redis, settings: Settings) -> None:
-    """Check that Redis is usable and does not evict hidden states.
-
-    Raises:
-        ConfigError: Redis refuses the user or the database, or its policy evicts.
-        UnreachableError: Redis does not answer.
-    """
-    url = safe_url(read_redis_url(settings))
-    try:
-        async with asyncio.timeout(settings.redis_timeout_s):
-            nodes = await primary_info(redis, "memory")
-    except (AuthenticationError, AuthorizationError, NoPermissionError) as error:
-        why = reason(error).rstrip(".")
-        raise ConfigError(f"Redis at {url} refuses this user: {why}; check --redis-url") from error
-    except (RedisError, RedisClusterException, OSError, TimeoutError) as error:
-        why = reason(error, settings.redis_timeout_s)
-        if "DB index" in why:
-            raise ConfigError(f"Redis at {url} has no such database: {why}") from error
-        message = f"Redis at {url} does not answer: {why}; start it, or check --redis-url"
-        raise UnreachableError(message) from error
-    policies = {str(memory.get("maxmemory_policy", "noeviction")) for memory in nodes.values()}
-    for policy in sorted(policies - {"noeviction"}):
-        raise ConfigError(
-            f"Redis at {url} has maxmemory-policy {policy}: it would evict hidden states when "
-            "memory is short; set maxmemory-policy noeviction"
-        )
-
-
-async def primary_info(redis: Any, *sections: str) -> dict[str, dict[str, Any]]:
-    """Return the ``INFO`` of one Redis, or of every primary of a cluster.
-
-    Args:
-        redis: Client.
-        sections: Sections of ``INFO``; the server's default sections if there are none.
-
-    Returns:
-        Name of the node -> its answer; the name is empty for a single Redis.
-    """
-    if not isinstance(redis, RedisCluster):
-        return {"": await redis.info(*sections)}
-    info = await redis.info(*sections, target_nodes=RedisCluster.PRIMARIES)
-    # For a single primary, redis-py omits the node's name.
-    return info if all(isinstance(node, dict) for node in info.values()) else {"": info}

@@ -28,7 +28,7 @@ from stream_rnn.errors import ConfigError, StreamRNNError, reason
 from stream_rnn.fold.processor import Processor
 from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.settings import FoldSettings
-from stream_rnn.store.redis_store import primary_info
+from stream_rnn.store.server_checks import primary_info
 from stream_rnn.worker.partitions import OwnedPartition, Partitions
 from stream_rnn.worker.prometheus import Metrics, PartitionView
 
@@ -219,6 +219,8 @@ class Health:
                 nodes = await primary_info(redis, "memory")
         except (RedisError, RedisClusterException, OSError, TimeoutError) as error:
             logger.info("Redis did not report its memory for metrics: %s", reason(error))
+            return
+        if not nodes:  # this Redis refuses INFO; the worker has warned of it at start
             return
         used, limit = max(
             (

@@ -23,8 +23,8 @@ from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.network import pin_numerics
 from stream_rnn.settings import Delivery, Settings
-from stream_rnn.store.connection import connect_redis, read_redis_url
-from stream_rnn.store.redis_store import check_redis
+from stream_rnn.store.connection import connect_by_settings
+from stream_rnn.store.server_checks import check_redis
 from stream_rnn.worker.agent import register_agent
 from stream_rnn.worker.app_connection import client_options, connect_app
 from stream_rnn.worker.build_processor import ProcessorBuilder
@@ -153,8 +153,9 @@ class StreamRNN(Service):
         check_app(self.app, settings.source, self._agent)
         pin_numerics()
         model = load_bundle(settings.bundle)
-        self._redis = connect_redis(read_redis_url(settings), settings.redis_timeout_s)
-        await check_redis(self._redis, settings)
+        self._redis = connect_by_settings(settings)
+        for text in await check_redis(self._redis, settings):
+            logger.warning("%s", text)
         connection = client_options(self.app)
         self._cluster = await KafkaCluster(connection, settings).__aenter__()
         assert self._cluster.admin is not None, "the cluster was entered"

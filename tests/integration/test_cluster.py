@@ -9,7 +9,8 @@ from stream_rnn.local.processes import free_port
 from stream_rnn.local.redis import LocalRedis
 from stream_rnn.settings import Settings
 from stream_rnn.store.connection import connect_redis
-from stream_rnn.store.redis_store import RedisStore, check_redis
+from stream_rnn.store.redis_store import RedisStore
+from stream_rnn.store.server_checks import check_redis
 from stream_rnn.store.state import Commit, FirstPosition, StoredPosition
 
 

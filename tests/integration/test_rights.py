@@ -11,7 +11,8 @@ import pytest
 from stream_rnn.errors import ConfigError
 from stream_rnn.settings import Settings
 from stream_rnn.store.connection import connect_redis
-from stream_rnn.store.redis_store import _SCRIPT_COMMANDS, RedisStore, check_redis
+from stream_rnn.store.redis_store import _SCRIPT_COMMANDS, RedisStore
+from stream_rnn.store.server_checks import check_redis
 from stream_rnn.store.state import Commit, FirstPosition
 from tests.forked import ForkedWorker
 from tests.integration.streams import Stream, mixed_records, run
@@ -34,8 +35,9 @@ def listed() -> tuple[list[str], list[str], list[str]]:
 
 
 WORKER, EXPORT, OTHERS = listed()
-# Without them redis-py has no name on the server, and goes on.
-WISHES = {"+client|setinfo", "+client|setname"}
+# Without them the client has no name on the server, and the worker warns that it cannot read the
+# policy of eviction.
+WISHES = {"+client|setinfo", "+client|setname", "+info"}
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from stream_rnn.errors import ConfigError, MovedError, TornError, UnavailableErr
 from stream_rnn.settings import Settings
 from stream_rnn.store.connection import connect_redis
 from stream_rnn.store.memory_store import MemoryStore
-from stream_rnn.store.redis_store import RedisStore, check_redis
+from stream_rnn.store.redis_store import RedisStore
+from stream_rnn.store.server_checks import check_redis
 from stream_rnn.store.state import Anchor, Commit, FirstPosition, StoredPosition
 
 FIRST = FirstPosition(10, 10, 4, "abcd")

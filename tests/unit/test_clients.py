@@ -18,7 +18,7 @@ from stream_rnn.kafka.unreachable import describe_unreachable
 from stream_rnn.local.processes import free_port
 from stream_rnn.settings import Settings
 from stream_rnn.store.connection import connect_redis, safe_url
-from stream_rnn.store.redis_store import check_redis
+from stream_rnn.store.server_checks import check_redis
 
 JAAS = (
     "org.apache.kafka.common.security.scram.ScramLoginModule required "

@@ -17,7 +17,8 @@ from redis.asyncio.connection import (
 from stream_rnn.errors import ConfigError
 from stream_rnn.settings import Settings
 from stream_rnn.store.connection import connect_redis
-from stream_rnn.store.redis_store import RedisStore, check_redis
+from stream_rnn.store.redis_store import RedisStore
+from stream_rnn.store.server_checks import check_redis
 from stream_rnn.store.state import Commit, FirstPosition, StoredPosition
 from stream_rnn.store.url_options import COMMON_OPTIONS, SENTINEL_OPTIONS, TLS_OPTIONS
 

@@ -1,0 +1,65 @@
+"""A Lua script in Redis, called by its digest, or by its text where that is refused."""
+
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import NoPermissionError, NoScriptError, ResponseError
+
+
+class Script:
+    """A script of this package.
+
+    Some services and ACLs refuse ``EVALSHA`` or ``SCRIPT LOAD``, and allow ``EVAL``.  Then each
+    call sends the text, which has a kilobyte.
+
+    Args:
+        redis: Client.
+        name: Name of the script's file in this folder.
+    """
+
+    def __init__(self, redis: Redis, name: str) -> None:
+        self._redis = redis
+        self._text = files("stream_rnn.store").joinpath(name).read_text()
+        self._by_digest = redis.register_script(self._text)
+        self._is_digest_refused = False
+
+    async def __call__(self, keys: Sequence[str], args: Sequence[Any]) -> bytes:
+        """Run the script, and return its status.
+
+        Raises:
+            RedisError: Redis refuses or does not answer; a refusal names ``EVALSHA`` or ``SCRIPT``
+                if ``EVAL`` is refused, too.
+        """
+        if self._is_digest_refused:
+            return await self._call_by_text(keys, args)
+        try:
+            status: bytes = await self._by_digest(keys=keys, args=args)
+        except ResponseError as refusal:
+            if not _is_refusal(refusal):
+                raise
+            try:
+                status = await self._call_by_text(keys, args)
+            except ResponseError as error:
+                raise (refusal if _is_refusal(error) else error) from error
+            self._is_digest_refused = True
+        return status
+
+    async def _call_by_text(self, keys: Sequence[str], args: Sequence[Any]) -> bytes:
+        call: Any = self._redis.eval(self._text, len(keys), *keys, *args)
+        status: bytes = await call
+        return status
+
+
+def _is_refusal(error: ResponseError) -> bool:
+    """Return whether Redis refuses the call of a script, rather than a command in the script."""
+    text = str(error).lower()
+    if isinstance(error, NoScriptError) or "script:" in text or "executing the script" in text:
+        return False
+    names_call = any(word in text for word in ("eval", "script"))
+    return names_call and (
+        isinstance(error, NoPermissionError)
+        or any(word in text for word in ("unknown command", "not available", "not supported"))
+        or any(word in text for word in ("unsupported", "not allowed", "disabled"))
+    )

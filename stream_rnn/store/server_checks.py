@@ -1,0 +1,116 @@
+"""What a server of Redis says about itself, and whether it suits a fold.
+
+Managed services, proxies and ACLs refuse ``INFO`` and ``CONFIG``, or answer with few fields.  What
+cannot be read is a warning, and never a reason to stop.
+"""
+
+import asyncio
+from typing import Any
+
+from redis.asyncio import Redis, RedisCluster
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+)
+
+from stream_rnn.errors import ConfigError, UnreachableError, reason
+from stream_rnn.settings import Settings
+from stream_rnn.store.connection import read_redis_url, safe_url
+from stream_rnn.store.redis_store import TEMPORARY_ERRORS
+
+POLICY = "maxmemory-policy"
+SET_NOEVICTION = f"set {POLICY} noeviction"
+
+
+async def check_redis(redis: Redis, settings: Settings) -> list[str]:
+    """Check that Redis is usable and does not evict hidden states.
+
+    Returns:
+        Warnings, each with its remedy after a semicolon.
+
+    Raises:
+        ConfigError: Redis refuses the user or the database, or its policy evicts.
+        UnreachableError: Redis does not answer.
+    """
+    url = safe_url(read_redis_url(settings))
+    try:
+        async with asyncio.timeout(settings.redis_timeout_s):
+            policies = await _read_policies(redis)
+    except (AuthenticationError, AuthorizationError) as error:
+        why = reason(error).rstrip(".")
+        raise ConfigError(f"Redis at {url} refuses this user: {why}; check --redis-url") from error
+    except (RedisError, RedisClusterException, OSError, TimeoutError) as error:
+        why = reason(error, settings.redis_timeout_s)
+        if "DB index" in why:
+            raise ConfigError(f"Redis at {url} has no such database: {why}") from error
+        message = f"Redis at {url} does not answer: {why}; start it, or check --redis-url"
+        raise UnreachableError(message) from error
+    return [text for policy in sorted(policies) if (text := _judge(policy, url))]
+
+
+def _judge(policy: str, url: str) -> str:
+    """Return a warning about a policy; empty if it never evicts."""
+    if policy == "noeviction":
+        return ""
+    if not policy:
+        return (
+            f"Redis at {url} does not show its {POLICY}: it refuses INFO and CONFIG GET, or their "
+            f"answers lack it; make sure that it is noeviction, or volatile-*"
+        )
+    if policy.startswith("volatile-"):
+        # The keys of a fold have no expiry; the copies of an export or an import have one.
+        return (
+            f"Redis at {url} has {POLICY} {policy}: it evicts keys with an expiry, which hidden "
+            f"states do not have, and then refuses writes; {SET_NOEVICTION} if nothing else needs "
+            "the eviction"
+        )
+    raise ConfigError(
+        f"Redis at {url} has {POLICY} {policy}: it would evict hidden states when "
+        f"memory is short; {SET_NOEVICTION}"
+    )
+
+
+async def _read_policies(redis: Redis) -> set[str]:
+    """Return the policies of all primaries; an empty text for one that cannot be read."""
+    nodes = await primary_info(redis, "memory")
+    policies = {str(memory.get("maxmemory_policy", "")) for memory in nodes.values()} or {""}
+    if "" not in policies:
+        return policies
+    try:
+        answer: Any = await redis.config_get(POLICY)
+    except ResponseError as error:
+        raise_unless_refused(error)
+        return policies
+    # A cluster's client asks any one of the primaries.
+    return {*policies, *answer.values()} - ({""} if answer else set())
+
+
+async def primary_info(redis: Any, *sections: str) -> dict[str, dict[str, Any]]:
+    """Return the ``INFO`` of one Redis, or of every primary of a cluster.
+
+    Args:
+        redis: Client.
+        sections: Sections of ``INFO``; the server's default sections if there are none.
+
+    Returns:
+        Name of the node -> its answer; the name is empty for a single Redis.  Nothing if the
+        server refuses the command.
+    """
+    try:
+        if not isinstance(redis, RedisCluster):
+            return {"": await redis.info(*sections)}
+        info = await redis.info(*sections, target_nodes=RedisCluster.PRIMARIES)
+    except ResponseError as error:
+        raise_unless_refused(error)
+        return {}
+    # For a single primary, redis-py omits the node's name.
+    return info if all(isinstance(node, dict) for node in info.values()) else {"": info}
+
+
+def raise_unless_refused(error: ResponseError) -> None:
+    """Raise an error again unless it means that this server does not have or allow a command."""
+    if isinstance(error, TEMPORARY_ERRORS) or "DB index" in str(error):
+        raise error

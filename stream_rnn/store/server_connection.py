@@ -1,0 +1,66 @@
+"""Connections to a server of Redis that may refuse ``HELLO`` and ``CLIENT``, as proxies do."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import hiredis
+from redis.asyncio.connection import parse_url
+from redis.credentials import CredentialProvider
+from redis.exceptions import AuthenticationError, ResponseError
+
+from stream_rnn.errors import ConfigError
+
+PROTOCOL = 2
+"""RESP2, which needs no ``HELLO``; the option ``protocol`` of a URL may choose 3."""
+
+
+def adapt(connection: type[Any]) -> type[Any]:
+    """Return a connection class that packs commands in C, and goes on without a name if it must."""
+
+    def pack_command(_self: Any, *args: Any) -> list[bytes]:
+        name = args[0].encode() if isinstance(args[0], str) else args[0]
+        return [hiredis.pack_command((*name.split(), *args[1:]))]  # e.g. "SCRIPT LOAD"
+
+    async def on_connect_check_health(self: Any, check_health: bool = True) -> None:
+        name, self.client_name = self.client_name, None
+        try:
+            await connection.on_connect_check_health(self, check_health)
+        finally:
+            self.client_name = name
+        if name:
+            await self.send_command("CLIENT", "SETNAME", name, check_health=False)
+            with suppress(ResponseError):  # the name is for people who look at CLIENT LIST
+                await self.read_response()
+
+    methods = {"pack_command": pack_command, "on_connect_check_health": on_connect_check_health}
+    return type(connection.__name__, (connection,), methods)
+
+
+class UrlCredentials(CredentialProvider):
+    """User and password of a URL that may change; each new connection reads it again.
+
+    Args:
+        read_url: Function that returns the present URL.
+    """
+
+    def __init__(self, read_url: Callable[[], str]) -> None:
+        self._read_url = read_url
+
+    def get_credentials(self) -> Any:
+        """Return the user, if there is one, and the password; nothing without a login."""
+        try:
+            url = self._read_url()
+        except ConfigError as error:  # a mounted secret is being replaced; the caller tries again
+            raise AuthenticationError(str(error)) from error
+        scheme, _, rest = url.partition("://")
+        kind = "rediss" if scheme.startswith("rediss") else "redis"
+        login, at, _ = rest.partition("?")[0].rpartition("@")
+        query = rest.partition("?")[2]
+        parsed = parse_url(f"{kind}://{login}{at}h?{query}")
+        username, password = parsed.get("username", ""), parsed.get("password", "")
+        return tuple(text for text in (username, password) if text)
+
+    async def get_credentials_async(self) -> Any:
+        """Return the same as :meth:`get_credentials`."""
+        return self.get_credentials()

@@ -1,0 +1,212 @@
+"""A Redis as services run it: commands that are refused or renamed, policies, and new passwords."""
+
+import asyncio
+import secrets
+from contextlib import asynccontextmanager
+
+import pytest
+from redis.asyncio import Redis
+
+from stream_rnn.errors import ConfigError, UnavailableError
+from stream_rnn.local.redis import LocalRedis
+from stream_rnn.operate.check_redis import check_memory, check_speed, check_store
+from stream_rnn.operate.check_result import Level
+from stream_rnn.settings import Settings
+from stream_rnn.store.connection import connect_redis
+from stream_rnn.store.redis_store import RedisStore
+from stream_rnn.store.server_checks import check_redis
+from stream_rnn.store.state import Commit, FirstPosition
+from tests import models
+from tests.forked import ForkedWorker
+from tests.integration.redis_kinds import Cluster
+from tests.integration.streams import Stream, mixed_records
+from tests.integration.test_rights import everything
+from tests.shared_servers import run_server
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@asynccontextmanager
+async def server(*arguments):
+    """Run a server with some arguments, and yield its URL and the warnings of a worker's check."""
+    with run_server(LocalRedis(arguments=arguments)) as started:
+        redis = connect_redis(started.redis_url, 5)
+        try:
+            warnings = await check_redis(redis, Settings.build(redis_url=started.redis_url))
+            yield started.redis_url, warnings
+        finally:
+            await redis.aclose()
+
+
+def without(*commands) -> list[str]:
+    """Return the arguments of a server that does not know some commands."""
+    return [word for command in commands for word in ("--rename-command", command, "")]
+
+
+@pytest.mark.parametrize(
+    "commands",
+    [["CLIENT"], ["HELLO", "CLIENT", "CONFIG"], ["SCRIPT"], ["EVALSHA"], ["SCRIPT", "EVALSHA"]],
+    ids=" ".join,
+)
+async def test_a_fold_needs_none_of_the_commands_that_services_refuse(commands, app_id):
+    """It has no name on the server, speaks RESP2, and sends the text of a script."""
+    async with server(*without(*commands)) as (url, warnings):
+        assert warnings == []
+        await everything(url, app_id)
+
+
+@pytest.mark.parametrize("rights", [["-client", "-info", "-config"], ["-script", "-hello"]])
+async def test_an_acl_may_refuse_the_same_commands(redis_url, app_id, rights):
+    """A refusal by an ACL is another error than an unknown command."""
+    admin, name = connect_redis(redis_url, 5), f"u-{secrets.token_hex(4)}"
+    await admin.script_flush()
+    await admin.execute_command(
+        *("ACL", "SETUSER", name, "on", ">password", f"~{{{app_id}:*", "+@all", *rights)
+    )
+    try:
+        await everything(redis_url.replace("redis://", f"redis://{name}:password@"), app_id)
+    finally:
+        await admin.execute_command("ACL", "DELUSER", name)
+        await admin.aclose()
+
+
+async def test_a_script_that_no_command_may_run_names_the_first(app_id):
+    """Without EVALSHA and EVAL the message names EVALSHA, which the run book lists."""
+    async with server(*without("EVALSHA", "EVAL")) as (url, _):
+        with pytest.raises(ConfigError, match="EVALSHA"):
+            await everything(url, app_id)
+
+
+@pytest.mark.parametrize(("commands", "known"), [(["INFO"], True), (["INFO", "CONFIG"], False)])
+async def test_a_policy_that_cannot_be_read_is_a_warning(commands, known):
+    """CONFIG GET names it if INFO does not."""
+    async with server(*without(*commands)) as (_, warnings):
+        assert len(warnings) == (0 if known else 1)
+        assert all("does not show its maxmemory-policy" in text for text in warnings)
+
+
+@pytest.mark.parametrize("policy", ["volatile-lru", "volatile-ttl", "allkeys-lfu"])
+async def test_only_a_policy_that_evicts_keys_without_an_expiry_is_refused(policy, app_id):
+    """Hidden states survive a full Redis with volatile-*, which then refuses writes."""
+    if policy.startswith("allkeys"):
+        with pytest.raises(ConfigError, match=policy):
+            async with server("--maxmemory-policy", policy):
+                pass
+        return
+    async with server("--maxmemory-policy", policy) as (url, warnings):
+        assert [policy in text for text in warnings] == [True]
+        await everything(url, app_id)
+        redis = Redis.from_url(url)
+        assert [await redis.ttl(key) for key in await redis.keys()] == []
+        await redis.hset(f"{{{app_id}}}:hidden", "k", "x" * 100)
+        await redis.config_set("maxmemory", 1)
+        store = RedisStore(connect_redis(url, 5), app_id, 5)
+        assert (await store.read()).fields == 1
+        await redis.aclose()
+        await store.redis.aclose()
+
+
+async def test_the_doctor_names_what_it_could_not_check():
+    """Each is a warning, and the memory is not taken for 0 bytes."""
+    async with server(*without("INFO", "CONFIG", "PING", "TIME")) as (url, _):
+        settings, redis = Settings.build(redis_url=url), connect_redis(url, 5)
+        findings = await check_store(redis, settings) + await check_speed(redis, lambda: 0.0)
+        findings.append(check_memory([], models.small("gru"), settings, 1000, 0))
+        await redis.aclose()
+    assert {finding.level for finding in findings} == {Level.WARNING}
+    text = " ".join(finding.said for finding in findings)
+    assert all(word in text for word in ("maxmemory-policy", "persistence", "latency", "memory"))
+
+
+@pytest.fixture
+async def login(redis_url):
+    """Return a way to set the password of a user and to close its connections; and its URL."""
+    admin, name = connect_redis(redis_url, 5), f"u-{secrets.token_hex(4)}"
+
+    async def change(password) -> str:
+        await admin.execute_command("ACL", "SETUSER", name, "on", "resetpass", f">{password}")
+        await admin.execute_command("ACL", "SETUSER", name, "~*", "+@all")
+        await admin.execute_command("CLIENT", "KILL", "USER", name)
+        return redis_url.replace("redis://", f"redis://{name}:{password}@")
+
+    yield change
+    await admin.execute_command("ACL", "DELUSER", name)
+    await admin.aclose()
+
+
+async def test_each_connection_reads_user_and_password_again(login, app_id):
+    """Without a source of the present URL, the new password comes with a restart."""
+    urls = [await login("first")]
+    fixed = RedisStore(connect_redis(urls[0], 5), app_id, 5)
+    fresh = RedisStore(connect_redis(urls[0], 5, lambda: urls[-1]), app_id, 5)
+    assert (await fixed.read()).fields == (await fresh.read()).fields == 0
+    urls.append(await login("second"))
+    assert (await fresh.read()).fields == 0
+    with pytest.raises(UnavailableError, match="no longer accepts the user or the password"):
+        await fixed.read()
+    await fixed.redis.aclose()
+    await fresh.redis.aclose()
+
+
+async def test_a_worker_whose_password_changes_is_to_be_restarted(
+    login, app_id, bootstrap_servers, create_topic, tmp_path
+):
+    """Its status is 4; the one of a worker that starts with a wrong password is 3."""
+    stream = Stream(app_id, bootstrap_servers, await login("first"), tmp_path, redis_retry_s=1)
+    await create_topic(stream.settings.source, 2)
+    await stream.produce(mixed_records(60, seed=3))
+    worker = ForkedWorker("worker", stream.options(), tmp_path)
+    await stream.until_published(worker=worker)
+    url = await login("second")
+    await stream.produce(mixed_records(60, seed=4))
+    assert await ends(worker) == 4
+    assert "no longer accepts the user or the password" in worker.log.read_text()
+    assert await ends(ForkedWorker("stale", stream.options(), tmp_path)) == 3
+    worker = ForkedWorker("restarted", stream.options(redis_url=url), tmp_path)
+    await stream.produce(mixed_records(60, seed=5))
+    try:
+        await stream.until_published(worker=worker)
+    finally:
+        await asyncio.to_thread(worker.stop)
+    stream.settings = stream.settings.replace(redis_url=url)
+    assert await stream.compare() > 90
+
+
+async def ends(worker) -> int:
+    """Wait until a worker has ended, and return its status."""
+    async with asyncio.timeout(60):
+        while worker.is_alive:
+            await asyncio.sleep(0.1)
+    return worker.exit_status
+
+
+async def test_a_redis_that_cannot_save_is_waited_for(app_id, tmp_path):
+    """Whoever frees its disk does not restart the workers."""
+    data = tmp_path / "data"
+    with run_server(LocalRedis(data=data, arguments=["--save", "3600 1000000"])) as started:
+        redis = connect_redis(started.redis_url, 5)
+        store = RedisStore(redis, f"{app_id}:topic:0:fold", 5)
+        await store.start(await store.read(), FirstPosition(0, 0, 1, "n"))
+        (data / "dump.rdb").mkdir()  # so that no snapshot can be written
+        await redis.bgsave()
+        async with asyncio.timeout(30):
+            while (await redis.info("persistence"))["rdb_last_bgsave_status"] == "ok":
+                await asyncio.sleep(0.05)
+        with pytest.raises(UnavailableError, match="MISCONF"):
+            await store.commit(Commit(0, 0, 5, None, 1, "n", [(b"a", b"x")], []))
+        await redis.aclose()
+
+
+async def test_one_node_of_a_cluster_names_the_scheme_to_use(app_id):
+    """A client of one server cannot follow MOVED, so a restart would end the same way."""
+    async with Cluster(replicas=0) as cluster:
+        stores = [
+            RedisStore(connect_redis(f"redis://127.0.0.1:{node.port}/0", 5), app_id, 5)
+            for node in cluster.nodes[:2]
+        ]
+        errors = await asyncio.gather(*(s.read() for s in stores), return_exceptions=True)
+        refused = [error for error in errors if isinstance(error, ConfigError)]
+        assert refused
+        assert all("begin redis_url with redis+cluster://" in str(error) for error in refused)
+        for store in stores:
+            await store.redis.aclose()
