@@ -17,12 +17,14 @@
     │   ├── TornError                           another program has added or deleted hidden states
     │   ├── CorruptStateError                   the bytes of a hidden state do not decode
     │   ├── JumpedError                         the next record is not at the expected offset
+    │   ├── TooLargeError                       Redis takes no request of this size: use smaller ones
     │   ├── ForgottenError                      Kafka has forgotten the producer: start it again, too
     │   └── TooSlowError                        a publish took too long: repeat it in smaller parts
     ├── UnreachableError            RELEASE     Redis or Kafka did not answer at start
     ├── FencedError                 RELEASE     another worker owns the partition, or the outcome of
     │                                           a publish is unknown: exit; recovery decides
-    └── UnavailableError            RETRY       Redis did not answer in time
+    └── UnavailableError            RETRY       Redis cannot serve requests now
+        └── NoAnswerError                       Redis did not answer, or closed the connection
 
 Each class states its reaction, and no other code decides it.
 """
@@ -139,6 +141,13 @@ class JumpedError(StateError):
     """The first record delivered is not the next record to fold, or retention has made a gap."""
 
 
+class TooLargeError(StateError):
+    """Redis, or a proxy before it, does not take a request of this size.
+
+    The partition is positioned again, and folds the same records in smaller micro-batches.
+    """
+
+
 class ForgottenError(StateError):
     """Kafka has forgotten the partition's producer after a long idle time.
 
@@ -171,9 +180,13 @@ class FencedError(StreamRNNError):
 
 
 class UnavailableError(StreamRNNError):
-    """Redis did not answer within its deadline."""
+    """Redis cannot serve requests now."""
 
     reaction = Reaction.RETRY
+
+
+class NoAnswerError(UnavailableError):
+    """Redis did not answer within its deadline, or the connection was closed."""
 
 
 TEXT_CHARACTERS_MAX = 500

@@ -142,7 +142,7 @@ class Settings(BaseSettings):
         8_000_000,
         ge=1,
         le=1_000_000_000,
-        description="Maximum size of the hidden states in one commit, in bytes; Redis serves no other client during a commit.",
+        description="Maximum size of the hidden states in one commit, in bytes; Redis serves no other client during a commit. A worker whose Redis or proxy takes less lowers it for itself.",
     )
     batch_bytes_max: int = Field(
         8_000_000,
@@ -190,13 +190,13 @@ class Settings(BaseSettings):
         200,
         ge=1,
         le=10_000,
-        description="Number of hidden states that one sweep for expired states examines.",
+        description="Number of hidden states that a periodic sweep for expired states examines; a sweep also examines two states for each new key.",
     )
     sweep_interval_s: float = Field(
         1,
         gt=0,
         le=86_400,
-        description="Minimum time between two sweeps of a partition, in seconds.",
+        description="Minimum time between two periodic sweeps of a partition, in seconds.",
     )
 
     # Monitoring
@@ -247,7 +247,7 @@ class Settings(BaseSettings):
         60,
         gt=0,
         le=86_400,
-        description="Interval at which an idle partition checks its position in Redis and skips offsets without records, in seconds.",
+        description="Interval at which an idle partition checks its position in Redis, skips offsets without records and begins to free expired states, in seconds.",
     )
     watchdog_s: float = Field(
         120,

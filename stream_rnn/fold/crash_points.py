@@ -13,7 +13,8 @@ class Point(StrEnum):
 
     A crash at any point must not change the result; a chaos test ends a worker at each of them.
     A processor passes the points before ``DECODED`` once for each assignment and each reposition,
-    and the others once for each micro-batch, in this order.
+    and the others once for each micro-batch, in this order.  It also passes ``SWEPT`` at each check
+    of an idle partition, and ``COMMITTED`` after each commit of such a check.
     """
 
     CONNECTED = "connected"  # exactly_once only: once for each of the two transactional ids

@@ -46,6 +46,7 @@ class SteppedBatch:
         errors: Error of each event whose step is not finite, by the number of the event.
         states: (K,) New states; rows of keys without a state are undefined.
         exists: (K,) Whether the key has a state now.
+        created: Number of keys that have a state now, and had none before.
     """
 
     y: NDArray[np.float32]
@@ -53,6 +54,14 @@ class SteppedBatch:
     errors: dict[int, RecordError]
     states: States
     exists: NDArray[np.bool_]
+    created: int = 0
+
+    def changes(self, keys: Sequence[bytes]) -> tuple[list[bytes], States, list[bytes]]:
+        """Return the keys that have a state now, their states, and the keys that have none."""
+        rows, all_states = np.flatnonzero(self.exists), self.states
+        states = States(all_states.steps[rows], all_states.last_ms[rows], all_states.hidden[rows])
+        forgotten = np.flatnonzero(~self.exists).tolist()
+        return [keys[i] for i in rows.tolist()], states, [keys[i] for i in forgotten]
 
 
 def decode(
@@ -114,7 +123,7 @@ async def step(
     new_states.steps[exists] = plan.steps[last_event]
     new_states.last_ms[exists] = plan.last_ms[last_event]
     new_states.hidden[exists] = ends[run]
-    stepped = SteppedBatch(y, plan.steps, {}, new_states, exists)
+    stepped = SteppedBatch(y=y, steps=plan.steps, errors={}, states=new_states, exists=exists)
 
     broken_runs = ~np.isfinite(ends).all(axis=1)
     broken_keys = set(plan.key[broken_runs].tolist())
@@ -128,6 +137,7 @@ async def step(
     for key in sorted(broken_keys):
         _step_again(model, batch, key, has_state, states, ttl_ms, stepped)
         await yield_to_loop()
+    stepped.created = int(np.count_nonzero(stepped.exists & ~has_state))
     return stepped
 
 

@@ -23,22 +23,19 @@ repeats the call with a bounded back-off, and an error with any other reaction e
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
-
-import numpy as np
 
 from stream_rnn.errors import (
     CorruptStateError,
     FencedError,
-    JumpedError,
     StateError,
 )
 from stream_rnn.fold import micro_batch
 from stream_rnn.fold.crash_points import AtCrashPoint, Counts, Point, no_op
 from stream_rnn.fold.decoder import Decoder, Record
 from stream_rnn.fold.event_time import TIME_MS_MIN
+from stream_rnn.fold.loop_yield import LoopYield
 from stream_rnn.fold.micro_batch import DecodedBatch, SteppedBatch
 from stream_rnn.fold.observer import FoldedBatch, NullObserver, Observer
 from stream_rnn.fold.output_batches import Message
@@ -49,17 +46,17 @@ from stream_rnn.fold.recovery_facts import Recovery, anchor_of, log_decision
 from stream_rnn.fold.slices import slice_records
 from stream_rnn.fold.source import Fetch, Source
 from stream_rnn.fold.step_times import StepTimes
+from stream_rnn.fold.store_calls import StoreCalls
 from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.model.network import Model
 from stream_rnn.settings import FoldSettings
 from stream_rnn.store.cache import StateCache, load_states
-from stream_rnn.store.retry import RETRY_FIRST_S, RETRY_LAST_S, retry
+from stream_rnn.store.retry import RETRY_FIRST_S, RETRY_LAST_S
 from stream_rnn.store.state import (
     Anchor,
     Commit,
     FirstPosition,
     StateCodec,
-    States,
     Store,
     StoredPosition,
 )
@@ -68,7 +65,6 @@ from stream_rnn.store.sweep import Sweep
 logger = logging.getLogger(__name__)
 
 REPOSITIONS_MAX = 20
-T = TypeVar("T")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -89,9 +85,6 @@ class Processor:
         clock: Monotonic clock in seconds, for yields and sweeps; no output depends on it.
         at_crash_point: Function to call at each :class:`Point`.
         observer: Observer of each micro-batch.
-
-    Attributes:
-        store_error: Why a call of the store is being repeated; empty if the store answers.
     """
 
     model: Model
@@ -115,20 +108,28 @@ class Processor:
     pace: PublishPace = field(init=False)
     stream_time_ms: int | None = None
     anchor: Anchor | None = None
-    store_error: str = ""
     is_positioned: bool = False
     _acknowledged: GroupOffset | None = None
-    _yielded_s: float = 0.0
+    _yield_to_loop: LoopYield = field(init=False)
     _sweep: Sweep = field(init=False)
     _decoder: Decoder = field(init=False)
     _codec: StateCodec = field(init=False)
+    _calls: StoreCalls = field(init=False)
 
     def __post_init__(self) -> None:
         self.times = StepTimes(self.clock)
         self.pace = PublishPace(self.settings, self.clock)
+        self._yield_to_loop = LoopYield(self.clock, self.settings.yield_ms / 1000)
         self._decoder = Decoder(self.model.spec, self.settings)
-        self._codec = StateCodec(self.model.hidden_size_floats)
-        self._sweep = Sweep(self.settings, self._codec, self.store, clock=self.clock)
+        codec = self._codec = StateCodec(self.model.hidden_size_floats)
+        bounds = self.settings, self.place, codec.state_bytes
+        self._calls = StoreCalls(self.store, *bounds, clock=self.clock)
+        self._sweep = Sweep(self.settings, codec, self.store, clock=self.clock)
+
+    @property
+    def store_error(self) -> str:
+        """Why a call of the store is being repeated; empty if the store answers."""
+        return self._calls.error
 
     @property
     def place(self) -> str:
@@ -149,7 +150,7 @@ class Processor:
                     self.recovery.read_outputs_again()
                     self.at_crash_point(Point.FENCED)
                 await self._begin(is_corrupt=is_corrupt)
-                while (fetch := await self.source.take(self.settings.idle_check_s)) is not None:
+                while (fetch := await self._take()) is not None:
                     await self.fold(fetch)
             except StateError as error:
                 repeats = repeats + 1 if batches == self.counts.batches else 0
@@ -169,7 +170,8 @@ class Processor:
     async def _begin(self, *, is_corrupt: bool = False) -> None:
         """Decide where to start, write the offsets that the decision demands, and seek."""
         self.cache.clear()
-        facts, start = await self._retrying(
+        self._sweep.restart()
+        facts, start = await self._calls.retry(
             lambda: self.recovery.find(self._acknowledged, is_corrupt=is_corrupt)
         )
         self.at_crash_point(Point.POSITIONED)
@@ -182,7 +184,7 @@ class Processor:
         if start.write_first_position:
             numbers = start.position, start.origin, facts.source_partitions
             first = FirstPosition(*numbers, self.model.numerics(), start.lost)
-            await self._retrying(lambda: self.store.start(facts.stored, first))
+            await self._calls.retry(lambda: self.store.start(facts.stored, first))
             stored = StoredPosition()
             self.at_crash_point(Point.FIRST_POSITION_WRITTEN)
         self.position, self.origin = start.position, start.origin
@@ -193,6 +195,9 @@ class Processor:
         await self.source.seek(start.position)
         self.is_positioned = True
 
+    async def _take(self) -> Fetch | None:
+        return await self.source.take(self._sweep.wait_s(self.position))
+
     async def fold(self, fetch: Fetch) -> None:
         """Fold the records of a fetch in micro-batches.
 
@@ -200,17 +205,18 @@ class Processor:
             StateError: The partition must be repositioned.
         """
         if fetch.records:
-            await self._check_first_offset(fetch.records[0].offset)
-        bounds = self.settings, self._codec.state_bytes, self.publish_from, self.pace
-        for records in slice_records(fetch.records, *bounds):
+            await self.recovery.check_first_offset(self.position, fetch.records[0].offset)
+        bounds = self._codec.state_bytes, self._calls.records_max, self.publish_from, self.pace
+        for records in slice_records(fetch.records, self.settings, *bounds):
             is_last = records[-1] is fetch.records[-1]
             end = records[-1].offset + 1
             await self.process(records, max(fetch.next_position, end) if is_last else end)
         if not fetch.records:
-            await self._retrying(lambda: self.store.load(self.position, self.origin, []))
+            await self._calls.retry(lambda: self.store.load(self.position, self.origin, []))
             if fetch.next_position > self.position:
-                await self._check_first_offset(fetch.next_position)
+                await self.recovery.check_first_offset(self.position, fetch.next_position)
                 await self.process([], fetch.next_position)
+            await self._free_expired()
 
     async def process(self, records: Sequence[Record], next_position: int) -> None:
         """Take one micro-batch through the five steps.
@@ -267,7 +273,9 @@ class Processor:
         self._count(batch, stepped, published)
 
     async def _read_states(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        return await self._retrying(lambda: self.store.load(self.position, self.origin, keys))
+        return await self._calls.retry_sized(
+            lambda: self.store.load(self.position, self.origin, keys), len(keys)
+        )
 
     async def _publish(
         self, predictions: list[Message], dead_letters: list[Message], offset: GroupOffset
@@ -280,22 +288,30 @@ class Processor:
         self, records: Sequence[Record], batch: DecodedBatch, stepped: SteppedBatch, end: int
     ) -> None:
         """Commit states and position to Redis, and update the cache once Redis answers ``ok``."""
-        changed = np.flatnonzero(stepped.exists)
-        keys = [batch.keys[i] for i in changed.tolist()]
-        forgotten = [batch.keys[i] for i in np.flatnonzero(~stepped.exists).tolist()]
-        states = States(
-            stepped.states.steps[changed],
-            stepped.states.last_ms[changed],
-            stepped.states.hidden[changed],
-        )
+        keys, states, forgotten = stepped.changes(batch.keys)
         stream_time_ms = self.stream_time_ms
         if len(batch.stream_ms) and batch.stream_ms[-1] >= TIME_MS_MIN:
             stream_time_ms = int(batch.stream_ms[-1])
         anchor = anchor_of(records[-1]) if records else self.anchor
-        expired = await self._retrying(
-            lambda: self._sweep.expired(self.position, stream_time_ms, set(batch.keys))
-        )
+        batch_facts = self.position, stream_time_ms, set(batch.keys), stepped.created
+        expired = await self._calls.retry(lambda: self._sweep.expired(*batch_facts))
+        expired = expired[: self._calls.records_max]  # the next scan finds the others
         self.at_crash_point(Point.SWEPT)
+        writes = list(zip(keys, self._codec.encode(states), strict=True))
+        await self._write(end, anchor, stream_time_ms, writes, forgotten + expired)
+        self.cache.put(keys, states)
+        if self.position < self.publish_from <= end:
+            logger.info("publishing resumed partition=%s position=%d", self.place, end)
+        self.position, self.anchor, self.stream_time_ms = end, anchor, stream_time_ms
+
+    async def _write(
+        self,
+        end: int,
+        anchor: Anchor | None,
+        stream_time_ms: int | None,
+        writes: list[tuple[bytes, bytes]],
+        deletes: list[bytes],
+    ) -> None:
         commit = Commit(
             expected_position=self.position,
             origin=self.origin,
@@ -303,40 +319,23 @@ class Processor:
             anchor=anchor,
             stream_time_ms=stream_time_ms,
             numerics=self.model.numerics(),
-            writes=list(zip(keys, self._codec.encode(states), strict=True)),
-            deletes=forgotten + expired,
+            writes=writes,
+            deletes=deletes,
         )
-        await self._retrying(lambda: self.store.commit(commit))
-        self.cache.put(keys, states)
-        self.cache.drop(forgotten + expired)
-        if self.position < self.publish_from <= end:
-            logger.info("publishing resumed partition=%s position=%d", self.place, end)
-        self.position, self.anchor, self.stream_time_ms = end, anchor, stream_time_ms
+        await self._calls.retry_sized(lambda: self.store.commit(commit), len(writes or deletes))
+        self.cache.drop(deletes)
 
-    async def _check_first_offset(self, offset: int) -> None:
-        """Check that the log has no record between the position and ``offset``."""
-        if offset == self.position:
-            return
-        if offset < self.position:
-            raise JumpedError(f"received offset {offset} below the position {self.position}")
-        log_start = await self.recovery.log.log_start()
-        if log_start > self.position:
-            raise JumpedError(f"log start {log_start} has passed the position {self.position}")
-
-    async def _retrying(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Call the store, and repeat the call for ``redis_retry_s`` while it is unavailable."""
-        return await retry(call, self.settings.redis_retry_s, self.clock, self.place, self._wait)
-
-    def _wait(self, reason: str) -> None:
-        self.store_error = reason
-
-    async def _yield_to_loop(self) -> None:
-        """Let other tasks run if this partition has computed for longer than ``yield_ms``."""
-        now = self.clock()
-        if now - self._yielded_s > self.settings.yield_ms / 1000:
-            await asyncio.sleep(0)
-            now = self.clock()
-        self._yielded_s = now
+    async def _free_expired(self) -> None:
+        """Delete expired states while the topic is silent; position and predictions do not change."""
+        expired = await self._calls.retry(
+            lambda: self._sweep.expired_while_idle(self.position, self.stream_time_ms)
+        )
+        self.at_crash_point(Point.SWEPT)
+        size = self._calls.records_max
+        for first in range(0, len(expired), size):
+            deletes = expired[first : first + size]
+            await self._write(self.position, self.anchor, self.stream_time_ms, [], deletes)
+            self.at_crash_point(Point.COMMITTED)
 
     def _count(self, batch: DecodedBatch, stepped: SteppedBatch, published: int) -> None:
         self.counts.add(batch.decoded, stepped.errors, published)

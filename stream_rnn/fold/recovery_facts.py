@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 from zlib import crc32
 
-from stream_rnn.errors import RecoveryError
+from stream_rnn.errors import JumpedError, RecoveryError
 from stream_rnn.fold.crash_points import AtCrashPoint, Point, no_op
 from stream_rnn.fold.decoder import Record
 from stream_rnn.fold.recovery import Facts, LastOutput, RecoveryOptions, Start, Stop, where_to_start
@@ -161,6 +161,20 @@ class Recovery:
             anchor_fits=await self._anchor_fits(facts),
             output_fits=await self._output_fits(facts),
         )
+
+    async def check_first_offset(self, position: int, offset: int) -> None:
+        """Check that the log has no record between a position and the first offset of a fetch.
+
+        Raises:
+            JumpedError: The log has such records, or retention has removed them.
+        """
+        if offset == position:
+            return
+        if offset < position:
+            raise JumpedError(f"received offset {offset} below the position {position}")
+        log_start = await self.log.log_start()
+        if log_start > position:
+            raise JumpedError(f"log start {log_start} has passed the position {position}")
 
     async def _reread(self, facts: Facts, stop: Stop, deadline: float) -> Facts | None:
         """Return newer facts if ``facts`` may be a mixture of old and new, else ``None``."""

@@ -13,6 +13,7 @@ def slice_records(
     records: Sequence[Record],
     settings: Settings,
     state_bytes: int = 1,
+    records_max: int | None = None,
     publish_from: int = 0,
     pace: PublishPace | None = None,
 ) -> Iterator[Sequence[Record]]:
@@ -24,11 +25,13 @@ def slice_records(
         records: Records of a fetch.
         settings: Bounds of a micro-batch.
         state_bytes: Bytes of one hidden state; n events write at most n states in one commit.
+        records_max: Further bound of the number of records; ``None`` if there is none.
         publish_from: First offset whose outputs are published.
         pace: Bound of the published outputs, read before each micro-batch; ``None`` for no bound.
     """
     published = bisect_left(records, publish_from, key=lambda record: record.offset)
     events_max = min(settings.batch_events_max, max(1, settings.commit_bytes_max // state_bytes))
+    events_max = min(events_max, records_max or events_max)
     first = 0
     while first < len(records):
         last = min(first + events_max, len(records))

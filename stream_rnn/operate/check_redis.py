@@ -17,14 +17,13 @@ from stream_rnn.operate.key_states import state_bytes
 from stream_rnn.settings import FoldSettings
 from stream_rnn.store.redis_store import RedisStore
 from stream_rnn.store.server_checks import check_redis, primary_info
-from stream_rnn.store.state import Commit
+from stream_rnn.store.state import NO_COMMIT
 from stream_rnn.text import format_duration
 
 PINGS = 50
 SLOW_MS = 5.0
 CLOCK_OFFSET_MAX_S = 2.0
 OLDEST_VERSION = (6, 2)  # the first version with COPY, which exports use
-NO_POSITION = -1
 
 Facts = Mapping[str, Any]
 
@@ -158,20 +157,9 @@ async def check_rights(store: RedisStore) -> Finding:
         return bad(name, str(error), remedy)
     try:
         with suppress(MovedError):  # the script ran, and Redis has another position
-            await store.scan(NO_POSITION, 0, 1)
+            await store.scan(NO_COMMIT.expected_position, 0, 1)
         # No position is -1, so the script reports a moved position and writes nothing.
-        await store.commit(
-            Commit(
-                expected_position=NO_POSITION,
-                origin=NO_POSITION,
-                position=0,
-                anchor=None,
-                stream_time_ms=None,
-                numerics="",
-                writes=[],
-                deletes=[],
-            )
-        )
+        await store.commit(NO_COMMIT)
     except MovedError:
         detail = f"reads, scans and scripts are allowed; partition 0 has {keys} hidden states"
         return fine(name, detail)

@@ -13,6 +13,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self.stored = StoredPosition()
         self.states: dict[bytes, bytes] = {}
+        self._scanned: list[bytes] = []
 
     async def read(self) -> StoredPosition:
         """Read everything except the hidden states."""
@@ -62,9 +63,13 @@ class MemoryStore:
         """Read some hidden states from a cursor on."""
         if self.stored.position != position:
             raise MovedError(f"the position is {self.stored.position}, expected {position}")
-        page = list(self.states.items())[cursor : cursor + count]
-        after = cursor + len(page)
-        return (0 if after >= len(self.states) else after), page
+        if not cursor:
+            self._scanned = list(self.states)
+        after = cursor + count
+        page = [
+            (key, self.states[key]) for key in self._scanned[cursor:after] if key in self.states
+        ]
+        return (0 if after >= len(self._scanned) else after), page
 
     def copy(self) -> "MemoryStore":
         """Return a copy for :meth:`restore`."""

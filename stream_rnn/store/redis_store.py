@@ -8,6 +8,7 @@ only writers.  Nothing is retried here; the processor retries.
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Sequence
 from typing import Any, TypeVar, cast
 
@@ -35,7 +36,9 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from stream_rnn.errors import (
     ConfigError,
     MovedError,
+    NoAnswerError,
     StreamRNNError,
+    TooLargeError,
     TornError,
     UnavailableError,
     reason,
@@ -76,6 +79,11 @@ _TEMPORARY_CODES = (
     "MISCONF",  # its disk is full, for example
 )
 
+_TOO_LARGE = re.compile(  # of Redis (proto-max-bulk-len), Upstash, and proxies
+    r"invalid (multi)?bulk (length|count)|(request|payload|command|message)[^.]*"
+    r"(too (large|big|long)|size exceeded|exceeds)",
+    re.IGNORECASE,
+)
 _SCRIPT_COMMANDS = "HDEL, HLEN, HMGET, HSET, TYPE and UNLINK"
 
 T = TypeVar("T")
@@ -246,8 +254,8 @@ class RedisStore:
             RedisClusterException,  # no node serves the slot at the moment
         ) as error:
             why = reason(error, self._timeout_s)
-            message = f"Redis did not answer within {self._timeout_s:g} s: {why}"
-            raise UnavailableError(message) from error
+            within = f" within {self._timeout_s:g} s" if isinstance(error, TimeoutError) else ""
+            raise NoAnswerError(f"Redis did not answer{within}: {why}") from error
         except RedisError as error:
             if isinstance(error, ReadOnlyError):
                 await self._reconnect()
@@ -269,6 +277,8 @@ class RedisStore:
                 f"Redis sends {self.position_key} to another node ({reason(error)}): it is a Redis "
                 "Cluster; begin redis_url with redis+cluster:// (TLS: rediss+cluster://)"
             )
+        if _TOO_LARGE.search(text):
+            return TooLargeError(f"Redis refuses a request of this size: {text}")
         is_temporary = isinstance(error, TEMPORARY_ERRORS) or any(
             word in text for word in _TEMPORARY_CODES
         )

@@ -188,6 +188,18 @@ class Commit:
     deletes: Sequence[bytes]
 
 
+NO_COMMIT = Commit(
+    expected_position=-1,  # which no store has, so every store answers "moved" and writes nothing
+    origin=-1,
+    position=0,
+    anchor=None,
+    stream_time_ms=None,
+    numerics="",
+    writes=(),
+    deletes=(),
+)
+
+
 class Store(Protocol):
     """The hidden states of one fold of one partition."""
 
@@ -212,7 +224,7 @@ class Store(Protocol):
     async def commit(self, commit: Commit) -> None:
         """Write hidden states and position, if the position is the expected one.
 
-        A commit whose reply was lost may have been applied; a repetition then raises
+        The new position may be the expected one: such a commit only deletes expired states.  A commit whose reply was lost may have been applied; a repetition then raises
         ``MovedError``.
 
         Raises:

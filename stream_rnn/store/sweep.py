@@ -1,7 +1,15 @@
 """The sweep, which finds expired hidden states in Redis for the next commit to delete.
 
 The fold never uses an expired state again, with or without the sweep.  So the sweep only frees
-memory: it reads a few states at a time, and its progress changes no prediction.
+memory, and its progress changes no prediction.  It scans all states again and again:
+
+- for each state that a micro-batch creates, two states; so at most half of all states have
+  expired at any constant rate of new keys, because N / 2 states are created, and as many expire,
+  while all N are scanned once;
+- once in ``sweep_interval_s``, ``sweep_fields_max`` states, and up to 25 times as many while at
+  least a quarter of them has expired, such as after a burst of keys;
+- if the topic is silent for ``idle_check_s``, 25 times as many in each ``sweep_interval_s``, until
+  a whole scan at the same position has ended.
 """
 
 from collections.abc import Callable
@@ -12,6 +20,11 @@ import numpy as np
 
 from stream_rnn.settings import Settings
 from stream_rnn.store.state import StateCodec, Store
+
+SCANS_PER_CREATED_STATE = 2
+PAGES_MAX = 25  # in one interval
+PAGE_FIELDS = 1000  # Redis serves no other client while it reads a page
+RICH = 0.25  # share of expired states at which the scan continues at once
 
 
 @dataclass(slots=True)
@@ -31,9 +44,21 @@ class Sweep:
     clock: Callable[[], float]
     _cursor: int = 0
     _next_s: float = 0.0
+    _owed: int = 0
+    _scan_position: int = -1  # position at the begin of this scan
+    _idle_position: int = -1  # position since which the topic is silent
+    _clean_position: int = -1  # position at which nothing that has expired is left
+
+    def restart(self) -> None:
+        """Begin the scan again, because the states in Redis may be others."""
+        self._cursor, self._owed, self._clean_position = 0, 0, -1
 
     async def expired(
-        self, position: int, stream_time_ms: int | None, changed: AbstractSet[bytes]
+        self,
+        position: int,
+        stream_time_ms: int | None,
+        changed: AbstractSet[bytes],
+        created: int = 0,
     ) -> list[bytes]:
         """Return keys with expired states, for the commit that expects ``position``.
 
@@ -41,16 +66,79 @@ class Sweep:
             position: Position in Redis.
             stream_time_ms: Stream time after the micro-batch in milliseconds.
             changed: Keys that the micro-batch itself writes or deletes.
+            created: Number of states that the micro-batch creates.
         """
-        ttl, now = self.settings.state_ttl, self.clock()
-        if ttl is None or stream_time_ms is None or now < self._next_s:
+        if self.settings.state_ttl is None or stream_time_ms is None:
             return []
+        fields = self.settings.sweep_fields_max
+        self._owed += SCANS_PER_CREATED_STATE * created
+        is_due = self._is_due()
+        budget = max(self._owed, fields if is_due else 0)
+        if budget < fields:
+            return []  # a scan costs a round trip, so small debts wait
+        self._owed = 0
+        expired: dict[bytes, None] = {}  # in the order of the scan
+        while budget > 0:
+            page = min(budget, PAGE_FIELDS)
+            expired |= (await self._scan(position, stream_time_ms, page))[1]
+            budget -= page
+            if not self._cursor:
+                break  # all states were scanned
+        if is_due and len(expired) >= RICH * fields:
+            expired |= await self._continue(position, stream_time_ms, only_rich=True)
+        return [key for key in expired if key not in changed]
+
+    async def expired_while_idle(self, position: int, stream_time_ms: int | None) -> list[bytes]:
+        """Return keys with expired states, for a commit that leaves the position as it is.
+
+        No later event can use them: its stream time is at least ``stream_time_ms``.
+        """
+        self._idle_position = position
+        if self.settings.state_ttl is None or stream_time_ms is None:
+            self._clean_position = position
+        if self._clean_position == position or not self._is_due():
+            return []
+        return list(await self._continue(position, stream_time_ms or 0, only_rich=False))
+
+    def wait_s(self, position: int) -> float:
+        """Return how long to wait for a record before the next check of an idle partition."""
+        is_sweeping = self._idle_position == position != self._clean_position
+        limit_s = self.settings.idle_check_s
+        return min(limit_s, self.settings.sweep_interval_s) if is_sweeping else limit_s
+
+    def _is_due(self) -> bool:
+        now = self.clock()
+        if now < self._next_s:
+            return False
         self._next_s = now + self.settings.sweep_interval_s
-        self._cursor, states = await self.store.scan(
-            position, self._cursor, self.settings.sweep_fields_max
-        )
+        return True
+
+    async def _continue(
+        self, position: int, stream_time_ms: int, *, only_rich: bool
+    ) -> dict[bytes, None]:
+        """Scan up to ``PAGES_MAX`` pages, to the end of the scan or of what has expired."""
+        expired: dict[bytes, None] = {}  # in the order of the scan
+        for _ in range(PAGES_MAX):
+            fields = self.settings.sweep_fields_max
+            scanned, old = await self._scan(position, stream_time_ms, fields)
+            expired |= old
+            if not self._cursor or (only_rich and len(old) < RICH * scanned):
+                break
+        return expired
+
+    async def _scan(
+        self, position: int, stream_time_ms: int, fields: int
+    ) -> tuple[int, dict[bytes, None]]:
+        """Read a page of states; return their number, and the keys of those that have expired."""
+        ttl_ms = self.settings.state_ttl_ms
+        assert ttl_ms is not None, "the caller has checked it"
+        if not self._cursor:
+            self._scan_position = position
+        self._cursor, states = await self.store.scan(position, self._cursor, fields)
+        if not self._cursor and self._scan_position == position:
+            self._clean_position = position
         if not states:
-            return []
+            return 0, {}
         ages_ms = stream_time_ms - self.codec.decode([value for _, value in states]).last_ms
-        expired = np.flatnonzero(ages_ms > ttl * 1000).tolist()
-        return [states[i][0] for i in expired if states[i][0] not in changed]
+        rows = np.flatnonzero(ages_ms > ttl_ms).tolist()
+        return len(states), {states[i][0]: None for i in rows}

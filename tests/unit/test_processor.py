@@ -204,7 +204,7 @@ async def test_an_unavailable_store_is_retried_with_back_off(naps, call):
     """After four failures with growing waits the call succeeds, and the result is exact."""
     log, store = MemoryLog(events(0, 1, 2)), Unreliable(UnavailableError("down"), **{call: 4})
     processor = memory_processor(MODEL, log, store, SETTINGS)
-    processor.clock = Clock(naps)
+    processor._calls.clock = Clock(naps)
     await processor.run()
     assert naps == [0.05, 0.1, 0.2, 0.4]
     assert processor.store_error == ""
@@ -215,7 +215,7 @@ async def test_a_store_that_stays_unavailable_ends_the_fold(naps):
     """After ``redis_retry_s`` the processor raises the error; no wait exceeds ``RETRY_LAST_S``."""
     log, store = MemoryLog(events(0)), Unreliable(UnavailableError("down"), commit=1000)
     processor = memory_processor(MODEL, log, store, settings_of(redis_retry_s=10))
-    processor.clock = Clock(naps)
+    processor._calls.clock = Clock(naps)
     with pytest.raises(UnavailableError, match="down"):
         await processor.run()
     assert processor.store_error == "down"
@@ -227,7 +227,7 @@ async def test_a_commit_whose_answer_was_lost_is_not_folded_twice(naps):
     """The repeated commit is ``moved``, the partition repositions, and every event counts once."""
     log, store = MemoryLog(events(0, 1, 2)), Unreliable(UnavailableError("lost"), answer=1)
     processor = memory_processor(MODEL, log, store, SETTINGS, sizes=[2, 1])
-    processor.clock = Clock(naps)
+    processor._calls.clock = Clock(naps)
     await processor.run()
     assert same_as_the_oracle(log, store)
     assert processor.counts.positioned == 2
