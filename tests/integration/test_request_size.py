@@ -1,0 +1,118 @@
+"""A real Redis behind what limits the size of a request: a proxy that refuses, closes or is slow."""
+
+import asyncio
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+
+from stream_rnn.local.redis import LocalRedis
+from stream_rnn.settings import Settings
+from stream_rnn.store.connection import connect_redis
+from stream_rnn.store.redis_store import RedisStore
+from stream_rnn.store.state import Commit, FirstPosition
+from stream_rnn.testing import MemoryLog, MemoryStore, memory_processor, record
+from tests import models
+from tests.property.test_fold import compare
+from tests.shared_servers import run_server
+
+pytestmark = pytest.mark.timeout(120)
+RECORDS = 1500
+REQUEST_BYTES = 30_000
+SETTINGS = Settings.build(app="app", source="events", predictions="out", redis_timeout_s=0.5)
+REFUSAL = b"-ERR max request size exceeded. Limit: 30000 bytes, Actual: 99999 bytes\r\n"
+
+
+class LimitedProxy:
+    """A proxy that counts the bytes of a request, which is what comes between two replies.
+
+    Args:
+        port: Port of the server behind it.
+        limit: Bytes of a request above which it acts; ``None`` for no limit.
+        refusal: What it replies to a larger request before it closes the connection.
+        bytes_per_s: Bandwidth of each connection.
+    """
+
+    def __init__(self, port, limit=None, refusal=b"", bytes_per_s=None) -> None:
+        self._behind = port
+        self._limit, self._refusal, self._bytes_per_s = limit, refusal, bytes_per_s
+        self.refused = 0
+
+    @asynccontextmanager
+    async def running(self):
+        """Listen on a free port; yield the URL."""
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        try:
+            yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
+        finally:
+            server.close()
+
+    async def _serve(self, reader, writer) -> None:
+        up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._behind)
+        request_bytes = 0
+
+        async def reply() -> None:
+            nonlocal request_bytes
+            while data := await up_reader.read(65536):
+                request_bytes = 0
+                writer.write(data)
+                await writer.drain()
+
+        replies = asyncio.create_task(reply())
+        with suppress(OSError):
+            while data := await reader.read(8192):
+                request_bytes += len(data)
+                if self._limit is not None and request_bytes > self._limit:
+                    self.refused += 1
+                    writer.write(self._refusal)
+                    break
+                if self._bytes_per_s:
+                    await asyncio.sleep(len(data) / self._bytes_per_s)
+                up_writer.write(data)
+                await up_writer.drain()
+        replies.cancel()
+        await asyncio.gather(replies, return_exceptions=True)
+        up_writer.close()
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"limit": REQUEST_BYTES},
+        {"limit": REQUEST_BYTES, "refusal": REFUSAL},
+        {"bytes_per_s": 100_000},
+    ],
+    ids=["closes", "refuses", "slow"],
+)
+async def test_a_fold_behind_a_limit_equals_the_oracle(limits, redis_url, app_id):
+    """It publishes each event once, and goes on with what the proxy takes."""
+    keys = [b"%0100d" % i for i in range(RECORDS)]
+    log = MemoryLog([record(i, key, {"x": 0.5, "kind": "A"}, i) for i, key in enumerate(keys)])
+    proxy = LimitedProxy(int(redis_url.rpartition(":")[2].partition("/")[0]), **limits)
+    async with proxy.running() as url:
+        redis = connect_redis(url, SETTINGS.redis_timeout_s)
+        store = RedisStore(redis, f"{app_id}:t:0:f", SETTINGS.redis_timeout_s)
+        processor = memory_processor(models.small("gru"), log, store, SETTINGS)
+        await processor.run()
+        await redis.aclose()
+    direct = RedisStore(connect_redis(redis_url, 5), f"{app_id}:t:0:f", 5)
+    copy = MemoryStore()
+    copy.states = dict(await direct.redis.hgetall(direct.hidden_key))
+    await direct.drop()
+    await direct.redis.aclose()
+    compare(models.small("gru"), SETTINGS, log, copy)
+    assert len(log.predictions) == RECORDS
+    assert processor._calls.records_max < RECORDS
+    assert processor.position == RECORDS
+
+
+async def test_redis_itself_takes_a_commit_that_is_larger_than_its_query_buffer(app_id):
+    """It parses a command while it arrives, so client-query-buffer-limit does not limit a commit."""
+    with run_server(LocalRedis(arguments=["--client-query-buffer-limit", "1mb"])) as started:
+        redis = connect_redis(started.redis_url, 5)
+        store = RedisStore(redis, f"{app_id}:t:0:f", 5)
+        await store.start(await store.read(), FirstPosition(0, 0, 1, "n"))
+        writes = [(b"%d" % i, bytes(272)) for i in range(16_384)]
+        await store.commit(Commit(0, 0, 1, None, 1, "n", writes, []))
+        assert len(await store.load(1, 0, [key for key, _ in writes])) == len(writes)
+        await redis.aclose()
