@@ -16,6 +16,8 @@ from stream_rnn.fold.decoder import Decoder, Record
 from stream_rnn.model.network import Model
 from stream_rnn.settings import Settings
 
+TIME_MS_MAX = 253_402_300_799_999  # the year 9999
+
 
 @dataclass
 class Truth:
@@ -35,6 +37,12 @@ class Truth:
         return (
             ttl_ms is not None and self.stream_ms is not None and self.stream_ms - last_ms > ttl_ms
         )
+
+    def forget(self, record: Record) -> None:
+        """Delete the state of a key; advance stream time if the record is a tick."""
+        self.states.pop(record.key, None)
+        if record.key == b"stream-rnn/tick" and 0 <= record.timestamp <= TIME_MS_MAX:
+            self.move_to(record, record.timestamp)
 
     def move_to(self, record: Record, time_ms: int) -> None:
         """Advance stream time to an event whose record has a timestamp to confirm it."""
@@ -65,7 +73,7 @@ def fold(
         for error in [*decoded.skips.values(), *errors.values()]:
             truth.dead_letters[record.offset] = error.code
         if decoded.forgets:
-            truth.states.pop(record.key, None)
+            truth.forget(record)
         if not len(decoded.rows) or errors:
             continue
         time_ms = int(decoded.time_ms[0])

@@ -19,6 +19,8 @@ following holds for a key, because the replay begins with empty memories:
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from stream_rnn.fold.ticks import TICK_KEY
+
 CERTAIN = 1 << 30
 
 
@@ -81,6 +83,8 @@ class StepsChecker:
 
     def forget(self, key: bytes) -> None:
         """Record that production and the replay forgot a key."""
+        if key == TICK_KEY:  # it may have expired memories that began before the range
+            self._is_stream_known = False
         self._keys[key] = _KeyMemory(steps=0, votes=CERTAIN, is_same=True)
 
     def note_skipped(self, key: bytes) -> None:

@@ -13,6 +13,7 @@ from stream_rnn.errors import RecordError
 from stream_rnn.fold import rounds
 from stream_rnn.fold.decoder import DecodedRecords, Decoder, Record, skip_events
 from stream_rnn.fold.single_steps import Memory, step_one_by_one
+from stream_rnn.fold.ticks import find_ticks, stream_times
 from stream_rnn.model.network import Model
 from stream_rnn.store.state import States
 
@@ -27,6 +28,7 @@ class DecodedBatch:
         keys: The K keys of events and forgets, in order of first appearance.
         keyed: Key of each event and forget.
         stream_ms: (N,) Stream time at each event.
+        stream_time_ms: Stream time after the micro-batch; ``None`` before the first event.
     """
 
     decoded: DecodedRecords
@@ -34,6 +36,7 @@ class DecodedBatch:
     keys: list[bytes]
     keyed: rounds.KeyedEvents
     stream_ms: NDArray[np.int64]
+    stream_time_ms: int | None
 
 
 @dataclass(slots=True)
@@ -85,8 +88,16 @@ def decode(
         by_row = np.argsort(np.concatenate([decoded.rows, decoded.forgets]), kind="stable")
         key, event = key[by_row], event[by_row]
     keyed = rounds.KeyedEvents(key, event.astype(np.int64), len(key_numbers))
-    stream_ms = rounds.stream_times(decoded.moves_to_ms, stream_time_ms)
-    return DecodedBatch(decoded, x, list(key_numbers), keyed, stream_ms)
+    ticks = find_ticks(records, decoded.forgets)
+    stream_ms, end_ms = stream_times(decoded.rows, decoded.moves_to_ms, ticks, stream_time_ms)
+    return DecodedBatch(
+        decoded=decoded,
+        x=x,
+        keys=list(key_numbers),
+        keyed=keyed,
+        stream_ms=stream_ms,
+        stream_time_ms=end_ms,
+    )
 
 
 async def step(

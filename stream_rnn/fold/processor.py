@@ -34,7 +34,6 @@ from stream_rnn.errors import (
 from stream_rnn.fold import micro_batch
 from stream_rnn.fold.crash_points import AtCrashPoint, Counts, Point, no_op
 from stream_rnn.fold.decoder import Decoder, Record
-from stream_rnn.fold.event_time import TIME_MS_MIN
 from stream_rnn.fold.loop_yield import LoopYield
 from stream_rnn.fold.micro_batch import DecodedBatch, SteppedBatch
 from stream_rnn.fold.observer import FoldedBatch, NullObserver, Observer
@@ -289,9 +288,7 @@ class Processor:
     ) -> None:
         """Commit states and position to Redis, and update the cache once Redis answers ``ok``."""
         keys, states, forgotten = stepped.changes(batch.keys)
-        stream_time_ms = self.stream_time_ms
-        if len(batch.stream_ms) and batch.stream_ms[-1] >= TIME_MS_MIN:
-            stream_time_ms = int(batch.stream_ms[-1])
+        stream_time_ms = batch.stream_time_ms
         anchor = anchor_of(records[-1]) if records else self.anchor
         batch_facts = self.position, stream_time_ms, set(batch.keys), stepped.created
         expired = await self._calls.retry(lambda: self._sweep.expired(*batch_facts))

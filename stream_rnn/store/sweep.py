@@ -45,6 +45,7 @@ class Sweep:
     _cursor: int = 0
     _next_s: float = 0.0
     _owed: int = 0
+    _has_more: bool = False  # the last sweep ended at its bound
     _scan_position: int = -1  # position at the begin of this scan
     _idle_position: int = -1  # position since which the topic is silent
     _clean_position: int = -1  # position at which nothing that has expired is left
@@ -76,7 +77,7 @@ class Sweep:
         budget = max(self._owed, fields if is_due else 0)
         if budget < fields:
             return []  # a scan costs a round trip, so small debts wait
-        self._owed = 0
+        self._owed, self._has_more = 0, False
         expired: dict[bytes, None] = {}  # in the order of the scan
         while budget > 0:
             page = min(budget, PAGE_FIELDS)
@@ -93,7 +94,7 @@ class Sweep:
 
         No later event can use them: its stream time is at least ``stream_time_ms``.
         """
-        self._idle_position = position
+        self._idle_position, self._has_more = position, False
         if self.settings.state_ttl is None or stream_time_ms is None:
             self._clean_position = position
         if self._clean_position == position or not self._is_due():
@@ -102,7 +103,8 @@ class Sweep:
 
     def wait_s(self, position: int) -> float:
         """Return how long to wait for a record before the next check of an idle partition."""
-        is_sweeping = self._idle_position == position != self._clean_position
+        is_idle = self._idle_position == position != self._clean_position
+        is_sweeping = self._has_more or is_idle
         limit_s = self.settings.idle_check_s
         return min(limit_s, self.settings.sweep_interval_s) if is_sweeping else limit_s
 
@@ -123,7 +125,8 @@ class Sweep:
             scanned, old = await self._scan(position, stream_time_ms, fields)
             expired |= old
             if not self._cursor or (only_rich and len(old) < RICH * scanned):
-                break
+                return expired
+        self._has_more = True
         return expired
 
     async def _scan(

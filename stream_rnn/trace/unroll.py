@@ -219,8 +219,7 @@ class _KeyUnroller:
         if not records:
             return
         batch = micro_batch.decode(self._decoder, self._model, records, self._stream_ms)
-        if len(batch.stream_ms):
-            self._stream_ms = int(batch.stream_ms[-1])
+        self._stream_ms = batch.stream_time_ms
         filtered = set(batch.decoded.filtered)
         key_rows = [
             row

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from stream_rnn.errors import SpecError
 from stream_rnn.fold import rounds
 from stream_rnn.fold.decoder import Decoder, Record, skip_events
+from stream_rnn.fold.ticks import Tick, find_ticks, stream_times
 from stream_rnn.model.encoder import Encoder
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.replay.event_loop import run_coroutine
@@ -67,6 +68,7 @@ class _CollectedEvents:
     keys: list[bytes] = field(default_factory=list)
     split_values: list[Any] = field(default_factory=list)
     forgets: list[tuple[int, bytes]] = field(default_factory=list)
+    ticks: list[Tick] = field(default_factory=list)
     skips: dict[str, int] = field(default_factory=dict)
     interned: dict[Any, Any] = field(default_factory=dict)
 
@@ -228,6 +230,7 @@ def _decode(
     collected.times.append(decoded.time_ms)
     collected.moves.append(decoded.moves_to_ms)
     collected.keys += collected.intern(decoded.keys)
+    collected.ticks += [(i + row, ms) for i, ms in find_ticks(records, decoded.forgets)]
     collected.forgets += [(i + row, records[i].key or b"") for i in decoded.forgets]
     for error in decoded.skips.values():
         collected.skips[error.code] = collected.skips.get(error.code, 0) + 1
@@ -240,8 +243,9 @@ def _build_events(collected: _CollectedEvents, settings: Settings, partition: in
     count = len(collected.keys)
     time_ms = np.concatenate([np.zeros(0, np.int64), *collected.times])
     moves_ms = np.concatenate([np.zeros(0, np.int64), *collected.moves])
-    stream_ms = rounds.stream_times(moves_ms, None)
-    keyed = _keyed_events(collected.keys, np.array(collected.rows, np.int64), collected.forgets)
+    rows = np.array(collected.rows, np.int64)
+    stream_ms, _ = stream_times(rows, moves_ms, collected.ticks, None)
+    keyed = _keyed_events(collected.keys, rows, collected.forgets)
     zeros = np.zeros(keyed.keys, np.int64)  # no key has a memory before the log
     ttl_ms = settings.state_ttl_ms
     planned = rounds.plan_runs(keyed, time_ms, stream_ms, zeros > 0, zeros, zeros, ttl_ms)

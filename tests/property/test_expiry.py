@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from stream_rnn.fold.crash_points import Point
 from stream_rnn.fold.source import Fetch
+from stream_rnn.fold.ticks import TICK_KEY
 from stream_rnn.store.connection import connect_redis
 from stream_rnn.store.redis_store import RedisStore
 from stream_rnn.testing import (
@@ -18,8 +19,11 @@ from stream_rnn.testing import (
     memory_processor,
     record,
 )
+from stream_rnn.trace.unroll import _KeyUnroller
+from stream_rnn.training.dataset import read_events
 from tests import models, oracle
 from tests.property.test_fold import EXAMPLES, CrashAt, build_settings, compare, logs
+from tests.unit.test_same_events import Log
 
 RATE, TTL_S, BATCH = 10, 60, 20  # new keys a second of stream time, and in a micro-batch
 ALIVE = RATE * TTL_S
@@ -66,9 +70,20 @@ def run(log, store, configured, source, **options) -> None:
     asyncio.run(go())
 
 
+@st.composite
+def ticked_logs(draw) -> list:
+    """Draw a log in which some records are ticks."""
+    times = st.one_of(st.none(), st.none(), st.sampled_from([-1, 0, 30_000, 400_000, 1 << 60]))
+    return [
+        one if time is None else record(one.offset, TICK_KEY, None, time)
+        for one in draw(logs())
+        for time in [draw(times)]
+    ]
+
+
 @EXAMPLES
 @given(
-    records=logs(),
+    records=ticked_logs(),
     sizes=st.lists(st.integers(1, 9), max_size=40),
     silences=silences,
     ttl=st.sampled_from([0.001, 20.0, 150.0]),
@@ -91,7 +106,7 @@ def test_a_silence_changes_no_prediction_and_leaves_no_expired_state(
 @pytest.mark.parametrize("point", [Point.SWEPT, Point.COMMITTED])
 @EXAMPLES
 @given(
-    records=logs(),
+    records=ticked_logs(),
     sizes=st.lists(st.integers(1, 5), max_size=40),
     silences=silences,
     crashes=st.lists(st.integers(1, 8), min_size=1, max_size=3),
@@ -184,3 +199,33 @@ def test_the_same_in_redis_and_a_silence_of_the_topic_frees_what_a_burst_left(re
     assert waits[-1] == 60  # nothing is left
     truth = oracle.fold(models.small("gru"), settings, log.records)
     assert len(truth.predictions) == len(log.predictions)
+
+
+@EXAMPLES
+@given(
+    items=st.lists(
+        st.tuples(st.sampled_from([b"a", b"b", TICK_KEY]), st.integers(0, 400_000)), min_size=1
+    ),
+    ttl=st.sampled_from([0.001, 20.0, 150.0]),
+)
+def test_training_and_trace_expire_at_the_same_ticks_as_the_fold(items, ttl):
+    """Each reader of a log that computes stream time knows ticks."""
+    items = [(b"a", 0), *items]
+    event = {"x": 0.5, "kind": "A"}
+    records = [
+        record(i, key, None if key == TICK_KEY else event, time)
+        for i, (key, time) in enumerate(items)
+    ]
+    configured, model = build_settings(ttl), models.small("gru")
+    truth = oracle.fold(model, configured, records)
+    steps = {offset: one["steps"] for offset, one in truth.predictions.items()}
+    events = read_events(Log([records]), model.spec, configured)
+    runs = events.examples.runs
+    first = events.offset[runs.order[runs.first]].tolist()
+    assert sorted(first) == [offset for offset, count in steps.items() if count == 1]
+    unroller = _KeyUnroller(model, configured, b"a", len(records))
+    for i in range(0, len(records), 3):
+        unroller.step_records(records[i : i + 3])
+    assert {step.offset: step.steps for step in unroller._steps} == {
+        offset: count for offset, count in steps.items() if records[offset].key == b"a"
+    }

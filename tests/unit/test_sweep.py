@@ -85,6 +85,7 @@ async def test_a_scan_goes_on_while_it_finds_much(alive, scanned):
     sweep, _ = sweep_of(times * 100, fields=5)
     expired = await sweep.expired(POSITION, 20_000, set())
     assert len(expired) == scanned * (1 if alive else 5)
+    assert sweep.wait_s(POSITION) == (60 if alive else 2)  # the next check is not a silence away
 
 
 @pytest.mark.parametrize(("created", "scanned"), [(2, 0), (3, 6), (40, 80), (1000, 100)])

@@ -110,6 +110,40 @@ def erase(**options: Any) -> Any:
     return load_work("state_erase").erase(**options)
 
 
+@verb("expire", f"{FOLD_WORDS} --yes", command)
+@fold_options
+@click.option("--partition", type=Integer(0), help="Partition to publish to; default: all.")
+@click.option(
+    "--silent-for",
+    "silent_s",
+    type=Float(0),
+    help="Least age of a partition's last record, in seconds; default: --state-ttl.",
+)
+@click.option(
+    "--within",
+    "within_s",
+    type=Float(0, 86_400),
+    default=60,
+    help="Seconds to wait until workers have folded the ticks and deleted the states.",
+)
+@yes_option
+def expire(**options: Any) -> Any:
+    """Let the hidden states of silent partitions expire: publish a tick to the source.
+
+    States expire by stream time, the greatest event time of the partition, which stands still
+    while no events come. A tick is a record with a null value under the key stream-rnn/tick. It
+    moves stream time to now, and has no prediction and no dead letter. It is a part of the log, so
+    every rebuild and every replay expires the same states. Run the command from time to time,
+    for example by cron, if the partitions of your topic fall silent.
+
+    A partition gets a tick if Redis has states of it, all its records are folded, and the last one
+    is old enough. Do not use it for a topic whose event times are in the past, such as a replayed
+    log: later events would find no memory. All workers must run this version or a later one. The
+    exit status is 1 if no worker folds the ticks in time.
+    """
+    return load_work("state_expire").expire_silent(**options)
+
+
 @verb("export", f"departures.states {FOLD_WORDS}", command)
 @_file
 @fold_options

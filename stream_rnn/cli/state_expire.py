@@ -1,0 +1,52 @@
+"""``stream-rnn state expire``: let the states of silent partitions expire."""
+
+import time
+
+import click
+
+from stream_rnn.cli.shared.folds import with_fold
+from stream_rnn.operate.expiry import ExpiryPlan, expire, plan_expiry
+from stream_rnn.operate.open_fold import Fold
+from stream_rnn.settings import FoldSettings
+from stream_rnn.text import format_time
+
+
+def expire_silent(
+    settings: FoldSettings,
+    partition: int | None,
+    silent_s: float | None,
+    within_s: float,
+    yes: bool,
+) -> int:
+    """Publish a tick to each silent partition that has states."""
+    now_ms = 1000 * time.time()  # noqa: TID251  # the tick gets the time of this machine
+    plans = with_fold(settings, lambda fold: plan_expiry(fold, partition, silent_s, now_ms))
+    silent = [plan for plan in plans if not plan.reason]
+    for plan in plans:
+        print(f"{settings.source}[{plan.partition}]: {_describe(plan, int(now_ms))}")
+    if not silent:
+        return 0
+    if not yes:
+        click.confirm(
+            "publish the ticks? Events that come later with an earlier time then find no memory",
+            abort=True,
+        )
+
+    async def publish(fold: Fold) -> tuple[bool, int]:
+        return await expire(fold, [plan.partition for plan in silent], within_s)
+
+    is_folded, left = with_fold(settings, publish)
+    if not is_folded:
+        print(
+            f"not folded within {within_s:g} s: workers expire the states when they fold the ticks"
+        )
+        return 1
+    print(f"folded; {left:,} states are left" + ", which workers go on deleting" * (left > 0))
+    return 0
+
+
+def _describe(plan: ExpiryPlan, now_ms: int) -> str:
+    if plan.reason:
+        return f"no tick, because {plan.reason}"
+    before = "none" if plan.stream_time_ms is None else format_time(plan.stream_time_ms)
+    return f"{plan.keys:,} states; a tick moves stream time from {before} to {format_time(now_ms)}"
