@@ -16,7 +16,7 @@ import hashlib
 import os
 import secrets
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -24,8 +24,9 @@ from typing import Any, BinaryIO, cast
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from stream_rnn.errors import ConfigError, MovedError, UnavailableError, reason
+from stream_rnn.errors import ConfigError, MovedError, reason
 from stream_rnn.operate.open_fold import Fold, FoldPartition
+from stream_rnn.operate.snapshot import COPY_TTL_S, snapshot
 from stream_rnn.overwriting import cannot_write, check_replaceable
 from stream_rnn.store.redis_store import RedisStore
 from stream_rnn.store.script import Script
@@ -37,7 +38,6 @@ LINE_BYTES_MAX = 1_000_000
 KEY_BYTES_MAX = 1_000_000
 KEYS_MAX, PARTITIONS_MAX = 1 << 40, 1 << 31
 CHUNK_STATES = 1000
-COPY_TTL_S = 3600
 COPY_TIMEOUT_S = 120.0
 """Redis answers no other command while it copies a partition."""
 LENGTHS = struct.Struct("<II")
@@ -119,7 +119,7 @@ async def _export(fold: Fold, file: BinaryIO, on_progress: OnProgress) -> Archiv
     write(MAGIC + orjson.dumps(about) + b"\n")
     keys = partitions = 0
     for place in fold.places:
-        async with _snapshot(place.store) as (position, hidden, count):
+        async with snapshot(place.store) as (position, hidden, count):
             if position is None:
                 continue
             partitions, keys = partitions + 1, keys + count
@@ -153,29 +153,6 @@ async def _write_states(
             break
     if len(seen) != count:
         raise MovedError(f"{hidden} has {count} hidden states, but a scan returned {len(seen)}")
-
-
-@contextlib.asynccontextmanager
-async def _snapshot(store: RedisStore) -> AsyncIterator[tuple[dict[str, str] | None, str, int]]:
-    """Yield the fields of the position, the name of a copy of the hidden states, and their number."""
-    copy = f"{store.hidden_key}:export-{secrets.token_hex(4)}"
-    try:
-        async with store.redis.pipeline(transaction=True) as pipe:
-            pipe.hgetall(store.position_key)
-            pipe.execute_command("COPY", store.hidden_key, copy)
-            pipe.expire(copy, COPY_TTL_S)
-            pipe.hlen(copy)
-            fields, _, _, count = await store.await_reply(pipe.execute())
-        texts = {name.decode(): value.decode() for name, value in fields.items()}
-        if texts and int(texts["keys"]) != count:
-            raise ConfigError(
-                f"{store.hidden_key} has {count} hidden states, but its position counts "
-                f"{texts['keys']}; start a worker, which rebuilds it, and export again"
-            )
-        yield texts or None, copy, int(count)
-    finally:
-        with contextlib.suppress(UnavailableError):  # the copy then expires
-            await store.await_reply(store.redis.unlink(copy))
 
 
 # --- import ------------------------------------------------------------------------------------
@@ -306,6 +283,12 @@ async def _swap(
     script = Script(store.redis, "import.lua")
     keys_of_script = [store.position_key, store.hidden_key, staging]
     status = await store.await_reply(script(keys_of_script, arguments))
+    if status == b"torn":
+        raise ConfigError(
+            f"{store.position_key} was not restored, because Redis has lost states that the import "
+            "wrote: it evicts keys with an expiry, or the import took more than an hour; set "
+            "maxmemory-policy noeviction, or give Redis more memory, and try again"
+        )
     if status != b"ok":
         raise ConfigError(
             f"{store.position_key} was not restored ({status.decode()}), because a worker wrote to "

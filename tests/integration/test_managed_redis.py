@@ -11,6 +11,7 @@ from stream_rnn.errors import ConfigError, UnavailableError
 from stream_rnn.local.redis import LocalRedis
 from stream_rnn.operate.check_redis import check_memory, check_speed, check_store
 from stream_rnn.operate.check_result import Level
+from stream_rnn.operate.snapshot import snapshot
 from stream_rnn.settings import Settings
 from stream_rnn.store.connection import connect_redis
 from stream_rnn.store.redis_store import RedisStore
@@ -210,3 +211,19 @@ async def test_one_node_of_a_cluster_names_the_scheme_to_use(app_id):
         assert all("begin redis_url with redis+cluster://" in str(error) for error in refused)
         for store in stores:
             await store.redis.aclose()
+
+
+async def test_an_export_without_copy_needs_workers_that_are_stopped(app_id):
+    """It reads the states themselves, and notices a commit."""
+    async with server(*without("COPY")) as (url, _):
+        redis = connect_redis(url, 5)
+        store = RedisStore(redis, f"{app_id}:topic:0:fold", 5)
+        await store.start(await store.read(), FirstPosition(0, 0, 1, "n"))
+        await store.commit(Commit(0, 0, 5, None, 1, "n", [(b"a", b"x"), (b"b", b"y")], []))
+        async with snapshot(store) as (position, hidden, count):
+            assert (position["position"], count) == ("5", 2)
+            assert len(await redis.hgetall(hidden)) == 2
+        with pytest.raises(ConfigError, match="stop the workers, and export again"):
+            async with snapshot(store):
+                await store.commit(Commit(5, 0, 6, None, 1, "n", [(b"a", b"z")], []))
+        await redis.aclose()
