@@ -15,7 +15,7 @@ from stream_rnn.operate.snapshot import snapshot
 from stream_rnn.settings import Settings
 from stream_rnn.store.connection import connect_redis
 from stream_rnn.store.redis_store import RedisStore
-from stream_rnn.store.server_checks import check_redis
+from stream_rnn.store.server_checks import _judge, check_redis
 from stream_rnn.store.state import Commit, FirstPosition
 from tests import models
 from tests.forked import ForkedWorker
@@ -105,6 +105,12 @@ async def test_only_a_policy_that_evicts_keys_without_an_expiry_is_refused(polic
         assert (await store.read()).fields == 1
         await redis.aclose()
         await store.redis.aclose()
+
+
+def test_a_policy_that_this_package_does_not_know_is_refused():
+    """Upstash's evicts keys without an expiry if there are too few of the others."""
+    with pytest.raises(ConfigError, match="optimistic-volatile"):
+        _judge("optimistic-volatile", "rediss://host")
 
 
 async def test_the_doctor_names_what_it_could_not_check():
