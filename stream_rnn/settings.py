@@ -68,7 +68,7 @@ class Settings(BaseSettings):
     )
     redis_url_file: str | None = Field(
         None,
-        description="Path of a file with the Redis URL, such as a mounted secret; instead of `redis_url`, whose password other users could see in the list of processes.",
+        description="Path of a file with the Redis URL, such as a mounted secret, whose user and password each new connection reads again; instead of `redis_url`, whose password other users could see in the list of processes.",
     )
     delivery: Delivery = Field(
         "exactly_once",

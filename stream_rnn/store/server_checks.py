@@ -5,6 +5,7 @@ cannot be read is a warning, and never a reason to stop.
 """
 
 import asyncio
+import logging
 from typing import Any
 
 from redis.asyncio import Redis, RedisCluster
@@ -20,6 +21,8 @@ from stream_rnn.errors import ConfigError, UnreachableError, reason
 from stream_rnn.settings import Settings
 from stream_rnn.store.connection import read_redis_url, safe_url
 from stream_rnn.store.redis_store import TEMPORARY_ERRORS
+
+logger = logging.getLogger(__name__)
 
 POLICY = "maxmemory-policy"
 SET_NOEVICTION = f"set {POLICY} noeviction"
@@ -49,6 +52,12 @@ async def check_redis(redis: Redis, settings: Settings) -> list[str]:
         message = f"Redis at {url} does not answer: {why}; start it, or check --redis-url"
         raise UnreachableError(message) from error
     return [text for policy in sorted(policies) if (text := _judge(policy, url))]
+
+
+async def check_redis_and_warn(redis: Redis, settings: Settings) -> None:
+    """Check Redis as :func:`check_redis` does, and log the warnings."""
+    for text in await check_redis(redis, settings):
+        logger.warning("%s", text)
 
 
 def _judge(policy: str, url: str) -> str:

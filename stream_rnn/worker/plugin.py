@@ -24,7 +24,7 @@ from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.network import pin_numerics
 from stream_rnn.settings import Delivery, Settings
 from stream_rnn.store.connection import connect_by_settings
-from stream_rnn.store.server_checks import check_redis
+from stream_rnn.store.server_checks import check_redis_and_warn
 from stream_rnn.worker.agent import register_agent
 from stream_rnn.worker.app_connection import client_options, connect_app
 from stream_rnn.worker.build_processor import ProcessorBuilder
@@ -154,8 +154,7 @@ class StreamRNN(Service):
         pin_numerics()
         model = load_bundle(settings.bundle)
         self._redis = connect_by_settings(settings)
-        for text in await check_redis(self._redis, settings):
-            logger.warning("%s", text)
+        await check_redis_and_warn(self._redis, settings)
         connection = client_options(self.app)
         self._cluster = await KafkaCluster(connection, settings).__aenter__()
         assert self._cluster.admin is not None, "the cluster was entered"

@@ -13,7 +13,7 @@ from stream_rnn.operate.check_redis import check_memory, check_speed, check_stor
 from stream_rnn.operate.check_result import Level
 from stream_rnn.operate.snapshot import snapshot
 from stream_rnn.settings import Settings
-from stream_rnn.store.connection import connect_redis
+from stream_rnn.store.connection import connect_by_settings, connect_redis
 from stream_rnn.store.redis_store import RedisStore
 from stream_rnn.store.server_checks import _judge, check_redis
 from stream_rnn.store.state import Commit, FirstPosition
@@ -153,6 +153,22 @@ async def test_each_connection_reads_user_and_password_again(login, app_id):
         await fixed.read()
     await fixed.redis.aclose()
     await fresh.redis.aclose()
+
+
+async def test_a_client_of_the_settings_follows_the_file_of_its_url(login, app_id, tmp_path):
+    """A mounted secret that is replaced serves at the next connection."""
+    path = tmp_path / "redis-url"
+    path.write_text(await login("first"))
+    redis = connect_by_settings(Settings.build(redis_url_file=str(path)))
+    store = RedisStore(redis, app_id, 5)
+    assert (await store.read()).fields == 0
+    url = await login("second")
+    path.write_text("")  # while it is being replaced
+    with pytest.raises(UnavailableError, match="redis_url_file"):
+        await store.read()
+    path.write_text(url)
+    assert (await store.read()).fields == 0
+    await redis.aclose()
 
 
 async def test_a_worker_whose_password_changes_is_to_be_restarted(
