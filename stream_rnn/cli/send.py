@@ -23,11 +23,12 @@ def run(
     rate: float,
     without: tuple[str, ...],
     create_partitions: int,
+    sort_by_time: bool | None,
 ) -> None:
     """Send the events of a file to a topic, in the order of the file."""
     require_spec(spec, is_given_by_log=log == flights.NAME)
     fields = FeatureSpec.read(spec or flights.SPEC)
-    source = open_log(log, fields, LogOptions(), settings)
+    source = open_log(log, fields, LogOptions(sort_by_time=sort_by_time), settings)
     sending = SendOptions(topic, rate, without, create_partitions)
     with RecordBars() as bars:
         sent = asyncio.run(send(source, settings, sending, lambda records: bars(topic, records)))

@@ -48,10 +48,19 @@ def _require_absent(out: Path) -> None:
         raise ConfigError(f"{out} exists; give --force to overwrite it")
 
 
-def check(settings: Settings, spec: Path, log: Path | None, rows: int, as_json: bool) -> int:
+def check(
+    settings: Settings,
+    spec: Path,
+    log: Path | None,
+    rows: int,
+    as_json: bool,
+    sort_by_time: bool | None,
+) -> int:
     """Check a feature spec, and count the rows of a log that are valid events of the spec."""
     features = FeatureSpec.read(spec)
-    fit = None if log is None else check_log(log, features, settings, rows)
+    fit = (
+        None if log is None else check_log(log, features, settings, rows, sort_by_time=sort_by_time)
+    )
     if as_json:
         print_json(_as_json(features, fit))
     else:

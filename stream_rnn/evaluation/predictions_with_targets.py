@@ -20,7 +20,7 @@ from stream_rnn.metrics.ranked import RankedClasses
 from stream_rnn.metrics.scores import Output
 from stream_rnn.model.heads import AnyHead, Multiclass
 from stream_rnn.model.network import Model
-from stream_rnn.replay.logs import Log, Range, topic_partitions
+from stream_rnn.replay.logs import Log, Range, is_sorted, topic_partitions
 from stream_rnn.replay.partition import replay_partition
 from stream_rnn.settings import Settings
 from stream_rnn.store.memory_store import MemoryStore
@@ -168,7 +168,7 @@ async def predict_with_targets(
     """
     ranges = await log.ranges()
     if labels is not None:
-        labels.check(log.name, topic_partitions(ranges))
+        labels.check(log.name, topic_partitions(ranges), is_sorted=is_sorted(log))
     parts = [
         await _fold_range(log, each, model, settings, labels, split_column, store, on_progress)
         for each in ranges

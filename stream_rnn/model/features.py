@@ -16,6 +16,7 @@ from pydantic import Field as Limits
 from pydantic import ValidationError, model_validator
 
 from stream_rnn.errors import SpecError, reason
+from stream_rnn.model.byte_order_marks import bom_encoding
 from stream_rnn.model.event import Event
 from stream_rnn.model.field import Field, intersect
 from stream_rnn.model.file_format import FileFormat
@@ -229,7 +230,8 @@ class FeatureSpec(SpecPart):
             if size > SPEC_BYTES_MAX:
                 message = f"feature spec {path} has {size} bytes, more than {SPEC_BYTES_MAX}"
                 raise SpecError(message)
-            text = Path(path).read_text(encoding="utf-8-sig")  # editors may write a BOM
+            encoding = bom_encoding(Path(path).read_bytes()) or "utf-8"  # editors may write a BOM
+            text = Path(path).read_text(encoding=encoding)
             return cls.parse(tomllib.loads(text), str(path))
         except RecursionError:
             raise SpecError(f"feature spec {path}: its values are nested too deeply") from None

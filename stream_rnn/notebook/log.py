@@ -60,6 +60,7 @@ def open_log(log: LogLike, spec: FeatureSpec, options: LogOptions, settings: Set
         first=options.from_,
         last=options.to,
         partitions=options.partitions,
+        sort_by_time=options.sort_by_time,
     )
 
 

@@ -37,12 +37,15 @@ class LogOptions:
         from_: First offset or ISO 8601 time of the topic to read; ``None`` is the log start.
         to: Offset or ISO 8601 time of the topic before which reading ends; ``None`` is the log end.
         partitions: Number of partitions into which a file or frame is split by its keys.
+        sort_by_time: Whether to read the rows of a file or frame in the order of their event times;
+            ``None`` refuses rows whose times go back by much, ``False`` takes them as they stand.
     """
 
     topic: str | None = None
     from_: NumberOrText | None = None
     to: NumberOrText | None = None
     partitions: Annotated[int, Field(ge=1, le=4096)] = 1
+    sort_by_time: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,120 +3,98 @@
 The rows are split into partitions by Kafka's murmur2 hash of the key, as a producer splits them,
 because stream time, and with it expiry, belongs to a partition.  The offset of a record is the
 number of its row.  Its timestamp is the event time of the row, or the row number if the spec names
-no event time.  A line of JSON becomes the value of a record unchanged; polars converts other
-rows to JSON.  A file is read in batches, never as a whole.
+no event time.  A line of JSON becomes the value of a record unchanged; other rows become JSON.  A
+file is read in batches, never as a whole.
 """
 
-import io
-from codecs import BOM_UTF8
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from itertools import chain
-from pathlib import Path
-from typing import Any
 
-import orjson
 import polars as pl
 from aiokafka.partitioner import murmur2
 
-from stream_rnn.errors import ConfigError, RecordError, SpecError, reason
-from stream_rnn.fold.decoder import NO_TIMESTAMP, LogRecord
-from stream_rnn.fold.event_time import parse_time_ms
-from stream_rnn.fold.fields import key_element_getter, value_getter
-from stream_rnn.model.event import EventTime
+from stream_rnn.errors import ConfigError, SpecError, reason
+from stream_rnn.fold.decoder import LogRecord
 from stream_rnn.model.features import FeatureSpec
-from stream_rnn.model.paths import split_path
+from stream_rnn.replay.file_parts import list_parts
+from stream_rnn.replay.file_rows import read_row_batches
+from stream_rnn.replay.frame_rows import ROWS_A_BATCH, Rows, name_of, read_parquet
+from stream_rnn.replay.row_batch import RowBatch
+from stream_rnn.replay.time_order import OrderCheck, sort_rows
 
-ROWS_A_BATCH = 50_000
-RECORDS_PER_BATCH = 16_384
-BYTES_A_BATCH = 2_000_000
-SCHEMA_ROWS = 10_000
-JSON_LINES = (".jsonl", ".ndjson", ".json")
-
-UNSUPPORTED_TYPES = (pl.Binary, pl.Object)
-
-Rows = Path | pl.DataFrame  # path of a file, or a data frame
-Value = tuple[bytes, Any]  # a row as JSON, and as an object of Python
-
-
-def name_of(rows: Rows) -> str:
-    """Return the name of a file or a data frame for messages."""
-    return str(rows) if isinstance(rows, Path) else "the data frame"
-
-
-def read_frames(path: Rows, what: str = "log") -> Iterator[pl.DataFrame]:
-    """Yield the rows of a file or of a data frame in order, as frames.
-
-    Args:
-        path: Path of the file, or a data frame.
-        what: Kind of the rows, for messages: ``log`` or ``labels``.
-
-    Raises:
-        ConfigError: The file does not exist, or its content does not match its extension.
-    """
-    if isinstance(path, pl.DataFrame):
-        yield from path.iter_slices(ROWS_A_BATCH)
-        return
-    try:
-        lazy = _scan(path, what)
-        for first in range(0, 1 << 62, ROWS_A_BATCH):
-            frame = lazy.slice(first, ROWS_A_BATCH).collect()
-            yield frame
-            if len(frame) < ROWS_A_BATCH:
-                return
-    except OSError as error:
-        message = error.strerror or reason(error)
-        raise ConfigError(f"cannot read the {what} {path}: {message}") from error
-    except pl.exceptions.PolarsError as error:
-        raise ConfigError(f"cannot read the {what} {path}: {reason(error)}") from error
-
-
-def _scan(path: Path, what: str) -> pl.LazyFrame:
-    if path.suffix not in (".parquet", ".csv", *JSON_LINES):
-        subject = "a log is a" if what == "log" else f"{what} are a"
-        raise ConfigError(f"{path}: {subject} .jsonl, .csv or .parquet file")
-    if not path.stat().st_size:
-        raise ConfigError(f"cannot read the {what} {path}: the file is empty")
-    if path.suffix == ".parquet":
-        return pl.scan_parquet(path)
-    if path.suffix == ".csv":
-        return pl.scan_csv(path, infer_schema_length=SCHEMA_ROWS)
-    return pl.scan_ndjson(path, infer_schema_length=SCHEMA_ROWS)
+__all__ = ["Rows", "name_of", "partition_of", "read_batches", "read_frames", "read_records"]
 
 
 def read_batches(
-    path: Rows, spec: FeatureSpec, partition: int = 0, partitions: int = 1
+    path: Rows,
+    spec: FeatureSpec,
+    partition: int = 0,
+    partitions: int = 1,
+    *,
+    sort_by_time: bool | None = None,
 ) -> Iterator[Sequence[LogRecord]]:
     """Yield the records of one partition of a file or data frame, in batches.
 
     A batch may be empty.  It takes a fraction of a second, and so does Ctrl-C.
 
     Args:
-        path: Path of the file, or a data frame.
-        spec: The feature spec, for the key and the event time.
+        path: Path of the file or of a directory of parts, or a data frame.
+        spec: The feature spec, for the format, the key and the event time.
         partition: Number of the partition to yield.
         partitions: Number of partitions into which the rows are split.
+        sort_by_time: Whether to sort the rows by event time; ``None`` to refuse rows whose times
+            go back by much, ``False`` to take them as they stand.
 
     Raises:
-        SpecError: The spec has no ``event.key``, which a file needs.
-        ConfigError: The file does not exist, or its content does not match its extension.
+        SpecError: The spec has no ``event.key``, which a file needs, or no ``event.time``, which
+            sorting needs.
+        ConfigError: The file does not exist, its content does not match its extension, or its rows
+            are not in the order of their times.
     """
     if not spec.event.key:
         raise SpecError(
             f"{name_of(path)}: a file needs event.key in the spec, the fields that make the key"
         )
-    make = _record_maker(spec)
-    if isinstance(path, Path) and path.suffix in JSON_LINES:
-        read = _json_lines(path)
-    else:
-        read = _rows(path, spec)
     offset = 0
-    for values in read:
-        records = [make(offset, value, row) for offset, (value, row) in enumerate(values, offset)]
-        offset += len(values)
+    for batch in _ordered(path, spec, sort_by_time):
+        records = _records(batch, offset, has_time=spec.event.time is not None)
+        offset += len(batch.values)
         if partitions > 1:
             records = [r for r in records if partition_of(r.key, partitions) == partition]
         yield records
+
+
+def _ordered(path: Rows, spec: FeatureSpec, sort_by_time: bool | None) -> Iterator[RowBatch]:
+    """Yield the rows of a log in the order of its offsets."""
+    batches = read_row_batches(path, spec)
+    if sort_by_time:
+        if spec.event.time is None:
+            raise SpecError(f"{name_of(path)}: --sort-by-time needs event.time in the spec")
+        yield from sort_rows(batches, name_of(path))
+    elif sort_by_time is False or spec.event.time is None:
+        yield from batches
+    else:
+        check, row = OrderCheck(name_of(path)), 0
+        for batch in batches:
+            check.add(batch, row)
+            row += len(batch.values)
+            yield batch
+        check.finish()
+
+
+def _records(batch: RowBatch, offset: int, *, has_time: bool) -> list[LogRecord]:
+    values, keys, timestamps = batch
+    if has_time:
+        return [
+            LogRecord(offset, timestamp, key, value)
+            for offset, (value, key, timestamp) in enumerate(
+                zip(values, keys, timestamps, strict=True), offset
+            )
+        ]
+    return [
+        LogRecord(offset, offset, key, value)
+        for offset, (value, key) in enumerate(zip(values, keys, strict=True), offset)
+    ]
 
 
 def read_records(
@@ -134,68 +112,21 @@ def partition_of(key: bytes | None, partitions: int) -> int:
     return 0 if key is None else (murmur2(key) & 0x7FFFFFFF) % partitions
 
 
-def _json_lines(path: Path) -> Iterator[list[Value]]:
-    """Yield the lines of a file; the decoder skips those that are not JSON."""
-    try:
-        with path.open("rb") as file:
-            if file.read(len(BOM_UTF8)) != BOM_UTF8:
-                file.seek(0)
-            while lines := file.readlines(BYTES_A_BATCH):
-                yield [(line, _parse_json(line)) for line in map(bytes.strip, lines) if line]
-    except OSError as error:
-        raise ConfigError(f"cannot read the log {path}: {reason(error)}") from error
+def read_frames(path: Rows, what: str = "log") -> Iterator[pl.DataFrame]:
+    """Yield the rows of a file or of a data frame in order, as frames whose types polars infers.
 
-
-def _parse_json(line: bytes) -> Any:
-    try:
-        return orjson.loads(line)
-    except orjson.JSONDecodeError:
-        return None
-
-
-def _rows(path: Rows, spec: FeatureSpec) -> Iterator[list[Value]]:
-    """Yield rows as JSON, with the columns that make key and timestamp as objects."""
-    time = spec.event.time
-    paths = [*spec.event.key_paths, *([time.path] if time else [])]
-    for frame in chain.from_iterable(f.iter_slices(RECORDS_PER_BATCH) for f in read_frames(path)):
-        schema = frame.schema.items()
-        if unsupported := [f"{n} ({dtype})" for n, dtype in schema if dtype in UNSUPPORTED_TYPES]:
-            raise ConfigError(
-                f"cannot read the log {name_of(path)}: JSON cannot carry the values of column "
-                f"{', '.join(unsupported)}; drop the column, or cast it to text"
-            )
-        buffer = io.BytesIO()
-        frame.write_ndjson(buffer)
-        columns = {name for path in paths if (name := split_path(path)[0]) in frame.columns}
-        rows = frame.select(sorted(columns)).to_dicts() if columns else [{}] * len(frame)
-        yield list(zip(buffer.getvalue().split(b"\n"), rows, strict=False))
-
-
-def _record_maker(spec: FeatureSpec) -> Callable[[int, bytes, Any], LogRecord]:
-    """Return a function that makes a record from the offset, the JSON and the object of a row."""
-    getters = [key_element_getter(element) for element in spec.event.key]
-    read_timestamp = None if spec.event.time is None else _timestamp_reader(spec.event.time)
-
-    def make(offset: int, value: bytes, row: Any) -> LogRecord:
-        if not isinstance(row, dict):  # the decoder skips the record because its value is no object
-            return LogRecord(offset, -1, b"", value)
-        parts = [get(row) for get in getters]
-        key = None if None in parts else "-".join(map(str, parts)).encode()
-        return LogRecord(
-            offset, offset if read_timestamp is None else read_timestamp(row), key, value
-        )
-
-    return make
-
-
-def _timestamp_reader(time: EventTime) -> Callable[[dict[str, Any]], int]:
-    """Return a function that reads the event time of a row; ``NO_TIMESTAMP`` if it is invalid."""
-    get_time = value_getter(time.path)
-
-    def read_timestamp(row: dict[str, Any]) -> int:
+    Raises:
+        ConfigError: The file does not exist, or its content does not match its extension.
+    """
+    if isinstance(path, pl.DataFrame):
+        yield from path.iter_slices(ROWS_A_BATCH)
+        return
+    for part in list_parts(path, what):
+        if part.kind == "parquet":
+            yield from read_parquet(part.path, what)
+            continue
+        read = pl.read_ndjson if part.kind == "json" else pl.read_csv
         try:
-            return parse_time_ms(get_time(row), time)
-        except RecordError:
-            return NO_TIMESTAMP
-
-    return read_timestamp
+            yield from read(part.path, infer_schema_length=10_000).iter_slices(ROWS_A_BATCH)
+        except pl.exceptions.PolarsError as error:
+            raise ConfigError(f"cannot read the {what} {part.path}: {reason(error)}") from error

@@ -170,7 +170,7 @@ def _fits(dtype: pl.DataType, field: Field) -> bool:
         return True
     if dtype == pl.Boolean:
         return "boolean" in field.types
-    if dtype.is_float() or dtype.is_integer():
+    if dtype.is_numeric():
         return "number" in field.types or field.parse  # 0 and 1 may be booleans
     is_nested = dtype.is_nested() or dtype in (pl.Binary, pl.Object)
     return ("text" in field.types or field.parse) and not is_nested

@@ -42,6 +42,11 @@ def topic_partitions(ranges: Sequence[Range]) -> int:
     return sum(source_range.end is not None for source_range in ranges)
 
 
+def is_sorted(log: "Log") -> bool:
+    """Return whether a log is a file whose rows are sorted, so that their numbers change."""
+    return isinstance(log, FileLog) and bool(log.sort_by_time)
+
+
 class Log(Protocol):
     """A log as ranges of records; an async context manager that can be pickled before it opens."""
 
@@ -62,24 +67,29 @@ class Log(Protocol):
 
 @dataclass(frozen=True)
 class FileLog:
-    """A .jsonl, .csv or .parquet file, or a data frame.
+    """A .jsonl, .csv or .parquet file, a directory of such files, or a data frame.
 
     Attributes:
-        rows: Path of the file, or the data frame.
-        spec: The feature spec, for the key and the event time.
+        rows: Path of the file or the directory, or the data frame.
+        spec: The feature spec, for the format, the key and the event time.
         partitions: Number of partitions into which the rows are split by key.
+        sort_by_time: Whether to sort the rows by event time; ``None`` to refuse rows whose times go
+            back by much, ``False`` to take them as they stand.
     """
 
     rows: "Rows"
     spec: FeatureSpec
     partitions: int = 1
+    sort_by_time: bool | None = None
 
     @property
     def name(self) -> str:
-        """Name of the file without its extension, with ``_`` for what no topic name contains."""
+        """Name of the file without its extensions, with ``_`` for what no topic name contains."""
         if not isinstance(self.rows, Path):
             return FRAME_NAME
-        return re.sub(r"[^A-Za-z0-9._-]", "_", self.rows.stem)[:249] or "log"
+        from stream_rnn.replay.text_files import strip_suffix  # noqa: PLC0415  # as below
+
+        return re.sub(r"[^A-Za-z0-9._-]", "_", strip_suffix(self.rows).stem)[:249] or "log"
 
     async def __aenter__(self) -> Self:
         return self
@@ -95,7 +105,14 @@ class FileLog:
         """Yield the records of a partition; reads the whole file for each partition."""
         from stream_rnn.replay.files import read_batches  # noqa: PLC0415  # a topic needs no polars
 
-        for records in read_batches(self.rows, self.spec, source_range.partition, self.partitions):
+        batches = read_batches(
+            self.rows,
+            self.spec,
+            source_range.partition,
+            self.partitions,
+            sort_by_time=self.sort_by_time,
+        )
+        for records in batches:
             if records:
                 yield records
             await asyncio.sleep(0)  # lets Ctrl-C cancel the task
@@ -167,16 +184,22 @@ def make_log(
     first: str | None = None,
     last: str | None = None,
     partitions: int = 1,
+    sort_by_time: bool | None = None,
 ) -> FileLog | TopicLog:
     """Return a log of rows or of a topic.
 
     Raises:
-        ConfigError: Neither rows nor a topic is given, or both, or a range is given for rows.
+        ConfigError: Neither rows nor a topic is given, or both, or a range is given for rows, or an
+            order for a topic.
     """
     if (rows is None) == (topic is None):
         raise ConfigError("name either a LOG file or a --topic")
     if rows is not None:
         if first is not None or last is not None:
             raise ConfigError("--from and --to need a --topic; a file is read as a whole")
-        return FileLog(rows, spec, partitions)
+        return FileLog(rows, spec, partitions, sort_by_time)
+    if sort_by_time is not None:
+        raise ConfigError(
+            "--sort-by-time is for a file; a topic is read in the order of its offsets"
+        )
     return TopicLog(settings, topic or "", first, last)

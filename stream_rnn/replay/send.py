@@ -23,7 +23,7 @@ from stream_rnn.kafka.admin_client import is_transient, retry_while_unavailable
 from stream_rnn.kafka.clients import new_admin, new_producer, start_admin, stop_admin, stop_producer
 from stream_rnn.kafka.connection import connection_options
 from stream_rnn.kafka.unreachable import describe_unreachable
-from stream_rnn.replay.logs import Log
+from stream_rnn.replay.logs import FileLog, Log
 from stream_rnn.settings import Settings
 
 TICK_S = 0.02
@@ -65,8 +65,11 @@ async def send(
 
     Raises:
         UnreachableError: Kafka does not answer, or does not acknowledge a record.
-        ConfigError: The topic does not exist, or refuses a record.
+        ConfigError: The topic does not exist, or refuses a record, or the log is a file that cannot
+            be read to its end, of which nothing is sent then.
     """
+    if isinstance(log, FileLog):
+        await _read_to_end(log)
     connection = connection_options(settings)
     timeout_ms = int(settings.kafka_timeout_s * 1000)
     producer = new_producer(
@@ -91,6 +94,13 @@ async def send(
         raise _describe(error, options.topic, settings.kafka_timeout_s) from error
     finally:
         await stop_producer(producer, settings.revoke_timeout_s)
+
+
+async def _read_to_end(log: FileLog) -> None:
+    """Read a file once, so that an error in its last row leaves no part of it in the topic."""
+    for source_range in await log.ranges():
+        async for _ in log.batches(source_range):
+            pass
 
 
 def _describe(error: BaseException, topic: str, within_s: float) -> StreamRNNError:

@@ -101,7 +101,14 @@ class SpecCheck:
     forgets: int = 0
 
 
-def check_log(path: Path, spec: FeatureSpec, settings: Settings, rows_max: int) -> SpecCheck:
+def check_log(
+    path: Path,
+    spec: FeatureSpec,
+    settings: Settings,
+    rows_max: int,
+    *,
+    sort_by_time: bool | None = None,
+) -> SpecCheck:
     """Check the first rows of a log against a spec.
 
     Raises:
@@ -115,7 +122,7 @@ def check_log(path: Path, spec: FeatureSpec, settings: Settings, rows_max: int) 
     result = SpecCheck(rows=0, events=0, skips=Counter(), fields=counts)
     decoder, encoder = Decoder(spec, settings), Encoder(spec)
     get_event = value_getter(spec.event.unwrap, misplaced=()) if spec.event.unwrap else _same
-    for batch in read_batches(path, spec):
+    for batch in read_batches(path, spec, sort_by_time=sort_by_time):
         for first in range(0, len(batch), RECORDS_A_BATCH):
             records = batch[first : min(first + RECORDS_A_BATCH, rows_max - result.rows + first)]
             decoded = decoder.decode(records)

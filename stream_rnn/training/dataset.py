@@ -18,7 +18,7 @@ from stream_rnn.fold.ticks import Tick, find_ticks, stream_times
 from stream_rnn.model.encoder import Encoder
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.replay.event_loop import run_coroutine
-from stream_rnn.replay.logs import Log, topic_partitions
+from stream_rnn.replay.logs import Log, is_sorted, topic_partitions
 from stream_rnn.settings import Settings
 from stream_rnn.training.examples import Examples, fit
 from stream_rnn.training.labels import Labels, value_at
@@ -163,7 +163,7 @@ def read_events(
         async with log:
             ranges = await log.ranges()
             if labels is not None:
-                labels.check(log.name, topic_partitions(ranges))
+                labels.check(log.name, topic_partitions(ranges), is_sorted=is_sorted(log))
             for log_range in ranges:
                 part = EventCollector(spec, settings, log_range.partition, labels, split_column)
                 collectors.append(part)

@@ -8,15 +8,15 @@ named like the path of the head.  Its rows are joined to events
     by id     The file has the column that ``--labels-by`` names, and events have the same field.
 
 If several rows join one event, the last row counts, so labels can be corrected by appending rows.
-A row without a place or id joins no event, and an event without an id has no label.
+A row without a place or id joins no event, and an event without an id has no label.  Ids are
+compared as texts: the number 7 is the id ``7``, and the text ``007`` is another one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
-import polars as pl
 
 from stream_rnn.errors import ConfigError
 from stream_rnn.fold.decoder import Record
@@ -24,11 +24,12 @@ from stream_rnn.fold.fields import value_getter
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.heads import AnyHead, Multiclass
 from stream_rnn.model.paths import split_path
-from stream_rnn.replay.files import Rows, name_of, read_frames
+from stream_rnn.replay.frame_rows import Rows, name_of
+from stream_rnn.training.label_rows import LabelColumn, read_label_rows
 
-TEXT = (pl.String, pl.Categorical, pl.Enum)
-Kinds = tuple[type[pl.DataType], ...]
-TYPE_NAMES = {bool: "true or false", int: "integer", float: "number", str: "text"}
+NUMBERS = frozenset({"number"})
+FLAGS = frozenset({"number", "boolean"})
+SCALARS = frozenset({"text", "number", "boolean"})
 
 
 @dataclass(slots=True)
@@ -53,17 +54,23 @@ class Labels:
     joined: int = 0
     id_path: str = ""
 
-    def check(self, log: str, partitions: int) -> None:
-        """Check that the labels name the partition if several partitions have the same offsets.
+    def check(self, log: str, partitions: int, *, is_sorted: bool = False) -> None:
+        """Check that offsets name events: with their partition, and in the order of the file.
 
         Args:
             log: Name of the log.
             partitions: Number of partitions of the topic; 0 for a file, whose offsets are its
                 row numbers and so differ in all partitions.
+            is_sorted: Whether the rows of a file are sorted by time, which changes their numbers.
 
         Raises:
-            ConfigError: The labels do not name the partition.
+            ConfigError: The labels do not name the partition, or the rows have other numbers.
         """
+        if self.values and self.by is None and is_sorted:
+            raise ConfigError(
+                f"--labels: an offset is the number of a row of {log}, which --sort-by-time "
+                "changes; join by an id with --labels-by"
+            )
         if self.values and self.by is None and not self.has_partitions and partitions > 1:
             raise ConfigError(
                 f"--labels: no column partition, but {log} has {partitions} partitions, and each "
@@ -93,22 +100,18 @@ class Labels:
                 f"labels {self.file}: no event of {log} has text, a number, or true or false at "
                 f"{id_name}; use --labels-by to name a field that events and labels share"
             )
-        remedy = (
-            "a .csv file's digits are read as a number; .jsonl and .parquet keep text as text"
-            if isinstance(self.first_event, str)
-            else "check that the labels belong to this log, and to the range that is read"
-        )
         raise ConfigError(
             f"labels {self.file}: 0 of {len(labels)} labels joined an event of {log}: the first "
             f"{id_name} in the labels is {self._describe(next(iter(labels)))}, in the events "
-            f"{self._describe(self.first_event)}; {remedy}"
+            f"{self._describe(self.first_event)}; check that the labels belong to this log, and to "
+            "the range that is read"
         )
 
     def of(self, partition: int, records: Sequence[Record]) -> dict[str, list[Any]]:
         """Return the labels of some records for each head; ``None`` for a record without one."""
         if self.by is not None:
             places: list[Any] = [
-                _as_key(value_at(record.value, self.id_path)) for record in records
+                _id_text(value_at(record.value, self.id_path)) for record in records
             ]
         elif self.has_partitions:
             places = [(partition, record.offset) for record in records]
@@ -124,15 +127,14 @@ class Labels:
         }
 
     def _describe(self, place: Any) -> str:
-        """Return a place or id as text, an id with its type."""
+        """Return a place or id as text."""
         if self.by is None:
             return (
                 "partition {} offset {}".format(*place)
                 if self.has_partitions
                 else f"offset {place}"
             )
-        value = place[0] if isinstance(place, tuple) else place
-        return f"{value!r} ({TYPE_NAMES.get(type(value), type(value).__name__)})"
+        return repr(place)
 
 
 def read_labels(path: Rows | None, by: str | None, spec: FeatureSpec) -> Labels:
@@ -160,53 +162,60 @@ def read_labels(path: Rows | None, by: str | None, spec: FeatureSpec) -> Labels:
         )
     values: dict[str, dict[Any, Any]] = {head.name: {} for head in heads}
     has_partitions = False
-    for frame in read_frames(path, "labels"):
-        has_partitions = by is None and "partition" in frame.columns
-        places = ["partition", "offset"] if has_partitions else ["offset"]
-        places = [_column(by, frame.schema)] if by else places
-        _check_columns(name_of(path), places, by is not None, heads, frame.schema)
-        complete = frame.drop_nulls(places)
-        rows = list(zip(*(complete[name].to_list() for name in places), strict=True))
-        keys = rows if has_partitions else [_as_key(row[0]) for row in rows]
-        for head in heads:
-            column = complete[_column(str(head.path), frame.schema)].to_list()
-            values[head.name].update(zip(keys, map(head.read, column), strict=True))
+
+    def columns(names: Sequence[str]) -> list[LabelColumn]:
+        nonlocal has_partitions
+        has_partitions = by is None and "partition" in names
+        places = _place_columns(_column(by, names) if by else None, has_partitions)
+        return [*places, *(_label_column(head, names) for head in heads)]
+
+    for needed, rows in read_label_rows(path, columns, spec.file):
+        count = 1 + has_partitions
+        places = [rows[column.name] for column in needed[:count]]
+        keys: list[Any] = list(zip(*places, strict=True)) if has_partitions else places[0]
+        keys = list(map(_id_text, keys)) if by else keys
+        is_complete = [None not in (key if has_partitions else (key,)) for key in keys]
+        for head, column in zip(heads, needed[count:], strict=True):
+            labels = zip(keys, map(head.read, rows[column.name]), is_complete, strict=True)
+            values[head.name].update((key, label) for key, label, is_whole in labels if is_whole)
     return Labels(by, values, has_partitions, file=name_of(path), id_path=id_path)
 
 
-def _column(path: str, schema: pl.Schema) -> str:
+def _column(path: str, names: Collection[str]) -> str:
     """Return the column of a labels file for a path, which may quote a name that has a dot."""
-    return path if path in schema else ".".join(split_path(path))
+    return path if path in names else ".".join(split_path(path))
 
 
-def _check_columns(
-    path: str, places: Sequence[str], is_id: bool, heads: Sequence[AnyHead], schema: pl.Schema
-) -> None:
-    """Check that a labels file has all columns, each with a suitable type."""
-    place: tuple[str, str, Kinds] = ("it must contain", "whole numbers", ())
-    if is_id:
-        place = "an id is", "text, a number, or true or false", (*TEXT, pl.Boolean)
-    required = [(name, *place) for name in places]
-    for head in heads:
-        may_be_text = isinstance(head, Multiclass) or head.parses
-        types = "text, numbers, or true and false" if may_be_text else "numbers, or true and false"
-        kinds: Kinds = (*TEXT, pl.Boolean) if may_be_text else (pl.Boolean,)
-        required.append(
-            (_column(str(head.path), schema), f"head {head.name} accepts", types, kinds)
-        )
-    for name, rule, types, kinds in required:
-        if name not in schema:
-            has = ", ".join(list(schema)[:20])
-            raise ConfigError(f"labels {path}: no column {name}; it has {has}")
-        dtype = schema[name]
-        if not (dtype.is_numeric() or isinstance(dtype, (pl.Null, *kinds))):
-            content = "text" if isinstance(dtype, TEXT) else f"values of the type {dtype}"
-            raise ConfigError(f"labels {path}: the column {name} has {content}; {rule} {types}")
+def _place_columns(by: str | None, has_partitions: bool) -> list[LabelColumn]:
+    """Return the columns that name an event."""
+    if by is not None:
+        return [LabelColumn(by, "an id is", "text, a number, or true or false", SCALARS, "id")]
+    names = ("partition", "offset") if has_partitions else ("offset",)
+    return [LabelColumn(name, "it must contain", "whole numbers", NUMBERS) for name in names]
 
 
-def _as_key(value: Any) -> Any:
-    """Return an id as a dictionary key for which ``True`` differs from 1."""
-    return (value,) if isinstance(value, bool) else value
+def _label_column(head: AnyHead, names: Collection[str]) -> LabelColumn:
+    name, rule = _column(str(head.path), names), f"head {head.name} accepts"
+    if isinstance(head, Multiclass):
+        return LabelColumn(name, rule, "text, numbers, or true and false", SCALARS, "word")
+    if head.parses:
+        return LabelColumn(name, rule, "text, numbers, or true and false", SCALARS)
+    return LabelColumn(name, rule, "numbers, or true and false", FLAGS)
+
+
+def _id_text(value: Any) -> str | None:
+    """Return an id as text, in which 7.0 is 7, as pandas writes integers beside missing values.
+
+    Example:
+        >>> [_id_text(value) for value in ("007", 7, 7.0, True)]
+        ['007', '7', '7', 'true']
+    """
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    is_whole = isinstance(value, float) and value.is_integer()
+    return str(int(value) if is_whole else value)
 
 
 def value_at(value: bytes | None, path: str) -> Any:

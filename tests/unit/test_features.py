@@ -293,7 +293,7 @@ def test_a_target_of_next_may_be_a_feature():
     ("content", "says"),
     [
         (b"name = [", "bad.toml"),
-        (b"\xff\xfe", "utf-8"),
+        (b"\xff\xfa", "utf-8"),
         (b"name = " + 2000 * b"[" + 2000 * b"]", "nested too deeply"),
         (None, "No such file"),
     ],

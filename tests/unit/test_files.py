@@ -14,7 +14,7 @@ from stream_rnn.errors import ConfigError, SpecError
 from stream_rnn.fold.decoder import LogRecord
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.notebook.evaluate import evaluate
-from stream_rnn.replay import files
+from stream_rnn.replay import delimited, frame_rows, json_files
 from stream_rnn.replay.files import partition_of, read_batches, read_records
 from stream_rnn.replay.logs import FileLog
 from stream_rnn.settings import Settings
@@ -57,10 +57,14 @@ def write(directory, suffix, rows=ROWS):
 @pytest.mark.parametrize("rows_a_batch", [1, 3, 4, 50_000])
 def test_every_format_gives_the_same_records(tmp_path, monkeypatch, suffix, rows_a_batch):
     """Offsets are rows, keys are joined fields, timestamps event times, values JSON."""
-    monkeypatch.setattr(files, "ROWS_A_BATCH", rows_a_batch)
-    monkeypatch.setattr(files, "BYTES_A_BATCH", rows_a_batch)
+    for module in (delimited, frame_rows):
+        monkeypatch.setattr(module, "ROWS_A_BATCH", rows_a_batch)
+    monkeypatch.setattr(frame_rows, "RECORDS_PER_BATCH", rows_a_batch)
+    monkeypatch.setattr(json_files, "BYTES_A_BATCH", rows_a_batch)
     found = list(read_records(write(tmp_path, suffix), spec_of()))
-    assert [json.loads(record.value) for _, record in found] == ROWS
+    texts = {".csv": [{"n": "3"}, {"n": "4"}, {}, {"n": "5"}]}  # no field of the spec
+    expected = [row | text for row, text in zip(ROWS, texts.get(suffix, [{}] * 4), strict=True)]
+    assert [json.loads(record.value) for _, record in found] == expected
     assert [(partition, record._replace(value=None)) for partition, record in found] == [
         (0, LogRecord(0, 1000, b"UA-EWR", None)),
         (0, LogRecord(1, 2000, b"AA-JFK", None)),
@@ -163,10 +167,12 @@ def test_a_file_may_have_any_name(file, name):
     assert Settings.build(source=found).source == name
 
 
-def test_a_directory_is_no_log():
+def test_a_directory_without_parts_is_no_log(tmp_path):
     """The message is about the argument, and not about a setting that nobody gave."""
-    with pytest.raises(ConfigError, match=r"^\.: a log is a \.jsonl, \.csv or \.parquet file$"):
-        evaluate(".", BUNDLE)
+    (tmp_path / "_SUCCESS").touch()
+    with pytest.raises(ConfigError, match=r"the directory contains no part$") as caught:
+        evaluate(tmp_path, BUNDLE)
+    assert str(tmp_path) in str(caught.value)
 
 
 def test_a_file_needs_a_key_in_the_spec(tmp_path):
@@ -284,14 +290,18 @@ def test_a_split_that_says_nothing_is_refused(text, says):
         split(text)
 
 
-def test_a_column_of_bytes_is_refused_by_name(tmp_path):
-    """JSON has none."""
+@pytest.mark.parametrize(
+    "photo", [b"x", [b"x"], {"small": b"x"}], ids=["bytes", "list of bytes", "object of bytes"]
+)
+def test_a_column_that_json_cannot_carry_matters_if_the_spec_names_it(tmp_path, photo):
+    """It is refused by name then, and left out otherwise."""
     path = tmp_path / "log.parquet"
-    pl.DataFrame([{**ROWS[0], "photo": b"x"}]).write_parquet(path)
-    with pytest.raises(
-        ConfigError, match=r"JSON cannot carry the values of column photo \(Binary\)"
-    ):
-        list(read_records(path, spec_of()))
+    pl.DataFrame([{**ROWS[0], "photo": photo}]).write_parquet(path)
+    ((_, row),) = read_records(path, spec_of())
+    assert json.loads(row.value) == ROWS[0]
+    spec = spec_of(key=["carrier", "photo"])
+    with pytest.raises(ConfigError, match=r"JSON cannot carry the values of column photo \(.*Bin"):
+        list(read_records(path, spec))
 
 
 def test_rows_without_a_time_are_dated_by_their_number(tmp_path):

@@ -28,6 +28,7 @@ from stream_rnn.model.features import (
     Numeric,
     SincePrevious,
 )
+from stream_rnn.model.file_format import FileFormat
 from stream_rnn.model.heads import Binary, Multiclass, Regression, TimeToNext
 from stream_rnn.predictions import Prediction, PredictionReader
 from stream_rnn.predictions.writer import PredictionWriter
@@ -224,6 +225,17 @@ def test_each_event_by_example_is_one(number):
     assert [*map(str, values)] == [key]
     assert decoded.columns[spec.features[0].path] == [x]
     assert decoded.time_ms.tolist() == [time_ms]
+
+
+def test_the_options_of_a_file_are_those_of_the_spec():
+    """With their defaults."""
+    shown = {cells[0].strip("`"): cells[1] for cells in rows(page("spec"), "`[file]`")}
+    fields = FileFormat.model_fields
+    assert list(shown) == list(fields)
+    assert {**shown, "missing": ""} == {
+        name: "" if name == "missing" else f"`{json.dumps(field.default)}`"
+        for name, field in fields.items()
+    }
 
 
 @pytest.mark.parametrize("part", [*KINDS, *map(type, HEADS.values())])

@@ -285,7 +285,7 @@ def test_what_cannot_be_done_is_a_clear_error(log, wanted, says):
         ("log.jsonl", "", "cannot read the log"),
         ("log.jsonl", '{"a": 1}\n{"a": ', "cannot read the log"),
         ("log.parquet", "PAR1 torn", "cannot read the log"),
-        ("log.txt", "a", "a log is a .jsonl, .csv or .parquet file"),
+        ("log.xlsx", "a", "a log is a .jsonl, .csv or .parquet file"),
     ],
 )
 def test_a_file_that_says_nothing_is_a_clear_error(tmp_path, name, content, says):

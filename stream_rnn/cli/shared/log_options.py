@@ -24,6 +24,12 @@ def _combined(*options: Callable[[F], F]) -> Callable[[F], F]:
     return lambda command: functools.reduce(lambda c, option: option(c), options[::-1], command)
 
 
+order_option = group_option(
+    LogOptions,
+    "sort_by_time",
+    "--sort-by-time/--no-sort-by-time",
+    help="Read the rows of a file in the order of their event times, or as they stand; default: as they stand, but times that go back by much are refused.",
+)
 log_options = _combined(
     group_option(LogOptions, "topic", metavar="TOPIC", help="Topic to read instead of a file."),
     group_option(
@@ -44,6 +50,7 @@ log_options = _combined(
         "partitions",
         help="Number of partitions into which a file is split by its keys.",
     ),
+    order_option,
 )
 label_options = _combined(
     path_option("--labels", help="File of labels, for heads with of = label."),

