@@ -31,6 +31,8 @@ def run(log: tuple[str, ...], out: str, processes: int, as_json: bool, **options
         return
     with RecordBars() as bars:
         written = predictions.write_and_count(out, processes, bars)
+    if not written.predictions:
+        print_note(Console(stderr=True), predictions.explain_empty())
     if as_json:
         print_json({"out": out, **written._asdict()})
     else:

@@ -89,7 +89,7 @@ def _as_json(spec: FeatureSpec, fit: SpecCheck | None) -> dict[str, Any]:
     }
     counts = {"rows": fit.rows, "events": fit.events, "skips": fit.skips}
     counts |= {"filtered": fit.filtered, "forgets": fit.forgets}
-    return content | counts | {"fields": fields}
+    return content | counts | {"fields": fields, "notes": fit.notes, "problem": fit.problem}
 
 
 def _print(console: Console, path: Path, spec: FeatureSpec, fit: SpecCheck | None) -> None:
@@ -103,6 +103,8 @@ def _print(console: Console, path: Path, spec: FeatureSpec, fit: SpecCheck | Non
     print_text(
         console, f"{fit.rows:,} rows: {fit.events:,} events; skipped: {skips or 'none'}{more}"
     )
+    if fit.problem:
+        print_text(console, visible(fit.problem))
     rows = []
     for count in fit.fields:
         cells = [count.has, count.lacks, count.wrong]
@@ -111,6 +113,8 @@ def _print(console: Console, path: Path, spec: FeatureSpec, fit: SpecCheck | Non
         rows.append([visible(count.field.path), *map(str, cells), *"-" * (5 - len(cells))])
     titles = ("field", "has", "lacks", "wrong type", "unknown", "never seen")
     print_table(console, titles, rows)
+    for note in fit.notes:
+        print_text(console, visible(note))
     for count in fit.fields:
         if count.classes:
             _print_classes(

@@ -21,6 +21,7 @@ from stream_rnn.metrics.scores import Output
 from stream_rnn.model.heads import AnyHead, Multiclass
 from stream_rnn.model.network import Model
 from stream_rnn.replay.logs import Log, Range, is_sorted, topic_partitions
+from stream_rnn.replay.no_event import explain_no_event
 from stream_rnn.replay.partition import replay_partition
 from stream_rnn.settings import Settings
 from stream_rnn.store.memory_store import MemoryStore
@@ -178,7 +179,7 @@ async def predict_with_targets(
         for code, count in part.skips.items():
             skips[code] = skips.get(code, 0) + count
     if not any(len(part.offset) for part in parts):
-        raise SpecError(f"{log.name} contains no valid event; skipped: {skips or 'none'}")
+        raise SpecError(await explain_no_event(log, model.spec, settings))
     if labels is not None:
         labels.check_joined(log.name)
     return _concatenate(model.spec.heads, parts, skips)

@@ -17,9 +17,10 @@ from stream_rnn.notebook.options import LogOptions, ReplayOptions, keywords
 from stream_rnn.notebook.progress import OnProgress, progress_to
 from stream_rnn.options import build_options
 from stream_rnn.predictions.schema import Prediction
-from stream_rnn.replay.event_loop import ctrl_c_raises_in_loop
+from stream_rnn.replay.event_loop import ctrl_c_raises_in_loop, run_coroutine
 from stream_rnn.replay.iterate import replay_values
 from stream_rnn.replay.logs import Log, Range
+from stream_rnn.replay.no_event import explain_no_event
 from stream_rnn.replay.to_file import ReplayPlan, Written, flat_row, replay_to_file
 from stream_rnn.settings import Settings
 
@@ -104,6 +105,15 @@ class ReplayResult:
                 self.log, self.bundle, self.settings, out=Path(out), processes=processes
             )
             return replay_to_file(plan, report)
+
+    def explain_empty(self) -> str:
+        """Return why the log has no prediction, for a message."""
+
+        async def explain() -> str:
+            async with self.log:
+                return await explain_no_event(self.log, self.model.spec, self.settings)
+
+        return run_coroutine(explain())
 
     def _repr_html_(self) -> str:
         """Return a table of the first predictions."""

@@ -5,6 +5,7 @@ rows are skipped, and why.
 """
 
 from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from dataclasses import field as member
 from pathlib import Path
@@ -12,18 +13,21 @@ from typing import Any
 
 import orjson
 
-from stream_rnn.fold.decoder import Decoder
+from stream_rnn.fold.decoder import Decoder, LogRecord
 from stream_rnn.fold.fields import value_getter
 from stream_rnn.model.encoder import Encoder
 from stream_rnn.model.features import Categorical, FeatureSpec
 from stream_rnn.model.field import Field
 from stream_rnn.model.heads import Multiclass
+from stream_rnn.model.paths import join_path, split_path
 from stream_rnn.model.values import read_boolean, read_number
-from stream_rnn.replay.files import read_batches
+from stream_rnn.replay.files import name_of, read_batches
+from stream_rnn.replay.no_event import SkipReasons, list_paths, near_paths
 from stream_rnn.settings import Settings
 
 RECORDS_A_BATCH = 10_000
 WORDS_MAX = 100_000  # maximum number of different values that are counted for a field
+PATH_ROWS_MAX = 1_000  # rows whose paths are listed, to find near spellings
 
 
 @dataclass(slots=True)
@@ -46,15 +50,6 @@ class FieldCount:
     wrong: int = 0
     words: Counter[str] = member(default_factory=Counter)
 
-    def _has_type(self, value: Any) -> bool:
-        """Return whether a value has a type of the field, or is a text of it for ``parse``."""
-        if self.field.parse:
-            try:
-                value = read_boolean(value) if "boolean" in self.field.types else read_number(value)
-            except ValueError:
-                return False
-        return value is None or _type(value) in self.field.types
-
     @property
     def never_seen(self) -> list[str]:
         """Classes of the spec that occur in no row."""
@@ -68,9 +63,11 @@ class FieldCount:
     def add(self, row: Any) -> None:
         """Count one row."""
         value = value_getter(self.field.path, misplaced=())(row)
+        if self.field.parse:
+            value = _parse(value, self.field.types)
         if value is None:
             self.lacks += 1
-        elif not self._has_type(value):
+        elif _type(value) not in self.field.types:
             self.wrong += 1
         else:
             self.has += 1
@@ -87,18 +84,22 @@ class SpecCheck:
     Attributes:
         rows: Number of rows read.
         events: Number of rows that are valid events.
-        skips: Number of skipped rows by reason.
-        fields: Counts of each field of the spec, in the rows that are neither filtered nor forgets.
-        filtered: Number of rows that ``event.only`` of the spec filters.
         forgets: Number of rows that forget their key.
+        filtered: Number of rows that ``event.only`` filters.
+        skips: Number of skipped rows by reason.
+        fields: Counts of each field of the spec, in rows that are neither filtered nor forgets.
+        notes: Remarks on paths that no row has, a sentence each.
+        problem: Why no row is an event; empty if one is.
     """
 
     rows: int
     events: int
     skips: Counter[str]
     fields: list[FieldCount]
-    filtered: int = 0
     forgets: int = 0
+    filtered: int = 0
+    notes: list[str] = member(default_factory=list)
+    problem: str = ""
 
 
 def check_log(
@@ -115,32 +116,95 @@ def check_log(
         SpecError: The spec has no ``event.key``, which a file needs.
         ConfigError: The file does not exist, or its content does not match its extension.
     """
-    classes = _classes(spec)
-    counts = [
-        FieldCount(f, classes.get(f.path, frozenset())) for f in spec.fields(with_targets=True)
-    ]
-    result = SpecCheck(rows=0, events=0, skips=Counter(), fields=counts)
-    decoder, encoder = Decoder(spec, settings), Encoder(spec)
-    get_event = value_getter(spec.event.unwrap, misplaced=()) if spec.event.unwrap else _same
+    check = _Check(spec, settings)
     for batch in read_batches(path, spec, sort_by_time=sort_by_time):
         for first in range(0, len(batch), RECORDS_A_BATCH):
-            records = batch[first : min(first + RECORDS_A_BATCH, rows_max - result.rows + first)]
-            decoded = decoder.decode(records)
-            _, errors = encoder.encode(decoded.columns, decoded.time_ms)
-            result.rows += len(records)
-            result.events += len(decoded.rows) - len(errors)
-            result.skips.update(error.code for error in (*decoded.skips.values(), *errors.values()))
-            result.filtered += len(decoded.filtered)
-            result.forgets += len(decoded.forgets)
-            no_events = {*decoded.filtered, *decoded.forgets}
-            for index, record in enumerate(records):
-                if index not in no_events:
-                    event = get_event(_row(record.value))
-                    for count in counts:
-                        count.add(event)
-            if result.rows >= rows_max:
-                return result
-    return result
+            left = rows_max - check.result.rows
+            check.add(batch[first : first + min(RECORDS_A_BATCH, left)])
+            if check.result.rows >= rows_max:
+                return check.finish(name_of(path))
+    return check.finish(name_of(path))
+
+
+class _Check:
+    """Counts records, batch by batch."""
+
+    def __init__(self, spec: FeatureSpec, settings: Settings) -> None:
+        classes = _classes(spec)
+        counts = [
+            FieldCount(f, classes.get(f.path, frozenset())) for f in spec.fields(with_targets=True)
+        ]
+        self.result = SpecCheck(rows=0, events=0, skips=Counter(), fields=counts)
+        self._decoder, self._encoder = Decoder(spec, settings), Encoder(spec)
+        self._reasons = SkipReasons(spec)
+        unwrap = spec.event.unwrap
+        self._get_event = value_getter(unwrap, misplaced=()) if unwrap else lambda content: content
+        self._event_paths: dict[tuple[str, ...], bool] = {}
+        self._record_paths = self._event_paths if unwrap is None else {}
+        time = spec.event.time
+        self._outside = [*spec.event.key_paths, *([time.path] if time and unwrap else [])]
+
+    def add(self, records: Sequence[LogRecord]) -> None:
+        """Count the next records."""
+        result = self.result
+        decoded = self._decoder.decode(records)
+        _, errors = self._encoder.encode(decoded.columns, decoded.time_ms)
+        skips = decoded.skips | {int(decoded.rows[i]): error for i, error in errors.items()}
+        for row, error in skips.items():
+            result.skips[error.code] += 1
+            self._reasons.add(records[row], error)
+        result.events += len(decoded.rows) - len(errors)
+        result.forgets += len(decoded.forgets)
+        result.filtered += len(decoded.filtered)
+        outside = {*decoded.forgets, *decoded.filtered}
+        for number, record in enumerate(records):
+            if number in outside:
+                continue
+            content = _content(record.value)
+            event = self._get_event(content)
+            for count in result.fields:
+                count.add(event)
+            if result.rows + number < PATH_ROWS_MAX:
+                _add_paths(self._event_paths, event)
+                if self._record_paths is not self._event_paths:
+                    _add_paths(self._record_paths, content)
+        result.rows += len(records)
+
+    def finish(self, name: str) -> SpecCheck:
+        """Return the result, with remarks on what no record has."""
+        result = self.result
+        for count in result.fields:
+            if not count.has and split_path(count.field.path) not in self._event_paths:
+                result.notes.append(_absence(count.field.path, self._event_paths))
+        if not result.events:
+            result.problem = self._reasons.explain(
+                name, result.rows, result.filtered, result.forgets
+            )
+            known = self._record_paths
+            absent = [path for path in self._outside if split_path(path) not in known]
+            result.notes += [_absence(path, known) for path in absent] if known else []
+        return result
+
+
+def _add_paths(paths: dict[tuple[str, ...], bool], content: Any) -> None:
+    for parts, is_array in list_paths(content).items():
+        paths[parts] = paths.get(parts, False) or is_array
+
+
+def _absence(path: str, known: dict[tuple[str, ...], bool]) -> str:
+    """Return that no record has a path, why, and which near spellings records have."""
+    parts = split_path(path)
+    for end in range(1, len(parts)):
+        if known.get(parts[:end]):
+            return (
+                f"{path}: no record can have it, for {join_path(parts[:end])} is an array, of "
+                "which no path reads an element"
+            )
+    number = next((part for part in parts[1:] if part.isdecimal()), "")
+    reason = f", and {number} does not read an element of an array" if number else ""
+    spellings = near_paths(path, known)
+    hint = f"; records have {', '.join(spellings)}" if spellings else ""
+    return f"{path}: no record has it{reason}{hint}"
 
 
 def _classes(spec: FeatureSpec) -> dict[str, frozenset[str]]:
@@ -154,15 +218,19 @@ def _classes(spec: FeatureSpec) -> dict[str, frozenset[str]]:
     return classes
 
 
-def _same(row: Any) -> Any:
-    return row
-
-
-def _row(value: bytes | None) -> Any:
+def _content(value: bytes | None) -> Any:
     try:
         return orjson.loads(value or b"null")
     except orjson.JSONDecodeError:
         return None
+
+
+def _parse(value: Any, types: Collection[str]) -> Any:
+    """Return what a value of a field with ``parse = true`` is read as."""
+    try:
+        return read_number(value) if "number" in types else read_boolean(value)
+    except ValueError:
+        return value
 
 
 def _type(value: Any) -> str:

@@ -19,6 +19,7 @@ from stream_rnn.model.encoder import Encoder
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.replay.event_loop import run_coroutine
 from stream_rnn.replay.logs import Log, is_sorted, topic_partitions
+from stream_rnn.replay.no_event import explain_no_event
 from stream_rnn.settings import Settings
 from stream_rnn.training.examples import Examples, fit
 from stream_rnn.training.labels import Labels, value_at
@@ -121,6 +122,11 @@ class EventCollector:
                 collected.split_values += collected.intern(values_of_split)
             self._row += len(records)
 
+    @property
+    def has_events(self) -> bool:
+        """Whether a record was an event."""
+        return bool(self._collected.keys)
+
     def events(self) -> Events:
         """Return all collected events; there may be none."""
         return _build_events(self._collected, self._settings, self._partition)
@@ -169,6 +175,8 @@ def read_events(
                 collectors.append(part)
                 async for batch in log.batches(log_range):
                     part.add(batch)
+            if not any(part.has_events for part in collectors):
+                raise SpecError(await explain_no_event(log, spec, settings))
         return collectors
 
     # Ctrl-C interrupts the coroutine only where it waits, and all other code at once.

@@ -236,3 +236,35 @@ path = "paid"
     assert "skipped: wrong_schema 1; filtered by event.only: 2; forgets: 1" in " ".join(
         text.split()
     )
+
+
+def test_check_says_which_paths_no_record_can_have(spec, tmp_path):
+    """An element of an array has no path; another spelling is named."""
+    rows = [{"user": "u", "at": 1000, "act": "a", "in": [1.5], "X": 2} for _ in range(3)]
+    log = write_lines(tmp_path / "log.jsonl", rows)
+    spec.write_text(SPEC.replace("in.x", "in.0"))
+    text = run("check", spec, log, status=1)
+    assert (
+        "in.0: no record can have it, for in is an array, of which no path reads an element" in text
+    )
+    spec.write_text(SPEC.replace("in.x", "x"))
+    assert "x: no record has it; records have X" in run("check", spec, log, status=1)
+    spec.write_text(SPEC.replace("in.x", "y.7"))
+    text = run("check", spec, log, status=1)
+    assert "y.7: no record has it, and 7 does not read an element of an array" in text
+    spec.write_text(SPEC.replace('["user"]', '["User"]'))
+    assert "User: no record has it; records have user" in run("check", spec, log, status=1)
+
+
+def test_check_names_a_field_a_reason_and_a_value_where_no_record_is_an_event(spec, tmp_path):
+    """The commonest reason first, and how often each occurs."""
+    good = {"user": "u", "at": 1000, "act": "a", "in": {"x": "1,5"}}
+    rows = [good, good, good, good | {"in": {}}, '{"torn": ']
+    log = write_lines(tmp_path / "log.jsonl", rows)
+    found = json.loads(run("check", spec, log, "--json", status=1))
+    assert found["problem"].startswith(
+        f"no record of {log} is a valid event: 3 of 5 are skipped because of wrong_schema: in.x: "
+    )
+    assert 'in record 0, in.x is "1,5"; besides not_json 1, missing 1 at in.x' in found["problem"]
+    text = run("check", spec, log, status=1)
+    assert 'in record 0, in.x is "1,5"' in text
