@@ -10,9 +10,12 @@ from rich.console import Console
 from stream_rnn.cli.shared.printing import output_console, print_json, print_table, print_text
 from stream_rnn.errors import ConfigError
 from stream_rnn.model.features import FeatureSpec
-from stream_rnn.notebook.spec import propose_spec
+from stream_rnn.notebook.options import SpecOptions
+from stream_rnn.notebook.spec import propose_with
+from stream_rnn.options import build_options
 from stream_rnn.overwriting import cannot_write, write_whole
 from stream_rnn.settings import Settings
+from stream_rnn.spec.questions import Ask, Question, refuse_to_choose
 from stream_rnn.spec.spec_check import SpecCheck, check_log
 from stream_rnn.text import visible
 
@@ -28,7 +31,8 @@ def init(log: Path, out: Path | None, force: bool, **options: Any) -> None:
 
     if out is not None:
         check_overwriting(out)
-    text = propose_spec(log, **options).toml
+    choices = build_options(SpecOptions, **options)
+    text = propose_with(log, choices, _choose_asker()).toml
     if out is None:
         sys.stdout.write(text)
         return
@@ -37,6 +41,36 @@ def init(log: Path, out: Path | None, force: bool, **options: Any) -> None:
         f"spec written to {out}; read its comments, then run: "
         f"stream-rnn train {log} --spec {out} --out BUNDLE"
     )
+
+
+def _choose_asker() -> Ask:
+    """Return the function that answers questions: the user at a terminal, or nobody."""
+    is_terminal = sys.stdin.isatty() and sys.stderr.isatty()
+    return _ask_at_terminal if is_terminal else refuse_to_choose
+
+
+def _ask_at_terminal(question: Question) -> str:
+    """Ask the user to choose a candidate by its number, or to name another value.
+
+    The prompt is written to standard error, because standard output may be the file of the spec.
+    """
+    click.echo(question.text, err=True)
+    for number, candidate in enumerate(question.candidates, 1):
+        click.echo(f"  {number}) {candidate.line}", err=True)
+    if question.hint:
+        click.echo(question.hint, err=True)
+    count = len(question.candidates)
+    while True:
+        click.echo(f"Number, or a value of {question.option}: ", nl=False, err=True)
+        line = sys.stdin.readline()
+        if not line:  # the end of standard input
+            raise click.Abort
+        reply = line.strip()
+        if reply and not reply.isdecimal():
+            return reply
+        if reply and 1 <= int(reply) <= count:
+            return question.candidates[int(reply) - 1].answer
+        click.echo(f"Give a number from 1 to {count}, or a value of {question.option}.", err=True)
 
 
 def _require_absent(out: Path) -> None:

@@ -6,11 +6,12 @@ keywords.  So each name, default and bound has one definition.
 
 import difflib
 import functools
+import inspect
 from collections.abc import Callable
 from inspect import Parameter
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
 from stream_rnn.notebook.signatures import (
@@ -25,6 +26,18 @@ from stream_rnn.settings import CLUSTER, FOLD, Settings
 
 T = TypeVar("T")
 
+
+def _split_names(value: Any) -> Any:
+    """Return names that are separated by commas as a tuple."""
+    if not isinstance(value, str):
+        return value
+    return tuple(name.strip() for name in value.split(",") if name.strip())
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_split_names)]
+NameOrNames = Annotated[
+    tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
+]
 SETTINGS = ("app", *CLUSTER, *FOLD, "kafka_timeout_s")
 
 
@@ -103,20 +116,36 @@ class SpecOptions:
     """The rows and fields from which a spec is proposed.
 
     Attributes:
-        key: Fields that form the key; if empty, they are guessed.
+        key: Fields that form the key, as a list or separated by commas; ``None`` guesses them.
         time: Field of the event time; ``None`` guesses it.
-        target: Fields to predict; if empty, they are guessed.
+        target: Field or fields to predict; if empty, they are guessed.
         rows: Maximum number of rows to read, from the first row on.
-        of: Place of the value to predict: ``now``, ``next`` or ``label``.
+        of: Place of the value to predict: ``now`` for the predicting event, ``next`` for the next
+            event of the key, or ``label`` for a labels file.
         classes: Maximum number of classes of a field.
+        time_format: Format of strptime of the event time; ``None`` guesses it.
+        zone: IANA name of the zone of times without a zone; ``None`` is UTC.
+        delimiter: Delimiter of a text file: one character or ``whitespace``; ``None`` guesses it.
+        decimal: Decimal mark of a text file; ``None`` guesses it.
+        thousands: Mark between groups of digits in a text file; ``None`` guesses it.
+        encoding: Encoding of a text file; ``None`` guesses it.
+        columns: Names of the columns of a text file without a header line, as a list or separated
+            by commas; for ``None``, the first line is the header, unless it contains values.
     """
 
-    key: tuple[str, ...] = ()
+    key: Names | None = None
     time: str | None = None
-    target: tuple[str, ...] = ()
+    target: NameOrNames = ()
     rows: Annotated[int, Field(ge=2, le=10_000_000)] = 100_000
     of: Literal["now", "next", "label"] = "next"
     classes: Annotated[int, Field(ge=2, le=100_000)] = 1000
+    time_format: str | None = None
+    zone: str | None = None
+    delimiter: str | None = None
+    decimal: str | None = None
+    thousands: str | None = None
+    encoding: str | None = None
+    columns: Names | None = None
 
 
 def keywords(**kinds: type) -> Callable[[Callable[..., T]], Callable[..., T]]:
@@ -158,7 +187,8 @@ def keywords(**kinds: type) -> Callable[[Callable[..., T]], Callable[..., T]]:
     }
 
     def decorate(function: Callable[..., T]) -> Callable[..., T]:
-        signature = make_signature(function, shown)
+        has_settings = "settings" in inspect.signature(function).parameters
+        signature = make_signature(function, shown if has_settings else groups)
         known = [*signature.parameters, *groups]
 
         @functools.wraps(function)
@@ -168,9 +198,8 @@ def keywords(**kinds: type) -> Callable[[Callable[..., T]], Callable[..., T]]:
             for name, kind in kinds.items():
                 fields = [field.name for field in groups[name]]
                 named[name] = _build_group(function.__name__, name, kind, fields, named)
-            values = {name: named.pop(name) for name in SETTINGS if name in named}
-            base = _check_group(function.__name__, "settings", named.get("settings"), Settings)
-            named["settings"] = Settings.build(**values) if base is None else base.replace(**values)
+            if has_settings:
+                named["settings"] = _build_settings(function.__name__, named)
             with ctrl_c_raises_in_loop():
                 return function(*positional, **named)
 
@@ -191,6 +220,13 @@ def _build_group(
     values = {} if base is None else {field: getattr(base, field) for field in fields}
     values |= {field: named.pop(field) for field in fields if field in named}
     return build_options(kind, **values)
+
+
+def _build_settings(function: str, named: dict[str, Any]) -> Settings:
+    """Take the settings, and the settings of their own, out of keywords."""
+    values = {name: named.pop(name) for name in SETTINGS if name in named}
+    base = _check_group(function, "settings", named.get("settings"), Settings)
+    return Settings.build(**values) if base is None else base.replace(**values)
 
 
 def _check_group(function: str, name: str, group: Any, kind: type) -> Any:

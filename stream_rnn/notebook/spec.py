@@ -1,21 +1,22 @@
 """The functions ``propose_spec`` and ``load_spec``, which return feature specs."""
 
 import tomllib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from stream_rnn.errors import ConfigError
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.notebook.html import text
-from stream_rnn.notebook.options import SpecOptions
-from stream_rnn.options import build_options
+from stream_rnn.notebook.options import SpecOptions, keywords
 from stream_rnn.overwriting import write_whole
-from stream_rnn.replay.event_loop import ctrl_c_raises_in_loop
 from stream_rnn.replay.frames import Frame, index_names, read_frame
 from stream_rnn.replay.logs import FRAME_NAME
-from stream_rnn.spec.columns import read_sample
-from stream_rnn.spec.proposal import Of, ProposalOptions, propose
+from stream_rnn.spec.proposal import propose
+from stream_rnn.spec.proposal_options import ProposalOptions
+from stream_rnn.spec.questions import Ask, refuse_to_choose
+from stream_rnn.spec.sample import read_sample
+
+FILE_OPTIONS = ("delimiter", "decimal", "thousands", "encoding", "columns")
 
 
 @dataclass(frozen=True)
@@ -51,37 +52,22 @@ class ProposedSpec:
         write_whole(Path(path), self.toml, "the spec", lambda _path: None)
 
 
-@ctrl_c_raises_in_loop()
-def propose_spec(
-    log: str | Path | Frame,
-    *,
-    rows: int = 100_000,
-    key: str | Sequence[str] | None = None,
-    time: str | None = None,
-    target: str | Sequence[str] = (),
-    of: Of = "next",
-    classes: int = 1000,
-) -> ProposedSpec:
+@keywords(options=SpecOptions)
+def propose_spec(log: str | Path | Frame, *, options: SpecOptions) -> ProposedSpec:
     """Propose a feature spec from a log.
 
     The keywords are the options of ``stream-rnn spec init``.
 
     Args:
         log: Path of a file, or data frame of polars or pandas.
-        rows: Number of rows to read, from the first row on.
-        key: Fields that form the key, as a list or separated by commas; ``None`` guesses them.
-        time: Field of the event time; ``None`` guesses it.
-        target: Field or fields to predict; if empty, they are guessed.
-        of: Event that contains the target: ``now`` for the predicting event, ``next`` for the next
-            event of the key, or ``label`` for a labels file.
-        classes: Maximum number of classes of a field.
+        options: The rows and fields from which the spec is proposed.
 
     Returns:
         The proposed spec; a notebook displays its text.
 
     Raises:
-        ConfigError: No field can be the key, no field can be a feature or a target, or a named
-            field does not exist.
+        ConfigError: No field can be the key, no field can be a feature or a target, a named field
+            does not exist, or a guess is not sure: the message lists the candidates.
 
     Example:
         >>> from stream_rnn import propose_spec
@@ -90,21 +76,34 @@ def propose_spec(
         >>> proposed.spec.event.key, [head.name for head in proposed.spec.heads]
         (('machine',), ['next_failed'])
     """
-    options = build_options(
-        SpecOptions,
-        key=key.split(",") if isinstance(key, str) else key,
-        time=time,
-        target=(target,) if isinstance(target, str) else target,
-        rows=rows,
-        of=of,
-        classes=classes,
-    )
+    return propose_with(log, options, refuse_to_choose)
+
+
+def propose_with(log: str | Path | Frame, options: SpecOptions, ask: Ask) -> ProposedSpec:
+    """Propose a feature spec from a log.
+
+    Args:
+        log: Path of a file, or data frame of polars or pandas.
+        options: Options of the proposal.
+        ask: Function that answers a question whose answer is not sure.
+
+    Raises:
+        ConfigError: See :func:`propose_spec`.
+    """
     is_path = isinstance(log, str | Path)
-    sample = read_sample(Path(log) if is_path else read_frame(log), options.rows)
-    parts = tuple(part.strip() for part in options.key)
-    wanted = ProposalOptions(parts, options.time, options.target, options.of, options.classes)
+    given = {name: value for name in FILE_OPTIONS if (value := getattr(options, name))}
+    sample = read_sample(Path(log) if is_path else read_frame(log), options.rows, given)
+    choices = ProposalOptions(
+        key=options.key or (),
+        time=options.time,
+        targets=options.target,
+        of=options.of,
+        classes_max=options.classes,
+        time_format=options.time_format or "",
+        zone=options.zone or "",
+    )
     try:
-        toml = propose(sample, Path(log).name if is_path else FRAME_NAME, wanted)
+        toml = propose(sample, Path(log).name if is_path else FRAME_NAME, choices, ask)
     except ConfigError as error:
         index = ", ".join(map(str, index_names(log)))
         hint = f". The index {index} of the frame is no column: call reset_index()"

@@ -8,22 +8,22 @@ from typing import Any, Literal
 
 import numpy as np
 
+from stream_rnn.spec.clocks import unreadable_time
 from stream_rnn.spec.columns import WORD_LENGTH_MAX, Column
-from stream_rnn.spec.key_and_time import ID_WORDS, epoch_unit, is_clock, split_words, words
+from stream_rnn.spec.names import CLASS_WORDS, ID_WORDS, split_words
+from stream_rnn.spec.text_columns import EXACT_MAX
+from stream_rnn.text import printable
 
 NAME_MAX = 48  # FeatureSpec allows 64; the rest is for a number and a suffix such as _missing
 SUFFIXES = ("", "_missing", "_cold", "_sin", "_cos")
-CLASS_WORDS = ID_WORDS | words(
-    "code type kind class category status state activity action event mode flag group zone label "
-    "stage phase channel country region severity priority"
-)
-ACTION_WORDS = words("activity action event status state type stage phase step operation page")
 FEW_NUMBERS = 10
 FEW_TEXTS = 20
 COVERED_MIN = 0.5
 HEAVY_TAIL = 10.0
 CLIP_ROWS_MIN = 1_000
 FAR_OUT = 3.0
+FLAG_ABOVE = 0.5  # separates 0 from 1
+YES_NO = ({"yes", "no"}, {"y", "n"}, {"t", "f"}, {"ja", "nein"}, {"on", "off"}, {"oui", "non"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +31,20 @@ class Role:
     """The use of a column as a feature or a target.
 
     Attributes:
-        kind: Kind of the feature; ``none`` leaves the column out.
+        kind: Kind of the feature; ``none`` leaves the column out, and ``flag`` is a number that is
+            0 or 1.
         reason: Reason for the choice, without a full stop, for a comment in the spec.
         words: Words of the vocabulary, the most frequent first; empty unless categorical.
     """
 
-    kind: Literal["numeric", "categorical", "boolean", "none"]
+    kind: Literal["numeric", "categorical", "boolean", "flag", "none"]
     reason: str
     words: tuple[str, ...] = ()
+
+    @property
+    def feature_kind(self) -> str:
+        """Kind of the feature in a spec."""
+        return "numeric" if self.kind == "flag" else self.kind
 
 
 class UniqueNames:
@@ -76,31 +82,42 @@ def legal_name(text: str) -> str:
     return name if name[0].isalpha() else f"f_{name}"
 
 
-def choose_feature_role(column: Column, classes_max: int) -> Role:
-    """Choose the role of a column as a feature."""
-    if column.refusal:
-        return Role("none", column.refusal)
-    if not column.present:
-        return Role("none", "it has no value at all")
-    if is_clock(column):
-        return Role("none", "it is a time; features of time are made from the event time only")
-    if column.distinct == 1:
-        return Role("none", "it has the same value in every row")
+def choose_feature_role(column: Column, classes_max: int, *, is_clock: bool = False) -> Role:
+    """Choose the role of a column as a feature.
+
+    Args:
+        column: Column of the event.
+        classes_max: Maximum number of words of a vocabulary.
+        is_clock: Whether the values are times.
+    """
+    if reason := _useless(column, is_clock=is_clock):
+        return Role("none", reason)
     if column.kind == "boolean":
         return Role("boolean", f"true or false{_missing_note(column)}")
-    return (
-        _text_role(column, classes_max)
-        if column.kind == "text"
-        else _number_role(column, classes_max)
-    )
+    if column.kind == "text":
+        return _text_role(column, classes_max)
+    return _number_role(column, classes_max)
 
 
-def choose_target_role(column: Column, classes_max: int) -> Role:
+def _useless(column: Column, *, is_clock: bool) -> str:
+    """Return why a column cannot be a feature, whatever its values mean; empty if it can."""
+    if column.refusal:
+        return column.refusal
+    if not column.present:
+        return "it has no value at all"
+    if is_clock:
+        return "it is a time; features of time are made from the event time only"
+    if column.distinct == 1:
+        return "it has the same value in every row"
+    return unreadable_time(column)
+
+
+def choose_target_role(column: Column, classes_max: int, *, is_clock: bool = False) -> Role:
     """Choose the role of a column that --target names.
 
     A target may be a column that is left out as a feature, such as an id or a counter.
     """
-    role = choose_feature_role(column, classes_max)
+    role = choose_feature_role(column, classes_max, is_clock=is_clock)
     is_number = column.kind in ("integer", "number") and not column.refusal
     if role.kind == "none" and is_number and column.distinct > 1:
         return Role("numeric", "a number")
@@ -112,18 +129,24 @@ def choose_target_role(column: Column, classes_max: int) -> Role:
 
 def feature_options(column: Column, role: Role) -> tuple[dict[str, Any], list[str]]:
     """Return the options of a feature besides name, kind and path, and the reasons for them."""
-    reason = [role.reason]
+    reasons = [role.reason, *column.notes]
     if role.kind == "categorical":
         size = embedding_size(len(role.words))
-        return {"vocabulary": role.words, "embedding": size, "missing": "indicator"}, reason
+        return {"vocabulary": role.words, "embedding": size, "missing": "indicator"}, reasons
+    parse = {"parse": True} if column.needs_parse else {}
+    if parse:
+        reasons.append("its values are texts in the log, hence parse = true")
     if role.kind == "boolean":
-        return {"missing": "indicator"}, reason
-    scaling, clip, shape = _choose_scaling(column.numbers)
+        return {"missing": "indicator", **parse}, reasons
+    reasons += _unread_notes(column)
     missing = "indicator" if column.present < len(column.values) else "mean"
+    if role.kind == "flag":
+        return {"scaling": "none", "missing": missing, **parse}, reasons
+    scaling, clip, shape = _choose_scaling(column.numbers)
     values: dict[str, Any] = {"scaling": scaling}
     if clip is not None:
         values["clip"] = clip
-    return {**values, "missing": missing}, [*reason, *shape]
+    return {**values, "missing": missing, **parse}, [*reasons, *shape]
 
 
 def embedding_size(words: int) -> int:
@@ -136,12 +159,20 @@ def embedding_size(words: int) -> int:
 
 
 def _text_role(column: Column, classes_max: int) -> Role:
+    if column.mixture and column.distinct > FEW_TEXTS:
+        return Role("none", column.mixture)
+    first = column.values.drop_nulls()[0].strip()
+    if first[:1] + first[-1:] in ("{}", "[]") and len(first) > 2:
+        return Role("none", "it is JSON within a text, which no spec reads; write it as an object")
     classes = _most_frequent(column, classes_max)
     coverage = sum(n for _, n in classes) / column.present
     is_id = column.distinct > max(FEW_TEXTS, column.present / 2)
     if is_id or coverage < COVERED_MIN:
         size = f"{column.distinct} different texts in {column.present} rows"
-        return Role("none", f"{size}: an id or free text, not a category")
+        lost = f"an id or free text, not a category; its {len(classes)} most frequent texts would"
+        return Role(
+            "none", f"{size}: {lost} cover {coverage:.1%} of the rows, and all of it is lost"
+        )
     return _categorical(column, classes, coverage)
 
 
@@ -153,32 +184,58 @@ def _categorical(column: Column, classes: list[tuple[str, int]], coverage: float
     reason = f"{column.distinct} different values{_missing_note(column)}"
     if len(classes) < column.distinct:
         reason += f"; the {len(classes)} most frequent cover {coverage:.1%} of the rows"
-    return Role("categorical", reason, tuple(word for word, _ in classes))
+    words = tuple(word for word, _ in classes)
+    if {word.lower() for word in words} in YES_NO:
+        reason += "; for a binary head, write them as true and false"
+    return Role("categorical", reason, words)
 
 
 def _number_role(column: Column, classes_max: int) -> Role:
-    unit, name_words = epoch_unit(column), split_words(column.path)
-    if unit in ("µs", "ns") and column.kind == "integer":
-        return Role(
-            "none", f"it looks like a time in {unit} since 1970; a spec reads s and ms only"
-        )
+    name_words = split_words(column.parts[-1])
+    if column.is_flag:
+        reason = f"0 and 1, taken as a yes-or-no number without scaling{_missing_note(column)}"
+        return Role("flag", reason)
     if column.kind == "number":
         return Role("numeric", f"a number{_missing_note(column)}")
     has_few = column.distinct <= min(FEW_NUMBERS, classes_max) and column.distinct < column.present
     may_be_class = column.distinct <= min(classes_max, column.present / 10)
     if has_few or (name_words & CLASS_WORDS and may_be_class):
         role = _categorical(column, column.counts, 1.0)
-        return Role(role.kind, f"an integer, treated as a category: {role.reason}", role.words)
-    if name_words & ID_WORDS:
-        return Role("none", f"its name is that of an id, and it has {column.distinct} values")
-    numbers = column.numbers
-    if column.present > FEW_NUMBERS and bool((np.diff(numbers) > 0).all()):
-        return Role("none", "it only counts up, so later values lie outside of its range here")
+        reason = f"whole numbers, taken as a category: {role.reason}"
+        return Role(
+            role.kind, f'{reason}; if their order matters, use kind = "numeric"', role.words
+        )
+    if reason := _counts_nothing(column):
+        return Role("none", reason)
     return Role("numeric", f"an integer{_missing_note(column)}")
 
 
+def _counts_nothing(column: Column) -> str:
+    """Return why whole numbers are no quantity; empty if they are one."""
+    numbers = column.numbers
+    if float(np.abs(numbers).max()) > EXACT_MAX:
+        return (
+            "its whole numbers go beyond 2^53, where a float has no place for each of them: "
+            f"{column.distinct} values, taken as ids; as a key or a category they stay exact"
+        )
+    if split_words(column.parts[-1]) & ID_WORDS:
+        return f"its name is that of an id, and it has {column.distinct} values"
+    if column.present > FEW_NUMBERS and bool((np.diff(numbers) > 0).all()):
+        return "it only counts up, so later values lie outside of its range here"
+    return ""
+
+
+def _unread_notes(column: Column) -> list[str]:
+    """Return what the texts among numbers are, which make their records dead letters."""
+    if not column.unread:
+        return []
+    rows = sum(column.unread.values())
+    text = printable(next(iter(column.unread)), 20)
+    return [f"{text!r} is no number: {rows} rows with such texts become dead letters"]
+
+
 def _missing_note(column: Column) -> str:
-    absent = len(column.values) - column.present
+    absent = len(column.values) - column.present - sum(column.unread.values())
     return f", missing in {absent} of {len(column.values)} rows" if absent else ""
 
 

@@ -1,12 +1,12 @@
 """Columns of a log: their types as the decoder sees them, and statistics of their values.
 
-A column is a field of the events; a field of a nested object is a column with a dotted path.  A
-column that JSON cannot carry, or that no dotted path can name, has a refusal with the reason.
+A column is a field of the records; a field of a nested object is a column, too.  A column that
+JSON cannot carry, or that a spec cannot read, has a refusal with the reason.
 """
 
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
@@ -16,10 +16,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from stream_rnn.errors import ConfigError
-from stream_rnn.fold.event_time import parse_iso8601_ms
 from stream_rnn.model.encoder import FLOAT32_MAX
 from stream_rnn.model.paths import PATH_LENGTH_MAX, join_path
-from stream_rnn.replay.files import Rows, name_of, read_frames
 
 WORD_LENGTH_MAX = 256
 
@@ -28,35 +26,56 @@ Kind = Literal["number", "integer", "text", "boolean", "none"]
 
 @dataclass(frozen=True, eq=False)  # columns with equal contents are still different columns
 class Column:
-    """One field of N events.
+    """One field of N records.
 
     Attributes:
-        path: Dotted path of the field.
+        parts: Names on the path of the field, which begins at the record.
         kind: Type of the values in JSON; ``none`` if a spec cannot use them.
-        values: The N values; null where an event lacks the field.
+        values: The N values; null where a record lacks the field.
         refusal: Reason why a spec cannot use the column; empty if it can.
+        texts: The N texts of a column whose numbers or booleans are texts in the log.
+        needs_parse: Whether a number or boolean is a text of JSON, which needs ``parse = true``.
+        unread: Texts among numbers that are no numbers, with their numbers of rows.
+        mixture: Why a column of texts is no category although a spec can read it, for a key;
+            empty for none.
+        notes: Remarks for the comment beside the field, without a full stop.
     """
 
-    path: str
+    parts: tuple[str, ...]
     kind: Kind
     values: pl.Series
     refusal: str = ""
+    texts: pl.Series | None = None
+    needs_parse: bool = False
+    unread: Mapping[str, int] = field(default_factory=dict)
+    mixture: str = ""
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def path(self) -> str:
+        """Path of the field, as a spec names it."""
+        return join_path(self.parts)
 
     @cached_property
     def present(self) -> int:
-        """Number of events that have the field."""
+        """Number of records that have the field."""
         return len(self.values) - self.values.null_count()
 
     @cached_property
+    def words(self) -> pl.Series:
+        """The N values as words: those of a vocabulary, and the parts of a key."""
+        return self.values.cast(pl.String) if self.texts is None else self.texts
+
+    @cached_property
     def distinct(self) -> int:
-        """Number of different values, without null."""
-        return self.values.drop_nulls().n_unique() if self.kind != "none" else 0
+        """Number of different words, without null."""
+        return self.words.drop_nulls().n_unique() if self.kind != "none" else 0
 
     @cached_property
     def counts(self) -> list[tuple[str, int]]:
-        """Each value as a word with its number of events, the most frequent first."""
-        words = self.values.drop_nulls().cast(pl.String).alias("word")
-        counted = words.value_counts(name="events").sort(
+        """Each word with its number of records, the most frequent first."""
+        present = self.words.drop_nulls().alias("word")
+        counted = present.value_counts(name="events").sort(
             ["events", "word"], descending=[True, False]
         )
         return list(counted.iter_rows())
@@ -67,9 +86,16 @@ class Column:
         return self.values.drop_nulls().cast(pl.Float64).to_numpy()
 
     @cached_property
-    def times_s(self) -> NDArray[np.float64]:
-        """ISO 8601 texts as (N,) seconds since 1970; NaN for any other text."""
-        return np.array([_seconds(text) for text in self.values.to_list()], np.float64)
+    def floats(self) -> NDArray[np.float64]:
+        """The N values as numbers; NaN where a record lacks the field."""
+        return self.values.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+
+    @cached_property
+    def is_flag(self) -> bool:
+        """Whether the values are the numbers 0 and 1, and both occur."""
+        if self.kind not in ("integer", "number") or not self.present:
+            return False
+        return bool(np.isin(self.numbers, (0, 1)).all()) and len(set(self.numbers.tolist())) == 2
 
     @property
     def summary(self) -> str:
@@ -94,42 +120,28 @@ class Pairs:
     rows: int
 
 
-def read_sample(path: Rows, rows: int) -> pl.DataFrame:
-    """Read the first rows of a log, which is a file or a data frame.
-
-    Raises:
-        ConfigError: The log cannot be read, or has fewer than two rows.
-    """
-    frames: list[pl.DataFrame] = []
-    left = rows
-    for frame in read_frames(path):
-        frames.append(frame.head(left))
-        left -= len(frames[-1])
-        if left <= 0:
-            break
-    sample = pl.concat(frames or [pl.DataFrame()])
-    if len(sample) < 2:
-        raise ConfigError(
-            f"{name_of(path)} has {len(sample)} rows; a proposal needs at least 2, better thousands"
-        )
-    return sample
-
-
-def list_columns(sample: pl.DataFrame) -> list[Column]:
-    """Return the columns of a sample, including the fields of nested objects.
+def frame_columns(sample: pl.DataFrame) -> list[Column]:
+    """Return the columns of a data frame, including the fields of nested objects.
 
     Raises:
         ConfigError: A column contains bytes, which JSON cannot carry.
     """
-    return [
-        column for series in sample for column in _columns(series, join_path([series.name]), "")
-    ]
+    return [column for series in sample for column in _columns(series, (series.name,), "")]
+
+
+def path_refusal(parts: Sequence[str]) -> str:
+    """Return the reason why no path can name a field; empty if one can."""
+    if not all(parts):
+        return "a field with an empty name is read by no spec"
+    if len(join_path(parts)) > PATH_LENGTH_MAX:
+        return f"its path is longer than {PATH_LENGTH_MAX} characters"
+    return ""
 
 
 def find_pairs(keys: Sequence[Column]) -> Pairs:
     """Find successive events of the same key; rows that lack a part of the key are left out."""
-    parts = [column.values.cast(pl.String).alias(str(i)) for i, column in enumerate(keys)]
-    joined = pl.DataFrame(parts).select(pl.concat_str(pl.all(), separator="-")).to_series()
+    parts = [column.words.alias(str(i)) for i, column in enumerate(keys)]
+    joined = pl.DataFrame(parts).select(pl.concat_str(pl.all(), separator="\0")).to_series()
     codes = joined.rank("dense").fill_null(0).to_numpy().astype(np.int64)
     order = np.argsort(codes, kind="stable")
     order = order[codes[order] > 0]
@@ -147,7 +159,7 @@ def measure_change(column: Column, pairs: Pairs) -> tuple[float, float]:
     Source:
         Miller, "Note on the bias of information estimates", 1955.
     """
-    codes = column.values.cast(pl.String).rank("dense").fill_null(0).to_numpy().astype(np.int64)
+    codes = column.words.rank("dense").fill_null(0).to_numpy().astype(np.int64)
     before, after = codes[pairs.before], codes[pairs.after]
     known = (before > 0) & (after > 0)
     before, after = before[known], after[known]
@@ -162,7 +174,7 @@ def measure_change(column: Column, pairs: Pairs) -> tuple[float, float]:
 
 def steps_vary(column: Column, pairs: Pairs) -> bool:
     """Return whether a number changes within a key by steps that are not all equal."""
-    values = column.values.cast(pl.Float64).to_numpy()
+    values = column.floats
     steps = values[pairs.after] - values[pairs.before]
     steps = steps[np.isfinite(steps)]
     return len(steps) > 0 and float(np.ptp(steps)) > 0
@@ -174,51 +186,58 @@ def _entropy(values: NDArray[np.int64]) -> tuple[float, int]:
     return float(-(shares * np.log2(shares)).sum()), len(shares)
 
 
-def _columns(series: pl.Series, path: str, refusal: str) -> list[Column]:
-    name = series.name
-    if not name:
-        refusal = refusal or "a field with an empty name has no path"
-    elif len(path) > PATH_LENGTH_MAX:
-        refusal = refusal or f"its path is longer than {PATH_LENGTH_MAX} characters"
+def _columns(series: pl.Series, parts: tuple[str, ...], refusal: str) -> list[Column]:
+    refusal = refusal or path_refusal(parts)
     if isinstance(series.dtype, pl.Struct):
-        inner = [series.struct.field(field.name) for field in series.dtype.fields]
-        return [
-            c
-            for field in inner
-            for c in _columns(field, f"{path}.{join_path([field.name])}", refusal)
-        ]
-    kind, values, type_refusal = _as_json(series, path)
-    return [Column(path, kind, values, refusal or type_refusal)]
+        names = [member.name for member in series.dtype.fields]
+        inner = [(name, series.struct.field(name)) for name in names]
+        return [c for name, member in inner for c in _columns(member, (*parts, name), refusal)]
+    kind, values, type_refusal = _as_json(series, parts)
+    return [Column(parts, kind, values, refusal=refusal or type_refusal)]
 
 
-def _as_json(series: pl.Series, path: str) -> tuple[Kind, pl.Series, str]:
+def _as_json(series: pl.Series, parts: Sequence[str]) -> tuple[Kind, pl.Series, str]:
     """Return the type in JSON, the values in JSON, and a refusal if a spec cannot use them."""
     dtype = series.dtype
     if dtype == pl.Binary:
         raise ConfigError(
-            f"column {path} contains bytes, which JSON cannot carry; write the log without it"
+            f"column {join_path(parts)} contains bytes, which JSON cannot carry; write the log "
+            "without it"
         )
     if dtype.is_float():
-        return "number", *_floats(series.cast(pl.Float64))
+        return "number", *as_finite(series.cast(pl.Float64))
     if dtype in (pl.Date, pl.Datetime):
         return "text", _as_texts(series), ""
     if dtype in (pl.String, pl.Categorical, pl.Enum):
         return "text", series.cast(pl.String), ""
     if dtype == pl.Boolean or dtype.is_integer():
         return "boolean" if dtype == pl.Boolean else "integer", series, ""
-    return "none", series, _type_refusal(dtype)
+    return "none", series, _type_refusal(series)
 
 
-def _type_refusal(dtype: pl.DataType) -> str:
+def _type_refusal(series: pl.Series) -> str:
+    dtype = series.dtype
     if dtype == pl.Decimal:
         return "JSON carries decimal numbers as texts; cast the column to float"
     if dtype == pl.Null:
         return "it has no value at all"
+    if isinstance(dtype, pl.List | pl.Array):
+        lengths = series.drop_nulls().list.len() if isinstance(dtype, pl.List) else [dtype.size]
+        return array_refusal(min(lengths, default=0), max(lengths, default=0))
     return f"a {str(dtype).partition('(')[0].lower()} cannot be a feature"
 
 
-def _floats(values: pl.Series) -> tuple[pl.Series, str]:
-    """Return floats as JSON carries them: NaN and infinity become null."""
+def array_refusal(shortest: int, longest: int) -> str:
+    """Return what is lost by leaving out a column of arrays."""
+    lengths = f"{shortest}" if shortest == longest else f"{shortest} to {longest}"
+    return (
+        f"an array of {lengths} value{'s' * (longest != 1)} cannot be a feature, so all is lost; write the "
+        "values that matter, such as the last one or the mean, to fields of their own"
+    )
+
+
+def as_finite(values: pl.Series) -> tuple[pl.Series, str]:
+    """Return floats as JSON carries them: NaN and infinity become null; and a refusal, if any."""
     finite = values.is_finite()
     values = pl.select(pl.when(finite).then(values)).to_series()
     largest = values.abs().max()
@@ -234,10 +253,3 @@ def _as_texts(series: pl.Series) -> pl.Series:
     return pl.Series(
         [orjson.loads(line)["x"] for line in buffer.getvalue().splitlines()], dtype=pl.String
     )
-
-
-def _seconds(text: str | None) -> float:
-    try:
-        return parse_iso8601_ms(text or "") / 1000
-    except ValueError:
-        return float("nan")

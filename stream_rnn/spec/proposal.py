@@ -6,18 +6,15 @@ a valid event of the proposed spec (``tests/unit/test_proposal.py``).
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
-import polars as pl
-from numpy.typing import NDArray
 
 from stream_rnn.errors import ConfigError
 from stream_rnn.model.features import SPEC_BYTES_MAX
 from stream_rnn.spec.column_roles import (
-    ACTION_WORDS,
+    FLAG_ABOVE,
     Role,
     UniqueNames,
     choose_feature_role,
@@ -25,22 +22,18 @@ from stream_rnn.spec.column_roles import (
     feature_options,
     legal_name,
 )
-from stream_rnn.spec.columns import (
-    Column,
-    Pairs,
-    find_pairs,
-    list_columns,
-    measure_change,
-    steps_vary,
+from stream_rnn.spec.columns import Column
+from stream_rnn.spec.envelopes import metadata_reason
+from stream_rnn.spec.examine import ExaminedLog, examine
+from stream_rnn.spec.proposal_options import ProposalOptions, find_column
+from stream_rnn.spec.questions import (
+    CONFIDENCE_MIN,
+    Ask,
+    format_confidence,
+    refuse_to_choose,
 )
-from stream_rnn.spec.key_and_time import (
-    Guess,
-    find_column,
-    guess_key,
-    guess_time,
-    split_words,
-    time_seconds,
-)
+from stream_rnn.spec.sample import Sample
+from stream_rnn.spec.targets import Target, rank_targets, score_targets, target_question
 from stream_rnn.spec.toml import Block, format_document
 from stream_rnn.text import format_duration
 
@@ -48,91 +41,35 @@ FEATURES_MAX = 500  # FeatureSpec allows 512; the rest is for since_previous and
 SUGGESTED_HEADS_MAX = 3
 SUGGESTED_CLASSES_MAX = 20
 DAY_S = 86_400
-CHANGES_MIN = 0.05  # a target that changes more rarely is predicted by its last value
 REASONS_MAX = 12
 
-Of = Literal["now", "next", "label"]
 
-
-@dataclass(frozen=True, slots=True)
-class ProposalOptions:
-    """Options of ``stream-rnn spec init``.
-
-    Attributes:
-        key: Paths of the fields that make the key; empty to guess.
-        time: Path of the event time; ``None`` to guess.
-        targets: Paths of the fields to predict; empty to guess.
-        of: Source of the labels, as in the option ``of`` of a head.
-        classes_max: Largest number of classes of a field.
-    """
-
-    key: tuple[str, ...] = ()
-    time: str | None = None
-    targets: tuple[str, ...] = ()
-    of: Of = "next"
-    classes_max: int = 1000
-
-
-@dataclass(frozen=True)
-class _ExaminedLog:
-    """The columns of a sample with its key and event time.
-
-    Attributes:
-        columns: All columns.
-        key: The key.
-        time: The event time.
-        pairs: Successive events of one key.
-        seconds: (N,) event times in seconds; empty without an event time.
-    """
-
-    columns: Sequence[Column]
-    key: Guess
-    time: Guess
-    pairs: Pairs
-    seconds: NDArray[np.float64]
-
-    @cached_property
-    def gaps_s(self) -> NDArray[np.float64]:
-        """Seconds between successive events of a key; empty without an event time."""
-        if not self.time.columns:
-            return np.zeros(0)
-        gaps = self.seconds[self.pairs.after] - self.seconds[self.pairs.before]
-        return np.maximum(gaps[np.isfinite(gaps)], 0)
-
-    @property
-    def has_gaps(self) -> bool:
-        """Whether the time between events varies."""
-        return len(self.gaps_s) > 0 and float(np.ptp(self.gaps_s)) > 0
-
-    @property
-    def other_columns(self) -> list[Column]:
-        """Columns that are neither key nor event time."""
-        return [c for c in self.columns if c not in (*self.key.columns, *self.time.columns)]
-
-
-def propose(sample: pl.DataFrame, name: str, options: ProposalOptions) -> str:
+def propose(
+    sample: Sample, name: str, options: ProposalOptions, ask: Ask = refuse_to_choose
+) -> str:
     """Propose a spec as TOML with comments.
 
     Args:
         sample: Rows of a log, in its order.
         name: Name of the log, for a comment and the name of the spec.
         options: Choices that replace guesses.
+        ask: Function that answers a question whose answer is not sure.
 
     Raises:
-        ConfigError: No field can be the key, no field can be a feature, or a named field does not
-            exist.
+        ConfigError: No field can be the key, no field can be a feature, a named field does not
+            exist, or an answer is not sure and nobody is asked.
     """
-    log = _examine(list_columns(sample), options)
-    hidden = set(options.targets) if options.of != "next" else set()
+    log = examine(sample, options, ask)
+    options = _with_target(log, options, ask)
+    hidden = set(_target_columns(log, options)) if options.of != "next" else set()
     roles, left_out = _choose_roles(log, options, hidden)
     features = list(_feature_blocks(log, roles))
     heads = list(_head_blocks(log, options))
     if not features or not heads:
         raise ConfigError(_nothing_to_learn(name, left_out))
     offered = list(_suggested_heads(log, options, heads))
-    text = format_document(
-        [_top_block(name, len(sample)), _event_block(log), *features, *left_out, *heads, *offered]
-    )
+    top = [_top_block(name, sample.rows), *_file_block(sample), _event_block(log)]
+    text = format_document([*top, *features, *left_out, *heads, *offered])
     if (size := len(text.encode())) > SPEC_BYTES_MAX:
         raise ConfigError(
             f"the spec would have {size} bytes, more than {SPEC_BYTES_MAX}; give smaller --classes"
@@ -140,14 +77,13 @@ def propose(sample: pl.DataFrame, name: str, options: ProposalOptions) -> str:
     return text
 
 
-def _examine(columns: Sequence[Column], options: ProposalOptions) -> _ExaminedLog:
-    key = guess_key(columns, options.key)
-    pairs = find_pairs(key.columns)
-    if not pairs.rows:
-        raise ConfigError(f"no row has all fields of the key: {', '.join(options.key)}")
-    time = guess_time(columns, key, pairs, options.time)
-    seconds = time_seconds(time) if time.columns else np.zeros(0)
-    return _ExaminedLog(columns, key, time, pairs, seconds)
+def _with_target(log: ExaminedLog, options: ProposalOptions, ask: Ask) -> ProposalOptions:
+    """Return the options with the target that somebody has chosen, if it is not sure."""
+    targets = [] if options.targets else _rank_targets(log, options)
+    scored = score_targets(targets, [log.envelope.event_path(t.column) for t in targets])
+    if not scored or max(c.confidence for c in scored) >= CONFIDENCE_MIN:
+        return options
+    return replace(options, targets=(ask(target_question(scored)),))
 
 
 def _top_block(name: str, rows: int) -> Block:
@@ -159,38 +95,64 @@ def _top_block(name: str, rows: int) -> Block:
     return Block("", {"format": 1, "name": legal_name(name.partition(".")[0])}, comments)
 
 
-def _event_block(log: _ExaminedLog) -> Block:
-    comments = [*log.key.reasons, *log.time.reasons]
-    if log.time.columns:
+def _file_block(sample: Sample) -> list[Block]:
+    if not sample.file:
+        return [Block(comments=sample.reasons)] if sample.reasons else []
+    return [Block("[file]", sample.file, sample.reasons)]
+
+
+def _event_block(log: ExaminedLog) -> Block:
+    comments = [*log.envelope.reasons, *log.key_reasons, *log.time.reasons]
+    if log.time.column is not None:
         unordered = int((np.diff(log.seconds[np.isfinite(log.seconds)]) < 0).sum())
         if unordered:
             comments.append(
                 f"{unordered} rows are earlier than the row before them. Training reads rows in the "
-                "order of the file, so sort it by the event time with a stable sort."
+                "order of the file, so give it --sort-by-time, or sort the file with a stable sort."
             )
-    values: dict[str, Any] = {"key": [column.path for column in log.key.columns]}
-    if log.time.columns:
-        values["time"] = {"path": log.time.columns[0].path, "unit": log.time.unit}
+    key = [log.envelope.key_element(column, log.columns) for column in log.key]
+    values: dict[str, Any] = {"key": key, **log.envelope.table}
+    if log.time.column is not None:
+        values["time"] = dict(log.time.table)
     return Block("[event]", values, comments)
 
 
+def _target_columns(log: ExaminedLog, options: ProposalOptions) -> Iterator[Column]:
+    """Yield the columns that the targets name; a target of labels may be no column."""
+    for path in options.targets:
+        for column in log.columns:
+            if path in (column.path, log.envelope.event_path(column)):
+                yield column
+
+
 def _choose_roles(
-    log: _ExaminedLog, options: ProposalOptions, hidden: set[str]
+    log: ExaminedLog, options: ProposalOptions, hidden: set[Column]
 ) -> tuple[list[tuple[Column, Role]], list[Block]]:
     """Return the columns that become features, and a block with the reason for every other one."""
     features: list[tuple[Column, Role]] = []
     lines: list[str] = []
-    for column in log.other_columns:
-        choose = choose_target_role if column.path in options.targets else choose_feature_role
-        role = choose(column, options.classes_max)
-        if column.path in hidden:
-            lines.append(f'{column.path} is left out: it is a target with of = "{options.of}".')
-        elif role.kind == "none":
-            lines.append(f"{column.path} is left out: {role.reason}.")
+    targets = set(_target_columns(log, options))
+    for column in log.event_columns:
+        choose = choose_target_role if column in targets else choose_feature_role
+        role = choose(column, options.classes_max, is_clock=column.path in log.clocks)
+        path, transport = log.envelope.event_path(column), ""
+        if column not in targets:
+            transport = metadata_reason(column, log.columns, log.envelope)
+        if column in hidden:
+            lines.append(f'{path} is left out: it is a target with of = "{options.of}".')
+        elif transport or role.kind == "none":
+            lines.append(f"{path} is left out: {transport or role.reason}.")
         elif len(features) == FEATURES_MAX:
-            lines.append(f"{column.path} is left out: there are {FEATURES_MAX} features already.")
+            lines.append(f"{path} is left out: there are {FEATURES_MAX} features already.")
         else:
             features.append((column, role))
+    if log.envelope.unwrap:
+        outside = [c.path for c in log.columns if not log.envelope.contains(c)]
+        shown = ", ".join(outside[:REASONS_MAX])
+        lines.append(
+            f"Outside of the event, so no features: {shown}"
+            f"{' and more' if len(outside) > REASONS_MAX else ''}."
+        )
     if any(role.kind == "numeric" and c.present == len(c.values) for c, role in features):
         lines.append(
             'A number that every row has gets missing = "mean", so that an event without it stays '
@@ -200,12 +162,13 @@ def _choose_roles(
     return features, [Block(comments=lines)] if lines else []
 
 
-def _feature_blocks(log: _ExaminedLog, roles: Sequence[tuple[Column, Role]]) -> Iterator[Block]:
+def _feature_blocks(log: ExaminedLog, roles: Sequence[tuple[Column, Role]]) -> Iterator[Block]:
     names = UniqueNames()
     for column, role in roles:
         values, reasons = feature_options(column, role)
-        start = {"name": names.add(column.path), "kind": role.kind, "path": column.path}
-        yield Block("[[features]]", start | values, [f"{column.path}: {'; '.join(reasons)}"])
+        path = log.envelope.event_path(column)
+        start = {"name": names.add(path), "kind": role.feature_kind, "path": path}
+        yield Block("[[features]]", start | values, [f"{path}: {'; '.join(reasons)}"])
     if log.has_gaps:
         median = format_duration(float(np.median(log.gaps_s)))
         values = {"name": names.add("since"), "kind": "since_previous", "scaling": "log"}
@@ -216,7 +179,7 @@ def _feature_blocks(log: _ExaminedLog, roles: Sequence[tuple[Column, Role]]) -> 
         yield Block("[[features]]", values, [reason])
 
 
-def _calendar_units(log: _ExaminedLog) -> Iterator[tuple[str, str]]:
+def _calendar_units(log: ExaminedLog) -> Iterator[tuple[str, str]]:
     seconds = log.seconds[np.isfinite(log.seconds)]
     if not log.time.is_clock or not len(seconds) or np.ptp(seconds) <= DAY_S:
         return
@@ -226,22 +189,26 @@ def _calendar_units(log: _ExaminedLog) -> Iterator[tuple[str, str]]:
     yield "weekday", f"{span} The day of the week is that of UTC."
 
 
-def _head_blocks(log: _ExaminedLog, options: ProposalOptions) -> Iterator[Block]:
+def _head_blocks(log: ExaminedLog, options: ProposalOptions) -> Iterator[Block]:
     names = UniqueNames()
     if options.targets:
         for path in options.targets:
             yield _target_head(log, path, options, names)
         return
-    ranked = _rank_targets(log, options)
-    if ranked:
-        column, role, reason = ranked[0]
-        yield _head_block(column.path, role, "next", names, reason)
+    targets = _rank_targets(log, options)
+    if targets:
+        paths = [log.envelope.event_path(target.column) for target in targets]
+        scored = score_targets(targets, paths)
+        best = max(scored, key=lambda candidate: candidate.confidence)
+        target = targets[scored.index(best)]
+        reason = f"{best.reason} ({format_confidence(best.confidence)})"
+        yield _head_block(best.answer, target.column, target.role, "next", names, reason)
     if log.has_gaps:
         yield _wait_head(names)
 
 
 def _suggested_heads(
-    log: _ExaminedLog, options: ProposalOptions, heads: Sequence[Block]
+    log: ExaminedLog, options: ProposalOptions, heads: Sequence[Block]
 ) -> Iterator[Block]:
     """Suggest further heads, as comments."""
     names = UniqueNames()
@@ -249,45 +216,59 @@ def _suggested_heads(
         names.add(head.values["name"])
     predicted = {head.values.get("path") for head in heads}
     others = [
-        (column, role, reason)
-        for column, role, reason in _rank_targets(log, options)
-        if column.path not in predicted and len(role.words) <= SUGGESTED_CLASSES_MAX
+        (log.envelope.event_path(target.column), target)
+        for target in _rank_targets(log, options)
+        if len(target.role.words) <= SUGGESTED_CLASSES_MAX
     ]
+    others = [(path, target) for path, target in others if path not in predicted]
     if others:
         yield Block(comments=["Further heads: remove the # before the lines of those you want."])
-    for column, role, reason in others[:SUGGESTED_HEADS_MAX]:
-        yield replace(_head_block(column.path, role, "next", names, reason), is_commented_out=True)
+    for path, target in others[:SUGGESTED_HEADS_MAX]:
+        head = _head_block(path, target.column, target.role, "next", names, target.reason)
+        yield replace(head, is_commented_out=True)
     if options.targets and log.has_gaps:
         yield replace(_wait_head(names), is_commented_out=True)
 
 
 def _target_head(
-    log: _ExaminedLog, path: str, options: ProposalOptions, names: UniqueNames
+    log: ExaminedLog, path: str, options: ProposalOptions, names: UniqueNames
 ) -> Block:
     """Return the head of a field that --target names.
 
     Raises:
         ConfigError: The log has no such field, or the field cannot be a target.
     """
-    if options.of == "label" and path not in {column.path for column in log.columns}:
+    if options.of == "label" and not any(_target_columns(log, options)):
         reason = "not a field of the log, so it is a number in a file of labels (train --labels)"
-        return _head_block(path, Role("numeric", reason), "label", names, reason)
-    column = find_column(log.columns, path, "--target")
-    role = choose_target_role(column, options.classes_max)
+        return _head_block(path, None, Role("numeric", reason), "label", names, reason)
+    column = find_column(log.columns, path, "--target", log.envelope)
+    if not log.envelope.contains(column):
+        raise ConfigError(f"--target {path}: it is no field of the event, but of its envelope")
+    is_clock = column.path in log.clocks
+    role = choose_target_role(column, options.classes_max, is_clock=is_clock)
     if role.kind == "none":
         raise ConfigError(f"--target {path}: {role.reason}")
     if len(role.words) == 1:
         raise ConfigError(
             f"--target {path}: only one of {column.distinct} classes is left; raise --classes"
         )
-    return _head_block(path, role, options.of, names, "the given target")
+    event_path = log.envelope.event_path(column)
+    return _head_block(event_path, column, role, options.of, names, "the given target")
 
 
-def _head_block(path: str, role: Role, of: str, names: UniqueNames, reason: str) -> Block:
-    kind = {"numeric": "regression", "boolean": "binary", "categorical": "multiclass"}[role.kind]
+def _head_block(
+    path: str, column: Column | None, role: Role, of: str, names: UniqueNames, reason: str
+) -> Block:
+    kinds = {"numeric": "regression", "categorical": "multiclass"}
+    kind = kinds.get(role.kind, "binary")
     values: dict[str, Any] = {"name": names.add(f"{of}_{path}"), "kind": kind, "of": of}
     values["path"] = path
     comments = [f"{path}: {reason}"]
+    if role.kind == "flag":
+        values["above"] = FLAG_ABOVE
+        comments.append("Its values are 0 and 1: above 0.5 is yes.")
+    if column is not None and column.needs_parse and kind != "multiclass":
+        values["parse"] = True
     if role.words:
         values["classes"] = role.words
         if of == "next" and "end" not in role.words:
@@ -301,28 +282,15 @@ def _wait_head(names: UniqueNames) -> Block:
     return Block("[[heads]]", values, [comment])
 
 
-def _rank_targets(log: _ExaminedLog, options: ProposalOptions) -> list[tuple[Column, Role, str]]:
-    """Rank the columns whose next value a head could predict; give the reason for each.
-
-    Columns that change come before columns that do not; among them, names of actions come first,
-    then other classes, then numbers.
-    """
-    ranked = []
-    for column in log.other_columns:
-        role = choose_feature_role(column, options.classes_max)
-        if role.kind == "none" or len(role.words) == 1:
-            continue
-        changes, bits = measure_change(column, log.pairs)
-        reason = f"changes from one event of a key to the next in {changes:.0%} of the cases"
-        rarely_changes = changes < CHANGES_MIN
-        if role.kind == "numeric":
-            rank = (2, -changes)
-            rarely_changes = rarely_changes or not steps_vary(column, log.pairs)
-        else:
-            rank = (0 if split_words(column.path) & ACTION_WORDS else 1, -bits)
-            reason += f"; a value gives {max(bits, 0):.2f} bits of information about the next one"
-        ranked.append(((rarely_changes, *rank), (column, role, reason)))
-    return [target for _, target in sorted(ranked, key=lambda item: item[0])]
+def _rank_targets(log: ExaminedLog, options: ProposalOptions) -> list[Target]:
+    """Rank the columns whose next value a head could predict."""
+    candidates = []
+    for column in log.event_columns:
+        is_clock = column.path in log.clocks
+        role = choose_feature_role(column, options.classes_max, is_clock=is_clock)
+        if not metadata_reason(column, log.columns, log.envelope):
+            candidates.append((column, role))
+    return rank_targets(candidates, log.pairs)
 
 
 def _nothing_to_learn(name: str, left_out: Sequence[Block]) -> str:

@@ -17,7 +17,7 @@ from stream_rnn.notebook.options import LogOptions
 from stream_rnn.replay.files import read_batches
 from stream_rnn.replay.frames import check_frame, is_frame, read_frame
 from stream_rnn.settings import Settings
-from stream_rnn.spec.columns import read_sample
+from stream_rnn.spec.sample import read_sample
 
 SPEC = {
     "format": 1,
@@ -164,7 +164,7 @@ def test_a_frame_is_recognized_by_what_it_can_do():
 
 def test_a_proposal_takes_the_first_rows_of_a_frame():
     """As it does of a file."""
-    assert read_sample(pl.DataFrame(COLUMNS), 3)["at"].to_list() == [10, 11, 12]
+    assert read_sample(pl.DataFrame(COLUMNS), 3).columns[2].floats.tolist() == [10, 11, 12]
     with pytest.raises(ConfigError, match="the data frame has 1 rows"):
         read_sample(pl.DataFrame(COLUMNS).head(1), 3)
 

@@ -268,3 +268,43 @@ def test_check_names_a_field_a_reason_and_a_value_where_no_record_is_an_event(sp
     assert 'in record 0, in.x is "1,5"; besides not_json 1, missing 1 at in.x' in found["problem"]
     text = run("check", spec, log, status=1)
     assert 'in record 0, in.x is "1,5"' in text
+
+
+def test_init_takes_the_format_of_a_file_from_its_options(tmp_path):
+    """What is given is not guessed, and the spec contains it."""
+    log, out = tmp_path / "log.csv", tmp_path / "s.toml"
+    rows = "".join(f"d{i % 9};01|02|2024 {i // 60:02}:{i % 60:02};{i % 7},5\n" for i in range(600))
+    log.write_text(rows)
+    options = ["--columns", "device,when,v", "--delimiter", ";", "--decimal", ","]
+    options += ["--time", "when", "--time-format", "%m|%d|%Y %H:%M", "--zone", "America/New_York"]
+    run("init", log, "--out", out, *options)
+    spec = FeatureSpec.read(out)
+    assert (spec.file.columns, spec.file.delimiter, spec.file.decimal) == (
+        ("device", "when", "v"),
+        ";",
+        ",",
+    )
+    assert (spec.event.time.format, spec.event.time.zone) == ("%m|%d|%Y %H:%M", "America/New_York")
+    assert [(head.kind, head.path) for head in spec.heads] == [("regression", "v")]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--delimiter", "ab"], "--delimiter 'ab' is no delimiter"),
+        (["--encoding", "klingon"], "--encoding 'klingon' is no encoding"),
+        (["--zone", "Mars/Base"], "--zone Mars/Base: .* is no time zone"),
+        (["--zone", "Europe/Berlin"], "--zone Europe/Berlin: it is for times in texts, but at is"),
+        (["--time", "at", "--time-format", "%d.%m.%Y"], "it does not read the texts of at"),
+    ],
+)
+def test_init_refuses_an_option_that_the_log_does_not_fit(log, options, says):
+    """It names the option."""
+    with pytest.raises(ConfigError, match=says):
+        run("init", log, *options)
+
+
+def test_init_refuses_options_of_text_files_for_others(tmp_path):
+    """JSON has no delimiter."""
+    with pytest.raises(ConfigError, match="delimiter is for delimited text files"):
+        run("init", write_lines(tmp_path / "log.jsonl", ROWS), "--delimiter", ";")

@@ -25,12 +25,27 @@ def command() -> None:
 @path_option("--out", help="File to write the spec to; default: standard output.")
 @click.option("--force", is_flag=True, help="Overwrite the file of --out if it exists.")
 @group_option(SpecOptions, "rows", help=ROWS)
-@click.option(
-    "--key",
+@group_option(
+    SpecOptions,
+    "key",
     metavar="FIELD,...",
     help="Fields that make the key, separated by commas; default: a guess.",
 )
-@click.option("--time", metavar="FIELD", help="Field of the event time; default: a guess.")
+@group_option(
+    SpecOptions, "time", metavar="FIELD", help="Field of the event time; default: a guess."
+)
+@group_option(
+    SpecOptions,
+    "time_format",
+    metavar="FORMAT",
+    help="Format of the event time as in strptime, such as %d.%m.%Y %H:%M; default: a guess.",
+)
+@group_option(
+    SpecOptions,
+    "zone",
+    metavar="NAME",
+    help="IANA zone of times that name no zone, such as Europe/Berlin; default: UTC.",
+)
 @click.option(
     "--target",
     multiple=True,
@@ -43,12 +58,44 @@ def command() -> None:
     help="Place of the value to predict: now is the same event, next the next event of the key, label a file of labels.",
 )
 @group_option(SpecOptions, "classes", help="Maximum number of classes of a field.")
+@group_option(
+    SpecOptions,
+    "delimiter",
+    metavar="CHARACTER",
+    help="Delimiter of a text file: a character, or whitespace for runs of blanks; default: a guess.",
+)
+@group_option(
+    SpecOptions,
+    "decimal",
+    metavar="CHARACTER",
+    help="Decimal mark of a text file: a point or a comma; default: a guess.",
+)
+@group_option(
+    SpecOptions,
+    "thousands",
+    metavar="CHARACTER",
+    help="Mark between groups of digits in a text file; default: a guess.",
+)
+@group_option(
+    SpecOptions,
+    "encoding",
+    metavar="NAME",
+    help="Encoding of a text file, by Python's name; default: a guess.",
+)
+@group_option(
+    SpecOptions,
+    "columns",
+    metavar="NAME,...",
+    help="Column names of a text file without a header line, separated by commas; default: a guess.",
+)
 def init(**options: Any) -> Any:
     """Propose a feature spec for a log.
 
-    LOG is a .csv, .jsonl or .parquet file. Types, scalings, vocabularies, key, event time and
-    heads are guesses; a comment beside each guess gives its reason. Read the comments before you
-    train.
+    LOG is a .csv, .jsonl or .parquet file, or a directory of such parts. Types, scalings,
+    vocabularies, key, event time, heads and the format of a text file are guesses; a comment
+    beside each guess gives its reason. If a guess is not sure, the command asks at a terminal;
+    elsewhere it ends with the candidates and the option that chooses each. Read the comments
+    before you train.
     """
     return load_work("spec").init(**options)
 

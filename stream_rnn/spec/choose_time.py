@@ -1,0 +1,158 @@
+"""The choice of the event time: given, guessed, or asked for."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from stream_rnn.errors import ConfigError
+from stream_rnn.spec.clocks import Clock, epoch_unit, find_clock, unreadable_time
+from stream_rnn.spec.columns import Column, Pairs
+from stream_rnn.spec.envelopes import Envelope
+from stream_rnn.spec.event_time import (
+    TimeGuess,
+    clock_guess,
+    counter_guess,
+    find_counter,
+    format_question,
+    may_be_seconds,
+    rank_times,
+    time_question,
+)
+from stream_rnn.spec.proposal_options import ProposalOptions, find_column
+from stream_rnn.spec.questions import CONFIDENCE_MIN, Ask, format_confidence
+from stream_rnn.text import printable
+
+TIME_CONFIDENCE_MIN = 0.3  # a less likely time is none at all
+OTHERS_SHOWN = 3
+
+
+def choose_time(
+    columns: Sequence[Column],
+    clocks: dict[str, Clock],
+    pairs: Pairs,
+    envelope: Envelope,
+    options: ProposalOptions,
+    ask: Ask,
+) -> tuple[TimeGuess, dict[str, Clock]]:
+    """Choose the event time.
+
+    Args:
+        columns: Columns outside of the key.
+        clocks: Columns that are times, by path.
+        pairs: Successive events of one key.
+        envelope: What surrounds the events.
+        options: Choices that replace guesses.
+        ask: Function that answers a question whose answer is not sure.
+
+    Returns:
+        The event time, and the columns that are times, with the format that was chosen.
+
+    Raises:
+        ConfigError: A field that an option or an answer names does not contain times.
+    """
+    usable = [column for column in columns if not column.refusal]
+    if options.time is not None:
+        column = find_column(columns, options.time, "--time", envelope)
+        return _named_time(column, clocks, options, ask)
+    ranked = [
+        candidate
+        for candidate in rank_times(usable, clocks, pairs, envelope.time)
+        if candidate.confidence >= TIME_CONFIDENCE_MIN
+    ]
+    if not ranked:
+        return _without_clock(usable, columns, pairs), clocks
+    best = ranked[0]
+    why = f"{format_confidence(best.confidence)}: {best.reason}"
+    path = best.answer
+    if best.confidence < CONFIDENCE_MIN:
+        path, why = ask(time_question(ranked)), "it is your answer"
+    column = find_column(columns, path, "--time", envelope)
+    if column.path not in clocks:
+        return _named_time(column, clocks, options, ask)
+    guess, clocks = _with_format(column, clocks, options, ask, why)
+    others = [c.answer for c in ranked if c.answer != column.path][:OTHERS_SHOWN]
+    if others:
+        note = f"Other candidates for the event time (see --time): {', '.join(others)}."
+        guess = replace(guess, reasons=(*guess.reasons, note))
+    return guess, clocks
+
+
+def _with_format(
+    column: Column, clocks: dict[str, Clock], options: ProposalOptions, ask: Ask, why: str
+) -> tuple[TimeGuess, dict[str, Clock]]:
+    """Return the event time; ask for its format if several fit."""
+    clock = clocks[column.path]
+    if clock.confidence < CONFIDENCE_MIN:
+        layout = ask(format_question(column.path, clock))
+        clock = _read_by(column, options.zone, layout)
+        clocks = {**clocks, column.path: clock}
+    elif clock.unit == "text":
+        why += f"; {format_confidence(clock.confidence)} of the format: {clock.reason}"
+        if clock.others:
+            why += f"; it could be {' or '.join(clock.others)}, too (--time-format)"
+    return clock_guess(column, clock, options.zone, why), clocks
+
+
+def _read_by(column: Column, zone: str, layout: str) -> Clock:
+    clock = find_clock(column, zone, layout)
+    if clock is None:
+        example = printable(str(column.words.drop_nulls()[0]), 60)
+        raise ConfigError(
+            f"--time-format {layout!r}: it does not read the texts of {column.path}, such as "
+            f"{example!r}, as times from 1990 to 2100"
+        )
+    return clock
+
+
+def _without_clock(usable: Sequence[Column], columns: Sequence[Column], pairs: Pairs) -> TimeGuess:
+    notes = tuple(
+        f"{column.path} is not read as a time: {note}."
+        for column in columns
+        if (note := unreadable_time(column))
+    )
+    counter = find_counter(usable, pairs)
+    if counter is not None:
+        return replace(counter, reasons=(*counter.reasons, *notes))
+    reason = (
+        "No field looks like a time, so the event time is the timestamp of the record: in a file, "
+        "the row number. If times matter, name a field with --time."
+    )
+    return TimeGuess(reasons=(reason, *notes))
+
+
+def _named_time(
+    column: Column, clocks: dict[str, Clock], options: ProposalOptions, ask: Ask
+) -> tuple[TimeGuess, dict[str, Clock]]:
+    """Return the event time that --time names.
+
+    Raises:
+        ConfigError: The field does not contain times.
+    """
+    if options.time_format and column.path not in clocks:
+        clocks = {**clocks, column.path: _read_by(column, options.zone, options.time_format)}
+    clock = clocks.get(column.path)
+    if clock is None and epoch_unit(column):
+        clock = find_clock(column, options.zone)
+    if clock is not None:
+        return _with_format(column, {**clocks, column.path: clock}, options, ask, "it is given")
+    if may_be_seconds(column):
+        reason = (
+            f"The event time is {column.path}, as given. Its numbers are read as seconds: as times "
+            "since 1970, they would not lie in the years 1990 to 2100."
+        )
+        return counter_guess(column, reason), clocks
+    raise ConfigError(f"--time {column.path}: {_no_time(column)}")
+
+
+def _no_time(column: Column) -> str:
+    if note := unreadable_time(column):
+        return note
+    if column.kind == "text" and column.present:
+        example = printable(column.values.drop_nulls()[0], 60)
+        return (
+            f"its {column.present} texts, such as {example!r}, are not ISO 8601, nor of a format "
+            "that is known; give --time-format, as strptime reads it"
+        )
+    return (
+        f"a {column.kind} with {column.distinct} values is not a time; name a field with s, ms, us "
+        "or ns since 1970, with ISO 8601 texts, or with texts of a --time-format"
+    )

@@ -1,0 +1,230 @@
+"""Columns of dates and times: their unit or format, and their values in seconds since 1970."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from stream_rnn.spec.columns import Column
+from stream_rnn.spec.date_formats import SHARE_MIN, find_format
+from stream_rnn.spec.names import TIME_WORDS, split_words
+
+YEARS_S = (631_152_000, 4_102_444_800)  # 1990 to 2100
+UNITS_PER_S = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+DIGIT_DATES = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
+EXCEL_DAYS = (32_874, 73_051)  # 1990 to 2100
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, eq=False)
+class Clock:
+    """The reading of a column as times.
+
+    Attributes:
+        unit: Unit of the event time in a spec.
+        seconds: (N,) times in seconds since 1970; NaN where there is none.
+        format: Format of ``strptime`` for the unit ``text``; empty for any other.
+        needs_parse: Whether the numbers are texts of JSON.
+        naive: Number of texts that name no zone.
+        doubled: Number of local times that exist twice in the zone, at the end of summer time.
+        skipped: Number of local times that do not exist in the zone, at the begin of summer time.
+        confidence: Confidence that unit and format are right.
+        reason: Reason for them, without a full stop.
+        others: Formats that read the texts, too.
+    """
+
+    unit: str
+    seconds: NDArray[np.float64]
+    format: str = ""
+    needs_parse: bool = False
+    naive: int = 0
+    doubled: int = 0
+    skipped: int = 0
+    confidence: float = 0.95
+    reason: str = ""
+    others: tuple[str, ...] = ()
+
+    def table(self, path: str, zone: str) -> dict[str, Any]:
+        """Return the event time as a table of a spec."""
+        values: dict[str, Any] = {"path": path, "unit": self.unit}
+        if self.format:
+            values["format"] = self.format
+        if zone and self.unit in ("iso8601", "text"):
+            values["zone"] = zone
+        return values | ({"parse": True} if self.needs_parse else {})
+
+
+@dataclass(slots=True)
+class _Moments:
+    """Texts as (N,) seconds, and counts of those without a zone."""
+
+    seconds: NDArray[np.float64]
+    naive: int = 0
+    doubled: int = 0
+    skipped: int = 0
+
+    def clock(self, unit: str, **more: Any) -> Clock:
+        """Return the clock of the texts."""
+        return Clock(
+            unit=unit,
+            seconds=self.seconds,
+            naive=self.naive,
+            doubled=self.doubled,
+            skipped=self.skipped,
+            **more,
+        )
+
+
+def find_clock(column: Column, zone: str = "", layout: str = "") -> Clock | None:
+    """Return how a column is read as times from 1990 to 2100; ``None`` if it has none.
+
+    Args:
+        column: Column to read.
+        zone: IANA name of the zone of texts without one; empty for UTC.
+        layout: Format of ``strptime`` that the texts have; empty to find it.
+    """
+    if column.refusal or not column.present:
+        return None
+    if column.kind == "text":
+        return _text_clock(column, zone, layout)
+    if column.kind not in ("integer", "number"):
+        return None
+    if layout and column.texts is not None and not column.needs_parse:
+        return _formatted(column, zone, layout, 1.0, "the format is given", ())
+    unit = epoch_unit(column)
+    if unit is not None:
+        reason = f"numbers in {unit} since 1970 lie in the years 1990 to 2100"
+        seconds = column.floats / UNITS_PER_S[unit]
+        return Clock(unit, seconds, needs_parse=column.needs_parse, confidence=0.9, reason=reason)
+    return _digits_clock(column, zone)
+
+
+def is_time_named(column: Column) -> bool:
+    """Return whether the name of a column has a word for a time."""
+    return bool(split_words(column.parts[-1]) & TIME_WORDS)
+
+
+def epoch_unit(column: Column) -> str | None:
+    """Return the unit in which all numbers of a column are times from 1990 to 2100, if any."""
+    if column.kind not in ("integer", "number") or not column.present:
+        return None
+    low, high = column.numbers.min(), column.numbers.max()
+    for unit, scale in UNITS_PER_S.items():
+        if YEARS_S[0] * scale <= low and high < YEARS_S[1] * scale:
+            return unit
+    return None
+
+
+def unreadable_time(column: Column) -> str:
+    """Return what a column of times looks like that no unit of a spec reads; empty for no time."""
+    if not is_time_named(column) or not column.present:
+        return ""
+    if column.kind == "number":
+        low, high = column.numbers.min(), column.numbers.max()
+        if EXCEL_DAYS[0] <= low and high < EXCEL_DAYS[1]:
+            return "its numbers look like days since 1900, as Excel counts; export dates as texts"
+    if column.kind == "text":
+        first = column.values.drop_nulls()[0]
+        if re.fullmatch(r"\d{1,2}:\d\d(:\d\d(\.\d+)?)?", first):
+            return "it is a time of the day without a date; join the two to one field"
+    return ""
+
+
+def iso_moment(text: str) -> datetime | None:
+    """Return the moment that a text of ISO 8601 names; ``None`` for any other text."""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def strptime_reader(layout: str) -> Callable[[str], datetime | None]:
+    """Return a function that reads a text by a format; it returns ``None`` for any other text."""
+
+    def read(text: str) -> datetime | None:
+        try:
+            return datetime.strptime(text, layout)  # noqa: DTZ007  # the caller sets the zone
+        except ValueError:
+            return None
+
+    return read
+
+
+def _text_clock(column: Column, zone: str, layout: str) -> Clock | None:
+    present = column.values.drop_nulls()
+    if layout:
+        return _formatted(column, zone, layout, 1.0, "the format is given", ())
+    if re.match(r"\d{4}-\d\d-\d\d", present[0]):
+        moments = _read(column.values, iso_moment, zone)
+        if _are_times(moments.seconds, len(present)):
+            kind = "dates" if len(present[0]) == 10 else "texts"
+            return moments.clock("iso8601", reason=f"ISO 8601 {kind}")
+    if not re.search(r"\d", present[0]) or len(present[0]) > 40:
+        return None
+    found = find_format(present.to_list())
+    if found is None:
+        return None
+    return _formatted(column, zone, found.format, found.confidence, found.reason, found.others)
+
+
+def _formatted(
+    column: Column, zone: str, layout: str, confidence: float, reason: str, others: Sequence[str]
+) -> Clock | None:
+    moments = _read(column.words, strptime_reader(layout), zone)
+    if not _are_times(moments.seconds, column.present):
+        return None
+    return moments.clock(
+        "text", format=layout, confidence=confidence, reason=reason, others=tuple(others)
+    )
+
+
+def _digits_clock(column: Column, zone: str) -> Clock | None:
+    """Return the reading of digits such as 20240131, which only a file of texts can contain."""
+    if column.texts is None or column.needs_parse or not is_time_named(column):
+        return None
+    lengths = column.texts.drop_nulls().str.len_chars().unique().to_list()
+    layout = DIGIT_DATES.get(lengths[0]) if len(lengths) == 1 else None
+    if layout is None:
+        return None
+    return _formatted(column, zone, layout, 0.9, "the digits are those of dates", ())
+
+
+def _are_times(seconds: NDArray[np.float64], present: int) -> bool:
+    known = seconds[np.isfinite(seconds)]
+    return bool(
+        len(known) >= SHARE_MIN * present and ((known >= YEARS_S[0]) & (known < YEARS_S[1])).all()
+    )
+
+
+def _read(texts: pl.Series, read: Callable[[str], datetime | None], zone: str) -> "_Moments":
+    """Read texts as times; a text without a zone is in ``zone``."""
+    place = ZoneInfo(zone) if zone else None
+    moments = _Moments(np.full(len(texts), np.nan))
+    changes: dict[datetime, int] = {}
+    for i, text in enumerate(texts.to_list()):
+        moment = None if text is None else read(text.strip())
+        if moment is None:
+            continue
+        if moment.tzinfo is None:
+            moments.naive += 1
+            moment = moment.replace(tzinfo=place or UTC)
+            if place is not None:
+                half_hour = moment.replace(minute=moment.minute // 30 * 30, second=0, microsecond=0)
+                if half_hour not in changes:
+                    changes[half_hour] = _clock_change(half_hour)
+                moments.doubled += changes[half_hour] == 1
+                moments.skipped += changes[half_hour] == -1
+        moments.seconds[i] = (moment - EPOCH) / timedelta(seconds=1)
+    return moments
+
+
+def _clock_change(moment: datetime) -> int:
+    """Return 1 for a local time that exists twice, -1 for one that does not exist, otherwise 0."""
+    early, late = (moment.replace(fold=fold).utcoffset() or timedelta() for fold in (0, 1))
+    return (early > late) - (early < late)

@@ -1,0 +1,278 @@
+"""Envelopes of events: change data capture (Debezium), CloudEvents, OpenTelemetry; and their metadata.
+
+An envelope decides which object of a record is the event, which records forget their key, which
+records are no events at all, and which fields only describe the transport.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import polars as pl
+
+from stream_rnn.model.paths import join_path
+from stream_rnn.spec.columns import Column
+from stream_rnn.spec.names import entity_word, is_id_name, split_words, words
+
+Parts = tuple[str, ...]
+
+DELETE, CHANGES = "d", ("c", "u", "r", "d")  # operations of Debezium: create, update, read, delete
+DEBEZIUM_TIMES = ("ts_ms", "ts_us", "ts_ns")
+FLAT_TIMES = ("__source_ts_ms", "__source_ts_us", "__source_ts_ns", "__ts_ms", "__ts_us", "__ts_ns")
+CLOUD_EVENT = frozenset({"specversion", "id", "source", "type"})
+MAXWELL = frozenset({"database", "table", "type", "data"})
+OTEL_TIMES = ("timeUnixNano", "startTimeUnixNano", "observedTimeUnixNano")
+OTEL_BATCHES = ("resourceSpans", "resourceLogs", "resourceMetrics")
+METADATA = words(
+    "specversion datacontenttype dataschema traceparent tracestate traceid trace_id spanid span_id "
+    "parentspanid parent_span_id correlation_id correlationid message_id messageid event_id eventid "
+    "_rescued_data kafka_offset kafka_partition kafka_topic kafka_timestamp schema_id schemaid "
+    "schema_version schemaversion __op __deleted __lsn __table __db __schema __connector __name "
+    "__snapshot __txid __source_lsn __source_table __source_db __source_snapshot"
+)
+TRANSPORT = words("offset partition topic headers timestamptype timestamp_type")
+KIND_WORDS = words("type kind event")
+KINDS_MAX = 20
+
+
+@dataclass(frozen=True, eq=False)
+class Envelope:
+    """What surrounds the events of a log.
+
+    Attributes:
+        unwrap: Path of the object that is the event; empty if the record is the event.
+        before: Path of the event before a change; empty for none.
+        table: Options of ``[event]`` that the envelope sets.
+        time: Path of the event time that the envelope defines; empty for none.
+        reasons: Reasons, a sentence each.
+        is_event: For each row whether it is an event; ``None`` if all are.
+    """
+
+    unwrap: Parts = ()
+    before: Parts = ()
+    table: Mapping[str, Any] = field(default_factory=dict)
+    time: str = ""
+    reasons: tuple[str, ...] = ()
+    is_event: pl.Series | None = None
+
+    def contains(self, column: Column) -> bool:
+        """Return whether a column is a field of the event, rather than of the envelope."""
+        return column.parts[: len(self.unwrap)] == self.unwrap != column.parts
+
+    def event_path(self, column: Column) -> str:
+        """Return the path of a column from the event on."""
+        return join_path(column.parts[len(self.unwrap) :])
+
+    def key_element(self, column: Column, columns: Sequence[Column]) -> str | list[str]:
+        """Return a field of the key, with the field before the change as its alternative."""
+        if not self.before or not self.contains(column):
+            return column.path
+        parts = (*self.before, *column.parts[len(self.unwrap) :])
+        known = {other.parts for other in columns}
+        return [column.path, join_path(parts)] if parts in known else column.path
+
+
+def find_envelope(columns: Sequence[Column]) -> Envelope:
+    """Return the envelope of the records; an empty one if they have none."""
+    by_parts = {column.parts: column for column in columns}
+    for prefix in ((), ("payload",)):
+        if _is_debezium(by_parts, prefix):
+            return _debezium(by_parts, prefix)
+    if ("__deleted",) in by_parts or ("__op",) in by_parts:
+        return _flat_debezium(by_parts)
+    tops = {parts[0] for parts in by_parts}
+    if tops >= CLOUD_EVENT and _has_inner(by_parts, ("data",)):
+        reason = "The records are CloudEvents: the event is the object data."
+        time = "time" if ("time",) in by_parts else ""
+        return Envelope(("data",), table={"unwrap": "data"}, time=time, reasons=(reason,))
+    if tops == {"schema", "payload"} and _has_inner(by_parts, ("payload",)):
+        reason = "The records have a schema of Kafka Connect: the event is the object payload."
+        return Envelope(("payload",), table={"unwrap": "payload"}, reasons=(reason,))
+    if tops >= MAXWELL and _has_inner(by_parts, ("data",)):
+        return _maxwell(by_parts)
+    time = next((name for name in OTEL_TIMES if (name,) in by_parts), "")
+    batches = [name for name in OTEL_BATCHES if (name,) in by_parts]
+    reasons = tuple(
+        f"{name} is an array: a record contains many events, of which none can be read. Write one "
+        "record for each of them."
+        for name in batches
+    )
+    return Envelope(time=time, reasons=reasons)
+
+
+def keep_kinds(columns: Sequence[Column], envelope: Envelope) -> Envelope:
+    """Return the envelope with a filter of records, or with a remark on the kinds of records.
+
+    A filter is proposed if some kinds of records lack the field that names their entity, so that
+    they would be no events.
+    """
+    kinds = next((column for column in columns if _is_kind(column)), None)
+    if kinds is None:
+        return envelope
+    counts = dict(kinds.counts)
+    shown = ", ".join(f"{kind} ({rows} rows)" for kind, rows in counts.items())
+    for column in columns:
+        named = entity_word(column.parts) or is_id_name(column.parts)
+        if column is kinds or not named or column.refusal or column.present == len(column.values):
+            continue
+        kept = _kinds_with(column, kinds)
+        if kept and len(kept) < len(counts):
+            only = [*envelope.table.get("only", []), {"path": kinds.path, "in": kept}]
+            reason = (
+                f"{kinds.path} has {len(counts)} kinds of records: {shown}. Only those that have "
+                f"{column.path} are events; the others are filtered."
+            )
+            is_event = kinds.words.is_in(kept).fill_null(value=False)
+            if envelope.is_event is not None:
+                is_event = is_event & envelope.is_event
+            return replace(
+                envelope,
+                table={**envelope.table, "only": only},
+                reasons=(*envelope.reasons, reason),
+                is_event=is_event,
+            )
+    differ = [c.path for c in columns if c is not kinds and _differs(c, kinds)]
+    fields = "different fields" if differ else "the same fields"
+    example = f'only = [{{path = "{kinds.path}", in = ["{next(iter(counts))}"]}}]'
+    reason = (
+        f"{kinds.path} has {len(counts)} kinds of records with {fields}: {shown}. All of them are "
+        f"events; to fold some kinds only, write {example}."
+    )
+    return replace(envelope, reasons=(*envelope.reasons, reason))
+
+
+def metadata_reason(column: Column, columns: Sequence[Column], envelope: Envelope) -> str:
+    """Return why a column describes the transport of an event; empty if it does not."""
+    name = column.parts[-1].lower()
+    if envelope.unwrap and not envelope.contains(column):
+        return "it belongs to the envelope, and paths of features begin at the event"
+    tops = {other.parts[0].lower() for other in columns}
+    is_transport = name in TRANSPORT and len(tops & TRANSPORT) > 1
+    if name in METADATA or is_transport or column.parts[0].lower() in METADATA:
+        return "it describes the transport of the event"
+    if column.parts[0].lower() in ("headers", "schema") and len(column.parts) > 1:
+        return "it describes the transport of the event"
+    return ""
+
+
+def filter_rows(columns: Iterable[Column], is_event: pl.Series | None) -> list[Column]:
+    """Return columns with the rows that are events."""
+    if is_event is None or bool(is_event.all()):
+        return list(columns)
+    return [
+        replace(
+            column,
+            values=column.values.filter(is_event),
+            texts=None if column.texts is None else column.texts.filter(is_event),
+        )
+        for column in columns
+    ]
+
+
+def _has_inner(by_parts: Mapping[Parts, Column], prefix: Parts) -> bool:
+    return any(parts[: len(prefix)] == prefix != parts for parts in by_parts)
+
+
+def _is_debezium(by_parts: Mapping[Parts, Column], prefix: Parts) -> bool:
+    has_op = (*prefix, "op") in by_parts
+    sides = [(*prefix, "before"), (*prefix, "source")]
+    known = any(side in by_parts or _has_inner(by_parts, side) for side in sides)
+    return has_op and known and _has_inner(by_parts, (*prefix, "after"))
+
+
+def _debezium(by_parts: Mapping[Parts, Column], prefix: Parts) -> Envelope:
+    after, op = (*prefix, "after"), by_parts[(*prefix, "op")]
+    table: dict[str, Any] = {"unwrap": join_path(after)}
+    table["forget_when"] = {"path": op.path, "equals": DELETE}
+    counts = dict(op.counts)
+    change = (
+        "The records are changes of rows, as Debezium writes them: the event is the row after the "
+        f"change, and a deletion ({counts.get(DELETE, 0)} here) forgets its key."
+    )
+    reasons = [change]
+    others = [name for name in counts if name not in CHANGES]
+    if others or op.present < len(op.values):
+        table["only"] = [{"path": op.path, "in": list(CHANGES)}]
+        reasons.append(
+            f"{len(op.values) - sum(counts.get(name, 0) for name in CHANGES)} records are no "
+            "changes of rows; they are filtered."
+        )
+    if counts.get("r"):
+        reasons.append(f"{counts['r']} records are of a snapshot; their time is that of reading.")
+    times = [(*prefix, "source", name) for name in DEBEZIUM_TIMES]
+    times += [(*prefix, name) for name in DEBEZIUM_TIMES]
+    time = next((p for p in times if p in by_parts and by_parts[p].distinct > 1), ())
+    is_event = op.words.is_in([name for name in CHANGES if name != DELETE]).fill_null(value=False)
+    return Envelope(
+        unwrap=after,
+        before=(*prefix, "before"),
+        table=table,
+        time=join_path(time) if time else "",
+        reasons=tuple(reasons),
+        is_event=is_event,
+    )
+
+
+def _flat_debezium(by_parts: Mapping[Parts, Column]) -> Envelope:
+    """Return the envelope of changes whose rows Debezium's transformation has unwrapped."""
+    deleted, op = by_parts.get(("__deleted",)), by_parts.get(("__op",))
+    flag = deleted or op
+    assert flag is not None
+    marks: Any = True if flag.kind == "boolean" and flag.texts is None else DELETE
+    is_deleted = flag.values if flag.kind == "boolean" else flag.words == DELETE
+    if flag.kind == "boolean" and flag.texts is not None:
+        texts = flag.texts.filter(flag.values.fill_null(value=False)).drop_nulls()
+        marks = texts[0] if len(texts) else "true"
+    if deleted is not None and flag.kind != "boolean":
+        marks, is_deleted = "true", flag.words == "true"
+    is_deleted = is_deleted.fill_null(value=False)
+    reason = (
+        "The records are rows that Debezium has unwrapped; a deletion "
+        f"({int(is_deleted.sum())} here) forgets its key."
+    )
+    time = next((name for name in FLAT_TIMES if (name,) in by_parts), "")
+    return Envelope(
+        table={"forget_when": {"path": flag.path, "equals": marks}},
+        time=time,
+        reasons=(reason,),
+        is_event=~is_deleted,
+    )
+
+
+def _maxwell(by_parts: Mapping[Parts, Column]) -> Envelope:
+    """Return the envelope of changes of rows as Maxwell writes them."""
+    kind = by_parts[("type",)]
+    table = {"unwrap": "data", "forget_when": {"path": "type", "equals": "delete"}}
+    reason = (
+        "The records are changes of rows, as Maxwell writes them: the event is the object data, and "
+        f"a deletion ({dict(kind.counts).get('delete', 0)} here) forgets its key."
+    )
+    is_event = (kind.words != "delete").fill_null(value=False)
+    time = "ts" if ("ts",) in by_parts else ""
+    return Envelope(("data",), table=table, time=time, reasons=(reason,), is_event=is_event)
+
+
+def _is_kind(column: Column) -> bool:
+    """Return whether a column names the kind of a record."""
+    names = split_words(column.parts[-1])
+    return (
+        column.kind == "text"
+        and not column.refusal
+        and bool(names & KIND_WORDS)
+        and 1 < column.distinct <= KINDS_MAX
+        and column.present == len(column.values)
+    )
+
+
+def _kinds_with(column: Column, kinds: Column) -> list[str]:
+    """Return the kinds of records that have a field, if the others never have it."""
+    has = pl.DataFrame({"kind": kinds.words, "has": column.values.is_not_null()})
+    shares = has.group_by("kind").agg(pl.col("has").mean()).sort("kind")
+    if not shares["has"].is_in([0.0, 1.0]).all():
+        return []
+    return shares.filter(pl.col("has") == 1)["kind"].to_list()
+
+
+def _differs(column: Column, kinds: Column) -> bool:
+    kept = _kinds_with(column, kinds)
+    return bool(kept) and len(kept) < kinds.distinct

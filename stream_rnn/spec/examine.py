@@ -1,0 +1,207 @@
+"""The examination of a sample: its envelope, its key and its event time, guessed or given."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from stream_rnn.errors import ConfigError
+from stream_rnn.model.event import UTC_ZONE, EventTime
+from stream_rnn.spec.choose_time import choose_time
+from stream_rnn.spec.clocks import Clock, find_clock, is_time_named
+from stream_rnn.spec.columns import Column, Pairs, find_pairs
+from stream_rnn.spec.envelopes import (
+    Envelope,
+    filter_rows,
+    find_envelope,
+    keep_kinds,
+    metadata_reason,
+)
+from stream_rnn.spec.event_time import TimeGuess
+from stream_rnn.spec.key import SINGLE_THING, KeyCandidate, count_keys, key_question, rank_keys
+from stream_rnn.spec.proposal_options import ProposalOptions, find_column
+from stream_rnn.spec.questions import CANDIDATES_MAX, CONFIDENCE_MIN, Ask, format_confidence
+from stream_rnn.spec.sample import Sample
+from stream_rnn.text import visible
+
+OTHERS_SHOWN = 3
+FIELD_OF_CLOUD_EVENTS = frozenset({"subject", "partitionkey", "source"})
+
+
+@dataclass(frozen=True, eq=False)
+class ExaminedLog:
+    """The columns of a sample with its envelope, key and event time.
+
+    Attributes:
+        columns: All columns, with the rows that are events.
+        envelope: What surrounds the events.
+        clocks: Columns that are times, by path.
+        key: Columns of the key.
+        key_reasons: Reasons for the key, a sentence each.
+        time: The event time.
+        pairs: Successive events of one key.
+    """
+
+    columns: Sequence[Column]
+    envelope: Envelope
+    clocks: Mapping[str, Clock]
+    key: tuple[Column, ...]
+    key_reasons: tuple[str, ...]
+    time: TimeGuess
+    pairs: Pairs
+
+    @property
+    def seconds(self) -> NDArray[np.float64]:
+        """(N,) event times in seconds; empty without an event time."""
+        return self.time.seconds
+
+    @cached_property
+    def gaps_s(self) -> NDArray[np.float64]:
+        """Seconds between successive events of a key; empty without an event time."""
+        if self.time.column is None:
+            return np.zeros(0)
+        gaps = self.seconds[self.pairs.after] - self.seconds[self.pairs.before]
+        return np.maximum(gaps[np.isfinite(gaps)], 0)
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether the time between events varies."""
+        return len(self.gaps_s) > 0 and float(np.ptp(self.gaps_s)) > 0
+
+    @property
+    def event_columns(self) -> list[Column]:
+        """Columns of the event that are neither key nor event time."""
+        used = (*self.key, self.time.column)
+        return [c for c in self.columns if c not in used and self.envelope.contains(c)]
+
+
+def examine(sample: Sample, options: ProposalOptions, ask: Ask) -> ExaminedLog:
+    """Find the envelope, the key and the event time of a sample.
+
+    Args:
+        sample: First rows of a log.
+        options: Choices that replace guesses.
+        ask: Function that answers a question whose answer is not sure.
+
+    Raises:
+        ConfigError: No field can be the key, or an option names a field that does not exist or
+            cannot be used.
+    """
+    _check_zone(options.zone)
+    envelope = find_envelope(sample.columns)
+    columns = filter_rows(sample.columns, envelope.is_event)
+    kinds = keep_kinds(columns, replace(envelope, is_event=None))
+    columns = filter_rows(columns, kinds.is_event)
+    envelope = replace(kinds, is_event=None)
+    clocks = _find_clocks(columns, options)
+    key, reasons = _choose_key(columns, clocks, envelope, options, ask)
+    pairs = find_pairs(key)
+    if not pairs.rows:
+        raise ConfigError(f"no row has all fields of the key: {', '.join(options.key)}")
+    others = [column for column in columns if column not in key]
+    time, clocks = choose_time(others, clocks, pairs, envelope, options, ask)
+    if options.zone and not (time.is_clock and time.table["unit"] in ("iso8601", "text")):
+        place = f"{time.column.path} is no text" if time.column else "there is no event time"
+        raise ConfigError(f"--zone {options.zone}: it is for times in texts, but {place}")
+    return ExaminedLog(
+        columns=columns,
+        envelope=envelope,
+        clocks=clocks,
+        key=key,
+        key_reasons=reasons,
+        time=time,
+        pairs=pairs,
+    )
+
+
+def _check_zone(zone: str) -> None:
+    try:
+        EventTime(path="time", unit="iso8601", zone=zone or UTC_ZONE)
+    except ValidationError as error:
+        message = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"--zone {zone}: {message}") from error
+
+
+def _find_clocks(columns: Sequence[Column], options: ProposalOptions) -> dict[str, Clock]:
+    found: dict[str, Clock] = {}
+    for column in columns:
+        layout = options.time_format if column.path == options.time else ""
+        clock = find_clock(column, options.zone, layout)
+        if clock is None and options.time_format and not options.time:
+            clock = find_clock(column, options.zone, options.time_format)
+        if clock is not None and (clock.unit == "text" or _is_clock(column, clock)):
+            found[column.path] = clock
+    return found
+
+
+def _is_clock(column: Column, clock: Clock) -> bool:
+    """Return whether numbers in the range of times are times, by name or order."""
+    if clock.unit == "iso8601" or is_time_named(column):
+        return True
+    return column.distinct > 1 and column.values.drop_nulls().is_sorted()
+
+
+def _choose_key(
+    columns: Sequence[Column],
+    clocks: Mapping[str, Clock],
+    envelope: Envelope,
+    options: ProposalOptions,
+    ask: Ask,
+) -> tuple[tuple[Column, ...], tuple[str, ...]]:
+    given = options.key
+    if not given:
+        ranked = rank_keys([c for c in columns if _may_name_key(c, columns, envelope)], clocks)
+        if ranked and ranked[0].confidence >= CONFIDENCE_MIN:
+            return ranked[0].columns, _key_reasons(ranked)
+        question = key_question(ranked, max(len(columns[0].values) if columns else 0, 0))
+        if not ranked:
+            raise ConfigError(_no_key(columns))
+        answer = ask(question)
+        chosen = next((item for item in ranked if item.answer == answer), None)
+        if chosen is not None:
+            columns_chosen, counts = chosen.columns, count_keys(find_pairs(chosen.columns))
+            return columns_chosen, (f"The key {answer} is your answer: {counts}.",)
+        given = tuple(part.strip() for part in answer.split(","))
+    key = tuple(find_column(columns, path, "--key", envelope) for path in given)
+    pairs = find_pairs(key)
+    return key, (f"The key is given: {count_keys(pairs)}{_single_note(pairs)}.",)
+
+
+def _may_name_key(column: Column, columns: Sequence[Column], envelope: Envelope) -> bool:
+    if envelope.unwrap and not envelope.contains(column):
+        return envelope.unwrap == ("data",) and column.path in FIELD_OF_CLOUD_EVENTS
+    return not metadata_reason(column, columns, envelope)
+
+
+def _key_reasons(ranked: Sequence[KeyCandidate]) -> tuple[str, ...]:
+    best = ranked[0]
+    confidence = format_confidence(best.confidence)
+    note = _single_note(find_pairs(best.columns))
+    reasons = [f"The key is {best.answer} ({confidence}): {best.reason}{note}."]
+    others = [f"{c.answer} ({format_confidence(c.confidence)})" for c in ranked[1:]]
+    if others:
+        shown = "; ".join(others[:OTHERS_SHOWN])
+        reasons.append(f"Other candidates for the key (see --key): {shown}.")
+    return tuple(reasons)
+
+
+def _single_note(pairs: Pairs) -> str:
+    if pairs.keys < pairs.rows:
+        return ""
+    return (
+        ". Each key has a single event, so there is no next event to predict: choose another "
+        "--key, or --of now"
+    )
+
+
+def _no_key(columns: Sequence[Column]) -> str:
+    tried = [c.summary for c in columns if c.kind in ("text", "integer") and not c.refusal]
+    more = f"; and {len(tried) - CANDIDATES_MAX} more" if len(tried) > CANDIDATES_MAX else ""
+    values = "; ".join(tried[:CANDIDATES_MAX]) if tried else "no field is a text or an integer"
+    return visible(
+        "no field looks like a key: a key has many values, each in several rows; name it with "
+        f"--key. {values}{more}. {SINGLE_THING}"
+    )

@@ -1,0 +1,213 @@
+"""The first rows of a log as columns: a delimited file, JSON, Parquet, or a data frame."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import orjson
+import polars as pl
+
+from stream_rnn.errors import ConfigError
+from stream_rnn.model.file_format import FileFormat
+from stream_rnn.replay.delimited import for_suffix, read_text_rows
+from stream_rnn.replay.file_parts import Part, list_parts
+from stream_rnn.replay.frame_rows import Rows, name_of, read_parquet
+from stream_rnn.replay.json_files import read_json_values
+from stream_rnn.replay.text_files import open_bytes, translated_errors
+from stream_rnn.spec.columns import Column, frame_columns
+from stream_rnn.spec.json_columns import json_columns
+from stream_rnn.spec.sniffing import Sniffer
+from stream_rnn.spec.text_columns import OTHER_MISSING_WORDS, Marks, type_column, without_missing
+
+HEAD_BYTES = 1 << 20
+ROWS_MIN = 2
+WORDS_SHOWN = 6
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """The first rows of a log.
+
+    Attributes:
+        columns: The columns.
+        rows: Number of rows.
+        file: Options of ``[file]`` with which the log is read, other than defaults.
+        reasons: Reasons for these options, and other remarks, a sentence each.
+    """
+
+    columns: Sequence[Column]
+    rows: int
+    file: Mapping[str, Any] = field(default_factory=dict)
+    reasons: tuple[str, ...] = ()
+
+
+def read_sample(log: Rows, rows: int, given: Mapping[str, Any] | None = None) -> Sample:
+    """Read the first rows of a log.
+
+    Args:
+        log: Path of a file, or a data frame.
+        rows: Maximum number of rows to read.
+        given: Options of ``[file]`` that need not be guessed.
+
+    Raises:
+        ConfigError: The log cannot be read, or has fewer than two rows.
+    """
+    parts = list_parts(log) if isinstance(log, Path) else []
+    if not parts or parts[0].kind != "delimited":
+        if given:
+            raise ConfigError(
+                f"{name_of(log)}: {', '.join(given)} is for delimited text files (.csv, .tsv, .txt)"
+            )
+        frames = _parquet_frames(parts) if isinstance(log, Path) else [log]
+        is_json = bool(parts) and parts[0].kind == "json"
+        sample = _read_json(log, parts, rows) if is_json else _read_frames(frames, rows)
+    else:
+        sample = _read_text(log, parts, rows, dict(given or {}))
+    if sample.rows < ROWS_MIN:
+        raise ConfigError(
+            f"{name_of(log)} has {sample.rows} rows; a proposal needs at least {ROWS_MIN}, better "
+            "thousands"
+        )
+    return sample
+
+
+def frame_sample(frame: pl.DataFrame) -> Sample:
+    """Return the sample of a data frame."""
+    marks = Marks(is_json=True)
+    return Sample([type_column(column, marks) for column in frame_columns(frame)], len(frame))
+
+
+def _read_frames(frames: Iterable[pl.DataFrame], rows: int) -> Sample:
+    read: list[pl.DataFrame] = []
+    left = rows
+    for frame in frames:
+        read.append(frame.head(left))
+        left -= len(read[-1])
+        if left <= 0:
+            break
+    return frame_sample(pl.concat(read or [pl.DataFrame()], how="diagonal_relaxed"))
+
+
+def _parquet_frames(parts: Iterable[Part]) -> Iterator[pl.DataFrame]:
+    for part in parts:
+        folders = [pl.lit(text, pl.String).alias(name) for name, text in part.folders.items()]
+        for frame in read_parquet(part.path):
+            yield frame.with_columns(folders)
+
+
+def _read_json(log: Rows, parts: Iterable[Part], rows: int) -> Sample:
+    objects: list[dict[str, Any]] = []
+    wrong: Counter[str] = Counter()
+    lines = (
+        (part, line) for part in parts for batch in read_json_values(part.path) for line in batch
+    )
+    for part, line in islice(lines, rows):
+        try:
+            value = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            wrong["no JSON"] += 1
+            continue
+        if isinstance(value, dict):
+            objects.append(part.folders | value)
+        else:
+            wrong["no object"] += 1
+    if wrong and not objects:
+        raise ConfigError(f"cannot read the log {name_of(log)}: no line is a JSON object")
+    reasons = tuple(f"{count} lines are {what}; they are skipped." for what, count in wrong.items())
+    marks = Marks(is_json=True)
+    columns = [type_column(column, marks) for column in json_columns(objects)]
+    return Sample(columns, len(objects), reasons=reasons)
+
+
+def _read_text(log: Rows, parts: Sequence[Part], rows: int, given: dict[str, Any]) -> Sample:
+    path = parts[0].path
+    with translated_errors(path, "log", None), open_bytes(path) as file:
+        head = file.read(HEAD_BYTES)
+    if for_suffix(path, FileFormat()) != FileFormat():
+        given.setdefault("delimiter", "\t")
+    try:
+        sniffed = Sniffer(head, given).sniff()
+    except ConfigError as error:
+        raise ConfigError(f"cannot read the log {name_of(log)}: {error}") from error
+    names: list[str] = []
+    texts: list[list[str | None]] = []
+    for part in parts:
+        for batch in read_text_rows(part.path, sniffed.format):
+            names = [*batch.names, *part.folders]
+            taken = batch.rows[: rows - len(texts)]
+            texts += [[*row, *part.folders.values()] for row in taken]
+            if len(texts) >= rows:
+                break
+    columns = _text_columns(names, texts)
+    return _typed(columns, len(texts), sniffed.format, sniffed.options, sniffed.reasons)
+
+
+def _text_columns(names: Sequence[str], rows: Sequence[Sequence[str | None]]) -> list[Column]:
+    cells = zip(*rows, strict=True) if rows else ([] for _ in names)
+    return [
+        Column((name,), "text", pl.Series(list(values), dtype=pl.String))
+        for name, values in zip(names, cells, strict=True)
+    ]
+
+
+def _typed(
+    columns: Sequence[Column],
+    rows: int,
+    file: FileFormat,
+    options: Mapping[str, Any],
+    reasons: tuple[str, ...],
+) -> Sample:
+    """Return the sample of a delimited file, with the words for missing values."""
+    marks = Marks(file.decimal, file.thousands)
+    missing: Sequence[str] = file.missing
+    typed = [_type_with_missing(column, missing, marks) for column in columns]
+    further = {word for c in typed for word in c.unread if _may_be_missing(c, word)}
+    if further:
+        missing = (*file.missing, *sorted(further))
+        options = {**options, "missing": missing}
+        typed = [_type_with_missing(column, missing, marks) for column in columns]
+        shown = ", ".join(map(repr, sorted(further)[:WORDS_SHOWN]))
+        note = (
+            f"missing: {shown} stand among numbers, so they are read as missing, in every column "
+            "(confidence 0.70)."
+        )
+        reasons = (*reasons, note)
+    return Sample(typed, rows, options, (*reasons, *_missing_notes(columns, missing)))
+
+
+def _missing_notes(columns: Sequence[Column], missing: Sequence[str]) -> tuple[str, ...]:
+    """Return which words are read as missing, and where."""
+    seen = Counter[str]()
+    places: dict[str, list[str]] = {}
+    for column in columns:
+        for word, count in without_missing(column.values, missing)[1].items():
+            seen[word] += count
+            places.setdefault(word, []).append(column.path)
+    if not seen:
+        return ()
+    words = "; ".join(
+        f"{word!r} in {count} fields of {', '.join(places[word][:3])}"
+        for word, count in seen.most_common(WORDS_SHOWN)
+    )
+    note = (
+        f"These words are read as missing: {words}. If one is a value, such as NA for Namibia, "
+        "list the others in missing."
+    )
+    return (note,)
+
+
+def _type_with_missing(column: Column, missing: Sequence[str], marks: Marks) -> Column:
+    values, _ = without_missing(column.values, missing)
+    return type_column(replace(column, values=values), marks)
+
+
+def _may_be_missing(column: Column, word: str) -> bool:
+    """Return whether a text among numbers means that there is no number."""
+    if word.strip() in OTHER_MISSING_WORDS:
+        return True
+    return (
+        column.unread[word] > 1 and not any(c.isdigit() for c in word) and len(column.unread) <= 3
+    )

@@ -1,0 +1,246 @@
+"""The format of a delimited text file, found from its first bytes.
+
+Each finding has a reason and a confidence; where two answers fit, the finding names the other one.
+"""
+
+import codecs
+import csv
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from stream_rnn.errors import ConfigError
+from stream_rnn.model.file_format import BLANKS, FileFormat
+from stream_rnn.spec.date_formats import find_format
+from stream_rnn.spec.questions import format_confidence
+
+LINES_TRIED = 500
+DELIMITERS = (",", ";", "\t", "|", BLANKS)  # in order of preference
+DELIMITER_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", BLANKS: "whitespace"}
+CONSISTENT_MIN = 0.9  # share of lines with the same number of fields
+BOMS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_POINT = re.compile(r"[+-]?\d+\.\d+(?:[eE][+-]?\d+)?")
+_COMMA = re.compile(r"[+-]?\d+,\d+")
+_BY_POINTS = re.compile(r"[+-]?\d{1,3}(?:\.\d{3})+(,\d+)?")
+_BY_COMMAS = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(\.\d+)?")
+_NUMBER = re.compile(r"[+-]?(?:\d+(?:[.,]\d+)*|[.,]\d+)(?:[eE][+-]?\d+)?%?")
+
+
+@dataclass(frozen=True, slots=True)
+class SniffedFormat:
+    """A format, and the reasons for it.
+
+    Attributes:
+        format: Format of the file.
+        options: Options of the format that are not their defaults.
+        reasons: Reasons for the options, a sentence each.
+    """
+
+    format: FileFormat
+    options: dict[str, object]
+    reasons: tuple[str, ...]
+
+
+class Sniffer:
+    """Finds the format of a text file.
+
+    Args:
+        head: First bytes of the file.
+        given: Options of the format that need not be guessed.
+    """
+
+    def __init__(self, head: bytes, given: dict[str, object]) -> None:
+        self._options = dict(given)
+        self._reasons = [f"{name} = {value!r} is given." for name, value in given.items()]
+        self._head = head
+
+    def sniff(self) -> SniffedFormat:
+        """Return the format.
+
+        Raises:
+            ConfigError: The file is no table, or an option is invalid.
+        """
+        self._validated()
+        lines = [
+            line for line in self._decode(self._head).splitlines()[:LINES_TRIED] if line.strip()
+        ]
+        if not lines:
+            raise ConfigError("the file has no line of text")
+        delimiter = str(self._options.get("delimiter") or self._find_delimiter(lines))
+        rows = split_lines(lines, delimiter)
+        self._check_preamble(rows)
+        if "columns" not in self._options:
+            self._find_header(rows)
+        cells = rows if self._options.get("columns") else rows[1:]
+        if "decimal" not in self._options:
+            self._find_decimal([cell.strip() for row in cells for cell in row])
+        return SniffedFormat(self._validated(), self._options, tuple(self._reasons))
+
+    def _validated(self) -> FileFormat:
+        """Return the format of the options.
+
+        Raises:
+            ConfigError: An option that is given is invalid.
+        """
+        try:
+            return FileFormat.model_validate(self._options)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            name = "".join(f"--{part} " for part in first["loc"][:1])
+            message = first["msg"].removeprefix("Value error, ")
+            raise ConfigError(f"{name}{message}") from error
+
+    def _set(self, name: str, value: object, confidence: float, reason: str) -> None:
+        self._options[name] = value
+        self._reasons.append(f"{name}: {reason} ({format_confidence(confidence)}).")
+
+    def _decode(self, head: bytes) -> str:
+        """Return the text of the file; an incomplete last line is left out."""
+        if given := self._options.get("encoding"):
+            return _whole_lines(head.decode(str(given), "replace"))
+        for mark, encoding in BOMS:
+            if head.startswith(mark):
+                return _whole_lines(head.decode(encoding, "ignore"))
+        if head[1:200:2].count(0) > len(head[1:200:2]) // 2:
+            self._set("encoding", "utf-16-le", 0.9, "every second byte is 0, as in UTF-16")
+            return _whole_lines(head.decode("utf-16-le", "ignore"))
+        try:
+            return _whole_lines(codecs.getincrementaldecoder("utf-8")().decode(head))
+        except UnicodeDecodeError as error:
+            reason = (
+                f"byte {error.start} is not UTF-8, so the file is read as Windows-1252, of Western "
+                "Europe and America; if letters look wrong, name another, such as cp1250 or cp932"
+            )
+            self._set("encoding", "cp1252", 0.7, reason)
+            return _whole_lines(head.decode("cp1252", "replace"))
+
+    def _find_delimiter(self, lines: Sequence[str]) -> str:
+        scored = []
+        for delimiter in DELIMITERS:
+            lengths = [len(row) for row in split_lines(lines, delimiter)]
+            fields = max(set(lengths), key=lambda length: (lengths.count(length), length))
+            table = lengths[lengths.index(fields) :]  # without lines above the table
+            share = table.count(fields) / len(table)
+            if fields > 1 and share >= CONSISTENT_MIN:
+                is_whole = len(table) == len(lengths) and share == 1
+                scored.append((is_whole, delimiter != BLANKS, fields, delimiter))
+        if not scored:
+            return ","
+        scored.sort(key=lambda item: item[:3], reverse=True)
+        *_, fields, best = scored[0]
+        if best == ",":
+            return best
+        others = [DELIMITER_NAMES[item[3]] for item in scored[1:] if item[0] == scored[0][0]]
+        reason = f"it separates {fields} fields in every line"
+        if others:
+            reason += f"; {' and '.join(others)} would give fewer"
+        self._set("delimiter", best, 0.95 if not others else 0.85, reason)
+        return best
+
+    def _check_preamble(self, rows: Sequence[Sequence[str]]) -> None:
+        """Refuse a file whose first lines belong to no table.
+
+        Raises:
+            ConfigError: The first lines have another number of fields than all others.
+        """
+        fields = Counter(map(len, rows[1:])).most_common(1)
+        if not fields or len(rows) < 3:
+            return
+        usual, count = fields[0]
+        first = next((i for i, row in enumerate(rows) if len(row) == usual), 0)
+        if first and count >= CONSISTENT_MIN * (len(rows) - first):
+            shown = self._options.get("delimiter", ",")
+            raise ConfigError(
+                f"line 1 has {len(rows[0])} fields and line {first + 1} has {usual}, separated by "
+                f"{DELIMITER_NAMES.get(str(shown), repr(shown))}: the first {first} lines are no "
+                f"part of the table. Remove them: tail -n +{first + 1} LOG"
+            )
+
+    def _find_header(self, rows: Sequence[Sequence[str]]) -> None:
+        first, below = rows[0], rows[1:]
+        typed = [_form(cell) for cell in first]
+        if not any(typed):
+            return
+        column_forms = [
+            Counter(_form(row[i]) for row in below if len(row) > i) for i in range(len(first))
+        ]
+        alike = [
+            bool(form) and column[form] > 0
+            for form, column in zip(typed, column_forms, strict=True)
+        ]
+        if not any(alike) or _count_on([cell for cell in first if _form(cell)]):
+            return
+        names = [f"column_{i}" for i in range(1, len(first) + 1)]
+        reason = (
+            f"the first line contains values such as {first[typed.index(next(filter(None, typed)))]}"
+            ", as the lines below do, so the file has no header line; rename the columns here"
+        )
+        self._set("columns", names, 0.9, reason)
+
+    def _find_decimal(self, cells: Sequence[str]) -> None:
+        by_comma = [cell for cell in cells if _COMMA.fullmatch(cell) or _has_both(cell, ".", ",")]
+        by_point = [cell for cell in cells if _POINT.fullmatch(cell) or _has_both(cell, ",", ".")]
+        sure_comma = [cell for cell in by_comma if not _BY_COMMAS.fullmatch(cell)]
+        sure_point = [cell for cell in by_point if not _BY_POINTS.fullmatch(cell)]
+        if sure_comma and len(sure_comma) > len(sure_point):
+            self._set("decimal", ",", 0.95, f"numbers such as {sure_comma[0]} have a decimal comma")
+            groups = [cell for cell in cells if _BY_POINTS.fullmatch(cell)]
+            if groups:
+                reason = f"numbers such as {groups[0]} have points between groups of three digits"
+                self._set("thousands", ".", 0.8, reason)
+            return
+        groups = [cell for cell in by_comma if _BY_COMMAS.fullmatch(cell)]
+        groups += [cell for cell in cells if _has_both(cell, ",", ".")]
+        if groups and "thousands" not in self._options:
+            sure = bool(sure_point) or any(cell.count(",") > 1 for cell in groups)
+            reason = f"numbers such as {groups[0]} have commas between groups of three digits"
+            if not sure:
+                reason += '; they could be decimal commas, too: decimal = ","'
+            self._set("thousands", ",", 0.85 if sure else 0.5, reason)
+        elif by_point and not sure_point:
+            self._reasons.append(
+                f"decimal: numbers such as {by_point[0]} are read with a decimal point, though all "
+                'have three digits behind it; if these are thousands: decimal = ",", thousands = '
+                f'"." ({format_confidence(0.7)}).'
+            )
+
+
+def split_lines(lines: Sequence[str], delimiter: str) -> list[list[str]]:
+    """Split lines into fields."""
+    if delimiter == BLANKS:
+        return [line.split() for line in lines]
+    return [row for row in csv.reader(lines, delimiter=delimiter) if row]
+
+
+def _whole_lines(text: str) -> str:
+    text = text.removeprefix("\ufeff")
+    return text[: text.rindex("\n") + 1] if "\n" in text else text
+
+
+def _has_both(cell: str, thousands: str, decimal: str) -> bool:
+    pattern = _BY_POINTS if thousands == "." else _BY_COMMAS
+    return decimal in cell and thousands in cell and bool(pattern.fullmatch(cell))
+
+
+def _count_on(cells: Sequence[str]) -> bool:
+    """Return whether cells are whole numbers that count on, as years above columns do."""
+    if len(cells) < 2 or not all(cell.strip().isdecimal() for cell in cells):
+        return False
+    numbers = [int(cell) for cell in cells]
+    return numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+def _form(cell: str) -> str:
+    """Return whether a cell is a number or a date; empty for any other text."""
+    if _NUMBER.fullmatch(cell.strip()):
+        return "number"
+    if re.match(r"\d{4}-\d\d-\d\d", cell.strip()):
+        return "date"
+    return "date" if find_format([cell]) else ""
