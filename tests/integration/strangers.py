@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager, suppress
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import (
     CompactArray,
@@ -71,6 +72,8 @@ async def is_stable(bootstrap_servers, group) -> bool:
     try:
         (response,) = await admin.describe_consumer_groups([group])
         return response.to_object()["groups"][0]["state"] == "Stable"
+    except KafkaError:  # the coordinator cannot answer now
+        return False
     finally:
         await admin.close()
 
