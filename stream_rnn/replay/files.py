@@ -10,19 +10,17 @@ file is read in batches, never as a whole.
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
-import polars as pl
 from aiokafka.partitioner import murmur2
 
-from stream_rnn.errors import ConfigError, SpecError, reason
+from stream_rnn.errors import SpecError
 from stream_rnn.fold.decoder import LogRecord
 from stream_rnn.model.features import FeatureSpec
-from stream_rnn.replay.file_parts import list_parts
 from stream_rnn.replay.file_rows import read_row_batches
-from stream_rnn.replay.frame_rows import ROWS_A_BATCH, Rows, name_of, read_parquet
+from stream_rnn.replay.frame_rows import Rows, name_of
 from stream_rnn.replay.row_batch import RowBatch
 from stream_rnn.replay.time_order import OrderCheck, sort_rows
 
-__all__ = ["Rows", "name_of", "partition_of", "read_batches", "read_frames", "read_records"]
+__all__ = ["Rows", "name_of", "partition_of", "read_batches", "read_records"]
 
 
 def read_batches(
@@ -110,23 +108,3 @@ def read_records(
 def partition_of(key: bytes | None, partitions: int) -> int:
     """Return the partition of a key by Kafka's default partitioner."""
     return 0 if key is None else (murmur2(key) & 0x7FFFFFFF) % partitions
-
-
-def read_frames(path: Rows, what: str = "log") -> Iterator[pl.DataFrame]:
-    """Yield the rows of a file or of a data frame in order, as frames whose types polars infers.
-
-    Raises:
-        ConfigError: The file does not exist, or its content does not match its extension.
-    """
-    if isinstance(path, pl.DataFrame):
-        yield from path.iter_slices(ROWS_A_BATCH)
-        return
-    for part in list_parts(path, what):
-        if part.kind == "parquet":
-            yield from read_parquet(part.path, what)
-            continue
-        read = pl.read_ndjson if part.kind == "json" else pl.read_csv
-        try:
-            yield from read(part.path, infer_schema_length=10_000).iter_slices(ROWS_A_BATCH)
-        except pl.exceptions.PolarsError as error:
-            raise ConfigError(f"cannot read the {what} {part.path}: {reason(error)}") from error

@@ -15,7 +15,6 @@ import orjson
 import polars as pl
 from numpy.typing import NDArray
 
-from stream_rnn.errors import ConfigError
 from stream_rnn.model.encoder import FLOAT32_MAX
 from stream_rnn.model.paths import PATH_LENGTH_MAX, join_path
 
@@ -121,11 +120,7 @@ class Pairs:
 
 
 def frame_columns(sample: pl.DataFrame) -> list[Column]:
-    """Return the columns of a data frame, including the fields of nested objects.
-
-    Raises:
-        ConfigError: A column contains bytes, which JSON cannot carry.
-    """
+    """Return the columns of a data frame, including the fields of nested objects."""
     return [column for series in sample for column in _columns(series, (series.name,), "")]
 
 
@@ -192,18 +187,17 @@ def _columns(series: pl.Series, parts: tuple[str, ...], refusal: str) -> list[Co
         names = [member.name for member in series.dtype.fields]
         inner = [(name, series.struct.field(name)) for name in names]
         return [c for name, member in inner for c in _columns(member, (*parts, name), refusal)]
-    kind, values, type_refusal = _as_json(series, parts)
+    if isinstance(series.dtype, pl.Decimal) and len(parts) == 1:  # a number if a spec reads one
+        texts = series.cast(pl.String)
+        floats, type_refusal = as_finite(texts.cast(pl.Float64))
+        return [Column(parts, "number", floats, refusal=refusal or type_refusal, texts=texts)]
+    kind, values, type_refusal = _as_json(series)
     return [Column(parts, kind, values, refusal=refusal or type_refusal)]
 
 
-def _as_json(series: pl.Series, parts: Sequence[str]) -> tuple[Kind, pl.Series, str]:
+def _as_json(series: pl.Series) -> tuple[Kind, pl.Series, str]:
     """Return the type in JSON, the values in JSON, and a refusal if a spec cannot use them."""
     dtype = series.dtype
-    if dtype == pl.Binary:
-        raise ConfigError(
-            f"column {join_path(parts)} contains bytes, which JSON cannot carry; write the log "
-            "without it"
-        )
     if dtype.is_float():
         return "number", *as_finite(series.cast(pl.Float64))
     if dtype in (pl.Date, pl.Datetime):
@@ -218,7 +212,9 @@ def _as_json(series: pl.Series, parts: Sequence[str]) -> tuple[Kind, pl.Series, 
 def _type_refusal(series: pl.Series) -> str:
     dtype = series.dtype
     if dtype == pl.Decimal:
-        return "JSON carries decimal numbers as texts; cast the column to float"
+        return "JSON carries decimal numbers in objects as texts; cast the field to float"
+    if dtype == pl.Binary:
+        return "JSON cannot carry bytes; cast the column to text"
     if dtype == pl.Null:
         return "it has no value at all"
     if isinstance(dtype, pl.List | pl.Array):

@@ -4,6 +4,7 @@ import io
 import json
 import tomllib
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import numpy as np
 import polars as pl
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_rnn.errors import ConfigError
-from stream_rnn.fold.decoder import LogRecord
+from stream_rnn.fold.decoder import Decoder, LogRecord
 from stream_rnn.model.encoder import Encoder
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.paths import split_path
@@ -263,6 +264,20 @@ def test_what_keys_do_is_told_apart_from_what_they_are():
     assert bits == pytest.approx(np.log2(3), abs=0.01)
 
 
+def test_decimal_numbers_are_proposed_and_bytes_are_left_out(tmp_path):
+    """As the rows of the Parquet file are read: every row is an event of the proposed spec."""
+    price = [Decimal(f"{i % 97}.50") for i in range(600)]
+    log = frame(b=[b"x"] * 600, price=price)
+    spec, text = proposed(log)
+    assert features_of(spec)["price"].kind == "numeric"
+    assert "b is left out: JSON cannot carry bytes" in text
+    log.write_parquet(tmp_path / "log.parquet")
+    records = [r for batch in read_batches(tmp_path / "log.parquet", spec) for r in batch]
+    decoded = Decoder(spec, Settings.build()).decode(records)
+    assert decoded.columns["price"] == [float(value) for value in price]
+    assert not decoded.skips
+
+
 @pytest.mark.parametrize(
     ("log", "wanted", "says"),
     [
@@ -277,7 +292,7 @@ def test_what_keys_do_is_told_apart_from_what_they_are():
         (frame(), {"time": "action"}, "its 600 texts, such as 'look', are not ISO 8601"),
         (frame(), {"targets": ("price",)}, "--target price: the log has no such field"),
         (frame(same=1), {"targets": ("same",)}, "--target same: it has the same value"),
-        (frame(b=[b"x"] * 600), {}, "column b contains bytes"),
+        (frame(b=[b"x"] * 600), {"targets": ("b",)}, "--target b: JSON cannot carry bytes"),
     ],
 )
 def test_what_cannot_be_done_is_a_clear_error(log, wanted, says):
