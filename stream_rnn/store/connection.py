@@ -26,7 +26,7 @@ from stream_rnn.errors import ConfigError, reason
 from stream_rnn.settings import Settings
 from stream_rnn.store.redis_cluster import ClusterClient
 from stream_rnn.store.server_connection import PROTOCOL, UrlCredentials, adapt
-from stream_rnn.store.url_options import check_options
+from stream_rnn.store.url_options import check_options, split_url
 
 REDIS_CONNECTIONS_MAX = 128
 SENTINEL_PORT = 26379
@@ -97,7 +97,7 @@ def connect_redis(url: str, timeout_s: float, read_url: Callable[[], str] | None
             url = _without_login(url)
         if scheme.endswith("+sentinel"):
             return _connect_by_sentinels(url, options)
-        if scheme.endswith("+cluster") or "," in urlsplit(url).netloc.rpartition("@")[2]:
+        if scheme.endswith("+cluster") or "," in split_url(url).netloc.rpartition("@")[2]:
             return _connect_cluster(url, options)
         pool = BlockingConnectionPool.from_url(
             url, max_connections=REDIS_CONNECTIONS_MAX, timeout=timeout_s, **options
@@ -131,11 +131,10 @@ def _check_form(url: str) -> str:
 
 
 def _connect_cluster(url: str, options: dict[str, Any]) -> Redis:
-    parts = urlsplit(url.replace("+cluster", "", 1))
+    parts = split_url(url.replace("+cluster", "", 1))
     login, at, hosts = parts.netloc.rpartition("@")
     nodes = [ClusterNode(*host) for host in _parse_hosts(hosts, 6379)]
-    address = f"{login}{at}{nodes[0].host}:{nodes[0].port}"
-    first = f"{parts.scheme}://{address}{parts.path}?{parts.query}"
+    first = f"{parts.scheme}://{login}{at}{hosts.split(',')[0]}{parts.path}?{parts.query}"
     cluster = ClusterClient.from_url(
         first, startup_nodes=nodes, max_connections=REDIS_CONNECTIONS_MAX, **options
     )
@@ -144,7 +143,7 @@ def _connect_cluster(url: str, options: dict[str, Any]) -> Redis:
 
 def _connect_by_sentinels(url: str, options: dict[str, Any]) -> Redis:
     """Return a client that asks the Sentinels for the primary at each new connection."""
-    parts = urlsplit(url.replace("+sentinel", "", 1))
+    parts = split_url(url.replace("+sentinel", "", 1))
     login, at, hosts = parts.netloc.rpartition("@")
     service, _, database = parts.path.removeprefix("/").partition("/")
     if not service:

@@ -15,7 +15,7 @@ sentinel_username, sentinel_password                          for Sentinels
 """
 
 import re
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from stream_rnn.errors import ConfigError
 
@@ -55,6 +55,21 @@ REMEDIES = {
 }
 
 
+def split_url(url: str) -> SplitResult:
+    """Split a URL that may name several hosts.
+
+    ``urlsplit`` of Python 3.14, and of the later releases of 3.12 and 3.13, refuses a list of hosts
+    with an IPv6 address, so it does not see the hosts.
+
+    Example:
+        >>> split_url("redis+sentinel://u:p@a,[::1]:7/main/2").netloc
+        'u:p@a,[::1]:7'
+    """
+    scheme, _, rest = url.partition("://")
+    hosts = re.split("[/?#]", rest, maxsplit=1)[0]
+    return urlsplit(f"{scheme}://{rest[len(hosts) :]}")._replace(netloc=hosts)
+
+
 def check_options(url: str, shown: str) -> None:
     """Check path and query of a URL; an error names the option.
 
@@ -68,7 +83,7 @@ def check_options(url: str, shown: str) -> None:
         ValueError: The query is malformed; the message does not cite it, because it may contain a
             part of a password.
     """
-    parts = urlsplit(url)
+    parts = split_url(url)
     scheme, hosts = parts.scheme, parts.netloc.rpartition("@")[2]
     if "@" in parts.query or "#" in url:
         raise ValueError("a password contains a question mark or a hash")

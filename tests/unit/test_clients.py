@@ -273,15 +273,20 @@ async def test_redis_is_asked_for_raw_bytes_with_a_deadline_and_no_retry():
 
 
 @pytest.mark.parametrize(
-    "url", ["redis+cluster://u:s3cret@a:7000", "redis://u:s3cret@a:7000,b:7001/0"]
+    ("url", "nodes"),
+    [
+        ("redis+cluster://u:s3cret@a:7000", {"a:7000"}),
+        ("redis://u:s3cret@a:7000,b:7001/0", {"a:7000", "b:7001"}),
+        ("redis+cluster://u:s3cret@[::1]:7000,b,[::2]:7001/0", {"::1:7000", "b:6379", "::2:7001"}),
+    ],
 )
-async def test_several_hosts_are_a_cluster(url):
-    """Each of them is asked until one answers."""
+async def test_several_hosts_are_a_cluster(url, nodes):
+    """Each of them is asked until one answers; an address of IPv6 may be among them."""
     client = connect_redis(url, 1.0)
     assert isinstance(client, RedisCluster)
     assert client.connection_kwargs["password"] == "s3cret"
     assert client.connection_kwargs["socket_timeout"] == 1.0
-    assert "a:7000" in client.nodes_manager.startup_nodes
+    assert {*client.nodes_manager.startup_nodes} == nodes
     await client.aclose()
 
 
