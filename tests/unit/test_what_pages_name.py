@@ -53,6 +53,28 @@ def test_the_promises_name_their_tests():
     assert [row for row in rows if not re.search(r"`tests/[\w/]+\.py", row.split("|")[2])] == []
 
 
+def without_test(table):
+    """Return the rows of reports that have not three cells, or whose last cell names no test."""
+    test = r"`tests/[\w/]+\.py::\w+`"
+    return [row for row in table if not re.fullmatch(rf"\| .+ \| .+ \| .*{test}.* \|", row)]
+
+
+def test_the_reports_name_their_tests():
+    """Each row has the function that shows what happens; a file alone is too much to read."""
+    head = r"^\| report \| what happens \| test \|\n\|---\|---\|---\|\n"
+    (table,) = re.findall(rf"{head}((?:\|.*\n)*)\n", read("tests/README.md"), re.MULTILINE)
+    assert without_test(table.splitlines()) == []
+
+
+@pytest.mark.parametrize(
+    "row", ["| a | b | `tests/unit/test_a.py` |", "| a | `tests/unit/test_a.py::test_b` |", "a"]
+)
+def test_a_report_without_a_test_is_found(row):
+    """A table that names none would pass otherwise."""
+    right = "| a | b | `tests/unit/test_a.py::test_b` |"
+    assert without_test([row, right]) == [row]
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_to_files(page):
     """A relative link names a file or a folder of the tree."""
