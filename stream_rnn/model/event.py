@@ -33,17 +33,21 @@ def _check_zone(zone: str) -> str:
 
 def _check_format(layout: str) -> str:
     """Check that a format of strptime is valid, and that it determines a day."""
-    if re.search("%Z", layout.replace("%%", "")):
+    directives = layout.replace("%%", "")
+    if "%Z" in directives:
         raise ValueError(
             "%Z reads only the zone names of the machine; read an offset by %z, or set zone"
         )
+    no_day = f"{layout!r} does not determine year, month and day"
+    if "%d" in directives and not re.search("%[YyGcx]", directives):
+        raise ValueError(no_day)  # strptime of Python 3.13 warns, later ones refuse
     for date in _DATES:
         try:
             read = datetime.strptime(date.strftime(layout), layout)  # noqa: DTZ007  # only its day counts
         except (ValueError, re.error) as error:
             raise ValueError(f"{layout!r} is no format of strptime: {reason(error)}") from None
         if (read.year, read.month, read.day) != (date.year, date.month, date.day):
-            raise ValueError(f"{layout!r} does not determine year, month and day")
+            raise ValueError(no_day)
     return layout
 
 

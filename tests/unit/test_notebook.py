@@ -80,7 +80,7 @@ def test_the_keywords_are_the_options_of_the_verb(verb):
 def test_help_describes_each_keyword_in_the_order_of_the_signature(name):
     """By the descriptions of the options; a group of options is no keyword that callers need."""
     function = getattr(stream_rnn, name)
-    shown = pydoc.plain(pydoc.render_doc(function))
+    shown = pydoc.plain(pydoc.render_doc(function)).replace("pathlib._local.", "pathlib.")  # 3.13
     arguments = inspect.getdoc(function).partition("Args:\n")[2].partition("\n\n")[0]
     described = re.findall(r"^ {4}(\w+): \S", arguments, re.MULTILINE)
     assert described == list(inspect.signature(function).parameters)
