@@ -4,6 +4,7 @@ No message of this module contains a password.
 """
 
 import re
+import ssl
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -90,6 +91,9 @@ def connect_redis(url: str, timeout_s: float, read_url: Callable[[], str] | None
         "protocol": PROTOCOL,
         "retry": Retry(NoBackoff(), 0),
     }
+    if scheme.startswith("rediss"):
+        # Python 3.13 checks more than redis-cli: whether the certificates obey RFC 5280.
+        options["ssl_exclude_verify_flags"] = [ssl.VERIFY_X509_STRICT]
     try:
         check_options(url, safe_url(url))
         if read_url is not None:

@@ -242,6 +242,29 @@ def test_tls_checks_the_host_name_unless_told_otherwise(config):
     assert unchecked.verify_mode is ssl.CERT_REQUIRED
 
 
+@pytest.mark.parametrize(
+    "url", ["rediss://a/0", "rediss+cluster://a", "rediss+sentinel://a/main/0", "kafka"]
+)
+async def test_certificates_are_verified_alike_on_every_python(config, url):
+    """Authorities of companies often lack what RFC 5280 demands, and Python 3.13 verifies."""
+    if url == "kafka":
+        context = kafka_options("a:1", config("security.protocol=SSL"))["ssl_context"]
+        assert not context.verify_flags & ssl.VERIFY_X509_STRICT
+        return
+    client = connect_redis(url, 1.0)
+    if isinstance(client, RedisCluster):
+        places = [client.connection_kwargs]
+    else:
+        places = [client.connection_pool.connection_kwargs]
+        sentinels = getattr(client.connection_pool, "sentinel_manager", None)
+        places += [
+            one.connection_pool.connection_kwargs for one in getattr(sentinels, "sentinels", [])
+        ]
+    for place in places:
+        assert place["ssl_exclude_verify_flags"] == [ssl.VERIFY_X509_STRICT]
+    await client.aclose()
+
+
 @pytest.mark.parametrize("protocol", ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"])
 def test_faust_connects_as_the_other_clients_do(config, protocol):
     """What Faust makes of the credentials is what aiokafka is given elsewhere."""
