@@ -184,12 +184,12 @@ def _client(config: Mapping[str, str], jaas: Jaas, path: str) -> ClientCredentia
     )
 
 
-def _endpoint_context(config: Mapping[str, str], jaas: Jaas, path: str) -> ssl.SSLContext | None:
+def _endpoint_context(config: Mapping[str, str], jaas: Jaas, path: str) -> ssl.SSLContext:
     """Return the TLS options of the token endpoint, which Java takes from the login's options."""
     tls = {name: value for name, value in jaas.options.items() if name.startswith("ssl.")}
     if "https.ca.location" in config:
         tls.setdefault("ssl.ca.location", config["https.ca.location"])
-    return make_ssl_context(tls, path) if tls else None
+    return make_ssl_context(tls, path)
 
 
 def _timeout_s(config: Mapping[str, str], path: str) -> float:

@@ -125,9 +125,10 @@ async def test_an_admin_client_that_cannot_end_is_given_up():
 async def test_a_start_without_a_broker_is_an_error_and_no_log(answer, caplog):
     """Nobody listens, or something else does: the error has the reason, aiokafka logs nothing."""
 
-    async def reply(_reader, writer):
+    async def reply(reader, writer):
         writer.write(answer)
-        await writer.drain()
+        await reader.read()  # until the client closes; a server of Python 3.12 waits for it
+        writer.close()
 
     async with await asyncio.start_server(reply, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1] if answer else free_port()
