@@ -40,7 +40,7 @@ def parse_command(line: str) -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_every_test_that_is_named_exists(page):
     """A promise names the test that shows it."""
-    for path, function in re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", read(page)):
+    for path, function in re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+)(?:\[[\w.-]+\])?)?`", read(page)):
         source = (ROOT / path).read_text(encoding="utf-8")
         assert not function or f"def {function}(" in source, f"{path}::{function}"
 
@@ -55,7 +55,7 @@ def test_the_promises_name_their_tests():
 
 def without_test(table):
     """Return the rows of reports that have not three cells, or whose last cell names no test."""
-    test = r"`tests/[\w/]+\.py::\w+`"
+    test = r"`tests/[\w/]+\.py::\w+(?:\[[\w.-]+\])?`"
     return [row for row in table if not re.fullmatch(rf"\| .+ \| .+ \| .*{test}.* \|", row)]
 
 
