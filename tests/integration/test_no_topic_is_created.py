@@ -27,6 +27,8 @@ pytestmark = [pytest.mark.timeout(120), pytest.mark.integration]
 
 SPEC = """
 name = "t"
+[event]
+key = ["k"]
 [[features]]
 name = "n"
 kind = "numeric"

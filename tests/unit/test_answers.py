@@ -114,7 +114,7 @@ def test_topics_of_others_are_only_listed():
         ("offsets of a group", 30, "Read on group worker"),
         ("offset of a partition", 29, "Read on topic flights"),
         ("coordinator", 30, "Read on group worker"),
-        ("coordinator", 53, "Read on transactional id worker"),
+        ("coordinator", 53, "Write on transactional ids with the prefix worker/"),
         ("group", 30, "Read on group worker"),
         ("configuration", 29, "DescribeConfigs on topic delays"),
         ("configuration", 31, "DescribeConfigs on the cluster"),
