@@ -42,7 +42,7 @@ from stream_rnn.fold.outputs import Sink, make_outputs
 from stream_rnn.fold.publish_pace import PublishPace
 from stream_rnn.fold.publisher import Publisher
 from stream_rnn.fold.recovery_facts import Recovery, anchor_of, log_decision
-from stream_rnn.fold.slices import slice_records
+from stream_rnn.fold.slices import count_silent, slice_records
 from stream_rnn.fold.source import Fetch, Source
 from stream_rnn.fold.step_times import StepTimes
 from stream_rnn.fold.store_calls import StoreCalls
@@ -261,7 +261,8 @@ class Processor:
                 publish_from=self.publish_from,
             )
             offset = GroupOffset(next_position, self.fold_id, self.origin)
-            await self._publish(predictions, dead_letters, offset)
+            publishing = len(records) - count_silent(records, self.publish_from)
+            await self._publish(predictions, dead_letters, offset, publishing)
             published = len(predictions)
         self.at_crash_point(Point.PUBLISHED)
         times.end("publish")
@@ -277,9 +278,13 @@ class Processor:
         )
 
     async def _publish(
-        self, predictions: list[Message], dead_letters: list[Message], offset: GroupOffset
+        self,
+        predictions: list[Message],
+        dead_letters: list[Message],
+        offset: GroupOffset,
+        records: int = 0,
     ) -> None:
-        with self.pace.measure(len(predictions) + len(dead_letters)):
+        with self.pace.measure(records, len(predictions) + len(dead_letters)):
             await self.publisher.publish(predictions, dead_letters, offset)
         self._acknowledged = offset
 

@@ -27,21 +27,26 @@ def slice_records(
         state_bytes: Bytes of one hidden state; n events write at most n states in one commit.
         records_max: Further bound of the number of records; ``None`` if there is none.
         publish_from: First offset whose outputs are published.
-        pace: Bound of the published outputs, read before each micro-batch; ``None`` for no bound.
+        pace: Bound of the records that are not silent, read before each micro-batch; ``None`` for no bound.
     """
-    published = bisect_left(records, publish_from, key=lambda record: record.offset)
+    silent = count_silent(records, publish_from)
     events_max = min(settings.batch_events_max, max(1, settings.commit_bytes_max // state_bytes))
     events_max = min(events_max, records_max or events_max)
     first = 0
     while first < len(records):
         last = min(first + events_max, len(records))
         if pace is not None:
-            last = min(last, max(first, published) + pace.outputs_max)
+            last = min(last, max(first, silent) + pace.records_max)
         last = _within_bytes(records, first, last, settings.batch_bytes_max)
         if last - first > settings.rounds_max:
             last = _within_rounds(records, first, last, settings.rounds_max)
         yield records[first:last]
         first = last
+
+
+def count_silent(records: Sequence[Record], publish_from: int) -> int:
+    """Return the number of records below the first offset whose outputs are published."""
+    return bisect_left(records, publish_from, key=lambda record: record.offset)
 
 
 def _within_bytes(records: Sequence[Record], first: int, last: int, bytes_max: int) -> int:

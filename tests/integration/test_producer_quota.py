@@ -36,7 +36,7 @@ async def test_a_publish_that_takes_too_long_is_repeated_with_fewer_records(
         worker = place.start()
         await place.until_published(60, worker)
         log = worker.log.read_text()
-        assert "micro-batches now have at most" in log
+        assert "a micro-batch now publishes the outputs of at most" in log
         assert not [word for word in ("CRITICAL", " ERROR ", "Traceback") if word in log], log
         assert await place.compare(exactly_once=delivery == "exactly_once") > 0
     finally:

@@ -427,6 +427,42 @@ async def test_a_publish_that_is_too_slow_is_repeated_in_smaller_parts(naps):
     assert naps
 
 
+class Spans(MemoryPublisher):
+    """A publisher that notes how many offsets each publish advances."""
+
+    spans: list[int]
+
+    async def publish(self, predictions, dead_letters, group_offset):
+        self.spans.append(group_offset.offset - sum(self.spans))
+        await super().publish(predictions, dead_letters, group_offset)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [b"nope", None, {"x": 0.5, "kind": "B"}],
+    ids=["dead letters", "forgets", "filtered"],
+)
+@pytest.mark.parametrize("silent", [0, 10])
+async def test_a_backlog_reaches_the_largest_micro_batch_although_half_has_no_prediction(
+    other, silent
+):
+    """The bound of a publish doubles with every micro-batch that it cuts."""
+    settings = settings_of(batch_events_max=64)
+    log, store = MemoryLog(events(*range(250))), MemoryStore()
+    log.records[1::2] = [record(i, b"b", other, i) for i in range(1, 250, 2)]
+    publisher = Spans(log)
+    publisher.spans = []
+    only = [{"path": "kind", "in": ["A"]}]
+    model = models.of(models.SPEC | {"event": {"key": ["key"], "only": only}})
+    processor = memory_processor(model, log, store, settings, sizes=[250], publisher=publisher)
+    if silent:
+        log.group = GroupOffset(silent, processor.fold_id, 0)
+    processor.pace.records_max = 4
+    await processor.run()
+    spans = [span for span in publisher.spans if span]
+    assert spans == ([14, 8, 16, 32, 64, 64, 52] if silent else [4, 8, 16, 32, 64, 64, 62])
+
+
 @pytest.mark.parametrize("is_published", [False, True])
 async def test_a_forgotten_producer_is_started_again_and_the_batch_folded_again(naps, is_published):
     """Whether the publish succeeded or not, the start decides its outcome, and the fold goes on."""
