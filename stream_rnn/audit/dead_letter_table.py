@@ -12,6 +12,12 @@ CODE_CHARS_MAX = 100
 OTHER_CODE = "another code"
 """Stands for all codes beyond ``CODES_MAX``; a worker has about ten."""
 
+EARLIER_CODES = {"framed": "not_json"}
+"""Code that this version expects -> code that an earlier version gave the same records.
+
+The codes of dead letters are not part of the fold id, so a log may contain both.
+"""
+
 BLOCK_ROWS = 1 << 12
 COUNT_MAX = 65_535
 NAMES_FOLD, IS_CHOSEN, IDENTICAL, HAS_TIMESTAMP = 1, 2, 4, 8
@@ -30,6 +36,11 @@ ROW = np.dtype(
         ("flags", "u1"),
     ]
 )
+
+
+def is_code_for(code: str, expected: str) -> bool:
+    """Return whether a worker of this version, or of an earlier one, gives a code."""
+    return code in (expected, EARLIER_CODES.get(expected))
 
 
 @dataclass(slots=True)
@@ -69,10 +80,13 @@ class DeadLetter:
         return self.is_cut_like(other) and self.whole == other.whole and self.has_same_facts(other)
 
     def has_same_facts(self, other: "DeadLetter") -> bool:
-        """Return whether another dead letter has the same code, facts and timestamp."""
+        """Return whether another dead letter has the same facts and timestamp, and a code for it.
+
+        The code is the other one's or its earlier code, so the other one is the expected one.
+        """
         times = self.timestamp, other.timestamp
         is_timed_as = None in times or times[0] == times[1]
-        return is_timed_as and (self.code, self.facts) == (other.code, other.facts)
+        return is_timed_as and self.facts == other.facts and is_code_for(self.code, other.code)
 
     def is_cut_like(self, other: "DeadLetter") -> bool:
         """Return whether another dead letter contains as much of its record."""

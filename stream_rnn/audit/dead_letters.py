@@ -11,7 +11,14 @@ from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 from numpy.typing import NDArray
 
-from stream_rnn.audit.dead_letter_table import HEADERS, KEY, VALUE, DeadLetter, DeadLetterTable
+from stream_rnn.audit.dead_letter_table import (
+    HEADERS,
+    KEY,
+    VALUE,
+    DeadLetter,
+    DeadLetterTable,
+    is_code_for,
+)
 from stream_rnn.audit.digests import digest_of, is_origin
 from stream_rnn.audit.published_predictions import (
     AHEAD_MAX,
@@ -190,6 +197,10 @@ class DeadLetters:
         is_first = letter.names_fold <= first.names_fold
         stored, copy = (first, letter) if is_first else (letter, first)
         stored.count = first.count + 1
+        if is_code_for(stored.code, copy.code):  # the later code is the one to compare
+            stored.code = copy.code
+        elif is_code_for(copy.code, stored.code):
+            copy.code = stored.code
         is_same = stored.equals(copy)
         if not (is_same or stored.is_cut_like(copy)) and stored.has_same_facts(copy):
             is_same = True
@@ -263,7 +274,11 @@ def letter_from(
     """
     contents = dict(headers)
     facts = digest_of(repr((contents.get("sr-timestamp"), contents.get("sr-size"))).encode())
-    fields = [(name, text) for name, text in headers if name not in VARIABLE_HEADERS]
+    fields = [
+        (name, None if name == "sr-error" else text)  # the code is compared by itself
+        for name, text in headers
+        if name not in VARIABLE_HEADERS
+    ]
     whole, cut = digest_of(repr((key, value, fields)).encode()), cut_parts(contents)
     letter = DeadLetter(
         code=code,

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from aiokafka.structs import ConsumerRecord
 
-from stream_rnn.audit.dead_letter_table import HEADERS, KEY, VALUE
+from stream_rnn.audit.dead_letter_table import HEADERS, KEY, VALUE, is_code_for
 from stream_rnn.audit.dead_letters import (
     FOLD_HEADERS,
     VARIABLE_HEADERS,
@@ -87,6 +87,11 @@ def _dead_letter_rules(record: ConsumerRecord, expected: Message) -> tuple[int, 
             if all(name in headers_read for name in FOLD_HEADERS)
             else set(FOLD_HEADERS)
         )
+    codes = (
+        (headers.get("sr-error") or b"").decode() for headers in (headers_read, expected_headers)
+    )
+    if is_code_for(*codes):
+        ignored |= {"sr-error"}
     cut, headers = cut_parts(headers_read), expected.headers
     own_headers = worker_headers(headers)
     is_cut = bool((cut or 0) & HEADERS)

@@ -313,3 +313,57 @@ def test_what_is_missing_is_bounded_by_number(monkeypatch):
     assert kept.first_excess() is None
     kept.add(2, Message(None, None, 0, []))
     assert kept.first_excess() == 1
+
+
+@pytest.fixture
+async def framed(model):
+    """Return the output of a worker, whose last dead letter is that of a framed value."""
+    records = records_of()
+    records[238] = record(238, b"a", b"\0\0\0\0\7avro", BEGIN_MS + 238_000)
+    made = Folded(model, settings_of(), await fold(model, settings_of(), records))
+    at = next(n for n, m in enumerate(made.letters) if dict(m.headers)["sr-offset"] == b"238")
+    made.letters.append(made.letters.pop(at))
+    assert dict(made.letters[-1].headers)["sr-error"] == b"framed"
+    return made
+
+
+def with_code(message, code):
+    """Return a dead letter with another code and reason."""
+    return with_header(with_header(message, "sr-error", code), "sr-reason", b"the value is ...")
+
+
+@pytest.mark.parametrize(
+    ("code", "figures"),
+    [(b"framed", {}), (b"not_json", {}), (b"wrong_schema", {DIFFERENT: 1})],
+)
+async def test_the_code_of_the_previous_version_is_accepted(framed, code, figures):
+    framed.letters[-1] = with_code(framed.letters[-1], code)
+    assert faults(await framed.audit()) == figures
+
+
+async def test_a_later_code_is_not_accepted_for_an_earlier_one(framed):
+    at = next(n for n, m in enumerate(framed.letters) if ("sr-error", b"not_json") in m.headers)
+    framed.letters[at] = with_code(framed.letters[at], b"framed")
+    result = await framed.audit()
+    assert faults(result) == {DIFFERENT: 1}
+    assert result.examples[0].parts == ("headers",)
+
+
+@pytest.mark.parametrize("codes", [(b"framed", b"not_json"), (b"not_json", b"framed")])
+async def test_copies_of_two_versions_are_a_repeat_and_no_difference(framed, codes):
+    """In ``at_least_once``, a deployment may repeat a dead letter; also one that keeps less."""
+    first, second = (with_code(framed.letters[-1], code) for code in codes)
+    framed.letters[-1:] = [first, second]
+    assert faults(await framed.audit()) == {TWICE: 1}
+    framed.letters[-1:] = cuts(second, 3)
+    result = await framed.audit()
+    assert faults(result) == {TWICE: 1}
+    assert not result.problems
+    framed.letters[-1:] = [with_code(second, b"wrong_schema")]
+    assert faults(await framed.audit()) == {TWICE: 1, DIFFERENT: 1}
+
+
+async def test_a_copy_with_a_later_code_is_a_difference(framed):
+    at = next(n for n, m in enumerate(framed.letters) if ("sr-error", b"not_json") in m.headers)
+    framed.letters.append(with_code(framed.letters[at], b"framed"))
+    assert faults(await framed.audit()) == {TWICE: 1, DIFFERENT: 1}
