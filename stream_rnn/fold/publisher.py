@@ -3,11 +3,10 @@
 ``exactly_once`` uses one Kafka transaction per micro-batch.  The transactional id names the app,
 the topic and the partition, so starting a producer fences the partition's previous owner and
 decides its transaction.  ``at_least_once`` awaits the acknowledgements of an idempotent producer,
-and then commits the group offset.  A publish that fails is not sent again, because its outcome is
-unknown: the worker releases the partition, and the next start determines the outcome.
-
-Kafka forgets a producer that publishes nothing for ``transactional.id.expiration.ms`` (7 days) or,
-without transactions, ``producer.id.expiration.ms``.  The processor then starts it again.
+and then commits the group offset.  A publish that fails is not sent again before a start of the
+producer has determined its outcome.  The processor starts it after a publish that took too long, or
+if Kafka has forgotten the producer, which published nothing for ``transactional.id.expiration.ms``
+(7 days) or ``producer.id.expiration.ms``.  After other failures it releases the partition.
 """
 
 import asyncio
@@ -42,8 +41,8 @@ class Publisher(Protocol):
     async def start(self) -> None:
         """Fence the previous owner of the partition and decide its transaction.
 
-        Called once, and again after each :class:`ForgottenError`; it also decides the outcome of
-        the publish that failed.
+        Called once, and again after each :class:`ForgottenError` and :class:`TooSlowError`; it
+        also decides the outcome of the publish that failed.
 
         Raises:
             FencedError: The assignment is over, or Kafka does not answer.
@@ -61,6 +60,7 @@ class Publisher(Protocol):
         Raises:
             FencedError: Another worker owns the partition, or the outcome is unknown.
             ForgottenError: Kafka has forgotten the producer; the outcome is unknown.
+            TooSlowError: It failed at its deadline or later; the outcome is unknown.
             ConfigError: The user lacks a right, or an output is too large.
         """
 

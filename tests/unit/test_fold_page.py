@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 import stream_rnn.fold
+from stream_rnn.errors import ForgottenError, StateError, TooSlowError
 from stream_rnn.fold.fold_id import fold_id
+from stream_rnn.fold.publisher import Publisher
 from stream_rnn.fold.recovery import Facts, LastOutput, RecoveryOptions, Start, where_to_start
 from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.store.state import (
@@ -173,6 +175,20 @@ def test_everything_in_the_fold_id_is_named():
     (section,) = re.findall(r"published bytes:\n\n(.*?)\n\n", PAGE, re.DOTALL)
     content = re.findall(r'^ +"(\w+)": ', inspect.getsource(fold_id), re.MULTILINE)
     assert re.findall(r"`(\w+)`", section) == content
+
+
+def test_each_error_that_starts_the_producer_again_is_named_where_a_start_is_described():
+    """A publish raises it, a start follows it, and the page lists it among the exceptions."""
+    pages = {
+        ForgottenError: "a producer that Kafka has forgotten",
+        TooSlowError: "whose publish took too long",
+    }
+    assert {e for e in StateError.__subclasses__() if e.restarts_producer} == set(pages)
+    (exceptions,) = re.findall(r"The exceptions are (.*?), with that check\.", PAGE)
+    for error, named in pages.items():
+        assert f":class:`{error.__name__}`" in inspect.getdoc(Publisher.start)
+        assert f"    {error.__name__}: " in inspect.getdoc(Publisher.publish)
+        assert named in exceptions
 
 
 def test_the_table_of_faults_names_every_kind_and_no_other():
