@@ -10,11 +10,12 @@ from tests.integration.quotas import set_quotas
 from tests.integration.streams import mixed_records
 from tests.shared_servers import KAFKA_PROPERTIES, run_server
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
-BYTES_PER_S = 60_000
-RECORDS = 2400  # a publish of 500 predictions takes longer than the transaction's timeout
-OPTIONS = {"transaction_timeout_ms": 1500, "kafka_timeout_s": 5, "batch_events_max": 500}
+BYTES_PER_S = 20_000
+RECORDS = 2400  # a full publish has more than 160 kB, which take longer than 8 s
+OPTIONS = {"transaction_timeout_ms": 5000, "kafka_timeout_s": 8, "batch_events_max": 500}
+STALLED_S = 200
 
 
 @pytest.fixture
@@ -22,6 +23,11 @@ def throttled():
     """Address of a broker that the test gives quotas."""
     with run_server(LocalKafka(properties=KAFKA_PROPERTIES)) as kafka:
         yield kafka.bootstrap_servers
+
+
+async def group_offsets(place) -> list[int]:
+    """Return the group offset of each partition."""
+    return [row["group_offset"] for row in await place.shown()]
 
 
 @pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
@@ -34,9 +40,15 @@ async def test_a_publish_that_takes_too_long_is_repeated_with_fewer_records(
         await place.produce(mixed_records(RECORDS, 1))
         await set_quotas(throttled, producer_byte_rate=BYTES_PER_S)
         worker = place.start()
-        await place.until_published(60, worker)
+        await place.until_says(worker, "a micro-batch now publishes the outputs of at most")
+        before = await group_offsets(place)
+        async with asyncio.timeout(STALLED_S):  # it goes on under the quota
+            while await group_offsets(place) == before:
+                assert worker.is_alive, worker.log.read_text()[-3000:]
+                await asyncio.sleep(0.1)
+        await set_quotas(throttled, producer_byte_rate=None)
+        await place.until_published(STALLED_S, worker)
         log = worker.log.read_text()
-        assert "a micro-batch now publishes the outputs of at most" in log
         assert not [word for word in ("CRITICAL", " ERROR ", "Traceback") if word in log], log
         assert await place.compare(exactly_once=delivery == "exactly_once") > 0
     finally:
@@ -53,11 +65,11 @@ async def test_a_quota_of_consumers_only_slows_a_worker_down(
         await place.produce(mixed_records(RECORDS, 1))
         await set_quotas(throttled, consumer_byte_rate=40_000)
         worker = place.start()
-        await place.until_published(60, worker)
+        await place.until_published(STALLED_S, worker)
         assert await asyncio.to_thread(worker.stop) == 0
         await place.produce(mixed_records(60, 2))
         worker = place.start()
-        await place.until_published(60, worker)
+        await place.until_published(STALLED_S, worker)
         assert await asyncio.to_thread(worker.stop) == 0
         await set_quotas(throttled, consumer_byte_rate=None)
         assert await place.compare() > 0
