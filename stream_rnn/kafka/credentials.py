@@ -41,6 +41,8 @@ REFUSALS = (
     ssl.SSLError,
 )
 """Errors of a connection whose credentials or certificates do not serve."""
+LOST = (ssl.SSLEOFError, ssl.SSLSyscallError, ssl.SSLZeroReturnError)
+"""Errors of TLS that say nothing of certificates: a broker that shuts down closes its connections."""
 
 
 class Credentials:
@@ -56,7 +58,7 @@ class Credentials:
     ) -> None:
         self._options = dict(options)
         self._clock = clock
-        self._refused_s: float | None = None
+        self._refused_s: tuple[float, float] | None = None  # first and latest of a row of refusals
         self._refusal: BaseException | None = None
 
     def options(self) -> dict[str, Any]:
@@ -65,20 +67,24 @@ class Credentials:
 
     def record(self, error: BaseException | None) -> None:
         """Record the outcome of a connection: an error, or ``None`` for a success."""
-        if error is None:
-            self._refused_s = self._refusal = None
-        elif isinstance(error, REFUSALS):
+        if isinstance(error, REFUSALS) and not isinstance(error, LOST):
+            now_s = self._clock()
+            self._refused_s = (self._refused_s[0] if self._refused_s else now_s, now_s)
             self._refusal = error
-            if self._refused_s is None:
-                self._refused_s = self._clock()
+        else:
+            self._refused_s = self._refusal = None
 
     def report_failure(self, for_s: float, on_failure: Callable[[BaseException], None]) -> None:
-        """Report an error if the brokers have refused every connection for ``for_s`` seconds."""
-        since_s, refusal = self._refused_s, self._refusal
-        if since_s is None or refusal is None or self._clock() - since_s < for_s:
+        """Report an error if the brokers have refused every connection for ``for_s`` seconds.
+
+        The outcomes of connections count, not the time: a worker whose connections all serve may
+        open no new one for a long time after one refusal.
+        """
+        refused_s, refusal = self._refused_s, self._refusal
+        if refused_s is None or refusal is None or refused_s[1] - refused_s[0] < for_s:
             return
         message = (
-            f"Kafka refuses every new connection since {for_s:g} s ({reason(refusal)}); check the "
+            f"Kafka has refused every new connection for {for_s:g} s ({reason(refusal)}); check the "
             "credentials and certificates, which are read again for each connection"
         )
         on_failure(UnreachableError(message))

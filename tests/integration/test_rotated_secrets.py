@@ -85,5 +85,5 @@ async def test_a_password_that_serves_no_more_ends_a_worker_with_status_4(
     await asyncio.to_thread(kafka.set_password, USERS[1], NEW)
     status, line = await ended(worker)
     assert status == 4
-    assert "Kafka refuses every new connection" in line
+    assert "Kafka has refused every new connection" in line
     assert "uthentication failed" in line, line

@@ -121,31 +121,35 @@ class Clock:
         return self.now_s
 
 
-def test_a_refusal_is_reported_when_it_lasts():
-    """A success in between, or an error that is no refusal, does not count."""
+REFUSAL = SaslAuthenticationFailed("wrong password")
+EOF = ssl.SSLEOFError(8, "EOF occurred in violation of protocol")
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "is_reported"),
+    [
+        ([(0, REFUSAL), (30, REFUSAL)], True),
+        ([(0, REFUSAL), (12, REFUSAL), (31, ssl.SSLError(1, "certificate unknown"))], True),
+        ([(0, REFUSAL), (29, REFUSAL)], False),
+        ([(0, REFUSAL)], False),  # all is well: no new connection was needed since
+        ([(0, REFUSAL), (12, REFUSAL)], False),
+        ([(0, REFUSAL), (12, None), (31, REFUSAL)], False),
+        ([(0, REFUSAL), (12, KafkaConnectionError("gone")), (31, REFUSAL)], False),
+        ([(0, REFUSAL), (12, EOF), (31, REFUSAL)], False),
+        ([(0, EOF), (31, EOF)], False),  # a broker that shuts down
+        ([(0, ssl.SSLZeroReturnError()), (31, ssl.SSLZeroReturnError())], False),
+        ([(0, KafkaConnectionError("gone")), (31, KafkaConnectionError("gone"))], False),
+    ],
+)
+def test_refusals_are_reported_if_nothing_else_comes_between_for_long_enough(outcomes, is_reported):
+    """Time alone is no refusal, and neither is a lost connection."""
     clock, reported = Clock(), []
     credentials = Credentials({}, clock)
-    refusal = SaslAuthenticationFailed("wrong password")
-
-    def report():
-        reported.clear()
-        credentials.report_failure(30, reported.append)
-        return [str(error) for error in reported]
-
-    credentials.record(KafkaConnectionError("gone"))
-    clock.now_s = 31
-    assert not report()
-    credentials.record(refusal)
-    clock.now_s = 60
-    assert not report()
-    credentials.record(None)
-    clock.now_s = 62
-    assert not report()
-    credentials.record(refusal)
-    clock.now_s = 80
-    credentials.record(refusal)
-    clock.now_s = 92
-    (text,) = report()
-    assert text.startswith("Kafka refuses every new connection since 30 s (")
-    assert "wrong password" in text
-    assert isinstance(reported[0], UnreachableError)  # status 4
+    for clock.now_s, error in outcomes:
+        credentials.record(error)
+    clock.now_s = 1000
+    credentials.report_failure(30, reported.append)
+    assert bool(reported) is is_reported
+    if is_reported:
+        assert str(reported[0]).startswith("Kafka has refused every new connection for 30 s (")
+        assert isinstance(reported[0], UnreachableError)  # status 4
