@@ -28,6 +28,7 @@ from stream_rnn.demo.scores import Labels, count_different, fold_locally, probab
 from stream_rnn.demo.servers import DemoServers
 from stream_rnn.errors import ConfigError
 from stream_rnn.kafka.clients import new_consumer, new_producer, stop_consumer, stop_producer
+from stream_rnn.kafka.connection import connection_options
 from stream_rnn.local.servers import Addresses
 from stream_rnn.local.workers import WorkerProcess
 from stream_rnn.model.bundle import load_bundle
@@ -206,7 +207,7 @@ class Demo:
     async def _send(self) -> None:
         """Send the events at the given rate; each timestamp is the time of sending."""
         producer = new_producer(
-            bootstrap_servers=self.settings.bootstrap_servers,
+            **connection_options(self.settings),
             enable_idempotence=True,
             acks="all",
             linger_ms=2,
@@ -236,7 +237,7 @@ class Demo:
     async def _read(self) -> None:
         """Read committed predictions until all events have one."""
         consumer = new_consumer(
-            bootstrap_servers=self.settings.bootstrap_servers,
+            **connection_options(self.settings),
             group_id=None,
             isolation_level="read_committed",
             auto_offset_reset="earliest",

@@ -21,7 +21,7 @@ from stream_rnn.errors import (
 from stream_rnn.fold.fold_id import fold_id, store_tag
 from stream_rnn.kafka.admin_client import CheckedAdminClient, is_transient, retry_while_unavailable
 from stream_rnn.kafka.clients import new_admin, stop_admin
-from stream_rnn.kafka.connection import kafka_options
+from stream_rnn.kafka.connection import connection_options
 from stream_rnn.kafka.unreachable import describe_unreachable
 from stream_rnn.local.servers import Addresses
 from stream_rnn.settings import FoldSettings
@@ -154,7 +154,7 @@ class DemoServers:
         timeout_s = self.settings.kafka_timeout_s
         admin = new_admin(
             request_timeout_ms=int(timeout_s * 1000),
-            **kafka_options(self.addresses.bootstrap_servers),
+            **connection_options(self.settings),
         )
         try:
             try:
@@ -167,8 +167,7 @@ class DemoServers:
             await stop_admin(admin, self.settings.revoke_timeout_s)
 
     async def _unreachable(self, error: BaseException) -> UnreachableError:
-        connection = {"bootstrap_servers": self.addresses.bootstrap_servers}
-        within_s = self.settings.kafka_timeout_s
+        connection, within_s = connection_options(self.settings), self.settings.kafka_timeout_s
         return UnreachableError(await describe_unreachable(connection, error, within_s))
 
     def _stores(self, redis: Redis) -> list[RedisStore]:

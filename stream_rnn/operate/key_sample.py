@@ -10,7 +10,7 @@ from aiokafka.structs import ConsumerRecord
 
 from stream_rnn.kafka.clients import new_consumer, stop_consumer
 from stream_rnn.kafka.cluster import KafkaCluster
-from stream_rnn.kafka.connection import kafka_options
+from stream_rnn.kafka.connection import connection_options
 
 RECORDS_MAX = 100_000
 RECORDS_MIN = 100  # of a partition
@@ -139,7 +139,7 @@ class _Reader:
             enable_auto_commit=False,
             max_partition_fetch_bytes=FETCH_BYTES,
             request_timeout_ms=int(settings.kafka_timeout_s * 1000),
-            **kafka_options(settings.bootstrap_servers, settings.kafka_config),
+            **connection_options(settings),
         )
         try:
             await consumer.start()

@@ -13,6 +13,7 @@ from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.operate import key_sample
 from stream_rnn.operate.check_keys import check_keys
 from stream_rnn.operate.check_result import Level
+from stream_rnn.settings import Settings
 from tests.forked import ForkedWorker
 from tests.integration.streams import Stream, run
 
@@ -69,6 +70,18 @@ async def check(stream, **bounds):
     settings = stream.settings.of_fold()
     async with KafkaCluster.of(settings) as cluster:
         return await check_keys(cluster, settings, **bounds)
+
+
+async def test_the_brokers_of_a_config_are_read(stream, create_topic, tmp_path):
+    """Where nothing else names them, as for every other check of the doctor."""
+    await create_topic(stream.settings.source, PARTITIONS)
+    await send(stream, KEYS)
+    given = stream.settings.model_dump(exclude_unset=True)
+    config = tmp_path / "client.properties"
+    config.write_text(f"bootstrap.servers={given.pop('bootstrap_servers')}\n")
+    settings = Settings.build(**given, kafka_config=str(config), kafka_timeout_s=5).of_fold()
+    async with KafkaCluster.of(settings) as cluster:
+        assert (await check_keys(cluster, settings)).level is Level.FINE
 
 
 async def test_a_topic_of_one_partitioner_is_fine(stream, create_topic):

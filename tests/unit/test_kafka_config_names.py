@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+import stream_rnn
 from stream_rnn.cli.verbs.tail import command as tail
 from stream_rnn.errors import ConfigError
 from stream_rnn.kafka.config_names import REFUSED
@@ -118,6 +119,17 @@ def test_a_file_of_what_has_an_effect_needs_no_note(config):
         None,
     )
     assert config_notes(Settings.build()) == (None, None)
+
+
+def test_no_client_connects_without_the_config():
+    """``connection_options`` is the one way from settings to options, so a file always counts."""
+    found = [
+        f"{path}: {line.strip()}"
+        for path in Path(stream_rnn.__file__).parent.rglob("*.py")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if "settings.bootstrap_servers" in line
+    ]
+    assert not found
 
 
 def test_brokers_that_are_set_take_precedence_over_those_of_the_file(config, monkeypatch):
