@@ -5,16 +5,19 @@ that no worker folds.  Workers mark themselves in the user data of their subscri
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
-from aiokafka.coordinator.protocol import ConsumerProtocolMemberMetadata
+from aiokafka.coordinator.protocol import ConsumerProtocol, ConsumerProtocolMemberMetadata
 from aiokafka.errors import GroupIdNotFound, IncompatibleBrokerVersion, UnsupportedVersionError
 
 from stream_rnn.kafka.admin_client import CheckedAdminClient
 from stream_rnn.kafka.group_protocol import ConsumerGroupDescribe
 
+FAUST_PREFIX = "faust-"
+"""Begin of the client ids that Faust chooses."""
 MARK = b"stream_rnn"
 """User data by which a worker marks its subscription."""
 NAMED_MAX = 3
@@ -38,7 +41,8 @@ class GroupMember:
         client_id: Name that the client chose.
         host: Address of the client.
         is_marked: Whether it is a worker; ``None`` while the coordinator does not know it.
-        topics: Topics of its subscription; ``None`` for a pattern, or if unknown.
+        topics: Topics of its subscription; ``None`` for a pattern, or for a member that is no
+            consumer, such as one of Kafka Connect.
     """
 
     member_id: str
@@ -66,20 +70,22 @@ class GroupMembers:
     def strangers(self, source: str, client_id: str) -> list[GroupMember]:
         """Return the members that take partitions of the source and are certainly no workers.
 
-        A worker of an earlier version has no mark, so a member with the client id of this worker,
-        or with one that Faust chose, counts as a worker.
+        A worker of an earlier version has no mark, so a member that names its topics counts as a
+        worker if its client id begins as that of this worker, or as those that Faust chooses.
 
         Args:
             source: Source topic of the fold.
-            client_id: Client id of this worker.
+            client_id: Client id of this worker; empty if it has none.
         """
-        prefix = "faust-" if client_id.startswith("faust-") else client_id
+        prefixes = (client_id, FAUST_PREFIX) if client_id else (FAUST_PREFIX,)
         return [
             member
             for member in self.members
             if member.is_marked is False
-            and (member.topics is None or source in member.topics)
-            and not member.client_id.startswith(prefix)
+            and (
+                member.topics is None
+                or (source in member.topics and not member.client_id.startswith(prefixes))
+            )
         ]
 
     def describe(self, members: Sequence[GroupMember]) -> str:
@@ -100,7 +106,8 @@ async def read_group_members(admin: CheckedAdminClient, group: str) -> GroupMemb
     (response,) = await admin.describe_consumer_groups([group], node)
     (described,) = response.to_object()["groups"]
     if described["members"]:
-        classic = map(_classic_member, described["members"])
+        kind = described["protocol_type"]
+        classic = (_classic_member(member, kind) for member in described["members"])
         return GroupMembers(described["protocol"], tuple(classic))
     try:
         response = await admin._send_request(ConsumerGroupDescribe(group), node)  # noqa: SLF001  # aiokafka lacks this request
@@ -111,15 +118,20 @@ async def read_group_members(admin: CheckedAdminClient, group: str) -> GroupMemb
     return GroupMembers("consumer", tuple(map(_new_member, described["members"])))
 
 
-def _classic_member(member: dict[str, Any]) -> GroupMember:
+def _classic_member(member: dict[str, Any], protocol_type: str) -> GroupMember:
     """Return a member of a group of the classic protocol.
 
     While the group rebalances, the coordinator returns no subscription.
     """
     is_marked, topics = None, None
-    if member["member_metadata"]:
-        metadata = ConsumerProtocolMemberMetadata.decode(member["member_metadata"])
-        is_marked, topics = metadata.user_data == MARK, frozenset(metadata.subscription)
+    if protocol_type != ConsumerProtocol.PROTOCOL_TYPE:
+        is_marked = False
+    elif member["member_metadata"]:
+        is_marked = False
+        with suppress(ValueError, TypeError):  # what aiokafka raises for bytes of another format
+            metadata = ConsumerProtocolMemberMetadata.decode(member["member_metadata"])
+            topics = frozenset(metadata.subscription)
+            is_marked = metadata.user_data == MARK
     return GroupMember(
         member["member_id"], member["client_id"], member["client_host"], is_marked, topics
     )

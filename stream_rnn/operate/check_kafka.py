@@ -186,7 +186,8 @@ async def check_group(cluster: KafkaCluster, settings: FoldSettings) -> Finding:
     members = await cluster.await_admin_answer(
         lambda: read_group_members(admin, group), f"group {group}"
     )
-    if strangers := members.strangers(settings.source, "faust-"):
+    client_id = connection_options(settings).get("client_id", "")
+    if strangers := members.strangers(settings.source, client_id):
         detail = f"{group} has a member that is no worker: {members.describe(strangers)}"
         return bad("group", detail, "stop it, or give the fold an app id of its own")
     count = len(members.members)

@@ -5,8 +5,9 @@ from contextlib import asynccontextmanager, suppress
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError, MemberIdRequired
 from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.group import JoinGroupRequest, LeaveGroupRequest, SyncGroupRequest
 from aiokafka.protocol.types import (
     CompactArray,
     CompactString,
@@ -17,6 +18,7 @@ from aiokafka.protocol.types import (
 )
 
 CLIENT_ID = "report-job"
+NOT_YET = {14, 15, 16}  # the coordinator of a new broker loads, or is not there yet
 _TEXT = CompactString("utf-8")
 
 
@@ -78,6 +80,16 @@ async def is_stable(bootstrap_servers, group) -> bool:
         await admin.close()
 
 
+async def coordinator(admin, group):
+    """Return the node of a group, once a new broker has its coordinators."""
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                return await admin.find_coordinator(group)
+            except GroupCoordinatorNotAvailableError:
+                await asyncio.sleep(0.05)
+
+
 @asynccontextmanager
 async def classic_member(bootstrap_servers, group, topic, assignor):
     """Join a group as a plain consumer of aiokafka does, until it is stable; commit nothing."""
@@ -100,13 +112,48 @@ async def classic_member(bootstrap_servers, group, topic, assignor):
 
 
 @asynccontextmanager
+async def connect_member(bootstrap_servers, group):
+    """Join a group as a worker of Kafka Connect does, as its leader."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, client_id=CLIENT_ID)
+    await admin.start()
+    node = await coordinator(admin, group)
+    metadata = b"\x00\x01\x00\x0dhttp://a:8083"
+
+    async def join(member_id):
+        protocols = [("sessioned", metadata)]
+        request = JoinGroupRequest(group, 60_000, 60_000, member_id, None, "connect", protocols)
+        return await admin._send_request(request, node)
+
+    joined = await join("")
+    async with asyncio.timeout(30):
+        while joined.error_code in {*NOT_YET, MemberIdRequired.errno}:
+            await asyncio.sleep(0.05)
+            joined = await join(joined.member_id)
+    assert joined.error_code == 0, joined
+    synced = await admin._send_request(
+        SyncGroupRequest(
+            group, joined.generation_id, joined.member_id, None, [(joined.member_id, b"")]
+        ),
+        node,
+    )
+    assert synced.error_code == 0, synced
+    try:
+        yield
+    finally:
+        await admin._send_request(LeaveGroupRequest(group, joined.member_id), node)
+        await admin.close()
+
+
+@asynccontextmanager
 async def new_member(bootstrap_servers, group, topic):
     """Join a group with ``group.protocol=consumer``, and send heartbeats."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, client_id=CLIENT_ID)
     await admin.start()
-    node = await admin.find_coordinator(group)
+    node = await coordinator(admin, group)
     joins = ConsumerGroupHeartbeat(group, "", 0, None, None, 30_000, [topic], None, [])
-    joined = await admin._send_request(joins, node)
+    async with asyncio.timeout(30):
+        while (joined := await admin._send_request(joins, node)).error_code in NOT_YET:
+            await asyncio.sleep(0.05)
     assert joined.error_code == 0, joined
     beats = (group, joined.member_id, joined.member_epoch, None, None, -1, None, None, None)
 

@@ -16,7 +16,7 @@ from stream_rnn.kafka.group_members import read_group_members
 from stream_rnn.operate.check_kafka import check_group
 from stream_rnn.worker.membership import Membership
 from tests.integration.places import WITHIN_S, Place
-from tests.integration.strangers import CLIENT_ID, classic_member, new_member
+from tests.integration.strangers import CLIENT_ID, classic_member, connect_member, new_member
 from tests.integration.streams import mixed_records
 
 pytestmark = pytest.mark.timeout(180)
@@ -41,11 +41,13 @@ def stranger(kind, place):
     )
     if kind == "consumer":
         return new_member(servers, group, topic)
+    if kind == "connect":
+        return connect_member(servers, group)
     assignors = {"range": RangePartitionAssignor, "roundrobin": RoundRobinPartitionAssignor}
     return classic_member(servers, group, topic, assignors[kind])
 
 
-@pytest.mark.parametrize("kind", ["range", "roundrobin", "consumer"])
+@pytest.mark.parametrize("kind", ["range", "roundrobin", "consumer", "connect"])
 async def test_a_worker_does_not_join_a_group_with_a_stranger(kind, place):
     """Whether the group would refuse it, or would give the stranger partitions; once it left, on."""
     async with stranger(kind, place):

@@ -1,8 +1,9 @@
 """Which members of a group are no workers."""
 
 import pytest
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberMetadata
 
-from stream_rnn.kafka.group_members import GroupMember, GroupMembers
+from stream_rnn.kafka.group_members import MARK, GroupMember, GroupMembers, _classic_member
 
 EVENTS = frozenset({"events"})
 
@@ -21,6 +22,10 @@ def member(client_id="report-job", *, is_marked=False, topics=EVENTS) -> GroupMe
         ("pod-1", member("pod-2"), True),  # without the mark, no worker of this version
         ("pod-1", member("pod-2", is_marked=True), False),
         ("mine", member("mine"), False),
+        ("mine", member("faust-0.15.3"), False),  # an upgrade that also sets client.id
+        ("mine", member("faust-0.15.3", topics=None), True),  # Faust names its topics
+        ("", member(), True),
+        ("", member("faust-0.15.3"), False),
         ("faust-0.15.3", member(topics=frozenset({"delays"})), False),  # a reader
         ("faust-0.15.3", member(topics=None), True),  # a pattern
     ],
@@ -36,3 +41,28 @@ def test_a_message_names_some_members_with_their_hosts():
     text = GroupMembers("range", members).describe(members)
     assert text.startswith("client job-0 on 10.0.0.7 (member job-0-1); client job-1 on ")
     assert text.endswith("(member job-2-1); and 2 more")
+
+
+SUBSCRIPTION = ConsumerProtocolMemberMetadata(0, ["events"], MARK).encode()
+
+
+@pytest.mark.parametrize(
+    ("protocol_type", "metadata", "is_marked", "topics"),
+    [
+        ("consumer", SUBSCRIPTION, True, EVENTS),
+        ("consumer", b"", None, None),  # the group rebalances
+        ("consumer", SUBSCRIPTION[:-3], False, None),
+        ("consumer", b"\x00\x00\xff\xff\xff\xff\xff\xff\xff\xff", False, None),  # null topics
+        ("consumer", b"\x00", False, None),
+        ("connect", b"\x00\x01\x00\x0bhttp://a:808", False, None),
+        ("connect", SUBSCRIPTION, False, None),
+        ("connect", b"", False, None),
+    ],
+)
+def test_a_member_of_another_kind_is_a_stranger(protocol_type, metadata, is_marked, topics):
+    """Such as a worker of Kafka Connect, whose metadata is no subscription; also with our name."""
+    given = {"member_id": "m-1", "client_id": "mine", "client_host": "/10.0.0.7"}
+    made = _classic_member({**given, "member_metadata": metadata}, protocol_type)
+    assert (made.is_marked, made.topics) == (is_marked, topics)
+    is_stranger = is_marked is False
+    assert GroupMembers("", (made,)).strangers("events", "mine") == ([made] if is_stranger else [])
