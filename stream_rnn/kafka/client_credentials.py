@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from stream_rnn.errors import reason
-from stream_rnn.kafka.tokens import Token, TokenError, TokenRefusedError
+from stream_rnn.kafka.http_deadline import Deadline
+from stream_rnn.kafka.tokens import TOKEN_WITHIN_S, Token, TokenError, TokenRefusedError
 
 TIMEOUT_S = 10.0
 ANSWER_BYTES_MAX = 1_000_000
@@ -38,6 +39,7 @@ class ClientCredentials:
         scope: Requested scope; ``None`` for the endpoint's default.
         context: TLS options for the endpoint; ``None`` for those of the system.
         timeout_s: Deadline of each network operation in seconds.
+        within_s: Deadline of the whole answer in seconds, also of one that comes byte by byte.
         is_url_encoded: Whether identifier and secret are URL-encoded in the header, as RFC 6749
             demands and many servers do not.
     """
@@ -48,6 +50,7 @@ class ClientCredentials:
     scope: str | None = None
     context: ssl.SSLContext | None = None
     timeout_s: float = TIMEOUT_S
+    within_s: float = TOKEN_WITHIN_S
     is_url_encoded: bool = False
 
     def __repr__(self) -> str:
@@ -80,20 +83,28 @@ class ClientCredentials:
                 "Content-Type": "application/x-www-form-urlencoded",
             },
         )
-        opener = urllib.request.build_opener(
-            _NoRedirect, urllib.request.HTTPSHandler(context=self.context)
-        )
-        try:
-            with opener.open(request, timeout=self.timeout_s) as response:
-                body = response.read(ANSWER_BYTES_MAX)
-        except urllib.error.HTTPError as error:
-            with error:
-                raise self._refusal(error) from None
-        except (OSError, HTTPException) as error:
-            cause = error.reason if isinstance(error, urllib.error.URLError) else error
-            why = reason(cause) if isinstance(cause, BaseException) else str(cause)
-            raise TokenError(f"the token endpoint {self.url} does not answer: {why}") from None
+        body, failure = b"", None
+        with Deadline(self.within_s) as deadline:
+            try:
+                opener = urllib.request.build_opener(_NoRedirect, *deadline.handlers(self.context))
+                with opener.open(request, timeout=self.timeout_s) as response:
+                    body = response.read(ANSWER_BYTES_MAX)
+            except urllib.error.HTTPError as error:
+                with error:
+                    failure = self._refusal(error)
+            except (OSError, HTTPException) as error:
+                failure = self._no_answer(error)
+        if deadline.is_over:
+            message = f"the token endpoint {self.url} does not answer within {self.within_s:g} s"
+            raise TokenError(message)
+        if failure is not None:
+            raise failure
         return _json_object(body)
+
+    def _no_answer(self, error: Exception) -> TokenError:
+        cause = error.reason if isinstance(error, urllib.error.URLError) else error
+        why = reason(cause) if isinstance(cause, BaseException) else str(cause)
+        return TokenError(f"the token endpoint {self.url} does not answer: {why}")
 
     def _login(self) -> str:
         pair = [self.client_id, self.client_secret]

@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 RENEW_AT = 0.8  # of the lifetime of a token, as in Kafka's Java clients
 TOKEN_WITHIN_S = 30.0
+ABANDON_S = 2 * TOKEN_WITHIN_S
+"""Age at which a fetch that does not end is given up, so that the next connection fetches anew."""
 BACK_OFF_S = (0.1, 0.3, 1.0, 3.0)
 
 
@@ -71,6 +73,7 @@ class CachedTokens(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka is 
         self._token: Token | None = None
         self._renew_s = self._expires_s = 0.0
         self._pending: Future[Token] | None = None
+        self._pending_since_s = 0.0
 
     def extensions(self) -> dict[str, str]:
         """Return the extensions that a new connection sends."""
@@ -86,8 +89,8 @@ class CachedTokens(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka is 
             now_s, cached = self._clock(), self._token
             if cached is not None and now_s < self._renew_s:
                 return cached.text
-            if self._pending is None:
-                self._pending = Future()
+            if self._pending is None or now_s - self._pending_since_s >= ABANDON_S:
+                self._pending, self._pending_since_s = Future(), now_s
                 threading.Thread(target=self._renew, args=(self._pending,), daemon=True).start()
             pending = self._pending
         try:
@@ -105,14 +108,16 @@ class CachedTokens(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka is 
     def _renew(self, pending: "Future[Token]") -> None:
         began_s = self._clock()
         try:
-            token, error = self._fetch_and_check(), None
+            token, error = self._fetch_and_check(began_s + TOKEN_WITHIN_S), None
         except TokenError as failure:
             token, error = None, failure
         except Exception as failure:  # noqa: BLE001  # a library raises whatever it raises
             token, error = None, TokenError(f"no token: {reason(failure)}")
         with self._lock:
-            self._pending = None
-            if token is not None:
+            is_current = self._pending is pending
+            if is_current:
+                self._pending = None
+            if is_current and token is not None:
                 self._token, lifetime_s = token, token.lifetime_s or 0.0
                 self._renew_s = began_s + RENEW_AT * lifetime_s
                 self._expires_s = began_s + lifetime_s
@@ -121,13 +126,15 @@ class CachedTokens(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka is 
         else:
             pending.set_result(token)
 
-    def _fetch_and_check(self) -> Token:
+    def _fetch_and_check(self, until_s: float) -> Token:
         for pause_s in BACK_OFF_S:
             try:
                 return check_token(self._fetch())
             except TokenRefusedError:
                 raise
             except TokenError as error:
+                if self._clock() >= until_s:  # nobody waits any longer
+                    raise
                 logger.debug("no token yet: %s", reason(error))
             time.sleep(pause_s)
         return check_token(self._fetch())

@@ -5,6 +5,7 @@ import base64
 import json
 import ssl
 import threading
+from contextlib import suppress
 from functools import partial
 
 import pytest
@@ -142,6 +143,48 @@ async def test_an_endpoint_that_answers_nothing_useful_is_named():
     nobody = ClientCredentials(url="http://127.0.0.1:1/t", client_id="c", client_secret="s3cret")
     with pytest.raises(TokenError, match=r"http://127.0.0.1:1/t does not answer: .*refused"):
         await CachedTokens(nobody.fetch).token()
+
+
+@pytest.mark.parametrize("head", [b"", b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 401 No\r\n\r\n"])
+async def test_an_answer_that_comes_byte_by_byte_ends_at_the_deadline(head):
+    """Each byte is in time for the timeout of an operation; without the deadline it never ends."""
+
+    async def drip(_reader, writer):
+        writer.write(head or b"HTTP/1.1 200 OK\r\nX: ")
+        with suppress(OSError):
+            while True:
+                writer.write(b" ")
+                await writer.drain()
+                await asyncio.sleep(0.05)
+
+    server = await asyncio.start_server(drip, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/t"
+    here = ClientCredentials(url=url, client_id="c", client_secret="s", timeout_s=60, within_s=0.3)
+    with pytest.raises(TokenError, match=r"/t does not answer within 0\.3 s"):
+        await asyncio.to_thread(here.fetch)
+    server.close()
+
+
+async def test_a_fetch_that_does_not_end_is_given_up():
+    """The next connection fetches again, and a late answer of the first replaces nothing."""
+    clock, may_answer, begun = Clock(), threading.Event(), []
+
+    def fetch():
+        begun.append(len(begun))
+        if begun[-1] == 0:
+            may_answer.wait(60)
+            return Token("old", 1000)
+        return Token("new", 1000)
+
+    provider = CachedTokens(fetch, clock=clock)
+    first = asyncio.create_task(provider.token())
+    while not begun:
+        await asyncio.sleep(0.01)
+    clock.now_s += tokens_module.ABANDON_S
+    assert await provider.token() == "new"
+    may_answer.set()
+    assert await first == "old"
+    assert await provider.token() == "new"
 
 
 async def test_a_redirection_does_not_carry_the_secret_elsewhere():
