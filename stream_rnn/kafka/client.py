@@ -5,7 +5,8 @@
 *Sessions.*  A broker closes a connection that is used after its session has ended: the token has
 expired, or ``connections.max.reauth.ms`` is over (KIP-368).  aiokafka does not authenticate again,
 so a request would fail in flight.  A connection whose session ends soon is therefore replaced
-before the next request; the old one is closed when its last answer has come.
+before the next request.  The old one gets its last answers, and the first new connection of the
+client after them closes it.
 
 *Topics.*  A request for metadata creates no topic; see ``clients.py``.
 
@@ -89,7 +90,7 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka is not typed
 
     async def bootstrap(self) -> None:
         """Connect to the first broker that answers."""
-        self._read_credentials()
+        await self._read_credentials()
         with mute_client_log():
             await super().bootstrap()
 
@@ -134,7 +135,7 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka is not typed
         broker = self.cluster.broker_metadata(node_id)
         if broker is None:
             raise StaleMetadata(f"Broker id {node_id} not in current metadata")
-        self._read_credentials()
+        await self._read_credentials()
         connection = self.connection_class(
             broker.host,
             broker.port,
@@ -156,8 +157,8 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka is not typed
                 self._replaced.remove(connection)
                 connection.close(reason=why or CloseReason.IDLE_DROP)
 
-    def _read_credentials(self) -> None:
-        options = self.credentials.options()
+    async def _read_credentials(self) -> None:
+        options = await self.credentials.read()
         self._security_protocol = options["security_protocol"]
         self._ssl_context = options.get("ssl_context")
         self._sasl_mechanism = options.get("sasl_mechanism", "PLAIN")

@@ -10,7 +10,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from logging import getLogger
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,8 @@ from stream_rnn.kafka.tls import FILES
 from stream_rnn.kafka.tokens import OwnTokens, TokenError
 
 logger = getLogger(__name__)
+
+READ_WITHIN_S = 5.0
 
 REFUSALS = (
     AuthenticationFailedError,
@@ -62,6 +64,10 @@ class Credentials:
         self._refusal: BaseException | None = None
 
     def options(self) -> dict[str, Any]:
+        """Return the options as they were read last."""
+        return self._options
+
+    async def read(self) -> dict[str, Any]:
         """Return the options of the next connection."""
         return self._options
 
@@ -110,7 +116,7 @@ class ConfigFile:
     servers: str
     client_id: str | None
     note: str | None
-    settings: Mapping[str, str]
+    settings: Mapping[str, str] = field(repr=False)
 
     @classmethod
     def read(cls, path: str) -> "ConfigFile":
@@ -166,12 +172,24 @@ class FileCredentials(Credentials):
         self._versions = {path: _version(path) for path in (self._path, *paths)}
         return security_options(settings, self._path, self._token_provider)
 
-    def options(self) -> dict[str, Any]:
+    async def read(self) -> dict[str, Any]:
         """Return the options of the next connection, read again if a file has changed.
 
-        A file that is being written may be invalid: then the previous options serve.
+        A file that is being written may be invalid, and a mounted one may not answer: then the
+        previous options serve.
         """
-        with self._lock:
+        try:
+            async with asyncio.timeout(READ_WITHIN_S):
+                return await asyncio.to_thread(self._read_again)
+        except TimeoutError:
+            logger.warning("the Kafka config is not read within %g s", READ_WITHIN_S)
+            return self._options
+
+    def _read_again(self) -> dict[str, Any]:
+        """Read in a thread, one at a time; the event loops of an app share the options."""
+        if not self._lock.acquire(timeout=READ_WITHIN_S):
+            return self._options
+        try:
             if all(_version(path) == version for path, version in self._versions.items()):
                 return self._options
             try:
@@ -181,6 +199,8 @@ class FileCredentials(Credentials):
             else:
                 logger.info("Kafka config read again file=%s", self._path)
             return self._options
+        finally:
+            self._lock.release()
 
 
 def _version(path: str) -> object:

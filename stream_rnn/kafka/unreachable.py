@@ -50,7 +50,7 @@ async def describe_unreachable(
     """
     servers = connection["bootstrap_servers"]
     names = servers if isinstance(servers, str) else ",".join(servers)
-    options = _options_of_connection(connection)
+    options = await _options_of_connection(connection)
     why: BaseException | None = None
     for host, port, _ in collect_hosts(names, randomize=False)[:SERVERS_MAX]:
         advertised: list[tuple[str, int]] = []
@@ -80,12 +80,12 @@ def _describe_advertised(
     )
 
 
-def _options_of_connection(connection: Mapping[str, Any]) -> dict[str, Any]:
+async def _options_of_connection(connection: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of a single connection, with the current credentials."""
     others = {"bootstrap_servers", "client_id", "credentials"}
     options = {name: value for name, value in connection.items() if name not in others}
     credentials = connection.get("credentials")
-    return options if credentials is None else {**options, **credentials.options()}
+    return options if credentials is None else {**options, **await credentials.read()}
 
 
 async def _try_to_connect(

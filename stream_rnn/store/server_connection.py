@@ -1,5 +1,6 @@
 """Connections to a server of Redis that may refuse ``HELLO`` and ``CLIENT``, as proxies do."""
 
+import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -8,9 +9,11 @@ import hiredis
 from redis.asyncio.connection import parse_url
 from redis.credentials import CredentialProvider
 from redis.exceptions import AuthenticationError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from stream_rnn.errors import ConfigError
 
+READ_WITHIN_S = 5.0
 PROTOCOL = 2
 """RESP2, which needs no ``HELLO``; the option ``protocol`` of a URL may choose 3."""
 
@@ -62,5 +65,10 @@ class UrlCredentials(CredentialProvider):
         return tuple(text for text in (username, password) if text)
 
     async def get_credentials_async(self) -> Any:
-        """Return the same as :meth:`get_credentials`."""
-        return self.get_credentials()
+        """Return the same as :meth:`get_credentials`, from a thread and within a deadline."""
+        try:
+            async with asyncio.timeout(READ_WITHIN_S):
+                return await asyncio.to_thread(self.get_credentials)
+        except TimeoutError as error:  # Redis may be tried again
+            message = f"the file of redis_url is not read within {READ_WITHIN_S:g} s"
+            raise RedisTimeoutError(message) from error

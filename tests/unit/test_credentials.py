@@ -3,13 +3,17 @@
 import asyncio
 import logging
 import ssl
+import threading
 
 import pytest
 from aiokafka.errors import KafkaConnectionError, SaslAuthenticationFailed
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from stream_rnn.errors import UnreachableError
+from stream_rnn.kafka import credentials as credentials_module
 from stream_rnn.kafka.connection import kafka_options
 from stream_rnn.kafka.credentials import Credentials
+from stream_rnn.store import server_connection
 from tests.integration.certificates import make_certificates
 
 
@@ -76,12 +80,12 @@ async def test_certificates_that_change_serve_the_next_connection(
     credentials, first, second, tmp_path
 ):
     """Trust and key together; until then the client keeps what it has."""
-    before = credentials.options()["ssl_context"]
-    assert credentials.options()["ssl_context"] is before
+    before = (await credentials.read())["ssl_context"]
+    assert (await credentials.read())["ssl_context"] is before
     assert await can_connect(first, before)
     assert not await can_connect(second, before)
     use(second, tmp_path)
-    after = credentials.options()["ssl_context"]
+    after = (await credentials.read())["ssl_context"]
     assert await can_connect(second, after)
     assert not await can_connect(first, after)
 
@@ -90,26 +94,55 @@ async def test_a_file_that_is_half_written_changes_nothing_yet(
     credentials, first, second, tmp_path, caplog
 ):
     """The client keeps the old one and says so, and reads again when the file is complete."""
-    before = credentials.options()["ssl_context"]
+    before = (await credentials.read())["ssl_context"]
     (tmp_path / "client.pem").write_bytes((second / "client.pem").read_bytes()[:200])
     with caplog.at_level(logging.WARNING):
-        assert credentials.options()["ssl_context"] is before
+        assert (await credentials.read())["ssl_context"] is before
     assert "the Kafka config is not read again: " in caplog.text
-    assert await can_connect(first, credentials.options()["ssl_context"])
+    assert await can_connect(first, (await credentials.read())["ssl_context"])
     use(second, tmp_path)
-    assert await can_connect(second, credentials.options()["ssl_context"])
+    assert await can_connect(second, (await credentials.read())["ssl_context"])
 
 
-def test_a_changed_login_is_read(tmp_path):
+async def test_a_changed_login_is_read(tmp_path):
     """And one that is missing for a moment is not."""
     config = tmp_path / "client.properties"
     login = "security.protocol=SASL_PLAINTEXT\nsasl.username=u\nsasl.password="
     config.write_text(f"{login}old\n")
     credentials = kafka_options("a:1", str(config))["credentials"]
     config.unlink()
-    assert credentials.options()["sasl_plain_password"] == "old"
+    assert (await credentials.read())["sasl_plain_password"] == "old"
     config.write_text(f"{login}newer\n")
-    assert credentials.options()["sasl_plain_password"] == "newer"
+    assert (await credentials.read())["sasl_plain_password"] == "newer"
+
+
+async def test_files_that_do_not_answer_stop_no_event_loop(tmp_path, monkeypatch):
+    """A mount may hang: the loop goes on, and after a deadline the previous options serve."""
+    monkeypatch.setattr(credentials_module, "READ_WITHIN_S", 0.2)
+    monkeypatch.setattr(server_connection, "READ_WITHIN_S", 0.2)
+    config = tmp_path / "client.properties"
+    config.write_text("security.protocol=SASL_PLAINTEXT\nsasl.username=u\nsasl.password=old\n")
+    credentials = kafka_options("a:1", str(config))["credentials"]
+    config.write_text("security.protocol=SASL_PLAINTEXT\nsasl.username=u\nsasl.password=newer\n")
+    may_answer = threading.Event()
+
+    def hang(_path):
+        may_answer.wait(60)
+
+    def hanging_url():
+        may_answer.wait(60)
+        return "redis://:s3cret@h:1/0"
+
+    redis = server_connection.UrlCredentials(hanging_url)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(credentials_module, "_version", hang)
+            assert (await credentials.read())["sasl_plain_password"] == "old"
+        with pytest.raises(RedisTimeoutError, match="is not read within"):
+            await redis.get_credentials_async()
+    finally:
+        may_answer.set()
+    assert await redis.get_credentials_async() == ("s3cret",)
 
 
 class Clock:
