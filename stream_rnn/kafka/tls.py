@@ -47,7 +47,8 @@ def make_ssl_context(config: Mapping[str, str], path: str) -> ssl.SSLContext:
     except (OSError, ssl.SSLError) as error:
         message = f"{path}: cannot load its certificates: {reason(error)}"
         raise ConfigError(f"{message}; they must be readable PEM files") from error
-    if config.get("ssl.endpoint.identification.algorithm") == "":
+    algorithm = config.get("ssl.endpoint.identification.algorithm", "https")
+    if algorithm.lower() in {"", "none"}:  # the latter is librdkafka's word
         context.check_hostname = False
     return context
 

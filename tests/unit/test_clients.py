@@ -230,13 +230,14 @@ def test_a_file_that_is_not_a_config_is_refused(tmp_path, content):
         kafka_options("a:1", str(path))
 
 
-def test_tls_checks_the_host_name_unless_told_otherwise(config):
-    """An empty algorithm is how Kafka's clients switch it off."""
+@pytest.mark.parametrize("off", ["", "none", "None", "NONE"])
+def test_tls_checks_the_host_name_unless_the_config_turns_it_off(config, off):
+    """Java's clients turn it off by an empty algorithm, and librdkafka by ``none``."""
     checked = kafka_options("a:1", config("security.protocol=SSL"))["ssl_context"]
     assert checked.check_hostname
     assert checked.verify_mode is ssl.CERT_REQUIRED
 
-    lines = ["security.protocol=SSL", "ssl.endpoint.identification.algorithm="]
+    lines = ["security.protocol=SSL", f"ssl.endpoint.identification.algorithm={off}"]
     unchecked = kafka_options("a:1", config(*lines))["ssl_context"]
     assert not unchecked.check_hostname
     assert unchecked.verify_mode is ssl.CERT_REQUIRED
