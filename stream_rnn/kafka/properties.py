@@ -35,6 +35,10 @@ class Jaas(NamedTuple):
     module: str
     options: dict[str, str]
 
+    def __repr__(self) -> str:
+        """Return a text without the values of options."""
+        return f"Jaas(module={self.module!r}, options={[*self.options]})"
+
 
 def read_properties(path: str) -> dict[str, str]:
     """Read a java.properties file.
