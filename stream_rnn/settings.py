@@ -273,7 +273,7 @@ class Settings(BaseSettings):
         """
         explicit = {name: value for name, value in values.items() if value is not None}
         if "redis_url" in explicit and "redis_url_file" in explicit:
-            raise ConfigError("--redis-url and --redis-url-file are two; leave one out")
+            raise ConfigError("set either --redis-url or --redis-url-file, not both")
         try:
             settings = cls(**explicit)
         except ValidationError as error:

@@ -25,7 +25,7 @@ def erase(
 ) -> int:
     """Make the network forget a key: publish a record with a null value to the source."""
     if all_partitions and partition is not None:
-        raise ConfigError("--partition and --all-partitions exclude each other: leave one out")
+        raise ConfigError("set either --partition or --all-partitions, not both")
     record_key = parse_key(key)
     name = describe_key(record_key)
 

@@ -91,7 +91,6 @@ _IGNORED = frozenset(
         "fetch.max.bytes",
         "fetch.max.wait.ms",
         "fetch.min.bytes",
-        "group.instance.id",
         "interceptor.classes",
         "internal.leave.group.on.close",
         "key.serializer",
@@ -163,11 +162,16 @@ _IGNORED = frozenset(
     ]
 )
 _IGNORED_PREFIXES = ("schema.registry.", "basic.auth.", "bearer.auth.", "confluent.")
+STATIC_MEMBERSHIP = (
+    "two members with one id take partitions from each other without end, and aiokafka does not "
+    "notice it"
+)
 REFUSED = {
     "config.providers": "it replaces ${...} in values, which is not supported: write the values, "
     "or mount a file that has them",
     "enable.ssl.certificate.verification": "a server without a verified certificate can read the "
     "password: name its authority with ssl.truststore.location",
+    "group.instance.id": f"{STATIC_MEMBERSHIP}: remove it",
     "group.remote.assignor": "workers use the classic protocol of groups: remove it",
     "ssl.keystore.certificate.chain": "write the chain and the key into one PEM file, and name it "
     "with ssl.keystore.location",

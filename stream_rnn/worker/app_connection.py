@@ -49,7 +49,7 @@ def connect_app(app: faust.App, token_provider: AbstractTokenProvider | None) ->
         if isinstance(login, SSLCredentials):
             login, context = None, login.context
         if login is not None:
-            message = "token_provider and broker_credentials are two logins; leave one out"
+            message = "set either token_provider or broker_credentials, not both"
             raise ConfigError(f"app {conf.id}: {message}")
         made = faust_credentials(token_credentials(OwnTokens(token_provider), context))
         set_option(app, "broker_credentials", made)

@@ -14,6 +14,7 @@ import faust
 from mode import CrashingSupervisor
 
 from stream_rnn.errors import ConfigError
+from stream_rnn.kafka.config_names import STATIC_MEMBERSHIP
 
 YEAR_S = 31_536_000.0
 
@@ -82,9 +83,8 @@ def _conflicts(app: faust.App, source: str, fold_agent: str) -> Iterator[str]:
         )
     if conf.consumer_group_instance_id:
         yield (
-            f"consumer_group_instance_id={conf.consumer_group_instance_id} (static membership): two "
-            "members with one id take partitions from each other without end, and aiokafka does not "
-            "notice it; leave it and CONSUMER_GROUP_INSTANCE_ID out"
+            f"consumer_group_instance_id={conf.consumer_group_instance_id} (static membership): "
+            f"{STATIC_MEMBERSHIP}; leave it and CONSUMER_GROUP_INSTANCE_ID out"
         )
     if "PartitionAssignor" in app._default_options[1]:  # noqa: SLF001  # where Faust keeps the owner's options
         yield "it sets PartitionAssignor, which a fold does not use; leave it out"

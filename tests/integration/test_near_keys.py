@@ -101,7 +101,7 @@ async def test_an_erasure_that_met_nothing_is_not_done(made):
     await run("state", "get", "int64:7", *options(made))
     both = ["--partition=0", "--all-partitions"]
     said = await run("state", "erase", "7", "--yes", *both, *options(made), status=3)
-    assert "exclude each other" in said
+    assert "set either --partition or --all-partitions, not both" in said
 
 
 async def test_an_erasure_meets_events_that_were_not_folded_yet(made, tmp_path):

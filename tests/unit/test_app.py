@@ -129,5 +129,5 @@ async def test_a_token_provider_is_the_login_of_every_client_of_an_app(tmp_path)
             assert (options["ssl_context"] is context) == (login is not None)
             assert await options["sasl_oauth_token_provider"].token() == "t"
     app = faust.App("a", broker_credentials=faust.SASLCredentials(username="u", password="p"))
-    with pytest.raises(ConfigError, match="app a: token_provider and broker_credentials are two"):
+    with pytest.raises(ConfigError, match="app a: set either token_provider or broker_cred"):
         StreamRNN(app, **place, token_provider=own)

@@ -179,7 +179,7 @@ def test_the_redis_url_may_be_in_a_file(tmp_path, monkeypatch):
 
 def test_a_redis_url_in_two_places_or_in_no_file_is_refused(tmp_path):
     """The message has no part of the URL."""
-    with pytest.raises(ConfigError, match="--redis-url and --redis-url-file are two"):
+    with pytest.raises(ConfigError, match="set either --redis-url or --redis-url-file, not both"):
         Settings.build(redis_url="redis://u:s3cret@a", redis_url_file="f")
     path = tmp_path / "f"
     settings = Settings.build(redis_url_file=str(path))
