@@ -84,7 +84,7 @@ def _json_batch_maker(
         timestamps: list[int] = []
         for i, row in enumerate(map(parse_json, texts)):
             if row is None and texts[i].startswith(BOM_UTF8):  # files that were joined to one
-                values[i] = texts[i] = texts[i][len(BOM_UTF8) :]
+                values[i] = texts[i] = texts[i][len(BOM_UTF8) :].lstrip()
                 row = parse_json(texts[i])  # noqa: PLW2901  # the row without the mark
             if not isinstance(row, dict):  # the decoder skips the record: its value is no object
                 keys.append(b"")

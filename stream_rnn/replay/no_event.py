@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
 
-import orjson
-
 from stream_rnn.errors import RecordError
 from stream_rnn.fold.decoder import Decoder, Record
 from stream_rnn.fold.fields import value_getter
@@ -15,6 +13,7 @@ from stream_rnn.model.encoder import Encoder
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.paths import join_path, split_path
 from stream_rnn.replay.logs import Log
+from stream_rnn.replay.row_keys import parse_json
 from stream_rnn.settings import Settings
 from stream_rnn.text import printable
 
@@ -75,9 +74,8 @@ class SkipReasons:
     def _example(self, record: Record, path: str) -> str:
         """Return the value of a record at a path, or the record itself, for a message."""
         place = f"; in record {record.offset}, "
-        try:
-            content = orjson.loads(record.value or b"null")
-        except orjson.JSONDecodeError:
+        content = parse_json(record.value or b"null")
+        if content is None:
             text = (record.value or b"").decode("utf-8", "replace")
             return f"{place}the value is {printable(text, VALUE_MAX)}"
         try:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
+from pydantic import TypeAdapter
 
 from stream_rnn.errors import ConfigError, RecordError
 from stream_rnn.fold.decoder import NO_TIMESTAMP
@@ -19,6 +20,7 @@ from stream_rnn.fold.fields import key_element_getter
 from stream_rnn.model.event import Event, EventTime
 from stream_rnn.model.features import FeatureSpec
 
+_ANY = TypeAdapter[Any](Any)
 NAMES_MAX = 20  # columns that a message names
 
 
@@ -70,7 +72,7 @@ def json_key_reader(
 ) -> Callable[[dict[str, Any], bytes], bytes | None]:
     """Return a function that returns the key of an object of JSON, and of its text.
 
-    A part that is an object or an array is missing, as null is.
+    A part that is an object, an array, NaN or infinite is missing, as null is.
 
     Args:
         event: The table of the spec, with the fields of the key.
@@ -81,11 +83,18 @@ def json_key_reader(
     def read(row: dict[str, Any], text: bytes) -> bytes | None:
         parts = [get(folders | row if folders else row) for get in getters]
         if any(isinstance(part, float) for part in parts):  # also an integer beyond 64 bits
-            exact = json.loads(text, parse_float=str, parse_int=str)
+            try:
+                exact = json.loads(text, parse_float=str, parse_int=str, parse_constant=_no_value)
+            except RecursionError:  # nested deeper than the decoder reads
+                return None
             parts = [get(folders | exact) for get in getters]
         return join_key([_as_text(part) for part in parts])
 
     return read
+
+
+def _no_value(_: str) -> None:
+    """Return the value of NaN and of the infinities."""
 
 
 def _as_text(part: Any) -> str | None:
@@ -111,8 +120,16 @@ def time_reader(time: EventTime | None) -> Callable[[Any], int]:
 
 
 def parse_json(text: bytes) -> Any:
-    """Return the value of a JSON text, or ``None`` if it is not JSON."""
+    """Return the value of a JSON text, or ``None`` if it is not JSON.
+
+    A text is JSON if it is to the decoder, whose parser also reads NaN, Infinity and 1e999, but is
+    slower than orjson.
+    """
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
+        pass
+    try:
+        return _ANY.validate_json(text)
+    except ValueError:
         return None

@@ -2,12 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import orjson
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import NewTopic
 from aiokafka.errors import (
@@ -16,6 +15,7 @@ from aiokafka.errors import (
     KafkaTimeoutError,
     TopicAlreadyExistsError,
 )
+from pydantic import ConfigDict, TypeAdapter
 
 from stream_rnn.errors import ConfigError, StreamRNNError, UnreachableError, reason
 from stream_rnn.fold.decoder import Record
@@ -24,8 +24,10 @@ from stream_rnn.kafka.clients import new_admin, new_producer, start_admin, stop_
 from stream_rnn.kafka.connection import connection_options
 from stream_rnn.kafka.unreachable import describe_unreachable
 from stream_rnn.replay.logs import FileLog, Log
+from stream_rnn.replay.row_keys import parse_json
 from stream_rnn.settings import Settings
 
+_OBJECT = TypeAdapter(dict[str, Any], config=ConfigDict(ser_json_inf_nan="constants"))
 TICK_S = 0.02
 IN_FLIGHT_MAX = 5000
 REPLICAS_MAX = 3
@@ -182,10 +184,23 @@ async def _send_one(
 ) -> "asyncio.Future[object]":
     value = record.value
     if options.without and value is not None:
-        content = orjson.loads(value)
-        value = orjson.dumps({k: v for k, v in content.items() if k not in options.without})
+        value = leave_out(value, options.without)
     future: asyncio.Future[object] = await producer.send(options.topic, value, key=record.key)
     return future
+
+
+def leave_out(value: bytes, names: Collection[str]) -> bytes:
+    """Return the JSON of an object without some fields, and any other value unchanged.
+
+    Example:
+        >>> leave_out(b'{"x": NaN, "late": true}', ["late"]), leave_out(b"no JSON", ["late"])
+        (b'{"x":NaN}', b'no JSON')
+    """
+    content = parse_json(value)
+    if not isinstance(content, dict):
+        return value
+    kept = {name: field for name, field in content.items() if name not in names}
+    return _OBJECT.dump_json(kept)
 
 
 async def _acknowledged(waiting: "list[asyncio.Future[object]]", timeout_s: float) -> None:

@@ -7,7 +7,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import orjson
 import polars as pl
 
 from stream_rnn.errors import ConfigError
@@ -16,6 +15,7 @@ from stream_rnn.replay.delimited import for_suffix, read_text_rows
 from stream_rnn.replay.file_parts import Part, list_parts
 from stream_rnn.replay.frame_rows import Rows, name_of, read_parquet
 from stream_rnn.replay.json_files import read_json_values
+from stream_rnn.replay.row_keys import parse_json
 from stream_rnn.replay.text_files import open_bytes, translated_errors
 from stream_rnn.spec.columns import Column, frame_columns
 from stream_rnn.spec.json_columns import json_columns
@@ -105,15 +105,11 @@ def _read_json(log: Rows, parts: Iterable[Part], rows: int) -> Sample:
         (part, line) for part in parts for batch in read_json_values(part.path) for line in batch
     )
     for part, line in islice(lines, rows):
-        try:
-            value = orjson.loads(line)
-        except orjson.JSONDecodeError:
-            wrong["no JSON"] += 1
-            continue
+        value = parse_json(line)
         if isinstance(value, dict):
             objects.append(part.folders | value)
         else:
-            wrong["no object"] += 1
+            wrong["no JSON" if value is None and line != b"null" else "no object"] += 1
     if wrong and not objects:
         raise ConfigError(f"cannot read the log {name_of(log)}: no line is a JSON object")
     reasons = tuple(f"{count} lines are {what}; they are skipped." for what, count in wrong.items())

@@ -11,8 +11,6 @@ from dataclasses import field as member
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from stream_rnn.fold.decoder import Decoder, LogRecord
 from stream_rnn.fold.fields import value_getter
 from stream_rnn.model.encoder import Encoder
@@ -23,6 +21,7 @@ from stream_rnn.model.paths import join_path, split_path
 from stream_rnn.model.values import read_boolean, read_number
 from stream_rnn.replay.files import name_of, read_batches
 from stream_rnn.replay.no_event import SkipReasons, list_paths, near_paths
+from stream_rnn.replay.row_keys import parse_json
 from stream_rnn.settings import Settings
 
 RECORDS_A_BATCH = 10_000
@@ -160,7 +159,7 @@ class _Check:
         for number, record in enumerate(records):
             if number in outside:
                 continue
-            content = _content(record.value)
+            content = parse_json(record.value or b"null")
             event = self._get_event(content)
             for count in result.fields:
                 count.add(event)
@@ -216,13 +215,6 @@ def _classes(spec: FeatureSpec) -> dict[str, frozenset[str]]:
         if isinstance(head, Multiclass):
             classes[head.path] = classes.get(head.path, frozenset()) | set(head.classes)
     return classes
-
-
-def _content(value: bytes | None) -> Any:
-    try:
-        return orjson.loads(value or b"null")
-    except orjson.JSONDecodeError:
-        return None
 
 
 def _parse(value: Any, types: Collection[str]) -> Any:

@@ -16,8 +16,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from stream_rnn.errors import ConfigError
 from stream_rnn.fold.decoder import Record
 from stream_rnn.fold.fields import value_getter
@@ -25,6 +23,7 @@ from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.heads import AnyHead, Multiclass
 from stream_rnn.model.paths import split_path
 from stream_rnn.replay.frame_rows import Rows, name_of
+from stream_rnn.replay.row_keys import parse_json
 from stream_rnn.training.label_rows import LabelColumn, read_label_rows
 
 NUMBERS = frozenset({"number"})
@@ -220,9 +219,5 @@ def _id_text(value: Any) -> str | None:
 
 def value_at(value: bytes | None, path: str) -> Any:
     """Return the value at a path of a record's JSON; ``None`` if it is not a scalar."""
-    try:
-        content = orjson.loads(value or b"null")
-    except orjson.JSONDecodeError:
-        return None
-    field = value_getter(path)(content)
+    field = value_getter(path)(parse_json(value or b"null"))
     return field if isinstance(field, str | int | float | bool) else None

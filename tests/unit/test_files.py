@@ -310,3 +310,18 @@ def test_rows_without_a_time_are_dated_by_their_number(tmp_path):
     records = [r for _, r in read_records(write(tmp_path, ".csv"), spec)]
     assert [record.timestamp for record in records] == [0, 1, 2, 3]
     assert make_events([records], spec, Settings.build()).examples.time_ms.tolist() == [0, 1, 3]
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".json"])
+@pytest.mark.parametrize("unused", ["NaN", "-Infinity", "1e999", "9" * 400])
+def test_a_row_whose_json_only_python_writes_keeps_its_key(tmp_path, suffix, unused):
+    """As lines and as an array; without a key of its own, such a row becomes a dead letter."""
+    rows = [
+        f'{{"k":"a","t":1700000000000,"x":1,"u":{unused}}}',
+        f'{{"t":1700000000000,"x":1,"u":{unused}}}',
+    ]
+    path = tmp_path / f"log{suffix}"
+    path.write_text("\n".join(rows) if suffix == ".jsonl" else f"[{','.join(rows)}]")
+    spec = spec_of(key=["k"], time={"path": "t"})
+    records = [record for batch in read_batches(path, spec) for record in batch]
+    assert [(r.key, r.timestamp) for r in records] == [(b"a", 1700000000000), (None, 1700000000000)]
