@@ -9,14 +9,15 @@ import math
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream_rnn.errors import FeatureError
 from stream_rnn.model.event import EventTime
+from stream_rnn.model.text_times import parse_iso8601, parse_text_time
 from stream_rnn.model.values import read_number
+from stream_rnn.model.zones import load_zone
 
 TIME_MS_MIN = -62_135_596_800_000  # the year 1
 TIME_MS_MAX = 253_402_300_799_999  # the year 9999
@@ -33,13 +34,13 @@ def parse_iso8601_ms(text: str, zone: tzinfo = UTC) -> int:
         zone: Zone of a text that names none.
 
     Raises:
-        ValueError: The text is not ISO 8601.
+        ValueError: The text is not ISO 8601, or its hour is 24.
 
     Example:
         >>> parse_iso8601_ms("1970-01-02"), parse_iso8601_ms("1970-01-01T01:00:00.5004+01:00")
         (86400000, 500)
     """
-    return _milliseconds(datetime.fromisoformat(text), zone)
+    return _milliseconds(parse_iso8601(text), zone)
 
 
 def parse_time_ms(raw: object, time: EventTime) -> int:
@@ -87,10 +88,10 @@ def parse_numbers_ms(raws: Sequence[Any], unit: str) -> NDArray[np.int64] | None
 
 def _parse(value: Any, time: EventTime) -> int:
     if time.unit == "iso8601":
-        return parse_iso8601_ms(str(value), _zone(time))
+        return parse_iso8601_ms(str(value), load_zone(time.zone))
     if time.unit == "text":
-        moment = datetime.strptime(str(value).strip(), time.format or "")  # noqa: DTZ007  # the next line adds the zone
-        return _milliseconds(moment, _zone(time))
+        moment = parse_text_time(str(value).strip(), time.format or "")
+        return _milliseconds(moment, load_zone(time.zone))
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError("only a number is a time since 1970")
     if time.unit in MS_PER:
@@ -106,10 +107,6 @@ def _milliseconds(moment: datetime, zone: tzinfo) -> int:
     """
     zoned = moment if moment.tzinfo else moment.replace(tzinfo=zone)
     return (zoned - _EPOCH) // timedelta(milliseconds=1)
-
-
-def _zone(time: EventTime) -> tzinfo:
-    return UTC if time.zone == "UTC" else ZoneInfo(time.zone)
 
 
 def _expectation(time: EventTime) -> str:

@@ -3,13 +3,14 @@
 import re
 from datetime import UTC, datetime
 from typing import Annotated, ClassVar, Literal, Self
-from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from stream_rnn.errors import reason
 from stream_rnn.model.paths import PATH, join_path, split_path
 from stream_rnn.model.spec_part import ARRAY, SpecPart
+from stream_rnn.model.text_times import format_time, parse_text_time
+from stream_rnn.model.zones import load_zone
 
 Scalar = Annotated[str, Field(max_length=256)] | bool | int | float
 """A JSON value with which a condition compares; 1 equals 1.0, but neither "1" nor true."""
@@ -20,30 +21,28 @@ _DATES = (datetime(2004, 11, 30, 13, 24, 56, 789000, UTC), datetime(2011, 2, 3, 
 
 
 def _check_zone(zone: str) -> str:
-    try:
-        ZoneInfo(zone)
-    except (KeyError, ValueError, OSError):
-        message = (
-            f"{zone!r} is no time zone; write an IANA name such as Europe/Berlin "
-            "(python3 -c 'import zoneinfo; print(sorted(zoneinfo.available_timezones()))')"
-        )
-        raise ValueError(message) from None
+    load_zone(zone)
     return zone
 
 
 def _check_format(layout: str) -> str:
     """Check that a format of strptime is valid, and that it determines a day."""
-    directives = layout.replace("%%", "")
+    directives = set(re.findall("%.", layout, re.DOTALL))
+    if local := directives & {"%c", "%x", "%X"}:
+        raise ValueError(
+            f"{min(local)} depends on the language of the machine; write its parts, such as "
+            "%Y-%m-%d %H:%M:%S"
+        )
     if "%Z" in directives:
         raise ValueError(
             "%Z reads only the zone names of the machine; read an offset by %z, or set zone"
         )
     no_day = f"{layout!r} does not determine year, month and day"
-    if "%d" in directives and not re.search("%[YyGcx]", directives):
+    if "%d" in directives and not directives & {"%Y", "%y", "%G"}:
         raise ValueError(no_day)  # strptime of Python 3.13 warns, later ones refuse
     for date in _DATES:
         try:
-            read = datetime.strptime(date.strftime(layout), layout)  # noqa: DTZ007  # only its day counts
+            read = parse_text_time(format_time(date, layout), layout)
         except (ValueError, re.error) as error:
             raise ValueError(f"{layout!r} is no format of strptime: {reason(error)}") from None
         if (read.year, read.month, read.day) != (date.year, date.month, date.day):

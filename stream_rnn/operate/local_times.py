@@ -3,7 +3,8 @@
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from stream_rnn.model.zones import load_zone
 
 TIME_AHEAD = "time_ahead"
 QUARTER_S = 900
@@ -74,8 +75,8 @@ class LocalTimes:
     def _fits(self, zone: str) -> bool:
         """Return whether a zone was ahead of UTC by the lead of every sample."""
         try:
-            info = ZoneInfo(zone)
-        except ZoneInfoNotFoundError:
+            info = load_zone(zone)
+        except ValueError:
             return False
         for (quarters, _), timestamp_ms in self.quarters.items():
             try:

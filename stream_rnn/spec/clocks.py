@@ -5,12 +5,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from stream_rnn.model.text_times import parse_iso8601, parse_text_time
+from stream_rnn.model.zones import load_zone
 from stream_rnn.spec.columns import Column
 from stream_rnn.spec.date_formats import SHARE_MIN, find_format
 from stream_rnn.spec.names import TIME_WORDS, split_words
@@ -139,7 +140,7 @@ def unreadable_time(column: Column) -> str:
 def iso_moment(text: str) -> datetime | None:
     """Return the moment that a text of ISO 8601 names; ``None`` for any other text."""
     try:
-        return datetime.fromisoformat(text)
+        return parse_iso8601(text)
     except ValueError:
         return None
 
@@ -149,7 +150,7 @@ def strptime_reader(layout: str) -> Callable[[str], datetime | None]:
 
     def read(text: str) -> datetime | None:
         try:
-            return datetime.strptime(text, layout)  # noqa: DTZ007  # the caller sets the zone
+            return parse_text_time(text, layout)
         except ValueError:
             return None
 
@@ -204,7 +205,7 @@ def _are_times(seconds: NDArray[np.float64], present: int) -> bool:
 
 def _read(texts: pl.Series, read: Callable[[str], datetime | None], zone: str) -> "_Moments":
     """Read texts as times; a text without a zone is in ``zone``."""
-    place = ZoneInfo(zone) if zone else None
+    place = load_zone(zone) if zone else None
     moments = _Moments(np.full(len(texts), np.nan))
     changes: dict[datetime, int] = {}
     for i, text in enumerate(texts.to_list()):

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
+from stream_rnn.model.text_times import parse_text_time
+
 TEXTS_TRIED = 2_000
 SHARE_MIN = 0.95  # share of texts that a format must read
 SPAN_RATIO = 3.0  # a span of time that is this much shorter speaks for a format
@@ -71,7 +73,7 @@ def find_format(texts: Sequence[str]) -> DateFormat | None:
 def parse(text: str, layout: str) -> datetime | None:
     """Return the moment that a text names, in UTC unless it names a zone; ``None`` for none."""
     try:
-        moment = datetime.strptime(text.strip(), layout)  # noqa: DTZ007  # the zone is set below
+        moment = parse_text_time(text.strip(), layout)
     except ValueError:
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
