@@ -8,7 +8,9 @@ from pydantic import AfterValidator, Field, model_validator
 from stream_rnn.model.spec_part import ARRAY, SpecPart
 
 BLANKS = "whitespace"
-MISSING_WORDS = (  # those of pandas.read_csv
+# Those of pandas.read_csv.  A dump leaves this default out, and it is part of every fold of files: a
+# change would change the folds of existing bundles under the same fingerprint.
+MISSING_WORDS = (
     *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN"),
     *("<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
 )
