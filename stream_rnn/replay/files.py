@@ -20,7 +20,7 @@ from stream_rnn.replay.frame_rows import Rows, name_of
 from stream_rnn.replay.row_batch import RowBatch
 from stream_rnn.replay.time_order import OrderCheck, sort_rows
 
-__all__ = ["Rows", "name_of", "partition_of", "read_batches", "read_records"]
+__all__ = ["Rows", "name_of", "partition_of", "read_batches"]
 
 
 def read_batches(
@@ -93,15 +93,6 @@ def _records(batch: RowBatch, offset: int, *, has_time: bool) -> list[LogRecord]
         LogRecord(offset, offset, key, value)
         for offset, (value, key) in enumerate(zip(values, keys, strict=True), offset)
     ]
-
-
-def read_records(
-    path: Rows, spec: FeatureSpec, partitions: int = 1
-) -> Iterator[tuple[int, LogRecord]]:
-    """Yield the partition and the record of every row, in the order of the rows."""
-    for records in read_batches(path, spec):
-        for record in records:
-            yield partition_of(record.key, partitions), record
 
 
 @lru_cache(maxsize=100_000)

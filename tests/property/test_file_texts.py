@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_rnn.model.features import FeatureSpec
-from stream_rnn.replay.files import read_records
+from tests.file_records import read_records
 
 EXAMPLES = settings(max_examples=60, deadline=None)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)

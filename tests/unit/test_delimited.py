@@ -9,8 +9,9 @@ from stream_rnn.errors import ConfigError
 from stream_rnn.fold.decoder import Decoder
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.replay import delimited
-from stream_rnn.replay.files import read_batches, read_records
+from stream_rnn.replay.files import read_batches
 from stream_rnn.settings import Settings
+from tests.file_records import read_records
 
 WAIT = {"kind": "time_to_next", "name": "wait"}
 

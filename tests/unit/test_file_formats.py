@@ -14,10 +14,11 @@ from stream_rnn.errors import ConfigError
 from stream_rnn.fold.decoder import Decoder
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.replay import json_files, text_files
-from stream_rnn.replay.files import read_batches, read_records
+from stream_rnn.replay.files import read_batches
 from stream_rnn.replay.logs import FileLog
 from stream_rnn.settings import Settings
 from stream_rnn.training.labels import read_labels
+from tests.file_records import read_records
 from tests.unit.test_delimited import spec_of
 
 ROWS = [{"id": f"k{i % 3}", "x": i} for i in range(100)]

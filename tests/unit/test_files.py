@@ -15,12 +15,13 @@ from stream_rnn.fold.decoder import LogRecord
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.notebook.evaluate import evaluate
 from stream_rnn.replay import delimited, frame_rows, json_files
-from stream_rnn.replay.files import partition_of, read_batches, read_records
+from stream_rnn.replay.files import partition_of, read_batches
 from stream_rnn.replay.logs import FileLog
 from stream_rnn.settings import Settings
 from stream_rnn.testing import record
 from stream_rnn.training.dataset import make_events
 from stream_rnn.training.splits import column_of, split_parts
+from tests.file_records import read_records
 
 ROWS = [
     {"carrier": "UA", "origin": "EWR", "at": 1000, "x": 1.5, "n": 3, "ok": True},

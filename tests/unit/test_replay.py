@@ -11,11 +11,12 @@ from stream_rnn.model.bundle import with_fingerprint
 from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.network import Model
-from stream_rnn.replay.files import partition_of, read_records
+from stream_rnn.replay.files import partition_of
 from stream_rnn.replay.partition import in_batches, replay_partition
 from stream_rnn.settings import Settings
 from stream_rnn.testing import MemoryLog, MemoryStore, memory_processor, record
 from tests import models, oracle
+from tests.file_records import read_records
 
 SPEC = {**models.SPEC, "event": {"key": ["key"], "time": {"path": "at"}}}
 KEYS = ["a", "b", "c", "d", "Zürich", "hot", "hot", "hot", "hot"]

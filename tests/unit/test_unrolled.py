@@ -13,7 +13,7 @@ from stream_rnn.model.bundle import with_fingerprint
 from stream_rnn.model.cells import CellSpec, run_cell
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.network import Model
-from stream_rnn.replay.files import partition_of, read_records
+from stream_rnn.replay.files import partition_of
 from stream_rnn.replay.logs import FileLog, Range
 from stream_rnn.replay.partition import in_batches, replay_partition
 from stream_rnn.settings import Settings
@@ -22,6 +22,7 @@ from stream_rnn.trace.find_key import unroll_log
 from stream_rnn.trace.gates import GATES
 from stream_rnn.trace.unroll import most_varying, unroll
 from tests import models, oracle
+from tests.file_records import read_records
 
 KINDS = ("elman", "gru", "lstm", "none")
 KEYS = [b"a", b"b", b"hot", b"hot", b"hot", b"\xff\xfe"]
