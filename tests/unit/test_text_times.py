@@ -119,8 +119,7 @@ def test_every_zone_that_is_accepted_can_be_read():
 def test_names_are_english_and_read_as_strptime_reads_them(layout, text, expected):
     """In any case of letters, and next to digits."""
     assert parse_text_time(text, layout).isoformat() == expected
-    if "(%b)" not in layout:  # strptime refuses a month that is given twice
-        assert datetime.strptime(text, layout).isoformat() == expected  # noqa: DTZ007
+    assert datetime.strptime(text, layout).isoformat() == expected  # noqa: DTZ007
 
 
 @pytest.mark.parametrize(
@@ -151,6 +150,21 @@ def test_the_language_of_the_process_changes_nothing():
             assert parse_time_ms("Tue 05 March 2024 1 PM", read) == expected
         finally:
             locale.setlocale(locale.LC_TIME, before)
+
+
+def test_a_process_in_another_language_reads_english():
+    """Also where no locale of that language is installed: its names are those of the calendar."""
+    code = (
+        "import calendar;"
+        "calendar.month_abbr = calendar.month_name = ['', *(f'monat{i}' for i in range(12))];"
+        "calendar.day_abbr = calendar.day_name = [f'tag{i}' for i in range(7)];"
+        "from tests.unit.test_text_times import parse_text_time;"
+        "print(parse_text_time('Tue 05 March 2024', '%a %d %B %Y'))"
+    )
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", code]
+    found = subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout
+    assert found.strip() == "2024-03-05 00:00:00"
 
 
 def test_strptime_reads_no_name():

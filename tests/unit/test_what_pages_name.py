@@ -40,7 +40,9 @@ def parse_command(line: str) -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_every_test_that_is_named_exists(page):
     """A promise names the test that shows it."""
-    for path, function in re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+)(?:\[[\w.-]+\])?)?`", read(page)):
+    for path, function in re.findall(
+        r"`(tests/[\w/]+\.py)(?:::(\w+)(?:\[[\w.-]+\])?)?`", read(page)
+    ):
         source = (ROOT / path).read_text(encoding="utf-8")
         assert not function or f"def {function}(" in source, f"{path}::{function}"
 
