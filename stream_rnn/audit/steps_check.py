@@ -19,7 +19,7 @@ following holds for a key, because the replay begins with empty memories:
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from stream_rnn.fold.ticks import TICK_KEY
+from stream_rnn.fold.record_limits import TICK_KEY
 
 CERTAIN = 1 << 30
 

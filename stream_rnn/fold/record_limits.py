@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from stream_rnn.errors import DecodeError
 from stream_rnn.settings import Settings
 
+TICK_KEY = b"stream-rnn/tick"
+"""Key of ticks (``fold/ticks.py``); its length has no limit, because every worker must accept it."""
 FRAME_BYTES = 5
 """Bytes before a value that a schema registry has framed: 0, and a schema id in 4 bytes."""
 SCHEMA_HEADER = "__value_schema_id"
@@ -22,7 +24,7 @@ def check_key(key: bytes | None, settings: Settings) -> None:
     if key is None:
         raise DecodeError("no_key", "the record has no key, so no hidden state belongs to it")
     limit = settings.key_bytes_max
-    if len(key) > limit:
+    if len(key) > limit and key != TICK_KEY:
         message = f"the key has {len(key)} bytes; key_bytes_max is {limit}"
         raise DecodeError("key_too_large", message)
 

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from stream_rnn.fold import rounds
 from stream_rnn.fold.decoder import Record
 from stream_rnn.fold.event_time import TIME_MS_MAX, TIME_MS_MIN
-
-TICK_KEY = b"stream-rnn/tick"
+from stream_rnn.fold.record_limits import TICK_KEY
 
 Tick = tuple[int, int]
 """Row of a tick, and its timestamp in milliseconds."""

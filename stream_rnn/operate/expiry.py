@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 
 from stream_rnn.errors import ConfigError
-from stream_rnn.fold.ticks import TICK_KEY
+from stream_rnn.fold.record_limits import TICK_KEY
 from stream_rnn.operate.key_states import POLL_S, publish_forgets, wait_until_folded
 from stream_rnn.operate.open_fold import Fold, FoldPartition
 

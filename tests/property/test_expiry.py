@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_rnn.fold.crash_points import Point
+from stream_rnn.fold.record_limits import TICK_KEY
 from stream_rnn.fold.source import Fetch
-from stream_rnn.fold.ticks import TICK_KEY
 from stream_rnn.store.connection import connect_redis
 from stream_rnn.store.redis_store import RedisStore
 from stream_rnn.testing import (

@@ -4,8 +4,13 @@ import numpy as np
 import pytest
 
 from stream_rnn.audit.steps_check import StepsChecker, Verdict
-from stream_rnn.fold.ticks import TICK_KEY, find_ticks, stream_times
+from stream_rnn.fold import micro_batch
+from stream_rnn.fold.decoder import Decoder
+from stream_rnn.fold.record_limits import TICK_KEY
+from stream_rnn.fold.ticks import find_ticks, stream_times
+from stream_rnn.settings import Settings
 from stream_rnn.testing import record
+from tests import models
 
 EVENT = {"x": 1.0}
 
@@ -21,6 +26,17 @@ def test_only_a_null_value_under_the_key_with_a_valid_timestamp_is_a_tick():
     ]
     assert find_ticks(records, [1, 2, 3, 4]) == [(1, 7)]
     assert find_ticks(records, [0, 1]) == [(1, 7)]
+
+
+def test_a_tick_is_a_tick_whatever_the_limit_of_keys():
+    """Other keys of its length are dead letters; the tick moves stream time."""
+    settings = Settings.build(app="a", source="s", predictions="p", key_bytes_max=3)
+    model = models.small("gru")
+    records = [record(0, TICK_KEY, None, 7_000_000), record(1, b"0" * len(TICK_KEY), None, 8)]
+    batch = micro_batch.decode(Decoder(model.spec, settings), model, records, None)
+    assert batch.decoded.forgets == [0]
+    assert [error.code for error in batch.decoded.skips.values()] == ["key_too_large"]
+    assert batch.stream_time_ms == 7_000_000
 
 
 @pytest.mark.parametrize(
