@@ -23,7 +23,7 @@ repeats the call with a bounded back-off, and an error with any other reaction e
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from stream_rnn.errors import (
@@ -65,6 +65,9 @@ logger = logging.getLogger(__name__)
 
 REPOSITIONS_MAX = 20
 
+At = tuple[int, Anchor | None, int | None]
+"""Position, anchor and stream time of a commit."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Processor:
@@ -82,6 +85,7 @@ class Processor:
         sink: Sink of predictions and skipped records.
         cache: Cache of hidden states in this process.
         clock: Monotonic clock in seconds, for yields and sweeps; no output depends on it.
+        sleep: Function that waits for some seconds between repetitions.
         at_crash_point: Function to call at each :class:`Point`.
         observer: Observer of each micro-batch.
     """
@@ -97,6 +101,7 @@ class Processor:
     sink: Sink
     cache: StateCache
     clock: Callable[[], float]
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     at_crash_point: AtCrashPoint = no_op
     observer: Observer = NullObserver()  # noqa: RUF009  # it has no state
     position: int = -1
@@ -122,7 +127,7 @@ class Processor:
         self._decoder = Decoder(self.model.spec, self.settings)
         codec = self._codec = StateCodec(self.model.hidden_size_floats)
         bounds = self.settings, self.place, codec.state_bytes
-        self._calls = StoreCalls(self.store, *bounds, clock=self.clock)
+        self._calls = StoreCalls(self.store, *bounds, clock=self.clock, sleep=self.sleep)
         self._sweep = Sweep(self.settings, codec, self.store, clock=self.clock)
 
     @property
@@ -162,7 +167,7 @@ class Processor:
                 if repeats >= REPOSITIONS_MAX:
                     message = f"no progress after positioning {repeats} times: {error}"
                     raise FencedError(f"{self.place}: {message}") from error
-                await asyncio.sleep(min(RETRY_FIRST_S * 2**repeats, RETRY_LAST_S))
+                await self.sleep(min(RETRY_FIRST_S * 2**repeats, RETRY_LAST_S))
             else:
                 return
 
@@ -171,7 +176,8 @@ class Processor:
         self.cache.clear()
         self._sweep.restart()
         facts, start = await self._calls.retry(
-            lambda: self.recovery.find(self._acknowledged, is_corrupt=is_corrupt)
+            lambda: self.recovery.find(self._acknowledged, is_corrupt=is_corrupt),
+            "read the position",
         )
         self.at_crash_point(Point.POSITIONED)
         log_decision(self.place, start)
@@ -183,7 +189,9 @@ class Processor:
         if start.write_first_position:
             numbers = start.position, start.origin, facts.source_partitions
             first = FirstPosition(*numbers, self.model.numerics(), start.lost)
-            await self._calls.retry(lambda: self.store.start(facts.stored, first))
+            await self._calls.retry(
+                lambda: self.store.start(facts.stored, first), "write the first position"
+            )
             stored = StoredPosition()
             self.at_crash_point(Point.FIRST_POSITION_WRITTEN)
         self.position, self.origin = start.position, start.origin
@@ -205,17 +213,19 @@ class Processor:
         """
         if fetch.records:
             await self.recovery.check_first_offset(self.position, fetch.records[0].offset)
-        bounds = self._codec.state_bytes, self._calls.records_max, self.publish_from, self.pace
+        bounds = self._codec.state_bytes, self._calls.records.value, self.publish_from, self.pace
         for records in slice_records(fetch.records, self.settings, *bounds):
             is_last = records[-1] is fetch.records[-1]
             end = records[-1].offset + 1
             await self.process(records, max(fetch.next_position, end) if is_last else end)
         if not fetch.records:
-            await self._calls.retry(lambda: self.store.load(self.position, self.origin, []))
+            await self._calls.load(self.position, self.origin, [])
             if fetch.next_position > self.position:
                 await self.recovery.check_first_offset(self.position, fetch.next_position)
                 await self.process([], fetch.next_position)
-            await self._free_expired()
+            expired = await self._sweep.expired_while_idle(self.position, self.stream_time_ms)
+            self.at_crash_point(Point.SWEPT)
+            await self._delete(expired)
 
     async def process(self, records: Sequence[Record], next_position: int) -> None:
         """Take one micro-batch through the five steps.
@@ -238,7 +248,8 @@ class Processor:
         times.end("decode")
         # 2 load
         has_state, states = await load_states(
-            self.cache, self._codec, batch.keys, self._read_states
+            *(self.cache, self._codec, batch.keys),
+            read=lambda keys: self._calls.load(self.position, self.origin, keys),
         )
         self.at_crash_point(Point.LOADED)
         times.end("load")
@@ -267,15 +278,11 @@ class Processor:
         self.at_crash_point(Point.PUBLISHED)
         times.end("publish")
         # 5 commit
-        await self._commit(records, batch, stepped, next_position)
+        left = await self._commit(records, batch, stepped, next_position)
         self.at_crash_point(Point.COMMITTED)
         times.end("commit")
         self._count(batch, stepped, published)
-
-    async def _read_states(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        return await self._calls.retry_sized(
-            lambda: self.store.load(self.position, self.origin, keys), len(keys)
-        )
+        await self._delete(left)
 
     async def _publish(
         self,
@@ -290,54 +297,53 @@ class Processor:
 
     async def _commit(
         self, records: Sequence[Record], batch: DecodedBatch, stepped: SteppedBatch, end: int
-    ) -> None:
-        """Commit states and position to Redis, and update the cache once Redis answers ``ok``."""
+    ) -> list[bytes]:
+        """Commit states and position, then update the cache; return what expired and is left."""
         keys, states, forgotten = stepped.changes(batch.keys)
         stream_time_ms = batch.stream_time_ms
         anchor = anchor_of(records[-1]) if records else self.anchor
-        batch_facts = self.position, stream_time_ms, set(batch.keys), stepped.created
-        expired = await self._calls.retry(lambda: self._sweep.expired(*batch_facts))
-        expired = expired[: self._calls.records_max]  # the next scan finds the others
+        facts = self.position, stream_time_ms, batch.keys, stepped.created
+        expired = await self._sweep.expired(*facts)
         self.at_crash_point(Point.SWEPT)
         writes = list(zip(keys, self._codec.encode(states), strict=True))
-        await self._write(end, anchor, stream_time_ms, writes, forgotten + expired)
+        deleted = await self._write((end, anchor, stream_time_ms), writes, forgotten, expired)
+        self._calls.note_success(len(records))
+        self.cache.drop(forgotten)
         self.cache.put(keys, states)
         if self.position < self.publish_from <= end:
             logger.info("publishing resumed partition=%s position=%d", self.place, end)
         self.position, self.anchor, self.stream_time_ms = end, anchor, stream_time_ms
+        return expired[deleted:]
 
     async def _write(
-        self,
-        end: int,
-        anchor: Anchor | None,
-        stream_time_ms: int | None,
-        writes: list[tuple[bytes, bytes]],
-        deletes: list[bytes],
-    ) -> None:
+        self, at: At, writes: list[tuple[bytes, bytes]], deletes: list[bytes], expired: list[bytes]
+    ) -> int:
+        """Commit, and delete those first expired states for which the commit has room."""
+        position, anchor, stream_time_ms = at
         commit = Commit(
             expected_position=self.position,
             origin=self.origin,
-            position=end,
+            position=position,
             anchor=anchor,
             stream_time_ms=stream_time_ms,
             numerics=self.model.numerics(),
             writes=writes,
             deletes=deletes,
         )
-        await self._calls.retry_sized(lambda: self.store.commit(commit), len(writes or deletes))
-        self.cache.drop(deletes)
+        deleted = await self._calls.commit(commit, expired)
+        self.cache.drop(expired[:deleted])
+        return deleted
 
-    async def _free_expired(self) -> None:
-        """Delete expired states while the topic is silent; position and predictions do not change."""
-        expired = await self._calls.retry(
-            lambda: self._sweep.expired_while_idle(self.position, self.stream_time_ms)
-        )
-        self.at_crash_point(Point.SWEPT)
-        size = self._calls.records_max
-        for first in range(0, len(expired), size):
-            deletes = expired[first : first + size]
-            await self._write(self.position, self.anchor, self.stream_time_ms, [], deletes)
+    async def _delete(self, expired: list[bytes]) -> None:
+        """Delete expired states; position and predictions do not change."""
+        while expired:
+            at = self.position, self.anchor, self.stream_time_ms
+            deleted = await self._write(at, [], [], expired)
             self.at_crash_point(Point.COMMITTED)
+            if not deleted:  # the next scan finds them
+                self._sweep.restart()
+                return
+            expired = expired[deleted:]
 
     def _count(self, batch: DecodedBatch, stepped: SteppedBatch, published: int) -> None:
         self.counts.add(batch.decoded, stepped.errors, published)

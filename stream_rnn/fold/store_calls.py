@@ -3,21 +3,35 @@
 Services and proxies limit the size of a request, often by closing the connection, and a slow link
 cannot transfer every request within ``redis_timeout_s``.  A commit is atomic, so a smaller one
 needs a smaller micro-batch: the partition finds its start again and folds the same records in
-halves, silently if they are published.
+halves, silently if they are published.  A failover closes connections, too, so only a large request
+is blamed soon, and micro-batches grow again unless the server has named its limit.  Expired states
+need no place in a commit: they leave in requests of their own if a commit has no room for them.
 """
 
-from collections.abc import Awaitable, Callable
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from stream_rnn.errors import ConfigError, MovedError, NoAnswerError, TooLargeError
+from stream_rnn.errors import (
+    ConfigError,
+    MovedError,
+    NoAnswerError,
+    StreamRNNError,
+    TooLargeError,
+)
 from stream_rnn.settings import Settings
+from stream_rnn.store.adaptive_bound import AdaptiveBound
 from stream_rnn.store.retry import retry
-from stream_rnn.store.state import NO_COMMIT, Store
+from stream_rnn.store.state import NO_COMMIT, Commit, Store
+
+logger = logging.getLogger(__name__)
 
 FAILURES_MAX = 2  # a connection that was cut fails once
-FAILURES_OF_ONE_MAX = 5  # before a person must act
+SMALL_FAILURES_MAX = 5  # of a request that is too small to blame its size soon
+SMALL_BYTES = 256_000
 
 T = TypeVar("T")
 
@@ -32,9 +46,11 @@ class StoreCalls:
         place: Topic and partition, for messages.
         state_bytes: Bytes of one hidden state.
         clock: Function that returns monotonic seconds.
+        sleep: Function that waits for some seconds.
 
     Attributes:
-        records_max: Greatest number of records in a micro-batch that the store may take.
+        records: Bound of the number of records in a micro-batch.
+        expired_bytes: Bound of the bytes of a commit that deletes expired states.
         error: Why a call is being repeated; empty if the store answers.
     """
 
@@ -43,29 +59,117 @@ class StoreCalls:
     place: str
     state_bytes: int
     clock: Callable[[], float]
-    records_max: int = field(init=False)
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    records: AdaptiveBound = field(init=False)
+    expired_bytes: AdaptiveBound = field(init=False)
     error: str = ""
 
     def __post_init__(self) -> None:
-        self.records_max = self.settings.batch_events_max
+        largest = max(1, self.settings.commit_bytes_max // self.state_bytes)
+        self.records = AdaptiveBound(min(self.settings.batch_events_max, largest))
+        self.expired_bytes = AdaptiveBound(self.settings.commit_bytes_max)
 
-    async def retry(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Await a call, and repeat it for ``redis_retry_s`` while the store is unavailable."""
-        return await retry(
-            call, self.settings.redis_retry_s, self.clock, self.place, self._note_error
-        )
-
-    async def retry_sized(self, call: Callable[[], Awaitable[T]], records: int) -> T:
-        """Await a call whose size depends on the micro-batch, and repeat it like :meth:`retry`.
+    async def retry(self, call: Callable[[], Awaitable[T]], name: str) -> T:
+        """Await a small call, and repeat it for ``redis_retry_s`` while the store is unavailable.
 
         Args:
             call: Function that returns a new awaitable for each try.
-            records: Number of records of the micro-batch.
+            name: What the call does, for messages.
 
         Raises:
-            TooLargeError: The store answers small requests only; ``records_max`` is now lower.
-            ConfigError: The store does not even take the request for one record.
+            ConfigError: The store takes not even this request.
         """
+        try:
+            return await self._retry(call)
+        except TooLargeError as error:
+            raise ConfigError(
+                f"{self.place}: cannot {name}: {error}; this request does not depend on a setting "
+                "of the worker: raise the limit of a request in Redis or in the proxy before it"
+            ) from error
+
+    async def load(self, position: int, origin: int, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Read the hidden states of some keys.
+
+        Raises:
+            TooLargeError: The store answers small requests only; the bound is now lower.
+            ConfigError: The store does not even take the request for one state.
+        """
+        if not keys:
+            return await self.retry(
+                lambda: self.store.load(position, origin, keys), "read the position"
+            )
+        request_bytes = sum(map(len, keys)) + len(keys) * self.state_bytes
+        return await self._retry_sized(
+            lambda: self.store.load(position, origin, keys),
+            request_bytes,
+            lambda error: self._shrink_records(len(keys), error),
+        )
+
+    async def commit(self, commit: Commit, expired: Sequence[bytes] = ()) -> int:
+        """Commit, and delete as many of some expired states as the request has room for.
+
+        Args:
+            commit: Changes of the micro-batch.
+            expired: Keys of expired states.
+
+        Returns:
+            Number of expired states that are deleted, from the first on.
+
+        Raises:
+            TooLargeError: The store answers small requests only; the bound is now lower.
+            ConfigError: The store does not even take the request for one state.
+        """
+        needed_bytes = sum(len(key) + len(value) for key, value in commit.writes)
+        needed_bytes += sum(map(len, commit.deletes))
+        total_bytes, count = needed_bytes, 0
+        for key in expired:
+            total_bytes += len(key)
+            if total_bytes > self.expired_bytes.value and (count or needed_bytes):
+                total_bytes -= len(key)
+                break
+            count += 1
+        if count:
+            both = replace(commit, deletes=[*commit.deletes, *expired[:count]])
+            with suppress(TooLargeError):
+                await self._retry_sized(
+                    lambda: self.store.commit(both),
+                    total_bytes,
+                    lambda error: self._shrink_expired(total_bytes, error),
+                    is_optional=True,
+                )
+                self.expired_bytes.note_success(total_bytes)
+                return count
+        changes = len(commit.writes) + len(commit.deletes)
+        if changes or commit.position != commit.expected_position:
+            await self._retry_sized(
+                lambda: self.store.commit(commit),
+                needed_bytes,
+                lambda error: self._shrink_records(changes, error),
+            )
+        return 0
+
+    def note_success(self, records: int) -> None:
+        """Let micro-batches grow again after enough commits of the greatest size."""
+        if self.records.note_success(records):
+            logger.info(
+                "micro-batches have at most %d records again partition=%s",
+                self.records.value,
+                self.place,
+            )
+
+    async def _retry(self, call: Callable[[], Awaitable[T]]) -> T:
+        limit_s = self.settings.redis_retry_s
+        return await retry(call, limit_s, self.clock, self.place, self._note_error, self.sleep)
+
+    async def _retry_sized(
+        self,
+        call: Callable[[], Awaitable[T]],
+        request_bytes: int,
+        shrink: Callable[[StreamRNNError], StreamRNNError],
+        *,
+        is_optional: bool = False,
+    ) -> T:
+        """Await a call, repeat it like :meth:`retry`, and raise ``shrink(error)`` if it is too large."""
         failures, end_s = 0, self.clock() + self.settings.redis_retry_s
 
         async def attempt() -> T:
@@ -73,7 +177,7 @@ class StoreCalls:
             try:
                 return await call()
             except TooLargeError as error:
-                raise self._too_large(records, str(error)) from error
+                raise shrink(error) from error
             except NoAnswerError as error:
                 failures += 1
                 try:
@@ -83,30 +187,43 @@ class StoreCalls:
                     failures = 0
                     raise
                 is_last = self.clock() >= end_s
-                if (is_last or failures >= FAILURES_MAX) and records > 1:
-                    raise self._too_large(records, str(error)) from error
-                if is_last and failures >= FAILURES_OF_ONE_MAX:
-                    raise self._too_large(records, str(error)) from error
+                if is_optional or request_bytes > SMALL_BYTES:
+                    is_size = is_last or failures >= FAILURES_MAX
+                else:
+                    is_size = is_last and failures >= SMALL_FAILURES_MAX
+                if is_size:
+                    raise shrink(error) from error
                 raise
 
-        return await self.retry(attempt)
+        return await self._retry(attempt)
 
-    def _too_large(self, records: int, reason: str) -> ConfigError | TooLargeError:
-        """Lower ``records_max``, and return the error that names the setting."""
-        if records <= 1:
+    def _shrink_records(self, states: int, error: StreamRNNError) -> StreamRNNError:
+        """Lower the bound of records, and return the error that names the setting."""
+        if states <= 1:
             return ConfigError(
                 f"{self.place}: Redis, or a proxy before it, answers small requests, but takes no "
-                f"request with one hidden state of {self.state_bytes} bytes ({reason}); raise its "
+                f"request with one hidden state of {self.state_bytes} bytes ({error}); raise its "
                 "limit of a request, or redis_timeout_s"
             )
-        self.records_max = records // 2
-        limit = self.records_max * self.state_bytes
+        self.records.shrink(states, is_certain=isinstance(error, TooLargeError))
+        records = self.records.value
         return TooLargeError(
             f"Redis, or a proxy before it, answers small requests, but takes no request with "
-            f"{records} hidden states ({reason}); micro-batches of {self.place} have at most "
-            f"{self.records_max} records from now on: set commit_bytes_max to {limit} or less, or "
+            f"{states} hidden states ({error}); micro-batches of {self.place} now have at most "
+            f"{records} records: set commit_bytes_max to {records * self.state_bytes} or less, or "
             "raise redis_timeout_s if the connection is slow"
         )
+
+    def _shrink_expired(self, request_bytes: int, error: StreamRNNError) -> StreamRNNError:
+        """Lower the bound of a request with expired states, and return an error for :meth:`commit`."""
+        self.expired_bytes.shrink(request_bytes, is_certain=isinstance(error, TooLargeError))
+        size = self.expired_bytes.value
+        logger.warning(
+            "Redis took no request of %d bytes that deletes expired states (%s); such requests now "
+            "have at most %d bytes partition=%s",
+            *(request_bytes, error, size, self.place),
+        )
+        return TooLargeError(str(error))
 
     def _note_error(self, reason: str) -> None:
         self.error = reason

@@ -20,6 +20,7 @@ async def retry(
     clock: Callable[[], float],
     place: str,
     on_wait: Callable[[str], None],
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> T:
     """Await a call, and repeat it while the store is unavailable.
 
@@ -29,6 +30,7 @@ async def retry(
         clock: Function that returns monotonic seconds.
         place: Topic and partition, for the log.
         on_wait: Callback that gets the error before each wait, and an empty text after success.
+        sleep: Function that waits for some seconds.
 
     Raises:
         UnavailableError: The store was unavailable for ``limit_s``.
@@ -42,7 +44,7 @@ async def retry(
                 raise
             on_wait(str(error))
             logger.warning("redis unavailable, trying again: %s partition=%s", error, place)
-            await asyncio.sleep(wait_s)
+            await sleep(wait_s)
             wait_s = min(2 * wait_s, RETRY_LAST_S)
         else:
             on_wait("")

@@ -10,20 +10,27 @@ memory, and its progress changes no prediction.  It scans all states again and a
   least a quarter of them has expired, such as after a burst of keys;
 - if the topic is silent for ``idle_check_s``, 25 times as many in each ``sweep_interval_s``, until
   a whole scan at the same position has ended.
+
+A page that Redis does not deliver ends the sweep, never the commit: later pages are smaller.
 """
 
-from collections.abc import Callable
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from stream_rnn.errors import StreamRNNError, TooLargeError, UnavailableError
 from stream_rnn.settings import Settings
+from stream_rnn.store.adaptive_bound import AdaptiveBound
 from stream_rnn.store.state import StateCodec, Store
+
+logger = logging.getLogger(__name__)
 
 SCANS_PER_CREATED_STATE = 2
 PAGES_MAX = 25  # in one interval
 PAGE_FIELDS = 1000  # Redis serves no other client while it reads a page
+PAUSE_FACTOR = 20  # a sweep that fails takes at most this fraction of the time
 RICH = 0.25  # share of expired states at which the scan continues at once
 
 
@@ -49,6 +56,13 @@ class Sweep:
     _scan_position: int = -1  # position at the begin of this scan
     _idle_position: int = -1  # position since which the topic is silent
     _clean_position: int = -1  # position at which nothing that has expired is left
+    _resume_s: float = 0.0  # no scan before this time, because one has failed
+    _has_warned: bool = False
+    _page: AdaptiveBound = field(init=False)
+
+    def __post_init__(self) -> None:
+        fields = self.settings.commit_bytes_max // self.codec.state_bytes
+        self._page = AdaptiveBound(max(1, min(PAGE_FIELDS, fields)))
 
     def restart(self) -> None:
         """Begin the scan again, because the states in Redis may be others."""
@@ -58,7 +72,7 @@ class Sweep:
         self,
         position: int,
         stream_time_ms: int | None,
-        changed: AbstractSet[bytes],
+        changed: Sequence[bytes],
         created: int = 0,
     ) -> list[bytes]:
         """Return keys with expired states, for the commit that expects ``position``.
@@ -75,19 +89,22 @@ class Sweep:
         self._owed += SCANS_PER_CREATED_STATE * created
         is_due = self._is_due()
         budget = max(self._owed, fields if is_due else 0)
-        if budget < fields:
+        if budget < fields or self._is_paused():
             return []  # a scan costs a round trip, so small debts wait
         self._owed, self._has_more = 0, False
         expired: dict[bytes, None] = {}  # in the order of the scan
         while budget > 0:
-            page = min(budget, PAGE_FIELDS)
+            page = min(budget, self._page.value)
             expired |= (await self._scan(position, stream_time_ms, page))[1]
             budget -= page
-            if not self._cursor:
-                break  # all states were scanned
-        if is_due and len(expired) >= RICH * fields:
+            if not self._cursor or self._is_paused():
+                break  # all states were scanned, or a page failed
+        if not self._is_paused() and is_due and len(expired) >= RICH * fields:
             expired |= await self._continue(position, stream_time_ms, only_rich=True)
-        return [key for key in expired if key not in changed]
+        if not expired:
+            return []
+        kept = set(changed)
+        return [key for key in expired if key not in kept]
 
     async def expired_while_idle(self, position: int, stream_time_ms: int | None) -> list[bytes]:
         """Return keys with expired states, for a commit that leaves the position as it is.
@@ -97,7 +114,7 @@ class Sweep:
         self._idle_position, self._has_more = position, False
         if self.settings.state_ttl is None or stream_time_ms is None:
             self._clean_position = position
-        if self._clean_position == position or not self._is_due():
+        if self._clean_position == position or self._is_paused() or not self._is_due():
             return []
         return list(await self._continue(position, stream_time_ms or 0, only_rich=False))
 
@@ -107,6 +124,23 @@ class Sweep:
         is_sweeping = self._has_more or is_idle
         limit_s = self.settings.idle_check_s
         return min(limit_s, self.settings.sweep_interval_s) if is_sweeping else limit_s
+
+    def _is_paused(self) -> bool:
+        return self.clock() < self._resume_s
+
+    def _pause(self, fields: int, began_s: float, error: StreamRNNError) -> None:
+        """Make pages smaller, and scan none for a while, because one has failed."""
+        self._page.shrink(fields, is_certain=isinstance(error, TooLargeError))
+        now = self.clock()
+        pause_s = max(self.settings.sweep_interval_s, PAUSE_FACTOR * (now - began_s))
+        self._resume_s = now + pause_s
+        if not self._has_warned:
+            self._has_warned = True
+            logger.warning(
+                "Redis delivered no page of %d hidden states in the sweep for expired ones (%s); "
+                "the sweep goes on with smaller pages",
+                *(fields, error),
+            )
 
     def _is_due(self) -> bool:
         now = self.clock()
@@ -118,13 +152,16 @@ class Sweep:
     async def _continue(
         self, position: int, stream_time_ms: int, *, only_rich: bool
     ) -> dict[bytes, None]:
-        """Scan up to ``PAGES_MAX`` pages, to the end of the scan or of what has expired."""
+        """Scan ``PAGES_MAX`` times the fields, to the end of the scan or of what has expired."""
         expired: dict[bytes, None] = {}  # in the order of the scan
-        for _ in range(PAGES_MAX):
-            fields = self.settings.sweep_fields_max
-            scanned, old = await self._scan(position, stream_time_ms, fields)
+        budget = PAGES_MAX * self.settings.sweep_fields_max
+        while budget > 0:
+            page = min(budget, self.settings.sweep_fields_max, self._page.value)
+            budget -= page
+            scanned, old = await self._scan(position, stream_time_ms, page)
             expired |= old
-            if not self._cursor or (only_rich and len(old) < RICH * scanned):
+            is_poor = only_rich and len(old) < RICH * scanned
+            if not self._cursor or self._is_paused() or is_poor:
                 return expired
         self._has_more = True
         return expired
@@ -137,7 +174,13 @@ class Sweep:
         assert ttl_ms is not None, "the caller has checked it"
         if not self._cursor:
             self._scan_position = position
-        self._cursor, states = await self.store.scan(position, self._cursor, fields)
+        began_s = self.clock()
+        try:
+            self._cursor, states = await self.store.scan(position, self._cursor, fields)
+        except (TooLargeError, UnavailableError) as error:
+            self._pause(fields, began_s, error)
+            return 0, {}
+        self._page.note_success(fields)
         if not self._cursor and self._scan_position == position:
             self._clean_position = position
         if not states:

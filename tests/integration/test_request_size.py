@@ -17,10 +17,10 @@ from tests.property.test_fold import compare
 from tests.shared_servers import run_server
 
 pytestmark = pytest.mark.timeout(300)
-RECORDS = 1000  # their load is too large, and so is the commit of half of them
-REQUEST_BYTES = 60_000
+RECORDS = 1000  # their load is too large, and so is that of half of them
+REQUEST_BYTES = 300_000  # more than what is too small to be blamed soon
 SETTINGS = Settings.build(app="app", source="events", predictions="out")
-REFUSAL = b"-ERR max request size exceeded. Limit: 60000 bytes, Actual: 99999 bytes\r\n"
+REFUSAL = b"-ERR max request size exceeded. Limit: 300000 bytes, Actual: 999999 bytes\r\n"
 
 
 class LimitedProxy:
@@ -96,7 +96,7 @@ async def test_a_fold_behind_a_limit_equals_the_oracle(
     it arrives, but the close behind it may overtake it.
     """
     settings = SETTINGS.replace(redis_timeout_s=timeout_s)
-    keys = [b"%0100d" % i for i in range(RECORDS)]
+    keys = [b"%0700d" % i for i in range(RECORDS)]
     log = MemoryLog([record(i, key, {"x": 0.5, "kind": "A"}, i) for i, key in enumerate(keys)])
     port = int(redis_url.rpartition(":")[2].partition("/")[0])
     proxy = LimitedProxy(port, REQUEST_BYTES, refusal)
@@ -113,7 +113,7 @@ async def test_a_fold_behind_a_limit_equals_the_oracle(
     await direct.redis.aclose()
     compare(models.small("gru"), settings, log, copy)
     assert len(log.predictions) == RECORDS
-    halvings = round(math.log2(RECORDS / processor._calls.records_max))
+    halvings = round(math.log2(RECORDS / processor._calls.records.value))
     assert halvings == 2
     assert proxy.refused / halvings in tries
     assert processor.position == RECORDS
