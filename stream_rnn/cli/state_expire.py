@@ -16,16 +16,18 @@ def expire_silent(
     partition: int | None,
     silent_s: float | None,
     within_s: float,
+    force: bool,
     yes: bool,
 ) -> int:
-    """Publish a tick to each silent partition that has states."""
+    """Publish a tick to each silent partition that has states; return the exit status."""
     now_ms = 1000 * time.time()  # noqa: TID251  # the tick gets the time of this machine
     plans = with_fold(settings, lambda fold: plan_expiry(fold, partition, silent_s, now_ms))
-    silent = [plan for plan in plans if not plan.reason]
+    silent = [plan for plan in plans if not plan.reason and (force or not plan.refusal)]
     for plan in plans:
-        print(f"{settings.source}[{plan.partition}]: {_describe(plan, int(now_ms))}")
+        print(f"{settings.source}[{plan.partition}]: {_describe(plan, int(now_ms), force)}")
+    status = 1 if any(plan.refusal for plan in plans) and not force else 0
     if not silent:
-        return 0
+        return status
     if not yes:
         click.confirm(
             "publish the ticks? Events that come later with an earlier time then find no memory",
@@ -42,11 +44,13 @@ def expire_silent(
         )
         return 1
     print(f"folded; {left:,} states are left" + ", which workers go on deleting" * (left > 0))
-    return 0
+    return status
 
 
-def _describe(plan: ExpiryPlan, now_ms: int) -> str:
+def _describe(plan: ExpiryPlan, now_ms: int, force: bool) -> str:
     if plan.reason:
         return f"no tick, because {plan.reason}"
+    if plan.refusal and not force:
+        return f"refused, because {plan.refusal}"
     before = "none" if plan.stream_time_ms is None else format_time(plan.stream_time_ms)
     return f"{plan.keys:,} states; a tick moves stream time from {before} to {format_time(now_ms)}"

@@ -126,6 +126,11 @@ def erase(**options: Any) -> Any:
     default=60,
     help="Seconds to wait until workers have folded the ticks and deleted the states.",
 )
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Also publish to partitions whose event times are in the past, or with a skewed clock.",
+)
 @yes_option
 def expire(**options: Any) -> Any:
     """Let the hidden states of silent partitions expire: publish a tick to the source.
@@ -137,9 +142,13 @@ def expire(**options: Any) -> Any:
     for example by cron, if the partitions of your topic fall silent.
 
     A partition gets a tick if Redis has states of it, all its records are folded, and the last one
-    is old enough. Do not use it for a topic whose event times are in the past, such as a replayed
-    log: later events would find no memory. All workers must run this version or a later one. The
-    exit status is 1 if no worker folds the ticks in time.
+    is old enough. It is refused if stream time is more than --state-ttl behind the timestamp of the
+    last record, as in a backfill: later events would find no memory, and nothing undoes a tick. It
+    is also refused if the clock of this machine is far ahead of Redis's. Records whose timestamps
+    are in the past, too, show neither: do not use the command while such a log is replayed.
+
+    All workers must run this version or a later one. The exit status is 1 if a partition was
+    refused, or if no worker folds the ticks in time.
     """
     return load_work("state_expire").expire_silent(**options)
 
