@@ -101,7 +101,7 @@ class Processor:
     sink: Sink
     cache: StateCache
     clock: Callable[[], float]
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    sleep: Callable[[float], Awaitable[None]] = field(default_factory=lambda: asyncio.sleep)
     at_crash_point: AtCrashPoint = no_op
     observer: Observer = NullObserver()  # noqa: RUF009  # it has no state
     position: int = -1
