@@ -38,6 +38,7 @@ class Column:
         mixture: Why a column of texts is no category although a spec can read it, for a key;
             empty for none.
         notes: Remarks for the comment beside the field, without a full stop.
+        raw: The N texts of a delimited file, of which a key is read; null where they are empty.
     """
 
     parts: tuple[str, ...]
@@ -49,6 +50,7 @@ class Column:
     unread: Mapping[str, int] = field(default_factory=dict)
     mixture: str = ""
     notes: tuple[str, ...] = ()
+    raw: pl.Series | None = None
 
     @cached_property
     def path(self) -> str:
@@ -64,6 +66,11 @@ class Column:
     def words(self) -> pl.Series:
         """The N values as words: those of a vocabulary, and the parts of a key."""
         return self.values.cast(pl.String) if self.texts is None else self.texts
+
+    @property
+    def key_words(self) -> pl.Series:
+        """The N values as a key: in a delimited file, words for missing values are keys, too."""
+        return self.words if self.raw is None else self.raw
 
     @cached_property
     def distinct(self) -> int:
@@ -135,7 +142,7 @@ def path_refusal(parts: Sequence[str]) -> str:
 
 def find_pairs(keys: Sequence[Column]) -> Pairs:
     """Find successive events of the same key; rows that lack a part of the key are left out."""
-    parts = [column.words.alias(str(i)) for i, column in enumerate(keys)]
+    parts = [column.key_words.alias(str(i)) for i, column in enumerate(keys)]
     joined = pl.DataFrame(parts).select(pl.concat_str(pl.all(), separator="\0")).to_series()
     codes = joined.rank("dense").fill_null(0).to_numpy().astype(np.int64)
     order = np.argsort(codes, kind="stable")

@@ -100,45 +100,63 @@ def find_envelope(columns: Sequence[Column]) -> Envelope:
     return Envelope(time=time, reasons=reasons)
 
 
-def keep_kinds(columns: Sequence[Column], envelope: Envelope) -> Envelope:
+def keep_kinds(columns: Sequence[Column], envelope: Envelope, key: Sequence[Column]) -> Envelope:
     """Return the envelope with a filter of records, or with a remark on the kinds of records.
 
-    A filter is proposed if some kinds of records lack the field that names their entity, so that
-    they would be no events.
+    A filter is proposed if some kinds of records lack the key, so that they would be no events.
     """
-    kinds = next((column for column in columns if _is_kind(column)), None)
-    if kinds is None:
-        return envelope
-    counts = dict(kinds.counts)
-    shown = ", ".join(f"{kind} ({rows} rows)" for kind, rows in counts.items())
-    for column in columns:
-        named = entity_word(column.parts) or is_id_name(column.parts)
-        if column is kinds or not named or column.refusal or column.present == len(column.values):
+    named = [column for column in columns if _is_kind(column) and column not in key]
+    for kinds in named:
+        kept = _kinds_with(key, kinds)
+        if not 0 < len(kept) < kinds.distinct:
             continue
-        kept = _kinds_with(column, kinds)
-        if kept and len(kept) < len(counts):
-            only = [*envelope.table.get("only", []), {"path": kinds.path, "in": kept}]
-            reason = (
-                f"{kinds.path} has {len(counts)} kinds of records: {shown}. Only those that have "
-                f"{column.path} are events; the others are filtered."
-            )
-            is_event = kinds.words.is_in(kept).fill_null(value=False)
-            if envelope.is_event is not None:
-                is_event = is_event & envelope.is_event
-            return replace(
-                envelope,
-                table={**envelope.table, "only": only},
-                reasons=(*envelope.reasons, reason),
-                is_event=is_event,
-            )
-    differ = [c.path for c in columns if c is not kinds and _differs(c, kinds)]
+        only = [*envelope.table.get("only", []), {"path": kinds.path, "in": kept}]
+        is_event = kinds.words.is_in(kept).fill_null(value=False)
+        fields = " and ".join(column.path for column in key)
+        reason = (
+            f"{kinds.path} has {kinds.distinct} kinds of records: {_list_kinds(kinds)}. Only those "
+            f"that have {fields} are events; the other {int((~is_event).sum())} rows are filtered."
+        )
+        return replace(
+            envelope,
+            table={**envelope.table, "only": only},
+            reasons=(*envelope.reasons, reason),
+            is_event=is_event,
+        )
+    if not named:
+        return envelope
+    kinds = named[0]
+    differ = any(_differs(column, kinds) for column in columns if column is not kinds)
     fields = "different fields" if differ else "the same fields"
-    example = f'only = [{{path = "{kinds.path}", in = ["{next(iter(counts))}"]}}]'
+    example = f'only = [{{path = "{kinds.path}", in = ["{kinds.counts[0][0]}"]}}]'
     reason = (
-        f"{kinds.path} has {len(counts)} kinds of records with {fields}: {shown}. All of them are "
-        f"events; to fold some kinds only, write {example}."
+        f"{kinds.path} has {kinds.distinct} kinds of records with {fields}: {_list_kinds(kinds)}. "
+        f"All of them are events; to fold some kinds only, write {example}."
     )
     return replace(envelope, reasons=(*envelope.reasons, reason))
+
+
+def kinds_with_entity(columns: Sequence[Column]) -> pl.Series | None:
+    """Return for each row whether its kind has the field that names its entity.
+
+    Returns:
+        ``None`` if no field is that of some kinds only, or if several name different kinds.
+    """
+    for kinds in columns:
+        if not _is_kind(kinds):
+            continue
+        kept = [
+            set(_kinds_with([column], kinds))
+            for column in columns
+            if column is not kinds
+            and not column.refusal
+            and (entity_word(column.parts) or is_id_name(column.parts))
+            and _differs(column, kinds)
+        ]
+        most = max(kept, key=len, default=set())
+        if most and all(other <= most for other in kept):
+            return kinds.words.is_in(sorted(most)).fill_null(value=False)
+    return None
 
 
 def metadata_reason(column: Column, columns: Sequence[Column], envelope: Envelope) -> str:
@@ -164,6 +182,7 @@ def filter_rows(columns: Iterable[Column], is_event: pl.Series | None) -> list[C
             column,
             values=column.values.filter(is_event),
             texts=None if column.texts is None else column.texts.filter(is_event),
+            raw=None if column.raw is None else column.raw.filter(is_event),
         )
         for column in columns
     ]
@@ -264,15 +283,16 @@ def _is_kind(column: Column) -> bool:
     )
 
 
-def _kinds_with(column: Column, kinds: Column) -> list[str]:
-    """Return the kinds of records that have a field, if the others never have it."""
-    has = pl.DataFrame({"kind": kinds.words, "has": column.values.is_not_null()})
-    shares = has.group_by("kind").agg(pl.col("has").mean()).sort("kind")
-    if not shares["has"].is_in([0.0, 1.0]).all():
-        return []
-    return shares.filter(pl.col("has") == 1)["kind"].to_list()
+def _list_kinds(kinds: Column) -> str:
+    return ", ".join(f"{kind} ({rows} rows)" for kind, rows in kinds.counts)
+
+
+def _kinds_with(fields: Sequence[Column], kinds: Column) -> list[str]:
+    """Return the kinds of records of which at least one has all fields."""
+    has = pl.DataFrame([c.key_words.is_not_null().alias(str(i)) for i, c in enumerate(fields)])
+    found = kinds.words.filter(has.select(pl.all_horizontal(pl.all())).to_series())
+    return sorted(found.drop_nulls().unique())
 
 
 def _differs(column: Column, kinds: Column) -> bool:
-    kept = _kinds_with(column, kinds)
-    return bool(kept) and len(kept) < kinds.distinct
+    return 0 < len(_kinds_with([column], kinds)) < kinds.distinct

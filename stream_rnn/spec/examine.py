@@ -18,12 +18,19 @@ from stream_rnn.spec.envelopes import (
     filter_rows,
     find_envelope,
     keep_kinds,
+    kinds_with_entity,
     metadata_reason,
 )
 from stream_rnn.spec.event_time import TimeGuess
 from stream_rnn.spec.key import SINGLE_THING, KeyCandidate, count_keys, key_question, rank_keys
 from stream_rnn.spec.proposal_options import ProposalOptions, find_column
-from stream_rnn.spec.questions import CANDIDATES_MAX, CONFIDENCE_MIN, Ask, format_confidence
+from stream_rnn.spec.questions import (
+    CANDIDATES_MAX,
+    CONFIDENCE_MIN,
+    UNSURE,
+    Ask,
+    format_confidence,
+)
 from stream_rnn.spec.sample import Sample
 from stream_rnn.text import visible
 
@@ -93,11 +100,14 @@ def examine(sample: Sample, options: ProposalOptions, ask: Ask) -> ExaminedLog:
     _check_zone(options.zone)
     envelope = find_envelope(sample.columns)
     columns = filter_rows(sample.columns, envelope.is_event)
-    kinds = keep_kinds(columns, replace(envelope, is_event=None))
+    envelope = replace(envelope, is_event=None)
+    key, reasons = _choose_key(columns, sample.rows, envelope, options, ask)
+    kinds = keep_kinds(columns, envelope, key)
+    places = [columns.index(column) for column in key]
     columns = filter_rows(columns, kinds.is_event)
+    key = tuple(columns[place] for place in places)
     envelope = replace(kinds, is_event=None)
     clocks = _find_clocks(columns, options)
-    key, reasons = _choose_key(columns, clocks, envelope, options, ask)
     pairs = find_pairs(key)
     if not pairs.rows:
         raise ConfigError(f"no row has all fields of the key: {', '.join(options.key)}")
@@ -145,18 +155,14 @@ def _is_clock(column: Column, clock: Clock) -> bool:
 
 
 def _choose_key(
-    columns: Sequence[Column],
-    clocks: Mapping[str, Clock],
-    envelope: Envelope,
-    options: ProposalOptions,
-    ask: Ask,
+    columns: Sequence[Column], rows: int, envelope: Envelope, options: ProposalOptions, ask: Ask
 ) -> tuple[tuple[Column, ...], tuple[str, ...]]:
     given = options.key
     if not given:
-        ranked = rank_keys([c for c in columns if _may_name_key(c, columns, envelope)], clocks)
+        ranked = _rank_keys(columns, envelope, options)
         if ranked and ranked[0].confidence >= CONFIDENCE_MIN:
             return ranked[0].columns, _key_reasons(ranked)
-        question = key_question(ranked, max(len(columns[0].values) if columns else 0, 0))
+        question = key_question(ranked, rows)
         if not ranked:
             raise ConfigError(_no_key(columns))
         answer = ask(question)
@@ -168,6 +174,28 @@ def _choose_key(
     key = tuple(find_column(columns, path, "--key", envelope) for path in given)
     pairs = find_pairs(key)
     return key, (f"The key is given: {count_keys(pairs)}{_single_note(pairs)}.",)
+
+
+def _rank_keys(
+    columns: Sequence[Column], envelope: Envelope, options: ProposalOptions
+) -> list[KeyCandidate]:
+    """Return the candidates for the key; those of some kinds of records if no other is likely."""
+
+    def rank(rows: Sequence[Column]) -> list[KeyCandidate]:
+        usable = [column for column in rows if _may_name_key(column, rows, envelope)]
+        return rank_keys(usable, _find_clocks(rows, options))
+
+    ranked = rank(columns)
+    is_likely = any(
+        item.confidence >= UNSURE and not any(c.key_words.null_count() for c in item.columns)
+        for item in ranked
+    )
+    is_kept = None if is_likely else kinds_with_entity(columns)
+    if is_kept is None:
+        return ranked
+    by_path = {column.path: column for column in columns}
+    kept = rank(filter_rows(columns, is_kept))
+    return [replace(c, columns=tuple(by_path[part.path] for part in c.columns)) for c in kept]
 
 
 def _may_name_key(column: Column, columns: Sequence[Column], envelope: Envelope) -> bool:

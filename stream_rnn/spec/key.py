@@ -110,18 +110,19 @@ def _score(
     column: Column, seconds: NDArray[np.float64] | None, columns: Sequence[Column]
 ) -> KeyCandidate:
     confidence, reasons = _name_score(column)
-    rows, share = len(column.values), column.present / len(column.values)
-    repeats = column.present / column.distinct
-    reasons.append(f"{column.distinct} keys in {column.present} rows, {repeats:.1f} events per key")
-    if column.distinct == 1:
+    words = column.key_words.drop_nulls()
+    rows, share, keys = len(column.values), len(words) / len(column.values), words.n_unique()
+    repeats = len(words) / keys
+    reasons.append(f"{keys} keys in {len(words)} rows, {repeats:.1f} events per key")
+    if keys == 1:
         confidence *= 0.7 if entity_word(column.parts) else 0
     elif repeats < 2:
         confidence *= 0.1 if repeats < 1.2 else 0.5
         reasons.append("most keys have a single event")
     if share < 1:
         confidence *= share**2
-        reasons.append(f"{rows - column.present} rows lack it, and would be no events")
-    if column.distinct > 1 and (history := _history(column, seconds, columns)):
+        reasons.append(f"{rows - len(words)} rows lack it, and would be no events")
+    if keys > 1 and (history := _history(column, seconds, columns)):
         is_plain = column.kind == "integer" and confidence < CONFIDENCE_MIN
         confidence = 1 - 0.35 * (1 - confidence)
         if seconds is not None and is_plain:
