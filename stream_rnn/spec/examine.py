@@ -1,6 +1,6 @@
 """The examination of a sample: its envelope, its key and its event time, guessed or given."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -121,7 +121,7 @@ def examine(sample: Sample, options: ProposalOptions, ask: Ask) -> ExaminedLog:
         envelope=envelope,
         clocks=clocks,
         key=key,
-        key_reasons=reasons,
+        key_reasons=(*reasons, *_missing_words(key)),
         time=time,
         pairs=pairs,
     )
@@ -214,6 +214,18 @@ def _key_reasons(ranked: Sequence[KeyCandidate]) -> tuple[str, ...]:
         shown = "; ".join(others[:OTHERS_SHOWN])
         reasons.append(f"Other candidates for the key (see --key): {shown}.")
     return tuple(reasons)
+
+
+def _missing_words(key: Sequence[Column]) -> Iterator[str]:
+    """Yield which words for a missing value a key consists of, for the reader takes each text."""
+    for column in key:
+        words = column.key_words.filter(column.words.is_null()).drop_nulls()
+        counts = words.value_counts(sort=True, name="rows").head(OTHERS_SHOWN)
+        for word, rows in counts.iter_rows():
+            yield (
+                f"{visible(word)} is the key of {rows} row{'s' * (rows != 1)}: in {column.path}, only "
+                "the empty text is a missing key. If it means no key, write an empty field instead."
+            )
 
 
 def _single_note(pairs: Pairs) -> str:

@@ -197,7 +197,8 @@ def _missing_notes(columns: Sequence[Column], missing: Sequence[str]) -> tuple[s
 
 def _type_with_missing(column: Column, missing: Sequence[str], marks: Marks) -> Column:
     values, _ = without_missing(column.values, missing)
-    return type_column(replace(column, values=values), marks)
+    raw = pl.select(pl.when(column.values != "").then(column.values)).to_series()
+    return type_column(replace(column, values=values, raw=raw), marks)
 
 
 def _may_be_missing(column: Column, word: str) -> bool:
