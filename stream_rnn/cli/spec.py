@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import click
@@ -32,14 +33,15 @@ def init(log: Path, out: Path | None, force: bool, **options: Any) -> None:
     if out is not None:
         check_overwriting(out)
     choices = build_options(SpecOptions, **options)
-    text = propose_with(log, choices, _choose_asker()).toml
+    proposed = propose_with(log, choices, _choose_asker())
     if out is None:
-        sys.stdout.write(text)
+        sys.stdout.write(proposed.toml)
         return
-    write_whole(out, text, "the spec", check_overwriting)
+    write_whole(out, proposed.toml, "the spec", check_overwriting)
+    sort = " --sort-by-time" * proposed.sort_by_time
     click.echo(
         f"spec written to {out}; read its comments, then run: "
-        f"stream-rnn train {log} --spec {out} --out BUNDLE"
+        f"stream-rnn train {quote(str(log))} --spec {quote(str(out))}{sort} --out BUNDLE"
     )
 
 

@@ -11,7 +11,8 @@ from stream_rnn.notebook.options import SpecOptions, keywords
 from stream_rnn.overwriting import write_whole
 from stream_rnn.replay.frames import Frame, index_names, read_frame
 from stream_rnn.replay.logs import FRAME_NAME
-from stream_rnn.spec.proposal import propose
+from stream_rnn.spec.examine import examine
+from stream_rnn.spec.proposal import propose_for
 from stream_rnn.spec.proposal_options import ProposalOptions
 from stream_rnn.spec.questions import Ask, refuse_to_choose
 from stream_rnn.spec.sample import read_sample
@@ -26,10 +27,13 @@ class ProposedSpec:
     Attributes:
         toml: Text of the spec, with comments that explain each guess.
         spec: The spec itself, for ``train``.
+        sort_by_time: Whether the rows are not in the order of time, so that ``train`` must sort
+            them.
     """
 
     toml: str
     spec: FeatureSpec
+    sort_by_time: bool = False
 
     def __repr__(self) -> str:
         """Return the text, for people to read before training."""
@@ -103,12 +107,15 @@ def propose_with(log: str | Path | Frame, options: SpecOptions, ask: Ask) -> Pro
         zone=options.zone or "",
     )
     try:
-        toml = propose(sample, Path(log).name if is_path else FRAME_NAME, choices, ask)
+        examined = examine(sample, choices, ask)
+        name = Path(log).name if is_path else FRAME_NAME
+        toml = propose_for(examined, sample, name, choices, ask)
     except ConfigError as error:
         index = ", ".join(map(str, index_names(log)))
         hint = f". The index {index} of the frame is no column: call reset_index()"
         raise ConfigError(f"{error}{hint if index else ''}") from error
-    return ProposedSpec(toml, FeatureSpec.parse(tomllib.loads(toml), "proposed"))
+    spec = FeatureSpec.parse(tomllib.loads(toml), "proposed")
+    return ProposedSpec(toml, spec, sort_by_time=examined.unordered > 0)
 
 
 def load_spec(path: str | Path) -> FeatureSpec:

@@ -111,7 +111,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """P pairs of successive events of one key, in the order of the log.
+    """P pairs of successive events of one key.
 
     Attributes:
         before: (P,) row numbers of the earlier events.
@@ -140,12 +140,17 @@ def path_refusal(parts: Sequence[str]) -> str:
     return ""
 
 
-def find_pairs(keys: Sequence[Column]) -> Pairs:
-    """Find successive events of the same key; rows that lack a part of the key are left out."""
+def find_pairs(keys: Sequence[Column], seconds: NDArray[np.float64] | None = None) -> Pairs:
+    """Find successive events of the same key; rows that lack a part of the key are left out.
+
+    Args:
+        keys: Columns of the key.
+        seconds: (N,) times, whose order is that of the events; ``None`` for the order of the rows.
+    """
     parts = [column.key_words.alias(str(i)) for i, column in enumerate(keys)]
     joined = pl.DataFrame(parts).select(pl.concat_str(pl.all(), separator="\0")).to_series()
     codes = joined.rank("dense").fill_null(0).to_numpy().astype(np.int64)
-    order = np.argsort(codes, kind="stable")
+    order = np.lexsort((codes,) if seconds is None else (seconds, codes))
     order = order[codes[order] > 0]
     same = codes[order[1:]] == codes[order[:-1]]
     return Pairs(order[:-1][same], order[1:][same], int(codes.max(initial=0)), len(order))

@@ -49,7 +49,7 @@ class ExaminedLog:
         key: Columns of the key.
         key_reasons: Reasons for the key, a sentence each.
         time: The event time.
-        pairs: Successive events of one key.
+        pairs: Successive events of one key, in the order of time.
     """
 
     columns: Sequence[Column]
@@ -64,6 +64,11 @@ class ExaminedLog:
     def seconds(self) -> NDArray[np.float64]:
         """(N,) event times in seconds; empty without an event time."""
         return self.time.seconds
+
+    @property
+    def unordered(self) -> int:
+        """Number of rows that are earlier than the row before them."""
+        return int((np.diff(self.seconds[np.isfinite(self.seconds)]) < 0).sum())
 
     @cached_property
     def gaps_s(self) -> NDArray[np.float64]:
@@ -116,6 +121,8 @@ def examine(sample: Sample, options: ProposalOptions, ask: Ask) -> ExaminedLog:
     if options.zone and not (time.is_clock and time.table["unit"] in ("iso8601", "text")):
         place = f"{time.column.path} is no text" if time.column else "there is no event time"
         raise ConfigError(f"--zone {options.zone}: it is for times in texts, but {place}")
+    if time.column is not None:  # as training reads the rows, with --sort-by-time
+        pairs = find_pairs(key, time.seconds)
     return ExaminedLog(
         columns=columns,
         envelope=envelope,

@@ -154,7 +154,7 @@ def _name_score(column: Column) -> tuple[float, list[str]]:
 
 def _history(column: Column, seconds: NDArray[np.float64] | None, columns: Sequence[Column]) -> str:
     """Return why the rows of each value are one history; empty if nothing shows it."""
-    pairs = find_pairs([column])
+    pairs = find_pairs([column], seconds)
     if len(pairs.before) < PAIRS_MIN or pairs.rows < 2 * pairs.keys:
         return ""
     if seconds is None:
@@ -173,7 +173,7 @@ def _timed_history(pairs: Pairs, seconds: NDArray[np.float64]) -> str:
     if shared > 0.5 and (steps == 0).mean() < 0.01:
         return "rows of the same time have different values of it"
     step, share = _mode(np.round(steps, 3))
-    overall, _ = _mode(np.round(np.diff(known), 3))
+    overall, _ = _mode(np.round(np.diff(np.sort(known)), 3))
     if share >= STEADY_MIN and step > max(overall, 0):
         return f"the rows of each value follow in steps of {step:g} s"
     return ""
@@ -266,7 +266,7 @@ def _composites(scored: Sequence[KeyCandidate], seconds: NDArray[np.float64]) ->
 
 def _shared_times(columns: Sequence[Column], seconds: NDArray[np.float64]) -> float:
     """Return the share of successive rows of a key that have the same time."""
-    pairs = find_pairs(columns)
+    pairs = find_pairs(columns, seconds)
     steps = seconds[pairs.after] - seconds[pairs.before]
     steps = steps[np.isfinite(steps)]
     return float((steps == 0).mean()) if len(steps) else 0.0

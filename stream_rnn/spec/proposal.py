@@ -59,7 +59,13 @@ def propose(
         ConfigError: No field can be the key, no field can be a feature, a named field does not
             exist, or an answer is not sure and nobody is asked.
     """
-    log = examine(sample, options, ask)
+    return propose_for(examine(sample, options, ask), sample, name, options, ask)
+
+
+def propose_for(
+    log: ExaminedLog, sample: Sample, name: str, options: ProposalOptions, ask: Ask
+) -> str:
+    """Propose a spec for an examined log; see :func:`propose`."""
     options = _with_target(log, options, ask)
     hidden = set(_target_columns(log, options)) if options.of != "next" else set()
     roles, left_out = _choose_roles(log, options, hidden)
@@ -103,13 +109,12 @@ def _file_block(sample: Sample) -> list[Block]:
 
 def _event_block(log: ExaminedLog) -> Block:
     comments = [*log.envelope.reasons, *log.key_reasons, *log.time.reasons]
-    if log.time.column is not None:
-        unordered = int((np.diff(log.seconds[np.isfinite(log.seconds)]) < 0).sum())
-        if unordered:
-            comments.append(
-                f"{unordered} rows are earlier than the row before them. Training reads rows in the "
-                "order of the file, so give it --sort-by-time, or sort the file with a stable sort."
-            )
+    if count := log.unordered:
+        start = f"{count} row{'s are' if count > 1 else ' is'} earlier than the row before"
+        comments.append(
+            f"{start}. Training reads rows in the order of the file, so give it --sort-by-time, or "
+            "sort the file with a stable sort."
+        )
     key = [log.envelope.key_element(column, log.columns) for column in log.key]
     values: dict[str, Any] = {"key": key, **log.envelope.table}
     if log.time.column is not None:
