@@ -69,6 +69,11 @@ def _ask_at_terminal(question: Question) -> str:
             raise click.Abort
         reply = line.strip()
         if reply and not reply.isdecimal():
+            try:
+                question.check(reply)
+            except ConfigError as error:
+                click.echo(visible(str(error)), err=True)
+                continue
             return reply
         if reply and 1 <= int(reply) <= count:
             return question.candidates[int(reply) - 1].answer

@@ -64,7 +64,11 @@ def choose_time(
     why = f"{format_confidence(best.confidence)}: {best.reason}"
     path = best.answer
     if best.confidence < CONFIDENCE_MIN:
-        path, why = ask(time_question(ranked)), "it is your answer"
+        question = replace(
+            time_question(ranked),
+            check=lambda reply: find_column(columns, reply, "--time", envelope),
+        )
+        path, why = ask(question), "it is your answer"
     column = find_column(columns, path, "--time", envelope)
     if column.path not in clocks:
         return _named_time(column, clocks, options, ask)
@@ -82,7 +86,8 @@ def _with_format(
     """Return the event time; ask for its format if several fit."""
     clock = clocks[column.path]
     if clock.confidence < CONFIDENCE_MIN:
-        layout = ask(format_question(column.path, clock))
+        question = format_question(column.path, clock)
+        layout = ask(replace(question, check=lambda reply: _read_by(column, options.zone, reply)))
         clock = _read_by(column, options.zone, layout)
         clocks = {**clocks, column.path: clock}
     elif clock.unit == "text":

@@ -172,15 +172,23 @@ def _choose_key(
         question = key_question(ranked, rows)
         if not ranked:
             raise ConfigError(_no_key(columns))
-        answer = ask(question)
+        answer = ask(
+            replace(question, check=lambda reply: _find_key(columns, reply.split(","), envelope))
+        )
         chosen = next((item for item in ranked if item.answer == answer), None)
         if chosen is not None:
             columns_chosen, counts = chosen.columns, count_keys(find_pairs(chosen.columns))
             return columns_chosen, (f"The key {answer} is your answer: {counts}.",)
         given = tuple(part.strip() for part in answer.split(","))
-    key = tuple(find_column(columns, path, "--key", envelope) for path in given)
+    key = _find_key(columns, given, envelope)
     pairs = find_pairs(key)
     return key, (f"The key is given: {count_keys(pairs)}{_single_note(pairs)}.",)
+
+
+def _find_key(
+    columns: Sequence[Column], paths: Sequence[str], envelope: Envelope
+) -> tuple[Column, ...]:
+    return tuple(find_column(columns, path.strip(), "--key", envelope) for path in paths)
 
 
 def _rank_keys(

@@ -89,7 +89,11 @@ def _with_target(log: ExaminedLog, options: ProposalOptions, ask: Ask) -> Propos
     scored = score_targets(targets, [log.envelope.event_path(t.column) for t in targets])
     if not scored or max(c.confidence for c in scored) >= CONFIDENCE_MIN:
         return options
-    return replace(options, targets=(ask(target_question(scored)),))
+
+    def check(reply: str) -> Block:
+        return _target_head(log, reply, options, UniqueNames())
+
+    return replace(options, targets=(ask(replace(target_question(scored), check=check)),))
 
 
 def _top_block(name: str, rows: int) -> Block:

@@ -41,12 +41,14 @@ class Question:
         option: Option of ``stream-rnn spec init`` that answers it.
         candidates: Possible answers, the best first.
         hint: What to do if no candidate is right; may be empty.
+        check: Function that raises ``ConfigError`` if another answer than a candidate is wrong.
     """
 
     text: str
     option: str
     candidates: Sequence[Candidate]
     hint: str = ""
+    check: Callable[[str], object] = str
 
 
 Ask = Callable[[Question], str]

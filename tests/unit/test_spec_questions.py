@@ -72,6 +72,19 @@ def test_a_terminal_is_asked_and_a_number_answers(terminal):
     assert tomllib.loads(written.decode())["event"]["key"] == ["session_id"]
 
 
+def test_a_field_that_does_not_exist_is_asked_for_again(terminal):
+    """The message is that of the option."""
+    process, master = terminal
+    read_until(master, "a value of --key: ")
+    os.write(master, b"abc\n")
+    again = read_until(master, "\r\nNumber, or a value of --key: ")
+    assert "--key abc: " in again
+    os.write(master, b"user_id, action\n")
+    written = process.stdout.read()
+    assert process.wait(DEADLINE_S) == 0
+    assert tomllib.loads(written.decode())["event"]["key"] == ["user_id", "action"]
+
+
 def test_a_field_answers_too(terminal):
     """It need not be one of the candidates."""
     process, master = terminal
