@@ -1,7 +1,7 @@
 """The functions ``propose_spec`` and ``load_spec``, which return feature specs."""
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stream_rnn.errors import ConfigError
@@ -97,6 +97,10 @@ def propose_with(log: str | Path | Frame, options: SpecOptions, ask: Ask) -> Pro
     is_path = isinstance(log, str | Path)
     given = {name: value for name in FILE_OPTIONS if (value := getattr(options, name))}
     sample = read_sample(Path(log) if is_path else read_frame(log), options.rows, given)
+    index = ", ".join(map(str, index_names(log)))
+    if index:
+        note = f"The index {index} of the frame is no column: to read it, call reset_index()."
+        sample = replace(sample, reasons=(*sample.reasons, note))
     choices = ProposalOptions(
         key=options.key or (),
         time=options.time,
@@ -111,7 +115,6 @@ def propose_with(log: str | Path | Frame, options: SpecOptions, ask: Ask) -> Pro
         name = Path(log).name if is_path else FRAME_NAME
         toml = propose_for(examined, sample, name, choices, ask)
     except ConfigError as error:
-        index = ", ".join(map(str, index_names(log)))
         hint = f". The index {index} of the frame is no column: call reset_index()"
         raise ConfigError(f"{error}{hint if index else ''}") from error
     spec = FeatureSpec.parse(tomllib.loads(toml), "proposed")
