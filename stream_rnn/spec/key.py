@@ -12,7 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from stream_rnn.spec.clocks import Clock, unreadable_time
-from stream_rnn.spec.columns import Column, Pairs, find_pairs
+from stream_rnn.spec.columns import Column, Pairs, find_pairs, measure_change
 from stream_rnn.spec.names import (
     ACTION_WORDS,
     CLASS_WORDS,
@@ -35,6 +35,7 @@ CASE_WORDS = frozenset({"case", "ticket", "incident", "fall", "caso", "vorgang"}
 LONG_TEXT = 40  # characters; a longer text is rarely a key
 STEADY_MIN = 0.9  # share of equal steps of time within keys that shows histories
 PAIRS_MIN = 20
+CHANGES_MIN = 0.8  # share of changes of a field that may be a further part of a key
 SINGLE_THING = "If it is the history of a single thing, add a column with its name."
 COMPOSITE_PARTS_MAX = 8  # candidates that are tried as the second field of a key
 
@@ -246,10 +247,12 @@ def _compare(best: KeyCandidate, rival: KeyCandidate) -> tuple[KeyCandidate, Key
 
 
 def _composites(scored: Sequence[KeyCandidate], seconds: NDArray[np.float64]) -> list[KeyCandidate]:
-    """Return keys of two fields, if rows of the best single key share their time."""
+    """Return keys of two fields, if rows of the best single key are no single history."""
     best = scored[0]
-    if best.columns[0].distinct < 2 or _shared_times(best.columns, seconds) < 0.2:
+    if best.columns[0].distinct < 2:
         return []
+    if _shared_times(best.columns, seconds) < 0.2:
+        return _steadier(best, scored[1:], seconds)
     found = []
     for other in scored[1 : COMPOSITE_PARTS_MAX + 1]:
         columns = (best.columns[0], other.columns[0])
@@ -262,6 +265,29 @@ def _composites(scored: Sequence[KeyCandidate], seconds: NDArray[np.float64]) ->
             confidence = round(best.confidence - 0.05, 3)
             found.append(KeyCandidate(columns, confidence, reason))
     return sorted(found, key=lambda item: find_pairs(item.columns).keys)[:1]
+
+
+def _steadier(
+    best: KeyCandidate, others: Sequence[KeyCandidate], seconds: NDArray[np.float64]
+) -> list[KeyCandidate]:
+    """Return the best key with another entity, if only both together have steady histories."""
+    alone = find_pairs(best.columns, seconds)
+    if _timed_history(alone, seconds):
+        return []
+    for other in others[:COMPOSITE_PARTS_MAX]:
+        is_entity = bool(entity_word(other.columns[0].parts))
+        columns = (best.columns[0], other.columns[0])
+        pairs = find_pairs(columns, seconds)
+        if not is_entity or pairs.keys <= alone.keys or pairs.rows < 3 * pairs.keys:
+            continue
+        history = _timed_history(pairs, seconds)
+        if history and measure_change(other.columns[0], alone)[0] >= CHANGES_MIN:
+            reason = (
+                f"{columns[1].path} changes within {best.answer} nearly every event, and {history}; "
+                f"{count_keys(pairs)}"
+            )
+            return [KeyCandidate(columns, round(best.confidence - 0.05, 3), reason)]
+    return []
 
 
 def _shared_times(columns: Sequence[Column], seconds: NDArray[np.float64]) -> float:
