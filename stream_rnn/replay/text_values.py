@@ -82,7 +82,7 @@ def value_reader(kinds: set[str], file: FileFormat) -> Reader:
 def _number_reader(file: FileFormat) -> Reader:
     """Return a function that returns the number of a text, or ``None`` if it is none."""
     mark, decimal = re.escape(file.thousands), re.escape(file.decimal)
-    groups = rf"[0-9]{{1,3}}(?:{mark}[0-9]{{3}})+|" if mark else ""
+    groups = rf"[1-9][0-9]{{0,2}}(?:{mark}[0-9]{{3}})+|" if mark else ""
     match = re.compile(
         rf"[+-]?(?:(?:{groups}[0-9]+)({decimal}[0-9]*)?|({decimal}[0-9]+))([eE][+-]?[0-9]+)?"
     ).fullmatch

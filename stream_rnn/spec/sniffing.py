@@ -9,13 +9,14 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from pydantic import ValidationError
 
 from stream_rnn.errors import ConfigError
 from stream_rnn.model.file_format import BLANKS, FileFormat
 from stream_rnn.spec.date_formats import find_format
-from stream_rnn.spec.questions import format_confidence
+from stream_rnn.spec.questions import Candidate, Question, format_confidence, refuse_to_choose
 
 LINES_TRIED = 500
 DELIMITERS = (",", ";", "\t", "|", BLANKS)  # in order of preference
@@ -28,8 +29,8 @@ BOMS = (
 )
 _POINT = re.compile(r"[+-]?\d+\.\d+(?:[eE][+-]?\d+)?")
 _COMMA = re.compile(r"[+-]?\d+,\d+")
-_BY_POINTS = re.compile(r"[+-]?\d{1,3}(?:\.\d{3})+(,\d+)?")
-_BY_COMMAS = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(\.\d+)?")
+_BY_POINTS = re.compile(r"[+-]?[1-9]\d{0,2}(?:\.\d{3})+(,\d+)?")
+_BY_COMMAS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+(\.\d+)?")
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:[.,]\d+)*|[.,]\d+)(?:[eE][+-]?\d+)?%?")
 
 
@@ -80,7 +81,9 @@ class Sniffer:
             self._find_header(rows)
         cells = rows if self._options.get("columns") else rows[1:]
         if "decimal" not in self._options:
-            self._find_decimal([cell.strip() for row in cells for cell in row])
+            columns = [[c.strip() for c in column if c] for column in zip_longest(*cells)]
+            _check_one_decimal_mark(columns)
+            self._find_decimal([cell for column in columns for cell in column])
         return SniffedFormat(self._validated(), self._options, tuple(self._reasons))
 
     def _validated(self) -> FileFormat:
@@ -210,6 +213,30 @@ class Sniffer:
                 'have three digits behind it; if these are thousands: decimal = ",", thousands = '
                 f'"." ({format_confidence(0.7)}).'
             )
+
+
+def _check_one_decimal_mark(columns: Sequence[Sequence[str]]) -> None:
+    """Refuse a file in which some columns have decimal points and others decimal commas.
+
+    Raises:
+        ConfigError: Two columns of numbers cannot be read with one mark.
+    """
+    found: dict[str, list[str]] = {".": [], ",": []}
+    for cells in columns:
+        if sum(map(bool, map(_NUMBER.fullmatch, cells))) < CONSISTENT_MIN * len(cells):
+            continue
+        for mark, number, groups in ((".", _POINT, _BY_POINTS), (",", _COMMA, _BY_COMMAS)):
+            sure = [c for c in cells if number.fullmatch(c) and not groups.fullmatch(c)]
+            found[mark] += sure if len(sure) > len(cells) / 2 else []
+    if all(found.values()):
+        candidates = [
+            Candidate(mark, 0.5, f"{len(cells)} numbers such as {cells[0]}; the others are texts")
+            for mark, cells in sorted(found.items(), key=lambda item: -len(item[1]))
+        ]
+        text = "Some columns have decimal points and others decimal commas. Which are to be read?"
+        refuse_to_choose(
+            Question(text, "--decimal", candidates, "To read both, write them with one mark.")
+        )
 
 
 def split_lines(lines: Sequence[str], delimiter: str) -> list[list[str]]:

@@ -48,7 +48,7 @@ class Marks:
         decimal = re.escape(self.decimal)
         digits = r"\d+"
         if self.thousands:
-            digits = rf"(?:\d{{1,3}}(?:{re.escape(self.thousands)}\d{{3}})+|\d+)"
+            digits = rf"(?:[1-9]\d{{0,2}}(?:{re.escape(self.thousands)}\d{{3}})+|\d+)"
         return rf"^\s*[+-]?(?:{digits}(?:{decimal}\d*)?|{decimal}\d+)(?:[eE][+-]?\d+)?\s*$"
 
     def numbers(self, texts: pl.Series) -> pl.Series:

@@ -1,0 +1,46 @@
+"""Numbers as files write them: which texts are numbers, and what is reported of the others."""
+
+import polars as pl
+import pytest
+
+from stream_rnn.errors import ConfigError
+from stream_rnn.model.file_format import FileFormat
+from stream_rnn.replay.text_values import value_reader
+from stream_rnn.spec.columns import Column
+from stream_rnn.spec.sniffing import Sniffer
+from stream_rnn.spec.text_columns import Marks, type_column
+
+
+def sniffed(text, **given):
+    """Sniff a text."""
+    return Sniffer(text.encode(), given).sniff()
+
+
+def column(texts, *, name="x", decimal=".", thousands="", is_json=False):
+    """Return the typed column of some texts."""
+    raw = Column((name,), "text", pl.Series(texts, dtype=pl.String))
+    return type_column(raw, Marks(decimal, thousands, is_json))
+
+
+def test_a_file_of_two_decimal_marks_is_a_question():
+    """0.373 is no 373, whatever the numbers of another column are."""
+    rows = "".join(f"d{i};{i % 9},7;{'-' * (i % 2)}0.{373 + i}\n" for i in range(40))
+    with pytest.raises(ConfigError, match=r"--decimal ','.*such as 0,7") as caught:
+        sniffed("device;a;b\n" + rows)
+    assert "--decimal '.'  confidence 0.50: 40 numbers such as 0.373" in str(caught.value)
+    assert sniffed("device;a;b\n" + rows, decimal=",").options["decimal"] == ","
+
+
+def test_a_version_among_texts_asks_nothing_and_a_small_fraction_is_no_doubt():
+    """Only a column of numbers has a decimal mark, and no group of digits begins with 0."""
+    assert sniffed("a;b\n4,7;v 1.2\n5,5;v 1.3\n").options["decimal"] == ","
+    assert sniffed("a;b\nx;0.373\ny;-0.499\n").reasons[1:] == ()
+
+
+@pytest.mark.parametrize("text", ["0.123", "-0.499", "00.123", "012.345"])
+def test_no_group_of_digits_begins_with_zero(text):
+    """Such a text stays a text, so that its row is a dead letter."""
+    read = value_reader({"number"}, FileFormat(decimal=",", thousands="."))
+    assert read(text) == text
+    assert read("1.234,5") == 1234.5
+    assert column([text], decimal=",", thousands=".").kind == "text"
