@@ -1,7 +1,8 @@
 """Columns of text, turned into what their texts are: whole numbers, numbers, booleans, or text.
 
 A number with a leading zero (``007``) is text, and so are numbers of which two texts have the same
-value (``1.1`` and ``1.10``): such texts are ids or versions.
+value (``1.1`` and ``1.10``), if both are frequent or the column is named so: such texts are ids or
+versions.
 """
 
 import re
@@ -11,11 +12,14 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from stream_rnn.spec.columns import Column, Kind
+from stream_rnn.spec.names import split_words, words
 from stream_rnn.text import printable
 
 NUMBERS_MIN = 0.95  # share of numbers in a column of numbers
 WORDY_NUMBERS_MIN = 0.5  # the same, if all other texts are known words for a missing value
 VERSIONS_MAX = 200  # different texts of a column of versions
+VERSION_SHARE_MIN = 0.005  # share of rows with the rarer of two texts of one number
+VERSION_WORDS = words("version versions ver firmware fw release build software revision")
 OTHER_MISSING_WORDS = frozenset(
     {"-", "--", "---", "?", ".", "*", "na", "n.a.", "N.A.", "n/a.", "nil", "NIL", "none", "NONE"}
     | {"Null", "(null)", "[null]", "missing", "Missing", "unknown", "Unknown", "k.A.", "k. A."}
@@ -96,12 +100,18 @@ def type_column(column: Column, marks: Marks) -> Column:
     if not count:
         return column
     others = present.filter(marks.numbers(present).is_null())
-    words = dict(others.value_counts(sort=True, name="n").iter_rows())
-    if not _are_numbers(count, len(present), words, marks):
-        return replace(column, mixture=_describe_mixture(texts, count, words, marks))
-    if note := _why_text(texts, numbers):
+    unread = dict(others.value_counts(sort=True, name="n").iter_rows())
+    if not _are_numbers(count, len(present), unread, marks):
+        return replace(column, mixture=_describe_mixture(texts, count, unread, marks))
+    note = _why_text(texts)
+    doubled, are_versions = _find_versions(column, texts, numbers)
+    if note or are_versions:
+        note = note or f"{doubled}, so they are texts"
         return replace(column, notes=(*column.notes, note))
-    return _numeric(replace(column, values=texts), numbers, words, marks)
+    if doubled:
+        note = f"{doubled}; a column of versions is no number, but a category"
+        column = replace(column, notes=(*column.notes, note))
+    return _numeric(replace(column, values=texts), numbers, unread, marks)
 
 
 def _are_numbers(count: int, present: int, others: dict[str, int], marks: Marks) -> bool:
@@ -129,23 +139,40 @@ def _describe_mixture(texts: pl.Series, count: int, others: dict[str, int], mark
     )
 
 
-def _why_text(texts: pl.Series, numbers: pl.Series) -> str:
+def _why_text(texts: pl.Series) -> str:
     """Return why texts that are numbers stay texts; empty if they do not."""
     padded = texts.filter(texts.str.contains(r"^\s*[+-]?0\d"))
     if len(padded):
         return f"{len(padded)} texts such as {padded[0]} have a leading zero, so they are texts"
-    different = texts.filter(numbers.is_not_null()).str.strip_chars()
-    if different.n_unique() <= VERSIONS_MAX:
-        pairs = pl.DataFrame({"text": different, "number": numbers.drop_nulls()}).unique()
-        doubled = (
-            pairs.group_by("number")
-            .agg(pl.col("text").sort())
-            .filter(pl.col("text").list.len() > 1)
-        )
-        if len(doubled):
-            one, two = doubled.sort("number")["text"][0][:2]
-            return f"{one} and {two} are different texts of one number, so they are texts"
     return ""
+
+
+def _find_versions(column: Column, texts: pl.Series, numbers: pl.Series) -> tuple[str, bool]:
+    """Return two texts of one number, and whether they make the column one of versions.
+
+    The description is empty without such texts.  The sign of a text does not count (``-0.0``).
+    """
+    plain = texts.filter(numbers.is_not_null()).str.strip_chars().str.strip_chars_start("+-")
+    if plain.n_unique() > VERSIONS_MAX:
+        return "", False
+    pairs = pl.DataFrame({"text": plain, "number": numbers.drop_nulls()})
+    doubled = (
+        pairs.group_by("number", "text")
+        .len("rows")
+        .sort("text")
+        .group_by("number")
+        .agg(pl.col("text"), pl.col("rows").min())
+        .filter(pl.col("text").list.len() > 1)
+        .sort("number")
+    )
+    if not len(doubled):
+        return "", False
+    one, two = doubled["text"][0][:2]
+    described = f"{one} and {two} are different texts of one number"
+    if split_words(column.parts[-1]) & VERSION_WORDS:
+        return described, True
+    are_frequent = max(doubled["rows"].to_list()) >= VERSION_SHARE_MIN * len(plain)
+    return described, are_frequent and bool(plain.str.contains(r"^\d+\.\d+$").all())
 
 
 def _numeric(column: Column, numbers: pl.Series, others: dict[str, int], marks: Marks) -> Column:

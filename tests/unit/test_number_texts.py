@@ -44,3 +44,30 @@ def test_no_group_of_digits_begins_with_zero(text):
     assert read(text) == text
     assert read("1.234,5") == 1234.5
     assert column([text], decimal=",", thousands=".").kind == "text"
+
+
+def measured(*more):
+    """Return 3,000 texts of measurements with one decimal, and some others."""
+    return [f"{(i * 37 % 93 - 46) / 10:.1f}" for i in range(3_000)] + list(more)
+
+
+@pytest.mark.parametrize(
+    ("texts", "kind"),
+    [
+        (measured(*["-0.0"] * 40), "number"),
+        (measured("2"), "number"),
+        (measured(*["2"] * 500), "number"),
+        ([text.removeprefix("-") for text in measured("2.00")], "number"),
+        (["1.1", "1.10", "1.9"] * 300, "text"),
+    ],
+)
+def test_a_text_with_other_zeros_does_not_make_a_measurement_a_version(texts, kind):
+    """Versions are frequent and of one form, such as 1.1 and 1.10."""
+    assert column(texts).kind == kind
+
+
+def test_a_name_makes_numbers_versions_and_a_doubt_is_noted():
+    """Where it is no version, the comment beside the field shows the two texts."""
+    assert column(measured("2"), name="fw_version").kind == "text"
+    assert "2 and 2.0 are different texts of one number;" in column(measured("2")).notes[0]
+    assert not column(measured("-0.0")).notes
