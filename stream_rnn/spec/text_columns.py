@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
+from stream_rnn.model.file_format import MISSING_WORDS
 from stream_rnn.spec.columns import Column, Kind
 from stream_rnn.spec.names import split_words, words
 from stream_rnn.text import printable
@@ -85,9 +86,10 @@ def type_column(column: Column, marks: Marks) -> Column:
     A text that is no number among numbers becomes null and is counted in ``unread``.
     """
     texts = column.values
-    if marks.is_json and column.kind == "text":  # parse reads an empty text as missing
-        blank = texts.str.strip_chars() == ""
-        texts = pl.select(pl.when(~blank).then(texts)).to_series().alias(texts.name)
+    if column.kind == "text":  # blanks around a number or a missing word do not count
+        missing = ("",) if marks.is_json else ("", *MISSING_WORDS)
+        is_missing = texts.str.strip_chars().is_in(missing)
+        texts = pl.select(pl.when(~is_missing).then(texts)).to_series().alias(texts.name)
     present = texts.drop_nulls()
     if column.kind != "text" or column.refusal or not len(present):
         return column

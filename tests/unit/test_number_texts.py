@@ -71,3 +71,13 @@ def test_a_name_makes_numbers_versions_and_a_doubt_is_noted():
     assert column(measured("2"), name="fw_version").kind == "text"
     assert "2 and 2.0 are different texts of one number;" in column(measured("2")).notes[0]
     assert not column(measured("-0.0")).notes
+
+
+@pytest.mark.parametrize("padded", ["   ", " NA ", "NULL  "])
+def test_a_missing_word_with_blanks_around_it_is_missing(padded):
+    """As the reader takes it, in numbers and in booleans; a text keeps its own blanks."""
+    found = column(["1.5", padded, "2.5", padded])
+    assert (found.kind, found.present, dict(found.unread)) == ("number", 2, {})
+    assert column(["true", padded]).values.to_list() == [True, None]
+    assert column(["x", padded]).values.to_list() == ["x", padded]
+    assert value_reader({"number"}, FileFormat())(padded) is None
