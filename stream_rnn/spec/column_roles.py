@@ -11,6 +11,7 @@ import numpy as np
 from stream_rnn.spec.clocks import unreadable_time
 from stream_rnn.spec.columns import WORD_LENGTH_MAX, Column
 from stream_rnn.spec.names import CLASS_WORDS, ID_WORDS, split_words
+from stream_rnn.spec.notations import describe_notation
 from stream_rnn.spec.text_columns import EXACT_MAX
 from stream_rnn.text import printable
 
@@ -230,6 +231,8 @@ def _unread_notes(column: Column) -> list[str]:
     if not column.unread:
         return []
     rows = sum(column.unread.values())
+    if notation := describe_notation(column.unread):
+        return [f"{rows} rows become dead letters, whose texts are numbers {notation}"]
     text = printable(next(iter(column.unread)), 20)
     return [f"{text!r} is no number: {rows} rows with such texts become dead letters"]
 

@@ -14,6 +14,7 @@ import polars as pl
 from stream_rnn.model.file_format import MISSING_WORDS
 from stream_rnn.spec.columns import Column, Kind
 from stream_rnn.spec.names import split_words, words
+from stream_rnn.spec.notations import describe_notation
 from stream_rnn.text import printable
 
 NUMBERS_MIN = 0.95  # share of numbers in a column of numbers
@@ -99,8 +100,6 @@ def type_column(column: Column, marks: Marks) -> Column:
         return replace(column, kind="boolean", values=flags, texts=texts, needs_parse=marks.is_json)
     numbers = marks.numbers(texts)
     count = len(numbers) - numbers.null_count()
-    if not count:
-        return column
     others = present.filter(marks.numbers(present).is_null())
     unread = dict(others.value_counts(sort=True, name="n").iter_rows())
     if not _are_numbers(count, len(present), unread, marks):
@@ -130,6 +129,10 @@ def _are_numbers(count: int, present: int, others: dict[str, int], marks: Marks)
 def _describe_mixture(texts: pl.Series, count: int, others: dict[str, int], marks: Marks) -> str:
     """Return why measured numbers with texts among them are no category; empty if they are none."""
     present = texts.drop_nulls()
+    if notation := describe_notation(others):
+        rows = len(present) - count
+        numbers = f"{count} numbers and " if count else ""
+        return f"it has {numbers}{rows} texts that are numbers {notation}"
     has_fractions = bool(present.str.contains(rf"^\s*[+-]?\d*{re.escape(marks.decimal)}\d").any())
     if count < WORDY_NUMBERS_MIN * len(present) or not has_fractions:
         return ""

@@ -6,6 +6,7 @@ import pytest
 from stream_rnn.errors import ConfigError
 from stream_rnn.model.file_format import FileFormat
 from stream_rnn.replay.text_values import value_reader
+from stream_rnn.spec.column_roles import Role, choose_feature_role, feature_options
 from stream_rnn.spec.columns import Column
 from stream_rnn.spec.sniffing import Sniffer
 from stream_rnn.spec.text_columns import Marks, type_column
@@ -81,3 +82,37 @@ def test_a_missing_word_with_blanks_around_it_is_missing(padded):
     assert column(["true", padded]).values.to_list() == [True, None]
     assert column(["x", padded]).values.to_list() == ["x", padded]
     assert value_reader({"number"}, FileFormat())(padded) is None
+
+
+@pytest.mark.parametrize(
+    ("write", "reported"),
+    [
+        (lambda i: f"({i}.82)", "numbers with a negative number in brackets, such as '(0.82)'"),
+        (lambda i: f"{i}.82-", "numbers with the minus behind the number, such as '0.82-'"),
+        (lambda i: f"{i}.1%", "numbers with a percent sign, such as '0.1%'; write 0.1"),
+        (lambda i: f"{i},50 €", "numbers with a unit, such as '0,50 €'; write 0.50"),
+        (lambda i: f"{i},56", "numbers with a decimal comma, such as '0,56'; write 0.56"),
+        (lambda i: f"{i + 1}'234.50", 'numbers with groups of digits, such as "1\'234.50"'),
+        (lambda i: f"{i + 1}\u00a0234,5", "; write 1234.5"),
+    ],
+)
+@pytest.mark.parametrize("is_json", [False, True])
+def test_a_number_in_another_notation_is_named(write, reported, is_json):
+    """The reason of a field that is left out shows how to write it, and is no word of missing."""
+    found = column([write(i) for i in range(60)], is_json=is_json)
+    role = choose_feature_role(found, 256)
+    assert role.kind == "none"
+    assert reported in role.reason
+    assert "missing" not in role.reason
+
+
+def test_a_few_negative_numbers_in_brackets_are_named():
+    """They become dead letters, or make a column of mixed texts, which no missing word mends."""
+    few = column([*(f"{i}.5" for i in range(99)), "(62.82)"])
+    assert "such as '(62.82)'; write -62.82" in " ".join(
+        feature_options(few, Role("numeric", ""))[1]
+    )
+    many = column([*(f"{i}.5" for i in range(50)), *(f"({i}.82)" for i in range(9))])
+    reason = choose_feature_role(many, 256).reason
+    assert reason.startswith("it has 50 numbers and 9 texts that are numbers with a negative")
+    assert "missing" not in reason
