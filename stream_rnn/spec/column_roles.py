@@ -91,6 +91,13 @@ def choose_feature_role(column: Column, classes_max: int, *, is_clock: bool = Fa
         classes_max: Maximum number of words of a vocabulary.
         is_clock: Whether the values are times.
     """
+    role = _feature_role(column, classes_max, is_clock=is_clock)
+    if role.kind != "none":
+        return role
+    return Role("none", "; ".join((role.reason, *column.notes)))
+
+
+def _feature_role(column: Column, classes_max: int, *, is_clock: bool) -> Role:
     if reason := _useless(column, is_clock=is_clock):
         return Role("none", reason)
     if column.kind == "boolean":

@@ -104,7 +104,7 @@ def type_column(column: Column, marks: Marks) -> Column:
     unread = dict(others.value_counts(sort=True, name="n").iter_rows())
     if not _are_numbers(count, len(present), unread, marks):
         return replace(column, mixture=_describe_mixture(texts, count, unread, marks))
-    note = _why_text(texts)
+    note = _why_text(texts, marks.decimal)
     doubled, are_versions = _find_versions(column, texts, numbers)
     if note or are_versions:
         note = note or f"{doubled}, so they are texts"
@@ -119,8 +119,8 @@ def _are_numbers(count: int, present: int, others: dict[str, int], marks: Marks)
     """Return whether a column is one of numbers, with some texts among them."""
     if not others:
         return True
-    if marks.is_json:  # such a text would make the record invalid
-        return False
+    if marks.is_json:  # no word of [file] mends the others
+        return count > NUMBERS_MIN * present
     if count >= NUMBERS_MIN * present:
         return True
     return count >= WORDY_NUMBERS_MIN * present and others.keys() <= OTHER_MISSING_WORDS
@@ -144,10 +144,11 @@ def _describe_mixture(texts: pl.Series, count: int, others: dict[str, int], mark
     )
 
 
-def _why_text(texts: pl.Series) -> str:
+def _why_text(texts: pl.Series, mark: str) -> str:
     """Return why texts that are numbers stay texts; empty if they do not."""
     padded = texts.filter(texts.str.contains(r"^\s*[+-]?0\d"))
-    if len(padded):
+    decimal = texts.str.contains(rf"^\s*[+-]?\d+{re.escape(mark)}\d").sum()
+    if len(padded) and decimal < NUMBERS_MIN * (len(texts) - texts.null_count()):
         return f"{len(padded)} texts such as {padded[0]} have a leading zero, so they are texts"
     return ""
 

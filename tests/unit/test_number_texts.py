@@ -116,3 +116,22 @@ def test_a_few_negative_numbers_in_brackets_are_named():
     reason = choose_feature_role(many, 256).reason
     assert reason.startswith("it has 50 numbers and 9 texts that are numbers with a negative")
     assert "missing" not in reason
+
+
+def test_a_few_texts_among_the_numbers_of_json_become_dead_letters():
+    """As in a delimited file; a column of which a twentieth is no number stays a text."""
+    values = [str(i % 7) for i in range(995)]
+    found = column([*values, *["12A"] * 5], is_json=True)
+    assert (found.kind, found.needs_parse, found.unread) == ("number", True, {"12A": 5})
+    reasons = feature_options(found, choose_feature_role(found, 256))[1]
+    assert "'12A' is no number: 5 rows with such texts become dead letters" in reasons
+    assert column([*values, *["12A"] * 60], is_json=True).kind == "text"
+
+
+def test_a_measurement_of_fixed_width_is_a_number_and_an_id_is_none():
+    """A decimal mark tells 0023.50 from 007; the reason of a field left out names the zero."""
+    assert column([f"{i:04d}.50" for i in range(90)]).values[23] == 23.5
+    assert column(["00.00", *(f"{i}.25" for i in range(90))]).kind == "number"
+    assert value_reader({"number"}, FileFormat())("0023.50") == 23.5
+    reason = choose_feature_role(column([f"{i:04d}" for i in range(90)]), 256).reason
+    assert reason.endswith("90 texts such as 0000 have a leading zero, so they are texts")
