@@ -14,7 +14,7 @@ from itertools import zip_longest
 from pydantic import ValidationError
 
 from stream_rnn.errors import ConfigError
-from stream_rnn.model.file_format import BLANKS, FileFormat
+from stream_rnn.model.file_format import BLANKS, MISSING_WORDS, FileFormat
 from stream_rnn.spec.date_formats import find_format
 from stream_rnn.spec.questions import Candidate, Question, format_confidence, refuse_to_choose
 
@@ -22,6 +22,7 @@ LINES_TRIED = 500
 DELIMITERS = (",", ";", "\t", "|", BLANKS)  # in order of preference
 DELIMITER_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", BLANKS: "whitespace"}
 CONSISTENT_MIN = 0.9  # share of lines with the same number of fields
+GROUP_MARKS = "'\u2019 \u00a0\u202f"  # between groups of digits, besides comma and point
 BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF16_LE, "utf-16"),
@@ -82,6 +83,7 @@ class Sniffer:
         cells = rows if self._options.get("columns") else rows[1:]
         if "decimal" not in self._options:
             columns = [[c.strip() for c in column if c] for column in zip_longest(*cells)]
+            columns = self._without_groups(columns)
             _check_one_decimal_mark(columns)
             self._find_decimal([cell for column in columns for cell in column])
         return SniffedFormat(self._validated(), self._options, tuple(self._reasons))
@@ -187,6 +189,26 @@ class Sniffer:
         )
         self._set("columns", names, 0.9, reason)
 
+    def _without_groups(self, columns: Sequence[Sequence[str]]) -> list[list[str]]:
+        """Find an apostrophe or a blank between groups of digits; return the cells without it."""
+        present = [[cell for cell in cells if cell not in MISSING_WORDS] for cells in columns]
+        marks = GROUP_MARKS if "thousands" not in self._options else ""
+        for mark in marks:
+            grouped = re.compile(rf"[+-]?[1-9]\d{{0,2}}(?:{mark}\d{{3}})+(?:[.,]\d+)?")
+            found = [
+                cells
+                for cells in present
+                if any(map(grouped.fullmatch, cells))
+                and all(grouped.fullmatch(cell) or _NUMBER.fullmatch(cell) for cell in cells)
+            ]
+            if found:
+                example = next(cell for cell in found[0] if grouped.fullmatch(cell))
+                name = "apostrophes" if mark in "'\u2019" else "blanks"
+                reason = f"numbers such as {example} have {name} between groups of three digits"
+                self._set("thousands", mark, 0.85, reason)
+                return [[c.replace(mark, "") for c in cells] for cells in columns]
+        return [list(cells) for cells in columns]
+
     def _find_decimal(self, cells: Sequence[str]) -> None:
         by_comma = [cell for cell in cells if _COMMA.fullmatch(cell) or _has_both(cell, ".", ",")]
         by_point = [cell for cell in cells if _POINT.fullmatch(cell) or _has_both(cell, ",", ".")]
@@ -195,7 +217,7 @@ class Sniffer:
         if sure_comma and len(sure_comma) > len(sure_point):
             self._set("decimal", ",", 0.95, f"numbers such as {sure_comma[0]} have a decimal comma")
             groups = [cell for cell in cells if _BY_POINTS.fullmatch(cell)]
-            if groups:
+            if groups and "thousands" not in self._options:
                 reason = f"numbers such as {groups[0]} have points between groups of three digits"
                 self._set("thousands", ".", 0.8, reason)
             return

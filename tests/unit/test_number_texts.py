@@ -135,3 +135,14 @@ def test_a_measurement_of_fixed_width_is_a_number_and_an_id_is_none():
     assert value_reader({"number"}, FileFormat())("0023.50") == 23.5
     reason = choose_feature_role(column([f"{i:04d}" for i in range(90)]), 256).reason
     assert reason.endswith("90 texts such as 0000 have a leading zero, so they are texts")
+
+
+@pytest.mark.parametrize("mark", ["'", "\u2019", " ", "\u00a0", "\u202f"])
+def test_apostrophes_and_blanks_between_groups_of_digits_are_found(mark):
+    """With either decimal mark; a text with a blank is no such number."""
+    found = sniffed(f"a;b\nx;1{mark}234.50\ny;7.25\nz;NA\n")
+    assert found.options == {"delimiter": ";", "thousands": mark}
+    found = sniffed(f"a;b\nx;1{mark}234,50\ny;7,25\n")
+    assert found.options == {"delimiter": ";", "decimal": ",", "thousands": mark}
+    assert value_reader({"number"}, found.format)(f"1{mark}234,50") == 1234.5
+    assert "thousands" not in sniffed(f"a;b\nx;1{mark}234\ny;no{mark}123\n").options
