@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from stream_rnn.errors import ConfigError
-from stream_rnn.spec.clocks import Clock, epoch_unit, find_clock, unreadable_time
+from stream_rnn.spec.clocks import Clock, epoch_unit, find_clock, iso_moment, unreadable_time
 from stream_rnn.spec.columns import Column, Pairs
+from stream_rnn.spec.date_formats import SHARE_MIN
 from stream_rnn.spec.envelopes import Envelope
 from stream_rnn.spec.event_time import (
     TimeGuess,
@@ -152,7 +153,13 @@ def _no_time(column: Column) -> str:
     if note := unreadable_time(column):
         return note
     if column.kind == "text" and column.present:
-        example = printable(column.values.drop_nulls()[0], 60)
+        texts = column.values.drop_nulls()
+        example = printable(texts[0], 60)
+        if sum(iso_moment(text) is not None for text in texts) >= SHARE_MIN * len(texts):
+            return (
+                f"its {column.present} texts, such as {example!r}, are ISO 8601, but more than 5 % "
+                "lie outside of the years 1990 to 2100; write null for those that stand for no time"
+            )
         return (
             f"its {column.present} texts, such as {example!r}, are not ISO 8601, nor of a format "
             "that is known; give --time-format, as strptime reads it"

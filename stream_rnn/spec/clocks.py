@@ -29,7 +29,7 @@ class Clock:
 
     Attributes:
         unit: Unit of the event time in a spec.
-        seconds: (N,) times in seconds since 1970; NaN where there is none.
+        seconds: (N,) times in seconds since 1970; NaN where there is none from 1990 to 2100.
         format: Format of ``strptime`` for the unit ``text``; empty for any other.
         needs_parse: Whether the numbers are texts of JSON.
         naive: Number of texts that name no zone.
@@ -38,6 +38,8 @@ class Clock:
         confidence: Confidence that unit and format are right.
         reason: Reason for them, without a full stop.
         others: Formats that read the texts, too.
+        outside: Number of times before 1990 or after 2100, such as stand-ins for no time.
+        example: One of them, as it is in the log.
     """
 
     unit: str
@@ -50,6 +52,8 @@ class Clock:
     confidence: float = 0.95
     reason: str = ""
     others: tuple[str, ...] = ()
+    outside: int = 0
+    example: str = ""
 
     def table(self, path: str, zone: str) -> dict[str, Any]:
         """Return the event time as a table of a spec."""
@@ -70,9 +74,10 @@ class _Moments:
     doubled: int = 0
     skipped: int = 0
 
-    def clock(self, unit: str, **more: Any) -> Clock:
-        """Return the clock of the texts."""
-        return Clock(
+    def clock(self, unit: str, column: Column, **more: Any) -> Clock:
+        """Return the clock of the texts of a column."""
+        return _within_years(
+            column,
             unit=unit,
             seconds=self.seconds,
             naive=self.naive,
@@ -101,9 +106,15 @@ def find_clock(column: Column, zone: str = "", layout: str = "") -> Clock | None
     unit = epoch_unit(column)
     if unit is not None:
         reason = f"numbers in {unit} since 1970 lie in the years 1990 to 2100"
-        seconds = column.floats / UNITS_PER_S[unit]
-        return Clock(unit, seconds, needs_parse=column.needs_parse, confidence=0.9, reason=reason)
-    return _digits_clock(column, zone)
+        return _within_years(
+            column,
+            unit=unit,
+            seconds=column.floats / UNITS_PER_S[unit],
+            needs_parse=column.needs_parse,
+            confidence=0.9,
+            reason=reason,
+        )
+    return digits_clock(column, zone) if is_time_named(column) else None
 
 
 def is_time_named(column: Column) -> bool:
@@ -112,14 +123,11 @@ def is_time_named(column: Column) -> bool:
 
 
 def epoch_unit(column: Column) -> str | None:
-    """Return the unit in which all numbers of a column are times from 1990 to 2100, if any."""
-    if column.kind not in ("integer", "number") or not column.present:
+    """Return the unit in which nearly all numbers are times from 1990 to 2100, if any."""
+    if column.kind not in ("integer", "number"):
         return None
-    low, high = column.numbers.min(), column.numbers.max()
-    for unit, scale in UNITS_PER_S.items():
-        if YEARS_S[0] * scale <= low and high < YEARS_S[1] * scale:
-            return unit
-    return None
+    units = UNITS_PER_S.items()
+    return next((u for u, n in units if _are_times(column.numbers / n, column.present)), None)
 
 
 def unreadable_time(column: Column) -> str:
@@ -165,7 +173,7 @@ def _text_clock(column: Column, zone: str, layout: str) -> Clock | None:
         moments = _read(column.values, iso_moment, zone)
         if _are_times(moments.seconds, len(present)):
             kind = "dates" if len(present[0]) == 10 else "texts"
-            return moments.clock("iso8601", reason=f"ISO 8601 {kind}")
+            return moments.clock("iso8601", column, reason=f"ISO 8601 {kind}")
     if not re.search(r"\d", present[0]) or len(present[0]) > 40:
         return None
     found = find_format(present.to_list())
@@ -181,11 +189,11 @@ def _formatted(
     if not _are_times(moments.seconds, column.present):
         return None
     return moments.clock(
-        "text", format=layout, confidence=confidence, reason=reason, others=tuple(others)
+        "text", column, format=layout, confidence=confidence, reason=reason, others=tuple(others)
     )
 
 
-def _digits_clock(column: Column, zone: str) -> Clock | None:
+def digits_clock(column: Column, zone: str) -> Clock | None:
     """Return the reading of digits such as 20240131, which only a file of texts can contain."""
     if column.texts is None or column.needs_parse or not is_time_named(column):
         return None
@@ -197,10 +205,21 @@ def _digits_clock(column: Column, zone: str) -> Clock | None:
 
 
 def _are_times(seconds: NDArray[np.float64], present: int) -> bool:
-    known = seconds[np.isfinite(seconds)]
-    return bool(
-        len(known) >= SHARE_MIN * present and ((known >= YEARS_S[0]) & (known < YEARS_S[1])).all()
-    )
+    inside = int(_in_years(seconds).sum())
+    return inside > 0 and inside >= SHARE_MIN * present
+
+
+def _in_years(seconds: NDArray[np.float64]) -> NDArray[np.bool_]:
+    return (seconds >= YEARS_S[0]) & (seconds < YEARS_S[1])
+
+
+def _within_years(column: Column, *, seconds: NDArray[np.float64], **more: Any) -> Clock:
+    """Return a clock with NaN for the times outside of the years, which it counts."""
+    inside = _in_years(seconds)
+    outside = np.flatnonzero(np.isfinite(seconds) & ~inside)
+    example = str(column.words[int(outside[0])]) if len(outside) else ""
+    seconds = np.where(inside, seconds, np.nan)
+    return Clock(seconds=seconds, outside=len(outside), example=example, **more)
 
 
 def _read(texts: pl.Series, read: Callable[[str], datetime | None], zone: str) -> "_Moments":

@@ -9,7 +9,7 @@ from itertools import pairwise
 from stream_rnn.model.text_times import parse_text_time
 
 TEXTS_TRIED = 2_000
-SHARE_MIN = 0.95  # share of texts that a format must read
+SHARE_MIN = 0.95  # share of texts that a format must read as times of the years below
 SPAN_RATIO = 3.0  # a span of time that is this much shorter speaks for a format
 YEARS = (1990, 2100)
 
@@ -64,8 +64,8 @@ def find_format(texts: Sequence[str]) -> DateFormat | None:
     fitting = []
     for layout in _layouts(tried[:3] + tried[-1:]):
         read = [parse(text, layout) for text in tried]
-        moments = [moment for moment in read if moment is not None]
-        if len(moments) >= SHARE_MIN * len(read) and _plausible(moments):
+        moments = [m for m in read if m is not None and YEARS[0] <= m.year < YEARS[1]]
+        if moments and len(moments) >= SHARE_MIN * len(read):
             fitting.append((layout, moments))
     return _choose(fitting) if fitting else None
 
@@ -77,10 +77,6 @@ def parse(text: str, layout: str) -> datetime | None:
     except ValueError:
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _plausible(moments: Sequence[datetime]) -> bool:
-    return all(YEARS[0] <= moment.year < YEARS[1] for moment in moments)
 
 
 def _choose(fitting: Sequence[tuple[str, Sequence[datetime]]]) -> DateFormat:

@@ -17,6 +17,7 @@ from stream_rnn.spec.names import (
     split_words,
 )
 from stream_rnn.spec.questions import Candidate, Question, rank
+from stream_rnn.text import printable
 
 TIME_S_MAX = 60_000_000_000  # as seconds since 1970, it lies within the years 1 to 9999
 DAY_S = 86_400
@@ -88,7 +89,13 @@ def clock_guess(column: Column, clock: Clock, zone: str, why: str) -> TimeGuess:
     known = int(np.isfinite(clock.seconds).sum())
     if absent := len(column.values) - column.present:
         reasons.append(f"{absent} rows have no {column.path}; they are skipped.")
-    if unread := column.present - known:
+    if clock.outside:
+        reasons.append(
+            f"{clock.outside} times of {column.path}, such as {printable(clock.example, 40)}, lie "
+            "outside of the years 1990 to 2100, and are folded as they are. If they stand for no "
+            "time, write null for them, or leave these rows out."
+        )
+    if unread := column.present - known - clock.outside:
         reasons.append(f"{unread} texts of {column.path} are no such time; they are skipped.")
     if clock.needs_parse:
         reasons.append("Its numbers are texts in the log, hence parse = true.")

@@ -1,0 +1,60 @@
+"""Times of ``spec init`` that are few stand-ins, digits, or texts that no format reads."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from stream_rnn.errors import ConfigError
+from stream_rnn.spec.proposal import propose
+from stream_rnn.spec.proposal_options import ProposalOptions
+from stream_rnn.spec.sample import read_sample
+
+START = datetime(2024, 1, 1, tzinfo=UTC)
+
+
+def proposed(directory, name, content, **options):
+    """Return the spec of a log as one line of text."""
+    path = directory / name
+    path.write_bytes(content)
+    text = propose(read_sample(path, 1000), name, ProposalOptions(**options))
+    return text.replace("\n# ", " ")
+
+
+def table(times, name="at"):
+    """Return a CSV file with a time in each of its rows."""
+    rows = [f"d{i % 4},{time},{20 + i % 7}.{i % 10}" for i, time in enumerate(times)]
+    return "\n".join([f"device,{name},temp", *rows, ""]).encode()
+
+
+def formatted(layout, count=200):
+    """Return times an hour apart; ``%s`` are seconds since 1970."""
+    times = [START + timedelta(hours=i) for i in range(count)]
+    return [time.strftime(layout.replace("%s", f"{time.timestamp():.0f}")) for time in times]
+
+
+@pytest.mark.parametrize("options", [{}, {"time": "at"}])
+@pytest.mark.parametrize(
+    ("layout", "stand_in", "toml"),
+    [
+        ("%Y-%m-%dT%H:%M:%S", "1900-01-01T00:00:00", 'unit = "iso8601"'),
+        ("%d.%m.%Y %H:%M", "31.12.9999 00:00", 'format = "%d.%m.%Y %H:%M"'),
+        ("%s", "0", 'unit = "s"'),
+    ],
+)
+def test_a_few_stand_ins_leave_the_time_its_column(tmp_path, layout, stand_in, toml, options):
+    """They are counted and shown, whatever the place of the first one."""
+    for place in (0, 100):
+        times = formatted(layout)
+        times[place] = stand_in
+        text = proposed(tmp_path, "log.csv", table(times), **options)
+        assert 'path = "at"' in text
+        assert toml in text
+        assert f"1 times of at, such as {stand_in}, lie outside of the years 1990 to 2100" in text
+        assert "no such time" not in text
+
+
+def test_iso_texts_of_other_years_are_named_so(tmp_path):
+    """More than 5 % of stand-ins: the message does not call them anything but ISO 8601."""
+    times = ["1900-01-01T00:00:00"] * 30 + formatted("%Y-%m-%dT%H:%M:%S")
+    with pytest.raises(ConfigError, match=r"are ISO 8601, but more than 5 % lie outside of"):
+        proposed(tmp_path, "log.csv", table(times), time="at")
