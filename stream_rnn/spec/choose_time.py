@@ -4,7 +4,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from stream_rnn.errors import ConfigError
-from stream_rnn.spec.clocks import Clock, epoch_unit, find_clock, iso_moment, unreadable_time
+from stream_rnn.spec.clocks import (
+    DIGITS_AS_NUMBERS,
+    Clock,
+    digits_clock,
+    epoch_unit,
+    find_clock,
+    iso_moment,
+    unreadable_time,
+)
 from stream_rnn.spec.columns import Column, Pairs
 from stream_rnn.spec.date_formats import SHARE_MIN
 from stream_rnn.spec.envelopes import Envelope
@@ -115,7 +123,7 @@ def _without_clock(usable: Sequence[Column], columns: Sequence[Column], pairs: P
         for column in columns
         if (note := unreadable_time(column))
     )
-    counter = find_counter(usable, pairs)
+    counter = find_counter([c for c in usable if not unreadable_time(c)], pairs)
     if counter is not None:
         return replace(counter, reasons=(*counter.reasons, *notes))
     reason = (
@@ -138,6 +146,11 @@ def _named_time(
     clock = clocks.get(column.path)
     if clock is None and epoch_unit(column):
         clock = find_clock(column, options.zone)
+    digits = digits_clock(column, options.zone) if clock is None else None
+    if digits is not None and column.texts is None:
+        example = column.words.drop_nulls()[0]
+        raise ConfigError(f"--time {column.path}: {example} and the like are {DIGITS_AS_NUMBERS}")
+    clock = clock or digits
     if clock is not None:
         return _with_format(column, {**clocks, column.path: clock}, options, ask, "it is given")
     if may_be_seconds(column):

@@ -20,6 +20,7 @@ YEARS_S = (631_152_000, 4_102_444_800)  # 1990 to 2100
 UNITS_PER_S = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 DIGIT_DATES = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 EXCEL_DAYS = (32_874, 73_051)  # 1990 to 2100
+DIGITS_AS_NUMBERS = "dates as numbers, which no spec reads; write them as texts"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -114,7 +115,8 @@ def find_clock(column: Column, zone: str = "", layout: str = "") -> Clock | None
             confidence=0.9,
             reason=reason,
         )
-    return digits_clock(column, zone) if is_time_named(column) else None
+    is_date = column.texts is not None and is_time_named(column)
+    return digits_clock(column, zone) if is_date else None
 
 
 def is_time_named(column: Column) -> bool:
@@ -138,6 +140,8 @@ def unreadable_time(column: Column) -> str:
         low, high = column.numbers.min(), column.numbers.max()
         if EXCEL_DAYS[0] <= low and high < EXCEL_DAYS[1]:
             return "its numbers look like days since 1900, as Excel counts; export dates as texts"
+    if column.texts is None and digits_clock(column):
+        return f"{column.words.drop_nulls()[0]} and the like are {DIGITS_AS_NUMBERS}"
     if column.kind == "text":
         first = column.values.drop_nulls()[0]
         if re.fullmatch(r"\d{1,2}:\d\d(:\d\d(\.\d+)?)?", first):
@@ -193,12 +197,15 @@ def _formatted(
     )
 
 
-def digits_clock(column: Column, zone: str) -> Clock | None:
-    """Return the reading of digits such as 20240131, which only a file of texts can contain."""
-    if column.texts is None or column.needs_parse or not is_time_named(column):
+def digits_clock(column: Column, zone: str = "") -> Clock | None:
+    """Return the reading of digits such as 20240131; ``None`` if a column has others.
+
+    A spec reads them from texts only.
+    """
+    if column.kind != "integer" or not column.present:
         return None
-    lengths = column.texts.drop_nulls().str.len_chars().unique().to_list()
-    layout = DIGIT_DATES.get(lengths[0]) if len(lengths) == 1 else None
+    lengths = column.words.drop_nulls().str.strip_chars().str.len_chars().mode().to_list()
+    layout = DIGIT_DATES.get(lengths[0])
     if layout is None:
         return None
     return _formatted(column, zone, layout, 0.9, "the digits are those of dates", ())

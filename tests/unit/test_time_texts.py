@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import orjson
 import pytest
 
 from stream_rnn.errors import ConfigError
@@ -24,6 +25,11 @@ def table(times, name="at"):
     """Return a CSV file with a time in each of its rows."""
     rows = [f"d{i % 4},{time},{20 + i % 7}.{i % 10}" for i, time in enumerate(times)]
     return "\n".join([f"device,{name},temp", *rows, ""]).encode()
+
+
+def lines(rows):
+    """Return records as lines of JSON."""
+    return b"\n".join(map(orjson.dumps, rows)) + b"\n"
 
 
 def formatted(layout, count=200):
@@ -58,3 +64,26 @@ def test_iso_texts_of_other_years_are_named_so(tmp_path):
     times = ["1900-01-01T00:00:00"] * 30 + formatted("%Y-%m-%dT%H:%M:%S")
     with pytest.raises(ConfigError, match=r"are ISO 8601, but more than 5 % lie outside of"):
         proposed(tmp_path, "log.csv", table(times), time="at")
+
+
+@pytest.mark.parametrize("layout", ["%Y%m%d", "%Y%m%d%H%M", "%Y%m%d%H%M%S"])
+def test_a_named_time_of_digits_is_dates(tmp_path, layout):
+    """--time names a column whose name is that of no time; JSON texts are as good as CSV."""
+    times = formatted(layout)
+    text = proposed(tmp_path, "log.csv", table(times, "x"), time="x", key=("device",))
+    assert f'unit = "text"\nformat = "{layout}"' in text.replace(", ", "\n")
+    rows = [{"device": f"d{i % 4}", "x": time, "v": i % 7} for i, time in enumerate(times)]
+    text = proposed(tmp_path, "log.jsonl", lines(rows), time="x", key=("device",))
+    assert f'unit = "text"\nformat = "{layout}"' in text.replace(", ", "\n")
+
+
+def test_dates_as_numbers_of_json_are_no_seconds(tmp_path):
+    """No unit of a spec reads them; they are neither seconds nor a count."""
+    times = [int((START + timedelta(days=i)).strftime("%Y%m%d")) for i in range(200)]
+    rows = [{"device": f"d{i % 4}", "date": time, "v": i % 7} for i, time in enumerate(times)]
+    why = "20240101 and the like are dates as numbers, which no spec reads; write them as texts"
+    with pytest.raises(ConfigError, match=why):
+        proposed(tmp_path, "log.jsonl", lines(rows), time="date", key=("device",))
+    text = proposed(tmp_path, "log.jsonl", lines(rows), key=("device",))
+    assert f"date is not read as a time: {why}." in text
+    assert "[event.time]" not in text
