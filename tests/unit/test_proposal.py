@@ -442,7 +442,7 @@ def lacks_time(log, spec):
     if spec.event.time is None:
         return 0
     rows = [json.loads(line) for line in log.write_ndjson().split("\n") if line]
-    for part in spec.event.time.path.split("."):
+    for part in split_path(spec.event.time.path):
         rows = [None if row is None else row.get(part) for row in rows]
     return rows.count(None)
 
