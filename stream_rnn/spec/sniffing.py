@@ -162,6 +162,8 @@ class Sniffer:
         first = next((i for i, row in enumerate(rows) if len(row) == usual), 0)
         if first and count >= CONSISTENT_MIN * (len(rows) - first):
             shown = self._options.get("delimiter", ",")
+            if first == 1 and _is_short_header(rows, usual):
+                raise ConfigError(_describe_short_header(rows, usual, str(shown)))
             raise ConfigError(
                 f"line 1 has {len(rows[0])} fields and line {first + 1} has {usual}, separated by "
                 f"{DELIMITER_NAMES.get(str(shown), repr(shown))}: the first {first} lines are no "
@@ -171,7 +173,16 @@ class Sniffer:
     def _find_header(self, rows: Sequence[Sequence[str]]) -> None:
         first, below = rows[0], rows[1:]
         typed = [_form(cell) for cell in first]
+        names = [f"column_{i}" for i in range(1, len(first) + 1)]
         if not any(typed):
+            values = [cell for i, cell in enumerate(first) if cell and _recurs(first, below, i)]
+            if values and 2 * len(values) >= len(first):
+                reason = (
+                    f"texts of the first line, such as {values[0]}, are values of the lines below, "
+                    "too, so the file has no header line; rename the columns here. If the first "
+                    "line is one, leave out columns"
+                )
+                self._set("columns", names, 0.7, reason)
             return
         column_forms = [
             Counter(_form(row[i]) for row in below if len(row) > i) for i in range(len(first))
@@ -182,7 +193,6 @@ class Sniffer:
         ]
         if not any(alike) or _count_on([cell for cell in first if _form(cell)]):
             return
-        names = [f"column_{i}" for i in range(1, len(first) + 1)]
         reason = (
             f"the first line contains values such as {first[typed.index(next(filter(None, typed)))]}"
             ", as the lines below do, so the file has no header line; rename the columns here"
@@ -276,6 +286,34 @@ def _whole_lines(text: str) -> str:
 def _has_both(cell: str, thousands: str, decimal: str) -> bool:
     pattern = _BY_POINTS if thousands == "." else _BY_COMMAS
     return decimal in cell and thousands in cell and bool(pattern.fullmatch(cell))
+
+
+def _is_short_header(rows: Sequence[Sequence[str]], usual: int) -> bool:
+    """Return whether the first line has the names of all columns but one."""
+    names = rows[0]
+    if len(names) + 1 != usual or names[0].lstrip().startswith(("#", "%", "//")):
+        return False
+    return len(names) > 1 or any(map(_form, rows[1]))
+
+
+def _describe_short_header(rows: Sequence[Sequence[str]], usual: int, delimiter: str) -> str:
+    start = f"line 1, the header, has {usual - 1} names, but line 2 has {usual} fields: "
+    mark = {BLANKS: " ", "\t": "\\t"}.get(delimiter, delimiter)
+    if all(row[-1] == "" for row in rows[1:] if len(row) == usual):
+        pattern = f"[{mark}]" if mark == "|" else mark
+        return (
+            f"{start}the lines below it end with a delimiter. Remove it: "
+            f"sed -E '2,$s/{pattern}(\r?)$/\\1/' LOG"
+        )
+    return (
+        f"{start}the first field is a name of the row, as R writes it, or one name is missing. Add "
+        f"a name for the first column: sed '1s/^/row{mark}/' LOG"
+    )
+
+
+def _recurs(first: Sequence[str], below: Sequence[Sequence[str]], i: int) -> bool:
+    """Return whether a cell of the first line is a value of a line below that is no copy of it."""
+    return any(len(row) > i and row[i] == first[i] and row != first for row in below)
 
 
 def _count_on(cells: Sequence[str]) -> bool:
