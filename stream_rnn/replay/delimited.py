@@ -67,7 +67,11 @@ def read_text_rows(path: Path, file: FileFormat, what: str = "log") -> Iterator[
             kept = [i for i, name in enumerate(names) if name.strip()]
             yield TextRows([names[i] for i in kept], [])
             count = max(1, min(ROWS_A_BATCH, CELLS_A_BATCH // len(names)))
+            is_first = True
             while rows := [row for row in _read_some(reader, count) if row]:
+                if is_first and file.columns:
+                    _require_no_header(rows[0], path, file, what)
+                is_first = False
                 if set(map(len, rows)) != {len(names)}:
                     raise ConfigError(_describe_bad_row(path, file, what, len(names)))
                 if len(kept) < len(names):
@@ -115,7 +119,8 @@ def _hint(names: Sequence[str], file: FileFormat, paths: Sequence[str] = ()) -> 
     if dotted := next((path for path in paths if path in names), None):
         return f"; write the path of a name that contains a dot as '\"{dotted}\"'"
     if any("\0" in name for name in names):
-        return '; it looks like UTF-16: set encoding = "utf-16-le" in [file] of the spec'
+        order = "be" if names[0].startswith("\0") else "le"
+        return f'; it looks like UTF-16: set encoding = "utf-16-{order}" in [file] of the spec'
     if len(names) == 1:
         for mark, toml in DELIMITERS.items():
             if mark in names[0] and mark != file.delimiter:
@@ -171,6 +176,19 @@ def _read_names(reader: _RowReader, path: Path, file: FileFormat, what: str) -> 
             f"{twice}; rename one{_hint(names, file)}"
         )
     return names
+
+
+def _require_no_header(row: Sequence[str], path: Path, file: FileFormat, what: str) -> None:
+    """Refuse a header line that would be read as a row, because ``columns`` names its columns.
+
+    Raises:
+        ConfigError: The first row has the names of the columns.
+    """
+    if [cell.strip() for cell in row] == [name.strip() for name in file.columns]:
+        raise ConfigError(
+            f"cannot read the {what} {path}: its first line names the columns, as columns does; "
+            "columns is for files without a header line: remove it from [file] of the spec"
+        )
 
 
 def _read_some(reader: _RowReader, count: int) -> list[list[str]]:

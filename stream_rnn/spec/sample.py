@@ -1,5 +1,7 @@
 """The first rows of a log as columns: a delimited file, JSON, Parquet, or a data frame."""
 
+import json
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,7 +12,9 @@ from typing import Any
 import polars as pl
 
 from stream_rnn.errors import ConfigError
+from stream_rnn.fold.record_limits import not_json
 from stream_rnn.model.file_format import FileFormat
+from stream_rnn.model.paths import join_path
 from stream_rnn.replay.delimited import for_suffix, read_text_rows
 from stream_rnn.replay.file_parts import Part, list_parts
 from stream_rnn.replay.frame_rows import Rows, name_of, read_parquet
@@ -67,9 +71,9 @@ def read_sample(log: Rows, rows: int, given: Mapping[str, Any] | None = None) ->
     else:
         sample = _read_text(log, parts, rows, dict(given or {}))
     if sample.rows < ROWS_MIN:
+        count = f"{sample.rows} row{'s' * (sample.rows != 1)}"
         raise ConfigError(
-            f"{name_of(log)} has {sample.rows} rows; a proposal needs at least {ROWS_MIN}, better "
-            "thousands"
+            f"{name_of(log)} has {count}; a proposal needs at least {ROWS_MIN}, better thousands"
         )
     return sample
 
@@ -109,13 +113,45 @@ def _read_json(log: Rows, parts: Iterable[Part], rows: int) -> Sample:
         if isinstance(value, dict):
             objects.append(part.folders | value)
         else:
-            wrong["no JSON" if value is None and line != b"null" else "no object"] += 1
+            wrong[_what_is(line) if value is None and line != b"null" else "no object"] += 1
     if wrong and not objects:
-        raise ConfigError(f"cannot read the log {name_of(log)}: no line is a JSON object")
-    reasons = tuple(f"{count} lines are {what}; they are skipped." for what, count in wrong.items())
+        seen = "; ".join(f"{_lines_are(count)} {what}" for what, count in wrong.items())
+        raise ConfigError(f"cannot read the log {name_of(log)}: no line is a JSON object: {seen}")
+    if len(objects) == 1 and (array := _find_records(objects[0])):
+        raise ConfigError(f"cannot read the log {name_of(log)}: {array}")
+    reasons = tuple(
+        f"{_lines_are(count)} {what}; {'it is' if count == 1 else 'they are'} skipped."
+        for what, count in wrong.items()
+    )
     marks = Marks(is_json=True)
     columns = [type_column(column, marks) for column in json_columns(objects)]
     return Sample(columns, len(objects), reasons=reasons)
+
+
+def _lines_are(count: int) -> str:
+    return "1 line is" if count == 1 else f"{count} lines are"
+
+
+def _what_is(line: bytes) -> str:
+    """Return what a line is that is no JSON."""
+    error = not_json(line, ())
+    return str(error) if error.code == "framed" else "no JSON"
+
+
+def _find_records(content: Mapping[str, Any], parts: tuple[str, ...] = ()) -> str:
+    """Return where the records of an object are, such as ``{"data": [{}, {}]}``; empty for none."""
+    for name, value in content.items():
+        path = (*parts, name)
+        is_array = isinstance(value, list) and len(value) >= ROWS_MIN
+        if is_array and all(isinstance(element, dict) for element in value):
+            names = "".join(f"[{json.dumps(part)}]" for part in path)
+            return (
+                f"it is one object, whose array {join_path(path)} has {len(value)} objects; write "
+                f"these as lines: jq -c {shlex.quote(f'.{names}[]')} LOG > LINES.jsonl"
+            )
+        if isinstance(value, dict) and (found := _find_records(value, path)):
+            return found
+    return ""
 
 
 def _read_text(log: Rows, parts: Sequence[Part], rows: int, given: dict[str, Any]) -> Sample:

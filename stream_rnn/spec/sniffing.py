@@ -113,9 +113,11 @@ class Sniffer:
         for mark, encoding in BOMS:
             if head.startswith(mark):
                 return _whole_lines(head.decode(encoding, "ignore"))
-        if head[1:200:2].count(0) > len(head[1:200:2]) // 2:
-            self._set("encoding", "utf-16-le", 0.9, "every second byte is 0, as in UTF-16")
-            return _whole_lines(head.decode("utf-16-le", "ignore"))
+        for first, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
+            bytes_tried = head[first:200:2]
+            if bytes_tried.count(0) > len(bytes_tried) // 2:
+                self._set("encoding", encoding, 0.9, "every second byte is 0, as in UTF-16")
+                return _whole_lines(head.decode(encoding, "ignore"))
         try:
             return _whole_lines(codecs.getincrementaldecoder("utf-8")().decode(head))
         except UnicodeDecodeError as error:

@@ -306,10 +306,10 @@ def test_what_cannot_be_done_is_a_clear_error(log, wanted, says):
     [
         ("log.csv", "", "cannot read the log"),
         ("log.csv", "a,b\n", "has 0 rows"),
-        ("log.csv", "a,b\n1,2\n", "has 1 rows; a proposal needs at least 2"),
+        ("log.csv", "a,b\n1,2\n", "has 1 row; a proposal needs at least 2"),
         ("log.csv", "a,b\n1,2\n1,2,3\n", "cannot read the log"),
         ("log.jsonl", "", "cannot read the log"),
-        ("log.jsonl", '{"a": 1}\n{"a": ', "has 1 rows"),
+        ("log.jsonl", '{"a": 1}\n{"a": ', "has 1 row"),
         ("log.jsonl", "a\nb\n", "no line is a JSON object"),
         (
             "log.csv",

@@ -1,0 +1,65 @@
+"""Files that are not what their reader expects: the message names the cause and the remedy."""
+
+import orjson
+import pytest
+
+from stream_rnn.errors import ConfigError
+from stream_rnn.model.file_format import FileFormat
+from stream_rnn.replay.delimited import read_text_rows
+from stream_rnn.replay.delimited import require_columns as require
+from stream_rnn.spec.sample import read_sample
+from stream_rnn.spec.sniffing import Sniffer
+
+TABLE = "device,temp\nd1,20.5\nd2,21.5\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_the_order_of_utf_16_is_that_of_its_zeros(tmp_path, encoding):
+    """In a guess, and in the remedy of a file without a byte order mark."""
+    content = TABLE.encode(encoding)
+    assert Sniffer(content, {}).sniff().options["encoding"] == encoding
+    path = tmp_path / "log.csv"
+    path.write_bytes(content)
+    names = next(read_text_rows(path, FileFormat())).names
+    with pytest.raises(ConfigError, match=f'set encoding = "{encoding}" in'):
+        require(path, names, [["device"]], FileFormat())
+
+
+def test_columns_of_a_file_with_a_header_are_refused(tmp_path):
+    """The header would be a row."""
+    path = tmp_path / "log.csv"
+    path.write_text(TABLE)
+    with pytest.raises(ConfigError, match=r"is for files without a header line: remove it from"):
+        list(read_text_rows(path, FileFormat(columns=("device", "temp"))))
+    rows = [row for b in read_text_rows(path, FileFormat(columns=("a", "b"))) for row in b.rows]
+    assert rows == [["device", "temp"], ["d1", "20.5"], ["d2", "21.5"]]
+
+
+def test_an_array_within_one_object_is_named(tmp_path):
+    """With the command that writes its objects as lines."""
+    path = tmp_path / "log.jsonl"
+    rows = [{"device": "d", "v": i} for i in range(300)]
+    for content, place in (
+        ({"n": 300, "data": rows}, '["data"]'),
+        ({"r": {"my rows": rows}}, '["r"]["my rows"]'),
+    ):
+        path.write_bytes(orjson.dumps(content))
+        with pytest.raises(ConfigError) as got:
+            read_sample(path, 1000)
+        assert "has 300 objects; write these as lines" in str(got.value)
+        assert f"jq -c '.{place}[]' LOG" in str(got.value)
+    path.write_bytes(b'{"a": 1}\n')
+    with pytest.raises(ConfigError, match=r"has 1 row; a proposal"):
+        read_sample(path, 1000)
+
+
+def test_framed_records_are_named(tmp_path):
+    """As in the dead letters of the fold."""
+    path = tmp_path / "log.jsonl"
+    framed = b"\0\0\0\0\7" + b'{"device":"d"}\n'
+    path.write_bytes(framed * 3)
+    with pytest.raises(ConfigError, match="3 lines are framed by a schema registry, schema id 7"):
+        read_sample(path, 1000)
+    path.write_bytes(framed + b'{"device":"d"}\n' * 3)
+    (note,) = read_sample(path, 1000).reasons
+    assert note.startswith("1 line is framed by a schema registry, schema id 7")
