@@ -118,17 +118,32 @@ def _hint(names: Sequence[str], file: FileFormat, paths: Sequence[str] = ()) -> 
     """Return what may be the cause of a missing column, with the remedy."""
     if dotted := next((path for path in paths if path in names), None):
         return f"; write the path of a name that contains a dot as '\"{dotted}\"'"
-    if any("\0" in name for name in names):
-        order = "be" if names[0].startswith("\0") else "le"
-        return f'; it looks like UTF-16: set encoding = "utf-16-{order}" in [file] of the spec'
+    if found := _no_table(names, file):
+        return found
     if len(names) == 1:
         for mark, toml in DELIMITERS.items():
             if mark in names[0] and mark != file.delimiter:
                 return f'; set delimiter = "{toml}" in [file] of the spec'
         if len(names[0].split()) > 1 and file.delimiter != BLANKS:
-            return f'; set delimiter = "{BLANKS}" in [file] of the spec'
+            return (
+                f'; if blanks separate the columns, set delimiter = "{BLANKS}" in [file] of the '
+                "spec; if the first line is a title, remove the lines above the header"
+            )
     if names and not file.columns and any(map(_NUMBER.fullmatch, names)):
         return "; if the first line is no header, set columns = [...] in [file] of the spec"
+    return ""
+
+
+def _no_table(names: Sequence[str], file: FileFormat) -> str:
+    """Return what the first line is if it is no line of a table; empty for one."""
+    if any("\0" in name for name in names):
+        order = "be" if names[0].startswith("\0") else "le"
+        return f'; it looks like UTF-16: set encoding = "utf-16-{order}" in [file] of the spec'
+    start = names[0].lstrip() if names else ""
+    if start.startswith(("{", "[{")):
+        return "; its first line looks like JSON: rename the file to .jsonl"
+    if start.startswith("#") and not file.columns:
+        return "; its first line looks like a comment: remove it, as in tail -n +2"
     return ""
 
 

@@ -63,3 +63,23 @@ def test_framed_records_are_named(tmp_path):
     path.write_bytes(framed + b'{"device":"d"}\n' * 3)
     (note,) = read_sample(path, 1000).reasons
     assert note.startswith("1 line is framed by a schema registry, schema id 7")
+
+
+@pytest.mark.parametrize(
+    ("above", "remedy"),
+    [
+        ("# exported by x\n", "looks like a comment: remove it, as in tail -n +2"),
+        ("#x,y\n", "looks like a comment: remove it, as in tail -n +2"),
+        ("Report of 2024\n\n", "if the first line is a title, remove the lines above the header"),
+        ('{"device": "d1", "temp": 20.5}\n', "looks like JSON: rename the file to .jsonl"),
+        ('[{"device": "d1", "temp": 20.5}]\n', "looks like JSON: rename the file to .jsonl"),
+    ],
+)
+def test_lines_above_a_table_are_no_columns(tmp_path, above, remedy):
+    """The remedy is not another delimiter."""
+    path = tmp_path / "log.csv"
+    path.write_text(above + TABLE)
+    names = next(read_text_rows(path, FileFormat())).names
+    with pytest.raises(ConfigError) as got:
+        require(path, names, [["device"]], FileFormat())
+    assert remedy in str(got.value)
