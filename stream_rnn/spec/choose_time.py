@@ -10,6 +10,7 @@ from stream_rnn.spec.clocks import (
     digits_clock,
     epoch_unit,
     find_clock,
+    is_time_named,
     iso_moment,
     unreadable_time,
 )
@@ -121,7 +122,7 @@ def _without_clock(usable: Sequence[Column], columns: Sequence[Column], pairs: P
     notes = tuple(
         f"{column.path} is not read as a time: {note}."
         for column in columns
-        if (note := unreadable_time(column))
+        if (note := unreadable_time(column) or _unknown_format(column))
     )
     counter = find_counter([c for c in usable if not unreadable_time(c)], pairs)
     if counter is not None:
@@ -131,6 +132,19 @@ def _without_clock(usable: Sequence[Column], columns: Sequence[Column], pairs: P
         "the row number. If times matter, name a field with --time."
     )
     return TimeGuess(reasons=(reason, *notes))
+
+
+def _unknown_format(column: Column) -> str:
+    """Return that texts with the name of a time are of no known format; empty for others."""
+    if column.kind != "text" or not column.present or not is_time_named(column):
+        return ""
+    texts = column.values.drop_nulls()
+    if texts.str.contains(r"\d").mean() != 1:
+        return ""
+    return (
+        f"its texts, such as {printable(texts[0], 60)!r}, are of no format that is known; give "
+        "--time-format, as strptime reads it, or write ISO 8601"
+    )
 
 
 def _named_time(

@@ -87,3 +87,13 @@ def test_dates_as_numbers_of_json_are_no_seconds(tmp_path):
     text = proposed(tmp_path, "log.jsonl", lines(rows), key=("device",))
     assert f"date is not read as a time: {why}." in text
     assert "[event.time]" not in text
+
+
+def test_texts_with_the_name_of_a_time_are_named(tmp_path):
+    """The time of the record does not replace them in silence; texts without digits are no times."""
+    times = [f"{1 + i % 28}. Mär 2024" for i in range(200)]
+    text = proposed(tmp_path, "log.csv", table(times), key=("device",))
+    why = "at is not read as a time: its texts, such as '1. Mär 2024', are of no format that is"
+    assert why in text
+    text = proposed(tmp_path, "log.csv", table(["noon", "night"] * 100), key=("device",))
+    assert "is not read as a time" not in text
