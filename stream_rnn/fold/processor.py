@@ -26,11 +26,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from stream_rnn.errors import (
-    CorruptStateError,
-    FencedError,
-    StateError,
-)
+from stream_rnn.errors import CorruptStateError, FencedError, StateError
 from stream_rnn.fold import micro_batch
 from stream_rnn.fold.crash_points import AtCrashPoint, Counts, Point, no_op
 from stream_rnn.fold.decoder import Decoder, Record
@@ -300,19 +296,18 @@ class Processor:
     ) -> list[bytes]:
         """Commit states and position, then update the cache; return what expired and is left."""
         keys, states, forgotten = stepped.changes(batch.keys)
-        stream_time_ms = batch.stream_time_ms
-        anchor = anchor_of(records[-1]) if records else self.anchor
-        facts = self.position, stream_time_ms, batch.keys, stepped.created
+        at = end, anchor_of(records[-1]) if records else self.anchor, batch.stream_time_ms
+        facts = self.position, batch.stream_time_ms, batch.keys, stepped.created
         expired = await self._sweep.expired(*facts)
         self.at_crash_point(Point.SWEPT)
         writes = list(zip(keys, self._codec.encode(states), strict=True))
-        deleted = await self._write((end, anchor, stream_time_ms), writes, forgotten, expired)
+        deleted = await self._write(at, writes, forgotten, expired)
         self._calls.note_success(len(records))
         self.cache.drop(forgotten)
         self.cache.put(keys, states)
         if self.position < self.publish_from <= end:
             logger.info("publishing resumed partition=%s position=%d", self.place, end)
-        self.position, self.anchor, self.stream_time_ms = end, anchor, stream_time_ms
+        self.position, self.anchor, self.stream_time_ms = at
         return expired[deleted:]
 
     async def _write(
