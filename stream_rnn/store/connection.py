@@ -123,9 +123,12 @@ def _check_form(url: str) -> str:
     """Return the scheme of a URL; raise ``ConfigError`` if scheme or host are missing."""
     scheme, _, rest = url.partition("://")
     if scheme not in REDIS_SCHEMES or not rest:
+        # Nothing of the text: it may be the password alone.
+        remedy = "; write host,password=... as rediss://:KEY@HOST:PORT/0"
         raise ConfigError(
-            f"redis_url {safe_url(url)} must begin with redis://, rediss:// or unix://, or with "
-            "redis+cluster:// or redis+sentinel:// (rediss+... for TLS)"
+            "redis_url must begin with redis://, rediss:// or unix://, or with redis+cluster:// or "
+            "redis+sentinel:// (rediss+... for TLS)"
+            f"{remedy if ',password=' in url.lower() else ''}"
         )
     if not scheme.startswith("unix") and not rest.partition("/")[0].rpartition("@")[2].strip(":"):
         raise ConfigError(
@@ -198,15 +201,23 @@ def _parse_hosts(text: str, port: int) -> list[tuple[str, int]]:
 
 
 def safe_url(url: str) -> str:
-    """Return a URL without its password.
+    """Return a URL without its password, and without the values of its options.
 
     Example:
-        >>> safe_url("rediss://alice:secret@cache:6379/0")
-        'rediss://alice:***@cache:6379/0'
+        >>> safe_url("rediss://alice:secret@cache:6379/0?db=1")
+        'rediss://alice:***@cache:6379/0?db=***'
     """
-    scheme, colons, rest = url.partition("://")
+    scheme, _, rest = url.partition("://")
+    if scheme not in REDIS_SCHEMES:
+        return "***"  # any part of the text may be a password
     login, at, address = rest.rpartition("@")
-    address = re.sub(r"(?i)(password=)[^&]*", r"\1***", address)
-    if not at:
-        return f"{scheme}{colons}{address}"
-    return f"{scheme}{colons}{login.partition(':')[0]}:***@{address}"
+    address, mark, query = address.partition("?")
+    options = [re.match(r"(?:\w+=)?", text) for text in query.split("&")] if mark else []
+    shown = "&".join(f"{option.group() if option else ''}***" for option in options)
+    user, colon, _ = login.partition(":")  # without a colon, it may be the password
+    return f"{scheme}://{f'{user}:' if colon else ''}{'***@' if at else ''}{address}{mark}{shown}"
+
+
+def has_password(url: str) -> bool:
+    """Return whether a URL may contain a password."""
+    return "@" in url or "password=" in url.lower() or url.partition("://")[0] not in REDIS_SCHEMES

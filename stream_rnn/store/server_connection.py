@@ -60,7 +60,11 @@ class UrlCredentials(CredentialProvider):
         kind = "rediss" if scheme.startswith("rediss") else "redis"
         login, at, _ = rest.partition("?")[0].rpartition("@")
         query = rest.partition("?")[2]
-        parsed = parse_url(f"{kind}://{login}{at}h?{query}")
+        try:
+            parsed = parse_url(f"{kind}://{login}{at}h?{query}")
+        except ValueError:  # the message may contain a part of the password
+            message = "the URL in redis_url_file has changed, and cannot be parsed"
+            raise AuthenticationError(message) from None
         username, password = parsed.get("username", ""), parsed.get("password", "")
         return tuple(text for text in (username, password) if text)
 

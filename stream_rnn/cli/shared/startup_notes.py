@@ -38,10 +38,10 @@ def startup_notes(settings: Settings) -> Iterator[Note]:
     context = click.get_current_context(silent=True)
     source = context and context.get_parameter_source("redis_url")
     if source is ParameterSource.COMMANDLINE:
-        from stream_rnn.store.connection import safe_url  # noqa: PLC0415  # needs the extra `worker`
+        from stream_rnn.store.connection import has_password  # noqa: PLC0415  # needs the extra
 
         url = settings.redis_url.get_secret_value()
-        if safe_url(url) != url:
+        if has_password(url):
             yield Note(
                 logging.WARNING,
                 "--redis-url has a password, which other users of this machine see in the list of "
