@@ -5,10 +5,14 @@ name that is harmless is ignored, and one note lists all of them; a name that no
 probably a typing error, and is refused.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
 from stream_rnn.errors import ConfigError
+from stream_rnn.kafka.properties import name_lines
+
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 CLIENT = ("bootstrap.servers", "client.id", "security.protocol")
 SASL = (
@@ -187,6 +191,7 @@ def check_names(properties: Mapping[str, str], path: str) -> dict[str, str]:
         ConfigError: A name is unknown, or demands something that is not supported.
     """
     known: dict[str, str] = {}
+    unknown: list[str] = []
     for written, value in properties.items():
         name = ALIASES.get(written, written)
         if name in REFUSED:
@@ -200,8 +205,26 @@ def check_names(properties: Mapping[str, str], path: str) -> dict[str, str]:
             if known.setdefault(name, value) != value:
                 raise ConfigError(f"{path}: {written} and {name} differ; remove one of them")
         elif not is_ignored(name):
-            raise ConfigError(f"{path}: {name} is not supported; {_suggest(name)}")
+            unknown.append(name)
+    if unknown:
+        raise _unknown_names(unknown, path)
     return known
+
+
+def _unknown_names(names: list[str], path: str) -> ConfigError:
+    """Return an error that lists all names, except those that may be a part of a password."""
+    plain = [name for name in names if _NAME.fullmatch(name)]
+    others = set(names) - {*plain}
+    reports = [f"{name} is not supported{_suggest(name)}" for name in plain]
+    if others:
+        lines = ", ".join(str(line) for name, line in name_lines(path) if name in others)
+        reports.append(
+            f"line {lines} does not begin with a name; the line before may lack a backslash at its "
+            "end, which continues it"
+        )
+    elif not any(map(_near, plain)):
+        reports.append(f"the supported names are {', '.join(KNOWN)}")
+    return ConfigError(f"{path}: {'; '.join(reports)}")
 
 
 def is_ignored(name: str) -> bool:
@@ -223,9 +246,11 @@ def ignored_note(names: Iterable[str], path: str) -> str | None:
     return f"{path}: ignored: {', '.join(shown)}"
 
 
-def _suggest(name: str) -> str:
+def _near(name: str) -> list[str]:
     candidates = [*KNOWN, *ALIASES, *INSTEAD, *_IGNORED]
-    near = get_close_matches(name, candidates, n=3, cutoff=0.75)
-    if near:
-        return f"is it {' or '.join(near)}?"
-    return f"the supported names are {', '.join(KNOWN)}"
+    return get_close_matches(name, candidates, n=3, cutoff=0.75)
+
+
+def _suggest(name: str) -> str:
+    near = _near(name)
+    return f"; is it {' or '.join(near)}?" if near else ""

@@ -59,6 +59,18 @@ def read_properties(path: str) -> dict[str, str]:
         raise ConfigError(f"{path}: four hexadecimal digits must follow \\u") from None
 
 
+def name_lines(path: str) -> list[tuple[str, int]]:
+    """Return each name of a java.properties file, and the number of the line where it begins."""
+    text = Path(path).read_text(encoding="utf-8-sig")
+    found: list[tuple[str, int]] = []
+    line = 1
+    for part in javaproperties.parse(text):
+        if isinstance(part, javaproperties.KeyValue):
+            found.append((part.key, line))
+        line += len(re.findall("\r\n|\r|\n", part.source))
+    return found
+
+
 def parse_jaas(text: str) -> Jaas:
     """Return the module and the options of ``sasl.jaas.config``."""
     module = text.split(maxsplit=1)[0] if text.split() else ""
