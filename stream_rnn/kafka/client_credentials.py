@@ -55,7 +55,13 @@ class ClientCredentials:
 
     def __repr__(self) -> str:
         """Return a text without the secret."""
-        return f"ClientCredentials(url={self.url!r}, client_id={self.client_id!r})"
+        return f"ClientCredentials(url={self._shown!r}, client_id={self.client_id!r})"
+
+    @property
+    def _shown(self) -> str:
+        """URL without login and query, which may contain a secret."""
+        parts = urllib.parse.urlsplit(self.url)
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
     def fetch(self) -> Token:
         """Request a new token.
@@ -69,7 +75,7 @@ class ClientCredentials:
         answer = self._request()
         text = answer.get("access_token")
         if not isinstance(text, str):
-            raise TokenError(f"{self.url} answers without an access_token")
+            raise TokenError(f"{self._shown} answers without an access_token")
         return Token(text, lifetime_s(text, answer.get("expires_in")))
 
     def _request(self) -> dict[str, Any]:
@@ -95,7 +101,7 @@ class ClientCredentials:
             except (OSError, HTTPException) as error:
                 failure = self._no_answer(error)
         if deadline.is_over:
-            message = f"the token endpoint {self.url} does not answer within {self.within_s:g} s"
+            message = f"the token endpoint {self._shown} does not answer within {self.within_s:g} s"
             raise TokenError(message)
         if failure is not None:
             raise failure
@@ -104,13 +110,31 @@ class ClientCredentials:
     def _no_answer(self, error: Exception) -> TokenError:
         cause = error.reason if isinstance(error, urllib.error.URLError) else error
         why = reason(cause) if isinstance(cause, BaseException) else str(cause)
-        return TokenError(f"the token endpoint {self.url} does not answer: {why}")
+        return TokenError(f"the token endpoint {self._shown} does not answer: {self._mask(why)}")
 
     def _login(self) -> str:
+        return self._encoded_login(self.is_url_encoded)
+
+    def _encoded_login(self, is_url_encoded: bool) -> str:
         pair = [self.client_id, self.client_secret]
-        if self.is_url_encoded:
+        if is_url_encoded:
             pair = [urllib.parse.quote_plus(part) for part in pair]
         return base64.b64encode(":".join(pair).encode()).decode()
+
+    def _mask(self, text: str) -> str:
+        """Return a text without the query, and the secret in each form that a request may have."""
+        text = text.replace(urllib.parse.urlsplit(self.url).query or "\0", "***")
+        if not self.client_secret:
+            return text
+        logins = [self._encoded_login(is_url_encoded) for is_url_encoded in (False, True)]
+        quoted = [
+            urllib.parse.quote_plus(self.client_secret),
+            urllib.parse.quote(self.client_secret, safe=""),
+            urllib.parse.quote(self.client_secret),
+        ]
+        for form in (*(login.rstrip("=") for login in logins), *quoted, self.client_secret):
+            text = text.replace(form, "***")
+        return text
 
     def _refusal(self, error: urllib.error.HTTPError) -> TokenError:
         try:
@@ -118,9 +142,11 @@ class ClientCredentials:
         except (OSError, HTTPException, TokenError):
             answer = {}
         details = [str(answer[name]) for name in ("error", "error_description") if name in answer]
-        detail = ": ".join(details).replace(self.client_secret or "\0", "***")
+        detail = self._mask(": ".join(details))
         shown = "".join(letter if letter.isprintable() else " " for letter in detail)
-        message = f"the token endpoint {self.url} answers {error.code} {error.reason}"
+        message = (
+            f"the token endpoint {self._shown} answers {error.code} {self._mask(error.reason)}"
+        )
         if shown:
             message += f" ({shown[:DETAIL_LENGTH_MAX]})"
         if error.code >= 500 or error.code in RETRIED_STATUS:

@@ -17,6 +17,7 @@ from stream_rnn.kafka.tokens import OwnTokens
 from stream_rnn.settings import DEFAULT_SERVERS, Settings
 
 _HOST = re.compile(r"[^\s/@]+")
+_PROTOCOL = re.compile("^[A-Z_]+://")
 
 
 def connection_options(settings: Settings) -> dict[str, Any]:
@@ -97,12 +98,19 @@ def config_notes(settings: Settings) -> tuple[str | None, str | None]:
 
 
 def parse_servers(bootstrap_servers: str) -> list[str]:
-    """Return the brokers of a comma-separated list.
+    """Return the brokers of a comma-separated list, without Java's ``SASL_SSL://`` before them.
 
     Raises:
         ConfigError: There is none, or one is not ``host:port``.
     """
-    servers = [server.strip() for server in bootstrap_servers.split(",") if server.strip()]
+    _, at, address = bootstrap_servers.rpartition("@")
+    if at:  # the login may contain a password, also with a comma
+        raise ConfigError(
+            f"bootstrap_servers has {f'***@{address}'!r}, which is not host:port; a login belongs "
+            "into sasl.jaas.config"
+        )
+    written = [server.strip() for server in bootstrap_servers.split(",")]
+    servers = [_PROTOCOL.sub("", server) for server in written if server]
     if not servers:
         raise ConfigError("bootstrap_servers is empty; name a broker as host:port")
     for server in servers:

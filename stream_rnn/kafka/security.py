@@ -165,6 +165,11 @@ def _client(config: Mapping[str, str], jaas: Jaas, path: str) -> ClientCredentia
             f"{path}: OAUTHBEARER needs sasl.oauthbearer.token.endpoint.url, which begins with "
             f"https://, or with file:// for a token in a file; {OWN_PROVIDER}"
         )
+    if "@" in urlsplit(url).netloc:
+        raise ConfigError(
+            f"{path}: sasl.oauthbearer.token.endpoint.url must not have a user or password before "
+            "the host: write clientId and clientSecret into sasl.jaas.config"
+        )
     prefix = "sasl.oauthbearer.client.credentials.client."
     identity = config.get(f"{prefix}id", jaas.options.get("clientId", ""))
     secret = config.get(f"{prefix}secret", jaas.options.get("clientSecret", ""))

@@ -1,9 +1,16 @@
 """Messages about a Kafka config contain no part that may be a secret."""
 
+import io
+import json
+from email.message import Message
+from urllib.error import HTTPError
+
 import pytest
 
 from stream_rnn.errors import ConfigError
+from stream_rnn.kafka.client_credentials import ClientCredentials
 from stream_rnn.kafka.connection import kafka_options, parse_servers
+from stream_rnn.kafka.tokens import TokenError
 
 
 @pytest.fixture
@@ -32,3 +39,45 @@ def test_all_unknown_names_are_listed_at_once(refuse):
     assert "foo is not supported; " in message
     assert "line 3 " in message
     assert "S3cret" not in message
+
+
+@pytest.mark.parametrize("servers", ["bob:S3cret@host", "a:1,bob:S3c,S3cret@host:9092"])
+def test_a_login_before_a_broker_is_refused_and_not_cited(servers):
+    with pytest.raises(ConfigError, match=r"'\*\*\*@host") as error:
+        parse_servers(servers)
+    assert "S3c" not in str(error.value)
+
+
+def test_a_protocol_before_a_broker_is_dropped_as_by_java():
+    servers = "SASL_SSL://host:9092, PLAINTEXT://[::1]:9092,b:1"
+    assert parse_servers(servers) == ["host:9092", "[::1]:9092", "b:1"]
+
+
+def test_a_token_endpoint_with_a_login_is_refused_by_name(refuse):
+    message = refuse(
+        "security.protocol=SASL_SSL\nsasl.mechanism=OAUTHBEARER\n"
+        "sasl.oauthbearer.token.endpoint.url=https://bob:S3cret@host/token\n"
+    )
+    assert "sasl.oauthbearer.token.endpoint.url must not have a user or password" in message
+    assert "S3cret" not in message
+
+
+def test_a_token_endpoint_is_shown_without_login_and_query():
+    url = "http://bob:S3cret@127.0.0.1:1/t?key=S3cret"
+    client = ClientCredentials(url=url, client_id="c", client_secret="s")
+    assert "S3cret" not in repr(client)
+    with pytest.raises(TokenError, match=r"http://127.0.0.1:1/t does not answer") as error:
+        raise client._no_answer(OSError("key=S3cret"))
+    assert "S3cret" not in str(error.value)
+
+
+@pytest.mark.parametrize("is_url_encoded", [False, True])
+def test_an_answer_that_repeats_the_login_in_another_form_is_masked(is_url_encoded):
+    client = ClientCredentials(
+        url="http://h/t", client_id="c", client_secret="s/3 t", is_url_encoded=is_url_encoded
+    )
+    forms = (client._login(), "s%2F3+t", "s%2F3%20t", "s/3%20t", "s/3 t")
+    body = json.dumps({"error": f"no {', '.join(forms)}"}).encode()
+    answer = HTTPError("http://h/t", 401, "Unauthorized", Message(), io.BytesIO(body))
+    message = str(client._refusal(answer))
+    assert not [form for form in forms if form.rstrip("=") in message]
