@@ -103,6 +103,8 @@ def format_duration(seconds: float | None, like: float | None = None) -> str:
         return format_number(seconds)
     size, name = duration_unit(seconds if like is None else like)
     value = seconds / size
+    if not math.isfinite(value):  # 1e308 s are no float in ms
+        return format_number(value)
     text = f"{value:,.0f}" if 1000 <= abs(value) < 1e15 else f"{value:.3g}"
     return f"{text.replace('-', MINUS)} {name}"
 

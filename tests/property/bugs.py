@@ -26,11 +26,11 @@ class CommitsFirst(Processor):
         finally:
             self._is_in_batch = False
 
-    async def _publish(self, predictions, dead_letters, offset):
+    async def _publish(self, predictions, dead_letters, offset, records=0):
         if self._is_in_batch:
-            self._held_back = (predictions, dead_letters, offset)
+            self._held_back = (predictions, dead_letters, offset, records)
         else:
-            await super()._publish(predictions, dead_letters, offset)
+            await super()._publish(predictions, dead_letters, offset, records)
 
     async def _commit(self, records, batch, stepped, next_position):
         await super()._commit(records, batch, stepped, next_position)
@@ -106,13 +106,13 @@ class FencesAgain(Processor):
 class TrustsItsBatch(Processor):
     """Restarts a forgotten producer and publishes again, without reading the outcome."""
 
-    async def _publish(self, predictions, dead_letters, offset):
+    async def _publish(self, predictions, dead_letters, offset, records=0):
         try:
-            await super()._publish(predictions, dead_letters, offset)
+            await super()._publish(predictions, dead_letters, offset, records)
         except ForgottenError:
             await self.publisher.start()
             copies = [[Message(*m) for m in messages] for messages in (predictions, dead_letters)]
-            await super()._publish(*copies, offset)
+            await super()._publish(*copies, offset, records)
 
 
 class KeptCache(StateCache):

@@ -84,11 +84,13 @@ def key_of(line):
 @example(
     line=b'{"k":7,"t":1700000000000,"x":1,"type":1,"event":{"x":1},"unused":' + b"9" * 400 + b"}"
 )
+@example(line=b'{"k":"a","t":11700000000000,"x":1,"type":1,"event":{"x":1}}')  # far ahead of NOW
 @example(line=b'{"k":1.5,"t":1700000000000,"x":1,"unused":' + b"[" * 1000 + b"]" * 1000 + b"}")
 def test_what_the_decoder_reads_has_the_key_and_the_time_of_its_row(spec, line):
     """The reader of files knows the key of every row that is an event, and of no other JSON."""
     decoder, record = Decoder(spec, SETTINGS), record_of(line, spec)
-    in_topic = decoder.decode([LogRecord(0, NOW, b"of the topic", record.value)])
+    timestamp = NOW if record.timestamp < 0 else record.timestamp
+    in_topic = decoder.decode([LogRecord(0, timestamp, b"of the topic", record.value)])
     in_file = decoder.decode([record])
     if len(in_topic.rows) == 0 and 0 not in in_topic.forgets:
         assert len(in_file.rows) == 0

@@ -92,3 +92,9 @@ def test_a_moment_that_no_calendar_has_is_a_dash():
         DASH,
         DASH,
     )
+
+
+def test_a_duration_that_is_no_float_in_its_unit_is_infinite():
+    """The bound of an interval has the unit of its value, however small that is."""
+    durations = [format_duration(seconds, like=1e-9) for seconds in (1e308, -1e308)]
+    assert durations == ["∞", f"{MINUS}∞"]
