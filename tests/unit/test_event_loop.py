@@ -158,7 +158,7 @@ async def test_ctrl_c_raises_at_once_in_a_function_inside_of_a_loop(of, monkeypa
 
     example_bundle()
     if of == "propose_spec":
-        monkeypatch.setattr(spec_module, "propose", press)
+        monkeypatch.setattr(spec_module, "propose_for", press)
     if of == "to_polars":
         monkeypatch.setattr(replay_module, "flat_row", press)
     try:

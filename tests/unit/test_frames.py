@@ -165,7 +165,7 @@ def test_a_frame_is_recognized_by_what_it_can_do():
 def test_a_proposal_takes_the_first_rows_of_a_frame():
     """As it does of a file."""
     assert read_sample(pl.DataFrame(COLUMNS), 3).columns[2].floats.tolist() == [10, 11, 12]
-    with pytest.raises(ConfigError, match="the data frame has 1 rows"):
+    with pytest.raises(ConfigError, match="the data frame has 1 row;"):
         read_sample(pl.DataFrame(COLUMNS).head(1), 3)
 
 
