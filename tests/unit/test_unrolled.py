@@ -46,7 +46,10 @@ def model_of(kind="gru", layers=1, spec=models.SPEC):
         out, _ = run_cell(
             made.network.cell, made.network.cell_inputs(x[None]), made.initial_hidden(1)
         )
-        made.network.head.weight[0] = 3.3e38 * out[0, 0].sign() * min(1, 1.2 / out.abs().sum())
+        size = out.abs().sum()
+        made.network.head.weight[0] = 3.3e38 * out[0, 0].sign() * min(1, 1.2 / size)
+        # The weights alone hardly suffice if the hidden state is small, as that of a GRU is.
+        made.network.head.bias[0] = 7e37
     return with_fingerprint(made)
 
 
@@ -91,7 +94,7 @@ async def test_predictions_equal_a_replays_byte_for_byte(kind, state_ttl):
     """Of every key, with expiry, forgets, skips and steps that are not finite on the way."""
     model, settings, records = model_of(kind, 2), settings_of(state_ttl=state_ttl), log_of()
     predictions = await replayed(model, settings, records)
-    assert len(predictions) > 80
+    assert len(predictions) > 60
     kinds, reasons = set(), ""
     for key in set(KEYS):
         found = await unrolled(model, settings, key, records)
