@@ -4,12 +4,8 @@ Shape letters: B keys, T time steps, N events, F features, I inputs of the cell,
 L layers, O outputs.  ``step`` takes one event for each of B keys; ``forward`` takes whole
 sequences and equals repeated ``step`` bit for bit.
 
-*Tiles.*  The result of a row must not depend on the other rows of the batch.  Measured with torch
-on a CPU: a batch of 1, 2, 3 or 5 rows can differ bitwise from the same rows in a larger batch.
-Batches padded to a multiple of one fixed tile (8, 16, 32) never differed, in any order, with any
-padding and with 1 to 600 tiles, if the inner dimension of every product is a multiple of 4
-(otherwise the place of a row in its tile matters).  The smallest tile is the cheapest for a single
-key.  So every call has whole tiles and runs on one intra-op thread (``pin_numerics``), and the
+*Tiles.*  The result of a row must not depend on the other rows of the batch.  So every call has
+whole tiles of rows (``tiles.py``) and runs on one intra-op thread (``pin_numerics``), and the
 numbers of inputs and hidden units are multiples of 8.  Bits may differ between torch builds and CPU
 types, which ``numerics`` identifies.
 """
@@ -28,8 +24,8 @@ from torch import Tensor, nn
 from stream_rnn.model.cells import CellKind, CellSpec, make_cell, run_cell
 from stream_rnn.model.encoder import Encoder
 from stream_rnn.model.features import Categorical, FeatureSpec, column_names
+from stream_rnn.model.tiles import TILE_MIN, tile_rows, whole_tiles
 
-TILE = 8
 WIDTH_MULTIPLE = 8
 
 
@@ -185,7 +181,7 @@ class Model:
         Invariant: ``tests/unit/test_steps.py``.
         """
         rows, steps, _ = x.shape
-        padded = _whole_tiles(rows)
+        padded = whole_tiles(rows)
         sequence = x.new_zeros(steps, padded, x.shape[2])  # (T, B', F)
         sequence[:, :rows] = x.transpose(0, 1)
         hidden = h.new_zeros(padded, *self.hidden_shape)
@@ -208,16 +204,15 @@ class Model:
         return _numerics()
 
 
-def _whole_tiles(rows: int) -> int:
-    return max(1, -(-rows // TILE)) * TILE
-
-
 @cache
 def _numerics() -> str:
     """Return a digest of the builds of torch and numpy, the CPU, and the output of each cell."""
     digest = hashlib.sha256()
     capability = torch.backends.cpu.get_cpu_capability()
-    about = (torch.__version__, np.__version__, capability, platform.machine())
+    about: tuple[object, ...] = (torch.__version__, np.__version__, capability, platform.machine())
+    rows = tile_rows()
+    if rows != TILE_MIN:
+        about += (rows,)
     digest.update(repr(about).encode())
     with torch.random.fork_rng(devices=[]), torch.inference_mode():
         torch.manual_seed(0)
@@ -225,7 +220,7 @@ def _numerics() -> str:
         for kind in kinds:
             spec = CellSpec(kind=kind, hidden=48)
             out, h = run_cell(
-                make_cell(spec, 8), torch.randn(3, TILE, 8), torch.randn(TILE, *spec.hidden_shape)
+                make_cell(spec, 8), torch.randn(3, rows, 8), torch.randn(rows, *spec.hidden_shape)
             )
             digest.update(out.contiguous().numpy().tobytes())
             digest.update(h.contiguous().numpy().tobytes())

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from stream_rnn.model.cells import CellKind
-from stream_rnn.model.network import TILE, Model
+from stream_rnn.model.network import Model
+from stream_rnn.model.tiles import pad_rows
 
 GATES: Mapping[CellKind, Mapping[str, str]] = {
     "elman": {},
@@ -41,7 +42,7 @@ def gates_of(model: Model, x: Tensor, h: Tensor) -> tuple[dict[str, Tensor], Ten
     kind, cell, rows = model.cell.kind, model.network.cell, len(x)
     if kind == "none":
         return {}, h
-    x, h = _pad_to_tiles(x), _pad_to_tiles(h)
+    x, h = pad_rows(x), pad_rows(h)
     inputs, after = model.network.cell_inputs(x), h.clone()
     layers: list[dict[str, Tensor]] = []
     for layer in range(model.cell.layers):
@@ -59,11 +60,6 @@ def gates_of(model: Model, x: Tensor, h: Tensor) -> tuple[dict[str, Tensor], Ten
         layers.append(layer_gates)
     gates = {name: torch.stack([each[name] for each in layers], 1) for name in GATES[kind]}
     return {name: gate[:rows] for name, gate in gates.items()}, after[:rows]
-
-
-def _pad_to_tiles(rows: Tensor) -> Tensor:
-    """Add rows of zeros to fill the last tile, so that no bit depends on the number of rows."""
-    return torch.cat([rows, rows.new_zeros(-len(rows) % TILE, *rows.shape[1:])])
 
 
 def _elman(from_x: Tensor, from_h: Tensor, _before: Tensor) -> tuple[dict[str, Tensor], Tensor]:

@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from stream_rnn.model.network import TILE, Model, _numerics
+from stream_rnn.model.network import Model, _numerics
+from stream_rnn.model.tiles import TILES, _is_invariant, tile_rows
 from tests import models
 
 KINDS = ("elman", "gru", "lstm", "none")
 LAYERS = (1, 2, 4)
-SIZES = (8, 24, 48, 128)
+SIZES = (8, 24, 48, 128, 256)
+WIDTHS = (1, 2, 3, 9, 40)
 
 
 def events(rng, model, *shape):
@@ -70,7 +72,7 @@ def test_the_bits_of_a_row_do_not_depend_on_its_batch(kind, layers, hidden):
     x, h = events(rng, model, 20), memories(rng, model, 20)
     alone = [model.step(x[i : i + 1], h[i : i + 1]) for i in range(20)]
     for _ in range(60):
-        size = int(rng.integers(1, rng.choice([3 * TILE + 2, 1_500])))
+        size = int(rng.integers(1, rng.choice([3 * tile_rows() + 2, 1_500])))
         scale = float(rng.choice([0.0, 1.0, 100.0]))
         batch_x = events(rng, model, size)
         batch_h = memories(rng, model, size) * scale
@@ -82,6 +84,27 @@ def test_the_bits_of_a_row_do_not_depend_on_its_batch(kind, layers, hidden):
             where = f"row {i} at place {place} of {size}"
             assert same_bits(y[place], alone[i][0][0]), where
             assert same_bits(new[place], alone[i][1][0]), where
+
+
+@pytest.mark.parametrize("hidden", [8, 64, 256])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_bits_of_a_head_do_not_depend_on_its_batch(hidden, width):
+    """Of any width: kernels of products are chosen by all their sizes."""
+    rng = np.random.default_rng(width)
+    model = models.small("gru", hidden)
+    model.network.head = torch.nn.Linear(hidden, width)
+    x, h = events(rng, model, 700), memories(rng, model, 700)
+    y, _ = model.step(x, h)
+    for row in range(0, 700, 9):
+        alone, _ = model.step(x[row : row + 1], h[row : row + 1])
+        assert same_bits(alone[0], y[row]), f"row {row}"
+
+
+def test_the_tile_is_the_smallest_that_is_invariant():
+    """A process probes its own machine; a larger tile gives the same bits."""
+    smaller = [rows for rows in TILES if rows < tile_rows()]
+    assert not any(_is_invariant(rows) for rows in smaller)
+    assert _is_invariant(tile_rows())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -98,10 +121,11 @@ def test_answers_do_not_depend_on_the_batch(kind):
 
 def differs_without_tiles(model, rng):
     """Return whether some row's bits depend on its batch where the network gets bare batches."""
-    x, h = events(rng, model, 1, 1 + TILE), memories(rng, model, 1 + TILE)
+    tile = tile_rows()
+    x, h = events(rng, model, 1, 1 + tile), memories(rng, model, 1 + tile)
     with torch.inference_mode():
         whole, _ = model.network(x, h)
-        for size in (1, 2, 3, 5, 7, 16, TILE):
+        for size in (1, 2, 3, 5, 7, tile):
             y, _ = model.network(x[:, :size], h[:size])
             if not same_bits(y.contiguous(), whole[:, :size].contiguous()):
                 return True
@@ -121,9 +145,10 @@ def test_without_whole_tiles_bits_depend_on_the_batch():
         pytest.skip("on this CPU and build of torch no cell and size tried differs without tiles")
     kind, hidden = found[0]
     model = models.small(kind, hidden)
-    x, h = events(rng, model, 1 + TILE), memories(rng, model, 1 + TILE)
+    tile = tile_rows()
+    x, h = events(rng, model, 1 + tile), memories(rng, model, 1 + tile)
     whole, _ = model.step(x, h)
-    for size in (1, 2, 3, 5, 7, 16, TILE):
+    for size in (1, 2, 3, 5, 7, tile):
         assert same_bits(model.step(x[:size], h[:size])[0], whole[:size].contiguous())
 
 

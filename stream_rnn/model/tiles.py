@@ -1,0 +1,62 @@
+"""The number of rows of a batched step, such that no row's bits depend on the other rows.
+
+Kernels of matrix products are chosen by the shape of the product.  Measured with torch on CPUs: a
+batch of 1, 2, 3 or 5 rows can differ bitwise from the same rows in a larger batch, while batches
+padded to a multiple of one fixed tile do not differ, in any order, with any padding and with 1 to
+600 tiles, if the inner dimension of every product is a multiple of 4.  Which tile is large enough
+depends on the CPU and on the build of torch: 8 rows on most, 16 where the kernel for 8 rows adds in
+another order than that for 16.  So each process takes the smallest tile that a probe finds
+invariant.  A larger tile than needed gives the same bits and is slower.
+"""
+
+from functools import cache
+
+import torch
+from torch import Tensor
+
+TILES = (8, 16, 32, 64)
+TILE_MIN = TILES[0]
+_INNER = (8, 16, 24, 48, 64, 128, 192, 256, 512)  # sizes of inputs and hidden states
+_OUTER = (1, 2, 3, 5, 8, 9, 24, 64, 192, 256, 768)  # widths of heads and of gates
+_COUNTS = (1, 2, 3, 5, 8)  # tiles in a batch
+
+
+@cache
+def tile_rows() -> int:
+    """Return the smallest tile that is invariant on this machine; the largest if none is.
+
+    The caller must have called ``pin_numerics``.  ``stream-rnn doctor`` checks a model itself.
+    """
+    with torch.inference_mode():
+        return next((rows for rows in TILES if _is_invariant(rows)), TILES[-1])
+
+
+def pad_rows(rows: Tensor) -> Tensor:
+    """Return rows (B, ...) padded with zeros to whole tiles."""
+    return torch.cat([rows, rows.new_zeros(-len(rows) % tile_rows(), *rows.shape[1:])])
+
+
+def whole_tiles(rows: int) -> int:
+    """Return a number of rows, rounded up to whole tiles; at least one."""
+    return max(1, -(-rows // tile_rows())) * tile_rows()
+
+
+def _is_invariant(rows: int) -> bool:
+    """Return whether products of one to several tiles give each row the same bits."""
+    generator = torch.Generator().manual_seed(0)
+    total = rows * max(_COUNTS)
+    for inner in _INNER:
+        left = torch.randn(total, inner, generator=generator)
+        for outer in _OUTER:
+            weight = torch.randn(outer, inner, generator=generator)
+            bias = torch.randn(outer, generator=generator)
+            alone = [
+                torch.nn.functional.linear(left[at : at + rows].clone(), weight, bias)
+                for at in range(0, total, rows)
+            ]
+            expected = torch.cat(alone)
+            for count in _COUNTS:
+                found = torch.nn.functional.linear(left[-count * rows :].clone(), weight, bias)
+                if not torch.equal(found, expected[-count * rows :]):
+                    return False
+    return True
