@@ -130,6 +130,9 @@ def _as_json(spec: FeatureSpec, fit: SpecCheck | None) -> dict[str, Any]:
     }
     counts = {"rows": fit.rows, "events": fit.events, "skips": fit.skips}
     counts |= {"filtered": fit.filtered, "forgets": fit.forgets}
+    if fit.times is not None:
+        counts |= {"first_time_ms": fit.times.first_ms, "last_time_ms": fit.times.last_ms}
+        counts |= {"time_warning": fit.times.warning}
     return content | counts | {"fields": fields, "notes": fit.notes, "problem": fit.problem}
 
 
@@ -144,8 +147,9 @@ def _print(console: Console, path: Path, spec: FeatureSpec, fit: SpecCheck | Non
     print_text(
         console, f"{fit.rows:,} rows: {fit.events:,} events; skipped: {skips or 'none'}{more}"
     )
-    if fit.problem:
-        print_text(console, visible(fit.problem))
+    about_time = [fit.times.line, fit.times.warning] if fit.times is not None else []
+    for text in filter(None, (*about_time, fit.problem)):
+        print_text(console, visible(text))
     rows = []
     for count in fit.fields:
         cells = [count.has, count.lacks, count.wrong]

@@ -17,7 +17,7 @@ from stream_rnn.spec.names import (
     split_words,
 )
 from stream_rnn.spec.questions import Candidate, Question, rank
-from stream_rnn.text import printable
+from stream_rnn.text import format_time, printable
 
 TIME_S_MAX = 60_000_000_000  # as seconds since 1970, it lies within the years 1 to 9999
 DAY_S = 86_400
@@ -85,6 +85,7 @@ def clock_guess(column: Column, clock: Clock, zone: str, why: str) -> TimeGuess:
     kind = {"iso8601": "ISO 8601 texts", "text": f"texts of the format {clock.format}"}
     reading = kind.get(clock.unit, f"numbers in {clock.unit} since 1970")
     reasons = [f"The event time is {column.path}: {reading}; {why}."]
+    reasons += _span_note(clock)
     reasons += _zone_notes(clock, zone)
     known = int(np.isfinite(clock.seconds).sum())
     if absent := len(column.values) - column.present:
@@ -188,6 +189,14 @@ def _without_twin(best: Candidate, other: Candidate, clocks: Mapping[str, Clock]
         return other
     reason = f"{other.reason}; its times are those of {best.answer}"
     return Candidate(other.answer, min(other.confidence, best.confidence - 0.2), reason)
+
+
+def _span_note(clock: Clock) -> list[str]:
+    seconds = clock.seconds[np.isfinite(clock.seconds)]
+    if not len(seconds):
+        return []
+    first, last = (format_time(int(bound * 1000)) for bound in (seconds.min(), seconds.max()))
+    return [f"The rows read lie between {first} and {last} UTC."]
 
 
 def _zone_notes(clock: Clock, zone: str) -> list[str]:

@@ -23,6 +23,7 @@ from stream_rnn.replay.files import name_of, read_batches
 from stream_rnn.replay.no_event import SkipReasons, list_paths, near_paths
 from stream_rnn.replay.row_keys import parse_json
 from stream_rnn.settings import Settings
+from stream_rnn.spec.time_span import TimeSpan
 
 RECORDS_A_BATCH = 10_000
 WORDS_MAX = 100_000  # maximum number of different values that are counted for a field
@@ -89,6 +90,7 @@ class SpecCheck:
         fields: Counts of each field of the spec, in rows that are neither filtered nor forgets.
         notes: Remarks on paths that no row has, a sentence each.
         problem: Why no row is an event; empty if one is.
+        times: First and last event time of these rows; ``None`` if the spec has no event time.
     """
 
     rows: int
@@ -99,6 +101,7 @@ class SpecCheck:
     filtered: int = 0
     notes: list[str] = member(default_factory=list)
     problem: str = ""
+    times: TimeSpan | None = None
 
 
 def check_log(
@@ -133,14 +136,16 @@ class _Check:
         counts = [
             FieldCount(f, classes.get(f.path, frozenset())) for f in spec.fields(with_targets=True)
         ]
-        self.result = SpecCheck(rows=0, events=0, skips=Counter(), fields=counts)
+        time = spec.event.time
+        span = TimeSpan(time) if time else None
+        self.result = SpecCheck(rows=0, events=0, skips=Counter(), fields=counts, times=span)
+        self._get_time = value_getter(time.path, misplaced=()) if time else None
         self._decoder, self._encoder = Decoder(spec, settings), Encoder(spec)
         self._reasons = SkipReasons(spec)
         unwrap = spec.event.unwrap
         self._get_event = value_getter(unwrap, misplaced=()) if unwrap else lambda content: content
         self._event_paths: dict[tuple[str, ...], bool] = {}
         self._record_paths = self._event_paths if unwrap is None else {}
-        time = spec.event.time
         self._outside = [*spec.event.key_paths, *([time.path] if time and unwrap else [])]
 
     def add(self, records: Sequence[LogRecord]) -> None:
@@ -163,6 +168,8 @@ class _Check:
             event = self._get_event(content)
             for count in result.fields:
                 count.add(event)
+            if result.times is not None and self._get_time is not None:
+                result.times.add(self._get_time(content))
             if result.rows + number < PATH_ROWS_MAX:
                 _add_paths(self._event_paths, event)
                 if self._record_paths is not self._event_paths:

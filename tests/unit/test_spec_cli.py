@@ -5,11 +5,10 @@ import json
 
 import polars as pl
 import pytest
-from click.testing import CliRunner
 
-from stream_rnn.cli.verbs.spec import command
 from stream_rnn.errors import ConfigError, SpecError
 from stream_rnn.model.features import FeatureSpec
+from tests.unit.spec_command import run, write_lines
 
 ROWS = [
     {"user": f"u{i % 3}", "at": 1_700_000_000_000 + i * i * 1000, "act": "abc"[i % 2], "x": i / 2}
@@ -48,19 +47,6 @@ def spec(tmp_path):
     """Path of a spec."""
     (tmp_path / "spec.toml").write_text(SPEC)
     return tmp_path / "spec.toml"
-
-
-def run(*arguments, status=0):
-    """Run the verb; return what it printed."""
-    result = CliRunner().invoke(command, list(map(str, arguments)), catch_exceptions=False)
-    assert result.exit_code == status, result.output
-    return result.stdout
-
-
-def write_lines(path, rows):
-    """Write rows as lines of JSON, a text as it is."""
-    path.write_text("".join(f"{r if isinstance(r, str) else json.dumps(r)}\n" for r in rows))
-    return path
 
 
 def test_init_prints_a_spec_that_can_be_read(log, tmp_path):
