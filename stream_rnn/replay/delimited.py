@@ -16,6 +16,7 @@ from typing import IO, Protocol
 from stream_rnn.errors import ConfigError, reason
 from stream_rnn.model.file_format import BLANKS, FileFormat
 from stream_rnn.model.paths import split_path
+from stream_rnn.replay.other_content import describe_first_line
 from stream_rnn.replay.row_keys import missing_column
 from stream_rnn.replay.text_files import open_text, strip_suffix, translated_errors
 
@@ -140,8 +141,8 @@ def _no_table(names: Sequence[str], file: FileFormat) -> str:
         order = "be" if names[0].startswith("\0") else "le"
         return f'; it looks like UTF-16: set encoding = "utf-16-{order}" in [file] of the spec'
     start = names[0].lstrip() if names else ""
-    if start.startswith(("{", "[{")):
-        return "; its first line looks like JSON: rename the file to .jsonl"
+    if found := describe_first_line(start):
+        return f"; {found}"
     if start.startswith("#") and not file.columns:
         return "; its first line looks like a comment: remove it, as in tail -n +2"
     return ""

@@ -14,9 +14,12 @@ import polars as pl
 from stream_rnn.errors import ConfigError, reason
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.paths import split_path
+from stream_rnn.replay.other_content import describe_first_line
 from stream_rnn.replay.row_keys import missing_column, needed_paths
+from stream_rnn.replay.text_files import describe_magic
 from stream_rnn.replay.text_values import text_readers
 
+HEAD_BYTES = 200
 ROWS_A_BATCH = 50_000
 RECORDS_PER_BATCH = 16_384
 
@@ -45,7 +48,23 @@ def read_parquet(path: Path, what: str = "log") -> Iterator[pl.DataFrame]:
         message = error.strerror or reason(error)
         raise ConfigError(f"cannot read the {what} {path}: {message}") from error
     except pl.exceptions.PolarsError as error:
-        raise ConfigError(f"cannot read the {what} {path}: {reason(error)}") from error
+        message = _describe_other(path) or reason(error)
+        raise ConfigError(f"cannot read the {what} {path}: {message}") from error
+
+
+def _describe_other(path: Path) -> str:
+    """Return what a file is that is no Parquet file, with the remedy; empty for a damaged one."""
+    if path.is_dir():
+        return ""
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    if head.startswith(b"PAR1"):
+        return ""
+    if remedy := describe_magic(head) or describe_first_line(head.decode("latin-1")):
+        return remedy
+    if head.isascii() and b"\0" not in head:
+        return "it is a text file, not Parquet; give it a name that ends in .csv or .jsonl"
+    return "it is no Parquet file, which begins with PAR1"
 
 
 def named_columns(spec: FeatureSpec) -> frozenset[str]:

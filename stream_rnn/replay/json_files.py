@@ -13,6 +13,7 @@ from typing import IO
 
 from stream_rnn.errors import ConfigError
 from stream_rnn.model.byte_order_marks import bom_encoding
+from stream_rnn.replay.other_content import describe_lines
 from stream_rnn.replay.text_files import (
     encoding_of,
     open_bytes,
@@ -64,7 +65,8 @@ def _is_array(path: Path, what: str) -> bool:
     Lines of which the first is an array and others follow are lines: the decoder skips the first.
 
     Raises:
-        ConfigError: The file is empty, or its first object extends over several lines.
+        ConfigError: The file is empty, its first object extends over several lines, or its lines
+            are of another format.
     """
     with open_bytes(path) as file:
         encoding = bom_encoding(peek_bytes(file)) or "utf-8"
@@ -77,6 +79,8 @@ def _is_array(path: Path, what: str) -> bool:
             f"cannot read the {what} {path}: its objects extend over several lines; write one "
             f"object a line: jq -c . {path}"
         )
+    if found := describe_lines(start):
+        raise ConfigError(f"cannot read the {what} {path}: {found}")
     return first.startswith("[") and not (rest.strip() and _is_json(first))
 
 

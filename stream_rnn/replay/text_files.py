@@ -26,6 +26,11 @@ OTHER_FORMATS = {  # magic bytes, and what to do with such a file
     b"BZh": "it is compressed by bzip2; decompress it by bunzip2, or compress it by gzip or zstd",
     b"\xfd7zXZ\0": "it is compressed by xz; decompress it by unxz, or compress it by gzip or zstd",
     b"PAR1": "it is a Parquet file; give it a name that ends in .parquet",
+    b"\xd0\xcf\x11\xe0": "it is a workbook of an old Excel (.xls); save it as CSV",
+    b"SQLite f": "it is a database of SQLite; export the table as CSV",
+    b"ARROW1": "it is a file of Arrow (Feather); write it as Parquet",
+    b"\x04\x22\x4d\x18": "it is compressed by lz4; decompress it, or compress it by gzip or zstd",
+    b"\x89HDF": "it is an HDF5 file; write the table as Parquet or CSV",
     b"Obj\x01": "it is an Avro container file, which is not supported; convert it to JSON lines",
 }
 
@@ -88,16 +93,20 @@ def open_bytes(path: Path) -> IO[bytes]:
     file = path.open("rb", CHUNK_BYTES)
     head = file.read(8)
     file.seek(0)
-    for magic, remedy in OTHER_FORMATS.items():
-        if head.startswith(magic):
-            file.close()
-            raise ConfigError(f"cannot read {path}: {remedy}")
+    if remedy := describe_magic(head):
+        file.close()
+        raise ConfigError(f"cannot read {path}: {remedy}")
     if head.startswith(GZIP):
         file.close()
         return gzip.open(path)  # type: ignore[return-value]  # it has all methods
     if head.startswith((ZSTD, *ZSTD_SKIPPABLE)):
         return io.BufferedReader(_ZstdReader(file), CHUNK_BYTES)
     return file
+
+
+def describe_magic(head: bytes) -> str:
+    """Return what a file is that is no text, with the remedy, by its first bytes; empty for none."""
+    return next((text for magic, text in OTHER_FORMATS.items() if head.startswith(magic)), "")
 
 
 def is_compressed(path: Path) -> bool:

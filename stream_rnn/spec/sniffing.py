@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from stream_rnn.errors import ConfigError
 from stream_rnn.model.file_format import BLANKS, MISSING_WORDS, FileFormat
+from stream_rnn.replay.other_content import describe_first_line
 from stream_rnn.spec.date_formats import find_format
 from stream_rnn.spec.questions import Candidate, Question, format_confidence, refuse_to_choose
 
@@ -75,6 +76,8 @@ class Sniffer:
         ]
         if not lines:
             raise ConfigError("the file has no line of text")
+        if found := describe_first_line(lines[0]):
+            raise ConfigError(found)
         delimiter = str(self._options.get("delimiter") or self._find_delimiter(lines))
         rows = split_lines(lines, delimiter)
         self._check_preamble(rows)

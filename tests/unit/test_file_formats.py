@@ -120,6 +120,11 @@ def test_a_damaged_archive_is_an_error(tmp_path, compress):
         (b"\xfd7zXZ\0", "unxz"),
         (b"PAR1", "give it a name that ends in .parquet"),
         (b"Obj\x01", "an Avro container file"),
+        (b"\xd0\xcf\x11\xe0", "a workbook of an old Excel (.xls); save it as CSV"),
+        (b"SQLite format 3\0", "export the table as CSV"),
+        (b"ARROW1", "write it as Parquet"),
+        (b"\x04\x22\x4d\x18", "compressed by lz4"),
+        (b"\x89HDF\r", "write the table as Parquet or CSV"),
     ],
 )
 def test_another_format_is_named(tmp_path, magic, says):

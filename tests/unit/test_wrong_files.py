@@ -1,16 +1,34 @@
 """Files that are not what their reader expects: the message names the cause and the remedy."""
 
+import tomllib
+
 import orjson
 import pytest
 
 from stream_rnn.errors import ConfigError
+from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.file_format import FileFormat
 from stream_rnn.replay.delimited import read_text_rows
 from stream_rnn.replay.delimited import require_columns as require
+from stream_rnn.replay.files import read_batches
 from stream_rnn.spec.sample import read_sample
 from stream_rnn.spec.sniffing import Sniffer
 
 TABLE = "device,temp\nd1,20.5\nd2,21.5\n"
+OBJECTS = '{"device": "d1", "temp": 20.5}\n{"device": "d2", "temp": 21.5}\n'
+SPEC = """
+name = "t"
+[event]
+key = ["device"]
+[[features]]
+name = "temp"
+kind = "numeric"
+path = "temp"
+[[heads]]
+name = "next"
+kind = "regression"
+path = "temp"
+"""
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
@@ -83,3 +101,52 @@ def test_lines_above_a_table_are_no_columns(tmp_path, above, remedy):
     with pytest.raises(ConfigError) as got:
         require(path, names, [["device"]], FileFormat())
     assert remedy in str(got.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("log.jsonl", TABLE, "look like delimited text, not JSON: rename the file to .csv"),
+        ("log.json", TABLE.replace(",", ";"), "look like delimited text, not JSON"),
+        ("log.jsonl", "d1\t" + OBJECTS.replace("\n", "\nd2\t", 1), "remove it: cut -f2-"),
+        ("log.jsonl", OBJECTS.replace('"', "'"), "texts of Python, not JSON; write them by json"),
+        ("log.jsonl", "<html>\n<table>\n", "looks like HTML or XML: export the table as CSV"),
+        ("log.csv", OBJECTS, "its first line looks like JSON: rename the file to .jsonl"),
+        ("log.tsv", f"[{OBJECTS.replace('}', '},', 1)}]", "looks like JSON: rename the file"),
+        ("log.csv", "<?xml version='1.0'?>\n<rows>\n", "looks like HTML or XML"),
+        ("log.csv", "-- dump\nINSERT INTO t VALUES (1);\n", "looks like SQL: export the table"),
+        ("log.csv", "INSERT INTO t VALUES (1, 2);\n" * 3, "looks like SQL: export the table"),
+        ("log.parquet", TABLE, "it is a text file, not Parquet; give it a name that ends in .csv"),
+        ("log.parquet", OBJECTS, "its first line looks like JSON: rename the file to .jsonl"),
+        ("log.parquet", "PK\x03\x04", "a workbook of Excel"),
+        ("log.parquet", "\0\1\2\3", "it is no Parquet file, which begins with PAR1"),
+    ],
+)
+def test_content_of_another_format_is_named(tmp_path, name, content, says):
+    """By the proposal of a spec, and where a log is read by a spec."""
+    path = tmp_path / name
+    path.write_text(content)
+    spec = FeatureSpec.parse(tomllib.loads(SPEC), "spec")
+    for read in (lambda: read_sample(path, 1000), lambda: list(read_batches(path, spec))):
+        with pytest.raises(ConfigError) as caught:
+            read()
+        assert says in str(caught.value)
+        assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        'torn, {"device"\n' + OBJECTS,
+        OBJECTS + "a,b\nc,d\n",
+        "one line of text\n",
+        "lines\nof text\n",
+    ],
+)
+def test_broken_lines_are_still_skipped(tmp_path, content):
+    """A log of JSON with other lines is a log, and so is one whose content is not clear."""
+    path = tmp_path / "log.jsonl"
+    path.write_text(content)
+    spec = FeatureSpec.parse(tomllib.loads(SPEC), "spec")
+    records = [record for batch in read_batches(path, spec) for record in batch]
+    assert len(records) == len(content.splitlines())

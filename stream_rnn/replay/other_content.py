@@ -1,0 +1,75 @@
+"""Content that the name of a file does not promise: what it is, and the remedy.
+
+A format is that of the name, and is never guessed from the content.  Where the content has another
+format, these functions tell what it looks like.
+"""
+
+import csv
+import re
+from collections.abc import Sequence
+
+DELIMITERS = (",", ";", "\t", "|")
+LINES_TRIED = 20
+_MARKUP = re.compile(r"<(?:!doctype|\?xml|[a-z][\w:-]*[\s/>])", re.IGNORECASE)
+_SQL = re.compile(
+    r"(?:insert\s+into|replace\s+into|create\s+(?:table|database)|drop\s+table|copy\s.*\sfrom\s+"
+    r"stdin|set\s+\w+|begin|--|/\*)(?:\W|$)",
+    re.IGNORECASE,
+)
+
+
+def describe_first_line(line: str) -> str:
+    """Return what a line is that looks like no line of a table, with the remedy; empty for one.
+
+    Example:
+        >>> describe_first_line('{"device": "d1"}')
+        'its first line looks like JSON: rename the file to .jsonl'
+    """
+    start = line.lstrip()
+    if start.startswith(("{", "[{")) or start.rstrip() == "[":
+        return "its first line looks like JSON: rename the file to .jsonl"
+    if _MARKUP.match(start):
+        return "its first line looks like HTML or XML: export the table as CSV"
+    if _SQL.match(start):
+        return "its first line looks like SQL: export the table as CSV, or rows as JSON lines"
+    return ""
+
+
+def describe_lines(text: str) -> str:
+    """Return what the first lines of a file are if none is JSON; empty if that is not clear.
+
+    Args:
+        text: Start of the file, which may end within a line.
+    """
+    lines = [line for line in text.splitlines()[: LINES_TRIED + 1] if line.strip()]
+    lines = lines[:-1] if len(lines) > LINES_TRIED else lines
+    if len(lines) < 2 or any("\0" in line for line in lines):
+        return ""
+    starts = [line.lstrip() for line in lines]
+    if found := _describe_starts(starts):
+        return found
+    if any(start.startswith(("{", "[")) for start in starts):
+        return ""
+    is_table = any(_is_table(lines, delimiter) for delimiter in DELIMITERS)
+    table = "its lines look like delimited text, not JSON: rename the file to .csv" * is_table
+    return describe_first_line(lines[0]) or table
+
+
+def _describe_starts(starts: Sequence[str]) -> str:
+    """Return why lines with an object in each are no JSON; empty for other lines."""
+    if all(start.startswith(("{'", "[{'")) for start in starts):
+        return "its lines are texts of Python, not JSON; write them by json.dumps"
+    if all(re.match(r"[^\t{\[]*\t\s*\{", start) for start in starts):
+        return (
+            "its lines have a text and a tab before the object, as a console consumer prints keys; "
+            "remove it: cut -f2-"
+        )
+    return ""
+
+
+def _is_table(lines: Sequence[str], delimiter: str) -> bool:
+    try:
+        rows = [row for row in csv.reader(lines, delimiter=delimiter, strict=True) if row]
+    except csv.Error:
+        return False
+    return len(rows) > 1 and len(rows[0]) > 1 and {len(row) for row in rows} == {len(rows[0])}
