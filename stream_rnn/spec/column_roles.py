@@ -12,6 +12,7 @@ from stream_rnn.spec.clocks import unreadable_time
 from stream_rnn.spec.columns import WORD_LENGTH_MAX, Column
 from stream_rnn.spec.names import CLASS_WORDS, ID_WORDS, split_words
 from stream_rnn.spec.notations import describe_notation
+from stream_rnn.spec.stand_ins import describe_stand_ins
 from stream_rnn.spec.text_columns import EXACT_MAX
 from stream_rnn.text import printable
 
@@ -146,7 +147,7 @@ def feature_options(column: Column, role: Role) -> tuple[dict[str, Any], list[st
         reasons.append("its values are texts in the log, hence parse = true")
     if role.kind == "boolean":
         return {"missing": "indicator", **parse}, reasons
-    reasons += _unread_notes(column)
+    reasons += [*_unread_notes(column), *filter(None, [describe_stand_ins(column)])]
     missing = "indicator" if column.present < len(column.values) else "mean"
     if role.kind == "flag":
         return {"scaling": "none", "missing": missing, **parse}, reasons

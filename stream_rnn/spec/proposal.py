@@ -33,6 +33,7 @@ from stream_rnn.spec.questions import (
     refuse_to_choose,
 )
 from stream_rnn.spec.sample import Sample
+from stream_rnn.spec.stand_ins import describe_stand_ins
 from stream_rnn.spec.targets import Target, rank_targets, score_targets, target_question
 from stream_rnn.spec.toml import Block, format_document
 from stream_rnn.text import format_duration
@@ -276,6 +277,8 @@ def _head_block(
     if role.kind == "flag":
         values["above"] = FLAG_ABOVE
         comments.append("Its values are 0 and 1: above 0.5 is yes.")
+    if column is not None and kind == "regression" and (note := describe_stand_ins(column)):
+        comments.append(f"{path}: {note}.")
     if column is not None and column.needs_parse and kind != "multiclass":
         values["parse"] = True
     if role.words:
