@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from stream_rnn.spec.clocks import Clock, unreadable_time
 from stream_rnn.spec.columns import Column, Pairs, find_pairs, measure_change
+from stream_rnn.spec.key_twins import find_twin
 from stream_rnn.spec.names import (
     ACTION_WORDS,
     CLASS_WORDS,
@@ -79,13 +80,20 @@ def rank_keys(columns: Sequence[Column], clocks: Mapping[str, Clock]) -> list[Ke
         scored += _composites(scored, seconds)
     ranked = rank([Candidate(c.answer, c.confidence, c.reason) for c in scored])
     by_answer = {c.answer: c for c in scored}
-    return [replace(by_answer[c.answer], confidence=c.confidence, reason=c.reason) for c in ranked]
+    return _with_twin(
+        [replace(by_answer[c.answer], confidence=c.confidence, reason=c.reason) for c in ranked]
+    )
 
 
 def key_question(candidates: Sequence[KeyCandidate], rows: int) -> Question:
     """Return the question for the key."""
     text = "Which field is the key? It names what has a history: a device, a user, a case."
     hint = f"The log has {rows} rows. {SINGLE_THING} Several fields make a key as --key A,B."
+    columns = [c.columns[0] for c in candidates if len(c.columns) == 1]
+    if columns and (twin := find_twin(columns[0], columns[1:])):
+        hint += (
+            f" If a row is an event of {columns[0].path} and of {twin.path}, write a row for each."
+        )
     answers = [Candidate(c.answer, c.confidence, c.reason) for c in candidates]
     return Question(text, "--key", answers, hint)
 
@@ -94,6 +102,21 @@ def count_keys(pairs: Pairs) -> str:
     """Return the numbers of keys and rows, as a phrase."""
     events = pairs.rows / max(pairs.keys, 1)
     return f"{pairs.keys} keys in {pairs.rows} rows, {events:.1f} events per key"
+
+
+def _with_twin(ranked: list[KeyCandidate]) -> list[KeyCandidate]:
+    """Make the best candidate unsure if another column has the same entities."""
+    best = ranked[0]
+    twin = find_twin(best.columns[0], [c.columns[0] for c in ranked[1:] if len(c.columns) == 1])
+    if twin is None:
+        return ranked
+    reason = f"{best.reason}; {twin.path} has the same values: a row may be an event of both"
+    unsure = [replace(c, confidence=min(c.confidence, UNSURE)) for c in ranked[1:]]
+    return [
+        replace(best, confidence=min(best.confidence, UNSURE), reason=reason),
+        *(replace(c, confidence=UNSURE) for c in unsure if c.columns == (twin,)),
+        *(c for c in unsure if c.columns != (twin,)),
+    ]
 
 
 def _may_be_key(column: Column, clocks: Mapping[str, Clock]) -> bool:
