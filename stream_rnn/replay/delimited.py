@@ -43,10 +43,12 @@ class TextRows:
     Attributes:
         names: Names of the columns.
         rows: Texts of each row, in the order of the columns.
+        unnamed: Numbers, from 1, of the columns of the file that have no name and are left out.
     """
 
     names: list[str]
     rows: list[list[str]]
+    unnamed: tuple[int, ...] = ()
 
 
 def read_text_rows(path: Path, file: FileFormat, what: str = "log") -> Iterator[TextRows]:
@@ -66,7 +68,8 @@ def read_text_rows(path: Path, file: FileFormat, what: str = "log") -> Iterator[
         try:
             names = _read_names(reader, path, file, what)
             kept = [i for i, name in enumerate(names) if name.strip()]
-            yield TextRows([names[i] for i in kept], [])
+            unnamed = tuple(i for i, name in enumerate(names, 1) if not name.strip())
+            yield TextRows([names[i] for i in kept], [], unnamed)
             count = max(1, min(ROWS_A_BATCH, CELLS_A_BATCH // len(names)))
             is_first = True
             while rows := [row for row in _read_some(reader, count) if row]:

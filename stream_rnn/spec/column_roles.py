@@ -117,8 +117,18 @@ def _useless(column: Column, *, is_clock: bool) -> str:
     if is_clock:
         return "it is a time; features of time are made from the event time only"
     if column.distinct == 1:
-        return "it has the same value in every row"
+        return _same_value(column)
     return unreadable_time(column)
+
+
+def _same_value(column: Column) -> str:
+    value = printable(str(column.words.drop_nulls()[0]), 20)
+    if absent := len(column.values) - column.present:
+        return (
+            f"it has the same value, {value}, in {column.present} rows, and {absent} lack it; if "
+            "that is an answer, write true and false"
+        )
+    return f"it has the same value in every row, {value}"
 
 
 def choose_target_role(column: Column, classes_max: int, *, is_clock: bool = False) -> Role:
@@ -247,7 +257,8 @@ def _unread_notes(column: Column) -> list[str]:
 
 def _missing_note(column: Column) -> str:
     absent = len(column.values) - column.present - sum(column.unread.values())
-    return f", missing in {absent} of {len(column.values)} rows" if absent else ""
+    more = ", which is more than half" if 2 * absent > len(column.values) else ""
+    return f", missing in {absent} of {len(column.values)} rows{more}" if absent else ""
 
 
 def _choose_scaling(

@@ -12,24 +12,31 @@ COLUMNS_MIN = 100
 INT64 = (-(2**63), 2**63 - 1)
 
 
-def json_columns(rows: Sequence[dict[str, Any]]) -> list[Column]:
-    """Return the columns of objects, in the order in which the fields appear first."""
+def json_columns(rows: Sequence[dict[str, Any]]) -> tuple[list[Column], int]:
+    """Return the columns of objects, in the order in which the fields appear first.
+
+    Returns:
+        The columns, and the number of values in fields beyond the largest number of columns.
+    """
     cells: dict[tuple[str, ...], list[Any]] = {}
+    lost = 0
     columns_max = max(COLUMNS_MIN, CELLS_MAX // max(len(rows), 1))
     for number, row in enumerate(rows):
         for parts, value in _leaves(row):
             column = cells.get(parts)
             if column is None:
                 if len(cells) >= columns_max:
+                    lost += 1
                     continue
                 column = cells[parts] = [None] * len(rows)
             column[number] = value
     parents = {parts[:end] for parts in cells for end in range(1, len(parts))}
-    return [
+    columns = [
         _column(parts, values, parts in parents)
         for parts, values in cells.items()
         if parts not in parents or any(value is not None for value in values)
     ]
+    return columns, lost
 
 
 def _leaves(row: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:

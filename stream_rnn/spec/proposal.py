@@ -14,7 +14,6 @@ import numpy as np
 from stream_rnn.errors import ConfigError
 from stream_rnn.model.features import SPEC_BYTES_MAX
 from stream_rnn.spec.column_roles import (
-    FLAG_ABOVE,
     Role,
     UniqueNames,
     choose_feature_role,
@@ -25,22 +24,27 @@ from stream_rnn.spec.column_roles import (
 from stream_rnn.spec.columns import Column
 from stream_rnn.spec.envelopes import metadata_reason
 from stream_rnn.spec.examine import ExaminedLog, examine
-from stream_rnn.spec.proposal_options import ProposalOptions, find_column
+from stream_rnn.spec.head_blocks import (
+    choose_target,
+    head_blocks,
+    rank_log_targets,
+    suggested_heads,
+    target_columns,
+    target_head,
+)
+from stream_rnn.spec.proposal_options import ProposalOptions
 from stream_rnn.spec.questions import (
     CONFIDENCE_MIN,
     Ask,
-    format_confidence,
     refuse_to_choose,
 )
+from stream_rnn.spec.repeats import describe_repeats
 from stream_rnn.spec.sample import Sample
-from stream_rnn.spec.stand_ins import describe_stand_ins
-from stream_rnn.spec.targets import Target, rank_targets, score_targets, target_question
+from stream_rnn.spec.targets import score_targets, target_question
 from stream_rnn.spec.toml import Block, format_document
 from stream_rnn.text import format_duration
 
 FEATURES_MAX = 500  # FeatureSpec allows 512; the rest is for since_previous and calendar
-SUGGESTED_HEADS_MAX = 3
-SUGGESTED_CLASSES_MAX = 20
 DAY_S = 86_400
 REASONS_MAX = 12
 
@@ -68,13 +72,13 @@ def propose_for(
 ) -> str:
     """Propose a spec for an examined log; see :func:`propose`."""
     options = _with_target(log, options, ask)
-    hidden = set(_target_columns(log, options)) if options.of != "next" else set()
+    hidden = set(target_columns(log, options)) if options.of != "next" else set()
     roles, left_out = _choose_roles(log, options, hidden)
-    features = list(_feature_blocks(log, roles))
-    heads = list(_head_blocks(log, options))
+    features = list(_feature_blocks(log, options, roles))
+    heads = list(head_blocks(log, options))
     if not features or not heads:
         raise ConfigError(_nothing_to_learn(name, left_out))
-    offered = list(_suggested_heads(log, options, heads))
+    offered = list(suggested_heads(log, options, heads))
     top = [_top_block(name, sample.rows), *_file_block(sample), _event_block(log)]
     text = format_document([*top, *features, *left_out, *heads, *offered])
     if (size := len(text.encode())) > SPEC_BYTES_MAX:
@@ -86,13 +90,13 @@ def propose_for(
 
 def _with_target(log: ExaminedLog, options: ProposalOptions, ask: Ask) -> ProposalOptions:
     """Return the options with the target that somebody has chosen, if it is not sure."""
-    targets = [] if options.targets else _rank_targets(log, options)
+    targets = [] if options.targets else rank_log_targets(log, options)
     scored = score_targets(targets, [log.envelope.event_path(t.column) for t in targets])
     if not scored or max(c.confidence for c in scored) >= CONFIDENCE_MIN:
         return options
 
     def check(reply: str) -> Block:
-        return _target_head(log, reply, options, UniqueNames())
+        return target_head(log, reply, options, UniqueNames())
 
     return replace(options, targets=(ask(replace(target_question(scored), check=check)),))
 
@@ -127,21 +131,13 @@ def _event_block(log: ExaminedLog) -> Block:
     return Block("[event]", values, comments)
 
 
-def _target_columns(log: ExaminedLog, options: ProposalOptions) -> Iterator[Column]:
-    """Yield the columns that the targets name; a target of labels may be no column."""
-    for path in options.targets:
-        for column in log.columns:
-            if path in (column.path, log.envelope.event_path(column)):
-                yield column
-
-
 def _choose_roles(
     log: ExaminedLog, options: ProposalOptions, hidden: set[Column]
 ) -> tuple[list[tuple[Column, Role]], list[Block]]:
     """Return the columns that become features, and a block with the reason for every other one."""
     features: list[tuple[Column, Role]] = []
     lines: list[str] = []
-    targets = set(_target_columns(log, options))
+    targets = set(target_columns(log, options))
     for column in log.event_columns:
         choose = choose_target_role if column in targets else choose_feature_role
         role = choose(column, options.classes_max, is_clock=column.path in log.clocks)
@@ -172,10 +168,17 @@ def _choose_roles(
     return features, [Block(comments=lines)] if lines else []
 
 
-def _feature_blocks(log: ExaminedLog, roles: Sequence[tuple[Column, Role]]) -> Iterator[Block]:
+def _feature_blocks(
+    log: ExaminedLog, options: ProposalOptions, roles: Sequence[tuple[Column, Role]]
+) -> Iterator[Block]:
     names = UniqueNames()
+    targets = list(_targets(log, options))
     for column, role in roles:
         values, reasons = feature_options(column, role)
+        for target, target_role in targets:
+            reasons += describe_repeats(
+                column, role, target, target_role, log.pairs, is_now=options.of == "now"
+            )
         path = log.envelope.event_path(column)
         start = {"name": names.add(path), "kind": role.feature_kind, "path": path}
         yield Block("[[features]]", start | values, [f"{path}: {'; '.join(reasons)}"])
@@ -189,6 +192,16 @@ def _feature_blocks(log: ExaminedLog, roles: Sequence[tuple[Column, Role]]) -> I
         yield Block("[[features]]", values, [reason])
 
 
+def _targets(log: ExaminedLog, options: ProposalOptions) -> Iterator[tuple[Column, Role]]:
+    """Yield the columns that the heads predict, with their roles."""
+    if options.targets:
+        for column in target_columns(log, options):
+            is_clock = column.path in log.clocks
+            yield column, choose_target_role(column, options.classes_max, is_clock=is_clock)
+    elif chosen := choose_target(log, options):
+        yield chosen[0].column, chosen[0].role
+
+
 def _calendar_units(log: ExaminedLog) -> Iterator[tuple[str, str]]:
     seconds = log.seconds[np.isfinite(log.seconds)]
     if not log.time.is_clock or not len(seconds) or np.ptp(seconds) <= DAY_S:
@@ -197,112 +210,6 @@ def _calendar_units(log: ExaminedLog) -> Iterator[tuple[str, str]]:
     if (seconds % DAY_S != seconds[0] % DAY_S).any():
         yield "hour", f"{span} The hour of the day is that of UTC."
     yield "weekday", f"{span} The day of the week is that of UTC."
-
-
-def _head_blocks(log: ExaminedLog, options: ProposalOptions) -> Iterator[Block]:
-    names = UniqueNames()
-    if options.targets:
-        for path in options.targets:
-            yield _target_head(log, path, options, names)
-        return
-    targets = _rank_targets(log, options)
-    if targets:
-        paths = [log.envelope.event_path(target.column) for target in targets]
-        scored = score_targets(targets, paths)
-        best = max(scored, key=lambda candidate: candidate.confidence)
-        target = targets[scored.index(best)]
-        reason = f"{best.reason} ({format_confidence(best.confidence)})"
-        yield _head_block(best.answer, target.column, target.role, "next", names, reason)
-    if log.has_gaps:
-        yield _wait_head(names)
-
-
-def _suggested_heads(
-    log: ExaminedLog, options: ProposalOptions, heads: Sequence[Block]
-) -> Iterator[Block]:
-    """Suggest further heads, as comments."""
-    names = UniqueNames()
-    for head in heads:
-        names.add(head.values["name"])
-    predicted = {head.values.get("path") for head in heads}
-    others = [
-        (log.envelope.event_path(target.column), target)
-        for target in _rank_targets(log, options)
-        if len(target.role.words) <= SUGGESTED_CLASSES_MAX
-    ]
-    others = [(path, target) for path, target in others if path not in predicted]
-    if others:
-        yield Block(comments=["Further heads: remove the # before the lines of those you want."])
-    for path, target in others[:SUGGESTED_HEADS_MAX]:
-        head = _head_block(path, target.column, target.role, "next", names, target.reason)
-        yield replace(head, is_commented_out=True)
-    if options.targets and log.has_gaps:
-        yield replace(_wait_head(names), is_commented_out=True)
-
-
-def _target_head(
-    log: ExaminedLog, path: str, options: ProposalOptions, names: UniqueNames
-) -> Block:
-    """Return the head of a field that --target names.
-
-    Raises:
-        ConfigError: The log has no such field, or the field cannot be a target.
-    """
-    if options.of == "label" and not any(_target_columns(log, options)):
-        reason = "not a field of the log, so it is a number in a file of labels (train --labels)"
-        return _head_block(path, None, Role("numeric", reason), "label", names, reason)
-    column = find_column(log.columns, path, "--target", log.envelope)
-    if not log.envelope.contains(column):
-        raise ConfigError(f"--target {path}: it is no field of the event, but of its envelope")
-    is_clock = column.path in log.clocks
-    role = choose_target_role(column, options.classes_max, is_clock=is_clock)
-    if role.kind == "none":
-        raise ConfigError(f"--target {path}: {role.reason}")
-    if len(role.words) == 1:
-        raise ConfigError(
-            f"--target {path}: only one of {column.distinct} classes is left; raise --classes"
-        )
-    event_path = log.envelope.event_path(column)
-    return _head_block(event_path, column, role, options.of, names, "the given target")
-
-
-def _head_block(
-    path: str, column: Column | None, role: Role, of: str, names: UniqueNames, reason: str
-) -> Block:
-    kinds = {"numeric": "regression", "categorical": "multiclass"}
-    kind = kinds.get(role.kind, "binary")
-    values: dict[str, Any] = {"name": names.add(f"{of}_{path}"), "kind": kind, "of": of}
-    values["path"] = path
-    comments = [f"{path}: {reason}"]
-    if role.kind == "flag":
-        values["above"] = FLAG_ABOVE
-        comments.append("Its values are 0 and 1: above 0.5 is yes.")
-    if column is not None and kind == "regression" and (note := describe_stand_ins(column)):
-        comments.append(f"{path}: {note}.")
-    if column is not None and column.needs_parse and kind != "multiclass":
-        values["parse"] = True
-    if role.words:
-        values["classes"] = role.words
-        if of == "next" and "end" not in role.words:
-            comments.append("If keys end, end = true adds a class for the last event of each key.")
-    return Block("[[heads]]", values, comments)
-
-
-def _wait_head(names: UniqueNames) -> Block:
-    values = {"name": names.add("wait"), "kind": "time_to_next"}
-    comment = "The time between events of a key varies: predict the seconds until the next one."
-    return Block("[[heads]]", values, [comment])
-
-
-def _rank_targets(log: ExaminedLog, options: ProposalOptions) -> list[Target]:
-    """Rank the columns whose next value a head could predict."""
-    candidates = []
-    for column in log.event_columns:
-        is_clock = column.path in log.clocks
-        role = choose_feature_role(column, options.classes_max, is_clock=is_clock)
-        if not metadata_reason(column, log.columns, log.envelope):
-            candidates.append((column, role))
-    return rank_targets(candidates, log.pairs)
 
 
 def _nothing_to_learn(name: str, left_out: Sequence[Block]) -> str:

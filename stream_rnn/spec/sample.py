@@ -124,8 +124,14 @@ def _read_json(log: Rows, parts: Iterable[Part], rows: int) -> Sample:
         for what, count in wrong.items()
     )
     marks = Marks(is_json=True)
-    columns = [type_column(column, marks) for column in json_columns(objects)]
-    return Sample(columns, len(objects), reasons=reasons)
+    found, lost = json_columns(objects)
+    if lost:
+        note = (
+            f"{lost} values are left out, whose fields would be more than {len(found)} columns; are "
+            "their names ids? Write such names as values."
+        )
+        reasons = (*reasons, note)
+    return Sample([type_column(column, marks) for column in found], len(objects), reasons=reasons)
 
 
 def _lines_are(count: int) -> str:
@@ -165,16 +171,30 @@ def _read_text(log: Rows, parts: Sequence[Part], rows: int, given: dict[str, Any
     except ConfigError as error:
         raise ConfigError(f"cannot read the log {name_of(log)}: {error}") from error
     names: list[str] = []
+    unnamed: tuple[int, ...] = ()
     texts: list[list[str | None]] = []
     for part in parts:
         for batch in read_text_rows(part.path, sniffed.format):
-            names = [*batch.names, *part.folders]
+            names, unnamed = [*batch.names, *part.folders], unnamed or batch.unnamed
             taken = batch.rows[: rows - len(texts)]
             texts += [[*row, *part.folders.values()] for row in taken]
             if len(texts) >= rows:
                 break
     columns = _text_columns(names, texts)
-    return _typed(columns, len(texts), sniffed.format, sniffed.options, sniffed.reasons)
+    reasons = (*sniffed.reasons, *_unnamed_notes(unnamed))
+    return _typed(columns, len(texts), sniffed.format, sniffed.options, reasons)
+
+
+def _unnamed_notes(unnamed: Sequence[int]) -> Iterator[str]:
+    """Yield which columns are left out because they have no name."""
+    if unnamed:
+        shown = ", ".join(map(str, unnamed[:WORDS_SHOWN]))
+        more = f" and {len(unnamed) - WORDS_SHOWN} more" if len(unnamed) > WORDS_SHOWN else ""
+        index = ", such as the index that pandas writes" * (unnamed[0] == 1)
+        yield (
+            f"Without a name, and so left out: column {shown}{more}{index}. To read it, give it a "
+            "name in the first line."
+        )
 
 
 def _text_columns(names: Sequence[str], rows: Sequence[Sequence[str | None]]) -> list[Column]:
