@@ -1,4 +1,4 @@
-"""A single broker with the settings of three: what can never answer is said, and by what."""
+"""A single broker with the settings of three: the error names what can never answer, and why."""
 
 import pytest
 from aiokafka.admin import NewTopic

@@ -9,7 +9,8 @@ from stream_rnn.replay.logs import FileLog
 from stream_rnn.settings import Settings
 from stream_rnn.spec.spec_check import check_log
 from stream_rnn.training.dataset import read_fitted
-from tests.unit.logs_of_many_shapes import ROWS, shapes
+from tests.unit.logs_of_many_shapes import shapes
+from tests.unit.shape import ROWS
 
 SHAPES = shapes()
 TRAINED = ("german.csv", "turns-of-a-fan.txt", "debezium.jsonl", "mixed-kinds.jsonl", "spans.jsonl")
@@ -34,7 +35,7 @@ def proposed(shape, directory):
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
 def test_a_log_is_read_by_the_spec_that_is_proposed_for_it(shape, tmp_path):
-    """Every record is an event but for those that are said to be none, and keys have histories."""
+    """Every record is an event but for those that a comment counts, and keys have histories."""
     path, proposal = proposed(shape, tmp_path)
     check = check_log(path, proposal.spec, Settings.build(), ROWS, sort_by_time=False)
     assert (check.rows, check.events) == (ROWS, ROWS - NOT_EVENTS.get(shape.name, 0))

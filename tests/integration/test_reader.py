@@ -315,7 +315,7 @@ async def test_tail_ends_cleanly_on_ctrl_c(bootstrap_servers, topic, app_id, cre
 async def test_tail_ends_quietly_when_nobody_reads_any_more(
     bootstrap_servers, topic, app_id, create_topic, form
 ):
-    """As before ``head -1``: the status is the one of every verb, and nothing is said."""
+    """As before ``head -1``: the status is the one of every verb, and nothing is printed."""
     await create_topic(topic, 1)
     await publish(bootstrap_servers, topic, written(app_id, [7]))
 

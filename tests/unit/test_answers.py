@@ -130,7 +130,7 @@ def test_a_refusal_names_the_right_that_lacks(place, code, right):
 
 
 def test_an_error_says_what_it_is_about_and_what_the_broker_said():
-    """A code that aiokafka does not know is said as a number."""
+    """A code that aiokafka does not know is written as a number."""
     with pytest.raises(BrokerResponseError, match="delays: why"):
         raise_first_error(ANSWERS["created topic"](44))
     with pytest.raises(BrokerResponseError, match=r"flights\[1\]$"):

@@ -406,7 +406,7 @@ async def test_an_unreachable_broker_is_named_with_the_remedy():
 
 
 async def test_a_broker_that_answers_meanwhile_leaves_the_clients_own_reason(bootstrap_servers):
-    """It is said once."""
+    """The message appears once."""
     options = {"bootstrap_servers": bootstrap_servers, "client_id": "x"}
     said = await describe_unreachable(options, ConnectionError("ConnectionError: gone"))
     assert "(ConnectionError: gone)" in said

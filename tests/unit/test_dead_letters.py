@@ -64,7 +64,7 @@ def test_headers_say_what_why_and_where():
     ],
 )
 def test_what_is_huge_is_cut_and_named(record, cut, size):
-    """The rest is kept, the true size of the value is said, and the whole stays small."""
+    """The rest is kept, the true size of the value is stated, and the whole stays small."""
     message = made(record)
     headers = dict(message.headers)
     assert (headers["sr-truncated"], headers["sr-size"]) == (cut, size)

@@ -1,4 +1,4 @@
-"""What is said of an exception: never nothing."""
+"""The text of an exception in a message, which is never empty."""
 
 import asyncio
 

@@ -36,7 +36,7 @@ def flat(text):
 
 @pytest.mark.parametrize("shape", [s for s in SHAPES if not s.asks], ids=lambda s: s.name)
 def test_a_sure_guess_is_right(shape, tmp_path):
-    """Key, time, heads, format of the file, and what is said about them."""
+    """Key, time, heads, format of the file, and the comments on them."""
     spec, text, _ = proposed(shape, tmp_path)
     time = spec.event.time
     assert spec.event.key == shape.key

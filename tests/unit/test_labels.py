@@ -1,4 +1,4 @@
-"""Labels of a file: what is an id, what is a label, and what is said where none is of an event."""
+"""Labels of a file: what is an id, what is a label, and the message where none is of an event."""
 
 import asyncio
 import datetime as dt

@@ -1,4 +1,4 @@
-"""What is said where no record of a log is an event, by all that read logs."""
+"""The message of all verbs that read a log of which no record is an event."""
 
 import json
 

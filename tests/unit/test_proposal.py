@@ -1,4 +1,4 @@
-"""Proposed feature specs: what is guessed, what is said of it, and that it always works."""
+"""Proposed feature specs: the guesses, the comments on them, and that they always work."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Record batches that aiokafka's parser refuses: what can be read of them, and what is said."""
+"""Record batches that aiokafka's parser refuses: what can be read of them, and the errors."""
 
 import struct
 

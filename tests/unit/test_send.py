@@ -124,7 +124,7 @@ def send_one(partitions=0):
     ids=lambda error: type(error).__name__,
 )
 async def test_brokers_that_are_away_are_not_the_topics_fault(cluster, error):
-    """Status 4: it passes; what was acknowledged is said to be there."""
+    """Status 4: it passes; the message counts what was acknowledged."""
     client = cluster(error)
     with pytest.raises(UnreachableError) as found:
         await send_one()

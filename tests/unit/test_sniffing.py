@@ -179,7 +179,7 @@ def test_days_and_months_that_can_be_either_are_not_sure():
 
 
 def berlin(*texts, zone="Europe/Berlin"):
-    """Return the event time of local times, and what is said about it."""
+    """Return the event time of local times, and the comments on it."""
     raw = Column(("at",), "text", pl.Series(texts))
     clock = find_clock(raw, zone)
     return clock, " ".join(clock_guess(raw, clock, zone, "why").reasons)
