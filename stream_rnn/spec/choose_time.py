@@ -10,12 +10,13 @@ from stream_rnn.spec.clocks import (
     digits_clock,
     epoch_unit,
     find_clock,
-    is_time_named,
     iso_moment,
+    unknown_format,
     unreadable_time,
 )
 from stream_rnn.spec.columns import Column, Pairs
 from stream_rnn.spec.date_formats import SHARE_MIN
+from stream_rnn.spec.date_parts import date_part_notes
 from stream_rnn.spec.envelopes import Envelope
 from stream_rnn.spec.event_time import (
     TimeGuess,
@@ -43,6 +44,20 @@ def choose_time(
     options: ProposalOptions,
     ask: Ask,
 ) -> tuple[TimeGuess, dict[str, Clock]]:
+    """Choose the event time, and name columns that are parts of a time; see :func:`_choose`."""
+    time, clocks = _choose(columns, clocks, pairs, envelope, options, ask)
+    notes = tuple(date_part_notes([c for c in columns if c is not time.column], time))
+    return replace(time, reasons=(*time.reasons, *notes)), clocks
+
+
+def _choose(
+    columns: Sequence[Column],
+    clocks: dict[str, Clock],
+    pairs: Pairs,
+    envelope: Envelope,
+    options: ProposalOptions,
+    ask: Ask,
+) -> tuple[TimeGuess, dict[str, Clock]]:
     """Choose the event time.
 
     Args:
@@ -63,13 +78,14 @@ def choose_time(
     if options.time is not None:
         column = find_column(columns, options.time, "--time", envelope)
         return _named_time(column, clocks, options, ask)
-    ranked = [
-        candidate
-        for candidate in rank_times(usable, clocks, pairs, envelope.time)
-        if candidate.confidence >= TIME_CONFIDENCE_MIN
-    ]
+    times = rank_times(usable, clocks, pairs, envelope.time)
+    ranked = [candidate for candidate in times if candidate.confidence >= TIME_CONFIDENCE_MIN]
     if not ranked:
-        return _without_clock(usable, columns, pairs), clocks
+        unlikely = [
+            f"{c.answer} has times ({c.reason}); --time takes it all the same." for c in times
+        ]
+        guess = _without_clock(usable, columns, pairs)
+        return replace(guess, reasons=(*guess.reasons, *unlikely[:OTHERS_SHOWN])), clocks
     best = ranked[0]
     why = f"{format_confidence(best.confidence)}: {best.reason}"
     path = best.answer
@@ -122,7 +138,7 @@ def _without_clock(usable: Sequence[Column], columns: Sequence[Column], pairs: P
     notes = tuple(
         f"{column.path} is not read as a time: {note}."
         for column in columns
-        if (note := unreadable_time(column) or _unknown_format(column))
+        if (note := unreadable_time(column) or unknown_format(column))
     )
     counter = find_counter([c for c in usable if not unreadable_time(c)], pairs)
     if counter is not None:
@@ -132,19 +148,6 @@ def _without_clock(usable: Sequence[Column], columns: Sequence[Column], pairs: P
         "the row number. If times matter, name a field with --time."
     )
     return TimeGuess(reasons=(reason, *notes))
-
-
-def _unknown_format(column: Column) -> str:
-    """Return that texts with the name of a time are of no known format; empty for others."""
-    if column.kind != "text" or not column.present or not is_time_named(column):
-        return ""
-    texts = column.values.drop_nulls()
-    if texts.str.contains(r"\d").mean() != 1:
-        return ""
-    return (
-        f"its texts, such as {printable(texts[0], 60)!r}, are of no format that is known; give "
-        "--time-format, as strptime reads it, or write ISO 8601"
-    )
 
 
 def _named_time(

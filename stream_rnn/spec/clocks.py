@@ -15,11 +15,15 @@ from stream_rnn.model.zones import load_zone
 from stream_rnn.spec.columns import Column
 from stream_rnn.spec.date_formats import SHARE_MIN, find_format
 from stream_rnn.spec.names import TIME_WORDS, split_words
+from stream_rnn.text import printable
 
 YEARS_S = (631_152_000, 4_102_444_800)  # 1990 to 2100
 UNITS_PER_S = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 DIGIT_DATES = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 EXCEL_DAYS = (32_874, 73_051)  # 1990 to 2100
+EXACT_MAX = 2**53
+TIME_OF_DAY = re.compile(r"\d{1,2}:\d\d(?::\d\d(?:\.\d+)?)?(?: ?[AaPp][Mm])?")
+YEAR_OR_TIME = r"(^|\D)(19|20)\d\d(\D|$)|\d:\d\d"
 DIGITS_AS_NUMBERS = "dates as numbers, which no spec reads; write them as texts"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -115,7 +119,7 @@ def find_clock(column: Column, zone: str = "", layout: str = "") -> Clock | None
             confidence=0.9,
             reason=reason,
         )
-    is_date = column.texts is not None and is_time_named(column)
+    is_date = column.texts is not None and (is_time_named(column) or has_digit_dates(column))
     return digits_clock(column, zone) if is_date else None
 
 
@@ -134,6 +138,8 @@ def epoch_unit(column: Column) -> str | None:
 
 def unreadable_time(column: Column) -> str:
     """Return what a column of times looks like that no unit of a spec reads; empty for no time."""
+    if column.texts is None and has_digit_dates(column):
+        return f"{column.words.drop_nulls()[0]} and the like are {DIGITS_AS_NUMBERS}"
     if not is_time_named(column) or not column.present:
         return ""
     if column.kind == "number":
@@ -142,11 +148,43 @@ def unreadable_time(column: Column) -> str:
             return "its numbers look like days since 1900, as Excel counts; export dates as texts"
     if column.texts is None and digits_clock(column):
         return f"{column.words.drop_nulls()[0]} and the like are {DIGITS_AS_NUMBERS}"
-    if column.kind == "text":
-        first = column.values.drop_nulls()[0]
-        if re.fullmatch(r"\d{1,2}:\d\d(:\d\d(\.\d+)?)?", first):
-            return "it is a time of the day without a date; join the two to one field"
-    return ""
+    if is_time_of_day(column):
+        return "it is a time of the day without a date; join the two to one field"
+    return unknown_format(column, YEAR_OR_TIME)
+
+
+def is_time_of_day(column: Column) -> bool:
+    """Return whether the first text of a column named as a time has no date."""
+    if column.kind != "text" or not column.present or not is_time_named(column):
+        return False
+    return bool(TIME_OF_DAY.fullmatch(column.values.drop_nulls()[0].strip()))
+
+
+def has_digit_dates(column: Column) -> bool:
+    """Return whether all numbers of a column are digits of dates from 1990 to 2100."""
+    if column.kind != "integer" or column.distinct < 2:
+        return False
+    numbers = column.numbers
+    length = len(str(int(numbers[0])))
+    if length not in DIGIT_DATES or float(np.abs(numbers).max()) > EXACT_MAX:
+        return False
+    days = numbers.astype(np.int64) // 10 ** (length - 8)
+    months, numbers_of_days = days // 100 % 100, days % 100
+    is_in_year = (months >= 1) & (months <= 12) & (numbers_of_days >= 1) & (numbers_of_days <= 31)
+    return bool(((days >= 19_900_101) & (days < 21_000_101) & is_in_year).all())
+
+
+def unknown_format(column: Column, pattern: str = r"\d") -> str:
+    """Return that texts that contain a pattern are of no known format; empty for other columns."""
+    if column.kind != "text" or not column.present or not is_time_named(column):
+        return ""
+    texts = column.values.drop_nulls()
+    if texts.str.contains(pattern).mean() != 1 or find_clock(column) is not None:
+        return ""
+    return (
+        f"its texts, such as {printable(texts[0], 60)!r}, are of no format that is known; give "
+        "--time-format, as strptime reads it, or write ISO 8601"
+    )
 
 
 def iso_moment(text: str) -> datetime | None:

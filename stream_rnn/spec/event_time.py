@@ -147,8 +147,8 @@ def _score(column: Column, clock: Clock, pairs: Pairs, *, is_known: bool) -> Can
     if len(seconds) and bool((seconds % DAY_S == 0).all()) and len(seconds) > 1:
         confidence -= 0.05
         reasons.append("dates without a time of the day")
-    if _is_constant(clock.seconds, pairs):
-        confidence *= 0.3
+    if changes := _rare_changes(clock.seconds, pairs):
+        confidence *= 0.3 if changes == "never" else 0.7
         reasons.append("it hardly changes within a key")
     share = column.present / len(column.values)
     if share < 1:
@@ -175,10 +175,17 @@ def _name_score(column: Column, *, is_known: bool) -> tuple[float, list[str]]:
     return confidence, reasons
 
 
-def _is_constant(seconds: NDArray[np.float64], pairs: Pairs) -> bool:
+def _rare_changes(seconds: NDArray[np.float64], pairs: Pairs) -> str:
+    """Return whether a time changes ``never`` or ``seldom`` within a key; empty for often.
+
+    A date of the key never changes, and the date of a fast event seldom does.
+    """
     steps = seconds[pairs.after] - seconds[pairs.before]
     steps = steps[np.isfinite(steps)]
-    return len(steps) >= 10 and float((steps != 0).mean()) < CONSTANT_MAX
+    changes = int((steps != 0).sum())
+    if len(steps) < 10 or changes >= CONSTANT_MAX * len(steps):
+        return ""
+    return "seldom" if changes >= pairs.keys else "never"
 
 
 def _without_twin(best: Candidate, other: Candidate, clocks: Mapping[str, Clock]) -> Candidate:

@@ -23,6 +23,7 @@ from stream_rnn.spec.envelopes import (
 )
 from stream_rnn.spec.event_time import TimeGuess
 from stream_rnn.spec.key import SINGLE_THING, KeyCandidate, count_keys, key_question, rank_keys
+from stream_rnn.spec.key_notes import key_notes
 from stream_rnn.spec.proposal_options import ProposalOptions, find_column
 from stream_rnn.spec.questions import (
     CANDIDATES_MAX,
@@ -128,7 +129,7 @@ def examine(sample: Sample, options: ProposalOptions, ask: Ask) -> ExaminedLog:
         envelope=envelope,
         clocks=clocks,
         key=key,
-        key_reasons=(*reasons, *_missing_words(key)),
+        key_reasons=(*reasons, *_missing_words(key), *key_notes(key)),
         time=time,
         pairs=pairs,
     )

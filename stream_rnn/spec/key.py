@@ -72,6 +72,7 @@ def rank_keys(columns: Sequence[Column], clocks: Mapping[str, Clock]) -> list[Ke
     usable = [column for column in columns if _may_be_key(column, clocks)]
     scored = [_score(column, seconds, columns) for column in usable]
     scored = [item for item in scored if item.confidence > 0]
+    scored = [_without_counter(item, scored) for item in scored]
     scored.sort(key=lambda item: (-item.confidence, -item.columns[0].distinct))
     if not scored:
         return []
@@ -153,6 +154,23 @@ def _score(
             confidence = UNSURE  # an hour of the day has a history, too
         reasons.append(history)
     return KeyCandidate((column,), round(min(confidence, 0.98), 3), "; ".join(reasons))
+
+
+def _without_counter(candidate: KeyCandidate, candidates: Sequence[KeyCandidate]) -> KeyCandidate:
+    """Lower the confidence of whole numbers that count the events of another key, such as visits."""
+    column = candidate.columns[0]
+    if column.kind != "integer" or candidate.confidence < UNSURE:
+        return candidate
+    for other in (c.columns[0] for c in candidates):
+        is_entity = other.kind == "text" or is_id_name(other.parts) or entity_word(other.parts)
+        if other is column or not is_entity:
+            continue
+        pairs = find_pairs([other])
+        steps = column.floats[pairs.after] - column.floats[pairs.before]
+        if len(steps) >= PAIRS_MIN and (steps >= 0).all() and (steps == 1).mean() >= STEADY_MIN:
+            reason = f"{candidate.reason}; it counts up within each {other.path}"
+            return replace(candidate, confidence=0.1, reason=reason)
+    return candidate
 
 
 def _name_score(column: Column) -> tuple[float, list[str]]:

@@ -10,6 +10,7 @@ from stream_rnn.text import printable
 TEXTS_TRIED = 500
 SHARE_MIN = 0.9  # share of texts that have one notation
 _DIGITS = r"(?:\d[\d.,'\u2019 \u00a0\u202f]*)?\d"
+_CURRENCY = "(?:[€$£¥]|EUR|USD|GBP|CHF)"
 _NOTATIONS = (
     (rf"\(\s*(?P<number>{_DIGITS})\s*\)", "with a negative number in brackets", "-"),
     (rf"(?P<number>{_DIGITS})\s*[-\u2212\u2013]", "with the minus behind the number", "-"),
@@ -18,6 +19,16 @@ _NOTATIONS = (
     (rf"(?P<number>[+-]?{_DIGITS})\s*(?:[€$£¥°]\S?|EUR|USD|GBP|CHF)", "with a unit", ""),
     (rf"(?:[€$£¥]|EUR|USD|GBP|CHF)\s*(?P<number>[+-]?{_DIGITS})", "with a unit", ""),
     (r"(?P<number>[+-]?\d+,\d+)", "with a decimal comma", ""),
+    (
+        rf"(?P<number>[+-]?{_DIGITS})\s+[^\W\d_]{{1,6}}(?:[/^][^\W_]{{1,4}})?",
+        "with a unit",
+        "",
+    ),
+    (
+        rf"[+(-]?\s*{_CURRENCY}?\s*(?P<number>[+-]?{_DIGITS})\s*(?:%|{_CURRENCY})?\s*[)-]?",
+        "with signs or units in several notations",
+        "",
+    ),
     (
         r"(?P<number>[+-]?\d{1,3}(?:['\u2019 \u00a0\u202f]\d{3})+(?:[.,]\d+)?)",
         "with groups of digits",

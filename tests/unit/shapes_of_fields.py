@@ -69,7 +69,7 @@ def _words_and_values(draw, at):
         time=("at", "s"),
         heads=[("regression", "load"), ("time_to_next", None)],
         features={"reading": None},
-        says=("all of it is lost",),
+        says=("texts that are numbers with a unit, such as",),
     )
 
 
