@@ -1,4 +1,4 @@
-"""Fixtures of several unit tests: a log that a worker has folded in memory, to be spoilt."""
+"""Fixtures of several unit tests: a log that a worker has folded, and one that is evaluated."""
 
 import asyncio
 
@@ -7,6 +7,7 @@ import pytest
 from tests import models
 from tests.audited import records_of, settings_of
 from tests.memory_topics import Folded, fold
+from tests.unit.evaluated_log import make_evaluated
 
 
 @pytest.fixture(scope="module")
@@ -25,3 +26,9 @@ def worked(model):
 def folded(model, worked):
     """Return what the worker made, to be spoilt."""
     return Folded(model, settings_of(), worked)
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory):
+    """Make a log of 300 rows and an untrained bundle with a baseline beside it."""
+    return make_evaluated(tmp_path_factory.mktemp("evaluated"))

@@ -15,7 +15,7 @@ import stream_rnn
 from stream_rnn.cli import VERBS
 from stream_rnn.errors import MissingExtraError
 from stream_rnn.extras import MODULES, NEEDED_BY, explain
-from tests.unit.test_house_rules import PACKAGE, ROOT, imported, parsed, texts
+from tests.house_rules import PACKAGE, ROOT, imported, parsed, texts
 
 EXPORTS = stream_rnn._EXPORTS
 EXTRA = {what: extra for extra, names in NEEDED_BY.items() for what in names}

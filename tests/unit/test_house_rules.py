@@ -3,306 +3,33 @@
 Each rule is a function from source text to what breaks it; each is shown to find a breach.
 """
 
-import ast
-import functools
-import gc
-import re
-from pathlib import Path
-
 import pytest
 
-ROOT = Path(__file__).parents[2]
-PACKAGE = ROOT / "stream_rnn"
-LINES_MAX = 350
-FUNCTION_LINES_MAX = 60
-FIELDS_MAX, POSITIONAL_MAX = 5, 3
-
-FOLD = {
-    *("errors", "options", "settings", "text", "kafka", "store", "model", "fold"),
-    *("predictions.schema", "predictions.writer"),  # what reads them is no part of a fold
-}
-MAY_IMPORT = {  # a room, and what it may import; below are the rooms that come before it
-    "errors": set(),
-    "options": {"errors"},
-    "extras": {"errors"},
-    "text": set(),
-    "overwriting": {"errors"},
-    "settings": {"errors"},
-    "keys": {"errors"},
-    "key_spellings": {"errors", "keys"},
-    "kafka": {"errors", "settings"},
-    "store": {"errors", "settings"},
-    "model": {"errors", "options", "text"},
-    "predictions": {"errors", "kafka", "model"},
-    "fold": FOLD,
-    "testing": FOLD,
-    "metrics": {"model"},
-    "replay": {*FOLD, "overwriting", "testing"},
-    "spec": {*FOLD, "text", "replay"},
-    "training": {*FOLD, "extras", "metrics", "replay"},
-    "trace": {*FOLD, "text", "keys", "key_spellings", "replay"},
-    "evaluation": {*FOLD, "overwriting", "text", "keys", "metrics", "replay", "training", "trace"},
-    "audit": {*FOLD, "keys", "key_spellings", "replay"},
-    "worker": FOLD,
-    "operate": {
-        *FOLD,
-        *("overwriting", "text", "keys", "key_spellings", "predictions", "replay", "worker"),
-    },
-    "local": {"errors"},
-    "demo": {*FOLD, "metrics", "replay", "local"},
-    "notebook": {
-        *(*FOLD, "overwriting", "text", "keys", "metrics", "replay", "spec", "training", "trace"),
-        *("evaluation", "demo"),
-    },
-    "__init__": {
-        *("errors", "extras", "settings", "model", "predictions", "worker", "notebook"),
-    },  # the public names
-}
-MAY_IMPORT["cli"] = {*MAY_IMPORT, "cli"}
-SHARE_MAX = 0.15  # of all lines, in one room
-IMPURE = {"asyncio", "redis", "aiokafka", "faust", "time", "random", "threading", "socket"}
-BROAD_HANDLERS = {  # where, and why it may catch everything
-    "cli/worker.py": "the outermost loop: what failed was logged, the exit status says the rest",
-    "replay/iterate.py": "what went wrong in the thread is raised where the loop is",
-    "kafka/record_batches.py": "codecs and aiokafka's parser raise whatever they raise; translated",
-    "kafka/tokens.py": "a provider of tokens raises whatever it raises; translated",
-    "local/kafka.py": "jgo raises whatever its HTTP library and its parsers raise; translated",
-}
-VAGUE_NAMES = {"utils", "helpers", "manager", "base", "impl", "common", "core"}
-SLASH = "/"  # so that this file itself holds no such path
-MACHINE_PATH = re.compile(r"(?<![\w.~}])/(?:root|work|home|Users)/\w|(?<![\w.~}])/tmp/\w")
-
-
-def parsed(source):
-    """Parse without collecting garbage: a finalizer that runs meanwhile can make Python 3.11 fail."""
-    gc.disable()
-    try:
-        return ast.parse(source)
-    finally:
-        gc.enable()
-
-
-def modules():
-    """Return the package's modules."""
-    return sorted(PACKAGE.rglob("*.py"))
-
-
-def texts():
-    """Return every text that is shipped or read by people."""
-    suffixes = {
-        ".py",
-        ".lua",
-        ".toml",
-        ".md",
-        ".json",
-        ".yaml",
-        ".yml",
-        ".sh",
-        ".jinja",
-        ".css",
-        ".html",
-        ".js",
-        ".service",
-    }
-    found = [path for top in ("stream_rnn", "tests", "deploy") for path in (ROOT / top).rglob("*")]
-    named = [ROOT / name for name in ("README.md", "pyproject.toml", ".ci/run")]
-    return [p for p in (*found, *named) if p.is_file() and (p.suffix in suffixes or p in named)]
-
-
-def relative(path):
-    """Return a path as it is seen from the package, or from the checkout."""
-    return str(path.relative_to(PACKAGE if path.is_relative_to(PACKAGE) else ROOT))
-
-
-def imported(source):
-    """Return the modules that a module imports, anywhere in it, with the names taken from them."""
-    found = set()
-    for node in ast.walk(parsed(source)):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
-
-
-def wrong_directions(room, source):
-    """Return imports of the package that a room may not have."""
-    wrong = []
-    for name in imported(source):
-        package, *inside = name.split(".")
-        if package != "stream_rnn":
-            continue
-        of = inside[0] if inside and inside[0] in MAY_IMPORT else "__init__"
-        if not {of, ".".join(inside[:2])} & {room, *MAY_IMPORT[room]}:
-            wrong.append(name)
-    return wrong
-
-
-def room_of(path):
-    """Return the room of a module: its first folder, or itself."""
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-
-
-def impurities(source):
-    """Return imports that a pure module may not have."""
-    return [name for name in imported(source) if name.split(".")[0] in IMPURE]
-
-
-def pickles(source):
-    """Return what would run code from a file."""
-    unsafe = {"pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
-    found = [name for name in imported(source) if name.split(".")[0] in unsafe]
-    texts = [ast.unparse(n) for n in ast.walk(parsed(source)) if isinstance(n, ast.Attribute)]
-    return found + [text for text in texts if text in {"torch.load", "torch.save"}]
-
-
-def long_functions(source):
-    """Return functions with too many lines."""
-    return [
-        node.name
-        for node in ast.walk(parsed(source))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        and (node.end_lineno or 0) - node.lineno + 1 > FUNCTION_LINES_MAX
-    ]
-
-
-def broad_handlers(source):
-    """Return the lines of handlers that catch everything and do not raise it again."""
-    found = []
-    for node in ast.walk(parsed(source)):
-        caught, last = "", None
-        if isinstance(node, ast.ExceptHandler):
-            caught, last = ast.unparse(node.type) if node.type else "Exception", node.body[-1]
-        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("suppress"):
-            caught = ast.unparse(node)
-        raises_again = isinstance(last, ast.Raise) and last.exc is None
-        if re.search(r"\b(Base)?Exception\b", caught) and not raises_again:
-            found.append(node.lineno)
-    return found
-
-
-def untold_tasks(source):
-    """Return functions that make a task and neither await it nor tell its end."""
-    return [
-        node.name
-        for node in ast.walk(parsed(source))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        and "create_task(" in ast.unparse(node)
-        and "unexpected_end(" not in ast.unparse(node)
-    ] + (["Service.task"] if "Service.task" in source else [])
-
-
-def bare_exceptions(source):
-    """Return handlers of foreign exceptions, by line, that cite one without ``reason``.
-
-    An exception may have no text, and then the message says nothing.
-    """
-    ours = {
-        name.split(".")[-1] for name in imported(source) if name.startswith("stream_rnn.errors.")
-    }
-    found = []
-    for handler in ast.walk(parsed(source)):
-        if not isinstance(handler, ast.ExceptHandler) or handler.name is None or not handler.type:
-            continue
-        kinds = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
-        if {ast.unparse(kind) for kind in kinds} <= ours:
-            continue
-        for node in ast.walk(handler):
-            text, name = ast.unparse(node), handler.name
-            is_cited = isinstance(node, ast.FormattedValue) and re.fullmatch(
-                rf"({name}|(str|type|repr)\({name}\)(\.__name__)?|.* or {name})",
-                ast.unparse(node.value),
-            )
-            is_text = isinstance(node, ast.Call) and re.fullmatch(rf"(str|repr)\({name}\)", text)
-            is_logged = (
-                isinstance(node, ast.Call)
-                and text.startswith("logger.")
-                and any(ast.unparse(argument) == name for argument in node.args)
-            )
-            if is_cited or is_text or is_logged:
-                found.append(node.lineno)
-    return found
-
-
-def creating_clients(source):
-    """Return clients of Kafka that would create a topic by asking for it."""
-    calls = [n for n in ast.walk(parsed(source)) if isinstance(n, ast.Call)]
-    names = {ast.unparse(call.func).rpartition(".")[2] for call in calls}
-    return sorted(names & {"AIOKafkaConsumer", "AIOKafkaProducer", "AIOKafkaAdminClient"})
-
-
-def bare_stops(source):
-    """Return where a client of Kafka is stopped without a deadline, by line.
-
-    A client is what comes from a function such as ``new_producer`` or ``_new_consumer``, and a
-    parameter or an attribute of such a type.
-    """
-    makes = re.compile(r"(.*\.)?(_?new_(consumer|producer|admin)|disable_topic_creation)")
-    kinds = re.compile(r"\b(AIOKafka(Consumer|Producer|AdminClient)|CheckedAdminClient|Consumer)\b")
-
-    def is_made(node):
-        return isinstance(node, ast.Call) and bool(makes.fullmatch(ast.unparse(node.func)))
-
-    nodes, clients = list(ast.walk(parsed(source))), set()
-    for node in nodes:
-        if isinstance(node, ast.Assign) and is_made(node.value):
-            clients |= {ast.unparse(target) for target in node.targets}
-        elif isinstance(node, ast.NamedExpr) and is_made(node.value):
-            clients.add(node.target.id)
-        elif isinstance(node, ast.AnnAssign) and kinds.search(ast.unparse(node.annotation)):
-            clients.add(ast.unparse(node.target))
-        elif isinstance(node, ast.arg) and node.annotation is not None:
-            clients |= {node.arg} if kinds.search(ast.unparse(node.annotation)) else set()
-    stops = [
-        node.lineno
-        for node in nodes
-        if isinstance(node, ast.Attribute)
-        and node.attr in ("stop", "close", "__aexit__")
-        and (ast.unparse(node.value) in clients or is_made(node.value))
-    ]
-    return stops + [  # a client as a context manager stops itself
-        one.context_expr.lineno
-        for node in nodes
-        if isinstance(node, ast.AsyncWith)
-        for one in node.items
-        if is_made(one.context_expr) or ast.unparse(one.context_expr) in clients
-    ]
-
-
-@functools.cache
-def dataclasses_of(source):
-    """Return the dataclasses that a module defines, and how many fields each has."""
-    return {
-        node.name: sum(isinstance(one, ast.AnnAssign) for one in node.body)
-        for node in ast.walk(parsed(source))
-        if isinstance(node, ast.ClassDef) and "dataclass" in map(_decorator, node.decorator_list)
-    }
-
-
-def _decorator(node):
-    return ast.unparse(node.func if isinstance(node, ast.Call) else node)
-
-
-def positional_fields(source):
-    """Return the lines that give a dataclass of many fields more than three by position."""
-    many = {name for name, count in dataclasses_of(source).items() if count > FIELDS_MAX}
-    for node in ast.walk(parsed(source)):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("stream_rnn."):
-            path = (ROOT / node.module.replace(".", SLASH)).with_suffix(".py")
-            fields = dataclasses_of(path.read_text(encoding="utf-8")) if path.is_file() else {}
-            many |= {a.name for a in node.names if fields.get(a.name, 0) > FIELDS_MAX}
-    return [
-        node.lineno
-        for node in ast.walk(parsed(source))
-        if isinstance(node, ast.Call)
-        and ast.unparse(node.func) in many
-        and len(node.args) > POSITIONAL_MAX
-    ]
-
-
-def machine_paths(text):
-    """Return paths that exist on somebody's machine only."""
-    return MACHINE_PATH.findall(text)
+from tests.house_rules import (
+    BROAD_HANDLERS,
+    FUNCTION_LINES_MAX,
+    LINES_MAX,
+    MAY_IMPORT,
+    PACKAGE,
+    SHARE_MAX,
+    SLASH,
+    VAGUE_NAMES,
+    bare_exceptions,
+    bare_stops,
+    broad_handlers,
+    creating_clients,
+    impurities,
+    long_functions,
+    machine_paths,
+    modules,
+    pickles,
+    positional_fields,
+    relative,
+    room_of,
+    texts,
+    untold_tasks,
+    wrong_directions,
+)
 
 
 @pytest.mark.parametrize("path", modules(), ids=relative)

@@ -55,6 +55,13 @@ def read_until(master, text):
     return shown
 
 
+def key_of_the_spec(process):
+    """Return the key of the spec that a process writes at its end."""
+    written = process.stdout.read()
+    assert process.wait(DEADLINE_S) == 0
+    return tomllib.loads(written.decode())["event"]["key"]
+
+
 def test_a_terminal_is_asked_and_a_number_answers(terminal):
     """A number that is no candidate is asked for again."""
     process, master = terminal
@@ -67,9 +74,7 @@ def test_a_terminal_is_asked_and_a_number_answers(terminal):
     again = read_until(master, ".\r\nNumber, or a value of --key: ")
     assert "Give a number from 1 to 3, or a value of --key." in again
     os.write(master, b"2\n")
-    written = process.stdout.read()
-    assert process.wait(DEADLINE_S) == 0
-    assert tomllib.loads(written.decode())["event"]["key"] == ["session_id"]
+    assert key_of_the_spec(process) == ["session_id"]
 
 
 def test_a_field_that_does_not_exist_is_asked_for_again(terminal):
@@ -80,9 +85,7 @@ def test_a_field_that_does_not_exist_is_asked_for_again(terminal):
     again = read_until(master, "\r\nNumber, or a value of --key: ")
     assert "--key abc: " in again
     os.write(master, b"user_id, action\n")
-    written = process.stdout.read()
-    assert process.wait(DEADLINE_S) == 0
-    assert tomllib.loads(written.decode())["event"]["key"] == ["user_id", "action"]
+    assert key_of_the_spec(process) == ["user_id", "action"]
 
 
 def test_a_field_answers_too(terminal):
@@ -90,9 +93,7 @@ def test_a_field_answers_too(terminal):
     process, master = terminal
     read_until(master, "a value of --key: ")
     os.write(master, b"user_id,action\n")
-    written = process.stdout.read()
-    assert process.wait(DEADLINE_S) == 0
-    assert tomllib.loads(written.decode())["event"]["key"] == ["user_id", "action"]
+    assert key_of_the_spec(process) == ["user_id", "action"]
 
 
 def test_ctrl_c_at_a_question_ends_the_command(terminal):

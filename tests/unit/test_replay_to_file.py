@@ -1,0 +1,124 @@
+"""A replay into a file: its rows, in one process or several, and what a failure leaves."""
+
+import asyncio
+import json
+
+import polars as pl
+import pytest
+from click.testing import CliRunner
+
+from stream_rnn.cli.verbs.replay import command as replay_command
+from stream_rnn.errors import ConfigError
+from stream_rnn.model.bundle import save_bundle
+from stream_rnn.model.cells import CellSpec
+from stream_rnn.model.features import FeatureSpec
+from stream_rnn.model.network import Model
+from stream_rnn.replay import replay
+from stream_rnn.replay.logs import FileLog
+from stream_rnn.replay.partition import replay_partition
+from stream_rnn.replay.to_file import ReplayPlan, replay_to_file
+from tests.unit.evaluated_log import SPEC, models_of, settings_of
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_a_replay_counts_the_records_that_the_spec_filters(evaluated, tmp_path, processes):
+    """In the summary for people and in that for programs; they are part of the progress."""
+    _, path, _ = evaluated
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    lines = [json.dumps(row | {"type": "ab"[number % 2]}) for number, row in enumerate(rows)]
+    (tmp_path / "log.jsonl").write_text("\n".join(lines))
+    event = {**SPEC["event"], "only": [{"path": "type", "in": ["a"]}]}
+    spec = FeatureSpec.model_validate({**SPEC, "event": event})
+    save_bundle(Model.initialize(spec, CellSpec(hidden=8)), tmp_path / "b")
+    out = tmp_path / "p.jsonl"
+    words = [tmp_path / "log.jsonl", "--bundle", tmp_path / "b", "--out", out]
+    words += ["--processes", processes, "--app", "a", "--partitions", processes]
+
+    for as_json in (["--json"], []):
+        done = CliRunner().invoke(replay_command, [*map(str, words), *as_json])
+        assert done.exit_code == 0, done.output
+        predictions = len(out.read_bytes().splitlines())
+        assert 100 < predictions <= 150  # some rows are no events
+        if as_json:
+            expected = {"out": str(out), "predictions": predictions, "filtered": 150}
+            assert json.loads(done.stdout) == expected
+        else:
+            assert "150 records filtered" in " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_replay_in_processes_is_that_of_one(evaluated, tmp_path, processes):
+    """Partition by partition, byte for byte; nothing stays beside the target."""
+    spec, path, directory = evaluated
+    log, out = FileLog(path, spec, 3), tmp_path / "p.jsonl"
+    told = {}
+
+    def count(wanted, records):
+        told[wanted.partition] = told.get(wanted.partition, 0) + records
+
+    plan = ReplayPlan(log, directory / "b", settings_of(), out, processes)
+    written = replay_to_file(plan, count)
+    assert sum(told.values()) == 300
+    expected = []
+
+    async def fold():
+        for wanted in await log.ranges():
+            await replay_partition(
+                models_of(directory / "b"),
+                settings_of(),
+                wanted.partition,
+                0,
+                log.batches(wanted),
+                lambda predictions, _: expected.extend(m.value for m in predictions),
+            )
+
+    asyncio.run(fold())
+    assert out.read_bytes().splitlines() == expected
+    assert written == (len(expected), 0)
+    assert [p.name for p in tmp_path.iterdir()] == ["p.jsonl"]
+
+
+def test_a_replay_to_parquet_has_a_column_for_each_output(evaluated, tmp_path):
+    """The numbers are those of the lines."""
+    spec, path, directory = evaluated
+    log = FileLog(path, spec)
+    replay_to_file(ReplayPlan(log, directory / "b", settings_of(), tmp_path / "p.parquet"))
+    frame = pl.read_parquet(tmp_path / "p.parquet")
+    said = list(replay(log, directory / "b", settings_of()))
+    assert frame["offset"].to_list() == [p.source.offset for p in said]
+    assert frame["key"].to_list() == [p.key for p in said]
+    assert frame["big.probability"].to_list() == [p.outputs["big"].probability for p in said]
+    assert frame["next.class"].to_list() == [p.outputs["next"].label for p in said]
+    assert json.loads(frame["next.top"][0])[0][0] == said[0].outputs["next"].label
+
+
+@pytest.mark.parametrize("name", ["p.csv", "missing/../p.txt"])
+def test_a_target_of_another_format_is_refused(evaluated, tmp_path, name):
+    """Before anything is folded."""
+    spec, path, directory = evaluated
+    plan = ReplayPlan(FileLog(path, spec), directory / "b", settings_of(), tmp_path / name)
+    with pytest.raises(ConfigError, match=r"go to a \.jsonl"):
+        replay_to_file(plan)
+
+
+def test_a_replay_that_fails_leaves_nothing(evaluated, tmp_path):
+    """Neither a target nor parts of it."""
+    spec, _, directory = evaluated
+    torn = tmp_path / "torn.parquet"
+    torn.write_bytes(b"PAR1 or not")
+    plan = ReplayPlan(
+        FileLog(torn, spec, 2), directory / "b", settings_of(), tmp_path / "p.jsonl", 2
+    )
+    with pytest.raises(ConfigError, match="a replay process exited with status 3"):
+        replay_to_file(plan)
+    assert [p.name for p in tmp_path.iterdir()] == ["torn.parquet"]
+
+
+def test_a_loop_over_a_replay_may_be_left(evaluated):
+    """And what goes wrong in the fold is raised in the loop."""
+    _, path, directory = evaluated
+    for prediction in replay(path, directory / "b", settings_of(batch_events_max=7)):
+        assert prediction.steps == 1
+        break
+    with pytest.raises(ConfigError, match="cannot read the log"):
+        next(replay(directory / "nothing.jsonl", directory / "b"))
