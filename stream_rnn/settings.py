@@ -119,6 +119,10 @@ class Settings(BaseSettings):
         "stop",
         description="Reaction if retention removed records that were not folded or published: `stop` exits, `accept` continues without them.",
     )
+    on_foreign_offset: Literal["stop", "accept"] = Field(
+        "stop",
+        description="Reaction to a group offset that stream_rnn has not written, if Redis has no states: `stop` exits, `accept` publishes from that offset on; with states, a worker stops in either case.",
+    )
     allow_compacted: bool = Field(
         False,
         description="Whether to accept a compacted source, of which a rebuild folds fewer records.",

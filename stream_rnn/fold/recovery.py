@@ -10,6 +10,7 @@ and ``stream-rnn state show`` prints the same decision.
 from dataclasses import dataclass, field, replace
 from typing import Literal, Self
 
+from stream_rnn.fold import recovery_messages as messages
 from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.settings import Settings
 from stream_rnn.store.state import StoredPosition
@@ -69,6 +70,11 @@ class Facts:
     predictions_partitions: int = 1
     is_compacted: bool = False
 
+    @property
+    def has_states(self) -> bool:
+        """Whether Redis has a position and its hidden states."""
+        return self.stored.position is not None and not self.stored.is_torn
+
 
 @dataclass(frozen=True, slots=True)
 class RecoveryOptions:
@@ -77,11 +83,17 @@ class RecoveryOptions:
     auto_offset_reset: Literal["earliest", "latest"] = "earliest"
     on_lost_history: Literal["stop", "accept"] = "stop"
     allow_compacted: bool = False
+    on_foreign_offset: Literal["stop", "accept"] = "stop"
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
         """Return the options that the settings contain."""
-        return cls(settings.auto_offset_reset, settings.on_lost_history, settings.allow_compacted)
+        return cls(
+            auto_offset_reset=settings.auto_offset_reset,
+            on_lost_history=settings.on_lost_history,
+            allow_compacted=settings.allow_compacted,
+            on_foreign_offset=settings.on_foreign_offset,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,64 +138,83 @@ def known_group_offset(facts: Facts) -> GroupOffset | None:
 
     Kafka's offset may be behind, because a decided transaction is visible only after its markers
     are written.  If Kafka returns none and an output exists, the result is at least the position,
-    which is never beyond the group offset.
+    which is never beyond the group offset.  An offset in Kafka that no fold has written counts only
+    if it is beyond the other two: up to these, the outputs are known to be published.
     """
     last = facts.last_output
     of_output = None if last is None else GroupOffset(last.offset + 1, last.fold_id, last.origin)
     if facts.group_offset is None and of_output is not None:
         of_output = replace(of_output, offset=max(of_output.offset, facts.stored.position or 0))
     candidates = (facts.group_offset, of_output, facts.acknowledged)
-    # If offsets are equal, Kafka's takes precedence, because a person may have changed it.
     known = [candidate for candidate in candidates if candidate is not None]
-    return max(known, key=lambda candidate: candidate.offset, default=None)
+    # The first of equal offsets is Kafka's, which need not be written, unless it is foreign.
+    return max(known, key=lambda c: (c.offset, not c.is_foreign), default=None)
 
 
 def where_to_start(facts: Facts, options: RecoveryOptions) -> Start | Stop:
     """Decide where a partition starts, by the first row of the recovery table that fits."""
     group_offset = known_group_offset(facts)
-    stop = _check_topics(facts, options, group_offset)
+    foreign = _check_group_offset(facts, options, group_offset)
+    stop = _check_topics(facts, options, group_offset, counts=foreign is None) or foreign
     if stop is not None:
         return stop
-    if facts.stored.position is None or facts.stored.is_torn:
-        return _start_without_states(facts, options, group_offset)
-    return _start_with_states(facts, options, facts.stored.position, group_offset)
+    if facts.has_states and facts.stored.position is not None:
+        return _start_with_states(facts, options, facts.stored.position, group_offset)
+    return _start_without_states(facts, options, group_offset)
+
+
+def _check_group_offset(
+    facts: Facts, options: RecoveryOptions, known: GroupOffset | None
+) -> Stop | None:
+    """Row 10: no fold has written the group offset, so it does not prove what is published.
+
+    An offset that ``known_group_offset`` passes over does no harm, unless it has replaced an offset
+    of the fold at or beyond the position.
+    """
+    offset, position = facts.group_offset, facts.stored.position
+    if offset is None or not offset.is_foreign or known is None:
+        return None
+    if facts.has_states and position is not None:
+        if not known.is_foreign and position <= known.offset:
+            return None
+        return Stop(10, messages.foreign_offset(facts.place, position, offset.offset))
+    if not known.is_foreign or options.on_foreign_offset == "accept":
+        return None
+    last = facts.last_output.offset if facts.last_output else None
+    reset = options.auto_offset_reset
+    message = messages.foreign_offset_without_states(
+        facts.place, offset.offset, last, _start_of_new_fold(facts, options), reset
+    )
+    return Stop(10, message)
+
+
+def _start_of_new_fold(facts: Facts, options: RecoveryOptions) -> int:
+    return facts.log_start if options.auto_offset_reset == "earliest" else facts.log_end
 
 
 def _check_topics(
-    facts: Facts, options: RecoveryOptions, group_offset: GroupOffset | None
+    facts: Facts, options: RecoveryOptions, group_offset: GroupOffset | None, *, counts: bool
 ) -> Stop | None:
-    """Rows 1 and 2: the topics are not the ones that were folded."""
+    """Rows 1 and 2: the topics are not the ones that were folded.
+
+    ``counts`` is whether the group offset is one that row 10 does not refuse.
+    """
     stored, source = facts.stored, facts.source_partitions
     if stored.partitions not in (None, source):
-        return Stop(
-            1,
-            f"{facts.place}: the source has {source} partitions, and the fold began with "
-            f"{stored.partitions}: keys have moved between partitions, so their states are wrong; "
-            "create a new source topic with the old records in order and use a new app id",
-        )
+        return Stop(1, messages.partitions_changed(facts.place, source, stored.partitions))
     if facts.predictions_partitions not in (0, source):
-        return Stop(
-            1,
-            f"{facts.place}: the source has {source} partitions, and the predictions topic has "
-            f"{facts.predictions_partitions}; create a predictions topic with {source} partitions",
-        )
+        predictions = facts.predictions_partitions
+        return Stop(1, messages.partitions_differ(facts.place, source, predictions))
     if facts.is_compacted and not options.allow_compacted:
-        return Stop(
-            1,
-            f"{facts.place}: the source is compacted, so building the states again would fold "
-            "fewer records than before; set cleanup.policy=delete on the source, or accept this "
-            "with --allow-compacted",
-        )
+        return Stop(1, messages.compacted(facts.place))
     position, committed = stored.position, group_offset.offset if group_offset else None
-    is_beyond = max(position or 0, committed or 0) > facts.log_end
+    is_beyond = max(position or 0, (committed or 0) if counts else 0) > facts.log_end
     if is_beyond or facts.anchor_fits is False or facts.output_fits is False:
         return Stop(
             2,
-            f"{facts.place}: the log was truncated or recreated: position {position}, group "
-            f"offset {committed}, log end {facts.log_end}"
-            f"{'' if is_beyond else '; a record that was folded is gone or has changed'}; "
-            "restore the topic, or start over: stop the workers, run `stream-rnn state drop`, "
-            "reset the group's offsets, and use a new predictions topic",
+            messages.log_changed(
+                facts.place, position, committed, facts.log_end, is_beyond=is_beyond
+            ),
         )
     return None
 
@@ -194,7 +225,7 @@ def _start_without_states(
     """Rows 4 to 8: Redis has no position, or row 3 disregards it."""
     log_start = facts.log_start
     if group_offset is None:
-        origin = log_start if options.auto_offset_reset == "earliest" else facts.log_end
+        origin = _start_of_new_fold(facts, options)
         return Start(
             4,
             origin,
@@ -260,10 +291,8 @@ def _start_with_states(
         offset = max(position, group_offset.offset if group_offset else 0)
         return Start(9, position, origin, publish_from=offset, write_group_offset=offset)
     assert group_offset is not None
-    if facts.group_offset.fold_id is None and group_offset is facts.group_offset:
-        return _stop_at_foreign_offset(facts, position, group_offset)
     if position > group_offset.offset:
-        return _stop_at_offset_behind(facts, position, group_offset)
+        return Stop(10, messages.offset_behind(facts.place, position, group_offset.offset))
     return Start(
         11,
         position,
@@ -280,32 +309,10 @@ def _unwritten_offset(facts: Facts, group_offset: GroupOffset) -> int | None:
     of an earlier output may be the last output that the next recovery sees.  Without this write
     the position could then be beyond the group offset.
     """
-    if group_offset is facts.group_offset or group_offset is facts.acknowledged:
+    if group_offset is facts.group_offset:
         return None
-    return group_offset.offset
-
-
-def _stop_at_offset_behind(facts: Facts, position: int, group_offset: GroupOffset) -> Stop:
-    return Stop(
-        10,
-        f"{facts.place}: the group offset {group_offset.offset} is behind the position {position}: "
-        "it was set back, or Kafka has lost acknowledged records. Stop the workers and look at the "
-        f"outputs. If records {group_offset.offset} to {position - 1} have predictions, delete the "
-        "group offset (kafka-consumer-groups --delete-offsets). If they have none, run "
-        "`stream-rnn state drop`; the next worker builds the states again and publishes from the "
-        "group offset",
-    )
-
-
-def _stop_at_foreign_offset(facts: Facts, position: int, group_offset: GroupOffset) -> Stop:
-    return Stop(
-        10,
-        f"{facts.place}: the group offset {group_offset.offset} was not written by stream_rnn "
-        f"(position {position}): publishing from there would repeat or leave out predictions. To "
-        "continue the fold, stop the workers and delete the group offset (kafka-consumer-groups "
-        "--delete-offsets); the next worker continues from the position and the predictions "
-        "topic. To publish everything again, use a new app id",
-    )
+    is_replaced = facts.group_offset is not None and facts.group_offset.is_foreign
+    return None if group_offset is facts.acknowledged and not is_replaced else group_offset.offset
 
 
 def _start_at_lost_history(

@@ -27,7 +27,7 @@ REREAD_EVERY_S = 0.25
 ROW_MEANINGS = {
     4: "the fold is new",
     6: "Redis has no states of this fold, so they are built again from the log",
-    8: "the group offset is of another fold, so the states are built from the log",
+    8: "the group offset is not of this fold, so the states are built from the log",
     9: "the group has no offset, so it is written again",
 }
 """Meanings of rows of the recovery table, for the log."""
@@ -83,7 +83,7 @@ class Recovery:
         store: Store of the fold's hidden states.
         log: Records and offsets of the partition.
         options: Settings on which the decision depends.
-        patience_s: Seconds for which a group offset below the position is reread.
+        patience_s: Seconds for which a group offset that would stop the worker is reread.
         clock: Monotonic clock in seconds.
         at_crash_point: Function to call at each :class:`Point`.
     """
@@ -180,13 +180,13 @@ class Recovery:
         """Return newer facts if ``facts`` may be a mixture of old and new, else ``None``."""
         if stop.row == 10 and self.clock() < deadline:
             await asyncio.sleep(REREAD_EVERY_S)
-            logger.info("group offset is behind, rereading it partition=%s", self.place)
+            logger.info("group offset is behind or foreign, rereading it partition=%s", self.place)
             group_offset = await self.log.group_offset()
             self.at_crash_point(Point.GROUP_OFFSET_READ)
             return replace(facts, group_offset=group_offset, log_end=await self.log.log_end())
-        if stop.row in (5, 7) and await self.store.read() != replace(
-            facts.stored, is_corrupt=False
-        ):
+        depends_on_redis = stop.row in (5, 7) or (stop.row == 10 and not facts.has_states)
+        stored = replace(facts.stored, is_corrupt=False)
+        if depends_on_redis and await self.store.read() != stored:
             return await self.read(facts.acknowledged)
         return None
 

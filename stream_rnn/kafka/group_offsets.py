@@ -28,15 +28,23 @@ class GroupOffset:
     origin: int | None = None
 
     @property
+    def is_foreign(self) -> bool:
+        """Whether no fold has committed the offset, so that it does not prove what is published."""
+        return self.fold_id is None
+
+    @property
     def metadata(self) -> str:
         """Text to commit as metadata of the offset."""
         return f"v1 {self.fold_id} {self.origin}"
 
     @classmethod
     def parse(cls, offset: int, metadata: str | None) -> Self:
-        """Parse a committed offset and its metadata, which may come from any client."""
+        """Parse a committed offset and its metadata, which may come from any client.
+
+        A fold never commits an offset below its origin: metadata that say so are not its own.
+        """
         match (metadata or "").split():
-            case ["v1", fold_id, origin] if origin.isdecimal():
+            case ["v1", fold_id, origin] if origin.isdecimal() and int(origin) <= offset:
                 return cls(offset, fold_id, int(origin))
         return cls(offset)
 

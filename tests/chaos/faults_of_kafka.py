@@ -8,6 +8,7 @@ from tests.chaos.faults import World, block_worker_at, fault
 from tests.chaos.faults_of_redis import ask_own
 from tests.integration.quotas import set_quotas
 
+FOREIGN_STOP_WITHIN_S = 90
 PUBLISH_PHASES = (Point.BEGUN, Point.PREDICTIONS_SENT, Point.OFFSET_SENT, Point.PUBLISHED)
 
 
@@ -119,6 +120,51 @@ async def group_offsets_deleted(world: World) -> None:
     world.note("group offsets deleted")
     crew.size = size
     crew.tend()
+
+
+async def _commit_foreign_offsets(world: World) -> None:
+    """Let another consumer of the group consume and commit while no worker runs."""
+    crew = world.crew
+    await crew.wait_for_owners()
+    crew.size = 0
+    await crew.terminate_all()
+    world.note(f"another consumer commits {await world.log.consume_in_the_group()}")
+
+
+async def _stop_and_delete_offsets(world: World, size: int) -> None:
+    """Start a worker, which must stop; delete the group's offsets, and start all workers."""
+    crew = world.crew
+    crew.stopped_for.clear()
+    crew.expects_stop = "was not written by stream_rnn"
+    worker = crew.start()
+    async with asyncio.timeout(FOREIGN_STOP_WITHIN_S):
+        while not crew.stopped_for:
+            await asyncio.sleep(0.1)
+    assert worker.has_logged(r"delete the group offset \(kafka-consumer-groups --delete-offsets\)")
+    await world.log.delete_group_offsets()
+    world.note(f"{worker.name} stopped; a person deletes the group offsets")
+    crew.expects_stop = ""
+    crew.size = size
+    crew.tend()
+
+
+@fault("group", weight=0.5, alone=True)
+async def foreign_offsets(world: World) -> None:
+    """Another consumer of the group commits offsets while no worker runs; a person deletes them."""
+    size = world.crew.size
+    await _commit_foreign_offsets(world)
+    await _stop_and_delete_offsets(world, size)
+
+
+@fault("group", "keys", loses_redis=True, weight=0.5, alone=True)
+async def foreign_offsets_without_states(world: World) -> None:
+    """The same, and Redis loses all hidden states and positions in the meantime."""
+    size = world.crew.size
+    await _commit_foreign_offsets(world)
+    for partition in range(world.log.partitions):
+        keys = world.keys(partition)
+        world.note(f"UNLINK {keys} {[await ask_own(world, 'UNLINK', key) for key in keys]}")
+    await _stop_and_delete_offsets(world, size)
 
 
 # --- the network ---------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, NotCoordinatorForGroupError
@@ -142,6 +142,23 @@ class Topics:
         }
         resource = ConfigResource(ConfigResourceType.TOPIC, self.settings.predictions, config)
         await self._do_with_retries(lambda admin: admin.alter_configs([resource]))
+
+    async def consume_in_the_group(self) -> dict[int, int]:
+        """Consume some records as a member of the workers' group; return what it has committed."""
+        consumer = AIOKafkaConsumer(
+            self.settings.source,
+            bootstrap_servers=self.settings.bootstrap_servers,
+            group_id=self.settings.app,
+            auto_commit_interval_ms=100,
+            auto_offset_reset="earliest",
+        )
+        await consumer.start()
+        try:
+            async with asyncio.timeout(RETRY_S):
+                await consumer.getone()
+        finally:
+            await consumer.stop()  # this commits
+        return await self.group_offsets()
 
     async def delete_group_offsets(self) -> None:
         """Delete the group, which must have no members."""

@@ -11,7 +11,7 @@ import pytest
 from stream_rnn.model.bundle import load_bundle, save_bundle
 from tests import models
 from tests.integration.places import RECORDS, run_together, valid
-from tests.integration.streams import mixed_records
+from tests.integration.streams import mixed_records, run
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -76,19 +76,20 @@ async def row_8_another_bundle_and_9_the_group_deleted(place) -> None:
     await place.compare_all_states()
 
 
-async def row_8_without_metadata(place) -> None:
-    """States are lost, and C was written again by Kafka's own tool: silent below it, from S."""
-    await place.folded()
-    ends = {p: (await place.shown())[p]["group_offset"] for p in (0, 1)}
-    await place.drop()
-    await place.set_group_offset(ends)
-    shown = await place.shown()
-    assert [(row["row"], row["start"], row["publish_from"]) for row in shown] == [
-        (8, 0, ends[0]),
-        (8, 0, ends[1]),
-    ]
-    await place.goes_on(8)
-    await place.compare()
+async def row_8_a_chosen_offset(place) -> None:
+    """A person sets the offset at which a new fold begins to publish, and accepts it by an option."""
+    await place.produce(mixed_records(RECORDS, seed=14))
+    await place.set_group_offset({0: 20, 1: 25})
+    options = [f"--{name.replace('_', '-')}={text}" for name, text in place.options().items()]
+    said = await run("state", "show", *(o for o in options if "idle-check" not in o), status=1)
+    assert "(row 10 of the recovery table)" in said
+    assert "no output of this app was found" in " ".join(said.split())
+    await place.goes_on(8, on_foreign_offset="accept")
+    records = {p: await place.source(p) for p in (0, 1)}
+    every = await valid(place, records, {0: 0, 1: 0})
+    published = {p: {o for o in every[p] if o >= first} for p, first in ((0, 20), (1, 25))}
+    await place.is_the_oracles_from({0: 0, 1: 0}, records, published)
+    await place.goes_on(11)  # the offset is the fold's own now
 
 
 async def row_11_an_older_backup(place) -> None:
@@ -122,7 +123,7 @@ TOGETHER = [
         row_3_and_6_states_deleted,
         row_4_latest,
         row_8_another_bundle_and_9_the_group_deleted,
-        row_8_without_metadata,
+        row_8_a_chosen_offset,
         row_11_an_older_backup,
         row_11_set_back_below_the_last_prediction,
     ]

@@ -8,6 +8,7 @@ import json
 
 import pytest
 
+from stream_rnn.operate.check_kafka import check_positions
 from tests.integration.places import RECORDS, cut, later, run_together, valid
 from tests.integration.streams import mixed_records
 
@@ -70,7 +71,8 @@ async def made_anew(place, count, sentence) -> None:
     said = await place.stops()
     assert "the log was truncated or recreated" in said
     assert sentence in said
-    assert "`stream-rnn state drop`, reset the group's offsets, and use a new predictions" in said
+    assert "`stream-rnn state drop`, delete the group's offsets (kafka-consumer-groups" in said
+    assert "--delete-offsets), and use a new predictions topic" in said
     assert {row["row"] for row in await place.shown()} == {2}
     await place.drop()
     await place.delete_group()
@@ -225,12 +227,34 @@ async def row_10_set_forward(place) -> None:
     await offset_deleted(place, said)
 
 
-async def offset_deleted(place, said) -> None:
+async def row_10_foreign_without_states(place) -> None:
+    """Another consumer has committed, and Redis is empty: nothing may be left out unasked."""
+    await place.folded()
+    await place.produce(mixed_records(RECORDS, seed=14))
+    await place.drop()
+    ends = {row["partition"]: row["log_end"] for row in await place.shown()}
+    await place.set_group_offset({1: ends[1]})
+    assert [row["row"] for row in await place.shown()] == [6, 10]  # each partition by itself
+    await place.set_group_offset(ends)
+    said = await place.stops()
+    assert "was not written by stream_rnn, and Redis has no states of this fold" in said
+    assert "the last output of this app is that of record " in said
+    assert "the next worker publishes what follows the last output" in said
+    assert "on purpose, use --on-foreign-offset accept" in said
+    shown = await place.shown()
+    assert said in {row["stop"] for row in shown}
+    findings = check_positions(shown, place.settings.source)
+    assert f"a worker would stop: {said}" in {finding.said for finding in findings}
+    assert [row["row"] for row in await place.shown(on_foreign_offset="accept")] == [8, 8]
+    await offset_deleted(place, said, row=6)
+
+
+async def offset_deleted(place, said, row=9) -> None:
     """Follow the remedy of row 10."""
     assert "delete the group offset (kafka-consumer-groups --delete-offsets)" in said
     assert {row["row"] for row in await place.shown()} == {10}
     await place.delete_group()
-    await place.goes_on(9)
+    await place.goes_on(row)
     await place.compare()
 
 
@@ -249,6 +273,7 @@ TOGETHER = [
         row_7_states_and_their_records_are_lost,
         row_10_set_back,
         row_10_set_forward,
+        row_10_foreign_without_states,
     ],
 ]
 

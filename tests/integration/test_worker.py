@@ -401,7 +401,7 @@ async def test_a_compacted_source_is_refused(stream):
 
 
 async def test_a_group_offset_that_somebody_set_is_not_followed(stream, bootstrap_servers):
-    """Set back, the output topic knows better; set without our metadata, a person must decide."""
+    """Up to the last output, the output topic knows better; beyond it, a person must decide."""
     from aiokafka import AIOKafkaConsumer, TopicPartition
 
     made = await stream()
@@ -430,6 +430,13 @@ async def test_a_group_offset_that_somebody_set_is_not_followed(stream, bootstra
     assert await asyncio.to_thread(again.stop) == 0
     assert await made.compare() == 25
     await somebody_sets(25)
+    third = made.start("third")
+    await made.produce([(b"a", {"x": 1.0})] * 5)
+    await made.until_published()
+    assert await asyncio.to_thread(third.stop) == 0
+    assert await made.compare() == 30
+    await made.produce([(b"a", {"x": 1.0})])
+    await somebody_sets(31)
     refused = made.start("refused", transaction_timeout_ms=1000)
     await until(lambda: not refused.is_alive, 30)
     assert refused.exit_status == 3

@@ -20,12 +20,26 @@ MARKERS_S = 1.0  # seconds after which the markers of a decided transaction are 
 
 @dataclass
 class Transaction:
-    """The content of a transaction; ``decided_s`` is the virtual time of its commit."""
+    """The content of a transaction.
+
+    Attributes:
+        predictions: Predictions that are sent.
+        dead_letters: Dead letters that are sent.
+        offset: Group offset that is sent, if any.
+        is_replaced: Whether somebody has committed another group offset after that.
+        decided_s: Virtual time of the commit, if it is committed.
+    """
 
     predictions: list[Message] = field(default_factory=list)
     dead_letters: list[Message] = field(default_factory=list)
     offset: GroupOffset | None = None
+    is_replaced: bool = False
     decided_s: float | None = None
+
+    @property
+    def visible_offset(self) -> GroupOffset | None:
+        """Group offset that becomes visible with the markers, if any."""
+        return None if self.is_replaced else self.offset
 
 
 @dataclass
@@ -54,8 +68,8 @@ class Broker:
     def decided(self) -> GroupOffset | None:
         """Group offset, including one that is decided but not visible yet."""
         pending = self.transaction
-        if pending is not None and pending.decided_s is not None and pending.offset is not None:
-            return pending.offset
+        if pending is not None and pending.decided_s is not None:
+            return pending.visible_offset or self.log.group
         return self.log.group
 
     @property
@@ -78,7 +92,7 @@ class Broker:
             return
         self.log.predictions.extend(pending.predictions)
         self.log.dead_letters.extend(pending.dead_letters)
-        self.log.group = pending.offset or self.log.group
+        self.log.group = pending.visible_offset or self.log.group
         self.transaction = None
 
     def time_out(self) -> None:
@@ -127,7 +141,8 @@ class Broker:
 
     def send_offset(self, epoch: int, offset: GroupOffset) -> None:
         """Send the group offset in the transaction."""
-        self._open(epoch).offset = offset
+        pending = self._open(epoch)
+        pending.offset, pending.is_replaced = offset, False
 
     def commit(self, epoch: int) -> None:
         """Decide the transaction."""
@@ -138,6 +153,8 @@ class Broker:
             self.checker.check_output(message)
         if pending.offset is not None:
             self.checker.check_group_offset(before, pending.offset, self.log_end)
+            if pending.is_replaced:
+                self.checker.note_replaced(pending.offset)
 
     def identify(self) -> int:
         """Return a new producer id for a producer without transactions."""
@@ -160,6 +177,20 @@ class Broker:
         """Write the group offset without a check of the generation."""
         self.checker.check_group_offset(self.decided, offset, self.log_end)
         self.log.group = offset
+
+    def commit_foreign_offset(self, offset: int) -> None:
+        """Commit a group offset without metadata, as another consumer of the group does.
+
+        Of two offsets Kafka keeps the one that was sent later, even if the earlier one is in a
+        transaction whose markers are still to be written.
+        """
+        self.checker.note_replaced(self.log.group)
+        pending = self.transaction
+        if pending is not None and pending.offset is not None:
+            if pending.decided_s is not None:
+                self.checker.note_replaced(pending.offset)
+            pending.is_replaced = True
+        self.log.group = GroupOffset(offset)
 
     def _check(self, epoch: int) -> None:
         if epoch <= self.forgotten:  # also a zombie's epoch

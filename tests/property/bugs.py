@@ -144,6 +144,14 @@ class SkipsLastPrediction(MemoryLog):
         return None
 
 
+class AcceptsForeignOffsets(Recovery):
+    """Publishes from a group offset that no fold has written, without having been asked to."""
+
+    async def find(self, acknowledged=None, *, is_corrupt=False):
+        self.options = replace(self.options, on_foreign_offset="accept")
+        return await super().find(acknowledged, is_corrupt=is_corrupt)
+
+
 class LeavesGroupOffset(Recovery):
     """Accepts lost history without writing the group offset."""
 

@@ -213,6 +213,36 @@ class TimerMachine(Machine):
             world.broker.set_offset(offset)
 
 
+class ForeignOffsetMachine(Machine):
+    """A machine in which another consumer of the group commits offsets.
+
+    A worker may stop for a person, who then deletes the group offset.
+    """
+
+    @rule(offset=st.integers(0, 10))
+    def commit_foreign_offset(self, offset):
+        """Commit any offset, at any moment."""
+        self.world.commit_foreign_offset(offset)
+
+    @rule(slot=slots, offset=st.integers(0, 10), what=st.sampled_from(["all", "backup", "none"]))
+    def commit_foreign_offset_while_no_worker_runs(self, slot, offset, what):
+        """Commit any offset after the workers have died, and lose states or not."""
+        world = self.world
+        world.crash(0)
+        world.crash(1)
+        world.commit_foreign_offset(offset)
+        world.lose_states(what)
+        self.awake(slot)
+
+    @precondition(lambda self: self.world.has_stopped)
+    @rule(slot=slots)
+    def follow_the_remedy(self, slot):
+        """Delete the group offset while no worker runs."""
+        self.world.lose_group_offset()
+        self.world.has_stopped = False
+        self.awake(slot)
+
+
 def search(machine: type[Machine], examples: int, *, shrink: bool = True, **parts) -> None:
     """Run a machine for a number of examples, which are the same in each run.
 

@@ -12,7 +12,7 @@ import pytest
 from tests.property import bugs
 from tests.property.gates import Outcome
 from tests.property.invariants import PLANS
-from tests.property.machine import Machine, TimerMachine, search
+from tests.property.machine import ForeignOffsetMachine, Machine, TimerMachine, search
 from tests.property.protocol import Components, World, build_settings
 
 FACTOR = float(os.environ.get("STREAM_RNN_TEST_EXAMPLES", "1"))
@@ -39,6 +39,61 @@ def find(machine=Machine, **parts) -> None:
 def test_the_invariants_hold_whatever_happens_between_two_calls(delivery):
     """Crashes, zombies, lost or late writes, lost states and retention violate no invariant."""
     search(Machine, EXAMPLES, delivery=delivery)
+
+
+@pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
+def test_a_group_offset_that_anybody_commits_leaves_out_nothing(delivery):
+    """A worker may stop; once the group offset is deleted, everything is published exactly."""
+    search(ForeignOffsetMachine, EXAMPLES, delivery=delivery)
+
+
+@pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
+def test_a_foreign_group_offset_that_is_accepted_is_found(delivery):
+    """The worker folds silently up to that offset, and publishes no prediction below it."""
+    with pytest.raises(AssertionError, match="nothing is published for"):
+        find(
+            ForeignOffsetMachine,
+            delivery=delivery,
+            components=Components(recovery=bugs.AcceptsForeignOffsets),
+        )
+
+
+@pytest.mark.parametrize("offset", [0, 2, 9])
+def test_a_running_worker_replaces_a_foreign_group_offset(offset):
+    """Its next publish commits its own offset; nothing is missing or published twice."""
+    world = World(PLANS[0], 2, build_settings("exactly_once", "stop"), Components())
+    world.assign(0)
+    world.advance(0, 200)
+    world.commit_foreign_offset(offset)
+    world.append(1)
+    world.advance(0, 200)
+    world.broker.complete()
+    assert (world.log.group.offset, world.log.group.fold_id) == (3, world.fold_id)
+    world.finish()
+    assert not world.has_stopped
+    world.close()
+    world.checker.check()
+
+
+@pytest.mark.parametrize(("offset", "stops"), [(0, False), (2, False), (3, True), (9, True)])
+def test_a_worker_that_dies_before_it_replaces_a_foreign_offset(offset, stops):
+    """Without states, only an offset beyond the last output stops the next worker."""
+    world = World(PLANS[0], 2, build_settings("exactly_once", "stop"), Components())
+    world.assign(0)
+    world.advance(0, 200)
+    world.broker.complete()
+    world.commit_foreign_offset(offset)
+    world.append(1)
+    world.crash(0)
+    world.lose_states("all")
+    world.assign(1)
+    world.advance(1, 400)
+    assert world.has_stopped == stops
+    world.finish()  # which deletes the offset if the worker stops again
+    assert not world.has_stopped
+    assert len(world.log.predictions) == 3
+    world.close()
+    world.checker.check()
 
 
 def test_a_commit_before_the_publish_is_found():

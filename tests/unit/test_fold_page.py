@@ -69,11 +69,12 @@ EXAMPLES = [
     (6, facts(c=GroupOffset(7, OURS, 4), last_output=LastOutput(7, OURS, 4, None))),
     (7, facts(c=GroupOffset(8, OURS, 2))),
     (8, facts(c=GroupOffset(8, OTHER, 4))),
-    (8, facts(c=GroupOffset(8))),
     (9, facts(P)),
     (9, facts(P, last_output=LastOutput(7, OURS, 4, None))),
     (10, facts(P, GroupOffset(5, OURS, 4))),
     (10, facts(P, GroupOffset(8))),
+    (10, facts(c=GroupOffset(8))),
+    (10, facts(c=GroupOffset(8), stored=StoredPosition(P, 4, keys=3, fields=2))),
     (11, facts(P, C)),
     (11, facts(P, GroupOffset(8, OTHER, 0))),
     (11, facts(P, GroupOffset(3), last_output=LastOutput(7, OURS, 4, None))),
@@ -112,6 +113,16 @@ def test_each_row_of_the_recovery_table_is_what_is_decided(row, given):
     written = {"yes": True, "if Kafka lacks it": not is_known}[group_offset]
     assert (accepted.write_group_offset is not None) == written
     assert accepted.write_first_position == {"yes": True, "no": False}[first_position]
+
+
+def test_the_setting_that_the_table_names_leads_from_row_10_to_row_8():
+    """Only without a position: with one, row 10 stops in any case."""
+    assert all("`on_foreign_offset=accept`" in RECOVERY[row][0] for row in (8, 10))
+    accept = RecoveryOptions(on_foreign_offset="accept")
+    start = where_to_start(facts(c=GroupOffset(8)), accept)
+    assert isinstance(start, Start)
+    assert (start.row, start.position, start.publish_from) == (8, PLACES["log start"], 8)
+    assert where_to_start(facts(P, GroupOffset(8)), accept).row == 10
 
 
 @pytest.mark.parametrize(

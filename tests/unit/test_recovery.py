@@ -19,6 +19,7 @@ from stream_rnn.store.state import StoredPosition
 
 OURS, OTHER = "f01d", "07he7"
 ACCEPT = RecoveryOptions(on_lost_history="accept")
+FOREIGN = RecoveryOptions(on_foreign_offset="accept")
 STOPPING = RecoveryOptions()
 
 
@@ -141,12 +142,73 @@ def test_row_7_asks_when_the_log_is_too_short_to_rebuild():
     assert (start.position, start.publish_from, start.write_group_offset) == (4, 7, 7)
 
 
-@pytest.mark.parametrize("group_offset", [GroupOffset(7, OTHER, 0), GroupOffset(7)])
-def test_row_8_builds_another_fold_silently(group_offset):
+def test_row_8_builds_another_fold_silently():
     """The fold of a new model begins at the log start and publishes from the group offset on."""
-    assert decide(log_start=4, group_offset=group_offset) == Start(
+    assert decide(log_start=4, group_offset=GroupOffset(7, OTHER, 0)) == Start(
         8, 4, 4, 7, 7, write_first_position=True
     )
+
+
+@pytest.mark.parametrize(("log_start", "offset"), [(0, 7), (0, 99), (8, 7)])
+def test_a_foreign_group_offset_never_leaves_out_predictions_unasked(log_start, offset):
+    """Whether it is within the log, beyond it or removed: the message has both remedies."""
+    given = {"log_start": log_start, "group_offset": GroupOffset(offset)}
+    stop = decide(**given)
+    assert isinstance(stop, Stop)
+    assert stop.row == 10
+    assert f"t[0]: the group offset {offset} was not written by stream_rnn" in stop.message
+    assert "no output of this app was found" in stop.message
+    assert "(kafka-consumer-groups --delete-offsets)" in stop.message
+    begins = f"the next worker begins at offset {log_start} (auto_offset_reset=earliest)"
+    assert begins in stop.message
+    assert f"from offset {offset} on purpose, use --on-foreign-offset accept" in stop.message
+    latest = decide(RecoveryOptions("latest"), **given)
+    assert "begins at offset 10 (auto_offset_reset=latest)" in latest.message
+    assert decide(**{**given, "group_offset": None}).publish_from == log_start  # the first remedy
+    last = decide(**given, last_output=LastOutput(5, OURS, 0, None))
+    assert "the last output of this app is that of record 5" in last.message
+    assert "the next worker publishes what follows the last output" in last.message
+
+
+def test_an_accepted_foreign_group_offset_is_where_publishing_begins():
+    """Row 8; but history that is lost, and an offset beyond the log, still stop the worker."""
+    start = Start(8, 4, 4, 7, 7, write_first_position=True)
+    assert decide(FOREIGN, log_start=4, group_offset=GroupOffset(7)) == start
+    last = LastOutput(4, OURS, 4, None)
+    assert decide(FOREIGN, log_start=4, group_offset=GroupOffset(7), last_output=last) == start
+    lost = decide(FOREIGN, log_start=8, group_offset=GroupOffset(7))
+    assert (type(lost), lost.row) == (Stop, 5)
+    beyond = decide(FOREIGN, group_offset=GroupOffset(11))
+    assert (type(beyond), beyond.row) == (Stop, 2)
+
+
+@pytest.mark.parametrize("offset", [0, 6, 7])
+@pytest.mark.parametrize(("given", "row"), [({"position": 6}, 11), ({}, 6)])
+def test_a_foreign_group_offset_that_the_outputs_reach_is_replaced(offset, given, row):
+    """Everything up to the last output is published, so the fold continues exactly after it."""
+    last = LastOutput(6, OURS, 0, None)
+    start = decide(group_offset=GroupOffset(offset), last_output=last, **given)
+    assert (start.row, start.publish_from, start.write_group_offset) == (row, 7, 7)
+    acknowledged = GroupOffset(7, OURS, 0)
+    start = decide(group_offset=GroupOffset(offset), acknowledged=acknowledged, **given)
+    assert (start.row, start.publish_from, start.write_group_offset) == (row, 7, 7)
+
+
+@pytest.mark.parametrize("options", [STOPPING, FOREIGN, ACCEPT])
+def test_a_foreign_group_offset_with_states_always_stops(options):
+    """Nor do lost history, a torn position or an offset of the fold that it replaced go before."""
+    for given in (
+        {"position": 5, "group_offset": GroupOffset(8)},
+        {"position": 5, "group_offset": GroupOffset(99)},
+        {"position": 5, "group_offset": GroupOffset(8), "log_start": 6},
+        {"position": 9, "group_offset": GroupOffset(3), "last_output": LastOutput(6, OURS, 0, 0)},
+    ):
+        stop = decide(options, **given)
+        assert (type(stop), stop.row) == (Stop, 10)
+        assert f"the group offset {given['group_offset'].offset} was not written" in stop.message
+        assert f"(position {given['position']})" in stop.message
+    torn = {"position": 5, "group_offset": GroupOffset(8), "keys": 3, "fields": 2}
+    assert decide(options, **torn).row == (8 if options is FOREIGN else 10)
 
 
 def test_row_9_writes_a_lost_group_offset():
@@ -201,10 +263,10 @@ def test_a_group_offset_that_only_the_outputs_show_is_written_first(given, row):
 
 
 def test_group_offset_metadata_goes_to_text_and_back():
-    """Metadata of other clients names no fold."""
+    """Metadata of other clients names no fold, nor does an origin beyond the offset."""
     group_offset = GroupOffset(7, OURS, 3)
     assert GroupOffset.parse(7, group_offset.metadata) == group_offset
-    for foreign in ("", "v1", "v1 a", "v1 a b", "v2 a 3", "a v1 3 4"):
+    for foreign in ("", "v1", "v1 a", "v1 a b", "v2 a 3", "a v1 3 4", "v1 a -3", "v1 a 8"):
         assert GroupOffset.parse(7, foreign) == GroupOffset(7)
 
 
@@ -232,7 +294,7 @@ def every_combination():
 
 
 @pytest.mark.parametrize(
-    "options", [RecoveryOptions(), ACCEPT, RecoveryOptions("latest", "accept")]
+    "options", [RecoveryOptions(), ACCEPT, FOREIGN, RecoveryOptions("latest", "accept")]
 )
 def test_every_start_keeps_the_invariant(options):
     """Origin <= position <= publish_from <= log end, and a start without history names the loss."""
@@ -245,6 +307,8 @@ def test_every_start_keeps_the_invariant(options):
             assert options.on_lost_history == "stop" or decision.row in (2, 10)
             continue
         group_offset = known_group_offset(given)
+        if options.on_foreign_offset == "stop":
+            assert group_offset is None or not group_offset.is_foreign
         assert decision.origin <= decision.position <= decision.publish_from <= given.log_end
         assert decision.publish_from >= (group_offset.offset if group_offset else 0)
         assert decision.position >= given.log_start

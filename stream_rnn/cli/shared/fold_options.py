@@ -13,6 +13,7 @@ OPTIONS = (
     "kafka_config",
     "auto_offset_reset",
     "on_lost_history",
+    "on_foreign_offset",
     "allow_compacted",
     "lookback_records_max",
     "kafka_timeout_s",

@@ -1,0 +1,99 @@
+"""Messages of the decisions to stop: what is wrong, where, and what a person can do."""
+
+DELETE_OFFSET = "kafka-consumer-groups --delete-offsets"
+
+
+def partitions_changed(place: str, now: int, before: int) -> str:
+    """Describe a source with another number of partitions than the fold began with."""
+    return (
+        f"{place}: the source has {now} partitions, and the fold began with {before}: keys have "
+        "moved between partitions, so their states are wrong; create a new source topic with the "
+        "old records in order and use a new app id"
+    )
+
+
+def partitions_differ(place: str, source: int, predictions: int) -> str:
+    """Describe a predictions topic with another number of partitions than the source."""
+    return (
+        f"{place}: the source has {source} partitions, and the predictions topic has "
+        f"{predictions}; create a predictions topic with {source} partitions"
+    )
+
+
+def compacted(place: str) -> str:
+    """Describe a compacted source."""
+    return (
+        f"{place}: the source is compacted, so building the states again would fold fewer records "
+        "than before; set cleanup.policy=delete on the source, or accept this with "
+        "--allow-compacted"
+    )
+
+
+def log_changed(
+    place: str, position: int | None, group_offset: int | None, log_end: int, *, is_beyond: bool
+) -> str:
+    """Describe a log that was truncated or recreated.
+
+    Args:
+        place: Name of the partition.
+        position: Position in Redis.
+        group_offset: Group offset.
+        log_end: Log end of the source.
+        is_beyond: Whether position or group offset is beyond the log end.
+    """
+    return (
+        f"{place}: the log was truncated or recreated: position {position}, group offset "
+        f"{group_offset}, log end {log_end}"
+        f"{'' if is_beyond else '; a record that was folded is gone or has changed'}; "
+        "restore the topic, or start over: stop the workers, run `stream-rnn state drop`, "
+        f"delete the group's offsets ({DELETE_OFFSET}), and use a new predictions topic"
+    )
+
+
+def offset_behind(place: str, position: int, group_offset: int) -> str:
+    """Describe a group offset of a fold that is behind the position."""
+    return (
+        f"{place}: the group offset {group_offset} is behind the position {position}: it was set "
+        "back, or Kafka has lost acknowledged records. Stop the workers and look at the outputs. "
+        f"If records {group_offset} to {position - 1} have predictions, delete the group offset "
+        f"({DELETE_OFFSET}). If they have none, run `stream-rnn state drop`; the next worker "
+        "builds the states again and publishes from the group offset"
+    )
+
+
+def foreign_offset(place: str, position: int, group_offset: int) -> str:
+    """Describe a group offset that no fold has written, for a fold with a position."""
+    return (
+        f"{place}: the group offset {group_offset} was not written by stream_rnn "
+        f"(position {position}): publishing from there would repeat or leave out predictions. To "
+        "continue the fold, stop the workers and all other members of the group, and delete the "
+        f"group offset ({DELETE_OFFSET}); the next worker continues from the position and the "
+        "predictions topic. To publish everything again, use a new app id"
+    )
+
+
+def foreign_offset_without_states(
+    place: str, group_offset: int, last_output: int | None, new_start: int, auto_offset_reset: str
+) -> str:
+    """Describe a group offset that no fold has written, if Redis has no states.
+
+    Args:
+        place: Name of the partition.
+        group_offset: Group offset.
+        last_output: Source offset of the last output of the app; ``None`` if none was found.
+        new_start: Offset at which a new fold would begin.
+        auto_offset_reset: Setting that determines ``new_start``.
+    """
+    if last_output is None:
+        found = "no output of this app was found"
+        begins = f"begins at offset {new_start} (auto_offset_reset={auto_offset_reset})"
+    else:
+        found = f"the last output of this app is that of record {last_output}"
+        begins = "publishes what follows the last output"
+    return (
+        f"{place}: the group offset {group_offset} was not written by stream_rnn, and Redis has no "
+        f"states of this fold; {found}. Publishing from the group offset could leave out "
+        "predictions. Stop the workers and all other members of the group. Then delete the group "
+        f"offset ({DELETE_OFFSET}): the next worker {begins}. Or, to publish from offset "
+        f"{group_offset} on purpose, use --on-foreign-offset accept"
+    )
