@@ -16,6 +16,7 @@ from stream_rnn.settings import FoldSettings
 logger = logging.getLogger(__name__)
 
 LOG_APPEND_TIME = 1
+FIRST_SPAN = 16  # offsets
 
 
 class KafkaLog:
@@ -55,15 +56,16 @@ class KafkaLog:
             return None  # if this is the predictions topic, where_to_start stops the worker
         end = await self._cluster.log_end(output)
         start = await self._cluster.log_start(output)
-        span, last = 16, None
-        while last is None and end > start:
-            first = max(start, end - span)
+        # Offsets do not count: a transaction that was aborted may have used thousands of them.
+        left, span, last = self._settings.lookback_records_max, FIRST_SPAN, None
+        while last is None and end > start and left > 0:
+            first, count = max(start, end - span), 0
             async for records in self._cluster.batches(output, first, end):
+                count += len(records)
                 for record in records:
                     last = self._parse_output(record) or last
-            if first == start or span >= self._settings.lookback_records_max:
-                break
-            span = min(8 * span, self._settings.lookback_records_max)
+            left -= count
+            end, span = first, min(8 * span, max(left, FIRST_SPAN)) if count else 8 * span
         return last
 
     def _parse_output(self, record: ConsumerRecord) -> LastOutput | None:

@@ -66,6 +66,28 @@ async def test_a_transaction_carries_outputs_and_group_offset(settings, facts):
     await publisher.close()
 
 
+async def test_an_aborted_transaction_does_not_hide_the_last_output(settings, facts):
+    """However many records it has: only committed records count for the bound of the search."""
+    address = {"bootstrap_servers": settings.bootstrap_servers}
+    publisher = TransactionalPublisher(address, settings, 1)
+    await publisher.start()
+    await publisher.publish([], [message(settings, 3)], GroupOffset(4, "f01d", 2))
+    await publisher.publish(
+        [message(settings, 4), message(settings, 5)], [], GroupOffset(6, "f01d", 2)
+    )
+    await publisher.close()
+    async with AIOKafkaProducer(**address, transactional_id=f"{settings.app}-x") as producer:
+        for _ in range(2):
+            await producer.begin_transaction()
+            for _ in range(60):
+                await producer.send(settings.predictions, b"v", partition=1)
+            await producer.flush()
+            await producer.abort_transaction()
+    for bound in (1, 20, 1000):
+        log = KafkaLog(facts, settings.replace(lookback_records_max=bound), 1)
+        assert await log.last_output() == LastOutput(5, "f01d", 2, 1005)
+
+
 async def test_a_dead_letter_that_names_no_fold_says_nothing_of_what_is_published(settings, facts):
     """Without transactions it may be there while predictions before it are not."""
     publisher = TransactionalPublisher(
