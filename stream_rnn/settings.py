@@ -224,7 +224,7 @@ class Settings(BaseSettings):
         60,
         ge=0,
         le=86_400,
-        description="Seconds without Redis after which a running worker exits; a worker that starts exits at once.",
+        description="Seconds without Redis after which a running worker exits; a worker that starts exits at once, unless Redis refuses the password of `redis_url_file`.",
     )
     kafka_timeout_s: float = Field(
         30, ge=0.5, le=600, description="Deadline for one answer of Kafka, in seconds."

@@ -125,7 +125,7 @@ async def _check_redis(
             yield await check_redis.check_rights(RedisStore(redis, tag, settings.redis_timeout_s))
         opened.redis = redis
     except (StreamRNNError, RedisError, RedisClusterException, OSError) as error:
-        remedy = "start Redis, or correct --redis-url"
+        remedy = "start Redis, or correct --redis-url or the file of --redis-url-file"
         yield bad("redis", reason(error, settings.redis_timeout_s), remedy)
 
 

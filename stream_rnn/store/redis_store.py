@@ -44,6 +44,7 @@ from stream_rnn.errors import (
     reason,
 )
 from stream_rnn.store.script import Script
+from stream_rnn.store.server_connection import reads_login_again
 from stream_rnn.store.state import STORE_FORMAT, Anchor, Commit, FirstPosition, StoredPosition
 
 _FIELDS = (
@@ -238,10 +239,14 @@ class RedisStore:
                 f"Redis refuses this user: {reason(error)}; check redis_url and its ACL"
             ) from error
         except (AuthenticationError, AuthorizationError) as error:
-            # At first, `check_redis` was accepted: the secret is new, and comes with a restart.
+            # At first, `check_redis` was accepted: the secret is new.
+            remedy = (
+                "write the present ones into redis_url_file, which each new connection reads again"
+                if reads_login_again(self.redis)
+                else "if they were changed, restart this process with the new redis_url"
+            )
             raise UnavailableError(
-                f"Redis no longer accepts the user or the password: {reason(error)}; if they were "
-                "changed, restart this process with the new redis_url"
+                f"Redis no longer accepts the user or the password: {reason(error)}; {remedy}"
             ) from error
         except BusyLoadingError as error:
             raise UnavailableError(f"Redis is still starting: {reason(error)}") from error

@@ -6,6 +6,7 @@ cannot be read is a warning, and never a reason to stop.
 
 import asyncio
 import logging
+import time
 from typing import Any
 
 from redis.asyncio import Redis, RedisCluster
@@ -17,10 +18,11 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from stream_rnn.errors import ConfigError, UnreachableError, reason
-from stream_rnn.settings import Settings
+from stream_rnn.errors import ConfigError, UnavailableError, UnreachableError, reason
+from stream_rnn.settings import FoldSettings, Settings
 from stream_rnn.store.connection import read_redis_url, safe_url
 from stream_rnn.store.redis_store import TEMPORARY_ERRORS
+from stream_rnn.store.retry import retry
 
 logger = logging.getLogger(__name__)
 
@@ -36,28 +38,55 @@ async def check_redis(redis: Redis, settings: Settings) -> list[str]:
 
     Raises:
         ConfigError: Redis refuses the user or the database, or its policy evicts.
+        UnavailableError: Redis refuses the user of ``redis_url_file``, which may change.
         UnreachableError: Redis does not answer.
     """
-    url = safe_url(read_redis_url(settings))
+    path = settings.redis_url_file
+    option = f"--redis-url-file {path}" if path else "--redis-url"
+    url = _shown_url(settings)
     try:
         async with asyncio.timeout(settings.redis_timeout_s):
             policies = await _read_policies(redis)
     except (AuthenticationError, AuthorizationError) as error:
         why = reason(error).rstrip(".")
-        raise ConfigError(f"Redis at {url} refuses this user: {why}; check --redis-url") from error
+        message = f"Redis at {url} refuses this user: {why}; check {option}"
+        if path:  # a mounted secret may be older than the user's password
+            raise UnavailableError(f"{message}, which is read again at each attempt") from error
+        raise ConfigError(message) from error
     except (RedisError, RedisClusterException, OSError, TimeoutError) as error:
         why = reason(error, settings.redis_timeout_s)
         if "DB index" in why:
             raise ConfigError(f"Redis at {url} has no such database: {why}") from error
-        message = f"Redis at {url} does not answer: {why}; start it, or check --redis-url"
+        message = f"Redis at {url} does not answer: {why}; start it, or check {option}"
         raise UnreachableError(message) from error
     return [text for policy in sorted(policies) if (text := _judge(policy, url))]
 
 
-async def check_redis_and_warn(redis: Redis, settings: Settings) -> None:
-    """Check Redis as :func:`check_redis` does, and log the warnings."""
-    for text in await check_redis(redis, settings):
+async def check_redis_and_warn(redis: Redis, settings: FoldSettings) -> None:
+    """Check Redis as :func:`check_redis` does, and log the warnings.
+
+    A user of ``redis_url_file`` that Redis refuses is tried again for ``redis_retry_s``.
+
+    Raises:
+        StreamRNNError: See :func:`check_redis`.
+    """
+    warnings = await retry(
+        lambda: check_redis(redis, settings),
+        settings.redis_retry_s,
+        time.monotonic,
+        settings.source,
+        lambda _error: None,
+    )
+    for text in warnings:
         logger.warning("%s", text)
+
+
+def _shown_url(settings: Settings) -> str:
+    """Return the URL without its secrets, for messages."""
+    try:
+        return safe_url(read_redis_url(settings))
+    except ConfigError:  # the file is being replaced
+        return f"the URL in {settings.redis_url_file}"
 
 
 def _judge(policy: str, url: str) -> str:

@@ -40,6 +40,12 @@ def adapt(connection: type[Any]) -> type[Any]:
     return type(connection.__name__, (connection,), methods)
 
 
+def reads_login_again(redis: Any) -> bool:
+    """Return whether each new connection of a client reads user and password from a file."""
+    owner = getattr(redis, "connection_pool", redis)  # a cluster's client has no pool
+    return isinstance(owner.connection_kwargs.get("credential_provider"), UrlCredentials)
+
+
 class UrlCredentials(CredentialProvider):
     """User and password of a URL that may change; each new connection reads it again.
 

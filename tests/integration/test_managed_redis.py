@@ -149,7 +149,7 @@ async def test_each_connection_reads_user_and_password_again(login, app_id):
     assert (await fixed.read()).fields == (await fresh.read()).fields == 0
     urls.append(await login("second"))
     assert (await fresh.read()).fields == 0
-    with pytest.raises(UnavailableError, match="no longer accepts the user or the password"):
+    with pytest.raises(UnavailableError, match="restart this process with the new redis_url"):
         await fixed.read()
     await fixed.redis.aclose()
     await fresh.redis.aclose()
@@ -164,7 +164,7 @@ async def test_a_client_of_the_settings_follows_the_file_of_its_url(login, app_i
     assert (await store.read()).fields == 0
     url = await login("second")
     path.write_text("")  # while it is being replaced
-    with pytest.raises(UnavailableError, match="redis_url_file"):
+    with pytest.raises(UnavailableError, match="write the present ones into redis_url_file"):
         await store.read()
     path.write_text(url)
     assert (await store.read()).fields == 0
@@ -193,6 +193,60 @@ async def test_a_worker_whose_password_changes_is_to_be_restarted(
         await asyncio.to_thread(worker.stop)
     stream.settings = stream.settings.replace(redis_url=url)
     assert await stream.compare() > 90
+
+
+async def test_a_worker_that_starts_waits_for_the_file_of_its_redis_url(
+    login, app_id, bootstrap_servers, create_topic, tmp_path
+):
+    """A mounted secret may be older than the password; without the new one its status is 4."""
+    path, stale = tmp_path / "redis-url", await login("first")
+    url = await login("second")
+    path.write_text(stale)
+    stream = Stream(app_id, bootstrap_servers, url, tmp_path)
+    await create_topic(stream.settings.source, 2)
+    await stream.produce(mixed_records(60, seed=6))
+    options = {k: v for k, v in stream.options().items() if k != "redis_url"}
+    options |= {"redis_url_file": str(path), "redis_retry_s": "1"}
+    worker = ForkedWorker("stale", options, tmp_path)
+    assert await ends(worker) == 4
+    log = worker.log.read_text()
+    assert "redis unavailable, trying again" in log
+    assert f"check --redis-url-file {path}, which is read again at each attempt" in log
+    worker = ForkedWorker("waits", options | {"redis_retry_s": "60"}, tmp_path)
+    try:
+        await logs(worker, "trying again")
+        path.write_text("")  # while it is being replaced
+        await logs(worker, "redis_url_file")
+        path.write_text(url)
+        await stream.until_published(worker=worker)
+    finally:
+        status = await asyncio.to_thread(worker.stop)
+    assert status == 0
+    assert "second" not in worker.log.read_text()
+    assert await stream.compare() > 20
+
+
+async def test_a_worker_that_waits_for_a_password_stops_when_it_is_asked_to(
+    login, app_id, bootstrap_servers, create_topic, tmp_path
+):
+    """Long before ``redis_retry_s`` ends, and with status 0."""
+    path = tmp_path / "redis-url"
+    path.write_text(await login("first"))
+    await login("second")
+    stream = Stream(app_id, bootstrap_servers, "redis://unused", tmp_path, redis_retry_s=3600)
+    await create_topic(stream.settings.source, 2)
+    options = {k: v for k, v in stream.options().items() if k != "redis_url"}
+    worker = ForkedWorker("waits", options | {"redis_url_file": str(path)}, tmp_path)
+    await logs(worker, "trying again")
+    assert await asyncio.to_thread(worker.stop) == 0
+
+
+async def logs(worker, text) -> None:
+    """Wait until a worker that runs has logged a text."""
+    async with asyncio.timeout(60):
+        while text not in worker.log.read_text():
+            assert worker.is_alive, worker.log.read_text()
+            await asyncio.sleep(0.1)
 
 
 async def ends(worker) -> int:
