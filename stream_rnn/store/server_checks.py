@@ -7,6 +7,7 @@ cannot be read is a warning, and never a reason to stop.
 import asyncio
 import logging
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from redis.asyncio import Redis, RedisCluster
@@ -46,7 +47,7 @@ async def check_redis(redis: Redis, settings: Settings) -> list[str]:
     url = _shown_url(settings)
     try:
         async with asyncio.timeout(settings.redis_timeout_s):
-            policies = await _read_policies(redis)
+            policies = await read_policies(redis, await primary_info(redis, "memory"))
     except (AuthenticationError, AuthorizationError) as error:
         why = reason(error).rstrip(".")
         message = f"Redis at {url} refuses this user: {why}; check {option}"
@@ -91,6 +92,11 @@ def _shown_url(settings: Settings) -> str:
 
 def _judge(policy: str, url: str) -> str:
     """Return a warning about a policy; empty if it never evicts."""
+    if may_evict(policy):
+        raise ConfigError(
+            f"Redis at {url} has {POLICY} {policy}: it would evict hidden states when "
+            f"memory is short; {SET_NOEVICTION}"
+        )
     if policy == "noeviction":
         return ""
     if not policy:
@@ -98,22 +104,28 @@ def _judge(policy: str, url: str) -> str:
             f"Redis at {url} does not show its {POLICY}: it refuses INFO and CONFIG GET, or their "
             f"answers lack it; make sure that it is noeviction, or volatile-*"
         )
-    if policy.startswith("volatile-"):
-        # The keys of a fold have no expiry; the copies of an export or an import have one.
-        return (
-            f"Redis at {url} has {POLICY} {policy}: it evicts keys with an expiry, which hidden "
-            f"states do not have, and then refuses writes; {SET_NOEVICTION} if nothing else needs "
-            "the eviction"
-        )
-    raise ConfigError(
-        f"Redis at {url} has {POLICY} {policy}: it would evict hidden states when "
-        f"memory is short; {SET_NOEVICTION}"
+    return (
+        f"Redis at {url} has {POLICY} {policy}: it evicts keys with an expiry, which hidden "
+        f"states do not have, and then refuses writes; {SET_NOEVICTION} if nothing else needs "
+        "the eviction"
     )
 
 
-async def _read_policies(redis: Redis) -> set[str]:
-    """Return the policies of all primaries; an empty text for one that cannot be read."""
-    nodes = await primary_info(redis, "memory")
+def may_evict(policy: str) -> bool:
+    """Return whether a policy evicts hidden states; not for one that cannot be read.
+
+    The keys of a fold have no expiry; the copies of an export or an import have one.
+    """
+    return policy not in ("", "noeviction") and not policy.startswith("volatile-")
+
+
+async def read_policies(redis: Redis, nodes: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    """Return the policies of all primaries; an empty text for one that cannot be read.
+
+    Args:
+        redis: Client.
+        nodes: Section ``memory`` of INFO of each primary, if the server has allowed it.
+    """
     policies = {str(memory.get("maxmemory_policy", "")) for memory in nodes.values()} or {""}
     if "" not in policies:
         return policies

@@ -12,7 +12,7 @@ of Faust answers OK in every case.
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -28,7 +28,13 @@ from stream_rnn.errors import ConfigError, StreamRNNError, reason
 from stream_rnn.fold.processor import Processor
 from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.settings import FoldSettings
-from stream_rnn.store.server_checks import primary_info
+from stream_rnn.store.server_checks import (
+    POLICY,
+    SET_NOEVICTION,
+    may_evict,
+    primary_info,
+    read_policies,
+)
 from stream_rnn.worker.partitions import OwnedPartition, Partitions
 from stream_rnn.worker.prometheus import Metrics, PartitionView
 
@@ -83,6 +89,7 @@ class Health:
         self._facts: dict[int, PartitionFacts] = {}
         self._refreshed_s = time.monotonic()
         self._runner: web.AppRunner | None = None
+        self._evicts = False
         self.metrics: Metrics | None = None
         self.address = ""
 
@@ -211,15 +218,20 @@ class Health:
             logger.info("no facts for metrics: %s", error)
 
     async def _refresh_memory(self, redis: Any) -> None:
-        """Read the memory use of Redis; in a cluster, of the primary with the greatest share in use."""
+        """Read the policy of Redis, and its memory use.
+
+        In a cluster, the memory use is that of the primary with the greatest share in use.
+        """
         if self.metrics is None:
             return
         try:
             async with asyncio.timeout(self._settings.redis_timeout_s):
                 nodes = await primary_info(redis, "memory")
+                policies = await read_policies(redis, nodes)
         except (RedisError, RedisClusterException, OSError, TimeoutError) as error:
             logger.info("Redis did not report its memory for metrics: %s", reason(error))
             return
+        self._note_policies(policies)
         if not nodes:  # this Redis refuses INFO; the worker has warned of it at start
             return
         used, limit = max(
@@ -231,6 +243,22 @@ class Health:
         )
         self.metrics.redis_used.set(used)
         self.metrics.redis_max.set(limit)
+
+    def _note_policies(self, policies: Collection[str]) -> None:
+        """Report it once if Redis evicts hidden states from now on, or does so no more."""
+        assert self.metrics is not None, "the caller has checked it"
+        evicting = sorted(filter(may_evict, policies))
+        if evicting and not self._evicts:
+            logger.error(
+                "Redis now has %s %s: it evicts hidden states when memory is short, and workers "
+                "then rebuild them from the log, if it still has all records; %s: a worker that "
+                "starts refuses this policy",
+                *(POLICY, evicting[0], SET_NOEVICTION),
+            )
+        elif self._evicts and not evicting:
+            logger.info("Redis evicts no hidden states any more: %s", ", ".join(sorted(policies)))
+        self._evicts = bool(evicting)
+        self.metrics.redis_evicts.set(self._evicts)
 
     def status_line(self) -> str:
         """Return one line about the progress of the worker, for its log."""

@@ -190,6 +190,7 @@ class Metrics:
         self.source_partitions = Gauge("stream_rnn_source_partitions", "Partitions of the source, over all workers.", registry=registry)  # fmt: skip
         self.redis_used = Gauge("stream_rnn_redis_used_bytes", "Bytes of memory that Redis uses for all its clients.", registry=registry)  # fmt: skip
         self.redis_max = Gauge("stream_rnn_redis_max_bytes", "maxmemory of Redis in bytes; 0 means no limit.", registry=registry)  # fmt: skip
+        self.redis_evicts = Gauge("stream_rnn_redis_evicts", "1 if maxmemory-policy lets Redis evict hidden states, otherwise 0.", registry=registry)  # fmt: skip
         self.facts_age = Gauge("stream_rnn_facts_age_seconds", "Seconds since the log ends were last read from Kafka.", registry=registry)  # fmt: skip
         self._probability = histogram("output_probability", "Sampled probabilities of binary heads.", PROBABILITIES, "head")  # fmt: skip
         self._value = histogram("output_value", "Sampled outputs of regression and time heads, in the unit of the head.", VALUES, "head")  # fmt: skip

@@ -1,9 +1,11 @@
 """A Redis as services run it: commands that are refused or renamed, policies, and new passwords."""
 
 import asyncio
+import re
 import secrets
 from contextlib import asynccontextmanager
 
+import aiohttp
 import pytest
 from redis.asyncio import Redis
 
@@ -111,6 +113,44 @@ def test_a_policy_that_this_package_does_not_know_is_refused():
     """Upstash's evicts keys without an expiry if there are too few of the others."""
     with pytest.raises(ConfigError, match="optimistic-volatile"):
         _judge("optimistic-volatile", "rediss://host")
+
+
+@pytest.mark.parametrize("refused", [[], ["INFO"]], ids=["", "without INFO"])
+async def test_a_policy_that_changes_under_a_worker_is_reported_once(
+    refused, app_id, bootstrap_servers, create_topic, tmp_path
+):
+    """A state that is evicted is rebuilt, so the worker goes on; the next start is refused."""
+    async with server(*without(*refused)) as (url, _):
+        redis = connect_redis(url, 5)
+        stream = Stream(app_id, bootstrap_servers, url, tmp_path, facts_interval_s=0.2)
+        await create_topic(stream.settings.source, 2)
+        worker = ForkedWorker("worker", stream.options(), tmp_path)
+        try:
+            await logs(worker, "fold ready")
+            await redis.config_set("maxmemory-policy", "allkeys-lru")
+            await logs(worker, "Redis now has maxmemory-policy allkeys-lru")
+            await stream.produce(mixed_records(60, seed=8))
+            await stream.until_published(worker=worker)
+            assert await metric(worker, "stream_rnn_redis_evicts") == 1
+            assert await ends(ForkedWorker("refused", stream.options(), tmp_path)) == 3
+            await redis.config_set("maxmemory-policy", "allkeys-lfu")
+            await redis.config_set("maxmemory-policy", "noeviction")
+            await logs(worker, "Redis evicts no hidden states any more")
+            assert await metric(worker, "stream_rnn_redis_evicts") == 0
+        finally:
+            status = await asyncio.to_thread(worker.stop)
+        assert status == 0
+        assert worker.log.read_text().count("Redis now has maxmemory-policy") == 1
+        assert await stream.compare() > 20
+        await redis.aclose()
+
+
+async def metric(worker, name) -> float:
+    """Return the value of a metric of a worker."""
+    (address,) = re.findall(r"health address=(\S+)", worker.log.read_text())
+    async with aiohttp.ClientSession() as session, session.get(f"{address}/metrics") as answer:
+        (value,) = re.findall(rf"^{name} (\S+)$", await answer.text(), re.MULTILINE)
+    return float(value)
 
 
 async def test_the_doctor_names_what_it_could_not_check():
