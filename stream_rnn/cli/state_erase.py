@@ -8,7 +8,7 @@ from stream_rnn.cli.state import near_as_json, print_near
 from stream_rnn.errors import ConfigError
 from stream_rnn.key_spellings import NearKey, format_partitions
 from stream_rnn.keys import describe_key, parse_key
-from stream_rnn.operate.erasure import Erasure, erase_key
+from stream_rnn.operate.erasure import Erasure, erase_key, require_erasable
 from stream_rnn.operate.near_keys import find_near_keys
 from stream_rnn.operate.open_fold import Fold
 from stream_rnn.settings import FoldSettings
@@ -27,6 +27,7 @@ def erase(
     if all_partitions and partition is not None:
         raise ConfigError("set either --partition or --all-partitions, not both")
     record_key = parse_key(key)
+    require_erasable(record_key)
     name = describe_key(record_key)
 
     async def erase_there(fold: Fold) -> tuple[Erasure, list[NearKey]]:

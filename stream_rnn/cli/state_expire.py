@@ -5,7 +5,7 @@ import time
 import click
 
 from stream_rnn.cli.shared.folds import with_fold
-from stream_rnn.operate.expiry import ExpiryPlan, expire, plan_expiry
+from stream_rnn.operate.expiry import ExpiryPlan, expire, needed_s, plan_expiry
 from stream_rnn.operate.open_fold import Fold
 from stream_rnn.settings import FoldSettings
 from stream_rnn.text import format_time
@@ -15,7 +15,7 @@ def expire_silent(
     settings: FoldSettings,
     partition: int | None,
     silent_s: float | None,
-    within_s: float,
+    within_s: float | None,
     force: bool,
     yes: bool,
 ) -> int:
@@ -34,16 +34,26 @@ def expire_silent(
             abort=True,
         )
 
+    limit_s = needed_s(settings, silent) if within_s is None else within_s
+
     async def publish(fold: Fold) -> tuple[bool, int]:
-        return await expire(fold, [plan.partition for plan in silent], within_s)
+        return await expire(fold, silent, limit_s)
 
     is_folded, left = with_fold(settings, publish)
     if not is_folded:
         print(
-            f"not folded within {within_s:g} s: workers expire the states when they fold the ticks"
+            f"not folded within {limit_s:g} s: workers expire the states when they fold the ticks"
         )
         return 1
-    print(f"folded; {left:,} states are left" + ", which workers go on deleting" * (left > 0))
+    count, stays = sum(plan.keys for plan in silent), sum(plan.stays for plan in silent)
+    more = f"; {stays:,} states stay, because their last events are too late" * (stays > 0)
+    if left:
+        print(
+            f"folded, and not finished: of {count - stays:,} expired states {left:,} are left after "
+            f"{limit_s:g} s{more}; workers go on deleting, idle_check_s after a tick"
+        )
+        return 1
+    print(f"folded; {left:,} expired states are left{more}")
     return status
 
 
@@ -53,4 +63,9 @@ def _describe(plan: ExpiryPlan, now_ms: int, force: bool) -> str:
     if plan.refusal and not force:
         return f"refused, because {plan.refusal}"
     before = "none" if plan.stream_time_ms is None else format_time(plan.stream_time_ms)
-    return f"{plan.keys:,} states; a tick moves stream time from {before} to {format_time(now_ms)}"
+    stays = f", of which {plan.stays:,} have later events and stay" * (plan.stays > 0)
+    last = "" if plan.last_record_ms is None else format_time(plan.last_record_ms)
+    return (
+        f"{plan.keys:,} states{stays}; a tick moves stream time from {before} to "
+        f"{format_time(now_ms)}; its last record is of {last or 'an unknown time'}"
+    )

@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Any
 
-from redis.asyncio import RedisCluster
 from redis.exceptions import ResponseError
 
 from stream_rnn.errors import ConfigError, MovedError, StateError, StreamRNNError
@@ -16,7 +15,7 @@ from stream_rnn.operate.check_result import Finding, bad, fine, warning
 from stream_rnn.operate.key_states import state_bytes
 from stream_rnn.settings import FoldSettings
 from stream_rnn.store.redis_store import RedisStore
-from stream_rnn.store.server_checks import check_redis, primary_info
+from stream_rnn.store.server_checks import check_redis, primary_info, primary_times
 from stream_rnn.store.state import NO_COMMIT
 from stream_rnn.text import format_duration
 
@@ -131,20 +130,15 @@ async def check_speed(redis: Any, wall: Callable[[], float]) -> list[Finding]:
         if median_ms < SLOW_MS
         else warning("redis latency", detail, "run workers and Redis in the same zone")
     ]
-    if not isinstance(redis, RedisCluster):
-        try:
-            seconds, micros = await redis.time()
-        except ResponseError:
-            return [*findings, _not_checked("clock", "TIME")]
-        offset_s = abs(wall() - seconds - micros / 1e6)
-        detail = f"{format_duration(offset_s)} between the clocks of Redis and this machine"
-        remedy = "synchronize both clocks: ages and delays would be wrong"
-        findings.append(
-            fine("clock", detail)
-            if offset_s < CLOCK_OFFSET_MAX_S
-            else warning("clock", detail, remedy)
-        )
-    return findings
+    try:
+        times_s = await primary_times(redis)
+    except ResponseError:
+        return [*findings, _not_checked("clock", "TIME")]
+    offset_s = max(abs(wall() - time_s) for time_s in times_s)
+    detail = f"{format_duration(offset_s)} between the clocks of Redis and this machine"
+    remedy = "synchronize both clocks: ages and delays would be wrong"
+    is_small = offset_s < CLOCK_OFFSET_MAX_S
+    return [*findings, fine("clock", detail) if is_small else warning("clock", detail, remedy)]
 
 
 async def check_rights(store: RedisStore) -> Finding:

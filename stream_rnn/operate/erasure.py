@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from aiokafka import TopicPartition
 
+from stream_rnn.errors import ConfigError
+from stream_rnn.fold.record_limits import TICK_KEY
 from stream_rnn.operate.key_states import (
     count_unfolded,
     find_partitions,
@@ -47,6 +49,19 @@ class Erasure:
     def has_met_something(self) -> bool:
         """Whether a forget deletes a hidden state, or one that unfolded events make."""
         return bool({*self.states} & self.offsets.keys() or self.unfolded)
+
+
+def require_erasable(key: bytes) -> None:
+    """Check that a record with a null value only forgets a key.
+
+    Raises:
+        ConfigError: It would be a tick, which moves stream time.
+    """
+    if key == TICK_KEY:
+        raise ConfigError(
+            f"{TICK_KEY.decode()} is the key of ticks: a record with a null value under it moves "
+            "stream time, and nothing undoes that; to let states expire, use stream-rnn state expire"
+        )
 
 
 async def erase_key(

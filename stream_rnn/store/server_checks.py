@@ -160,6 +160,17 @@ async def primary_info(redis: Any, *sections: str) -> dict[str, dict[str, Any]]:
     return info if all(isinstance(node, dict) for node in info.values()) else {"": info}
 
 
+async def primary_times(redis: Any) -> list[float]:
+    """Return the clock of one Redis, or of every primary of a cluster, in seconds since 1970."""
+    if not isinstance(redis, RedisCluster):
+        answers = [await redis.time()]
+    else:
+        times: Any = await redis.time(target_nodes=RedisCluster.PRIMARIES)
+        # For a single primary, redis-py omits the node's name.
+        answers = [*times.values()] if isinstance(times, dict) else [times]
+    return [seconds + micros / 1e6 for seconds, micros in answers]
+
+
 def raise_unless_refused(error: ResponseError) -> None:
     """Raise an error again unless it means that this server does not have or allow a command."""
     if isinstance(error, TEMPORARY_ERRORS) or "DB index" in str(error):

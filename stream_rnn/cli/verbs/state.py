@@ -123,13 +123,12 @@ def erase(**options: Any) -> Any:
     "--within",
     "within_s",
     type=Float(0, 86_400),
-    default=60,
-    help="Seconds to wait until workers have folded the ticks and deleted the states.",
+    help="Seconds to wait until workers have folded the ticks and deleted the states; default: idle_check_s, 30 s, and the time that the states need.",
 )
 @click.option(
     "--force",
     is_flag=True,
-    help="Also publish to partitions whose event times are in the past, or with a skewed clock.",
+    help="Also publish to partitions whose records or event times are in the past, or with a skewed clock.",
 )
 @yes_option
 def expire(**options: Any) -> Any:
@@ -143,12 +142,15 @@ def expire(**options: Any) -> Any:
 
     A partition gets a tick if Redis has states of it, all its records are folded, and the last one
     is old enough. It is refused if stream time is more than --state-ttl behind the timestamp of the
-    last record, as in a backfill: later events would find no memory, and nothing undoes a tick. It
-    is also refused if the clock of this machine is far ahead of Redis's. Records whose timestamps
-    are in the past, too, show neither: do not use the command while such a log is replayed.
+    last record, as in a backfill: later events would find no memory, and nothing undoes a tick. If
+    the producers set the timestamps, it is also refused if the last record is more than a day older
+    than --silent-for: it may be one of an old log that is sent again. And it is refused if the clock
+    of this machine is far ahead of Redis's.
 
-    All workers must run this version or a later one. The exit status is 1 if a partition was
-    refused, or if no worker folds the ticks in time.
+    States whose last event is less than --state-ttl before now, or ahead of now, stay; the command
+    counts them, and does not wait for them. All workers must run this version or a later one. The
+    exit status is 1 if a partition was refused, or if workers do not delete the expired states in
+    time.
     """
     return load_work("state_expire").expire_silent(**options)
 
