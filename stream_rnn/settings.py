@@ -19,11 +19,13 @@ Compression = Literal["none", "gzip", "snappy", "lz4", "zstd"]
 FOLD_NAMES = ("app", "source", "predictions", "bundle")
 """Settings that a fold requires: they name it, its topics and its model."""
 # Groups of settings that several verbs and functions take
-FOLD = ("state_ttl", "event_time_ahead_max_s", "value_bytes_max", "key_bytes_max", "top_k")
+FOLD = (
+    *("state_ttl", "event_time_ahead_max_s", "event_year_max"),
+    *("value_bytes_max", "key_bytes_max", "top_k"),
+)
 CLUSTER = ("bootstrap_servers", "kafka_config")
 
 DEFAULT_SERVERS = "127.0.0.1:9092"
-
 Name = Annotated[str, Field(min_length=1, max_length=249, pattern=r"^[A-Za-z0-9._-]+$")]
 
 
@@ -51,8 +53,7 @@ class Settings(BaseSettings):
         description="Topic that receives a dead letter per skipped record; default: `<predictions>.dead-letters`.",
     )
     bundle: str | None = Field(
-        None,
-        description="Directory of the model, with `bundle.json` and `model.safetensors`.",
+        None, description="Directory of the model, with `bundle.json` and `model.safetensors`."
     )
     bootstrap_servers: str = Field(
         DEFAULT_SERVERS,
@@ -91,6 +92,12 @@ class Settings(BaseSettings):
         le=3.2e9,
         description="Maximum seconds by which an event time may be later than the timestamp of its record; records beyond it are skipped.",
     )
+    event_year_max: int | None = Field(
+        None,
+        ge=1970,
+        le=9999,
+        description="Last year (UTC) that an event time or the timestamp of its record may lie in; later records are skipped; unset means 9999.",
+    )
     value_bytes_max: int = Field(
         1_000_000,
         ge=2,
@@ -128,8 +135,7 @@ class Settings(BaseSettings):
         description="Whether to accept a compacted source, of which a rebuild folds fewer records.",
     )
     allow_short_retention: bool = Field(
-        False,
-        description="Whether to accept output topics with less retention than the source.",
+        False, description="Whether to accept output topics with less retention than the source."
     )
     lookback_records_max: int = Field(
         1000,
@@ -283,11 +289,8 @@ class Settings(BaseSettings):
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             name = ".".join(str(part) for part in first["loc"]) or "settings"
-            message = (
-                f"setting {name}: {first['msg']}; "
-                f"set --{name.replace('_', '-')} or STREAM_RNN_{name.upper()}"
-            )
-            raise ConfigError(message) from error
+            option = f"--{name.replace('_', '-')} or STREAM_RNN_{name.upper()}"
+            raise ConfigError(f"setting {name}: {first['msg']}; set {option}") from error
         if "redis_url" in explicit and settings.redis_url_file:  # of the environment
             return cls(**explicit, redis_url_file=None)
         return settings

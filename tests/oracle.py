@@ -7,6 +7,7 @@ the decoder of a single record with the package.  Every test of the fold ends wi
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -38,10 +39,12 @@ class Truth:
             ttl_ms is not None and self.stream_ms is not None and self.stream_ms - last_ms > ttl_ms
         )
 
-    def forget(self, record: Record) -> None:
+    def forget(self, record: Record, settings: Settings) -> None:
         """Delete the state of a key; advance stream time if the record is a tick."""
         self.states.pop(record.key, None)
-        if record.key == b"stream-rnn/tick" and 0 <= record.timestamp <= TIME_MS_MAX:
+        year = settings.event_year_max or 9999
+        in_years = record.timestamp <= TIME_MS_MAX and year_of(record.timestamp) <= year
+        if record.key == b"stream-rnn/tick" and record.timestamp >= 0 and in_years:
             self.move_to(record, record.timestamp)
 
     def move_to(self, record: Record, time_ms: int) -> None:
@@ -73,7 +76,7 @@ def fold(
         for error in [*decoded.skips.values(), *errors.values()]:
             truth.dead_letters[record.offset] = error.code
         if decoded.forgets:
-            truth.forget(record)
+            truth.forget(record, settings)
         if not len(decoded.rows) or errors:
             continue
         time_ms = int(decoded.time_ms[0])
@@ -100,6 +103,11 @@ def fold(
             model, settings, record, y, time_ms, steps + 1, topic, partition
         )
     return truth
+
+
+def year_of(time_ms: int) -> int:
+    """Return the year of a time from 1970 to 9999."""
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=max(0, time_ms))).year
 
 
 def fate_of(event, settings: Settings, record: Record) -> str:

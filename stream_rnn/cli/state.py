@@ -1,5 +1,6 @@
 """``stream-rnn state``: positions and hidden states of a fold: show, get, drop."""
 
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 
 from stream_rnn.cli.shared.folds import with_fold
 from stream_rnn.cli.shared.printing import output_console, print_json, print_table, print_text
+from stream_rnn.fold.stream_time import REMEDY, describe_ahead
 from stream_rnn.key_spellings import NearKey, list_near_keys
 from stream_rnn.keys import KEY_FORMS, describe_key, parse_key
 from stream_rnn.operate import key_states as states
@@ -27,6 +29,10 @@ def show(settings: FoldSettings, as_json: bool) -> int:
         return fold.identity, await fold.describe()
 
     identity, rows = with_fold(settings, look)
+    for row in rows:
+        now_s = time.time()  # noqa: TID251  # the fold does not use it
+        text = describe_ahead(row["stream_time_ms"], now_s, settings)
+        row["stream_time_ahead"] = f"{text}; {REMEDY}" if text else None
     if as_json:
         for row in rows:
             print_json(row)
@@ -123,9 +129,10 @@ def _print(settings: FoldSettings, identity: str, rows: list[dict[str, Any]]) ->
             f"of the last output {row['last_output_fold']}",
             "  ",
         )
-        for name in ("stop", "lost"):
+        for name in ("stop", "lost", "stream_time_ahead"):
             if row[name]:
-                print_text(console, f"partition {row['partition']}: {name}: {row[name]}", "  ")
+                label = name.replace("_", " ")
+                print_text(console, f"partition {row['partition']}: {label}: {row[name]}", "  ")
 
 
 def _as_json(key: str, state: KeyState) -> dict[str, Any]:
@@ -139,9 +146,9 @@ def _as_json(key: str, state: KeyState) -> dict[str, Any]:
 
 
 def _print_state(key: str, state: KeyState) -> None:
-    time = datetime.fromtimestamp(state.last_ms / 1000, UTC).isoformat(timespec="milliseconds")
+    last = datetime.fromtimestamp(state.last_ms / 1000, UTC).isoformat(timespec="milliseconds")
     print(f"{key}  partition {state.partition}  steps {state.steps}")
-    print(f"last event {time}  size {len(state.hidden)}")
+    print(f"last event {last}  size {len(state.hidden)}")
     absolute = np.abs(state.hidden)
     print(f"root mean square {np.sqrt(np.mean(absolute**2)):.3f}  largest {absolute.max():.3f}")
     for start in range(0, len(state.hidden), FLOATS_PER_LINE):

@@ -17,7 +17,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from stream_rnn.errors import FeatureError, RecordError
 from stream_rnn.fold.envelope import Envelope, NoEvent
-from stream_rnn.fold.event_time import TIME_MS_MAX, TIME_MS_MIN, parse_numbers_ms, parse_time_ms
+from stream_rnn.fold.event_time import (
+    TIME_MS_MAX,
+    TIME_MS_MIN,
+    latest_ms,
+    parse_numbers_ms,
+    parse_time_ms,
+)
 from stream_rnn.fold.fields import build_row_type, column_reader
 from stream_rnn.fold.record_limits import check_key, check_size, not_json
 from stream_rnn.fold.schema_errors import schema_error
@@ -109,6 +115,9 @@ class Decoder:
         settings: Bounds of keys, values and event times.
         with_targets: Whether to also decode the fields that only the labels of the heads need.
 
+    Attributes:
+        time_ms_max: Greatest valid event time and timestamp in milliseconds.
+
     Raises:
         SpecError: The path of a head is the parent of another path, or passes through a value.
     """
@@ -118,6 +127,7 @@ class Decoder:
     ) -> None:
         self._settings = settings
         self._time = spec.event.time
+        self.time_ms_max = latest_ms(settings.event_year_max)
         fields = spec.fields(with_targets=with_targets)
         self._paths = tuple(field.path for field in fields)
         self._columns = [column_reader(field) for field in fields]
@@ -247,6 +257,30 @@ class Decoder:
                         times[i] = parse_time_ms(raw, self._time)
                     except RecordError as error:
                         errors[i] = error
+        if self._settings.event_year_max is not None:
+            self._check_year(times, timestamps, errors)
+        self._check_ahead(times, timestamps, errors)
+        return times, errors
+
+    def _check_year(
+        self,
+        times: NDArray[np.int64],
+        timestamps: NDArray[np.int64],
+        errors: dict[int, RecordError],
+    ) -> None:
+        """Add the errors of the events after the last year."""
+        for i in np.flatnonzero(np.maximum(times, timestamps) > self.time_ms_max).tolist():
+            what = "event time" if times[i] > self.time_ms_max else "record's timestamp"
+            message = f"the {what} lies beyond event_year_max {self._settings.event_year_max}"
+            errors.setdefault(i, FeatureError("time_out_of_bounds", message))
+
+    def _check_ahead(
+        self,
+        times: NDArray[np.int64],
+        timestamps: NDArray[np.int64],
+        errors: dict[int, RecordError],
+    ) -> None:
+        """Add the errors of the events that are too far ahead of their records."""
         # A timestamp may be any int64; it is clipped so that the difference cannot overflow.
         stamps = np.clip(timestamps, -STAMP_MAX, STAMP_MAX)
         ahead = times - stamps > self._settings.event_time_ahead_max_s * 1000
@@ -258,7 +292,6 @@ class Decoder:
                 f"event_time_ahead_max_s is {limit:g}"
             )
             errors.setdefault(i, FeatureError("time_ahead", message))
-        return times, errors
 
 
 def skip_events(decoded: DecodedRecords, errors: Mapping[int, RecordError]) -> DecodedRecords:

@@ -26,6 +26,18 @@ MS_PER = {"s": 1000, "ms": 1}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+def latest_ms(year_max: int | None) -> int:
+    """Return the last millisecond of a year since 1970; ``None`` is the year 9999.
+
+    Example:
+        >>> latest_ms(1970), latest_ms(None) == latest_ms(9999) == TIME_MS_MAX
+        (31535999999, True)
+    """
+    if year_max is None or year_max == 9999:
+        return TIME_MS_MAX
+    return _milliseconds(datetime(year_max + 1, 1, 1, tzinfo=UTC), UTC) - 1
+
+
 def parse_iso8601_ms(text: str, zone: tzinfo = UTC) -> int:
     """Return milliseconds since 1970, rounded down.
 

@@ -25,6 +25,8 @@ def fold_id(fingerprint: str, settings: Settings) -> str:
         "key_bytes_max": settings.key_bytes_max,
         "top_k": settings.top_k,
     }
+    if settings.event_year_max is not None:  # a setting of later versions; older ids stay
+        content["event_year_max"] = settings.event_year_max
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 

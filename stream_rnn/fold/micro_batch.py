@@ -88,7 +88,7 @@ def decode(
         by_row = np.argsort(np.concatenate([decoded.rows, decoded.forgets]), kind="stable")
         key, event = key[by_row], event[by_row]
     keyed = rounds.KeyedEvents(key, event.astype(np.int64), len(key_numbers))
-    ticks = find_ticks(records, decoded.forgets)
+    ticks = find_ticks(records, decoded.forgets, decoder.time_ms_max)
     stream_ms, end_ms = stream_times(decoded.rows, decoded.moves_to_ms, ticks, stream_time_ms)
     return DecodedBatch(
         decoded=decoded,

@@ -12,7 +12,7 @@ SKIP_REASONS = {
     "no_timestamp": "the record has no timestamp, and the spec names no event time",
     "no_event_time": "the event time that the spec names is missing",
     "bad_event_time": "the event time cannot be read",
-    "time_out_of_bounds": "the event time is outside of the years 1 to 9999",
+    "time_out_of_bounds": "the event time is outside of the years 1 to 9999, or later than event_year_max",
     "time_ahead": "the event is later than its record's timestamp plus event_time_ahead_max_s",
     "step_not_finite": "the network gave a number that is not finite",
 }

@@ -20,21 +20,24 @@ Tick = tuple[int, int]
 """Row of a tick, and its timestamp in milliseconds."""
 
 
-def find_ticks(records: Sequence[Record], forgets: Sequence[int]) -> list[Tick]:
+def find_ticks(
+    records: Sequence[Record], forgets: Sequence[int], time_ms_max: int = TIME_MS_MAX
+) -> list[Tick]:
     """Return the ticks among some records.
 
-    A tick without a timestamp, or with one beyond the year 9999, has no effect.
+    A tick without a timestamp, or with one beyond ``time_ms_max``, has no effect.
 
     Args:
         records: Records of a micro-batch.
         forgets: Rows of its forgets.
+        time_ms_max: Greatest valid timestamp in milliseconds.
     """
     return [
         (row, records[row].timestamp)
         for row in forgets
         if records[row].key == TICK_KEY
         and records[row].value is None
-        and 0 <= records[row].timestamp <= TIME_MS_MAX
+        and 0 <= records[row].timestamp <= time_ms_max
     ]
 
 

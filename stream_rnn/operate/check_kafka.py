@@ -10,6 +10,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from stream_rnn.errors import ConfigError, UnreachableError, reason
 from stream_rnn.fold.fold_id import transactional_id
+from stream_rnn.fold.stream_time import REMEDY, describe_ahead
 from stream_rnn.kafka.acls import producer_authorization_error
 from stream_rnn.kafka.clients import new_producer, stop_producer
 from stream_rnn.kafka.cluster import KafkaCluster
@@ -149,6 +150,20 @@ def check_positions(rows: list[Mapping[str, Any]], source: str) -> list[Finding]
         else:
             findings.append(fine("position", detail))
     return findings
+
+
+def check_stream_times(
+    rows: list[Mapping[str, Any]], settings: FoldSettings, now_s: float
+) -> list[Finding]:
+    """Check that no record has moved stream time far ahead of now."""
+    texts = {
+        row["partition"]: describe_ahead(row["stream_time_ms"], now_s, settings) for row in rows
+    }
+    return [
+        warning("stream time", f"{settings.source}[{partition}]: {text}", REMEDY)
+        for partition, text in texts.items()
+        if text
+    ]
 
 
 async def check_transactions(cluster: KafkaCluster, settings: FoldSettings) -> tuple[Finding, bool]:

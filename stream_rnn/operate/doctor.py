@@ -101,6 +101,7 @@ async def _check_fold(
         fold = await assemble_fold(settings, model, redis, cluster)
         rows += await fold.describe()
         findings = check_positions(list(rows), settings.source)
+        findings += check_kafka.check_stream_times(list(rows), settings, wall())
         for finding in (*findings, *await _check_backup(fold, wall)):
             yield finding
     except StreamRNNError as error:

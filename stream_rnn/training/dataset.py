@@ -238,7 +238,9 @@ def _decode(
     collected.times.append(decoded.time_ms)
     collected.moves.append(decoded.moves_to_ms)
     collected.keys += collected.intern(decoded.keys)
-    collected.ticks += [(i + row, ms) for i, ms in find_ticks(records, decoded.forgets)]
+    collected.ticks += [
+        (i + row, ms) for i, ms in find_ticks(records, decoded.forgets, decoder.time_ms_max)
+    ]
     collected.forgets += [(i + row, records[i].key or b"") for i in decoded.forgets]
     for error in decoded.skips.values():
         collected.skips[error.code] = collected.skips.get(error.code, 0) + 1

@@ -26,6 +26,7 @@ from redis.exceptions import RedisClusterException, RedisError
 
 from stream_rnn.errors import ConfigError, StreamRNNError, reason
 from stream_rnn.fold.processor import Processor
+from stream_rnn.fold.stream_time import REMEDY, describe_ahead
 from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.settings import FoldSettings
 from stream_rnn.store.server_checks import (
@@ -90,6 +91,7 @@ class Health:
         self._refreshed_s = time.monotonic()
         self._runner: web.AppRunner | None = None
         self._evicts = False
+        self._warned: set[int] = set()  # partitions whose stream time is far ahead
         self.metrics: Metrics | None = None
         self.address = ""
 
@@ -188,6 +190,7 @@ class Health:
         If a server does not answer, the previous facts remain; the fold itself reports the error.
         """
         source = self._settings.source
+        self._check_stream_times()
         partitions = [
             owned for owned in self._worker.partitions if owned.source.positioned.is_set()
         ]
@@ -243,6 +246,15 @@ class Health:
         )
         self.metrics.redis_used.set(used)
         self.metrics.redis_max.set(limit)
+
+    def _check_stream_times(self) -> None:
+        """Report it once for each partition if its stream time is far ahead of now."""
+        for owned in self._worker.partitions:
+            processor = owned.processor
+            text = describe_ahead(processor.stream_time_ms, self._wall(), self._settings)
+            if text and processor.partition not in self._warned:
+                logger.error("%s: %s; %s", processor.place, text, REMEDY)
+                self._warned.add(processor.partition)
 
     def _note_policies(self, policies: Collection[str]) -> None:
         """Report it once if Redis evicts hidden states from now on, or does so no more."""

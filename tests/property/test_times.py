@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from stream_rnn.fold.decoder import LogRecord
-from stream_rnn.fold.event_time import TIME_MS_MAX, TIME_MS_MIN
+from stream_rnn.fold.event_time import TIME_MS_MAX, TIME_MS_MIN, latest_ms
 from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.heads import TimeToNext
@@ -94,23 +94,27 @@ ALONE = dated((b"b", NONE, TIME_MS_MAX), (b"a", NONE, NOW), (b"a", NONE, NOW + 1
     st.lists(st.integers(1, 9), max_size=25),
     st.sampled_from([None, 0.001, 150.0, 3.2e9]),
     st.sampled_from([0, 3600, 3.2e9]),
+    st.sampled_from([None, 1970, 2023, 9999]),
 )
-@example(("ms", FAR), [], 150.0, 3600)
-@example(("ms", ALONE), [1, 1, 1], 150.0, 3600)
-@example(("ms", dated((b"a", NOW, TIME_MS_MIN))), [], 150.0, 3600)
-def test_any_times_give_what_the_oracle_gives_however_the_log_is_cut(given_log, sizes, ttl, ahead):
+@example(("ms", FAR), [], 150.0, 3600, None)
+@example(("ms", ALONE), [1, 1, 1], 150.0, 3600, 2023)
+@example(("ms", dated((b"a", NOW, TIME_MS_MIN))), [], 150.0, 3600, None)
+def test_any_times_give_what_the_oracle_gives_however_the_log_is_cut(
+    given_log, sizes, ttl, ahead, year
+):
     """The fold and training agree on times near the ends of int64, in the years 1 and 9999."""
     unit, records = given_log
     model = MODELS[unit]
     configured = Settings.build(
         app="app", source="events", predictions="out", state_ttl=ttl, redis_retry_s=0.0,
-        event_time_ahead_max_s=ahead, sweep_interval_s=1e-6,
+        event_time_ahead_max_s=ahead, event_year_max=year, sweep_interval_s=1e-6,
     )  # fmt: skip
     log, store = MemoryLog(records), MemoryStore()
     asyncio.run(memory_processor(model, log, store, configured, sizes=list(sizes)).run())
     compare(model, configured, log, store)
     truth = oracle.fold(model, configured, records)
     assert store.stored.stream_time_ms == truth.stream_ms
+    assert year is None or truth.stream_ms is None or truth.stream_ms <= latest_ms(year)
     trained = make_events([records], model.spec, configured)
     colds = {o for o, value in truth.predictions.items() if value["cold"]}
     firsts = trained.examples.runs.order[trained.examples.runs.first]

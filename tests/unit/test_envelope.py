@@ -19,6 +19,7 @@ from tests import models, oracle
 
 T_US = 1_767_225_600_000_000
 T_MS = T_US // 1000
+LAST_OF_2100_MS = 4_133_980_799_999
 SETTINGS = Settings(app="t", source="s", predictions="p", key_bytes_max=10, value_bytes_max=1000)
 
 
@@ -47,7 +48,7 @@ def outcome(event, key=b"o-1"):
     return kind
 
 
-def plain(event=None, **feature):
+def plain(event=None, settings=SETTINGS, **feature):
     """Make a decoder of one numeric feature x and some event table."""
     content = {
         "name": "t",
@@ -55,7 +56,7 @@ def plain(event=None, **feature):
         "features": [{"name": "x", "kind": "numeric", "path": "x", **feature}],
         "heads": [{"name": "w", "kind": "time_to_next"}],
     }
-    return Decoder(FeatureSpec.model_validate(content), SETTINGS)
+    return Decoder(FeatureSpec.model_validate(content), settings)
 
 
 def decoded_x(value, **feature):
@@ -357,6 +358,40 @@ def test_microseconds_and_nanoseconds_are_exact_and_rounded_down(value, unit, ex
             LogRecord(i, T_MS, b"k", json.dumps(event).encode()) for i, event in enumerate(pair)
         ]
         assert decoder.decode(rows).time_ms.tolist() == [expected, 0]
+
+
+@pytest.mark.parametrize(
+    ("stamp_ms", "time_ms", "expected"),
+    [
+        (T_MS, T_MS, T_MS),
+        (LAST_OF_2100_MS, LAST_OF_2100_MS, LAST_OF_2100_MS),
+        (LAST_OF_2100_MS + 1, LAST_OF_2100_MS + 1, "time_out_of_bounds"),
+        (LAST_OF_2100_MS + 1, T_MS, "time_out_of_bounds"),
+        (LAST_OF_2100_MS, LAST_OF_2100_MS + 1, "time_out_of_bounds"),
+        (T_US, T_MS, "time_out_of_bounds"),
+        (-1, 2 * LAST_OF_2100_MS, "time_out_of_bounds"),
+        (-1, T_MS, T_MS),
+    ],
+)
+def test_a_record_beyond_the_last_year_is_a_dead_letter(stamp_ms, time_ms, expected):
+    """Whether its own timestamp or its event time lies there; the reason names the setting."""
+    settings = SETTINGS.replace(event_year_max=2100)
+    row = record(0, b"k", {"at": time_ms}, stamp_ms)
+    decoded = plain({"time": {"path": "at"}}, settings).decode([row])
+    if isinstance(expected, int):
+        assert decoded.time_ms.tolist() == [expected]
+    else:
+        assert decoded.skips[0].code == expected
+        assert "lies beyond event_year_max 2100" in str(decoded.skips[0])
+    if stamp_ms == time_ms:
+        assert bool(plain({}, settings).decode([row]).skips) == isinstance(expected, str)
+
+
+def test_a_last_year_is_part_of_the_fold_id_only_if_it_is_set():
+    """Existing folds keep their ids."""
+    ids = {fold_id("f", SETTINGS.replace(event_year_max=year)) for year in (None, 2100, 9999)}
+    assert len(ids) == 3
+    assert fold_id("f", SETTINGS) == "6cca477b55c0"
 
 
 def test_one_moment_has_one_event_time_in_every_unit():

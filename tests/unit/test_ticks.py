@@ -26,6 +26,7 @@ def test_only_a_null_value_under_the_key_with_a_valid_timestamp_is_a_tick():
     ]
     assert find_ticks(records, [1, 2, 3, 4]) == [(1, 7)]
     assert find_ticks(records, [0, 1]) == [(1, 7)]
+    assert find_ticks(records, [1], 6) == []
 
 
 def test_a_tick_is_a_tick_whatever_the_limit_of_keys():
