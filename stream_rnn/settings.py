@@ -152,7 +152,7 @@ class Settings(BaseSettings):
         8_000_000,
         ge=1,
         le=1_000_000_000,
-        description="Maximum size of the hidden states in one commit, in bytes; Redis serves no other client during a commit. A worker whose Redis or proxy takes less lowers it for itself.",
+        description="Maximum size of the hidden states in one commit, and of its keys, in bytes; Redis serves no other client during a commit. A worker whose Redis or proxy takes less lowers it for itself.",
     )
     batch_bytes_max: int = Field(
         8_000_000,

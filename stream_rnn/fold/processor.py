@@ -209,7 +209,7 @@ class Processor:
         """
         if fetch.records:
             await self.recovery.check_first_offset(self.position, fetch.records[0].offset)
-        bounds = self._codec.state_bytes, self._calls.records.value, self.publish_from, self.pace
+        bounds = *self._calls.bounds, self.publish_from, self.pace
         for records in slice_records(fetch.records, self.settings, *bounds):
             is_last = records[-1] is fetch.records[-1]
             end = records[-1].offset + 1
@@ -302,7 +302,7 @@ class Processor:
         self.at_crash_point(Point.SWEPT)
         writes = list(zip(keys, self._codec.encode(states), strict=True))
         deleted = await self._write(at, writes, forgotten, expired)
-        self._calls.note_success(len(records))
+        self._calls.note_success(len(records), batch.keys)
         self.cache.drop(forgotten)
         self.cache.put(keys, states)
         if self.position < self.publish_from <= end:

@@ -50,6 +50,7 @@ class StoreCalls:
 
     Attributes:
         records: Bound of the number of records in a micro-batch.
+        key_bytes: Bound of the bytes of the keys in a micro-batch.
         expired_bytes: Bound of the bytes of a commit that deletes expired states.
         error: Why a call is being repeated; empty if the store answers.
     """
@@ -61,13 +62,20 @@ class StoreCalls:
     clock: Callable[[], float]
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     records: AdaptiveBound = field(init=False)
+    key_bytes: AdaptiveBound = field(init=False)
     expired_bytes: AdaptiveBound = field(init=False)
     error: str = ""
 
     def __post_init__(self) -> None:
         largest = max(1, self.settings.commit_bytes_max // self.state_bytes)
         self.records = AdaptiveBound(min(self.settings.batch_events_max, largest))
+        self.key_bytes = AdaptiveBound(self.settings.commit_bytes_max)
         self.expired_bytes = AdaptiveBound(self.settings.commit_bytes_max)
+
+    @property
+    def bounds(self) -> tuple[int, int, int]:
+        """Bytes of a hidden state, and the bounds of records and of the bytes of their keys."""
+        return self.state_bytes, self.records.value, self.key_bytes.value
 
     async def retry(self, call: Callable[[], Awaitable[T]], name: str) -> T:
         """Await a small call, and repeat it for ``redis_retry_s`` while the store is unavailable.
@@ -98,11 +106,12 @@ class StoreCalls:
             return await self.retry(
                 lambda: self.store.load(position, origin, keys), "read the position"
             )
-        request_bytes = sum(map(len, keys)) + len(keys) * self.state_bytes
+        key_bytes = sum(map(len, keys))
+        request_bytes = key_bytes + len(keys) * self.state_bytes
         return await self._retry_sized(
             lambda: self.store.load(position, origin, keys),
             request_bytes,
-            lambda error: self._shrink_records(len(keys), error),
+            lambda error: self._shrink(len(keys), request_bytes - key_bytes, key_bytes, error),
         )
 
     async def commit(self, commit: Commit, expired: Sequence[bytes] = ()) -> int:
@@ -119,8 +128,9 @@ class StoreCalls:
             TooLargeError: The store answers small requests only; the bound is now lower.
             ConfigError: The store does not even take the request for one state.
         """
-        needed_bytes = sum(len(key) + len(value) for key, value in commit.writes)
-        needed_bytes += sum(map(len, commit.deletes))
+        state_bytes = sum(len(value) for _, value in commit.writes)
+        key_bytes = sum(len(key) for key, _ in commit.writes) + sum(map(len, commit.deletes))
+        needed_bytes = state_bytes + key_bytes
         total_bytes, count = needed_bytes, 0
         for key in expired:
             total_bytes += len(key)
@@ -144,12 +154,21 @@ class StoreCalls:
             await self._retry_sized(
                 lambda: self.store.commit(commit),
                 needed_bytes,
-                lambda error: self._shrink_records(changes, error),
+                lambda error: self._shrink(changes, state_bytes, key_bytes, error),
             )
         return 0
 
-    def note_success(self, records: int) -> None:
-        """Let micro-batches grow again after enough commits of the greatest size."""
+    def note_success(self, records: int, keys: Sequence[bytes] = ()) -> None:
+        """Let micro-batches grow again after enough commits of the greatest size.
+
+        Args:
+            records: Number of records in the micro-batch.
+            keys: Its keys; if one more does not fit, their bytes have the greatest size.
+        """
+        if self.key_bytes.value < self.key_bytes.largest and keys:
+            sizes = [len(key) for key in keys]
+            is_full = sum(sizes) + max(sizes) > self.key_bytes.value
+            self.key_bytes.note_success(self.key_bytes.value if is_full else 0)
         if self.records.note_success(records):
             logger.info(
                 "micro-batches have at most %d records again partition=%s",
@@ -196,6 +215,21 @@ class StoreCalls:
                 raise
 
         return await self._retry(attempt)
+
+    def _shrink(
+        self, changes: int, state_bytes: int, key_bytes: int, error: StreamRNNError
+    ) -> StreamRNNError:
+        """Lower the bound of what most bytes of a request are: states or keys."""
+        if changes <= 1 or key_bytes <= state_bytes:
+            return self._shrink_records(changes, error)
+        self.key_bytes.shrink(key_bytes, is_certain=isinstance(error, TooLargeError))
+        size = self.key_bytes.value
+        return TooLargeError(
+            f"Redis, or a proxy before it, answers small requests, but takes no request with "
+            f"{changes} keys of {key_bytes} bytes ({error}); the keys in a micro-batch of "
+            f"{self.place} now have at most {size} bytes: set commit_bytes_max to {size} or less, "
+            "or raise redis_timeout_s if the connection is slow"
+        )
 
     def _shrink_records(self, states: int, error: StreamRNNError) -> StreamRNNError:
         """Lower the bound of records, and return the error that names the setting."""

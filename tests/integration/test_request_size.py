@@ -113,7 +113,7 @@ async def test_a_fold_behind_a_limit_equals_the_oracle(
     await direct.redis.aclose()
     compare(models.small("gru"), settings, log, copy)
     assert len(log.predictions) == RECORDS
-    halvings = round(math.log2(RECORDS / processor._calls.records.value))
+    halvings = round(math.log2(sum(map(len, keys)) / processor._calls.key_bytes.value))
     assert halvings == 2
     assert proxy.refused / halvings in tries
     assert processor.position == RECORDS

@@ -43,6 +43,15 @@ def test_the_bytes_of_keys_count():
     assert cut([record(i, b"k" * 600, b"x" * 100) for i in range(2)], size=1024) == [[0], [1]]
 
 
+def test_forgets_are_cut_by_the_bytes_of_their_keys():
+    """Their commit consists of keys alone, however many hidden states it could have."""
+    records = [record(i, b"k" * size, None) for i, size in enumerate((600, 400, 1, 1200, 7))]
+    settings = Settings.build(commit_bytes_max=1000)
+    for bound, sizes in ((None, [2, 1, 1, 1]), (601, [1, 2, 1, 1]), (5000, [2, 1, 1, 1])):
+        parts = slice_records(records, settings, 8, key_bytes_max=bound)
+        assert [len(part) for part in parts] == sizes
+
+
 def test_a_record_beyond_the_bytes_is_alone():
     """What no micro-batch can hold is one by itself."""
     assert cut(sized(1, 5000, 1), size=1024) == [[0], [1], [2]]

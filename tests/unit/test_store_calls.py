@@ -96,6 +96,61 @@ async def test_a_commit_that_is_too_large_is_folded_again_in_smaller_ones(
         assert store.refused == (2 if error is TOO_LARGE else 4)
 
 
+class ByteStore(MemoryStore):
+    """A store that takes few bytes of keys at once.
+
+    Args:
+        limit: Greatest number of bytes of the keys in a request.
+    """
+
+    def __init__(self, limit) -> None:
+        super().__init__()
+        self.limit, self.sizes = limit, []
+
+    def _take(self, keys) -> None:
+        if (size := sum(map(len, keys))) > self.limit:
+            raise TOO_LARGE
+        self.sizes.append(size)
+
+    async def load(self, position, origin, keys):
+        """Load, unless the keys are too long."""
+        self._take(keys)
+        return await super().load(position, origin, keys)
+
+    async def commit(self, commit) -> None:
+        """Commit, unless the keys are too long."""
+        self._take([*(key for key, _ in commit.writes), *commit.deletes])
+        await super().commit(commit)
+
+
+async def test_forgets_of_long_keys_are_committed_in_requests_of_few_bytes(caplog):
+    """Short keys before them leave the bound of records as it is."""
+    keys = [b"%d" % i for i in range(KEYS)] + [b"%0500d" % i for i in range(KEYS)]
+    log = MemoryLog([record(i, key, None, i) for i, key in enumerate(keys)])
+    settings, store = SETTINGS.replace(commit_bytes_max=30_000), ByteStore(6000)
+    processor, naps = processor_of(log, store, settings)
+    await processor.run()
+    compare(MODEL, settings, log, store)
+    assert processor.position == 2 * KEYS
+    assert 2500 < max(store.sizes) <= processor._calls.key_bytes.value <= 6000
+    assert processor._calls.records.value == 30_000 // processor._codec.state_bytes
+    assert "the keys in a micro-batch of events[0] now have at most" in caplog.text
+    assert sum(naps) < 1
+
+
+async def test_the_bytes_of_keys_grow_again_unless_the_server_named_the_limit():
+    """Micro-batches into which no further key fits count, whatever their exact size."""
+    for error, grown in ((NO_ANSWER, 2000), (TOO_LARGE, 1000)):
+        processor, _ = processor_of(MemoryLog([]), MemoryStore())
+        calls = processor._calls
+        calls._shrink(9, 100, 2000, error)
+        assert calls.key_bytes.value == 1000
+        for _ in range(64):
+            calls.note_success(2, [b"k" * 300] * 2)  # one more would fit
+            calls.note_success(3, [b"k" * 300] * 3)
+        assert calls.key_bytes.value == grown
+
+
 async def test_two_connections_that_were_cut_make_no_micro_batch_smaller():
     """Two cache misses are no proof of a limit, although the store answers the probe."""
     log, store = log_of(), SmallStore(KEYS)
