@@ -25,8 +25,8 @@ You train and judge a model:
     notebook/     train, evaluate, compare, trace and replay as functions
 
 All three share ``errors.py``, ``extras.py``, ``settings.py``, ``options.py``, ``text.py``,
-``keys.py``, ``key_spellings.py``, ``overwriting.py``, ``testing.py``, ``local/`` (Kafka and Redis
-on this machine), ``demo/`` and ``cli/`` (``stream-rnn <verb>``).
+``keys.py``, ``key_spellings.py``, ``key_wrappers.py``, ``overwriting.py``, ``testing.py``,
+``local/`` (Kafka and Redis on this machine), ``demo/`` and ``cli/`` (``stream-rnn <verb>``).
 
 Shape letters, everywhere: B keys in a round, F features, H hidden size, L layers, O outputs,
 T time steps.  x is (B, F), y is (B, O), h is (B, L, H), for an LSTM (B, 2, L, H).

@@ -8,6 +8,7 @@ cheap to test, so nobody has to read all keys.
 import base64
 import json
 import re
+import struct
 import unicodedata
 import uuid
 from collections.abc import Iterable, Iterator
@@ -18,12 +19,15 @@ from typing import Literal
 from urllib.parse import unquote
 
 from stream_rnn.errors import ConfigError
+from stream_rnn.key_wrappers import unquote_text, unwrap
 from stream_rnn.keys import INTEGERS, describe_key, parse_key, shorten
 
 CANDIDATES_MAX = 1000
 READ_BYTES_MAX = 256  # a longer key has no other spelling
 FRAME_BYTES = 5  # a zero byte and the schema id, big-endian
 FRAMES_MAX = 8
+WRAPPERS_MAX = 8
+DOUBLES = (1e-6, 1e15)  # other eight bytes are hardly a number that somebody writes
 ZEROS_TO = 12
 DASHES_MAX = 4
 NAMED_MAX = 5
@@ -32,6 +36,7 @@ UNICODE_FORMS: tuple[Literal["NFC", "NFD", "NFKC"], ...] = ("NFC", "NFD", "NFKC"
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
 _DECIMAL = re.compile(r"[+-]?[0-9]{1,19}\.[0-9]{1,19}")
 _ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|[nrtab\\\"])")
+_FLOATS = {4: ">f", 8: ">d"}
 _ESCAPED = {"n": "\n", "r": "\r", "t": "\t", "a": "\a", "b": "\b", "\\": "\\", '"': '"'}
 
 
@@ -103,14 +108,17 @@ class Spellings:
         self._key = key
         self._hows: dict[bytes, str] = {}
         self._payloads: dict[bytes, str] = {}
-        if len(key) > READ_BYTES_MAX:
-            return
-        for reading, what in _readings(key):
+        self._texts: dict[str, None] = {}
+        readings = [*_readings(key)] if len(key) <= READ_BYTES_MAX else []
+        if (wrapped := unwrap(key)) is not None and len(wrapped[0]) <= READ_BYTES_MAX:
+            readings.append((wrapped[0], "without what is around it"))
+        for reading, what in readings:
+            self._texts.setdefault(reading)
             for spelling, how in _writings(reading):
                 self._add(spelling, how or what)
             for payload in _payloads(reading):
                 self._payloads.setdefault(payload, "framed by a schema registry")
-        for raw in _raw_readings(key):
+        for raw in _raw_readings(key) if len(key) <= READ_BYTES_MAX else ():
             self._add(raw, "as bytes")
 
     def _add(self, spelling: bytes, how: str) -> None:
@@ -121,11 +129,21 @@ class Spellings:
         """Return the keys whose existence is worth a test.
 
         Args:
-            stored: Some keys of the store, whose schema ids may also frame the key.
+            stored: Some keys of the store, whose schema ids may also frame the key, and whose
+                objects of JSON and prefixes may be around it.
         """
+        stored = [*stored]
+        wrappers = dict.fromkeys(found[1] for key in stored if (found := unwrap(key)) is not None)
+        wrapped = [
+            key
+            for wrapper in [*wrappers][:WRAPPERS_MAX]
+            for text in self._texts
+            for key in wrapper.wrap(text)
+            if self.describe(key)
+        ]
         frames = dict.fromkeys(frame for key in stored if (frame := frame_of(key)))
         framed = [frame + load for frame in [*frames][:FRAMES_MAX] for load in self._payloads]
-        keys = dict.fromkeys([*self._hows, *framed[:CANDIDATES_MAX]])
+        keys = dict.fromkeys([*self._hows, *[*wrapped, *framed][:CANDIDATES_MAX]])
         return [key for key in keys if key != self._key]
 
     def describe(self, other: bytes) -> str | None:
@@ -136,7 +154,8 @@ class Spellings:
             return how
         frame = frame_of(other)
         if frame is None or other[FRAME_BYTES:] not in self._payloads:
-            return None
+            wrapped = unwrap(other)
+            return wrapped[1].how if wrapped is not None and wrapped[0] in self._texts else None
         return f"framed by a schema registry, schema id {int.from_bytes(frame[1:], 'big')}"
 
 
@@ -157,11 +176,8 @@ def _readings(key: bytes) -> Iterator[tuple[str, str]]:
         yield text, what
         if (stripped := text.strip("\0 \t\r\n\ufeff")) != text:
             yield stripped, "without blanks at its ends"
-        if len(stripped) > 1 and stripped[0] == stripped[-1] and stripped[0] in "'\"`":
-            yield stripped[1:-1], "without quotes"
-            with suppress(ValueError):
-                if isinstance(inner := json.loads(stripped), str):
-                    yield inner, "without quotes"
+        for inner in unquote_text(stripped):
+            yield inner, "without quotes"
         if "%" in text:
             yield unquote(text), "without percent-encoding"
     for raw in _raw_readings(key):
@@ -182,6 +198,11 @@ def _decodings(key: bytes) -> Iterator[tuple[str, str]]:
             continue
     if len(key) in INTEGERS.values():
         yield str(int.from_bytes(key, "big", signed=True)), "as decimal text"
+        number = struct.unpack(_FLOATS[len(key)], key)[0]
+        if DOUBLES[0] <= abs(number) <= DOUBLES[1]:
+            text = f"{number:.{15 if len(key) == 8 else 7}g}"
+            if "e" not in text and struct.pack(_FLOATS[len(key)], float(text)) == key:
+                yield text, "as decimal text"
 
 
 def _raw_readings(key: bytes) -> Iterator[bytes]:
@@ -216,6 +237,9 @@ def _writings(text: str) -> Iterator[tuple[bytes, str]]:
             yield text.encode(encoding, "replace"), f"in {encoding}"
     if _INTEGER.fullmatch(text):
         yield from _integers(int(text))
+    if _INTEGER.fullmatch(text) or _DECIMAL.fullmatch(text):
+        yield struct.pack(">d", float(text)), "as a Java Double, a big-endian float of 8 bytes"
+        yield struct.pack(">f", float(text)), "as a Java Float, a big-endian float of 4 bytes"
     with suppress(ValueError):
         yield uuid.UUID(text).bytes, "as the 16 bytes of a UUID"
 
@@ -233,6 +257,7 @@ def _texts(text: str) -> Iterator[tuple[str, str]]:
     yield json.dumps(text), "as JSON text"
     yield json.dumps(text, ensure_ascii=False), "as JSON text"
     yield f"'{text}'", "in single quotes"
+    yield f"b'{text}'", "as Python writes bytes"
     yield text.lower(), "in lower case"
     yield text.upper(), "in upper case"
     yield text.title(), "in title case"

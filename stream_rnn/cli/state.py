@@ -65,21 +65,21 @@ def get(settings: FoldSettings, key: str, as_json: bool) -> int:
     record_key = parse_key(key)
     name = describe_key(record_key)
 
-    async def look(fold: Fold) -> tuple[list[KeyState], list[NearKey]]:
+    async def look(fold: Fold) -> tuple[list[KeyState], tuple[list[NearKey], str]]:
         found = await states.find_states(fold, record_key)
-        return found, [] if found else await find_near_keys(fold, record_key)
+        return found, ([], "") if found else await find_near_keys(fold, record_key)
 
-    found, near = with_fold(settings, look)
+    found, (near, note) = with_fold(settings, look)
     for state in found:
         if as_json:
             print_json(_as_json(name, state))
         else:
             _print_state(name, state)
     if not found and as_json:
-        print_json({"key": name, "found": 0, "similar": near_as_json(near)})
+        print_json({"key": name, "found": 0, "similar": near_as_json(near), "note": note or None})
     elif not found:
         print(f"no partition of {settings.source} has a state of {name}")
-        print_near(near)
+        print_near(near, note)
     if len(found) > 1 and not as_json:
         print(
             f"{name} has a separate memory in each of {len(found)} partitions: see 'One key in two "
@@ -88,12 +88,19 @@ def get(settings: FoldSettings, key: str, as_json: bool) -> int:
     return 0 if found else 1
 
 
-def print_near(near: list[NearKey]) -> None:
-    """Print stored keys that may be another spelling of a key that is not there."""
+def print_near(near: list[NearKey], note: str) -> None:
+    """Print stored keys that may be another spelling of a key that is not there.
+
+    Args:
+        near: The stored keys.
+        note: What was not looked at; empty if everything was.
+    """
     if near:
         print(f"similar keys that have one: {list_near_keys(near)}")
     else:
         print(f"no similar key has one; a key is {KEY_FORMS}")
+    if note:
+        click.echo(f"note: {note}", err=True)
 
 
 def near_as_json(near: list[NearKey]) -> list[dict[str, Any]]:

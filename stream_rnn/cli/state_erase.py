@@ -30,17 +30,17 @@ def erase(
     require_erasable(record_key)
     name = describe_key(record_key)
 
-    async def erase_there(fold: Fold) -> tuple[Erasure, list[NearKey]]:
+    async def erase_there(fold: Fold) -> tuple[Erasure, tuple[list[NearKey], str]]:
         places = fold.select(partition)
         is_given = all_partitions or partition is not None
         partitions = [place.partition for place in places] if is_given else None
         erasure = await erase_key(fold, record_key, partitions, within_s)
         has_key = erasure.states or erasure.has_met_something
-        return erasure, [] if has_key else await find_near_keys(fold, record_key)
+        return erasure, ([], "") if has_key else await find_near_keys(fold, record_key)
 
     if not (yes or as_json):
         click.confirm(f"forget {name} of {settings.source}?", abort=True)
-    erasure, near = with_fold(settings, erase_there)
+    erasure, (near, note) = with_fold(settings, erase_there)
     if as_json:
         print_json(
             {
@@ -51,10 +51,13 @@ def erase(
                 "published": {str(number): at for number, at in erasure.offsets.items()},
                 "folded": erasure.is_folded,
                 "similar": near_as_json(near),
+                "note": note or None,
             }
         )
     else:
         _print(settings, name, erasure, near, within_s)
+        if note:
+            click.echo(f"note: {note}", err=True)
     return 0 if erasure.has_met_something and erasure.is_folded is not False else 1
 
 
@@ -97,7 +100,7 @@ def _print_nothing_met(source: str, name: str, erasure: Erasure, near: list[Near
             f"{name}, and the record went elsewhere; leave out --partition"
         )
         return
-    print_near(near)
+    print_near(near, "")
     if erasure.waiting:
         print(
             f"{erasure.waiting} records are not folded yet, and may have this key: try again after "

@@ -130,7 +130,9 @@ def check_positions(rows: list[Mapping[str, Any]], source: str) -> list[Finding]
         detail = f"{name}: position {row['position']}, log end {row['log_end']}, lag {row['lag']} records"
         span = row["log_end"] - row["log_start"]
         headroom = row["position"] - row["log_start"]
-        if row["lag"] and headroom < HEADROOM_SHARE * span:
+        if row["position"] == row["origin"]:
+            findings.append(fine("position", f"{detail}; nothing is folded yet"))
+        elif row["lag"] and headroom < HEADROOM_SHARE * span:
             findings.append(
                 warning(
                     "position",

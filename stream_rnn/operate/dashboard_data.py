@@ -206,7 +206,7 @@ class DashboardData:
         if not key or len(key) > self.fold.settings.key_bytes_max:
             raise ConfigError(f"a key has 1 to {self.fold.settings.key_bytes_max} bytes")
         states = await find_states(self.fold, key)
-        near = [] if states else await find_near_keys(self.fold, key)
+        near, _ = ([], "") if states else await find_near_keys(self.fold, key)
         partitions = [state.partition for state in states] or [
             place.partition for place in self.fold.places
         ]

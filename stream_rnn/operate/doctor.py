@@ -102,7 +102,7 @@ async def _check_fold(
         rows += await fold.describe()
         findings = check_positions(list(rows), settings.source)
         findings += check_kafka.check_stream_times(list(rows), settings, wall())
-        for finding in (*findings, *await _check_backup(fold, wall)):
+        for finding in (*findings, *await _check_backup(fold, wall, rows)):
             yield finding
     except StreamRNNError as error:
         yield bad("position", str(error), "do what the message says")
@@ -172,8 +172,18 @@ async def _read_info(redis: Redis, section: str) -> list[dict[str, Any]]:
         return []
 
 
-async def _check_backup(fold: Fold, wall: Callable[[], float]) -> list[Finding]:
-    """Compare the age of the last snapshot with the retention of the source."""
+async def _check_backup(
+    fold: Fold, wall: Callable[[], float], rows: list[dict[str, Any]]
+) -> list[Finding]:
+    """Compare the age of the last snapshot with the retention of the source.
+
+    Args:
+        fold: The fold.
+        wall: Clock that returns seconds since 1970.
+        rows: Description of each partition.
+    """
+    if all(row["position"] in (None, row["origin"]) for row in rows):
+        return [fine("backup", "nothing is folded yet")]
     source = fold.settings.source
     retention_s = (await fold.cluster.topics(source))[source].limit("retention.ms") / 1000
     nodes = await _read_info(fold.redis, "persistence")

@@ -1,11 +1,14 @@
 """Findings of the doctor where something is missing: one for each cause, and none that is untrue."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from stream_rnn.local.processes import free_port
 from stream_rnn.model.bundle import save_bundle
+from stream_rnn.operate.check_kafka import check_positions
 from stream_rnn.operate.check_result import Level
-from stream_rnn.operate.doctor import examine
+from stream_rnn.operate.doctor import _check_backup, examine
 from stream_rnn.settings import Settings
 from tests import models
 
@@ -53,3 +56,17 @@ async def test_the_remedy_for_kafka_is_given_once(findings):
     assert kafka.remedy == (
         "start it, or check --bootstrap-servers and, for TLS or SASL, --kafka-config"
     )
+
+
+async def test_a_fold_that_has_folded_nothing_is_not_warned_of_retention():
+    """There is nothing to lose yet, neither by retention nor with Redis."""
+    row = {"partition": 0, "stop": None, "origin": 10, "log_start": 10, "log_end": 500, "lag": 490}
+    for position, level in ((10, Level.FINE), (11, Level.WARNING)):
+        rows = [{**row, "position": position}]
+        (finding,) = check_positions(rows, "events")
+        assert finding.level == level
+        assert ("nothing is folded yet" in finding.said) == (level == Level.FINE)
+    for position in (None, 10):
+        rows = [{**row, "position": position}]
+        (finding,) = await _check_backup(SimpleNamespace(), lambda: 0.0, rows)
+        assert (finding.level, finding.said) == (Level.FINE, "nothing is folded yet")

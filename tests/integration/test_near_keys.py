@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import secrets
 import struct
 
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from stream_rnn.store.connection import connect_redis
 from tests.forked import ForkedWorker
 from tests.integration.streams import Stream, run
 
@@ -24,6 +26,9 @@ STORED = {
     b"a\\-b": 1,
     "x1".encode("utf-16-le"): 0,
     FRAMED: 1,
+    b'{"id":19}': 0,
+    b"user:11": 1,
+    struct.pack(">d", 2.5): 0,
 }
 
 
@@ -62,6 +67,10 @@ async def test_a_key_that_is_not_there_names_the_spellings_that_are(made, verb):
         "a-b": {("a\\-b", 1)},
         "x1": {("base64:eAAxAA==", 0)},
         "42": {("base64:AAABAgMENDI=", 1)},
+        "20": set(),
+        "19": {('{"id":19}', 0)},
+        "11": {("user:11", 1)},
+        "2.5": {("base64:QAQAAAAAAAA=", 0)},
         "hex:37": {('"7"', 0), ("int64:7", 1)},
     }
     for key, names in expected.items():
@@ -81,6 +90,25 @@ async def test_a_key_that_is_not_there_names_the_spellings_that_are(made, verb):
         "state", verb, "zzz", *(["--yes"] * (verb == "erase")), *options(made), status=1
     )
     assert "no similar key has one; a key is text, or base64:" in said
+
+
+async def test_a_redis_that_refuses_hscan_costs_only_the_sample(made, redis_url):
+    """The spellings that need no stored key are found, and a note says what is missing."""
+    admin, name = connect_redis(redis_url, 5), f"u-{secrets.token_hex(4)}"
+    place = options(made)
+    url = redis_url.replace("redis://", f"redis://{name}:password@")
+    place[-1] = f"--redis-url={url}"
+    words = ("ACL", "SETUSER", name, "on", ">password", "~*", "+@all")
+    try:
+        await admin.execute_command(*words, "-hscan")
+        answer = json.loads(await run("state", "get", "7", "--json", *place, status=1))
+        assert {near["key"] for near in answer["similar"]} == {'"7"', "int64:7"}
+        assert "were not sampled" in answer["note"]
+        said = await run("state", "erase", "42", "--yes", *place, status=1)
+        assert "no similar key has one" in said
+    finally:
+        await admin.execute_command("ACL", "DELUSER", name)
+        await admin.aclose()
 
 
 async def test_an_erasure_that_met_nothing_is_not_done(made):

@@ -20,6 +20,11 @@ from stream_rnn.key_spellings import (
 )
 from stream_rnn.keys import describe_key, parse_key
 
+CONNECT = b'{"schema":{"type":"struct","fields":[{"type":"int64","field":"id"}]},"payload":%b}'
+WRAPPED = (  # stored keys of other values
+    *(b'{"id":1}', b'{"id": "b"}', b'{"key":1}', CONNECT % b'{"id":1}', CONNECT % b"1"),
+    *(b"Struct{id=1}", b"user:1", b"x/1"),
+)
 UUID = "0f8fad5b-d9cb-469f-a165-70867728950e"
 
 
@@ -54,13 +59,25 @@ UUID = "0f8fad5b-d9cb-469f-a165-70867728950e"
         (b"7", b"\0\0\1\0\0\x0e", "schema id 65536"),
         (b"ab", b'\0\0\0\0\7"ab"', "schema id 7"),
         (b"7", b"\0\0\0\0\7" + struct.pack(">q", 7), "schema id 7"),
+        (b"7", struct.pack(">d", 7), "as a Java Double"),
+        (b"-7.25", struct.pack(">d", -7.25), "as a Java Double"),
+        (b"7.5", struct.pack(">f", 7.5), "as a Java Float"),
+        (b"17", b"b'17'", "as Python writes bytes"),
+        (b"7", b'{"id":7}', "in an object of JSON"),
+        (b"7", b'{"id": "7"}', "in an object of JSON"),
+        (b"7", CONNECT % b'{"id":7}', "as Kafka Connect writes it"),
+        (b"7", CONNECT % b"7", "as Kafka Connect writes it"),
+        (b"21", b"Struct{id=21}", "Struct of Kafka Connect"),
+        (b"11", b"user:11", "after user:"),
+        (b'{"id":7}', b'{"key":7}', "in an object of JSON"),
+        (b"a:b", b"x/a:b", "after x/"),
     ],
 )
 def test_a_spelling_is_near(text, other, how):
     """Its difference is named, and it is among the candidates once a stored key shows the frame."""
     spellings = Spellings(text)
     assert how in spellings.describe(other)
-    assert other in spellings.candidates([b"\0\0\0\0\7x", b"\0\0\1\0\0x"])
+    assert other in spellings.candidates([b"\0\0\0\0\7x", b"\0\0\1\0\0x", *WRAPPED])
     assert text not in spellings.candidates()
     assert spellings.describe(text) is None
 
@@ -85,6 +102,14 @@ def test_a_spelling_is_near(text, other, how):
         (b"a%20b", b"a b"),
         (b"\0\0\0\0\7\x04ab", b"ab"),
         (b"\0\0\0\0\7ab", b"ab"),
+        (struct.pack(">d", 7), b"7"),
+        (struct.pack(">d", -0.1), b"-0.1"),
+        (struct.pack(">f", 1.1), b"1.1"),
+        (b"b'17'", b"17"),
+        (b'{"id":9}', b"9"),
+        (CONNECT % b'{"id":"a"}', b"a"),
+        (b"Struct{id=21}", b"21"),
+        (b"user:11", b"11"),
     ],
 )
 def test_the_text_is_near_to_its_spellings(key, text):
@@ -95,16 +120,17 @@ def test_the_text_is_near_to_its_spellings(key, text):
 def test_other_keys_are_not_near():
     """A difference in what the text says is none in its spelling."""
     spellings = Spellings(b"7")
-    for other in (b"8", b"70", struct.pack(">q", 8), b'"8"', b"\0\0\0\0\7\x028"):
+    wrapped = (b'{"id":8}', b'{"id":7,"part":8}', b'{"id":[7]}', b"user:8", b"Struct{id=7,a=8}")
+    for other in (b"8", b"70", struct.pack(">q", 8), b'"8"', b"\0\0\0\0\7\x028", *wrapped):
         assert spellings.describe(other) is None
-        assert other not in spellings.candidates([b"\0\0\0\0\7x"])
+        assert other not in spellings.candidates([b"\0\0\0\0\7x", *wrapped])
 
 
 @given(st.binary(max_size=300), st.lists(st.binary(max_size=20), max_size=30))
 def test_candidates_are_few(key, stored):
     """Whatever the key is, their number has a bound, and each has a difference."""
     spellings = Spellings(key)
-    candidates = spellings.candidates(stored)
+    candidates = spellings.candidates([*stored, *WRAPPED])
     assert len(candidates) <= 2 * CANDIDATES_MAX
     assert len(set(candidates)) == len(candidates)
     assert all(spellings.describe(other) for other in candidates)
