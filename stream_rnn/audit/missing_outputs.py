@@ -32,7 +32,7 @@ class MissingOutputs:
         self._bytes += _size_of(message)
 
     def pop(self, offset: int) -> tuple[Message, int | None]:
-        """Remove the output of an offset, and return it with the begin of its memory."""
+        """Remove the output of an offset, and return it with the start of its memory."""
         message, begin = self._outputs.pop(offset)
         self._bytes -= _size_of(message)
         return message, begin

@@ -14,7 +14,7 @@ class Deadline:
     """Shuts down the connections of its handlers when it is over.
 
     Args:
-        within_s: Seconds from the begin of the context.
+        within_s: Seconds from the start of the context.
 
     Attributes:
         is_over: Whether connections were shut down.

@@ -39,7 +39,7 @@ class Clock:
         needs_parse: Whether the numbers are texts of JSON.
         naive: Number of texts that name no zone.
         doubled: Number of local times that exist twice in the zone, at the end of summer time.
-        skipped: Number of local times that do not exist in the zone, at the begin of summer time.
+        skipped: Number of local times that do not exist in the zone, at the start of summer time.
         confidence: Confidence that unit and format are right.
         reason: Reason for them, without a full stop.
         others: Formats that read the texts, too.

@@ -223,7 +223,7 @@ def _zone_notes(clock: Clock, zone: str) -> list[str]:
         )
     if clock.skipped:
         notes.append(
-            f"{clock.skipped} rows lie in an hour that {zone} does not have, at the begin of "
+            f"{clock.skipped} rows lie in an hour that {zone} does not have, at the start of "
             f"summer time; they are read an hour later. Are they local times of {zone}?"
         )
     return notes

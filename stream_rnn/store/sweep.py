@@ -53,7 +53,7 @@ class Sweep:
     _next_s: float = 0.0
     _owed: int = 0
     _has_more: bool = False  # the last sweep ended at its bound
-    _scan_position: int = -1  # position at the begin of this scan
+    _scan_position: int = -1  # position at the start of this scan
     _idle_position: int = -1  # position since which the topic is silent
     _clean_position: int = -1  # position at which nothing that has expired is left
     _resume_s: float = 0.0  # no scan before this time, because one has failed

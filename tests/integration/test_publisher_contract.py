@@ -121,7 +121,7 @@ async def test_an_owner_of_the_version_before_is_fenced_too(settings, facts):
 
 
 async def test_apps_whose_names_join_alike_do_not_fence_each_other(settings, create_topic):
-    """One named like the begin of the other, on a source named like the other's end."""
+    """One named like the start of the other, on a source named like the other's end."""
     connection = {"bootstrap_servers": settings.bootstrap_servers}
     source = settings.source
     alike = settings.replace(app=f"{settings.app}-eu"), settings.replace(source=f"eu-{source}")

@@ -144,7 +144,7 @@ async def test_a_partition_that_retention_has_emptied_is_said(folded):
 
 
 async def test_what_is_not_published_yet_is_said(folded):
-    """The group offset equals the begin of the range."""
+    """The group offset equals the start of the range."""
     folded.c = GroupOffset(0, folded.c.fold_id, 0)
     folded.predictions, folded.letters = [], []
     result = await folded.audit()

@@ -16,6 +16,7 @@ from stream_rnn.settings import Settings
 from stream_rnn.store.memory_store import MemoryStore
 from stream_rnn.testing import MemoryLog, memory_processor, record
 from tests import models, oracle
+from tests.file_records import read_records
 
 T_US = 1_767_225_600_000_000
 T_MS = T_US // 1000
@@ -202,6 +203,25 @@ async def test_a_processor_counts_what_it_filters():
     assert [*store.states] == [b"a"]
     assert len(log.predictions) == 1
     assert not log.dead_letters
+
+
+def test_the_text_null_is_a_value_and_forgets_nothing(tmp_path):
+    """In a topic and as a line of a file; only a record without a value forgets its key."""
+    path = tmp_path / "log.jsonl"
+    path.write_text("null\n")
+    spec = models.enveloped().spec
+    ((_, line),) = read_records(path, spec)
+    records = [record(0, b"k", b"null", T_MS), record(1, b"k", None, T_MS), line]
+
+    filtered = Decoder(spec, SETTINGS).decode(records)
+    skipped = plain().decode(records)
+
+    assert (filtered.forgets, filtered.filtered, filtered.skips) == ([1], [0, 2], {})
+    assert skipped.forgets == [1]
+    assert {row: error.code for row, error in skipped.skips.items()} == {
+        0: "wrong_schema",
+        2: "wrong_schema",
+    }
 
 
 def test_only_and_forget_when_work_without_unwrap():

@@ -305,6 +305,19 @@ def test_a_column_that_json_cannot_carry_matters_if_the_spec_names_it(tmp_path, 
         list(read_records(path, spec))
 
 
+def test_an_empty_text_is_a_key_in_json_and_parquet_and_missing_in_csv(tmp_path):
+    """A delimited file cannot tell it from a missing value; a topic may have such a key."""
+    rows = pl.DataFrame([{**ROWS[0], "carrier": ""}])
+    rows.write_ndjson(tmp_path / "log.jsonl")
+    rows.write_parquet(tmp_path / "log.parquet")
+    rows.write_csv(tmp_path / "log.csv")
+    keys = {}
+    for suffix in (".jsonl", ".parquet", ".csv"):
+        ((_, row),) = read_records(tmp_path / f"log{suffix}", spec_of(key=["carrier"]))
+        keys[suffix] = row.key
+    assert keys == {".jsonl": b"", ".parquet": b"", ".csv": None}
+
+
 def test_rows_without_a_time_are_dated_by_their_number(tmp_path):
     """Where the spec names none: text as characters has an order and no clock."""
     spec = spec_of(time=None)

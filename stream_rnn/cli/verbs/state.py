@@ -1,7 +1,8 @@
 """The options of ``stream-rnn state``."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -9,9 +10,24 @@ from stream_rnn.cli.shared.fold_options import FOLD_WORDS, fold_options
 from stream_rnn.cli.shared.options import Float, Integer, json_option, verb, yes_option
 from stream_rnn.cli.verbs import load_work
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 _force = click.option(
     "--force", is_flag=True, help="Proceed even while workers of the app are running."
 )
+
+
+def _within(text: str, default: float | None = None) -> Callable[[F], F]:
+    """Return the option ``--within``."""
+    kind = Float(0, 86_400)
+    return click.option("--within", "within_s", type=kind, default=default, help=text)
+
+
+def _partition(text: str) -> Callable[[F], F]:
+    """Return the option ``--partition``."""
+    return click.option("--partition", type=Integer(0), help=text)
+
+
 _file = click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 
 
@@ -35,7 +51,7 @@ def show(**options: Any) -> Any:
 
 @verb("drop", f"{FOLD_WORDS} --partition 3", command)
 @fold_options
-@click.option("--partition", type=Integer(0), help="Partition to drop; default: all.")
+@_partition("Partition to drop; default: all.")
 @_force
 @yes_option
 def drop(**options: Any) -> Any:
@@ -70,23 +86,15 @@ def get(**options: Any) -> Any:
 @verb("erase", f"UA-EWR {FOLD_WORDS}", command)
 @click.argument("key")
 @fold_options
-@click.option(
-    "--partition",
-    type=Integer(0),
-    help="Partition to publish to, even if it has no state of KEY; default: every partition that has one.",
+@_partition(
+    "Partition to publish to, even if it has no state of KEY; default: every partition that has one."
 )
 @click.option(
     "--all-partitions",
     is_flag=True,
     help="Publish to every partition, even without a state of KEY: for events that are not folded yet, and for later folds.",
 )
-@click.option(
-    "--within",
-    "within_s",
-    type=Float(0, 86_400),
-    default=30,
-    help="Seconds to wait until a worker has folded the record; 0 does not wait.",
-)
+@_within("Seconds to wait until a worker has folded the record; 0 does not wait.", 30)
 @yes_option
 @json_option(note="; implies --yes")
 def erase(**options: Any) -> Any:
@@ -112,18 +120,16 @@ def erase(**options: Any) -> Any:
 
 @verb("expire", f"{FOLD_WORDS} --yes", command)
 @fold_options
-@click.option("--partition", type=Integer(0), help="Partition to publish to; default: all.")
+@_partition("Partition to publish to; default: all.")
 @click.option(
     "--silent-for",
     "silent_s",
     type=Float(0),
     help="Least age of a partition's last record, in seconds; default: --state-ttl.",
 )
-@click.option(
-    "--within",
-    "within_s",
-    type=Float(0, 86_400),
-    help="Seconds to wait until workers have folded the ticks and deleted the states; default: idle_check_s, 30 s, and the time that the states need.",
+@_within(
+    "Seconds to wait until workers have folded the ticks and deleted the states; default: "
+    "idle_check_s, 30 s, and the time that the states need."
 )
 @click.option(
     "--force",
