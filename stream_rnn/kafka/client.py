@@ -2,11 +2,9 @@
 
 *Credentials.*  Each new connection has the current credentials; see ``credentials.py``.
 
-*Sessions.*  A broker closes a connection that is used after its session has ended: the token has
-expired, or ``connections.max.reauth.ms`` is over (KIP-368).  aiokafka does not authenticate again,
-so a request would fail in flight.  A connection whose session ends soon is therefore replaced
-before the next request.  The old one gets its last answers, and the first new connection of the
-client after them closes it.
+*Sessions.*  aiokafka does not authenticate again when a session ends, so a request would fail in
+flight.  A connection whose session ends soon is therefore replaced before the next request.  The
+old one gets its last answers, and the first new connection of the client after them closes it.
 
 *Topics.*  A request for metadata creates no topic; see ``clients.py``.
 
@@ -18,64 +16,19 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from aiokafka.abc import AbstractTokenProvider
 from aiokafka.client import AIOKafkaClient, ConnectionGroup
 from aiokafka.conn import AIOKafkaConnection, CloseReason
-from aiokafka.errors import KafkaError, StaleMetadata
-from aiokafka.protocol.admin import SaslAuthenticateRequest
+from aiokafka.errors import KafkaConnectionError, KafkaError, StaleMetadata
 from aiokafka.protocol.metadata import MetadataRequest
+from aiokafka.util import create_task
 
 from stream_rnn.errors import reason
+from stream_rnn.kafka.broker_connection import Connection, NoTopicConnection
 from stream_rnn.kafka.credentials import Credentials
-from stream_rnn.kafka.tokens import CachedTokens, OwnTokens
+from stream_rnn.kafka.tokens import guard_provider
 from stream_rnn.kafka.unreachable import mute_client_log
 
 logger = logging.getLogger("aiokafka")  # for messages that are aiokafka's
-
-MARGIN_SHARE = 0.15  # of a session, before whose end its connection is replaced
-MARGIN_S = 10.0
-SESSION_SHARE_MIN = 0.5  # of a short session, in which its connection serves
-
-
-class Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka is not typed
-    """A connection that knows when its session ends."""
-
-    replace_s = float("inf")
-    """Monotonic time in seconds at which the connection must be replaced."""
-
-    def send(self, request: Any, expect_response: bool = True) -> Any:
-        """Send a request."""
-        sent = super().send(request, expect_response)
-        return self._note_session(sent) if isinstance(request, SaslAuthenticateRequest) else sent
-
-    async def _note_session(self, sent: Any) -> Any:
-        answer = await sent
-        lifetime_s = getattr(answer, "session_lifetime_ms", 0) / 1000
-        if lifetime_s > 0:
-            self.replace_s = time.monotonic() + serving_s(lifetime_s)
-        return answer
-
-    @property
-    def is_waiting(self) -> bool:
-        """Whether an answer is still to come."""
-        return bool(self._requests)
-
-
-class NoTopicConnection(Connection):
-    """A connection on which a request for metadata creates no topic."""
-
-    def send(self, request: Any, expect_response: bool = True) -> Any:
-        """Send a request."""
-        if isinstance(request, MetadataRequest):
-            topics = request._topics  # noqa: SLF001  # no public way
-            request = MetadataRequest(topics, allow_auto_topic_creation=False)
-        return super().send(request, expect_response)
-
-
-def serving_s(lifetime_s: float) -> float:
-    """Return the seconds for which a connection serves before it is replaced."""
-    margin_s = max(MARGIN_SHARE * lifetime_s, MARGIN_S)
-    return max(lifetime_s - margin_s, SESSION_SHARE_MIN * lifetime_s)
 
 
 class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka is not typed
@@ -87,12 +40,56 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka is not typed
     connection_class: type[Connection] = Connection
     credentials: Credentials
     _replaced: list[Connection]
+    _sync_task: Any
 
     async def bootstrap(self) -> None:
-        """Connect to the first broker that answers."""
+        """Connect to the first broker that answers, as aiokafka does over its own connections.
+
+        Raises:
+            KafkaConnectionError: None answers; the cause is the error of the last one.
+        """
         await self._read_credentials()
+        failure: BaseException | None = None
         with mute_client_log():
-            await super().bootstrap()
+            for host, port, _ in self.hosts:
+                try:
+                    await self._bootstrap_from(host, port)
+                except (OSError, TimeoutError, KafkaError) as error:
+                    self.credentials.record(error)
+                    failure = error
+                    continue
+                if self._sync_task is None:
+                    self._sync_task = create_task(self._md_synchronizer())
+                return
+        hosts = ", ".join(f"{host}:{port}" for host, port, _ in self.hosts)
+        raise KafkaConnectionError(f"no broker answers at {hosts}") from failure
+
+    async def _bootstrap_from(self, host: str, port: int) -> None:
+        """Read the brokers of the cluster from one of them."""
+        connection = await self._open(host, port)
+        try:
+            self.cluster.update_metadata(await connection.send(MetadataRequest([])))
+        except BaseException:
+            connection.close()
+            raise
+        self.credentials.record(None)
+        if self.cluster.brokers():
+            connection.close()
+        else:  # aiokafka asks this one again, until the cluster has brokers
+            self._conns["bootstrap", ConnectionGroup.DEFAULT] = connection
+
+    async def _open(self, host: str, port: int, **options: Any) -> Connection:
+        connection = self.connection_class(
+            host,
+            port,
+            client_id=self._client_id,
+            request_timeout_ms=self._request_timeout_ms,
+            max_idle_ms=self._connections_max_idle_ms,
+            **options,
+            **self._security(),
+        )
+        await connection.connect()
+        return connection
 
     async def close(self) -> None:
         """Close all connections."""
@@ -136,16 +133,7 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka is not typed
         if broker is None:
             raise StaleMetadata(f"Broker id {node_id} not in current metadata")
         await self._read_credentials()
-        connection = self.connection_class(
-            broker.host,
-            broker.port,
-            client_id=self._client_id,
-            request_timeout_ms=self._request_timeout_ms,
-            on_close=self._on_connection_closed,
-            max_idle_ms=self._connections_max_idle_ms,
-            **self._security(),
-        )
-        await connection.connect()
+        connection = await self._open(broker.host, broker.port, on_close=self._on_connection_closed)
         self.credentials.record(None)
         self._conns[node_id, group] = connection
         return connection
@@ -164,7 +152,7 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka is not typed
         self._sasl_mechanism = options.get("sasl_mechanism", "PLAIN")
         self._sasl_plain_username = options.get("sasl_plain_username")
         self._sasl_plain_password = options.get("sasl_plain_password")
-        self._sasl_oauth_token_provider = _guarded(options.get("sasl_oauth_token_provider"))
+        self._sasl_oauth_token_provider = guard_provider(options.get("sasl_oauth_token_provider"))
 
     def _security(self) -> dict[str, Any]:
         return {
@@ -211,13 +199,6 @@ def upgrade_client(
     client.__class__ = kind
     client.credentials = credentials
     client._replaced = []  # noqa: SLF001  # its own attribute
-
-
-def _guarded(provider: AbstractTokenProvider | None) -> AbstractTokenProvider | None:
-    """Return a provider whose errors are those of a connection, and whose calls end in time."""
-    if provider is None or isinstance(provider, CachedTokens | OwnTokens):
-        return provider
-    return OwnTokens(provider)
 
 
 def _has_no_login(record: logging.LogRecord) -> bool:

@@ -55,10 +55,10 @@ class ClientCredentials:
 
     def __repr__(self) -> str:
         """Return a text without the secret."""
-        return f"ClientCredentials(url={self._shown!r}, client_id={self.client_id!r})"
+        return f"ClientCredentials(url={self.shown_url!r}, client_id={self.client_id!r})"
 
     @property
-    def _shown(self) -> str:
+    def shown_url(self) -> str:
         """URL without login and query, which may contain a secret."""
         parts = urllib.parse.urlsplit(self.url)
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
@@ -75,7 +75,7 @@ class ClientCredentials:
         answer = self._request()
         text = answer.get("access_token")
         if not isinstance(text, str):
-            raise TokenError(f"{self._shown} answers without an access_token")
+            raise TokenError(f"{self.shown_url} answers without an access_token")
         return Token(text, lifetime_s(text, answer.get("expires_in")))
 
     def _request(self) -> dict[str, Any]:
@@ -101,7 +101,9 @@ class ClientCredentials:
             except (OSError, HTTPException) as error:
                 failure = self._no_answer(error)
         if deadline.is_over:
-            message = f"the token endpoint {self._shown} does not answer within {self.within_s:g} s"
+            message = (
+                f"the token endpoint {self.shown_url} does not answer within {self.within_s:g} s"
+            )
             raise TokenError(message)
         if failure is not None:
             raise failure
@@ -110,7 +112,7 @@ class ClientCredentials:
     def _no_answer(self, error: Exception) -> TokenError:
         cause = error.reason if isinstance(error, urllib.error.URLError) else error
         why = reason(cause) if isinstance(cause, BaseException) else str(cause)
-        return TokenError(f"the token endpoint {self._shown} does not answer: {self._mask(why)}")
+        return TokenError(f"the token endpoint {self.shown_url} does not answer: {self._mask(why)}")
 
     def _login(self) -> str:
         return self._encoded_login(self.is_url_encoded)
@@ -145,7 +147,7 @@ class ClientCredentials:
         detail = self._mask(": ".join(details))
         shown = "".join(letter if letter.isprintable() else " " for letter in detail)
         message = (
-            f"the token endpoint {self._shown} answers {error.code} {self._mask(error.reason)}"
+            f"the token endpoint {self.shown_url} answers {error.code} {self._mask(error.reason)}"
         )
         if shown:
             message += f" ({shown[:DETAIL_LENGTH_MAX]})"

@@ -18,6 +18,7 @@ from aiokafka.errors import (
 )
 
 from stream_rnn.errors import ConfigError, FencedError, StreamRNNError, UnavailableError, reason
+from stream_rnn.kafka.tokens import TokenRejectedError
 
 CLIENT_ERRORS = (KafkaError, TimeoutError, OSError)
 
@@ -25,6 +26,7 @@ RIGHTS_ERRORS = (
     AuthenticationFailedError,
     GroupAuthorizationFailedError,
     SaslAuthenticationFailed,
+    TokenRejectedError,
     TopicAuthorizationFailedError,
 )
 SIZE_ERRORS = (InvalidCommitOffsetSizeError, OffsetMetadataTooLargeError)

@@ -149,12 +149,14 @@ def _token_provider(
     is_aws = any(handler.startswith("IAM") for handler in handlers)
     if mechanism == "AWS_MSK_IAM" or jaas.module == AWS_MODULE or is_aws:
         servers = config.get("bootstrap.servers", "")
-        return CachedTokens(AwsIdentity.of(jaas.options, servers, path).fetch)
+        identity = AwsIdentity.of(jaas.options, servers, path)
+        return CachedTokens(identity.fetch, source=f"AWS IAM of {identity.region}")
     if jaas.module not in {"", OAUTH_MODULE}:
         raise ConfigError(
             f"{path}: sasl.jaas.config of OAUTHBEARER must be of {OAUTH_MODULE} or {AWS_MODULE}"
         )
-    return CachedTokens(_client(config, jaas, path).fetch, _extensions(config, jaas, path))
+    client = _client(config, jaas, path)
+    return CachedTokens(client.fetch, _extensions(config, jaas, path), source=client.shown_url)
 
 
 def _client(config: Mapping[str, str], jaas: Jaas, path: str) -> ClientCredentials:

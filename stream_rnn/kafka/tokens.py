@@ -7,6 +7,7 @@ its own, so a provider serves several loops.
 
 import asyncio
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -23,8 +24,11 @@ logger = logging.getLogger(__name__)
 RENEW_AT = 0.8  # of the lifetime of a token, as in Kafka's Java clients
 TOKEN_WITHIN_S = 30.0
 ABANDON_S = 2 * TOKEN_WITHIN_S
-"""Age at which a fetch that does not end is given up, so that the next connection fetches anew."""
-BACK_OFF_S = (0.1, 0.3, 1.0, 3.0)
+"""Age at which a fetch that does not end is given up, so that the next connection fetches again."""
+PAUSES_S = (0.1, 0.3, 1.0, 3.0)
+"""Pauses between the attempts of one fetch, while the issuer does not answer."""
+BACK_OFF_S, BACK_OFF_MAX_S = 0.1, 10.0
+"""First and longest pause after a fetch that failed; each is twice the one before, as in Java."""
 
 
 class TokenError(KafkaConnectionError):  # type: ignore[misc]  # aiokafka is not typed
@@ -33,6 +37,10 @@ class TokenError(KafkaConnectionError):  # type: ignore[misc]  # aiokafka is not
 
 class TokenRefusedError(TokenError):
     """The issuer of tokens refuses the client."""
+
+
+class TokenRejectedError(TokenError):
+    """A broker refuses the token."""
 
 
 class Token(NamedTuple):
@@ -54,10 +62,17 @@ class Token(NamedTuple):
 class CachedTokens(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka is not typed
     """A provider that fetches a token when it needs one, and keeps it while it is fresh.
 
+    After a failure, and after a broker refuses the token, the next fetch begins after a pause;
+    until then the failure is the answer.
+
     Args:
         fetch: Function that returns a new token; called in a thread, by one at a time.
         extensions: SASL extensions, such as ``logicalCluster`` of Confluent Cloud.
         clock: Monotonic clock in seconds.
+        source: Name of the issuer, for messages.
+
+    Attributes:
+        source: As the argument.
     """
 
     def __init__(
@@ -65,15 +80,20 @@ class CachedTokens(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka is 
         fetch: Callable[[], Token],
         extensions: Mapping[str, str] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        source: str = "its issuer",
     ) -> None:
         self._fetch = fetch
         self._extensions = dict(extensions or {})
         self._clock = clock
+        self.source = source
         self._lock = threading.Lock()
         self._token: Token | None = None
         self._renew_s = self._expires_s = 0.0
         self._pending: Future[Token] | None = None
         self._pending_since_s = 0.0
+        self._failure: TokenError | None = None
+        self._failures = 0
+        self._retry_s = -math.inf
 
     def extensions(self) -> dict[str, str]:
         """Return the extensions that a new connection sends."""
@@ -89,6 +109,10 @@ class CachedTokens(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka is 
             now_s, cached = self._clock(), self._token
             if cached is not None and now_s < self._renew_s:
                 return cached.text
+            if self._failure is not None and now_s < self._retry_s:
+                if cached is not None and now_s < self._expires_s:
+                    return cached.text
+                raise type(self._failure)(str(self._failure))
             if self._pending is None or now_s - self._pending_since_s >= ABANDON_S:
                 self._pending, self._pending_since_s = Future(), now_s
                 threading.Thread(target=self._renew, args=(self._pending,), daemon=True).start()
@@ -102,8 +126,44 @@ class CachedTokens(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka is 
                 logger.warning("the token cannot be renewed yet: %s", reason(error))
                 return cached.text
             if isinstance(error, TimeoutError):
-                raise TokenError(f"no token within {TOKEN_WITHIN_S:g} s") from error
+                raise self.delay(TOKEN_WITHIN_S) or TokenError("no token") from error
             raise
+
+    def delay(self, within_s: float) -> TokenError | None:
+        """Return why connections wait for a token; ``None`` if none waits.
+
+        Args:
+            within_s: Seconds for which the caller has waited.
+        """
+        with self._lock:
+            if self._pending is None:
+                return None
+            why = f" ({reason(self._failure)})" if self._failure is not None else ""
+        return TokenError(f"no token from {self.source} within {within_s:g} s{why}")
+
+    def accept(self) -> None:
+        """Record that a broker takes the token."""
+        with self._lock:
+            self._failures = 0
+
+    def discard(self, text: str, error: TokenError) -> None:
+        """Forget a token that a broker refuses, so that a later connection fetches another one.
+
+        Args:
+            text: The token.
+            error: Error of the connection.
+        """
+        with self._lock:
+            if self._token is not None and self._token.text == text:
+                self._token = None
+                self._renew_s = self._expires_s = 0.0
+                self._fail(error)
+
+    def _fail(self, error: TokenError) -> None:
+        """Record a failure, and when the next fetch may begin."""
+        pause_s = BACK_OFF_S * 2.0 ** min(self._failures, 60)
+        self._failure, self._failures = error, self._failures + 1
+        self._retry_s = self._clock() + min(pause_s, BACK_OFF_MAX_S)
 
     def _renew(self, pending: "Future[Token]") -> None:
         began_s = self._clock()
@@ -121,13 +181,16 @@ class CachedTokens(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka is 
                 self._token, lifetime_s = token, token.lifetime_s or 0.0
                 self._renew_s = began_s + RENEW_AT * lifetime_s
                 self._expires_s = began_s + lifetime_s
+                self._failure = None
+            elif is_current and error is not None:
+                self._fail(error)
         if token is None:
             pending.set_exception(error)
         else:
             pending.set_result(token)
 
     def _fetch_and_check(self, until_s: float) -> Token:
-        for pause_s in BACK_OFF_S:
+        for pause_s in PAUSES_S:
             try:
                 return check_token(self._fetch())
             except TokenRefusedError:
@@ -135,6 +198,7 @@ class CachedTokens(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka is 
             except TokenError as error:
                 if self._clock() >= until_s:  # nobody waits any longer
                     raise
+                self._failure = error
                 logger.debug("no token yet: %s", reason(error))
             time.sleep(pause_s)
         return check_token(self._fetch())
@@ -145,10 +209,14 @@ class OwnTokens(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka is not
 
     Args:
         provider: The owner's provider.
+
+    Attributes:
+        source: Name of the provider, for messages.
     """
 
     def __init__(self, provider: AbstractTokenProvider) -> None:
         self._provider = provider
+        self.source = f"token_provider {type(provider).__name__}"
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def use_loop(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -172,7 +240,7 @@ class OwnTokens(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka is not
                 text = await self._call()
         except TimeoutError as error:
             raise TokenError(f"{name} returned no token within {TOKEN_WITHIN_S:g} s") from error
-        except Exception as error:
+        except Exception as error:  # the owner's code raises whatever it raises
             raise TokenError(f"{name} returned no token: {reason(error)}") from error
         return check_token(Token(text, None)).text
 
@@ -182,6 +250,13 @@ class OwnTokens(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka is not
         assert self._loop is not None, "it is another loop"
         call = asyncio.run_coroutine_threadsafe(self._provider.token(), self._loop)
         return await asyncio.wrap_future(call)
+
+
+def guard_provider(provider: AbstractTokenProvider | None) -> AbstractTokenProvider | None:
+    """Return a provider whose errors are those of a connection, and whose calls end in time."""
+    if provider is None or isinstance(provider, CachedTokens | OwnTokens):
+        return provider
+    return OwnTokens(provider)
 
 
 def check_token(token: Token) -> Token:

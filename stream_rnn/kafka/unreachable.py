@@ -2,16 +2,20 @@
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from aiokafka.conn import collect_hosts, create_conn
+from aiokafka.conn import collect_hosts
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.metadata import MetadataRequest
 
 from stream_rnn.errors import reason
+from stream_rnn.kafka.broker_connection import LOGIN_ERRORS, Connection
+from stream_rnn.kafka.credentials import LOST
+from stream_rnn.kafka.tokens import CachedTokens, TokenError, TokenRejectedError, guard_provider
 
 SERVERS_MAX = 3
 CONNECT_TIMEOUT_S = 5.0
@@ -41,7 +45,9 @@ def _is_news(_record: logging.LogRecord) -> bool:
 async def describe_unreachable(
     connection: Mapping[str, Any], error: BaseException, within_s: float | None = None
 ) -> str:
-    """Return a message that no broker answers, with the reason and the remedies.
+    """Return a message that no broker serves the client, with the reason and the remedy.
+
+    The message ends with "; " and the remedy.
 
     Args:
         connection: Options of the client that cannot connect.
@@ -51,21 +57,47 @@ async def describe_unreachable(
     servers = connection["bootstrap_servers"]
     names = servers if isinstance(servers, str) else ",".join(servers)
     options = await _options_of_connection(connection)
-    why: BaseException | None = None
+    failures: list[tuple[str, BaseException]] = []
     for host, port, _ in collect_hosts(names, randomize=False)[:SERVERS_MAX]:
         advertised: list[tuple[str, int]] = []
         failure = await _try_to_connect(host, port, options, advertised)
         if failure is not None:
-            why = why or failure
+            failures.append((f"{host}:{port}", failure))
             continue
         dead = [await _try_to_connect(*address, options) for address in advertised[:SERVERS_MAX]]
         if advertised and None not in dead:
             return _describe_advertised(f"{host}:{port}", advertised, dead)
         break
+    else:
+        for server, failure in failures:
+            if (refused := _describe_refused(server, failure)) is not None:
+                return refused
+    why = failures[0][1] if failures else error
     return (
-        f"no Kafka broker answers at {names} ({reason(why or error, within_s)}); start it, or check "
+        f"no Kafka broker answers at {names} ({reason(why, within_s)}); start it, or check "
         "--bootstrap-servers and, for TLS or SASL, --kafka-config"
     )
+
+
+def _describe_refused(server: str, error: BaseException) -> str | None:
+    """Return a message if a broker may well answer; ``None`` if it does not."""
+    cause = reason(error)
+    if isinstance(error, (TokenRejectedError, *LOGIN_ERRORS)):
+        return (
+            f"the Kafka broker at {server} answers and refuses the login ({cause}); correct the "
+            "login in --kafka-config"
+        )
+    if isinstance(error, TokenError):
+        return (
+            f"there is no token for the login at the Kafka broker {server} ({cause}); correct the "
+            "token endpoint and its login in --kafka-config, or start the endpoint"
+        )
+    if isinstance(error, ssl.SSLError) and not isinstance(error, LOST):
+        return (
+            f"TLS with the Kafka broker at {server} fails ({cause}); correct security.protocol, the "
+            "trust store or the certificate in --kafka-config"
+        )
+    return None
 
 
 def _describe_advertised(
@@ -102,17 +134,24 @@ async def _try_to_connect(
         options: Options of the connection.
         advertised: List that receives the addresses of the cluster's brokers.
     """
+    provider = guard_provider(options.get("sasl_oauth_token_provider"))
     try:
         with mute_client_log():
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                connection = await create_conn(host, port, **options)
+                connection = Connection(
+                    host, port, **{**options, "sasl_oauth_token_provider": provider}
+                )
+                await connection.connect()
                 try:
                     if advertised is not None:
                         answer = await connection.send(MetadataRequest([]))
                         advertised += [(broker[1], broker[2]) for broker in answer.brokers]
                 finally:
                     connection.close()
-    except (KafkaError, OSError, TimeoutError) as error:
+    except TimeoutError as error:
+        waits = provider.delay(CONNECT_TIMEOUT_S) if isinstance(provider, CachedTokens) else None
+        return waits or error
+    except (KafkaError, OSError) as error:
         return error
     except ValueError:  # an option that aiokafka refuses: the client's own error says it
         return None

@@ -41,6 +41,7 @@ def kafka(tokens):
 def _as_before(tokens):
     yield
     tokens.secret, tokens.is_down = SECRET, False
+    tokens.claims, tokens.is_forged = {}, False
 
 
 class WithTokens(Stream):

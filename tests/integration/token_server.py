@@ -21,6 +21,8 @@ class TokenServer:
         lifetime_s: Lifetime of the tokens that are issued from now on.
         secret: Secret of the client.
         is_down: Whether every request for a token is answered 503.
+        claims: Claims that differ in the tokens that are issued from now on.
+        is_forged: Whether tokens are signed by another key than the public one.
         issued: Number of tokens so far.
         refused: Number of refused requests so far.
         tokens: The tokens, in order.
@@ -28,9 +30,12 @@ class TokenServer:
 
     def __init__(self, lifetime_s=300) -> None:
         self.lifetime_s, self.secret, self.is_down = lifetime_s, SECRET, False
+        self.claims, self.is_forged = {}, False
         self.issued = self.refused = 0
         self.tokens: list[str] = []
-        self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self._key, self._other_key = (
+            rsa.generate_private_key(public_exponent=65537, key_size=2048) for _ in range(2)
+        )
         owner = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -84,7 +89,7 @@ class TokenServer:
             return 401, {"error": "invalid_client", "error_description": f"not {login}"}
         assert form["scope"] == [SCOPE]
         self.issued += 1
-        self.tokens.append(self.token())
+        self.tokens.append(self.token(**self.claims))
         return 200, {"access_token": self.tokens[-1], "expires_in": self.lifetime_s,
                      "token_type": "Bearer"}  # fmt: skip
 
@@ -97,7 +102,8 @@ class TokenServer:
         }  # fmt: skip
         head = {"alg": "RS256", "typ": "JWT", "kid": KEY_ID}
         signed = b".".join(_encoded(json.dumps(part).encode()) for part in (head, claims))
-        signature = self._key.sign(signed, padding.PKCS1v15(), hashes.SHA256())
+        key = self._other_key if self.is_forged else self._key
+        signature = key.sign(signed, padding.PKCS1v15(), hashes.SHA256())
         return (signed + b"." + _encoded(signature)).decode()
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import itertools
 import json
 import ssl
 import threading
@@ -22,6 +23,7 @@ from stream_rnn.kafka.tokens import (
     Token,
     TokenError,
     TokenRefusedError,
+    TokenRejectedError,
 )
 from tests.integration.certificates import make_certificates
 from tests.integration.token_server import CLIENT, SCOPE, SECRET, TokenServer
@@ -36,7 +38,7 @@ def server():
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch):
-    monkeypatch.setattr(tokens_module, "BACK_OFF_S", (0.01, 0.01))
+    monkeypatch.setattr(tokens_module, "PAUSES_S", (0.01, 0.01))
 
 
 def client(server, **more):
@@ -109,6 +111,7 @@ async def test_the_old_token_serves_while_the_endpoint_is_down(server, caplog):
     with pytest.raises(TokenError, match=f"{server.url}/token answers 503"):
         await provider.token()
     server.is_down = False
+    clock.now_s += tokens_module.BACK_OFF_MAX_S
     await provider.token()
     assert server.issued == 2
 
@@ -122,6 +125,67 @@ async def test_a_refusal_is_not_tried_again(server):
     assert "check client id 'worker-client', secret and scope" in str(error.value)
     assert (server.refused, "wr0ng" in str(error.value)) == (1, False)
     assert error.value.__cause__ is None
+
+
+async def test_a_refused_client_asks_less_and_less_often(server):
+    """As Java: from 0.1 s on, each pause is twice the one before, up to 10 s."""
+    clock = Clock()
+    provider = CachedTokens(client(server, client_secret="wr0ng").fetch, clock=clock)
+    began_s, asked_s = clock.now_s, []
+    for _ in range(600):  # a connection every 0.1 s, for a minute
+        before = server.refused
+        with pytest.raises(TokenRefusedError, match="answers 401"):
+            await provider.token()
+        if server.refused > before:
+            asked_s.append(round(clock.now_s - began_s, 1))
+        clock.now_s += 0.1
+    pauses_s = [later - earlier for earlier, later in itertools.pairwise(asked_s)]
+    assert len(asked_s) < 15, asked_s
+    assert pauses_s == sorted(pauses_s)
+    assert pauses_s[-1] == pytest.approx(10, abs=0.2)
+
+
+async def test_a_token_that_a_broker_refuses_is_replaced_after_a_pause(server):
+    """The pauses grow while brokers refuse each token, and begin again after one that serves."""
+    clock = Clock()
+    provider = CachedTokens(client(server).fetch, clock=clock)
+    refused = TokenRejectedError("the broker b:1 refuses the token")
+    first = await provider.token()
+    provider.discard(first, refused)
+    provider.discard(first, refused)  # by a second connection
+    with pytest.raises(TokenRejectedError, match="b:1 refuses"):
+        await provider.token()
+    assert server.issued == 1
+    clock.now_s += tokens_module.BACK_OFF_S
+    provider.discard(await provider.token(), refused)
+    clock.now_s += tokens_module.BACK_OFF_S
+    with pytest.raises(TokenRejectedError):
+        await provider.token()
+    clock.now_s += tokens_module.BACK_OFF_S
+    third = await provider.token()
+    assert server.issued == 3
+    provider.accept()
+    provider.discard(third, refused)
+    clock.now_s += tokens_module.BACK_OFF_S
+    await provider.token()
+    assert server.issued == 4
+
+
+async def test_a_token_that_does_not_come_is_explained(monkeypatch):
+    """By the last failure, where a caller's deadline would only name its seconds."""
+    monkeypatch.setattr(tokens_module, "TOKEN_WITHIN_S", 0.2)
+    failed, may_end = threading.Event(), threading.Event()
+
+    def fetch():
+        if failed.is_set():
+            may_end.wait(60)
+        failed.set()
+        raise TokenError("it answers 503")
+
+    provider = CachedTokens(fetch, source="http://h/t")
+    with pytest.raises(TokenError, match=r"no token from http://h/t within 0.2 s \(.*503\)"):
+        await provider.token()
+    may_end.set()
 
 
 async def test_a_special_secret_is_url_encoded_on_demand(server):
