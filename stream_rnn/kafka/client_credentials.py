@@ -14,7 +14,7 @@ import urllib.request
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from http.client import HTTPException
+from http.client import BadStatusLine, HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,11 @@ TIMEOUT_S = 10.0
 ANSWER_BYTES_MAX = 1_000_000
 DETAIL_LENGTH_MAX = 200
 RETRIED_STATUS = {408, 425, 429}
+CREDENTIAL_ERRORS = {"invalid_client", "unauthorized_client"}  # RFC 6749, section 5.2
+NO_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"}
+"""Reasons of OpenSSL for an answer that is not TLS."""
+URL_NAME = "sasl.oauthbearer.token.endpoint.url"
+CHECK_URL = f"check {URL_NAME}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +65,7 @@ class ClientCredentials:
     @property
     def shown_url(self) -> str:
         """URL without login and query, which may contain a secret."""
-        parts = urllib.parse.urlsplit(self.url)
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        return _without_secrets(self.url)
 
     def fetch(self) -> Token:
         """Request a new token.
@@ -75,7 +79,9 @@ class ClientCredentials:
         answer = self._request()
         text = answer.get("access_token")
         if not isinstance(text, str):
-            raise TokenError(f"{self.shown_url} answers without an access_token")
+            raise TokenRefusedError(
+                f"the token endpoint {self.shown_url} answers JSON without an access_token; {CHECK_URL}"
+            )
         return Token(text, lifetime_s(text, answer.get("expires_in")))
 
     def _request(self) -> dict[str, Any]:
@@ -89,15 +95,17 @@ class ClientCredentials:
                 "Content-Type": "application/x-www-form-urlencoded",
             },
         )
-        body, failure = b"", None
+        answer, failure = {}, None
         with Deadline(self.within_s) as deadline:
             try:
                 opener = urllib.request.build_opener(_NoRedirect, *deadline.handlers(self.context))
                 with opener.open(request, timeout=self.timeout_s) as response:
-                    body = response.read(ANSWER_BYTES_MAX)
+                    answer = self._parse(response)
+            except TokenError as error:
+                failure = error
             except urllib.error.HTTPError as error:
                 with error:
-                    failure = self._refusal(error)
+                    failure = self._refusal(error, error.code)
             except (OSError, HTTPException) as error:
                 failure = self._no_answer(error)
         if deadline.is_over:
@@ -107,12 +115,46 @@ class ClientCredentials:
             raise TokenError(message)
         if failure is not None:
             raise failure
-        return _json_object(body)
+        return answer
+
+    def _parse(self, response: Any) -> dict[str, Any]:
+        """Return the JSON object of an answer of success.
+
+        Raises:
+            TokenRefusedError: It is none, or reports an error.
+        """
+        body = response.read(ANSWER_BYTES_MAX)
+        try:
+            answer = _json_object(body)
+        except ValueError:
+            kind = self._shorten(response.headers.get("Content-Type") or "no content type")
+            raise TokenRefusedError(
+                f"the token endpoint {self.shown_url} answers {response.status} with {kind}, which is "
+                f"no JSON object; {CHECK_URL}"
+            ) from None
+        if "error" in answer and "access_token" not in answer:
+            raise self._refused(response, response.status, answer)
+        return answer
 
     def _no_answer(self, error: Exception) -> TokenError:
         cause = error.reason if isinstance(error, urllib.error.URLError) else error
         why = reason(cause) if isinstance(cause, BaseException) else str(cause)
-        return TokenError(f"the token endpoint {self.shown_url} does not answer: {self._mask(why)}")
+        message = f"the token endpoint {self.shown_url} does not answer: {self._mask(why)}"
+        is_tls = self.url.startswith("https:")
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            remedy = "name its authority with ssl.truststore.location in sasl.jaas.config"
+            return TokenRefusedError(f"{message}; {remedy}")
+        if is_tls and getattr(cause, "reason", None) in NO_TLS:
+            return TokenRefusedError(
+                f"{message}; the port does not speak TLS: write http:// in {URL_NAME}, or correct its port"
+            )
+        if is_tls and "handshake" in why:
+            return TokenError(f"{message}; a port without TLS may do so: check {URL_NAME}")
+        if not is_tls and isinstance(cause, BadStatusLine | ConnectionResetError):
+            return TokenRefusedError(
+                f"{message}; a port of TLS does so: write https:// in {URL_NAME}, or correct its port"
+            )
+        return TokenError(message)
 
     def _login(self) -> str:
         return self._encoded_login(self.is_url_encoded)
@@ -138,22 +180,43 @@ class ClientCredentials:
             text = text.replace(form, "***")
         return text
 
-    def _refusal(self, error: urllib.error.HTTPError) -> TokenError:
+    def _refusal(self, answer: Any, status: int) -> TokenError:
+        """Return the error for an answer with a status of failure."""
         try:
-            answer = _json_object(error.read(ANSWER_BYTES_MAX))
-        except (OSError, HTTPException, TokenError):
-            answer = {}
-        details = [str(answer[name]) for name in ("error", "error_description") if name in answer]
-        detail = self._mask(": ".join(details))
-        shown = "".join(letter if letter.isprintable() else " " for letter in detail)
+            fields = _json_object(answer.read(ANSWER_BYTES_MAX))
+        except (OSError, HTTPException, ValueError):
+            fields = {}
+        return self._refused(answer, status, fields)
+
+    def _refused(self, answer: Any, status: int, fields: Mapping[str, Any]) -> TokenError:
+        details = [str(fields[name]) for name in ("error", "error_description") if name in fields]
         message = (
-            f"the token endpoint {self.shown_url} answers {error.code} {self._mask(error.reason)}"
+            f"the token endpoint {self.shown_url} answers {status} {self._mask(str(answer.reason))}"
         )
-        if shown:
-            message += f" ({shown[:DETAIL_LENGTH_MAX]})"
-        if error.code >= 500 or error.code in RETRIED_STATUS:
+        if shown := self._shorten(": ".join(details)):
+            message += f" ({shown})"
+        if status >= 500 or status in RETRIED_STATUS:
             return TokenError(message)
-        return TokenRefusedError(f"{message}; check client id {self.client_id!r}, secret and scope")
+        word = fields.get("error")
+        if status == 401 or word in CREDENTIAL_ERRORS:
+            remedy = f"check client id {self.client_id!r}, secret and scope"
+        elif word == "invalid_scope":
+            remedy = "check the scope"
+        elif 300 <= status < 400:
+            place = _without_secrets(answer.headers.get("Location") or "")
+            to = f", which redirects to {self._shorten(place)}" if place else ""
+            message, remedy = f"{message}{to}", CHECK_URL
+        elif word is not None and status == 400:
+            remedy = "check the scope, and the grants of the client"
+        else:
+            remedy = CHECK_URL
+        return TokenRefusedError(f"{message}; {remedy}")
+
+    def _shorten(self, text: str) -> str:
+        """Return a text of the endpoint on one line, bounded and without the secret."""
+        masked = self._mask(text)
+        shown = "".join(letter if letter.isprintable() else " " for letter in masked)
+        return shown[:DETAIL_LENGTH_MAX]
 
     def _read_file(self) -> Token:
         path = urllib.request.url2pathname(urllib.parse.urlsplit(self.url).path)
@@ -169,6 +232,13 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(self, *_arguments: Any) -> None:
         """Return no request, so that the status becomes an error."""
+
+
+def _without_secrets(url: str) -> str:
+    """Return a URL without login, query and fragment."""
+    parts = urllib.parse.urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}{parts.path}" if host else parts.path
 
 
 def lifetime_s(token: str, expires_in: object = None) -> float | None:
@@ -197,15 +267,12 @@ def _claims(token: str) -> Mapping[str, Any]:
         return {}
     try:
         return _json_object(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    except (TokenError, ValueError):
+    except ValueError:
         return {}
 
 
 def _json_object(body: bytes) -> dict[str, Any]:
-    try:
-        answer = json.loads(body)
-    except ValueError:
-        answer = None
+    answer = json.loads(body)
     if not isinstance(answer, dict):
-        raise TokenError("the token endpoint answers no JSON object")
+        raise ValueError("no JSON object")  # noqa: TRY004  # as for a text that is no JSON
     return answer

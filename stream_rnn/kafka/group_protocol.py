@@ -1,6 +1,7 @@
 """The request for the members of a group of the protocol of KIP-848, which aiokafka lacks."""
 
 from io import BytesIO
+from typing import Any
 
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import (
@@ -25,56 +26,42 @@ class _Uuid:
         return data.read(16)
 
 
-class _TopicPartitions(Schema):  # type: ignore[misc]  # aiokafka is not typed
-    def __init__(self) -> None:
-        super().__init__(
-            ("topic_id", _Uuid),
-            ("topic_name", _TEXT),
-            ("partitions", CompactArray(Int32)),
-            ("tags", TaggedFields),
-        )
+def _flexible(**fields: Any) -> Schema:
+    """Return a schema of a flexible version, whose last field has the tagged ones."""
+    return Schema(*fields.items(), ("tags", TaggedFields))
 
 
-_ASSIGNMENT = Schema(("topic_partitions", CompactArray(_TopicPartitions())), ("tags", TaggedFields))
-_MEMBER = Schema(
-    ("member_id", _TEXT),
-    ("instance_id", _TEXT),
-    ("rack_id", _TEXT),
-    ("member_epoch", Int32),
-    ("client_id", _TEXT),
-    ("client_host", _TEXT),
-    ("subscribed_topic_names", CompactArray(_TEXT)),
-    ("subscribed_topic_regex", _TEXT),
-    ("assignment", _ASSIGNMENT),
-    ("target_assignment", _ASSIGNMENT),
-    ("tags", TaggedFields),
+_TOPIC = _flexible(topic_id=_Uuid, topic_name=_TEXT, partitions=CompactArray(Int32))
+_ASSIGNMENT = _flexible(topic_partitions=CompactArray(_TOPIC))
+_MEMBER = _flexible(
+    member_id=_TEXT,
+    instance_id=_TEXT,
+    rack_id=_TEXT,
+    member_epoch=Int32,
+    client_id=_TEXT,
+    client_host=_TEXT,
+    subscribed_topic_names=CompactArray(_TEXT),
+    subscribed_topic_regex=_TEXT,
+    assignment=_ASSIGNMENT,
+    target_assignment=_ASSIGNMENT,
+)
+_GROUP = _flexible(
+    error_code=Int16,
+    error_message=_TEXT,
+    group_id=_TEXT,
+    group_state=_TEXT,
+    group_epoch=Int32,
+    assignment_epoch=Int32,
+    assignor_name=_TEXT,
+    members=CompactArray(_MEMBER),
+    authorized_operations=Int32,
 )
 
 
 class _ConsumerGroupDescribeResponse(Response):  # type: ignore[misc]  # aiokafka is not typed
     API_KEY = 69
     API_VERSION = 0
-    SCHEMA = Schema(
-        ("throttle_time_ms", Int32),
-        (
-            "groups",
-            CompactArray(
-                Schema(
-                    ("error_code", Int16),
-                    ("error_message", _TEXT),
-                    ("group_id", _TEXT),
-                    ("group_state", _TEXT),
-                    ("group_epoch", Int32),
-                    ("assignment_epoch", Int32),
-                    ("assignor_name", _TEXT),
-                    ("members", CompactArray(_MEMBER)),
-                    ("authorized_operations", Int32),
-                    ("tags", TaggedFields),
-                )
-            ),
-        ),
-        ("tags", TaggedFields),
-    )
+    SCHEMA = _flexible(throttle_time_ms=Int32, groups=CompactArray(_GROUP))
 
 
 class _ConsumerGroupDescribeRequestV0(RequestStruct):  # type: ignore[misc]  # aiokafka is not typed
@@ -82,11 +69,7 @@ class _ConsumerGroupDescribeRequestV0(RequestStruct):  # type: ignore[misc]  # a
     API_VERSION = 0
     FLEXIBLE_VERSION = True
     RESPONSE_TYPE = _ConsumerGroupDescribeResponse
-    SCHEMA = Schema(
-        ("group_ids", CompactArray(_TEXT)),
-        ("include_authorized_operations", Boolean),
-        ("tags", TaggedFields),
-    )
+    SCHEMA = _flexible(group_ids=CompactArray(_TEXT), include_authorized_operations=Boolean)
 
 
 class ConsumerGroupDescribe(Request[_ConsumerGroupDescribeRequestV0]):  # type: ignore[misc]  # aiokafka is not typed

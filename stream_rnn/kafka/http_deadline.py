@@ -68,14 +68,8 @@ class _PlainConnection(HTTPConnection):
         self._deadline.add(self.sock)
 
 
-class _TlsConnection(HTTPSConnection):
-    def __init__(self, host: str, *, deadline: Deadline, **options: Any) -> None:
-        super().__init__(host, **options)
-        self._deadline = deadline
-
-    def connect(self) -> None:
-        super().connect()
-        self._deadline.add(self.sock)
+class _TlsConnection(_PlainConnection, HTTPSConnection):
+    """The same over TLS."""
 
 
 class _Http(urllib.request.HTTPHandler):

@@ -79,5 +79,5 @@ def test_an_answer_that_repeats_the_login_in_another_form_is_masked(is_url_encod
     forms = (client._login(), "s%2F3+t", "s%2F3%20t", "s/3%20t", "s/3 t")
     body = json.dumps({"error": f"no {', '.join(forms)}"}).encode()
     answer = HTTPError("http://h/t", 401, "Unauthorized", Message(), io.BytesIO(body))
-    message = str(client._refusal(answer))
+    message = str(client._refusal(answer, 401))
     assert not [form for form in forms if form.rstrip("=") in message]
