@@ -24,7 +24,12 @@ from aiokafka.errors import (
 )
 
 from stream_rnn.errors import ConfigError, UnreachableError, reason
-from stream_rnn.kafka.config_names import check_names, ignored_note
+from stream_rnn.kafka.config_rules import (
+    check_names,
+    check_placeholders,
+    ignored_note,
+    unused_names,
+)
 from stream_rnn.kafka.properties import read_properties
 from stream_rnn.kafka.security import security_options
 from stream_rnn.kafka.tls import FILES
@@ -47,6 +52,14 @@ LOST = (ssl.SSLEOFError, ssl.SSLSyscallError, ssl.SSLZeroReturnError)
 """Errors of TLS that say nothing of certificates: a broker that shuts down closes its connections."""
 
 
+class SecretOptions(dict[str, Any]):
+    """Options of a client, whose representation has their names only."""
+
+    def __repr__(self) -> str:
+        """Return a text without the values."""
+        return f"SecretOptions({[*self]})"
+
+
 class Credentials:
     """The security options of clients, and whether the brokers accept them.
 
@@ -58,7 +71,7 @@ class Credentials:
     def __init__(
         self, options: Mapping[str, Any], clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._options = dict(options)
+        self._options = SecretOptions(options)
         self._clock = clock
         self._refused_s: tuple[float, float] | None = None  # first and latest of a row of refusals
         self._refusal: BaseException | None = None
@@ -127,6 +140,9 @@ class ConfigFile:
         """
         properties = read_properties(path)
         known = check_names(properties, path)
+        protocol = known.get("security.protocol", "").upper()
+        unused = {*unused_names(known, protocol)} if protocol else set()
+        check_placeholders(properties, known.keys() - unused, path)
         return cls(
             known.get("bootstrap.servers", ""),
             known.get("client.id"),
@@ -193,7 +209,7 @@ class FileCredentials(Credentials):
             if all(_version(path) == version for path, version in self._versions.items()):
                 return self._options
             try:
-                self._options = self._read(ConfigFile.read(self._path))
+                self._options = SecretOptions(self._read(ConfigFile.read(self._path)))
             except ConfigError as error:
                 logger.warning("the Kafka config is not read again: %s", reason(error))
             else:

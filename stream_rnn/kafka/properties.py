@@ -20,6 +20,7 @@ _JAAS = re.compile(
     r"""(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|([^\x00-\x20;"']+))""",
     re.DOTALL,
 )
+_SEPARATED = re.compile(r"\s*[^\s=:]+[ \t]*[=:][ \t]*[^\s=]")
 _JAAS_ESCAPE = re.compile(r"\\([0-3][0-7]{0,2}|[4-7][0-7]?|.)", re.DOTALL)
 _JAAS_LETTERS = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
@@ -59,16 +60,31 @@ def read_properties(path: str) -> dict[str, str]:
         raise ConfigError(f"{path}: four hexadecimal digits must follow \\u") from None
 
 
-def name_lines(path: str) -> list[tuple[str, int]]:
-    """Return each name of a java.properties file, and the number of the line where it begins."""
+class Line(NamedTuple):
+    """The place of a name.
+
+    Attributes:
+        name: Name as it is written.
+        number: Number of the line where it begins.
+        has_value: Whether ``=`` or ``:`` and a value follow, which does not begin with another.
+    """
+
+    name: str
+    number: int
+    has_value: bool
+
+
+def name_lines(path: str) -> list[Line]:
+    """Return the places of the names of a java.properties file."""
     text = Path(path).read_text(encoding="utf-8-sig")
-    found: list[tuple[str, int]] = []
-    line = 1
+    lines: list[Line] = []
+    number = 1
     for part in javaproperties.parse(text):
         if isinstance(part, javaproperties.KeyValue):
-            found.append((part.key, line))
-        line += len(re.findall("\r\n|\r|\n", part.source))
-    return found
+            has_value = _SEPARATED.match(part.source) is not None
+            lines.append(Line(part.key, number, has_value))
+        number += len(re.findall("\r\n|\r|\n", part.source))
+    return lines
 
 
 def parse_jaas(text: str) -> Jaas:

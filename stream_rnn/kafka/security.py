@@ -11,6 +11,7 @@ from stream_rnn.errors import ConfigError
 from stream_rnn.kafka.aws import MODULE as AWS_MODULE
 from stream_rnn.kafka.aws import AwsIdentity
 from stream_rnn.kafka.client_credentials import TIMEOUT_S, ClientCredentials
+from stream_rnn.kafka.config_rules import drop_unused
 from stream_rnn.kafka.properties import Jaas, parse_jaas
 from stream_rnn.kafka.tls import make_ssl_context
 from stream_rnn.kafka.tokens import CachedTokens
@@ -23,6 +24,9 @@ ALLOWED = {
     "ssl.endpoint.identification.algorithm": ("HTTPS", "", "NONE"),
     "sasl.oauthbearer.method": ("OIDC",),
     "sasl.oauthbearer.header.urlencode": ("TRUE", "FALSE"),
+    "sasl.oauthbearer.grant.type": ("CLIENT_CREDENTIALS",),
+    "sasl.oauthbearer.metadata.authentication.type": ("NONE",),
+    "enable.sasl.oauthbearer.unsecure.jwt": ("FALSE",),
 }
 CLASSES = {  # Java classes whose work is done here
     "sasl.login.callback.handler.class": (
@@ -77,10 +81,11 @@ def security_options(
     Raises:
         ConfigError: A setting is missing, has no effect, or names a file that cannot be read.
     """
-    check_values(config, path)
     default = "PLAINTEXT" if token_provider is None else "SASL_SSL"
     protocol = config.get("security.protocol", default).upper()
-    _refuse_unused(config, protocol, path)
+    check_values({"security.protocol": protocol}, path)
+    config = drop_unused(config, protocol, path)
+    check_values(config, path)
     options: dict[str, Any] = {"security_protocol": protocol}
     if protocol.endswith("SSL"):
         options["ssl_context"] = make_ssl_context(config, path)
@@ -92,20 +97,6 @@ def security_options(
             "SASL_SSL, or remove one of them"
         )
     return options
-
-
-def _refuse_unused(config: Mapping[str, str], protocol: str, path: str) -> None:
-    """Refuse options of SASL or TLS that the security protocol would ignore."""
-    used = {"sasl": protocol.startswith("SASL"), "ssl": protocol.endswith("SSL")}
-    for name, value in config.items():
-        kind = name.partition(".")[0]
-        # Java programs write down its default, too.
-        is_default = name in {"sasl.mechanism", "ssl.endpoint.identification.algorithm"}
-        if not used.get(kind, True) and not (is_default and value):
-            raise ConfigError(
-                f"{path}: {name} has no effect with security.protocol {protocol}; "
-                f"set security.protocol, or remove it"
-            )
 
 
 def _login(
@@ -196,6 +187,8 @@ def _endpoint_context(config: Mapping[str, str], jaas: Jaas, path: str) -> ssl.S
     tls = {name: value for name, value in jaas.options.items() if name.startswith("ssl.")}
     if "https.ca.location" in config:
         tls.setdefault("ssl.ca.location", config["https.ca.location"])
+    if "https.ca.pem" in config:
+        tls.setdefault("ssl.truststore.certificates", config["https.ca.pem"])
     return make_ssl_context(tls, path)
 
 

@@ -31,6 +31,7 @@ from stream_rnn.store.url_options import check_options, split_url
 
 REDIS_CONNECTIONS_MAX = 128
 SENTINEL_PORT = 26379
+_HOST_AND_PORT = re.compile(r"(?:\[[0-9A-Fa-f:.%]*\]|[^:]*)(?::\d{1,5})?")
 NOT_OF_SENTINELS = {"client_name", "credential_provider"}
 REDIS_SCHEMES = (
     *("redis", "rediss", "unix"),
@@ -215,9 +216,14 @@ def safe_url(url: str) -> str:
     options = [re.match(r"(?:\w+=)?", text) for text in query.split("&")] if mark else []
     shown = "&".join(f"{option.group() if option else ''}***" for option in options)
     user, colon, _ = login.partition(":")  # without a colon, it may be the password
+    hosts = address.partition("/")[0]
+    if not scheme.startswith("unix") and not all(map(_HOST_AND_PORT.fullmatch, hosts.split(","))):
+        # No port but a password, whose user and "@" are missing: the rest may be a part of it.
+        address, mark, shown = f"{hosts.partition(':')[0]}:***", "", ""
     return f"{scheme}://{f'{user}:' if colon else ''}{'***@' if at else ''}{address}{mark}{shown}"
 
 
 def has_password(url: str) -> bool:
     """Return whether a URL may contain a password."""
-    return "@" in url or "password=" in url.lower() or url.partition("://")[0] not in REDIS_SCHEMES
+    is_foreign = url.partition("://")[0] not in REDIS_SCHEMES
+    return is_foreign or "@" in url or "password=" in url.lower() or ":***" in safe_url(url)

@@ -3,13 +3,17 @@
 import asyncio
 import json
 import re
+from contextlib import suppress
 
 import faust
 import pytest
 from aiokafka.abc import AbstractTokenProvider
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError
+from aiokafka.protocol.metadata import MetadataRequest
 
 from stream_rnn import PredictionReader, StreamRNN
+from stream_rnn.kafka.broker_connection import Connection
 from stream_rnn.kafka.clients import new_admin, start_admin, stop_admin
 from stream_rnn.kafka.connection import kafka_options
 from tests.forked import ForkedWorker
@@ -104,6 +108,20 @@ async def test_a_worker_folds_while_tokens_expire_and_sessions_end(stream, token
     assert not [secret for secret in (SECRET, *tokens.tokens) if secret in log]
 
 
+async def until_a_session_ends(options) -> None:
+    """Wait until the broker closes a connection that begins now, and that nobody replaces."""
+    security = {name: value for name, value in options.items() if name.startswith(("sasl", "sec"))}
+    host, port = options["bootstrap_servers"][0].split(":")
+    connection = Connection(host, int(port), **security)
+    await connection.connect()
+    with suppress(KafkaError):
+        async with asyncio.timeout(10 * SESSION_MS / 1000):
+            while True:
+                await connection.send(MetadataRequest([]))
+                await asyncio.sleep(0.1)
+    connection.close()
+
+
 async def test_a_request_after_the_end_of_a_session_needs_no_second_attempt(kafka, tmp_path):
     """The broker closes a connection that is used then; the client has replaced it before."""
     options = kafka_options(None, kafka.client_config(tmp_path / "client.properties"))
@@ -111,7 +129,7 @@ async def test_a_request_after_the_end_of_a_session_needs_no_second_attempt(kafk
     await start_admin(admin)
     try:
         for _ in range(2):
-            await asyncio.sleep(SESSION_MS / 1000 + 0.5)
+            await until_a_session_ends(options)
             await admin.list_topics()
     finally:
         await stop_admin(admin, 5)
@@ -168,7 +186,9 @@ async def test_an_endpoint_that_is_down_is_tried_again(stream, tokens, tmp_path)
     try:
         await stream.until_published(worker=worker)
         tokens.is_down = True
-        await asyncio.sleep(TOKEN_S)  # the token of every connection expires meanwhile
+        async with asyncio.timeout(60):
+            while "answers 503" not in worker.log.read_text():
+                await asyncio.sleep(0.1)
         tokens.is_down = False
         await stream.produce(mixed_records(30, seed=95))
         await stream.until_published(worker=worker)

@@ -11,9 +11,11 @@ import stream_rnn
 from stream_rnn.cli.verbs.tail import command as tail
 from stream_rnn.errors import ConfigError
 from stream_rnn.kafka.config_names import REFUSED
+from stream_rnn.kafka.config_rules import check_names, ignored_note
 from stream_rnn.kafka.connection import config_notes, connection_options, kafka_options
 from stream_rnn.kafka.tokens import CachedTokens
 from stream_rnn.settings import Settings
+from tests.client_config_names import JAVA, LIBRDKAFKA
 from tests.integration.certificates import make_certificates
 
 OAUTH = "org.apache.kafka.common.security.oauthbearer"
@@ -165,6 +167,98 @@ def test_what_contradicts_is_refused_with_the_reason(config, name):
     """Ignoring it would do something else than the file demands."""
     with pytest.raises(ConfigError, match=f"{name} (is refused: |= consumer is not supported: )"):
         kafka_options("a:1", config(f"{name}=consumer\n"))
+
+
+def test_no_name_of_kafkas_clients_is_unknown():
+    """Each has an effect, passes with the note, or is refused with a reason of its own."""
+    assert len(JAVA) > 140
+    assert len(LIBRDKAFKA) > 140
+    refused = []
+    for name in {*JAVA, *LIBRDKAFKA}:
+        try:
+            known = check_names({name: "classic"}, "f")
+        except ConfigError as error:
+            refused.append((name, str(error)))
+        else:
+            assert known or name in str(ignored_note({name: "classic"}, "f"))
+    assert not [one for one in refused if not one[1].startswith(f"f: {one[0]} is refused: ")]
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("share.acquire.mode", "workers read by a consumer group"),
+        ("sasl.oauthbearer.assertion.private.key.file", "signs no assertion"),
+        ("bootstrap.controllers", "name them with bootstrap.servers"),
+        ("ssl.crl.location", "checks no revocation list"),
+        ("config.providers.env.class", "mount a file"),
+    ],
+)
+def test_a_name_that_asks_for_more_is_refused_and_an_empty_one_passes(config, name, why):
+    """Programs that write down all names leave the unset ones empty."""
+    with pytest.raises(ConfigError, match=f"{name} is refused: .*{why}"):
+        kafka_options("a:1", config(f"{name}=x\n"))
+    kafka_options("a:1", config(f"{name}=\nenable.ssl.certificate.verification=true\n"))
+
+
+@pytest.mark.parametrize(
+    ("protocol", "lines", "ignored"),
+    [
+        ("PLAINTEXT", "ssl.truststore.location=/x.jks\nssl.truststore.type=JKS", "ssl.truststore.location"),
+        ("PLAINTEXT", "sasl.mechanism=GSSAPI\nsasl.jaas.config=x.Krb5LoginModule required;", "sasl.jaas.config"),
+        ("PLAINTEXT", "ssl.endpoint.identification.algorithm=", None),
+        ("SASL_PLAINTEXT", "sasl.username=u\nsasl.password=p\nssl.keystore.location=/k.p12", "ssl.keystore.location"),
+        ("SSL", "sasl.mechanism=PLAIN\nsasl.username=u\nsasl.password=${env:P}", "sasl.username"),
+    ],
+)  # fmt: skip
+def test_what_the_security_protocol_does_not_use_passes_with_the_note(
+    config, protocol, lines, ignored
+):
+    """As in Java, if the file names its protocol; a file for several environments has all of it."""
+    path = config(f"security.protocol={protocol}\n{lines}\n")
+    options = kafka_options("a:1", path)
+    assert options["security_protocol"] == protocol
+    assert ("sasl_mechanism" in options) == protocol.startswith("SASL")
+    (note, _) = config_notes(Settings.build(kafka_config=path))
+    if ignored is None:
+        assert note is None
+    else:
+        assert f"{ignored} (no effect with security.protocol {protocol})" in note
+
+
+JAAS = "x.PlainLoginModule required username='u' password="
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        (f"sasl.jaas.config={JAAS}'${{env:PASSWORD}}';", "${...}"),
+        (f"sasl.jaas.config={JAAS}'${{file:/run/secrets/kafka:password}}';", "${...}"),
+        (f"sasl.jaas.config={JAAS}'${{secretsmanager:kafka:password}}';", "${...}"),
+        (f"sasl.jaas.config={JAAS}'<API_SECRET>';", "<...>"),
+        ("sasl.password=${KAFKA_PASSWORD:secret}", "${...}"),
+        ("sasl.password={{ .Values.password }}", "{{ ... }}"),
+        ("sasl.username=<CLUSTER_API_KEY>", "<...>"),
+        ("bootstrap.servers=a:1,<BOOTSTRAP_SERVER>:9092", "<...>"),
+        ("ssl.truststore.location=${directory:/etc/tls:ca.pem}", "${...}"),
+    ],
+)
+def test_a_placeholder_is_refused_with_its_line(config, line, kind):
+    """Sent as it stands, it would be a wrong password, without a word of the cause."""
+    path = config(f"security.protocol=SASL_SSL\n{line}\n")
+    with pytest.raises(ConfigError) as error:
+        kafka_options("a:1", path)
+    name = line.partition("=")[0]
+    assert str(error.value).startswith(f"{path}: line 2: {name} has a placeholder, {kind}, which")
+    assert "write the value itself" in str(error.value)
+    assert "KAFKA_PASSWORD" not in str(error.value)
+
+
+@pytest.mark.parametrize("password", ["a<b>c", "$ecret", "x{1}", "$5{", "<3", "${1}", "${}"])
+def test_a_password_may_have_the_signs_of_a_placeholder(config, password):
+    """Random ones do."""
+    text = f"security.protocol=SASL_PLAINTEXT\nsasl.username=u\nsasl.password={password}\n"
+    assert kafka_options("a:1", config(text))["sasl_plain_password"] == password
 
 
 @pytest.mark.parametrize(

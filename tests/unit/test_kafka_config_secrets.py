@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from email.message import Message
 from urllib.error import HTTPError
 
@@ -29,12 +30,33 @@ def refuse(tmp_path):
 
 def test_a_line_that_begins_with_no_name_is_named_by_its_number(refuse):
     message = refuse('# login\nsasl.jaas.config=P required \\\n  password=\n\n"S3cret";\n')
-    assert "line 5 does not begin with a name; the line before may lack a backslash" in message
+    assert (
+        "line 5 does not begin with a name of Kafka's clients; the line before may lack a backslash"
+    ) in message
     assert "S3cret" not in message
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sasl.jaas.config=P required password=\nSecret;\n",
+        "sasl.jaas.config=P required password=\nSecret\n",
+        "sasl.password=abc\nSecret=\n",
+        "sasl.password=abc\nSecret=def\n",
+        "sasl.passwort=abc\nSecret: def\n",
+        "client.id=x\nSecret\n",
+        "client.id=x\nSecret==\n",
+        "ssl.key.password=abc\n\n# comment\nsecret.with.dots=def\n",
+    ],
+)
+def test_a_line_that_may_continue_a_secret_is_named_by_its_number_only(refuse, text):
+    message = refuse(text)
+    assert "secret" not in message.lower().replace("client.secret", "").replace("client secret", "")
+    assert re.search(r"line \d does not begin with a name", message)
+
+
 def test_all_unknown_names_are_listed_at_once(refuse):
-    message = refuse("sasl.passwort=S3cret\nfoo=S3cret\n'S3cret'\n")
+    message = refuse("foo=S3cret\nsasl.passwort=S3cret\n'S3cret'\n")
     assert "sasl.passwort is not supported; is it sasl.password" in message
     assert "foo is not supported; " in message
     assert "line 3 " in message

@@ -28,10 +28,28 @@ def test_a_text_without_a_scheme_of_redis_is_not_cited(url):
         ("redis://h/0?password=X&foo=Y", "redis://h/0?password=***&foo=***"),
         ("redis://h/0?S3cret", "redis://h/0?***"),
         ("redis://S3cret@h", "redis://***@h"),
+        ("redis://h:S3cret", "redis://h:***"),
+        ("redis://h:S3cret/0?db=1", "redis://h:***"),
+        ("redis://h:S3/cret", "redis://h:***"),
+        ("redis://h:123456/0", "redis://h:***"),
+        ("redis://:S3cret", "redis://:***"),
+        ("redis+cluster://a:7000,b:S3cret", "redis+cluster://a:***"),
+        ("redis+cluster://[::1]:7000,b,c:1", "redis+cluster://[::1]:7000,b,c:1"),
     ],
 )
 def test_only_the_names_of_options_and_no_lone_user_are_shown(url, shown):
     assert safe_url(url) == shown
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://h:S3cret", "redis://h:S3cret/0", "rediss+cluster://h:S3cret"]
+)
+def test_a_password_without_its_user_is_not_cited(url):
+    """The user and the sign ``@`` are missing, so that the text is where a port would be."""
+    with pytest.raises(ConfigError, match="redis_url") as error:
+        connect_redis(url, 1.0)
+    assert "S3cret" not in str(error.value)
+    assert has_password(url)
 
 
 def test_an_option_without_a_secret_is_no_password():

@@ -50,3 +50,13 @@ def test_no_repr_shows_a_secret(name, path):
     made = OBJECTS[name](path)
     shown = (repr(made), str(made), f"{[made]}", f"{ValueError(made)!r}", f"{made:}")
     assert not any(SECRET in text for text in shown)
+
+
+OWN = [name for name in OBJECTS if not name.startswith(("faust.", "Redis"))]
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_no_attribute_of_our_objects_shows_a_secret(name, path):
+    """As ``vars`` and a debugger list them."""
+    made = OBJECTS[name](path)
+    assert SECRET not in f"{getattr(made, '__dict__', {})}"

@@ -1,0 +1,194 @@
+"""The rules for the names of a Kafka config, and for values that are no values yet.
+
+No message of this module contains a value, nor a line that may be a part of one.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
+
+from stream_rnn.errors import ConfigError
+from stream_rnn.kafka.config_names import (
+    ALIASES,
+    IGNORED,
+    IGNORED_PREFIXES,
+    INSTEAD,
+    KNOWN,
+    REFUSED,
+    REFUSED_PREFIXES,
+    WITHOUT_EFFECT,
+)
+from stream_rnn.kafka.properties import Line, name_lines, parse_jaas
+
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
+_SECRET_NAME = re.compile("jaas|passw|secret|passphrase|user.info|token|pem|key|certificates")
+_PLACEHOLDERS = {  # in a value of a template, and as the whole value of an example
+    "${...}": re.compile(r"\$\{[A-Za-z][^{}$]*\}"),
+    "{{ ... }}": re.compile(r"\{\{[^{}]+\}\}"),
+    "<...>": re.compile(r"^<[A-Za-z][\w .-]*>(:\d+)?$"),
+}
+_DEFAULTS = {"sasl.mechanism", "ssl.endpoint.identification.algorithm"}
+"""Names that Java programs write down with their default, whatever the security protocol."""
+
+
+def check_names(properties: Mapping[str, str], path: str) -> dict[str, str]:
+    """Return the settings that have an effect here, by Java's names.
+
+    Raises:
+        ConfigError: A name is unknown, or demands something that is not supported.
+    """
+    known: dict[str, str] = {}
+    unknown: list[str] = []
+    for written, value in properties.items():
+        name = ALIASES.get(written, written)
+        if _is_refused(name, value, path):
+            continue
+        if name in KNOWN:
+            if known.setdefault(name, value) != value:
+                raise ConfigError(f"{path}: {written} and {name} differ; remove one of them")
+        elif not is_ignored(name):
+            unknown.append(name)
+    if unknown:
+        raise _unknown_names({*unknown}, path)
+    return known
+
+
+def _is_refused(name: str, value: str, path: str) -> bool:
+    """Return whether a name is one of those that are refused, with a value that asks for nothing.
+
+    Raises:
+        ConfigError: The value asks for something that is not supported.
+    """
+    prefixed = (REFUSED_PREFIXES[p] for p in REFUSED_PREFIXES if name.startswith(p))
+    refused = name if name in REFUSED else next(prefixed, None)
+    if refused is not None and value.lower() not in ("", WITHOUT_EFFECT.get(name)):
+        raise ConfigError(f"{path}: {name} is refused: {REFUSED[refused]}")
+    if name == "group.protocol" and value.lower() != "classic":
+        raise ConfigError(
+            f"{path}: group.protocol = {value} is not supported: workers use the classic "
+            "protocol of groups; remove it"
+        )
+    return refused is not None
+
+
+def _unknown_names(names: set[str], path: str) -> ConfigError:
+    """Return an error that lists all unknown names, and the others by the number of their line."""
+    plain, others = [], []
+    may_continue = False  # whether the line may be a part of a secret, whose end is missing
+    for line in name_lines(path):
+        is_near = bool(_near(line.name))
+        if line.name not in names:
+            may_continue = _SECRET_NAME.search(line.name) is not None
+        elif _NAME.fullmatch(line.name) and (is_near or (line.has_value and not may_continue)):
+            plain.append(line.name)
+            may_continue = is_near and _SECRET_NAME.search(line.name) is not None
+        else:
+            others.append(line)
+    reports = [f"{name} is not supported{_suggest(name)}" for name in dict.fromkeys(plain)]
+    if others:
+        reports.append(_describe_lines(others))
+    elif not any(map(_near, plain)):
+        reports.append(f"the supported names are {', '.join(KNOWN)}")
+    return ConfigError(f"{path}: {'; '.join(reports)}")
+
+
+def _describe_lines(lines: Iterable[Line]) -> str:
+    numbers = ", ".join(str(line.number) for line in lines)
+    return (
+        f"line {numbers} does not begin with a name of Kafka's clients; the line before may lack a "
+        "backslash at its end, which continues it"
+    )
+
+
+def check_placeholders(properties: Mapping[str, str], used: Iterable[str], path: str) -> None:
+    """Refuse values that a template or an example has not filled in.
+
+    Args:
+        properties: All names and values of the file.
+        used: Names that have an effect, by Java's names.
+        path: Path of the file.
+
+    Raises:
+        ConfigError: A value has a placeholder.
+    """
+    names = {*used}
+    for written, value in properties.items():
+        name = ALIASES.get(written, written)
+        kind = _placeholder(name, value) if name in names else None
+        if kind is not None:
+            number = next(line.number for line in name_lines(path) if line.name == written)
+            raise ConfigError(
+                f"{path}: line {number}: {written} has a placeholder, {kind}, which nothing replaces; "
+                "write the value itself, or mount a file that has it"
+            )
+
+
+def _placeholder(name: str, value: str) -> str | None:
+    """Return the kind of a placeholder in a value; ``None`` if there is none."""
+    values = [value]
+    if name == "sasl.jaas.config":
+        values += parse_jaas(value).options.values()
+    elif name == "bootstrap.servers":
+        values = value.split(",")
+    for kind, pattern in _PLACEHOLDERS.items():
+        if any(pattern.search(text.strip()) for text in values):
+            return kind
+    return None
+
+
+def unused_names(config: Mapping[str, str], protocol: str) -> Iterator[str]:
+    """Yield the names of SASL or TLS that have no effect with a security protocol."""
+    used = {"sasl": protocol.startswith("SASL"), "ssl": protocol.endswith("SSL")}
+    yield from (name for name in config if not used.get(name.partition(".")[0], True))
+
+
+def drop_unused(config: Mapping[str, str], protocol: str, path: str) -> dict[str, str]:
+    """Return the settings that have an effect with a security protocol.
+
+    Java's clients ignore the others, and so does a file that names its protocol.  A file without
+    ``security.protocol`` has a login or certificates by mistake, or lacks that line.
+
+    Raises:
+        ConfigError: The file lacks ``security.protocol``, and a setting needs it.
+    """
+    unused = {*unused_names(config, protocol)}
+    if "security.protocol" not in config:
+        for name in unused - _DEFAULTS:
+            raise ConfigError(
+                f"{path}: {name} has no effect with security.protocol {protocol}; "
+                "set security.protocol, or remove it"
+            )
+    return {name: value for name, value in config.items() if name not in unused}
+
+
+def is_ignored(name: str) -> bool:
+    """Return whether a name is one of Kafka's that has no effect here."""
+    return (
+        name in INSTEAD
+        or name in IGNORED
+        or name == "group.protocol"
+        or name.startswith(IGNORED_PREFIXES)
+    )
+
+
+def ignored_note(properties: Mapping[str, str], path: str) -> str | None:
+    """Return one line that lists the names without an effect; ``None`` if there are none."""
+    ignored = {name: INSTEAD.get(name, "") for name in properties if is_ignored(name)}
+    if protocol := properties.get("security.protocol", "").upper():
+        why = f"no effect with security.protocol {protocol}"
+        names = (name for name in unused_names(properties, protocol) if name not in _DEFAULTS)
+        ignored |= {name: why for name in names if name not in ignored}
+    if not ignored:
+        return None
+    shown = [f"{name} ({ignored[name]})" if ignored[name] else name for name in sorted(ignored)]
+    return f"{path}: ignored: {', '.join(shown)}"
+
+
+def _near(name: str) -> list[str]:
+    candidates = [*KNOWN, *ALIASES, *INSTEAD, *IGNORED]
+    return get_close_matches(name, candidates, n=3, cutoff=0.75)
+
+
+def _suggest(name: str) -> str:
+    near = _near(name)
+    return f"; is it {' or '.join(near)}?" if near else ""
