@@ -55,7 +55,7 @@ class TokenLogin:
         """Return the next message, and whether the broker answers it; ``None`` at the end.
 
         Args:
-            answer: The broker's last answer; ``None`` at the begin.
+            answer: The broker's last answer; ``None`` before the first message.
         """
         if self.token is None:
             self.token = await self._provider.token()
@@ -98,6 +98,7 @@ class Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka is not t
                 raise self._refused(None)
             if isinstance(self._sasl_oauth_token_provider, CachedTokens):
                 self._sasl_oauth_token_provider.accept()
+            self._login = None  # it has the token
         return streams
 
     def authenticator_oauth(self) -> TokenLogin:

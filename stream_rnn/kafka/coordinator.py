@@ -52,6 +52,19 @@ class CoordinatorKind(NamedTuple):
     alternative: str = ""
 
 
+class TransactionUse(NamedTuple):
+    """What needs transactions.
+
+    Attributes:
+        name: Name, for messages.
+        alternative: Remedy without transactions; empty if there is none.
+    """
+
+    name: str
+    alternative: str
+
+
+EXACTLY_ONCE = TransactionUse("exactly_once", WITHOUT_TRANSACTIONS)
 TRANSACTIONS = CoordinatorKind(
     "__transaction_state",
     "transaction.state.log",
@@ -106,14 +119,16 @@ async def require_transactions(
     connection: Mapping[str, Any],
     transactional_id: str | None,
     timeout_s: float,
+    use: TransactionUse = EXACTLY_ONCE,
 ) -> None:
-    """Check that the brokers provide what a producer of outputs needs.
+    """Check that the brokers provide what a producer needs.
 
     Args:
         admin: Started admin client.
         connection: Options of a Kafka client.
         transactional_id: Transactional id of the fold; ``None`` for a producer without transactions.
         timeout_s: Deadline in seconds, for all attempts while a broker cannot answer.
+        use: What needs the transactions, for messages.
 
     Raises:
         ConfigError: The brokers provide no transactions, or can never have a coordinator for them.
@@ -124,40 +139,63 @@ async def require_transactions(
     known = node._versions if node is not None else TRANSACTION_APIS  # noqa: SLF001  # see above
     needed = TRANSACTION_APIS if transactional_id else {INIT_PRODUCER_ID: "InitProducerId"}
     if missing := [name for key, name in needed.items() if key not in known]:
-        raise _no_transactions(f"{', '.join(missing)} missing", transactional_id)
+        raise _no_transactions(f"{', '.join(missing)} missing", transactional_id, use)
     if transactional_id is None:
         return
     try:
         find = partial(admin.find_coordinator, transactional_id, 1)
         await retry_while_unavailable(find, timeout_s)
     except NO_TRANSACTIONS as error:
-        raise _no_transactions(reason(error), transactional_id) from error
+        raise _no_transactions(reason(error), transactional_id, use) from error
     except (KafkaError, TimeoutError, OSError) as error:
-        await raise_if_unmet(connection, TRANSACTIONS, error)
+        alternative = f"; or {use.alternative}" if use.alternative else ""
+        await raise_if_unmet(connection, TRANSACTIONS._replace(alternative=alternative), error)
         raise UnreachableError(
             f"there is no coordinator of transactions: {reason(error)}; a broker may be starting; "
-            f"the next start of the worker tries again; or {WITHOUT_TRANSACTIONS}"
+            f"the next start tries again{alternative}"
         ) from error
 
 
-def _no_transactions(why: str, transactional_id: str | None) -> ConfigError:
+def _no_transactions(why: str, transactional_id: str | None, use: TransactionUse) -> ConfigError:
     if transactional_id is None:
         return ConfigError(f"the brokers provide no idempotent producers ({why}); use Kafka 0.11")
+    alternative = f"{use.alternative}, or " if use.alternative else ""
     return ConfigError(
-        f"the brokers provide no transactions ({why}), which exactly_once needs: "
-        f"{WITHOUT_TRANSACTIONS}, or use brokers, or a tier of your provider, with transactions"
+        f"the brokers provide no transactions ({why}), which {use.name} needs: "
+        f"{alternative}use brokers, or a tier of your provider, with transactions"
     )
+
+
+async def read_timeout_limit(admin: CheckedAdminClient) -> int | None:
+    """Return the brokers' ``transaction.max.timeout.ms``; ``None`` if the user may not see it.
+
+    Raises:
+        KafkaError: The brokers do not answer.
+    """
+    broker = min(broker["node_id"] for broker in (await admin.describe_cluster())["brokers"])
+    try:
+        config = await _read_config(admin, ConfigResourceType.BROKER, str(broker))
+    except ConfigError:
+        return None
+    limit = config.get("transaction.max.timeout.ms")
+    return int(limit) if limit else None
+
+
+async def _read_config(
+    admin: CheckedAdminClient, kind: ConfigResourceType, name: str
+) -> dict[str, str | None]:
+    (response,) = await admin.describe_configs([ConfigResource(kind, name)])
+    ((_, _, _, _, entries),) = response.resources
+    return {entry[0]: entry[1] for entry in entries}
 
 
 async def _read_and_check(admin: CheckedAdminClient, kind: CoordinatorKind) -> ConfigError | None:
     brokers = {broker["node_id"] for broker in (await admin.describe_cluster())["brokers"]}
     topics = await admin.describe_topics()
-    resources = [ConfigResource(ConfigResourceType.BROKER, str(min(brokers)))]
     if any(topic["topic"] == kind.topic for topic in topics):
-        resources = [ConfigResource(ConfigResourceType.TOPIC, kind.topic)]
-    (response,) = await admin.describe_configs(resources)
-    ((_, _, _, _, entries),) = response.resources
-    config = {entry[0]: entry[1] for entry in entries}
+        config = await _read_config(admin, ConfigResourceType.TOPIC, kind.topic)
+    else:
+        config = await _read_config(admin, ConfigResourceType.BROKER, str(min(brokers)))
     message = describe_unmet_setting(kind, brokers, topics, config)
     return ConfigError(message) if message else None
 

@@ -2,20 +2,26 @@
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from aiokafka import TopicPartition
 from aiokafka.errors import InvalidTransactionTimeout, KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
-from stream_rnn.errors import ConfigError, UnreachableError, reason
+from stream_rnn.errors import ConfigError, StreamRNNError, UnreachableError, reason
 from stream_rnn.fold.fold_id import transactional_id
 from stream_rnn.fold.stream_time import REMEDY, describe_ahead
 from stream_rnn.kafka.acls import producer_authorization_error
 from stream_rnn.kafka.clients import new_producer, stop_producer
 from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.kafka.connection import connection_options
-from stream_rnn.kafka.coordinator import TRANSACTIONS, find_unmet_setting, require_transactions
+from stream_rnn.kafka.coordinator import (
+    TRANSACTIONS,
+    find_unmet_setting,
+    read_timeout_limit,
+    require_transactions,
+)
 from stream_rnn.kafka.group_members import read_group_members
 from stream_rnn.kafka.topic_rules import find_topic_problem
 from stream_rnn.kafka.topics import TopicFacts
@@ -187,13 +193,36 @@ async def check_transactions(cluster: KafkaCluster, settings: FoldSettings) -> t
         if settings.delivery == "exactly_once":
             return bad(name, str(error), remedy), False
     else:
-        return fine(name, "the brokers have a coordinator of transactions"), True
+        return await _check_timeout(cluster, settings)
     try:
         await require_transactions(admin, connection, None, settings.kafka_timeout_s)
     except ConfigError as error:
         return bad(name, str(error), remedy), False
     detail = "the brokers provide none, and at_least_once needs none; rights to write: not checked"
     return fine(name, detail), False
+
+
+async def _check_timeout(cluster: KafkaCluster, settings: FoldSettings) -> tuple[Finding, bool]:
+    """Compare the timeout of transactions with the brokers' limit, and return as its caller."""
+    name, admin = "transactions", cluster.admin
+    assert admin is not None, "the cluster is open"
+    detail = "the brokers have a coordinator of transactions"
+    try:
+        read = partial(read_timeout_limit, admin)
+        limit_ms = await cluster.await_admin_answer(read, "the settings of a broker")
+    except StreamRNNError:  # some services refuse to describe a broker
+        limit_ms = None
+    if limit_ms is None:
+        detail += "; they do not show this user transaction.max.timeout.ms, which --write checks"
+        return fine(name, detail), True
+    if limit_ms < settings.transaction_timeout_ms and settings.delivery == "exactly_once":
+        detail = (
+            f"the brokers' transaction.max.timeout.ms is {limit_ms}, and transaction_timeout_ms "
+            f"{settings.transaction_timeout_ms}"
+        )
+        remedy = "lower --transaction-timeout-ms, or raise transaction.max.timeout.ms"
+        return bad(name, detail, remedy), False
+    return fine(name, f"{detail}; transaction.max.timeout.ms is {limit_ms}"), True
 
 
 async def check_group(cluster: KafkaCluster, settings: FoldSettings) -> Finding:

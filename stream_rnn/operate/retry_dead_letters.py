@@ -16,7 +16,9 @@ from stream_rnn.errors import ConfigError, FencedError, reason
 from stream_rnn.fold.fold_id import transactional_id
 from stream_rnn.kafka.acls import authorization_error
 from stream_rnn.kafka.clients import new_producer, stop_producer
+from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.kafka.connection import connection_options
+from stream_rnn.kafka.coordinator import TransactionUse, require_transactions
 from stream_rnn.operate.dead_letters import (
     RETRIED,
     RETRY_OF,
@@ -28,6 +30,7 @@ from stream_rnn.settings import FoldSettings
 
 TRANSACTION_RECORDS_MAX, TRANSACTION_BYTES_MAX = 500, 4_000_000
 REQUEST_BYTES_MAX = 5_000_000
+RETRY = TransactionUse("deadletters retry", "")
 
 
 @dataclass(slots=True)
@@ -83,8 +86,15 @@ class Retry:
         await self.close()
 
     async def open(self) -> None:
-        """Start the producer, which fences every other retry."""
+        """Start the producer, which fences every other retry.
+
+        Raises:
+            ConfigError: The brokers provide no transactions, or the user lacks a right.
+            UnreachableError: No broker answers.
+            FencedError: Kafka did not answer, or another retry was started.
+        """
         app, source = self._settings.app, self._settings.source
+        await _require_transactions(self._settings, transactional_id(app, source, "deadletters"))
         await self._fence(f"{app}-deadletters-{source}")  # the id of an earlier version
         self._producer = self._new_producer(transactional_id(app, source, "deadletters"))
         try:
@@ -213,6 +223,19 @@ class Retry:
             first, last = offsets.get(partition, (offset, offset))
             offsets[partition] = (min(first, offset), max(last, offset))
         on_progress(len(batch))
+
+
+async def _require_transactions(settings: FoldSettings, identity: str) -> None:
+    """Check that the brokers provide transactions, without which a retry could repeat a record.
+
+    Raises:
+        ConfigError: They provide none.
+        UnreachableError: No broker answers, or no coordinator is available now.
+    """
+    async with KafkaCluster.of(settings) as cluster:
+        assert cluster.admin is not None, "the cluster is open"
+        connection, within_s = connection_options(settings), settings.kafka_timeout_s
+        await require_transactions(cluster.admin, connection, identity, within_s, RETRY)
 
 
 async def _send(

@@ -10,8 +10,9 @@ from aiokafka.admin import NewTopic
 from stream_rnn.errors import ConfigError
 from stream_rnn.fold.publisher import TransactionalPublisher
 from stream_rnn.kafka.clients import new_admin, new_consumer, new_producer, stop_producer
+from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.local.kafka import LocalKafka
-from stream_rnn.operate.check_kafka import check_rights
+from stream_rnn.operate.check_kafka import check_rights, check_transactions
 from stream_rnn.operate.check_result import Level
 from stream_rnn.settings import Settings
 from tests.shared_servers import freeze, run_server, unfreeze
@@ -68,6 +69,28 @@ async def test_a_transaction_longer_than_the_broker_allows_is_a_setting(broker):
     await publisher.close()
     finding = await check_rights(settings.replace(**connection), {})
     assert (finding.level, finding.remedy) == (Level.BAD, "lower --transaction-timeout-ms")
+
+
+async def test_the_doctor_reads_the_brokers_limit_without_writing(broker):
+    """From the configuration of a broker; no transaction is needed."""
+    settings = Settings.build(
+        app="a",
+        source=TOPIC,
+        predictions="p",
+        bundle="b",
+        bootstrap_servers=broker.bootstrap_servers,
+    )
+    async with KafkaCluster.of(settings) as cluster:
+        finding, _ = await check_transactions(cluster, settings.of_fold())
+        assert finding.level is Level.BAD
+        assert finding.said == (
+            "the brokers' transaction.max.timeout.ms is 5000, and transaction_timeout_ms 10000"
+        )
+        assert finding.remedy.startswith("lower --transaction-timeout-ms")
+        short = settings.replace(transaction_timeout_ms=5000).of_fold()
+        finding, has_transactions = await check_transactions(cluster, short)
+    assert (finding.level, has_transactions) == (Level.FINE, True)
+    assert finding.said.endswith("transaction.max.timeout.ms is 5000")
 
 
 async def make_topic(bootstrap_servers) -> None:

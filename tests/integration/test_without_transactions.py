@@ -10,6 +10,8 @@ from stream_rnn.kafka.coordinator import TRANSACTION_APIS, require_transactions
 from stream_rnn.local.kafka import LocalKafka
 from stream_rnn.local.processes import free_port
 from stream_rnn.operate.check_kafka import check_transactions
+from stream_rnn.operate.dead_letters import DeadLetterFilter
+from stream_rnn.operate.retry_dead_letters import Retry
 from tests.integration.places import Place
 from tests.integration.streams import mixed_records
 from tests.integration.without_transactions import HidingProxy
@@ -49,6 +51,15 @@ async def test_exactly_once_stops_with_the_remedy_and_at_least_once_works(place)
         assert (str(finding.level), has_transactions) == ("fine", False)
     await place.goes_on(4)
     assert await place.compare(exactly_once=False) > 0
+
+
+async def test_a_retry_of_dead_letters_names_what_it_needs(place):
+    """It has no alternative without transactions: a failure could put a record back twice."""
+    retry = Retry(place.settings.of_fold(), DeadLetterFilter())
+    with pytest.raises(
+        ConfigError, match=r"no transactions .*, which deadletters retry needs: use"
+    ):
+        await retry.open()
 
 
 class _Refusing:
