@@ -170,6 +170,7 @@ async def test_a_wrong_secret_ends_a_worker_with_the_endpoints_answer(stream, ka
     options = stream.options() | {"kafka_config": config, "kafka_timeout_s": "8"}
     status, line = await ended(ForkedWorker("worker", options, tmp_path))
     assert status == 4
+    assert "there is no token for the login at the Kafka broker" in line
     assert "answers 401 Unauthorized (invalid_client" in line
     assert "wr0ng-one" not in line
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import ssl
 import time
 
 import pytest
@@ -9,8 +10,10 @@ from aiokafka.errors import KafkaConnectionError
 
 from stream_rnn.kafka import clients as kafka_clients
 from stream_rnn.kafka.clients import new_admin, new_consumer, stop_admin, stop_consumer
+from stream_rnn.kafka.connection import kafka_options
 from stream_rnn.kafka.unreachable import describe_unreachable
 from stream_rnn.local.processes import free_port
+from tests.integration.certificates import make_certificates
 
 
 @pytest.fixture(autouse=True)
@@ -142,3 +145,22 @@ async def test_a_start_without_a_broker_is_an_error_and_no_log(answer, caplog):
     assert [record.getMessage() for record in caplog.records] == []
     logging.getLogger("aiokafka").error("the broker went away")
     assert [record.getMessage() for record in caplog.records] == ["the broker went away"]
+
+
+async def test_a_broker_whose_certificate_is_not_trusted_is_no_missing_broker(tmp_path):
+    """The message says that TLS fails, and what to correct."""
+    make_certificates(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "server.pem")
+    config = tmp_path / "client.properties"
+    config.write_text("security.protocol=SSL\n")
+
+    async def close(_reader, writer):
+        writer.close()
+
+    async with await asyncio.start_server(close, "127.0.0.1", 0, ssl=context) as server:
+        address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        connection = kafka_options(address, str(config))
+        message = await describe_unreachable(connection, KafkaConnectionError("none answers"))
+    assert message.startswith(f"TLS with the Kafka broker at {address} fails (SSLCert")
+    assert message.endswith("correct security.protocol, the trust store or the certificate in --kafka-config")  # fmt: skip
