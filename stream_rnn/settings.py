@@ -6,12 +6,12 @@ the environment over the default.  The table in deploy/SETTINGS.md is generated 
 """
 
 from collections.abc import Collection
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr
 
 from stream_rnn.errors import ConfigError
+from stream_rnn.settings_base import SettingsBase
 
 Delivery = Literal["exactly_once", "at_least_once"]
 Compression = Literal["none", "gzip", "snappy", "lz4", "zstd"]
@@ -29,12 +29,8 @@ DEFAULT_SERVERS = "127.0.0.1:9092"
 Name = Annotated[str, Field(min_length=1, max_length=249, pattern=r"^[A-Za-z0-9._-]+$")]
 
 
-class Settings(BaseSettings):
+class Settings(SettingsBase):
     """All settings; each field has a unit, a bound and a description of one line."""
-
-    model_config = SettingsConfigDict(
-        env_prefix="STREAM_RNN_", frozen=True, extra="forbid", validate_default=True
-    )
 
     # Names, servers and delivery
     app: Name | None = Field(
@@ -271,39 +267,6 @@ class Settings(BaseSettings):
         le=1000,
         description="Maximum time of a computation before heartbeats and other partitions run, in milliseconds.",
     )
-
-    @classmethod
-    def build(cls, **values: Any) -> Self:
-        """Build settings from explicit values, the environment and the defaults, in this precedence.
-
-        A value of ``None`` counts as not set.
-
-        Raises:
-            ConfigError: A value is out of its bounds, or has an unknown name.
-        """
-        explicit = {name: value for name, value in values.items() if value is not None}
-        if "redis_url" in explicit and "redis_url_file" in explicit:
-            raise ConfigError("set either --redis-url or --redis-url-file, not both")
-        try:
-            settings = cls(**explicit)
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            name = ".".join(str(part) for part in first["loc"]) or "settings"
-            option = f"--{name.replace('_', '-')} or STREAM_RNN_{name.upper()}"
-            raise ConfigError(f"setting {name}: {first['msg']}; set {option}") from error
-        if "redis_url" in explicit and settings.redis_url_file:  # of the environment
-            return cls(**explicit, redis_url_file=None)
-        return settings
-
-    def replace(self, **values: Any) -> Self:
-        """Return a validated copy with changed values; ``None`` leaves a value unchanged."""
-        changed = {name: value for name, value in values.items() if value is not None}
-        current = self.model_dump(exclude_unset=True)
-        if self.redis_url_file or "redis_url_file" in changed:
-            current.pop("redis_url", None)
-        if not self.redis_url_file or "redis_url" in changed:
-            current.pop("redis_url_file", None)
-        return type(self).build(**{**current, **changed})
 
     @property
     def explicit_servers(self) -> str | None:

@@ -13,7 +13,7 @@ FUNCTION_LINES_MAX = 60
 FIELDS_MAX, POSITIONAL_MAX = 5, 3
 
 FOLD = {
-    *("errors", "options", "settings", "text", "kafka", "store", "model", "fold"),
+    *("errors", "options", "settings_base", "settings", "text", "kafka", "store", "model", "fold"),
     *("predictions.schema", "predictions.writer"),  # what reads them is no part of a fold
 }
 MAY_IMPORT = {  # a room, and what it may import; below are the rooms that come before it
@@ -22,7 +22,8 @@ MAY_IMPORT = {  # a room, and what it may import; below are the rooms that come 
     "extras": {"errors"},
     "text": set(),
     "overwriting": {"errors"},
-    "settings": {"errors"},
+    "settings_base": {"errors"},
+    "settings": {"errors", "settings_base"},
     "keys": {"errors"},
     "key_wrappers": set(),
     "key_spellings": {"errors", "keys", "key_wrappers"},
