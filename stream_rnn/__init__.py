@@ -24,7 +24,7 @@ You train and judge a model:
     audit/        published predictions, compared with a replay
     notebook/     train, evaluate, compare, trace and replay as functions
 
-All three share ``errors.py``, ``extras.py``, ``settings.py``, ``options.py``, ``text.py``,
+All three share ``errors.py``, ``extras.py``, ``settings.py``, ``settings_base.py``, ``options.py``, ``text.py``,
 ``keys.py``, ``key_spellings.py``, ``key_wrappers.py``, ``overwriting.py``, ``testing.py``,
 ``local/`` (Kafka and Redis on this machine), ``demo/`` and ``cli/`` (``stream-rnn <verb>``).
 

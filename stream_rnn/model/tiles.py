@@ -59,4 +59,8 @@ def _is_invariant(rows: int) -> bool:
                 found = torch.nn.functional.linear(left[-count * rows :].clone(), weight, bias)
                 if not torch.equal(found, expected[-count * rows :]):
                     return False
+            # The place of a row in its tile must not matter, either.
+            rolled = torch.nn.functional.linear(left.roll(1, 0), weight, bias)
+            if not torch.equal(rolled, expected.roll(1, 0)):
+                return False
     return True
