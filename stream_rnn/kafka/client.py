@@ -6,6 +6,10 @@
 flight.  A connection whose session ends soon is therefore replaced before the next request.  The
 old one gets its last answers, and the first new connection of the client after them closes it.
 
+*Idle connections.*  Load balancers drop a connection that carries nothing for some minutes (Azure:
+240 s, AWS: 350 s), often without telling its ends: the next request would wait for its deadline.
+An idle connection is therefore closed earlier, and opened again for the next request.
+
 *Topics.*  A request for metadata creates no topic; see ``clients.py``.
 
 *Secrets.*  aiokafka logs the bytes of a login at the level ``debug``; they are left out.
@@ -29,6 +33,8 @@ from stream_rnn.kafka.tokens import guard_provider
 from stream_rnn.kafka.unreachable import mute_client_log
 
 logger = logging.getLogger("aiokafka")  # for messages that are aiokafka's
+
+IDLE_MS_MAX = 110_000  # aiokafka closes an idle connection after up to twice this time
 
 
 class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka is not typed
@@ -197,6 +203,10 @@ def upgrade_client(
             }
         )
     client.__class__ = kind
+    client._connections_max_idle_ms = min(  # noqa: SLF001  # no public way
+        client._connections_max_idle_ms or IDLE_MS_MAX,  # noqa: SLF001
+        IDLE_MS_MAX,
+    )
     client.credentials = credentials
     client._replaced = []  # noqa: SLF001  # its own attribute
 
