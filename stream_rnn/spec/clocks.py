@@ -181,6 +181,8 @@ def unknown_format(column: Column, pattern: str = r"\d") -> str:
     texts = column.values.drop_nulls()
     if texts.str.contains(pattern).mean() != 1 or find_clock(column) is not None:
         return ""
+    if sum(iso_moment(text) is not None for text in texts) >= SHARE_MIN * len(texts):
+        return ""  # the format is known, but the years are not those of a log
     return (
         f"its texts, such as {printable(texts[0], 60)!r}, are of no format that is known; give "
         "--time-format, as strptime reads it, or write ISO 8601"

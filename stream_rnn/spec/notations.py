@@ -25,13 +25,13 @@ _NOTATIONS = (
         "",
     ),
     (
-        rf"[+(-]?\s*{_CURRENCY}?\s*(?P<number>[+-]?{_DIGITS})\s*(?:%|{_CURRENCY})?\s*[)-]?",
-        "with signs or units in several notations",
+        r"(?P<number>[+-]?\d{1,3}(?:['\u2019 \u00a0\u202f]\d{3})+(?:[.,]\d+)?)",
+        "with groups of digits",
         "",
     ),
     (
-        r"(?P<number>[+-]?\d{1,3}(?:['\u2019 \u00a0\u202f]\d{3})+(?:[.,]\d+)?)",
-        "with groups of digits",
+        rf"[+(-]?\s*{_CURRENCY}?\s*(?P<number>[+-]?{_DIGITS})\s*(?:%|{_CURRENCY})?\s*[)-]?",
+        "with signs or units in several notations",
         "",
     ),
 )

@@ -32,7 +32,8 @@ def another(field):
         return "redis://127.0.0.1:1/3"
     if isinstance(field.default, int | float):
         return max(1, int(field.default * 0.9)) if field.annotation is int else field.default * 0.9
-    return 3600.0 if float in typing.get_args(field.annotation) else "other"
+    kinds = typing.get_args(field.annotation)
+    return 3600.0 if float in kinds else 2100 if int in kinds else "other"
 
 
 @pytest.mark.parametrize("name", [n for n in Settings.model_fields if n not in NEEDED])

@@ -39,6 +39,7 @@ ROW = {
     "publish_from": 123_456_789,
     "stop": None,
     "lost": None,
+    "stream_time_ahead": None,
     "anchor": 123_456_788,
     "group_offset_fold": "3fa94bc0d1e2f377",
     "last_output_fold": None,
