@@ -18,7 +18,7 @@ def fold_id(fingerprint: str, settings: Settings) -> str:
     content = {
         "fingerprint": fingerprint,
         "fold_version": FOLD_VERSION,
-        "tile": 8,  # a constant since each process finds its own, which changes no bits
+        "tile": 8,  # a constant: each process finds its own, and `numerics` covers it
         "state_ttl": settings.state_ttl,
         "event_time_ahead_max_s": settings.event_time_ahead_max_s,
         "value_bytes_max": settings.value_bytes_max,
