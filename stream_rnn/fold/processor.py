@@ -302,7 +302,7 @@ class Processor:
         self.at_crash_point(Point.SWEPT)
         writes = list(zip(keys, self._codec.encode(states), strict=True))
         deleted = await self._write(at, writes, forgotten, expired)
-        self._calls.note_success(len(records), batch.keys)
+        self._calls.note_success(records)
         self.cache.drop(forgotten)
         self.cache.put(keys, states)
         if self.position < self.publish_from <= end:
