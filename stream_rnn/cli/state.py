@@ -9,7 +9,7 @@ import numpy as np
 
 from stream_rnn.cli.shared.folds import with_fold
 from stream_rnn.cli.shared.printing import output_console, print_json, print_table, print_text
-from stream_rnn.fold.stream_time import REMEDY, describe_ahead
+from stream_rnn.fold.stream_time import describe_ahead
 from stream_rnn.key_spellings import NearKey, list_near_keys
 from stream_rnn.keys import KEY_FORMS, describe_key, parse_key
 from stream_rnn.operate import key_states as states
@@ -31,8 +31,8 @@ def show(settings: FoldSettings, as_json: bool) -> int:
     identity, rows = with_fold(settings, look)
     for row in rows:
         now_s = time.time()  # noqa: TID251  # the fold does not use it
-        text = describe_ahead(row["stream_time_ms"], now_s, settings)
-        row["stream_time_ahead"] = f"{text}; {REMEDY}" if text else None
+        ahead = describe_ahead(row["stream_time_ms"], now_s, settings)
+        row["stream_time_ahead"] = None if ahead is None else str(ahead)
     if as_json:
         for row in rows:
             print_json(row)
