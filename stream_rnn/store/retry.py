@@ -28,7 +28,7 @@ async def retry(
         call: Function that returns a new awaitable for each try.
         limit_s: Seconds after which the last error is raised.
         clock: Function that returns monotonic seconds.
-        place: Topic and partition, for the log.
+        place: Topic and partition, for the log; empty for a call of no partition.
         on_wait: Callback that gets the error before each wait, and an empty text after success.
         sleep: Function that waits for some seconds.
 
@@ -43,7 +43,8 @@ async def retry(
             if clock() >= deadline:
                 raise
             on_wait(str(error))
-            logger.warning("redis unavailable, trying again: %s partition=%s", error, place)
+            where = f" partition={place}" if place else ""
+            logger.warning("redis unavailable, trying again: %s%s", error, where)
             await sleep(wait_s)
             wait_s = min(2 * wait_s, RETRY_LAST_S)
         else:
