@@ -75,11 +75,17 @@ class Line(NamedTuple):
 
 
 def name_lines(path: str) -> list[Line]:
-    """Return the places of the names of a java.properties file."""
-    text = Path(path).read_text(encoding="utf-8-sig")
+    """Return the places of the names of a java.properties file, which was read before.
+
+    There are none if the file has been replaced meanwhile, and cannot be read now.
+    """
     lines: list[Line] = []
     number = 1
-    for part in javaproperties.parse(text):
+    try:
+        parts = list(javaproperties.parse(Path(path).read_text(encoding="utf-8-sig")))
+    except (OSError, ValueError):
+        return lines
+    for part in parts:
         if isinstance(part, javaproperties.KeyValue):
             has_value = _SEPARATED.match(part.source) is not None
             lines.append(Line(part.key, number, has_value))

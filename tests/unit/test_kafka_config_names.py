@@ -226,41 +226,6 @@ def test_what_the_security_protocol_does_not_use_passes_with_the_note(
         assert f"{ignored} (no effect with security.protocol {protocol})" in note
 
 
-JAAS = "x.PlainLoginModule required username='u' password="
-
-
-@pytest.mark.parametrize(
-    ("line", "kind"),
-    [
-        (f"sasl.jaas.config={JAAS}'${{env:PASSWORD}}';", "${...}"),
-        (f"sasl.jaas.config={JAAS}'${{file:/run/secrets/kafka:password}}';", "${...}"),
-        (f"sasl.jaas.config={JAAS}'${{secretsmanager:kafka:password}}';", "${...}"),
-        (f"sasl.jaas.config={JAAS}'<API_SECRET>';", "<...>"),
-        ("sasl.password=${KAFKA_PASSWORD:secret}", "${...}"),
-        ("sasl.password={{ .Values.password }}", "{{ ... }}"),
-        ("sasl.username=<CLUSTER_API_KEY>", "<...>"),
-        ("bootstrap.servers=a:1,<BOOTSTRAP_SERVER>:9092", "<...>"),
-        ("ssl.truststore.location=${directory:/etc/tls:ca.pem}", "${...}"),
-    ],
-)
-def test_a_placeholder_is_refused_with_its_line(config, line, kind):
-    """Sent as it stands, it would be a wrong password, without a word of the cause."""
-    path = config(f"security.protocol=SASL_SSL\n{line}\n")
-    with pytest.raises(ConfigError) as error:
-        kafka_options("a:1", path)
-    name = line.partition("=")[0]
-    assert str(error.value).startswith(f"{path}: line 2: {name} has a placeholder, {kind}, which")
-    assert "write the value itself" in str(error.value)
-    assert "KAFKA_PASSWORD" not in str(error.value)
-
-
-@pytest.mark.parametrize("password", ["a<b>c", "$ecret", "x{1}", "$5{", "<3", "${1}", "${}"])
-def test_a_password_may_have_the_signs_of_a_placeholder(config, password):
-    """Random ones do."""
-    text = f"security.protocol=SASL_PLAINTEXT\nsasl.username=u\nsasl.password={password}\n"
-    assert kafka_options("a:1", config(text))["sasl_plain_password"] == password
-
-
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
