@@ -66,7 +66,7 @@ async def until_forgotten(bootstrap_servers, *ids) -> None:
 
 
 async def test_a_quiet_partition_ends_no_worker(place):
-    """The next event finds the producer forgotten: it is started anew, and the batch folded again."""
+    """The next event finds the producer forgotten: it is started again, and the batch folded again."""
     await place.produce(mixed_records(40, 1))
     worker = place.start()
     await place.until_published(WITHIN_S)
@@ -122,7 +122,7 @@ async def test_a_forgotten_zombie_leaves_the_owner_alone(place, publishers):
     assert [dict(record.headers)["sr-offset"] for record in found] == [b"1", b"2"]
 
 
-async def test_a_producer_may_be_started_anew_as_often_as_it_is_forgotten(place, publishers):
+async def test_a_producer_may_be_started_again_as_often_as_it_is_forgotten(place, publishers):
     """Each start has a producer of its own, and the last one publishes."""
     settings, (first, _, _) = place.settings, publishers
     for offset in (1, 2):

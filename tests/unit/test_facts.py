@@ -166,7 +166,7 @@ async def test_an_acknowledged_group_offset_counts(naps):
 
 
 async def test_the_output_is_looked_through_once():
-    """Positioning anew asks for everything but the last prediction again."""
+    """Positioning again asks for everything but the last prediction."""
     log = ScriptedLog(RECORDS).script(ours(6))
     again = recovery(log, ScriptedStore(at(6)))
     await again.find()

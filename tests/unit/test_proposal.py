@@ -128,7 +128,7 @@ def test_times_are_known_by_size_and_form(at, unit):
 
 
 def test_a_cycle_stands_for_the_time_where_there_is_no_clock():
-    """It counts up within a key and begins anew with each; a comment says so."""
+    """It counts up within a key and starts again with each; a comment says so."""
     log = frame().drop("created_at").with_columns(cycle=pl.int_range(600) // 20)
     spec, text = proposed(log)
     assert (spec.event.time.path, spec.event.time.unit) == ("cycle", "s")
