@@ -67,6 +67,10 @@ class Settings(SettingsBase):
         None,
         description="Path of a file with the Redis URL, such as a mounted secret, whose user and password each new connection reads again; instead of `redis_url`, whose password other users could see in the list of processes.",
     )
+    schema_registry_url: SecretStr | None = Field(
+        None,
+        description="URL of the schema registry of framed events, with user and password if needed; unset means that framed records are no events.",
+    )
     delivery: Delivery = Field(
         "exactly_once",
         description="Delivery guarantee: `exactly_once` uses a transaction per micro-batch, `at_least_once` may repeat outputs after a crash.",
@@ -227,6 +231,15 @@ class Settings(SettingsBase):
         ge=0,
         le=86_400,
         description="Seconds without Redis after which a running worker exits; a worker that starts exits at once, unless Redis refuses the password of `redis_url_file`.",
+    )
+    schema_registry_timeout_s: float = Field(
+        10, gt=0, le=600, description="Deadline for one answer of the schema registry, in seconds."
+    )
+    schema_registry_retry_s: float = Field(
+        60,
+        ge=0,
+        le=86_400,
+        description="Seconds without an answer to a new schema id after which a worker exits.",
     )
     kafka_timeout_s: float = Field(
         30, ge=0.5, le=600, description="Deadline for one answer of Kafka, in seconds."

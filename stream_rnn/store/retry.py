@@ -21,6 +21,7 @@ async def retry(
     place: str,
     on_wait: Callable[[str], None],
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    server: str = "redis",
 ) -> T:
     """Await a call, and repeat it while the store is unavailable.
 
@@ -31,6 +32,7 @@ async def retry(
         place: Topic and partition, for the log; empty for a call of no partition.
         on_wait: Callback that gets the error before each wait, and an empty text after success.
         sleep: Function that waits for some seconds.
+        server: Name of the server, for the log.
 
     Raises:
         UnavailableError: The store was unavailable for ``limit_s``.
@@ -44,7 +46,7 @@ async def retry(
                 raise
             on_wait(str(error))
             where = f" partition={place}" if place else ""
-            logger.warning("redis unavailable, trying again: %s%s", error, where)
+            logger.warning("%s unavailable, trying again: %s%s", server, error, where)
             await sleep(wait_s)
             wait_s = min(2 * wait_s, RETRY_LAST_S)
         else:
