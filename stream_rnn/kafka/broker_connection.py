@@ -96,8 +96,9 @@ class Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka is not t
             if self._login.refusal:
                 self.close()
                 raise self._refused(None)
-            if isinstance(self._sasl_oauth_token_provider, CachedTokens):
-                self._sasl_oauth_token_provider.accept()
+            provider, token = self._sasl_oauth_token_provider, self._login.token
+            if isinstance(provider, CachedTokens) and token is not None:
+                provider.accept(token)
             self._login = None  # it has the token
         return streams
 

@@ -160,11 +160,42 @@ async def test_a_token_that_a_broker_refuses_is_replaced_after_a_pause(server):
     clock.now_s += tokens_module.BACK_OFF_S
     third = await provider.token()
     assert server.issued == 3
-    provider.accept()
+    provider.accept(third)
     provider.discard(third, refused)
     clock.now_s += tokens_module.BACK_OFF_S
     await provider.token()
     assert server.issued == 4
+
+
+async def test_the_pauses_grow_although_brokers_take_the_old_token(server):
+    """Connections that open meanwhile send it with success; it says nothing of the next one."""
+    clock = Clock()
+    fetched_s = []
+
+    def fetch():
+        fetched_s.append(clock.now_s)
+        return client(server).fetch()
+
+    provider = CachedTokens(fetch, clock=clock)
+    old = await provider.token()
+    provider.accept(old)
+    clock.now_s += 80
+    server.secret = "rotated"
+    while clock.now_s < fetched_s[0] + 99:  # a connection every 0.1 s
+        assert await provider.token() == old
+        provider.accept(old)
+        clock.now_s += 0.1
+    assert len(fetched_s) == 1 + 8, fetched_s  # at 0, 0.1, 0.3, 0.7, 1.5, 3.1, 6.3 and 12.7 s
+    server.secret = SECRET
+    clock.now_s += tokens_module.BACK_OFF_MAX_S
+    provider.accept(await provider.token())
+    server.secret = "rotated"
+    clock.now_s += 100
+    for _ in range(2):
+        with pytest.raises(TokenRefusedError):
+            await provider.token()
+        clock.now_s += tokens_module.BACK_OFF_S
+    assert len(fetched_s) == 1 + 8 + 1 + 2, fetched_s
 
 
 async def test_a_token_that_does_not_come_is_explained(monkeypatch):
@@ -245,6 +276,41 @@ async def test_a_fetch_that_does_not_end_is_given_up():
     may_answer.set()
     assert await first == "old"
     assert await provider.token() == "new"
+
+
+async def test_a_fetch_that_was_given_up_explains_no_later_one(monkeypatch):
+    """Its failure comes when another fetch has succeeded, and it does not try again."""
+    monkeypatch.setattr(tokens_module, "TOKEN_WITHIN_S", 1000.0)  # the late one may try again
+    clock, begun = Clock(), []
+    may_fail, hangs, may_end = threading.Event(), threading.Event(), threading.Event()
+
+    def fetch():
+        begun.append(len(begun))
+        if begun[-1] == 0:
+            may_fail.wait(60)
+            raise TokenError("it answers late")
+        if hangs.is_set():
+            may_end.wait(60)
+        return Token("new", 10)
+
+    provider = CachedTokens(fetch, clock=clock)
+    first = asyncio.create_task(provider.token())
+    while not begun:
+        await asyncio.sleep(0.01)
+    clock.now_s += tokens_module.ABANDON_S
+    assert await provider.token() == "new"
+    may_fail.set()
+    with suppress(TokenError):
+        await first
+    assert len(begun) == 2
+    hangs.set()
+    clock.now_s += 9
+    third = asyncio.create_task(provider.token())
+    while len(begun) < 3:
+        await asyncio.sleep(0.01)
+    assert "late" not in str(provider.delay(1))
+    may_end.set()
+    assert await third == "new"
 
 
 async def test_a_redirection_does_not_carry_the_secret_elsewhere():
