@@ -10,7 +10,7 @@ from tests.forked import ForkedWorker
 from tests.integration.oauth_kafka import OAuthKafka
 from tests.integration.streams import mixed_records, run
 from tests.integration.test_oauth import WithTokens, ended
-from tests.integration.token_server import TokenServer
+from tests.integration.token_server import KEY_ID, TokenServer
 from tests.shared_servers import run_server
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.integration]
@@ -34,7 +34,7 @@ def kafka(tokens):
 @pytest.fixture(autouse=True)
 def _as_before(tokens):
     yield
-    tokens.claims, tokens.is_forged = {}, False
+    tokens.claims, tokens.is_forged, tokens.key_id = {}, False, KEY_ID
 
 
 @pytest.fixture
@@ -58,10 +58,11 @@ def names_all(line, kafka, tokens) -> bool:
 
 
 BAD = {
-    "audience": ({"aud": "another"}, False),
-    "issuer": ({"iss": "https://another.test"}, False),
-    "expired": ({"iat": 1_700_000_000, "exp": 1_700_000_100}, False),
-    "signature": ({}, True),
+    "audience": {"claims": {"aud": "another"}},
+    "issuer": {"claims": {"iss": "https://another.test"}},
+    "expired": {"claims": {"iat": 1_700_000_000, "exp": 1_700_000_100}},
+    "signature": {"is_forged": True},
+    "key id": {"key_id": "key-2"},
 }
 
 
@@ -70,7 +71,7 @@ async def test_a_token_that_the_broker_refuses_ends_a_start_in_one_line(
     stream, kafka, tokens, tmp_path, kind
 ):
     """Status 4, as after every login that Kafka refuses: the issuer may correct its tokens."""
-    tokens.claims, tokens.is_forged = BAD[kind]
+    vars(tokens).update(BAD[kind])
     before = tokens.issued
     options = stream.options() | {"kafka_timeout_s": "8"}
     worker = ForkedWorker("worker", options, tmp_path)
