@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.protocol.metadata import MetadataRequest
 
 from stream_rnn.errors import reason
-from stream_rnn.kafka.broker_connection import LOGIN_ERRORS, Connection
+from stream_rnn.kafka.broker_connection import LOGIN_ERRORS, ClosedError, Connection
 from stream_rnn.kafka.credentials import LOST
 from stream_rnn.kafka.tokens import CachedTokens, TokenError, TokenRejectedError, guard_provider
 
@@ -87,6 +87,11 @@ def _describe_refused(server: str, error: BaseException) -> str | None:
             f"the Kafka broker at {server} answers and refuses the login ({cause}); correct the "
             "login in --kafka-config"
         )
+    if isinstance(error, ClosedError):
+        return (
+            f"no Kafka broker serves this client at {server} ({cause}); correct security.protocol and "
+            "the login in --kafka-config, or start the broker if a proxy answers for it"
+        )
     if isinstance(error, TokenError):
         return (
             f"there is no token for the login at the Kafka broker {server} ({cause}); correct the "
@@ -110,6 +115,17 @@ def _describe_advertised(
         f"({reason(why, CONNECT_TIMEOUT_S)}): clients use the advertised address only; correct "
         "advertised.listeners of the broker, or make the address reachable from here"
     )
+
+
+async def _advertised(connection: Connection) -> list[tuple[str, int]]:
+    """Return the addresses of the cluster's brokers, as one of them advertises them."""
+    try:
+        answer = await connection.send(MetadataRequest([]))
+    except KafkaError as error:  # a port that takes a login answers nothing else without one
+        if (closed := connection.explain(error)) is not None:
+            raise closed from None
+        raise
+    return [(broker[1], broker[2]) for broker in answer.brokers]
 
 
 async def _options_of_connection(connection: Mapping[str, Any]) -> dict[str, Any]:
@@ -144,8 +160,7 @@ async def _try_to_connect(
                 await connection.connect()
                 try:
                     if advertised is not None:
-                        answer = await connection.send(MetadataRequest([]))
-                        advertised += [(broker[1], broker[2]) for broker in answer.brokers]
+                        advertised += await _advertised(connection)
                 finally:
                     connection.close()
     except TimeoutError as error:
