@@ -8,7 +8,7 @@ from aiokafka.errors import UnsupportedSaslMechanismError
 from aiokafka.protocol.admin import SaslHandShakeResponse_v1
 
 from stream_rnn import PredictionReader
-from stream_rnn.errors import ConfigError
+from stream_rnn.errors import ConfigError, UnavailableError
 from tests.forked import ForkedWorker
 from tests.integration.oauth_kafka import OAuthKafka
 from tests.integration.streams import mixed_records, run
@@ -111,6 +111,36 @@ async def test_a_reader_and_a_verb_name_the_refusal(stream, kafka, tokens):
     said = await run("doctor", "--json", *stream.words(*stream.options()), status=1)
     assert f"the Kafka broker at {kafka.oauth_servers} answers and refuses the login" in said
     assert "no Kafka broker answers" not in said
+
+
+async def read_all(reader) -> None:
+    """Read until an error, within a minute."""
+    async with asyncio.timeout(60):
+        async for _ in reader:
+            pass
+
+
+async def test_a_running_reader_names_the_refusal_and_may_read_on(stream, kafka, tokens, tmp_path):
+    """After ``timeout_s``, as a worker, which starts again; no word of a right that it lacks."""
+    worker = ForkedWorker("worker", stream.options(kafka_timeout_s=90), tmp_path)
+    try:
+        await stream.until_published(worker=worker)
+        topic = stream.settings.predictions
+        async with PredictionReader(topic, kafka_config=stream.config, timeout_s=4) as reader:
+            await anext(reader)
+            tokens.claims = {"aud": "another"}
+            with pytest.raises(UnavailableError, match="every new connection for 4 s") as error:
+                await read_all(reader)
+            assert names_all(str(error.value), kafka, tokens)
+            tokens.claims = {}
+            before = reader.counts.yielded
+            await stream.produce(mixed_records(20, seed=99))
+            async with asyncio.timeout(60):
+                while reader.counts.yielded == before:
+                    with suppress(UnavailableError):
+                        await anext(reader)
+    finally:
+        await asyncio.to_thread(worker.stop)
 
 
 async def test_a_token_serves_again_when_its_issuer_is_corrected(stream, tokens, tmp_path):
