@@ -141,7 +141,7 @@ class Settings(SettingsBase):
         1000,
         ge=1,
         le=1_000_000,
-        description="Maximum number of records to search backwards in an output topic for the last output of the fold.",
+        description="Maximum number of committed records of an output partition in which to search backwards for the last output of the app; those of other apps count.",
     )
 
     # Bounds
@@ -255,6 +255,12 @@ class Settings(SettingsBase):
         gt=0,
         le=3600,
         description="Deadline for positioning all partitions of an assignment, in seconds.",
+    )
+    lookback_timeout_s: float = Field(
+        30,
+        gt=0,
+        le=3600,
+        description="Deadline for the search of `lookback_records_max` in one output partition, in seconds; a worker also needs a `recovery_timeout_s` for it.",
     )
     revoke_timeout_s: float = Field(
         5,
