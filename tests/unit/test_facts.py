@@ -11,7 +11,7 @@ from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.store.state import StoredPosition
 from stream_rnn.testing import MemoryLog, MemoryStore, record
 
-OURS = "f01d"
+OURS = "0123456789ab"
 RECORDS = [record(i, b"k", {"x": i}, 100 + i) for i in range(10)]
 
 

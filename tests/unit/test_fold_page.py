@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 FOLDER = Path(stream_rnn.fold.__file__).parent
 PAGE = (FOLDER / "README.md").read_text(encoding="utf-8")
 
-OURS, OTHER = "f01d", "07he7"
+OURS, OTHER = "0123456789ab", "ba9876543210"
 PLACES = {"log start": 3, "origin": 4, "position": 6, "group offset": 8, "log end": 10}
 SCRIPTS = ("commit.lua", "start.lua")
 
