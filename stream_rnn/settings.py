@@ -128,7 +128,7 @@ class Settings(SettingsBase):
     )
     on_foreign_offset: Literal["stop", "accept"] = Field(
         "stop",
-        description="Reaction to a group offset that stream_rnn has not written, if Redis has no states: `stop` exits, `accept` publishes from that offset on; with states, a worker stops in either case.",
+        description="Reaction to a group offset that stream_rnn has not written, if Redis has no states: `stop` exits, `accept` publishes from that offset on, and is to be removed after that start; with states, a worker stops in either case.",
     )
     allow_compacted: bool = Field(
         False,

@@ -136,7 +136,7 @@ def _print(settings: FoldSettings, identity: str, rows: list[dict[str, Any]]) ->
             f"of the last output {row['last_output_fold']}",
             "  ",
         )
-        for name in ("stop", "lost", "stream_time_ahead"):
+        for name in ("stop", "would_lose", "lost", "stream_time_ahead"):
             if row[name]:
                 label = name.replace("_", " ")
                 print_text(console, f"partition {row['partition']}: {label}: {row[name]}", "  ")
