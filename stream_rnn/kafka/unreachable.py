@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from aiokafka.conn import collect_hosts
-from aiokafka.errors import KafkaError
+from aiokafka.errors import IllegalSaslStateError, KafkaConnectionError, KafkaError
 from aiokafka.protocol.metadata import MetadataRequest
 
 from stream_rnn.errors import reason
@@ -19,6 +19,8 @@ from stream_rnn.kafka.tokens import CachedTokens, TokenError, TokenRejectedError
 
 SERVERS_MAX = 3
 CONNECT_TIMEOUT_S = 5.0
+CLOSED = (ConnectionResetError, BrokenPipeError, KafkaConnectionError, *LOST)
+"""Errors of a connection that a server has accepted, and then closed."""
 
 _is_connecting = ContextVar("_is_connecting", default=False)
 
@@ -70,18 +72,27 @@ async def describe_unreachable(
         break
     else:
         for server, failure in failures:
-            if (refused := _describe_refused(server, failure)) is not None:
+            if (refused := _describe_refused(server, failure, options)) is not None:
                 return refused
     why = failures[0][1] if failures else error
+    if isinstance(why, CLOSED):
+        return _describe_closed(names, why, options)
     return (
         f"no Kafka broker answers at {names} ({reason(why, within_s)}); start it, or check "
         "--bootstrap-servers and, for TLS or SASL, --kafka-config"
     )
 
 
-def _describe_refused(server: str, error: BaseException) -> str | None:
+def _describe_refused(server: str, error: BaseException, options: Mapping[str, Any]) -> str | None:
     """Return a message if a broker may well answer; ``None`` if it does not."""
     cause = reason(error)
+    if isinstance(error, IllegalSaslStateError):
+        protocol = "SSL" if _has_tls(options) else "PLAINTEXT"
+        return (
+            f"the Kafka broker answers at a listener, {server}, which has no SASL; set "
+            f"security.protocol={protocol} in --kafka-config, or use the port of a listener with "
+            "SASL in --bootstrap-servers"
+        )
     if isinstance(error, (TokenRejectedError, *LOGIN_ERRORS)):
         return (
             f"the Kafka broker at {server} answers and refuses the login ({cause}); correct the "
@@ -103,6 +114,22 @@ def _describe_refused(server: str, error: BaseException) -> str | None:
             "trust store or the certificate in --kafka-config"
         )
     return None
+
+
+def _describe_closed(servers: str, error: BaseException, options: Mapping[str, Any]) -> str:
+    """Return a message about a server that closes connections, as a listener of another protocol does."""
+    protocol = options.get("security_protocol", "PLAINTEXT")
+    has = "no TLS" if _has_tls(options) else "TLS" if "SASL" in protocol else "TLS or SASL"
+    cause = str(error) and f" ({reason(error)})"
+    return (
+        f"the server at {servers} closes the connection{cause}: it is starting or stopping, or the "
+        f"port may have {has}, and the client uses {protocol}; try again, or correct "
+        "security.protocol in --kafka-config, or the port in --bootstrap-servers"
+    )
+
+
+def _has_tls(options: Mapping[str, Any]) -> bool:
+    return options.get("security_protocol") in ("SSL", "SASL_SSL")
 
 
 def _describe_advertised(
