@@ -20,7 +20,7 @@ from stream_rnn.kafka.tokens import CachedTokens, TokenError, TokenRejectedError
 SERVERS_MAX = 3
 CONNECT_TIMEOUT_S = 5.0
 CLOSED = (ConnectionResetError, BrokenPipeError, KafkaConnectionError, *LOST)
-"""Errors of a connection that a server has accepted, and then closed."""
+"""Errors of a connection that a server has accepted, and that was closed then."""
 
 _is_connecting = ContextVar("_is_connecting", default=False)
 
@@ -117,14 +117,14 @@ def _describe_refused(server: str, error: BaseException, options: Mapping[str, A
 
 
 def _describe_closed(servers: str, error: BaseException, options: Mapping[str, Any]) -> str:
-    """Return a message about a server that closes connections, as a listener of another protocol does."""
+    """Return a message about a connection that ends, as at a listener of another protocol."""
     protocol = options.get("security_protocol", "PLAINTEXT")
     has = "no TLS" if _has_tls(options) else "TLS" if "SASL" in protocol else "TLS or SASL"
-    cause = str(error) and f" ({reason(error)})"
+    cause = reason(error) if str(error) else "the connection was closed"
     return (
-        f"the server at {servers} closes the connection{cause}: it is starting or stopping, or the "
-        f"port may have {has}, and the client uses {protocol}; try again, or correct "
-        "security.protocol in --kafka-config, or the port in --bootstrap-servers"
+        f"no Kafka broker answers at {servers} ({cause}): the client uses {protocol}, and the port "
+        f"may have {has}; correct security.protocol in --kafka-config, or the port in "
+        "--bootstrap-servers, or try again if the broker is starting or stopping"
     )
 
 
