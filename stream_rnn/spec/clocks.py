@@ -252,14 +252,14 @@ def _read(texts: pl.Series, read: Callable[[str], datetime | None], zone: str) -
             if place is not None:
                 half_hour = moment.replace(minute=moment.minute // 30 * 30, second=0, microsecond=0)
                 if half_hour not in changes:
-                    changes[half_hour] = _clock_change(half_hour)
+                    changes[half_hour] = clock_change(half_hour)
                 moments.doubled += changes[half_hour] == 1
                 moments.skipped += changes[half_hour] == -1
         moments.seconds[i] = (moment - EPOCH) / timedelta(seconds=1)
     return moments
 
 
-def _clock_change(moment: datetime) -> int:
+def clock_change(moment: datetime) -> int:
     """Return 1 for a local time that exists twice, -1 for one that does not exist, otherwise 0."""
     early, late = (moment.replace(fold=fold).utcoffset() or timedelta() for fold in (0, 1))
     return (early > late) - (early < late)
