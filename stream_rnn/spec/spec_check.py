@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from dataclasses import field as member
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from stream_rnn.replay.files import name_of, read_batches
 from stream_rnn.replay.no_event import SkipReasons, list_paths, near_paths
 from stream_rnn.replay.row_keys import parse_json
 from stream_rnn.settings import Settings
+from stream_rnn.spec.json_columns import NAN_REMEDY
 from stream_rnn.spec.time_span import TimeSpan
 
 RECORDS_A_BATCH = 10_000
@@ -40,6 +42,7 @@ class FieldCount:
         has: Number of rows with a value of the right type.
         lacks: Number of rows without a value.
         wrong: Number of rows with a value of another type.
+        not_finite: Number of those rows whose value is NaN or infinite, which is no JSON.
         words: Number of rows of each value, for a categorical field.
     """
 
@@ -48,6 +51,7 @@ class FieldCount:
     has: int = 0
     lacks: int = 0
     wrong: int = 0
+    not_finite: int = 0
     words: Counter[str] = member(default_factory=Counter)
 
     @property
@@ -67,6 +71,9 @@ class FieldCount:
             value = _parse(value, self.field.types)
         if value is None:
             self.lacks += 1
+        elif isinstance(value, float) and not isfinite(value):
+            self.wrong += 1
+            self.not_finite += 1
         elif _type(value) not in self.field.types:
             self.wrong += 1
         else:
@@ -180,6 +187,11 @@ class _Check:
         """Return the result, with remarks on what no record has."""
         result = self.result
         for count in result.fields:
+            if count.not_finite:
+                result.notes.append(
+                    f"{count.field.path}: {count.not_finite} rows have NaN or Infinity, which is no "
+                    f"JSON, so they are skipped; {NAN_REMEDY}"
+                )
             if not count.has and split_path(count.field.path) not in self._event_paths:
                 result.notes.append(_absence(count.field.path, self._event_paths))
         if not result.events:
