@@ -58,12 +58,12 @@ class Envelope:
     ) -> None:
         self._settings, self._framed = settings, framed
         self._only = [
-            (value_getter(only.path), frozenset(map(_comparable, only.values)))
+            (value_getter(only.path), frozenset(map(comparable, only.values)))
             for only in event.only
         ]
         self._forget_when = event.forget_when and (
             value_getter(event.forget_when.path),
-            _comparable(event.forget_when.equals),
+            comparable(event.forget_when.equals),
         )
         self._parse = TypeAdapter[Any](Any).validator.validate_json
         self._unwrap = event.unwrap
@@ -99,12 +99,12 @@ class Envelope:
         except (DecodeError, ValueError):
             check_key(key, self._settings)
             raise
-        if any(_comparable(get(content)) not in values for get, values in self._only):
+        if any(comparable(get(content)) not in values for get, values in self._only):
             return NoEvent.FILTERED
         check_key(key, self._settings)
         if self._forget_when:
             get, forgets_at = self._forget_when
-            if _comparable(get(content)) == forgets_at:
+            if comparable(get(content)) == forgets_at:
                 return NoEvent.FORGET
         return content
 
@@ -137,7 +137,7 @@ class Envelope:
             return False
 
 
-def _comparable(value: Any) -> tuple[str, Any] | None:
+def comparable(value: Any) -> tuple[str, Any] | None:
     """Return a value so that equal values of JSON are equal: 1 and 1.0, but neither 1 and true."""
     if isinstance(value, bool):
         return "boolean", value

@@ -63,13 +63,12 @@ class Envelope:
         """Return the path of a column from the event on."""
         return join_path(column.parts[len(self.unwrap) :])
 
-    def key_element(self, column: Column, columns: Sequence[Column]) -> str | list[str]:
+    def key_element(self, column: Column) -> str | list[str]:
         """Return a field of the key, with the field before the change as its alternative."""
         if not self.before or not self.contains(column):
             return column.path
         parts = (*self.before, *column.parts[len(self.unwrap) :])
-        known = {other.parts for other in columns}
-        return [column.path, join_path(parts)] if parts in known else column.path
+        return [column.path, join_path(parts)]  # also if the sample has no deletion
 
 
 def find_envelope(columns: Sequence[Column]) -> Envelope:

@@ -130,7 +130,7 @@ def _event_block(log: ExaminedLog) -> Block:
             "so they keep the order of the file. Do not give --sort-by-time, which would mix the two "
             "passes of this hour; to tell them apart, write times in UTC or with an offset."
         )
-    key = [log.envelope.key_element(column, log.columns) for column in log.key]
+    key = [log.envelope.key_element(column) for column in log.key]
     values: dict[str, Any] = {"key": key, **log.envelope.table}
     if log.time.column is not None:
         values["time"] = dict(log.time.table)

@@ -21,6 +21,7 @@ from stream_rnn.model.heads import Multiclass
 from stream_rnn.model.paths import join_path, split_path
 from stream_rnn.model.values import read_boolean, read_number
 from stream_rnn.replay.files import name_of, read_batches
+from stream_rnn.replay.filtered import FilteredRecords
 from stream_rnn.replay.no_event import SkipReasons, list_paths, near_paths
 from stream_rnn.replay.row_keys import parse_json
 from stream_rnn.settings import Settings
@@ -148,7 +149,7 @@ class _Check:
         self.result = SpecCheck(rows=0, events=0, skips=Counter(), fields=counts, times=span)
         self._get_time = value_getter(time.path, misplaced=()) if time else None
         self._decoder, self._encoder = Decoder(spec, settings), Encoder(spec)
-        self._reasons = SkipReasons(spec)
+        self._reasons, self._filtered = SkipReasons(spec), FilteredRecords(spec)
         unwrap = spec.event.unwrap
         self._get_event = value_getter(unwrap, misplaced=()) if unwrap else lambda content: content
         self._event_paths: dict[tuple[str, ...], bool] = {}
@@ -164,6 +165,7 @@ class _Check:
         for row, error in skips.items():
             result.skips[error.code] += 1
             self._reasons.add(records[row], error)
+        self._filtered.add(records, decoded.filtered, skips)
         result.events += len(decoded.rows) - len(errors)
         result.forgets += len(decoded.forgets)
         result.filtered += len(decoded.filtered)
@@ -192,8 +194,13 @@ class _Check:
                     f"{count.field.path}: {count.not_finite} rows have NaN or Infinity, which is no "
                     f"JSON, so they are skipped; {NAN_REMEDY}"
                 )
-            if not count.has and split_path(count.field.path) not in self._event_paths:
+            if (
+                self._event_paths
+                and not count.has
+                and split_path(count.field.path) not in self._event_paths
+            ):
                 result.notes.append(_absence(count.field.path, self._event_paths))
+        result.notes += self._filtered.notes(has_events=result.events > 0)
         if not result.events:
             result.problem = self._reasons.explain(
                 name, result.rows, result.filtered, result.forgets
