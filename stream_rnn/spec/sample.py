@@ -222,6 +222,7 @@ def _typed(
         options = {**options, "missing": missing}
         typed = [_type_with_missing(column, missing, marks) for column in columns]
         shown = ", ".join(map(repr, sorted(further)[:WORDS_SHOWN]))
+        shown += f" and {len(further) - WORDS_SHOWN} more" if len(further) > WORDS_SHOWN else ""
         note = (
             f"missing: {shown} stand among numbers, so they are read as missing, in every column "
             "(confidence 0.70)."
@@ -244,8 +245,9 @@ def _missing_notes(columns: Sequence[Column], missing: Sequence[str]) -> tuple[s
         f"{word!r} in {count} fields of {', '.join(places[word][:3])}"
         for word, count in seen.most_common(WORDS_SHOWN)
     )
+    more = f" and {len(seen) - WORDS_SHOWN} more" if len(seen) > WORDS_SHOWN else ""
     note = (
-        f"These words are read as missing: {words}. If one is a value, such as NA for Namibia, "
+        f"These words are read as missing: {words}{more}. If one is a value, such as NA for Namibia, "
         "list the others in missing."
     )
     return (note,)

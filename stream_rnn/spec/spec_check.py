@@ -4,6 +4,7 @@ The check reads rows as the fold does, as JSON; the fold's own decoder and encod
 rows are skipped, and why.
 """
 
+import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from stream_rnn.settings import Settings
 from stream_rnn.spec.json_columns import NAN_REMEDY
 from stream_rnn.spec.time_span import TimeSpan
 
+_INDEX = re.compile(r"\[\d+\]$")
 RECORDS_A_BATCH = 10_000
 WORDS_MAX = 100_000  # maximum number of different values that are counted for a field
 PATH_ROWS_MAX = 1_000  # rows whose paths are listed, to find near spellings
@@ -219,10 +221,11 @@ def _add_paths(paths: dict[tuple[str, ...], bool], content: Any) -> None:
 def _absence(path: str, known: dict[tuple[str, ...], bool]) -> str:
     """Return that no record has a path, why, and which near spellings records have."""
     parts = split_path(path)
-    for end in range(1, len(parts)):
-        if known.get(parts[:end]):
+    plain = tuple(_INDEX.sub("", part) for part in parts)  # sensors[0] names the array sensors
+    for end in range(1, len(parts) + (plain != parts)):
+        if known.get(parts[:end]) or (plain != parts and known.get(plain[:end])):
             return (
-                f"{path}: no record can have it, for {join_path(parts[:end])} is an array, of "
+                f"{path}: no record can have it, for {join_path(plain[:end])} is an array, of "
                 "which no path reads an element"
             )
     number = next((part for part in parts[1:] if part.isdecimal()), "")
