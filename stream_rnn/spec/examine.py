@@ -14,6 +14,7 @@ from stream_rnn.spec.choose_time import choose_time
 from stream_rnn.spec.clock_changes import goes_back_at_clock_changes
 from stream_rnn.spec.clocks import Clock, find_clock, is_time_named
 from stream_rnn.spec.columns import Column, Pairs, find_pairs
+from stream_rnn.spec.connect_types import JSON_REASON
 from stream_rnn.spec.envelopes import (
     Envelope,
     filter_rows,
@@ -265,7 +266,9 @@ def _no_key(columns: Sequence[Column]) -> str:
     tried = [c.summary for c in columns if c.kind in ("text", "integer") and not c.refusal]
     more = f"; and {len(tried) - CANDIDATES_MAX} more" if len(tried) > CANDIDATES_MAX else ""
     values = "; ".join(tried[:CANDIDATES_MAX]) if tried else "no field is a text or an integer"
+    texts = [f"{c.path} is no key: {c.refusal}. " for c in columns if c.refusal == JSON_REASON]
+    json = "".join(texts[:OTHERS_SHOWN])
     return visible(
         "no field looks like a key: a key has many values, each in several rows; name it with "
-        f"--key. {values}{more}. {SINGLE_THING}"
+        f"--key. {values}{more}. {json}{SINGLE_THING}"
     )

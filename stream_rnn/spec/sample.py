@@ -22,6 +22,7 @@ from stream_rnn.replay.json_files import read_json_values
 from stream_rnn.replay.row_keys import parse_json
 from stream_rnn.replay.text_files import open_bytes, translated_errors
 from stream_rnn.spec.columns import Column, frame_columns
+from stream_rnn.spec.connect_types import refuse_connect_types
 from stream_rnn.spec.json_columns import json_columns
 from stream_rnn.spec.sniffing import Sniffer
 from stream_rnn.spec.text_columns import OTHER_MISSING_WORDS, Marks, type_column, without_missing
@@ -131,7 +132,8 @@ def _read_json(log: Rows, parts: Iterable[Part], rows: int) -> Sample:
             "their names ids? Write such names as values."
         )
         reasons = (*reasons, note)
-    return Sample([type_column(column, marks) for column in found], len(objects), reasons=reasons)
+    typed = [type_column(column, marks) for column in refuse_connect_types(found, objects)]
+    return Sample(typed, len(objects), reasons=reasons)
 
 
 def _lines_are(count: int) -> str:
