@@ -238,8 +238,9 @@ class FeatureSpec(SpecPart):
         except OSError as error:
             raise SpecError(f"feature spec {path}: {error.strerror or reason(error)}") from error
         except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            cause = reason(error).partition(": ")[2]  # without the name of the exception
             raise SpecError(
-                f"feature spec {path}: it is no TOML: {error}; the spec stands before the log"
+                f"feature spec {path}: it is no TOML: {cause}; the spec stands before the log"
             ) from error
 
     @classmethod
