@@ -9,9 +9,6 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from stream_rnn.errors import StreamRNNError
-from stream_rnn.kafka.cluster import KafkaCluster
-from stream_rnn.settings import Settings
 from tests.forked import ForkedWorker
 from tests.integration.secure_kafka import PASSWORD, SecureKafka
 from tests.integration.streams import Stream, mixed_records, run
