@@ -25,7 +25,6 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stream_rnn.errors import ConfigError, MovedError, reason
-from stream_rnn.operate.absent_fold import explain_absent_fold
 from stream_rnn.operate.open_fold import Fold, FoldPartition
 from stream_rnn.operate.snapshot import COPY_TTL_S, snapshot
 from stream_rnn.overwriting import cannot_write, check_replaceable
@@ -128,8 +127,7 @@ async def _export(fold: Fold, file: BinaryIO, on_progress: OnProgress) -> Archiv
             write(orjson.dumps(line) + b"\n")
             await _write_states(place.store, hidden, count, write, on_progress)
     if not partitions:
-        absence = await explain_absent_fold(fold)
-        raise ConfigError(f"nothing to export: {absence}" if absence else "nothing to export yet")
+        raise ConfigError(f"Redis has no position of app {fold.settings.app}, fold {fold.identity}")
     file.write(digest.digest())
     return ArchiveSummary(partitions, keys, written + DIGEST_BYTES)
 

@@ -7,7 +7,6 @@ import pytest
 
 from stream_rnn.errors import ConfigError, FencedError, UnavailableError
 from stream_rnn.kafka.client_errors import await_answer, translate_error
-from stream_rnn.kafka.tokens import TokenRejectedError
 
 
 @pytest.mark.parametrize(
@@ -20,14 +19,6 @@ from stream_rnn.kafka.tokens import TokenRejectedError
         (
             kafka.TopicAuthorizationFailedError("delays"), ConfigError,
             "TopicAuthorizationFailedError: [Error 29] delays; a reader needs Read on the predict",
-        ),
-        (
-            TokenRejectedError("b:1 refuses the token"), UnavailableError,
-            "TokenRejectedError: b:1 refuses the token; Kafka refuses the login, not a right: corr",
-        ),
-        (
-            kafka.SaslAuthenticationFailed("b:1 refuses the login"), UnavailableError,
-            "SaslAuthenticationFailed: [Error 58] b:1 refuses the login; Kafka refuses the login, n",
         ),
         (
             kafka.OffsetMetadataTooLargeError("g"), ConfigError,

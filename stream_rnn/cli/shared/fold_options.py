@@ -16,7 +16,6 @@ OPTIONS = (
     "on_foreign_offset",
     "allow_compacted",
     "lookback_records_max",
-    "lookback_timeout_s",
     "kafka_timeout_s",
     "redis_timeout_s",
     *FOLD,
