@@ -24,9 +24,11 @@ You train and judge a model:
     audit/        published predictions, compared with a replay
     notebook/     train, evaluate, compare, trace and replay as functions
 
-All three share ``errors.py``, ``extras.py``, ``settings.py``, ``settings_base.py``, ``options.py``, ``text.py``,
-``keys.py``, ``key_spellings.py``, ``key_wrappers.py``, ``overwriting.py``, ``testing.py``,
-``local/`` (Kafka and Redis on this machine), ``demo/`` and ``cli/`` (``stream-rnn <verb>``).
+All three share ``errors.py``, ``extras.py``, ``settings.py``, ``settings_base.py``,
+``options.py``, ``text.py``,
+``keys.py``, ``key_spellings.py``, ``key_texts.py``, ``key_wrappers.py``, ``overwriting.py``,
+``testing.py``, ``formats/`` (schema registry), ``local/`` (Kafka and Redis on this machine),
+``demo/`` and ``cli/`` (``stream-rnn <verb>``).
 
 Shape letters, everywhere: B keys in a round, F features, H hidden size, L layers, O outputs,
 T time steps.  x is (B, F), y is (B, O), h is (B, L, H), for an LSTM (B, 2, L, H).

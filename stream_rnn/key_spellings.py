@@ -9,16 +9,14 @@ import base64
 import json
 import re
 import struct
-import unicodedata
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import combinations
-from typing import Literal
 from urllib.parse import unquote
 
 from stream_rnn.errors import ConfigError
+from stream_rnn.key_texts import DECIMAL, INTEGER, plain_texts, spell_text
 from stream_rnn.key_wrappers import unquote_text, unwrap
 from stream_rnn.keys import INTEGERS, describe_key, parse_key, shorten
 
@@ -26,15 +24,10 @@ CANDIDATES_MAX = 1000
 READ_BYTES_MAX = 256  # a longer key has no other spelling
 FRAME_BYTES = 5  # a zero byte and the schema id, big-endian
 FRAMES_MAX = 8
-WRAPPERS_MAX = 8
+WRAPPERS_MAX = 12
 DOUBLES = (1e-6, 1e15)  # other eight bytes are hardly a number that somebody writes
-ZEROS_TO = 12
-DASHES_MAX = 4
 NAMED_MAX = 5
-UNICODE_FORMS: tuple[Literal["NFC", "NFD", "NFKC"], ...] = ("NFC", "NFD", "NFKC")
 
-_INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
-_DECIMAL = re.compile(r"[+-]?[0-9]{1,19}\.[0-9]{1,19}")
 _ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|[nrtab\\\"])")
 _FLOATS = {4: ">f", 8: ">d"}
 _ESCAPED = {"n": "\n", "r": "\r", "t": "\t", "a": "\a", "b": "\b", "\\": "\\", '"': '"'}
@@ -64,7 +57,10 @@ class NearKey:
 
     def __str__(self) -> str:
         """Return the name, the difference and the partitions."""
-        text = repr(shorten(self.name)) + (f" ({self.how})" if self.how else "")
+        is_text = self.name == self.key.decode(errors="replace")
+        number = "" if is_text or self.name.startswith((*INTEGERS,)) else _float_text(self.key)
+        details = ", ".join(filter(None, (self.how, number and f"the number {number}")))
+        text = repr(shorten(self.name)) + (f" ({details})" if details else "")
         return f"{text} in {format_partitions(self.partitions)}" if self.partitions else text
 
 
@@ -110,8 +106,11 @@ class Spellings:
         self._payloads: dict[bytes, str] = {}
         self._texts: dict[str, None] = {}
         readings = [*_readings(key)] if len(key) <= READ_BYTES_MAX else []
-        if (wrapped := unwrap(key)) is not None and len(wrapped[0]) <= READ_BYTES_MAX:
-            readings.append((wrapped[0], "without what is around it"))
+        readings += [
+            (text, "without what is around it")
+            for text, _ in unwrap(key)
+            if len(text) <= READ_BYTES_MAX
+        ]
         for reading, what in readings:
             self._texts.setdefault(reading)
             for spelling, how in _writings(reading):
@@ -119,7 +118,8 @@ class Spellings:
             for payload in _payloads(reading):
                 self._payloads.setdefault(payload, "framed by a schema registry")
         for raw in _raw_readings(key) if len(key) <= READ_BYTES_MAX else ():
-            self._add(raw, "as bytes")
+            if not (key.isdigit() and raw.isdigit()):  # digits are a number, and it is another
+                self._add(raw, "as bytes")
 
     def _add(self, spelling: bytes, how: str) -> None:
         if spelling and spelling != self._key and len(self._hows) < CANDIDATES_MAX:
@@ -133,7 +133,7 @@ class Spellings:
                 objects of JSON and prefixes may be around it.
         """
         stored = [*stored]
-        wrappers = dict.fromkeys(found[1] for key in stored if (found := unwrap(key)) is not None)
+        wrappers = dict.fromkeys(wrapper for key in stored for _, wrapper in unwrap(key))
         wrapped = [
             key
             for wrapper in [*wrappers][:WRAPPERS_MAX]
@@ -154,9 +154,22 @@ class Spellings:
             return how
         frame = frame_of(other)
         if frame is None or other[FRAME_BYTES:] not in self._payloads:
-            wrapped = unwrap(other)
-            return wrapped[1].how if wrapped is not None and wrapped[0] in self._texts else None
+            hows = [wrapper.how for text, wrapper in unwrap(other) if text in self._texts]
+            return next(iter(hows), None) or self._describe_characters(other)
         return f"framed by a schema registry, schema id {int.from_bytes(frame[1:], 'big')}"
+
+    def _describe_characters(self, other: bytes) -> str | None:
+        """Return the difference of a key that looks the same; ``None`` if it looks different."""
+        if len(other) > READ_BYTES_MAX:
+            return None
+        try:
+            text = other.decode()
+        except UnicodeDecodeError:
+            return None
+        for changed, how in plain_texts(text):
+            if changed in self._texts:
+                return how
+        return None
 
 
 def frame_of(key: bytes) -> bytes | None:
@@ -180,9 +193,11 @@ def _readings(key: bytes) -> Iterator[tuple[str, str]]:
             yield inner, "without quotes"
         if "%" in text:
             yield unquote(text), "without percent-encoding"
+        yield from plain_texts(text)
     for raw in _raw_readings(key):
         for text, _ in _decodings(raw):
-            yield text, "decoded"
+            if not (key.isdigit() and text.isdigit()):
+                yield text, "decoded"
 
 
 def _decodings(key: bytes) -> Iterator[tuple[str, str]]:
@@ -198,11 +213,20 @@ def _decodings(key: bytes) -> Iterator[tuple[str, str]]:
             continue
     if len(key) in INTEGERS.values():
         yield str(int.from_bytes(key, "big", signed=True)), "as decimal text"
-        number = struct.unpack(_FLOATS[len(key)], key)[0]
-        if DOUBLES[0] <= abs(number) <= DOUBLES[1]:
-            text = f"{number:.{15 if len(key) == 8 else 7}g}"
-            if "e" not in text and struct.pack(_FLOATS[len(key)], float(text)) == key:
-                yield text, "as decimal text"
+        if (text := _float_text(key)) is not None:
+            yield text.removesuffix(".0"), "as decimal text"
+
+
+def _float_text(key: bytes) -> str | None:
+    """Return the number of a Java Double or Float, such as ``3.0``; ``None`` if it is hardly one."""
+    if len(key) not in _FLOATS:
+        return None
+    number = struct.unpack(_FLOATS[len(key)], key)[0]
+    if not DOUBLES[0] <= abs(number) <= DOUBLES[1]:
+        return None
+    text = f"{number:.{15 if len(key) == 8 else 7}g}"
+    is_exact = "e" not in text and struct.pack(_FLOATS[len(key)], float(text)) == key
+    return (text if "." in text else f"{text}.0") if is_exact else None
 
 
 def _raw_readings(key: bytes) -> Iterator[bytes]:
@@ -229,15 +253,15 @@ def _unescape(match: re.Match[str]) -> str:
 def _writings(text: str) -> Iterator[tuple[bytes, str]]:
     """Yield the spellings of a text with the name of each; the text itself has no name."""
     with suppress(UnicodeEncodeError):  # half of a surrogate pair
-        for spelling, how in _texts(text):
+        for spelling, how in spell_text(text):
             yield spelling.encode(), how
         for encoding in ("utf-16-le", "utf-16-be", "utf-16"):
             yield text.encode(encoding), "in UTF-16"
         for encoding in () if text.isascii() else ("latin-1", "cp1252"):
             yield text.encode(encoding, "replace"), f"in {encoding}"
-    if _INTEGER.fullmatch(text):
+    if INTEGER.fullmatch(text):
         yield from _integers(int(text))
-    if _INTEGER.fullmatch(text) or _DECIMAL.fullmatch(text):
+    if INTEGER.fullmatch(text) or DECIMAL.fullmatch(text):
         yield struct.pack(">d", float(text)), "as a Java Double, a big-endian float of 8 bytes"
         yield struct.pack(">f", float(text)), "as a Java Float, a big-endian float of 4 bytes"
     with suppress(ValueError):
@@ -252,66 +276,6 @@ def _integers(number: int) -> Iterator[tuple[bytes, str]]:
             yield big_endian[::-1], f"as a little-endian integer of {size} bytes"
 
 
-def _texts(text: str) -> Iterator[tuple[str, str]]:
-    yield text, ""
-    yield json.dumps(text), "as JSON text"
-    yield json.dumps(text, ensure_ascii=False), "as JSON text"
-    yield f"'{text}'", "in single quotes"
-    yield f"b'{text}'", "as Python writes bytes"
-    yield text.lower(), "in lower case"
-    yield text.upper(), "in upper case"
-    yield text.title(), "in title case"
-    for form in UNICODE_FORMS:
-        yield unicodedata.normalize(form, text), f"in Unicode's form {form}"
-    for end in ("\n", "\r\n", "\r", "\0"):
-        yield text + end, "with a line end or a NUL at its end"
-    for before, after in (("", " "), (" ", ""), (" ", " "), ("", "\t"), ("\t", ""), ("\ufeff", "")):
-        yield before + text + after, "with a blank or a byte order mark"
-    yield text.encode(errors="replace").hex(), "in hexadecimal"
-    yield text.encode(errors="replace").hex().upper(), "in hexadecimal"
-    yield base64.b64encode(text.encode(errors="replace")).decode(), "in base64"
-    yield from _numbers(text)
-    yield from _escapes(text)
-    with suppress(ValueError):
-        each = uuid.UUID(text)
-        for spelling in (str(each), each.hex, f"{{{each}}}", str(each).upper()):
-            yield spelling, "as a UUID"
-
-
-def _numbers(text: str) -> Iterator[tuple[str, str]]:
-    """Yield numbers of the same value: with leading zeros, or with another number of decimals."""
-    if _INTEGER.fullmatch(text):
-        sign = text[:1] if text[0] in "+-" else ""
-        digits = text.lstrip("+-")
-        bare = digits.lstrip("0") or "0"
-        sign = sign.replace("+", "")
-        yield sign + bare, "without leading zeros"
-        for width in range(len(bare) + 1, ZEROS_TO + 1):
-            yield sign + bare.zfill(width), "with leading zeros"
-        yield f"{sign}{bare}.0", "with decimals"
-    elif _DECIMAL.fullmatch(text):
-        bare = text.rstrip("0")
-        yield bare.rstrip("."), "without decimals"
-        yield (bare + "0" if bare.endswith(".") else bare), "with fewer decimals"
-        decimals = len(bare) - bare.index(".") - 1
-        for count in range(decimals + 1, decimals + 4):
-            yield bare + "0" * (count - decimals), "with more decimals"
-
-
-def _escapes(text: str) -> Iterator[tuple[str, str]]:
-    r"""Yield composite keys in which ``-`` and ``\`` inside of a part are escaped, or are not."""
-    if "\\" in text:
-        yield re.sub(r"\\(.)", r"\1", text), "without escapes"
-        yield text.replace("\\", "\\\\"), "with escapes"
-    dashes = [match.start() for match in re.finditer("-", text)][: DASHES_MAX + 1]
-    if not 0 < len(dashes) <= DASHES_MAX:
-        return
-    for count in range(1, len(dashes) + 1):
-        for chosen in combinations(dashes, count):
-            escaped = "".join("\\" * (at in chosen) + each for at, each in enumerate(text))
-            yield escaped, "with escapes, as a part of a composite key"
-
-
 def _payloads(text: str) -> Iterator[bytes]:
     """Yield what follows the frame of a registry: Avro's text and number, JSON, text, integers."""
     try:
@@ -321,7 +285,7 @@ def _payloads(text: str) -> Iterator[bytes]:
     yield _varint(2 * len(data)) + data
     yield json.dumps(text).encode()
     yield data
-    if _INTEGER.fullmatch(text) and -(1 << 63) <= int(text) < 1 << 63:
+    if INTEGER.fullmatch(text) and -(1 << 63) <= int(text) < 1 << 63:
         yield _varint((int(text) << 1) ^ (int(text) >> 63))
         for prefix in INTEGERS:
             try:

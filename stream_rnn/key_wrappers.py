@@ -10,7 +10,8 @@ from typing import Any
 WRAPPED_BYTES_MAX = 4096  # a schema makes a key long
 _JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
 _STRUCT = re.compile(r"(Struct\{\w+=)(.*)(\})", re.DOTALL)
-_PREFIXED = re.compile(r"([A-Za-z][\w.-]*[:/|#=])(.+)()", re.DOTALL)
+_PREFIX = re.compile(r"[A-Za-z][\w.-]*[:/|#=](?=.)", re.DOTALL)
+PREFIXES_MAX = 4
 _PYTHON_BYTES = re.compile(r"b(['\"])(.*)\1", re.DOTALL)
 _PROBE = "\x01"  # no value of a key
 
@@ -42,32 +43,40 @@ class Wrapper:
         return wrapped
 
 
-def unwrap(key: bytes) -> tuple[str, Wrapper] | None:
-    """Return the text of the value that a key wraps, and its wrapper; ``None`` if it wraps none.
+def unwrap(key: bytes) -> list[tuple[str, Wrapper]]:
+    """Return the texts of the values that a key wraps, each with its wrapper.
+
+    Only a key with several prefixes wraps several values.
 
     Example:
-        >>> [unwrap(key)[0] for key in (b'{"id":9}', b"Struct{id=21}", b"user:11")]
+        >>> [unwrap(key)[0][0] for key in (b'{"id":9}', b"Struct{id=21}", b"user:11")]
         ['9', '21', '11']
-        >>> (
-        ...     unwrap(b'{"schema":null,"payload":{"id":"a"}}')[0],
-        ...     unwrap(b"9"),
-        ...     unwrap(b'{"a":1,"b":2}'),
-        ... )
-        ('a', None, None)
+        >>> [text for text, _ in unwrap(b"urn:dev:55")], unwrap(b"9"), unwrap(b'{"a":1,"b":2}')
+        (['dev:55', '55'], [], [])
+        >>> unwrap(b'{"schema":null,"payload":{"id":"a"}}')[0][0]
+        'a'
     """
     if len(key) > WRAPPED_BYTES_MAX:
-        return None
+        return []
     try:
         text = key.decode()
     except UnicodeDecodeError:
-        return None
+        return []
     if text.startswith("{"):
-        return _unwrap_json(text)
+        found = _unwrap_json(text)
+        return [] if found is None else [found]
     if match := _STRUCT.fullmatch(text):
-        return match[2], Wrapper(match[1], match[3], "as the text of a Struct of Kafka Connect")
-    if match := _PREFIXED.fullmatch(text):
-        return match[2], Wrapper(match[1], "", f"after {match[1]}")
-    return None
+        return [(match[2], Wrapper(match[1], match[3], "as the text of a Struct of Kafka Connect"))]
+    return [*_unwrap_prefixes(text)]
+
+
+def _unwrap_prefixes(text: str) -> Iterator[tuple[str, Wrapper]]:
+    end = 0
+    for _ in range(PREFIXES_MAX):
+        if (match := _PREFIX.match(text, end)) is None:
+            return
+        end = match.end()
+        yield text[end:], Wrapper(text[:end], "", f"after {text[:end]}")
 
 
 def _unwrap_json(text: str) -> tuple[str, Wrapper] | None:

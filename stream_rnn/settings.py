@@ -67,6 +67,10 @@ class Settings(SettingsBase):
         None,
         description="Path of a file with the Redis URL, such as a mounted secret, whose user and password each new connection reads again; instead of `redis_url`, whose password other users could see in the list of processes.",
     )
+    schema_registry_url: SecretStr | None = Field(
+        None,
+        description="URL of the schema registry of framed events, with user and password if needed; unset means that framed records are no events.",
+    )
     delivery: Delivery = Field(
         "exactly_once",
         description="Delivery guarantee: `exactly_once` uses a transaction per micro-batch, `at_least_once` may repeat outputs after a crash.",
@@ -124,7 +128,7 @@ class Settings(SettingsBase):
     )
     on_foreign_offset: Literal["stop", "accept"] = Field(
         "stop",
-        description="Reaction to a group offset that stream_rnn has not written, if Redis has no states: `stop` exits, `accept` publishes from that offset on; with states, a worker stops in either case.",
+        description="Reaction to a group offset that stream_rnn has not written, if Redis has no states: `stop` exits, `accept` publishes from that offset on, and is to be removed after that start; with states, a worker stops in either case.",
     )
     allow_compacted: bool = Field(
         False,
@@ -137,7 +141,7 @@ class Settings(SettingsBase):
         1000,
         ge=1,
         le=1_000_000,
-        description="Maximum number of records to search backwards in an output topic for the last output of the fold.",
+        description="Maximum number of committed records of an output partition in which to search backwards for the last output of the app; those of other apps count.",
     )
 
     # Bounds
@@ -228,6 +232,15 @@ class Settings(SettingsBase):
         le=86_400,
         description="Seconds without Redis after which a running worker exits; a worker that starts exits at once, unless Redis refuses the password of `redis_url_file`.",
     )
+    schema_registry_timeout_s: float = Field(
+        10, gt=0, le=600, description="Deadline for one answer of the schema registry, in seconds."
+    )
+    schema_registry_retry_s: float = Field(
+        60,
+        ge=0,
+        le=86_400,
+        description="Seconds without an answer to a new schema id after which a worker exits.",
+    )
     kafka_timeout_s: float = Field(
         30, ge=0.5, le=600, description="Deadline for one answer of Kafka, in seconds."
     )
@@ -242,6 +255,12 @@ class Settings(SettingsBase):
         gt=0,
         le=3600,
         description="Deadline for positioning all partitions of an assignment, in seconds.",
+    )
+    lookback_timeout_s: float = Field(
+        30,
+        gt=0,
+        le=3600,
+        description="Deadline for the search of `lookback_records_max` in one output partition, in seconds; a worker also needs a `recovery_timeout_s` for it.",
     )
     revoke_timeout_s: float = Field(
         5,

@@ -13,7 +13,19 @@ FUNCTION_LINES_MAX = 60
 FIELDS_MAX, POSITIONAL_MAX = 5, 3
 
 FOLD = {
-    *("errors", "options", "settings_base", "settings", "text", "kafka", "store", "model", "fold"),
+    *(
+        "errors",
+        "extras",
+        "options",
+        "settings_base",
+        "settings",
+        "text",
+        "formats",
+        "kafka",
+        "store",
+        "model",
+        "fold",
+    ),
     *("predictions.schema", "predictions.writer"),  # what reads them is no part of a fold
 }
 MAY_IMPORT = {  # a room, and what it may import; below are the rooms that come before it
@@ -26,11 +38,13 @@ MAY_IMPORT = {  # a room, and what it may import; below are the rooms that come 
     "settings": {"errors", "settings_base"},
     "keys": {"errors"},
     "key_wrappers": set(),
-    "key_spellings": {"errors", "keys", "key_wrappers"},
+    "key_texts": set(),
+    "key_spellings": {"errors", "keys", "key_texts", "key_wrappers"},
     "kafka": {"errors", "settings"},
     "store": {"errors", "settings"},
     "model": {"errors", "options", "text"},
     "predictions": {"errors", "kafka", "model"},
+    "formats": {"errors", "extras", "model", "settings"},
     "fold": FOLD,
     "testing": FOLD,
     "metrics": {"model"},
@@ -63,6 +77,7 @@ BROAD_HANDLERS = {  # where, and why it may catch everything
     "replay/iterate.py": "what went wrong in the thread is raised where the loop is",
     "kafka/record_batches.py": "codecs and aiokafka's parser raise whatever they raise; translated",
     "kafka/tokens.py": "a provider of tokens raises whatever it raises; translated",
+    "local/registry.py": "jgo raises whatever its HTTP library and its parsers raise; translated",
     "local/kafka.py": "jgo raises whatever its HTTP library and its parsers raise; translated",
 }
 VAGUE_NAMES = {"utils", "helpers", "manager", "base", "impl", "common", "core"}

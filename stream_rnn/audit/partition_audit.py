@@ -34,6 +34,7 @@ from stream_rnn.audit.segments import Segment, segments_of
 from stream_rnn.fold.decoder import Record
 from stream_rnn.fold.envelope import Envelope
 from stream_rnn.fold.fold_id import fold_id
+from stream_rnn.fold.framed import open_framed
 from stream_rnn.fold.kafka_log import KafkaLog
 from stream_rnn.fold.output_batches import Message
 from stream_rnn.kafka.group_offsets import GroupOffset
@@ -94,7 +95,7 @@ class PartitionAudit:
         self.labels = {head.name: frozenset(head.labels) for head in heads}
         self.example_counts: dict[str, int] = {}
         self.kafka_log = KafkaLog(log.cluster, settings, self.partition)
-        self.envelope = Envelope(model.spec.event, settings)
+        self.envelope = Envelope(model.spec.event, settings, open_framed(model.spec, settings))
 
     async def audit(self) -> None:
         """Audit the partition; call this once."""

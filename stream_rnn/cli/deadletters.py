@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-import click
-
+from stream_rnn.cli.shared.confirmation import confirm
 from stream_rnn.cli.shared.printing import output_console, print_json, print_text
 from stream_rnn.cli.shared.progress import RecordBars
 from stream_rnn.fold.skip_reasons import SKIP_REASONS
@@ -112,7 +111,7 @@ def retry(
             if choice.count:
                 if not (yes or as_json):
                     question = f"put {choice.count} records back into {settings.source}, with new offsets?"  # fmt: skip
-                    click.confirm(question, abort=True, err=True)
+                    confirm(question)
                 with RecordBars() as bars:
                     offsets = runner.run(retrying.put_back(choice, lambda n: bars("put back", n)))
         finally:

@@ -7,12 +7,14 @@ from typing import Any
 import click
 import numpy as np
 
+from stream_rnn.cli.shared.confirmation import confirm
 from stream_rnn.cli.shared.folds import with_fold
 from stream_rnn.cli.shared.printing import output_console, print_json, print_table, print_text
-from stream_rnn.fold.stream_time import REMEDY, describe_ahead
+from stream_rnn.fold.stream_time import describe_ahead
 from stream_rnn.key_spellings import NearKey, list_near_keys
 from stream_rnn.keys import KEY_FORMS, describe_key, parse_key
 from stream_rnn.operate import key_states as states
+from stream_rnn.operate.absent_fold import explain_absent_fold
 from stream_rnn.operate.key_states import KeyState
 from stream_rnn.operate.near_keys import find_near_keys
 from stream_rnn.operate.open_fold import Fold
@@ -31,8 +33,8 @@ def show(settings: FoldSettings, as_json: bool) -> int:
     identity, rows = with_fold(settings, look)
     for row in rows:
         now_s = time.time()  # noqa: TID251  # the fold does not use it
-        text = describe_ahead(row["stream_time_ms"], now_s, settings)
-        row["stream_time_ahead"] = f"{text}; {REMEDY}" if text else None
+        ahead = describe_ahead(row["stream_time_ms"], now_s, settings)
+        row["stream_time_ahead"] = None if ahead is None else str(ahead)
     if as_json:
         for row in rows:
             print_json(row)
@@ -47,15 +49,18 @@ def drop(settings: FoldSettings, partition: int | None, force: bool, yes: bool) 
     async def drop_places(fold: Fold) -> None:
         if not force:
             await fold.require_no_workers("dropping")
+        absence, total = await explain_absent_fold(fold), 0
         for place in fold.select(partition):
             count = await place.store.drop()
+            total += count
             print(f"dropped {count} hidden states of {settings.source}[{place.partition}]")
+        if absence and not total:
+            click.echo(f"note: {absence}", err=True)
 
     if not yes:
-        click.confirm(
+        confirm(
             f"drop the states of app {settings.app} on {settings.source}, of the fold of this "
-            "bundle?",
-            abort=True,
+            "bundle?"
         )
     with_fold(settings, drop_places)
 
@@ -67,7 +72,10 @@ def get(settings: FoldSettings, key: str, as_json: bool) -> int:
 
     async def look(fold: Fold) -> tuple[list[KeyState], tuple[list[NearKey], str]]:
         found = await states.find_states(fold, record_key)
-        return found, ([], "") if found else await find_near_keys(fold, record_key)
+        if found:
+            return found, ([], "")
+        near, note = await find_near_keys(fold, record_key)
+        return found, (near, await explain_absent_fold(fold) or note)
 
     found, (near, note) = with_fold(settings, look)
     for state in found:
@@ -136,7 +144,7 @@ def _print(settings: FoldSettings, identity: str, rows: list[dict[str, Any]]) ->
             f"of the last output {row['last_output_fold']}",
             "  ",
         )
-        for name in ("stop", "lost", "stream_time_ahead"):
+        for name in ("stop", "would_lose", "lost", "stream_time_ahead"):
             if row[name]:
                 label = name.replace("_", " ")
                 print_text(console, f"partition {row['partition']}: {label}: {row[name]}", "  ")

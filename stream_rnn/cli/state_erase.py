@@ -2,12 +2,14 @@
 
 import click
 
+from stream_rnn.cli.shared.confirmation import confirm
 from stream_rnn.cli.shared.folds import with_fold
 from stream_rnn.cli.shared.printing import print_json
 from stream_rnn.cli.state import near_as_json, print_near
 from stream_rnn.errors import ConfigError
 from stream_rnn.key_spellings import NearKey, format_partitions
 from stream_rnn.keys import describe_key, parse_key
+from stream_rnn.operate.absent_fold import explain_absent_fold
 from stream_rnn.operate.erasure import Erasure, erase_key, require_erasable
 from stream_rnn.operate.near_keys import find_near_keys
 from stream_rnn.operate.open_fold import Fold
@@ -36,10 +38,13 @@ def erase(
         partitions = [place.partition for place in places] if is_given else None
         erasure = await erase_key(fold, record_key, partitions, within_s)
         has_key = erasure.states or erasure.has_met_something
-        return erasure, ([], "") if has_key else await find_near_keys(fold, record_key)
+        if has_key:
+            return erasure, ([], "")
+        near, note = await find_near_keys(fold, record_key)
+        return erasure, (near, await explain_absent_fold(fold) or note)
 
     if not (yes or as_json):
-        click.confirm(f"forget {name} of {settings.source}?", abort=True)
+        confirm(f"forget {name} of {settings.source}?")
     erasure, (near, note) = with_fold(settings, erase_there)
     if as_json:
         print_json(

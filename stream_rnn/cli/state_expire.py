@@ -2,9 +2,9 @@
 
 import time
 
-import click
-
+from stream_rnn.cli.shared.confirmation import confirm
 from stream_rnn.cli.shared.folds import with_fold
+from stream_rnn.operate.absent_fold import explain_absent_fold
 from stream_rnn.operate.expiry import ExpiryPlan, expire, needed_s, plan_expiry
 from stream_rnn.operate.open_fold import Fold
 from stream_rnn.settings import FoldSettings
@@ -21,20 +21,36 @@ def expire_silent(
 ) -> int:
     """Publish a tick to each silent partition that has states; return the exit status."""
     now_ms = 1000 * time.time()  # noqa: TID251  # the tick gets the time of this machine
-    plans = with_fold(settings, lambda fold: plan_expiry(fold, partition, silent_s, now_ms))
+
+    async def print_plans(fold: Fold) -> list[ExpiryPlan]:
+        plans = await plan_expiry(fold, partition, silent_s, now_ms)
+        if absence := await explain_absent_fold(fold):
+            print(f"no tick: {absence}")
+            return []
+        for plan in plans:
+            print(f"{settings.source}[{plan.partition}]: {_describe(plan, int(now_ms), force)}")
+        return plans
+
+    plans = with_fold(settings, print_plans)
+    if not plans:
+        return 1
     silent = [plan for plan in plans if not plan.reason and (force or not plan.refusal)]
-    for plan in plans:
-        print(f"{settings.source}[{plan.partition}]: {_describe(plan, int(now_ms), force)}")
     status = 1 if any(plan.refusal for plan in plans) and not force else 0
     if not silent:
         return status
     if not yes:
-        click.confirm(
-            "publish the ticks? Events that come later with an earlier time then find no memory",
-            abort=True,
+        confirm(
+            "publish the ticks? Events that come later with an earlier time then find no memory"
         )
 
-    limit_s = needed_s(settings, silent) if within_s is None else within_s
+    return (
+        _publish(settings, silent, needed_s(settings, silent) if within_s is None else within_s)
+        or status
+    )
+
+
+def _publish(settings: FoldSettings, silent: list[ExpiryPlan], limit_s: float) -> int:
+    """Publish the ticks, and wait until workers have deleted what they expire."""
 
     async def publish(fold: Fold) -> tuple[bool, int]:
         return await expire(fold, silent, limit_s)
@@ -54,7 +70,7 @@ def expire_silent(
         )
         return 1
     print(f"folded; {left:,} expired states are left{more}")
-    return status
+    return 0
 
 
 def _describe(plan: ExpiryPlan, now_ms: int, force: bool) -> str:

@@ -7,32 +7,29 @@ a value forget their key (``envelope.py``).  What a record becomes does not depe
 record, so it is the same in every micro-batch.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from stream_rnn.errors import FeatureError, RecordError
+from stream_rnn.errors import RecordError
 from stream_rnn.fold.envelope import Envelope, NoEvent
-from stream_rnn.fold.event_time import (
-    TIME_MS_MAX,
-    TIME_MS_MIN,
-    latest_ms,
-    parse_numbers_ms,
-    parse_time_ms,
-)
+from stream_rnn.fold.event_time import TIME_MS_MIN, latest_ms
+from stream_rnn.fold.event_times import NO_TIMESTAMP, EventTimes
 from stream_rnn.fold.fields import build_row_type, column_reader
+from stream_rnn.fold.framed import FramedRecords, Frames, merge
 from stream_rnn.fold.record_limits import check_key, check_size, not_json
 from stream_rnn.fold.schema_errors import schema_error
+from stream_rnn.formats.frames import Frame
+from stream_rnn.formats.open_schemas import open_schemas
+from stream_rnn.formats.schemas import Schemas
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.paths import split_path
 from stream_rnn.settings import Settings
-
-NO_TIMESTAMP = -1
-STAMP_MAX = 1 << 62
 
 
 class Record(Protocol):
@@ -114,6 +111,10 @@ class Decoder:
         spec: Feature spec with the fields and the event time.
         settings: Bounds of keys, values and event times.
         with_targets: Whether to also decode the fields that only the labels of the heads need.
+        schemas: Schemas of framed records; ``None`` takes those of the settings' registry, without
+            which framed records are no events.
+        fetches: Whether :meth:`decode` fetches new schemas, which blocks, rather than to raise a
+            :class:`SchemasNeededError`.
 
     Attributes:
         time_ms_max: Greatest valid event time and timestamp in milliseconds.
@@ -123,14 +124,26 @@ class Decoder:
     """
 
     def __init__(
-        self, spec: FeatureSpec, settings: Settings, *, with_targets: bool = False
+        self,
+        spec: FeatureSpec,
+        settings: Settings,
+        *,
+        with_targets: bool = False,
+        schemas: Schemas | None = None,
+        fetches: bool = True,
     ) -> None:
         self._settings = settings
-        self._time = spec.event.time
+        self._time, self._times = spec.event.time, EventTimes(spec.event.time, settings)
         self.time_ms_max = latest_ms(settings.event_year_max)
         fields = spec.fields(with_targets=with_targets)
         self._paths = tuple(field.path for field in fields)
         self._columns = [column_reader(field) for field in fields]
+        self.schemas = schemas or open_schemas(settings)
+        self._framed = (
+            None
+            if self.schemas is None
+            else FramedRecords(fields, spec.event, self.schemas, fetches=fetches)
+        )
         event = TypeAdapter(build_row_type(fields)).validator
         self._validate, self._validate_content = event.validate_json, event.validate_python
         self._names = {name for path in self._paths for name in split_path(path)}
@@ -146,20 +159,25 @@ class Decoder:
         """Decode records; a bad record does not affect the others."""
         keys = [record.key for record in records]
         one_by_one = _Decoded()
-        events = self._decode_all(keys, [record.value for record in records])
-        if events is None:
-            one_by_one = self._decode_each(records)
-            rows, events = one_by_one.rows, one_by_one.events
+        values = [record.value for record in records]
+        frames = self._framed.frames(records, values) if self._framed is not None else None
+        events = None
+        if frames is None:
+            events = self._decode_all(keys, values)
+        if events is not None:
+            rows = list(range(len(events)))
+            columns = self._read_columns(events)
+            timestamps = [record.timestamp for record in records]
+        else:
+            rows, columns, one_by_one = self._decode_mixed(records, frames)
             timestamps = [records[row].timestamp for row in rows]
             keys = [keys[row] for row in rows]
-        else:
-            rows = list(range(len(events)))
-            timestamps = [record.timestamp for record in records]
-        columns = {
-            path: column(events) for path, column in zip(self._paths, self._columns, strict=True)
-        }
         stamps = np.array(timestamps, np.int64)
-        time_ms, undated = self._event_times(columns, one_by_one.envelopes, stamps)
+        raws: Sequence[Any] = ()
+        if self._time is not None:
+            is_inside = self._validate_envelope is None
+            raws = columns[self._time.path] if is_inside else self._read_times(one_by_one.envelopes)
+        time_ms, undated = self._times.read(raws, stamps)
         decoded = DecodedRecords(
             rows=np.array(rows, np.int64),
             keys=cast("list[bytes]", keys),
@@ -172,52 +190,103 @@ class Decoder:
         )
         return skip_events(decoded, undated) if undated else decoded
 
+    def _read_columns(self, events: Sequence[Any]) -> dict[str, list[Any]]:
+        return {
+            path: column(events) for path, column in zip(self._paths, self._columns, strict=True)
+        }
+
+    def _decode_mixed(
+        self, records: Sequence[Record], frames: Frames | None
+    ) -> tuple[list[int], dict[str, list[Any]], _Decoded]:
+        """Decode records of which some are framed, or some are no events."""
+        by_column: list[int] = []
+        columns: dict[str, list[Any]] = {}
+        if self._framed is not None and frames is not None and self._envelope is None:
+            values = [record.value for record in records]
+            keys = [record.key for record in records]
+            is_eligible = None
+            if not self._are_eligible(keys, values):
+                is_eligible = [
+                    self._are_eligible([key], [value])
+                    for key, value in zip(keys, values, strict=True)
+                ]
+            by_column, columns = self._framed.columns(values, frames, is_eligible)
+            if len(by_column) == len(records):
+                return by_column, columns, _Decoded()
+        one_by_one = self._decode_each(records, frames, frozenset(by_column))
+        rows, others = one_by_one.rows, self._read_columns(one_by_one.events)
+        if by_column:
+            rows, others = merge(rows, others, by_column, columns)
+        return rows, others, one_by_one
+
+    def _are_eligible(self, keys: Sequence[bytes | None], values: Sequence[bytes | None]) -> bool:
+        """Return whether all records have a key and a value whose sizes are valid."""
+        if None in keys or None in values or not keys:
+            return False
+        key_bytes, value_bytes = cast("Sequence[bytes]", keys), cast("Sequence[bytes]", values)
+        if max(map(len, key_bytes)) > self._settings.key_bytes_max:
+            return False
+        return max(map(len, value_bytes)) <= self._settings.value_bytes_max
+
     def _decode_all(
         self, keys: Sequence[bytes | None], values: Sequence[bytes | None]
     ) -> list[Any] | None:
         """Return the events if every record is an event, else ``None``."""
-        if self._envelope is not None or None in keys or None in values or not keys:
-            return None
-        key_bytes, value_bytes = cast("Sequence[bytes]", keys), cast("Sequence[bytes]", values)
-        if max(map(len, key_bytes)) > self._settings.key_bytes_max:
-            return None
-        if max(map(len, value_bytes)) > self._settings.value_bytes_max:
+        if self._envelope is not None or not self._are_eligible(keys, values):
             return None
         try:
-            return list(map(self._validate, value_bytes))
+            return list(map(self._validate, cast("Sequence[bytes]", values)))
         except ValidationError:
             return None
 
-    def _decode_each(self, records: Sequence[Record]) -> _Decoded:
+    def _decode_each(
+        self, records: Sequence[Record], frames: Frames | None, done: Collection[int]
+    ) -> _Decoded:
+        """Decode the records whose rows are not done."""
         decoded = _Decoded()
-        rows, events, validate = decoded.rows, decoded.events, self._validate
-        key_bytes_max = self._settings.key_bytes_max
-        value_bytes_max = self._settings.value_bytes_max
         for row, record in enumerate(records):
-            key, value = record.key, record.value
+            if row in done:
+                continue
+            frame = frames[row] if frames is not None else None
             try:
                 if self._envelope is not None:
-                    self._open(row, record, self._envelope, decoded)
-                    continue
-                if key is None or len(key) > key_bytes_max:
-                    check_key(key, self._settings)
-                if value is None:
-                    decoded.forgets.append(row)
-                    continue
-                if len(value) > value_bytes_max:
-                    check_size(value, self._settings)
-                events.append(validate(value))
-                rows.append(row)
+                    self._open(row, record, frame, decoded)
+                else:
+                    self._decode_one(row, record, frame, decoded)
             except ValidationError as error:
-                decoded.skips[row] = schema_error(error, self._names, value or b"", record.headers)
+                value = record.value or b""
+                decoded.skips[row] = schema_error(error, self._names, value, record.headers)
             except RecordError as error:
                 decoded.skips[row] = error
         return decoded
 
-    def _open(self, row: int, record: Record, envelope: Envelope, decoded: _Decoded) -> None:
+    def _decode_one(self, row: int, record: Record, frame: Frame | None, decoded: _Decoded) -> None:
+        key, value = record.key, record.value
+        if key is None or len(key) > self._settings.key_bytes_max:
+            check_key(key, self._settings)
+        if value is None:
+            decoded.forgets.append(row)
+            return
+        if len(value) > self._settings.value_bytes_max:
+            check_size(value, self._settings)
+        if frame is None:
+            decoded.events.append(self._validate(value))
+        else:
+            decoded.events.append(self._validate_content(self._content(value, frame)))
+        decoded.rows.append(row)
+
+    def _content(self, value: bytes, frame: Frame) -> Any:
+        """Return the content of a framed value."""
+        assert self._framed is not None, "only it finds frames"
+        return self._framed.content(value, frame)
+
+    def _open(self, row: int, record: Record, frame: Frame | None, decoded: _Decoded) -> None:
         """Open the envelope of a record, and add what is inside."""
+        envelope = self._envelope
+        assert envelope is not None
+        parse = None if frame is None else partial(self._content, frame=frame)
         try:
-            content = envelope.open(record.key, record.value)
+            content = envelope.open(record.key, record.value, parse)
         except ValueError:
             raise not_json(record.value or b"", record.headers) from None
         if content is NoEvent.FORGET:
@@ -230,68 +299,6 @@ class Decoder:
                 decoded.envelopes.append(self._validate_envelope(content))
             decoded.events.append(event)
             decoded.rows.append(row)
-
-    def _event_times(
-        self,
-        columns: Mapping[str, list[Any]],
-        envelopes: Sequence[Any],
-        timestamps: NDArray[np.int64],
-    ) -> tuple[NDArray[np.int64], dict[int, RecordError]]:
-        """Return event times in ms, and the errors of the events without a valid time."""
-        errors: dict[int, RecordError] = {}
-        if self._time is None:
-            times = timestamps.copy()
-            for i in np.flatnonzero(timestamps < 0).tolist():
-                errors[i] = FeatureError("no_timestamp", "the record has no timestamp")
-            for i in np.flatnonzero(timestamps > TIME_MS_MAX).tolist():
-                message = "the record's timestamp lies beyond the year 9999"
-                errors[i] = FeatureError("time_out_of_bounds", message)
-        else:
-            is_inside = self._validate_envelope is None
-            raws = columns[self._time.path] if is_inside else self._read_times(envelopes)
-            rounded = parse_numbers_ms(raws, self._time.unit)
-            times = np.zeros(len(timestamps), np.int64) if rounded is None else rounded
-            if rounded is None:
-                for i, raw in enumerate(raws):
-                    try:
-                        times[i] = parse_time_ms(raw, self._time)
-                    except RecordError as error:
-                        errors[i] = error
-        if self._settings.event_year_max is not None:
-            self._check_year(times, timestamps, errors)
-        self._check_ahead(times, timestamps, errors)
-        return times, errors
-
-    def _check_year(
-        self,
-        times: NDArray[np.int64],
-        timestamps: NDArray[np.int64],
-        errors: dict[int, RecordError],
-    ) -> None:
-        """Add the errors of the events after the last year."""
-        for i in np.flatnonzero(np.maximum(times, timestamps) > self.time_ms_max).tolist():
-            what = "event time" if times[i] > self.time_ms_max else "record's timestamp"
-            message = f"the {what} lies beyond event_year_max {self._settings.event_year_max}"
-            errors.setdefault(i, FeatureError("time_out_of_bounds", message))
-
-    def _check_ahead(
-        self,
-        times: NDArray[np.int64],
-        timestamps: NDArray[np.int64],
-        errors: dict[int, RecordError],
-    ) -> None:
-        """Add the errors of the events that are too far ahead of their records."""
-        # A timestamp may be any int64; it is clipped so that the difference cannot overflow.
-        stamps = np.clip(timestamps, -STAMP_MAX, STAMP_MAX)
-        ahead = times - stamps > self._settings.event_time_ahead_max_s * 1000
-        for i in np.flatnonzero(ahead & (timestamps != NO_TIMESTAMP)).tolist():
-            seconds = (int(times[i]) - int(timestamps[i])) / 1000
-            limit = self._settings.event_time_ahead_max_s
-            message = (
-                f"the event is {seconds:.0f} s later than its record's timestamp; "
-                f"event_time_ahead_max_s is {limit:g}"
-            )
-            errors.setdefault(i, FeatureError("time_ahead", message))
 
 
 def skip_events(decoded: DecodedRecords, errors: Mapping[int, RecordError]) -> DecodedRecords:

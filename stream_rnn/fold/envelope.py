@@ -5,6 +5,7 @@ The table ``[event]`` of the feature spec decides, in this order: a record that 
 the object at ``unwrap`` is the event.  A record with a null value forgets its key in any case.
 """
 
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Any, Protocol
 
@@ -12,6 +13,7 @@ from pydantic import TypeAdapter
 
 from stream_rnn.errors import DecodeError
 from stream_rnn.fold.fields import value_getter
+from stream_rnn.fold.framed import FramedRecords
 from stream_rnn.fold.record_limits import check_key, check_size
 from stream_rnn.model.event import Event
 from stream_rnn.settings import Settings
@@ -30,6 +32,10 @@ class Keyed(Protocol):
     def value(self) -> bytes | None:
         """Value of the record."""
 
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]:
+        """Headers of the record."""
+
 
 class NoEvent(Enum):
     """What a record is that neither is an event nor becomes a dead letter."""
@@ -44,24 +50,37 @@ class Envelope:
     Args:
         event: Table ``[event]`` of the feature spec.
         settings: Limits of keys and values.
+        framed: Reader of framed records; ``None`` if these are no events.
     """
 
-    def __init__(self, event: Event, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(
+        self, event: Event, settings: Settings, framed: FramedRecords | None = None
+    ) -> None:
+        self._settings, self._framed = settings, framed
         self._only = [
-            (value_getter(only.path), frozenset(map(_comparable, only.values)))
+            (value_getter(only.path), frozenset(map(comparable, only.values)))
             for only in event.only
         ]
         self._forget_when = event.forget_when and (
             value_getter(event.forget_when.path),
-            _comparable(event.forget_when.equals),
+            comparable(event.forget_when.equals),
         )
         self._parse = TypeAdapter[Any](Any).validator.validate_json
         self._unwrap = event.unwrap
         self._get_event = event.unwrap and value_getter(event.unwrap, misplaced=_MISPLACED)
 
-    def open(self, key: bytes | None, value: bytes | None) -> Any:
+    def open(
+        self,
+        key: bytes | None,
+        value: bytes | None,
+        parse: Callable[[bytes], Any] | None = None,
+    ) -> Any:
         """Return the content of a record, in which :meth:`unwrap` finds the event.
+
+        Args:
+            key: Key of the record.
+            value: Value of the record.
+            parse: Function that returns the content of the value; ``None`` if the value is JSON.
 
         Returns:
             The content as an object of Python, or a :class:`NoEvent`.
@@ -76,16 +95,16 @@ class Envelope:
             return NoEvent.FORGET
         try:
             check_size(value, self._settings)
-            content = self._parse(value)
+            content = (parse or self._parse)(value)
         except (DecodeError, ValueError):
             check_key(key, self._settings)
             raise
-        if any(_comparable(get(content)) not in values for get, values in self._only):
+        if any(comparable(get(content)) not in values for get, values in self._only):
             return NoEvent.FILTERED
         check_key(key, self._settings)
         if self._forget_when:
             get, forgets_at = self._forget_when
-            if _comparable(get(content)) == forgets_at:
+            if comparable(get(content)) == forgets_at:
                 return NoEvent.FORGET
         return content
 
@@ -112,12 +131,13 @@ class Envelope:
         if record.key is None or record.value is None or not self._forget_when:
             return record.key is not None and record.value is None
         try:
-            return self.open(record.key, record.value) is NoEvent.FORGET
+            parse = None if self._framed is None else self._framed.parser(record)
+            return self.open(record.key, record.value, parse) is NoEvent.FORGET
         except (DecodeError, ValueError):
             return False
 
 
-def _comparable(value: Any) -> tuple[str, Any] | None:
+def comparable(value: Any) -> tuple[str, Any] | None:
     """Return a value so that equal values of JSON are equal: 1 and 1.0, but neither 1 and true."""
     if isinstance(value, bool):
         return "boolean", value

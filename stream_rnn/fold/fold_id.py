@@ -6,6 +6,16 @@ import json
 from stream_rnn.settings import Settings
 
 FOLD_VERSION = 2
+FRAMED_VERSION = 1
+"""Version of what the bodies of framed records mean."""
+FOLD_SETTINGS = (
+    "state_ttl",
+    "event_time_ahead_max_s",
+    "value_bytes_max",
+    "key_bytes_max",
+    "top_k",
+)
+"""Settings that change hidden states or published bytes, besides ``event_year_max``."""
 
 
 def fold_id(fingerprint: str, settings: Settings) -> str:
@@ -18,15 +28,13 @@ def fold_id(fingerprint: str, settings: Settings) -> str:
     content = {
         "fingerprint": fingerprint,
         "fold_version": FOLD_VERSION,
-        "tile": 8,  # a constant since each process finds its own, which changes no bits
-        "state_ttl": settings.state_ttl,
-        "event_time_ahead_max_s": settings.event_time_ahead_max_s,
-        "value_bytes_max": settings.value_bytes_max,
-        "key_bytes_max": settings.key_bytes_max,
-        "top_k": settings.top_k,
+        "tile": 8,  # a constant: each process finds its own, and `numerics` covers it
+        **{name: getattr(settings, name) for name in FOLD_SETTINGS},
     }
     if settings.event_year_max is not None:  # a setting of later versions; older ids stay
         content["event_year_max"] = settings.event_year_max
+    if settings.schema_registry_url is not None:
+        content["framed"] = FRAMED_VERSION  # with a registry, framed records are events
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 

@@ -7,6 +7,7 @@ from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 
 from stream_rnn.fold.decoder import Record
+from stream_rnn.fold.output_search import OutputSearch
 from stream_rnn.fold.recovery import LastOutput
 from stream_rnn.fold.recovery_facts import Topics
 from stream_rnn.kafka.cluster import KafkaCluster
@@ -16,7 +17,6 @@ from stream_rnn.settings import FoldSettings
 logger = logging.getLogger(__name__)
 
 LOG_APPEND_TIME = 1
-FIRST_SPAN = 16  # offsets
 
 
 class KafkaLog:
@@ -45,6 +45,10 @@ class KafkaLog:
 
         A dead letter counts only if it names its fold, because then its transaction also published
         everything before it.
+
+        Raises:
+            FencedError: Kafka does not answer, or the search does not end within
+                ``lookback_timeout_s``.
         """
         outputs = await asyncio.gather(*(self._last_output_in(topic) for topic in self._outputs))
         return max(filter(None, outputs), key=lambda last: last.offset, default=None)
@@ -56,17 +60,18 @@ class KafkaLog:
             return None  # if this is the predictions topic, where_to_start stops the worker
         end = await self._cluster.log_end(output)
         start = await self._cluster.log_start(output)
-        # Offsets do not count: a transaction that was aborted may have used thousands of them.
-        left, span, last = self._settings.lookback_records_max, FIRST_SPAN, None
-        while last is None and end > start and left > 0:
-            first, count = max(start, end - span), 0
-            async for records in self._cluster.batches(output, first, end):
-                count += len(records)
-                for record in records:
-                    last = self._parse_output(record) or last
-            left -= count
-            end, span = first, min(8 * span, max(left, FIRST_SPAN)) if count else 8 * span
-        return last
+        if start >= end:
+            return None
+        async with self._cluster.reader(output) as read:
+            search = OutputSearch(
+                place=f"{topic}[{output.partition}]",
+                read=read,
+                parse=self._parse_output,
+                start=start,
+                end=end,
+                records_max=self._settings.lookback_records_max,
+            )
+            return await search.run(self._settings.lookback_timeout_s)
 
     def _parse_output(self, record: ConsumerRecord) -> LastOutput | None:
         """Return the output in a record; ``None`` if it is of another app or source partition."""

@@ -29,7 +29,7 @@ from dataclasses import dataclass, field
 from stream_rnn.errors import CorruptStateError, FencedError, StateError
 from stream_rnn.fold import micro_batch
 from stream_rnn.fold.crash_points import AtCrashPoint, Counts, Point, no_op
-from stream_rnn.fold.decoder import Decoder, Record
+from stream_rnn.fold.decoder import Record
 from stream_rnn.fold.loop_yield import LoopYield
 from stream_rnn.fold.micro_batch import DecodedBatch, SteppedBatch
 from stream_rnn.fold.observer import FoldedBatch, NullObserver, Observer
@@ -38,6 +38,7 @@ from stream_rnn.fold.outputs import Sink, make_outputs
 from stream_rnn.fold.publish_pace import PublishPace
 from stream_rnn.fold.publisher import Publisher
 from stream_rnn.fold.recovery_facts import Recovery, anchor_of, log_decision
+from stream_rnn.fold.schema_calls import SchemaCalls
 from stream_rnn.fold.slices import count_silent, slice_records
 from stream_rnn.fold.source import Fetch, Source
 from stream_rnn.fold.step_times import StepTimes
@@ -60,9 +61,7 @@ from stream_rnn.store.sweep import Sweep
 logger = logging.getLogger(__name__)
 
 REPOSITIONS_MAX = 20
-
-At = tuple[int, Anchor | None, int | None]
-"""Position, anchor and stream time of a commit."""
+At = tuple[int, Anchor | None, int | None]  # position, anchor and stream time of a commit
 
 
 @dataclass(slots=True, kw_only=True)
@@ -112,7 +111,7 @@ class Processor:
     _acknowledged: GroupOffset | None = None
     _yield_to_loop: LoopYield = field(init=False)
     _sweep: Sweep = field(init=False)
-    _decoder: Decoder = field(init=False)
+    _schemas: SchemaCalls = field(init=False)
     _codec: StateCodec = field(init=False)
     _calls: StoreCalls = field(init=False)
 
@@ -120,7 +119,8 @@ class Processor:
         self.times = StepTimes(self.clock)
         self.pace = PublishPace(self.settings, self.clock)
         self._yield_to_loop = LoopYield(self.clock, self.settings.yield_ms / 1000)
-        self._decoder = Decoder(self.model.spec, self.settings)
+        waits = self.place, self.clock, self.sleep
+        self._schemas = SchemaCalls(self.model.spec, self.settings, *waits)
         codec = self._codec = StateCodec(self.model.hidden_size_floats)
         bounds = self.settings, self.place, codec.state_bytes
         self._calls = StoreCalls(self.store, *bounds, clock=self.clock, sleep=self.sleep)
@@ -128,8 +128,8 @@ class Processor:
 
     @property
     def store_error(self) -> str:
-        """Why a call of the store is being repeated; empty if the store answers."""
-        return self._calls.error
+        """Why a call of the store or the registry is being repeated; empty if both answer."""
+        return self._calls.error or self._schemas.error
 
     @property
     def place(self) -> str:
@@ -238,7 +238,7 @@ class Processor:
         times = self.times
         times.begin()
         # 1 decode and validate
-        batch = micro_batch.decode(self._decoder, self.model, records, self.stream_time_ms)
+        batch = await self._schemas.decode(self.model, records, self.stream_time_ms)
         await self._yield_to_loop()
         self.at_crash_point(Point.DECODED)
         times.end("decode")
@@ -302,7 +302,7 @@ class Processor:
         self.at_crash_point(Point.SWEPT)
         writes = list(zip(keys, self._codec.encode(states), strict=True))
         deleted = await self._write(at, writes, forgotten, expired)
-        self._calls.note_success(len(records), batch.keys)
+        self._calls.note_success(records)
         self.cache.drop(forgotten)
         self.cache.put(keys, states)
         if self.position < self.publish_from <= end:

@@ -1,18 +1,30 @@
 """The limits of a record's key and value, and why a value is no JSON."""
 
 from collections.abc import Sequence
+from uuid import UUID
 
 from stream_rnn.errors import DecodeError
+from stream_rnn.formats.frames import frame_of
 from stream_rnn.settings import Settings
 
 TICK_KEY = b"stream-rnn/tick"
 """Key of ticks (``fold/ticks.py``); its length has no limit, because every worker must accept it."""
-FRAME_BYTES = 5
-"""Bytes before a value that a schema registry has framed: 0, and a schema id in 4 bytes."""
-SCHEMA_HEADER = "__value_schema_id"
-"""Header in which serializers of Confluent put the schema id instead."""
-GUID_VERSION = 1
-"""First byte of such a header whose schema id is a GUID of 16 bytes."""
+LONG_FRAME_BYTES = 9
+"""The same with a schema id in 8 bytes, which Apicurio Registry may write."""
+GLUE_BYTES = 18
+"""Bytes before a value of AWS Glue: version, compression, and the UUID of the schema version."""
+GLUE_VERSIONS = (b"\x03\x00", b"\x03\x05")
+BEGINNINGS = {
+    b"\xef\xbb\xbf": "UTF-8 with a byte order mark; write JSON without the mark",
+    b"\xff\xfe": "UTF-16; write JSON in UTF-8",
+    b"\xfe\xff": "UTF-16; write JSON in UTF-8",
+    b"{\0": "UTF-16; write JSON in UTF-8",
+    b"\0{": "UTF-16; write JSON in UTF-8",
+    b"\x1f\x8b": "gzip; let Kafka compress, by compression.type of the producer",
+    b"\x28\xb5\x2f\xfd": "zstd; let Kafka compress, by compression.type of the producer",
+    b"Obj\x01": "an Avro container; events are JSON",
+}
+"""First bytes of values that are not JSON, and what they show."""
 
 
 def check_key(key: bytes | None, settings: Settings) -> None:
@@ -43,19 +55,27 @@ def check_size(value: bytes, settings: Settings) -> None:
 
 def not_json(value: bytes, headers: Sequence[tuple[str, bytes | None]]) -> DecodeError:
     """Return the error of a value that is not JSON; it names the schema id of a framed value."""
-    schema_id = _schema_id(value, dict(headers).get(SCHEMA_HEADER))
-    if schema_id is None:
-        return DecodeError("not_json", "the value is not JSON")
+    frame = frame_of(value, headers)
+    if frame is None:
+        return DecodeError("not_json", f"the value is not JSON{_describe(value)}")
+    shown = frame.schema_id
+    if shown == "0" and frame.skip and len(value) >= LONG_FRAME_BYTES:  # ids begin at 1
+        shown = f"{int.from_bytes(value[1:LONG_FRAME_BYTES], 'big')} in 8 bytes"
     return DecodeError(
         "framed",
-        f"framed by a schema registry, schema id {schema_id}; events are JSON without a frame",
+        f"framed by a schema registry, schema id {shown}; set schema_registry_url",
     )
 
 
-def _schema_id(value: bytes, header: bytes | None) -> str | None:
-    for frame in (header or b"", value):
-        if len(frame) >= FRAME_BYTES and frame[0] == 0:
-            return str(int.from_bytes(frame[1:FRAME_BYTES], "big"))
-        if frame is header and len(frame) == 17 and frame[0] == GUID_VERSION:
-            return frame[1:].hex()
-    return None
+def _describe(value: bytes) -> str:
+    """Return what a value that is not JSON begins with; empty if that is not known.
+
+    Audits compare the code of a dead letter and not its reason, so this text may change.
+    """
+    if len(value) >= GLUE_BYTES and value[:2] in GLUE_VERSIONS:
+        version = UUID(bytes=value[2:GLUE_BYTES])
+        return f": framed by the AWS Glue schema registry, schema version {version}"
+    for start, what in BEGINNINGS.items():
+        if value.startswith(start):
+            return f": it begins as {what}"
+    return ""

@@ -84,6 +84,7 @@ class RecoveryOptions:
     on_lost_history: Literal["stop", "accept"] = "stop"
     allow_compacted: bool = False
     on_foreign_offset: Literal["stop", "accept"] = "stop"
+    lookback_records_max: int = 1000
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -93,6 +94,7 @@ class RecoveryOptions:
             on_lost_history=settings.on_lost_history,
             allow_compacted=settings.allow_compacted,
             on_foreign_offset=settings.on_foreign_offset,
+            lookback_records_max=settings.lookback_records_max,
         )
 
 
@@ -108,7 +110,7 @@ class Start:
         write_group_offset: Group offset to write first, with this fold's metadata; ``None`` to
             write none.
         write_first_position: Whether to write a first position, without states, to Redis next.
-        lost: History that the fold gives up, for logs and ``state show``; empty if none.
+        lost: History or predictions that the fold gives up, for people; empty if none.
     """
 
     row: int
@@ -172,20 +174,19 @@ def _check_group_offset(
     of the fold at or beyond the position.
     """
     offset, position = facts.group_offset, facts.stored.position
+    examined = options.lookback_records_max
     if offset is None or not offset.is_foreign or known is None:
         return None
     if facts.has_states and position is not None:
         if not known.is_foreign and position <= known.offset:
             return None
-        return Stop(10, messages.foreign_offset(facts.place, position, offset.offset))
+        return Stop(10, messages.foreign_offset(facts.place, position, offset.offset, examined))
     if not known.is_foreign or options.on_foreign_offset == "accept":
         return None
     last = facts.last_output.offset if facts.last_output else None
-    reset = options.auto_offset_reset
-    message = messages.foreign_offset_without_states(
-        facts.place, offset.offset, last, _start_of_new_fold(facts, options), reset
-    )
-    return Stop(10, message)
+    start = f"{_start_of_new_fold(facts, options)} (auto_offset_reset={options.auto_offset_reset})"
+    numbers = offset.offset, last, examined
+    return Stop(10, messages.foreign_offset_without_states(facts.place, *numbers, start))
 
 
 def _start_of_new_fold(facts: Facts, options: RecoveryOptions) -> int:
@@ -210,12 +211,9 @@ def _check_topics(
     position, committed = stored.position, group_offset.offset if group_offset else None
     is_beyond = max(position or 0, (committed or 0) if counts else 0) > facts.log_end
     if is_beyond or facts.anchor_fits is False or facts.output_fits is False:
-        return Stop(
-            2,
-            messages.log_changed(
-                facts.place, position, committed, facts.log_end, is_beyond=is_beyond
-            ),
-        )
+        shown = f"{committed}{'' if counts else ' (foreign, not compared)'}"
+        ends = position, shown, facts.log_end
+        return Stop(2, messages.log_changed(facts.place, *ends, is_beyond=is_beyond))
     return None
 
 
@@ -240,8 +238,8 @@ def _start_without_states(
             facts,
             options,
             group_offset,
-            f"records {group_offset.offset} to {log_start - 1} were removed before they were "
-            "published",
+            f"records {_first_unpublished(facts, group_offset)} to {log_start - 1} were removed "
+            "before they were published",
         )
     if group_offset.fold_id == facts.fold_id and group_offset.origin is not None:
         if log_start <= group_offset.origin:
@@ -262,14 +260,25 @@ def _start_without_states(
             f"the states were lost, and records {group_offset.origin} to {log_start - 1}, from "
             "which they were computed, were removed",
         )
+    first, offset = _first_unpublished(facts, group_offset), group_offset.offset
     return Start(
         8,
         log_start,
         log_start,
-        publish_from=group_offset.offset,
-        write_group_offset=group_offset.offset,
+        publish_from=offset,
+        write_group_offset=offset,
         write_first_position=True,
+        lost=messages.left_out(first, offset) if first < offset else "",
     )
+
+
+def _first_unpublished(facts: Facts, group_offset: GroupOffset) -> int:
+    """Return the first offset that no output, publish or group offset of a fold shows published."""
+    if not group_offset.is_foreign:
+        return group_offset.offset
+    last, acknowledged = facts.last_output, facts.acknowledged
+    ends = ([last.offset + 1] if last else []) + ([acknowledged.offset] if acknowledged else [])
+    return max(ends, default=min(facts.log_start, group_offset.offset))
 
 
 def _start_with_states(
@@ -327,16 +336,8 @@ def _start_at_lost_history(
     )
     if options.on_lost_history == "stop":
         is_unpublished = group_offset is not None and group_offset.offset < log_start
-        remedy = (
-            "their predictions cannot be published any more:"
-            if is_unpublished
-            else "restore a Redis backup younger than the log's retention, or"
-        )
-        return Stop(
-            row,
-            f"{facts.place}: {loss} ({offsets}); {remedy} give the history up with "
-            "--on-lost-history accept, which drops the states and begins the fold at the log start",
-        )
+        message = messages.lost_history(facts.place, loss, offsets, is_unpublished=is_unpublished)
+        return Stop(row, message)
     publish_from = max(log_start, group_offset.offset if group_offset else log_start)
     return Start(
         row,

@@ -31,6 +31,10 @@ ROW_MEANINGS = {
     9: "the group has no offset, so it is written again",
 }
 """Meanings of rows of the recovery table, for the log."""
+REMOVE_SETTING = (
+    "remove the setting on_foreign_offset now, because it would accept the next foreign group "
+    "offset, too"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +233,10 @@ def log_decision(place: str, start: Start) -> None:
         start.origin,
         start.publish_from,
     )
-    meaning = f"history is given up: {start.lost}" if start.lost else ROW_MEANINGS.get(start.row)
+    meaning = ROW_MEANINGS.get(start.row)
+    if start.lost and start.row == 8:
+        meaning = f"predictions are left out: {start.lost}; {REMOVE_SETTING}"
+    elif start.lost:
+        meaning = f"history is given up: {start.lost}"
     if meaning:
         logger.log(level, "%s partition=%s", meaning, place)

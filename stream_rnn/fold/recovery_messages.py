@@ -30,14 +30,14 @@ def compacted(place: str) -> str:
 
 
 def log_changed(
-    place: str, position: int | None, group_offset: int | None, log_end: int, *, is_beyond: bool
+    place: str, position: int | None, group_offset: str, log_end: int, *, is_beyond: bool
 ) -> str:
     """Describe a log that was truncated or recreated.
 
     Args:
         place: Name of the partition.
         position: Position in Redis.
-        group_offset: Group offset.
+        group_offset: Group offset, and whether it was compared.
         log_end: Log end of the source.
         is_beyond: Whether position or group offset is beyond the log end.
     """
@@ -61,19 +61,27 @@ def offset_behind(place: str, position: int, group_offset: int) -> str:
     )
 
 
-def foreign_offset(place: str, position: int, group_offset: int) -> str:
-    """Describe a group offset that no fold has written, for a fold with a position."""
+def foreign_offset(place: str, position: int, group_offset: int, examined: int) -> str:
+    """Describe a group offset that no fold has written, for a fold with a position.
+
+    Args:
+        place: Name of the partition.
+        position: Position in Redis.
+        group_offset: Group offset.
+        examined: Number of committed records that the search for the last output examines.
+    """
     return (
         f"{place}: the group offset {group_offset} was not written by stream_rnn "
         f"(position {position}): publishing from there would repeat or leave out predictions. To "
         "continue the fold, stop the workers and all other members of the group, and delete the "
-        f"group offset ({DELETE_OFFSET}); the next worker continues from the position and the "
-        "predictions topic. To publish everything again, use a new app id"
+        f"group offset ({DELETE_OFFSET}); the next worker continues from the position and the last "
+        f"output {_within(examined)}. {_raise_first(examined)}. To publish everything again, use a "
+        "new app id"
     )
 
 
 def foreign_offset_without_states(
-    place: str, group_offset: int, last_output: int | None, new_start: int, auto_offset_reset: str
+    place: str, group_offset: int, last_output: int | None, examined: int, new_start: str
 ) -> str:
     """Describe a group offset that no fold has written, if Redis has no states.
 
@@ -81,19 +89,59 @@ def foreign_offset_without_states(
         place: Name of the partition.
         group_offset: Group offset.
         last_output: Source offset of the last output of the app; ``None`` if none was found.
-        new_start: Offset at which a new fold would begin.
-        auto_offset_reset: Setting that determines ``new_start``.
+        examined: Number of committed records that the search for the last output examines.
+        new_start: Offset at which a new fold would begin, with the setting that determines it.
     """
     if last_output is None:
-        found = "no output of this app was found"
-        begins = f"begins at offset {new_start} (auto_offset_reset={auto_offset_reset})"
+        found = f"no output of this app is {_within(examined)}"
+        begins = f"begins at offset {new_start}"
     else:
-        found = f"the last output of this app is that of record {last_output}"
+        found = f"the last output of this app {_within(examined)} is that of record {last_output}"
         begins = "publishes what follows the last output"
     return (
         f"{place}: the group offset {group_offset} was not written by stream_rnn, and Redis has no "
         f"states of this fold; {found}. Publishing from the group offset could leave out "
         "predictions. Stop the workers and all other members of the group. Then delete the group "
-        f"offset ({DELETE_OFFSET}): the next worker {begins}. Or, to publish from offset "
-        f"{group_offset} on purpose, use --on-foreign-offset accept"
+        f"offset ({DELETE_OFFSET}): the next worker {begins}. {_raise_first(examined)}. Or, to "
+        f"publish from offset {group_offset} on purpose, use --on-foreign-offset accept"
+    )
+
+
+def _within(examined: int) -> str:
+    return f"among the last {examined} committed records of each output topic"
+
+
+def _raise_first(examined: int) -> str:
+    return (
+        "If other apps write to these topics, raise --lookback-records-max first (now "
+        f"{examined}): a worker that does not find the last output publishes predictions again"
+    )
+
+
+def lost_history(place: str, loss: str, offsets: str, *, is_unpublished: bool) -> str:
+    """Describe history that retention has removed.
+
+    Args:
+        place: Name of the partition.
+        loss: Records that were removed.
+        offsets: Offsets that show it.
+        is_unpublished: Whether the records have no predictions yet.
+    """
+    remedy = (
+        "their predictions cannot be published any more:"
+        if is_unpublished
+        else "restore a Redis backup younger than the log's retention, or"
+    )
+    return (
+        f"{place}: {loss} ({offsets}); {remedy} give the history up with --on-lost-history accept, "
+        "which drops the states and begins the fold at the log start"
+    )
+
+
+def left_out(first: int, group_offset: int) -> str:
+    """Describe the predictions that a foreign group offset leaves out, if it is accepted."""
+    return (
+        f"no predictions of records {first} to {group_offset - 1} are published, because "
+        f"on_foreign_offset=accept has accepted the group offset {group_offset}, which was not "
+        "written by stream_rnn"
     )

@@ -22,6 +22,7 @@ from stream_rnn.errors import (
     StreamRNNError,
     TooLargeError,
 )
+from stream_rnn.fold.decoder import Record
 from stream_rnn.settings import Settings
 from stream_rnn.store.adaptive_bound import AdaptiveBound
 from stream_rnn.store.retry import retry
@@ -131,12 +132,11 @@ class StoreCalls:
         state_bytes = sum(len(value) for _, value in commit.writes)
         key_bytes = sum(len(key) for key, _ in commit.writes) + sum(map(len, commit.deletes))
         needed_bytes = state_bytes + key_bytes
-        total_bytes, count = needed_bytes, 0
+        bound, total_bytes, count = self.expired_bytes.value, needed_bytes, 0
         for key in expired:
-            total_bytes += len(key)
-            if total_bytes > self.expired_bytes.value and (count or needed_bytes):
-                total_bytes -= len(key)
+            if total_bytes + len(key) > bound and (count or needed_bytes):
                 break
+            total_bytes += len(key)
             count += 1
         if count:
             both = replace(commit, deletes=[*commit.deletes, *expired[:count]])
@@ -147,7 +147,7 @@ class StoreCalls:
                     lambda error: self._shrink_expired(total_bytes, error),
                     is_optional=True,
                 )
-                self.expired_bytes.note_success(total_bytes)
+                self.expired_bytes.note_success(bound if count < len(expired) else total_bytes)
                 return count
         changes = len(commit.writes) + len(commit.deletes)
         if changes or commit.position != commit.expected_position:
@@ -158,18 +158,18 @@ class StoreCalls:
             )
         return 0
 
-    def note_success(self, records: int, keys: Sequence[bytes] = ()) -> None:
+    def note_success(self, records: Sequence[Record]) -> None:
         """Let micro-batches grow again after enough commits of the greatest size.
 
         Args:
-            records: Number of records in the micro-batch.
-            keys: Its keys; if one more does not fit, their bytes have the greatest size.
+            records: Records of the micro-batch.  If the key of one more does not fit by the count
+                of :func:`~stream_rnn.fold.slices.slice_records`, their keys have the greatest size.
         """
-        if self.key_bytes.value < self.key_bytes.largest and keys:
-            sizes = [len(key) for key in keys]
+        if self.key_bytes.value < self.key_bytes.largest and records:
+            sizes = [len(record.key or b"") for record in records]
             is_full = sum(sizes) + max(sizes) > self.key_bytes.value
             self.key_bytes.note_success(self.key_bytes.value if is_full else 0)
-        if self.records.note_success(records):
+        if self.records.note_success(len(records)):
             logger.info(
                 "micro-batches have at most %d records again partition=%s",
                 self.records.value,
@@ -220,7 +220,9 @@ class StoreCalls:
         self, changes: int, state_bytes: int, key_bytes: int, error: StreamRNNError
     ) -> StreamRNNError:
         """Lower the bound of what most bytes of a request are: states or keys."""
-        if changes <= 1 or key_bytes <= state_bytes:
+        if changes <= 1:
+            return self._cannot_shrink(changes, state_bytes, key_bytes, error)
+        if key_bytes <= state_bytes:
             return self._shrink_records(changes, error)
         self.key_bytes.shrink(key_bytes, is_certain=isinstance(error, TooLargeError))
         size = self.key_bytes.value
@@ -233,12 +235,6 @@ class StoreCalls:
 
     def _shrink_records(self, states: int, error: StreamRNNError) -> StreamRNNError:
         """Lower the bound of records, and return the error that names the setting."""
-        if states <= 1:
-            return ConfigError(
-                f"{self.place}: Redis, or a proxy before it, answers small requests, but takes no "
-                f"request with one hidden state of {self.state_bytes} bytes ({error}); raise its "
-                "limit of a request, or redis_timeout_s"
-            )
         self.records.shrink(states, is_certain=isinstance(error, TooLargeError))
         records = self.records.value
         return TooLargeError(
@@ -246,6 +242,20 @@ class StoreCalls:
             f"{states} hidden states ({error}); micro-batches of {self.place} now have at most "
             f"{records} records: set commit_bytes_max to {records * self.state_bytes} or less, or "
             "raise redis_timeout_s if the connection is slow"
+        )
+
+    def _cannot_shrink(
+        self, changes: int, state_bytes: int, key_bytes: int, error: StreamRNNError
+    ) -> ConfigError:
+        """Return the error of a request that no bound makes smaller."""
+        content = "the position alone"
+        if changes and state_bytes:
+            content = f"one hidden state of {state_bytes} bytes and its key of {key_bytes} bytes"
+        elif changes:
+            content = f"one forget, whose key has {key_bytes} bytes"
+        return ConfigError(
+            f"{self.place}: Redis, or a proxy before it, answers small requests, but takes no "
+            f"request with {content} ({error}); raise its limit of a request, or redis_timeout_s"
         )
 
     def _shrink_expired(self, request_bytes: int, error: StreamRNNError) -> StreamRNNError:

@@ -2,7 +2,8 @@
 
 *Login.*  A broker that refuses a token says so in a message of the exchange, not by an error
 (RFC 7628).  aiokafka takes that message for success, and fails at the first request.  Here, each
-refused login is an error that names the broker, the mechanism and the broker's reason.
+refused login is an error that names the broker, the mechanism and the broker's reason.  A broker
+that only closes the connection gives no reason; the error then lists what to check.
 
 *Sessions.*  A broker closes a connection that is used after its session has ended: the token has
 expired, or ``connections.max.reauth.ms`` is over (KIP-368).  A connection knows when it must be
@@ -10,6 +11,7 @@ replaced; see ``client.py``.
 """
 
 import json
+import ssl
 import time
 from typing import Any
 
@@ -17,6 +19,7 @@ from aiokafka.abc import AbstractTokenProvider
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import (
     IllegalSaslStateError,
+    KafkaConnectionError,
     KafkaError,
     SaslAuthenticationFailed,
     UnsupportedSaslMechanismError,
@@ -31,6 +34,17 @@ MARGIN_S = 10.0
 SESSION_SHARE_MIN = 0.5  # of a short session, in which its connection serves
 DETAIL_LENGTH_MAX = 200
 LOGIN_ERRORS = (IllegalSaslStateError, SaslAuthenticationFailed, UnsupportedSaslMechanismError)
+CLOSED_BY_PEER = (
+    EOFError,
+    ConnectionResetError,
+    BrokenPipeError,
+    ssl.SSLEOFError,
+    ssl.SSLZeroReturnError,
+)
+
+
+class ClosedError(KafkaConnectionError):  # type: ignore[misc]  # aiokafka is not typed
+    """A broker, or what is in front of it, closes a connection before it serves it."""
 
 
 class TokenLogin:
@@ -82,22 +96,26 @@ class Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka is not t
 
         Raises:
             TokenRejectedError: The broker refuses the token.
-            KafkaError: The broker refuses another login, or closes the connection.
+            ClosedError: The broker closes the connection without a reason.
+            KafkaError: The broker refuses another login.
         """
         try:
             streams = await super().connect()
         except LOGIN_ERRORS as error:
-            raise self._refused(error) from error
+            raise self._refused(error) from None  # its text is in the error, without the secret
         except (KafkaError, OSError) as error:
             if self._login is not None and self._login.refusal:
-                raise self._refused(error) from error
+                raise self._refused(error) from None
+            if (closed := self.explain(error)) is not None:
+                raise closed from None
             raise
         if self._login is not None:
             if self._login.refusal:
                 self.close()
                 raise self._refused(None)
-            if isinstance(self._sasl_oauth_token_provider, CachedTokens):
-                self._sasl_oauth_token_provider.accept()
+            provider, token = self._sasl_oauth_token_provider, self._login.token
+            if isinstance(provider, CachedTokens) and token is not None:
+                provider.accept(token)
             self._login = None  # it has the token
         return streams
 
@@ -106,11 +124,32 @@ class Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka is not t
         self._login = TokenLogin(self._sasl_oauth_token_provider)
         return self._login
 
+    def explain(self, error: KafkaError | OSError) -> ClosedError | None:
+        """Return an error with what to check, if the broker closes the connection; else ``None``.
+
+        Args:
+            error: Error of the connection's login, or of its first request.
+        """
+        cause = error.__cause__ if isinstance(error, KafkaConnectionError) else error
+        if not isinstance(cause, CLOSED_BY_PEER):
+            return None
+        broker, protocol = f"{self.host}:{self.port}", self._security_protocol
+        if protocol.startswith("SASL"):
+            return ClosedError(
+                f"{broker} closes the connection during the login by {self._sasl_mechanism} and gives "
+                f"no reason: check whether its port has TLS (security.protocol is {protocol}), and "
+                "whether it takes this sasl.mechanism and login"
+            )
+        return ClosedError(
+            f"{broker} closes the connection at the first request and gives no reason: check whether "
+            f"its port has TLS or takes a login (security.protocol is {protocol})"
+        )
+
     def _refused(self, error: BaseException | None) -> KafkaError:
         """Return an error that names the broker, and what it says of the login."""
         broker, mechanism = f"the broker {self.host}:{self.port}", self._sasl_mechanism
         if isinstance(error, UnsupportedSaslMechanismError):
-            offered = ", ".join(self._mechanisms) or "another one"
+            offered = _printable(", ".join(map(str, self._mechanisms)) or "another one")
             return UnsupportedSaslMechanismError(
                 f"{broker} does not take sasl.mechanism {mechanism}, but {offered}"
             )

@@ -18,6 +18,7 @@ An idle connection is therefore closed earlier, and opened again for the next re
 import logging
 import time
 from collections.abc import Mapping
+from inspect import signature
 from typing import Any
 
 from aiokafka.client import AIOKafkaClient, ConnectionGroup
@@ -35,6 +36,8 @@ from stream_rnn.kafka.unreachable import mute_client_log
 logger = logging.getLogger("aiokafka")  # for messages that are aiokafka's
 
 IDLE_MS_MAX = 110_000  # aiokafka closes an idle connection after up to twice this time
+IDLE_MS_DEFAULT = signature(AIOKafkaClient).parameters["connections_max_idle_ms"].default
+"""The option of a client whose owner wants no other one; Faust's settings have the same default."""
 
 
 class Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka is not typed
@@ -203,12 +206,29 @@ def upgrade_client(
             }
         )
     client.__class__ = kind
-    client._connections_max_idle_ms = min(  # noqa: SLF001  # no public way
-        client._connections_max_idle_ms or IDLE_MS_MAX,  # noqa: SLF001
-        IDLE_MS_MAX,
-    )
+    client._connections_max_idle_ms = _idle_ms(client._connections_max_idle_ms)  # noqa: SLF001  # no public way
     client.credentials = credentials
     client._replaced = []  # noqa: SLF001  # its own attribute
+
+
+def _idle_ms(wanted_ms: int | None) -> int:
+    """Return the milliseconds after which a client closes an idle connection.
+
+    Logs it if somebody wants a longer time than this package allows.
+
+    Args:
+        wanted_ms: Option of the client; ``None`` for no limit.
+    """
+    if wanted_ms is not None and wanted_ms <= IDLE_MS_MAX:
+        return wanted_ms or IDLE_MS_MAX
+    if wanted_ms != IDLE_MS_DEFAULT:
+        logging.getLogger(__name__).warning(
+            "connections_max_idle_ms is %d instead of %s: load balancers drop a connection that "
+            "carries nothing for longer",
+            IDLE_MS_MAX,
+            wanted_ms,
+        )
+    return IDLE_MS_MAX
 
 
 def _has_no_login(record: logging.LogRecord) -> bool:

@@ -8,6 +8,7 @@ from aiokafka.errors import (
     AuthenticationFailedError,
     GroupAuthorizationFailedError,
     IllegalGenerationError,
+    IllegalSaslStateError,
     InvalidCommitOffsetSizeError,
     KafkaError,
     OffsetMetadataTooLargeError,
@@ -15,19 +16,22 @@ from aiokafka.errors import (
     SaslAuthenticationFailed,
     TopicAuthorizationFailedError,
     UnknownMemberIdError,
+    UnsupportedSaslMechanismError,
 )
 
 from stream_rnn.errors import ConfigError, FencedError, StreamRNNError, UnavailableError, reason
-from stream_rnn.kafka.tokens import TokenRejectedError
+from stream_rnn.kafka.tokens import TokenRefusedError, TokenRejectedError
 
 CLIENT_ERRORS = (KafkaError, TimeoutError, OSError)
 
-RIGHTS_ERRORS = (
+RIGHTS_ERRORS = (GroupAuthorizationFailedError, TopicAuthorizationFailedError)
+LOGIN_ERRORS = (
     AuthenticationFailedError,
-    GroupAuthorizationFailedError,
+    IllegalSaslStateError,
     SaslAuthenticationFailed,
+    TokenRefusedError,
     TokenRejectedError,
-    TopicAuthorizationFailedError,
+    UnsupportedSaslMechanismError,
 )
 SIZE_ERRORS = (InvalidCommitOffsetSizeError, OffsetMetadataTooLargeError)
 MEMBERSHIP_ERRORS = (IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError)
@@ -50,6 +54,11 @@ def translate_error(
         return ConfigError(
             f"{message}; a reader needs Read on the predictions topic and, with a group_id, on the "
             "group: see deploy/README.md"
+        )
+    if isinstance(error, LOGIN_ERRORS):  # a worker, too, is started again after it (status 4)
+        return UnavailableError(
+            f"{message}; Kafka refuses the login, not a right: correct the login or its tokens, which "
+            "are read again for each connection"
         )
     if isinstance(error, SIZE_ERRORS):
         return ConfigError(f"{message}; raise the broker's offset.metadata.max.bytes")

@@ -6,8 +6,8 @@ writes anything.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any, Self, TypeVar
 
@@ -37,6 +37,7 @@ READERS_MAX = 8
 POLL_MS = 100  # a fetch with only markers advances the position and returns no record
 
 T = TypeVar("T")
+ReadRange = Callable[[int, int, int | None], AsyncGenerator[list[ConsumerRecord]]]
 
 
 class KafkaCluster:
@@ -95,6 +96,7 @@ class KafkaCluster:
             auto_offset_reset="none",
             enable_auto_commit=False,
             request_timeout_ms=int(self.settings.kafka_timeout_s * 1000),
+            fetch_max_wait_ms=POLL_MS,  # a seek waits for the fetch before it
             **self._connection,
         )
 
@@ -152,36 +154,50 @@ class KafkaCluster:
         """
         if first >= end:
             return
-        async with self._reader(tp, first) as consumer:
-            position, arrived_s = first, time.monotonic()
-            while position < end:
-                try:
-                    fetched = await self.await_answer(consumer.getmany(tp, timeout_ms=POLL_MS), tp)
-                except FencedError as error:
-                    if isinstance(error.__cause__, OffsetOutOfRangeError):
-                        return  # retention removed the records in the meantime
-                    raise
-                records = [record for record in fetched.get(tp, []) if record.offset < end]
-                if records:
-                    yield records
-                reached = await self.await_answer(consumer.position(tp), tp)
-                if reached > position:
-                    position, arrived_s = reached, time.monotonic()
-                elif time.monotonic() - arrived_s > self.settings.kafka_timeout_s:
-                    raise FencedError(f"{tp}: Kafka delivers nothing from offset {position} on")
+        async with self.reader(tp) as read, aclosing(read(first, end, None)) as batches:
+            async for records in batches:
+                yield records
 
     @asynccontextmanager
-    async def _reader(self, tp: TopicPartition, first: int) -> AsyncIterator[Consumer]:
-        """Open a new consumer, because one that is reassigned repeatedly can stop fetching."""
+    async def reader(self, tp: TopicPartition) -> AsyncIterator[ReadRange]:
+        """Open a reader of several ranges of a partition, by one consumer.
+
+        The consumer is a new one, because one that is reassigned repeatedly can stop fetching.
+
+        Yields:
+            A function like :meth:`batches`, whose last argument is the maximum number of records
+            in one list, or ``None``.  Use it for one range at a time.
+        """
         async with self._readers:
             consumer = self._new_consumer()
             try:
                 await self.await_answer(consumer.start(), tp)
                 consumer.assign([tp])
-                consumer.seek(tp, first)
-                yield consumer
+                yield partial(self._read, consumer, tp)
             finally:
                 await stop_consumer(consumer, self.settings.revoke_timeout_s)
+
+    async def _read(
+        self, consumer: Consumer, tp: TopicPartition, first: int, end: int, records_max: int | None
+    ) -> AsyncGenerator[list[ConsumerRecord]]:
+        consumer.seek(tp, first)
+        position, arrived_s = first, time.monotonic()
+        while position < end:
+            fetch = consumer.getmany(tp, timeout_ms=POLL_MS, max_records=records_max)
+            try:
+                fetched = await self.await_answer(fetch, tp)
+            except FencedError as error:
+                if isinstance(error.__cause__, OffsetOutOfRangeError):
+                    return  # retention removed the records in the meantime
+                raise
+            records = [record for record in fetched.get(tp, []) if record.offset < end]
+            if records:
+                yield records
+            reached = await self.await_answer(consumer.position(tp), tp)
+            if reached > position:
+                position, arrived_s = reached, time.monotonic()
+            elif time.monotonic() - arrived_s > self.settings.kafka_timeout_s:
+                raise FencedError(f"{tp}: Kafka delivers nothing from offset {position} on")
 
     @property
     def consumer(self) -> Consumer:

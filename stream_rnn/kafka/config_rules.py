@@ -27,6 +27,8 @@ _PLACEHOLDERS = {  # in a value of a template, and as the whole value of an exam
     "{{ ... }}": re.compile(r"\{\{[^{}]+\}\}"),
     "<...>": re.compile(r"^<[A-Za-z][\w .-]*>(:\d+)?$"),
 }
+_IS_SECRET = re.compile("(?:password|secret)$", re.IGNORECASE)
+_BARE_TEMPLATE = re.compile(r"=\s*(\{\{\s[^{}]+\}\})\s*(?:;|$)")  # of an option without quotes
 _DEFAULTS = {"sasl.mechanism", "ssl.endpoint.identification.algorithm"}
 """Names that Java programs write down with their default, whatever the security protocol."""
 
@@ -85,6 +87,8 @@ def _unknown_names(names: set[str], path: str) -> ConfigError:
         else:
             others.append(line)
     reports = [f"{name} is not supported{_suggest(name)}" for name in dict.fromkeys(plain)]
+    if not plain and not others:
+        return ConfigError(f"{path} has changed while it was read; start again")
     if others:
         reports.append(_describe_lines(others))
     elif not any(map(_near, plain)):
@@ -116,23 +120,31 @@ def check_placeholders(properties: Mapping[str, str], used: Iterable[str], path:
         name = ALIASES.get(written, written)
         kind = _placeholder(name, value) if name in names else None
         if kind is not None:
-            number = next(line.number for line in name_lines(path) if line.name == written)
+            numbers = [line.number for line in name_lines(path) if line.name == written]
+            where = f"line {numbers[-1]}: " if numbers else ""  # the last one has the value
             raise ConfigError(
-                f"{path}: line {number}: {written} has a placeholder, {kind}, which nothing replaces; "
+                f"{path}: {where}{written} has a placeholder, {kind}, which nothing replaces; "
                 "write the value itself, or mount a file that has it"
             )
 
 
 def _placeholder(name: str, value: str) -> str | None:
-    """Return the kind of a placeholder in a value; ``None`` if there is none."""
-    values = [value]
+    """Return the kind of a placeholder in a value; ``None`` if there is none.
+
+    A secret may contain any signs, so only one that is a placeholder as a whole counts.
+    """
+    values = {name: [value]}
     if name == "sasl.jaas.config":
-        values += parse_jaas(value).options.values()
+        options = parse_jaas(value).options
+        bare = _BARE_TEMPLATE.findall(value)
+        values = {option: [text] for option, text in options.items()} | {"secret": [*bare, value]}
     elif name == "bootstrap.servers":
-        values = value.split(",")
+        values = {name: value.split(",")}
     for kind, pattern in _PLACEHOLDERS.items():
-        if any(pattern.search(text.strip()) for text in values):
-            return kind
+        for option, texts in values.items():
+            find = pattern.fullmatch if _IS_SECRET.search(option) else pattern.search
+            if any(find(text.strip()) for text in texts):
+                return kind
     return None
 
 

@@ -93,20 +93,25 @@ class Credentials:
         else:
             self._refused_s = self._refusal = None
 
-    def report_failure(self, for_s: float, on_failure: Callable[[BaseException], None]) -> None:
-        """Report an error if the brokers have refused every connection for ``for_s`` seconds.
+    def refusal(self, for_s: float) -> str | None:
+        """Return a message if the brokers have refused every connection for ``for_s`` seconds.
 
-        The outcomes of connections count, not the time: a worker whose connections all serve may
+        The outcomes of connections count, not the time: a client whose connections all serve may
         open no new one for a long time after one refusal.
         """
         refused_s, refusal = self._refused_s, self._refusal
         if refused_s is None or refusal is None or refused_s[1] - refused_s[0] < for_s:
-            return
-        message = (
+            return None
+        return (
             f"Kafka has refused every new connection for {for_s:g} s ({reason(refusal)}); check the "
             "credentials and certificates, which are read again for each connection"
         )
-        on_failure(UnreachableError(message))
+
+    def report_failure(self, for_s: float, on_failure: Callable[[BaseException], None]) -> None:
+        """Report an error if the brokers have refused every connection for ``for_s`` seconds."""
+        message = self.refusal(for_s)
+        if message is not None:
+            on_failure(UnreachableError(message))
 
     def use_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Call the token provider of the app's owner, if there is one, on this event loop."""

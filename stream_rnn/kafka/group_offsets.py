@@ -1,5 +1,6 @@
 """Committed offsets of consumer groups, with the metadata that aiokafka's consumer leaves out."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +12,8 @@ from aiokafka.structs import OffsetAndMetadata
 
 from stream_rnn.errors import UnavailableError, reason
 from stream_rnn.kafka.admin_client import CheckedAdminClient, retry_while_unavailable
+
+METADATA = re.compile(r"v1 (?P<fold_id>[0-9a-f]{12}) (?P<origin>[0-9]{1,19})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +44,13 @@ class GroupOffset:
     def parse(cls, offset: int, metadata: str | None) -> Self:
         """Parse a committed offset and its metadata, which may come from any client.
 
-        A fold never commits an offset below its origin: metadata that say so are not its own.
+        A fold id has twelve hexadecimal digits, and a fold never commits an offset below its
+        origin: other metadata are not of a fold.
         """
-        match (metadata or "").split():
-            case ["v1", fold_id, origin] if origin.isdecimal() and int(origin) <= offset:
-                return cls(offset, fold_id, int(origin))
-        return cls(offset)
+        if (written := METADATA.fullmatch(metadata or "")) is None:
+            return cls(offset)
+        origin = int(written["origin"])
+        return cls(offset, written["fold_id"], origin) if origin <= offset else cls(offset)
 
 
 async def committed_offsets(

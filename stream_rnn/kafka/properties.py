@@ -50,14 +50,36 @@ def read_properties(path: str) -> dict[str, str]:
     try:
         if Path(path).stat().st_size > CONFIG_BYTES_MAX:
             raise ConfigError(f"{path} is larger than {CONFIG_BYTES_MAX} bytes: not a Kafka config")
-        text = Path(path).read_text(encoding="utf-8-sig")  # editors may write a BOM
+        data = Path(path).read_bytes()
+        if b"\0" in data or data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+            raise ConfigError(f"the Kafka config {path} is UTF-16 or binary; write it as UTF-8")
+        text = data.decode("utf-8-sig")  # editors may write a BOM
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the Kafka config {path}: {reason(error)}") from error
+    _check_format(path, text)
     try:
         # Kafka's Java clients trim values, too.
         return {name: value.strip(_SPACE) for name, value in javaproperties.loads(text).items()}
     except javaproperties.InvalidUEscapeError:  # the escape may be part of a password
         raise ConfigError(f"{path}: four hexadecimal digits must follow \\u") from None
+
+
+def _check_format(path: str, text: str) -> None:
+    """Refuse a file of another format, which is named instead of each of its lines."""
+    first = next((line for line in map(str.strip, text.splitlines()) if line[:1] not in "#!"), "")
+    remedy = ""
+    if first.startswith("{"):
+        remedy = "is JSON; write lines of name=value, as for Kafka's Java clients"
+    elif re.fullmatch(r"\[[\w .-]*\]", first):
+        remedy = "has a section of an INI file; leave out the lines in square brackets"
+    elif re.match(r"spring\.kafka\.", first):
+        remedy = (
+            "has names of Spring Boot; write those of Kafka's Java clients: NAME instead of "
+            "spring.kafka.properties.NAME, and bootstrap.servers instead of "
+            "spring.kafka.bootstrap-servers"
+        )
+    if remedy:
+        raise ConfigError(f"the Kafka config {path} {remedy}")
 
 
 class Line(NamedTuple):
@@ -75,11 +97,17 @@ class Line(NamedTuple):
 
 
 def name_lines(path: str) -> list[Line]:
-    """Return the places of the names of a java.properties file."""
-    text = Path(path).read_text(encoding="utf-8-sig")
+    """Return the places of the names of a java.properties file, which was read before.
+
+    There are none if the file has been replaced meanwhile, and cannot be read now.
+    """
     lines: list[Line] = []
     number = 1
-    for part in javaproperties.parse(text):
+    try:
+        parts = list(javaproperties.parse(Path(path).read_text(encoding="utf-8-sig")))
+    except (OSError, ValueError):
+        return lines
+    for part in parts:
         if isinstance(part, javaproperties.KeyValue):
             has_value = _SEPARATED.match(part.source) is not None
             lines.append(Line(part.key, number, has_value))

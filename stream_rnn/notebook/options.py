@@ -117,7 +117,7 @@ class SpecOptions:
 
     Attributes:
         key: Fields that form the key, as a list or separated by commas; ``None`` guesses them.
-        time: Field of the event time; ``None`` guesses it.
+        time: Field of the event time; ``"none"`` is the record's timestamp; ``None`` guesses it.
         target: Field or fields to predict; if empty, they are guessed.
         rows: Maximum number of rows to read, from the first row on.
         of: Place of the value to predict: ``now`` for the predicting event, ``next`` for the next

@@ -25,6 +25,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stream_rnn.errors import ConfigError, MovedError, reason
+from stream_rnn.operate.absent_fold import explain_absent_fold
 from stream_rnn.operate.open_fold import Fold, FoldPartition
 from stream_rnn.operate.snapshot import COPY_TTL_S, snapshot
 from stream_rnn.overwriting import cannot_write, check_replaceable
@@ -127,7 +128,8 @@ async def _export(fold: Fold, file: BinaryIO, on_progress: OnProgress) -> Archiv
             write(orjson.dumps(line) + b"\n")
             await _write_states(place.store, hidden, count, write, on_progress)
     if not partitions:
-        raise ConfigError(f"Redis has no position of app {fold.settings.app}, fold {fold.identity}")
+        absence = await explain_absent_fold(fold)
+        raise ConfigError(f"nothing to export: {absence}" if absence else "nothing to export yet")
     file.write(digest.digest())
     return ArchiveSummary(partitions, keys, written + DIGEST_BYTES)
 

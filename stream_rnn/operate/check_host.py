@@ -18,7 +18,7 @@ from stream_rnn.settings import FoldSettings
 
 FILES_MIN = 1024
 FILES_PER_PARTITION = 8
-PROBED_TILES = 5
+PROBED_TILES = 40
 PROBED_STEPS = 3
 FREE_BYTES_MIN = 100_000_000
 

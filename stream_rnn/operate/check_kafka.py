@@ -11,7 +11,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from stream_rnn.errors import ConfigError, StreamRNNError, UnreachableError, reason
 from stream_rnn.fold.fold_id import transactional_id
-from stream_rnn.fold.stream_time import REMEDY, describe_ahead
+from stream_rnn.fold.stream_time import describe_ahead
 from stream_rnn.kafka.acls import producer_authorization_error
 from stream_rnn.kafka.clients import new_producer, stop_producer
 from stream_rnn.kafka.cluster import KafkaCluster
@@ -164,14 +164,16 @@ def check_stream_times(
     rows: list[Mapping[str, Any]], settings: FoldSettings, now_s: float
 ) -> list[Finding]:
     """Check that no record has moved stream time far ahead of now."""
-    texts = {
-        row["partition"]: describe_ahead(row["stream_time_ms"], now_s, settings) for row in rows
-    }
-    return [
-        warning("stream time", f"{settings.source}[{partition}]: {text}", REMEDY)
-        for partition, text in texts.items()
-        if text
-    ]
+    findings = []
+    for row in rows:
+        ahead = describe_ahead(row["stream_time_ms"], now_s, settings)
+        if ahead is not None:
+            text = f"{settings.source}[{row['partition']}]: {ahead.text}"
+            if ahead.remedy:
+                findings.append(warning("stream time", text, ahead.remedy))
+            else:
+                findings.append(fine("stream time", text))
+    return findings
 
 
 async def check_transactions(cluster: KafkaCluster, settings: FoldSettings) -> tuple[Finding, bool]:

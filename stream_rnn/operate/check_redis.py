@@ -1,6 +1,7 @@
 """Checks of Redis: access rights, persistence, memory and latency."""
 
 import re
+import secrets
 import statistics
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -141,12 +142,28 @@ async def check_speed(redis: Any, wall: Callable[[], float]) -> list[Finding]:
     return [*findings, fine("clock", detail) if is_small else warning("clock", detail, remedy)]
 
 
+async def _try_commands(store: RedisStore) -> None:
+    """Run the commands of a worker's scripts and verbs in one transaction, which changes nothing.
+
+    A script runs some of them only if there is something to write or to delete.
+    """
+    key = f"{store.hidden_key}:doctor-{secrets.token_hex(4)}"
+    async with store.redis.pipeline(transaction=True) as pipe:
+        pipe.hset(key, "field", "")
+        pipe.hget(key, "field")
+        pipe.hdel(key, "field")
+        pipe.type(key)
+        pipe.unlink(key)
+        await store.await_reply(pipe.execute())
+
+
 async def check_rights(store: RedisStore) -> Finding:
     """Run the commands of a worker, with arguments that change nothing."""
     name = "redis rights"
     remedy = "grant the user the commands and keys that deploy/README.md lists"
     try:
         keys = (await store.read()).fields
+        await _try_commands(store)
     except ConfigError as error:
         return bad(name, str(error), remedy)
     try:

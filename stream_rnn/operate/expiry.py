@@ -10,6 +10,7 @@ import numpy as np
 
 from stream_rnn.errors import ConfigError
 from stream_rnn.fold.record_limits import TICK_KEY
+from stream_rnn.operate.distinct_keys import DistinctKeys
 from stream_rnn.operate.key_states import POLL_S, publish_forgets, wait_until_folded
 from stream_rnn.operate.open_fold import Fold, FoldPartition
 from stream_rnn.settings import Settings
@@ -98,7 +99,7 @@ async def plan_expiry(
         has_append_time=config.get("message.timestamp.type") == "LogAppendTime",
     )
     codec = StateCodec(fold.model.hidden_size_floats)
-    return await asyncio.gather(*(_plan(place, codec, silence) for place in places))
+    return await _plan_each(places, codec, silence)
 
 
 async def _clock_skew(places: Sequence[FoldPartition], now_ms: float, ttl_s: float) -> str:
@@ -135,6 +136,13 @@ def _refusal(stored: StoredPosition, silence: Silence) -> str:
         f"its last record is of {format_time(record_ms)}: the partition is silent since then, or "
         f"old records are being sent to it; {harm} for a partition that is silent"
     )
+
+
+async def _plan_each(
+    places: Sequence[FoldPartition], codec: StateCodec, silence: Silence
+) -> list[ExpiryPlan]:
+    """Plan one partition after another, because a plan may read all its states."""
+    return [await _plan(place, codec, silence) for place in places]
 
 
 async def _plan(place: FoldPartition, codec: StateCodec, silence: Silence) -> ExpiryPlan:
@@ -175,16 +183,19 @@ def _reason(stored: StoredPosition, end: int, silence: Silence) -> str:
 
 
 async def _count_since(place: FoldPartition, codec: StateCodec, since_ms: float) -> int:
-    """Return the number of states whose last event is not before a time; reads all states."""
-    store, cursor, keys = place.store, 0, set[bytes]()
+    """Return the number of states whose last event is not before a time; reads all states.
+
+    It is an estimate if Redis resizes a large hash meanwhile, and so returns some states twice.
+    """
+    store, cursor, keys = place.store, 0, DistinctKeys()
     while True:
         call: Any = store.redis.hscan(store.hidden_key, cursor, count=PAGE_FIELDS)
         cursor, page = await store.await_reply(call)
         names, values = list(page), list(page.values())
         later = np.flatnonzero(codec.decode(values).last_ms >= since_ms).tolist() if values else []
-        keys.update(names[i] for i in later)
+        keys.add(names[i] for i in later)
         if not int(cursor):
-            return len(keys)
+            return keys.count
 
 
 def needed_s(settings: Settings, plans: Sequence[ExpiryPlan]) -> float:

@@ -178,5 +178,6 @@ def _row(partition: int, facts: Facts, options: RecoveryOptions) -> dict[str, An
         "row": decision.row,
         "start": None if isinstance(decision, Stop) else decision.position,
         "publish_from": None if isinstance(decision, Stop) else decision.publish_from,
+        "would_lose": None if isinstance(decision, Stop) else decision.lost,
         "stop": decision.message if isinstance(decision, Stop) else None,
     }

@@ -50,7 +50,7 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import ConsumerRecord
 
-from stream_rnn.errors import ConfigError, DecodeError, reason
+from stream_rnn.errors import ConfigError, DecodeError, UnavailableError, reason
 from stream_rnn.kafka import clients
 from stream_rnn.kafka.admin_client import CheckedAdminClient, retry_while_unavailable
 from stream_rnn.kafka.client_errors import CLIENT_ERRORS, translate_error
@@ -215,8 +215,8 @@ class PredictionReader(AsyncIterator[Prediction]):
             ConfigError: Retention removed predictions that were not read, a record batch is
                 unreadable, or the user lacks a right.
             FencedError: This reader is no longer a member of its group; open a new one.
-            UnavailableError: Kafka did not answer, or the group did not finish a rebalance; the
-                method may be called again.
+            UnavailableError: Kafka did not answer, or has refused the login for ``timeout_s``, or
+                the group did not finish a rebalance; the method may be called again.
         """
         while True:
             if self._completeness is not None:
@@ -290,6 +290,8 @@ class PredictionReader(AsyncIterator[Prediction]):
             return
         except CLIENT_ERRORS as error:
             raise translate_error(error, f"reading {self.topic}", within_s) from error
+        if not fetched and (refusal := self._connection["credentials"].refusal(self._timeout_s)):
+            raise UnavailableError(f"reading {self.topic} failed: {refusal}")
         # No await since the fetch: each progress belongs to the assignment of its records.
         for tp, records in fetched.items():
             progress = assignment.owned_progress(tp)

@@ -144,7 +144,8 @@ def _no_table(names: Sequence[str], file: FileFormat) -> str:
         order = "be" if names[0].startswith("\0") else "le"
         return f'; it looks like UTF-16: set encoding = "utf-16-{order}" in [file] of the spec'
     start = names[0].lstrip() if names else ""
-    if found := describe_first_line(start):
+    delimiter = " " if file.delimiter == BLANKS else file.delimiter
+    if found := describe_first_line(delimiter.join(names)):
         return f"; {found}"
     if start.startswith("#") and not file.columns:
         return "; its first line looks like a comment: remove it, as in tail -n +2"

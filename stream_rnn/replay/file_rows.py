@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 import orjson
 import polars as pl
 
-from stream_rnn.fold.decoder import NO_TIMESTAMP
 from stream_rnn.fold.event_time import MS_PER, parse_numbers_ms
+from stream_rnn.fold.event_times import NO_TIMESTAMP
 from stream_rnn.fold.fields import value_getter
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.paths import split_path

@@ -12,6 +12,7 @@ from stream_rnn.fold.fields import value_getter
 from stream_rnn.model.encoder import Encoder
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.paths import join_path, split_path
+from stream_rnn.replay.filtered import FilteredRecords
 from stream_rnn.replay.logs import Log
 from stream_rnn.replay.row_keys import parse_json
 from stream_rnn.settings import Settings
@@ -101,6 +102,7 @@ async def explain_no_event(log: Log, spec: FeatureSpec, settings: Settings) -> s
         settings: Settings of the fold.
     """
     decoder, encoder, reasons = Decoder(spec, settings), Encoder(spec), SkipReasons(spec)
+    outside = FilteredRecords(spec)
     read = filtered = forgets = 0
     for log_range in await log.ranges():
         if read >= RECORDS_MAX:
@@ -112,12 +114,14 @@ async def explain_no_event(log: Log, spec: FeatureSpec, settings: Settings) -> s
             skipped = decoded.skips | {int(decoded.rows[i]): e for i, e in errors.items()}
             for row, error in skipped.items():
                 reasons.add(records[row], error)
+            outside.add(records, decoded.filtered, skipped)
             read += len(records)
             filtered += len(decoded.filtered)
             forgets += len(decoded.forgets)
             if read >= RECORDS_MAX:
                 break
-    return reasons.explain(log.name, read, filtered, forgets)
+    notes = "".join(f"; {note}" for note in outside.notes(has_events=False))
+    return reasons.explain(log.name, read, filtered, forgets) + notes
 
 
 def list_paths(content: Any) -> dict[tuple[str, ...], bool]:

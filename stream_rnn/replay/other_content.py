@@ -11,9 +11,10 @@ from collections.abc import Sequence
 DELIMITERS = (",", ";", "\t", "|")
 LINES_TRIED = 20
 _MARKUP = re.compile(r"<(?:!doctype|\?xml|[a-z][\w:-]*[\s/>])", re.IGNORECASE)
-_SQL = re.compile(
-    r"(?:insert\s+into|replace\s+into|create\s+(?:table|database)|drop\s+table|copy\s.*\sfrom\s+"
-    r"stdin|set\s+\w+|begin|--|/\*)(?:\W|$)",
+_SQL = re.compile(  # no header of a table, even one with columns such as begin or "Set Number"
+    r"(?:insert\s+into|replace\s+into|create\s+(?:table|database)|drop\s+table)(?:\W|$)|"
+    r"copy\s.*\sfrom\s+stdin(?:\W|$)|set\s+(?:names\s+\S+|[@\w.]+\s*=.*|[@\w.]+\s+to\s.*);?\s*$|"
+    r"(?:begin|start\s+transaction|begin\s+(?:transaction|work)\b.*);?\s*$|--(?:\s|$)|/\*(?:\W|$)",
     re.IGNORECASE,
 )
 
@@ -21,11 +22,14 @@ _SQL = re.compile(
 def describe_first_line(line: str) -> str:
     """Return what a line is that looks like no line of a table, with the remedy; empty for one.
 
+    Args:
+        line: The whole first line; what follows it is not read.
+
     Example:
         >>> describe_first_line('{"device": "d1"}')
         'its first line looks like JSON: rename the file to .jsonl'
     """
-    start = line.lstrip()
+    start = line.lstrip().partition("\n")[0]
     if start.startswith(("{", "[{")) or start.rstrip() == "[":
         return "its first line looks like JSON: rename the file to .jsonl"
     if _MARKUP.match(start):

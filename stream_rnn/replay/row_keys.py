@@ -14,8 +14,8 @@ import orjson
 from pydantic import TypeAdapter
 
 from stream_rnn.errors import ConfigError, RecordError
-from stream_rnn.fold.decoder import NO_TIMESTAMP
 from stream_rnn.fold.event_time import parse_time_ms
+from stream_rnn.fold.event_times import NO_TIMESTAMP
 from stream_rnn.fold.fields import key_element_getter
 from stream_rnn.model.event import Event, EventTime
 from stream_rnn.model.features import FeatureSpec

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_rnn.errors import ConfigError, reason
-from stream_rnn.fold.decoder import NO_TIMESTAMP
+from stream_rnn.fold.event_times import NO_TIMESTAMP
 from stream_rnn.replay.row_batch import RowBatch
 
 LATE_MS = 3_600_000  # a row is late if it is earlier than its key's latest row by more

@@ -1,6 +1,5 @@
 """Columns of dates and times: their unit or format, and their values in seconds since 1970."""
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,15 +14,14 @@ from stream_rnn.model.zones import load_zone
 from stream_rnn.spec.columns import Column
 from stream_rnn.spec.date_formats import SHARE_MIN, find_format
 from stream_rnn.spec.names import TIME_WORDS, split_words
-from stream_rnn.text import printable
 
 YEARS_S = (631_152_000, 4_102_444_800)  # 1990 to 2100
 UNITS_PER_S = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 DIGIT_DATES = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
-EXCEL_DAYS = (32_874, 73_051)  # 1990 to 2100
 EXACT_MAX = 2**53
-TIME_OF_DAY = re.compile(r"\d{1,2}:\d\d(?::\d\d(?:\.\d+)?)?(?: ?[AaPp][Mm])?")
-YEAR_OR_TIME = r"(^|\D)(19|20)\d\d(\D|$)|\d:\d\d"
+ISO_START = r"^\s*\d{4}-\d\d-\d\d"
+DATE_LENGTH = len("2024-01-31")
+DATE_CHARS_MAX = 40
 DIGITS_AS_NUMBERS = "dates as numbers, which no spec reads; write them as texts"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -136,57 +134,21 @@ def epoch_unit(column: Column) -> str | None:
     return next((u for u, n in units if _are_times(column.numbers / n, column.present)), None)
 
 
-def unreadable_time(column: Column) -> str:
-    """Return what a column of times looks like that no unit of a spec reads; empty for no time."""
-    if column.texts is None and has_digit_dates(column):
-        return f"{column.words.drop_nulls()[0]} and the like are {DIGITS_AS_NUMBERS}"
-    if not is_time_named(column) or not column.present:
-        return ""
-    if column.kind == "number":
-        low, high = column.numbers.min(), column.numbers.max()
-        if EXCEL_DAYS[0] <= low and high < EXCEL_DAYS[1]:
-            return "its numbers look like days since 1900, as Excel counts; export dates as texts"
-    if column.texts is None and digits_clock(column):
-        return f"{column.words.drop_nulls()[0]} and the like are {DIGITS_AS_NUMBERS}"
-    if is_time_of_day(column):
-        return "it is a time of the day without a date; join the two to one field"
-    return unknown_format(column, YEAR_OR_TIME)
-
-
-def is_time_of_day(column: Column) -> bool:
-    """Return whether the first text of a column named as a time has no date."""
-    if column.kind != "text" or not column.present or not is_time_named(column):
-        return False
-    return bool(TIME_OF_DAY.fullmatch(column.values.drop_nulls()[0].strip()))
-
-
 def has_digit_dates(column: Column) -> bool:
-    """Return whether all numbers of a column are digits of dates from 1990 to 2100."""
+    """Return whether nearly all numbers of a column are digits of dates from 1990 to 2100."""
     if column.kind != "integer" or column.distinct < 2:
         return False
-    numbers = column.numbers
-    length = len(str(int(numbers[0])))
-    if length not in DIGIT_DATES or float(np.abs(numbers).max()) > EXACT_MAX:
+    numbers = column.numbers[np.abs(column.numbers) <= EXACT_MAX].astype(np.int64)
+    if not len(numbers):
         return False
-    days = numbers.astype(np.int64) // 10 ** (length - 8)
+    length = len(str(int(np.median(numbers))))
+    if length not in DIGIT_DATES:
+        return False
+    days = numbers // 10 ** (length - 8)
     months, numbers_of_days = days // 100 % 100, days % 100
     is_in_year = (months >= 1) & (months <= 12) & (numbers_of_days >= 1) & (numbers_of_days <= 31)
-    return bool(((days >= 19_900_101) & (days < 21_000_101) & is_in_year).all())
-
-
-def unknown_format(column: Column, pattern: str = r"\d") -> str:
-    """Return that texts that contain a pattern are of no known format; empty for other columns."""
-    if column.kind != "text" or not column.present or not is_time_named(column):
-        return ""
-    texts = column.values.drop_nulls()
-    if texts.str.contains(pattern).mean() != 1 or find_clock(column) is not None:
-        return ""
-    if sum(iso_moment(text) is not None for text in texts) >= SHARE_MIN * len(texts):
-        return ""  # the format is known, but the years are not those of a log
-    return (
-        f"its texts, such as {printable(texts[0], 60)!r}, are of no format that is known; give "
-        "--time-format, as strptime reads it, or write ISO 8601"
-    )
+    is_date = (days >= 19_900_101) & (days < 21_000_101) & is_in_year
+    return int(is_date.sum()) >= SHARE_MIN * column.present
 
 
 def iso_moment(text: str) -> datetime | None:
@@ -213,12 +175,13 @@ def _text_clock(column: Column, zone: str, layout: str) -> Clock | None:
     present = column.values.drop_nulls()
     if layout:
         return _formatted(column, zone, layout, 1.0, "the format is given", ())
-    if re.match(r"\d{4}-\d\d-\d\d", present[0]):
+    if share_with(present, ISO_START) >= SHARE_MIN:
         moments = _read(column.values, iso_moment, zone)
         if _are_times(moments.seconds, len(present)):
-            kind = "dates" if len(present[0]) == 10 else "texts"
+            kind = "dates" if present.str.len_chars().mode()[0] == DATE_LENGTH else "texts"
             return moments.clock("iso8601", column, reason=f"ISO 8601 {kind}")
-    if not re.search(r"\d", present[0]) or len(present[0]) > 40:
+    is_short = present.str.len_chars() <= DATE_CHARS_MAX
+    if int((is_short & present.str.contains(r"\d")).sum()) < SHARE_MIN * len(present):
         return None
     found = find_format(present.to_list())
     if found is None:
@@ -249,6 +212,11 @@ def digits_clock(column: Column, zone: str = "") -> Clock | None:
     if layout is None:
         return None
     return _formatted(column, zone, layout, 0.9, "the digits are those of dates", ())
+
+
+def share_with(texts: pl.Series, pattern: str) -> float:
+    """Return the share of texts that contain a pattern."""
+    return int(texts.str.contains(pattern).sum()) / max(len(texts), 1)
 
 
 def _are_times(seconds: NDArray[np.float64], present: int) -> bool:
@@ -284,14 +252,14 @@ def _read(texts: pl.Series, read: Callable[[str], datetime | None], zone: str) -
             if place is not None:
                 half_hour = moment.replace(minute=moment.minute // 30 * 30, second=0, microsecond=0)
                 if half_hour not in changes:
-                    changes[half_hour] = _clock_change(half_hour)
+                    changes[half_hour] = clock_change(half_hour)
                 moments.doubled += changes[half_hour] == 1
                 moments.skipped += changes[half_hour] == -1
         moments.seconds[i] = (moment - EPOCH) / timedelta(seconds=1)
     return moments
 
 
-def _clock_change(moment: datetime) -> int:
+def clock_change(moment: datetime) -> int:
     """Return 1 for a local time that exists twice, -1 for one that does not exist, otherwise 0."""
     early, late = (moment.replace(fold=fold).utcoffset() or timedelta() for fold in (0, 1))
     return (early > late) - (early < late)

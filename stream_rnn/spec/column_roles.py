@@ -8,12 +8,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from stream_rnn.spec.clocks import unreadable_time
 from stream_rnn.spec.columns import WORD_LENGTH_MAX, Column
+from stream_rnn.spec.json_columns import NAN_REMEDY
 from stream_rnn.spec.names import CLASS_WORDS, ID_WORDS, split_words
 from stream_rnn.spec.notations import describe_notation
 from stream_rnn.spec.stand_ins import describe_stand_ins
 from stream_rnn.spec.text_columns import EXACT_MAX
+from stream_rnn.spec.unreadable_times import unreadable_time
 from stream_rnn.text import printable
 
 NAME_MAX = 48  # FeatureSpec allows 64; the rest is for a number and a suffix such as _missing
@@ -249,6 +250,9 @@ def _unread_notes(column: Column) -> list[str]:
     if not column.unread:
         return []
     rows = sum(column.unread.values())
+    if column.texts is None:  # bare words of JSON, not texts
+        word = next(iter(column.unread))
+        return [f"{word} is no JSON: {rows} rows with it are skipped; {NAN_REMEDY}"]
     if notation := describe_notation(column.unread):
         return [f"{rows} rows become dead letters, whose texts are numbers {notation}"]
     text = printable(next(iter(column.unread)), 20)

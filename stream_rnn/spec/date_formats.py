@@ -9,6 +9,7 @@ from itertools import pairwise
 from stream_rnn.model.text_times import parse_text_time
 
 TEXTS_TRIED = 2_000
+FORMS_TRIED = 8  # texts whose forms are tried, beside the first ones and the last one
 SHARE_MIN = 0.95  # share of texts that a format must read as times of the years below
 SPAN_RATIO = 3.0  # a span of time that is this much shorter speaks for a format
 YEARS = (1990, 2100)
@@ -51,6 +52,32 @@ class DateFormat:
     others: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class PartialFormat:
+    """The format that reads most texts of a column, but too few of them.
+
+    Attributes:
+        format: Format of ``strptime``.
+        count: Number of texts that it reads.
+        unfit: First text that it does not read.
+    """
+
+    format: str
+    count: int
+    unfit: str
+
+
+def find_partial_format(texts: Sequence[str]) -> PartialFormat | None:
+    """Return the format that reads most of the texts; ``None`` if it reads all or none of them."""
+    best: PartialFormat | None = None
+    for layout in _layouts(_spread([text.strip() for text in texts])):
+        unfit = [text for text in texts if parse(text, layout) is None]
+        count = len(texts) - len(unfit)
+        if count and unfit and (best is None or count > best.count):
+            best = PartialFormat(layout, count, unfit[0])
+    return best
+
+
 def find_format(texts: Sequence[str]) -> DateFormat | None:
     """Return the format of most of the texts; ``None`` if they are no dates.
 
@@ -62,12 +89,19 @@ def find_format(texts: Sequence[str]) -> DateFormat | None:
     step = max(1, len(texts) // TEXTS_TRIED)
     tried = [text.strip() for text in texts[::step]]
     fitting = []
-    for layout in _layouts(tried[:3] + tried[-1:]):
+    for layout in _layouts(_spread(tried)):
         read = [parse(text, layout) for text in tried]
         moments = [m for m in read if m is not None and YEARS[0] <= m.year < YEARS[1]]
         if moments and len(moments) >= SHARE_MIN * len(read):
             fitting.append((layout, moments))
     return _choose(fitting) if fitting else None
+
+
+def _spread(texts: Sequence[str]) -> list[str]:
+    """Return a few texts from all over a column, whose forms are the formats that are tried."""
+    return list(
+        dict.fromkeys([*texts[:3], *texts[:: max(1, len(texts) // FORMS_TRIED)], texts[-1]])
+    )
 
 
 def parse(text: str, layout: str) -> datetime | None:

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from stream_rnn.spec.clocks import is_time_of_day
 from stream_rnn.spec.columns import Column
 from stream_rnn.spec.event_time import DAY_S, TimeGuess
 from stream_rnn.spec.names import split_words, words
+from stream_rnn.spec.unreadable_times import is_time_of_day
 
 PARTS = {  # words for a part of a time, and the range of its numbers
     "year": (words("year yr jahr anno año année yyyy"), 1900, 2100),

@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from stream_rnn.model.paths import join_path
+from stream_rnn.spec.change_capture import find_changes, find_operation, is_deletion
 from stream_rnn.spec.columns import Column
 from stream_rnn.spec.names import entity_word, is_id_name, split_words, words
 
@@ -63,13 +64,12 @@ class Envelope:
         """Return the path of a column from the event on."""
         return join_path(column.parts[len(self.unwrap) :])
 
-    def key_element(self, column: Column, columns: Sequence[Column]) -> str | list[str]:
+    def key_element(self, column: Column) -> str | list[str]:
         """Return a field of the key, with the field before the change as its alternative."""
         if not self.before or not self.contains(column):
             return column.path
         parts = (*self.before, *column.parts[len(self.unwrap) :])
-        known = {other.parts for other in columns}
-        return [column.path, join_path(parts)] if parts in known else column.path
+        return [column.path, join_path(parts)]  # also if the sample has no deletion
 
 
 def find_envelope(columns: Sequence[Column]) -> Envelope:
@@ -78,8 +78,17 @@ def find_envelope(columns: Sequence[Column]) -> Envelope:
     for prefix in ((), ("payload",)):
         if _is_debezium(by_parts, prefix):
             return _debezium(by_parts, prefix)
+    if changes := find_changes(by_parts):
+        return Envelope(**changes)
     if ("__deleted",) in by_parts or ("__op",) in by_parts:
         return _flat_debezium(by_parts)
+    if {parts[0] for parts in by_parts} >= MAXWELL and _has_inner(by_parts, ("data",)):
+        return _maxwell(by_parts)
+    return _find_wrapping(by_parts)
+
+
+def _find_wrapping(by_parts: Mapping[Parts, Column]) -> Envelope:
+    """Return the envelope of records that are no changes of a tool for them."""
     tops = {parts[0] for parts in by_parts}
     if tops >= CLOUD_EVENT and _has_inner(by_parts, ("data",)):
         reason = "The records are CloudEvents: the event is the object data."
@@ -88,8 +97,8 @@ def find_envelope(columns: Sequence[Column]) -> Envelope:
     if tops == {"schema", "payload"} and _has_inner(by_parts, ("payload",)):
         reason = "The records have a schema of Kafka Connect: the event is the object payload."
         return Envelope(("payload",), table={"unwrap": "payload"}, reasons=(reason,))
-    if tops >= MAXWELL and _has_inner(by_parts, ("data",)):
-        return _maxwell(by_parts)
+    if changes := find_operation(by_parts):
+        return Envelope(**changes)
     time = next((name for name in OTEL_TIMES if (name,) in by_parts), "")
     batches = [name for name in OTEL_BATCHES if (name,) in by_parts]
     reasons = tuple(
@@ -110,16 +119,18 @@ def keep_kinds(columns: Sequence[Column], envelope: Envelope, key: Sequence[Colu
         kept = _kinds_with(key, kinds)
         if not 0 < len(kept) < kinds.distinct:
             continue
-        only = [*envelope.table.get("only", []), {"path": kinds.path, "in": kept}]
+        deletions = [word for word, _ in kinds.counts if word not in kept and is_deletion(word)]
+        table = _with_deletions(envelope.table, kinds, kept, deletions)
         is_event = kinds.words.is_in(kept).fill_null(value=False)
         fields = " and ".join(column.path for column in key)
         reason = (
             f"{kinds.path} has {kinds.distinct} kinds of records: {_list_kinds(kinds)}. Only those "
-            f"that have {fields} are events; the other {int((~is_event).sum())} rows are filtered."
+            f"that have {fields} are events; the other {int((~is_event).sum())} rows are filtered"
+            f"{_deletion_note(table, kinds, deletions)}."
         )
         return replace(
             envelope,
-            table={**envelope.table, "only": only},
+            table=table,
             reasons=(*envelope.reasons, reason),
             is_event=is_event,
         )
@@ -133,7 +144,36 @@ def keep_kinds(columns: Sequence[Column], envelope: Envelope, key: Sequence[Colu
         f"{kinds.path} has {kinds.distinct} kinds of records with {fields}: {_list_kinds(kinds)}. "
         f"All of them are events; to fold some kinds only, write {example}."
     )
+    deletion = next((word for word, _ in kinds.counts if is_deletion(word)), "")
+    if deletion and "forget_when" not in envelope.table:
+        reason += (
+            f" If {deletion} ends its key, so that its memory is deleted, write "
+            f'forget_when = {{path = "{kinds.path}", equals = "{deletion}"}}.'
+        )
     return replace(envelope, reasons=(*envelope.reasons, reason))
+
+
+def _with_deletions(
+    table: Mapping[str, Any], kinds: Column, kept: Sequence[str], deletions: Sequence[str]
+) -> dict[str, Any]:
+    """Return the options with a filter of kinds, which lets the first deletion forget its key."""
+    forgets = table.get("forget_when")
+    if deletions and forgets is None:
+        forgets = {"path": kinds.path, "equals": deletions[0]}
+    passed = [word for word in deletions if forgets == {"path": kinds.path, "equals": word}]
+    only = [*table.get("only", []), {"path": kinds.path, "in": [*kept, *passed]}]
+    return {**table, **({"forget_when": forgets} if forgets else {}), "only": only}
+
+
+def _deletion_note(table: Mapping[str, Any], kinds: Column, deletions: Sequence[str]) -> str:
+    if not deletions:
+        return ""
+    mark = table["forget_when"]["equals"]
+    rows = dict(kinds.counts).get(mark, 0)
+    return (
+        f", but for {mark} ({rows} rows), which forgets its key; in a file, name the key of such "
+        "rows as an alternative, too"
+    )
 
 
 def kinds_with_entity(columns: Sequence[Column]) -> pl.Series | None:

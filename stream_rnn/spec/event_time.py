@@ -33,6 +33,7 @@ class TimeGuess:
         seconds: (N,) event times in seconds; empty without a column.
         table: Table ``event.time`` of the spec; empty without a column.
         is_clock: Whether the event time is a date and time rather than a count.
+        is_local: Whether texts without a zone are among the times.
         reasons: Reasons for the choice, a sentence each.
     """
 
@@ -40,6 +41,7 @@ class TimeGuess:
     seconds: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     table: Mapping[str, Any] = field(default_factory=dict)
     is_clock: bool = False
+    is_local: bool = False
     reasons: tuple[str, ...] = ()
 
 
@@ -105,6 +107,7 @@ def clock_guess(column: Column, clock: Clock, zone: str, why: str) -> TimeGuess:
         seconds=clock.seconds,
         table=clock.table(column.path, zone),
         is_clock=True,
+        is_local=clock.naive > 0,
         reasons=tuple(reasons),
     )
 

@@ -11,8 +11,10 @@ from pydantic import ValidationError
 from stream_rnn.errors import ConfigError
 from stream_rnn.model.event import UTC_ZONE, EventTime
 from stream_rnn.spec.choose_time import choose_time
+from stream_rnn.spec.clock_changes import goes_back_at_clock_changes
 from stream_rnn.spec.clocks import Clock, find_clock, is_time_named
 from stream_rnn.spec.columns import Column, Pairs, find_pairs
+from stream_rnn.spec.connect_types import JSON_REASON
 from stream_rnn.spec.envelopes import (
     Envelope,
     filter_rows,
@@ -68,8 +70,15 @@ class ExaminedLog:
 
     @property
     def unordered(self) -> int:
-        """Number of rows that are earlier than the row before them."""
+        """Number of rows earlier than the row before them, other than by a change of clocks."""
+        if self.has_doubled_hours:
+            return 0
         return int((np.diff(self.seconds[np.isfinite(self.seconds)]) < 0).sum())
+
+    @cached_property
+    def has_doubled_hours(self) -> bool:
+        """Whether times only go back in hours that local time has twice."""
+        return goes_back_at_clock_changes(self.time)
 
     @cached_property
     def gaps_s(self) -> NDArray[np.float64]:
@@ -122,7 +131,7 @@ def examine(sample: Sample, options: ProposalOptions, ask: Ask) -> ExaminedLog:
     if options.zone and not (time.is_clock and time.table["unit"] in ("iso8601", "text")):
         place = f"{time.column.path} is no text" if time.column else "there is no event time"
         raise ConfigError(f"--zone {options.zone}: it is for times in texts, but {place}")
-    if time.column is not None:  # as training reads the rows, with --sort-by-time
+    if time.column is not None and not goes_back_at_clock_changes(time):  # as sorted by time
         pairs = find_pairs(key, time.seconds)
     return ExaminedLog(
         columns=columns,
@@ -257,7 +266,9 @@ def _no_key(columns: Sequence[Column]) -> str:
     tried = [c.summary for c in columns if c.kind in ("text", "integer") and not c.refusal]
     more = f"; and {len(tried) - CANDIDATES_MAX} more" if len(tried) > CANDIDATES_MAX else ""
     values = "; ".join(tried[:CANDIDATES_MAX]) if tried else "no field is a text or an integer"
+    texts = [f"{c.path} is no key: {c.refusal}. " for c in columns if c.refusal == JSON_REASON]
+    json = "".join(texts[:OTHERS_SHOWN])
     return visible(
         "no field looks like a key: a key has many values, each in several rows; name it with "
-        f"--key. {values}{more}. {SINGLE_THING}"
+        f"--key. {values}{more}. {json}{SINGLE_THING}"
     )

@@ -1,6 +1,8 @@
 """Columns of JSON objects, whose fields may be nested, absent, or of several types."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from math import isfinite
 from typing import Any
 
 import polars as pl
@@ -9,6 +11,12 @@ from stream_rnn.spec.columns import Column, Kind, array_refusal, as_finite, path
 
 CELLS_MAX = 50_000_000  # bounds the memory of objects whose names are ids
 COLUMNS_MIN = 100
+_NAMES = {
+    "nan": "NaN",
+    "inf": "Infinity",
+    "-inf": "-Infinity",
+}  # as Python's json.dumps writes them
+NAN_REMEDY = "write null (in Python, None) in place of them, as pandas' to_json does"
 INT64 = (-(2**63), 2**63 - 1)
 
 
@@ -55,7 +63,11 @@ def _column(parts: tuple[str, ...], values: list[Any], is_parent: bool) -> Colum
     if is_parent:
         refusal = refusal or "it is an object in some records and a plain value in others"
     kind, series, type_refusal = _typed(values)
-    return Column(parts, kind, series, refusal=refusal or type_refusal)
+    unread = Counter(str(value) for value in values if type(value) is float and not isfinite(value))
+    refusal = refusal or type_refusal
+    return Column(
+        parts, kind, series, refusal=refusal, unread={_NAMES[k]: n for k, n in unread.items()}
+    )
 
 
 def _typed(values: list[Any]) -> tuple[Kind, pl.Series, str]:

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from stream_rnn.spec.clocks import Clock, unreadable_time
+from stream_rnn.spec.clocks import Clock
 from stream_rnn.spec.columns import Column, Pairs, find_pairs, measure_change
 from stream_rnn.spec.key_twins import find_twin
 from stream_rnn.spec.names import (
@@ -31,6 +31,7 @@ from stream_rnn.spec.questions import (
     Question,
     rank,
 )
+from stream_rnn.spec.unreadable_times import unreadable_time
 
 CASE_WORDS = frozenset({"case", "ticket", "incident", "fall", "caso", "vorgang"})
 LONG_TEXT = 40  # characters; a longer text is rarely a key

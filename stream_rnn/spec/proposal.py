@@ -124,7 +124,13 @@ def _event_block(log: ExaminedLog) -> Block:
             f"{start}. Training reads rows in the order of the file, so give it --sort-by-time, or "
             "sort the file with a stable sort."
         )
-    key = [log.envelope.key_element(column, log.columns) for column in log.key]
+    if log.has_doubled_hours:
+        comments.append(
+            "The rows go back only in the hour that local time has twice, at the end of summer time, "
+            "so they keep the order of the file. Do not give --sort-by-time, which would mix the two "
+            "passes of this hour; to tell them apart, write times in UTC or with an offset."
+        )
+    key = [log.envelope.key_element(column) for column in log.key]
     values: dict[str, Any] = {"key": key, **log.envelope.table}
     if log.time.column is not None:
         values["time"] = dict(log.time.table)

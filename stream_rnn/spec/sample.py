@@ -22,6 +22,7 @@ from stream_rnn.replay.json_files import read_json_values
 from stream_rnn.replay.row_keys import parse_json
 from stream_rnn.replay.text_files import open_bytes, translated_errors
 from stream_rnn.spec.columns import Column, frame_columns
+from stream_rnn.spec.connect_types import refuse_connect_types
 from stream_rnn.spec.json_columns import json_columns
 from stream_rnn.spec.sniffing import Sniffer
 from stream_rnn.spec.text_columns import OTHER_MISSING_WORDS, Marks, type_column, without_missing
@@ -131,7 +132,8 @@ def _read_json(log: Rows, parts: Iterable[Part], rows: int) -> Sample:
             "their names ids? Write such names as values."
         )
         reasons = (*reasons, note)
-    return Sample([type_column(column, marks) for column in found], len(objects), reasons=reasons)
+    typed = [type_column(column, marks) for column in refuse_connect_types(found, objects)]
+    return Sample(typed, len(objects), reasons=reasons)
 
 
 def _lines_are(count: int) -> str:
@@ -222,6 +224,7 @@ def _typed(
         options = {**options, "missing": missing}
         typed = [_type_with_missing(column, missing, marks) for column in columns]
         shown = ", ".join(map(repr, sorted(further)[:WORDS_SHOWN]))
+        shown += f" and {len(further) - WORDS_SHOWN} more" if len(further) > WORDS_SHOWN else ""
         note = (
             f"missing: {shown} stand among numbers, so they are read as missing, in every column "
             "(confidence 0.70)."
@@ -244,8 +247,9 @@ def _missing_notes(columns: Sequence[Column], missing: Sequence[str]) -> tuple[s
         f"{word!r} in {count} fields of {', '.join(places[word][:3])}"
         for word, count in seen.most_common(WORDS_SHOWN)
     )
+    more = f" and {len(seen) - WORDS_SHOWN} more" if len(seen) > WORDS_SHOWN else ""
     note = (
-        f"These words are read as missing: {words}. If one is a value, such as NA for Namibia, "
+        f"These words are read as missing: {words}{more}. If one is a value, such as NA for Namibia, "
         "list the others in missing."
     )
     return (note,)

@@ -18,6 +18,7 @@ from stream_rnn.model.file_format import BLANKS, MISSING_WORDS, FileFormat
 from stream_rnn.replay.other_content import describe_first_line
 from stream_rnn.spec.date_formats import find_format
 from stream_rnn.spec.questions import Candidate, Question, format_confidence, refuse_to_choose
+from stream_rnn.spec.short_headers import describe_sep_line, describe_short_header
 
 LINES_TRIED = 500
 DELIMITERS = (",", ";", "\t", "|", BLANKS)  # in order of preference
@@ -76,7 +77,7 @@ class Sniffer:
         ]
         if not lines:
             raise ConfigError("the file has no line of text")
-        if found := describe_first_line(lines[0]):
+        if found := describe_first_line(lines[0]) or describe_sep_line(lines[0]):
             raise ConfigError(found)
         delimiter = str(self._options.get("delimiter") or self._find_delimiter(lines))
         rows = split_lines(lines, delimiter)
@@ -168,7 +169,7 @@ class Sniffer:
         if first and count >= CONSISTENT_MIN * (len(rows) - first):
             shown = self._options.get("delimiter", ",")
             if first == 1 and _is_short_header(rows, usual):
-                raise ConfigError(_describe_short_header(rows, usual, str(shown)))
+                raise ConfigError(describe_short_header(rows, usual, str(shown)))
             raise ConfigError(
                 f"line 1 has {len(rows[0])} fields and line {first + 1} has {usual}, separated by "
                 f"{DELIMITER_NAMES.get(str(shown), repr(shown))}: the first {first} lines are no "
@@ -299,21 +300,6 @@ def _is_short_header(rows: Sequence[Sequence[str]], usual: int) -> bool:
     if len(names) + 1 != usual or names[0].lstrip().startswith(("#", "%", "//")):
         return False
     return len(names) > 1 or any(map(_form, rows[1]))
-
-
-def _describe_short_header(rows: Sequence[Sequence[str]], usual: int, delimiter: str) -> str:
-    start = f"line 1, the header, has {usual - 1} names, but line 2 has {usual} fields: "
-    mark = {BLANKS: " ", "\t": "\\t"}.get(delimiter, delimiter)
-    if all(row[-1] == "" for row in rows[1:] if len(row) == usual):
-        pattern = f"[{mark}]" if mark == "|" else mark
-        return (
-            f"{start}the lines below it end with a delimiter. Remove it: "
-            f"sed -E '2,$s/{pattern}(\r?)$/\\1/' LOG"
-        )
-    return (
-        f"{start}the first field is a name of the row, as R writes it, or one name is missing. Add "
-        f"a name for the first column: sed '1s/^/row{mark}/' LOG"
-    )
 
 
 def _recurs(first: Sequence[str], below: Sequence[Sequence[str]], i: int) -> bool:

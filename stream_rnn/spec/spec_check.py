@@ -4,10 +4,12 @@ The check reads rows as the fold does, as JSON; the fold's own decoder and encod
 rows are skipped, and why.
 """
 
+import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from dataclasses import field as member
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +22,14 @@ from stream_rnn.model.heads import Multiclass
 from stream_rnn.model.paths import join_path, split_path
 from stream_rnn.model.values import read_boolean, read_number
 from stream_rnn.replay.files import name_of, read_batches
+from stream_rnn.replay.filtered import FilteredRecords
 from stream_rnn.replay.no_event import SkipReasons, list_paths, near_paths
 from stream_rnn.replay.row_keys import parse_json
 from stream_rnn.settings import Settings
+from stream_rnn.spec.json_columns import NAN_REMEDY
 from stream_rnn.spec.time_span import TimeSpan
 
+_INDEX = re.compile(r"\[\d+\]$")
 RECORDS_A_BATCH = 10_000
 WORDS_MAX = 100_000  # maximum number of different values that are counted for a field
 PATH_ROWS_MAX = 1_000  # rows whose paths are listed, to find near spellings
@@ -40,6 +45,7 @@ class FieldCount:
         has: Number of rows with a value of the right type.
         lacks: Number of rows without a value.
         wrong: Number of rows with a value of another type.
+        not_finite: Number of those rows whose value is NaN or infinite, which is no JSON.
         words: Number of rows of each value, for a categorical field.
     """
 
@@ -48,6 +54,7 @@ class FieldCount:
     has: int = 0
     lacks: int = 0
     wrong: int = 0
+    not_finite: int = 0
     words: Counter[str] = member(default_factory=Counter)
 
     @property
@@ -67,6 +74,9 @@ class FieldCount:
             value = _parse(value, self.field.types)
         if value is None:
             self.lacks += 1
+        elif isinstance(value, float) and not isfinite(value):
+            self.wrong += 1
+            self.not_finite += 1
         elif _type(value) not in self.field.types:
             self.wrong += 1
         else:
@@ -141,7 +151,7 @@ class _Check:
         self.result = SpecCheck(rows=0, events=0, skips=Counter(), fields=counts, times=span)
         self._get_time = value_getter(time.path, misplaced=()) if time else None
         self._decoder, self._encoder = Decoder(spec, settings), Encoder(spec)
-        self._reasons = SkipReasons(spec)
+        self._reasons, self._filtered = SkipReasons(spec), FilteredRecords(spec)
         unwrap = spec.event.unwrap
         self._get_event = value_getter(unwrap, misplaced=()) if unwrap else lambda content: content
         self._event_paths: dict[tuple[str, ...], bool] = {}
@@ -157,6 +167,7 @@ class _Check:
         for row, error in skips.items():
             result.skips[error.code] += 1
             self._reasons.add(records[row], error)
+        self._filtered.add(records, decoded.filtered, skips)
         result.events += len(decoded.rows) - len(errors)
         result.forgets += len(decoded.forgets)
         result.filtered += len(decoded.filtered)
@@ -180,8 +191,18 @@ class _Check:
         """Return the result, with remarks on what no record has."""
         result = self.result
         for count in result.fields:
-            if not count.has and split_path(count.field.path) not in self._event_paths:
+            if count.not_finite:
+                result.notes.append(
+                    f"{count.field.path}: {count.not_finite} rows have NaN or Infinity, which is no "
+                    f"JSON, so they are skipped; {NAN_REMEDY}"
+                )
+            if (
+                self._event_paths
+                and not count.has
+                and split_path(count.field.path) not in self._event_paths
+            ):
                 result.notes.append(_absence(count.field.path, self._event_paths))
+        result.notes += self._filtered.notes(has_events=result.events > 0)
         if not result.events:
             result.problem = self._reasons.explain(
                 name, result.rows, result.filtered, result.forgets
@@ -200,10 +221,11 @@ def _add_paths(paths: dict[tuple[str, ...], bool], content: Any) -> None:
 def _absence(path: str, known: dict[tuple[str, ...], bool]) -> str:
     """Return that no record has a path, why, and which near spellings records have."""
     parts = split_path(path)
-    for end in range(1, len(parts)):
-        if known.get(parts[:end]):
+    plain = tuple(_INDEX.sub("", part) for part in parts)  # sensors[0] names the array sensors
+    for end in range(1, len(parts) + (plain != parts)):
+        if known.get(parts[:end]) or (plain != parts and known.get(plain[:end])):
             return (
-                f"{path}: no record can have it, for {join_path(parts[:end])} is an array, of "
+                f"{path}: no record can have it, for {join_path(plain[:end])} is an array, of "
                 "which no path reads an element"
             )
     number = next((part for part in parts[1:] if part.isdecimal()), "")

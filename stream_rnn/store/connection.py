@@ -7,7 +7,6 @@ import re
 import ssl
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -23,10 +22,11 @@ from redis.asyncio.sentinel import (
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisClusterException, RedisError
 
-from stream_rnn.errors import ConfigError, reason
+from stream_rnn.errors import ConfigError
 from stream_rnn.settings import Settings
 from stream_rnn.store.redis_cluster import ClusterClient
-from stream_rnn.store.server_connection import PROTOCOL, UrlCredentials, adapt
+from stream_rnn.store.server_connection import PROTOCOL, UrlCredentials, adapt, without_login
+from stream_rnn.store.url_file import read_url_file
 from stream_rnn.store.url_options import check_options, split_url
 
 REDIS_CONNECTIONS_MAX = 128
@@ -43,24 +43,23 @@ def read_redis_url(settings: Settings) -> str:
     """Return the URL of Redis, from its file if settings name one, which may have changed.
 
     Raises:
-        ConfigError: The file cannot be read, or is empty.
+        ConfigError: The file cannot be read, or contains no URL.
     """
     path = settings.redis_url_file
     if not path:
         return settings.redis_url.get_secret_value()
-    try:
-        url = Path(path).read_text(encoding="utf-8-sig").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read redis_url_file {path}: {reason(error)}") from None
-    if not url or "\n" in url:
-        raise ConfigError(f"redis_url_file {path} must have one line, the URL of Redis")
-    return url
+    return read_url_file(path)
 
 
 def connect_by_settings(settings: Settings) -> Redis:
     """Return a client of the Redis that settings name; see :func:`connect_redis`."""
-    read_url = partial(read_redis_url, settings) if settings.redis_url_file else None
-    return connect_redis(read_redis_url(settings), settings.redis_timeout_s, read_url)
+    path, url = settings.redis_url_file, read_redis_url(settings)
+    if not path:
+        return connect_redis(url, settings.redis_timeout_s)
+    try:
+        return connect_redis(url, settings.redis_timeout_s, partial(read_redis_url, settings))
+    except ConfigError as error:
+        raise ConfigError(f"redis_url_file {path}: {error}") from error
 
 
 def connect_redis(url: str, timeout_s: float, read_url: Callable[[], str] | None = None) -> Redis:
@@ -98,8 +97,8 @@ def connect_redis(url: str, timeout_s: float, read_url: Callable[[], str] | None
     try:
         check_options(url, safe_url(url))
         if read_url is not None:
-            options["credential_provider"] = UrlCredentials(read_url)
-            url = _without_login(url)
+            options["credential_provider"] = UrlCredentials(read_url, url)
+            url = without_login(url)
         if scheme.endswith("+sentinel"):
             return _connect_by_sentinels(url, options)
         if scheme.endswith("+cluster") or "," in split_url(url).netloc.rpartition("@")[2]:
@@ -183,14 +182,6 @@ def _connect_by_sentinels(url: str, options: dict[str, Any]) -> Redis:
     pool = client.connection_pool
     pool.connection_class(**pool.connection_kwargs)  # raises for unknown options; connects later
     return cast("Redis", client)
-
-
-def _without_login(url: str) -> str:
-    """Return a URL without the user and the password of Redis; those of Sentinels remain."""
-    scheme, _, rest = url.partition("://")
-    address, mark, query = rest.partition("?")
-    options = [text for text in query.split("&") if not re.match("(username|password)=", text)]
-    return f"{scheme}://{address.rpartition('@')[2]}{mark}{'&'.join(options)}"
 
 
 def _parse_hosts(text: str, port: int) -> list[tuple[str, int]]:

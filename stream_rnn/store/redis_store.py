@@ -85,6 +85,8 @@ _TOO_LARGE = re.compile(  # of Redis (proto-max-bulk-len), Upstash, and proxies
     r"(too (large|big|long)|size exceeded|exceeds)",
     re.IGNORECASE,
 )
+_REFUSALS = ("ACL failure", "NOPERM", "EXEC without MULTI")  # MULTI itself was refused
+# Redis before 7.2 does not name the command of a script that it refuses.
 _SCRIPT_COMMANDS = "HDEL, HLEN, HMGET, HSET, TYPE and UNLINK"
 
 T = TypeVar("T")
@@ -288,9 +290,11 @@ class RedisStore:
             word in text for word in _TEMPORARY_CODES
         )
         if isinstance(error, ResponseError) and not is_temporary:
-            # Redis before 7.2 does not name the forbidden command of a script.
             needed = f"; scripts run {_SCRIPT_COMMANDS}" if "executing the script" in text else ""
-            return ConfigError(f"Redis refused a command of {self.position_key}: {text}{needed}")
+            if needed or any(word in text for word in _REFUSALS):
+                remedy = f"check redis_url and its ACL{needed}"
+                return ConfigError(f"Redis refuses this user: {text.rstrip('.')}; {remedy}")
+            return ConfigError(f"Redis refused a command of {self.position_key}: {text}")
         return UnavailableError(f"Redis cannot serve {self.position_key} now: {text}")
 
 

@@ -21,6 +21,7 @@ async def retry(
     place: str,
     on_wait: Callable[[str], None],
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    server: str = "redis",
 ) -> T:
     """Await a call, and repeat it while the store is unavailable.
 
@@ -28,9 +29,10 @@ async def retry(
         call: Function that returns a new awaitable for each try.
         limit_s: Seconds after which the last error is raised.
         clock: Function that returns monotonic seconds.
-        place: Topic and partition, for the log.
+        place: Topic and partition, for the log; empty for a call of no partition.
         on_wait: Callback that gets the error before each wait, and an empty text after success.
         sleep: Function that waits for some seconds.
+        server: Name of the server, for the log.
 
     Raises:
         UnavailableError: The store was unavailable for ``limit_s``.
@@ -43,7 +45,8 @@ async def retry(
             if clock() >= deadline:
                 raise
             on_wait(str(error))
-            logger.warning("redis unavailable, trying again: %s partition=%s", error, place)
+            where = f" partition={place}" if place else ""
+            logger.warning("%s unavailable, trying again: %s%s", server, error, where)
             await sleep(wait_s)
             wait_s = min(2 * wait_s, RETRY_LAST_S)
         else:

@@ -20,7 +20,7 @@ from redis.exceptions import (
 )
 
 from stream_rnn.errors import ConfigError, UnavailableError, UnreachableError, reason
-from stream_rnn.settings import FoldSettings, Settings
+from stream_rnn.settings import Settings
 from stream_rnn.store.connection import read_redis_url, safe_url
 from stream_rnn.store.redis_store import TEMPORARY_ERRORS
 from stream_rnn.store.retry import retry
@@ -63,7 +63,7 @@ async def check_redis(redis: Redis, settings: Settings) -> list[str]:
     return [text for policy in sorted(policies) if (text := _judge(policy, url))]
 
 
-async def check_redis_and_warn(redis: Redis, settings: FoldSettings) -> None:
+async def check_redis_and_warn(redis: Redis, settings: Settings) -> None:
     """Check Redis as :func:`check_redis` does, and log the warnings.
 
     A user of ``redis_url_file`` that Redis refuses is tried again for ``redis_retry_s``.
@@ -75,7 +75,7 @@ async def check_redis_and_warn(redis: Redis, settings: FoldSettings) -> None:
         lambda: check_redis(redis, settings),
         settings.redis_retry_s,
         time.monotonic,
-        settings.source,
+        "",
         lambda _error: None,
     )
     for text in warnings:

@@ -1,6 +1,8 @@
 """Connections to a server of Redis that may refuse ``HELLO`` and ``CLIENT``, as proxies do."""
 
 import asyncio
+import logging
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -12,6 +14,8 @@ from redis.exceptions import AuthenticationError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from stream_rnn.errors import ConfigError
+
+logger = logging.getLogger(__name__)
 
 READ_WITHIN_S = 5.0
 PROTOCOL = 2
@@ -46,15 +50,25 @@ def reads_login_again(redis: Any) -> bool:
     return isinstance(owner.connection_kwargs.get("credential_provider"), UrlCredentials)
 
 
+def without_login(url: str) -> str:
+    """Return a URL without the user and the password of Redis; those of Sentinels remain."""
+    scheme, _, rest = url.partition("://")
+    address, mark, query = rest.partition("?")
+    options = [text for text in query.split("&") if not re.match("(username|password)=", text)]
+    return f"{scheme}://{address.rpartition('@')[2]}{mark}{'&'.join(options)}"
+
+
 class UrlCredentials(CredentialProvider):
     """User and password of a URL that may change; each new connection reads it again.
 
     Args:
         read_url: Function that returns the present URL.
+        url: URL of the client; a warning is logged if the present one differs in more than the
+            login.
     """
 
-    def __init__(self, read_url: Callable[[], str]) -> None:
-        self._read_url = read_url
+    def __init__(self, read_url: Callable[[], str], url: str) -> None:
+        self._read_url, self._address = read_url, without_login(url)
 
     def get_credentials(self) -> Any:
         """Return the user, if there is one, and the password; nothing without a login."""
@@ -62,6 +76,7 @@ class UrlCredentials(CredentialProvider):
             url = self._read_url()
         except ConfigError as error:  # a mounted secret is being replaced; the caller tries again
             raise AuthenticationError(str(error)) from error
+        self._warn_of_another_address(without_login(url))
         scheme, _, rest = url.partition("://")
         kind = "rediss" if scheme.startswith("rediss") else "redis"
         login, at, _ = rest.partition("?")[0].rpartition("@")
@@ -73,6 +88,16 @@ class UrlCredentials(CredentialProvider):
             raise AuthenticationError(message) from None
         username, password = parsed.get("username", ""), parsed.get("password", "")
         return tuple(text for text in (username, password) if text)
+
+    def _warn_of_another_address(self, address: str) -> None:
+        """Log once that a changed host, database or option does not apply."""
+        if address != self._address:
+            self._address = address
+            logger.warning(
+                "the URL in redis_url_file has another host, database or option than before, and "
+                "this process keeps those with which it began: only user and password are read "
+                "again; restart the process"
+            )
 
     async def get_credentials_async(self) -> Any:
         """Return the same as :meth:`get_credentials`, from a thread and within a deadline."""

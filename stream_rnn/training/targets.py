@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from stream_rnn.fold.decoder import Decoder, Record
 from stream_rnn.fold.envelope import Envelope
+from stream_rnn.fold.framed import open_framed
 from stream_rnn.fold.rounds import latest_before
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.heads import AnyHead, Multiclass, TimeToNext
@@ -235,7 +236,7 @@ def make_target_extractor(
         target_decoder,
         target_decoder.heads,
         partition,
-        envelope=Envelope(model.spec.event, settings),
+        envelope=Envelope(model.spec.event, settings, open_framed(model.spec, settings)),
         split_column=None if split_column is None else model.spec.event.path_of(split_column),
     )
 

@@ -26,7 +26,7 @@ from redis.exceptions import RedisClusterException, RedisError
 
 from stream_rnn.errors import ConfigError, StreamRNNError, reason
 from stream_rnn.fold.processor import Processor
-from stream_rnn.fold.stream_time import REMEDY, describe_ahead
+from stream_rnn.fold.stream_time import describe_ahead
 from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.settings import FoldSettings
 from stream_rnn.store.server_checks import (
@@ -251,9 +251,10 @@ class Health:
         """Report it once for each partition if its stream time is far ahead of now."""
         for owned in self._worker.partitions:
             processor = owned.processor
-            text = describe_ahead(processor.stream_time_ms, self._wall(), self._settings)
-            if text and processor.partition not in self._warned:
-                logger.error("%s: %s; %s", processor.place, text, REMEDY)
+            ahead = describe_ahead(processor.stream_time_ms, self._wall(), self._settings)
+            if ahead is not None and processor.partition not in self._warned:
+                level = logging.ERROR if ahead.remedy else logging.INFO
+                logger.log(level, "%s: %s", processor.place, ahead)
                 self._warned.add(processor.partition)
 
     def _note_policies(self, policies: Collection[str]) -> None:

@@ -22,6 +22,7 @@ from stream_rnn.fold.processor import Processor
 from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.network import pin_numerics
+from stream_rnn.model.tiles import VARIANT_BITS, is_batch_invariant
 from stream_rnn.settings import Delivery, Settings
 from stream_rnn.store.connection import connect_by_settings
 from stream_rnn.store.server_checks import check_redis_and_warn
@@ -152,6 +153,8 @@ class StreamRNN(Service):
         settings = self.settings
         check_app(self.app, settings.source, self._agent)
         pin_numerics()
+        if not is_batch_invariant():
+            logger.error("%s", VARIANT_BITS)
         model = load_bundle(settings.bundle)
         self._redis = connect_by_settings(settings)
         await check_redis_and_warn(self._redis, settings)

@@ -180,7 +180,10 @@ class Metrics:
             "repositions", "Partitions that were positioned again, by error.", "error"
         )
         self._rebuilds = counter("rebuilds", "Folds that started again at their origin.")
-        self._lost = counter("lost_history", "Starts that skipped records removed by retention.")
+        self._lost = counter(
+            "lost_history",
+            "Starts that gave up history or predictions, by on_lost_history or on_foreign_offset.",
+        )
         self._hits = counter("cache_hits", "Keys of micro-batches that the cache contained.")
         self._misses = counter("cache_misses", "Keys of micro-batches that were read from Redis.")
         self._batch = histogram("batch_events", "Number of events in a micro-batch.", BATCH_EVENTS)

@@ -66,7 +66,7 @@ async def until_forgotten(bootstrap_servers, *ids) -> None:
 
 
 async def test_a_quiet_partition_ends_no_worker(place):
-    """The next event finds the producer forgotten: it is started anew, and the batch folded again."""
+    """The next event finds the producer forgotten: it is started again, and the batch folded again."""
     await place.produce(mixed_records(40, 1))
     worker = place.start()
     await place.until_published(WITHIN_S)
@@ -106,27 +106,29 @@ async def test_a_forgotten_zombie_leaves_the_owner_alone(place, publishers):
     """Kafka does not say that it is fenced, but that it is forgotten: only the group tells."""
     settings, (zombie, owner, answers) = place.settings, publishers
     await zombie.start()
-    await zombie.publish([message(settings, 1)], [], GroupOffset(2, "f01d", 0))
+    await zombie.publish([message(settings, 1)], [], GroupOffset(2, "0123456789ab", 0))
     name = transactional_id(settings.app, settings.source, 1)
     await until_forgotten(settings.bootstrap_servers, name)
     await owner.start()
     with pytest.raises(ForgottenError, match="InvalidProducerIdMapping") as error:
-        await zombie.publish([message(settings, 2)], [], GroupOffset(3, "f01d", 0))
+        await zombie.publish([message(settings, 2)], [], GroupOffset(3, "0123456789ab", 0))
     assert isinstance(error.value.__cause__.__cause__, InvalidProducerIdMapping)
     answers.append(FencedError("the generation is over"))
     with pytest.raises(FencedError, match="the generation is over"):
         await zombie.start()
-    await owner.publish([message(settings, 2)], [], GroupOffset(3, "f01d", 0))
+    await owner.publish([message(settings, 2)], [], GroupOffset(3, "0123456789ab", 0))
     async with KafkaCluster({"bootstrap_servers": settings.bootstrap_servers}, settings) as facts:
         found = await committed(facts, settings.predictions)
     assert [dict(record.headers)["sr-offset"] for record in found] == [b"1", b"2"]
 
 
-async def test_a_producer_may_be_started_anew_as_often_as_it_is_forgotten(place, publishers):
+async def test_a_producer_may_be_started_again_as_often_as_it_is_forgotten(place, publishers):
     """Each start has a producer of its own, and the last one publishes."""
     settings, (first, _, _) = place.settings, publishers
     for offset in (1, 2):
         await first.start()
-        await first.publish([message(settings, offset)], [], GroupOffset(offset + 1, "f01d", 0))
+        await first.publish(
+            [message(settings, offset)], [], GroupOffset(offset + 1, "0123456789ab", 0)
+        )
     async with KafkaCluster({"bootstrap_servers": settings.bootstrap_servers}, settings) as facts:
         assert len(await committed(facts, settings.predictions)) == 2

@@ -102,7 +102,7 @@ async def test_a_group_that_rebalances_has_not_taken_the_partition_away(
 
 
 async def test_a_coordinator_that_moves_is_looked_for_again(joined):
-    """Its old place answers that it is not there; the question is asked anew."""
+    """Its old place answers that it is not there; the question is asked again."""
     consumer, _ = joined
     coordinator = consumer._coordinator
     tried = []

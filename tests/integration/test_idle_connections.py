@@ -2,6 +2,7 @@
 
 import asyncio
 
+import faust
 from aiokafka import TopicPartition
 
 from stream_rnn.kafka import client
@@ -33,15 +34,21 @@ async def test_an_idle_connection_is_closed_and_the_next_transaction_opens_anoth
         assert await values(bootstrap_servers, app_id, 2) == [b"before", b"after"]
 
 
-async def test_no_client_keeps_an_idle_connection_for_as_long_as_a_load_balancer(bootstrap_servers):
-    """Whatever an app sets; a shorter time stays."""
+async def test_no_client_keeps_an_idle_connection_for_as_long_as_a_load_balancer(
+    bootstrap_servers, caplog
+):
+    """Whatever an app sets; a shorter time stays.  A longer one is named once in the log."""
     options = {"bootstrap_servers": bootstrap_servers}
-    producer = new_producer(**options, connections_max_idle_ms=540_000)
-    consumer = new_consumer(**options, connections_max_idle_ms=540_000, group_id=None)
+    producer = new_producer(**options, connections_max_idle_ms=300_000)
+    consumer = new_consumer(**options, group_id=None)
     short = new_producer(**options, connections_max_idle_ms=1_000)
     clients = [producer.client, consumer._client, new_admin(**options)._client]
     assert [each._connections_max_idle_ms for each in clients] == [client.IDLE_MS_MAX] * 3
     assert short.client._connections_max_idle_ms == 1_000
+    (record,) = caplog.records
+    assert "is 110000 instead of 300000: load balancers drop" in record.getMessage()
+    assert faust.Settings("app").producer_connections_max_idle_ms == client.IDLE_MS_DEFAULT
+    assert faust.Settings("app").consumer_connections_max_idle_ms == client.IDLE_MS_DEFAULT
     # aiokafka looks again after that time; Azure drops a connection after 240 s.
     assert 2 * client.IDLE_MS_MAX < 240_000
 

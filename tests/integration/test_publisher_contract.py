@@ -14,6 +14,8 @@ from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.settings import Settings
 from stream_rnn.testing import MemoryLog, MemoryPublisher
 
+OURS = "0123456789ab"  # a fold id
+
 
 @pytest.fixture
 async def settings(app_id, bootstrap_servers, create_topic):
@@ -38,7 +40,7 @@ async def facts(settings):
 
 def message(settings, offset, size=10) -> Message:
     headers = {"sr-topic": settings.source, "sr-partition": "1", "sr-offset": str(offset)}
-    headers |= {"sr-app": settings.app, "sr-fold": "f01d", "sr-origin": "2"}
+    headers |= {"sr-app": settings.app, "sr-fold": OURS, "sr-origin": "2"}
     return Message(b"k", b"v" * size, 1000 + offset, [(n, t.encode()) for n, t in headers.items()])
 
 
@@ -54,15 +56,13 @@ async def test_a_transaction_carries_outputs_and_group_offset(settings, facts):
         {"bootstrap_servers": settings.bootstrap_servers}, settings, 1
     )
     await publisher.start()
-    await publisher.publish(
-        [message(settings, 5)], [message(settings, 6)], GroupOffset(7, "f01d", 2)
-    )
+    await publisher.publish([message(settings, 5)], [message(settings, 6)], GroupOffset(7, OURS, 2))
     (prediction,) = await committed(facts, settings.predictions)
     (dead,) = await committed(facts, settings.dead_letters_topic)
     assert (prediction.value, prediction.timestamp, dead.timestamp) == (b"v" * 10, 1005, 1006)
     log = KafkaLog(facts, settings, 1)
-    assert await log.group_offset() == GroupOffset(7, "f01d", 2)
-    assert await log.last_output() == LastOutput(6, "f01d", 2, 1006)
+    assert await log.group_offset() == GroupOffset(7, OURS, 2)
+    assert await log.last_output() == LastOutput(6, OURS, 2, 1006)
     await publisher.close()
 
 
@@ -71,9 +71,9 @@ async def test_an_aborted_transaction_does_not_hide_the_last_output(settings, fa
     address = {"bootstrap_servers": settings.bootstrap_servers}
     publisher = TransactionalPublisher(address, settings, 1)
     await publisher.start()
-    await publisher.publish([], [message(settings, 3)], GroupOffset(4, "f01d", 2))
+    await publisher.publish([], [message(settings, 3)], GroupOffset(4, OURS, 2))
     await publisher.publish(
-        [message(settings, 4), message(settings, 5)], [], GroupOffset(6, "f01d", 2)
+        [message(settings, 4), message(settings, 5)], [], GroupOffset(6, OURS, 2)
     )
     await publisher.close()
     async with AIOKafkaProducer(**address, transactional_id=f"{settings.app}-x") as producer:
@@ -85,7 +85,33 @@ async def test_an_aborted_transaction_does_not_hide_the_last_output(settings, fa
             await producer.abort_transaction()
     for bound in (1, 20, 1000):
         log = KafkaLog(facts, settings.replace(lookback_records_max=bound), 1)
-        assert await log.last_output() == LastOutput(5, "f01d", 2, 1005)
+        assert await log.last_output() == LastOutput(5, OURS, 2, 1005)
+
+
+async def test_one_reader_searches_a_log_with_sparse_and_dense_parts(settings, facts):
+    """It seeks backwards over aborted records, into records of others, which count for the bound."""
+    address = {"bootstrap_servers": settings.bootstrap_servers}
+    publisher = TransactionalPublisher(address, settings, 1)
+    await publisher.start()
+    await publisher.publish([message(settings, 5)], [], GroupOffset(6, OURS, 2))
+    await publisher.close()
+    async with AIOKafkaProducer(**address, transactional_id=f"{settings.app}-x") as producer:
+        for count, commits in ((400, True), (20_000, False), (1, True), (3000, False)):
+            await producer.begin_transaction()
+            for _ in range(count):
+                await producer.send(settings.predictions, b"v", partition=1)
+            await producer.flush()
+            await (producer.commit_transaction() if commits else producer.abort_transaction())
+    for bound, found in ((1, None), (401, None), (402, 5), (1000, 5)):
+        log = KafkaLog(facts, settings.replace(lookback_records_max=bound), 1)
+        last = await log.last_output()
+        assert (last and last.offset) == found
+    log = KafkaLog(facts, settings.replace(lookback_timeout_s=1e-6), 1)
+    with pytest.raises(FencedError) as raised:
+        await log.last_output()
+    assert f"{settings.predictions}[1]: the search for the last output did not end" in str(
+        raised.value
+    )
 
 
 async def test_a_dead_letter_that_names_no_fold_says_nothing_of_what_is_published(settings, facts):
@@ -96,7 +122,7 @@ async def test_a_dead_letter_that_names_no_fold_says_nothing_of_what_is_publishe
     await publisher.start()
     headers = [pair for pair in message(settings, 9).headers if pair[0] != "sr-app"]
     dead = Message(b"k", b"v", 1009, headers)
-    await publisher.publish([message(settings, 5)], [dead], GroupOffset(10, "f01d", 2))
+    await publisher.publish([message(settings, 5)], [dead], GroupOffset(10, OURS, 2))
     assert (await KafkaLog(facts, settings, 1).last_output()).offset == 5
     await publisher.close()
 
@@ -114,7 +140,7 @@ async def test_an_owner_of_the_version_before_is_fenced_too(settings, facts):
     with pytest.raises(KafkaError):
         await zombie.commit_transaction()
     await zombie.stop()
-    await publisher.publish([message(settings, 5)], [], GroupOffset(6, "f01d", 2))
+    await publisher.publish([message(settings, 5)], [], GroupOffset(6, OURS, 2))
     (prediction,) = await committed(facts, settings.predictions)
     assert prediction.value == b"v" * 10
     await publisher.close()
@@ -131,7 +157,7 @@ async def test_apps_whose_names_join_alike_do_not_fence_each_other(settings, cre
     for publisher in publishers:
         await publisher.start()
     for publisher in publishers:
-        await publisher.publish([message(settings, 5)], [], GroupOffset(6, "f01d", 2))
+        await publisher.publish([message(settings, 5)], [], GroupOffset(6, OURS, 2))
         await publisher.close()
 
 
@@ -141,11 +167,11 @@ async def test_the_next_owner_fences_the_last_one(settings, facts):
     zombie = TransactionalPublisher(connection, settings, 1)
     owner = TransactionalPublisher(connection, settings, 1)
     await zombie.start()
-    await zombie.publish([message(settings, 1)], [], GroupOffset(2, "f01d", 2))
+    await zombie.publish([message(settings, 1)], [], GroupOffset(2, OURS, 2))
     await owner.start()
     with pytest.raises(FencedError):
-        await zombie.publish([message(settings, 2)], [], GroupOffset(3, "f01d", 2))
-    await owner.publish([message(settings, 2)], [], GroupOffset(3, "f01d", 2))
+        await zombie.publish([message(settings, 2)], [], GroupOffset(3, OURS, 2))
+    await owner.publish([message(settings, 2)], [], GroupOffset(3, OURS, 2))
     offsets = [dict(r.headers)["sr-offset"] for r in await committed(facts, settings.predictions)]
     assert offsets == [b"1", b"2"]
     await owner.close()
@@ -159,7 +185,7 @@ async def test_the_memory_publisher_fences_alike():
     await zombie.start()
     await owner.start()
     with pytest.raises(FencedError):
-        await zombie.publish([Message(b"k", b"v", 0, [])], [], GroupOffset(3, "f01d", 2))
+        await zombie.publish([Message(b"k", b"v", 0, [])], [], GroupOffset(3, OURS, 2))
     assert (log.predictions, log.group) == ([], None)
 
 
@@ -170,7 +196,7 @@ async def test_outputs_larger_than_a_record_batch_are_split(settings, facts):
     )
     await publisher.start()
     messages = [message(settings, i, 100_000) for i in range(30)]
-    await publisher.publish(messages, [], GroupOffset(30, "f01d", 2))
+    await publisher.publish(messages, [], GroupOffset(30, OURS, 2))
     found = await committed(facts, settings.predictions)
     assert [r.timestamp for r in found] == [m.timestamp for m in messages]
     await publisher.close()
@@ -186,8 +212,8 @@ async def test_without_a_transaction_the_group_offset_comes_last(settings, facts
     connection = {"bootstrap_servers": settings.bootstrap_servers}
     publisher = IdempotentPublisher(connection, settings, 1, commit_group_offset)
     await publisher.start()
-    await publisher.publish([message(settings, 1)], [], GroupOffset(2, "f01d", 2))
-    assert seen == [(1, GroupOffset(2, "f01d", 2), 1)]
+    await publisher.publish([message(settings, 1)], [], GroupOffset(2, OURS, 2))
+    assert seen == [(1, GroupOffset(2, OURS, 2), 1)]
     await publisher.close()
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from stream_rnn.errors import ConfigError
+from stream_rnn.operate.check_redis import check_rights
+from stream_rnn.operate.check_result import Level
 from stream_rnn.settings import Settings
 from stream_rnn.store.connection import connect_redis
 from stream_rnn.store.redis_store import _SCRIPT_COMMANDS, RedisStore
@@ -116,7 +118,14 @@ async def test_a_right_that_is_taken_away_is_named(user, app_id, right):
     url = await user(app_id, [r for r in WORKER if r != right])
     with pytest.raises(ConfigError) as raised:
         await everything(url, app_id)
-    assert right.removeprefix("+").split("|")[0] in str(raised.value).lower()
+    command = right.removeprefix("+").split("|")[0]
+    assert command in str(raised.value).lower()
+    assert "; check redis_url and its ACL" in str(raised.value)
+    redis = connect_redis(url, 5)
+    finding = await check_rights(RedisStore(redis, f"{app_id}:t:0:f", 5))
+    await redis.aclose()
+    is_loaded = right == "+script|load"  # a script that was loaded before needs it no more
+    assert is_loaded or (finding.level, command in finding.said.lower()) == (Level.BAD, True)
 
 
 async def test_another_apps_keys_are_out_of_reach(user, app_id):

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from stream_rnn.local.kafka import _jars, _java
+from stream_rnn.local.kafka import _jars, find_java
 from tests.forked import ForkedWorker
 from tests.integration.secure_kafka import PASSWORD, SecureKafka
 from tests.integration.streams import mixed_records
@@ -27,7 +27,7 @@ class ShortSessions(SecureKafka):
 
     def set_password(self, user, password) -> None:
         """Change the password of a user."""
-        tool = [_java(), "-cp", _jars(lambda _line: None), "kafka.admin.ConfigCommand"]
+        tool = [find_java(), "-cp", _jars(lambda _line: None), "kafka.admin.ConfigCommand"]
         change = f"SCRAM-SHA-512=[password={password}]"
         place = ["--bootstrap-server", self.bootstrap_servers, "--entity-type", "users"]
         options = ["--entity-name", user, "--alter", "--add-config", change]

@@ -81,15 +81,23 @@ async def row_8_a_chosen_offset(place) -> None:
     await place.produce(mixed_records(RECORDS, seed=14))
     await place.set_group_offset({0: 20, 1: 25})
     options = [f"--{name.replace('_', '-')}={text}" for name, text in place.options().items()]
-    said = await run("state", "show", *(o for o in options if "idle-check" not in o), status=1)
+    show = ("state", "show", *(o for o in options if "idle-check" not in o))
+    said = await run(*show, status=1)
     assert "(row 10 of the recovery table)" in said
-    assert "no output of this app was found" in " ".join(said.split())
+    assert "no output of this app is among the last 1000 committed" in " ".join(said.split())
+    shown = {
+        row["partition"]: row["would_lose"] for row in await place.shown(on_foreign_offset="accept")
+    }
+    assert "no predictions of records 0 to 24 are published" in shown[1]
     await place.goes_on(8, on_foreign_offset="accept")
     records = {p: await place.source(p) for p in (0, 1)}
     every = await valid(place, records, {0: 0, 1: 0})
     published = {p: {o for o in every[p] if o >= first} for p, first in ((0, 20), (1, 25))}
     await place.is_the_oracles_from({0: 0, 1: 0}, records, published)
     await place.goes_on(11)  # the offset is the fold's own now
+    shown = {row["partition"]: row["lost"] for row in await place.shown()}
+    assert "no predictions of records 0 to 19 are published" in shown[0]
+    await run(*show, "--lookback-timeout-s=0.000001", status=4)  # as when Kafka does not answer
 
 
 async def row_11_an_older_backup(place) -> None:

@@ -49,22 +49,22 @@ async def row_1_compacted(place) -> None:
     await place.compare()
 
 
-async def row_2_made_anew_shorter(place) -> None:
-    """P and C are beyond E: another log; a person begins anew."""
+async def row_2_recreated_shorter(place) -> None:
+    """P and C are beyond E: another log; a person starts again."""
     await place.folded()
-    await made_anew(place, 40, "log end ")
+    await recreate(place, 40, "log end ")
     await place.compare()
 
 
-async def row_2_made_anew_longer(place) -> None:
+async def row_2_recreated_longer(place) -> None:
     """The record at the anchor is another one now."""
     await place.folded()
-    await made_anew(place, 3 * RECORDS, "a record that was folded is gone or has changed")
+    await recreate(place, 3 * RECORDS, "a record that was folded is gone or has changed")
     await place.compare()
 
 
-async def made_anew(place, count, sentence) -> None:
-    """Make the source anew, see the stop, and follow its remedy word by word."""
+async def recreate(place, count, sentence) -> None:
+    """Delete and create the source again, see the stop, and follow its remedy word by word."""
     await place.delete(place.settings.source)
     await place.create()
     await place.produce(mixed_records(count, seed=7))
@@ -238,7 +238,7 @@ async def row_10_foreign_without_states(place) -> None:
     await place.set_group_offset(ends)
     said = await place.stops()
     assert "was not written by stream_rnn, and Redis has no states of this fold" in said
-    assert "the last output of this app is that of record " in said
+    assert "the last output of this app among the last 1000 committed records" in said
     assert "the next worker publishes what follows the last output" in said
     assert "on purpose, use --on-foreign-offset accept" in said
     shown = await place.shown()
@@ -262,8 +262,8 @@ TOGETHER = [
     [
         row_1_partitions_added,
         row_1_compacted,
-        row_2_made_anew_shorter,
-        row_2_made_anew_longer,
+        row_2_recreated_shorter,
+        row_2_recreated_longer,
         row_3_wrong_type,
     ],
     [

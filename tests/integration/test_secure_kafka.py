@@ -196,3 +196,22 @@ async def test_wrong_papers_are_refused_in_one_line(
     options = stream.options(kafka_config=config, kafka_timeout_s=8)
     status, line = await ended(ForkedWorker("worker", options, tmp_path))
     assert (status, words in line) == (4, True), line
+
+
+@pytest.mark.parametrize("protocol", ["PLAINTEXT", "SASL_PLAINTEXT", "SASL_SSL"])
+async def test_a_port_with_tls_and_a_client_without_or_the_reverse(kafka, tmp_path, protocol):
+    """The broker closes the connection; the message says to check TLS."""
+    config = Path(kafka.client_config(tmp_path / "client.properties", "worker"))
+    text = config.read_text()
+    if protocol == "SASL_SSL":
+        address = kafka.bootstrap_servers
+    else:
+        address = kafka.secure_servers
+        text = text.replace("SASL_SSL", protocol)
+    config.write_text(text)
+    options = ("--bootstrap-servers", address, f"--kafka-config={config}")
+    said = await run("tail", "delays", *options, status=3)
+    assert f"{address} closes the connection " in said, said
+    assert "check whether its port has TLS" in said
+    assert f"(security.protocol is {protocol})" in said
+    assert PASSWORD not in said

@@ -10,7 +10,7 @@ from tests.integration.streams import mixed_records, run
 
 pytestmark = pytest.mark.timeout(180)
 
-NAMES = ("app", "source", "predictions", "bundle", "bootstrap_servers", "redis_url")
+NAMES = ("app", "source", "predictions", "bundle", "bootstrap_servers", "redis_url", "state_ttl")
 YEAR_8307_MS = 200_000_000_000_000
 MS = 1_767_225_600_000
 WILD = [MS, MS * 1000, MS * 1_000_000, JAVA_LONG_MAX, 0, -5, 2**62 + 1, MS + 1]
@@ -80,11 +80,13 @@ async def test_an_output_topic_that_refuses_a_timestamp_is_named_with_the_settin
 
 async def test_a_stream_time_far_ahead_of_now_is_named_with_the_setting(place):
     """The worker, state show and doctor say it; with the setting the record is a dead letter."""
+    place.settings = place.settings.replace(state_ttl=3600.0)
     options = [f"--{n.replace('_', '-')}={v}" for n, v in place.options().items() if n in NAMES]
     await place.produce(stamped([MS, YEAR_8307_MS, MS + 1]))
     worker = place.start(facts_interval_s="0.1")
     line = await place.until_says(worker, "far ahead of now")
     assert f"{place.settings.source}[1]: stream time is 8307-" in line
+    assert "events with correct times find no memory" in line
     assert "with event_year_max below that year" in line
     await place.until_published(worker=worker)
     for verb in ("state show", "doctor"):

@@ -23,6 +23,7 @@ class TokenServer:
         is_down: Whether every request for a token is answered 503.
         claims: Claims that differ in the tokens that are issued from now on.
         is_forged: Whether tokens are signed by another key than the public one.
+        key_id: Key id that the tokens name from now on; the brokers know ``KEY_ID`` only.
         issued: Number of tokens so far.
         refused: Number of refused requests so far.
         tokens: The tokens, in order.
@@ -30,7 +31,7 @@ class TokenServer:
 
     def __init__(self, lifetime_s=300) -> None:
         self.lifetime_s, self.secret, self.is_down = lifetime_s, SECRET, False
-        self.claims, self.is_forged = {}, False
+        self.claims, self.is_forged, self.key_id = {}, False, KEY_ID
         self.issued = self.refused = 0
         self.tokens: list[str] = []
         self._key, self._other_key = (
@@ -100,7 +101,7 @@ class TokenServer:
             "iss": ISSUER, "aud": AUDIENCE, "sub": CLIENT, "iat": int(now),
             "exp": int(now) + self.lifetime_s, "scope": SCOPE, **more,
         }  # fmt: skip
-        head = {"alg": "RS256", "typ": "JWT", "kid": KEY_ID}
+        head = {"alg": "RS256", "typ": "JWT", "kid": self.key_id}
         signed = b".".join(_encoded(json.dumps(part).encode()) for part in (head, claims))
         key = self._other_key if self.is_forged else self._key
         signature = key.sign(signed, padding.PKCS1v15(), hashes.SHA256())

@@ -3,6 +3,7 @@
 import importlib
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -106,6 +107,30 @@ def test_ctrl_c_is_130_without_a_trace(status):
     """The status is that of shells."""
     code, printed = status(raising(KeyboardInterrupt()))
     assert (code, printed.strip()) == (130, "")
+
+
+@pytest.mark.parametrize(
+    "words", [["state", "drop"], ["state", "erase", "k"]], ids=["state drop", "state erase"]
+)
+def test_a_question_without_an_answer_is_wrong_use_and_names_the_option(words):
+    """A pod and cron have no terminal: status 130 would be that of Ctrl-C."""
+    fold = ["--app=a", "--source=s", "--predictions=p", "--bundle=b"]
+    command = [sys.executable, "-m", "stream_rnn.cli", *words, *fold]
+    done = subprocess.run(
+        command, check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "nothing was changed" in done.stderr
+    assert "use --yes" in done.stderr
+    declined = subprocess.run(command, check=False, input="n\n", capture_output=True, text=True)
+    assert (declined.returncode, "--yes" in declined.stderr) == (130, False)
+
+
+def test_every_question_is_asked_in_one_way():
+    """A verb that asks by click itself would end with 130 without a terminal."""
+    files = Path(stream_rnn.__file__).parent.rglob("*.py")
+    asking = [file.stem for file in files if "click.confirm(" in file.read_text()]
+    assert asking == ["confirmation"]
 
 
 def test_a_connection_that_a_server_closed_is_not_a_reader_that_went_away(status):

@@ -134,7 +134,7 @@ async def test_files_that_do_not_answer_stop_no_event_loop(tmp_path, monkeypatch
         may_answer.wait(60)
         return "redis://:s3cret@h:1/0"
 
-    redis = server_connection.UrlCredentials(hanging_url)
+    redis = server_connection.UrlCredentials(hanging_url, "redis://h/0")
     try:
         with monkeypatch.context() as patch:
             patch.setattr(credentials_module, "_version", hang)

@@ -11,7 +11,7 @@ from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.store.state import StoredPosition
 from stream_rnn.testing import MemoryLog, MemoryStore, record
 
-OURS = "f01d"
+OURS = "0123456789ab"
 RECORDS = [record(i, b"k", {"x": i}, 100 + i) for i in range(10)]
 
 
@@ -166,7 +166,7 @@ async def test_an_acknowledged_group_offset_counts(naps):
 
 
 async def test_the_output_is_looked_through_once():
-    """Positioning anew asks for everything but the last prediction again."""
+    """Positioning again asks for everything but the last prediction."""
     log = ScriptedLog(RECORDS).script(ours(6))
     again = recovery(log, ScriptedStore(at(6)))
     await again.find()

@@ -9,7 +9,7 @@ import pytest
 
 import stream_rnn.fold
 from stream_rnn.errors import ForgottenError, StateError, TooSlowError
-from stream_rnn.fold.fold_id import fold_id
+from stream_rnn.fold.fold_id import FOLD_SETTINGS, fold_id
 from stream_rnn.fold.publisher import Publisher
 from stream_rnn.fold.recovery import Facts, LastOutput, RecoveryOptions, Start, where_to_start
 from stream_rnn.kafka.group_offsets import GroupOffset
@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 FOLDER = Path(stream_rnn.fold.__file__).parent
 PAGE = (FOLDER / "README.md").read_text(encoding="utf-8")
 
-OURS, OTHER = "f01d", "07he7"
+OURS, OTHER = "0123456789ab", "ba9876543210"
 PLACES = {"log start": 3, "origin": 4, "position": 6, "group offset": 8, "log end": 10}
 SCRIPTS = ("commit.lua", "start.lua")
 
@@ -185,6 +185,7 @@ def test_everything_in_the_fold_id_is_named():
     """And nothing else."""
     (section,) = re.findall(r"published bytes:\n\n(.*?)\n\n", PAGE, re.DOTALL)
     content = re.findall(r'^ +"(\w+)": ', inspect.getsource(fold_id), re.MULTILINE)
+    content += FOLD_SETTINGS
     assert re.findall(r"`(\w+)`", section) == content
 
 

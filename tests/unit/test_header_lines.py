@@ -63,3 +63,31 @@ def test_a_header_that_is_repeated_is_a_header():
     rows = [["machine", "state", "result"], *([f"m{i}", "state", "ok"] for i in range(9))]
     content = "\n".join([*map(",".join, [*rows, rows[0]]), ""]).encode()
     assert "columns" not in Sniffer(content, {}).sniff().options
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        (["sep=;", "device;at;temp", *(f"d{i % 3};{i};20,5" for i in range(9))], "is sep=;, with"),
+        (["SEP=,", "device,temp", *(f"d{i % 3},20.5" for i in range(9))], "Remove it: tail -n +2"),
+        (["device,at,temp", *(f"d{i % 3},2024-01-0{i},20,5" for i in range(9))], "decimal commas"),
+        (["id,v", *(f"{i},20,5" for i in range(9))], "decimal commas"),
+        (["device,note", *(f"d{i % 3},'a, {i}'" for i in range(9))], "a text in single quotes"),
+        (["device,note", *(f"d{i % 3},a, b" for i in range(9))], "put such texts into quotes"),
+    ],
+)
+def test_a_name_too_few_has_its_cause_named(lines, says):
+    """A name for the first column would shift all others, so it is no remedy here."""
+    with pytest.raises(ConfigError) as caught:
+        Sniffer("\n".join([*lines, ""]).encode(), {}).sniff()
+    assert says in str(caught.value)
+    assert ("sed '1s" in str(caught.value)) == (lines[0] == "id,v")
+
+
+def test_a_remedy_has_no_raw_carriage_return():
+    """A terminal would overwrite the line with it."""
+    content = "\r\n".join([",".join(row) + "," * (i > 0) for i, row in enumerate(ROWS)]).encode()
+    with pytest.raises(ConfigError, match="the lines below it end with a delimiter") as caught:
+        Sniffer(content + b"\r\n", {}).sniff()
+    assert "\r" not in str(caught.value)
+    assert r"(\r?)$" in str(caught.value)

@@ -63,6 +63,26 @@ def test_all_unknown_names_are_listed_at_once(refuse):
     assert "S3cret" not in message
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"sasl.password": "S3cret"}', "is JSON; write lines of name=value"),
+        ("# a\n\n[default]\nsasl.password=S3cret\n", "has a section of an INI file"),
+        ("spring.kafka.properties.sasl.password=S3cret\n", "has names of Spring Boot"),
+        ("sasl.password=S3cret\n".encode("utf-16"), "is UTF-16 or binary; write it as UTF-8"),
+        ("sasl.password=S3cret\n".encode("utf-16-le"), "is UTF-16 or binary"),
+    ],
+)
+def test_a_config_of_another_format_is_named_once_and_not_cited(tmp_path, text, said):
+    path = tmp_path / "client.properties"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(ConfigError) as error:
+        kafka_options("a:1", str(path))
+    assert f"the Kafka config {path} {said}" in str(error.value)
+    assert "S3cret" not in str(error.value)
+    assert "backslash" not in str(error.value)
+
+
 @pytest.mark.parametrize("servers", ["bob:S3cret@host", "a:1,bob:S3c,S3cret@host:9092"])
 def test_a_login_before_a_broker_is_refused_and_not_cited(servers):
     with pytest.raises(ConfigError, match=r"'\*\*\*@host") as error:

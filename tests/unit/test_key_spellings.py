@@ -23,7 +23,7 @@ from stream_rnn.keys import describe_key, parse_key
 CONNECT = b'{"schema":{"type":"struct","fields":[{"type":"int64","field":"id"}]},"payload":%b}'
 WRAPPED = (  # stored keys of other values
     *(b'{"id":1}', b'{"id": "b"}', b'{"key":1}', CONNECT % b'{"id":1}', CONNECT % b"1"),
-    *(b"Struct{id=1}", b"user:1", b"x/1"),
+    *(b"Struct{id=1}", b"user:1", b"x/1", b"urn:dev:1"),
 )
 UUID = "0f8fad5b-d9cb-469f-a165-70867728950e"
 
@@ -71,6 +71,13 @@ UUID = "0f8fad5b-d9cb-469f-a165-70867728950e"
         (b"11", b"user:11", "after user:"),
         (b'{"id":7}', b'{"key":7}', "in an object of JSON"),
         (b"a:b", b"x/a:b", "after x/"),
+        (b"55", b"urn:dev:55", "after urn:dev:"),
+        (b"dev:55", b"urn:dev:55", "after urn:"),
+        (b"7", b"%020d" % 7, "with leading zeros"),
+        (b"%020d" % 7, b"7", "without leading zeros"),
+        (b"55", "\uff15\uff15".encode(), "in full-width digits"),
+        (b"ab", "ab\u200b".encode(), "with an invisible character"),
+        (b"ab", "\u2060ab".encode(), "with an invisible character"),
     ],
 )
 def test_a_spelling_is_near(text, other, how):
@@ -110,11 +117,32 @@ def test_a_spelling_is_near(text, other, how):
         (CONNECT % b'{"id":"a"}', b"a"),
         (b"Struct{id=21}", b"21"),
         (b"user:11", b"11"),
+        (b"urn:dev:55", b"55"),
+        ("\uff15\uff15".encode(), b"55"),
+        ("a\u200bb\ufeff".encode(), b"ab"),
     ],
 )
 def test_the_text_is_near_to_its_spellings(key, text):
     """As somebody types what redis-cli, a file or a console shows."""
     assert Spellings(key).describe(text)
+
+
+def test_a_key_with_invisible_or_wide_characters_is_near_to_its_plain_text():
+    """Wherever in the key they are; a sample of the stored keys shows them."""
+    spellings = Spellings(b"dev-55")
+    for other in ("dev\u200b-5\u200d5", "dev-\uff155", "\uff44ev-55"):
+        assert spellings.describe(other.encode())
+    assert spellings.describe("dev-\uff156".encode()) is None
+
+
+def test_a_number_is_not_named_as_another_number():
+    """33 is the hexadecimal text of 3, and nobody means it."""
+    for other in (struct.pack(">d", 3.0), struct.pack(">q", 3), b"3", b"3333"):
+        assert Spellings(b"33").describe(other) is None
+    near = NearKey(struct.pack(">d", 3.0), "")
+    assert str(near) == f"'{near.name}' (the number 3.0)"
+    assert "the number 3.0" in str(NearKey(near.key, Spellings(b"3").describe(near.key)))
+    assert str(NearKey(b"@AAAAAAA", "")) == "'@AAAAAAA'"
 
 
 def test_other_keys_are_not_near():

@@ -236,7 +236,7 @@ def test_values_that_no_head_can_learn_are_shown(tmp_path, head, values, says):
 
 
 def test_only_a_partition_of_its_own_makes_an_event_late():
-    """Of partitions read one after the other each begins anew; one that goes back is named."""
+    """Of partitions read one after the other each starts again; one that goes back is named."""
     spec = spec_of({"name": "wait", "kind": "time_to_next"}, features=[C])
 
     def warned(*times):

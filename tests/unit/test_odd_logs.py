@@ -60,14 +60,6 @@ def test_a_spelling_of_keys_that_a_topic_hardly_has_is_named(tmp_path, keys, say
             "year and month look like parts of one time",
         ),
         ({"week": [f"2024-W{1 + i // 20:02}" for i in range(600)]}, "week has weeks, such as 2024"),
-        (
-            {"zeit": [f"{1 + i % 28}. März {2020 + i // 300}" for i in range(600)]},
-            "zeit is left out: its texts, such as '1. März 2020', are of no format that is known",
-        ),
-        (
-            {"ts": [*DAYS[:300], *(f"{1 + i % 28}/02/2024" for i in range(300))]},
-            "ts is left out: its texts, such as '2024-01-01', are of no format that is known",
-        ),
     ],
 )
 def test_a_time_in_parts_or_words_is_named(tmp_path, columns, says):

@@ -208,7 +208,7 @@ async def test_errors_of_a_released_partition_are_ignored(error):
     assert worker.failures == []
 
 
-async def test_a_partition_that_comes_back_starts_anew():
+async def test_a_partition_that_comes_back_starts_again():
     """Each assignment has a processor and a source of its own."""
     worker = Worker()
     await worker.assign(0)

@@ -24,7 +24,7 @@ class Answers:
         assert partitions is None
         self.asked.append(asyncio.get_running_loop().create_future())
         offset = await self.asked[-1]
-        return {TopicPartition("events", 0): OffsetAndMetadata(offset, "v1 f01d 0")}
+        return {TopicPartition("events", 0): OffsetAndMetadata(offset, "v1 0123456789ab 0")}
 
 
 async def settle():
@@ -119,7 +119,9 @@ async def test_a_group_of_readers_is_no_worker():
             progress = PartitionProgress(9, {SourcePartition("app", "events", 0): 4})
             return {
                 TopicPartition("delays", 0): OffsetAndMetadata(9, progress.metadata()),
-                TopicPartition("events", 0): OffsetAndMetadata(5, GroupOffset(5, "f0", 0).metadata),
+                TopicPartition("events", 0): OffsetAndMetadata(
+                    5, GroupOffset(5, "0123456789ab", 0).metadata
+                ),
             }
 
     known = Completeness("app", 30)

@@ -7,6 +7,7 @@ import pytest
 
 from stream_rnn.errors import ConfigError, FencedError, UnavailableError
 from stream_rnn.kafka.client_errors import await_answer, translate_error
+from stream_rnn.kafka.tokens import TokenRejectedError
 
 
 @pytest.mark.parametrize(
@@ -19,6 +20,14 @@ from stream_rnn.kafka.client_errors import await_answer, translate_error
         (
             kafka.TopicAuthorizationFailedError("delays"), ConfigError,
             "TopicAuthorizationFailedError: [Error 29] delays; a reader needs Read on the predict",
+        ),
+        (
+            TokenRejectedError("b:1 refuses the token"), UnavailableError,
+            "TokenRejectedError: b:1 refuses the token; Kafka refuses the login, not a right: corr",
+        ),
+        (
+            kafka.SaslAuthenticationFailed("b:1 refuses the login"), UnavailableError,
+            "SaslAuthenticationFailed: [Error 58] b:1 refuses the login; Kafka refuses the login, n",
         ),
         (
             kafka.OffsetMetadataTooLargeError("g"), ConfigError,

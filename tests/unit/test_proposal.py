@@ -128,7 +128,7 @@ def test_times_are_known_by_size_and_form(at, unit):
 
 
 def test_a_cycle_stands_for_the_time_where_there_is_no_clock():
-    """It counts up within a key and begins anew with each; a comment says so."""
+    """It counts up within a key and starts again with each; a comment says so."""
     log = frame().drop("created_at").with_columns(cycle=pl.int_range(600) // 20)
     spec, text = proposed(log)
     assert (spec.event.time.path, spec.event.time.unit) == ("cycle", "s")
@@ -289,7 +289,11 @@ def test_decimal_numbers_are_proposed_and_bytes_are_left_out(tmp_path):
             {"key": ("user",)},
             "--key user: the log has no such field; its fields are UserID",
         ),
-        (frame(), {"time": "action"}, "its 600 texts, such as 'look', are not ISO 8601"),
+        (
+            frame(),
+            {"time": "action"},
+            "its texts, such as 'look', are of no format that is known",
+        ),
         (frame(), {"targets": ("price",)}, "--target price: the log has no such field"),
         (frame(same=1), {"targets": ("same",)}, "--target same: it has the same value"),
         (frame(b=[b"x"] * 600), {"targets": ("b",)}, "--target b: JSON cannot carry bytes"),

@@ -1,6 +1,7 @@
 """``where_to_start``: an example of each row, and invariants over every combination of facts."""
 
 from collections import Counter
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -14,10 +15,11 @@ from stream_rnn.fold.recovery import (
     known_group_offset,
     where_to_start,
 )
+from stream_rnn.fold.recovery_facts import log_decision
 from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.store.state import StoredPosition
 
-OURS, OTHER = "f01d", "07he7"
+OURS, OTHER = "0123456789ab", "ba9876543210"
 ACCEPT = RecoveryOptions(on_lost_history="accept")
 FOREIGN = RecoveryOptions(on_foreign_offset="accept")
 STOPPING = RecoveryOptions()
@@ -157,7 +159,9 @@ def test_a_foreign_group_offset_never_leaves_out_predictions_unasked(log_start, 
     assert isinstance(stop, Stop)
     assert stop.row == 10
     assert f"t[0]: the group offset {offset} was not written by stream_rnn" in stop.message
-    assert "no output of this app was found" in stop.message
+    among = "among the last 1000 committed records of each output topic"
+    assert f"no output of this app is {among}." in stop.message
+    assert "If other apps write to these topics, raise --lookback-records-max first" in stop.message
     assert "(kafka-consumer-groups --delete-offsets)" in stop.message
     begins = f"the next worker begins at offset {log_start} (auto_offset_reset=earliest)"
     assert begins in stop.message
@@ -166,20 +170,57 @@ def test_a_foreign_group_offset_never_leaves_out_predictions_unasked(log_start, 
     assert "begins at offset 10 (auto_offset_reset=latest)" in latest.message
     assert decide(**{**given, "group_offset": None}).publish_from == log_start  # the first remedy
     last = decide(**given, last_output=LastOutput(5, OURS, 0, None))
-    assert "the last output of this app is that of record 5" in last.message
+    assert f"the last output of this app {among} is that of record 5" in last.message
+    assert "raise --lookback-records-max first (now 1000)" in last.message
     assert "the next worker publishes what follows the last output" in last.message
 
 
 def test_an_accepted_foreign_group_offset_is_where_publishing_begins():
     """Row 8; but history that is lost, and an offset beyond the log, still stop the worker."""
     start = Start(8, 4, 4, 7, 7, write_first_position=True)
-    assert decide(FOREIGN, log_start=4, group_offset=GroupOffset(7)) == start
-    last = LastOutput(4, OURS, 4, None)
-    assert decide(FOREIGN, log_start=4, group_offset=GroupOffset(7), last_output=last) == start
+    chosen = decide(FOREIGN, log_start=4, group_offset=GroupOffset(7))
+    assert replace(chosen, lost="") == start
     lost = decide(FOREIGN, log_start=8, group_offset=GroupOffset(7))
     assert (type(lost), lost.row) == (Stop, 5)
     beyond = decide(FOREIGN, group_offset=GroupOffset(11))
     assert (type(beyond), beyond.row) == (Stop, 2)
+
+
+def test_an_accepted_foreign_group_offset_names_the_predictions_that_it_leaves_out(caplog):
+    """In ``lost``, which ``state show`` prints, and in a warning that says to remove the setting."""
+    given = {"group_offset": GroupOffset(90), "log_end": 99}
+    last = LastOutput(7, OURS, 0, None)
+    start = decide(FOREIGN, last_output=last, **given)
+    assert "no predictions of records 8 to 89 are published" in start.lost
+    assert "accepted the group offset 90, which was not written by stream_rnn" in start.lost
+    log_decision("t[0]", start)
+    assert {record.levelname for record in caplog.records} == {"WARNING"}
+    assert "records 8 to 89" in caplog.text
+    assert "remove the setting on_foreign_offset now" in caplog.text
+    acknowledged = decide(FOREIGN, acknowledged=GroupOffset(20, OURS, 0), last_output=last, **given)
+    assert "records 20 to 89" in acknowledged.lost
+    assert "records 3 to 89" in decide(FOREIGN, log_start=3, **given).lost
+    assert decide(FOREIGN, log_start=90, **given).lost == ""  # nothing is left out
+    both = RecoveryOptions(on_foreign_offset="accept", on_lost_history="accept")
+    removed = decide(both, log_start=95, last_output=last, **given)
+    assert (removed.row, removed.lost.partition(" were")[0]) == (5, "records 8 to 94")
+
+
+def test_a_log_that_has_changed_is_not_compared_with_a_foreign_group_offset():
+    """The message says so, because the offset alone may look like the reason."""
+    stop = decide(position=5, group_offset=GroupOffset(99), anchor_fits=False)
+    assert stop.row == 2
+    assert "group offset 99 (foreign, not compared), log end 10" in stop.message
+    assert "foreign" not in decide(position=5, group_offset=5, anchor_fits=False).message
+
+
+def test_the_remedies_of_a_foreign_group_offset_name_the_bound_of_the_search():
+    """An output that lies deeper than the bound would be published again."""
+    options = RecoveryOptions(lookback_records_max=40)
+    for given in ({"position": 5}, {}, {"last_output": LastOutput(5, OURS, 0, None)}):
+        stop = decide(options, group_offset=GroupOffset(8), **given)
+        assert "among the last 40 committed records of each output topic" in stop.message
+        assert "raise --lookback-records-max first (now 40)" in stop.message
 
 
 @pytest.mark.parametrize("offset", [0, 6, 7])
@@ -266,7 +307,10 @@ def test_group_offset_metadata_goes_to_text_and_back():
     """Metadata of other clients names no fold, nor does an origin beyond the offset."""
     group_offset = GroupOffset(7, OURS, 3)
     assert GroupOffset.parse(7, group_offset.metadata) == group_offset
-    for foreign in ("", "v1", "v1 a", "v1 a b", "v2 a 3", "a v1 3 4", "v1 a -3", "v1 a 8"):
+    given = ["", "v1", "v1 hello 3", f"v1 {OURS}", f"v2 {OURS} 3", f"a v1 {OURS} 3"]
+    given += [f"v1 {OURS} {origin}" for origin in ("b", "-3", "8", "3 4", "\u0663")]
+    given += [f"v1 {fold_id} 3" for fold_id in (OURS[1:], f"{OURS}0", "0123456789AB")]
+    for foreign in given:
         assert GroupOffset.parse(7, foreign) == GroupOffset(7)
 
 
@@ -314,7 +358,11 @@ def test_every_start_keeps_the_invariant(options):
         assert decision.position >= given.log_start
         if decision.write_group_offset is not None:
             assert decision.write_group_offset == decision.publish_from
-        assert bool(decision.lost) == (decision.row in (5, 7))
+        if decision.row == 8:
+            assert group_offset is not None
+            assert group_offset.is_foreign or not decision.lost
+        else:
+            assert bool(decision.lost) == (decision.row in (5, 7))
         assert decision.write_first_position == (
             given.stored.position is None or given.stored.is_torn or decision.row == 5
         )

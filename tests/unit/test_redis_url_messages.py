@@ -1,10 +1,18 @@
 """Messages about a URL of Redis contain no part that may be a secret."""
 
+import base64
+
 import pytest
 from redis.exceptions import AuthenticationError
 
 from stream_rnn.errors import ConfigError
-from stream_rnn.store.connection import connect_redis, has_password, safe_url
+from stream_rnn.settings import Settings
+from stream_rnn.store.connection import (
+    connect_by_settings,
+    connect_redis,
+    has_password,
+    safe_url,
+)
 from stream_rnn.store.server_connection import UrlCredentials
 
 AZURE = "h.redis.cache.windows.net:6380,password=S3cret,ssl=True,abortConnect=False"
@@ -57,7 +65,52 @@ def test_an_option_without_a_secret_is_no_password():
 
 
 def test_a_replaced_url_with_a_bad_option_is_refused_like_a_bad_file():
-    credentials = UrlCredentials(lambda: "redis://:S3cret@h/0?protocol=S3cret")
+    credentials = UrlCredentials(lambda: "redis://:S3cret@h/0?protocol=S3cret", "redis://h/0")
     with pytest.raises(AuthenticationError, match="cannot be parsed") as error:
         credentials.get_credentials()
     assert "S3cret" not in str(error.value)
+
+
+URL = "redis://:S3cret@h:6379/0"
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (f'"{URL}"'.encode(), "has quotation marks around the URL"),
+        (f"STREAM_RNN_REDIS_URL={URL}".encode(), "has a name before the URL"),
+        (f'export REDIS_URL="{URL}"'.encode(), "has a name before the URL"),
+        (f"redis_url: {URL}".encode(), "has a name before the URL"),
+        (base64.b64encode(URL.encode()), "contains the URL as base64"),
+        (base64.b64encode(f"{URL}\n".encode()) + b"\n", "contains the URL as base64"),
+        (b"S3cret", "contains no URL, but perhaps the password alone"),
+        (AZURE.encode(), "write rediss://:KEY@HOST:PORT/0"),
+        (b"http://:S3cret@h", "must begin with redis://"),
+        (URL.encode("utf-16"), "is UTF-16 or binary; write it as UTF-8"),
+        (URL.encode("utf-16-le"), "is UTF-16 or binary; write it as UTF-8"),
+        (f"{URL}?protocol=9".encode(), ": redis_url redis://***@h:6379/0?protocol=***"),
+    ],
+)
+def test_a_file_without_a_url_is_named_with_what_is_wrong_and_not_cited(tmp_path, data, said):
+    path = tmp_path / "redis-url"
+    path.write_bytes(data)
+    with pytest.raises(ConfigError) as error:
+        connect_by_settings(Settings.build(redis_url_file=str(path)))
+    assert f"redis_url_file {path}" in str(error.value)
+    assert said in str(error.value).replace("redis://:***@", "redis://***@")
+    assert "S3cret" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://:new@h/1", "redis://:new@g/0", "rediss://:new@h/0", "redis://:new@h/0?db=0"]
+)
+def test_a_host_or_database_that_changes_in_the_file_is_a_warning(caplog, url):
+    """Only user and password are read again, and an ignored change must not be silent."""
+    urls = ["redis://u:old@h/0", "redis://:new@h/0", url, url]
+    credentials = UrlCredentials(lambda: urls.pop(0), "redis://h/0")
+    credentials.get_credentials()
+    credentials.get_credentials()
+    assert not caplog.records
+    assert credentials.get_credentials() == credentials.get_credentials() == ("new",)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "restart the process" in caplog.text

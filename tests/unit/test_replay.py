@@ -148,7 +148,7 @@ async def test_a_range_begins_cold_where_it_begins():
 
 
 async def test_a_forget_is_replayed():
-    """It is part of the log: the key begins anew, without a prediction or a dead letter."""
+    """It is part of the log: the key starts again, without a prediction or a dead letter."""
     model, settings = model_of(), settings_of()
     records = [record(o, b"k", {"at": o, "x": 1.0, "kind": "A"}, o) for o in range(4)]
     records[2] = LogRecord(2, 2, b"k", None)

@@ -38,7 +38,7 @@ OBJECTS = {
     "Token": lambda _path: Token(SECRET, 1),
     "Settings": lambda _path: Settings.build(redis_url=URL),
     "FoldSettings": lambda _path: FoldSettings.build(**FOLD, redis_url=URL),
-    "UrlCredentials": lambda _path: UrlCredentials(lambda: URL),
+    "UrlCredentials": lambda _path: UrlCredentials(lambda: URL, URL),
     "Redis": lambda _path: connect_redis(URL, 1),
     "RedisCluster": lambda _path: connect_redis(URL.replace("redis:", "redis+cluster:"), 1),
 }

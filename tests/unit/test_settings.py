@@ -128,12 +128,12 @@ def test_every_training_setting_is_an_option_of_train_with_its_own_default():
         assert f"[default: {getattr(TrainingSettings(), name)}" in options[name].help
 
 
-def test_only_the_redis_url_is_a_secret():
+def test_only_urls_with_a_login_are_secrets():
     """Passwords of Kafka stand in a file of their own."""
     secrets = [
         name for name, f in Settings.model_fields.items() if SecretStr in types_of(f.annotation)
     ]
-    assert secrets == ["redis_url"]
+    assert secrets == ["redis_url", "schema_registry_url"]
 
 
 def test_the_settings_of_a_fold_have_its_names():

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from stream_rnn.model import tiles
 from stream_rnn.model.network import Model, _numerics
-from stream_rnn.model.tiles import TILES, _is_invariant, tile_rows
+from stream_rnn.model.tiles import TILES, is_batch_invariant, tile_rows
 from tests import models
 
 KINDS = ("elman", "gru", "lstm", "none")
@@ -100,11 +101,51 @@ def test_the_bits_of_a_head_do_not_depend_on_its_batch(hidden, width):
         assert same_bits(alone[0], y[row]), f"row {row}"
 
 
-def test_the_tile_is_the_smallest_that_is_invariant():
-    """A process probes its own machine; a larger tile gives the same bits."""
-    smaller = [rows for rows in TILES if rows < tile_rows()]
-    assert not any(_is_invariant(rows) for rows in smaller)
-    assert _is_invariant(tile_rows())
+def test_a_machine_has_an_invariant_tile():
+    """On one that has none, the guarantee of equal bits does not hold."""
+    assert is_batch_invariant()
+
+
+def test_the_probe_runs_on_one_thread_and_leaves_the_number_as_it_was():
+    """A process may probe while it trains on several."""
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        tiles._find_tile.cache_clear()
+        tiles._find_tile()
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("hidden", [8, 64, 256])
+def test_a_larger_tile_gives_the_same_bits(kind, hidden, monkeypatch):
+    """So machines that need larger tiles continue the folds of those that do not."""
+    rng = np.random.default_rng(hidden)
+    model = models.small(kind, hidden)
+    x, h = events(rng, model, 70), memories(rng, model, 70)
+    found = []
+    for rows in (rows for rows in TILES if rows >= tile_rows()):
+        monkeypatch.setattr(tiles, "tile_rows", lambda rows=rows: rows)
+        found.append([model.step(x[:size], h[:size]) for size in (1, 5, 33, 70)])
+    for others in found[1:]:
+        for (y, new), (other_y, other_new) in zip(found[0], others, strict=True):
+            assert same_bits(y.contiguous(), other_y.contiguous())
+            assert same_bits(new, other_new)
+
+
+def test_a_machine_without_a_tile_takes_the_largest(monkeypatch):
+    """And says so at the start of a worker and in doctor."""
+    monkeypatch.setattr(tiles, "_is_invariant", lambda _rows: False)
+    tiles._find_tile.cache_clear()
+    tiles.tile_rows.cache_clear()
+    try:
+        assert tiles.tile_rows() == TILES[-1]
+        assert not is_batch_invariant()
+    finally:
+        tiles._find_tile.cache_clear()
+        tiles.tile_rows.cache_clear()
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -38,6 +38,7 @@ ROW = {
     "start": 123_456_789,
     "publish_from": 123_456_789,
     "stop": None,
+    "would_lose": None,
     "lost": None,
     "stream_time_ahead": None,
     "anchor": 123_456_788,

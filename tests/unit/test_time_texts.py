@@ -84,16 +84,74 @@ def test_dates_as_numbers_of_json_are_no_seconds(tmp_path):
     why = "20240101 and the like are dates as numbers, which no spec reads; write them as texts"
     with pytest.raises(ConfigError, match=why):
         proposed(tmp_path, "log.jsonl", lines(rows), time="date", key=("device",))
-    text = proposed(tmp_path, "log.jsonl", lines(rows), key=("device",))
-    assert f"date is not read as a time: {why}." in text
+    with pytest.raises(ConfigError, match=f"date: {why}. Which is the event time"):
+        proposed(tmp_path, "log.jsonl", lines(rows), key=("device",))
+    text = proposed(tmp_path, "log.jsonl", lines(rows), key=("device",), time="none")
+    assert f"Not read as a time: date: {why}." in text
     assert "[event.time]" not in text
 
 
-def test_texts_with_the_name_of_a_time_are_named(tmp_path):
-    """The time of the record does not replace them in silence; texts without digits are no times."""
-    times = [f"{1 + i % 28}. Mär 2024" for i in range(200)]
-    text = proposed(tmp_path, "log.csv", table(times), key=("device",))
-    why = "at is not read as a time: its texts, such as '1. Mär 2024', are of no format that is"
-    assert why in text
+def test_texts_without_digits_are_no_times(tmp_path):
+    """Whatever the name of the column is, nothing is asked."""
     text = proposed(tmp_path, "log.csv", table(["noon", "night"] * 100), key=("device",))
     assert "is not read as a time" not in text
+
+
+ISO = formatted("%Y-%m-%dT%H:%M:%S", 200)
+GERMAN = formatted("%d.%m.%Y %H:%M", 200)
+
+
+@pytest.mark.parametrize(
+    "first", ["ISO", "yyyy-mm-dd", "-", "n/a", "local time of the plant in the north of Europe"]
+)
+@pytest.mark.parametrize("times", [ISO, GERMAN])
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_the_first_text_does_not_decide_what_a_column_is(tmp_path, first, times, suffix):
+    """A row of units, or a stand-in in the first row, costs its row alone."""
+    texts = [first, *times[1:]]
+    rows = [{"device": f"d{i % 4}", "ts": text, "v": i % 7} for i, text in enumerate(texts)]
+    content = lines(rows) if suffix == "jsonl" else table(texts, "ts")
+    text = proposed(tmp_path, f"log.{suffix}", content, key=("device",))
+    assert 'path = "ts"' in text
+    is_null = suffix == "csv" and first == "n/a"
+    assert is_null or "1 texts of ts are no such time; they are skipped." in text
+    assert "is left out" not in text
+
+
+@pytest.mark.parametrize(
+    ("name", "times", "says"),
+    [
+        (
+            "Date",
+            [f"{45_300 + i / 24:.4f}" for i in range(200)],
+            "its numbers look like days since",
+        ),
+        ("Date", [45_300 + i // 9 for i in range(200)], "its numbers look like days since 1900"),
+        ("at", [f"{1 + i % 28}. Mär 2024" for i in range(200)], "such as '1. Mär 2024', are of no"),
+        (
+            "ts",
+            [*ISO[:100], *formatted("%d/%m/%Y %H:%M")[100:]],
+            "such as '05/01/2024 04:00', are of no format that is known: 100 of 200 are ISO 8601",
+        ),
+        (
+            "ts",
+            [*GERMAN[:120], *(f"{text} CET" for text in GERMAN[120:])],
+            "such as '06.01.2024 00:00 CET', are of no format that is known: 120 of 200 are %d.%m.",
+        ),
+        ("ts", [*ISO[:180], *["0001-01-01T00:00:00"] * 20], "ISO 8601, but more than 5 % lie"),
+        ("ts", [*formatted("%s")[:180], *["0"] * 20], "20 of its 200 numbers, such as 0, are no"),
+        ("time", [f"{i % 24:02}:00" for i in range(200)], "a time of the day without a date"),
+    ],
+)
+def test_a_column_named_as_a_time_that_is_not_read_is_asked_about(tmp_path, name, times, says):
+    """Nobody takes the row number for the event time without a word; the text shown does not fit."""
+    content = table(times, name)
+    with pytest.raises(ConfigError) as caught:
+        proposed(tmp_path, "log.csv", content, key=("device",))
+    message = str(caught.value)
+    assert f"A field is named as a time, but is not read: {name}: " in message
+    assert says in message
+    assert "--time none  confidence 0.20: the timestamp of the record" in message
+    text = proposed(tmp_path, "log.csv", content, key=("device",), time="none")
+    assert "[event.time]" not in text
+    assert says in text

@@ -90,7 +90,7 @@ ANSWERS = {
 
 @pytest.mark.parametrize("kind", ANSWERS)
 async def test_an_answer_without_a_token_names_what_came_and_the_remedy(kind):
-    """Only a refused client is told to check its id and secret; none is asked for twice."""
+    """Only the error of a refused client says to check its id and secret; none is asked for twice."""
     answer, said, remedy = ANSWERS[kind]
     async with endpoint(answer) as (port, requests):
         error = await refusal(port)

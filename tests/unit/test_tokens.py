@@ -10,16 +10,12 @@ from contextlib import suppress
 from functools import partial
 
 import pytest
-from aiokafka.abc import AbstractTokenProvider
 
-from stream_rnn.errors import MissingExtraError
 from stream_rnn.kafka import tokens as tokens_module
-from stream_rnn.kafka.aws import AwsIdentity
 from stream_rnn.kafka.client_credentials import ClientCredentials, lifetime_s
 from stream_rnn.kafka.connection import kafka_options
 from stream_rnn.kafka.tokens import (
     CachedTokens,
-    OwnTokens,
     Token,
     TokenError,
     TokenRefusedError,
@@ -164,11 +160,42 @@ async def test_a_token_that_a_broker_refuses_is_replaced_after_a_pause(server):
     clock.now_s += tokens_module.BACK_OFF_S
     third = await provider.token()
     assert server.issued == 3
-    provider.accept()
+    provider.accept(third)
     provider.discard(third, refused)
     clock.now_s += tokens_module.BACK_OFF_S
     await provider.token()
     assert server.issued == 4
+
+
+async def test_the_pauses_grow_although_brokers_take_the_old_token(server):
+    """Connections that open meanwhile send it with success; it says nothing of the next one."""
+    clock = Clock()
+    fetched_s = []
+
+    def fetch():
+        fetched_s.append(clock.now_s)
+        return client(server).fetch()
+
+    provider = CachedTokens(fetch, clock=clock)
+    old = await provider.token()
+    provider.accept(old)
+    clock.now_s += 80
+    server.secret = "rotated"
+    while clock.now_s < fetched_s[0] + 99:  # a connection every 0.1 s
+        assert await provider.token() == old
+        provider.accept(old)
+        clock.now_s += 0.1
+    assert len(fetched_s) == 1 + 8, fetched_s  # at 0, 0.1, 0.3, 0.7, 1.5, 3.1, 6.3 and 12.7 s
+    server.secret = SECRET
+    clock.now_s += tokens_module.BACK_OFF_MAX_S
+    provider.accept(await provider.token())
+    server.secret = "rotated"
+    clock.now_s += 100
+    for _ in range(2):
+        with pytest.raises(TokenRefusedError):
+            await provider.token()
+        clock.now_s += tokens_module.BACK_OFF_S
+    assert len(fetched_s) == 1 + 8 + 1 + 2, fetched_s
 
 
 async def test_a_token_that_does_not_come_is_explained(monkeypatch):
@@ -251,6 +278,41 @@ async def test_a_fetch_that_does_not_end_is_given_up():
     assert await provider.token() == "new"
 
 
+async def test_a_fetch_that_was_given_up_explains_no_later_one(monkeypatch):
+    """Its failure comes when another fetch has succeeded, and it does not try again."""
+    monkeypatch.setattr(tokens_module, "TOKEN_WITHIN_S", 1000.0)  # the late one may try again
+    clock, begun = Clock(), []
+    may_fail, hangs, may_end = threading.Event(), threading.Event(), threading.Event()
+
+    def fetch():
+        begun.append(len(begun))
+        if begun[-1] == 0:
+            may_fail.wait(60)
+            raise TokenError("it answers late")
+        if hangs.is_set():
+            may_end.wait(60)
+        return Token("new", 10)
+
+    provider = CachedTokens(fetch, clock=clock)
+    first = asyncio.create_task(provider.token())
+    while not begun:
+        await asyncio.sleep(0.01)
+    clock.now_s += tokens_module.ABANDON_S
+    assert await provider.token() == "new"
+    may_fail.set()
+    with suppress(TokenError):
+        await first
+    assert len(begun) == 2
+    hangs.set()
+    clock.now_s += 9
+    third = asyncio.create_task(provider.token())
+    while len(begun) < 3:
+        await asyncio.sleep(0.01)
+    assert "late" not in str(provider.delay(1))
+    may_end.set()
+    assert await third == "new"
+
+
 async def test_a_redirection_does_not_carry_the_secret_elsewhere():
     """It is an answer like any other refusal."""
     received = []
@@ -293,21 +355,6 @@ async def test_an_endpoint_with_tls_is_trusted_by_the_logins_own_store(server, t
     assert await provider(f'ssl.truststore.location="{tmp_path}/ca.pem"').token()
 
 
-async def test_a_token_in_a_file_is_read_for_each_connection(tmp_path):
-    """Kubernetes writes a new one before the old one expires."""
-    path = tmp_path / "token"
-    path.write_text("first\n")
-    provider = CachedTokens(
-        ClientCredentials(url=path.as_uri(), client_id="", client_secret="").fetch
-    )
-    assert await provider.token() == "first"
-    path.write_text("second\n")
-    assert await provider.token() == "second"
-    path.unlink()
-    with pytest.raises(TokenError, match=f"cannot read the token in {path}"):
-        await provider.token()
-
-
 def test_the_shorter_lifetime_counts():
     """That of the answer, or that of the token's claims; a token that is no JWT has none."""
 
@@ -322,86 +369,3 @@ def test_the_shorter_lifetime_counts():
     assert lifetime_s("opaque", "soon") is None
     assert lifetime_s("h.?.s") is None
     assert lifetime_s(jwt(exp=1)) == 0
-
-
-class Own(AbstractTokenProvider):
-    """A provider of a user.
-
-    Args:
-        answer: Called for each token.
-    """
-
-    def __init__(self, answer):
-        self._answer = answer
-        self.loops = []
-
-    async def token(self):
-        self.loops.append(asyncio.get_running_loop())
-        return self._answer()
-
-    def extensions(self):
-        return {"logicalCluster": "lkc-1"}
-
-
-async def test_a_provider_of_ones_own_is_called_on_one_loop():
-    """That of the app, also for the connections of Faust's consumer."""
-    own = Own(lambda: "t")
-    provider = OwnTokens(own)
-    provider.use_loop(asyncio.get_running_loop())
-    texts = await asyncio.gather(provider.token(), asyncio.to_thread(asyncio.run, provider.token()))
-    assert texts == ["t", "t"]
-    assert own.loops == 2 * [asyncio.get_running_loop()]
-    assert provider.extensions() == {"logicalCluster": "lkc-1"}
-
-
-@pytest.mark.parametrize("answer", [lambda: 1 / 0, lambda: b"bytes", lambda: ""])
-async def test_a_provider_that_fails_is_named(answer):
-    """Whatever it raises or returns is an error of the connection, which is tried again."""
-    with pytest.raises(TokenError, match=r"Own returned no token: |not a text of printable"):
-        await OwnTokens(Own(answer)).token()
-
-
-MSK = "b-1.c.x1.c2.kafka.eu-central-1.amazonaws.com:9098"
-IAM = "software.amazon.msk.auth.iam.IAMLoginModule required awsProfileName='p' awsRoleArn='r';"
-
-
-@pytest.fixture
-def signer():
-    """Return the library of the extra."""
-    return pytest.importorskip("aws_msk_iam_sasl_signer")
-
-
-@pytest.mark.parametrize("mechanism", ["AWS_MSK_IAM", "OAUTHBEARER"])
-async def test_msk_gets_a_token_that_its_library_signs(signer, mechanism, monkeypatch, tmp_path):
-    """For the region that the broker's name has, with the credentials of the environment."""
-    assert signer
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIATEST")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s3cret")
-    path = tmp_path / "client.properties"
-    path.write_text(
-        f"security.protocol=SASL_SSL\nsasl.mechanism={mechanism}\n"
-        f"sasl.jaas.config={IAM.partition(' aws')[0]};\n"
-        "sasl.client.callback.handler.class=software.amazon.msk.auth.iam.IAMClientCallbackHandler\n"
-    )
-    options = kafka_options(MSK, str(path))
-    assert options["sasl_mechanism"] == "OAUTHBEARER"
-    provider = options["sasl_oauth_token_provider"]
-    text = await provider.token()
-    url = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
-    assert url.startswith(
-        "https://kafka.eu-central-1.amazonaws.com/?Action=kafka-cluster%3AConnect"
-    )
-    assert "AKIATEST" in url
-    assert 0 < provider._token.lifetime_s <= 900
-    assert await provider.token() == text
-
-
-def test_msk_needs_its_extra_and_a_region(monkeypatch):
-    """Both are named before any connection."""
-    monkeypatch.delenv("AWS_REGION", raising=False)
-    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
-    with pytest.raises(Exception, match="f: the region of the cluster is unknown; set AWS_REGION"):
-        AwsIdentity.of({}, "broker:9098", "f")
-    monkeypatch.setattr("stream_rnn.kafka.aws.SIGNER", "no_such_signer")
-    with pytest.raises(MissingExtraError, match=r"pip install 'stream-rnn\[aws\]'"):
-        AwsIdentity.of({}, MSK, "f")

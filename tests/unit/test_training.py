@@ -120,7 +120,7 @@ def test_mixed_windows_put_other_runs_together_each_time():
 
 
 def test_noise_is_only_on_numbers():
-    """Of each event anew, or of each run once; categories, truths and hours stay what they are."""
+    """For each event, or once for each run; categories, truths and hours stay what they are."""
     spec = FeatureSpec.model_validate(models.SPEC)
     encoder = Encoder(spec)
     torch.manual_seed(1)
@@ -354,7 +354,7 @@ def test_a_forget_leaves_no_label():
 
 
 def test_an_expiry_leaves_no_label():
-    """A key that comes back after its state expired begins anew, by stream time."""
+    """A key that comes back after its state expired starts again, by stream time."""
     log = log_of((b"k", "A", 0), (b"m", "A", 4), (b"k", "B", 11), (b"m", "B", 14))
     assert labels(NEXT, log) == {0: 1.0, 1: 1.0, 2: None, 3: None}
     assert labels(NEXT, log, state_ttl=10.5) == {0: None, 1: 1.0, 2: None, 3: None}

@@ -63,7 +63,7 @@ def test_training_gone_on_with_gives_the_same_bits(tmp_path, kind, after):
 
 
 def test_a_checkpoint_of_another_recipe_or_a_torn_one_is_none(tmp_path):
-    """Then training begins anew."""
+    """Then training starts again."""
     path = tmp_path / "c.safetensors"
     train(RECALL, CELL, EXAMPLES, QUICK, on_checkpoint=lambda c: c.write(path, "recipe"))
     assert Checkpoint.read(path, "other") is None

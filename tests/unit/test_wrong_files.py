@@ -116,6 +116,11 @@ def test_lines_above_a_table_are_no_columns(tmp_path, above, remedy):
         ("log.csv", "<?xml version='1.0'?>\n<rows>\n", "looks like HTML or XML"),
         ("log.csv", "-- dump\nINSERT INTO t VALUES (1);\n", "looks like SQL: export the table"),
         ("log.csv", "INSERT INTO t VALUES (1, 2);\n" * 3, "looks like SQL: export the table"),
+        ("log.csv", "BEGIN TRANSACTION;\nINSERT INTO t VALUES (1);\n", "looks like SQL"),
+        ("log.csv", "BEGIN;\nINSERT INTO t VALUES (1, 2);\n" * 2, "looks like SQL"),
+        ("log.csv", "SET NAMES utf8;\nINSERT INTO t VALUES (1);\n", "looks like SQL"),
+        ("log.jsonl", "SET a.b = 'UTF8';\nINSERT INTO t VALUES (1);\n", "looks like SQL"),
+        ("log.parquet", "begin\nINSERT INTO t VALUES (1);\n", "looks like SQL"),
         ("log.parquet", TABLE, "it is a text file, not Parquet; give it a name that ends in .csv"),
         ("log.parquet", OBJECTS, "its first line looks like JSON: rename the file to .jsonl"),
         ("log.parquet", "PK\x03\x04", "a workbook of Excel"),
@@ -132,6 +137,30 @@ def test_content_of_another_format_is_named(tmp_path, name, content, says):
             read()
         assert says in str(caught.value)
         assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "header", ["begin,end,x", "begin;end;x", "Begin time,end,x", "set number,set=,x", "--,a,x"]
+)
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("log.csv", "no column device, which event.key"),
+        ("log.jsonl", "look like delimited text, not JSON: rename the file to .csv"),
+        ("log.parquet", "it is a text file, not Parquet; give it a name that ends in .csv"),
+    ],
+)
+def test_a_header_with_a_word_of_sql_is_that_of_a_table(tmp_path, header, name, says):
+    """A statement is recognized by more than its first word."""
+    path, rows = tmp_path / name, "1,2,3\n".replace(",", header[-2]) * 3
+    path.write_text(f"{header}\n{rows}")
+    spec = FeatureSpec.parse(tomllib.loads(SPEC), "spec")
+    with pytest.raises(ConfigError) as caught:
+        list(read_batches(path, spec))
+    assert says in str(caught.value)
+    assert "SQL" not in str(caught.value)
+    if name == "log.csv":
+        assert len(read_sample(path, 1000).columns) == 3
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ OPTIONS = (
     "on_foreign_offset",
     "allow_compacted",
     "lookback_records_max",
+    "lookback_timeout_s",
     "kafka_timeout_s",
     "redis_timeout_s",
     *FOLD,

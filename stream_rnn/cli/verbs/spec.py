@@ -32,7 +32,10 @@ def command() -> None:
     help="Fields that make the key, separated by commas; default: a guess.",
 )
 @group_option(
-    SpecOptions, "time", metavar="FIELD", help="Field of the event time; default: a guess."
+    SpecOptions,
+    "time",
+    metavar="FIELD",
+    help="Field of the event time, or none for the record's timestamp; default: a guess.",
 )
 @group_option(
     SpecOptions,

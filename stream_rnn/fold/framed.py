@@ -1,0 +1,269 @@
+"""Framed records: the values that serializers of a schema registry have written.
+
+The schema of a record decides its format, record by record.  Each schema is compiled once for the
+fields of a feature spec.  Avro bodies of one schema are read column by column, if no path leads
+through a map, an array or a union of several types; all others become content one by one.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from operator import attrgetter
+from typing import Any, Protocol
+
+import numpy as np
+from pydantic import TypeAdapter
+
+from stream_rnn.errors import DecodeError, reason
+from stream_rnn.formats.avro_columns import AvroColumns, NotColumnarError
+from stream_rnn.formats.avro_content import content_reader
+from stream_rnn.formats.avro_fields import field_values
+from stream_rnn.formats.avro_schema import parse_avro
+from stream_rnn.formats.frames import FRAME_BYTES, Frame, frame_of
+from stream_rnn.formats.logical import Moment
+from stream_rnn.formats.open_schemas import open_schemas
+from stream_rnn.formats.schemas import SCHEMAS_MAX, Schema, Schemas
+from stream_rnn.model.event import Event
+from stream_rnn.model.features import FeatureSpec
+from stream_rnn.model.field import Field
+from stream_rnn.model.paths import split_path
+from stream_rnn.settings import Settings
+
+COLUMNS_MIN = 32
+"""Minimum number of bodies to read by column; for fewer, one by one is faster."""
+_parse_json = TypeAdapter[Any](Any).validator.validate_json
+_HEADERS = attrgetter("headers")
+Content = Callable[[bytes, Frame], Any]
+Frames = Sequence[Frame | None]
+
+
+class SchemasNeededError(Exception):
+    """Some records need schemas that must be fetched first.
+
+    Attributes:
+        schema_ids: Ids of the schemas.
+    """
+
+    def __init__(self, schema_ids: Sequence[str]) -> None:
+        super().__init__(", ".join(schema_ids))
+        self.schema_ids = schema_ids
+
+
+class Framed(Protocol):
+    """A record, as far as its frame and its body need it."""
+
+    @property
+    def value(self) -> bytes | None:
+        """Value of the record."""
+
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]:
+        """Headers of the record."""
+
+
+@dataclass(slots=True)
+class _Compiled:
+    """A schema for the fields of a spec.
+
+    Attributes:
+        content: Function that returns the content of a value; it raises a ``ValueError``.
+        columns: Reader of many values; ``None`` if the schema or the spec needs the content.
+    """
+
+    content: Content
+    columns: AvroColumns | None = None
+
+
+class FramedRecords:
+    """Reads framed records for the fields of a feature spec.
+
+    Args:
+        fields: Fields of the spec.
+        event: Table ``[event]`` of the spec.
+        schemas: Known schemas.
+        fetches: Whether to fetch schemas here, which blocks, rather than to ask the caller.
+    """
+
+    def __init__(
+        self, fields: Sequence[Field], event: Event, schemas: Schemas, *, fetches: bool
+    ) -> None:
+        self._fields = {tuple(split_path(field.path)): field for field in fields}
+        self._is_enveloped = event.is_enveloped
+        self._moment = Moment.of(event)
+        self._schemas, self._fetches = schemas, fetches
+        self._compiled: dict[str, _Compiled | DecodeError] = {}
+
+    def frames(self, records: Sequence[Framed], values: Sequence[bytes | None]) -> Frames | None:
+        """Return the frame of each record; ``None`` if no record is framed.
+
+        Args:
+            records: Records of a micro-batch.
+            values: Their values.
+
+        Raises:
+            SchemasNeededError: Schemas must be fetched first.
+            UnavailableError: The registry does not answer.
+        """
+        frames = self._find_frames(records, values)
+        schema_ids = [frame.schema_id for frame in dict.fromkeys(frames or ()) if frame]
+        if missing := self._schemas.missing(schema_ids):
+            if not self._fetches:
+                raise SchemasNeededError(missing)
+            for schema_id in missing:
+                with suppress(DecodeError):  # it is remembered for the records of this id
+                    self._schemas.fetch(schema_id)
+        return frames
+
+    def _find_frames(
+        self, records: Sequence[Framed], values: Sequence[bytes | None]
+    ) -> Frames | None:
+        if not any(map(_HEADERS, records)):
+            starts = {value[:FRAME_BYTES] for value in values if value}
+            if not any(start[0] == 0 for start in starts):
+                return None
+            if len(starts) == 1 and all(values):
+                return [frame_of(starts.pop(), ())] * len(values)
+        frames = [
+            frame_of(value, record.headers) if value else None
+            for value, record in zip(values, records, strict=True)
+        ]
+        return frames if any(frames) else None
+
+    def parser(self, record: Framed) -> Callable[[bytes], Any] | None:
+        """Return the function that returns the content of one record; ``None`` without a frame.
+
+        Raises:
+            SchemasNeededError: Its schema must be fetched first.
+            UnavailableError: The registry does not answer.
+        """
+        frames = self.frames([record], [record.value])
+        return None if not frames or frames[0] is None else partial(self.content, frame=frames[0])
+
+    def content(self, value: bytes, frame: Frame) -> Any:
+        """Return the content of a value, whose frame :meth:`frames` has returned.
+
+        Raises:
+            DecodeError: The schema is not known or cannot be used, or the body is not of it.
+        """
+        compiled = self._compile(frame.schema_id)
+        try:
+            return compiled.content(value, frame)
+        except ValueError as error:
+            message = f"the body is not of schema id {frame.schema_id}: {reason(error)}"
+            raise DecodeError("bad_body", message) from None
+
+    def columns(
+        self, values: Sequence[bytes | None], frames: Frames, is_eligible: Sequence[bool] | None
+    ) -> tuple[list[int], dict[str, list[Any]]]:
+        """Read what can be read column by column.
+
+        Args:
+            values: Values of the records of a micro-batch.
+            frames: Frame of each record.
+            is_eligible: Whether each record has a key and a value of a valid size; ``None`` if all
+                have.
+
+        Returns:
+            Rows that were read, and the values of each field in the order of these rows.
+        """
+        groups: dict[tuple[str, int], list[int]] = {}
+        first = frames[0]
+        if is_eligible is None and first is not None and frames.count(first) == len(frames):
+            groups[first.schema_id, first.skip] = list(range(len(frames)))
+        else:
+            for row, frame in enumerate(frames):
+                if frame is not None and (is_eligible is None or is_eligible[row]):
+                    groups.setdefault((frame.schema_id, frame.skip), []).append(row)
+        rows: list[int] = []
+        columns: dict[str, list[Any]] = {field.path: [] for field in self._fields.values()}
+        for (schema_id, skip), group in groups.items():
+            reader = self._columns_of(schema_id) if len(group) >= COLUMNS_MIN else None
+            if reader is None:
+                continue
+            found, given_up = reader.read([values[row] or b"" for row in group], skip)
+            read = [
+                field_values(field, found.get(path), given_up)
+                for path, field in self._fields.items()
+            ]
+            good = None if not given_up.any() else np.flatnonzero(~given_up).tolist()
+            rows += group if good is None else [group[i] for i in good]
+            for field, column in zip(self._fields.values(), read, strict=True):
+                columns[field.path] += column if good is None else [column[i] for i in good]
+        return rows, columns
+
+    def _columns_of(self, schema_id: str) -> AvroColumns | None:
+        try:
+            return self._compile(schema_id).columns
+        except DecodeError:  # one by one, each record says so
+            return None
+
+    def _compile(self, schema_id: str) -> _Compiled:
+        compiled = self._compiled.get(schema_id)
+        if compiled is None:
+            schema = self._schemas.get(schema_id)
+            try:
+                compiled = self._compiled_schema(schema)
+            except DecodeError as error:
+                compiled = DecodeError(error.code, f"schema id {schema_id}: {error}")
+            while len(self._compiled) >= SCHEMAS_MAX:
+                del self._compiled[next(iter(self._compiled))]
+            self._compiled[schema_id] = compiled
+        if isinstance(compiled, DecodeError):
+            raise compiled
+        return compiled
+
+    def _compiled_schema(self, schema: Schema) -> _Compiled:
+        if schema.kind == "JSON":
+            return _Compiled(lambda value, frame: _parse_json(value[frame.skip :]))
+        if schema.kind == "PROTOBUF":
+            from stream_rnn.formats.protobuf import Protobuf  # noqa: PLC0415  # few need it
+
+            messages = Protobuf(schema.text, schema.references, self._moment)
+            return _Compiled(lambda value, frame: messages.content(value, frame.skip, frame.rest))
+        if schema.kind != "AVRO":
+            message = f"the format {schema.kind} is not known"
+            raise DecodeError("unsupported_schema", message)
+        root = parse_avro(schema.text, [text for _, text in schema.references])
+        read = content_reader(root, self._moment)
+        columns = None
+        if not self._is_enveloped:
+            try:
+                columns = AvroColumns(root, list(self._fields), self._moment)
+            except NotColumnarError:
+                columns = None
+        return _Compiled(lambda value, frame: read(value, frame.skip), columns)
+
+
+def open_framed(
+    spec: FeatureSpec, settings: Settings, fields: Sequence[Field] = (), *, fetches: bool = True
+) -> FramedRecords | None:
+    """Return the reader of framed records for the registry of the settings; ``None`` without one.
+
+    Args:
+        spec: Feature spec.
+        settings: Settings with the registry.
+        fields: Fields to read by column.
+        fetches: See :class:`FramedRecords`.
+
+    Raises:
+        ConfigError: See :func:`open_schemas`.
+    """
+    schemas = open_schemas(settings)
+    return None if schemas is None else FramedRecords(fields, spec.event, schemas, fetches=fetches)
+
+
+def merge(
+    rows: Sequence[int],
+    columns: Mapping[str, Sequence[Any]],
+    other_rows: Sequence[int],
+    other_columns: Mapping[str, Sequence[Any]],
+) -> tuple[list[int], dict[str, list[Any]]]:
+    """Merge the events of two groups of rows, in the order of the rows."""
+    both = [*rows, *other_rows]
+    order = sorted(range(len(both)), key=both.__getitem__)
+    joined = {path: [*column, *other_columns[path]] for path, column in columns.items()}
+    return (
+        [both[i] for i in order],
+        {path: [column[i] for i in order] for path, column in joined.items()},
+    )

@@ -1,0 +1,64 @@
+"""The file with the URL of Redis, and what is wrong with one that has no URL."""
+
+import base64
+import binascii
+import re
+from pathlib import Path
+
+from stream_rnn.errors import ConfigError, reason
+
+_URL = re.compile(r"(?:unix|rediss?(?:\+\w+)?)://")
+_NAMED = re.compile(r"(?:export\s+)?[A-Za-z_][\w.-]*\s*[=:]\s*[\"']?")
+
+
+def read_url_file(path: str) -> str:
+    """Return the URL in a file.
+
+    Raises:
+        ConfigError: The file cannot be read, or contains anything but one URL; the message names
+            the path, and cites nothing of the content, which may be a password.
+    """
+    try:
+        data = Path(path).read_bytes()
+        if b"\0" in data or data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+            raise ConfigError(f"redis_url_file {path} is UTF-16 or binary; write it as UTF-8")
+        url = data.decode("utf-8-sig").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read redis_url_file {path}: {reason(error)}") from None
+    if not url or "\n" in url:
+        raise ConfigError(f"redis_url_file {path} must have one line, the URL of Redis")
+    if not _URL.match(url):
+        raise ConfigError(f"redis_url_file {path} {_describe(url)}")
+    return url
+
+
+def _describe(text: str) -> str:
+    """Return what is wrong with a text that is no URL of Redis, and the remedy."""
+    if text[0] in "\"'" and _URL.match(text[1:]):
+        return "has quotation marks around the URL; write the URL without them"
+    if (name := _NAMED.match(text)) and _URL.match(text[name.end() :]):
+        return "has a name before the URL; write the URL alone"
+    if _is_base64_of_url(text):
+        return (
+            "contains the URL as base64; decode it: the data of a Kubernetes Secret is encoded "
+            "once, and stringData is not"
+        )
+    if ",password=" in text.lower():
+        return "has the form host,password=...; write rediss://:KEY@HOST:PORT/0"
+    if "://" in text:
+        return (
+            "must begin with redis://, rediss:// or unix://, or with redis+cluster:// or "
+            "redis+sentinel:// (rediss+... for TLS)"
+        )
+    return (
+        "contains no URL, but perhaps the password alone; write redis://:PASSWORD@HOST:PORT/0, or "
+        "rediss:// for TLS"
+    )
+
+
+def _is_base64_of_url(text: str) -> bool:
+    try:
+        decoded = base64.b64decode(text, validate=True).decode()
+    except (binascii.Error, ValueError):
+        return False
+    return _URL.match(decoded.lstrip("\ufeff \t\"'")) is not None

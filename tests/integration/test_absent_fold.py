@@ -1,0 +1,67 @@
+"""Verbs with settings of another fold or app: each names what is there instead."""
+
+import asyncio
+import json
+
+import pytest
+
+from stream_rnn.fold.fold_id import fold_id
+from tests.forked import ForkedWorker
+from tests.integration.streams import Stream, run
+
+pytestmark = pytest.mark.timeout(120)
+PLACE = ("app", "source", "predictions", "bundle", "bootstrap_servers", "redis_url")
+
+
+@pytest.fixture
+async def folded(app_id, bootstrap_servers, redis_url, create_topic, tmp_path):
+    """Return a fold with ``state_ttl`` 60 that a worker has folded, and its places as options."""
+    stream = Stream(app_id, bootstrap_servers, redis_url, tmp_path, state_ttl=60)
+    await create_topic(stream.settings.source, 2)
+    await stream.produce([(b"a", {"x": 0.5, "kind": "A"}), (b"b", {"x": 0.5, "kind": "A"})])
+    worker = ForkedWorker("worker", stream.options(), tmp_path)
+    try:
+        await stream.until_published()
+    finally:
+        await asyncio.to_thread(worker.stop)
+    return stream, [f"--{n.replace('_', '-')}={stream.options()[n]}" for n in PLACE]
+
+
+async def test_settings_of_another_fold_are_named_by_each_verb(folded, tmp_path):
+    """None says that there is nothing to do, or that a key is unknown, without a word about it."""
+    stream, place = folded
+    workers, these = (
+        fold_id(stream.model.fingerprint, settings)
+        for settings in (stream.settings, stream.settings.replace(state_ttl=30))
+    )
+    other = [*place, "--state-ttl=30"]
+
+    def is_named(text: str) -> bool:
+        return f"folds {stream.settings.source} as fold {workers}" in text and (
+            f"are of fold {these}; compare with those of the workers: bundle=" in text
+            and "state_ttl=30.0" in text
+        )
+
+    assert is_named(await run("state", "expire", "--yes", *other, status=1))
+    for verb in (["get"], ["erase", "--yes"]):
+        answer = json.loads(await run("state", *verb, "a", "--json", *other, status=1))
+        assert is_named(answer["note"])
+    file = tmp_path / "fold.states"
+    assert is_named(await run("state", "export", str(file), *other, status=3))
+    rows = (await run("state", "show", "--json", *other)).splitlines()
+    assert {json.loads(row)["group_offset_fold"] for row in rows} == {workers}
+    audited = json.loads(await run("audit", "--json", *other, status=1))
+    assert audited["other_folds_by_id"] == {workers: 2}
+
+
+async def test_an_app_or_a_redis_without_the_fold_is_named(folded):
+    """A mistyped app has no group offset; another database has no position."""
+    _, place = folded
+    place.append("--state-ttl=60")
+    answer = await run("state", "expire", "--yes", *place, "--app=nobody", status=1)
+    assert "app nobody has folded nothing of " in answer
+    assert "check --app" in answer
+    url = next(option for option in place if option.startswith("--redis-url=")).rsplit("/", 1)[0]
+    answer = await run("state", "expire", "--yes", *place, f"{url}/9", status=1)
+    assert "Redis has no position of app " in answer
+    assert "check that --redis-url is that of the workers" in answer

@@ -1,0 +1,305 @@
+"""Avro bodies: the two readers agree on every body, and with fastavro on every valid one."""
+
+import io
+import json
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from uuid import UUID
+
+import fastavro
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from stream_rnn.formats.avro_columns import AvroColumns, NotColumnarError
+from stream_rnn.formats.avro_content import content_reader
+from stream_rnn.formats.avro_schema import parse_avro
+from stream_rnn.formats.logical import Moment
+
+FRAME = b"\0\0\0\0\7"
+INTS = st.integers(-(2**31), 2**31 - 1)
+LONGS = st.integers(-(2**63), 2**63 - 1)
+TEXTS = st.text(max_size=8)
+
+
+@st.composite
+def scalars(draw, names):
+    """Draw a scalar type and a strategy of its values."""
+    names.append(len(names))
+    name = f"N{len(names)}"
+    kinds = [
+        ("null", st.none()),
+        ("boolean", st.booleans()),
+        ("int", INTS),
+        ("long", LONGS),
+        ("float", st.floats(width=32, allow_nan=False)),
+        ("double", st.floats(allow_nan=False)),
+        ("string", TEXTS),
+        ("bytes", st.binary(max_size=8)),
+        ({"type": "fixed", "name": name, "size": 3}, st.binary(min_size=3, max_size=3)),
+        ({"type": "enum", "name": name, "symbols": ["A", "B", "C"]}, st.sampled_from("ABC")),
+    ]
+    return draw(st.sampled_from(kinds))
+
+
+@st.composite
+def types(draw, names, depth=0):
+    """Draw a type of Avro and a strategy of its values."""
+    if depth > 2 or draw(st.booleans()):
+        return draw(scalars(names))
+    kind = draw(st.sampled_from(["null or", "union", "array", "map", "record"]))
+    if kind == "record":
+        return draw(records(names, depth + 1))
+    inner, values = draw(types(names, depth + 1))
+    if kind == "array":
+        return {"type": "array", "items": inner}, st.lists(values, max_size=3)
+    if kind == "map":
+        return {"type": "map", "values": inner}, st.dictionaries(TEXTS, values, max_size=3)
+    return draw(unions(kind, inner, values))
+
+
+@st.composite
+def unions(draw, kind, inner, values):
+    """Draw a union with a type, or only the type where a union must not contain it."""
+    if inner == "null" or isinstance(inner, list):
+        return inner, values
+    if kind == "null or":
+        return draw(st.permutations(["null", inner])), st.none() | values
+    if inner in ("string", "boolean"):
+        return inner, values
+    return ["string", inner, "boolean"], TEXTS | values | st.booleans()
+
+
+@st.composite
+def records(draw, names, depth=0):
+    """Draw a record type and a strategy of its values."""
+    names.append(len(names))
+    name = f"R{len(names)}"
+    members = draw(st.lists(types(names, depth), min_size=1, max_size=4))
+    fields = [{"name": f"f{i}", "type": kind} for i, (kind, _) in enumerate(members)]
+    values = st.fixed_dictionaries({f"f{i}": value for i, (_, value) in enumerate(members)})
+    return {"type": "record", "name": name, "fields": fields}, values
+
+
+def write(schema, value):
+    """Write a value as a body."""
+    body = io.BytesIO()
+    fastavro.schemaless_writer(body, schema, value)
+    return body.getvalue()
+
+
+def read(content, body):
+    """Return the content of a framed body in a tuple, ``None`` if the body is bad."""
+    try:
+        return (content(FRAME + body, len(FRAME)),)
+    except ValueError:
+        return None
+
+
+def as_content(value):
+    """Return what the content of a value of fastavro is: bytes are texts of ISO 8859-1."""
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
+    if isinstance(value, dict):
+        return {name: as_content(item) for name, item in value.items()}
+    return [as_content(item) for item in value] if isinstance(value, list) else value
+
+
+def paths_of(schema, parents=()):
+    """Return the paths of all fields of a record."""
+    found = []
+    for member in schema["fields"]:
+        path = (*parents, member["name"])
+        found.append(path)
+        kind = member["type"]
+        for inner in kind if isinstance(kind, list) else [kind]:
+            if isinstance(inner, dict) and inner["type"] == "record":
+                found += paths_of(inner, path)
+    return found
+
+
+def value_at(content, path):
+    """Return the value at a path."""
+    for name in path:
+        content = content.get(name) if isinstance(content, dict) else None
+    return content
+
+
+@st.composite
+def logs(draw):
+    """Draw a schema and bodies: valid ones, and ones that are cut, lengthened or changed."""
+    schema, values = draw(records([]))
+    parsed, bodies = fastavro.parse_schema(schema), []
+    for value in draw(st.lists(values, min_size=1, max_size=12)):
+        body = write(parsed, value)
+        kind = draw(st.sampled_from(["valid", "valid", "cut", "longer", "changed", "random"]))
+        at = draw(st.integers(0, max(0, len(body) - 1)))
+        if kind == "cut":
+            body = body[:at]
+        elif kind == "longer":
+            body += draw(st.binary(min_size=1, max_size=9))
+        elif kind == "changed" and body:
+            body = body[:at] + draw(st.binary(min_size=1, max_size=1)) + body[at + 1 :]
+        elif kind == "random":
+            body = draw(st.binary(max_size=20))
+        bodies.append(body)
+    return schema, draw(st.permutations(bodies))
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow])
+@given(logs())
+def test_no_body_depends_on_its_neighbours_and_both_readers_agree(log):
+    """By columns, a body is given up or has the content's values; a bad one is given up."""
+    schema, bodies = log
+    root = parse_avro(json.dumps(schema))
+    contents = [read(content_reader(root, Moment()), body) for body in bodies]
+    for path in [*paths_of(schema), ("absent",)]:
+        try:
+            reader = AvroColumns(root, [path], Moment())
+        except NotColumnarError:
+            continue
+        found, given_up = reader.read([FRAME + body for body in bodies], len(FRAME))
+        for row, (content, body) in enumerate(zip(contents, bodies, strict=True)):
+            alone, alone_given_up = reader.read([FRAME + body], len(FRAME))
+            assert given_up[row] == alone_given_up[0]
+            if content is None:
+                assert given_up[row]
+            elif not given_up[row]:
+                expected = value_at(content[0], path)
+                for column, at in ((found.get(path), row), (alone.get(path), 0)):
+                    assert repr(cell(column, at)) == repr(expected)
+
+
+def cell(column, row):
+    """Return a value of a column."""
+    if column is None or (column.present is not None and not column.present[row]):
+        return None
+    value = column.values[row]
+    return value.item() if hasattr(value, "item") else value
+
+
+@given(st.data())
+def test_a_valid_body_has_the_values_of_fastavro(data):
+    """The content of what fastavro has written is what it was given."""
+    schema, values = data.draw(records([]))
+    body = write(schema, data.draw(values))
+    expected = fastavro.schemaless_reader(io.BytesIO(body), fastavro.parse_schema(schema), None)
+    root = parse_avro(json.dumps(schema))
+    content = content_reader(root, Moment())(FRAME + body, len(FRAME))
+    assert repr(content) == repr(as_content(expected))
+    # By columns, only arrays and maps of many items are given up.
+    _, given_up = AvroColumns(root, [], Moment()).read([FRAME + body] * 3, len(FRAME))
+    assert not given_up.any()
+
+
+LOGICAL = [
+    ({"type": "long", "logicalType": "timestamp-millis"}, 1_700_000_000_123, 1_700_000_000_123),
+    ({"type": "long", "logicalType": "timestamp-micros"}, 1_700_000_000_123_999, 1_700_000_000_123),
+    ({"type": "long", "logicalType": "timestamp-micros"}, -1, -1),
+    (
+        {"type": "long", "logicalType": "timestamp-nanos"},
+        1_700_000_000_123_999_999,
+        1_700_000_000_123,
+    ),
+    ({"type": "long", "logicalType": "local-timestamp-micros"}, 1_500, 1),
+    ({"type": "int", "logicalType": "date"}, 19_675, 1_699_920_000_000),
+    ({"type": "int", "logicalType": "time-millis"}, 3_600_000, 3_600_000),
+    ({"type": "long", "logicalType": "time-micros"}, 3_600_000_999, 3_600_000),
+    ({"type": "string", "logicalType": "uuid"}, "7", "7"),
+    ({"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2}, b"\x04\xe2", 12.5),
+    ({"type": "bytes", "logicalType": "decimal", "precision": 9}, b"\xff", -1),
+    (
+        {
+            "type": "fixed",
+            "name": "F",
+            "size": 2,
+            "logicalType": "decimal",
+            "precision": 4,
+            "scale": 1,
+        },
+        b"\x00\x7d",
+        12.5,
+    ),
+    (
+        {"type": "fixed", "name": "F", "size": 16, "logicalType": "uuid"},
+        bytes(range(16)),
+        str(UUID(bytes=bytes(range(16)))),
+    ),
+    ({"type": "fixed", "name": "F", "size": 12, "logicalType": "duration"}, bytes(12), "\0" * 12),
+    ({"type": "long", "logicalType": "unheard-of"}, 7, 7),
+]
+
+
+@pytest.mark.parametrize(("kind", "raw", "expected"), LOGICAL)
+def test_logical_types(kind, raw, expected):
+    """Moments are milliseconds, decimals numbers, and UUIDs texts."""
+    plain = {name: value for name, value in kind.items() if name != "logicalType"}
+    record = {"type": "record", "name": "R", "fields": [{"name": "v", "type": plain}]}
+    body = write(record, {"v": raw})
+    record["fields"][0]["type"] = kind
+    root = parse_avro(json.dumps(record))
+    content = content_reader(root, Moment())(body, 0)
+    assert content == {"v": expected}
+    assert type(content["v"]) is type(expected)
+    try:
+        found, given_up = AvroColumns(root, [("v",)], Moment()).read([body], 0)
+    except NotColumnarError:
+        assert kind["type"] == "fixed"
+    else:
+        assert not given_up.any()
+        assert cell(found[("v",)], 0) == expected
+
+
+@pytest.mark.parametrize(
+    ("unit", "expected"),
+    [
+        ("ms", 1_700_000_000_123),
+        ("us", 1_700_000_000_123_999),
+        ("ns", 1_700_000_000_123_999_000),
+        ("s", 1_700_000_000.123),
+        ("iso8601", "2023-11-14T22:13:20.123+00:00"),
+        ("text", "2023-11-14T22:13:20.123+00:00"),
+    ],
+)
+def test_the_event_time_has_the_unit_of_the_spec(unit, expected):
+    """Whatever unit the writer chose; another field with a time stays in milliseconds."""
+    kind = {"type": "long", "logicalType": "timestamp-micros"}
+    fields = [{"name": name, "type": ["null", kind]} for name in ("at", "other")]
+    root = parse_avro(json.dumps({"type": "record", "name": "R", "fields": fields}))
+    body = bytes([2]) + zigzag(1_700_000_000_123_999)
+    moment = Moment(("at",), unit)
+    content = content_reader(root, moment)(body * 2, 0)
+    assert content == {"at": expected, "other": 1_700_000_000_123}
+    if unit in ("iso8601", "text"):
+        with pytest.raises(NotColumnarError):
+            AvroColumns(root, [("at",)], moment)
+    else:
+        found, _ = AvroColumns(root, [("at",), ("other",)], moment).read([body * 2], 0)
+        assert cell(found[("at",)], 0) == expected
+        assert cell(found[("other",)], 0) == 1_700_000_000_123
+
+
+def zigzag(number):
+    """Return an integer as Avro writes it."""
+    return write("long", number)
+
+
+def test_examples_by_fastavro_have_the_documented_content():
+    """Values of Python that fastavro writes with their logical types."""
+    kinds = {
+        "at": {"type": "long", "logicalType": "timestamp-millis"},
+        "day": {"type": "int", "logicalType": "date"},
+        "price": {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2},
+    }
+    record = {
+        "type": "record",
+        "name": "R",
+        "fields": [{"name": name, "type": kind} for name, kind in kinds.items()],
+    }
+    value = {
+        "at": datetime(2026, 1, 2, 3, 4, 5, 678000, UTC),
+        "day": date(2026, 1, 2),
+        "price": Decimal("12.50"),
+    }
+    content = content_reader(parse_avro(json.dumps(record)), Moment())(write(record, value), 0)
+    assert content == {"at": 1767323045678, "day": 1767312000000, "price": 12.5}

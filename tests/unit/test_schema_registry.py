@@ -1,0 +1,179 @@
+"""A registry over HTTP: what a fold gets from it, and what happens while it does not serve."""
+
+import http.server
+import io
+import json
+import threading
+from dataclasses import dataclass, field
+
+import fastavro
+import numpy as np
+import pytest
+
+from stream_rnn.errors import ConfigError, DecodeError, UnavailableError
+from stream_rnn.fold.decoder import LogRecord
+from stream_rnn.fold.fold_id import fold_id
+from stream_rnn.formats.registry import Registry, shown_url
+from stream_rnn.replay.partition import in_batches, replay_partition
+from stream_rnn.settings import Settings
+from tests import models
+
+SCHEMA = {
+    "type": "record",
+    "name": "Event",
+    "fields": [{"name": "x", "type": "double"}, {"name": "kind", "type": "string"}],
+}
+GUID = "12345678-90ab-cdef-1234-567890abcdef"
+
+
+@dataclass
+class Stub:
+    """A registry of this test's own; ``failures`` are the statuses of its next answers."""
+
+    schemas: dict[str, dict[str, object]] = field(default_factory=dict)
+    failures: list[int] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+    url: str = ""
+
+
+@pytest.fixture
+def registry():
+    """Run a registry."""
+    stub = Stub({"/schemas/ids/7": {"schema": json.dumps(SCHEMA)}})
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):  # its base calls it
+            path = self.path.partition("?")[0]
+            stub.asked.append(path)
+            status = stub.failures.pop(0) if stub.failures else 200
+            answer = stub.schemas.get(path)
+            if status == 200 and answer is None:
+                status, answer = 404, {"error_code": 40403, "message": "Schema not found"}
+            body = json.dumps(answer if status in (200, 404) else {"message": "away"}).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_arguments):
+            """Write nothing."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    stub.url = f"http://127.0.0.1:{server.server_port}"
+    yield stub
+    server.shutdown()
+    server.server_close()
+    thread.join(5)
+
+
+def settings_of(stub=None, **more):
+    """Make settings."""
+    url = {"schema_registry_url": stub.url} if stub else {}
+    return Settings.build(app="app", source="events", predictions="out", **url, **more)
+
+
+def log(as_value, count=150):
+    """Make records of five keys."""
+    rng = np.random.default_rng(3)
+    events = [{"x": float(rng.normal()), "kind": "AB?"[rng.integers(3)]} for _ in range(count)]
+    return [
+        LogRecord(i, 1_000_000 + i, b"key-%d" % (i % 5), as_value(event))
+        for i, event in enumerate(events)
+    ]
+
+
+def as_json(event):
+    """Return an event as JSON."""
+    return json.dumps(event).encode()
+
+
+def as_avro(event):
+    """Return an event with the schema 7."""
+    body = io.BytesIO()
+    fastavro.schemaless_writer(body, fastavro.parse_schema(SCHEMA), event)
+    return b"\0\0\0\0\7" + body.getvalue()
+
+
+async def replayed(settings, records):
+    """Return the values of the predictions of some records."""
+    found = []
+    batches = in_batches(records)
+    await replay_partition(
+        models.small("gru", 8), settings, 0, 0, batches, lambda values, _: found.extend(values)
+    )
+    return [message.value for message in found]
+
+
+async def test_avro_has_the_predictions_of_json_byte_for_byte(registry):
+    """Through the worker's own processor, which asks once."""
+    expected = await replayed(settings_of(), log(as_json))
+    assert len(expected) == 150
+    assert await replayed(settings_of(registry), log(as_avro)) == expected
+    assert registry.asked == ["/schemas/ids/7"]
+
+
+async def test_a_fold_waits_while_the_registry_does_not_serve(registry):
+    """No record becomes a dead letter because of it."""
+    registry.failures += [503, 500, 401]
+    expected = await replayed(settings_of(), log(as_json, 20))
+    assert await replayed(settings_of(registry), log(as_avro, 20)) == expected
+    assert registry.asked == ["/schemas/ids/7"] * 4
+
+
+async def test_a_fold_ends_after_its_deadline(registry):
+    """The error names the registry, and a worker exits with status 4."""
+    registry.failures += [500] * 100
+    settings = settings_of(registry, schema_registry_retry_s=0)
+    with pytest.raises(UnavailableError, match=r"registry http://127.*HTTP status 500"):
+        await replayed(settings, log(as_avro, 5))
+
+
+def test_ids_guids_and_references_are_fetched(registry):
+    """References of references come first, each once, also in a circle."""
+    reference = {"name": "A", "subject": "a", "version": 1}
+    other = {"name": "B", "subject": "b", "version": 2}
+    registry.schemas |= {
+        "/schemas/ids/8": {"schema": "{}", "schemaType": "JSON"},
+        f"/schemas/guids/{GUID}": {"schema": '"int"', "references": [reference]},
+        "/subjects/a/versions/1": {
+            "subject": "a",
+            "id": 1,
+            "version": 1,
+            "schema": "SA",
+            "references": [other, reference],
+        },
+        "/subjects/b/versions/2": {"subject": "b", "id": 2, "version": 2, "schema": "SB"},
+    }
+    source = Registry({"url": registry.url}, 5)
+    assert (source.fetch("7").kind, source.fetch("8").kind) == ("AVRO", "JSON")
+    found = source.fetch(GUID.replace("-", ""))
+    assert found.references == (("B", "SB"), ("A", "SA"))
+    with pytest.raises(DecodeError, match="has no schema with id 9") as unknown:
+        source.fetch("9")
+    assert unknown.value.code == "unknown_schema"
+
+
+def test_no_message_shows_the_login():
+    """A URL may contain a password."""
+    assert shown_url("https://user:p@ss@host/api") == "https://host/api"
+    source = Registry({"url": "http://user:secret@127.0.0.1:9"}, 0.5)
+    with pytest.raises(UnavailableError) as refused:
+        source.fetch("7")
+    assert "secret" not in str(refused.value)
+    with pytest.raises(ConfigError) as wrong:
+        Registry({"url": "ftp://user:secret@host"}, 5)
+    assert "secret" not in str(wrong.value)
+
+
+def test_the_fold_id_contains_whether_a_registry_is_set():
+    """But neither its address nor any schema id; without one, ids are as they were."""
+    plain = fold_id("f", settings_of())
+    ids = {
+        fold_id("f", Settings.build(app="a", schema_registry_url=url))
+        for url in ("http://one", "http://two")
+    }
+    assert len(ids) == 1
+    assert plain not in ids
