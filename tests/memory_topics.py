@@ -1,7 +1,9 @@
 """Topics in memory for the audit, with the interface of ``KafkaCluster``."""
 
 from collections import Counter
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from aiokafka.structs import ConsumerRecord, OffsetAndTimestamp
 
@@ -86,12 +88,17 @@ class MemoryTopics:
         """Await a call."""
         return await call
 
-    async def batches(self, tp, first, end):
+    async def batches(self, tp, first, end, records_max=None):
         """Yield the records of a range that retention has not removed, in batches of 50."""
-        log = self.of(tp)
+        log, size = self.of(tp), records_max or 50
         records = [r for r in log.records if max(first, log.start) <= r.offset < end]
-        for at in range(0, len(records), 50):
-            yield records[at : at + 50]
+        for at in range(0, len(records), size):
+            yield records[at : at + size]
+
+    @asynccontextmanager
+    async def reader(self, tp):
+        """Yield a function that reads several ranges of a partition."""
+        yield partial(self.batches, tp)
 
 
 def consumed(topic, partition, offset, message: Message) -> ConsumerRecord:

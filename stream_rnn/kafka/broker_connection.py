@@ -3,7 +3,7 @@
 *Login.*  A broker that refuses a token says so in a message of the exchange, not by an error
 (RFC 7628).  aiokafka takes that message for success, and fails at the first request.  Here, each
 refused login is an error that names the broker, the mechanism and the broker's reason.  A broker
-that only closes the connection gives no reason; the error then lists what to check.
+that only closes the connection gives no reason; the error then lists what it may be.
 
 *Sessions.*  A broker closes a connection that is used after its session has ended: the token has
 expired, or ``connections.max.reauth.ms`` is over (KIP-368).  A connection knows when it must be
@@ -134,15 +134,15 @@ class Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka is not t
         if not isinstance(cause, CLOSED_BY_PEER):
             return None
         broker, protocol = f"{self.host}:{self.port}", self._security_protocol
+        tls = f"{'no TLS' if 'SSL' in protocol else 'TLS'} (security.protocol is {protocol})"
         if protocol.startswith("SASL"):
             return ClosedError(
                 f"{broker} closes the connection during the login by {self._sasl_mechanism} and gives "
-                f"no reason: check whether its port has TLS (security.protocol is {protocol}), and "
-                "whether it takes this sasl.mechanism and login"
+                f"no reason: the port may have {tls}, or not take this sasl.mechanism or login"
             )
         return ClosedError(
-            f"{broker} closes the connection at the first request and gives no reason: check whether "
-            f"its port has TLS or takes a login (security.protocol is {protocol})"
+            f"{broker} closes the connection at the first request and gives no reason: the port may "
+            f"have {tls}, or take a login"
         )
 
     def _refused(self, error: BaseException | None) -> KafkaError:

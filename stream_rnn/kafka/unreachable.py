@@ -100,8 +100,8 @@ def _describe_refused(server: str, error: BaseException, options: Mapping[str, A
         )
     if isinstance(error, ClosedError):
         return (
-            f"no Kafka broker serves this client at {server} ({cause}); correct security.protocol and "
-            "the login in --kafka-config, or start the broker if a proxy answers for it"
+            f"no Kafka broker serves this client: {error.args[0]}; correct security.protocol or the login in "
+            "--kafka-config, or start the broker if a proxy answers for it"
         )
     if isinstance(error, TokenError):
         return (
