@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -14,9 +15,11 @@ from stream_rnn.local.processes import free_port
 
 README = Path(__file__).parents[2] / "README.md"
 COMMANDS_MAX = 9
+COMMAND_S = 600
+"""Deadline of a command; training takes minutes beside other tests."""
 PORTS = {"9092": "kafka", "6379": "redis"}
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 
 def blocks() -> list[tuple[str, str]]:
@@ -47,13 +50,12 @@ class Terminal:
         if verb in ("local", "worker"):
             return self._start(line, "Ctrl-C stops both" if verb == "local" else "fold ready")
         done = subprocess.run(
-            line,
-            shell=True,
+            shlex.split(line),
             cwd=self.directory,
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=COMMAND_S,
             check=False,
         )
         assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
