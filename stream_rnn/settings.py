@@ -254,13 +254,13 @@ class Settings(SettingsBase):
         60,
         gt=0,
         le=3600,
-        description="Deadline for positioning all partitions of an assignment, in seconds.",
+        description="Deadline for positioning all partitions of an assignment, in seconds; at most 80 % of Faust's `broker_request_timeout` (90 s by default; `BROKER_REQUEST_TIMEOUT` in the environment sets it) takes effect.",
     )
     lookback_timeout_s: float = Field(
         30,
         gt=0,
         le=3600,
-        description="Deadline for the search of `lookback_records_max` in one output partition, in seconds; a worker also needs a `recovery_timeout_s` for it.",
+        description="Deadline for the search of `lookback_records_max` in one output partition, in seconds; for a worker it must end within `recovery_timeout_s`.",
     )
     revoke_timeout_s: float = Field(
         5,

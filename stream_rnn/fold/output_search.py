@@ -57,11 +57,14 @@ class OutputSearch:
             async with asyncio.timeout(timeout_s):
                 return await self._search()
         except TimeoutError as error:
+            examined = "nothing yet"
+            if self.end < log_end:
+                count = records_max - self.records_max
+                examined = f"offsets {self.end} to {log_end - 1} with {count} committed records"
             message = (
                 f"{self.place}: the search for the last output did not end within {timeout_s:g} s: "
-                f"it has examined offsets {self.end} to {log_end - 1} with "
-                f"{records_max - self.records_max} committed records, and offsets {self.start} to "
-                f"{self.end - 1} are left. Raise --lookback-timeout-s (and, for a worker, "
+                f"it has examined {examined}, and offsets {self.start} to {self.end - 1} are left. "
+                "Raise --lookback-timeout-s (and, for a worker, "
                 "--recovery-timeout-s). If most offsets belong to aborted transactions, stop the "
                 "producer that aborts them"
             )

@@ -10,7 +10,7 @@ from stream_rnn.settings import Settings
 TICK_KEY = b"stream-rnn/tick"
 """Key of ticks (``fold/ticks.py``); its length has no limit, because every worker must accept it."""
 LONG_FRAME_BYTES = 9
-"""The same with a schema id in 8 bytes, which Apicurio Registry may write."""
+"""Bytes before a value with a schema id in 8 bytes, which Apicurio Registry may write."""
 GLUE_BYTES = 18
 """Bytes before a value of AWS Glue: version, compression, and the UUID of the schema version."""
 GLUE_VERSIONS = (b"\x03\x00", b"\x03\x05")

@@ -141,7 +141,7 @@ def lost_history(place: str, loss: str, offsets: str, *, is_unpublished: bool) -
 def left_out(first: int, group_offset: int) -> str:
     """Describe the predictions that a foreign group offset leaves out, if it is accepted."""
     return (
-        f"no predictions of records {first} to {group_offset - 1} are published, because "
+        f"no predictions of records {first} to {group_offset - 1} are published from here on, because "
         f"on_foreign_offset=accept has accepted the group offset {group_offset}, which was not "
         "written by stream_rnn"
     )

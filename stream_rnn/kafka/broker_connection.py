@@ -90,6 +90,7 @@ class Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka is not t
     """Monotonic time in seconds at which the connection must be replaced."""
     _login: TokenLogin | None = None
     _mechanisms: tuple[str, ...] = ()
+    _is_logged_in = False
 
     async def connect(self) -> Any:
         """Connect and log in.
@@ -117,6 +118,7 @@ class Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka is not t
             if isinstance(provider, CachedTokens) and token is not None:
                 provider.accept(token)
             self._login = None  # it has the token
+        self._is_logged_in = self._security_protocol.startswith("SASL")
         return streams
 
     def authenticator_oauth(self) -> TokenLogin:
@@ -135,14 +137,21 @@ class Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka is not t
             return None
         broker, protocol = f"{self.host}:{self.port}", self._security_protocol
         tls = f"{'no TLS' if 'SSL' in protocol else 'TLS'} (security.protocol is {protocol})"
+        if self._is_logged_in:
+            return ClosedError(
+                f"{broker} closes the connection after the login and gives no reason: it may be "
+                "starting or stopping"
+            )
         if protocol.startswith("SASL"):
             return ClosedError(
                 f"{broker} closes the connection during the login by {self._sasl_mechanism} and gives "
-                f"no reason: the port may have {tls}, or not take this sasl.mechanism or login"
+                f"no reason: it may be starting or stopping, the port may have {tls}, or not take this "
+                "sasl.mechanism or login"
             )
+        wants = "want a certificate of the client" if protocol == "SSL" else "take a login"
         return ClosedError(
-            f"{broker} closes the connection at the first request and gives no reason: the port may "
-            f"have {tls}, or take a login"
+            f"{broker} closes the connection at the first request and gives no reason: it may be "
+            f"starting or stopping, the port may have {tls}, or {wants}"
         )
 
     def _refused(self, error: BaseException | None) -> KafkaError:
@@ -160,9 +169,8 @@ class Connection(AIOKafkaConnection):  # type: ignore[misc]  # aiokafka is not t
             )
         said = ": ".join(part for part in getattr(error, "args", ()) if isinstance(part, str))
         if self._login is None:
-            return SaslAuthenticationFailed(
-                f"{broker} refuses the login by {mechanism} ({_printable(said)})"
-            )
+            said = _printable(said, self._sasl_plain_password)
+            return SaslAuthenticationFailed(f"{broker} refuses the login by {mechanism} ({said})")
         detail = _refusal_words(self._login.refusal) or said
         provider, token = self._sasl_oauth_token_provider, self._login.token
         source = provider.source if isinstance(provider, CachedTokens | OwnTokens) else "a provider"

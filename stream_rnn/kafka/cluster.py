@@ -5,6 +5,7 @@ writes anything.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
@@ -31,6 +32,8 @@ from stream_rnn.kafka.record_batches import Consumer
 from stream_rnn.kafka.topics import TopicFacts, read_topics
 from stream_rnn.kafka.unreachable import describe_unreachable
 from stream_rnn.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 TOPICS_AGE_S = 5.0
 READERS_MAX = 8
@@ -187,9 +190,13 @@ class KafkaCluster:
             try:
                 fetched = await self.await_answer(fetch, tp)
             except FencedError as error:
-                if isinstance(error.__cause__, OffsetOutOfRangeError):
-                    return  # retention removed the records in the meantime
-                raise
+                start = await self.log_start(tp)
+                if start <= position or not isinstance(error.__cause__, OffsetOutOfRangeError):
+                    raise
+                logger.warning("%s: retention removed offsets %d to %d", tp, position, start - 1)
+                consumer.seek(tp, start)
+                position, arrived_s = start, time.monotonic()
+                continue
             records = [record for record in fetched.get(tp, []) if record.offset < end]
             if records:
                 yield records

@@ -38,6 +38,8 @@ from stream_rnn.kafka.tokens import OwnTokens, TokenError
 logger = getLogger(__name__)
 
 READ_WITHIN_S = 5.0
+REFUSALS_GAP_S = 60.0
+"""Seconds between two refusals after which the second one begins a new row."""
 
 REFUSALS = (
     AuthenticationFailedError,
@@ -88,9 +90,10 @@ class Credentials:
         """Record the outcome of a connection: an error, or ``None`` for a success."""
         if isinstance(error, REFUSALS) and not isinstance(error, LOST):
             now_s = self._clock()
-            self._refused_s = (self._refused_s[0] if self._refused_s else now_s, now_s)
+            first_s, last_s = self._refused_s or (now_s, now_s)
+            self._refused_s = (first_s if now_s - last_s <= REFUSALS_GAP_S else now_s, now_s)
             self._refusal = error
-        else:
+        elif error is None:  # any other error, such as that of a dead broker, is no answer
             self._refused_s = self._refusal = None
 
     def refusal(self, for_s: float) -> str | None:

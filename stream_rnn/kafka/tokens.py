@@ -234,6 +234,7 @@ class OwnTokens(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka is not
         self._provider = provider
         self.source = f"token_provider {type(provider).__name__}"
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_unanswered = False
 
     def use_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Call the provider on this event loop only, also for connections of another one."""
@@ -251,14 +252,27 @@ class OwnTokens(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka is not
             TokenError: The provider raised an error, or returned no token within the deadline.
         """
         name = type(self._provider).__name__
+        self._is_unanswered = True
         try:
             async with asyncio.timeout(TOKEN_WITHIN_S):
                 text = await self._call()
+            self._is_unanswered = False
         except TimeoutError as error:
             raise TokenError(f"{name} returned no token within {TOKEN_WITHIN_S:g} s") from error
         except Exception as error:  # the owner's code raises whatever it raises
+            self._is_unanswered = False
             raise TokenError(f"{name} returned no token: {reason(error)}") from error
         return check_token(Token(text, None)).text
+
+    def delay(self, within_s: float) -> TokenError | None:
+        """Return that the provider did not answer its last call; ``None`` if it did.
+
+        Args:
+            within_s: Seconds for which the caller has waited.
+        """
+        if not self._is_unanswered:
+            return None
+        return TokenError(f"{self.source} returned no token within {within_s:g} s")
 
     async def _call(self) -> str:
         if self._loop in {None, asyncio.get_running_loop()}:

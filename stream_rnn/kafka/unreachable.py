@@ -15,7 +15,13 @@ from aiokafka.protocol.metadata import MetadataRequest
 from stream_rnn.errors import reason
 from stream_rnn.kafka.broker_connection import LOGIN_ERRORS, ClosedError, Connection
 from stream_rnn.kafka.credentials import LOST
-from stream_rnn.kafka.tokens import CachedTokens, TokenError, TokenRejectedError, guard_provider
+from stream_rnn.kafka.tokens import (
+    CachedTokens,
+    OwnTokens,
+    TokenError,
+    TokenRejectedError,
+    guard_provider,
+)
 
 SERVERS_MAX = 3
 CONNECT_TIMEOUT_S = 5.0
@@ -69,13 +75,15 @@ async def describe_unreachable(
         dead = [await _try_to_connect(*address, options) for address in advertised[:SERVERS_MAX]]
         if advertised and None not in dead:
             return _describe_advertised(f"{host}:{port}", advertised, dead)
-        break
-    else:
-        for server, failure in failures:
-            if (refused := _describe_refused(server, failure, options)) is not None:
-                return refused
+        return (
+            f"no Kafka broker answered at {names} ({reason(error, within_s)}), and {host}:{port} "
+            "answers now; try again"
+        )
+    for server, failure in failures:
+        if (refused := _describe_refused(server, failure, options)) is not None:
+            return refused
     why = failures[0][1] if failures else error
-    if isinstance(why, CLOSED):
+    if failures and isinstance(why, CLOSED):
         return _describe_closed(names, why, options)
     return (
         f"no Kafka broker answers at {names} ({reason(why, within_s)}); start it, or check "
@@ -191,10 +199,9 @@ async def _try_to_connect(
                 finally:
                     connection.close()
     except TimeoutError as error:
-        waits = provider.delay(CONNECT_TIMEOUT_S) if isinstance(provider, CachedTokens) else None
-        return waits or error
-    except (KafkaError, OSError) as error:
+        if isinstance(provider, CachedTokens | OwnTokens):
+            return provider.delay(CONNECT_TIMEOUT_S) or error
         return error
-    except ValueError:  # an option that aiokafka refuses: the client's own error says it
-        return None
+    except (KafkaError, OSError, ValueError) as error:  # aiokafka refuses options by a ValueError
+        return error
     return None

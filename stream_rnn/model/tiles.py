@@ -3,7 +3,7 @@
 Kernels of matrix products are chosen by the shape of the product.  Measured with torch on CPUs: a
 batch of 1, 2, 3 or 5 rows can differ bitwise from the same rows in a larger batch, while batches
 padded to a multiple of one fixed tile do not differ, in any order, with any padding and with 1 to
-600 tiles, if the inner dimension of every product is a multiple of 4.  Which tile is large enough
+2,048 tiles, if the inner dimension of every product is a multiple of 4.  Which tile is large enough
 depends on the CPU and on the build of torch: 8 rows on most, 16 where the kernel for 8 rows adds in
 another order than that for 16.  So each process takes the smallest tile that a probe finds
 invariant.  A larger tile than needed gives the same bits and is slower.
@@ -23,7 +23,7 @@ VARIANT_BITS = (
 _INNER = (8, 16, 24, 48, 64, 128, 192, 256, 512)  # sizes of inputs and hidden states
 _OUTER = (1, 2, 3, 5, 8, 9, 24, 64, 192, 256, 768)  # widths of heads and of gates
 _COUNTS = (1, 2, 3, 5, 8)  # tiles in a batch
-_COUNT_MAX = 256  # tiles in a large batch, of which some shapes are tried
+_ROWS_MAX = 16_384  # rows of a large batch, of which some shapes are tried
 _LARGE = {(8, 24), (64, 2), (64, 192), (256, 3)}  # (inner, outer)
 
 
@@ -69,7 +69,7 @@ def _is_invariant(rows: int) -> bool:
 
 def _is_product_invariant(rows: int, inner: int, outer: int, generator: torch.Generator) -> bool:
     """Return whether a product (B, inner) x (inner, outer) gives each row the same bits."""
-    counts = (*_COUNTS, _COUNT_MAX) if (inner, outer) in _LARGE else _COUNTS
+    counts = (*_COUNTS, _ROWS_MAX // rows) if (inner, outer) in _LARGE else _COUNTS
     left = torch.randn(rows * counts[-1], inner, generator=generator)
     weight = torch.randn(outer, inner, generator=generator)
     bias = torch.randn(outer, generator=generator)

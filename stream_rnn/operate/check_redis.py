@@ -10,7 +10,13 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
-from stream_rnn.errors import ConfigError, MovedError, StateError, StreamRNNError
+from stream_rnn.errors import (
+    ConfigError,
+    MovedError,
+    StateError,
+    StreamRNNError,
+    UnavailableError,
+)
 from stream_rnn.model.network import Model
 from stream_rnn.operate.check_result import Finding, bad, fine, warning
 from stream_rnn.operate.key_states import state_bytes
@@ -166,6 +172,8 @@ async def check_rights(store: RedisStore) -> Finding:
         await _try_commands(store)
     except ConfigError as error:
         return bad(name, str(error), remedy)
+    except UnavailableError as error:  # it reads, and accepts no write: its memory is full
+        return bad(name, str(error), "let Redis accept writes: free memory, or raise maxmemory")
     try:
         with suppress(MovedError):  # the script ran, and Redis has another position
             await store.scan(NO_COMMIT.expected_position, 0, 1)

@@ -23,7 +23,9 @@ def read_url_file(path: str) -> str:
         if b"\0" in data or data[:2] in (b"\xff\xfe", b"\xfe\xff"):
             raise ConfigError(f"redis_url_file {path} is UTF-16 or binary; write it as UTF-8")
         url = data.decode("utf-8-sig").strip()
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError:  # its text has a byte of the content
+        raise ConfigError(f"redis_url_file {path} is not UTF-8; write it as UTF-8") from None
+    except OSError as error:
         raise ConfigError(f"cannot read redis_url_file {path}: {reason(error)}") from None
     if not url or "\n" in url:
         raise ConfigError(f"redis_url_file {path} must have one line, the URL of Redis")

@@ -90,7 +90,11 @@ class Partitions:
             places = ", ".join(
                 p.processor.place for p in partitions if not p.source.positioned.is_set()
             )
-            raise FencedError(f"no position for {places} within {timeout_s:g} s") from None
+            raise FencedError(
+                f"no position for {places} within {timeout_s:g} s: raise --recovery-timeout-s, and, "
+                "as it may take 80 % of Faust's broker_request_timeout, that one (an argument of an "
+                "app, or BROKER_REQUEST_TIMEOUT in the environment), too"
+            ) from None
         finally:
             for wait in waits:
                 wait.cancel()

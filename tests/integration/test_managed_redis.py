@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from stream_rnn.errors import ConfigError, UnavailableError
 from stream_rnn.local.redis import LocalRedis
-from stream_rnn.operate.check_redis import check_memory, check_speed, check_store
+from stream_rnn.operate.check_redis import check_memory, check_rights, check_speed, check_store
 from stream_rnn.operate.check_result import Level
 from stream_rnn.operate.snapshot import snapshot
 from stream_rnn.settings import Settings
@@ -105,6 +105,11 @@ async def test_only_a_policy_that_evicts_keys_without_an_expiry_is_refused(polic
         await redis.config_set("maxmemory", 1)
         store = RedisStore(connect_redis(url, 5), app_id, 5)
         assert (await store.read()).fields == 1
+        finding = await check_rights(store)
+        assert (finding.level, finding.remedy) == (
+            Level.BAD,
+            "let Redis accept writes: free memory, or raise maxmemory",
+        )
         await redis.aclose()
         await store.redis.aclose()
 

@@ -168,14 +168,17 @@ EOF = ssl.SSLEOFError(8, "EOF occurred in violation of protocol")
         ([(0, REFUSAL)], False),  # all is well: no new connection was needed since
         ([(0, REFUSAL), (12, REFUSAL)], False),
         ([(0, REFUSAL), (12, None), (31, REFUSAL)], False),
-        ([(0, REFUSAL), (12, KafkaConnectionError("gone")), (31, REFUSAL)], False),
-        ([(0, REFUSAL), (12, EOF), (31, REFUSAL)], False),
+        ([(0, REFUSAL), (12, KafkaConnectionError("gone")), (31, REFUSAL)], True),
+        ([(0, REFUSAL), (12, EOF), (31, REFUSAL)], True),  # another broker is down
+        ([(0, REFUSAL), (12, KafkaConnectionError("gone"))], False),
+        ([(0, REFUSAL), (61, REFUSAL)], False),  # a new row: too long ago
+        ([(0, REFUSAL), (61, REFUSAL), (100, REFUSAL)], True),
         ([(0, EOF), (31, EOF)], False),  # a broker that shuts down
         ([(0, ssl.SSLZeroReturnError()), (31, ssl.SSLZeroReturnError())], False),
         ([(0, KafkaConnectionError("gone")), (31, KafkaConnectionError("gone"))], False),
     ],
 )
-def test_refusals_are_reported_if_nothing_else_comes_between_for_long_enough(outcomes, is_reported):
+def test_refusals_are_reported_if_no_login_succeeds_between_for_long_enough(outcomes, is_reported):
     """Time alone is no refusal, and neither is a lost connection."""
     clock, reported = Clock(), []
     credentials = Credentials({}, clock)

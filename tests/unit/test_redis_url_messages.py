@@ -71,6 +71,14 @@ def test_a_replaced_url_with_a_bad_option_is_refused_like_a_bad_file():
     assert "S3cret" not in str(error.value)
 
 
+def test_a_url_file_that_is_not_utf8_is_named_without_a_byte_of_it(tmp_path):
+    path = tmp_path / "url"
+    path.write_bytes(b"redis://:S\xe4cret@h:6379/0")
+    with pytest.raises(ConfigError, match="is not UTF-8; write it as UTF-8") as error:
+        connect_by_settings(Settings.build(redis_url_file=str(path)))
+    assert "e4" not in str(error.value).removeprefix(f"redis_url_file {path}")
+
+
 URL = "redis://:S3cret@h:6379/0"
 
 

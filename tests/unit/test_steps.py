@@ -106,16 +106,32 @@ def test_a_machine_has_an_invariant_tile():
     assert is_batch_invariant()
 
 
-def test_the_probe_runs_on_one_thread_and_leaves_the_number_as_it_was():
+def test_the_probe_runs_on_one_thread_and_leaves_the_number_as_it_was(monkeypatch):
     """A process may probe while it trains on several."""
-    threads = torch.get_num_threads()
+    threads, seen = torch.get_num_threads(), []
+    monkeypatch.setattr(
+        tiles, "_is_invariant", lambda _rows: seen.append(torch.get_num_threads()) or True
+    )
     try:
         torch.set_num_threads(2)
         tiles._find_tile.cache_clear()
-        tiles._find_tile()
-        assert torch.get_num_threads() == 2
+        assert tiles._find_tile() == TILES[0]
+        assert (seen, torch.get_num_threads()) == ([1], 2)
     finally:
+        tiles._find_tile.cache_clear()
         torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("rows", [16, 5000])
+def test_a_kernel_that_adds_otherwise_from_some_size_on_is_found(monkeypatch, rows):
+    """In small batches, and in those of a backlog."""
+    linear = torch.nn.functional.linear
+
+    def changing(left, weight, bias):
+        return linear(left, weight, bias) + (1e-6 if len(left) >= rows else 0.0)
+
+    monkeypatch.setattr(torch.nn.functional, "linear", changing)
+    assert not tiles._is_invariant(8)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -69,6 +69,19 @@ async def test_a_provider_that_fails_is_named(answer):
         await OwnTokens(Own(answer)).token()
 
 
+async def test_a_provider_that_does_not_answer_explains_the_wait():
+    """A client's deadline may end before that of the provider."""
+    own = Own(lambda: "t")
+    provider = OwnTokens(own)
+    assert await provider.token() == "t"
+    assert provider.delay(5) is None
+    own.token = asyncio.Event().wait
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await provider.token()
+    assert "token_provider Own returned no token within 5 s" in str(provider.delay(5))
+
+
 MSK = "b-1.c.x1.c2.kafka.eu-central-1.amazonaws.com:9098"
 
 
