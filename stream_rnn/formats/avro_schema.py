@@ -14,6 +14,7 @@ SYMBOLS_MAX = 100_000
 SCALE_MAX = 400
 FIXED_BYTES_MAX = 1_000_000
 
+_PARSED = "__fastavro_parsed__"
 _TIMES = {
     "timestamp-millis": "ms",
     "timestamp-micros": "us",
@@ -89,6 +90,8 @@ def parse_avro(text: str, references: Sequence[str] = ()) -> AvroType:
 def _load(text: str) -> Any:
     if len(text) > SCHEMA_BYTES_MAX:
         raise _refused(f"it has {len(text)} characters; the limit is {SCHEMA_BYTES_MAX}")
+    if _PARSED in text:
+        raise _refused(f"it has the name {_PARSED}, with which the parser would not check it")
     try:
         return json.loads(text)
     except ValueError:
@@ -104,7 +107,9 @@ def _refused(why: str) -> DecodeError:
 class _Builder:
     def __init__(self, named: Mapping[str, Any]) -> None:
         self._named = named
-        self._records: dict[str, AvroType] = {}
+        self._made: dict[
+            str, AvroType
+        ] = {}  # each named type once: a large enum may be named often
         self._count = 0
 
     def build(self, schema: Any, depth: int) -> AvroType:
@@ -127,18 +132,20 @@ class _Builder:
             items = schema["items" if kind == "array" else "values"]
             return AvroType(kind, parts=[self.build(items, depth + 1)])
         if kind == "enum":
-            return _enum(schema["symbols"])
-        if kind in _PRIMITIVES or kind == "fixed":
+            return self._made.setdefault(schema["name"], _enum(schema["symbols"]))
+        if kind == "fixed":
+            return self._made.setdefault(schema["name"], _scalar(kind, schema))
+        if kind in _PRIMITIVES:
             return _scalar(kind, schema)
         return self.build(kind, depth + 1)  # a name, or a type within
 
     def _named_type(self, name: str, depth: int) -> AvroType:
         if name in _PRIMITIVES:
             return AvroType(name)
-        return self._records.get(name) or self.build(self._named[name], depth + 1)
+        return self._made.get(name) or self.build(self._named[name], depth + 1)
 
     def _record(self, schema: Mapping[str, Any], depth: int) -> AvroType:
-        record = self._records[schema["name"]] = AvroType("record")
+        record = self._made[schema["name"]] = AvroType("record")
         for member in schema["fields"]:
             record.fields[member["name"]] = self.build(member["type"], depth + 1)
         return record
