@@ -1,8 +1,8 @@
 """The settings, as one frozen object with a bound for every value.
 
 A setting has one name: ``redis_url`` as an argument, ``--redis-url`` on the command line and
-``STREAM_RNN_REDIS_URL`` in the environment.  An argument takes precedence over the environment, and
-the environment over the default.  The table in deploy/SETTINGS.md is generated from this file.
+``STREAM_RNN_REDIS_URL`` in the environment; precedence is in this order, then comes the default.
+The table in deploy/SETTINGS.md is generated from this file.
 """
 
 from collections.abc import Collection
@@ -19,9 +19,10 @@ Compression = Literal["none", "gzip", "snappy", "lz4", "zstd"]
 FOLD_NAMES = ("app", "source", "predictions", "bundle")
 """Settings that a fold requires: they name it, its topics and its model."""
 # Groups of settings that several verbs and functions take
+REGISTRY = ("schema_registry_url", "schema_registry_config", "schemas", "on_unknown_schema")
 FOLD = (
     *("state_ttl", "event_time_ahead_max_s", "event_year_max"),
-    *("value_bytes_max", "key_bytes_max", "top_k"),
+    *("value_bytes_max", "key_bytes_max", "top_k", *REGISTRY),
 )
 CLUSTER = ("bootstrap_servers", "kafka_config")
 
@@ -69,7 +70,19 @@ class Settings(SettingsBase):
     )
     schema_registry_url: SecretStr | None = Field(
         None,
-        description="URL of the schema registry of framed events, with user and password if needed; unset means that framed records are no events.",
+        description="URL of the schema registry of framed events, or several, comma-separated; without it, `schema_registry_config` and `schemas`, framed records are no events.",
+    )
+    schema_registry_config: str | None = Field(
+        None,
+        description="Path of a java.properties file with `schema.registry.url`, `basic.auth.*`, `bearer.auth.*` and `ssl.*`; read again after a refused login.",
+    )
+    schemas: str | None = Field(
+        None,
+        description="Path of a file with schemas by their ids, which are not asked of the registry: JSON Lines, or a file of `state export`.",
+    )
+    on_unknown_schema: Literal["stop", "dead_letter"] = Field(
+        "stop",
+        description="Reaction to a schema id that the registry does not know: `stop` waits for `schema_registry_retry_s` and exits, `dead_letter` skips all records of the id, and remembers that.",
     )
     delivery: Delivery = Field(
         "exactly_once",
@@ -236,10 +249,7 @@ class Settings(SettingsBase):
         10, gt=0, le=600, description="Deadline for one answer of the schema registry, in seconds."
     )
     schema_registry_retry_s: float = Field(
-        60,
-        ge=0,
-        le=86_400,
-        description="Seconds without an answer to a new schema id after which a worker exits.",
+        60, ge=0, le=86_400, description="Seconds without a new schema after which a worker exits."
     )
     kafka_timeout_s: float = Field(
         30, ge=0.5, le=600, description="Deadline for one answer of Kafka, in seconds."
@@ -298,6 +308,11 @@ class Settings(SettingsBase):
         return self.dead_letters or f"{self.predictions}.dead-letters"
 
     @property
+    def reads_frames(self) -> bool:
+        """Whether framed records are events."""
+        return any((self.schema_registry_url, self.schema_registry_config, self.schemas))
+
+    @property
     def state_ttl_ms(self) -> float | None:
         """``state_ttl`` in milliseconds; ``None`` if hidden states never expire."""
         return None if self.state_ttl is None else self.state_ttl * 1000
@@ -306,8 +321,7 @@ class Settings(SettingsBase):
         """Return the settings of a fold, in which no name is ``None``.
 
         Args:
-            needs: Names of the settings that must be set.  The others become empty texts; a replay
-                in memory, for example, writes to no topic.
+            needs: Names of the settings that must be set; the others become empty texts.
 
         Raises:
             ConfigError: A required setting is missing, or two topics are the same.

@@ -44,7 +44,7 @@ MAY_IMPORT = {  # a room, and what it may import; below are the rooms that come 
     "store": {"errors", "settings"},
     "model": {"errors", "options", "text"},
     "predictions": {"errors", "kafka", "model"},
-    "formats": {"errors", "extras", "model", "settings"},
+    "formats": {"errors", "extras", "kafka", "model", "settings"},
     "fold": FOLD,
     "testing": FOLD,
     "metrics": {"model"},

@@ -15,6 +15,7 @@ from stream_rnn.fold.gc_tuning import tune_garbage_collector
 from stream_rnn.keys import parse_key
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.network import Model, pin_numerics
+from stream_rnn.operate.kept_schemas import take_kept_schemas
 from stream_rnn.replay.logs import TopicLog
 from stream_rnn.settings import FoldSettings
 
@@ -38,6 +39,7 @@ def run(
     with RecordBars() as bars:
 
         async def compare() -> AuditResult:
+            await take_kept_schemas(settings)
             async with log:
                 return await audit(log, model, settings, options, partitions, bars)
 

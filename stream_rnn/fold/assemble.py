@@ -1,6 +1,7 @@
 """The one place that builds the processor of a partition from its parts."""
 
 import time
+from functools import partial
 
 from stream_rnn.fold.crash_points import AtCrashPoint, no_op
 from stream_rnn.fold.fold_id import fold_id
@@ -10,6 +11,7 @@ from stream_rnn.fold.processor import Processor
 from stream_rnn.fold.publisher import Publisher
 from stream_rnn.fold.recovery import RecoveryOptions
 from stream_rnn.fold.recovery_facts import Log, Recovery
+from stream_rnn.fold.schema_calls import KeptSchemas
 from stream_rnn.fold.source import Source
 from stream_rnn.model.network import Model
 from stream_rnn.settings import FoldSettings
@@ -32,6 +34,7 @@ def build_processor(
     patience_s: float = 0.0,
     at_crash_point: AtCrashPoint = no_op,
     observer: Observer | None = None,
+    schemas: KeptSchemas | None = None,
 ) -> Processor:
     """Return the processor of one partition.
 
@@ -49,17 +52,10 @@ def build_processor(
         patience_s: Seconds for which recovery rereads a group offset below the position.
         at_crash_point: Function to call at each :class:`Point`.
         observer: Observer of each micro-batch; ``None`` to observe nothing.
+        schemas: Where the schemas of framed records are kept; ``None`` to keep none.
     """
     identity = fold_id(model.fingerprint, settings)
-    recovery = Recovery(
-        place=f"{settings.source}[{partition}]",
-        fold_id=identity,
-        store=store,
-        log=log,
-        options=options or RecoveryOptions.of(settings),
-        patience_s=patience_s,
-        at_crash_point=at_crash_point,
-    )
+    find_start = partial(Recovery, store=store, log=log, at_crash_point=at_crash_point)
     return Processor(
         model=model,
         settings=settings,
@@ -68,10 +64,16 @@ def build_processor(
         source=source,
         store=store,
         publisher=publisher,
-        recovery=recovery,
+        recovery=find_start(
+            place=f"{settings.source}[{partition}]",
+            fold_id=identity,
+            options=options or RecoveryOptions.of(settings),
+            patience_s=patience_s,
+        ),
         sink=sink or PublishedOutputs(model, settings, partition, identity),
         cache=StateCache(model.hidden_size_floats, cache_bytes),
         clock=time.monotonic,
         at_crash_point=at_crash_point,
         observer=observer or NullObserver(),
+        schemas=schemas,
     )

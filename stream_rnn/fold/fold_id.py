@@ -33,8 +33,8 @@ def fold_id(fingerprint: str, settings: Settings) -> str:
     }
     if settings.event_year_max is not None:  # a setting of later versions; older ids stay
         content["event_year_max"] = settings.event_year_max
-    if settings.schema_registry_url is not None:
-        content["framed"] = FRAMED_VERSION  # with a registry, framed records are events
+    if settings.reads_frames:
+        content["framed"] = FRAMED_VERSION  # with schemas, framed records are events
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 

@@ -6,7 +6,6 @@ through a map, an array or a union of several types; all others become content o
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
@@ -111,8 +110,7 @@ class FramedRecords:
             if not self._fetches:
                 raise SchemasNeededError(missing)
             for schema_id in missing:
-                with suppress(DecodeError):  # it is remembered for the records of this id
-                    self._schemas.fetch(schema_id)
+                self._schemas.fetch(schema_id)
         return frames
 
     def _find_frames(

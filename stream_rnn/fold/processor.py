@@ -38,7 +38,7 @@ from stream_rnn.fold.outputs import Sink, make_outputs
 from stream_rnn.fold.publish_pace import PublishPace
 from stream_rnn.fold.publisher import Publisher
 from stream_rnn.fold.recovery_facts import Recovery, anchor_of, log_decision
-from stream_rnn.fold.schema_calls import SchemaCalls
+from stream_rnn.fold.schema_calls import KeptSchemas, SchemaCalls
 from stream_rnn.fold.slices import count_silent, slice_records
 from stream_rnn.fold.source import Fetch, Source
 from stream_rnn.fold.step_times import StepTimes
@@ -83,6 +83,7 @@ class Processor:
         sleep: Function that waits for some seconds between repetitions.
         at_crash_point: Function to call at each :class:`Point`.
         observer: Observer of each micro-batch.
+        schemas: Where the schemas of framed records are kept.
     """
 
     model: Model
@@ -99,6 +100,7 @@ class Processor:
     sleep: Callable[[float], Awaitable[None]] = field(default_factory=lambda: asyncio.sleep)
     at_crash_point: AtCrashPoint = no_op
     observer: Observer = NullObserver()  # noqa: RUF009  # it has no state
+    schemas: KeptSchemas | None = None
     position: int = -1
     origin: int = -1
     publish_from: int = -1
@@ -119,11 +121,11 @@ class Processor:
         self.times = StepTimes(self.clock)
         self.pace = PublishPace(self.settings, self.clock)
         self._yield_to_loop = LoopYield(self.clock, self.settings.yield_ms / 1000)
-        waits = self.place, self.clock, self.sleep
-        self._schemas = SchemaCalls(self.model.spec, self.settings, *waits)
         codec = self._codec = StateCodec(self.model.hidden_size_floats)
         bounds = self.settings, self.place, codec.state_bytes
         self._calls = StoreCalls(self.store, *bounds, clock=self.clock, sleep=self.sleep)
+        waits = self.place, self.clock, self.sleep, self.schemas, self._calls
+        self._schemas = SchemaCalls(self.model.spec, self.settings, *waits)
         self._sweep = Sweep(self.settings, codec, self.store, clock=self.clock)
 
     @property
@@ -193,6 +195,7 @@ class Processor:
         self.position, self.origin = start.position, start.origin
         self.publish_from = start.publish_from
         self.stream_time_ms, self.anchor = stored.stream_time_ms, stored.anchor
+        await self._schemas.keep_known()
         self.counts.positioned += 1
         self.observer.on_start(start)
         await self.source.seek(start.position)
@@ -258,14 +261,9 @@ class Processor:
         # 4 publish, unless silent
         published = 0
         if next_position > self.publish_from:
+            folded = self.model, self.sink, records, batch, stepped
             predictions, dead_letters = make_outputs(
-                self.model,
-                self.sink,
-                records,
-                batch,
-                stepped,
-                origin=self.origin,
-                publish_from=self.publish_from,
+                *folded, origin=self.origin, publish_from=self.publish_from
             )
             offset = GroupOffset(next_position, self.fold_id, self.origin)
             publishing = len(records) - count_silent(records, self.publish_from)

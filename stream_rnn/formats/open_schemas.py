@@ -1,33 +1,76 @@
 """The one place that connects the settings with a source of schemas."""
 
-from functools import lru_cache
+from functools import lru_cache, partial
 
+from stream_rnn.errors import DecodeError
 from stream_rnn.extras import explain
-from stream_rnn.formats.schemas import Schemas
+from stream_rnn.formats.schema_file import read_schemas
+from stream_rnn.formats.schemas import Schema, Schemas, SchemaSource
 from stream_rnn.settings import Settings
 
-SOURCES_MAX = 16
+SOURCES_MAX = 256
 
 
-def open_schemas(settings: Settings) -> Schemas | None:
-    """Return the schemas of the registry that the settings name, ``None`` if they name none.
+class NoSchemas:
+    """A source without schemas, for a file that has all of them.
 
-    All callers in a process share the schemas of one registry.
+    Args:
+        path: Path of the file, for messages.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def fetch(self, schema_id: str) -> Schema:
+        """Return no schema; see :class:`SchemaSource`."""
+        raise DecodeError("unknown_schema", f"{self._path} has no schema with id {schema_id}")
+
+
+def open_schemas(settings: Settings, scope: str = "") -> Schemas | None:
+    """Return the schemas that the settings name, ``None`` if framed records are no events.
+
+    All callers in a process share the schemas of one scope.
+
+    Args:
+        settings: Settings with the registry.
+        scope: Name of the place where the schemas are kept; empty for none.
 
     Raises:
-        ConfigError: The URL is not valid, or the extra ``registry`` is not installed.
+        ConfigError: The address, the login or the file is not valid, or the extra ``registry`` is
+            not installed.
     """
-    url = settings.schema_registry_url
-    if url is None:
+    if not settings.reads_frames:
         return None
-    return _open(url.get_secret_value(), settings.schema_registry_timeout_s)
+    url = settings.schema_registry_url
+    return _open(
+        None if url is None else url.get_secret_value(),
+        settings.schema_registry_config,
+        settings.schemas,
+        settings.schema_registry_timeout_s,
+        settings.on_unknown_schema == "stop",
+        scope,
+    )
 
 
 @lru_cache(maxsize=SOURCES_MAX)
-def _open(url: str, timeout_s: float) -> Schemas:
-    try:
-        from stream_rnn.formats.registry import Registry  # noqa: PLC0415  # of an extra
-    except ModuleNotFoundError as error:
-        explain(error, "schema_registry_url")
-        raise
-    return Schemas(Registry({"url": url}, timeout_s))
+def _open(
+    url: str | None,
+    config: str | None,
+    file: str | None,
+    timeout_s: float,
+    stops: bool,
+    scope: str,  # noqa: ARG001  # only the cache needs it
+) -> Schemas:
+    source: SchemaSource = NoSchemas(file or "")
+    if url is not None or config is not None:
+        try:
+            from stream_rnn.formats.registry import Registry  # noqa: PLC0415  # of an extra
+            from stream_rnn.formats.registry_config import make_registry_config  # noqa: PLC0415
+        except ModuleNotFoundError as error:
+            explain(error, "schema_registry_url")
+            raise
+        source = Registry(partial(make_registry_config, url, config), timeout_s)
+    schemas = Schemas(source, stops_at_unknown=stops)
+    for schema_id, verdict in ({} if file is None else read_schemas(file)).items():
+        schemas.add(schema_id, verdict)
+    return schemas

@@ -1,122 +1,251 @@
 """A schema registry as the source of schemas, through the client of Confluent."""
 
 import logging
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, cast
 
 import httpx2
 from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.error import SchemaRegistryError
 
 from stream_rnn.errors import ConfigError, DecodeError, UnavailableError, reason
-from stream_rnn.formats.schemas import Schema
+from stream_rnn.formats.bounded_http import BoundedTransport, CertificateError
+from stream_rnn.formats.registry_config import BEARER_SOURCE, RegistryConfig
+from stream_rnn.formats.registry_tokens import BearerTokens
+from stream_rnn.formats.schemas import SCHEMA_CHARACTERS_MAX, Schema
 
-logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+logging.getLogger("httpx2").setLevel(logging.WARNING)  # it has a line for each request
 
 REFERENCES_MAX = 256
 NUMBER_DIGITS_MAX = 10
 _REFUSED = (401, 403)
 _NOT_FOUND = 404
+_UNKNOWN_CODES = (40401, 40402, 40403)
+"""Codes of a registry for an unknown subject, version and schema; a wrong path has none of them."""
+_ERRORS = (
+    httpx2.HTTPError,
+    OSError,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    RecursionError,  # of nested JSON
+)
+"""What the client raises if a registry does not answer, or answers with anything."""
+
+
+def make_client(config: RegistryConfig, timeout_s: float) -> SchemaRegistryClient:
+    """Return a client whose answers have a deadline and a bound; it repeats no request.
+
+    Args:
+        config: Address and login of the registry.
+        timeout_s: Deadline of one answer, in seconds.
+
+    Raises:
+        ConfigError: A certificate or key cannot be read.
+    """
+    properties: dict[str, Any] = {"url": config.place, "timeout": timeout_s, "max.retries": 0}
+    if config.login is not None:
+        properties["basic.auth.user.info"] = ":".join(config.login)
+    if config.bearer:
+        properties[BEARER_SOURCE] = "CUSTOM"
+        properties["bearer.auth.custom.provider.function"] = BearerTokens(config, timeout_s).fields
+        properties["bearer.auth.custom.provider.config"] = {}
+    client = SchemaRegistryClient(properties)
+    session = client._rest_client.session  # noqa: SLF001  # it has no option for a transport
+    session.close()
+    client._rest_client.session = httpx2.Client(  # noqa: SLF001
+        transport=BoundedTransport(timeout_s, config.ssl_context()), auth=config.login
+    )
+    return client
 
 
 class Registry:
-    """A schema registry.
+    """A schema registry; one thread at a time may use it.
 
     Args:
-        config: Properties of the client of Confluent, with at least ``url``.
+        read_config: Function that returns the address and the login.  It is called here, and
+            before the request that follows a refused login or certificate.
         timeout_s: Deadline for one answer, in seconds.
 
     Raises:
-        ConfigError: The client refuses a property.
+        ConfigError: The config is not valid.
     """
 
-    def __init__(self, config: Mapping[str, Any], timeout_s: float) -> None:
-        url = str(config["url"])
-        self.place = shown_url(url)
-        if not url.startswith(("http://", "https://")):
-            raise ConfigError(
-                f"schema_registry_url {self.place} begins with neither http nor https"
-            )
-        properties = {**config, "timeout": timeout_s, "max.retries": 0}
-        try:
-            self._client = SchemaRegistryClient.new_client(properties)
-        except (ValueError, TypeError, OSError) as error:
-            why = reason(error).replace(url, self.place)
-            raise ConfigError(f"schema_registry_url {self.place}: {why}") from None
+    def __init__(self, read_config: Callable[[], RegistryConfig], timeout_s: float) -> None:
+        self._read_config, self._timeout_s = read_config, timeout_s
+        self._config = read_config()
+        self._client: SchemaRegistryClient | None = make_client(self._config, timeout_s)
+
+    @property
+    def place(self) -> str:
+        """The URLs without a login, for messages."""
+        return self._config.place
 
     def fetch(self, schema_id: str) -> Schema:
         """Return the schema with an id: a decimal number, or the 32 digits of a GUID.
 
         Raises:
-            DecodeError: The registry does not know the id.
+            DecodeError: The registry does not know the id, or the schema exceeds a limit.
             UnavailableError: The registry does not answer, or refuses the login.
         """
         is_guid = len(schema_id) > NUMBER_DIGITS_MAX
-        try:
-            found = (
-                self._client.get_schema_by_guid(_guid(schema_id))
-                if is_guid
-                else self._client.get_schema(int(schema_id))
-            )
-        except SchemaRegistryError as error:
-            if error.http_status_code == _NOT_FOUND:
-                message = f"the schema registry {self.place} has no schema with id {schema_id}"
-                raise DecodeError("unknown_schema", message) from None
-            raise self._unavailable(error) from None
-        except (httpx2.HTTPError, OSError, ValueError, TypeError) as error:
-            raise self._unavailable(error) from None
+        call = (
+            ("get_schema_by_guid", _guid(schema_id)) if is_guid else ("get_schema", int(schema_id))
+        )
+        found = self._ask(f"schema with id {schema_id}", *call)
         references: list[tuple[str, str]] = []
-        self._collect(found.references or [], references, set())
-        return Schema(found.schema_type or "AVRO", found.schema_str or "", tuple(references))
+        self._collect(_references(found), references, set(), len(_text(found)))
+        return Schema(_kind(found), _text(found), tuple(references))
+
+    def ping(self) -> None:
+        """Ask for the subjects, to see whether the registry answers.
+
+        Raises:
+            UnavailableError: The registry does not answer, or refuses the login.
+        """
+        self._ask("subjects", "get_subjects")
 
     def _collect(
-        self, references: Any, into: list[tuple[str, str]], seen: set[tuple[str, int]]
-    ) -> None:
-        """Fetch references, each after its own."""
-        for reference in references:
-            place = (str(reference.subject), int(reference.version))
-            if place in seen:
+        self,
+        references: Sequence[tuple[str, str, int]],
+        into: list[tuple[str, str]],
+        seen: set[tuple[str, int]],
+        characters: int,
+    ) -> int:
+        """Fetch references, each after its own, and return the characters of all schemas."""
+        if characters > SCHEMA_CHARACTERS_MAX:
+            message = (
+                f"a schema has, with its references, more than {SCHEMA_CHARACTERS_MAX} characters"
+            )
+            raise DecodeError("unsupported_schema", message)
+        for name, subject, version in references:
+            if (subject, version) in seen:
                 continue
-            seen.add(place)
+            seen.add((subject, version))
             if len(seen) > REFERENCES_MAX:
                 message = f"a schema has more than {REFERENCES_MAX} references"
                 raise DecodeError("unsupported_schema", message)
-            try:
-                schema = self._client.get_version(*place).schema
-            except SchemaRegistryError as error:
-                if error.http_status_code == _NOT_FOUND:
-                    message = (
-                        f"the schema registry {self.place} has no {place[0]} version {place[1]}"
-                    )
-                    raise DecodeError("unknown_schema", message) from None
-                raise self._unavailable(error) from None
-            except (httpx2.HTTPError, OSError, ValueError, TypeError) as error:
-                raise self._unavailable(error) from None
-            self._collect(schema.references or [], into, seen)
-            into.append((str(reference.name), schema.schema_str or ""))
+            what = f"subject {subject} version {version}"
+            schema = self._ask(what, "get_version", subject, version)
+            text = _text(schema)
+            characters = self._collect(_references(schema), into, seen, characters + len(text))
+            into.append((name, text))
+        return characters
 
-    def _unavailable(self, error: Exception) -> UnavailableError:
+    def ask(self, question: Callable[[SchemaRegistryClient], T]) -> T:
+        """Return the client's answer to a question.
+
+        Raises:
+            SchemaRegistryError: The registry answers with a status of failure.
+            UnavailableError: The registry does not answer, or answers with something else.
+        """
+        try:
+            if self._client is None:
+                self._config = self._read_config()
+                self._client = make_client(self._config, self._timeout_s)
+            return question(self._client)
+        except ConfigError as error:
+            raise UnavailableError(f"cannot read the login of the registry: {error}") from None
+        except SchemaRegistryError as error:
+            if error.http_status_code in _REFUSED:
+                self._client = None  # the next request has the login that the file has then
+            raise
+        except UnavailableError:
+            self._client = None  # a new client asks for a new token
+            raise
+        except _ERRORS as error:
+            if isinstance(error, CertificateError):
+                self._client = None
+            raise self.unavailable(error) from None
+
+    def _ask(self, what: str, method: str, *arguments: Any) -> Any:
+        """Call a method of the client, and translate its errors.
+
+        Args:
+            what: What is asked for, for messages.
+            method: Name of the method.
+            arguments: Its arguments.
+
+        Raises:
+            DecodeError: The registry does not know what was asked for.
+            UnavailableError: It does not answer, refuses the login, or answers with something else.
+        """
+
+        def question(client: SchemaRegistryClient) -> Any:
+            found = getattr(client, method)(*arguments)
+            if method == "get_subjects":
+                return found
+            found = found.schema if method == "get_version" else found
+            _check(found)
+            return found
+
+        try:
+            return self.ask(question)
+        except SchemaRegistryError as error:
+            if error.error_code in _UNKNOWN_CODES:
+                message = f"the schema registry {self.place} has no {what}"
+                raise DecodeError("unknown_schema", message) from None
+            raise self.unavailable(error) from None
+
+    def unavailable(self, error: Exception) -> UnavailableError:
         """Return the error of a registry that cannot serve requests now."""
+        remedy = ""
         if isinstance(error, SchemaRegistryError):
+            why = f"answers with HTTP status {error.http_status_code}"
+            if error.http_status_code == _NOT_FOUND:
+                remedy = ", and no code of a registry; check the path of schema_registry_url"
             if error.http_status_code in _REFUSED:
                 why = f"refuses the login (HTTP status {error.http_status_code})"
-            else:
-                why = f"answers with HTTP status {error.http_status_code}"
-        else:
+                remedy = "; " + (
+                    f"correct {self._config.path}, which is read again"
+                    if self._config.path
+                    else "set --schema-registry-config to a file with the login"
+                )
+        elif isinstance(error, CertificateError):
             why = f"does not answer: {reason(error)}"
-        return UnavailableError(f"the schema registry {self.place} {why}")
+            remedy = "; name its authority with ssl.ca.location in --schema-registry-config"
+        elif isinstance(error, httpx2.HTTPError | OSError):
+            why = f"does not answer: {reason(error)}"
+        else:
+            why = "answers with something that is no schema; check the path of schema_registry_url"
+        for secret in self._config.secrets:
+            why = why.replace(secret, "***")
+        return UnavailableError(f"the schema registry {self.place} {why}{remedy}")
 
 
-def shown_url(url: str) -> str:
-    """Return a URL without its user and password.
+def _check(schema: Any) -> None:
+    """Check the types of what the client has made of an answer.
 
-    Example:
-        >>> shown_url("https://user:secret@registry:8081/api")
-        'https://registry:8081/api'
+    Raises:
+        ValueError: A value has another type.
     """
-    scheme, separator, rest = url.partition("://")
-    place, slash, path = rest.partition("/")
-    return f"{scheme}{separator}{place.rpartition('@')[2]}{slash}{path}"
+    for version in (_reference_version(one) for one in schema.references or ()):
+        if version < 0:
+            raise ValueError("a version is below 0")
+    if not isinstance(_text(schema), str) or not isinstance(_kind(schema), str):
+        raise ValueError("a text is none")  # noqa: TRY004  # as for an answer that is no JSON
+
+
+def _kind(schema: Any) -> str:
+    return cast("str", schema.schema_type or "AVRO")
+
+
+def _text(schema: Any) -> str:
+    return cast("str", schema.schema_str or "")
+
+
+def _references(schema: Any) -> list[tuple[str, str, int]]:
+    return [
+        (str(one.name), str(one.subject), _reference_version(one))
+        for one in schema.references or ()
+    ]
+
+
+def _reference_version(reference: Any) -> int:
+    return int(reference.version)
 
 
 def _guid(digits: str) -> str:

@@ -98,7 +98,7 @@ class ClientCredentials:
         answer, failure = {}, None
         with Deadline(self.within_s) as deadline:
             try:
-                opener = urllib.request.build_opener(_NoRedirect, *deadline.handlers(self.context))
+                opener = urllib.request.build_opener(NoRedirect, *deadline.handlers(self.context))
                 with opener.open(request, timeout=self.timeout_s) as response:
                     answer = self._parse(response)
             except TokenError as error:
@@ -227,7 +227,7 @@ class ClientCredentials:
         return Token(text, None)  # who writes the file renews the token: read it each time
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
+class NoRedirect(urllib.request.HTTPRedirectHandler):
     """Follows no redirection, which would send the secret to another server."""
 
     def redirect_request(self, *_arguments: Any) -> None:

@@ -68,11 +68,11 @@ INSTEAD = {
     "max.request.size": "see --output-batch-bytes-max",
     "request.required.acks": "stream_rnn writes with acks=all",
     "request.timeout.ms": "see --kafka-timeout-s",
-    "schema.registry.url": "events are JSON",
+    "schema.registry.url": "see --schema-registry-config",
     "session.timeout.ms": "see BROKER_SESSION_TIMEOUT of Faust, in seconds",
     "transaction.timeout.ms": "see --transaction-timeout-ms",
     "transactional.id": "each partition has its own, with the prefix <app>/",
-    "value.deserializer": "events are JSON",
+    "value.deserializer": "each record's frame decides; see --schema-registry-url",
 }
 IGNORED = frozenset(
     """

@@ -4,7 +4,7 @@ No message of this module contains a value, nor a line that may be a part of one
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 
 from stream_rnn.errors import ConfigError
@@ -20,6 +20,8 @@ from stream_rnn.kafka.config_names import (
 )
 from stream_rnn.kafka.properties import Line, name_lines, parse_jaas
 
+OTHERS = (*ALIASES, *INSTEAD, *IGNORED)
+USER_INFO = "basic.auth.user.info"
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 _SECRET_NAME = re.compile("jaas|passw|secret|passphrase|user.info|token|pem|key|certificates")
 _PLACEHOLDERS = {  # in a value of a template, and as the whole value of an example
@@ -27,7 +29,7 @@ _PLACEHOLDERS = {  # in a value of a template, and as the whole value of an exam
     "{{ ... }}": re.compile(r"\{\{[^{}]+\}\}"),
     "<...>": re.compile(r"^<[A-Za-z][\w .-]*>(:\d+)?$"),
 }
-_IS_SECRET = re.compile("(?:password|secret)$", re.IGNORECASE)
+_IS_SECRET = re.compile("(?:password|secret|auth.token)$", re.IGNORECASE)
 _BARE_TEMPLATE = re.compile(r"=\s*(\{\{\s[^{}]+\}\})\s*(?:;|$)")  # of an option without quotes
 _DEFAULTS = {"sasl.mechanism", "ssl.endpoint.identification.algorithm"}
 """Names that Java programs write down with their default, whatever the security protocol."""
@@ -51,7 +53,7 @@ def check_names(properties: Mapping[str, str], path: str) -> dict[str, str]:
         elif not is_ignored(name):
             unknown.append(name)
     if unknown:
-        raise _unknown_names({*unknown}, path)
+        raise unknown_names({*unknown}, path)
     return known
 
 
@@ -73,26 +75,40 @@ def _is_refused(name: str, value: str, path: str) -> bool:
     return refused is not None
 
 
-def _unknown_names(names: set[str], path: str) -> ConfigError:
-    """Return an error that lists all unknown names, and the others by the number of their line."""
-    plain, others = [], []
+def unknown_names(
+    names: set[str], path: str, supported: Sequence[str] = KNOWN, others: Sequence[str] = OTHERS
+) -> ConfigError:
+    """Return an error that lists all unknown names, and those that are none by their lines.
+
+    Args:
+        names: Unknown names of the file.
+        path: Path of the file.
+        supported: Names that have an effect, which the message lists.
+        others: More names for which an unknown one may be a typing error.
+    """
+    candidates = [*supported, *others]
+    plain, strange = [], []
     may_continue = False  # whether the line may be a part of a secret, whose end is missing
     for line in name_lines(path):
-        is_near = bool(_near(line.name))
+        is_near = bool(_near(line.name, candidates))
         if line.name not in names:
             may_continue = _SECRET_NAME.search(line.name) is not None
         elif _NAME.fullmatch(line.name) and (is_near or (line.has_value and not may_continue)):
             plain.append(line.name)
             may_continue = is_near and _SECRET_NAME.search(line.name) is not None
         else:
-            others.append(line)
-    reports = [f"{name} is not supported{_suggest(name)}" for name in dict.fromkeys(plain)]
-    if not plain and not others:
+            strange.append(line)
+    suggestions = {name: _near(name, candidates) for name in plain}
+    reports = [
+        f"{name} is not supported" + (f"; is it {' or '.join(near)}?" if near else "")
+        for name, near in suggestions.items()
+    ]
+    if not plain and not strange:
         return ConfigError(f"{path} has changed while it was read; start again")
-    if others:
-        reports.append(_describe_lines(others))
-    elif not any(map(_near, plain)):
-        reports.append(f"the supported names are {', '.join(KNOWN)}")
+    if strange:
+        reports.append(_describe_lines(strange))
+    elif not any(suggestions.values()):
+        reports.append(f"the supported names are {', '.join(supported)}")
     return ConfigError(f"{path}: {'; '.join(reports)}")
 
 
@@ -140,6 +156,8 @@ def _placeholder(name: str, value: str) -> str | None:
         values = {option: [text] for option, text in options.items()} | {"secret": [*bare, value]}
     elif name == "bootstrap.servers":
         values = {name: value.split(",")}
+    elif name.endswith(USER_INFO):
+        values = {"password": value.split(":", 1)}
     for kind, pattern in _PLACEHOLDERS.items():
         for option, texts in values.items():
             find = pattern.fullmatch if _IS_SECRET.search(option) else pattern.search
@@ -196,11 +214,5 @@ def ignored_note(properties: Mapping[str, str], path: str) -> str | None:
     return f"{path}: ignored: {', '.join(shown)}"
 
 
-def _near(name: str) -> list[str]:
-    candidates = [*KNOWN, *ALIASES, *INSTEAD, *IGNORED]
+def _near(name: str, candidates: Sequence[str]) -> list[str]:
     return get_close_matches(name, candidates, n=3, cutoff=0.75)
-
-
-def _suggest(name: str) -> str:
-    near = _near(name)
-    return f"; is it {' or '.join(near)}?" if near else ""

@@ -41,22 +41,26 @@ class Jaas(NamedTuple):
         return f"Jaas(module={self.module!r}, options={[*self.options]})"
 
 
-def read_properties(path: str) -> dict[str, str]:
+def read_properties(path: str, kind: str = "Kafka config") -> dict[str, str]:
     """Read a java.properties file.
+
+    Args:
+        path: Path of the file.
+        kind: What the file is, for messages.
 
     Raises:
         ConfigError: The file cannot be read.
     """
     try:
         if Path(path).stat().st_size > CONFIG_BYTES_MAX:
-            raise ConfigError(f"{path} is larger than {CONFIG_BYTES_MAX} bytes: not a Kafka config")
+            raise ConfigError(f"{path} is larger than {CONFIG_BYTES_MAX} bytes: no {kind}")
         data = Path(path).read_bytes()
         if b"\0" in data or data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-            raise ConfigError(f"the Kafka config {path} is UTF-16 or binary; write it as UTF-8")
+            raise ConfigError(f"the {kind} {path} is UTF-16 or binary; write it as UTF-8")
         text = data.decode("utf-8-sig")  # editors may write a BOM
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the Kafka config {path}: {reason(error)}") from error
-    _check_format(path, text)
+        raise ConfigError(f"cannot read the {kind} {path}: {reason(error)}") from error
+    _check_format(path, text, kind)
     try:
         # Kafka's Java clients trim values, too.
         return {name: value.strip(_SPACE) for name, value in javaproperties.loads(text).items()}
@@ -64,7 +68,7 @@ def read_properties(path: str) -> dict[str, str]:
         raise ConfigError(f"{path}: four hexadecimal digits must follow \\u") from None
 
 
-def _check_format(path: str, text: str) -> None:
+def _check_format(path: str, text: str, kind: str) -> None:
     """Refuse a file of another format, which is named instead of each of its lines."""
     first = next((line for line in map(str.strip, text.splitlines()) if line[:1] not in "#!"), "")
     remedy = ""
@@ -79,7 +83,7 @@ def _check_format(path: str, text: str) -> None:
             "spring.kafka.bootstrap-servers"
         )
     if remedy:
-        raise ConfigError(f"the Kafka config {path} {remedy}")
+        raise ConfigError(f"the {kind} {path} {remedy}")
 
 
 class Line(NamedTuple):

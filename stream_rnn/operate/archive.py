@@ -1,7 +1,8 @@
 r"""Export and import of a fold: one file with its positions and hidden states.
 
     b"stream_rnn states 1\n"
-    a line of JSON: app, source, fold, model, fingerprint, partitions
+    a line of JSON: app, source, fold, model, fingerprint, partitions, schemas
+    `schemas` times: a line of JSON, a schema of framed records (formats/schema_file.py)
     for each partition
         a line of JSON: partition, keys, and the fields of its position
         `keys` times: key length and state length (4 bytes each, little-endian), key, state
@@ -16,7 +17,7 @@ import hashlib
 import os
 import secrets
 import struct
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -25,7 +26,9 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stream_rnn.errors import ConfigError, MovedError, reason
+from stream_rnn.formats.schema_file import EXPORT_MAGIC, LINE_BYTES_MAX
 from stream_rnn.operate.absent_fold import explain_absent_fold
+from stream_rnn.operate.archived_schemas import read_kept, restore_kept
 from stream_rnn.operate.open_fold import Fold, FoldPartition
 from stream_rnn.operate.snapshot import COPY_TTL_S, snapshot
 from stream_rnn.overwriting import cannot_write, check_replaceable
@@ -33,9 +36,8 @@ from stream_rnn.store.redis_store import RedisStore
 from stream_rnn.store.script import Script
 from stream_rnn.store.state import HEADER_BYTES, StoredPosition
 
-MAGIC = b"stream_rnn states 1\n"
-DIGEST_BYTES = 32
-LINE_BYTES_MAX = 1_000_000
+MAGIC = EXPORT_MAGIC
+DIGEST_BYTES, EXPORTS_MAX = 32, 3
 KEY_BYTES_MAX = 1_000_000
 KEYS_MAX, PARTITIONS_MAX = 1 << 40, 1 << 31
 CHUNK_STATES = 1000
@@ -83,7 +85,7 @@ async def export(fold: Fold, path: Path, on_progress: OnProgress) -> ArchiveSumm
     try:
         with unfinished.open("xb") as file:
             unfinished.chmod(0o600)  # hidden states reveal something about the keys
-            summary = await _export(fold, file, on_progress)
+            summary = await _export_whole(fold, file, on_progress)
             file.flush()
             os.fsync(file.fileno())
         _check(path)  # again, because an export takes long
@@ -100,7 +102,21 @@ def _check(path: Path) -> None:
     check_replaceable(path, "the export", lambda head: head.startswith(MAGIC))
 
 
-async def _export(fold: Fold, file: BinaryIO, on_progress: OnProgress) -> ArchiveSummary:
+async def _export_whole(fold: Fold, file: BinaryIO, on_progress: OnProgress) -> ArchiveSummary:
+    """Export, and again if a worker has met a schema meanwhile, which a position may need."""
+    for _ in range(EXPORTS_MAX):
+        schemas = await read_kept(fold)
+        summary = await _export(fold, file, schemas, on_progress)
+        if (await read_kept(fold)).keys() == schemas.keys():
+            return summary
+        file.seek(0)
+        file.truncate()
+    raise ConfigError(f"workers met new schemas during {EXPORTS_MAX} exports; try again")
+
+
+async def _export(
+    fold: Fold, file: BinaryIO, schemas: Mapping[str, bytes], on_progress: OnProgress
+) -> ArchiveSummary:
     digest, written = hashlib.sha256(), 0
 
     def write(data: bytes) -> None:
@@ -116,8 +132,11 @@ async def _export(fold: Fold, file: BinaryIO, on_progress: OnProgress) -> Archiv
         "model": fold.model.name,
         "fingerprint": fold.model.fingerprint,
         "partitions": len(fold.places),
+        **({"schemas": len(schemas)} if schemas else {}),
     }
     write(MAGIC + orjson.dumps(about) + b"\n")
+    for schema in schemas.values():
+        write(schema + b"\n")
     keys = partitions = 0
     for place in fold.places:
         async with snapshot(place.store) as (position, hidden, count):
@@ -202,6 +221,7 @@ async def restore(
     with path.open("rb") as file:
         file.seek(len(MAGIC))
         _read_line(file, path)
+        await restore_kept(fold, file, about.get("schemas", 0), str(path))
         while file.tell() < size - DIGEST_BYTES:
             part = _read_header(file, path)
             place = fold.select(part.partition)[0]

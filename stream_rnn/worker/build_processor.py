@@ -22,6 +22,7 @@ from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.model.network import Model
 from stream_rnn.settings import FoldSettings
+from stream_rnn.store.redis_schemas import RedisSchemas
 from stream_rnn.store.redis_store import RedisStore
 from stream_rnn.worker.fault_injection import faults_from_environment
 from stream_rnn.worker.partition_source import PartitionSource
@@ -81,6 +82,7 @@ class ProcessorBuilder:
             patience_s=settings.transaction_timeout_ms / 1000,
             at_crash_point=self.at_crash_point,
             observer=self.observer,
+            schemas=RedisSchemas(self.redis, settings) if settings.reads_frames else None,
         )
         return processor, partition_source
 

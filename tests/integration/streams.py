@@ -8,6 +8,7 @@ import time
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from click.testing import CliRunner
+from pydantic import SecretStr
 
 from stream_rnn.cli import main
 from stream_rnn.cli.verbs.audit import command as audit
@@ -68,8 +69,9 @@ class Stream:
 
     def options(self, **more) -> dict[str, str]:
         """Return the worker's command-line options."""
-        given = self.settings.model_dump(exclude_unset=True, exclude={"redis_url"})
-        given |= {"redis_url": self.settings.redis_url.get_secret_value(), **more}
+        given = {**self.settings.model_dump(exclude_unset=True), **more}
+        secret = (name for name in given if isinstance(given[name], SecretStr))
+        given |= {name: given[name].get_secret_value() for name in secret}
         return {name: str(value) for name, value in given.items()}
 
     async def produce(self, records, compression=None, transactional=False, abort_every=0) -> None:

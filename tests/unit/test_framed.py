@@ -11,7 +11,7 @@ import pytest
 from stream_rnn.errors import DecodeError, UnavailableError
 from stream_rnn.fold.decoder import Decoder, LogRecord
 from stream_rnn.fold.framed import COLUMNS_MIN, SchemasNeededError
-from stream_rnn.formats.schemas import UNKNOWN_S, Schema, Schemas
+from stream_rnn.formats.schemas import Schema, Schemas
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.settings import Settings
 
@@ -220,20 +220,27 @@ def test_without_a_registry_a_framed_record_is_no_event():
     assert "schema_registry_url" in str(error)
 
 
-def test_a_schema_is_fetched_once_and_an_unknown_id_again_after_a_while():
-    """A flood of records with an unknown id does not ask for each."""
-    now = [0.0]
+def test_an_id_is_asked_for_once_and_what_it_stands_for_stays():
+    """An id without a schema has none for this fold, even if one is registered later."""
     source = shelf()
-    schemas = Schemas(source, clock=lambda: now[0])
-    reader = Decoder(FeatureSpec.model_validate(SPEC), settings(), schemas=schemas)
+    reader = Decoder(FeatureSpec.model_validate(SPEC), settings(), schemas=Schemas(source))
     for _ in range(3):
-        reader.decode(records([as_avro(1), b"\0\0\0\0\x63body"]))
+        found = reader.decode(records([as_avro(1), b"\0\0\0\0\x63body"]))
+        source.schemas["99"] = Schema("AVRO", json.dumps(LATER))
+        assert [error.code for error in found.skips.values()] == ["unknown_schema"]
     assert source.asked == ["7", "99"]
-    now[0] = UNKNOWN_S + 1
+
+
+def test_an_unknown_id_makes_no_dead_letter_if_the_fold_is_to_stop():
+    """The message names the id and every remedy; a schema that comes later is used."""
+    source = shelf()
+    schemas = Schemas(source, stops_at_unknown=True)
+    reader = Decoder(FeatureSpec.model_validate(SPEC), settings(), schemas=schemas)
+    values = records([b"\0\0\0\0\x63" + as_later(1)[5:]])
+    with pytest.raises(UnavailableError, match=r"id 99; register .*--schemas.* dead_letter"):
+        reader.decode(values)
     source.schemas["99"] = Schema("AVRO", json.dumps(LATER))
-    found = reader.decode(records([b"\0\0\0\0\x63" + as_later(1)[5:]]))
-    assert source.asked == ["7", "99", "99"]
-    assert not found.skips
+    assert not reader.decode(values).skips
 
 
 def test_a_worker_fetches_schemas_outside_of_decode():

@@ -105,8 +105,8 @@ def test_one_note_lists_what_is_ignored_and_what_does_it_instead(config):
     (note, conflict) = config_notes(Settings.build(kafka_config=path))
     assert note == (
         f"{path}: ignored: acks (stream_rnn writes with acks=all), basic.auth.credentials.source, "
-        "basic.auth.user.info, client.dns.lookup, schema.registry.url (events are JSON), "
-        "session.timeout.ms (see BROKER_SESSION_TIMEOUT of Faust, in seconds)"
+        "basic.auth.user.info, client.dns.lookup, schema.registry.url "
+        "(see --schema-registry-config), session.timeout.ms (see BROKER_SESSION_TIMEOUT of Faust, in seconds)"
     )
     assert conflict is None
 

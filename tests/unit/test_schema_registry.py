@@ -1,10 +1,8 @@
 """A registry over HTTP: what a fold gets from it, and what happens while it does not serve."""
 
-import http.server
 import io
 import json
-import threading
-from dataclasses import dataclass, field
+from functools import partial
 
 import fastavro
 import numpy as np
@@ -13,10 +11,12 @@ import pytest
 from stream_rnn.errors import ConfigError, DecodeError, UnavailableError
 from stream_rnn.fold.decoder import LogRecord
 from stream_rnn.fold.fold_id import fold_id
-from stream_rnn.formats.registry import Registry, shown_url
+from stream_rnn.formats.registry import Registry
+from stream_rnn.formats.registry_config import make_registry_config
 from stream_rnn.replay.partition import in_batches, replay_partition
 from stream_rnn.settings import Settings
 from tests import models
+from tests.faulty_registry import FaultyRegistry
 
 SCHEMA = {
     "type": "record",
@@ -26,52 +26,16 @@ SCHEMA = {
 GUID = "12345678-90ab-cdef-1234-567890abcdef"
 
 
-@dataclass
-class Stub:
-    """A registry of this test's own; ``failures`` are the statuses of its next answers."""
-
-    schemas: dict[str, dict[str, object]] = field(default_factory=dict)
-    failures: list[int] = field(default_factory=list)
-    asked: list[str] = field(default_factory=list)
-    url: str = ""
-
-
 @pytest.fixture
 def registry():
     """Run a registry."""
-    stub = Stub({"/schemas/ids/7": {"schema": json.dumps(SCHEMA)}})
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):  # its base calls it
-            path = self.path.partition("?")[0]
-            stub.asked.append(path)
-            status = stub.failures.pop(0) if stub.failures else 200
-            answer = stub.schemas.get(path)
-            if status == 200 and answer is None:
-                status, answer = 404, {"error_code": 40403, "message": "Schema not found"}
-            body = json.dumps(answer if status in (200, 404) else {"message": "away"}).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_arguments):
-            """Write nothing."""
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    stub.url = f"http://127.0.0.1:{server.server_port}"
-    yield stub
-    server.shutdown()
-    server.server_close()
-    thread.join(5)
+    with FaultyRegistry({"/schemas/ids/7": {"schema": json.dumps(SCHEMA)}}) as server:
+        yield server
 
 
-def settings_of(stub=None, **more):
+def settings_of(server=None, **more):
     """Make settings."""
-    url = {"schema_registry_url": stub.url} if stub else {}
+    url = {"schema_registry_url": server.url} if server else {}
     return Settings.build(app="app", source="events", predictions="out", **url, **more)
 
 
@@ -147,7 +111,7 @@ def test_ids_guids_and_references_are_fetched(registry):
         },
         "/subjects/b/versions/2": {"subject": "b", "id": 2, "version": 2, "schema": "SB"},
     }
-    source = Registry({"url": registry.url}, 5)
+    source = Registry(partial(make_registry_config, registry.url), 5)
     assert (source.fetch("7").kind, source.fetch("8").kind) == ("AVRO", "JSON")
     found = source.fetch(GUID.replace("-", ""))
     assert found.references == (("B", "SB"), ("A", "SA"))
@@ -158,13 +122,12 @@ def test_ids_guids_and_references_are_fetched(registry):
 
 def test_no_message_shows_the_login():
     """A URL may contain a password."""
-    assert shown_url("https://user:p@ss@host/api") == "https://host/api"
-    source = Registry({"url": "http://user:secret@127.0.0.1:9"}, 0.5)
+    source = Registry(partial(make_registry_config, "http://user:secret@127.0.0.1:9"), 0.5)
     with pytest.raises(UnavailableError) as refused:
         source.fetch("7")
     assert "secret" not in str(refused.value)
     with pytest.raises(ConfigError) as wrong:
-        Registry({"url": "ftp://user:secret@host"}, 5)
+        make_registry_config("ftp://user:secret@host")
     assert "secret" not in str(wrong.value)
 
 

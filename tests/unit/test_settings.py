@@ -208,3 +208,26 @@ def test_a_password_on_the_command_line_is_warned_of(url, is_warned, monkeypatch
     assert "s3cret" not in result.output
     monkeypatch.setenv("STREAM_RNN_REDIS_URL", url)
     assert not CliRunner().invoke(command, [], catch_exceptions=False).output
+
+
+def test_a_login_of_the_registry_on_the_command_line_is_warned_of(monkeypatch, tmp_path):
+    """Not in the environment; a URL that replaces the one of the file is named without its login."""
+
+    @click.command()
+    @settings_options("schema_registry_url", "schema_registry_config")
+    def command(settings):
+        assert settings.reads_frames
+
+    file, url = tmp_path / "registry.properties", "https://u:s3cret@registry"
+    file.write_text("schema.registry.url=https://other\n")
+
+    def said(*words):
+        result = CliRunner().invoke(command, words, catch_exceptions=False)
+        assert "s3cret" not in result.output
+        return result.stderr
+
+    assert "--schema-registry-url has a password" in said(f"--schema-registry-url={url}")
+    monkeypatch.setenv("STREAM_RNN_SCHEMA_REGISTRY_URL", url)
+    assert not said()
+    note = "--schema-registry-url https://registry takes precedence over schema.registry.url"
+    assert note in said(f"--schema-registry-config={file}")

@@ -17,7 +17,13 @@ from stream_rnn.training.training_settings import TrainingSettings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-PATHS = ("bundle", "kafka_config", "redis_url_file")  # shells complete them as files
+PATHS = (
+    "bundle",
+    "kafka_config",
+    "redis_url_file",
+    "schema_registry_config",
+    "schemas",
+)  # shells complete them as files
 METAVARS = {
     "app": "NAME",
     "source": "TOPIC",
@@ -28,6 +34,9 @@ METAVARS = {
     "kafka_config": "FILE",
     "redis_url": "URL",
     "redis_url_file": "FILE",
+    "schema_registry_url": "URL,...",
+    "schema_registry_config": "FILE",
+    "schemas": "FILE",
     "health_address": "HOST:PORT",
 }
 

@@ -35,9 +35,8 @@ def startup_notes(settings: Settings) -> Iterator[Note]:
                 yield Note(logging.INFO, ignored)
             if conflict:
                 yield Note(logging.WARNING, conflict)
-    context = click.get_current_context(silent=True)
-    source = context and context.get_parameter_source("redis_url")
-    if source is ParameterSource.COMMANDLINE:
+    yield from _registry_notes(settings)
+    if _is_on_command_line("redis_url"):
         from stream_rnn.store.connection import has_password  # noqa: PLC0415  # needs the extra
 
         url = settings.redis_url.get_secret_value()
@@ -48,6 +47,35 @@ def startup_notes(settings: Settings) -> Iterator[Note]:
                 "processes: write the URL into a file and use --redis-url-file, or set "
                 "STREAM_RNN_REDIS_URL",
             )
+
+
+def _registry_notes(settings: Settings) -> Iterator[Note]:
+    """Yield the notes about the address of the schema registry."""
+    url, path = settings.schema_registry_url, settings.schema_registry_config
+    if url is not None and path is not None:
+        from stream_rnn.formats.registry_config import read_registry_config  # noqa: PLC0415  # slow
+
+        with suppress(ConfigError):  # raised by what asks the registry
+            config = read_registry_config(settings)
+            if config is not None and config.is_url_overridden:
+                yield Note(
+                    logging.WARNING,
+                    f"--schema-registry-url {config.place} takes precedence over "
+                    f"schema.registry.url of {path}",
+                )
+    has_login = url is not None and "@" in url.get_secret_value()
+    if has_login and _is_on_command_line("schema_registry_url"):
+        yield Note(
+            logging.WARNING,
+            "--schema-registry-url has a password, which other users of this machine see in the "
+            "list of processes: write basic.auth.user.info into a file and use "
+            "--schema-registry-config, or set STREAM_RNN_SCHEMA_REGISTRY_URL",
+        )
+
+
+def _is_on_command_line(name: str) -> bool:
+    context = click.get_current_context(silent=True)
+    return context is not None and context.get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 def print_startup_notes(settings: Settings) -> None:

@@ -63,8 +63,9 @@ def command(**options: Any) -> Any:
     The audit also counts the keys that have events in several partitions, which is a warning and no
     fault: each of these keys has a separate memory in each partition.
 
-    The audit does not read Redis. It accepts the options of Redis and of recovery, so that one
-    line of options serves every command that works on a fold.
+    The audit reads from Redis only what the schema ids of framed records stand for to the workers,
+    and nothing without a schema registry. It accepts the options of Redis and of recovery, so that
+    one line of options serves every command that works on a fold.
 
     The exit status is 0 only if the audit has compared something and found no fault. With
     --delivery at_least_once, a repeated prediction with the same bytes is not a fault.
