@@ -1,9 +1,10 @@
 """Servers and names for all tests.
 
-A session starts one Kafka and one Redis for all of its processes, unless
-``STREAM_RNN_TEST_BOOTSTRAP_SERVERS`` or ``STREAM_RNN_TEST_REDIS_URL`` names running ones.  If a
-server cannot start, the tests that need it are skipped, or fail if ``CI`` is set.  The ``app_id``
-of a test prefixes its topics, group and keys, so no test flushes a server.
+A session starts one Kafka, one Redis and one schema registry for all of its processes, unless
+``STREAM_RNN_TEST_BOOTSTRAP_SERVERS``, ``STREAM_RNN_TEST_REDIS_URL`` or
+``STREAM_RNN_TEST_SCHEMA_REGISTRY_URL`` names running ones.  If a server cannot start, the tests that
+need it are skipped, or fail if ``CI`` is set; without the variable, ``CI`` skips those of the
+registry.  The ``app_id`` of a test prefixes its topics, group and keys, so no test flushes a server.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ from tests.shared_servers import (
     skip_without,
     start_kafka,
     start_redis,
+    start_registry,
 )
 
 torch.set_num_threads(1)
@@ -33,7 +35,8 @@ collect_ignore_glob = ["bench/peers/*.py"]  # these are programs, which run when
 def pytest_collection_modifyitems(items):
     """Mark every test that uses a server as an integration test."""
     for item in items:
-        if {"bootstrap_servers", "redis_url"} & set(getattr(item, "fixturenames", ())):
+        servers = {"bootstrap_servers", "redis_url", "schema_registry_url"}
+        if servers & set(getattr(item, "fixturenames", ())):
             item.add_marker("integration")
 
 
@@ -80,7 +83,8 @@ def pytest_terminal_summary(terminalreporter):
 def pytest_configure(config):
     """Create the servers' owner in the main process of the session."""
     if not hasattr(config, "workerinput"):
-        config.stash[SERVER_OWNER] = ServerOwner({"kafka": start_kafka, "redis": start_redis})
+        starts = {"kafka": start_kafka, "redis": start_redis, "registry": start_registry}
+        config.stash[SERVER_OWNER] = ServerOwner(starts)
 
 
 def pytest_unconfigure(config):
@@ -120,6 +124,15 @@ def bootstrap_servers(pytestconfig):
 def redis_url(pytestconfig):
     """Address of a Redis."""
     return _address(pytestconfig, "redis", "STREAM_RNN_TEST_REDIS_URL")
+
+
+@pytest.fixture(scope="session")
+def schema_registry_url(pytestconfig):
+    """Address of a schema registry; CI has none, because it is a large download."""
+    variable = "STREAM_RNN_TEST_SCHEMA_REGISTRY_URL"
+    if os.environ.get("CI") and not os.environ.get(variable):
+        pytest.skip(f"CI starts no schema registry; {variable} names a running one")
+    return _address(pytestconfig, "registry", variable)
 
 
 @pytest.fixture

@@ -5,6 +5,8 @@ import http.server
 import json
 import ssl
 import threading
+import urllib.error
+import urllib.request
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -19,6 +21,7 @@ class FaultyRegistry:
         schemas: Answer of each path, such as ``/schemas/ids/7``.
         certificate: PEM file of a key and a certificate; ``None`` for plain HTTP.
         port: Port; 0 for a free one.
+        upstream: URL of a registry that gives the answers; empty for ``schemas``.
 
     Attributes:
         failures: Statuses of the next answers.
@@ -29,14 +32,16 @@ class FaultyRegistry:
         asked: Paths of all requests.
     """
 
-    def __init__(self, schemas=None, certificate: Path | None = None, port: int = 0) -> None:
+    def __init__(
+        self, schemas=None, certificate: Path | None = None, port: int = 0, upstream: str = ""
+    ) -> None:
         self.schemas = dict(schemas or {})
         self.failures: list[int] = []
         self.asked: list[str] = []
         self.raw = b""
         self.delay_s = self.pause_s = 0.0
         self.login = ""
-        self._certificate, self._port = certificate, port
+        self._certificate, self._port, self._upstream = certificate, port, upstream
         self._ending = threading.Event()
 
     def demand(self, user: str, password: str) -> None:
@@ -95,8 +100,7 @@ class FaultyRegistry:
         self._thread.join(5)
 
     def _answer(self, request) -> None:
-        path = request.path.partition("?")[0]
-        self.asked.append(path)
+        self.asked.append(request.path.partition("?")[0])
         self._ending.wait(self.delay_s)
         if self.raw:
             for i in range(len(self.raw)) if self.pause_s else [slice(None)]:
@@ -104,18 +108,31 @@ class FaultyRegistry:
                 if self._ending.wait(self.pause_s):
                     return
             return
-        status, answer = 200, self.schemas.get(path)
-        if self.failures:
-            status, answer = self.failures.pop(0), {"message": "away"}
-        elif self.login and request.headers.get("Authorization") != self.login:
-            status, answer = 401, {"error_code": 401, "message": "no login"}
-        elif path == "/subjects":
-            answer = []
-        elif answer is None:
-            status, answer = 404, UNKNOWN
+        status, answer = self._find(request)
         body = json.dumps(answer).encode()
         request.send_response(status)
         request.send_header("Content-Type", "application/json")
         request.send_header("Content-Length", str(len(body)))
         request.end_headers()
         request.wfile.write(body)
+
+    def _find(self, request):
+        """Return the status and the content of an answer."""
+        path = request.path.partition("?")[0]
+        if self.failures:
+            return self.failures.pop(0), {"message": "away"}
+        if self.login and request.headers.get("Authorization") != self.login:
+            return 401, {"error_code": 401, "message": "no login"}
+        if self._upstream:
+            return self._forward(request.path)
+        if path == "/subjects":
+            return 200, []
+        return (200, self.schemas[path]) if path in self.schemas else (404, UNKNOWN)
+
+    def _forward(self, path):
+        try:
+            with urllib.request.urlopen(self._upstream + path, timeout=10) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, json.load(error)

@@ -1,4 +1,4 @@
-"""One Kafka and one Redis for all processes of a test session.
+"""One Kafka, one Redis and one schema registry for all processes of a test session.
 
 The main process owns the servers, and starts each at its first use.  The processes that run tests
 request the address of a server through a socket, so each server starts once and stops with the
@@ -22,6 +22,7 @@ import pytest
 from stream_rnn.errors import ConfigError, reason
 from stream_rnn.local.kafka import LocalKafka
 from stream_rnn.local.redis import LocalRedis
+from stream_rnn.local.registry import LocalRegistry
 
 # Short limits, for tests that wait for the end of a dead worker's session or transaction.
 KAFKA_PROPERTIES = {
@@ -40,6 +41,12 @@ def start_redis() -> tuple[LocalRedis, str]:
     """Start a Redis; return it and its URL."""
     redis = LocalRedis().start()
     return redis, redis.redis_url
+
+
+def start_registry() -> tuple[LocalRegistry, str]:
+    """Start a schema registry; return it and its URL."""
+    registry = LocalRegistry().start()
+    return registry, registry.url
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from stream_rnn.errors import DecodeError, reason
 from stream_rnn.formats.avro_content import CONTINUES
 from stream_rnn.formats.avro_schema import SCHEMA_BYTES_MAX, AvroType
 from stream_rnn.formats.logical import Moment, decimal_value
+from stream_rnn.formats.protobuf_serialized import serialized_files
 
 COMPILE_S = 20.0
 NESTING_MAX = 100  # of messages in a message; upb has the same limit
@@ -213,6 +214,20 @@ def _compile(
     """
     if sum(len(one) for _, one in references) + len(text) > SCHEMA_BYTES_MAX:
         raise _refused(f"it has more than {SCHEMA_BYTES_MAX} characters")
+    try:
+        serialized = serialized_files(text, references, MAIN)
+    except ValueError as error:
+        raise _refused(reason(error)) from None
+    if serialized is not None:
+        known = descriptor_pb2.FileDescriptorSet.FromString(_known_types()).file
+        return _pool([*known, *serialized])
+    return _pool(_run_compiler(text, references))
+
+
+def _run_compiler(
+    text: str, references: tuple[tuple[str, str], ...]
+) -> Sequence[descriptor_pb2.FileDescriptorProto]:
+    """Return the descriptors of a schema and of all that it imports, the schema last."""
     with tempfile.TemporaryDirectory(prefix="stream-rnn-protobuf-") as name:
         directory = Path(name)
         for place, content in (*references, (MAIN, text)):
@@ -237,7 +252,13 @@ def _compile(
         if done.returncode:
             why = done.stderr.replace(f"{directory}/", "").strip()[:500]
             raise _refused(f"it does not compile ({why})")
-        files = descriptor_pb2.FileDescriptorSet.FromString(made.read_bytes()).file
+        return list(descriptor_pb2.FileDescriptorSet.FromString(made.read_bytes()).file)
+
+
+def _pool(
+    files: Sequence[descriptor_pb2.FileDescriptorProto],
+) -> tuple[descriptor_pb2.FileDescriptorProto, descriptor_pool.DescriptorPool]:
+    """Return the last of some files, and a pool with the types of all."""
     pool = descriptor_pool.DescriptorPool()
     try:
         for file in files:
