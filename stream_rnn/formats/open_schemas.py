@@ -1,12 +1,16 @@
 """The one place that connects the settings with a source of schemas."""
 
 from functools import lru_cache, partial
+from typing import TYPE_CHECKING
 
 from stream_rnn.errors import DecodeError
 from stream_rnn.extras import explain
 from stream_rnn.formats.schema_file import read_schemas
 from stream_rnn.formats.schemas import Schema, Schemas, SchemaSource
 from stream_rnn.settings import Settings
+
+if TYPE_CHECKING:
+    from stream_rnn.formats.registry import Registry
 
 SOURCES_MAX = 256
 
@@ -52,6 +56,29 @@ def open_schemas(settings: Settings, scope: str = "") -> Schemas | None:
     )
 
 
+def open_registry(settings: Settings) -> "Registry | None":
+    """Return a registry of the caller's own; ``None`` if the settings name none.
+
+    Raises:
+        ConfigError: See :func:`open_schemas`.
+    """
+    url, config = settings.schema_registry_url, settings.schema_registry_config
+    if url is None and config is None:
+        return None
+    plain = None if url is None else url.get_secret_value()
+    return _open_registry(plain, config, settings.schema_registry_timeout_s)
+
+
+def _open_registry(url: str | None, config: str | None, timeout_s: float) -> "Registry":
+    try:
+        from stream_rnn.formats.registry import Registry  # noqa: PLC0415  # of an extra
+        from stream_rnn.formats.registry_config import make_registry_config  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        explain(error, "schema_registry_url")
+        raise
+    return Registry(partial(make_registry_config, url, config), timeout_s)
+
+
 @lru_cache(maxsize=SOURCES_MAX)
 def _open(
     url: str | None,
@@ -63,13 +90,7 @@ def _open(
 ) -> Schemas:
     source: SchemaSource = NoSchemas(file or "")
     if url is not None or config is not None:
-        try:
-            from stream_rnn.formats.registry import Registry  # noqa: PLC0415  # of an extra
-            from stream_rnn.formats.registry_config import make_registry_config  # noqa: PLC0415
-        except ModuleNotFoundError as error:
-            explain(error, "schema_registry_url")
-            raise
-        source = Registry(partial(make_registry_config, url, config), timeout_s)
+        source = _open_registry(url, config, timeout_s)
     schemas = Schemas(source, stops_at_unknown=stops)
     for schema_id, verdict in ({} if file is None else read_schemas(file)).items():
         schemas.add(schema_id, verdict)

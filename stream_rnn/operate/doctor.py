@@ -17,6 +17,7 @@ from stream_rnn.operate.check_dead_letters import check_dead_letters
 from stream_rnn.operate.check_host import check_bundle, check_machine, check_numerics
 from stream_rnn.operate.check_kafka import check_positions
 from stream_rnn.operate.check_keys import check_keys
+from stream_rnn.operate.check_registry import check_registry
 from stream_rnn.operate.check_result import Finding, Level, bad, fine, warning
 from stream_rnn.operate.open_fold import Fold, assemble_fold, open_redis
 from stream_rnn.settings import FoldSettings
@@ -144,6 +145,8 @@ async def _check_kafka(
         opened.has_source = topics[settings.source].partitions > 0
         if opened.has_source:
             yield await check_kafka.check_source_read(cluster, settings)
+            async for finding in check_registry(cluster, settings, opened.redis):
+                yield finding
             yield await check_keys(cluster, settings)
             yield await check_kafka.check_group(cluster, settings)
         finding, has_transactions = await check_kafka.check_transactions(cluster, settings)

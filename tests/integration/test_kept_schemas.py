@@ -6,7 +6,9 @@ import json
 
 import fastavro
 import pytest
+from click.testing import CliRunner
 
+from stream_rnn.cli.verbs.doctor import command as doctor
 from stream_rnn.formats import open_schemas
 from stream_rnn.formats.schema_file import decode_line, encode_line, read_schemas
 from stream_rnn.formats.schemas import Schema
@@ -190,3 +192,38 @@ async def test_a_worker_stops_after_its_deadline_and_names_the_remedies(make):
     assert worker.exit_status == 4
     assert "--schemas" in log
     assert "--on-unknown-schema dead_letter" in log
+
+
+async def findings_of(stream, **changed):
+    """Return what the doctor says of the registry: level and text by name."""
+    words = options(stream, **changed)
+    said = await asyncio.to_thread(invoke_doctor, words)
+    found = [json.loads(line) for line in said.splitlines()]
+    return {f["what"]: (f["level"], f["said"]) for f in found if f["what"].startswith("schema")}
+
+
+def invoke_doctor(words):
+    """Return the findings, whatever the exit status is."""
+    result = CliRunner().invoke(doctor, ["--json", *words], standalone_mode=False)
+    assert result.exception is None, result.output
+    return result.stdout
+
+
+async def test_the_doctor_asks_the_registry(make, registry):
+    """Whether it answers, takes the login, and knows the ids of the latest records."""
+    stream = await make()
+    await stream.produce([*events(4), *events(2, LATER, 9), (b"k", {"x": 1})])
+    found = await findings_of(stream)
+    assert found["schema registry"] == ("fine", f"{registry.url} answers")
+    level, said = found["schema ids"]
+    assert level == "bad"
+    assert (
+        "6 of the 7 latest records are framed: ids 7 (AVRO, 4), 9 (?, 2); no schema for 9" in said
+    )
+    level, said = (await findings_of(stream, on_unknown_schema="dead_letter"))["schema ids"]
+    assert level == "warning"
+    registry.register(9, LATER)
+    assert (await findings_of(stream))["schema ids"][0] == "fine"
+    registry.demand("user", "password")
+    level, said = (await findings_of(stream))["schema registry"]
+    assert (level, "refuses the login" in said) == ("bad", True)

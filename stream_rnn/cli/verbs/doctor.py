@@ -35,7 +35,8 @@ from stream_rnn.settings import FOLD_NAMES
 def command(**options: Any) -> Any:
     """Check everything that a worker needs, and suggest remedies.
 
-    The doctor checks this machine, the bundle, Redis, Kafka, access rights and positions. It reads a
+    The doctor checks this machine, the bundle, Redis, Kafka, access rights and positions, and with a
+    schema registry whether it answers and knows the ids of the latest records. It reads a
     sample of the source, at most 100,000 records in 10 seconds, for keys that are in several
     partitions, and names the partitioners of the producers. It takes the options of the worker;
     workers may run meanwhile. The exit status is 1 if a check is bad,
