@@ -190,6 +190,11 @@ class Decoder:
         )
         return skip_events(decoded, undated) if undated else decoded
 
+    def prepare(self, schema_id: str) -> None:
+        """Compile a fetched schema, which may block; see :meth:`FramedRecords.prepare`."""
+        if self._framed is not None:
+            self._framed.prepare(schema_id)
+
     def _read_columns(self, events: Sequence[Any]) -> dict[str, list[Any]]:
         return {
             path: column(events) for path, column in zip(self._paths, self._columns, strict=True)

@@ -6,16 +6,18 @@ through a map, an array or a union of several types; all others become content o
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from stream_rnn.errors import DecodeError, reason
-from stream_rnn.formats.avro_columns import AvroColumns, NotColumnarError
+from stream_rnn.formats.avro_columns import AvroColumns, Column, NotColumnarError
 from stream_rnn.formats.avro_content import content_reader
 from stream_rnn.formats.avro_fields import field_values
 from stream_rnn.formats.avro_schema import parse_avro
@@ -34,6 +36,9 @@ COLUMNS_MIN = 32
 _parse_json = TypeAdapter[Any](Any).validator.validate_json
 _HEADERS = attrgetter("headers")
 Content = Callable[[bytes, Frame], Any]
+Columns = Callable[
+    [Sequence[bytes], Frame], tuple[dict[tuple[str, ...], Column], NDArray[np.bool_]]
+]
 Frames = Sequence[Frame | None]
 
 
@@ -67,11 +72,12 @@ class _Compiled:
 
     Attributes:
         content: Function that returns the content of a value; it raises a ``ValueError``.
-        columns: Reader of many values; ``None`` if the schema or the spec needs the content.
+        columns: Function that reads many values with equal frames; ``None`` if the schema or the
+            spec needs the content.
     """
 
     content: Content
-    columns: AvroColumns | None = None
+    columns: Columns | None = None
 
 
 class FramedRecords:
@@ -106,9 +112,12 @@ class FramedRecords:
         """
         frames = self._find_frames(records, values)
         schema_ids = [frame.schema_id for frame in dict.fromkeys(frames or ()) if frame]
-        if missing := self._schemas.missing(schema_ids):
-            if not self._fetches:
-                raise SchemasNeededError(missing)
+        missing = self._schemas.missing(schema_ids)
+        if not self._fetches:
+            unready = [one for one in schema_ids if one not in missing and not self.is_ready(one)]
+            if missing or unready:
+                raise SchemasNeededError([*missing, *unready])
+        else:
             for schema_id in missing:
                 self._schemas.fetch(schema_id)
         return frames
@@ -165,21 +174,21 @@ class FramedRecords:
         Returns:
             Rows that were read, and the values of each field in the order of these rows.
         """
-        groups: dict[tuple[str, int], list[int]] = {}
+        groups: dict[Frame, list[int]] = {}
         first = frames[0]
         if is_eligible is None and first is not None and frames.count(first) == len(frames):
-            groups[first.schema_id, first.skip] = list(range(len(frames)))
+            groups[first] = list(range(len(frames)))
         else:
             for row, frame in enumerate(frames):
                 if frame is not None and (is_eligible is None or is_eligible[row]):
-                    groups.setdefault((frame.schema_id, frame.skip), []).append(row)
+                    groups.setdefault(frame, []).append(row)
         rows: list[int] = []
         columns: dict[str, list[Any]] = {field.path: [] for field in self._fields.values()}
-        for (schema_id, skip), group in groups.items():
-            reader = self._columns_of(schema_id) if len(group) >= COLUMNS_MIN else None
-            if reader is None:
+        for frame, group in groups.items():
+            read_columns = self._columns_of(frame) if len(group) >= COLUMNS_MIN else None
+            if read_columns is None:
                 continue
-            found, given_up = reader.read([values[row] or b"" for row in group], skip)
+            found, given_up = read_columns([values[row] or b"" for row in group], frame)
             read = [
                 field_values(field, found.get(path), given_up)
                 for path, field in self._fields.items()
@@ -190,9 +199,9 @@ class FramedRecords:
                 columns[field.path] += column if good is None else [column[i] for i in good]
         return rows, columns
 
-    def _columns_of(self, schema_id: str) -> AvroColumns | None:
+    def _columns_of(self, frame: Frame) -> Columns | None:
         try:
-            return self._compile(schema_id).columns
+            return self._compile(frame.schema_id).columns
         except DecodeError:  # one by one, each record says so
             return None
 
@@ -211,26 +220,47 @@ class FramedRecords:
             raise compiled
         return compiled
 
+    def is_ready(self, schema_id: str) -> bool:
+        """Return whether a fetched schema needs no :meth:`prepare`."""
+        return schema_id in self._compiled or self._schemas.kind(schema_id) != "PROTOBUF"
+
+    def prepare(self, schema_id: str) -> None:
+        """Compile a fetched schema of Protobuf; this may block for as long as the compiler runs.
+
+        Raises:
+            UnavailableError: The compiler cannot run.
+        """
+        with suppress(DecodeError):  # it is remembered for the records of this id
+            self._compile(schema_id)
+
     def _compiled_schema(self, schema: Schema) -> _Compiled:
         if schema.kind == "JSON":
             return _Compiled(lambda value, frame: _parse_json(value[frame.skip :]))
         if schema.kind == "PROTOBUF":
-            from stream_rnn.formats.protobuf import Protobuf  # noqa: PLC0415  # few need it
-
-            messages = Protobuf(schema.text, schema.references, self._moment)
-            return _Compiled(lambda value, frame: messages.content(value, frame.skip, frame.rest))
+            return self._compiled_protobuf(schema)
         if schema.kind != "AVRO":
             message = f"the format {schema.kind} is not known"
             raise DecodeError("unsupported_schema", message)
         root = parse_avro(schema.text, [text for _, text in schema.references])
         read = content_reader(root, self._moment)
-        columns = None
+        columns: Columns | None = None
         if not self._is_enveloped:
-            try:
-                columns = AvroColumns(root, list(self._fields), self._moment)
-            except NotColumnarError:
-                columns = None
+            with suppress(NotColumnarError):
+                reader = AvroColumns(root, list(self._fields), self._moment)
+                columns = lambda values, frame: reader.read(values, frame.skip)  # noqa: E731
         return _Compiled(lambda value, frame: read(value, frame.skip), columns)
+
+    def _compiled_protobuf(self, schema: Schema) -> _Compiled:
+        from stream_rnn.formats.protobuf import Protobuf  # noqa: PLC0415  # few need it
+        from stream_rnn.formats.protobuf_columns import ProtobufColumns  # noqa: PLC0415
+
+        paths = [] if self._is_enveloped else list(self._fields)
+        messages = Protobuf(schema.text, schema.references, self._moment, paths)
+        reader = ProtobufColumns(messages, paths)
+        return _Compiled(
+            lambda value, frame: messages.content(value, frame.skip, frame.rest),
+            lambda values, frame: reader.read(values, frame.skip, frame.rest),
+        )
 
 
 def open_framed(

@@ -75,11 +75,12 @@ class SchemaCalls:
     async def decode(
         self, model: Model, records: Sequence[Record], stream_time_ms: int | None
     ) -> DecodedBatch:
-        """Decode records; if they need new schemas, fetch these first.
+        """Decode records; if they need new schemas, fetch and compile these first.
 
         Raises:
             UnavailableError: The registry did not answer for ``schema_registry_retry_s``, or does
-                not know an id and ``on_unknown_schema`` is ``stop``.
+                not know an id and ``on_unknown_schema`` is ``stop``; or the compiler of Protobuf
+                cannot run.
             ConfigError: The same in a replay, or a limit is exceeded.
         """
         while True:
@@ -88,6 +89,7 @@ class SchemaCalls:
             except SchemasNeededError as needed:
                 for schema_id in needed.schema_ids:
                     await self._learn(schema_id)
+                    await asyncio.to_thread(self._decoder.prepare, schema_id)
 
     async def keep_known(self) -> None:
         """Store what this process knows, in case Redis has lost it.
@@ -105,6 +107,8 @@ class SchemaCalls:
         """Find out what an id stands for: from where it is kept, or else from the registry."""
         schemas, kept = self._decoder.schemas, self._kept
         assert schemas is not None, "only they need to be fetched"
+        if not schemas.missing([schema_id]):
+            return
         if kept is not None:
             line = await self._retry(lambda: kept.get(schema_id), "read a schema")
             if line is not None:

@@ -110,7 +110,7 @@ class AvroColumns:
 
         def leaf(cursors: Cursors, rows: Rows) -> None:
             values = read(cursors, rows)
-            self._columns[path] = _spread(values, rows, len(cursors))
+            self._columns[path] = spread(values, rows, len(cursors))
 
         return leaf
 
@@ -215,7 +215,7 @@ def _move_blocks(cursors: Cursors, rows: Rows, item: Move, *, is_map: bool) -> N
                 cursors.give_up(active, count > 0)
 
 
-def _spread(values: NDArray[Any] | list[Any], rows: Rows, count: int) -> Column:
+def spread(values: NDArray[Any] | list[Any], rows: Rows, count: int) -> Column:
     """Return a column of all bodies from the values of some."""
     if rows is None:
         return Column(values)

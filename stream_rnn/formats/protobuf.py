@@ -1,49 +1,36 @@
-"""Protobuf: schemas of the registry as message classes, and the content of their messages.
+"""The content of messages of Protobuf: the object that the same event has in JSON.
 
-The compiler of Protobuf runs once per schema, in a process of its own with a deadline, because a
-schema is foreign text.  Names of fields stay as the schema writes them.
+Names of fields stay as the schema writes them.  Only the fields that the feature spec names are
+read; the parser of Protobuf decides which bodies are valid, so this changes no verdict.
 """
 
-import importlib
-import subprocess
-import sys
-import tempfile
-from collections.abc import Callable, Sequence
-from functools import cache, partial
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from google.protobuf import descriptor_pb2, descriptor_pool, json_format, message_factory
+from google.protobuf import message_factory
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError as BadMessage
 from google.protobuf.message import Message
 
-from stream_rnn.errors import DecodeError, reason
+from stream_rnn.errors import reason
 from stream_rnn.formats.avro_content import CONTINUES
-from stream_rnn.formats.avro_schema import SCHEMA_BYTES_MAX, AvroType
+from stream_rnn.formats.avro_schema import SCALE_MAX, AvroType
 from stream_rnn.formats.logical import Moment, decimal_value
-from stream_rnn.formats.protobuf_serialized import serialized_files
+from stream_rnn.formats.protobuf_schema import References, compile_schema, is_known_file, refused
 
-COMPILE_S = 20.0
-NESTING_MAX = 100  # of messages in a message; upb has the same limit
+CHAIN_MAX = 150
+"""Maximum number of types, each of which a field of the one before has."""
 INDEXES_MAX = 64
 INDEX_BYTES_MAX = 5
-MAIN = "stream_rnn_schema.proto"
-KNOWN = (
-    *(f"google.protobuf.{name}_pb2" for name in ("any", "timestamp", "duration", "struct")),
-    *(f"google.protobuf.{name}_pb2" for name in ("wrappers", "empty", "field_mask", "descriptor")),
-    *(f"confluent_kafka.schema_registry.confluent.{name}_pb2" for name in ("meta", "type.decimal")),
-)
-"""Modules of the files that a schema may import without a reference in the registry."""
-_DECIMAL = "confluent.type.Decimal"
-_WRAPPERS = tuple(
-    f"google.protobuf.{name}Value"
-    for name in ("Double", "Float", "Int64", "UInt64", "Int32", "UInt32", "Bool", "String", "Bytes")
-)
-_JSON = ("google.protobuf.Struct", "google.protobuf.Value", "google.protobuf.ListValue")
-_NANOS = 1_000_000_000
+NANOS = 1_000_000_000
+TIMESTAMP = AvroType("long", "timestamp", "ns")
+"""The type of Avro that a ``google.protobuf.Timestamp`` equals."""
 
+Path = tuple[str, ...]
 Read = Callable[[Any], Any]
+Wanted = Mapping[str, Any] | None
+"""Names of the fields to read, with those of their messages; ``None`` for all."""
 
 
 class Protobuf:
@@ -53,18 +40,25 @@ class Protobuf:
         text: Text of the schema, a file of Protobuf.
         references: Name and text of the files that it imports, each after its own imports.
         moment: What a ``google.protobuf.Timestamp`` becomes.
+        paths: Paths of the fields to read; empty for all fields.
+
+    Attributes:
+        moment: As above.
 
     Raises:
         DecodeError: The schema does not compile.
+        UnavailableError: The compiler cannot run.
     """
 
-    def __init__(self, text: str, references: Sequence[tuple[str, str]], moment: Moment) -> None:
-        self._file, self._pool = _compile(text, tuple(references))
-        self._moment = moment
-        self._readers: dict[tuple[int, ...], tuple[type[Message], Read]] = {}
-        self._made: dict[tuple[str, tuple[str, ...] | None], Read] = {}
+    def __init__(
+        self, text: str, references: References, moment: Moment, paths: Sequence[Path] = ()
+    ) -> None:
+        self._file, self._pool = compile_schema(text, references)
+        self.moment = moment
+        self._wanted = _tree(paths) if paths else None
+        self._kinds: dict[tuple[int, ...], tuple[type[Message], Read]] = {}
 
-    def content(self, value: bytes, skip: int, rest: bytes | None) -> dict[str, Any]:
+    def content(self, value: bytes, skip: int, rest: bytes | None) -> Any:
         """Return the content of a message.
 
         Args:
@@ -74,109 +68,220 @@ class Protobuf:
 
         Raises:
             ValueError: The bytes are no message of the schema.
+            DecodeError: The message cannot be used.
         """
-        indexes, at = _indexes(value, skip) if rest is None else (_indexes(rest, 0)[0], skip)
-        if indexes not in self._readers:
-            descriptor = self._find(indexes)
+        indexes, at = (
+            read_indexes(value, skip) if rest is None else (read_indexes(rest, 0)[0], skip)
+        )
+        if indexes not in self._kinds:
+            descriptor = self.find(indexes)
             kind = message_factory.GetMessageClass(descriptor)
-            self._readers[indexes] = kind, self._message(descriptor, self._moment.path)
-        kind, read = self._readers[indexes]
+            read = _Readers(self.moment).message(descriptor, self._wanted, self.moment.path)
+            self._kinds[indexes] = kind, read
+        kind, read = self._kinds[indexes]
         try:
-            content = read(kind.FromString(value[at:]))
+            return read(kind.FromString(value[at:]))
         except BadMessage as error:
             raise ValueError(reason(error)) from None
-        return dict(content)
 
-    def _find(self, indexes: Sequence[int]) -> Descriptor:
-        """Return the message that the indexes name, level by level."""
+    def find(self, indexes: Sequence[int]) -> Descriptor:
+        """Return the message that the indexes name, level by level.
+
+        Raises:
+            ValueError: The schema has no such message.
+            DecodeError: The message cannot be used.
+        """
         messages: Any = self._file.message_type
         name = self._file.package
         for index in indexes:
             if not 0 <= index < len(messages):
                 raise ValueError(f"the schema has no message with the indexes {list(indexes)}")
             name = f"{name}.{messages[index].name}" if name else messages[index].name
-            # The compiler adds a message for each map, which no writer counts.
+            # The compiler adds a message for each map, which writers in Java do not count.
             nested = messages[index].nested_type
             messages = [one for one in nested if not one.options.map_entry]
-        return self._pool.FindMessageTypeByName(name)
+        descriptor = self._pool.FindMessageTypeByName(name)
+        _check_chain(descriptor)
+        return descriptor
 
-    def _message(self, descriptor: Descriptor, path: tuple[str, ...] | None) -> Read:
+
+def _check_chain(root: Descriptor) -> None:
+    """Check that no chain of messages is so long that making their classes would fail.
+
+    Raises:
+        DecodeError: A chain exceeds :data:`CHAIN_MAX`.
+    """
+    seen, chain = {root.full_name}, [iter(root.fields)]
+    while chain:
+        for field in chain[-1]:
+            inner = field.message_type
+            if inner is not None and inner.full_name not in seen:
+                seen.add(inner.full_name)
+                chain.append(iter(inner.fields))
+                break
+        else:
+            chain.pop()
+        if len(chain) > CHAIN_MAX:
+            raise refused(f"a chain of its messages is longer than {CHAIN_MAX}")
+
+
+def _tree(paths: Sequence[Path]) -> Wanted:
+    """Return the names on some paths as a tree; ``None`` stands for a whole value."""
+    if () in paths:
+        return None
+    return {
+        name: _tree([path[1:] for path in paths if path[0] == name]) for name, *_ in sorted(paths)
+    }
+
+
+class _Readers:
+    """Makes the functions that return the content of messages.
+
+    A recursive message has one function for all its levels.
+    """
+
+    def __init__(self, moment: Moment) -> None:
+        self._moment = moment
+        self._made: dict[tuple[str, Path | None], Read] = {}
+
+    def message(self, descriptor: Descriptor, wanted: Wanted, path: Path | None) -> Read:
         """Return the function that returns the content of a message.
 
         Args:
             descriptor: Type of the message.
+            wanted: Fields to read.
             path: Rest of the path to the event time, ``None`` beside it.
         """
-        name = descriptor.full_name
-        if name == "google.protobuf.Timestamp":
-            nanos = AvroType("long", "timestamp", "ns")
-            convert = self._moment.converter(nanos, is_event_time=path == ())
-            return lambda message: convert(message.seconds * _NANOS + message.nanos)
-        if name == "google.protobuf.Duration":
-            return lambda message: message.seconds + message.nanos / _NANOS
-        if name == _DECIMAL:
-            return lambda message: decimal_value(message.value, max(0, message.scale))
-        if name in _WRAPPERS:
-            value = self._value(descriptor.fields_by_name["value"], None)
-            return lambda message: value(message.value)
-        if name in _JSON:
-            return partial(json_format.MessageToDict)
-        if (name, path) not in self._made:
-            self._made[name, path] = partial(self._read_later, descriptor, path)
-            self._made[name, path] = self._make(descriptor, path)
-        return self._made[name, path]
+        if is_known_file(descriptor.file.name) and (name := descriptor.full_name) in _KNOWN:
+            if name == _TIMESTAMP:
+                return timestamp(self._moment, is_event_time=path == ())
+            return _KNOWN[name]
+        if wanted is not None:
+            return self._make(descriptor, wanted, path)
+        return partial(self._read_later, descriptor, path)
 
-    def _read_later(
-        self, descriptor: Descriptor, path: tuple[str, ...] | None, message: Any
-    ) -> Any:
-        return self._message(descriptor, path)(message)
+    def _read_later(self, descriptor: Descriptor, path: Path | None, message: Any) -> Any:
+        """Return the whole content of a message; a recursive one refers to itself."""
+        key = descriptor.full_name, path
+        if key not in self._made:
+            self._made[key] = self._make(descriptor, None, path)
+        return self._made[key](message)
 
-    def _make(self, descriptor: Descriptor, path: tuple[str, ...] | None) -> Read:
+    def _make(self, descriptor: Descriptor, wanted: Wanted, path: Path | None) -> Read:
         members = []
         for field in descriptor.fields:
-            rest = path[1:] if path and path[0] == field.name else None
-            members.append((field.name, field.has_presence, self._field(field, rest)))
+            if wanted is None or field.name in wanted:
+                inner = None if wanted is None else wanted[field.name]
+                rest = path[1:] if path and path[0] == field.name else None
+                value = self._field(field, inner, rest)
+                members.append((field.name, field.has_presence, value))
+        has_field = message_factory.GetMessageClass(descriptor).HasField  # not a field of this name
 
         def read(message: Any) -> dict[str, Any]:
             return {
                 name: value(getattr(message, name))
                 for name, has_presence, value in members
-                if not has_presence or message.HasField(name)
+                if not has_presence or has_field(message, name)
             }
 
         return read
 
-    def _field(self, field: FieldDescriptor, path: tuple[str, ...] | None) -> Read:
+    def _field(self, field: FieldDescriptor, wanted: Wanted, path: Path | None) -> Read:
         entry = field.message_type
         if entry is not None and entry.GetOptions().map_entry:
-            values = self._value(entry.fields_by_name["value"], None)
-            return lambda items: {_key(key): values(items[key]) for key in items}
+            value = self._value(entry.fields_by_name["value"], None, None)
+            return lambda items: {_key(key): value(items[key]) for key in items}
         if field.is_repeated:
-            item = self._value(field, None)
+            item = self._value(field, None, None)
             return lambda items: [item(one) for one in items]
-        return self._value(field, path)
+        return self._value(field, wanted, path)
 
-    def _value(self, field: FieldDescriptor, path: tuple[str, ...] | None) -> Read:
+    def _value(self, field: FieldDescriptor, wanted: Wanted, path: Path | None) -> Read:
         if field.message_type is not None:
-            return self._message(field.message_type, path)
+            return self.message(field.message_type, wanted, path)
         if field.enum_type is not None:
-            names = field.enum_type.values_by_number
-            return lambda number: names[number].name if number in names else number
+            names = {number: one.name for number, one in field.enum_type.values_by_number.items()}
+            return lambda number: names.get(number, number)
         if field.type == FieldDescriptor.TYPE_BYTES:
-            return lambda value: value.decode("latin-1")
-        return _same
+            return _latin
+        return text if field.type == FieldDescriptor.TYPE_STRING else _same
 
 
 def _same(value: Any) -> Any:
     return value
 
 
+def _latin(value: bytes) -> str:
+    return value.decode("latin-1")
+
+
+def text(value: str | bytes) -> str:
+    """Return a string, which a parser of proto2 gives as bytes if they are no UTF-8."""
+    return value if isinstance(value, str) else value.decode("utf-8", "replace")
+
+
+def timestamp(moment: Moment, *, is_event_time: bool) -> Read:
+    """Return the function that returns the content of a ``google.protobuf.Timestamp``."""
+    convert = moment.converter(TIMESTAMP, is_event_time=is_event_time)
+    return lambda message: convert(message.seconds * NANOS + message.nanos)
+
+
+def _decimal(message: Any) -> int | float:
+    """Return a ``confluent.type.Decimal``; a scale below 0 appends zeros.
+
+    Raises:
+        ValueError: The scale exceeds :data:`SCALE_MAX`.
+    """
+    scale = message.scale
+    if abs(scale) > SCALE_MAX:
+        raise ValueError(f"the scale of a decimal is {scale}; the limit is {SCALE_MAX}")
+    if scale >= 0:
+        return decimal_value(message.value, scale)
+    unscaled = int.from_bytes(message.value, "big", signed=True) * 10**-scale
+    return decimal_value(unscaled.to_bytes(unscaled.bit_length() // 8 + 1, "big", signed=True), 0)
+
+
+def _struct(message: Any) -> dict[str, Any]:
+    return {text(name): _struct_value(message.fields[name]) for name in message.fields}
+
+
+def _struct_value(message: Any) -> Any:
+    """Return a ``google.protobuf.Value``; one that is not set is null."""
+    kind = message.WhichOneof("kind")
+    if kind is None or kind == "null_value":
+        return None
+    value = getattr(message, kind)
+    if kind == "struct_value":
+        return _struct(value)
+    return [_struct_value(one) for one in value.values] if kind == "list_value" else value
+
+
+_TIMESTAMP = "google.protobuf.Timestamp"
+WRAPPERS = tuple(
+    f"google.protobuf.{name}Value"
+    for name in ("Double", "Float", "Int64", "UInt64", "Int32", "UInt32", "Bool", "String", "Bytes")
+)
+_KNOWN: Mapping[str, Read] = {
+    **dict.fromkeys(WRAPPERS, lambda message: message.value),
+    _TIMESTAMP: _same,
+    "google.protobuf.Duration": lambda message: message.seconds + message.nanos / NANOS,
+    "google.protobuf.BytesValue": lambda message: _latin(message.value),
+    "google.protobuf.Struct": _struct,
+    "google.protobuf.Value": _struct_value,
+    "google.protobuf.ListValue": lambda message: [_struct_value(one) for one in message.values],
+    "confluent.type.Decimal": _decimal,
+}
+"""Functions that return the content of messages with a meaning of their own."""
+
+
 def _key(key: Any) -> str:
     """Return the key of a map as JSON has it."""
-    return str(key).lower() if isinstance(key, bool) else str(key)
+    if isinstance(key, bool):
+        return "true" if key else "false"
+    return text(key) if isinstance(key, bytes) else str(key)
 
 
-def _indexes(data: bytes, at: int) -> tuple[tuple[int, ...], int]:
+def read_indexes(data: bytes, at: int) -> tuple[tuple[int, ...], int]:
     """Read the indexes that name a message: a length and as many numbers; a length of 0 is [0].
 
     Returns:
@@ -202,86 +307,3 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
         if byte < CONTINUES:
             return (result >> 1) ^ -(result & 1), at + shift // 7
     raise ValueError("the indexes of the message do not end")
-
-
-def _compile(
-    text: str, references: tuple[tuple[str, str], ...]
-) -> tuple[descriptor_pb2.FileDescriptorProto, descriptor_pool.DescriptorPool]:
-    """Compile a schema in a process of its own.
-
-    Returns:
-        Descriptor of the schema, and a pool with all of its types.
-    """
-    if sum(len(one) for _, one in references) + len(text) > SCHEMA_BYTES_MAX:
-        raise _refused(f"it has more than {SCHEMA_BYTES_MAX} characters")
-    try:
-        serialized = serialized_files(text, references, MAIN)
-    except ValueError as error:
-        raise _refused(reason(error)) from None
-    if serialized is not None:
-        known = descriptor_pb2.FileDescriptorSet.FromString(_known_types()).file
-        return _pool([*known, *serialized])
-    return _pool(_run_compiler(text, references))
-
-
-def _run_compiler(
-    text: str, references: tuple[tuple[str, str], ...]
-) -> Sequence[descriptor_pb2.FileDescriptorProto]:
-    """Return the descriptors of a schema and of all that it imports, the schema last."""
-    with tempfile.TemporaryDirectory(prefix="stream-rnn-protobuf-") as name:
-        directory = Path(name)
-        for place, content in (*references, (MAIN, text)):
-            if not _is_inside(place):
-                raise _refused(f"it imports {place!r}")
-            file = directory / place
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(content)
-        known, made = directory / "known.descriptors", directory / "made.descriptors"
-        known.write_bytes(_known_types())
-        command = [
-            *(sys.executable, "-m", "grpc_tools.protoc", f"--proto_path={directory}"),
-            *(f"--descriptor_set_in={known}", f"--descriptor_set_out={made}"),
-            *("--include_imports", MAIN),
-        ]
-        try:
-            done = subprocess.run(  # noqa: S603  # a fixed command
-                command, capture_output=True, text=True, timeout=COMPILE_S, check=False
-            )
-        except subprocess.TimeoutExpired:
-            raise _refused(f"it does not compile within {COMPILE_S:g} s") from None
-        if done.returncode:
-            why = done.stderr.replace(f"{directory}/", "").strip()[:500]
-            raise _refused(f"it does not compile ({why})")
-        return list(descriptor_pb2.FileDescriptorSet.FromString(made.read_bytes()).file)
-
-
-def _pool(
-    files: Sequence[descriptor_pb2.FileDescriptorProto],
-) -> tuple[descriptor_pb2.FileDescriptorProto, descriptor_pool.DescriptorPool]:
-    """Return the last of some files, and a pool with the types of all."""
-    pool = descriptor_pool.DescriptorPool()
-    try:
-        for file in files:
-            pool.Add(file)
-            pool.FindFileByName(file.name)
-    except (TypeError, KeyError) as error:
-        raise _refused(reason(error)) from error
-    return files[-1], pool
-
-
-@cache
-def _known_types() -> bytes:
-    """Return the descriptors of the files that every schema may import."""
-    files = descriptor_pb2.FileDescriptorSet()
-    for name in KNOWN:
-        importlib.import_module(name).DESCRIPTOR.CopyToProto(files.file.add())
-    return bytes(files.SerializeToString())
-
-
-def _is_inside(place: str) -> bool:
-    path = PurePosixPath(place)
-    return bool(place) and not path.is_absolute() and ".." not in path.parts and "\0" not in place
-
-
-def _refused(why: str) -> DecodeError:
-    return DecodeError("unsupported_schema", f"the schema cannot be used: {why}")

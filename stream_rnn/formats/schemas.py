@@ -87,6 +87,11 @@ class Schemas:
             raise DecodeError(known.code, str(known))
         return known
 
+    def kind(self, schema_id: str) -> str:
+        """Return the format of a schema; empty if it is not known."""
+        known = self._known.get(schema_id)
+        return known.kind if isinstance(known, Schema) else ""
+
     def look_up(self, schema_id: str) -> Verdict:
         """Ask the source what an id stands for, without remembering it; this may block.
 
