@@ -7,23 +7,25 @@ a value forget their key (``envelope.py``).  What a record becomes does not depe
 record, so it is the same in every micro-batch.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from stream_rnn.errors import RecordError
+from stream_rnn.errors import DecodeError, RecordError
 from stream_rnn.fold.envelope import Envelope, NoEvent
 from stream_rnn.fold.event_time import TIME_MS_MIN, latest_ms
 from stream_rnn.fold.event_times import NO_TIMESTAMP, EventTimes
 from stream_rnn.fold.fields import build_row_type, column_reader
 from stream_rnn.fold.framed import FramedRecords, Frames, merge
 from stream_rnn.fold.record_limits import check_key, check_size, not_json
+from stream_rnn.fold.records import FileRecord, LogRecord, Record
 from stream_rnn.fold.schema_errors import schema_error
+from stream_rnn.fold.value_formats import SCHEMA_KINDS, raiser, unframed
 from stream_rnn.formats.frames import Frame
 from stream_rnn.formats.open_schemas import open_schemas
 from stream_rnn.formats.schemas import Schemas
@@ -31,39 +33,7 @@ from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.paths import split_path
 from stream_rnn.settings import Settings
 
-
-class Record(Protocol):
-    """A record of the source, such as aiokafka's ``ConsumerRecord``."""
-
-    @property
-    def offset(self) -> int:
-        """Offset in the partition."""
-
-    @property
-    def timestamp(self) -> int:
-        """Kafka's timestamp in milliseconds; -1 for none."""
-
-    @property
-    def key(self) -> bytes | None:
-        """Key to which a hidden state belongs."""
-
-    @property
-    def value(self) -> bytes | None:
-        """Event as JSON, or ``None`` to forget the key."""
-
-    @property
-    def headers(self) -> Sequence[tuple[str, bytes]]:
-        """Headers, which are only copied to a dead letter."""
-
-
-class LogRecord(NamedTuple):
-    """A record from a file or a test instead of Kafka."""
-
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[tuple[str, bytes], ...] = ()
+__all__ = ["DecodedRecords", "Decoder", "LogRecord", "Record", "skip_events"]
 
 
 @dataclass(slots=True)
@@ -138,7 +108,9 @@ class Decoder:
         fields = spec.fields(with_targets=with_targets)
         self._paths = tuple(field.path for field in fields)
         self._columns = [column_reader(field) for field in fields]
-        self.schemas = schemas or open_schemas(settings)
+        self._format = spec.event.value_format
+        self._needs_frames = self._format in SCHEMA_KINDS
+        self.schemas = None if self._format == "json" else schemas or open_schemas(settings)
         self._framed = (
             None
             if self.schemas is None
@@ -162,7 +134,7 @@ class Decoder:
         values = [record.value for record in records]
         frames = self._framed.frames(records, values) if self._framed is not None else None
         events = None
-        if frames is None:
+        if frames is None and not self._refuses_any(records):
             events = self._decode_all(keys, values)
         if events is not None:
             rows = list(range(len(events)))
@@ -189,6 +161,16 @@ class Decoder:
             filtered=one_by_one.filtered,
         )
         return skip_events(decoded, undated) if undated else decoded
+
+    def _refuses_any(self, records: Sequence[Record]) -> bool:
+        """Return whether the format of the spec may refuse a record that is not framed."""
+        return self._needs_frames and not all(isinstance(one, FileRecord) for one in records)
+
+    def _refusal(self, record: Record, frame: Frame | None) -> DecodeError | None:
+        """Return the error of a record that is not framed, but must be."""
+        if not self._needs_frames or frame is not None or isinstance(record, FileRecord):
+            return None
+        return unframed(record.value or b"", record.headers, self._format)
 
     def prepare(self, schema_id: str) -> None:
         """Compile a fetched schema, which may block; see :meth:`FramedRecords.prepare`."""
@@ -259,11 +241,14 @@ class Decoder:
                 else:
                     self._decode_one(row, record, frame, decoded)
             except ValidationError as error:
-                value = record.value or b""
-                decoded.skips[row] = schema_error(error, self._names, value, record.headers)
+                decoded.skips[row] = self._schema_error(error, record)
             except RecordError as error:
                 decoded.skips[row] = error
         return decoded
+
+    def _schema_error(self, error: ValidationError, record: Record) -> RecordError:
+        value = record.value or b""
+        return schema_error(error, self._names, value, record.headers, self._format)
 
     def _decode_one(self, row: int, record: Record, frame: Frame | None, decoded: _Decoded) -> None:
         key, value = record.key, record.value
@@ -274,6 +259,8 @@ class Decoder:
             return
         if len(value) > self._settings.value_bytes_max:
             check_size(value, self._settings)
+        if (refusal := self._refusal(record, frame)) is not None:
+            raise refusal
         if frame is None:
             decoded.events.append(self._validate(value))
         else:
@@ -289,11 +276,15 @@ class Decoder:
         """Open the envelope of a record, and add what is inside."""
         envelope = self._envelope
         assert envelope is not None
-        parse = None if frame is None else partial(self._content, frame=frame)
+        parse: Callable[[bytes], Any] | None = None
+        if frame is not None:
+            parse = partial(self._content, frame=frame)
+        if (refusal := self._refusal(record, frame)) is not None:
+            parse = raiser(refusal)
         try:
             content = envelope.open(record.key, record.value, parse)
         except ValueError:
-            raise not_json(record.value or b"", record.headers) from None
+            raise not_json(record.value or b"", record.headers, self._format) from None
         if content is NoEvent.FORGET:
             decoded.forgets.append(row)
         elif content is NoEvent.FILTERED:

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from stream_rnn.errors import DecodeError, reason
+from stream_rnn.fold.records import FileRecord
+from stream_rnn.fold.value_formats import check_kind, raiser, unframed
 from stream_rnn.formats.avro_columns import AvroColumns, Column, NotColumnarError
 from stream_rnn.formats.avro_content import content_reader
 from stream_rnn.formats.avro_fields import field_values
@@ -94,7 +96,7 @@ class FramedRecords:
         self, fields: Sequence[Field], event: Event, schemas: Schemas, *, fetches: bool
     ) -> None:
         self._fields = {tuple(split_path(field.path)): field for field in fields}
-        self._is_enveloped = event.is_enveloped
+        self._is_enveloped, self._format = event.is_enveloped, event.value_format
         self._moment = Moment.of(event)
         self._schemas, self._fetches = schemas, fetches
         self._compiled: dict[str, _Compiled | DecodeError] = {}
@@ -145,7 +147,12 @@ class FramedRecords:
             UnavailableError: The registry does not answer.
         """
         frames = self.frames([record], [record.value])
-        return None if not frames or frames[0] is None else partial(self.content, frame=frames[0])
+        if frames and frames[0] is not None:
+            return partial(self.content, frame=frames[0])
+        if isinstance(record, FileRecord):
+            return None
+        error = unframed(record.value or b"", record.headers, self._format)
+        return None if error is None else raiser(error)
 
     def content(self, value: bytes, frame: Frame) -> Any:
         """Return the content of a value, whose frame :meth:`frames` has returned.
@@ -234,6 +241,7 @@ class FramedRecords:
             self._compile(schema_id)
 
     def _compiled_schema(self, schema: Schema) -> _Compiled:
+        check_kind(schema.kind, self._format)
         if schema.kind == "JSON":
             return _Compiled(lambda value, frame: _parse_json(value[frame.skip :]))
         if schema.kind == "PROTOBUF":
@@ -266,7 +274,7 @@ class FramedRecords:
 def open_framed(
     spec: FeatureSpec, settings: Settings, fields: Sequence[Field] = (), *, fetches: bool = True
 ) -> FramedRecords | None:
-    """Return the reader of framed records for the registry of the settings; ``None`` without one.
+    """Return the reader of framed records; ``None`` without a registry, or if the spec wants none.
 
     Args:
         spec: Feature spec.
@@ -277,7 +285,7 @@ def open_framed(
     Raises:
         ConfigError: See :func:`open_schemas`.
     """
-    schemas = open_schemas(settings)
+    schemas = None if spec.event.value_format == "json" else open_schemas(settings)
     return None if schemas is None else FramedRecords(fields, spec.event, schemas, fetches=fetches)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from stream_rnn.errors import DecodeError
+from stream_rnn.fold.value_formats import framed_json
 from stream_rnn.formats.frames import frame_of
 from stream_rnn.settings import Settings
 
@@ -53,14 +54,24 @@ def check_size(value: bytes, settings: Settings) -> None:
         raise DecodeError("value_too_large", message)
 
 
-def not_json(value: bytes, headers: Sequence[tuple[str, bytes | None]]) -> DecodeError:
-    """Return the error of a value that is not JSON; it names the schema id of a framed value."""
+def not_json(
+    value: bytes, headers: Sequence[tuple[str, bytes | None]], value_format: str = "auto"
+) -> DecodeError:
+    """Return the error of a value that is not JSON; it names the schema id of a framed value.
+
+    Args:
+        value: Value of the record.
+        headers: Headers of the record.
+        value_format: Format that the spec names.
+    """
     frame = frame_of(value, headers)
     if frame is None:
         return DecodeError("not_json", f"the value is not JSON{_describe(value)}")
     shown = frame.schema_id
     if shown == "0" and frame.skip and len(value) >= LONG_FRAME_BYTES:  # ids begin at 1
         shown = f"{int.from_bytes(value[1:LONG_FRAME_BYTES], 'big')} in 8 bytes"
+    if value_format == "json":
+        return framed_json(shown)
     return DecodeError(
         "framed",
         f"framed by a schema registry, schema id {shown}; set schema_registry_url",

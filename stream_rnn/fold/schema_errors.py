@@ -23,6 +23,7 @@ def schema_error(
     names: Collection[str],
     value: bytes,
     headers: Sequence[tuple[str, bytes | None]],
+    value_format: str = "auto",
 ) -> DecodeError:
     """Return the error of a record, with the path, the cause, and a remedy in the spec.
 
@@ -31,10 +32,11 @@ def schema_error(
         names: Names of fields and objects that the spec names; a place has others, too.
         value: Value of the record.
         headers: Headers of the record.
+        value_format: Format that the spec names.
     """
     first = error.errors(include_url=False, include_context=False)[0]
     if first["type"] == "json_invalid":
-        return not_json(value, headers)
+        return not_json(value, headers, value_format)
     path = join_path([str(part) for part in first["loc"] if part in names])
     return DecodeError("wrong_schema", f"{path or 'the value'}: {_cause(first)}")
 

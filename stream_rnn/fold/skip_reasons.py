@@ -8,6 +8,7 @@ SKIP_REASONS = {
     "bad_body": "the body of a framed value is not of its schema",
     "unknown_schema": "the schema registry does not know the schema id",
     "unsupported_schema": "the schema does not parse, or exceeds a limit",
+    "wrong_format": "the value has another format than value_format of the spec",
     "framed": "the value is not JSON; a schema registry has framed it",
     "wrong_schema": "a field that the spec names has another type",
     "missing": 'a field is missing for which the spec has missing = "error"',

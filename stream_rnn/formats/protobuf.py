@@ -53,7 +53,7 @@ class Protobuf:
     def __init__(
         self, text: str, references: References, moment: Moment, paths: Sequence[Path] = ()
     ) -> None:
-        self._file, self._pool = compile_schema(text, references)
+        self._file, self._pool = compile_schema(text, tuple(references))
         self.moment = moment
         self._wanted = _tree(paths) if paths else None
         self._kinds: dict[tuple[int, ...], tuple[type[Message], Read]] = {}

@@ -119,6 +119,10 @@ KeyElement = Annotated[
 """An element of a key: a path, or alternative paths of which the first that is not null counts."""
 
 
+ValueFormat = Literal["auto", "json", "avro", "protobuf", "json_schema"]
+"""Format of the values of a topic; ``auto`` lets the frame of each record decide."""
+
+
 class Event(SpecPart):
     """The fields with the key and the time of an event, and which records are events.
 
@@ -126,13 +130,16 @@ class Event(SpecPart):
     the record; the paths of features and heads begin at the object at ``unwrap``.
     """
 
-    OMITTED_DEFAULTS: ClassVar[frozenset[str]] = frozenset({"unwrap", "forget_when", "only"})
+    OMITTED_DEFAULTS: ClassVar[frozenset[str]] = frozenset(
+        {"unwrap", "forget_when", "only", "value_format"}
+    )
 
     key: Annotated[tuple[KeyElement, ...], ARRAY] = ()
     time: EventTime | None = None
     unwrap: PATH | None = None
     forget_when: ForgetWhen | None = None
     only: Annotated[tuple[Only, ...], ARRAY, Field(max_length=64)] = ()
+    value_format: ValueFormat = "auto"
 
     @property
     def is_enveloped(self) -> bool:

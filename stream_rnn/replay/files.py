@@ -13,7 +13,7 @@ from functools import lru_cache
 from aiokafka.partitioner import murmur2
 
 from stream_rnn.errors import SpecError
-from stream_rnn.fold.decoder import LogRecord
+from stream_rnn.fold.records import FileRecord, LogRecord
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.replay.file_rows import read_row_batches
 from stream_rnn.replay.frame_rows import Rows, name_of
@@ -84,13 +84,13 @@ def _records(batch: RowBatch, offset: int, *, has_time: bool) -> list[LogRecord]
     values, keys, timestamps = batch
     if has_time:
         return [
-            LogRecord(offset, timestamp, key, value)
+            FileRecord(offset, timestamp, key, value)
             for offset, (value, key, timestamp) in enumerate(
                 zip(values, keys, timestamps, strict=True), offset
             )
         ]
     return [
-        LogRecord(offset, offset, key, value)
+        FileRecord(offset, offset, key, value)
         for offset, (value, key) in enumerate(zip(values, keys, strict=True), offset)
     ]
 

@@ -19,6 +19,7 @@ from pydantic import ConfigDict, TypeAdapter
 
 from stream_rnn.errors import ConfigError, StreamRNNError, UnreachableError, reason
 from stream_rnn.fold.decoder import Record
+from stream_rnn.fold.value_formats import SCHEMA_KINDS
 from stream_rnn.kafka.admin_client import is_transient, retry_while_unavailable
 from stream_rnn.kafka.clients import new_admin, new_producer, start_admin, stop_admin, stop_producer
 from stream_rnn.kafka.connection import connection_options
@@ -68,9 +69,15 @@ async def send(
     Raises:
         UnreachableError: Kafka does not answer, or does not acknowledge a record.
         ConfigError: The topic does not exist, or refuses a record, or the log is a file that cannot
-            be read to its end, of which nothing is sent then.
+            be read to its end, of which nothing is sent then, or the spec wants another format than
+            JSON.
     """
     if isinstance(log, FileLog):
+        if (wanted := log.spec.event.value_format) in SCHEMA_KINDS:
+            raise ConfigError(
+                f"event.value_format is {wanted}, but send writes JSON; send with a spec whose "
+                "value_format is auto, or by the serializer of your schema registry"
+            )
         await _read_to_end(log)
     connection = connection_options(settings)
     timeout_ms = int(settings.kafka_timeout_s * 1000)

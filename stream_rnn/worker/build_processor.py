@@ -18,6 +18,7 @@ from stream_rnn.fold.kafka_log import KafkaLog
 from stream_rnn.fold.observer import Observer
 from stream_rnn.fold.processor import Processor
 from stream_rnn.fold.publisher import IdempotentPublisher, Publisher, TransactionalPublisher
+from stream_rnn.fold.value_formats import check_registry
 from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.model.network import Model
@@ -45,6 +46,9 @@ class ProcessorBuilder:
         observer: Observer that every processor notifies of its work.
         cache_bytes: Size of the cache of one partition, in bytes.
         at_crash_point: Callback for the crash points; see ``worker/fault_injection.py``.
+
+    Raises:
+        ConfigError: The spec names a format that needs a schema registry, and there is none.
     """
 
     app: faust.App
@@ -56,6 +60,9 @@ class ProcessorBuilder:
     observer: Observer
     cache_bytes: int = 0
     at_crash_point: AtCrashPoint = field(default_factory=faults_from_environment)
+
+    def __post_init__(self) -> None:
+        check_registry(self.model.spec.event, self.settings)
 
     @property
     def fold_id(self) -> str:
