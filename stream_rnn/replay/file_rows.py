@@ -11,8 +11,10 @@ import polars as pl
 from stream_rnn.fold.event_time import MS_PER, parse_numbers_ms
 from stream_rnn.fold.event_times import NO_TIMESTAMP
 from stream_rnn.fold.fields import value_getter
+from stream_rnn.formats.logical import Moment
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.paths import split_path
+from stream_rnn.replay.avro_files import read_avro_values
 from stream_rnn.replay.delimited import TextRows, column_of, read_text_rows, require_columns
 from stream_rnn.replay.file_parts import Part, list_parts
 from stream_rnn.replay.frame_rows import (
@@ -56,8 +58,24 @@ def read_row_batches(rows: Rows, spec: FeatureSpec) -> Iterator[RowBatch]:
             for values, texts in frames_as_json(frames, spec, str(part.path), part.folders):
                 yield make(values, texts)
         else:
-            for values in read_json_values(part.path):
+            for values in read_values(part, Moment.of(spec.event)):
                 yield make(values, values)
+
+
+def read_values(part: Part, moment: Moment, what: str = "log") -> Iterator[list[bytes]]:
+    """Yield the rows of a part of JSON or Avro as JSON, in batches.
+
+    Args:
+        part: The part.
+        moment: What a logical time of Avro becomes.
+        what: Kind of the rows, for messages: ``log`` or ``labels``.
+
+    Raises:
+        ConfigError: The file cannot be read.
+    """
+    if part.kind == "avro":
+        return read_avro_values(part.path, moment, what)
+    return read_json_values(part.path, what)
 
 
 def _json_batch_maker(

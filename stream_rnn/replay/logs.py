@@ -67,7 +67,7 @@ class Log(Protocol):
 
 @dataclass(frozen=True)
 class FileLog:
-    """A .jsonl, .csv or .parquet file, a directory of such files, or a data frame.
+    """A .jsonl, .csv, .parquet or .avro file, a directory of such files, or a data frame.
 
     Attributes:
         rows: Path of the file or the directory, or the data frame.

@@ -31,7 +31,7 @@ OTHER_FORMATS = {  # magic bytes, and what to do with such a file
     b"ARROW1": "it is a file of Arrow (Feather); write it as Parquet",
     b"\x04\x22\x4d\x18": "it is compressed by lz4; decompress it, or compress it by gzip or zstd",
     b"\x89HDF": "it is an HDF5 file; write the table as Parquet or CSV",
-    b"Obj\x01": "it is an Avro container file, which is not supported; convert it to JSON lines",
+    b"Obj\x01": "it is an Avro container file; give it a name that ends in .avro",
 }
 
 

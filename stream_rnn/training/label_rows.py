@@ -12,11 +12,12 @@ from typing import Any, Literal
 import polars as pl
 
 from stream_rnn.errors import ConfigError
+from stream_rnn.formats.logical import Moment
 from stream_rnn.model.file_format import FileFormat
 from stream_rnn.replay.delimited import read_text_rows
 from stream_rnn.replay.file_parts import list_parts
+from stream_rnn.replay.file_rows import read_values
 from stream_rnn.replay.frame_rows import Rows, name_of, read_parquet
-from stream_rnn.replay.json_files import read_json_values
 from stream_rnn.replay.row_keys import parse_json
 from stream_rnn.replay.text_values import value_reader
 
@@ -72,8 +73,8 @@ def read_label_rows(
     for part in list_parts(rows, "labels"):
         if part.kind == "parquet":
             yield from _frames(read_parquet(part.path, "labels"), columns, name)
-        elif part.kind == "json":
-            yield from _json(part.path, columns, name)
+        elif part.kind in ("json", "avro"):
+            yield from _json(read_values(part, Moment(), "labels"), columns, name)
         else:
             yield from _texts(part.path, columns, file, name)
 
@@ -96,12 +97,14 @@ def _frames(
 
 
 def _json(
-    path: Path, columns: Callable[[Sequence[str]], list[LabelColumn]], file: str
+    batches: Iterable[list[bytes]],
+    columns: Callable[[Sequence[str]], list[LabelColumn]],
+    file: str,
 ) -> Iterator[tuple[list[LabelColumn], Columns]]:
     needed: list[LabelColumn] = []
     seen: dict[str, None] = {}
     first = 0
-    for lines in read_json_values(path, "labels"):
+    for lines in batches:
         rows = list(map(parse_json, lines))
         for number, row in enumerate(rows, first):
             if not isinstance(row, dict):

@@ -1,6 +1,6 @@
 """Labels from a separate file, joined to the events of a log by place or by an id.
 
-A labels file is a .jsonl, .csv or .parquet file with a column for each head with ``of = "label"``,
+A labels file is a .jsonl, .csv, .parquet or .avro file with a column for each head with ``of = "label"``,
 named like the path of the head.  Its rows are joined to events
 
     by place  The file has the columns ``offset`` and, for a topic of several partitions,

@@ -216,7 +216,7 @@ def test_every_foreign_import_is_installed_by_name():
     """Nothing is imported that is here only because something else needs it, and nothing is idle."""
     sources = [path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py")]
     used = foreign(set().union(*map(imported, sources)))
-    idle = {"cramjam", "lz4", "snappy", "zstd", "grpcio-tools"}  # codecs of aiokafka, a program
+    idle = {"lz4", "snappy", "zstd", "grpcio-tools"}  # codecs of aiokafka, a program
     assert distributions(used) == (required("all") | required(None)) - idle - DATA
 
 

@@ -144,7 +144,7 @@ def test_a_row_with_an_impossible_time_costs_itself_alone(tmp_path, bad):
         ("log.csv", None, "cannot read the log"),
         ("log.parquet", None, "cannot read the log"),
         ("log.parquet", b"PAR1 or not", "cannot read the log"),
-        ("log.xlsx", b"", "a log is a .jsonl, .csv or .parquet file"),
+        ("log.xlsx", b"", "a log is a .jsonl, .csv, .parquet or .avro file"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_refused(tmp_path, name, content, says):

