@@ -12,7 +12,7 @@ from stream_rnn.cli.shared.printing import output_console, print_json, print_tab
 from stream_rnn.errors import ConfigError
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.notebook.options import SpecOptions
-from stream_rnn.notebook.spec import propose_with
+from stream_rnn.notebook.spec import propose_for_topic, propose_with
 from stream_rnn.options import build_options
 from stream_rnn.overwriting import cannot_write, write_whole
 from stream_rnn.settings import Settings
@@ -23,25 +23,38 @@ from stream_rnn.text import visible
 CLASSES_SHOWN = 5
 
 
-def init(log: Path, out: Path | None, force: bool, **options: Any) -> None:
+def init(
+    log: Path | None,
+    topic: str | None,
+    settings: Settings,
+    out: Path | None,
+    force: bool,
+    **options: Any,
+) -> None:
     """Propose a feature spec for a log."""
 
     def check_overwriting(path: Path) -> None:
         if not force:
             _require_absent(path)
 
+    if (log is None) == (topic is None):
+        raise ConfigError("name either a LOG file or a --topic")
     if out is not None:
         check_overwriting(out)
     choices = build_options(SpecOptions, **options)
-    proposed = propose_with(log, choices, _choose_asker())
+    if topic is not None:
+        proposed = propose_for_topic(settings, topic, choices, _choose_asker())
+    else:
+        proposed = propose_with(log, choices, _choose_asker())
     if out is None:
         sys.stdout.write(proposed.toml)
         return
     write_whole(out, proposed.toml, "the spec", check_overwriting)
+    place = quote(str(log)) if topic is None else f"--topic {quote(topic)}"
     sort = " --sort-by-time" * proposed.sort_by_time
     click.echo(
         f"spec written to {out}; read its comments, then run: "
-        f"stream-rnn train {quote(str(log))} --spec {quote(str(out))}{sort} --out BUNDLE"
+        f"stream-rnn train {place} --spec {quote(str(out))}{sort} --out BUNDLE"
     )
 
 

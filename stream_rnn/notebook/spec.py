@@ -9,13 +9,16 @@ from stream_rnn.model.features import FeatureSpec
 from stream_rnn.notebook.html import text
 from stream_rnn.notebook.options import SpecOptions, keywords
 from stream_rnn.overwriting import write_whole
+from stream_rnn.replay.event_loop import run_coroutine
 from stream_rnn.replay.frames import Frame, index_names, read_frame
 from stream_rnn.replay.logs import FRAME_NAME
+from stream_rnn.settings import Settings
 from stream_rnn.spec.examine import examine
 from stream_rnn.spec.proposal import propose_for
 from stream_rnn.spec.proposal_options import ProposalOptions
 from stream_rnn.spec.questions import Ask, refuse_to_choose
-from stream_rnn.spec.sample import read_sample
+from stream_rnn.spec.sample import Sample, read_sample
+from stream_rnn.spec.topic_sample import read_topic_sample
 
 FILE_OPTIONS = ("delimiter", "decimal", "thousands", "encoding", "columns")
 
@@ -83,6 +86,29 @@ def propose_spec(log: str | Path | Frame, *, options: SpecOptions) -> ProposedSp
     return propose_with(log, options, refuse_to_choose)
 
 
+def propose_for_topic(
+    settings: Settings, topic: str, options: SpecOptions, ask: Ask
+) -> ProposedSpec:
+    """Propose a feature spec from the first records of a topic, and from their schemas.
+
+    Args:
+        settings: Settings with the connections to Kafka and to the schema registry.
+        topic: Name of the topic.
+        options: Options of the proposal.
+        ask: Function that answers a question whose answer is not sure.
+
+    Raises:
+        ConfigError: See :func:`propose_spec`; or the topic does not exist, or an option is for a
+            text file.
+        UnreachableError: Kafka does not answer.
+        UnavailableError: The schema registry does not answer.
+    """
+    if given := [name for name in FILE_OPTIONS if getattr(options, name)]:
+        raise ConfigError(f"--topic {topic}: {', '.join(given)} is for delimited text files")
+    sample = run_coroutine(read_topic_sample(settings, topic, options.rows))
+    return _propose(sample, topic, options, ask)
+
+
 def propose_with(log: str | Path | Frame, options: SpecOptions, ask: Ask) -> ProposedSpec:
     """Propose a feature spec from a log.
 
@@ -101,8 +127,16 @@ def propose_with(log: str | Path | Frame, options: SpecOptions, ask: Ask) -> Pro
     if index:
         note = f"The index {index} of the frame is no column: to read it, call reset_index()."
         sample = replace(sample, reasons=(*sample.reasons, note))
+    try:
+        return _propose(sample, Path(log).name if is_path else FRAME_NAME, options, ask)
+    except ConfigError as error:
+        hint = f". The index {index} of the frame is no column: call reset_index()"
+        raise ConfigError(f"{error}{hint if index else ''}") from error
+
+
+def _propose(sample: Sample, name: str, options: SpecOptions, ask: Ask) -> ProposedSpec:
     choices = ProposalOptions(
-        key=options.key or (),
+        key=options.key or sample.key,
         time=options.time,
         targets=options.target,
         of=options.of,
@@ -110,15 +144,11 @@ def propose_with(log: str | Path | Frame, options: SpecOptions, ask: Ask) -> Pro
         time_format=options.time_format or "",
         zone=options.zone or "",
     )
-    try:
-        examined = examine(sample, choices, ask)
-        name = Path(log).name if is_path else FRAME_NAME
-        toml = propose_for(examined, sample, name, choices, ask)
-    except ConfigError as error:
-        hint = f". The index {index} of the frame is no column: call reset_index()"
-        raise ConfigError(f"{error}{hint if index else ''}") from error
+    examined = examine(sample, choices, ask)
+    toml = propose_for(examined, sample, name, choices, ask)
     spec = FeatureSpec.parse(tomllib.loads(toml), "proposed")
-    return ProposedSpec(toml, spec, sort_by_time=examined.unordered > 0)
+    is_unordered = examined.unordered > 0 and not sample.is_topic
+    return ProposedSpec(toml, spec, sort_by_time=is_unordered)
 
 
 def load_spec(path: str | Path) -> FeatureSpec:

@@ -161,7 +161,7 @@ def _blocks(
             count, data = _read_block(file, container.sync)
             yield offset, count, decompress(data)
         except _DamagedError as error:
-            raise _damaged(path, what, number, offset, str(error)) from None
+            raise _damaged(path, what, number, offset, reason(error)) from None
 
 
 def _read_block(file: IO[bytes], sync: bytes) -> tuple[int, bytes]:

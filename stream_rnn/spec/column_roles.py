@@ -179,6 +179,10 @@ def embedding_size(words: int) -> int:
 
 
 def _text_role(column: Column, classes_max: int) -> Role:
+    if column.symbols and len(column.symbols) <= classes_max:
+        seen = f"{column.distinct} of {len(column.symbols)} occur{_missing_note(column)}"
+        reason = f"an enum of the schema, whose symbols are the vocabulary; {seen}"
+        return Role("categorical", reason, column.symbols)
     if column.mixture and column.distinct > FEW_TEXTS:
         return Role("none", column.mixture)
     first = column.values.drop_nulls()[0].strip()

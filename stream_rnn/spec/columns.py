@@ -39,6 +39,9 @@ class Column:
             empty for none.
         notes: Remarks for the comment beside the field, without a full stop.
         raw: The N texts of a delimited file, of which a key is read; null where they are empty.
+        symbols: Symbols of an enum that a schema declares; empty for none.
+        is_time: Whether a schema declares the numbers as times.
+        is_record_key: Whether it is the key of the records of a topic, which is no field.
     """
 
     parts: tuple[str, ...]
@@ -51,6 +54,9 @@ class Column:
     mixture: str = ""
     notes: tuple[str, ...] = ()
     raw: pl.Series | None = None
+    symbols: tuple[str, ...] = ()
+    is_time: bool = False
+    is_record_key: bool = False
 
     @cached_property
     def path(self) -> str:

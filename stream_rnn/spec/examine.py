@@ -166,7 +166,7 @@ def _find_clocks(columns: Sequence[Column], options: ProposalOptions) -> dict[st
 
 def _is_clock(column: Column, clock: Clock) -> bool:
     """Return whether numbers in the range of times are times, by name or order."""
-    if clock.unit == "iso8601" or is_time_named(column):
+    if clock.unit == "iso8601" or column.is_time or is_time_named(column):
         return True
     return column.distinct > 1 and column.values.drop_nulls().is_sorted()
 

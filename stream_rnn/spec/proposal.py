@@ -79,7 +79,7 @@ def propose_for(
     if not features or not heads:
         raise ConfigError(_nothing_to_learn(name, left_out))
     offered = list(suggested_heads(log, options, heads))
-    top = [_top_block(name, sample.rows), *_file_block(sample), _event_block(log)]
+    top = [_top_block(name, sample.rows), *_file_block(sample), _event_block(log, sample)]
     text = format_document([*top, *features, *left_out, *heads, *offered])
     if (size := len(text.encode())) > SPEC_BYTES_MAX:
         raise ConfigError(
@@ -116,22 +116,22 @@ def _file_block(sample: Sample) -> list[Block]:
     return [Block("[file]", sample.file, sample.reasons)]
 
 
-def _event_block(log: ExaminedLog) -> Block:
+def _event_block(log: ExaminedLog, sample: Sample) -> Block:
     comments = [*log.envelope.reasons, *log.key_reasons, *log.time.reasons]
-    if count := log.unordered:
+    if (count := log.unordered) and not sample.is_topic:
         start = f"{count} row{'s are' if count > 1 else ' is'} earlier than the row before"
         comments.append(
             f"{start}. Training reads rows in the order of the file, so give it --sort-by-time, or "
             "sort the file with a stable sort."
         )
-    if log.has_doubled_hours:
+    if log.has_doubled_hours and not sample.is_topic:
         comments.append(
             "The rows go back only in the hour that local time has twice, at the end of summer time, "
             "so they keep the order of the file. Do not give --sort-by-time, which would mix the two "
             "passes of this hour; to tell them apart, write times in UTC or with an offset."
         )
-    key = [log.envelope.key_element(column) for column in log.key]
-    values: dict[str, Any] = {"key": key, **log.envelope.table}
+    key = [log.envelope.key_element(column) for column in log.key if not column.is_record_key]
+    values: dict[str, Any] = {**({"key": key} if key else {}), **log.envelope.table}
     if log.time.column is not None:
         values["time"] = dict(log.time.table)
     return Block("[event]", values, comments)

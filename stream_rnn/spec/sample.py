@@ -13,8 +13,10 @@ import polars as pl
 
 from stream_rnn.errors import ConfigError
 from stream_rnn.fold.record_limits import not_json
+from stream_rnn.formats.logical import Moment
 from stream_rnn.model.file_format import FileFormat
 from stream_rnn.model.paths import join_path
+from stream_rnn.replay.avro_files import read_avro_contents, read_container
 from stream_rnn.replay.delimited import for_suffix, read_text_rows
 from stream_rnn.replay.file_parts import Part, list_parts
 from stream_rnn.replay.frame_rows import Rows, name_of, read_parquet
@@ -24,6 +26,7 @@ from stream_rnn.replay.text_files import open_bytes, translated_errors
 from stream_rnn.spec.columns import Column, frame_columns
 from stream_rnn.spec.connect_types import refuse_connect_types
 from stream_rnn.spec.json_columns import json_columns
+from stream_rnn.spec.schema_fields import SchemaField, avro_fields, merge_fields, with_schema
 from stream_rnn.spec.sniffing import Sniffer
 from stream_rnn.spec.text_columns import OTHER_MISSING_WORDS, Marks, type_column, without_missing
 
@@ -41,12 +44,16 @@ class Sample:
         rows: Number of rows.
         file: Options of ``[file]`` with which the log is read, other than defaults.
         reasons: Reasons for these options, and other remarks, a sentence each.
+        key: Path of the key of the records of a topic; empty for a file, whose key is a guess.
+        is_topic: Whether the rows are records of a topic, of whose partitions each has an order.
     """
 
     columns: Sequence[Column]
     rows: int
     file: Mapping[str, Any] = field(default_factory=dict)
     reasons: tuple[str, ...] = ()
+    key: tuple[str, ...] = ()
+    is_topic: bool = False
 
 
 def read_sample(log: Rows, rows: int, given: Mapping[str, Any] | None = None) -> Sample:
@@ -67,8 +74,11 @@ def read_sample(log: Rows, rows: int, given: Mapping[str, Any] | None = None) ->
                 f"{name_of(log)}: {', '.join(given)} is for delimited text files (.csv, .tsv, .txt)"
             )
         frames = _parquet_frames(parts) if isinstance(log, Path) else [log]
-        is_json = bool(parts) and parts[0].kind == "json"
-        sample = _read_json(log, parts, rows) if is_json else _read_frames(frames, rows)
+        kind = parts[0].kind if parts else ""
+        if kind == "avro":
+            sample = _read_avro(parts, rows)
+        else:
+            sample = _read_json(log, parts, rows) if kind == "json" else _read_frames(frames, rows)
     else:
         sample = _read_text(log, parts, rows, dict(given or {}))
     if sample.rows < ROWS_MIN:
@@ -124,6 +134,36 @@ def _read_json(log: Rows, parts: Iterable[Part], rows: int) -> Sample:
         f"{_lines_are(count)} {what}; {'it is' if count == 1 else 'they are'} skipped."
         for what, count in wrong.items()
     )
+    return object_sample(objects, reasons)
+
+
+def _read_avro(parts: Iterable[Part], rows: int) -> Sample:
+    contents: list[dict[str, Any]] = []
+    fields: dict[tuple[str, ...], SchemaField] = {}
+    for part in parts:
+        fields = merge_fields(fields, dict(avro_fields(read_container(part.path).root)))
+        for batch in read_avro_contents(part.path, Moment()):
+            taken = batch[: rows - len(contents)]
+            contents += [part.folders | one for one in taken if isinstance(one, dict)]
+            if len(contents) >= rows:
+                break
+    return object_sample(contents, (), fields, "the schema of the file")
+
+
+def object_sample(
+    objects: Sequence[dict[str, Any]],
+    reasons: tuple[str, ...] = (),
+    fields: Mapping[tuple[str, ...], SchemaField] | None = None,
+    what: str = "",
+) -> Sample:
+    """Return the sample of objects.
+
+    Args:
+        objects: Contents of records.
+        reasons: Remarks, a sentence each.
+        fields: Fields of the schema of the records.
+        what: Name of this schema, for a remark.
+    """
     marks = Marks(is_json=True)
     found, lost = json_columns(objects)
     if lost:
@@ -132,8 +172,9 @@ def _read_json(log: Rows, parts: Iterable[Part], rows: int) -> Sample:
             "their names ids? Write such names as values."
         )
         reasons = (*reasons, note)
+    found, said = with_schema(found, fields or {}, what)
     typed = [type_column(column, marks) for column in refuse_connect_types(found, objects)]
-    return Sample(typed, len(objects), reasons=reasons)
+    return Sample(typed, len(objects), reasons=(*reasons, *said))
 
 
 def _lines_are(count: int) -> str:
@@ -230,7 +271,7 @@ def _typed(
             "(confidence 0.70)."
         )
         reasons = (*reasons, note)
-    return Sample(typed, rows, options, (*reasons, *_missing_notes(columns, missing)))
+    return Sample(typed, rows, file=options, reasons=(*reasons, *_missing_notes(columns, missing)))
 
 
 def _missing_notes(columns: Sequence[Column], missing: Sequence[str]) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from stream_rnn.cli.shared.log_options import order_option
+from stream_rnn.cli.shared.log_options import order_option, replay_settings
 from stream_rnn.cli.shared.options import Integer, group_option, json_option, path_option, verb
 from stream_rnn.cli.shared.settings_options import settings_options
 from stream_rnn.cli.verbs import load_work
@@ -21,7 +21,12 @@ def command() -> None:
 
 
 @verb("init", "tickets.csv --key CaseID --out tickets.toml", command)
-@click.argument("log", type=click.Path(path_type=Path))
+@click.argument("log", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--topic",
+    metavar="TOPIC",
+    help="Topic to read instead of a file: its first records, and the schemas that they name.",
+)
 @path_option("--out", help="File to write the spec to; default: standard output.")
 @click.option("--force", is_flag=True, help="Overwrite the file of --out if it exists.")
 @group_option(SpecOptions, "rows", help=ROWS)
@@ -91,12 +96,13 @@ def command() -> None:
     metavar="NAME,...",
     help="Column names of a text file without a header line, separated by commas; default: a guess.",
 )
+@replay_settings
 def init(**options: Any) -> Any:
     """Propose a feature spec for a log.
 
-    LOG is a .csv, .jsonl, .parquet or .avro file, or a directory of such parts. Types, scalings,
-    vocabularies, key, event time, heads and the format of a text file are guesses; a comment
-    beside each guess gives its reason. If a guess is not sure, the command asks at a terminal;
+    LOG is a .csv, .jsonl, .parquet or .avro file, or a directory of such parts; --topic reads a
+    topic instead. Types, scalings, vocabularies, key, event time, heads and the format of a text
+    file are guesses, unless a schema declares them; a comment beside each gives its reason. If a guess is not sure, the command asks at a terminal;
     elsewhere it ends with the candidates and the option that chooses each. Read the comments
     before you train.
     """
