@@ -12,6 +12,7 @@ from pydantic import Field, SecretStr
 
 from stream_rnn.errors import ConfigError
 from stream_rnn.settings_base import SettingsBase
+from stream_rnn.settings_formats import PredictionsFormat, PredictionsSchemaId, SchemaAutoRegister
 
 Delivery = Literal["exactly_once", "at_least_once"]
 Compression = Literal["none", "gzip", "snappy", "lz4", "zstd"]
@@ -91,6 +92,10 @@ class Settings(SettingsBase):
     compression: Compression = Field(
         "none", description="Compression of predictions and dead letters in Kafka."
     )
+
+    predictions_format: PredictionsFormat = "json"
+    predictions_schema_id: PredictionsSchemaId = None
+    schema_auto_register: SchemaAutoRegister = False
 
     # Settings that change the fold (all of them are in the fold id)
     state_ttl: float | None = Field(

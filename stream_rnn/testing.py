@@ -25,6 +25,8 @@ from stream_rnn.fold.recovery_facts import Topics
 from stream_rnn.fold.source import Fetch
 from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.model.network import Model
+from stream_rnn.predictions.wire_schema import Wire
+from stream_rnn.predictions.writer import JSON
 from stream_rnn.settings import Settings
 from stream_rnn.store.memory_store import MemoryStore
 
@@ -228,6 +230,7 @@ def memory_processor(
     sizes: Iterable[int] = (),
     partition: int = 0,
     publisher: MemoryPublisher | None = None,
+    wire: Wire = JSON,
     cache_bytes_max: int = 1_000_000,
     at_crash_point: AtCrashPoint = no_op,
 ) -> Processor:
@@ -241,6 +244,7 @@ def memory_processor(
         sizes: Number of records of each fetch; see :class:`MemorySource`.
         partition: Number of the source partition.
         publisher: Publisher of the outputs; ``None`` for a transactional one.
+        wire: Format of the predictions.
         cache_bytes_max: Bytes of hidden states to cache.
         at_crash_point: Function to call at each :class:`fold.crash_points.Point`.
     """
@@ -252,6 +256,7 @@ def memory_processor(
         source=MemorySource(log, sizes),
         store=store,
         log=log,
+        wire=wire,
         publisher=publisher or MemoryPublisher(log, at_crash_point=at_crash_point),
         cache_bytes=cache_bytes_max,
         at_crash_point=at_crash_point,

@@ -19,6 +19,7 @@ FOLD = {
         "options",
         "settings_base",
         "settings",
+        "settings_formats",
         "text",
         "formats",
         "kafka",
@@ -26,7 +27,9 @@ FOLD = {
         "model",
         "fold",
     ),
-    *("predictions.schema", "predictions.writer"),  # what reads them is no part of a fold
+    # what writes predictions and what they are; what reads a topic of them is no part of a fold
+    *(f"predictions.{name}" for name in ("schema", "writer", "binary_writers", "ragged")),
+    *(f"predictions.{name}" for name in ("wire_schema", "decoder", "subject")),
 }
 MAY_IMPORT = {  # a room, and what it may import; below are the rooms that come before it
     "errors": set(),
@@ -35,7 +38,8 @@ MAY_IMPORT = {  # a room, and what it may import; below are the rooms that come 
     "text": set(),
     "overwriting": {"errors"},
     "settings_base": {"errors"},
-    "settings": {"errors", "settings_base"},
+    "settings_formats": set(),
+    "settings": {"errors", "settings_base", "settings_formats"},
     "keys": {"errors"},
     "key_wrappers": set(),
     "key_texts": set(),
@@ -43,8 +47,8 @@ MAY_IMPORT = {  # a room, and what it may import; below are the rooms that come 
     "kafka": {"errors", "settings"},
     "store": {"errors", "settings"},
     "model": {"errors", "options", "text"},
-    "predictions": {"errors", "kafka", "model"},
     "formats": {"errors", "extras", "kafka", "model", "settings"},
+    "predictions": {"errors", "extras", "kafka", "model", "formats", "settings"},
     "fold": FOLD,
     "testing": FOLD,
     "metrics": {"model"},

@@ -12,6 +12,7 @@ from stream_rnn.audit.result import AuditOptions, AuditResult
 from stream_rnn.fold.output_batches import Message
 from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.kafka.topics import TopicFacts
+from stream_rnn.predictions.writer import JSON
 from stream_rnn.replay.logs import TopicLog
 from stream_rnn.settings import Settings
 from stream_rnn.testing import MemoryLog, MemoryPublisher, MemoryStore, memory_processor
@@ -183,7 +184,7 @@ def with_header(message, name, text) -> Message:
 
 
 async def fold(
-    model, settings, records, *, log=None, store=None, sizes=(), partition=0
+    model, settings, records, *, log=None, store=None, sizes=(), partition=0, wire=JSON
 ) -> MemoryLog:
     """Fold records by the worker's own processor; continue a log if one is given."""
     log = MemoryLog(list(records)) if log is None else log
@@ -196,6 +197,7 @@ async def fold(
         publisher=publisher,
         sizes=sizes,
         partition=partition,
+        wire=wire,
     )
     await processor.run()
     return log

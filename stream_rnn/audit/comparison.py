@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from stream_rnn.audit.dead_letter_table import DeadLetter
 from stream_rnn.audit.dead_letters import DeadLetters, expected_letter
-from stream_rnn.audit.digests import content_of, digest_of, frame_of, source_offset_of
+from stream_rnn.audit.digests import content_of, digest_of, memoryless_digest, source_offset_of
 from stream_rnn.audit.findings import FindingCounter, ValueComparison
 from stream_rnn.audit.missing_outputs import MissingOutputs
 from stream_rnn.audit.published_predictions import (
@@ -29,6 +29,7 @@ from stream_rnn.audit.segments import Segment, assign_origins
 from stream_rnn.audit.steps_check import StepsChecker, Verdict
 from stream_rnn.fold.decoder import Record
 from stream_rnn.fold.output_batches import Message
+from stream_rnn.predictions.decoder import body_of
 
 STEP_NOT_FINITE = "step_not_finite"
 
@@ -87,9 +88,8 @@ class Comparison:
         self._memory_starts.clear()
         published = self._published
         published.note_other_numerics()
-        self._output_indices = np.flatnonzero(
-            (published.count > 0) | (published.other_fold_count > 0)
-        )
+        has_output = (published.count > 0) | (published.other_fold_count > 0)
+        self._output_indices = np.flatnonzero(has_output)
         is_part = segment.offsets_before is None or segment.offsets_before > 0
         offsets_before = segment.begin if segment.offsets_before is None else segment.offsets_before
         self._checker = StepsChecker(offsets_before, self._ttl_ms) if is_part else None
@@ -138,7 +138,7 @@ class Comparison:
         return self._segment.origin_number in (NO_ORIGIN, number)
 
     def _compare_prediction(self, offset: int, message: Message) -> None:
-        content = content_of(message.value)
+        content = content_of(message.value, self._published.decoder)
         time_ms, replayed_steps = int(content["event_time_ms"]), int(content["steps"])
         if self._checker is not None:
             self._checker.note_time(time_ms)
@@ -174,7 +174,7 @@ class Comparison:
         published, index = self._published, offset - self._published.start
         flags = int(published.flags[index])
         timestamp = None if flags & BROKER_TIME else message.timestamp
-        frame = frame_of(content, message.key, timestamp, message.headers)
+        frame = memoryless_digest(content, message.key, timestamp, message.headers)
         is_wrong = verdict is Verdict.IMPOSSIBLE or int(published.frame[index]) != frame
         is_wrong = is_wrong or bool(flags & (UNLIKE | COLD_IS_FALSE | ORIGIN_IS_FALSE))
         first = int(published.output_offset[index])
@@ -186,7 +186,7 @@ class Comparison:
                 self.value_comparisons.append(pair)
             return
         self._result.counts["compared"] += 1
-        is_same = int(published.digest[index]) == digest_of(message.value)
+        is_same = int(published.digest[index]) == digest_of(body_of(message.value))
         if is_wrong or not (is_same or published.is_mixed(begin, offset)):
             self._add_different(offset, message.key, message)
         elif copies or not is_same:
@@ -314,7 +314,7 @@ class Comparison:
         published = self._published
         for offset in [o for o in self.missing if published.count[o - published.start]]:
             message, begin = self.missing.pop(offset)
-            content = content_of(message.value)
+            content = content_of(message.value, published.decoder)
             steps = int(published.steps[offset - published.start])
             is_same = self._checker is None or steps == content["steps"]
             verdict = Verdict.SAME if is_same else Verdict.UNKNOWN

@@ -6,7 +6,9 @@ from typing import Any
 
 import orjson
 
+from stream_rnn.errors import DecodeError
 from stream_rnn.fold.output_batches import Message
+from stream_rnn.predictions.decoder import PredictionDecoder
 
 
 def digest_of(value: bytes | None) -> int:
@@ -14,16 +16,15 @@ def digest_of(value: bytes | None) -> int:
     return int.from_bytes(blake2b(value or b"", digest_size=8).digest(), "little")
 
 
-def content_of(value: bytes | None) -> dict[str, Any]:
-    """Return the JSON object of a prediction; an empty one if the value is no JSON object."""
+def content_of(value: bytes | None, decoder: PredictionDecoder) -> dict[str, Any]:
+    """Return the content of a prediction as in JSON; an empty one if the value has none."""
     try:
-        content = orjson.loads(value or b"null")
-    except orjson.JSONDecodeError:
+        return decoder.content(value or b"null")
+    except DecodeError:
         return {}
-    return content if isinstance(content, dict) else {}
 
 
-def frame_of(
+def memoryless_digest(
     content: Mapping[str, Any],
     key: bytes | None,
     timestamp: int | None,

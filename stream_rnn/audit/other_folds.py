@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from stream_rnn.audit.digests import content_of, digest_of, is_origin
 from stream_rnn.fold.decoder import Record
 from stream_rnn.fold.kafka_log import LOG_APPEND_TIME
+from stream_rnn.predictions.decoder import PredictionDecoder
 from stream_rnn.predictions.writer import FORMAT
 
 STAMPED = -(1 << 62)  # stands for a timestamp that the broker set: it is not compared
@@ -30,9 +31,17 @@ class OtherFolds:
         partition: Source partition.
         start: First source offset.
         end: Source offset after the last one.
+        decoder: Decoder of predictions.
+
+    Attributes:
+        undecoded: Number of predictions whose schema is not known, so that only their headers and
+            their records were compared.
     """
 
-    def __init__(self, topic: str, partition: int, start: int, end: int) -> None:
+    def __init__(
+        self, topic: str, partition: int, start: int, end: int, decoder: PredictionDecoder
+    ) -> None:
+        self._decoder, self.undecoded = decoder, 0
         self._source, self._start, self._end = (topic, partition), start, end
         self._key: NDArray[np.uint64] = np.zeros(0, np.uint64)
         self._time: NDArray[np.int64] = np.zeros(0, np.int64)
@@ -77,9 +86,12 @@ class OtherFolds:
 
     def _is_valid(self, record: ConsumerRecord, offset: int) -> bool:
         """Return whether a prediction has valid fields that agree with its headers."""
-        content = content_of(record.value)
+        content = content_of(record.value, self._decoder)
         if not is_origin(dict(record.headers)["sr-origin"], offset):
             return False
+        if not content and (record.value or b"")[:1] == b"\0":
+            self.undecoded += 1
+            return True
         if content.get("format") != FORMAT:
             return _is_integer(content.get("format"), 1)
         topic, partition = self._source

@@ -21,6 +21,7 @@ from stream_rnn.audit.comparison import Comparison
 from stream_rnn.audit.dead_letters import DeadLetters
 from stream_rnn.audit.differences import differences, printable_bytes
 from stream_rnn.audit.findings import PendingExample, ValueComparison
+from stream_rnn.audit.framed_values import check_schema_ids, in_json
 from stream_rnn.audit.notes import (
     note_group_offset,
     note_missing_range,
@@ -37,10 +38,14 @@ from stream_rnn.fold.fold_id import fold_id
 from stream_rnn.fold.framed import open_framed
 from stream_rnn.fold.kafka_log import KafkaLog
 from stream_rnn.fold.output_batches import Message
+from stream_rnn.fold.output_schema import model_decoder
+from stream_rnn.formats.open_schemas import open_schemas
 from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.keys import describe_key
 from stream_rnn.model.heads import Multiclass
 from stream_rnn.model.network import Model
+from stream_rnn.predictions.decoder import as_json
+from stream_rnn.predictions.wire_schema import Wire
 from stream_rnn.replay.logs import Range, TopicLog
 from stream_rnn.replay.partition import replay_partition
 from stream_rnn.settings import FoldSettings
@@ -95,6 +100,8 @@ class PartitionAudit:
         self.labels = {head.name: frozenset(head.labels) for head in heads}
         self.example_counts: dict[str, int] = {}
         self.kafka_log = KafkaLog(log.cluster, settings, self.partition)
+        self.decoder = model_decoder(model, open_schemas(settings))
+        self.wire = Wire(settings.predictions_format, settings.predictions_schema_id or 0)
         self.envelope = Envelope(model.spec.event, settings, open_framed(model.spec, settings))
 
     async def audit(self) -> None:
@@ -130,6 +137,7 @@ class PartitionAudit:
         is_from_start = self.log.first is None
         note_uncompared_predictions(*where, self.owner, self.published, is_from_start=is_from_start)
         note_uncompared_dead_letters(self.result, self.dead_letters)
+        check_schema_ids(*where, self.published, self.settings)
         count = int(self.published.other_fold_count.sum(dtype=np.int64))
         self.result.add_other_folds(count, self.published.other_folds_by_id)
 
@@ -151,6 +159,7 @@ class PartitionAudit:
             bounds,
             self.model.numerics(),
             includes_key,
+            self.decoder,
         )
         self.dead_letters = DeadLetters(
             cluster, settings.dead_letters_topic, self.owner, bounds, includes_key
@@ -200,7 +209,9 @@ class PartitionAudit:
 
         settings = self.settings.model_copy(update=UNCUT)
         place = self.partition, segment.begin
-        counts = await replay_partition(self.model, settings, *place, batches(), emit)
+        counts = await replay_partition(
+            self.model, settings, *place, batches(), emit, wire=self.wire
+        )
         return counts.filtered
 
     def _drop_unneeded(self, records: Sequence[Record]) -> Sequence[Record]:
@@ -273,11 +284,13 @@ class PartitionAudit:
             output_offset for pair in pairs for output_offset in pair.output_offsets
         )
         self.result.other_numerics += len(pairs)
+        values = {place: as_json(one, self.decoder) or b"" for place, one in values.items()}
         for pair in pairs:
-            first = values.get(pair.output_offsets[0])
-            expected = pair.message.value if pair.has_same_memory else first
+            replayed = as_json(pair.message.value, self.decoder)
+            expected = replayed if pair.has_same_memory else values.get(pair.output_offsets[0])
             for output_offset in pair.output_offsets:
-                if not is_close(values.get(output_offset, b""), expected or b"", self.labels):
+                value = values.get(output_offset)
+                if not is_close(value or b"", expected or b"", self.labels):
                     self.comparison.add_unequal(pair, output_offset, "different")
                     break
 
@@ -312,6 +325,8 @@ class PartitionAudit:
         output = self.dead_letters if is_dead_letter else self.published
         reads = [await output.record(offset) for offset in example.output_offsets]
         records = [record for record in reads if record]
+        if not is_dead_letter:
+            example, records = in_json(self.decoder, example, records)
         first = records[0].value if records else example.published
         if example.expected is None or not records:
             expected = example.expected.value if example.expected else example.replayed

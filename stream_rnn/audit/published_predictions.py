@@ -16,12 +16,14 @@ from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 from numpy.typing import NDArray
 
-from stream_rnn.audit.digests import content_of, digest_of, frame_of, is_origin
+from stream_rnn.audit.digests import content_of, digest_of, is_origin, memoryless_digest
 from stream_rnn.audit.other_folds import OtherFolds
 from stream_rnn.audit.reread import record_at, records_at
 from stream_rnn.errors import ConfigError
 from stream_rnn.fold.kafka_log import LOG_APPEND_TIME
+from stream_rnn.formats.frames import frame_of
 from stream_rnn.kafka.cluster import KafkaCluster
+from stream_rnn.predictions.decoder import PredictionDecoder, body_of
 
 OFFSETS_MAX = 50_000_000  # in one partition; each takes some 50 bytes
 ORIGINS_MAX = 20  # the range is folded once for each
@@ -85,11 +87,12 @@ class PublishedPredictions:
         bounds: Source offsets to audit.
         numerics: Numerics of this process.
         includes_key: Returns whether a key is compared.
+        decoder: Decoder of predictions.
 
     Attributes:
         count: (N,) number of predictions.
         digest: (N,) digest of the first prediction's value.
-        frame: (N,) digest of everything that does not depend on the memory; see :func:`frame_of`.
+        frame: (N,) digest of everything that does not depend on the memory; see :func:`memoryless_digest`.
         steps: (N,) steps that the first prediction names; -1 if they cannot be read.
         output_offset: (N,) offset of the first prediction in the predictions topic.
         origin_number: (N,) index in ``origins``; ``NO_ORIGIN`` without a valid origin.
@@ -100,7 +103,8 @@ class PublishedPredictions:
         other_fold_count: (N,) number of predictions of this app's other folds.
         other_folds: Checks of those predictions against their records.
         origins: Origins that predictions of this fold name, in order of appearance.
-        other_folds_by_id: Fold id -> number of predictions in the range.
+        schema_ids: Schema ids that predictions of this fold name, each with the value of the first.
+        other_folds_by_id: Fold id -> number of its predictions.
         unlike: Offset -> output offset of a copy that differs, for up to ``UNLIKE_MAX`` offsets.
         copies: Offset -> digest -> output offset of copies that were computed with other numerics,
             so that only their values can be compared.
@@ -124,6 +128,7 @@ class PublishedPredictions:
         bounds: Bounds,
         numerics: str,
         includes_key: Any,
+        decoder: PredictionDecoder,
     ) -> None:
         start, end = bounds.start, bounds.end
         if end - start > OFFSETS_MAX:
@@ -135,7 +140,7 @@ class PublishedPredictions:
         self.owner, self.start, self.end, self._bounds = owner, start, end, bounds
         self.count: NDArray[np.uint16] = np.zeros(count, np.uint16)
         self.other_fold_count: NDArray[np.uint16] = np.zeros(count, np.uint16)
-        self.other_folds = OtherFolds(owner.topic, owner.partition, start, start + count)
+        self.other_folds = OtherFolds(owner.topic, owner.partition, start, start + count, decoder)
         self.digest: NDArray[np.uint64] = np.zeros(count, np.uint64)
         self.frame: NDArray[np.uint64] = np.zeros(count, np.uint64)
         self.steps: NDArray[np.int32] = np.zeros(count, np.int32)
@@ -157,7 +162,8 @@ class PublishedPredictions:
         self.log_start = 0
         self._cluster, self._includes_key = cluster, includes_key
         self._tp = TopicPartition(predictions, owner.partition)
-        self._numerics = numerics
+        self._numerics, self.decoder = numerics, decoder
+        self.schema_ids: dict[str, bytes] = {}
         self._read_to: int | None = None
 
     @property
@@ -218,10 +224,12 @@ class PublishedPredictions:
             self._add_of_other_fold(record, offset, fold)
             return
         self.count[index] = min(int(self.count[index]) + 1, 65_535)
-        digest, content = digest_of(record.value), content_of(record.value)
+        digest = digest_of(body_of(record.value))
+        content = content_of(record.value, self.decoder)
+        self._note_schema_id(record.value)
         is_stamped = record.timestamp_type == LOG_APPEND_TIME
         timestamp = None if is_stamped else record.timestamp
-        frame = frame_of(content, record.key, timestamp, record.headers)
+        frame = memoryless_digest(content, record.key, timestamp, record.headers)
         flags = BROKER_TIME if is_stamped else 0
         flags |= OTHER_NUMERICS if content.get("numerics") != self._numerics else 0
         if not is_origin(dict(record.headers)["sr-origin"], offset):
@@ -236,6 +244,10 @@ class PublishedPredictions:
         if not flags & ORIGIN_IS_FALSE:
             self.origin_number[index] = self._origin_number_of(origin)
         self.flags[index] |= flags | (0 if content.get("cold") is (steps == 1) else COLD_IS_FALSE)
+
+    def _note_schema_id(self, value: bytes | None) -> None:
+        if value and len(self.schema_ids) < NAMES_MAX and (frame := frame_of(value, ())):
+            self.schema_ids.setdefault(frame.schema_id, value)
 
     def _add_of_other_fold(self, record: ConsumerRecord, offset: int, fold: str) -> None:
         index = offset - self.start

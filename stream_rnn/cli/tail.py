@@ -4,6 +4,7 @@ import asyncio
 import sys
 
 import click
+import orjson
 from rich.text import Text
 
 from stream_rnn.cli.shared.printing import output_console, print_text
@@ -32,6 +33,7 @@ def run(
 async def _tail(
     topic: str, settings: Settings, from_beginning: bool, count_max: int | None, as_json: bool
 ) -> None:
+    url = settings.schema_registry_url
     reader = PredictionReader(
         topic,
         bootstrap_servers=settings.explicit_servers,
@@ -39,6 +41,9 @@ async def _tail(
         start="earliest" if from_beginning else "latest",
         on_bad="skip",
         timeout_s=settings.kafka_timeout_s,
+        schema_registry_url=url.get_secret_value() if url else None,
+        schema_registry_config=settings.schema_registry_config,
+        bundle=settings.bundle,
     )
     printer = _JsonPrinter() if as_json else _TablePrinter()
     try:
@@ -53,12 +58,16 @@ async def _tail(
 
 
 class _JsonPrinter:
-    """Prints each prediction as the published bytes."""
+    """Prints each prediction as its JSON: the published bytes, unless they are framed."""
 
-    def show(self, reader: PredictionReader, _prediction: Prediction) -> None:
+    def show(self, reader: PredictionReader, prediction: Prediction) -> None:
         """Print one line."""
         assert reader.record is not None, "a prediction was yielded"
-        sys.stdout.buffer.write(reader.record.value + b"\n")
+        line = reader.record.value
+        if line[:1] == b"\0":
+            content = prediction.model_dump(mode="json", by_alias=True, exclude_none=True)
+            line = orjson.dumps(content)
+        sys.stdout.buffer.write(line + b"\n")
         sys.stdout.buffer.flush()
 
 

@@ -14,6 +14,8 @@ from stream_rnn.fold.recovery_facts import Log, Recovery
 from stream_rnn.fold.schema_calls import KeptSchemas
 from stream_rnn.fold.source import Source
 from stream_rnn.model.network import Model
+from stream_rnn.predictions.wire_schema import Wire
+from stream_rnn.predictions.writer import JSON
 from stream_rnn.settings import FoldSettings
 from stream_rnn.store.cache import StateCache
 from stream_rnn.store.state import Store
@@ -30,6 +32,7 @@ def build_processor(
     publisher: Publisher,
     cache_bytes: int,
     sink: Sink | None = None,
+    wire: Wire = JSON,
     options: RecoveryOptions | None = None,
     patience_s: float = 0.0,
     at_crash_point: AtCrashPoint = no_op,
@@ -48,6 +51,7 @@ def build_processor(
         publisher: Publisher of the outputs and the group offset.
         cache_bytes: Bytes of hidden states to cache in this process.
         sink: Sink of predictions and skipped records; ``None`` publishes them.
+        wire: Format of the predictions that are published.
         options: Options of recovery; ``None`` takes them from the settings.
         patience_s: Seconds for which recovery rereads a group offset below the position.
         at_crash_point: Function to call at each :class:`Point`.
@@ -70,7 +74,7 @@ def build_processor(
             options=options or RecoveryOptions.of(settings),
             patience_s=patience_s,
         ),
-        sink=sink or PublishedOutputs(model, settings, partition, identity),
+        sink=sink or PublishedOutputs(model, settings, partition, identity, wire),
         cache=StateCache(model.hidden_size_floats, cache_bytes),
         clock=time.monotonic,
         at_crash_point=at_crash_point,

@@ -8,6 +8,8 @@ from stream_rnn.settings import Settings
 FOLD_VERSION = 2
 FRAMED_VERSION = 1
 """Version of what the bodies of framed records mean."""
+WIRE_VERSION = 1
+"""Version of the bytes of predictions in Avro, Protobuf and JSON Schema."""
 FOLD_SETTINGS = (
     "state_ttl",
     "event_time_ahead_max_s",
@@ -15,7 +17,8 @@ FOLD_SETTINGS = (
     "key_bytes_max",
     "top_k",
 )
-"""Settings that change hidden states or published bytes, besides ``event_year_max``."""
+"""Settings that change hidden states or published bytes, besides ``event_year_max``,
+``schema_registry_url`` and ``predictions_format``."""
 
 
 def fold_id(fingerprint: str, settings: Settings) -> str:
@@ -35,6 +38,8 @@ def fold_id(fingerprint: str, settings: Settings) -> str:
         content["event_year_max"] = settings.event_year_max
     if settings.reads_frames:
         content["framed"] = FRAMED_VERSION  # with schemas, framed records are events
+    if settings.predictions_format != "json":
+        content["predictions_format"] = [settings.predictions_format, WIRE_VERSION]
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 

@@ -13,7 +13,8 @@ from stream_rnn.fold.decoder import Record
 from stream_rnn.fold.micro_batch import DecodedBatch, SteppedBatch
 from stream_rnn.fold.output_batches import Message
 from stream_rnn.model.network import Model
-from stream_rnn.predictions.writer import PredictionWriter
+from stream_rnn.predictions.wire_schema import Wire
+from stream_rnn.predictions.writer import JSON, PredictionWriter
 from stream_rnn.settings import FoldSettings
 
 
@@ -109,9 +110,17 @@ class PublishedOutputs:
         settings: Names, and bounds of a dead letter.
         partition: Number of the source partition.
         fold_id: Id of the fold.
+        wire: Format of the predictions.
     """
 
-    def __init__(self, model: Model, settings: FoldSettings, partition: int, fold_id: str) -> None:
+    def __init__(
+        self,
+        model: Model,
+        settings: FoldSettings,
+        partition: int,
+        fold_id: str,
+        wire: Wire = JSON,
+    ) -> None:
         self._settings = settings
         self._partition = partition
         self._writer = make_writer(
@@ -121,6 +130,7 @@ class PublishedOutputs:
             partition=partition,
             fold_id=fold_id,
             top_k=settings.top_k,
+            wire=wire,
         )
 
     def predictions(self, predicted: PredictionBatch, origin: int) -> list[Message]:
@@ -146,7 +156,14 @@ class PublishedOutputs:
 
 
 def make_writer(
-    model: Model, *, app: str, source: str, partition: int, fold_id: str, top_k: int
+    model: Model,
+    *,
+    app: str,
+    source: str,
+    partition: int,
+    fold_id: str,
+    top_k: int,
+    wire: Wire = JSON,
 ) -> PredictionWriter:
     """Return the writer of one source partition's predictions."""
     return PredictionWriter(
@@ -159,4 +176,5 @@ def make_writer(
         app=app,
         fold_id=fold_id,
         top_k=top_k,
+        wire=wire,
     )

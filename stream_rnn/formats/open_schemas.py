@@ -66,10 +66,20 @@ def open_registry(settings: Settings) -> "Registry | None":
     if url is None and config is None:
         return None
     plain = None if url is None else url.get_secret_value()
-    return _open_registry(plain, config, settings.schema_registry_timeout_s)
+    return open_registry_at(plain, config, settings.schema_registry_timeout_s)
 
 
-def _open_registry(url: str | None, config: str | None, timeout_s: float) -> "Registry":
+def open_registry_at(url: str | None, config: str | None, timeout_s: float) -> "Registry":
+    """Return a registry of the caller's own.
+
+    Args:
+        url: URL of the registry; ``None`` for that of the config.
+        config: Path of the file with the login; ``None`` for none.
+        timeout_s: Deadline for one answer, in seconds.
+
+    Raises:
+        ConfigError: See :func:`open_schemas`.
+    """
     try:
         from stream_rnn.formats.registry import Registry  # noqa: PLC0415  # of an extra
         from stream_rnn.formats.registry_config import make_registry_config  # noqa: PLC0415
@@ -90,7 +100,7 @@ def _open(
 ) -> Schemas:
     source: SchemaSource = NoSchemas(file or "")
     if url is not None or config is not None:
-        source = _open_registry(url, config, timeout_s)
+        source = open_registry_at(url, config, timeout_s)
     schemas = Schemas(source, stops_at_unknown=stops)
     for schema_id, verdict in ({} if file is None else read_schemas(file)).items():
         schemas.add(schema_id, verdict)

@@ -15,6 +15,7 @@ from aiokafka import TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 
 from stream_rnn.errors import ConfigError, DecodeError, StreamRNNError
+from stream_rnn.fold.output_schema import model_decoder
 from stream_rnn.keys import describe_key, parse_key
 from stream_rnn.operate.key_states import find_states
 from stream_rnn.operate.near_keys import find_near_keys
@@ -141,6 +142,7 @@ class DashboardData:
         self.fold = fold
         self._workers = WorkerPoller(fold.settings.app, addresses)
         self.sampler = Sampler(fold, wall)
+        self._decoder = model_decoder(fold.model)
 
     async def now(self) -> Json:
         """Return positions, workers, latency and the distribution of outputs."""
@@ -243,7 +245,7 @@ class DashboardData:
                 for record in records:
                     if record.key == key and record.value:
                         with suppress(DecodeError):  # another program wrote it
-                            predictions.append(Prediction.parse(record.value))
+                            predictions.append(self._decoder.parse(record.value))
         except StreamRNNError as error:
             logger.warning("cannot read the predictions of a key: %s", error)
         return list(predictions)

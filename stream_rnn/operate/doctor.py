@@ -17,6 +17,7 @@ from stream_rnn.operate.check_dead_letters import check_dead_letters
 from stream_rnn.operate.check_host import check_bundle, check_machine, check_numerics
 from stream_rnn.operate.check_kafka import check_positions
 from stream_rnn.operate.check_keys import check_keys
+from stream_rnn.operate.check_output_schema import check_output_schema
 from stream_rnn.operate.check_registry import check_registry
 from stream_rnn.operate.check_result import Finding, Level, bad, fine, warning
 from stream_rnn.operate.open_fold import Fold, assemble_fold, open_redis
@@ -59,8 +60,8 @@ async def examine(
     opened = _Opened()
     finding, opened.model = check_bundle(settings)
     yield finding
-    if opened.model is not None:
-        yield check_numerics(opened.model)
+    async for finding in _check_model(opened.model, settings):
+        yield finding
     async with AsyncExitStack() as stack:
         async for finding in _check_redis(opened, stack, settings, wall):
             yield finding
@@ -87,6 +88,13 @@ async def examine(
         nodes = await _read_info(redis, "memory")
         stored = sum(row["keys"] for row in rows)
         yield check_redis.check_memory(nodes, model, settings, keys, stored)
+
+
+async def _check_model(model: Model | None, settings: FoldSettings) -> AsyncIterator[Finding]:
+    if model is not None:
+        yield check_numerics(model)
+        for finding in await check_output_schema(settings, model):
+            yield finding
 
 
 async def _check_fold(

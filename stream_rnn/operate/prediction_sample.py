@@ -10,10 +10,11 @@ import numpy as np
 from aiokafka import TopicPartition
 
 from stream_rnn.errors import DecodeError, StreamRNNError, reason
+from stream_rnn.fold.output_schema import model_decoder
 from stream_rnn.kafka.clients import new_consumer, stop_consumer
 from stream_rnn.kafka.connection import connection_options
 from stream_rnn.operate.open_fold import Fold
-from stream_rnn.predictions.schema import BinaryOutput, ClassOutput, NumberOutput, Prediction
+from stream_rnn.predictions.schema import BinaryOutput, ClassOutput, NumberOutput
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +52,7 @@ class Sampler:
         self._fold, self._wall = fold, wall
         self._topic = settings.predictions
         self._delays: deque[tuple[float, float]] = deque(maxlen=SAMPLES_MAX)
+        self._decoder = model_decoder(fold.model)
         self._fingerprint = fold.model.fingerprint[:16]
         self._kinds = {head.name: OUTPUTS[head.kind] for head in fold.model.spec.heads}
         self._outputs = {name: deque[float | str](maxlen=SAMPLES_MAX) for name in self._kinds}
@@ -137,7 +139,7 @@ class Sampler:
         """Add a record to the sample, and return whether it is a prediction of this bundle."""
         self._records += 1
         try:
-            prediction = Prediction.parse(payload or b"")
+            prediction = self._decoder.parse(payload or b"")
         except DecodeError:
             return False
         if prediction.fingerprint != self._fingerprint:

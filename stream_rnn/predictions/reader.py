@@ -37,7 +37,8 @@ from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, Self
+from pathlib import Path
+from typing import Literal, Self, cast
 
 from aiokafka import TopicPartition
 from aiokafka.abc import AbstractTokenProvider
@@ -59,6 +60,7 @@ from stream_rnn.kafka.record_batches import Consumer
 from stream_rnn.kafka.unreachable import describe_unreachable
 from stream_rnn.predictions.assignment import Assignment, StartPolicy
 from stream_rnn.predictions.completeness import Completeness
+from stream_rnn.predictions.decoder import open_decoder
 from stream_rnn.predictions.progress import PartitionProgress, SourcePartition
 from stream_rnn.predictions.schema import Prediction
 
@@ -108,6 +110,9 @@ class PredictionReader(AsyncIterator[Prediction]):
         on_bad: Reaction to a value that is not a prediction: ``raise`` raises ``DecodeError``, and
             the next call continues after the value; ``skip`` counts it.
         timeout_s: Deadline in seconds for one answer of Kafka, and for an assignment of partitions.
+        schema_registry_url: URL of the schema registry of predictions in Avro or Protobuf.
+        schema_registry_config: Path of the file with its login, and its URL unless that is given.
+        bundle: Directory of a bundle whose predictions need no registry.
 
     Raises:
         ConfigError: On opening: no broker answers, or the topic does not exist.
@@ -130,16 +135,17 @@ class PredictionReader(AsyncIterator[Prediction]):
         token_provider: AbstractTokenProvider | None = None,
         on_bad: Literal["raise", "skip"] = "raise",
         timeout_s: float = 30.0,
+        schema_registry_url: str | None = None,
+        schema_registry_config: str | None = None,
+        bundle: str | Path | None = None,
     ) -> None:
         self.topic = topic
         self.counts = Counts()
         self.record: ConsumerRecord | None = None
         self._connection = kafka_options(bootstrap_servers, kafka_config, token_provider)
-        self._group_id = group_id
+        self._group_id, self._worker_app_id = group_id, worker_app_id
         self._start: StartPolicy = start
-        self._worker_app_id = worker_app_id
-        self._skips_bad = on_bad == "skip"
-        self._timeout_s = timeout_s
+        self._skips_bad, self._timeout_s = on_bad == "skip", timeout_s
         self._consumer: Consumer | None = None
         self._admin: CheckedAdminClient | None = None
         self._assignment: Assignment | None = None
@@ -147,6 +153,7 @@ class PredictionReader(AsyncIterator[Prediction]):
         self._buffer: deque[tuple[PartitionProgress, ConsumerRecord]] = deque()
         self._completeness = Completeness(worker_app_id, timeout_s) if worker_app_id else None
         self._source_topic: str | None = None
+        self._decoder = open_decoder(schema_registry_url, schema_registry_config, bundle, timeout_s)
 
     async def __aenter__(self) -> Self:
         timeout_ms = int(self._timeout_s * 1000)
@@ -156,9 +163,8 @@ class PredictionReader(AsyncIterator[Prediction]):
             auto_offset_reset="none",
             enable_auto_commit=False,
             request_timeout_ms=timeout_ms,
-            fetch_max_wait_ms=min(
-                FETCH_WAIT_MS_MAX, timeout_ms // 2
-            ),  # an idle topic must not time out
+            # an idle topic must not time out
+            fetch_max_wait_ms=min(FETCH_WAIT_MS_MAX, timeout_ms // 2),
             **self._connection,
         )
         self._admin = clients.new_admin(request_timeout_ms=timeout_ms, **self._connection)
@@ -204,8 +210,9 @@ class PredictionReader(AsyncIterator[Prediction]):
             raise ConfigError(missing) from error
         if not described["partitions"]:
             raise ConfigError(missing)
-        numbers = range(len(described["partitions"]))
-        return [TopicPartition(self.topic, number) for number in numbers]
+        return [
+            TopicPartition(self.topic, number) for number in range(len(described["partitions"]))
+        ]
 
     async def __anext__(self) -> Prediction:
         """Return the next prediction, and wait for it without a limit; may be cancelled.
@@ -215,7 +222,7 @@ class PredictionReader(AsyncIterator[Prediction]):
             ConfigError: Retention removed predictions that were not read, a record batch is
                 unreadable, or the user lacks a right.
             FencedError: This reader is no longer a member of its group; open a new one.
-            UnavailableError: Kafka did not answer, or has refused the login for ``timeout_s``, or
+            UnavailableError: Kafka or the schema registry did not answer, or has refused the login for ``timeout_s``, or
                 the group did not finish a rebalance; the method may be called again.
         """
         while True:
@@ -223,6 +230,7 @@ class PredictionReader(AsyncIterator[Prediction]):
                 _, admin, _ = self._opened
                 self._completeness.refresh_when_old(admin, self._source_topic)
             while self._buffer:
+                await self._decoder.prepare(self._buffer[0][1].value)
                 prediction = self._admit(*self._buffer.popleft())
                 if prediction is not None:
                     return prediction
@@ -243,10 +251,9 @@ class PredictionReader(AsyncIterator[Prediction]):
             self.counts.foreign += 1
             return None
         source = prediction.source
+        place = SourcePartition(app, source.topic, source.partition)
         try:
-            is_new = progress.admit(
-                SourcePartition(app, source.topic, source.partition), source.offset
-            )
+            is_new = progress.admit(place, source.offset)
         except ConfigError:
             progress.position = record.offset  # the next call must not skip the record
             self._buffer.appendleft((progress, record))
@@ -261,14 +268,12 @@ class PredictionReader(AsyncIterator[Prediction]):
 
     def _parse(self, record: ConsumerRecord) -> Prediction | None:
         try:
-            return Prediction.parse(record.value or b"")
+            return self._decoder.parse(record.value or b"")
         except DecodeError as error:
             self.counts.bad += 1
             where = f"{record.topic}[{record.partition}] offset {record.offset}"
             if self._skips_bad:
-                logger.warning(
-                    "skipping a value that is not a prediction place=%s: %s", where, error
-                )
+                logger.warning("skipping a value that is no prediction place=%s: %s", where, error)
                 return None
             message = f"{where} is not a prediction: {error}; is {self.topic} the right topic?"
             raise DecodeError(error.code, message) from error
@@ -342,7 +347,6 @@ class PredictionReader(AsyncIterator[Prediction]):
 
     @property
     def _opened(self) -> tuple[Consumer, CheckedAdminClient, Assignment]:
-        assert self._consumer is not None, "the reader was not opened by 'async with'"
-        assert self._admin is not None, "the reader was not opened by 'async with'"
-        assert self._assignment is not None, "the reader was not opened by 'async with'"
-        return self._consumer, self._admin, self._assignment
+        opened = self._consumer, self._admin, self._assignment
+        assert None not in opened, "the reader was not opened by 'async with'"
+        return cast("tuple[Consumer, CheckedAdminClient, Assignment]", opened)

@@ -115,8 +115,13 @@ class Prediction(_Model):
         try:
             return cls.model_validate_json(value)
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            raise DecodeError("not_a_prediction", _describe(first["loc"], first["msg"])) from None
+            raise describe_problem(error) from None
+
+
+def describe_problem(error: ValidationError) -> DecodeError:
+    """Return why a value is not a prediction, without any of the value."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    return DecodeError("not_a_prediction", _describe(first["loc"], first["msg"]))
 
 
 def _describe(place: tuple[int | str, ...], message: str) -> str:

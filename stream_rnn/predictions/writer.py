@@ -1,7 +1,8 @@
 """The writer of predictions, which fills one ``%`` template for each row of a micro-batch.
 
 Floats are written as the shortest decimals that give the same float32.  The bytes of a row depend
-neither on other rows nor on a clock, so that folding again gives the same bytes.
+neither on other rows nor on a clock, so that folding again gives the same bytes.  Avro and Protobuf
+are written by ``binary_writers.py``.
 """
 
 import base64
@@ -12,8 +13,11 @@ import orjson
 from numpy.typing import NDArray
 
 from stream_rnn.model.heads import AnyHead, Multiclass
+from stream_rnn.predictions.binary_writers import WRITERS, BinaryWriter
+from stream_rnn.predictions.wire_schema import Wire
 
 FORMAT = 1
+JSON = Wire("json")
 
 
 class PredictionWriter:
@@ -29,6 +33,7 @@ class PredictionWriter:
         app: App id of the worker.
         fold_id: Identifier of the fold.
         top_k: Number of classes in ``top``.
+        wire: Format of the values.
     """
 
     def __init__(
@@ -43,11 +48,18 @@ class PredictionWriter:
         app: str,
         fold_id: str,
         top_k: int,
+        wire: Wire = JSON,
     ) -> None:
         self.topic = topic
         self.numerics = numerics
         self._heads = heads
         self._top_k = top_k
+        frame = b"" if wire.format == "json" else b"\0" + wire.schema_id.to_bytes(4, "big")
+        self._binary: BinaryWriter | None = None
+        if wire.format in WRITERS:
+            texts = name, fingerprint[:16], numerics
+            place = texts, topic, partition
+            self._binary = WRITERS[wire.format](heads, *place, top_k=top_k, frame=frame)
         self._classes = {
             head.name: [orjson.dumps(label) for label in head.labels]
             for head in heads
@@ -64,7 +76,8 @@ class PredictionWriter:
             partition,
         )
         self._template = (
-            b'{"format":%d,' % FORMAT
+            frame.replace(b"%", b"%%")
+            + b'{"format":%d,' % FORMAT
             + b'%b,"outputs":{'
             + outputs
             + b"},"
@@ -103,6 +116,8 @@ class PredictionWriter:
         """
         if not keys:
             return []
+        if self._binary is not None:
+            return self._binary.write(keys, offsets, time_ms, steps, outputs)
         columns = [self._column(head, outputs[head.name]) for head in self._heads]
         cold = [b"true" if step == 1 else b"false" for step in steps.tolist()]
         rows = zip(

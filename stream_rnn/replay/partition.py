@@ -17,6 +17,8 @@ from stream_rnn.fold.recovery_facts import Topics
 from stream_rnn.fold.source import Fetch
 from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.model.network import Model
+from stream_rnn.predictions.wire_schema import Wire
+from stream_rnn.predictions.writer import JSON
 from stream_rnn.settings import Settings
 from stream_rnn.store.memory_store import MemoryStore
 
@@ -97,6 +99,7 @@ async def replay_partition(
     emit: Emit,
     *,
     sink: Sink | None = None,
+    wire: Wire = JSON,
     store: MemoryStore | None = None,
 ) -> Counts:
     """Fold the records of one partition.
@@ -109,6 +112,7 @@ async def replay_partition(
         batches: Records in offset order, in batches of any size.
         emit: Called with the predictions and dead letters of each micro-batch.
         sink: Receiver of the outputs; ``None`` to emit the records that a worker publishes.
+        wire: Format of the emitted predictions.
         store: Store of the hidden states; ``None`` for a new one in memory.
 
     Returns:
@@ -124,6 +128,7 @@ async def replay_partition(
         publisher=_EmittingPublisher(emit),
         cache_bytes=CACHE_BYTES_MAX,
         sink=sink,
+        wire=wire,
         options=RecoveryOptions(),
     )
     await processor.run()

@@ -22,6 +22,8 @@ from stream_rnn.fold.value_formats import check_registry
 from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.model.network import Model
+from stream_rnn.predictions.wire_schema import Wire
+from stream_rnn.predictions.writer import JSON
 from stream_rnn.settings import FoldSettings
 from stream_rnn.store.redis_schemas import RedisSchemas
 from stream_rnn.store.redis_store import RedisStore
@@ -44,6 +46,7 @@ class ProcessorBuilder:
         cluster: Pair of Kafka clients that all partitions share.
         connection: Connection options for the producer of each partition.
         observer: Observer that every processor notifies of its work.
+        wire: Format of the predictions.
         cache_bytes: Size of the cache of one partition, in bytes.
         at_crash_point: Callback for the crash points; see ``worker/fault_injection.py``.
 
@@ -58,6 +61,7 @@ class ProcessorBuilder:
     cluster: KafkaCluster
     connection: Mapping[str, Any]
     observer: Observer
+    wire: Wire = JSON
     cache_bytes: int = 0
     at_crash_point: AtCrashPoint = field(default_factory=faults_from_environment)
 
@@ -85,6 +89,7 @@ class ProcessorBuilder:
             store=RedisStore(self.redis, tag, settings.redis_timeout_s),
             log=KafkaLog(self.cluster, settings, partition),
             publisher=self._publisher(partition, generation),
+            wire=self.wire,
             cache_bytes=self.cache_bytes,
             patience_s=settings.transaction_timeout_ms / 1000,
             at_crash_point=self.at_crash_point,

@@ -33,6 +33,7 @@ from stream_rnn.worker.exit_status import STOPPED, exit_status_of
 from stream_rnn.worker.faust_settings import check_app, set_defaults
 from stream_rnn.worker.health import Health, unready_reason
 from stream_rnn.worker.membership import Membership
+from stream_rnn.worker.output_format import find_output_format
 from stream_rnn.worker.output_topics import prepare_topics, require_coordinator
 from stream_rnn.worker.partition_source import PartitionSource
 from stream_rnn.worker.partitions import Partitions
@@ -129,8 +130,6 @@ class StreamRNN(Service):
         if (owned := self.partitions.get(fetched.partition)) is not None:
             await owned.source.offer(fetched)
 
-    # --- the service ---------------------------------------------------------------------------
-
     async def on_start(self) -> None:
         """Open the clients, and check everything that can be checked before joining the group."""
         self._watchdog.start()
@@ -165,6 +164,7 @@ class StreamRNN(Service):
         await require_coordinator(self._cluster.admin, connection, settings)
         self._membership = Membership(self._cluster, settings, connection["client_id"])
         await self._membership.require_no_stranger()
+        wire = await find_output_format(settings, model)
         metrics = Metrics(model, settings, self.health.views)
         self._builder = ProcessorBuilder(
             app=self.app,
@@ -174,6 +174,7 @@ class StreamRNN(Service):
             cluster=self._cluster,
             connection=connection,
             observer=metrics,
+            wire=wire,
         )
         await self.health.start(metrics)
         self._watchdog.record_progress()

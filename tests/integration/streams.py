@@ -15,6 +15,7 @@ from stream_rnn.cli.verbs.audit import command as audit
 from stream_rnn.cli.verbs.replay import command as replay
 from stream_rnn.fold.fold_id import fold_id, store_tag
 from stream_rnn.fold.kafka_log import KafkaLog
+from stream_rnn.fold.output_schema import model_decoder
 from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.model.bundle import load_bundle, save_bundle
 from stream_rnn.settings import Settings
@@ -170,14 +171,14 @@ class Stream:
             self.outputs(self.settings.dead_letters_topic, partition),
         )
         truth = oracle.fold(self.model, self.settings, records, self.settings.source, partition)
-        values = {}
+        values, content = {}, model_decoder(self.model).content
         for record in published:
-            offset = json.loads(record.value)["source"]["offset"]
+            offset = content(record.value)["source"]["offset"]
             assert values.setdefault(offset, record.value) == record.value
         if exactly_once:
-            offsets = [json.loads(r.value)["source"]["offset"] for r in published]
+            offsets = [content(r.value)["source"]["offset"] for r in published]
             assert offsets == sorted(set(offsets))
-        assert {o: json.loads(v) for o, v in values.items()} == truth.predictions
+        assert {o: content(v) for o, v in values.items()} == truth.predictions
         reasons = [
             (int(dict(d.headers)["sr-offset"]), dict(d.headers)["sr-error"].decode()) for d in dead
         ]
@@ -190,7 +191,8 @@ class Stream:
     async def audit(self, *more, status=0, **changed) -> dict:
         """Audit by command line; return what it says."""
         names = ("app", "source", "predictions", "bundle", "bootstrap_servers", "state_ttl")
-        given = {name: getattr(self.settings, name) for name in (*names, "delivery")}
+        names += ("delivery", "predictions_format", "predictions_schema_id")
+        given = {name: getattr(self.settings, name) for name in names}
         given |= {"dead_letters": self.settings.dead_letters_topic} | changed
         options = [f"--{k.replace('_', '-')}={v}" for k, v in given.items() if v is not None]
         call = asyncio.to_thread(

@@ -262,7 +262,7 @@ def test_what_needs_an_extra_begins_with_it(what, extra):
 
 def test_what_needs_no_extra_is_known():
     """Everything else has a place in the table."""
-    assert {*VERBS, *EXPORTS} - {*EXTRA} == {"tail", "local", *BASE_NAMES}
+    assert {*VERBS, *EXPORTS} - {*EXTRA} == {"tail", "local", "schema", *BASE_NAMES}
 
 
 def test_an_import_is_seen_wherever_it_runs_at_load():

@@ -37,6 +37,7 @@ METAVARS = {
     "schema_registry_url": "URL,...",
     "schema_registry_config": "FILE",
     "schemas": "FILE",
+    "predictions_schema_id": "ID",
     "health_address": "HOST:PORT",
 }
 

@@ -17,6 +17,7 @@ from stream_rnn.settings import FOLD_NAMES
     "allow_short_retention",
     "output_batch_bytes_max",
     "partitions_max",
+    "schema_auto_register",
     "transaction_timeout_ms",
     required=FOLD_NAMES,
 )

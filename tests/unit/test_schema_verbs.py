@@ -1,0 +1,178 @@
+"""``stream-rnn schema``, and what a worker and the doctor ask a registry for."""
+
+import json
+import shutil
+
+import pytest
+
+from stream_rnn.errors import ConfigError, UnavailableError, UnreachableError
+from stream_rnn.fold.output_schema import published_wire
+from stream_rnn.model.bundle import load_bundle, save_bundle
+from stream_rnn.operate.check_output_schema import check_output_schema
+from stream_rnn.predictions.wire_schema import FRAMED_FORMATS, Wire, output_fields, schema_text
+from stream_rnn.settings import Settings
+from stream_rnn.worker.output_format import find_output_format
+from tests import models
+from tests.integration.streams import run
+from tests.registry_server import serving
+
+SUBJECT = "delays-value"
+
+
+@pytest.fixture
+def registry():
+    """Run a registry."""
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    """Save a bundle."""
+    directory = tmp_path_factory.mktemp("bundle")
+    save_bundle(models.small(), directory)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def model(bundle):
+    """Return its model."""
+    return load_bundle(bundle)
+
+
+def settings_of(bundle, registry=None, wire_format="avro", **more):
+    """Make settings."""
+    url = {"schema_registry_url": registry.url} if registry else {}
+    return Settings.build(
+        app="a",
+        source="flights",
+        predictions="delays",
+        bundle=str(bundle),
+        predictions_format=wire_format,
+        **url,
+        **more,
+    ).of_fold()
+
+
+def words(bundle, registry, *more, wire_format="avro"):
+    """Return the options of a verb."""
+    return (
+        *("--predictions", "delays", "--bundle", str(bundle), "--predictions-format", wire_format),
+        *("--schema-registry-url", registry.url, *more),
+    )
+
+
+@pytest.mark.parametrize("wire_format", FRAMED_FORMATS)
+async def test_show_prints_the_schema_without_a_registry(bundle, model, wire_format):
+    """It needs only ``bundle.json``."""
+    option = wire_format.replace("_", "-")
+    out = await run("schema", "show", "--bundle", str(bundle), "--format", option)
+    assert out.rstrip() == schema_text(wire_format, output_fields(model.spec.heads)).rstrip()
+
+
+@pytest.mark.parametrize("wire_format", FRAMED_FORMATS)
+async def test_a_schema_is_registered_once(registry, bundle, model, wire_format):
+    """A second call prints the same id; a worker finds it, and so does the doctor."""
+    out = await run("schema", "register", *words(bundle, registry, wire_format=wire_format))
+    assert out == f"{SUBJECT}: schema id 7\n"
+    again = await run(
+        "schema", "register", *words(bundle, registry, "--json", wire_format=wire_format)
+    )
+    assert json.loads(again) == {"subject": SUBJECT, "schema_id": 7, "registered": False}
+    settings = settings_of(bundle, registry, wire_format)
+    assert published_wire(settings, model) == Wire(wire_format, 7)
+    (finding,) = await check_output_schema(settings, model)
+    assert (finding.level, finding.said) == ("fine", f"{SUBJECT} has the schema, with id 7")
+    assert registry.subjects == {SUBJECT: [7]}
+
+
+async def test_a_worker_does_not_register_by_itself(registry, bundle, model):
+    """The error names subject and command; with the setting, it registers."""
+    with pytest.raises(
+        ConfigError,
+        match=rf"subject {SUBJECT}; run: stream-rnn schema register --predictions delays",
+    ):
+        await find_output_format(settings_of(bundle, registry), model)
+    assert registry.subjects == {}
+    settings = settings_of(bundle, registry, schema_auto_register=True)
+    assert await find_output_format(settings, model) == Wire("avro", 7)
+    assert registry.subjects == {SUBJECT: [7]}
+
+
+async def test_a_worker_with_an_id_asks_nobody(bundle, model):
+    """It needs no registry; without an id and a registry, the error names both settings."""
+    settings = settings_of(bundle, predictions_schema_id=9)
+    assert await find_output_format(settings, model) == Wire("avro", 9)
+    with pytest.raises(ConfigError, match=r"--schema-registry-url, or --predictions-schema-id"):
+        await find_output_format(settings_of(bundle), model)
+    json_settings = settings_of(bundle, wire_format="json", schema_auto_register=True)
+    assert await find_output_format(json_settings, model) == Wire("json")
+
+
+async def test_check_names_the_versions_that_are_not_compatible(registry, bundle, model):
+    """It registers nothing, and ``register`` is refused with the remedy."""
+    assert "no version yet" in await run("schema", "check", *words(bundle, registry))
+    await run("schema", "register", *words(bundle, registry, wire_format="json_schema"))
+    assert "compatible with all versions (1)" in await run(
+        "schema", "check", *words(bundle, registry)
+    )
+    registry.incompatible.add(SUBJECT)
+    out = await run("schema", "check", *words(bundle, registry), status=1)
+    assert "not compatible with version 1" in out
+    shown = await run("schema", "check", *words(bundle, registry, "--json"), status=1)
+    assert json.loads(shown)["incompatible"] == [1]
+    err = await run("schema", "register", *words(bundle, registry), status=3)
+    assert "is not compatible with the versions before" in err
+    (finding,) = await check_output_schema(settings_of(bundle, registry), model)
+    assert finding.level == "bad"
+    assert "not compatible with version 1" in finding.said
+    assert registry.subjects == {SUBJECT: [7]}
+
+
+async def test_a_user_who_may_not_write_is_told_so(registry, bundle, model):
+    """Status 3, because a person must grant the right; reading works."""
+    registry.refused = ("POST /subjects/delays-value/versions",)
+    err = await run("schema", "register", *words(bundle, registry), status=3)
+    assert f"does not let this user write subject {SUBJECT} (HTTP status 403)" in err
+    settings = settings_of(bundle, registry, schema_auto_register=True)
+    with pytest.raises(ConfigError, match="does not let this user write"):
+        await find_output_format(settings, model)
+
+
+async def test_a_registry_that_is_away_ends_the_start_with_status_4(registry, bundle, model):
+    """The next start tries again; no message has the login."""
+    registry.status = 503
+    settings = settings_of(bundle, registry)
+    with pytest.raises(UnavailableError, match="HTTP status 503"):
+        published_wire(settings, model)
+    with pytest.raises(UnreachableError, match="the next start of the worker tries again"):
+        await find_output_format(settings, model)
+    (finding,) = await check_output_schema(settings, model)
+    assert (finding.level, finding.remedy) == (
+        "bad",
+        "start the registry, or correct --schema-registry-url",
+    )
+    await run("schema", "check", *words(bundle, registry), status=4)
+
+
+async def test_the_doctor_compares_the_id_of_the_setting(registry, bundle, model):
+    """Another id at the registry is bad; nothing is said of JSON."""
+    await run("schema", "register", *words(bundle, registry))
+    (finding,) = await check_output_schema(
+        settings_of(bundle, registry, predictions_schema_id=9), model
+    )
+    assert (finding.level, "with id 7" in finding.said) == ("bad", True)
+    (finding,) = await check_output_schema(settings_of(bundle, predictions_schema_id=9), model)
+    assert (finding.level, "not checked" in finding.said) == ("fine", True)
+    (finding,) = await check_output_schema(settings_of(bundle), model)
+    assert finding.level == "bad"
+    assert await check_output_schema(settings_of(bundle, wire_format="json"), model) == []
+
+
+async def test_json_has_no_subject(registry, bundle, tmp_path):
+    """The error names the option; a directory without a bundle is named."""
+    err = await run("schema", "register", *words(bundle, registry, wire_format="json"), status=3)
+    assert "give --predictions-format" in err
+    shutil.copy(bundle / "model.safetensors", tmp_path)
+    err = await run("schema", "show", "--bundle", str(tmp_path), status=3)
+    assert f"no bundle at {tmp_path}" in err
