@@ -4,6 +4,7 @@ import random
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
 
+from stream_rnn.predictions.wire_schema import FRAMED_FORMATS
 from tests.chaos import (  # noqa: F401  # registers the kinds of faults
     faults_of_cluster,
     faults_of_kafka,
@@ -109,7 +110,14 @@ def plan(
     )
     workers = draw.choice([1, 2, 2, 3, 4])
     settings = {name: value for name, value in settings.items() if value != ""}
+    settings |= _draw_format(random.Random(f"{seed} format"))
     return Plan(seed, log, rate, delivery or drawn_delivery, workers, brokers, settings, schedule)
+
+
+def _draw_format(draw) -> dict[str, object]:
+    """Draw the format of predictions, by itself, so that it changes nothing else of a plan."""
+    chosen = draw.choices(["json", *FRAMED_FORMATS], [3, 1, 1, 1])[0]
+    return {} if chosen == "json" else {"predictions_format": chosen, "predictions_schema_id": 7}
 
 
 def _draw_names(draw, possible, count, *, in_turn) -> list[str]:

@@ -1,14 +1,15 @@
 """Compares the topics and states of a fold with the oracle."""
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
 
+from stream_rnn.audit.digests import content_of
 from stream_rnn.fold.decoder import LogRecord
 from stream_rnn.fold.fold_id import fold_id
+from stream_rnn.fold.output_schema import model_decoder
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.settings import Settings
 from tests import oracle
@@ -105,7 +106,8 @@ def verify(outcome: PartitionOutcome, bundles: Sequence[str], settings: Settings
     }
     findings = Findings(outcome.partition, len(truths[main].predictions), len(outcome.predictions))
     exactly_once = settings.delivery == "exactly_once"
-    _predictions(outcome, truths, findings, exactly_once=exactly_once)
+    decoders = {fold: model_decoder(models[fold]) for fold in truths}
+    _predictions(outcome, truths, decoders, findings, exactly_once=exactly_once)
     _dead_letters(outcome, truths[main], findings, exactly_once=exactly_once)
     for fold, stored in outcome.stored.items():
         truth = truths[fold]
@@ -123,14 +125,14 @@ def verify(outcome: PartitionOutcome, bundles: Sequence[str], settings: Settings
 
 
 def _predictions(
-    outcome: PartitionOutcome, truths, findings: Findings, *, exactly_once: bool
+    outcome: PartitionOutcome, truths, decoders, findings: Findings, *, exactly_once: bool
 ) -> None:
     seen: dict[tuple[int, str], bytes] = {}
     offsets: set[int] = set()
     last = -1
     for output in outcome.predictions:
         offset, fold = output.source_offset, output.headers["sr-fold"]
-        value, key = json.loads(output.value), (offset, fold)
+        value, key = content_of(output.value, decoders[fold]), (offset, fold)
         truth = truths[fold].predictions.get(offset)
         if truth is None:
             findings.add("unfounded", offset, f"{output.value!r} for a record that is no event")

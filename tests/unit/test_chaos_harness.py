@@ -16,6 +16,7 @@ from stream_rnn.fold.decoder import LogRecord
 from stream_rnn.fold.fold_id import fold_id
 from stream_rnn.local.processes import free_port
 from stream_rnn.model.bundle import load_bundle
+from stream_rnn.predictions.wire_schema import FRAMED_FORMATS, Wire
 from stream_rnn.settings import Settings
 from tests import oracle
 from tests.chaos.episode import make_bundles
@@ -25,6 +26,7 @@ from tests.chaos.plan import plan
 from tests.chaos.proxy import Proxy
 from tests.chaos.topics import Output
 from tests.chaos.verify import PartitionOutcome, StoredPosition, verify
+from tests.memory_topics import fold
 
 
 def test_the_same_seed_gives_the_same_schedule_and_the_same_log():
@@ -128,6 +130,31 @@ def test_each_kind_of_wrong_is_found(right):
         (dataclasses.replace(stored, states=stored.states | {key: value[:-1] + b"?"}), {"state"}),
     ):
         assert set(findings(right, stored={fold: changed})) == kinds
+
+
+def test_plans_have_every_format():
+    """The format is drawn by itself: the schedule and the other settings stay those of a seed."""
+    plans = [plan(seed, 1) for seed in range(40)]
+    formats = {one.settings.get("predictions_format", "json") for one in plans}
+    assert formats == {"json", *FRAMED_FORMATS}
+
+
+@pytest.mark.parametrize("wire_format", FRAMED_FORMATS)
+async def test_predictions_of_every_format_are_compared(right, wire_format):
+    """What a fold publishes is right, and one byte that differs is found."""
+    outcome, bundles, settings = right
+    settings = settings.replace(predictions_format=wire_format, predictions_schema_id=7)
+    model = load_bundle(bundles[0])
+    log = await fold(model, settings, outcome.records, wire=Wire(wire_format, 7))
+    outputs = [
+        Output(n, {name: value.decode() for name, value in one.headers}, one.value)
+        for n, one in enumerate(log.predictions)
+    ]
+    truth = dataclasses.replace(outcome, predictions=outputs, stored={})
+    assert findings((truth, bundles, settings)) == {}
+    last = outputs[5].value[:-1] + bytes([outputs[5].value[-1] ^ 1])
+    outputs[5] = dataclasses.replace(outputs[5], value=last)
+    assert findings((truth, bundles, settings)) == {"different": 1}
 
 
 async def echo(reader, writer):
