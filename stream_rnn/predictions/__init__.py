@@ -3,7 +3,8 @@
 Begin with ``schema.py``, then read ``reader.py``; ``writer.py`` is the side of the worker.
 """
 
+from stream_rnn.predictions.frames import batches, to_polars
 from stream_rnn.predictions.reader import PredictionReader
 from stream_rnn.predictions.schema import Prediction
 
-__all__ = ["Prediction", "PredictionReader"]
+__all__ = ["Prediction", "PredictionReader", "batches", "to_polars"]
