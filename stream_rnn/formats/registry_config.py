@@ -11,14 +11,14 @@ from urllib.parse import unquote, urlsplit
 
 from stream_rnn.errors import ConfigError
 from stream_rnn.kafka.config_names import ALIASES, IGNORED, INSTEAD, KNOWN
-from stream_rnn.kafka.config_rules import check_placeholders, unknown_names
+from stream_rnn.kafka.config_rules import unknown_names
+from stream_rnn.kafka.placeholders import USER_INFO, check_placeholders
 from stream_rnn.kafka.properties import read_properties
 from stream_rnn.kafka.tls import make_ssl_context
 from stream_rnn.settings import Settings
 
 PREFIX = "schema.registry."
 URL = "schema.registry.url"
-USER_INFO = "basic.auth.user.info"
 BASIC_SOURCE = "basic.auth.credentials.source"
 BEARER_SOURCE = "bearer.auth.credentials.source"
 TOKEN = "bearer.auth.token"  # noqa: S105  # a name

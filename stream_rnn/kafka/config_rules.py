@@ -1,4 +1,4 @@
-"""The rules for the names of a Kafka config, and for values that are no values yet.
+"""The rules for the names of a Kafka config.
 
 No message of this module contains a value, nor a line that may be a part of one.
 """
@@ -18,19 +18,11 @@ from stream_rnn.kafka.config_names import (
     REFUSED_PREFIXES,
     WITHOUT_EFFECT,
 )
-from stream_rnn.kafka.properties import Line, name_lines, parse_jaas
+from stream_rnn.kafka.properties import Line, name_lines
 
 OTHERS = (*ALIASES, *INSTEAD, *IGNORED)
-USER_INFO = "basic.auth.user.info"
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 _SECRET_NAME = re.compile("jaas|passw|secret|passphrase|user.info|token|pem|key|certificates")
-_PLACEHOLDERS = {  # in a value of a template, and as the whole value of an example
-    "${...}": re.compile(r"\$\{[A-Za-z][^{}$]*\}"),
-    "{{ ... }}": re.compile(r"\{\{[^{}]+\}\}"),
-    "<...>": re.compile(r"^<[A-Za-z][\w .-]*>(:\d+)?$"),
-}
-_IS_SECRET = re.compile("(?:password|secret|auth.token)$", re.IGNORECASE)
-_BARE_TEMPLATE = re.compile(r"=\s*(\{\{\s[^{}]+\}\})\s*(?:;|$)")  # of an option without quotes
 _DEFAULTS = {"sasl.mechanism", "ssl.endpoint.identification.algorithm"}
 """Names that Java programs write down with their default, whatever the security protocol."""
 
@@ -118,52 +110,6 @@ def _describe_lines(lines: Iterable[Line]) -> str:
         f"line {numbers} does not begin with a name of Kafka's clients; the line before may lack a "
         "backslash at its end, which continues it"
     )
-
-
-def check_placeholders(properties: Mapping[str, str], used: Iterable[str], path: str) -> None:
-    """Refuse values that a template or an example has not filled in.
-
-    Args:
-        properties: All names and values of the file.
-        used: Names that have an effect, by Java's names.
-        path: Path of the file.
-
-    Raises:
-        ConfigError: A value has a placeholder.
-    """
-    names = {*used}
-    for written, value in properties.items():
-        name = ALIASES.get(written, written)
-        kind = _placeholder(name, value) if name in names else None
-        if kind is not None:
-            numbers = [line.number for line in name_lines(path) if line.name == written]
-            where = f"line {numbers[-1]}: " if numbers else ""  # the last one has the value
-            raise ConfigError(
-                f"{path}: {where}{written} has a placeholder, {kind}, which nothing replaces; "
-                "write the value itself, or mount a file that has it"
-            )
-
-
-def _placeholder(name: str, value: str) -> str | None:
-    """Return the kind of a placeholder in a value; ``None`` if there is none.
-
-    A secret may contain any signs, so only one that is a placeholder as a whole counts.
-    """
-    values = {name: [value]}
-    if name == "sasl.jaas.config":
-        options = parse_jaas(value).options
-        bare = _BARE_TEMPLATE.findall(value)
-        values = {option: [text] for option, text in options.items()} | {"secret": [*bare, value]}
-    elif name == "bootstrap.servers":
-        values = {name: value.split(",")}
-    elif name.endswith(USER_INFO):
-        values = {"password": value.split(":", 1)}
-    for kind, pattern in _PLACEHOLDERS.items():
-        for option, texts in values.items():
-            find = pattern.fullmatch if _IS_SECRET.search(option) else pattern.search
-            if any(find(text.strip()) for text in texts):
-                return kind
-    return None
 
 
 def unused_names(config: Mapping[str, str], protocol: str) -> Iterator[str]:

@@ -24,12 +24,8 @@ from aiokafka.errors import (
 )
 
 from stream_rnn.errors import ConfigError, UnreachableError, reason
-from stream_rnn.kafka.config_rules import (
-    check_names,
-    check_placeholders,
-    ignored_note,
-    unused_names,
-)
+from stream_rnn.kafka.config_rules import check_names, ignored_note, unused_names
+from stream_rnn.kafka.placeholders import check_placeholders
 from stream_rnn.kafka.properties import read_properties
 from stream_rnn.kafka.security import security_options
 from stream_rnn.kafka.tls import FILES

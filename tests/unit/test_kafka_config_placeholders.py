@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from stream_rnn.errors import ConfigError
-from stream_rnn.kafka.config_rules import check_names, check_placeholders
+from stream_rnn.kafka.config_rules import check_names
 from stream_rnn.kafka.connection import kafka_options
+from stream_rnn.kafka.placeholders import check_placeholders
 from stream_rnn.kafka.properties import read_properties
 
 
@@ -22,7 +23,14 @@ def config(tmp_path):
     return write
 
 
+TOKEN_URL = "sasl.oauthbearer.token.endpoint.url"
 JAAS = "x.PlainLoginModule required username='u' password="
+
+
+def event_hubs(namespace, key):
+    """Return a login with a connection string of Event Hubs."""
+    host = f"Endpoint=sb://{namespace}.servicebus.windows.net/"
+    return f'sasl.jaas.config={JAAS}"{host};SharedAccessKeyName=app;SharedAccessKey={key}";'
 
 
 @pytest.mark.parametrize(
@@ -44,6 +52,25 @@ JAAS = "x.PlainLoginModule required username='u' password="
             "sasl.jaas.config=x.PlainLoginModule required username='${USER}-1' password='p';",
             "${...}",
         ),
+        (f'sasl.jaas.config={JAAS}"{{YOUR.EVENTHUBS.CONNECTION.STRING}}";', "{...}"),
+        ("bootstrap.servers={YOUR.EVENTHUBS.FQDN}:9093 # e.g. n.servicebus.windows.net", "{...}"),
+        (f"{TOKEN_URL}=https://login.microsoftonline.com/{{tenant-id}}/oauth2/v2.0/token", "{...}"),
+        (event_hubs("<NAMESPACE>", "k1="), "<...>"),
+        (event_hubs("n", "XXXXXX"), "xxx"),
+        ("bootstrap.servers=<NAMESPACE>.servicebus.windows.net:9093", "<...>"),
+        ("ssl.truststore.location=<path/to/client.truststore.pem>", "<...>"),
+        ("sasl.username=< CLIENT ID >", "<...>"),
+        (f"sasl.jaas.config={JAAS}'$KAFKA_PASSWORD';", "$NAME"),
+        ("sasl.password=$PASSWORD", "$NAME"),
+        ("sasl.password=$(KAFKA_PASSWORD)", "$(...)"),
+        ("sasl.password=#{Kafka.Password}#", "#{...}"),
+        ("sasl.password=#{KAFKA_PASSWORD}", "#{...}"),
+        ("sasl.password=%KAFKA_PASSWORD%", "%...%"),
+        ("sasl.password=@kafka.password@", "@...@"),
+        ("sasl.username=[API_KEY]", "[...]"),
+        ("sasl.password=YOUR_API_SECRET", "YOUR_..."),
+        ("bootstrap.servers=YOUR-BROKER:9092", "YOUR_..."),
+        ("sasl.password=********", "xxx"),
     ],
 )
 def test_a_placeholder_is_refused_with_its_line(config, line, kind):
@@ -59,7 +86,10 @@ def test_a_placeholder_is_refused_with_its_line(config, line, kind):
 
 @pytest.mark.parametrize(
     "password",
-    ["a<b>c", "$ecret", "x{1}", "$5{", "<3", "${1}", "${}", "ab${x}c", "a{{b}}c", "${a}${b}"],
+    [
+        *("a<b>c", "$ecret", "x{1}", "$5{", "<3", "${1}", "${}", "ab${x}c", "a{{b}}c", "${a}${b}"),
+        *("{aB3x}", "[Qw-7]", "%Zz9%", "@k1@", "#{h4}", "$X9K2", "$(rT5)", "xxxx1", "a%PASSWORD%"),
+    ],
 )
 def test_a_password_may_have_the_signs_of_a_placeholder(config, password):
     """Random ones do, and there is no way to escape them."""
@@ -67,6 +97,23 @@ def test_a_password_may_have_the_signs_of_a_placeholder(config, password):
     for lines in (login, f"sasl.jaas.config={JAAS}'{password}';\n"):
         text = f"security.protocol=SASL_PLAINTEXT\n{lines}"
         assert kafka_options("a:1", config(text))["sasl_plain_password"] == password
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "bootstrap.servers=[fe80::1]:9093,[::1]:9092",
+        'sasl.jaas.config=x.PlainLoginModule required username="$ConnectionString" password="p";',
+        f"{TOKEN_URL}=https://h/realms/caf%C3%A9%C3%A4/token?a=%20b%20",
+        "sasl.username=svc@corp@EXAMPLE.COM",
+        event_hubs("n", "ab{c}d$(e)="),
+    ],
+)
+def test_what_resembles_a_placeholder_passes(config, line):
+    """An IPv6 address, the user of Event Hubs, an encoded URL, a user with two at signs."""
+    path = config(f"{line}\n")
+    properties = read_properties(path)
+    check_placeholders(properties, [*properties], path)
 
 
 def test_the_line_of_a_placeholder_is_that_of_the_value_that_counts(config):
