@@ -1,36 +1,53 @@
 """Tokens from an HTTP endpoint by the client credentials grant, or from a file.
 
-Source: RFC 6749, sections 2.3.1 and 4.4.  Requests look like those of Kafka's Java clients.
+Source: RFC 6749, sections 2.3.1 and 4.4.  Requests look like those of Kafka's Java clients, which
+send the credentials in a header; an endpoint that refuses them there gets them in the body, too.
 No message contains the secret or a token.
 """
 
 import base64
-import json
 import ssl
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.client import BadStatusLine, HTTPException
-from pathlib import Path
 from typing import Any
 
 from stream_rnn.errors import reason
 from stream_rnn.kafka.http_deadline import Deadline
+from stream_rnn.kafka.token_content import json_object, lifetime_s, read_token_file
 from stream_rnn.kafka.tokens import TOKEN_WITHIN_S, Token, TokenError, TokenRefusedError
 
 TIMEOUT_S = 10.0
 ANSWER_BYTES_MAX = 1_000_000
 DETAIL_LENGTH_MAX = 200
 RETRIED_STATUS = {408, 425, 429}
-CREDENTIAL_ERRORS = {"invalid_client", "unauthorized_client"}  # RFC 6749, section 5.2
 NO_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"}
 """Reasons of OpenSSL for an answer that is not TLS."""
 URL_NAME = "sasl.oauthbearer.token.endpoint.url"
+_PLACES = {False: "in the header", True: "in the body"}
 CHECK_URL = f"check {URL_NAME}"
+
+
+class ClientRefusedError(TokenRefusedError):
+    """The endpoint refuses the credentials, or the place of the request where they are.
+
+    Attributes:
+        answer: What the endpoint answers, without the remedy.
+    """
+
+    def __init__(self, answer: str, remedy: str) -> None:
+        super().__init__(f"{answer}; {remedy}")
+        self.answer = answer
+
+
+@dataclass(slots=True)
+class _Place:
+    """Where an endpoint takes the credentials: in the body of a request, or in its header."""
+
+    is_body: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +59,7 @@ class ClientCredentials:
         client_id: Client identifier; empty for a file.
         client_secret: Secret of the client.
         scope: Requested scope; ``None`` for the endpoint's default.
+        audience: Requested audience, for endpoints such as Auth0's; ``None`` for the default.
         context: TLS options for the endpoint; ``None`` for those of the system.
         timeout_s: Deadline of each network operation in seconds.
         within_s: Deadline of the whole answer in seconds, also of one that comes byte by byte.
@@ -53,14 +71,20 @@ class ClientCredentials:
     client_id: str
     client_secret: str
     scope: str | None = None
+    audience: str | None = None
     context: ssl.SSLContext | None = None
     timeout_s: float = TIMEOUT_S
     within_s: float = TOKEN_WITHIN_S
     is_url_encoded: bool = False
+    _place: _Place = field(default_factory=_Place, init=False, compare=False)
 
     def __repr__(self) -> str:
         """Return a text without the secret."""
         return f"ClientCredentials(url={self.shown_url!r}, client_id={self.client_id!r})"
+
+    @property
+    def _credentials_remedy(self) -> str:
+        return f"check client id {self.client_id!r}, secret and scope"
 
     @property
     def shown_url(self) -> str:
@@ -75,8 +99,10 @@ class ClientCredentials:
             TokenError: The endpoint does not answer now.
         """
         if self.url.startswith("file:"):
-            return self._read_file()
-        answer = self._request()
+            return read_token_file(
+                urllib.request.url2pathname(urllib.parse.urlsplit(self.url).path)
+            )
+        answer = self._request_in_either_place()
         text = answer.get("access_token")
         if not isinstance(text, str):
             raise TokenRefusedError(
@@ -84,16 +110,53 @@ class ClientCredentials:
             )
         return Token(text, lifetime_s(text, answer.get("expires_in")))
 
-    def _request(self) -> dict[str, Any]:
-        form = {"grant_type": "client_credentials"} | ({"scope": self.scope} if self.scope else {})
+    def _request_in_either_place(self) -> dict[str, Any]:
+        """Return the answer to the credentials where the endpoint took them last, or else elsewhere.
+
+        An endpoint that takes them in the body only (``client_secret_post``) refuses those in the
+        header with the words for a wrong secret.
+        """
+        is_body = self._place.is_body
+        first = self._try(is_body)
+        if isinstance(first, dict):
+            return first
+        if not isinstance(first, ClientRefusedError):
+            raise first
+        second = self._try(not is_body)
+        if isinstance(second, dict):
+            self._place.is_body = not is_body
+            return second
+        places = "in the header and in the body"
+        if not isinstance(second, ClientRefusedError):
+            places = f"{_PLACES[is_body]}; and with the credentials {_PLACES[not is_body]}, {second.args[0]}"
+        raise TokenRefusedError(
+            f"{first.answer}, with the credentials {places}; {self._credentials_remedy}"
+        )
+
+    def _try(self, is_body: bool) -> dict[str, Any] | TokenRefusedError:
+        """Return the answer to a request, or the refusal."""
+        try:
+            return self._request(is_body)
+        except TokenRefusedError as error:
+            return error
+
+    def _request(self, is_body: bool) -> dict[str, Any]:
+        form = {
+            "grant_type": "client_credentials",
+            "scope": self.scope,
+            "audience": self.audience,
+        }
+        headers = {
+            "Accept": "application/json",
+            "Content-Type": "application/x-www-form-urlencoded",
+        }
+        if is_body:
+            form |= {"client_id": self.client_id, "client_secret": self.client_secret}
+        else:
+            headers["Authorization"] = f"Basic {self._login()}"
+        filled = {name: value for name, value in form.items() if value}
         request = urllib.request.Request(  # noqa: S310  # the scheme is checked with the config
-            self.url,
-            urllib.parse.urlencode(form).encode(),
-            {
-                "Authorization": f"Basic {self._login()}",
-                "Accept": "application/json",
-                "Content-Type": "application/x-www-form-urlencoded",
-            },
+            self.url, urllib.parse.urlencode(filled).encode(), headers
         )
         answer, failure = {}, None
         with Deadline(self.within_s) as deadline:
@@ -125,7 +188,7 @@ class ClientCredentials:
         """
         body = response.read(ANSWER_BYTES_MAX)
         try:
-            answer = _json_object(body)
+            answer = json_object(body)
         except ValueError:
             kind = self._shorten(response.headers.get("Content-Type") or "no content type")
             raise TokenRefusedError(
@@ -183,7 +246,7 @@ class ClientCredentials:
     def _refusal(self, answer: Any, status: int) -> TokenError:
         """Return the error for an answer with a status of failure."""
         try:
-            fields = _json_object(answer.read(ANSWER_BYTES_MAX))
+            fields = json_object(answer.read(ANSWER_BYTES_MAX))
         except (OSError, HTTPException, ValueError):
             fields = {}
         return self._refused(answer, status, fields)
@@ -198,8 +261,10 @@ class ClientCredentials:
         if status >= 500 or status in RETRIED_STATUS:
             return TokenError(message)
         word = fields.get("error")
-        if status == 401 or word in CREDENTIAL_ERRORS:
-            remedy = f"check client id {self.client_id!r}, secret and scope"
+        if status == 401 or word == "invalid_client":
+            return ClientRefusedError(message, self._credentials_remedy)
+        if word == "unauthorized_client":
+            remedy = self._credentials_remedy
         elif word == "invalid_scope":
             remedy = "check the scope"
         elif 300 <= status < 400:
@@ -218,14 +283,6 @@ class ClientCredentials:
         shown = "".join(letter if letter.isprintable() else " " for letter in masked)
         return shown[:DETAIL_LENGTH_MAX]
 
-    def _read_file(self) -> Token:
-        path = urllib.request.url2pathname(urllib.parse.urlsplit(self.url).path)
-        try:
-            text = Path(path).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise TokenError(f"cannot read the token in {path}: {reason(error)}") from None
-        return Token(text, None)  # who writes the file renews the token: read it each time
-
 
 class NoRedirect(urllib.request.HTTPRedirectHandler):
     """Follows no redirection, which would send the secret to another server."""
@@ -239,40 +296,3 @@ def _without_secrets(url: str) -> str:
     parts = urllib.parse.urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{host}{parts.path}" if host else parts.path
-
-
-def lifetime_s(token: str, expires_in: object = None) -> float | None:
-    """Return the seconds for which a new token is valid; ``None`` if they are unknown.
-
-    Args:
-        token: A JSON Web Token, or a text that only the broker understands.
-        expires_in: Lifetime in the answer of the endpoint, if any.
-    """
-    limits = []
-    if isinstance(expires_in, int | float | str):
-        with suppress(ValueError):
-            limits.append(float(expires_in))
-    claims = _claims(token)
-    if isinstance(end := claims.get("exp"), int | float):
-        issued = claims.get("iat")
-        # With both, a wrong clock of this machine does no harm.
-        begin = issued if isinstance(issued, int | float) else time.time()  # noqa: TID251  # the token states an absolute time
-        limits.append(end - begin)
-    return max(0.0, min(limits)) if limits else None
-
-
-def _claims(token: str) -> Mapping[str, Any]:
-    parts = token.split(".")
-    if len(parts) != 3:
-        return {}
-    try:
-        return _json_object(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    except ValueError:
-        return {}
-
-
-def _json_object(body: bytes) -> dict[str, Any]:
-    answer = json.loads(body)
-    if not isinstance(answer, dict):
-        raise ValueError("no JSON object")  # noqa: TRY004  # as for a text that is no JSON
-    return answer

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from aiokafka.abc import AbstractTokenProvider
 
 from stream_rnn.errors import ConfigError
+from stream_rnn.kafka import strimzi
 from stream_rnn.kafka.aws import MODULE as AWS_MODULE
 from stream_rnn.kafka.aws import AwsIdentity
 from stream_rnn.kafka.client_credentials import TIMEOUT_S, ClientCredentials
@@ -32,6 +33,7 @@ CLASSES = {  # Java classes whose work is done here
     "sasl.login.callback.handler.class": (
         "OAuthBearerLoginCallbackHandler",
         "IAMOAuthBearerLoginCallbackHandler",
+        strimzi.HANDLER,
     ),
     "sasl.client.callback.handler.class": (
         "IAMClientCallbackHandler",
@@ -47,6 +49,7 @@ PASSWORD_MODULES = ("PlainLoginModule", "ScramLoginModule")
 OAUTH_MODULE = "OAuthBearerLoginModule"
 OWN_PROVIDER = "or pass token_provider to StreamRNN or PredictionReader"
 EXTENSION = "extension_"
+GOOGLE_HANDLER = "GcpLoginCallbackHandler"
 
 
 def check_values(config: Mapping[str, str], path: str) -> None:
@@ -62,10 +65,20 @@ def check_values(config: Mapping[str, str], path: str) -> None:
                 f"{path}: {name} = {value} is not supported; supported values are {allowed}"
             )
         if name in CLASSES and value.rpartition(".")[2] not in CLASSES[name]:
-            raise ConfigError(
-                f"{path}: {name} names a Java class that does not run here; supported are "
-                f"{', '.join(CLASSES[name])}; {OWN_PROVIDER}"
-            )
+            raise ConfigError(_refuse_class(name, value.rpartition(".")[2], path))
+
+
+def _refuse_class(name: str, java_class: str, path: str) -> str:
+    if java_class == GOOGLE_HANDLER:
+        return (
+            f"{path}: {name} names {GOOGLE_HANDLER} of Google, a Java class that does not run here; "
+            "set sasl.mechanism=PLAIN with the e-mail address of a service account as user and its "
+            f"key file in base64 as password, {OWN_PROVIDER}"
+        )
+    return (
+        f"{path}: {name} names a Java class that does not run here; supported are "
+        f"{', '.join(CLASSES[name])}; {OWN_PROVIDER}"
+    )
 
 
 def security_options(
@@ -146,14 +159,21 @@ def _token_provider(
         raise ConfigError(
             f"{path}: sasl.jaas.config of OAUTHBEARER must be of {OAUTH_MODULE} or {AWS_MODULE}"
         )
+    jaas = Jaas(jaas.module, strimzi.kafka_options(jaas.options, path))
     client = _client(config, jaas, path)
     return CachedTokens(client.fetch, _extensions(config, jaas, path), source=client.shown_url)
 
 
 def _client(config: Mapping[str, str], jaas: Jaas, path: str) -> ClientCredentials:
-    url = config.get("sasl.oauthbearer.token.endpoint.url", "")
+    url = config.get(strimzi.TOKEN_URL, jaas.options.get(strimzi.TOKEN_URL, ""))
     scheme = urlsplit(url).scheme
+    handler = config.get("sasl.login.callback.handler.class", "").rpartition(".")[2]
     if scheme not in {"https", "http", "file"}:
+        if handler == strimzi.HANDLER:
+            raise ConfigError(
+                f"{path}: {handler} needs oauth.token.endpoint.uri in sasl.jaas.config, which begins "
+                "with https://; stream_rnn reads no environment variables of Strimzi"
+            )
         raise ConfigError(
             f"{path}: OAUTHBEARER needs sasl.oauthbearer.token.endpoint.url, which begins with "
             f"https://, or with file:// for a token in a file; {OWN_PROVIDER}"
@@ -167,8 +187,12 @@ def _client(config: Mapping[str, str], jaas: Jaas, path: str) -> ClientCredentia
     identity = config.get(f"{prefix}id", jaas.options.get("clientId", ""))
     secret = config.get(f"{prefix}secret", jaas.options.get("clientSecret", ""))
     if scheme != "file" and not (identity and secret):
+        is_strimzi = handler == strimzi.HANDLER
+        names = (
+            "oauth.client.id and oauth.client.secret" if is_strimzi else "clientId and clientSecret"
+        )
         raise ConfigError(
-            f"{path}: OAUTHBEARER needs clientId and clientSecret, in sasl.jaas.config or as "
+            f"{path}: OAUTHBEARER needs {names}, in sasl.jaas.config or as "
             f"{prefix}id and {prefix}secret; {OWN_PROVIDER}"
         )
     return ClientCredentials(
@@ -176,6 +200,7 @@ def _client(config: Mapping[str, str], jaas: Jaas, path: str) -> ClientCredentia
         client_id=identity,
         client_secret=secret,
         scope=config.get("sasl.oauthbearer.scope", jaas.options.get("scope")),
+        audience=jaas.options.get("audience"),
         context=_endpoint_context(config, jaas, path),
         timeout_s=_timeout_s(config, path),
         is_url_encoded=config.get("sasl.oauthbearer.header.urlencode", "").upper() == "TRUE",

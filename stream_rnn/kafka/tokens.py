@@ -8,6 +8,7 @@ its own, so a provider serves several loops.
 import asyncio
 import logging
 import math
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -29,6 +30,9 @@ PAUSES_S = (0.1, 0.3, 1.0, 3.0)
 """Pauses between the attempts of one fetch, while the issuer does not answer."""
 BACK_OFF_S, BACK_OFF_MAX_S = 0.1, 10.0
 """First and longest pause after a fetch that failed; each is twice the one before, as in Java."""
+
+BEARER = re.compile(r"(?:Authorization:\s*)?Bearer(?:\s+|$)", re.IGNORECASE)
+"""What precedes a token in a header of HTTP."""
 
 
 class TokenError(KafkaConnectionError):  # type: ignore[misc]  # aiokafka is not typed
@@ -201,7 +205,7 @@ class CachedTokens(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka is 
     def _fetch_and_check(self, pending: "Future[Token]", until_s: float) -> Token:
         for pause_s in PAUSES_S:
             try:
-                return check_token(self._fetch())
+                return check_token(self._fetch(), self.source)
             except TokenRefusedError:
                 raise
             except TokenError as error:
@@ -209,7 +213,7 @@ class CachedTokens(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka is 
                     raise  # nobody waits any longer
                 logger.debug("no token yet: %s", reason(error))
             time.sleep(pause_s)
-        return check_token(self._fetch())
+        return check_token(self._fetch(), self.source)
 
     def _note(self, pending: "Future[Token]", error: TokenError) -> bool:
         """Record why a fetch goes on; return whether it is still the current one."""
@@ -262,7 +266,7 @@ class OwnTokens(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka is not
         except Exception as error:  # the owner's code raises whatever it raises
             self._is_unanswered = False
             raise TokenError(f"{name} returned no token: {reason(error)}") from error
-        return check_token(Token(text, None)).text
+        return check_token(Token(text, None), self.source).text
 
     def delay(self, within_s: float) -> TokenError | None:
         """Return that the provider did not answer its last call; ``None`` if it did.
@@ -289,13 +293,20 @@ def guard_provider(provider: AbstractTokenProvider | None) -> AbstractTokenProvi
     return OwnTokens(provider)
 
 
-def check_token(token: Token) -> Token:
+def check_token(token: Token, source: str) -> Token:
     """Return a token that can be sent.
+
+    Args:
+        token: The token.
+        source: Name of the place where it comes from, for the message.
 
     Raises:
         TokenError: It is no text, or has a character that would end it.
     """
     text: object = token.text
-    if not isinstance(text, str) or not text or not all("!" <= letter <= "~" for letter in text):
-        raise TokenError("the token is not a text of printable ASCII without blanks")
-    return token
+    if isinstance(text, str) and text and all("!" <= letter <= "~" for letter in text):
+        return token
+    message = f"the token of {source} is not a text of printable ASCII without blanks"
+    if isinstance(text, str) and BEARER.match(text):
+        message += "; return the token alone, without the word Bearer before it"
+    raise TokenError(message)

@@ -20,6 +20,7 @@ class TokenServer:
     Attributes:
         lifetime_s: Lifetime of the tokens that are issued from now on.
         secret: Secret of the client.
+        takes_body: Whether it takes the credentials in the body of a request only.
         is_down: Whether every request for a token is answered 503.
         claims: Claims that differ in the tokens that are issued from now on.
         is_forged: Whether tokens are signed by another key than the public one.
@@ -32,6 +33,7 @@ class TokenServer:
     def __init__(self, lifetime_s=300) -> None:
         self.lifetime_s, self.secret, self.is_down = lifetime_s, SECRET, False
         self.claims, self.is_forged, self.key_id = {}, False, KEY_ID
+        self.takes_body = False
         self.issued = self.refused = 0
         self.tokens: list[str] = []
         self._key, self._other_key = (
@@ -84,7 +86,10 @@ class TokenServer:
         if self.is_down:
             return 503, {"error": "temporarily_unavailable"}
         form = urllib.parse.parse_qs(body)
-        login = base64.b64decode(authorization.removeprefix("Basic ")).decode()
+        basic = (authorization or "").removeprefix("Basic ")
+        login = base64.b64decode(basic).decode()
+        if self.takes_body:
+            login = ":".join(form.get(name, [""])[0] for name in ("client_id", "client_secret"))
         if login != f"{CLIENT}:{self.secret}" or form["grant_type"] != ["client_credentials"]:
             self.refused += 1
             return 401, {"error": "invalid_client", "error_description": f"not {login}"}

@@ -78,6 +78,12 @@ CLOUDS = {
     ),
 }  # fmt: skip
 
+GOOGLE = (
+    "sasl.mechanism=OAUTHBEARER\n"
+    "sasl.login.callback.handler.class=com.google.cloud.hosted.kafka.auth.GcpLoginCallbackHandler\n"
+    f"sasl.jaas.config={OAUTH}.OAuthBearerLoginModule required;\n"
+)
+
 
 @pytest.fixture
 def config(tmp_path):
@@ -233,6 +239,7 @@ def test_what_the_security_protocol_does_not_use_passes_with_the_note(
         ("sasl.mechanism=OAUTHBEARER\nsasl.jaas.config=x.PlainLoginModule required;\n", "must be of OAuthBearerLoginModule"),
         ("sasl.mechanism=PLAIN\nsasl.jaas.config=x.OAuthBearerLoginModule required;\n", "of PLAIN must be of PlainLoginModule"),
         ("sasl.login.callback.handler.class=com.example.Mine\n", "names a Java class that does not run here"),
+        (GOOGLE, "GcpLoginCallbackHandler of Google, .*; set sasl.mechanism=PLAIN with the e-mail address of a"),
     ],
 )  # fmt: skip
 def test_a_login_that_lacks_something_is_refused(config, lines, said):

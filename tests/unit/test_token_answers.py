@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import ssl
 from contextlib import asynccontextmanager
 
@@ -17,13 +18,18 @@ LOGIN_REMEDY = "check client id 'c', secret and scope"
 
 
 @asynccontextmanager
-async def endpoint(answer, context=None):
-    """Serve one answer; yield the port and a list with an entry for each request."""
+async def endpoint(answers, context=None):
+    """Serve an answer, or one after another; yield the port and a list of the requests."""
     requests = []
 
     async def serve(reader, writer):
-        requests.append(await reader.read(65_536))
-        writer.write(answer)
+        request = await reader.read(65_536)
+        if found := re.search(rb"Content-Length: (\d+)", request):
+            missing = int(found[1]) - len(request.partition(b"\r\n\r\n")[2])
+            request += await reader.readexactly(missing)
+        requests.append(request)
+        is_one = isinstance(answers, bytes)
+        writer.write(answers if is_one else answers[len(requests) - 1])
         await writer.drain()
         writer.close()
 
@@ -90,14 +96,37 @@ ANSWERS = {
 
 @pytest.mark.parametrize("kind", ANSWERS)
 async def test_an_answer_without_a_token_names_what_came_and_the_remedy(kind):
-    """Only the error of a refused client says to check its id and secret; none is asked for twice."""
+    """Only the error of a refused client says to check its id and secret.
+
+    A refused client sends a second request, with the credentials in the body instead.
+    """
     answer, said, remedy = ANSWERS[kind]
     async with endpoint(answer) as (port, requests):
         error = await refusal(port)
     assert isinstance(error, TokenRefusedError)
-    assert len(requests) == 1
+    is_client = kind in {"401", "invalid_client", "an error with 200"}
+    assert len(requests) == 1 + is_client
+    in_header, in_body = (b"Authorization: Basic", f"client_secret={SECRET}".encode())
+    assert [in_header in request for request in requests] == [True, False][: len(requests)]
+    assert [in_body in request for request in requests] == [False, True][: len(requests)]
+    assert ("with the credentials in the header and in the body; check" in str(error)) == is_client
     assert said in str(error)
     assert str(error).endswith(f"; {remedy}")
+
+
+async def test_an_endpoint_that_takes_the_header_only_says_both():
+    """A wrong secret in the header, and an invalid request with the secret in the body."""
+    answers = [
+        http("401 Unauthorized", {"error": "invalid_client"}),
+        http("400 Bad Request", {"error": "invalid_request"}),
+    ]
+    async with endpoint(answers) as (port, requests):
+        error = str(await refusal(port))
+    assert len(requests) == 2
+    assert "answers 401 Unauthorized (invalid_client), with the credentials in the header" in error
+    assert "with the credentials in the body, the token endpoint" in error
+    assert "answers 400 Bad Request (invalid_request)" in error
+    assert error.endswith(f"; {LOGIN_REMEDY}")
 
 
 async def test_a_long_description_is_cut():

@@ -12,8 +12,9 @@ from functools import partial
 import pytest
 
 from stream_rnn.kafka import tokens as tokens_module
-from stream_rnn.kafka.client_credentials import ClientCredentials, lifetime_s
+from stream_rnn.kafka.client_credentials import ClientCredentials
 from stream_rnn.kafka.connection import kafka_options
+from stream_rnn.kafka.token_content import lifetime_s
 from stream_rnn.kafka.tokens import (
     CachedTokens,
     Token,
@@ -113,14 +114,31 @@ async def test_the_old_token_serves_while_the_endpoint_is_down(server, caplog):
 
 
 async def test_a_refusal_is_not_tried_again(server):
-    """The message has the endpoint's reason, but not the secret that this endpoint repeats."""
+    """The message has the endpoint's reason, but not the secret that this endpoint repeats.
+
+    The two requests have the credentials in the header and in the body.
+    """
     provider = CachedTokens(client(server, client_secret="wr0ng").fetch)
     with pytest.raises(TokenRefusedError) as error:
         await provider.token()
-    assert "answers 401 Unauthorized (invalid_client: not worker-client:***)" in str(error.value)
+    assert "answers 401 Unauthorized (invalid_client: not worker-client:***), with" in str(
+        error.value
+    )
     assert "check client id 'worker-client', secret and scope" in str(error.value)
-    assert (server.refused, "wr0ng" in str(error.value)) == (1, False)
+    assert (server.refused, "wr0ng" in str(error.value)) == (2, False)
     assert error.value.__cause__ is None
+
+
+async def test_an_issuer_may_take_the_credentials_in_the_body_only(server):
+    """It refuses those in the header once; the next tokens come at the first request."""
+    server.takes_body = True
+    here = client(server)
+    for issued in (1, 2):
+        assert here.fetch().text == server.tokens[-1]
+        assert (server.issued, server.refused) == (issued, 1)
+    server.takes_body = False
+    assert here.fetch().text == server.tokens[-1]
+    assert (server.issued, server.refused) == (3, 2)
 
 
 async def test_a_refused_client_asks_less_and_less_often(server):
