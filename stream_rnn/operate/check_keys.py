@@ -1,6 +1,11 @@
-"""The check of keys: whether one key is in several partitions, and which partitioners put it there."""
+"""The check of keys: whether one key is in several partitions, and which partitioners put it there.
 
+The same sample shows how many records are events.
+"""
+
+import asyncio
 from collections import defaultdict
+from functools import partial
 
 from aiokafka.errors import KafkaError
 
@@ -8,6 +13,8 @@ from stream_rnn.errors import StreamRNNError, reason
 from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.key_spellings import format_partitions
 from stream_rnn.keys import describe_key, shorten
+from stream_rnn.model.features import FeatureSpec
+from stream_rnn.operate.check_events import judge_events
 from stream_rnn.operate.check_result import Finding, fine, warning
 from stream_rnn.operate.key_sample import SAMPLE_S, KeySample, sample_keys
 from stream_rnn.operate.partitioners import (
@@ -28,30 +35,38 @@ ONE_PARTITIONER = (
 )
 
 
-async def check_keys(
-    cluster: KafkaCluster, settings: FoldSettings, within_s: float = SAMPLE_S
-) -> Finding:
-    """Sample the source, and report keys in several partitions and the partitioners.
+async def check_records(
+    cluster: KafkaCluster,
+    settings: FoldSettings,
+    spec: FeatureSpec | None,
+    within_s: float = SAMPLE_S,
+) -> list[Finding]:
+    """Sample the source, and report on its keys and on how many of its records are events.
 
     Args:
         cluster: The open cluster.
         settings: Settings of the worker.
+        spec: Feature spec of the bundle; ``None`` if it could not be read.
         within_s: Longest time to read, in seconds.
     """
     source = settings.source
     partitions = (await cluster.topics(source))[source].partitions
-    if partitions == 1:
-        return fine(WHAT, f"{source} has one partition, which has all events of each key")
     try:
         sample = await sample_keys(cluster, source, partitions, within_s)
     except (StreamRNNError, KafkaError, OSError) as error:
         remedy = "correct what the message names, and run doctor again"
-        return warning(WHAT, f"not checked: {reason(error)}", remedy)
-    return judge_sample(source, sample)
+        return [warning(WHAT, f"not checked: {reason(error)}", remedy)]
+    findings = [judge_sample(source, sample)]
+    if spec is not None and sample.newest:
+        judge = partial(judge_events, source, sample.newest, spec, settings)
+        findings.append(await asyncio.to_thread(judge))  # a schema registry may be asked
+    return findings
 
 
 def judge_sample(source: str, sample: KeySample) -> Finding:
-    """Return the finding about a sample of a topic with several partitions."""
+    """Return the finding about the keys of a sample."""
+    if sample.partitions == 1:
+        return fine(WHAT, f"{source} has one partition, which has all events of each key")
     if not sample.records:
         how = "is empty" if sample.is_complete else "gave no record in time"
         return fine(WHAT, f"not checked: {source} {how}")

@@ -16,7 +16,7 @@ from stream_rnn.operate import check_kafka, check_redis
 from stream_rnn.operate.check_dead_letters import check_dead_letters
 from stream_rnn.operate.check_host import check_bundle, check_machine, check_numerics
 from stream_rnn.operate.check_kafka import check_positions
-from stream_rnn.operate.check_keys import check_keys
+from stream_rnn.operate.check_keys import check_records
 from stream_rnn.operate.check_output_schema import check_output_schema
 from stream_rnn.operate.check_registry import check_registry
 from stream_rnn.operate.check_result import Finding, Level, bad, fine, warning
@@ -155,7 +155,9 @@ async def _check_kafka(
             yield await check_kafka.check_source_read(cluster, settings)
             async for finding in check_registry(cluster, settings, opened.redis):
                 yield finding
-            yield await check_keys(cluster, settings)
+            spec = None if opened.model is None else opened.model.spec
+            for finding in await check_records(cluster, settings, spec):
+                yield finding
             yield await check_kafka.check_group(cluster, settings)
         finding, has_transactions = await check_kafka.check_transactions(cluster, settings)
         yield finding

@@ -1,4 +1,4 @@
-"""A sample of a topic's keys, read within bounds of records, bytes and time."""
+"""A sample of a topic's records, read within bounds of records, bytes and time."""
 
 import asyncio
 from collections import Counter
@@ -16,6 +16,7 @@ RECORDS_MAX = 100_000
 RECORDS_MIN = 100  # of a partition
 BYTES_MAX = 64_000_000
 SAMPLE_S = 10.0
+NEWEST_MAX = 10_000
 PARTITIONS_AT_ONCE = 64
 FETCH_BYTES = 262_144  # of a partition; a record batch that is longer comes as a whole
 POLL_MS = 100
@@ -24,7 +25,7 @@ POLL_RECORDS_MAX = 2_000
 
 @dataclass(slots=True)
 class KeySample:
-    """A sample of the events of a topic.
+    """A sample of the records of a topic: their keys, and some of the newest as a whole.
 
     Attributes:
         partitions: Number of partitions of the topic.
@@ -33,6 +34,7 @@ class KeySample:
         events: (key, partition) -> number of events; a null value is no event.
         sampled: Partitions of which the sample has at least one record.
         is_complete: Whether all planned ranges were read before a bound ended the sample.
+        newest: Some of the newest records, for the check of events.
     """
 
     partitions: int
@@ -41,11 +43,14 @@ class KeySample:
     events: Counter[tuple[bytes, int]] = field(default_factory=Counter)
     sampled: set[int] = field(default_factory=set)
     is_complete: bool = False
+    newest: list[ConsumerRecord] = field(default_factory=list)
 
     def add(self, partition: int, records: Iterable[ConsumerRecord]) -> None:
         """Add records of a partition."""
         for record in records:
             self.records += 1
+            if len(self.newest) < NEWEST_MAX:
+                self.newest.append(record)
             self.sampled.add(partition)
             if record.key is None:
                 self.without_key += 1

@@ -1,8 +1,10 @@
 """Findings of the doctor where something is missing: one for each cause, and none that is untrue."""
 
+import json
 from types import SimpleNamespace
 
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from stream_rnn.local.processes import free_port
 from stream_rnn.model.bundle import save_bundle
@@ -45,6 +47,24 @@ async def test_a_missing_source_is_one_bad_finding(findings):
     assert {"source rights", "kafka rights", "position", "backup"}.isdisjoint(names)
     (skipped,) = (finding for finding in found if finding.what == "not checked")
     assert skipped.said == "rights on topics, positions and backup need the source topic"
+
+
+async def test_the_newest_records_are_counted_by_what_they_are(
+    findings, create_topic, app_id, bootstrap_servers, tmp_path
+):
+    """An array around an event is filtered without a dead letter, so only this finding shows it."""
+    only = {"event": {"only": [{"path": "type", "in": ["sensor"]}]}}
+    save_bundle(models.of({**models.SPEC, **only}), tmp_path / "filtering")
+    source = await create_topic(f"{app_id}-source", 1)
+    event = {"type": "sensor", "x": 0.5, "kind": "A"}
+    async with AIOKafkaProducer(bootstrap_servers=bootstrap_servers) as producer:
+        for value in (event, [event], [event], {"type": "meter"}):
+            await producer.send_and_wait(source, json.dumps(value).encode(), key=b"k")
+    found = await findings(source=source, bundle=str(tmp_path / "filtering"))
+    (finding,) = (each for each in found if each.what == "events")
+    assert finding.level is Level.WARNING
+    assert f"{source}: 1 events in 4 of its newest records, 3 filtered" in finding.said
+    assert "2 filtered records are no objects, but arrays" in finding.said
 
 
 async def test_the_remedy_for_kafka_is_given_once(findings):

@@ -11,7 +11,7 @@ from aiokafka.partitioner import murmur2
 
 from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.operate import key_sample
-from stream_rnn.operate.check_keys import check_keys
+from stream_rnn.operate.check_keys import check_records
 from stream_rnn.operate.check_result import Level
 from stream_rnn.settings import Settings
 from tests.forked import ForkedWorker
@@ -69,7 +69,8 @@ async def check(stream, **bounds):
     """Return the doctor's finding about keys."""
     settings = stream.settings.of_fold()
     async with KafkaCluster.of(settings) as cluster:
-        return await check_keys(cluster, settings, **bounds)
+        (finding,) = await check_records(cluster, settings, None, **bounds)
+        return finding
 
 
 async def test_the_brokers_of_a_config_are_read(stream, create_topic, tmp_path):
@@ -81,7 +82,8 @@ async def test_the_brokers_of_a_config_are_read(stream, create_topic, tmp_path):
     config.write_text(f"bootstrap.servers={given.pop('bootstrap_servers')}\n")
     settings = Settings.build(**given, kafka_config=str(config), kafka_timeout_s=5).of_fold()
     async with KafkaCluster.of(settings) as cluster:
-        assert (await check_keys(cluster, settings)).level is Level.FINE
+        (finding,) = await check_records(cluster, settings, None)
+        assert finding.level is Level.FINE
 
 
 async def test_a_topic_of_one_partitioner_is_fine(stream, create_topic):
