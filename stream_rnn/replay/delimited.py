@@ -2,12 +2,13 @@
 
 The spec's table ``[file]`` states the delimiter, the encoding and the names of the columns.  Every
 row has a field for each column; a row that has not is an error with its line.  Blank lines are no
-rows.  A column without a name is left out, because no path can name it.
+rows.  A column without a name is left out, because no path can name it.  A first line ``sep=;``, as
+Excel reads and writes it, is no row, and decides the delimiter, whatever the spec says.
 """
 
 import csv
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -18,6 +19,7 @@ from stream_rnn.model.file_format import BLANKS, FileFormat
 from stream_rnn.model.paths import split_path
 from stream_rnn.replay.other_content import describe_first_line
 from stream_rnn.replay.row_keys import missing_column
+from stream_rnn.replay.sep_line import peek_delimiter
 from stream_rnn.replay.text_files import open_text, strip_suffix, translated_errors
 
 ROWS_A_BATCH = 16_384
@@ -64,7 +66,7 @@ def read_text_rows(path: Path, file: FileFormat, what: str = "log") -> Iterator[
     """
     file = for_suffix(path, file)
     with translated_errors(path, what, file.encoding), open_text(path, file.encoding) as text:
-        reader = _make_reader(text, file)
+        reader, file = _make_reader(text, file)
         try:
             names = _read_names(reader, path, file, what)
             kept = [i for i, name in enumerate(names) if name.strip()]
@@ -152,17 +154,25 @@ def _no_table(names: Sequence[str], file: FileFormat) -> str:
     return ""
 
 
-def _make_reader(text: IO[str], file: FileFormat) -> _RowReader:
-    if file.delimiter == BLANKS:
-        return _BlankReader(text)
-    return csv.reader(text, delimiter=file.delimiter, strict=True)
+def _make_reader(text: IO[str], file: FileFormat) -> tuple[_RowReader, FileFormat]:
+    """Return a reader of the rows, and the format with the delimiter that the file itself names."""
+    named, lines = peek_delimiter(text)
+    if named:
+        file = file.model_copy(update={"delimiter": named})
+    blanks = file.delimiter == BLANKS
+    reader: _RowReader = (
+        _BlankReader(lines) if blanks else csv.reader(lines, delimiter=file.delimiter, strict=True)
+    )
+    if named is not None:
+        next(reader)
+    return reader, file
 
 
 class _BlankReader:
     """Reads fields that are separated by runs of blanks; a field in quotes may contain blanks."""
 
-    def __init__(self, lines: Iterator[str]) -> None:
-        self._lines, self.line_num = lines, 0
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._lines, self.line_num = iter(lines), 0
 
     def __iter__(self) -> Iterator[list[str]]:
         return self
@@ -235,7 +245,8 @@ def _describe_bad_row(path: Path, file: FileFormat, what: str, columns: int) -> 
     before = csv.field_size_limit(FIELD_CHARS_MAX)
     try:
         with open_text(path, file.encoding) as text:
-            reader = _make_reader(text, file)
+            reader, file = _make_reader(text, file)
+            line = reader.line_num + 1
             for row in reader:
                 if columns and row and len(row) != columns:
                     return start + _describe_fields(line, len(row), columns, file)

@@ -1,4 +1,4 @@
-"""Tables whose first line has a name too few, or names the delimiter: the cause, and the remedy."""
+"""Tables whose first line has a name too few: the cause, and the remedy."""
 
 import re
 from collections.abc import Sequence
@@ -9,26 +9,27 @@ from stream_rnn.model.file_format import BLANKS
 ROWS_SHOWN_MAX = 1_000
 
 
-def describe_sep_line(line: str) -> str:
-    """Return the remedy for Excel's line ``sep=;``, which is no header; empty for another line."""
-    if not re.fullmatch(r"\ufeff?\"?sep=.?\"?\s*", line, re.IGNORECASE):
-        return ""
-    return (
-        f"line 1 is {line.strip()}, with which Excel names the delimiter; it is no part of the "
-        "table. Remove it: tail -n +2 LOG"
+def describe_short_header(
+    rows: Sequence[Sequence[str]], usual: int, delimiter: str, line: int = 1
+) -> str:
+    """Return why the header has a name fewer than the lines below it, with the remedy.
+
+    Args:
+        rows: Fields of the header and of the lines below it.
+        usual: Number of fields of these lines.
+        delimiter: Delimiter between fields.
+        line: Number of the line of the header.
+    """
+    start = (
+        f"line {line}, the header, has {usual - 1} names, but line {line + 1} has {usual} fields: "
     )
-
-
-def describe_short_header(rows: Sequence[Sequence[str]], usual: int, delimiter: str) -> str:
-    """Return why the first line has a name fewer than the lines below it, with the remedy."""
-    start = f"line 1, the header, has {usual - 1} names, but line 2 has {usual} fields: "
     mark = {BLANKS: " ", "\t": "\\t"}.get(delimiter, delimiter)
     below = [row for row in rows[1:ROWS_SHOWN_MAX] if len(row) == usual]
     if all(row[-1] == "" for row in below):
         pattern = f"[{mark}]" if mark == "|" else mark
         return (
             f"{start}the lines below it end with a delimiter. Remove it: "
-            f"sed -E '2,$s/{pattern}(\\r?)$/\\1/' LOG"
+            f"sed -E '{line + 1},$s/{pattern}(\\r?)$/\\1/' LOG"
         )
     if any(_is_in_single_quotes(row) for row in below):
         return (
@@ -46,7 +47,7 @@ def describe_short_header(rows: Sequence[Sequence[str]], usual: int, delimiter: 
     more = f". Or {commas}" if may_be_decimals else ""
     return (
         f"{start}the first field is a name of the row, as R writes it, or one name is missing{more}. "
-        f"Add a name for the first column: sed '1s/^/row{mark}/' LOG"
+        f"Add a name for the first column: sed '{line}s/^/row{mark}/' LOG"
     )
 
 

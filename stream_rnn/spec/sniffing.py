@@ -16,9 +16,10 @@ from pydantic import ValidationError
 from stream_rnn.errors import ConfigError
 from stream_rnn.model.file_format import BLANKS, MISSING_WORDS, FileFormat
 from stream_rnn.replay.other_content import describe_first_line
+from stream_rnn.replay.sep_line import named_delimiter
 from stream_rnn.spec.date_formats import find_format
 from stream_rnn.spec.questions import Candidate, Question, format_confidence, refuse_to_choose
-from stream_rnn.spec.short_headers import describe_sep_line, describe_short_header
+from stream_rnn.spec.short_headers import describe_short_header
 
 LINES_TRIED = 500
 DELIMITERS = (",", ";", "\t", "|", BLANKS)  # in order of preference
@@ -75,13 +76,16 @@ class Sniffer:
         lines = [
             line for line in self._decode(self._head).splitlines()[:LINES_TRIED] if line.strip()
         ]
+        named = named_delimiter(lines[0]) if lines else None
+        if named is not None:
+            self._take_delimiter(named, lines.pop(0))
         if not lines:
             raise ConfigError("the file has no line of text")
-        if found := describe_first_line(lines[0]) or describe_sep_line(lines[0]):
+        if found := describe_first_line(lines[0]):
             raise ConfigError(found)
-        delimiter = str(self._options.get("delimiter") or self._find_delimiter(lines))
+        delimiter = named or str(self._options.get("delimiter") or self._find_delimiter(lines))
         rows = split_lines(lines, delimiter)
-        self._check_preamble(rows)
+        self._check_preamble(rows, delimiter, above=named is not None)
         if "columns" not in self._options:
             self._find_header(rows)
         cells = rows if self._options.get("columns") else rows[1:]
@@ -132,6 +136,16 @@ class Sniffer:
             self._set("encoding", "cp1252", 0.7, reason)
             return _whole_lines(head.decode("cp1252", "replace"))
 
+    def _take_delimiter(self, named: str, line: str) -> None:
+        """Take the delimiter that the first line names, whatever was given."""
+        if not named:
+            return
+        self._options.pop("delimiter", None)
+        if named == FileFormat().delimiter:
+            self._reasons.append(f"delimiter: line 1, {line.strip()}, names the comma.")
+        else:
+            self._set("delimiter", named, 1.0, f"line 1, {line.strip()}, names it, and is no row")
+
     def _find_delimiter(self, lines: Sequence[str]) -> str:
         scored = []
         for delimiter in DELIMITERS:
@@ -155,8 +169,15 @@ class Sniffer:
         self._set("delimiter", best, 0.95 if not others else 0.85, reason)
         return best
 
-    def _check_preamble(self, rows: Sequence[Sequence[str]]) -> None:
+    def _check_preamble(
+        self, rows: Sequence[Sequence[str]], delimiter: str, *, above: bool
+    ) -> None:
         """Refuse a file whose first lines belong to no table.
+
+        Args:
+            rows: Fields of the lines.
+            delimiter: The delimiter between them.
+            above: Whether a line that names the delimiter is above these lines.
 
         Raises:
             ConfigError: The first lines have another number of fields than all others.
@@ -167,13 +188,13 @@ class Sniffer:
         usual, count = fields[0]
         first = next((i for i, row in enumerate(rows) if len(row) == usual), 0)
         if first and count >= CONSISTENT_MIN * (len(rows) - first):
-            shown = self._options.get("delimiter", ",")
             if first == 1 and _is_short_header(rows, usual):
-                raise ConfigError(describe_short_header(rows, usual, str(shown)))
+                raise ConfigError(describe_short_header(rows, usual, delimiter, 1 + above))
+            first += above
             raise ConfigError(
-                f"line 1 has {len(rows[0])} fields and line {first + 1} has {usual}, separated by "
-                f"{DELIMITER_NAMES.get(str(shown), repr(shown))}: the first {first} lines are no "
-                f"part of the table. Remove them: tail -n +{first + 1} LOG"
+                f"line {1 + above} has {len(rows[0])} fields and line {first + 1} has {usual}, "
+                f"separated by {DELIMITER_NAMES.get(delimiter, repr(delimiter))}: the first {first} "
+                f"lines are no part of the table. Remove them: tail -n +{first + 1} LOG"
             )
 
     def _find_header(self, rows: Sequence[Sequence[str]]) -> None:

@@ -68,8 +68,6 @@ def test_a_header_that_is_repeated_is_a_header():
 @pytest.mark.parametrize(
     ("lines", "says"),
     [
-        (["sep=;", "device;at;temp", *(f"d{i % 3};{i};20,5" for i in range(9))], "is sep=;, with"),
-        (["SEP=,", "device,temp", *(f"d{i % 3},20.5" for i in range(9))], "Remove it: tail -n +2"),
         (["device,at,temp", *(f"d{i % 3},2024-01-0{i},20,5" for i in range(9))], "decimal commas"),
         (["id,v", *(f"{i},20,5" for i in range(9))], "decimal commas"),
         (["device,note", *(f"d{i % 3},'a, {i}'" for i in range(9))], "a text in single quotes"),
