@@ -1,11 +1,11 @@
 """A source partition and its outputs in Kafka, for recovery."""
 
-import asyncio
 import logging
 
 from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 
+from stream_rnn.fold.concurrent_calls import gather_or_cancel
 from stream_rnn.fold.decoder import Record
 from stream_rnn.fold.output_search import OutputSearch
 from stream_rnn.fold.recovery import LastOutput
@@ -50,7 +50,7 @@ class KafkaLog:
             FencedError: Kafka does not answer, or the search does not end within
                 ``lookback_timeout_s``.
         """
-        outputs = await asyncio.gather(*(self._last_output_in(topic) for topic in self._outputs))
+        outputs = await gather_or_cancel(self._last_output_in(topic) for topic in self._outputs)
         return max(filter(None, outputs), key=lambda last: last.offset, default=None)
 
     async def _last_output_in(self, topic: str) -> LastOutput | None:

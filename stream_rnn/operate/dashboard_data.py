@@ -15,6 +15,7 @@ from aiokafka import TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 
 from stream_rnn.errors import ConfigError, DecodeError, StreamRNNError
+from stream_rnn.fold.concurrent_calls import gather_or_cancel
 from stream_rnn.fold.output_schema import model_decoder
 from stream_rnn.keys import describe_key, parse_key
 from stream_rnn.operate.key_states import find_states
@@ -176,8 +177,8 @@ class DashboardData:
         starts = await fold.cluster.await_answer(
             fold.cluster.consumer.beginning_offsets(places), source
         )
-        stored = await asyncio.gather(*(place.store.read() for place in fold.places))
-        offsets = await asyncio.gather(*(place.log.group_offset() for place in fold.places))
+        stored = await gather_or_cancel(place.store.read() for place in fold.places)
+        offsets = await gather_or_cancel(place.log.group_offset() for place in fold.places)
         ends = await fold.cluster.await_answer(fold.cluster.consumer.end_offsets(places), source)
         rows = []
         for tp, entry, group_offset in zip(places, stored, offsets, strict=True):
@@ -214,8 +215,8 @@ class DashboardData:
         ]
         topic = self.fold.settings.predictions
         existing = range((await self.fold.cluster.topics(topic))[topic].partitions)
-        lists = await asyncio.gather(
-            *(self._last_predictions(key, p) for p in partitions if p in existing)
+        lists = await gather_or_cancel(
+            self._last_predictions(key, p) for p in partitions if p in existing
         )
         predictions = sorted((p for predictions in lists for p in predictions), key=_event_order)
         return {

@@ -152,13 +152,8 @@ async def _check_kafka(
         existing = {name: topics[name].partitions for name in outputs if topics[name].partitions}
         opened.has_source = topics[settings.source].partitions > 0
         if opened.has_source:
-            yield await check_kafka.check_source_read(cluster, settings)
-            async for finding in check_registry(cluster, settings, opened.redis):
+            async for finding in _check_source(opened, cluster, settings):
                 yield finding
-            spec = None if opened.model is None else opened.model.spec
-            for finding in await check_records(cluster, settings, spec):
-                yield finding
-            yield await check_kafka.check_group(cluster, settings)
         finding, has_transactions = await check_kafka.check_transactions(cluster, settings)
         yield finding
         latest = await check_dead_letters(cluster, settings, existing)
@@ -175,6 +170,18 @@ async def _check_kafka(
         return
     if writes and opened.has_source and has_transactions:
         yield await check_kafka.check_rights(settings, existing)
+
+
+async def _check_source(
+    opened: _Opened, cluster: KafkaCluster, settings: FoldSettings
+) -> AsyncIterator[Finding]:
+    yield await check_kafka.check_source_read(cluster, settings)
+    async for finding in check_registry(cluster, settings, opened.redis):
+        yield finding
+    spec = None if opened.model is None else opened.model.spec
+    for finding in await check_records(cluster, settings, spec):
+        yield finding
+    yield await check_kafka.check_group(cluster, settings)
 
 
 async def _read_info(redis: Redis, section: str) -> list[dict[str, Any]]:

@@ -5,13 +5,13 @@ reads it, now or in a rebuild.  It deletes no record: those of the key stay in t
 outputs until retention (or the compaction of a compacted source) removes them.
 """
 
-import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass
 
 from aiokafka import TopicPartition
 
 from stream_rnn.errors import ConfigError
+from stream_rnn.fold.concurrent_calls import gather_or_cancel
 from stream_rnn.fold.record_limits import TICK_KEY
 from stream_rnn.operate.key_states import (
     count_unfolded,
@@ -80,7 +80,7 @@ async def erase_key(
     """
     states = await find_partitions(fold, key)
     targets = sorted(states if partitions is None else partitions)
-    stored = await asyncio.gather(*(place.store.read() for place in fold.places))
+    stored = await gather_or_cancel(place.store.read() for place in fold.places)
     others = [place.partition for place in fold.places if place.partition not in targets]
     waiting = await count_unfolded(fold, others)
     if not targets:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from stream_rnn.errors import ConfigError
+from stream_rnn.fold.concurrent_calls import gather_or_cancel
 from stream_rnn.fold.record_limits import TICK_KEY
 from stream_rnn.operate.distinct_keys import DistinctKeys
 from stream_rnn.operate.key_states import POLL_S, publish_forgets, wait_until_folded
@@ -227,7 +228,7 @@ async def expire(fold: Fold, plans: Sequence[ExpiryPlan], within_s: float) -> tu
     is_folded = await wait_until_folded(fold, offsets, within_s)
     places = [place for place in fold.places if place.partition in offsets]
     while True:
-        stored = await asyncio.gather(*(place.store.read() for place in places))
+        stored = await gather_or_cancel(place.store.read() for place in places)
         left = sum(
             max(0, position.fields - stays[place.partition])
             for place, position in zip(places, stored, strict=True)

@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError
 from numpy.typing import NDArray
 
 from stream_rnn.errors import ConfigError, FencedError, reason
+from stream_rnn.fold.concurrent_calls import gather_or_cancel
 from stream_rnn.kafka.clients import new_producer, stop_producer
 from stream_rnn.kafka.connection import connection_options
 from stream_rnn.model.network import Model
@@ -47,7 +48,7 @@ async def find_states(fold: Fold, key: bytes) -> list[KeyState]:
         CorruptStateError: The bytes of a hidden state cannot be decoded.
     """
     codec = StateCodec(fold.model.hidden_size_floats)
-    values = await asyncio.gather(*(_value(place.store, key) for place in fold.places))
+    values = await gather_or_cancel(_value(place.store, key) for place in fold.places)
     states = []
     for place, value in zip(fold.places, values, strict=True):
         if value is not None:
@@ -59,7 +60,7 @@ async def find_states(fold: Fold, key: bytes) -> list[KeyState]:
 
 async def find_partitions(fold: Fold, key: bytes) -> list[int]:
     """Return the partitions that store a hidden state of a key, even a corrupt one."""
-    values = await asyncio.gather(*(_value(place.store, key) for place in fold.places))
+    values = await gather_or_cancel(_value(place.store, key) for place in fold.places)
     pairs = zip(fold.places, values, strict=True)
     return [place.partition for place, value in pairs if value is not None]
 
@@ -67,9 +68,9 @@ async def find_partitions(fold: Fold, key: bytes) -> list[int]:
 async def count_unfolded(fold: Fold, partitions: Collection[int]) -> int:
     """Return the number of records of some partitions that are not folded yet."""
     places = [place for place in fold.places if place.partition in partitions]
-    stored = await asyncio.gather(*(place.store.read() for place in places))
-    ends = await asyncio.gather(*(place.log.log_end() for place in places))
-    starts = await asyncio.gather(*(place.log.log_start() for place in places))
+    stored = await gather_or_cancel(place.store.read() for place in places)
+    ends = await gather_or_cancel(place.log.log_end() for place in places)
+    starts = await gather_or_cancel(place.log.log_start() for place in places)
     return sum(
         max(0, end - (start if position.position is None else position.position))
         for position, start, end in zip(stored, starts, ends, strict=True)
@@ -127,7 +128,7 @@ async def wait_until_folded(fold: Fold, offsets: dict[int, int], within_s: float
     deadline = time.monotonic() + within_s
     places = [place for place in fold.places if place.partition in offsets]
     while True:
-        stored = await asyncio.gather(*(place.store.read() for place in places))
+        stored = await gather_or_cancel(place.store.read() for place in places)
         if all(
             (position.position or 0) > offsets[place.partition]
             for position, place in zip(stored, places, strict=True)

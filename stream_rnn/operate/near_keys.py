@@ -1,11 +1,11 @@
 """Near spellings of a key that a fold has no hidden state of."""
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable
 from typing import Any, cast
 
 from stream_rnn.errors import ConfigError
+from stream_rnn.fold.concurrent_calls import gather_or_cancel
 from stream_rnn.key_spellings import NearKey, Spellings
 from stream_rnn.keys import similar_keys
 from stream_rnn.operate.open_fold import Fold
@@ -28,8 +28,8 @@ async def find_near_keys(fold: Fold, key: bytes) -> tuple[list[NearKey], str]:
     sampled: list[list[bytes]] = []
     note = ""
     try:
-        sampled = await asyncio.gather(
-            *(_sample(place.store) for place in fold.places[:SAMPLED_PARTITIONS_MAX])
+        sampled = await gather_or_cancel(
+            _sample(place.store) for place in fold.places[:SAMPLED_PARTITIONS_MAX]
         )
     except ConfigError as error:  # an ACL may refuse HSCAN, which only the sweep of workers needs
         note = f"stored keys were not sampled for other spellings, so some may be missing: {error}"
@@ -40,8 +40,8 @@ async def find_near_keys(fold: Fold, key: bytes) -> tuple[list[NearKey], str]:
     if not candidates:
         return [], note
     try:
-        matches = await asyncio.gather(
-            *(_existing(place.store, candidates) for place in fold.places)
+        matches = await gather_or_cancel(
+            _existing(place.store, candidates) for place in fold.places
         )
     except ConfigError as error:
         return [], f"no other spelling was looked for: {error}"

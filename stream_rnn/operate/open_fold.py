@@ -1,6 +1,5 @@
 """A fold opened from outside of its workers: the store and the log of each partition."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from stream_rnn.errors import ConfigError
+from stream_rnn.fold.concurrent_calls import gather_or_cancel
 from stream_rnn.fold.fold_id import fold_id, store_tag
 from stream_rnn.fold.kafka_log import KafkaLog
 from stream_rnn.fold.recovery import (
@@ -83,7 +83,7 @@ class Fold:
             ConfigError: Workers of this fold run.
         """
         app = self.settings.app
-        offsets = await asyncio.gather(*(place.log.group_offset() for place in self.places))
+        offsets = await gather_or_cancel(place.log.group_offset() for place in self.places)
         if all(c is not None and c.fold_id not in (None, self.identity) for c in offsets):
             return
         members = await self.cluster.member_count(app)

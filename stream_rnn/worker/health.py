@@ -25,6 +25,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisClusterException, RedisError
 
 from stream_rnn.errors import ConfigError, StreamRNNError, reason
+from stream_rnn.fold.concurrent_calls import gather_or_cancel
 from stream_rnn.fold.processor import Processor
 from stream_rnn.fold.stream_time import describe_ahead
 from stream_rnn.kafka.cluster import KafkaCluster
@@ -213,7 +214,7 @@ class Health:
                 for tp in places
             }
             self._refreshed_s = time.monotonic()
-            stored = await asyncio.gather(*(owned.processor.store.read() for owned in partitions))
+            stored = await gather_or_cancel(owned.processor.store.read() for owned in partitions)
             for tp, position in zip(places, stored, strict=True):
                 self._facts[tp.partition] = replace(self._facts[tp.partition], keys=position.fields)
             await self._refresh_memory(redis)
