@@ -12,7 +12,16 @@ from pydantic import Field, SecretStr
 
 from stream_rnn.errors import ConfigError
 from stream_rnn.settings_base import SettingsBase
-from stream_rnn.settings_formats import PredictionsFormat, PredictionsSchemaId, SchemaAutoRegister
+from stream_rnn.settings_formats import (
+    OnUnknownSchema,
+    PredictionsFormat,
+    PredictionsSchemaId,
+    RegistryConfigFile,
+    RegistryRetry,
+    RegistryTimeout,
+    SchemaAutoRegister,
+    SchemaFile,
+)
 
 Delivery = Literal["exactly_once", "at_least_once"]
 Compression = Literal["none", "gzip", "snappy", "lz4", "zstd"]
@@ -73,18 +82,9 @@ class Settings(SettingsBase):
         None,
         description="URL of the schema registry of framed events, or several, comma-separated; without it, `schema_registry_config` and `schemas`, framed records are no events.",
     )
-    schema_registry_config: str | None = Field(
-        None,
-        description="Path of a java.properties file with `schema.registry.url`, `basic.auth.*`, `bearer.auth.*` and `ssl.*`; read again after a refused login.",
-    )
-    schemas: str | None = Field(
-        None,
-        description="Path of a file with schemas by their ids, which are not asked of the registry: JSON Lines, or a file of `state export`.",
-    )
-    on_unknown_schema: Literal["stop", "dead_letter"] = Field(
-        "stop",
-        description="Reaction to a schema id that the registry does not know: `stop` waits for `schema_registry_retry_s` and exits, `dead_letter` skips all records of the id, and remembers that.",
-    )
+    schema_registry_config: RegistryConfigFile = None
+    schemas: SchemaFile = None
+    on_unknown_schema: OnUnknownSchema = "stop"
     delivery: Delivery = Field(
         "exactly_once",
         description="Delivery guarantee: `exactly_once` uses a transaction per micro-batch, `at_least_once` may repeat outputs after a crash.",
@@ -250,12 +250,8 @@ class Settings(SettingsBase):
         le=86_400,
         description="Seconds without Redis after which a running worker exits; a worker that starts exits at once, unless Redis refuses the password of `redis_url_file`.",
     )
-    schema_registry_timeout_s: float = Field(
-        10, gt=0, le=600, description="Deadline for one answer of the schema registry, in seconds."
-    )
-    schema_registry_retry_s: float = Field(
-        60, ge=0, le=86_400, description="Seconds without a new schema after which a worker exits."
-    )
+    schema_registry_timeout_s: RegistryTimeout = 10
+    schema_registry_retry_s: RegistryRetry = 60
     kafka_timeout_s: float = Field(
         30, ge=0.5, le=600, description="Deadline for one answer of Kafka, in seconds."
     )

@@ -4,7 +4,8 @@ import time
 
 from stream_rnn.cli.shared.confirmation import confirm
 from stream_rnn.cli.shared.folds import with_fold
-from stream_rnn.operate.absent_fold import explain_absent_fold
+from stream_rnn.errors import UnavailableError
+from stream_rnn.operate.absent_fold import find_absence
 from stream_rnn.operate.expiry import ExpiryPlan, expire, needed_s, plan_expiry
 from stream_rnn.operate.open_fold import Fold
 from stream_rnn.settings import FoldSettings
@@ -19,13 +20,19 @@ def expire_silent(
     force: bool,
     yes: bool,
 ) -> int:
-    """Publish a tick to each silent partition that has states; return the exit status."""
+    """Publish a tick to each silent partition that has states; return the exit status.
+
+    Raises:
+        UnavailableError: Workers are changing to this fold, and have not begun all partitions.
+    """
     now_ms = 1000 * time.time()  # noqa: TID251  # the tick gets the time of this machine
 
     async def print_plans(fold: Fold) -> list[ExpiryPlan]:
         plans = await plan_expiry(fold, partition, silent_s, now_ms)
-        if absence := await explain_absent_fold(fold):
-            print(f"no tick: {absence}")
+        if absence := await find_absence(fold):
+            if absence.is_passing:
+                raise UnavailableError(f"no tick: {absence.text}")
+            print(f"no tick: {absence.text}")
             return []
         for plan in plans:
             print(f"{settings.source}[{plan.partition}]: {_describe(plan, int(now_ms), force)}")

@@ -27,7 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stream_rnn.errors import ConfigError, MovedError, reason
 from stream_rnn.formats.schema_file import EXPORT_MAGIC, LINE_BYTES_MAX
-from stream_rnn.operate.absent_fold import explain_absent_fold
+from stream_rnn.operate.absent_fold import absence_error
 from stream_rnn.operate.archived_schemas import read_kept, restore_kept
 from stream_rnn.operate.open_fold import Fold, FoldPartition
 from stream_rnn.operate.snapshot import COPY_TTL_S, snapshot
@@ -147,8 +147,7 @@ async def _export(
             write(orjson.dumps(line) + b"\n")
             await _write_states(place.store, hidden, count, write, on_progress)
     if not partitions:
-        absence = await explain_absent_fold(fold)
-        raise ConfigError(f"nothing to export: {absence}" if absence else "nothing to export yet")
+        raise await absence_error(fold, "nothing to export")
     file.write(digest.digest())
     return ArchiveSummary(partitions, keys, written + DIGEST_BYTES)
 

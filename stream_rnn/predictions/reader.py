@@ -65,7 +65,7 @@ from stream_rnn.predictions.progress import PartitionProgress, SourcePartition
 from stream_rnn.predictions.schema import Prediction
 
 RECORDS_MAX = 500
-POLL_S = 1.0
+POLL_MS = 1000
 FETCH_WAIT_MS_MAX = 500
 CLOSE_TIMEOUT_S = 5.0
 
@@ -282,12 +282,10 @@ class PredictionReader(AsyncIterator[Prediction]):
         consumer, _, assignment = self._opened
         await assignment.find_positions()
         assignment.check()
-        within_s = self._timeout_s + POLL_S  # an idle topic takes POLL_S
+        within_s = self._timeout_s + POLL_MS / 1000  # which an idle topic takes
         try:
             async with asyncio.timeout(within_s):  # a rebalance has no deadline of its own
-                fetched = await consumer.getmany(
-                    timeout_ms=int(POLL_S * 1000), max_records=RECORDS_MAX
-                )
+                fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=RECORDS_MAX)
         except NoOffsetForPartitionError:
             return  # the partition was just assigned, and has no position yet
         except OffsetOutOfRangeError as error:

@@ -4,8 +4,11 @@ import asyncio
 import json
 
 import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.structs import OffsetAndMetadata
 
 from stream_rnn.fold.fold_id import fold_id
+from stream_rnn.kafka.group_offsets import GroupOffset
 from tests.forked import ForkedWorker
 from tests.integration.streams import Stream, run
 
@@ -52,6 +55,24 @@ async def test_settings_of_another_fold_are_named_by_each_verb(folded, tmp_path)
     assert {json.loads(row)["group_offset_fold"] for row in rows} == {workers}
     audited = json.loads(await run("audit", "--json", *other, status=1))
     assert audited["other_folds_by_id"] == {workers: 2}
+
+
+async def test_a_fold_that_takes_over_has_a_status_of_its_own(folded):
+    """A worker with another bundle has written its name to one of two partitions: status 4."""
+    stream, place = folded
+    settings = stream.settings
+    new = fold_id(stream.model.fingerprint, settings.replace(state_ttl=30))
+    partition = TopicPartition(settings.source, 0)
+    servers = settings.bootstrap_servers
+    async with AIOKafkaConsumer(
+        group_id=settings.app, bootstrap_servers=servers, enable_auto_commit=False
+    ) as consumer:
+        consumer.assign([partition])
+        offset = GroupOffset(await consumer.committed(partition), new, 0)
+        await consumer.commit({partition: OffsetAndMetadata(offset.offset, offset.metadata)})
+    answer = await run("state", "expire", "--yes", *place, "--state-ttl=30", status=4)
+    assert f"no tick: workers of app {settings.app} are changing {settings.source} from" in answer
+    assert f"to fold {new}, of these settings: 1 of 2 partitions are of it; try again" in answer
 
 
 async def test_an_app_or_a_redis_without_the_fold_is_named(folded):

@@ -156,7 +156,8 @@ def expire(**options: Any) -> Any:
     States whose last event is less than --state-ttl before now, or ahead of now, stay; the command
     counts them, and does not wait for them. All workers must run this version or a later one. The
     exit status is 1 if a partition was refused, if the settings are not those of the app's fold, or
-    if workers do not delete the expired states in time.
+    if workers do not delete the expired states in time. It is 4 while workers change to the fold of
+    these settings, such as a new bundle: run the command again when they have begun all partitions.
     """
     return load_work("state_expire").expire_silent(**options)
 
