@@ -18,6 +18,7 @@ from stream_rnn.model.network import Model
 from stream_rnn.settings import Settings
 from tests.chaos.crew import OUR_SESSION_TIMEOUT_S, SESSION_TIMEOUT_S, Crew
 from tests.chaos.faults import FAULTS, LANES, World
+from tests.chaos.faults_of_registry import RETRY_S, TIMEOUT_S
 from tests.chaos.log import SPEC, Sender
 from tests.chaos.plan import Plan
 from tests.chaos.servers import Servers
@@ -102,6 +103,9 @@ class Episode:
             delivery=plan.delivery,
             **plan.settings,
         )
+        if plan.is_framed:
+            self.schemas = directory / f"{app}.schemas.jsonl"  # written at the end, for the oracle
+            self.settings = self.settings.replace(schemas=str(self.schemas))
         self.topics = Topics(self.settings, plan.log.partitions)
         self.result = EpisodeResult(plan, self.settings, bundles)
         options = {
@@ -117,6 +121,10 @@ class Episode:
             "kafka_timeout_s": "15",
             **{name: str(value) for name, value in plan.settings.items()},
         }
+        if plan.is_framed:
+            options["schema_registry_url"] = servers.registry.url
+            options["schema_registry_timeout_s"] = str(TIMEOUT_S)
+            options["schema_registry_retry_s"] = str(RETRY_S)
         logs = directory / app
         logs.mkdir(parents=True)
         session_s = SESSION_TIMEOUT_S if servers.own_kafka else OUR_SESSION_TIMEOUT_S
@@ -132,9 +140,9 @@ class Episode:
         """Run the episode; return its topics and states for the oracle."""
         self.note(f"{self.plan}")
         await self.topics.create(self.servers.replication)
-        sender = Sender(
-            self.plan.log, self.settings.source, self.servers.bootstrap_servers, self.plan.rate
-        )
+        encode = {"encode": self.servers.writers.encode} if self.plan.is_framed else {}
+        where = self.settings.source, self.servers.bootstrap_servers
+        sender = Sender(self.plan.log, *where, self.plan.rate, **encode)
         self.crew.tend()
         background = [
             asyncio.create_task(self.crew.tend_forever()),
@@ -233,6 +241,8 @@ class Episode:
 
     async def _collect(self) -> None:
         c = await self.topics.group_offsets()
+        if self.plan.is_framed:
+            self.servers.writers.write(self.schemas)
         for partition in range(self.plan.log.partitions):
             settings, topics = self.settings, self.topics
             outcome = PartitionOutcome(

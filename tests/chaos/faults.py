@@ -3,7 +3,7 @@
 A fault is a coroutine that takes a :class:`World`.  It injects something and ends it again if it
 must not last: a stopped Redis answers again.  It does not wait until the fold has recovered, so the
 next fault may begin earlier.  ``faults_of_workers.py``, ``faults_of_redis.py``,
-``faults_of_cluster.py`` and ``faults_of_kafka.py`` define the faults.
+``faults_of_cluster.py``, ``faults_of_kafka.py`` and ``faults_of_registry.py`` define the faults.
 """
 
 import random
@@ -62,7 +62,8 @@ class Fault:
         inject: Coroutine that injects the fault.
         needs: What the fault acts on: ``redis`` or ``kafka``, a server of the driver; ``proxy``;
             ``cluster``, a Redis Cluster; ``keys``, only the fold's own keys in Redis; ``group``,
-            the consumer group.
+            the consumer group; ``registry``, the schema registry of the driver, for which the
+            events of the episode are framed.
         loses_redis: Whether workers may have to rebuild states from the origin.
         trims: Whether the fault removes records below every position.
         long: Whether the fault takes more than half a minute.
@@ -87,7 +88,7 @@ class Fault:
 
 
 BLOCKED_S = 4
-LANES = ("redis", "kafka", "group", "workers")
+LANES = ("redis", "kafka", "group", "registry", "workers")
 FAULTS: dict[str, Fault] = {}
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import random
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from zlib import crc32
@@ -103,14 +104,22 @@ class Sender:
         topic: Source topic.
         bootstrap_servers: Addresses of Kafka.
         rate: Records sent per second.
+        encode: Function that turns each value into what is sent.
 
     Attributes:
         sent: Number of records sent so far, without aborted ones.
         aborted: Number of records in aborted transactions.
     """
 
-    def __init__(self, plan: LogPlan, topic: str, bootstrap_servers: str, rate: float) -> None:
-        self._plan = plan
+    def __init__(
+        self,
+        plan: LogPlan,
+        topic: str,
+        bootstrap_servers: str,
+        rate: float,
+        encode: Callable[[bytes | None], bytes | None] = lambda value: value,
+    ) -> None:
+        self._plan, self._encode = plan, encode
         self._topic = topic
         self._servers = bootstrap_servers
         self._rate = rate
@@ -160,7 +169,7 @@ class Sender:
 
     async def _send_all(self, producer, chunk) -> None:
         acknowledgements = [
-            await producer.send(self._topic, value, key, partition, timestamp)
+            await producer.send(self._topic, self._encode(value), key, partition, timestamp)
             for partition, key, value, timestamp in chunk
         ]
         await asyncio.gather(*acknowledgements)

@@ -9,6 +9,7 @@ from tests.chaos import (  # noqa: F401  # registers the kinds of faults
     faults_of_cluster,
     faults_of_kafka,
     faults_of_redis,
+    faults_of_registry,
     faults_of_workers,
 )
 from tests.chaos.faults import FAULTS, impossible_needs
@@ -53,6 +54,11 @@ class Plan:
     brokers: int
     settings: dict[str, object]
     schedule: tuple[ScheduledFault, ...]
+
+    @property
+    def is_framed(self) -> bool:
+        """Whether the events are framed, because a fault is one of the schema registry."""
+        return any("registry" in FAULTS[one.kind].needs for one in self.schedule)
 
     def __str__(self) -> str:
         about = {k: v for k, v in asdict(self).items() if k not in ("happenings", "log")}

@@ -16,6 +16,8 @@ from stream_rnn.local.kafka import LocalKafka
 from stream_rnn.local.processes import free_port
 from stream_rnn.local.redis import LocalRedis
 from tests.chaos.proxy import Proxy
+from tests.chaos.writers import Writers
+from tests.faulty_registry import FaultyRegistry
 from tests.integration.redis_kinds import PRIMARIES, Cluster
 
 BACKUP_EVERY_S = 2.5
@@ -116,6 +118,8 @@ class Servers:
         self.kafka_proxies: list[Proxy] = []
         self.redis: LocalRedis | None = None
         self.redis_proxy: Proxy | None = None
+        self.registry = FaultyRegistry()
+        self.writers = Writers(self.registry)
         self._backups: list[tuple[float, Path]] = []
         self._backup_task: asyncio.Task | None = None
         self._directory = Path(tempfile.mkdtemp(prefix="stream-rnn-chaos-"))
@@ -124,6 +128,7 @@ class Servers:
         self.is_backing_up = True
 
     async def __aenter__(self) -> Self:
+        self.registry.start()
         if not self.own_kafka:
             await self._start_brokers()
         if self.cluster is not None:
@@ -140,6 +145,7 @@ class Servers:
     async def __aexit__(self, *_exception: object) -> None:
         if self._backup_task is not None:
             self._backup_task.cancel()
+        await asyncio.to_thread(self.registry.stop)
         if self.cluster is not None:
             await self.cluster.__aexit__()
         for proxy in (*self.kafka_proxies, *([self.redis_proxy] if self.redis_proxy else [])):
