@@ -13,6 +13,7 @@ from stream_rnn.operate.check_redis import check_rights
 from stream_rnn.operate.check_result import Level
 from stream_rnn.settings import Settings
 from stream_rnn.store.connection import connect_redis
+from stream_rnn.store.redis_schemas import RedisSchemas
 from stream_rnn.store.redis_store import _SCRIPT_COMMANDS, RedisStore
 from stream_rnn.store.server_checks import check_redis
 from stream_rnn.store.state import Commit, FirstPosition
@@ -110,6 +111,24 @@ async def test_a_worker_and_all_verbs_run_with_the_rights_of_the_run_book(
                  ["state", "drop", "--yes"], ["state", "import", path]):  # fmt: skip
         await run(*verb, *place)
     assert await stream.compare() > 80
+
+
+async def test_a_schema_registry_needs_one_more_right(user, app_id):
+    """The schemas are kept with it, and without it the error names the command."""
+    text = BOOK.read_text(encoding="utf-8")
+    (more,) = re.findall(r"With a schema registry, add `([^`]+)`", text)
+    settings = Settings.build(app=app_id, source="topic").of_fold(needs=())
+    for rights in ([*WORKER, *more.split()], WORKER):
+        redis = connect_redis(await user(app_id, rights), 5)
+        kept = RedisSchemas(redis, settings)
+        if rights is WORKER:
+            with pytest.raises(ConfigError, match=r"hsetnx.*; check redis_url and its ACL"):
+                await kept.keep({"8": b"line"})
+        else:
+            assert await kept.keep({"7": b"one"}) == await kept.keep({"7": b"other"})
+            assert (await kept.get("7"), await kept.read_all()) == (b"one", {"7": b"one"})
+            await kept.drop()
+        await redis.aclose()
 
 
 @pytest.mark.parametrize("right", [right for right in WORKER if right not in WISHES])
