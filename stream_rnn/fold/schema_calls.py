@@ -21,7 +21,10 @@ from stream_rnn.formats.schemas import Schemas, UnknownSchemaError, Verdict
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.network import Model
 from stream_rnn.settings import Settings
-from stream_rnn.store.retry import retry
+from stream_rnn.store.retry import RETRY_FIRST_S, RETRY_LAST_S, retry
+
+UNKNOWN_AFTER_S = 5.0
+"""Seconds after which an id is unknown for good: a registry may know a new schema a moment later."""
 
 
 class KeptSchemas(Protocol):
@@ -69,6 +72,7 @@ class SchemaCalls:
         schemas = open_schemas(settings, "" if kept is None else kept.key)
         self._decoder = Decoder(spec, settings, schemas=schemas, fetches=False)
         self._kept, self._calls = kept, calls
+        self._clock, self._sleep = clock, sleep
         self._waits = settings.schema_registry_retry_s, clock, place, self._note_error, sleep
         self.error = ""
 
@@ -87,8 +91,8 @@ class SchemaCalls:
             try:
                 return micro_batch.decode(self._decoder, model, records, stream_time_ms)
             except SchemasNeededError as needed:
+                await self._learn_all(needed.schema_ids)
                 for schema_id in needed.schema_ids:
-                    await self._learn(schema_id)
                     await asyncio.to_thread(self._decoder.prepare, schema_id)
 
     async def keep_known(self) -> None:
@@ -103,23 +107,45 @@ class SchemaCalls:
         known = self._decoder.schemas.known()
         await self._keep({one: encode_line(one, verdict) for one, verdict in known.items()})
 
-    async def _learn(self, schema_id: str) -> None:
-        """Find out what an id stands for: from where it is kept, or else from the registry."""
+    async def _learn_all(self, schema_ids: Sequence[str]) -> None:
+        """Find out what ids stand for; one that seems to be unknown is asked for again a while."""
+        began_s, wait_s = self._clock(), RETRY_FIRST_S
+        decides = self._kept is None
+        left = [one for one in schema_ids if not await self._learn(one, decides=decides)]
+        while left:
+            await self._sleep(wait_s)
+            wait_s = min(2 * wait_s, RETRY_LAST_S)
+            decides = self._clock() - began_s >= UNKNOWN_AFTER_S
+            left = [one for one in left if not await self._learn(one, decides=decides)]
+
+    async def _learn(self, schema_id: str, *, decides: bool) -> bool:
+        """Find out what an id stands for: from where it is kept, or else from the registry.
+
+        Args:
+            schema_id: Id.
+            decides: Whether an id that the registry does not know is unknown for good.
+
+        Returns:
+            Whether it is found out.
+        """
         schemas, kept = self._decoder.schemas, self._kept
         assert schemas is not None, "only they need to be fetched"
         if not schemas.missing([schema_id]):
-            return
+            return True
         if kept is not None:
             line = await self._retry(lambda: kept.get(schema_id), "read a schema")
             if line is not None:
                 schemas.add(*decode_line(line, f"{kept.key} {schema_id}"))
-                return
+                return True
         look_up = functools.partial(self._look_up, schemas, schema_id)
         verdict = await retry(look_up, *self._waits, server="the schema registry")
+        if getattr(verdict, "code", None) == "unknown_schema" and not decides:
+            return False
         if kept is None:
             schemas.add(schema_id, verdict)
         else:
             await self._keep({schema_id: encode_line(schema_id, verdict)})
+        return True
 
     async def _look_up(self, schemas: Schemas, schema_id: str) -> Verdict:
         try:
