@@ -133,15 +133,17 @@ class Decoder:
         one_by_one = _Decoded()
         values = [record.value for record in records]
         frames = self._framed.frames(records, values) if self._framed is not None else None
-        events = None
-        if frames is None and not self._refuses_any(records):
-            events = self._decode_all(keys, values)
+        rows: list[int] | None = None  # of events; None if all records are events
+        events = self._decode_alike(records, keys, values, frames)
         if events is not None:
-            rows = list(range(len(events)))
             columns = self._read_columns(events)
-            timestamps = [record.timestamp for record in records]
         else:
-            rows, columns, one_by_one = self._decode_mixed(records, frames)
+            rows, columns, one_by_one = self._decode_mixed(records, keys, values, frames)
+        if rows is None:
+            timestamps = [record.timestamp for record in records]
+            row_numbers = np.arange(len(records))
+        else:
+            row_numbers = np.array(rows, np.int64)
             timestamps = [records[row].timestamp for row in rows]
             keys = [keys[row] for row in rows]
         stamps = np.array(timestamps, np.int64)
@@ -151,7 +153,7 @@ class Decoder:
             raws = columns[self._time.path] if is_inside else self._read_times(one_by_one.envelopes)
         time_ms, undated = self._times.read(raws, stamps)
         decoded = DecodedRecords(
-            rows=np.array(rows, np.int64),
+            rows=row_numbers,
             keys=cast("list[bytes]", keys),
             time_ms=time_ms,
             moves_to_ms=np.where(stamps == NO_TIMESTAMP, TIME_MS_MIN - 1, time_ms),
@@ -161,6 +163,22 @@ class Decoder:
             filtered=one_by_one.filtered,
         )
         return skip_events(decoded, undated) if undated else decoded
+
+    def _decode_alike(
+        self,
+        records: Sequence[Record],
+        keys: Sequence[bytes | None],
+        values: Sequence[bytes | None],
+        frames: Frames | None,
+    ) -> list[Any] | None:
+        """Return the events if every record is JSON and an event, else ``None``."""
+        if frames is None:
+            return None if self._refuses_any(records) else self._decode_all(keys, values)
+        assert self._framed is not None, "only it finds frames"
+        bodies = self._framed.json_bodies(values, frames)
+        if bodies is None or not self._are_eligible(keys, values):
+            return None
+        return self._decode_all(keys, bodies)
 
     def _refuses_any(self, records: Sequence[Record]) -> bool:
         """Return whether the format of the spec may refuse a record that is not framed."""
@@ -183,14 +201,20 @@ class Decoder:
         }
 
     def _decode_mixed(
-        self, records: Sequence[Record], frames: Frames | None
-    ) -> tuple[list[int], dict[str, list[Any]], _Decoded]:
-        """Decode records of which some are framed, or some are no events."""
+        self,
+        records: Sequence[Record],
+        keys: Sequence[bytes | None],
+        values: Sequence[bytes | None],
+        frames: Frames | None,
+    ) -> tuple[list[int] | None, dict[str, list[Any]], _Decoded]:
+        """Decode records of which some are framed, or some are no events.
+
+        Returns:
+            Rows of events, ``None`` for all; the columns; and what was decoded one by one.
+        """
         by_column: list[int] = []
         columns: dict[str, list[Any]] = {}
         if self._framed is not None and frames is not None and self._envelope is None:
-            values = [record.value for record in records]
-            keys = [record.key for record in records]
             is_eligible = None
             if not self._are_eligible(keys, values):
                 is_eligible = [
@@ -199,7 +223,7 @@ class Decoder:
                 ]
             by_column, columns = self._framed.columns(values, frames, is_eligible)
             if len(by_column) == len(records):
-                return by_column, columns, _Decoded()
+                return None, columns, _Decoded()
         one_by_one = self._decode_each(records, frames, frozenset(by_column))
         rows, others = one_by_one.rows, self._read_columns(one_by_one.events)
         if by_column:
@@ -208,12 +232,13 @@ class Decoder:
 
     def _are_eligible(self, keys: Sequence[bytes | None], values: Sequence[bytes | None]) -> bool:
         """Return whether all records have a key and a value whose sizes are valid."""
-        if None in keys or None in values or not keys:
+        try:
+            key_bytes = max(map(len, cast("Sequence[bytes]", keys)))
+            value_bytes = max(map(len, cast("Sequence[bytes]", values)))
+        except (TypeError, ValueError):  # one is None, or there is none
             return False
-        key_bytes, value_bytes = cast("Sequence[bytes]", keys), cast("Sequence[bytes]", values)
-        if max(map(len, key_bytes)) > self._settings.key_bytes_max:
-            return False
-        return max(map(len, value_bytes)) <= self._settings.value_bytes_max
+        limits = self._settings
+        return key_bytes <= limits.key_bytes_max and value_bytes <= limits.value_bytes_max
 
     def _decode_all(
         self, keys: Sequence[bytes | None], values: Sequence[bytes | None]

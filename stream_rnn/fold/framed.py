@@ -5,12 +5,12 @@ fields of a feature spec.  Avro bodies of one schema are read column by column, 
 through a map, an array or a union of several types; all others become content one by one.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from stream_rnn.fold.records import FileRecord
 from stream_rnn.fold.value_formats import check_kind, raiser, unframed
 from stream_rnn.formats.avro_columns import AvroColumns, Column, NotColumnarError
 from stream_rnn.formats.avro_content import content_reader
+from stream_rnn.formats.avro_cursors import Bodies
 from stream_rnn.formats.avro_fields import field_values
 from stream_rnn.formats.avro_schema import parse_avro
 from stream_rnn.formats.frames import FRAME_BYTES, Frame, frame_of
@@ -38,9 +39,7 @@ COLUMNS_MIN = 32
 _parse_json = TypeAdapter[Any](Any).validator.validate_json
 _HEADERS = attrgetter("headers")
 Content = Callable[[bytes, Frame], Any]
-Columns = Callable[
-    [Sequence[bytes], Frame], tuple[dict[tuple[str, ...], Column], NDArray[np.bool_]]
-]
+Columns = Callable[[Bodies, Frame], tuple[dict[tuple[str, ...], Column], NDArray[np.bool_]]]
 Frames = Sequence[Frame | None]
 
 
@@ -100,6 +99,7 @@ class FramedRecords:
         self._moment = Moment.of(event)
         self._schemas, self._fetches = schemas, fetches
         self._compiled: dict[str, _Compiled | DecodeError] = {}
+        self._joined: Bodies | None = None  # of the micro-batch whose frames were found
 
     def frames(self, records: Sequence[Framed], values: Sequence[bytes | None]) -> Frames | None:
         """Return the frame of each record; ``None`` if no record is framed.
@@ -112,8 +112,8 @@ class FramedRecords:
             SchemasNeededError: Schemas must be fetched first.
             UnavailableError: The registry does not answer.
         """
-        frames = self._find_frames(records, values)
-        schema_ids = [frame.schema_id for frame in dict.fromkeys(frames or ()) if frame]
+        frames, distinct = self._find_frames(records, values)
+        schema_ids = list(dict.fromkeys(frame.schema_id for frame in distinct))
         missing = self._schemas.missing(schema_ids)
         if not self._fetches:
             unready = [one for one in schema_ids if one not in missing and not self.is_ready(one)]
@@ -126,18 +126,23 @@ class FramedRecords:
 
     def _find_frames(
         self, records: Sequence[Framed], values: Sequence[bytes | None]
-    ) -> Frames | None:
+    ) -> tuple[Frames | None, Collection[Frame]]:
+        """Return the frame of each record, ``None`` if none is framed; and the different ones."""
         if not any(map(_HEADERS, records)):
-            starts = {value[:FRAME_BYTES] for value in values if value}
-            if not any(start[0] == 0 for start in starts):
-                return None
-            if len(starts) == 1 and all(values):
-                return [frame_of(starts.pop(), ())] * len(values)
+            first = values[0] if values else None
+            if first is not None and first[:1] == b"\0" and None not in values:
+                bodies = Bodies(cast("Sequence[bytes]", values))
+                if bodies.all_begin_with(first[:FRAME_BYTES]):
+                    self._joined, frame = bodies, frame_of(first, ())
+                    return [frame] * len(values), () if frame is None else (frame,)
+            elif not any(value[:1] == b"\0" for value in values if value):
+                return None, ()
         frames = [
             frame_of(value, record.headers) if value else None
             for value, record in zip(values, records, strict=True)
         ]
-        return frames if any(frames) else None
+        distinct = [frame for frame in dict.fromkeys(frames) if frame]
+        return (frames, distinct) if distinct else (None, ())
 
     def parser(self, record: Framed) -> Callable[[bytes], Any] | None:
         """Return the function that returns the content of one record; ``None`` without a frame.
@@ -167,6 +172,17 @@ class FramedRecords:
             message = f"the body is not of schema id {frame.schema_id}: {reason(error)}"
             raise DecodeError("bad_body", message) from None
 
+    def json_bodies(
+        self, values: Sequence[bytes | None], frames: Frames
+    ) -> Sequence[bytes | None] | None:
+        """Return the bodies of values that all have one schema of JSON; ``None`` for others."""
+        first = frames[0]
+        if first is None or self._schemas.kind(first.schema_id) != "JSON":
+            return None
+        if frames.count(first) < len(frames) or isinstance(self._known(first), DecodeError):
+            return None
+        return [value and value[first.skip :] for value in values]
+
     def columns(
         self, values: Sequence[bytes | None], frames: Frames, is_eligible: Sequence[bool] | None
     ) -> tuple[list[int], dict[str, list[Any]]]:
@@ -195,22 +211,36 @@ class FramedRecords:
             read_columns = self._columns_of(frame) if len(group) >= COLUMNS_MIN else None
             if read_columns is None:
                 continue
-            found, given_up = read_columns([values[row] or b"" for row in group], frame)
-            read = [
-                field_values(field, found.get(path), given_up)
+            bodies = self._bodies(values, group)
+            found, given_up = read_columns(bodies, frame)
+            read = {
+                field.path: field_values(field, found.get(path), given_up)
                 for path, field in self._fields.items()
-            ]
-            good = None if not given_up.any() else np.flatnonzero(~given_up).tolist()
-            rows += group if good is None else [group[i] for i in good]
-            for field, column in zip(self._fields.values(), read, strict=True):
-                columns[field.path] += column if good is None else [column[i] for i in good]
+            }
+            if given_up.any():
+                good = np.flatnonzero(~given_up).tolist()
+                group = [group[i] for i in good]  # noqa: PLW2901  # without those given up
+                read = {path: [column[i] for i in good] for path, column in read.items()}
+            rows, columns = merge(rows, columns, group, read) if rows else (group, read)
         return rows, columns
 
+    def _bodies(self, values: Sequence[bytes | None], group: Sequence[int]) -> Bodies:
+        """Return the values of some rows, joined."""
+        bodies, self._joined = self._joined, None
+        if bodies is not None and bodies.values is values and len(group) == len(values):
+            return bodies
+        return Bodies([values[row] or b"" for row in group])
+
     def _columns_of(self, frame: Frame) -> Columns | None:
+        compiled = self._known(frame)
+        return None if isinstance(compiled, DecodeError) else compiled.columns
+
+    def _known(self, frame: Frame) -> _Compiled | DecodeError:
+        """Return the schema of a frame, or why it cannot be used, which each record then says."""
         try:
-            return self._compile(frame.schema_id).columns
-        except DecodeError:  # one by one, each record says so
-            return None
+            return self._compile(frame.schema_id)
+        except DecodeError as error:
+            return error
 
     def _compile(self, schema_id: str) -> _Compiled:
         compiled = self._compiled.get(schema_id)
@@ -255,7 +285,7 @@ class FramedRecords:
         if not self._is_enveloped:
             with suppress(NotColumnarError):
                 reader = AvroColumns(root, list(self._fields), self._moment)
-                columns = lambda values, frame: reader.read(values, frame.skip)  # noqa: E731
+                columns = lambda bodies, frame: reader.read(bodies, frame.skip)  # noqa: E731
         return _Compiled(lambda value, frame: read(value, frame.skip), columns)
 
     def _compiled_protobuf(self, schema: Schema) -> _Compiled:
@@ -267,7 +297,7 @@ class FramedRecords:
         reader = ProtobufColumns(messages, paths)
         return _Compiled(
             lambda value, frame: messages.content(value, frame.skip, frame.rest),
-            lambda values, frame: reader.read(values, frame.skip, frame.rest),
+            lambda bodies, frame: reader.read(bodies.values, frame.skip, frame.rest),
         )
 
 

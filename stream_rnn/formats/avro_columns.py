@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_rnn.formats.avro_content import NESTING_MAX
-from stream_rnn.formats.avro_cursors import Cursors, Rows
+from stream_rnn.formats.avro_cursors import Bodies, Cursors, Rows
 from stream_rnn.formats.avro_schema import AvroType
 from stream_rnn.formats.logical import PER_SECOND, Moment, decimal_value, ratio
 
@@ -67,18 +67,18 @@ class AvroColumns:
         self._move = self._record(root, {path: path for path in paths})
 
     def read(
-        self, values: Sequence[bytes], skip: int
+        self, values: Sequence[bytes] | Bodies, skip: int
     ) -> tuple[dict[Path, Column], NDArray[np.bool_]]:
         """Read bodies.
 
         Args:
-            values: N values of records.
+            values: N values of records, or these values joined.
             skip: Bytes of the frame before each body.
 
         Returns:
             Column of each path that the schema has, and (N,) which bodies are given up.
         """
-        cursors = Cursors(values, skip)
+        cursors = Cursors(values if isinstance(values, Bodies) else Bodies(values), skip)
         self._move(cursors, None)
         columns, self._columns = self._columns, {}
         return columns, cursors.bad | (cursors.at != cursors.end)
@@ -175,11 +175,12 @@ def _nested(members: Sequence[Move]) -> Move:
 def _union(branches: Sequence[Move]) -> Move:
     def union(cursors: Cursors, rows: Rows) -> None:
         chosen = cursors.index(rows, len(branches))
+        if rows is None and (chosen == chosen[0]).all():
+            branches[int(chosen[0])](cursors, None)
+            return
         for number, move in enumerate(branches):
             is_chosen = chosen == number
-            if rows is None and is_chosen.all():
-                move(cursors, None)
-            elif len(some := cursors.alive(rows, is_chosen)):
+            if len(some := cursors.alive(rows, is_chosen)):
                 move(cursors, some)
 
     return union

@@ -26,24 +26,53 @@ _STEPS = [  # (kept, moved, by) to close the gaps of 1, 2 and 4 bits between gro
 ]
 
 
+class Bodies:
+    """N values of records in one buffer, which ends in some zeros.
+
+    Args:
+        values: The values.
+
+    Attributes:
+        values: As above.
+        data: The buffer.
+        start: (N,) Where each value begins.
+        end: (N,) Where each value ends.
+    """
+
+    def __init__(self, values: Sequence[bytes]) -> None:
+        self.values = values
+        self.data = b"".join((*values, PAD))
+        sizes = np.fromiter(map(len, values), np.int64, len(values))
+        self.end = np.cumsum(sizes)
+        self.start = self.end - sizes
+
+    def all_begin_with(self, prefix: bytes) -> bool:
+        """Return whether all values begin with the same bytes, at most 8."""
+        if (self.end - self.start).min() < len(prefix):
+            return False
+        words = np.ndarray((len(self.data) - 7,), ">u8", self.data, strides=(1,))
+        shift = np.uint64(64 - 8 * len(prefix))
+        wanted = int.from_bytes(prefix, "big")
+        return bool((words[self.start] >> shift == wanted).all())
+
+
 class Cursors:
     """The cursors over N bodies in one buffer.
 
     Args:
-        bodies: Values of the records.
+        bodies: The bodies.
         skip: Bytes of the frame before each body.
     """
 
-    def __init__(self, bodies: Sequence[bytes], skip: int) -> None:
-        self.data = b"".join((*bodies, PAD))
-        sizes = np.fromiter(map(len, bodies), np.int64, len(bodies))
-        self.end = np.cumsum(sizes)
-        self.at = self.end - sizes + skip
+    def __init__(self, bodies: Bodies, skip: int) -> None:
+        self.data, self.end = bodies.data, bodies.end
+        self.at = bodies.start + skip
         self.bad = self.at > self.end
         self.at[self.bad] = self.end[self.bad]
         self.depth = 0
         size = len(self.data)
         self._bytes = np.frombuffer(self.data, np.uint8)
+        self._signed = self._bytes.view(np.int8)
         # Views of the buffer in which element i consists of the bytes from i on.
         self._words = np.ndarray((size - 7,), "<u8", self.data, strides=(1,))
         self._doubles = np.ndarray((size - 7,), "<f8", self.data, strides=(1,))
@@ -77,6 +106,10 @@ class Cursors:
     def varint(self, rows: Rows) -> NDArray[np.int64]:
         """Read an integer of up to 64 bits."""
         start = self.starts(rows)
+        first = self._signed[start]
+        if (first >= 0).all():  # all have one byte, as most lengths and branches do
+            self.move(rows, start + 1)
+            return ((first >> 1) ^ -(first & 1)).astype(np.int64)
         words = self._words[start]
         stops = ~words & _STOPS
         lowest = stops & (~stops + _ONE)

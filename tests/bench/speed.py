@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from tests.bench.contenders import CONTENDERS, COPY, COUNT, WORKER
+from tests.bench.decode_cost import decode_command
 from tests.bench.environment import (
     BenchEnvironment,
     common_options,
@@ -105,7 +106,7 @@ def quick(out: Path | None, **options: Any) -> None:
     write({"machine": machine(), "rates": {n: asdict(r) for n, r in rates.items()}}, table, out)
 
 
-for command in (latency_command, shapes_command, growth_command, profile_command, recovery_command, memory_command, metrics_command):  # fmt: skip
+for command in (latency_command, shapes_command, growth_command, profile_command, recovery_command, memory_command, metrics_command, decode_command):  # fmt: skip
     group.add_command(command)
 
 if __name__ == "__main__":

@@ -189,6 +189,36 @@ def test_each_record_is_of_its_own_format():
     assert_same(found, expected)
 
 
+@pytest.mark.parametrize("bad", [(), (5, 70)])
+def test_events_keep_their_order_where_several_schemas_are_read_by_column(bad):
+    """A key's events must not change places, whatever their schemas are."""
+    values = [(as_avro, as_later)[i % 3 % 2](i) for i in range(4 * COLUMNS_MIN)]
+    for row in bad:
+        values[row] = values[row][:-1]
+    found = decoder().decode(records(values))
+    assert found.skips.keys() == set(bad)
+    kept = [i for i in range(len(values)) if i not in bad]
+    assert found.rows.tolist() == kept
+    assert found.time_ms.tolist() == [TIME_MS + i for i in kept]
+    alone = [decoder().decode([records(values)[i]]).columns["load"][0] for i in kept]
+    assert found.columns["load"] == alone
+
+
+def test_framed_json_is_read_as_json():
+    """All of one schema, with and without a bad one among them."""
+    values = [b"\0\0\0\0\x09" + as_json(i) for i in range(50)]
+    expected = decoder().decode(records(map(as_json, range(50))))
+    assert_same(decoder().decode(records(values)), expected)
+    for bad, code in ((b"\0\0\0\0\x09{", "bad_body"), (b"\0\0\0\0\x09[]", "wrong_schema")):
+        found = decoder().decode(records([*values, bad]))
+        assert found.rows.tolist() == list(range(50))
+        assert found.columns == expected.columns
+        assert found.skips[50].code == code
+    reader = decoder()
+    reader._settings = settings(value_bytes_max=len(values[0]) - 1)
+    assert reader.decode(records([values[0]])).skips[0].code == "value_too_large"
+
+
 def test_the_verdict_on_a_record_never_depends_on_its_neighbours():
     """One by one, each record has the values that it has among the others."""
     values = [as_avro(i) if i % 9 else as_avro(i)[: 5 + i % 11] for i in range(120)]
