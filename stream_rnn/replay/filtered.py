@@ -10,7 +10,9 @@ from stream_rnn.fold.decoder import Record
 from stream_rnn.fold.envelope import comparable
 from stream_rnn.fold.fields import value_getter
 from stream_rnn.model.features import FeatureSpec
+from stream_rnn.replay.contents import Contents
 from stream_rnn.replay.row_keys import parse_json
+from stream_rnn.settings import Settings
 from stream_rnn.text import printable
 
 VALUE_MAX = 60  # characters of a value in a message
@@ -22,10 +24,12 @@ class FilteredRecords:
 
     Args:
         spec: Feature spec.
+        settings: Settings with the registry of framed records.
     """
 
-    def __init__(self, spec: FeatureSpec) -> None:
+    def __init__(self, spec: FeatureSpec, settings: Settings) -> None:
         event = spec.event
+        self._contents = Contents(spec, settings)
         self._only = [
             (only, value_getter(only.path), set(map(comparable, only.values)))
             for only in event.only
@@ -55,7 +59,7 @@ class FilteredRecords:
             self._add_skipped(records[row], error)
 
     def _add_filtered(self, record: Record) -> None:
-        content = parse_json(record.value or b"null")
+        content = self._contents.of(record)
         if not isinstance(content, dict):
             self._no_objects[_kind_of(content)] += 1
             return
@@ -74,7 +78,7 @@ class FilteredRecords:
         """Count a skipped record if it would forget its key, but has none."""
         if error.code != "no_key" or self._forget_when is None:
             return
-        value = value_getter(self._forget_when.path)(parse_json(record.value or b"null"))
+        value = value_getter(self._forget_when.path)(self._contents.of(record))
         self._no_key_forgets += comparable(value) == comparable(self._forget_when.equals)
 
     def notes(self, *, has_events: bool) -> Iterator[str]:

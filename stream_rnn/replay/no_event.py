@@ -12,9 +12,9 @@ from stream_rnn.fold.fields import value_getter
 from stream_rnn.model.encoder import Encoder
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.paths import join_path, split_path
+from stream_rnn.replay.contents import Contents
 from stream_rnn.replay.filtered import FilteredRecords
 from stream_rnn.replay.logs import Log
-from stream_rnn.replay.row_keys import parse_json
 from stream_rnn.settings import Settings
 from stream_rnn.text import printable
 
@@ -30,9 +30,11 @@ class SkipReasons:
 
     Args:
         spec: Feature spec.
+        settings: Settings with the registry of framed records.
     """
 
-    def __init__(self, spec: FeatureSpec) -> None:
+    def __init__(self, spec: FeatureSpec, settings: Settings) -> None:
+        self._contents = Contents(spec, settings)
         unwrap = spec.event.unwrap
         self._get_event = value_getter(unwrap) if unwrap else lambda value: value
         self._key_path = next(iter(spec.event.key_paths), "")
@@ -75,7 +77,7 @@ class SkipReasons:
     def _example(self, record: Record, path: str) -> str:
         """Return the value of a record at a path, or the record itself, for a message."""
         place = f"; in record {record.offset}, "
-        content = parse_json(record.value or b"null")
+        content = self._contents.of(record)
         if content is None:
             text = (record.value or b"").decode("utf-8", "replace")
             return f"{place}the value is {printable(text, VALUE_MAX)}"
@@ -101,8 +103,8 @@ async def explain_no_event(log: Log, spec: FeatureSpec, settings: Settings) -> s
         spec: Feature spec.
         settings: Settings of the fold.
     """
-    decoder, encoder, reasons = Decoder(spec, settings), Encoder(spec), SkipReasons(spec)
-    outside = FilteredRecords(spec)
+    decoder, encoder, reasons = Decoder(spec, settings), Encoder(spec), SkipReasons(spec, settings)
+    outside = FilteredRecords(spec, settings)
     read = filtered = forgets = 0
     for log_range in await log.ranges():
         if read >= RECORDS_MAX:

@@ -151,7 +151,7 @@ class _Check:
         self.result = SpecCheck(rows=0, events=0, skips=Counter(), fields=counts, times=span)
         self._get_time = value_getter(time.path, misplaced=()) if time else None
         self._decoder, self._encoder = Decoder(spec, settings), Encoder(spec)
-        self._reasons, self._filtered = SkipReasons(spec), FilteredRecords(spec)
+        self._reasons, self._filtered = SkipReasons(spec, settings), FilteredRecords(spec, settings)
         unwrap = spec.event.unwrap
         self._get_event = value_getter(unwrap, misplaced=()) if unwrap else lambda content: content
         self._event_paths: dict[tuple[str, ...], bool] = {}

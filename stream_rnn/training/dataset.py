@@ -118,7 +118,8 @@ class EventCollector:
             for name, values in self._target_decoder.decode(self._partition, valid).items():
                 collected.labels.setdefault(name, []).extend(collected.intern(values))
             if (column := self._split_column) is not None:
-                values_of_split = (value_at(record.value, column) for record in valid)
+                contents = map(self._target_decoder.contents.of, valid)
+                values_of_split = (value_at(content, column) for content in contents)
                 collected.split_values += collected.intern(values_of_split)
             self._row += len(records)
 

@@ -22,8 +22,8 @@ from stream_rnn.fold.fields import value_getter
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.heads import AnyHead, Multiclass
 from stream_rnn.model.paths import split_path
+from stream_rnn.replay.contents import Contents
 from stream_rnn.replay.frame_rows import Rows, name_of
-from stream_rnn.replay.row_keys import parse_json
 from stream_rnn.training.label_rows import LabelColumn, read_label_rows
 
 NUMBERS = frozenset({"number"})
@@ -106,11 +106,13 @@ class Labels:
             "the range that is read"
         )
 
-    def of(self, partition: int, records: Sequence[Record]) -> dict[str, list[Any]]:
+    def of(
+        self, partition: int, records: Sequence[Record], contents: Contents
+    ) -> dict[str, list[Any]]:
         """Return the labels of some records for each head; ``None`` for a record without one."""
         if self.by is not None:
             places: list[Any] = [
-                _id_text(value_at(record.value, self.id_path)) for record in records
+                _id_text(value_at(contents.of(record), self.id_path)) for record in records
             ]
         elif self.has_partitions:
             places = [(partition, record.offset) for record in records]
@@ -217,7 +219,7 @@ def _id_text(value: Any) -> str | None:
     return str(int(value) if is_whole else value)
 
 
-def value_at(value: bytes | None, path: str) -> Any:
-    """Return the value at a path of a record's JSON; ``None`` if it is not a scalar."""
-    field = value_getter(path)(parse_json(value or b"null"))
+def value_at(content: Any, path: str) -> Any:
+    """Return the value at a path of a record's content; ``None`` if it is not a scalar."""
+    field = value_getter(path)(content)
     return field if isinstance(field, str | int | float | bool) else None

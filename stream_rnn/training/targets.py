@@ -19,6 +19,7 @@ from stream_rnn.fold.rounds import latest_before
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.heads import AnyHead, Multiclass, TimeToNext
 from stream_rnn.model.network import Model
+from stream_rnn.replay.contents import Contents
 from stream_rnn.settings import Settings
 from stream_rnn.training.labels import Labels, value_at
 
@@ -127,7 +128,7 @@ class TargetDecoder:
 
     def __init__(self, spec: FeatureSpec, settings: Settings, labels: Labels | None) -> None:
         self.heads = [head for head in spec.heads if not isinstance(head, TimeToNext)]
-        self._labels = labels
+        self._labels, self.contents = labels, Contents(spec, settings)
         self._decoders = {
             head.name: Decoder(
                 spec.model_copy(update={"features": (), "heads": (head,)}),
@@ -140,7 +141,7 @@ class TargetDecoder:
 
     def decode(self, partition: int, records: Sequence[Record]) -> dict[str, list[Any]]:
         """Return the value of each record for each head; ``None`` for a value of another type."""
-        joined = self._labels.of(partition, records) if self._labels else {}
+        joined = self._labels.of(partition, records, self.contents) if self._labels else {}
         fields: dict[str, list[Any]] = {}
         for head in self.heads:
             if head.of != "label":
@@ -190,7 +191,8 @@ class TargetExtractor:
             if record.key is not None and self.envelope.forgets(record):
                 self.forgets[record.key] = record.offset
             elif self.split_column is not None:
-                self.split_values[record.offset] = value_at(record.value, self.split_column)
+                content = self.target_decoder.contents.of(record)
+                self.split_values[record.offset] = value_at(content, self.split_column)
         if not self.heads:
             return
         self.offset += [record.offset for record in records]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from stream_rnn.fold.decoder import Decoder, LogRecord
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.replay.files import read_batches
+from stream_rnn.replay.row_keys import parse_json
 from stream_rnn.settings import Settings
 from stream_rnn.training.labels import value_at
 
@@ -108,4 +109,4 @@ def test_what_the_decoder_reads_has_the_key_and_the_time_of_its_row(spec, line):
 def test_the_id_of_an_event_for_its_labels_is_that_of_its_row(line):
     """A label reaches every event that the decoder reads."""
     if len(Decoder(PLAIN, SETTINGS).decode([LogRecord(0, NOW, b"k", line)]).rows):
-        assert value_at(line, "t") == json.loads(line)["t"]
+        assert value_at(parse_json(line), "t") == json.loads(line)["t"]

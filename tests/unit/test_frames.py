@@ -14,6 +14,7 @@ from stream_rnn.fold.decoder import LogRecord
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.notebook.log import LabelOptions, open_log
 from stream_rnn.notebook.options import LogOptions
+from stream_rnn.replay.contents import Contents
 from stream_rnn.replay.files import read_batches
 from stream_rnn.replay.frames import check_frame, is_frame, read_frame
 from stream_rnn.settings import Settings
@@ -253,4 +254,5 @@ def test_columns_of_objects_in_labels_are_ignored():
     spec = FeatureSpec.parse(SPEC | {"heads": heads}, "test")
     frame = pd.DataFrame({"offset": [0, 1, 2, 3], "late": [True, False] * 2} | OBJECTS)
     records = [LogRecord(offset, 0, b"k", b"{}") for offset in range(4)]
-    assert LabelOptions(frame).read(spec).of(0, records) == {"late": [True, False] * 2}
+    contents = Contents(spec, Settings())
+    assert LabelOptions(frame).read(spec).of(0, records, contents) == {"late": [True, False] * 2}

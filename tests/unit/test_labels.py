@@ -200,7 +200,7 @@ def test_a_labels_file_that_is_empty_or_missing_is_called_so(tmp_path, name):
     with pytest.raises(ConfigError) as caught:
         read_labels(path, None, spec)
     assert str(caught.value) == f"cannot read the labels {path}: the file is empty"
-    with pytest.raises(ConfigError, match=r"labels are a \.jsonl, \.csv or \.parquet file"):
+    with pytest.raises(ConfigError, match=r"labels are a \.jsonl, \.csv, \.parquet or \.avro file"):
         read_labels(tmp_path / "labels.xlsx", None, spec)
 
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from functools import partial
 
 import fastavro
@@ -9,12 +10,18 @@ import numpy as np
 import pytest
 
 from stream_rnn.errors import ConfigError, DecodeError, UnavailableError
-from stream_rnn.fold.decoder import LogRecord
+from stream_rnn.fold.decoder import Decoder, LogRecord
 from stream_rnn.fold.fold_id import fold_id
 from stream_rnn.formats.registry import Registry
 from stream_rnn.formats.registry_config import make_registry_config
+from stream_rnn.model.event import Event
+from stream_rnn.model.features import FeatureSpec
+from stream_rnn.replay.filtered import FilteredRecords
+from stream_rnn.replay.no_event import SkipReasons
 from stream_rnn.replay.partition import in_batches, replay_partition
 from stream_rnn.settings import Settings
+from stream_rnn.training.dataset import EventCollector
+from stream_rnn.training.labels import read_labels
 from tests import models
 from tests.faulty_registry import FaultyRegistry
 
@@ -140,3 +147,47 @@ def test_the_fold_id_contains_whether_a_registry_is_set():
     }
     assert len(ids) == 1
     assert plain not in ids
+
+
+def test_labels_and_a_split_column_are_read_from_framed_records(registry, tmp_path):
+    """By id, and by a field of the event, as from JSON."""
+    path = tmp_path / "labels.jsonl"
+    path.write_text('{"kind": "A", "why": "a"}\n{"kind": "B", "why": "b"}')
+    head = {
+        "name": "why",
+        "kind": "multiclass",
+        "of": "label",
+        "path": "why",
+        "classes": ["a", "b"],
+    }
+    feature = {"name": "x", "kind": "numeric", "path": "x"}
+    spec = FeatureSpec.model_validate({"name": "t", "features": [feature], "heads": [head]})
+    found = []
+    for settings, as_value in ((settings_of(), as_json), (settings_of(registry), as_avro)):
+        labels = read_labels(path, "kind", spec)
+        builder = EventCollector(spec, settings, labels=labels, split_column="kind")
+        builder.add(log(as_value))
+        events = builder.events()
+        found.append((labels.joined, list(events.split_values)))
+    assert found[0] == found[1]
+    assert found[0][0] == sum(kind != "?" for kind in found[0][1]) > 0
+    assert set(found[0][1]) == {"A", "B", "?"}
+
+
+async def test_the_reason_why_no_record_is_an_event_shows_the_framed_value(registry):
+    """Not that it is missing."""
+    feature = {"name": "x", "kind": "numeric", "path": "kind"}
+    head = {"name": "y", "kind": "regression", "path": "x"}
+    spec = FeatureSpec.model_validate({"name": "t", "features": [feature], "heads": [head]})
+    settings = settings_of(registry)
+    reasons = SkipReasons(spec, settings)
+    records = log(as_avro, 5)
+    for row, error in Decoder(spec, settings).decode(records).skips.items():
+        reasons.add(records[row], error)
+    said = reasons.explain("log", 5, 0, 0)
+    assert re.search(r'kind is "[AB?]"', said)
+    only = {"only": [{"path": "kind", "in": ["a", "b"]}]}
+    spec = spec.model_copy(update={"event": Event.model_validate(only)})
+    filtered = FilteredRecords(spec, settings)
+    filtered.add(records, range(5), {})
+    assert any("kind is" in note for note in filtered.notes(has_events=False))
