@@ -6,13 +6,17 @@ from types import SimpleNamespace
 import pytest
 from aiohttp import web
 
+from stream_rnn import testing
+from stream_rnn.model.bundle import with_fingerprint
 from stream_rnn.operate import dashboard_data as watching
 from stream_rnn.operate.check_redis import check_memory
 from stream_rnn.operate.check_result import Level
 from stream_rnn.operate.dashboard_data import WorkerPoller
 from stream_rnn.operate.prediction_sample import Sampler, distribution
+from stream_rnn.predictions.wire_schema import FRAMED_FORMATS, Wire
 from stream_rnn.settings import Settings
 from tests import models
+from tests.memory_topics import fold
 
 MODEL = models.small()
 
@@ -45,6 +49,19 @@ async def slow_worker():
     await site.start()
     yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     await runner.cleanup()
+
+
+@pytest.mark.parametrize("wire_format", FRAMED_FORMATS)
+async def test_predictions_of_every_format_are_sampled(wire_format):
+    """By the schema of the fold's bundle; the dashboard asks no registry."""
+    model = with_fingerprint(MODEL)
+    settings = Settings.build(app="a", source="in", predictions="out")
+    record = testing.record(0, b"key", {"x": 1.0, "kind": "A"}, 1_767_225_600_000)
+    log = await fold(model, settings, [record], wire=Wire(wire_format, 7))
+    sampler = Sampler(SimpleNamespace(settings=settings, model=model), lambda: 0.0)
+    (prediction,) = log.predictions
+    assert sampler._add(prediction.value)
+    assert sampler.outputs().keys() == {"big", "wait", "next"}
 
 
 async def test_an_answer_that_comes_in_pieces_is_read_whole(slow_worker):
