@@ -20,7 +20,6 @@ from stream_rnn.predictions.ragged import (
     floats,
     rows,
     table,
-    texts,
     total_lengths,
     varints,
     zigzag,
@@ -28,9 +27,9 @@ from stream_rnn.predictions.ragged import (
 from stream_rnn.predictions.wire_schema import OutputField, output_fields
 
 CHUNK_BYTES = 8_000_000
-"""Bytes of a matrix; it is as wide as the longest key and the longest classes together."""
+"""Bytes of a matrix, which is as wide as the longest classes together."""
 ROWS_MAX = 4096
-"""Rows that are built at once: they fit into the cache of a core, and one long key slows few."""
+"""Rows that are built at once: they fit into the cache of a core."""
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
@@ -68,9 +67,10 @@ class BinaryWriter(ABC):
             name: table(tuple(self._text(label.encode()) for label in labels))
             for name, labels in classes.items()
         }
-        self._label_bytes = sum(
+        label_bytes = sum(
             one.data.shape[1] * (1 + min(top_k, len(one.data))) for one in self._labels.values()
         )
+        self._rows_max = max(1, min(ROWS_MAX, CHUNK_BYTES // (200 + label_bytes)))
 
     def write(
         self,
@@ -85,10 +85,8 @@ class BinaryWriter(ABC):
             np.ascontiguousarray(column, np.int64) for column in (offsets, time_ms, steps)
         )
         values: list[bytes] = []
-        widest = self._label_bytes + max(map(len, keys))
-        rows_max = max(1, min(ROWS_MAX, CHUNK_BYTES // (200 + widest)))
-        for first in range(0, len(keys), rows_max):
-            part = slice(first, first + rows_max)
+        for first in range(0, len(keys), self._rows_max):
+            part = slice(first, first + self._rows_max)
             chosen = {name: column[part] for name, column in outputs.items()}
             values += self._write(keys[part], offsets[part], time_ms[part], steps[part], chosen)
         return values
@@ -109,30 +107,30 @@ class BinaryWriter(ABC):
                 columns += self._class_columns(field, values)
             else:
                 columns += self._scalar_columns(field, floats(values), count)
-        return rows(
+        is_ascii = b"".join(keys).isascii()
+        rests = rows(
             [
-                *self._key_columns(keys),
+                *([constant(self._after_key, count)] if is_ascii else ()),
                 *self._end_outputs(columns, count),
                 constant(self._middle, count),
                 *self._numbers(offsets, time_ms, steps),
             ]
         )
+        if not is_ascii:
+            parts = [self._start + self._key_part(key) for key in keys]
+            return [part + rest for part, rest in zip(parts, rests, strict=True)]
+        before = {length: self._start + self._key_start(length) for length in {*map(len, keys)}}
+        return [before[len(key)] + key + rest for key, rest in zip(keys, rests, strict=True)]
 
-    def _key_columns(self, keys: Sequence[bytes]) -> list[Column]:
-        """Return the columns of everything up to the outputs."""
-        if not b"".join(keys).isascii():
-            return [constant(self._start, len(keys)), texts([self._key_part(key) for key in keys])]
-        words = texts(keys)
-        lengths = self._lengths(total_lengths([words]))
-        parts = [constant(self._start + self._before_key, len(keys)), lengths, words]
-        return [*parts, constant(self._after_key, len(keys))]
+    def _key_start(self, length: int) -> bytes:
+        return self._before_key + encode_varint(self._length(length))
 
     def _key_part(self, key: bytes) -> bytes:
         try:
             key.decode()
         except UnicodeDecodeError:
             return self._base64_field(base64.b64encode(key))
-        return self._before_key + self._text(key) + self._after_key
+        return self._key_start(len(key)) + key + self._after_key
 
     def _class_columns(self, field: OutputField, values: Floats) -> list[Column]:
         """Return the columns of the likeliest classes; the first of equally likely ones wins."""
@@ -159,10 +157,6 @@ class BinaryWriter(ABC):
     @abstractmethod
     def _length(self, length: int) -> int:
         """Return the number that stands for a length."""
-
-    @abstractmethod
-    def _lengths(self, lengths: Integers) -> Column:
-        """Return the numbers that stand for lengths."""
 
     def _text(self, text: bytes) -> bytes:
         """Return a text with its length."""
@@ -206,9 +200,6 @@ class AvroWriter(BinaryWriter):
     def _length(self, length: int) -> int:
         return 2 * length
 
-    def _lengths(self, lengths: Integers) -> Column:
-        return varints(zigzag(lengths))
-
     def _base64_field(self, key: bytes) -> bytes:
         return b"\0\x02" + self._text(key)
 
@@ -250,9 +241,6 @@ class ProtobufWriter(BinaryWriter):
 
     def _length(self, length: int) -> int:
         return length
-
-    def _lengths(self, lengths: Integers) -> Column:
-        return varints(lengths.view(np.uint64))
 
     def _base64_field(self, key: bytes) -> bytes:
         return b"\x1a" + self._text(key)

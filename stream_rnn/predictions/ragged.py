@@ -7,12 +7,15 @@ and returns the bytes of all rows, one after the other.
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 VARINT_BYTES_MAX = 10
+VARIABLE_MAX, GROUPS_MAX, SHAPES_MAX = 4, 4, 20_000
+"""Columns of different lengths, groups of rows with equal lengths, and their numbers, up to which
+rows are built group by group."""
 Bytes = NDArray[np.uint8]
 Lengths = NDArray[np.int64]
 
@@ -81,14 +84,6 @@ def encode_varint(value: int) -> bytes:
             return bytes(groups)
 
 
-def texts(values: Sequence[bytes]) -> Column:
-    """Return N byte strings, without their lengths."""
-    lengths = np.fromiter(map(len, values), np.int64, len(values))
-    width = int(lengths.max(initial=0))
-    data = np.array(values, f"S{max(1, width)}").view(np.uint8).reshape(len(values), -1)
-    return Column(data[:, :width], None if int(lengths.min(initial=width)) == width else lengths)
-
-
 class Table(NamedTuple):
     """Texts, to be chosen by number.
 
@@ -126,16 +121,45 @@ def total_lengths(columns: Sequence[Column]) -> Lengths:
 
 def rows(columns: Sequence[Column]) -> list[bytes]:
     """Return the bytes of each row of columns that stand side by side."""
+    variable = [column.lengths for column in columns if column.lengths is not None]
+    if not variable:
+        return _equal_rows([column.data for column in columns])
+    if len(variable) <= VARIABLE_MAX:
+        shape = np.zeros_like(variable[0])
+        for lengths in variable:
+            shape = shape * (VARINT_BYTES_MAX + 1) + lengths
+        if int(shape.max()) < SHAPES_MAX:
+            shapes = np.flatnonzero(np.bincount(shape)).tolist()
+            if len(shapes) <= GROUPS_MAX:
+                return _rows_by_shape(columns, shape, shapes)
     data = np.concatenate([column.data for column in columns], axis=1)
-    count, width = data.shape
-    if all(column.lengths is None for column in columns):
-        offsets = list(range(0, count * width + 1, width))
-        whole = data.tobytes()
-    else:
-        has_meaning = np.concatenate([_mask(column) for column in columns], axis=1)
-        whole = data[has_meaning].tobytes()
-        offsets = [0, *np.cumsum(total_lengths(columns)).tolist()]
+    whole = data[np.concatenate([_mask(column) for column in columns], axis=1)].tobytes()
+    offsets = [0, *np.cumsum(total_lengths(columns)).tolist()]
     return [whole[begin:end] for begin, end in pairwise(offsets)]
+
+
+def _rows_by_shape(columns: Sequence[Column], shape: Lengths, shapes: Sequence[int]) -> list[bytes]:
+    """Build the rows whose lengths are equal in each column together."""
+    result = np.empty(len(shape), object)
+    for one in shapes:
+        chosen = np.flatnonzero(shape == one)
+        first = int(chosen[0])
+        result[chosen] = _equal_rows(
+            [
+                column.data[chosen]
+                if column.lengths is None
+                else column.data[chosen, : column.lengths[first]]
+                for column in columns
+            ]
+        )
+    return cast("list[bytes]", result.tolist())
+
+
+def _equal_rows(parts: Sequence[Bytes]) -> list[bytes]:
+    data = np.concatenate(parts, axis=1)
+    count, width = data.shape
+    whole = data.tobytes()
+    return [whole[begin : begin + width] for begin in range(0, count * width, width)]
 
 
 def _mask(column: Column) -> NDArray[np.bool_]:
