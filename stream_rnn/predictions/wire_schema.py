@@ -1,8 +1,8 @@
 """The schemas of predictions in Avro, Protobuf and JSON Schema, made from the heads of a bundle.
 
 The text of a schema depends on the names and kinds of the heads alone, so bundles with the same
-heads have the same text, whatever the order of the heads.  A head may be absent in a schema's
-reader or writer, so that a bundle with one head more or less is compatible in both directions.
+heads have the same text, whatever the order of the heads.  A reader of Avro or Protobuf takes a
+head for absent that its writer does not have.
 """
 
 import json
@@ -227,11 +227,15 @@ message Source {
   int32 partition = 2;
   int64 offset = 3;
 }
-"""
-_PROTOBUF_OUTPUTS = {
-    "Binary": "\nmessage Binary {\n  float probability = 1;\n}\n",
-    "Number": "\nmessage Number {\n  float value = 1;\n}\n",
-    "Class": """
+
+message Binary {
+  float probability = 1;
+}
+
+message Number {
+  float value = 1;
+}
+
 message Class {
   string label = 1 [json_name = "class"];
   float probability = 2;
@@ -242,14 +246,12 @@ message Candidate {
   string label = 1 [json_name = "class"];
   float probability = 2;
 }
-""",
-}
+"""  # all kinds of outputs, because a message that goes is not compatible
 
 
 def _protobuf(fields: Sequence[OutputField]) -> str:
     lines = [f'  {f.kind} {f.field} = {f.number} [json_name = "{f.head}"];\n' for f in fields]
-    kinds = sorted({field.kind for field in fields})
-    return _PROTOBUF % "".join(lines) + "".join(_PROTOBUF_OUTPUTS[kind] for kind in kinds)
+    return _PROTOBUF % "".join(lines)
 
 
 _TEXT, _INTEGER, _NUMBER = {"type": "string"}, {"type": "integer"}, {"type": "number"}

@@ -115,31 +115,26 @@ def test_what_is_registered_is_what_every_client_reads(registry, wire_format):
     assert open_decoder(registry, None, 10).content(value) == expected
 
 
-@pytest.mark.parametrize("wire_format", ["avro", "protobuf"])
-def test_a_head_more_or_less_is_fully_compatible(registry, wire_format):
-    """The registry says so at the level FULL_TRANSITIVE; a head of another kind is refused."""
-    subject = subject_of(registry, wire_format, HEADS[:2], "full")
+@pytest.mark.parametrize("wire_format", FRAMED_FORMATS)
+def test_a_head_more_is_compatible(registry, wire_format):
+    """By the default of registries; in Avro in both directions, and a head less, too."""
+    subject = subject_of(registry, wire_format, HEADS[:2], "more")
     client = SchemaRegistryClient({"url": registry})
     subject.register()
-    client.set_compatibility(subject.name, "FULL_TRANSITIVE")
-    for heads in (HEADS, HEADS[1:]):
-        other = subject_of(registry, wire_format, heads, "full")
-        assert other.incompatible_versions() == []
-        other.register()
-    assert len(subject.versions()) == 3
+    level = "FULL_TRANSITIVE" if wire_format == "avro" else "BACKWARD_TRANSITIVE"
+    client.set_compatibility(subject.name, level)
+    more = subject_of(registry, wire_format, HEADS, "more")
+    assert more.incompatible_versions() == []
+    more.register()
+    less = subject_of(registry, wire_format, HEADS[1:], "more").incompatible_versions()
+    assert less == ([] if wire_format == "avro" else [1, 2])
+    same = subject_of(registry, wire_format, HEADS[::-1], "more")
+    assert same.find() == more.find()
     changed = [Regression(name="late", kind="regression", path="delay"), HEADS[1]]
-    wrong = subject_of(registry, wire_format, changed, "full")
+    wrong = subject_of(registry, wire_format, changed, "more")
     assert wrong.incompatible_versions() == [1, 2]
     with pytest.raises(ConfigError, match="not compatible with the versions before"):
         wrong.register()
-
-
-def test_the_same_heads_are_compatible_in_json_schema(registry):
-    """Their text is the same; registries differ about a head more or less."""
-    subject = subject_of(registry, "json_schema", HEADS, "full")
-    subject.register()
-    SchemaRegistryClient({"url": registry}).set_compatibility(subject.name, "FULL")
-    assert subject_of(registry, "json_schema", HEADS[::-1], "full").incompatible_versions() == []
 
 
 def test_an_unknown_id_is_an_error_of_the_record(registry):
