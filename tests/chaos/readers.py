@@ -20,17 +20,14 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import click
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.group import LeaveGroupRequest
 
 from stream_rnn.local.kafka import LocalKafka
+from tests.chaos.read_topic import PARTITIONS, ReadTopic
 from tests.chaos.reading import SESSION_TIMEOUT_S, ReaderOptions, main
 from tests.chaos.yields import Findings, check_yields
-from tests.integration.predicted import written
 
-PARTITIONS = 3
 FIRST_PREDICTIONS = 20  # in each partition, published before the first reader opens
 READERS_MAX = 4
 DRAINED_WITHIN_S = 90
@@ -72,11 +69,11 @@ class ReaderChaos:
         self.start, self.directory = start, directory
         self.kinds: Counter = Counter()
         self._draw = random.Random(seed)
-        self._topic, self._group = f"readers-{seed}", f"group-{seed}"
         self._readers: list[ReaderProcess] = []
         self._reader_count = 0
-        self._sent: dict[tuple[int, int], float] = {}
         self._kafka = LocalKafka(properties={"group.min.session.timeout.ms": "1000"})
+        self._topic = ReadTopic(f"readers-{seed}", self._kafka, self._draw)
+        self._group = f"group-{seed}"
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["tests.chaos.reading"])
 
@@ -93,11 +90,11 @@ class ReaderChaos:
         """
         await asyncio.to_thread(self._kafka.start)
         try:
-            await self._create()
+            await self._topic.create()
             publishing, stop = None, asyncio.Event()
-            publishing = asyncio.create_task(self._publish(stop))
+            publishing = asyncio.create_task(self._topic.publish(stop))
             await self._until(
-                lambda: len(self._sent) >= PARTITIONS * FIRST_PREDICTIONS, "published"
+                lambda: len(self._topic.sent) >= PARTITIONS * FIRST_PREDICTIONS, "published"
             )
             before_s = time.monotonic()
             for _ in range(2):
@@ -113,15 +110,17 @@ class ReaderChaos:
             await asyncio.to_thread(self._kafka.stop)
             self._kafka.remove()
         latest = self.start == "latest"
-        expected = [source for source, at in self._sent.items() if not latest or at > opened_s]
-        early = [source for source, at in self._sent.items() if latest and at < before_s - 1]
+        expected = [
+            source for source, at in self._topic.sent.items() if not latest or at > opened_s
+        ]
+        early = [source for source, at in self._topic.sent.items() if latest and at < before_s - 1]
         logs = {path.name: path.read_text().splitlines() for path in self._logs()}
         return check_yields(logs, expected, early)
 
     @property
     def published(self) -> int:
         """Number of published predictions."""
-        return len(self._sent)
+        return len(self._topic.sent)
 
     def _logs(self) -> list[Path]:
         return sorted(self.directory.glob("reader-*"))
@@ -148,56 +147,6 @@ class ReaderChaos:
         await self._until(times, "a reader is open")
         return min(times())
 
-    # --- the topic ---------------------------------------------------------------------------------
-
-    async def _admin(self, ask):
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._kafka.bootstrap_servers)
-        try:
-            async with asyncio.timeout(20):
-                await admin.start()
-                return await ask(admin)
-        finally:
-            await admin.close()
-
-    async def _create(self) -> None:
-        await self._admin(lambda a: a.create_topics([NewTopic(self._topic, PARTITIONS, 1)]))
-
-    async def _publish(self, stop: asyncio.Event) -> None:
-        """Publish like a worker with at_least_once, sometimes repeating some predictions."""
-        ahead, producer = dict.fromkeys(range(PARTITIONS), 0), None
-        while not stop.is_set():
-            partition = self._draw.randrange(PARTITIONS)
-            first = ahead[partition] - (self._draw.randrange(6) if self._draw.random() < 0.1 else 0)
-            offsets = range(max(0, first), ahead[partition] + self._draw.randrange(1, 8))
-            for offset in offsets:
-                self._sent.setdefault((partition, offset), time.monotonic())
-            try:
-                async with asyncio.timeout(20):
-                    if producer is None:
-                        producer = AIOKafkaProducer(
-                            bootstrap_servers=self._kafka.bootstrap_servers, acks="all"
-                        )
-                        await producer.start()
-                    for key, value, headers in written("worker", offsets, partition):
-                        await producer.send_and_wait(
-                            self._topic, value, key=key, headers=headers, partition=partition
-                        )
-            except (KafkaError, TimeoutError, OSError):
-                producer = await self._close(producer)
-                continue  # from the same offset, so that the topic has duplicates of what arrived
-            ahead[partition] = max(ahead[partition], offsets.stop)
-            await asyncio.sleep(0.02)
-        await self._close(producer)
-        for partition in range(PARTITIONS):  # without acknowledgement, a prediction may be lost
-            for source in [s for s in self._sent if s[0] == partition and s[1] >= ahead[partition]]:
-                del self._sent[source]
-
-    async def _close(self, producer) -> None:
-        if producer is not None:
-            with suppress(KafkaError, TimeoutError, OSError, AssertionError):
-                async with asyncio.timeout(3):
-                    await producer.stop()
-
     # --- the faults --------------------------------------------------------------------------------
 
     def _join(self, *, is_patient: bool | None = None) -> ReaderProcess:
@@ -205,7 +154,7 @@ class ReaderChaos:
         log = self.directory / f"reader-{self._reader_count:03}"
         options = ReaderOptions(
             str(log), self._kafka.bootstrap_servers,
-            self._topic, self._group, self.start, patient, self._draw.randrange(1 << 30),
+            self._topic.name, self._group, self.start, patient, self._draw.randrange(1 << 30),
         )  # fmt: skip
         process = self._context.Process(target=main, args=(options,), daemon=True)
         process.start()
@@ -280,7 +229,7 @@ class ReaderChaos:
                 await admin._send_request(request, node)
                 return True
 
-            return await self._admin(leave)
+            return await self._topic.admin(leave)
         return False
 
     # --- the end -----------------------------------------------------------------------------------
@@ -294,7 +243,7 @@ class ReaderChaos:
         )
         last = self._join(is_patient=False)
         deadline = time.monotonic() + DRAINED_WITHIN_S
-        while not await self._is_done() and time.monotonic() < deadline:
+        while not await self._topic.is_read_by(self._group) and time.monotonic() < deadline:
             await asyncio.sleep(0.5)
         last.signal(signal.SIGTERM)
         await self._until(lambda: not last.process.is_alive(), "the last reader has left")
@@ -304,19 +253,6 @@ class ReaderChaos:
             "a commit without a prediction",
         )
         after.process.kill()
-
-    async def _is_done(self) -> bool:
-        """Return whether the group has committed up to the log end."""
-        partitions = [TopicPartition(self._topic, number) for number in range(PARTITIONS)]
-        consumer = AIOKafkaConsumer(bootstrap_servers=self._kafka.bootstrap_servers)
-        try:
-            async with asyncio.timeout(20):
-                await consumer.start()
-                ends = await consumer.end_offsets(partitions)
-        finally:
-            await consumer.stop()
-        committed = await self._admin(lambda a: a.list_consumer_group_offsets(self._group))
-        return all(tp in committed and committed[tp].offset >= ends[tp] for tp in partitions)
 
 
 @click.command()

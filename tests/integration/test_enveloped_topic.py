@@ -11,8 +11,8 @@ from stream_rnn.model.bundle import save_bundle
 from stream_rnn.store.connection import connect_redis
 from tests import models, oracle
 from tests.forked import ForkedWorker
+from tests.integration.started_workers import PLACE, options
 from tests.integration.streams import Stream, run
-from tests.integration.test_operate import PLACE, options
 
 pytestmark = pytest.mark.timeout(180)
 NOW_MS = time.time_ns() // 1_000_000 - 60_000

@@ -34,7 +34,7 @@ async def member(bootstrap_servers, app_id, topic) -> AIOKafkaConsumer:
 
 @pytest.fixture
 async def joined(app_id, bootstrap_servers, create_topic):
-    """A member of a group, and how it is thrown out without being told."""
+    """Return a member of a group, and a function by which it is removed without its knowledge."""
     consumer = await member(bootstrap_servers, app_id, await create_topic(f"{app_id}-in", 1))
 
     async def throw_out():

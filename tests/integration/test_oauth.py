@@ -2,13 +2,11 @@
 
 import asyncio
 import json
-import re
 from contextlib import suppress
 
 import faust
 import pytest
 from aiokafka.abc import AbstractTokenProvider
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.metadata import MetadataRequest
 
@@ -17,13 +15,13 @@ from stream_rnn.kafka.broker_connection import Connection
 from stream_rnn.kafka.clients import new_admin, start_admin, stop_admin
 from stream_rnn.kafka.connection import kafka_options
 from tests.forked import ForkedWorker
+from tests.integration.oauth_folds import SESSION_MS, TOKEN_S, WithTokens, ended
 from tests.integration.oauth_kafka import OAuthKafka
-from tests.integration.streams import Stream, mixed_records, run
+from tests.integration.streams import mixed_records, run
 from tests.integration.token_server import SECRET, TokenServer
 from tests.shared_servers import run_server
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.integration]
-SESSION_MS, TOKEN_S = 4000, 8
 RENEWALS = 4
 
 
@@ -46,31 +44,6 @@ def _as_before(tokens):
     yield
     tokens.secret, tokens.is_down = SECRET, False
     tokens.claims, tokens.is_forged = {}, False
-
-
-class WithTokens(Stream):
-    """A fold whose test uses the plain listener, and whose worker and verbs use the other one."""
-
-    def __init__(self, app, kafka, redis_url, directory, **settings) -> None:
-        super().__init__(app, kafka.bootstrap_servers, redis_url, directory, **settings)
-        self.config = kafka.client_config(directory / "client.properties")
-
-    def options(self, **more):
-        """Return options without brokers, which the config names."""
-        given = super().options(kafka_config=self.config, **more)
-        return {name: value for name, value in given.items() if name != "bootstrap_servers"}
-
-    def words(self, *names):
-        """Return options of a verb."""
-        given = self.options()
-        return [f"--{name.replace('_', '-')}={given[name]}" for name in names]
-
-    async def create(self) -> None:
-        """Create the source."""
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.settings.bootstrap_servers)
-        await admin.start()
-        await admin.create_topics([NewTopic(self.settings.source, 2, 1)])
-        await admin.close()
 
 
 @pytest.fixture
@@ -153,15 +126,6 @@ async def test_every_verb_logs_in_with_tokens(stream, tmp_path):
         await run("deadletters", "list", *stream.words("predictions"), *cluster)
     finally:
         assert await asyncio.to_thread(worker.stop) == 0
-
-
-async def ended(worker) -> tuple[int, str]:
-    """Return a worker's exit status and its last error."""
-    async with asyncio.timeout(90):
-        while worker.is_alive:
-            await asyncio.sleep(0.1)
-    log = worker.log.read_text()
-    return worker.exit_status, re.findall(r"CRITICAL stream_rnn\S+ (.*)", log)[0]
 
 
 async def test_a_wrong_secret_ends_a_worker_with_the_endpoints_answer(stream, kafka, tmp_path):

@@ -76,7 +76,7 @@ async def test_what_is_published_after_the_first_reader_was_opened_at_the_latest
 async def test_after_a_refused_commit_all_is_yielded_again(
     bootstrap_servers, topic, app_id, create_topic, open_member, start
 ):
-    """The reader does not go on behind what it was told to drop."""
+    """The reader does not continue after the records that it has to drop."""
     await create_topic(topic, 2)
     runs = [written(app_id, range(8), partition) for partition in (0, 1)]
 

@@ -10,14 +10,13 @@ from aiokafka.protocol.admin import SaslHandShakeResponse_v1
 from stream_rnn import PredictionReader
 from stream_rnn.errors import ConfigError, UnavailableError
 from tests.forked import ForkedWorker
+from tests.integration.oauth_folds import SESSION_MS, TOKEN_S, WithTokens, ended
 from tests.integration.oauth_kafka import OAuthKafka
 from tests.integration.streams import mixed_records, run
-from tests.integration.test_oauth import WithTokens, ended
 from tests.integration.token_server import KEY_ID, TokenServer
 from tests.shared_servers import run_server
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.integration]
-SESSION_MS, TOKEN_S = 4000, 8
 
 
 @pytest.fixture(scope="module")

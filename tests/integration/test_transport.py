@@ -124,7 +124,7 @@ async def test_a_consumer_stays_where_it_cannot_read(thread, bootstrap_servers, 
 
 
 async def test_what_cannot_be_read_is_no_hole_of_the_log(thread):
-    """Before the error is taken, an idle fold is not told the position beyond it."""
+    """Before the fold takes the error, an idle fold does not get a position after it."""
     made, tp = thread
     await made._seek_fold(tp, 3)
     cannot_read(made._consumer, tp)

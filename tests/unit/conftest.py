@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from stream_rnn.model.bundle import save_bundle
 from tests import models
 from tests.audited import records_of, settings_of
 from tests.memory_topics import Folded, fold
@@ -32,3 +33,24 @@ def folded(model, worked):
 def evaluated(tmp_path_factory):
     """Make a log of 300 rows and an untrained bundle with a baseline beside it."""
     return make_evaluated(tmp_path_factory.mktemp("evaluated"))
+
+
+@pytest.fixture
+def naps(monkeypatch):
+    """Replace sleeping by a list of its durations, which advance the test's clock."""
+    slept = []
+
+    async def sleep(seconds):
+        if seconds:  # a sleep of 0 only yields to the event loop
+            slept.append(seconds)
+
+    monkeypatch.setattr("asyncio.sleep", sleep)
+    return slept
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    """Return the path of a small bundle."""
+    path = tmp_path_factory.mktemp("bundle")
+    save_bundle(models.small(), path, {}, {})
+    return path

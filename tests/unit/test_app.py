@@ -1,4 +1,4 @@
-"""The app behind ``stream-rnn worker``: what it is told is what the fold does."""
+"""The app behind ``stream-rnn worker``: the fold has the settings that the app gets."""
 
 import ssl
 import typing
@@ -79,7 +79,7 @@ async def test_what_fails_after_a_crash_of_fausts_own_says_why(tmp_path):
 
 
 async def test_a_program_that_starts_a_plugin_alone_is_not_ended_by_it(tmp_path, monkeypatch):
-    """It is told what failed, and goes on; of a worker the watchdog looks after the end."""
+    """It can read what failed, and continues; for a worker, the watchdog ends the process."""
     armed = []
     for has_app in (False, True):
         rnn = make_app(Settings.build(**{**NEEDED, "bundle": str(tmp_path / "none")}))

@@ -1,4 +1,4 @@
-"""Why no coordinator answers: what can never be met is told from what passes."""
+"""Why no coordinator answers: what no wait can satisfy, and what passes."""
 
 import pytest
 

@@ -31,7 +31,7 @@ def test_a_local_broker_finds_its_data_whatever_the_directory_is_called(tmp_path
 
 
 class Admin:
-    """An admin client of a cluster that answers as it is told.
+    """An admin client of a cluster, with the answers of the test.
 
     Args:
         refusals: by topic, what its deletion raises.

@@ -1,4 +1,4 @@
-"""Forked workers: how they end is told to whoever asks, however many ask at a time."""
+"""Forked workers: everybody who waits for one learns how it has ended."""
 
 import threading
 import time

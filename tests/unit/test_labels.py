@@ -16,7 +16,8 @@ from stream_rnn.training.data_checks import check_examples
 from stream_rnn.training.dataset import concatenate_events, make_events, read_events
 from stream_rnn.training.labels import read_labels
 from tests.unit.test_same_events import Log
-from tests.unit.test_training import SETTINGS, C, spec_of
+from tests.unit.test_training import SETTINGS, spec_of
+from tests.unit.test_training_labels import C
 
 YES = {"name": "late", "kind": "binary", "of": "label", "path": "y"}
 AMOUNT = {"name": "amount", "kind": "regression", "of": "label", "path": "y"}

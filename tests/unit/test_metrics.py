@@ -211,7 +211,7 @@ def test_ranks_take_events_piece_by_piece(monkeypatch):
 
 
 def test_a_regression_scores_errors_in_its_own_unit():
-    """Mean absolute, root mean square, and how much of the spread is told."""
+    """Mean absolute error, root mean square error, and the explained share of the variance."""
     found = score(head_of("regression"), np.array([1, 2], np.float32), np.array([4.0, 1.0]))
     expected = {"mae": 2.0, "rmse": math.sqrt(5), "r2": 1 - 10 / 4.5}
     assert found == pytest.approx(expected)

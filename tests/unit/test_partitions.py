@@ -180,7 +180,7 @@ async def test_an_error_of_an_owned_partition_brings_the_worker_down():
 
 
 async def test_an_error_while_positioning_does_not_wait_for_the_deadline():
-    """The worker is told at once, and the wait for positions ends."""
+    """The worker gets the error at once, and the wait for positions ends."""
 
     class Gone(MemoryStore):
         async def read(self):

@@ -79,7 +79,7 @@ def test_what_nobody_asked_for_is_not_started():
 
 @pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_start_that_fails_in_any_way_is_told_to_all_and_tried_once():
-    """It is no reason to skip a test, and whoever asked is told why."""
+    """It is no reason to skip a test, and everybody who waits gets the error."""
     calls = []
 
     def start():

@@ -13,7 +13,7 @@ WAIT_S = 0.02
 
 
 class Seeker:
-    """A consumer that counts its seeks and stands where it is told."""
+    """A consumer that counts its seeks, and has the position that the test sets."""
 
     def __init__(self):
         self.seeks = []

@@ -1,4 +1,4 @@
-"""Tokens of a file, of a provider of one's own and of AWS."""
+"""Tokens of a file, of a provider of one's own and of AWS: when they are read, and what fails."""
 
 import asyncio
 import base64
@@ -30,57 +30,6 @@ async def test_a_token_in_a_file_is_read_for_each_connection(tmp_path):
     path.unlink()
     with pytest.raises(TokenError, match=f"cannot read the token in {path}"):
         await provider.token()
-
-
-def token_in(path) -> str:
-    """Return the token in a file, as a connection reads it."""
-    return ClientCredentials(url=path.as_uri(), client_id="", client_secret="").fetch().text
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"abc.def",
-        b"\xef\xbb\xbfabc.def\r\n",
-        b"Bearer abc.def\n",
-        b"Authorization: bearer  abc.def",
-        b'{"access_token": "abc.def", "expires_in": 3600}\n',
-        b'\xef\xbb\xbf{"access_token": "Bearer abc.def"}',
-        b'"abc.def"',
-    ],
-)
-def test_a_token_in_a_file_may_have_more_around_it(content, tmp_path):
-    """A byte order mark, the word before it in a header, or the answer of an endpoint."""
-    path = tmp_path / "token"
-    path.write_bytes(content)
-    assert token_in(path) == "abc.def"
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        (b"", "is empty; write the token into it"),
-        (b" \n", "is empty; write the token into it"),
-        (b"Bearer \n", "is empty; write the token into it"),
-        (b'{"error": "s3cret"}', "has no token: write the token alone, or a JSON object"),
-        (b'{"access_token": "s3cret', "has no token: write the token alone, or a JSON object"),
-        (b'{"access_token": 1}', "has no token"),
-        (b'["s3cret"]', "has no token"),
-        ("s3cret".encode("utf-16"), "it is UTF-16; write it as UTF-8"),
-        (b"s3cret\xff", "invalid start byte"),
-        (b"s3cret\nsecond", "is not a text of printable ASCII without blanks"),
-        (b"<html>s3cret page</html>", "is not a text of printable ASCII without blanks"),
-        (b"x" * 1_000_001, "it has over 1000000 bytes"),
-    ],
-)
-def test_a_file_without_a_token_is_named(content, said, tmp_path):
-    """Nothing of it is sent, and nothing is in the message."""
-    path = tmp_path / "token"
-    path.write_bytes(content)
-    with pytest.raises(TokenError, match=said) as error:
-        token_in(path)
-    assert str(path) in str(error.value)
-    assert "s3cret" not in str(error.value)
 
 
 class Own(AbstractTokenProvider):

@@ -1,9 +1,7 @@
-"""Tokens for OAUTHBEARER: where they come from, how long they serve, and what goes wrong."""
+"""Tokens for OAUTHBEARER of a token endpoint: when they are fetched, and what goes wrong."""
 
 import asyncio
-import base64
 import itertools
-import json
 import ssl
 import threading
 from contextlib import suppress
@@ -14,7 +12,6 @@ import pytest
 from stream_rnn.kafka import tokens as tokens_module
 from stream_rnn.kafka.client_credentials import ClientCredentials
 from stream_rnn.kafka.connection import kafka_options
-from stream_rnn.kafka.token_content import lifetime_s
 from stream_rnn.kafka.tokens import (
     CachedTokens,
     Token,
@@ -216,23 +213,6 @@ async def test_the_pauses_grow_although_brokers_take_the_old_token(server):
     assert len(fetched_s) == 1 + 8 + 1 + 2, fetched_s
 
 
-async def test_a_token_that_does_not_come_is_explained(monkeypatch):
-    """By the last failure, where a caller's deadline would only name its seconds."""
-    monkeypatch.setattr(tokens_module, "TOKEN_WITHIN_S", 0.2)
-    failed, may_end = threading.Event(), threading.Event()
-
-    def fetch():
-        if failed.is_set():
-            may_end.wait(60)
-        failed.set()
-        raise TokenError("it answers 503")
-
-    provider = CachedTokens(fetch, source="http://h/t")
-    with pytest.raises(TokenError, match=r"no token from http://h/t within 0.2 s \(.*503\)"):
-        await provider.token()
-    may_end.set()
-
-
 async def test_a_special_secret_is_url_encoded_on_demand(server):
     """As RFC 6749 demands; most servers, and Java by default, do not."""
     server.secret = "s3cr%25t%2Bof%3Atokens"
@@ -272,63 +252,6 @@ async def test_an_answer_that_comes_byte_by_byte_ends_at_the_deadline(head):
     with pytest.raises(TokenError, match=r"/t does not answer within 0\.3 s"):
         await asyncio.to_thread(here.fetch)
     server.close()
-
-
-async def test_a_fetch_that_does_not_end_is_given_up():
-    """The next connection fetches again, and a late answer of the first replaces nothing."""
-    clock, may_answer, begun = Clock(), threading.Event(), []
-
-    def fetch():
-        begun.append(len(begun))
-        if begun[-1] == 0:
-            may_answer.wait(60)
-            return Token("old", 1000)
-        return Token("new", 1000)
-
-    provider = CachedTokens(fetch, clock=clock)
-    first = asyncio.create_task(provider.token())
-    while not begun:
-        await asyncio.sleep(0.01)
-    clock.now_s += tokens_module.ABANDON_S
-    assert await provider.token() == "new"
-    may_answer.set()
-    assert await first == "old"
-    assert await provider.token() == "new"
-
-
-async def test_a_fetch_that_was_given_up_explains_no_later_one(monkeypatch):
-    """Its failure comes when another fetch has succeeded, and it does not try again."""
-    monkeypatch.setattr(tokens_module, "TOKEN_WITHIN_S", 1000.0)  # the late one may try again
-    clock, begun = Clock(), []
-    may_fail, hangs, may_end = threading.Event(), threading.Event(), threading.Event()
-
-    def fetch():
-        begun.append(len(begun))
-        if begun[-1] == 0:
-            may_fail.wait(60)
-            raise TokenError("it answers late")
-        if hangs.is_set():
-            may_end.wait(60)
-        return Token("new", 10)
-
-    provider = CachedTokens(fetch, clock=clock)
-    first = asyncio.create_task(provider.token())
-    while not begun:
-        await asyncio.sleep(0.01)
-    clock.now_s += tokens_module.ABANDON_S
-    assert await provider.token() == "new"
-    may_fail.set()
-    with suppress(TokenError):
-        await first
-    assert len(begun) == 2
-    hangs.set()
-    clock.now_s += 9
-    third = asyncio.create_task(provider.token())
-    while len(begun) < 3:
-        await asyncio.sleep(0.01)
-    assert "late" not in str(provider.delay(1))
-    may_end.set()
-    assert await third == "new"
 
 
 async def test_a_redirection_does_not_carry_the_secret_elsewhere():
@@ -371,19 +294,3 @@ async def test_an_endpoint_with_tls_is_trusted_by_the_logins_own_store(server, t
     with pytest.raises(TokenError, match=r"does not answer: .*certificate"):
         await provider("").token()
     assert await provider(f'ssl.truststore.location="{tmp_path}/ca.pem"').token()
-
-
-def test_the_shorter_lifetime_counts():
-    """That of the answer, or that of the token's claims; a token that is no JWT has none."""
-
-    def jwt(**claims):
-        body = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
-        return f"h.{body}.s"
-
-    assert lifetime_s(jwt(iat=100, exp=400)) == 300
-    assert lifetime_s(jwt(iat=100, exp=400), 60) == 60
-    assert lifetime_s(jwt(iat=100, exp=400), "3600") == 300
-    assert lifetime_s("opaque", 60) == 60
-    assert lifetime_s("opaque", "soon") is None
-    assert lifetime_s("h.?.s") is None
-    assert lifetime_s(jwt(exp=1)) == 0

@@ -1,4 +1,4 @@
-"""A training run: resumed to the same bits, written whole or not at all, compared with naive rules."""
+"""A training run: resumed to the same bits, and written whole or not at all."""
 
 import dataclasses
 import json
@@ -8,22 +8,20 @@ import numpy as np
 import pytest
 import torch
 
-from stream_rnn.errors import BundleError, ConfigError, SpecError, TrainingError
-from stream_rnn.metrics.naive_baselines import Naive, predict
+from stream_rnn.errors import ConfigError, SpecError, TrainingError
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.cells import CellSpec
 from stream_rnn.training import run as training_run
 from stream_rnn.training.checkpoint import Checkpoint
 from stream_rnn.training.dataset import concatenate_events, make_events
-from stream_rnn.training.examples import fit, last_targets, targets
-from stream_rnn.training.labels import read_labels
-from stream_rnn.training.leakage import find_leaks
+from stream_rnn.training.examples import targets
 from stream_rnn.training.losses import WEIGHT_MAX, balanced_weights, window_loss
-from stream_rnn.training.run import TrainingRun, fit_naive_rules, read_naive, run
+from stream_rnn.training.run import TrainingRun, run
 from stream_rnn.training.search import search
 from stream_rnn.training.trainer import train
 from stream_rnn.training.training_settings import TrainingSettings
-from tests.unit.test_training import EXAMPLES, RECALL, SETTINGS, C, log_of, spec_of
+from tests.unit.test_training import EXAMPLES, RECALL, SETTINGS, spec_of
+from tests.unit.test_training_labels import C, log_of
 
 CELL = CellSpec(hidden=8)
 QUICK = TrainingSettings(epochs=4, patience=4, window=16, dropout=0.3, ema_decay=0.9)
@@ -143,7 +141,7 @@ def test_a_bundle_is_replaced_and_nothing_else(tmp_path):
 
 
 def test_the_best_of_several_seeds_is_kept(tmp_path):
-    """By validation loss; each seed's metrics are told."""
+    """The validation loss decides; the result has the metrics of each seed."""
     plan = plan_of(tmp_path, seeds=3)
     result = run(plan)
     assert [seed["seed"] for seed in result.seeds] == [1, 2, 3]
@@ -223,154 +221,6 @@ def test_dropout_is_of_training_alone():
 
 
 NEXT = {"name": "next", "kind": "multiclass", "of": "next", "path": "c", "classes": ["A", "B"]}
-WAIT = {"name": "wait", "kind": "time_to_next"}
-
-
-def naive_examples():
-    """Make a key that goes A, B, A, B, ... every 10 seconds."""
-    spec = spec_of(NEXT, WAIT, features=[C])
-    records = log_of(*[(b"k", "AB"[i % 2], 10 * i) for i in range(60)])
-    examples = make_events([records], spec, SETTINGS).examples
-    return spec, dataclasses.replace(examples, part=np.repeat([0, 1, 2], 20).astype(np.int8))
-
-
-def test_the_better_naive_rule_is_the_markov_chain_where_order_is_all():
-    """What followed a class in training is right each time; shares alone are right half the time."""
-    spec, examples = naive_examples()
-    naive, metrics, rules = fit_naive_rules(spec, examples)
-    assert rules["next"] == "last"
-    assert {name: head.rule for name, head in naive.heads.items()} == rules
-    assert metrics["test"]["next"]["accuracy"] == 1.0
-    shares = naive.heads["next"].predict("constant", np.array([0.0, np.nan]))
-    assert shares.sum(axis=1) == pytest.approx([1, 1], abs=1e-5)
-    assert metrics["test"]["wait"]["mae"] == pytest.approx(0, abs=1e-4)
-    assert naive.heads["wait"].value == pytest.approx(10)
-
-
-def test_naive_rules_see_the_training_part_alone():
-    """Other labels elsewhere change nothing."""
-    spec, examples = naive_examples()
-    labels = {**examples.labels, "next": [*examples.labels["next"][:21], *["B"] * 39]}
-    naive, _, _ = fit_naive_rules(spec, examples)
-    other, _, _ = fit_naive_rules(spec, dataclasses.replace(examples, labels=labels))
-    assert naive.heads["next"] == other.heads["next"]
-
-
-def test_only_next_heads_know_a_last_value():
-    """What a head of now asks is not in the stream."""
-    now = spec_of({"name": "n", "kind": "regression", "of": "now", "path": "d"}, features=[C])
-    from stream_rnn.testing import record
-
-    records = [record(i, b"k", {"c": "A", "d": float(i)}, i) for i in range(4)]
-    examples = make_events([records], now, SETTINGS).examples
-    assert np.isnan(last_targets(now.heads[0], examples)).all()
-    naive = Naive.fit(now, {"n": targets(now.heads[0], examples)}, {"n": np.full(4, np.nan)})
-    nothing = np.full(2, np.nan)
-    assert predict(now.heads[0], naive.heads["n"], "last", nothing, nothing).tolist() == [
-        1.5,
-        1.5,
-    ]
-
-
-def test_naive_rules_that_are_not_ours_are_refused(tmp_path):
-    """With the path and the remedy; a bundle without them has none."""
-    assert read_naive(tmp_path) is None
-    (tmp_path / "naive.json").write_text('{"format": 1, "heads": {"a": {"shares": [2]}}}')
-    with pytest.raises(BundleError, match=r"naive\.json.*train the bundle again"):
-        read_naive(tmp_path)
-
-
-@pytest.mark.parametrize("kind", ["binary", "regression", "multiclass"])
-def test_a_planted_leak_is_seen(kind):
-    """A feature that holds the next event's value is named; an honest one is not."""
-    rng = np.random.default_rng(5)
-    values = rng.integers(0, 2, 401)
-    classes = {"classes": ["0", "1"]} if kind == "multiclass" else {}
-    above = {"above": 0.5} if kind == "binary" else {}
-    features = [
-        {"kind": "categorical", "name": n, "path": n, "vocabulary": ["0", "1"]}
-        if kind == "multiclass"
-        else {"kind": "numeric", "name": n, "path": n, "missing": "mean"}
-        for n in ("x", "future")
-    ]
-    head = {"name": "h", "kind": kind, "of": "next", "path": "x", **classes, **above}
-    spec = spec_of(head, features=features)
-    from stream_rnn.testing import record
-
-    records = [
-        record(i, b"k", {"x": int(values[i]), "future": int(values[i + 1])}, i) for i in range(400)
-    ]
-    examples = make_events([records], spec, SETTINGS).examples
-    found = find_leaks(fit(spec, examples), examples)
-    assert len(found) == 1
-    assert "feature future alone determines the target of head h" in found[0]
-
-
-LABELLED = {"name": "late", "kind": "binary", "of": "label", "path": "is_late"}
-
-
-def test_labels_are_joined_by_place(tmp_path):
-    """By the row of a file; of several rows for one event the last one counts."""
-    spec = spec_of(LABELLED, features=[C])
-    path = tmp_path / "labels.jsonl"
-    rows = [(0, True), (2, True), (2, False), (9, True)]
-    path.write_text("".join(json.dumps({"offset": o, "is_late": v}) + "\n" for o, v in rows))
-    records = log_of((b"k", "A", 0), (b"m", "A", 1), (b"k", "B", 2))
-    labels = read_labels(path, None, spec)
-    events = make_events([records], spec, SETTINGS, labels=labels)
-    found = targets(spec.heads[0], events.examples)
-    assert [None if np.isnan(t) else t for t in found] == [1.0, None, 0.0]
-
-
-def test_labels_are_joined_by_partition_and_offset(tmp_path):
-    """Where the file names partitions, offsets of others are others."""
-    spec = spec_of(LABELLED, features=[C])
-    path = tmp_path / "labels.csv"
-    path.write_text("partition,offset,is_late\n0,0,true\n1,1,false\n")
-    labels = read_labels(path, None, spec)
-    records = log_of((b"k", "A", 0), (b"m", "A", 1))
-    found = [
-        make_events([records], spec, SETTINGS, partition=p, labels=labels).examples.labels["late"]
-        for p in (0, 1)
-    ]
-    assert found == [[True, None], [None, False]]
-
-
-def test_labels_are_joined_by_an_id(tmp_path):
-    """A field that the events and the labels share, nested or not."""
-    spec = spec_of(LABELLED, features=[C])
-    path = tmp_path / "labels.csv"
-    path.write_text("trip.id,is_late\nb,true\na,false\n")
-    from stream_rnn.testing import record
-
-    records = [record(i, b"k", {"c": "A", "trip": {"id": t}}, i) for i, t in enumerate("abx")]
-    labels = read_labels(path, "trip.id", spec)
-    events = make_events([records], spec, SETTINGS, labels=labels)
-    assert events.examples.labels == {"late": [False, True, None]}
-
-
-@pytest.mark.parametrize(
-    ("columns", "by", "head", "says"),
-    [
-        ("offset,other", None, LABELLED, r"no column is_late; it has offset, other"),
-        ("place,is_late", None, LABELLED, r"no column offset"),
-        ("offset,is_late", "trip", LABELLED, r"no column trip"),
-        ("offset,is_late", None, NEXT, r'no head with of = "label"'),
-    ],
-)
-def test_labels_that_do_not_fit_are_refused(tmp_path, columns, by, head, says):
-    """The message names the file and the column."""
-    path = tmp_path / "labels.csv"
-    path.write_text(columns + "\n1,true\n")
-    with pytest.raises(ConfigError, match=says) as caught:
-        read_labels(path, by, spec_of(head, features=[C]))
-    assert str(path) in str(caught.value)
-
-
-def test_a_head_of_labels_needs_a_file():
-    """It is asked for before the log is read."""
-    with pytest.raises(ConfigError, match=r"late.*needs a labels file; give --labels"):
-        read_labels(None, None, spec_of(LABELLED, features=[C]))
 
 
 def test_partitions_are_trained_on_together():

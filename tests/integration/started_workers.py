@@ -1,0 +1,48 @@
+"""Folds of a test, and the workers that it starts for them."""
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+
+from tests.forked import ForkedWorker
+from tests.integration.streams import Stream
+
+
+@asynccontextmanager
+async def started_workers(app_id, bootstrap_servers, redis_url, create_topic, directory):
+    """Yield a function that makes a fold whose source exists, with two partitions.
+
+    A fold has a function ``start``, which starts a worker; all workers are stopped at the end.
+    """
+    workers = []
+
+    async def make(cell="gru", source_config=None, **settings) -> Stream:
+        made = Stream(app_id, bootstrap_servers, redis_url, directory, cell, **settings)
+        await create_topic(made.settings.source, 2, **(source_config or {}))
+
+        def start(name="worker", environment=None, **more) -> ForkedWorker:
+            workers.append(ForkedWorker(name, made.options(**more), directory, environment))
+            return workers[-1]
+
+        made.start = start
+        return made
+
+    yield make
+    for worker in workers:
+        await asyncio.to_thread(worker.stop)
+
+
+async def until(predicate, timeout_s=40.0) -> None:
+    """Wait until something is true."""
+    deadline = time.monotonic() + timeout_s
+    while not predicate():
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+        await asyncio.sleep(0.1)
+
+
+def options(stream, *names) -> list[str]:
+    """Return settings of a fold as options of a verb."""
+    return [f"--{n.replace('_', '-')}={stream.options()[n]}" for n in names]
+
+
+PLACE = ("app", "source", "predictions", "bundle", "bootstrap_servers", "redis_url")
