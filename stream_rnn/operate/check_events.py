@@ -26,7 +26,7 @@ def judge_events(
         spec: Feature spec of the bundle.
         settings: Settings of the worker.
     """
-    skips, filtered = SkipReasons(spec), FilteredRecords(spec)
+    skips, filtered = SkipReasons(spec, settings), FilteredRecords(spec, settings)
     try:
         decoded = Decoder(spec, settings).decode(records)
     except StreamRNNError as error:
