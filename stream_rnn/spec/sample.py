@@ -17,20 +17,17 @@ from stream_rnn.formats.logical import Moment
 from stream_rnn.model.file_format import FileFormat
 from stream_rnn.model.paths import join_path
 from stream_rnn.replay.avro_files import read_avro_contents, read_container
-from stream_rnn.replay.delimited import for_suffix, read_text_rows
 from stream_rnn.replay.file_parts import Part, list_parts
 from stream_rnn.replay.frame_rows import Rows, name_of, read_parquet
 from stream_rnn.replay.json_files import read_json_values
 from stream_rnn.replay.row_keys import parse_json
-from stream_rnn.replay.text_files import open_bytes, translated_errors
 from stream_rnn.spec.columns import Column, frame_columns
 from stream_rnn.spec.connect_types import refuse_connect_types
 from stream_rnn.spec.json_columns import json_columns
 from stream_rnn.spec.schema_fields import SchemaField, avro_fields, merge_fields, with_schema
-from stream_rnn.spec.sniffing import Sniffer
 from stream_rnn.spec.text_columns import OTHER_MISSING_WORDS, Marks, type_column, without_missing
+from stream_rnn.spec.text_parts import read_text_table
 
-HEAD_BYTES = 1 << 20
 ROWS_MIN = 2
 WORDS_SHOWN = 6
 
@@ -68,7 +65,7 @@ def read_sample(log: Rows, rows: int, given: Mapping[str, Any] | None = None) ->
         ConfigError: The log cannot be read, or has fewer than two rows.
     """
     parts = list_parts(log) if isinstance(log, Path) else []
-    if not parts or parts[0].kind != "delimited":
+    if not isinstance(log, Path) or parts[0].kind != "delimited":
         if given:
             raise ConfigError(
                 f"{name_of(log)}: {', '.join(given)} is for delimited text files (.csv, .tsv, .txt)"
@@ -147,6 +144,8 @@ def _read_avro(parts: Iterable[Part], rows: int) -> Sample:
             contents += [part.folders | one for one in taken if isinstance(one, dict)]
             if len(contents) >= rows:
                 break
+        if len(contents) >= rows:
+            break
     return object_sample(contents, (), fields, "the schema of the file")
 
 
@@ -203,29 +202,14 @@ def _find_records(content: Mapping[str, Any], parts: tuple[str, ...] = ()) -> st
     return ""
 
 
-def _read_text(log: Rows, parts: Sequence[Part], rows: int, given: dict[str, Any]) -> Sample:
-    path = parts[0].path
-    with translated_errors(path, "log", None), open_bytes(path) as file:
-        head = file.read(HEAD_BYTES)
-    if for_suffix(path, FileFormat()) != FileFormat():
-        given.setdefault("delimiter", "\t")
-    try:
-        sniffed = Sniffer(head, given).sniff()
-    except ConfigError as error:
-        raise ConfigError(f"cannot read the log {name_of(log)}: {error}") from error
-    names: list[str] = []
-    unnamed: tuple[int, ...] = ()
-    texts: list[list[str | None]] = []
-    for part in parts:
-        for batch in read_text_rows(part.path, sniffed.format):
-            names, unnamed = [*batch.names, *part.folders], unnamed or batch.unnamed
-            taken = batch.rows[: rows - len(texts)]
-            texts += [[*row, *part.folders.values()] for row in taken]
-            if len(texts) >= rows:
-                break
-    columns = _text_columns(names, texts)
-    reasons = (*sniffed.reasons, *_unnamed_notes(unnamed))
-    return _typed(columns, len(texts), sniffed.format, sniffed.options, reasons)
+def _read_text(log: Path, parts: Sequence[Part], rows: int, given: dict[str, Any]) -> Sample:
+    table = read_text_table(log, parts, rows, given)
+    columns = [
+        Column((name,), "text", pl.Series(cells, dtype=pl.String))
+        for name, cells in table.cells.items()
+    ]
+    reasons = (*table.reasons, *table.notes(), *_unnamed_notes(table.unnamed))
+    return _typed(columns, table.rows, table.format, table.options, reasons)
 
 
 def _unnamed_notes(unnamed: Sequence[int]) -> Iterator[str]:
@@ -238,14 +222,6 @@ def _unnamed_notes(unnamed: Sequence[int]) -> Iterator[str]:
             f"Without a name, and so left out: column {shown}{more}{index}. To read it, give it a "
             "name in the first line."
         )
-
-
-def _text_columns(names: Sequence[str], rows: Sequence[Sequence[str | None]]) -> list[Column]:
-    cells = zip(*rows, strict=True) if rows else ([] for _ in names)
-    return [
-        Column((name,), "text", pl.Series(list(values), dtype=pl.String))
-        for name, values in zip(names, cells, strict=True)
-    ]
 
 
 def _typed(

@@ -3,7 +3,6 @@
 Each finding has a reason and a confidence; where two answers fit, the finding names the other one.
 """
 
-import codecs
 import csv
 import re
 from collections import Counter
@@ -18,6 +17,7 @@ from stream_rnn.model.file_format import BLANKS, MISSING_WORDS, FileFormat
 from stream_rnn.replay.other_content import describe_first_line
 from stream_rnn.replay.sep_line import named_delimiter
 from stream_rnn.spec.date_formats import find_format
+from stream_rnn.spec.encodings import find_encoding
 from stream_rnn.spec.questions import Candidate, Question, format_confidence, refuse_to_choose
 from stream_rnn.spec.short_headers import describe_short_header
 
@@ -26,11 +26,6 @@ DELIMITERS = (",", ";", "\t", "|", BLANKS)  # in order of preference
 DELIMITER_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", BLANKS: "whitespace"}
 CONSISTENT_MIN = 0.9  # share of lines with the same number of fields
 GROUP_MARKS = "'\u2019 \u00a0\u202f"  # between groups of digits, besides comma and point
-BOMS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
 _POINT = re.compile(r"[+-]?\d+\.\d+(?:[eE][+-]?\d+)?")
 _COMMA = re.compile(r"[+-]?\d+,\d+")
 _BY_POINTS = re.compile(r"[+-]?[1-9]\d{0,2}(?:\.\d{3})+(,\d+)?")
@@ -46,11 +41,13 @@ class SniffedFormat:
         format: Format of the file.
         options: Options of the format that are not their defaults.
         reasons: Reasons for the options, a sentence each.
+        evidence: Encoding, decimal mark and mark of thousands, as far as the text shows them.
     """
 
     format: FileFormat
     options: dict[str, object]
     reasons: tuple[str, ...]
+    evidence: dict[str, object]
 
 
 class Sniffer:
@@ -64,6 +61,7 @@ class Sniffer:
     def __init__(self, head: bytes, given: dict[str, object]) -> None:
         self._options = dict(given)
         self._reasons = [f"{name} = {value!r} is given." for name, value in given.items()]
+        self._evidence: dict[str, object] = {}
         self._head = head
 
     def sniff(self) -> SniffedFormat:
@@ -94,7 +92,7 @@ class Sniffer:
             columns = self._without_groups(columns)
             _check_one_decimal_mark(columns)
             self._find_decimal([cell for column in columns for cell in column])
-        return SniffedFormat(self._validated(), self._options, tuple(self._reasons))
+        return SniffedFormat(self._validated(), self._options, tuple(self._reasons), self._evidence)
 
     def _validated(self) -> FileFormat:
         """Return the format of the options.
@@ -112,29 +110,20 @@ class Sniffer:
 
     def _set(self, name: str, value: object, confidence: float, reason: str) -> None:
         self._options[name] = value
+        if name in ("decimal", "thousands"):
+            self._evidence[name] = value
         self._reasons.append(f"{name}: {reason} ({format_confidence(confidence)}).")
 
     def _decode(self, head: bytes) -> str:
         """Return the text of the file; an incomplete last line is left out."""
         if given := self._options.get("encoding"):
             return _whole_lines(head.decode(str(given), "replace"))
-        for mark, encoding in BOMS:
-            if head.startswith(mark):
-                return _whole_lines(head.decode(encoding, "ignore"))
-        for first, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
-            bytes_tried = head[first:200:2]
-            if bytes_tried.count(0) > len(bytes_tried) // 2:
-                self._set("encoding", encoding, 0.9, "every second byte is 0, as in UTF-16")
-                return _whole_lines(head.decode(encoding, "ignore"))
-        try:
-            return _whole_lines(codecs.getincrementaldecoder("utf-8")().decode(head))
-        except UnicodeDecodeError as error:
-            reason = (
-                f"byte {error.start} is not UTF-8, so the file is read as Windows-1252, of Western "
-                "Europe and America; if letters look wrong, name another, such as cp1250 or cp932"
-            )
-            self._set("encoding", "cp1252", 0.7, reason)
-            return _whole_lines(head.decode("cp1252", "replace"))
+        found = find_encoding(head)
+        if found.reason:
+            self._set("encoding", found.encoding, found.confidence, found.reason)
+        if found.is_stated:
+            self._evidence["encoding"] = found.encoding
+        return _whole_lines(found.text)
 
     def _take_delimiter(self, named: str, line: str) -> None:
         """Take the delimiter that the first line names, whatever was given."""
@@ -258,6 +247,8 @@ class Sniffer:
                 reason = f"numbers such as {groups[0]} have points between groups of three digits"
                 self._set("thousands", ".", 0.8, reason)
             return
+        if sure_point:
+            self._evidence["decimal"] = "."
         groups = [cell for cell in by_comma if _BY_COMMAS.fullmatch(cell)]
         groups += [cell for cell in cells if _has_both(cell, ",", ".")]
         if groups and "thousands" not in self._options:

@@ -1,0 +1,107 @@
+"""The parts of a directory: joined by the names of their columns, or refused with the reason."""
+
+import pytest
+
+from stream_rnn.errors import ConfigError
+from stream_rnn.spec.sample import read_sample
+from tests.unit.spec_command import run
+
+
+def write_parts(path, *parts):
+    """Write texts or bytes as the parts of a directory."""
+    path.mkdir(exist_ok=True)
+    for number, content in enumerate(parts):
+        data = content if isinstance(content, bytes) else content.encode()
+        (path / f"part-{number}.csv").write_bytes(data)
+    return path
+
+
+def table(header, *rows):
+    """Return a header and rows as the text of a part."""
+    return "".join(f"{line}\n" for line in (header, *rows))
+
+
+def values(sample):
+    """Return the words of each column of a sample."""
+    return {column.path: column.words.to_list() for column in sample.columns}
+
+
+def test_parts_are_joined_by_the_names_of_their_columns(tmp_path):
+    """Whatever their order in a part is, as the fold reads them."""
+    log = write_parts(
+        tmp_path / "log",
+        table("device,gateway,temp", "d1,g1,1.5", "d2,g1,2.5"),
+        table("gateway,temp,device", "g2,3.5,d1"),
+    )
+    assert values(read_sample(log, 10)) == {
+        "device": ["d1", "d2", "d1"],
+        "gateway": ["g1", "g1", "g2"],
+        "temp": ["1.5", "2.5", "3.5"],
+    }
+
+
+def test_a_column_that_a_part_lacks_is_named(tmp_path):
+    """Its values are missing in the rows of that part."""
+    log = write_parts(
+        tmp_path / "log",
+        table("device,temp", *(f"d{i % 3},{i * i % 7}" for i in range(30))),
+        table("device,temperature,fw", *(f"d{i % 3},{i * i % 7},1" for i in range(30))),
+    )
+    sample = read_sample(log, 100)
+    assert values(sample)["temp"][28:32] == ["0", "1", None, None]
+    (note,) = (reason for reason in sample.reasons if "parts" in reason)
+    for says in (
+        "temp is not in part-1.csv",
+        "temperature is not in part-0.csv; fw is not in part-0.csv",
+    ):
+        assert says in note
+    proposal = run("init", log, "--key", "device", "--target", "temp").replace("\n#", "")
+    assert "temp is not in part-1.csv; temperature is not in" in proposal
+
+
+def test_parts_are_read_until_there_are_rows_enough(tmp_path):
+    """The part behind them is not opened."""
+    broken = b"device,temp\nd1,\xff\n"
+    log = write_parts(tmp_path / "log", table("device,temp", "d1,1", "d2,2"), broken)
+    assert read_sample(log, 2).rows == 2
+    with pytest.raises(ConfigError, match=r"part-1\.csv: byte 0xFF"):
+        read_sample(log, 3, {"encoding": "utf-8"})
+
+
+def test_a_part_without_the_header_is_refused(tmp_path):
+    """The parts of ``split -l``: the first line of the second is a row."""
+    log = write_parts(tmp_path / "log", table("device,temp", "d1,1", "d2,2"), table("d3,3", "d4,4"))
+    with pytest.raises(ConfigError) as got:
+        read_sample(log, 10)
+    assert "the first line of part-1.csv is d3, 3, and names no column of part-0.csv" in str(
+        got.value
+    )
+    assert "the header line, which split writes to the first part alone" in str(got.value)
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "option"),
+    [
+        ("town;v\nKöln;1\nUlm;2\n", "town;v\nKöln;1\nUlm;2\n".encode("cp1252"), "encoding"),
+        ("town;v\nBonn;1.5\nUlm;2.5\n", "town;v\nBonn;1,5\nUlm;2,5\n", "decimal"),
+        ("town;v\nBonn;1'500\nUlm;2'500\n", "town;v\nBonn;1 500\nUlm;2 500\n", "thousands"),
+        ("town;v\nBonn;1,500.5\nUlm;2,500.5\n", "town;v\nBonn;1,5\nUlm;2,5\n", "decimal"),
+    ],
+)
+@pytest.mark.parametrize("is_swapped", [False, True])
+def test_parts_that_no_format_reads_are_refused(tmp_path, one, two, option, is_swapped):
+    """One table ``[file]`` holds for all of them."""
+    log = write_parts(tmp_path / "log", *((two, one) if is_swapped else (one, two)))
+    with pytest.raises(ConfigError) as got:
+        read_sample(log, 10)
+    assert f"part-0.csv and part-1.csv have no {option} in common" in str(got.value)
+
+
+def test_any_part_may_show_the_format(tmp_path):
+    """The first part has neither a letter beyond ASCII nor a decimal mark."""
+    late = "town;v\nKöln;1,5\nUlm;2,5\n".encode("cp1252")
+    log = write_parts(tmp_path / "log", "town;v\nBonn;1\nUlm;2\n", late)
+    sample = read_sample(log, 10)
+    assert sample.file == {"delimiter": ";", "encoding": "cp1252", "decimal": ","}
+    assert any(reason.startswith("In part-1.csv: decimal") for reason in sample.reasons)
+    assert values(sample)["town"] == ["Bonn", "Ulm", "Köln", "Ulm"]
