@@ -2,10 +2,12 @@
 
 The parts of a directory are read in the natural order of their names: part-2 precedes part-10.
 Names that begin with ``_`` or ``.``, and checksums, are no parts.  A folder such as ``day=7`` adds
-the column ``day`` to its rows.
+the column ``day`` to its rows.  A directory with the same events twice is refused: a table of Delta
+Lake and the like, which keeps files that it has replaced, and a file beside its compressed copy.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -24,6 +26,11 @@ KINDS: dict[str, Kind] = {
 }
 NULL_FOLDER = "__HIVE_DEFAULT_PARTITION__"
 NO_PARTS = (".crc",)
+TABLES = {  # a name in a table's directory, and the kind of the table
+    "_delta_log": "a table of Delta Lake",
+    ".hoodie": "a table of Hudi",
+    "_spark_metadata": "the output of Spark's structured streaming",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +65,9 @@ def list_parts(path: Path, what: str = "log") -> list[Part]:
             if not path.stat().st_size:
                 raise ConfigError(f"cannot read the {what} {path}: the file is empty")
             return [Part(path, kind)]
-        files = [file for file in path.rglob("*") if _is_part(file.relative_to(path), file)]
+        entries = list(path.rglob("*"))
+        _refuse_table(path, entries, what)
+        files = [file for file in entries if _is_part(file.relative_to(path), file)]
     except OSError as error:
         raise ConfigError(f"cannot read the {what} {path}: {error.strerror}") from error
     if not files:
@@ -71,6 +80,7 @@ def list_parts(path: Path, what: str = "log") -> list[Part]:
             f"cannot read the {what} {path}: {parts[0].path} and {other.path} have different "
             "formats; a directory contains parts of one format"
         )
+    _refuse_copies(path, files, what)
     return parts
 
 
@@ -86,6 +96,48 @@ def natural_order(path: Path) -> list[tuple[str, int, str]]:
     """
     pieces = re.findall(r"([^0-9]*)([0-9]*)", "\0".join(path.parts))
     return [(text, int(number or -1), number) for text, number in pieces]
+
+
+def _refuse_table(path: Path, entries: Sequence[Path], what: str) -> None:
+    """Refuse a directory whose files are not all part of the table that it holds.
+
+    Raises:
+        ConfigError: It is such a table, or one of its partitions.
+    """
+    folder = path.resolve()
+    roots = [folder]
+    while "=" in folder.name:
+        folder = folder.parent
+        roots.append(folder)
+    known = [root / name for root in roots for name in TABLES if (root / name).is_dir()]
+    inner = [entry for entry in entries if entry.name in TABLES and entry.is_dir()]
+    iceberg = [e for e in entries if e.match("metadata/*.metadata.json")]
+    iceberg += [e for root in roots[1:] for e in root.glob("metadata/*.metadata.json")]
+    marks = [*known, *inner, *iceberg]
+    if marks:
+        kind = TABLES.get(marks[0].name, "a table of Iceberg")
+        raise ConfigError(
+            f"cannot read the {what} {path}: {marks[0]} shows {kind}, whose directory also keeps "
+            "files that were replaced or never committed, so events would be read twice; write the "
+            "table's current state as Parquet to another directory, as Spark's write.parquet does"
+        )
+
+
+def _refuse_copies(path: Path, files: Sequence[Path], what: str) -> None:
+    """Refuse parts of which one is the compressed copy of another.
+
+    Raises:
+        ConfigError: Two parts differ only in the extension of a compression.
+    """
+    seen: dict[Path, Path] = {}
+    for file in files:
+        other = seen.setdefault(strip_suffix(file), file)
+        if other != file:
+            raise ConfigError(
+                f"cannot read the {what} {path}: {other} and {file} differ only in the extension of "
+                "a compression, so events would be read twice; remove one, or rename it if it has "
+                "other events"
+            )
 
 
 def _is_part(name: Path, file: Path) -> bool:

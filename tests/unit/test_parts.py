@@ -3,6 +3,7 @@
 import pytest
 
 from stream_rnn.errors import ConfigError
+from stream_rnn.replay.file_parts import list_parts
 from stream_rnn.spec.sample import read_sample
 from tests.unit.spec_command import run
 
@@ -105,3 +106,48 @@ def test_any_part_may_show_the_format(tmp_path):
     assert sample.file == {"delimiter": ";", "encoding": "cp1252", "decimal": ","}
     assert any(reason.startswith("In part-1.csv: decimal") for reason in sample.reasons)
     assert values(sample)["town"] == ["Bonn", "Ulm", "Köln", "Ulm"]
+
+
+@pytest.mark.parametrize(
+    ("mark", "kind"),
+    [
+        ("_delta_log/00000000000000000000.json", "a table of Delta Lake"),
+        (".hoodie/hoodie.properties", "a table of Hudi"),
+        ("_spark_metadata/0", "the output of Spark's structured streaming"),
+        ("metadata/00001-4f.metadata.json", "a table of Iceberg"),
+    ],
+)
+@pytest.mark.parametrize("what", ["log", "labels"])
+@pytest.mark.parametrize("read", [".", "lake", "lake/day=7/hour=1"])
+def test_a_directory_that_keeps_replaced_files_is_refused(tmp_path, mark, kind, what, read):
+    """A table of a lake, a directory around it, and one of its partitions."""
+    for name in (mark, "day=7/hour=1/part-0.jsonl", "day=7/hour=1/part-1.jsonl"):
+        path = tmp_path / "lake" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text('{"device": "d1"}\n')
+    with pytest.raises(ConfigError) as got:
+        list_parts(tmp_path / read, what)
+    assert f"cannot read the {what} " in str(got.value)
+    assert f"shows {kind}, whose directory also keeps files" in str(got.value)
+    assert "write the table's current state as Parquet" in str(got.value)
+
+
+@pytest.mark.parametrize(
+    "names", ["e.jsonl e.jsonl.gz", "e.csv.gz e.csv.zst", "b/e.csv b/e.csv.GZ"]
+)
+def test_a_part_beside_its_compressed_copy_is_refused(tmp_path, names):
+    """Also if the copy is not compressed: only its name tells."""
+    for name in names.split():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text('{"device": "d1"}\n')
+    for what in ("log", "labels"):
+        with pytest.raises(ConfigError, match="differ only in the extension of a compression"):
+            list_parts(tmp_path, what)
+
+
+def test_parts_of_one_name_in_several_folders_are_no_copies(tmp_path):
+    """Nor are names that begin alike."""
+    for name in ("day=1/e.csv", "day=2/e.csv.gz", "day=2/e-1.csv", "metadata/a.csv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("device\nd1\n")
+    assert len(list_parts(tmp_path)) == 4
