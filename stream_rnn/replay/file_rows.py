@@ -14,7 +14,7 @@ from stream_rnn.fold.fields import value_getter
 from stream_rnn.formats.logical import Moment
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.paths import split_path
-from stream_rnn.replay.avro_files import read_avro_values
+from stream_rnn.replay.avro_files import read_avro_values, read_container
 from stream_rnn.replay.delimited import TextRows, column_of, read_text_rows, require_columns
 from stream_rnn.replay.file_parts import Part, list_parts
 from stream_rnn.replay.frame_rows import (
@@ -24,6 +24,7 @@ from stream_rnn.replay.frame_rows import (
     read_parquet,
 )
 from stream_rnn.replay.json_files import read_json_values
+from stream_rnn.replay.key_types import KeyTypes
 from stream_rnn.replay.row_batch import RowBatch
 from stream_rnn.replay.row_keys import (
     join_key,
@@ -41,25 +42,34 @@ def read_row_batches(rows: Rows, spec: FeatureSpec) -> Iterator[RowBatch]:
     """Yield the rows of a file, of the parts of a directory, or of a data frame.
 
     Raises:
-        ConfigError: A file cannot be read, or lacks a column of the key or of the event time.
+        ConfigError: A file cannot be read, or lacks a column of the key or of the event time, or
+            parts write the key with different types.
     """
     if isinstance(rows, pl.DataFrame):
         make = _json_batch_maker(spec, {})
         for values, texts in frames_as_json([rows], spec, name_of(rows)):
             yield make(values, texts)
         return
+    key_types = KeyTypes(spec)
     for part in list_parts(rows):
         if part.kind == "delimited":
             yield from _delimited_batches(part, spec)
             continue
-        make = _json_batch_maker(spec, part.folders)
-        if part.kind == "parquet":
-            frames = read_parquet(part.path)
-            for values, texts in frames_as_json(frames, spec, str(part.path), part.folders):
-                yield make(values, texts)
-        else:
-            for values in read_values(part, Moment.of(spec.event)):
-                yield make(values, values)
+        yield from _typed_batches(part, spec, key_types)
+
+
+def _typed_batches(part: Part, spec: FeatureSpec, key_types: KeyTypes) -> Iterator[RowBatch]:
+    """Yield the rows of a part whose format has types of its own."""
+    make, name = _json_batch_maker(spec, part.folders), str(part.path)
+    if part.kind == "parquet":
+        frames = key_types.checked(read_parquet(part.path), name)
+        for values, texts in frames_as_json(frames, spec, name, part.folders):
+            yield make(values, texts)
+        return
+    if part.kind == "avro":
+        key_types.check_avro(read_container(part.path).root, name)
+    for values in read_values(part, Moment.of(spec.event)):
+        yield make(values, values)
 
 
 def read_values(part: Part, moment: Moment, what: str = "log") -> Iterator[list[bytes]]:

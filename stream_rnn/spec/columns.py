@@ -219,7 +219,7 @@ def _as_json(series: pl.Series) -> tuple[Kind, pl.Series, str]:
     if dtype.is_float():
         return "number", *as_finite(series.cast(pl.Float64))
     if dtype in (pl.Date, pl.Datetime):
-        return "text", _as_texts(series), ""
+        return "text", as_json_texts(series), ""
     if dtype in (pl.String, pl.Categorical, pl.Enum):
         return "text", series.cast(pl.String), ""
     if dtype == pl.Boolean or dtype.is_integer():
@@ -260,10 +260,10 @@ def as_finite(values: pl.Series) -> tuple[pl.Series, str]:
     return values, ""
 
 
-def _as_texts(series: pl.Series) -> pl.Series:
-    """Return dates and times as the texts that a row of JSON contains."""
+def as_json_texts(series: pl.Series) -> pl.Series:
+    """Return values as the texts that a row of JSON contains, without quotation marks."""
     buffer = io.BytesIO()
     series.alias("x").to_frame().write_ndjson(buffer)
-    return pl.Series(
-        [orjson.loads(line)["x"] for line in buffer.getvalue().splitlines()], dtype=pl.String
-    )
+    texts = [line[5:-1].decode() for line in buffer.getvalue().splitlines()]  # {"x":7.0}
+    values = [None if t == "null" else orjson.loads(t) if t[0] == '"' else t for t in texts]
+    return pl.Series(values, dtype=pl.String)

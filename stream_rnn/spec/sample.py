@@ -23,6 +23,7 @@ from stream_rnn.replay.json_files import read_json_values
 from stream_rnn.replay.row_keys import parse_json
 from stream_rnn.spec.columns import Column, frame_columns
 from stream_rnn.spec.connect_types import refuse_connect_types
+from stream_rnn.spec.frame_parts import join_frames
 from stream_rnn.spec.json_columns import json_columns
 from stream_rnn.spec.schema_fields import SchemaField, avro_fields, merge_fields, with_schema
 from stream_rnn.spec.text_columns import OTHER_MISSING_WORDS, Marks, type_column, without_missing
@@ -70,7 +71,7 @@ def read_sample(log: Rows, rows: int, given: Mapping[str, Any] | None = None) ->
             raise ConfigError(
                 f"{name_of(log)}: {', '.join(given)} is for delimited text files (.csv, .tsv, .txt)"
             )
-        frames = _parquet_frames(parts) if isinstance(log, Path) else [log]
+        frames = _parquet_frames(parts) if isinstance(log, Path) else [(name_of(log), log)]
         kind = parts[0].kind if parts else ""
         if kind == "avro":
             sample = _read_avro(parts, rows)
@@ -92,22 +93,30 @@ def frame_sample(frame: pl.DataFrame) -> Sample:
     return Sample([type_column(column, marks) for column in frame_columns(frame)], len(frame))
 
 
-def _read_frames(frames: Iterable[pl.DataFrame], rows: int) -> Sample:
-    read: list[pl.DataFrame] = []
+def _read_frames(frames: Iterable[tuple[str, pl.DataFrame]], rows: int) -> Sample:
+    read: list[tuple[str, pl.DataFrame]] = []
     left = rows
-    for frame in frames:
-        read.append(frame.head(left))
-        left -= len(read[-1])
+    for name, frame in frames:
+        read.append((name, frame.head(left)))
+        left -= len(read[-1][1])
         if left <= 0:
             break
-    return frame_sample(pl.concat(read or [pl.DataFrame()], how="diagonal_relaxed"))
+    table = join_frames(read)
+    sample = frame_sample(table.frame)
+    columns = [
+        replace(column, texts=table.texts.get(column.parts[0], column.texts))
+        if len(column.parts) == 1
+        else column
+        for column in sample.columns
+    ]
+    return replace(sample, columns=columns, reasons=(*sample.reasons, *table.notes))
 
 
-def _parquet_frames(parts: Iterable[Part]) -> Iterator[pl.DataFrame]:
+def _parquet_frames(parts: Iterable[Part]) -> Iterator[tuple[str, pl.DataFrame]]:
     for part in parts:
         folders = [pl.lit(text, pl.String).alias(name) for name, text in part.folders.items()]
         for frame in read_parquet(part.path):
-            yield frame.with_columns(folders)
+            yield str(part.path), frame.with_columns(folders)
 
 
 def _read_json(log: Rows, parts: Iterable[Part], rows: int) -> Sample:

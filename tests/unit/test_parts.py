@@ -1,9 +1,12 @@
 """The parts of a directory: joined by the names of their columns, or refused with the reason."""
 
+import polars as pl
 import pytest
 
 from stream_rnn.errors import ConfigError
+from stream_rnn.model.features import FeatureSpec
 from stream_rnn.replay.file_parts import list_parts
+from stream_rnn.replay.files import read_batches
 from stream_rnn.spec.sample import read_sample
 from tests.unit.spec_command import run
 
@@ -151,3 +154,89 @@ def test_parts_of_one_name_in_several_folders_are_no_copies(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("device\nd1\n")
     assert len(list_parts(tmp_path)) == 4
+
+
+SPEC = FeatureSpec.model_validate(
+    {
+        "name": "t",
+        "event": {"key": ["device"]},
+        "features": [{"name": "temp", "kind": "numeric", "path": "temp"}],
+        "heads": [{"name": "next", "kind": "regression", "path": "temp"}],
+    }
+)
+
+
+def parquet(path, *parts):
+    """Write columns as the Parquet parts of a directory."""
+    path.mkdir(exist_ok=True)
+    for number, columns in enumerate(parts):
+        pl.DataFrame(columns).write_parquet(path / f"part-{number}.parquet")
+    return path
+
+
+def keys(log):
+    """Return the keys of all rows of a log."""
+    return [record.key for batch in read_batches(log, SPEC) for record in batch]
+
+
+def test_parts_whose_keys_have_different_types_are_refused(tmp_path):
+    """Pandas writes integers as floats where one is missing: 7 and 7.0 would be two keys."""
+    one = {"device": [7, 8], "temp": [1.0, 2.0]}
+    for other, dtype in (([7.0, None], "Float64"), ([True, False], "Boolean")):
+        log = parquet(tmp_path / dtype, one, {"device": other, "temp": [1.0, 2.0]})
+        with pytest.raises(ConfigError) as got:
+            keys(log)
+        where = f"device of the key is Int64 in {log}/part-0.parquet, and {dtype} in {log}/part-1"
+        assert where in str(got.value)
+        assert ("7 and 7.0 would be two keys" in str(got.value)) == (dtype == "Float64")
+        assert "write it with one type in all parts" in str(got.value)
+
+
+@pytest.mark.parametrize("kinds", [("long", "double"), (["null", "long"], ["null", "double"])])
+def test_parts_of_avro_have_one_type_of_key(tmp_path, kinds):
+    """By their schemas."""
+    fastavro = pytest.importorskip("fastavro")
+    for number, kind in enumerate(kinds):
+        fields = [{"name": "device", "type": kind}, {"name": "temp", "type": "double"}]
+        schema = fastavro.parse_schema({"type": "record", "name": "e", "fields": fields})
+        with (tmp_path / f"part-{number}.avro").open("wb") as file:
+            fastavro.writer(file, schema, [{"device": 7, "temp": 1.0}])
+    with pytest.raises(ConfigError, match=r"is long in .*part-0\.avro, and double in .*part-1"):
+        keys(tmp_path)
+
+
+def test_types_whose_texts_are_equal_mix(tmp_path):
+    """A part without any key has no type, either."""
+    parts = [
+        pl.Series([7, 8], dtype=pl.Int32),
+        pl.Series([7, None], dtype=pl.UInt64),
+        pl.Series(["7", "A"]),
+        pl.Series([None, None], dtype=pl.Float64),
+    ]
+    log = parquet(tmp_path, *({"device": part, "temp": [1.0, 2.0]} for part in parts))
+    assert keys(log) == [b"7", b"8", b"7", None, b"7", b"A", None, None]
+
+
+def test_a_sample_has_the_texts_of_each_part(tmp_path):
+    """As the fold reads them, and says whose types differ."""
+    log = parquet(
+        tmp_path,
+        {"device": [7, 8], "temp": [1.0, 2.0], "ok": [True, False]},
+        {"device": [7.0, None], "temp": ["3.0", "x"], "ok": [1, 0]},
+    )
+    sample = read_sample(log, 10)
+    assert values(sample) == {
+        "device": ["7", "8", "7.0", None],
+        "temp": ["1.0", "2.0", "3.0", "x"],
+        "ok": ["true", "false", "1", "0"],
+    }
+    device = next(column for column in sample.columns if column.path == "device")
+    assert device.numbers.tolist() == [7, 8, 7]
+    notes = [reason.partition(":")[0] for reason in sample.reasons]
+    first, second = (f"{log}/part-{number}.parquet" for number in (0, 1))
+    assert notes == [
+        f"device is Int64 in {first}, and Float64 in {second}",
+        f"temp is Float64 in {first}, and String in {second}",
+        f"ok is Boolean in {first}, and Int64 in {second}",
+    ]
+    assert "7 and 7.0 would be two keys" in sample.reasons[0]
