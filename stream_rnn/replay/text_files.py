@@ -196,8 +196,23 @@ def _describe_byte(path: Path, encoding: str | None, error: UnicodeDecodeError) 
             offset += len(block)
     byte = error.object[error.start : error.start + 1].hex().upper()
     name = actual.removesuffix("-sig")
-    other = "cp1252" if name.lower().replace("_", "-") in ("utf-8", "utf8") else "utf-8"
-    remedy = f'name the encoding of the file in the spec, such as encoding = "{other}" in [file]'
+    other = _other_encoding(path, name)
+    remedy = (
+        f'name the encoding of the file in the spec, such as encoding = "{other}" in [file], or by '
+        f"--encoding {other} of spec init"
+    )
     if encoding is None:
         remedy = f"convert the file, as in iconv -f cp1252 -t utf-8 {path}"
     return f"byte 0x{byte} at offset {offset}, in line {line}, is not {name}; {remedy}"
+
+
+def _other_encoding(path: Path, name: str) -> str:
+    """Return the name of an encoding that a file may have in place of one that it has not."""
+    if name.lower().replace("_", "-") in ("utf-8", "utf8"):
+        return "cp1252"
+    with open_bytes(path) as file:
+        try:
+            codecs.getincrementaldecoder("utf-8")().decode(file.read(CHUNK_BYTES))
+        except UnicodeDecodeError:
+            return "cp932"
+    return "utf-8"
