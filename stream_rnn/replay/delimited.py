@@ -10,14 +10,14 @@ import csv
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Protocol
 
 from stream_rnn.errors import ConfigError, reason
 from stream_rnn.model.file_format import BLANKS, FileFormat
 from stream_rnn.model.paths import split_path
-from stream_rnn.replay.other_content import describe_first_line
+from stream_rnn.replay.other_content import describe_end, describe_first_line
 from stream_rnn.replay.row_keys import missing_column
 from stream_rnn.replay.sep_line import peek_delimiter
 from stream_rnn.replay.text_files import open_text, strip_suffix, translated_errors
@@ -25,7 +25,7 @@ from stream_rnn.replay.text_files import open_text, strip_suffix, translated_err
 ROWS_A_BATCH = 16_384
 CELLS_A_BATCH = 1_000_000  # bounds the memory of a batch of a file with many columns
 FIELD_CHARS_MAX = 1 << 24  # bounds the memory that a quotation mark takes that is never closed
-DELIMITERS = {";": ";", "\t": "\\t", "|": "|", ",": ","}
+DELIMITERS = {";": ";", "\t": "\\t", "|": "|", ",": ",", "\x01": "\\u0001"}
 SUFFIXES = (".csv", ".tsv", ".txt")
 _NUMBER = re.compile(r"\s*[+-]?[0-9.,]+\s*")
 _BLANK_FIELD = re.compile(r'"((?:[^"]|"")*)"(?!\S)|(\S+)')
@@ -249,6 +249,8 @@ def _describe_bad_row(path: Path, file: FileFormat, what: str, columns: int) -> 
             line = reader.line_num + 1
             for row in reader:
                 if columns and row and len(row) != columns:
+                    if end := describe_end(chain([row], reader), line):
+                        return f"{start}{line} {end}"
                     return start + _describe_fields(line, len(row), columns, file)
                 line = reader.line_num + 1
     except csv.Error as error:

@@ -13,7 +13,7 @@ from typing import IO
 
 from stream_rnn.errors import ConfigError
 from stream_rnn.model.byte_order_marks import bom_encoding
-from stream_rnn.replay.other_content import describe_lines
+from stream_rnn.replay.other_content import describe_lines, describe_value
 from stream_rnn.replay.text_files import (
     encoding_of,
     open_bytes,
@@ -79,6 +79,8 @@ def _is_array(path: Path, what: str) -> bool:
             f"cannot read the {what} {path}: its objects extend over several lines; write one "
             f"object a line: jq -c . {path}"
         )
+    if first.startswith("{") and (found := describe_value(first.encode())):
+        raise ConfigError(f"cannot read the {what} {path}: its first line has {found}")
     if found := describe_lines(start):
         raise ConfigError(f"cannot read the {what} {path}: {found}")
     return first.startswith("[") and not (rest.strip() and _is_json(first))

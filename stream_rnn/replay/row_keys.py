@@ -72,7 +72,8 @@ def json_key_reader(
 ) -> Callable[[dict[str, Any], bytes], bytes | None]:
     """Return a function that returns the key of an object of JSON, and of its text.
 
-    A part that is an object, an array, NaN or infinite is missing, as null is.
+    A part that is an object, an array, NaN or infinite is missing, as null is.  The texts of floats,
+    of integers beyond 64 bits, which are floats here, and of ``-0`` are read once more.
 
     Args:
         event: The table of the spec, with the fields of the key.
@@ -82,7 +83,7 @@ def json_key_reader(
 
     def read(row: dict[str, Any], text: bytes) -> bytes | None:
         parts = [get(folders | row if folders else row) for get in getters]
-        if any(isinstance(part, float) for part in parts):  # also an integer beyond 64 bits
+        if any(isinstance(part, float) or (part == 0 and b"-0" in text) for part in parts):
             try:
                 exact = json.loads(text, parse_float=str, parse_int=str, parse_constant=_no_value)
             except RecursionError:  # nested deeper than the decoder reads

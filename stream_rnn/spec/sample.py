@@ -20,6 +20,7 @@ from stream_rnn.replay.avro_files import read_avro_contents, read_container
 from stream_rnn.replay.file_parts import Part, list_parts
 from stream_rnn.replay.frame_rows import Rows, name_of, read_parquet
 from stream_rnn.replay.json_files import read_json_values
+from stream_rnn.replay.other_content import describe_value
 from stream_rnn.replay.row_keys import parse_json
 from stream_rnn.spec.columns import Column, frame_columns
 from stream_rnn.spec.connect_types import refuse_connect_types
@@ -191,6 +192,8 @@ def _lines_are(count: int) -> str:
 
 def _what_is(line: bytes) -> str:
     """Return what a line is that is no JSON."""
+    if found := describe_value(line):
+        return found
     error = not_json(line, ())
     return str(error) if error.code == "framed" else "no JSON"
 

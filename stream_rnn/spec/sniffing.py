@@ -22,8 +22,14 @@ from stream_rnn.spec.questions import Candidate, Question, format_confidence, re
 from stream_rnn.spec.short_headers import describe_short_header
 
 LINES_TRIED = 500
-DELIMITERS = (",", ";", "\t", "|", BLANKS)  # in order of preference
-DELIMITER_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", BLANKS: "whitespace"}
+DELIMITERS = (",", ";", "\t", "|", "\x01", BLANKS)  # in order of preference
+DELIMITER_NAMES = dict(
+    zip(
+        DELIMITERS,
+        ("comma", "semicolon", "tab", "bar", "Ctrl-A, as Hive writes it,", "whitespace"),
+        strict=True,
+    )
+)
 CONSISTENT_MIN = 0.9  # share of lines with the same number of fields
 GROUP_MARKS = "'\u2019 \u00a0\u202f"  # between groups of digits, besides comma and point
 _POINT = re.compile(r"[+-]?\d+\.\d+(?:[eE][+-]?\d+)?")

@@ -13,6 +13,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from stream_rnn.errors import RecordError
 from stream_rnn.fold.decoder import Decoder, LogRecord
 from stream_rnn.fold.fields import value_getter
 from stream_rnn.model.encoder import Encoder
@@ -24,6 +25,7 @@ from stream_rnn.model.values import read_boolean, read_number
 from stream_rnn.replay.files import name_of, read_batches
 from stream_rnn.replay.filtered import FilteredRecords
 from stream_rnn.replay.no_event import SkipReasons, list_paths, near_paths
+from stream_rnn.replay.other_content import describe_value
 from stream_rnn.replay.row_keys import parse_json
 from stream_rnn.settings import Settings
 from stream_rnn.spec.json_columns import NAN_REMEDY
@@ -151,6 +153,7 @@ class _Check:
         self.result = SpecCheck(rows=0, events=0, skips=Counter(), fields=counts, times=span)
         self._get_time = value_getter(time.path, misplaced=()) if time else None
         self._decoder, self._encoder = Decoder(spec, settings), Encoder(spec)
+        self._causes = Counter[str]()
         self._reasons, self._filtered = SkipReasons(spec, settings), FilteredRecords(spec, settings)
         unwrap = spec.event.unwrap
         self._get_event = value_getter(unwrap, misplaced=()) if unwrap else lambda content: content
@@ -165,8 +168,7 @@ class _Check:
         _, errors = self._encoder.encode(decoded.columns, decoded.time_ms)
         skips = decoded.skips | {int(decoded.rows[i]): error for i, error in errors.items()}
         for row, error in skips.items():
-            result.skips[error.code] += 1
-            self._reasons.add(records[row], error)
+            self._add_skip(records[row], error)
         self._filtered.add(records, decoded.filtered, skips)
         result.events += len(decoded.rows) - len(errors)
         result.forgets += len(decoded.forgets)
@@ -187,6 +189,12 @@ class _Check:
                     _add_paths(self._record_paths, content)
         result.rows += len(records)
 
+    def _add_skip(self, record: LogRecord, error: RecordError) -> None:
+        self.result.skips[error.code] += 1
+        if error.code in ("not_json", "framed"):
+            self._causes[describe_value(record.value or b"")] += 1
+        self._reasons.add(record, error)
+
     def finish(self, name: str) -> SpecCheck:
         """Return the result, with remarks on what no record has."""
         result = self.result
@@ -202,6 +210,11 @@ class _Check:
                 and split_path(count.field.path) not in self._event_paths
             ):
                 result.notes.append(_absence(count.field.path, self._event_paths))
+        result.notes += [
+            f"{rows} row{'s have' if rows > 1 else ' has'} {cause}"
+            for cause, rows in self._causes.items()
+            if cause
+        ]
         result.notes += self._filtered.notes(has_events=result.events > 0)
         if not result.events:
             result.problem = self._reasons.explain(

@@ -5,6 +5,7 @@ column that a part lacks is missing in its rows, and parts that no single ``[fil
 refused.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ from stream_rnn.spec.sniffing import SniffedFormat, Sniffer
 
 HEAD_BYTES = 1 << 20
 NAMES_SHOWN = 6
+_ESCAPE = re.compile(r"\\(t|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4})")  # as a shell passes it on
 
 
 @dataclass(slots=True)
@@ -176,6 +178,9 @@ def read_text_table(
     Raises:
         ConfigError: A part cannot be read, or parts have nothing in common.
     """
+    given = dict(given)
+    if _ESCAPE.fullmatch(delimiter := str(given.get("delimiter", ""))):
+        given["delimiter"] = delimiter.encode().decode("unicode_escape")
     table = TextTable(log)
     for part in parts:
         table.add(part, rows, given)
