@@ -6,7 +6,13 @@ from rich.console import Console
 
 from stream_rnn.cli.evaluate import format_cell
 from stream_rnn.cli.shared.log_options import split_words
-from stream_rnn.cli.shared.printing import output_console, print_json, print_table, print_text
+from stream_rnn.cli.shared.printing import (
+    format_skipped,
+    output_console,
+    print_json,
+    print_table,
+    print_text,
+)
 from stream_rnn.cli.shared.progress import RecordBars
 from stream_rnn.evaluation.compare import Comparison
 from stream_rnn.evaluation.questions import unit
@@ -31,8 +37,8 @@ def run(words: tuple[str, ...], as_json: bool, **options: Any) -> None:
 
 def _print(console: Console, comparison: Comparison, units: dict[str, str]) -> None:
     for line in (
-        f"A {comparison.first}",
-        f"B {comparison.second}",
+        f"A {comparison.first}; {format_skipped(comparison.first_skipped)}",
+        f"B {comparison.second}; {format_skipped(comparison.second_skipped)}",
         f"{comparison.events:,} events of {comparison.log}",
     ):
         print_text(console, line)

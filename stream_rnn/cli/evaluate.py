@@ -6,7 +6,13 @@ from typing import Any
 from rich.console import Console
 
 from stream_rnn.cli.shared.log_options import split_words
-from stream_rnn.cli.shared.printing import output_console, print_json, print_table, print_text
+from stream_rnn.cli.shared.printing import (
+    format_skipped,
+    output_console,
+    print_json,
+    print_table,
+    print_text,
+)
 from stream_rnn.cli.shared.progress import RecordBars
 from stream_rnn.evaluation.report.figures import format_metric, interval, is_in_unit
 from stream_rnn.evaluation.report.sentences import worth
@@ -31,11 +37,10 @@ def run(log: tuple[str, ...], report: Path | None, as_json: bool, **options: Any
 
 
 def _print(console: Console, evaluation: Evaluation, report: Path | None) -> None:
-    skipped = ", ".join(f"{count} {code}" for code, count in evaluation.skipped.items()) or "none"
     print_text(
         console,
         f"{evaluation.model} {evaluation.fingerprint}, {evaluation.cell}, on {evaluation.log}: "
-        f"{evaluation.events:,} events of {evaluation.keys:,} keys; skipped {skipped}",
+        f"{evaluation.events:,} events of {evaluation.keys:,} keys; {format_skipped(evaluation.skipped)}",
     )
     for head in evaluation.heads.values():
         console.print()

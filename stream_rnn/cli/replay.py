@@ -7,10 +7,12 @@ import click
 from rich.console import Console
 
 from stream_rnn.cli.shared.log_options import split_words
-from stream_rnn.cli.shared.printing import print_json, print_note
+from stream_rnn.cli.shared.printing import format_skipped, print_json, print_note
 from stream_rnn.cli.shared.progress import RecordBars
+from stream_rnn.fold.crash_points import Counts
 from stream_rnn.fold.gc_tuning import tune_garbage_collector
-from stream_rnn.notebook.replay import replay
+from stream_rnn.notebook.replay import ReplayResult, replay
+from stream_rnn.replay.to_file import Written
 
 STANDARD_OUTPUT = "-"
 
@@ -26,17 +28,28 @@ def run(log: tuple[str, ...], out: str, processes: int, as_json: bool, **options
     (source,) = split_words(log, options["topic"])
     predictions = replay(source, **options)
     if out == STANDARD_OUTPUT:
-        sys.stdout.buffer.writelines(value + b"\n" for value in predictions.values())
-        sys.stdout.buffer.flush()
-        return
-    with RecordBars() as bars:
-        written = predictions.write_and_count(out, processes, bars)
+        written = _write_to_standard_output(predictions)
+    else:
+        with RecordBars() as bars:
+            written = predictions.write_and_count(out, processes, bars)
     if not written.predictions:
         print_note(Console(stderr=True), predictions.explain_empty())
     if as_json:
         print_json({"out": out, **written._asdict()})
-    else:
-        filtered = f"; {written.filtered} records filtered" if written.filtered else ""
-        print_note(
-            Console(stderr=True), f"{written.predictions} predictions written to {out}{filtered}"
-        )
+        return
+    place = "standard output" if out == STANDARD_OUTPUT else out
+    note = f"{written.predictions} predictions written to {place}"
+    if written.skipped:
+        remedy = "stream-rnn spec check counts each field"
+        note += f"; {format_skipped(written.skipped)} ({remedy})"
+    if written.filtered:
+        note += f"; {written.filtered} records filtered"
+    print_note(Console(stderr=True), note)
+
+
+def _write_to_standard_output(predictions: ReplayResult) -> Written:
+    counts: list[Counts] = []
+    for value in predictions.values(counts.append):
+        sys.stdout.buffer.write(value + b"\n")
+    sys.stdout.buffer.flush()
+    return Written.of(counts)

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from stream_rnn.cli.shared.log_options import split_words
-from stream_rnn.cli.shared.printing import print_json, print_text
+from stream_rnn.cli.shared.printing import format_skipped, print_json, print_text
 from stream_rnn.cli.tail import describe_output
 from stream_rnn.fold.gc_tuning import tune_garbage_collector
 from stream_rnn.keys import describe_key, shorten
@@ -70,6 +70,7 @@ def _as_json(unrolled: Unrolled, settings: Settings) -> dict[str, Any]:
         "columns": unrolled.columns,
         "records": unrolled.records,
         "events": unrolled.events,
+        "skipped": unrolled.skipped,
         "steps": steps,
         "between": [
             {"offset": note.offset, "kind": note.kind, "text": note.text}
@@ -104,6 +105,9 @@ def _header(unrolled: Unrolled, until: int | None, drawn: int) -> list[str]:
         f"cell         {cell.kind}, hidden {cell.hidden}, layers {cell.layers}",
         f"steps        {unrolled.events:,}" + (f", the last {shown:,} below" if shown else ""),
     ]
+    if unrolled.skipped:
+        counts = format_skipped(unrolled.skipped).removeprefix("skipped ")
+        lines.append(f"skipped      {counts}, of {unrolled.records:,} records of the key")
     if gates := GATES[cell.kind]:
         names = ", ".join(f"{letter} {name}" for letter, name in gates.items())
         lines.append(f"gates        {names}: means over all units")

@@ -67,12 +67,25 @@ class ComparedHead:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two bundles on a log: their directories with fingerprints, and the heads that both have."""
+    """Two bundles on a log.
+
+    Attributes:
+        first: Directory and fingerprint of the first bundle.
+        second: Directory and fingerprint of the second bundle.
+        log: Name of the log.
+        events: Number of events that both predict, and that are scored.
+        first_skipped: Number of records that the first bundle skips, by reason; ``filtered`` counts
+            those that are filtered.
+        second_skipped: The same of the second bundle.
+        heads: Heads that both have.
+    """
 
     first: str
     second: str
     log: str
     events: int
+    first_skipped: dict[str, int]
+    second_skipped: dict[str, int]
     heads: dict[str, ComparedHead]
 
 
@@ -99,13 +112,7 @@ def compare(
             prediction is scored.
     """
     models = load_bundle(bundles[0]), load_bundle(bundles[1])
-    heads = [head for head in models[0].spec.heads if _has_same_head(head, models[1])]
-    if not heads:
-        names = " and ".join(", ".join(h.name for h in model.spec.heads) for model in models)
-        raise ConfigError(
-            f"{bundles[0]} and {bundles[1]} have no head in common: {names}; a head is the same if "
-            "its name and its question are the same"
-        )
+    heads = _common_heads(models, bundles)
     column = column_of(scoring.split) if scoring.split else None
 
     async def fold() -> list[PredictionsWithTargets]:
@@ -131,10 +138,30 @@ def compare(
         head.name: _compare_head(head, first, second, in_first, in_second, scoring)
         for head in heads
     }
-    titles = [
-        f"{path} {model.fingerprint[:16]}" for path, model in zip(bundles, models, strict=True)
-    ]
-    return Comparison(titles[0], titles[1], log.name, len(in_first), compared)
+    return Comparison(
+        first=_title(bundles[0], models[0]),
+        second=_title(bundles[1], models[1]),
+        log=log.name,
+        events=len(in_first),
+        first_skipped=first.skips,
+        second_skipped=second.skips,
+        heads=compared,
+    )
+
+
+def _title(path: Path, model: Model) -> str:
+    return f"{path} {model.fingerprint[:16]}"
+
+
+def _common_heads(models: tuple[Model, Model], bundles: tuple[Path, Path]) -> list[AnyHead]:
+    heads = [head for head in models[0].spec.heads if _has_same_head(head, models[1])]
+    if not heads:
+        names = " and ".join(", ".join(h.name for h in model.spec.heads) for model in models)
+        raise ConfigError(
+            f"{bundles[0]} and {bundles[1]} have no head in common: {names}; a head is the same if "
+            "its name and its question are the same"
+        )
+    return heads
 
 
 def _has_same_head(head: AnyHead, model: Model) -> bool:

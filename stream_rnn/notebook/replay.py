@@ -18,7 +18,7 @@ from stream_rnn.notebook.progress import OnProgress, progress_to
 from stream_rnn.options import build_options
 from stream_rnn.predictions.schema import Prediction
 from stream_rnn.replay.event_loop import ctrl_c_raises_in_loop, run_coroutine
-from stream_rnn.replay.iterate import replay_values
+from stream_rnn.replay.iterate import OnCounts, replay_values
 from stream_rnn.replay.logs import Log, Range
 from stream_rnn.replay.no_event import explain_no_event
 from stream_rnn.replay.to_file import ReplayPlan, Written, flat_row, replay_to_file
@@ -54,9 +54,15 @@ class ReplayResult:
         """
         return map(Prediction.parse, self.values())
 
-    def values(self) -> Iterator[bytes]:
-        """Yield the predictions as JSON, with the bytes that a worker publishes."""
-        yield from chain.from_iterable(replay_values(self.log, self.model, self.settings))
+    def values(self, on_counts: OnCounts = lambda _counts: None) -> Iterator[bytes]:
+        """Yield the predictions as JSON, with the bytes that a worker publishes.
+
+        Args:
+            on_counts: Called with the counts of each partition when it is folded: its events,
+                predictions, and skipped and filtered records.
+        """
+        batches = replay_values(self.log, self.model, self.settings, on_counts)
+        yield from chain.from_iterable(batches)
 
     def head(self, rows: int = ROWS_SHOWN) -> pl.DataFrame:
         """Return the first predictions of the fold, with the columns of :meth:`to_polars`."""
@@ -83,7 +89,7 @@ class ReplayResult:
     def write_and_count(
         self, out: str | Path, processes: int = 1, on_progress: OnProgress | None = None
     ) -> Written:
-        """Write all predictions to a file, and return the numbers of predictions and of filtered records.
+        """Write all predictions to a file, and return their number and those of the other records.
 
         Args:
             out: Path of a .jsonl, .ndjson or .parquet file; an existing file is replaced.

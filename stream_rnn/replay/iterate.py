@@ -3,11 +3,12 @@
 import asyncio
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
 
+from stream_rnn.fold.crash_points import Counts
 from stream_rnn.fold.output_batches import Message
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.network import Model, pin_numerics
@@ -19,6 +20,8 @@ from stream_rnn.settings import Settings
 
 BATCHES_MAX = 16  # maximum number of micro-batches that the fold is ahead of the loop
 DEADLINE_S = 1.0
+
+OnCounts = Callable[[Counts], None]
 
 
 class _LoopLeftError(Exception):
@@ -57,15 +60,21 @@ def replay(
         yield from map(Prediction.parse, values)
 
 
-def replay_values(log: Log, model: Model, settings: Settings) -> Iterator[list[bytes]]:
+def replay_values(
+    log: Log,
+    model: Model,
+    settings: Settings,
+    on_counts: OnCounts = lambda _counts: None,
+) -> Iterator[list[bytes]]:
     """Fold a log, and yield the bytes of the predictions of one micro-batch at a time.
 
     Args:
         log: A log that is not open yet.
         model: The model.
         settings: Settings with app, source, and everything that is part of the fold id.
+        on_counts: Called with the counts of each partition at its end, in the thread of the fold.
     """
-    fold = _FoldThread(log, model, settings)
+    fold = _FoldThread(log, model, settings, on_counts)
     thread = threading.Thread(target=fold.run, name="replay", daemon=True)
     torch_threads = torch.get_num_threads()
     thread.start()
@@ -90,10 +99,11 @@ class _FoldThread:
         is_pinned: Set when the thread uses one torch thread.
     """
 
-    def __init__(self, log: Log, model: Model, settings: Settings) -> None:
+    def __init__(self, log: Log, model: Model, settings: Settings, on_counts: OnCounts) -> None:
         self.ready: queue.Queue[list[bytes] | BaseException | None] = queue.Queue(BATCHES_MAX)
         self.is_left, self.is_pinned = threading.Event(), threading.Event()
         self._log, self._model, self._settings = log, model, settings
+        self._on_counts = on_counts
 
     def run(self) -> None:
         """Fold the log, and put its predictions or an exception into the queue."""
@@ -115,7 +125,7 @@ class _FoldThread:
     async def _fold(self) -> None:
         async with self._log as log:
             for source_range in await log.ranges():
-                await replay_partition(
+                counts = await replay_partition(
                     self._model,
                     self._settings,
                     source_range.partition,
@@ -123,6 +133,7 @@ class _FoldThread:
                     log.batches(source_range),
                     self._emit,
                 )
+                self._on_counts(counts)
 
     def _emit(self, predictions: Sequence[Message], _dead_letters: Sequence[Message]) -> None:
         self._put([message.value or b"" for message in predictions])

@@ -10,6 +10,7 @@ import secrets
 import shutil
 import signal
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,9 +24,11 @@ import orjson
 import polars as pl
 
 from stream_rnn.errors import ConfigError, StreamRNNError, reason
+from stream_rnn.fold.crash_points import Counts
 from stream_rnn.fold.decoder import Record
 from stream_rnn.fold.gc_tuning import tune_garbage_collector
 from stream_rnn.fold.output_batches import Message
+from stream_rnn.fold.skip_reasons import SKIP_REASONS
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.network import pin_numerics
 from stream_rnn.overwriting import check_replaceable
@@ -41,6 +44,7 @@ FAILED_STATUS = 3
 LINE_BYTES_MAX = 16_000_000  # the longest key with each byte escaped, and all other fields
 PREDICTION_FIELDS = {"format", "outputs", "source", "event_time_ms", "steps"}
 PREDICTION_COLUMNS = {"partition", "offset", "event_time_ms", "steps"}
+NUMBERS = 2 + len(SKIP_REASONS)  # of the result of one range
 
 
 class Written(NamedTuple):
@@ -49,10 +53,22 @@ class Written(NamedTuple):
     Attributes:
         predictions: Number of predictions in the file.
         filtered: Number of records that ``event.only`` of the spec filters.
+        skipped: Number of skipped records by reason, the commonest first.
     """
 
     predictions: int
     filtered: int
+    skipped: dict[str, int]
+
+    @classmethod
+    def of(cls, counts: Sequence[Counts]) -> "Written":
+        """Return the sum of the counts of all partitions."""
+        skipped = sum((Counter(c.skips) for c in counts), Counter[str]())
+        return cls(
+            predictions=sum(c.predictions for c in counts),
+            filtered=sum(c.filtered for c in counts),
+            skipped=dict(skipped.most_common()),
+        )
 
 
 OnProgress = Callable[[Range, int], None]
@@ -138,7 +154,7 @@ def replay_to_file(
             shutil.rmtree(plan.parts_directory, ignore_errors=True)
     except OSError as error:
         raise ConfigError(f"cannot write {plan.out}: {error.strerror or reason(error)}") from error
-    return Written(sum(w.predictions for w in counts), sum(w.filtered for w in counts))
+    return Written.of(counts)
 
 
 async def _ranges(log: Log) -> list[Range]:
@@ -146,31 +162,26 @@ async def _ranges(log: Log) -> list[Range]:
         return await log.ranges()
 
 
-def _fold(plan: ReplayPlan, source_range: Range, on_progress: OnProgress) -> Written:
+def _fold(plan: ReplayPlan, source_range: Range, on_progress: OnProgress) -> Counts:
     """Fold one range into its temporary file, and return the numbers of records."""
     pin_numerics()
     model = load_bundle(plan.bundle)
-    written = filtered = 0
     with plan.part_path(source_range).open("wb") as target:
 
         def emit(predictions: Sequence[Message], _dead_letters: Sequence[Message]) -> None:
-            nonlocal written
             target.writelines((message.value or b"") + b"\n" for message in predictions)
-            written += len(predictions)
 
         async def batches(log: Log) -> AsyncIterator[Sequence[Record]]:
             async for records in log.batches(source_range):
                 yield records
                 on_progress(source_range, len(records))
 
-        async def fold() -> int:
+        async def fold() -> Counts:
             async with plan.log as log:
                 place = source_range.partition, source_range.start
-                counts = await replay_partition(model, plan.settings, *place, batches(log), emit)
-                return counts.filtered
+                return await replay_partition(model, plan.settings, *place, batches(log), emit)
 
-        filtered = run_coroutine(fold())
-    return Written(written, filtered)
+        return run_coroutine(fold())
 
 
 def _join(plan: ReplayPlan, ranges: Sequence[Range]) -> None:
@@ -228,10 +239,10 @@ def flat_row(message: bytes) -> dict[str, Any]:
 
 def _in_processes(
     plan: ReplayPlan, ranges: Sequence[Range], on_progress: OnProgress
-) -> list[Written]:
+) -> list[Counts]:
     context = multiprocessing.get_context("spawn")
     folded: Any = context.Array("q", len(ranges))
-    written: Any = context.Array("q", 2 * len(ranges))  # predictions and filtered records
+    written: Any = context.Array("q", NUMBERS * len(ranges))
     waiting = list(enumerate(ranges))[::-1]
     running: list[SpawnProcess] = []
     seen = [0] * len(ranges)
@@ -255,7 +266,21 @@ def _in_processes(
                         f"a replay process exited with status {process.exitcode}; its message is "
                         "above"
                     )
-    return [Written(*written[at : at + 2]) for at in range(0, len(written), 2)]
+    return [_from_numbers(written[at : at + NUMBERS]) for at in range(0, len(written), NUMBERS)]
+
+
+def _to_numbers(counts: Counts) -> list[int]:
+    """Return the counts of one range as numbers, which processes can share."""
+    skipped = (counts.skips.get(code, 0) for code in SKIP_REASONS)
+    return [counts.predictions, counts.filtered, *skipped]
+
+
+def _from_numbers(numbers: Sequence[int]) -> Counts:
+    """Return the counts from the result of :func:`_to_numbers`."""
+    predictions, filtered, *skipped = numbers
+    by_code = zip(SKIP_REASONS, skipped, strict=True)
+    skips = {code: count for code, count in by_code if count}
+    return Counts(predictions=predictions, filtered=filtered, skips=skips)
 
 
 @contextmanager
@@ -296,7 +321,8 @@ def _child(
         folded[number] += records
 
     try:
-        written[2 * number : 2 * number + 2] = _fold(plan, source_range, on_progress)
+        numbers = _to_numbers(_fold(plan, source_range, on_progress))
+        written[NUMBERS * number : NUMBERS * (number + 1)] = numbers
     except StreamRNNError as error:
         logging.getLogger(__name__).critical("partition %d: %s", source_range.partition, error)
         raise SystemExit(FAILED_STATUS) from error

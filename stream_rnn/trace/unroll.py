@@ -6,7 +6,7 @@ and the outputs equal those of the fold bit for bit.  The gates are computed aga
 Only the last steps are kept in memory.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from stream_rnn.errors import ConfigError
+from stream_rnn.errors import ConfigError, RecordError
 from stream_rnn.fold import micro_batch
 from stream_rnn.fold.decoder import Decoder, Record
 from stream_rnn.fold.outputs import make_writer
@@ -58,6 +58,7 @@ class Unrolled:
         start: Offset at which the fold began, with empty hidden states.
         records: Number of records of the key in the range.
         events: Number of all steps, of which the last T are kept.
+        skipped: Number of skipped records of the key in the range, by reason.
         offsets: (T,) offsets of the events.
         time_ms: (T,) event times in milliseconds.
         since_ms: (T,) milliseconds since the previous event of the memory; NaN for its first event.
@@ -78,6 +79,7 @@ class Unrolled:
     start: int
     records: int
     events: int
+    skipped: dict[str, int]
     offsets: NDArray[np.int64]
     time_ms: NDArray[np.int64]
     since_ms: NDArray[np.float64]
@@ -209,6 +211,7 @@ class _KeyUnroller:
         self._stream_ms: int | None = None
         self._records = 0
         self._events = 0
+        self._skipped = Counter[str]()
         self._steps: deque[_Step] = deque(maxlen=last)
         self._between: deque[Between] = deque(maxlen=last)
 
@@ -233,7 +236,7 @@ class _KeyUnroller:
             if row in events:
                 self._step(offset, events[row], batch)
             elif row in batch.decoded.skips:
-                self._skip(offset, str(batch.decoded.skips[row]))
+                self._skip(offset, batch.decoded.skips[row])
             else:
                 self._between.append(
                     Between(offset, "forgotten", f"forgotten at offset {offset:,}")
@@ -246,7 +249,7 @@ class _KeyUnroller:
             self._model, before, [event], batch.x, time_ms, stream_ms, self._ttl_ms
         )
         if errors:
-            self._skip(offset, str(errors[event]))
+            self._skip(offset, errors[event])
             return
         (result,) = stepped
         if result.steps == 1 and before.steps:
@@ -267,8 +270,9 @@ class _KeyUnroller:
         self._events += 1
         self._steps.append(step)
 
-    def _skip(self, offset: int, reason: str) -> None:
-        self._between.append(Between(offset, "skipped", f"skipped at offset {offset:,}: {reason}"))
+    def _skip(self, offset: int, error: RecordError) -> None:
+        self._skipped[error.code] += 1
+        self._between.append(Between(offset, "skipped", f"skipped at offset {offset:,}: {error}"))
 
     def finish(self, source: str, partition: int, start: int) -> Unrolled:
         """Return the kept steps as arrays, with their gates."""
@@ -288,6 +292,7 @@ class _KeyUnroller:
             start=start,
             records=self._records,
             events=self._events,
+            skipped=dict(self._skipped.most_common()),
             offsets=np.array([step.offset for step in steps], np.int64),
             time_ms=np.array([step.time_ms for step in steps], np.int64),
             since_ms=since_ms,

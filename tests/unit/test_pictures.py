@@ -33,7 +33,7 @@ def unrolled_of(model, count, *, key=b"UA-EWR", between=(), seed=1):
     gates = {name: drawn(count, cell.layers, cell.hidden, low=0) for name in GATES[cell.kind]}
     hidden = (count, *model.hidden_shape)
     return Unrolled(
-        model, key, "flights", 3, 0, count, count, np.arange(count) * 10,
+        model, key, "flights", 3, 0, count, count, {}, np.arange(count) * 10,
         np.arange(count) * 60_000, np.full(count, np.nan), np.arange(count) + 1, x,
         drawn(*hidden), drawn(*hidden), gates, y, model.outputs(y), tuple(between),
     )  # fmt: skip

@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+from pathlib import Path
 
 import polars as pl
 import pytest
 from click.testing import CliRunner
 
+from stream_rnn.cli.verbs.compare import command as compare_command
 from stream_rnn.cli.verbs.replay import command as replay_command
+from stream_rnn.cli.verbs.trace import command as trace_command
 from stream_rnn.errors import ConfigError
 from stream_rnn.model.bundle import save_bundle
 from stream_rnn.model.cells import CellSpec
@@ -18,6 +21,8 @@ from stream_rnn.replay.logs import FileLog
 from stream_rnn.replay.partition import replay_partition
 from stream_rnn.replay.to_file import ReplayPlan, replay_to_file
 from tests.unit.evaluated_log import SPEC, models_of, settings_of
+
+SKIPPED = {"no_event_time": 5, "not_finite": 4, "no_key": 3}  # of the evaluated log
 
 
 @pytest.mark.parametrize("processes", ["1", "2"])
@@ -40,10 +45,55 @@ def test_a_replay_counts_the_records_that_the_spec_filters(evaluated, tmp_path, 
         predictions = len(out.read_bytes().splitlines())
         assert 100 < predictions <= 150  # some rows are no events
         if as_json:
-            expected = {"out": str(out), "predictions": predictions, "filtered": 150}
-            assert json.loads(done.stdout) == expected
+            written = json.loads(done.stdout)
+            skipped = written.pop("skipped")
+            assert predictions + sum(skipped.values()) == 150
+            assert written == {"out": str(out), "predictions": predictions, "filtered": 150}
         else:
             assert "150 records filtered" in " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize("out", ["p.jsonl", "-"])
+def test_a_replay_says_which_records_it_skips(evaluated, tmp_path, out):
+    """By reason, beside the number of predictions, whether they are in a file or in a pipe."""
+    _, path, directory = evaluated
+    target = out if out == "-" else str(tmp_path / out)
+    words = [str(path), "--bundle", str(directory / "b"), "--out", target, "--app", "a"]
+    done = CliRunner().invoke(replay_command, [*words, "--processes", "1"])
+    assert done.exit_code == 0, done.output
+    place = "standard output" if out == "-" else target
+    assert (
+        f"288 predictions written to {place}; skipped 5 no_event_time, 4 not_finite, 3 no_key"
+    ) in done.stderr
+    lines = done.stdout if out == "-" else Path(target).read_text()
+    assert len(lines.splitlines()) == 288
+    if out != "-":
+        written = json.loads(CliRunner().invoke(replay_command, [*words, "--json"]).stdout)
+        assert written["skipped"] == SKIPPED
+
+
+def test_a_comparison_and_a_trace_say_which_records_are_skipped(evaluated):
+    """A comparison of each bundle, a trace of its key, in the text and in JSON."""
+    _, path, directory = evaluated
+    compared = [str(path), str(directory / "b"), str(directory / "other"), "--app", "a"]
+    compared += ["--bootstrap-samples", "0"]
+    traced = [str(path), "hot", "--bundle", str(directory / "b"), "--app", "a"]
+
+    def run(command, words):
+        done = CliRunner().invoke(command, words)
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    text = run(compare_command, compared)
+    assert text.count("; skipped 5 no_event_time, 4 not_finite, 3 no_key\n") == 2
+    content = json.loads(run(compare_command, [*compared, "--json"]))
+    assert content["first_skipped"] == content["second_skipped"] == SKIPPED
+    skipped = json.loads(run(trace_command, [*traced, "--json"]))["skipped"]
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    untimed = sum(row["at"] is None for row in rows if row["key"] == "hot")
+    assert skipped["no_event_time"] == untimed > 0
+    counts = ", ".join(f"{count} {code}" for code, count in skipped.items())
+    assert f"skipped      {counts}, of " in run(trace_command, traced)
 
 
 @pytest.mark.parametrize("processes", [1, 2])
@@ -74,7 +124,7 @@ def test_a_replay_in_processes_is_that_of_one(evaluated, tmp_path, processes):
 
     asyncio.run(fold())
     assert out.read_bytes().splitlines() == expected
-    assert written == (len(expected), 0)
+    assert written == (len(expected), 0, SKIPPED)
     assert [p.name for p in tmp_path.iterdir()] == ["p.jsonl"]
 
 

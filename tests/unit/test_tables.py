@@ -84,8 +84,9 @@ def test_a_comparison_keeps_its_numbers_whole(width):
     }
     event = DifferenceExample("plant/line-1/machine-0001", 0, 123_456_789, "0.9909", "0.1", "no")
     heads = {"bytes": ComparedHead(2_899, metrics, (event,))}
+    comparison = Comparison("a" * 30, "b" * 30, "log.csv", 15_169, {}, {}, heads)
     console = terminal(width)
-    compare._print(console, Comparison("a" * 30, "b" * 30, "log.csv", 15_169, heads), {"bytes": ""})
+    compare._print(console, comparison, {"bytes": ""})
     text = "\n".join(lines(console))
     for number in ("19,071,640", "19,095,144", "+23,505", "\N{MINUS SIGN}7,114 to +44,959"):
         assert number in text

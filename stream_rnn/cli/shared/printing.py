@@ -3,7 +3,7 @@
 import re
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -54,6 +54,17 @@ def print_table(
             first, *more = cell.split("\n")
             interval = "".join(f" ({line})" for line in more if line)
             console.print(Text(f"  {title:{width}}  {first}{interval}"), soft_wrap=True)
+
+
+def format_skipped(skipped: Mapping[str, int]) -> str:
+    """Return the numbers of skipped records by reason, the commonest first, for people.
+
+    Example:
+        >>> format_skipped({"missing": 3, "not_json": 1200}), format_skipped({})
+        ('skipped 1,200 not_json, 3 missing', 'skipped none')
+    """
+    ranked = sorted(skipped.items(), key=lambda item: -item[1])
+    return f"skipped {', '.join(f'{count:,} {code}' for code, count in ranked) or 'none'}"
 
 
 def print_note(console: Console, note: str, style: str = "") -> None:
