@@ -15,6 +15,7 @@ from stream_rnn.kafka.config_rules import unknown_names
 from stream_rnn.kafka.placeholders import USER_INFO, check_placeholders
 from stream_rnn.kafka.properties import read_properties
 from stream_rnn.kafka.tls import make_ssl_context
+from stream_rnn.kafka.value_texts import check_value_texts
 from stream_rnn.settings import Settings
 
 PREFIX = "schema.registry."
@@ -204,6 +205,7 @@ def _read(path: str) -> dict[str, str]:
     if unknown:
         raise unknown_names(unknown, path, SUPPORTED, sorted(IGNORED_HERE))
     check_placeholders(written, used, path)
+    check_value_texts(path, used)
     _check_sources(found, path)
     return found
 

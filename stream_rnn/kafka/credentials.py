@@ -24,12 +24,14 @@ from aiokafka.errors import (
 )
 
 from stream_rnn.errors import ConfigError, UnreachableError, reason
+from stream_rnn.kafka.config_names import ALIASES
 from stream_rnn.kafka.config_rules import check_names, ignored_note, unused_names
 from stream_rnn.kafka.placeholders import check_placeholders
 from stream_rnn.kafka.properties import read_properties
 from stream_rnn.kafka.security import security_options
 from stream_rnn.kafka.tls import FILES
 from stream_rnn.kafka.tokens import OwnTokens, TokenError
+from stream_rnn.kafka.value_texts import check_value_texts
 
 logger = getLogger(__name__)
 
@@ -144,9 +146,12 @@ class ConfigFile:
         """
         properties = read_properties(path)
         known = check_names(properties, path)
+        check_value_texts(path, {"security.protocol"})  # it decides which others have an effect
         protocol = known.get("security.protocol", "").upper()
         unused = {*unused_names(known, protocol)} if protocol else set()
-        check_placeholders(properties, known.keys() - unused, path)
+        used = known.keys() - unused
+        check_placeholders(properties, used, path)
+        check_value_texts(path, {name for name in properties if ALIASES.get(name, name) in used})
         return cls(
             known.get("bootstrap.servers", ""),
             known.get("client.id"),

@@ -76,6 +76,11 @@ def _check_format(path: str, text: str, kind: str) -> None:
         remedy = "is JSON; write lines of name=value, as for Kafka's Java clients"
     elif re.fullmatch(r"\[[\w .-]*\]", first):
         remedy = "has a section of an INI file; leave out the lines in square brackets"
+    elif re.match(r"(?:(?:export|set)\s+)?[A-Z][A-Z0-9_]*\s*=", first):
+        remedy = (
+            "has environment variables; write the names of Kafka's Java clients, such as "
+            "sasl.mechanism=... instead of export KAFKA_SASL_MECHANISM=..."
+        )
     elif re.match(r"spring\.kafka\.", first):
         remedy = (
             "has names of Spring Boot; write those of Kafka's Java clients: NAME instead of "

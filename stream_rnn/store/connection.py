@@ -26,7 +26,7 @@ from stream_rnn.errors import ConfigError
 from stream_rnn.settings import Settings
 from stream_rnn.store.redis_cluster import ClusterClient
 from stream_rnn.store.server_connection import PROTOCOL, UrlCredentials, adapt, without_login
-from stream_rnn.store.url_file import read_url_file
+from stream_rnn.store.url_file import is_address, read_url_file, refuse_text
 from stream_rnn.store.url_options import check_options, split_url
 
 REDIS_CONNECTIONS_MAX = 128
@@ -123,13 +123,7 @@ def _check_form(url: str) -> str:
     """Return the scheme of a URL; raise ``ConfigError`` if scheme or host are missing."""
     scheme, _, rest = url.partition("://")
     if scheme not in REDIS_SCHEMES or not rest:
-        # Nothing of the text: it may be the password alone.
-        remedy = "; write host,password=... as rediss://:KEY@HOST:PORT/0"
-        raise ConfigError(
-            "redis_url must begin with redis://, rediss:// or unix://, or with redis+cluster:// or "
-            "redis+sentinel:// (rediss+... for TLS)"
-            f"{remedy if ',password=' in url.lower() else ''}"
-        )
+        raise refuse_text("" if scheme in REDIS_SCHEMES else url)
     if not scheme.startswith("unix") and not rest.partition("/")[0].rpartition("@")[2].strip(":"):
         raise ConfigError(
             f"redis_url {safe_url(url)} names no host; its form is redis://host:port/0"
@@ -216,5 +210,8 @@ def safe_url(url: str) -> str:
 
 def has_password(url: str) -> bool:
     """Return whether a URL may contain a password."""
+    scheme, _, rest = url.strip(" \t\"'").partition("://")
+    if is_address(url):
+        url = f"redis://{rest or scheme}"
     is_foreign = url.partition("://")[0] not in REDIS_SCHEMES
     return is_foreign or "@" in url or "password=" in url.lower() or ":***" in safe_url(url)

@@ -6,6 +6,7 @@ cannot be read is a warning, and never a reason to stop.
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -18,6 +19,7 @@ from redis.exceptions import (
     RedisError,
     ResponseError,
 )
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from stream_rnn.errors import ConfigError, UnavailableError, UnreachableError, reason
 from stream_rnn.settings import Settings
@@ -29,6 +31,8 @@ logger = logging.getLogger(__name__)
 
 POLICY = "maxmemory-policy"
 SET_NOEVICTION = f"set {POLICY} noeviction"
+_NO_TLS = re.compile("wrong.version|record.layer|unexpected.eof", re.IGNORECASE)
+_CLOSED = re.compile("closed|reset by peer", re.IGNORECASE)
 
 
 async def check_redis(redis: Redis, settings: Settings) -> list[str]:
@@ -58,9 +62,25 @@ async def check_redis(redis: Redis, settings: Settings) -> list[str]:
         why = reason(error, settings.redis_timeout_s)
         if "DB index" in why:
             raise ConfigError(f"Redis at {url} has no such database: {why}") from error
-        message = f"Redis at {url} does not answer: {why}; start it, or check {option}"
+        remedy = f"start it, or check {option}{_other_scheme(url, error)}"
+        message = f"Redis at {url} does not answer: {why}; {remedy}"
         raise UnreachableError(message) from error
     return [text for policy in sorted(policies) if (text := _judge(policy, url))]
+
+
+def _other_scheme(url: str, error: BaseException) -> str:
+    """Return what to try if a server speaks TLS and the URL does not, or the reverse.
+
+    A Redis without TLS waits for the end of a TLS greeting, and one with TLS closes the connection.
+    """
+    scheme, text = url.partition("://")[0], str(error)
+    if scheme.startswith("rediss"):
+        has_no_tls = isinstance(error, TimeoutError | RedisTimeoutError) or _NO_TLS.search(text)
+        other = scheme.replace("rediss", "redis", 1)
+        return f": if the port has no TLS, write {other}://" if has_no_tls else ""
+    if scheme != "unix" and _CLOSED.search(text):
+        return f": if the port has TLS, write {scheme.replace('redis', 'rediss', 1)}://"
+    return ""
 
 
 async def check_redis_and_warn(redis: Redis, settings: Settings) -> None:

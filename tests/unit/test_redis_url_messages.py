@@ -60,6 +60,28 @@ def test_a_password_without_its_user_is_not_cited(url):
     assert has_password(url)
 
 
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("valkey://h:6379/0", "begins with valkey://; write redis:// instead"),
+        ("valkeys://h:6379/0", "begins with valkeys://; write rediss:// instead"),
+        ("redis-sentinel://h:26379/0", "write redis+sentinel:// instead"),
+        ("localhost:36379", "has a host and a port alone; write redis://HOST:PORT/0"),
+        ("[::1]:6379/0", "has a host and a port alone"),
+        ('"redis://h:6379/0"', "has quotation marks around the URL"),
+        ("'redis://h:6379/0'", "has quotation marks around the URL"),
+        ("REDIS://h:6379/0", "has capitals in its scheme"),
+    ],
+)
+def test_a_text_without_a_password_names_the_form_and_warns_of_none(url, said):
+    """A URL for another program, an address, or a URL in quotation marks; with a password, it warns."""
+    with pytest.raises(ConfigError, match="must begin with redis://") as error:
+        connect_redis(url, 1.0)
+    assert f"; it {said}" in str(error.value) or said in str(error.value)
+    assert not has_password(url)
+    assert has_password(url.replace("://", "://:S3cret@")) == ("://" in url)
+
+
 def test_an_option_without_a_secret_is_no_password():
     assert not has_password("rediss://h/0?ssl_ca_certs=/ca.pem")
 
@@ -93,7 +115,8 @@ URL = "redis://:S3cret@h:6379/0"
         (base64.b64encode(f"{URL}\n".encode()) + b"\n", "contains the URL as base64"),
         (b"S3cret", "contains no URL, but perhaps the password alone"),
         (AZURE.encode(), "write rediss://:KEY@HOST:PORT/0"),
-        (b"http://:S3cret@h", "must begin with redis://"),
+        (b"http://:S3cret@h", "begins with http://; write redis:// instead"),
+        (b"amqp://:S3cret@h", "must begin with redis://"),
         (URL.encode("utf-16"), "is UTF-16 or binary; write it as UTF-8"),
         (URL.encode("utf-16-le"), "is UTF-16 or binary; write it as UTF-8"),
         (f"{URL}?protocol=9".encode(), ": redis_url redis://***@h:6379/0?protocol=***"),
