@@ -13,6 +13,7 @@ import os
 import secrets
 from collections import Counter
 
+import hypothesis
 import pytest
 import torch
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -28,6 +29,9 @@ from tests.shared_servers import (
 )
 
 torch.set_num_threads(1)
+# An example may take long beside other tests; pytest-timeout ends what does not end.
+hypothesis.settings.register_profile("stream_rnn", deadline=None)
+hypothesis.settings.load_profile("stream_rnn")
 
 collect_ignore_glob = ["bench/peers/*.py"]  # these are programs, which run when they are imported
 

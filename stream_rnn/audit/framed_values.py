@@ -13,7 +13,7 @@ from stream_rnn.audit.findings import PendingExample
 from stream_rnn.audit.published_predictions import PublishedPredictions
 from stream_rnn.audit.result import AuditResult
 from stream_rnn.errors import DecodeError
-from stream_rnn.formats.open_schemas import open_schemas
+from stream_rnn.formats.open_schemas import open_published_schemas
 from stream_rnn.predictions.decoder import PredictionDecoder, as_json
 from stream_rnn.settings import FoldSettings
 
@@ -39,7 +39,7 @@ def check_schema_ids(
         )
     if not published.schema_ids:
         return
-    expected, schemas = settings.predictions_schema_id, open_schemas(settings)
+    expected, schemas = settings.predictions_schema_id, open_published_schemas(settings)
     unexpected = [one for one in published.schema_ids if one != str(expected)]
     if expected is not None and unexpected:
         result.problems.append(

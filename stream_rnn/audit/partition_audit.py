@@ -39,7 +39,7 @@ from stream_rnn.fold.framed import open_framed
 from stream_rnn.fold.kafka_log import KafkaLog
 from stream_rnn.fold.output_batches import Message
 from stream_rnn.fold.output_schema import model_decoder
-from stream_rnn.formats.open_schemas import open_schemas
+from stream_rnn.formats.open_schemas import open_published_schemas
 from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.keys import describe_key
 from stream_rnn.model.heads import Multiclass
@@ -100,7 +100,7 @@ class PartitionAudit:
         self.labels = {head.name: frozenset(head.labels) for head in heads}
         self.example_counts: dict[str, int] = {}
         self.kafka_log = KafkaLog(log.cluster, settings, self.partition)
-        self.decoder = model_decoder(model, open_schemas(settings))
+        self.decoder = model_decoder(model, open_published_schemas(settings))
         self.wire = Wire(settings.predictions_format, settings.predictions_schema_id or 0)
         self.envelope = Envelope(model.spec.event, settings, open_framed(model.spec, settings))
 

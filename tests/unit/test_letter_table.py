@@ -9,6 +9,7 @@ from stream_rnn.audit.dead_letter_table import CODES_MAX, OTHER_CODE, DeadLetter
 from stream_rnn.audit.dead_letters import DeadLetters
 from stream_rnn.audit.published_predictions import Bounds, OutputOwner, PublishedPredictions
 from stream_rnn.fold.output_batches import Message
+from stream_rnn.predictions.decoder import PredictionDecoder
 from tests.memory_topics import consumed
 
 COUNT = 8192
@@ -90,7 +91,9 @@ async def test_memory_does_not_grow_with_what_is_wrong(name):
     tracemalloc.start()
     try:
         if name == "predictions":
-            kept = PublishedPredictions(Backwards(), "out", who, bounds, "n", lambda _key: True)
+            kept = PublishedPredictions(
+                Backwards(), "out", who, bounds, "n", lambda _key: True, PredictionDecoder()
+            )
             assert sum([count async for count in kept.read()]) == COUNT
             assert kept.count.tolist() == [1] * COUNT
         else:

@@ -28,7 +28,7 @@ from stream_rnn.notebook.html import framed, page, table
 from stream_rnn.notebook.log import LabelOptions
 from stream_rnn.notebook.options import keywords
 from stream_rnn.replay.logs import FileLog
-from stream_rnn.settings import Settings
+from stream_rnn.settings import CLUSTER, FOLD, Settings
 from stream_rnn.training.training_settings import TrainingSettings
 
 QUICK = {"hidden": 8, "epochs": 2, "threads": 1}
@@ -41,7 +41,7 @@ VERBS = {  # and which of their options a function has as methods, or as what it
     "compare": {"as_json"},
     "trace": {"as_json"},
     "replay": {"as_json", "out", "processes"},
-    "spec": {"out", "force"},
+    "spec": {"out", "force", "topic", "app", "kafka_timeout_s", *CLUSTER, *FOLD},
 }
 
 

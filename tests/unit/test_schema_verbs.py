@@ -103,7 +103,7 @@ async def test_a_worker_with_an_id_asks_nobody(bundle, model):
     """It needs no registry; without an id and a registry, the error names both settings."""
     settings = settings_of(bundle, predictions_schema_id=9)
     assert await find_output_format(settings, model) == Wire("avro", 9)
-    with pytest.raises(ConfigError, match=r"--schema-registry-url, or --predictions-schema-id"):
+    with pytest.raises(ConfigError, match=r"--schema-registry-config, or --predictions-schema-id"):
         await find_output_format(settings_of(bundle), model)
     json_settings = settings_of(bundle, wire_format="json", schema_auto_register=True)
     assert await find_output_format(json_settings, model) == Wire("json")
