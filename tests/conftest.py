@@ -19,6 +19,7 @@ import torch
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from stream_rnn.errors import ConfigError
+from tests.log_tails import log_tails
 from tests.shared_servers import (
     ServerOwner,
     request_address,
@@ -56,7 +57,6 @@ def _collected():
 
 
 SERVER_OWNER = pytest.StashKey()
-LOG_TAIL = 4000
 SLOW_S = 10.0
 
 
@@ -66,9 +66,7 @@ def pytest_runtest_makereport(item):
     report = yield
     directory = getattr(item, "funcargs", {}).get("tmp_path")
     if report.failed and directory is not None:
-        for log in sorted(directory.rglob("*.log"), key=lambda log: log.stat().st_mtime):
-            text = log.read_text("utf-8", "replace")[-LOG_TAIL:]
-            report.sections.append((f"end of {log.relative_to(directory)}", text))
+        report.sections.extend(log_tails(directory))
     return report
 
 
