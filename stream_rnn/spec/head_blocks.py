@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+import polars as pl
+
 from stream_rnn.errors import ConfigError
 from stream_rnn.spec.column_roles import (
     FLAG_ABOVE,
@@ -145,4 +147,25 @@ def rank_log_targets(log: ExaminedLog, options: ProposalOptions) -> list[Target]
         role = choose_feature_role(column, options.classes_max, is_clock=is_clock)
         if not metadata_reason(column, log.columns, log.envelope):
             candidates.append((column, role))
-    return rank_targets(candidates, log.pairs)
+    targets = rank_targets(candidates, log.pairs)
+    return [_with_key_twin(target, log.key) for target in targets]
+
+
+def _with_key_twin(target: Target, key: Sequence[Column]) -> Target:
+    """Return a target; its reason names the column of the key that has the same groups of rows."""
+    if not target.is_rare:
+        return target
+    for column in key:
+        both = pl.DataFrame({"key": column.key_words, "target": target.column.words})
+        groups = both.drop_nulls().unique().height
+        if groups == column.key_words.n_unique() == target.column.distinct:
+            reason = f"{target.reason}; it is another name of {column.path}, so it says nothing new"
+            return replace(target, reason=reason)
+    return target
+
+
+def describe_unusable_targets(log: ExaminedLog) -> str:
+    """Return which measures cannot be predicted as they are, and why, as sentences."""
+    mixed = [column for column in log.event_columns if column.mixture and not column.refusal]
+    shown = mixed[:SUGGESTED_HEADS_MAX]
+    return " ".join(f"{log.envelope.event_path(c)} is left out: {c.mixture}." for c in shown)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from stream_rnn.spec.clocks import Clock
 from stream_rnn.spec.columns import Column, Pairs, find_pairs, measure_change
+from stream_rnn.spec.key_notes import describe_rounded
 from stream_rnn.spec.key_twins import find_twin
 from stream_rnn.spec.names import (
     ACTION_WORDS,
@@ -154,6 +155,9 @@ def _score(
         if seconds is not None and is_plain:
             confidence = UNSURE  # an hour of the day has a history, too
         reasons.append(history)
+    if cut := describe_rounded(column):
+        confidence = min(confidence, UNSURE)
+        reasons.append(cut)
     return KeyCandidate((column,), round(min(confidence, 0.98), 3), "; ".join(reasons))
 
 

@@ -8,6 +8,21 @@ from stream_rnn.spec.columns import Column
 from stream_rnn.text import printable
 
 WORD_MAX = 30
+ROUNDED = r"(?:^|-)\d(?:[.,]\d{1,5})?E\+\d\d(?:$|-)"
+"""A whole number as a spreadsheet shows it, which keeps six digits of it: 8.90123E+12."""
+ROUNDED_REMEDY = (
+    "a spreadsheet has cut long ids so, and different ids may have become one; export the column as "
+    "text, from the source of the file"
+)
+
+
+def describe_rounded(column: Column) -> str:
+    """Return that a spreadsheet has rounded ids, with an example; empty if it has not."""
+    words = column.key_words.drop_nulls()
+    cut = words.filter(words.str.contains(ROUNDED))
+    if not len(cut):
+        return ""
+    return f"{len(cut)} of its {len(words)} values are like {printable(cut[0], WORD_MAX)}: {ROUNDED_REMEDY}"
 
 
 def key_notes(key: Sequence[Column]) -> Iterator[str]:
@@ -15,6 +30,8 @@ def key_notes(key: Sequence[Column]) -> Iterator[str]:
     for column in key:
         words = column.key_words.drop_nulls().unique().sort()
         yield from _variants(column.path, words)
+        if cut := describe_rounded(column):
+            yield f"{column.path}: {cut}."
         whole = words.filter(words.str.contains(r"^\d+\.0$"))
         if len(whole) and len(whole) == len(words):
             yield (

@@ -26,6 +26,7 @@ from stream_rnn.spec.envelopes import metadata_reason
 from stream_rnn.spec.examine import ExaminedLog, examine
 from stream_rnn.spec.head_blocks import (
     choose_target,
+    describe_unusable_targets,
     head_blocks,
     rank_log_targets,
     suggested_heads,
@@ -98,7 +99,9 @@ def _with_target(log: ExaminedLog, options: ProposalOptions, ask: Ask) -> Propos
     def check(reply: str) -> Block:
         return target_head(log, reply, options, UniqueNames())
 
-    return replace(options, targets=(ask(replace(target_question(scored), check=check)),))
+    question = target_question(scored)
+    hint = f"{question.hint} {describe_unusable_targets(log)}".strip()
+    return replace(options, targets=(ask(replace(question, hint=hint, check=check)),))
 
 
 def _top_block(name: str, rows: int) -> Block:

@@ -29,8 +29,11 @@ from stream_rnn.replay.other_content import describe_value
 from stream_rnn.replay.row_keys import parse_json
 from stream_rnn.settings import Settings
 from stream_rnn.spec.json_columns import NAN_REMEDY
+from stream_rnn.spec.key_notes import ROUNDED, ROUNDED_REMEDY, WORD_MAX
 from stream_rnn.spec.time_span import TimeSpan
+from stream_rnn.text import printable
 
+_ROUNDED = re.compile(ROUNDED)
 _INDEX = re.compile(r"\[\d+\]$")
 RECORDS_A_BATCH = 10_000
 WORDS_MAX = 100_000  # maximum number of different values that are counted for a field
@@ -140,6 +143,12 @@ def check_log(
     return check.finish(name_of(path))
 
 
+def _find_rounded(records: Sequence[LogRecord]) -> str:
+    """Return a key that a spreadsheet has rounded; empty for none."""
+    keys = (record.key.decode("utf-8", "replace") for record in records if record.key)
+    return next(filter(_ROUNDED.search, keys), "")
+
+
 class _Check:
     """Counts records, batch by batch."""
 
@@ -157,6 +166,7 @@ class _Check:
         self._reasons, self._filtered = SkipReasons(spec, settings), FilteredRecords(spec, settings)
         unwrap = spec.event.unwrap
         self._get_event = value_getter(unwrap, misplaced=()) if unwrap else lambda content: content
+        self._rounded_key = ""
         self._event_paths: dict[tuple[str, ...], bool] = {}
         self._record_paths = self._event_paths if unwrap is None else {}
         self._outside = [*spec.event.key_paths, *([time.path] if time and unwrap else [])]
@@ -188,6 +198,7 @@ class _Check:
                 if self._record_paths is not self._event_paths:
                     _add_paths(self._record_paths, content)
         result.rows += len(records)
+        self._rounded_key = self._rounded_key or _find_rounded(records)
 
     def _add_skip(self, record: LogRecord, error: RecordError) -> None:
         self.result.skips[error.code] += 1
@@ -215,6 +226,9 @@ class _Check:
             for cause, rows in self._causes.items()
             if cause
         ]
+        if self._rounded_key:
+            shown = printable(self._rounded_key, WORD_MAX)
+            result.notes.append(f"there are keys such as {shown}: {ROUNDED_REMEDY}")
         result.notes += self._filtered.notes(has_events=result.events > 0)
         if not result.events:
             result.problem = self._reasons.explain(

@@ -72,10 +72,10 @@ def score_targets(targets: Sequence[Target], paths: Sequence[str]) -> list[Candi
         if target.is_label:
             confidence = 0.85 if labels == 1 else 0.5
             reason = f"its name is that of an outcome; it {reason}"
-        elif len(targets) == 1:
-            confidence, reason = 0.9, f"it is the only field to predict; it {reason}"
         elif target.is_rare:
             confidence = 0.2
+        elif len(targets) == 1:
+            confidence, reason = 0.9, f"it is the only field to predict; it {reason}"
         elif is_action_name(target.column.parts) and not is_number:
             confidence = 0.82 if names & EVENT_WORDS else 0.8
             reason = f"its name is that of an action or a state; it {reason}"

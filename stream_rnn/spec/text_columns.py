@@ -13,7 +13,7 @@ import polars as pl
 
 from stream_rnn.model.file_format import MISSING_WORDS
 from stream_rnn.spec.columns import Column, Kind
-from stream_rnn.spec.names import split_words, words
+from stream_rnn.spec.names import ID_WORDS, last_word, split_words, words
 from stream_rnn.spec.notations import describe_notation
 from stream_rnn.text import printable
 
@@ -104,7 +104,7 @@ def type_column(column: Column, marks: Marks) -> Column:
     unread = dict(others.value_counts(sort=True, name="n").iter_rows())
     if not _are_numbers(count, len(present), unread, marks):
         return replace(column, mixture=_describe_mixture(texts, count, unread, marks))
-    note = _why_text(texts, marks.decimal)
+    note = _why_text(texts, marks.decimal) or _why_id(column, numbers)
     doubled, are_versions = _find_versions(column, texts, numbers)
     if note or are_versions:
         note = note or f"{doubled}, so they are texts"
@@ -151,6 +151,15 @@ def _why_text(texts: pl.Series, mark: str) -> str:
     if len(padded) and decimal < NUMBERS_MIN * (len(texts) - texts.null_count()):
         return f"{len(padded)} texts such as {padded[0]} have a leading zero, so they are texts"
     return ""
+
+
+def _why_id(column: Column, numbers: pl.Series) -> str:
+    """Return why numbers with fractions are ids, such as 1000000003.1600000030; empty if not."""
+    known = numbers.drop_nulls()
+    has_fractions = bool((known != known.round()).any())
+    if not (has_fractions and last_word(column.parts) in ID_WORDS):
+        return ""
+    return "its name is that of an id, so its numbers with a point are texts"
 
 
 def _find_versions(column: Column, texts: pl.Series, numbers: pl.Series) -> tuple[str, bool]:

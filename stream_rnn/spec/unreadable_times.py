@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from stream_rnn.spec.clocks import (
     DIGITS_AS_NUMBERS,
@@ -25,7 +26,7 @@ from stream_rnn.text import printable
 EXCEL_DAYS = (32_874, 73_051)  # 1990 to 2100
 DATE_WORDS = words("date datum fecha datetime timestamp")  # of whole numbers that count days
 TIME_OF_DAY = re.compile(r"\d{1,2}:\d\d(?::\d\d(?:\.\d+)?)?(?: ?[AaPp][Mm])?")
-YEAR_OR_TIME = r"(^|\D)(19|20)\d\d(\D|$)|\d:\d\d|\d\d?[-./]\d\d?[-./]\d\d"
+YEAR_OR_TIME = r"(^|\D)(19|20)\d\d(\D|$)|\d:\d\d|\d\d?[-./]\d\d?[-./]\d\d|\d{10}"
 MOST = 0.5  # share of texts that look like times in a column that is asked about
 
 
@@ -107,11 +108,26 @@ def _unlike_most(texts: pl.Series, is_iso: pl.Series) -> str:
     )
 
 
+def _mixed_units(numbers: NDArray[np.float64]) -> str:
+    """Return that numbers are times in several units, which are nearly all of them."""
+    counts: dict[str, int] = {}
+    for unit, per_s in UNITS_PER_S.items():
+        inside = (numbers >= YEARS_S[0] * per_s) & (numbers < YEARS_S[1] * per_s)
+        if count := int(inside.sum()):
+            counts[unit] = count
+    if len(counts) < 2 or sum(counts.values()) < SHARE_MIN * len(numbers):
+        return ""
+    shown = " and ".join(f"{count} in {unit}" for unit, count in counts.items())
+    return f"its numbers are times in several units since 1970, {shown}; write all of them in one"
+
+
 def _stand_ins(column: Column) -> str:
     """Return that numbers named as a time are times but for too many of them."""
     if column.kind not in ("integer", "number"):
         return ""
     numbers = column.numbers
+    if mixed := _mixed_units(numbers):
+        return mixed
     for unit, per_s in UNITS_PER_S.items():
         inside = (numbers >= YEARS_S[0] * per_s) & (numbers < YEARS_S[1] * per_s)
         if MOST * len(numbers) < int(inside.sum()) < SHARE_MIN * len(numbers):
