@@ -112,7 +112,7 @@ def test_what_is_registered_is_what_every_client_reads(registry, wire_format):
     read = deserializer_of(wire_format, client)(value, context)
     assert read["outputs"]["late"]["probability"] == pytest.approx(0.31)
     assert int(read["source"]["offset"]) == expected["source"]["offset"]
-    assert open_decoder(registry, None, 10).content(value) == expected
+    assert open_decoder(registry, None, None, 10).content(value) == expected
 
 
 @pytest.mark.parametrize("wire_format", FRAMED_FORMATS)
@@ -144,4 +144,4 @@ def test_an_unknown_id_is_an_error_of_the_record(registry):
     with pytest.raises(SchemaRegistryError):
         client.get_schema(987_654_321)
     with pytest.raises(Exception, match="no schema with id 987654321"):
-        open_decoder(registry, None, 10).parse(value)
+        open_decoder(registry, None, None, 10).parse(value)
