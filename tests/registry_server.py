@@ -21,6 +21,7 @@ class RegistryServer:
         ids: Kind and text of a schema -> its id.
         subjects: Name of a subject -> ids of its versions.
         incompatible: Subjects with whose versions no new schema is compatible.
+        compares_formats: Whether it compares schemas of two formats; Apicurio answers 422.
         status: HTTP status of every answer; 200 to serve.
         refused: Methods and parts of paths that are answered with 403.
         asked: Methods and paths of requests.
@@ -31,6 +32,7 @@ class RegistryServer:
     ids: dict[tuple[str, str], int] = field(default_factory=dict)
     subjects: dict[str, list[int]] = field(default_factory=dict)
     incompatible: set[str] = field(default_factory=set)
+    compares_formats: bool = True
     status: int = 200
     refused: tuple[str, ...] = ()
     asked: list[str] = field(default_factory=list)
@@ -47,6 +49,10 @@ class RegistryServer:
         if parts[0] == "schemas":
             return self._schema(int(parts[2]))
         if parts[0] == "compatibility":
+            kind = json.loads(body).get("schemaType", "AVRO")
+            others = {k for (k, _), known in self.ids.items() if known in self.subjects[parts[2]]}
+            if others - {kind} and not self.compares_formats:
+                return 422, {"error_code": 42201, "message": "another type"}
             return 200, {"is_compatible": parts[2] not in self.incompatible}
         return self._subject(method, parts, json.loads(body or b"{}"))
 

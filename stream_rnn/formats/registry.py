@@ -22,7 +22,7 @@ REFERENCES_MAX = 256
 NUMBER_DIGITS_MAX = 10
 _REFUSED = (401, 403)
 _NOT_FOUND = 404
-_UNKNOWN_CODES = (40401, 40402, 40403)
+UNKNOWN_CODES = (40401, 40402, 40403)
 """Codes of a registry for an unknown subject, version and schema; a wrong path has none of them."""
 _ERRORS = (
     httpx2.HTTPError,
@@ -185,10 +185,21 @@ class Registry:
         try:
             return self.ask(question)
         except SchemaRegistryError as error:
-            if error.error_code in _UNKNOWN_CODES:
+            has_no_guids = method == "get_schema_by_guid" and self._lacks(error)
+            if error.error_code in UNKNOWN_CODES or has_no_guids:
                 message = f"the schema registry {self.place} has no {what}"
                 raise DecodeError("unknown_schema", message) from None
             raise self.unavailable(error) from None
+
+    def _lacks(self, error: SchemaRegistryError) -> bool:
+        """Return whether a registry that answers has no API for what was asked.
+
+        Apicurio has none for GUIDs, and a record with a GUID must not wait for one.
+        """
+        if error.http_status_code != _NOT_FOUND:
+            return False
+        self.ping()
+        return True
 
     def unavailable(self, error: Exception) -> UnavailableError:
         """Return the error of a registry that cannot serve requests now."""

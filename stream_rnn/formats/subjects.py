@@ -7,14 +7,15 @@ from confluent_kafka.schema_registry import Schema as RegistrySchema
 from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.error import SchemaRegistryError
 
-from stream_rnn.errors import ConfigError
-from stream_rnn.formats.registry import Registry
+from stream_rnn.errors import ConfigError, UnavailableError
+from stream_rnn.formats.registry import UNKNOWN_CODES, Registry
 from stream_rnn.formats.schemas import Schema
 
 VERSIONS_MAX = 100
 """Number of the latest versions that a check compares one by one."""
 T = TypeVar("T")
-_REFUSED, _NOT_FOUND, _INCOMPATIBLE, _INVALID = (401, 403), 404, 409, 422
+ID_MAX = 2_147_483_647
+_REFUSED, _INCOMPATIBLE, _INVALID = (401, 403), 409, 422
 
 
 class Subject:
@@ -42,7 +43,7 @@ class Subject:
         found = self._ask(
             "read", lambda client: client.lookup_schema(self.name, self._schema).schema_id
         )
-        return None if found is None else int(found)
+        return None if found is None else self._check_id(found)
 
     def register(self) -> int:
         """Register the schema, unless it is, and return its id.
@@ -66,7 +67,20 @@ class Subject:
             raise ConfigError(
                 f"the schema registry {self.place} has no API for subject {self.name}"
             )
-        return int(schema_id)
+        return self._check_id(schema_id)
+
+    def _check_id(self, schema_id: object) -> int:
+        """Return the id of a schema in an answer of the registry.
+
+        Raises:
+            UnavailableError: It is no id.
+        """
+        if type(schema_id) is int and 0 < schema_id <= ID_MAX:
+            return schema_id
+        raise UnavailableError(
+            f"the schema registry {self.place} answers with an id of a schema that is not a number "
+            f"from 1 to {ID_MAX}; check the path of schema_registry_url"
+        )
 
     def versions(self) -> list[int]:
         """Return the versions of the subject, in ascending order.
@@ -92,7 +106,12 @@ class Subject:
 
     def _test_compatibility(self, version: int) -> Callable[[SchemaRegistryClient], bool]:
         def test(client: SchemaRegistryClient) -> bool:
-            return bool(client.test_compatibility(self.name, self._schema, version))
+            try:
+                return bool(client.test_compatibility(self.name, self._schema, version))
+            except SchemaRegistryError as error:
+                if error.http_status_code != _INVALID:
+                    raise
+                return False  # the version is of another format, with which nothing is compatible
 
         return test
 
@@ -101,7 +120,7 @@ class Subject:
         try:
             return self._registry.ask(question)
         except SchemaRegistryError as error:
-            if error.http_status_code == _NOT_FOUND:
+            if error.error_code in UNKNOWN_CODES:  # a wrong path answers 404 without one
                 return None
             if error.http_status_code in _REFUSED:
                 raise ConfigError(

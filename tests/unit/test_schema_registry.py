@@ -127,6 +127,18 @@ def test_ids_guids_and_references_are_fetched(registry):
     assert unknown.value.code == "unknown_schema"
 
 
+def test_a_registry_without_guids_does_not_know_one(registry):
+    """Apicurio has no API for them; a record with a GUID must not wait for ever."""
+    source, guid = Registry(partial(make_registry_config, registry.url), 5), GUID.replace("-", "")
+    registry.failures += [404]
+    with pytest.raises(DecodeError, match=f"has no schema with id {guid}") as unknown:
+        source.fetch(guid)
+    assert unknown.value.code == "unknown_schema"
+    registry.failures += [404, 500]  # a wrong path, or a registry that is away, is no verdict
+    with pytest.raises(UnavailableError):
+        source.fetch(guid)
+
+
 def test_no_message_shows_the_login():
     """A URL may contain a password."""
     source = Registry(partial(make_registry_config, "http://user:secret@127.0.0.1:9"), 0.5)

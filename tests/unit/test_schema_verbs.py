@@ -109,6 +109,28 @@ async def test_a_worker_with_an_id_asks_nobody(bundle, model):
     assert await find_output_format(json_settings, model) == Wire("json")
 
 
+async def test_a_subject_of_another_format_is_not_compatible(registry, bundle):
+    """A registry cannot compare the formats, and says so by status 422."""
+    await run("schema", "register", *words(bundle, registry, wire_format="avro"))
+    registry.compares_formats = False
+    given = words(bundle, registry, wire_format="protobuf")
+    assert "not compatible with version 1" in await run("schema", "check", *given, status=1)
+
+
+@pytest.mark.parametrize("wrong", ["path", "id", "text"])
+async def test_answers_of_something_else_are_no_verdict(registry, bundle, wrong):
+    """A wrong path, and an id that no frame can have."""
+    await run("schema", "register", *words(bundle, registry))
+    if wrong == "path":
+        registry.status = 404
+    else:
+        number = 99_999_999_999 if wrong == "id" else "x"
+        registry.ids = dict.fromkeys(registry.ids, number)
+        registry.subjects = {SUBJECT: [number]}
+    said = await run("schema", "check", *words(bundle, registry), status=4)
+    assert "check the path of schema_registry_url" in said
+
+
 async def test_check_names_the_versions_that_are_not_compatible(registry, bundle, model):
     """It registers nothing, and ``register`` is refused with the remedy."""
     assert "no version yet" in await run("schema", "check", *words(bundle, registry))
