@@ -100,7 +100,7 @@ async def test_a_fold_after_a_rollback_is_the_workers_although_a_partition_is_si
         await stream.until_published(worker=process)
     redis = connect_redis(redis_url, 5)
     try:
-        async with worker("rolled-back") as process:
+        async with worker("rolled-back", idle_check_s=1) as process:  # deletes after that time
             await stream.produce(
                 [(b"a", EVENT, EARLIER_MS)]
             )  # partition 1, so that partition 0 is silent

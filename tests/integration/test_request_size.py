@@ -84,7 +84,7 @@ class LimitedProxy:
 
 @pytest.mark.parametrize(
     ("refusal", "timeout_s", "tries"),
-    [(b"", 20, {2}), (REFUSAL, 20, {1, 1.5, 2}), (None, 2, {2})],
+    [(b"", 20, {2, 2.5}), (REFUSAL, 20, {1, 1.5, 2}), (None, 2, {2})],
     ids=["closes", "refuses", "stalls"],
 )
 async def test_a_fold_behind_a_limit_equals_the_oracle(
@@ -93,7 +93,8 @@ async def test_a_fold_behind_a_limit_equals_the_oracle(
     """It publishes each event once, and goes on with what the proxy takes.
 
     Each size is tried twice, because a connection that was cut fails once; a refusal is enough if
-    it arrives, but the close behind it may overtake it.
+    it arrives, but the close behind it may overtake it.  A close that comes while the request is
+    being sent can cost one more try.
     """
     settings = SETTINGS.replace(redis_timeout_s=timeout_s)
     keys = [b"%0700d" % i for i in range(RECORDS)]
