@@ -11,6 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+from tests.http_json import send_json
+
 UNKNOWN = {"error_code": 40403, "message": "Schema not found"}
 
 
@@ -108,13 +110,7 @@ class FaultyRegistry:
                 if self._ending.wait(self.pause_s):
                     return
             return
-        status, answer = self._find(request)
-        body = json.dumps(answer).encode()
-        request.send_response(status)
-        request.send_header("Content-Type", "application/json")
-        request.send_header("Content-Length", str(len(body)))
-        request.end_headers()
-        request.wfile.write(body)
+        send_json(request, *self._find(request))
 
     def _find(self, request):
         """Return the status and the content of an answer."""

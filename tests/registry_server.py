@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
+from tests.http_json import send_json
+
 
 @dataclass
 class RegistryServer:
@@ -98,13 +100,7 @@ def serving():
     class Handler(http.server.BaseHTTPRequestHandler):
         def _serve(self):
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            status, content = state.answer(self.command, self.path, body)
-            answer = json.dumps(content).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
+            send_json(self, *state.answer(self.command, self.path, body))
 
         do_GET = do_POST = _serve  # noqa: N815  # names of the base class
 

@@ -5,9 +5,9 @@ The table ``[event]`` of the feature spec decides, in this order: a record that 
 the object at ``unwrap`` is the event.  A record with a null value forgets its key in any case.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -15,26 +15,11 @@ from stream_rnn.errors import DecodeError
 from stream_rnn.fold.fields import value_getter
 from stream_rnn.fold.framed import FramedRecords
 from stream_rnn.fold.record_limits import check_key, check_size
+from stream_rnn.fold.records import Keyed
 from stream_rnn.model.event import Event
 from stream_rnn.settings import Settings
 
 _MISPLACED = object()
-
-
-class Keyed(Protocol):
-    """A record, as far as an envelope reads it."""
-
-    @property
-    def key(self) -> bytes | None:
-        """Key of the record."""
-
-    @property
-    def value(self) -> bytes | None:
-        """Value of the record."""
-
-    @property
-    def headers(self) -> Sequence[tuple[str, bytes]]:
-        """Headers of the record."""
 
 
 class NoEvent(Enum):

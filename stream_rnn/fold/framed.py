@@ -10,14 +10,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from stream_rnn.errors import DecodeError, reason
-from stream_rnn.fold.records import FileRecord
+from stream_rnn.fold.records import FileRecord, Keyed
 from stream_rnn.fold.value_formats import check_kind, raiser, unframed
 from stream_rnn.formats.avro_columns import AvroColumns, Column, NotColumnarError
 from stream_rnn.formats.avro_content import content_reader
@@ -55,18 +55,6 @@ class SchemasNeededError(Exception):
         self.schema_ids = schema_ids
 
 
-class Framed(Protocol):
-    """A record, as far as its frame and its body need it."""
-
-    @property
-    def value(self) -> bytes | None:
-        """Value of the record."""
-
-    @property
-    def headers(self) -> Sequence[tuple[str, bytes]]:
-        """Headers of the record."""
-
-
 @dataclass(slots=True)
 class _Compiled:
     """A schema for the fields of a spec.
@@ -101,7 +89,7 @@ class FramedRecords:
         self._compiled: dict[str, _Compiled | DecodeError] = {}
         self._joined: Bodies | None = None  # of the micro-batch whose frames were found
 
-    def frames(self, records: Sequence[Framed], values: Sequence[bytes | None]) -> Frames | None:
+    def frames(self, records: Sequence[Keyed], values: Sequence[bytes | None]) -> Frames | None:
         """Return the frame of each record; ``None`` if no record is framed.
 
         Args:
@@ -125,7 +113,7 @@ class FramedRecords:
         return frames
 
     def _find_frames(
-        self, records: Sequence[Framed], values: Sequence[bytes | None]
+        self, records: Sequence[Keyed], values: Sequence[bytes | None]
     ) -> tuple[Frames | None, Collection[Frame]]:
         """Return the frame of each record, ``None`` if none is framed; and the different ones."""
         if not any(map(_HEADERS, records)):
@@ -144,7 +132,7 @@ class FramedRecords:
         distinct = [frame for frame in dict.fromkeys(frames) if frame]
         return (frames, distinct) if distinct else (None, ())
 
-    def parser(self, record: Framed) -> Callable[[bytes], Any] | None:
+    def parser(self, record: Keyed) -> Callable[[bytes], Any] | None:
         """Return the function that returns the content of one record; ``None`` without a frame.
 
         Raises:

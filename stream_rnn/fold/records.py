@@ -4,7 +4,23 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 
-class Record(Protocol):
+class Keyed(Protocol):
+    """The content of a record, which decides what is folded, and of which key."""
+
+    @property
+    def key(self) -> bytes | None:
+        """Key to which a hidden state belongs."""
+
+    @property
+    def value(self) -> bytes | None:
+        """Event, or ``None`` to forget the key."""
+
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]:
+        """Headers, of which one may name the schema of the value."""
+
+
+class Record(Keyed, Protocol):
     """A record of the source, such as aiokafka's ``ConsumerRecord``."""
 
     @property
@@ -14,18 +30,6 @@ class Record(Protocol):
     @property
     def timestamp(self) -> int:
         """Kafka's timestamp in milliseconds; -1 for none."""
-
-    @property
-    def key(self) -> bytes | None:
-        """Key to which a hidden state belongs."""
-
-    @property
-    def value(self) -> bytes | None:
-        """Event as JSON, or ``None`` to forget the key."""
-
-    @property
-    def headers(self) -> Sequence[tuple[str, bytes]]:
-        """Headers, which are only copied to a dead letter."""
 
 
 class LogRecord(NamedTuple):

@@ -1,10 +1,11 @@
-"""Fixtures of the tests of readers: a predictions topic, and what opens it."""
+"""Fixtures of integration tests: folds and their workers, a predictions topic and its readers."""
 
 from functools import partial
 
 import pytest
 
 from stream_rnn.predictions import PredictionReader
+from tests.integration.started_workers import started_workers
 
 
 @pytest.fixture
@@ -23,3 +24,17 @@ def open_reader(bootstrap_servers, topic):
 def open_member(open_reader, app_id):
     """Open a reader of the test's topic and group."""
     return partial(open_reader, group_id=app_id)
+
+
+@pytest.fixture
+async def stream(app_id, bootstrap_servers, redis_url, create_topic, tmp_path):
+    """Return a factory of a fold whose source exists, with two partitions."""
+    places = app_id, bootstrap_servers, redis_url
+    async with started_workers(*places, create_topic, tmp_path) as make:
+        yield make
+
+
+@pytest.fixture
+async def made(stream):
+    """Return a fold of two partitions, and a way to start its workers."""
+    return await stream()

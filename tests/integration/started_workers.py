@@ -40,6 +40,22 @@ async def until(predicate, timeout_s=40.0) -> None:
         await asyncio.sleep(0.1)
 
 
+async def logs(worker, text) -> None:
+    """Wait until a worker that runs has logged a text."""
+    async with asyncio.timeout(60):
+        while text not in worker.log.read_text():
+            assert worker.is_alive, worker.log.read_text()
+            await asyncio.sleep(0.1)
+
+
+async def ends(worker) -> int:
+    """Wait until a worker has ended, and return its status."""
+    async with asyncio.timeout(60):
+        while worker.is_alive:
+            await asyncio.sleep(0.1)
+    return worker.exit_status
+
+
 def options(stream, *names) -> list[str]:
     """Return settings of a fold as options of a verb."""
     return [f"--{n.replace('_', '-')}={stream.options()[n]}" for n in names]

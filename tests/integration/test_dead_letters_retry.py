@@ -8,18 +8,10 @@ from aiokafka import AIOKafkaProducer
 from stream_rnn.errors import FencedError
 from stream_rnn.operate.dead_letters import DeadLetterFilter
 from stream_rnn.operate.retry_dead_letters import Retry
-from tests.integration.started_workers import options, started_workers
+from tests.integration.started_workers import options
 from tests.integration.streams import run
 
 pytestmark = pytest.mark.timeout(120)
-
-
-@pytest.fixture
-async def made(app_id, bootstrap_servers, redis_url, create_topic, tmp_path):
-    """Return a fold of two partitions, and a way to start its workers."""
-    places = app_id, bootstrap_servers, redis_url
-    async with started_workers(*places, create_topic, tmp_path) as make:
-        yield await make()
 
 
 async def test_dead_letters_are_listed_and_put_back_once(made):

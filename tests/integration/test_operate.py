@@ -11,18 +11,10 @@ from aiokafka import AIOKafkaProducer
 from stream_rnn.operate.check_result import Level
 from stream_rnn.operate.doctor import examine
 from stream_rnn.store.connection import connect_redis
-from tests.integration.started_workers import PLACE, options, started_workers
+from tests.integration.started_workers import PLACE, options
 from tests.integration.streams import mixed_records, run
 
 pytestmark = pytest.mark.timeout(120)
-
-
-@pytest.fixture
-async def made(app_id, bootstrap_servers, redis_url, create_topic, tmp_path):
-    """Return a fold of two partitions, and a way to start its workers."""
-    places = app_id, bootstrap_servers, redis_url
-    async with started_workers(*places, create_topic, tmp_path) as make:
-        yield await make()
 
 
 async def test_doctor_finds_nothing_bad_where_a_worker_runs_and_says_what_is(made, create_topic):

@@ -11,9 +11,8 @@ from stream_rnn.errors import DecodeError, UnavailableError
 from stream_rnn.predictions import PredictionReader
 from stream_rnn.predictions.decoder import body_of
 from stream_rnn.predictions.wire_schema import FRAMED_FORMATS
-from tests.forked import ForkedWorker
 from tests.integration.predicted import wait_until
-from tests.integration.streams import Stream, mixed_records, run
+from tests.integration.streams import mixed_records, run
 from tests.registry_server import serving
 
 pytestmark = pytest.mark.timeout(120)
@@ -24,27 +23,6 @@ def registry():
     """Run a registry."""
     with serving() as server:
         yield server
-
-
-@pytest.fixture
-async def stream(app_id, bootstrap_servers, redis_url, create_topic, tmp_path):
-    """Return a factory of a fold whose source exists, with two partitions."""
-    workers = []
-
-    async def make(**settings) -> Stream:
-        made = Stream(app_id, bootstrap_servers, redis_url, tmp_path, **settings)
-        await create_topic(made.settings.source, 2)
-
-        def start(name="worker", environment=None, **more) -> ForkedWorker:
-            workers.append(ForkedWorker(name, made.options(**more), tmp_path, environment))
-            return workers[-1]
-
-        made.start = start
-        return made
-
-    yield make
-    for worker in workers:
-        await asyncio.to_thread(worker.stop)
 
 
 async def read_all(made, count, **options):

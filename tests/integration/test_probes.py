@@ -9,19 +9,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from stream_rnn.local.redis import LocalRedis
-from tests.integration.started_workers import PLACE, options, started_workers
+from tests.integration.started_workers import PLACE, options
 from tests.integration.streams import mixed_records, run
 from tests.shared_servers import run_server
 
 pytestmark = pytest.mark.timeout(120)
-
-
-@pytest.fixture
-async def made(app_id, bootstrap_servers, redis_url, create_topic, tmp_path):
-    """Return a fold of two partitions, and a way to start its workers."""
-    places = app_id, bootstrap_servers, redis_url
-    async with started_workers(*places, create_topic, tmp_path) as make:
-        yield await make()
 
 
 async def address_of(worker) -> str:

@@ -17,18 +17,10 @@ from stream_rnn.kafka.connection import kafka_options
 from stream_rnn.model.bundle import save_bundle
 from stream_rnn.store.connection import connect_redis
 from tests import models
-from tests.integration.started_workers import started_workers, until
+from tests.integration.started_workers import until
 from tests.integration.streams import change_records, mixed_records
 
 pytestmark = pytest.mark.timeout(120)
-
-
-@pytest.fixture
-async def stream(app_id, bootstrap_servers, redis_url, create_topic, tmp_path):
-    """Return a factory of a fold whose source exists, with two partitions."""
-    places = app_id, bootstrap_servers, redis_url
-    async with started_workers(*places, create_topic, tmp_path) as make:
-        yield make
 
 
 # For tests that wait until the group gives up a worker.

@@ -7,18 +7,10 @@ import pytest
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from stream_rnn.kafka.admin_client import CheckedAdminClient
-from tests.integration.started_workers import started_workers, until
+from tests.integration.started_workers import until
 from tests.integration.streams import mixed_records
 
 pytestmark = pytest.mark.timeout(120)
-
-
-@pytest.fixture
-async def stream(app_id, bootstrap_servers, redis_url, create_topic, tmp_path):
-    """Return a factory of a fold whose source exists, with two partitions."""
-    places = app_id, bootstrap_servers, redis_url
-    async with started_workers(*places, create_topic, tmp_path) as make:
-        yield make
 
 
 async def test_a_predictions_topic_with_the_brokers_timestamps_is_taken_up_again(

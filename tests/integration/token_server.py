@@ -10,6 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
+from tests.http_json import send_json
+
 ISSUER, AUDIENCE, KEY_ID = "https://issuer.test", "kafka-of-tests", "key-1"
 CLIENT, SECRET, SCOPE = "worker-client", "s3cr%t+of:tokens", "kafka write"
 
@@ -43,19 +45,11 @@ class TokenServer:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
-                self._answer(200, owner.jwks())
+                send_json(self, 200, owner.jwks())
 
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-                self._answer(*owner.answer(self.headers["Authorization"], body))
-
-            def _answer(self, status, content):
-                body = json.dumps(content).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+                send_json(self, *owner.answer(self.headers["Authorization"], body))
 
             def log_message(self, *_arguments):
                 pass

@@ -54,3 +54,15 @@ def bundle(tmp_path_factory):
     path = tmp_path_factory.mktemp("bundle")
     save_bundle(models.small(), path, {}, {})
     return path
+
+
+@pytest.fixture
+def config(tmp_path):
+    """Return a function that writes a Kafka config and returns its path."""
+
+    def write(text):
+        path = tmp_path / "client.properties"
+        path.write_text(text, encoding="utf-8")
+        return str(path)
+
+    return write

@@ -37,6 +37,17 @@ async def test_a_token_that_does_not_come_is_explained(monkeypatch):
     may_end.set()
 
 
+async def give_up(fetch, clock, begun):
+    """Return a provider whose first fetch hangs and whose second one has served, and the first."""
+    provider = CachedTokens(fetch, clock=clock)
+    first = asyncio.create_task(provider.token())
+    while not begun:
+        await asyncio.sleep(0.01)
+    clock.now_s += tokens_module.ABANDON_S
+    assert await provider.token() == "new"
+    return provider, first
+
+
 async def test_a_fetch_that_does_not_end_is_given_up():
     """The next connection fetches again, and a late answer of the first replaces nothing."""
     clock, may_answer, begun = Clock(), threading.Event(), []
@@ -48,12 +59,7 @@ async def test_a_fetch_that_does_not_end_is_given_up():
             return Token("old", 1000)
         return Token("new", 1000)
 
-    provider = CachedTokens(fetch, clock=clock)
-    first = asyncio.create_task(provider.token())
-    while not begun:
-        await asyncio.sleep(0.01)
-    clock.now_s += tokens_module.ABANDON_S
-    assert await provider.token() == "new"
+    provider, first = await give_up(fetch, clock, begun)
     may_answer.set()
     assert await first == "old"
     assert await provider.token() == "new"
@@ -74,12 +80,7 @@ async def test_a_fetch_that_was_given_up_explains_no_later_one(monkeypatch):
             may_end.wait(60)
         return Token("new", 10)
 
-    provider = CachedTokens(fetch, clock=clock)
-    first = asyncio.create_task(provider.token())
-    while not begun:
-        await asyncio.sleep(0.01)
-    clock.now_s += tokens_module.ABANDON_S
-    assert await provider.token() == "new"
+    provider, first = await give_up(fetch, clock, begun)
     may_fail.set()
     with suppress(TokenError):
         await first

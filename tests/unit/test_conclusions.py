@@ -8,7 +8,6 @@ import pytest
 from stream_rnn.cli import train
 from stream_rnn.evaluation.report import sentences as conclusions
 from stream_rnn.evaluation.result import (
-    MODELS,
     Bin,
     Group,
     HeadEvaluation,
@@ -18,19 +17,7 @@ from stream_rnn.evaluation.result import (
 from stream_rnn.metrics.figure import Figure
 from stream_rnn.training.run import TrainingScores
 from tests import models
-
-
-def figure(value, half=0.01):
-    """Make a figure with an interval."""
-    return Figure(value, value - half, value + half)
-
-
-def groups(*names, models=MODELS):
-    """Make groups, of which each next one is a little better."""
-    return tuple(
-        Group(name, 100 + i, {m: figure(0.7 + 0.02 * i - 0.05 * k) for k, m in enumerate(models)})
-        for i, name in enumerate(names)
-    )
+from tests.unit.report_pages import figure, groups
 
 
 def head(**more):

@@ -85,18 +85,6 @@ GOOGLE = (
 )
 
 
-@pytest.fixture
-def config(tmp_path):
-    """Write a Kafka config and return its path."""
-
-    def write(text):
-        path = tmp_path / "client.properties"
-        path.write_text(text, encoding="utf-8")
-        return str(path)
-
-    return write
-
-
 @pytest.mark.parametrize("cloud", CLOUDS)
 def test_what_clouds_hand_out_is_taken(config, cloud):
     """The login of each, and the brokers if the file names some."""

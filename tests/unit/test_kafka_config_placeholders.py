@@ -10,19 +10,6 @@ from stream_rnn.kafka.connection import kafka_options
 from stream_rnn.kafka.placeholders import check_placeholders
 from stream_rnn.kafka.properties import read_properties
 
-
-@pytest.fixture
-def config(tmp_path):
-    """Write a Kafka config and return its path."""
-
-    def write(text):
-        path = tmp_path / "client.properties"
-        path.write_text(text, encoding="utf-8")
-        return str(path)
-
-    return write
-
-
 TOKEN_URL = "sasl.oauthbearer.token.endpoint.url"
 JAAS = "x.PlainLoginModule required username='u' password="
 

@@ -11,18 +11,6 @@ from stream_rnn.kafka.connection import kafka_options
 from tests.integration.certificates import make_certificates
 
 
-@pytest.fixture
-def config(tmp_path):
-    """Write a Kafka config and return its path."""
-
-    def write(text):
-        path = tmp_path / "client.properties"
-        path.write_text(text, encoding="utf-8")
-        return str(path)
-
-    return write
-
-
 @pytest.mark.parametrize(
     ("store", "content", "commands"),
     [

@@ -12,18 +12,6 @@ JAAS = "sasl.jaas.config=x.PlainLoginModule required username='u' password='S3cr
 QUOTES, COMMENT = "quotation marks around its value", "a comment behind its value"
 
 
-@pytest.fixture
-def write(tmp_path):
-    """Return a function that writes a config and returns its path."""
-
-    def write(text):
-        path = tmp_path / "client.properties"
-        path.write_text(text, encoding="utf-8")
-        return str(path)
-
-    return write
-
-
 @pytest.mark.parametrize(
     ("text", "line", "name", "fault"),
     [
@@ -39,9 +27,9 @@ def write(tmp_path):
         ("metadata.broker.list='h:9092'\n", 1, "metadata.broker.list", QUOTES),
     ],
 )
-def test_quotation_marks_and_comments_are_named_instead_of_sent(write, text, line, name, fault):
+def test_quotation_marks_and_comments_are_named_instead_of_sent(config, text, line, name, fault):
     """With their line and a remedy, and without the value."""
-    path = write(text)
+    path = config(text)
     with pytest.raises(ConfigError) as error:
         ConfigFile.read(path)
     assert f"{path}: line {line}: {name} has {fault}" in str(error.value)
@@ -60,31 +48,31 @@ def test_quotation_marks_and_comments_are_named_instead_of_sent(write, text, lin
         ("S3cret\"'", "S3cret\"'"),
     ],
 )
-def test_a_password_may_have_the_same_signs(write, written, password):
+def test_a_password_may_have_the_same_signs(config, written, password):
     """An escape makes marks and signs a part of it, and so does their place."""
-    config = ConfigFile.read(write(f"{LOGIN}sasl.password={written}\n"))
+    config = ConfigFile.read(config(f"{LOGIN}sasl.password={written}\n"))
     assert config.settings["sasl.password"] == password
 
 
 @pytest.mark.parametrize("text", ['client.rack="a"\n', "client.rack=a # of dev\n", f"{JAAS}\n"])
-def test_a_name_without_an_effect_may_have_any_value(write, text):
+def test_a_name_without_an_effect_may_have_any_value(config, text):
     """As the login of a file whose protocol has none, in which quotation marks are JAAS's own."""
-    ConfigFile.read(write(f"bootstrap.servers=h:9092\nsecurity.protocol=PLAINTEXT\n{text}"))
+    ConfigFile.read(config(f"bootstrap.servers=h:9092\nsecurity.protocol=PLAINTEXT\n{text}"))
 
 
 @pytest.mark.parametrize("start", ["export ", "", "set "])
-def test_environment_variables_are_named(write, start):
+def test_environment_variables_are_named(config, start):
     """Instead of a backslash that a line may lack."""
-    path = write(f"{start}KAFKA_BOOTSTRAP_SERVERS=h:9092\n{start}KAFKA_SASL_PASSWORD='S3cret'\n")
+    path = config(f"{start}KAFKA_BOOTSTRAP_SERVERS=h:9092\n{start}KAFKA_SASL_PASSWORD='S3cret'\n")
     with pytest.raises(ConfigError) as error:
         ConfigFile.read(path)
     assert "has environment variables; write the names of Kafka's Java clients" in str(error.value)
     assert "S3cret" not in str(error.value)
 
 
-def test_a_registry_config_names_them_too(write):
+def test_a_registry_config_names_them_too(config):
     """Its login would be sent with the quotation marks."""
-    path = write('schema.registry.url=http://h\nbasic.auth.user.info="u:S3cret"\n')
+    path = config('schema.registry.url=http://h\nbasic.auth.user.info="u:S3cret"\n')
     with pytest.raises(ConfigError) as error:
         read_registry_config(Settings.build(schema_registry_config=path))
     assert f"{path}: line 2: basic.auth.user.info has {QUOTES}" in str(error.value)

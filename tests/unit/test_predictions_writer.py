@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from stream_rnn.model.heads import Binary, Multiclass, Regression, TimeToNext
 from stream_rnn.predictions.schema import Prediction
-from stream_rnn.predictions.writer import PredictionWriter
+from tests import prediction_writers
 
 HEADS = (
     Binary(name="late", kind="binary", path="delay", above=15),
@@ -34,18 +34,7 @@ rows = st.lists(
 
 def make_writer(heads=HEADS, **changes):
     """Make a writer."""
-    given = {
-        "heads": heads,
-        "name": "delay",
-        "fingerprint": "ab" * 32,
-        "numerics": "01234567",
-        "topic": "flights",
-        "partition": 2,
-        "app": "departures",
-        "fold_id": "0123456789ab",
-        "top_k": 2,
-    }
-    return PredictionWriter(**{**given, **changes})
+    return prediction_writers.make_writer(heads, **{"top_k": 2, **changes})
 
 
 def write(rows, writer=None):

@@ -178,7 +178,7 @@ async def test_a_registry_that_is_away_ends_the_start_with_status_4(registry, bu
 
 
 async def test_the_doctor_compares_the_id_of_the_setting(registry, bundle, model):
-    """Another id at the registry is bad; nothing is said of JSON."""
+    """Another id at the registry is a problem; predictions in JSON have no finding."""
     await run("schema", "register", *words(bundle, registry))
     (finding,) = await check_output_schema(
         settings_of(bundle, registry, predictions_schema_id=9), model

@@ -37,8 +37,8 @@ from stream_rnn.predictions.wire_schema import (
     read_bundle_heads,
     schema_text,
 )
-from stream_rnn.predictions.writer import PredictionWriter
 from stream_rnn.settings import Settings
+from tests.prediction_writers import make_writer
 
 HEADS = (
     Binary(name="late", kind="binary", path="delay", above=15),
@@ -75,18 +75,8 @@ rows = st.lists(
 
 def writer_of(wire=None, heads=HEADS, **changes):
     """Make a writer."""
-    given = {
-        "heads": heads,
-        "name": "delay",
-        "fingerprint": "ab" * 32,
-        "numerics": "01234567",
-        "topic": "flights",
-        "partition": 2,
-        "app": "departures",
-        "fold_id": "0123456789ab",
-        "top_k": 3,
-    }
-    return PredictionWriter(**{**given, **({"wire": wire} if wire else {}), **changes})
+    given = {"wire": wire} if wire else {}
+    return make_writer(heads, **{"top_k": 3, **given, **changes})
 
 
 def write(rows, writer):
