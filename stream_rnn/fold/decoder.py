@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from stream_rnn.errors import DecodeError, RecordError
+from stream_rnn.fold.columnar import merge
 from stream_rnn.fold.envelope import Envelope, NoEvent
 from stream_rnn.fold.event_time import TIME_MS_MIN, latest_ms
 from stream_rnn.fold.event_times import NO_TIMESTAMP, EventTimes
 from stream_rnn.fold.fields import build_row_type, column_reader
-from stream_rnn.fold.framed import FramedRecords, Frames, merge
+from stream_rnn.fold.framed import FramedRecords, Frames
 from stream_rnn.fold.record_limits import check_key, check_size, not_json
 from stream_rnn.fold.records import FileRecord, LogRecord, Record
 from stream_rnn.fold.schema_errors import schema_error
@@ -34,6 +35,8 @@ from stream_rnn.model.paths import split_path
 from stream_rnn.settings import Settings
 
 __all__ = ["DecodedRecords", "Decoder", "LogRecord", "Record", "skip_events"]
+
+_Bytes = Sequence[bytes | None]
 
 
 @dataclass(slots=True)
@@ -136,9 +139,9 @@ class Decoder:
         rows: list[int] | None = None  # of events; None if all records are events
         events = self._decode_alike(records, keys, values, frames)
         if events is not None:
-            columns = self._read_columns(events)
+            columns, times = self._read_columns(events), None
         else:
-            rows, columns, one_by_one = self._decode_mixed(records, keys, values, frames)
+            rows, columns, times, one_by_one = self._decode_mixed(records, keys, values, frames)
         if rows is None:
             timestamps = [record.timestamp for record in records]
             row_numbers = np.arange(len(records))
@@ -151,7 +154,7 @@ class Decoder:
         if self._time is not None:
             is_inside = self._validate_envelope is None
             raws = columns[self._time.path] if is_inside else self._read_times(one_by_one.envelopes)
-        time_ms, undated = self._times.read(raws, stamps)
+        time_ms, undated = self._times.read(raws, stamps, times)
         decoded = DecodedRecords(
             rows=row_numbers,
             keys=cast("list[bytes]", keys),
@@ -165,11 +168,7 @@ class Decoder:
         return skip_events(decoded, undated) if undated else decoded
 
     def _decode_alike(
-        self,
-        records: Sequence[Record],
-        keys: Sequence[bytes | None],
-        values: Sequence[bytes | None],
-        frames: Frames | None,
+        self, records: Sequence[Record], keys: _Bytes, values: _Bytes, frames: Frames | None
     ) -> list[Any] | None:
         """Return the events if every record is JSON and an event, else ``None``."""
         if frames is None:
@@ -201,48 +200,43 @@ class Decoder:
         }
 
     def _decode_mixed(
-        self,
-        records: Sequence[Record],
-        keys: Sequence[bytes | None],
-        values: Sequence[bytes | None],
-        frames: Frames | None,
-    ) -> tuple[list[int] | None, dict[str, list[Any]], _Decoded]:
+        self, records: Sequence[Record], keys: _Bytes, values: _Bytes, frames: Frames | None
+    ) -> tuple[list[int] | None, dict[str, list[Any]], NDArray[Any] | None, _Decoded]:
         """Decode records of which some are framed, or some are no events.
 
         Returns:
-            Rows of events, ``None`` for all; the columns; and what was decoded one by one.
+            Rows of events, ``None`` for all; the columns; the event times, if they were read as an
+            array; and what was decoded one by one.
         """
-        by_column: list[int] = []
+        by_column: Sequence[int] = ()
         columns: dict[str, list[Any]] = {}
         if self._framed is not None and frames is not None and self._envelope is None:
             is_eligible = None
-            if not self._are_eligible(keys, values):
+            if not self._are_eligible(keys, values, self._framed.longest(values)):
                 is_eligible = [
                     self._are_eligible([key], [value])
                     for key, value in zip(keys, values, strict=True)
                 ]
-            by_column, columns = self._framed.columns(values, frames, is_eligible)
+            by_column, columns, times = self._framed.columns(values, frames, is_eligible)
             if len(by_column) == len(records):
-                return None, columns, _Decoded()
+                return None, columns, times, _Decoded()
         one_by_one = self._decode_each(records, frames, frozenset(by_column))
         rows, others = one_by_one.rows, self._read_columns(one_by_one.events)
         if by_column:
             rows, others = merge(rows, others, by_column, columns)
-        return rows, others, one_by_one
+        return rows, others, None, one_by_one
 
-    def _are_eligible(self, keys: Sequence[bytes | None], values: Sequence[bytes | None]) -> bool:
+    def _are_eligible(self, keys: _Bytes, values: _Bytes, longest: int | None = None) -> bool:
         """Return whether all records have a key and a value whose sizes are valid."""
         try:
             key_bytes = max(map(len, cast("Sequence[bytes]", keys)))
-            value_bytes = max(map(len, cast("Sequence[bytes]", values)))
+            value_bytes = longest or max(map(len, cast("Sequence[bytes]", values)))
         except (TypeError, ValueError):  # one is None, or there is none
             return False
         limits = self._settings
         return key_bytes <= limits.key_bytes_max and value_bytes <= limits.value_bytes_max
 
-    def _decode_all(
-        self, keys: Sequence[bytes | None], values: Sequence[bytes | None]
-    ) -> list[Any] | None:
+    def _decode_all(self, keys: _Bytes, values: _Bytes) -> list[Any] | None:
         """Return the events if every record is an event, else ``None``."""
         if self._envelope is not None or not self._are_eligible(keys, values):
             return None

@@ -79,9 +79,13 @@ def parse_time_ms(raw: object, time: EventTime) -> int:
     return moment_ms
 
 
-def parse_numbers_ms(raws: Sequence[Any], unit: str) -> NDArray[np.int64] | None:
+def parse_numbers_ms(raws: Sequence[Any] | NDArray[Any], unit: str) -> NDArray[np.int64] | None:
     """Return :func:`parse_time_ms` of each value if all are valid numbers, else ``None``."""
-    kinds = set(map(type, raws))
+    kinds: set[type]
+    if isinstance(raws, np.ndarray):
+        kinds = {int if raws.dtype.kind == "i" else float}
+    else:
+        kinds = set(map(type, raws))
     if unit in PER_MS and kinds == {int}:
         try:
             times = np.array(raws, np.int64) // PER_MS[unit]

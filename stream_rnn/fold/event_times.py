@@ -28,13 +28,17 @@ class EventTimes:
         self._time_ms_max = latest_ms(settings.event_year_max)
 
     def read(
-        self, raws: Sequence[Any], timestamps: NDArray[np.int64]
+        self,
+        raws: Sequence[Any],
+        timestamps: NDArray[np.int64],
+        numbers: NDArray[Any] | None = None,
     ) -> tuple[NDArray[np.int64], dict[int, RecordError]]:
         """Return event times in ms, and the errors of the events without a valid time.
 
         Args:
             raws: N values of the field of the event time; ignored if there is none.
             timestamps: (N,) Timestamps of the records.
+            numbers: (N,) The same values as an array of int64 or float64, if they are all numbers.
         """
         errors: dict[int, RecordError] = {}
         if self._time is None:
@@ -45,7 +49,7 @@ class EventTimes:
                 message = "the record's timestamp lies beyond the year 9999"
                 errors[i] = FeatureError("time_out_of_bounds", message)
         else:
-            rounded = parse_numbers_ms(raws, self._time.unit)
+            rounded = parse_numbers_ms(raws if numbers is None else numbers, self._time.unit)
             times = np.zeros(len(timestamps), np.int64) if rounded is None else rounded
             if rounded is None:
                 for i, raw in enumerate(raws):
@@ -78,7 +82,10 @@ class EventTimes:
     ) -> None:
         """Add the errors of the events that are too far ahead of their records."""
         # A timestamp may be any int64; it is clipped so that the difference cannot overflow.
-        stamps = np.clip(timestamps, -STAMP_MAX, STAMP_MAX)
+        is_usual = (
+            timestamps.min(initial=0) >= -STAMP_MAX and timestamps.max(initial=0) <= STAMP_MAX
+        )
+        stamps = timestamps if is_usual else np.clip(timestamps, -STAMP_MAX, STAMP_MAX)
         ahead = times - stamps > self._settings.event_time_ahead_max_s * 1000
         for i in np.flatnonzero(ahead & (timestamps != NO_TIMESTAMP)).tolist():
             seconds = (int(times[i]) - int(timestamps[i])) / 1000

@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from stream_rnn.errors import DecodeError, reason
+from stream_rnn.fold.columnar import ColumnarRecords, merge
 from stream_rnn.fold.records import FileRecord, Keyed
 from stream_rnn.fold.value_formats import check_kind, raiser, unframed
 from stream_rnn.formats.avro_columns import AvroColumns, Column, NotColumnarError
 from stream_rnn.formats.avro_content import content_reader
 from stream_rnn.formats.avro_cursors import Bodies
-from stream_rnn.formats.avro_fields import field_values
+from stream_rnn.formats.avro_fields import all_numbers, field_values
 from stream_rnn.formats.avro_schema import parse_avro
 from stream_rnn.formats.frames import FRAME_BYTES, Frame, frame_of
 from stream_rnn.formats.logical import Moment
@@ -118,11 +119,12 @@ class FramedRecords:
         """Return the frame of each record, ``None`` if none is framed; and the different ones."""
         if not any(map(_HEADERS, records)):
             first = values[0] if values else None
-            if first is not None and first[:1] == b"\0" and None not in values:
-                bodies = Bodies(cast("Sequence[bytes]", values))
-                if bodies.all_begin_with(first[:FRAME_BYTES]):
-                    self._joined, frame = bodies, frame_of(first, ())
-                    return [frame] * len(values), () if frame is None else (frame,)
+            if first is not None and first[:1] == b"\0":
+                with suppress(TypeError):  # a value is null
+                    bodies = Bodies(cast("Sequence[bytes]", values))
+                    if bodies.all_begin_with(first[:FRAME_BYTES]):
+                        self._joined, frame = bodies, frame_of(first, ())
+                        return [frame] * len(values), () if frame is None else (frame,)
             elif not any(value[:1] == b"\0" for value in values if value):
                 return None, ()
         frames = [
@@ -173,7 +175,7 @@ class FramedRecords:
 
     def columns(
         self, values: Sequence[bytes | None], frames: Frames, is_eligible: Sequence[bool] | None
-    ) -> tuple[list[int], dict[str, list[Any]]]:
+    ) -> ColumnarRecords:
         """Read what can be read column by column.
 
         Args:
@@ -181,19 +183,17 @@ class FramedRecords:
             frames: Frame of each record.
             is_eligible: Whether each record has a key and a value of a valid size; ``None`` if all
                 have.
-
-        Returns:
-            Rows that were read, and the values of each field in the order of these rows.
         """
-        groups: dict[Frame, list[int]] = {}
+        groups: dict[Frame, Any] = {}  # rows
         first = frames[0]
         if is_eligible is None and first is not None and frames.count(first) == len(frames):
-            groups[first] = list(range(len(frames)))
+            groups[first] = range(len(frames))
         else:
             for row, frame in enumerate(frames):
                 if frame is not None and (is_eligible is None or is_eligible[row]):
                     groups.setdefault(frame, []).append(row)
-        rows: list[int] = []
+        rows: Sequence[int] = ()
+        times: NDArray[Any] | None = None
         columns: dict[str, list[Any]] = {field.path: [] for field in self._fields.values()}
         for frame, group in groups.items():
             read_columns = self._columns_of(frame) if len(group) >= COLUMNS_MIN else None
@@ -209,8 +209,20 @@ class FramedRecords:
                 good = np.flatnonzero(~given_up).tolist()
                 group = [group[i] for i in good]  # noqa: PLW2901  # without those given up
                 read = {path: [column[i] for i in good] for path, column in read.items()}
+            elif len(group) == len(values):
+                times = self._times(found)
             rows, columns = merge(rows, columns, group, read) if rows else (group, read)
-        return rows, columns
+        return ColumnarRecords(rows, columns, times)
+
+    def _times(self, columns: Mapping[tuple[str, ...], Column]) -> NDArray[Any] | None:
+        """Return the numbers of the event time, ``None`` if it is no number or no field."""
+        path = self._moment.path
+        return all_numbers(self._fields[path], columns.get(path)) if path in self._fields else None
+
+    def longest(self, values: Sequence[bytes | None]) -> int | None:
+        """Return the bytes of the longest value; ``None`` if :meth:`frames` did not join them."""
+        bodies = self._joined
+        return bodies.longest() if bodies is not None and bodies.values is values else None
 
     def _bodies(self, values: Sequence[bytes | None], group: Sequence[int]) -> Bodies:
         """Return the values of some rows, joined."""
@@ -305,19 +317,3 @@ def open_framed(
     """
     schemas = None if spec.event.value_format == "json" else open_schemas(settings)
     return None if schemas is None else FramedRecords(fields, spec.event, schemas, fetches=fetches)
-
-
-def merge(
-    rows: Sequence[int],
-    columns: Mapping[str, Sequence[Any]],
-    other_rows: Sequence[int],
-    other_columns: Mapping[str, Sequence[Any]],
-) -> tuple[list[int], dict[str, list[Any]]]:
-    """Merge the events of two groups of rows, in the order of the rows."""
-    both = [*rows, *other_rows]
-    order = sorted(range(len(both)), key=both.__getitem__)
-    joined = {path: [*column, *other_columns[path]] for path, column in columns.items()}
-    return (
-        [both[i] for i in order],
-        {path: [column[i] for i in order] for path, column in joined.items()},
-    )

@@ -81,7 +81,7 @@ class AvroColumns:
         cursors = Cursors(values if isinstance(values, Bodies) else Bodies(values), skip)
         self._move(cursors, None)
         columns, self._columns = self._columns, {}
-        return columns, cursors.bad | (cursors.at != cursors.end)
+        return columns, cursors.given_up()
 
     def _wanted(self, kind: AvroType, paths: Mapping[Path, Path]) -> Move:
         """Return the function that reads a type with some wanted paths: {rest: whole path}."""
@@ -144,7 +144,7 @@ def _make_sized_skip(kind: AvroType) -> Move:
 
 
 def _fixed_skip(size: int) -> Move:
-    return lambda cursors, rows: cursors.move(rows, cursors.starts(rows) + size)
+    return lambda cursors, rows: cursors.skip(rows, size)
 
 
 def _nothing(_value: object) -> None:
@@ -154,8 +154,8 @@ def _nothing(_value: object) -> None:
 _SKIPS: Mapping[str, Move] = {
     "null": lambda _cursors, _rows: None,
     "boolean": lambda cursors, rows: _nothing(cursors.boolean(rows)),
-    "int": lambda cursors, rows: _nothing(cursors.int32(rows)),
-    "long": lambda cursors, rows: _nothing(cursors.varint(rows)),
+    "int": Cursors.skip_int32,
+    "long": Cursors.skip_varint,
     "float": _fixed_skip(4),
     "double": _fixed_skip(8),
     "bytes": lambda cursors, rows: _nothing(cursors.span(rows)),
@@ -246,10 +246,8 @@ def _scalar(
             decimal_value(unscaled, kind.scale) for unscaled in cursors.slices(rows)
         ]
     if kind.kind == "enum":
-        symbols = kind.symbols
-        return lambda cursors, rows: [
-            symbols[number] for number in cursors.index(rows, len(symbols)).tolist()
-        ]
+        symbols = np.array(kind.symbols, object)
+        return lambda cursors, rows: list(symbols.take(cursors.index(rows, len(symbols))).tolist())
     if kind.kind not in _READS:
         raise NotColumnarError
     return _READS[kind.kind]
@@ -274,11 +272,12 @@ def _times(kind: AvroType, unit: str) -> Callable[[Cursors, Rows], NDArray[Any]]
 
     def times(cursors: Cursors, rows: Rows) -> NDArray[Any]:
         numbers = cursors.int32(rows) if kind.kind == "int" else cursors.varint(rows)
-        outside = (numbers > NUMBER_MAX // multiply) | (numbers < -NUMBER_MAX // multiply)
-        if outside.any():
+        limit = NUMBER_MAX // multiply
+        if numbers.max(initial=0) > limit or numbers.min(initial=0) < -limit:
+            outside = (numbers > limit) | (numbers < -limit)
             cursors.give_up(rows, outside)
             numbers = np.where(outside, 0, numbers)
-        converted = numbers * multiply // divide
+        converted = numbers if multiply == divide else numbers * multiply // divide
         return converted / 1000 if unit == "s" else converted
 
     return times

@@ -44,6 +44,25 @@ def field_values(field: Field, column: Column | None, given_up: Given) -> list[A
     ]
 
 
+def all_numbers(field: Field, column: Column | None) -> NDArray[Any] | None:
+    """Return what :func:`field_values` returns as an array; ``None`` if some values are no numbers.
+
+    Args:
+        field: Field of the feature spec.
+        column: Values at the field's path, of bodies of which none is given up.
+    """
+    if column is None or column.present is not None or field.is_label:
+        return None
+    if isinstance(column.values, list) or column.values.dtype == bool:
+        return None
+    return _numbers(field, column.values)
+
+
+def _numbers(field: Field, values: NDArray[Any]) -> NDArray[Any]:
+    keeps_integers = field.has_words or field.is_exact
+    return values if keeps_integers else values.astype(np.float64, copy=False)
+
+
 def _give_up(given_up: Given, which: Any, present: Given | None) -> None:
     given_up |= which if present is None else present & which
 
@@ -59,8 +78,7 @@ def _of_numbers(
         return list(values.tolist())
     if "number" not in field.types:
         _give_up(given_up, True, present)  # of all bodies
-    keeps_integers = field.has_words or field.is_exact
-    return list((values if keeps_integers else values.astype(np.float64)).tolist())
+    return list(_numbers(field, values).tolist())
 
 
 def _of_booleans(

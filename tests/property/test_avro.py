@@ -170,6 +170,77 @@ def test_no_body_depends_on_its_neighbours_and_both_readers_agree(log):
                     assert repr(cell(column, at)) == repr(expected)
 
 
+NUMBERS = [0, -1, *(sign * (1 << bit) + more for bit in range(5, 63) for sign in (1, -1) for more in (-1, 0, 1)), 2**63 - 1, -(2**63)]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["int", "long"])
+@pytest.mark.parametrize("is_wanted", [True, False])
+@given(sizes=st.sets(st.integers(1, 10), min_size=1))
+def test_integers_of_any_sizes_are_read_together(kind, is_wanted, sizes):
+    """Integers with the same number of bytes and with different ones; as an int, some are bad."""
+    fields = [{"name": "v", "type": kind}, {"name": "last", "type": "string"}]
+    root = parse_avro(json.dumps({"type": "record", "name": "R", "fields": fields}))
+    parsed = fastavro.parse_schema({"type": "record", "name": "R", "fields": [{**fields[0], "type": "long"}, fields[1]]})  # fmt: skip
+    bodies = [(number, write(parsed, {"v": number, "last": "ab"})) for number in NUMBERS]
+    some = [(number, body) for number, body in bodies if len(body) - 3 in sizes]
+    paths = [("v",), ("last",)] if is_wanted else [("last",)]
+    found, given_up = AvroColumns(root, paths, Moment()).read([body for _, body in some], 0)
+    is_int = [kind == "long" or -(2**31) <= number < 2**31 for number, _ in some]
+    assert given_up.tolist() == [not one for one in is_int]
+    for row, (number, _) in enumerate(some):
+        if not given_up[row]:
+            assert cell(found[("last",)], row) == "ab"
+            assert not is_wanted or cell(found[("v",)], row) == number
+
+
+@pytest.mark.parametrize("kept", [0, 7, 8, 100, 239, 240, 241])
+def test_cursors_never_read_behind_the_buffer(kept):
+    """The last body of thirty numbers is cut, so that its cursor is beyond the end for long."""
+    fields = [{"name": f"f{i}", "type": "double"} for i in range(30)]
+    root = parse_avro(json.dumps({"type": "record", "name": "R", "fields": fields}))
+    bodies = [FRAME + bytes(240), FRAME + bytes(241)[:kept]]
+    found, given_up = AvroColumns(root, [("f0",), ("f29",)], Moment()).read(bodies, len(FRAME))
+    assert given_up.tolist() == [False, kept != 240]
+    assert cell(found[("f29",)], 0) == 0.0
+
+
+@st.composite
+def long_logs(draw):
+    """Draw a schema of many scalar fields and many bodies, of which some are cut or lengthened."""
+    kinds = [draw(scalars([i])) for i in range(draw(st.integers(1, 12)))] * draw(st.integers(1, 5))
+    fields = [
+        {"name": f"f{i}", "type": {**kind, "name": f"N{i}"} if isinstance(kind, dict) else kind}
+        for i, (kind, _) in enumerate(kinds)
+    ]
+    schema = {"type": "record", "name": "R", "fields": fields}
+    parsed, bodies = fastavro.parse_schema(schema), []
+    some = [draw(st.tuples(*(values for _, values in kinds))) for _ in range(3)]
+    for number in draw(st.lists(st.integers(0, 2), min_size=1, max_size=40)):
+        body = write(parsed, {f"f{i}": value for i, value in enumerate(some[number])})
+        cut = draw(st.just(0) | st.integers(-9, len(body)))
+        bodies.append(body + bytes(-cut) if cut < 0 else body[: len(body) - cut])
+    return schema, bodies
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(long_logs())
+def test_cursors_that_move_together_give_up_exactly_the_bad_bodies(log):
+    """Bodies of many fields are given up if they end too early or too late, and only then."""
+    schema, bodies = log
+    root = parse_avro(json.dumps(schema))
+    contents = [read(content_reader(root, Moment()), body) for body in bodies]
+    path = (schema["fields"][-1]["name"],)
+    try:
+        reader = AvroColumns(root, [path], Moment())
+    except NotColumnarError:
+        reader = AvroColumns(root, [], Moment())
+    found, given_up = reader.read([FRAME + body for body in bodies], len(FRAME))
+    assert given_up.tolist() == [content is None for content in contents]
+    for row, content in enumerate(contents):
+        if content is not None and found:
+            assert repr(cell(found[path], row)) == repr(value_at(content[0], path))
+
+
 def cell(column, row):
     """Return a value of a column."""
     if column is None or (column.present is not None and not column.present[row]):

@@ -233,6 +233,37 @@ def test_the_verdict_on_a_record_never_depends_on_its_neighbours():
             assert alone.columns == {path: [c[i]] for path, c in together.columns.items()}
 
 
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+@pytest.mark.parametrize("kind", ["timestamp-micros", "plain", "double"])
+def test_an_event_time_does_not_depend_on_the_number_of_records(unit, kind):
+    """A valid one, one far ahead and one outside of the calendar; as an array and one by one."""
+    per_ms = {"s": 0.001, "ms": 1, "us": 1000, "ns": 1_000_000}[unit]
+    logical = {"type": "long", "logicalType": kind}
+    types = {"timestamp-micros": logical, "plain": "long", "double": "double"}
+    schema = {**WRITER, "fields": [{"name": "at", "type": types[kind]}]}
+    spec = {**SPEC, "event": {"key": ["machine"], "time": {"path": "at", "unit": unit}}}
+    source = Shelf({"7": Schema("AVRO", json.dumps(schema))})
+    reader = Decoder(FeatureSpec.model_validate(spec), settings(), schemas=Schemas(source))
+
+    def value(i, days):
+        number = (TIME_MS + i + days * 86_400_000) * (
+            1000 if kind == "timestamp-micros" else per_ms
+        )
+        return avro(schema, {"at": number if kind == "double" else int(number)}, 7)
+
+    usual = [value(i, 0) for i in range(COLUMNS_MIN)]
+    ahead, never = value(0, 1000), value(0, 3_000_000 if unit != "ns" or kind != "plain" else 1000)
+    for values in (usual, [*usual, ahead], [*usual, never, ahead]):
+        together = reader.decode(records(values))
+        alone = [reader.decode([record]) for record in records(values)]
+        assert together.time_ms.tolist() == [t for one in alone for t in one.time_ms.tolist()]
+        assert {row: str(error) for row, error in together.skips.items()} == {
+            row: str(one.skips[0]) for row, one in enumerate(alone) if one.skips
+        }
+        assert together.columns["at"] == [at for one in alone for at in one.columns["at"]]
+    assert len(together.skips) == 2
+
+
 def test_a_header_names_the_schema_of_a_bare_body():
     """By its number, or by its GUID."""
     bare = as_later(3)[5:]
