@@ -10,6 +10,7 @@ record, so it is the same in every micro-batch.
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from operator import attrgetter
 from typing import Any, cast
 
 import numpy as np
@@ -36,6 +37,7 @@ from stream_rnn.settings import Settings
 
 __all__ = ["DecodedRecords", "Decoder", "LogRecord", "Record", "skip_events"]
 
+_TIMESTAMP = attrgetter("timestamp")
 _Bytes = Sequence[bytes | None]
 
 
@@ -143,13 +145,12 @@ class Decoder:
         else:
             rows, columns, times, one_by_one = self._decode_mixed(records, keys, values, frames)
         if rows is None:
-            timestamps = [record.timestamp for record in records]
+            stamps = np.fromiter(map(_TIMESTAMP, records), np.int64, len(records))
             row_numbers = np.arange(len(records))
         else:
             row_numbers = np.array(rows, np.int64)
-            timestamps = [records[row].timestamp for row in rows]
+            stamps = np.array([records[row].timestamp for row in rows], np.int64)
             keys = [keys[row] for row in rows]
-        stamps = np.array(timestamps, np.int64)
         raws: Sequence[Any] = ()
         if self._time is not None:
             is_inside = self._validate_envelope is None
@@ -229,8 +230,9 @@ class Decoder:
     def _are_eligible(self, keys: _Bytes, values: _Bytes, longest: int | None = None) -> bool:
         """Return whether all records have a key and a value whose sizes are valid."""
         try:
-            key_bytes = max(map(len, cast("Sequence[bytes]", keys)))
-            value_bytes = longest or max(map(len, cast("Sequence[bytes]", values)))
+            # The maximum of a set is faster: there are few different lengths.
+            key_bytes = max(set(map(len, cast("Sequence[bytes]", keys))))
+            value_bytes = longest or max(set(map(len, cast("Sequence[bytes]", values))))
         except (TypeError, ValueError):  # one is None, or there is none
             return False
         limits = self._settings

@@ -298,7 +298,10 @@ class Cursors:
             start = self.starts(rows)
             length = np.where(outside, 0, length)
         to = start + length
-        self.move(rows, to)
+        if rows is None:
+            self._base = to  # the shift is 0 since the starts are known
+        else:
+            self._base[rows] = to
         return start, to
 
     def slices(self, rows: Rows) -> list[bytes]:
