@@ -1,49 +1,22 @@
 """``python -m tests.bench.speed decode``: the CPU of decoding, by the format of the values."""
 
-import io
 import json
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
-import fastavro
 
 from stream_rnn.fold.decoder import Decoder, LogRecord
 from stream_rnn.formats.schemas import Schema, Schemas
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.settings import Settings
+from tests.bench.encodings import encodings
 from tests.bench.environment import machine, on_progress, write
 from tests.bench.load import FIRST_MS, SPEC, Load, key_of, value_of
-from tests.protobuf_messages import message_class
 
 SIZES = (1_024, 4_096)
-FRAME = b"\0\0\0\0\7"
-AVRO = {
-    "type": "record",
-    "name": "Event",
-    "fields": [
-        {"name": "amount", "type": ["null", "double"]},
-        {
-            "name": "kind",
-            "type": {"type": "enum", "name": "K", "symbols": ["view", "click", "buy"]},
-        },
-        {"name": "known", "type": "boolean"},
-        {"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}},
-        {"name": "page", "type": "int"},
-        {"name": "session", "type": "string"},
-        {"name": "text", "type": "string"},
-    ],
-}
-PROTOBUF = """
-syntax = "proto3";
-enum Kind { view = 0; click = 1; buy = 2; }
-message Event {
-  optional double amount = 1; Kind kind = 2; bool known = 3; int64 at = 4; int32 page = 5;
-  string session = 6; string text = 7;
-}
-"""
 
 
 class _Shelf:
@@ -55,29 +28,6 @@ class _Shelf:
     def fetch(self, _schema_id: str) -> Schema:
         """Return the schema."""
         return self._schema
-
-
-def formats() -> dict[str, tuple[Schema, Callable[[dict[str, object]], bytes]]]:
-    """Return the schema of each format, and the function that writes an event."""
-    parsed = fastavro.parse_schema(AVRO)
-    made = message_class(PROTOBUF, "Event")
-
-    def avro(event: dict[str, object]) -> bytes:
-        body = io.BytesIO()
-        fastavro.schemaless_writer(body, parsed, event)
-        return FRAME + body.getvalue()
-
-    def protobuf(event: dict[str, object]) -> bytes:
-        return FRAME + b"\0" + made(**event).SerializeToString()
-
-    def as_json(event: dict[str, object]) -> bytes:
-        return FRAME + json.dumps(event, separators=(",", ":")).encode()
-
-    return {
-        "Avro": (Schema("AVRO", json.dumps(AVRO)), avro),
-        "Protobuf": (Schema("PROTOBUF", PROTOBUF), protobuf),
-        "JSON Schema": (Schema("JSON", "{}"), as_json),
-    }
 
 
 @click.command("decode")
@@ -106,9 +56,10 @@ def measure(size: int, repeats: int) -> dict[str, list[float]]:
     settings = Settings.build(app="bench", source="load", predictions="out")
     plain = [value_of(number, Load()) for number in range(size)]
     work = {"JSON": (Decoder(spec, settings), records(plain))}
-    for name, (schema, as_value) in formats().items():
-        decoder = Decoder(spec, settings, schemas=Schemas(_Shelf(schema)))
-        work[name] = decoder, records([as_value(json.loads(value)) for value in plain])
+    for encoding in encodings().values():
+        decoder = Decoder(spec, settings, schemas=Schemas(_Shelf(encoding.schema)))
+        values = [encoding.encode(json.loads(value)) for value in plain]
+        work[encoding.title] = decoder, records(values)
     expected = repr(work["JSON"][0].decode(work["JSON"][1]).columns)
     for decoder, batch in work.values():
         assert repr(decoder.decode(batch).columns) == expected

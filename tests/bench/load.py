@@ -1,6 +1,7 @@
 """The load of the speed benchmarks: events of a number of keys, and a bundle for them."""
 
 import asyncio
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from stream_rnn.model.bundle import save_bundle
 from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.network import Model
+from tests.bench.encodings import encodings
 
 SPEC = {
     "name": "clicks",
@@ -33,6 +35,7 @@ SENDS_AT_ONCE = 8
 FIRST_MS = 1_700_000_000_000
 
 Spread = Literal["even", "zipf", "hot"]
+Format = Literal["json", "avro", "protobuf", "json_schema"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,7 @@ class Load:
             of the first key's events; or ``hot``, in which one key has half of the events.
         value_bytes: Approximate size of an event in bytes.
         seed: Random seed of the keys' order.
+        format: Format of the values; all but ``json`` are framed for a schema registry.
     """
 
     events: int = 2_000_000
@@ -55,13 +59,14 @@ class Load:
     spread: Spread = "even"
     value_bytes: int = 100
     seed: int = 1
+    format: Format = "json"
 
     @property
     def name(self) -> str:
         """Name of a topic with this load."""
         return (
             f"load-{self.events}-{self.keys}-{self.partitions}-{self.spread}-{self.value_bytes}"
-            f"-{self.seed}"
+            f"-{self.seed}-{self.format}"
         )
 
     def key_numbers(self) -> NDArray[np.int64]:
@@ -78,6 +83,13 @@ class Load:
 
 def value_of(number: int, load: Load) -> bytes:
     """Return the value of an event, with the four fields of the spec and some others."""
+    value = _json_of(number, load)
+    if load.format == "json":
+        return value
+    return encodings()[load.format].encode(json.loads(value))
+
+
+def _json_of(number: int, load: Load) -> bytes:
     head = b'{"amount":%d.%02d,"kind":"%b","known":%b,"at":%d,"page":%d,"session":"%06x"' % (
         number * 7919 % 500,
         number % 100,

@@ -22,6 +22,7 @@ from tests.bench.environment import (
     run_with_servers,
     write,
 )
+from tests.bench.formats import formats_command
 from tests.bench.latency_command import latency_command
 from tests.bench.load import Load, bundle_of
 from tests.bench.metrics_cost import metrics_command
@@ -106,7 +107,7 @@ def quick(out: Path | None, **options: Any) -> None:
     write({"machine": machine(), "rates": {n: asdict(r) for n, r in rates.items()}}, table, out)
 
 
-for command in (latency_command, shapes_command, growth_command, profile_command, recovery_command, memory_command, metrics_command, decode_command):  # fmt: skip
+for command in (latency_command, shapes_command, growth_command, profile_command, recovery_command, memory_command, metrics_command, decode_command, formats_command):  # fmt: skip
     group.add_command(command)
 
 if __name__ == "__main__":

@@ -7,13 +7,16 @@ import pytest
 
 from stream_rnn.fold.decoder import Decoder
 from stream_rnn.fold.step_times import STEPS, StepTimes
+from stream_rnn.formats.schemas import Schemas
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.settings import Settings
 from stream_rnn.testing import record
 from tests.bench import contenders
 from tests.bench.contenders import CONTENDERS, RunOptions, worker
+from tests.bench.encodings import SCHEMA_ID, encodings
 from tests.bench.latency import summary
-from tests.bench.load import SPEC, Load, key_of, value_of
+from tests.bench.load import FIRST_MS, SPEC, Load, key_of, value_of
+from tests.unit.test_framed import Shelf
 
 
 def test_every_event_of_a_load_is_one():
@@ -28,6 +31,23 @@ def test_every_event_of_a_load_is_one():
         assert len(decoded.rows) == load.events
         assert set(decoded.columns["kind"]) == {"view", "click", "buy"}
         assert set(decoded.columns["known"]) == {True, False}
+
+
+@pytest.mark.parametrize("name", sorted(encodings()))
+def test_a_load_has_the_same_events_in_every_format(name):
+    """With the id of a schema that a registry has."""
+    spec, settings = FeatureSpec.parse(SPEC, "bench"), Settings.build()
+    schemas = Schemas(Shelf({str(SCHEMA_ID): encodings()[name].schema}))
+    decoders = {"json": Decoder(spec, settings), name: Decoder(spec, settings, schemas=schemas)}
+    found = {}
+    for one, decoder in decoders.items():
+        load = Load(events=100, format=one)
+        records = [record(i, b"key", value_of(i, load), FIRST_MS + i) for i in range(load.events)]
+        decoded = decoder.decode(records)
+        found[one] = decoded.rows.tolist(), decoded.time_ms.tolist(), repr(decoded.columns)
+    assert found[name] == found["json"]
+    assert len(found["json"][0]) == 100
+    assert Load(format=name).name != Load().name
 
 
 @pytest.mark.parametrize(("spread", "least", "most"), [("even", 0.0, 0.02), ("zipf", 0.1, 0.3), ("hot", 0.45, 0.55)])  # fmt: skip
