@@ -1,70 +1,24 @@
 """The example of the page that copies predictions into PostgreSQL, on a real one."""
 
 import asyncio
-import os
-import shutil
-import subprocess
-import tempfile
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
 from stream_rnn.errors import DecodeError
-from stream_rnn.local.processes import free_port
 from stream_rnn.predictions import PredictionReader, batches, to_polars
+from tests.integration.postgresql import connected, running_postgresql
 from tests.integration.predicted import publish, written
 from tests.pages import blocks, marked, read
 
 pytestmark = [pytest.mark.tools, pytest.mark.timeout(120)]
-PROGRAMS = "/usr/lib/postgresql"
-
-
-def find_program(name):
-    """Return the path of a program of PostgreSQL; ``None`` if there is none."""
-    debian = sorted(Path(PROGRAMS).glob(f"*/bin/{name}"))
-    return shutil.which(name) or (str(debian[-1]) if debian else None)
 
 
 @pytest.fixture
 def database():
     """Run a PostgreSQL, and return its port."""
-    pytest.importorskip("asyncpg", reason="asyncpg is not installed")
-    initdb, postgres = find_program("initdb"), find_program("postgres")
-    if initdb is None or postgres is None:
-        pytest.skip("no initdb and postgres: install postgresql")
-    user = {"user": "postgres"} if os.geteuid() == 0 else {}  # root may not run it
-    directory = Path(tempfile.mkdtemp(prefix="stream-rnn-postgresql-"))
-    if user:
-        shutil.chown(directory, "postgres")
-    port, data = free_port(), directory / "data"
-    command = [initdb, "-D", str(data), "-U", "reader", "-A", "trust", "--no-sync"]
-    subprocess.run(command, check=True, capture_output=True, timeout=60, cwd=directory, **user)
-    options = ("-h", "127.0.0.1", "-p", str(port), "-k", str(directory), "-c", "fsync=off")
-    server = subprocess.Popen(
-        [postgres, "-D", str(data), *options],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        cwd=directory,
-        **user,
-    )
-    yield port
-    server.terminate()
-    server.wait(20)
-    shutil.rmtree(directory)
-
-
-async def connected(port):
-    """Return a connection to a server that may still be starting."""
-    import asyncpg
-
-    async with asyncio.timeout(30):
-        while True:
-            with suppress(OSError, asyncpg.PostgresError):
-                return await asyncpg.connect(
-                    host="127.0.0.1", port=port, user="reader", database="postgres"
-                )
-            await asyncio.sleep(0.1)
+    with running_postgresql() as port:
+        yield port
 
 
 async def test_predictions_that_are_yielded_again_are_in_the_table_once(

@@ -136,7 +136,7 @@ def test_every_room_has_one_line():
 
 def test_the_prediction_by_example_is_one():
     """It parses as what readers get, and the table names its fields in its order."""
-    (example,) = blocks(page("predictions"), "json")
+    example, _connector = blocks(page("predictions"), "json")
     assert Prediction.parse(example.strip().encode()).steps == 17
     fields = named(rows(page("predictions"), "field"))
     assert fields == list(Prediction.model_fields)
