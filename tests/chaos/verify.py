@@ -1,5 +1,6 @@
 """Compares the topics and states of a fold with the oracle."""
 
+import struct
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,9 @@ from stream_rnn.model.bundle import load_bundle
 from stream_rnn.settings import Settings
 from tests import oracle
 from tests.chaos.topics import Output
+
+BODIES = {"avro": b"\x02", "protobuf": b"\0", "json_schema": b"{"}
+"""What the body of a prediction begins with: format 1, the first message, an object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,8 @@ class Findings:
         skipped: Number of bad records.
         repeated: Number of predictions and dead letters beyond the first of an offset.
         wrong: Offset and description of the first differences of each kind.
-        counts: Number of differences by kind: missing, duplicated, different, disordered, ...
+        counts: Number of differences by kind: missing, duplicated, different, disordered, format
+            (a prediction in another format than that of the settings), ...
     """
 
     partition: int
@@ -108,6 +113,7 @@ def verify(outcome: PartitionOutcome, bundles: Sequence[str], settings: Settings
     exactly_once = settings.delivery == "exactly_once"
     decoders = {fold: model_decoder(models[fold]) for fold in truths}
     _predictions(outcome, truths, decoders, findings, exactly_once=exactly_once)
+    _formats(outcome, settings, findings)
     _dead_letters(outcome, truths[main], findings, exactly_once=exactly_once)
     for fold, stored in outcome.stored.items():
         truth = truths[fold]
@@ -151,6 +157,16 @@ def _predictions(
         offsets.add(offset)
         last = max(last, offset)
     _missing(next(iter(truths.values())), offsets, findings)
+
+
+def _formats(outcome: PartitionOutcome, settings: Settings, findings: Findings) -> None:
+    """Check the first bytes, which a reader of all formats does not compare."""
+    name = settings.predictions_format
+    frame = struct.pack(">bI", 0, settings.predictions_schema_id or 0)
+    begin = b"{" if name == "json" else frame + BODIES[name]
+    for output in outcome.predictions:
+        if not (output.value or b"").startswith(begin):
+            findings.add("format", output.source_offset, f"{output.value!r} is not {name}")
 
 
 def _missing(main, offsets: set[int], findings: Findings) -> None:

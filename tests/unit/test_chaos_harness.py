@@ -14,6 +14,7 @@ import stream_rnn
 from stream_rnn.fold.crash_points import Point
 from stream_rnn.fold.decoder import LogRecord
 from stream_rnn.fold.fold_id import fold_id
+from stream_rnn.fold.output_schema import model_decoder
 from stream_rnn.local.processes import free_port
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.predictions.wire_schema import FRAMED_FORMATS, Wire
@@ -139,6 +140,18 @@ def test_plans_have_every_format():
     assert formats == {"json", *FRAMED_FORMATS}
 
 
+def test_faults_of_the_registry_are_mixed_with_all_others_in_every_format():
+    """Half of the long plans have framed events, and all kinds of the registry are drawn."""
+    framed = [one for one in (plan(seed, 10) for seed in range(100)) if one.is_framed]
+    kinds = {scheduled.kind for one in framed for scheduled in one.schedule}
+    assert len(framed) > 30
+    assert {name for name, fault in FAULTS.items() if "registry" in fault.needs} <= kinds
+    for one in framed:
+        assert {FAULTS[scheduled.kind].lane for scheduled in one.schedule} > {"registry"}
+    formats = {one.settings.get("predictions_format", "json") for one in framed}
+    assert formats == {"json", *FRAMED_FORMATS}
+
+
 @pytest.mark.parametrize("wire_format", FRAMED_FORMATS)
 async def test_predictions_of_every_format_are_compared(right, wire_format):
     """What a fold publishes is right, and one byte that differs is found."""
@@ -152,6 +165,13 @@ async def test_predictions_of_every_format_are_compared(right, wire_format):
     ]
     truth = dataclasses.replace(outcome, predictions=outputs, stored={})
     assert findings((truth, bundles, settings)) == {}
+    another_id = settings.replace(predictions_schema_id=8)
+    assert findings((truth, bundles, another_id)) == {"format": len(outputs)}
+    content = model_decoder(model).content(outputs[5].value)
+    as_json = [dataclasses.replace(outputs[5], value=json.dumps(content).encode())]
+    assert findings(
+        (truth, bundles, settings), predictions=[*outputs[:5], *as_json, *outputs[6:]]
+    ) == {"format": 1}
     last = outputs[5].value[:-1] + bytes([outputs[5].value[-1] ^ 1])
     outputs[5] = dataclasses.replace(outputs[5], value=last)
     assert findings((truth, bundles, settings)) == {"different": 1}
