@@ -11,6 +11,7 @@ from confluent_kafka.schema_registry.error import SchemaRegistryError
 from stream_rnn.errors import ConfigError, DecodeError, UnavailableError, reason
 from stream_rnn.formats.bounded_http import BoundedTransport, CertificateError
 from stream_rnn.formats.registry_config import BEARER_SOURCE, RegistryConfig
+from stream_rnn.formats.registry_errors import NOT_FOUND, REFUSED, shown_message, status_remedy
 from stream_rnn.formats.registry_tokens import BearerTokens
 from stream_rnn.formats.schemas import SCHEMA_CHARACTERS_MAX, Schema
 
@@ -20,8 +21,6 @@ logging.getLogger("httpx2").setLevel(logging.WARNING)  # it has a line for each 
 
 REFERENCES_MAX = 256
 NUMBER_DIGITS_MAX = 10
-_REFUSED = (401, 403)
-_NOT_FOUND = 404
 UNKNOWN_CODES = (40401, 40402, 40403)
 """Codes of a registry for an unknown subject, version and schema; a wrong path has none of them."""
 _ERRORS = (
@@ -150,7 +149,7 @@ class Registry:
         except ConfigError as error:
             raise UnavailableError(f"cannot read the login of the registry: {error}") from None
         except SchemaRegistryError as error:
-            if error.http_status_code in _REFUSED:
+            if error.http_status_code in REFUSED:
                 self._client = None  # the next request has the login that the file has then
             raise
         except UnavailableError:
@@ -196,35 +195,49 @@ class Registry:
 
         Apicurio has none for GUIDs, and a record with a GUID must not wait for one.
         """
-        if error.http_status_code != _NOT_FOUND:
+        if error.http_status_code != NOT_FOUND:
             return False
         self.ping()
         return True
 
-    def unavailable(self, error: Exception) -> UnavailableError:
-        """Return the error of a registry that cannot serve requests now."""
-        remedy = ""
+    def unavailable(self, error: Exception, task: str = "") -> UnavailableError:
+        """Return the error of a registry that cannot serve requests now.
+
+        Args:
+            error: What the client has raised.
+            task: What was asked of the registry, such as ``to read subject x``; empty if the
+                caller names it.
+        """
+        asked = f" when asked {task}" if task else ""
         if isinstance(error, SchemaRegistryError):
-            why = f"answers with HTTP status {error.http_status_code}"
-            if error.http_status_code == _NOT_FOUND:
-                remedy = ", and no code of a registry; check the path of schema_registry_url"
-            if error.http_status_code in _REFUSED:
-                why = f"refuses the login (HTTP status {error.http_status_code})"
-                remedy = "; " + (
+            status = error.http_status_code
+            why, remedy = f"answers with HTTP status {status}{asked}", status_remedy(status)
+            if status in REFUSED:
+                why = f"refuses the login (HTTP status {status})"
+                remedy = (
                     f"correct {self._config.path}, which is read again"
                     if self._config.path
                     else "set --schema-registry-config to a file with the login"
                 )
         elif isinstance(error, CertificateError):
-            why = f"does not answer: {reason(error)}"
-            remedy = "; name its authority with ssl.ca.location in --schema-registry-config"
+            why = f"does not answer{asked}: {self._mask(reason(error))}"
+            remedy = "name its authority with ssl.ca.location in --schema-registry-config"
         elif isinstance(error, httpx2.HTTPError | OSError):
-            why = f"does not answer: {reason(error)}"
+            why = f"does not answer{asked}: {self._mask(reason(error))}"
+            remedy = "check that it runs, and schema_registry_url"
         else:
-            why = "answers with something that is no schema; check the path of schema_registry_url"
+            why = "answers with something that is no schema"
+            remedy = "check the path of schema_registry_url"
+        return UnavailableError(f"the schema registry {self.place} {why}; {remedy}")
+
+    def shown_message(self, error: SchemaRegistryError) -> str:
+        """Return the message in an answer in brackets, without secrets; empty if there is none."""
+        return self._mask(shown_message(error.error_message))
+
+    def _mask(self, text: str) -> str:
         for secret in self._config.secrets:
-            why = why.replace(secret, "***")
-        return UnavailableError(f"the schema registry {self.place} {why}{remedy}")
+            text = text.replace(secret, "***")
+        return text
 
 
 def _check(schema: Any) -> None:

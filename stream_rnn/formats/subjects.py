@@ -7,15 +7,22 @@ from confluent_kafka.schema_registry import Schema as RegistrySchema
 from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.error import SchemaRegistryError
 
-from stream_rnn.errors import ConfigError, UnavailableError
+from stream_rnn.errors import ConfigError, DecodeError, StreamRNNError, UnavailableError
 from stream_rnn.formats.registry import UNKNOWN_CODES, Registry
+from stream_rnn.formats.registry_errors import (
+    INCOMPATIBLE,
+    INVALID,
+    NOT_FOUND,
+    READ_ONLY_CODE,
+    REFUSED,
+)
+from stream_rnn.formats.same_schema import means_the_same
 from stream_rnn.formats.schemas import Schema
 
 VERSIONS_MAX = 100
 """Number of the latest versions that a check compares one by one."""
 T = TypeVar("T")
 ID_MAX = 2_147_483_647
-_REFUSED, _INCOMPATIBLE, _INVALID = (401, 403), 409, 422
 
 
 class Subject:
@@ -31,55 +38,70 @@ class Subject:
 
     def __init__(self, registry: Registry, name: str, schema: Schema) -> None:
         self.name, self.place = name, registry.place
-        self._registry, self._schema = registry, RegistrySchema(schema.text, schema.kind)
+        self._registry, self._schema = registry, schema
+        self._given = RegistrySchema(schema.text, schema.kind)
 
     def find(self) -> int | None:
         """Return the id of the schema; ``None`` if it is not registered under the subject.
 
         Raises:
-            ConfigError: The registry does not let this user read the subject.
+            ConfigError: The registry does not let this user read the subject, or serves another
+                schema under the id.
             UnavailableError: The registry does not answer.
         """
-        found = self._ask(
-            "read", lambda client: client.lookup_schema(self.name, self._schema).schema_id
-        )
-        return None if found is None else self._check_id(found)
+        found = self._ask("read", self._look_up)
+        return None if found is None else self._verify(found)
+
+    def _look_up(self, client: SchemaRegistryClient) -> int | None:
+        try:
+            return client.lookup_schema(self.name, self._given).schema_id
+        except SchemaRegistryError as error:
+            if not _may_be_of_kinds(error) or self._kind(client, "latest") == self._schema.kind:
+                raise
+            return None  # the subject is of another format, with which it cannot be compared
 
     def register(self) -> int:
-        """Register the schema, unless it is, and return its id.
+        """Register the schema, unless it is, and return its id once the registry serves it.
 
         Raises:
-            ConfigError: The schema is not compatible, or this user lacks a right.
+            ConfigError: The schema is not compatible, this user lacks a right, or the registry
+                serves another schema under the id.
             UnavailableError: The registry does not answer.
         """
-        try:
-            schema_id = self._ask(
-                "write", lambda client: client.register_schema(self.name, self._schema)
-            )
-        except SchemaRegistryError as error:
-            raise ConfigError(
-                f"the schema registry {self.place} refuses the schema of subject {self.name} "
-                f"(HTTP status {error.http_status_code}): it is not compatible with the versions "
-                "before; stream-rnn schema check names them; publish to another topic, or change "
-                "the subject's compatibility"
-            ) from None
-        if schema_id is None:
-            raise ConfigError(
-                f"the schema registry {self.place} has no API for subject {self.name}"
-            )
-        return self._check_id(schema_id)
+        schema_id = self._ask(
+            "write", lambda client: client.register_schema(self.name, self._given)
+        )
+        return self._verify(schema_id)
 
-    def _check_id(self, schema_id: object) -> int:
-        """Return the id of a schema in an answer of the registry.
+    def _verify(self, schema_id: object) -> int:
+        """Return the id in an answer, if the registry serves the schema under it.
+
+        Some registries store every version of a subject in the format of the first one.
 
         Raises:
-            UnavailableError: It is no id.
+            ConfigError: It serves another schema.
+            UnavailableError: It is no id, or the registry does not serve it yet.
         """
-        if type(schema_id) is int and 0 < schema_id <= ID_MAX:
+        if type(schema_id) is not int or not 0 < schema_id <= ID_MAX:
+            raise UnavailableError(
+                f"the schema registry {self.place} answers with an id of a schema that is not a "
+                f"number from 1 to {ID_MAX}; check the path of schema_registry_url"
+            )
+        try:
+            served = self._registry.fetch(str(schema_id))
+        except DecodeError as error:
+            raise UnavailableError(
+                f"subject {self.name} has the schema with id {schema_id}, which cannot be read "
+                f"back: {error}; try again once all nodes of the registry know it"
+            ) from None
+        if means_the_same(self._schema, served):
             return schema_id
-        raise UnavailableError(
-            f"the schema registry {self.place} answers with an id of a schema that is not a number "
-            f"from 1 to {ID_MAX}; check the path of schema_registry_url"
+        how = f"as {served.kind}" if served.kind != self._schema.kind else "with another meaning"
+        raise ConfigError(
+            f"the schema registry {self.place} has the {self._schema.kind} schema of subject "
+            f"{self.name} with id {schema_id}, but serves this id {how}, so nobody could read the "
+            "predictions; publish to another topic, or delete the subject, or its newest version, "
+            "at the registry and register again"
         )
 
     def versions(self) -> list[int]:
@@ -101,33 +123,90 @@ class Subject:
         return [
             version
             for version in self.versions()[-VERSIONS_MAX:]
-            if self._ask("read", self._test_compatibility(version)) is False
+            if self._ask("compare", self._test_compatibility(version)) is False
         ]
 
     def _test_compatibility(self, version: int) -> Callable[[SchemaRegistryClient], bool]:
         def test(client: SchemaRegistryClient) -> bool:
             try:
-                return bool(client.test_compatibility(self.name, self._schema, version))
+                return bool(client.test_compatibility(self.name, self._given, version))
             except SchemaRegistryError as error:
-                if error.http_status_code != _INVALID:
+                if not _may_be_of_kinds(error) or self._kind(client, version) == self._schema.kind:
                     raise
                 return False  # the version is of another format, with which nothing is compatible
 
         return test
 
-    def _ask(self, right: str, question: Callable[[SchemaRegistryClient], T]) -> T | None:
-        """Ask the registry; ``None`` if it does not know what the question names."""
+    def _kind(self, client: SchemaRegistryClient, version: int | str) -> str:
+        schema = client.get_version(self.name, version).schema  # type: ignore[arg-type]
+        return schema.schema_type or "AVRO"
+
+    def _ask(self, action: str, question: Callable[[SchemaRegistryClient], T]) -> T | None:
+        """Ask the registry; ``None`` if it does not know what the question names.
+
+        Args:
+            action: What is done with the subject: ``read``, ``compare`` or ``write``.
+            question: Function of the client.
+
+        Raises:
+            ConfigError: A person must change something.
+            UnavailableError: The registry does not answer.
+        """
         try:
             return self._registry.ask(question)
         except SchemaRegistryError as error:
-            if error.error_code in UNKNOWN_CODES:  # a wrong path answers 404 without one
+            if error.error_code in UNKNOWN_CODES and action != "write":  # a wrong path has none
                 return None
-            if error.http_status_code in _REFUSED:
-                raise ConfigError(
-                    f"the schema registry {self.place} does not let this user {right} subject "
-                    f"{self.name} (HTTP status {error.http_status_code}); grant it, or give "
-                    "another login"
-                ) from None
-            if error.http_status_code in (_INCOMPATIBLE, _INVALID):
-                raise
-            raise self._registry.unavailable(error) from None
+            raise self._refusal(action, error) from None
+
+    def _refusal(self, action: str, error: SchemaRegistryError) -> StreamRNNError:
+        """Return what an answer with a status of failure means, and its remedy."""
+        status = error.http_status_code
+        if status in REFUSED:
+            right = "write" if action == "write" else "read"
+            return ConfigError(
+                f"the schema registry {self.place} does not let this user {right} subject "
+                f"{self.name} (HTTP status {status}); grant it, or give another login"
+            )
+        remedy = self._remedy(action, error)
+        if not remedy:
+            return self._registry.unavailable(error, f"to {action} subject {self.name}")
+        return ConfigError(
+            f"the schema registry {self.place} refuses to {action} the schema of subject "
+            f"{self.name} (HTTP status {status}){self._registry.shown_message(error)}: {remedy}"
+        )
+
+    def _remedy(self, action: str, error: SchemaRegistryError) -> str:
+        """Return the cause of a refusal and what to do; empty if the registry is unavailable."""
+        status, code, kind = error.http_status_code, error.error_code, self._schema.kind
+        if action == "write" and _may_be_of_kinds(error) and (other := self._other_kind()):
+            return (
+                f"its newest version is {other}, and the schema {kind}; publish to another topic, "
+                f"or give the --predictions-format of {other}"
+            )
+        if code == READ_ONLY_CODE:
+            return "its mode allows no new schema; set its mode, or the registry's, to READWRITE"
+        if status == NOT_FOUND and code in UNKNOWN_CODES:
+            return (
+                "it takes no new schema at this path; check the path of schema_registry_url, and "
+                "whether this is a replica for reading only"
+            )
+        return {
+            INCOMPATIBLE: "it is not compatible with the versions before; stream-rnn schema check "
+            "names them; publish to another topic, or change the subject's compatibility",
+            INVALID: "it takes the schema for invalid; check whether the registry supports "
+            f"{kind}, or give another --predictions-format",
+        }.get(status, "")
+
+    def _other_kind(self) -> str:
+        """Return the format of the newest version, if it is another one; otherwise empty."""
+        try:
+            kind = self._registry.ask(lambda client: self._kind(client, "latest"))
+        except (SchemaRegistryError, StreamRNNError):  # the error that is asked about is reported
+            return ""
+        return kind if kind != self._schema.kind else ""
+
+
+def _may_be_of_kinds(error: SchemaRegistryError) -> bool:
+    """Return whether a registry may answer so because it cannot compare two formats."""
+    return error.http_status_code in (INCOMPATIBLE, INVALID) or error.http_status_code >= 500

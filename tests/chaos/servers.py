@@ -17,8 +17,8 @@ from stream_rnn.local.processes import free_port
 from stream_rnn.local.redis import LocalRedis
 from tests.chaos.proxy import Proxy
 from tests.chaos.writers import Writers
-from tests.faulty_registry import FaultyRegistry
 from tests.integration.redis_kinds import PRIMARIES, Cluster
+from tests.registry_server import RegistryServer
 
 BACKUP_EVERY_S = 2.5
 BACKUPS = 8
@@ -118,7 +118,7 @@ class Servers:
         self.kafka_proxies: list[Proxy] = []
         self.redis: LocalRedis | None = None
         self.redis_proxy: Proxy | None = None
-        self.registry = FaultyRegistry()
+        self.registry = RegistryServer()
         self.writers = Writers(self.registry)
         self._backups: list[tuple[float, Path]] = []
         self._backup_task: asyncio.Task | None = None

@@ -9,7 +9,7 @@ import fastavro
 
 from stream_rnn.formats.schema_file import encode_line
 from stream_rnn.formats.schemas import Schema
-from tests.faulty_registry import FaultyRegistry
+from tests.registry_server import RegistryServer
 
 FIRST_ID = 100
 TRUNCATED_EVERY = 41
@@ -26,7 +26,7 @@ class Writers:
         hidden: Ids whose schemas the registry does not have now.
     """
 
-    def __init__(self, registry: FaultyRegistry) -> None:
+    def __init__(self, registry: RegistryServer) -> None:
         self._registry = registry
         self._texts: dict[int, str] = {}
         self._parsed: dict[int, object] = {}

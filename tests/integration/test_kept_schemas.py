@@ -14,9 +14,9 @@ from stream_rnn.formats.schema_file import decode_line, encode_line, read_schema
 from stream_rnn.formats.schemas import Schema
 from stream_rnn.store.connection import connect_redis
 from stream_rnn.store.redis_schemas import RedisSchemas
-from tests.faulty_registry import FaultyRegistry
 from tests.forked import ForkedWorker
 from tests.integration.streams import Stream, run
+from tests.registry_server import RegistryServer
 
 pytestmark = pytest.mark.timeout(180)
 SCHEMA = {
@@ -44,7 +44,7 @@ def events(count, schema=SCHEMA, number=7):
 @pytest.fixture
 def registry():
     """Run a registry with a schema."""
-    with FaultyRegistry() as server:
+    with RegistryServer() as server:
         server.register(7, SCHEMA)
         yield server
 

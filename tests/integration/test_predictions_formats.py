@@ -13,7 +13,7 @@ from stream_rnn.predictions.decoder import body_of
 from stream_rnn.predictions.wire_schema import FRAMED_FORMATS
 from tests.integration.predicted import wait_until
 from tests.integration.streams import mixed_records, run
-from tests.registry_server import serving
+from tests.registry_server import RegistryServer
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.timeout(120)
 @pytest.fixture
 def registry():
     """Run a registry."""
-    with serving() as server:
+    with RegistryServer() as server:
         yield server
 
 

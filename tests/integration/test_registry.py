@@ -13,11 +13,11 @@ from stream_rnn.fold.decoder import LogRecord
 from stream_rnn.formats.registry import make_client
 from stream_rnn.formats.registry_config import make_registry_config
 from tests import oracle
-from tests.faulty_registry import FaultyRegistry
 from tests.forked import ForkedWorker
 from tests.integration.certificates import make_certificates
 from tests.integration.streams import Stream
 from tests.integration.test_kept_schemas import LATER, SCHEMA
+from tests.registry_server import RegistryServer
 
 pytestmark = pytest.mark.timeout(300)
 JSON_SCHEMA = {
@@ -138,7 +138,7 @@ async def test_a_worker_logs_in_over_tls(make, schema_registry_url, tmp_path):
     """Through a proxy that demands a password, with an authority of its own."""
     make_certificates(tmp_path)
     client = make_client(make_registry_config(schema_registry_url), 20)
-    with FaultyRegistry(certificate=tmp_path / "server.pem", upstream=schema_registry_url) as proxy:
+    with RegistryServer(certificate=tmp_path / "server.pem", upstream=schema_registry_url) as proxy:
         proxy.demand("user", "p%ss:word")
         config = tmp_path / "registry.properties"
         config.write_text(

@@ -14,7 +14,7 @@ from stream_rnn.predictions.wire_schema import (
 from tests import models
 from tests.audited import faults, records_of, settings_of
 from tests.memory_topics import Folded, fold
-from tests.registry_server import serving
+from tests.registry_server import RegistryServer
 
 ID = 7
 
@@ -92,7 +92,7 @@ async def test_the_registry_is_asked_whether_its_schema_reads_them(model, wire_f
     """A registry that was restored with other ids gives another schema for the id."""
     fields = output_fields(model.spec.heads)
     kind, text = REGISTRY_KINDS[wire_format], schema_text(wire_format, fields)
-    with serving() as registry, serving() as other:
+    with RegistryServer() as registry, RegistryServer() as other:
         settings = settings_of(predictions_format=wire_format, schema_registry_url=registry.url)
         wire = Wire(wire_format, ID)
         made = Folded(model, settings, await fold(model, settings, records_of(), wire=wire))

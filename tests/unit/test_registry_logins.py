@@ -10,9 +10,9 @@ from stream_rnn.formats import bounded_http
 from stream_rnn.formats.registry import REFERENCES_MAX, Registry
 from stream_rnn.formats.registry_config import make_registry_config
 from stream_rnn.formats.schemas import SCHEMA_CHARACTERS_MAX
-from tests.faulty_registry import FaultyRegistry
 from tests.integration.certificates import make_certificates
 from tests.integration.token_server import CLIENT, SCOPE, SECRET, TokenServer
+from tests.registry_server import RegistryServer
 
 PASSWORD = "p%ss:word+1"
 TIMEOUT_S = 20
@@ -21,7 +21,7 @@ TIMEOUT_S = 20
 @pytest.fixture
 def registry():
     """Run a registry with a schema."""
-    with FaultyRegistry() as server:
+    with RegistryServer() as server:
         server.register(7, '"int"')
         yield server
 
@@ -87,7 +87,7 @@ def test_a_missing_login_names_the_option(registry):
 def test_tls_needs_the_authority(tmp_path, config):
     """Without it the message names the option; a client certificate is sent."""
     make_certificates(tmp_path)
-    with FaultyRegistry(certificate=tmp_path / "server.pem") as server:
+    with RegistryServer(certificate=tmp_path / "server.pem") as server:
         server.register(7, '"int"')
         assert "ssl.ca.location" in fails(open_registry(url=server.url))
         path = config(
@@ -100,11 +100,11 @@ def test_tls_needs_the_authority(tmp_path, config):
 
 def test_the_next_url_serves_if_the_first_does_not(registry):
     """As in the list of Confluent's clients."""
-    with FaultyRegistry() as other:
+    with RegistryServer() as other:
         away = other.url
     assert open_registry(url=f"{away},{registry.url}").fetch("7").text == '"int"'
     registry.failures += [503]
-    with FaultyRegistry() as other:
+    with RegistryServer() as other:
         other.register(7, '"long"')
         assert open_registry(url=f"{registry.url},{other.url}").fetch("7").text == '"long"'
 

@@ -13,7 +13,7 @@ from stream_rnn.fold.store_calls import StoreCalls
 from stream_rnn.settings import Settings
 from stream_rnn.store.memory_store import MemoryStore
 from tests import models
-from tests.faulty_registry import FaultyRegistry
+from tests.registry_server import RegistryServer
 
 SCHEMA = {
     "type": "record",
@@ -41,7 +41,7 @@ class KeptInMemory:
 @pytest.fixture
 def registry():
     """Run a registry without schemas."""
-    with FaultyRegistry() as server:
+    with RegistryServer() as server:
         yield server
 
 

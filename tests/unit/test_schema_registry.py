@@ -23,7 +23,7 @@ from stream_rnn.settings import Settings
 from stream_rnn.training.dataset import EventCollector
 from stream_rnn.training.labels import read_labels
 from tests import models
-from tests.faulty_registry import FaultyRegistry
+from tests.registry_server import RegistryServer
 
 SCHEMA = {
     "type": "record",
@@ -36,7 +36,7 @@ GUID = "12345678-90ab-cdef-1234-567890abcdef"
 @pytest.fixture
 def registry():
     """Run a registry."""
-    with FaultyRegistry({"/schemas/ids/7": {"schema": json.dumps(SCHEMA)}}) as server:
+    with RegistryServer({"/schemas/ids/7": {"schema": json.dumps(SCHEMA)}}) as server:
         yield server
 
 
@@ -83,7 +83,7 @@ async def test_avro_has_the_predictions_of_json_byte_for_byte(registry):
     expected = await replayed(settings_of(), log(as_json))
     assert len(expected) == 150
     assert await replayed(settings_of(registry), log(as_avro)) == expected
-    assert registry.asked == ["/schemas/ids/7"]
+    assert registry.asked == ["GET /schemas/ids/7"]
 
 
 async def test_a_fold_waits_while_the_registry_does_not_serve(registry):
@@ -91,7 +91,7 @@ async def test_a_fold_waits_while_the_registry_does_not_serve(registry):
     registry.failures += [503, 500, 401]
     expected = await replayed(settings_of(), log(as_json, 20))
     assert await replayed(settings_of(registry), log(as_avro, 20)) == expected
-    assert registry.asked == ["/schemas/ids/7"] * 4
+    assert registry.asked == ["GET /schemas/ids/7"] * 4
 
 
 async def test_a_fold_ends_after_its_deadline(registry):

@@ -9,12 +9,13 @@ from stream_rnn.errors import ConfigError, UnavailableError, UnreachableError
 from stream_rnn.fold.output_schema import published_wire
 from stream_rnn.model.bundle import load_bundle, save_bundle
 from stream_rnn.operate.check_output_schema import check_output_schema
+from stream_rnn.predictions.subject import open_subject
 from stream_rnn.predictions.wire_schema import FRAMED_FORMATS, Wire, output_fields, schema_text
 from stream_rnn.settings import Settings
 from stream_rnn.worker.output_format import find_output_format
 from tests import models
 from tests.integration.streams import run
-from tests.registry_server import serving
+from tests.registry_server import RegistryServer
 
 SUBJECT = "delays-value"
 
@@ -22,7 +23,7 @@ SUBJECT = "delays-value"
 @pytest.fixture
 def registry():
     """Run a registry."""
-    with serving() as server:
+    with RegistryServer() as server:
         yield server
 
 
@@ -112,8 +113,113 @@ async def test_a_worker_with_an_id_asks_nobody(bundle, model):
 async def test_a_subject_of_another_format_is_not_compatible(registry, bundle):
     """A registry cannot compare the formats, and says so by status 422."""
     await run("schema", "register", *words(bundle, registry, wire_format="avro"))
-    registry.compares_formats = False
+    registry.statuses = {"POST /compatibility": (422, 42201)}
     given = words(bundle, registry, wire_format="protobuf")
+    assert "not compatible with version 1" in await run("schema", "check", *given, status=1)
+
+
+async def test_an_id_that_is_served_in_another_format_is_not_registered(registry, bundle, model):
+    """A registry without a rule takes the text, and serves it in the format of the subject."""
+    await run("schema", "register", *words(bundle, registry, wire_format="avro"))
+    registry.stays_in_first_kind = True
+    given = words(bundle, registry, wire_format="protobuf")
+    for _ in range(2):  # the second call finds the schema
+        err = await run("schema", "register", *given, status=3)
+        assert "with id 8, but serves this id as AVRO" in err
+        assert "publish to another topic, or delete the subject" in err
+    for automatic in (True, False):
+        settings = settings_of(bundle, registry, "protobuf", schema_auto_register=automatic)
+        with pytest.raises(ConfigError, match="serves this id as AVRO"):
+            await find_output_format(settings, model)
+    (finding,) = await check_output_schema(settings, model)
+    assert (finding.level, "serves this id as AVRO" in finding.said) == ("bad", True)
+
+
+@pytest.mark.parametrize("wire_format", FRAMED_FORMATS)
+async def test_an_id_that_is_served_with_another_meaning_is_not_registered(
+    registry, bundle, model, wire_format
+):
+    """Another text of the same meaning is the schema, a changed type is not."""
+    text = schema_text(wire_format, output_fields(model.spec.heads))
+    if wire_format == "protobuf":
+        same = "// a comment\n" + text.replace("\n", "\n\n")
+        other = text.replace("string numerics = 7", "string numerics = 12")
+    else:
+        same = json.dumps(json.loads(text), indent=2, sort_keys=True)
+        other = text.replace('"long"', '"string"').replace('"integer"', '"string"')
+    registry.served = {7: same}
+    out = await run("schema", "register", *words(bundle, registry, wire_format=wire_format))
+    assert out == f"{SUBJECT}: schema id 7\n"
+    registry.served = {7: other}
+    given = words(bundle, registry, wire_format=wire_format)
+    err = await run("schema", "register", *given, status=3)
+    assert "serves this id with another meaning" in err
+
+
+async def test_an_id_that_the_registry_does_not_serve_yet_ends_with_status_4(registry, bundle):
+    """Its nodes may lag behind each other, and the next try finds it."""
+    registry.statuses = {"GET /schemas/ids/7": (404, 40403)}
+    err = await run("schema", "register", *words(bundle, registry), status=4)
+    assert "try again once all nodes of the registry know it" in err
+    registry.statuses = {}
+    assert "registered before" in await run("schema", "register", *words(bundle, registry))
+
+
+STATUSES = {  # status and code of an answer -> error, part of the remedy
+    (401, 40101): (ConfigError, "grant it, or give another login"),
+    (403, 40301): (ConfigError, "grant it, or give another login"),
+    (302, 302): (UnavailableError, "set schema_registry_url to its final URL"),
+    (400, 400): (UnavailableError, "the log of the registry"),
+    (404, 404): (UnavailableError, "check the path of schema_registry_url"),
+    (404, 40401): (ConfigError, "check the path of schema_registry_url"),
+    (405, 405): (UnavailableError, "whether the registry is read-only"),
+    (409, 409): (ConfigError, "change the subject's compatibility"),
+    (413, 413): (UnavailableError, "raise the limit of a request"),
+    (422, 42201): (
+        ConfigError,
+        "takes the schema for invalid; check whether the registry supports AVRO",
+    ),
+    (422, 42205): (ConfigError, "to READWRITE"),
+    (429, 429): (UnavailableError, "raise the limit of requests"),
+    (500, 50001): (UnavailableError, "the log of the registry has the cause"),
+    (503, 503): (UnavailableError, "try again later"),
+}
+
+
+CALLS = {  # requests of the methods of a subject
+    "register": f"POST /subjects/{SUBJECT}/versions",
+    "find": f"POST /subjects/{SUBJECT}",
+    "versions": "GET /subjects",
+    "incompatible_versions": "POST /compatibility",
+}
+
+
+@pytest.mark.parametrize("method", CALLS)
+@pytest.mark.parametrize("answer", STATUSES)
+def test_every_status_has_a_remedy(registry, bundle, model, answer, method):
+    """And the message names the registry, the subject and the status."""
+    fields = output_fields(model.spec.heads)
+    open_subject(settings_of(bundle, registry), fields).register()
+    registry.statuses = {CALLS[method]: answer}
+    subject = open_subject(settings_of(bundle, registry), fields)
+    if answer == (404, 40401) and method != "register":
+        assert not getattr(subject, method)()
+        return
+    kind, remedy = STATUSES[answer]
+    with pytest.raises(kind) as error:
+        getattr(subject, method)()
+    for part in (remedy, registry.url, f"subject {SUBJECT}", f"HTTP status {answer[0]}"):
+        assert part in str(error.value)
+
+
+@pytest.mark.parametrize("answer", [(409, 409), (422, 42201), (500, 50001)])
+async def test_a_registry_that_cannot_compare_two_formats_is_told_apart(registry, bundle, answer):
+    """Its statuses differ; the message names both formats."""
+    await run("schema", "register", *words(bundle, registry, wire_format="avro"))
+    registry.statuses = {f"POST /subjects/{SUBJECT}": answer, "POST /compatibility": answer}
+    given = words(bundle, registry, wire_format="protobuf")
+    err = await run("schema", "register", *given, status=3)
+    assert "its newest version is AVRO, and the schema PROTOBUF; publish to another topic" in err
     assert "not compatible with version 1" in await run("schema", "check", *given, status=1)
 
 
@@ -144,7 +250,7 @@ async def test_check_names_the_versions_that_are_not_compatible(registry, bundle
     shown = await run("schema", "check", *words(bundle, registry, "--json"), status=1)
     assert json.loads(shown)["incompatible"] == [1]
     err = await run("schema", "register", *words(bundle, registry), status=3)
-    assert "is not compatible with the versions before" in err
+    assert "its newest version is JSON, and the schema AVRO" in err
     (finding,) = await check_output_schema(settings_of(bundle, registry), model)
     assert finding.level == "bad"
     assert "not compatible with version 1" in finding.said
@@ -153,7 +259,7 @@ async def test_check_names_the_versions_that_are_not_compatible(registry, bundle
 
 async def test_a_user_who_may_not_write_is_told_so(registry, bundle, model):
     """Status 3, because a person must grant the right; reading works."""
-    registry.refused = ("POST /subjects/delays-value/versions",)
+    registry.statuses = {"POST /subjects/delays-value/versions": (403, 40301)}
     err = await run("schema", "register", *words(bundle, registry), status=3)
     assert f"does not let this user write subject {SUBJECT} (HTTP status 403)" in err
     settings = settings_of(bundle, registry, schema_auto_register=True)
