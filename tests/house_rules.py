@@ -208,6 +208,26 @@ def untold_tasks(source):
     ] + (["Service.task"] if "Service.task" in source else [])
 
 
+READERS = ("batches", "read_dead_letters", "records_at", "_records", "records", "read")
+"""Functions that return an asynchronous generator with an open reader of Kafka."""
+
+
+def unclosed_readers(source):
+    """Return loops, by line, that leave a reader to the end of the event loop if they raise.
+
+    There several generators of one reader are closed at once, which fails with a traceback.
+    """
+    loops = (ast.AsyncFor, ast.comprehension)
+    return [
+        node.iter.lineno
+        for node in ast.walk(parsed(source))
+        if isinstance(node, loops)
+        and (isinstance(node, ast.AsyncFor) or node.is_async)
+        and isinstance(node.iter, ast.Call)
+        and ast.unparse(node.iter.func).rpartition(".")[2] in READERS
+    ]
+
+
 def bare_exceptions(source):
     """Return handlers of foreign exceptions, by line, that cite one without ``reason``.
 

@@ -3,7 +3,8 @@
 They take 5 bytes for each offset and 45 for each dead letter; the records themselves stay in Kafka.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any
 
 import numpy as np
@@ -125,7 +126,7 @@ class DeadLetters:
         """Read a dead letter again."""
         return await record_at(self._cluster, self._tp, output_offset)
 
-    def records(self, output_offsets: Iterable[int]) -> AsyncIterator[ConsumerRecord]:
+    def records(self, output_offsets: Iterable[int]) -> AsyncGenerator[ConsumerRecord]:
         """Read dead letters again, as far as the topic still contains them."""
         return records_at(self._cluster, self._tp, output_offsets)
 
@@ -136,9 +137,10 @@ class DeadLetters:
             first = await self._cluster.log_start(self._tp)
             self.first_available = self._bounds.start if first == 0 else None
         end = await self._cluster.log_end(self._tp)
-        async for records in self._cluster.batches(self._tp, first, end):
-            for record in records:
-                self._add(record)
+        async with aclosing(self._cluster.batches(self._tp, first, end)) as batches:
+            async for records in batches:
+                for record in records:
+                    self._add(record)
         self._read_to = max(first, end)
 
     def _add(self, record: ConsumerRecord) -> None:

@@ -12,7 +12,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 
 import numpy as np
 
@@ -175,8 +176,9 @@ class PartitionAudit:
         )
 
     async def _read_new_outputs(self) -> None:
-        async for records in self.published.read():
-            self.on_progress(self.published.name, records, None)
+        async with aclosing(self.published.read()) as found:
+            async for records in found:
+                self.on_progress(self.published.name, records, None)
         await self.dead_letters.read()
 
     def _segments(self, committed: GroupOffset | None) -> list[Segment]:
@@ -196,16 +198,17 @@ class PartitionAudit:
             predictions.extend(new_predictions)
             dead_letters.extend(new_dead_letters)
 
-        async def batches() -> AsyncIterator[Sequence[Record]]:
+        async def batches() -> AsyncGenerator[Sequence[Record]]:
             segment_range = Range(self.partition, segment.begin, segment.end)
-            async for records in self.log.batches(segment_range):
-                self.keys.add(self.partition, records)
-                yield self._drop_unneeded(records)
-                comparison.compare(records, predictions, dead_letters)
-                predictions.clear()
-                dead_letters.clear()
-                await self._process_pending()
-                self.on_progress(self.name, len(records), segment.end - segment.begin)
+            async with aclosing(self.log.batches(segment_range)) as found:
+                async for records in found:
+                    self.keys.add(self.partition, records)
+                    yield self._drop_unneeded(records)
+                    comparison.compare(records, predictions, dead_letters)
+                    predictions.clear()
+                    dead_letters.clear()
+                    await self._process_pending()
+                    self.on_progress(self.name, len(records), segment.end - segment.begin)
 
         settings = self.settings.model_copy(update=UNCUT)
         place = self.partition, segment.begin
@@ -298,9 +301,10 @@ class PartitionAudit:
         """Compare copies of dead letters that contain different shares of the same record."""
         expected = {offset: pair.message for pair in pairs for offset in pair.output_offsets}
         unequal = set(expected)
-        async for record in self.dead_letters.records(expected):
-            if not differences(record, expected[record.offset], is_dead_letter=True):
-                unequal.discard(record.offset)
+        async with aclosing(self.dead_letters.records(expected)) as found:
+            async for record in found:
+                if not differences(record, expected[record.offset], is_dead_letter=True):
+                    unequal.discard(record.offset)
         for pair in pairs:
             first = next((offset for offset in pair.output_offsets if offset in unequal), None)
             if first is not None:

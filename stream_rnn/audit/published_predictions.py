@@ -1,13 +1,13 @@
 """Published predictions of a range of source offsets, in bounded memory.
 
-They take 34 bytes for each offset, and 24 more if there is another fold, whatever the order of the
-records and however many of them are wrong: digests of each offset's first prediction, the number of
-its predictions, and the steps that the first one names.  The records themselves stay in Kafka, and
-all lists of exceptions are limited.
+They take 34 bytes for each offset, and 24 more if there is another fold, however many are wrong:
+digests of each offset's first prediction, the number of its predictions, and the steps that the
+first one names.  The records themselves stay in Kafka, and all lists of exceptions are limited.
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -171,17 +171,18 @@ class PublishedPredictions:
         """Name of the partition in messages."""
         return f"{self._tp.topic}[{self._tp.partition}]"
 
-    async def read(self) -> AsyncIterator[int]:
+    async def read(self) -> AsyncGenerator[int]:
         """Read the predictions that were added since the last call; yield numbers of records."""
         first = self._read_to
         if first is None:
             first = self.log_start = await self._cluster.log_start(self._tp)
             self.first_available = self.start if first == 0 else None
         end = await self._cluster.log_end(self._tp)
-        async for records in self._cluster.batches(self._tp, first, end):
-            for record in records:
-                self._add(record)
-            yield len(records)
+        async with aclosing(self._cluster.batches(self._tp, first, end)) as batches:
+            async for records in batches:
+                for record in records:
+                    self._add(record)
+                yield len(records)
         self._read_to = max(first, end)
 
     def _add(self, record: ConsumerRecord) -> None:
@@ -322,8 +323,8 @@ class PublishedPredictions:
 
     async def values(self, output_offsets: Iterable[int]) -> dict[int, bytes]:
         """Read values of predictions again, by output offset."""
-        records = records_at(self._cluster, self._tp, output_offsets)
-        return {record.offset: record.value or b"" async for record in records}
+        async with aclosing(records_at(self._cluster, self._tp, output_offsets)) as records:
+            return {record.offset: record.value or b"" async for record in records}
 
 
 def _parse_headers(headers: Mapping[str, bytes | None]) -> tuple[int, int, int, str] | None:

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 from collections import Counter
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -55,12 +56,12 @@ def list_(
         put_back += 1  # every record that was put back has one note
 
     async def count() -> None:
-        async for letter in read_dead_letters(
-            settings, DeadLetterFilter(frozenset(reasons), partition), count_note
-        ):
-            summary.add(letter)
-            if as_json:
-                print_json(_as_json(letter))
+        wanted = DeadLetterFilter(frozenset(reasons), partition)
+        async with aclosing(read_dead_letters(settings, wanted, count_note)) as letters:
+            async for letter in letters:
+                summary.add(letter)
+                if as_json:
+                    print_json(_as_json(letter))
 
     asyncio.run(count())
     if not as_json:
@@ -74,7 +75,8 @@ def show(settings: Settings, partition: int, offset: int, as_json: bool) -> int:
 
     async def find() -> list[DeadLetter]:
         wanted = DeadLetterFilter(partition=partition, first=offset, last=offset)
-        return [letter async for letter in read_dead_letters(settings, wanted)]
+        async with aclosing(read_dead_letters(settings, wanted)) as letters:
+            return [letter async for letter in letters]
 
     letters = asyncio.run(find())
     for letter in letters:

@@ -11,7 +11,7 @@ origin.
 import asyncio
 import io
 import zipfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, distribution
@@ -100,7 +100,7 @@ class FlightsLog:
         """Return one range for each partition: all of its records."""
         return [Range(partition, 0, None) for partition in range(self.partitions)]
 
-    async def batches(self, source_range: Range) -> AsyncIterator[Sequence[LogRecord]]:
+    async def batches(self, source_range: Range) -> AsyncGenerator[Sequence[LogRecord]]:
         """Yield the records of a partition in batches."""
         records = [
             LogRecord(number, event.departed_ms, event.key, event.value)

@@ -4,7 +4,8 @@ The processor of the worker folds the log; ``training/targets.py`` decodes the t
 records.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -246,11 +247,12 @@ async def _fold(
 ) -> dict[str, int]:
     """Fold the records of one partition; return the number of skipped records by reason."""
 
-    async def read_batches() -> AsyncIterator[Sequence[Record]]:
-        async for records in log.batches(log_range):
-            on_records(records)
-            yield records
-            on_progress(len(records))
+    async def read_batches() -> AsyncGenerator[Sequence[Record]]:
+        async with aclosing(log.batches(log_range)) as batches:
+            async for records in batches:
+                on_records(records)
+                yield records
+                on_progress(len(records))
 
     counts = await replay_partition(
         model,

@@ -1,6 +1,7 @@
 """A source partition and its outputs in Kafka, for recovery."""
 
 import logging
+from contextlib import aclosing
 
 from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
@@ -97,9 +98,10 @@ class KafkaLog:
 
     async def record_at(self, offset: int) -> Record | None:
         """Return the record at an offset."""
-        async for records in self._cluster.batches(self._source, offset, offset + 1):
-            record: Record = records[0]
-            return record
+        async with aclosing(self._cluster.batches(self._source, offset, offset + 1)) as batches:
+            async for records in batches:
+                record: Record = records[0]
+                return record
         return None
 
     async def topics(self) -> Topics:

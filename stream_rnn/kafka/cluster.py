@@ -148,7 +148,7 @@ class KafkaCluster:
 
     async def batches(
         self, tp: TopicPartition, first: int, end: int
-    ) -> AsyncIterator[list[ConsumerRecord]]:
+    ) -> AsyncGenerator[list[ConsumerRecord]]:
         """Yield the committed records of a partition in [first, end).
 
         Raises:

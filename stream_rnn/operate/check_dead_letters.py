@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import aclosing
 
 from aiokafka import TopicPartition
 
@@ -40,14 +41,15 @@ async def _check(cluster: KafkaCluster, settings: FoldSettings, partitions: int)
     for partition in range(partitions):
         tp = TopicPartition(topic, partition)
         start, end = await cluster.log_start(tp), await cluster.log_end(tp)
-        async for records in cluster.batches(tp, max(start, end - OFFSETS_MAX), end):
-            for record in records:
-                letter = DeadLetter.parse(record)
-                if letter is None or letter.source[0] != settings.source:
-                    continue
-                counts[letter.error] += 1
-                if letter.error == TIME_AHEAD:
-                    local_times.add(letter.reason, letter.timestamp)
+        async with aclosing(cluster.batches(tp, max(start, end - OFFSETS_MAX), end)) as batches:
+            async for records in batches:
+                for record in records:
+                    letter = DeadLetter.parse(record)
+                    if letter is None or letter.source[0] != settings.source:
+                        continue
+                    counts[letter.error] += 1
+                    if letter.error == TIME_AHEAD:
+                        local_times.add(letter.reason, letter.timestamp)
     if not counts:
         return None
     codes = ", ".join(f"{code} {count}" for code, count in counts.most_common())

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import aclosing
 from functools import partial
 from typing import Any
 
@@ -249,10 +250,11 @@ async def check_source_read(cluster: KafkaCluster, settings: FoldSettings) -> Fi
         tp = TopicPartition(source, partition)
         start, end = await cluster.log_start(tp), await cluster.log_end(tp)
         if end > start:
-            async for records in cluster.batches(tp, start, end):
-                return fine(
-                    "source rights", f"read offset {records[0].offset} of {source}[{partition}]"
-                )
+            async with aclosing(cluster.batches(tp, start, end)) as batches:
+                async for records in batches:
+                    return fine(
+                        "source rights", f"read offset {records[0].offset} of {source}[{partition}]"
+                    )
     return fine("source rights", f"not checked: {source} is empty")
 
 

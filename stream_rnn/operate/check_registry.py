@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from aiokafka import TopicPartition
@@ -77,10 +78,11 @@ async def _sample(cluster: KafkaCluster, source: str) -> tuple[Counter[str], int
     for partition in range(min(partitions, PARTITIONS_MAX)):
         tp = TopicPartition(source, partition)
         start, end = await cluster.log_start(tp), await cluster.log_end(tp)
-        async for records in cluster.batches(tp, max(start, end - OFFSETS_MAX), end):
-            count += len(records)
-            frames = (frame_of(one.value, one.headers) for one in records if one.value)
-            ids.update(frame.schema_id for frame in frames if frame)
+        async with aclosing(cluster.batches(tp, max(start, end - OFFSETS_MAX), end)) as batches:
+            async for records in batches:
+                count += len(records)
+                frames = (frame_of(one.value, one.headers) for one in records if one.value)
+                ids.update(frame.schema_id for frame in frames if frame)
     return ids, count
 
 

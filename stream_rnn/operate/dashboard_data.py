@@ -6,7 +6,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import Any
 
 import aiohttp
@@ -242,11 +242,12 @@ class DashboardData:
         end, predictions = await cluster.log_end(tp), deque[Prediction](maxlen=KEY_PREDICTIONS_MAX)
         start = max(await cluster.log_start(tp), end - SEARCHED_RECORDS_MAX)
         try:
-            async for records in cluster.batches(tp, start, end):
-                for record in records:
-                    if record.key == key and record.value:
-                        with suppress(DecodeError):  # another program wrote it
-                            predictions.append(self._decoder.parse(record.value))
+            async with aclosing(cluster.batches(tp, start, end)) as batches:
+                async for records in batches:
+                    for record in records:
+                        if record.key == key and record.value:
+                            with suppress(DecodeError):  # another program wrote it
+                                predictions.append(self._decoder.parse(record.value))
         except StreamRNNError as error:
             logger.warning("cannot read the predictions of a key: %s", error)
         return list(predictions)

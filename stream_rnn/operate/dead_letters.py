@@ -1,6 +1,7 @@
 """The reader of the dead-letter topic: skipped records, and the reason for each skip."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Self
 
@@ -121,7 +122,7 @@ OnRetried = Callable[[str], None]
 
 async def read_dead_letters(
     settings: Settings, letter_filter: DeadLetterFilter, on_retried: OnRetried = lambda _place: None
-) -> AsyncIterator[DeadLetter]:
+) -> AsyncGenerator[DeadLetter]:
     """Yield the dead letters that are in the topic now, partition by partition.
 
     Args:
@@ -132,16 +133,17 @@ async def read_dead_letters(
     Raises:
         ConfigError: The topic or the partition does not exist.
     """
-    async for record in _records(settings, letter_filter.partition):
-        letter = DeadLetter.parse(record)
-        if letter is not None and letter_filter.matches(letter):
-            yield letter
-        for name, value in record.headers if letter is None else ():
-            if name == RETRIED:
-                on_retried((value or b"").decode(errors="replace"))
+    async with aclosing(_records(settings, letter_filter.partition)) as found:
+        async for record in found:
+            letter = DeadLetter.parse(record)
+            if letter is not None and letter_filter.matches(letter):
+                yield letter
+            for name, value in record.headers if letter is None else ():
+                if name == RETRIED:
+                    on_retried((value or b"").decode(errors="replace"))
 
 
-async def _records(settings: Settings, partition: int | None) -> AsyncIterator[ConsumerRecord]:
+async def _records(settings: Settings, partition: int | None) -> AsyncGenerator[ConsumerRecord]:
     topic = settings.dead_letters_topic
     async with KafkaCluster.of(settings) as cluster:
         count = (await cluster.topics(topic))[topic].partitions
@@ -157,6 +159,7 @@ async def _records(settings: Settings, partition: int | None) -> AsyncIterator[C
         for number in range(count) if partition is None else [partition]:
             tp = TopicPartition(topic, number)
             start, end = await cluster.log_start(tp), await cluster.log_end(tp)
-            async for records in cluster.batches(tp, start, end):
-                for record in records:
-                    yield record
+            async with aclosing(cluster.batches(tp, start, end)) as batches:
+                async for records in batches:
+                    for record in records:
+                        yield record

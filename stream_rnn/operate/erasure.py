@@ -6,6 +6,7 @@ outputs until retention (or the compaction of a compacted source) removes them.
 """
 
 from collections.abc import Collection
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from aiokafka import TopicPartition
@@ -106,6 +107,7 @@ async def _count_events(
     if end - first > READ_RECORDS_MAX:
         return None
     count = 0
-    async for records in fold.cluster.batches(tp, first, end):
-        count += sum(record.key == key and record.value is not None for record in records)
+    async with aclosing(fold.cluster.batches(tp, first, end)) as batches:
+        async for records in batches:
+            count += sum(record.key == key and record.value is not None for record in records)
     return count

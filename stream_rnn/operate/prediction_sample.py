@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from contextlib import aclosing
 from typing import Any
 
 import numpy as np
@@ -128,9 +129,10 @@ class Sampler:
                 for tp, end in ends.items():
                     start = max(starts[tp], end - per_partition)
                     self._offsets += end - start
-                    async for records in cluster.batches(tp, start, end):
-                        for record in records:
-                            self._add(record.value)
+                    async with aclosing(cluster.batches(tp, start, end)) as batches:
+                        async for records in batches:
+                            for record in records:
+                                self._add(record.value)
         except (StreamRNNError, TimeoutError) as error:
             logger.warning("cannot read the last predictions: %s", reason(error))
         self._has_begun = True

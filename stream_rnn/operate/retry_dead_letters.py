@@ -3,7 +3,7 @@
 import asyncio
 from array import array
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -155,16 +155,17 @@ class Retry:
             if topic == self._settings.source:
                 retried.setdefault(partition, array("q")).append(offset)
 
-        async for letter in read_dead_letters(self._settings, self._filter, add_retried):
-            topic, partition, offset = letter.source
-            if topic != self._settings.source:
-                other_source += 1
-            elif letter.truncated:
-                truncated += 1
-            elif letter.key is None and letter.value is None:
-                empty += 1
-            else:
-                candidates.setdefault(partition, array("q")).append(offset)
+        async with aclosing(read_dead_letters(self._settings, self._filter, add_retried)) as found:
+            async for letter in found:
+                topic, partition, offset = letter.source
+                if topic != self._settings.source:
+                    other_source += 1
+                elif letter.truncated:
+                    truncated += 1
+                elif letter.key is None and letter.value is None:
+                    empty += 1
+                else:
+                    candidates.setdefault(partition, array("q")).append(offset)
         remaining = {
             partition: np.setdiff1d(
                 np.array(offsets, np.int64), np.array(retried.get(partition, ()), np.int64)
@@ -192,21 +193,22 @@ class Retry:
         offsets: dict[int, tuple[int, int]] = {}
         batch: list[DeadLetter] = []
         size = 0
-        async for letter in read_dead_letters(self._settings, self._filter):
-            _, partition, offset = letter.source
-            places = selection.places.get(partition)
-            if letter.source[0] != self._settings.source or places is None or letter.truncated:
-                continue
-            at = int(np.searchsorted(places, offset))
-            # With at_least_once, the topic may contain a dead letter twice.
-            if at == len(places) or places[at] != offset or done[partition][at]:
-                continue
-            done[partition][at] = True
-            batch.append(letter)
-            size += len(letter.key or b"") + len(letter.value or b"")
-            if len(batch) >= TRANSACTION_RECORDS_MAX or size >= TRANSACTION_BYTES_MAX:
-                await self._commit(batch, offsets, on_progress)
-                batch, size = [], 0
+        async with aclosing(read_dead_letters(self._settings, self._filter)) as found:
+            async for letter in found:
+                _, partition, offset = letter.source
+                places = selection.places.get(partition)
+                if letter.source[0] != self._settings.source or places is None or letter.truncated:
+                    continue
+                at = int(np.searchsorted(places, offset))
+                # With at_least_once, the topic may contain a dead letter twice.
+                if at == len(places) or places[at] != offset or done[partition][at]:
+                    continue
+                done[partition][at] = True
+                batch.append(letter)
+                size += len(letter.key or b"") + len(letter.value or b"")
+                if len(batch) >= TRANSACTION_RECORDS_MAX or size >= TRANSACTION_BYTES_MAX:
+                    await self._commit(batch, offsets, on_progress)
+                    batch, size = [], 0
         if batch:
             await self._commit(batch, offsets, on_progress)
         return offsets

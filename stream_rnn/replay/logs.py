@@ -2,7 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
@@ -61,7 +62,7 @@ class Log(Protocol):
     async def ranges(self) -> list[Range]:
         """Return one range for each partition."""
 
-    def batches(self, source_range: Range) -> AsyncIterator[Sequence[Record]]:
+    def batches(self, source_range: Range) -> AsyncGenerator[Sequence[Record]]:
         """Yield the records of a range in offset order, in batches."""
 
 
@@ -101,7 +102,7 @@ class FileLog:
         """Return one range for each partition, which is the whole partition."""
         return [Range(partition, 0, None) for partition in range(self.partitions)]
 
-    async def batches(self, source_range: Range) -> AsyncIterator[Sequence[Record]]:
+    async def batches(self, source_range: Range) -> AsyncGenerator[Sequence[Record]]:
         """Yield the records of a partition; reads the whole file for each partition."""
         from stream_rnn.replay.files import read_batches  # noqa: PLC0415  # a topic needs no polars
 
@@ -168,11 +169,14 @@ class TopicLog:
             ranges.append(Range(partition, start, max(start, end)))
         return ranges
 
-    async def batches(self, source_range: Range) -> AsyncIterator[Sequence[Record]]:
+    async def batches(self, source_range: Range) -> AsyncGenerator[Sequence[Record]]:
         """Yield the committed records of a range."""
         tp = TopicPartition(self.topic, source_range.partition)
-        async for records in self.cluster.batches(tp, source_range.start, source_range.end or 0):
-            yield records
+        async with aclosing(
+            self.cluster.batches(tp, source_range.start, source_range.end or 0)
+        ) as batches:
+            async for records in batches:
+                yield records
 
 
 def make_log(

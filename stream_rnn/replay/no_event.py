@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import aclosing
 from difflib import get_close_matches
 from typing import Any
 
@@ -109,19 +110,20 @@ async def explain_no_event(log: Log, spec: FeatureSpec, settings: Settings) -> s
     for log_range in await log.ranges():
         if read >= RECORDS_MAX:
             break
-        async for batch in log.batches(log_range):
-            records = batch[: RECORDS_MAX - read]
-            decoded = decoder.decode(records)
-            _, errors = encoder.encode(decoded.columns, decoded.time_ms)
-            skipped = decoded.skips | {int(decoded.rows[i]): e for i, e in errors.items()}
-            for row, error in skipped.items():
-                reasons.add(records[row], error)
-            outside.add(records, decoded.filtered, skipped)
-            read += len(records)
-            filtered += len(decoded.filtered)
-            forgets += len(decoded.forgets)
-            if read >= RECORDS_MAX:
-                break
+        async with aclosing(log.batches(log_range)) as batches:
+            async for batch in batches:
+                records = batch[: RECORDS_MAX - read]
+                decoded = decoder.decode(records)
+                _, errors = encoder.encode(decoded.columns, decoded.time_ms)
+                skipped = decoded.skips | {int(decoded.rows[i]): e for i, e in errors.items()}
+                for row, error in skipped.items():
+                    reasons.add(records[row], error)
+                outside.add(records, decoded.filtered, skipped)
+                read += len(records)
+                filtered += len(decoded.filtered)
+                forgets += len(decoded.forgets)
+                if read >= RECORDS_MAX:
+                    break
     notes = "".join(f"; {note}" for note in outside.notes(has_events=False))
     return reasons.explain(log.name, read, filtered, forgets) + notes
 

@@ -4,7 +4,8 @@ It writes nothing to Kafka or Redis; the caller gets predictions and dead letter
 records, torch build and CPU type, they equal byte for byte what a worker publishes.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from stream_rnn.fold.assemble import build_processor
@@ -57,7 +58,7 @@ class _RangeLog:
 class _BatchSource:
     """A source that reads from an iterator of batches."""
 
-    batches: AsyncIterator[Sequence[Record]]
+    batches: AsyncGenerator[Sequence[Record]]
 
     async def seek(self, position: int) -> None:
         """Do nothing: the batches begin at the start of the range."""
@@ -95,7 +96,7 @@ async def replay_partition(
     settings: Settings,
     partition: int,
     start: int,
-    batches: AsyncIterator[Sequence[Record]],
+    batches: AsyncGenerator[Sequence[Record]],
     emit: Emit,
     *,
     sink: Sink | None = None,
@@ -131,13 +132,14 @@ async def replay_partition(
         wire=wire,
         options=RecoveryOptions(),
     )
-    await processor.run()
+    async with aclosing(batches):  # the reader must end before the loop that it needs
+        await processor.run()
     return processor.counts
 
 
 async def in_batches(
     records: Iterable[Record], size: int = 4096
-) -> AsyncIterator[Sequence[Record]]:
+) -> AsyncGenerator[Sequence[Record]]:
     """Yield records in batches of at most ``size``."""
     batch: list[Record] = []
     for record in records:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Collection
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -108,8 +109,9 @@ async def send(
 async def _read_to_end(log: FileLog) -> None:
     """Read a file once, so that an error in its last row leaves no part of it in the topic."""
     for source_range in await log.ranges():
-        async for _ in log.batches(source_range):
-            pass
+        async with aclosing(log.batches(source_range)) as batches:
+            async for _ in batches:
+                pass
 
 
 def _describe(error: BaseException, topic: str, within_s: float) -> StreamRNNError:
@@ -169,18 +171,19 @@ async def _send_all(
     waiting: list[asyncio.Future[object]] = []
     async with log:
         for source_range in await log.ranges():
-            async for records in log.batches(source_range):
-                for record in records:
-                    waiting.append(await _send_one(producer, options, record))
-                    sent += 1
-                    if len(waiting) >= IN_FLIGHT_MAX:
-                        await _acknowledged(waiting, timeout_s)
-                        on_progress(IN_FLIGHT_MAX)
-                    ahead_s = (
-                        sent / options.rate + start_s - time.monotonic() if options.rate else 0
-                    )
-                    if ahead_s > TICK_S:
-                        await asyncio.sleep(ahead_s)
+            async with aclosing(log.batches(source_range)) as batches:
+                async for records in batches:
+                    for record in records:
+                        waiting.append(await _send_one(producer, options, record))
+                        sent += 1
+                        if len(waiting) >= IN_FLIGHT_MAX:
+                            await _acknowledged(waiting, timeout_s)
+                            on_progress(IN_FLIGHT_MAX)
+                        ahead_s = (
+                            sent / options.rate + start_s - time.monotonic() if options.rate else 0
+                        )
+                        if ahead_s > TICK_S:
+                            await asyncio.sleep(ahead_s)
     on_progress(len(waiting))
     await _acknowledged(waiting, timeout_s)
     return sent

@@ -11,8 +11,8 @@ import shutil
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from multiprocessing.context import SpawnProcess
@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import orjson
 import polars as pl
 
-from stream_rnn.errors import ConfigError, StreamRNNError, reason
+from stream_rnn.errors import ConfigError, Reaction, StreamRNNError, UnreachableError, reason
 from stream_rnn.fold.crash_points import Counts
 from stream_rnn.fold.decoder import Record
 from stream_rnn.fold.gc_tuning import tune_garbage_collector
@@ -40,7 +40,8 @@ from stream_rnn.settings import Settings
 POLL_S = 0.1
 PIECE_ROWS = 100_000
 TEXT_COLUMNS = {"key": pl.String, "key_base64": pl.String}  # a piece may have only nulls
-FAILED_STATUS = 3
+STOPPED, RELEASED = 3, 4
+"""Exit statuses of a child: a person must act, or something was away."""
 LINE_BYTES_MAX = 16_000_000  # the longest key with each byte escaped, and all other fields
 PREDICTION_FIELDS = {"format", "outputs", "source", "event_time_ms", "steps"}
 PREDICTION_COLUMNS = {"partition", "offset", "event_time_ms", "steps"}
@@ -103,6 +104,11 @@ class ReplayPlan:
     def part_path(self, source_range: Range) -> Path:
         """Return the temporary file of one range."""
         return self.parts_directory / f"{source_range.partition:05d}.jsonl"
+
+    @property
+    def error_path(self) -> Path:
+        """File with the message of the last child that has failed."""
+        return self.parts_directory / "error.txt"
 
 
 def check_predictions(path: Path) -> None:
@@ -171,10 +177,11 @@ def _fold(plan: ReplayPlan, source_range: Range, on_progress: OnProgress) -> Cou
         def emit(predictions: Sequence[Message], _dead_letters: Sequence[Message]) -> None:
             target.writelines((message.value or b"") + b"\n" for message in predictions)
 
-        async def batches(log: Log) -> AsyncIterator[Sequence[Record]]:
-            async for records in log.batches(source_range):
-                yield records
-                on_progress(source_range, len(records))
+        async def batches(log: Log) -> AsyncGenerator[Sequence[Record]]:
+            async with aclosing(log.batches(source_range)) as found:
+                async for records in found:
+                    yield records
+                    on_progress(source_range, len(records))
 
         async def fold() -> Counts:
             async with plan.log as log:
@@ -262,11 +269,20 @@ def _in_processes(
             for process in [p for p in running if p.exitcode is not None]:
                 running.remove(process)
                 if process.exitcode:
-                    raise ConfigError(
-                        f"a replay process exited with status {process.exitcode}; its message is "
-                        "above"
-                    )
+                    raise _failure(plan, process.exitcode)
     return [_from_numbers(written[at : at + NUMBERS]) for at in range(0, len(written), NUMBERS)]
+
+
+def _failure(plan: ReplayPlan, status: int) -> StreamRNNError:
+    """Return the error of a child, which it has written down; a killed one has no message."""
+    try:
+        text = plan.error_path.read_text()
+    except OSError:
+        return ConfigError(
+            f"a replay process exited with status {status} and no message; if the machine has too "
+            "little memory, give fewer --processes"
+        )
+    return UnreachableError(text) if status == RELEASED else ConfigError(text)
 
 
 def _to_numbers(counts: Counts) -> list[int]:
@@ -324,5 +340,8 @@ def _child(
         numbers = _to_numbers(_fold(plan, source_range, on_progress))
         written[NUMBERS * number : NUMBERS * (number + 1)] = numbers
     except StreamRNNError as error:
-        logging.getLogger(__name__).critical("partition %d: %s", source_range.partition, error)
-        raise SystemExit(FAILED_STATUS) from error
+        partial = plan.error_path.with_suffix(f".{source_range.partition}")
+        partial.write_text(f"partition {source_range.partition}: {error}")
+        partial.replace(plan.error_path)
+        status = STOPPED if error.reaction is Reaction.STOP else RELEASED
+        raise SystemExit(status) from None

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -125,15 +126,16 @@ async def read_topic_sample(settings: Settings, topic: str, rows: int) -> Sample
 async def _read_range(log: TopicLog, source_range: Any, count: int, reader: _Reader) -> list[_Row]:
     rows: list[_Row] = []
     time_ms, read = 0, 0
-    async for records in log.batches(source_range):
-        for record in records[: count - read]:
-            time_ms = max(time_ms, record.timestamp)
-            content = reader.content(record)
-            if content is not None:
-                rows.append(_Row(time_ms, record.key, content))
-        read += len(records)
-        if read >= count:
-            break
+    async with aclosing(log.batches(source_range)) as batches:
+        async for records in batches:
+            for record in records[: count - read]:
+                time_ms = max(time_ms, record.timestamp)
+                content = reader.content(record)
+                if content is not None:
+                    rows.append(_Row(time_ms, record.key, content))
+            read += len(records)
+            if read >= count:
+                break
     return rows
 
 

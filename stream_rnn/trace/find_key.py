@@ -1,5 +1,6 @@
 """Finding a key in a log, and unrolling the network over its events."""
 
+from contextlib import aclosing
 from dataclasses import replace
 from itertools import islice
 
@@ -132,13 +133,14 @@ async def _list_keys(
     keys: set[bytes] = set()
     near: dict[bytes, tuple[str, set[int]]] = {}
     for source_range in await whole.ranges():
-        async for records in whole.batches(source_range):
-            batch = {record.key for record in records if record.key is not None}
-            keys |= batch & {wanted}
-            for key in batch:
-                if (how := spellings.describe(key)) is not None:
-                    near.setdefault(key, (how, set()))[1].add(source_range.partition)
-            keys.update(islice(batch - keys, max(0, KEYS_MAX + 1 - len(keys))))
+        async with aclosing(whole.batches(source_range)) as batches:
+            async for records in batches:
+                batch = {record.key for record in records if record.key is not None}
+                keys |= batch & {wanted}
+                for key in batch:
+                    if (how := spellings.describe(key)) is not None:
+                        near.setdefault(key, (how, set()))[1].add(source_range.partition)
+                keys.update(islice(batch - keys, max(0, KEYS_MAX + 1 - len(keys))))
     return keys, [
         NearKey(key, how, () if is_file else tuple(sorted(partitions)))
         for key, (how, partitions) in near.items()

@@ -7,7 +7,8 @@ Only the last steps are kept in memory.
 """
 
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Literal
 
@@ -131,7 +132,7 @@ async def unroll(
     model: Model,
     settings: Settings,
     key: bytes,
-    batches: AsyncIterator[Sequence[Record]],
+    batches: AsyncGenerator[Sequence[Record]],
     *,
     source: str,
     partition: int,
@@ -160,13 +161,14 @@ async def unroll(
     """
     check_size(model, last)
     unroller = _KeyUnroller(model, settings, key, last)
-    async for records in batches:
-        in_range = records
-        if until is not None and records[-1].offset > until:
-            in_range = [record for record in records if record.offset <= until]
-        unroller.step_records(in_range)
-        if len(in_range) < len(records):
-            break
+    async with aclosing(batches):
+        async for records in batches:
+            in_range = records
+            if until is not None and records[-1].offset > until:
+                in_range = [record for record in records if record.offset <= until]
+            unroller.step_records(in_range)
+            if len(in_range) < len(records):
+                break
     return unroller.finish(source, partition, start)
 
 

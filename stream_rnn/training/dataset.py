@@ -5,6 +5,7 @@ are events.  So training sees the same events and features as a worker.
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -174,8 +175,9 @@ def read_events(
             for log_range in ranges:
                 part = EventCollector(spec, settings, log_range.partition, labels, split_column)
                 collectors.append(part)
-                async for batch in log.batches(log_range):
-                    part.add(batch)
+                async with aclosing(log.batches(log_range)) as batches:
+                    async for batch in batches:
+                        part.add(batch)
             if not any(part.has_events for part in collectors):
                 raise SpecError(await explain_no_event(log, spec, settings))
         return collectors

@@ -4,8 +4,7 @@
 whose value is a :class:`PartitionFetch`, so that Faust's cost per message occurs once per fetch.
 
 *Positions.*  Faust seeks to the group offset in ``perform_seek`` and nowhere else, so the fold seeks
-to its own position there.  Flow is stopped from the assignment until then; otherwise Faust would
-deliver records before the fold knows its position.
+to its own position there.  Flow is stopped from the assignment until then.
 
 *Offsets.*  The group offset of a fold's source is committed with its predictions and not by Faust's
 timer.  The consumer reads with ``read_committed``.
@@ -103,11 +102,15 @@ class FoldThread(driver.AIOKafkaConsumerThread):
     async def on_thread_stop(self) -> None:
         """Stop aiokafka's consumer.
 
-        While a broker is away, its fetcher can raise a ``CancelledError`` of its own.  Without the
-        ``suppress``, that would kill the thread, and the process would wait a minute for it.
+        While a broker is away, its fetcher can raise a ``CancelledError`` of its own, which would
+        kill the thread, and the process would wait a minute for it.
         """
         with suppress(asyncio.CancelledError):
             await super().on_thread_stop()
+
+    def _stopped_set(self) -> None:
+        with suppress(RuntimeError):  # a thread that has crashed has closed its loop already
+            super()._stopped_set()
 
     def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)

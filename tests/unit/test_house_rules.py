@@ -27,6 +27,7 @@ from tests.house_rules import (
     relative,
     room_of,
     texts,
+    unclosed_readers,
     untold_tasks,
     wrong_directions,
 )
@@ -111,6 +112,12 @@ def test_the_end_of_every_task_is_told(part):
 
 
 @pytest.mark.parametrize("path", modules(), ids=relative)
+def test_a_reader_of_kafka_is_closed_where_it_is_read(path):
+    """Also if what is done with its records raises."""
+    assert unclosed_readers(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("path", modules(), ids=relative)
 def test_a_foreign_exception_is_cited_by_its_reason(path):
     """No message ends in an empty reason."""
     assert bare_exceptions(path.read_text(encoding="utf-8")) == []
@@ -162,6 +169,7 @@ def test_no_file_holds_a_path_of_a_machine():
         (broad_handlers, "try:\n    pass\nexcept (ValueError, BaseException) as e:\n    raise e"),
         (broad_handlers, "with contextlib.suppress(Exception):\n    pass"),
         (untold_tasks, "def f():\n    asyncio.create_task(work())"),
+        (unclosed_readers, "async def f():\n    async for r in log.batches(x):\n        pass"),
         (bare_exceptions, "try:\n    pass\nexcept OSError as error:\n    raise X(f'no: {error}')"),
         (
             bare_exceptions,
