@@ -233,7 +233,7 @@ def _text(error: BaseException, within_s: float | None) -> str:
     text = re.sub(rf"(^|\] )({name}:\s*)+", r"\1", text)[:TEXT_CHARACTERS_MAX]
     if isinstance(error, BaseExceptionGroup):
         text = "; ".join(_text(one, within_s) for one in error.exceptions[:CAUSES_MAX])
-    if isinstance(error, StreamRNNError) and text:
+    if (isinstance(error, StreamRNNError) or name.startswith("_")) and text:
         return text
     if text in ("", name) or text == f"{name}()":
         # Compare names: the timeout errors of the Kafka and Redis clients are classes of their own.

@@ -12,6 +12,7 @@ from stream_rnn.cli.shared.progress import RecordBars
 from stream_rnn.fold.crash_points import Counts
 from stream_rnn.fold.gc_tuning import tune_garbage_collector
 from stream_rnn.notebook.replay import ReplayResult, replay
+from stream_rnn.replay.no_event import field_advice
 from stream_rnn.replay.to_file import Written
 
 STANDARD_OUTPUT = "-"
@@ -40,7 +41,7 @@ def run(log: tuple[str, ...], out: str, processes: int, as_json: bool, **options
     place = "standard output" if out == STANDARD_OUTPUT else out
     note = f"{written.predictions} predictions written to {place}"
     if written.skipped:
-        remedy = "stream-rnn spec check counts each field"
+        remedy = field_advice(options["topic"])
         note += f"; {format_skipped(written.skipped)} ({remedy})"
     if written.filtered:
         note += f"; {written.filtered} records filtered"

@@ -89,13 +89,13 @@ class _TablePrinter:
 
     def show(self, _reader: PredictionReader, prediction: Prediction) -> None:
         """Print one row, below new titles if its heads differ from those of the row before."""
-        if tuple(prediction.outputs) != self._heads:
+        if prediction.outputs.keys() != {*self._heads}:  # formats differ in the order of heads
             self._heads = tuple(prediction.outputs)
             self._row([*WIDTHS, *(self._heads if self._is_wide else ())], style="bold")
         key = prediction.key if prediction.key is not None else f"base64:{prediction.key_base64}"
         source = prediction.source
         steps = f"{prediction.steps}{' cold' if prediction.cold else ''}"
-        outputs = [describe_output(output) for output in prediction.outputs.values()]
+        outputs = [describe_output(prediction.outputs[head]) for head in self._heads]
         cells = [str(source.partition), str(source.offset), visible(key), steps]
         self._row([*cells, *(outputs if self._is_wide else ())])
         if not self._is_wide:

@@ -50,7 +50,8 @@ def model_decoder(model: Model, schemas: Schemas | None = None) -> PredictionDec
         schemas: Schemas of the registry, for those of other models.
     """
     try:
-        heads = BundleHeads(output_fields(model.spec.heads), model.fingerprint[:16])
+        names = tuple(head.name for head in model.spec.heads)
+        heads = BundleHeads(output_fields(model.spec.heads), model.fingerprint[:16], names)
     except ConfigError:  # no schema can have these names, so all predictions are JSON
         return PredictionDecoder(schemas=schemas)
     return PredictionDecoder(heads, schemas)

@@ -207,7 +207,23 @@ def _read(path: str) -> dict[str, str]:
     check_placeholders(written, used, path)
     check_value_texts(path, used)
     _check_sources(found, path)
+    _check_headers(found, path)
     return found
+
+
+def _check_headers(properties: Mapping[str, str], path: str) -> None:
+    """Check the values that are sent as headers of HTTP."""
+    for name in (TOKEN, CLUSTER, POOL):
+        if not is_header_text(properties.get(name, "")):
+            raise ConfigError(
+                f"{path}: {name} has a line break, a blank or another character that no header of "
+                "HTTP can have; write it in one line, as it was issued"
+            )
+
+
+def is_header_text(text: str) -> bool:
+    """Return whether a token can be sent in a header: visible characters of ASCII alone."""
+    return all("!" <= character <= "~" for character in text)
 
 
 def _is_of_brokers(name: str) -> bool:

@@ -14,6 +14,7 @@ from stream_rnn.formats.registry_config import (
     TOKEN,
     TOKEN_URL,
     RegistryConfig,
+    is_header_text,
 )
 from stream_rnn.kafka.client_credentials import URL_NAME, ClientCredentials
 from stream_rnn.kafka.tokens import TokenError
@@ -67,6 +68,11 @@ class BearerTokens:
             except TokenError as error:
                 text = reason(error).replace(URL_NAME, TOKEN_URL)
                 raise UnavailableError(f"no token for the schema registry: {text}") from None
+            if not is_header_text(found.text):
+                raise UnavailableError(
+                    f"no token for the schema registry: the answer of {TOKEN_URL} has a token with "
+                    "a line break or a blank; check that it is the endpoint for tokens"
+                )
             self._token = found.text
             lifetime_s = found.lifetime_s
             self._until_s = self._clock() + USED_SHARE * (lifetime_s or 0)

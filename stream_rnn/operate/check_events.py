@@ -44,7 +44,9 @@ def judge_events(
     text = f"{source}: {events:,} events in {len(records):,} of its newest records{others}"
     notes = "; ".join(filtered.notes(has_events=events > 0))
     if not events:
-        why = skips.explain(source, len(records), len(decoded.filtered), len(decoded.forgets))
+        why = skips.explain(
+            source, len(records), len(decoded.filtered), len(decoded.forgets), source
+        )
         remedy = "correct --source, or the spec, and train again"
         return warning(WHAT, f"{why}{'; ' * bool(notes)}{notes}", remedy)
     if notes:

@@ -103,7 +103,7 @@ class PredictionDecoder:
             return _object(value[frame.skip :])
         own = self._decode_own(value, frame)
         if own is not None:
-            return own
+            return self._in_order(own)
         if self._schemas is None:
             remedy = "its schema is not that of the bundle" if self._heads else "give a bundle"
             raise DecodeError(
@@ -111,7 +111,14 @@ class PredictionDecoder:
                 f"framed by a schema registry, schema id {frame.schema_id}: {remedy}, or set "
                 "schema_registry_url",
             )
-        return _read(self._reader(frame.schema_id), value, frame)
+        return self._in_order(_read(self._reader(frame.schema_id), value, frame))
+
+    def _in_order(self, content: Content) -> Content:
+        """Put the outputs into the order of the bundle; a schema has them in the order of names."""
+        outputs = content["outputs"]
+        names = () if self._heads is None else self._heads.names
+        first = {name: outputs[name] for name in names if name in outputs}
+        return {**content, "outputs": {**first, **outputs}}
 
     def _decode_own(self, value: bytes, frame: Frame) -> Content | None:
         """Return the content of a prediction of the bundle; ``None`` if another one made it."""

@@ -76,10 +76,12 @@ class BundleHeads(NamedTuple):
     Attributes:
         fields: Outputs of the heads.
         fingerprint: First 16 hex digits of the fingerprint.
+        names: Names of the heads in the order of the bundle.
     """
 
     fields: tuple[OutputField, ...]
     fingerprint: str
+    names: tuple[str, ...] = ()
 
 
 def output_fields(heads: Iterable[NamedHead]) -> tuple[OutputField, ...]:
@@ -125,7 +127,7 @@ def read_bundle_heads(directory: str | Path) -> BundleHeads:
             raise BundleError(f"{path} has more than {BUNDLE_BYTES_MAX} bytes: it is no bundle")
         content = json.loads(path.read_bytes())
         kinds = {str(head["name"]): str(head["kind"]) for head in content["spec"]["heads"]}
-        return BundleHeads(_fields_of(kinds), str(content["fingerprint"])[:16])
+        return BundleHeads(_fields_of(kinds), str(content["fingerprint"])[:16], tuple(kinds))
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise BundleError(f"no bundle at {directory}: {reason(error)}; check --bundle") from error
 

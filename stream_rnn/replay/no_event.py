@@ -26,6 +26,17 @@ VALUE_MAX = 60  # characters of a value in a message
 SPELLINGS_MAX = 3
 
 
+def field_advice(topic: str | None) -> str:
+    """Return the command that shows which fields do not fit, as a part of a sentence.
+
+    Args:
+        topic: Topic of the records; ``None`` if they are rows of a file.
+    """
+    if topic is None:
+        return "stream-rnn spec check counts each field"
+    return f"compare the spec with the one that stream-rnn spec init --topic {topic} proposes"
+
+
 class SkipReasons:
     """The skipped records of a log, counted by reason and field, with an example of each.
 
@@ -50,7 +61,9 @@ class SkipReasons:
         self._counts[reason] += 1
         self._examples.setdefault(reason, (record, error))
 
-    def explain(self, name: str, records: int, filtered: int, forgets: int) -> str:
+    def explain(
+        self, name: str, records: int, filtered: int, forgets: int, topic: str | None = None
+    ) -> str:
         """Return why none of the records is an event.
 
         Args:
@@ -58,6 +71,7 @@ class SkipReasons:
             records: Number of records.
             filtered: Number of records that ``event.only`` filters.
             forgets: Number of records that forget their key.
+            topic: Topic of the log; ``None`` if it is a file.
         """
         start = f"no record of {name} is a valid event"
         if not records:
@@ -72,7 +86,7 @@ class SkipReasons:
         more = f"; besides {', '.join(others)}" if others else ""
         return (
             f"{start}: {count} of {records} are skipped because of {error.code}: {error}"
-            f"{self._example(record, reason[1])}{more}; stream-rnn spec check counts each field"
+            f"{self._example(record, reason[1])}{more}; {field_advice(topic)}"
         )
 
     def _example(self, record: Record, path: str) -> str:
@@ -125,7 +139,8 @@ async def explain_no_event(log: Log, spec: FeatureSpec, settings: Settings) -> s
                 if read >= RECORDS_MAX:
                     break
     notes = "".join(f"; {note}" for note in outside.notes(has_events=False))
-    return reasons.explain(log.name, read, filtered, forgets) + notes
+    topic = getattr(log, "topic", None)
+    return reasons.explain(log.name, read, filtered, forgets, topic) + notes
 
 
 def list_paths(content: Any) -> dict[tuple[str, ...], bool]:

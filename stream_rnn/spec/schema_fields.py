@@ -23,6 +23,18 @@ NAMED_MAX = 12
 DEFINITIONS = ("definitions", "$defs")
 REFERENCES_MAX = 32
 
+_UNIT_NAMES = {"ms": "millis", "us": "micros", "ns": "nanos"}
+_LOGICAL_NAMES = {("local", "d"): "date"} | {
+    (logical, unit): f"{prefix}-{name}"
+    for logical, prefix in (
+        ("timestamp", "timestamp"),
+        ("local", "local-timestamp"),
+        ("time", "time"),
+    )
+    for unit, name in _UNIT_NAMES.items()
+}
+"""Names of logical types in Avro, by what they mean and their unit."""
+
 Parts = tuple[str, ...]
 
 
@@ -77,7 +89,8 @@ def avro_fields(
         for name, member in kind.fields.items() if len(parts) < DEPTH_MAX else ():
             yield from avro_fields(member, (*parts, name), is_nullable=is_nullable)
     elif parts:
-        name = f"{kind.kind} with the logical type {kind.logical}" if kind.logical else kind.kind
+        logical = _LOGICAL_NAMES.get((kind.logical, kind.unit), kind.logical)
+        name = f"{kind.kind} with the logical type {logical}" if logical else kind.kind
         is_time = bool(kind.unit) and kind.logical != "time"
         yield parts, SchemaField(name, kind.symbols, is_time, is_nullable)
 

@@ -10,6 +10,8 @@ from stream_rnn.errors import UnavailableError
 logger = logging.getLogger(__name__)
 
 RETRY_FIRST_S, RETRY_LAST_S = 0.05, 0.5
+LOG_FIRST_S, LOG_LAST_S = 1.0, 60.0
+"""Seconds between the first two lines about an outage, and the longest interval between two."""
 
 T = TypeVar("T")
 
@@ -25,6 +27,8 @@ async def retry(
 ) -> T:
     """Await a call, and repeat it while the store is unavailable.
 
+    The log has a line at once, and then at growing intervals.
+
     Args:
         call: Function that returns a new awaitable for each try.
         limit_s: Seconds after which the last error is raised.
@@ -37,7 +41,9 @@ async def retry(
     Raises:
         UnavailableError: The store was unavailable for ``limit_s``.
     """
-    wait_s, deadline = RETRY_FIRST_S, clock() + limit_s
+    began_s, wait_s, tries = clock(), RETRY_FIRST_S, 0
+    deadline = began_s + limit_s
+    next_log_s, log_every_s = began_s, LOG_FIRST_S
     while True:
         try:
             answer = await call()
@@ -45,8 +51,12 @@ async def retry(
             if clock() >= deadline:
                 raise
             on_wait(str(error))
-            where = f" partition={place}" if place else ""
-            logger.warning("%s unavailable, trying again: %s%s", server, error, where)
+            tries += 1
+            if clock() >= next_log_s:
+                where = f" partition={place}" if place else ""
+                since = f" tries={tries} seconds={clock() - began_s:.0f}" if tries > 1 else ""
+                logger.warning("%s unavailable, trying again: %s%s%s", server, error, where, since)
+                next_log_s, log_every_s = clock() + log_every_s, min(2 * log_every_s, LOG_LAST_S)
             await sleep(wait_s)
             wait_s = min(2 * wait_s, RETRY_LAST_S)
         else:

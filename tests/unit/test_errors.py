@@ -85,3 +85,13 @@ def test_a_reason_is_bounded():
 def test_every_error_of_a_broker_says_something(kind):
     """Its number, its name and what it means."""
     assert len(reason(kind())) > len(kind.__name__) + 5
+
+
+def test_a_reason_has_no_name_of_a_private_class():
+    """A person cannot look it up."""
+
+    class _HiddenError(ValueError):
+        pass
+
+    assert reason(_HiddenError("the file ends in it")) == "the file ends in it"
+    assert reason(_HiddenError()) == "_HiddenError (no message)"

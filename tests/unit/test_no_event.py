@@ -10,7 +10,7 @@ from stream_rnn.cli.verbs.replay import command as replay_command
 from stream_rnn.errors import SpecError
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.notebook.example import example_bundle, machines
-from stream_rnn.replay.no_event import near_paths
+from stream_rnn.replay.no_event import field_advice, near_paths
 from stream_rnn.settings import Settings
 from stream_rnn.spec.spec_check import check_log
 
@@ -71,3 +71,9 @@ def test_training_evaluation_replay_and_check_say_the_same(log, tmp_path):
 def test_near_spellings_are_found(path, known, near):
     """Other cases and separators, other parents, a letter that is missing."""
     assert near_paths(path, known) == near
+
+
+def test_the_advice_for_a_topic_is_a_command_that_reads_topics():
+    """``spec check`` reads files alone."""
+    assert field_advice(None) == "stream-rnn spec check counts each field"
+    assert "stream-rnn spec init --topic flights" in field_advice("flights")

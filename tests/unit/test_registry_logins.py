@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from stream_rnn.errors import DecodeError, UnavailableError
+from stream_rnn.errors import ConfigError, DecodeError, UnavailableError
 from stream_rnn.formats import bounded_http
 from stream_rnn.formats.registry import REFERENCES_MAX, Registry
 from stream_rnn.formats.registry_config import make_registry_config
@@ -145,6 +145,21 @@ def test_a_static_token_serves(registry, config):
     assert open_registry(path).fetch("7").text == '"int"'
     registry.login = "Bearer other"
     assert "tok-1234" not in fails(open_registry(path))
+
+
+@pytest.mark.parametrize("written", [r"tok-1234\n5", r"tok\t1234", "tok 1234"])
+def test_a_token_that_no_header_can_have_is_named(config, written):
+    """A line break was reported as an answer that is no schema; the token is not shown."""
+    path = config(
+        schema_registry_url="http://127.0.0.1:1",
+        bearer_auth_credentials_source="STATIC_TOKEN",
+        bearer_auth_token=written,
+    )
+    with pytest.raises(
+        ConfigError, match=r"bearer\.auth\.token has a line break, a blank"
+    ) as error:
+        open_registry(path)
+    assert "1234" not in str(error.value)
 
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"

@@ -25,3 +25,23 @@ async def test_only_a_call_of_a_partition_is_logged_with_a_partition(place, end,
     assert await retry(call, 1, lambda: 0, place, said.append, sleep) == "done"
     assert said == ["away", ""]
     assert [r.getMessage() for r in caplog.records] == [f"redis unavailable, trying again{end}"]
+
+
+async def test_a_long_outage_is_logged_at_growing_intervals(caplog):
+    """A line for each try would fill the log, and once more for each partition."""
+    now_s = 0.0
+
+    async def call():
+        raise UnavailableError("away")
+
+    async def sleep(seconds):
+        nonlocal now_s
+        now_s += seconds
+
+    with pytest.raises(UnavailableError):
+        await retry(call, 100, lambda: now_s, "", lambda _reason: None, sleep)
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == 7  # after 0, 1, 3, 7, 15, 31 and 63 seconds
+    assert lines[0] == "redis unavailable, trying again: away"
+    assert "seconds=63" in lines[-1]
+    assert "tries=" in lines[-1]

@@ -18,13 +18,23 @@ def test_fields_of_avro():
     """Nested ones by their paths, unions with null as nullable, maps not at all."""
     fields = fields_of(Schema("AVRO", json.dumps(WRITER)))
     assert fields == {
-        ("at",): SchemaField("long with the logical type timestamp", (), True, False),
+        ("at",): SchemaField("long with the logical type timestamp-micros", (), True, False),
         ("load",): SchemaField("double", (), False, True),
         ("sensor", "value"): SchemaField("float", (), False, True),
         ("kind",): SchemaField("enum", ("A", "B", "C"), False, False),
         ("on",): SchemaField("boolean", (), False, False),
         ("notes",): SchemaField("map", (), False, False),
     }
+
+
+def test_logical_types_have_the_names_of_avro():
+    """A person looks them up there."""
+    day = {"name": "day", "type": {"type": "int", "logicalType": "date"}}
+    local = {"name": "at", "type": {"type": "long", "logicalType": "local-timestamp-micros"}}
+    record = {"type": "record", "name": "E", "fields": [day, local]}
+    fields = fields_of(Schema("AVRO", json.dumps(record)))
+    assert fields["day",].kind == "int with the logical type date"
+    assert fields["at",].kind == "long with the logical type local-timestamp-micros"
 
 
 def test_fields_of_protobuf():

@@ -110,6 +110,15 @@ def test_a_prediction_is_the_same_object_in_every_format(wire_format, rows):
         assert OWN_DECODER.parse(value) == Prediction.parse(in_json)
 
 
+@pytest.mark.parametrize("wire_format", FRAMED_FORMATS)
+def test_heads_have_the_order_of_the_bundle_in_every_format(wire_format):
+    """A schema has them in the order of their names, and a table has one order of columns."""
+    names = tuple(head.name for head in HEADS)
+    decoder = PredictionDecoder(OWN._replace(names=names))
+    (value,) = write([ROW], writer_of(Wire(wire_format, 7)))
+    assert tuple(decoder.parse(value).outputs) == names
+
+
 @pytest.mark.parametrize("wire_format", ["avro", "protobuf"])
 @given(rows)
 def test_a_rows_bytes_do_not_depend_on_its_neighbours(wire_format, rows):
