@@ -22,7 +22,7 @@ def _number_to_text(value: Any) -> Any:
 
 
 Seed = Annotated[int, Field(ge=0, le=INT64_MAX)]  # numpy and torch both accept this range
-HiddenSize = Annotated[int, Field(ge=8, le=4096, multiple_of=8)]
+HiddenSize = Annotated[int, Field(ge=1, le=4096)]
 Layers = Annotated[int, Field(ge=1, le=4)]
 NumberOrText = Annotated[str, BeforeValidator(_number_to_text)]
 

@@ -1,4 +1,8 @@
-"""Recurrent cells: the modules of torch, and a feed-forward network for the memoryless baseline."""
+"""Recurrent cells: the modules of torch, and a feed-forward network for the memoryless baseline.
+
+A cell computes with H' units, the hidden size H rounded up to a multiple of 8 (``padding.py``).
+Outside of a cell there are only H of them: in its inputs and outputs, in bundles and in Redis.
+"""
 
 from itertools import pairwise
 from typing import Literal
@@ -7,6 +11,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
+from stream_rnn.model.padding import GRU, LSTM, RNN, Linear, pad_last
 from stream_rnn.options import HiddenSize, Layers
 
 CellKind = Literal["elman", "gru", "lstm", "none"]
@@ -18,9 +23,6 @@ class CellSpec(BaseModel):
     ``elman`` is h_t = tanh(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh) (Elman 1990); ``gru`` is Cho et
     al. 2014 and ``lstm`` Hochreiter and Schmidhuber 1997, both as torch computes them.  ``none``
     is a feed-forward network of the same width: the memoryless baseline.
-
-    The hidden size is a multiple of 8.  With other sizes, the last bits of a row depend on the
-    place of the row in its tile (measured with torch 2.15 and MKL), see ``network.py``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,25 +48,26 @@ class FeedForward(nn.Module):
 
     def __init__(self, inputs: int, hidden: int, layers: int) -> None:
         super().__init__()
+        self.hidden_size = hidden
         sizes = [inputs, *[hidden] * layers]
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
+        self.layers = nn.ModuleList(Linear(a, b, pads_outputs=True) for a, b in pairwise(sizes))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., I) to (..., H)."""
         for layer in self.layers:
             x = layer(x).tanh()
-        return x
+        return x[..., : self.hidden_size]
 
 
 def make_cell(spec: CellSpec, inputs: int) -> nn.Module:
     """Make the torch module of a cell, which takes sequences (T, B, I)."""
     match spec.kind:
         case "elman":
-            return nn.RNN(inputs, spec.hidden, spec.layers, nonlinearity="tanh")
+            return RNN(inputs, spec.hidden, spec.layers)
         case "gru":
-            return nn.GRU(inputs, spec.hidden, spec.layers)
+            return GRU(inputs, spec.hidden, spec.layers)
         case "lstm":
-            return nn.LSTM(inputs, spec.hidden, spec.layers)
+            return LSTM(inputs, spec.hidden, spec.layers)
         case "none":
             return FeedForward(inputs, spec.hidden, spec.layers)
 
@@ -82,12 +85,19 @@ def run_cell(cell: nn.Module, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
     """
     if isinstance(cell, FeedForward):
         return cell(x), h
+    assert isinstance(cell, nn.RNNBase)
+    hidden = h.shape[-1]
+    h = pad_last(h, cell.hidden_size)
     if isinstance(cell, nn.LSTM):
-        pair = h.permute(1, 2, 0, 3).contiguous()  # (2, L, B, H)
+        pair = h.permute(1, 2, 0, 3).contiguous()  # (2, L, B, H')
         out, (hn, cn) = cell(x, (pair[0], pair[1]))
-        return out, _stack(hn, cn)
-    out, hn = cell(x, h.transpose(0, 1).contiguous())  # (L, B, H)
-    return out, hn.transpose(0, 1)
+        new = _stack(hn, cn)
+    else:
+        out, hn = cell(x, h.transpose(0, 1).contiguous())  # (L, B, H')
+        new = hn.transpose(0, 1)
+    if hidden == cell.hidden_size:
+        return out, new
+    return out[..., :hidden], new[..., :hidden]
 
 
 def _stack(hn: Tensor, cn: Tensor) -> Tensor:
@@ -104,13 +114,13 @@ def chrono_init_(cell: nn.Module, steps: int) -> None:
 
     Source: chrono initialization, Tallec and Ollivier 2018 (arXiv 1804.11188), section 3.
     """
-    if not isinstance(cell, nn.GRU | nn.LSTM):
+    if not isinstance(cell, GRU | LSTM):
         return
-    hidden = cell.hidden_size
+    hidden, width = cell.unpadded_size, cell.hidden_size
     for layer in range(cell.num_layers):
         bias_ih, bias_hh = getattr(cell, f"bias_ih_l{layer}"), getattr(cell, f"bias_hh_l{layer}")
         log_ages = torch.log(torch.empty(hidden).uniform_(1, max(2, steps - 1)))
-        gate = slice(hidden, 2 * hidden)  # z or f in torch's order: GRU r, z, n; LSTM i, f, g, o
+        gate = slice(width, width + hidden)  # z or f: GRU r, z, n; LSTM i, f, g, o
         with torch.no_grad():
             bias_ih[gate], bias_hh[gate] = log_ages, 0.0
             if isinstance(cell, nn.LSTM):

@@ -5,9 +5,9 @@ L layers, O outputs.  ``step`` takes one event for each of B keys; ``forward`` t
 sequences and equals repeated ``step`` bit for bit.
 
 *Tiles.*  The result of a row must not depend on the other rows of the batch.  So every call has
-whole tiles of rows (``tiles.py``) and runs on one intra-op thread (``pin_numerics``), and the
-numbers of inputs and hidden units are multiples of 8.  Bits may differ between torch builds and CPU
-types, which ``numerics`` identifies.
+whole tiles of rows (``tiles.py``) and runs on one intra-op thread (``pin_numerics``), and computes
+with numbers of inputs and hidden units that are multiples of 8 (``padding.py``).  Bits may differ
+between torch builds and CPU types, which ``numerics`` identifies.
 """
 
 import hashlib
@@ -24,9 +24,8 @@ from torch import Tensor, nn
 from stream_rnn.model.cells import CellKind, CellSpec, make_cell, run_cell
 from stream_rnn.model.encoder import Encoder
 from stream_rnn.model.features import Categorical, FeatureSpec, column_names
+from stream_rnn.model.padding import WIDTH_MULTIPLE, Linear
 from stream_rnn.model.tiles import TILE_MIN, tile_rows, whole_tiles
-
-WIDTH_MULTIPLE = 8
 
 
 def pin_numerics() -> None:
@@ -63,7 +62,7 @@ class Network(nn.Module):
         self._padding = -width % WIDTH_MULTIPLE
         self.cell = make_cell(cell, width + self._padding)
         self.dropout = nn.Dropout(0.0)
-        self.head = nn.Linear(cell.hidden, sum(head.width for head in spec.heads))
+        self.head = Linear(cell.hidden, sum(head.width for head in spec.heads))
 
     def set_dropout(self, probability: float) -> None:
         """Set the dropout probability for the outputs of each recurrent layer."""

@@ -67,7 +67,7 @@ class TrainOptions:
 
     Attributes:
         cell: Kind of the recurrent cell: ``elman``, ``gru`` or ``lstm``.
-        hidden: Hidden size, a multiple of 8.
+        hidden: Hidden size of each layer.
         layers: Number of stacked recurrent layers.
         split: Boundary between training and test part: ``time:0.8``, ``time:2013-09-01``,
             ``key:0.8`` or ``column:NAME``.

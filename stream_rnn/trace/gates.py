@@ -39,21 +39,22 @@ def gates_of(model: Model, x: Tensor, h: Tensor) -> tuple[dict[str, Tensor], Ten
 
     Invariant: This h equals that of the step within rounding (``tests/unit/test_gates.py``).
     """
-    kind, cell, rows = model.cell.kind, model.network.cell, len(x)
+    kind, rows = model.cell.kind, len(x)
     if kind == "none":
         return {}, h
     x, h = pad_rows(x), pad_rows(h)
     inputs, after = model.network.cell_inputs(x), h.clone()
+    tensors = model.network.cell.state_dict()  # without padding
     layers: list[dict[str, Tensor]] = []
     for layer in range(model.cell.layers):
         before = h[..., layer, :]  # (N, H), for an LSTM (N, 2, H)
         from_x = nn.functional.linear(
-            inputs, getattr(cell, f"weight_ih_l{layer}"), getattr(cell, f"bias_ih_l{layer}")
+            inputs, tensors[f"weight_ih_l{layer}"], tensors[f"bias_ih_l{layer}"]
         )  # (N, I) -> (N, G * H)
         from_h = nn.functional.linear(
             before[:, 0] if kind == "lstm" else before,
-            getattr(cell, f"weight_hh_l{layer}"),
-            getattr(cell, f"bias_hh_l{layer}"),
+            tensors[f"weight_hh_l{layer}"],
+            tensors[f"bias_hh_l{layer}"],
         )  # (N, H) -> (N, G * H)
         layer_gates, after[..., layer, :] = _STEPS[kind](from_x, from_h, before)
         inputs = after[:, 0, layer] if kind == "lstm" else after[:, layer]

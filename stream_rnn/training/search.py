@@ -125,10 +125,10 @@ def _initial_parameters(cell: CellSpec, settings: TrainingSettings) -> dict[str,
 def _suggest(
     trial: Any, cell: CellSpec, settings: TrainingSettings
 ) -> tuple[CellSpec, TrainingSettings]:
-    sizes = sorted({max(8, int(cell.hidden * factor) // 8 * 8) for factor in HIDDEN_FACTORS})
+    sizes = {max(8, int(cell.hidden * factor) // 8 * 8) for factor in HIDDEN_FACTORS}
     chosen = cell.model_copy(
         update={
-            "hidden": trial.suggest_categorical("hidden", sizes),
+            "hidden": trial.suggest_categorical("hidden", sorted(sizes | {cell.hidden})),
             "layers": trial.suggest_int("layers", 1, max(2, cell.layers)),
         }
     )

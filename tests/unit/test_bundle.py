@@ -127,8 +127,8 @@ JSON_REFUSALS = {
     "extra key": (lambda d: change_json(d, code="import os"), "code: Extra inputs"),
     "bad fingerprint": (lambda d: change_json(d, fingerprint="abc"), "fingerprint: String"),
     "bad hidden size": (
-        lambda d: change_json(d, cell={"kind": "gru", "hidden": 10}),
-        "cell.hidden: Input should be a multiple of 8",
+        lambda d: change_json(d, cell={"kind": "gru", "hidden": 5000}),
+        "cell.hidden: Input should be less than or equal to 4096",
     ),
 }
 TENSORS_REFUSALS = {

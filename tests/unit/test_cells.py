@@ -13,13 +13,6 @@ from tests import models
 REMEMBERING = ("elman", "gru", "lstm")
 
 
-def test_a_hidden_size_is_a_multiple_of_eight():
-    """10 is refused: with it a row's last bits may depend on its place in the tile."""
-    with pytest.raises(ValidationError, match="multiple of 8"):
-        CellSpec(hidden=10)
-    assert CellSpec(hidden=16).hidden == 16
-
-
 @pytest.mark.parametrize(
     "wrong", [{"hidden": 0}, {"hidden": 4104}, {"layers": 0}, {"layers": 5}, {"kind": "rnn"}]
 )

@@ -298,8 +298,8 @@ def test_what_is_wrong_is_an_error_with_its_name(tmp_path):
         replay([1, 2], bundle)
     with pytest.raises(ConfigError, match="name either a LOG file or a --topic"):
         replay(None, bundle)
-    with pytest.raises(ConfigError, match=r"option hidden: .* a multiple of 8, not 9"):
-        train(FRAME, SPEC, tmp_path / "b", hidden=9)
+    with pytest.raises(ConfigError, match=r"option hidden: .* than or equal to 1, not 0"):
+        train(FRAME, SPEC, tmp_path / "b", hidden=0)
     with pytest.raises(ConfigError, match="setting top_k"):
         replay(FRAME, bundle, top_k=0)
     with pytest.raises(ConfigError, match=r"option dropout: .*, not 2"):

@@ -138,7 +138,6 @@ def test_evaluate_writes_a_report(log):
         ({}, ["--split=time:1960-01-01"], ConfigError, "leaves no event to train on"),
         ({}, ["--split=key:2"], ConfigError, "not a share"),
         ({}, ["--split=column:part"], ConfigError, "split column part"),
-        ({}, ["--hidden=9"], ConfigError, "a multiple of 8, not 9"),
         ({}, ["--labels=labels.csv"], ConfigError, 'no head with of = "label"'),
     ],
 )

@@ -16,7 +16,7 @@ from stream_rnn.settings import CLUSTER, FOLD
 @spec_option
 @path_option("--out", "DIRECTORY", required=True, help="Directory to write the bundle to.")
 @group_option(TrainOptions, "cell", help="Recurrent cell; elman is the cell of torch.nn.RNN.")
-@group_option(TrainOptions, "hidden", help="Hidden size of each layer, a multiple of 8.")
+@group_option(TrainOptions, "hidden", help="Hidden size of each layer.")
 @group_option(TrainOptions, "layers", help="Number of recurrent layers.")
 @group_option(
     TrainOptions,
