@@ -43,9 +43,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     from stream_rnn.errors import StreamRNNError
-    from stream_rnn.model.bundle import load_bundle
+    from stream_rnn.model.bundle import load_bundle, save_bundle
+    from stream_rnn.model.network import Model
     from stream_rnn.notebook.compare import compare
     from stream_rnn.notebook.evaluate import evaluate
+    from stream_rnn.notebook.import_weights import import_weights
     from stream_rnn.notebook.replay import replay
     from stream_rnn.notebook.spec import load_spec, propose_spec
     from stream_rnn.notebook.trace import trace
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
 
     __version__: str
     __all__ = [
+        "Model",
         "Prediction",
         "PredictionReader",
         "Settings",
@@ -64,15 +67,18 @@ if TYPE_CHECKING:
         "__version__",
         "compare",
         "evaluate",
+        "import_weights",
         "load_bundle",
         "load_spec",
         "propose_spec",
         "replay",
+        "save_bundle",
         "trace",
         "train",
     ]
 
 _EXPORTS = {
+    "Model": "stream_rnn.model.network",
     "Prediction": "stream_rnn.predictions",
     "PredictionReader": "stream_rnn.predictions",
     "Settings": "stream_rnn.settings",
@@ -80,10 +86,12 @@ _EXPORTS = {
     "StreamRNNError": "stream_rnn.errors",
     "compare": "stream_rnn.notebook.compare",
     "evaluate": "stream_rnn.notebook.evaluate",
+    "import_weights": "stream_rnn.notebook.import_weights",
     "load_bundle": "stream_rnn.model.bundle",
     "load_spec": "stream_rnn.notebook.spec",
     "propose_spec": "stream_rnn.notebook.spec",
     "replay": "stream_rnn.notebook.replay",
+    "save_bundle": "stream_rnn.model.bundle",
     "trace": "stream_rnn.notebook.trace",
     "train": "stream_rnn.notebook.train",
 }

@@ -32,10 +32,22 @@ MODULES = {  # modules that each extra installs
 }
 NEEDED_BY = {  # public names and verbs that need each extra
     "worker": {
-        *("StreamRNN", "load_bundle", "worker", "audit", "bundle", "dashboard", "deadletters"),
+        *(
+            "Model",
+            "StreamRNN",
+            "import_weights",
+            "load_bundle",
+            "save_bundle",
+            "worker",
+            "audit",
+            "bundle",
+            "dashboard",
+            "deadletters",
+        ),
         *("doctor", "state"),
     },
     "train": {
+        *("Model", "import_weights", "save_bundle"),
         *("compare", "evaluate", "load_bundle", "load_spec", "propose_spec", "replay", "send"),
         *("spec", "trace", "train"),
     },

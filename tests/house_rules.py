@@ -84,6 +84,7 @@ BROAD_HANDLERS = {  # where, and why it may catch everything
     "local/registry.py": "jgo raises whatever its HTTP library and its parsers raise; translated",
     "local/kafka.py": "jgo raises whatever its HTTP library and its parsers raise; translated",
 }
+WEIGHTS_ONLY = "model/weights/torch_file.py"  # may load a state dict, with weights_only=True
 VAGUE_NAMES = {"utils", "helpers", "manager", "base", "impl", "common", "core"}
 SLASH = "/"  # so that this file itself holds no such path
 MACHINE_PATH = re.compile(r"(?<![\w.~}])/(?:root|work|home|Users)/\w|(?<![\w.~}])/tmp/\w")
@@ -164,12 +165,20 @@ def impurities(source):
     return [name for name in imported(source) if name.split(".")[0] in IMPURE]
 
 
-def pickles(source):
-    """Return what would run code from a file."""
+def pickles(source, place=""):
+    """Return what would run code from a file, except for what ``place`` may do."""
     unsafe = {"pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
     found = [name for name in imported(source) if name.split(".")[0] in unsafe]
-    texts = [ast.unparse(n) for n in ast.walk(parsed(source)) if isinstance(n, ast.Attribute)]
-    return found + [text for text in texts if text in {"torch.load", "torch.save"}]
+    nodes = list(ast.walk(parsed(source)))
+    texts = [ast.unparse(n) for n in nodes if isinstance(n, ast.Attribute)]
+    found += [text for text in texts if text in {"torch.load", "torch.save"}]
+    calls = [n for n in nodes if isinstance(n, ast.Call) and ast.unparse(n.func) == "torch.load"]
+    is_safe = all("weights_only=True" in ast.unparse(call) for call in calls)
+    return (
+        found
+        if place != WEIGHTS_ONLY or not is_safe
+        else [name for name in found if name not in {"torch.load", "pickle.UnpicklingError"}]
+    )
 
 
 def long_functions(source):

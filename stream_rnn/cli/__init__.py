@@ -23,7 +23,7 @@ VERBS = {  # the first sentence of the help of each
     "replay": "Fold a log again with hidden states in memory, and write its predictions.",
     "trace": "Show each step of the network over the events of one key.",
     "spec": "Propose a feature spec for a log, and check a feature spec.",
-    "bundle": "Show the content of a bundle.",
+    "bundle": "Show the content of a bundle, or make one of weights from elsewhere.",
     "schema": "Show, register and check the schema of predictions in Avro, Protobuf or JSON Schema.",
     "state": "Inspect, save, restore, erase and drop the hidden states of a fold.",
     "dashboard": "Show a running fold on a local web page until Ctrl-C.",

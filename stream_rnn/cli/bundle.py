@@ -1,12 +1,16 @@
-"""``stream-rnn bundle``: the content of a bundle."""
+"""``stream-rnn bundle``: the content of a bundle, and a bundle of weights from elsewhere."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import click
 import orjson
 
 from stream_rnn.cli.shared.printing import print_json
 from stream_rnn.model.bundle import describe
+from stream_rnn.notebook.import_weights import ImportedBundle, import_weights
+from stream_rnn.text import printable
 
 
 def show(directory: Path, as_json: bool) -> None:
@@ -39,3 +43,50 @@ def show(directory: Path, as_json: bool) -> None:
 def _print_fields(name: str, fields: dict[str, Any]) -> None:
     texts = (f"{field} {value}" for field, value in fields.items() if value is not None)
     print(f"  {name:12} " + ", ".join(texts))
+
+
+def import_bundle(
+    mapping: Sequence[str], inputs: str, as_json: bool, out: Path, **options: Any
+) -> None:
+    """Make a bundle of the weights of a network that was trained elsewhere."""
+    pairs = []
+    for pair in mapping:
+        ours, is_pair, theirs = pair.partition("=")
+        if not (is_pair and ours and theirs):
+            raise click.UsageError(f"--map {pair!r} is not OURS=THEIRS")
+        pairs.append((ours.strip(), theirs.strip()))
+    columns = [name.strip() for name in inputs.split(",") if name.strip()]
+    bundle = import_weights(out=out, mapping=pairs, inputs=columns, **options)
+    (_print_import_json if as_json else _print_import)(bundle)
+
+
+def _print_import_json(bundle: ImportedBundle) -> None:
+    comparison = bundle.comparison
+    print_json(
+        {
+            "out": str(bundle.out),
+            "fingerprint": bundle.model.fingerprint,
+            "cell": bundle.model.cell.model_dump(),
+            "mapping": bundle.names,
+            "notes": bundle.notes,
+            "compared": comparison and comparison.compared,
+            "largest_difference": comparison and comparison.largest,
+        }
+    )
+
+
+def _print_import(bundle: ImportedBundle) -> None:
+    cell = bundle.model.cell
+    print(f"cell          {cell.kind}, hidden {cell.hidden}, layers {cell.layers}")
+    for ours, theirs in bundle.names.items():
+        print(f"  {ours} = {printable(theirs)}")
+    for note in bundle.notes:
+        print(note)
+    if bundle.comparison is None:
+        print("nothing was compared with your own code; --check REFERENCE does")
+    else:
+        print(
+            f"{bundle.comparison.compared:,} outputs are those of your own code; largest difference "
+            f"{bundle.comparison.largest:.2g}"
+        )
+    print(f"wrote {bundle.out}, fingerprint {bundle.model.fingerprint[:16]}")

@@ -12,9 +12,9 @@ between torch builds and CPU types, which ``numerics`` identifies.
 
 import hashlib
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 import torch
@@ -123,6 +123,37 @@ class Model:
     def initialize(cls, spec: FeatureSpec, cell: CellSpec) -> Self:
         """Make an untrained model, initialized from the random state of torch."""
         return cls(spec, cell, Network(spec, cell))
+
+    @classmethod
+    def from_torch(
+        cls,
+        spec: FeatureSpec,
+        rnn: nn.RNNBase,
+        head: nn.Linear | Mapping[str, nn.Linear],
+        embeddings: Mapping[str, nn.Embedding] | None = None,
+        *,
+        inputs: Sequence[str] = (),
+        unknown_row: Literal["first", "last"] = "first",
+    ) -> "Model":
+        """Make a model of modules that were trained elsewhere; ``save_bundle`` writes it.
+
+        Args:
+            spec: Feature spec, which states the scalings of the network as ``fitted``.
+            rnn: ``nn.RNN`` with tanh, ``nn.GRU`` or ``nn.LSTM``, of 1 to 4 layers.
+            head: Linear layer (O, H) for all heads of the spec in their order, or one for each by
+                name.
+            embeddings: Embedding (words + 1, width) by the name of the categorical feature, or
+                (words, width), to which a row of zeros for unknown words is added.
+            inputs: Columns that ``rnn`` reads, in its order; empty for all columns of the spec.
+            unknown_row: Row of unknown words in a table of words + 1 rows.
+
+        Raises:
+            SpecError: The spec does not state a scaling.
+            BundleError: A module has another kind or shape than the spec implies.
+        """
+        from stream_rnn.model.weights.modules import model_from_modules  # noqa: PLC0415  # a cycle
+
+        return model_from_modules(spec, rnn, head, embeddings, inputs, unknown_row)
 
     @property
     def name(self) -> str:

@@ -21,6 +21,7 @@ EXPORTS = stream_rnn._EXPORTS
 EXTRA = {what: extra for extra, names in NEEDED_BY.items() for what in names}
 IMPORTS = ast.Import | ast.ImportFrom
 BASE_NAMES = {"Prediction", "PredictionReader", "Settings", "StreamRNNError"}
+NETWORK_NAMES = {"Model", "import_weights", "load_bundle", "save_bundle"}
 
 
 def run_without(extras, code):
@@ -45,10 +46,11 @@ def base(code):
         (
             ["worker", "demo"],
             BASE_NAMES
-            | {"load_bundle", "load_spec", "propose_spec", "train"}
+            | NETWORK_NAMES
+            | {"load_spec", "propose_spec", "train"}
             | {"evaluate", "compare", "trace", "replay"},
         ),
-        (["train", "search", "demo"], BASE_NAMES | {"StreamRNN", "load_bundle"}),
+        (["train", "search", "demo"], BASE_NAMES | {"StreamRNN"} | NETWORK_NAMES),
         ([], {*EXPORTS}),
     ],
     ids=["base", "train", "worker", "all"],

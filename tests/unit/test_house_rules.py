@@ -14,6 +14,7 @@ from tests.house_rules import (
     SHARE_MAX,
     SLASH,
     VAGUE_NAMES,
+    WEIGHTS_ONLY,
     bare_exceptions,
     bare_stops,
     broad_handlers,
@@ -57,7 +58,7 @@ def test_no_room_has_most_of_the_lines():
     assert {room: count for room, count in lines.items() if count > limit} == {}
 
 
-@pytest.mark.parametrize("path", sorted((PACKAGE / "model").glob("*.py")), ids=relative)
+@pytest.mark.parametrize("path", sorted((PACKAGE / "model").rglob("*.py")), ids=relative)
 def test_the_model_is_pure(path):
     """No asyncio, Redis, Kafka, clock or chance."""
     assert impurities(path.read_text(encoding="utf-8")) == []
@@ -66,7 +67,7 @@ def test_the_model_is_pure(path):
 @pytest.mark.parametrize("path", modules(), ids=relative)
 def test_nothing_is_pickled(path):
     """States and bundles are data."""
-    assert pickles(path.read_text(encoding="utf-8")) == []
+    assert pickles(path.read_text(encoding="utf-8"), relative(path)) == []
 
 
 @pytest.mark.parametrize("path", modules(), ids=relative)
@@ -163,6 +164,11 @@ def test_no_file_holds_a_path_of_a_machine():
         (impurities, "import asyncio.locks"),
         (pickles, "import pickle"),
         (pickles, "import torch\nmodel = torch.load('x')"),
+        (
+            lambda source: pickles(source, WEIGHTS_ONLY),
+            "torch.load('x', weights_only=True)\ntorch.load('x', weights_only=False)",
+        ),
+        (lambda source: pickles(source, WEIGHTS_ONLY), "from pickle import loads"),
         (long_functions, "def f():\n" + "    pass\n" * FUNCTION_LINES_MAX),
         (broad_handlers, "try:\n    pass\nexcept Exception:\n    pass"),
         (broad_handlers, "try:\n    pass\nexcept:\n    pass"),

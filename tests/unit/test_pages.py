@@ -278,7 +278,7 @@ def test_the_files_and_fields_of_a_bundle_are_those_of_the_code():
 
 def test_the_model_steps_as_the_page_says():
     """The example runs, on the bundle of the demo."""
-    (example,) = blocks(page("model"), "python")
+    example, *_ = blocks(page("model"), "python")
     bundle = PACKAGE / "demo" / "bundle"
     names: dict[str, object] = {}
     exec(compile(example.replace('"bundles/delay"', repr(str(bundle))), "README", "exec"), names)

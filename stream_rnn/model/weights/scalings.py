@@ -1,0 +1,55 @@
+"""The scalings that a spec must state for a network that was trained elsewhere."""
+
+from stream_rnn.errors import SpecError
+from stream_rnn.model.features import Feature, FeatureSpec, Numeric, SincePrevious
+from stream_rnn.model.heads import AnyHead, Regression, TimeToNext
+
+_NUMBERS = {"standard": ("mean", "std"), "log": ("mean", "std"), "minmax": ("min", "max")}
+_EXAMPLES = {"mean": "mean = 12.5", "std": "std = 3.2", "min": "min = 0", "max": "max = 100"}
+
+
+def check_scalings(spec: FeatureSpec) -> None:
+    """Check that the spec states each scaling that training would fit.
+
+    Raises:
+        SpecError: A scaled feature or head has no ``fitted``, or lacks one of its numbers.
+    """
+    for feature in spec.features:
+        if missing := _missing(feature):
+            raise SpecError(
+                f"feature {feature.name}: its scaling is not stated; write those numbers with which "
+                f"the network was trained: fitted = {{{_example(missing)}}}, or scaling = "
+                '"none" if it read the value itself'
+            )
+    for head in spec.heads:
+        if missing := _missing_of_head(head):
+            raise SpecError(
+                f"head {head.name}: the scaling of its target is not stated; write fitted = "
+                f"{{{_example(missing)}}}, or fitted = {{mean = 0, std = 1}} if the network predicts "
+                "in the unit of the target" + _logarithm(head)
+            )
+
+
+def _missing(feature: Feature) -> tuple[str, ...]:
+    if not isinstance(feature, Numeric | SincePrevious):
+        return ()
+    needed = _NUMBERS.get(feature.scaling, ())
+    if isinstance(feature, Numeric) and feature.missing == "mean":
+        needed = tuple(dict.fromkeys((*needed, "mean")))
+    stated = feature.fitted.model_fields_set if feature.fitted else set()
+    return () if stated.issuperset(needed) else needed
+
+
+def _missing_of_head(head: AnyHead) -> tuple[str, ...]:
+    if not isinstance(head, Regression | TimeToNext):
+        return ()
+    stated = head.fitted.model_fields_set if head.fitted else set()
+    return () if stated >= {"mean", "std"} else ("mean", "std")
+
+
+def _logarithm(head: AnyHead) -> str:
+    return ", the logarithm of 1 + seconds" if isinstance(head, TimeToNext) else ""
+
+
+def _example(names: tuple[str, ...]) -> str:
+    return ", ".join(_EXAMPLES[name] for name in names)
