@@ -15,7 +15,7 @@ from stream_rnn.model.bundle import save_bundle
 from stream_rnn.model.features import Categorical, FeatureSpec
 from stream_rnn.model.network import Model
 from stream_rnn.model.weights.build import UnknownRow
-from stream_rnn.model.weights.causes import ImportedNetwork, find_cause
+from stream_rnn.model.weights.causes import Encode, ImportedNetwork, find_cause
 from stream_rnn.model.weights.compare import TOLERANCE, Comparison, compare
 from stream_rnn.model.weights.files import digest_of, read_weights
 from stream_rnn.model.weights.found import FoundWeights
@@ -125,10 +125,14 @@ def _check(network: ImportedNetwork, model: Model, path: Path) -> Comparison:
         BundleError: The outputs differ by more than the tolerance.
     """
     reference = read_reference(path, model.output_count)
+    encode: Encode | None = None
     if reference.events:
         from stream_rnn.notebook.reference_events import steps_of_events  # noqa: PLC0415  # needs polars
 
-        all_steps: list[Steps] = steps_of_events(network.spec, reference, path)
+        def encode(spec: FeatureSpec) -> list[Steps]:
+            return steps_of_events(spec, reference, path)
+
+        all_steps = encode(network.spec)
     else:
         all_steps = [
             steps_of_inputs(
@@ -140,7 +144,7 @@ def _check(network: ImportedNetwork, model: Model, path: Path) -> Comparison:
         raise BundleError(
             f"the outputs differ from {path} by up to {comparison.largest:.2g}, more than "
             f"{TOLERANCE:g}; the first is {comparison.first}. The likely cause: "
-            f"{find_cause(network, all_steps)}. Nothing was written"
+            f"{find_cause(network, all_steps, encode)}. Nothing was written"
         )
     return comparison
 

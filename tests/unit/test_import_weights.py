@@ -412,8 +412,29 @@ CAUSES = {
     ),
     "sigmoid": ("GRU", None, lambda x, y: (x, heads_of(y)), "after sigmoid"),
     "time": ("GRU", None, lambda x, y: (x.swapaxes(0, 1), y.swapaxes(0, 1)), "time first"),
+    "scaling": ("GRU", None, lambda x, y: (x * [30, 1, 1] + [12.5, 0, 0], y), "before scaling"),
+    "stateless": ("GRU", None, lambda x, _y: (x, stateless(x)), "every step with a hidden state"),
+    "stateful": ("GRU", None, lambda x, _y: (x, joined(x)), "one hidden state for all"),
     "other": ("GRU", None, lambda x, y: (x, y + 1), "no usual mistake"),
 }
+
+
+def network_of(x):
+    """Return the outputs (N, T, 2) of the network that the tests train, for x (N, T, 3)."""
+    torch.manual_seed(5)
+    network = plain_networks.train(plain_networks.Plain(), plain_networks.events())
+    x = torch.from_numpy(x)
+    return network(x[..., [0, 2]], x[..., 1].long()).detach().numpy()
+
+
+def stateless(x):
+    """Return outputs of single steps."""
+    return network_of(x.reshape(-1, 1, 3)).reshape(*x.shape[:2], 2)
+
+
+def joined(x):
+    """Return outputs of one sequence."""
+    return network_of(x.reshape(1, -1, 3)).reshape(*x.shape[:2], 2)
 
 
 def heads_of(y):
@@ -435,6 +456,36 @@ def test_the_cause_of_a_difference_is_named(tmp_path, kind, change, rewrite, exp
     message = refusal(tmp_path)
     assert expected in message
     assert "the first is sequence" in message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("std = 30}\n\n[[features]]", "std = 900}\n\n[[features]]", "std of delay is a variance"),
+        ("mean = 12.5, std = 30}\n\n[[f", "mean = 12.5, std = 29}\n\n[[f", "no usual mistake"),
+    ],
+)
+def test_a_wrong_scaling_is_named_as_the_cause(folder, old, new, expected):
+    """For raw events, which the spec scales."""
+    assert plain_networks.SPEC.count(old) == 1
+    (folder / "spec.toml").write_text(plain_networks.SPEC.replace(old, new))
+    message = refusal(folder)
+    assert expected in message
+    assert re.search(r"the first is event \d+ \(step 0 of its key\)", message)
+
+
+def test_a_network_that_scales_nothing_is_named(folder):
+    """Its spec says that it does."""
+    network = plain_networks.write(folder)
+    rows = plain_networks.events(2, 6)
+    y = np.zeros((len(rows), 2))
+    for plane in ("N0", "N1"):
+        at = [i for i, row in enumerate(rows) if row["plane"] == plane]
+        plain, carrier = plain_networks.encoded([rows[i] for i in at])
+        plain[:, 0] = torch.tensor([rows[i]["delay"] for i in at])
+        y[at] = network(plain[None], carrier[None])[0].detach().numpy()
+    reference(folder, events=[json.dumps(row) for row in rows], y=y)
+    assert 'reads delay without scaling: write scaling = "none"' in refusal(folder)
 
 
 def test_relu_is_named_as_the_cause(tmp_path):

@@ -1,6 +1,6 @@
 """Why outputs differ from those of the network's own code: usual mistakes, tried one by one."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, permutations
 from math import prod
@@ -9,7 +9,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from stream_rnn.model.features import Categorical, FeatureSpec
+from stream_rnn.model.features import (
+    Categorical,
+    FeatureSpec,
+    Numeric,
+    SincePrevious,
+    column_names,
+)
 from stream_rnn.model.network import Model, tensors_of
 from stream_rnn.model.weights.build import UnknownRow, build_model
 from stream_rnn.model.weights.compare import TOLERANCE, difference, outputs_of
@@ -17,6 +23,7 @@ from stream_rnn.model.weights.found import Weights
 from stream_rnn.model.weights.inputs import describe_inputs
 from stream_rnn.model.weights.matched import MatchedWeights
 from stream_rnn.model.weights.reference import Steps
+from stream_rnn.model.weights.scalings import other_scalings
 
 TRIED_MAX = 400  # changes of one kind
 ROWS_MAX, STEPS_MAX = 8, 64  # of the sequences that are tried
@@ -24,8 +31,9 @@ NUMBERS_MAX = 50_000_000  # parameters, beyond which nothing is tried
 GATES = {"gru": ("r", "z", "n"), "lstm": ("i", "f", "g", "o"), "elman": ()}
 UNKNOWN = (
     "no usual mistake explains it (the order of gates, inputs or heads, unknown rows, biases, the "
-    "nonlinearity, outputs after sigmoid or softmax); compare a single step with your code"
+    "nonlinearity, scalings, outputs after sigmoid or softmax); compare a single step with your code"
 )
+Encode = Callable[[FeatureSpec], Sequence[Steps]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +50,17 @@ class ImportedNetwork:
         return build_model(self.spec, self.matched, self.inputs, self.unknown_row)
 
 
-def find_cause(network: ImportedNetwork, all_steps: Sequence[Steps]) -> str:
-    """Return the mistake that explains the outputs, as the end of a sentence."""
+def find_cause(
+    network: ImportedNetwork, all_steps: Sequence[Steps], encode: Encode | None = None
+) -> str:
+    """Return the mistake that explains the outputs, as the end of a sentence.
+
+    Args:
+        network: What the model was built of.
+        all_steps: Sequences of the reference.
+        encode: Function that encodes the events of the reference with another spec; ``None`` if the
+            reference has encoded inputs.
+    """
     if not all_steps or sum(map(np.size, network.matched.cell.values())) > NUMBERS_MAX:
         return UNKNOWN
     some = [_cut(steps) for steps in all_steps[:ROWS_MAX]]
@@ -56,7 +73,54 @@ def find_cause(network: ImportedNetwork, all_steps: Sequence[Steps]) -> str:
         other = variant.build()
         if _fits([outputs_of(other, steps) for steps in some], theirs):
             return sentence
+    for sentence, steps in _other_inputs_of(model, all_steps, encode):
+        if _fits([outputs_of(model, one) for one in steps], [one.y for one in steps]):
+            return sentence
     return UNKNOWN
+
+
+def _other_inputs_of(
+    model: Model, all_steps: Sequence[Steps], encode: Encode | None
+) -> Iterator[tuple[str, list[Steps]]]:
+    """Yield the sequences with other values or other beginnings, and what the change means."""
+    some = [_cut(steps) for steps in all_steps[:ROWS_MAX]]
+    single = [
+        Steps(s.x.reshape(-1, 1, s.x.shape[2]), s.y.reshape(-1, 1, s.y.shape[2])) for s in some
+    ]
+    yield "your code begins every step with a hidden state of zeros", single
+    yield (
+        "your code keeps one hidden state for all sequences or keys; here each begins with zeros",
+        [_joined(all_steps)],
+    )
+    if encode is None:
+        yield (
+            "x contains values before scaling; save those that the network reads",
+            [_scaled(model.spec, steps) for steps in some],
+        )
+        return
+    for sentence, spec in other_scalings(model.spec):
+        yield sentence, [_cut(steps) for steps in encode(spec)[:ROWS_MAX]]
+
+
+def _joined(all_steps: Sequence[Steps]) -> Steps:
+    """Return the beginning of all sequences as one: one after the other, events in their order."""
+    x = np.concatenate([steps.x.reshape(-1, steps.x.shape[2]) for steps in all_steps])
+    y = np.concatenate([steps.y.reshape(-1, steps.y.shape[2]) for steps in all_steps])
+    if not isinstance(all_steps[0].index, int):
+        order = np.argsort(np.concatenate([np.atleast_1d(steps.index) for steps in all_steps]))
+        x, y = x[order], y[order]
+    count = ROWS_MAX * STEPS_MAX
+    return Steps(x[None, :count], y[None, :count])
+
+
+def _scaled(spec: FeatureSpec, steps: Steps) -> Steps:
+    """Return sequences whose numbers are scaled as the spec says."""
+    x, at = steps.x.copy(), 0
+    for feature in spec.features:
+        if isinstance(feature, Numeric | SincePrevious):
+            x[..., at] = feature.scale(x[..., at].astype(np.float64))
+        at += len(column_names(feature))
+    return Steps(x, steps.y)
 
 
 def _cut(steps: Steps) -> Steps:

@@ -1,7 +1,10 @@
 """The scalings that a spec must state for a network that was trained elsewhere."""
 
+from collections.abc import Callable, Iterator, Mapping
+from math import sqrt
+
 from stream_rnn.errors import SpecError
-from stream_rnn.model.features import Feature, FeatureSpec, Numeric, SincePrevious
+from stream_rnn.model.features import Feature, FeatureSpec, Fitted, Numeric, SincePrevious
 from stream_rnn.model.heads import AnyHead, Regression, TimeToNext
 
 _NUMBERS = {"standard": ("mean", "std"), "log": ("mean", "std"), "minmax": ("min", "max")}
@@ -53,3 +56,39 @@ def _logarithm(head: AnyHead) -> str:
 
 def _example(names: tuple[str, ...]) -> str:
     return ", ".join(_EXAMPLES[name] for name in names)
+
+
+def other_scalings(spec: FeatureSpec) -> Iterator[tuple[str, FeatureSpec]]:
+    """Yield specs with another scaling of the features, and what the change means."""
+    scaled = [
+        f for f in spec.features if isinstance(f, Numeric | SincePrevious) and f.scaling != "none"
+    ]
+    for chosen in [scaled, *([feature] for feature in scaled)]:
+        names = ", ".join(feature.name for feature in chosen)
+        yield (
+            f'the network reads {names} without scaling: write scaling = "none"',
+            _changed(spec, {f.name: f.model_copy(update={"scaling": "none"}) for f in chosen}),
+        )
+        variances = {f.name: _with_std(f, sqrt) for f in chosen if f.fitted is not None}
+        yield f"std of {names} is a variance: state its square root", _changed(spec, variances)
+    logarithms = [f for f in scaled if f.scaling == "log" and f.fitted is not None]
+    for feature in logarithms:
+        plain = feature.model_copy(update={"fitted": Fitted(mean=0.0, std=1.0)})
+        yield (
+            (
+                f"the network reads the logarithm of {feature.name} itself: write fitted = "
+                "{mean = 0, std = 1}"
+            ),
+            _changed(spec, {feature.name: plain}),
+        )
+
+
+def _with_std(feature: Numeric | SincePrevious, change: Callable[[float], float]) -> Feature:
+    assert feature.fitted is not None
+    fitted = feature.fitted.model_copy(update={"std": change(feature.fitted.std)})
+    return feature.model_copy(update={"fitted": fitted})
+
+
+def _changed(spec: FeatureSpec, features: Mapping[str, Feature]) -> FeatureSpec:
+    new = tuple(features.get(feature.name, feature) for feature in spec.features)
+    return spec.model_copy(update={"features": new})
