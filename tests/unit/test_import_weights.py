@@ -15,6 +15,7 @@ from stream_rnn.cli import main
 from stream_rnn.errors import BundleError, ConfigError, SpecError
 from stream_rnn.model.bundle import read_bundle
 from stream_rnn.model.features import FeatureSpec
+from stream_rnn.model.weights import compare
 from tests import plain_networks
 from tests.house_rules import ROOT
 
@@ -379,6 +380,15 @@ def test_encoded_inputs_are_compared(folder):
             check=folder / "reference.npz",
         )
         assert bundle.comparison.compared == (50, 6)[number]
+
+
+def test_long_references_are_compared_in_blocks(folder, monkeypatch):
+    """With the hidden state of the block before."""
+    x, y = encoded_reference(plain_networks.write(folder), planes=7, steps=20)
+    reference(folder, x=x, y=y)
+    monkeypatch.setattr(compare, "BLOCK_STEPS", 3)
+    monkeypatch.setattr(compare, "BLOCK_NUMBERS", 100)
+    assert run(folder).comparison.compared == 280
 
 
 def permuted(state, order):

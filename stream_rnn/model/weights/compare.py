@@ -11,6 +11,7 @@ from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.network import Model
 from stream_rnn.model.weights.reference import Steps
 
+BLOCK_STEPS, BLOCK_NUMBERS = 1_000, 4_000_000  # of the largest layer, in one block
 TOLERANCE = 1e-5  # absolute, and relative for outputs above 1
 
 
@@ -31,10 +32,19 @@ class Comparison:
 
 
 def outputs_of(model: Model, steps: Steps) -> NDArray[np.float64]:
-    """Return y (N, T, O) of a model."""
-    x = torch.from_numpy(steps.x)
-    y, _ = model.forward(x, model.initial_hidden(len(x)))
-    return y.numpy().astype(np.float64)
+    """Return y (N, T, O) of a model, computed in blocks of bounded size."""
+    count, length = steps.x.shape[:2]
+    y = np.zeros((count, length, model.output_count))
+    width = max(model.cell.hidden, model.feature_count, model.output_count)
+    rows = max(1, BLOCK_NUMBERS // (min(length, BLOCK_STEPS) * width))
+    for at in range(0, count, rows):
+        x = torch.from_numpy(steps.x[at : at + rows])
+        h = model.initial_hidden(len(x))
+        for step in range(0, length, BLOCK_STEPS):
+            end = step + BLOCK_STEPS
+            outputs, h = model.forward(x[:, step:end], h)
+            y[at : at + rows, step:end] = outputs.numpy()
+    return y
 
 
 def difference(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> NDArray[np.float64]:
