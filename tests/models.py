@@ -80,6 +80,21 @@ ENVELOPED = {
 """A spec of a topic of Debezium, with every option of ``[event]``."""
 
 
+ARRAYS = {
+    "format": 1,
+    "name": "arrays",
+    "event": {"key": ["key"]},
+    "features": [
+        {"name": "sensors", "kind": "vector", "path": "sensors", "length": 3, "scaling": "log"},
+    ],
+    "heads": [
+        {"name": "big", "kind": "binary", "path": "x", "above": 1.0},
+        {"name": "wait", "kind": "time_to_next"},
+    ],
+}
+"""A spec whose features read arrays and words without a vocabulary."""
+
+
 def of(content: dict, seed: int = 7) -> Model:
     """Return an untrained model of the content of a spec."""
     torch.manual_seed(seed)
@@ -91,3 +106,9 @@ def of(content: dict, seed: int = 7) -> Model:
 def enveloped() -> Model:
     """Return an untrained model of ``ENVELOPED``."""
     return of(ENVELOPED)
+
+
+@cache
+def arrays() -> Model:
+    """Return an untrained model of ``ARRAYS``."""
+    return of(ARRAYS)

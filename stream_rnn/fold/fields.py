@@ -6,7 +6,7 @@ from math import isfinite
 from operator import itemgetter, or_
 from typing import Annotated, Any, NotRequired
 
-from pydantic import BeforeValidator, ConfigDict
+from pydantic import AfterValidator, BeforeValidator, ConfigDict
 from pydantic import Field as Limits
 from typing_extensions import TypedDict
 
@@ -133,6 +133,8 @@ def build_row_type(fields: Sequence[Field]) -> Any:
 def _leaf_type(field: Field) -> Any:
     if field.is_label:
         return Any
+    if field.length is not None:
+        return Annotated[list[float | None], AfterValidator(_length_check(*field.length))]
     names = [name for name in ("boolean", "number", "text") if name in field.types]
     union: Any = reduce(or_, (_TYPES[name] for name in names))
     if (field.has_words or field.is_exact) and "number" in field.types:
@@ -142,6 +144,22 @@ def _leaf_type(field: Field) -> Any:
         return union
     read = read_boolean if "boolean" in field.types else read_number
     return Annotated[union | None, BeforeValidator(read)]
+
+
+def _length_check(least: int, greatest: int) -> Callable[[list[Any]], list[Any] | None]:
+    """Return a function that returns an array of the right length, ``None`` for an empty one.
+
+    Protobuf cannot tell an empty field from a missing one, so the two are the same in all formats.
+    """
+
+    def check(array: list[Any]) -> list[Any] | None:
+        if not array:
+            return None
+        if not least <= len(array) <= greatest:
+            raise ValueError(f"an array of {len(array)} values; its length must be {greatest}")
+        return array
+
+    return check
 
 
 def _typed_dict(tree: Mapping[str, Any]) -> Any:

@@ -38,6 +38,9 @@ def schema_error(
     if first["type"] == "json_invalid":
         return not_json(value, headers, value_format)
     path = join_path([str(part) for part in first["loc"] if part in names])
+    if place := [part for part in first["loc"] if isinstance(part, int)]:  # in an array
+        cause = f"place {place[0]}: {str(first['msg']).lower()}"
+        return DecodeError("wrong_schema", f"{path}: {cause}")
     return DecodeError("wrong_schema", f"{path or 'the value'}: {_cause(first)}")
 
 
@@ -47,6 +50,8 @@ def _cause(error: Any) -> str:
         return str(message).removeprefix("Value error, ")
     if kind == "dict_type":  # also if the value was JSON before
         return "input should be an object"
+    if kind == "list_type":
+        return "input should be an array"
     if kind in _READABLE and isinstance(value, str | int | float):
         read, cause = _READABLE[kind]
         try:

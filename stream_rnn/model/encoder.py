@@ -18,6 +18,7 @@ from stream_rnn.model.features import (
     SincePrevious,
     column_names,
 )
+from stream_rnn.model.vector import Vector
 
 DAY_MS = 86_400_000
 FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -108,6 +109,8 @@ class Encoder:
                 yield np.array([v is True for v in values], np.float64)
                 if feature.missing == "indicator":
                     yield np.array([v is None for v in values], np.float64)
+            case Vector():
+                yield from _vector(feature, columns[feature.path], errors)
             case SincePrevious():
                 yield np.zeros(len(time_ms))
                 yield np.zeros(len(time_ms))
@@ -133,6 +136,24 @@ def _numeric(
         yield missing
 
 
+def _vector(
+    feature: Vector, values: Sequence[Any], errors: dict[int, FeatureError]
+) -> Iterator[NDArray[Any]]:
+    raw = feature.matrix(values)  # (N, L)
+    missing = np.isnan(raw)
+    _refuse_missing(feature, values, errors)
+    if feature.missing == "error":
+        for row, place in zip(*np.nonzero(missing), strict=True):
+            message = f"{feature.path}: place {place} is missing"
+            errors.setdefault(int(row), FeatureError("missing", message))
+    for row, place in zip(*np.nonzero(np.abs(raw) > FLOAT32_MAX), strict=True):
+        message = f"{feature.path}: place {place} is not finite as float32"
+        errors.setdefault(int(row), FeatureError("not_finite", message))
+    yield from feature.scale(np.where(np.abs(raw) > FLOAT32_MAX, 0.0, raw)).T
+    if feature.missing == "indicator":
+        yield missing.sum(axis=1) / feature.length
+
+
 def _float(value: Any) -> float:
     try:
         return np.nan if value is None else float(value)
@@ -141,7 +162,9 @@ def _float(value: Any) -> float:
 
 
 def _refuse_missing(
-    feature: Numeric | Categorical | Boolean, values: Sequence[Any], errors: dict[int, FeatureError]
+    feature: Numeric | Categorical | Boolean | Vector,
+    values: Sequence[Any],
+    errors: dict[int, FeatureError],
 ) -> None:
     if feature.missing == "error" and None in values:
         for row, value in enumerate(values):

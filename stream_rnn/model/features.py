@@ -10,8 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field as Limits
 from pydantic import ValidationError, model_validator
 
@@ -22,61 +20,14 @@ from stream_rnn.model.field import Field, intersect
 from stream_rnn.model.file_format import FileFormat
 from stream_rnn.model.heads import Head, Word
 from stream_rnn.model.paths import PATH, is_prefix
-from stream_rnn.model.spec_part import ARRAY, SpecPart, describe_type
+from stream_rnn.model.scaled import Name, Scaled, Scaling
+from stream_rnn.model.spec_part import SpecPart, describe_type
+from stream_rnn.model.vector import Vector
 
 SPEC_BYTES_MAX = 4_000_000
 
-Name = Annotated[str, Limits(min_length=1, max_length=64, pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
 
-
-def _check_order(what: str, low: float, high: float) -> None:
-    if low > high:
-        raise ValueError(f"{what}: {low:g} is above {high:g}")
-
-
-class Fitted(SpecPart):
-    """Statistics of a feature in the training part, after clipping and the logarithm, if any."""
-
-    mean: float = 0.0
-    std: float = Limits(default=1.0, gt=0)
-    min: float = 0.0
-    max: float = 1.0
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        _check_order("fitted", self.min, self.max)
-        return self
-
-
-class _Scaled(SpecPart):
-    scaling: Literal["standard", "minmax", "log", "none"] = "standard"
-    clip: Annotated[tuple[float, float], ARRAY] | None = None
-    fitted: Fitted | None = None
-
-    @model_validator(mode="after")
-    def _clip_ordered(self) -> Self:
-        if self.clip is not None:
-            _check_order("clip", *self.clip)
-        return self
-
-    def transform(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Clip the values and take the logarithm, as the spec says; do not scale."""
-        if self.clip is not None:
-            values = np.clip(values, *self.clip)
-        return np.copysign(np.log1p(np.abs(values)), values) if self.scaling == "log" else values
-
-    def scale(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Transform and scale in float64, so that the bits of a row do not depend on other rows."""
-        values = self.transform(values)
-        fitted = self.fitted
-        if fitted is None or self.scaling == "none":
-            return values
-        if self.scaling == "minmax":
-            return (values - fitted.min) / max(fitted.max - fitted.min, 1e-12)
-        return (values - fitted.mean) / fitted.std
-
-
-class Numeric(_Scaled):
+class Numeric(Scaled):
     """A numeric field of the event; with ``parse``, a text such as "12.50" is a number, too."""
 
     OMITTED_DEFAULTS: ClassVar[frozenset[str]] = frozenset({"parse"})
@@ -98,12 +49,12 @@ class Numeric(_Scaled):
         return (fitted.mean - fitted.min) / max(fitted.max - fitted.min, 1e-12)
 
 
-class SincePrevious(_Scaled):
+class SincePrevious(Scaled):
     """Seconds since the previous event of the key; 0 with an indicator at a cold event."""
 
     kind: Literal["since_previous"]
     name: Name
-    scaling: Literal["standard", "minmax", "log", "none"] = "log"
+    scaling: Scaling = "log"
 
 
 class Categorical(SpecPart):
@@ -144,7 +95,8 @@ class Calendar(SpecPart):
 
 
 Feature = Annotated[
-    Numeric | Categorical | Boolean | SincePrevious | Calendar, Limits(discriminator="kind")
+    Numeric | Categorical | Boolean | SincePrevious | Calendar | Vector,
+    Limits(discriminator="kind"),
 ]
 
 
@@ -167,7 +119,9 @@ class FeatureSpec(SpecPart):
             raise ValueError("two features have the same name")
         columns = [name for feature in self.features for name in column_names(feature)]
         if len(set(columns)) < len(columns):
-            raise ValueError("a feature has the name of the indicator column of another feature")
+            raise ValueError(
+                "a feature has the name of a column of another feature, such as NAME_missing or NAME_0"
+            )
         if len({head.name for head in self.heads}) < len(self.heads):
             raise ValueError("two heads have the same name")
         paths = {path for feature in self.features if (path := getattr(feature, "path", None))}
@@ -193,7 +147,8 @@ class FeatureSpec(SpecPart):
             if not field.types:
                 message = (
                     f"path {field.path} is read as several types, and no value has them all: a "
-                    "number is not a boolean, and an ISO 8601 time is neither"
+                    "number is not a boolean, an ISO 8601 time is neither, and an array has one "
+                    "length"
                 )
                 raise ValueError(message)
         return self
@@ -282,15 +237,8 @@ class FeatureSpec(SpecPart):
         """
         fields: dict[str, Field] = {}
         for feature in self.features:
-            if isinstance(feature, Numeric | Categorical | Boolean):
-                reader = Field(
-                    feature.path,
-                    _TYPES[feature.kind],
-                    required=feature.missing == "error",
-                    has_words=feature.kind == "categorical",
-                    parse=not isinstance(feature, Categorical) and feature.parse,
-                )
-                fields[feature.path] = intersect(fields.get(feature.path, reader), reader)
+            if (reader := _field_of(feature)) is not None:
+                fields[reader.path] = intersect(fields.get(reader.path, reader), reader)
         if self.event.time is not None and self.event.unwrap is None:
             reader = self.time_field()
             fields[reader.path] = intersect(fields.get(reader.path, reader), reader)
@@ -311,12 +259,30 @@ _TYPES = {
 }
 
 
+def _field_of(feature: Feature) -> Field | None:
+    """Return the field that a feature reads, ``None`` for none."""
+    match feature:
+        case Numeric() | Boolean() | Categorical():
+            return Field(
+                feature.path,
+                _TYPES[feature.kind],
+                required=feature.missing == "error",
+                has_words=isinstance(feature, Categorical),
+                parse=not isinstance(feature, Categorical) and feature.parse,
+            )
+        case Vector():
+            return feature.field
+    return None
+
+
 def column_names(feature: Feature) -> tuple[str, ...]:
     """Return the names of the columns that a feature has in x."""
     name = feature.name
     match feature:
         case Numeric() | Boolean():
             return (name, f"{name}_missing") if feature.missing == "indicator" else (name,)
+        case Vector():
+            return (*feature.places, *([f"{name}_missing"] * (feature.missing == "indicator")))
         case SincePrevious():
             return (name, f"{name}_cold")
         case Calendar():

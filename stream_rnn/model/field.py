@@ -9,7 +9,8 @@ class Field:
 
     Attributes:
         path: Dotted path of the field.
-        types: JSON types that all readers of the field accept; a value of another type makes the
+        types: JSON types that all readers of the field accept, and ``numbers`` for an array of them; a
+            value of another type makes the
             record invalid.
         required: Whether a record without the field is invalid.
         is_label: Whether only heads read the field.  A value that does not fit them is no label,
@@ -17,6 +18,7 @@ class Field:
         has_words: Whether a feature or head reads the value as a word; 1 and 1.0 are two words.
         is_exact: Whether an integer stays exact, rather than becoming a float.
         parse: Whether texts are read as the numbers or booleans that they are.
+        length: Least and greatest length of an array; ``None`` for a scalar.
     """
 
     path: str
@@ -26,13 +28,19 @@ class Field:
     has_words: bool = False
     is_exact: bool = False
     parse: bool = False
+    length: tuple[int, int] | None = None
 
 
 def intersect(known: Field, reader: Field) -> Field:
     """Restrict a field to the values that another reader of the field accepts, too."""
+    types, length = known.types & reader.types, known.length
+    if length is not None and reader.length is not None:
+        length = max(length[0], reader.length[0]), min(length[1], reader.length[1])
+        types = types if length[0] <= length[1] else frozenset()
     return replace(
         known,
-        types=known.types & reader.types,
+        types=types,
+        length=length,
         required=known.required or reader.required,
         has_words=known.has_words or reader.has_words,
         is_exact=known.is_exact or reader.is_exact,

@@ -168,6 +168,12 @@ def _fits(dtype: pl.DataType, field: Field) -> bool:
     """Return whether values of a type have one of the JSON types of the field."""
     if dtype == pl.Null:
         return True
+    if field.length is not None:
+        if isinstance(dtype, pl.List | pl.Array):
+            inner = dtype.inner
+            is_number = inner.is_numeric() and inner != pl.Decimal  # JSON carries those as texts
+            return bool(inner == pl.Null or (is_number and "numbers" in field.types))
+        return False
     if dtype == pl.Boolean:
         return "boolean" in field.types
     if dtype.is_numeric():

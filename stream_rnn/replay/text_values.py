@@ -10,11 +10,14 @@ from collections.abc import Callable, Iterator
 from math import isinf
 from typing import Any
 
+import orjson
+
 from stream_rnn.model.event import Event
 from stream_rnn.model.features import Boolean, FeatureSpec, Numeric
 from stream_rnn.model.file_format import FileFormat
 from stream_rnn.model.heads import AnyHead, Binary, Regression
 from stream_rnn.model.paths import split_path
+from stream_rnn.model.vector import Vector
 
 INTEGERS = range(-(2**63), 2**64)  # integers that JSON writers and readers keep exact
 DIGITS_MAX = 20
@@ -24,7 +27,7 @@ Reader = Callable[[str], Any]
 
 
 def text_readers(spec: FeatureSpec) -> dict[str, Reader]:
-    """Return the reader of each column whose texts the spec reads as numbers or booleans."""
+    """Return the reader of each column whose texts the spec reads as another type."""
     kinds: dict[str, set[str]] = {}
     for path, kind in _typed_paths(spec):
         names = split_path(path)
@@ -41,12 +44,12 @@ def kinds_of(head: AnyHead) -> set[str]:
 
 
 def value_reader(kinds: set[str], file: FileFormat) -> Reader:
-    """Return a function that reads a text as a number or a boolean.
+    """Return a function that reads a text as a number, a boolean, or an array of JSON.
 
     The function returns ``None`` for a missing value, and the text itself if it is of no such type.
 
     Args:
-        kinds: Types that the spec reads: ``number``, ``boolean`` or both.
+        kinds: Types that the spec reads: ``number``, ``boolean`` or both; or ``array``.
         file: Decimal mark, mark of thousands and missing words.
 
     Example:
@@ -55,9 +58,11 @@ def value_reader(kinds: set[str], file: FileFormat) -> Reader:
         [1234.5, 7, 7, None, '1.5', '1e999']
         >>> [value_reader({"boolean"}, FileFormat())(text) for text in ("True", "0", "yes")]
         [True, False, 'yes']
+        >>> [value_reader({"array"}, FileFormat())(text) for text in ("[1, null]", "", "1 2")]
+        [[1, None], None, '1 2']
     """
     missing = frozenset(file.missing) | {""}
-    readers: list[Reader] = []
+    readers: list[Reader] = [_read_array] if "array" in kinds else []
     if "number" in kinds:
         readers.append(_number_reader(file))
     if "boolean" in kinds:
@@ -77,6 +82,17 @@ def value_reader(kinds: set[str], file: FileFormat) -> Reader:
         return next((value for value in values if value is not None), text)
 
     return read
+
+
+def _read_array(text: str) -> list[Any] | None:
+    """Return the array of JSON that a text is, or ``None`` if it is none."""
+    if not text.startswith("["):
+        return None
+    try:
+        array = orjson.loads(text)
+    except ValueError:
+        return None
+    return array if isinstance(array, list) else None
 
 
 def _number_reader(file: FileFormat) -> Reader:
@@ -116,6 +132,8 @@ def _typed_paths(spec: FeatureSpec) -> Iterator[tuple[str, str]]:
     for feature in spec.features:
         if isinstance(feature, Numeric | Boolean):
             yield feature.path, "number" if isinstance(feature, Numeric) else "boolean"
+        elif isinstance(feature, Vector):
+            yield feature.path, "array"
     for head in spec.heads:
         if head.path is not None and head.of != "label":
             for kind in kinds_of(head):

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from stream_rnn.spec.array_columns import describe_arrays
 from stream_rnn.spec.columns import WORD_LENGTH_MAX, Column
 from stream_rnn.spec.json_columns import NAN_REMEDY
 from stream_rnn.spec.names import CLASS_WORDS, ID_WORDS, split_words
@@ -40,7 +41,7 @@ class Role:
         words: Words of the vocabulary, the most frequent first; empty unless categorical.
     """
 
-    kind: Literal["numeric", "categorical", "boolean", "flag", "none"]
+    kind: Literal["numeric", "categorical", "boolean", "flag", "vector", "none"]
     reason: str
     words: tuple[str, ...] = ()
 
@@ -59,14 +60,20 @@ class UniqueNames:
     def __init__(self) -> None:
         self._taken: set[str] = set()
 
-    def add(self, text: str) -> str:
-        """Return a legal name that resembles ``text`` and that no earlier call has returned."""
+    def add(self, text: str, places: int = 0) -> str:
+        """Return a legal name that resembles ``text`` and that no earlier call has returned.
+
+        Args:
+            text: The text.
+            places: Number of places of a vector.
+        """
+        suffixes = (*SUFFIXES, *(f"_{place}" for place in range(places)))
         legal, number = legal_name(text), 1
         name = legal
-        while self._taken & {name + suffix for suffix in SUFFIXES}:
+        while self._taken & {name + suffix for suffix in suffixes}:
             number += 1
             name = f"{legal}_{number}"
-        self._taken |= {name + suffix for suffix in SUFFIXES}
+        self._taken |= {name + suffix for suffix in suffixes}
         return name
 
 
@@ -93,6 +100,8 @@ def choose_feature_role(column: Column, classes_max: int, *, is_clock: bool = Fa
         classes_max: Maximum number of words of a vocabulary.
         is_clock: Whether the values are times.
     """
+    if column.arrays is not None:
+        return Role("vector", describe_arrays(column.arrays, len(column.values)))
     role = _feature_role(column, classes_max, is_clock=is_clock)
     if role.kind != "none":
         return role
@@ -137,6 +146,8 @@ def choose_target_role(column: Column, classes_max: int, *, is_clock: bool = Fal
 
     A target may be a column that is left out as a feature, such as an id or a counter.
     """
+    if column.arrays is not None:
+        return Role("none", column.refusal)
     role = choose_feature_role(column, classes_max, is_clock=is_clock)
     is_number = column.kind in ("integer", "number") and not column.refusal
     if role.kind == "none" and is_number and column.distinct > 1:
@@ -153,6 +164,11 @@ def feature_options(column: Column, role: Role) -> tuple[dict[str, Any], list[st
     if role.kind == "categorical":
         size = embedding_size(len(role.words))
         return {"vocabulary": role.words, "embedding": size, "missing": "indicator"}, reasons
+    if column.arrays is not None:
+        has_gaps = column.arrays.absent or column.arrays.gaps
+        missing = "indicator" if has_gaps else "mean"
+        length = column.arrays.length
+        return {"length": length, "scaling": "standard", "missing": missing}, reasons
     parse = {"parse": True} if column.needs_parse else {}
     if parse:
         reasons.append("its values are texts in the log, hence parse = true")

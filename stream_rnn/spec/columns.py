@@ -17,8 +17,11 @@ from numpy.typing import NDArray
 
 from stream_rnn.model.encoder import FLOAT32_MAX
 from stream_rnn.model.paths import PATH_LENGTH_MAX, join_path
+from stream_rnn.spec.array_columns import Arrays, find_arrays
 
 WORD_LENGTH_MAX = 256
+
+ARRAYS_REFUSAL = "its values are arrays, which are neither a key nor a time nor a target"
 
 Kind = Literal["number", "integer", "text", "boolean", "none"]
 
@@ -42,6 +45,8 @@ class Column:
         symbols: Symbols of an enum that a schema declares; empty for none.
         is_time: Whether a schema declares the numbers as times.
         is_record_key: Whether it is the key of the records of a topic, which is no field.
+        arrays: What the arrays of the column contain, if a feature reads them; such a column has a
+            refusal, for it is neither a key nor a time nor a target.
     """
 
     parts: tuple[str, ...]
@@ -57,6 +62,7 @@ class Column:
     symbols: tuple[str, ...] = ()
     is_time: bool = False
     is_record_key: bool = False
+    arrays: Arrays | None = None
 
     @cached_property
     def path(self) -> str:
@@ -210,7 +216,11 @@ def _columns(series: pl.Series, parts: tuple[str, ...], refusal: str) -> list[Co
         floats, type_refusal = as_finite(texts.cast(pl.Float64))
         return [Column(parts, "number", floats, refusal=refusal or type_refusal, texts=texts)]
     kind, values, type_refusal = _as_json(series)
-    return [Column(parts, kind, values, refusal=refusal or type_refusal)]
+    arrays = None
+    if isinstance(series.dtype, pl.List | pl.Array) and not refusal:
+        arrays = find_arrays([None if v is None else list(v) for v in series.to_list()])
+        type_refusal = ARRAYS_REFUSAL if arrays else type_refusal
+    return [Column(parts, kind, values, refusal=refusal or type_refusal, arrays=arrays)]
 
 
 def _as_json(series: pl.Series) -> tuple[Kind, pl.Series, str]:
@@ -245,8 +255,9 @@ def array_refusal(shortest: int, longest: int) -> str:
     """Return what is lost by leaving out a column of arrays."""
     lengths = f"{shortest}" if shortest == longest else f"{shortest} to {longest}"
     return (
-        f"an array of {lengths} value{'s' * (longest != 1)} cannot be a feature, so all is lost; write the "
-        "values that matter, such as the last one or the mean, to fields of their own"
+        f"an array of {lengths} value{'s' * (longest != 1)} cannot be a feature, so all is lost: a "
+        "vector has numbers, one length, and values that change; write the values that matter, such "
+        "as the last one or the mean, to fields of their own"
     )
 
 

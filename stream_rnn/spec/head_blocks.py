@@ -145,7 +145,7 @@ def rank_log_targets(log: ExaminedLog, options: ProposalOptions) -> list[Target]
     for column in log.event_columns:
         is_clock = column.path in log.clocks
         role = choose_feature_role(column, options.classes_max, is_clock=is_clock)
-        if not metadata_reason(column, log.columns, log.envelope):
+        if column.arrays is None and not metadata_reason(column, log.columns, log.envelope):
             candidates.append((column, role))
     targets = rank_targets(candidates, log.pairs)
     return [_with_key_twin(target, log.key) for target in targets]

@@ -7,7 +7,15 @@ from typing import Any
 
 import polars as pl
 
-from stream_rnn.spec.columns import Column, Kind, array_refusal, as_finite, path_refusal
+from stream_rnn.spec.array_columns import find_arrays
+from stream_rnn.spec.columns import (
+    ARRAYS_REFUSAL,
+    Column,
+    Kind,
+    array_refusal,
+    as_finite,
+    path_refusal,
+)
 
 CELLS_MAX = 50_000_000  # bounds the memory of objects whose names are ids
 COLUMNS_MIN = 100
@@ -63,10 +71,18 @@ def _column(parts: tuple[str, ...], values: list[Any], is_parent: bool) -> Colum
     if is_parent:
         refusal = refusal or "it is an object in some records and a plain value in others"
     kind, series, type_refusal = _typed(values)
+    arrays = None
+    if kind == "none" and not refusal and (arrays := find_arrays(values)):
+        type_refusal = ARRAYS_REFUSAL
     unread = Counter(str(value) for value in values if type(value) is float and not isfinite(value))
     refusal = refusal or type_refusal
     return Column(
-        parts, kind, series, refusal=refusal, unread={_NAMES[k]: n for k, n in unread.items()}
+        parts,
+        kind,
+        series,
+        refusal=refusal,
+        unread={_NAMES[k]: n for k, n in unread.items()},
+        arrays=arrays,
     )
 
 

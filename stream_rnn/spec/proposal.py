@@ -189,7 +189,8 @@ def _feature_blocks(
                 column, role, target, target_role, log.pairs, is_now=options.of == "now"
             )
         path = log.envelope.event_path(column)
-        start = {"name": names.add(path), "kind": role.feature_kind, "path": path}
+        name = names.add(path, values.get("length", 0))
+        start = {"name": name, "kind": role.feature_kind, "path": path}
         yield Block("[[features]]", start | values, [f"{path}: {'; '.join(reasons)}"])
     if log.has_gaps:
         median = format_duration(float(np.median(log.gaps_s)))

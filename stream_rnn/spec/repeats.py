@@ -36,7 +36,7 @@ def describe_repeats(
         pairs: Successive events of one key.
         is_now: Whether the target is the value of the event itself.
     """
-    if column is target:
+    if column is target or column.arrays is not None:
         return
     rows = np.arange(len(column.values))
     now = _evidence(column, role, target, target_role, rows, rows)

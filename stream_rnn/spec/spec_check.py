@@ -82,6 +82,8 @@ class FieldCount:
         elif isinstance(value, float) and not isfinite(value):
             self.wrong += 1
             self.not_finite += 1
+        elif self.field.length is not None:
+            self._add_array(value, self.field.length)
         elif _type(value) not in self.field.types:
             self.wrong += 1
         else:
@@ -90,6 +92,17 @@ class FieldCount:
                 word = str(value).lower() if isinstance(value, bool) else str(value)
                 if word in self.classes or len(self.words) < WORDS_MAX:
                     self.words[word] += 1
+
+    def _add_array(self, value: Any, length: tuple[int, int]) -> None:
+        """Count the array of a row; an empty one is missing."""
+        if value == []:
+            self.lacks += 1
+        elif not isinstance(value, list) or not length[0] <= len(value) <= length[1]:
+            self.wrong += 1
+        elif all(one is None or (_type(one) == "number" and isfinite(one)) for one in value):
+            self.has += 1
+        else:
+            self.wrong += 1
 
 
 @dataclass(slots=True)

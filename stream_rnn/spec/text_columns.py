@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from stream_rnn.model.file_format import MISSING_WORDS
-from stream_rnn.spec.columns import Column, Kind
+from stream_rnn.spec.array_columns import find_text_arrays
+from stream_rnn.spec.columns import ARRAYS_REFUSAL, Column, Kind
 from stream_rnn.spec.names import ID_WORDS, last_word, split_words, words
 from stream_rnn.spec.notations import describe_notation
 from stream_rnn.text import printable
@@ -94,6 +95,8 @@ def type_column(column: Column, marks: Marks) -> Column:
     present = texts.drop_nulls()
     if column.kind != "text" or column.refusal or not len(present):
         return column
+    if not marks.is_json and (arrays := find_text_arrays(texts)):
+        return replace(column, kind="none", refusal=ARRAYS_REFUSAL, arrays=arrays)
     lower = present.str.to_lowercase()
     if lower.is_in(["true", "false"]).all():
         flags = texts.str.to_lowercase() == "true"

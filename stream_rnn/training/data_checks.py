@@ -5,7 +5,8 @@ from numpy.typing import NDArray
 
 from stream_rnn.model.features import Boolean, Categorical, Feature, FeatureSpec, Numeric
 from stream_rnn.model.heads import AnyHead, Binary, Multiclass
-from stream_rnn.training.examples import Examples, as_floats, own_targets, targets
+from stream_rnn.model.vector import Vector
+from stream_rnn.training.examples import Examples, as_floats, chosen_values, own_targets, targets
 from stream_rnn.training.leakage import find_leaks
 
 LATE_SHARE = 0.05
@@ -46,7 +47,24 @@ def _check_times(times: NDArray[np.int64], partition: NDArray[np.int32] | None) 
     return [text]
 
 
+def _check_vector(feature: Vector, examples: Examples, train: NDArray[np.intp]) -> list[str]:
+    matrix = feature.matrix(chosen_values(examples.columns[feature.path], train))
+    with np.errstate(invalid="ignore"):
+        spans = np.fmax.reduce(matrix, axis=0) - np.fmin.reduce(matrix, axis=0)
+    missing, constant = np.isnan(spans), spans == 0
+    if missing.all():
+        return [f"feature {feature.name}: {feature.path} is missing in the whole training part"]
+    return [
+        f"feature {feature.name}: {which.sum()} of {feature.length} places of {feature.path} are "
+        f"{what} in the training part, the first of them {np.argmax(which)}"
+        for which, what in ((missing, "missing"), (constant, "constant"))
+        if which.any()
+    ]
+
+
 def _check_feature(feature: Feature, examples: Examples, train: NDArray[np.intp]) -> list[str]:
+    if isinstance(feature, Vector):
+        return _check_vector(feature, examples, train)
     if not isinstance(feature, Numeric | Categorical | Boolean):
         return []
     column = examples.columns[feature.path]

@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_rnn.errors import SpecError
-from stream_rnn.model.features import Feature, FeatureSpec, Fitted, Numeric, SincePrevious
+from stream_rnn.model.features import Feature, FeatureSpec, Numeric, SincePrevious
 from stream_rnn.model.heads import AnyHead, Regression, Target, TimeToNext
+from stream_rnn.model.scaled import Fitted
+from stream_rnn.model.vector import Vector
 from stream_rnn.training.targets import Runs, align_targets, encode_targets
 
 STD_MIN = 1e-6  # standard deviation of a constant
@@ -52,6 +54,11 @@ def fit(spec: FeatureSpec, examples: Examples) -> FeatureSpec:
             values = as_floats(examples.columns[feature.path])[train]
         elif isinstance(feature, SincePrevious):
             values = examples.since_ms[train] / 1000
+        elif isinstance(feature, Vector):
+            matrix = feature.matrix(chosen_values(examples.columns[feature.path], train))
+            places = tuple(_fit_values(feature.transform(v[np.isfinite(v)])) for v in matrix.T)
+            features.append(feature.model_copy(update={"fitted": places}))
+            continue
         else:
             features.append(feature)
             continue
@@ -69,6 +76,11 @@ def fit(spec: FeatureSpec, examples: Examples) -> FeatureSpec:
         else:
             heads.append(head)
     return spec.model_copy(update={"features": tuple(features), "heads": tuple(heads)})
+
+
+def chosen_values(values: Sequence[Any], rows: NDArray[np.intp]) -> list[Any]:
+    """Return the values of some rows."""
+    return [values[row] for row in rows.tolist()]
 
 
 def as_floats(values: Sequence[Any] | NDArray[np.float64]) -> NDArray[np.float64]:

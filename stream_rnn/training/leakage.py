@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from stream_rnn.metrics.scores import area_under_roc
 from stream_rnn.model.encoder import Encoder
-from stream_rnn.model.features import Categorical, FeatureSpec, column_names
+from stream_rnn.model.features import Categorical, Feature, FeatureSpec, column_names
 from stream_rnn.model.heads import AnyHead, Binary, Multiclass
+from stream_rnn.model.vector import Vector
 from stream_rnn.training.examples import Examples, targets
 
 SUSPICIOUS = 0.999
@@ -33,15 +34,21 @@ def find_leaks(spec: FeatureSpec, examples: Examples) -> list[str]:
         for feature in spec.features:
             width = len(column_names(feature))
             is_category = isinstance(feature, Categorical)
-            values = x[chosen, at].astype(np.float64)
-            evidence = _find_evidence(head, values, target[chosen], is_category)
-            if evidence is not None:
-                warnings.append(
-                    f"feature {feature.name} alone determines the target of head {head.name} "
-                    f"({evidence}): does the feature contain the target?"
-                )
+            for place, name in enumerate(_tried_names(feature)):
+                values = x[chosen, at + place].astype(np.float64)
+                evidence = _find_evidence(head, values, target[chosen], is_category)
+                if evidence is not None:
+                    warnings.append(
+                        f"feature {name} alone determines the target of head {head.name} "
+                        f"({evidence}): does the feature contain the target?"
+                    )
             at += width
     return warnings
+
+
+def _tried_names(feature: Feature) -> tuple[str, ...]:
+    """Return the names of the first columns of a feature, each of which is tried alone."""
+    return feature.places if isinstance(feature, Vector) else (feature.name,)
 
 
 def _find_evidence(

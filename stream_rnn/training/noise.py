@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from stream_rnn.model.features import FeatureSpec, Numeric, SincePrevious, column_names
+from stream_rnn.model.vector import Vector
 
 
 class Noise:
@@ -24,9 +25,10 @@ class Noise:
     def __init__(self, spec: FeatureSpec, event_std: float, run_std: float, runs: int) -> None:
         columns: list[bool] = []
         for feature in spec.features:
-            is_number = isinstance(feature, Numeric | SincePrevious)
-            names = column_names(feature)  # the first column is the number
-            columns += [is_number, *[False] * (len(names) - 1)]
+            numbers = feature.length if isinstance(feature, Vector) else 1  # the first columns
+            is_number = isinstance(feature, Numeric | SincePrevious | Vector)
+            others = len(column_names(feature)) - numbers
+            columns += [*[is_number] * numbers, *[False] * others]
         self._columns = torch.tensor(columns, dtype=torch.float32)  # (F,)
         self._event_std = event_std if runs else (event_std**2 + run_std**2) ** 0.5
         self._run_noise: Tensor | None = None

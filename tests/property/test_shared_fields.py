@@ -13,7 +13,7 @@ from stream_rnn.errors import SpecError
 from stream_rnn.fold.decoder import Decoder
 from stream_rnn.fold.micro_batch import decode
 from stream_rnn.model.cells import CellSpec
-from stream_rnn.model.features import Boolean, Categorical, FeatureSpec, Numeric
+from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.network import Model
 from stream_rnn.replay.partition import replay_partition
 from stream_rnn.settings import Settings
@@ -23,6 +23,7 @@ from stream_rnn.training.examples import targets
 from stream_rnn.training.targets import make_target_extractor
 from tests import oracle
 
+ARRAYS = ("vector",)
 PATHS = ("a", "b", "c.d", "c.e", "c")
 SETTINGS = Settings.build(app="app", source="events", predictions="out")
 EXAMPLES = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -47,6 +48,15 @@ features = st.one_of(
         }
     ),
     st.fixed_dictionaries({"kind": st.just("boolean"), "path": paths}),
+    st.fixed_dictionaries(
+        {
+            "kind": st.just("vector"),
+            "path": paths,
+            "length": st.integers(1, 2),
+            "scaling": st.sampled_from(["none", "log"]),
+            "missing": st.sampled_from(["indicator", "mean", "error"]),
+        }
+    ),
 )
 heads = st.one_of(
     st.fixed_dictionaries({"kind": st.just("regression"), "path": paths}),
@@ -112,22 +122,40 @@ def number(value) -> bool:
 
 def is_event(spec, event) -> bool:
     """Return whether a value is an event by the rules of ``spec/README.md``; its timestamp is 0."""
-    time, readers = spec.event.time, []
     for feature in spec.features:
-        if isinstance(feature, Numeric):
-            readers.append((feature, lambda v: number(v) and abs(v) <= FLOAT32_MAX))
-        elif isinstance(feature, Categorical):
-            readers.append((feature, lambda v: isinstance(v, str | bool | int) or number(v)))
-        elif isinstance(feature, Boolean):
-            readers.append((feature, lambda v: isinstance(v, bool)))
-    for feature, reads in readers:
         value, is_object = at(event, feature.path)
-        if not is_object or not (feature.missing != "error" if value is None else reads(value)):
+        if not is_object or not is_valid(feature, value):
             return False
+    time = spec.event.time
     if time is None:
         return True
     value, is_object = at(event, time.path)
     return is_object and dated(value, time.unit)
+
+
+def is_valid(feature, value) -> bool:
+    """Return whether a feature reads a value."""
+    if value is None or (value == [] and feature.kind in ARRAYS):
+        return feature.missing != "error"
+    match feature.kind:
+        case "numeric":
+            return number(value) and abs(value) <= FLOAT32_MAX
+        case "categorical":
+            return is_word(value)
+        case "boolean":
+            return isinstance(value, bool)
+        case "vector":
+            if not isinstance(value, list) or len(value) != feature.length:
+                return False
+            known = [place for place in value if place is not None]
+            is_whole = feature.missing != "error" or len(known) == len(value)
+            return is_whole and all(number(one) and abs(one) <= FLOAT32_MAX for one in known)
+    raise AssertionError(feature.kind)
+
+
+def is_word(value) -> bool:
+    """Return whether a value is a text, a boolean or a number that JSON has."""
+    return isinstance(value, str | bool | int) or number(value)
 
 
 def at(event, path):

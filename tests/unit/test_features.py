@@ -17,6 +17,8 @@ from tests import models
 HEAD = {"name": "late", "kind": "binary", "of": "next", "path": "late"}
 CLASSES = {"name": "h", "kind": "multiclass", "path": "k", "end": True}
 FITTED = {"mean": 10.0, "std": 4.0, "min": -30.0, "max": 50.0}
+OTHER = {"mean": -1.0, "std": 0.5, "min": -2.0, "max": 2.0}
+SCALINGS = ("standard", "minmax", "log", "none")
 HOUR_MS = 3_600_000
 
 
@@ -44,11 +46,18 @@ def encoded(spec, times=(0,), **columns):
     return Encoder(spec).encode(columns, time_ms)
 
 
+def vector(scaling, missing, **more):
+    """Make a vector of three places, fitted."""
+    content = {"kind": "vector", "path": "v", "length": 3, "fitted": [FITTED, FITTED, OTHER]}
+    name = f"v_{scaling}_{missing}"
+    return {**content, "name": name, "scaling": scaling, "missing": missing, **more}
+
+
 def spec_with_everything():
     """Make a spec with every kind of feature and of scaling, fitted."""
     scalings = [
         numeric(name=f"x_{scaling}_{missing}", scaling=scaling, missing=missing, fitted=FITTED)
-        for scaling in ("standard", "minmax", "log", "none")
+        for scaling in SCALINGS
         for missing in ("indicator", "mean", "error")
     ]
     return spec_of(
@@ -56,6 +65,7 @@ def spec_with_everything():
         numeric(name="x_clipped", scaling="log", clip=[-30, 300]),
         categorical(),
         {"kind": "boolean", "name": "b", "path": "b"},
+        *(vector(scaling, missing) for scaling in SCALINGS for missing in ("indicator", "mean")),
         {"kind": "since_previous", "name": "since", "scaling": "log", "fitted": FITTED},
         {"kind": "calendar", "name": "hour", "unit": "hour"},
         {"kind": "calendar", "name": "weekday", "unit": "weekday"},
@@ -70,6 +80,10 @@ def random_events(rng, rows):
         "x": x,
         "c": [["A", "1", 1, True, None, "other"][i] for i in rng.integers(0, 6, rows)],
         "b": [[True, False, None][i] for i in rng.integers(0, 3, rows)],
+        "v": [
+            [None, [float(one), 1.0, None], [2.0, float(one), 1e39]][i]
+            for i, one in zip(rng.integers(0, 3, rows), rng.normal(0, 9, rows), strict=True)
+        ],
     }
     since = np.where(rng.random(rows) < 0.2, np.nan, rng.exponential(1e5, rows))
     return columns, rng.integers(-(10**12), 2 * 10**12, rows), since
@@ -265,7 +279,7 @@ def test_the_calendar_is_utc():
         ({"features": [categorical(vocabulary=["A" * 257])]}, "vocabulary.0: "),
         (
             {"features": [numeric(), numeric(name="x_missing")]},
-            "a feature has the name of the indicator column of another feature",
+            "a feature has the name of a column of another feature",
         ),
         (
             {"heads": [{"name": "h", "kind": "multiclass", "path": "k", "classes": ["a", "a"]}]},

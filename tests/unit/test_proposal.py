@@ -147,6 +147,7 @@ def test_a_log_out_of_order_is_said_to_be_so():
         ([None] * 600, "no value at all"),
         (list(range(600)), "only counts up"),
         ([[1]] * 600, "an array of 1 value cannot be a feature"),
+        ([[1] * (i % 2 + 1) for i in range(600)], "an array of 1 to 2 values cannot be a feature"),
         ([1e39, *[1.0] * 599], "not finite as float32"),
         ([timedelta(i) for i in range(600)], "a duration cannot be a feature"),
         ([START + timedelta(i) for i in range(600)], "it is a time"),

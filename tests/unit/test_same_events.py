@@ -30,6 +30,7 @@ FEATURES = (
     {"kind": "categorical", "name": "k", "path": "b.d", "vocabulary": ["A", "1", "true"]},
     {"kind": "boolean", "name": "yes", "path": "e"},
     {"kind": "calendar", "name": "hour", "unit": "hour"},
+    {"kind": "vector", "name": "v", "path": "v", "length": 2},
 )
 CLASSES = ["A", "NA", "1", "3", "true"]
 
@@ -98,6 +99,7 @@ def random_records(rng, count=120):
             "a": value(usual[1]),
             "b": {"c": value(usual[0]), "d": value(usual[2])} if rng.random() < 0.95 else value(None),
             "e": value(usual[3]),
+            "v": value([[1, 2.5], [None, 7], [], None][rng.integers(4)]),
             "only": value(usual[rng.integers(4)]),
         }  # fmt: skip
         key = None if rng.random() < 0.03 else b"k%d" % rng.integers(5)
