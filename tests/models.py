@@ -86,6 +86,7 @@ ARRAYS = {
     "event": {"key": ["key"]},
     "features": [
         {"name": "sensors", "kind": "vector", "path": "sensors", "length": 3, "scaling": "log"},
+        {"name": "page", "kind": "hashed", "path": "page", "buckets": 5, "embedding": 3},
     ],
     "heads": [
         {"name": "big", "kind": "binary", "path": "x", "above": 1.0},

@@ -1,7 +1,6 @@
 """The encoder, which turns columns of event fields into x (N, F)."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,6 @@ from stream_rnn.errors import FeatureError
 from stream_rnn.model.features import (
     Boolean,
     Calendar,
-    Categorical,
     Feature,
     FeatureSpec,
     Numeric,
@@ -19,6 +17,7 @@ from stream_rnn.model.features import (
     column_names,
 )
 from stream_rnn.model.vector import Vector
+from stream_rnn.model.words import Categorical, Hashed, indexes_of, to_words
 
 DAY_MS = 86_400_000
 FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -34,7 +33,7 @@ class Encoder:
 
     def __init__(self, spec: FeatureSpec) -> None:
         self._spec = spec
-        self._indexes = {
+        self._indexes: dict[str, dict[str, int]] = {
             feature.name: {word: i for i, word in enumerate(feature.vocabulary, 1)}
             for feature in spec.features
             if isinstance(feature, Categorical)
@@ -97,12 +96,11 @@ class Encoder:
         match feature:
             case Numeric():
                 yield from _numeric(feature, columns[feature.path], errors)
-            case Categorical():
+            case Categorical() | Hashed():
                 values = columns[feature.path]
                 _refuse_missing(feature, values, errors)
-                index = self._indexes[feature.name]
-                words = values if set(map(type, values)) == {str} else list(map(_word, values))
-                yield np.array(list(map(index.get, words, repeat(0))), np.float64)
+                known = self._indexes.get(feature.name, {})
+                yield indexes_of(to_words(values), feature, known)
             case Boolean():
                 values = columns[feature.path]
                 _refuse_missing(feature, values, errors)
@@ -162,7 +160,7 @@ def _float(value: Any) -> float:
 
 
 def _refuse_missing(
-    feature: Numeric | Categorical | Boolean | Vector,
+    feature: Numeric | Categorical | Boolean | Vector | Hashed,
     values: Sequence[Any],
     errors: dict[int, FeatureError],
 ) -> None:
@@ -171,10 +169,6 @@ def _refuse_missing(
             if value is None:
                 message = f"{feature.path}: the value is missing"
                 errors.setdefault(row, FeatureError("missing", message))
-
-
-def _word(value: Any) -> str:
-    return ("true" if value else "false") if isinstance(value, bool) else str(value)
 
 
 def _calendar(feature: Calendar, time_ms: NDArray[np.int64]) -> Iterator[NDArray[np.float64]]:

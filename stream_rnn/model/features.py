@@ -18,11 +18,12 @@ from stream_rnn.model.byte_order_marks import bom_encoding
 from stream_rnn.model.event import Event
 from stream_rnn.model.field import Field, intersect
 from stream_rnn.model.file_format import FileFormat
-from stream_rnn.model.heads import Head, Word
+from stream_rnn.model.heads import Head
 from stream_rnn.model.paths import PATH, is_prefix
 from stream_rnn.model.scaled import Name, Scaled, Scaling
 from stream_rnn.model.spec_part import SpecPart, describe_type
 from stream_rnn.model.vector import Vector
+from stream_rnn.model.words import Categorical, Embedded, Hashed
 
 SPEC_BYTES_MAX = 4_000_000
 
@@ -57,23 +58,6 @@ class SincePrevious(Scaled):
     scaling: Scaling = "log"
 
 
-class Categorical(SpecPart):
-    """A word of a vocabulary; index 0 stands for missing values and all other words."""
-
-    kind: Literal["categorical"]
-    name: Name
-    path: PATH
-    vocabulary: tuple[Word, ...] = Limits(min_length=1, max_length=100_000, strict=False)
-    embedding: int = Limits(4, ge=1, le=1024)
-    missing: Literal["indicator", "error"] = "indicator"
-
-    @model_validator(mode="after")
-    def _distinct(self) -> Self:
-        if len(set(self.vocabulary)) < len(self.vocabulary):
-            raise ValueError("the vocabulary contains a word twice")
-        return self
-
-
 class Boolean(SpecPart):
     """A boolean field of the event; with ``parse``, 0, 1 and the texts of both are booleans, too."""
 
@@ -95,7 +79,7 @@ class Calendar(SpecPart):
 
 
 Feature = Annotated[
-    Numeric | Categorical | Boolean | SincePrevious | Calendar | Vector,
+    Numeric | Categorical | Boolean | SincePrevious | Calendar | Vector | Hashed,
     Limits(discriminator="kind"),
 ]
 
@@ -252,27 +236,21 @@ class FeatureSpec(SpecPart):
         return tuple(fields.values())
 
 
-_TYPES = {
-    "numeric": frozenset({"number"}),
-    "categorical": frozenset({"text", "number", "boolean"}),
-    "boolean": frozenset({"boolean"}),
-}
-
-
 def _field_of(feature: Feature) -> Field | None:
     """Return the field that a feature reads, ``None`` for none."""
     match feature:
-        case Numeric() | Boolean() | Categorical():
-            return Field(
-                feature.path,
-                _TYPES[feature.kind],
-                required=feature.missing == "error",
-                has_words=isinstance(feature, Categorical),
-                parse=not isinstance(feature, Categorical) and feature.parse,
-            )
-        case Vector():
+        case Numeric() | Boolean():
+            types = frozenset({"number" if isinstance(feature, Numeric) else "boolean"})
+            required = feature.missing == "error"
+            return Field(feature.path, types, required=required, parse=feature.parse)
+        case Categorical() | Hashed() | Vector():
             return feature.field
     return None
+
+
+def embedded_of(feature: Feature) -> Embedded | None:
+    """Return how the network reads a feature of words; ``None`` for one of numbers."""
+    return feature.embedded if isinstance(feature, Categorical | Hashed) else None
 
 
 def column_names(feature: Feature) -> tuple[str, ...]:

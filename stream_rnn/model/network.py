@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from stream_rnn.model.cells import CellKind, CellSpec, make_cell, run_cell
 from stream_rnn.model.encoder import Encoder
-from stream_rnn.model.features import Categorical, FeatureSpec, column_names
+from stream_rnn.model.features import FeatureSpec, column_names, embedded_of
 from stream_rnn.model.padding import WIDTH_MULTIPLE, Linear
 from stream_rnn.model.tiles import TILE_MIN, tile_rows, whole_tiles
 
@@ -49,11 +49,10 @@ class Network(nn.Module):
         at = embedded = 0
         for feature in spec.features:
             columns = range(at, at + len(column_names(feature)))
-            if isinstance(feature, Categorical):
-                rows = len(feature.vocabulary) + 1
-                self.embeddings.append(_embedding(rows, feature.embedding))
+            if (words := embedded_of(feature)) is not None:
+                self.embeddings.append(_embedding(words.rows, words.width))
                 self._embedded.append(at)
-                embedded += feature.embedding
+                embedded += words.width
             else:
                 plain.extend(columns)
             at = columns.stop

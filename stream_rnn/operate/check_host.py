@@ -10,7 +10,7 @@ import torch
 
 from stream_rnn.errors import BundleError
 from stream_rnn.model.bundle import load_bundle
-from stream_rnn.model.features import Categorical
+from stream_rnn.model.features import column_names, embedded_of
 from stream_rnn.model.network import Model, pin_numerics
 from stream_rnn.model.tiles import tile_rows
 from stream_rnn.operate.check_result import Finding, bad, fine, warning
@@ -43,9 +43,12 @@ def check_numerics(model: Model) -> Finding:
     rows = PROBED_TILES * tile_rows() + 3
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(rows, PROBED_STEPS, model.feature_count, generator=generator)
+    at = 0
     for feature in model.spec.features:
-        if isinstance(feature, Categorical):  # its column is an index, and 0 is always valid
-            x[..., model.encoder.names.index(feature.name)] = 0.0
+        if (words := embedded_of(feature)) is not None:  # its columns are indexes
+            indexes = torch.randint(words.rows, (*x.shape[:2], words.columns), generator=generator)
+            x[..., at : at + words.columns] = indexes.float()
+        at += len(column_names(feature))
     h = torch.rand(rows, *model.hidden_shape, generator=generator) - 0.5
     together_y, together_h = model.forward(x, h)
     for row in range(0, rows, 7):

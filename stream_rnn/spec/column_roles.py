@@ -23,6 +23,9 @@ SUFFIXES = ("", "_missing", "_cold", "_sin", "_cos")
 FEW_NUMBERS = 10
 FEW_TEXTS = 20
 COVERED_MIN = 0.5
+BUCKETS_MIN = 1024
+BUCKETS_MOST = 65_536
+HASHED_SIZE_MAX = 16
 HEAVY_TAIL = 10.0
 CLIP_ROWS_MIN = 1_000
 FAR_OUT = 3.0
@@ -41,7 +44,7 @@ class Role:
         words: Words of the vocabulary, the most frequent first; empty unless categorical.
     """
 
-    kind: Literal["numeric", "categorical", "boolean", "flag", "vector", "none"]
+    kind: Literal["numeric", "categorical", "boolean", "flag", "vector", "hashed", "none"]
     reason: str
     words: tuple[str, ...] = ()
 
@@ -152,7 +155,8 @@ def choose_target_role(column: Column, classes_max: int, *, is_clock: bool = Fal
     is_number = column.kind in ("integer", "number") and not column.refusal
     if role.kind == "none" and is_number and column.distinct > 1:
         return Role("numeric", "a number")
-    if role.kind == "none" and column.kind == "text" and not column.refusal and column.distinct > 1:
+    is_text = column.kind == "text" and not column.refusal and column.distinct > 1
+    if role.kind in ("none", "hashed") and is_text:
         classes = _most_frequent(column, classes_max)
         return _categorical(column, classes, sum(n for _, n in classes) / column.present)
     return role
@@ -169,6 +173,10 @@ def feature_options(column: Column, role: Role) -> tuple[dict[str, Any], list[st
         missing = "indicator" if has_gaps else "mean"
         length = column.arrays.length
         return {"length": length, "scaling": "standard", "missing": missing}, reasons
+    if role.kind == "hashed":
+        size = min(HASHED_SIZE_MAX, embedding_size(column.distinct))
+        buckets = min(max(BUCKETS_MIN, 1 << (column.distinct - 1).bit_length()), BUCKETS_MOST)
+        return {"buckets": buckets, "embedding": size, "missing": "indicator"}, reasons
     parse = {"parse": True} if column.needs_parse else {}
     if parse:
         reasons.append("its values are texts in the log, hence parse = true")
@@ -207,7 +215,12 @@ def _text_role(column: Column, classes_max: int) -> Role:
     classes = _most_frequent(column, classes_max)
     coverage = sum(n for _, n in classes) / column.present
     is_id = column.distinct > max(FEW_TEXTS, column.present / 2)
-    if is_id or coverage < COVERED_MIN:
+    if not is_id and coverage < COVERED_MIN:
+        reason = f"{column.distinct} different texts{_missing_note(column)}, by a hash of each"
+        return Role(
+            "hashed", f"{reason}; a vocabulary of {len(classes)} covers {coverage:.1%} of rows"
+        )
+    if is_id:
         size = f"{column.distinct} different texts in {column.present} rows"
         lost = f"an id or free text, not a category; its {len(classes)} most frequent texts would"
         return Role(

@@ -17,11 +17,12 @@ from stream_rnn.errors import RecordError
 from stream_rnn.fold.decoder import Decoder, LogRecord
 from stream_rnn.fold.fields import value_getter
 from stream_rnn.model.encoder import Encoder
-from stream_rnn.model.features import Categorical, FeatureSpec
+from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.field import Field
 from stream_rnn.model.heads import Multiclass
 from stream_rnn.model.paths import join_path, split_path
 from stream_rnn.model.values import read_boolean, read_number
+from stream_rnn.model.words import Categorical
 from stream_rnn.replay.files import name_of, read_batches
 from stream_rnn.replay.filtered import FilteredRecords
 from stream_rnn.replay.no_event import SkipReasons, list_paths, near_paths

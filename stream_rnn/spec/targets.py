@@ -50,7 +50,7 @@ def rank_targets(candidates: Sequence[tuple[Column, Role]], pairs: Pairs) -> lis
     targets = [
         _target(column, role, pairs)
         for column, role in candidates
-        if role.kind != "none" and len(role.words) != 1
+        if role.kind not in ("none", "hashed") and len(role.words) != 1
     ]
     return sorted(targets, key=lambda target: (not target.is_label, *target.rank))
 

@@ -1,11 +1,15 @@
 """Checks of a log before training: warnings about valid data that is probably not intended."""
 
+from collections.abc import Iterator, Sequence
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_rnn.model.features import Boolean, Categorical, Feature, FeatureSpec, Numeric
+from stream_rnn.model.features import Boolean, Feature, FeatureSpec, Numeric
 from stream_rnn.model.heads import AnyHead, Binary, Multiclass
 from stream_rnn.model.vector import Vector
+from stream_rnn.model.words import Categorical, Hashed, to_word
 from stream_rnn.training.examples import Examples, as_floats, chosen_values, own_targets, targets
 from stream_rnn.training.leakage import find_leaks
 
@@ -63,32 +67,39 @@ def _check_vector(feature: Vector, examples: Examples, train: NDArray[np.intp]) 
 
 
 def _check_feature(feature: Feature, examples: Examples, train: NDArray[np.intp]) -> list[str]:
-    if isinstance(feature, Vector):
-        return _check_vector(feature, examples, train)
-    if not isinstance(feature, Numeric | Categorical | Boolean):
-        return []
-    column = examples.columns[feature.path]
-    if isinstance(feature, Numeric):
-        values = as_floats(column)[train]
-        known = values[np.isfinite(values)]
-        distinct = len(np.unique(known))
-    else:
-        present = [value for i in train.tolist() if (value := column[i]) is not None]
-        known, distinct = np.zeros(len(present)), len(set(present))
-        if isinstance(feature, Categorical) and present:
-            vocabulary = set(feature.vocabulary)
-            unknown = np.mean([_to_word(value) not in vocabulary for value in present])
-            if unknown > 0.5:
-                text = (
-                    f"feature {feature.name}: {unknown:.0%} of the values of {feature.path} in the "
-                    "training part are not in its vocabulary"
-                )
-                return [text]
-    if not len(known):
+    match feature:
+        case Vector():
+            return _check_vector(feature, examples, train)
+        case Numeric():
+            values = as_floats(examples.columns[feature.path])[train]
+            present = values[np.isfinite(values)].tolist()
+        case Categorical() | Boolean() | Hashed():
+            chosen = chosen_values(examples.columns[feature.path], train)
+            present = [value for value in chosen if value is not None]
+        case _:
+            return []
+    distinct = len(set(present))
+    if not present:
         return [f"feature {feature.name}: {feature.path} is missing in the whole training part"]
-    if distinct == 1 and len(known) == len(train):
+    if distinct == 1 and len(present) == len(train):
         return [f"feature {feature.name}: {feature.path} is constant in the training part"]
-    return []
+    return list(_check_words(feature, present, distinct))
+
+
+def _check_words(feature: Feature, present: Sequence[Any], distinct: int) -> Iterator[str]:
+    if isinstance(feature, Categorical):
+        vocabulary = set(feature.vocabulary)
+        unknown = np.mean([to_word(value) not in vocabulary for value in present])
+        if unknown > 0.5:
+            yield (
+                f"feature {feature.name}: {unknown:.0%} of the values of {feature.path} in the "
+                "training part are not in its vocabulary"
+            )
+    elif isinstance(feature, Hashed) and distinct > feature.buckets:
+        yield (
+            f"feature {feature.name}: {distinct} values of {feature.path} in the training part share "
+            f"{feature.buckets} buckets, so that some mean the same to the network; raise buckets"
+        )
 
 
 def _check_heads(spec: FeatureSpec, examples: Examples, train: NDArray[np.intp]) -> list[str]:
@@ -140,7 +151,3 @@ def _check_classes(head: Multiclass, examples: Examples, known: NDArray[np.float
             "not one of its classes, so the predictions of that value have no label"
         )
     return warnings
-
-
-def _to_word(value: object) -> str:
-    return ("true" if value else "false") if isinstance(value, bool) else str(value)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from stream_rnn.metrics.scores import area_under_roc
 from stream_rnn.model.encoder import Encoder
-from stream_rnn.model.features import Categorical, Feature, FeatureSpec, column_names
+from stream_rnn.model.features import Feature, FeatureSpec, column_names, embedded_of
 from stream_rnn.model.heads import AnyHead, Binary, Multiclass
 from stream_rnn.model.vector import Vector
 from stream_rnn.training.examples import Examples, targets
@@ -33,7 +33,7 @@ def find_leaks(spec: FeatureSpec, examples: Examples) -> list[str]:
         at = 0
         for feature in spec.features:
             width = len(column_names(feature))
-            is_category = isinstance(feature, Categorical)
+            is_category = embedded_of(feature) is not None
             for place, name in enumerate(_tried_names(feature)):
                 values = x[chosen, at + place].astype(np.float64)
                 evidence = _find_evidence(head, values, target[chosen], is_category)

@@ -17,7 +17,8 @@ sensors = st.one_of(
     st.lists(numbers, min_size=1, max_size=4),
     st.sampled_from(["[1, 2, 3]", 1.0, [1, 2, "3"], [True, 1, 2], [1, 2, 1e39]]),
 )
-events = st.fixed_dictionaries({}, optional={"x": numbers, "sensors": sensors})
+pages = st.one_of(st.text(max_size=5), st.sampled_from([None, 7, 7.5, True, "7", "ä" * 900, []]))
+events = st.fixed_dictionaries({}, optional={"x": numbers, "sensors": sensors, "page": pages})
 values = st.one_of(events, events, events, st.sampled_from([None, b"[1]"]))
 
 

@@ -50,6 +50,14 @@ features = st.one_of(
     st.fixed_dictionaries({"kind": st.just("boolean"), "path": paths}),
     st.fixed_dictionaries(
         {
+            "kind": st.just("hashed"),
+            "path": paths,
+            "buckets": st.just(7),
+            "missing": st.sampled_from(["indicator", "error"]),
+        }
+    ),
+    st.fixed_dictionaries(
+        {
             "kind": st.just("vector"),
             "path": paths,
             "length": st.integers(1, 2),
@@ -140,7 +148,7 @@ def is_valid(feature, value) -> bool:
     match feature.kind:
         case "numeric":
             return number(value) and abs(value) <= FLOAT32_MAX
-        case "categorical":
+        case "categorical" | "hashed":
             return is_word(value)
         case "boolean":
             return isinstance(value, bool)

@@ -65,6 +65,7 @@ def spec_with_everything():
         numeric(name="x_clipped", scaling="log", clip=[-30, 300]),
         categorical(),
         {"kind": "boolean", "name": "b", "path": "b"},
+        {"kind": "hashed", "name": "hashed", "path": "c", "buckets": 1000},
         *(vector(scaling, missing) for scaling in SCALINGS for missing in ("indicator", "mean")),
         {"kind": "since_previous", "name": "since", "scaling": "log", "fitted": FITTED},
         {"kind": "calendar", "name": "hour", "unit": "hour"},

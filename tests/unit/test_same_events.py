@@ -30,6 +30,7 @@ FEATURES = (
     {"kind": "categorical", "name": "k", "path": "b.d", "vocabulary": ["A", "1", "true"]},
     {"kind": "boolean", "name": "yes", "path": "e"},
     {"kind": "calendar", "name": "hour", "unit": "hour"},
+    {"kind": "hashed", "name": "page", "path": "b.d", "buckets": 8},
     {"kind": "vector", "name": "v", "path": "v", "length": 2},
 )
 CLASSES = ["A", "NA", "1", "3", "true"]
