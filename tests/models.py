@@ -87,6 +87,22 @@ ARRAYS = {
     "features": [
         {"name": "sensors", "kind": "vector", "path": "sensors", "length": 3, "scaling": "log"},
         {"name": "page", "kind": "hashed", "path": "page", "buckets": 5, "embedding": 3},
+        {
+            "name": "tags",
+            "kind": "multi_categorical",
+            "path": "tags",
+            "vocabulary": ["A", "B", "7"],
+            "embedding": 3,
+            "max_length": 3,
+        },
+        {
+            "name": "items",
+            "kind": "multi_categorical",
+            "path": "items",
+            "buckets": 9,
+            "max_length": 4,
+            "separator": "|",
+        },
     ],
     "heads": [
         {"name": "big", "kind": "binary", "path": "x", "above": 1.0},

@@ -1,7 +1,7 @@
 """The types and the columns of the event fields that the spec names."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache, reduce
+from functools import lru_cache, partial, reduce
 from math import isfinite
 from operator import itemgetter, or_
 from typing import Annotated, Any, NotRequired
@@ -134,7 +134,7 @@ def _leaf_type(field: Field) -> Any:
     if field.is_label:
         return Any
     if field.length is not None:
-        return Annotated[list[float | None], AfterValidator(_length_check(*field.length))]
+        return _array_type(field, *field.length)
     names = [name for name in ("boolean", "number", "text") if name in field.types]
     union: Any = reduce(or_, (_TYPES[name] for name in names))
     if (field.has_words or field.is_exact) and "number" in field.types:
@@ -146,17 +146,41 @@ def _leaf_type(field: Field) -> Any:
     return Annotated[union | None, BeforeValidator(read)]
 
 
+def _array_type(field: Field, least: int, greatest: int) -> Any:
+    element: Any = int | bool | float | str if field.has_words else float
+    array = Annotated[list[element | None], AfterValidator(_length_check(least, greatest))]
+    if field.separator is None:
+        return array
+    return Annotated[array, BeforeValidator(partial(split_words, separator=field.separator))]
+
+
+def split_words(value: Any, separator: str) -> Any:
+    """Return the words of a text without blanks around them; return every other value as it is.
+
+    Example:
+        >>> split_words("a | b||", "|"), split_words(["a|b"], "|")
+        (['a', 'b'], ['a|b'])
+    """
+    if not isinstance(value, str):
+        return value
+    words = map(str.strip, value.split(separator))
+    return [word for word in words if word]
+
+
 def _length_check(least: int, greatest: int) -> Callable[[list[Any]], list[Any] | None]:
     """Return a function that returns an array of the right length, ``None`` for an empty one.
 
     Protobuf cannot tell an empty field from a missing one, so the two are the same in all formats.
     """
+    wanted = f"its length must be {greatest}"
+    if least < greatest:
+        wanted = f"max_length is {greatest}"
 
     def check(array: list[Any]) -> list[Any] | None:
         if not array:
             return None
         if not least <= len(array) <= greatest:
-            raise ValueError(f"an array of {len(array)} values; its length must be {greatest}")
+            raise ValueError(f"an array of {len(array)} values; {wanted}")
         return array
 
     return check

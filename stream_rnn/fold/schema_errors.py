@@ -39,7 +39,9 @@ def schema_error(
         return not_json(value, headers, value_format)
     path = join_path([str(part) for part in first["loc"] if part in names])
     if place := [part for part in first["loc"] if isinstance(part, int)]:  # in an array
-        cause = f"place {place[0]}: {str(first['msg']).lower()}"
+        is_word = not isinstance(first["loc"][-1], int)  # the type of a union, of which none fits
+        cause = "input should be a text, a number or a boolean" if is_word else first["msg"].lower()
+        cause = f"place {place[0]}: {cause}"
         return DecodeError("wrong_schema", f"{path}: {cause}")
     return DecodeError("wrong_schema", f"{path or 'the value'}: {_cause(first)}")
 

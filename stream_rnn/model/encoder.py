@@ -17,6 +17,7 @@ from stream_rnn.model.features import (
     column_names,
 )
 from stream_rnn.model.vector import Vector
+from stream_rnn.model.word_lists import MultiCategorical
 from stream_rnn.model.words import Categorical, Hashed, indexes_of, to_words
 
 DAY_MS = 86_400_000
@@ -34,9 +35,9 @@ class Encoder:
     def __init__(self, spec: FeatureSpec) -> None:
         self._spec = spec
         self._indexes: dict[str, dict[str, int]] = {
-            feature.name: {word: i for i, word in enumerate(feature.vocabulary, 1)}
+            feature.name: {word: i for i, word in enumerate(feature.vocabulary or (), 1)}
             for feature in spec.features
-            if isinstance(feature, Categorical)
+            if isinstance(feature, Categorical | MultiCategorical)
         }
         self.names = tuple(name for feature in spec.features for name in column_names(feature))
         self.feature_count = len(self.names)
@@ -96,11 +97,10 @@ class Encoder:
         match feature:
             case Numeric():
                 yield from _numeric(feature, columns[feature.path], errors)
-            case Categorical() | Hashed():
+            case Categorical() | Hashed() | MultiCategorical():
                 values = columns[feature.path]
                 _refuse_missing(feature, values, errors)
-                known = self._indexes.get(feature.name, {})
-                yield indexes_of(to_words(values), feature, known)
+                yield from self._indexes_of(feature, values)
             case Boolean():
                 values = columns[feature.path]
                 _refuse_missing(feature, values, errors)
@@ -114,6 +114,15 @@ class Encoder:
                 yield np.zeros(len(time_ms))
             case Calendar():
                 yield from _calendar(feature, time_ms)
+
+    def _indexes_of(
+        self, feature: Categorical | Hashed | MultiCategorical, values: Sequence[Any]
+    ) -> Iterator[NDArray[np.float64]]:
+        known = self._indexes.get(feature.name, {})
+        if isinstance(feature, MultiCategorical):
+            yield from feature.indexes(values, known).T
+        else:
+            yield indexes_of(to_words(values), feature, known)
 
 
 def _numeric(
@@ -160,7 +169,7 @@ def _float(value: Any) -> float:
 
 
 def _refuse_missing(
-    feature: Numeric | Categorical | Boolean | Vector | Hashed,
+    feature: Numeric | Categorical | Boolean | Vector | Hashed | MultiCategorical,
     values: Sequence[Any],
     errors: dict[int, FeatureError],
 ) -> None:

@@ -23,6 +23,7 @@ from stream_rnn.model.paths import PATH, is_prefix
 from stream_rnn.model.scaled import Name, Scaled, Scaling
 from stream_rnn.model.spec_part import SpecPart, describe_type
 from stream_rnn.model.vector import Vector
+from stream_rnn.model.word_lists import MultiCategorical
 from stream_rnn.model.words import Categorical, Embedded, Hashed
 
 SPEC_BYTES_MAX = 4_000_000
@@ -79,7 +80,7 @@ class Calendar(SpecPart):
 
 
 Feature = Annotated[
-    Numeric | Categorical | Boolean | SincePrevious | Calendar | Vector | Hashed,
+    Numeric | Categorical | Boolean | SincePrevious | Calendar | Vector | Hashed | MultiCategorical,
     Limits(discriminator="kind"),
 ]
 
@@ -243,14 +244,16 @@ def _field_of(feature: Feature) -> Field | None:
             types = frozenset({"number" if isinstance(feature, Numeric) else "boolean"})
             required = feature.missing == "error"
             return Field(feature.path, types, required=required, parse=feature.parse)
-        case Categorical() | Hashed() | Vector():
+        case Categorical() | Hashed() | MultiCategorical() | Vector():
             return feature.field
     return None
 
 
 def embedded_of(feature: Feature) -> Embedded | None:
     """Return how the network reads a feature of words; ``None`` for one of numbers."""
-    return feature.embedded if isinstance(feature, Categorical | Hashed) else None
+    if isinstance(feature, Categorical | Hashed | MultiCategorical):
+        return feature.embedded
+    return None
 
 
 def column_names(feature: Feature) -> tuple[str, ...]:
@@ -261,6 +264,8 @@ def column_names(feature: Feature) -> tuple[str, ...]:
             return (name, f"{name}_missing") if feature.missing == "indicator" else (name,)
         case Vector():
             return (*feature.places, *([f"{name}_missing"] * (feature.missing == "indicator")))
+        case MultiCategorical():
+            return feature.slots
         case SincePrevious():
             return (name, f"{name}_cold")
         case Calendar():

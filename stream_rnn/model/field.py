@@ -9,8 +9,8 @@ class Field:
 
     Attributes:
         path: Dotted path of the field.
-        types: JSON types that all readers of the field accept, and ``numbers`` for an array of them; a
-            value of another type makes the
+        types: JSON types that all readers of the field accept, and ``numbers`` or ``words`` for an
+            array of them; a value of another type makes the
             record invalid.
         required: Whether a record without the field is invalid.
         is_label: Whether only heads read the field.  A value that does not fit them is no label,
@@ -19,6 +19,7 @@ class Field:
         is_exact: Whether an integer stays exact, rather than becoming a float.
         parse: Whether texts are read as the numbers or booleans that they are.
         length: Least and greatest length of an array; ``None`` for a scalar.
+        separator: What separates the words of a text that stands for an array; ``None`` for none.
     """
 
     path: str
@@ -29,6 +30,7 @@ class Field:
     is_exact: bool = False
     parse: bool = False
     length: tuple[int, int] | None = None
+    separator: str | None = None
 
 
 def intersect(known: Field, reader: Field) -> Field:
@@ -36,7 +38,8 @@ def intersect(known: Field, reader: Field) -> Field:
     types, length = known.types & reader.types, known.length
     if length is not None and reader.length is not None:
         length = max(length[0], reader.length[0]), min(length[1], reader.length[1])
-        types = types if length[0] <= length[1] else frozenset()
+        is_possible = length[0] <= length[1] and known.separator == reader.separator
+        types = types if is_possible else frozenset()
     return replace(
         known,
         types=types,

@@ -26,6 +26,7 @@ from stream_rnn.model.encoder import Encoder
 from stream_rnn.model.features import FeatureSpec, column_names, embedded_of
 from stream_rnn.model.padding import WIDTH_MULTIPLE, Linear
 from stream_rnn.model.tiles import TILE_MIN, tile_rows, whole_tiles
+from stream_rnn.model.words import Embedded
 
 
 def pin_numerics() -> None:
@@ -44,14 +45,14 @@ class Network(nn.Module):
         super().__init__()
         # A list, because nn.ModuleDict refuses the names of module attributes, such as ``type``.
         self.embeddings = nn.ModuleList()
-        self._embedded: list[int] = []
+        self._embedded: list[tuple[int, Embedded]] = []  # first column of each table
         plain: list[int] = []
         at = embedded = 0
         for feature in spec.features:
             columns = range(at, at + len(column_names(feature)))
             if (words := embedded_of(feature)) is not None:
                 self.embeddings.append(_embedding(words.rows, words.width))
-                self._embedded.append(at)
+                self._embedded.append((at, words))
                 embedded += words.width
             else:
                 plain.extend(columns)
@@ -78,9 +79,28 @@ class Network(nn.Module):
         """Map x (..., F) to inputs of the cell (..., I): plain columns, embeddings, padding."""
         parts = [x[..., self._plain]]
         tables = zip(self._embedded, self.embeddings, strict=True)
-        parts += [table(x[..., at].long()) for at, table in tables]
+        for (at, words), table in tables:
+            if words.is_list:
+                parts.append(_mean(table, words.width, x[..., at : at + words.columns].long()))
+            else:
+                parts.append(table(x[..., at].long()))
         parts.append(x.new_zeros(*x.shape[:-1], self._padding))
         return torch.cat(parts, dim=-1)
+
+
+def _mean(table: nn.Module, width: int, slots: Tensor) -> Tensor:
+    """Return the mean (..., E) of the embeddings of the words in slots (..., S), 0 without any.
+
+    The words are added one by one, so that the bits of a row do not depend on other rows; a slot
+    that is empty in all rows would add zeros, and is left out.  Slots are filled from the first on.
+    """
+    is_used = slots > 0
+    counts = is_used.sum(dim=-1, keepdim=True)
+    total = torch.zeros(*slots.shape[:-1], width)
+    for slot in range(int(counts.max()) if counts.numel() else 0):
+        embeddings = table((slots[..., slot] - 1).clamp(min=0))
+        total = total + torch.where(is_used[..., slot, None], embeddings, 0.0)
+    return total / counts.clamp(min=1)
 
 
 def _embedding(rows: int, width: int) -> nn.Embedding:

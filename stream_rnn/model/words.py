@@ -33,11 +33,13 @@ class Embedded(NamedTuple):
         columns: Number of columns of indexes.
         rows: Number of rows of the table of embeddings.
         width: Number of learned numbers of each row.
+        is_list: Whether a column has the row plus 1, and 0 for none; the network takes the mean.
     """
 
     columns: int
     rows: int
     width: int
+    is_list: bool = False
 
 
 class Categorical(SpecPart):
@@ -52,7 +54,7 @@ class Categorical(SpecPart):
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
-        _check_distinct(self.vocabulary)
+        check_distinct(self.vocabulary)
         return self
 
     @property
@@ -92,7 +94,8 @@ def _field_of_word(path: str, *, required: bool) -> Field:
     return Field(path, types, required=required, has_words=True)
 
 
-def _check_distinct(words: Sequence[str]) -> None:
+def check_distinct(words: Sequence[str]) -> None:
+    """Check that a vocabulary contains no word twice."""
     if len(set(words)) < len(words):
         raise ValueError("the vocabulary contains a word twice")
 
@@ -120,11 +123,11 @@ def indexes_of(
         known: Index of each word of the vocabulary.
     """
     if isinstance(feature, Hashed):
-        known = _hashed(words, feature.buckets)
+        known = hashed_indexes(words, feature.buckets)
     return np.array(list(map(known.get, words, repeat(0))), np.float64)
 
 
-def _hashed(words: Sequence[Any], buckets: int) -> dict[str, int]:
+def hashed_indexes(words: Sequence[Any], buckets: int) -> dict[str, int]:
     """Return the index of each different word."""
     distinct = [word for word in dict.fromkeys(words) if word is not None]
     return dict(zip(distinct, (bucket_of(distinct, buckets) + 1).tolist(), strict=True))

@@ -46,7 +46,9 @@ def check_numerics(model: Model) -> Finding:
     at = 0
     for feature in model.spec.features:
         if (words := embedded_of(feature)) is not None:  # its columns are indexes
-            indexes = torch.randint(words.rows, (*x.shape[:2], words.columns), generator=generator)
+            indexes = torch.randint(
+                words.rows + words.is_list, (*x.shape[:2], words.columns), generator=generator
+            )
             x[..., at : at + words.columns] = indexes.float()
         at += len(column_names(feature))
     h = torch.rand(rows, *model.hidden_shape, generator=generator) - 0.5

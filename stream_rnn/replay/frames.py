@@ -172,8 +172,11 @@ def _fits(dtype: pl.DataType, field: Field) -> bool:
         if isinstance(dtype, pl.List | pl.Array):
             inner = dtype.inner
             is_number = inner.is_numeric() and inner != pl.Decimal  # JSON carries those as texts
-            return bool(inner == pl.Null or (is_number and "numbers" in field.types))
-        return False
+            is_element = is_number or (
+                "words" in field.types and inner in (pl.String, pl.Boolean, pl.Categorical, pl.Enum)
+            )
+            return bool(inner == pl.Null or is_element)
+        return field.separator is not None and dtype in (pl.String, pl.Categorical, pl.Enum)
     if dtype == pl.Boolean:
         return "boolean" in field.types
     if dtype.is_numeric():

@@ -18,6 +18,7 @@ from stream_rnn.model.file_format import FileFormat
 from stream_rnn.model.heads import AnyHead, Binary, Regression
 from stream_rnn.model.paths import split_path
 from stream_rnn.model.vector import Vector
+from stream_rnn.model.word_lists import MultiCategorical
 
 INTEGERS = range(-(2**63), 2**64)  # integers that JSON writers and readers keep exact
 DIGITS_MAX = 20
@@ -132,7 +133,7 @@ def _typed_paths(spec: FeatureSpec) -> Iterator[tuple[str, str]]:
     for feature in spec.features:
         if isinstance(feature, Numeric | Boolean):
             yield feature.path, "number" if isinstance(feature, Numeric) else "boolean"
-        elif isinstance(feature, Vector):
+        elif isinstance(feature, Vector | MultiCategorical):
             yield feature.path, "array"
     for head in spec.heads:
         if head.path is not None and head.of != "label":

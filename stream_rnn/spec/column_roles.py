@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from stream_rnn.spec.array_columns import describe_arrays
+from stream_rnn.spec.array_columns import Arrays, describe_arrays
 from stream_rnn.spec.columns import WORD_LENGTH_MAX, Column
 from stream_rnn.spec.json_columns import NAN_REMEDY
 from stream_rnn.spec.names import CLASS_WORDS, ID_WORDS, split_words
@@ -26,6 +26,7 @@ COVERED_MIN = 0.5
 BUCKETS_MIN = 1024
 BUCKETS_MOST = 65_536
 HASHED_SIZE_MAX = 16
+LISTED_MIN = 32
 HEAVY_TAIL = 10.0
 CLIP_ROWS_MIN = 1_000
 FAR_OUT = 3.0
@@ -44,7 +45,9 @@ class Role:
         words: Words of the vocabulary, the most frequent first; empty unless categorical.
     """
 
-    kind: Literal["numeric", "categorical", "boolean", "flag", "vector", "hashed", "none"]
+    kind: Literal[
+        "numeric", "categorical", "boolean", "flag", "vector", "hashed", "multi_categorical", "none"
+    ]
     reason: str
     words: tuple[str, ...] = ()
 
@@ -104,7 +107,11 @@ def choose_feature_role(column: Column, classes_max: int, *, is_clock: bool = Fa
         is_clock: Whether the values are times.
     """
     if column.arrays is not None:
-        return Role("vector", describe_arrays(column.arrays, len(column.values)))
+        reason = describe_arrays(column.arrays, len(column.values))
+        if not column.arrays.words:
+            return Role("vector", reason)
+        few = len(column.arrays.words) <= classes_max
+        return Role("multi_categorical", reason, column.arrays.words if few else ())
     role = _feature_role(column, classes_max, is_clock=is_clock)
     if role.kind != "none":
         return role
@@ -169,14 +176,16 @@ def feature_options(column: Column, role: Role) -> tuple[dict[str, Any], list[st
         size = embedding_size(len(role.words))
         return {"vocabulary": role.words, "embedding": size, "missing": "indicator"}, reasons
     if column.arrays is not None:
-        has_gaps = column.arrays.absent or column.arrays.gaps
-        missing = "indicator" if has_gaps else "mean"
-        length = column.arrays.length
-        return {"length": length, "scaling": "standard", "missing": missing}, reasons
+        return _options_of_arrays(column.arrays, role), reasons
     if role.kind == "hashed":
-        size = min(HASHED_SIZE_MAX, embedding_size(column.distinct))
-        buckets = min(max(BUCKETS_MIN, 1 << (column.distinct - 1).bit_length()), BUCKETS_MOST)
-        return {"buckets": buckets, "embedding": size, "missing": "indicator"}, reasons
+        return {**_buckets(column.distinct), "missing": "indicator"}, reasons
+    return _options_of_values(column, role, reasons)
+
+
+def _options_of_values(
+    column: Column, role: Role, reasons: list[str]
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the options of a number or a boolean, and the reasons for them."""
     parse = {"parse": True} if column.needs_parse else {}
     if parse:
         reasons.append("its values are texts in the log, hence parse = true")
@@ -191,6 +200,22 @@ def feature_options(column: Column, role: Role) -> tuple[dict[str, Any], list[st
     if clip is not None:
         values["clip"] = clip
     return {**values, "missing": missing, **parse}, [*reasons, *shape]
+
+
+def _buckets(words: int) -> dict[str, Any]:
+    size = min(HASHED_SIZE_MAX, embedding_size(words))
+    buckets = min(max(BUCKETS_MIN, 1 << (words - 1).bit_length()), BUCKETS_MOST)
+    return {"buckets": buckets, "embedding": size}
+
+
+def _options_of_arrays(arrays: Arrays, role: Role) -> dict[str, Any]:
+    if arrays.words:
+        words: dict[str, Any] = _buckets(len(arrays.words))
+        if role.words:
+            words = {"vocabulary": role.words, "embedding": embedding_size(len(role.words))}
+        return {**words, "max_length": max(LISTED_MIN, arrays.length), "missing": "indicator"}
+    missing = "indicator" if arrays.absent or arrays.gaps else "mean"
+    return {"length": arrays.length, "scaling": "standard", "missing": missing}
 
 
 def embedding_size(words: int) -> int:

@@ -256,7 +256,7 @@ def array_refusal(shortest: int, longest: int) -> str:
     lengths = f"{shortest}" if shortest == longest else f"{shortest} to {longest}"
     return (
         f"an array of {lengths} value{'s' * (longest != 1)} cannot be a feature, so all is lost: a "
-        "vector has numbers, one length, and values that change; write the values that matter, such "
+        "vector has numbers and one length, a list of words has texts, and both change; write the values that matter, such "
         "as the last one or the mean, to fields of their own"
     )
 

@@ -189,7 +189,7 @@ def _feature_blocks(
                 column, role, target, target_role, log.pairs, is_now=options.of == "now"
             )
         path = log.envelope.event_path(column)
-        name = names.add(path, values.get("length", 0))
+        name = names.add(path, values.get("length", values.get("max_length", 0)))
         start = {"name": name, "kind": role.feature_kind, "path": path}
         yield Block("[[features]]", start | values, [f"{path}: {'; '.join(reasons)}"])
     if log.has_gaps:

@@ -15,7 +15,7 @@ from typing import Any
 
 from stream_rnn.errors import RecordError
 from stream_rnn.fold.decoder import Decoder, LogRecord
-from stream_rnn.fold.fields import value_getter
+from stream_rnn.fold.fields import split_words, value_getter
 from stream_rnn.model.encoder import Encoder
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.field import Field
@@ -96,14 +96,23 @@ class FieldCount:
 
     def _add_array(self, value: Any, length: tuple[int, int]) -> None:
         """Count the array of a row; an empty one is missing."""
+        if self.field.separator is not None:
+            value = split_words(value, self.field.separator)
         if value == []:
             self.lacks += 1
         elif not isinstance(value, list) or not length[0] <= len(value) <= length[1]:
             self.wrong += 1
-        elif all(one is None or (_type(one) == "number" and isfinite(one)) for one in value):
+        elif all(map(self._is_element, value)):
             self.has += 1
         else:
             self.wrong += 1
+
+    def _is_element(self, value: Any) -> bool:
+        """Return whether a value may be in an array."""
+        if isinstance(value, float) and not isfinite(value):
+            return False
+        allowed = ("number",) if "numbers" in self.field.types else ("number", "text", "boolean")
+        return value is None or _type(value) in allowed
 
 
 @dataclass(slots=True)

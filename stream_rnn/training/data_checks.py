@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from stream_rnn.model.features import Boolean, Feature, FeatureSpec, Numeric
 from stream_rnn.model.heads import AnyHead, Binary, Multiclass
 from stream_rnn.model.vector import Vector
+from stream_rnn.model.word_lists import MultiCategorical
 from stream_rnn.model.words import Categorical, Hashed, to_word
 from stream_rnn.training.examples import Examples, as_floats, chosen_values, own_targets, targets
 from stream_rnn.training.leakage import find_leaks
@@ -76,18 +77,21 @@ def _check_feature(feature: Feature, examples: Examples, train: NDArray[np.intp]
         case Categorical() | Boolean() | Hashed():
             chosen = chosen_values(examples.columns[feature.path], train)
             present = [value for value in chosen if value is not None]
+        case MultiCategorical():
+            lists = chosen_values(examples.columns[feature.path], train)
+            present = [word for words in lists for word in words or () if word is not None]
         case _:
             return []
     distinct = len(set(present))
     if not present:
         return [f"feature {feature.name}: {feature.path} is missing in the whole training part"]
-    if distinct == 1 and len(present) == len(train):
+    if distinct == 1 and len(present) == len(train) and not isinstance(feature, MultiCategorical):
         return [f"feature {feature.name}: {feature.path} is constant in the training part"]
     return list(_check_words(feature, present, distinct))
 
 
 def _check_words(feature: Feature, present: Sequence[Any], distinct: int) -> Iterator[str]:
-    if isinstance(feature, Categorical):
+    if isinstance(feature, Categorical | MultiCategorical) and feature.vocabulary:
         vocabulary = set(feature.vocabulary)
         unknown = np.mean([to_word(value) not in vocabulary for value in present])
         if unknown > 0.5:
@@ -95,7 +99,7 @@ def _check_words(feature: Feature, present: Sequence[Any], distinct: int) -> Ite
                 f"feature {feature.name}: {unknown:.0%} of the values of {feature.path} in the "
                 "training part are not in its vocabulary"
             )
-    elif isinstance(feature, Hashed) and distinct > feature.buckets:
+    elif isinstance(feature, Hashed | MultiCategorical) and distinct > (feature.buckets or 0):
         yield (
             f"feature {feature.name}: {distinct} values of {feature.path} in the training part share "
             f"{feature.buckets} buckets, so that some mean the same to the network; raise buckets"

@@ -12,6 +12,7 @@ from stream_rnn.model.encoder import Encoder
 from stream_rnn.model.features import Feature, FeatureSpec, column_names, embedded_of
 from stream_rnn.model.heads import AnyHead, Binary, Multiclass
 from stream_rnn.model.vector import Vector
+from stream_rnn.model.word_lists import MultiCategorical
 from stream_rnn.training.examples import Examples, targets
 
 SUSPICIOUS = 0.999
@@ -48,6 +49,8 @@ def find_leaks(spec: FeatureSpec, examples: Examples) -> list[str]:
 
 def _tried_names(feature: Feature) -> tuple[str, ...]:
     """Return the names of the first columns of a feature, each of which is tried alone."""
+    if isinstance(feature, MultiCategorical):  # no column is a word alone
+        return ()
     return feature.places if isinstance(feature, Vector) else (feature.name,)
 
 

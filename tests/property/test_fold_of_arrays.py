@@ -18,7 +18,13 @@ sensors = st.one_of(
     st.sampled_from(["[1, 2, 3]", 1.0, [1, 2, "3"], [True, 1, 2], [1, 2, 1e39]]),
 )
 pages = st.one_of(st.text(max_size=5), st.sampled_from([None, 7, 7.5, True, "7", "ä" * 900, []]))
-events = st.fixed_dictionaries({}, optional={"x": numbers, "sensors": sensors, "page": pages})
+words = st.one_of(st.sampled_from(["A", "B", "?", None, 7, True, 7.5]), st.text(max_size=3))
+tags = st.one_of(st.none(), st.lists(words, max_size=4), st.sampled_from(["A", [[]], ["A", {}]]))
+items = st.one_of(st.none(), st.text("ab |", max_size=9), st.lists(words, max_size=5))
+events = st.fixed_dictionaries(
+    {},
+    optional={"x": numbers, "sensors": sensors, "page": pages, "tags": tags, "items": items},
+)
 values = st.one_of(events, events, events, st.sampled_from([None, b"[1]"]))
 
 

@@ -23,7 +23,7 @@ from stream_rnn.training.examples import targets
 from stream_rnn.training.targets import make_target_extractor
 from tests import oracle
 
-ARRAYS = ("vector",)
+ARRAYS = ("vector", "multi_categorical")
 PATHS = ("a", "b", "c.d", "c.e", "c")
 SETTINGS = Settings.build(app="app", source="events", predictions="out")
 EXAMPLES = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -53,6 +53,15 @@ features = st.one_of(
             "kind": st.just("hashed"),
             "path": paths,
             "buckets": st.just(7),
+            "missing": st.sampled_from(["indicator", "error"]),
+        }
+    ),
+    st.fixed_dictionaries(
+        {
+            "kind": st.just("multi_categorical"),
+            "path": paths,
+            "vocabulary": st.just(["1", "x"]),
+            "max_length": st.integers(1, 2),
             "missing": st.sampled_from(["indicator", "error"]),
         }
     ),
@@ -146,19 +155,27 @@ def is_valid(feature, value) -> bool:
     if value is None or (value == [] and feature.kind in ARRAYS):
         return feature.missing != "error"
     match feature.kind:
-        case "numeric":
-            return number(value) and abs(value) <= FLOAT32_MAX
         case "categorical" | "hashed":
             return is_word(value)
         case "boolean":
             return isinstance(value, bool)
-        case "vector":
-            if not isinstance(value, list) or len(value) != feature.length:
-                return False
-            known = [place for place in value if place is not None]
-            is_whole = feature.missing != "error" or len(known) == len(value)
-            return is_whole and all(number(one) and abs(one) <= FLOAT32_MAX for one in known)
-    raise AssertionError(feature.kind)
+        case "multi_categorical" | "vector":
+            return isinstance(value, list) and is_array(feature, value)
+    return is_float32(value)
+
+
+def is_array(feature, values) -> bool:
+    """Return whether a feature reads an array."""
+    known = [value for value in values if value is not None]
+    if feature.kind == "multi_categorical":
+        return len(values) <= feature.max_length and all(map(is_word, known))
+    is_whole = feature.missing != "error" or len(known) == len(values)
+    return is_whole and len(values) == feature.length and all(map(is_float32, known))
+
+
+def is_float32(value) -> bool:
+    """Return whether a value is a number that is finite as float32."""
+    return number(value) and abs(value) <= FLOAT32_MAX
 
 
 def is_word(value) -> bool:

@@ -66,6 +66,7 @@ def spec_with_everything():
         categorical(),
         {"kind": "boolean", "name": "b", "path": "b"},
         {"kind": "hashed", "name": "hashed", "path": "c", "buckets": 1000},
+        {"kind": "multi_categorical", "name": "many", "path": "tags", "buckets": 1000},
         *(vector(scaling, missing) for scaling in SCALINGS for missing in ("indicator", "mean")),
         {"kind": "since_previous", "name": "since", "scaling": "log", "fitted": FITTED},
         {"kind": "calendar", "name": "hour", "unit": "hour"},
@@ -81,6 +82,7 @@ def random_events(rng, rows):
         "x": x,
         "c": [["A", "1", 1, True, None, "other"][i] for i in rng.integers(0, 6, rows)],
         "b": [[True, False, None][i] for i in rng.integers(0, 3, rows)],
+        "tags": [[None, [], ["A"], ["B", "A", None]][i] for i in rng.integers(0, 4, rows)],
         "v": [
             [None, [float(one), 1.0, None], [2.0, float(one), 1e39]][i]
             for i, one in zip(rng.integers(0, 3, rows), rng.normal(0, 9, rows), strict=True)

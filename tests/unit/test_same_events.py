@@ -31,6 +31,7 @@ FEATURES = (
     {"kind": "boolean", "name": "yes", "path": "e"},
     {"kind": "calendar", "name": "hour", "unit": "hour"},
     {"kind": "hashed", "name": "page", "path": "b.d", "buckets": 8},
+    {"kind": "multi_categorical", "name": "tags", "path": "tags", "vocabulary": ["A", "3"]},
     {"kind": "vector", "name": "v", "path": "v", "length": 2},
 )
 CLASSES = ["A", "NA", "1", "3", "true"]
@@ -100,6 +101,7 @@ def random_records(rng, count=120):
             "a": value(usual[1]),
             "b": {"c": value(usual[0]), "d": value(usual[2])} if rng.random() < 0.95 else value(None),
             "e": value(usual[3]),
+            "tags": value([["A", "B", 3], ["A"], [], None][rng.integers(4)]),
             "v": value([[1, 2.5], [None, 7], [], None][rng.integers(4)]),
             "only": value(usual[rng.integers(4)]),
         }  # fmt: skip
@@ -158,7 +160,8 @@ def enveloped(rng, spec, partitions):
 def test_training_and_evaluation_see_the_same_in_envelopes(seed, monkeypatch):
     """A deletion ends a memory in both, also as the end of a key; both count what is filtered."""
     rng = np.random.default_rng(seed)
-    spec, partitions = enveloped(rng, random_spec(rng), [random_records(rng) for _ in range(2)])
+    records = [random_records(rng, 400) for _ in range(2)]
+    spec, partitions = enveloped(rng, random_spec(rng), records)
 
     trained = compare_both(rng, spec, partitions, monkeypatch)
 
