@@ -91,13 +91,14 @@ class Network(nn.Module):
 def _mean(table: nn.Module, width: int, slots: Tensor) -> Tensor:
     """Return the mean (..., E) of the embeddings of the words in slots (..., S), 0 without any.
 
-    The words are added one by one, so that the bits of a row do not depend on other rows; a slot
-    that is empty in all rows would add zeros, and is left out.  Slots are filled from the first on.
+    The words are added one by one, so that the bits of a row do not depend on other rows.  Slots
+    after the last one that any row uses would add zeros, which changes no bit, and are left out.
     """
     is_used = slots > 0
     counts = is_used.sum(dim=-1, keepdim=True)
     total = torch.zeros(*slots.shape[:-1], width)
-    for slot in range(int(counts.max()) if counts.numel() else 0):
+    used = is_used.reshape(-1, slots.shape[-1]).any(dim=0).nonzero()
+    for slot in range(int(used[-1]) + 1 if len(used) else 0):
         embeddings = table((slots[..., slot] - 1).clamp(min=0))
         total = total + torch.where(is_used[..., slot, None], embeddings, 0.0)
     return total / counts.clamp(min=1)
