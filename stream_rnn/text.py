@@ -127,6 +127,16 @@ def is_known(value: float | None) -> bool:
     return value is not None and not math.isnan(value)
 
 
+def quantile_name(quantile: float) -> str:
+    """Return the name of a quantile in predictions: its percentage, ``_`` for the decimal point.
+
+    Example:
+        >>> quantile_name(0.1), quantile_name(0.975)
+        ('p10', 'p97_5')
+    """
+    return f"p{100 * quantile:.1f}".removesuffix(".0").replace(".", "_")
+
+
 def format_time(time_ms: int, *, with_ms: bool = False) -> str:
     """Return an event time in UTC; a dash for a time outside of the calendar.
 

@@ -48,7 +48,7 @@ MAY_IMPORT = {  # a room, and what it may import; below are the rooms that come 
     "store": {"errors", "settings"},
     "model": {"errors", "options", "text"},
     "formats": {"errors", "extras", "kafka", "model", "settings"},
-    "predictions": {"errors", "extras", "kafka", "model", "formats", "settings"},
+    "predictions": {"errors", "extras", "kafka", "model", "formats", "settings", "text"},
     "fold": FOLD,
     "testing": FOLD,
     "metrics": {"model"},

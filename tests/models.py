@@ -107,9 +107,10 @@ ARRAYS = {
     "heads": [
         {"name": "big", "kind": "binary", "path": "x", "above": 1.0},
         {"name": "wait", "kind": "time_to_next"},
+        {"name": "range", "kind": "quantile", "path": "x", "quantiles": [0.025, 0.5, 0.9]},
     ],
 }
-"""A spec whose features read arrays and words without a vocabulary."""
+"""A spec whose features read arrays and words without a vocabulary, and with quantiles."""
 
 
 def of(content: dict, seed: int = 7) -> Model:

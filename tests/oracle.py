@@ -163,6 +163,9 @@ def prediction(model, settings, record, y, time_ms, steps, topic, partition) -> 
                 ]
                 top = [[classes[i], shortest(values[i])] for i in ranked]
                 outputs[head.name] = {"class": top[0][0], "probability": top[0][1], "top": top}
+            case "quantile":
+                names = (f"p{round(100 * q, 1):g}".replace(".", "_") for q in head.quantiles)
+                outputs[head.name] = dict(zip(names, map(shortest, sorted(values)), strict=True))
             case _:
                 outputs[head.name] = {"value": shortest(values)}
     return {

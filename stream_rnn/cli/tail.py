@@ -15,6 +15,7 @@ from stream_rnn.predictions.schema import (
     NumberOutput,
     Output,
     Prediction,
+    QuantileOutput,
 )
 from stream_rnn.settings import Settings
 from stream_rnn.text import visible
@@ -119,6 +120,8 @@ def describe_output(output: Output) -> str:
     match output:
         case BinaryOutput(probability=probability):
             return f"{probability:.3f}"
+        case QuantileOutput(root=quantiles):
+            return " ".join(f"{name} {value:.6g}" for name, value in quantiles.items())
         case NumberOutput(value=value):
             return f"{value:.6g}"
         case ClassOutput(label=label, probability=probability):

@@ -227,6 +227,7 @@ def _compare_head(
     }
     values_compared = [o.target_probability if isinstance(o, RankedClasses) else o for o in outputs]
     gap = np.abs(values_compared[0].astype(np.float64) - values_compared[1])
+    gap = gap.max(axis=1) if gap.ndim > 1 else gap  # of the quantiles
 
     def describe_difference(i: int) -> DifferenceExample:
         (first_text, actual), (second_text, _) = (

@@ -102,7 +102,7 @@ class Collector:
         for head in self._heads:
             values = predicted.outputs[head.name]
             output: Output = np.array(values)
-            if self._targets is not None and values.ndim == 2:
+            if self._targets is not None and isinstance(head, Multiclass):
                 output = RankedClasses.of(values, self._targets[head.name][place])
             self._outputs[head.name].append(output)
         return []

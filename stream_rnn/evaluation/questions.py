@@ -1,6 +1,6 @@
 """The question of a head as an English sentence, and the unit of its values."""
 
-from stream_rnn.model.heads import AnyHead, Binary, Multiclass, TimeToNext
+from stream_rnn.model.heads import AnyHead, Binary, Multiclass, Quantile, TimeToNext
 
 
 def question(head: AnyHead) -> str:
@@ -15,6 +15,10 @@ def question(head: AnyHead) -> str:
         case Multiclass():
             end = ", or does it end" if head.end else ""
             return f"which of {len(head.classes)} classes is {of} {head.path}{end}?"
+        case Quantile():
+            cap = "" if head.cap is None else f", at most {head.cap:g}"
+            levels = ", ".join(f"{one:g}" for one in head.quantiles)
+            return f"what are the quantiles {levels} of {of} {head.path}{cap}?"
         case _:
             cap = "" if head.cap is None else f", at most {head.cap:g}"
             return f"what is {of} {head.path}{cap}?"

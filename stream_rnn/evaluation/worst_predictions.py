@@ -7,8 +7,8 @@ from stream_rnn.evaluation.predictions_with_targets import PredictionsWithTarget
 from stream_rnn.evaluation.result import Bin, WorstPrediction
 from stream_rnn.keys import describe_key
 from stream_rnn.metrics.ranked import RankedClasses
-from stream_rnn.metrics.scores import Output, in_unit, log_losses
-from stream_rnn.model.heads import AnyHead, Binary, Multiclass, TimeToNext
+from stream_rnn.metrics.scores import Output, by_event, in_unit, log_losses
+from stream_rnn.model.heads import AnyHead, Binary, Multiclass, Quantile, TimeToNext
 from stream_rnn.text import format_duration
 
 BINS = 10
@@ -20,10 +20,17 @@ def calibration_bins(head: AnyHead, output: Output, target: NDArray[np.float64])
 
     A bin of a binary head has the mean probability and the share of events whose answer was yes.
     For a multi-class head, it has the mean probability of the likeliest class and the share of
-    events of that class; for any other head, the mean predicted and the mean observed value.
+    events of that class.  For a quantile head, a bin is a quantile: its level, and the share of
+    events whose target is not above it.  For any other head, a bin has the mean predicted and the
+    mean observed value.
     """
     if not len(target):
         return ()
+    if isinstance(head, Quantile):
+        assert not isinstance(output, RankedClasses)
+        shares = (target[:, None] <= output).mean(axis=0).tolist()
+        levels = zip(head.quantiles, shares, strict=True)
+        return tuple(Bin(level, share, len(target)) for level, share in levels)
     if isinstance(output, RankedClasses):
         predicted = output.confidence.astype(np.float64)
         observed = (output.top_class == target).astype(np.float64)
@@ -55,6 +62,8 @@ def largest_errors(
     """
     if isinstance(output, RankedClasses) or isinstance(head, Binary):
         loss = log_losses(output, target)
+    elif isinstance(head, Quantile):
+        loss = by_event(head, output, target)["pinball"]
     else:
         loss = np.abs(output.astype(np.float64) - in_unit(head, target))
     worst = np.argsort(-loss, kind="stable")[:LARGEST].tolist()
@@ -85,6 +94,10 @@ def describe_prediction(
         likeliest = head.labels[int(output.top_class[event])]
         return f"{likeliest} ({output.confidence[event]:.3f})", head.labels[int(target)]
     assert not isinstance(output, RankedClasses)
+    if isinstance(head, Quantile):
+        values = output[event].tolist()
+        around = f" ({values[0]:.6g} to {values[-1]:.6g})" if head.width > 1 else ""
+        return f"{values[head.middle]:.6g}{around}", f"{target:.6g}"
     value = float(output[event])
     match head:
         case Binary():

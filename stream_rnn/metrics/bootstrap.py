@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from stream_rnn.metrics.figure import Figure
 from stream_rnn.metrics.ranked import RankedClasses
-from stream_rnn.metrics.scores import TOP, Output, area_of_counts, in_unit, log_losses
-from stream_rnn.model.heads import AnyHead, Binary
+from stream_rnn.metrics.scores import TOP, Output, area_of_counts, by_event, in_unit, log_losses
+from stream_rnn.model.heads import AnyHead, Binary, Quantile
 
 KEYS_MIN = 10
 CONFIDENCE = 0.95
@@ -80,6 +80,8 @@ def resampled_metrics(
             "auc": _areas(output, target > 0, key, key_counts),
             **_means(means, key, key_counts),
         }
+    if isinstance(head, Quantile):
+        return _means(by_event(head, output, target), key, key_counts)
     error = output.astype(np.float64) - in_unit(head, target)
     means = _means({"mae": np.abs(error), "mse": np.square(error)}, key, key_counts)
     return {"mae": means["mae"], "rmse": np.sqrt(means["mse"])}

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from stream_rnn.metrics.ranked import RankedClasses
 from stream_rnn.metrics.scores import Output, in_unit
 from stream_rnn.model.features import FeatureSpec
-from stream_rnn.model.heads import AnyHead, Binary, Multiclass, TimeToNext
+from stream_rnn.model.heads import AnyHead, Binary, Multiclass, Quantile, TimeToNext
 
 CLASSES_MAX = 1000  # with more classes, the table of pairs would be larger than most networks
 RULES: tuple[Literal["constant", "last"], ...] = ("constant", "last")
@@ -33,6 +33,8 @@ class NaiveHead(BaseModel):
         shares: Shares of the classes; two for a binary head.
         following: For each latest known class, the shares of the classes that followed it.
         value: Mean of a number or median of a time, in the target's unit.
+        quantiles: Quantiles of the targets, for a quantile head.
+        changes: Quantiles of the difference between a target and the latest known one.
         rule: The better rule on the validation part; ``None`` if the validation or the training
             part has no target, or if an older version, which recorded no rule, wrote the bundle.
     """
@@ -42,6 +44,8 @@ class NaiveHead(BaseModel):
     shares: tuple[Share, ...] = ()
     following: tuple[tuple[Share, ...], ...] = ()
     value: float = 0.0
+    quantiles: tuple[float, ...] = Field(default=(), exclude_if=lambda value: not value)
+    changes: tuple[float, ...] = Field(default=(), exclude_if=lambda value: not value)
     rule: Rule | None = None
 
     def predict(self, rule: Rule, last: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -53,9 +57,14 @@ class NaiveHead(BaseModel):
                 there is none.
 
         Returns:
-            (N,) numbers, or (N, C) probabilities of classes.
+            (N,) numbers, or (N, C) probabilities of classes or quantiles.
         """
         has_last = np.isfinite(last)
+        if self.quantiles:
+            rows = np.tile(np.array(self.quantiles), (len(last), 1))
+            if rule == "last" and self.changes:
+                rows[has_last] = last[has_last, None] + np.array(self.changes)
+            return rows.astype(np.float32)
         if not self.shares:
             constant = np.full(len(last), self.value)
             return np.where(has_last & (rule == "last"), last, constant).astype(np.float32)
@@ -130,6 +139,12 @@ def predict(
 
 def _fit(head: AnyHead, target: NDArray[np.float64], last: NDArray[np.float64]) -> NaiveHead:
     has_target = np.isfinite(target)
+    if isinstance(head, Quantile):
+        pair = has_target & np.isfinite(last)
+        return NaiveHead(
+            quantiles=_quantiles(head, target[has_target]),
+            changes=_quantiles(head, target[pair] - last[pair]) if pair.any() else (),
+        )
     if not isinstance(head, Binary | Multiclass):
         values = in_unit(head, target[has_target])
         average = np.median if isinstance(head, TimeToNext) else np.mean
@@ -146,6 +161,12 @@ def _fit(head: AnyHead, target: NDArray[np.float64], last: NDArray[np.float64]) 
     return NaiveHead(
         shares=tuple(shares), following=tuple(map(tuple, _shares(counts + np.array(shares))))
     )
+
+
+def _quantiles(head: Quantile, values: NDArray[np.float64]) -> tuple[float, ...]:
+    if not len(values):
+        return (0.0,) * head.width
+    return tuple(np.quantile(values, head.quantiles).tolist())
 
 
 def _shares(counts: NDArray[np.floating | np.integer]) -> list[list[float]]:

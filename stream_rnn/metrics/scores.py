@@ -14,7 +14,7 @@ from torchmetrics.functional import classification as of_classes
 from torchmetrics.functional import regression as of_numbers
 
 from stream_rnn.metrics.ranked import RankedClasses
-from stream_rnn.model.heads import AnyHead, Binary, Multiclass, TimeToNext
+from stream_rnn.model.heads import AnyHead, Binary, Multiclass, Quantile, TimeToNext
 
 Output = NDArray[np.float32] | RankedClasses  # (N,)
 
@@ -22,7 +22,7 @@ PROBABILITY_MIN = 1e-7
 CALIBRATION_BINS = 15
 TOP = 5
 
-LOWER_IS_BETTER = frozenset({"log_loss", "calibration_error", "mae", "rmse"})
+LOWER_IS_BETTER = frozenset({"log_loss", "calibration_error", "mae", "rmse", "pinball"})
 
 
 def main_metric(head: AnyHead) -> str:
@@ -34,6 +34,8 @@ def main_metric(head: AnyHead) -> str:
             return "accuracy"
         case TimeToNext():
             return "mae"
+        case Quantile():
+            return "pinball"
         case _:
             return "rmse"
 
@@ -56,6 +58,7 @@ def score(head: AnyHead, output: Output, target: NDArray[np.float64]) -> dict[st
         at a threshold of 0.5), log_loss, calibration_error.  Multi-class: accuracy, top_5 (for more
         than five classes), f1 (macro), mrr (mean reciprocal rank), log_loss, calibration_error (of
         the most probable class).  Numbers: mae, rmse, r2, in the target's unit.
+        Quantiles: see :func:`by_event`.
     """
     if isinstance(head, Multiclass):
         return _multiclass(
@@ -65,7 +68,35 @@ def score(head: AnyHead, output: Output, target: NDArray[np.float64]) -> dict[st
     assert not isinstance(output, RankedClasses), "only multi-class heads have ranked classes"
     if isinstance(head, Binary):
         return _binary(output, target > 0)
+    if isinstance(head, Quantile):
+        return {name: float(each.mean()) for name, each in by_event(head, output, target).items()}
     return _number(output.astype(np.float64), in_unit(head, target))
+
+
+def by_event(
+    head: Quantile, output: Output, target: NDArray[np.float64]
+) -> dict[str, NDArray[np.float64]]:
+    """Return the metrics of a quantile head for each of N events, whose means are its metrics.
+
+    Args:
+        head: The head, with Q quantiles.
+        output: (N, Q) quantiles.
+        target: (N,) targets.
+
+    Returns:
+        pinball, the mean of the pinball losses of the quantiles, in the target's unit; and with two
+        or more quantiles coverage, whether the target lies between the least and the greatest
+        quantile, and width, the distance of the two.
+    """
+    assert not isinstance(output, RankedClasses), "only multi-class heads have ranked classes"
+    values, quantiles = output.astype(np.float64), np.array(head.quantiles)
+    error = target[:, None] - values
+    found = {"pinball": np.maximum(quantiles * error, (quantiles - 1) * error).mean(axis=1)}
+    if head.width > 1:
+        is_inside = (values[:, 0] <= target) & (target <= values[:, -1])
+        found["coverage"] = is_inside.astype(np.float64)
+        found["width"] = values[:, -1] - values[:, 0]
+    return found
 
 
 def in_unit(head: AnyHead, target: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ field of the next valid event of the same key; ``training/targets.py`` decodes l
 """
 
 from functools import cached_property
+from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -15,12 +16,14 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from stream_rnn.model.paths import PATH
-from stream_rnn.model.spec_part import SpecPart
+from stream_rnn.model.spec_part import ARRAY, SpecPart
 from stream_rnn.model.values import read_boolean, read_number
+from stream_rnn.text import quantile_name
 
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
 Word = Annotated[str, Field(max_length=256)]
 END = "end"
+QUANTILES_MAX = 32
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 Columns = NDArray[np.float64]  # (C, N): a row for each of a head's columns of y
@@ -48,6 +51,11 @@ class _Head(SpecPart):
         return 1
 
     @property
+    def is_wide(self) -> bool:
+        """Whether the output of an event has several values."""
+        return False
+
+    @property
     def parses(self) -> bool:
         """Whether texts are read as the numbers or booleans that they are."""
         return bool(getattr(self, "parse", False))
@@ -62,19 +70,16 @@ class _Head(SpecPart):
             return None
 
 
-class Regression(_Head):
-    """A number; ``cap`` is the maximum of targets and predictions."""
-
+class _Number(_Head):
     OMITTED_DEFAULTS: ClassVar[frozenset[str]] = frozenset({"parse"})
 
-    kind: Literal["regression"]
     path: PATH
     cap: float | None = None
     parse: bool = False
     fitted: Target | None = None
 
     def output(self, y: Columns) -> Columns:
-        """Map y (1, N) to values in the unit of the target."""
+        """Map y (C, N) to values in the unit of the target."""
         fitted = self.fitted or Target()
         value = np.clip(y * fitted.std + fitted.mean, -FLOAT32_MAX, FLOAT32_MAX)
         return value if self.cap is None else np.minimum(value, self.cap)
@@ -85,6 +90,55 @@ class Regression(_Head):
             return None
         number = value if self.cap is None else min(value, self.cap)
         return float(number) if abs(number) <= FLOAT32_MAX else None  # integers have no maximum
+
+
+class Regression(_Number):
+    """A number; ``cap`` is the maximum of targets and predictions."""
+
+    kind: Literal["regression"]
+
+
+class Quantile(_Number):
+    """Quantiles of a number; ``cap`` is the maximum of targets and predictions."""
+
+    kind: Literal["quantile"]
+    quantiles: Annotated[
+        tuple[Annotated[float, Field(ge=0.001, le=0.999)], ...],
+        ARRAY,
+        Field(min_length=1, max_length=QUANTILES_MAX),
+    ] = (0.1, 0.5, 0.9)
+
+    @model_validator(mode="after")
+    def _ascending(self) -> Self:
+        if any(second - first <= 0 for first, second in pairwise(self.quantiles)):
+            raise ValueError(f"head {self.name}: quantiles must ascend")
+        if any(abs(1000 * one - round(1000 * one)) > 1e-6 for one in self.quantiles):
+            raise ValueError(f"head {self.name}: a quantile has more than three decimals")
+        return self
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the quantiles."""
+        return tuple(map(quantile_name, self.quantiles))
+
+    @property
+    def middle(self) -> int:
+        """Index of the quantile that is nearest to the median."""
+        return min(range(self.width), key=lambda i: abs(self.quantiles[i] - 0.5))
+
+    @property
+    def width(self) -> int:
+        """Number of columns of y: one for each quantile."""
+        return len(self.quantiles)
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether the output of an event has several values."""
+        return True
+
+    def output(self, y: Columns) -> Columns:
+        """Map y (C, N) to quantiles in the unit of the target, which ascend in each event."""
+        return np.sort(super().output(y), axis=0)
 
 
 class Binary(_Head):
@@ -146,6 +200,11 @@ class Multiclass(_Head):
         """Number of columns of y: one for each class."""
         return len(self.labels)
 
+    @property
+    def is_wide(self) -> bool:
+        """Whether the output of an event has several values."""
+        return True
+
     def output(self, y: Columns) -> Columns:
         """Map y (C, N) to probabilities."""
         likelihood = np.exp(y - y.max(axis=0))
@@ -188,5 +247,5 @@ class TimeToNext(_Head):
         return float(np.log1p(seconds))
 
 
-Head = Annotated[Regression | Binary | Multiclass | TimeToNext, Field(discriminator="kind")]
-AnyHead = Regression | Binary | Multiclass | TimeToNext
+AnyHead = Regression | Binary | Multiclass | TimeToNext | Quantile
+Head = Annotated[AnyHead, Field(discriminator="kind")]

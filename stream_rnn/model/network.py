@@ -240,12 +240,12 @@ class Model:
         return y[:, :rows].transpose(0, 1), hidden[:rows]
 
     def outputs(self, y: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        """Turn y (N, O) into the outputs of each head: (N,), or (N, C) for C classes."""
+        """Turn y (N, O) into the outputs of each head: (N,), or (N, C) for C classes or quantiles."""
         outputs, at = {}, 0
         columns = np.ascontiguousarray(y.T, np.float64)  # (O, N)
         for head in self.spec.heads:
             values = head.output(columns[at : at + head.width]).astype(np.float32)
-            outputs[head.name] = values.T if head.kind == "multiclass" else values[0]
+            outputs[head.name] = values.T if head.is_wide else values[0]
             at += head.width
         return outputs
 

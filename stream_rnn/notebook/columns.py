@@ -8,6 +8,7 @@ cold                Boolean  whether the event is the first in the memory
 HEAD.probability    Float64  probability of a binary head, or of the likeliest class
 HEAD.class          String   likeliest class of a multi-class head
 HEAD.value          Float64  value of a regression head, or the time to the next event in seconds
+HEAD.p10            Float64  quantile of a quantile head, here 0.1
 """
 
 import base64
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 
 from stream_rnn.metrics.ranked import RankedClasses
 from stream_rnn.metrics.scores import Output
-from stream_rnn.model.heads import AnyHead, Binary, Multiclass, TimeToNext
+from stream_rnn.model.heads import AnyHead, Binary, Multiclass, Quantile, TimeToNext
 from stream_rnn.replay.logs import Log, TopicLog
 
 PLACE = {
@@ -85,6 +86,11 @@ def output_columns(head: AnyHead, output: Output | NDArray[np.float32]) -> list[
             pl.Series(f"{head.name}.probability", _shortest(probability), pl.Float64),
         ]
     assert not isinstance(output, RankedClasses)
+    if isinstance(head, Quantile):
+        return [
+            pl.Series(f"{head.name}.{name}", _shortest(output[:, i]), pl.Float64)
+            for i, name in enumerate(head.labels)
+        ]
     name = "probability" if isinstance(head, Binary) else "value"
     return [pl.Series(f"{head.name}.{name}", _shortest(output), pl.Float64)]
 
@@ -115,12 +121,11 @@ def target_column(head: AnyHead, target: NDArray[np.float64]) -> pl.Series:
 
 def output_schema(heads: Sequence[AnyHead]) -> Mapping[str, Any]:
     """Return the names and types of the columns of all heads."""
-    empty = np.zeros(0, np.float32)
     columns = [
         column
         for head in heads
         for column in output_columns(
-            head, empty.reshape(0, 1) if head.kind == "multiclass" else empty
+            head, np.zeros((0, head.width) if head.is_wide else 0, np.float32)
         )
     ]
     return {column.name: column.dtype for column in columns}

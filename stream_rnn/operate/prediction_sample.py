@@ -15,7 +15,7 @@ from stream_rnn.fold.output_schema import model_decoder
 from stream_rnn.kafka.clients import new_consumer, stop_consumer
 from stream_rnn.kafka.connection import connection_options
 from stream_rnn.operate.open_fold import Fold
-from stream_rnn.predictions.schema import BinaryOutput, ClassOutput, NumberOutput
+from stream_rnn.predictions.schema import BinaryOutput, ClassOutput, NumberOutput, QuantileOutput
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +29,7 @@ FLOAT32_MAX = 3.4e38
 OUTPUTS = {
     "binary": BinaryOutput,
     "multiclass": ClassOutput,
+    "quantile": QuantileOutput,
     "regression": NumberOutput,
     "time_to_next": NumberOutput,
 }
@@ -152,6 +153,9 @@ class Sampler:
             match output:
                 case BinaryOutput(probability=value) | NumberOutput(value=value):
                     self._outputs[name].append(value)
+                case QuantileOutput(root=quantiles):
+                    values = list(quantiles.values())
+                    self._outputs[name].append(values[len(values) // 2])
                 case ClassOutput(label=label):
                     self._outputs[name].append(label)
         return True

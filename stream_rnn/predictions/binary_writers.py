@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_rnn.model.heads import AnyHead, Multiclass
+from stream_rnn.model.heads import AnyHead, Multiclass, Quantile
 from stream_rnn.predictions.ragged import (
     Column,
     constant,
@@ -105,6 +105,9 @@ class BinaryWriter(ABC):
             head, values = self._heads[field.head], outputs[field.head]
             if isinstance(head, Multiclass):
                 columns += self._class_columns(field, values)
+            elif isinstance(head, Quantile):
+                quantiles = [floats(values[:, i]) for i in range(head.width)]
+                columns += self._quantile_columns(field, quantiles, count)
             else:
                 columns += self._scalar_columns(field, floats(values), count)
         is_ascii = b"".join(keys).isascii()
@@ -171,6 +174,12 @@ class BinaryWriter(ABC):
         """Return the columns of an output that is one number."""
 
     @abstractmethod
+    def _quantile_columns(
+        self, field: OutputField, quantiles: Sequence[Column], count: int
+    ) -> list[Column]:
+        """Return the columns of an output of quantiles."""
+
+    @abstractmethod
     def _ranked_columns(
         self, field: OutputField, pairs: Sequence[tuple[Column, Column]], count: int
     ) -> list[Column]:
@@ -205,6 +214,15 @@ class AvroWriter(BinaryWriter):
 
     def _scalar_columns(self, field: OutputField, values: Column, count: int) -> list[Column]:  # noqa: ARG002  # an order names it
         return [constant(b"\x02", count), values]
+
+    def _quantile_columns(
+        self,
+        field: OutputField,  # noqa: ARG002  # an order names it
+        quantiles: Sequence[Column],
+        count: int,
+    ) -> list[Column]:
+        is_present = constant(b"\x02", count)
+        return [is_present, *(column for one in quantiles for column in (is_present, one))]
 
     def _ranked_columns(
         self,
@@ -247,6 +265,14 @@ class ProtobufWriter(BinaryWriter):
 
     def _scalar_columns(self, field: OutputField, values: Column, count: int) -> list[Column]:
         return [constant(encode_varint(field.number << 3 | 2) + b"\x05\x0d", count), values]
+
+    def _quantile_columns(
+        self, field: OutputField, quantiles: Sequence[Column], count: int
+    ) -> list[Column]:
+        columns: list[Column] = []
+        for member, values in zip(field.members, quantiles, strict=True):
+            columns += [constant(encode_varint(member.number << 3 | 5), count), values]
+        return _message(encode_varint(field.number << 3 | 2), columns)
 
     def _ranked_columns(
         self, field: OutputField, pairs: Sequence[tuple[Column, Column]], count: int

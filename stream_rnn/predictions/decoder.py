@@ -281,7 +281,7 @@ def _as_json(content: Content, heads: Mapping[str, str]) -> Content:
 
 def _output(output: Content) -> Content:
     if "top" not in output:
-        return {name: shortest(value) for name, value in output.items()}
+        return {name: shortest(value) for name, value in output.items() if value is not None}
     return {
         "class": output.get("class", output.get("label")),
         "probability": shortest(output["probability"]),

@@ -4,7 +4,7 @@ import base64
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, model_validator
 
 from stream_rnn.errors import DecodeError
 
@@ -12,6 +12,7 @@ FORMAT = 1
 VALUE_BYTES_MAX = 16_000_000
 
 Count = Annotated[int, Field(ge=0)]
+QuantileName = Annotated[str, Field(pattern=r"^p\d{1,2}(_\d)?$")]
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -47,7 +48,19 @@ class ClassOutput(_Model):
     )
 
 
-Output = NumberOutput | BinaryOutput | ClassOutput
+class QuantileOutput(RootModel[dict[QuantileName, float]]):
+    """Output of a quantile head: its quantiles by name, such as ``p10``, in ascending order."""
+
+    model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False)
+
+    root: dict[QuantileName, float] = Field(min_length=1)
+
+    def __getitem__(self, name: str) -> float:
+        """Return the quantile of a name."""
+        return self.root[name]
+
+
+Output = NumberOutput | BinaryOutput | ClassOutput | QuantileOutput
 
 
 class Source(_Model):

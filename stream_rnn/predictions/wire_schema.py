@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 from zlib import crc32
 
 from stream_rnn.errors import BundleError, ConfigError, reason
+from stream_rnn.text import quantile_name
 
 WireFormat = Literal["json", "avro", "protobuf", "json_schema"]
 FRAMED_FORMATS = ("avro", "protobuf", "json_schema")
@@ -25,6 +26,7 @@ FIRST_NUMBER, NUMBERS = 16, 2032
 _KINDS = {
     "binary": "Binary",
     "multiclass": "Class",
+    "quantile": "Quantiles",
     "regression": "Number",
     "time_to_next": "Number",
 }
@@ -54,20 +56,35 @@ class NamedHead(Protocol):
         """Kind of the head."""
 
 
+class Member(NamedTuple):
+    """One quantile of an output.
+
+    Attributes:
+        name: Name of the quantile.
+        number: Number of its field in Protobuf: the quantile in thousandths, which never moves.
+    """
+
+    name: str
+    number: int
+
+
 class OutputField(NamedTuple):
     """The output of one head in a schema.
 
     Attributes:
         head: Name of the head.
         field: Name of the field; Avro and Protobuf allow no ``-``, which becomes ``_``.
-        kind: Type of the output: ``Binary``, ``Number`` or ``Class``.
+        kind: Type of the output: ``Binary``, ``Number`` or ``Class``; for quantiles, a type of the
+            head itself.
         number: Number of the field in Protobuf.
+        members: Quantiles of the output.
     """
 
     head: str
     field: str
     kind: str
     number: int
+    members: tuple[Member, ...] = ()
 
 
 class BundleHeads(NamedTuple):
@@ -90,10 +107,12 @@ def output_fields(heads: Iterable[NamedHead]) -> tuple[OutputField, ...]:
     Raises:
         ConfigError: Two heads have the same name but for ``-``, ``_`` and case.
     """
-    return _fields_of({head.name: head.kind for head in heads})
+    return _fields_of(
+        {head.name: (head.kind, tuple(getattr(head, "quantiles", ()))) for head in heads}
+    )
 
 
-def _fields_of(kinds: Mapping[str, str]) -> tuple[OutputField, ...]:
+def _fields_of(kinds: Mapping[str, tuple[str, Sequence[float]]]) -> tuple[OutputField, ...]:
     fields: list[OutputField] = []
     taken: dict[str, str] = {}
     numbers: set[int] = set()
@@ -111,7 +130,10 @@ def _fields_of(kinds: Mapping[str, str]) -> tuple[OutputField, ...]:
         while number in numbers:
             number = FIRST_NUMBER + (number + 1 - FIRST_NUMBER) % NUMBERS
         numbers.add(number)
-        fields.append(OutputField(head, field, _KINDS[kinds[head]], number))
+        kind, quantiles = kinds[head]
+        name = _KINDS[kind] + (f"_{field}" if quantiles else "")
+        members = tuple(Member(quantile_name(one), round(1000 * one)) for one in quantiles)
+        fields.append(OutputField(head, field, name, number, members))
     return tuple(fields)
 
 
@@ -126,7 +148,10 @@ def read_bundle_heads(directory: str | Path) -> BundleHeads:
         if path.stat().st_size > BUNDLE_BYTES_MAX:
             raise BundleError(f"{path} has more than {BUNDLE_BYTES_MAX} bytes: it is no bundle")
         content = json.loads(path.read_bytes())
-        kinds = {str(head["name"]): str(head["kind"]) for head in content["spec"]["heads"]}
+        kinds = {
+            str(head["name"]): (str(head["kind"]), tuple(map(float, head.get("quantiles", ()))))
+            for head in content["spec"]["heads"]
+        }
         return BundleHeads(_fields_of(kinds), str(content["fingerprint"])[:16], tuple(kinds))
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise BundleError(f"no bundle at {directory}: {reason(error)}; check --bundle") from error
@@ -166,8 +191,10 @@ def _avro(fields: Sequence[OutputField]) -> str:
     def record(name: str, *members: tuple[str, Any]) -> dict[str, Any]:
         return {"type": "record", "name": name, "fields": [_member(*one) for one in members]}
 
-    def output(kind: str) -> Any:
+    def output(kind: str, members: Sequence[Member]) -> Any:
         """Return the type of an output; a name from its second use on."""
+        if members:
+            return record(kind, *((member.name, ["null", "float"]) for member in members))
         if kind in made:
             return kind
         made.add(kind)
@@ -179,7 +206,11 @@ def _avro(fields: Sequence[OutputField]) -> str:
 
     outputs = []
     for field in fields:
-        member = {"name": field.field, "type": ["null", output(field.kind)], "default": None}
+        member = {
+            "name": field.field,
+            "type": ["null", output(field.kind, field.members)],
+            "default": None,
+        }
         outputs.append(member if field.field == field.head else {**member, "head": field.head})
     source = record("Source", ("topic", "string"), ("partition", "int"), ("offset", "long"))
     optional = ["null", "string"]
@@ -253,7 +284,15 @@ message Candidate {
 
 def _protobuf(fields: Sequence[OutputField]) -> str:
     lines = [f'  {f.kind} {f.field} = {f.number} [json_name = "{f.head}"];\n' for f in fields]
-    return _PROTOBUF % "".join(lines)
+    messages = [_quantiles_message(field) for field in fields if field.members]
+    return _PROTOBUF % "".join(lines) + "".join(messages)
+
+
+def _quantiles_message(field: OutputField) -> str:
+    members = "".join(
+        f'  float {one.name} = {one.number} [json_name = "{one.name}"];\n' for one in field.members
+    )
+    return f"\nmessage {field.kind} {{\n{members}}}\n"
 
 
 _TEXT, _INTEGER, _NUMBER = {"type": "string"}, {"type": "integer"}, {"type": "number"}
@@ -268,7 +307,12 @@ def _json_schema(fields: Sequence[OutputField]) -> str:
         "Number": _object({"value": _NUMBER}),
         "Class": _object({"class": _TEXT, "probability": _NUMBER, "top": top}),
     }
-    heads = {field.head: outputs[field.kind] for field in fields}
+    heads = {
+        field.head: _object({member.name: _NUMBER for member in field.members})
+        if field.members
+        else outputs[field.kind]
+        for field in fields
+    }
     prediction = {
         "format": _INTEGER,
         **dict.fromkeys(_OPTIONAL, _TEXT),

@@ -12,7 +12,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from stream_rnn.model.heads import AnyHead, Multiclass
+from stream_rnn.model.heads import AnyHead, Multiclass, Quantile
 from stream_rnn.predictions.binary_writers import WRITERS, BinaryWriter
 from stream_rnn.predictions.wire_schema import Wire
 
@@ -109,7 +109,8 @@ class PredictionWriter:
             offsets: (N,) source offsets.
             time_ms: (N,) event times, in milliseconds since 1970.
             steps: (N,) numbers of events in the hidden state, this one included.
-            outputs: (N,) outputs of each head, by its name; (N, C) for a head of C classes.
+            outputs: (N,) outputs of each head, by its name; (N, C) for a head of C
+                classes or quantiles.
 
         Returns:
             N values for the predictions topic.
@@ -155,6 +156,12 @@ class PredictionWriter:
     def _column(self, head: AnyHead, values: NDArray[np.float32]) -> list[bytes]:
         if isinstance(head, Multiclass):
             return self._classes_column(self._classes[head.name], values)
+        if isinstance(head, Quantile):
+            names = [b'"%b":%%b' % name.encode() for name in head.labels]
+            texts = _shortest_decimals(values.ravel())
+            template = b"{" + b",".join(names) + b"}"
+            width = head.width
+            return [template % tuple(texts[i : i + width]) for i in range(0, len(texts), width)]
         template = b'{"probability":%b}' if head.kind == "binary" else b'{"value":%b}'
         return [template % text for text in _shortest_decimals(values)]
 

@@ -15,7 +15,7 @@ import orjson
 from stream_rnn.model.event import Event
 from stream_rnn.model.features import Boolean, FeatureSpec, Numeric
 from stream_rnn.model.file_format import FileFormat
-from stream_rnn.model.heads import AnyHead, Binary, Regression
+from stream_rnn.model.heads import AnyHead, Binary, Quantile, Regression
 from stream_rnn.model.paths import split_path
 from stream_rnn.model.vector import Vector
 from stream_rnn.model.word_lists import MultiCategorical
@@ -39,7 +39,9 @@ def text_readers(spec: FeatureSpec) -> dict[str, Reader]:
 
 def kinds_of(head: AnyHead) -> set[str]:
     """Return the types as which a head reads texts: ``number``, ``boolean`` or none of them."""
-    if isinstance(head, Regression) or (isinstance(head, Binary) and head.above is not None):
+    if isinstance(head, Regression | Quantile) or (
+        isinstance(head, Binary) and head.above is not None
+    ):
         return {"number"}
     return {"boolean"} if isinstance(head, Binary) else set()
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_rnn.keys import describe_key, shorten
-from stream_rnn.model.heads import AnyHead, Multiclass
+from stream_rnn.model.heads import AnyHead, Multiclass, Quantile
 from stream_rnn.text import format_duration, format_time, visible
 from stream_rnn.trace.gates import GATES
 from stream_rnn.trace.palette import LEVELS, LINES, style, swatch
@@ -274,6 +274,9 @@ def _paths(values: Floats) -> list[tuple[int, str]]:
     return [(level, "".join(strokes[level])) for level in sorted(strokes)]
 
 
+_WITH_LABELS = (Multiclass, Quantile)
+
+
 def _draw_output(canvas: _Canvas, head: AnyHead, values: Floats, number: int) -> None:
     """Draw the outputs of a head as a line; for classes, one line for each of the likeliest."""
     top, is_share = canvas.y, head.kind in ("binary", "multiclass")
@@ -281,7 +284,7 @@ def _draw_output(canvas: _Canvas, head: AnyHead, values: Floats, number: int) ->
     chosen = np.argsort(-columns.mean(axis=0), kind="stable")[: len(LINES)]
     low, high = (0.0, 1.0) if is_share else (float(columns.min()), float(columns.max()))
     high = high if high > low else low + 1
-    names = [head.labels[i] for i in chosen.tolist()] if isinstance(head, Multiclass) else []
+    names = [head.labels[i] for i in chosen.tolist()] if isinstance(head, _WITH_LABELS) else []
     height = max(OUTPUT_HEIGHT, 30 + 13 * len(names))
     for share in (0.0, 0.5, 1.0):
         y = top + height * (1 - share)

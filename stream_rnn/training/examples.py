@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from stream_rnn.errors import SpecError
 from stream_rnn.model.features import Feature, FeatureSpec, Numeric, SincePrevious
-from stream_rnn.model.heads import AnyHead, Regression, Target, TimeToNext
+from stream_rnn.model.heads import AnyHead, Quantile, Regression, Target, TimeToNext
 from stream_rnn.model.scaled import Fitted
 from stream_rnn.model.vector import Vector
 from stream_rnn.training.targets import Runs, align_targets, encode_targets
@@ -66,7 +66,7 @@ def fit(spec: FeatureSpec, examples: Examples) -> FeatureSpec:
         features.append(feature.model_copy(update={"fitted": _fit_values(values)}))
     heads: list[AnyHead] = []
     for head in spec.heads:
-        if isinstance(head, Regression | TimeToNext):
+        if isinstance(head, Regression | Quantile | TimeToNext):
             known = targets(head, examples)[train]
             known = known[np.isfinite(known)]
             moments = (

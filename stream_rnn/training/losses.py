@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from stream_rnn.model.features import FeatureSpec
-from stream_rnn.model.heads import AnyHead, Binary, Multiclass, Target
+from stream_rnn.model.heads import AnyHead, Binary, Multiclass, Quantile, Target
 
 WEIGHT_MAX = 20.0
 
@@ -146,6 +146,11 @@ def _head_loss(head: AnyHead, y: Tensor, label: Tensor, weights: Tensor | None) 
             )
         case Multiclass():
             return functional.cross_entropy(y, label.long(), weights, reduction="sum")
+        case Quantile():
+            fitted = head.fitted or Target()
+            error = (label - fitted.mean)[:, None] / fitted.std - y  # (M, C)
+            quantiles = y.new_tensor(head.quantiles)
+            return torch.maximum(quantiles * error, (quantiles - 1) * error).mean(dim=1).sum()
         case _:
             fitted = head.fitted or Target()
             scaled = (label - fitted.mean) / fitted.std

@@ -99,11 +99,13 @@ def score_parts(model: Model, data: EncodedExamples) -> Metrics:
     """Return the metrics of every part that has labels."""
     places: list[NDArray[np.int64]] = []
     pieces: dict[str, list[Output]] = {head.name: [] for head in model.spec.heads}
+    classes = {head.name for head in model.spec.heads if isinstance(head, Multiclass)}
     for events, y in _predict(model, data, part_max=2):
         places.append(events.numpy())
         for name, values in model.outputs(y.numpy()).items():
             target = data.targets[name][places[-1]]
-            pieces[name].append(RankedClasses.of(values, target) if values.ndim == 2 else values)
+            is_ranked = name in classes
+            pieces[name].append(RankedClasses.of(values, target) if is_ranked else values)
     by_event = np.argsort(np.concatenate(places))  # so that sums do not depend on the windows
     metrics: Metrics = {}
     for head in model.spec.heads:
@@ -123,9 +125,8 @@ def concatenate_outputs(head: AnyHead, pieces: Sequence[Output]) -> Output:
         return RankedClasses.concatenate(
             [p for p in pieces if isinstance(p, RankedClasses)], head.width
         )
-    return np.concatenate(
-        [np.zeros(0, np.float32), *(p for p in pieces if not isinstance(p, RankedClasses))]
-    )
+    none = np.zeros((0, head.width) if head.is_wide else 0, np.float32)
+    return np.concatenate([none, *(p for p in pieces if not isinstance(p, RankedClasses))])
 
 
 def _predict(model: Model, data: EncodedExamples, part_max: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -22,7 +22,7 @@ from stream_rnn.fold.fold_id import fold_id
 from stream_rnn.fold.observer import FoldedBatch
 from stream_rnn.fold.recovery import Start
 from stream_rnn.fold.single_steps import NOT_FINITE
-from stream_rnn.model.heads import AnyHead
+from stream_rnn.model.heads import AnyHead, Quantile
 from stream_rnn.model.network import Model
 from stream_rnn.settings import FoldSettings
 
@@ -259,6 +259,8 @@ class Metrics:
                 label = head.labels[number] if number < CLASSES_MAX else "(others)"
                 self._class.labels(head.name, label).inc()
             return
+        if isinstance(head, Quantile):
+            values = values[:, head.middle]
         histogram = self._probability if head.kind == "binary" else self._value
         for value in values.tolist():
             histogram.labels(head.name).observe(value)

@@ -1,5 +1,6 @@
 """Predictions in Avro, Protobuf and JSON Schema: what other people's deserializers read."""
 
+import hashlib
 import io
 import json
 import struct
@@ -25,7 +26,7 @@ from stream_rnn.fold.fold_id import fold_id
 from stream_rnn.formats.logical import Moment
 from stream_rnn.formats.protobuf import Protobuf
 from stream_rnn.formats.schemas import Schema
-from stream_rnn.model.heads import Binary, Multiclass, Regression, TimeToNext
+from stream_rnn.model.heads import Binary, Multiclass, Quantile, Regression, TimeToNext
 from stream_rnn.predictions.decoder import PredictionDecoder, body_of, shortest
 from stream_rnn.predictions.schema import Prediction
 from stream_rnn.predictions.wire_schema import (
@@ -44,6 +45,7 @@ HEADS = (
     Binary(name="late", kind="binary", path="delay", above=15),
     TimeToNext(name="wait-for", kind="time_to_next"),
     Regression(name="load", kind="regression", path="load"),
+    Quantile(name="load-range", kind="quantile", path="load", quantiles=(0.025, 0.5, 0.9)),
     Multiclass(
         name="next",
         kind="multiclass",
@@ -86,6 +88,7 @@ def write(rows, writer):
         "late": np.array(late, np.float32),
         "wait-for": np.array(load, np.float32),
         "load": np.array(load, np.float32)[::-1],
+        "load-range": np.sort(np.array([load, late, load], np.float32).T, axis=1),
         "next": np.array(following, np.float32),
     }
     columns = (np.array(column, np.int64) for column in (offsets, times, steps))
@@ -209,9 +212,23 @@ def test_an_id_may_have_any_byte():
 def test_the_text_of_a_schema_depends_on_names_and_kinds_alone(wire_format):
     """Not on the order of the heads, their classes or their labels."""
     other = Multiclass(name="next", kind="multiclass", path="other", classes=("X", "Y"))
-    heads = [other, *HEADS[:3][::-1]]
+    heads = [other, *HEADS[:-1][::-1]]
     assert schema_text(wire_format, output_fields(heads)) == schema_text(wire_format, FIELDS)
     assert schema_text(wire_format, output_fields(heads[:3])) != schema_text(wire_format, FIELDS)
+
+
+@pytest.mark.parametrize("wire_format", FRAMED_FORMATS)
+def test_a_schema_without_quantiles_is_what_it_was(wire_format):
+    """A worker finds the schema that an earlier version has registered."""
+    texts = [schema_text(wire_format, output_fields(heads)) for heads in (HEADS, HEADS[:3])]
+    assert ["p2_5" in text for text in texts] == [True, False]
+    digests = {
+        "avro": "b8bb7018d73f81130b0e45712b9dec3a356302c085e01f26eaa66b7731f3e1a5",
+        "protobuf": "8d0e6ed16eaf6e172e3026a54e58bc67cf2abe41e6ee98d01459fcba4e1f8ec4",
+        "json_schema": "97409e3cc58e1c2c9e129d8edd15bf3a180fd1d04e3cef93432112be0bebcdfc",
+    }
+    digest = hashlib.sha256(texts[1].encode()).hexdigest()
+    assert digest == digests[wire_format]
 
 
 def test_a_reader_of_avro_may_have_more_or_fewer_heads():
@@ -260,7 +277,7 @@ def test_a_schema_of_the_registry_reads_what_another_bundle_has_written():
     decoder = PredictionDecoder(schemas=Schemas(Source()))
     for wire_format, schema_id in (("avro", 7), ("protobuf", 8)):
         (value,) = write([ROW], writer_of(Wire(wire_format, schema_id)))
-        assert decoder.content(value)["outputs"].keys() == {"late", "wait-for", "load", "next"}
+        assert decoder.content(value)["outputs"].keys() == {head.name for head in HEADS}
 
 
 @pytest.mark.parametrize("wire_format", ["avro", "protobuf"])

@@ -10,8 +10,19 @@ METRIC_NAMES = {
     "mae": "mean absolute error",
     "rmse": "root mean square error",
     "r2": "R²",
+    "pinball": "pinball loss",
+    "coverage": "coverage of the interval",
+    "width": "width of the interval",
 }
-IN_UNIT = ("mae", "rmse", "absolute_error", "median", "bias")  # in the unit of the target
+IN_UNIT = (
+    "mae",
+    "rmse",
+    "pinball",
+    "width",
+    "absolute_error",
+    "median",
+    "bias",
+)  # in the unit of the target
 
 
 def is_in_unit(metric: str) -> bool:

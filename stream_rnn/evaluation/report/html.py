@@ -287,7 +287,7 @@ def _calibration(head: HeadEvaluation) -> tuple[str, Markup, Excerpt] | None:
             for m, of_m in bins.items()
         ],
         unit=unit,
-        is_share=head.kind in {"binary", "multiclass"},
+        is_share=head.kind in {"binary", "multiclass", "quantile"},
     )
     return sentences.calibration(head), Markup(chart), Excerpt(tuple(rows), total)  # noqa: S704
 
