@@ -188,8 +188,8 @@ class _TextColumns:
         ]
         columns += [[value] * count for value in self._typed.values()]
         texts += [[text] * count for text in self._added.values()]
-        names, dumps = self._names, orjson.dumps
-        values = [dumps(dict(zip(names, row, strict=True))) for row in zip(*columns, strict=True)]
+        names = self._names
+        values = [_dumps(dict(zip(names, row, strict=True))) for row in zip(*columns, strict=True)]
         timestamps = [NO_TIMESTAMP] * count
         if self._time is not None:
             timestamps = self._timestamps(columns[self._time])
@@ -217,6 +217,11 @@ class _TextColumns:
         if len(parts) == 1:
             return [text.encode() if text else None for text in parts[0]]
         return [join_key([text or None for text in row]) for row in zip(*parts, strict=True)]
+
+
+def _dumps(row: dict[str, Any]) -> bytes:
+    """Return a row as JSON, in as much memory as it needs: what orjson returns occupies 4 kB."""
+    return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)[:-1]
 
 
 def _first_texts(columns: list[Sequence[str | None]]) -> Sequence[str | None]:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import tracemalloc
 
 import pytest
 
@@ -199,6 +200,22 @@ def test_an_open_quotation_mark_takes_a_bounded_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(delimited, "FIELD_CHARS_MAX", 1000)
     content = 'id,x\na,1\n"b,1\n' + "c,2\n" * 1000
     assert "line 3: a quotation mark is not closed" in error(tmp_path, content, spec_of())
+
+
+def test_the_rows_of_a_batch_take_no_more_memory_than_their_bytes(tmp_path):
+    """A reader keeps whole batches, so each row must not occupy the buffer of its serializer."""
+    path = tmp_path / "log.csv"
+    path.write_text("id,x\n" + "a,1\n" * 5000)
+    list(read_batches(path, spec_of()))
+    tracemalloc.start()
+    try:
+        batches = list(read_batches(path, spec_of()))
+        size = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    rows = sum(len(batch) for batch in batches)
+    assert rows == 5000
+    assert size < 1000 * rows
 
 
 def test_a_file_of_many_columns_is_read_in_small_batches(tmp_path, monkeypatch):
