@@ -82,7 +82,7 @@ class TrainOptions:
     split: str = "time:0.8"
     seeds: Annotated[int, Field(ge=1, le=100)] = 1
     search: Annotated[int, Field(ge=0, le=10_000)] = 0
-    threads: Annotated[int, Field(ge=1, le=256)] = 2
+    threads: Annotated[int, Field(ge=1, le=256)] = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-from stream_rnn.training.trainer import Progress
+from stream_rnn.training.progress import Progress
 
 EVERY_S = 0.5
 KERNEL = "ipykernel.kernelapp"
@@ -39,7 +39,8 @@ class ProgressLine:
             total: Number of all records; ``None`` if it is not known.
         """
         if isinstance(now, Progress):
-            text = f"{name}: epoch {now.epoch}/{now.epochs}, {now.done:.0%}, loss {now.training_loss:.4f}"
+            epoch = f"epoch {now.epoch}/{now.epochs} {now.phase}"
+            text = f"{name}: {epoch}, {now.done:.0%}, loss {now.training_loss:.4f}"
         else:
             self._records[name] = self._records.get(name, 0) + now
             text = f"{name}: {self._records[name]:,} records"

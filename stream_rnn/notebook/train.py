@@ -25,9 +25,9 @@ from stream_rnn.training import run as training_run
 from stream_rnn.training.data_checks import check_examples
 from stream_rnn.training.dataset import Events, read_fitted
 from stream_rnn.training.examples import Examples
+from stream_rnn.training.progress import Progress
 from stream_rnn.training.search import Trial, import_optuna, search
 from stream_rnn.training.splits import PART_NAMES
-from stream_rnn.training.trainer import Progress
 from stream_rnn.training.training_settings import TrainingSettings
 
 logger = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ def train(
         log: Path of a file, data frame of polars or pandas, or ``Log``; ``None`` with ``topic``.
         spec: Path or result of ``load_spec`` or ``propose_spec``; ``None`` for the demo's data.
         out: Directory of the bundle; an existing bundle is replaced.
-        on_progress: Called with the name of a network and a ``training.trainer.Progress``.
+        on_progress: Called with the name of a network and a ``training.progress.Progress``.
         on_message: Called with the size of the data and each warning; ``None`` logs them.
         options: Choice of the records to read.
         labels: Labels of the heads with ``of = "label"``.

@@ -63,8 +63,8 @@ class _CollectedEvents:
 
     columns: dict[str, list[Any]] = field(default_factory=dict)
     labels: dict[str, list[Any]] = field(default_factory=dict)
-    rows: list[int] = field(default_factory=list)
-    offsets: list[int] = field(default_factory=list)
+    rows: list[NDArray[np.int64]] = field(default_factory=list)
+    offsets: list[NDArray[np.int64]] = field(default_factory=list)
     times: list[NDArray[np.int64]] = field(default_factory=list)
     moves: list[NDArray[np.int64]] = field(default_factory=list)
     keys: list[bytes] = field(default_factory=list)
@@ -114,8 +114,8 @@ class EventCollector:
         for first in range(0, len(batch), RECORDS_PER_BATCH):
             records = batch[first : first + RECORDS_PER_BATCH]
             _decode(collected, records, self._row, self._decoder, self._encoder)
-            valid = [records[i - self._row] for i in collected.rows[len(collected.offsets) :]]
-            collected.offsets += [record.offset for record in valid]
+            valid = [records[i] for i in (collected.rows[-1] - self._row).tolist()]
+            collected.offsets.append(np.array([record.offset for record in valid], np.int64))
             for name, values in self._target_decoder.decode(self._partition, valid).items():
                 collected.labels.setdefault(name, []).extend(collected.intern(values))
             if (column := self._split_column) is not None:
@@ -237,7 +237,7 @@ def _decode(
     decoded = skip_events(decoded, errors) if errors else decoded
     for path, column in decoded.columns.items():
         collected.columns.setdefault(path, []).extend(collected.intern(column))
-    collected.rows += (decoded.rows + row).tolist()
+    collected.rows.append(decoded.rows + row)
     collected.times.append(decoded.time_ms)
     collected.moves.append(decoded.moves_to_ms)
     collected.keys += collected.intern(decoded.keys)
@@ -256,7 +256,7 @@ def _build_events(collected: _CollectedEvents, settings: Settings, partition: in
     count = len(collected.keys)
     time_ms = np.concatenate([np.zeros(0, np.int64), *collected.times])
     moves_ms = np.concatenate([np.zeros(0, np.int64), *collected.moves])
-    rows = np.array(collected.rows, np.int64)
+    rows = np.concatenate([np.zeros(0, np.int64), *collected.rows])
     stream_ms, _ = stream_times(rows, moves_ms, collected.ticks, None)
     keyed = _keyed_events(collected.keys, rows, collected.forgets)
     zeros = np.zeros(keyed.keys, np.int64)  # no key has a memory before the log
@@ -276,7 +276,7 @@ def _build_events(collected: _CollectedEvents, settings: Settings, partition: in
         examples=examples,
         keys=collected.keys,
         partition=np.full(count, partition, np.int32),
-        offset=np.array(collected.offsets, np.int64),
+        offset=np.concatenate([np.zeros(0, np.int64), *collected.offsets]),
         split_values=collected.split_values,
         skips=collected.skips,
     )
@@ -295,6 +295,8 @@ def concatenate_events(parts: Sequence[Events]) -> Events:
     if not any(part.keys for part in parts):
         raise SpecError(f"no record of the log is a valid event; skipped: {skips or 'none'}")
     parts = [part for part in parts if part.keys]
+    if len(parts) == 1:
+        return replace(parts[0], skips=skips)
     begin = np.cumsum([0, *(len(part.keys) for part in parts)])
     each = [part.examples for part in parts]
     examples = Examples(

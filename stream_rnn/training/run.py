@@ -30,8 +30,9 @@ from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.training.checkpoint import Checkpoint
 from stream_rnn.training.examples import Examples, last_targets, targets
+from stream_rnn.training.progress import Progress
 from stream_rnn.training.splits import PART_NAMES
-from stream_rnn.training.trainer import ALGORITHM, Progress, Trained, train
+from stream_rnn.training.trainer import ALGORITHM, Trained, train
 from stream_rnn.training.training_settings import TrainingSettings
 from stream_rnn.training.validation import Metrics
 
@@ -177,9 +178,10 @@ def _recipe(plan: TrainingRun, cell: CellSpec, settings: TrainingSettings) -> st
     )
     for array in (examples.time_ms, examples.runs.order, examples.runs.first, examples.part):
         digest.update(np.ascontiguousarray(array).tobytes())
-    digest.update(repr([len(column) for column in examples.columns.values()]).encode())
     for name, values in (*examples.columns.items(), *examples.labels.items()):
-        digest.update(repr((name, list(values))).encode())
+        digest.update(repr((name, len(values))).encode())
+        for at in range(0, len(values), 10_000):  # not the text of a whole column at once
+            digest.update(repr(list(values[at : at + 10_000])).encode())
     return digest.hexdigest()
 
 

@@ -15,7 +15,8 @@ from stream_rnn.extras import explain
 from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.training.examples import Examples
-from stream_rnn.training.trainer import Progress, train
+from stream_rnn.training.progress import Progress
+from stream_rnn.training.trainer import train
 from stream_rnn.training.training_settings import TrainingSettings
 
 WARM_UP_EPOCHS = 3
@@ -88,12 +89,8 @@ def search(
 
         def on_trial_progress(progress: Progress, trial: Any = trial, number: int = number) -> None:
             on_progress(number, progress)
-            is_before_validation = math.isnan(progress.epoch_loss)
-            if (
-                progress.done == 1.0
-                and is_before_validation
-                and math.isfinite(progress.validation_loss)
-            ):
+            has_ended = not math.isnan(progress.epoch_loss)
+            if has_ended and math.isfinite(progress.validation_loss):
                 trial.report(progress.validation_loss, progress.epoch)
                 if trial.should_prune():
                     raise _PrunedError

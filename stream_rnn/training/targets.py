@@ -7,6 +7,7 @@ evaluation both use this module, so that a label means the same in both.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,10 @@ def encode_targets(
     head: AnyHead, values: Sequence[Any] | NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Return the values (N,) of a head's field, encoded for training; NaN for none."""
+    if isinstance(values, list) and set(map(type, values)) <= {bool, str, NoneType}:
+        found = {value: head.target(value) for value in set(values)}  # few, of many events
+        floats = {v: np.nan if target is None else target for v, target in found.items()}
+        return np.fromiter(map(floats.__getitem__, values), np.float64, len(values))
     encoded = np.full(len(values), np.nan)
     for i, value in enumerate(values.tolist() if isinstance(values, np.ndarray) else values):
         target = None if value != value else head.target(value)  # noqa: PLR0124  # NaN is none

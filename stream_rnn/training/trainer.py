@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from stream_rnn.errors import TrainingError
 from stream_rnn.model.cells import CellSpec, chrono_init_
@@ -29,44 +29,22 @@ from stream_rnn.training.losses import (
     window_loss,
 )
 from stream_rnn.training.noise import Noise
+from stream_rnn.training.progress import Meter, OnProgress
 from stream_rnn.training.training_settings import TrainingSettings
 from stream_rnn.training.validation import (
     EncodedExamples,
     Metrics,
-    parallel_runs_max,
+    events_per_window,
     score_parts,
     validation_loss,
 )
 from stream_rnn.training.windows import Window, cut_windows, shuffle_batches
 
-RUNS_MIN, RUNS_MAX = 8, 256
+RUNS_MIN, RUNS_MAX = 8, 256  # windows of so many runs' events, however short the runs are
 STEPS_PER_EPOCH = 60
 ALGORITHM = (
-    2  # raise this when the same settings give other bits, so that old checkpoints are ignored
+    3  # raise this when the same settings give other bits, so that old checkpoints are ignored
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """The progress of training one network.
-
-    Attributes:
-        what: Kind of the cell, or ``memoryless``.
-        epoch: Number of the current epoch, from 1.
-        epochs: Maximum number of epochs.
-        done: Finished share of the epoch, from 0 to 1.
-        training_loss: Mean training loss of the epoch so far.
-        validation_loss: Lowest validation loss so far.
-        epoch_loss: Validation loss of this epoch; NaN until the epoch ends.
-    """
-
-    what: str
-    epoch: int
-    epochs: int
-    done: float
-    training_loss: float
-    validation_loss: float
-    epoch_loss: float = math.nan
 
 
 @dataclass(slots=True)
@@ -79,7 +57,6 @@ class Trained:
     validation_loss: float = math.inf
 
 
-OnProgress = Callable[[Progress], None]
 OnCheckpoint = Callable[[Checkpoint], None]
 
 
@@ -99,7 +76,7 @@ def train(
         cell: Cell of the network; kind ``none`` trains the memoryless baseline.
         examples: Examples of all parts; the test part is scored only at the end.
         settings: Settings of training.
-        on_progress: Called with the progress after every few windows.
+        on_progress: Called with the progress about a hundred times in an epoch.
         on_checkpoint: Called with a checkpoint after every epoch.
         resume: Checkpoint to resume from.  Training then ends with the same bits as without the
             interruption.
@@ -129,7 +106,7 @@ class _Training:
         on_progress: OnProgress,
     ) -> None:
         torch.manual_seed(settings.seed)
-        self.spec, self.cell, self.settings, self.on_progress = spec, cell, settings, on_progress
+        self.spec, self.cell, self.settings = spec, cell, settings
         self.data = EncodedExamples.encode(spec, examples)
         self.labels = self.data.labels(0)
         self.weights = self._class_weights()
@@ -144,6 +121,9 @@ class _Training:
         self.averaged = copy.deepcopy(self.network) if settings.ema_decay else None
         self.best = copy.deepcopy(self.network.state_dict())
         self.best_loss, self.waited, self.epoch = math.inf, 0, 0
+        events = self._event_count(0) + self._event_count(self.data.validation_part)
+        what = "memoryless" if cell.kind == "none" else cell.kind
+        self.meter = Meter(what, settings.epochs, events, on_progress)
 
     def _class_weights(self) -> ClassWeights:
         if self.settings.class_weights == "none":
@@ -165,22 +145,40 @@ class _Training:
         last, turn = first / 10, math.pi * self.epoch / self.settings.epochs
         return last + (first - last) * (1 + math.cos(turn)) / 2
 
-    @property
-    def _runs_max(self) -> int:
-        if self.settings.batch_sequences:
-            return self.settings.batch_sequences
-        events, window = int((self.data.examples.part == 0).sum()), self.settings.window
-        runs = min(max(events // (window * STEPS_PER_EPOCH), RUNS_MIN), RUNS_MAX)
-        return parallel_runs_max(self.network.head.out_features, window, runs)
+    def _event_count(self, part: int | None) -> int:
+        is_labelled = self.data.is_labelled(part)
+        return self.data.event_count(is_labelled, is_memoryless=self.cell.kind == "none")
+
+    def _cut(self) -> list[Window]:
+        """Cut the training part into windows, in an order that is drawn for each epoch."""
+        is_needed, settings = self.data.is_labelled(0), self.settings
+        if self.cell.kind == "none":
+            return shuffle_batches(is_needed)
+        width, steps = self.network.head.out_features, settings.window
+        events = int((self.data.examples.part == 0).sum()) // STEPS_PER_EPOCH
+        events = min(max(events, RUNS_MIN * steps), RUNS_MAX * steps)
+        if settings.batch_sequences:
+            events = settings.batch_sequences * steps
+        return cut_windows(
+            self.data.examples.runs,
+            is_needed,
+            steps,
+            events_per_window(width, events),
+            settings.batch_sequences or None,
+            is_shuffled=True,
+        )
 
     def run_epoch(self) -> None:
         """Train once on the training part, then compute the validation loss."""
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate
         self.epoch += 1
+        self.meter.begin(self.epoch, self.best_loss)
         self.network.train()
-        mean = self._train_windows()
-        loss = validation_loss(Model(self.spec, self.cell, self.validated_network), self.data)
+        self._train_windows()
+        model = Model(self.spec, self.cell, self.validated_network)
+        self.meter.phase = "validation"
+        loss = validation_loss(model, self.data, self.meter.step)
         if math.isnan(loss):
             raise self._not_finite("validation loss")
         if loss < self.best_loss:
@@ -188,61 +186,55 @@ class _Training:
             self.best_loss, self.waited = loss, 0
         else:
             self.waited += 1
-        self._report(1.0, mean, loss)
+        self.meter.end(self.best_loss, loss)
 
-    def _report(self, done: float, mean: float, epoch_loss: float = math.nan) -> None:
-        what = "memoryless" if self.cell.kind == "none" else self.cell.kind
-        epochs, best = self.settings.epochs, self.best_loss
-        self.on_progress(
-            Progress(
-                what,
-                self.epoch,
-                epochs,
-                done=done,
-                training_loss=mean,
-                validation_loss=best,
-                epoch_loss=epoch_loss,
-            )
-        )
-
-    def _train_windows(self) -> float:
-        """Train on the training part, window by window; return the mean loss."""
-        settings, data = self.settings, self.data
+    def _train_windows(self) -> None:
+        """Train on the training part, window by window."""
+        settings = self.settings
+        cut = self._cut()
         is_memoryless = self.cell.kind == "none"
-        cut = (
-            shuffle_batches(data.examples)
-            if is_memoryless
-            else cut_windows(
-                data.examples, settings.window, self._runs_max, part_max=0, is_shuffled=True
-            )
-        )
-        h = torch.zeros(len(data.examples.runs.first), *self.cell.hidden_shape)
-        noise = Noise(self.spec, settings.noise, settings.key_noise, 0 if is_memoryless else len(h))
+        runs = 0 if is_memoryless else max((window.runs.stop for window in cut), default=0)
+        noise = Noise(self.spec, settings.noise, settings.key_noise, runs)
         mean_counts = self._mean_counts(cut)
         losses = shares = 0.0
-        mean = math.nan
-        for number, (runs, events, valid) in enumerate(cut):
-            index = torch.from_numpy(events)  # (A, T)
-            x = noise.add(data.x[index], runs)
-            y, new = self.network(x.transpose(0, 1), h[runs])  # (T, A, F) -> (T, A, O)
-            mask = torch.from_numpy(valid)
-            labels = {n: t[index].masked_fill(~mask, torch.nan) for n, t in self.labels.items()}
-            loss = window_loss(self.spec, y.transpose(0, 1), labels, self.weights, mean_counts)
+        h = torch.zeros(0)
+        for window in cut:
+            if window.is_first:
+                h = torch.zeros(window.runs.stop - window.runs.start, *self.cell.hidden_shape)
+            y, events, ends = self._step(window, h, noise)
+            labels = {name: label[events] for name, label in self.labels.items()}
+            loss = window_loss(self.spec, y, labels, self.weights, mean_counts)
             if loss is not None:
                 losses += self._learn(loss)
                 shares += loss.share
-            if not is_memoryless:
-                h = h.clone()
-                h[runs] = new.detach()
-            if number % 16 == 0 or number == len(cut) - 1:
-                mean = losses / shares if shares else math.nan
-                self._report((number + 1) / len(cut), mean)
-        return mean
+            for end in ends:
+                h[: len(end)] = end
+            self.meter.training_loss = losses / shares if shares else math.nan
+            self.meter.step(len(events))
+
+    def _step(self, window: Window, h: Tensor, noise: Noise) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Step through a window, beginning with h (A, ...).
+
+        Returns:
+            The outputs y (M, O), the indices (M,) of their events, and for each block the hidden
+            states of its runs after it, without a gradient.
+        """
+        outputs, indices, ends = [], [], []
+        now = h[: window.runs.stop - window.runs.start]
+        for block in window.blocks:
+            index, mask = torch.from_numpy(block.events), torch.from_numpy(block.valid)
+            runs = slice(window.runs.start, window.runs.start + len(index))
+            x = noise.add(self.data.x[index], runs)  # (A, T, F)
+            y, now = self.network(x.transpose(0, 1), now[: len(index)])  # (T, A, O)
+            outputs.append(y.transpose(0, 1)[mask])
+            indices.append(index[mask])
+            ends.append(now.detach())
+        return torch.cat(outputs), torch.cat(indices), ends
 
     def _mean_counts(self, cut: Sequence[Window]) -> dict[str, float]:
         """Return for each head the mean number of labels in a window that has labels."""
-        known = ~torch.stack(list(self.labels.values())).isnan().all(dim=0).numpy()  # (N,)
-        count = sum(bool(known[events[valid]].any()) for _, events, valid in cut)
+        is_labelled = self.data.is_labelled(0)
+        count = sum(bool(is_labelled[window.events].any()) for window in cut)
         return {name: labels / max(count, 1) for name, labels in self.label_counts.items()}
 
     def _learn(self, loss: WindowLoss) -> float:
@@ -292,4 +284,6 @@ class _Training:
         """Return the model of the best epoch with its metrics."""
         self.network.load_state_dict(self.best)
         model = Model(self.spec, self.cell, self.network.requires_grad_(requires_grad=False))
-        return Trained(model, score_parts(model, self.data), self.epoch, self.best_loss)
+        self.meter.begin_scoring(self._event_count(None))
+        metrics = score_parts(model, self.data, self.meter.step)
+        return Trained(model, metrics, self.epoch, self.best_loss)

@@ -4,7 +4,7 @@ The network steps through the runs window by window.  The outputs of each window
 once, so memory never contains the outputs (events, classes) of all events.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,12 +22,13 @@ from stream_rnn.model.network import Model
 from stream_rnn.training.examples import Examples, targets
 from stream_rnn.training.losses import MeanLoss
 from stream_rnn.training.splits import PART_NAMES
-from stream_rnn.training.windows import cut_windows
+from stream_rnn.training.windows import Window, cut_windows, needed_lengths, single_events
 
 WINDOW = 256
-RUNS_MAX = 1024
-FLOATS_MAX = 1 << 24  # maximum size of y in memory
+EVENTS_MAX = 8192  # events in a window, from which its group gets no more runs
+FLOATS_MAX = 1 << 23  # maximum size of y in memory
 
+OnEvents = Callable[[int], None]
 Metrics = dict[str, dict[str, dict[str, float]]]  # part -> head -> metric -> value
 
 
@@ -71,48 +72,76 @@ class EncodedExamples:
             for name, target in self.targets.items()
         }
 
+    def is_labelled(self, part: int | None = None) -> NDArray[np.bool_]:
+        """Return whether (N,) an event of a part, or of any part, has the label of some head."""
+        known = np.zeros(len(self.examples.part), bool)
+        for target in self.targets.values():
+            known |= np.isfinite(target)
+        return known if part is None else known & (self.examples.part == part)
 
-def parallel_runs_max(width: int, window: int, runs_max: int) -> int:
-    """Return the number of runs to step in parallel, so that y has at most ``FLOATS_MAX`` floats.
+    @property
+    def validation_part(self) -> int:
+        """The validation part, or the training part if that is empty."""
+        return 1 if (self.examples.part == 1).any() else 0
+
+    def event_count(self, is_needed: NDArray[np.bool_], *, is_memoryless: bool) -> int:
+        """Return the number of events that a network steps through for the needed outputs (N,)."""
+        runs = self.examples.runs
+        return int(is_needed.sum() if is_memoryless else needed_lengths(runs, is_needed).sum())
+
+
+def events_per_window(width: int, events_max: int) -> int:
+    """Return a number of events, so that their y has at most ``FLOATS_MAX`` floats.
 
     Args:
         width: Number of columns of y, O.
-        window: Number of time steps of a window, T.
-        runs_max: Maximum number of runs, whatever the size of y.
+        events_max: Maximum number of events, whatever the size of y.
     """
-    return max(1, min(runs_max, FLOATS_MAX // (width * window)))
+    return max(1, min(events_max, FLOATS_MAX // width))
 
 
-def validation_loss(model: Model, data: EncodedExamples) -> float:
+def validation_loss(
+    model: Model, data: EncodedExamples, on_events: OnEvents = lambda _events: None
+) -> float:
     """Return the mean loss of the validation part, or of the training part if that is empty.
 
-    The loss is infinity if no event of the part has a label.
+    The loss is infinity if no event of the part has a label.  ``on_events`` is called with the
+    number of events since its last call.
     """
-    part = 1 if (data.examples.part == 1).any() else 0
+    part = data.validation_part
     labels, loss = data.labels(part), MeanLoss(model.spec)
-    for events, y in _predict(model, data, part_max=1):
+    for events, y in _predict(model, data, data.is_labelled(part)):
         loss.add(y, {name: label[events] for name, label in labels.items()})
+        on_events(len(events))
     return loss.value
 
 
-def score_parts(model: Model, data: EncodedExamples) -> Metrics:
-    """Return the metrics of every part that has labels."""
+def score_parts(
+    model: Model, data: EncodedExamples, on_events: OnEvents = lambda _events: None
+) -> Metrics:
+    """Return the metrics of every part that has labels.
+
+    ``on_events`` is called with the number of events since its last call.
+    """
     places: list[NDArray[np.int64]] = []
     pieces: dict[str, list[Output]] = {head.name: [] for head in model.spec.heads}
     classes = {head.name for head in model.spec.heads if isinstance(head, Multiclass)}
-    for events, y in _predict(model, data, part_max=2):
+    for events, y in _predict(model, data, data.is_labelled()):
         places.append(events.numpy())
         for name, values in model.outputs(y.numpy()).items():
             target = data.targets[name][places[-1]]
             is_ranked = name in classes
             pieces[name].append(RankedClasses.of(values, target) if is_ranked else values)
-    by_event = np.argsort(np.concatenate(places))  # so that sums do not depend on the windows
+        on_events(len(events))
+    events_of = np.concatenate([np.zeros(0, np.int64), *places])
+    by_event = np.argsort(events_of)  # so that sums do not depend on the windows
+    part_of = data.examples.part[events_of[by_event]]
     metrics: Metrics = {}
     for head in model.spec.heads:
         output = concatenate_outputs(head, pieces[head.name])[by_event]
-        target = data.targets[head.name]
+        target = data.targets[head.name][events_of[by_event]]
         for number, name in enumerate(PART_NAMES):
-            chosen = (data.examples.part == number) & np.isfinite(target)
+            chosen = (part_of == number) & np.isfinite(target)
             if chosen.any():
                 scores = score(head, output[chosen], target[chosen])
                 metrics.setdefault(name, {})[head.name] = scores
@@ -129,12 +158,21 @@ def concatenate_outputs(head: AnyHead, pieces: Sequence[Output]) -> Output:
     return np.concatenate([none, *(p for p in pieces if not isinstance(p, RankedClasses))])
 
 
-def _predict(model: Model, data: EncodedExamples, part_max: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield event indices (M,) and their y (M, O), up to the last event of a part."""
-    h = model.initial_hidden(len(data.examples.runs.first))
-    window = max(1, min(WINDOW, FLOATS_MAX // model.output_count))
-    runs_max = parallel_runs_max(model.output_count, window, RUNS_MAX)
-    for runs, events, valid in cut_windows(data.examples, window, runs_max, part_max):
-        index, mask = torch.from_numpy(events), torch.from_numpy(valid)
-        stepped, h[runs] = model.forward(data.x[index], h[runs])
-        yield index[mask], stepped[mask]
+def _predict(
+    model: Model, data: EncodedExamples, is_needed: NDArray[np.bool_]
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield event indices (M,) and their y (M, O), of all needed events (N,) and those between."""
+    events_max = events_per_window(model.output_count, EVENTS_MAX)
+    if model.cell.kind == "none":
+        cut: Iterable[Window] = single_events(np.flatnonzero(is_needed), events_max)
+    else:
+        steps = events_per_window(model.output_count, WINDOW)
+        cut = cut_windows(data.examples.runs, is_needed, steps, events_max)
+    h = model.initial_hidden(0)
+    for window in cut:
+        if window.is_first:
+            h = model.initial_hidden(window.runs.stop - window.runs.start)
+        for block in window.blocks:
+            index, mask = torch.from_numpy(block.events), torch.from_numpy(block.valid)
+            y, h[: len(index)] = model.forward(data.x[index], h[: len(index)])
+            yield index[mask], y[mask]

@@ -18,10 +18,8 @@ from stream_rnn.training import validation
 from stream_rnn.training.dataset import make_events
 from stream_rnn.training.examples import fit
 from stream_rnn.training.noise import Noise
-from stream_rnn.training.targets import Runs
 from stream_rnn.training.trainer import train
 from stream_rnn.training.training_settings import TrainingSettings
-from stream_rnn.training.windows import cut_windows
 from tests import models
 
 SETTINGS = Settings.build(app="app", source="events")
@@ -78,47 +76,6 @@ def test_training_is_deterministic_for_a_seed(kind):
     assert one.fingerprint == same.fingerprint != other.fingerprint
 
 
-@pytest.mark.parametrize("mixed", [False, True])
-@pytest.mark.parametrize("runs_max", [1, 3, 256])
-def test_windows_hold_each_event_once_and_in_order(runs_max, mixed):
-    """Each run goes from window to window at one place, whatever runs are beside it."""
-    length = np.array([4, 9, 1, 9, 6])
-    first = np.cumsum(length) - length
-    order = np.random.default_rng(3).permutation(int(length.sum()))
-    log = dataclasses.replace(EXAMPLES, runs=Runs(order, first, length, np.zeros(len(first), bool)))
-    seen = {}
-    for runs, events, valid in cut_windows(log, 4, runs_max, part_max=2, is_shuffled=mixed):
-        assert len(events) == len(valid) == runs.stop - runs.start <= runs_max
-        for place, row, real in zip(range(runs.start, runs.stop), events, valid, strict=True):
-            seen.setdefault(place, []).extend(row[real].tolist())
-    assert sorted(seen) == list(range(5))
-    runs = [order[a : a + n].tolist() for a, n in zip(first, length, strict=True)]
-    assert sorted(seen.values()) == sorted(runs)
-
-
-def test_mixed_windows_put_other_runs_together_each_time():
-    """Of like length, or the padding would cost more than the mixing brings."""
-    length = np.repeat([4, 40], 50)
-    first = np.cumsum(length) - length
-    order = np.arange(length.sum())
-    log = dataclasses.replace(
-        EXAMPLES,
-        runs=Runs(order, first, length, np.zeros(len(first), bool)),
-        part=np.zeros(len(order), np.int8),
-    )
-    torch.manual_seed(1)
-    begins = []
-    for _ in range(3):
-        found = [
-            (runs.start, events[:, 0])
-            for runs, events, _ in cut_windows(log, 64, 10, part_max=0, is_shuffled=True)
-        ]
-        assert len(found) == 10
-        begins.append([sorted(events.tolist()) for _, events in found])
-        assert all(len(set(length[np.searchsorted(first, e)].tolist())) == 1 for e in begins[-1])
-    assert begins[0] != begins[1] != begins[2]
-
-
 def test_noise_is_only_on_numbers():
     """For each event, or once for each run; categories, truths and hours stay what they are."""
     spec = FeatureSpec.model_validate(models.SPEC)
@@ -160,26 +117,14 @@ def test_noise_is_never_on_what_judges():
     assert one.validation_loss == validation.validation_loss(one.model, data)
 
 
-def test_windows_end_with_the_part_that_counts():
-    """Events after the last training event cost an epoch nothing, in each group of runs."""
-    for part_max, days in enumerate([24, 30, 40]):
-        cut = cut_windows(EXAMPLES, 8, 16, part_max)
-        ends = [EXAMPLES.time_ms[events[valid]].max() for _, events, valid in cut]
-        groups = [runs.start for runs, _, _ in cut]
-        for group in (0, 16):
-            last = max(e for e, g in zip(ends, groups, strict=True) if g == group)
-            assert last == min(-(-days // 8) * 8, 40) * SECOND_MS - SECOND_MS
-
-
-@pytest.mark.parametrize("bound", [{"RUNS_MAX": 5}, {"FLOATS_MAX": 40}])
+@pytest.mark.parametrize("bound", [{"EVENTS_MAX": 5}, {"WINDOW": 7}, {"FLOATS_MAX": 40}])
 def test_predictions_do_not_depend_on_how_many_events_go_at_once(monkeypatch, bound):
     """The metrics of a model are the same to the bit."""
-    cell = CellSpec(hidden=8)
-    whole = train(RECALL, cell, EXAMPLES, dataclasses.replace(QUICK, batch_sequences=16))
+    whole = train(RECALL, CellSpec(hidden=8), EXAMPLES, QUICK)
+    data = validation.EncodedExamples.encode(RECALL, EXAMPLES)
     for name, value in bound.items():
         monkeypatch.setattr(validation, name, value)
-    found = train(RECALL, cell, EXAMPLES, dataclasses.replace(QUICK, batch_sequences=16))
-    assert found.metrics == whole.metrics
+    assert validation.score_parts(whole.model, data) == whole.metrics
 
 
 def test_training_says_how_far_it_is():

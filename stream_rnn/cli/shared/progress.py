@@ -11,11 +11,24 @@ from rich.progress import (
     Task,
     TextColumn,
     TimeElapsedColumn,
+    TimeRemainingColumn,
 )
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from stream_rnn.training import trainer as training
+    from stream_rnn.training import progress as training
+
+
+class SpeedColumn(ProgressColumn):
+    """Records or events per second, as soon as there are any."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
+
+    def render(self, task: Task) -> Text:
+        """Return the text of the column."""
+        return Text("" if not task.speed else f"{task.speed:,.0f} {self._unit}")
 
 
 class TrainingBars(Progress):
@@ -25,9 +38,12 @@ class TrainingBars(Progress):
         super().__init__(
             TextColumn("{task.description}"),
             BarColumn(),
-            TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
+            TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]} {task.fields[phase]}"),
             TextColumn("loss {task.fields[loss]:.4f}  best validation {task.fields[best]:.4f}"),
+            SpeedColumn("events/s"),
             TimeElapsedColumn(),
+            TextColumn("left at most"),
+            TimeRemainingColumn(),
             console=console,
         )
         self._bars: dict[str, Any] = {}
@@ -36,21 +52,16 @@ class TrainingBars(Progress):
         """Update the bar of a network."""
         fields: dict[str, Any] = {
             "epoch": progress.epoch,
+            "epochs": progress.epochs,
+            "phase": progress.phase,
             "loss": progress.training_loss,
             "best": progress.validation_loss,
+            "total": progress.events_max,
+            "completed": progress.events,
         }
-        if name not in self._bars:
-            total = progress.epochs
-            self._bars[name] = self.add_task(name, total=total, epochs=total, **fields)
-        self.update(self._bars[name], completed=progress.epoch - 1 + progress.done, **fields)
-
-
-class SpeedColumn(ProgressColumn):
-    """Records per second, as soon as there are any."""
-
-    def render(self, task: Task) -> Text:
-        """Return the text of the column."""
-        return Text("" if not task.speed else f"{task.speed:,.0f} records/s")
+        if name not in self._bars:  # training that resumes has its first events behind it
+            self._bars[name] = self.add_task(name, **fields)
+        self.update(self._bars[name], **fields)
 
 
 class RecordBars(Progress):
@@ -62,7 +73,7 @@ class RecordBars(Progress):
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            SpeedColumn(),
+            SpeedColumn("records/s"),
             TimeElapsedColumn(),
             console=console,
             transient=True,

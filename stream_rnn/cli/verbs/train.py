@@ -36,7 +36,11 @@ from stream_rnn.settings import CLUSTER, FOLD
     help="Number of hyperparameter settings to try first; training then uses the settings with the lowest validation loss; 0 tries none.",
 )
 @training_options
-@group_option(TrainOptions, "threads", help="Number of torch threads.")
+@group_option(
+    TrainOptions,
+    "threads",
+    help="Number of torch threads; more than one seldom helps, because the matrices of a step are small.",
+)
 @json_option()
 @settings_options(*CLUSTER, *FOLD, "kafka_timeout_s")
 def command(**options: Any) -> Any:
