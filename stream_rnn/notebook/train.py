@@ -22,6 +22,7 @@ from stream_rnn.notebook.training_result import Epoch, TrainingResult
 from stream_rnn.replay.logs import Log
 from stream_rnn.settings import Settings
 from stream_rnn.training import run as training_run
+from stream_rnn.training.advice import advise
 from stream_rnn.training.data_checks import check_examples
 from stream_rnn.training.dataset import Events, read_fitted
 from stream_rnn.training.examples import Examples
@@ -220,6 +221,8 @@ def _run(
     except KeyboardInterrupt:
         on_message(f"stopped; the same command resumes from {plan.checkpoint_directory}")
         raise
+    for text in advise(plan, scores):
+        on_message(text)
     return TrainingResult(
         out=plan.out,
         spec=plan.spec,

@@ -45,7 +45,7 @@ BUNDLE_NAMES = {
     *(JSON_NAME, TENSORS_NAME, NAIVE_NAME, MEMORYLESS_NAME),
     *(f"{MEMORYLESS_NAME}/{name}" for name in (JSON_NAME, TENSORS_NAME)),
 }
-FRESH_NAME, OLD_NAME = "bundle", "old"  # in DIR.training: the new bundle, and the replaced one
+FRESH_NAME, OLD_NAME = "bundle", "old"  # in DIR.training: the new and the replaced bundle
 MARK_NAME, MARK = "stream-rnn-training", b"checkpoints of stream-rnn train\n"
 
 OnProgress = Callable[[str, Progress], None]
@@ -141,7 +141,7 @@ def run(
 
 def _train_seed(plan: TrainingRun, seed: int, on_progress: OnProgress) -> tuple[Trained, Trained]:
     """Train the network and its memoryless baseline with one seed."""
-    settings = replace(plan.settings, seed=seed)
+    settings = replace(plan.settings, seed=seed, patience=plan.settings.epochs_without_progress)
     longer = replace(settings, epochs=MEMORYLESS_EPOCHS * settings.epochs)
     none = plan.cell.model_copy(update={"kind": "none"})
     name = f"seed {seed} " if plan.seeds > 1 else ""

@@ -38,7 +38,7 @@ from stream_rnn.training.validation import (
     score_parts,
     validation_loss,
 )
-from stream_rnn.training.windows import Window, cut_windows, shuffle_batches
+from stream_rnn.training.windows import Window, choose_steps, cut_windows, shuffle_batches
 
 RUNS_MIN, RUNS_MAX = 8, 256  # windows of so many runs' events, however short the runs are
 STEPS_PER_EPOCH = 60
@@ -88,7 +88,8 @@ def train(
     training = _Training(spec, cell, examples, settings, on_progress)
     if resume is not None:
         training.resume(resume)
-    while training.epoch < settings.epochs and training.waited < settings.patience:
+    patience = settings.epochs_without_progress
+    while training.epoch < settings.epochs and training.waited < patience:
         training.run_epoch()
         on_checkpoint(training.checkpoint())
     return training.finish()
@@ -154,7 +155,8 @@ class _Training:
         is_needed, settings = self.data.is_labelled(0), self.settings
         if self.cell.kind == "none":
             return shuffle_batches(is_needed)
-        width, steps = self.network.head.out_features, settings.window
+        steps = settings.window or choose_steps(self.data.examples.runs, is_needed)
+        width = self.network.head.out_features
         events = int((self.data.examples.part == 0).sum()) // STEPS_PER_EPOCH
         events = min(max(events, RUNS_MIN * steps), RUNS_MAX * steps)
         if settings.batch_sequences:

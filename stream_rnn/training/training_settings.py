@@ -20,16 +20,18 @@ class TrainingSettings:
     """
 
     epochs: Epochs = Field(12, description="Maximum number of epochs.")
-    patience: Epochs = Field(
-        3,
-        description="Number of epochs without a lower validation loss after which training stops.",
+    patience: int = Field(
+        0,
+        ge=0,
+        le=10_000,
+        description="Number of epochs without a lower validation loss after which training stops; 0 is a quarter of the maximum number of epochs.",
     )
     seed: Seed = Field(1, description="Random seed of the first run.")
     window: int = Field(
-        64,
-        ge=2,
+        0,
+        ge=0,
         le=4096,
-        description="Number of events through which gradients are backpropagated.",
+        description="Number of events through which gradients are backpropagated; 0 is 64, or up to 1,024 if labels are rare.",
     )
     chrono_steps: int = Field(
         0,
@@ -79,3 +81,8 @@ class TrainingSettings:
         "none",
         description="Weights of the classes in the loss; balanced makes them inverse to the class frequencies.",
     )
+
+    @property
+    def epochs_without_progress(self) -> int:
+        """Number of epochs without a lower validation loss after which training stops."""
+        return self.patience or max(3, self.epochs // 4)

@@ -18,6 +18,7 @@ from stream_rnn.training.targets import Runs
 
 MEMORYLESS_BATCH = 512
 LENGTH_RATIO = 3.0  # about the largest ratio of lengths in a shuffled group
+STEPS_MIN, STEPS_MAX = 64, 1024  # of a window whose length is chosen
 FILL_MIN = 0.8  # minimum share of events in a block; the rest is padding
 
 
@@ -88,6 +89,25 @@ def cut_windows(
             result.append(Window(slice(at, at + active), start == 0, blocks))
         at += len(group)
     return result
+
+
+def choose_steps(runs: Runs, is_labelled: NDArray[np.bool_]) -> int:
+    """Return a number of time steps for windows, so that most labels reach back to the one before.
+
+    A label that comes once in hundreds of events, such as at the end of a key, teaches nothing
+    about events before its window.
+
+    Args:
+        runs: Runs of N events.
+        is_labelled: Whether (N,) an event has a label.
+    """
+    places = np.flatnonzero(is_labelled[runs.order])
+    if not len(places):
+        return STEPS_MIN
+    begins = runs.first[np.searchsorted(runs.first, places, side="right") - 1]
+    before = np.maximum(np.concatenate([[-1], places[:-1]]), begins - 1)
+    reach = max(float(np.quantile(places - before, 0.9)), STEPS_MIN)
+    return int(min(2 ** int(np.ceil(np.log2(reach))), STEPS_MAX))
 
 
 def needed_lengths(runs: Runs, is_needed: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -15,7 +15,7 @@ from stream_rnn.training.examples import Examples, fit
 from stream_rnn.training.targets import Runs
 from stream_rnn.training.trainer import train
 from stream_rnn.training.training_settings import TrainingSettings
-from stream_rnn.training.windows import cut_windows
+from stream_rnn.training.windows import choose_steps, cut_windows
 
 SPEC = FeatureSpec.parse(
     {
@@ -148,7 +148,7 @@ def test_progress_moves_within_an_epoch(kind):
     """While the network trains, while it is validated, and while it is scored."""
     examples = examples_of(LENGTHS["any"])
     found = []
-    settings = TrainingSettings(epochs=2, window=8, batch_sequences=4)
+    settings = TrainingSettings(epochs=2, window=16)
     train(fit(SPEC, examples), CellSpec(kind=kind, hidden=8), examples, settings, found.append)
     events = [progress.events for progress in found]
     assert events == sorted(events)
@@ -182,3 +182,24 @@ def test_a_run_without_a_validation_event_costs_a_validation_nothing():
     validated = sum((of_run <= 1).sum() for of_run in parts if (of_run == 1).any())
     assert 0 < validated < len(part) / 10
     assert found[0].events_max == (part == 0).sum() + validated
+
+
+@pytest.mark.parametrize(
+    ("lengths", "labelled", "steps"),
+    [
+        ([500] * 4, lambda *_: True, 64),
+        ([5] * 90, lambda at, length: at == length - 1, 64),
+        ([201] * 4, lambda at, length: at == length - 1, 256),
+        ([201] * 4, lambda at, _: at % 50 == 0, 64),
+        ([11, 31, 101, 301, 1001] * 4, lambda at, length: at == length - 1, 1024),
+        ([9000] * 2, lambda at, length: at == length - 1, 1024),
+        ([9], lambda *_: False, 64),
+    ],
+)
+def test_windows_reach_from_a_label_to_the_one_before(lengths, labelled, steps):
+    """A label at the end of a key alone must teach about the key's first events."""
+    lengths = np.array(lengths)
+    runs = runs_of(lengths)
+    is_labelled = np.zeros(len(runs.order), bool)
+    is_labelled[runs.order] = [labelled(at, n) for n in lengths.tolist() for at in range(n)]
+    assert choose_steps(runs, is_labelled) == steps
