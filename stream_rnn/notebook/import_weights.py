@@ -12,7 +12,7 @@ import torch
 
 from stream_rnn.errors import BundleError, ConfigError, reason
 from stream_rnn.model.bundle import save_bundle
-from stream_rnn.model.features import Categorical, FeatureSpec
+from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.network import Model
 from stream_rnn.model.weights.build import UnknownRow
 from stream_rnn.model.weights.causes import Encode, ImportedNetwork, find_cause
@@ -23,6 +23,7 @@ from stream_rnn.model.weights.inputs import choose_inputs, column_widths, descri
 from stream_rnn.model.weights.match import match_weights
 from stream_rnn.model.weights.reference import Steps, read_reference, steps_of_inputs
 from stream_rnn.model.weights.scalings import check_scalings
+from stream_rnn.model.words import Categorical
 
 Nonlinearity = Literal["tanh", "relu"]
 

@@ -315,6 +315,40 @@ def test_a_scaling_that_is_not_stated_is_refused(folder, old, new, expected):
     assert "fitted = {" in message
 
 
+@pytest.mark.parametrize("kind", ["hashed", "multi_categorical"])
+def test_words_that_are_numbered_here_are_refused(folder, kind):
+    """A table of the network cannot have their rows."""
+    buckets = f'buckets = 3\nkind = "{kind}"'
+    spec = plain_networks.SPEC.replace('vocabulary = ["AA", "UA", "DL"]', buckets)
+    (folder / "spec.toml").write_text(spec.replace('kind = "categorical"\n', ""))
+    message = refusal(folder, SpecError)
+    assert (
+        f'carrier: a network that was trained elsewhere has no rows for kind = "{kind}"' in message
+    )
+    assert 'kind = "categorical"' in message
+
+
+def test_a_vector_and_quantiles_have_stated_scalings():
+    """Each place is a column, in the order of the spec; quantiles are columns of the head."""
+    fitted = [{"mean": 1.0, "std": 2.0}, {"mean": 0.0, "std": 4.0}]
+    vector = {"name": "v", "kind": "vector", "path": "v", "length": 2, "missing": "error"}
+    head = {"name": "q", "kind": "quantile", "path": "v2", "quantiles": [0.1, 0.9]}
+    content = {"name": "plain", "features": [vector], "heads": [head]}
+    gru, linear = nn.GRU(2, 5), nn.Linear(5, 2)
+    with pytest.raises(SpecError, match=r"feature v: .*one for each place"):
+        Model.from_torch(FeatureSpec.parse(content, "test"), rnn=gru, head=linear)
+    vector["fitted"] = fitted
+    with pytest.raises(SpecError, match="head q: the scaling of its target is not stated"):
+        Model.from_torch(FeatureSpec.parse(content, "test"), rnn=gru, head=linear)
+    head["fitted"] = {"mean": 0.0, "std": 1.0}
+    model = Model.from_torch(FeatureSpec.parse(content, "test"), rnn=gru, head=linear)
+    x, errors = model.encoder.encode({"v": [[3.0, 8.0]]}, np.zeros(1, np.int64))
+    assert not errors
+    y, _ = model.step(torch.from_numpy(x), model.initial_hidden(1))
+    expected = linear(gru(torch.tensor([[[1.0, 2.0]]]))[0])[0]
+    assert torch.allclose(y, expected, atol=1e-6)
+
+
 def test_an_elman_cell_needs_its_nonlinearity(tmp_path):
     """A state dict does not contain it."""
     plain_networks.write(tmp_path, "RNN")

@@ -11,10 +11,11 @@ from pydantic import ValidationError
 from stream_rnn.errors import BundleError
 from stream_rnn.model.bundle import with_fingerprint
 from stream_rnn.model.cells import CellSpec
-from stream_rnn.model.features import Categorical, FeatureSpec
+from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.network import Model, Network, tensors_of
 from stream_rnn.model.weights.inputs import input_places
 from stream_rnn.model.weights.matched import MatchedWeights
+from stream_rnn.model.words import Categorical
 
 UnknownRow = Literal["first", "last"]
 

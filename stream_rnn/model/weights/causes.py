@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 
 from stream_rnn.model.features import (
-    Categorical,
     FeatureSpec,
     Numeric,
     SincePrevious,
@@ -24,6 +23,7 @@ from stream_rnn.model.weights.inputs import describe_inputs
 from stream_rnn.model.weights.matched import MatchedWeights
 from stream_rnn.model.weights.reference import Steps
 from stream_rnn.model.weights.scalings import other_scalings
+from stream_rnn.model.words import Categorical
 
 TRIED_MAX = 400  # changes of one kind
 ROWS_MAX, STEPS_MAX = 8, 64  # of the sequences that are tried

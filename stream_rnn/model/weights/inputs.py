@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_rnn.errors import BundleError
-from stream_rnn.model.features import Categorical, FeatureSpec, column_names
+from stream_rnn.model.features import FeatureSpec, column_names
+from stream_rnn.model.words import Categorical
 from stream_rnn.text import printable
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from stream_rnn.errors import BundleError
 from stream_rnn.model.cells import CellKind
-from stream_rnn.model.features import Categorical, FeatureSpec
+from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.weights.found import Shape, Weights, listed, shapes_of
 from stream_rnn.model.weights.matched import (
     MatchedWeights,
@@ -22,6 +22,7 @@ from stream_rnn.model.weights.matched import (
     table_shapes,
     torch_name,
 )
+from stream_rnn.model.words import Categorical
 from stream_rnn.text import printable
 
 LAYERS_MAX = 4

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_rnn.model.cells import CellKind
-from stream_rnn.model.features import Categorical
 from stream_rnn.model.weights.found import Shape, Weights
+from stream_rnn.model.words import Categorical
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_rnn.errors import BundleError, reason
-from stream_rnn.model.features import Categorical, FeatureSpec
+from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.weights.inputs import column_widths
 from stream_rnn.model.weights.matched import MatchedWeights
 from stream_rnn.model.weights.zip_entries import open_zip
+from stream_rnn.model.words import Categorical
 
 REFERENCE_BYTES_MAX = 500_000_000
 REMEDY = "write it with numpy.savez(FILE, x=x, y=y) or numpy.savez(FILE, events=events, y=y)"

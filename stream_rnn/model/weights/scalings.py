@@ -4,8 +4,11 @@ from collections.abc import Callable, Iterator, Mapping
 from math import sqrt
 
 from stream_rnn.errors import SpecError
-from stream_rnn.model.features import Feature, FeatureSpec, Fitted, Numeric, SincePrevious
-from stream_rnn.model.heads import AnyHead, Regression, TimeToNext
+from stream_rnn.model.features import Feature, FeatureSpec, Numeric, SincePrevious, embedded_of
+from stream_rnn.model.heads import AnyHead, Quantile, Regression, TimeToNext
+from stream_rnn.model.scaled import Fitted
+from stream_rnn.model.vector import Vector
+from stream_rnn.model.words import Categorical
 
 _NUMBERS = {"standard": ("mean", "std"), "log": ("mean", "std"), "minmax": ("min", "max")}
 _EXAMPLES = {"mean": "mean = 12.5", "std": "std = 3.2", "min": "min = 0", "max": "max = 100"}
@@ -15,13 +18,20 @@ def check_scalings(spec: FeatureSpec) -> None:
     """Check that the spec states each scaling that training would fit.
 
     Raises:
-        SpecError: A scaled feature or head has no ``fitted``, or lacks one of its numbers.
+        SpecError: A scaled feature or head has no ``fitted``, or lacks one of its numbers; or the
+            table of a feature depends on how this package numbers words.
     """
     for feature in spec.features:
+        if embedded_of(feature) is not None and not isinstance(feature, Categorical):
+            raise SpecError(
+                f"feature {feature.name}: a network that was trained elsewhere has no rows for "
+                f'kind = "{feature.kind}", whose words are numbered here; use kind = "categorical" '
+                "with the vocabulary of the network, in its order"
+            )
         if missing := _missing(feature):
             raise SpecError(
                 f"feature {feature.name}: its scaling is not stated; write those numbers with which "
-                f"the network was trained: fitted = {{{_example(missing)}}}, or scaling = "
+                f"the network was trained: fitted = {_stated(feature, missing)}, or scaling = "
                 '"none" if it read the value itself'
             )
     for head in spec.heads:
@@ -34,17 +44,21 @@ def check_scalings(spec: FeatureSpec) -> None:
 
 
 def _missing(feature: Feature) -> tuple[str, ...]:
-    if not isinstance(feature, Numeric | SincePrevious):
+    if not isinstance(feature, Numeric | SincePrevious | Vector):
         return ()
     needed = _NUMBERS.get(feature.scaling, ())
-    if isinstance(feature, Numeric) and feature.missing == "mean":
+    if not isinstance(feature, SincePrevious) and feature.missing == "mean":
         needed = tuple(dict.fromkeys((*needed, "mean")))
+    if isinstance(feature, Vector):
+        places = feature.fitted or (Fitted(),)
+        is_stated = all(place.model_fields_set.issuperset(needed) for place in places)
+        return () if is_stated else needed
     stated = feature.fitted.model_fields_set if feature.fitted else set()
     return () if stated.issuperset(needed) else needed
 
 
 def _missing_of_head(head: AnyHead) -> tuple[str, ...]:
-    if not isinstance(head, Regression | TimeToNext):
+    if not isinstance(head, Regression | Quantile | TimeToNext):
         return ()
     stated = head.fitted.model_fields_set if head.fitted else set()
     return () if stated >= {"mean", "std"} else ("mean", "std")
@@ -52,6 +66,12 @@ def _missing_of_head(head: AnyHead) -> tuple[str, ...]:
 
 def _logarithm(head: AnyHead) -> str:
     return ", the logarithm of 1 + seconds" if isinstance(head, TimeToNext) else ""
+
+
+def _stated(feature: Feature, names: tuple[str, ...]) -> str:
+    """Return what ``fitted`` of a feature looks like in TOML."""
+    one = f"{{{_example(names)}}}"
+    return f"[{one}, ...], one for each place" if isinstance(feature, Vector) else one
 
 
 def _example(names: tuple[str, ...]) -> str:
