@@ -48,6 +48,44 @@ def small(cell: str = "gru", hidden: int = 8, layers: int = 1, seed: int = 7) ->
     )
 
 
+LAGGED = {
+    **SPEC,
+    "name": "lagged",
+    "features": [
+        *SPEC["features"],
+        {"name": "last_x", "kind": "numeric", "path": "x", "scaling": "none", "lag": True},
+        {"name": "last_ok", "kind": "boolean", "path": "ok", "lag": True},
+        {
+            "name": "last_kind",
+            "kind": "categorical",
+            "path": "kind",
+            "vocabulary": ["B", "?"],
+            "embedding": 3,
+            "lag": True,
+        },
+        {"name": "last_size", "kind": "numeric", "path": "size", "lag": True, "missing": "mean"},
+    ],
+    "heads": [*SPEC["heads"], {"name": "ok", "kind": "binary", "of": "now", "path": "ok"}],
+}
+"""``SPEC`` with a feature of each kind that reads the previous event, and a head of the event itself."""
+
+
+@cache
+def lagged(cell: str = "gru") -> Model:
+    """Return an untrained model of ``LAGGED``; a last size of 3e38 makes y of its steps infinite."""
+    torch.manual_seed(7)
+    spec = FeatureSpec.model_validate(LAGGED)
+    model = Model.initialize(spec, CellSpec(kind=cell, hidden=8, layers=1))
+    plain = [name for name in model.encoder.names if name not in ("kind", "last_kind")]
+    with torch.no_grad():
+        last_size = next(iter(model.network.cell.parameters()))[:, plain.index("last_size")]
+        last_size[:] = 1e-30  # which sets h to 1 if the size is 3e38, and changes nothing otherwise
+        if cell == "gru":
+            last_size[8:16] = -1e-30
+        model.network.head.weight[0] = 8e37
+    return model
+
+
 ENVELOPED = {
     "format": 1,
     "name": "enveloped",

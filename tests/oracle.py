@@ -81,28 +81,37 @@ def fold(
             continue
         time_ms = int(decoded.time_ms[0])
         truth.move_to(record, time_ms)
-        steps, last_ms, hidden = truth.states.get(record.key, (0, 0, b""))
+        steps, last_ms, state = truth.states.get(record.key, (0, 0, b""))
         if steps and truth.is_expired(last_ms, ttl_ms):
             steps = 0
         since = float(max(time_ms - last_ms, 0)) if steps else np.nan
         model.encoder.fill_since_previous(x, np.array([since]))
-        h = model.initial_hidden(1)
-        if steps:
-            h = (
-                torch.frombuffer(bytearray(hidden), dtype=torch.float32).reshape(h.shape)
-                if hidden
-                else h
-            )
-        y, h = model.step(torch.from_numpy(x), h)
-        if not (torch.isfinite(y).all() and torch.isfinite(h).all()):
+        stepped = step(model, x, state if steps else None)
+        if stepped is None:
             truth.dead_letters[record.offset] = "step_not_finite"
             continue
         last_ms = max(last_ms, time_ms) if steps else time_ms
-        truth.states[record.key] = (steps + 1, last_ms, h.numpy().tobytes())
+        truth.states[record.key] = (steps + 1, last_ms, stepped[1])
         truth.predictions[record.offset] = prediction(
-            model, settings, record, y, time_ms, steps + 1, topic, partition
+            model, settings, record, stepped[0], time_ms, steps + 1, topic, partition
         )
     return truth
+
+
+def step(model: Model, x: np.ndarray, state: bytes | None) -> tuple[torch.Tensor, bytes] | None:
+    """Step the event x (1, F) from a state; return y and the new state, or nothing if not finite."""
+    own, lags, shape = x.copy(), model.encoder.lag_columns, (1, *model.hidden_shape)
+    before, previous = torch.zeros(shape), [model.encoder.lag_missing]
+    if state is not None:
+        floats, size = np.frombuffer(state, np.float32), before.numel()
+        before = torch.tensor(floats[:size]).reshape(shape)
+        previous.insert(0, floats[size:])
+    for values in previous:
+        x[:, lags] = values
+        y, h = model.step(torch.from_numpy(x), before)
+        if torch.isfinite(y).all() and torch.isfinite(h).all():
+            return y, h.numpy().tobytes() + own[:, lags].tobytes()
+    return None
 
 
 def year_of(time_ms: int) -> int:

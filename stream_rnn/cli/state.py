@@ -157,6 +157,7 @@ def _as_json(key: str, state: KeyState) -> dict[str, Any]:
         "steps": state.steps,
         "last_event_ms": state.last_ms,
         "hidden": state.hidden.tolist(),
+        **({"tail": state.tail} if state.tail else {}),
     }
 
 
@@ -164,6 +165,8 @@ def _print_state(key: str, state: KeyState) -> None:
     last = datetime.fromtimestamp(state.last_ms / 1000, UTC).isoformat(timespec="milliseconds")
     print(f"{key}  partition {state.partition}  steps {state.steps}")
     print(f"last event {last}  size {len(state.hidden)}")
+    for name, value in state.tail.items():
+        print(f"last {name} {value:g}")
     absolute = np.abs(state.hidden)
     print(f"root mean square {np.sqrt(np.mean(absolute**2)):.3f}  largest {absolute.max():.3f}")
     for start in range(0, len(state.hidden), FLOATS_PER_LINE):

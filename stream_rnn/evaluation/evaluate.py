@@ -136,7 +136,7 @@ def fold_with_baseline(
         ConfigError: The baseline has a memory, or predicts other events than the model.
     """
     baseline = _load_baseline(bundle)
-    sample = HiddenStateSample(model.hidden_size_floats)
+    sample = HiddenStateSample(model.hidden_size_floats, model.tail_size_floats)
     column = column_of(scoring.split) if scoring.split else None
 
     async def fold() -> dict[str, PredictionsWithTargets]:

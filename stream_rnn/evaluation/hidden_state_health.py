@@ -30,8 +30,9 @@ class HiddenStateSample:
             covers several events of the key.
     """
 
-    def __init__(self, floats: int) -> None:
-        self._codec = StateCodec(floats)
+    def __init__(self, floats: int, tail: int = 0) -> None:
+        self._floats = floats
+        self._codec = StateCodec(floats, tail)
         self._every = self._seen = 0
         self.keys: set[bytes] = set()
         self.steps: list[int] = []
@@ -46,14 +47,14 @@ class HiddenStateSample:
             commit: Commit that is about to be applied.
             before: State of each key before the commit.
         """
-        if not self._codec.floats or not commit.writes:
+        if not self._floats or not commit.writes:
             return
         chosen = commit.writes[:: max(1, len(commit.writes) // STATES_PER_COMMIT)]
         self._seen += 1
         if self._every and self._seen % (self._every + 1):
             return
         self.keys.update(key for key, _ in chosen)
-        now = self._codec.decode([value for _, value in chosen])
+        now = self._decode([value for _, value in chosen])
         for i, (key, _) in enumerate(chosen):
             self.steps.append(int(now.steps[i]))
             self.last_ms.append(int(now.last_ms[i]))
@@ -64,10 +65,15 @@ class HiddenStateSample:
             for column in (self.steps, self.last_ms, self.hidden, self.update_norm):
                 del column[::2]
 
+    def _decode(self, values: Sequence[bytes]) -> States:
+        """Return some states without their tails."""
+        states = self._codec.decode(values)
+        return States(states.steps, states.last_ms, states.hidden[:, : self._floats])
+
     def _update_norm(self, now: States, i: int, before: bytes | None) -> float:
         if before is None:
             return float("nan")
-        previous = self._codec.decode([before])
+        previous = self._decode([before])
         if int(previous.steps[0]) + 1 != int(now.steps[i]):
             return float("nan")
         return float(_norm((now.hidden[i] - previous.hidden[0])[None])[0])

@@ -75,7 +75,7 @@ def build_processor(
             patience_s=patience_s,
         ),
         sink=sink or PublishedOutputs(model, settings, partition, identity, wire),
-        cache=StateCache(model.hidden_size_floats, cache_bytes),
+        cache=StateCache(model.state_size_floats, cache_bytes),
         clock=time.monotonic,
         at_crash_point=at_crash_point,
         observer=observer or NullObserver(),

@@ -24,7 +24,7 @@ class DecodedBatch:
 
     Attributes:
         decoded: Events, forgets and skips.
-        x: (N, F) Encoded events, without the time since the previous event.
+        x: (N, F) Encoded events, without what depends on the previous event of the key.
         keys: The K keys of events and forgets, in order of first appearance.
         keyed: Key of each event and forget.
         stream_ms: (N,) Stream time at each event.
@@ -124,16 +124,21 @@ async def step(
     )
     x = batch.x.copy()
     model.encoder.fill_since_previous(x, plan.since_ms)
+    floats = model.hidden_size_floats
     begins = np.where(plan.is_warm[:, None], states.hidden[plan.key], np.float32(0))
-    y, ends = await rounds.step_rounds(model, plan, x, begins, yield_to_loop)
+    if model.tail_size_floats:
+        _fill_lags(model, batch, plan, x, begins[:, floats:])
+    y, ends = await rounds.step_rounds(model, plan, x, begins[:, :floats], yield_to_loop)
 
     exists = plan.last_run >= 0
-    new_states = States.empty(len(batch.keys), model.hidden_size_floats)
+    new_states = States.empty(len(batch.keys), model.state_size_floats)
     run = plan.last_run[exists]
     last_event = plan.order[plan.first[run] + plan.length[run] - 1]
     new_states.steps[exists] = plan.steps[last_event]
     new_states.last_ms[exists] = plan.last_ms[last_event]
-    new_states.hidden[exists] = ends[run]
+    new_states.hidden[:, :floats][exists] = ends[run]
+    if model.tail_size_floats:
+        new_states.hidden[:, floats:][exists] = batch.x[last_event][:, model.encoder.lag_columns]
     stepped = SteppedBatch(y=y, steps=plan.steps, errors={}, states=new_states, exists=exists)
 
     broken_runs = ~np.isfinite(ends).all(axis=1)
@@ -152,6 +157,20 @@ async def step(
     return stepped
 
 
+def _fill_lags(
+    model: Model,
+    batch: DecodedBatch,
+    plan: rounds.Plan,
+    x: NDArray[np.float32],
+    tails: NDArray[np.float32],
+) -> None:
+    """Fill the lags in x (N, F); a run begins with its stored tail (R, E) or without any event."""
+    encoder = model.encoder
+    before = np.where(plan.is_warm[:, None], tails, encoder.lag_missing)
+    values = batch.x[:, encoder.lag_columns]
+    encoder.fill_lags(x, rounds.previous_in_run(plan.order, plan.first, values, before))
+
+
 def _step_again(
     model: Model,
     batch: DecodedBatch,
@@ -162,10 +181,12 @@ def _step_again(
     stepped: SteppedBatch,
 ) -> None:
     """Replace the results of one key by those of single steps, and skip the events that fail."""
+    floats = model.hidden_size_floats
     memory = Memory(
         int(states.steps[key]) if has_state[key] else 0,
         int(states.last_ms[key]),
-        states.hidden[key],
+        states.hidden[key, :floats],
+        states.hidden[key, floats:],
     )
     events = batch.keyed.event[batch.keyed.key == key].tolist()
     time_ms = batch.decoded.time_ms
@@ -179,4 +200,5 @@ def _step_again(
     stepped.exists[key] = memory.steps > 0
     stepped.states.steps[key] = memory.steps
     stepped.states.last_ms[key] = memory.last_ms
-    stepped.states.hidden[key] = memory.hidden
+    stepped.states.hidden[key, :floats] = memory.hidden
+    stepped.states.hidden[key, floats:] = memory.tail

@@ -121,7 +121,8 @@ class Processor:
         self.times = StepTimes(self.clock)
         self.pace = PublishPace(self.settings, self.clock)
         self._yield_to_loop = LoopYield(self.clock, self.settings.yield_ms / 1000)
-        codec = self._codec = StateCodec(self.model.hidden_size_floats)
+        sizes = self.model.hidden_size_floats, self.model.tail_size_floats
+        codec = self._codec = StateCodec(*sizes)
         bounds = self.settings, self.place, codec.state_bytes
         self._calls = StoreCalls(self.store, *bounds, clock=self.clock, sleep=self.sleep)
         waits = self.place, self.clock, self.sleep, self.schemas, self._calls

@@ -194,6 +194,29 @@ def _by_event(values: NDArray[np.generic], event: NDArray[np.int64], count: int)
     return out
 
 
+def previous_in_run(
+    order: NDArray[np.int64],
+    first: NDArray[np.int64],
+    values: NDArray[np.float32],
+    before: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """Return for each event the values of the previous event of its run.
+
+    Args:
+        order: (N,) Event numbers, run by run.
+        first: (R,) Index in ``order`` of each run's first event.
+        values: (N, E) Values of each event.
+        before: (R, E) or (E,) Values before the first event of each run.
+
+    Returns:
+        (N, E) values, by event.
+    """
+    previous = np.empty_like(values)
+    previous[order[1:]] = values[order[:-1]]
+    previous[order[first]] = before
+    return previous
+
+
 async def step_rounds(
     model: Model,
     plan: Plan,

@@ -1,12 +1,15 @@
 """Single steps of one key, after a batched step has given a number that is not finite.
 
 The event at fault is skipped, the key's state stays as it was, and later events continue from that
-state.  This changes the time since the previous event, the expiry and the steps of all later
-events, so the whole batched result of the key is discarded.
+state.  This changes the previous event, the expiry and the steps of all later events, so the whole batched result of the key is discarded.
+
+If the lags of an event make its step infinite, the event is stepped as if there were no previous
+event: otherwise one valid event with an extreme value would make every later event of its key fail.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
@@ -27,18 +30,34 @@ class Memory:
         steps: Number of events in the memory; 0 for no memory.
         last_ms: Greatest event time in the memory.
         hidden: (D,) Flattened hidden state.
+        tail: (E,) Tail of the state, see :mod:`stream_rnn.store.state`.
     """
 
     steps: int
     last_ms: int
     hidden: NDArray[np.float32]
+    tail: NDArray[np.float32]
+
+    @classmethod
+    def empty(cls, model: Model) -> Self:
+        """Return the memory of a key without events."""
+        hidden = np.zeros(model.hidden_size_floats, np.float32)
+        return cls(0, 0, hidden, np.zeros(model.tail_size_floats, np.float32))
 
 
 @dataclass(frozen=True, slots=True)
 class SingleStep:
-    """The result of one event: (O,) outputs, and the number of events in their memory."""
+    """The result of one event.
+
+    Attributes:
+        event: Number of the event.
+        x: (F,) Input of the network.
+        y: (O,) Outputs.
+        steps: Number of events in the memory that made the outputs.
+    """
 
     event: int
+    x: NDArray[np.float32]
     y: NDArray[np.float32]
     steps: int
 
@@ -58,7 +77,7 @@ def step_one_by_one(
         model: Network that steps the events.
         memory: Stored state of the key.
         events: Numbers of the key's events.
-        x: (N, F) Encoded events, without the time since the previous event.
+        x: (N, F) Encoded events, without what depends on the previous event of the key.
         time_ms: (N,) Event times.
         stream_ms: (N,) Stream time at each event.
         ttl_ms: See :func:`stream_rnn.fold.rounds.plan_runs`.
@@ -67,7 +86,7 @@ def step_one_by_one(
         The results of the valid events, the errors of the others, and the memory after the last
         event.
     """
-    empty = Memory(0, 0, np.zeros_like(memory.hidden))
+    empty, lags = Memory.empty(model), model.encoder.lag_columns
     stepped: list[SingleStep] = []
     errors: dict[int, FeatureError] = {}
     for event in events:
@@ -81,13 +100,27 @@ def step_one_by_one(
         since = max(time - before.last_ms, 0) if before.steps else np.nan
         row = x[event : event + 1].copy()
         model.encoder.fill_since_previous(row, np.array([since], np.float64))
-        h = torch.from_numpy(before.hidden).reshape(1, *model.hidden_shape)
-        y, h = model.step(torch.from_numpy(row), h)
-        if not (torch.isfinite(y).all() and torch.isfinite(h).all()):
+        result = _step(model, before, row)
+        if result is None:
             message = "the step gives a number that is not finite"
             errors[event] = FeatureError(NOT_FINITE, message)
             continue
+        y, hidden = result
         last_ms = max(before.last_ms, time) if before.steps else time
-        memory = Memory(before.steps + 1, last_ms, h.reshape(-1).numpy().copy())
-        stepped.append(SingleStep(event, y[0].numpy(), memory.steps))
+        memory = Memory(before.steps + 1, last_ms, hidden, x[event, lags])
+        stepped.append(SingleStep(event, row[0], y, memory.steps))
     return stepped, errors, memory
+
+
+def _step(
+    model: Model, before: Memory, row: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+    """Fill the lags in x (1, F), in place, and step; return (O,) y and (D,) h, if they are finite."""
+    missing = model.encoder.lag_missing
+    h = torch.from_numpy(before.hidden).reshape(1, *model.hidden_shape)
+    for lags in (before.tail, missing) if before.steps and len(missing) else (missing,):
+        model.encoder.fill_lags(row, lags)
+        y, new = model.step(torch.from_numpy(row), h)
+        if torch.isfinite(y).all() and torch.isfinite(new).all():
+            return y[0].numpy(), new.reshape(-1).numpy().copy()
+    return None

@@ -192,7 +192,7 @@ def describe(directory: str | Path) -> dict[str, Any]:
         "fingerprint": model.fingerprint,
         "cell": content.cell.model_dump(),
         "parameters": sum(tensor.numel() for tensor in model.network.state_dict().values()),
-        "state_bytes_per_key": 16 + 4 * model.hidden_size_floats,
+        "state_bytes_per_key": 16 + 4 * model.state_size_floats,
         "features": {
             f.name: f.model_dump(mode="json", exclude={"name"}, exclude_none=True)
             for f in content.spec.features

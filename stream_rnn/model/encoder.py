@@ -15,6 +15,7 @@ from stream_rnn.model.features import (
     Numeric,
     SincePrevious,
     column_names,
+    is_lag,
 )
 from stream_rnn.model.vector import Vector
 from stream_rnn.model.word_lists import MultiCategorical
@@ -29,6 +30,12 @@ class Encoder:
 
     A category is encoded as its index, as a float; the network looks up its embedding.
 
+    Attributes:
+        names: Names of the F columns of x.
+        feature_count: Number of columns of x, F.
+        lag_columns: (E,) Columns of the features with ``lag = true``.
+        lag_missing: (E,) Their values at an event without a previous event, as for missing fields.
+
     Invariant: the bits of a row do not depend on other rows (``tests/unit/test_features.py``).
     """
 
@@ -41,11 +48,17 @@ class Encoder:
         }
         self.names = tuple(name for feature in spec.features for name in column_names(feature))
         self.feature_count = len(self.names)
+        lags = [is_lag(feature) for feature in spec.features for _ in column_names(feature)]
+        self.lag_columns = np.flatnonzero(lags)
+        self.lag_missing = self._encode_missing(spec)
 
     def encode(
         self, columns: Mapping[str, Sequence[Any]], time_ms: NDArray[np.int64]
     ) -> tuple[NDArray[np.float32], dict[int, FeatureError]]:
-        """Encode N events, except for the time since the previous event of the key.
+        """Encode N events, except for what depends on the previous event of the key.
+
+        The columns of a feature with ``lag = true`` encode the event's own value, which
+        :meth:`fill_lags` replaces.
 
         Args:
             columns: N values for the path of each feature.
@@ -87,6 +100,27 @@ class Encoder:
                 x[:, at + 1] = cold
             at += len(column_names(feature))
 
+    def fill_lags(self, x: NDArray[np.float32], previous: NDArray[np.float32]) -> None:
+        """Write the values of the previous events to the columns of lags in x (N, F), in place.
+
+        Args:
+            x: Encoded events (N, F).
+            previous: These columns (N, E) of the previous event of each key, or ``lag_missing``.
+        """
+        x[:, self.lag_columns] = previous
+
+    def _encode_missing(self, spec: FeatureSpec) -> NDArray[np.float32]:
+        """Encode a missing field (E,) for each feature with ``lag = true``."""
+        nothing: dict[int, FeatureError] = {}
+        no_time = np.zeros(1, np.int64)
+        columns = [
+            column
+            for feature in spec.features
+            if is_lag(feature)
+            for column in self._columns(feature, _NoFields(), no_time, nothing)
+        ]
+        return np.array(columns, np.float64).astype(np.float32).reshape(-1)
+
     def _columns(
         self,
         feature: Feature,
@@ -123,6 +157,13 @@ class Encoder:
             yield from feature.indexes(values, known).T
         else:
             yield indexes_of(to_words(values), feature, known)
+
+
+class _NoFields(dict[str, Sequence[Any]]):
+    """The columns of one event in which every field is missing."""
+
+    def __missing__(self, path: str) -> Sequence[Any]:
+        return [None]
 
 
 def _numeric(

@@ -32,13 +32,14 @@ SPEC_BYTES_MAX = 4_000_000
 class Numeric(Scaled):
     """A numeric field of the event; with ``parse``, a text such as "12.50" is a number, too."""
 
-    OMITTED_DEFAULTS: ClassVar[frozenset[str]] = frozenset({"parse"})
+    OMITTED_DEFAULTS: ClassVar[frozenset[str]] = frozenset({"parse", "lag"})
 
     kind: Literal["numeric"]
     name: Name
     path: PATH
     missing: Literal["indicator", "mean", "error"] = "indicator"
     parse: bool = False
+    lag: bool = False
 
     @property
     def filler(self) -> float:
@@ -62,13 +63,14 @@ class SincePrevious(Scaled):
 class Boolean(SpecPart):
     """A boolean field of the event; with ``parse``, 0, 1 and the texts of both are booleans, too."""
 
-    OMITTED_DEFAULTS: ClassVar[frozenset[str]] = frozenset({"parse"})
+    OMITTED_DEFAULTS: ClassVar[frozenset[str]] = frozenset({"parse", "lag"})
 
     kind: Literal["boolean"]
     name: Name
     path: PATH
     missing: Literal["indicator", "error"] = "indicator"
     parse: bool = False
+    lag: bool = False
 
 
 class Calendar(SpecPart):
@@ -109,12 +111,17 @@ class FeatureSpec(SpecPart):
             )
         if len({head.name for head in self.heads}) < len(self.heads):
             raise ValueError("two heads have the same name")
-        paths = {path for feature in self.features if (path := getattr(feature, "path", None))}
+        paths = {
+            path
+            for feature in self.features
+            if (path := getattr(feature, "path", None)) and not is_lag(feature)
+        }
         for head in self.heads:
             if head.of == "now" and head.path in paths:
                 message = (
                     f'head {head.name}: {head.path} is a target with of = "now", so it must not be '
-                    "a feature"
+                    "a feature; with lag = true, a feature reads its value in the previous event "
+                    "of the key instead"
                 )
                 raise ValueError(message)
         return self
@@ -254,6 +261,11 @@ def embedded_of(feature: Feature) -> Embedded | None:
     if isinstance(feature, Categorical | Hashed | MultiCategorical):
         return feature.embedded
     return None
+
+
+def is_lag(feature: Feature) -> bool:
+    """Return whether a feature reads the previous event of the key instead of the event itself."""
+    return bool(getattr(feature, "lag", False))
 
 
 def column_names(feature: Feature) -> tuple[str, ...]:

@@ -200,6 +200,21 @@ class Model:
         """Number of floats in the hidden state of one key."""
         return int(np.prod(self.hidden_shape))
 
+    @property
+    def tail_names(self) -> tuple[str, ...]:
+        """Names of the floats that a key's state has beside h: what lags read of its last event."""
+        return tuple(self.encoder.names[i] for i in self.encoder.lag_columns)
+
+    @property
+    def tail_size_floats(self) -> int:
+        """Number of floats that a key's state has beside h, E."""
+        return len(self.encoder.lag_columns)
+
+    @property
+    def state_size_floats(self) -> int:
+        """Number of floats in the state of one key: h and the tail, D + E."""
+        return self.hidden_size_floats + self.tail_size_floats
+
     def initial_hidden(self, rows: int) -> Tensor:
         """Return the hidden states (rows, L, H) of keys without events, which are all zeros."""
         return torch.zeros(rows, *self.hidden_shape)

@@ -5,7 +5,7 @@ A feature has one or more columns of indexes in x, which the network replaces by
 
 from collections.abc import Mapping, Sequence
 from itertools import repeat
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,12 +45,15 @@ class Embedded(NamedTuple):
 class Categorical(SpecPart):
     """A word of a vocabulary; index 0 stands for missing values and all other words."""
 
+    OMITTED_DEFAULTS: ClassVar[frozenset[str]] = frozenset({"lag"})
+
     kind: Literal["categorical"]
     name: Name
     path: PATH
     vocabulary: Vocabulary
     embedding: EmbeddingSize = 4
     missing: Literal["indicator", "error"] = "indicator"
+    lag: bool = False
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:

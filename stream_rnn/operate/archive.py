@@ -261,7 +261,7 @@ async def _restore_one(
             f"{fold.settings.source}[{place.partition}] has position {current.position} in Redis; "
             "to replace it by the position in the file, stop the workers and use --replace"
         )
-    size = HEADER_BYTES + 4 * fold.model.hidden_size_floats
+    size = HEADER_BYTES + 4 * fold.model.state_size_floats
     staging = f"{store.hidden_key}:import-{secrets.token_hex(4)}"
     try:
         chunk: dict[bytes, bytes] = {}

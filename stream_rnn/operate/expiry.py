@@ -99,7 +99,7 @@ async def plan_expiry(
         skew=await _clock_skew(places, now_ms, ttl_s) if places else "",
         has_append_time=config.get("message.timestamp.type") == "LogAppendTime",
     )
-    codec = StateCodec(fold.model.hidden_size_floats)
+    codec = StateCodec(fold.model.hidden_size_floats, fold.model.tail_size_floats)
     return await _plan_each(places, codec, silence)
 
 

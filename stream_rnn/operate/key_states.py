@@ -33,12 +33,14 @@ class KeyState:
         steps: Number of events in the memory.
         last_ms: Event time of the last event, in milliseconds.
         hidden: (D,) hidden state, flattened.
+        tail: columns of lags at the last event, by their names in x.
     """
 
     partition: int
     steps: int
     last_ms: int
     hidden: NDArray[np.float32]
+    tail: dict[str, float]
 
 
 async def find_states(fold: Fold, key: bytes) -> list[KeyState]:
@@ -47,14 +49,16 @@ async def find_states(fold: Fold, key: bytes) -> list[KeyState]:
     Raises:
         CorruptStateError: The bytes of a hidden state cannot be decoded.
     """
-    codec = StateCodec(fold.model.hidden_size_floats)
+    codec = StateCodec(fold.model.hidden_size_floats, fold.model.tail_size_floats)
     values = await gather_or_cancel(_value(place.store, key) for place in fold.places)
     states = []
     for place, value in zip(fold.places, values, strict=True):
         if value is not None:
             decoded = codec.decode([value])
             steps, last_ms = int(decoded.steps[0]), int(decoded.last_ms[0])
-            states.append(KeyState(place.partition, steps, last_ms, decoded.hidden[0]))
+            hidden, tail = np.split(decoded.hidden[0], [fold.model.hidden_size_floats])
+            named = dict(zip(fold.model.tail_names, tail.tolist(), strict=True))
+            states.append(KeyState(place.partition, steps, last_ms, hidden, named))
     return states
 
 
@@ -141,7 +145,7 @@ async def wait_until_folded(fold: Fold, offsets: dict[int, int], within_s: float
 
 def state_bytes(model: Model, key_bytes: float) -> float:
     """Return the approximate size of one key with its hidden state in Redis."""
-    return HEADER_BYTES + 4 * model.hidden_size_floats + key_bytes + FIELD_OVERHEAD_BYTES
+    return HEADER_BYTES + 4 * model.state_size_floats + key_bytes + FIELD_OVERHEAD_BYTES
 
 
 async def measure_memory(fold: Fold) -> dict[str, Any]:

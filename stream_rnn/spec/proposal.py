@@ -81,7 +81,8 @@ def propose_for(
         raise ConfigError(_nothing_to_learn(name, left_out))
     offered = list(suggested_heads(log, options, heads))
     top = [_top_block(name, sample.rows), *_file_block(sample), _event_block(log, sample)]
-    text = format_document([*top, *features, *left_out, *heads, *offered])
+    lags = _suggested_lags(log, options, hidden, {block.values["name"] for block in features})
+    text = format_document([*top, *features, *lags, *left_out, *heads, *offered])
     if (size := len(text.encode())) > SPEC_BYTES_MAX:
         raise ConfigError(
             f"the spec would have {size} bytes, more than {SPEC_BYTES_MAX}; give smaller --classes"
@@ -200,6 +201,33 @@ def _feature_blocks(
     for unit, reason in _calendar_units(log):
         values = {"name": names.add(unit), "kind": "calendar", "unit": unit}
         yield Block("[[features]]", values, [reason])
+
+
+def _suggested_lags(
+    log: ExaminedLog, options: ProposalOptions, hidden: set[Column], taken: set[str]
+) -> Iterator[Block]:
+    """Suggest the previous value of each target of the event itself as a feature, as comments.
+
+    Nothing in a log says whether it was known when the next event came, so somebody must decide.
+    """
+    names = UniqueNames()
+    for name in taken:
+        names.add(name)
+    for column in log.event_columns if options.of == "now" and len(log.pairs.before) else ():
+        role = choose_feature_role(column, options.classes_max, is_clock=column.path in log.clocks)
+        if column not in hidden or role.kind == "none":
+            continue
+        path = log.envelope.event_path(column)
+        values, _ = feature_options(column, role)
+        start = {"name": names.add(f"last_{path}"), "kind": role.feature_kind, "path": path}
+        reason = (
+            f"{path} in the previous event of the key: remove the # if it is known by the time the "
+            "next event comes."
+        )
+        block = Block(
+            "[[features]]", start | values | {"missing": "indicator", "lag": True}, [reason]
+        )
+        yield replace(block, is_commented_out=True)
 
 
 def _targets(log: ExaminedLog, options: ProposalOptions) -> Iterator[tuple[Column, Role]]:

@@ -2,12 +2,14 @@
 
 A hidden state is a header of 16 bytes and the raw tensor, all little-endian:
 
-    byte 0      version, 1
+    byte 0      version: 1, or 2 if a tail follows h
     byte 1      flags, 0
     bytes 2-3   reserved, 0
     bytes 4-7   steps: number of events in this memory, unsigned
     bytes 8-15  greatest event time in this memory in ms, signed
-    bytes 16-   float32: h as (L, H), for an LSTM (2, L, H) with h before c
+    bytes 16-   float32: h as (L, H), for an LSTM (2, L, H) with h before c; then the tail
+
+The *tail* is what the features with ``lag = true`` read of the key's last event.
 
 The processor uses :class:`Store`; ``store/redis_store.py`` implements it in Redis and
 ``store/memory_store.py`` in memory, under the same contract tests.
@@ -23,6 +25,7 @@ from numpy.typing import NDArray
 from stream_rnn.errors import CorruptStateError
 
 STATE_VERSION = 1
+TAIL_VERSION = 2
 HEADER_BYTES = 16
 STORE_FORMAT = 1
 
@@ -34,7 +37,7 @@ class States:
     Attributes:
         steps: (N,) number of events in each memory.
         last_ms: (N,) greatest event time in each memory, in milliseconds.
-        hidden: (N, D) tensors, each flattened to D floats.
+        hidden: (N, D + E) tensors, each flattened to D floats, and the tails of E floats.
     """
 
     steps: NDArray[np.int64]
@@ -56,10 +59,17 @@ class StateCodec:
 
     Args:
         floats: Number of floats of one hidden state, D.
+        tail: Number of floats of its tail, E.
+
+    Attributes:
+        floats: Number of floats of one state, D + E.
+        version: Version of the bytes.
+        state_bytes: Number of bytes of one state.
     """
 
-    def __init__(self, floats: int) -> None:
-        self.floats = floats
+    def __init__(self, floats: int, tail: int = 0) -> None:
+        self.floats = floats = floats + tail
+        self.version = TAIL_VERSION if tail else STATE_VERSION
         self.state_bytes = HEADER_BYTES + 4 * floats
         self._dtype = np.dtype(
             [
@@ -77,7 +87,7 @@ class StateCodec:
         assert states.hidden.shape == (len(states.steps), self.floats)
         assert states.hidden.dtype == np.float32
         packed = np.zeros(len(states.steps), self._dtype)
-        packed["version"] = STATE_VERSION
+        packed["version"] = self.version
         packed["steps"] = states.steps
         packed["last_ms"] = states.last_ms
         packed["hidden"] = states.hidden
@@ -96,10 +106,10 @@ class StateCodec:
             message = f"a hidden state has {sizes.pop()} bytes, not {self.state_bytes}"
             raise CorruptStateError(message)
         packed = np.frombuffer(b"".join(values), self._dtype)
-        known = (packed["version"] == STATE_VERSION) & (packed["flags"] == 0)
+        known = (packed["version"] == self.version) & (packed["flags"] == 0)
         if not known.all():
             version = int(packed["version"][int(np.argmin(known))])
-            raise CorruptStateError(f"a hidden state has version {version}, not {STATE_VERSION}")
+            raise CorruptStateError(f"a hidden state has version {version}, not {self.version}")
         hidden = packed["hidden"].astype(np.float32)
         if not np.isfinite(hidden).all():
             raise CorruptStateError("a hidden state contains a number that is not finite")

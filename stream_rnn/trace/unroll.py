@@ -208,8 +208,7 @@ class _KeyUnroller:
         self._key = key
         self._ttl_ms = settings.state_ttl_ms
         self._decoder = Decoder(model.spec, settings)
-        self._zero_state = np.zeros(model.hidden_size_floats, np.float32)
-        self._memory = Memory(0, 0, self._zero_state)
+        self._empty = self._memory = Memory.empty(model)
         self._stream_ms: int | None = None
         self._records = 0
         self._events = 0
@@ -243,7 +242,7 @@ class _KeyUnroller:
                 self._between.append(
                     Between(offset, "forgotten", f"forgotten at offset {offset:,}")
                 )
-                self._memory = Memory(0, 0, self._zero_state)
+                self._memory = self._empty
 
     def _step(self, offset: int, event: int, batch: micro_batch.DecodedBatch) -> None:
         before, time_ms, stream_ms = self._memory, batch.decoded.time_ms, batch.stream_ms
@@ -264,8 +263,8 @@ class _KeyUnroller:
             time_ms=int(time_ms[event]),
             since_ms=np.nan if cold else float(max(int(time_ms[event]) - before.last_ms, 0)),
             steps=result.steps,
-            x=batch.x[event].copy(),
-            before=self._zero_state if cold else before.hidden,
+            x=result.x,
+            before=self._empty.hidden if cold else before.hidden,
             after=self._memory.hidden,
             y=result.y,
         )
@@ -281,7 +280,6 @@ class _KeyUnroller:
         model, steps, shape = self._model, self._steps, self._model.hidden_shape
         since_ms = np.array([step.since_ms for step in steps], np.float64)
         x = _stack([step.x for step in steps], (model.feature_count,))
-        model.encoder.fill_since_previous(x, since_ms)
         before = _stack([step.before for step in steps], shape)
         y = _stack([step.y for step in steps], (model.output_count,))
         gates, _ = gates_of(model, torch.from_numpy(x), torch.from_numpy(before))

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_rnn.errors import SpecError
+from stream_rnn.fold.rounds import previous_in_run
+from stream_rnn.model.encoder import Encoder
 from stream_rnn.model.features import Feature, FeatureSpec, Numeric, SincePrevious
 from stream_rnn.model.heads import AnyHead, Quantile, Regression, Target, TimeToNext
 from stream_rnn.model.scaled import Fitted
@@ -81,6 +83,17 @@ def fit(spec: FeatureSpec, examples: Examples) -> FeatureSpec:
 def chosen_values(values: Sequence[Any], rows: NDArray[np.intp]) -> list[Any]:
     """Return the values of some rows."""
     return [values[row] for row in rows.tolist()]
+
+
+def encode(spec: FeatureSpec, examples: Examples) -> NDArray[np.float32]:
+    """Encode the events of examples as x (N, F), with what depends on the previous event."""
+    encoder, runs = Encoder(spec), examples.runs
+    x, errors = encoder.encode(examples.columns, examples.time_ms)
+    assert not errors, "examples contain only events that can be encoded"
+    encoder.fill_since_previous(x, examples.since_ms)
+    values, before = x[:, encoder.lag_columns], encoder.lag_missing
+    encoder.fill_lags(x, previous_in_run(runs.order, runs.first, values, before))
+    return x
 
 
 def as_floats(values: Sequence[Any] | NDArray[np.float64]) -> NDArray[np.float64]:

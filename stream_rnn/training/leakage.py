@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_rnn.metrics.scores import area_under_roc
-from stream_rnn.model.encoder import Encoder
 from stream_rnn.model.features import Feature, FeatureSpec, column_names, embedded_of
 from stream_rnn.model.heads import AnyHead, Binary, Multiclass
 from stream_rnn.model.vector import Vector
 from stream_rnn.model.word_lists import MultiCategorical
-from stream_rnn.training.examples import Examples, targets
+from stream_rnn.training.examples import Examples, encode, targets
 
 SUSPICIOUS = 0.999
 MAJORITY_MAX = 0.99  # share of the most frequent class above which any feature would be suspicious
@@ -22,9 +21,7 @@ EVENTS_MIN = 50
 
 def find_leaks(spec: FeatureSpec, examples: Examples) -> list[str]:
     """Return a warning for each feature that alone determines a target in the training part."""
-    encoder = Encoder(spec)
-    x, _ = encoder.encode(examples.columns, examples.time_ms)
-    encoder.fill_since_previous(x, examples.since_ms)
+    x = encode(spec, examples)
     warnings = []
     for head in spec.heads:
         target = targets(head, examples)

@@ -15,11 +15,10 @@ from torch import Tensor
 from stream_rnn.errors import SpecError
 from stream_rnn.metrics.ranked import RankedClasses
 from stream_rnn.metrics.scores import Output, score
-from stream_rnn.model.encoder import Encoder
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.heads import AnyHead, Multiclass
 from stream_rnn.model.network import Model
-from stream_rnn.training.examples import Examples, targets
+from stream_rnn.training.examples import Examples, encode, targets
 from stream_rnn.training.losses import MeanLoss
 from stream_rnn.training.splits import PART_NAMES
 from stream_rnn.training.windows import Window, cut_windows, needed_lengths, single_events
@@ -47,10 +46,7 @@ class EncodedExamples:
         Raises:
             SpecError: No event of the training part has a label.
         """
-        encoder = Encoder(spec)
-        x, errors = encoder.encode(examples.columns, examples.time_ms)
-        assert not errors, "examples contain only events that can be encoded"
-        encoder.fill_since_previous(x, examples.since_ms)
+        x = encode(spec, examples)
         encoded = {head.name: targets(head, examples) for head in spec.heads}
         if not any(np.isfinite(t[examples.part == 0]).any() for t in encoded.values()):
             has_single_events = len(examples.runs.first) == len(examples.runs.order) and any(

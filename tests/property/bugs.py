@@ -66,7 +66,7 @@ class TrustsItsCache(Processor):
 
     async def _begin(self, *, is_corrupt=False):
         before, cache = (self.position, self.origin), self.cache
-        self.cache = StateCache(self.model.hidden_size_floats, 0)
+        self.cache = StateCache(self.model.state_size_floats, 0)
         await super()._begin(is_corrupt=is_corrupt)
         self.cache = cache
         if (self.position, self.origin) != before:

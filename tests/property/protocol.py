@@ -272,7 +272,7 @@ class World:
             publisher=publisher(worker, self.broker),
             recovery=find("events[0]", self.fold_id, store, log, self.options, RETRY_S, clock),
             sink=PublishedOutputs(self.model, configured, 0, self.fold_id),
-            cache=components.cache(self.model.hidden_size_floats, 10_000),
+            cache=components.cache(self.model.state_size_floats, 10_000),
             clock=clock,
         )
         return worker

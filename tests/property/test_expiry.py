@@ -63,7 +63,7 @@ def run(log, store, configured, source, **options) -> None:
     """Fold a log from a source."""
 
     async def go() -> None:
-        processor = memory_processor(models.small("gru"), log, store, configured, **options)
+        processor = memory_processor(models.lagged(), log, store, configured, **options)
         processor.source = source
         await processor.run()
 
@@ -97,7 +97,7 @@ def test_a_silence_changes_no_prediction_and_leaves_no_expired_state(
     log, store = MemoryLog(records), MemoryStore()
     source = IntermittentSource(log, sizes, silences)
     run(log, store, configured, source, cache_bytes_max=cache)
-    compare(models.small("gru"), configured, log, store)
+    compare(models.lagged(), configured, log, store)
     stream_ms = store.stored.stream_time_ms
     left = [oracle.stored(value)[1] for value in store.states.values()]
     assert all(stream_ms - last_ms <= ttl * 1000 for last_ms in left if stream_ms is not None)
@@ -122,7 +122,7 @@ def test_a_crash_in_a_silence_changes_nothing(point, records, sizes, silences, c
         except Crash:
             pass
     run(log, store, configured, IntermittentSource(log, sizes, silences))
-    compare(models.small("gru"), configured, log, store)
+    compare(models.lagged(), configured, log, store)
 
 
 def new_keys(seconds, first=0):
@@ -164,7 +164,7 @@ def test_the_number_of_states_levels_off_below_twice_those_that_live():
     run(log, store, configured, MemorySource(log, [BATCH] * len(log.records)))
     levelled = store.counts[len(store.counts) // 2 :]
     assert ALIVE < max(levelled) <= 2 * ALIVE
-    compare(models.small("gru"), configured, log, store)
+    compare(models.lagged(), configured, log, store)
 
 
 def test_the_same_in_redis_and_a_silence_of_the_topic_frees_what_a_burst_left(redis_url, app_id):
@@ -177,7 +177,7 @@ def test_the_same_in_redis_and_a_silence_of_the_topic_frees_what_a_burst_left(re
     async def go():
         redis = connect_redis(redis_url, 5)
         store = CountingRedisStore(redis, f"{app_id}:t:0:f", 5)
-        model = models.small("gru")
+        model = models.lagged()
         processor = memory_processor(model, log, store, levelling, sizes=[BATCH] * len(records))
         await processor.run()
         counts = list(store.counts)
@@ -197,7 +197,7 @@ def test_the_same_in_redis_and_a_silence_of_the_topic_frees_what_a_burst_left(re
     assert fields == 1
     assert waits[:3] == [60, 1e-9, 1e-9]  # after the event that expires all, the next check is soon
     assert waits[-1] == 60  # nothing is left
-    truth = oracle.fold(models.small("gru"), settings, log.records)
+    truth = oracle.fold(models.lagged(), settings, log.records)
     assert len(truth.predictions) == len(log.predictions)
 
 
@@ -216,7 +216,7 @@ def test_training_and_trace_expire_at_the_same_ticks_as_the_fold(items, ttl):
         record(i, key, None if key == TICK_KEY else event, time)
         for i, (key, time) in enumerate(items)
     ]
-    configured, model = build_settings(ttl), models.small("gru")
+    configured, model = build_settings(ttl), models.lagged()
     truth = oracle.fold(model, configured, records)
     steps = {offset: one["steps"] for offset, one in truth.predictions.items()}
     events = read_events(Log([records]), model.spec, configured)

@@ -1,6 +1,7 @@
 """The fold equals the oracle bit for bit, for any micro-batches and after any crash."""
 
 import asyncio
+import functools
 import json
 
 import pytest
@@ -20,6 +21,8 @@ from stream_rnn.testing import (
 from tests import models, oracle
 
 CELLS = ("elman", "gru", "lstm", "none")
+MODELS = [*(functools.partial(models.small, cell) for cell in CELLS), models.lagged]
+MODELS.append(functools.partial(models.lagged, "none"))
 EXAMPLES = settings(
     max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -30,6 +33,8 @@ events = st.one_of(
         {
             "x": st.one_of(st.none(), st.floats(-3, 3, width=32)),
             "kind": st.sampled_from(["A", "B", "?"]),
+            "ok": st.sampled_from([True, False, None]),
+            "size": st.sampled_from([None, -1.5, 2.0, 3e38]),  # only the next event reads it
         }
     ),
     st.just({"x": 3e38, "kind": "A"}),  # finite, but the step computes infinities
@@ -80,7 +85,7 @@ def compare(model, configured, log: MemoryLog, store: MemoryStore, partition=0) 
     ttl_ms = None if configured.state_ttl is None else configured.state_ttl * 1000
     states = {}
     for key, value in store.states.items():
-        assert int.from_bytes(value[0:1], "little") == 1
+        assert value[0] == (2 if model.tail_size_floats else 1)
         states[key] = oracle.stored(value)
     if ttl_ms is not None and truth.stream_ms is not None:
         states = {k: s for k, s in states.items() if truth.stream_ms - s[1] <= ttl_ms}
@@ -95,7 +100,7 @@ def run(model, log, store, configured, **options) -> None:
     asyncio.run(go())
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("model", MODELS)
 @EXAMPLES
 @given(
     records=logs(),
@@ -104,9 +109,9 @@ def run(model, log, store, configured, **options) -> None:
     cache=st.sampled_from([0, 700, 1_000_000]),
     batch=st.sampled_from([1, 3, 4096]),
 )
-def test_any_cut_gives_what_the_oracle_gives(cell, records, sizes, ttl, cache, batch):
+def test_any_cut_gives_what_the_oracle_gives(model, records, sizes, ttl, cache, batch):
     """Predictions and states do not depend on micro-batches, cache size and other limits."""
-    model = models.small(cell)
+    model = model()
     configured = build_settings(ttl, batch_events_max=batch, rounds_max=2, sweep_interval_s=1e-6)
     log, store = MemoryLog(records, log_start_offset=0), MemoryStore()
     run(model, log, store, configured, sizes=sizes, cache_bytes_max=cache)
@@ -125,7 +130,7 @@ def test_any_cut_gives_what_the_oracle_gives(cell, records, sizes, ttl, cache, b
 )
 def test_partitions_that_run_side_by_side_do_not_mix(interleaved, sizes, ttl):
     """One model folds the same keys in several partitions concurrently, each like the oracle."""
-    model, configured = models.small("gru"), build_settings(ttl, yield_ms=0.001)
+    model, configured = models.lagged(), build_settings(ttl, yield_ms=0.001)
     folds = [(MemoryLog(records), MemoryStore()) for records in interleaved]
 
     async def go() -> None:
@@ -166,7 +171,7 @@ class CrashAt:
 )
 def test_a_crash_at_any_point_changes_nothing(point, records, sizes, crashes, ttl, wipe, roll_back):
     """A worker predicts each event once, wherever it crashes and whatever the store loses."""
-    model = models.small("gru")
+    model = models.lagged()
     configured = build_settings(ttl)
     log, store = MemoryLog(records), MemoryStore()
     older = store.copy()
@@ -195,7 +200,7 @@ def test_a_crash_at_any_point_changes_nothing(point, records, sizes, crashes, tt
 )
 def test_at_least_once_repeats_only_identical_bytes(records, sizes, crash_after):
     """A worker that dies between two messages leaves only byte-identical duplicates."""
-    model = models.small("gru")
+    model = models.lagged()
     configured = build_settings(delivery="at_least_once")
     log, store = MemoryLog(records), MemoryStore()
     for messages in crash_after:
@@ -223,7 +228,7 @@ def test_outputs_show_where_to_continue_when_the_group_offset_is_lost(
     records, sizes, crash, loses_states
 ):
     """The worker repeats no prediction and no dead letter, with the states or without them."""
-    model, configured = models.small("gru"), build_settings()
+    model, configured = models.lagged(), build_settings()
     log, store = MemoryLog(records), MemoryStore()
     try:
         run(model, log, store, configured, sizes=sizes, at_crash_point=CrashAt(*crash))
@@ -246,7 +251,7 @@ def test_outputs_show_where_to_continue_when_the_group_offset_is_lost(
 )
 def test_a_damaged_store_is_built_again(records, sizes, damage):
     """The worker repairs a missing position, a missing state, or damaged bytes from the log."""
-    model = models.small("gru")
+    model = models.lagged()
     configured = build_settings()
     log, store = MemoryLog(records[: len(records) // 2 + 1]), MemoryStore()
     run(model, log, store, configured, sizes=sizes)
@@ -268,7 +273,7 @@ def test_a_damaged_store_is_built_again(records, sizes, damage):
 
 def test_a_zombie_is_fenced_and_changes_nothing():
     """The previous owner can neither publish nor commit after a pause."""
-    model, configured = models.small("gru"), build_settings()
+    model, configured = models.lagged(), build_settings()
     records = [record(i, b"a", {"x": 0.1 * i}, i) for i in range(20)]
     log, store = MemoryLog(records), MemoryStore()
 

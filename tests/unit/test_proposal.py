@@ -229,6 +229,22 @@ def test_a_target_is_taken_as_asked(target, of, kind):
     assert (target in paths) == (of == "next")
 
 
+def test_the_previous_value_of_a_target_is_offered_as_a_feature():
+    """As a comment, for a log does not show when the value was known; without its # it is one."""
+    log, targets = frame(ok=np.arange(600) % 7 < 3), ("ok",)
+    spec, text = proposed(log, targets=targets, of="now")
+    assert not any(getattr(feature, "lag", False) for feature in spec.features)
+    assert "ok in the previous event of the key: remove the # if it is known by the time" in text
+    lines = [line.removeprefix("# ") for line in text.split("# [[features]]\n")[1].splitlines()]
+    block = "\n".join(line for line in lines[: lines.index("")] if " = " in line)
+    added = tomllib.loads(f"[[features]]\n{block}")["features"]
+    content = tomllib.loads(text)
+    taken = FeatureSpec.parse({**content, "features": [*content["features"], *added]}, "taken")
+    lag = taken.features[-1]
+    assert (lag.name, lag.path, lag.kind, lag.lag) == ("last_ok", "ok", "boolean", True)
+    assert "lag" not in proposed(log, targets=targets)[1]
+
+
 def test_heads_that_are_offered_can_be_taken():
     """Without their ``#`` they are heads beside the proposed one."""
     log = frame(status=np.arange(600) // 20 % 4)

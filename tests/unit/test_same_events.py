@@ -9,9 +9,9 @@ import torch
 
 from stream_rnn.errors import ConfigError
 from stream_rnn.evaluation.predictions_with_targets import predict_with_targets
+from stream_rnn.fold import rounds
 from stream_rnn.fold.decoder import LogRecord
 from stream_rnn.model.cells import CellSpec
-from stream_rnn.model.encoder import Encoder
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.network import Model
 from stream_rnn.replay.logs import FileLog, Range
@@ -33,6 +33,9 @@ FEATURES = (
     {"kind": "hashed", "name": "page", "path": "b.d", "buckets": 8},
     {"kind": "multi_categorical", "name": "tags", "path": "tags", "vocabulary": ["A", "3"]},
     {"kind": "vector", "name": "v", "path": "v", "length": 2},
+    {"kind": "numeric", "name": "last", "path": "b.c", "scaling": "none", "lag": True},
+    {"kind": "categorical", "name": "last_k", "path": "only", "vocabulary": ["A"], "lag": True},
+    {"kind": "boolean", "name": "last_e", "path": "e", "missing": "error", "lag": True},
 )
 CLASSES = ["A", "NA", "1", "3", "true"]
 
@@ -65,7 +68,7 @@ class Log:
 def random_spec(rng):
     """Choose features, and heads that ask for the same fields and for others."""
     features = [f for f in FEATURES if rng.random() < 0.7] or [FEATURES[0]]
-    taken = {f.get("path") for f in features}
+    taken = {f.get("path") for f in features if not f.get("lag")}
     heads = [{"kind": "time_to_next", "name": "wait"}]
     for number in range(rng.integers(1, 6)):
         path = str(rng.choice(["a", "b.c", "b.d", "e", "only"]))
@@ -175,13 +178,13 @@ def compare_both(rng, spec, partitions, monkeypatch):
     settings = Settings.build(app="app", source="log", state_ttl=ttl, batch_events_max=50)
     trained, seen = read_events(log, spec, settings), []
     data = EncodedExamples.encode(spec, trained.examples)
-    fill = Encoder.fill_since_previous
+    step = rounds.step_rounds
 
-    def filled(encoder, x, since_ms):
-        fill(encoder, x, since_ms)
+    def stepped(model, plan, x, *more):
         seen.append(x.copy())
+        return step(model, plan, x, *more)
 
-    monkeypatch.setattr(Encoder, "fill_since_previous", filled)
+    monkeypatch.setattr(rounds, "step_rounds", stepped)
     torch.manual_seed(1)
     model = Model.initialize(spec, CellSpec(hidden=8))
     found = asyncio.run(predict_with_targets(log, model, settings))

@@ -18,6 +18,7 @@ from stream_rnn.trace.unroll import most_varying, unroll
 from tests import models, oracle
 
 KINDS = ("elman", "gru", "lstm", "none")
+MODELS = [*((kind, models.SPEC) for kind in KINDS), ("elman", models.LAGGED)]
 KEYS = [b"a", b"b", b"hot", b"hot", b"hot", b"\xff\xfe"]
 HUGE = 3.3e38
 BAD = [b"not json", b'{"x": NaN}', {"x": 1e39}, {"x": "one"}]
@@ -48,7 +49,7 @@ def model_of(kind="gru", layers=1, spec=models.SPEC):
 
 def log_of(count=160, seed=5):
     """Make records of uneven keys with holes, forgets, bad ones, huge ones and long silences."""
-    rng = np.random.default_rng(seed)
+    rng, lags = np.random.default_rng(seed), np.random.default_rng(seed + 1)
     records, offset, time = [], 3, 1_000_000
     for _ in range(count):
         key, kind = KEYS[rng.integers(len(KEYS))], rng.random()
@@ -59,6 +60,8 @@ def log_of(count=160, seed=5):
             event = BAD[rng.integers(len(BAD))]
         elif kind < 0.2:
             event = {"x": HUGE * float(rng.choice([-1, 1])), "kind": "A"}
+        if isinstance(event, dict):  # what only lags read
+            event |= {"ok": bool(lags.integers(2)), "size": float(lags.choice([1, 2, HUGE]))}
         time += int(rng.choice([50, 700, 3000]))
         records.append(record(offset, key, event, time + int(rng.integers(-900, 900))))
         offset += int(rng.choice([1, 1, 2, 5]))
@@ -81,11 +84,11 @@ async def replayed(model, settings, records):
     return found
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("kind", "spec"), MODELS)
 @pytest.mark.parametrize("state_ttl", [None, 4.0])
-async def test_predictions_equal_a_replays_byte_for_byte(kind, state_ttl):
+async def test_predictions_equal_a_replays_byte_for_byte(kind, spec, state_ttl):
     """Of every key, with expiry, forgets, skips and steps that are not finite on the way."""
-    model, settings, records = model_of(kind, 2), settings_of(state_ttl=state_ttl), log_of()
+    model, settings, records = model_of(kind, 2, spec), settings_of(state_ttl=state_ttl), log_of()
     predictions = await replayed(model, settings, records)
     assert len(predictions) > 60
     kinds, reasons = set(), ""
@@ -132,25 +135,27 @@ async def test_filtered_records_leave_the_memory_of_a_key_alone(state_ttl):
     assert found.predictions(settings) == [message.value for message in predictions]
 
 
-@pytest.mark.parametrize("kind", ["elman", "gru", "lstm"])
+@pytest.mark.parametrize(("kind", "spec"), [m for m in MODELS if m[0] != "none"])
 @pytest.mark.parametrize("state_ttl", [None, 4.0])
-async def test_h_equals_the_oracles_after_every_step(kind, state_ttl):
+async def test_h_equals_the_oracles_after_every_step(kind, spec, state_ttl):
     """Up to any offset of the key, the last h is what the fold of that prefix keeps."""
-    model, settings, records = model_of(kind), settings_of(state_ttl=state_ttl), log_of(90)
+    settings, records = settings_of(state_ttl=state_ttl), log_of(90)
+    model = model_of(kind, spec=spec)
     whole = await unrolled(model, settings, b"hot", records)
     for t, offset in enumerate(whole.offsets.tolist()):
         truth = oracle.fold(model, settings, [r for r in records if r.offset <= offset])
-        steps, _, hidden = truth.states[b"hot"]
+        steps, _, state = truth.states[b"hot"]
+        hidden = state[: 4 * model.hidden_size_floats]
         assert (whole.steps[t], whole.h[t].tobytes()) == (steps, hidden)
         ended = await unrolled(model, settings, b"hot", records, until=offset)
         assert ended.offsets.tolist() == whole.offsets[: t + 1].tolist()
         assert ended.h.tobytes() == whole.h[: t + 1].tobytes()
 
 
-@pytest.mark.parametrize("kind", KINDS)
-async def test_what_is_shown_beside_h_explains_it(kind):
+@pytest.mark.parametrize(("kind", "spec"), MODELS)
+async def test_what_is_shown_beside_h_explains_it(kind, spec):
     """From x and the h before come the h and y after; the gates are those of ``trace/gates.py``."""
-    model, settings = model_of(kind, 2), settings_of(state_ttl=4.0)
+    model, settings = model_of(kind, 2, spec), settings_of(state_ttl=4.0)
     found = await unrolled(model, settings, b"hot", log_of())
     y, h = model.step(torch.from_numpy(found.x), torch.from_numpy(found.before))
     assert h.numpy().tobytes() == found.h.tobytes()
