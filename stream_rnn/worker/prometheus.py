@@ -246,7 +246,8 @@ class Metrics:
             self._sample_head(head, outputs[head.name])
         existing = np.flatnonzero(stepped.exists)
         if len(existing):
-            sample = stepped.states.hidden[existing[_sample_rows(len(existing))]]
+            chosen = existing[_sample_rows(len(existing))]
+            sample = stepped.states.hidden[chosen, : self._model.hidden_size_floats]
             if self._model.cell.kind == "lstm":  # h comes before c, which has no bound
                 sample = sample[:, : sample.shape[1] // 2]
             for norm in np.sqrt(np.mean(sample**2, axis=1)).tolist():

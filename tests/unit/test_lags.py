@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from stream_rnn.evaluation.hidden_state_health import HiddenStateSample, SamplingStore
 from stream_rnn.fold import micro_batch
 from stream_rnn.fold.decoder import Decoder
 from stream_rnn.model.encoder import Encoder
@@ -15,6 +16,7 @@ from stream_rnn.settings import Settings
 from stream_rnn.store.state import States
 from stream_rnn.testing import MemoryLog, MemoryStore, memory_processor, record
 from stream_rnn.trace.unroll import unroll
+from stream_rnn.worker.prometheus import Metrics
 from tests import models, oracle
 
 RIGHT = {"name": "right", "kind": "binary", "of": "now", "path": "right"}
@@ -147,3 +149,22 @@ def test_without_lags_no_array_of_tails_is_made(monkeypatch):
         return await micro_batch.step(model, batch, np.zeros(1, bool), states, None, nothing)
 
     assert asyncio.run(step()).exists.all()
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_a_tail_is_no_part_of_h_where_hidden_states_are_measured(cell):
+    """Neither in the metrics of a worker nor in the report of an evaluation."""
+    model, settings = models.lagged(cell), Settings.build(app="app", source="events")
+    events = [{"x": 1.0, "size": 1e6}] * 3
+    log = MemoryLog([record(i, b"k", event, i) for i, event in enumerate(events)])
+    sample = HiddenStateSample(model.hidden_size_floats, model.tail_size_floats)
+    store, metrics = SamplingStore(sample), Metrics(model, settings, list, lambda: 0.0)
+    processor = memory_processor(model, log, store, settings)
+    processor.observer = metrics
+    asyncio.run(processor.run())
+
+    h = np.frombuffer(store.states[b"k"][16:], "<f4")[:8]
+    assert sample.hidden[0][:8].tolist() == h.tolist()
+    assert len(sample.hidden[0]) == model.hidden_size_floats
+    total = metrics.registry.get_sample_value("stream_rnn_hidden_rms_sum")
+    assert total == pytest.approx(np.sqrt(np.mean(h**2)), rel=1e-5)
