@@ -154,7 +154,8 @@ def test_without_lags_no_array_of_tails_is_made(monkeypatch):
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
 def test_a_tail_is_no_part_of_h_where_hidden_states_are_measured(cell):
     """Neither in the metrics of a worker nor in the report of an evaluation."""
-    model, settings = models.lagged(cell), Settings.build(app="app", source="events")
+    model = models.lagged(cell)
+    settings = Settings.build(app="app", source="events", predictions="p")
     events = [{"x": 1.0, "size": 1e6}] * 3
     log = MemoryLog([record(i, b"k", event, i) for i, event in enumerate(events)])
     sample = HiddenStateSample(model.hidden_size_floats, model.tail_size_floats)
