@@ -196,6 +196,8 @@ class RegistryServer:
         return 200, {"subject": subject, "id": schema_id, "version": version, "schema": key[1]}
 
     def _register(self, subject, key):
+        if key[0] not in ("AVRO", "PROTOBUF", "JSON"):
+            return 422, {"error_code": 42201, "message": f"no format {key[0]}"}
         if subject in self.incompatible:
             return 409, {"error_code": 409, "message": "incompatible"}
         if key not in self.ids:

@@ -5,9 +5,10 @@ also be the Kafka config: what belongs to brokers is ignored here.  No message c
 """
 
 import ssl
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from stream_rnn.errors import ConfigError
 from stream_rnn.kafka.config_names import ALIASES, IGNORED, INSTEAD, KNOWN
@@ -19,6 +20,7 @@ from stream_rnn.kafka.value_texts import check_value_texts
 from stream_rnn.settings import Settings
 
 PREFIX = "schema.registry."
+KEY_PASSWORD = "ssl.key.password"  # noqa: S105  # a name
 URL = "schema.registry.url"
 BASIC_SOURCE = "basic.auth.credentials.source"
 BEARER_SOURCE = "bearer.auth.credentials.source"
@@ -31,7 +33,7 @@ TLS = (
     "ssl.ca.location",
     "ssl.certificate.location",
     "ssl.key.location",
-    "ssl.key.password",
+    KEY_PASSWORD,
     "ssl.truststore.location",
     "ssl.truststore.type",
     "ssl.keystore.location",
@@ -118,10 +120,20 @@ class RegistryConfig:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Texts that no message may contain."""
-        names = (TOKEN, CLIENT_SECRET)
-        found = [self.bearer.get(name, "") for name in names] + [self.tls.get(TLS[3], "")]
-        return tuple(filter(None, (*found, self.login[1] if self.login else "")))
+        """Texts that no message may contain, the longest first."""
+        found = [self.bearer.get(TOKEN, ""), self.bearer.get(CLIENT_SECRET, "")]
+        found.append(self.tls.get(KEY_PASSWORD, ""))
+        for name, secret in (self.login or ("", ""), self._client):
+            if secret:
+                pair = f"{name}:{secret}"
+                sent = b64encode(pair.encode()).decode()  # as in the header ``Authorization``
+                found += [sent, pair, secret, quote(secret, safe="")]
+        return tuple(sorted({*filter(None, found)}, key=len, reverse=True))
+
+    @property
+    def _client(self) -> tuple[str, str]:
+        """The id and the secret of a client that asks for tokens."""
+        return self.bearer.get(CLIENT_ID, ""), self.bearer.get(CLIENT_SECRET, "")
 
     def ssl_context(self) -> ssl.SSLContext | None:
         """Return the TLS options; ``None`` if no URL needs any.

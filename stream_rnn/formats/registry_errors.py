@@ -2,7 +2,7 @@
 
 MESSAGE_CHARACTERS_MAX = 200
 REFUSED = (401, 403)
-NOT_FOUND, INCOMPATIBLE, INVALID = 404, 409, 422
+BAD_REQUEST, NOT_FOUND, INCOMPATIBLE, INVALID = 400, 404, 409, 422
 READ_ONLY_CODE = 42205
 """Code of a registry or a subject whose mode allows no new schema."""
 _LATER = "it, or a proxy before it, is starting or overloaded; try again later"

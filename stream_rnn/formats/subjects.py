@@ -10,6 +10,7 @@ from confluent_kafka.schema_registry.error import SchemaRegistryError
 from stream_rnn.errors import ConfigError, DecodeError, StreamRNNError, UnavailableError
 from stream_rnn.formats.registry import UNKNOWN_CODES, Registry
 from stream_rnn.formats.registry_errors import (
+    BAD_REQUEST,
     INCOMPATIBLE,
     INVALID,
     NOT_FOUND,
@@ -23,6 +24,8 @@ VERSIONS_MAX = 100
 """Number of the latest versions that a check compares one by one."""
 T = TypeVar("T")
 ID_MAX = 2_147_483_647
+NO_FORMAT = "STREAM_RNN_RIGHTS"
+"""A format that no registry has: it asks for the right to register, and nothing is stored."""
 
 
 class Subject:
@@ -72,6 +75,27 @@ class Subject:
             "write", lambda client: client.register_schema(self.name, self._given)
         )
         return self._verify(schema_id)
+
+    def may_register(self) -> bool:
+        """Return whether this user may register, without registering anything.
+
+        A registry checks the right before it reads the schema.  So this asks it to register a schema
+        of a format that does not exist: who lacks the right is refused the login, everybody else the
+        format.  False if the answer is neither.
+
+        Raises:
+            ConfigError: This user may not register, or the registry is read-only.
+            UnavailableError: The registry does not answer.
+        """
+        probe = RegistrySchema("{}", NO_FORMAT)
+        try:
+            self._registry.ask(lambda client: client.register_schema(self.name, probe))
+        except SchemaRegistryError as error:
+            status, code = error.http_status_code, error.error_code
+            if status in REFUSED or code == READ_ONLY_CODE:
+                raise self._refusal("write", error) from None
+            return status in (BAD_REQUEST, INVALID)
+        return False
 
     def _verify(self, schema_id: object) -> int:
         """Return the id in an answer, if the registry serves the schema under it.

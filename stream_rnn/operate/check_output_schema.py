@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from stream_rnn.errors import ConfigError, UnavailableError
 from stream_rnn.model.network import Model
-from stream_rnn.operate.check_result import Finding, bad, fine
+from stream_rnn.operate.check_result import Finding, bad, fine, warning
 from stream_rnn.predictions.subject import open_subject
 from stream_rnn.predictions.wire_schema import output_fields
 from stream_rnn.settings import FoldSettings
@@ -19,7 +19,7 @@ WHAT = "predictions schema"
 async def check_output_schema(settings: FoldSettings, model: Model) -> list[Finding]:
     """Check whether a worker would find the id of its schema; nothing for predictions in JSON.
 
-    Registers nothing: whether this user may register is not known until somebody does.
+    Registers nothing.  If a worker would register the schema, it is asked whether this user may.
     """
     if settings.predictions_format == "json":
         return []
@@ -59,5 +59,8 @@ def _compare(subject: "Subject", schema_id: int | None, settings: FoldSettings) 
         return bad(WHAT, detail, remedy)
     detail = f"{subject.name} does not have the schema, which is compatible with its versions"
     if settings.schema_auto_register:
-        return fine(WHAT, f"{detail}; a worker registers it at its start")
+        if subject.may_register():
+            return fine(WHAT, f"{detail}; a worker registers it at its start")
+        detail += "; the registry does not say whether this user may register it"
+        return warning(WHAT, detail, "run stream-rnn schema register before a worker starts")
     return bad(WHAT, detail, "run stream-rnn schema register")

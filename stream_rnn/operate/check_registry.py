@@ -53,7 +53,9 @@ async def check_registry(
         yield await _check_answer(registry)
     known = schemas.known()
     if redis is not None:
-        kept = await RedisSchemas(redis, settings).read_all()
+        store = RedisSchemas(redis, settings)
+        yield await _check_right(store)
+        kept = await store.read_all()
         known |= dict(decode_line(line, f"schema id {one}") for one, line in kept.items())
     ids, records = await _sample(cluster, settings.source)
     yield await _check_ids(ids, records, known, registry, settings)
@@ -69,6 +71,18 @@ async def _check_answer(registry: "Registry") -> Finding:
             "start it, or correct --schema-registry-url and the file of --schema-registry-config",
         )
     return fine("schema registry", f"{registry.place} answers")
+
+
+async def _check_right(store: RedisSchemas) -> Finding:
+    """Return whether Redis lets a worker keep schemas."""
+    what = "schemas in redis"
+    try:
+        await store.check_right()
+    except ConfigError as error:
+        return bad(what, str(error), "grant the user the command that deploy/README.md lists")
+    except UnavailableError as error:
+        return bad(what, str(error), "let Redis accept writes: free memory, or raise maxmemory")
+    return fine(what, f"a worker may keep the schemas of the source in {store.key}")
 
 
 async def _sample(cluster: KafkaCluster, source: str) -> tuple[Counter[str], int]:

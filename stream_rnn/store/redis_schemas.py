@@ -6,6 +6,7 @@ All folds of the app share it, because an id means the same to each.  The first 
 so that all workers take the same schema for it.  A worker writes it before it decodes a record of the id.
 """
 
+import secrets
 from collections.abc import Mapping
 from typing import cast
 
@@ -87,6 +88,19 @@ class RedisSchemas:
                 )
             if not cursor:
                 return lines
+
+    async def check_right(self) -> None:
+        """Run the command that keeps a schema on a key of its own, which does not remain.
+
+        Raises:
+            ConfigError: The user may not run it; the message names the command.
+            UnavailableError: Redis does not answer, or takes no write.
+        """
+        key = f"{self.key}:doctor-{secrets.token_hex(4)}"
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.hsetnx(key, "7", "")
+            pipe.unlink(key)
+            await self._calls.await_reply(pipe.execute())
 
     async def drop(self) -> None:
         """Delete all lines."""

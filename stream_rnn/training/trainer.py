@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -38,7 +39,13 @@ from stream_rnn.training.validation import (
     score_parts,
     validation_loss,
 )
-from stream_rnn.training.windows import Window, choose_steps, cut_windows, shuffle_batches
+from stream_rnn.training.windows import (
+    Window,
+    choose_steps,
+    cut_windows,
+    needed_lengths,
+    shuffle_batches,
+)
 
 RUNS_MIN, RUNS_MAX = 8, 256  # windows of so many runs' events, however short the runs are
 STEPS_PER_EPOCH = 60
@@ -158,7 +165,9 @@ class _Training:
         steps = settings.window or choose_steps(self.data.examples.runs, is_needed)
         width = self.network.head.out_features
         events = int((self.data.examples.part == 0).sum()) // STEPS_PER_EPOCH
-        events = min(max(events, RUNS_MIN * steps), RUNS_MAX * steps)
+        lengths = needed_lengths(self.data.examples.runs, is_needed)
+        length = math.ceil(np.minimum(lengths[lengths > 0], steps).mean())
+        events = min(max(events, RUNS_MIN * length), RUNS_MAX * steps)
         if settings.batch_sequences:
             events = settings.batch_sequences * steps
         return cut_windows(

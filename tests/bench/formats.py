@@ -20,7 +20,7 @@ from tests.bench.environment import (
 )
 from tests.bench.load import Load, bundle_of
 from tests.bench.rates import Rate
-from tests.registry_server import RegistryServer, serving
+from tests.registry_server import RegistryServer
 
 
 @click.command("formats")
@@ -37,7 +37,7 @@ def formats_command(rounds: int, events: int, formats: Sequence[str], limit_s: f
 
     async def work(bench: BenchEnvironment) -> dict[str, list[Rate]]:
         rates: dict[str, list[Rate]] = {name: [] for name in names}
-        with serving() as registry:
+        with RegistryServer() as registry:
             for number in range(rounds):
                 # Every other round is in reverse, so that no format is always the first one.
                 for name in names if number % 2 == 0 else names[::-1]:

@@ -219,6 +219,7 @@ async def test_the_doctor_asks_the_registry(make, registry):
     await stream.produce([*events(4), *events(2, LATER, 9), (b"k", {"x": 1})])
     found = await findings_of(stream)
     assert found["schema registry"] == ("fine", f"{registry.url} answers")
+    assert found["schemas in redis"][0] == "fine"
     level, said = found["schema ids"]
     assert level == "bad"
     assert (

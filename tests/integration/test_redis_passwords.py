@@ -38,7 +38,7 @@ async def test_each_connection_reads_user_and_password_again(login, app_id):
     fixed = RedisStore(connect_redis(urls[0], 5), app_id, 5)
     fresh = RedisStore(connect_redis(urls[0], 5, lambda: urls[-1]), app_id, 5)
     assert (await fixed.read()).fields == (await fresh.read()).fields == 0
-    urls.append(await login("second"))
+    urls.append(await login("s3cond-word"))
     assert (await fresh.read()).fields == 0
     with pytest.raises(UnavailableError, match="restart this process with the new redis_url"):
         await fixed.read()
@@ -53,7 +53,7 @@ async def test_a_client_of_the_settings_follows_the_file_of_its_url(login, app_i
     redis = connect_by_settings(Settings.build(redis_url_file=str(path)))
     store = RedisStore(redis, app_id, 5)
     assert (await store.read()).fields == 0
-    url = await login("second")
+    url = await login("s3cond-word")
     path.write_text("")  # while it is being replaced
     with pytest.raises(UnavailableError, match="write the present ones into redis_url_file"):
         await store.read()
@@ -71,7 +71,7 @@ async def test_a_worker_whose_password_changes_is_to_be_restarted(
     await stream.produce(mixed_records(60, seed=3))
     worker = ForkedWorker("worker", stream.options(), tmp_path)
     await stream.until_published(worker=worker)
-    url = await login("second")
+    url = await login("s3cond-word")
     await stream.produce(mixed_records(60, seed=4))
     assert await ends(worker) == 4
     assert "no longer accepts the user or the password" in worker.log.read_text()
@@ -91,7 +91,7 @@ async def test_a_worker_that_starts_waits_for_the_file_of_its_redis_url(
 ):
     """A mounted secret may be older than the password; without the new one its status is 4."""
     path, stale = tmp_path / "redis-url", await login("first")
-    url = await login("second")
+    url = await login("s3cond-word")
     path.write_text(stale)
     stream = Stream(app_id, bootstrap_servers, url, tmp_path)
     await create_topic(stream.settings.source, 2)
@@ -114,7 +114,7 @@ async def test_a_worker_that_starts_waits_for_the_file_of_its_redis_url(
     finally:
         status = await asyncio.to_thread(worker.stop)
     assert status == 0
-    assert "second" not in worker.log.read_text()
+    assert "s3cond-word" not in worker.log.read_text()
     assert await stream.compare() > 20
 
 
@@ -124,7 +124,7 @@ async def test_a_worker_that_waits_for_a_password_stops_when_it_is_asked_to(
     """Long before ``redis_retry_s`` ends, and with status 0."""
     path = tmp_path / "redis-url"
     path.write_text(await login("first"))
-    await login("second")
+    await login("s3cond-word")
     stream = Stream(app_id, bootstrap_servers, "redis://unused", tmp_path, redis_retry_s=3600)
     await create_topic(stream.settings.source, 2)
     options = {k: v for k, v in stream.options().items() if k != "redis_url"}

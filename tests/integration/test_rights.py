@@ -122,9 +122,12 @@ async def test_a_schema_registry_needs_one_more_right(user, app_id):
         redis = connect_redis(await user(app_id, rights), 5)
         kept = RedisSchemas(redis, settings)
         if rights is WORKER:
-            with pytest.raises(ConfigError, match=r"hsetnx.*; check redis_url and its ACL"):
-                await kept.keep({"8": b"line"})
+            for call in (kept.keep({"8": b"line"}), kept.check_right()):
+                with pytest.raises(ConfigError, match=r"hsetnx.*; check redis_url and its ACL"):
+                    await call
         else:
+            await kept.check_right()
+            assert await kept.read_all() == {}
             assert await kept.keep({"7": b"one"}) == await kept.keep({"7": b"other"})
             assert (await kept.get("7"), await kept.read_all()) == (b"one", {"7": b"one"})
             await kept.drop()

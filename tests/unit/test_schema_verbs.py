@@ -267,6 +267,28 @@ async def test_a_user_who_may_not_write_is_told_so(registry, bundle, model):
         await find_output_format(settings, model)
 
 
+async def test_the_doctor_asks_whether_a_worker_may_register(registry, bundle, model):
+    """Nothing is registered: the question names a format that no registry has."""
+    settings = settings_of(bundle, registry, schema_auto_register=True)
+    (finding,) = await check_output_schema(settings, model)
+    assert (finding.level, "a worker registers it at its start" in finding.said) == ("fine", True)
+    asked = f"POST /subjects/{SUBJECT}/versions"
+    for status, code, expected in ((403, 40301, "write subject"), (422, 42205, "READWRITE")):
+        registry.statuses = {asked: (status, code)}
+        (finding,) = await check_output_schema(settings, model)
+        assert finding.level == "bad"
+        assert expected in f"{finding.said}; {finding.remedy}"
+    registry.statuses = {asked: (404, 404)}
+    (finding,) = await check_output_schema(settings, model)
+    assert finding.level == "warning"
+    assert "does not say whether this user may register it" in finding.said
+    assert registry.subjects == {}
+    registry.statuses = {}
+    before = len(registry.asked)
+    await check_output_schema(settings_of(bundle, registry), model)
+    assert asked not in registry.asked[before:], "who registers by hand is asked nothing"
+
+
 async def test_a_registry_that_is_away_ends_the_start_with_status_4(registry, bundle, model):
     """The next start tries again; no message has the login."""
     registry.status = 503
