@@ -92,6 +92,11 @@ async def _ends_within(call: Callable[[], Awaitable[None]], timeout_s: float) ->
             await call()
     except (TimeoutError, KafkaError, OSError):
         return False
+    except asyncio.CancelledError:  # of a task of the client, unless the caller is cancelled
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        return False
     return True
 
 
