@@ -19,6 +19,8 @@ from urllib.parse import unquote
 from tests.http_json import send_json
 
 UNKNOWN_SUBJECT, UNKNOWN_VERSION, UNKNOWN_SCHEMA = 40401, 40402, 40403
+NO_MODE, INVALID_SCHEMA = 40409, 42201
+FORMATS = ("AVRO", "PROTOBUF", "JSON")
 
 
 class RegistryServer:
@@ -43,6 +45,7 @@ class RegistryServer:
         raw: Bytes that are sent instead of each answer, with its status line.
         delay_s: Seconds before each answer.
         pause_s: Seconds between the bytes of an answer.
+        mode: Mode of the registry; no subject has one of its own.
         login: Value of the header ``Authorization`` that is demanded; empty for none.
         asked: Methods and paths of all requests.
     """
@@ -63,6 +66,7 @@ class RegistryServer:
         self.asked: list[str] = []
         self.raw = b""
         self.delay_s = self.pause_s = 0.0
+        self.mode = "READWRITE"
         self.login = ""
         self._certificate, self._port, self._upstream = certificate, port, upstream
         self._ending = threading.Event()
@@ -136,12 +140,15 @@ class RegistryServer:
                 if self._ending.wait(self.pause_s):
                     return
             return
-        if (status := self._fault(request)) is not None:
+        given = json.loads(body or b"{}")
+        if given.get("schemaType", "AVRO") not in FORMATS:  # before rights, as Karapace
+            send_json(request, 422, {"error_code": INVALID_SCHEMA, "message": "no such format"})
+        elif (status := self._fault(request)) is not None:
             send_json(request, *status)
         elif self._upstream:
             send_json(request, *self._forward(request, body))
         else:
-            send_json(request, *self._find(request.command, path, json.loads(body or b"{}")))
+            send_json(request, *self._find(request.command, path, given))
 
     def _fault(self, request):
         if self.failures:
@@ -162,6 +169,8 @@ class RegistryServer:
             return 200, self.schemas[path]
         if parts[0] == "schemas":
             return self._schema(parts[-1])
+        if parts[0] == "mode":
+            return (200, {"mode": self.mode}) if parts == ["mode"] else self._unknown(NO_MODE)
         if parts[0] == "compatibility":
             return 200, {"is_compatible": parts[2] not in self.incompatible}
         return self._subject(method, parts, given)
@@ -196,8 +205,10 @@ class RegistryServer:
         return 200, {"subject": subject, "id": schema_id, "version": version, "schema": key[1]}
 
     def _register(self, subject, key):
-        if key[0] not in ("AVRO", "PROTOBUF", "JSON"):
-            return 422, {"error_code": 42201, "message": f"no format {key[0]}"}
+        if key[0] == "AVRO" and not _is_json(key[1]):  # before the mode, as Confluent's
+            return 422, {"error_code": INVALID_SCHEMA, "message": "invalid schema"}
+        if self.mode != "READWRITE":
+            return 422, {"error_code": 42205, "message": f"mode {self.mode}"}
         if subject in self.incompatible:
             return 409, {"error_code": 409, "message": "incompatible"}
         if key not in self.ids:
@@ -232,3 +243,11 @@ class RegistryServer:
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, json.load(error)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True

@@ -24,8 +24,14 @@ VERSIONS_MAX = 100
 """Number of the latest versions that a check compares one by one."""
 T = TypeVar("T")
 ID_MAX = 2_147_483_647
-NO_FORMAT = "STREAM_RNN_RIGHTS"
-"""A format that no registry has: it asks for the right to register, and nothing is stored."""
+BROKEN_SCHEMA = RegistrySchema("{", "AVRO")
+"""A text that no registry takes for a schema: it asks for the right to register.
+
+Its format must be a known one: Karapace refuses an unknown format before it looks at rights.  It
+must not be empty: Apicurio registers an empty Protobuf schema.
+"""
+READ_ONLY_MODES = ("READONLY", "READONLY_OVERRIDE", "IMPORT", "FORWARD")
+"""Modes in which a registry gives no new schema an id."""
 
 
 class Subject:
@@ -79,23 +85,50 @@ class Subject:
     def may_register(self) -> bool:
         """Return whether this user may register, without registering anything.
 
-        A registry checks the right before it reads the schema.  So this asks it to register a schema
-        of a format that does not exist: who lacks the right is refused the login, everybody else the
-        format.  False if the answer is neither.
+        A registry checks the right before it parses the schema.  So this asks it to register a text
+        that is no schema: who lacks the right is refused the login, everybody else the text.  False
+        if the answer is neither.  The mode is asked for before: Confluent's registry parses a schema
+        first, and so refuses the text in any mode.
 
         Raises:
             ConfigError: This user may not register, or the registry is read-only.
             UnavailableError: The registry does not answer.
         """
-        probe = RegistrySchema("{}", NO_FORMAT)
+        self._check_mode()
         try:
-            self._registry.ask(lambda client: client.register_schema(self.name, probe))
+            self._registry.ask(lambda client: client.register_schema(self.name, BROKEN_SCHEMA))
         except SchemaRegistryError as error:
             status, code = error.http_status_code, error.error_code
             if status in REFUSED or code == READ_ONLY_CODE:
                 raise self._refusal("write", error) from None
             return status in (BAD_REQUEST, INVALID)
         return False
+
+    def _check_mode(self) -> None:
+        """Check that the mode of the subject, or else the registry's, allows new schemas.
+
+        A registry that does not tell the mode is not at fault: not each has one, and reading it may
+        need a right of its own.
+
+        Raises:
+            ConfigError: It allows none.
+            UnavailableError: The registry does not answer.
+        """
+        questions: tuple[Callable[[SchemaRegistryClient], str], ...] = (
+            lambda client: client.get_mode(self.name),
+            lambda client: client.get_global_mode(),
+        )
+        for question in questions:
+            try:
+                mode = self._registry.ask(question)
+            except SchemaRegistryError:  # the subject has no mode of its own
+                continue
+            if mode in READ_ONLY_MODES:
+                raise ConfigError(
+                    f"the schema registry {self.place} has mode {mode} for subject {self.name}, "
+                    "which allows no new schema; set its mode, or the registry's, to READWRITE"
+                )
+            return
 
     def _verify(self, schema_id: object) -> int:
         """Return the id in an answer, if the registry serves the schema under it.

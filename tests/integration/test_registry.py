@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from functools import partial
 
 import httpx2
 import pytest
@@ -10,8 +11,10 @@ from confluent_kafka.schema_registry.json_schema import JSONSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
 from stream_rnn.fold.decoder import LogRecord
-from stream_rnn.formats.registry import make_client
+from stream_rnn.formats.registry import Registry, make_client
 from stream_rnn.formats.registry_config import make_registry_config
+from stream_rnn.formats.schemas import Schema
+from stream_rnn.formats.subjects import Subject
 from tests import oracle
 from tests.forked import ForkedWorker
 from tests.integration.certificates import make_certificates
@@ -132,6 +135,20 @@ async def test_a_new_schema_of_the_writers_changes_no_fold(make, schema_registry
     await produce(stream, lambda value, context: write({**value, "more": 1}, context), range(100))
     await stream.until_published(worker=worker)
     assert await stream.compare() == 200
+
+
+@pytest.mark.parametrize("kind", ["AVRO", "PROTOBUF", "JSON"])
+def test_the_right_to_register_is_asked_without_registering(kind, schema_registry_url, app_id):
+    """Of a subject without a version, and of one with one."""
+    registry = Registry(partial(make_registry_config, schema_registry_url), 20)
+    text = 'syntax = "proto3"; message M { int32 a = 1; }' if kind == "PROTOBUF" else '"int"'
+    text = json.dumps(JSON_SCHEMA) if kind == "JSON" else text
+    subject = Subject(registry, f"{app_id}-value", Schema(kind, text))
+    assert subject.may_register()
+    assert subject.versions() == []
+    registry.ask(lambda client: client.register_schema(subject.name, subject._given))
+    assert subject.may_register()
+    assert subject.versions() == [1]
 
 
 async def test_a_worker_logs_in_over_tls(make, schema_registry_url, tmp_path):

@@ -268,7 +268,7 @@ async def test_a_user_who_may_not_write_is_told_so(registry, bundle, model):
 
 
 async def test_the_doctor_asks_whether_a_worker_may_register(registry, bundle, model):
-    """Nothing is registered: the question names a format that no registry has."""
+    """Nothing is registered: the question has a text that is no schema."""
     settings = settings_of(bundle, registry, schema_auto_register=True)
     (finding,) = await check_output_schema(settings, model)
     assert (finding.level, "a worker registers it at its start" in finding.said) == ("fine", True)
@@ -278,6 +278,15 @@ async def test_the_doctor_asks_whether_a_worker_may_register(registry, bundle, m
         (finding,) = await check_output_schema(settings, model)
         assert finding.level == "bad"
         assert expected in f"{finding.said}; {finding.remedy}"
+    registry.statuses = {}
+    registry.mode = "READONLY"
+    (finding,) = await check_output_schema(settings, model)
+    assert (finding.level, "has mode READONLY for subject" in finding.said) == ("bad", True)
+    assert "READWRITE" in finding.remedy
+    registry.mode = "READWRITE"
+    registry.statuses = {"GET /mode": (403, 40301)}
+    (finding,) = await check_output_schema(settings, model)
+    assert finding.level == "fine", "reading the mode may need another right"
     registry.statuses = {asked: (404, 404)}
     (finding,) = await check_output_schema(settings, model)
     assert finding.level == "warning"
