@@ -35,12 +35,15 @@ _ERRORS = (
 """What the client raises if a registry does not answer, or answers with anything."""
 
 
-def make_client(config: RegistryConfig, timeout_s: float) -> SchemaRegistryClient:
+def make_client(
+    config: RegistryConfig, timeout_s: float, tokens: BearerTokens | None = None
+) -> SchemaRegistryClient:
     """Return a client whose answers have a deadline and a bound; it repeats no request.
 
     Args:
         config: Address and login of the registry.
         timeout_s: Deadline of one answer, in seconds.
+        tokens: Tokens of the login, if it is one by tokens; ``None`` for those of the config.
 
     Raises:
         ConfigError: A certificate or key cannot be read.
@@ -50,7 +53,8 @@ def make_client(config: RegistryConfig, timeout_s: float) -> SchemaRegistryClien
         properties["basic.auth.user.info"] = ":".join(config.login)
     if config.bearer:
         properties[BEARER_SOURCE] = "CUSTOM"
-        properties["bearer.auth.custom.provider.function"] = BearerTokens(config, timeout_s).fields
+        tokens = tokens or BearerTokens(config, timeout_s)
+        properties["bearer.auth.custom.provider.function"] = tokens.fields
         properties["bearer.auth.custom.provider.config"] = {}
     client = SchemaRegistryClient(properties)
     session = client._rest_client.session  # noqa: SLF001  # it has no option for a transport
@@ -75,8 +79,12 @@ class Registry:
 
     def __init__(self, read_config: Callable[[], RegistryConfig], timeout_s: float) -> None:
         self._read_config, self._timeout_s = read_config, timeout_s
-        self._config = read_config()
-        self._client: SchemaRegistryClient | None = make_client(self._config, timeout_s)
+        self._client: SchemaRegistryClient | None = self._connect()
+
+    def _connect(self) -> SchemaRegistryClient:
+        self._config = config = self._read_config()
+        self._tokens = BearerTokens(config, self._timeout_s) if config.bearer else None
+        return make_client(config, self._timeout_s, self._tokens)
 
     @property
     def place(self) -> str:
@@ -143,8 +151,7 @@ class Registry:
         """
         try:
             if self._client is None:
-                self._config = self._read_config()
-                self._client = make_client(self._config, self._timeout_s)
+                self._client = self._connect()
             return question(self._client)
         except ConfigError as error:
             raise UnavailableError(f"cannot read the login of the registry: {error}") from None
@@ -232,12 +239,10 @@ class Registry:
 
     def shown_message(self, error: SchemaRegistryError) -> str:
         """Return the message in an answer in brackets, without secrets; empty if there is none."""
-        return self._mask(shown_message(error.error_message))
+        return shown_message(self._mask(str(error.error_message or "")))  # before it is shortened
 
     def _mask(self, text: str) -> str:
-        for secret in self._config.secrets:
-            text = text.replace(secret, "***")
-        return text
+        return self._config.mask(text, self._tokens.token if self._tokens else "")
 
 
 def _check(schema: Any) -> None:

@@ -4,11 +4,12 @@ The file has the names of Confluent's clients, in Java with the prefix ``schema.
 also be the Kafka config: what belongs to brokers is ignored here.  No message contains a secret.
 """
 
+import re
 import ssl
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 from stream_rnn.errors import ConfigError
 from stream_rnn.kafka.config_names import ALIASES, IGNORED, INSTEAD, KNOWN
@@ -127,8 +128,21 @@ class RegistryConfig:
             if secret:
                 pair = f"{name}:{secret}"
                 sent = b64encode(pair.encode()).decode()  # as in the header ``Authorization``
-                found += [sent, pair, secret, quote(secret, safe="")]
+                found += [sent.rstrip("="), pair, secret]
+                found += [quote(secret, safe=""), quote(secret), quote_plus(secret)]
         return tuple(sorted({*filter(None, found)}, key=len, reverse=True))
+
+    def mask(self, text: str, token: str = "") -> str:
+        """Return a text of a registry or a library without secrets and without the user.
+
+        Args:
+            text: Text.
+            token: Token of an endpoint, which is a secret, too; empty for none.
+        """
+        for secret in filter(None, (token, *self.secrets)):
+            text = text.replace(secret, "***")
+        user = re.escape(self.login[0]) if self.login else ""
+        return re.sub(rf"(?<!\w){user}(?!\w)", "***", text) if user else text
 
     @property
     def _client(self) -> tuple[str, str]:

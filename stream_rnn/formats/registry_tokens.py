@@ -56,6 +56,11 @@ class BearerTokens:
                 within_s=timeout_s,
             )
 
+    @property
+    def token(self) -> str:
+        """The latest token, which no message may contain; empty before the first one."""
+        return self._token
+
     def fields(self, _config: Mapping[str, str]) -> dict[str, str]:
         """Return the fields that the client wants of its custom provider.
 

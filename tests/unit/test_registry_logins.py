@@ -1,14 +1,18 @@
 """A registry with a login, over TLS, or hostile: what a fold gets from it."""
 
+import base64
 import json
 from functools import partial
+from urllib.parse import quote
 
 import pytest
+from confluent_kafka.schema_registry.error import SchemaRegistryError
 
 from stream_rnn.errors import ConfigError, DecodeError, UnavailableError
 from stream_rnn.formats import bounded_http
 from stream_rnn.formats.registry import REFERENCES_MAX, Registry
 from stream_rnn.formats.registry_config import make_registry_config
+from stream_rnn.formats.registry_errors import MESSAGE_CHARACTERS_MAX
 from stream_rnn.formats.schemas import SCHEMA_CHARACTERS_MAX
 from tests.integration.certificates import make_certificates
 from tests.integration.token_server import CLIENT, SCOPE, SECRET, TokenServer
@@ -132,6 +136,51 @@ def test_a_token_of_an_endpoint_serves_and_a_new_one_after_a_refusal(registry, c
         message = fails(source)
         assert "no token for the schema registry" in message
         assert SECRET not in message
+
+
+def refused_message(source, registry, message):
+    """Return how an answer with a message is reported."""
+    raw = json.dumps({"error_code": 42201, "message": message}).encode()
+    head = "HTTP/1.1 422 Unprocessable\r\nContent-Type: application/json\r\n"
+    registry.raw = f"{head}Content-Length: {len(raw)}\r\n\r\n".encode() + raw
+    with pytest.raises(SchemaRegistryError) as refused:
+        source.ask(lambda client: client.get_global_mode())
+    registry.raw = b""
+    return source.shown_message(refused.value)
+
+
+def test_the_message_of_a_registry_is_shown_without_the_login(registry):
+    """A secret where the message is cut, the user, and the header without its padding."""
+    url = registry.url.replace("//", f"//svc-rnn:{quote(PASSWORD, safe='')}@")
+    source = open_registry(url=url)
+    cut = refused_message(source, registry, "x" * (MESSAGE_CHARACTERS_MAX - 6) + PASSWORD)
+    assert PASSWORD[:3] not in cut
+    sent = base64.b64encode(f"svc-rnn:{PASSWORD}".encode()).decode()
+    assert sent.endswith("=")
+    shown = refused_message(source, registry, f"svc-rnn: {sent.rstrip('=')} of svc-rnn2")
+    assert shown == " (***: *** of svc-rnn2)"
+
+
+def test_the_message_of_a_registry_is_shown_without_the_token_of_an_endpoint(registry, config):
+    """It is not in the config."""
+    with TokenServer() as tokens:
+        path = config(
+            schema_registry_url=registry.url,
+            bearer_auth_credentials_source="OAUTHBEARER",
+            bearer_auth_issuer_endpoint_url=tokens.url + "/token",
+            bearer_auth_client_id=CLIENT,
+            bearer_auth_client_secret=SECRET,
+            bearer_auth_scope=SCOPE,
+            bearer_auth_logical_cluster="lsrc-1",
+        )
+        source = open_registry(path)
+        registry.login = "Bearer (not issued yet)"
+        fails(source)
+        registry.login = ""
+        assert source.fetch("7").text == '"int"'
+        token = source._tokens.token
+        assert token
+        assert refused_message(source, registry, f"odd: {token}") == " (odd: ***)"
 
 
 def test_a_static_token_serves(registry, config):
