@@ -120,11 +120,10 @@ class FramedRecords:
         if not any(map(_HEADERS, records)):
             first = values[0] if values else None
             if first is not None and first[:1] == b"\0":
-                with suppress(TypeError):  # a value is null
-                    bodies = Bodies(cast("Sequence[bytes]", values))
-                    if bodies.all_begin_with(first[:FRAME_BYTES]):
-                        self._joined, frame = bodies, frame_of(first, ())
-                        return [frame] * len(values), () if frame is None else (frame,)
+                frame = frame_of(first, ())
+                if frame and (joined := _join(values, first[:FRAME_BYTES])) is not None:
+                    self._joined = joined
+                    return [frame] * len(values), (frame,)
             elif not any(value[:1] == b"\0" for value in values if value):
                 return None, ()
         frames = [
@@ -299,6 +298,15 @@ class FramedRecords:
             lambda value, frame: messages.content(value, frame.skip, frame.rest),
             lambda bodies, frame: reader.read(bodies.values, frame.skip, frame.rest),
         )
+
+
+def _join(values: Sequence[bytes | None], prefix: bytes) -> Bodies | None:
+    """Join values that begin alike; ``None`` if one is null or begins otherwise."""
+    with suppress(TypeError):  # a value is null
+        bodies = Bodies(cast("Sequence[bytes]", values))
+        if bodies.all_begin_with(prefix):
+            return bodies
+    return None
 
 
 def open_framed(

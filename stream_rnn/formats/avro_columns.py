@@ -22,6 +22,10 @@ NUMBER_MAX = 2**62
 """Bound of logical times, so that no unit makes them overflow."""
 PASSES_MAX = 64
 """Maximum items of an array or a map here: each costs as much as a field of all bodies."""
+BLOCKS_MAX = 8
+"""Maximum blocks of an array or a map here, the empty last one included."""
+ALL_PASSES_MAX = 1024
+"""Maximum items of all arrays and maps of a micro-batch: nested ones multiply."""
 
 Path = tuple[str, ...]
 Move = Callable[[Cursors, Rows], None]
@@ -198,8 +202,12 @@ def _blocks(item: Move, *, is_map: bool) -> Move:
 def _move_blocks(cursors: Cursors, rows: Rows, item: Move, *, is_map: bool) -> None:
     """Move behind an array or a map, block by block, and in a block item by item."""
     active = np.arange(len(cursors)) if rows is None else rows
-    passes = 0
+    passes = blocks = 0
     while len(active := active[~cursors.bad[active]]):
+        blocks += 1
+        if blocks > BLOCKS_MAX:
+            cursors.give_up(active, np.ones(len(active), bool))
+            return
         count = cursors.varint(active)
         if (sized := count < 0).any():
             size = cursors.varint(active[sized])
@@ -212,7 +220,8 @@ def _move_blocks(cursors: Cursors, rows: Rows, item: Move, *, is_map: bool) -> N
             item(cursors, some)
             count -= 1
             passes += 1
-            if passes > PASSES_MAX:
+            cursors.passes += 1
+            if passes > PASSES_MAX or cursors.passes > ALL_PASSES_MAX:
                 cursors.give_up(active, count > 0)
 
 

@@ -100,6 +100,7 @@ class Cursors:
         end: (N,) Where each body ends.
         bad: (N,) Bodies that are given up so far.
         depth: How deeply the values that are read are nested.
+        passes: Items of arrays and maps that are read so far, each in some bodies at once.
     """
 
     def __init__(self, bodies: Bodies, skip: int) -> None:
@@ -108,7 +109,7 @@ class Cursors:
         self._base, self._shift = bodies.start + skip, 0
         self.bad = self._base > self.end
         self._base[self.bad] = self.end[self.bad]
-        self.depth = 0
+        self.depth = self.passes = 0
         size = len(self.data)
         self._bytes = np.frombuffer(self.data, np.uint8)
         # Views of the buffer in which element i consists of the bytes from i on.

@@ -83,7 +83,7 @@ def decimal_value(unscaled: bytes, scale: int) -> int | float:
     try:
         exact = number / 10**scale
     except OverflowError:
-        return math.copysign(math.inf, number)
+        return -math.inf if number < 0 else math.inf
     return exact if scale else number
 
 

@@ -17,7 +17,8 @@ _AVRO = ("name", "fields", "items", "values", "symbols", "size", "logicalType", 
 def means_the_same(one: Schema, other: Schema) -> bool:
     """Return whether bytes of one schema are the same values by the other; this may block.
 
-    Comments, white space, the order of attributes, defaults and the order of messages do not count.
+    Comments, white space, the order of attributes and defaults do not count.  The order of messages
+    does: a frame names a message of Protobuf by its place.
 
     Args:
         one: Schema that can be used.
@@ -66,15 +67,16 @@ def _protobuf(schema: Schema) -> Any:
     return file.package, file.syntax, _messages(file.message_type), _enums(file.enum_type)
 
 
-def _messages(messages: Any) -> dict[str, Any]:
-    return {
-        message.name: (
+def _messages(messages: Any) -> list[Any]:
+    return [
+        (
+            message.name,
             {field.number: _field(field) for field in message.field},
             _messages(message.nested_type),
             _enums(message.enum_type),
         )
         for message in messages
-    }
+    ]
 
 
 def _enums(enums: Any) -> dict[str, dict[str, int]]:

@@ -101,7 +101,9 @@ class Subject:
             status, code = error.http_status_code, error.error_code
             if status in REFUSED or code == READ_ONLY_CODE:
                 raise self._refusal("write", error) from None
-            return status in (BAD_REQUEST, INVALID)
+            if status not in (BAD_REQUEST, INVALID, NOT_FOUND):
+                raise self._registry.unavailable(error, f"to write subject {self.name}") from None
+            return status != NOT_FOUND
         return False
 
     def _check_mode(self) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from aiokafka import TopicPartition
 from redis.asyncio import Redis
 
-from stream_rnn.errors import ConfigError, DecodeError, UnavailableError
+from stream_rnn.errors import ConfigError, DecodeError, NoAnswerError, UnavailableError
 from stream_rnn.formats.frames import frame_of
 from stream_rnn.formats.open_schemas import open_registry, open_schemas
 from stream_rnn.formats.schema_file import decode_line
@@ -80,6 +80,8 @@ async def _check_right(store: RedisSchemas) -> Finding:
         await store.check_right()
     except ConfigError as error:
         return bad(what, str(error), "grant the user the command that deploy/README.md lists")
+    except NoAnswerError as error:
+        return bad(what, str(error), "start Redis, or correct --redis-url")
     except UnavailableError as error:
         return bad(what, str(error), "let Redis accept writes: free memory, or raise maxmemory")
     return fine(what, f"a worker may keep the schemas of the source in {store.key}")

@@ -115,7 +115,9 @@ class PredictionDecoder:
 
     def _in_order(self, content: Content) -> Content:
         """Put the outputs into the order of the bundle; a schema has them in the order of names."""
-        outputs = content["outputs"]
+        outputs = content.get("outputs")
+        if not isinstance(outputs, dict):
+            return content  # no prediction, as :meth:`parse` says then
         names = () if self._heads is None else self._heads.names
         first = {name: outputs[name] for name in names if name in outputs}
         return {**content, "outputs": {**first, **outputs}}

@@ -6,6 +6,7 @@ the files are joined in the order of partitions, and a rename makes the target a
 
 import logging
 import multiprocessing
+import os
 import secrets
 import shutil
 import signal
@@ -105,10 +106,9 @@ class ReplayPlan:
         """Return the temporary file of one range."""
         return self.parts_directory / f"{source_range.partition:05d}.jsonl"
 
-    @property
-    def error_path(self) -> Path:
-        """File with the message of the last child that has failed."""
-        return self.parts_directory / "error.txt"
+    def error_path(self, process_id: int | None) -> Path:
+        """Return the file with the message of a child that has failed."""
+        return self.parts_directory / f"error-{process_id}.txt"
 
 
 def check_predictions(path: Path) -> None:
@@ -269,19 +269,22 @@ def _in_processes(
             for process in [p for p in running if p.exitcode is not None]:
                 running.remove(process)
                 if process.exitcode:
-                    raise _failure(plan, process.exitcode)
+                    raise _failure(plan.error_path(process.pid), process.exitcode)
     return [_from_numbers(written[at : at + NUMBERS]) for at in range(0, len(written), NUMBERS)]
 
 
-def _failure(plan: ReplayPlan, status: int) -> StreamRNNError:
-    """Return the error of a child, which it has written down; a killed one has no message."""
+def _failure(path: Path, status: int) -> StreamRNNError:
+    """Return the error of a child, which it has written down unless it was killed or has a bug."""
     try:
-        text = plan.error_path.read_text()
+        text = path.read_text()
     except OSError:
-        return ConfigError(
-            f"a replay process exited with status {status} and no message; if the machine has too "
-            "little memory, give fewer --processes"
+        cause = (
+            f"was killed by signal {-status}; if the machine has too little memory, give fewer "
+            "--processes"
+            if status < 0
+            else f"exited with status {status} and no message; its traceback is above"
         )
+        return ConfigError(f"a replay process {cause}")
     return UnreachableError(text) if status == RELEASED else ConfigError(text)
 
 
@@ -340,8 +343,7 @@ def _child(
         numbers = _to_numbers(_fold(plan, source_range, on_progress))
         written[NUMBERS * number : NUMBERS * (number + 1)] = numbers
     except StreamRNNError as error:
-        partial = plan.error_path.with_suffix(f".{source_range.partition}")
-        partial.write_text(f"partition {source_range.partition}: {error}")
-        partial.replace(plan.error_path)
+        text = f"partition {source_range.partition}: {error}"
+        plan.error_path(os.getpid()).write_text(text)
         status = STOPPED if error.reaction is Reaction.STOP else RELEASED
         raise SystemExit(status) from None

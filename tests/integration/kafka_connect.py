@@ -43,16 +43,24 @@ class KafkaConnect:
         }
         self._environment = environment
         self._process = None
+        self._jars: list[str] = []
+
+    def fetch(self) -> None:
+        """Fetch what the worker runs.
+
+        Raises:
+            ConfigError: Maven Central does not have it, or does not answer.
+        """
+        self._jars = _resolve(self._directory / "plugins")
 
     def start(self) -> None:
-        """Start the worker, which has no connector then."""
-        jars = _resolve(self._directory / "plugins")
+        """Start the fetched worker, which has no connector then."""
         config = self._directory / "worker.properties"
         config.write_text(javaproperties.dumps(self._properties, timestamp=None))
         variables = [f"{name}={value}" for name, value in self._environment.items()]
         command = [
             *("/usr/bin/env", *variables, find_java(), "-Xmx384m", "-XX:TieredStopAtLevel=1"),
-            *("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", os.pathsep.join(jars)),
+            *("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", os.pathsep.join(self._jars)),
             *("org.apache.kafka.connect.cli.ConnectStandalone", str(config)),
         ]
         log = self._directory / "connect.log"

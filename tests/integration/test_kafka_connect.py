@@ -57,12 +57,14 @@ def connect(page, bootstrap_servers, schema_registry_url):
     properties = page[0] | {"consumer.session.timeout.ms": "6000"}
     worker = KafkaConnect(bootstrap_servers, properties, {PASSWORD: "trusted"})
     try:
+        try:
+            worker.fetch()
+        except ConfigError as error:
+            pytest.skip(str(error))
         worker.start()
-    except ConfigError as error:
+        yield worker
+    finally:
         worker.close()
-        pytest.skip(str(error))
-    yield worker
-    worker.close()
 
 
 async def wait_for(connect, connection, query, wanted):

@@ -2,9 +2,6 @@
 
 import io
 import json
-from datetime import UTC, date, datetime
-from decimal import Decimal
-from uuid import UUID
 
 import fastavro
 import pytest
@@ -15,10 +12,14 @@ from stream_rnn.formats.avro_columns import AvroColumns, NotColumnarError
 from stream_rnn.formats.avro_content import content_reader
 from stream_rnn.formats.avro_schema import parse_avro
 from stream_rnn.formats.logical import Moment
+from tests.avro_bodies import FRAME, cell, write
 
-FRAME = b"\0\0\0\0\7"
 INTS = st.integers(-(2**31), 2**31 - 1)
+
+
 LONGS = st.integers(-(2**63), 2**63 - 1)
+
+
 TEXTS = st.text(max_size=8)
 
 
@@ -79,13 +80,6 @@ def records(draw, names, depth=0):
     fields = [{"name": f"f{i}", "type": kind} for i, (kind, _) in enumerate(members)]
     values = st.fixed_dictionaries({f"f{i}": value for i, (_, value) in enumerate(members)})
     return {"type": "record", "name": name, "fields": fields}, values
-
-
-def write(schema, value):
-    """Write a value as a body."""
-    body = io.BytesIO()
-    fastavro.schemaless_writer(body, schema, value)
-    return body.getvalue()
 
 
 def read(content, body):
@@ -241,14 +235,6 @@ def test_cursors_that_move_together_give_up_exactly_the_bad_bodies(log):
             assert repr(cell(found[path], row)) == repr(value_at(content[0], path))
 
 
-def cell(column, row):
-    """Return a value of a column."""
-    if column is None or (column.present is not None and not column.present[row]):
-        return None
-    value = column.values[row]
-    return value.item() if hasattr(value, "item") else value
-
-
 @given(st.data())
 def test_a_valid_body_has_the_values_of_fastavro(data):
     """The content of what fastavro has written is what it was given."""
@@ -261,116 +247,3 @@ def test_a_valid_body_has_the_values_of_fastavro(data):
     # By columns, only arrays and maps of many items are given up.
     _, given_up = AvroColumns(root, [], Moment()).read([FRAME + body] * 3, len(FRAME))
     assert not given_up.any()
-
-
-LOGICAL = [
-    ({"type": "long", "logicalType": "timestamp-millis"}, 1_700_000_000_123, 1_700_000_000_123),
-    ({"type": "long", "logicalType": "timestamp-micros"}, 1_700_000_000_123_999, 1_700_000_000_123),
-    ({"type": "long", "logicalType": "timestamp-micros"}, -1, -1),
-    (
-        {"type": "long", "logicalType": "timestamp-nanos"},
-        1_700_000_000_123_999_999,
-        1_700_000_000_123,
-    ),
-    ({"type": "long", "logicalType": "local-timestamp-micros"}, 1_500, 1),
-    ({"type": "int", "logicalType": "date"}, 19_675, 1_699_920_000_000),
-    ({"type": "int", "logicalType": "time-millis"}, 3_600_000, 3_600_000),
-    ({"type": "long", "logicalType": "time-micros"}, 3_600_000_999, 3_600_000),
-    ({"type": "string", "logicalType": "uuid"}, "7", "7"),
-    ({"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2}, b"\x04\xe2", 12.5),
-    ({"type": "bytes", "logicalType": "decimal", "precision": 9}, b"\xff", -1),
-    (
-        {
-            "type": "fixed",
-            "name": "F",
-            "size": 2,
-            "logicalType": "decimal",
-            "precision": 4,
-            "scale": 1,
-        },
-        b"\x00\x7d",
-        12.5,
-    ),
-    (
-        {"type": "fixed", "name": "F", "size": 16, "logicalType": "uuid"},
-        bytes(range(16)),
-        str(UUID(bytes=bytes(range(16)))),
-    ),
-    ({"type": "fixed", "name": "F", "size": 12, "logicalType": "duration"}, bytes(12), "\0" * 12),
-    ({"type": "long", "logicalType": "unheard-of"}, 7, 7),
-]
-
-
-@pytest.mark.parametrize(("kind", "raw", "expected"), LOGICAL)
-def test_logical_types(kind, raw, expected):
-    """Moments are milliseconds, decimals numbers, and UUIDs texts."""
-    plain = {name: value for name, value in kind.items() if name != "logicalType"}
-    record = {"type": "record", "name": "R", "fields": [{"name": "v", "type": plain}]}
-    body = write(record, {"v": raw})
-    record["fields"][0]["type"] = kind
-    root = parse_avro(json.dumps(record))
-    content = content_reader(root, Moment())(body, 0)
-    assert content == {"v": expected}
-    assert type(content["v"]) is type(expected)
-    try:
-        found, given_up = AvroColumns(root, [("v",)], Moment()).read([body], 0)
-    except NotColumnarError:
-        assert kind["type"] == "fixed"
-    else:
-        assert not given_up.any()
-        assert cell(found[("v",)], 0) == expected
-
-
-@pytest.mark.parametrize(
-    ("unit", "expected"),
-    [
-        ("ms", 1_700_000_000_123),
-        ("us", 1_700_000_000_123_999),
-        ("ns", 1_700_000_000_123_999_000),
-        ("s", 1_700_000_000.123),
-        ("iso8601", "2023-11-14T22:13:20.123+00:00"),
-        ("text", "2023-11-14T22:13:20.123+00:00"),
-    ],
-)
-def test_the_event_time_has_the_unit_of_the_spec(unit, expected):
-    """Whatever unit the writer chose; another field with a time stays in milliseconds."""
-    kind = {"type": "long", "logicalType": "timestamp-micros"}
-    fields = [{"name": name, "type": ["null", kind]} for name in ("at", "other")]
-    root = parse_avro(json.dumps({"type": "record", "name": "R", "fields": fields}))
-    body = bytes([2]) + zigzag(1_700_000_000_123_999)
-    moment = Moment(("at",), unit)
-    content = content_reader(root, moment)(body * 2, 0)
-    assert content == {"at": expected, "other": 1_700_000_000_123}
-    if unit in ("iso8601", "text"):
-        with pytest.raises(NotColumnarError):
-            AvroColumns(root, [("at",)], moment)
-    else:
-        found, _ = AvroColumns(root, [("at",), ("other",)], moment).read([body * 2], 0)
-        assert cell(found[("at",)], 0) == expected
-        assert cell(found[("other",)], 0) == 1_700_000_000_123
-
-
-def zigzag(number):
-    """Return an integer as Avro writes it."""
-    return write("long", number)
-
-
-def test_examples_by_fastavro_have_the_documented_content():
-    """Values of Python that fastavro writes with their logical types."""
-    kinds = {
-        "at": {"type": "long", "logicalType": "timestamp-millis"},
-        "day": {"type": "int", "logicalType": "date"},
-        "price": {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2},
-    }
-    record = {
-        "type": "record",
-        "name": "R",
-        "fields": [{"name": name, "type": kind} for name, kind in kinds.items()],
-    }
-    value = {
-        "at": datetime(2026, 1, 2, 3, 4, 5, 678000, UTC),
-        "day": date(2026, 1, 2),
-        "price": Decimal("12.50"),
-    }
-    content = content_reader(parse_avro(json.dumps(record)), Moment())(write(record, value), 0)
-    assert content == {"at": 1767323045678, "day": 1767312000000, "price": 12.5}

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from stream_rnn.model.bundle import save_bundle
-from tests import models
+from tests import models, plain_networks
 from tests.audited import records_of, settings_of
 from tests.memory_topics import Folded, fold
 from tests.unit.evaluated_log import make_evaluated
@@ -66,3 +66,10 @@ def config(tmp_path):
         return str(path)
 
     return write
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Return a directory with the files of a trained GRU."""
+    plain_networks.write(tmp_path)
+    return tmp_path

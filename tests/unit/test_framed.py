@@ -233,6 +233,18 @@ def test_the_verdict_on_a_record_never_depends_on_its_neighbours():
             assert alone.columns == {path: [c[i]] for path, c in together.columns.items()}
 
 
+@pytest.mark.parametrize("size", range(6))
+@pytest.mark.parametrize("row", [0, 20, 40])
+def test_a_value_that_is_cut_costs_its_row_alone(size, row):
+    """Wherever it stands, also before it has a whole schema id."""
+    values = [as_avro(i) for i in range(40)]
+    values.insert(row, as_avro(50)[:size])
+    found = decoder().decode(records(values))
+    assert list(found.skips) == [row]
+    assert found.rows.tolist() == [i for i in range(41) if i != row]
+    assert found.skips[row].code == decoder().decode(records([values[row]])).skips[0].code
+
+
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
 @pytest.mark.parametrize("kind", ["timestamp-micros", "plain", "double"])
 def test_an_event_time_does_not_depend_on_the_number_of_records(unit, kind):

@@ -11,12 +11,12 @@ from click.testing import CliRunner
 from stream_rnn.cli.verbs.compare import command as compare_command
 from stream_rnn.cli.verbs.replay import command as replay_command
 from stream_rnn.cli.verbs.trace import command as trace_command
-from stream_rnn.errors import ConfigError
+from stream_rnn.errors import ConfigError, UnreachableError
 from stream_rnn.model.bundle import save_bundle
 from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.network import Model
-from stream_rnn.replay import replay
+from stream_rnn.replay import replay, to_file
 from stream_rnn.replay.logs import FileLog
 from stream_rnn.replay.partition import replay_partition
 from stream_rnn.replay.to_file import ReplayPlan, replay_to_file
@@ -172,3 +172,14 @@ def test_a_loop_over_a_replay_may_be_left(evaluated):
         break
     with pytest.raises(ConfigError, match="cannot read the log"):
         next(replay(directory / "nothing.jsonl", directory / "b"))
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"), [(-9, "killed by signal 9; if the machine"), (1, "its traceback is")]
+)
+def test_a_process_without_a_message_is_explained_by_its_status(tmp_path, status, expected):
+    """Only a killed one may have had too little memory; what another has written is not its own."""
+    (tmp_path / "error-7.txt").write_text("partition 0: of another process")
+    error = to_file._failure(tmp_path / "error-8.txt", status)
+    assert expected in str(error)
+    assert type(to_file._failure(tmp_path / "error-7.txt", 4)) is UnreachableError

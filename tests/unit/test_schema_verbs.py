@@ -1,6 +1,7 @@
 """``stream-rnn schema``, and what a worker and the doctor ask a registry for."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -133,6 +134,16 @@ async def test_an_id_that_is_served_in_another_format_is_not_registered(registry
             await find_output_format(settings, model)
     (finding,) = await check_output_schema(settings, model)
     assert (finding.level, "serves this id as AVRO" in finding.said) == ("bad", True)
+
+
+async def test_an_id_whose_messages_have_another_order_is_not_registered(registry, bundle, model):
+    """A frame names a message by its place, so nobody could read the predictions."""
+    text = schema_text("protobuf", output_fields(model.spec.heads))
+    first, *others = re.findall(r"^message \w+ \{.*?^\}\n", text, re.DOTALL | re.MULTILINE)
+    registry.served = {7: text.replace(first, "") + first}
+    assert others
+    given = words(bundle, registry, wire_format="protobuf")
+    assert "with another meaning" in await run("schema", "register", *given, status=3)
 
 
 @pytest.mark.parametrize("wire_format", FRAMED_FORMATS)
@@ -287,6 +298,9 @@ async def test_the_doctor_asks_whether_a_worker_may_register(registry, bundle, m
     registry.statuses = {"GET /mode": (403, 40301)}
     (finding,) = await check_output_schema(settings, model)
     assert finding.level == "fine", "reading the mode may need another right"
+    registry.statuses = {asked: (503, 503)}
+    (finding,) = await check_output_schema(settings, model)
+    assert (finding.level, "HTTP status 503" in finding.said) == ("bad", True)
     registry.statuses = {asked: (404, 404)}
     (finding,) = await check_output_schema(settings, model)
     assert finding.level == "warning"

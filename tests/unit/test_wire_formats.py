@@ -25,7 +25,7 @@ from stream_rnn.errors import BundleError, ConfigError, DecodeError
 from stream_rnn.fold.fold_id import fold_id
 from stream_rnn.formats.logical import Moment
 from stream_rnn.formats.protobuf import Protobuf
-from stream_rnn.formats.schemas import Schema
+from stream_rnn.formats.schemas import Schema, Schemas
 from stream_rnn.model.heads import Binary, Multiclass, Quantile, Regression, TimeToNext
 from stream_rnn.predictions.decoder import PredictionDecoder, body_of, shortest
 from stream_rnn.predictions.schema import Prediction
@@ -272,8 +272,6 @@ def test_a_schema_of_the_registry_reads_what_another_bundle_has_written():
             wire_format = {"7": "avro", "8": "protobuf"}[schema_id]
             return Schema(REGISTRY_KINDS[wire_format], schema_text(wire_format, FIELDS))
 
-    from stream_rnn.formats.schemas import Schemas
-
     decoder = PredictionDecoder(schemas=Schemas(Source()))
     for wire_format, schema_id in (("avro", 7), ("protobuf", 8)):
         (value,) = write([ROW], writer_of(Wire(wire_format, schema_id)))
@@ -301,6 +299,18 @@ def test_a_damaged_body_is_an_error_and_no_crash(wire_format, at, noise):
     for one in (damaged, value[: 5 + at], value[:5] + noise):
         with suppress(DecodeError):
             OWN_DECODER.parse(one)
+
+
+@pytest.mark.parametrize("body", ["{}", " {}", '\n{"outputs": []}', " []"])
+def test_a_json_value_that_is_no_prediction_is_an_error(body):
+    """Also with white space before it, which another reader takes."""
+
+    class Source:
+        def fetch(self, _schema_id):
+            return Schema("JSON", "{}")
+
+    with pytest.raises(DecodeError):
+        PredictionDecoder(None, Schemas(Source())).parse(b"\0\0\0\0\7" + body.encode())
 
 
 @given(floats)
