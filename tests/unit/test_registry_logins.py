@@ -113,26 +113,30 @@ def test_the_next_url_serves_if_the_first_does_not(registry):
         assert open_registry(url=f"{registry.url},{other.url}").fetch("7").text == '"long"'
 
 
+def config_of_endpoint(config, registry, tokens):
+    """Return the path of a config with a login by client credentials."""
+    return config(
+        schema_registry_url=registry.url,
+        bearer_auth_credentials_source="OAUTHBEARER",
+        bearer_auth_issuer_endpoint_url=tokens.url + "/token",
+        bearer_auth_client_id=CLIENT,
+        bearer_auth_client_secret=SECRET,
+        bearer_auth_scope=SCOPE,
+        bearer_auth_logical_cluster="lsrc-1",
+    )
+
+
 def test_a_token_of_an_endpoint_serves_and_a_new_one_after_a_refusal(registry, config):
     """By the client credentials grant; the secret of the client is in no message."""
     with TokenServer() as tokens:
-        path = config(
-            schema_registry_url=registry.url,
-            bearer_auth_credentials_source="OAUTHBEARER",
-            bearer_auth_issuer_endpoint_url=tokens.url + "/token",
-            bearer_auth_client_id=CLIENT,
-            bearer_auth_client_secret=SECRET,
-            bearer_auth_scope=SCOPE,
-            bearer_auth_logical_cluster="lsrc-1",
-        )
-        source = open_registry(path)
+        source = open_registry(config_of_endpoint(config, registry, tokens))
         registry.login = "Bearer (not issued yet)"
         fails(source)
         registry.login = ""
         assert source.fetch("7").text == '"int"'
         assert tokens.issued == 2
         tokens.secret = "another"
-        source = open_registry(path)
+        source = open_registry(config_of_endpoint(config, registry, tokens))
         message = fails(source)
         assert "no token for the schema registry" in message
         assert SECRET not in message
@@ -164,16 +168,7 @@ def test_the_message_of_a_registry_is_shown_without_the_login(registry):
 def test_the_message_of_a_registry_is_shown_without_the_token_of_an_endpoint(registry, config):
     """It is not in the config."""
     with TokenServer() as tokens:
-        path = config(
-            schema_registry_url=registry.url,
-            bearer_auth_credentials_source="OAUTHBEARER",
-            bearer_auth_issuer_endpoint_url=tokens.url + "/token",
-            bearer_auth_client_id=CLIENT,
-            bearer_auth_client_secret=SECRET,
-            bearer_auth_scope=SCOPE,
-            bearer_auth_logical_cluster="lsrc-1",
-        )
-        source = open_registry(path)
+        source = open_registry(config_of_endpoint(config, registry, tokens))
         registry.login = "Bearer (not issued yet)"
         fails(source)
         registry.login = ""
