@@ -81,8 +81,7 @@ BROAD_HANDLERS = {  # where, and why it may catch everything
     "replay/iterate.py": "what went wrong in the thread is raised where the loop is",
     "kafka/record_batches.py": "codecs and aiokafka's parser raise whatever they raise; translated",
     "kafka/tokens.py": "a provider of tokens raises whatever it raises; translated",
-    "local/registry.py": "jgo raises whatever its HTTP library and its parsers raise; translated",
-    "local/kafka.py": "jgo raises whatever its HTTP library and its parsers raise; translated",
+    "local/maven.py": "jgo raises whatever its HTTP library and its parsers raise; translated",
 }
 WEIGHTS_ONLY = "model/weights/torch_file.py"  # may load a state dict, with weights_only=True
 VAGUE_NAMES = {"utils", "helpers", "manager", "base", "impl", "common", "core"}

@@ -1,7 +1,8 @@
 """Single steps of one key, after a batched step has given a number that is not finite.
 
 The event at fault is skipped, the key's state stays as it was, and later events continue from that
-state.  This changes the previous event, the expiry and the steps of all later events, so the whole batched result of the key is discarded.
+state.  This changes the previous event, the expiry and the steps of all later events, so the whole
+batched result of the key is discarded.
 
 If the lags of an event make its step infinite, the event is stepped as if there were no previous
 event: otherwise one valid event with an extreme value would make every later event of its key fail.

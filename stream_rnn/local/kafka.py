@@ -17,7 +17,8 @@ from typing import Self
 
 import javaproperties
 
-from stream_rnn.errors import ConfigError, reason
+from stream_rnn.errors import ConfigError
+from stream_rnn.local.maven import fetching
 from stream_rnn.local.processes import ServerProcess, free_port, require_free
 
 KAFKA = "org.apache.kafka:kafka_2.13:4.3.1+org.slf4j:slf4j-simple:1.7.36"
@@ -179,11 +180,9 @@ def _jars(on_progress: Callable[[str], None]) -> str:
     except ImportError as error:
         raise ConfigError(f"no jars for a local Kafka: {REMEDY}") from error
     on_progress("looking for Apache Kafka's jars (44 MB are fetched the first time)")
-    try:
+    with fetching("Apache Kafka", REMEDY):
         environment = jgo.build(KAFKA)
         jars = [str(jar) for jar in environment.all_jars]
-    except Exception as error:  # jgo raises any error of requests and of Maven metadata
-        raise ConfigError(f"cannot fetch Apache Kafka: {reason(error)}; {REMEDY}") from error
     if not jars:
         raise ConfigError(f"cannot fetch Apache Kafka: jgo returned no jars; {REMEDY}")
     return os.pathsep.join(jars)

@@ -11,6 +11,7 @@ from typing import Self
 
 from stream_rnn.errors import ConfigError, reason
 from stream_rnn.local.kafka import find_java
+from stream_rnn.local.maven import fetching
 from stream_rnn.local.processes import ServerProcess, free_port, require_free
 
 VERSION = "3.3.3"
@@ -116,12 +117,10 @@ def _unpack(on_progress: Callable[[str], None]) -> Path:
     except ImportError as error:
         raise ConfigError(f"no schema registry: {REMEDY}") from error
     on_progress("looking for the schema registry (158 MB are fetched the first time)")
-    try:
+    with fetching("the schema registry", REMEDY):
         project = MavenContext().project("io.apicurio", "apicurio-registry-app")
         artifact = project.at_version(VERSION).artifact(classifier="all", packaging="tar.gz")
         archive = Path(artifact.resolve())
-    except Exception as error:  # jgo raises any error of requests and of Maven metadata
-        raise ConfigError(f"cannot fetch the schema registry: {reason(error)}; {REMEDY}") from error
     directory = archive.with_name(f"{archive.name}-unpacked")
     if not directory.exists():
         partial = Path(tempfile.mkdtemp(prefix="unpacking-", dir=archive.parent))

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import javaproperties
 
-from stream_rnn.errors import ConfigError, reason
 from stream_rnn.local.kafka import _jars as kafka_jars
 from stream_rnn.local.kafka import find_java
+from stream_rnn.local.maven import fetching
 from stream_rnn.local.processes import ServerProcess, free_port
 
 RUNTIME = "org.apache.kafka:connect-runtime:4.3.1+org.slf4j:slf4j-simple:1.7.36"
@@ -120,14 +120,12 @@ def _resolve(plugins) -> list[str]:
     import jgo
     from jgo.maven import MavenContext
 
-    try:
+    with fetching("Kafka Connect", "check the connection to Maven Central"):
         worker = [str(jar) for jar in jgo.build(RUNTIME).all_jars]
         converters = [Path(jar) for jar in jgo.build(CONVERTERS).all_jars]
         project = MavenContext().project("io.debezium", "debezium-connector-jdbc")
         sink = project.at_version(SINK).artifact(classifier="plugin", packaging="tar.gz")
         archive = Path(sink.resolve())
-    except Exception as error:  # jgo raises any error of requests and of Maven metadata
-        raise ConfigError(f"cannot fetch Kafka Connect: {reason(error)}") from error
     if not plugins.exists():
         (plugins / "converters").mkdir(parents=True)
         for jar in converters:
