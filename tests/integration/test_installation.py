@@ -81,7 +81,7 @@ def test_the_reader_comes_without_torch_and_is_small(environment):
     ours = [path for path in packages.iterdir() if not path.name.startswith(NOT_OURS)]
     size = sum(on_disk(file) for path in ours for file in (path, *path.rglob("*"))) / 1e6
     assert size < MB_MAX
-    (said,) = re.findall(r"`pip install \.` is enough: (\d+) MB", read("README.md"))
+    (said,) = re.findall(r"`pip install \.` reads JSON: (\d+) MB", read("README.md"))
     assert size == pytest.approx(float(said), rel=0.15)
 
 
