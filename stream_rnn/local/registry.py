@@ -7,15 +7,14 @@ import tempfile
 import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Self
 
 from stream_rnn.errors import ConfigError, reason
 from stream_rnn.local.kafka import find_java
 from stream_rnn.local.maven import fetching
-from stream_rnn.local.processes import ServerProcess, free_port, require_free
+from stream_rnn.local.processes import free_port
+from stream_rnn.local.server import LocalServer
 
 VERSION = "3.3.3"
-READY_WITHIN_S = 90.0
 API = "/apis/ccompat/v7"
 """Path of the API that clients of Confluent use."""
 REMEDY = (
@@ -24,8 +23,8 @@ REMEDY = (
 )
 
 
-class LocalRegistry:
-    """One registry that keeps its schemas in memory; also a context manager.
+class LocalRegistry(LocalServer):
+    """One registry that keeps its schemas in memory: they are lost when it stops.
 
     Args:
         port: Port of the registry; ``None`` chooses a free one.
@@ -33,34 +32,28 @@ class LocalRegistry:
         on_progress: Called with a line of text before a step that takes long.
     """
 
+    name = "the registry"
+    word = "registry"
+    ready_within_s = 90.0
+    grace_s = 10
+
     def __init__(
         self,
         port: int | None = None,
         properties: Mapping[str, str] | None = None,
         on_progress: Callable[[str], None] = lambda _line: None,
     ) -> None:
-        self._requested_port = port
-        self.port = port or free_port()
+        super().__init__(port)
         self._management_port = free_port()
         self._properties = dict(properties or {})
-        self._directory = Path(tempfile.mkdtemp(prefix="stream-rnn-registry-"))
         self._on_progress = on_progress
-        self._process: ServerProcess | None = None
 
     @property
     def url(self) -> str:
         """URL for clients of Confluent."""
         return f"http://127.0.0.1:{self.port}{API}"
 
-    def start(self) -> Self:
-        """Start the registry; after ``stop``, start it again, without its schemas.
-
-        Raises:
-            ConfigError: Java or the archive is missing, the port is in use, or the registry does
-                not start.
-        """
-        if self._requested_port is not None:
-            require_free(self._requested_port, "--registry-port")
+    def _command(self) -> list[str]:
         application = _unpack(self._on_progress)
         properties = {
             "quarkus.http.host": "127.0.0.1",
@@ -70,36 +63,11 @@ class LocalRegistry:
             "quarkus.log.level": "WARN",
             **self._properties,
         }
-        command = [
+        return [
             *(find_java(), "-Xmx384m", "-XX:TieredStopAtLevel=1"),
             *(f"-D{name}={value}" for name, value in properties.items()),
             *("-jar", str(application / "quarkus-run.jar")),
         ]
-        log = self._directory / "registry.log"
-        self._process = ServerProcess("the registry", command, log, 10, self._directory)
-        self._process.start(self._is_ready, READY_WITHIN_S)
-        return self
-
-    def stop(self) -> None:
-        """Stop the registry; its schemas are lost."""
-        if self._process is not None:
-            self._process.stop()
-
-    def kill(self) -> None:
-        """Kill the registry by SIGKILL."""
-        if self._process is not None:
-            self._process.kill()
-
-    def remove(self) -> None:
-        """Remove its log."""
-        shutil.rmtree(self._directory, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_exception: object) -> None:
-        self.stop()
-        self.remove()
 
     def _is_ready(self) -> bool:
         address = f"http://127.0.0.1:{self._management_port}/health/ready"

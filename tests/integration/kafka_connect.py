@@ -2,9 +2,7 @@
 
 import json
 import os
-import shutil
 import tarfile
-import tempfile
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -14,16 +12,15 @@ import javaproperties
 from stream_rnn.local.kafka import _jars as kafka_jars
 from stream_rnn.local.kafka import find_java
 from stream_rnn.local.maven import fetching
-from stream_rnn.local.processes import ServerProcess, free_port
+from stream_rnn.local.server import LocalServer
 
 RUNTIME = "org.apache.kafka:connect-runtime:4.3.1+org.slf4j:slf4j-simple:1.7.36"
 CONVERTERS = "io.apicurio:apicurio-registry-utils-converter:2.6.13.Final"
 SINK = "3.6.0.Final"
-READY_WITHIN_S = 90.0
 
 
-class KafkaConnect:
-    """One standalone worker of Kafka Connect; also a context manager.
+class KafkaConnect(LocalServer):
+    """One standalone worker of Kafka Connect; ``fetch`` comes before ``start``.
 
     Args:
         bootstrap_servers: Brokers.
@@ -31,18 +28,21 @@ class KafkaConnect:
         environment: Variables of its process.
     """
 
+    name = "Kafka Connect"
+    word = "connect"
+    ready_within_s = 90.0
+    grace_s = 20
+
     def __init__(self, bootstrap_servers, properties, environment) -> None:
-        self._directory = Path(tempfile.mkdtemp(prefix="stream-rnn-connect-"))
-        self._port = free_port()
+        super().__init__()
         self._properties = {
             **properties,
             "bootstrap.servers": bootstrap_servers,
-            "listeners": f"http://127.0.0.1:{self._port}",
+            "listeners": f"http://127.0.0.1:{self.port}",
             "plugin.path": str(self._directory / "plugins"),
             "offset.storage.file.filename": str(self._directory / "offsets"),
         }
         self._environment = environment
-        self._process = None
         self._jars: list[str] = []
 
     def fetch(self) -> None:
@@ -53,19 +53,15 @@ class KafkaConnect:
         """
         self._jars = _resolve(self._directory / "plugins")
 
-    def start(self) -> None:
-        """Start the fetched worker, which has no connector then."""
+    def _command(self) -> list[str]:
         config = self._directory / "worker.properties"
         config.write_text(javaproperties.dumps(self._properties, timestamp=None))
         variables = [f"{name}={value}" for name, value in self._environment.items()]
-        command = [
+        return [
             *("/usr/bin/env", *variables, find_java(), "-Xmx384m", "-XX:TieredStopAtLevel=1"),
             *("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", os.pathsep.join(self._jars)),
             *("org.apache.kafka.connect.cli.ConnectStandalone", str(config)),
         ]
-        log = self._directory / "connect.log"
-        self._process = ServerProcess("Kafka Connect", command, log, 20, self._directory)
-        self._process.start(self._is_ready, READY_WITHIN_S)
 
     def configure(self, name, config) -> None:
         """Create a connector."""
@@ -77,16 +73,6 @@ class KafkaConnect:
         failed = [one for one in [status["connector"], *status["tasks"]] if "trace" in one]
         assert not failed, "\n".join(one["trace"] for one in failed)
 
-    def kill(self) -> None:
-        """Kill the worker by SIGKILL."""
-        self._process.kill()
-
-    def close(self) -> None:
-        """Stop the worker and remove its files."""
-        if self._process is not None:
-            self._process.stop()
-        shutil.rmtree(self._directory, ignore_errors=True)
-
     def _is_ready(self) -> bool:
         try:
             return self._request("/connectors") == []
@@ -95,7 +81,7 @@ class KafkaConnect:
 
     def _request(self, path, body=None):
         request = urllib.request.Request(
-            f"http://127.0.0.1:{self._port}{path}",
+            f"http://127.0.0.1:{self.port}{path}",
             data=body,
             method="GET" if body is None else "PUT",
             headers={"Content-Type": "application/json"},

@@ -64,7 +64,8 @@ def connect(page, bootstrap_servers, schema_registry_url):
         worker.start()
         yield worker
     finally:
-        worker.close()
+        worker.stop()
+        worker.remove()
 
 
 async def wait_for(connect, connection, query, wanted):
