@@ -73,8 +73,12 @@ LAGGED = {
 @cache
 def lagged(cell: str = "gru") -> Model:
     """Return an untrained model of ``LAGGED``; a last size of 3e38 makes y of its steps infinite."""
+    return _with_a_last_size(LAGGED, cell)
+
+
+def _with_a_last_size(content: dict, cell: str) -> Model:
     torch.manual_seed(7)
-    spec = FeatureSpec.model_validate(LAGGED)
+    spec = FeatureSpec.model_validate(content)
     model = Model.initialize(spec, CellSpec(kind=cell, hidden=8, layers=1))
     plain = [name for name in model.encoder.names if name not in ("kind", "last_kind")]
     with torch.no_grad():
@@ -84,6 +88,33 @@ def lagged(cell: str = "gru") -> Model:
             last_size[8:16] = -1e-30
         model.network.head.weight[0] = 8e37
     return model
+
+
+SURPRISED = {
+    **LAGGED,
+    "name": "surprised",
+    "heads": [
+        {"name": "big", "kind": "binary", "path": "x", "above": 1.0, "surprise": True},
+        {"name": "wait", "kind": "time_to_next", "cap": 60.0, "surprise": True}
+        | {"fitted": {"mean": 2.5, "std": 0.75}},
+        {"name": "ok", "kind": "binary", "of": "now", "path": "ok"},
+        {"name": "next-kind", "kind": "multiclass", "path": "kind", "classes": ["A", "B"]}
+        | {"surprise": True},
+        {"name": "size", "kind": "regression", "path": "size", "cap": 1.5, "surprise": True}
+        | {"fitted": {"mean": -0.5, "std": 3.0}},
+        {"name": "other", "kind": "regression", "path": "extra", "surprise": True},
+        {"name": "range", "kind": "quantile", "path": "x", "quantiles": [0.1, 0.5, 0.95]}
+        | {"surprise": True, "fitted": {"mean": 0.5, "std": 1.25}},
+        {"name": "plain", "kind": "multiclass", "path": "kind", "classes": ["A", "B", "?"]},
+    ],
+}
+"""``LAGGED`` with a head of each kind that rates the next event; only one head reads ``extra``."""
+
+
+@cache
+def surprised(cell: str = "gru") -> Model:
+    """Return an untrained model of ``SURPRISED``; see :func:`lagged`."""
+    return _with_a_last_size(SURPRISED, cell)
 
 
 ENVELOPED = {

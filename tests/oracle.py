@@ -5,6 +5,7 @@ the decoder of a single record with the package.  Every test of the fold ends wi
 """
 
 import json
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ from stream_rnn.fold.decoder import Decoder, Record
 from stream_rnn.model.network import Model
 from stream_rnn.settings import Settings
 
+F32_MAX = float(np.finfo(np.float32).max)
 TIME_MS_MAX = 253_402_300_799_999  # the year 9999
 
 
@@ -85,6 +87,7 @@ def fold(
         if steps and truth.is_expired(last_ms, ttl_ms):
             steps = 0
         since = float(max(time_ms - last_ms, 0)) if steps else np.nan
+        surprises = surprises_of(model, record, since, state) if steps else None
         model.encoder.fill_since_previous(x, np.array([since]))
         stepped = step(model, x, state if steps else None)
         if stepped is None:
@@ -95,6 +98,9 @@ def fold(
         truth.predictions[record.offset] = prediction(
             model, settings, record, stepped[0], time_ms, steps + 1, topic, partition
         )
+        if names := [head.name for head in model.spec.heads if head.surprise]:
+            none = dict.fromkeys(names)
+            truth.predictions[record.offset]["surprise"] = surprises or none
     return truth
 
 
@@ -105,13 +111,75 @@ def step(model: Model, x: np.ndarray, state: bytes | None) -> tuple[torch.Tensor
     if state is not None:
         floats, size = np.frombuffer(state, np.float32), before.numel()
         before = torch.tensor(floats[:size]).reshape(shape)
-        previous.insert(0, floats[size:])
+        previous.insert(0, floats[size : size + len(lags)])
     for values in previous:
         x[:, lags] = values
         y, h = model.step(torch.from_numpy(x), before)
         if torch.isfinite(y).all() and torch.isfinite(h).all():
-            return y, h.numpy().tobytes() + own[:, lags].tobytes()
+            rated = b"".join(columns(model, y)[h.name].tobytes() for h in rating_heads(model))
+            return y, h.numpy().tobytes() + own[:, lags].tobytes() + rated
     return None
+
+
+def rating_heads(model: Model) -> list[Any]:
+    """Return the heads that rate the next event."""
+    return [head for head in model.spec.heads if head.surprise]
+
+
+def columns(model: Model, y: torch.Tensor) -> dict[str, np.ndarray]:
+    """Return y (1, O) in parts, by head."""
+    heads = model.spec.heads
+    parts = torch.split(y[0], [head.width for head in heads])
+    return {head.name: part.numpy() for head, part in zip(heads, parts, strict=True)}
+
+
+def surprises_of(model: Model, record: Record, since_ms: float, state: bytes) -> dict[str, Any]:
+    """Return the surprise of an event by head, rated by y at the end of the key's state."""
+    heads, surprises = rating_heads(model), {}
+    if not heads:
+        return surprises
+    content, width = json.loads(record.value), sum(head.width for head in heads)
+    y = np.frombuffer(state, np.float32)[-width:].tolist()
+    for head in heads:
+        own, y = y[: head.width], y[head.width :]
+        value = since_ms / 1000 if head.path is None else look_up(content, head.path)
+        exact = surprise(head, own, value)
+        surprises[head.name] = None if exact is None else shortest(min(exact, F32_MAX))
+    return surprises
+
+
+def surprise(head, y: list[float], value: Any) -> float | None:
+    """Return the surprise of a value by the y of one head; ``None`` if it has no target."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if head.kind == "multiclass":
+        return nats(y, head.classes.index(value)) if value in head.classes else None
+    if head.kind == "binary":
+        if not (isinstance(value, bool) if head.above is None else is_number):
+            return None
+        return nats([0.0, y[0]], int(value if head.above is None else value > head.above))
+    return error_of(head, y, value) if is_number else None
+
+
+def nats(y: list[float], own: int) -> float:
+    """Return -log p of a class."""
+    best = y.index(max(y))
+    rest = sum(math.exp(one - y[best]) for i, one in enumerate(y) if i != best)
+    return math.log1p(rest) + (y[best] - y[own])
+
+
+def error_of(head, y: list[float], value: float) -> float:
+    """Return the error of the prediction of a number, in standard deviations of the target."""
+    mean, std = (head.fitted.mean, head.fitted.std) if head.fitted else (0.0, 1.0)
+    cap = math.inf if head.cap is None else head.cap
+    if head.kind == "time_to_next":
+        seconds = math.expm1(min(y[0] * std + mean, 40.0))
+        return abs(math.log1p(min(value, cap)) - math.log1p(max(min(seconds, cap), 0.0))) / std
+    predicted = sorted(min(max(min(one * std + mean, F32_MAX), -F32_MAX), cap) for one in y)
+    errors = [(min(value, cap) - one) / std for one in predicted]
+    if head.kind == "regression":
+        return abs(errors[0])
+    losses = [max(q * e, (q - 1) * e) for q, e in zip(head.quantiles, errors, strict=True)]
+    return 2 * sum(losses) / len(losses)
 
 
 def year_of(time_ms: int) -> int:

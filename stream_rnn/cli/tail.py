@@ -67,6 +67,9 @@ class _JsonPrinter:
         line = reader.record.value
         if line[:1] == b"\0":
             content = prediction.model_dump(mode="json", by_alias=True, exclude_none=True)
+            content["surprise"] = prediction.surprise  # with what is null
+            if not prediction.surprise:
+                del content["surprise"]
             line = orjson.dumps(content)
         sys.stdout.buffer.write(line + b"\n")
         sys.stdout.buffer.flush()
@@ -96,7 +99,10 @@ class _TablePrinter:
         key = prediction.key if prediction.key is not None else f"base64:{prediction.key_base64}"
         source = prediction.source
         steps = f"{prediction.steps}{' cold' if prediction.cold else ''}"
-        outputs = [describe_output(prediction.outputs[head]) for head in self._heads]
+        outputs = [
+            f"{describe_output(prediction.outputs[head])}{describe_surprise(prediction, head)}"
+            for head in self._heads
+        ]
         cells = [str(source.partition), str(source.offset), visible(key), steps]
         self._row([*cells, *(outputs if self._is_wide else ())])
         if not self._is_wide:
@@ -113,6 +119,14 @@ class _TablePrinter:
             line.append_text(text).append(" ")
         line.rstrip()
         self._console.print(line, soft_wrap=True)
+
+
+def describe_surprise(prediction: Prediction, head: str) -> str:
+    """Return the surprise of a head behind a blank; empty for a head without."""
+    if head not in prediction.surprise:
+        return ""
+    surprise = prediction.surprise[head]
+    return " surprise -" if surprise is None else f" surprise {surprise:.3g}"
 
 
 def describe_output(output: Output) -> str:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from stream_rnn.cli.shared.log_options import split_words
 from stream_rnn.cli.shared.printing import format_skipped, print_json, print_text
-from stream_rnn.cli.tail import describe_output
+from stream_rnn.cli.tail import describe_output, describe_surprise
 from stream_rnn.fold.gc_tuning import tune_garbage_collector
 from stream_rnn.keys import describe_key, shorten
 from stream_rnn.notebook.trace import trace
@@ -204,6 +204,7 @@ def _step_cells(unrolled: Unrolled, t: int, prediction: Prediction, units: Float
             row.append(Text(format_duration(output.value)))
         else:
             row.append(Text(describe_output(output)))
+        row[-1].append(describe_surprise(prediction, name))
     return row
 
 

@@ -48,6 +48,7 @@ class PredictionsWithTargets:
         time_ms: Event times (N,), in milliseconds since 1970.
         steps: Numbers (N,) of events in the memory, the predicting event included.
         outputs: Outputs (N,) of each head; classes are ranked.
+        surprises: Surprise (N,) of each head that has one; NaN where there is none.
         own_targets: For each head the value (N,) of its field in the event itself, encoded as for
             training; NaN where there is none.
         targets: For each head the targets (N,), encoded as for training; NaN where there is none.
@@ -62,6 +63,7 @@ class PredictionsWithTargets:
     time_ms: NDArray[np.int64]
     steps: NDArray[np.int64]
     outputs: dict[str, Output]
+    surprises: dict[str, NDArray[np.float32]]
     own_targets: Columns
     targets: Columns
     skips: dict[str, int]
@@ -91,6 +93,9 @@ class Collector:
         self._time_ms: list[NDArray[np.int64]] = []
         self._steps: list[NDArray[np.int64]] = []
         self._outputs: dict[str, list[Output]] = {head.name: [] for head in self._heads}
+        self._surprises: dict[str, list[NDArray[np.float32]]] = {
+            head.name: [] for head in self._heads if head.surprise
+        }
 
     def predictions(self, predicted: PredictionBatch, origin: int) -> list[Message]:  # noqa: ARG002  # it publishes nothing
         """Collect N predictions."""
@@ -105,6 +110,8 @@ class Collector:
             if self._targets is not None and isinstance(head, Multiclass):
                 output = RankedClasses.of(values, self._targets[head.name][place])
             self._outputs[head.name].append(output)
+            if head.surprise:
+                self._surprises[head.name].append(predicted.surprises[head.name])
         return []
 
     def dead_letters(
@@ -125,6 +132,11 @@ class Collector:
             for arrays in (self._offset, self._time_ms, self._steps)
         )
         return FoldedEvents(list(number), key, offset, time_ms, steps)
+
+    def surprises(self) -> dict[str, NDArray[np.float32]]:
+        """Return the surprise (N,) of each head that has one; NaN where there is none."""
+        nothing = np.zeros(0, np.float32)
+        return {n: np.concatenate([nothing, *pieces]) for n, pieces in self._surprises.items()}
 
     def outputs(self, targets: Columns) -> dict[str, Output]:
         """Return the outputs (N,) of each head; classes are ranked with the targets."""
@@ -228,6 +240,7 @@ async def _fold_range(
         time_ms=events.time_ms,
         steps=events.steps,
         outputs=collector.outputs(targets),
+        surprises=collector.surprises(),
         own_targets=own_targets,
         targets=targets,
         skips=skips,
@@ -296,6 +309,10 @@ def _concatenate(
         outputs={
             head.name: concatenate_outputs(head, [part.outputs[head.name] for part in parts])
             for head in heads
+        },
+        surprises={
+            name: np.concatenate([part.surprises[name] for part in parts])
+            for name in first.surprises
         },
         own_targets={
             name: np.concatenate([part.own_targets[name] for part in parts])

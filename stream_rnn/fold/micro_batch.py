@@ -3,8 +3,8 @@
 This module does no I/O: ``fold/processor.py`` loads, publishes and commits.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,17 +46,21 @@ class SteppedBatch:
     Attributes:
         y: (N, O) Outputs; rows of skipped events are undefined.
         steps: (N,) Number of events in the memory that made each output.
+        since_ms: (N,) Time since the previous event of the memory; NaN for its first event.
         errors: Error of each event whose step is not finite, by the number of the event.
         states: (K,) New states; rows of keys without a state are undefined.
         exists: (K,) Whether the key has a state now.
+        surprises: (N,) Surprise of each head that has one, by its name; NaN where there is none.
         created: Number of keys that have a state now, and had none before.
     """
 
     y: NDArray[np.float32]
     steps: NDArray[np.int64]
+    since_ms: NDArray[np.float64]
     errors: dict[int, RecordError]
     states: States
     exists: NDArray[np.bool_]
+    surprises: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     created: int = 0
 
     def changes(self, keys: Sequence[bytes]) -> tuple[list[bytes], States, list[bytes]]:
@@ -124,11 +128,13 @@ async def step(
     )
     x = batch.x.copy()
     model.encoder.fill_since_previous(x, plan.since_ms)
-    floats = model.hidden_size_floats
+    floats, rated = model.hidden_size_floats, model.surprise.columns
     begins = np.where(plan.is_warm[:, None], states.hidden[plan.key], np.float32(0))
-    if model.tail_size_floats:
-        _fill_lags(model, batch, plan, x, begins[:, floats:])
+    lags = len(model.encoder.lag_columns)
+    if lags:
+        _fill_lags(model, batch, plan, x, begins[:, floats : floats + lags])
     y, ends = await rounds.step_rounds(model, plan, x, begins[:, :floats], yield_to_loop)
+    before = _outputs_before(model, plan, y, begins[:, floats + lags :])
 
     exists = plan.last_run >= 0
     new_states = States.empty(len(batch.keys), model.state_size_floats)
@@ -138,23 +144,45 @@ async def step(
     new_states.last_ms[exists] = plan.last_ms[last_event]
     new_states.hidden[:, :floats][exists] = ends[run]
     if model.tail_size_floats:
-        new_states.hidden[:, floats:][exists] = batch.x[last_event][:, model.encoder.lag_columns]
-    stepped = SteppedBatch(y=y, steps=plan.steps, errors={}, states=new_states, exists=exists)
+        tails = batch.x[last_event][:, model.encoder.lag_columns], y[last_event][:, rated]
+        new_states.hidden[:, floats:][exists] = np.concatenate(tails, axis=1)
+    stepped = SteppedBatch(
+        y=y, steps=plan.steps, since_ms=plan.since_ms, errors={}, states=new_states, exists=exists
+    )
+    for key in _broken_keys(batch, plan, y, ends):
+        _step_again(model, batch, key, has_state, states, ttl_ms, stepped, before)
+        await yield_to_loop()
+    if len(rated):
+        columns, since_ms = batch.decoded.columns, stepped.since_ms
+        stepped.surprises = model.surprise.of(columns, since_ms, before)
+    stepped.created = int(np.count_nonzero(stepped.exists & ~has_state))
+    return stepped
 
+
+def _broken_keys(
+    batch: DecodedBatch, plan: rounds.Plan, y: NDArray[np.float32], ends: NDArray[np.float32]
+) -> list[int]:
+    """Return the keys of which an output (N, O) or a new state (R, D) is not finite."""
     broken_runs = ~np.isfinite(ends).all(axis=1)
     broken_keys = set(plan.key[broken_runs].tolist())
     broken_events = np.flatnonzero(~np.isfinite(y).all(axis=1))
     if len(broken_events):
-        key_of_event = np.empty(len(time_ms), np.int64)
+        key_of_event = np.empty(len(y), np.int64)
         key_of_event[batch.keyed.event[batch.keyed.event >= 0]] = batch.keyed.key[
             batch.keyed.event >= 0
         ]
         broken_keys.update(key_of_event[broken_events].tolist())
-    for key in sorted(broken_keys):
-        _step_again(model, batch, key, has_state, states, ttl_ms, stepped)
-        await yield_to_loop()
-    stepped.created = int(np.count_nonzero(stepped.exists & ~has_state))
-    return stepped
+    return sorted(broken_keys)
+
+
+def _outputs_before(
+    model: Model, plan: rounds.Plan, y: NDArray[np.float32], stored: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return (N, S) what the heads with surprise gave at the previous event, stored (R, S) or now."""
+    rated = model.surprise.columns
+    if not len(rated):
+        return np.empty((len(y), 0), np.float32)
+    return rounds.previous_in_run(plan.order, plan.first, y[:, rated], stored)
 
 
 def _fill_lags(
@@ -179,6 +207,7 @@ def _step_again(
     states: States,
     ttl_ms: float | None,
     stepped: SteppedBatch,
+    before: NDArray[np.float32],
 ) -> None:
     """Replace the results of one key by those of single steps, and skip the events that fail."""
     floats = model.hidden_size_floats
@@ -196,6 +225,8 @@ def _step_again(
     for result in results:
         stepped.y[result.event] = result.y
         stepped.steps[result.event] = result.steps
+        stepped.since_ms[result.event] = result.since_ms
+        before[result.event] = result.before
     stepped.errors.update(errors)
     stepped.exists[key] = memory.steps > 0
     stepped.states.steps[key] = memory.steps

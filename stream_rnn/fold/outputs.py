@@ -1,7 +1,7 @@
 """The predictions and dead letters of a micro-batch, and the sink that receives them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -29,6 +29,7 @@ class PredictionBatch:
         time_ms: (N,) Event times.
         steps: (N,) Number of events in the memory, this event included.
         outputs: Output of each head: (N,), or (N, C) for C classes.
+        surprises: (N,) Surprise of each head that has one; NaN for none.
     """
 
     records: Sequence[Record]
@@ -37,6 +38,7 @@ class PredictionBatch:
     time_ms: NDArray[np.int64]
     steps: NDArray[np.int64]
     outputs: Mapping[str, NDArray[np.float32]]
+    surprises: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
 
 class Sink(Protocol):
@@ -82,11 +84,13 @@ def make_outputs(
     published = offsets >= publish_from
     published[list(stepped.errors)] = False
     keys, time_ms, steps, y = decoded.keys, decoded.time_ms, stepped.steps, stepped.y
+    surprises = stepped.surprises
     if not published.all():
         chosen = np.flatnonzero(published)
         chosen_records = [chosen_records[i] for i in chosen.tolist()]
         keys = [keys[i] for i in chosen.tolist()]
         offsets, time_ms, steps, y = offsets[chosen], time_ms[chosen], steps[chosen], y[chosen]
+        surprises = {name: values[chosen] for name, values in surprises.items()}
     predicted = PredictionBatch(
         records=chosen_records,
         keys=keys,
@@ -94,6 +98,7 @@ def make_outputs(
         time_ms=time_ms,
         steps=steps,
         outputs=model.outputs(y),
+        surprises=surprises,
     )
     skips = {**decoded.skips, **{rows[i]: error for i, error in stepped.errors.items()}}
     skipped = [
@@ -137,7 +142,8 @@ class PublishedOutputs:
         """Return the messages of predictions, each with the timestamp of its source record."""
         keys, offsets = predicted.keys, predicted.offsets
         values = self._writer.write(
-            keys, offsets, predicted.time_ms, predicted.steps, predicted.outputs
+            *(keys, offsets, predicted.time_ms, predicted.steps),
+            *(predicted.outputs, predicted.surprises),
         )
         timestamps = [record.timestamp for record in predicted.records]
         headers = self._writer.headers_of(offsets.tolist(), origin)

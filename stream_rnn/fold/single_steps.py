@@ -55,12 +55,16 @@ class SingleStep:
         x: (F,) Input of the network.
         y: (O,) Outputs.
         steps: Number of events in the memory that made the outputs.
+        since_ms: Milliseconds since the previous event of the memory; NaN for its first event.
+        before: (S,) What the tail stored of y before the event; zeros for the first event.
     """
 
     event: int
     x: NDArray[np.float32]
     y: NDArray[np.float32]
     steps: int
+    since_ms: float
+    before: NDArray[np.float32]
 
 
 def step_one_by_one(
@@ -87,7 +91,7 @@ def step_one_by_one(
         The results of the valid events, the errors of the others, and the memory after the last
         event.
     """
-    empty, lags = Memory.empty(model), model.encoder.lag_columns
+    empty, lags, rated = Memory.empty(model), model.encoder.lag_columns, model.surprise.columns
     stepped: list[SingleStep] = []
     errors: dict[int, FeatureError] = {}
     for event in events:
@@ -108,8 +112,17 @@ def step_one_by_one(
             continue
         y, hidden = result
         last_ms = max(before.last_ms, time) if before.steps else time
-        memory = Memory(before.steps + 1, last_ms, hidden, x[event, lags])
-        stepped.append(SingleStep(event, row[0], y, memory.steps))
+        tail = np.concatenate([x[event, lags], y[rated]])
+        memory = Memory(before.steps + 1, last_ms, hidden, tail)
+        step = SingleStep(
+            event=event,
+            x=row[0],
+            y=y,
+            steps=memory.steps,
+            since_ms=float(since),
+            before=before.tail[len(lags) :],
+        )
+        stepped.append(step)
     return stepped, errors, memory
 
 
@@ -119,7 +132,8 @@ def _step(
     """Fill the lags in x (1, F), in place, and step; return (O,) y and (D,) h, if they are finite."""
     missing = model.encoder.lag_missing
     h = torch.from_numpy(before.hidden).reshape(1, *model.hidden_shape)
-    for lags in (before.tail, missing) if before.steps and len(missing) else (missing,):
+    stored = before.tail[: len(missing)]
+    for lags in (stored, missing) if before.steps and len(missing) else (missing,):
         model.encoder.fill_lags(row, lags)
         y, new = model.step(torch.from_numpy(row), h)
         if torch.isfinite(y).all() and torch.isfinite(new).all():

@@ -135,6 +135,7 @@ class FeatureSpec(SpecPart):
                     message = f"path {child.path}: {parent} is also a path, so it is no object"
                     raise ValueError(message)
         self._check_parsers()
+        self._check_surprise()
         for field in read:
             if not field.types:
                 message = (
@@ -164,6 +165,23 @@ class FeatureSpec(SpecPart):
                     "text as a word)"
                 )
                 raise ValueError(message)
+
+    def _check_surprise(self) -> None:
+        """Check that a target that the fold decodes is the same in training, which reads it alone."""
+        readers = [(feature.name, _field_of(feature)) for feature in self.features]
+        if self.event.time is not None and self.event.unwrap is None:
+            readers.append(("event.time", self.time_field()))
+        for head in self.heads:
+            for name, field in readers if head.surprise else ():
+                if field is None or field.path != head.path:
+                    continue
+                is_alike = field.parse == head.parses and field.separator is None
+                if not is_alike or (field.parse and field.types != head.types):
+                    message = (
+                        f"head {head.name}: with surprise = true it must read texts at {head.path} "
+                        f"as {name} does; set parse for both or for none, or leave out surprise"
+                    )
+                    raise ValueError(message)
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
@@ -220,12 +238,14 @@ class FeatureSpec(SpecPart):
     def fields(self, *, with_targets: bool = False) -> tuple[Field, ...]:
         """Return the fields to decode from the event, one for each path.
 
+        Heads with ``surprise = true`` read the fields of their targets.
+
         The field of the event time is one of them, unless the spec has ``unwrap``: then its path
         begins at the record, and :meth:`time_field` returns it.  If several features read one field, its value must fit the types of all.  A field that only
         heads read never decides whether a record is valid.
 
         Args:
-            with_targets: Whether to include the fields of the heads.
+            with_targets: Whether to include the fields of all heads.
         """
         fields: dict[str, Field] = {}
         for feature in self.features:
@@ -234,8 +254,9 @@ class FeatureSpec(SpecPart):
         if self.event.time is not None and self.event.unwrap is None:
             reader = self.time_field()
             fields[reader.path] = intersect(fields.get(reader.path, reader), reader)
-        for head in self.heads if with_targets else ():
-            if head.path is None or head.of == "label":
+        for head in self.heads:
+            is_read = with_targets or head.surprise
+            if not is_read or head.path is None or head.of == "label":
                 continue
             known = fields.get(head.path, Field(head.path, frozenset(), is_label=True))
             types = known.types | head.types if known.is_label else known.types

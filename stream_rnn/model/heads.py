@@ -5,6 +5,9 @@ probabilities after sigmoid or softmax, or values in the unit of the target.  It
 and class by class, because the last bits of torch's softmax of a row depend on the place of the row
 in the batch (measured with three classes in a batch of 32).  The label of a ``next`` head is the
 field of the next valid event of the same key; ``training/targets.py`` decodes labels.
+
+``surprise`` rates an event by the y of the event before it: how far the event is from what the
+head predicted.
 """
 
 from functools import cached_property
@@ -27,6 +30,7 @@ QUANTILES_MAX = 32
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 Columns = NDArray[np.float64]  # (C, N): a row for each of a head's columns of y
+Targets = NDArray[np.float64]  # (N,): encoded as for training, NaN for none
 
 
 class Target(SpecPart):
@@ -37,8 +41,21 @@ class Target(SpecPart):
 
 
 class _Head(SpecPart):
+    OMITTED_DEFAULTS: ClassVar[frozenset[str]] = frozenset({"surprise"})
+
     name: Name
     of: Literal["now", "next", "label"] = "next"
+    surprise: bool = False
+
+    @model_validator(mode="after")
+    def _rates_the_next(self) -> Self:
+        if self.surprise and self.of != "next":
+            message = (
+                f'head {self.name}: surprise = true needs of = "next": it compares each event with '
+                "the prediction at the key's previous event"
+            )
+            raise ValueError(message)
+        return self
 
     @property
     def types(self) -> frozenset[str]:
@@ -71,7 +88,7 @@ class _Head(SpecPart):
 
 
 class _Number(_Head):
-    OMITTED_DEFAULTS: ClassVar[frozenset[str]] = frozenset({"parse"})
+    OMITTED_DEFAULTS: ClassVar[frozenset[str]] = frozenset({"parse", "surprise"})
 
     path: PATH
     cap: float | None = None
@@ -83,6 +100,11 @@ class _Number(_Head):
         fitted = self.fitted or Target()
         value = np.clip(y * fitted.std + fitted.mean, -FLOAT32_MAX, FLOAT32_MAX)
         return value if self.cap is None else np.minimum(value, self.cap)
+
+    def surprise_of(self, y: Columns, target: Targets) -> Targets:
+        """Return |target - prediction| (N,) in standard deviations of the target in training."""
+        std = (self.fitted or Target()).std
+        return np.asarray(np.abs(target - self.output(y)[0]) / std)
 
     def target(self, value: Any) -> float | None:
         """Encode a value of the field as a target; return ``None`` if it has no target."""
@@ -140,11 +162,23 @@ class Quantile(_Number):
         """Map y (C, N) to quantiles in the unit of the target, which ascend in each event."""
         return np.sort(super().output(y), axis=0)
 
+    def surprise_of(self, y: Columns, target: Targets) -> Targets:
+        """Return twice the mean pinball loss (N,), in standard deviations of the target in training.
+
+        This approximates the continuous ranked probability score by the quantiles of the head; with
+        the median alone, it is the surprise of a regression head.
+        """
+        std, level = (self.fitted or Target()).std, np.array(self.quantiles)[:, None]  # (C, 1)
+        error = (target - self.output(y)) / std
+        losses = np.maximum(level * error, (level - 1) * error)
+        # Not sum(): numpy adds pairwise for one event, but one by one for several.
+        return np.asarray(2 * losses.cumsum(axis=0)[-1] / self.width)
+
 
 class Binary(_Head):
     """Yes or no: a boolean field, or a number above a threshold."""
 
-    OMITTED_DEFAULTS: ClassVar[frozenset[str]] = frozenset({"parse"})
+    OMITTED_DEFAULTS: ClassVar[frozenset[str]] = frozenset({"parse", "surprise"})
 
     kind: Literal["binary"]
     path: PATH
@@ -160,6 +194,12 @@ class Binary(_Head):
         """Map y (1, N) to probabilities."""
         with np.errstate(over="ignore"):
             return np.asarray(1 / (1 + np.exp(-y)))
+
+    def surprise_of(self, y: Columns, target: Targets) -> Targets:
+        """Return -log p (N,) of the target, in nats."""
+        known = np.isfinite(target)
+        nats = np.logaddexp(0.0, np.where(target > 0, -y[0], y[0]))
+        return np.where(known, nats, np.nan)
 
     def target(self, value: Any) -> float | None:
         """Return 1 for yes, 0 for no, and ``None`` for a missing value or a text."""
@@ -211,6 +251,17 @@ class Multiclass(_Head):
         # Not sum(): numpy adds pairwise for one event, but one by one for several.
         return np.asarray(likelihood / likelihood.cumsum(axis=0)[-1])
 
+    def surprise_of(self, y: Columns, target: Targets) -> Targets:
+        """Return -log p (N,) of the target, in nats."""
+        known, rows = np.isfinite(target), np.arange(len(target))
+        likeliest = y.argmax(axis=0)
+        shifted = y - y[likeliest, rows]
+        others = np.exp(shifted)
+        others[likeliest, rows] = 0  # whose 1 would round off the others
+        own = np.where(known, target, 0).astype(np.int64)
+        nats = np.log1p(others.cumsum(axis=0)[-1]) - shifted[own, rows]
+        return np.where(known, nats, np.nan)
+
     def target(self, value: Any) -> float | None:
         """Return the index of the class, or ``None`` if the value is not a class."""
         if value is None:
@@ -237,6 +288,11 @@ class TimeToNext(_Head):
         fitted = self.fitted or Target()
         seconds = np.maximum(np.expm1(np.minimum(y * fitted.std + fitted.mean, 40.0)), 0.0)
         return seconds if self.cap is None else np.minimum(seconds, self.cap)
+
+    def surprise_of(self, y: Columns, target: Targets) -> Targets:
+        """Return |target - log(1 + prediction)| (N,) in standard deviations of the target."""
+        std = (self.fitted or Target()).std
+        return np.asarray(np.abs(target - np.log1p(self.output(y)[0])) / std)
 
     def target(self, value: Any) -> float | None:
         """Return the target for a value in seconds, or ``None`` for no value."""

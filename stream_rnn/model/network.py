@@ -25,6 +25,7 @@ from stream_rnn.model.cells import CellKind, CellSpec, make_cell, run_cell
 from stream_rnn.model.encoder import Encoder
 from stream_rnn.model.features import FeatureSpec, column_names, embedded_of
 from stream_rnn.model.padding import WIDTH_MULTIPLE, Linear
+from stream_rnn.model.surprise import Surprise
 from stream_rnn.model.tiles import TILE_MIN, tile_rows, whole_tiles
 from stream_rnn.model.words import Embedded
 
@@ -126,6 +127,7 @@ class Model:
         cell: Kind and size of the recurrent cell.
         network: Torch module with the tensors, in evaluation mode.
         encoder: Encoder from event fields to x.
+        surprise: Heads that rate the next event.
         fingerprint: 64 hex digits for the canonical content, see ``bundle.py``; empty until the
             model is saved.
     """
@@ -137,6 +139,7 @@ class Model:
         self.cell = cell
         self.network = network.eval()
         self.encoder = Encoder(spec)
+        self.surprise = Surprise(spec)
         self.fingerprint = fingerprint
 
     @classmethod
@@ -202,13 +205,17 @@ class Model:
 
     @property
     def tail_names(self) -> tuple[str, ...]:
-        """Names of the floats that a key's state has beside h: what lags read of its last event."""
-        return tuple(self.encoder.names[i] for i in self.encoder.lag_columns)
+        """Names of the floats of the tail, which a key's state has beside h.
+
+        First what lags read of its last event, then y of the heads that rate its next event.
+        """
+        lags = (self.encoder.names[i] for i in self.encoder.lag_columns)
+        return (*lags, *self.surprise.names)
 
     @property
     def tail_size_floats(self) -> int:
-        """Number of floats that a key's state has beside h, E."""
-        return len(self.encoder.lag_columns)
+        """Number of floats of the tail, E: L columns of lags, and S columns of y."""
+        return len(self.encoder.lag_columns) + len(self.surprise.columns)
 
     @property
     def state_size_floats(self) -> int:

@@ -9,6 +9,7 @@ HEAD.probability    Float64  probability of a binary head, or of the likeliest c
 HEAD.class          String   likeliest class of a multi-class head
 HEAD.value          Float64  value of a regression head, or the time to the next event in seconds
 HEAD.p10            Float64  quantile of a quantile head, here 0.1
+HEAD.surprise       Float64  surprise of the event, if the head has one; null where there is none
 """
 
 import base64
@@ -68,13 +69,26 @@ def in_log_order(frame: pl.DataFrame, log: Log) -> pl.DataFrame:
     return frame.sort(["partition", "offset"] if isinstance(log, TopicLog) else ["offset"])
 
 
-def output_columns(head: AnyHead, output: Output | NDArray[np.float32]) -> list[pl.Series]:
+def output_columns(
+    head: AnyHead,
+    output: Output | NDArray[np.float32],
+    surprises: Mapping[str, NDArray[np.float32]],
+) -> list[pl.Series]:
     """Return the columns of one head.
 
     Args:
         head: Head that predicts.
         output: Values or ranked classes (N,), or probabilities (N, C).
+        surprises: Surprise (N,) of each head that has one, by its name; NaN for none.
     """
+    columns = _columns_of(head, output)
+    if head.surprise:
+        values = _shortest(surprises[head.name])
+        columns.append(pl.Series(f"{head.name}.surprise", values, pl.Float64))
+    return columns
+
+
+def _columns_of(head: AnyHead, output: Output | NDArray[np.float32]) -> list[pl.Series]:
     if isinstance(head, Multiclass):
         if isinstance(output, RankedClasses):
             likeliest, probability = output.top_class, output.confidence
@@ -125,16 +139,23 @@ def output_schema(heads: Sequence[AnyHead]) -> Mapping[str, Any]:
         column
         for head in heads
         for column in output_columns(
-            head, np.zeros((0, head.width) if head.is_wide else 0, np.float32)
+            head,
+            np.zeros((0, head.width) if head.is_wide else 0, np.float32),
+            {head.name: np.zeros(0, np.float32)},
         )
     ]
     return {column.name: column.dtype for column in columns}
 
 
-def _shortest(values: NDArray[np.float32]) -> list[float]:
-    """Return the shortest decimals that round to the same float32, as in published predictions."""
+def _shortest(values: NDArray[np.float32]) -> list[float | None]:
+    """Return the shortest decimals that round to the same float32, as in published predictions.
+
+    NaN becomes ``None``.
+    """
     array = np.ascontiguousarray(values)
-    decimals: list[float] = orjson.loads(orjson.dumps(array, option=orjson.OPT_SERIALIZE_NUMPY))
+    decimals: list[float | None] = orjson.loads(
+        orjson.dumps(array, option=orjson.OPT_SERIALIZE_NUMPY)
+    )
     return decimals
 
 

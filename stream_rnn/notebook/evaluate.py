@@ -79,7 +79,7 @@ class EvaluationResult:
             column
             for head in self.heads
             for column in (
-                *output_columns(head, it.outputs[head.name]),
+                *output_columns(head, it.outputs[head.name], it.surprises),
                 target_column(head, it.targets[head.name]),
             )
         ]

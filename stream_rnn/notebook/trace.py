@@ -75,7 +75,7 @@ class TraceResult:
         if it.memory:
             columns.append(pl.Series("update_norm", it.update_norm))
         for head in it.model.spec.heads:
-            columns += output_columns(head, it.outputs[head.name])
+            columns += output_columns(head, it.outputs[head.name], it.surprises)
         return pl.DataFrame(columns)
 
 

@@ -59,6 +59,7 @@ class BinaryWriter(ABC):
     ) -> None:
         self._heads = {head.name: head for head in heads}
         self._fields = output_fields(heads)
+        self._rated = [field for field in self._fields if field.has_surprise]
         self._top_k = top_k
         self._start = frame + self._begin()
         self._middle = self._constants(words, topic, partition)
@@ -79,6 +80,7 @@ class BinaryWriter(ABC):
         time_ms: Integers,
         steps: Integers,
         outputs: Mapping[str, Floats],
+        surprises: Mapping[str, Floats],
     ) -> list[bytes]:
         """Write N predictions; see :meth:`PredictionWriter.write`."""
         offsets, time_ms, steps = (
@@ -87,8 +89,8 @@ class BinaryWriter(ABC):
         values: list[bytes] = []
         for first in range(0, len(keys), self._rows_max):
             part = slice(first, first + self._rows_max)
-            chosen = {name: column[part] for name, column in outputs.items()}
-            values += self._write(keys[part], offsets[part], time_ms[part], steps[part], chosen)
+            chosen = [{n: column[part] for n, column in of.items()} for of in (outputs, surprises)]
+            values += self._write(keys[part], offsets[part], time_ms[part], steps[part], *chosen)
         return values
 
     def _write(
@@ -98,6 +100,7 @@ class BinaryWriter(ABC):
         time_ms: Integers,
         steps: Integers,
         outputs: Mapping[str, Floats],
+        surprises: Mapping[str, Floats],
     ) -> list[bytes]:
         count = len(keys)
         columns: list[Column] = []
@@ -117,6 +120,7 @@ class BinaryWriter(ABC):
                 *self._end_outputs(columns, count),
                 constant(self._middle, count),
                 *self._numbers(offsets, time_ms, steps),
+                *(self._surprise_columns(surprises, count) if self._rated else ()),
             ]
         )
         if not is_ascii:
@@ -191,7 +195,11 @@ class BinaryWriter(ABC):
 
     @abstractmethod
     def _numbers(self, offsets: Integers, time_ms: Integers, steps: Integers) -> list[Column]:
-        """Return the columns from the source offset to the end."""
+        """Return the columns from the source offset to ``cold``."""
+
+    @abstractmethod
+    def _surprise_columns(self, surprises: Mapping[str, Floats], count: int) -> list[Column]:
+        """Return the columns of the surprise of all heads that have one."""
 
 
 class AvroWriter(BinaryWriter):
@@ -241,6 +249,10 @@ class AvroWriter(BinaryWriter):
     def _numbers(self, offsets: Integers, time_ms: Integers, steps: Integers) -> list[Column]:
         cold = (steps == 1).astype(np.uint8)[:, None]
         return [*(varints(zigzag(one)) for one in (offsets, time_ms, steps)), Column(cold)]
+
+    def _surprise_columns(self, surprises: Mapping[str, Floats], count: int) -> list[Column]:
+        columns = [_optional(surprises[field.head], b"\x02", b"\0") for field in self._rated]
+        return [constant(b"\x02", count), *columns]
 
 
 class ProtobufWriter(BinaryWriter):
@@ -299,6 +311,21 @@ class ProtobufWriter(BinaryWriter):
             column(b"\x58"),
             Column((steps == 1).astype(np.uint8)[:, None]),
         ]
+
+    def _surprise_columns(self, surprises: Mapping[str, Floats], count: int) -> list[Column]:  # noqa: ARG002  # the columns have it
+        columns = [
+            _optional(surprises[field.head], encode_varint(field.number << 3 | 5))
+            for field in self._rated
+        ]
+        return _message(b"\x62", columns)
+
+
+def _optional(values: Floats, tag: bytes, missing: bytes = b"") -> Column:
+    """Return numbers (N,) behind a tag; NaN is none, for which there are other bytes."""
+    count, is_known = len(values), ~np.isnan(values)
+    data = np.concatenate([constant(tag, count).data, floats(values).data], axis=1)
+    data[~is_known, : len(missing)] = np.frombuffer(missing, np.uint8)
+    return Column(data, np.where(is_known, data.shape[1], len(missing)))
 
 
 def _message(tag: bytes, columns: Sequence[Column]) -> list[Column]:

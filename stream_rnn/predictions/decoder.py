@@ -8,7 +8,7 @@ prediction is the same object in every format.
 
 import asyncio
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,10 @@ from stream_rnn.extras import explain
 from stream_rnn.formats.frames import FRAME_BYTES, Frame, frame_of
 from stream_rnn.formats.open_schemas import open_registry_at
 from stream_rnn.formats.schemas import Schema, Schemas
+from stream_rnn.predictions.head_names import HeadNames, avro_head_names, protobuf_head_names
 from stream_rnn.predictions.schema import VALUE_BYTES_MAX, Prediction, describe_problem
 from stream_rnn.predictions.wire_schema import (
     BundleHeads,
-    avro_head_names,
-    protobuf_head_names,
     read_bundle_heads,
     schema_text,
 )
@@ -114,13 +113,14 @@ class PredictionDecoder:
         return self._in_order(_read(self._reader(frame.schema_id), value, frame))
 
     def _in_order(self, content: Content) -> Content:
-        """Put the outputs into the order of the bundle; a schema has them in the order of names."""
-        outputs = content.get("outputs")
-        if not isinstance(outputs, dict):
-            return content  # no prediction, as :meth:`parse` says then
+        """Put the heads into the order of the bundle; a schema has them in the order of names."""
         names = () if self._heads is None else self._heads.names
-        first = {name: outputs[name] for name in names if name in outputs}
-        return {**content, "outputs": {**first, **outputs}}
+        for part in ("outputs", "surprise"):
+            of_heads = content.get(part)
+            if isinstance(of_heads, dict):  # else it is no prediction, as :meth:`parse` says then
+                first = {name: of_heads[name] for name in names if name in of_heads}
+                content = {**content, part: {**first, **of_heads}}
+        return content
 
     def _decode_own(self, value: bytes, frame: Frame) -> Content | None:
         """Return the content of a prediction of the bundle; ``None`` if another one made it."""
@@ -270,14 +270,20 @@ def _compile_protobuf(schema: Schema) -> Read:
     return lambda value, frame: _as_json(messages.content(value, frame.skip, frame.rest), names)
 
 
-def _as_json(content: Content, heads: Mapping[str, str]) -> Content:
-    """Return what JSON has: no nulls, names of heads, pairs of classes, shortest decimals."""
+def _as_json(content: Content, heads: HeadNames) -> Content:
+    """Return what JSON has: names of heads, pairs of classes, shortest decimals.
+
+    Only the surprise of a head may be null.
+    """
     content = {name: value for name, value in content.items() if value is not None}
     content["outputs"] = {
-        heads.get(field, field): _output(output)
+        heads.outputs.get(field, field): _output(output)
         for field, output in content["outputs"].items()
         if output is not None
     }
+    if (surprise := content.get("surprise")) is not None:
+        values = {name: surprise.get(field) for field, name in heads.surprise.items()}
+        content["surprise"] = {n: None if v is None else shortest(v) for n, v in values.items()}
     return content
 
 

@@ -55,6 +55,7 @@ def to_polars(predictions: Iterable[Prediction]) -> "pl.DataFrame":
     The columns are ``topic``, ``partition`` and ``offset`` of the source record, ``key``,
     ``key_base64``, ``event_time_ms``, ``steps``, ``cold``, ``model``, ``fingerprint``, and for each
     head ``head.probability``, ``head.value`` or ``head.class``.  A ``top`` is a list of structs.
+    A head with a surprise has the column ``head.surprise``.
     Without predictions, there are no rows and no columns.
 
     Args:
@@ -69,8 +70,9 @@ def to_polars(predictions: Iterable[Prediction]) -> "pl.DataFrame":
         explain(error, "to_polars")
         raise
     rows = [_row(prediction) for prediction in predictions]
-    texts = dict.fromkeys(("key", "key_base64"), pl.String) if rows else {}
-    return pl.DataFrame(rows, schema_overrides=texts, infer_schema_length=None)
+    kinds: dict[str, Any] = dict.fromkeys(("key", "key_base64"), pl.String) if rows else {}
+    kinds |= {name: pl.Float64 for row in rows for name in row if name.endswith(".surprise")}
+    return pl.DataFrame(rows, schema_overrides=kinds, infer_schema_length=None)
 
 
 def _row(prediction: Prediction) -> dict[str, Any]:
@@ -92,4 +94,6 @@ def _row(prediction: Prediction) -> dict[str, Any]:
             if name == "top":
                 value = [{"class": label, "probability": p} for label, p in value]  # noqa: PLW2901
             row[f"{head}.{name}"] = value
+        if head in prediction.surprise:
+            row[f"{head}.surprise"] = prediction.surprise[head]
     return row

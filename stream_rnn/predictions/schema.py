@@ -60,6 +60,8 @@ class QuantileOutput(RootModel[dict[QuantileName, float]]):
         return self.root[name]
 
 
+Surprise = Annotated[float, Field(ge=0)] | None
+
 Output = NumberOutput | BinaryOutput | ClassOutput | QuantileOutput
 
 
@@ -86,6 +88,10 @@ class Prediction(_Model):
         event_time_ms: Time of the event, in milliseconds since 1970 UTC.
         steps: Number of events in the hidden state that made this prediction, this one included.
         cold: Whether this was the first event in the hidden state.
+        surprise: How far this event was from the key's previous prediction, by the name of each head
+            that has a surprise: -log p in nats for binary and multi-class heads, else an error in
+            standard deviations.  ``None`` at the first event in the hidden state, and for an event
+            without a target.
     """
 
     format: Literal[1]
@@ -99,6 +105,7 @@ class Prediction(_Model):
     event_time_ms: int
     steps: Annotated[int, Field(ge=1)]
     cold: bool
+    surprise: dict[str, Surprise] = {}
 
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:

@@ -6,7 +6,6 @@ head for absent that its writer does not have.
 """
 
 import json
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
@@ -55,6 +54,10 @@ class NamedHead(Protocol):
     def kind(self) -> str:
         """Kind of the head."""
 
+    @property
+    def surprise(self) -> bool:
+        """Whether the head has a surprise."""
+
 
 class Member(NamedTuple):
     """One quantile of an output.
@@ -78,6 +81,7 @@ class OutputField(NamedTuple):
             head itself.
         number: Number of the field in Protobuf.
         members: Quantiles of the output.
+        has_surprise: Whether the head has a surprise.
     """
 
     head: str
@@ -85,6 +89,7 @@ class OutputField(NamedTuple):
     kind: str
     number: int
     members: tuple[Member, ...] = ()
+    has_surprise: bool = False
 
 
 class BundleHeads(NamedTuple):
@@ -108,11 +113,22 @@ def output_fields(heads: Iterable[NamedHead]) -> tuple[OutputField, ...]:
         ConfigError: Two heads have the same name but for ``-``, ``_`` and case.
     """
     return _fields_of(
-        {head.name: (head.kind, tuple(getattr(head, "quantiles", ()))) for head in heads}
+        {
+            head.name: _Kind(head.kind, tuple(getattr(head, "quantiles", ())), head.surprise)
+            for head in heads
+        }
     )
 
 
-def _fields_of(kinds: Mapping[str, tuple[str, Sequence[float]]]) -> tuple[OutputField, ...]:
+class _Kind(NamedTuple):
+    """What a schema needs of a head."""
+
+    kind: str
+    quantiles: Sequence[float]
+    has_surprise: bool
+
+
+def _fields_of(kinds: Mapping[str, _Kind]) -> tuple[OutputField, ...]:
     fields: list[OutputField] = []
     taken: dict[str, str] = {}
     numbers: set[int] = set()
@@ -130,10 +146,10 @@ def _fields_of(kinds: Mapping[str, tuple[str, Sequence[float]]]) -> tuple[Output
         while number in numbers:
             number = FIRST_NUMBER + (number + 1 - FIRST_NUMBER) % NUMBERS
         numbers.add(number)
-        kind, quantiles = kinds[head]
+        kind, quantiles, has_surprise = kinds[head]
         name = _KINDS[kind] + (f"_{field}" if quantiles else "")
         members = tuple(Member(quantile_name(one), round(1000 * one)) for one in quantiles)
-        fields.append(OutputField(head, field, name, number, members))
+        fields.append(OutputField(head, field, name, number, members, has_surprise))
     return tuple(fields)
 
 
@@ -149,7 +165,11 @@ def read_bundle_heads(directory: str | Path) -> BundleHeads:
             raise BundleError(f"{path} has more than {BUNDLE_BYTES_MAX} bytes: it is no bundle")
         content = json.loads(path.read_bytes())
         kinds = {
-            str(head["name"]): (str(head["kind"]), tuple(map(float, head.get("quantiles", ()))))
+            str(head["name"]): _Kind(
+                str(head["kind"]),
+                tuple(map(float, head.get("quantiles", ()))),
+                bool(head.get("surprise", False)),
+            )
             for head in content["spec"]["heads"]
         }
         return BundleHeads(_fields_of(kinds), str(content["fingerprint"])[:16], tuple(kinds))
@@ -161,24 +181,6 @@ def schema_text(wire_format: str, fields: Sequence[OutputField]) -> str:
     """Return the text of the schema of a format."""
     texts = {"avro": _avro, "protobuf": _protobuf, "json_schema": _json_schema}
     return texts[wire_format](fields)
-
-
-def avro_head_names(text: str) -> dict[str, str]:
-    """Return the name of the head of each field of ``outputs`` in a schema of Avro."""
-    for field in json.loads(text)["fields"]:
-        if field["name"] == "outputs":
-            return {
-                str(output["name"]): str(output.get("head", output["name"]))
-                for output in field["type"]["fields"]
-            }
-    return {}
-
-
-def protobuf_head_names(text: str) -> dict[str, str]:
-    """Return the name of the head of each field of ``Outputs`` in a schema of Protobuf."""
-    _, _, rest = re.sub(r"//[^\n]*", "", text).partition("message Outputs")
-    outputs = rest.partition("{")[2].partition("}")[0]
-    return dict(re.findall(r'(\w+)\s*=\s*\d+\s*\[[^\]]*json_name\s*=\s*"([^"]+)"', outputs))
 
 
 def _dump(schema: Mapping[str, Any]) -> str:
@@ -204,14 +206,13 @@ def _avro(fields: Sequence[OutputField]) -> str:
             return record(kind, ("class", "string"), ("probability", "float"), ("top", top))
         return record(kind, ("probability" if kind == "Binary" else "value", "float"))
 
-    outputs = []
-    for field in fields:
-        member = {
-            "name": field.field,
-            "type": ["null", output(field.kind, field.members)],
-            "default": None,
-        }
-        outputs.append(member if field.field == field.head else {**member, "head": field.head})
+    def of_head(field: OutputField, kind: Any) -> dict[str, Any]:
+        member = _member(field.field, ["null", kind])
+        return member if field.field == field.head else {**member, "head": field.head}
+
+    outputs = [of_head(field, output(field.kind, field.members)) for field in fields]
+    surprises = [of_head(field, "float") for field in fields if field.has_surprise]
+    surprise = {"type": "record", "name": "Surprise", "fields": surprises}
     source = record("Source", ("topic", "string"), ("partition", "int"), ("offset", "long"))
     optional = ["null", "string"]
     prediction = record(
@@ -225,6 +226,7 @@ def _avro(fields: Sequence[OutputField]) -> str:
         ("event_time_ms", "long"),
         ("steps", "long"),
         ("cold", "boolean"),
+        *([("surprise", ["null", surprise])] if surprises else []),
     )
     return _dump({"type": "record", "name": "Prediction", "namespace": NAMESPACE, **prediction})
 
@@ -250,7 +252,7 @@ message Prediction {
   int64 event_time_ms = 9 [json_name = "event_time_ms"];
   int64 steps = 10;
   bool cold = 11;
-}
+%s}
 
 message Outputs {
 %s}
@@ -285,7 +287,15 @@ message Candidate {
 def _protobuf(fields: Sequence[OutputField]) -> str:
     lines = [f'  {f.kind} {f.field} = {f.number} [json_name = "{f.head}"];\n' for f in fields]
     messages = [_quantiles_message(field) for field in fields if field.members]
-    return _PROTOBUF % "".join(lines) + "".join(messages)
+    rated = [
+        f'  optional float {f.field} = {f.number} [json_name = "{f.head}"];\n'
+        for f in fields
+        if f.has_surprise
+    ]
+    if rated:
+        messages.append(f"\nmessage Surprise {{\n{''.join(rated)}}}\n")
+    surprise = "  Surprise surprise = 12;\n" if rated else ""
+    return _PROTOBUF % (surprise, "".join(lines)) + "".join(messages)
 
 
 def _quantiles_message(field: OutputField) -> str:
@@ -323,8 +333,11 @@ def _json_schema(fields: Sequence[OutputField]) -> str:
         "steps": _INTEGER,
         "cold": {"type": "boolean"},
     }
+    rated = {field.head: {"type": ["number", "null"]} for field in fields if field.has_surprise}
+    if rated:
+        prediction["surprise"] = _object(rated)
     about = {"$schema": "http://json-schema.org/draft-07/schema#", "title": "Prediction"}
-    return _dump({**about, **_object(prediction, optional=_OPTIONAL)})
+    return _dump({**about, **_object(prediction, optional=(*_OPTIONAL, "surprise"))})
 
 
 def _object(properties: Mapping[str, Any], optional: Collection[str] = ()) -> dict[str, Any]:

@@ -7,6 +7,7 @@ are written by ``binary_writers.py``.
 
 import base64
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import orjson
@@ -18,6 +19,7 @@ from stream_rnn.predictions.wire_schema import Wire
 
 FORMAT = 1
 JSON = Wire("json")
+NOTHING: Mapping[str, NDArray[np.float32]] = MappingProxyType({})
 
 
 class PredictionWriter:
@@ -53,6 +55,7 @@ class PredictionWriter:
         self.topic = topic
         self.numerics = numerics
         self._heads = heads
+        self._rated = [head.name for head in heads if head.surprise]
         self._top_k = top_k
         frame = b"" if wire.format == "json" else b"\0" + wire.schema_id.to_bytes(4, "big")
         self._binary: BinaryWriter | None = None
@@ -84,7 +87,9 @@ class PredictionWriter:
             + model
             + b","
             + source
-            + b'%d},"event_time_ms":%d,"steps":%d,"cold":%b}'
+            + b'%d},"event_time_ms":%d,"steps":%d,"cold":%b'
+            + _surprise_template(self._rated)
+            + b"}"
         )
         self._source_headers = [
             ("sr-topic", topic.encode()),
@@ -101,6 +106,7 @@ class PredictionWriter:
         time_ms: NDArray[np.int64],
         steps: NDArray[np.int64],
         outputs: Mapping[str, NDArray[np.float32]],
+        surprises: Mapping[str, NDArray[np.float32]] = NOTHING,
     ) -> list[bytes]:
         """Write N predictions.
 
@@ -111,6 +117,7 @@ class PredictionWriter:
             steps: (N,) numbers of events in the hidden state, this one included.
             outputs: (N,) outputs of each head, by its name; (N, C) for a head of C
                 classes or quantiles.
+            surprises: (N,) surprise of each head that has one, by its name; NaN for none.
 
         Returns:
             N values for the predictions topic.
@@ -118,7 +125,7 @@ class PredictionWriter:
         if not keys:
             return []
         if self._binary is not None:
-            return self._binary.write(keys, offsets, time_ms, steps, outputs)
+            return self._binary.write(keys, offsets, time_ms, steps, outputs, surprises)
         columns = [self._column(head, outputs[head.name]) for head in self._heads]
         cold = [b"true" if step == 1 else b"false" for step in steps.tolist()]
         rows = zip(
@@ -128,6 +135,7 @@ class PredictionWriter:
             time_ms.tolist(),
             steps.tolist(),
             cold,
+            *(_shortest_decimals(surprises[name]) for name in self._rated),
             strict=True,
         )
         template = self._template
@@ -181,9 +189,15 @@ class PredictionWriter:
 
 
 def _shortest_decimals(values: NDArray[np.float32]) -> list[bytes]:
-    """Return the shortest decimals that give the same float32 values."""
+    """Return the shortest decimals that give the same float32 values; null for NaN."""
     contiguous = np.ascontiguousarray(values, np.float32)
     return orjson.dumps(contiguous, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
+
+
+def _surprise_template(heads: Sequence[str]) -> bytes:
+    """Return the template of the surprise of some heads; empty for none, so that it costs nothing."""
+    fields = b",".join(_json_for_template(name) + b":%b" for name in heads)
+    return b',"surprise":{' + fields + b"}" if heads else b""
 
 
 def _key_field(key: bytes) -> bytes:

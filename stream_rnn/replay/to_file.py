@@ -238,7 +238,8 @@ def flat_row(message: bytes) -> dict[str, Any]:
     for head, output in prediction["outputs"].items():
         for name, value in output.items():
             row[f"{head}.{name}"] = orjson.dumps(value).decode() if name == "top" else value
-    return row
+    rated = prediction.get("surprise", {}).items()
+    return row | {f"{head}.surprise": surprise for head, surprise in rated}
 
 
 # --- processes ----------------------------------------------------------------------------------

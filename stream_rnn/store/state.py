@@ -9,7 +9,8 @@ A hidden state is a header of 16 bytes and the raw tensor, all little-endian:
     bytes 8-15  greatest event time in this memory in ms, signed
     bytes 16-   float32: h as (L, H), for an LSTM (2, L, H) with h before c; then the tail
 
-The *tail* is what the features with ``lag = true`` read of the key's last event.
+The *tail* is what the features with ``lag = true`` read of the key's last event, followed by y of the
+heads with ``surprise = true`` at that event.
 
 The processor uses :class:`Store`; ``store/redis_store.py`` implements it in Redis and
 ``store/memory_store.py`` in memory, under the same contract tests.

@@ -9,7 +9,7 @@ Only the last steps are kept in memory.
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -20,7 +20,7 @@ from stream_rnn.errors import ConfigError, RecordError
 from stream_rnn.fold import micro_batch
 from stream_rnn.fold.decoder import Decoder, Record
 from stream_rnn.fold.outputs import make_writer
-from stream_rnn.fold.single_steps import Memory, step_one_by_one
+from stream_rnn.fold.single_steps import Memory, SingleStep, step_one_by_one
 from stream_rnn.model.network import Model
 from stream_rnn.settings import Settings
 from stream_rnn.text import format_duration
@@ -71,6 +71,7 @@ class Unrolled:
         y: (T, O) outputs of the network before the heads.
         outputs: (T,) outputs by head; (T, C) for classes.
         between: Expiries, forgets and skips among these steps, in offset order.
+        surprises: (T,) surprise of each head that has one, by its name; NaN where there is none.
     """
 
     model: Model
@@ -92,6 +93,7 @@ class Unrolled:
     y: Floats
     outputs: dict[str, Floats]
     between: tuple[Between, ...]
+    surprises: dict[str, Floats] = field(default_factory=dict)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -125,7 +127,8 @@ class Unrolled:
             top_k=settings.top_k,
         )
         keys = [self.key] * len(self.offsets)
-        return writer.write(keys, self.offsets, self.time_ms, self.steps, self.outputs)
+        place = keys, self.offsets, self.time_ms, self.steps
+        return writer.write(*place, self.outputs, self.surprises)
 
 
 async def unroll(
@@ -198,6 +201,7 @@ class _Step:
     before: Floats
     after: Floats
     y: Floats
+    surprises: dict[str, Floats]
 
 
 class _KeyUnroller:
@@ -261,15 +265,26 @@ class _KeyUnroller:
         step = _Step(
             offset=offset,
             time_ms=int(time_ms[event]),
-            since_ms=np.nan if cold else float(max(int(time_ms[event]) - before.last_ms, 0)),
+            since_ms=result.since_ms,
             steps=result.steps,
             x=result.x,
             before=self._empty.hidden if cold else before.hidden,
             after=self._memory.hidden,
             y=result.y,
+            surprises=self._surprises(event, result, batch),
         )
         self._events += 1
         self._steps.append(step)
+
+    def _surprises(
+        self, event: int, result: SingleStep, batch: micro_batch.DecodedBatch
+    ) -> dict[str, Floats]:
+        """Return the surprise (1,) of each head that has one."""
+        surprise = self._model.surprise
+        if not surprise.heads:
+            return {}
+        columns = {path: [values[event]] for path, values in batch.decoded.columns.items()}
+        return surprise.of(columns, np.array([result.since_ms]), result.before[None])
 
     def _skip(self, offset: int, error: RecordError) -> None:
         self._skipped[error.code] += 1
@@ -303,6 +318,10 @@ class _KeyUnroller:
             gates={name: values.numpy() for name, values in gates.items()},
             y=y,
             outputs=model.outputs(y),
+            surprises={
+                head.name: _stack([step.surprises[head.name][0] for step in steps], ())
+                for head in model.surprise.heads
+            },
             between=tuple(incident for incident in self._between if incident.offset >= first),
         )
 

@@ -13,8 +13,9 @@ from stream_rnn.model.encoder import Encoder
 from stream_rnn.model.features import Feature, FeatureSpec, Numeric, SincePrevious
 from stream_rnn.model.heads import AnyHead, Quantile, Regression, Target, TimeToNext
 from stream_rnn.model.scaled import Fitted
+from stream_rnn.model.targets import encode_targets
 from stream_rnn.model.vector import Vector
-from stream_rnn.training.targets import Runs, align_targets, encode_targets
+from stream_rnn.training.targets import Runs, align_targets
 
 STD_MIN = 1e-6  # standard deviation of a constant
 ROUNDING = 1e-12  # standard deviation of a rounded constant, as a share of its size

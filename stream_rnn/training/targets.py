@@ -7,7 +7,6 @@ evaluation both use this module, so that a label means the same in both.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -20,12 +19,12 @@ from stream_rnn.fold.rounds import latest_before
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.heads import AnyHead, Multiclass, TimeToNext
 from stream_rnn.model.network import Model
+from stream_rnn.model.targets import encode_targets, labels_of
 from stream_rnn.replay.contents import Contents
 from stream_rnn.settings import Settings
 from stream_rnn.training.labels import Labels, value_at
 
 Columns = dict[str, NDArray[np.float64]]  # head -> (N,)
-JSON_TYPES = {float: "number", int: "number", bool: "boolean", str: "text"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,22 +66,6 @@ def align_targets(head: AnyHead, own: NDArray[np.float64], runs: Runs) -> NDArra
     if isinstance(head, Multiclass) and head.end:
         aligned[lasts[runs.closes]] = len(head.classes)
     return aligned
-
-
-def encode_targets(
-    head: AnyHead, values: Sequence[Any] | NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return the values (N,) of a head's field, encoded for training; NaN for none."""
-    if isinstance(values, list) and set(map(type, values)) <= {bool, str, NoneType}:
-        found = {value: head.target(value) for value in set(values)}  # few, of many events
-        floats = {v: np.nan if target is None else target for v, target in found.items()}
-        return np.fromiter(map(floats.__getitem__, values), np.float64, len(values))
-    encoded = np.full(len(values), np.nan)
-    for i, value in enumerate(values.tolist() if isinstance(values, np.ndarray) else values):
-        target = None if value != value else head.target(value)  # noqa: PLR0124  # NaN is none
-        if target is not None:
-            encoded[i] = target
-    return encoded
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,17 +134,10 @@ class TargetDecoder:
         for head in self.heads:
             if head.of != "label":
                 values = _read_field(self._decoders[head.name], str(head.path), records)
-                fields[head.name] = _labels(head, values)
+                fields[head.name] = labels_of(head, values)
             elif head.name in joined:
                 fields[head.name] = joined[head.name]
         return fields
-
-
-def _labels(head: AnyHead, values: Sequence[Any]) -> list[Any]:
-    """Return the values that are labels of a head; ``None`` for each value of another type."""
-    types = {kind for kind, name in JSON_TYPES.items() if name in head.types}
-    values = list(map(head.read, values)) if head.parses else values
-    return [value if type(value) in types else None for value in values]
 
 
 def _read_field(decoder: Decoder, path: str, records: Sequence[Record]) -> list[Any]:

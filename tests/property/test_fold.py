@@ -23,6 +23,7 @@ from tests import models, oracle
 CELLS = ("elman", "gru", "lstm", "none")
 MODELS = [*(functools.partial(models.small, cell) for cell in CELLS), models.lagged]
 MODELS.append(functools.partial(models.lagged, "none"))
+MODELS += [models.surprised, functools.partial(models.surprised, "none")]
 EXAMPLES = settings(
     max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -35,6 +36,7 @@ events = st.one_of(
             "kind": st.sampled_from(["A", "B", "?"]),
             "ok": st.sampled_from([True, False, None]),
             "size": st.sampled_from([None, -1.5, 2.0, 3e38]),  # only the next event reads it
+            "extra": st.sampled_from([None, 7, -2.5, "7", True]),  # only a surprise reads it
         }
     ),
     st.just({"x": 3e38, "kind": "A"}),  # finite, but the step computes infinities
@@ -130,7 +132,7 @@ def test_any_cut_gives_what_the_oracle_gives(model, records, sizes, ttl, cache, 
 )
 def test_partitions_that_run_side_by_side_do_not_mix(interleaved, sizes, ttl):
     """One model folds the same keys in several partitions concurrently, each like the oracle."""
-    model, configured = models.lagged(), build_settings(ttl, yield_ms=0.001)
+    model, configured = models.surprised(), build_settings(ttl, yield_ms=0.001)
     folds = [(MemoryLog(records), MemoryStore()) for records in interleaved]
 
     async def go() -> None:
