@@ -15,11 +15,14 @@ from stream_rnn.cli.shared.printing import (
 )
 from stream_rnn.cli.shared.progress import RecordBars
 from stream_rnn.evaluation.report.figures import format_metric, interval, is_in_unit
-from stream_rnn.evaluation.report.sentences import worth
-from stream_rnn.evaluation.result import MODELS, NAIVE, Evaluation, HeadEvaluation
+from stream_rnn.evaluation.report.sentences import surprise, worth
+from stream_rnn.evaluation.result import MODELS, NAIVE, Evaluation, HeadEvaluation, SurpriseSummary
 from stream_rnn.fold.gc_tuning import tune_garbage_collector
 from stream_rnn.metrics.figure import Figure
 from stream_rnn.notebook.evaluate import evaluate
+from stream_rnn.text import format_number, visible
+
+KEYS_SHOWN = 5
 
 
 def run(log: tuple[str, ...], report: Path | None, as_json: bool, **options: Any) -> None:
@@ -47,12 +50,13 @@ def _print(console: Console, evaluation: Evaluation, report: Path | None) -> Non
         print_text(console, f"{head.name}: {head.question} {head.events:,} predictions scored")
         if NAIVE in head.models:
             print_text(console, f"naive: {head.naive}")
-        if not head.events:
-            print_text(console, worth(head)[1])
-            continue
-        _print_metrics(console, head)
+        if head.events:
+            _print_metrics(console, head)
         print_text(console, worth(head)[1])
-        _print_by_memory(console, head)
+        if head.events:
+            _print_by_memory(console, head)
+        if head.surprise is not None:
+            _print_surprise(console, head.surprise)
     if report is not None:
         console.print(f"\nreport written to {report}", soft_wrap=True)
 
@@ -78,6 +82,21 @@ def _print_by_memory(console: Console, head: HeadEvaluation) -> None:
     ]
     console.print(f"{head.metric} by the number of events in memory")
     print_table(console, ["in memory", "scored", *names], rows)
+
+
+def _print_surprise(console: Console, summary: SurpriseSummary) -> None:
+    print_text(console, surprise(summary))
+    if summary.keys:
+        rows = [
+            [
+                visible(one.key),
+                f"{one.events:,}",
+                format_number(one.mean),
+                format_number(one.largest),
+            ]
+            for one in summary.keys[:KEYS_SHOWN]
+        ]
+        print_table(console, ["most surprising keys", "events", "mean", "largest"], rows)
 
 
 def _cell(head: HeadEvaluation, figure: Figure | None, metric: str) -> str:

@@ -67,9 +67,6 @@ class _JsonPrinter:
         line = reader.record.value
         if line[:1] == b"\0":
             content = prediction.model_dump(mode="json", by_alias=True, exclude_none=True)
-            content["surprise"] = prediction.surprise  # with what is null
-            if not prediction.surprise:
-                del content["surprise"]
             line = orjson.dumps(content)
         sys.stdout.buffer.write(line + b"\n")
         sys.stdout.buffer.flush()
@@ -123,7 +120,7 @@ class _TablePrinter:
 
 def describe_surprise(prediction: Prediction, head: str) -> str:
     """Return the surprise of a head behind a blank; empty for a head without."""
-    if head not in prediction.surprise:
+    if prediction.surprise is None or head not in prediction.surprise:
         return ""
     surprise = prediction.surprise[head]
     return " surprise -" if surprise is None else f" surprise {surprise:.3g}"

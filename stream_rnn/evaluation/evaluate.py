@@ -32,6 +32,7 @@ from stream_rnn.evaluation.result import (
 )
 from stream_rnn.evaluation.scoring import choose_scored
 from stream_rnn.evaluation.scoring_options import DEFAULT_SCORING, ScoringOptions
+from stream_rnn.evaluation.surprise import summarize_surprise
 from stream_rnn.evaluation.worst_predictions import calibration_bins, largest_errors
 from stream_rnn.metrics.bootstrap import KeyCounts, draw_keys, resampled_metrics, with_interval
 from stream_rnn.metrics.figure import Figure
@@ -194,6 +195,7 @@ def _evaluate_head(
 ) -> HeadEvaluation:
     memory = folds[MEMORY]
     target = memory.targets[head.name]
+    surprise = summarize_surprise(head, memory, chosen)
     chosen = chosen & np.isfinite(target)
     outputs = {name: fold.outputs[head.name][chosen] for name, fold in folds.items()}
     rule = ""
@@ -233,6 +235,7 @@ def _evaluate_head(
         largest=largest_errors(
             head, memory, outputs[MEMORY], target[chosen], np.flatnonzero(chosen)
         ),
+        surprise=surprise,
     )
 
 

@@ -48,6 +48,49 @@ class WorstPrediction:
 
 
 @dataclass(frozen=True, slots=True)
+class SurprisingKey:
+    """A key with a high mean surprise."""
+
+    key: str
+    events: int
+    mean: float
+    largest: float
+
+
+@dataclass(frozen=True, slots=True)
+class SurprisingEvent:
+    """An event with one of the highest surprises."""
+
+    key: str
+    partition: int
+    offset: int
+    event_time_ms: int
+    steps: int
+    surprise: float
+
+
+@dataclass(frozen=True, slots=True)
+class SurpriseSummary:
+    """The surprise of a head over the scored events.
+
+    Attributes:
+        unit: Unit of a surprise.
+        events: Number of scored events with a surprise.
+        mean: Mean surprise; NaN without events.
+        quantiles: Quantile by name, such as ``p99``; empty without events.
+        keys: Keys with the highest mean, highest first.
+        highest: Events with the highest surprise, highest first.
+    """
+
+    unit: str
+    events: int
+    mean: float
+    quantiles: Mapping[str, float]
+    keys: tuple[SurprisingKey, ...]
+    highest: tuple[SurprisingEvent, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class HeadEvaluation:
     """The metrics of one head.
 
@@ -67,6 +110,7 @@ class HeadEvaluation:
         by_key: Groups by the number of events of the key.
         calibration: Model -> bins, in the order of their predictions.
         largest: Events with the largest losses, largest first.
+        surprise: Surprise of the network; ``None`` for a head without.
     """
 
     name: str
@@ -84,6 +128,7 @@ class HeadEvaluation:
     by_key: tuple[Group, ...] = ()
     calibration: Mapping[str, tuple[Bin, ...]] = field(default_factory=dict)
     largest: tuple[WorstPrediction, ...] = ()
+    surprise: SurpriseSummary | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +226,8 @@ class Evaluation:
             }
             fields = whole["heads"][name]
             del fields["models"], fields["naive"], fields["name"]
+            if head.surprise is None:
+                del fields["surprise"]
             rule = {"naive_rule": head.naive}
             whole["heads"][name] = {**values, "intervals": intervals, **rule, **fields}
         return whole

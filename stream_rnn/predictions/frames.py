@@ -94,6 +94,6 @@ def _row(prediction: Prediction) -> dict[str, Any]:
             if name == "top":
                 value = [{"class": label, "probability": p} for label, p in value]  # noqa: PLW2901
             row[f"{head}.{name}"] = value
-        if head in prediction.surprise:
+        if prediction.surprise is not None and head in prediction.surprise:
             row[f"{head}.surprise"] = prediction.surprise[head]
     return row

@@ -90,8 +90,8 @@ class Prediction(_Model):
         cold: Whether this was the first event in the hidden state.
         surprise: How far this event was from the key's previous prediction, by the name of each head
             that has a surprise: -log p in nats for binary and multi-class heads, else an error in
-            standard deviations.  ``None`` at the first event in the hidden state, and for an event
-            without a target.
+            standard deviations.  Its value is ``None`` at the first event in the hidden state, and
+            for an event without a target.  ``None`` if no head has one.
     """
 
     format: Literal[1]
@@ -105,7 +105,7 @@ class Prediction(_Model):
     event_time_ms: int
     steps: Annotated[int, Field(ge=1)]
     cold: bool
-    surprise: dict[str, Surprise] = {}
+    surprise: dict[str, Surprise] | None = None
 
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:

@@ -26,6 +26,10 @@ from stream_rnn.spec.toml import Block
 SUGGESTED_HEADS_MAX = 3
 SUGGESTED_CLASSES_MAX = 20
 OTHERS_SHOWN = 12
+SURPRISE_OFFER = (
+    "surprise = true adds to each prediction how far the event was from the previous prediction "
+    "of this head: a score of anomalies that needs no labels."
+)
 
 
 def target_columns(log: ExaminedLog, options: ProposalOptions) -> Iterator[Column]:
@@ -47,7 +51,17 @@ def choose_target(log: ExaminedLog, options: ProposalOptions) -> tuple[Target, C
 
 
 def head_blocks(log: ExaminedLog, options: ProposalOptions) -> Iterator[Block]:
-    """Yield the heads that the spec has."""
+    """Yield the heads that the spec has; the first that can offers a surprise."""
+    is_offered = False
+    for block in _chosen_heads(log, options):
+        if is_offered or block.values.get("of", "next") != "next":
+            yield block
+            continue
+        is_offered = True
+        yield replace(block, comments=[*block.comments, SURPRISE_OFFER])
+
+
+def _chosen_heads(log: ExaminedLog, options: ProposalOptions) -> Iterator[Block]:
     names = UniqueNames()
     if options.targets:
         for path in options.targets:

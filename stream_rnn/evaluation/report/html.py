@@ -94,6 +94,7 @@ class HeadSection:
         groups: Sections by memory, by time and by key, without those that have no groups.
         calibration: Sentence, chart, and rows of (model, bin); ``None`` if there are no bins.
         largest: Events with the largest errors.
+        surprise: Distribution of the surprise, as a sentence; empty for a head without.
     """
 
     anchor: str
@@ -107,6 +108,7 @@ class HeadSection:
     groups: tuple[GroupSection, ...]
     calibration: tuple[str, Markup, Excerpt] | None
     largest: Excerpt
+    surprise: str
 
 
 def write_report(
@@ -212,6 +214,7 @@ def _head_section(place: int, head: HeadEvaluation) -> HeadSection:
         ),
         calibration=_calibration(head),
         largest=shorten(head.largest, LARGEST_MAX),
+        surprise=sentences.surprise(head.surprise) if head.surprise else "",
     )
 
 

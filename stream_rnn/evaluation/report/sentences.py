@@ -18,6 +18,7 @@ from stream_rnn.evaluation.result import (
     Group,
     HeadEvaluation,
     HiddenStateHealth,
+    SurpriseSummary,
 )
 from stream_rnn.metrics.figure import Figure
 from stream_rnn.text import DASH, format_number, is_known, printable
@@ -259,3 +260,18 @@ def _health_sign(name: str, value: float, good: tuple[float, float], why: str) -
     text = f"below {high}" if low == 0 else f"{low} to {high}"
     is_good = low <= value <= high if is_known(value) else None
     return HealthSign(name, format_number(value) if is_known(value) else DASH, text, is_good, why)
+
+
+def surprise(summary: SurpriseSummary) -> str:
+    """Describe the distribution of the surprise of a head."""
+    if not summary.events:
+        return "No scored event has a surprise: it needs an earlier event of the key, and a target."
+    names = {"p50": "median", "p99_9": "99.9th percentile", "largest": "largest"}
+    texts = (
+        f"{names.get(name, f'{name[1:]}th percentile')} {format_number(value)}"
+        for name, value in summary.quantiles.items()
+    )
+    return (
+        f"Surprise of {summary.events:,} events, in {summary.unit}: "
+        f"mean {format_number(summary.mean)}, {', '.join(texts)}."
+    )
