@@ -148,7 +148,7 @@ $("look").addEventListener("submit", async (event) => {
         heat(s.hidden), make("p", { class: "quiet" }, "Hidden state: blue is above 0, orange below; a stronger color is further from 0."));
     if (answer.predictions.length) parts.push(make("p", {}, "Last predictions:"));
     for (const p of answer.predictions.slice().reverse())
-      parts.push(make("pre", {}, `${when(p.event_time_ms)}  step ${p.steps}  ${JSON.stringify(p.outputs)}`));
+      parts.push(make("pre", {}, `${when(p.event_time_ms)}  step ${p.steps}  ${JSON.stringify(p.outputs)}${p.surprise ? `  surprise ${JSON.stringify(p.surprise)}` : ""}`));
     place.replaceChildren(...parts);
   } catch (error) { place.replaceChildren(make("p", { class: "bad" }, error.message)); }
 });

@@ -15,7 +15,13 @@ from stream_rnn.fold.output_schema import model_decoder
 from stream_rnn.kafka.clients import new_consumer, stop_consumer
 from stream_rnn.kafka.connection import connection_options
 from stream_rnn.operate.open_fold import Fold
-from stream_rnn.predictions.schema import BinaryOutput, ClassOutput, NumberOutput, QuantileOutput
+from stream_rnn.predictions.schema import (
+    BinaryOutput,
+    ClassOutput,
+    NumberOutput,
+    Prediction,
+    QuantileOutput,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +63,10 @@ class Sampler:
         self._decoder = model_decoder(fold.model)
         self._fingerprint = fold.model.fingerprint[:16]
         self._kinds = {head.name: OUTPUTS[head.kind] for head in fold.model.spec.heads}
-        self._outputs = {name: deque[float | str](maxlen=SAMPLES_MAX) for name in self._kinds}
+        rated = (surprise_name(head.name) for head in fold.model.surprise.heads)
+        self._outputs = {
+            name: deque[float | str](maxlen=SAMPLES_MAX) for name in (*self._kinds, *rated)
+        }
         self._has_topic = True
         self._has_begun = False
         self._offsets = self._records = 0
@@ -158,7 +167,13 @@ class Sampler:
                     self._outputs[name].append(values[len(values) // 2])
                 case ClassOutput(label=label):
                     self._outputs[name].append(label)
+        self._add_surprises(prediction)
         return True
+
+    def _add_surprises(self, prediction: Prediction) -> None:
+        for head, surprise in (prediction.surprise or {}).items():
+            if surprise is not None and (name := surprise_name(head)) in self._outputs:
+                self._outputs[name].append(surprise)
 
     def sample(self) -> Json:
         """Return whether the topic exists and was read to its end, and how much of it was read.
@@ -182,10 +197,15 @@ class Sampler:
         return {"p50": p50, "p99": p99, "sample": len(delays)}
 
     def outputs(self) -> Json:
-        """Return the distribution of the sampled outputs of each head."""
+        """Return the distribution of the sampled outputs and surprises of each head."""
         return {
             name: distribution(list(values)) for name, values in self._outputs.items() if values
         }
+
+
+def surprise_name(head: str) -> str:
+    """Return the name of a head's surprise beside the outputs; names of heads have no blank."""
+    return f"{head} surprise"
 
 
 def distribution(values: list[float | str]) -> Json:

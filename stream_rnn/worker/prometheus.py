@@ -34,6 +34,7 @@ BATCH_EVENTS = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536)
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 PROBABILITIES = tuple(n / 10 for n in range(1, 11))
 NORMS = (0.01, 0.03, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 2.0, 5.0, 10.0)
+SURPRISES = (0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 10.0, 20.0, 50.0)
 POWERS = tuple(10.0**n for n in range(-1, 8))
 VALUES = (*(-value for value in reversed(POWERS[:-1])), 0.0, *POWERS)
 
@@ -198,6 +199,7 @@ class Metrics:
         self._probability = histogram("output_probability", "Sampled probabilities of binary heads.", PROBABILITIES, "head")  # fmt: skip
         self._value = histogram("output_value", "Sampled outputs of regression and time heads, in the unit of the head.", VALUES, "head")  # fmt: skip
         self._class = counter("output_class", "Likeliest classes of sampled outputs.", "head", "class")  # fmt: skip
+        self._surprise = histogram("output_surprise", "Sampled surprises of events, in nats or in standard deviations of the target.", SURPRISES, "head")  # fmt: skip
         # Alerts need these series from 0 on: Prometheus sees no increase in a series that is new.
         for error in (MovedError, TornError, CorruptStateError, JumpedError):
             self._repositions.labels(_snake_case(error))
@@ -244,6 +246,9 @@ class Metrics:
         outputs = self._model.outputs(stepped.y[rows])
         for head in self._model.spec.heads:
             self._sample_head(head, outputs[head.name])
+        for name, surprises in stepped.surprises.items():
+            for surprise in surprises[rows][~np.isnan(surprises[rows])].tolist():
+                self._surprise.labels(name).observe(surprise)
         existing = np.flatnonzero(stepped.exists)
         if len(existing):
             chosen = existing[_sample_rows(len(existing))]

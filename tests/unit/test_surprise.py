@@ -26,6 +26,7 @@ from stream_rnn.replay.partition import in_batches
 from stream_rnn.settings import Settings
 from stream_rnn.testing import MemoryLog, MemoryStore, memory_processor, record
 from stream_rnn.trace.unroll import unroll
+from stream_rnn.worker.prometheus import Metrics
 from tests import models, oracle
 
 X = {"name": "x", "kind": "numeric", "path": "x", "scaling": "none"}
@@ -213,6 +214,21 @@ def test_the_trace_has_the_surprise_of_the_fold():
     found = asyncio.run(unroll(model, SETTINGS, b"k", batches, source="events", partition=0))
     assert found.predictions(SETTINGS) == [message.value for message in log.predictions]
     assert set(found.surprises) == {head.name for head in model.spec.heads if head.surprise}
+
+
+def test_a_worker_counts_the_surprises_that_it_samples():
+    """Those that are none are left out; dashboards show a histogram for each head."""
+    model = models.surprised()
+    log = MemoryLog([record(i, b"k", event, 1000 * i) for i, event in enumerate(EVENTS)])
+    processor = memory_processor(model, log, MemoryStore(), SETTINGS)
+    processor.observer = metrics = Metrics(model, SETTINGS, list, lambda: 0.0)
+    asyncio.run(processor.run())
+
+    def count_of(head):
+        labels = {"head": head}
+        return metrics.registry.get_sample_value("stream_rnn_output_surprise_count", labels)
+
+    assert (count_of("wait"), count_of("next-kind"), count_of("other")) == (3, 1, None)
 
 
 EVENTS = [{"x": 1.0, "kind": "A", "size": 2}, {"x": 3.0, "kind": "B"}, {}, {"x": -1, "size": 1}]
