@@ -182,6 +182,20 @@ ARRAYS = {
 """A spec whose features read arrays and words without a vocabulary, and with quantiles."""
 
 
+LAGGED_ARRAYS = {
+    **ARRAYS,
+    "name": "lagged-arrays",
+    "features": [
+        *ARRAYS["features"],
+        *(
+            {**feature, "name": f"last_{feature['name']}", "lag": True}
+            for feature in ARRAYS["features"]
+        ),
+    ],
+}
+"""``ARRAYS`` with each feature a second time, which reads the previous event."""
+
+
 def of(content: dict, seed: int = 7) -> Model:
     """Return an untrained model of the content of a spec."""
     torch.manual_seed(seed)
@@ -199,3 +213,9 @@ def enveloped() -> Model:
 def arrays() -> Model:
     """Return an untrained model of ``ARRAYS``."""
     return of(ARRAYS)
+
+
+@cache
+def lagged_arrays() -> Model:
+    """Return an untrained model of ``LAGGED_ARRAYS``."""
+    return of(LAGGED_ARRAYS)

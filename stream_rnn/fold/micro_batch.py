@@ -121,6 +121,9 @@ async def step(
         states: (K,) Stored states; zeros for a key without one.
         ttl_ms: Age in stream time, in milliseconds, above which a state expires; ``None``: never.
         yield_to_loop: Function to await between calls of torch.
+
+    Raises:
+        CorruptStateError: A stored tail cannot be read.
     """
     time_ms = batch.decoded.time_ms
     plan = rounds.plan_runs(
@@ -194,6 +197,7 @@ def _fill_lags(
 ) -> None:
     """Fill the lags in x (N, F); a run begins with its stored tail (R, E) or without any event."""
     encoder = model.encoder
+    encoder.check_lags(tails[plan.is_warm])
     before = np.where(plan.is_warm[:, None], tails, encoder.lag_missing)
     values = batch.x[:, encoder.lag_columns]
     encoder.fill_lags(x, rounds.previous_in_run(plan.order, plan.first, values, before))

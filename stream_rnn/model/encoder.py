@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_rnn.errors import FeatureError
+from stream_rnn.errors import CorruptStateError, FeatureError
 from stream_rnn.model.features import (
     Boolean,
     Calendar,
@@ -15,6 +15,7 @@ from stream_rnn.model.features import (
     Numeric,
     SincePrevious,
     column_names,
+    embedded_of,
     is_lag,
 )
 from stream_rnn.model.vector import Vector
@@ -35,6 +36,7 @@ class Encoder:
         feature_count: Number of columns of x, F.
         lag_columns: (E,) Columns of the features with ``lag = true``.
         lag_missing: (E,) Their values at an event without a previous event, as for missing fields.
+        lag_index_max: (E,) Their greatest index; infinite for a column of numbers.
 
     Invariant: the bits of a row do not depend on other rows (``tests/unit/test_features.py``).
     """
@@ -51,6 +53,15 @@ class Encoder:
         lags = [is_lag(feature) for feature in spec.features for _ in column_names(feature)]
         self.lag_columns = np.flatnonzero(lags)
         self.lag_missing = self._encode_missing(spec)
+        self.lag_index_max = np.array(
+            [
+                np.inf if (words := embedded_of(feature)) is None else words.index_max
+                for feature in spec.features
+                if is_lag(feature)
+                for _ in column_names(feature)
+            ],
+            np.float32,
+        )
 
     def encode(
         self, columns: Mapping[str, Sequence[Any]], time_ms: NDArray[np.int64]
@@ -108,6 +119,19 @@ class Encoder:
             previous: These columns (N, E) of the previous event of each key, or ``lag_missing``.
         """
         x[:, self.lag_columns] = previous
+
+    def check_lags(self, tails: NDArray[np.float32]) -> None:
+        """Check that stored tails (N, E) have indexes where the network looks up embeddings.
+
+        Raises:
+            CorruptStateError: A number is no such index.
+        """
+        is_index = np.isfinite(self.lag_index_max)
+        indexes = tails[:, is_index]
+        fits = (indexes >= 0) & (indexes <= self.lag_index_max[is_index])
+        if not (fits & (indexes == np.floor(indexes))).all():
+            message = "the tail of a hidden state contains a number that is no row of its embedding"
+            raise CorruptStateError(message)
 
     def _encode_missing(self, spec: FeatureSpec) -> NDArray[np.float32]:
         """Encode a missing field (E,) for each feature with ``lag = true``."""

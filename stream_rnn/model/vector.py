@@ -1,7 +1,7 @@
 """A feature of an array of numbers, each place of which is scaled by itself."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +22,14 @@ class Vector(Transformed):
     Each place is scaled by its own statistics; ``scaling`` and ``clip`` hold for all.
     """
 
+    OMITTED_DEFAULTS: ClassVar[frozenset[str]] = frozenset({"lag"})
+
     kind: Literal["vector"]
     name: Name
     path: PATH
     length: int = Limits(ge=1, le=LENGTH_MAX)
     missing: Literal["indicator", "mean", "error"] = "indicator"
+    lag: bool = False
     fitted: Annotated[tuple[Fitted, ...], ARRAY] | None = None
 
     @model_validator(mode="after")

@@ -32,7 +32,7 @@ class MultiCategorical(SpecPart):
     are sorted, so that the bits of the mean do not depend on the order of the words.
     """
 
-    OMITTED_DEFAULTS: ClassVar[frozenset[str]] = frozenset({"separator"})
+    OMITTED_DEFAULTS: ClassVar[frozenset[str]] = frozenset({"separator", "lag"})
 
     kind: Literal["multi_categorical"]
     name: Name
@@ -43,6 +43,7 @@ class MultiCategorical(SpecPart):
     max_length: Annotated[int, Limits(ge=1, le=LENGTH_MAX)] = 32
     separator: Annotated[str, Limits(min_length=1, max_length=8)] | None = None
     missing: Literal["indicator", "error"] = "indicator"
+    lag: bool = False
 
     @model_validator(mode="after")
     def _has_words(self) -> Self:

@@ -41,6 +41,11 @@ class Embedded(NamedTuple):
     width: int
     is_list: bool = False
 
+    @property
+    def index_max(self) -> int:
+        """Greatest value of a column."""
+        return self.rows if self.is_list else self.rows - 1
+
 
 class Categorical(SpecPart):
     """A word of a vocabulary; index 0 stands for missing values and all other words."""
@@ -74,12 +79,15 @@ class Categorical(SpecPart):
 class Hashed(SpecPart):
     """A word of any number of words; index 0 stands for a missing one, a hash gives the others."""
 
+    OMITTED_DEFAULTS: ClassVar[frozenset[str]] = frozenset({"lag"})
+
     kind: Literal["hashed"]
     name: Name
     path: PATH
     buckets: Buckets = 1024
     embedding: EmbeddingSize = 8
     missing: Literal["indicator", "error"] = "indicator"
+    lag: bool = False
 
     @property
     def field(self) -> Field:

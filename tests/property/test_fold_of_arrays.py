@@ -1,5 +1,6 @@
 """The fold of events with arrays equals the oracle bit for bit, wherever it is cut or dies."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -39,6 +40,7 @@ def logs(draw) -> list:
     return records
 
 
+@pytest.mark.parametrize("model", [models.arrays, models.lagged_arrays])
 @EXAMPLES
 @given(
     records=logs(),
@@ -49,10 +51,10 @@ def logs(draw) -> list:
     wipe=st.booleans(),
 )
 def test_neither_a_cut_nor_a_crash_changes_a_fold_of_arrays(
-    records, sizes, sizes_after, point, times, wipe
+    model, records, sizes, sizes_after, point, times, wipe
 ):
     """Predictions and states are those of the oracle, which takes each record by itself."""
-    model, configured = models.arrays(), build_settings(20.0, rounds_max=2)
+    model, configured = model(), build_settings(20.0, rounds_max=2)
     log, store = MemoryLog(records), MemoryStore()
     try:
         crash = {} if point is None else {"at_crash_point": CrashAt(point, times)}

@@ -116,6 +116,50 @@ def test_missing_lags_are_encoded_as_missing_fields():
     assert x[0, encoder.lag_columns].tolist() == encoder.lag_missing.tolist() == [0, 1, 0, 1, 0, 0]
 
 
+@pytest.mark.parametrize(
+    ("feature", "before", "first", "second"),
+    [
+        (
+            {"kind": "vector", "length": 2, "scaling": "none"},
+            [[5, None], None],
+            [[0, 0, 1], [5, 0, 0.5]],
+            [0, 0, 1],
+        ),
+        (
+            {
+                "kind": "vector",
+                "length": 2,
+                "scaling": "minmax",
+                "missing": "error",
+                "fitted": [{"mean": 3.0, "min": 1.0, "max": 5.0}, {"mean": 2.0, "max": 8.0}],
+            },
+            [[5, 8], [1, 4]],
+            [[0.5, 0.25], [1, 1]],
+            [0, 0.5],
+        ),
+        ({"kind": "hashed", "buckets": 1024}, ["a", None], [[0], [637]], [0]),
+        (
+            {"kind": "multi_categorical", "vocabulary": ["A", "B"], "max_length": 3},
+            [["B", "?", "A"], []],
+            [[0, 0, 0], [1, 2, 3]],
+            [0, 0, 0],
+        ),
+        (
+            {"kind": "multi_categorical", "buckets": 1024, "max_length": 2, "missing": "error"},
+            [["b"], ["a"]],
+            [[0, 0], [1014, 0]],
+            [638, 0],
+        ),
+    ],
+)
+def test_arrays_and_hashed_words_lag_as_numbers_do(feature, before, first, second):
+    """With the columns of a missing field at the first event of a key."""
+    model = model_of({"name": "last", "path": "right", "lag": True, **feature})
+    assert model.tail_size_floats == model.feature_count
+    found = unrolled(model, *({"right": value} for value in (*before, before[0])))
+    assert found == [*first, second]
+
+
 def test_a_state_has_its_tail_after_h():
     """In the order of x, as float32; without lags the bytes are those of version 1."""
     settings = Settings.build(app="app", source="events", predictions="out")
@@ -129,6 +173,30 @@ def test_a_state_has_its_tail_after_h():
         assert tail == ([2.5, 0, 1, 0, 2, 0] if version == 2 else [])
         assert oracle.fold(model, settings, log.records).states[b"k"] == oracle.stored(value)
         log = MemoryLog(log.records)
+
+
+@pytest.mark.parametrize("name", ["last_page", "last_tags_0", "last_items_3"])
+@pytest.mark.parametrize("number", [-1.0, 0.5, 100_000.0, 3e38])
+def test_a_tail_that_names_no_embedding_is_built_again(name, number):
+    """Such a state is corrupt: the network could not step, or would step wrongly."""
+    model = models.lagged_arrays()
+    settings = Settings.build(app="app", source="events", predictions="out")
+    log = MemoryLog([record(i, b"k", {"page": "a", "tags": ["A"]}, i) for i in range(4)])
+    store = MemoryStore()
+
+    def run():
+        asyncio.run(memory_processor(model, log, store, settings).run())
+
+    run()
+    whole = np.frombuffer(store.states[b"k"], "<f4").copy()
+    whole[4 + model.hidden_size_floats + model.tail_names.index(name)] = number
+    store.states[b"k"] = whole.tobytes()
+    log.records.append(record(4, b"k", {"page": "b"}, 4))
+    run()
+
+    truth = oracle.fold(model, settings, log.records)
+    assert oracle.stored(store.states[b"k"]) == truth.states[b"k"]
+    assert len(log.predictions) == 5
 
 
 def test_without_lags_no_array_of_tails_is_made(monkeypatch):

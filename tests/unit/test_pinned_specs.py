@@ -22,6 +22,14 @@ FEATURES = [
      "c45c2a59728d48c95c5a6035891067b12a8dcd6537e7a3c45b4c3e3484136c23"),
     ({"kind": "numeric", "path": 'a"b'},
      "09825eecd48e231c0ff00e8ce96283a4725f6f9b9452d2e2bc3dc55ebdd6c300"),
+    ({"kind": "vector", "path": "v", "length": 3, "scaling": "log", "clip": [-1.0, 2.5]},
+     "dad0e53cbae529c4d4a47bd06529bbef9f8887f36ecceaf4cd774069f0a5d350"),
+    ({"kind": "hashed", "path": "word", "buckets": 5, "embedding": 3},
+     "b55a38fb69b6d4be27dc70ef99ddcf49d42388a3e23ec6cfaff6781201ea4d2d"),
+    ({"kind": "multi_categorical", "path": "words", "vocabulary": ["A", "ä"], "separator": "|"},
+     "b1d283e29bade20e16d6e4c1ecf38f9a4f60952cd2433d4c58a24f2c0699a367"),
+    ({"kind": "numeric", "path": "x", "lag": True},
+     "b1bd8fe3304c061f4c9ed78f41859cc7cf9f5a688d3f636606040b4f7e78e3df"),
 ]  # fmt: skip
 HEADS = [
     ({"kind": "regression", "path": "x.y", "of": "now", "cap": 9.5},
@@ -36,6 +44,8 @@ HEADS = [
      "1bd79c392ffc1cdf846a61ef80e04f5cf7ab7ddb3b535d603aa376ab8d823c47"),
     ({"kind": "time_to_next", "cap": 60.0},
      "3fd5aa6faa0a2cac0c782a2957fbea9b777bd3bfae3ddd2fe2a73828ec13666b"),
+    ({"kind": "quantile", "path": "x.y", "quantiles": [0.1, 0.5, 0.9]},
+     "2220102a126622f1981216032e6a0dffc5b6ee4e3c9844cccf016636107263c4"),
 ]  # fmt: skip
 EVENTS = [
     ({"key": ["a", "b"], "time": {"path": "at", "unit": "ms"}},

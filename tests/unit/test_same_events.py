@@ -36,6 +36,9 @@ FEATURES = (
     {"kind": "numeric", "name": "last", "path": "b.c", "scaling": "none", "lag": True},
     {"kind": "categorical", "name": "last_k", "path": "only", "vocabulary": ["A"], "lag": True},
     {"kind": "boolean", "name": "last_e", "path": "e", "missing": "error", "lag": True},
+    {"kind": "hashed", "name": "last_page", "path": "b.d", "buckets": 8, "lag": True},
+    {"kind": "multi_categorical", "name": "last_tags", "path": "tags", "buckets": 5, "lag": True},
+    {"kind": "vector", "name": "last_v", "path": "v", "length": 2, "missing": "mean", "lag": True},
 )
 CLASSES = ["A", "NA", "1", "3", "true"]
 
