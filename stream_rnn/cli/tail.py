@@ -22,6 +22,7 @@ from stream_rnn.text import visible
 
 WIDTHS = {"partition": 9, "offset": 12, "key": 24, "steps": 8}
 HEAD_WIDTH = 18
+NUMBER_WIDTH = 12  # of -1.23457e-05
 
 
 def run(
@@ -81,17 +82,17 @@ class _TablePrinter:
 
     def __init__(self) -> None:
         self._console = output_console()
-        self._heads: tuple[str, ...] = ()
+        self._heads: dict[str, int] = {}  # their widths
 
     @property
     def _is_wide(self) -> bool:
-        widths = [*WIDTHS.values(), *[HEAD_WIDTH] * len(self._heads)]
+        widths = [*WIDTHS.values(), *self._heads.values()]
         return sum(widths) + len(widths) <= self._console.width
 
     def show(self, _reader: PredictionReader, prediction: Prediction) -> None:
         """Print one row, below new titles if its heads differ from those of the row before."""
         if prediction.outputs.keys() != {*self._heads}:  # formats differ in the order of heads
-            self._heads = tuple(prediction.outputs)
+            self._heads = {head: _width(output) for head, output in prediction.outputs.items()}
             self._row([*WIDTHS, *(self._heads if self._is_wide else ())], style="bold")
         key = prediction.key if prediction.key is not None else f"base64:{prediction.key_base64}"
         source = prediction.source
@@ -107,7 +108,7 @@ class _TablePrinter:
                 print_text(self._console, f"  {visible(head)}  {text}", "    ")
 
     def _row(self, cells: list[str], style: str = "") -> None:
-        widths = [*WIDTHS.values(), *[HEAD_WIDTH] * len(self._heads)]
+        widths = [*WIDTHS.values(), *self._heads.values()]
         line = Text(style=style)
         for name, cell, width in zip([*WIDTHS, *self._heads], cells, widths, strict=False):
             text = Text(cell)
@@ -124,6 +125,12 @@ def describe_surprise(prediction: Prediction, head: str) -> str:
         return ""
     surprise = prediction.surprise[head]
     return " surprise -" if surprise is None else f" surprise {surprise:.3g}"
+
+
+def _width(output: Output) -> int:
+    """Return the width of the column of a head."""
+    names = output.root if isinstance(output, QuantileOutput) else ()
+    return max(HEAD_WIDTH, sum(len(name) + NUMBER_WIDTH + 2 for name in names) - 1)
 
 
 def describe_output(output: Output) -> str:

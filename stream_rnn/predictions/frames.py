@@ -54,8 +54,9 @@ def to_polars(predictions: Iterable[Prediction]) -> "pl.DataFrame":
 
     The columns are ``topic``, ``partition`` and ``offset`` of the source record, ``key``,
     ``key_base64``, ``event_time_ms``, ``steps``, ``cold``, ``model``, ``fingerprint``, and for each
-    head ``head.probability``, ``head.value`` or ``head.class``.  A ``top`` is a list of structs.
-    A head with a surprise has the column ``head.surprise``.
+    head ``head.probability``, ``head.value``, ``head.class``, or a column for each quantile, such as
+    ``head.p10``.  A ``top`` is a list of structs.  A head with a surprise has the column
+    ``head.surprise``.
     Without predictions, there are no rows and no columns.
 
     Args:

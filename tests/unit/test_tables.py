@@ -144,6 +144,33 @@ def test_rows_of_tail_keep_numbers_whole(width, heads, monkeypatch):
     assert text.count("1.90716e+07") == heads
 
 
+def test_columns_of_tail_stay_below_their_titles_beside_quantiles(monkeypatch):
+    """Quantiles are wider than other outputs; in a narrow terminal they have lines of their own."""
+    value = {
+        "format": 1,
+        "numerics": "0a1b2c3d",
+        "source": {"topic": "clicks", "partition": 1, "offset": 2},
+        "key": "a",
+        "event_time_ms": 1,
+        "model": "m",
+        "fingerprint": "3fa94bc0d1e2f377",
+        "steps": 3,
+        "cold": False,
+        "outputs": {
+            "range": {"p2_5": -123_456.78, "p50": -1.25e-7, "p97_5": 2e9},
+            "wait": {"value": 9.75},
+        },
+    }
+    for width, is_below in ((140, False), (100, True)):
+        console = terminal(width)
+        monkeypatch.setattr(tail, "output_console", lambda console=console: console)
+        rows = tail._TablePrinter()
+        rows.show(None, Prediction.model_validate(value))
+        titles, row, *below = lines(console)
+        assert bool(below) is is_below
+        assert is_below or row.index("9.75") == titles.index("wait")
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 def test_any_table_is_a_list_where_the_terminal_is_too_narrow(width):
     """Each row with its titles; a pipe has every row in one line, however long."""

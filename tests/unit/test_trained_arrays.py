@@ -5,6 +5,7 @@ import polars as pl
 
 from stream_rnn import evaluate, propose_spec, replay, trace, train
 from stream_rnn.model.bundle import load_bundle
+from stream_rnn.model.features import FeatureSpec
 from stream_rnn.operate.check_host import check_numerics
 from stream_rnn.operate.check_result import Level
 
@@ -33,19 +34,43 @@ def frame():
 def test_a_bundle_of_arrays_is_trained_and_used_as_any_other(tmp_path):
     """From a proposed spec to a replay; two trainings give the same bits."""
     log = frame()
-    proposed = propose_spec(log, key=["device"], time="at", target=["load"], classes=200)
-    kinds = {feature.kind for feature in proposed.spec.features}
-    assert {"vector", "hashed", "multi_categorical"} <= kinds
+    spec = propose_spec(log, key=["device"], time="at", target=["load"], classes=200).spec
+    assert {"vector", "hashed", "multi_categorical"} <= {feature.kind for feature in spec.features}
+    use(log, spec, tmp_path, "next_load", epochs=3, error_max=0.9)
 
-    options = {"epochs": 4, "hidden": 16, "threads": 1}
+
+def test_a_bundle_of_lagged_arrays_is_trained_and_used_as_any_other(tmp_path):
+    """What the arrays of the previous event tell of this one needs no memory beside them."""
+    content = {
+        "name": "lagged",
+        "event": {"key": ["device"], "time": {"path": "at", "unit": "s"}},
+        "features": [
+            {"kind": "vector", "name": "v", "path": "sensors", "length": 3, "lag": True},
+            {"kind": "hashed", "name": "page", "path": "page", "buckets": 64, "lag": True},
+            {
+                "kind": "multi_categorical",
+                "name": "tags",
+                "path": "tags",
+                "vocabulary": ["t1", "t2", "t3"],
+                "lag": True,
+            },
+        ],
+        "heads": [{"kind": "regression", "name": "load", "path": "load", "of": "now"}],
+    }
+    use(frame(), FeatureSpec.parse(content, "spec"), tmp_path, "load", epochs=6, error_max=0.5)
+
+
+def use(log, spec, tmp_path, head, *, epochs, error_max):
+    """Train, judge, trace, check and replay; the error is below a share of the naive one."""
+    options = {"epochs": epochs, "hidden": 16, "threads": 1, "learning_rate": 0.01}
     for name in ("one", "two"):
-        train(log, spec=proposed.spec, out=tmp_path / name, **options)
+        train(log, spec=spec, out=tmp_path / name, **options)
 
     model = load_bundle(tmp_path / "one")
     assert model.fingerprint == load_bundle(tmp_path / "two").fingerprint
     assert check_numerics(model).level is Level.FINE
     result = evaluate(log, bundle=tmp_path / "one", split="time:0.8")
-    models = result.evaluation.heads["next_load"].models
-    assert models["memory"]["rmse"].value < 0.9 * models["naive"]["rmse"].value
+    models = result.evaluation.heads[head].models
+    assert models["memory"]["rmse"].value < error_max * models["naive"]["rmse"].value
     assert len(trace(log, "d7", bundle=tmp_path / "one").to_polars()) == 100
     assert sum(1 for _ in replay(log, bundle=tmp_path / "one")) == len(log)
