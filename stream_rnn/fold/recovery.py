@@ -7,73 +7,23 @@ Only :func:`where_to_start` decides.  ``fold/recovery_facts.py`` reads the facts
 and ``stream-rnn state show`` prints the same decision.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Literal, Self
 
 from stream_rnn.fold import recovery_messages as messages
+from stream_rnn.fold.facts import Facts, LastOutput, known_group_offset
 from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.settings import Settings
-from stream_rnn.store.state import StoredPosition
 
-
-@dataclass(frozen=True, slots=True)
-class LastOutput:
-    """The last committed output of this app: a prediction, or a dead letter that names its fold.
-
-    Attributes:
-        offset: Offset of its source record.
-        fold_id: Id of the fold that made it.
-        origin: Origin of that fold.
-        timestamp: Timestamp of its source record; ``None`` if the topic has the broker's time.
-    """
-
-    offset: int
-    fold_id: str
-    origin: int
-    timestamp: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """The facts about one source partition on which the decision depends.
-
-    Attributes:
-        place: Name of the partition in messages, such as ``flights[3]``.
-        fold_id: Id of the fold that starts.
-        log_start: First available offset of the source.
-        log_end: Last stable offset of the source.
-        stored: Position and other fields that Redis stores for this fold.
-        group_offset: Group offset that Kafka returns.
-        acknowledged: Group offset of the last publish that Kafka acknowledged in this assignment.
-        last_output: Last output of this app in the output partitions.
-        anchor_fits: Whether the record at the anchor is the folded record; ``None`` if there is
-            nothing to compare.
-        output_fits: Whether the record at the last output's source offset has the timestamp of
-            that output; ``None`` if there is nothing to compare.
-        source_partitions: Number of partitions of the source topic.
-        predictions_partitions: Number of partitions of the predictions topic; 0 before the worker
-            creates it.
-        is_compacted: Whether the source topic is compacted.
-    """
-
-    place: str
-    fold_id: str
-    log_start: int
-    log_end: int
-    stored: StoredPosition = field(default_factory=StoredPosition)
-    group_offset: GroupOffset | None = None
-    acknowledged: GroupOffset | None = None
-    last_output: LastOutput | None = None
-    anchor_fits: bool | None = None
-    output_fits: bool | None = None
-    source_partitions: int = 1
-    predictions_partitions: int = 1
-    is_compacted: bool = False
-
-    @property
-    def has_states(self) -> bool:
-        """Whether Redis has a position and its hidden states."""
-        return self.stored.position is not None and not self.stored.is_torn
+__all__ = [
+    "Facts",
+    "LastOutput",
+    "RecoveryOptions",
+    "Start",
+    "Stop",
+    "known_group_offset",
+    "where_to_start",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,24 +83,6 @@ class Stop:
 
     row: int
     message: str
-
-
-def known_group_offset(facts: Facts) -> GroupOffset | None:
-    """Return the greatest group offset among those of Kafka, this assignment and the last output.
-
-    Kafka's offset may be behind, because a decided transaction is visible only after its markers
-    are written.  If Kafka returns none and an output exists, the result is at least the position,
-    which is never beyond the group offset.  An offset in Kafka that no fold has written counts only
-    if it is beyond the other two: up to these, the outputs are known to be published.
-    """
-    last = facts.last_output
-    of_output = None if last is None else GroupOffset(last.offset + 1, last.fold_id, last.origin)
-    if facts.group_offset is None and of_output is not None:
-        of_output = replace(of_output, offset=max(of_output.offset, facts.stored.position or 0))
-    candidates = (facts.group_offset, of_output, facts.acknowledged)
-    known = [candidate for candidate in candidates if candidate is not None]
-    # The first of equal offsets is Kafka's, which need not be written, unless it is foreign.
-    return max(known, key=lambda c: (c.offset, not c.is_foreign), default=None)
 
 
 def where_to_start(facts: Facts, options: RecoveryOptions) -> Start | Stop:
