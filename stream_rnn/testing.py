@@ -19,6 +19,7 @@ from stream_rnn.fold.assemble import build_processor
 from stream_rnn.fold.crash_points import AtCrashPoint, Point, no_op
 from stream_rnn.fold.decoder import LogRecord, Record
 from stream_rnn.fold.output_batches import Message
+from stream_rnn.fold.outputs import CUT_OVER_HEADER
 from stream_rnn.fold.processor import Processor
 from stream_rnn.fold.recovery import LastOutput
 from stream_rnn.fold.recovery_facts import Topics
@@ -102,6 +103,7 @@ class MemoryLog:
                 headers["sr-fold"].decode(),
                 int(headers["sr-origin"]),
                 last.timestamp,
+                int(headers.get(CUT_OVER_HEADER, 0)),
             )
             for messages in (self.predictions, self.dead_letters)
             for last in messages[-1:]

@@ -15,12 +15,14 @@ class LastOutput:
         fold_id: Id of the fold that made it.
         origin: Origin of that fold.
         timestamp: Timestamp of its source record; ``None`` if the topic has the broker's time.
+        number: Number of the last cut-over before it; 0 before the first one.
     """
 
     offset: int
     fold_id: str
     origin: int
     timestamp: int | None
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +75,24 @@ def known_group_offset(facts: Facts) -> GroupOffset | None:
     are written.  If Kafka returns none and an output exists, the result is at least the position,
     which is never beyond the group offset.  An offset in Kafka that no fold has written counts only
     if it is beyond the other two: up to these, the outputs are known to be published.
+
+    A cut-over changes the fold but not the offset, so of equal offsets the one with the greater
+    number is newer.  An output with a lower number is one of a worker that has lost the partition
+    (``at_least_once``), and proves nothing about the fold in charge.
     """
-    last = facts.last_output
-    of_output = None if last is None else GroupOffset(last.offset + 1, last.fold_id, last.origin)
+    last, number = facts.last_output, _greatest_number(facts)
+    of_output = None
+    if last is not None and last.number >= number:
+        of_output = GroupOffset(last.offset + 1, last.fold_id, last.origin, last.number)
     if facts.group_offset is None and of_output is not None:
         of_output = replace(of_output, offset=max(of_output.offset, facts.stored.position or 0))
     candidates = (facts.group_offset, of_output, facts.acknowledged)
     known = [candidate for candidate in candidates if candidate is not None]
     # The first of equal offsets is Kafka's, which need not be written, unless it is foreign.
-    return max(known, key=lambda c: (c.offset, not c.is_foreign), default=None)
+    return max(known, key=lambda c: (c.offset, c.number, not c.is_foreign), default=None)
+
+
+def _greatest_number(facts: Facts) -> int:
+    """Return the greatest number of a cut-over that Kafka returns or has acknowledged."""
+    known = (facts.group_offset, facts.acknowledged)
+    return max((c.number for c in known if c is not None), default=0)

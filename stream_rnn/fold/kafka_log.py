@@ -9,6 +9,7 @@ from aiokafka.structs import ConsumerRecord
 from stream_rnn.fold.concurrent_calls import gather_or_cancel
 from stream_rnn.fold.decoder import Record
 from stream_rnn.fold.output_search import OutputSearch
+from stream_rnn.fold.outputs import CUT_OVER_HEADER
 from stream_rnn.fold.recovery import LastOutput
 from stream_rnn.fold.recovery_facts import Topics
 from stream_rnn.kafka.cluster import KafkaCluster
@@ -87,7 +88,8 @@ class KafkaLog:
         timestamp = None if is_stamped_by_broker else record.timestamp
         try:
             offset, origin = int(headers["sr-offset"]), int(headers["sr-origin"])
-            return LastOutput(offset, headers["sr-fold"].decode(), origin, timestamp)
+            number = int(headers.get(CUT_OVER_HEADER, 0))
+            return LastOutput(offset, headers["sr-fold"].decode(), origin, timestamp, number)
         except (AttributeError, KeyError, TypeError, ValueError):
             logger.warning(
                 "ignoring an output with headers that no worker writes topic=%s offset=%d",

@@ -17,6 +17,9 @@ from stream_rnn.predictions.wire_schema import Wire
 from stream_rnn.predictions.writer import JSON, PredictionWriter
 from stream_rnn.settings import FoldSettings
 
+CUT_OVER_HEADER = "sr-cut-over"
+"""Header with the number of the last cut-over; outputs before the first one have none."""
+
 
 @dataclass(frozen=True, slots=True)
 class PredictionBatch:
@@ -65,6 +68,7 @@ def make_outputs(
     *,
     origin: int,
     publish_from: int,
+    number: int = 0,
 ) -> tuple[list[Message], list[Message]]:
     """Return the messages of predictions and of dead letters, in offset order.
 
@@ -76,6 +80,7 @@ def make_outputs(
         stepped: Results of the micro-batch.
         origin: Origin of the fold.
         publish_from: First offset to publish; the outputs of earlier records exist already.
+        number: Number of the last cut-over, for a header of each output; 0 for none.
     """
     decoded = batch.decoded
     rows = decoded.rows.tolist()
@@ -104,7 +109,19 @@ def make_outputs(
     skipped = [
         (records[row], skips[row]) for row in sorted(skips) if records[row].offset >= publish_from
     ]
-    return sink.predictions(predicted, origin), sink.dead_letters(skipped, origin)
+    predictions, dead_letters = (
+        sink.predictions(predicted, origin),
+        sink.dead_letters(skipped, origin),
+    )
+    if number:
+        return _with_number(predictions, number), _with_number(dead_letters, number)
+    return predictions, dead_letters
+
+
+def _with_number(messages: list[Message], number: int) -> list[Message]:
+    """Return messages with a header for the number of a cut-over."""
+    header = (CUT_OVER_HEADER, b"%d" % number)
+    return [message._replace(headers=[*message.headers, header]) for message in messages]
 
 
 class PublishedOutputs:

@@ -104,6 +104,7 @@ class Processor:
     position: int = -1
     origin: int = -1
     publish_from: int = -1
+    number: int = 0
     counts: Counts = field(default_factory=Counts)
     times: StepTimes = field(init=False)
     pace: PublishPace = field(init=False)
@@ -181,8 +182,8 @@ class Processor:
         self.at_crash_point(Point.POSITIONED)
         log_decision(self.place, start)
         if start.write_group_offset is not None:
-            offset = GroupOffset(start.write_group_offset, self.fold_id, start.origin)
-            await self._publish([], [], offset)
+            fold = self.fold_id, start.origin, start.number
+            await self._publish([], [], GroupOffset(start.write_group_offset, *fold))
             self.at_crash_point(Point.GROUP_OFFSET_WRITTEN)
         stored = facts.stored
         if start.write_first_position:
@@ -193,7 +194,7 @@ class Processor:
             )
             stored = StoredPosition()
             self.at_crash_point(Point.FIRST_POSITION_WRITTEN)
-        self.position, self.origin = start.position, start.origin
+        self.position, self.origin, self.number = start.position, start.origin, start.number
         self.publish_from = start.publish_from
         self.stream_time_ms, self.anchor = stored.stream_time_ms, stored.anchor
         await self._schemas.keep_known()
@@ -264,9 +265,9 @@ class Processor:
         if next_position > self.publish_from:
             folded = self.model, self.sink, records, batch, stepped
             predictions, dead_letters = make_outputs(
-                *folded, origin=self.origin, publish_from=self.publish_from
+                *folded, origin=self.origin, publish_from=self.publish_from, number=self.number
             )
-            offset = GroupOffset(next_position, self.fold_id, self.origin)
+            offset = GroupOffset(next_position, self.fold_id, self.origin, self.number)
             publishing = len(records) - count_silent(records, self.publish_from)
             await self._publish(predictions, dead_letters, offset, publishing)
             published = len(predictions)

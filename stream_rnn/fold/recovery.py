@@ -7,7 +7,7 @@ Only :func:`where_to_start` decides.  ``fold/recovery_facts.py`` reads the facts
 and ``stream-rnn state show`` prints the same decision.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Self
 
 from stream_rnn.fold import recovery_messages as messages
@@ -61,6 +61,7 @@ class Start:
             write none.
         write_first_position: Whether to write a first position, without states, to Redis next.
         lost: History or predictions that the fold gives up, for people; empty if none.
+        number: Number of the last cut-over, which each later commit keeps; 0 before the first one.
     """
 
     row: int
@@ -70,6 +71,7 @@ class Start:
     write_group_offset: int | None = None
     write_first_position: bool = False
     lost: str = ""
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,21 @@ class Stop:
 def where_to_start(facts: Facts, options: RecoveryOptions) -> Start | Stop:
     """Decide where a partition starts, by the first row of the recovery table that fits."""
     group_offset = known_group_offset(facts)
+    if group_offset is None or not group_offset.number:
+        return _decide(facts, options, group_offset)
+    stored, names_us = facts.stored, group_offset.fold_id == facts.fold_id
+    if names_us and stored.position is not None and stored.origin != group_offset.origin:
+        # A worker that has lost the partition may have begun this fold again as a candidate.
+        facts = replace(facts, stored=replace(stored, is_corrupt=True))
+    decision = _decide(facts, options, group_offset)
+    if isinstance(decision, Stop):
+        return decision
+    return replace(decision, number=group_offset.number)
+
+
+def _decide(
+    facts: Facts, options: RecoveryOptions, group_offset: GroupOffset | None
+) -> Start | Stop:
     foreign = _check_group_offset(facts, options, group_offset)
     stop = _check_topics(facts, options, group_offset, counts=foreign is None) or foreign
     if stop is not None:
@@ -100,13 +117,17 @@ def where_to_start(facts: Facts, options: RecoveryOptions) -> Start | Stop:
 def _check_group_offset(
     facts: Facts, options: RecoveryOptions, known: GroupOffset | None
 ) -> Stop | None:
-    """Row 10: no fold has written the group offset, so it does not prove what is published.
+    """Row 10: no fold has written the group offset, or a cut-over has put another in charge.
+
+    An offset that no fold has written does not prove what is published.
 
     An offset that ``known_group_offset`` passes over does no harm, unless it has replaced an offset
     of the fold at or beyond the position.
     """
     offset, position = facts.group_offset, facts.stored.position
     examined = options.lookback_records_max
+    if known is not None and known.number and known.fold_id != facts.fold_id:
+        return Stop(10, messages.other_fold(facts.place, facts.fold_id, known))
     if offset is None or not offset.is_foreign or known is None:
         return None
     if facts.has_states and position is not None:

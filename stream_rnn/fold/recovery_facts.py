@@ -189,8 +189,10 @@ class Recovery:
             self.at_crash_point(Point.GROUP_OFFSET_READ)
             return replace(facts, group_offset=group_offset, log_end=await self.log.log_end())
         depends_on_redis = stop.row in (5, 7) or (stop.row == 10 and not facts.has_states)
-        stored = replace(facts.stored, is_corrupt=False)
-        if depends_on_redis and await self.store.read() != stored:
+        if not depends_on_redis:
+            return None
+        has_moved = await self.store.read() != replace(facts.stored, is_corrupt=False)
+        if has_moved or await self.log.group_offset() != facts.group_offset:
             return await self.read(facts.acknowledged)
         return None
 

@@ -1,5 +1,7 @@
 """Messages of the decisions to stop: what is wrong, where, and what a person can do."""
 
+from stream_rnn.kafka.group_offsets import GroupOffset
+
 DELETE_OFFSET = "kafka-consumer-groups --delete-offsets"
 
 
@@ -58,6 +60,16 @@ def offset_behind(place: str, position: int, group_offset: int) -> str:
         f"If records {group_offset} to {position - 1} have predictions, delete the group offset "
         f"({DELETE_OFFSET}). If they have none, run `stream-rnn state drop`; the next worker "
         "builds the states again and publishes from the group offset"
+    )
+
+
+def other_fold(place: str, fold_id: str, group_offset: GroupOffset) -> str:
+    """Describe a group offset by which a cut-over has put another fold in charge."""
+    return (
+        f"{place}: cut-over {group_offset.number} has put the fold {group_offset.fold_id} in charge "
+        f"at offset {group_offset.offset} or below, and the bundle and settings of this worker make the fold "
+        f"{fold_id}: publishing with it would take the model back without a word. Start this "
+        f"worker with the bundle and settings of the fold {group_offset.fold_id}"
     )
 
 

@@ -13,7 +13,9 @@ from aiokafka.structs import OffsetAndMetadata
 from stream_rnn.errors import UnavailableError, reason
 from stream_rnn.kafka.admin_client import CheckedAdminClient, retry_while_unavailable
 
-METADATA = re.compile(r"v1 (?P<fold_id>[0-9a-f]{12}) (?P<origin>[0-9]{1,19})")
+METADATA = re.compile(
+    r"v1 (?P<fold_id>[0-9a-f]{12}) (?P<origin>[0-9]{1,19})( (?P<number>[1-9][0-9]{0,17}))?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +26,13 @@ class GroupOffset:
         offset: Committed offset.
         fold_id: Id of the fold that committed it; ``None`` if anything else did.
         origin: Origin of that fold.
+        number: Number of the last cut-over, which put this fold in charge; 0 before the first one.
     """
 
     offset: int
     fold_id: str | None = None
     origin: int | None = None
+    number: int = 0
 
     @property
     def is_foreign(self) -> bool:
@@ -38,7 +42,8 @@ class GroupOffset:
     @property
     def metadata(self) -> str:
         """Text to commit as metadata of the offset."""
-        return f"v1 {self.fold_id} {self.origin}"
+        cut_over = f" {self.number}" if self.number else ""
+        return f"v1 {self.fold_id} {self.origin}{cut_over}"
 
     @classmethod
     def parse(cls, offset: int, metadata: str | None) -> Self:
@@ -50,7 +55,9 @@ class GroupOffset:
         if (written := METADATA.fullmatch(metadata or "")) is None:
             return cls(offset)
         origin = int(written["origin"])
-        return cls(offset, written["fold_id"], origin) if origin <= offset else cls(offset)
+        if origin > offset:
+            return cls(offset)
+        return cls(offset, written["fold_id"], origin, int(written["number"] or 0))
 
 
 async def committed_offsets(

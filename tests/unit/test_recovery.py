@@ -205,7 +205,7 @@ def test_group_offset_metadata_goes_to_text_and_back():
     group_offset = GroupOffset(7, OURS, 3)
     assert GroupOffset.parse(7, group_offset.metadata) == group_offset
     given = ["", "v1", "v1 hello 3", f"v1 {OURS}", f"v2 {OURS} 3", f"a v1 {OURS} 3"]
-    given += [f"v1 {OURS} {origin}" for origin in ("b", "-3", "8", "3 4", "\u0663")]
+    given += [f"v1 {OURS} {origin}" for origin in ("b", "-3", "8", "3 4 5", "\u0663")]
     given += [f"v1 {fold_id} 3" for fold_id in (OURS[1:], f"{OURS}0", "0123456789AB")]
     for foreign in given:
         assert GroupOffset.parse(7, foreign) == GroupOffset(7)
