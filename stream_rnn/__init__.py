@@ -5,6 +5,7 @@ There are three ways into the package.  Each lists its rooms (folders) in readin
 
 You run it:
     worker/       how Faust runs the fold; begin with ``plugin.py``
+    rollout/      two folds of a partition side by side, and the cut-over between them
     fold/         how a partition's log becomes states and predictions; begin with ``processor.py``
     store/        hidden states: bytes, Redis, memory, cache
     kafka/        Kafka clients: connections, topics, access rights, group offsets

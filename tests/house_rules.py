@@ -51,6 +51,7 @@ MAY_IMPORT = {  # a room, and what it may import; below are the rooms that come 
     "predictions": {"errors", "extras", "kafka", "model", "formats", "settings", "text"},
     "fold": FOLD,
     "testing": FOLD,
+    "rollout": FOLD,
     "metrics": {"model"},
     "replay": {*FOLD, "overwriting", "testing"},
     "spec": {*FOLD, "text", "replay"},
@@ -58,7 +59,7 @@ MAY_IMPORT = {  # a room, and what it may import; below are the rooms that come 
     "trace": {*FOLD, "text", "keys", "key_spellings", "replay"},
     "evaluation": {*FOLD, "overwriting", "text", "keys", "metrics", "replay", "training", "trace"},
     "audit": {*FOLD, "keys", "key_spellings", "replay"},
-    "worker": FOLD,
+    "worker": {*FOLD, "rollout"},
     "operate": {
         *FOLD,
         *("overwriting", "text", "keys", "key_spellings", "predictions", "replay", "worker"),

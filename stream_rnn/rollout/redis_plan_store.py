@@ -1,0 +1,99 @@
+"""The plan of a roll-out and the bundles of its folds in Redis, for each app and source.
+
+    {app:source}:rollout                 hash: plan -> JSON (``plan.py``)
+    {app:source}:bundle:<fingerprint>    hash: content, tensors -> bytes of the bundle's two files
+
+``plan.lua`` is the only writer of the plan.  A bundle is data and never code, and whoever reads one
+checks it like any bundle from outside (``bundles.py``).
+"""
+
+from redis.asyncio import Redis
+
+from stream_rnn.errors import ConfigError
+from stream_rnn.rollout.plan import PLAN_BYTES_MAX, Plan
+from stream_rnn.rollout.plan_store import BUNDLE_BYTES_MAX, BundleBytes, check_size
+from stream_rnn.settings import FoldSettings
+from stream_rnn.store.redis_store import RedisStore
+from stream_rnn.store.script import Script
+
+
+class RedisPlanStore:
+    """A :class:`~stream_rnn.rollout.plan_store.PlanStore` in Redis.  Does not retry.
+
+    Args:
+        redis: Client that returns raw bytes.
+        settings: App, source and deadline of one reply.
+        bytes_max: Maximum bytes of a bundle.
+    """
+
+    def __init__(
+        self, redis: Redis, settings: FoldSettings, bytes_max: int = BUNDLE_BYTES_MAX
+    ) -> None:
+        self._redis = redis
+        self._bytes_max = bytes_max
+        tag = f"{settings.app}:{settings.source}"
+        self.key = f"{{{tag}}}:rollout"
+        self._bundle_prefix = f"{{{tag}}}:bundle:"
+        self._calls = RedisStore(redis, tag, settings.redis_timeout_s)
+        self._calls.position_key = self._calls.hidden_key = self.key  # in its messages
+        self._write = Script(redis, "plan.lua")
+
+    async def read(self) -> Plan | None:
+        """Return the plan; ``None`` if there is none."""
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.hstrlen(self.key, "plan")
+            (size,) = await self._calls.await_reply(pipe.execute())
+        if not size:
+            return None
+        check_plan_size(self.key, size)
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.hmget(self.key, "plan")
+            ((content,),) = await self._calls.await_reply(pipe.execute())
+        return None if content is None else Plan.decode(content, self.key)
+
+    async def write(self, seen: Plan | None, plan: Plan) -> bool:
+        """Write a plan if the stored one is still the one that was seen; return whether it was."""
+        content = plan.encode()
+        check_plan_size(self.key, len(content))
+        arguments = [b"" if seen is None else seen.encode(), content]
+        status = await self._calls.await_reply(self._write(keys=[self.key], args=arguments))
+        if status not in (b"ok", b"moved"):
+            raise ConfigError(
+                f"{self.key} is not a hash: another program writes to this key; inspect it with "
+                "TYPE, delete it, and start the roll-out again"
+            )
+        return status == b"ok"
+
+    async def put_bundle(self, fingerprint: str, bundle: BundleBytes) -> None:
+        """Keep the files of a bundle under its fingerprint."""
+        key = self._bundle_prefix + fingerprint
+        check_size(key, bundle.size, self._bytes_max)
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.hset(key, mapping={"content": bundle.content, "tensors": bundle.tensors})
+            await self._calls.await_reply(pipe.execute())
+
+    async def get_bundle(self, fingerprint: str) -> BundleBytes | None:
+        """Return the files of a bundle; ``None`` if Redis has none."""
+        key = self._bundle_prefix + fingerprint
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.hstrlen(key, "content")
+            pipe.hstrlen(key, "tensors")
+            sizes = await self._calls.await_reply(pipe.execute())
+        check_size(key, sum(sizes), self._bytes_max)
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.hmget(key, "content", "tensors")
+            ((content, tensors),) = await self._calls.await_reply(pipe.execute())
+        return None if content is None or tensors is None else BundleBytes(content, tensors)
+
+
+def check_plan_size(key: str, size: int) -> None:
+    """Check the size of a plan.
+
+    Raises:
+        ConfigError: It is larger than any that this version writes.
+    """
+    if size > PLAN_BYTES_MAX:
+        raise ConfigError(
+            f"{key} has {size} bytes, more than the maximum of {PLAN_BYTES_MAX} of a plan; another "
+            "program writes to this key: stop it, delete the key, and start the roll-out again"
+        )

@@ -1,0 +1,87 @@
+"""The contract of the store of plans and bundles, kept by the one in Redis and the one in memory."""
+
+import re
+
+import pytest
+
+from stream_rnn.errors import ConfigError
+from stream_rnn.rollout.plan import PLAN_BYTES_MAX, FoldName, Plan
+from stream_rnn.rollout.plan_store import BundleBytes, MemoryPlanStore
+from stream_rnn.rollout.redis_plan_store import RedisPlanStore
+from stream_rnn.settings import Settings
+from stream_rnn.store.connection import connect_redis
+
+FOLDS = (
+    FoldName(fold_id="a" * 12, fingerprint="a" * 64),
+    FoldName(fold_id="b" * 12, fingerprint="b" * 64),
+)
+PLAN = Plan(folds=FOLDS, started_by="somebody \u00e9")
+OVER = PLAN.model_copy(update={"stage": "over"})
+
+
+@pytest.fixture
+async def redis(redis_url):
+    """A client of the Redis."""
+    client = connect_redis(redis_url, 5)
+    yield client
+    await client.aclose()
+
+
+def in_redis(redis, app_id) -> RedisPlanStore:
+    settings = Settings.build(app=app_id, source="events", predictions="out", bundle="b")
+    return RedisPlanStore(redis, settings.of_fold(), bytes_max=1000)
+
+
+@pytest.fixture(params=["memory", "redis"])
+async def store(request, redis, app_id):
+    """A store of either kind, empty."""
+    return MemoryPlanStore(bytes_max=1000) if request.param == "memory" else in_redis(redis, app_id)
+
+
+async def test_a_plan_is_written_over_the_one_that_was_seen(store):
+    """Of two writers that have seen the same, one writes."""
+    assert await store.read() is None
+    assert not await store.write(PLAN, OVER)
+    assert await store.write(None, PLAN)
+    assert not await store.write(None, OVER)
+    assert await store.read() == PLAN
+    assert await store.write(PLAN, OVER)
+    assert not await store.write(PLAN, OVER)
+    assert await store.read() == OVER
+
+
+async def test_bundles_are_kept_by_their_fingerprints(store):
+    """With every byte; there is none before it is put."""
+    one, two = BundleBytes(b"{}\xff\0", b"\0" * 500), BundleBytes(b"", b"")
+    assert await store.get_bundle("a" * 64) is None
+    await store.put_bundle("a" * 64, one)
+    await store.put_bundle("b" * 64, two)
+    assert await store.get_bundle("a" * 64) == one
+    assert await store.get_bundle("b" * 64) == two
+
+
+async def test_a_bundle_has_a_limit(store):
+    """A larger one is neither written nor read."""
+    with pytest.raises(ConfigError, match="has 1001 bytes, and a roll-out takes bundles of at mo"):
+        await store.put_bundle("a" * 64, BundleBytes(b"1", b"2" * 1000))
+    assert await store.get_bundle("a" * 64) is None
+
+
+async def test_what_another_program_writes_is_refused(redis, app_id):
+    """The message names the key."""
+    store = in_redis(redis, app_id)
+    await redis.hset(store.key, "plan", "{}")
+    with pytest.raises(ConfigError, match=re.escape(f"{store.key} contains no plan")):
+        await store.read()
+    await redis.hset(store.key, "plan", "x" * (PLAN_BYTES_MAX + 1))
+    with pytest.raises(ConfigError, match=re.escape(f"{store.key} has {PLAN_BYTES_MAX + 1} bytes")):
+        await store.read()
+    await redis.delete(store.key)
+    await redis.set(store.key, "x")
+    for call in (store.read(), store.write(None, PLAN)):
+        with pytest.raises(ConfigError, match=re.escape(f"{store.key}")):
+            await call
+    key = store.key.replace(":rollout", f":bundle:{'a' * 64}")
+    await redis.hset(key, mapping={"content": "x", "tensors": "y" * 1000})
+    with pytest.raises(ConfigError, match=re.escape(f"{key} has 1001 bytes")):
+        await store.get_bundle("a" * 64)
