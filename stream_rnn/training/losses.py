@@ -1,5 +1,9 @@
 """Losses of the heads: their sum over all heads, each a mean over the events with a label.
 
+The loss of a number or a time is ``smooth_l1`` of the standardized target, or ``l1``, the absolute
+error in the unit of the prediction, whose minimum is at the median.  The target of a time is its
+logarithm, in which ``smooth_l1`` weighs a factor alike whether it is of seconds or of days.
+
 Each event counts once, whatever the length of its key and whichever events share its window: the
 loss of a window is a sum over its events, divided by the mean number of labels of a window.
 """
@@ -14,9 +18,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from stream_rnn.model.features import FeatureSpec
-from stream_rnn.model.heads import AnyHead, Binary, Multiclass, Quantile, Target
+from stream_rnn.model.heads import AnyHead, Binary, Multiclass, Quantile, Target, TimeToNext
+from stream_rnn.training.training_settings import NumberLoss
 
 WEIGHT_MAX = 20.0
+LOG_MAX = 40.0  # of a time, as in its output
 
 ClassWeights = Mapping[str, Tensor]  # head -> (C,), for a binary head (2,)
 
@@ -80,6 +86,7 @@ def window_loss(
     labels: Mapping[str, Tensor],
     weights: ClassWeights,
     mean_counts: Mapping[str, float],
+    number_loss: NumberLoss = "smooth_l1",
 ) -> WindowLoss | None:
     """Return the loss of a window, in which each label counts as much as in any other window.
 
@@ -89,6 +96,7 @@ def window_loss(
         labels: Labels (...) for each head; NaN for none.
         weights: Class weights of each head; a head without an entry is not weighted.
         mean_counts: Mean of :func:`label_counts` over the windows, for each head.
+        number_loss: Loss of numbers and times.
 
     Returns:
         The loss; ``None`` if no event has a label.
@@ -100,7 +108,8 @@ def window_loss(
         known = ~torch.isnan(label)
         if known.any():
             chosen, class_weights = y[..., at : at + head.width][known], weights.get(head.name)
-            loss = _head_loss(head, chosen, label[known], class_weights) / mean_counts[head.name]
+            loss = _head_loss(head, chosen, label[known], class_weights, number_loss)
+            loss = loss / mean_counts[head.name]
             total = loss if total is None else total + loss
             share += counts[head.name] / mean_counts[head.name]
         at += head.width
@@ -111,8 +120,8 @@ def window_loss(
 class MeanLoss:
     """The mean loss of events that are added piece by piece, without class weights."""
 
-    def __init__(self, spec: FeatureSpec) -> None:
-        self._spec = spec
+    def __init__(self, spec: FeatureSpec, number_loss: NumberLoss = "smooth_l1") -> None:
+        self._spec, self._number_loss = spec, number_loss
         self._sums = dict.fromkeys((head.name for head in spec.heads), 0.0)
         self._counts = dict.fromkeys(self._sums, 0)
 
@@ -124,7 +133,8 @@ class MeanLoss:
             known = ~torch.isnan(label)
             if known.any():
                 chosen = y[known, at : at + head.width]
-                self._sums[head.name] += float(_head_loss(head, chosen, label[known], None))
+                loss = _head_loss(head, chosen, label[known], None, self._number_loss)
+                self._sums[head.name] += float(loss)
                 self._counts[head.name] += int(known.sum())
             at += head.width
 
@@ -135,7 +145,9 @@ class MeanLoss:
         return sum(means) if means else math.inf
 
 
-def _head_loss(head: AnyHead, y: Tensor, label: Tensor, weights: Tensor | None) -> Tensor:
+def _head_loss(
+    head: AnyHead, y: Tensor, label: Tensor, weights: Tensor | None, number_loss: NumberLoss
+) -> Tensor:
     """Return the sum of the losses of M events with outputs y (M, C) and labels (M,)."""
     functional = nn.functional
     match head:
@@ -151,7 +163,15 @@ def _head_loss(head: AnyHead, y: Tensor, label: Tensor, weights: Tensor | None) 
             error = (label - fitted.mean)[:, None] / fitted.std - y  # (M, C)
             quantiles = y.new_tensor(head.quantiles)
             return torch.maximum(quantiles * error, (quantiles - 1) * error).mean(dim=1).sum()
+        case TimeToNext() if number_loss == "l1":
+            fitted = head.fitted or Target()
+            predicted = (y[:, 0] * fitted.std + fitted.mean).clamp(max=LOG_MAX)
+            # Divided by a long time of the log, so that heads of other kinds count as much.
+            seconds = math.expm1(min(fitted.mean + fitted.std, LOG_MAX))
+            return (predicted.expm1() - label.expm1()).abs().sum() / max(seconds, 1.0)
         case _:
             fitted = head.fitted or Target()
             scaled = (label - fitted.mean) / fitted.std
+            if number_loss == "l1":
+                return functional.l1_loss(y[:, 0], scaled, reduction="sum")
             return functional.smooth_l1_loss(y[:, 0], scaled, reduction="sum")

@@ -189,7 +189,7 @@ class _Training:
         self._train_windows()
         model = Model(self.spec, self.cell, self.validated_network)
         self.meter.phase = "validation"
-        loss = validation_loss(model, self.data, self.meter.step)
+        loss = validation_loss(model, self.data, self.meter.step, self.settings.number_loss)
         if math.isnan(loss):
             raise self._not_finite("validation loss")
         if loss < self.best_loss:
@@ -214,7 +214,9 @@ class _Training:
                 h = torch.zeros(window.runs.stop - window.runs.start, *self.cell.hidden_shape)
             y, events, ends = self._step(window, h, noise)
             labels = {name: label[events] for name, label in self.labels.items()}
-            loss = window_loss(self.spec, y, labels, self.weights, mean_counts)
+            loss = window_loss(
+                self.spec, y, labels, self.weights, mean_counts, settings.number_loss
+            )
             if loss is not None:
                 losses += self._learn(loss)
                 shares += loss.share

@@ -8,6 +8,7 @@ from pydantic.dataclasses import dataclass
 from stream_rnn.options import Seed
 
 Epochs = Annotated[int, Field(ge=1, le=10_000)]
+NumberLoss = Literal["smooth_l1", "l1"]
 Deviation = Annotated[float, Field(ge=0, le=10)]
 
 
@@ -76,6 +77,10 @@ class TrainingSettings:
         ge=0,
         lt=1,
         description="Decay per optimizer step of an exponential moving average of the weights, such as 0.98; 0 uses the weights themselves.",
+    )
+    number_loss: NumberLoss = Field(
+        "smooth_l1",
+        description="Loss of numbers and times: smooth_l1 of the standardized target, or l1, the absolute error in the unit of the prediction, whose minimum is at the median.",
     )
     class_weights: Literal["none", "balanced"] = Field(
         "none",
