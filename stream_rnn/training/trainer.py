@@ -30,6 +30,7 @@ from stream_rnn.training.losses import (
     window_loss,
 )
 from stream_rnn.training.noise import Noise
+from stream_rnn.training.optimizer import AdamW
 from stream_rnn.training.progress import Meter, OnProgress
 from stream_rnn.training.training_settings import TrainingSettings
 from stream_rnn.training.validation import (
@@ -123,7 +124,7 @@ class _Training:
         self.network.set_dropout(settings.dropout)
         if settings.chrono_steps:
             chrono_init_(self.network.cell, settings.chrono_steps)
-        self.optimizer = torch.optim.AdamW(
+        self.optimizer = AdamW(
             self.network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
         )
         self.averaged = copy.deepcopy(self.network) if settings.ema_decay else None

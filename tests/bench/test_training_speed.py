@@ -8,6 +8,7 @@ character are those of the last part of each key, beside those of a 5-gram model
 """
 
 import math
+import resource
 import sysconfig
 import time
 from collections import Counter, defaultdict
@@ -81,7 +82,9 @@ def test_an_epoch_of_many_short_keys():
     spec = spec_of([f"w{i}" for i in range(WORDS)], head)
     examples = examples_of(words, labels, EVENTS_PER_CASE, is_split_by_key=True)
     trained, seconds = train_epochs(spec, 32, examples, 2)
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6  # Linux gives KiB
     print(f"\n{CASES:,} keys with {EVENTS_PER_CASE} events: {seconds.min():.1f} CPU s per epoch")
+    print(f"peak RSS {peak_mb:.0f} MB, of which most is the import of torch")
     print({part: heads["next"]["auc"] for part, heads in trained.metrics.items()})
 
 
