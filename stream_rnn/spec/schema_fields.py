@@ -2,13 +2,15 @@
 
 The schema knows what a sample cannot show: all symbols of an enum, which numbers are times, and
 which fields may be null.  Fields inside of arrays, maps and unions of several types have no path,
-and are left to the sample.
+and are left to the sample, as are the deeper levels of a type that contains itself.
 """
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from stream_rnn.errors import DecodeError
@@ -19,6 +21,9 @@ from stream_rnn.formats.schemas import Schema
 from stream_rnn.spec.columns import Column
 
 DEPTH_MAX = 16
+FIELDS_MAX = 10_000
+ENTERED_MAX = 2
+"""Maximum number of times that a type is on a path: once, and once within itself."""
 NAMED_MAX = 12
 DEFINITIONS = ("definitions", "$defs")
 REFERENCES_MAX = 32
@@ -65,34 +70,87 @@ def fields_of(
         value: A value with this schema, whose message a Protobuf schema needs.
         frame: Frame of the value.
     """
-    with suppress(DecodeError, ValueError):
+    with suppress(DecodeError, ValueError, RecursionError):  # the last of nested JSON
         if schema.kind == "AVRO":
             root = parse_avro(schema.text, [text for _, text in schema.references])
             return dict(avro_fields(root))
         if schema.kind == "PROTOBUF":
             return dict(_protobuf_fields(schema, value, frame or Frame("", FRAME_BYTES)))
         if schema.kind == "JSON":
-            root_schema = json.loads(schema.text)
-            return dict(_json_fields(root_schema, root_schema, ()))
+            return dict(_json_fields(json.loads(schema.text)))
     return {}
 
 
-def avro_fields(
-    kind: AvroType, parts: Parts = (), *, is_nullable: bool = False
-) -> Iterator[tuple[Parts, SchemaField]]:
+def avro_fields(root: AvroType) -> Iterator[tuple[Parts, SchemaField]]:
     """Yield the path and the declaration of each field."""
-    if kind.kind == "union":
-        other = kind.non_null
-        if other is not None:
-            yield from avro_fields(other, parts, is_nullable=True)
-    elif kind.kind == "record":
-        for name, member in kind.fields.items() if len(parts) < DEPTH_MAX else ():
-            yield from avro_fields(member, (*parts, name), is_nullable=is_nullable)
-    elif parts:
+    yield from _walk(_expand_avro, root)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A type of a schema at a path.
+
+    Attributes:
+        parts: Path from the root on.
+        kind: Type as its format has it.
+        is_nullable: Whether a record may lack its value.
+        around: Types that contain this one, each by its identity.
+    """
+
+    parts: Parts
+    kind: Any
+    is_nullable: bool = False
+    around: tuple[Any, ...] = ()
+
+    @property
+    def is_entered(self) -> bool:
+        """Whether the path is so short, and its last type so rarely on it, that it is walked."""
+        times = self.around.count(self.around[-1])
+        return len(self.parts) <= DEPTH_MAX and times <= ENTERED_MAX
+
+    def inside(self, name: str, kind: Any, identity: Any, *, is_nullable: bool) -> "_Place":
+        """Return the place of a field of this type, whose identity is given."""
+        return _Place((*self.parts, name), kind, is_nullable, (*self.around, identity))
+
+
+def _walk(
+    expand: Callable[[_Place], Iterator[_Place | SchemaField]], root: Any
+) -> Iterator[tuple[Parts, SchemaField]]:
+    """Yield the path and the declaration of each field, those with the shortest paths first.
+
+    A type may contain itself, or two fields of a type that has two fields of another one: paths are
+    many more than types.  So a type is entered once within itself, and the number of fields is
+    bounded.
+
+    Args:
+        expand: Function that yields the places inside of a type, or its declaration.
+        root: Type of the record.
+    """
+    places, found = deque([_Place((), root)]), 0
+    while places:
+        place = places.popleft()
+        for inner in expand(place):
+            if isinstance(inner, SchemaField):
+                yield place.parts, inner
+                found += 1
+            elif inner.is_entered and len(places) < FIELDS_MAX:
+                places.append(inner)
+        if found == FIELDS_MAX:
+            return
+
+
+def _expand_avro(place: _Place) -> Iterator[_Place | SchemaField]:
+    kind, is_nullable = place.kind, place.is_nullable
+    if (other := kind.non_null) is not None:
+        kind, is_nullable = other, True
+    if kind.kind == "record":
+        for name, member in kind.fields.items():
+            yield place.inside(name, member, id(kind), is_nullable=is_nullable)
+    elif kind.kind != "union" and place.parts:
         logical = _LOGICAL_NAMES.get((kind.logical, kind.unit), kind.logical)
         name = f"{kind.kind} with the logical type {logical}" if logical else kind.kind
         is_time = bool(kind.unit) and kind.logical != "time"
-        yield parts, SchemaField(name, kind.symbols, is_time, is_nullable)
+        yield SchemaField(name, kind.symbols, is_time, is_nullable)
 
 
 def _protobuf_fields(
@@ -102,29 +160,26 @@ def _protobuf_fields(
 
     place = (value, frame.skip) if frame.rest is None else (frame.rest, 0)
     messages = Protobuf(schema.text, schema.references, Moment())
-    yield from _message_fields(messages.find(read_indexes(*place)[0]), ())
+    yield from _walk(_expand_message, messages.find(read_indexes(*place)[0]))
 
 
-def _message_fields(descriptor: Any, parts: Parts) -> Iterator[tuple[Parts, SchemaField]]:
-    for field in descriptor.fields:
-        path, kind = (*parts, field.name), field.message_type
-        if field.is_repeated or len(path) > DEPTH_MAX:
-            continue
-        if kind is None:
-            values = () if field.enum_type is None else field.enum_type.values
-            symbols = tuple(value.name for value in values)
-            yield (
-                path,
-                SchemaField(
-                    "enum" if symbols else _scalar(field), symbols, False, field.has_presence
-                ),
-            )
-        elif kind.full_name == "google.protobuf.Timestamp":
-            yield path, SchemaField(kind.full_name, (), True, True)
-        elif kind.file.package == "google.protobuf":
-            yield path, SchemaField(kind.full_name, (), False, True)
-        else:
-            yield from _message_fields(kind, path)
+def _expand_message(place: _Place) -> Iterator[_Place | SchemaField]:
+    """Yield what a message, or a field of one, contains."""
+    field = place.kind
+    message = field.message_type if place.parts else field
+    if message is None:
+        values = () if field.enum_type is None else field.enum_type.values
+        symbols = tuple(value.name for value in values)
+        kind = "enum" if symbols else _scalar(field)
+        yield SchemaField(kind, symbols, False, field.has_presence)
+    elif message.full_name == "google.protobuf.Timestamp":
+        yield SchemaField(message.full_name, (), True, True)
+    elif message.file.package == "google.protobuf":
+        yield SchemaField(message.full_name, (), False, True)
+    else:
+        for inner in message.fields:
+            if not inner.is_repeated:
+                yield place.inside(inner.name, inner, message.full_name, is_nullable=False)
 
 
 def _scalar(field: Any) -> str:
@@ -133,27 +188,30 @@ def _scalar(field: Any) -> str:
     return next(n for n in names if getattr(field, n) == field.type).removeprefix("TYPE_").lower()
 
 
-def _json_fields(
-    schema: Any, root: Mapping[str, Any], parts: Parts, *, is_required: bool = True
-) -> Iterator[tuple[Parts, SchemaField]]:
-    schema = _resolved(schema, root)
-    if not isinstance(schema, dict) or len(parts) > DEPTH_MAX:
+def _json_fields(root: Any) -> Iterator[tuple[Parts, SchemaField]]:
+    yield from _walk(partial(_expand_json, root), root)
+
+
+def _expand_json(root: Any, place: _Place) -> Iterator[_Place | SchemaField]:
+    schema = _resolved(place.kind, root)
+    if not isinstance(schema, dict):
         return
     properties, required = schema.get("properties"), schema.get("required")
     if isinstance(properties, dict):
         for name, inner in properties.items():
-            is_kept = is_required and isinstance(required, list) and name in required
-            yield from _json_fields(inner, root, (*parts, name), is_required=is_kept)
-    elif parts:
+            is_kept = isinstance(required, list) and name in required
+            is_nullable = place.is_nullable or not is_kept
+            yield place.inside(name, inner, id(schema), is_nullable=is_nullable)
+    elif place.parts:
         kinds = schema.get("type")
         kinds = kinds if isinstance(kinds, list) else [kinds]
         names = [str(kind) for kind in kinds if kind not in (None, "null")]
-        enum = [item for item in schema.get("enum") or () if item is not None]
+        enum = schema.get("enum")
+        enum = [item for item in enum if item is not None] if isinstance(enum, list) else []
         symbols = tuple(enum) if all(isinstance(item, str) for item in enum) else ()
         if names or symbols:
             kind = "enum" if symbols else " or ".join(names)
-            is_nullable = "null" in kinds or not is_required
-            yield parts, SchemaField(kind, symbols, False, is_nullable)
+            yield SchemaField(kind, symbols, False, "null" in kinds or place.is_nullable)
 
 
 def _resolved(schema: Any, root: Mapping[str, Any]) -> Any:

@@ -8,7 +8,7 @@ from stream_rnn.formats.frames import Frame
 from stream_rnn.formats.schemas import Schema
 from stream_rnn.notebook.spec import propose_spec
 from stream_rnn.replay.files import read_batches
-from stream_rnn.spec.schema_fields import SchemaField, fields_of, merge_fields
+from stream_rnn.spec.schema_fields import FIELDS_MAX, SchemaField, fields_of, merge_fields
 from tests.protobuf_messages import EVENT, PART
 from tests.unit.test_avro_files import FILE_WRITER, row, write
 from tests.unit.test_framed import WRITER
@@ -78,6 +78,49 @@ def test_fields_of_json_schema():
 def test_a_schema_that_cannot_be_used_declares_nothing(kind, text):
     """The sample decides then."""
     assert fields_of(Schema(kind, text), b"\0\0\0\0\7\0", Frame("7", 5)) == {}
+
+
+NODE = {"v": {"type": "number"}, "a": {"$ref": "#/$defs/N"}, "b": {"$ref": "#/$defs/N"}}
+TREES = {
+    "AVRO": {
+        "type": "record",
+        "name": "N",
+        "fields": [
+            *({"name": name, "type": ["null", "N"]} for name in "ab"),
+            {"name": "v", "type": "int"},
+        ],
+    },
+    "PROTOBUF": 'syntax = "proto3"; message N { N a = 1; N b = 2; int32 v = 3; }',
+    "JSON": {"$ref": "#/$defs/N", "$defs": {"N": {"type": "object", "properties": NODE}}},
+}
+"""A type that has two fields of its own type, in each format."""
+
+
+@pytest.mark.parametrize("kind", TREES)
+def test_a_type_is_entered_once_within_itself(kind):
+    """Its paths double with each level; the sample has the deeper ones that occur."""
+    text = TREES[kind] if kind == "PROTOBUF" else json.dumps(TREES[kind])
+    fields = fields_of(Schema(kind, text), b"\0\0\0\0\7\0", Frame("7", 5))
+    assert set(fields) == {("v",), ("a", "v"), ("b", "v")}
+
+
+def test_a_schema_has_more_paths_than_are_declared():
+    """Each of 14 types has two fields of the next one; the fields with the shortest paths count."""
+    kind = "int"
+    for level in range(14):
+        name = kind["name"] if level else "int"
+        fields = [{"name": "a", "type": kind}, {"name": "b", "type": name}]
+        kind = {"type": "record", "name": f"L{level}", "fields": fields}
+    kind["fields"].append({"name": "last", "type": "boolean"})
+    found = fields_of(Schema("AVRO", json.dumps(kind)))
+    assert len(found) <= FIELDS_MAX
+    assert ("last",) in found
+
+
+@pytest.mark.parametrize("schema", ['{"properties": {"a": {"enum": 7}}}', "[" * 100_000])
+def test_a_strange_schema_of_json_declares_nothing(schema):
+    """Whatever its keywords have for values."""
+    assert fields_of(Schema("JSON", schema)) == {}
 
 
 def test_symbols_of_two_schemas_are_joined():
