@@ -177,6 +177,9 @@ def _nested(members: Sequence[Move]) -> Move:
 
 
 def _union(branches: Sequence[Move]) -> Move:
+    if not branches:  # of which no value is
+        raise NotColumnarError
+
     def union(cursors: Cursors, rows: Rows) -> None:
         chosen = cursors.index(rows, len(branches))
         if rows is None and (chosen == chosen[0]).all():
@@ -254,7 +257,7 @@ def _scalar(
         return lambda cursors, rows: [
             decimal_value(unscaled, kind.scale) for unscaled in cursors.slices(rows)
         ]
-    if kind.kind == "enum":
+    if kind.kind == "enum" and kind.symbols:
         symbols = np.array(kind.symbols, object)
         return lambda cursors, rows: list(symbols.take(cursors.index(rows, len(symbols))).tolist())
     if kind.kind not in _READS:

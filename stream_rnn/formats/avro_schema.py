@@ -147,6 +147,8 @@ class _Builder:
     def _record(self, schema: Mapping[str, Any], depth: int) -> AvroType:
         record = self._made[schema["name"]] = AvroType("record")
         for member in schema["fields"]:
+            if not isinstance(member["name"], str):  # the parser does not look
+                raise _refused(f"the name of a field is {member['name']!r:.40}, which is no text")
             record.fields[member["name"]] = self.build(member["type"], depth + 1)
         return record
 
@@ -159,8 +161,10 @@ def _enum(symbols: Sequence[str]) -> AvroType:
 
 def _scalar(kind: str, schema: Mapping[str, Any]) -> AvroType:
     logical, size = schema.get("logicalType", ""), schema.get("size", 0)
-    if not 0 <= size <= FIXED_BYTES_MAX:
-        raise _refused(f"a fixed has {size} bytes; the limit is {FIXED_BYTES_MAX}")
+    if type(size) is not int or not 0 <= size <= FIXED_BYTES_MAX:
+        raise _refused(
+            f"a fixed has {size!r:.40} bytes; it must be a whole number, and the limit is {FIXED_BYTES_MAX}"
+        )
     scalar = AvroType(kind, size=size)
     if kind in ("bytes", "fixed") and logical == "decimal":
         scale = schema.get("scale", 0)

@@ -233,6 +233,21 @@ def test_the_verdict_on_a_record_never_depends_on_its_neighbours():
             assert alone.columns == {path: [c[i]] for path, c in together.columns.items()}
 
 
+@pytest.mark.parametrize("kind", [[], {"type": "enum", "name": "None", "symbols": []}])
+@pytest.mark.parametrize("name", ["load", "other"])
+@pytest.mark.parametrize("count", [1, COLUMNS_MIN])
+def test_a_type_without_values_costs_its_rows_alone(kind, name, count):
+    """A union of no branches, or an enum of no symbols, whether the spec names the field or not."""
+    source = shelf()
+    fields = [{"name": name, "type": kind}]
+    writer = {"type": "record", "name": "Event", "fields": fields}
+    source.schemas["12"] = Schema("AVRO", json.dumps(writer))
+    values = [b"\0\0\0\0\x0c\0"] * count + [as_avro(1)]
+    decoded = decoder(source).decode(records(values))
+    assert [skip.code for skip in decoded.skips.values()] == ["bad_body"] * count
+    assert decoded.rows.tolist() == [count]
+
+
 @pytest.mark.parametrize("size", range(6))
 @pytest.mark.parametrize("row", [0, 20, 40])
 def test_a_value_that_is_cut_costs_its_row_alone(size, row):

@@ -47,6 +47,11 @@ REFUSED = {
         {"type": "fixed", "name": "F", "size": FIXED_BYTES_MAX + 1},
         f"the limit is {FIXED_BYTES_MAX}",
     ),
+    "a size that is no whole number": ({"type": "fixed", "name": "F", "size": 3.0}, "whole number"),
+    "a name that is no text": (
+        {"type": "record", "name": "E", "fields": [{"name": 7, "type": "int"}]},
+        "no text",
+    ),
     "a scale": (decimal(SCALE_MAX + 1), f"the limit is {SCALE_MAX}"),
     "no Avro": ({"type": "no-such"}, "no schema of Avro"),
     "no JSON": ("{", "no schema of Avro"),
