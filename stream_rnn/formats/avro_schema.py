@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import floor, log10
 from typing import Any
 
 from stream_rnn.errors import DecodeError, reason
@@ -78,8 +79,8 @@ def parse_avro(text: str, references: Sequence[str] = ()) -> AvroType:
     named: dict[str, Any] = {}
     try:
         for reference in references:
-            parse_schema(_load(reference), named)
-        parsed = parse_schema(_load(text), named)
+            parse_schema(load_avro(reference), named)
+        parsed = parse_schema(load_avro(text), named)
         return _Builder(named).build(parsed, 0)
     except RecursionError:
         raise _refused(f"its types are nested deeper than {DEPTH_MAX}") from None
@@ -87,17 +88,48 @@ def parse_avro(text: str, references: Sequence[str] = ()) -> AvroType:
         raise _refused(f"it is no schema of Avro ({reason(error)})") from error
 
 
-def _load(text: str) -> Any:
+def load_avro(text: str) -> Any:
+    """Return what the parser of fastavro takes for a schema; see :func:`parse_avro`."""
     if len(text) > SCHEMA_BYTES_MAX:
         raise _refused(f"it has {len(text)} characters; the limit is {SCHEMA_BYTES_MAX}")
     if _PARSED in text:
         raise _refused(f"it has the name {_PARSED}, with which the parser would not check it")
     try:
-        return json.loads(text)
+        return _as_written(json.loads(text))
     except ValueError:
         if text.strip() in _PRIMITIVES:  # a registry may store the schema "string" without quotes
             return text.strip()
         raise
+
+
+def _as_written(schema: Any) -> Any:
+    """Return a schema without what does not change how its writer writes a body.
+
+    A registry may have schemas with wrong defaults, because Java's parser can leave them unchecked.
+    An invalid decimal is its type without the logical type.
+
+    Source: Avro specification 1.11.1, Logical Types.
+    """
+    if isinstance(schema, list):
+        return [_as_written(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    left_out = {"default"}
+    if schema.get("logicalType") == "decimal" and not _is_decimal(schema):
+        left_out.add("logicalType")
+    return {name: _as_written(part) for name, part in schema.items() if name not in left_out}
+
+
+def _is_decimal(schema: Mapping[str, Any]) -> bool:
+    """Return whether a decimal has a scale that its precision allows, and bytes for it."""
+    scale, precision = schema.get("scale", 0), schema.get("precision") or 0
+    if type(scale) is not int or type(precision) is not int or min(scale, precision) < 0:
+        return False
+    if not precision:  # the specification demands one, and no number depends on it
+        return True
+    size = schema.get("size") if schema.get("type") == "fixed" else None
+    fits = not isinstance(size, int) or precision <= floor(log10(2) * (8 * size - 1))
+    return fits and scale <= precision
 
 
 def _refused(why: str) -> DecodeError:

@@ -6,7 +6,7 @@ from typing import Any
 from google.protobuf import descriptor_pb2
 
 from stream_rnn.errors import DecodeError
-from stream_rnn.formats.avro_schema import parse_avro
+from stream_rnn.formats.avro_schema import load_avro, parse_avro
 from stream_rnn.formats.protobuf_schema import compile_schema
 from stream_rnn.formats.schemas import Schema
 
@@ -48,8 +48,8 @@ def _avro(schema: Schema) -> Any:
     parse_avro(schema.text, references)  # it has the bounds
     named: dict[str, Any] = {}
     for text in references:
-        parse_schema(json.loads(text), named)
-    return _plain_avro(parse_schema(json.loads(schema.text), named))
+        parse_schema(load_avro(text), named)
+    return _plain_avro(parse_schema(load_avro(schema.text), named))
 
 
 def _plain_avro(schema: Any) -> Any:
