@@ -24,6 +24,7 @@ The audit refuses a range of more than ``OFFSETS_MAX`` offsets.
 from collections.abc import Sequence
 
 from stream_rnn.audit.audited_keys import AuditedKeys
+from stream_rnn.audit.framed_values import PublishedSchemas
 from stream_rnn.audit.partition_audit import PartitionAudit, ProgressCallback
 from stream_rnn.audit.result import AuditOptions, AuditResult
 from stream_rnn.errors import ConfigError
@@ -56,11 +57,11 @@ async def audit(
             partitions than the source.
     """
     result, keys = AuditResult(), AuditedKeys(options)
-    ranges = await log.ranges()
+    registry, ranges = PublishedSchemas(settings), await log.ranges()
     await _check_partitions(log, settings, len(ranges), partitions)
     for source_range in ranges:
         if not partitions or source_range.partition in partitions:
-            context = log, model, settings, options, result, keys
+            context = log, model, settings, options, result, keys, registry
             await PartitionAudit(*context, source_range, on_progress).audit()
     if result.is_empty:
         chosen = "" if options.includes_all_keys else "of the chosen keys "

@@ -22,7 +22,7 @@ from stream_rnn.audit.comparison import Comparison
 from stream_rnn.audit.dead_letters import DeadLetters
 from stream_rnn.audit.differences import differences, printable_bytes
 from stream_rnn.audit.findings import PendingExample, ValueComparison
-from stream_rnn.audit.framed_values import check_schema_ids, in_json
+from stream_rnn.audit.framed_values import PublishedSchemas, check_schema_ids, in_json
 from stream_rnn.audit.notes import (
     note_group_offset,
     note_missing_range,
@@ -40,7 +40,6 @@ from stream_rnn.fold.framed import open_framed
 from stream_rnn.fold.kafka_log import KafkaLog
 from stream_rnn.fold.output_batches import Message
 from stream_rnn.fold.output_schema import model_decoder
-from stream_rnn.formats.open_schemas import open_published_schemas
 from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.keys import describe_key
 from stream_rnn.model.heads import Multiclass
@@ -76,6 +75,7 @@ class PartitionAudit:
         options: The keys to compare, and the number of examples.
         result: The result to add to.
         keys: The keys that the audit reads.
+        registry: The schemas of predictions.
         source_range: The range of the partition.
         on_progress: See :func:`stream_rnn.audit.audit.audit`.
     """
@@ -88,12 +88,13 @@ class PartitionAudit:
         options: AuditOptions,
         result: AuditResult,
         keys: AuditedKeys,
+        registry: PublishedSchemas,
         source_range: Range,
         on_progress: ProgressCallback,
     ) -> None:
         self.log, self.model, self.settings, self.options = log, model, settings, options
         self.result, self.source_range, self.on_progress = result, source_range, on_progress
-        self.keys, self.partition = keys, source_range.partition
+        self.keys, self.registry, self.partition = keys, registry, source_range.partition
         self.name = f"{log.topic}[{self.partition}]"
         identity = fold_id(model.fingerprint, settings)
         self.owner = OutputOwner(settings.app, identity, log.topic, self.partition)
@@ -101,7 +102,7 @@ class PartitionAudit:
         self.labels = {head.name: frozenset(head.labels) for head in heads}
         self.example_counts: dict[str, int] = {}
         self.kafka_log = KafkaLog(log.cluster, settings, self.partition)
-        self.decoder = model_decoder(model, open_published_schemas(settings))
+        self.decoder = model_decoder(model, registry.schemas)
         self.wire = Wire(settings.predictions_format, settings.predictions_schema_id or 0)
         self.envelope = Envelope(model.spec.event, settings, open_framed(model.spec, settings))
 
@@ -138,7 +139,7 @@ class PartitionAudit:
         is_from_start = self.log.first is None
         note_uncompared_predictions(*where, self.owner, self.published, is_from_start=is_from_start)
         note_uncompared_dead_letters(self.result, self.dead_letters)
-        check_schema_ids(*where, self.published, self.settings)
+        check_schema_ids(*where, self.published, self.settings, self.registry)
         count = int(self.published.other_fold_count.sum(dtype=np.int64))
         self.result.add_other_folds(count, self.published.other_folds_by_id)
 

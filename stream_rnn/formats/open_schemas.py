@@ -56,18 +56,6 @@ def open_schemas(settings: Settings, scope: str = "") -> Schemas | None:
     )
 
 
-def open_published_schemas(settings: Settings) -> Schemas | None:
-    """Return the schemas by which predictions are read; ``None`` if the settings name none.
-
-    Unlike for a source, an unknown id is an error of the prediction, and nothing waits for it.
-
-    Raises:
-        ConfigError: See :func:`open_schemas`.
-    """
-    registry = open_registry(settings)
-    return None if registry is None else Schemas(registry)
-
-
 def open_registry(settings: Settings) -> "Registry | None":
     """Return a registry of the caller's own; ``None`` if the settings name none.
 

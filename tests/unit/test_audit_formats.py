@@ -107,6 +107,28 @@ async def test_the_registry_is_asked_whether_its_schema_reads_them(model, wire_f
     assert "schema id 7: the schema registry" in problem
 
 
+async def test_a_registry_that_is_away_costs_the_check_of_the_id_alone(model, wire_format):
+    """All else is compared, and the registry is asked once, also for predictions of other folds."""
+    kind = REGISTRY_KINDS[wire_format]
+    with RegistryServer() as registry:
+        registry.status = 503
+        settings = settings_of(predictions_format=wire_format, schema_registry_url=registry.url)
+        wire = Wire(wire_format, ID)
+        made = Folded(model, settings, await fold(model, settings, records_of(), wire=wire))
+        result = await made.audit()
+        newer = with_fingerprint(models.small("lstm"))
+        other = await made.audit(model=newer)
+        asked = list(registry.asked)
+    assert (result.problems, result.counts["compared"]) == ([], len(made.predictions))
+    assert other.counts["compared"] == 0
+    if kind == "JSON":
+        assert (result.notes, asked) == ([], [])
+        return
+    assert [note for note in result.notes if "not checked: the schema registry" in note]
+    assert [note for note in other.notes if "of other folds was not checked: the schema" in note]
+    assert len(asked) == 2
+
+
 async def test_a_change_of_the_format_is_another_fold(model, wire_format):
     """Predictions in JSON before it are of another fold, whose own fields are checked."""
     before, after = settings_of(), settings_of(predictions_format=wire_format)
