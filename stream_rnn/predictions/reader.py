@@ -32,10 +32,8 @@ its predictions as duplicates.  Use another predictions topic, or another group 
 """
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal, Self, cast
@@ -60,6 +58,7 @@ from stream_rnn.kafka.record_batches import Consumer
 from stream_rnn.kafka.unreachable import describe_unreachable
 from stream_rnn.predictions.assignment import Assignment, StartPolicy
 from stream_rnn.predictions.completeness import Completeness
+from stream_rnn.predictions.counts import Counts
 from stream_rnn.predictions.decoder import open_decoder
 from stream_rnn.predictions.progress import PartitionProgress, SourcePartition
 from stream_rnn.predictions.schema import Prediction
@@ -68,25 +67,6 @@ RECORDS_MAX = 500
 POLL_MS = 1000
 FETCH_WAIT_MS_MAX = 500
 CLOSE_TIMEOUT_S = 5.0
-
-logger = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class Counts:
-    """The numbers of records that a reader has yielded, dropped or refused.
-
-    Attributes:
-        yielded: Predictions that were yielded.
-        duplicates: Predictions of a source offset that was read before; they are dropped.
-        foreign: Predictions of another app than ``worker_app_id``; they are dropped.
-        bad: Values that are not predictions.
-    """
-
-    yielded: int = 0
-    duplicates: int = 0
-    foreign: int = 0
-    bad: int = 0
 
 
 class PredictionReader(AsyncIterator[Prediction]):
@@ -108,7 +88,7 @@ class PredictionReader(AsyncIterator[Prediction]):
         kafka_config: Path of a java.properties file for TLS and SASL.
         token_provider: aiokafka's provider of tokens, instead of a login of ``kafka_config``.
         on_bad: Reaction to a value that is not a prediction: ``raise`` raises ``DecodeError``, and
-            the next call continues after the value; ``skip`` counts it.
+            the next call continues after the value; ``skip`` counts it, and logs each cause once.
         timeout_s: Deadline in seconds for one answer of Kafka, and for an assignment of partitions.
         schema_registry_url: URL of the schema registry of predictions in Avro or Protobuf.
         schema_registry_config: Path of the file with its login, and its URL unless that is given.
@@ -270,11 +250,11 @@ class PredictionReader(AsyncIterator[Prediction]):
         try:
             return self._decoder.parse(record.value or b"")
         except DecodeError as error:
-            self.counts.bad += 1
             where = f"{record.topic}[{record.partition}] offset {record.offset}"
             if self._skips_bad:
-                logger.warning("skipping a value that is no prediction place=%s: %s", where, error)
+                self.counts.skip(where, error)
                 return None
+            self.counts.bad += 1
             message = f"{where} is not a prediction: {error}; is {self.topic} the right topic?"
             raise DecodeError(error.code, message) from error
 

@@ -35,6 +35,10 @@ VERBS = {
         *("train", "--spec={spec}", "--out={out}", "--topic={source}"),
         "--schema-registry-url={registry}",
     ),
+    "tail": (
+        *("tail", "{source}", "--from-beginning", "--max=1"),
+        "--schema-registry-url={registry}",
+    ),
     "spec init": ("spec", "init", "--topic={source}", "--schema-registry-url={registry}"),
 }
 
