@@ -10,7 +10,7 @@ from stream_rnn.settings import FoldSettings
 
 def show(directory: Path, schema_format: str) -> None:
     """Print the schema of a bundle's predictions."""
-    text = schema_text(schema_format.replace("-", "_"), read_bundle_heads(directory).fields)
+    text = schema_text(schema_format, read_bundle_heads(directory).fields)
     print(text.rstrip("\n"))
 
 

@@ -65,9 +65,10 @@ def words(bundle, registry, *more, wire_format="avro"):
 
 
 @pytest.mark.parametrize("wire_format", FRAMED_FORMATS)
-async def test_show_prints_the_schema_without_a_registry(bundle, model, wire_format):
-    """It needs only ``bundle.json``."""
-    option = wire_format.replace("_", "-")
+@pytest.mark.parametrize("hyphen", ["_", "-"])
+async def test_show_prints_the_schema_without_a_registry(bundle, model, wire_format, hyphen):
+    """It needs only ``bundle.json``; the format may be spelled as names of options are."""
+    option = wire_format.replace("_", hyphen)
     out = await run("schema", "show", "--bundle", str(bundle), "--format", option)
     assert out.rstrip() == schema_text(wire_format, output_fields(model.spec.heads)).rstrip()
 
@@ -75,7 +76,8 @@ async def test_show_prints_the_schema_without_a_registry(bundle, model, wire_for
 @pytest.mark.parametrize("wire_format", FRAMED_FORMATS)
 async def test_a_schema_is_registered_once(registry, bundle, model, wire_format):
     """A second call prints the same id; a worker finds it, and so does the doctor."""
-    out = await run("schema", "register", *words(bundle, registry, wire_format=wire_format))
+    hyphened = wire_format.replace("_", "-")
+    out = await run("schema", "register", *words(bundle, registry, wire_format=hyphened))
     assert out == f"{SUBJECT}: schema id 7\n"
     again = await run(
         "schema", "register", *words(bundle, registry, "--json", wire_format=wire_format)

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 import click
 
 from stream_rnn.cli.shared.renamed_options import RenamingCommand
-from stream_rnn.cli.shared.settings_options import describe, format_bound, plain_type
+from stream_rnn.cli.shared.settings_options import Choice, describe, format_bound, plain_type
 from stream_rnn.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -54,7 +54,7 @@ def group_option(group: type, field_name: str, *names: str, **more: Any) -> Call
     kind = plain_type(field.annotation)
     bounds = {type(bound).__name__: bound for bound in field.metadata}
     if get_origin(kind) is Literal:
-        more["type"] = click.Choice(get_args(kind))
+        more["type"] = Choice(get_args(kind))
     elif kind is int:
         more["type"] = Integer(bounds["Ge"].ge, bounds["Le"].le if "Le" in bounds else None)
     declaration = names or (f"--{field_name.replace('_', '-')}",)

@@ -105,6 +105,15 @@ def _with_options(
     return call  # type: ignore[return-value]  # click adds attributes to the function itself
 
 
+class Choice(click.Choice):  # type: ignore[type-arg]  # generic since click 8.2
+    """One of several words, in which ``-`` also stands for ``_``, as it does in names of options."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """Return the word."""
+        spelled = value.replace("-", "_") if isinstance(value, str) else value
+        return super().convert(spelled if spelled in self.choices else value, param, ctx)
+
+
 def _option(name: str, field: FieldInfo, variables: str) -> Callable[[F], F]:
     kind = plain_type(field.annotation)
     is_choice = get_origin(kind) is Literal
@@ -120,11 +129,7 @@ def _option(name: str, field: FieldInfo, variables: str) -> Callable[[F], F]:
     return click.option(
         declaration,
         name,
-        type=click.Choice(get_args(kind))
-        if is_choice
-        else None
-        if is_flag
-        else _click_type(name, kind),
+        type=Choice(get_args(kind)) if is_choice else None if is_flag else _click_type(name, kind),
         metavar=METAVARS.get(name),
         default=None,
         help=describe(field) + note,

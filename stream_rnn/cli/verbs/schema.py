@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from stream_rnn.cli.shared.options import bundle_option, json_option, verb
-from stream_rnn.cli.shared.settings_options import settings_options
+from stream_rnn.cli.shared.settings_options import Choice, settings_options
 from stream_rnn.cli.verbs import load_work
 
 EXAMPLE = (
@@ -33,7 +33,7 @@ def command() -> None:
 @click.option(
     "--format",
     "schema_format",
-    type=click.Choice(["avro", "protobuf", "json-schema"]),
+    type=Choice(["avro", "protobuf", "json_schema"]),
     default="avro",
     help="Format of the schema.",
 )
