@@ -2,14 +2,17 @@
 
 import io
 import json
+import random
 import struct
+import warnings
 import zipfile
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save
 
 from stream_rnn.errors import BundleError, StreamRNNError
 from stream_rnn.model.weights import zip_entries
@@ -139,15 +142,68 @@ def test_a_file_that_is_absent_or_too_large_is_refused(tmp_path, monkeypatch):
         read_weights(tmp_path / "w.safetensors")
 
 
-@pytest.mark.parametrize("suffix", READERS)
+PROCESSES = {".h5", ".hdf5"}  # whose reader starts one for each file
+
+
+@pytest.mark.parametrize("suffix", sorted({*READERS} - PROCESSES))
 @given(content=st.binary(max_size=200))
 def test_any_bytes_are_refused(tmp_path_factory, suffix, content):
     """By one of our errors."""
     path = tmp_path_factory.mktemp("any") / f"w{suffix}"
-    for prefix in (b"", b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"):
+    for prefix in (b"", b"PK\x03\x04"):
         path.write_bytes(prefix + content)
         with pytest.raises(StreamRNNError):
             read_weights(path)
+
+
+@pytest.mark.parametrize("suffix", sorted(PROCESSES))
+@settings(max_examples=5)
+@given(content=st.binary(max_size=200))
+def test_any_bytes_of_hdf5_are_refused(tmp_path_factory, suffix, content):
+    """By one of our errors."""
+    path = tmp_path_factory.mktemp("any") / f"w{suffix}"
+    path.write_bytes(b"\x89HDF\r\n\x1a\n" + content)
+    with pytest.raises(StreamRNNError):
+        read_weights(path)
+
+
+def valid(suffix):
+    """Return the file of a network."""
+    file, network = io.BytesIO(), Plain()
+    if suffix == ".pt":
+        return saved(network.state_dict())
+    if suffix == ".safetensors":
+        return save(network.state_dict())
+    pytest.importorskip("onnx")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            network, (torch.zeros(1, 3, 2), torch.zeros(1, 3).long()), file, dynamo=False
+        )
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors", ".onnx"])
+def test_wrong_bytes_are_refused_or_change_numbers(tmp_path, suffix):
+    """By one of our errors: files of 4,000 bytes and more, with one to four wrong bytes."""
+    whole, path, draw = valid(suffix), tmp_path / f"w{suffix}", random.Random(7)
+    assert read_weights_of(path, whole)
+    refused = 0
+    for _ in range(400):
+        spoilt = bytearray(whole)
+        for _ in range(draw.choice([1, 1, 2, 4])):
+            spoilt[draw.randrange(len(spoilt))] = draw.choice([0, 1, 0x80, 0xFF])
+        refused += not read_weights_of(path, bytes(spoilt))
+    assert refused > 20
+
+
+def read_weights_of(path, content):
+    """Return whether a file is read; it may be refused by an error of this package."""
+    path.write_bytes(content)
+    try:
+        return bool(read_weights(path).tensors)
+    except StreamRNNError:
+        return False
 
 
 def npz(**entries):

@@ -1,11 +1,13 @@
 """Keras files: what Keras writes has the outputs of Keras, and other formulas are refused."""
 
+import base64
 import importlib.util
 import io
 import json
 import subprocess
 import sys
 import zipfile
+import zlib
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ import pytest
 from stream_rnn import import_weights
 from stream_rnn.errors import BundleError, MissingExtraError
 from stream_rnn.model.features import FeatureSpec
+from stream_rnn.model.weights import separate
 from stream_rnn.model.weights.files import read_weights
 from tests.house_rules import ROOT
 
@@ -224,13 +227,62 @@ def test_hostile_weights_are_refused(tmp_path, change, expected):
 
 def test_a_zip_bomb_is_refused(tmp_path, monkeypatch):
     """By the sizes that it states; an entry with more bytes than it states is damaged."""
-    monkeypatch.setattr("stream_rnn.model.weights.keras_file.FILE_BYTES_MAX", 1_000_000)
+    monkeypatch.setattr("stream_rnn.model.weights.files.FILE_BYTES_MAX", 1_000_000)
     path = keras_file(tmp_path, gru(), bytes(2_000_000), zipfile.ZIP_DEFLATED)
     with pytest.raises(BundleError, match="1000000 bytes"):
         read_weights(path)
     content = path.read_bytes().replace((2_000_000).to_bytes(4, "little"), bytes([9, 0, 0, 0]))
     path.write_bytes(content)
     with pytest.raises(BundleError, match=r"damaged|the size that the file states"):
+        read_weights(path)
+
+
+CRASHES = (
+    "c-rgqaB<`1lHy_j0S*oZ76t(ZWbhvfX6U2xVe$!3nh{EOK<O1sFmYzEoCH){0BXJhGlZW36%Pq=bp@&Zj|O1&c(6"
+    "fe4u(-M5`l-SV*rSbfbwDK=>!w1y4?Jf)SUS8)XemZl47KE=|HBvg3$Dep00TqJfP{Dmq7%WDk1hJ=jWwmrh~*K>"
+    "lwj11>kPrK*=ZnkP<T^7&D^e6PUdlp!wtiD{=W`h7>HHje^m9f=EvvSW(rb7nOqP{L&JXbV+VL3HI}M0i|GA`P{*"
+    "bS}&ld<57Se;HoblNJH~C0d*_1QR`tsz}?y3hY_j3Kq;Sqpjs(8C$YFVJ})shRmn<0DLA#TG&QdzGciX=M?ncv-T"
+    "}p{m2wg*Q;Uj$%xH8io_PhOB|ac&G%YX%6-u?WItu98+=D`Ks0XH9kW6V_W(mkbBOtpdwK%mTJ~6EXXo;0VNl|Gk"
+    "HX~h9^NLe(7z)e?$c7r$*2dP>GB7ZqwQrK3G&7ob5tL>@6VHaytT@bJ!=WAqGWbUG#3&dAqhJ(_f>AIEM!_f;1*2"
+    "dTi~`C5q4C5HS=ji(C>V(VeLPVCN;^oQs)LPNz{Wvf;~TJX4GR+Og^VXM!N(IPu%ns>8~9Q{8}HtMrcOW;LK|q0%"
+    "=m-NBcO*D4?_hsoIvvz5)6<T6YxkGXxfB9l92)X`~@R~2OIxF83%(#77H4m8I8{b=CeY?7-9M~AT$#rO8lXZkFmk"
+    "+l>mzgD#$~}+!PqZIT*z2q4KOi%Rur>OiWO#ApyY52us2eXdzWGpz#Dr@5~5SY2a56%NG?g_|?Jk#Ra*Mk=_ZVD<"
+    "-sb#6-1pB>_!W27@YH5dxVXHrP!J4YKFaUuk#y?6UpoN7L<1yPwz{DdpU+aYV%4X5}us&Kc9}4qts?lk}C_-m$}G"
+    "|GkT9`yy_9+xN#;(tg=yCEF)^rtVYM_SnB=UGu&ZX{<JvrF-{1TD;Ug;!cD8hGyLZ2B$ynFa2(`FI@A+KI@}Vc1t"
+    "?r?ACO#J8TN;+g}uVaNlSxI|@d@C>RB!U=)m$_L9e-Y%dWS4{^{%ZGVq~kv$#)>#qf9V;>Je9|v)uupf^;p1}iMK"
+    "}&8wo(U~qBlpwU(D<w*loyQH%%!Njs8GP3^9Dn|oeAF0?$9Hy-)^8YnwRj`LlP+Il#y!bs6hcSN`(wM232?f0NmL"
+    "<xc"
+)
+"""An HDF5 file of a GRU with one wrong byte, at which libhdf5 2.0.0 reads memory that is not there."""
+
+
+def test_a_file_that_crashes_its_reader_is_refused(tmp_path):
+    """This process goes on."""
+    path = tmp_path / "w.h5"
+    path.write_bytes(zlib.decompress(base64.b85decode(CRASHES)))
+    with pytest.raises(BundleError, match=r"w\.h5 is damaged"):
+        read_weights(path)
+
+
+def test_a_reader_that_does_not_end_is_ended(tmp_path, monkeypatch):
+    """By its deadline, whatever the file."""
+    monkeypatch.setattr(separate, "DEADLINE_S", 0.001)
+    with pytest.raises(BundleError, match=r"could not be read in 0\.00\d+ s; save the model"):
+        read_weights(keras_file(tmp_path, network(GRU, DENSE)))
+
+
+def test_a_reader_has_a_bound_of_memory(tmp_path, monkeypatch):
+    """A compressed data set has far more numbers than bytes."""
+
+    def grow(file):
+        del file["layers/gru/cell/vars/0"]
+        shape = (500_000, 6)
+        file.create_dataset("layers/gru/cell/vars/0", shape, "f4", compression="gzip")
+
+    path = keras_file(tmp_path, network(GRU, DENSE), weights(grow))
+    assert read_weights(path).tensors["rnn.weight_ih_l0"].shape == (6, 500_000)
+    monkeypatch.setattr(separate, "MEMORY_BYTES", 1_000_000)
+    with pytest.raises(BundleError, match=r"w\.keras is damaged"):
         read_weights(path)
 
 

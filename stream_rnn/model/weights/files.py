@@ -6,9 +6,11 @@ from importlib import import_module
 from pathlib import Path
 
 from stream_rnn.errors import BundleError, MissingExtraError, reason
-from stream_rnn.model.weights.found import FILE_BYTES_MAX, FoundWeights
+from stream_rnn.model.weights.found import DAMAGE, FILE_BYTES_MAX, FoundWeights
 from stream_rnn.model.weights.safetensors_file import read_safetensors
+from stream_rnn.model.weights.separate import read_in_process
 from stream_rnn.model.weights.torch_file import REMEDY, read_torch
+from stream_rnn.model.weights.zip_entries import open_zip
 
 FORMATS = ".safetensors, .pt, .pth, .bin, .ckpt (a state dict of torch), .onnx, .keras and .h5"
 _HASHED_BYTES = 1_000_000
@@ -19,7 +21,12 @@ def _read_onnx(path: Path) -> FoundWeights:
 
 
 def _read_keras(path: Path) -> FoundWeights:
-    return _with_extra("keras_file", "read_keras", "keras")(path)
+    _with_extra("keras_file", "read", "keras")
+    size = path.stat().st_size
+    if path.suffix.lower() == ".keras":
+        with open_zip(path, FILE_BYTES_MAX, "a .keras file") as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+    return read_in_process("keras_file", path, size)
 
 
 def _with_extra(module: str, name: str, extra: str) -> Callable[[Path], FoundWeights]:
@@ -73,6 +80,8 @@ def read_weights(path: Path) -> FoundWeights:
         return READERS[suffix](path)
     except OSError as error:
         raise BundleError(f"{path} cannot be read: {error.strerror or reason(error)}") from error
+    except DAMAGE as error:
+        raise BundleError(f"{path} is damaged: {reason(error)}; save it again") from error
 
 
 def digest_of(path: Path) -> str:

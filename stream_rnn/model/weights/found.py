@@ -1,6 +1,7 @@
 """What a file of weights contains, in the layout of torch, and the limits of such a file."""
 
 import math
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,19 @@ HEADER_BYTES_MAX = 4_000_000
 TENSORS_MAX = 1_000
 NUMBERS_MAX = 200_000_000  # in all tensors of a file
 SHOWN_MAX = 40  # tensors in a message
+# What readers and their libraries raise for the bytes of a damaged file.
+DAMAGE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    zlib.error,
+)
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 Shape = tuple[int, ...]

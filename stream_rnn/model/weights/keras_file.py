@@ -1,4 +1,4 @@
-"""The reader of Keras files (``.keras`` and ``.h5``), which needs no Keras.
+"""The reader of Keras files (``.keras`` and ``.h5``), which needs no Keras; see ``separate.py``.
 
 Keras has transposed matrices, and the gates of a GRU in the order z, r, h; torch has r, z, n.  The
 gates of an LSTM have the same order in both.
@@ -14,7 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_rnn.errors import BundleError, reason
-from stream_rnn.model.weights.found import FILE_BYTES_MAX, FoundWeights, Weights, as_weights
+from stream_rnn.model.weights.found import (
+    DAMAGE,
+    FILE_BYTES_MAX,
+    FoundWeights,
+    Weights,
+    as_weights,
+)
 from stream_rnn.model.weights.keras_layers import RECURRENT, KerasLayer, find_layers
 from stream_rnn.model.weights.keras_weights import HierarchicalWeights, KerasWeights, NamedWeights
 from stream_rnn.model.weights.zip_entries import open_zip, read_entry
@@ -28,7 +34,7 @@ ORDER = {
 REMEDY = 'save the whole model: model.save("network.keras")'
 
 
-def read_keras(path: Path) -> FoundWeights:
+def read(path: Path) -> FoundWeights:
     """Read a Keras file with embeddings, recurrent layers and Dense layers.
 
     Raises:
@@ -47,7 +53,7 @@ def read_keras(path: Path) -> FoundWeights:
             if not text or weights_by_name.follow("model_weights") is None:
                 raise BundleError(f"{path} contains no network, but only weights; {REMEDY}")
             return _convert(path, _parse(path, text), weights_by_name)
-    except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+    except DAMAGE as error:
         raise BundleError(f"{path} is damaged or not a Keras file: {reason(error)}") from error
 
 

@@ -1,5 +1,6 @@
 """The reader of state dicts that ``torch.save`` wrote, with ``weights_only=True`` and nothing else."""
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError  # noqa: TID251  # torch raises it; nothing is unpickled here
@@ -9,6 +10,7 @@ import torch
 
 from stream_rnn.errors import BundleError, reason
 from stream_rnn.model.weights.found import (
+    DAMAGE,
     FILE_BYTES_MAX,
     HEADER_BYTES_MAX,
     FoundWeights,
@@ -30,13 +32,15 @@ def read_torch(path: Path) -> FoundWeights:
     """
     _check_entries(path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251  # see above
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a damaged file, which torch asks people to report
+            content = torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251  # see above
     except UnpicklingError as error:
         raise BundleError(
             f"{path} contains other objects than tensors, which are not loaded, because they can run "
             f"code; {REMEDY}"
         ) from error
-    except (RuntimeError, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except DAMAGE as error:
         raise BundleError(
             f"{path} is damaged or not a state dict of torch: {reason(error)}; {REMEDY}"
         ) from error
