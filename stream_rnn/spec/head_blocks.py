@@ -30,6 +30,7 @@ SURPRISE_OFFER = (
     "surprise = true adds to each prediction how far the event was from the previous prediction "
     "of this head: a score of anomalies that needs no labels."
 )
+QUANTILES = [0.1, 0.5, 0.9]
 
 
 def target_columns(log: ExaminedLog, options: ProposalOptions) -> Iterator[Column]:
@@ -78,10 +79,13 @@ def _chosen_heads(log: ExaminedLog, options: ProposalOptions) -> Iterator[Block]
 def suggested_heads(
     log: ExaminedLog, options: ProposalOptions, heads: Sequence[Block]
 ) -> Iterator[Block]:
-    """Suggest further heads, as comments."""
+    """Suggest further heads, as comments: quantiles of predicted numbers, and other targets."""
     names = UniqueNames()
     for head in heads:
         names.add(head.values["name"])
+    for head in heads:
+        if head.values["kind"] == "regression":
+            yield replace(_quantile_head(head, names), is_commented_out=True)
     predicted = {head.values.get("path") for head in heads}
     others = [
         (log.envelope.event_path(target.column), target)
@@ -145,6 +149,17 @@ def _head_block(
         if of == "next" and "end" not in role.words:
             comments.append("If keys end, end = true adds a class for the last event of each key.")
     return Block("[[heads]]", values, comments)
+
+
+def _quantile_head(head: Block, names: UniqueNames) -> Block:
+    """Return the head of the quantiles of the number that a regression head predicts."""
+    path, name = head.values["path"], names.add(f"{head.values['name']}_range")
+    reason = (
+        f"{path}: how sure the number is. Remove the # to predict an interval that contains 80 % of "
+        "the values, and the median."
+    )
+    values = {**head.values, "name": name, "kind": "quantile", "quantiles": QUANTILES}
+    return Block("[[heads]]", values, [reason])
 
 
 def _wait_head(names: UniqueNames) -> Block:

@@ -7,6 +7,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
+from torch.nn.utils.prune import random_unstructured
 
 from stream_rnn import Model, load_bundle, save_bundle
 from stream_rnn.cli import main
@@ -56,6 +58,29 @@ def test_modules_become_a_model(folder):
     assert load_bundle(folder / "other").fingerprint == model.fingerprint
 
 
+class Doubled(nn.GRU):
+    """A GRU whose outputs are doubled."""
+
+    def forward(self, x, h=None):
+        """Return the outputs and the state."""
+        y, h = super().forward(x, h)
+        return 2 * y, h
+
+
+class Rectified(nn.Linear):
+    """A linear layer with a nonlinearity."""
+
+    def forward(self, x):
+        """Return the outputs."""
+        return super().forward(x).relu()
+
+
+def hooked(module):
+    """Return a module with a hook that changes its outputs."""
+    module.register_forward_hook(lambda _module, _inputs, y: 3 * y)
+    return module
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
@@ -65,7 +90,20 @@ def test_modules_become_a_model(folder):
         ({"rnn": nn.Linear(5, 16)}, "rnn is Linear"),
         ({"head": nn.Bilinear(16, 16, 2)}, "must be an nn.Linear"),
         ({"embeddings": {"carrier": nn.Embedding(4, 3, max_norm=1.0)}}, "max_norm"),
-        ({"embeddings": {}}, "--map embeddings.carrier"),
+        ({"embeddings": {}}, "embeddings lacks carrier"),
+        ({"embeddings": None}, "embeddings lacks carrier"),
+        (
+            {"embeddings": {"carrier": nn.Embedding(4, 3), "wheel": nn.Embedding(4, 3)}},
+            "embeddings has wheel, which the spec has not",
+        ),
+        ({"head": {"late": nn.Linear(16, 1)}}, "head lacks next_delay"),
+        ({"rnn": nn.GRU(5, 16, 5)}, "5 layers"),
+        ({"rnn": nn.GRU(5, 16, device="meta")}, "no numbers"),
+        ({"rnn": Doubled(5, 16)}, "rnn is Doubled, which has a forward of its own"),
+        ({"head": Rectified(16, 2)}, "head is Rectified, which has a forward of its own"),
+        ({"head": hooked(nn.Linear(16, 2))}, "has a hook or a parametrization"),
+        ({"head": weight_norm(nn.Linear(16, 2))}, "remove_parametrizations"),
+        ({"head": random_unstructured(nn.Linear(16, 2), "weight", 0.5)}, "has a hook"),
         ({"embeddings": {"carrier": nn.Embedding(7, 3)}}, "(3, 3) or (4, 3)"),
         ({"rnn": nn.GRU(4, 16)}, "reads 4 inputs"),
         ({"head": nn.Linear(16, 3)}, "(2, 16)"),
@@ -237,6 +275,12 @@ def test_what_is_missing_or_too_much_is_named(folder, change, expected):
     ("options", "expected"),
     [
         ({"mapping": {"wheel": "rnn"}}, "--map wheel"),
+        ({"mapping": {"head.wheel": "out"}}, "the spec has no head wheel; it has late, next_delay"),
+        ({"mapping": {"embeddings.wheel": "carriers"}}, "no categorical feature wheel"),
+        (
+            {"mapping": {"embeddings.delay.weight": "carriers.weight"}},
+            "no categorical feature delay",
+        ),
         ({"mapping": {"cell": "wheel"}}, "--map cell=wheel names no tensor"),
         ({"mapping": [("head", "out"), ("head.weight", "carriers.weight")]}, "named twice"),
         ({"ignore": ["wheel"]}, "--ignore wheel"),
@@ -249,6 +293,16 @@ def test_what_is_missing_or_too_much_is_named(folder, change, expected):
 def test_an_option_that_names_nothing_is_refused(folder, options, expected):
     """By its name."""
     assert expected in refusal(folder, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("weight_ih_l0_reverse", "bidirectional"), ("weight_hr_l0", "projection")],
+)
+def test_a_module_that_is_named_is_looked_at_as_well(folder, name, expected):
+    """What its tensors say of it is no matter of how it was found."""
+    saved(folder, lambda state: state | {f"rnn.{name}": torch.ones(48, 5)})
+    assert expected in refusal(folder, mapping={"cell": "rnn"})
 
 
 def test_an_existing_directory_is_not_replaced(folder):

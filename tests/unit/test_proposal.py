@@ -245,6 +245,24 @@ def test_the_previous_value_of_a_target_is_offered_as_a_feature():
     assert "lag" not in proposed(log, targets=targets)[1]
 
 
+@pytest.mark.parametrize("of", ["next", "now"])
+def test_quantiles_of_a_predicted_number_are_offered(of):
+    """As a comment; without its # it is a head of the same field, with the same options."""
+    log = frame(amount=[f"{i % 97}.5" for i in range(600)])
+    spec, text = proposed(log, targets=("amount",), of=of)
+    assert [head.kind for head in spec.heads] == ["regression"]
+    lines = text.split("# [[heads]]\n")[1].splitlines()
+    block = "\n".join(line.removeprefix("# ") for line in lines[: lines.index("")])
+    added = tomllib.loads(f"[[heads]]\n{block}")["heads"]
+    content = tomllib.loads(text)
+    taken = FeatureSpec.parse({**content, "heads": [*content["heads"], *added]}, "taken")
+    number, interval = taken.heads
+    assert (interval.kind, interval.quantiles) == ("quantile", (0.1, 0.5, 0.9))
+    for option in ("of", "path", "parse"):
+        assert getattr(interval, option) == getattr(number, option)
+    assert "quantile" not in proposed(log, targets=("action",), of=of)[1]
+
+
 def test_heads_that_are_offered_can_be_taken():
     """Without their ``#`` they are heads beside the proposed one."""
     log = frame(status=np.arange(600) // 20 % 4)

@@ -103,10 +103,13 @@ class _Matcher:
                     f"--map {printable(ours)}: the parts of a network are cell, cell.weight_ih_l0 "
                     "and so on, embeddings.FEATURE, head, and head.NAME for each of several heads"
                 )
+            self._check_known(ours)
             if theirs in self._free:
                 self._take(ours if is_tensor(ours) else f"{ours}.weight", theirs)
                 continue
             inside = [name for name in self._free if name.startswith(f"{theirs}.")]
+            if ours == "cell":
+                self._refuse_variants(inside)
             if not inside or is_tensor(ours):
                 raise self._error(f"--map {printable(ours)}={printable(theirs)} names no tensor")
             for name in inside:
@@ -121,7 +124,7 @@ class _Matcher:
             if match:
                 by_prefix.setdefault(match["prefix"], []).append(name)
         if not any(ours.startswith("cell.") for ours in self.names):
-            self._refuse_variants()
+            self._refuse_variants(self._free)
             if len(by_prefix) != 1:
                 options = [f"--map cell={prefix.rstrip('.')}" for prefix in by_prefix if prefix]
                 raise self._error(
@@ -136,8 +139,21 @@ class _Matcher:
                     self._take(f"cell.{torch_name(name.removeprefix(prefix))}", name)
         return self._check_cell()
 
-    def _refuse_variants(self) -> None:
-        for name in self._free:
+    def _check_known(self, ours: str) -> None:
+        """Check that the spec has the feature or the head of our name."""
+        part, _, name = ours.removesuffix(".weight").removesuffix(".bias").partition(".")
+        features = [feature.name for feature in self._categorical]
+        heads = [head.name for head in self._spec.heads]
+        known = {"embeddings": features, "head": heads}.get(part, [name])
+        if name and name not in known:
+            kind = "head" if part == "head" else "categorical feature"
+            raise BundleError(
+                f"--map {printable(ours)}: the spec has no {kind} {printable(name)}; it has "
+                f"{', '.join(known) or 'none'}"
+            )
+
+    def _refuse_variants(self, names: Iterable[str]) -> None:
+        for name in names:
             if re.search(r"_l\d_reverse$", name):
                 raise BundleError(
                     f"{self._place}: {printable(name)} belongs to a bidirectional network, which "
