@@ -46,6 +46,12 @@ class Facts:
         predictions_partitions: Number of partitions of the predictions topic; 0 before the worker
             creates it.
         is_compacted: Whether the source topic is compacted.
+        other_position: Position that Redis stores for the other fold of a roll-out, if Kafka returns
+            no group offset.
+        last_promoted: Fold, origin and number of the last promote of a roll-out, if Kafka returns
+            no group offset; its offset does not count.
+        takes_over: Number with which this fold takes the partition over from a fold that a cut-over
+            has put in charge, because a person requested it; 0 if nobody did.
     """
 
     place: str
@@ -61,6 +67,9 @@ class Facts:
     source_partitions: int = 1
     predictions_partitions: int = 1
     is_compacted: bool = False
+    other_position: int = 0
+    last_promoted: GroupOffset | None = None
+    takes_over: int = 0
 
     @property
     def has_states(self) -> bool:
@@ -85,7 +94,11 @@ def known_group_offset(facts: Facts) -> GroupOffset | None:
     if last is not None and last.number >= number:
         of_output = GroupOffset(last.offset + 1, last.fold_id, last.origin, last.number)
     if facts.group_offset is None and of_output is not None:
-        of_output = replace(of_output, offset=max(of_output.offset, facts.stored.position or 0))
+        positions = facts.stored.position or 0, facts.other_position
+        promoted = facts.last_promoted
+        if promoted is not None and promoted.number > of_output.number:
+            of_output = replace(promoted, offset=of_output.offset)
+        of_output = replace(of_output, offset=max(of_output.offset, *positions))
     candidates = (facts.group_offset, of_output, facts.acknowledged)
     known = [candidate for candidate in candidates if candidate is not None]
     # The first of equal offsets is Kafka's, which need not be written, unless it is foreign.

@@ -37,7 +37,7 @@ from stream_rnn.fold.output_batches import Message
 from stream_rnn.fold.outputs import Sink, make_outputs
 from stream_rnn.fold.publish_pace import PublishPace
 from stream_rnn.fold.publisher import Publisher
-from stream_rnn.fold.recovery_facts import Recovery, anchor_of, log_decision
+from stream_rnn.fold.recovery_facts import FindStart, anchor_of, log_decision
 from stream_rnn.fold.schema_calls import KeptSchemas, SchemaCalls
 from stream_rnn.fold.slices import count_silent, slice_records
 from stream_rnn.fold.source import Fetch, Source
@@ -93,7 +93,7 @@ class Processor:
     source: Source
     store: Store
     publisher: Publisher
-    recovery: Recovery
+    recovery: FindStart
     sink: Sink
     cache: StateCache
     clock: Callable[[], float]
@@ -111,7 +111,8 @@ class Processor:
     stream_time_ms: int | None = None
     anchor: Anchor | None = None
     is_positioned: bool = False
-    _acknowledged: GroupOffset | None = None
+    acknowledged: GroupOffset | None = None
+    is_publisher_started: bool = False
     _yield_to_loop: LoopYield = field(init=False)
     _sweep: Sweep = field(init=False)
     _schemas: SchemaCalls = field(init=False)
@@ -146,7 +147,8 @@ class Processor:
         Raises:
             StreamRNNError: This worker cannot continue with the partition.
         """
-        batches, repeats, is_corrupt, must_start_publisher = -1, 0, False, True
+        batches, repeats, is_corrupt = -1, 0, False
+        must_start_publisher = not self.is_publisher_started
         while True:
             try:
                 if must_start_publisher:
@@ -176,7 +178,7 @@ class Processor:
         self.cache.clear()
         self._sweep.restart()
         facts, start = await self._calls.retry(
-            lambda: self.recovery.find(self._acknowledged, is_corrupt=is_corrupt),
+            lambda: self.recovery.find(self.acknowledged, is_corrupt=is_corrupt),
             "read the position",
         )
         self.at_crash_point(Point.POSITIONED)
@@ -289,7 +291,7 @@ class Processor:
     ) -> None:
         with self.pace.measure(records, len(predictions) + len(dead_letters)):
             await self.publisher.publish(predictions, dead_letters, offset)
-        self._acknowledged = offset
+        self.acknowledged = offset
 
     async def _commit(
         self, records: Sequence[Record], batch: DecodedBatch, stepped: SteppedBatch, end: int
@@ -344,7 +346,5 @@ class Processor:
         self.counts.add(batch.decoded, stepped.errors, published)
         self.times.events += len(batch.decoded.rows)
         hits, misses = self.cache.last_counts
-        folded = FoldedBatch(
-            batch, stepped, self.times.last, published=published, hits=hits, misses=misses
-        )
-        self.observer.on_batch(folded)
+        done = batch, stepped, self.times.last
+        self.observer.on_batch(FoldedBatch(*done, published=published, hits=hits, misses=misses))

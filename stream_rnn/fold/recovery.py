@@ -93,13 +93,16 @@ def where_to_start(facts: Facts, options: RecoveryOptions) -> Start | Stop:
     if group_offset is None or not group_offset.number:
         return _decide(facts, options, group_offset)
     stored, names_us = facts.stored, group_offset.fold_id == facts.fold_id
+    number = group_offset.number if names_us else facts.takes_over
     if names_us and stored.position is not None and stored.origin != group_offset.origin:
         # A worker that has lost the partition may have begun this fold again as a candidate.
         facts = replace(facts, stored=replace(stored, is_corrupt=True))
     decision = _decide(facts, options, group_offset)
     if isinstance(decision, Stop):
         return decision
-    return replace(decision, number=group_offset.number)
+    if number != group_offset.number:  # Kafka must get the number before anything else is written
+        decision = replace(decision, write_group_offset=decision.publish_from)
+    return replace(decision, number=number)
 
 
 def _decide(
@@ -126,7 +129,8 @@ def _check_group_offset(
     """
     offset, position = facts.group_offset, facts.stored.position
     examined = options.lookback_records_max
-    if known is not None and known.number and known.fold_id != facts.fold_id:
+    is_other = known is not None and known.fold_id != facts.fold_id
+    if known is not None and is_other and known.number > facts.takes_over:
         return Stop(10, messages.other_fold(facts.place, facts.fold_id, known))
     if offset is None or not offset.is_foreign or known is None:
         return None

@@ -9,7 +9,7 @@ stop the worker, so recovery rereads the facts before it stops.
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 from zlib import crc32
@@ -77,6 +77,29 @@ def anchor_of(record: Record) -> Anchor:
     return Anchor(record.offset, record.timestamp, crc)
 
 
+class FindStart(Protocol):
+    """Finds where a partition starts; a worker's is :class:`Recovery`."""
+
+    async def find(
+        self, acknowledged: GroupOffset | None = None, *, is_corrupt: bool = False
+    ) -> tuple[Facts, Start]:
+        """Read the facts and decide; see :meth:`Recovery.find`."""
+
+    def read_outputs_again(self) -> None:
+        """Search the outputs again at the next call of :meth:`find`."""
+
+    async def check_first_offset(self, position: int, offset: int) -> None:
+        """Check that the log has no record between a position and an offset.
+
+        Raises:
+            JumpedError: The log has such records, or retention has removed them.
+        """
+
+
+Consult = Callable[[Facts], Awaitable[Facts]]
+"""Adds what a roll-out knows to the facts; raises if another fold is in charge, which starts instead."""
+
+
 @dataclass(slots=True)
 class Recovery:
     """Finds where one partition starts, each time that an assignment needs it.
@@ -90,6 +113,7 @@ class Recovery:
         patience_s: Seconds for which a group offset that would stop the worker is reread.
         clock: Monotonic clock in seconds.
         at_crash_point: Function to call at each :class:`Point`.
+        consult: Function of a roll-out to call before each decision; ``None`` for none.
     """
 
     place: str
@@ -100,6 +124,7 @@ class Recovery:
     patience_s: float = 0.0
     clock: Callable[[], float] = time.monotonic
     at_crash_point: AtCrashPoint = no_op
+    consult: Consult | None = None
     _last_output: LastOutput | None = None
     _has_read_outputs: bool = False
 
@@ -119,6 +144,8 @@ class Recovery:
         facts = await self.read(acknowledged)
         while True:
             facts = replace(facts, stored=replace(facts.stored, is_corrupt=is_corrupt))
+            if self.consult is not None:
+                facts = await self.consult(facts)
             decision = where_to_start(facts, self.options)
             if isinstance(decision, Start):
                 return facts, decision

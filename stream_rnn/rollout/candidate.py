@@ -1,0 +1,176 @@
+"""The candidate: the fold that is not in charge of a partition, folded beside the one that is.
+
+It is an ordinary processor with another recovery, source and publisher.  It folds only records
+below the group offset, so its position never passes it, and it never writes the group offset.
+Nothing fences it: a candidate of a worker that has lost the partition computes the same states, and
+the store compares position and origin at each commit.
+"""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from stream_rnn.errors import JumpedError
+from stream_rnn.fold.decoder import Record
+from stream_rnn.fold.facts import Facts
+from stream_rnn.fold.output_batches import Message
+from stream_rnn.fold.recovery import Start
+from stream_rnn.fold.recovery_facts import Log
+from stream_rnn.fold.source import Fetch
+from stream_rnn.kafka.group_offsets import GroupOffset
+from stream_rnn.store.state import Store
+
+NEVER = sys.maxsize  # the offset from which a candidate publishes
+LOOK_EVERY_S = 0.02  # while a candidate has nothing to fold
+Published = Callable[[], int]
+"""Returns the group offset as the owner knows it; -1 before it is known."""
+
+
+class RangeReader(Protocol):
+    """Reads committed records of one partition, for one candidate."""
+
+    async def read(self, first: int, end: int) -> Sequence[Record]:
+        """Return the first records of [first, end), in offset order; none if the range has none.
+
+        Raises:
+            FencedError: Kafka does not answer within its deadline.
+        """
+
+
+@dataclass(slots=True)
+class CandidateRecovery:
+    """Finds where a candidate goes on; it begins again at the log start without its states.
+
+    Attributes:
+        place: Name of the partition in messages.
+        fold_id: Fold id of the candidate.
+        store: Store of the candidate's hidden states.
+        log: Records and offsets of the partition.
+        published: Function that returns the group offset.
+    """
+
+    place: str
+    fold_id: str
+    store: Store
+    log: Log
+    published: Published
+
+    async def find(
+        self,
+        acknowledged: GroupOffset | None = None,  # noqa: ARG002  # a candidate publishes nothing
+        *,
+        is_corrupt: bool = False,
+    ) -> tuple[Facts, Start]:
+        """Read the log start and Redis, and decide.
+
+        Raises:
+            JumpedError: Position or log start is beyond the group offset: the candidate must wait.
+        """
+        log_start = await self.log.log_start()
+        stored = await self.store.read()
+        topics, published = await self.log.topics(), self.published()
+        facts = Facts(
+            place=self.place,
+            fold_id=self.fold_id,
+            log_start=log_start,
+            log_end=published,
+            stored=stored,
+            source_partitions=topics.source_partitions,
+        )
+        position, origin = stored.position, stored.origin
+        is_usable = not is_corrupt and not stored.is_torn and position is not None
+        is_usable = is_usable and stored.partitions == topics.source_partitions
+        if is_usable and position is not None and position >= log_start:
+            assert origin is not None, "a position is written together with its origin"
+            self._check(position, published, "its position")
+            return facts, Start(11, position, origin, publish_from=NEVER)
+        self._check(log_start, published, "the log start")
+        return facts, Start(8, log_start, log_start, publish_from=NEVER, write_first_position=True)
+
+    def _check(self, position: int, published: int, name: str) -> None:
+        if position > published:
+            raise JumpedError(
+                f"the candidate {self.fold_id} waits: {name} {position} is beyond the group offset "
+                f"{published}"
+            )
+
+    def read_outputs_again(self) -> None:
+        """Do nothing: outputs say nothing about a candidate."""
+
+    async def check_first_offset(self, position: int, offset: int) -> None:
+        """Check that retention has not passed a position; see :class:`FindStart`."""
+        if offset < position:
+            raise JumpedError(f"received offset {offset} below the position {position}")
+        if offset > position and await self.log.log_start() > position:
+            raise JumpedError(f"the log start has passed the position {position}")
+
+
+class CandidateSource:
+    """The records below the group offset; a :class:`stream_rnn.fold.source.Source`.
+
+    Args:
+        reader: Reader of the partition.
+        published: Function that returns the group offset.
+        give_way: Function to await before each read, while the fold in charge has work.
+        sleep: Function that waits for some seconds.
+    """
+
+    def __init__(
+        self,
+        reader: RangeReader,
+        published: Published,
+        give_way: Callable[[], Awaitable[None]],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._reader = reader
+        self._published = published
+        self._give_way = give_way
+        self._sleep = sleep
+        self._position = 0
+        self._has_ended = False
+
+    async def seek(self, position: int) -> None:
+        """Deliver records from this offset on."""
+        self._position = position
+
+    async def take(self, timeout_s: float) -> Fetch | None:
+        """Return the next records below the group offset; ``None`` after ``end``."""
+        left_s = timeout_s
+        await self._give_way()
+        while not self._has_ended and self._published() <= self._position:
+            if left_s <= 0:
+                return Fetch([], self._position)
+            left_s -= LOOK_EVERY_S
+            await self._sleep(LOOK_EVERY_S)
+        if self._has_ended:
+            return None
+        end = self._published()
+        records = await self._reader.read(self._position, end)
+        self._position = records[-1].offset + 1 if records else end
+        return Fetch(records, self._position)
+
+    def end(self) -> None:
+        """Stop delivering; the micro-batch in progress is the last one."""
+        self._has_ended = True
+
+
+@dataclass(slots=True)
+class SilentPublisher:
+    """The publisher of a candidate, which publishes nothing."""
+
+    async def start(self) -> None:
+        """Do nothing: a candidate fences nobody."""
+
+    async def publish(
+        self,
+        predictions: Sequence[Message],  # noqa: ARG002  # the signature of a publisher
+        dead_letters: Sequence[Message],  # noqa: ARG002  # see above
+        group_offset: GroupOffset,  # noqa: ARG002  # see above
+    ) -> None:
+        """Refuse: only the fold in charge publishes."""
+        raise AssertionError("a candidate folds silently")
+
+    async def close(self) -> None:
+        """Do nothing."""

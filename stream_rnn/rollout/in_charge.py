@@ -1,0 +1,124 @@
+"""Which fold is in charge of a partition: the one that the group offset names, if a worker has it.
+
+The plan is read after the group offset, because a plan that is older than the group offset could
+lack the bundle that the group offset names.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from stream_rnn.fold.facts import Facts, known_group_offset
+from stream_rnn.fold.processor import Processor
+from stream_rnn.fold.publisher import Publisher
+from stream_rnn.fold.recovery_facts import Consult
+from stream_rnn.fold.source import Source
+from stream_rnn.kafka.group_offsets import GroupOffset
+from stream_rnn.rollout.candidate import CandidateSource, Published
+from stream_rnn.rollout.plan import Plan
+from stream_rnn.store.state import Store
+
+
+class OtherFold(Exception):  # noqa: N818  # no error: another fold of this worker is in charge
+    """Another fold is in charge, and this worker has its bundle."""
+
+    def __init__(self, fold_id: str) -> None:
+        super().__init__(f"fold {fold_id} is in charge")
+        self.fold_id = fold_id
+
+
+class Folds(Protocol):
+    """The folds that a worker can run, and the plan of its roll-out."""
+
+    @property
+    def own(self) -> str:
+        """Id of the fold of the worker's own bundle."""
+
+    @property
+    def plan(self) -> Plan | None:
+        """The plan as it was last read; ``None`` if there is none."""
+
+    async def read_plan(self) -> Plan | None:
+        """Read the plan now, and load its bundles.
+
+        Raises:
+            UnavailableError: Redis does not answer.
+        """
+
+    def has(self, fold_id: str) -> bool:
+        """Return whether the bundle of a fold is loaded."""
+
+    def store(self, fold_id: str, partition: int) -> Store:
+        """Return the store of a fold's hidden states."""
+
+    def active(
+        self,
+        fold_id: str,
+        partition: int,
+        source: Source,
+        publisher: Publisher,
+        consult: Consult,
+    ) -> Processor:
+        """Make the processor of the fold in charge."""
+
+    def candidate(
+        self,
+        fold_id: str,
+        partition: int,
+        published: Published,
+        give_way: Callable[[], Awaitable[None]],
+    ) -> tuple[Processor, CandidateSource]:
+        """Make the processor of the candidate, and its source."""
+
+
+@dataclass(frozen=True, slots=True)
+class InCharge:
+    """Finds the fold in charge of one partition.
+
+    Attributes:
+        folds: Folds that this worker can run.
+        partition: Number of the source partition.
+    """
+
+    folds: Folds
+    partition: int
+
+    async def consult(self, facts: Facts) -> Facts:
+        """Add what the plan says to the facts.
+
+        Raises:
+            OtherFold: Another fold that this worker can run is in charge.
+        """
+        if facts.group_offset is not None and facts.group_offset.fold_id == facts.fold_id:
+            known = known_group_offset(facts)
+            if known is not None and known.fold_id == facts.fold_id:
+                return facts
+        plan, own = await self.folds.read_plan(), self.folds.own
+        if facts.group_offset is None and plan is not None:
+            facts = await self._with_promoted(facts, plan)
+        known = known_group_offset(facts)
+        fold_id = own if known is None or known.fold_id is None else known.fold_id
+        if not self.folds.has(fold_id):
+            assert known is not None, "a worker has its own bundle"
+            if known.number:
+                facts = replace(facts, takes_over=self._abandoned(plan, known))
+            fold_id = own
+        if fold_id != facts.fold_id:
+            raise OtherFold(fold_id)
+        return facts
+
+    async def _with_promoted(self, facts: Facts, plan: Plan) -> Facts:
+        """Return the facts of a partition whose group offset is lost."""
+        promoted, positions = plan.promotes.get(self.partition), [0]
+        for fold_id in plan.fold_ids:
+            stored = await self.folds.store(fold_id, self.partition).read()
+            positions.append(stored.position or 0)
+        last = None
+        if promoted is not None and promoted.origin is not None:
+            last = GroupOffset(0, promoted.fold_id, promoted.origin, promoted.number)
+        return replace(facts, other_position=max(positions), last_promoted=last)
+
+    def _abandoned(self, plan: Plan | None, known: GroupOffset) -> int:
+        """Return the number with which the own bundle takes over; 0 if nobody requested it."""
+        request = plan.pending(self.partition, known.number) if plan is not None else None
+        return request.number if request is not None and request.kind == "abandon" else 0

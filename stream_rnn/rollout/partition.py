@@ -1,0 +1,244 @@
+"""One partition during one assignment, whose fold in charge may change.
+
+:meth:`PartitionFolds.run` runs the processor of the fold in charge.  While a roll-out is open, it
+also runs the candidate.  A cut-over goes through these numbered steps:
+
+    1  the source pauses, and the fold in charge finishes its micro-batch
+    2  the candidate reaches the group offset C, which stands still
+    3  an empty micro-batch is published: the same C, with the candidate's fold id and origin, and
+       the number of the request
+    4  the candidate's fold is positioned by the ordinary recovery, which finds that C names it
+
+If the process dies between any two lines:
+
+    before 3   nothing has happened; the request stands, and the next owner carries it out
+    within 3   the next start aborts an open transaction; if it is committed, C names the new fold
+    after 3    C names the new fold, and recovery starts it
+
+The group offset alone decides which fold is in charge: see ``in_charge.py``.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from stream_rnn.errors import StateError, reason
+from stream_rnn.fold.processor import Processor
+from stream_rnn.fold.publisher import Publisher
+from stream_rnn.fold.source import Source
+from stream_rnn.kafka.group_offsets import GroupOffset
+from stream_rnn.rollout.candidate import CandidateSource
+from stream_rnn.rollout.in_charge import Folds, InCharge, OtherFold
+from stream_rnn.rollout.pausable_source import LOOK_EVERY_S, PausableSource
+from stream_rnn.rollout.plan import Plan, Request
+
+logger = logging.getLogger(__name__)
+
+RETRY_AFTER_S = 1.0  # after a candidate has failed
+
+
+@dataclass(slots=True)
+class _Candidate:
+    fold_id: str
+    processor: Processor
+    source: CandidateSource
+    task: "asyncio.Task[None]"
+
+    @property
+    def is_positioned(self) -> bool:
+        return self.processor.is_positioned and not self.task.done()
+
+
+@dataclass(slots=True, kw_only=True)
+class PartitionFolds:
+    """The folds of one partition during one assignment.
+
+    Args:
+        folds: Folds that this worker can run.
+        partition: Number of the source partition.
+        source: Source of the partition's records, for the fold in charge.
+        publisher: Publisher of the outputs and the group offset, for the fold in charge.
+        pause_max_s: Seconds for which a cut-over waits for the candidate; then the fold in charge
+            goes on, and the cut-over is tried again.
+        give_way: Function that a candidate awaits before each read.
+        sleep: Function that waits for some seconds.
+    """
+
+    folds: Folds
+    partition: int
+    source: Source
+    publisher: Publisher
+    pause_max_s: float = 0.5
+    give_way: Callable[[], Awaitable[None]] = field(default_factory=lambda: _no_wait)
+    sleep: Callable[[float], Awaitable[None]] = field(default_factory=lambda: asyncio.sleep)
+    processor: Processor = field(init=False)
+    cut_overs: int = 0
+    _source: PausableSource = field(init=False)
+    _candidate: _Candidate | None = None
+
+    def __post_init__(self) -> None:
+        self._source = PausableSource(self.source)
+        self._make(self.folds.own, None)
+
+    def _make(
+        self, fold_id: str, acknowledged: GroupOffset | None, *, is_started: bool = False
+    ) -> None:
+        consult = InCharge(self.folds, self.partition).consult
+        given = self.partition, self._source, self.publisher, consult
+        self.processor = self.folds.active(fold_id, *given)
+        self.processor.acknowledged = acknowledged
+        self.processor.is_publisher_started = is_started
+
+    async def run(self) -> None:
+        """Fold until the source ends or the partition is lost.
+
+        Raises:
+            StreamRNNError: This worker cannot continue with the partition.
+        """
+        while True:
+            processor, fold_id = self.processor, self.processor.fold_id
+            self._source.is_pausing, is_started = False, True
+            try:
+                await self._run_active(processor)
+                if self._source.has_ended:
+                    return
+                if (offset := await self._cut_over(processor)) is not None:
+                    fold_id = offset.fold_id or fold_id
+            except OtherFold as other:
+                fold_id = other.fold_id
+            except StateError as error:  # the outcome of the cut-over is unknown
+                is_started = not error.restarts_producer
+                logger.warning("positioning again: %s partition=%s", error, processor.place)
+            finally:
+                await self._end_candidate()
+            self._make(fold_id, processor.acknowledged, is_started=is_started)
+
+    # --- the candidate and the requests ------------------------------------------------------------
+
+    @property
+    def published(self) -> int:
+        """The group offset as this worker knows it; -1 before the partition is positioned."""
+        processor = self.processor
+        if not processor.is_positioned:
+            return -1
+        known = processor.acknowledged
+        return max(processor.publish_from, known.offset if known is not None else 0)
+
+    async def _run_active(self, processor: Processor) -> None:
+        attending = asyncio.create_task(self._attend(processor), name=f"roll-out {processor.place}")
+        try:
+            await processor.run()
+        finally:
+            attending.cancel()
+            with suppress(asyncio.CancelledError):
+                await attending
+
+    async def _attend(self, processor: Processor) -> None:
+        """Keep the candidate running, and pause the source when a request can be carried out."""
+        failed_s = 0.0
+        while True:
+            plan = self.folds.plan
+            is_open = plan is not None and plan.stage == "open"
+            self._source.is_watched = is_open
+            if plan is None or not is_open:
+                await self._end_candidate()
+            elif processor.is_positioned:
+                if self._candidate is not None and self._candidate.task.done():
+                    failed_s = RETRY_AFTER_S
+                    await self._end_candidate()
+                if failed_s <= 0:
+                    self._keep_candidate(plan, processor)
+                request = plan.pending(self.partition, processor.number)
+                if request is not None and self._can_carry_out(request, processor, is_near=True):
+                    self._source.is_pausing = True
+                    return
+            failed_s -= LOOK_EVERY_S
+            await self.sleep(LOOK_EVERY_S)
+
+    def _keep_candidate(self, plan: Plan, processor: Processor) -> None:
+        """Start the candidate unless it runs, or this worker cannot run it."""
+        others = [fold_id for fold_id in plan.fold_ids if fold_id != processor.fold_id]
+        if self._candidate is not None or len(others) != 1 or not self.folds.has(others[0]):
+            return
+        published = lambda: self.published if self.processor is processor else -1  # noqa: E731
+        candidate, source = self.folds.candidate(
+            others[0], self.partition, published, self.give_way
+        )
+        task = asyncio.create_task(candidate.run(), name=f"candidate {candidate.place}")
+        self._candidate = _Candidate(others[0], candidate, source, task)
+
+    async def _end_candidate(self) -> None:
+        """End the candidate after its micro-batch, and log the error with which it has failed."""
+        candidate, self._candidate = self._candidate, None
+        if candidate is None:
+            return
+        candidate.source.end()
+        task, limit_s = candidate.task, candidate.processor.settings.revoke_timeout_s / 2
+        try:
+            await asyncio.wait({task}, timeout=limit_s)
+        finally:
+            task.cancel()
+        await asyncio.wait({task}, timeout=limit_s)
+        if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+            logger.warning(
+                "the candidate %s failed: %s partition=%s",
+                *(candidate.fold_id, reason(error), candidate.processor.place),
+            )
+
+    def _can_carry_out(self, request: Request, processor: Processor, *, is_near: bool) -> bool:
+        """Return whether a request can be carried out now.
+
+        Args:
+            request: Request with a number above that of the group offset.
+            processor: Processor of the fold in charge.
+            is_near: Whether it suffices that the candidate is within one micro-batch of the group
+                offset, so that the pause is short.
+        """
+        if request.kind == "abandon":
+            return False  # the own bundle takes over when recovery finds no other one
+        if request.fold_id == processor.fold_id:
+            return True
+        candidate = self._candidate
+        if request.kind != "promote" or candidate is None or not candidate.is_positioned:
+            return False
+        if (candidate.fold_id, candidate.processor.origin) != (request.fold_id, request.origin):
+            return False
+        lag = self.published - candidate.processor.position
+        return lag <= (processor.settings.batch_events_max if is_near else 0)
+
+    async def _cut_over(self, processor: Processor) -> GroupOffset | None:
+        """Publish the group offset with the fold of the request; ``None`` if it cannot be done yet.
+
+        Raises:
+            FencedError: Another worker owns the partition, or the outcome is unknown.
+            StateError: The outcome is unknown; a start of the producer decides it.
+        """
+        plan, left_s = self.folds.plan, self.pause_max_s
+        request = plan.pending(self.partition, processor.number) if plan is not None else None
+        if plan is None or plan.stage != "open" or request is None or self.published < 0:
+            return None
+        # 2 the candidate reaches the group offset
+        while not self._can_carry_out(request, processor, is_near=False):
+            if left_s <= 0 or not self._can_carry_out(request, processor, is_near=True):
+                return None
+            left_s -= LOOK_EVERY_S / 10
+            await self.sleep(LOOK_EVERY_S / 10)
+        candidate, origin = self._candidate, processor.origin
+        if request.fold_id != processor.fold_id:
+            assert candidate is not None, "the request can be carried out"
+            origin = candidate.processor.origin
+        # 3 publish an empty micro-batch
+        offset = GroupOffset(self.published, request.fold_id, origin, request.number)
+        await self.publisher.publish([], [], offset)
+        processor.acknowledged, self.cut_overs = offset, self.cut_overs + 1
+        logger.info(
+            "cut-over partition=%s offset=%d fold=%s number=%d",
+            *(processor.place, offset.offset, offset.fold_id, offset.number),
+        )
+        return offset
+
+
+async def _no_wait() -> None:
+    """Let the candidate read at once."""

@@ -1,0 +1,93 @@
+"""A roll-out on the real processors and recoveries, whatever happens between two calls."""
+
+from dataclasses import replace
+
+import pytest
+
+from stream_rnn.fold import recovery
+from stream_rnn.fold.facts import known_group_offset
+from stream_rnn.rollout.candidate import CandidateSource
+from stream_rnn.rollout.partition import PartitionFolds
+from stream_rnn.rollout.plan import Plan
+from tests.property.invariants import PLANS
+from tests.property.rollout import World
+
+PERSON = ["start", "promote", "promote", "promote"]
+FAULTS = ["rebalance", "die", "lose_answer", "time_out"]
+REDIS = ["lose_states", "lose_redis", "lose_plan", "back_up", "fall_back"]
+EVERYTHING = [*FAULTS, *REDIS, "start", "end_roll_out", "abandon"]
+SEEDS, STEPS = 12, 400
+
+
+def explore(delivery, faults, seeds=SEEDS, **options) -> int:
+    """Run worlds of some seeds; return the number of cut-overs."""
+    cut_overs = 0
+    for seed in range(seeds):
+        world = World(PLANS[seed % len(PLANS)], delivery, seed, [*PERSON, *faults], **options)
+        try:
+            world.run(STEPS)
+        except AssertionError as error:
+            raise AssertionError(f"seed {seed}: {error}") from error
+        cut_overs += world.checker.cut_overs
+    return cut_overs
+
+
+@pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
+@pytest.mark.parametrize("faults", [[], FAULTS, EVERYTHING])
+def test_a_roll_out_loses_and_doubles_nothing(delivery, faults):
+    """Each offset has one answer, of the fold in charge, equal to its oracle's."""
+    assert explore(delivery, faults) > 1
+
+
+@pytest.mark.parametrize("own", [(0, 1), (1, 1)])
+def test_the_group_offset_and_not_a_workers_bundle_decides(own):
+    """Workers that begin with the new bundle, one or all, change nothing once a cut-over is made."""
+    explore("exactly_once", FAULTS, own=own)
+
+
+def test_a_worker_without_the_bundle_stops():
+    """It never takes the partition back without a word."""
+    explore("exactly_once", FAULTS, lacks=frozenset({1}))
+
+
+# Each of these mistakes must be found
+
+
+def test_a_candidate_that_folds_what_is_not_published_is_found(monkeypatch):
+    """Its position would be beyond the group offset."""
+
+    def beyond(self, reader, published, *given):
+        ahead = lambda: published() + 1 if published() >= 0 else -1  # noqa: E731
+        before(self, reader, ahead, *given)
+
+    before = CandidateSource.__init__
+    monkeypatch.setattr(CandidateSource, "__init__", beyond)
+    with pytest.raises(AssertionError, match="is above"):
+        explore("exactly_once", [])
+
+
+def test_a_cut_over_without_a_number_is_found(monkeypatch):
+    """The next owner would not know that the fold is in charge."""
+
+    def without(facts):
+        known = known_group_offset(facts)
+        return known if known is None else replace(known, number=0)
+
+    monkeypatch.setattr(recovery, "known_group_offset", without)
+    with pytest.raises(AssertionError, match=r"nobody asked|two folds published"):
+        explore("exactly_once", FAULTS, 60)
+
+
+def test_a_request_that_is_carried_out_again_is_found(monkeypatch):
+    """An older Redis may bring it back."""
+    monkeypatch.setattr(Plan, "pending", lambda self, partition, _: self.requests.get(partition))
+    with pytest.raises(AssertionError, match=r"nobody asked|no progress"):
+        explore("exactly_once", ["back_up", "fall_back"])
+
+
+def test_a_cut_over_at_the_position_is_found(monkeypatch):
+    """The fold in charge may be behind the group offset, and would publish again."""
+    at_position = property(lambda self: self.processor.position)
+    monkeypatch.setattr(PartitionFolds, "published", at_position)
+    with pytest.raises(AssertionError, match=r"went back|is not|published twice"):
+        explore("exactly_once", [*FAULTS, "lose_states"], 60)
