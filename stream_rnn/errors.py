@@ -4,6 +4,7 @@
     ├── ConfigError                 STOP        a person must change something
     │   ├── MissingExtraError                   a part of the package is not installed
     │   ├── BundleError                         the model directory is missing, incomplete or foreign
+    │   ├── CellError                           a cell of a package is missing or breaks its contract
     │   ├── SpecError                           the feature spec is contradictory or incomplete
     │   │   └── PathError                       a path of a field is no path
     │   ├── TrainingError                       training does not lead to a usable model
@@ -64,6 +65,18 @@ class MissingExtraError(ConfigError, ImportError):
 
 class BundleError(ConfigError):
     """The bundle is missing, incomplete, oversized, non-finite or foreign."""
+
+
+class CellError(ConfigError):
+    """A cell is not installed, cannot be made, or breaks the contract of its interface.
+
+    Attributes:
+        check: Name of the check that it fails; empty for other reasons.
+    """
+
+    def __init__(self, message: str, check: str = "") -> None:
+        super().__init__(message)
+        self.check = check
 
 
 class SpecError(ConfigError):

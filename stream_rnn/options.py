@@ -22,6 +22,10 @@ def _number_to_text(value: Any) -> Any:
 
 
 Seed = Annotated[int, Field(ge=0, le=INT64_MAX)]  # numpy and torch both accept this range
+CELLS = ("elman", "gru", "lstm", "mingru", "rg_lru", "decay_gru")
+"""Names of the recurrent cells that come with this package."""
+CELL_GROUP = "stream_rnn.cells"
+"""Group of the entry points by which other packages offer cells."""
 HiddenSize = Annotated[int, Field(ge=1, le=4096)]
 Layers = Annotated[int, Field(ge=1, le=4)]
 NumberOrText = Annotated[str, BeforeValidator(_number_to_text)]

@@ -82,6 +82,7 @@ BROAD_HANDLERS = {  # where, and why it may catch everything
     "replay/iterate.py": "what went wrong in the thread is raised where the loop is",
     "kafka/record_batches.py": "codecs and aiokafka's parser raise whatever they raise; translated",
     "kafka/tokens.py": "a provider of tokens raises whatever it raises; translated",
+    "model/package_cells/find.py": "a cell of another package raises whatever it raises; translated",
     "local/maven.py": "jgo raises whatever its HTTP library and its parsers raise; translated",
 }
 WEIGHTS_ONLY = "model/weights/torch_file.py"  # may load a state dict, with weights_only=True

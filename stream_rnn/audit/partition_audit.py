@@ -35,7 +35,7 @@ from stream_rnn.audit.result import AuditOptions, AuditResult, Finding, is_close
 from stream_rnn.audit.segments import Segment, segments_of
 from stream_rnn.fold.decoder import Record
 from stream_rnn.fold.envelope import Envelope
-from stream_rnn.fold.fold_id import fold_id
+from stream_rnn.fold.fold_id import fold_id_of
 from stream_rnn.fold.framed import open_framed
 from stream_rnn.fold.kafka_log import KafkaLog
 from stream_rnn.fold.output_batches import Message
@@ -96,7 +96,7 @@ class PartitionAudit:
         self.result, self.source_range, self.on_progress = result, source_range, on_progress
         self.keys, self.registry, self.partition = keys, registry, source_range.partition
         self.name = f"{log.topic}[{self.partition}]"
-        identity = fold_id(model.fingerprint, settings)
+        identity = fold_id_of(model, settings)
         self.owner = OutputOwner(settings.app, identity, log.topic, self.partition)
         heads = (head for head in model.spec.heads if isinstance(head, Multiclass))
         self.labels = {head.name: frozenset(head.labels) for head in heads}

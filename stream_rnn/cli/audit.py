@@ -10,7 +10,7 @@ from stream_rnn.audit.audit import audit
 from stream_rnn.audit.result import KINDS, WHY_NOT_COMPARABLE, AuditOptions, AuditResult, Finding
 from stream_rnn.cli.shared.printing import output_console, print_json, print_text
 from stream_rnn.cli.shared.progress import RecordBars
-from stream_rnn.fold.fold_id import fold_id
+from stream_rnn.fold.fold_id import fold_id_of
 from stream_rnn.fold.gc_tuning import tune_garbage_collector
 from stream_rnn.keys import parse_key
 from stream_rnn.model.bundle import load_bundle
@@ -60,7 +60,7 @@ def _as_json(result: AuditResult, model: Model, settings: FoldSettings) -> dict[
         "other_folds": result.other_folds,
         "other_folds_by_id": result.other_folds_by_id,
         "other_numerics": result.other_numerics,
-        "fold": fold_id(model.fingerprint, settings),
+        "fold": fold_id_of(model, settings),
         "numerics": model.numerics(),
         "ranges": {str(partition): list(ends) for partition, ends in result.ranges.items()},
         "is_fine": result.is_fine(settings.delivery),
@@ -110,7 +110,7 @@ def _limits(result: AuditResult, model: Model, settings: FoldSettings) -> list[s
         counts = ", ".join(f"{fold} {count}" for fold, count in result.other_folds_by_id.items())
         notes.append(
             f"predictions of other folds {result.other_folds} ({counts}), this is fold "
-            f"{fold_id(model.fingerprint, settings)}: audit each of them with its own bundle, "
+            f"{fold_id_of(model, settings)}: audit each of them with its own bundle, "
             "state_ttl and limits"
         )
     if result.other_numerics:

@@ -19,10 +19,9 @@ def show(directory: Path, as_json: bool) -> None:
     if as_json:
         print_json(description)
         return
-    cell = description["cell"]
     print(f"name          {description['name']}")
     print(f"fingerprint   {description['fingerprint']}")
-    print(f"cell          {cell['kind']}, hidden {cell['hidden']}, layers {cell['layers']}")
+    print(f"cell          {description['cell_description']}")
     print(f"parameters    {description['parameters']}")
     print(f"state         {description['state_bytes_per_key']} bytes per key")
     print("features")
@@ -76,8 +75,7 @@ def _print_import_json(bundle: ImportedBundle) -> None:
 
 
 def _print_import(bundle: ImportedBundle) -> None:
-    cell = bundle.model.cell
-    print(f"cell          {cell.kind}, hidden {cell.hidden}, layers {cell.layers}")
+    print(f"cell          {bundle.model.cell.description}")
     for ours, theirs in bundle.names.items():
         print(f"  {ours} = {printable(theirs)}")
     for note in bundle.notes:

@@ -1,5 +1,6 @@
 """``stream-rnn trace``: each step of the network over the events of one key."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -17,12 +18,13 @@ from stream_rnn.notebook.trace import trace
 from stream_rnn.predictions.schema import NumberOutput, Prediction
 from stream_rnn.settings import Settings
 from stream_rnn.text import format_duration, format_time
-from stream_rnn.trace.gates import GATES
+from stream_rnn.trace.gates import gates_named
 from stream_rnn.trace.unroll import (
     Floats,
     Unrolled,
     flattened,
     most_varying,
+    units_shape,
 )
 
 PIPE_WIDTH = 140
@@ -95,24 +97,24 @@ def _print(unrolled: Unrolled, settings: Settings, until: int | None) -> None:
 
 
 def _header(unrolled: Unrolled, until: int | None, drawn: int) -> list[str]:
-    model, cell, shown = unrolled.model, unrolled.model.cell, len(unrolled.offsets)
+    model, shown = unrolled.model, len(unrolled.offsets)
     up_to = "" if until is None else f", up to offset {until:,}"
     place = f"{unrolled.source}, partition {unrolled.partition}"
     lines = [
         f"key          {shorten(describe_key(unrolled.key))}",
         f"log          {place}, folded from offset {unrolled.start:,} on{up_to}",
         f"model        {model.name} {model.fingerprint[:16]}",
-        f"cell         {cell.kind}, hidden {cell.hidden}, layers {cell.layers}",
+        f"cell         {model.cell.description}",
         f"steps        {unrolled.events:,}" + (f", the last {shown:,} below" if shown else ""),
     ]
     if unrolled.skipped:
         counts = format_skipped(unrolled.skipped).removeprefix("skipped ")
         lines.append(f"skipped      {counts}, of {unrolled.records:,} records of the key")
-    if gates := GATES[cell.kind]:
+    if gates := gates_named(model):
         names = ", ".join(f"{letter} {name}" for letter, name in gates.items())
         lines.append(f"gates        {names}: means over all units")
     if unrolled.memory:
-        units = cell.layers * cell.hidden
+        units = math.prod(units_shape(model))
         which = (
             f"all {units} units"
             if drawn == units

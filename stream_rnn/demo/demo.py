@@ -27,6 +27,7 @@ from stream_rnn.demo.observations import Observations
 from stream_rnn.demo.scores import Labels, count_different, fold_locally, probability
 from stream_rnn.demo.servers import DemoServers
 from stream_rnn.errors import ConfigError
+from stream_rnn.fold.fold_id import fold_id_of
 from stream_rnn.kafka.clients import new_consumer, new_producer, stop_consumer, stop_producer
 from stream_rnn.kafka.connection import connection_options
 from stream_rnn.local.servers import Addresses
@@ -96,7 +97,8 @@ class Demo:
             bootstrap_servers=addresses.bootstrap_servers,
             redis_url=addresses.redis_url,
         ).of_fold()
-        self._servers = DemoServers(addresses, self.settings, self._model.fingerprint, PARTITIONS)
+        identity = fold_id_of(self._model, self.settings)
+        self._servers = DemoServers(addresses, self.settings, identity, PARTITIONS)
         self.events_by_partition: list[list[int]] = [[] for _ in range(PARTITIONS)]
         for number, event in enumerate(events):
             self.events_by_partition[partition_of(event.key, PARTITIONS)].append(number)

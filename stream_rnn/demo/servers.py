@@ -18,7 +18,7 @@ from stream_rnn.errors import (
     UnreachableError,
     reason,
 )
-from stream_rnn.fold.fold_id import fold_id, store_tag
+from stream_rnn.fold.fold_id import store_tag
 from stream_rnn.kafka.admin_client import CheckedAdminClient, is_transient, retry_while_unavailable
 from stream_rnn.kafka.clients import new_admin, stop_admin
 from stream_rnn.kafka.connection import connection_options
@@ -36,14 +36,14 @@ class DemoServers:
     Attributes:
         addresses: Addresses of Kafka and Redis.
         settings: Settings of the fold.
-        fingerprint: Fingerprint of the bundle.
+        fold_id: Id of the fold.
         partitions: Number of partitions of each topic.
         created: Topics that may exist; while it is empty, there is nothing to remove.
     """
 
     addresses: Addresses
     settings: FoldSettings
-    fingerprint: str
+    fold_id: str
     partitions: int
     created: list[str] = field(default_factory=list)
 
@@ -171,7 +171,7 @@ class DemoServers:
         return UnreachableError(await describe_unreachable(connection, error, within_s))
 
     def _stores(self, redis: Redis) -> list[RedisStore]:
-        settings, identity = self.settings, fold_id(self.fingerprint, self.settings)
+        settings, identity = self.settings, self.fold_id
         app, source = settings.app, settings.source
         return [
             RedisStore(redis, store_tag(app, source, p, identity), settings.redis_timeout_s)

@@ -100,11 +100,10 @@ def measure(
     heads = {
         head.name: _evaluate_head(head, folds, chosen, naive, scoring) for head in model.spec.heads
     }
-    cell = model.cell
     return Evaluation(
         model=model.name,
         fingerprint=model.fingerprint[:16],
-        cell=f"{cell.kind}, hidden {cell.hidden}, layers {cell.layers}",
+        cell=model.cell.description,
         log=log,
         events=len(memory.offset),
         keys=len(memory.keys),
@@ -114,7 +113,7 @@ def measure(
         warm_up=scoring.warm_up or "",
         part=f"{scoring.part} of {scoring.split}" if scoring.split else "",
         heads=heads,
-        health=health(sample, model.hidden_shape),
+        health=health(sample, model.hidden_shape, has_cell_state=model.cell.kind == "lstm"),
         shown=pick_example_keys(memory, heads),
     )
 

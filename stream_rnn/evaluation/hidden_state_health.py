@@ -92,18 +92,21 @@ class SamplingStore(MemoryStore):
         await super().commit(commit)
 
 
-def health(sample: HiddenStateSample, shape: Sequence[int]) -> HiddenStateHealth | None:
+def health(
+    sample: HiddenStateSample, shape: Sequence[int], *, has_cell_state: bool
+) -> HiddenStateHealth | None:
     """Return the health of the sampled hidden states; ``None`` if the sample is empty.
 
     Args:
         sample: Hidden states of a fold.
-        shape: Shape of one hidden state.  The cell state of an LSTM is not measured, because it
+        shape: Shape of one hidden state.
+        has_cell_state: Whether it is that of an LSTM, whose cell state is not measured, because it
             has no bound.
     """
     if not sample.hidden:
         return None
     hidden = np.stack(sample.hidden)
-    if len(shape) == 3:
+    if has_cell_state:
         hidden = hidden.reshape(len(hidden), *shape)[:, 0].reshape(len(hidden), -1)
     steps, update_norm = np.array(sample.steps), np.array(sample.update_norm)
     norm = _norm(hidden)

@@ -4,7 +4,7 @@ import time
 from functools import partial
 
 from stream_rnn.fold.crash_points import AtCrashPoint, no_op
-from stream_rnn.fold.fold_id import fold_id
+from stream_rnn.fold.fold_id import fold_id_of
 from stream_rnn.fold.observer import NullObserver, Observer
 from stream_rnn.fold.outputs import PublishedOutputs, Sink
 from stream_rnn.fold.processor import Processor
@@ -58,7 +58,7 @@ def build_processor(
         observer: Observer of each micro-batch; ``None`` to observe nothing.
         schemas: Where the schemas of framed records are kept; ``None`` to keep none.
     """
-    identity = fold_id(model.fingerprint, settings)
+    identity = fold_id_of(model, settings)
     find_start = partial(Recovery, store=store, log=log, at_crash_point=at_crash_point)
     return Processor(
         model=model,

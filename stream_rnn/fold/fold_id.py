@@ -3,6 +3,7 @@
 import hashlib
 import json
 
+from stream_rnn.model.network import Model
 from stream_rnn.settings import Settings
 
 FOLD_VERSION = 2
@@ -21,12 +22,20 @@ FOLD_SETTINGS = (
 ``schema_registry_url`` and ``predictions_format``."""
 
 
-def fold_id(fingerprint: str, settings: Settings) -> str:
+def fold_id_of(model: Model, settings: Settings) -> str:
+    """Return the id of the fold of a model, which also covers the version of its cell's package."""
+    return fold_id(model.fingerprint, settings, model.cell.package)
+
+
+def fold_id(
+    fingerprint: str, settings: Settings, cell_package: tuple[str, str] | None = None
+) -> str:
     """Return 12 hexadecimal digits that identify a fold; each fold has its own states in Redis.
 
     Args:
         fingerprint: Fingerprint of the bundle.
         settings: Settings; those that change hidden states or published bytes change the id.
+        cell_package: Distribution of the cell and its version; ``None`` for a cell of this package.
     """
     content = {
         "fingerprint": fingerprint,
@@ -40,6 +49,8 @@ def fold_id(fingerprint: str, settings: Settings) -> str:
         content["framed"] = FRAMED_VERSION  # with schemas, framed records are events
     if settings.predictions_format != "json":
         content["predictions_format"] = [settings.predictions_format, WIRE_VERSION]
+    if cell_package is not None:  # another version may compute other bits
+        content["cell_package"] = list(cell_package)
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 

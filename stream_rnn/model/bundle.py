@@ -21,16 +21,21 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from stream_rnn.errors import BundleError, reason
-from stream_rnn.model.cells import CellSpec
+from stream_rnn.errors import BundleError, CellError, reason
+from stream_rnn.model.cells import AnyCell, CellContent
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.network import Model, Network, tensors_of
+from stream_rnn.model.package_cells.contract import Probe, check_contract
 
 FORMAT = 1
 JSON_BYTES_MAX = 16_000_000
 PARAMETERS_MAX = 200_000_000
 HEADER_BYTES_MAX = 1_000_000
 JSON_NAME, TENSORS_NAME = "bundle.json", "model.safetensors"
+CELL_TAGS = (
+    "torch",
+    "class",
+)  # of the kinds of cells; pydantic puts them into the place of an error
 
 Tensors = Mapping[str, NDArray[np.float32]]
 
@@ -43,15 +48,18 @@ class BundleFile(BaseModel):
     format: int = FORMAT
     fingerprint: str = Field(pattern=r"^[0-9a-f]{64}$")
     spec: FeatureSpec
-    cell: CellSpec
+    cell: CellContent
     provenance: dict[str, JsonValue] = {}
     metrics: dict[str, JsonValue] = {}
 
 
-def fingerprint_of(spec: FeatureSpec, cell: CellSpec, tensors: Tensors) -> str:
-    """Return the fingerprint, 64 hex digits, of everything that determines predictions."""
+def fingerprint_of(spec: FeatureSpec, cell: AnyCell, tensors: Tensors) -> str:
+    """Return the fingerprint, 64 hex digits, of everything that determines predictions.
+
+    The version of a cell's distribution is not covered: it is part of the fold id.
+    """
     digest = hashlib.sha256()
-    content = {"format": FORMAT, "spec": spec.model_dump(mode="json"), "cell": cell.model_dump()}
+    content = {"format": FORMAT, "spec": spec.model_dump(mode="json"), "cell": cell.identity}
     digest.update(json.dumps(content, sort_keys=True, separators=(",", ":")).encode())
     for name in sorted(tensors):
         tensor = np.ascontiguousarray(tensors[name], "<f4")
@@ -120,7 +128,7 @@ def read_bundle(directory: str | Path) -> BundleFile:
         return BundleFile.model_validate_json(raw)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where = ".".join(str(part) for part in first["loc"] if part not in CELL_TAGS)
         raise BundleError(
             f"{path}: {where}: {first['msg']}; stream-rnn train did not write this file"
         ) from error
@@ -144,7 +152,13 @@ def load_bundle(directory: str | Path) -> Model:
             its numbers is not finite.
     """
     content = read_bundle(directory)
-    path = Path(directory) / TENSORS_NAME
+    try:
+        return _load(content, Path(directory) / TENSORS_NAME)
+    except CellError as error:
+        raise BundleError(f"{Path(directory) / JSON_NAME}: {error}") from error
+
+
+def _load(content: BundleFile, path: Path) -> Model:
     with torch.device("meta"):  # only shapes, because nothing may be allocated before the checks
         shapes = {
             name: tuple(tensor.shape)
@@ -181,7 +195,10 @@ def load_bundle(directory: str | Path) -> Model:
         {name: torch.from_numpy(value.copy()) for name, value in tensors.items()}
     )
     network.requires_grad_(requires_grad=False)
-    return Model(content.spec, content.cell, network, fingerprint)
+    model = Model(content.spec, content.cell, network, fingerprint)
+    if content.cell.package is not None:  # tests check the cells of this package
+        check_contract(Probe.of_network(model))
+    return model
 
 
 def describe(directory: str | Path) -> dict[str, Any]:
@@ -191,6 +208,7 @@ def describe(directory: str | Path) -> dict[str, Any]:
         "name": model.name,
         "fingerprint": model.fingerprint,
         "cell": content.cell.model_dump(),
+        "cell_description": content.cell.description,
         "parameters": sum(tensor.numel() for tensor in model.network.state_dict().values()),
         "state_bytes_per_key": 16 + 4 * model.state_size_floats,
         "features": {

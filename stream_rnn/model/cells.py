@@ -4,13 +4,17 @@ A cell computes with H' units, the hidden size H rounded up to a multiple of 8 (
 Outside of a cell there are only H of them: in its inputs and outputs, in bundles and in Redis.
 """
 
+from collections.abc import Mapping
 from itertools import pairwise
-from typing import Literal
+from typing import Annotated, Any, Literal, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Discriminator, Tag
 from torch import Tensor, nn
 
+from stream_rnn.errors import ConfigError
+from stream_rnn.model.package_cells.interface import run_module, sizes_of
+from stream_rnn.model.package_cells.spec import PackageCell
 from stream_rnn.model.padding import GRU, LSTM, RNN, Linear, pad_last
 from stream_rnn.options import HiddenSize, Layers
 
@@ -42,6 +46,74 @@ class CellSpec(BaseModel):
             case _:
                 return (self.layers, self.hidden)
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the fingerprint covers."""
+        return self.model_dump()
+
+    @property
+    def package(self) -> None:
+        """No other distribution contains the cell."""
+        return
+
+    @property
+    def description(self) -> str:
+        """The cell in a line of text."""
+        return f"{self.kind}, hidden {self.hidden}, layers {self.layers}"
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Hidden size and number of layers."""
+        return {"hidden": self.hidden, "layers": self.layers}
+
+    def resized(self, sizes: Mapping[str, int]) -> Self:
+        """Return the cell with other sizes."""
+        return self.model_copy(update=dict(sizes))
+
+
+def _tag(content: Any) -> str:
+    """Return which of the two kinds of cells a value of ``bundle.json`` is."""
+    is_class = (
+        "config" in content if isinstance(content, dict) else isinstance(content, PackageCell)
+    )
+    return "class" if is_class else "torch"
+
+
+AnyCell = CellSpec | PackageCell
+CellContent = Annotated[
+    Annotated[CellSpec, Tag("torch")] | Annotated[PackageCell, Tag("class")], Discriminator(_tag)
+]
+"""The type of a field that contains a cell of either kind."""
+
+
+def cell_of(kind: str, hidden: int, layers: int, options: Mapping[str, Any]) -> AnyCell:
+    """Return a cell by its name.
+
+    Args:
+        kind: Name of the cell.
+        hidden: Hidden size; a class whose ``Config`` has no such field does not read it.
+        layers: Number of layers.
+        options: Other fields of its ``Config``.
+
+    Raises:
+        ConfigError: There is no such cell, or it has no such option or size.
+    """
+    if kind in ("elman", "gru", "lstm"):
+        if options:
+            raise ConfigError(f"option cell_options: {kind} has none, leave out {min(options)}")
+        return CellSpec.model_validate({"kind": kind, "hidden": hidden, "layers": layers})
+    fields = PackageCell.fields_of(kind)
+    if layers != 1 and "layers" not in fields:
+        raise ConfigError(f"option layers: the cell {kind} has no such option, leave it out")
+    sizes = {"hidden": hidden, "layers": layers}
+    return PackageCell.of(kind, {n: v for n, v in sizes.items() if n in fields} | {**options})
+
+
+def memoryless_cell(cell: AnyCell, outputs: int) -> CellSpec:
+    """Return the memoryless baseline of a cell, of the width of its outputs."""
+    width = cell.hidden if isinstance(cell, CellSpec) else outputs
+    return CellSpec(kind="none", hidden=width, layers=cell.sizes.get("layers", 1))
+
 
 class FeedForward(nn.Module):
     """The memoryless baseline: L layers of width H, applied to each event alone."""
@@ -59,8 +131,19 @@ class FeedForward(nn.Module):
         return x[..., : self.hidden_size]
 
 
-def make_cell(spec: CellSpec, inputs: int) -> nn.Module:
-    """Make the torch module of a cell, which takes sequences (T, B, I)."""
+def make_cell(spec: AnyCell, inputs: int, since_previous: int | None = None) -> nn.Module:
+    """Make the torch module of a cell, which takes sequences (T, B, I).
+
+    Args:
+        spec: The cell.
+        inputs: Number of inputs, I.
+        since_previous: Number of the input with the time since the previous event, if there is one.
+
+    Raises:
+        CellError: The package of the cell is not installed, or its class fails.
+    """
+    if isinstance(spec, PackageCell):
+        return spec.build(inputs, since_previous)
     match spec.kind:
         case "elman":
             return RNN(inputs, spec.hidden, spec.layers)
@@ -70,6 +153,17 @@ def make_cell(spec: CellSpec, inputs: int) -> nn.Module:
             return LSTM(inputs, spec.hidden, spec.layers)
         case "none":
             return FeedForward(inputs, spec.hidden, spec.layers)
+
+
+def cell_sizes(spec: AnyCell, cell: nn.Module) -> tuple[tuple[int, ...], int]:
+    """Return the shape of one key's hidden state, and the number of outputs of the cell, H.
+
+    Raises:
+        CellError: A class does not declare them.
+    """
+    if isinstance(spec, PackageCell):
+        return sizes_of(cell, spec.title)
+    return spec.hidden_shape, spec.hidden
 
 
 def run_cell(cell: nn.Module, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
@@ -85,7 +179,8 @@ def run_cell(cell: nn.Module, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
     """
     if isinstance(cell, FeedForward):
         return cell(x), h
-    assert isinstance(cell, nn.RNNBase)
+    if not isinstance(cell, nn.RNNBase):
+        return run_module(cell, x, h)
     hidden = h.shape[-1]
     h = pad_last(h, cell.hidden_size)
     if isinstance(cell, nn.LSTM):

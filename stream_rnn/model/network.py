@@ -13,7 +13,7 @@ between torch builds and CPU types, which ``numerics`` identifies.
 import hashlib
 import platform
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, cached_property
 from typing import Literal, Self
 
 import numpy as np
@@ -21,9 +21,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from stream_rnn.model.cells import CellKind, CellSpec, make_cell, run_cell
+from stream_rnn.model.cells import AnyCell, CellKind, CellSpec, cell_sizes, make_cell, run_cell
 from stream_rnn.model.encoder import Encoder
-from stream_rnn.model.features import FeatureSpec, column_names, embedded_of
+from stream_rnn.model.features import FeatureSpec, SincePrevious, column_names, embedded_of
 from stream_rnn.model.padding import WIDTH_MULTIPLE, Linear
 from stream_rnn.model.surprise import Surprise
 from stream_rnn.model.tiles import TILE_MIN, tile_rows, whole_tiles
@@ -40,15 +40,21 @@ def pin_numerics() -> None:
 
 
 class Network(nn.Module):
-    """The torch module of a model, which maps x (T, B, F) and h to y (T, B, O) and h."""
+    """The torch module of a model, which maps x (T, B, F) and h to y (T, B, O) and h.
 
-    def __init__(self, spec: FeatureSpec, cell: CellSpec) -> None:
+    Attributes:
+        hidden_shape: Shape of the hidden state of one key.
+        output_size: Number of outputs of the cell, H.
+    """
+
+    def __init__(self, spec: FeatureSpec, cell: AnyCell) -> None:
         super().__init__()
         # A list, because nn.ModuleDict refuses the names of module attributes, such as ``type``.
         self.embeddings = nn.ModuleList()
         self._embedded: list[tuple[int, Embedded]] = []  # first column of each table
         plain: list[int] = []
         at = embedded = 0
+        since_previous: int | None = None
         for feature in spec.features:
             columns = range(at, at + len(column_names(feature)))
             if (words := embedded_of(feature)) is not None:
@@ -56,14 +62,17 @@ class Network(nn.Module):
                 self._embedded.append((at, words))
                 embedded += words.width
             else:
+                if isinstance(feature, SincePrevious) and since_previous is None:
+                    since_previous = len(plain)
                 plain.extend(columns)
             at = columns.stop
         self._plain = torch.tensor(plain, dtype=torch.long)
         width = len(plain) + embedded
         self._padding = -width % WIDTH_MULTIPLE
-        self.cell = make_cell(cell, width + self._padding)
+        self.cell = make_cell(cell, width + self._padding, since_previous)
+        self.hidden_shape, self.output_size = cell_sizes(cell, self.cell)
         self.dropout = nn.Dropout(0.0)
-        self.head = Linear(cell.hidden, sum(head.width for head in spec.heads))
+        self.head = Linear(self.output_size, sum(head.width for head in spec.heads))
 
     def set_dropout(self, probability: float) -> None:
         """Set the dropout probability for the outputs of each recurrent layer."""
@@ -133,7 +142,7 @@ class Model:
     """
 
     def __init__(
-        self, spec: FeatureSpec, cell: CellSpec, network: Network, fingerprint: str = ""
+        self, spec: FeatureSpec, cell: AnyCell, network: Network, fingerprint: str = ""
     ) -> None:
         self.spec = spec
         self.cell = cell
@@ -143,8 +152,12 @@ class Model:
         self.fingerprint = fingerprint
 
     @classmethod
-    def initialize(cls, spec: FeatureSpec, cell: CellSpec) -> Self:
-        """Make an untrained model, initialized from the random state of torch."""
+    def initialize(cls, spec: FeatureSpec, cell: AnyCell) -> Self:
+        """Make an untrained model, initialized from the random state of torch.
+
+        Raises:
+            CellError: The package of the cell is not installed, or its class fails.
+        """
         return cls(spec, cell, Network(spec, cell))
 
     @classmethod
@@ -196,7 +209,7 @@ class Model:
     @property
     def hidden_shape(self) -> tuple[int, ...]:
         """Shape of the hidden state of one key."""
-        return self.cell.hidden_shape
+        return self.network.hidden_shape
 
     @property
     def hidden_size_floats(self) -> int:
@@ -272,8 +285,20 @@ class Model:
         return outputs
 
     def numerics(self) -> str:
-        """Return 8 hex digits that identify the numerics of this process: builds and CPU type."""
-        return _numerics()
+        """Return 8 hex digits that identify the numerics of this process: builds and CPU type.
+
+        For a cell of a package they also cover what it computes with fixed inputs.
+        """
+        return _numerics() if isinstance(self.cell, CellSpec) else self._cell_numerics
+
+    @cached_property
+    def _cell_numerics(self) -> str:
+        rows, generator = tile_rows(), torch.Generator().manual_seed(0)
+        width = self.network.cell_inputs(torch.zeros(1, self.feature_count)).shape[1]
+        x = torch.randn(3, rows, width, generator=generator)
+        with torch.inference_mode():
+            out, h = run_cell(self.network.cell, x, self.initial_hidden(rows))
+        return hashlib.sha256(_numerics().encode() + _bytes(out) + _bytes(h)).hexdigest()[:8]
 
 
 @cache
@@ -294,9 +319,13 @@ def _numerics() -> str:
             out, h = run_cell(
                 make_cell(spec, 8), torch.randn(3, rows, 8), torch.randn(rows, *spec.hidden_shape)
             )
-            digest.update(out.contiguous().numpy().tobytes())
-            digest.update(h.contiguous().numpy().tobytes())
+            digest.update(_bytes(out))
+            digest.update(_bytes(h))
     return digest.hexdigest()[:8]
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    return tensor.contiguous().numpy().tobytes()
 
 
 def tensors_of(network: Network) -> Mapping[str, Tensor]:

@@ -7,11 +7,12 @@ keywords.  So each name, default and bound has one definition.
 import difflib
 import functools
 import inspect
+import json
 from collections.abc import Callable
 from inspect import Parameter
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, JsonValue
 from pydantic.dataclasses import dataclass
 
 from stream_rnn.notebook.signatures import (
@@ -27,6 +28,23 @@ from stream_rnn.settings import CLUSTER, FOLD, Settings
 T = TypeVar("T")
 
 
+def _read_assignments(value: Any) -> Any:
+    """Return texts NAME=VALUE as a mapping; a value is JSON, or else a text."""
+    if not isinstance(value, (list, tuple)):
+        return value
+    pairs = [str(text).partition("=") for text in value]
+    if wrong := next((name for name, is_pair, _ in pairs if not (name and is_pair)), None):
+        raise ValueError(f"{wrong!r} is not NAME=VALUE")
+    return {name.strip(): _json_or_text(text) for name, _, text in pairs}
+
+
+def _json_or_text(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
 def _split_names(value: Any) -> Any:
     """Return names that are separated by commas as a tuple."""
     if not isinstance(value, str):
@@ -38,6 +56,7 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_split_names)]
 NameOrNames = Annotated[
     tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
 ]
+CellOptions = Annotated[dict[str, JsonValue] | None, BeforeValidator(_read_assignments)]
 SETTINGS = ("app", *CLUSTER, *FOLD, "kafka_timeout_s")
 
 
@@ -66,9 +85,11 @@ class TrainOptions:
     """The network to train, the split of the log, and the numbers of seeds, trials and threads.
 
     Attributes:
-        cell: Kind of the recurrent cell: ``elman``, ``gru`` or ``lstm``.
+        cell: Name of the recurrent cell: ``elman``, ``gru``, ``lstm``, ``mingru``, ``rg_lru``,
+            ``decay_gru``, or a cell of an installed package.
         hidden: Hidden size of each layer.
         layers: Number of stacked recurrent layers.
+        cell_options: Other options of a cell that is a class, by name.
         split: Boundary between training and test part: ``time:0.8``, ``time:2013-09-01``,
             ``key:0.8`` or ``column:NAME``.
         seeds: Number of seeds to train, of which the best becomes the bundle.
@@ -76,9 +97,10 @@ class TrainOptions:
         threads: Number of torch threads.
     """
 
-    cell: Literal["elman", "gru", "lstm"] = "gru"
+    cell: str = "gru"
     hidden: HiddenSize = 64
     layers: Layers = 1
+    cell_options: CellOptions = None
     split: str = "time:0.8"
     seeds: Annotated[int, Field(ge=1, le=100)] = 1
     search: Annotated[int, Field(ge=0, le=10_000)] = 0

@@ -12,8 +12,9 @@ import torch
 
 from stream_rnn.demo import flights
 from stream_rnn.errors import ConfigError
-from stream_rnn.model.cells import CellSpec
+from stream_rnn.model.cells import AnyCell, cell_of
 from stream_rnn.model.features import FeatureSpec
+from stream_rnn.model.package_cells.check import check_cell_of
 from stream_rnn.notebook.log import LabelOptions, LogLike, open_log, torch_threads
 from stream_rnn.notebook.options import LogOptions, TrainOptions, keywords
 from stream_rnn.notebook.progress import OnProgress, progress_to
@@ -92,7 +93,7 @@ def train(
         The result of training; a notebook displays its losses and metrics.
 
     Raises:
-        ConfigError: The log cannot be read, or ``out`` cannot be written or contains other files.
+        ConfigError: The log cannot be read, there is no such cell, or ``out`` cannot be written.
         SpecError: The spec is invalid, or the log has nothing to learn.
         TrainingError: A loss is not finite.
         KeyboardInterrupt: Ctrl-C stopped training; the same call resumes it.
@@ -107,12 +108,16 @@ def train(
         >>> result.to_polars()["network"].value_counts(sort=True).rows()
         [('memoryless', 6), ('gru', 2)]
     """
-    directory, cell = Path(out), CellSpec(kind=what.cell, hidden=what.hidden, layers=what.layers)
+    directory, cell = (
+        Path(out),
+        cell_of(what.cell, what.hidden, what.layers, what.cell_options or {}),
+    )
     _check(directory, what)
     with torch_threads(what.threads), progress_to(on_progress) as report_progress:
         data = _read(log, spec, what.split, labels, options, settings)
         for message in _messages(data, what.split):
             (on_message or _log_message)(message)
+        check_cell_of(data.spec, cell)
         trials = _search(data, cell, training, what.search, report_progress)
         if trials:
             cell, training = trials[0].cell, trials[0].settings
@@ -151,7 +156,7 @@ def _read(
 
 def _search(
     data: _TrainingData,
-    cell: CellSpec,
+    cell: AnyCell,
     training: TrainingSettings,
     trials: int,
     report_progress: OnProgress,
@@ -184,7 +189,7 @@ def _provenance(
 
 def _plan(
     data: _TrainingData,
-    cell: CellSpec,
+    cell: AnyCell,
     training: TrainingSettings,
     seeds: int,
     out: Path,

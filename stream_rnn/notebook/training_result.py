@@ -12,7 +12,7 @@ from stream_rnn.evaluation.report.charts import Series, group_chart
 from stream_rnn.evaluation.report.figures import format_metric
 from stream_rnn.evaluation.result import MEMORYLESS
 from stream_rnn.metrics.figure import Figure
-from stream_rnn.model.cells import CellSpec
+from stream_rnn.model.cells import AnyCell
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.notebook.html import framed, page, table, text
 from stream_rnn.training import run as training_run
@@ -46,7 +46,7 @@ class TrainingResult:
 
     out: Path
     spec: FeatureSpec
-    cell: CellSpec
+    cell: AnyCell
     training: TrainingSettings
     scores: training_run.TrainingScores
     trials: tuple[Trial, ...]
@@ -54,7 +54,7 @@ class TrainingResult:
 
     def __repr__(self) -> str:
         """Return the metrics of all models."""
-        lines = [f"<Bundle {self.out}: {self.cell.kind}, hidden {self.cell.hidden}"]
+        lines = [f"<Bundle {self.out}: {self.cell.description}"]
         for part, head, metric, *values in self._texts():
             figures = zip(("memory", "memoryless", "naive"), values, strict=True)
             shown = ", ".join(f"{name} {value}" for name, value in figures)

@@ -30,10 +30,7 @@ def check_bundle(settings: FoldSettings) -> tuple[Finding, Model | None]:
     except BundleError as error:
         return bad("bundle", str(error), "train a bundle, or correct --bundle"), None
     heads = ", ".join(f"{head.name} ({head.kind})" for head in model.spec.heads)
-    detail = (
-        f"{model.name} {model.fingerprint[:16]}, {model.cell.kind} {model.cell.hidden} x "
-        f"{model.cell.layers}, heads {heads}"
-    )
+    detail = f"{model.name} {model.fingerprint[:16]}, {model.cell.description}, heads {heads}"
     return fine("bundle", detail), model
 
 

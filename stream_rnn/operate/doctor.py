@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisClusterException, RedisError
 
 from stream_rnn.errors import StreamRNNError, UnreachableError, reason
-from stream_rnn.fold.fold_id import fold_id, store_tag
+from stream_rnn.fold.fold_id import fold_id_of, store_tag
 from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.model.network import Model
 from stream_rnn.operate import check_kafka, check_redis
@@ -130,7 +130,7 @@ async def _check_redis(
         for finding in await check_redis.check_speed(redis, wall):
             yield finding
         if opened.model is not None:
-            identity = fold_id(opened.model.fingerprint, settings)
+            identity = fold_id_of(opened.model, settings)
             tag = store_tag(settings.app, settings.source, 0, identity)
             yield await check_redis.check_rights(RedisStore(redis, tag, settings.redis_timeout_s))
         opened.redis = redis

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from stream_rnn.errors import ConfigError
 from stream_rnn.fold.concurrent_calls import gather_or_cancel
-from stream_rnn.fold.fold_id import fold_id, store_tag
+from stream_rnn.fold.fold_id import fold_id_of, store_tag
 from stream_rnn.fold.kafka_log import KafkaLog
 from stream_rnn.fold.recovery import (
     Facts,
@@ -58,7 +58,7 @@ class Fold:
     @property
     def identity(self) -> str:
         """Id of the fold."""
-        return fold_id(self.model.fingerprint, self.settings)
+        return fold_id_of(self.model, self.settings)
 
     def select(self, partition: int | None) -> list[FoldPartition]:
         """Return one partition, or all if ``partition`` is ``None``.

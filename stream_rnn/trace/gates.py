@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from stream_rnn.model.cells import CellKind
+from stream_rnn.model.cells import CellKind, CellSpec
 from stream_rnn.model.network import Model
+from stream_rnn.model.package_cells.interface import gate_names
 from stream_rnn.model.tiles import pad_rows
 
 GATES: Mapping[CellKind, Mapping[str, str]] = {
@@ -22,7 +23,13 @@ GATES: Mapping[CellKind, Mapping[str, str]] = {
     "lstm": {"i": "input", "f": "forget", "g": "candidate", "o": "output"},
     "none": {},
 }
-"""Letters and names of the gates of each cell, in torch's order."""
+"""Letters and names of the gates of torch's cells, in torch's order."""
+
+
+def gates_named(model: Model) -> Mapping[str, str]:
+    """Return the letters and names of the gates of a model's cell; a class may tell none."""
+    cell = model.cell
+    return GATES[cell.kind] if isinstance(cell, CellSpec) else gate_names(model.network.cell)
 
 
 @torch.inference_mode()
@@ -35,10 +42,12 @@ def gates_of(model: Model, x: Tensor, h: Tensor) -> tuple[dict[str, Tensor], Ten
         h: Hidden states (N, L, H) before the step, for an LSTM (N, 2, L, H).
 
     Returns:
-        Gates (N, L, H) by their letters in ``GATES``, and h after the step.
+        Gates in the shape (N, L, H) of h by their letters, see ``gates_named``, and h after the step.
 
-    Invariant: This h equals that of the step within rounding (``tests/unit/test_gates.py``).
+    Invariant: This h of torch's cells equals that of the step within rounding (``tests/unit/test_gates.py``).
     """
+    if not isinstance(model.cell, CellSpec):
+        return _own_gates(model, x, h), model.step(x, h)[1]
     kind, rows = model.cell.kind, len(x)
     if kind == "none":
         return {}, h
@@ -61,6 +70,17 @@ def gates_of(model: Model, x: Tensor, h: Tensor) -> tuple[dict[str, Tensor], Ten
         layers.append(layer_gates)
     gates = {name: torch.stack([each[name] for each in layers], 1) for name in GATES[kind]}
     return {name: gate[:rows] for name, gate in gates.items()}, after[:rows]
+
+
+def _own_gates(model: Model, x: Tensor, h: Tensor) -> dict[str, Tensor]:
+    """Return the gates that the class of a cell tells."""
+    if not gates_named(model):
+        return {}
+    rows, cell = len(x), model.network.cell
+    found: dict[str, Tensor] = cell.gates(  # type: ignore[operator]  # a method of the interface
+        model.network.cell_inputs(pad_rows(x)), pad_rows(h)
+    )
+    return {name: gate[:rows] for name, gate in found.items()}
 
 
 def _elman(from_x: Tensor, from_h: Tensor, _before: Tensor) -> tuple[dict[str, Tensor], Tensor]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from stream_rnn.keys import describe_key, shorten
 from stream_rnn.model.heads import AnyHead, Multiclass, Quantile
 from stream_rnn.text import format_duration, format_time, visible
-from stream_rnn.trace.gates import GATES
+from stream_rnn.trace.gates import gates_named
 from stream_rnn.trace.palette import LEVELS, LINES, style, swatch
 from stream_rnn.trace.unroll import (
     LAST,
@@ -26,6 +26,7 @@ from stream_rnn.trace.unroll import (
     Unrolled,
     flattened,
     most_varying,
+    units_shape,
 )
 
 STEPS_MAX = 1000
@@ -135,7 +136,7 @@ def _header_lines(unrolled: Unrolled, steps: slice, limits: Sequence[str]) -> tu
     model, offsets, times = unrolled.model, unrolled.offsets[steps], unrolled.time_ms[steps]
     place = f"{unrolled.source}, partition {unrolled.partition}"
     named = f"model {model.name} {model.fingerprint[:16]}"
-    kind = f"{model.cell.kind}, {model.cell.layers} x {model.cell.hidden} units"
+    kind = f"{model.cell.kind}, {' x '.join(map(str, units_shape(model)))} units"
     lines = [f"{place} · {named} · {kind}"]
     if not len(offsets):
         lines.append(f"no steps: none of the {unrolled.records:,} records of this key is valid")
@@ -166,15 +167,15 @@ def _make_heat_maps(unrolled: Unrolled, steps: slice) -> tuple[list[_HeatMap], l
     heats = [_HeatMap("x", (), rows, height_max=13 * COLUMNS_MAX, left=names, right=scales)]
     if not unrolled.memory:
         return heats, limits
-    cell = unrolled.model.cell
     flat = {name: flattened(v[steps]) for name, v in unrolled.memory.items()}
     units = most_varying(flat["h"], UNITS_MAX)
     if len(units) < flat["h"].shape[1]:
         limits.append(f"the {len(units)} of {flat['h'].shape[1]} units that vary most")
-    layers = (units // cell.hidden).tolist()
+    width = units_shape(unrolled.model)[-1]
+    layers = (units // width).tolist()
     left = {layers.index(layer): f"layer {layer}" for layer in set(layers)}
-    left = left if cell.layers > 1 else {}
-    for name, full_name in GATES[cell.kind].items():
+    left = left if flat["h"].shape[1] > width else {}
+    for name, full_name in gates_named(unrolled.model).items():
         values = flattened(unrolled.gates[name][steps])
         notes = (full_name,) if full_name == "candidate" else (full_name, "gate")
         heats.append(_HeatMap(name, notes, values[:, units].T, height_max=100, left=left, right={}))

@@ -6,6 +6,7 @@ and the outputs equal those of the fold bit for bit.  The gates are computed aga
 Only the last steps are kept in memory.
 """
 
+import math
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -24,7 +25,7 @@ from stream_rnn.fold.single_steps import Memory, SingleStep, step_one_by_one
 from stream_rnn.model.network import Model
 from stream_rnn.settings import Settings
 from stream_rnn.text import format_duration
-from stream_rnn.trace.gates import GATES, gates_of
+from stream_rnn.trace.gates import gates_named, gates_of
 
 LAST = 200
 STEPS_BYTES_MAX = 2_000_000_000
@@ -102,7 +103,10 @@ class Unrolled:
 
     @property
     def memory(self) -> dict[str, Floats]:
-        """Parts of the memory: h (T, L, H), for an LSTM also c; empty for a memoryless network."""
+        """Parts of the memory: h (T, L, H) or in the shape of a class's h; for an LSTM also c.
+
+        It is empty for a memoryless network.
+        """
         match self.model.cell.kind:
             case "none":
                 return {}
@@ -181,14 +185,19 @@ def check_size(model: Model, last: int) -> None:
     Raises:
         ConfigError: The steps do not fit.
     """
-    units = model.cell.layers * model.cell.hidden
     floats = model.feature_count + model.hidden_size_floats * 3 + model.output_count * 2
-    size = 4 * last * (floats + units * len(GATES[model.cell.kind]))
+    size = 4 * last * (floats + math.prod(units_shape(model)) * len(gates_named(model)))
     if size > STEPS_BYTES_MAX:
         raise ConfigError(
             f"{last} steps of {model.name} need {size:,} bytes, more than {STEPS_BYTES_MAX:,}; "
             f"set --last to {last * STEPS_BYTES_MAX // size} at most"
         )
+
+
+def units_shape(model: Model) -> tuple[int, ...]:
+    """Return (L, H), without the cell state of an LSTM; of a class, the shape of its h."""
+    shape = model.hidden_shape
+    return shape[1:] if model.cell.kind == "lstm" else shape
 
 
 @dataclass(frozen=True, slots=True)

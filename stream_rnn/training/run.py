@@ -26,7 +26,7 @@ from stream_rnn.errors import BundleError, ConfigError, reason
 from stream_rnn.metrics.naive_baselines import RULES, Naive, Rule, predict
 from stream_rnn.metrics.scores import main_metric, merit, score
 from stream_rnn.model.bundle import JSON_BYTES_MAX, JSON_NAME, TENSORS_NAME, save_bundle
-from stream_rnn.model.cells import CellSpec
+from stream_rnn.model.cells import AnyCell, memoryless_cell
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.training.checkpoint import Checkpoint
 from stream_rnn.training.examples import Examples, last_targets, targets
@@ -66,7 +66,7 @@ class TrainingRun:
     """
 
     spec: FeatureSpec
-    cell: CellSpec
+    cell: AnyCell
     examples: Examples
     settings: TrainingSettings
     seeds: int
@@ -143,15 +143,15 @@ def _train_seed(plan: TrainingRun, seed: int, on_progress: OnProgress) -> tuple[
     """Train the network and its memoryless baseline with one seed."""
     settings = replace(plan.settings, seed=seed, patience=plan.settings.epochs_without_progress)
     longer = replace(settings, epochs=MEMORYLESS_EPOCHS * settings.epochs)
-    none = plan.cell.model_copy(update={"kind": "none"})
     name = f"seed {seed} " if plan.seeds > 1 else ""
     memory = _train_network(plan, plan.cell, settings, f"{name}{plan.cell.kind}", on_progress)
+    none = memoryless_cell(plan.cell, memory.model.network.output_size)
     return memory, _train_network(plan, none, longer, f"{name}{MEMORYLESS_NAME}", on_progress)
 
 
 def _train_network(
     plan: TrainingRun,
-    cell: CellSpec,
+    cell: AnyCell,
     settings: TrainingSettings,
     name: str,
     on_progress: OnProgress,
@@ -169,7 +169,7 @@ def _train_network(
     )
 
 
-def _recipe(plan: TrainingRun, cell: CellSpec, settings: TrainingSettings) -> str:
+def _recipe(plan: TrainingRun, cell: AnyCell, settings: TrainingSettings) -> str:
     """Return a digest of everything that determines the bits of a checkpoint."""
     examples = plan.examples
     digest = hashlib.sha256(plan.spec.model_dump_json().encode())

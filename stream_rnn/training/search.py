@@ -12,7 +12,7 @@ from typing import Any
 
 from stream_rnn.errors import TrainingError
 from stream_rnn.extras import explain
-from stream_rnn.model.cells import CellSpec
+from stream_rnn.model.cells import AnyCell
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.training.examples import Examples
 from stream_rnn.training.progress import Progress
@@ -30,7 +30,7 @@ class Trial:
     The loss is infinity if training failed or the trial was stopped early.
     """
 
-    cell: CellSpec
+    cell: AnyCell
     settings: TrainingSettings
     validation_loss: float
 
@@ -55,7 +55,7 @@ def import_optuna() -> Any:
 
 def search(
     spec: FeatureSpec,
-    cell: CellSpec,
+    cell: AnyCell,
     examples: Examples,
     settings: TrainingSettings,
     trials: int,
@@ -65,7 +65,8 @@ def search(
 
     Args:
         spec: Fitted feature spec.
-        cell: Cell whose kind is used; hidden size and layers are searched around its values.
+        cell: Cell whose kind is used; hidden size and layers, if it has them, are searched around its
+            values.
         examples: Examples of all parts.
         settings: Settings of the first trial; all trials share its epochs, patience and seed.
         trials: Number of trials.
@@ -105,10 +106,9 @@ def search(
     return sorted(finished, key=lambda trial: trial.validation_loss)
 
 
-def _initial_parameters(cell: CellSpec, settings: TrainingSettings) -> dict[str, Any]:
+def _initial_parameters(cell: AnyCell, settings: TrainingSettings) -> dict[str, Any]:
     return {
-        "hidden": cell.hidden,
-        "layers": cell.layers,
+        **cell.sizes,
         "learning_rate": settings.learning_rate,
         "noise": settings.noise,
         "key_noise": settings.key_noise,
@@ -120,16 +120,15 @@ def _initial_parameters(cell: CellSpec, settings: TrainingSettings) -> dict[str,
 
 
 def _suggest(
-    trial: Any, cell: CellSpec, settings: TrainingSettings
-) -> tuple[CellSpec, TrainingSettings]:
-    sizes = {max(8, int(cell.hidden * factor) // 8 * 8) for factor in HIDDEN_FACTORS}
-    chosen = cell.model_copy(
-        update={
-            "hidden": trial.suggest_categorical("hidden", sorted(sizes | {cell.hidden})),
-            "layers": trial.suggest_int("layers", 1, max(2, cell.layers)),
-        }
-    )
-    return chosen, replace(
+    trial: Any, cell: AnyCell, settings: TrainingSettings
+) -> tuple[AnyCell, TrainingSettings]:
+    chosen, sizes = {}, cell.sizes
+    if (hidden := sizes.get("hidden")) is not None:
+        tried = {max(8, int(hidden * factor) // 8 * 8) for factor in HIDDEN_FACTORS}
+        chosen["hidden"] = trial.suggest_categorical("hidden", sorted(tried | {hidden}))
+    if (layers := sizes.get("layers")) is not None:
+        chosen["layers"] = trial.suggest_int("layers", 1, max(2, layers))
+    return cell.resized(chosen), replace(
         settings,
         learning_rate=trial.suggest_float("learning_rate", 3e-4, 2e-2, log=True),
         noise=trial.suggest_categorical("noise", sorted({0.0, 0.1, 0.3, settings.noise})),

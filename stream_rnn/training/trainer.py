@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from stream_rnn.errors import TrainingError
-from stream_rnn.model.cells import CellSpec, chrono_init_
+from stream_rnn.model.cells import AnyCell, chrono_init_
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.network import Model, Network
 from stream_rnn.training.checkpoint import Checkpoint
@@ -70,7 +70,7 @@ OnCheckpoint = Callable[[Checkpoint], None]
 
 def train(
     spec: FeatureSpec,
-    cell: CellSpec,
+    cell: AnyCell,
     examples: Examples,
     settings: TrainingSettings,
     on_progress: OnProgress = lambda _progress: None,
@@ -109,7 +109,7 @@ class _Training:
     def __init__(
         self,
         spec: FeatureSpec,
-        cell: CellSpec,
+        cell: AnyCell,
         examples: Examples,
         settings: TrainingSettings,
         on_progress: OnProgress,
@@ -212,7 +212,7 @@ class _Training:
         h = torch.zeros(0)
         for window in cut:
             if window.is_first:
-                h = torch.zeros(window.runs.stop - window.runs.start, *self.cell.hidden_shape)
+                h = torch.zeros(window.runs.stop - window.runs.start, *self.network.hidden_shape)
             y, events, ends = self._step(window, h, noise)
             labels = {name: label[events] for name, label in self.labels.items()}
             loss = window_loss(

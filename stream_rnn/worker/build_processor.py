@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from stream_rnn.fold.assemble import build_processor
 from stream_rnn.fold.crash_points import AtCrashPoint
-from stream_rnn.fold.fold_id import fold_id, store_tag
+from stream_rnn.fold.fold_id import fold_id_of, store_tag
 from stream_rnn.fold.kafka_log import KafkaLog
 from stream_rnn.fold.observer import Observer
 from stream_rnn.fold.processor import Processor
@@ -71,7 +71,7 @@ class ProcessorBuilder:
     @property
     def fold_id(self) -> str:
         """Identifier of this fold."""
-        return fold_id(self.model.fingerprint, self.settings)
+        return fold_id_of(self.model, self.settings)
 
     def make(self, partition: int, generation: int) -> tuple[Processor, PartitionSource]:
         """Make the processor and the source of a partition for one generation of the group."""

@@ -18,7 +18,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from stream_rnn.errors import CorruptStateError, JumpedError, MovedError, StateError, TornError
-from stream_rnn.fold.fold_id import fold_id
+from stream_rnn.fold.fold_id import fold_id_of
 from stream_rnn.fold.observer import FoldedBatch
 from stream_rnn.fold.recovery import Start
 from stream_rnn.fold.single_steps import NOT_FINITE
@@ -109,7 +109,7 @@ def fold_labels(model: Model, settings: FoldSettings) -> dict[str, str]:
         "delivery": settings.delivery,
         "model": model.name,
         "fingerprint": model.fingerprint[:16],
-        "fold": fold_id(model.fingerprint, settings),
+        "fold": fold_id_of(model, settings),
         "numerics": model.numerics(),
         "version": version("stream-rnn"),
     }

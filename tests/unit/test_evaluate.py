@@ -240,7 +240,7 @@ async def test_health_is_of_the_states_that_the_fold_commits(evaluated):
     await replay_partition(
         model, settings, 0, 0, in_batches(iter(records)), lambda *_: None, store=store
     )
-    found = health(sample, model.hidden_shape)
+    found = health(sample, model.hidden_shape, has_cell_state=False)
     hidden = np.stack(sample.hidden)
     assert found.keys == len(store.states)
     shortest = np.argsort(sample.steps, kind="stable")[: found.at[0].states]
@@ -248,7 +248,7 @@ async def test_health_is_of_the_states_that_the_fold_commits(evaluated):
     assert sum(at.states for at in found.at) == len(sample.steps)
     assert found.dead_units == 0
     assert all(0 < at.update_norm < 2 for at in found.at[1:])
-    assert health(HiddenStateSample(0), (0, 0)) is None
+    assert health(HiddenStateSample(0), (0, 0), has_cell_state=False) is None
 
 
 def test_an_evaluation_is_plain_json(evaluated):

@@ -67,7 +67,6 @@ def test_evaluate_and_compare_reject_an_option_out_of_bounds(name, value):
     "options",
     [
         {"hidden": 0},
-        {"cell": "GRU"},
         {"layers": 0},
         {"seeds": 0},
         {"threads": 0},
@@ -80,6 +79,30 @@ def test_evaluate_and_compare_reject_an_option_out_of_bounds(name, value):
 def test_train_rejects_an_option_out_of_bounds_before_it_reads_the_log(options, tmp_path):
     """The log does not exist, and the message is about the option."""
     with pytest.raises(ConfigError, match=f"option {next(iter(options))}: Input should be"):
+        train(tmp_path / "missing.csv", SPEC, tmp_path / "b", **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"cell": "GRU"}, "no installed package has a cell GRU: choose elman, gru, lstm, mingru, "),
+        ({"cell": "none"}, "no installed package has a cell none"),
+        (
+            {"cell": "decay_gru", "layers": 2},
+            "option layers: the cell decay_gru has no such option",
+        ),
+        ({"cell": "mingru", "hidden": 50}, "option hidden of the cell mingru: .* multiple of 8"),
+        (
+            {"cell": "mingru", "cell_options": {"width": 9}},
+            "mingru has no option width: its options",
+        ),
+        ({"cell": "gru", "cell_options": ["width=9"]}, "option cell_options: gru has none"),
+        ({"cell": "mingru", "cell_options": ["width"]}, "option cell_options: .* not NAME=VALUE"),
+    ],
+)
+def test_train_rejects_a_cell_that_there_is_not_before_it_reads_the_log(options, says, tmp_path):
+    """And a size or an option that the cell does not have."""
+    with pytest.raises(ConfigError, match=says):
         train(tmp_path / "missing.csv", SPEC, tmp_path / "b", **options)
 
 

