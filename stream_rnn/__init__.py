@@ -28,7 +28,7 @@ You train and judge a model:
 All three share ``errors.py``, ``extras.py``, ``settings.py``, ``settings_base.py``,
 ``settings_formats.py``, ``options.py``, ``text.py``,
 ``keys.py``, ``key_spellings.py``, ``key_texts.py``, ``key_wrappers.py``, ``overwriting.py``,
-``testing.py``, ``formats/`` (schema registry), ``local/`` (Kafka and Redis on this machine),
+``testing/``, ``formats/`` (schema registry), ``local/`` (Kafka and Redis on this machine),
 ``demo/`` and ``cli/`` (``stream-rnn <verb>``).
 
 Shape letters, everywhere: B keys in a round, F features, H hidden size, L layers, O outputs,

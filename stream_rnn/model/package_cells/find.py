@@ -82,7 +82,7 @@ def find_cell(name: str, distribution: str = "", version: str = "") -> FoundCell
         raise CellError(f"{packages} both have a cell {name}: uninstall one of them")
     ((place, entry),) = entries.items()
     with translated(f"the cell {name} of {' '.join(place)} cannot be imported"):
-        return FoundCell(_checked(name, entry.load()), *place)
+        return FoundCell(checked_class(name, entry.load()), *place)
 
 
 def _place(entry: EntryPoint) -> tuple[str, str]:
@@ -91,7 +91,12 @@ def _place(entry: EntryPoint) -> tuple[str, str]:
     return (dist.name, dist.version) if dist is not None else ("an unknown package", "")
 
 
-def _checked(name: str, kind: object) -> type[nn.Module]:
+def checked_class(name: str, kind: object) -> type[nn.Module]:
+    """Return a class that can be a cell.
+
+    Raises:
+        CellError: It is no ``nn.Module``, or has no ``Config``.
+    """
     if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
         raise CellError(f"the entry point {name} is no subclass of torch.nn.Module: correct it")
     config = getattr(kind, "Config", None)

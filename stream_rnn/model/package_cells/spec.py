@@ -38,7 +38,7 @@ class PackageCell(BaseModel):
         Raises:
             CellError: The cell is not installed.
         """
-        return {*_config_of(find_cell(kind)).model_fields}
+        return {*config_class(find_cell(kind)).model_fields}
 
     @classmethod
     def of(cls, kind: str, config: Mapping[str, Any]) -> Self:
@@ -48,7 +48,7 @@ class PackageCell(BaseModel):
             CellError: The cell is not installed, or the config has other fields or values.
         """
         found = find_cell(kind)
-        content = _validated(kind, found, config).model_dump(mode="json")
+        content = config_of(kind, found, config).model_dump(mode="json")
         return cls(
             kind=kind, config=content, distribution=found.distribution, version=found.version
         )
@@ -90,11 +90,6 @@ class PackageCell(BaseModel):
         """Return the cell with other sizes."""
         return type(self).of(self.kind, {**self.config, **sizes})
 
-    @property
-    def reads_since_previous(self) -> bool:
-        """Whether the cell needs the feature ``since_previous``."""
-        return reads_since_previous(self._found().kind)
-
     def build(self, inputs: int, since_previous: int | None) -> nn.Module:
         """Make the module of the cell.
 
@@ -106,17 +101,8 @@ class PackageCell(BaseModel):
             CellError: The package is not installed, has another version, or its class fails.
         """
         found = self._found()
-        config = _validated(self.kind, found, self.config)
-        more: tuple[int, ...] = ()
-        if reads_since_previous(found.kind):
-            if since_previous is None:
-                raise CellError(
-                    f"the cell {self.title} needs the time since the previous event: add a feature "
-                    'of kind "since_previous" to the spec'
-                )
-            more = (since_previous,)
-        with translated(f"the cell {self.title} cannot be made"):
-            return found.kind(inputs, config, *more)
+        config = config_of(self.kind, found, self.config)
+        return make_module(self.title, found, inputs, config, since_previous)
 
     @property
     def _place(self) -> tuple[str, str]:
@@ -134,17 +120,43 @@ class PackageCell(BaseModel):
         return found
 
 
+def make_module(
+    title: str, found: FoundCell, inputs: int, config: BaseModel, since_previous: int | None
+) -> nn.Module:
+    """Make the module of a class; see :meth:`PackageCell.build`.
+
+    Raises:
+        CellError: The class fails, or needs the time since the previous event, which x lacks.
+    """
+    more: tuple[int, ...] = ()
+    if reads_since_previous(found.kind):
+        if since_previous is None:
+            raise CellError(
+                f"the cell {title} needs the time since the previous event: add a feature of kind "
+                '"since_previous" to the spec'
+            )
+        more = (since_previous,)
+    with translated(f"the cell {title} cannot be made"):
+        return found.kind(inputs, config, *more)
+
+
 def _named(distribution: str, version: str) -> str:
     return f"{distribution} {version}" if distribution else "stream-rnn itself"
 
 
-def _config_of(found: FoundCell) -> type[BaseModel]:
+def config_class(found: FoundCell) -> type[BaseModel]:
+    """Return the class of a cell's config."""
     config: type[BaseModel] = found.kind.Config  # type: ignore[attr-defined]  # checked when found
     return config
 
 
-def _validated(kind: str, found: FoundCell, config: Mapping[str, Any]) -> BaseModel:
-    model = _config_of(found)
+def config_of(kind: str, found: FoundCell, config: Mapping[str, Any]) -> BaseModel:
+    """Return the config of a class from the content of some of its fields.
+
+    Raises:
+        CellError: The class has no such field, or a value is out of its bounds.
+    """
+    model = config_class(found)
     if unknown := sorted({*config} - {*model.model_fields}):
         names = ", ".join(model.model_fields) or "none"
         raise CellError(f"the cell {kind} has no option {unknown[0]}: its options are {names}")

@@ -7,6 +7,8 @@ same contract tests over both), so a fold can be tested without any server:
     store = MemoryStore()
     await memory_processor(model, log, store).run()
     log.predictions, store.states
+
+``check_cell`` checks a cell of your own, see ``cells.py``.
 """
 
 import json
@@ -30,13 +32,16 @@ from stream_rnn.predictions.wire_schema import Wire
 from stream_rnn.predictions.writer import JSON
 from stream_rnn.settings import Settings
 from stream_rnn.store.memory_store import MemoryStore
+from stream_rnn.testing.cells import CellReport, check_cell
 
 __all__ = [
+    "CellReport",
     "Crash",
     "MemoryLog",
     "MemoryPublisher",
     "MemorySource",
     "MemoryStore",
+    "check_cell",
     "memory_processor",
     "record",
 ]
