@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from stream_rnn.cli import main
 from stream_rnn.cli.verbs.audit import command as audit
 from stream_rnn.cli.verbs.replay import command as replay
-from stream_rnn.fold.fold_id import fold_id, store_tag
+from stream_rnn.fold.fold_id import fold_id_of, store_tag
 from stream_rnn.fold.kafka_log import KafkaLog
 from stream_rnn.fold.output_schema import model_decoder
 from stream_rnn.kafka.cluster import KafkaCluster
@@ -234,7 +234,7 @@ class Stream:
     @property
     def fold_id(self) -> str:
         """What names the fold."""
-        return fold_id(self.model.fingerprint, self.settings)
+        return fold_id_of(self.model, self.settings)
 
     def store(self, redis, partition) -> RedisStore:
         """Return the store of a partition."""
