@@ -91,7 +91,9 @@ def _has_table(feature: Feature) -> bool:
 
 def _check_module(name: str, module: Any) -> None:
     """Check that a module computes what torch's module of its kind computes."""
-    kinds = (nn.Embedding,) if name.startswith("embeddings.") else (nn.Linear,)
+    kinds: tuple[type[nn.Module], ...] = (
+        (nn.Embedding,) if name.startswith("embeddings.") else (nn.Linear,)
+    )
     kinds = (nn.RNN, nn.GRU, nn.LSTM) if name == "rnn" else kinds
     kind = next((kind for kind in kinds if isinstance(module, kind)), None)
     if kind is None:
