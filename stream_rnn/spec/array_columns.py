@@ -1,4 +1,4 @@
-"""Columns of arrays, which a spec reads as vectors."""
+"""Columns of arrays, which a spec reads as vectors or lists of words, and lists within texts."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,6 +13,10 @@ from stream_rnn.model.vector import LENGTH_MAX
 from stream_rnn.model.word_lists import LENGTH_MAX as WORDS_MAX
 
 WORD_LENGTH_MAX = 256
+SEPARATORS = ("|", ";", ",")
+LISTS_MIN = 0.2  # share of the rows that have several words
+REPEATED_MIN = 3  # different texts for each different word, below which a text is no list
+TRIED_TEXTS = 2_000  # the most frequent ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,3 +98,28 @@ def describe_arrays(arrays: Arrays, rows: int) -> str:
     if arrays.gaps:
         text += f"; a place is null in {arrays.gaps} rows"
     return text
+
+
+def describe_lists(counts: Sequence[tuple[str, int]]) -> str:
+    """Return how to read texts that are lists of words, as the end of a reason; empty if they are none.
+
+    They are few words in many orders and choices: ``Comedy|Drama``.
+
+    Args:
+        counts: Texts with their numbers of rows, the most frequent first.
+    """
+    counts = counts[:TRIED_TEXTS]
+    rows = sum(count for _, count in counts)
+    for separator in SEPARATORS:
+        lists = [[word.strip() for word in text.split(separator)] for text, _ in counts]
+        several = sum(n for words, (_, n) in zip(lists, counts, strict=True) if len(words) > 1)
+        distinct = {word for words in lists for word in words}
+        longest = max(map(len, lists), default=0)
+        if several < LISTS_MIN * rows or longest > WORDS_MAX:
+            continue
+        if "" not in distinct and REPEATED_MIN * len(distinct) <= len(counts):
+            return (
+                f"; its texts look like lists of up to {longest} of {len(distinct)} words: kind = "
+                f'"multi_categorical" with separator = "{separator}" reads them so'
+            )
+    return ""

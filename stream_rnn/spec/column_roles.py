@@ -3,12 +3,12 @@
 import re
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
-from stream_rnn.spec.array_columns import Arrays, describe_arrays
+from stream_rnn.spec.array_columns import Arrays, describe_arrays, describe_lists
 from stream_rnn.spec.columns import WORD_LENGTH_MAX, Column
 from stream_rnn.spec.json_columns import NAN_REMEDY
 from stream_rnn.spec.names import CLASS_WORDS, ID_WORDS, split_words
@@ -124,7 +124,8 @@ def _feature_role(column: Column, classes_max: int, *, is_clock: bool) -> Role:
     if column.kind == "boolean":
         return Role("boolean", f"true or false{_missing_note(column)}")
     if column.kind == "text":
-        return _text_role(column, classes_max)
+        role = _text_role(column, classes_max)
+        return replace(role, reason=role.reason + describe_lists(column.counts))
     return _number_role(column, classes_max)
 
 

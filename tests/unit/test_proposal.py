@@ -263,6 +263,27 @@ def test_quantiles_of_a_predicted_number_are_offered(of):
     assert "quantile" not in proposed(log, targets=("action",), of=of)[1]
 
 
+@pytest.mark.parametrize("separator", ["|", ";", ", "])
+def test_texts_that_are_lists_of_words_are_named(separator):
+    """Few words in many choices; the kind that the comment names reads them."""
+    words = ["Comedy", "Drama", "Crime", "War"]
+    texts = [
+        separator.join(word for bit, word in enumerate(words) if (1 + i % 15) >> bit & 1)
+        for i in range(600)
+    ]
+    _, text = proposed(frame(genres=texts))
+    said = " ".join(text.replace("\n#", "").split())
+    kind = f'kind = "multi_categorical" with separator = "{separator.strip()}"'
+    assert f"its texts look like lists of up to 4 of 4 words: {kind}" in said
+
+
+@pytest.mark.parametrize("column", ["A-{}, of {}", "{}", "well, that is {}; and {} | more"])
+def test_other_texts_are_no_lists_of_words(column):
+    """Sentences, numbers of things, and words of one value."""
+    texts = [column.format(i % 200, i % 7) for i in range(600)]
+    assert "look like lists" not in proposed(frame(note=texts))[1]
+
+
 def test_heads_that_are_offered_can_be_taken():
     """Without their ``#`` they are heads beside the proposed one."""
     log = frame(status=np.arange(600) // 20 % 4)
