@@ -25,7 +25,7 @@ async def imported(folder) -> None:
     assert "are those of your own code" in await run("bundle", "import", *words)
 
 
-@pytest.mark.parametrize(("kind", "hidden"), [("GRU", 50), ("LSTM", 5)])
+@pytest.mark.parametrize(("kind", "hidden"), [("GRU", 50), ("LSTM", 5), ("RNN", 100)])
 async def test_a_worker_publishes_the_outputs_of_the_network(
     app_id, bootstrap_servers, redis_url, create_topic, tmp_path, kind, hidden
 ):
