@@ -16,9 +16,12 @@ from torch.nn import functional
 
 from stream_rnn.errors import SpecError
 from stream_rnn.fold import micro_batch
+from stream_rnn.fold.decoder import Decoder
 from stream_rnn.fold.output_schema import model_decoder
 from stream_rnn.model.bundle import with_fingerprint
+from stream_rnn.model.encoder import Encoder
 from stream_rnn.model.features import FeatureSpec
+from stream_rnn.model.targets import encode_targets, labels_of
 from stream_rnn.predictions.frames import to_polars
 from stream_rnn.predictions.schema import Prediction
 from stream_rnn.predictions.wire_schema import FRAMED_FORMATS, Wire, output_fields, schema_text
@@ -26,8 +29,10 @@ from stream_rnn.replay.partition import in_batches
 from stream_rnn.settings import Settings
 from stream_rnn.testing import MemoryLog, MemoryStore, memory_processor, record
 from stream_rnn.trace.unroll import unroll
+from stream_rnn.training.targets import TargetDecoder
 from stream_rnn.worker.prometheus import Metrics
 from tests import models, oracle
+from tests.unit.test_same_events import random_records, random_spec
 
 X = {"name": "x", "kind": "numeric", "path": "x", "scaling": "none"}
 FLAG = {"name": "x", "kind": "boolean", "path": "x", "parse": True}
@@ -132,6 +137,38 @@ def test_a_field_that_two_read_differently_is_refused():
         spec_of(WORD, features=[{**words, "separator": "|", "max_length": 3}])
     with pytest.raises(SpecError, match=r"path x\.y: x is also a path"):
         spec_of({**BIG, "path": "x.y"})
+
+
+def with_surprise(spec):
+    """Return a spec whose heads of the next event have a surprise."""
+    content = spec.model_dump(mode="json")
+    for head in content["heads"]:
+        head["surprise"] = head["of"] == "next"
+    return FeatureSpec.parse(content, "t")
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_the_fold_reads_the_targets_of_training(seed):
+    """Of random specs and values of every kind; and the same events with the same x as without."""
+    rng = np.random.default_rng(seed)
+    plain, settings = random_spec(rng), Settings.build(app="a", source="s")
+    records, spec = random_records(rng), with_surprise(plain)
+    decoded = Decoder(spec, settings).decode(records)
+    without = Decoder(plain, settings).decode(records)
+    assert decoded.rows.tolist() == without.rows.tolist()
+    assert {r: e.code for r, e in decoded.skips.items()} == {
+        r: e.code for r, e in without.skips.items()
+    }
+    x, errors = Encoder(spec).encode(decoded.columns, decoded.time_ms)
+    expected, expected_errors = Encoder(plain).encode(without.columns, without.time_ms)
+    assert x.tobytes() == expected.tobytes()
+    assert errors.keys() == expected_errors.keys()
+    fields = TargetDecoder(spec, settings, None).decode(0, records)
+    for head in spec.heads:
+        if head.surprise and head.path is not None:
+            values = [fields[head.name][row] for row in decoded.rows.tolist()]
+            found = encode_targets(head, labels_of(head, decoded.columns[head.path]))
+            assert np.array_equal(found, encode_targets(head, values), equal_nan=True), head
 
 
 def test_a_surprise_at_its_default_is_not_part_of_the_fingerprint():
