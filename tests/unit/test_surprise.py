@@ -17,7 +17,9 @@ from torch.nn import functional
 from stream_rnn.errors import SpecError
 from stream_rnn.fold import micro_batch
 from stream_rnn.fold.decoder import Decoder
+from stream_rnn.fold.framed import COLUMNS_MIN
 from stream_rnn.fold.output_schema import model_decoder
+from stream_rnn.formats.schemas import Schema, Schemas
 from stream_rnn.model.bundle import with_fingerprint
 from stream_rnn.model.encoder import Encoder
 from stream_rnn.model.features import FeatureSpec
@@ -32,10 +34,13 @@ from stream_rnn.trace.unroll import unroll
 from stream_rnn.training.targets import TargetDecoder
 from stream_rnn.worker.prometheus import Metrics
 from tests import models, oracle
+from tests.unit.test_framed import WRITER, Shelf, avro, records
+from tests.unit.test_framed import settings as framed_settings
 from tests.unit.test_same_events import random_records, random_spec
 
 X = {"name": "x", "kind": "numeric", "path": "x", "scaling": "none"}
 FLAG = {"name": "x", "kind": "boolean", "path": "x", "parse": True}
+FLAG_HEAD = {"name": "flag", "kind": "binary"}
 BIG = {"name": "big", "kind": "binary", "path": "x", "above": 1.0}
 NUMBER = {"name": "n", "kind": "regression", "path": "y", "fitted": {"mean": 3.0, "std": 2.0}}
 RANGE = {**NUMBER, "kind": "quantile"}
@@ -152,9 +157,9 @@ def test_the_fold_reads_the_targets_of_training(seed):
     """Of random specs and values of every kind; and the same events with the same x as without."""
     rng = np.random.default_rng(seed)
     plain, settings = random_spec(rng), Settings.build(app="a", source="s")
-    records, spec = random_records(rng), with_surprise(plain)
-    decoded = Decoder(spec, settings).decode(records)
-    without = Decoder(plain, settings).decode(records)
+    log, spec = random_records(rng), with_surprise(plain)
+    decoded = Decoder(spec, settings).decode(log)
+    without = Decoder(plain, settings).decode(log)
     assert decoded.rows.tolist() == without.rows.tolist()
     assert {r: e.code for r, e in decoded.skips.items()} == {
         r: e.code for r, e in without.skips.items()
@@ -163,7 +168,7 @@ def test_the_fold_reads_the_targets_of_training(seed):
     expected, expected_errors = Encoder(plain).encode(without.columns, without.time_ms)
     assert x.tobytes() == expected.tobytes()
     assert errors.keys() == expected_errors.keys()
-    fields = TargetDecoder(spec, settings, None).decode(0, records)
+    fields = TargetDecoder(spec, settings, None).decode(0, log)
     for head in spec.heads:
         if head.surprise and head.path is not None:
             values = [fields[head.name][row] for row in decoded.rows.tolist()]
@@ -310,3 +315,28 @@ def test_readers_of_the_schema_before_and_after_read_both():
     fastavro.schemaless_writer(body, before, old)
     body.seek(0)
     assert fastavro.schemaless_reader(body, before, after)["surprise"] is None
+
+
+@pytest.mark.parametrize("count", [1, 4 * COLUMNS_MIN])
+def test_targets_of_avro_are_those_of_json(count):
+    """Also of fields that no feature reads, decoded column by column or one by one."""
+    spec = spec_of(
+        {**NUMBER, "path": "load"}, {**WORD, "path": "kind"}, {**FLAG_HEAD, "path": "on"}
+    )
+    schemas = Schemas(Shelf({"7": Schema("AVRO", json.dumps(WRITER))}))
+    events = [
+        {"at": i, "load": i if i % 3 else None, "sensor": None, "kind": "ABC"[i % 3], "on": i > 2}
+        | {"notes": {}}
+        for i in range(count)
+    ]
+
+    def decoded(values):
+        decoder = Decoder(spec, framed_settings(), schemas=schemas)
+        return decoder.decode(records(values)).columns
+
+    found = decoded([avro(WRITER, event, 7) for event in events])
+    in_json = decoded([json.dumps(event).encode() for event in events])
+    for head in spec.heads:
+        targets = [encode_targets(head, labels_of(head, c[head.path])) for c in (found, in_json)]
+        assert np.array_equal(*targets, equal_nan=True)
+        assert np.isfinite(targets[0][1:]).any() or count == 1
