@@ -206,6 +206,19 @@ async def findings_of(stream, **changed):
     return {f["what"]: (f["level"], f["said"]) for f in found if f["what"].startswith("schema")}
 
 
+async def without_hsetnx(stream):
+    """Return what the doctor says to a user of Redis who may not keep schemas."""
+    url, name = stream.options()["redis_url"], stream.settings.app
+    redis = connect_redis(url, 5)
+    try:
+        rules = ("on", ">word", "~*", "&*", "+@all", "-hsetnx")
+        await redis.execute_command("ACL", "SETUSER", name, *rules)
+        return await findings_of(stream, redis_url=url.replace("//", f"//{name}:word@", 1))
+    finally:
+        await redis.execute_command("ACL", "DELUSER", name)
+        await redis.aclose()
+
+
 def invoke_doctor(words):
     """Return the findings, whatever the exit status is."""
     result = CliRunner().invoke(doctor, ["--json", *words], standalone_mode=False)
@@ -229,6 +242,8 @@ async def test_the_doctor_asks_the_registry(make, registry):
     assert level == "warning"
     registry.register(9, LATER)
     assert (await findings_of(stream))["schema ids"][0] == "fine"
+    level, said = (await without_hsetnx(stream))["schemas in redis"]
+    assert (level, "no permissions to run the 'hsetnx' command" in said) == ("bad", True)
     registry.demand("user", "password")
     level, said = (await findings_of(stream))["schema registry"]
     assert (level, "refuses the login" in said) == ("bad", True)
