@@ -114,10 +114,9 @@ def train(
     )
     _check(directory, what)
     with torch_threads(what.threads), progress_to(on_progress) as report_progress:
-        data = _read(log, spec, what.split, labels, options, settings)
+        data = _read(log, spec, cell, what.split, labels, options, settings)
         for message in _messages(data, what.split):
             (on_message or _log_message)(message)
-        check_cell_of(data.spec, cell)
         trials = _search(data, cell, training, what.search, report_progress)
         if trials:
             cell, training = trials[0].cell, trials[0].settings
@@ -136,6 +135,7 @@ def _check(directory: Path, what: TrainOptions) -> None:
 def _read(
     log_like: LogLike,
     spec: str | Path | FeatureSpec | ProposedSpec | None,
+    cell: AnyCell,
     split: str,
     labels: LabelOptions,
     options: LogOptions,
@@ -151,7 +151,9 @@ def _read(
         spec = FeatureSpec.read(spec or flights.SPEC)
     label_values = labels.read(spec)
     log = open_log(log_like, spec, options, settings)
-    return _TrainingData(log, *read_fitted(log, spec, settings, split, label_values))
+    data = _TrainingData(log, *read_fitted(log, spec, settings, split, label_values))
+    check_cell_of(data.spec, cell)
+    return data
 
 
 def _search(
