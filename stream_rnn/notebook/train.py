@@ -108,11 +108,7 @@ def train(
         >>> result.to_polars()["network"].value_counts(sort=True).rows()
         [('memoryless', 6), ('gru', 2)]
     """
-    directory, cell = (
-        Path(out),
-        cell_of(what.cell, what.hidden, what.layers, what.cell_options or {}),
-    )
-    _check(directory, what)
+    directory, cell = Path(out), _check(Path(out), what)
     with torch_threads(what.threads), progress_to(on_progress) as report_progress:
         data = _read(log, spec, cell, what.split, labels, options, settings)
         for message in _messages(data, what.split):
@@ -125,11 +121,13 @@ def train(
         return _run(plan, trials, report_progress, on_message or _log_message)
 
 
-def _check(directory: Path, what: TrainOptions) -> None:
-    """Check, before the log is read, that the directory and a search are possible."""
+def _check(directory: Path, what: TrainOptions) -> AnyCell:
+    """Check, before the log is read, that directory and search are possible; return the cell."""
+    cell = cell_of(what.cell, what.hidden, what.layers, what.cell_options or {})
     if what.search:
         import_optuna()
     training_run.check_out(directory)
+    return cell
 
 
 def _read(
