@@ -1,5 +1,6 @@
 """The cells of this package that are classes: their equations, and what they need."""
 
+import json
 import math
 
 import numpy as np
@@ -7,12 +8,15 @@ import pytest
 import torch
 
 from stream_rnn.errors import CellError
+from stream_rnn.model.bundle import with_fingerprint
 from stream_rnn.model.cells import make_cell, memoryless_cell, run_cell
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.network import Model
 from stream_rnn.model.package_cells.spec import PackageCell
+from stream_rnn.settings import Settings
+from stream_rnn.testing import MemoryLog, MemoryStore, memory_processor, record
 from stream_rnn.trace.gates import gates_named, gates_of
-from tests import cell_classes, models
+from tests import cell_classes, models, oracle
 from tests.pages import blocks, read
 from tests.pinned_cells import drawn_model
 
@@ -110,6 +114,29 @@ def test_the_gates_have_the_shape_of_h(kind):
     gates, _ = gates_of(model, x, h)
     assert list(gates) == list(gates_named(model))
     assert {gate.shape for gate in gates.values()} == {(5, more.get("layers", 1), 16)}
+
+
+@pytest.mark.parametrize("kind", ["mingru", "rg_lru", "decay_gru"])
+async def test_any_cut_into_batches_gives_what_the_oracle_gives(kind):
+    """Irregular times, forgets and an expiry included; to the bit."""
+    model = with_fingerprint(drawn_model(PackageCell.of(kind, {"hidden": 16})))
+    settings = Settings.build(app="app", source="events", predictions="out", state_ttl=50)
+    draw, records, at = np.random.default_rng(4), [], 0
+    for offset in range(300):
+        at += int(draw.exponential(3000))
+        event = {"x": float(draw.normal()), "kind": "AB?"[draw.integers(3)]}
+        key = b"key-%d" % draw.integers(7)
+        records.append(record(offset, key, None if draw.random() < 0.03 else event, at))
+    truth = oracle.fold(model, settings, records)
+    for sizes in ([], [1] * 300, [7, 1, 90, 2]):
+        log, store = MemoryLog(records), MemoryStore()
+        await memory_processor(model, log, store, settings, sizes=sizes).run()
+        found = [json.loads(message.value) for message in log.predictions]
+        assert {each["source"]["offset"]: each for each in found} == truth.predictions
+        stored = {key: oracle.stored(value) for key, value in store.states.items()}
+        ttl_ms = settings.state_ttl * 1000
+        alive = {k: v for k, v in stored.items() if not truth.is_expired(v[1], ttl_ms)}
+        assert alive == truth.alive(ttl_ms)
 
 
 def test_the_memoryless_baseline_has_the_width_of_the_outputs():
