@@ -172,13 +172,22 @@ class KafkaCluster:
             in one list, or ``None``.  Use it for one range at a time.
         """
         async with self._readers:
-            consumer = self._new_consumer()
+            consumer = await self.open_consumer(tp)
             try:
-                await self.await_answer(consumer.start(), tp)
-                consumer.assign([tp])
                 yield partial(self._read, consumer, tp)
             finally:
                 await stop_consumer(consumer, self.settings.revoke_timeout_s)
+
+    async def open_consumer(self, tp: TopicPartition) -> Consumer:
+        """Start a consumer of one partition, without a group; the caller stops it."""
+        consumer = self._new_consumer()
+        try:
+            await self.await_answer(consumer.start(), tp)
+        except BaseException:
+            await stop_consumer(consumer, self.settings.revoke_timeout_s)
+            raise
+        consumer.assign([tp])
+        return consumer
 
     async def _read(
         self, consumer: Consumer, tp: TopicPartition, first: int, end: int, records_max: int | None

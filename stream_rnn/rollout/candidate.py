@@ -38,6 +38,9 @@ class RangeReader(Protocol):
             FencedError: Kafka does not answer within its deadline.
         """
 
+    async def close(self) -> None:
+        """Close the connections; nothing is read afterwards."""
+
 
 @dataclass(slots=True)
 class CandidateRecovery:
@@ -154,6 +157,10 @@ class CandidateSource:
     def end(self) -> None:
         """Stop delivering; the micro-batch in progress is the last one."""
         self._has_ended = True
+
+    async def close(self) -> None:
+        """Close the reader, after the processor has ended."""
+        await self._reader.close()
 
 
 @dataclass(slots=True)

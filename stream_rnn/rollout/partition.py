@@ -36,6 +36,7 @@ from stream_rnn.rollout.plan import Plan, Request
 
 logger = logging.getLogger(__name__)
 
+IDLE_LOOK_EVERY_S = 1.0  # while no roll-out is open
 RETRY_AFTER_S = 1.0  # after a candidate has failed
 
 
@@ -115,6 +116,11 @@ class PartitionFolds:
                 await self._end_candidate()
             self._make(fold_id, processor.acknowledged, is_started=is_started)
 
+    @property
+    def place(self) -> str:
+        """Name of the partition in messages."""
+        return self.processor.place
+
     # --- the candidate and the requests ------------------------------------------------------------
 
     @property
@@ -155,7 +161,7 @@ class PartitionFolds:
                     self._source.is_pausing = True
                     return
             failed_s -= LOOK_EVERY_S
-            await self.sleep(LOOK_EVERY_S)
+            await self.sleep(LOOK_EVERY_S if is_open else IDLE_LOOK_EVERY_S)
 
     def _keep_candidate(self, plan: Plan, processor: Processor) -> None:
         """Start the candidate unless it runs, or this worker cannot run it."""
@@ -181,6 +187,7 @@ class PartitionFolds:
         finally:
             task.cancel()
         await asyncio.wait({task}, timeout=limit_s)
+        await candidate.source.close()
         if task.done() and not task.cancelled() and (error := task.exception()) is not None:
             logger.warning(
                 "the candidate %s failed: %s partition=%s",

@@ -41,15 +41,12 @@ class RedisPlanStore:
     async def read(self) -> Plan | None:
         """Return the plan; ``None`` if there is none."""
         async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.hstrlen(self.key, "plan")
-            (size,) = await self._calls.await_reply(pipe.execute())
-        if not size:
-            return None
-        check_plan_size(self.key, size)
-        async with self._redis.pipeline(transaction=True) as pipe:
             pipe.hmget(self.key, "plan")
             ((content,),) = await self._calls.await_reply(pipe.execute())
-        return None if content is None else Plan.decode(content, self.key)
+        if content is None:
+            return None
+        check_plan_size(self.key, len(content))
+        return Plan.decode(content, self.key)
 
     async def write(self, seen: Plan | None, plan: Plan) -> bool:
         """Write a plan if the stored one is still the one that was seen; return whether it was."""

@@ -14,21 +14,25 @@ from redis.asyncio import Redis
 from stream_rnn.fold.assemble import build_processor
 from stream_rnn.fold.crash_points import AtCrashPoint
 from stream_rnn.fold.fold_id import fold_id_of, store_tag
-from stream_rnn.fold.kafka_log import KafkaLog
-from stream_rnn.fold.observer import Observer
+from stream_rnn.fold.observer import NullObserver, Observer
 from stream_rnn.fold.processor import Processor
 from stream_rnn.fold.publisher import IdempotentPublisher, Publisher, TransactionalPublisher
+from stream_rnn.fold.recovery_facts import Log
+from stream_rnn.fold.source import Source
 from stream_rnn.fold.value_formats import check_registry
 from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.model.network import Model
 from stream_rnn.predictions.wire_schema import Wire
 from stream_rnn.predictions.writer import JSON
+from stream_rnn.rollout.partition import PartitionFolds
+from stream_rnn.rollout.redis_plan_store import RedisPlanStore
 from stream_rnn.settings import FoldSettings
 from stream_rnn.store.redis_schemas import RedisSchemas
 from stream_rnn.store.redis_store import RedisStore
 from stream_rnn.worker.fault_injection import faults_from_environment
 from stream_rnn.worker.partition_source import PartitionSource
+from stream_rnn.worker.rollout_folds import GiveWay, WorkerFolds
 from stream_rnn.worker.transport import ConsumerPosition, FoldConsumer
 
 logger = logging.getLogger(__name__)
@@ -65,38 +69,63 @@ class ProcessorBuilder:
     cache_bytes: int = 0
     at_crash_point: AtCrashPoint = field(default_factory=faults_from_environment)
 
+    folds: WorkerFolds = field(init=False)
+
     def __post_init__(self) -> None:
         check_registry(self.model.spec.event, self.settings)
+        self.folds = WorkerFolds(
+            settings=self.settings,
+            model=self.model,
+            builder=self,
+            plans=RedisPlanStore(self.redis, self.settings),
+            cluster=self.cluster,
+            is_json=self.wire == JSON,
+        )
 
     @property
     def fold_id(self) -> str:
         """Identifier of this fold."""
         return fold_id_of(self.model, self.settings)
 
-    def make(self, partition: int, generation: int) -> tuple[Processor, PartitionSource]:
-        """Make the processor and the source of a partition for one generation of the group."""
-        settings = self.settings
-        app, source = settings.app, settings.source
-        tag = store_tag(app, source, partition, self.fold_id)
-        partition_source = PartitionSource(
-            ConsumerSeeker(self.app, source, partition), settings.pending_records_max
+    def make(self, partition: int, generation: int) -> tuple[PartitionFolds, PartitionSource]:
+        """Make the folds and the source of a partition for one generation of the group."""
+        seeker = ConsumerSeeker(self.app, self.settings.source, partition)
+        source = PartitionSource(seeker, self.settings.pending_records_max)
+        folds = PartitionFolds(
+            folds=self.folds,
+            partition=partition,
+            source=source,
+            publisher=self._publisher(partition, generation),
+            give_way=GiveWay(lambda: bool(source.pending_records) or source.is_busy),
         )
-        processor = build_processor(
-            model=self.model,
+        return folds, source
+
+    def store(self, fold: str, partition: int) -> RedisStore:
+        """Return the store of a fold's hidden states."""
+        tag = store_tag(self.settings.app, self.settings.source, partition, fold)
+        return RedisStore(self.redis, tag, self.settings.redis_timeout_s)
+
+    def processor(
+        self, model: Model, partition: int, source: Source, publisher: Publisher, log: Log
+    ) -> Processor:
+        """Build the processor of a model's fold."""
+        settings = self.settings
+        has_same_heads = model.spec.heads == self.model.spec.heads  # as the metrics have
+        return build_processor(
+            model=model,
             settings=settings,
             partition=partition,
-            source=partition_source,
-            store=RedisStore(self.redis, tag, settings.redis_timeout_s),
-            log=KafkaLog(self.cluster, settings, partition),
-            publisher=self._publisher(partition, generation),
+            source=source,
+            store=self.store(fold_id_of(model, settings), partition),
+            log=log,
+            publisher=publisher,
             wire=self.wire,
             cache_bytes=self.cache_bytes,
             patience_s=settings.transaction_timeout_ms / 1000,
             at_crash_point=self.at_crash_point,
-            observer=self.observer,
+            observer=self.observer if has_same_heads else NullObserver(),
             schemas=RedisSchemas(self.redis, settings) if settings.reads_frames else None,
         )
-        return processor, partition_source
 
     def _publisher(self, partition: int, generation: int) -> Publisher:
         connection, settings = dict(self.connection), self.settings

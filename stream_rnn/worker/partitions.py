@@ -17,6 +17,7 @@ from functools import partial
 
 from stream_rnn.errors import FencedError
 from stream_rnn.fold.processor import Processor
+from stream_rnn.rollout.partition import PartitionFolds
 from stream_rnn.worker.partition_source import PartitionSource
 from stream_rnn.worker.service_tasks import report_unexpected_end
 
@@ -27,18 +28,23 @@ logger = logging.getLogger(__name__)
 class OwnedPartition:
     """A partition during one assignment."""
 
-    processor: Processor
+    folds: PartitionFolds | Processor
     source: PartitionSource
     task: "asyncio.Task[None]"
     is_ending: bool = False
+
+    @property
+    def processor(self) -> Processor:
+        """Processor of the fold in charge."""
+        return self.folds if isinstance(self.folds, Processor) else self.folds.processor
 
 
 class Partitions:
     """The partitions of the current assignment.
 
     Args:
-        make_processor: Function that makes the processor and the source of a partition for a generation of
-            the group.
+        make_folds: Function that makes the folds, or the only processor, and the source of a
+            partition for a generation of the group.
         fail: Callback that receives the error of a partition that was not released, and brings
             the worker down.
         revoke_timeout_s: Seconds to finish the micro-batch in progress.
@@ -46,11 +52,11 @@ class Partitions:
 
     def __init__(
         self,
-        make_processor: Callable[[int, int], tuple[Processor, PartitionSource]],
+        make_folds: Callable[[int, int], tuple[PartitionFolds | Processor, PartitionSource]],
         fail: Callable[[BaseException], None],
         revoke_timeout_s: float,
     ) -> None:
-        self._make_processor = make_processor
+        self._make_folds = make_folds
         self._fail = fail
         self._revoke_timeout_s = revoke_timeout_s
         self._owned: dict[int, OwnedPartition] = {}
@@ -66,9 +72,9 @@ class Partitions:
         """Start a task for each partition; it first determines the partition's position."""
         for partition in sorted(partitions):
             assert partition not in self._owned, "a partition is released before it is assigned"
-            processor, source = self._make_processor(partition, generation)
-            task = asyncio.create_task(processor.run(), name=f"fold {processor.place}")
-            owned = self._owned[partition] = OwnedPartition(processor, source, task)
+            folds, source = self._make_folds(partition, generation)
+            task = asyncio.create_task(folds.run(), name=f"fold {folds.place}")
+            owned = self._owned[partition] = OwnedPartition(folds, source, task)
             report_unexpected_end(task, partial(getattr, owned, "is_ending"), self._fail)
 
     async def positioned(self, timeout_s: float) -> None:
@@ -114,7 +120,7 @@ class Partitions:
             task.cancel()
         if unfinished:
             await asyncio.wait(unfinished, timeout=self._revoke_timeout_s)
-        await asyncio.gather(*(owned.processor.publisher.close() for owned in released))
+        await asyncio.gather(*(owned.folds.publisher.close() for owned in released))
         for owned in released:
             logger.info(
                 "partition released partition=%s position=%d events=%d %s",

@@ -18,7 +18,6 @@ from mode import Service
 from redis.asyncio import Redis
 
 from stream_rnn.errors import ConfigError, StreamRNNError, reason
-from stream_rnn.fold.processor import Processor
 from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.network import pin_numerics
@@ -35,7 +34,6 @@ from stream_rnn.worker.health import Health, unready_reason
 from stream_rnn.worker.membership import Membership
 from stream_rnn.worker.output_format import find_output_format
 from stream_rnn.worker.output_topics import prepare_topics, require_coordinator
-from stream_rnn.worker.partition_source import PartitionSource
 from stream_rnn.worker.partitions import Partitions
 from stream_rnn.worker.prometheus import Metrics
 from stream_rnn.worker.service_tasks import report_unexpected_end
@@ -105,7 +103,8 @@ class StreamRNN(Service):
         )
         self.settings = settings.of_fold()
         self.failure: BaseException | None = None
-        self.partitions = Partitions(self._build, self._fail, self.settings.revoke_timeout_s)
+        make = lambda *at: self.processor_builder.make(*at)  # noqa: E731, PLW0108  # at start
+        self.partitions = Partitions(make, self._fail, self.settings.revoke_timeout_s)
         # To finish a batch, to abandon it and to close its producer each have a deadline.
         ends_within_s = 3 * self.settings.revoke_timeout_s + CLOSE_WITHIN_S
         self._watchdog = Watchdog(
@@ -180,6 +179,7 @@ class StreamRNN(Service):
         self._watchdog.record_progress()
         self._run_in_background("the progress check", self._watch_progress())
         self._run_in_background("the refresh of facts from Kafka and Redis", self._refresh_facts())
+        self._run_in_background("the look at a roll-out's plan", self._builder.folds.look())
         logger.info(
             "fold ready app=%s source=%s predictions=%s model=%s fold=%s delivery=%s",
             settings.app,
@@ -318,9 +318,6 @@ class StreamRNN(Service):
         """Builder of the processors; the service must have started."""
         assert self._builder is not None, "the builder is made at start"
         return self._builder
-
-    def _build(self, partition: int, generation: int) -> tuple[Processor, PartitionSource]:
-        return self.processor_builder.make(partition, generation)
 
     def _fail(self, error: BaseException) -> None:
         """Log an error and bring the worker down; recovery after the restart finds the position."""

@@ -218,6 +218,9 @@ class LogReader:
 
         return await self._worker.call("candidate.read", effect, FencedError)
 
+    async def close(self) -> None:
+        """Do nothing."""
+
 
 class Worker:
     """One assignment: its folds, its plan, and its tasks."""

@@ -1,0 +1,242 @@
+"""The folds that a worker can run: the one of its own bundle, and those of a roll-out's plan."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from aiokafka import TopicPartition
+
+from stream_rnn.errors import FencedError, StreamRNNError, reason
+from stream_rnn.fold.decoder import Record
+from stream_rnn.fold.fold_id import fold_id
+from stream_rnn.fold.kafka_log import KafkaLog
+from stream_rnn.fold.processor import Processor
+from stream_rnn.fold.publisher import Publisher
+from stream_rnn.fold.recovery_facts import Consult, Log, Recovery
+from stream_rnn.fold.source import Source
+from stream_rnn.kafka.clients import stop_consumer
+from stream_rnn.kafka.cluster import POLL_MS, KafkaCluster
+from stream_rnn.kafka.record_batches import Consumer
+from stream_rnn.model.network import Model
+from stream_rnn.rollout.bundles import load_bundle_bytes
+from stream_rnn.rollout.candidate import (
+    CandidateRecovery,
+    CandidateSource,
+    Published,
+    SilentPublisher,
+)
+from stream_rnn.rollout.plan import FoldName, Plan
+from stream_rnn.rollout.plan_store import PlanStore
+from stream_rnn.settings import FoldSettings
+from stream_rnn.store.state import Store
+
+logger = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 1.0
+SHARE = 0.3  # of the time, for a candidate while the fold in charge has work
+REST_MAX_S = 1.0
+
+
+class BuildsProcessors(Protocol):
+    """Builds processors from the resources of a worker."""
+
+    def store(self, fold: str, partition: int) -> Store:
+        """Return the store of a fold's hidden states."""
+
+    def processor(
+        self, model: Model, partition: int, source: Source, publisher: Publisher, log: Log
+    ) -> Processor:
+        """Build the processor of a model's fold."""
+
+
+@dataclass(slots=True)
+class WorkerFolds:
+    """A :class:`stream_rnn.rollout.in_charge.Folds` of a worker.
+
+    Attributes:
+        settings: Settings of the folds; only their bundles differ.
+        model: Model of the worker's own bundle.
+        builder: Builder of processors.
+        plans: Store of the plan and its bundles.
+        cluster: Kafka clients that all partitions share.
+        is_json: Whether predictions are JSON; other formats depend on the model, so a worker then
+            runs no fold but its own.
+        plan: Plan as it was last read.
+    """
+
+    settings: FoldSettings
+    model: Model
+    builder: BuildsProcessors
+    plans: PlanStore
+    cluster: KafkaCluster
+    is_json: bool = True
+    plan: Plan | None = None
+    models: dict[str, Model] = field(init=False)
+    _refused: dict[str, str] = field(default_factory=dict)
+    _loading: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def __post_init__(self) -> None:
+        self.models = {self.own: self.model}
+
+    @property
+    def own(self) -> str:
+        """Id of the fold of the worker's own bundle."""
+        return fold_id(self.model.fingerprint, self.settings)
+
+    def has(self, fold: str) -> bool:
+        """Return whether the bundle of a fold is loaded."""
+        return fold in self.models
+
+    async def read_plan(self) -> Plan | None:
+        """Read the plan now, and load its bundles; a bundle that fails is reported once.
+
+        Raises:
+            UnavailableError: Redis does not answer.
+            ConfigError: Another program has written the plan.
+        """
+        plan = await self.plans.read()
+        if plan is not None:
+            async with self._loading:
+                for name in plan.folds:
+                    if name.fold_id not in self.models and self.is_json:
+                        await self._load(name)
+        self.plan = plan
+        return plan
+
+    async def _load(self, name: FoldName) -> None:
+        """Load a bundle of the plan; it stays loaded, because a partition may still need it."""
+        why = ""
+        bundle = await self.plans.get_bundle(name.fingerprint)
+        if bundle is None:
+            why = "Redis has no bundle of this fingerprint"
+        elif fold_id(name.fingerprint, self.settings) != name.fold_id:
+            why = "the settings of this worker give the bundle another fold id"
+        else:
+            try:
+                model = await asyncio.to_thread(load_bundle_bytes, bundle, name.fingerprint)
+                self.models[name.fold_id] = model
+                logger.info("bundle loaded model=%s fold=%s", model.name, name.fold_id)
+            except StreamRNNError as error:
+                why = str(error)
+        if why and self._refused.get(name.fold_id) != why:
+            logger.warning("cannot run fold %s of the roll-out: %s", name.fold_id, why)
+        self._refused[name.fold_id] = why
+
+    async def look(self) -> None:
+        """Read the plan once a second until cancelled; while Redis does not answer, the last one stands."""
+        logged = ""
+        while True:
+            try:
+                await self.read_plan()
+                logged = ""
+            except StreamRNNError as error:
+                if str(error) != logged:
+                    logger.warning("cannot read the plan of a roll-out: %s", reason(error))
+                logged = str(error)
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    def store(self, fold: str, partition: int) -> Store:
+        """Return the store of a fold's hidden states."""
+        return self.builder.store(fold, partition)
+
+    def active(
+        self,
+        fold: str,
+        partition: int,
+        source: Source,
+        publisher: Publisher,
+        consult: Consult,
+    ) -> Processor:
+        """Make the processor of the fold in charge."""
+        log = KafkaLog(self.cluster, self.settings, partition)
+        processor = self.builder.processor(self.models[fold], partition, source, publisher, log)
+        assert isinstance(processor.recovery, Recovery), "a worker's processor has this recovery"
+        processor.recovery = replace(processor.recovery, consult=consult)
+        return processor
+
+    def candidate(
+        self,
+        fold: str,
+        partition: int,
+        published: Published,
+        give_way: Callable[[], Awaitable[None]],
+    ) -> tuple[Processor, CandidateSource]:
+        """Make the processor of the candidate, and its source."""
+        log = KafkaLog(self.cluster, self.settings, partition)
+        tp = TopicPartition(self.settings.source, partition)
+        reader = KafkaRangeReader(self.cluster, tp, self.settings)
+        source = CandidateSource(reader, published, give_way)
+        given = partition, source, SilentPublisher(), log
+        processor = self.builder.processor(self.models[fold], *given)
+        store = self.store(fold, partition)
+        processor.recovery = CandidateRecovery(processor.place, fold, store, log, published)
+        return processor, source
+
+
+class KafkaRangeReader:
+    """Reads committed records of one partition, by a consumer of its own outside of the group.
+
+    Args:
+        cluster: Kafka clients, which open the consumer at the first read.
+        tp: Partition.
+        settings: Settings with the deadlines and the size of a micro-batch.
+    """
+
+    def __init__(self, cluster: KafkaCluster, tp: TopicPartition, settings: FoldSettings) -> None:
+        self._cluster, self._tp, self._settings = cluster, tp, settings
+        self._consumer: Consumer | None = None
+        self._position = -1
+
+    async def read(self, first: int, end: int) -> Sequence[Record]:
+        """Return the first records of [first, end); none if the range has none.
+
+        Raises:
+            FencedError: Kafka delivers nothing within ``kafka_timeout_s``.
+        """
+        cluster, tp, limit_s = self._cluster, self._tp, self._settings.kafka_timeout_s
+        if self._consumer is None:
+            self._consumer = await cluster.open_consumer(tp)
+        consumer, deadline = self._consumer, time.monotonic() + limit_s
+        if self._position != first:
+            consumer.seek(tp, first)
+        while True:
+            fetch = consumer.getmany(
+                tp, timeout_ms=POLL_MS, max_records=self._settings.batch_events_max
+            )
+            fetched = (await cluster.await_answer(fetch, tp)).get(tp, [])
+            records = [record for record in fetched if record.offset < end]
+            reached = await cluster.await_answer(consumer.position(tp), tp)
+            # A record from the end on has been delivered, so the next read must seek.
+            self._position = reached if len(records) == len(fetched) else -1
+            if records or reached >= end:
+                self._position = self._position if records or reached == end else -1
+                return records
+            if time.monotonic() > deadline:
+                raise FencedError(f"{tp}: Kafka delivers nothing from offset {first} on")
+
+    async def close(self) -> None:
+        """Close the consumer."""
+        if self._consumer is not None:
+            await stop_consumer(self._consumer, self._settings.revoke_timeout_s)
+
+
+class GiveWay:
+    """Lets a candidate rest while the fold in charge has work.
+
+    Args:
+        has_work: Function that returns whether the fold in charge has records to fold.
+    """
+
+    def __init__(self, has_work: Callable[[], bool]) -> None:
+        self._has_work = has_work
+        self._resumed_s = time.monotonic()
+
+    async def __call__(self) -> None:
+        """Wait so long that the candidate had its share of the time since the last call."""
+        worked_s = time.monotonic() - self._resumed_s
+        if self._has_work():
+            await asyncio.sleep(min(worked_s * (1 / SHARE - 1), REST_MAX_S))
+        self._resumed_s = time.monotonic()

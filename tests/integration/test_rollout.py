@@ -1,0 +1,163 @@
+"""A roll-out on real servers: warm, promote, back, under load, and every prediction is its fold's."""
+
+import asyncio
+import json
+import time
+
+import pytest
+from aiokafka import TopicPartition
+
+from stream_rnn.fold.fold_id import fold_id, store_tag
+from stream_rnn.kafka.cluster import KafkaCluster
+from stream_rnn.model.bundle import save_bundle
+from stream_rnn.rollout.bundles import read_bundle_bytes
+from stream_rnn.rollout.plan import FoldName, Plan
+from stream_rnn.rollout.redis_plan_store import RedisPlanStore
+from stream_rnn.store.connection import connect_redis
+from stream_rnn.store.redis_store import RedisStore
+from tests import models, oracle
+from tests.integration.started_workers import started_workers
+from tests.integration.streams import mixed_records
+
+pytestmark = pytest.mark.timeout(240)
+
+
+@pytest.fixture
+async def fold_of(app_id, bootstrap_servers, redis_url, create_topic, tmp_path):
+    """Return a function that makes a fold with two partitions."""
+    given = app_id, bootstrap_servers, redis_url, create_topic, tmp_path
+    async with started_workers(*given) as make:
+        yield make
+
+
+class RollOut:
+    """A person with two bundles."""
+
+    def __init__(self, stream, directory, redis, cluster) -> None:
+        self.settings = stream.settings.of_fold()
+        self.stream, self.redis, self.cluster = stream, redis, cluster
+        save_bundle(models.small("gru", seed=11), directory / "new")
+        self.models, self.bundles = zip(
+            *(read_bundle_bytes(path) for path in (stream.bundle, directory / "new")), strict=True
+        )
+        self.ids = [fold_id(model.fingerprint, self.settings) for model in self.models]
+        self.plans = RedisPlanStore(redis, self.settings)
+
+    async def start(self) -> None:
+        """Start the roll-out."""
+        names = zip(self.ids, self.models, self.bundles, strict=True)
+        folds = []
+        for name, model, bundle in names:
+            await self.plans.put_bundle(model.fingerprint, bundle)
+            folds.append(FoldName(fold_id=name, fingerprint=model.fingerprint))
+        assert await self.plans.write(None, Plan(folds=tuple(folds)))
+
+    async def known(self, partition):
+        """Return the group offset of a partition."""
+        tp = TopicPartition(self.settings.source, partition)
+        return await self.cluster.group_offset(self.settings.app, tp)
+
+    async def stored(self, fold, partition):
+        """Return the position of a fold."""
+        tag = store_tag(self.settings.app, self.settings.source, partition, self.ids[fold])
+        return await RedisStore(self.redis, tag, 5).read()
+
+    async def until(self, reached, what) -> None:
+        """Wait until something is true of each partition."""
+        deadline = time.monotonic() + 40
+        for partition in (0, 1):
+            while not await reached(partition):
+                assert time.monotonic() < deadline, what
+                await asyncio.sleep(0.1)
+
+    async def is_warm(self, partition) -> bool:
+        """Return whether the candidate is near."""
+        known = await self.known(partition)
+        fold = 1 - self.ids.index(known.fold_id)
+        position = (await self.stored(fold, partition)).position
+        return position is not None and position >= known.offset - 100
+
+    async def promote(self, fold) -> list[int]:
+        """Promote a fold in each partition, and return the offsets of the cut-overs."""
+        await self.until(self.is_warm, "the candidate does not get warm")
+        seen = plan = await self.plans.read()
+        for partition in (0, 1):
+            origin = (await self.stored(fold, partition)).origin
+            known = await self.known(partition)
+            plan = plan.with_request("promote", partition, self.ids[fold], known, origin)
+        assert await self.plans.write(seen, plan)
+        numbers = {p: plan.requests[p].number for p in (0, 1)}
+
+        async def is_done(partition) -> bool:
+            known = await self.known(partition)
+            return known.number == numbers[partition] and known.fold_id == self.ids[fold]
+
+        await self.until(is_done, f"the promote of {fold} does not come")
+
+
+async def load(stream, stopped) -> None:
+    """Produce until told to stop."""
+    seed = 2
+    while not stopped.is_set():
+        await stream.produce(mixed_records(30, seed=seed))  # the oracle folds them all, one by one
+        await asyncio.sleep(0.1)
+        seed += 1
+
+
+@pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
+async def test_a_promote_and_the_way_back_under_load(delivery, fold_of, tmp_path, redis_url):
+    """Nothing is missing or doubled, and each prediction equals the oracle of the fold that made it."""
+    stream = await fold_of(delivery=delivery)
+    await stream.produce(mixed_records(500, seed=1))
+    workers = [stream.start(name) for name in ("one", "two")]
+    redis = connect_redis(redis_url, 5)
+    try:
+        async with KafkaCluster.of(stream.settings) as cluster:
+            person, stopped = RollOut(stream, tmp_path, redis, cluster), asyncio.Event()
+            await stream.until_published(worker=workers[0])
+            loading = asyncio.create_task(load(stream, stopped))
+            await person.start()
+            await person.promote(1)
+            workers[1].kill()
+            await person.promote(0)
+            stream.start("three")
+            await person.promote(1)
+            stopped.set()
+            await loading
+            await stream.until_published(worker=workers[0])
+            known = [await person.known(partition) for partition in (0, 1)]
+            assert [offset.number for offset in known] == [3, 3]
+            await compare(person, is_exact=delivery == "exactly_once")
+    finally:
+        await redis.aclose()
+
+
+async def compare(person, *, is_exact) -> None:
+    """Compare all predictions with the oracle of the fold that each names."""
+    cluster, settings = person.cluster, person.settings
+    folds = set()
+    for partition in (0, 1):
+        source = TopicPartition(settings.source, partition)
+        output = TopicPartition(settings.predictions, partition)
+        end = await cluster.log_end(source)
+        batches = cluster.batches(source, 0, end)
+        records = [record async for batch in batches for record in batch]
+        truths = [
+            oracle.fold(model, settings, records, settings.source, partition)
+            for model in person.models
+        ]
+        published, top = {}, 0
+        batches = cluster.batches(output, 0, await cluster.log_end(output))
+        for message in [record async for batch in batches for record in batch]:
+            headers, value = dict(message.headers), json.loads(message.value)
+            offset, number = value["source"]["offset"], int(headers.get("sr-cut-over", 0))
+            fold = person.ids.index(headers["sr-fold"].decode())
+            assert fold == number % 2, "1 and 3 are cut-overs to the new fold"
+            assert value == truths[fold].predictions[offset]
+            assert number >= top or not is_exact
+            assert offset not in published or not is_exact
+            top = max(top, number)
+            published[offset] = fold
+        assert published.keys() == truths[0].predictions.keys()
+        folds |= set(published.values())
+    assert folds == {0, 1}
