@@ -11,7 +11,7 @@ from aiokafka import TopicPartition
 
 from stream_rnn.errors import FencedError, StreamRNNError, reason
 from stream_rnn.fold.decoder import Record
-from stream_rnn.fold.fold_id import fold_id
+from stream_rnn.fold.fold_id import fold_id_of
 from stream_rnn.fold.kafka_log import KafkaLog
 from stream_rnn.fold.processor import Processor
 from stream_rnn.fold.publisher import Publisher
@@ -84,7 +84,7 @@ class WorkerFolds:
     @property
     def own(self) -> str:
         """Id of the fold of the worker's own bundle."""
-        return fold_id(self.model.fingerprint, self.settings)
+        return fold_id_of(self.model, self.settings)
 
     def has(self, fold: str) -> bool:
         """Return whether the bundle of a fold is loaded."""
@@ -112,15 +112,17 @@ class WorkerFolds:
         bundle = await self.plans.get_bundle(name.fingerprint)
         if bundle is None:
             why = "Redis has no bundle of this fingerprint"
-        elif fold_id(name.fingerprint, self.settings) != name.fold_id:
-            why = "the settings of this worker give the bundle another fold id"
         else:
             try:
                 model = await asyncio.to_thread(load_bundle_bytes, bundle, name.fingerprint)
-                self.models[name.fold_id] = model
-                logger.info("bundle loaded model=%s fold=%s", model.name, name.fold_id)
             except StreamRNNError as error:
                 why = str(error)
+            else:
+                if fold_id_of(model, self.settings) == name.fold_id:
+                    self.models[name.fold_id] = model
+                    logger.info("bundle loaded model=%s fold=%s", model.name, name.fold_id)
+                else:
+                    why = "the settings of this worker give the bundle another fold id"
         if why and self._refused.get(name.fold_id) != why:
             logger.warning("cannot run fold %s of the roll-out: %s", name.fold_id, why)
         self._refused[name.fold_id] = why
