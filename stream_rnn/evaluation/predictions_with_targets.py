@@ -23,7 +23,7 @@ from stream_rnn.model.heads import AnyHead, Multiclass
 from stream_rnn.model.network import Model
 from stream_rnn.replay.logs import Log, Range, is_sorted, topic_partitions
 from stream_rnn.replay.no_event import explain_no_event
-from stream_rnn.replay.partition import regrouped, replay_partition
+from stream_rnn.replay.partition import replay_partition
 from stream_rnn.settings import Settings
 from stream_rnn.store.memory_store import MemoryStore
 from stream_rnn.training.labels import Labels
@@ -261,7 +261,7 @@ async def _fold(
     """Fold the records of one partition; return the number of skipped records by reason."""
 
     async def read_batches() -> AsyncGenerator[Sequence[Record]]:
-        async with aclosing(regrouped(log.batches(log_range))) as batches:
+        async with aclosing(log.batches(log_range)) as batches:
             async for records in batches:
                 on_records(records)
                 yield records

@@ -137,28 +137,6 @@ async def replay_partition(
     return processor.counts
 
 
-async def regrouped(
-    batches: AsyncGenerator[Sequence[Record]], size: int = 4096, bytes_max: int = 8_000_000
-) -> AsyncGenerator[Sequence[Record]]:
-    """Yield records in batches that do not depend on those in which they arrive.
-
-    A batch ends after ``size`` records, or with the record that completes ``bytes_max`` bytes of
-    values.
-    """
-    group: list[Record] = []
-    group_bytes = 0
-    async with aclosing(batches):
-        async for records in batches:
-            for record in records:
-                group.append(record)
-                group_bytes += len(record.value or b"")
-                if len(group) == size or group_bytes >= bytes_max:
-                    yield group
-                    group, group_bytes = [], 0
-    if group:
-        yield group
-
-
 async def in_batches(
     records: Iterable[Record], size: int = 4096
 ) -> AsyncGenerator[Sequence[Record]]:

@@ -20,52 +20,11 @@ from stream_rnn.metrics.scores import area_under_roc
 from stream_rnn.model.bundle import save_bundle
 from stream_rnn.replay import replay
 from stream_rnn.replay.logs import FileLog
-from stream_rnn.replay.partition import in_batches, regrouped, replay_partition
+from stream_rnn.replay.partition import in_batches, replay_partition
 from stream_rnn.training.dataset import make_events
 from stream_rnn.training.examples import targets
 from stream_rnn.training.run import read_naive
 from tests.unit.evaluated_log import log_file, models_of, rows_of, settings_of
-
-
-class CutLog(FileLog):
-    """A log whose records arrive in batches of another size, as those of a topic do."""
-
-    size = 1
-
-    async def batches(self, source_range):
-        """Yield the records of a range."""
-        records = [one async for batch in super().batches(source_range) for one in batch]
-        for at in range(0, len(records), self.size):
-            yield records[at : at + self.size]
-
-
-def test_no_figure_depends_on_the_batches_in_which_records_arrive(evaluated):
-    """The health of hidden states is that of states which the fold commits, batch by batch."""
-    spec, path, directory = evaluated
-    model, found = models_of(directory / "b"), []
-    for size in (7, 100, 10_000):
-        sample = HiddenStateSample(model.hidden_size_floats, model.tail_size_floats)
-        log = CutLog(path, spec, 1)
-        log.size = size
-        store = SamplingStore(sample)
-        asyncio.run(predict_with_targets(log, model, settings_of(), store=lambda s=store: s))
-        found.append(repr(health(sample, model.hidden_shape)))  # NaN equals itself
-    assert found[0] == found[1] == found[2]
-
-
-def test_batches_are_regrouped_by_records_and_bytes():
-    """However they are cut; the record that completes the bytes is the last one of its batch."""
-    records = [LogRecord(i, i, b"k", bytes(i)) for i in range(20)]
-
-    async def sizes(cut):
-        async def batches():
-            for at in range(0, len(records), cut):
-                yield records[at : at + cut]
-
-        return [len(group) async for group in regrouped(batches(), size=6, bytes_max=30)]
-
-    expected = [6, 4, 3, 3, 2, 2]
-    assert all(asyncio.run(sizes(cut)) == expected for cut in (1, 3, 20))
 
 
 @pytest.mark.parametrize("state_ttl", [None, 8.0])
