@@ -45,7 +45,8 @@ from stream_rnn.replay.event_loop import run_coroutine
 from stream_rnn.replay.logs import Log
 from stream_rnn.settings import Settings
 from stream_rnn.training.labels import Labels
-from stream_rnn.training.run import MEMORYLESS_NAME, read_naive
+from stream_rnn.training.naive_rules import read_naive
+from stream_rnn.training.run import MEMORYLESS_NAME
 from stream_rnn.training.splits import column_of
 
 CHOSEN_BY_SCORED_EVENTS = "chosen by the scored events"

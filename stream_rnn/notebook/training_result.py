@@ -16,6 +16,7 @@ from stream_rnn.model.cells import AnyCell
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.notebook.html import framed, page, table, text
 from stream_rnn.training import run as training_run
+from stream_rnn.training.run import RESTARTED
 from stream_rnn.training.search import Trial
 from stream_rnn.training.training_settings import TrainingSettings
 from stream_rnn.training.validation import Metrics
@@ -99,7 +100,8 @@ class TrainingResult:
             label = f"{name}, {seeds} seeds" if seeds > 1 else name
             losses = dict(frame.filter(network=network).select("epoch", "validation_loss").rows())
             figures = [Figure(losses[n]) if n in losses else None for n in numbers]
-            series.append(Series("s2" if name == MEMORYLESS else "s1", label, figures))
+            style = "s2" if name == MEMORYLESS else "s3" if name.endswith(RESTARTED) else "s1"
+            series.append(Series(style, label, figures))
         return group_chart(
             "validation loss of each epoch",
             [str(n) for n in numbers],
@@ -113,7 +115,7 @@ class TrainingResult:
         """Return one row for each network and epoch of this call, in the order of training.
 
         Columns: ``network``, such as ``gru`` or ``memoryless``, and with several seeds
-        ``seed 1 gru`` (String); ``epoch`` (Int64); ``training_loss`` and ``validation_loss``
+        ``seed 1 gru``, or ``gru-restarted`` for a second start from the baseline (String); ``epoch`` (Int64); ``training_loss`` and ``validation_loss``
         (Float64).
         """
         return pl.DataFrame(self.epochs, schema=SCHEMA, orient="row")

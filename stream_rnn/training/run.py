@@ -20,26 +20,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 
-from stream_rnn.errors import BundleError, ConfigError, reason
-from stream_rnn.metrics.naive_baselines import RULES, Naive, Rule, predict
-from stream_rnn.metrics.scores import main_metric, merit, score
+from stream_rnn.errors import ConfigError, reason
+from stream_rnn.metrics.naive_baselines import Naive, Rule
 from stream_rnn.model.bundle import JSON_BYTES_MAX, JSON_NAME, TENSORS_NAME, save_bundle
-from stream_rnn.model.cells import AnyCell, memoryless_cell
+from stream_rnn.model.cells import AnyCell, CellSpec, memoryless_cell
 from stream_rnn.model.features import FeatureSpec
+from stream_rnn.model.network import Network
 from stream_rnn.training.checkpoint import Checkpoint
-from stream_rnn.training.examples import Examples, last_targets, targets
+from stream_rnn.training.examples import Examples
+from stream_rnn.training.naive_rules import NAIVE_NAME, fit_naive_rules
 from stream_rnn.training.progress import Progress
-from stream_rnn.training.splits import PART_NAMES
 from stream_rnn.training.trainer import ALGORITHM, Trained, train
 from stream_rnn.training.training_settings import TrainingSettings
 from stream_rnn.training.validation import Metrics
 
 MEMORYLESS_EPOCHS = 3  # factor for the number of epochs; an epoch takes a tenth of the time
-NAIVE_NAME = "naive.json"
-NAIVE_BYTES_MAX = 64_000_000
 MEMORYLESS_NAME = "memoryless"
+RESTARTED = "-restarted"  # after the cell, where training starts from the memoryless baseline
+LOSS_GAIN_MIN = 0.01  # share of the baseline's validation loss, below which training starts again
 UNFINISHED = ".training"
 BUNDLE_NAMES = {
     *(JSON_NAME, TENSORS_NAME, NAIVE_NAME, MEMORYLESS_NAME),
@@ -130,6 +129,7 @@ def run(
     metrics_of_seeds = [
         {
             "seed": seed,
+            "initial_weights": _initial_weights(memory),
             "epochs": memory.epochs,
             "memory": memory.metrics,
             "memoryless": memoryless.metrics,
@@ -140,13 +140,30 @@ def run(
 
 
 def _train_seed(plan: TrainingRun, seed: int, on_progress: OnProgress) -> tuple[Trained, Trained]:
-    """Train the network and its memoryless baseline with one seed."""
+    """Train the network and its memoryless baseline with one seed.
+
+    The network is never worse than the baseline on the validation part, except by rounding: if
+    random weights did not lead below the loss of the baseline, it is trained again from there.
+    """
     settings = replace(plan.settings, seed=seed, patience=plan.settings.epochs_without_progress)
     longer = replace(settings, epochs=MEMORYLESS_EPOCHS * settings.epochs)
-    name = f"seed {seed} " if plan.seeds > 1 else ""
-    memory = _train_network(plan, plan.cell, settings, f"{name}{plan.cell.kind}", on_progress)
-    none = memoryless_cell(plan.cell, memory.model.network.output_size)
-    return memory, _train_network(plan, none, longer, f"{name}{MEMORYLESS_NAME}", on_progress)
+    prefix, kind = f"seed {seed} " if plan.seeds > 1 else "", plan.cell.kind
+    found = []
+    if settings.initial_weights != "memoryless" or not isinstance(plan.cell, CellSpec):
+        found = [_train_network(plan, plan.cell, settings, f"{prefix}{kind}", on_progress)]
+    none = memoryless_cell(plan.cell, found[0].model.network.output_size if found else 0)
+    memoryless = _train_network(plan, none, longer, f"{prefix}{MEMORYLESS_NAME}", on_progress)
+    enough = (1 - LOSS_GAIN_MIN) * memoryless.validation_loss
+    is_random_enough = (
+        settings.initial_weights == "random"
+        or not isinstance(plan.cell, CellSpec)
+        or (found and found[0].validation_loss <= enough)
+    )
+    if not is_random_enough:
+        name = f"{prefix}{kind}{RESTARTED}"
+        start = memoryless.model.network
+        found += [_train_network(plan, plan.cell, settings, name, on_progress, start)]
+    return min(found, key=lambda trained: trained.validation_loss), memoryless
 
 
 def _train_network(
@@ -155,9 +172,12 @@ def _train_network(
     settings: TrainingSettings,
     name: str,
     on_progress: OnProgress,
+    memoryless: Network | None = None,
 ) -> Trained:
     recipe = _recipe(plan, cell, settings)
-    path = plan.checkpoint_directory / f"seed-{settings.seed}-{cell.kind}.safetensors"
+    suffix = "" if memoryless is None else RESTARTED
+    file = f"seed-{settings.seed}-{cell.kind}{suffix}.safetensors"
+    path = plan.checkpoint_directory / file
     return train(
         plan.spec,
         cell,
@@ -166,7 +186,12 @@ def _train_network(
         lambda progress: on_progress(name, progress),
         lambda checkpoint: checkpoint.write(path, recipe),
         Checkpoint.read(path, recipe),
+        memoryless,
     )
+
+
+def _initial_weights(trained: Trained) -> str:
+    return MEMORYLESS_NAME if trained.is_from_memoryless else "random"
 
 
 def _recipe(plan: TrainingRun, cell: AnyCell, settings: TrainingSettings) -> str:
@@ -183,64 +208,6 @@ def _recipe(plan: TrainingRun, cell: AnyCell, settings: TrainingSettings) -> str
         for at in range(0, len(values), 10_000):  # not the text of a whole column at once
             digest.update(repr(list(values[at : at + 10_000])).encode())
     return digest.hexdigest()
-
-
-def fit_naive_rules(
-    spec: FeatureSpec, examples: Examples
-) -> tuple[Naive, Metrics, dict[str, Rule]]:
-    """Fit the naive rules to the training part, and choose one for each head by validation.
-
-    Returns:
-        All rules, the metrics of the chosen rules by part, and the chosen rule of each head.
-    """
-    targets_of = {head.name: targets(head, examples) for head in spec.heads}
-    lasts = {head.name: last_targets(head, examples) for head in spec.heads}
-    first = examples.part == 0  # the training part
-    seen = {name: target[first] for name, target in targets_of.items()}
-    naive = Naive.fit(spec, seen, {name: last[first] for name, last in lasts.items()})
-    metrics: Metrics = {}
-    rules: dict[str, Rule] = {}
-    for head in spec.heads:
-        by_rule: dict[Rule, dict[str, dict[str, float]]] = {}
-        target = targets_of[head.name]
-        for rule in RULES:
-            outputs = predict(head, naive.heads[head.name], rule, lasts[head.name], target)
-            for number, part in enumerate(PART_NAMES):
-                chosen = (examples.part == number) & np.isfinite(target)
-                if chosen.any():
-                    of_rule = by_rule.setdefault(rule, {})
-                    of_rule[part] = score(head, outputs[chosen], target[chosen])
-        if by_rule:
-            rules[head.name] = _better_rule(main_metric(head), by_rule)
-            for part, scores in by_rule[rules[head.name]].items():
-                metrics.setdefault(part, {})[head.name] = scores
-    return naive.with_rules(rules), metrics, rules
-
-
-def _better_rule(metric: str, by_rule: Mapping[Rule, dict[str, dict[str, float]]]) -> Rule:
-    def value(rule: Rule) -> float:
-        parts = by_rule[rule]
-        return merit(metric, parts.get("validation", parts.get("training", {})).get(metric, np.nan))
-
-    return max(by_rule, key=value)
-
-
-def read_naive(bundle: Path) -> Naive | None:
-    """Read the naive rules of a bundle; return ``None`` if it has none.
-
-    Raises:
-        BundleError: The file is torn, too large, or of another program.
-    """
-    path = bundle / NAIVE_NAME
-    if not path.is_file():
-        return None
-    if path.stat().st_size > NAIVE_BYTES_MAX:
-        raise BundleError(f"{path} has more than {NAIVE_BYTES_MAX} bytes; train the bundle again")
-    try:
-        return Naive.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        raise BundleError(f"{path}: {first['msg']}; train the bundle again") from error
 
 
 def check_out(out: Path) -> None:
@@ -337,7 +304,8 @@ def _write(plan: TrainingRun, best: tuple[Trained, Trained], naive: Naive) -> No
     fresh = plan.checkpoint_directory / FRESH_NAME
     shutil.rmtree(fresh, ignore_errors=True)
     for trained, directory in zip(best, (fresh, fresh / MEMORYLESS_NAME), strict=True):
-        provenance = {**plan.provenance, "epochs": trained.epochs}
+        initial = _initial_weights(trained)
+        provenance = {**plan.provenance, "epochs": trained.epochs, "initial_weights": initial}
         save_bundle(trained.model, directory, provenance, trained.metrics)
     (fresh / NAIVE_NAME).write_text(naive.model_dump_json() + "\n", encoding="utf-8")
     plan.out.parent.mkdir(parents=True, exist_ok=True)

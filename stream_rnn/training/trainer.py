@@ -40,6 +40,7 @@ from stream_rnn.training.validation import (
     score_parts,
     validation_loss,
 )
+from stream_rnn.training.warm_start import start_from_memoryless_
 from stream_rnn.training.windows import (
     Window,
     choose_steps,
@@ -57,12 +58,21 @@ ALGORITHM = (
 
 @dataclass(slots=True)
 class Trained:
-    """A trained model, its metrics by part and head, its epochs and lowest validation loss."""
+    """A trained model.
+
+    Attributes:
+        model: The model of the best epoch.
+        metrics: Its metrics by part and head.
+        epochs: Number of epochs of training.
+        validation_loss: Lowest validation loss.
+        is_from_memoryless: Whether training started from the memoryless baseline.
+    """
 
     model: Model
     metrics: Metrics = field(default_factory=dict)
     epochs: int = 0
     validation_loss: float = math.inf
+    is_from_memoryless: bool = False
 
 
 OnCheckpoint = Callable[[Checkpoint], None]
@@ -76,6 +86,7 @@ def train(
     on_progress: OnProgress = lambda _progress: None,
     on_checkpoint: OnCheckpoint = lambda _checkpoint: None,
     resume: Checkpoint | None = None,
+    memoryless: Network | None = None,
 ) -> Trained:
     """Train one model on examples.
 
@@ -88,19 +99,25 @@ def train(
         on_checkpoint: Called with a checkpoint after every epoch.
         resume: Checkpoint to resume from.  Training then ends with the same bits as without the
             interruption.
+        memoryless: Trained memoryless baseline of the same size, from whose function training
+            starts, and which counts as the best epoch so far; ``None`` starts from random weights.
 
     Raises:
         SpecError: No event of the training part has a label.
         TrainingError: A loss is not finite.
     """
     training = _Training(spec, cell, examples, settings, on_progress)
+    if memoryless is not None and resume is None:
+        training.start_from(memoryless)
     if resume is not None:
         training.resume(resume)
     patience = settings.epochs_without_progress
     while training.epoch < settings.epochs and training.waited < patience:
         training.run_epoch()
         on_checkpoint(training.checkpoint())
-    return training.finish()
+    trained = training.finish()
+    trained.is_from_memoryless = memoryless is not None
+    return trained
 
 
 class _Training:
@@ -133,6 +150,13 @@ class _Training:
         events = self._event_count(0) + self._event_count(self.data.validation_part)
         what = "memoryless" if cell.kind == "none" else cell.kind
         self.meter = Meter(what, settings.epochs, events, on_progress)
+
+    def start_from(self, memoryless: Network) -> None:
+        """Start from the function of a memoryless baseline, whose validation loss is to be beaten."""
+        for network in filter(None, (self.network, self.averaged)):
+            start_from_memoryless_(network, self.cell, memoryless)
+        self.best = copy.deepcopy(self.network.state_dict())
+        self.best_loss = validation_loss(Model(self.spec, self.cell, self.network), self.data)
 
     def _class_weights(self) -> ClassWeights:
         if self.settings.class_weights == "none":

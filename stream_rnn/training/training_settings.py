@@ -28,6 +28,10 @@ class TrainingSettings:
         description="Number of epochs without a lower validation loss after which training stops; 0 is a quarter of the maximum number of epochs.",
     )
     seed: Seed = Field(1, description="Random seed of the first run.")
+    initial_weights: Literal["auto", "random", "memoryless"] = Field(
+        "auto",
+        description="Initial weights of the network: random, or memoryless for those of the trained memoryless baseline, so that training adds a memory to it; auto begins with random weights, and trains again from memoryless if the validation loss is then not at least 1 % below that of the baseline.",
+    )
     window: int = Field(
         0,
         ge=0,

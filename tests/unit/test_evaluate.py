@@ -23,7 +23,7 @@ from stream_rnn.replay.logs import FileLog
 from stream_rnn.replay.partition import in_batches, replay_partition
 from stream_rnn.training.dataset import make_events
 from stream_rnn.training.examples import targets
-from stream_rnn.training.run import read_naive
+from stream_rnn.training.naive_rules import read_naive
 from tests.unit.evaluated_log import log_file, models_of, rows_of, settings_of
 
 

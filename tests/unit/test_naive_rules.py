@@ -10,7 +10,7 @@ from stream_rnn.metrics.naive_baselines import Naive, predict
 from stream_rnn.training.dataset import make_events
 from stream_rnn.training.examples import fit, last_targets, targets
 from stream_rnn.training.leakage import find_leaks
-from stream_rnn.training.run import fit_naive_rules, read_naive
+from stream_rnn.training.naive_rules import fit_naive_rules, read_naive
 from tests.unit.test_training import SETTINGS, spec_of
 from tests.unit.test_training_labels import C, log_of
 

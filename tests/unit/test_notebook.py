@@ -165,11 +165,11 @@ def test_a_trace_has_a_row_for_each_step():
 
 
 def test_training_has_a_row_for_each_epoch(tmp_path):
-    """Of both networks, with the losses."""
+    """Of both networks, with the losses; a network that starts again has rows of its own."""
     found = train(FRAME, SPEC, tmp_path / "b", patience=9, **QUICK)
     losses = found.to_polars()
-    assert losses["network"].to_list() == ["gru"] * 2 + ["memoryless"] * 6
-    assert losses["epoch"].to_list() == [1, 2, 1, 2, 3, 4, 5, 6]
+    assert losses["network"].to_list() == ["gru"] * 2 + ["memoryless"] * 6 + ["gru-restarted"] * 2
+    assert losses["epoch"].to_list() == [1, 2, 1, 2, 3, 4, 5, 6, 1, 2]
     assert losses.select(pl.col("training_loss", "validation_loss").is_finite().all()).row(0) == (
         True,
         True,
