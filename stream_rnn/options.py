@@ -30,6 +30,8 @@ HiddenSize = Annotated[int, Field(ge=1, le=4096)]
 Layers = Annotated[int, Field(ge=1, le=4)]
 NumberOrText = Annotated[str, BeforeValidator(_number_to_text)]
 
+BOOTSTRAP_SAMPLES, BOOTSTRAP_SEED = 200, 1  # of the intervals of metrics
+
 
 def build_options(kind: type[T], **values: Any) -> T:
     """Build a group of options from values; ``None`` stands for the default.

@@ -1,5 +1,6 @@
 """``stream-rnn evaluate``: how good a bundle is on a log, and what its memory is worth."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ def run(log: tuple[str, ...], report: Path | None, as_json: bool, **options: Any
 
 
 def _print(console: Console, evaluation: Evaluation, report: Path | None) -> None:
+    _print_warnings(console, evaluation.warnings)
     print_text(
         console,
         f"{evaluation.model} {evaluation.fingerprint}, {evaluation.cell}, on {evaluation.log}: "
@@ -59,6 +61,13 @@ def _print(console: Console, evaluation: Evaluation, report: Path | None) -> Non
             _print_surprise(console, head.surprise)
     if report is not None:
         console.print(f"\nreport written to {report}", soft_wrap=True)
+
+
+def _print_warnings(console: Console, warnings: Sequence[str]) -> None:
+    for warning in warnings:
+        print_text(console, f"warning: {warning}", "  ")
+    if warnings:
+        console.print()
 
 
 def _print_metrics(console: Console, head: HeadEvaluation) -> None:

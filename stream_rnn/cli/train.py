@@ -72,7 +72,7 @@ def worth(head: AnyHead, result: training_run.TrainingScores) -> str:
         for model in (MEMORY, MEMORYLESS)
     )
     means = Figure(statistics.fmean(with_memory)), Figure(statistics.fmean(without))
-    _, sentence = worth_of(metric, unit(head), better(metric), *means)
+    _, sentence = worth_of(metric, unit(head), better(metric), *means, result.worth.get(head.name))
     seeds = ""
     if len(with_memory) > 1:
         deviation = format_metric(statistics.stdev(with_memory), metric, unit(head))

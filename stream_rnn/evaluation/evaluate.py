@@ -15,13 +15,16 @@ from numpy.typing import NDArray
 
 from stream_rnn.errors import ConfigError
 from stream_rnn.evaluation import segments
-from stream_rnn.evaluation.hidden_state_health import HiddenStateSample, SamplingStore, health
+from stream_rnn.evaluation.beyond_training import find_beyond_training
+from stream_rnn.evaluation.fold_samples import FoldSamples
+from stream_rnn.evaluation.hidden_state_health import health
 from stream_rnn.evaluation.predictions_with_targets import (
     PredictionsWithTargets,
     predict_with_targets,
 )
 from stream_rnn.evaluation.questions import question, unit
 from stream_rnn.evaluation.report.example_keys import pick_example_keys
+from stream_rnn.evaluation.report.sentences import naive_warning
 from stream_rnn.evaluation.result import (
     MEMORY,
     MEMORYLESS,
@@ -34,9 +37,16 @@ from stream_rnn.evaluation.scoring import choose_scored
 from stream_rnn.evaluation.scoring_options import DEFAULT_SCORING, ScoringOptions
 from stream_rnn.evaluation.surprise import summarize_surprise
 from stream_rnn.evaluation.worst_predictions import calibration_bins, largest_errors
-from stream_rnn.metrics.bootstrap import KeyCounts, draw_keys, resampled_metrics, with_interval
+from stream_rnn.metrics.bootstrap import (
+    KeyCounts,
+    draw_keys,
+    number_keys,
+    resampled_metrics,
+    with_interval,
+)
 from stream_rnn.metrics.figure import Figure
 from stream_rnn.metrics.naive_baselines import RULES, Naive, predict
+from stream_rnn.metrics.naive_lead import naive_factor
 from stream_rnn.metrics.scores import Output, better, main_metric, merit, score
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.heads import AnyHead
@@ -78,8 +88,8 @@ def evaluate(
         BundleError: The bundle cannot be loaded.
     """
     model = load_bundle(bundle)
-    folds, sample = fold_with_baseline(log, model, bundle, settings, scoring, labels, on_progress)
-    return measure(log.name, model, bundle, folds, sample, scoring)
+    folds, samples = fold_with_baseline(log, model, bundle, settings, scoring, labels, on_progress)
+    return measure(log.name, model, bundle, folds, samples, scoring)
 
 
 def measure(
@@ -87,7 +97,7 @@ def measure(
     model: Model,
     bundle: Path,
     folds: Mapping[str, PredictionsWithTargets],
-    sample: HiddenStateSample,
+    samples: FoldSamples,
     scoring: ScoringOptions,
 ) -> Evaluation:
     """Compute the metrics of the predictions that :func:`fold_with_baseline` returns.
@@ -97,6 +107,7 @@ def measure(
     """
     memory = folds[MEMORY]
     chosen = choose_scored(memory, scoring)
+    beyond = find_beyond_training(model.spec, samples.features, memory, chosen)
     naive = read_naive(bundle)
     heads = {
         head.name: _evaluate_head(head, folds, chosen, naive, scoring) for head in model.spec.heads
@@ -114,7 +125,8 @@ def measure(
         warm_up=scoring.warm_up or "",
         part=f"{scoring.part} of {scoring.split}" if scoring.split else "",
         heads=heads,
-        health=health(sample, model.hidden_shape, has_cell_state=model.cell.kind == "lstm"),
+        warnings=(*filter(None, map(naive_warning, heads.values())), *beyond),
+        health=health(samples.hidden, model.hidden_shape, has_cell_state=model.cell.kind == "lstm"),
         shown=pick_example_keys(memory, heads),
     )
 
@@ -127,17 +139,17 @@ def fold_with_baseline(
     scoring: ScoringOptions,
     labels: Labels | None,
     on_progress: Callable[[str, int], None],
-) -> tuple[dict[str, PredictionsWithTargets], HiddenStateSample]:
+) -> tuple[dict[str, PredictionsWithTargets], FoldSamples]:
     """Fold a log with a model and, if the bundle has one, its memoryless baseline.
 
     Returns:
-        The predictions of each model, and a sample of the hidden states of ``memory``.
+        The predictions of each model, and samples of the fold of ``memory``.
 
     Raises:
         ConfigError: The baseline has a memory, or predicts other events than the model.
     """
     baseline = _load_baseline(bundle)
-    sample = HiddenStateSample(model.hidden_size_floats, model.tail_size_floats)
+    samples = FoldSamples.of(model)
     column = column_of(scoring.split) if scoring.split else None
 
     async def fold() -> dict[str, PredictionsWithTargets]:
@@ -149,7 +161,7 @@ def fold_with_baseline(
                     settings,
                     labels,
                     column,
-                    lambda: SamplingStore(sample),
+                    samples,
                     lambda records: on_progress(MEMORY, records),
                 )
             }
@@ -169,7 +181,7 @@ def fold_with_baseline(
             f"{bundle / MEMORYLESS_NAME} predicts other events of {log.name} than {bundle}: the log "
             "grew meanwhile, or the two do not belong together; give --to, or train the bundle again"
         )
-    return folds, sample
+    return folds, samples
 
 
 def _load_baseline(bundle: Path) -> Model | None:
@@ -203,7 +215,7 @@ def _evaluate_head(
         is_next = head.of == "next"
         last = memory.own_targets[head.name] if is_next else np.full(len(target), np.nan)
         rule, outputs[NAIVE] = _predict_naively(head, naive, last[chosen], target[chosen])
-    key = np.unique(memory.key[chosen], return_inverse=True)[1].astype(np.int64)
+    key = number_keys(memory.key[chosen])
     keys = int(key.max()) + 1 if len(key) else 0
     draws = (
         draw_keys(keys, scoring.seed, scoring.bootstrap_samples)
@@ -213,6 +225,11 @@ def _evaluate_head(
     scorer = _HeadScorer(head, target[chosen], key, draws)
     models, worth = scorer.score_models(outputs) if chosen.any() else ({}, None)
     metric = main_metric(head)
+    values = {name: figures[metric].value for name, figures in models.items()}
+    factor = None
+    if NAIVE in values:
+        networks = [value for name, value in values.items() if name != NAIVE]
+        factor = naive_factor(head, values[NAIVE], networks, target[chosen])
     return HeadEvaluation(
         name=head.name,
         kind=head.kind,
@@ -223,12 +240,14 @@ def _evaluate_head(
         events=int(chosen.sum()),
         models=models,
         naive=rule,
+        naive_factor=factor,
         worth=worth,
         by_memory=scorer.score_groups(
             outputs, segments.by_steps(memory.steps[chosen]), with_intervals=True
         ),
         by_time=scorer.score_groups(outputs, segments.by_time(memory.time_ms[chosen])),
-        by_key=scorer.score_groups(outputs, segments.by_key(memory.key, chosen)),
+        by_key=scorer.score_groups(outputs, segments.by_key(memory.key, chosen, memory.keys)),
+        has_key_groups=segments.has_few_keys(keys),
         calibration={
             name: calibration_bins(head, output, target[chosen]) for name, output in outputs.items()
         },

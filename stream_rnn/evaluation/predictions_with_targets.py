@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_rnn.errors import RecordError, SpecError
+from stream_rnn.evaluation.fold_samples import FoldSamples
 from stream_rnn.fold.decoder import Record
 from stream_rnn.fold.output_batches import Message
 from stream_rnn.fold.outputs import PredictionBatch
@@ -25,7 +26,6 @@ from stream_rnn.replay.logs import Log, Range, is_sorted, topic_partitions
 from stream_rnn.replay.no_event import explain_no_event
 from stream_rnn.replay.partition import replay_partition
 from stream_rnn.settings import Settings
-from stream_rnn.store.memory_store import MemoryStore
 from stream_rnn.training.labels import Labels
 from stream_rnn.training.splits import SplitEvents
 from stream_rnn.training.targets import Columns, FoldedEvents, make_target_extractor
@@ -161,7 +161,7 @@ async def predict_with_targets(
     settings: Settings,
     labels: Labels | None = None,
     split_column: str | None = None,
-    store: Callable[[], MemoryStore] = MemoryStore,
+    samples: FoldSamples | None = None,
     on_progress: OnProgress = lambda _records: None,
 ) -> PredictionsWithTargets:
     """Fold a log, and return its predictions with their targets.
@@ -172,7 +172,7 @@ async def predict_with_targets(
         settings: Settings of the fold, with the names of its app and source.
         labels: Labels of the heads with ``of = "label"``.
         split_column: Dotted path of the split column.
-        store: Factory of the store for the hidden states of one partition.
+        samples: Samples to fill with hidden states and fields; ``None`` for none.
         on_progress: Called with the number of records read since the last call.
 
     Raises:
@@ -184,7 +184,7 @@ async def predict_with_targets(
     if labels is not None:
         labels.check(log.name, topic_partitions(ranges), is_sorted=is_sorted(log))
     parts = [
-        await _fold_range(log, each, model, settings, labels, split_column, store, on_progress)
+        await _fold_range(log, each, model, settings, labels, split_column, samples, on_progress)
         for each in ranges
     ]
     skips: dict[str, int] = {}
@@ -205,7 +205,7 @@ async def _fold_range(
     settings: Settings,
     labels: Labels | None,
     split_column: str | None,
-    store: Callable[[], MemoryStore],
+    samples: FoldSamples | None,
     on_progress: OnProgress,
 ) -> PredictionsWithTargets:
     """Fold one partition; twice if a head has too many classes to store all probabilities.
@@ -220,16 +220,16 @@ async def _fold_range(
     if not any(isinstance(head, Multiclass) and head.width > STORED_CLASSES_MAX for head in heads):
         collector = Collector(heads)
         skips = await _fold(
-            log, log_range, model, settings, collector, store(), extractor.add, on_progress
+            log, log_range, model, settings, collector, samples, extractor.add, on_progress
         )
         own_targets, targets = extractor.extract(heads, collector.events)
     else:
         counter = Collector(())
         first, second = (lambda n: on_progress(n - n // 2)), (lambda n: on_progress(n // 2))
-        await _fold(log, log_range, model, settings, counter, MemoryStore(), extractor.add, first)
+        await _fold(log, log_range, model, settings, counter, None, extractor.add, first)
         own_targets, targets = extractor.extract(heads, counter.events)
         collector = Collector(heads, targets)
-        skips = await _fold(log, log_range, model, settings, collector, store(), _ignore, second)
+        skips = await _fold(log, log_range, model, settings, collector, samples, _ignore, second)
     events = collector.events
     values = extractor.split_values
     return PredictionsWithTargets(
@@ -254,18 +254,22 @@ async def _fold(
     model: Model,
     settings: Settings,
     collector: Collector,
-    store: MemoryStore,
+    samples: FoldSamples | None,
     on_records: Callable[[Sequence[Record]], None],
     on_progress: OnProgress,
 ) -> dict[str, int]:
     """Fold the records of one partition; return the number of skipped records by reason."""
+    sampled = None if samples is None else samples.begin(log_range)
 
     async def read_batches() -> AsyncGenerator[Sequence[Record]]:
         async with aclosing(log.batches(log_range)) as batches:
             async for records in batches:
                 on_records(records)
-                yield records
+                for piece in [records] if sampled is None else sampled.cut(records):
+                    yield piece  # the fold returns when it has committed the piece
                 on_progress(len(records))
+        if sampled is not None:
+            sampled.end()
 
     counts = await replay_partition(
         model,
@@ -275,7 +279,8 @@ async def _fold(
         read_batches(),
         lambda _predictions, _dead_letters: None,
         sink=collector,
-        store=store,
+        store=None if sampled is None else sampled.store,
+        observer=None if sampled is None else sampled.features,
     )
     return counts.skips | ({"filtered": counts.filtered} if counts.filtered else {})
 

@@ -107,10 +107,13 @@ class HeadEvaluation:
         worth: Main metric of ``memory`` minus that of ``memoryless``, on the same draws of keys.
         by_memory: Groups by the number of events in memory.
         by_time: Groups by event time, in order.
-        by_key: Groups by the number of events of the key.
+        by_key: Groups by the key if there are few, else by the number of events of the key.
         calibration: Model -> bins, in the order of their predictions.
         largest: Events with the largest losses, largest first.
         surprise: Surprise of the network; ``None`` for a head without.
+        has_key_groups: Whether each group in ``by_key`` is a key.
+        naive_factor: How many times larger the error of the better network is than that of the
+            naive rule, if the rule is clearly better; ``None`` if it is not.
     """
 
     name: str
@@ -129,6 +132,8 @@ class HeadEvaluation:
     calibration: Mapping[str, tuple[Bin, ...]] = field(default_factory=dict)
     largest: tuple[WorstPrediction, ...] = ()
     surprise: SurpriseSummary | None = None
+    has_key_groups: bool = False
+    naive_factor: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +196,8 @@ class Evaluation:
         heads: Evaluation of each head by name.
         health: Health of the hidden states; ``None`` for a model without any.
         shown: Three example keys: reason, partition and key of each.
+        warnings: What to know before any figure, as sentences: naive rules that are better than
+            every network, then features far beyond the training part.
     """
 
     model: str
@@ -207,10 +214,11 @@ class Evaluation:
     heads: Mapping[str, HeadEvaluation]
     health: HiddenStateHealth | None = None
     shown: tuple[tuple[str, int, str], ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return the evaluation as plain objects; values and intervals are separate objects."""
-        whole = asdict(self)
+        whole = {"warnings": self.warnings, **asdict(self)}
         for name, head in self.heads.items():
             values = {
                 model: {metric: figure.value for metric, figure in figures.items()}

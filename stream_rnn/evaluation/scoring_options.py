@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from stream_rnn.options import NumberOrText, Seed
+from stream_rnn.options import BOOTSTRAP_SAMPLES, BOOTSTRAP_SEED, NumberOrText, Seed
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,8 @@ class ScoringOptions:
     only_last: bool = False
     split: str | None = None
     part: Literal["train", "validation", "test"] = "test"
-    seed: Seed = 1
-    bootstrap_samples: Annotated[int, Field(ge=0, le=10_000)] = 200
+    seed: Seed = BOOTSTRAP_SEED
+    bootstrap_samples: Annotated[int, Field(ge=0, le=10_000)] = BOOTSTRAP_SAMPLES
 
 
 DEFAULT_SCORING = ScoringOptions()

@@ -1,14 +1,17 @@
 """Groups of events in which metrics are computed separately."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream_rnn.fold.event_time import TIME_MS_MAX, TIME_MS_MIN
+from stream_rnn.keys import describe_key
 
 BINS_MAX = 8
 TIMES_MAX = 24
+KEYS_MAX = 12
 DAY_MS = 86_400_000
 
 Groups = list[tuple[str, NDArray[np.intp]]]  # name, indices of its events
@@ -19,14 +22,28 @@ def by_steps(steps: NDArray[np.int64]) -> Groups:
     return _by_quantiles(steps)
 
 
-def by_key(key: NDArray[np.int64], chosen: NDArray[np.bool_]) -> Groups:
-    """Group the chosen events by the number of events that their key has in the whole log.
+def by_key(key: NDArray[np.int64], chosen: NDArray[np.bool_], keys: Sequence[bytes]) -> Groups:
+    """Group the chosen events by their key if they have few, with the most events first.
+
+    If the events have many keys, group them by the number of events that their key has in the whole
+    log.
 
     Args:
         key: Key index of every event, (N,).
         chosen: Mask (N,) of the events to group.
+        keys: The K keys.
     """
+    of_chosen = key[chosen]
+    number, counts = np.unique(of_chosen, return_counts=True)
+    if has_few_keys(len(number)):
+        order = number[np.argsort(-counts, kind="stable")].tolist()
+        return [(describe_key(keys[n]), np.flatnonzero(of_chosen == n)) for n in order]
     return _by_quantiles(np.bincount(key)[key][chosen] if len(key) else key)
+
+
+def has_few_keys(keys: int) -> bool:
+    """Return whether there are so few keys that each of them is a group of its own."""
+    return keys <= KEYS_MAX
 
 
 def by_time(time_ms: NDArray[np.int64]) -> Groups:

@@ -16,9 +16,21 @@ from stream_rnn.metrics.scores import TOP, Output, area_of_counts, by_event, in_
 from stream_rnn.model.heads import AnyHead, Binary, Quantile
 
 KEYS_MIN = 10
+CLUSTERS_MAX = 20_000  # with more keys, several of them are drawn together
 CONFIDENCE = 0.95
 
 KeyCounts = NDArray[np.int32]  # (S, K): how often each of K keys occurs in each of S samples
+
+
+def number_keys(key: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Number the keys of N events from 0, for :func:`draw_keys`.
+
+    Returns:
+        (N,) number of each event's key, in the order of the keys; from ``CLUSTERS_MAX`` on, keys
+        share the numbers from 0 on, which bounds the size of the samples.
+    """
+    number = np.unique(key, return_inverse=True)[1].astype(np.int64)
+    return np.asarray(number % CLUSTERS_MAX)
 
 
 def draw_keys(keys: int, seed: int, samples: int) -> KeyCounts | None:
@@ -36,9 +48,10 @@ def draw_keys(keys: int, seed: int, samples: int) -> KeyCounts | None:
     if keys < KEYS_MIN:
         return None
     rng = np.random.default_rng(seed)
-    return np.stack(
-        [np.bincount(rng.integers(0, keys, keys), minlength=keys) for _ in range(samples)]
-    ).astype(np.int32)
+    counts = np.empty((samples, keys), np.int32)
+    for sample in counts:
+        sample[:] = np.bincount(rng.integers(0, keys, keys), minlength=keys)
+    return counts
 
 
 def resampled_metrics(

@@ -53,6 +53,7 @@ class EvaluationResult:
         """Return the main metric of each head, for each model."""
         it = self.evaluation
         lines = [f"<Evaluation of {it.model} on {it.log}: {it.events:,} events of {it.keys:,} keys"]
+        lines += [f"  warning: {warning}" for warning in it.warnings]
         for head in it.heads.values():
             figures = ", ".join(
                 f"{model} {format_metric(values[head.metric].value, head.metric, head.unit)}"
@@ -149,10 +150,10 @@ def evaluate(
     settings = settings.replace(source=source.name)
     label_values = labels.read(model.spec)
     with torch_threads(), progress_to(on_progress) as report_progress:
-        folds, sample = fold_with_baseline(
+        folds, samples = fold_with_baseline(
             source, model, Path(bundle), settings, scoring, label_values, report_progress
         )
-        evaluation = measure(source.name, model, Path(bundle), folds, sample, scoring)
+        evaluation = measure(source.name, model, Path(bundle), folds, samples, scoring)
         needs_pictures = with_pictures or report is not None
         drawn = pictures(source, Path(bundle), settings, evaluation) if needs_pictures else []
     result = _build_result(source, evaluation, folds[MEMORY], scoring, model, drawn)

@@ -8,10 +8,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from stream_rnn.demo import flights
 from stream_rnn.errors import ConfigError
+from stream_rnn.evaluation.advice import advise
 from stream_rnn.model.cells import AnyCell, cell_of
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.package_cells.check import check_cell_of
@@ -23,7 +26,6 @@ from stream_rnn.notebook.training_result import Epoch, TrainingResult
 from stream_rnn.replay.logs import Log
 from stream_rnn.settings import Settings
 from stream_rnn.training import run as training_run
-from stream_rnn.training.advice import advise
 from stream_rnn.training.data_checks import check_examples
 from stream_rnn.training.dataset import Events, read_fitted
 from stream_rnn.training.examples import Examples
@@ -203,7 +205,14 @@ def _plan(
         seeds=seeds,
         out=out,
         provenance=provenance,
+        key=_number_keys(data.events.keys),
     )
+
+
+def _number_keys(keys: Sequence[bytes]) -> NDArray[np.int64]:
+    """Number the keys (N,) of events in the order of their first event."""
+    number: dict[bytes, int] = {}
+    return np.array([number.setdefault(key, len(number)) for key in keys], np.int64)
 
 
 def _run(
@@ -226,8 +235,9 @@ def _run(
     except KeyboardInterrupt:
         on_message(f"stopped; the same command resumes from {plan.checkpoint_directory}")
         raise
-    for text in advise(plan, scores):
-        on_message(text)
+    advice = advise(plan, scores)
+    for text in advice:
+        on_message(f"{WARNING}{text}")
     return TrainingResult(
         out=plan.out,
         spec=plan.spec,
@@ -236,6 +246,7 @@ def _run(
         scores=scores,
         trials=tuple(trials),
         epochs=tuple(epochs),
+        advice=tuple(advice),
     )
 
 

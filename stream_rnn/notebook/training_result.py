@@ -43,6 +43,7 @@ class TrainingResult:
         scores: Metrics of the network, its memoryless baseline and its naive rules.
         trials: Trials of the search, the best one first; empty without a search.
         epochs: Network, epoch, training loss and validation loss of each epoch of this call.
+        advice: Sentences on heads whose network is no better than a simpler one.
     """
 
     out: Path
@@ -52,6 +53,7 @@ class TrainingResult:
     scores: training_run.TrainingScores
     trials: tuple[Trial, ...]
     epochs: tuple[Epoch, ...]
+    advice: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """Return the metrics of all models."""
@@ -87,7 +89,9 @@ class TrainingResult:
     def _repr_html_(self) -> str:
         """Return the losses as a chart and the metrics as a table."""
         header = ("part", "head", "metric", "memory", "memoryless", "naive")
-        body = f"<h1>{text(self.out)}</h1>{self._chart()}{table(header, self._texts(), texts=3)}"
+        advice = "".join(f"<p>{text(sentence)}</p>" for sentence in self.advice)
+        metrics = table(header, self._texts(), texts=3)
+        body = f"<h1>{text(self.out)}</h1>{advice}{self._chart()}{metrics}"
         return framed(page(str(self.out), body), f"Training of {self.out}")
 
     def _chart(self) -> str:
@@ -132,6 +136,8 @@ class TrainingResult:
             "naive": scores.naive,
             "naive_rules": scores.rules,
             "seeds": scores.seeds,
+            "worth": {name: asdict(figure) for name, figure in scores.worth.items()},
+            "advice": self.advice,
             "trials": [
                 {
                     "cell": trial.cell.model_dump(),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from stream_rnn.fold.assemble import build_processor
 from stream_rnn.fold.crash_points import Counts
 from stream_rnn.fold.decoder import Record
+from stream_rnn.fold.observer import Observer
 from stream_rnn.fold.output_batches import Message
 from stream_rnn.fold.outputs import Sink
 from stream_rnn.fold.recovery import LastOutput, RecoveryOptions
@@ -102,6 +103,7 @@ async def replay_partition(
     sink: Sink | None = None,
     wire: Wire = JSON,
     store: MemoryStore | None = None,
+    observer: Observer | None = None,
 ) -> Counts:
     """Fold the records of one partition.
 
@@ -115,6 +117,7 @@ async def replay_partition(
         sink: Receiver of the outputs; ``None`` to emit the records that a worker publishes.
         wire: Format of the emitted predictions.
         store: Store of the hidden states; ``None`` for a new one in memory.
+        observer: Observer of each micro-batch; ``None`` to observe nothing.
 
     Returns:
         Counts of events, predictions and skips.
@@ -131,6 +134,7 @@ async def replay_partition(
         sink=sink,
         wire=wire,
         options=RecoveryOptions(),
+        observer=observer,
     )
     async with aclosing(batches):  # the reader must end before the loop that it needs
         await processor.run()

@@ -7,12 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_rnn.model.features import Boolean, Feature, FeatureSpec, Numeric
-from stream_rnn.model.heads import AnyHead, Binary, Multiclass
+from stream_rnn.model.heads import AnyHead, Binary, Multiclass, Quantile, Regression
 from stream_rnn.model.vector import Vector
 from stream_rnn.model.word_lists import MultiCategorical
 from stream_rnn.model.words import Categorical, Hashed, to_word
+from stream_rnn.text import format_number
+from stream_rnn.training.beyond import OUTSIDE_SHARE, VALUES_MIN, find_beyond
 from stream_rnn.training.examples import Examples, as_floats, chosen_values, own_targets, targets
 from stream_rnn.training.leakage import find_leaks
+from stream_rnn.training.splits import PART_NAMES
 
 LATE_SHARE = 0.05
 UNKNOWN_SHARE = 0.01
@@ -35,7 +38,36 @@ def check_examples(
         *(text for feature in spec.features for text in _check_feature(feature, examples, train)),
         *_check_heads(spec, examples, train),
         *find_leaks(spec, examples),
+        *_check_held_out(spec, examples, train),
     ]
+
+
+def _check_held_out(
+    spec: FeatureSpec, examples: Examples, train: NDArray[np.intp]
+) -> Iterator[str]:
+    """Yield warnings about the part that is not trained on: the test part, or else validation."""
+    number = 2 if (examples.part == 2).any() else 1
+    rows, where = np.flatnonzero(examples.part == number), f"the {PART_NAMES[number]} part"
+    of_part, of_train = (
+        {path: chosen_values(column, chosen) for path, column in examples.columns.items()}
+        for chosen in (rows, train)
+    )
+    yield from find_beyond(spec, of_part, examples.since_ms[rows] / 1000, where, of_train)
+    for head in spec.heads:
+        if not isinstance(head, Regression | Quantile):
+            continue
+        target = targets(head, examples)
+        known, held_out = (t[np.isfinite(t)] for t in (target[train], target[rows]))
+        if len(known) and len(held_out) >= VALUES_MIN:
+            low, high = known.min(), known.max()
+            outside = float(((held_out < low) | (held_out > high)).mean())
+            if outside >= OUTSIDE_SHARE:
+                yield (
+                    f"head {head.name}: {outside:.0%} of its targets in {where} lie outside of "
+                    f"{format_number(float(low))} to {format_number(float(high))}, the range of the "
+                    "training part, where no network predicts well; predict a change instead of a "
+                    "level, or train on a log that has such values"
+                )
 
 
 def _check_times(times: NDArray[np.int64], partition: NDArray[np.int32] | None) -> list[str]:
@@ -119,6 +151,11 @@ def _check_heads(spec: FeatureSpec, examples: Examples, train: NDArray[np.intp])
         elif isinstance(head, Binary) and known.min() == known.max():
             answer = "yes" if known[0] > 0 else "no"
             warnings.append(f"head {head.name}: the answer is {answer} in the whole training part")
+        elif not isinstance(head, Multiclass) and known.min() == known.max():
+            warnings.append(
+                f"head {head.name}: the target is {format_number(float(known[0]))} in the whole "
+                "training part, so there is nothing to learn"
+            )
         elif isinstance(head, Multiclass):
             warnings += _check_classes(head, examples, known)
     return warnings

@@ -15,19 +15,22 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stream_rnn.errors import ConfigError, reason
+from stream_rnn.metrics.figure import Figure
 from stream_rnn.metrics.naive_baselines import Naive, Rule
 from stream_rnn.model.bundle import JSON_BYTES_MAX, JSON_NAME, TENSORS_NAME, save_bundle
 from stream_rnn.model.cells import AnyCell, CellSpec, memoryless_cell
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.network import Network
 from stream_rnn.training.checkpoint import Checkpoint
+from stream_rnn.training.evidence import Difference, compare_held_out, mean_worth, number_runs
 from stream_rnn.training.examples import Examples
 from stream_rnn.training.naive_rules import NAIVE_NAME, fit_naive_rules
 from stream_rnn.training.progress import Progress
@@ -62,6 +65,8 @@ class TrainingRun:
         seeds: Number of seeds to train, one after the other.
         out: Directory of the bundle.
         provenance: Provenance for ``bundle.json``.
+        key: Number (N,) of each event's key, in the order of the log; ``None`` takes each run as a
+            key of its own.
     """
 
     spec: FeatureSpec
@@ -71,6 +76,7 @@ class TrainingRun:
     seeds: int
     out: Path
     provenance: Mapping[str, Any]
+    key: NDArray[np.int64] | None = None
 
     @property
     def checkpoint_directory(self) -> Path:
@@ -87,7 +93,10 @@ class TrainingScores:
         memoryless: Metrics of its memoryless baseline.
         naive: Metrics of the naive rule of each head.
         rules: Naive rule of each head, chosen by the validation part.
-        seeds: For each seed, its epochs and the metrics of the network and the baseline.
+        seeds: For each seed, its epochs, and the lowest validation losses and the metrics of the
+            network and the baseline.
+        worth: For each head, the main metric of the network minus that of the baseline on the test
+            part, or on the validation part if that is empty: the mean over the seeds.
     """
 
     memory: Metrics
@@ -95,6 +104,7 @@ class TrainingScores:
     naive: Metrics
     rules: dict[str, Rule]
     seeds: list[dict[str, Any]]
+    worth: Mapping[str, Figure] = field(default_factory=dict)
 
 
 def _checkpoint_directory(out: Path) -> Path:
@@ -113,14 +123,23 @@ def run(
         on_progress: Called with the name of a network and its progress.
 
     Raises:
-        ConfigError: ``out`` cannot be written, or training did not write what it contains.
+        ConfigError: ``out`` cannot be written, training did not write what it contains, or the cell
+            cannot start from the baseline.
         TrainingError: A loss is not finite.
     """
+    if plan.settings.initial_weights == "memoryless" and not isinstance(plan.cell, CellSpec):
+        raise ConfigError(
+            f"option initial_weights: the cell {plan.cell.kind} cannot start from the weights of "
+            "the memoryless baseline; choose auto or random"
+        )
     check_out(plan.out)
     try:
         _claim(plan.checkpoint_directory)
         seeds = [(plan.settings.seed + i) % 2**63 for i in range(plan.seeds)]
-        trained = [_train_seed(plan, seed, on_progress) for seed in seeds]
+        trained, evidence = [], []
+        for seed in seeds:
+            trained.append(_train_seed(plan, seed, on_progress))
+            evidence.append(_take_evidence(plan, *trained[-1]))
         best = min(trained, key=lambda pair: pair[0].validation_loss)
         naive, naive_metrics, rules = fit_naive_rules(plan.spec, plan.examples)
         _write(plan, best, naive)
@@ -131,34 +150,50 @@ def run(
             "seed": seed,
             "initial_weights": _initial_weights(memory),
             "epochs": memory.epochs,
+            "validation_losses": [memory.validation_loss, memoryless.validation_loss],
             "memory": memory.metrics,
             "memoryless": memoryless.metrics,
         }
         for seed, (memory, memoryless) in zip(seeds, trained, strict=True)
     ]
-    return TrainingScores(best[0].metrics, best[1].metrics, naive_metrics, rules, metrics_of_seeds)
+    return TrainingScores(
+        memory=best[0].metrics,
+        memoryless=best[1].metrics,
+        naive=naive_metrics,
+        rules=rules,
+        seeds=metrics_of_seeds,
+        worth=mean_worth(evidence),
+    )
+
+
+def _take_evidence(
+    plan: TrainingRun, memory: Trained, memoryless: Trained
+) -> dict[str, Difference]:
+    """Compare the two networks, and drop their outputs, which may be large."""
+    outputs = memory.held_out, memoryless.held_out
+    memory.held_out, memoryless.held_out = {}, {}
+    key = number_runs(plan.examples.runs) if plan.key is None else plan.key
+    return compare_held_out(plan.spec, *outputs, key)
 
 
 def _train_seed(plan: TrainingRun, seed: int, on_progress: OnProgress) -> tuple[Trained, Trained]:
     """Train the network and its memoryless baseline with one seed.
 
     The network is never worse than the baseline on the validation part, except by rounding: if
-    random weights did not lead below the loss of the baseline, it is trained again from there.
+    random weights did not lead below the loss of the baseline, it is trained again from there.  A
+    cell that is a class has random weights only: nobody knows how it forgets.
     """
     settings = replace(plan.settings, seed=seed, patience=plan.settings.epochs_without_progress)
     longer = replace(settings, epochs=MEMORYLESS_EPOCHS * settings.epochs)
     prefix, kind = f"seed {seed} " if plan.seeds > 1 else "", plan.cell.kind
+    weights = settings.initial_weights if isinstance(plan.cell, CellSpec) else "random"
     found = []
-    if settings.initial_weights != "memoryless" or not isinstance(plan.cell, CellSpec):
+    if weights != "memoryless":
         found = [_train_network(plan, plan.cell, settings, f"{prefix}{kind}", on_progress)]
     none = memoryless_cell(plan.cell, found[0].model.network.output_size if found else 0)
     memoryless = _train_network(plan, none, longer, f"{prefix}{MEMORYLESS_NAME}", on_progress)
     enough = (1 - LOSS_GAIN_MIN) * memoryless.validation_loss
-    is_random_enough = (
-        settings.initial_weights == "random"
-        or not isinstance(plan.cell, CellSpec)
-        or (found and found[0].validation_loss <= enough)
-    )
+    is_random_enough = weights == "random" or (found and found[0].validation_loss <= enough)
     if not is_random_enough:
         name = f"{prefix}{kind}{RESTARTED}"
         start = memoryless.model.network

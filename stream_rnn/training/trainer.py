@@ -9,7 +9,7 @@ part alone; the validation part chooses the epoch; the test part is only scored.
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,10 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from stream_rnn.errors import TrainingError
-from stream_rnn.model.cells import AnyCell, chrono_init_
+from stream_rnn.model.cells import AnyCell, CellSpec, chrono_init_
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.network import Model, Network
 from stream_rnn.training.checkpoint import Checkpoint
+from stream_rnn.training.evidence import HeldOut, take_held_out
 from stream_rnn.training.examples import Examples
 from stream_rnn.training.losses import (
     ClassWeights,
@@ -37,11 +38,13 @@ from stream_rnn.training.validation import (
     EncodedExamples,
     Metrics,
     events_per_window,
-    score_parts,
+    predict_labelled,
+    score_outputs,
     validation_loss,
 )
 from stream_rnn.training.warm_start import start_from_memoryless_
 from stream_rnn.training.windows import (
+    STEPS_PER_EPOCH,
     Window,
     choose_steps,
     cut_windows,
@@ -50,9 +53,8 @@ from stream_rnn.training.windows import (
 )
 
 RUNS_MIN, RUNS_MAX = 8, 256  # windows of so many runs' events, however short the runs are
-STEPS_PER_EPOCH = 60
 ALGORITHM = (
-    3  # raise this when the same settings give other bits, so that old checkpoints are ignored
+    4  # raise this when the same settings give other bits, so that old checkpoints are ignored
 )
 
 
@@ -65,6 +67,7 @@ class Trained:
         metrics: Its metrics by part and head.
         epochs: Number of epochs of training.
         validation_loss: Lowest validation loss.
+        held_out: Its outputs by head for the part that is not trained on.
         is_from_memoryless: Whether training started from the memoryless baseline.
     """
 
@@ -72,6 +75,7 @@ class Trained:
     metrics: Metrics = field(default_factory=dict)
     epochs: int = 0
     validation_loss: float = math.inf
+    held_out: Mapping[str, HeldOut] = field(default_factory=dict)
     is_from_memoryless: bool = False
 
 
@@ -153,6 +157,7 @@ class _Training:
 
     def start_from(self, memoryless: Network) -> None:
         """Start from the function of a memoryless baseline, whose validation loss is to be beaten."""
+        assert isinstance(self.cell, CellSpec), "only torch's cells start from a baseline"
         for network in filter(None, (self.network, self.averaged)):
             start_from_memoryless_(network, self.cell, memoryless)
         self.best = copy.deepcopy(self.network.state_dict())
@@ -323,5 +328,13 @@ class _Training:
         self.network.load_state_dict(self.best)
         model = Model(self.spec, self.cell, self.network.requires_grad_(requires_grad=False))
         self.meter.begin_scoring(self._event_count(None))
-        metrics = score_parts(model, self.data, self.meter.step)
-        return Trained(model, metrics, self.epoch, self.best_loss)
+        found = predict_labelled(model, self.data, self.meter.step)
+        metrics = score_outputs(self.spec, self.data, found)
+        held_out = take_held_out(self.spec, self.data, found, metrics)
+        return Trained(
+            model=model,
+            metrics=metrics,
+            epochs=self.epoch,
+            validation_loss=self.best_loss,
+            held_out=held_out,
+        )

@@ -116,10 +116,47 @@ def validation_loss(
     return loss.value
 
 
-def score_parts(
+@dataclass(frozen=True, slots=True)
+class LabelledOutputs:
+    """The outputs of a network for the M events that have the label of some head.
+
+    Attributes:
+        events: Indices (M,) of the events, in their order.
+        outputs: Outputs (M,) of each head.
+    """
+
+    events: NDArray[np.int64]
+    outputs: Mapping[str, Output]
+
+    def of_part(
+        self, head: str, data: EncodedExamples, part: int
+    ) -> tuple[NDArray[np.int64], Output, NDArray[np.float64]]:
+        """Return the events of a part that have the label of a head, their outputs and targets."""
+        target = data.targets[head][self.events]
+        chosen = (data.examples.part[self.events] == part) & np.isfinite(target)
+        return self.events[chosen], self.outputs[head][chosen], target[chosen]
+
+
+def score_parts(model: Model, data: EncodedExamples) -> Metrics:
+    """Return the metrics of every part that has labels."""
+    return score_outputs(model.spec, data, predict_labelled(model, data))
+
+
+def score_outputs(spec: FeatureSpec, data: EncodedExamples, found: LabelledOutputs) -> Metrics:
+    """Return the metrics of outputs in every part that has labels."""
+    metrics: Metrics = {}
+    for head in spec.heads:
+        for number, name in enumerate(PART_NAMES):
+            events, output, target = found.of_part(head.name, data, number)
+            if len(events):
+                metrics.setdefault(name, {})[head.name] = score(head, output, target)
+    return metrics
+
+
+def predict_labelled(
     model: Model, data: EncodedExamples, on_events: OnEvents = lambda _events: None
-) -> Metrics:
-    """Return the metrics of every part that has labels.
+) -> LabelledOutputs:
+    """Return the outputs for all events that have a label.
 
     ``on_events`` is called with the number of events since its last call.
     """
@@ -135,17 +172,11 @@ def score_parts(
         on_events(len(events))
     events_of = np.concatenate([np.zeros(0, np.int64), *places])
     by_event = np.argsort(events_of)  # so that sums do not depend on the windows
-    part_of = data.examples.part[events_of[by_event]]
-    metrics: Metrics = {}
-    for head in model.spec.heads:
-        output = concatenate_outputs(head, pieces[head.name])[by_event]
-        target = data.targets[head.name][events_of[by_event]]
-        for number, name in enumerate(PART_NAMES):
-            chosen = (part_of == number) & np.isfinite(target)
-            if chosen.any():
-                scores = score(head, output[chosen], target[chosen])
-                metrics.setdefault(name, {})[head.name] = scores
-    return metrics
+    outputs = {
+        head.name: concatenate_outputs(head, pieces[head.name])[by_event]
+        for head in model.spec.heads
+    }
+    return LabelledOutputs(events_of[by_event], outputs)
 
 
 def concatenate_outputs(head: AnyHead, pieces: Sequence[Output]) -> Output:

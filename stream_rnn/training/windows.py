@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from stream_rnn.training.targets import Runs
 
-MEMORYLESS_BATCH = 512
+STEPS_PER_EPOCH = 60
+MEMORYLESS_BATCH_MIN, MEMORYLESS_BATCH_MAX = 32, 512
 LENGTH_RATIO = 3.0  # about the largest ratio of lengths in a shuffled group
 STEPS_MIN, STEPS_MAX = 64, 1024  # of a window whose length is chosen
 FILL_MIN = 0.8  # minimum share of events in a block; the rest is padding
@@ -176,7 +177,12 @@ def single_events(events: NDArray[np.int64], events_max: int) -> Iterator[Window
 
 
 def shuffle_batches(is_needed: NDArray[np.bool_]) -> list[Window]:
-    """Return batches of single needed events in random order, for a network without memory."""
+    """Return batches of single needed events in random order, for a network without memory.
+
+    A small log has small batches: a baseline of fewer optimizer steps than the network with memory
+    would be undertrained, and the memory would seem to be worth more than it is.
+    """
     needed = np.flatnonzero(is_needed)
     events = needed[torch.randperm(len(needed)).numpy()]
-    return list(single_events(events, MEMORYLESS_BATCH))
+    size = min(max(len(needed) // STEPS_PER_EPOCH, MEMORYLESS_BATCH_MIN), MEMORYLESS_BATCH_MAX)
+    return list(single_events(events, size))

@@ -79,14 +79,19 @@ def test_training_and_the_report_say_the_same_of_the_same_figures():
 def test_the_gain_by_remembering_is_measured_against_the_memoryless():
     """Keys with a long memory are other keys, so better alone proves nothing."""
     sentence = conclusions.memory(head(), groups("1", "2-5", "6+"))
-    assert "From 1 to 6+ events in memory: 0.700 to 0.740, better." in sentence
+    assert (
+        "From 1 to 6+ events in memory: 0.700 to 0.740, better (each of 100 events or more)."
+        in sentence
+    )
     assert "0.050 to 0.050." in sentence
     worse = conclusions.memory(head(better="lower"), groups("1", "2-5", "6+"))
-    assert ", worse." in worse
-    alone = [Group(name, 1, {"memory": Figure(v)}) for name, v in (("1", 0.7), ("2", 0.71))]
+    assert ", worse (each of" in worse
+    alone = [Group(name, 99, {"memory": Figure(v)}) for name, v in (("1", 0.7), ("2", 0.71))]
     assert "better, but there are no intervals, so" in conclusions.memory(head(), alone)
-    wide = (Group("1", 1, {"memory": figure(0.7, 0.1)}), Group("2", 1, {"memory": figure(0.71)}))
-    assert "better, but the intervals overlap." in conclusions.memory(head(), wide)
+    wide = (Group("1", 50, {"memory": figure(0.7, 0.1)}), Group("2", 60, {"memory": figure(0.71)}))
+    assert "better, but the intervals overlap (each of 50 events or more)." in conclusions.memory(
+        head(), wide
+    )
 
 
 @pytest.mark.parametrize(("better", "best"), [("higher", "10+"), ("lower", "1-9")])
@@ -124,3 +129,62 @@ def test_silence_and_drift_are_pointed_at():
     found = conclusions.health(HiddenStateHealth(0, 48, 40, (), 0.9))
     assert [one.is_good for one in found] == [None, None, None, None, False, False]
     assert conclusions.health(HiddenStateHealth(0, 0, 0, (), math.nan))[4].is_good is None
+
+
+def few(name, events, value=0.7):
+    """Make a group of a number of events."""
+    return Group(name, events, {"memory": figure(value)})
+
+
+@pytest.mark.parametrize("sentence", [conclusions.memory, conclusions.spread])
+def test_no_sentence_is_built_on_six_events(sentence):
+    """Groups of few events are left out; if fewer than two remain, there is nothing to say."""
+    some = (few("1", 300, 0.6), few("2", 80, 0.7), few("9", 6, 0.99))
+    assert "0.600" in sentence(head(), some)
+    assert "0.990" not in sentence(head(), some)
+    assert "each of 80 events or more" in sentence(head(), some)
+    assert "there are too few events to compare" in sentence(head(), some[1:])
+    assert sentence(head(), some[:1]).endswith("has a figure, so there is nothing to compare.")
+
+
+def test_no_verdict_is_built_on_few_events():
+    """The bootstrap of a dozen events is narrow by chance."""
+    worth = Figure(0.04, 0.03, 0.05)
+    assert conclusions.worth(head(worth=worth, events=50))[0] == conclusions.HELPS
+    verdict, sentence = conclusions.worth(head(worth=worth, events=49))
+    assert verdict == conclusions.UNKNOWN
+    assert "only 49 events" in sentence
+
+
+@pytest.mark.parametrize("worth", [Figure(0.0004, 0.0002, 0.0006), Figure(-4e-4, -6e-4, -2e-4)])
+def test_a_trifle_neither_helps_nor_hurts(worth):
+    """However sure it is."""
+    verdict, sentence = conclusions.worth(head(worth=worth))
+    assert verdict == conclusions.NOTHING
+    assert sentence.endswith("So small a difference is worth nothing.")
+
+
+def test_a_naive_rule_that_is_better_comes_before_the_memory():
+    """A memory that helps a network which is no good is not the news."""
+    models = {
+        n: {"auc": figure(v)} for n, v in (("memory", 0.7), ("memoryless", 0.6), ("naive", 0.97))
+    }
+    beaten = replace(
+        head(models=models, worth=Figure(0.1, 0.09, 0.11)), naive="last", naive_factor=10.0
+    )
+    verdict, sentence = conclusions.worth(beaten)
+    assert verdict == conclusions.BEATEN
+    assert sentence.startswith("The naive rule last is better than every network here. The AUC is")
+    assert conclusions.naive_warning(beaten).startswith(
+        "head late: the naive rule last is better than every network here: the AUC is 0.970, but "
+        "0.700 with memory and 0.600 without. The error of the better network is 10.0 times as large"
+    )
+    assert conclusions.naive_warning(head()) == ""
+
+
+def test_few_hidden_states_are_no_sign():
+    """The longest memory of one key says nothing about the others."""
+    well = HiddenStateGroup("1-9", 100, 0.4, 0.5, 0.02, 0.1)
+    ill = HiddenStateGroup("10+", 5, 0.99, 0.99, 0.9, 0.9)
+    found = conclusions.health(HiddenStateHealth(10, 48, 2, (well, ill), 0.1))
+    assert all(one.is_good for one in found)

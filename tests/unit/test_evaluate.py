@@ -10,7 +10,8 @@ import torch
 from stream_rnn.errors import ConfigError
 from stream_rnn.evaluation import predictions_with_targets
 from stream_rnn.evaluation.evaluate import evaluate
-from stream_rnn.evaluation.hidden_state_health import HiddenStateSample, SamplingStore, health
+from stream_rnn.evaluation.fold_samples import FoldSamples
+from stream_rnn.evaluation.hidden_state_health import HiddenStateSample, health
 from stream_rnn.evaluation.predictions_with_targets import predict_with_targets
 from stream_rnn.evaluation.scoring import choose_scored
 from stream_rnn.evaluation.scoring_options import ScoringOptions
@@ -18,13 +19,15 @@ from stream_rnn.fold.decoder import LogRecord
 from stream_rnn.metrics.naive_baselines import Naive
 from stream_rnn.metrics.scores import area_under_roc
 from stream_rnn.model.bundle import save_bundle
+from stream_rnn.model.cells import CellSpec
+from stream_rnn.model.features import FeatureSpec
+from stream_rnn.model.network import Model
 from stream_rnn.replay import replay
 from stream_rnn.replay.logs import FileLog
-from stream_rnn.replay.partition import in_batches, replay_partition
 from stream_rnn.training.dataset import make_events
 from stream_rnn.training.examples import targets
 from stream_rnn.training.naive_rules import read_naive
-from tests.unit.evaluated_log import log_file, models_of, rows_of, settings_of
+from tests.unit.evaluated_log import SPEC, log_file, models_of, rows_of, settings_of
 
 
 @pytest.mark.parametrize("state_ttl", [None, 8.0])
@@ -226,23 +229,16 @@ def test_what_is_scored_can_be_chosen(evaluated):
         choose_scored(found, ScoringOptions(warm_up="half"))
 
 
-async def test_health_is_of_the_states_that_the_fold_commits(evaluated):
+def test_health_is_of_the_states_that_the_fold_commits(evaluated):
     """Norms by hand, of the sampled states; a unit that never moves is silent."""
     spec, path, directory = evaluated
-    model, settings = models_of(directory / "b"), settings_of(batch_events_max=1)
-    sample = HiddenStateSample(model.hidden_size_floats)
-    store = SamplingStore(sample)
-    records = [
-        r
-        async for rs in FileLog(path, spec).batches((await FileLog(path, spec).ranges())[0])
-        for r in rs
-    ]
-    await replay_partition(
-        model, settings, 0, 0, in_batches(iter(records)), lambda *_: None, store=store
-    )
+    model, samples = models_of(directory / "b"), FoldSamples.of(models_of(directory / "b"))
+    log = FileLog(path, spec)
+    predictions = asyncio.run(predict_with_targets(log, model, settings_of(), samples=samples))
+    sample = samples.hidden
     found = health(sample, model.hidden_shape, has_cell_state=False)
     hidden = np.stack(sample.hidden)
-    assert found.keys == len(store.states)
+    assert found.keys == len(predictions.keys)
     shortest = np.argsort(sample.steps, kind="stable")[: found.at[0].states]
     assert found.at[0].norm == pytest.approx(np.sqrt((hidden[shortest] ** 2).mean(axis=1)).mean())
     assert sum(at.states for at in found.at) == len(sample.steps)
@@ -264,3 +260,30 @@ def test_an_evaluation_is_plain_json(evaluated):
     assert big["memory"]["auc"] == found.heads["big"].models["memory"]["auc"].value
     assert set(big["memory"]) == set(big["memoryless"])
     assert whole["events"] == found.events
+    assert next(iter(whole)) == "warnings"
+
+
+def test_a_naive_rule_that_is_better_than_both_networks_is_said_first(evaluated, tmp_path):
+    """In the verdict and in the warnings; untrained networks lose to the last value of a walk."""
+    spec, _, _ = evaluated
+    rows = [{"key": f"k{i % 12}", "at": 1000 * i, "x": 1000.0 + i, "kind": "A"} for i in range(600)]
+    naive = {"value": 1300.0, "rule": "last"}
+    number = spec.model_copy(update={"heads": (regression(),)})
+    for place, kind in (("b", "gru"), ("b/memoryless", "none")):
+        model = Model.initialize(number, CellSpec(kind=kind, hidden=8))
+        save_bundle(model, tmp_path / place)
+    (tmp_path / "b" / "naive.json").write_text(
+        json.dumps({"format": 2, "heads": {"next_x": naive}})
+    )
+    found = evaluate(FileLog(log_file(tmp_path, rows), number), tmp_path / "b", settings_of())
+    assert found.heads["next_x"].naive_factor > 10
+    assert found.warnings[0].startswith(
+        "head next_x: the naive rule last is better than every network"
+    )
+    assert found.as_json()["warnings"] == found.warnings
+
+
+def regression():
+    """Return a head of the next number."""
+    content = {"name": "next_x", "kind": "regression", "path": "x"}
+    return FeatureSpec.parse({**SPEC, "heads": [content]}, "t").heads[0]

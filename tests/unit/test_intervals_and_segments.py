@@ -8,6 +8,7 @@ from pydantic import TypeAdapter
 
 from stream_rnn.evaluation import segments as groups
 from stream_rnn.evaluation.worst_predictions import calibration_bins
+from stream_rnn.metrics import bootstrap
 from stream_rnn.metrics.bootstrap import draw_keys, resampled_metrics
 from stream_rnn.metrics.ranked import RankedClasses
 from stream_rnn.metrics.scores import score
@@ -131,3 +132,27 @@ def test_calibration_has_bins_of_equal_size():
     assert bins[-1].observed == 1.0
     assert bins[0].predicted == pytest.approx(output[:10].mean())
     assert calibration_bins(head_of("binary"), output[:0], np.zeros(0)) == ()
+
+
+def test_few_keys_are_groups_of_their_own():
+    """By name, those with the most scored events first; many are grouped by their size."""
+    key = np.array([0, 1, 1, 2, 1, 0, 2, 2, 2])
+    chosen = np.array([1, 1, 1, 1, 0, 1, 1, 1, 0], bool)
+    found = groups.by_key(key, chosen, [b"a", b"b", b"\xff"])
+    assert [(name, some.tolist()) for name, some in found] == [
+        ("base64:/w==", [3, 5, 6]),
+        ("a", [0, 4]),
+        ("b", [1, 2]),
+    ]
+    many = np.repeat(np.arange(groups.KEYS_MAX + 1), 4)
+    names = [b"%d" % i for i in range(groups.KEYS_MAX + 1)]
+    assert [name for name, _ in groups.by_key(many, many >= 0, names)] == ["4"]
+    assert len(groups.by_key(many, many > 0, names)) == groups.KEYS_MAX
+
+
+def test_very_many_keys_are_drawn_together(monkeypatch):
+    """So that samples stay small; fewer keys are numbered in their order."""
+    key = np.array([7, 3, 9, 3])
+    assert bootstrap.number_keys(key).tolist() == [1, 0, 2, 0]
+    monkeypatch.setattr(bootstrap, "CLUSTERS_MAX", 2)
+    assert bootstrap.number_keys(key).tolist() == [1, 0, 0, 0]

@@ -231,6 +231,7 @@ def test_a_tail_is_no_part_of_h_where_hidden_states_are_measured(cell):
     processor = memory_processor(model, log, store, settings)
     processor.observer = metrics
     asyncio.run(processor.run())
+    store.end_slice()
 
     h = np.frombuffer(store.states[b"k"][16:], "<f4")[:8]
     assert sample.hidden[0][:8].tolist() == h.tolist()

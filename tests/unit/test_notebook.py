@@ -7,6 +7,7 @@ import pydoc
 import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple
 from itertools import islice
 
 import click
@@ -175,6 +176,18 @@ def test_training_has_a_row_for_each_epoch(tmp_path):
         True,
     )
     assert "next_failed auc: memory 0." in repr(found)
+
+
+def test_training_and_evaluation_show_the_same_evidence(tmp_path):
+    """What the memory is worth on the test part, with the interval of the same draws of keys."""
+    trained = train(FRAME, SPEC, tmp_path / "b", split="time:0.7", **QUICK)
+    (head,) = trained.spec.heads
+    evaluated = evaluate(FRAME, trained.out, split="time:0.7").evaluation.heads[head.name].worth
+    worth = trained.scores.worth[head.name]
+    assert worth.low < worth.high
+    for ours, theirs in zip(astuple(worth), astuple(evaluated), strict=True):
+        assert ours == pytest.approx(theirs, abs=1e-6)
+    assert trained.as_json()["worth"][head.name]["low"] == worth.low
 
 
 async def test_everything_works_inside_of_a_running_loop(tmp_path):

@@ -190,3 +190,24 @@ def test_a_report_that_cannot_be_written_says_where(tmp_path, name):
     with pytest.raises(ConfigError, match=r"cannot write the report .*name a file in a directory"):
         write_report(evaluation(head()), [], tmp_path / name)
     assert [one.name for one in tmp_path.iterdir()] == ["directory"]
+
+
+def test_a_warning_is_the_first_thing_that_the_page_says():
+    """Before any figure; a page without one has no such section."""
+    warnings = (
+        "head late: the naive rule last is better than <every> network here",
+        "feature x: 9%",
+    )
+    warned = page(head(naive_factor=10.0), warnings=warnings)
+    at = [warned.text.index(text) for text in (*warnings, "Contents", "Data", "0.768")]
+    assert at == sorted(at)
+    assert ["late", "naive is better"] in [row[:2] for row in warned.cells() if len(row) > 1]
+    assert "Before you read on" not in page(head()).text
+
+
+def test_the_groups_by_key_of_few_keys_are_called_keys():
+    """And those of many by the number of their events."""
+    few = page(head(by_key=groups("LGA", "EWR"), has_key_groups=True))
+    assert ["key", "events", "memory", "memoryless", "naive"] in few.cells()
+    assert any(row[:1] == ["LGA"] for row in few.cells())
+    assert ["events of the key", "events", "memory", "memoryless", "naive"] in page(head()).cells()

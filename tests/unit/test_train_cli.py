@@ -123,7 +123,7 @@ def test_evaluate_writes_a_report(log):
     assert "most events" in page
     assert "sr-trace" in page
     assert re.search(
-        r"The AUC is \d\S+ with memory and \d\S+ without: .* with 95 % confidence \S+ to \S+; higher",
+        r"The AUC is \d\S* with memory and \d\S* without: .* with 95 % confidence \S+ to \S+; higher",
         " ".join(result.stdout.split()),
     )
 

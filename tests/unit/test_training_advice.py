@@ -6,16 +6,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stream_rnn.evaluation.advice import advise
+from stream_rnn.metrics.figure import Figure
 from stream_rnn.metrics.scores import main_metric
 from stream_rnn.model.cells import CellSpec
-from stream_rnn.training.advice import advise
 from stream_rnn.training.run import TrainingRun, TrainingScores
 from stream_rnn.training.targets import Runs
 from stream_rnn.training.training_settings import TrainingSettings
 from tests.unit.test_training import EXAMPLES, RECALL
 
 
-def advice_of(memory, memoryless, naive, examples=EXAMPLES, part="test", **settings):
+def advice_of(
+    memory,
+    memoryless,
+    naive,
+    examples=EXAMPLES,
+    part="test",
+    in_training=None,
+    worth=None,
+    losses=(0.5, 0.5),
+    **settings,
+):
     """Return the advice for the metrics of the only head in a part."""
     plan = TrainingRun(
         spec=RECALL,
@@ -26,11 +37,16 @@ def advice_of(memory, memoryless, naive, examples=EXAMPLES, part="test", **setti
         out=Path("bundle"),
         provenance={},
     )
+    metric = main_metric(RECALL.heads[0])
     metrics = [
-        {part: {"past": {main_metric(RECALL.heads[0]): value}}}
-        for value in (memory, memoryless, naive)
+        {part: {"past": {metric: value}}, "training": {"past": {metric: trained}}}
+        for value, trained in zip(
+            (memory, memoryless, naive), in_training or (memory, memoryless, naive), strict=True
+        )
     ]
-    return advise(plan, TrainingScores(*metrics, rules={"past": "last"}, seeds=[]))
+    worth = {} if worth is None else {"past": worth}
+    seeds = [{"validation_losses": list(losses)}]
+    return advise(plan, TrainingScores(*metrics, rules={"past": "last"}, seeds=seeds, worth=worth))
 
 
 @pytest.mark.parametrize("part", ["validation", "test"])
@@ -42,10 +58,10 @@ def test_a_memory_that_helps_gets_no_advice(part):
 
 def test_a_memory_that_does_not_help_gets_an_option_to_try():
     """The option is not named again when it was given."""
-    (text,) = advice_of(0.51, 0.52, 0.5)
+    (text,) = advice_of(0.61, 0.62, 0.5)
     assert "head past: the memory does not help on the test part" in text
     assert text.endswith("try --epochs 100")
-    (text,) = advice_of(0.51, 0.52, 0.5, epochs=100)
+    (text,) = advice_of(0.61, 0.62, 0.5, epochs=100)
     assert text.endswith("probably the target does not depend on earlier events")
 
 
@@ -63,4 +79,41 @@ def test_keys_with_too_few_events_are_named():
 def test_a_naive_rule_that_beats_both_networks_is_named():
     """Instead of the memory, whose worth does not matter then."""
     (text,) = advice_of(0.5, 0.6, 0.97)
-    assert "the naive rule last is better than both networks on the test part" in text
+    assert "head past (test part): the naive rule last is better than every network here" in text
+
+
+@pytest.mark.parametrize(
+    ("worth", "helps"),
+    [
+        (Figure(0.02, 0.01, 0.03), True),
+        (Figure(0.2, -0.1, 0.5), False),
+        (Figure(-0.02, -0.03, -0.01), False),
+        (Figure(0.0002, 0.0001, 0.0003), False),
+    ],
+)
+def test_the_evidence_is_the_interval_of_held_out_events(worth, helps):
+    """A gain that may be chance, or is a trifle, is none; the advice says the interval."""
+    advice = advice_of(0.72, 0.70, 0.5, worth=worth)
+    assert (advice == []) == helps
+    if not helps:
+        assert "AUC with memory minus without" in advice[0]
+        assert "with 95 % confidence" in advice[0]
+
+
+def test_a_network_that_knows_the_training_part_by_heart_is_named():
+    """More epochs would make it worse."""
+    (text,) = advice_of(0.6, 0.7, 0.5, in_training=(0.99, 0.7, 0.5))
+    assert "has learned the training part by heart: try a smaller --hidden" in text
+
+
+def test_a_target_that_nothing_predicts_is_named():
+    """Neither network is better than the share of the classes."""
+    (text,) = advice_of(0.5, 0.502, 0.5, epochs=100)
+    assert "neither network is better than the naive rule" in text
+
+
+def test_a_higher_validation_loss_than_that_of_the_baseline_is_named():
+    """Whatever the metric says."""
+    (text,) = advice_of(0.9, 0.6, 0.5, losses=(0.6, 0.5))
+    assert "higher validation loss than its memoryless baseline (0.6000 instead of 0.5000)" in text
+    assert advice_of(0.9, 0.6, 0.5, losses=(0.50001, 0.5)) == []

@@ -196,7 +196,7 @@ def _head_section(place: int, head: HeadEvaluation) -> HeadSection:
     groupings = (
         ("Against the length of memory", "events in memory", head.by_memory, sentences.memory),
         ("Over time", "event time (UTC)", head.by_time, sentences.spread),
-        ("By key", "events of the key", head.by_key, sentences.spread),
+        ("By key", _along_keys(head), head.by_key, sentences.spread),
     )
     return HeadSection(
         anchor=f"head-{place}",
@@ -216,6 +216,11 @@ def _head_section(place: int, head: HeadEvaluation) -> HeadSection:
         largest=shorten(head.largest, LARGEST_MAX),
         surprise=sentences.surprise(head.surprise) if head.surprise else "",
     )
+
+
+def _along_keys(head: HeadEvaluation) -> str:
+    """Return what the groups by key are: keys, or numbers of events of a key."""
+    return "key" if head.has_key_groups else "events of the key"
 
 
 def _series(

@@ -14,6 +14,7 @@ from stream_rnn.evaluation.result import (
     MEMORY,
     MEMORYLESS,
     MODELS,
+    NAIVE,
     Bin,
     Group,
     HeadEvaluation,
@@ -24,6 +25,10 @@ from stream_rnn.metrics.figure import Figure
 from stream_rnn.text import DASH, format_number, is_known, printable
 
 HELPS, NOTHING, HURTS, UNKNOWN = "memory helps", "no difference shown", "memory hurts", "not known"
+BEATEN = "naive is better"
+EVENTS_MIN = 50  # of a group of events, on which a sentence is built
+STATES_MIN = 20  # of a group of hidden states
+NEGLIGIBLE = 1e-3  # share of the metric without memory, up to which an interval shows nothing
 NO_LABEL = "No scored event has a label."
 
 
@@ -42,10 +47,25 @@ def worth(head: HeadEvaluation) -> tuple[str, str]:
     """Return what the memory is worth for a head, as a verdict and as a sentence."""
     if not head.events:
         return UNKNOWN, NO_LABEL
+    verdict, sentence = _worth_of_head(head)
+    if head.naive_factor is not None:
+        return BEATEN, f"The naive rule {head.naive} is better than every network here. {sentence}"
+    return verdict, sentence
+
+
+def _worth_of_head(head: HeadEvaluation) -> tuple[str, str]:
     memory, memoryless = (
         head.models.get(model, {}).get(head.metric) for model in (MEMORY, MEMORYLESS)
     )
-    return worth_of(head.metric, head.unit, head.better, memory, memoryless, head.worth)
+    verdict, sentence = worth_of(
+        head.metric, head.unit, head.better, memory, memoryless, head.worth
+    )
+    if verdict != UNKNOWN and head.events < EVENTS_MIN:
+        return UNKNOWN, (
+            f"{sentence} There are only {head.events} events, fewer than {EVENTS_MIN}, so the worth "
+            "of the memory is not known."
+        )
+    return verdict, sentence
 
 
 def worth_of(
@@ -93,9 +113,52 @@ confidence 0.030 to 0.050; higher is better.'
     text = f"{text}, with 95 % confidence {interval(gap, *measure)}; {rule}"
     if low <= 0 <= high:
         return NOTHING, f"{text} The interval contains 0, so the memory may be worth nothing here."
+    if max(abs(low), abs(high)) <= NEGLIGIBLE * abs(memoryless.value):
+        return NOTHING, f"{text} So small a difference is worth nothing."
     if _direction(low, better) > 0:
         return HELPS, text
     return HURTS, f"{text} The network is better without its memory."
+
+
+def naive_warning(head: HeadEvaluation) -> str:
+    """Return that a naive rule is clearly better than every network; empty if none is."""
+    if head.naive_factor is None:
+        return ""
+    figures = [head.models.get(model, {}).get(head.metric) for model in (NAIVE, MEMORY, MEMORYLESS)]
+    values = [figure.value for figure in figures if figure is not None]
+    measure = head.metric, head.unit
+    return f"head {head.name}: {naive_is_better(head.naive, *measure, values, head.naive_factor)}"
+
+
+def naive_is_better(
+    rule: str, metric: str, unit: str, values: Sequence[float], factor: float
+) -> str:
+    """Return a sentence on a naive rule that is clearly better than both networks.
+
+    Args:
+        rule: Name of the rule.
+        metric: Name of the main metric.
+        unit: Unit of the target; empty for none.
+        values: Metric of the rule, of the network with memory and of the memoryless baseline, which
+            may be missing.
+        factor: How many times larger the error of the better network is than that of the rule.
+
+    Example:
+        >>> naive_is_better("last", "rmse", "", (5.05, 30.9, 17.14), 3.39)
+        'the naive rule last is better than every network here: the root mean square error is 5.05, \
+but 30.90 with memory and 17.14 without. The error of the better network is 3.4 times as large. \
+Do without a network, or check the scaling of the features and of the target.'
+    """
+    naive, *networks = (format_metric(value, metric, unit) for value in values)
+    names = ("with memory", "without")
+    shown = " and ".join(f"{v} {name}" for v, name in zip(networks, names, strict=False))
+    times = f"{factor:.1f}" if factor < 100 else "more than 100"
+    return (
+        f"the naive rule {rule} is better than every network here: the "
+        f"{metric_name(metric, unit)} is {naive}, but {shown}. The error of the better network is "
+        f"{times} times as large. Do without a network, or check the scaling of the features and "
+        "of the target."
+    )
 
 
 def _explain_unknown_worth(memory: Figure | None, memoryless: Figure | None) -> str:
@@ -121,7 +184,7 @@ def memory(head: HeadEvaluation, groups: Sequence[Group]) -> str:
     """
     known = _known(groups, MEMORY)
     if len(known) < 2:
-        return _nothing_to_compare("length of memory", len(known))
+        return _nothing_to_compare("length of memory", groups)
     (short, start), (long, end) = known[0], known[-1]
     measure = (head.metric, head.unit)
     direction = _direction(end.value - start.value, head.better)
@@ -130,7 +193,7 @@ def memory(head: HeadEvaluation, groups: Sequence[Group]) -> str:
     sentence = (
         f"From {printable(short.name, 40)} to {printable(long.name, 40)} events in memory: "
         f"{format_metric(start.value, *measure)} to {format_metric(end.value, *measure)}, "
-        f"{trend}{hedge}."
+        f"{trend}{hedge} ({_least_events((known[0], known[-1]))})."
     )
     leads = [_lead(group, head) for group in (short, long)]
     if leads[0] is None or leads[1] is None:
@@ -149,15 +212,28 @@ def _lead(group: Group, head: HeadEvaluation) -> float | None:
     return (memory.value - memoryless.value) * (1 if head.better == "higher" else -1)
 
 
-def _nothing_to_compare(group: str, known: int) -> str:
+def _nothing_to_compare(what: str, groups: Sequence[Group]) -> str:
+    known = len(_known(groups, MEMORY))
     count = "Only one" if known else "No"
-    return f"{count} {group} has a figure, so there is nothing to compare."
+    if len(_known(groups, MEMORY, events_min=1)) > known:
+        return (
+            f"{count} {what} has a figure of {EVENTS_MIN} or more events: there are too few events "
+            "to compare."
+        )
+    return f"{count} {what} has a figure, so there is nothing to compare."
 
 
-def _known(groups: Sequence[Group], model: str) -> list[tuple[Group, Figure]]:
-    """Return the groups in which a model has a finite figure, with that figure."""
-    figures = [(group, group.figures.get(model)) for group in groups]
+def _known(
+    groups: Sequence[Group], model: str, events_min: int = EVENTS_MIN
+) -> list[tuple[Group, Figure]]:
+    """Return the groups of enough events in which a model has a finite figure, with that figure."""
+    figures = [(group, group.figures.get(model)) for group in groups if group.events >= events_min]
     return [(group, f) for group, f in figures if f is not None and math.isfinite(f.value)]
+
+
+def _least_events(known: Sequence[tuple[Group, Figure]]) -> str:
+    """Return the number of events on which each of the compared figures is built at least."""
+    return f"each of {min(group.events for group, _ in known):,} events or more"
 
 
 def _hedge(first: Figure, second: Figure) -> str:
@@ -173,7 +249,7 @@ def spread(head: HeadEvaluation, groups: Sequence[Group]) -> str:
     """Return a sentence on the groups in which the network is best and worst."""
     known = _known(groups, MEMORY)
     if len(known) < 2:
-        return _nothing_to_compare("group", len(known))
+        return _nothing_to_compare("group", groups)
     is_higher, measure = head.better == "higher", (head.metric, head.unit)
     (worst, low), (best, high) = (
         sorted(known, key=lambda pair: pair[1].value, reverse=not is_higher)[place]
@@ -183,7 +259,8 @@ def spread(head: HeadEvaluation, groups: Sequence[Group]) -> str:
         return f"The network has {format_metric(low.value, *measure)} in every group."
     return (
         f"Best at {printable(best.name, 40)} ({format_metric(high.value, *measure)}), "
-        f"worst at {printable(worst.name, 40)} ({format_metric(low.value, *measure)})."
+        f"worst at {printable(worst.name, 40)} ({format_metric(low.value, *measure)}), "
+        f"{_least_events(known)}."
     )
 
 
@@ -211,9 +288,10 @@ def _distance(bins: Sequence[Bin]) -> float | None:
 def health(states: HiddenStateHealth) -> tuple[HealthSign, ...]:
     """Return the signs of health of hidden states; the limits are rules of thumb, not tests."""
     unknown = math.nan
-    last = states.at[-1] if states.at else None
-    high = max((group.norm_high for group in states.at), default=unknown)
-    saturated = max((group.saturated for group in states.at), default=unknown)
+    groups = [group for group in states.at if group.states >= STATES_MIN]
+    last = groups[-1] if groups else None
+    high = max((group.norm_high for group in groups), default=unknown)
+    saturated = max((group.saturated for group in groups), default=unknown)
     dead = states.dead_units / states.units if states.units else unknown
     return (
         _health_sign(
