@@ -46,7 +46,7 @@ class Course:
         question = self.question.T.ravel()
         tenth = student % 10
         part = np.array(["train"] * 7 + ["validation"] + ["test"] * 2)[tenth]
-        return pl.DataFrame(
+        frame = pl.DataFrame(
             {
                 "student": student,
                 "at": 1_767_225_600 + 60 * np.repeat(np.arange(answers), students),
@@ -56,6 +56,8 @@ class Course:
                 "part": part,
             }
         )
+        sign = pl.when(pl.col("right")).then(pl.lit("+")).otherwise(pl.lit("-"))
+        return frame.with_columns(answer=pl.col("skill") + sign)
 
 
 def transition(rise: float) -> NDArray[np.float64]:

@@ -29,7 +29,14 @@ from tests.bench.streamed import StreamedLog, command, evaluate_offline
 
 STUDENTS, ANSWERS = 2000, 50
 SEEDS = (1, 2, 3)
-RECIPE = ("--split=column:part", "--hidden=64", "--epochs=20", "--dropout=0.2")
+RECIPE = (
+    "--split=column:part",
+    "--hidden=64",
+    "--epochs=15",
+    "--window=50",
+    "--batch-sequences=32",
+    "--learning-rate=0.005",
+)
 
 
 def test_the_best_prediction_sums_over_all_hidden_paths():
