@@ -161,6 +161,6 @@ def test_a_class_starts_from_random_weights_only(tmp_path):
     assert [seed["initial_weights"] for seed in scores.seeds] == ["random"]
     settings = dataclasses.replace(plan.settings, initial_weights="memoryless")
     refused = dataclasses.replace(plan, settings=settings, out=tmp_path / "refused")
-    with pytest.raises(ConfigError, match="initial_weights: the cell mingru .* auto or random"):
+    with pytest.raises(ConfigError, match=r"initial_weights: the cell mingru .* auto or random"):
         run(refused)
     assert not refused.checkpoint_directory.exists()
