@@ -161,7 +161,8 @@ class _Training:
         for network in filter(None, (self.network, self.averaged)):
             start_from_memoryless_(network, self.cell, memoryless)
         self.best = copy.deepcopy(self.network.state_dict())
-        self.best_loss = validation_loss(Model(self.spec, self.cell, self.network), self.data)
+        model = Model(self.spec, self.cell, self.network)
+        self.best_loss = validation_loss(model, self.data, number_loss=self.settings.number_loss)
 
     def _class_weights(self) -> ClassWeights:
         if self.settings.class_weights == "none":

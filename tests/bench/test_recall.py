@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 import torch
 
+from stream_rnn.evaluation.advice import EPOCHS_LONG
 from stream_rnn.evaluation.predictions_with_targets import predict_with_targets
 from stream_rnn.fold.decoder import LogRecord
 from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.replay.logs import Range
 from stream_rnn.settings import Settings
-from stream_rnn.training.advice import EPOCHS_LONG
 from stream_rnn.training.dataset import make_events, with_parts
 from stream_rnn.training.examples import fit
 from stream_rnn.training.trainer import train

@@ -12,6 +12,7 @@ from stream_rnn.model.cells import CellSpec, cell_of
 from stream_rnn.model.network import Model
 from stream_rnn.testing import record
 from stream_rnn.training.dataset import make_events
+from stream_rnn.training.examples import fit
 from stream_rnn.training.run import TrainingRun, run
 from stream_rnn.training.trainer import train
 from stream_rnn.training.training_settings import TrainingSettings
@@ -25,7 +26,7 @@ NUMBERS = [{"kind": "numeric", "name": n, "path": n, "scaling": "none"} for n in
 PRODUCT = spec_of({"name": "y", "kind": "binary", "of": "now", "path": "y"}, features=NUMBERS)
 
 
-def product_log(share_of_past):
+def product_log(share_of_past, spec=PRODUCT):
     """Make events whose label is whether a b > 0; a share has that of the previous event."""
     rng = np.random.default_rng(5)
     a, b = rng.uniform(-2, 2, (2, EVENTS, KEYS)).round(3)
@@ -37,7 +38,7 @@ def product_log(share_of_past):
             event = {"a": a[t, key], "b": b[t, key], "y": bool(a[at, key] * b[at, key] > 0)}
             records.append(record(len(records), f"k{key}".encode(), event, t * 1000))
     part = np.repeat([0, 1, 2], [40 * KEYS, 8 * KEYS, 12 * KEYS]).astype(np.int8)
-    return dataclasses.replace(make_events([records], PRODUCT, SETTINGS).examples, part=part)
+    return dataclasses.replace(make_events([records], spec, SETTINGS).examples, part=part)
 
 
 PRESENT = product_log(0.0)
@@ -152,6 +153,19 @@ def test_a_start_that_is_never_beaten_is_what_remains():
     found = train(PRODUCT, cell, PRESENT, ruined, memoryless=start)
     assert found.is_from_memoryless
     assert found.validation_loss == pytest.approx(baseline.validation_loss, rel=1e-3)
+
+
+def test_a_start_has_the_loss_by_which_its_epochs_are_chosen():
+    """With the absolute error, too: a smaller loss of another kind would make every epoch lose."""
+    head = {"name": "next_a", "kind": "regression", "path": "a"}
+    spec = spec_of(head, features=NUMBERS)
+    examples = product_log(0.0, spec)
+    spec = fit(spec, examples)
+    cells = [CellSpec(kind=kind, hidden=8) for kind in ("none", "gru")]
+    settings = dataclasses.replace(QUICK, number_loss="l1", learning_rate=1e-5, epochs=1)
+    baseline = train(spec, cells[0], examples, settings)
+    found = train(spec, cells[1], examples, settings, memoryless=baseline.model.network)
+    assert found.validation_loss == pytest.approx(baseline.validation_loss, rel=0.02)
 
 
 def test_a_class_starts_from_random_weights_only(tmp_path):
