@@ -13,7 +13,7 @@ from stream_rnn.fold.outputs import CUT_OVER_HEADER
 from stream_rnn.fold.recovery import LastOutput
 from stream_rnn.fold.recovery_facts import Topics
 from stream_rnn.kafka.cluster import KafkaCluster
-from stream_rnn.kafka.group_offsets import GroupOffset
+from stream_rnn.kafka.group_offsets import NUMBER_MAX, GroupOffset
 from stream_rnn.settings import FoldSettings
 
 logger = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ class KafkaLog:
         timestamp = None if is_stamped_by_broker else record.timestamp
         try:
             offset, origin = int(headers["sr-offset"]), int(headers["sr-origin"])
-            number = int(headers.get(CUT_OVER_HEADER, 0))
+            number = _parse_number(headers.get(CUT_OVER_HEADER, b"0"))
             return LastOutput(offset, headers["sr-fold"].decode(), origin, timestamp, number)
         except (AttributeError, KeyError, TypeError, ValueError):
             logger.warning(
@@ -114,3 +114,11 @@ class KafkaLog:
 
     def _topic_names(self) -> tuple[str, str, str]:
         return (self._source.topic, *self._outputs)
+
+
+def _parse_number(text: bytes | None) -> int:
+    """Return the number of a cut-over, within what the metadata of a group offset can repeat."""
+    number = int(text or b"")
+    if not 0 <= number <= NUMBER_MAX:
+        raise ValueError(number)
+    return number

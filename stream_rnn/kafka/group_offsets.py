@@ -13,6 +13,7 @@ from aiokafka.structs import OffsetAndMetadata
 from stream_rnn.errors import UnavailableError, reason
 from stream_rnn.kafka.admin_client import CheckedAdminClient, retry_while_unavailable
 
+NUMBER_MAX = 10**18 - 1  # of a cut-over: the metadata has at most 18 digits
 METADATA = re.compile(
     r"v1 (?P<fold_id>[0-9a-f]{12}) (?P<origin>[0-9]{1,19})( (?P<number>[1-9][0-9]{0,17}))?"
 )

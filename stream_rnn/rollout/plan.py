@@ -17,10 +17,9 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from stream_rnn.errors import ConfigError
-from stream_rnn.kafka.group_offsets import GroupOffset
+from stream_rnn.kafka.group_offsets import NUMBER_MAX, GroupOffset
 
 PLAN_BYTES_MAX = 4_000_000  # of 10,000 partitions with two requests of 200 bytes each
-NUMBER_MAX = 10**18 - 1  # as in the metadata of a group offset
 
 FoldId = Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
 Number = Annotated[int, Field(ge=1, le=NUMBER_MAX)]

@@ -7,10 +7,11 @@ from aiokafka.errors import IllegalOperation, KafkaError, UnknownProducerId
 from stream_rnn.errors import FencedError, ForgottenError
 from stream_rnn.fold.kafka_log import KafkaLog
 from stream_rnn.fold.output_batches import Message
+from stream_rnn.fold.outputs import CUT_OVER_HEADER
 from stream_rnn.fold.publisher import IdempotentPublisher, TransactionalPublisher
 from stream_rnn.fold.recovery import LastOutput
 from stream_rnn.kafka.cluster import KafkaCluster
-from stream_rnn.kafka.group_offsets import GroupOffset
+from stream_rnn.kafka.group_offsets import NUMBER_MAX, GroupOffset
 from stream_rnn.settings import Settings
 from stream_rnn.testing import MemoryLog, MemoryPublisher
 
@@ -111,7 +112,7 @@ async def test_one_reader_searches_a_log_with_sparse_and_dense_parts(settings, f
         await log.last_output()
     # Both topics are searched at once: either one may be the first to find its time over.
     topic, _, rest = str(raised.value).partition("[1]: ")
-    assert topic in (settings.predictions, settings.dead_letters)
+    assert topic in (settings.predictions, settings.dead_letters_topic)
     assert rest.startswith("the search for the last output did not end within 1e-06 s")
 
 
@@ -125,6 +126,24 @@ async def test_a_dead_letter_that_names_no_fold_says_nothing_of_what_is_publishe
     dead = Message(b"k", b"v", 1009, headers)
     await publisher.publish([message(settings, 5)], [dead], GroupOffset(10, OURS, 2))
     assert (await KafkaLog(facts, settings, 1).last_output()).offset == 5
+    await publisher.close()
+
+
+async def test_an_output_whose_cut_over_no_group_offset_could_repeat_is_ignored(settings, facts):
+    """The next commit would write metadata that no worker parses."""
+    publisher = TransactionalPublisher(
+        {"bootstrap_servers": settings.bootstrap_servers}, settings, 1
+    )
+    await publisher.start()
+    for offset, number in ((5, NUMBER_MAX), (6, NUMBER_MAX + 1), (7, -1)):
+        made = message(settings, offset)
+        cut_over = (CUT_OVER_HEADER, b"%d" % number)
+        forged = made._replace(headers=[*made.headers, cut_over])
+        await publisher.publish([forged], [], GroupOffset(offset + 1, OURS, 2))
+    last = await KafkaLog(facts, settings, 1).last_output()
+    assert last == LastOutput(5, OURS, 2, 1005, NUMBER_MAX)
+    written = GroupOffset(6, OURS, 2, last.number)
+    assert GroupOffset.parse(6, written.metadata) == written
     await publisher.close()
 
 
