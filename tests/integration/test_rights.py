@@ -11,6 +11,9 @@ import pytest
 from stream_rnn.errors import ConfigError
 from stream_rnn.operate.check_redis import check_rights
 from stream_rnn.operate.check_result import Level
+from stream_rnn.rollout.plan import FoldName, Plan
+from stream_rnn.rollout.plan_store import BundleBytes
+from stream_rnn.rollout.redis_plan_store import RedisPlanStore
 from stream_rnn.settings import Settings
 from stream_rnn.store.connection import connect_redis
 from stream_rnn.store.redis_schemas import RedisSchemas
@@ -21,6 +24,7 @@ from tests.forked import ForkedWorker
 from tests.integration.streams import Stream, mixed_records, run
 
 pytestmark = pytest.mark.timeout(120)
+PLAN = Plan(folds=tuple(FoldName(fold_id=digit * 12, fingerprint=digit * 64) for digit in "ab"))
 BOOK = Path(__file__).parents[2] / "deploy" / "README.md"
 if not BOOK.exists():
     pytest.skip("only a checkout has deploy/, the wheel has not", allow_module_level=True)
@@ -86,6 +90,8 @@ async def everything(url, app) -> None:
         assert len(found) == 2
         await store.commit(Commit(5, 0, 6, None, 1, "n", [], [b"b"]))
         assert await store.drop() == 1
+        plans = RedisPlanStore(redis, Settings.build(app=app, source="topic").of_fold(needs=()))
+        assert await plans.read() is None
     finally:
         await redis.aclose()
 
@@ -111,6 +117,26 @@ async def test_a_worker_and_all_verbs_run_with_the_rights_of_the_run_book(
                  ["state", "drop", "--yes"], ["state", "import", path]):  # fmt: skip
         await run(*verb, *place)
     assert await stream.compare() > 80
+
+
+async def test_a_roll_out_needs_one_more_right(user, app_id):
+    """Without it the plan is read, and the error at the bundle names the command."""
+    text = BOOK.read_text(encoding="utf-8")
+    (more,) = re.findall(r"For roll-outs, add `([^`]+)`", text)
+    settings = Settings.build(app=app_id, source="topic").of_fold(needs=())
+    bundle = BundleBytes(b"content", b"tensors")
+    for rights in ([*WORKER, *more.split()], WORKER):
+        redis = connect_redis(await user(app_id, rights), 5)
+        plans = RedisPlanStore(redis, settings)
+        if rights is WORKER:
+            with pytest.raises(ConfigError, match=r"hstrlen.*; check redis_url and its ACL"):
+                await plans.get_bundle("0" * 64)
+        else:
+            assert await plans.write(None, PLAN)
+            await plans.put_bundle("0" * 64, bundle)
+            assert await plans.get_bundle("0" * 64) == bundle
+        assert await plans.read() == PLAN
+        await redis.aclose()
 
 
 async def test_a_schema_registry_needs_one_more_right(user, app_id):
