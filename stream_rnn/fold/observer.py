@@ -1,7 +1,7 @@
 """Observers of a processor: the metrics of a worker, or nothing in a replay."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from stream_rnn.errors import StateError
@@ -20,6 +20,7 @@ class FoldedBatch:
         published: Number of published predictions; the other events are folded silently.
         hits: Number of keys whose hidden state came from the cache.
         misses: Number of keys that were read from Redis.
+        is_sampled: Whether its outputs are those of the heads that an observer knows.
     """
 
     batch: DecodedBatch
@@ -28,6 +29,7 @@ class FoldedBatch:
     published: int
     hits: int
     misses: int
+    is_sampled: bool = True
 
 
 class Observer(Protocol):
@@ -41,6 +43,25 @@ class Observer(Protocol):
 
     def on_batch(self, folded: FoldedBatch) -> None:
         """Called after the commit of each micro-batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnsampledObserver:
+    """An observer that counts micro-batches whose heads another one does not know."""
+
+    observer: Observer
+
+    def on_start(self, start: Start) -> None:
+        """Pass the start on."""
+        self.observer.on_start(start)
+
+    def on_reposition(self, error: StateError) -> None:
+        """Pass the error on."""
+        self.observer.on_reposition(error)
+
+    def on_batch(self, folded: FoldedBatch) -> None:
+        """Pass the counts on; no output is sampled."""
+        self.observer.on_batch(replace(folded, is_sampled=False))
 
 
 class NullObserver:

@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from stream_rnn.errors import BundleError
+from stream_rnn.errors import BundleError, reason
 from stream_rnn.model.bundle import JSON_NAME, TENSORS_NAME, load_bundle
 from stream_rnn.model.network import Model
 from stream_rnn.rollout.plan_store import BundleBytes
@@ -30,13 +30,20 @@ def load_bundle_bytes(bundle: BundleBytes, fingerprint: str) -> Model:
         fingerprint: Fingerprint that the bundle must have.
 
     Raises:
-        BundleError: The bundle is torn or too large, or it is another one.
+        BundleError: The bundle is torn or too large, it is another one, or there is no temporary
+            directory with room for it.
     """
-    with tempfile.TemporaryDirectory(prefix="stream-rnn-bundle-") as directory:
-        path = Path(directory)
-        (path / JSON_NAME).write_bytes(bundle.content)
-        (path / TENSORS_NAME).write_bytes(bundle.tensors)
-        model = load_bundle(path)
+    try:
+        with tempfile.TemporaryDirectory(prefix="stream-rnn-bundle-") as directory:
+            path = Path(directory)
+            (path / JSON_NAME).write_bytes(bundle.content)
+            (path / TENSORS_NAME).write_bytes(bundle.tensors)
+            model = load_bundle(path)
+    except OSError as error:
+        raise BundleError(
+            f"the bundle {fingerprint[:16]} of the roll-out cannot be written to the temporary "
+            f"directory: {reason(error)}; give this process one with {bundle.size} free bytes (TMPDIR)"
+        ) from error
     if model.fingerprint != fingerprint:
         raise BundleError(
             f"the bundle {fingerprint[:16]} of the roll-out has the fingerprint "

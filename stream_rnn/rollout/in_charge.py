@@ -109,14 +109,16 @@ class InCharge:
 
     async def _with_promoted(self, facts: Facts, plan: Plan) -> Facts:
         """Return the facts of a partition whose group offset is lost."""
-        promoted, positions = plan.promotes.get(self.partition), [0]
-        for fold_id in plan.fold_ids:
-            stored = await self.folds.store(fold_id, self.partition).read()
-            positions.append(stored.position or 0)
-        last = None
-        if promoted is not None and promoted.origin is not None:
-            last = GroupOffset(0, promoted.fold_id, promoted.origin, promoted.number)
-        return replace(facts, other_position=max(positions), last_promoted=last)
+        promoted, last = plan.promotes.get(self.partition), None
+        stored = {f: await self.folds.store(f, self.partition).read() for f in plan.fold_ids}
+        if promoted is not None:
+            origin = promoted.origin
+            if origin is None and promoted.fold_id in stored:
+                origin = stored[promoted.fold_id].origin
+            if origin is not None:
+                last = GroupOffset(0, promoted.fold_id, origin, promoted.number)
+        position = max(one.position or 0 for one in stored.values())
+        return replace(facts, other_position=position, last_promoted=last)
 
     def _abandoned(self, plan: Plan | None, known: GroupOffset) -> int:
         """Return the number with which the own bundle takes over; 0 if nobody requested it."""

@@ -37,7 +37,8 @@ from stream_rnn.rollout.plan import Plan, Request
 logger = logging.getLogger(__name__)
 
 IDLE_LOOK_EVERY_S = 1.0  # while no roll-out is open
-RETRY_AFTER_S = 1.0  # after a candidate has failed
+RETRY_AFTER_S = 1.0  # after a candidate has failed, and for each cut-over that could not be done
+TRIES_COUNTED_MAX = 10  # because the fold in charge is positioned again after each of them
 
 
 @dataclass(slots=True)
@@ -76,6 +77,7 @@ class PartitionFolds:
     sleep: Callable[[float], Awaitable[None]] = field(default_factory=lambda: asyncio.sleep)
     processor: Processor = field(init=False)
     cut_overs: int = 0
+    _tries: int = 0
     _source: PausableSource = field(init=False)
     _candidate: _Candidate | None = None
 
@@ -105,8 +107,9 @@ class PartitionFolds:
                 await self._run_active(processor)
                 if self._source.has_ended:
                     return
+                self._tries += 1
                 if (offset := await self._cut_over(processor)) is not None:
-                    fold_id = offset.fold_id or fold_id
+                    self._tries, fold_id = 0, offset.fold_id or fold_id
             except OtherFold as other:
                 fold_id = other.fold_id
             except StateError as error:  # the outcome of the cut-over is unknown
@@ -115,6 +118,11 @@ class PartitionFolds:
             finally:
                 await self._end_candidate()
             self._make(fold_id, processor.acknowledged, is_started=is_started)
+
+    @property
+    def is_pausing(self) -> bool:
+        """Whether the fold in charge waits for a cut-over."""
+        return self._source.is_pausing
 
     @property
     def place(self) -> str:
@@ -134,6 +142,7 @@ class PartitionFolds:
 
     async def _run_active(self, processor: Processor) -> None:
         attending = asyncio.create_task(self._attend(processor), name=f"roll-out {processor.place}")
+        attending.add_done_callback(self._pause_after_error)
         try:
             await processor.run()
         finally:
@@ -141,9 +150,14 @@ class PartitionFolds:
             with suppress(asyncio.CancelledError):
                 await attending
 
+    def _pause_after_error(self, attending: "asyncio.Task[None]") -> None:
+        """End the fold in charge, too: a roll-out that nobody attends to would wait for ever."""
+        if not attending.cancelled() and attending.exception() is not None:
+            self._source.is_pausing = True
+
     async def _attend(self, processor: Processor) -> None:
         """Keep the candidate running, and pause the source when a request can be carried out."""
-        failed_s = 0.0
+        failed_s, waits_s = 0.0, RETRY_AFTER_S * min(self._tries, TRIES_COUNTED_MAX)
         while True:
             plan = self.folds.plan
             is_open = plan is not None and plan.stage == "open"
@@ -156,11 +170,11 @@ class PartitionFolds:
                     await self._end_candidate()
                 if failed_s <= 0:
                     self._keep_candidate(plan, processor)
-                request = plan.pending(self.partition, processor.number)
+                request = plan.pending(self.partition, processor.number) if waits_s <= 0 else None
                 if request is not None and self._can_carry_out(request, processor, is_near=True):
                     self._source.is_pausing = True
                     return
-            failed_s -= LOOK_EVERY_S
+            failed_s, waits_s = failed_s - LOOK_EVERY_S, waits_s - LOOK_EVERY_S
             await self.sleep(LOOK_EVERY_S if is_open else IDLE_LOOK_EVERY_S)
 
     def _keep_candidate(self, plan: Plan, processor: Processor) -> None:
@@ -186,8 +200,10 @@ class PartitionFolds:
             await asyncio.wait({task}, timeout=limit_s)
         finally:
             task.cancel()
-        await asyncio.wait({task}, timeout=limit_s)
-        await candidate.source.close()
+            try:
+                await asyncio.wait({task}, timeout=limit_s)
+            finally:
+                await candidate.source.close()
         if task.done() and not task.cancelled() and (error := task.exception()) is not None:
             logger.warning(
                 "the candidate %s failed: %s partition=%s",
@@ -210,7 +226,9 @@ class PartitionFolds:
         candidate = self._candidate
         if request.kind != "promote" or candidate is None or not candidate.is_positioned:
             return False
-        if (candidate.fold_id, candidate.processor.origin) != (request.fold_id, request.origin):
+        if candidate.fold_id != request.fold_id:
+            return False
+        if request.origin not in (None, candidate.processor.origin):
             return False
         lag = self.published - candidate.processor.position
         return lag <= (processor.settings.batch_events_max if is_near else 0)

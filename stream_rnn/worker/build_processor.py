@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from stream_rnn.fold.assemble import build_processor
 from stream_rnn.fold.crash_points import AtCrashPoint
 from stream_rnn.fold.fold_id import fold_id_of, store_tag
-from stream_rnn.fold.observer import NullObserver, Observer
+from stream_rnn.fold.observer import Observer, UnsampledObserver
 from stream_rnn.fold.processor import Processor
 from stream_rnn.fold.publisher import IdempotentPublisher, Publisher, TransactionalPublisher
 from stream_rnn.fold.recovery_facts import Log
@@ -96,7 +96,9 @@ class ProcessorBuilder:
             partition=partition,
             source=source,
             publisher=self._publisher(partition, generation),
-            give_way=GiveWay(lambda: bool(source.pending_records) or source.is_busy),
+            give_way=GiveWay(
+                lambda: not folds.is_pausing and (bool(source.pending_records) or source.is_busy)
+            ),
         )
         return folds, source
 
@@ -110,7 +112,7 @@ class ProcessorBuilder:
     ) -> Processor:
         """Build the processor of a model's fold."""
         settings = self.settings
-        has_same_heads = model.spec.heads == self.model.spec.heads  # as the metrics have
+        has_same_heads = model.spec.heads == self.model.spec.heads  # which are sampled by name
         return build_processor(
             model=model,
             settings=settings,
@@ -123,7 +125,7 @@ class ProcessorBuilder:
             cache_bytes=self.cache_bytes,
             patience_s=settings.transaction_timeout_ms / 1000,
             at_crash_point=self.at_crash_point,
-            observer=self.observer if has_same_heads else NullObserver(),
+            observer=self.observer if has_same_heads else UnsampledObserver(self.observer),
             schemas=RedisSchemas(self.redis, settings) if settings.reads_frames else None,
         )
 

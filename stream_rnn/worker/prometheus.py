@@ -236,7 +236,8 @@ class Metrics:
         for step, seconds in folded.seconds.items():
             self._seconds.labels(step).observe(seconds)
         now = self._clock()
-        if events and not stepped.errors and now - self._sampled_s >= SAMPLE_EVERY_S:
+        may_sample = folded.is_sampled and events and not stepped.errors
+        if may_sample and now - self._sampled_s >= SAMPLE_EVERY_S:
             self._sampled_s = now
             self._sample(folded)
 

@@ -13,10 +13,12 @@ from stream_rnn.errors import FencedError, StreamRNNError, reason
 from stream_rnn.fold.decoder import Record
 from stream_rnn.fold.fold_id import fold_id_of
 from stream_rnn.fold.kafka_log import KafkaLog
+from stream_rnn.fold.observer import NullObserver
 from stream_rnn.fold.processor import Processor
 from stream_rnn.fold.publisher import Publisher
 from stream_rnn.fold.recovery_facts import Consult, Log, Recovery
 from stream_rnn.fold.source import Source
+from stream_rnn.fold.value_formats import check_registry
 from stream_rnn.kafka.clients import stop_consumer
 from stream_rnn.kafka.cluster import POLL_MS, KafkaCluster
 from stream_rnn.kafka.record_batches import Consumer
@@ -38,6 +40,8 @@ logger = logging.getLogger(__name__)
 LOOK_EVERY_S = 1.0
 SHARE = 0.3  # of the time, for a candidate while the fold in charge has work
 REST_MAX_S = 1.0
+REST_LOOK_EVERY_S = 0.02
+REFUSED_FOR_S = 60.0  # a bundle that cannot be loaded: it may have 100 MB, and may be replaced
 
 
 class BuildsProcessors(Protocol):
@@ -65,6 +69,7 @@ class WorkerFolds:
         is_json: Whether predictions are JSON; other formats depend on the model, so a worker then
             runs no fold but its own.
         plan: Plan as it was last read.
+        clock: Monotonic clock in seconds.
     """
 
     settings: FoldSettings
@@ -74,8 +79,10 @@ class WorkerFolds:
     cluster: KafkaCluster
     is_json: bool = True
     plan: Plan | None = None
+    clock: Callable[[], float] = time.monotonic
     models: dict[str, Model] = field(init=False)
     _refused: dict[str, str] = field(default_factory=dict)
+    _again_s: dict[str, float] = field(default_factory=dict)
     _loading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
@@ -101,7 +108,8 @@ class WorkerFolds:
         if plan is not None:
             async with self._loading:
                 for name in plan.folds:
-                    if name.fold_id not in self.models and self.is_json:
+                    is_due = self.clock() >= self._again_s.get(name.fold_id, 0.0)
+                    if name.fold_id not in self.models and self.is_json and is_due:
                         await self._load(name)
         self.plan = plan
         return plan
@@ -115,6 +123,7 @@ class WorkerFolds:
         else:
             try:
                 model = await asyncio.to_thread(load_bundle_bytes, bundle, name.fingerprint)
+                check_registry(model.spec.event, self.settings)
             except StreamRNNError as error:
                 why = str(error)
             else:
@@ -126,6 +135,8 @@ class WorkerFolds:
         if why and self._refused.get(name.fold_id) != why:
             logger.warning("cannot run fold %s of the roll-out: %s", name.fold_id, why)
         self._refused[name.fold_id] = why
+        if why and bundle is not None:
+            self._again_s[name.fold_id] = self.clock() + REFUSED_FOR_S
 
     async def look(self) -> None:
         """Read the plan once a second until cancelled; while Redis does not answer, the last one stands."""
@@ -174,6 +185,7 @@ class WorkerFolds:
         given = partition, source, SilentPublisher(), log
         processor = self.builder.processor(self.models[fold], *given)
         store = self.store(fold, partition)
+        processor.observer = NullObserver()  # the metrics are those of the folds in charge
         processor.recovery = CandidateRecovery(processor.place, fold, store, log, published)
         return processor, source
 
@@ -237,8 +249,13 @@ class GiveWay:
         self._resumed_s = time.monotonic()
 
     async def __call__(self) -> None:
-        """Wait so long that the candidate had its share of the time since the last call."""
+        """Wait so long that the candidate had its share of the time since the last call.
+
+        The rest ends early when the fold in charge has no work left.
+        """
         worked_s = time.monotonic() - self._resumed_s
-        if self._has_work():
-            await asyncio.sleep(min(worked_s * (1 / SHARE - 1), REST_MAX_S))
+        left_s = min(worked_s * (1 / SHARE - 1), REST_MAX_S)
+        while left_s > 0 and self._has_work():
+            await asyncio.sleep(min(left_s, REST_LOOK_EVERY_S))
+            left_s -= REST_LOOK_EVERY_S
         self._resumed_s = time.monotonic()

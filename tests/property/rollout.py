@@ -357,7 +357,10 @@ class World:
         faults: Sequence[str],
         own: tuple[int, int] = (0, 0),
         lacks: frozenset[int] = frozenset(),
+        *,
+        names_origins: bool = True,
     ) -> None:
+        self.names_origins = names_origins
         self.plan, self.faults, self.own, self.lacks = plan, faults, own, lacks
         self.chance = random.Random(seed)
         self.configured = build_settings(delivery, "stop").of_fold(needs=())
@@ -552,7 +555,8 @@ class World:
         origin = self.stores[self.ids.index(fold)].stored.origin
         if fold != known.fold_id and origin is None:
             return
-        await self._request(plan, plan.with_request("promote", 0, fold, known, origin))
+        seen = origin if self.names_origins else None
+        await self._request(plan, plan.with_request("promote", 0, fold, known, seen))
 
     async def abandon(self) -> None:
         """Let the own bundles of the workers take over, if no worker has the fold in charge."""

@@ -45,6 +45,11 @@ def test_the_group_offset_and_not_a_workers_bundle_decides(own):
     explore("exactly_once", FAULTS, own=own)
 
 
+def test_a_request_for_any_origin_is_carried_out():
+    """Also if Kafka or Redis forget: the origin is then that of the states."""
+    assert explore("exactly_once", FAULTS, names_origins=False) > 1
+
+
 def test_a_worker_without_the_bundle_stops():
     """It never takes the partition back without a word."""
     explore("exactly_once", FAULTS, lacks=frozenset({1}))

@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from stream_rnn.cli.shared.log_format import JsonFormatter
 from stream_rnn.errors import ConfigError, TornError
+from stream_rnn.fold.observer import UnsampledObserver
 from stream_rnn.settings import Settings
 from stream_rnn.testing import MemoryLog, MemoryStore, memory_processor, record
 from stream_rnn.worker.health import Health, parse_address
@@ -62,6 +63,21 @@ async def test_what_a_processor_does_is_counted():
     assert found["stream_rnn_hidden_rms_count",] == 2
 
     metrics.on_reposition(TornError("x"))
+    assert said(metrics)["stream_rnn_repositions_total", "torn"] == 1
+
+
+async def test_a_fold_with_other_heads_is_counted_and_not_sampled():
+    """After a cut-over to it, an alert must not take it for silence."""
+    metrics = metrics_of()
+    log = MemoryLog([record(0, b"k", {"x": 0.5, "kind": "A"}, 0)])
+    processor = memory_processor(MODEL, log, MemoryStore(), SETTINGS)
+    processor.observer = UnsampledObserver(metrics)
+    await processor.run()
+    found = said(metrics)
+    assert found["stream_rnn_events_total",] == 1
+    assert found["stream_rnn_starts_total", "4"] == 1
+    assert ("stream_rnn_output_probability_count", "big") not in found
+    processor.observer.on_reposition(TornError("x"))
     assert said(metrics)["stream_rnn_repositions_total", "torn"] == 1
 
 

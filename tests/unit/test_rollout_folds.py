@@ -1,0 +1,195 @@
+"""What a worker does for a roll-out: it loads bundles, lets candidates give way, and attends to requests."""
+
+import asyncio
+import tempfile
+
+import pytest
+
+from stream_rnn.errors import BundleError
+from stream_rnn.fold.fold_id import fold_id
+from stream_rnn.fold.source import Fetch
+from stream_rnn.model.bundle import save_bundle
+from stream_rnn.rollout.bundles import load_bundle_bytes, read_bundle_bytes
+from stream_rnn.rollout.partition import PartitionFolds
+from stream_rnn.rollout.plan import FoldName, Plan
+from stream_rnn.rollout.plan_store import MemoryPlanStore
+from stream_rnn.settings import Settings
+from stream_rnn.testing import MemoryLog, MemoryStore, memory_processor
+from stream_rnn.worker.rollout_folds import REFUSED_FOR_S, GiveWay, WorkerFolds
+from tests import models
+
+SETTINGS = Settings.build(app="app", source="events", predictions="out").of_fold(needs=())
+
+
+@pytest.fixture
+def bundles(tmp_path):
+    """Return two models with the bytes of their bundles."""
+    made = []
+    for seed in (1, 2):
+        save_bundle(models.small("gru", seed=seed), tmp_path / str(seed))
+        made.append(read_bundle_bytes(tmp_path / str(seed)))
+    return made
+
+
+class CountedStore(MemoryPlanStore):
+    """A store of plans that counts how often a bundle is read."""
+
+    reads = 0
+
+    async def get_bundle(self, fingerprint):
+        self.reads += 1
+        return await super().get_bundle(fingerprint)
+
+
+def folds_of(bundles, broken=None):
+    """Return the folds of a worker, the store of its plan, and what sets its clock."""
+    (own, one), (other, two) = bundles
+    names = [FoldName(fold_id=fold_id(m.fingerprint, SETTINGS), fingerprint=m.fingerprint) for m in (own, other)]  # fmt: skip
+    store, now = CountedStore(), [0.0]
+    store.plan = Plan(folds=tuple(names)).encode()
+    store.bundles = {own.fingerprint: one, other.fingerprint: broken or two}
+    folds = WorkerFolds(
+        settings=SETTINGS,
+        model=own,
+        builder=None,
+        plans=store,
+        cluster=None,
+        clock=lambda: now[0],
+    )
+    return folds, store, now
+
+
+async def test_a_bundle_that_is_refused_is_not_read_again_at_once(bundles, caplog):
+    """It may have 100 MB, and the plan is read once a second; a replaced one is found later."""
+    torn = bundles[1][1]._replace(tensors=b"torn")
+    folds, store, now = folds_of(bundles, torn)
+    for _ in range(3):
+        await folds.read_plan()
+    assert store.reads == 1
+    assert caplog.text.count("cannot run fold") == 1
+    store.bundles[bundles[1][0].fingerprint] = bundles[1][1]
+    now[0] = REFUSED_FOR_S
+    await folds.read_plan()
+    assert folds.has(folds.plan.folds[1].fold_id)
+
+
+async def test_a_bundle_that_is_missing_is_looked_for_each_time(bundles):
+    """It costs nothing, and a roll-out may put it there after the plan."""
+    folds, store, _ = folds_of(bundles)
+    kept, store.bundles = store.bundles, {}
+    await folds.read_plan()
+    assert not folds.has(folds.plan.folds[1].fold_id)
+    store.bundles = kept
+    await folds.read_plan()
+    assert folds.has(folds.plan.folds[1].fold_id)
+
+
+async def test_without_a_temporary_directory_only_the_bundle_is_refused(bundles, monkeypatch, caplog):  # fmt: skip
+    """The worker goes on with the fold that it has, and says what to do."""
+    monkeypatch.setattr(tempfile, "tempdir", "/nonexistent")
+    with pytest.raises(BundleError, match=r"temporary directory.*TMPDIR"):
+        load_bundle_bytes(bundles[1][1], bundles[1][0].fingerprint)
+    folds, _, _ = folds_of(bundles)
+    assert await folds.read_plan() is not None
+    assert "TMPDIR" in caplog.text
+
+
+async def test_a_bundle_whose_records_need_a_registry_is_refused_where_there_is_none(tmp_path, bundles, caplog):  # fmt: skip
+    """Its candidate could read no record."""
+    model = models.small("gru", seed=2)
+    event = model.spec.event.model_copy(update={"value_format": "avro"})
+    model.spec = model.spec.model_copy(update={"event": event})
+    save_bundle(model, tmp_path / "avro")
+    folds, _, _ = folds_of([bundles[0], read_bundle_bytes(tmp_path / "avro")])
+    await folds.read_plan()
+    assert not folds.has(folds.plan.folds[1].fold_id)
+    assert "schema_registry_url" in caplog.text
+
+
+async def test_a_rest_ends_when_the_fold_in_charge_has_no_work():
+    """While it pauses for a cut-over, it waits for the candidate."""
+    asked = []
+
+    def has_work() -> bool:
+        asked.append(1)
+        return len(asked) < 3
+
+    give_way = GiveWay(has_work)
+    give_way._resumed_s -= 1000  # the candidate has worked for long
+    await give_way()
+    assert len(asked) == 3
+
+
+class QuietSource:
+    """A source in which nothing arrives, for the fold in charge and for a candidate."""
+
+    closed = False
+    position = 0
+
+    async def seek(self, position):
+        self.position = position
+
+    async def take(self, timeout_s):
+        await asyncio.sleep(min(timeout_s, 0.01))
+        return Fetch([], self.position)
+
+    def end(self):
+        """Go on: a candidate may be busy."""
+
+    async def close(self):
+        self.closed = True
+
+
+class QuietFolds:
+    """Two folds of an empty log, whose roll-out is open."""
+
+    def __init__(self, bundles, fail=None) -> None:
+        self.models = {fold_id(m.fingerprint, SETTINGS): m for m, _ in bundles}
+        self.own = next(iter(self.models))
+        names = [FoldName(fold_id=f, fingerprint=m.fingerprint) for f, m in self.models.items()]
+        self.plan, self.fail, self.source = Plan(folds=tuple(names)), fail, QuietSource()
+
+    async def read_plan(self):
+        return self.plan
+
+    def has(self, fold):
+        return fold in self.models
+
+    def active(self, fold, _partition, source, *_given):
+        processor = memory_processor(self.models[fold], MemoryLog([]), MemoryStore(), SETTINGS)
+        processor.source = source
+        return processor
+
+    def candidate(self, fold, partition, *_given):
+        if self.fail is not None:
+            raise self.fail
+        return self.active(fold, partition, self.source), self.source
+
+
+async def test_an_error_in_attending_to_a_roll_out_ends_the_partition(bundles):
+    """Otherwise nobody would carry out its requests, and nothing would say so."""
+    folds = QuietFolds(bundles, RuntimeError("a mistake"))
+    partition = PartitionFolds(folds=folds, partition=0, source=QuietSource(), publisher=None)
+    running = asyncio.create_task(partition.run())
+    await asyncio.wait({running}, timeout=20)
+    assert running.done()
+    with pytest.raises(RuntimeError, match="a mistake"):
+        await running
+
+
+async def test_a_candidate_is_closed_if_its_end_is_cancelled(bundles):
+    """A partition that is lost meanwhile must leave no consumer behind."""
+    folds = QuietFolds(bundles)
+    partition = PartitionFolds(folds=folds, partition=0, source=QuietSource(), publisher=None)
+    running = asyncio.create_task(partition.run())
+    async with asyncio.timeout(20):
+        while partition._candidate is None:
+            await asyncio.sleep(0.01)
+        ending = asyncio.create_task(partition._end_candidate())
+        while partition._candidate is not None:
+            await asyncio.sleep(0)
+        ending.cancel()
+        running.cancel()
+        await asyncio.wait({ending, running})
+    assert ending.cancelled()
+    assert folds.source.closed
