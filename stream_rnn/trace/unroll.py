@@ -103,10 +103,7 @@ class Unrolled:
 
     @property
     def memory(self) -> dict[str, Floats]:
-        """Parts of the memory: h (T, L, H) or in the shape of a class's h; for an LSTM also c.
-
-        It is empty for a memoryless network.
-        """
+        """Parts of the memory: h (T, L, H) or as the class has it, for an LSTM also c; maybe none."""
         match self.model.cell.kind:
             case "none":
                 return {}

@@ -148,7 +148,7 @@ def run(
     metrics_of_seeds = [
         {
             "seed": seed,
-            "initial_weights": _initial_weights(memory),
+            "initial_weights": memory.initial_weights,
             "epochs": memory.epochs,
             "validation_losses": [memory.validation_loss, memoryless.validation_loss],
             "memory": memory.metrics,
@@ -211,8 +211,7 @@ def _train_network(
 ) -> Trained:
     recipe = _recipe(plan, cell, settings)
     suffix = "" if memoryless is None else RESTARTED
-    file = f"seed-{settings.seed}-{cell.kind}{suffix}.safetensors"
-    path = plan.checkpoint_directory / file
+    path = plan.checkpoint_directory / f"seed-{settings.seed}-{cell.kind}{suffix}.safetensors"
     return train(
         plan.spec,
         cell,
@@ -223,10 +222,6 @@ def _train_network(
         Checkpoint.read(path, recipe),
         memoryless,
     )
-
-
-def _initial_weights(trained: Trained) -> str:
-    return MEMORYLESS_NAME if trained.is_from_memoryless else "random"
 
 
 def _recipe(plan: TrainingRun, cell: AnyCell, settings: TrainingSettings) -> str:
@@ -339,9 +334,8 @@ def _write(plan: TrainingRun, best: tuple[Trained, Trained], naive: Naive) -> No
     fresh = plan.checkpoint_directory / FRESH_NAME
     shutil.rmtree(fresh, ignore_errors=True)
     for trained, directory in zip(best, (fresh, fresh / MEMORYLESS_NAME), strict=True):
-        initial = _initial_weights(trained)
-        provenance = {**plan.provenance, "epochs": trained.epochs, "initial_weights": initial}
-        save_bundle(trained.model, directory, provenance, trained.metrics)
+        found = {"epochs": trained.epochs, "initial_weights": trained.initial_weights}
+        save_bundle(trained.model, directory, {**plan.provenance, **found}, trained.metrics)
     (fresh / NAIVE_NAME).write_text(naive.model_dump_json() + "\n", encoding="utf-8")
     plan.out.parent.mkdir(parents=True, exist_ok=True)
     check_out(plan.out)  # again, because much time has passed since the first check

@@ -78,6 +78,11 @@ class Trained:
     held_out: Mapping[str, HeldOut] = field(default_factory=dict)
     is_from_memoryless: bool = False
 
+    @property
+    def initial_weights(self) -> str:
+        """Name of the weights from which training started, as in :class:`TrainingSettings`."""
+        return "memoryless" if self.is_from_memoryless else "random"
+
 
 OnCheckpoint = Callable[[Checkpoint], None]
 

@@ -7,6 +7,7 @@ import pytest
 
 from stream_rnn.cli import train
 from stream_rnn.evaluation.report import sentences as conclusions
+from stream_rnn.evaluation.report.health_signs import health_signs
 from stream_rnn.evaluation.result import (
     Bin,
     Group,
@@ -120,15 +121,15 @@ def test_calibration_is_the_mean_distance_over_events():
 def test_an_ill_hidden_state_is_pointed_at(change, place):
     """And only that: every other sign stays good."""
     well = HiddenStateGroup("9+", 100, 0.4, 0.5, 0.02, 0.1)
-    found = conclusions.health(HiddenStateHealth(10, 48, 2, (replace(well, **change),), 0.1))
+    found = health_signs(HiddenStateHealth(10, 48, 2, (replace(well, **change),), 0.1))
     assert [i for i, one in enumerate(found) if not one.is_good] == [place]
 
 
 def test_silence_and_drift_are_pointed_at():
     """With what cannot be known left open."""
-    found = conclusions.health(HiddenStateHealth(0, 48, 40, (), 0.9))
+    found = health_signs(HiddenStateHealth(0, 48, 40, (), 0.9))
     assert [one.is_good for one in found] == [None, None, None, None, False, False]
-    assert conclusions.health(HiddenStateHealth(0, 0, 0, (), math.nan))[4].is_good is None
+    assert health_signs(HiddenStateHealth(0, 0, 0, (), math.nan))[4].is_good is None
 
 
 def few(name, events, value=0.7):
@@ -186,5 +187,5 @@ def test_few_hidden_states_are_no_sign():
     """The longest memory of one key says nothing about the others."""
     well = HiddenStateGroup("1-9", 100, 0.4, 0.5, 0.02, 0.1)
     ill = HiddenStateGroup("10+", 5, 0.99, 0.99, 0.9, 0.9)
-    found = conclusions.health(HiddenStateHealth(10, 48, 2, (well, ill), 0.1))
+    found = health_signs(HiddenStateHealth(10, 48, 2, (well, ill), 0.1))
     assert all(one.is_good for one in found)

@@ -26,6 +26,7 @@ from stream_rnn.evaluation.report.figures import (
     is_duration,
     metric_name,
 )
+from stream_rnn.evaluation.report.health_signs import health_signs
 from stream_rnn.evaluation.result import (
     MODELS,
     Bin,
@@ -162,7 +163,7 @@ def render(evaluation: Evaluation, pictures: Sequence[tuple[str, str]]) -> str:
             tuple(_head_section(i, h) for i, h in enumerate(heads[:HEADS_MAX], 1)), len(heads)
         ),
         rows=Excerpt(tuple((h, *sentences.worth(h)) for h in heads[:HEAD_ROWS_MAX]), len(heads)),
-        health_signs=sentences.health(evaluation.health) if evaluation.health else (),
+        health_signs=health_signs(evaluation.health) if evaluation.health else (),
         health_chart=_health_chart(evaluation.health) if evaluation.health else "",
         health_at=shorten(evaluation.health.at if evaluation.health else (), GROUPS_MAX),
         pictures=_pictures(pictures),
