@@ -219,6 +219,7 @@ class Recovery:
         if not depends_on_redis:
             return None
         has_moved = await self.store.read() != replace(facts.stored, is_corrupt=False)
+        self.at_crash_point(Point.STATE_READ)
         if has_moved or await self.log.group_offset() != facts.group_offset:
             return await self.read(facts.acknowledged)
         return None

@@ -95,19 +95,18 @@ class TrainingResult:
         return framed(page(str(self.out), body), f"Training of {self.out}")
 
     def _chart(self) -> str:
-        """Draw the losses; the curves of a network with several seeds share style and label."""
+        """Draw the losses; the curves of a network with several seeds share a style."""
         frame = self.to_polars().sort("epoch", maintain_order=True)
         numbers = frame["epoch"].unique(maintain_order=True).to_list()
         series, seeds = [], len(self.scores.seeds)
         for network in frame["network"].unique(maintain_order=True):
             name = network.rpartition(" ")[2]
-            label = f"{name}, {seeds} seeds" if seeds > 1 else name
             losses = dict(frame.filter(network=network).select("epoch", "validation_loss").rows())
             figures = [Figure(losses[n]) if n in losses else None for n in numbers]
             style = "s2" if name == MEMORYLESS else "s3" if name.endswith(RESTARTED) else "s1"
-            series.append(Series(style, label, figures))
+            series.append(Series(style, name, figures))
         return group_chart(
-            "validation loss of each epoch",
+            "validation loss of each epoch" + (f", {seeds} seeds" if seeds > 1 else ""),
             [str(n) for n in numbers],
             series,
             [],

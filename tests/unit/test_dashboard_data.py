@@ -92,7 +92,7 @@ def prediction(outputs, fingerprint=FINGERPRINT[:16]):
 
 def test_only_what_the_bundle_can_say_is_sampled():
     """Other heads, other kinds, other bundles and what is no prediction are left out."""
-    model = SimpleNamespace(fingerprint=FINGERPRINT, spec=MODEL.spec)
+    model = SimpleNamespace(fingerprint=FINGERPRINT, spec=MODEL.spec, surprise=MODEL.surprise)
     fold = SimpleNamespace(settings=Settings.build(predictions="out"), model=model, places=[])
     sampler = Sampler(fold, lambda: 0.0)
     good = '{"big":{"probability":0.5}}'

@@ -97,9 +97,10 @@ AVRO = {  # row: (type, value that is written without the logical type, content)
         (logical("int", "time-millis"), 3_600_000, 3_600_000),
         (logical("long", "time-micros"), 3_600_000_999, 3_600_000),
     ],
-    "`duration`, other logical types": [
+    "`duration`, other logical types, a `decimal` whose scale or precision is invalid": [
         (fixed(12, "duration"), bytes(12), "\0" * 12),
         (logical("long", "unheard-of"), 7, 7),
+        (logical("bytes", "decimal", precision=2, scale=3), b"\1\2", "\1\2"),
     ],
 }
 

@@ -6,6 +6,7 @@ import re
 import pytest
 
 from stream_rnn import compare, evaluate, propose_spec, replay, train
+from stream_rnn.evaluation.report.charts import LETTER
 from stream_rnn.notebook.example import example_bundle, machines
 from stream_rnn.notebook.html import table
 from stream_rnn.text import DASH, format_number
@@ -62,11 +63,27 @@ def test_figures_have_significant_digits(scale, tmp_path):
 def test_the_curves_of_a_network_share_style_and_label(seeds, end, tmp_path):
     """A legend has room for two entries, and each entry has its own style."""
     spec = propose_spec(FRAME, target="failed")
-    result = train(FRAME, spec, tmp_path / "b", hidden=8, epochs=2, seeds=seeds)
+    result = train(
+        FRAME, spec, tmp_path / "b", hidden=8, epochs=2, seeds=seeds, initial_weights="random"
+    )
     html = entities.unescape(result._repr_html_())
     chart = re.search("<svg.*?</svg>", html, re.DOTALL)[0]
-    assert [chart.count(label) for label in (f">gru{end}<", f">memoryless{end}<")] == [1, 1]
+    assert [chart.count(label) for label in (">gru<", ">memoryless<")] == [1, 1]
+    assert f"<title>validation loss of each epoch{end}</title>" in chart
     assert "seed 1" not in chart
     curves = re.findall(r'class="curve (s\d)"', chart)
     assert (curves.count("s1"), curves.count("s2")) == (seeds + 1, seeds + 1)  # and the legend
     assert len(curves) == 2 * (seeds + 1)
+
+
+def test_a_second_start_has_a_curve_of_its_own(tmp_path):
+    """And the legend with all three kinds of curves ends within the picture."""
+    spec = propose_spec(FRAME, target="failed")
+    settings = {"hidden": 8, "epochs": 2, "seeds": 3}
+    result = train(FRAME, spec, tmp_path / "b", initial_weights="memoryless", **settings)
+    chart = re.search("<svg.*?</svg>", entities.unescape(result._repr_html_()), re.DOTALL)[0]
+    curves = re.findall(r'class="curve (s\d)"', chart)
+    assert (curves.count("s2"), curves.count("s3"), len(curves)) == (4, 4, 8)
+    width = float(re.search(r'viewBox="0 0 (\S+)', chart)[1])
+    longest = ("elman", "memoryless", "elman-restarted")
+    assert sum(len(label) * LETTER + 34 for label in longest) <= width
