@@ -17,7 +17,7 @@ import torch
 from stream_rnn.evaluation.advice import EPOCHS_LONG
 from stream_rnn.evaluation.predictions_with_targets import predict_with_targets
 from stream_rnn.fold.decoder import LogRecord
-from stream_rnn.model.cells import CellSpec
+from stream_rnn.model.cells import cell_of
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.replay.logs import Range
 from stream_rnn.settings import Settings
@@ -31,17 +31,19 @@ pytestmark = [pytest.mark.bench, pytest.mark.timeout(3600)]
 DISTANCES = (10, 30, 100, 300, 1000)
 KEYS_TRAINED, KEYS_TESTED = 48, 100  # of each distance
 SETTINGS = Settings.build(app="recall", source="recall", batch_events_max=1000)
-SPEC = FeatureSpec.parse(
-    {
-        "name": "recall",
-        "features": [
-            {"kind": "numeric", "name": n, "path": n, "scaling": "none", "missing": "mean"}
-            for n in ("shown", "noise", "asked")
-        ],
-        "heads": [{"kind": "binary", "name": "bit", "of": "now", "path": "bit"}],
-    },
-    "recall",
-)
+FEATURES = [
+    {"kind": "numeric", "name": n, "path": n, "scaling": "none", "missing": "mean"}
+    for n in ("shown", "noise", "asked")
+]
+SINCE_PREVIOUS = {"kind": "since_previous", "name": "wait"}
+CELLS = ("elman", "gru", "lstm", "mingru", "rg_lru", "decay_gru")
+
+
+def spec_of(kind: str) -> FeatureSpec:
+    """Return the spec; only a cell that decays reads the time."""
+    features = [*FEATURES, SINCE_PREVIOUS] if kind == "decay_gru" else FEATURES
+    head = {"kind": "binary", "name": "bit", "of": "now", "path": "bit"}
+    return FeatureSpec.parse({"name": "recall", "features": features, "heads": [head]}, "recall")
 
 
 def records_of(keys: int, seed: int) -> list[LogRecord]:
@@ -82,18 +84,19 @@ class Log:
         yield self.records
 
 
-@pytest.mark.parametrize("kind", ["elman", "gru", "lstm"])
+@pytest.mark.parametrize("kind", CELLS)
 def test_recall_by_distance(kind):
     """Print the share of recalled bits by distance; a guess is right half of the time.
 
     The option is the one that ``train`` suggests when the memory does not help.
     """
     torch.set_num_threads(1)
-    events = make_events([records_of(KEYS_TRAINED, 1)], SPEC, SETTINGS)
+    spec = spec_of(kind)
+    events = make_events([records_of(KEYS_TRAINED, 1)], spec, SETTINGS)
     number = np.array([int(key.partition(b"-")[2]) for key in events.keys])
     examples = with_parts(events, np.where(number % 8 == 0, 1, 0).astype(np.int8))
     training, begin_s = TrainingSettings(epochs=EPOCHS_LONG), time.process_time()
-    model = train(fit(SPEC, examples), CellSpec(kind=kind, hidden=32), examples, training).model
+    model = train(fit(spec, examples), cell_of(kind, 32, 1, {}), examples, training).model
     seconds = time.process_time() - begin_s
     outcomes = asyncio.run(predict_with_targets(Log(records_of(KEYS_TESTED, 2)), model, SETTINGS))
     target = outcomes.targets["bit"]
@@ -103,5 +106,5 @@ def test_recall_by_distance(kind):
     shares = {d: float(right[asked & (distance == d)].mean()) for d in DISTANCES}
     assert asked.sum() == KEYS_TESTED * len(DISTANCES)
     print(
-        f"\n{kind:5} {seconds:.0f} CPU s: " + "  ".join(f"{d}: {s:.2f}" for d, s in shares.items())
+        f"\n{kind:9} {seconds:.0f} CPU s: " + "  ".join(f"{d}: {s:.2f}" for d, s in shares.items())
     )
