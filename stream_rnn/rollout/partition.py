@@ -25,6 +25,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from stream_rnn.errors import StateError, reason
+from stream_rnn.fold.crash_points import Counts
 from stream_rnn.fold.processor import Processor
 from stream_rnn.fold.publisher import Publisher
 from stream_rnn.fold.source import Source
@@ -78,6 +79,7 @@ class PartitionFolds:
     processor: Processor = field(init=False)
     cut_overs: int = 0
     _tries: int = 0
+    _counts: Counts = field(default_factory=Counts)
     _source: PausableSource = field(init=False)
     _candidate: _Candidate | None = None
 
@@ -91,6 +93,7 @@ class PartitionFolds:
         consult = InCharge(self.folds, self.partition).consult
         given = self.partition, self._source, self.publisher, consult
         self.processor = self.folds.active(fold_id, *given)
+        self.processor.counts = self._counts  # they are those of the assignment
         self.processor.acknowledged = acknowledged
         self.processor.is_publisher_started = is_started
 

@@ -40,6 +40,7 @@ logger = logging.getLogger(__name__)
 LOOK_EVERY_S = 1.0
 SHARE = 0.3  # of the time, for a candidate while the fold in charge has work
 REST_MAX_S = 1.0
+MODELS_MAX = 5  # in memory: the own one, and those of this plan and the one before
 REST_LOOK_EVERY_S = 0.02
 REFUSED_FOR_S = 60.0  # a bundle that cannot be loaded: it may have 100 MB, and may be replaced
 
@@ -110,12 +111,12 @@ class WorkerFolds:
                 for name in plan.folds:
                     is_due = self.clock() >= self._again_s.get(name.fold_id, 0.0)
                     if name.fold_id not in self.models and self.is_json and is_due:
-                        await self._load(name)
+                        await self._load(name, plan)
         self.plan = plan
         return plan
 
-    async def _load(self, name: FoldName) -> None:
-        """Load a bundle of the plan; it stays loaded, because a partition may still need it."""
+    async def _load(self, name: FoldName, plan: Plan) -> None:
+        """Load a bundle of the plan; the last ones stay, because a partition may still need them."""
         why = ""
         bundle = await self.plans.get_bundle(name.fingerprint)
         if bundle is None:
@@ -128,6 +129,7 @@ class WorkerFolds:
                 why = str(error)
             else:
                 if fold_id_of(model, self.settings) == name.fold_id:
+                    self._forget_models(plan)
                     self.models[name.fold_id] = model
                     logger.info("bundle loaded model=%s fold=%s", model.name, name.fold_id)
                 else:
@@ -137,6 +139,12 @@ class WorkerFolds:
         self._refused[name.fold_id] = why
         if why and bundle is not None:
             self._again_s[name.fold_id] = self.clock() + REFUSED_FOR_S
+
+    def _forget_models(self, plan: Plan) -> None:
+        """Make room for a model: leave out the oldest ones of earlier plans."""
+        oldest = [fold for fold in self.models if fold not in (self.own, *plan.fold_ids)]
+        for fold in oldest[: max(0, len(self.models) - MODELS_MAX + 1)]:
+            del self.models[fold]
 
     async def look(self) -> None:
         """Read the plan once a second until cancelled; while Redis does not answer, the last one stands."""

@@ -9,13 +9,14 @@ from stream_rnn.errors import BundleError
 from stream_rnn.fold.fold_id import fold_id
 from stream_rnn.fold.source import Fetch
 from stream_rnn.model.bundle import save_bundle
+from stream_rnn.model.network import Model
 from stream_rnn.rollout.bundles import load_bundle_bytes, read_bundle_bytes
 from stream_rnn.rollout.partition import PartitionFolds
 from stream_rnn.rollout.plan import FoldName, Plan
 from stream_rnn.rollout.plan_store import MemoryPlanStore
 from stream_rnn.settings import Settings
 from stream_rnn.testing import MemoryLog, MemoryStore, memory_processor
-from stream_rnn.worker.rollout_folds import REFUSED_FOR_S, GiveWay, WorkerFolds
+from stream_rnn.worker.rollout_folds import MODELS_MAX, REFUSED_FOR_S, GiveWay, WorkerFolds
 from tests import models
 
 SETTINGS = Settings.build(app="app", source="events", predictions="out").of_fold(needs=())
@@ -98,12 +99,28 @@ async def test_a_bundle_whose_records_need_a_registry_is_refused_where_there_is_
     """Its candidate could read no record."""
     model = models.small("gru", seed=2)
     event = model.spec.event.model_copy(update={"value_format": "avro"})
-    model.spec = model.spec.model_copy(update={"event": event})
-    save_bundle(model, tmp_path / "avro")
+    spec = model.spec.model_copy(update={"event": event})
+    save_bundle(Model(spec, model.cell, model.network), tmp_path / "avro")
     folds, _, _ = folds_of([bundles[0], read_bundle_bytes(tmp_path / "avro")])
     await folds.read_plan()
     assert not folds.has(folds.plan.folds[1].fold_id)
     assert "schema_registry_url" in caplog.text
+
+
+async def test_models_of_earlier_plans_are_forgotten(tmp_path, bundles):
+    """A worker that runs for months sees many roll-outs; its own bundle and the plan's stay."""
+    folds, store, _ = folds_of(bundles)
+    await folds.read_plan()
+    kept = folds.plan.folds[1]  # in each plan, and loaded before all others
+    for seed in range(3, 3 + 2 * MODELS_MAX):
+        save_bundle(models.small("gru", seed=seed), tmp_path / str(seed))
+        model, content = read_bundle_bytes(tmp_path / str(seed))
+        new = FoldName(fold_id=fold_id(model.fingerprint, SETTINGS), fingerprint=model.fingerprint)
+        store.bundles[model.fingerprint] = content
+        store.plan = Plan(folds=(kept, new)).encode()
+        await folds.read_plan()
+        assert all(folds.has(fold) for fold in (folds.own, kept.fold_id, new.fold_id))
+        assert len(folds.models) <= MODELS_MAX
 
 
 async def test_a_rest_ends_when_the_fold_in_charge_has_no_work():
@@ -175,6 +192,23 @@ async def test_an_error_in_attending_to_a_roll_out_ends_the_partition(bundles):
     assert running.done()
     with pytest.raises(RuntimeError, match="a mistake"):
         await running
+
+
+async def test_counts_are_those_of_the_assignment(bundles):
+    """They never go back, whichever fold is in charge: progress and log lines are made of them."""
+    folds = QuietFolds(bundles)
+    partition = PartitionFolds(folds=folds, partition=0, source=QuietSource(), publisher=None)
+    running = asyncio.create_task(partition.run())
+    before = partition.processor
+    async with asyncio.timeout(20):
+        while not before.is_positioned:
+            await asyncio.sleep(0.01)
+        partition._source.is_pausing = True
+        while not (partition.processor is not before and partition.processor.is_positioned):
+            await asyncio.sleep(0.01)
+    assert partition.processor.counts.positioned == 2
+    running.cancel()
+    await asyncio.wait({running})
 
 
 async def test_a_candidate_is_closed_if_its_end_is_cancelled(bundles):
