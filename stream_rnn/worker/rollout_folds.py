@@ -205,10 +205,17 @@ class KafkaRangeReader:
         cluster: Kafka clients, which open the consumer at the first read.
         tp: Partition.
         settings: Settings with the deadlines and the size of a micro-batch.
+        clock: Monotonic clock in seconds.
     """
 
-    def __init__(self, cluster: KafkaCluster, tp: TopicPartition, settings: FoldSettings) -> None:
-        self._cluster, self._tp, self._settings = cluster, tp, settings
+    def __init__(
+        self,
+        cluster: KafkaCluster,
+        tp: TopicPartition,
+        settings: FoldSettings,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._cluster, self._tp, self._settings, self._clock = cluster, tp, settings, clock
         self._consumer: Consumer | None = None
         self._position = -1
 
@@ -216,14 +223,15 @@ class KafkaRangeReader:
         """Return the first records of [first, end); none if the range has none.
 
         Raises:
-            FencedError: Kafka delivers nothing within ``kafka_timeout_s``.
+            FencedError: Kafka delivers nothing, and passes no offset, within ``kafka_timeout_s``.
         """
         cluster, tp, limit_s = self._cluster, self._tp, self._settings.kafka_timeout_s
         if self._consumer is None:
             self._consumer = await cluster.open_consumer(tp)
-        consumer, deadline = self._consumer, time.monotonic() + limit_s
+        consumer = self._consumer
         if self._position != first:
             consumer.seek(tp, first)
+        position, arrived_s = first, self._clock()
         while True:
             fetch = consumer.getmany(
                 tp, timeout_ms=POLL_MS, max_records=self._settings.batch_events_max
@@ -236,8 +244,10 @@ class KafkaRangeReader:
             if records or reached >= end:
                 self._position = self._position if records or reached == end else -1
                 return records
-            if time.monotonic() > deadline:
-                raise FencedError(f"{tp}: Kafka delivers nothing from offset {first} on")
+            if reached > position:  # over records of aborted transactions, or compacted ones
+                position, arrived_s = reached, self._clock()
+            elif self._clock() - arrived_s > limit_s:
+                raise FencedError(f"{tp}: Kafka delivers nothing from offset {position} on")
 
     async def close(self) -> None:
         """Close the consumer."""
