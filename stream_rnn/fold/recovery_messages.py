@@ -67,9 +67,9 @@ def other_fold(place: str, fold_id: str, group_offset: GroupOffset) -> str:
     """Describe a group offset by which a cut-over has put another fold in charge."""
     return (
         f"{place}: cut-over {group_offset.number} has put the fold {group_offset.fold_id} in charge "
-        f"at offset {group_offset.offset} or below, and the bundle and settings of this worker make the fold "
-        f"{fold_id}: publishing with it would take the model back without a word. Start this "
-        f"worker with the bundle and settings of the fold {group_offset.fold_id}"
+        f"(group offset {group_offset.offset}), but the bundle and settings of this worker make the "
+        f"fold {fold_id}, which would silently replace it; start this worker with the bundle and "
+        f"settings of the fold {group_offset.fold_id}"
     )
 
 

@@ -623,4 +623,5 @@ class World:
             return True
         other = self.stores[self.ids.index(pending.fold_id)].stored
         is_stale = pending.kind == "finish" and pending.fold_id != charge.fold_id
-        return is_stale or (pending.fold_id != charge.fold_id and other.origin != pending.origin)
+        is_unseen = pending.origin not in (None, other.origin)
+        return is_stale or (pending.fold_id != charge.fold_id and is_unseen)

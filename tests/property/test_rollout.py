@@ -19,16 +19,18 @@ EVERYTHING = [*FAULTS, *REDIS, "start", "end_roll_out", "abandon"]
 SEEDS, STEPS = 12, 400
 
 
-def explore(delivery, faults, seeds=SEEDS, **options) -> int:
-    """Run worlds of some seeds; return the number of cut-overs."""
+def explore(delivery, faults, seeds=SEEDS, steps=STEPS, stops=None, **options) -> int:
+    """Run worlds of some seeds; return the number of cut-overs, and add messages to ``stops``."""
     cut_overs = 0
     for seed in range(seeds):
         world = World(PLANS[seed % len(PLANS)], delivery, seed, [*PERSON, *faults], **options)
         try:
-            world.run(STEPS)
+            world.run(steps)
         except AssertionError as error:
             raise AssertionError(f"seed {seed}: {error}") from error
         cut_overs += world.checker.cut_overs
+        if stops is not None:
+            stops += world.stops
     return cut_overs
 
 
@@ -42,7 +44,7 @@ def test_a_roll_out_loses_and_doubles_nothing(delivery, faults):
 @pytest.mark.parametrize("own", [(0, 1), (1, 1)])
 def test_the_group_offset_and_not_a_workers_bundle_decides(own):
     """Workers that begin with the new bundle, one or all, change nothing once a cut-over is made."""
-    explore("exactly_once", FAULTS, own=own)
+    assert explore("exactly_once", FAULTS, own=own) > 1
 
 
 def test_a_request_for_any_origin_is_carried_out():
@@ -52,7 +54,11 @@ def test_a_request_for_any_origin_is_carried_out():
 
 def test_a_worker_without_the_bundle_stops():
     """It never takes the partition back without a word."""
-    explore("exactly_once", FAULTS, lacks=frozenset({1}))
+    stops, lacks = [], frozenset({1})
+    explore("exactly_once", FAULTS, lacks=lacks)
+    explore("exactly_once", ["rebalance"], steps=3 * STEPS, stops=stops, lacks=lacks)
+    assert stops
+    assert all("has put the fold" in stop for stop in stops)
 
 
 # Each of these mistakes must be found
