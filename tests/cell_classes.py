@@ -1,6 +1,7 @@
 """Cells as another package writes them: a good one, and for each check one that fails it."""
 
 import os
+import sys
 import time
 from typing import ClassVar
 
@@ -35,6 +36,41 @@ class Mean(nn.Module):
     def update(self, event, h):
         """Step once: x (B, I) and h (B, H) to h."""
         return torch.lerp(h, torch.tanh(self.map(event)), torch.sigmoid(self.rate(event)))
+
+
+class HasNoParameters(nn.Module):
+    """A moving average of the event at a fixed rate."""
+
+    class Config(BaseModel):
+        """Nothing to choose."""
+
+    def __init__(self, inputs: int, config: Config) -> None:  # noqa: ARG002  # the interface's
+        super().__init__()
+        self.hidden_shape, self.output_size = (inputs,), inputs
+
+    def forward(self, x, h):
+        """Step T times."""
+        out = []
+        for event in x.unbind():
+            h = torch.lerp(h, torch.tanh(event), 0.1)
+            out.append(h)
+        return torch.stack(out), h
+
+
+class IsPartlyFrozen(Mean):
+    """A reservoir: a parameter that is not to be trained."""
+
+    def __init__(self, inputs, config):
+        super().__init__(inputs, config)
+        self.map.weight.requires_grad_(False)
+
+
+class Prints(Mean):
+    """To the standard output."""
+
+    def update(self, event, h):
+        sys.stdout.write("step\n")
+        return super().update(event, h)
 
 
 class CountsCalls(Mean):
@@ -166,6 +202,91 @@ class ForgetsAParameter(Mean):
         self.unused = nn.Parameter(torch.zeros(3))
 
 
+class DrawsAConstant(Mean):
+    """A tensor of the constructor that no file holds."""
+
+    def __init__(self, inputs, config):
+        super().__init__(inputs, config)
+        self.factor = 1 + torch.rand(config.hidden)
+
+    def update(self, event, h):
+        return super().update(event, h) * self.factor / 2
+
+
+class DrawsABuffer(DrawsAConstant):
+    """The same, as a buffer that is not saved."""
+
+    def __init__(self, inputs, config):
+        super().__init__(inputs, config)
+        factor = self.factor
+        del self.factor
+        self.register_buffer("factor", factor, persistent=False)
+
+
+class SharesTensors(Mean):
+    """One module under two names."""
+
+    def __init__(self, inputs, config):
+        super().__init__(inputs, config)
+        self.other = self.map
+
+
+class WaitsForItsSize(Mean):
+    """A layer without a shape before the first call."""
+
+    def __init__(self, inputs, config):
+        super().__init__(inputs, config)
+        self.map = nn.LazyLinear(config.hidden)
+
+
+class HidesItsOutputs(Mean):
+    """No gradient reaches what a loss reads."""
+
+    def forward(self, x, h):
+        out, h = super().forward(x, h)
+        return out.detach(), h
+
+
+class ComputesWithoutGradients(Mean):
+    """Nor h."""
+
+    def forward(self, x, h):
+        with torch.no_grad():
+            return super().forward(x, h)
+
+
+class HidesTheEvent(Mean):
+    """No embedding learns."""
+
+    def update(self, event, h):
+        return super().update(event.detach(), h)
+
+
+class NamesGatesInAList(Mean):
+    """Letters without names."""
+
+    gate_names: ClassVar = ["r"]
+
+    def gates(self, x, h):  # noqa: ARG002  # the interface's
+        return {"r": torch.sigmoid(self.rate(x))}
+
+
+class TellsGatesOfNumpy(NamesGatesInAList):
+    """Arrays of another library."""
+
+    gate_names: ClassVar = {"r": "rate"}
+
+    def gates(self, x, h):
+        return {name: gate.numpy() for name, gate in super().gates(x, h).items()}
+
+
+class TellsNoGates(TellsGatesOfNumpy):
+    """The method returns nothing."""
+
+    def gates(self, x, h):  # noqa: ARG002  # the interface's
+        return None
+
+
 class Raises(Mean):
     """An exception of its own."""
 
@@ -195,5 +316,15 @@ BAD = {
     ForgetsAParameter: ("trainable", "unused has no gradient"),
     DependsOnTheProcess: ("processes", "another process computes other bits"),
     Raises: ("shapes", "RuntimeError: no such kernel"),
+    DrawsAConstant: ("rebuild", "another module with the same tensors gives other bits"),
+    DrawsABuffer: ("rebuild", "another module with the same tensors gives other bits"),
+    SharesTensors: ("shapes", "map.weight and other.weight share memory"),
+    WaitsForItsSize: ("shapes", "map.weight has no shape before the first call"),
+    HidesItsOutputs: ("trainable", "its outputs have no gradient"),
+    ComputesWithoutGradients: ("trainable", "its outputs have no gradient"),
+    HidesTheEvent: ("trainable", "x has no gradient"),
+    NamesGatesInAList: ("gates", "gate_names is a list"),
+    TellsGatesOfNumpy: ("gates", "the gate r is a ndarray"),
+    TellsNoGates: ("gates", "gates returns a NoneType"),
 }
 """The check that each class fails, and a part of the message."""

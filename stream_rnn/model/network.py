@@ -69,10 +69,15 @@ class Network(nn.Module):
         self._plain = torch.tensor(plain, dtype=torch.long)
         width = len(plain) + embedded
         self._padding = -width % WIDTH_MULTIPLE
-        self.cell = make_cell(cell, width + self._padding, since_previous)
+        self._cell_arguments = (cell, width + self._padding, since_previous)
+        self.cell = self.new_cell()
         self.hidden_shape, self.output_size = cell_sizes(cell, self.cell)
         self.dropout = nn.Dropout(0.0)
         self.head = Linear(self.output_size, sum(head.width for head in spec.heads))
+
+    def new_cell(self) -> nn.Module:
+        """Make a cell for the inputs of this network, initialized from the random state of torch."""
+        return make_cell(*self._cell_arguments)
 
     def set_dropout(self, probability: float) -> None:
         """Set the dropout probability for the outputs of each recurrent layer."""

@@ -15,17 +15,18 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from stream_rnn.model.cells import CellSpec, cell_of, make_cell
+from stream_rnn.model.cells import CellKind, CellSpec, cell_of, make_cell
 from stream_rnn.model.package_cells.contract import Probe, check_contract, one_thread, run_check
 from stream_rnn.model.package_cells.find import FoundCell, checked_class, translated
-from stream_rnn.model.package_cells.spec import config_of, make_module
+from stream_rnn.model.package_cells.spec import PackageCell, config_of, make_module
 
 THREADS, CALLS = 4, 8
 THREADS_TIMEOUT_S, PROCESS_TIMEOUT_S = 60, 120
@@ -72,14 +73,15 @@ class _Description:
         """Make the cell, initialized from the random state of torch."""
         if ":" in self.cell:
             return self._probe_of_class()
+        if self.cell not in get_args(CellKind):
+            other = PackageCell.of(self.cell, self.config)
+            make = partial(other.build, self.inputs, since_previous=0)
+            return Probe.of_class(make, self.inputs, other.description)
         sizes = {"hidden": 64, "layers": 1} | self.config
         others = {name: value for name, value in sizes.items() if name not in ("hidden", "layers")}
         spec = cell_of(self.cell, sizes["hidden"], sizes["layers"], others)
-        module = make_cell(spec, self.inputs, since_previous=0).eval()
-        if isinstance(spec, CellSpec):
-            title = spec.description
-            return Probe(module, self.inputs, spec.hidden_shape, spec.hidden, title)
-        return Probe.of_module(module, self.inputs, spec.description)
+        assert isinstance(spec, CellSpec)
+        return Probe.of_torch(make_cell(spec, self.inputs), self.inputs, spec)
 
     def _probe_of_class(self) -> Probe:
         module, _, name = self.cell.partition(":")
@@ -90,7 +92,8 @@ class _Description:
                 kind = getattr(kind, part)
         found = FoundCell(checked_class(name, kind))
         config = config_of(name, found, self.config)
-        return Probe.of_module(make_module(name, found, self.inputs, config, 0), self.inputs, name)
+        make = partial(make_module, name, found, self.inputs, config, 0)
+        return Probe.of_class(make, self.inputs, name)
 
 
 def check_cell(
@@ -142,19 +145,28 @@ def threads(probe: Probe) -> str:
 
 
 def trainable(probe: Probe) -> str:
-    """Each parameter has a finite gradient, and training computes what evaluation does."""
-    cell, x, h = probe.cell, probe.inputs_of(8, 6, 1), probe.zeros(6)
+    """X and each parameter have a finite gradient, and training computes what evaluation does.
+
+    A loss reads the outputs alone, and embeddings learn from the gradient of x.  A parameter may be
+    frozen (``requires_grad = False``).
+    """
+    cell, x, h = probe.cell, probe.inputs_of(8, 6, 1).requires_grad_(), probe.zeros(6)
     with torch.no_grad():
         expected, _ = probe.run(x, h)
     cell.train()
     try:
-        out, last = probe.run(x, h)
-        (out.square().mean() + last.square().mean()).backward()  # type: ignore[no-untyped-call]  # torch's own
+        out, _ = probe.run(x, h)
+        if not out.requires_grad:
+            return "its outputs have no gradient, so nothing before them learns"
+        out.square().mean().backward()  # type: ignore[no-untyped-call]  # torch's own
     finally:
         cell.eval()
-    for name, parameter in cell.named_parameters():
+    tensors = {"x": x} | {n: p for n, p in cell.named_parameters() if p.requires_grad}
+    for name, parameter in tensors.items():
         gradient, parameter.grad = parameter.grad, None
         if gradient is None:
+            if name == "x":
+                return "x has no gradient, so no embedding learns"
             return f"the parameter {name} has no gradient"
         if not torch.isfinite(gradient).all():
             return f"the gradient of {name} is not finite"
@@ -189,7 +201,8 @@ def _compare_process(description: _Description, probe: Probe) -> str:
         return f"another process fails: {done.stderr.strip()[-300:]}"
     with torch.inference_mode():
         expected = _digest(probe, 1)
-    return "" if done.stdout.strip() == expected else "another process computes other bits"
+    *_, found = ["", *done.stdout.split()]  # after whatever the cell has printed
+    return "" if found == expected else "another process computes other bits"
 
 
 def digest_of_files(folder: Path) -> str:

@@ -35,6 +35,15 @@ def test_a_class_passes():
 
 
 @pytest.mark.parametrize(
+    "kind", [cell_classes.HasNoParameters, cell_classes.IsPartlyFrozen, cell_classes.Prints]
+)
+def test_an_unusual_cell_passes(kind, capfd):
+    """What a cell does not train, or prints, breaks no promise."""
+    assert "processes" in check_cell(kind).checks
+    assert ("step" in capfd.readouterr().out) == (kind is cell_classes.Prints)
+
+
+@pytest.mark.parametrize(
     ("kind", "check", "says"),
     [(kind, *found) for kind, found in cell_classes.BAD.items()],
     ids=lambda value: getattr(value, "__name__", None),

@@ -16,6 +16,7 @@ from stream_rnn.model.package_cells.find import cell_names
 from stream_rnn.model.package_cells.spec import PackageCell
 from stream_rnn.notebook.example import machines
 from stream_rnn.notebook.spec import propose_spec
+from stream_rnn.testing import check_cell
 from tests.pinned_cells import drawn_model
 
 SOURCE = Path(__file__).parents[1] / "toy_cells" / "acme_cells.py"
@@ -29,6 +30,35 @@ class Counts(Mean):
     def forward(self, x, h):
         self.calls += 1
         return super().forward(x, h)
+
+
+class HasNan(Mean):
+    class Config(BaseModel):
+        hidden: int = 16
+        limit: float = float("nan")
+
+
+class HasAPath(Mean):
+    class Config(BaseModel):
+        model_config = ConfigDict(arbitrary_types_allowed=True)
+        hidden: int = 16
+        file: object = Field(default_factory=object)
+
+
+class HasAnAlias(Mean):
+    class Config(BaseModel):
+        hidden: int = Field(16, alias="units")
+
+
+class ReadsLess(Mean):
+    class Config(BaseModel):
+        hidden: int = 16
+        sizes: tuple[int, ...] = Field((1, 2), exclude=True)
+
+
+class Small(Mean):
+    class Config(BaseModel):
+        hidden: int = Field(16, le=32)
 """
 
 
@@ -139,6 +169,29 @@ def test_an_entry_point_that_is_no_cell_is_refused(bundle, installed, changes, s
     """Whatever its import raises."""
     install(installed, **changes)
     assert says in refusal(bundle)
+
+
+@pytest.mark.parametrize(
+    ("entry", "says"),
+    [
+        ("HasNan", "a bundle cannot keep its option limit"),
+        ("HasAPath", "a bundle cannot keep its options: PydanticSerializationError"),
+        ("ReadsLess", "a bundle cannot keep its option sizes"),
+        ("HasAnAlias", "does not read its option hidden under this name"),
+    ],
+)
+def test_a_config_that_a_bundle_cannot_keep_is_refused(installed, entry, says):
+    """Before training, not after it."""
+    install(installed, entry=f"acme_cells:{entry}")
+    with pytest.raises(CellError, match=says) as caught:
+        PackageCell.of("acme_mean", {"hidden": 24})
+    assert "\n" not in str(caught.value)
+
+
+def test_the_kit_takes_the_defaults_of_a_config(installed):
+    """Not those of ``train``, which the config may refuse."""
+    install(installed, entry="acme_cells:Small")
+    assert check_cell("acme_mean").state_bytes == 16 + 4 * 16
 
 
 def test_two_packages_with_one_name_are_refused(bundle, installed):

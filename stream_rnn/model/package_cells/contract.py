@@ -8,9 +8,9 @@ Shape letters: T time steps, B rows, I inputs of the cell, H outputs of the cell
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
@@ -43,6 +43,7 @@ class Probe:
         hidden_shape: Shape of one hidden state.
         output_size: H.
         title: The cell for messages.
+        make: Makes another module of the same class, config and inputs; ``None`` for torch's.
     """
 
     cell: nn.Module
@@ -50,15 +51,24 @@ class Probe:
     hidden_shape: tuple[int, ...]
     output_size: int
     title: str
+    make: Callable[[], nn.Module] | None = None
 
     @classmethod
-    def of_module(cls, cell: nn.Module, inputs: int, title: str) -> Self:
-        """Return the probe of a class's module.
+    def of_class(
+        cls, make: Callable[[], nn.Module], inputs: int, title: str, cell: nn.Module | None = None
+    ) -> Self:
+        """Return the probe of a class's module, which is made unless it is given.
 
         Raises:
             CellError: ``hidden_shape`` or ``output_size`` is missing or out of its bounds.
         """
-        return cls(cell.eval(), inputs, *sizes_of(cell, title), title)
+        cell = make() if cell is None else cell
+        return cls(cell.eval(), inputs, *sizes_of(cell, title), title, make)
+
+    @classmethod
+    def of_torch(cls, cell: nn.Module, inputs: int, spec: CellSpec) -> Self:
+        """Return the probe of a module of torch."""
+        return cls(cell.eval(), inputs, spec.hidden_shape, spec.hidden, spec.description)
 
     @classmethod
     def of_network(cls, model: "Model") -> Self:
@@ -66,8 +76,8 @@ class Probe:
         network, spec = model.network, model.cell
         inputs = network.cell_inputs(torch.zeros(1, model.feature_count)).shape[1]
         if isinstance(spec, CellSpec):
-            return cls(network.cell, inputs, spec.hidden_shape, spec.hidden, spec.description)
-        return cls.of_module(network.cell, inputs, spec.title)
+            return cls.of_torch(network.cell, inputs, spec)
+        return cls.of_class(network.new_cell, inputs, spec.title, network.cell)
 
     def run(self, x: Tensor, h: Tensor) -> Pair:
         """Step B rows as a model does, in whole tiles: x (T, B, I) gives (T, B, H), and h."""
@@ -143,9 +153,16 @@ def run_check(probe: Probe, check: Callable[[Probe], str]) -> None:
 
 def shapes(probe: Probe) -> str:
     """Outputs, hidden states and tensors have the declared shapes, in float32."""
+    of_storage: dict[int, str] = {}
     for name, tensor in probe.cell.state_dict().items():
         if not isinstance(tensor, Tensor) or tensor.dtype != torch.float32:
             return f"{name} is {getattr(tensor, 'dtype', type(tensor).__name__)}, not torch.float32"
+        other = of_storage.setdefault(tensor.untyped_storage().data_ptr(), name)
+        if tensor.numel() and other != name:
+            return (
+                f"{other} and {name} share memory, and a bundle has each tensor once: keep the "
+                "module or the tensor in one attribute"
+            )
     rows = tile_rows()
     for steps in (1, 3):
         result = run_cell(probe.cell, probe.inputs_of(steps, rows, 1), probe.zeros(rows))
@@ -194,6 +211,23 @@ def deterministic(probe: Probe) -> str:
         if not torch.equal(before, torch.random.get_rng_state()):
             return "it draws random numbers in evaluation mode"
     return "" if same_bits(*results) else "the same call gives other bits"
+
+
+def rebuild(probe: Probe) -> str:
+    """Another module with the same tensors gives the same bits, as after a restart."""
+    if probe.make is None:
+        return ""
+    torch.manual_seed(3)
+    with torch.inference_mode(mode=False):
+        other = probe.make().eval()
+        other.load_state_dict(probe.cell.state_dict())
+    x, h = probe.inputs_of(3, ROWS, 16), probe.states(ROWS, 17)
+    if same_bits(replace(probe, cell=other).run(x, h), probe.run(x, h)):
+        return ""
+    return (
+        "another module with the same tensors gives other bits: what the constructor draws or reads "
+        "must be a parameter or a persistent buffer"
+    )
 
 
 def arguments_unchanged(probe: Probe) -> str:
@@ -270,26 +304,35 @@ def finite(probe: Probe) -> str:
 
 def gates(probe: Probe) -> str:
     """The gates that a cell tells have the names and the shape of h."""
-    names = gate_names(probe.cell)
+    names: Any = gate_names(probe.cell)
     if not names:
         return ""
-    found: dict[str, Any] = probe.cell.gates(  # type: ignore[operator]  # the interface's method
+    if not isinstance(names, Mapping):
+        return f"gate_names is a {type(names).__name__}, and must map letters to names"
+    found: Any = probe.cell.gates(  # type: ignore[operator]  # the interface's method
         probe.inputs_of(1, ROWS, 14)[0], probe.states(ROWS, 15)
     )
+    if not isinstance(found, Mapping):
+        return f"gates returns a {type(found).__name__}, and must map letters to tensors"
     if list(found) != list(names):
         return f"gates returns {', '.join(found)}, and gate_names has {', '.join(names)}"
-    for name, gate in found.items():
-        if tuple(gate.shape) != (ROWS, *probe.hidden_shape):
-            return (
-                f"the gate {name} is {tuple(gate.shape)}, and must be {(ROWS, *probe.hidden_shape)}"
-            )
-    return ""
+    problems = (_gate_problem(gate, (ROWS, *probe.hidden_shape)) for gate in found.values())
+    return next((f"the gate {n} {p}" for n, p in zip(found, problems, strict=True) if p), "")
+
+
+def _gate_problem(gate: object, shape: tuple[int, ...]) -> str:
+    if not isinstance(gate, Tensor):
+        return f"is a {type(gate).__name__}, and must be a tensor"
+    if tuple(gate.shape) != shape:
+        return f"is {tuple(gate.shape)}, and must be {shape}"
+    return "" if gate.isfinite().all() else "has a number that is not finite"
 
 
 CHECKS: tuple[Callable[[Probe], str], ...] = (
     shapes,
     no_state_outside_h,
     deterministic,
+    rebuild,
     arguments_unchanged,
     zero_state,
     step_equals_forward,

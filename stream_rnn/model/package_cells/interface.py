@@ -18,6 +18,7 @@ from typing import ClassVar, Protocol
 
 from pydantic import BaseModel
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from stream_rnn.errors import CellError
 
@@ -62,8 +63,15 @@ def sizes_of(cell: nn.Module, title: str) -> tuple[tuple[int, ...], int]:
     """Return the shape of a hidden state and the number of outputs that a cell declares.
 
     Raises:
-        CellError: One of them is missing, or out of its bounds.
+        CellError: One of them is missing or out of its bounds, or a tensor has no shape yet.
     """
+    for name, tensor in cell.state_dict(keep_vars=True).items():
+        if is_lazy(tensor):
+            raise CellError(
+                f"the cell {title} fails the check shapes: {name} has no shape before the first call; "
+                "use a layer that is not lazy, with the number of inputs",
+                "shapes",
+            )
     shape, outputs = (getattr(cell, name, None) for name in ("hidden_shape", "output_size"))
     if not (
         isinstance(shape, tuple)

@@ -1,5 +1,6 @@
 """The cell of a bundle that is a class: its name, its config, and the distribution that it needs."""
 
+import json
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -45,10 +46,11 @@ class PackageCell(BaseModel):
         """Return the cell of the installed package with a config, whose other fields are defaults.
 
         Raises:
-            CellError: The cell is not installed, or the config has other fields or values.
+            CellError: The cell is not installed, the config has other fields or values, or JSON
+                cannot keep it.
         """
         found = find_cell(kind)
-        content = config_of(kind, found, config).model_dump(mode="json")
+        content = _kept(kind, found, config_of(kind, found, config))
         return cls(
             kind=kind, config=content, distribution=found.distribution, version=found.version
         )
@@ -161,10 +163,36 @@ def config_of(kind: str, found: FoundCell, config: Mapping[str, Any]) -> BaseMod
         names = ", ".join(model.model_fields) or "none"
         raise CellError(f"the cell {kind} has no option {unknown[0]}: its options are {names}")
     try:
-        return model.model_validate(dict(config))
+        found_config = model.model_validate(dict(config))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise CellError(
             f"option {where} of the cell {kind}: {first['msg']}, not {first['input']!r:.100}"
         ) from error
+    if unread := sorted({*config} - found_config.model_fields_set):
+        raise CellError(
+            f"the cell {kind} does not read its option {unread[0]} under this name: remove the alias "
+            "from its Config"
+        )
+    return found_config
+
+
+def _kept(kind: str, found: FoundCell, config: BaseModel) -> dict[str, Any]:
+    """Return the content of a config, which its class reads from ``bundle.json`` as it is.
+
+    Raises:
+        CellError: JSON does not keep a field, as it keeps no NaN.
+    """
+    what = f"the cell {kind}: a bundle cannot keep its option"
+    with translated(f"{what}s"):
+        content: dict[str, Any] = json.loads(config.model_dump_json())
+        values = config.model_dump(mode="json")
+    names = config_class(found).model_fields
+    lost = [name for name in names if name not in content or content[name] != values[name]]
+    if not lost:
+        again = config_of(kind, found, content).model_dump(mode="json")
+        lost = [name for name in names if again.get(name) != values[name]]
+    if lost:
+        raise CellError(f"{what} {lost[0]}, because JSON does not; choose another type or value")
+    return content
