@@ -7,7 +7,7 @@ rows are skipped, and why.
 import re
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from dataclasses import field as member
 from math import isfinite
 from pathlib import Path
@@ -177,9 +177,7 @@ class _Check:
 
     def __init__(self, spec: FeatureSpec, settings: Settings) -> None:
         classes = _classes(spec)
-        counts = [
-            FieldCount(f, classes.get(f.path, frozenset())) for f in spec.fields(with_targets=True)
-        ]
+        counts = [FieldCount(f, classes.get(f.path, frozenset())) for f in _fields(spec)]
         time = spec.event.time
         span = TimeSpan(time) if time else None
         self.result = SpecCheck(rows=0, events=0, skips=Counter(), fields=counts, times=span)
@@ -283,6 +281,13 @@ def _absence(path: str, known: dict[tuple[str, ...], bool]) -> str:
     spellings = near_paths(path, known)
     hint = f"; records have {', '.join(spellings)}" if spellings else ""
     return f"{path}: no record has it{reason}{hint}"
+
+
+def _fields(spec: FeatureSpec) -> list[Field]:
+    """Return the fields of a spec; one that heads alone read is parsed as they read it."""
+    parsed = {head.path for head in spec.heads if head.parses}
+    fields = spec.fields(with_targets=True)
+    return [replace(f, parse=f.path in parsed) if f.is_label else f for f in fields]
 
 
 def _classes(spec: FeatureSpec) -> dict[str, frozenset[str]]:

@@ -224,6 +224,27 @@ path = "paid"
     )
 
 
+def test_check_parses_the_texts_that_a_head_parses(tmp_path):
+    """As training does; other texts are of a wrong type."""
+    (tmp_path / "s.toml").write_text(
+        """
+name = "t"
+event = {key = ["k"]}
+features = [{name = "x", kind = "numeric", path = "x"}]
+heads = [
+    {name = "q", kind = "quantile", path = "y", parse = true},
+    {name = "b", kind = "binary", path = "z", parse = true, surprise = true},
+    {name = "r", kind = "regression", path = "w"},
+]
+"""
+    )
+    row = {"k": 1, "x": 1, "y": "0.5", "z": "1", "w": "0.5"}
+    log = write_lines(tmp_path / "log.jsonl", [row, row | {"y": "half", "z": "often"}])
+    fields = json.loads(run("check", tmp_path / "s.toml", log, "--json"))["fields"]
+    counts = {path: (field["has"], field["wrong_type"]) for path, field in fields.items()}
+    assert counts == {"x": (2, 0), "y": (1, 1), "z": (1, 1), "w": (0, 2)}
+
+
 def test_check_says_which_paths_no_record_can_have(spec, tmp_path):
     """An element of an array has no path; another spelling is named."""
     rows = [{"user": "u", "at": 1000, "act": "a", "in": [1.5], "X": 2} for _ in range(3)]
