@@ -14,6 +14,8 @@ from stream_rnn.metrics.figure import Figure
 from stream_rnn.metrics.naive_lead import error_of, naive_factor
 from stream_rnn.metrics.scores import better, main_metric
 from stream_rnn.model.heads import AnyHead
+from stream_rnn.model.package_cells.spec import PackageCell
+from stream_rnn.training.data_checks import is_constant
 from stream_rnn.training.evidence import held_out_part
 from stream_rnn.training.examples import targets
 from stream_rnn.training.run import TrainingRun, TrainingScores
@@ -51,7 +53,9 @@ def advise(plan: TrainingRun, scores: TrainingScores) -> list[str]:
         errors = _errors_of(head, scores, part)
         is_known = np.isfinite((errors.memory, errors.memoryless, errors.naive)).all()
         if not is_known or not max(errors.memory, errors.memoryless):
-            continue  # without a label; or without an error, as for a constant target
+            continue  # without a label; or without an error
+        if is_constant(head, plan.examples):
+            continue  # which the checks of the data say before training
         if (text := _beaten(plan, scores, head, part)) is not None:
             naive.append(text)
         elif not _helps(head, scores, part, errors):
@@ -60,7 +64,7 @@ def advise(plan: TrainingRun, scores: TrainingScores) -> list[str]:
             memory.append(
                 f"head {head.name}: the memory does not help on the {part} part{evidence}; {why}"
             )
-    return naive + memory + _higher_loss(scores)
+    return naive + memory + _higher_loss(plan, scores)
 
 
 def _errors_of(head: AnyHead, scores: TrainingScores, part: str) -> _Errors:
@@ -149,7 +153,7 @@ def _why_no_memory(plan: TrainingRun, part: str, errors: _Errors) -> str:
 _TOO_SHORT = f"training was too short to learn it: try --epochs {EPOCHS_LONG}"
 
 
-def _higher_loss(scores: TrainingScores) -> list[str]:
+def _higher_loss(plan: TrainingRun, scores: TrainingScores) -> list[str]:
     """Return that the network of the bundle has a higher validation loss than its baseline."""
     losses = [seed["validation_losses"] for seed in scores.seeds]
     if not losses:
@@ -159,7 +163,13 @@ def _higher_loss(scores: TrainingScores) -> list[str]:
         return []
     text = (
         f"the network has a higher validation loss than its memoryless baseline ({memory:.4f} "
-        f"instead of {memoryless:.4f}), so it is worse than without memory: leave out "
-        "--initial-weights random, or try a lower --learning-rate"
+        f"instead of {memoryless:.4f}), so it is worse than without memory: "
     )
+    lower = "try a lower --learning-rate"
+    if isinstance(plan.cell, PackageCell):
+        other = f"the cell {plan.cell.kind} has random initial weights only, so {lower}"
+        return [f"{text}{other}, or --cell gru"]
+    if plan.settings.initial_weights == "random":
+        return [f"{text}leave out --initial-weights random, or {lower}"]
+    text += lower
     return [text]

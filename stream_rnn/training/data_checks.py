@@ -161,6 +161,13 @@ def _check_heads(spec: FeatureSpec, examples: Examples, train: NDArray[np.intp])
     return warnings
 
 
+def is_constant(head: AnyHead, examples: Examples) -> bool:
+    """Return whether a head's target has one value in the whole training part."""
+    target = targets(head, examples)[examples.part == 0]
+    known = target[np.isfinite(target)]
+    return bool(len(known) and known.min() == known.max())
+
+
 def _describe_unusable_values(head: AnyHead, examples: Examples) -> str:
     """Return an example of the head's values if it can learn from none of them; else no text."""
     values = [value for value in examples.labels.get(head.name, ()) if value is not None]

@@ -9,11 +9,13 @@ import pytest
 from stream_rnn.evaluation.advice import advise
 from stream_rnn.metrics.figure import Figure
 from stream_rnn.metrics.scores import main_metric
-from stream_rnn.model.cells import CellSpec
+from stream_rnn.model.cells import CellSpec, cell_of
 from stream_rnn.training.run import TrainingRun, TrainingScores
 from stream_rnn.training.targets import Runs
 from stream_rnn.training.training_settings import TrainingSettings
 from tests.unit.test_training import EXAMPLES, RECALL
+
+CELL = CellSpec(hidden=8)
 
 
 def advice_of(
@@ -25,12 +27,13 @@ def advice_of(
     in_training=None,
     worth=None,
     losses=(0.5, 0.5),
+    cell=CELL,
     **settings,
 ):
     """Return the advice for the metrics of the only head in a part."""
     plan = TrainingRun(
         spec=RECALL,
-        cell=CellSpec(hidden=8),
+        cell=cell,
         examples=examples,
         settings=TrainingSettings(**settings),
         seeds=1,
@@ -117,3 +120,31 @@ def test_a_higher_validation_loss_than_that_of_the_baseline_is_named():
     (text,) = advice_of(0.9, 0.6, 0.5, losses=(0.6, 0.5))
     assert "higher validation loss than its memoryless baseline (0.6000 instead of 0.5000)" in text
     assert advice_of(0.9, 0.6, 0.5, losses=(0.50001, 0.5)) == []
+
+
+@pytest.mark.parametrize(
+    ("of", "says"),
+    [
+        ({"initial_weights": "random"}, "leave out --initial-weights random, or try a lower"),
+        ({}, "without memory: try a lower --learning-rate"),
+        (
+            {"cell": cell_of("mingru", 8, 1, {})},
+            "the cell mingru has random initial weights only, so try a lower --learning-rate, or",
+        ),
+    ],
+)
+def test_no_option_is_to_be_left_out_that_was_not_given(of, says):
+    """A cell that is a class cannot start from the baseline."""
+    (text,) = advice_of(0.9, 0.6, 0.5, losses=(0.6, 0.5), **of)
+    assert says in text
+
+
+def test_a_constant_target_gets_no_advice():
+    """There is nothing to learn, as the check of the data says; more epochs would not help."""
+    labels = {
+        name: [None if value is None else True for value in values]
+        for name, values in EXAMPLES.labels.items()
+    }
+    constant = dataclasses.replace(EXAMPLES, labels=labels)
+    assert advice_of(0.5, 0.6, 0.97, examples=constant) == []
+    assert advice_of(0.61, 0.62, 0.5, examples=constant) == []
