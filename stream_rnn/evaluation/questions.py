@@ -18,7 +18,8 @@ def question(head: AnyHead) -> str:
         case Quantile():
             cap = "" if head.cap is None else f", at most {head.cap:g}"
             levels = ", ".join(f"{one:g}" for one in head.quantiles)
-            return f"what are the quantiles {levels} of {of} {head.path}{cap}?"
+            what = "is the quantile" if len(head.quantiles) == 1 else "are the quantiles"
+            return f"what {what} {levels} of {of} {head.path}{cap}?"
         case _:
             cap = "" if head.cap is None else f", at most {head.cap:g}"
             return f"what is {of} {head.path}{cap}?"

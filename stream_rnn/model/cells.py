@@ -91,8 +91,8 @@ def cell_of(kind: str, hidden: int, layers: int, options: Mapping[str, Any]) -> 
 
     Args:
         kind: Name of the cell.
-        hidden: Hidden size; a class whose ``Config`` has no such field does not read it.
-        layers: Number of layers.
+        hidden: Hidden size; the default for a class whose ``Config`` has no such field.
+        layers: Number of layers, as well.
         options: Other fields of its ``Config``.
 
     Raises:
@@ -103,9 +103,10 @@ def cell_of(kind: str, hidden: int, layers: int, options: Mapping[str, Any]) -> 
             raise ConfigError(f"option cell_options: {kind} has none, leave out {min(options)}")
         return CellSpec.model_validate({"kind": kind, "hidden": hidden, "layers": layers})
     fields = PackageCell.fields_of(kind)
-    if layers != 1 and "layers" not in fields:
-        raise ConfigError(f"option layers: the cell {kind} has no such option, leave it out")
     sizes = {"hidden": hidden, "layers": layers}
+    for name, default in CellSpec().sizes.items():
+        if sizes[name] != default and name not in fields:
+            raise ConfigError(f"option {name}: the cell {kind} has no such option, leave it out")
     return PackageCell.of(kind, {n: v for n, v in sizes.items() if n in fields} | {**options})
 
 

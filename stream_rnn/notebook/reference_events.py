@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_rnn.errors import BundleError
+from stream_rnn.errors import BundleError, SpecError
 from stream_rnn.model.encoder import Encoder
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.weights.reference import Reference, Steps
@@ -24,8 +24,13 @@ def steps_of_events(spec: FeatureSpec, reference: Reference, path: Path) -> list
         path: Path of the reference, for messages.
 
     Raises:
+        SpecError: The spec has no ``event.key``.
         BundleError: An event is not valid, or contains a line break.
     """
+    if not spec.event.key:
+        raise SpecError(
+            f"--check {path}: events need event.key in the spec, the fields that make the key"
+        )
     if any("\n" in text or "\r" in text for text in reference.events):
         raise BundleError(f"--check {path}: an event contains a line break; write JSON in one line")
     settings = Settings.build()

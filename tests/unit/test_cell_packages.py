@@ -10,8 +10,9 @@ import torch
 
 from stream_rnn import train
 from stream_rnn.cli import main
-from stream_rnn.errors import BundleError, CellError, Reaction
+from stream_rnn.errors import BundleError, CellError, ConfigError, Reaction
 from stream_rnn.model.bundle import JSON_NAME, load_bundle, save_bundle
+from stream_rnn.model.cells import cell_of
 from stream_rnn.model.package_cells.find import cell_names
 from stream_rnn.model.package_cells.spec import PackageCell
 from stream_rnn.notebook.example import machines
@@ -54,6 +55,11 @@ class ReadsLess(Mean):
     class Config(BaseModel):
         hidden: int = 16
         sizes: tuple[int, ...] = Field((1, 2), exclude=True)
+
+
+class HasNoSizes(Mean):
+    class Config(BaseModel):
+        rate: float = 0.5
 
 
 class Small(Mean):
@@ -186,6 +192,16 @@ def test_a_config_that_a_bundle_cannot_keep_is_refused(installed, entry, says):
     with pytest.raises(CellError, match=says) as caught:
         PackageCell.of("acme_mean", {"hidden": 24})
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("size", ["hidden", "layers"])
+def test_a_size_that_a_cell_does_not_read_is_refused(installed, size):
+    """Nothing that is given is ignored."""
+    install(installed, entry="acme_cells:HasNoSizes")
+    sizes = {"hidden": 64, "layers": 1}
+    assert cell_of("acme_mean", **sizes, options={}).config == {"rate": 0.5}
+    with pytest.raises(ConfigError, match=f"option {size}: the cell acme_mean has no such option"):
+        cell_of("acme_mean", **sizes | {size: 2}, options={})
 
 
 def test_the_kit_takes_the_defaults_of_a_config(installed):

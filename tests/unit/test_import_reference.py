@@ -193,6 +193,17 @@ def test_a_reference_of_another_shape_is_refused(folder, arrays, expected):
     assert expected in refusal(folder, (BundleError, SpecError))
 
 
+def test_events_need_a_key_in_the_spec(folder):
+    """The message names the reference, and no file that the user does not know."""
+    plain_networks.write(folder)
+    spec = folder / "spec.toml"
+    spec.write_text(re.sub(r"(?m)^key = .*$", "", spec.read_text()))
+    texts = [json.dumps(row) for row in plain_networks.events()]
+    reference(folder, events=texts, y=np.zeros((len(texts), 2)))
+    message = refusal(folder, SpecError)
+    assert message.startswith(f"--check {folder / 'reference.npz'}: events need event.key in the")
+
+
 def test_an_event_that_is_none_is_refused(folder):
     """Its outputs would belong to another event."""
     rows = plain_networks.events()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from stream_rnn import Prediction, compare, evaluate, propose_spec, replay, trace, train
 from stream_rnn.cli.tail import describe_output
 from stream_rnn.errors import SpecError
+from stream_rnn.evaluation.questions import question
 from stream_rnn.evaluation.worst_predictions import calibration_bins, describe_prediction
 from stream_rnn.metrics.bootstrap import draw_keys, resampled_metrics
 from stream_rnn.metrics.naive_baselines import Naive, predict
@@ -186,3 +187,13 @@ def test_an_interval_is_as_wide_as_the_event_says(tmp_path):
     assert describe_output(output).startswith("p10 ")
     again = json.loads(predictions[0].model_dump_json(exclude_none=True))
     assert Prediction.parse(json.dumps(again).encode()) == predictions[0]
+
+
+@pytest.mark.parametrize(
+    ("quantiles", "says"),
+    [([0.5], "what is the quantile 0.5 of"), ([0.1, 0.9], "what are the quantiles 0.1, 0.9 of")],
+)
+def test_the_question_is_a_sentence(quantiles, says):
+    """Of one quantile as well."""
+    head = head_of(quantiles=quantiles)
+    assert question(head) == f"{says} the key's next y?"
