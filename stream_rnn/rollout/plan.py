@@ -142,6 +142,47 @@ class Plan(_Part):
             changes["promotes"] = {**self.promotes, partition: request}
         return self.model_copy(update=changes)
 
+    def with_dropping(self, known: Mapping[int, GroupOffset]) -> Self:
+        """Return the plan in the stage ``dropping``, in which nothing can be promoted.
+
+        Args:
+            known: Group offset of each partition.
+
+        Raises:
+            ConfigError: The last request of a partition is not a finish that was carried out.
+        """
+        for partition, offset in sorted(known.items()):
+            request = self.requests.get(partition)
+            done = request is not None and request.kind == "finish"
+            if not done or request is None or request.number != offset.number:
+                raise ConfigError(
+                    f"partition {partition}: its last request is not a finish that was carried "
+                    "out, so a promote may put either fold in charge; finish the roll-out again"
+                )
+        return self.model_copy(update={"stage": "dropping"})
+
+    def with_end(self) -> Self:
+        """Return the plan in the stage ``over``, after the states of one fold were dropped."""
+        assert self.stage == "dropping", "the states are dropped in this stage"
+        return self.model_copy(update={"stage": "over"})
+
+    def followed_by(self, folds: tuple[FoldName, FoldName], since_ms: int, started_by: str) -> Self:
+        """Return the plan of the next roll-out, with the requests and promotes of this one.
+
+        Without the requests, the next number could be one that an older state of Redis contains.
+
+        Raises:
+            ConfigError: This roll-out is not over.
+        """
+        if self.stage != "over":
+            raise ConfigError(
+                f"a roll-out of the folds {' and '.join(self.fold_ids)} is {self.stage}; finish it "
+                "before the next one"
+            )
+        changes = {"requests": self.requests, "promotes": self.promotes}
+        plan = type(self)(folds=folds, since_ms=since_ms, started_by=started_by)
+        return plan.model_copy(update=changes)
+
     def _check_finish(self, partition: int, fold_id: str, known: GroupOffset) -> None:
         if fold_id != known.fold_id:
             raise ConfigError(

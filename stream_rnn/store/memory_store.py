@@ -26,11 +26,7 @@ class MemoryStore:
 
     async def start(self, seen: StoredPosition, first: FirstPosition) -> None:
         """Delete everything and write the first position, if nothing changed since ``seen``."""
-        current = self._read_position()
-        expected = (seen.position, seen.origin, seen.fields)
-        if (current.position, current.origin, current.fields) != expected:
-            raise MovedError(f"the position is {current.position}, expected {seen.position}")
-        self.states = {}
+        await self.drop_seen(seen)
         self.stored = StoredPosition(
             first.position,
             first.origin,
@@ -56,6 +52,14 @@ class MemoryStore:
             numerics=commit.numerics,
             lost=self.stored.lost,
         )
+
+    async def drop_seen(self, seen: StoredPosition) -> None:
+        """Delete everything, if nothing changed since ``seen``."""
+        current = self._read_position()
+        expected = (seen.position, seen.origin, seen.fields)
+        if (current.position, current.origin, current.fields) != expected:
+            raise MovedError(f"the position is {current.position}, expected {seen.position}")
+        self.stored, self.states = StoredPosition(), {}
 
     async def scan(
         self, position: int, cursor: int, count: int

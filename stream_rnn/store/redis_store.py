@@ -1,10 +1,10 @@
-"""The store in Redis: for each fold and partition two keys with one hash tag, and two scripts.
+"""The store in Redis: for each fold and partition two keys with one hash tag, and three scripts.
 
     {app:topic:partition:fold_id}:position
     {app:topic:partition:fold_id}:hidden
 
-Reads that must agree are one ``MULTI`` on the primary.  ``commit.lua`` and ``start.lua`` are the
-only writers.  Nothing is retried here; the processor retries.
+Reads that must agree are one ``MULTI`` on the primary.  ``commit.lua``, ``start.lua`` and
+``drop.lua`` are the only writers.  Nothing is retried here; the processor retries.
 """
 
 import asyncio
@@ -108,6 +108,7 @@ class RedisStore:
         self.hidden_key = f"{{{tag}}}:hidden"
         self._commit = Script(redis, "commit.lua")
         self._start = Script(redis, "start.lua")
+        self._drop = Script(redis, "drop.lua")
 
     async def read(self) -> StoredPosition:
         """Read everything except the hidden states, atomically."""
@@ -185,6 +186,13 @@ class RedisStore:
         if stored != str(position).encode():
             raise MovedError(f"{self.position_key}: position is {stored!r}, expected {position}")
         return int(after), list(page.items())
+
+    async def drop_seen(self, seen: StoredPosition) -> None:
+        """Delete everything, if nothing changed since ``seen``."""
+        numbers = _format_number(seen.position), _format_number(seen.origin), seen.fields
+        keys = [self.position_key, self.hidden_key]
+        status = await self.await_reply(self._drop(keys=keys, args=numbers))
+        self._raise_unless_ok(status, _format_number(seen.position))
 
     async def drop(self) -> int:
         """Delete both keys; return the number of hidden states.

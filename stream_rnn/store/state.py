@@ -243,6 +243,16 @@ class Store(Protocol):
             TornError: The number of hidden states is not the committed one.
         """
 
+    async def drop_seen(self, seen: StoredPosition) -> None:
+        """Delete everything, if nothing changed since ``seen``.
+
+        A drop whose reply was lost may have been applied; a repetition then raises ``MovedError``.
+        Only the end of a roll-out calls this, for a fold that no worker runs any more.
+
+        Raises:
+            MovedError: Something has changed.
+        """
+
     async def scan(
         self, position: int, cursor: int, count: int
     ) -> tuple[int, list[tuple[bytes, bytes]]]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -115,6 +116,27 @@ async def test_a_first_position_is_gated_on_what_was_seen(store):
     assert (held.position, held.fields, held.lost) == (3, 0, "lost")
 
 
+async def test_a_drop_is_gated_on_what_was_seen(store):
+    """A fold that has begun, moved or begun again at another origin since it was seen stays."""
+    nothing = await store.read()
+    await store.start(nothing, FIRST)
+    begun = await store.read()
+    await store.commit(commit(10, 15, [(b"a", b"1")]))
+    moved = await store.read()
+    origin = replace(moved, origin=moved.origin - 1)
+    fields = replace(moved, fields=moved.fields + 1)
+    for seen in (nothing, begun, origin, fields):
+        with pytest.raises(MovedError):
+            await store.drop_seen(seen)
+    assert await store.read() == moved
+    assert await store.load(15, 10, [b"a"]) == [b"1"]
+    await store.drop_seen(moved)
+    assert await store.read() == nothing
+    with pytest.raises(MovedError):
+        await store.drop_seen(moved)
+    await store.drop_seen(nothing)
+
+
 async def test_the_sweep_sees_every_state_once_in_a_while(store):
     """A scan from cursor to cursor finds all states, and another position is moved."""
     await store.start(StoredPosition(), FIRST)
@@ -171,6 +193,7 @@ async def test_a_foreign_type_under_our_key_stops_with_its_name(app_id, redis_ur
         store.start(StoredPosition(), FIRST),
         store.load(1, 1, [b"a"]),
         store.commit(commit(1, 2)),
+        store.drop_seen(StoredPosition()),
     ):
         with pytest.raises(ConfigError, match="is not a hash"):
             await call

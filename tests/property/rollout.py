@@ -537,9 +537,7 @@ class World:
                 await self.plans.put_bundle(model.fingerprint, BundleBytes(b"", b""))
             names = zip(self.ids, MODELS, strict=True)
             folds = tuple(FoldName(fold_id=i, fingerprint=m.fingerprint) for i, m in names)
-            new = Plan(folds=folds)
-            if plan is not None:
-                new = new.model_copy(update={"promotes": plan.promotes, "requests": plan.requests})
+            new = Plan(folds=folds) if plan is None else plan.followed_by(folds, 0, "")
             assert await self.plans.write(plan, new)
             self.done.append("start")
 
@@ -573,9 +571,11 @@ class World:
             return
         request = plan.requests.get(0)
         if request is not None and request.kind == "finish" and request.number == known.number:
-            assert await self.plans.write(plan, plan.model_copy(update={"stage": "dropping"}))
-            self.stores[1 - self.ids.index(known.fold_id)].restore(MemoryStore())
-            self.plans.plan = plan.model_copy(update={"stage": "over"}).encode()
+            dropping = plan.with_dropping({0: known})
+            assert await self.plans.write(plan, dropping)
+            store = self.stores[1 - self.ids.index(known.fold_id)]
+            await store.drop_seen(await store.read())
+            assert await self.plans.write(dropping, dropping.with_end())
             self.done.append("finish")
         elif plan.pending(0, known.number) is None:
             await self._request(plan, plan.with_request("finish", 0, known.fold_id, known))

@@ -1,6 +1,7 @@
 """The plan of a roll-out: its numbers, its refusals, and its bytes."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -50,6 +51,35 @@ def test_what_a_plan_refuses():
         with pytest.raises(ConfigError, match=f"the roll-out is {stage}"):
             ended.with_request("promote", 0, B, known)
         assert ended.with_request("abandon", 0, C, GroupOffset(7, A, 0, 1)).requests[0].number == 2
+
+
+def test_states_are_dropped_after_every_partition_is_finished():
+    """A request that is pending, or of another kind, could still put the other fold in charge."""
+    known = {0: GroupOffset(7, A, 0), 1: GroupOffset(8, A, 0)}
+    plan = PLAN.with_request("finish", 0, A, known[0])
+    for unfinished in (PLAN, plan, plan.with_request("finish", 1, A, known[1])):
+        with pytest.raises(ConfigError, match=r"partition [01]: its last request is not a finish"):
+            unfinished.with_dropping(known)
+    done = {number: replace(offset, number=1) for number, offset in known.items()}
+    finished = plan.with_request("finish", 1, A, known[1])
+    with pytest.raises(ConfigError, match="partition 1: its last request is not a finish"):
+        finished.with_request("promote", 1, B, done[1], 0).with_dropping(done)
+    dropping = finished.with_dropping(done)
+    assert (dropping.stage, dropping.with_end().stage) == ("dropping", "over")
+
+
+def test_the_next_roll_out_goes_on_with_the_numbers():
+    """Its first request is above every earlier one, and a lost group offset still has its fold."""
+    promoted = PLAN.with_request("promote", 0, B, GroupOffset(7, A, 0), 0)
+    folds = (PLAN.folds[1], FoldName(fold_id=C, fingerprint="c" * 64))
+    with pytest.raises(ConfigError, match=f"folds {A} and {B} is open; finish it"):
+        promoted.followed_by(folds, 5, "somebody")
+    finished = promoted.with_request("finish", 0, B, GroupOffset(9, B, 0, 1))
+    over = finished.with_dropping({0: GroupOffset(9, B, 0, 2)}).with_end()
+    plan = over.followed_by(folds, 5, "somebody")
+    assert (plan.stage, plan.folds, plan.since_ms) == ("open", folds, 5)
+    assert (plan.requests, plan.promotes) == (over.requests, over.promotes)
+    assert plan.with_request("promote", 0, C, GroupOffset(9, B, 0), 0).requests[0].number == 3
 
 
 def test_a_plan_goes_to_bytes_and_back():
