@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from stream_rnn.model.package_cells.layered import Layer, LayeredCell, LayeredConfig
 
-
 MEMORY_MAX = 1000  # events of the longest memory of a new network: 1 / z at x = 0
 
 
