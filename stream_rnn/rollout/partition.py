@@ -135,6 +135,11 @@ class PartitionFolds:
     # --- the candidate and the requests ------------------------------------------------------------
 
     @property
+    def has_candidate(self) -> bool:
+        """Whether a candidate is folding."""
+        return self._candidate is not None
+
+    @property
     def published(self) -> int:
         """The group offset as this worker knows it; -1 before the partition is positioned."""
         processor = self.processor

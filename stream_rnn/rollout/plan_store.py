@@ -3,11 +3,14 @@
 ``redis_plan_store.py`` implements it in Redis, under the same contract tests.
 """
 
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from stream_rnn.errors import ConfigError
 from stream_rnn.rollout.plan import Plan
+from stream_rnn.rollout.worker_report import WorkerReport
 
 BUNDLE_BYTES_MAX = 100_000_000
 
@@ -59,6 +62,21 @@ class PlanStore(Protocol):
             ConfigError: They are larger than the limit.
         """
 
+    async def has_bundle(self, fingerprint: str) -> bool:
+        """Return whether the files of a bundle are kept."""
+
+    async def put_report(self, member: str, report: WorkerReport, expires_s: float) -> None:
+        """Write the report of a worker.
+
+        Args:
+            member: Id by which the group knows the worker.
+            report: Its report.
+            expires_s: Seconds after which the report is deleted.
+        """
+
+    async def get_reports(self, members: Sequence[str]) -> list[WorkerReport | None]:
+        """Return the report of each member; ``None`` for one that has none, or one of no worker."""
+
 
 def check_size(place: str, size: int, bytes_max: int) -> None:
     """Check the size of a bundle.
@@ -81,11 +99,15 @@ class MemoryPlanStore:
         plan: The plan as it is stored.
         bundles: Files of each bundle.
         bytes_max: Maximum bytes of a bundle.
+        reports: Report of each worker, with the time at which it expires.
+        clock: Monotonic clock in seconds.
     """
 
     plan: bytes | None = None
     bundles: dict[str, BundleBytes] = field(default_factory=dict)
     bytes_max: int = BUNDLE_BYTES_MAX
+    reports: dict[str, tuple[bytes, float]] = field(default_factory=dict)
+    clock: Callable[[], float] = time.monotonic
 
     async def read(self) -> Plan | None:
         """Return the plan."""
@@ -109,3 +131,17 @@ class MemoryPlanStore:
         if bundle is not None:
             check_size(f"bundle {fingerprint[:16]}", bundle.size, self.bytes_max)
         return bundle
+
+    async def has_bundle(self, fingerprint: str) -> bool:
+        """Return whether the files of a bundle are kept."""
+        return fingerprint in self.bundles
+
+    async def put_report(self, member: str, report: WorkerReport, expires_s: float) -> None:
+        """Write the report of a worker."""
+        self.reports[member] = report.encode(), self.clock() + expires_s
+
+    async def get_reports(self, members: Sequence[str]) -> list[WorkerReport | None]:
+        """Return the report of each member."""
+        now_s = self.clock()
+        found = (self.reports.get(member, (None, 0.0)) for member in members)
+        return [WorkerReport.decode(c if until_s > now_s else None) for c, until_s in found]

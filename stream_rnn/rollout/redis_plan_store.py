@@ -2,16 +2,21 @@
 
     {app:source}:rollout                 hash: plan -> JSON (``plan.py``)
     {app:source}:bundle:<fingerprint>    hash: content, tensors -> bytes of the bundle's two files
+    {app:source}:worker:<member id>      string: JSON (``worker_report.py``); expires
 
 ``plan.lua`` is the only writer of the plan.  A bundle is data and never code, and whoever reads one
 checks it like any bundle from outside (``bundles.py``).
 """
+
+from collections.abc import Sequence
+from typing import Any
 
 from redis.asyncio import Redis
 
 from stream_rnn.errors import ConfigError
 from stream_rnn.rollout.plan import PLAN_BYTES_MAX, Plan
 from stream_rnn.rollout.plan_store import BUNDLE_BYTES_MAX, BundleBytes, check_size
+from stream_rnn.rollout.worker_report import WorkerReport
 from stream_rnn.settings import FoldSettings
 from stream_rnn.store.redis_store import RedisStore
 from stream_rnn.store.script import Script
@@ -34,6 +39,7 @@ class RedisPlanStore:
         tag = f"{settings.app}:{settings.source}"
         self.key = f"{{{tag}}}:rollout"
         self._bundle_prefix = f"{{{tag}}}:bundle:"
+        self._worker_prefix = f"{{{tag}}}:worker:"
         self._calls = RedisStore(redis, tag, settings.redis_timeout_s)
         self._calls.position_key = self._calls.hidden_key = self.key  # in its messages
         self._write = Script(redis, "plan.lua")
@@ -81,6 +87,25 @@ class RedisPlanStore:
             pipe.hmget(key, "content", "tensors")
             ((content, tensors),) = await self._calls.await_reply(pipe.execute())
         return None if content is None or tensors is None else BundleBytes(content, tensors)
+
+    async def has_bundle(self, fingerprint: str) -> bool:
+        """Return whether the files of a bundle are kept."""
+        key = self._bundle_prefix + fingerprint
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.hstrlen(key, "content")
+            pipe.hstrlen(key, "tensors")
+            return all(await self._calls.await_reply(pipe.execute()))
+
+    async def put_report(self, member: str, report: WorkerReport, expires_s: float) -> None:
+        """Write the report of a worker, which Redis deletes when it expires."""
+        key, expires_ms = self._worker_prefix + member, round(1000 * expires_s)
+        await self._calls.await_reply(self._redis.set(key, report.encode(), px=expires_ms))
+
+    async def get_reports(self, members: Sequence[str]) -> list[WorkerReport | None]:
+        """Return the report of each member."""
+        keys = [self._worker_prefix + member for member in members]
+        found: list[Any] = await self._calls.await_reply(self._redis.mget(keys)) if keys else []
+        return [WorkerReport.decode(content) for content in found]
 
 
 def check_plan_size(key: str, size: int) -> None:

@@ -1,4 +1,4 @@
-"""The check with the group coordinator that an assignment of this process is still valid.
+"""The membership of this process in its group, and the check that its assignment is still valid.
 
 A process that was frozen believes that it is still a member of the group until it gets an answer
 to its next heartbeat.  A worker that is about to fence another producer therefore makes this check first.
@@ -25,6 +25,17 @@ from stream_rnn.errors import FencedError
 RETRY_AFTER_S = 0.1
 COORDINATOR_MOVED = (GroupCoordinatorNotAvailableError, NotCoordinatorForGroupError)
 """Errors that a broker returns if it is not, or no longer, the coordinator of the group."""
+
+
+def member_id(consumer: Any) -> str:
+    """Return the id by which the group knows this process; empty before it has joined.
+
+    Args:
+        consumer: Consumer of the Faust app.
+    """
+    thread = getattr(consumer, "_thread", None)
+    coordinator = getattr(getattr(thread, "_consumer", None), "_coordinator", None)
+    return getattr(coordinator, "member_id", None) or ""
 
 
 async def check_generation(coordinator: Any, place: str, generation: int, timeout_s: float) -> None:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from aiokafka import TopicPartition
 
-from stream_rnn.errors import FencedError, StreamRNNError, reason
+from stream_rnn.errors import BundleError, FencedError, StreamRNNError, reason
 from stream_rnn.fold.decoder import Record
 from stream_rnn.fold.fold_id import fold_id_of
 from stream_rnn.fold.kafka_log import KafkaLog
@@ -23,7 +23,7 @@ from stream_rnn.kafka.clients import stop_consumer
 from stream_rnn.kafka.cluster import POLL_MS, KafkaCluster
 from stream_rnn.kafka.record_batches import Consumer
 from stream_rnn.model.network import Model
-from stream_rnn.rollout.bundles import load_bundle_bytes
+from stream_rnn.rollout.bundles import load_bundle_bytes, read_bundle_bytes
 from stream_rnn.rollout.candidate import (
     CandidateRecovery,
     CandidateSource,
@@ -71,6 +71,9 @@ class WorkerFolds:
             runs no fold but its own.
         plan: Plan as it was last read.
         clock: Monotonic clock in seconds.
+        models: Models that are loaded, by the ids of their folds.
+        refused: Reasons why this worker cannot run folds of the plan, by their ids; empty for a
+            fold that was loaded after all.
     """
 
     settings: FoldSettings
@@ -82,7 +85,7 @@ class WorkerFolds:
     plan: Plan | None = None
     clock: Callable[[], float] = time.monotonic
     models: dict[str, Model] = field(init=False)
-    _refused: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
     _again_s: dict[str, float] = field(default_factory=dict)
     _loading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -110,7 +113,7 @@ class WorkerFolds:
             async with self._loading:
                 for name in plan.folds:
                     is_due = self.clock() >= self._again_s.get(name.fold_id, 0.0)
-                    if name.fold_id not in self.models and self.is_json and is_due:
+                    if name.fold_id not in self.models and is_due:
                         await self._load(name, plan)
         self.plan = plan
         return plan
@@ -118,8 +121,10 @@ class WorkerFolds:
     async def _load(self, name: FoldName, plan: Plan) -> None:
         """Load a bundle of the plan; the last ones stay, because a partition may still need them."""
         why = ""
-        bundle = await self.plans.get_bundle(name.fingerprint)
-        if bundle is None:
+        bundle = await self.plans.get_bundle(name.fingerprint) if self.is_json else None
+        if not self.is_json:
+            why = f"predictions in {self.settings.predictions_format} have a schema of their bundle"
+        elif bundle is None:
             why = "Redis has no bundle of this fingerprint"
         else:
             try:
@@ -134,9 +139,9 @@ class WorkerFolds:
                     logger.info("bundle loaded model=%s fold=%s", model.name, name.fold_id)
                 else:
                     why = "the settings of this worker give the bundle another fold id"
-        if why and self._refused.get(name.fold_id) != why:
+        if why and self.refused.get(name.fold_id) != why:
             logger.warning("cannot run fold %s of the roll-out: %s", name.fold_id, why)
-        self._refused[name.fold_id] = why
+        self.refused[name.fold_id] = why
         if why and bundle is not None:
             self._again_s[name.fold_id] = self.clock() + REFUSED_FOR_S
 
@@ -146,16 +151,38 @@ class WorkerFolds:
         for fold in oldest[: max(0, len(self.models) - MODELS_MAX + 1)]:
             del self.models[fold]
 
-    async def look(self) -> None:
-        """Read the plan once a second until cancelled; while Redis does not answer, the last one stands."""
+    async def _keep_own(self, plan: Plan) -> None:
+        """Put the worker's own bundle beside an open plan that names it, unless it is there."""
+        own = FoldName(fold_id=self.own, fingerprint=self.model.fingerprint)
+        is_needed = plan.stage == "open" and own in plan.folds
+        if not is_needed or await self.plans.has_bundle(own.fingerprint):
+            return
+        model, bundle = await asyncio.to_thread(read_bundle_bytes, self.settings.bundle)
+        if model.fingerprint != own.fingerprint:
+            raise BundleError(
+                f"{self.settings.bundle} contains another bundle than at the start of this worker, "
+                f"whose fingerprint is {own.fingerprint[:16]}: other workers cannot load the fold "
+                f"{own.fold_id} of the roll-out; write the earlier bundle there"
+            )
+        await self.plans.put_bundle(own.fingerprint, bundle)
+
+    async def look(self, report: Callable[[], Awaitable[None]]) -> None:
+        """Read the plan once a second until cancelled; while Redis does not answer, the last one stands.
+
+        Args:
+            report: Function that is called after each look.
+        """
         logged = ""
         while True:
             try:
-                await self.read_plan()
+                plan = await self.read_plan()
+                await report()
+                if plan is not None:
+                    await self._keep_own(plan)
                 logged = ""
             except StreamRNNError as error:
                 if str(error) != logged:
-                    logger.warning("cannot read the plan of a roll-out: %s", reason(error))
+                    logger.warning("cannot follow the plan of a roll-out: %s", reason(error))
                 logged = str(error)
             await asyncio.sleep(LOOK_EVERY_S)
 

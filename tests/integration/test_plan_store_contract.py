@@ -1,5 +1,6 @@
 """The contract of the store of plans and bundles, kept by the one in Redis and the one in memory."""
 
+import asyncio
 import re
 
 import pytest
@@ -8,6 +9,7 @@ from stream_rnn.errors import ConfigError
 from stream_rnn.rollout.plan import PLAN_BYTES_MAX, FoldName, Plan
 from stream_rnn.rollout.plan_store import BundleBytes, MemoryPlanStore
 from stream_rnn.rollout.redis_plan_store import RedisPlanStore
+from stream_rnn.rollout.worker_report import REPORT_BYTES_MAX, WorkerReport
 from stream_rnn.settings import Settings
 from stream_rnn.store.connection import connect_redis
 
@@ -54,10 +56,35 @@ async def test_bundles_are_kept_by_their_fingerprints(store):
     """With every byte; there is none before it is put."""
     one, two = BundleBytes(b"{}\xff\0", b"\0" * 500), BundleBytes(b"", b"")
     assert await store.get_bundle("a" * 64) is None
+    assert not await store.has_bundle("a" * 64)
     await store.put_bundle("a" * 64, one)
+    assert await store.has_bundle("a" * 64)
     await store.put_bundle("b" * 64, two)
     assert await store.get_bundle("a" * 64) == one
     assert await store.get_bundle("b" * 64) == two
+
+
+async def test_a_report_is_of_one_worker_and_expires(store):
+    """Whoever has died, and whoever never reported, has none."""
+    one = WorkerReport(version="1", own=FOLDS[0], loaded=("a" * 12,), candidates=(3,))
+    two = WorkerReport(version="2", own=FOLDS[1], loaded=(), stage="open", events_per_s=1.5)
+    assert await store.get_reports([]) == []
+    await store.put_report("one", one, 60)
+    await store.put_report("two", one, 60)
+    await store.put_report("two", two, 0.2)
+    await store.put_report("three", one, 0.2)
+    async with asyncio.timeout(20):
+        while await store.get_reports(["three", "two"]) != [None, None]:
+            await asyncio.sleep(0.05)
+    assert await store.get_reports(["one", "none", "one"]) == [one, None, one]
+
+
+async def test_what_no_worker_writes_is_no_report(redis, app_id):
+    """A newer version, or another program, has written it."""
+    store, content = in_redis(redis, app_id), b'{"format": 2, "version": "9"}'
+    for value in (b"", b"[]", content, b" " * (REPORT_BYTES_MAX + 1)):
+        await redis.set(f"{{{app_id}:events}}:worker:one", value)
+        assert await store.get_reports(["one"]) == [None]
 
 
 async def test_a_bundle_has_a_limit(store):

@@ -14,6 +14,7 @@ from stream_rnn.operate.check_result import Level
 from stream_rnn.rollout.plan import FoldName, Plan
 from stream_rnn.rollout.plan_store import BundleBytes
 from stream_rnn.rollout.redis_plan_store import RedisPlanStore
+from stream_rnn.rollout.worker_report import WorkerReport
 from stream_rnn.settings import Settings
 from stream_rnn.store.connection import connect_redis
 from stream_rnn.store.redis_schemas import RedisSchemas
@@ -24,7 +25,6 @@ from tests.forked import ForkedWorker
 from tests.integration.streams import Stream, mixed_records, run
 
 pytestmark = pytest.mark.timeout(120)
-PLAN = Plan(folds=tuple(FoldName(fold_id=digit * 12, fingerprint=digit * 64) for digit in "ab"))
 BOOK = Path(__file__).parents[2] / "deploy" / "README.md"
 if not BOOK.exists():
     pytest.skip("only a checkout has deploy/, the wheel has not", allow_module_level=True)
@@ -119,26 +119,6 @@ async def test_a_worker_and_all_verbs_run_with_the_rights_of_the_run_book(
     assert await stream.compare() > 80
 
 
-async def test_a_roll_out_needs_one_more_right(user, app_id):
-    """Without it the plan is read, and the error at the bundle names the command."""
-    text = BOOK.read_text(encoding="utf-8")
-    (more,) = re.findall(r"For roll-outs, add `([^`]+)`", text)
-    settings = Settings.build(app=app_id, source="topic").of_fold(needs=())
-    bundle = BundleBytes(b"content", b"tensors")
-    for rights in ([*WORKER, *more.split()], WORKER):
-        redis = connect_redis(await user(app_id, rights), 5)
-        plans = RedisPlanStore(redis, settings)
-        if rights is WORKER:
-            with pytest.raises(ConfigError, match=r"hstrlen.*; check redis_url and its ACL"):
-                await plans.get_bundle("0" * 64)
-        else:
-            assert await plans.write(None, PLAN)
-            await plans.put_bundle("0" * 64, bundle)
-            assert await plans.get_bundle("0" * 64) == bundle
-        assert await plans.read() == PLAN
-        await redis.aclose()
-
-
 async def test_a_schema_registry_needs_one_more_right(user, app_id):
     """The schemas are kept with it, and without it the error names the command."""
     text = BOOK.read_text(encoding="utf-8")
@@ -158,6 +138,41 @@ async def test_a_schema_registry_needs_one_more_right(user, app_id):
             assert (await kept.get("7"), await kept.read_all()) == (b"one", {"7": b"one"})
             await kept.drop()
         await redis.aclose()
+
+
+async def roll_out(url, app, source) -> None:
+    """Do all that a roll-out does with Redis, besides what a fold does."""
+    redis = connect_redis(url, 5)
+    try:
+        settings = Settings.build(app=app, source=source).of_fold(needs=())
+        plans = RedisPlanStore(redis, settings)
+        names = [FoldName(fold_id=12 * n, fingerprint=64 * n) for n in "ab"]
+        assert await plans.write(None, Plan(folds=(names[0], names[1])))
+        assert await plans.read() is not None
+        assert not await plans.has_bundle(64 * "a")
+        await plans.put_bundle(64 * "a", BundleBytes(b"a", b"b"))
+        assert await plans.get_bundle(64 * "a") == (b"a", b"b")
+        report = WorkerReport(version="1", own=names[0], loaded=())
+        await plans.put_report("one", report, 60)
+        assert await plans.get_reports(["one"]) == [report]
+        store = RedisStore(redis, f"{app}:topic:0:fold", 5)
+        await store.drop_seen(await store.read())
+    finally:
+        await redis.aclose()
+
+
+async def test_a_roll_out_needs_what_the_run_book_adds(user, app_id):
+    """All of it, and the error names what is missing."""
+    given, asked = re.findall(
+        r"A roll-out also needs `([^`]+)`, and who .* `([^`]+)`", BOOK.read_text()
+    )[0]
+    rights = [*given.split(), *asked.split()]
+    assert len(rights) == 3
+    await roll_out(await user(app_id, [*WORKER, *rights]), app_id, "all")
+    for right in rights:
+        url = await user(app_id, [*WORKER, *rights, f"-{right[1:]}"])
+        with pytest.raises(ConfigError, match=rf"{right[1:]}.*; check redis_url and its ACL"):
+            await roll_out(url, app_id, right[1:])
 
 
 @pytest.mark.parametrize("right", [right for right in WORKER if right not in WISHES])
