@@ -3,6 +3,7 @@
 from stream_rnn.fold.source import Fetch, Source
 
 LOOK_EVERY_S = 0.25
+UNWATCHED_LOOK_EVERY_S = 1.0  # a roll-out may start during a long wait
 
 
 class PausableSource:
@@ -28,7 +29,7 @@ class PausableSource:
         """Return the records that have arrived; ``None`` at the end, and while pausing."""
         left_s = timeout_s
         while not self.is_pausing:
-            wait_s = min(left_s, LOOK_EVERY_S) if self.is_watched else left_s
+            wait_s = min(left_s, LOOK_EVERY_S if self.is_watched else UNWATCHED_LOOK_EVERY_S)
             fetch = await self._source.take(wait_s)
             if fetch is None:
                 self.has_ended = True
