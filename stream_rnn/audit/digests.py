@@ -1,5 +1,6 @@
 """Digests of the contents of outputs, for comparison."""
 
+import re
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from typing import Any
@@ -8,7 +9,10 @@ import orjson
 
 from stream_rnn.errors import DecodeError
 from stream_rnn.fold.output_batches import Message
+from stream_rnn.fold.outputs import CUT_OVER_HEADER
 from stream_rnn.predictions.decoder import PredictionDecoder
+
+CUT_OVER_NUMBER = re.compile(rb"[1-9][0-9]{0,17}")
 
 
 def digest_of(value: bytes | None) -> int:
@@ -32,8 +36,9 @@ def memoryless_digest(
 ) -> int:
     """Return a digest of everything that does not depend on the key's hidden state.
 
-    The digest covers the key, the timestamp, all headers except the origin, all content except
-    steps, cold and numerics, and the names of the outputs instead of their values.
+    The digest covers the key, the timestamp, all headers except the origin and the number of the
+    last cut-over, all content except steps, cold and numerics, and the names of the outputs instead
+    of their values.
     """
     outputs = content.get("outputs")
     names = None
@@ -45,13 +50,22 @@ def memoryless_digest(
         serialized = orjson.dumps([compared_content, names], option=orjson.OPT_SORT_KEYS)
     except TypeError:  # nested too deeply
         serialized = b""
-    compared_headers = [(name, text) for name, text in headers if name != "sr-origin"]
+    compared_headers = [
+        (name, text)
+        for name, text in headers
+        if name != "sr-origin" and not is_cut_over(name, text)
+    ]
     return digest_of(b"%b %b" % (serialized, repr((key, timestamp, compared_headers)).encode()))
 
 
 def source_offset_of(message: Message) -> int:
     """Return the source offset that an output names."""
     return int(dict(message.headers)["sr-offset"])
+
+
+def is_cut_over(name: str, text: bytes | None) -> bool:
+    """Return whether a header is a valid number of a cut-over, which no replay knows."""
+    return name == CUT_OVER_HEADER and CUT_OVER_NUMBER.fullmatch(text or b"") is not None
 
 
 def is_origin(text: bytes | None, offset: int) -> bool:

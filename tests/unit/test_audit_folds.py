@@ -40,6 +40,24 @@ async def test_dead_letters_alone_are_no_success_beside_another_fold(model):
     assert not result.is_fine("at_least_once")
 
 
+@pytest.mark.parametrize(
+    ("text", "is_right"), [(b"1", True), (b"12", True), (b"0", False), (b"01", False), (b"", False)]
+)
+async def test_the_number_of_a_cut_over_is_no_difference(folded, text, is_right):
+    """The outputs of a fold are the same after a promote and the way back; a false number is found."""
+
+    def with_number(messages):
+        return [m._replace(headers=[*m.headers, ("sr-cut-over", text)]) for m in messages]
+
+    half = len(folded.predictions) // 2
+    folded.predictions[half:] = with_number(folded.predictions[half:])
+    folded.letters[:] = with_number(folded.letters)
+    result = await folded.audit()
+    wrong = len(folded.predictions) - half
+    assert faults(result) == ({} if is_right else {"different": wrong})
+    assert result.is_fine("exactly_once") == is_right
+
+
 async def test_some_keys_alone_are_looked_at(folded):
     """Only chosen keys are compared, and a choice without any key in the log is no success."""
     spare = moved(folded, 40, kinds(folded)["forget"][1])
