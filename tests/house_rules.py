@@ -62,7 +62,8 @@ MAY_IMPORT = {  # a room, and what it may import; below are the rooms that come 
     "worker": {*FOLD, "rollout"},
     "operate": {
         *FOLD,
-        *("overwriting", "text", "keys", "key_spellings", "predictions", "replay", "worker"),
+        *("overwriting", "text", "keys", "key_spellings", "predictions", "replay", "rollout"),
+        "worker",
     },
     "local": {"errors"},
     "demo": {*FOLD, "metrics", "replay", "local"},

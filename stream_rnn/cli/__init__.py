@@ -25,6 +25,7 @@ VERBS = {  # the first sentence of the help of each
     "spec": "Propose a feature spec for a log, and check a feature spec.",
     "bundle": "Show the content of a bundle, or make one of weights from elsewhere.",
     "schema": "Show, register and check the schema of predictions in Avro, Protobuf or JSON Schema.",
+    "rollout": "Change the model under live load, at an exact offset, with a way back.",
     "state": "Inspect, save, restore, erase and drop the hidden states of a fold.",
     "dashboard": "Show a running fold on a local web page until Ctrl-C.",
     "deadletters": "Inspect skipped records, and put them back into the source.",

@@ -69,7 +69,8 @@ def other_fold(place: str, fold_id: str, group_offset: GroupOffset) -> str:
         f"{place}: cut-over {group_offset.number} has put the fold {group_offset.fold_id} in charge "
         f"(group offset {group_offset.offset}), but the bundle and settings of this worker make the "
         f"fold {fold_id}, which would silently replace it; start this worker with the bundle and "
-        f"settings of the fold {group_offset.fold_id}"
+        f"settings of the fold {group_offset.fold_id}, or, if that bundle is lost, let this "
+        "worker's take over: stream-rnn rollout abandon"
     )
 
 

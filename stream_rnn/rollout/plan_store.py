@@ -65,6 +65,9 @@ class PlanStore(Protocol):
     async def has_bundle(self, fingerprint: str) -> bool:
         """Return whether the files of a bundle are kept."""
 
+    async def drop_bundle(self, fingerprint: str) -> None:
+        """Delete the files of a bundle, if they are kept."""
+
     async def put_report(self, member: str, report: WorkerReport, expires_s: float) -> None:
         """Write the report of a worker.
 
@@ -135,6 +138,10 @@ class MemoryPlanStore:
     async def has_bundle(self, fingerprint: str) -> bool:
         """Return whether the files of a bundle are kept."""
         return fingerprint in self.bundles
+
+    async def drop_bundle(self, fingerprint: str) -> None:
+        """Delete the files of a bundle."""
+        self.bundles.pop(fingerprint, None)
 
     async def put_report(self, member: str, report: WorkerReport, expires_s: float) -> None:
         """Write the report of a worker."""

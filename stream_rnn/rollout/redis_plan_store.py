@@ -96,6 +96,10 @@ class RedisPlanStore:
             pipe.hstrlen(key, "tensors")
             return all(await self._calls.await_reply(pipe.execute()))
 
+    async def drop_bundle(self, fingerprint: str) -> None:
+        """Delete the files of a bundle."""
+        await self._calls.await_reply(self._redis.unlink(self._bundle_prefix + fingerprint))
+
     async def put_report(self, member: str, report: WorkerReport, expires_s: float) -> None:
         """Write the report of a worker, which Redis deletes when it expires."""
         key, expires_ms = self._worker_prefix + member, round(1000 * expires_s)

@@ -62,6 +62,10 @@ async def test_bundles_are_kept_by_their_fingerprints(store):
     await store.put_bundle("b" * 64, two)
     assert await store.get_bundle("a" * 64) == one
     assert await store.get_bundle("b" * 64) == two
+    for _ in range(2):
+        await store.drop_bundle("a" * 64)
+    assert await store.get_bundle("a" * 64) is None
+    assert await store.get_bundle("b" * 64) == two
 
 
 async def test_a_report_is_of_one_worker_and_expires(store):

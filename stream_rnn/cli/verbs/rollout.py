@@ -1,0 +1,160 @@
+"""The options of ``stream-rnn rollout``."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from stream_rnn.cli.shared.fold_options import FOLD_WORDS, OPTIONS, fold_options
+from stream_rnn.cli.shared.options import Float, json_option, verb, yes_option
+from stream_rnn.cli.shared.settings_options import settings_options
+from stream_rnn.cli.verbs import load_work
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+PLACE = "--app departures --source flights"
+_place_options = settings_options(*OPTIONS, required=("app", "source"))
+_wait = click.option("--wait", "waits", is_flag=True, help="Wait until it is done; see --within.")
+
+
+class _Partitions(click.ParamType):
+    """Numbers of partitions, separated by commas."""
+
+    name = "partitions"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """Return the numbers."""
+        if isinstance(value, frozenset):
+            return value
+        words = [word.strip() for word in str(value).split(",")]
+        if not all(word.isascii() and word.isdigit() and len(word) < 10 for word in words):
+            self.fail(f"{value!r} is no list of partitions, such as 0,1", param, ctx)
+        return frozenset(map(int, words))
+
+
+_partitions = click.option(
+    "--partitions",
+    type=_Partitions(),
+    metavar="N,N,...",
+    help="Partitions to change; default: all.",
+)
+
+
+def _within(text: str) -> Callable[[F], F]:
+    """Return the option ``--within``."""
+    return click.option("--within", "within_s", type=Float(0, 86_400), default=300, help=text)
+
+
+@click.group("rollout")
+def command() -> None:
+    """Change the model under live load, at an exact offset, with a way back."""
+
+
+@verb("start", f"{FOLD_WORDS.replace('bundles/delay', 'bundles/new')} --wait", command)
+@fold_options
+@click.option(
+    "--from-log-start",
+    is_flag=True,
+    help="Accept that the new memories begin later than those of the fold in charge, because retention has removed records.",
+)
+@_wait
+@_within("Seconds to wait with --wait.")
+@yes_option
+@json_option(note="; implies --yes")
+def start(**options: Any) -> Any:
+    """Let the running workers fold a new bundle beside the one in charge.
+
+    The command puts the bundle of --bundle into Redis. The workers load it without a restart, and
+    fold the log again with it, up to the group offset: this fold is the candidate. It publishes
+    nothing, and folds while the fold in charge has nothing to do, or for at most 0.3 of the time.
+    Hidden states of both folds are in Redis until the roll-out is finished or the candidate's are
+    dropped.
+
+    All settings except the bundle must be those of the workers, and predictions must be JSON. The
+    command first prints what the roll-out will cost: records to fold, bytes in Redis, and the time
+    at the rate that the workers have measured. With --wait, it ends when the candidate is warm in
+    all partitions; the exit status is 1 if that takes too long.
+
+    It is refused while another roll-out is open, or a member of the group is no worker of this
+    version or a later one.
+    """
+    return load_work("rollout").start(**options)
+
+
+@verb("status", PLACE, command)
+@_place_options
+@json_option()
+def status(**options: Any) -> Any:
+    """Show the folds of a roll-out in each partition, and what the workers report.
+
+    The fold in charge of a partition is the one that its group offset names. The lag is the number
+    of offsets by which the candidate is behind the group offset. The exit status is 1 if there is
+    no roll-out.
+    """
+    return load_work("rollout").status(**options)
+
+
+@verb("promote", f"{PLACE} --wait", command)
+@_place_options
+@click.option(
+    "--fold",
+    default="new",
+    metavar="FOLD",
+    help="Fold to put in charge: new, old, or its id.",
+)
+@_partitions
+@_wait
+@_within("Seconds to wait with --wait.")
+@json_option("partition")
+def promote(**options: Any) -> Any:
+    """Put a fold in charge of publishing, at one exact offset of each partition.
+
+    The owner of a partition carries the request out as soon as the candidate is warm: the fold in
+    charge finishes its micro-batch, the candidate reaches the group offset, and one commit names it
+    there. The other fold goes on as the candidate, so the way back is the same command with --fold
+    old. A promote of the fold in charge cancels a request that is pending.
+
+    The command is refused until every worker has loaded both bundles. With --wait, the exit status
+    is 1 if a request was not carried out in time; it stands then.
+    """
+    return load_work("rollout").promote(**options)
+
+
+@verb("finish", PLACE, command)
+@_place_options
+@_within("Seconds to wait for the workers.")
+@yes_option
+@json_option(note="; implies --yes")
+def finish(**options: Any) -> Any:
+    """End a roll-out: drop the states of the fold that is not in charge.
+
+    There is no way back afterwards, except by another roll-out, which folds the log again. One fold
+    must be in charge of all partitions, and no request may be pending. Both bundles stay in Redis
+    until the next start, because workers that begin with the old bundle need the new one. Restart
+    the workers with the bundle of the fold in charge when it suits you.
+
+    A finish that was interrupted goes on when the command is repeated.
+    """
+    return load_work("rollout").finish(**options)
+
+
+@verb("abandon", f"{FOLD_WORDS} --wait", command)
+@fold_options
+@_partitions
+@_wait
+@_within("Seconds to wait with --wait.")
+@yes_option
+@json_option("partition", "; implies --yes")
+def abandon(**options: Any) -> Any:
+    """Let the workers' own bundle take over from a fold whose bundle is lost.
+
+    A worker stops if a cut-over has put a fold in charge whose bundle neither it nor Redis has. If
+    you have that bundle, start the workers with it instead. Otherwise this command lets the bundle
+    of --bundle, with which you then start the workers, take over at the group offset. It begins at
+    the log start, silently below the group offset, unless Redis has its states.
+
+    The command is refused while a worker has the bundle of the fold in charge. The states of the
+    abandoned fold stay in Redis: remove them with state drop if you have its bundle, or by their
+    keys.
+    """
+    return load_work("rollout").abandon(**options)

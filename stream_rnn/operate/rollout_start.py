@@ -1,0 +1,224 @@
+"""The start of a roll-out: what it would cost, what it refuses, and the plan."""
+
+import getpass
+import socket
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from stream_rnn.errors import ConfigError, UnavailableError
+from stream_rnn.fold.fold_id import fold_id_of
+from stream_rnn.model.network import Model
+from stream_rnn.operate.key_states import state_bytes
+from stream_rnn.operate.rollout_status import OpenRollout, PartitionStatus, Status
+from stream_rnn.rollout.bundles import read_bundle_bytes
+from stream_rnn.rollout.plan import FoldName, Plan
+from stream_rnn.rollout.plan_store import BundleBytes
+from stream_rnn.rollout.worker_report import Workers
+
+KEY_BYTES = 16
+"""Assumed mean size of a key, as in ``stream-rnn state size``."""
+CHANGED = "another process has changed the plan meanwhile: look at the status, and try again"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What a roll-out takes until the candidate is warm.
+
+    Attributes:
+        records: Number of offsets that the candidate folds to reach the group offsets.
+        keys: Number of keys that the fold in charge has now.
+        redis_bytes: Approximate bytes of as many states of the candidate in Redis.
+        warm_s: Seconds for these records at the rate that the workers measured, if they had nothing
+            else to do; ``None`` if no worker has measured a rate yet.
+    """
+
+    records: int
+    keys: int
+    redis_bytes: float
+    warm_s: float | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the cost for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """A roll-out that nothing refuses.
+
+    Attributes:
+        seen: Plan that was read.
+        folds: Fold in charge and the new one.
+        bundle: Files of the given bundle.
+        fingerprint: Fingerprint of the given bundle.
+        cost: What the roll-out takes.
+        first: Offset at which the memories of the candidate begin, by partition, where that is
+            after the beginning of those of the fold in charge.
+    """
+
+    seen: Plan | None
+    folds: tuple[FoldName, FoldName]
+    bundle: BundleBytes
+    fingerprint: str
+    cost: Cost
+    first: dict[int, int]
+
+
+async def propose(rollout: OpenRollout, *, from_log_start: bool = False) -> Proposal:
+    """Check whether a roll-out of the bundle of the settings can start, and what it costs.
+
+    Args:
+        rollout: Open clients; their settings name the bundle, and must be those of the workers.
+        from_log_start: Whether memories may begin after those of the fold in charge, because
+            retention has removed records.
+
+    Raises:
+        ConfigError: The roll-out cannot start; the message says what to do.
+        BundleError: The bundle is missing, torn or too large.
+    """
+    model, bundle = read_bundle_bytes(rollout.settings.bundle)
+    given = FoldName(fold_id=fold_id_of(model, rollout.settings), fingerprint=model.fingerprint)
+    status = await rollout.status(given.fold_id)
+    _require_no_open_plan(status.plan)
+    _require_workers(rollout, status.workers)
+    folds = _choose_folds(status, given)
+    new = folds[1].fold_id
+    first = {p.partition: n for p in status.partitions if (n := _late_start(p, new)) is not None}
+    if first and not from_log_start:
+        number, offset = next(iter(first.items()))
+        raise ConfigError(
+            f"{len(first)} partitions have lost records that the fold in charge has folded, so the "
+            f"new memories would begin later, at offset {offset} of partition {number}: accept "
+            "that with --from-log-start"
+        )
+    return Proposal(
+        seen=status.plan,
+        folds=folds,
+        bundle=bundle,
+        fingerprint=model.fingerprint,
+        cost=_estimate(status, folds, model),
+        first=first,
+    )
+
+
+async def start(rollout: OpenRollout, proposal: Proposal) -> Plan:
+    """Put the bundle and the plan into Redis; workers load both bundles and fold the candidate.
+
+    Raises:
+        UnavailableError: Another process has changed the plan since the proposal.
+    """
+    since_ms = round(1000 * time.time())  # noqa: TID251  # for people, the fold does not use it
+    seen, who = proposal.seen, _who()
+    if seen is None:
+        plan = Plan(folds=proposal.folds, since_ms=since_ms, started_by=who)
+    else:
+        plan = seen.followed_by(proposal.folds, since_ms, who)
+    await rollout.plans.put_bundle(proposal.fingerprint, proposal.bundle)
+    if not await rollout.plans.write(seen, plan):
+        raise UnavailableError(CHANGED)
+    kept = {fold.fingerprint for fold in plan.folds}
+    for fold in seen.folds if seen is not None else ():
+        if fold.fingerprint not in kept:
+            await rollout.plans.drop_bundle(fold.fingerprint)
+    return plan
+
+
+def _require_no_open_plan(plan: Plan | None) -> None:
+    if plan is not None and plan.stage != "over":
+        remedy = (
+            "finish it, or promote the fold that you want and finish then"
+            if plan.stage == "open"
+            else "repeat stream-rnn rollout finish, which goes on with it"
+        )
+        raise ConfigError(
+            f"a roll-out of the folds {' and '.join(plan.fold_ids)} is {plan.stage}: {remedy}"
+        )
+
+
+def _require_workers(rollout: OpenRollout, workers: Workers) -> None:
+    settings = rollout.settings
+    if settings.predictions_format != "json":
+        raise ConfigError(
+            f"a roll-out needs predictions in JSON, and predictions_format is "
+            f"{settings.predictions_format}, whose schema depends on the bundle: give the workers "
+            "the new bundle and restart them"
+        )
+    if not workers.reports:
+        raise ConfigError(
+            f"no worker of app {settings.app} runs: start the workers first, or give them the new "
+            "bundle as --bundle if none shall run"
+        )
+    workers.require_reports()
+    workers.require_json()
+
+
+def _choose_folds(status: Status, given: FoldName) -> tuple[FoldName, FoldName]:
+    """Return the fold in charge, or the workers' own one if the given one is in charge, and the given."""
+    foreign = [p.partition for p in status.partitions if p.known is not None and p.fold_id is None]
+    if foreign:
+        raise ConfigError(
+            f"no fold has written the group offset of partition {foreign[0]}: repair it first; see "
+            "stream-rnn state show"
+        )
+    in_charge = sorted({p.fold_id for p in status.partitions if p.fold_id is not None})
+    own = status.workers.own_folds
+    if not in_charge:
+        raise ConfigError(
+            "no partition has published anything yet, so there is nothing to go on with: give the "
+            "workers the new bundle as --bundle"
+        )
+    if len(in_charge) > 1 and given.fold_id not in in_charge:
+        raise ConfigError(
+            f"several folds are in charge, {', '.join(in_charge)}: wait until the workers have "
+            "begun all partitions with one bundle, or start with the bundle of one of these folds"
+        )
+    others = [fold_id for fold_id in in_charge if fold_id != given.fold_id]
+    others = others or [fold_id for fold_id in sorted(own) if fold_id != given.fold_id]
+    if not others:
+        raise ConfigError(
+            f"the fold {given.fold_id} of this bundle is already in charge of all partitions, and "
+            "all workers have it as their own: there is nothing to roll out"
+        )
+    if len(others) > 1 or others[0] not in own:
+        raise ConfigError(
+            f"no worker has the bundle of fold {others[0]} as its own"
+            + (", and there are several others" if len(others) > 1 else "")
+            + ": give the workers the bundle of the fold in charge, restart them one by one, and "
+            "start again"
+        )
+    return own[others[0]], given
+
+
+def _late_start(status: PartitionStatus, fold_id: str) -> int | None:
+    """Return the first offset of a candidate that begins after the fold in charge; else ``None``."""
+    stored, known = status.stored[fold_id], status.known
+    is_usable = stored.position is not None and stored.position >= status.log_start
+    first = stored.origin if is_usable and stored.origin is not None else status.log_start
+    is_late = known is not None and known.origin is not None and first > known.origin
+    return first if is_late and known is not None and known.fold_id != fold_id else None
+
+
+def _estimate(status: Status, folds: tuple[FoldName, FoldName], model: Model) -> Cost:
+    old, new = (fold.fold_id for fold in folds)
+    records = 0
+    for partition in status.partitions:
+        if partition.known is not None:
+            position = partition.stored[new].position or 0
+            records += max(partition.known.offset - max(position, partition.log_start), 0)
+    keys = [p.stored[old].fields if old in p.stored else 0 for p in status.partitions]
+    rates = [report.events_per_s for report in status.workers.known]
+    rate = sum(rate for rate in rates if rate is not None)
+    return Cost(
+        records=records,
+        keys=sum(keys),
+        redis_bytes=sum(keys) * state_bytes(model, KEY_BYTES),
+        warm_s=records / rate if rate else None,
+    )
+
+
+def _who() -> str:
+    try:
+        return f"{getpass.getuser()} on {socket.gethostname()}"[:200]
+    except (OSError, KeyError):  # a container's user may have no name
+        return ""

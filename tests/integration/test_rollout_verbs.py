@@ -1,0 +1,189 @@
+"""The verbs of a roll-out on real servers: start, status, promote, back, finish and abandon."""
+
+import asyncio
+import contextlib
+import json
+import re
+import time
+from functools import partial
+
+import pytest
+from aiokafka import AIOKafkaConsumer
+
+from stream_rnn.kafka.cluster import KafkaCluster
+from stream_rnn.kafka.group_members import WorkerAssignor
+from stream_rnn.store.connection import connect_redis
+from tests.integration.started_workers import PLACE, ends, options, started_workers
+from tests.integration.streams import mixed_records, run
+from tests.integration.test_rollout import RollOut, compare
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture
+async def fold_of(app_id, bootstrap_servers, redis_url, create_topic, tmp_path):
+    """Return a function that makes a fold with two partitions."""
+    given = app_id, bootstrap_servers, redis_url, create_topic, tmp_path
+    async with started_workers(*given) as make:
+        yield make
+
+
+class Person(RollOut):
+    """A person who uses the verbs."""
+
+    @property
+    def new_bundle(self):
+        """Directory of the new bundle."""
+        return self.stream.directory / "new"
+
+    async def verb(self, *words, bundle=None, status=0):
+        """Run a verb of the roll-out with ``--json``; return its lines, or what it says on failure."""
+        place = options(self.stream, *PLACE)
+        if bundle is not None:
+            place = [word for word in place if not word.startswith("--bundle=")]
+            place.append(f"--bundle={bundle}")
+        said = await run("rollout", *words, *place, "--json", status=status, within_s=120)
+        return said if status > 1 else [json.loads(line) for line in said.splitlines()]
+
+    async def until_reported(self) -> None:
+        """Wait until each member of the group has reported."""
+        deadline = time.monotonic() + 40
+        while True:
+            said = await run("rollout", "status", *options(self.stream, *PLACE), "--json", status=1)
+            workers = json.loads(said)["workers"]
+            if workers and all(worker["report"] is not None for worker in workers):
+                return
+            assert time.monotonic() < deadline, workers
+            await asyncio.sleep(0.2)
+
+    async def publish(self, seed, worker) -> None:
+        """Produce records, and wait until a worker has published."""
+        await self.stream.produce(mixed_records(100, seed=seed))
+        await self.stream.until_published(worker=worker)
+
+    async def audit(self, bundle):
+        """Audit what is published with one bundle."""
+        place = [w for w in options(self.stream, *PLACE) if not w.startswith("--bundle=")]
+        said = await run("audit", *place, f"--bundle={bundle}", "--json")
+        return json.loads(said.splitlines()[-1])
+
+
+@pytest.fixture
+async def person_of(fold_of, redis_url, tmp_path):
+    """Return a function that makes a fold with some records, and a person with two bundles."""
+    redis = connect_redis(redis_url, 5)
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def make(**settings) -> Person:
+            stream = await fold_of(delivery="exactly_once", **settings)
+            await stream.produce(mixed_records(200, seed=1))
+            cluster = await stack.enter_async_context(KafkaCluster.of(stream.settings))
+            return Person(stream, tmp_path, redis, cluster)
+
+        yield make
+    await redis.aclose()
+
+
+async def test_a_roll_out_by_its_verbs(person_of):
+    """Start, promote, the way back, promote and finish; no prediction is missing, doubled or wrong."""
+    person = await person_of()
+    stream, (old, new) = person.stream, person.ids
+    worker, _ = stream.start("one"), stream.start("two")
+    await stream.until_published(worker=worker)
+    await person.until_reported()
+    (started,) = await person.verb("start", "--wait", bundle=person.new_bundle)
+    assert (started["old"], started["new"], started["warm"]) == (old, new, True)
+    assert started["records"] > 0
+    assert started["redis_bytes"] > started["keys"] > 0
+    (status,) = await person.verb("status")
+    assert [partition["fold"] for partition in status["partitions"]] == [old, old]
+    reports = [worker["report"] for worker in status["workers"]]
+    assert [sorted(report["loaded"]) for report in reports] == [sorted((old, new))] * 2
+
+    for partition in (1, 0):
+        (one,) = await person.verb("promote", f"--partitions={partition}", "--wait")
+        assert (one["partition"], one["number"], one["done"]) == (partition, 1, True)
+        mixed = "in charge of some partitions each"
+        assert partition == 0 or mixed in await person.verb("finish", status=3)
+    await person.publish(2, worker)
+    back = await person.verb("promote", "--fold=old", "--wait")
+    assert [(one["fold_id"], one["number"], one["done"]) for one in back] == [(old, 2, True)] * 2
+    await person.publish(3, worker)
+    await person.verb("promote", "--wait")
+    await person.publish(4, worker)
+    (finished,) = await person.verb("finish")
+    assert finished["dropped"][old] > 0
+
+    (status,) = await person.verb("status")
+    assert status["plan"]["stage"] == "over"
+    for partition in status["partitions"]:
+        assert (partition["fold"], partition["number"]) == (new, 4)
+        assert set(partition["folds"][old].values()) == {None, 0}
+    await compare(person, is_exact=True)
+    audits = [await person.audit(bundle) for bundle in (stream.bundle, person.new_bundle)]
+    for audit, other in zip(audits, (new, old), strict=True):
+        wrong = ("missing", "duplicated", "different", "unexpected", "out_of_order")
+        assert [audit[kind] for kind in wrong] == [0] * len(wrong)
+        assert set(audit["other_folds_by_id"]) == {other}
+        assert audit["compared"] > 0
+    assert audits[0]["compared"] == audits[1]["other_folds"]
+    assert audits[1]["compared"] == audits[0]["other_folds"]
+
+
+async def test_a_step_that_does_harm_is_refused(person_of):
+    """Each refusal says what to do, and changes nothing."""
+    person = await person_of()
+    stream, (old, new) = person.stream, person.ids
+    refused = partial(person.verb, status=3)
+    assert "no worker of app" in await refused("start", bundle=person.new_bundle)
+    worker = stream.start("one")
+    await stream.until_published(worker=worker)
+    await person.until_reported()
+    for verb in ("promote", "finish"):
+        assert "Redis has no plan of a roll-out" in await refused(verb)
+    assert "there is nothing to abandon" in await refused("abandon")
+    assert "there is nothing to roll out" in await refused("start")
+    assert (await person.verb("status", status=1))[0]["plan"] is None
+
+    await person.verb("start", "--wait", bundle=person.new_bundle)
+    said = await refused("start", bundle=person.new_bundle)
+    assert f"a roll-out of the folds {old} and {new} is open: finish it" in said
+    assert "the source has no partition 2" in await refused("promote", "--partitions=0,2")
+    assert "the roll-out has no fold newer" in await refused("promote", "--fold=newer")
+    async with AIOKafkaConsumer(
+        stream.settings.source,
+        group_id=stream.settings.app,
+        bootstrap_servers=stream.settings.bootstrap_servers,
+        partition_assignment_strategy=(WorkerAssignor,),  # as a worker of an earlier version
+        client_id="earlier",
+    ):
+        said = await refused("promote")
+    assert re.search(r"1 of 2 members .* client earlier .*: replace it first", said)
+
+
+async def test_a_lost_bundle_is_abandoned(person_of):
+    """A worker without the bundle in charge stops, and goes on with its own once that is requested."""
+    person = await person_of()
+    stream, (old, new) = person.stream, person.ids
+    worker = stream.start("one")
+    await stream.until_published(worker=worker)
+    await person.until_reported()
+    await person.verb("start", "--wait", bundle=person.new_bundle)
+    await person.verb("promote", "--wait")
+    await person.publish(2, worker)
+    said = await person.verb("abandon", status=3)
+    assert f"has the bundle of the fold {new}, which is in charge" in said
+    worker.kill()
+    keys = await person.redis.keys(f"*{stream.settings.app}*:bundle:*")
+    assert await person.redis.delete(person.plans.key, *keys) == 3
+    await stream.produce(mixed_records(50, seed=3))
+    lost = stream.start("two")
+    assert await ends(lost) == 3
+    assert "stream-rnn rollout abandon" in lost.log.read_text()
+    made = await person.verb("abandon")
+    assert [(request["fold_id"], request["number"]) for request in made] == [(old, 2)] * 2
+    again = stream.start("three")
+    await stream.until_published(worker=again)
+    known = [await person.known(partition) for partition in (0, 1)]
+    assert [(offset.fold_id, offset.number) for offset in known] == [(old, 2)] * 2
+    await compare(person, is_exact=True)
