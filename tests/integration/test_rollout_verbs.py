@@ -45,6 +45,10 @@ class Person(RollOut):
         said = await run("rollout", *words, *place, "--json", status=status, within_s=120)
         return said if status > 1 else [json.loads(line) for line in said.splitlines()]
 
+    async def text(self, *words) -> str:
+        """Run a verb of the roll-out; return the text for people."""
+        return await run("rollout", *words, *options(self.stream, *PLACE), within_s=120)
+
     async def until_reported(self) -> None:
         """Wait until each member of the group has reported."""
         deadline = time.monotonic() + 40
@@ -148,6 +152,11 @@ async def test_a_step_that_does_harm_is_refused(person_of):
     await person.verb("start", "--wait", bundle=person.new_bundle)
     said = await refused("start", bundle=person.new_bundle)
     assert f"a roll-out of the folds {old} and {new} is open: finish it" in said
+    table = await person.text("status")
+    for words in ("open", f"old {old}  new {new}", "own old, loaded "):
+        assert words in table
+    done = await person.text("promote", "--fold=old", "--wait", "--partitions=1")
+    assert f"[1]: promote of fold {old}, number 1: done" in done
     assert "the source has no partition 2" in await refused("promote", "--partitions=0,2")
     assert "the roll-out has no fold newer" in await refused("promote", "--fold=newer")
     async with AIOKafkaConsumer(
@@ -180,8 +189,10 @@ async def test_a_lost_bundle_is_abandoned(person_of):
     lost = stream.start("two")
     assert await ends(lost) == 3
     assert "stream-rnn rollout abandon" in lost.log.read_text()
-    made = await person.verb("abandon")
-    assert [(request["fold_id"], request["number"]) for request in made] == [(old, 2)] * 2
+    said = await person.text("abandon", "--yes")
+    assert f"[0]: abandon of fold {old}, number 2: requested" in said
+    (status,) = await person.verb("status")
+    assert [one["pending"]["kind"] for one in status["partitions"]] == ["abandon"] * 2
     again = stream.start("three")
     await stream.until_published(worker=again)
     known = [await person.known(partition) for partition in (0, 1)]
