@@ -12,6 +12,8 @@ from aiokafka import AIOKafkaConsumer
 
 from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.kafka.group_members import WorkerAssignor
+from stream_rnn.operate.rollout_requests import _finish_all
+from stream_rnn.operate.rollout_status import open_rollout
 from stream_rnn.store.connection import connect_redis
 from tests.integration.started_workers import PLACE, ends, options, started_workers
 from tests.integration.streams import mixed_records, run
@@ -79,7 +81,7 @@ async def person_of(fold_of, redis_url, tmp_path):
     async with contextlib.AsyncExitStack() as stack:
 
         async def make(**settings) -> Person:
-            stream = await fold_of(delivery="exactly_once", **settings)
+            stream = await fold_of(**{"delivery": "exactly_once", **settings})
             await stream.produce(mixed_records(200, seed=1))
             cluster = await stack.enter_async_context(KafkaCluster.of(stream.settings))
             return Person(stream, tmp_path, redis, cluster)
@@ -88,9 +90,10 @@ async def person_of(fold_of, redis_url, tmp_path):
     await redis.aclose()
 
 
-async def test_a_roll_out_by_its_verbs(person_of):
+@pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
+async def test_a_roll_out_by_its_verbs(delivery, person_of):
     """Start, promote, the way back, promote and finish; no prediction is missing, doubled or wrong."""
-    person = await person_of()
+    person = await person_of(delivery=delivery)
     stream, (old, new) = person.stream, person.ids
     worker, _ = stream.start("one"), stream.start("two")
     await stream.until_published(worker=worker)
@@ -168,6 +171,31 @@ async def test_a_step_that_does_harm_is_refused(person_of):
     ):
         said = await refused("promote")
     assert re.search(r"1 of 2 members .* client earlier .*: replace it first", said)
+
+
+async def test_a_finish_that_was_interrupted_goes_on(person_of):
+    """Nothing can be promoted or started meanwhile."""
+    person = await person_of(delivery="at_least_once")
+    stream, (old, new) = person.stream, person.ids
+    worker = stream.start("one")
+    await stream.until_published(worker=worker)
+    await person.until_reported()
+    await person.verb("start", "--wait", bundle=person.new_bundle)
+    await person.verb("promote", "--wait")
+    async with open_rollout(person.settings) as rollout:
+        status = await rollout.status()
+        plan = await _finish_all(rollout, status, status.require_plan(), 60)
+    assert plan.stage == "dropping"
+    assert "the roll-out is dropping" in await person.verb("promote", "--fold=old", status=3)
+    said = await person.verb("start", bundle=person.new_bundle, status=3)
+    assert "repeat stream-rnn rollout finish" in said
+    assert (await person.stored(0, 0)).fields > 0
+    (finished,) = await person.verb("finish")
+    assert finished["dropped"].keys() == {old}
+    assert [(await person.stored(0, partition)).position for partition in (0, 1)] == [None, None]
+    await person.publish(2, worker)
+    await compare(person, is_exact=False, of_new=(1, 2))
+    assert (await person.known(0)).fold_id == new
 
 
 async def test_a_lost_bundle_is_abandoned(person_of):
