@@ -167,7 +167,7 @@ class _Training:
             start_from_memoryless_(network, self.cell, memoryless)
         self.best = copy.deepcopy(self.network.state_dict())
         model = Model(self.spec, self.cell, self.network)
-        self.best_loss = validation_loss(model, self.data, number_loss=self.settings.number_loss)
+        self.best_loss = validation_loss(model, self.data, self.settings.number_loss)
 
     def _class_weights(self) -> ClassWeights:
         if self.settings.class_weights == "none":
@@ -225,7 +225,7 @@ class _Training:
         self._train_windows()
         model = Model(self.spec, self.cell, self.validated_network)
         self.meter.phase = "validation"
-        loss = validation_loss(model, self.data, self.meter.step, self.settings.number_loss)
+        loss = validation_loss(model, self.data, self.settings.number_loss, self.meter.step)
         if math.isnan(loss):
             raise self._not_finite("validation loss")
         if loss < self.best_loss:

@@ -100,8 +100,8 @@ def events_per_window(width: int, events_max: int) -> int:
 def validation_loss(
     model: Model,
     data: EncodedExamples,
+    number_loss: NumberLoss,
     on_events: OnEvents = lambda _events: None,
-    number_loss: NumberLoss = "smooth_l1",
 ) -> float:
     """Return the mean loss of the validation part, or of the training part if that is empty.
 

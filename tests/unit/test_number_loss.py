@@ -79,7 +79,7 @@ def mean_absolute_error(number_loss):
     settings = TrainingSettings(epochs=30, number_loss=number_loss, learning_rate=0.02)
     trained = train(fitted, CellSpec(kind="none", hidden=8), examples, settings)
     data = EncodedExamples.encode(fitted, examples)
-    computed = validation_loss(trained.model, data, number_loss=number_loss)
+    computed = validation_loss(trained.model, data, number_loss)
     return trained.metrics["validation"]["wait"]["mae"], trained.validation_loss, computed
 
 

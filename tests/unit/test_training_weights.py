@@ -108,7 +108,7 @@ def test_the_validation_loss_is_the_mean_over_events():
     spec, examples = examples_of(validation_keys=1)
     trained = train(spec, CELL, examples, dataclasses.replace(STILL, learning_rate=0.01))
     data = EncodedExamples.encode(spec, examples)
-    assert trained.validation_loss == validation_loss(trained.model, data)
+    assert trained.validation_loss == validation_loss(trained.model, data, "smooth_l1")
     assert trained.validation_loss == pytest.approx(mean_by_event(trained.model, data, 1), rel=1e-5)
 
 
