@@ -46,7 +46,7 @@ NEEDED_BY = {  # public names and verbs that need each extra
             "dashboard",
             "deadletters",
         ),
-        *("doctor", "state"),
+        *("doctor", "rollout", "state"),
     },
     "train": {
         *("Model", "import_weights", "save_bundle"),

@@ -111,16 +111,16 @@ def train(
         ['gru', 'memoryless', 'gru-restarted']
     """
     directory, cell = Path(out), _check(Path(out), what)
-    with torch_threads(what.threads), progress_to(on_progress) as report_progress:
+    with torch_threads(what.threads):
         data = _read(log, spec, cell, what.split, labels, options, settings)
         for message in _messages(data, what.split):
             (on_message or _log_message)(message)
-        trials = _search(data, cell, training, what.search, report_progress)
+        trials = _search(data, cell, training, what.search, on_progress)
         if trials:
             cell, training = trials[0].cell, trials[0].settings
         provenance = _provenance(data, what, training, settings)
         plan = _plan(data, cell, training, what.seeds, directory, provenance)
-        return _run(plan, trials, report_progress, on_message or _log_message)
+        return _run(plan, trials, on_progress, on_message or _log_message)
 
 
 def _check(directory: Path, what: TrainOptions) -> AnyCell:
@@ -161,15 +161,16 @@ def _search(
     cell: AnyCell,
     training: TrainingSettings,
     trials: int,
-    report_progress: OnProgress,
+    on_progress: OnProgress | None,
 ) -> list[Trial]:
     if not trials:
         return []
+    with progress_to(on_progress) as report_progress:
 
-    def on_trial_progress(number: int, progress: Progress) -> None:
-        report_progress(f"trial {number + 1}", progress)
+        def on_trial_progress(number: int, progress: Progress) -> None:
+            report_progress(f"trial {number + 1}", progress)
 
-    return search(data.spec, cell, data.examples, training, trials, on_trial_progress)
+        return search(data.spec, cell, data.examples, training, trials, on_trial_progress)
 
 
 def _provenance(
@@ -218,20 +219,21 @@ def _number_keys(keys: Sequence[bytes]) -> NDArray[np.int64]:
 def _run(
     plan: training_run.TrainingRun,
     trials: Sequence[Trial],
-    report_progress: OnProgress,
+    on_progress: OnProgress | None,
     on_message: OnMessage,
 ) -> TrainingResult:
-    """Train, and record the losses of each epoch."""
+    """Train, and record the losses of each epoch; messages come when the progress line is gone."""
     epochs: list[Epoch] = []
-
-    def record(name: str, progress: Progress) -> None:
-        if not math.isnan(progress.epoch_loss):
-            loss = progress.training_loss, progress.epoch_loss
-            epochs.append((name, progress.epoch, *loss))
-        report_progress(name, progress)
-
     try:
-        scores = training_run.run(plan, record)
+        with progress_to(on_progress) as report_progress:
+
+            def record(name: str, progress: Progress) -> None:
+                if not math.isnan(progress.epoch_loss):
+                    loss = progress.training_loss, progress.epoch_loss
+                    epochs.append((name, progress.epoch, *loss))
+                report_progress(name, progress)
+
+            scores = training_run.run(plan, record)
     except KeyboardInterrupt:
         on_message(f"stopped; the same command resumes from {plan.checkpoint_directory}")
         raise
