@@ -301,7 +301,7 @@ async def _swap(
     ]
     for name, value in position.items():
         arguments += [name, value]
-    script = Script(store.redis, "import.lua")
+    script = Script(store.redis, "seen.lua", "import.lua")
     keys_of_script = [store.position_key, store.hidden_key, staging]
     status = await store.await_reply(script(keys_of_script, arguments))
     if status == b"torn":

@@ -146,8 +146,8 @@ def _require_workers(rollout: OpenRollout, workers: Workers) -> None:
         )
     if not workers.reports:
         raise ConfigError(
-            f"no worker of app {settings.app} runs: start the workers first, or give them the new "
-            "bundle as --bundle if none shall run"
+            f"no worker of app {settings.app} runs: start the workers first; if predictions may "
+            "pause, no roll-out is needed: start the workers with the new bundle as --bundle"
         )
     workers.require_reports()
     workers.require_json()

@@ -107,8 +107,8 @@ class RedisStore:
         self.position_key = f"{{{tag}}}:position"
         self.hidden_key = f"{{{tag}}}:hidden"
         self._commit = Script(redis, "commit.lua")
-        self._start = Script(redis, "start.lua")
-        self._drop = Script(redis, "drop.lua")
+        self._start = Script(redis, "seen.lua", "start.lua")
+        self._drop = Script(redis, "seen.lua", "drop.lua")
 
     async def read(self) -> StoredPosition:
         """Read everything except the hidden states, atomically."""

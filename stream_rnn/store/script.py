@@ -16,12 +16,13 @@ class Script:
 
     Args:
         redis: Client.
-        name: Name of the script's file in this folder.
+        names: Names of files in this folder, whose texts together are the script.
     """
 
-    def __init__(self, redis: Redis, name: str) -> None:
+    def __init__(self, redis: Redis, *names: str) -> None:
         self._redis = redis
-        self._text = files("stream_rnn.store").joinpath(name).read_text()
+        folder = files("stream_rnn.store")
+        self._text = "".join(folder.joinpath(name).read_text() for name in names)
         self._by_digest = redis.register_script(self._text)
         self._is_digest_refused = False
 

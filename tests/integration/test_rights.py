@@ -72,7 +72,7 @@ async def user(redis_url):
 
 def test_a_script_that_may_not_run_names_all_that_it_runs():
     """Redis before 7.2 does not say which command was refused."""
-    lua = [files("stream_rnn.store").joinpath(f"{name}.lua").read_text() for name in ("commit", "start")]  # fmt: skip
+    lua = [files("stream_rnn.store").joinpath(f"{name}.lua").read_text() for name in ("commit", "seen", "start")]  # fmt: skip
     commands = {word for text in lua for word in re.findall(r"redis\.call\('([A-Z]+)'", text)}
     assert commands == set(re.findall(r"[A-Z]+", _SCRIPT_COMMANDS))
 

@@ -47,7 +47,7 @@ def translated(what: str) -> Iterator[None]:
         yield
     except CellError:
         raise
-    except Exception as error:
+    except Exception as error:  # a cell of another package raises whatever it raises
         raise CellError(f"{what}: {reason(error)}; correct the cell") from error
 
 

@@ -1,5 +1,6 @@
 """Cells of several layers, each of which reads the outputs of the layer below."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -18,20 +19,20 @@ class LayeredConfig(BaseModel):
     layers: Layers = 1
 
 
-class Layer(nn.Module):
+class Layer(nn.Module, ABC):
     """A layer, whose h after an event is its output for the event.
 
     Layers loop over the events in training, too: for windows of 64 to 1,024 events, forward and
     backward take a parallel scan (Hillis and Steele 1986) as much time or up to seven times as much.
     """
 
+    @abstractmethod
     def forward(self, x: Tensor, h: Tensor) -> Tensor:
         """Map x (T, B, I) and h (B, H) to h after each event (T, B, H)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def gates(self, x: Tensor, h: Tensor) -> dict[str, Tensor]:
         """Return the gates (N, H) of one step of x (N, I) and h (N, H), by letter."""
-        raise NotImplementedError
 
 
 class LayeredCell(nn.Module):
