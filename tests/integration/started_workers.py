@@ -32,6 +32,15 @@ async def started_workers(app_id, bootstrap_servers, redis_url, create_topic, di
         await asyncio.to_thread(worker.stop)
 
 
+async def fold_all(stream, records, name="worker") -> int:
+    """Let a worker fold some records, compare everything with the oracle, and count the events."""
+    await stream.produce(records)
+    worker = ForkedWorker(name, stream.options(), stream.directory)
+    await stream.until_published(worker=worker)
+    assert await asyncio.to_thread(worker.stop) == 0
+    return await stream.compare()
+
+
 async def until(predicate, timeout_s=40.0) -> None:
     """Wait until something is true."""
     deadline = time.monotonic() + timeout_s

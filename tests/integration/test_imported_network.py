@@ -1,13 +1,12 @@
 """A network that plain torch has trained, served by a worker and read by every verb."""
 
-import asyncio
 import json
 
 import numpy as np
 import pytest
 
 from tests import plain_networks
-from tests.forked import ForkedWorker
+from tests.integration.started_workers import fold_all
 from tests.integration.streams import Stream, run
 
 pytestmark = pytest.mark.timeout(240)
@@ -35,11 +34,7 @@ async def test_a_worker_publishes_the_outputs_of_the_network(
     rows = plain_networks.events(6, 40, seed=9)
     stream = Stream(app_id, bootstrap_servers, redis_url, tmp_path)
     await create_topic(stream.settings.source, 2)
-    await stream.produce([(row["plane"].encode(), row) for row in rows])
-    worker = ForkedWorker("worker", stream.options(), tmp_path)
-    await stream.until_published(worker=worker)
-    assert await asyncio.to_thread(worker.stop) == 0
-    assert await stream.compare() == len(rows)
+    assert await fold_all(stream, [(row["plane"].encode(), row) for row in rows]) == len(rows)
 
     expected = plain_networks.outputs(network, rows)
     for plane in sorted({row["plane"] for row in rows}):

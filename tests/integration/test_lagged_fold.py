@@ -15,7 +15,7 @@ from stream_rnn.predictions.frames import to_polars
 from stream_rnn.predictions.reader import PredictionReader
 from stream_rnn.predictions.wire_schema import FRAMED_FORMATS
 from tests import models
-from tests.forked import ForkedWorker
+from tests.integration.started_workers import fold_all
 from tests.integration.streams import Stream, mixed_records, run
 
 pytestmark = pytest.mark.timeout(180)
@@ -31,15 +31,6 @@ def records_of(count, seed):
     ]
 
 
-async def fold(stream, directory, name, records):
-    """Let a worker fold some records, and compare everything with the oracle."""
-    await stream.produce(records)
-    worker = ForkedWorker(name, stream.options(), directory)
-    await stream.until_published(worker=worker)
-    assert await asyncio.to_thread(worker.stop) == 0
-    return await stream.compare()
-
-
 async def test_a_fold_with_lags_is_the_oracles_and_survives_an_export(
     app_id, bootstrap_servers, redis_url, create_topic, tmp_path
 ):
@@ -48,7 +39,7 @@ async def test_a_fold_with_lags_is_the_oracles_and_survives_an_export(
     stream = Stream(app_id, bootstrap_servers, redis_url, tmp_path)
     await create_topic(stream.settings.source, 2)
     place = [f"--{n.replace('_', '-')}={stream.options()[n]}" for n in PLACE]
-    await fold(stream, tmp_path, "first", [*records_of(200, 3), (b"a", {"x": 2.5, "ok": True})])
+    await fold_all(stream, [*records_of(200, 3), (b"a", {"x": 2.5, "ok": True})], "first")
 
     shown = json.loads(await run("state", "get", "a", "--json", *place))
     assert len(shown["hidden"]) == stream.model.hidden_size_floats
@@ -59,7 +50,7 @@ async def test_a_fold_with_lags_is_the_oracles_and_survives_an_export(
     await run("state", "export", str(tmp_path / "states"), *place)
     await run("state", "drop", "--yes", *place)
     await run("state", "import", str(tmp_path / "states"), *place)
-    assert await fold(stream, tmp_path, "second", records_of(100, 4)) > 200
+    assert await fold_all(stream, records_of(100, 4), "second") > 200
     audited = await stream.audit()
     assert (audited["missing"], audited["different"]) == (0, 0)
 
@@ -96,8 +87,8 @@ async def test_a_fold_of_arrays_with_lags_and_quantiles(
         **schema_id,
     )
     await create_topic(stream.settings.source, 2)
-    await fold(stream, tmp_path, "first", records_of_arrays(150, 3))
-    count = await fold(stream, tmp_path, "second", records_of_arrays(100, 4))
+    await fold_all(stream, records_of_arrays(150, 3), "first")
+    count = await fold_all(stream, records_of_arrays(100, 4), "second")
     audited = await stream.audit()
     assert (audited["missing"], audited["different"]) == (0, 0)
     assert audited["compared"] == count > 100

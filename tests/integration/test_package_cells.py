@@ -10,7 +10,8 @@ import pytest
 
 from stream_rnn.model.bundle import save_bundle
 from stream_rnn.model.package_cells.spec import PackageCell
-from tests.forked import ForkedWorker, FreshWorker
+from tests.forked import FreshWorker
+from tests.integration.started_workers import fold_all
 from tests.integration.streams import Stream, mixed_records, run
 from tests.pages import ROOT
 from tests.pinned_cells import drawn_model
@@ -113,11 +114,7 @@ async def test_a_trained_class_is_served_and_read_by_every_verb(
 
     stream = Stream(app_id, bootstrap_servers, redis_url, tmp_path)
     await create_topic(stream.settings.source, 2)
-    await stream.produce([(row["key"].encode(), row) for row in rows])
-    worker = ForkedWorker("worker", stream.options(), tmp_path)
-    await stream.until_published(worker=worker)
-    assert await asyncio.to_thread(worker.stop) == 0
-    assert await stream.compare() == len(rows)
+    assert await fold_all(stream, [(row["key"].encode(), row) for row in rows]) == len(rows)
     assert len(await stream.replay()) == len(rows)
     audited = await stream.audit()
     assert (audited["missing"], audited["different"]) == (0, 0)

@@ -16,18 +16,9 @@ from stream_rnn.rollout.redis_plan_store import RedisPlanStore
 from stream_rnn.store.connection import connect_redis
 from stream_rnn.store.redis_store import RedisStore
 from tests import models, oracle
-from tests.integration.started_workers import started_workers
 from tests.integration.streams import mixed_records
 
 pytestmark = pytest.mark.timeout(240)
-
-
-@pytest.fixture
-async def fold_of(app_id, bootstrap_servers, redis_url, create_topic, tmp_path):
-    """Return a function that makes a fold with two partitions."""
-    given = app_id, bootstrap_servers, redis_url, create_topic, tmp_path
-    async with started_workers(*given) as make:
-        yield make
 
 
 class RollOut:
@@ -105,26 +96,26 @@ async def load(stream, stopped) -> None:
 
 
 @pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
-async def test_a_promote_and_the_way_back_under_load(delivery, fold_of, tmp_path, redis_url):
+async def test_a_promote_and_the_way_back_under_load(delivery, stream, tmp_path, redis_url):
     """Nothing is missing or doubled, and each prediction equals the oracle of the fold that made it."""
-    stream = await fold_of(delivery=delivery)
-    await stream.produce(mixed_records(500, seed=1))
-    workers = [stream.start(name) for name in ("one", "two")]
+    made = await stream(delivery=delivery)
+    await made.produce(mixed_records(500, seed=1))
+    workers = [made.start(name) for name in ("one", "two")]
     redis = connect_redis(redis_url, 5)
     try:
-        async with KafkaCluster.of(stream.settings) as cluster:
-            person, stopped = RollOut(stream, tmp_path, redis, cluster), asyncio.Event()
-            await stream.until_published(worker=workers[0])
-            loading = asyncio.create_task(load(stream, stopped))
+        async with KafkaCluster.of(made.settings) as cluster:
+            person, stopped = RollOut(made, tmp_path, redis, cluster), asyncio.Event()
+            await made.until_published(worker=workers[0])
+            loading = asyncio.create_task(load(made, stopped))
             await person.start()
             await person.promote(1)
             workers[1].kill()
             await person.promote(0)
-            stream.start("three")
+            made.start("three")
             await person.promote(1)
             stopped.set()
             await loading
-            await stream.until_published(worker=workers[0])
+            await made.until_published(worker=workers[0])
             known = [await person.known(partition) for partition in (0, 1)]
             assert [offset.number for offset in known] == [3, 3]
             await compare(person, is_exact=delivery == "exactly_once")

@@ -15,19 +15,11 @@ from stream_rnn.kafka.group_members import WorkerAssignor
 from stream_rnn.operate.rollout_requests import _finish_all
 from stream_rnn.operate.rollout_status import open_rollout
 from stream_rnn.store.connection import connect_redis
-from tests.integration.started_workers import PLACE, ends, options, started_workers
+from tests.integration.started_workers import PLACE, ends, options
 from tests.integration.streams import mixed_records, run
 from tests.integration.test_rollout import RollOut, compare
 
 pytestmark = pytest.mark.timeout(300)
-
-
-@pytest.fixture
-async def fold_of(app_id, bootstrap_servers, redis_url, create_topic, tmp_path):
-    """Return a function that makes a fold with two partitions."""
-    given = app_id, bootstrap_servers, redis_url, create_topic, tmp_path
-    async with started_workers(*given) as make:
-        yield make
 
 
 class Person(RollOut):
@@ -73,18 +65,27 @@ class Person(RollOut):
         said = await run("audit", *place, f"--bundle={bundle}", "--json")
         return json.loads(said.splitlines()[-1])
 
+    async def promote_new(self):
+        """Start a worker, and let it take the new bundle over; return the worker."""
+        worker = self.stream.start("one")
+        await self.stream.until_published(worker=worker)
+        await self.until_reported()
+        await self.verb("start", "--wait", bundle=self.new_bundle)
+        await self.verb("promote", "--wait")
+        return worker
+
 
 @pytest.fixture
-async def person_of(fold_of, redis_url, tmp_path):
+async def person_of(stream, redis_url, tmp_path):
     """Return a function that makes a fold with some records, and a person with two bundles."""
     redis = connect_redis(redis_url, 5)
     async with contextlib.AsyncExitStack() as stack:
 
         async def make(**settings) -> Person:
-            stream = await fold_of(**{"delivery": "exactly_once", **settings})
-            await stream.produce(mixed_records(200, seed=1))
-            cluster = await stack.enter_async_context(KafkaCluster.of(stream.settings))
-            return Person(stream, tmp_path, redis, cluster)
+            made = await stream(**{"delivery": "exactly_once", **settings})
+            await made.produce(mixed_records(200, seed=1))
+            cluster = await stack.enter_async_context(KafkaCluster.of(made.settings))
+            return Person(made, tmp_path, redis, cluster)
 
         yield make
     await redis.aclose()
@@ -176,12 +177,8 @@ async def test_a_step_that_does_harm_is_refused(person_of):
 async def test_a_finish_that_was_interrupted_goes_on(person_of):
     """Nothing can be promoted or started meanwhile."""
     person = await person_of(delivery="at_least_once")
-    stream, (old, new) = person.stream, person.ids
-    worker = stream.start("one")
-    await stream.until_published(worker=worker)
-    await person.until_reported()
-    await person.verb("start", "--wait", bundle=person.new_bundle)
-    await person.verb("promote", "--wait")
+    old, new = person.ids
+    worker = await person.promote_new()
     async with open_rollout(person.settings) as rollout:
         status = await rollout.status()
         plan = await _finish_all(rollout, status, status.require_plan(), 60)
@@ -202,11 +199,7 @@ async def test_a_lost_bundle_is_abandoned(person_of):
     """A worker without the bundle in charge stops, and goes on with its own once that is requested."""
     person = await person_of()
     stream, (old, new) = person.stream, person.ids
-    worker = stream.start("one")
-    await stream.until_published(worker=worker)
-    await person.until_reported()
-    await person.verb("start", "--wait", bundle=person.new_bundle)
-    await person.verb("promote", "--wait")
+    worker = await person.promote_new()
     await person.publish(2, worker)
     said = await person.verb("abandon", status=3)
     assert f"has the bundle of the fold {new}, which is in charge" in said

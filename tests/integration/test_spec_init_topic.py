@@ -15,7 +15,7 @@ from stream_rnn.formats.schemas import Schema, Schemas
 from stream_rnn.model.features import FeatureSpec
 from tests.integration.streams import run
 from tests.protobuf_messages import message_class
-from tests.unit.test_framed import Shelf, avro, settings
+from tests.unit.framed_records import Shelf, avro, settings
 
 pytestmark = pytest.mark.timeout(90)
 

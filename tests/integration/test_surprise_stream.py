@@ -7,7 +7,7 @@ import pytest
 
 from stream_rnn.model.bundle import save_bundle
 from tests import models
-from tests.forked import ForkedWorker
+from tests.integration.started_workers import fold_all
 from tests.integration.streams import Stream, mixed_records
 from tests.integration.test_reader import tail as start_tail
 
@@ -23,15 +23,6 @@ def records_of(count, seed):
         (key, {**value, **more[n]} if isinstance(value, dict) else value)
         for n, (key, value) in enumerate(mixed_records(count, seed=seed))
     ]
-
-
-async def fold(stream, directory, name, records):
-    """Let a worker fold some records, and compare everything with the oracle."""
-    await stream.produce(records)
-    worker = ForkedWorker(name, stream.options(), directory)
-    await stream.until_published(worker=worker)
-    assert await asyncio.to_thread(worker.stop) == 0
-    return await stream.compare()
 
 
 async def printed_by_tail(*arguments):
@@ -51,8 +42,8 @@ async def test_the_surprise_of_a_worker_is_the_oracles(
     save_bundle(models.surprised(), tmp_path / "bundle")
     stream = Stream(app_id, bootstrap_servers, redis_url, tmp_path, **wire)
     await create_topic(stream.settings.source, 2)
-    await fold(stream, tmp_path, "first", records_of(200, 3))
-    assert await fold(stream, tmp_path, "second", records_of(100, 4)) > 200
+    await fold_all(stream, records_of(200, 3), "first")
+    assert await fold_all(stream, records_of(100, 4), "second") > 200
     audited = await stream.audit()
     assert (audited["missing"], audited["different"]) == (0, 0)
 

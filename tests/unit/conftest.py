@@ -8,6 +8,7 @@ from stream_rnn.model.bundle import save_bundle
 from tests import models, plain_networks
 from tests.audited import records_of, settings_of
 from tests.memory_topics import Folded, fold
+from tests.registry_server import RegistryServer
 from tests.unit.evaluated_log import make_evaluated
 
 
@@ -73,3 +74,10 @@ def folder(tmp_path):
     """Return a directory with the files of a trained GRU."""
     plain_networks.write(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def registry():
+    """Run a schema registry without schemas."""
+    with RegistryServer() as server:
+        yield server

@@ -17,7 +17,7 @@ from stream_rnn.model.features import FeatureSpec
 from stream_rnn.replay.avro_files import CODECS, as_json, read_avro_contents, read_avro_values
 from stream_rnn.replay.files import read_batches
 from stream_rnn.training.labels import read_labels
-from tests.unit.test_framed import SPEC, TIME_MS, WRITER, Shelf, avro, event, records, settings
+from tests.unit.framed_records import SPEC, TIME_MS, WRITER, Shelf, avro, event, records, settings
 
 FILE_WRITER = {**WRITER, "fields": [{"name": "machine", "type": "string"}, *WRITER["fields"]]}
 SPEC_OF_FILE = FeatureSpec.model_validate(SPEC)

@@ -16,7 +16,7 @@ from tests.bench.contenders import CONTENDERS, RunOptions, worker
 from tests.bench.encodings import SCHEMA_ID, encodings
 from tests.bench.latency import summary
 from tests.bench.load import FIRST_MS, SPEC, Load, key_of, value_of
-from tests.unit.test_framed import Shelf
+from tests.unit.framed_records import Shelf
 
 
 def test_every_event_of_a_load_is_one():

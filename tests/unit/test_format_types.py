@@ -15,7 +15,7 @@ from stream_rnn.formats.frames import Frame
 from stream_rnn.formats.schemas import Schema, Schemas
 from stream_rnn.model.event import Event
 from tests.protobuf_messages import message_class
-from tests.unit.test_framed import Shelf
+from tests.unit.framed_records import Shelf
 
 PAGE = (Path(stream_rnn.__file__).parent / "spec" / "README.md").read_text()
 BYTES, BYTES_TEXT = b"\x00\xff\x41", "\0\xffA"

@@ -1,155 +1,30 @@
 """Framed records: each record's frame decides its format, and nothing else decides its verdict."""
 
-import io
 import json
-from dataclasses import dataclass, field
 
-import fastavro
-import numpy as np
 import pytest
 
-from stream_rnn.errors import DecodeError, UnavailableError
-from stream_rnn.fold.decoder import Decoder, LogRecord
-from stream_rnn.fold.framed import COLUMNS_MIN, SchemasNeededError
+from stream_rnn.errors import DecodeError
+from stream_rnn.fold.decoder import Decoder
+from stream_rnn.fold.framed import COLUMNS_MIN
 from stream_rnn.formats.schemas import Schema, Schemas
 from stream_rnn.model.features import FeatureSpec
-from stream_rnn.settings import Settings
-
-SPEC = {
-    "name": "machines",
-    "event": {"key": ["machine"], "time": {"path": "at", "unit": "ms"}},
-    "features": [
-        {"name": "load", "kind": "numeric", "path": "load"},
-        {"name": "inner", "kind": "numeric", "path": "sensor.value"},
-        {"name": "kind", "kind": "categorical", "path": "kind", "vocabulary": ["A", "B"]},
-        {"name": "on", "kind": "boolean", "path": "on"},
-    ],
-    "heads": [{"name": "next_load", "kind": "regression", "of": "next", "path": "load"}],
-}
-SENSOR = {
-    "type": "record",
-    "name": "Sensor",
-    "fields": [{"name": "value", "type": ["null", "float"]}],
-}
-WRITER = {
-    "type": "record",
-    "name": "Event",
-    "fields": [
-        {"name": "at", "type": {"type": "long", "logicalType": "timestamp-micros"}},
-        {"name": "load", "type": ["null", "double"]},
-        {"name": "sensor", "type": ["null", SENSOR]},
-        {"name": "kind", "type": {"type": "enum", "name": "Kind", "symbols": ["A", "B", "C"]}},
-        {"name": "on", "type": "boolean"},
-        {"name": "notes", "type": {"type": "map", "values": "string"}},
-    ],
-}
-LATER = {  # a writer's next schema: fields added, reordered and removed, a type widened
-    "type": "record",
-    "name": "Event",
-    "fields": [
-        {"name": "extra", "type": {"type": "array", "items": "long"}},
-        {"name": "kind", "type": ["null", "string"]},
-        {"name": "load", "type": "int"},
-        {"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}},
-    ],
-}
-TIME_MS = 1_700_000_000_000
-
-
-@dataclass
-class Shelf:
-    """A source of schemas in memory."""
-
-    schemas: dict[str, Schema]
-    asked: list[str] = field(default_factory=list)
-    is_away: bool = False
-
-    def fetch(self, schema_id):
-        """Return a schema."""
-        self.asked.append(schema_id)
-        if self.is_away:
-            raise UnavailableError("the registry does not answer")
-        if schema_id not in self.schemas:
-            raise DecodeError("unknown_schema", f"there is no schema with id {schema_id}")
-        return self.schemas[schema_id]
-
-
-def shelf():
-    """Make a source of the schemas 7 and 8, of JSON Schema as 9, and of Protobuf as 10."""
-    return Shelf(
-        {
-            "7": Schema("AVRO", json.dumps(WRITER)),
-            "8": Schema("AVRO", json.dumps(LATER)),
-            "9": Schema("JSON", "{}"),
-            "11": Schema("AVRO", "{"),
-            "ab" * 16: Schema("AVRO", json.dumps(LATER)),
-        }
-    )
-
-
-def settings(**more):
-    """Make settings."""
-    return Settings.build(app="app", source="events", predictions="out", **more)
-
-
-def decoder(source=None, **options):
-    """Make a decoder with schemas."""
-    schemas = Schemas(source or shelf())
-    return Decoder(FeatureSpec.model_validate(SPEC), settings(), schemas=schemas, **options)
-
-
-def avro(schema, value, number):
-    """Return a framed body."""
-    body = io.BytesIO()
-    fastavro.schemaless_writer(body, fastavro.parse_schema(schema), value)
-    return b"\0" + number.to_bytes(4, "big") + body.getvalue()
-
-
-def event(i):
-    """Return an event as JSON has it."""
-    return {
-        "at": TIME_MS + i,
-        "load": None if i % 5 == 0 else i / 8,
-        "sensor": None if i % 7 == 0 else {"value": None if i % 3 == 0 else i / 4},
-        "kind": "ABC"[i % 3],
-        "on": i % 2 == 0,
-    }
-
-
-def as_json(i):
-    """Return the event as a value in JSON."""
-    return json.dumps(event(i)).encode()
-
-
-def as_avro(i):
-    """Return the event as a value with schema 7."""
-    return avro(WRITER, {**event(i), "at": 1000 * (TIME_MS + i) + 999, "notes": {"a": "b"}}, 7)
-
-
-def as_later(i):
-    """Return an event as a value with schema 8."""
-    return avro(LATER, {"extra": [i] * (i % 4), "kind": "A", "load": i, "at": TIME_MS + i}, 8)
-
-
-def records(values, headers=()):
-    """Make records of values."""
-    return [LogRecord(i, TIME_MS + i, b"key", value, headers) for i, value in enumerate(values)]
-
-
-def assert_same(found, expected):
-    """Check that two decoded micro-batches are the same."""
-    assert found.columns == expected.columns
-    assert repr(found.columns) == repr(expected.columns)
-    assert np.array_equal(found.rows, expected.rows)
-    assert np.array_equal(found.time_ms, expected.time_ms)
-    assert (found.forgets, found.filtered, found.keys) == (
-        expected.forgets,
-        expected.filtered,
-        expected.keys,
-    )
-    assert {row: error.code for row, error in found.skips.items()} == {
-        row: error.code for row, error in expected.skips.items()
-    }
+from tests.unit.framed_records import (
+    SPEC,
+    TIME_MS,
+    WRITER,
+    Shelf,
+    as_avro,
+    as_json,
+    as_later,
+    assert_same,
+    avro,
+    decoder,
+    event,
+    records,
+    settings,
+    shelf,
+)
 
 
 @pytest.mark.parametrize("count", [1, COLUMNS_MIN - 1, COLUMNS_MIN, 500])
@@ -297,55 +172,3 @@ def test_a_header_names_the_schema_of_a_bare_body():
     for header in (b"\0\0\0\0\x08", b"\x01" + b"\xab" * 16):
         found = decoder().decode(records([bare], (("__value_schema_id", header),)))
         assert found.columns["load"] == [3.0]
-
-
-def test_without_a_registry_a_framed_record_is_no_event():
-    """The dead letter names the schema id and the setting."""
-    spec = FeatureSpec.model_validate(SPEC)
-    (error,) = Decoder(spec, settings()).decode(records([as_avro(1)])).skips.values()
-    assert error.code == "framed"
-    assert "schema id 7" in str(error)
-    assert "schema_registry_url" in str(error)
-
-
-def test_an_id_is_asked_for_once_and_what_it_stands_for_stays():
-    """An id without a schema has none for this fold, even if one is registered later."""
-    source = shelf()
-    reader = Decoder(FeatureSpec.model_validate(SPEC), settings(), schemas=Schemas(source))
-    for _ in range(3):
-        found = reader.decode(records([as_avro(1), b"\0\0\0\0\x63body"]))
-        source.schemas["99"] = Schema("AVRO", json.dumps(LATER))
-        assert [error.code for error in found.skips.values()] == ["unknown_schema"]
-    assert source.asked == ["7", "99"]
-
-
-def test_an_unknown_id_makes_no_dead_letter_if_the_fold_is_to_stop():
-    """The message names the id and every remedy; a schema that comes later is used."""
-    source = shelf()
-    schemas = Schemas(source, stops_at_unknown=True)
-    reader = Decoder(FeatureSpec.model_validate(SPEC), settings(), schemas=schemas)
-    values = records([b"\0\0\0\0\x63" + as_later(1)[5:]])
-    with pytest.raises(UnavailableError, match=r"id 99; register .*--schemas.* dead_letter"):
-        reader.decode(values)
-    source.schemas["99"] = Schema("AVRO", json.dumps(LATER))
-    assert not reader.decode(values).skips
-
-
-def test_a_worker_fetches_schemas_outside_of_decode():
-    """It gets the ids that it needs, and decodes again."""
-    reader = decoder(fetches=False)
-    values = records([as_avro(1), as_later(2), as_avro(3)])
-    with pytest.raises(SchemasNeededError) as needed:
-        reader.decode(values)
-    assert sorted(needed.value.schema_ids) == ["7", "8"]
-    for schema_id in needed.value.schema_ids:
-        reader.schemas.fetch(schema_id)
-    assert len(reader.decode(values).rows) == 3
-
-
-def test_a_registry_that_is_away_makes_no_dead_letters():
-    """The error goes to the caller, who tries again."""
-    source = shelf()
-    source.is_away = True
-    with pytest.raises(UnavailableError):
-        decoder(source).decode(records([as_avro(1)]))

@@ -10,7 +10,7 @@ from stream_rnn.formats.schemas import Schema, Schemas
 from stream_rnn.model.features import FeatureSpec
 from tests import models
 from tests.protobuf_messages import message_class
-from tests.unit.test_framed import Shelf, assert_same, avro, records, settings
+from tests.unit.framed_records import Shelf, assert_same, avro, records, settings
 
 PLACE = {"type": "array", "items": ["null", "double"]}
 AVRO = {

@@ -5,11 +5,11 @@ Each rule is a function from source text to what breaks it; each is shown to fin
 
 import pytest
 
+from tests.house_rooms import MAY_IMPORT, room_of, wrong_directions
 from tests.house_rules import (
     BROAD_HANDLERS,
     FUNCTION_LINES_MAX,
     LINES_MAX,
-    MAY_IMPORT,
     PACKAGE,
     SHARE_MAX,
     SLASH,
@@ -26,11 +26,9 @@ from tests.house_rules import (
     pickles,
     positional_fields,
     relative,
-    room_of,
     texts,
     unclosed_readers,
     untold_tasks,
-    wrong_directions,
 )
 
 

@@ -16,7 +16,7 @@ from stream_rnn.formats.protobuf_columns import ProtobufColumns
 from stream_rnn.formats.schemas import Schema, Schemas
 from stream_rnn.model.features import FeatureSpec
 from tests.protobuf_messages import EVENT, OLDER, PART, message_class
-from tests.unit.test_framed import SPEC, Shelf, assert_same, event, records, settings
+from tests.unit.framed_records import SPEC, Shelf, assert_same, event, records, settings
 
 REFERENCES = (("parts/part.proto", PART),)
 FRAME = b"\0\0\0\0\x0a"

@@ -13,7 +13,6 @@ from stream_rnn.fold.store_calls import StoreCalls
 from stream_rnn.settings import Settings
 from stream_rnn.store.memory_store import MemoryStore
 from tests import models
-from tests.registry_server import RegistryServer
 
 SCHEMA = {
     "type": "record",
@@ -36,13 +35,6 @@ class KeptInMemory:
         """Write lines."""
         self.lines = {**lines, **self.lines}
         return {schema_id: self.lines[schema_id] for schema_id in lines}
-
-
-@pytest.fixture
-def registry():
-    """Run a registry without schemas."""
-    with RegistryServer() as server:
-        yield server
 
 
 class Clock:

@@ -10,8 +10,8 @@ from stream_rnn.notebook.spec import propose_spec
 from stream_rnn.replay.files import read_batches
 from stream_rnn.spec.schema_fields import FIELDS_MAX, SchemaField, fields_of, merge_fields
 from tests.protobuf_messages import EVENT, PART
+from tests.unit.framed_records import WRITER
 from tests.unit.test_avro_files import FILE_WRITER, row, write
-from tests.unit.test_framed import WRITER
 
 
 def test_fields_of_avro():

@@ -1,4 +1,4 @@
-"""``stream-rnn schema``, and what a worker and the doctor ask a registry for."""
+"""``stream-rnn schema``, and what a worker asks a registry for."""
 
 import json
 import re
@@ -8,60 +8,19 @@ import pytest
 
 from stream_rnn.errors import ConfigError, UnavailableError, UnreachableError
 from stream_rnn.fold.output_schema import published_wire
-from stream_rnn.model.bundle import load_bundle, save_bundle
+from stream_rnn.model.bundle import load_bundle
 from stream_rnn.operate.check_output_schema import check_output_schema
 from stream_rnn.predictions.subject import open_subject
 from stream_rnn.predictions.wire_schema import FRAMED_FORMATS, Wire, output_fields, schema_text
-from stream_rnn.settings import Settings
 from stream_rnn.worker.output_format import find_output_format
-from tests import models
 from tests.integration.streams import run
-from tests.registry_server import RegistryServer
-
-SUBJECT = "delays-value"
-
-
-@pytest.fixture
-def registry():
-    """Run a registry."""
-    with RegistryServer() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory):
-    """Save a bundle."""
-    directory = tmp_path_factory.mktemp("bundle")
-    save_bundle(models.small(), directory)
-    return directory
+from tests.unit.registered_schemas import SUBJECT, settings_of, words
 
 
 @pytest.fixture(scope="module")
 def model(bundle):
-    """Return its model."""
+    """Return the model of the bundle."""
     return load_bundle(bundle)
-
-
-def settings_of(bundle, registry=None, wire_format="avro", **more):
-    """Make settings."""
-    url = {"schema_registry_url": registry.url} if registry else {}
-    return Settings.build(
-        app="a",
-        source="flights",
-        predictions="delays",
-        bundle=str(bundle),
-        predictions_format=wire_format,
-        **url,
-        **more,
-    ).of_fold()
-
-
-def words(bundle, registry, *more, wire_format="avro"):
-    """Return the options of a verb."""
-    return (
-        *("--predictions", "delays", "--bundle", str(bundle), "--predictions-format", wire_format),
-        *("--schema-registry-url", registry.url, *more),
-    )
 
 
 @pytest.mark.parametrize("wire_format", FRAMED_FORMATS)
@@ -280,40 +239,6 @@ async def test_a_user_who_may_not_write_is_told_so(registry, bundle, model):
         await find_output_format(settings, model)
 
 
-async def test_the_doctor_asks_whether_a_worker_may_register(registry, bundle, model):
-    """Nothing is registered: the question has a text that is no schema."""
-    settings = settings_of(bundle, registry, schema_auto_register=True)
-    (finding,) = await check_output_schema(settings, model)
-    assert (finding.level, "a worker registers it at its start" in finding.said) == ("fine", True)
-    asked = f"POST /subjects/{SUBJECT}/versions"
-    for status, code, expected in ((403, 40301, "write subject"), (422, 42205, "READWRITE")):
-        registry.statuses = {asked: (status, code)}
-        (finding,) = await check_output_schema(settings, model)
-        assert finding.level == "bad"
-        assert expected in f"{finding.said}; {finding.remedy}"
-    registry.statuses = {}
-    registry.mode = "READONLY"
-    (finding,) = await check_output_schema(settings, model)
-    assert (finding.level, "has mode READONLY for subject" in finding.said) == ("bad", True)
-    assert "READWRITE" in finding.remedy
-    registry.mode = "READWRITE"
-    registry.statuses = {"GET /mode": (403, 40301)}
-    (finding,) = await check_output_schema(settings, model)
-    assert finding.level == "fine", "reading the mode may need another right"
-    registry.statuses = {asked: (503, 503)}
-    (finding,) = await check_output_schema(settings, model)
-    assert (finding.level, "HTTP status 503" in finding.said) == ("bad", True)
-    registry.statuses = {asked: (404, 404)}
-    (finding,) = await check_output_schema(settings, model)
-    assert finding.level == "warning"
-    assert "does not say whether this user may register it" in finding.said
-    assert registry.subjects == {}
-    registry.statuses = {}
-    before = len(registry.asked)
-    await check_output_schema(settings_of(bundle, registry), model)
-    assert asked not in registry.asked[before:], "who registers by hand is asked nothing"
-
-
 async def test_a_registry_that_is_away_ends_the_start_with_status_4(registry, bundle, model):
     """The next start tries again; no message has the login."""
     registry.status = 503
@@ -328,20 +253,6 @@ async def test_a_registry_that_is_away_ends_the_start_with_status_4(registry, bu
         "start the registry, or correct --schema-registry-url",
     )
     await run("schema", "check", *words(bundle, registry), status=4)
-
-
-async def test_the_doctor_compares_the_id_of_the_setting(registry, bundle, model):
-    """Another id at the registry is a problem; predictions in JSON have no finding."""
-    await run("schema", "register", *words(bundle, registry))
-    (finding,) = await check_output_schema(
-        settings_of(bundle, registry, predictions_schema_id=9), model
-    )
-    assert (finding.level, "with id 7" in finding.said) == ("bad", True)
-    (finding,) = await check_output_schema(settings_of(bundle, predictions_schema_id=9), model)
-    assert (finding.level, "not checked" in finding.said) == ("fine", True)
-    (finding,) = await check_output_schema(settings_of(bundle), model)
-    assert finding.level == "bad"
-    assert await check_output_schema(settings_of(bundle, wire_format="json"), model) == []
 
 
 async def test_json_has_no_subject(registry, bundle, tmp_path):

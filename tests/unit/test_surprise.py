@@ -34,8 +34,8 @@ from stream_rnn.trace.unroll import unroll
 from stream_rnn.training.targets import TargetDecoder
 from stream_rnn.worker.prometheus import Metrics
 from tests import models, oracle
-from tests.unit.test_framed import WRITER, Shelf, avro, records
-from tests.unit.test_framed import settings as framed_settings
+from tests.unit.framed_records import WRITER, Shelf, avro, records
+from tests.unit.framed_records import settings as framed_settings
 from tests.unit.test_same_events import random_records, random_spec
 
 X = {"name": "x", "kind": "numeric", "path": "x", "scaling": "none"}

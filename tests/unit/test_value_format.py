@@ -18,7 +18,7 @@ from stream_rnn.replay.files import read_batches
 from stream_rnn.replay.logs import FileLog
 from stream_rnn.replay.send import SendOptions, send
 from tests import models
-from tests.unit.test_framed import SPEC, as_avro, as_json, as_later, records, settings, shelf
+from tests.unit.framed_records import SPEC, as_avro, as_json, as_later, records, settings, shelf
 from tests.unit.test_protobuf_schema import MACHINE, machine
 
 VALUES = {
