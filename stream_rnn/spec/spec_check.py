@@ -22,7 +22,8 @@ from stream_rnn.model.field import Field
 from stream_rnn.model.heads import Multiclass
 from stream_rnn.model.paths import join_path, split_path
 from stream_rnn.model.values import read_boolean, read_number
-from stream_rnn.model.words import Categorical
+from stream_rnn.model.word_lists import MultiCategorical
+from stream_rnn.model.words import Categorical, to_words
 from stream_rnn.replay.files import name_of, read_batches
 from stream_rnn.replay.filtered import FilteredRecords
 from stream_rnn.replay.no_event import SkipReasons, list_paths, near_paths
@@ -47,12 +48,12 @@ class FieldCount:
 
     Attributes:
         field: Path and types of the field.
-        classes: Vocabulary and classes in the spec; empty for a field that is not categorical.
+        classes: Vocabulary and classes in the spec; empty for a field without.
         has: Number of rows with a value of the right type.
         lacks: Number of rows without a value.
         wrong: Number of rows with a value of another type.
         not_finite: Number of those rows whose value is NaN or infinite, which is no JSON.
-        words: Number of rows of each value, for a categorical field.
+        words: Number of rows of each word, for a field with classes.
     """
 
     field: Field
@@ -90,9 +91,7 @@ class FieldCount:
         else:
             self.has += 1
             if self.classes:
-                word = str(value).lower() if isinstance(value, bool) else str(value)
-                if word in self.classes or len(self.words) < WORDS_MAX:
-                    self.words[word] += 1
+                self._add_words([value])
 
     def _add_array(self, value: Any, length: tuple[int, int]) -> None:
         """Count the array of a row; an empty one is missing."""
@@ -104,8 +103,16 @@ class FieldCount:
             self.wrong += 1
         elif all(map(self._is_element, value)):
             self.has += 1
+            if self.classes:
+                self._add_words([element for element in value if element is not None])
         else:
             self.wrong += 1
+
+    def _add_words(self, values: Sequence[Any]) -> None:
+        """Count the words of a row, each once."""
+        for word in dict.fromkeys(to_words(values)):
+            if word in self.classes or len(self.words) < WORDS_MAX:
+                self.words[word] += 1
 
     def _is_element(self, value: Any) -> bool:
         """Return whether a value may be in an array."""
@@ -293,7 +300,7 @@ def _fields(spec: FeatureSpec) -> list[Field]:
 def _classes(spec: FeatureSpec) -> dict[str, frozenset[str]]:
     classes: dict[str, frozenset[str]] = {}
     for feature in spec.features:
-        if isinstance(feature, Categorical):
+        if isinstance(feature, Categorical | MultiCategorical) and feature.vocabulary:
             classes[feature.path] = classes.get(feature.path, frozenset()) | set(feature.vocabulary)
     for head in spec.heads:
         if isinstance(head, Multiclass):

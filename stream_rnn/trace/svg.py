@@ -9,16 +9,17 @@ page around the picture may set it.
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from xml.sax.saxutils import escape
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream_rnn.keys import describe_key, shorten
-from stream_rnn.model.heads import AnyHead, Multiclass, Quantile
-from stream_rnn.text import format_duration, format_time, visible
+from stream_rnn.model.heads import AnyHead, Binary, Multiclass, Quantile
+from stream_rnn.text import format_duration, format_time
+from stream_rnn.trace.canvas import GAP, LEFT, Canvas, safe
 from stream_rnn.trace.gates import gates_named
-from stream_rnn.trace.palette import LEVELS, LINES, style, swatch
+from stream_rnn.trace.palette import LEVELS, LINES, swatch
 from stream_rnn.trace.unroll import (
     LAST,
     Between,
@@ -34,8 +35,6 @@ UNITS_MAX = 128
 COLUMNS_MAX = 64
 HEADS_MAX = 12
 WIDTH_MIN = 400
-LEFT, RIGHT, GAP = 132, 72, 16
-CELL_MAX = 28
 OUTPUT_HEIGHT = 56
 TICK_WIDTH = 84
 CHARACTER_WIDTH = 6.4
@@ -57,39 +56,6 @@ class _HeatMap:
         return max(2, min(13, self.height_max // max(1, len(self.values))))
 
 
-class _Canvas:
-    """The elements of a picture, added from top to bottom."""
-
-    def __init__(self, width: int, steps: int) -> None:
-        self.width = width
-        self.y = 0
-        self.cell = min(CELL_MAX, (width - LEFT - RIGHT) / max(1, steps))
-        self.right = LEFT + self.cell * steps
-        self._parts: list[str] = []
-
-    def add(self, part: str) -> None:
-        self._parts.append(part)
-
-    def text(self, x: float, y: float, words: str, kind: str = "ink", anchor: str = "") -> None:
-        end = f' text-anchor="{anchor}"' if anchor else ""
-        self.add(f'<text class="sr-{kind}" x="{x:g}" y="{y:g}"{end}>{safe(words)}</text>')
-
-    def document(self, title: str, description: str) -> str:
-        size = f'width="{self.width}" height="{self.y}" viewBox="0 0 {self.width} {self.y}"'
-        font = 'font-family="system-ui, sans-serif" font-size="11" fill="#1c2128"'
-        return "\n".join(
-            [
-                f'<svg xmlns="http://www.w3.org/2000/svg" {size} class="sr-trace" {font}>',
-                f"<title>{safe(title)}</title>",
-                f"<desc>{safe(description)}</desc>",
-                f"<style>{style()}</style>",
-                f'<rect class="sr-paper" width="{self.width}" height="{self.y}" fill="#ffffff"/>',
-                *self._parts,
-                "</svg>\n",
-            ]
-        )
-
-
 def unrolled_svg(unrolled: Unrolled, width: int = 960, last: int = LAST) -> str:
     """Draw the last steps of an unrolled network.
 
@@ -103,7 +69,7 @@ def unrolled_svg(unrolled: Unrolled, width: int = 960, last: int = LAST) -> str:
     """
     count = min(len(unrolled.offsets), last, STEPS_MAX)
     steps = slice(len(unrolled.offsets) - count, None)
-    canvas = _Canvas(max(width, WIDTH_MIN), count)
+    canvas = Canvas(max(width, WIDTH_MIN), count)
     heats, limits = _make_heat_maps(unrolled, steps)
     heads = unrolled.model.spec.heads
     if len(heads) > HEADS_MAX:
@@ -119,14 +85,11 @@ def unrolled_svg(unrolled: Unrolled, width: int = 960, last: int = LAST) -> str:
         _draw_heat_map(canvas, heat)
     for number, head in enumerate(heads[:HEADS_MAX]):
         _draw_output(canvas, head, unrolled.outputs[head.name][steps], number)
+        if (surprise := unrolled.surprises.get(head.name)) is not None:
+            _draw_surprise(canvas, head, surprise[steps], number)
     _draw_marks(canvas, marks, top)
     _draw_axis(canvas, unrolled.steps[steps], unrolled.offsets[steps])
     return canvas.document(title, " ".join(lines))
-
-
-def safe(text: str) -> str:
-    """Return a text that is safe in an SVG: escaped, without characters that XML forbids."""
-    return escape(visible(text), {'"': "&quot;"})
 
 
 # --- content -------------------------------------------------------------------------------------
@@ -199,7 +162,7 @@ def _marks(unrolled: Unrolled, steps: slice) -> list[tuple[int, Between]]:
 # --- drawing -------------------------------------------------------------------------------------
 
 
-def _draw_header(canvas: _Canvas, title: str, lines: Iterable[str]) -> None:
+def _draw_header(canvas: Canvas, title: str, lines: Iterable[str]) -> None:
     fits = int((canvas.width - 32) / CHARACTER_WIDTH)
     title = shorten(title, fits * 6 // 10)
     canvas.add(
@@ -213,7 +176,7 @@ def _draw_header(canvas: _Canvas, title: str, lines: Iterable[str]) -> None:
     canvas.y += 6
 
 
-def _draw_legend(canvas: _Canvas, marks: Sequence[Between]) -> None:
+def _draw_legend(canvas: Canvas, marks: Sequence[Between]) -> None:
     y, side = canvas.y, 9
     for level in range(-LEVELS, LEVELS + 1):
         x = LEFT + (level + LEVELS) * side
@@ -234,7 +197,7 @@ def _draw_legend(canvas: _Canvas, marks: Sequence[Between]) -> None:
     canvas.y += 22
 
 
-def _draw_heat_map(canvas: _Canvas, heat: _HeatMap) -> None:
+def _draw_heat_map(canvas: Canvas, heat: _HeatMap) -> None:
     rows, count = heat.values.shape
     top, height = canvas.y, rows * heat.row_height
     canvas.add(
@@ -278,50 +241,83 @@ def _paths(values: Floats) -> list[tuple[int, str]]:
 _WITH_LABELS = (Multiclass, Quantile)
 
 
-def _draw_output(canvas: _Canvas, head: AnyHead, values: Floats, number: int) -> None:
+def _draw_output(canvas: Canvas, head: AnyHead, values: Floats, number: int) -> None:
     """Draw the outputs of a head as a line; for classes, one line for each of the likeliest."""
     top, is_share = canvas.y, head.kind in ("binary", "multiclass")
     columns = values if values.ndim > 1 else values[:, None]
     chosen = np.argsort(-columns.mean(axis=0), kind="stable")[: len(LINES)]
     low, high = (0.0, 1.0) if is_share else (float(columns.min()), float(columns.max()))
-    high = high if high > low else low + 1
     names = [head.labels[i] for i in chosen.tolist()] if isinstance(head, _WITH_LABELS) else []
-    height = max(OUTPUT_HEIGHT, 30 + 13 * len(names))
-    for share in (0.0, 0.5, 1.0):
-        y = top + height * (1 - share)
-        canvas.add(f'<path class="sr-grid" stroke="#d5dae0" d="M{LEFT} {y:g}H{canvas.right:g}"/>')
-        if share != 0.5:
-            end = low + share * (high - low)
-            shown = format_duration(end) if head.kind == "time_to_next" else f"{end:.4g}"
-            canvas.text(canvas.right + 6, y + 4, shown, "dim")
-    canvas.add(
-        f'<text class="sr-ink" x="16" y="{top + 12}" font-weight="600">'
-        f"{safe(shorten(head.name, 18))}</text>"
-    )
     unit = "time" if head.kind == "time_to_next" else "probability" if is_share else "value"
-    canvas.text(16, top + 26, unit, "dim")
+    frame = _Frame(low, high, max(OUTPUT_HEIGHT, 30 + 13 * len(names)), head.kind)
+    _draw_frame(canvas, frame, shorten(head.name, 18), unit)
     for place, column in enumerate(chosen.tolist()):
         line = (place if names else number) % len(LINES)
-        shares = (columns[:, column] - low) / ((high - low) or 1)
-        canvas.add(_polyline(canvas, shares, top, height, line))
+        canvas.add(_polyline(canvas, frame.shares(columns[:, column]), top, frame.height, line))
         if names:
             canvas.text(16, top + 41 + 13 * place, shorten(names[place], 18), f"line{line}")
-    canvas.y += height + GAP
+    canvas.y += frame.height + GAP
 
 
-def _polyline(canvas: _Canvas, shares: Floats, top: int, height: int, line: int) -> str:
+def _draw_surprise(canvas: Canvas, head: AnyHead, values: Floats, number: int) -> None:
+    """Draw the surprise of a head as a line from 0, with a gap where an event has none."""
+    top, known = canvas.y, values[np.isfinite(values)]
+    unit = "nats" if isinstance(head, Binary | Multiclass) else "std. deviations"
+    frame = _Frame(0.0, float(known.max(initial=0)), OUTPUT_HEIGHT, "surprise")
+    _draw_frame(canvas, frame, "surprise", unit)
+    shares = frame.shares(values)
+    canvas.add(_polyline(canvas, shares, top, frame.height, number % len(LINES)))
+    canvas.y += frame.height + GAP
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """The range and the height of a drawn line."""
+
+    low: float
+    greatest: float
+    height: int
+    kind: str
+
+    @property
+    def high(self) -> float:
+        return self.greatest if self.greatest > self.low else self.low + 1
+
+    def shares(self, values: Floats) -> Floats:
+        """Return values as shares of the range."""
+        return np.asarray((values - self.low) / (self.high - self.low))
+
+
+def _draw_frame(canvas: Canvas, frame: _Frame, name: str, unit: str) -> None:
+    top = canvas.y
+    for share in (0.0, 0.5, 1.0):
+        y = top + frame.height * (1 - share)
+        canvas.add(f'<path class="sr-grid" stroke="#d5dae0" d="M{LEFT} {y:g}H{canvas.right:g}"/>')
+        if share != 0.5:
+            end = frame.low + share * (frame.high - frame.low)
+            shown = format_duration(end) if frame.kind == "time_to_next" else f"{end:.4g}"
+            canvas.text(canvas.right + 6, y + 4, shown, "dim")
+    canvas.add(f'<text class="sr-ink" x="16" y="{top + 12}" font-weight="600">{safe(name)}</text>')
+    canvas.text(16, top + 26, unit, "dim")
+
+
+def _polyline(canvas: Canvas, shares: Floats, top: int, height: int, line: int) -> str:
+    """Return a line through the shares, with gaps where they are no numbers."""
     points = [
-        f"{LEFT + (t + 0.5) * canvas.cell:.1f} {top + height * (1 - share):.1f}"
+        ""
+        if np.isnan(share)
+        else f"{LEFT + (t + 0.5) * canvas.cell:.1f} {top + height * (1 - share):.1f}"
         for t, share in enumerate(shares.tolist())
     ]
-    path = "M" + "L".join(points) + ("h0" if len(points) == 1 else "")
+    runs = [list(run) for is_drawn, run in groupby(points, key=bool) if is_drawn]
+    path = "".join("M" + "L".join(run) + ("h0" if len(run) == 1 else "") for run in runs)
     return (
         f'<path class="sr-stroke{line}" d="{path}" fill="none" stroke="{LINES[line][0]}" '
         'stroke-width="1.6" stroke-linejoin="round" stroke-linecap="round"/>'
     )
 
 
-def _draw_marks(canvas: _Canvas, marks: Iterable[tuple[int, Between]], top: int) -> None:
+def _draw_marks(canvas: Canvas, marks: Iterable[tuple[int, Between]], top: int) -> None:
     bottom = canvas.y - GAP
     for step, incident in marks:
         x, title = LEFT + step * canvas.cell, f"<title>{safe(incident.text)}</title>"
@@ -336,7 +332,7 @@ def _draw_marks(canvas: _Canvas, marks: Iterable[tuple[int, Between]], top: int)
         )
 
 
-def _draw_axis(canvas: _Canvas, steps: NDArray[np.int64], offsets: NDArray[np.int64]) -> None:
+def _draw_axis(canvas: Canvas, steps: NDArray[np.int64], offsets: NDArray[np.int64]) -> None:
     every = max(1, int(np.ceil(TICK_WIDTH / canvas.cell)))
     y = canvas.y
     canvas.text(16, y + 4, "steps", "dim")

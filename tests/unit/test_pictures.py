@@ -10,7 +10,7 @@ import pytest
 from stream_rnn.model.cells import CellSpec
 from stream_rnn.model.features import FeatureSpec
 from stream_rnn.model.network import Model
-from stream_rnn.trace import palette
+from stream_rnn.trace import canvas, palette
 from stream_rnn.trace import svg as pictures
 from stream_rnn.trace.gates import GATES
 from stream_rnn.trace.svg import unrolled_svg
@@ -77,6 +77,29 @@ def test_a_picture_holds_x_gates_memory_and_outputs(kind, layers):
     assert "flights, partition 3" in said
     assert "all 30 steps since offset 0: 1970-01-01 00:00:00 to 1970-01-01 00:29:00 UTC" in said
     assert ("memoryless" in said) == (kind == "none")
+
+
+def test_the_surprise_of_a_head_is_a_line_with_gaps():
+    """It begins at 0; an event without a surprise, such as the first of a memory, has no point."""
+    unrolled = unrolled_of(models.small("gru", 8), 6)
+    values = np.array([np.nan, 1, 3, np.nan, 0, 6], np.float32)
+    plain = unrolled_svg(unrolled)
+    svg = unrolled_svg(replace(unrolled, surprises={"big": values}))
+    assert "surprise" not in parsed(plain)[1]
+    texts = parsed(svg)[1]
+    assert texts[texts.index("big") :].index("surprise") < texts[texts.index("big") :].index("wait")
+    assert "nats" in texts
+    lines = re.findall(r'class="sr-stroke0" d="([^"]*)"', svg)
+    known = re.findall(r'class="sr-stroke0" d="([^"]*)"', plain)
+    (drawn,) = [line for line in lines if line not in known and line.count("M") == 2]
+    runs = [re.findall(r"([\d.]+) ([\d.]+)", run) for run in drawn.split("M")[1:]]
+    assert [len(run) for run in runs] == [2, 2]
+    heights = [float(y) for run in runs for _, y in run]
+    bottom, top = heights[2], heights[3]  # of the surprises 0 and 6
+    shares = [(bottom - y) / (bottom - top) for y in heights]
+    assert shares == pytest.approx([1 / 6, 1 / 2, 0, 1], abs=0.01)
+    none = unrolled_svg(replace(unrolled, surprises={"big": np.full(6, np.nan, np.float32)}))
+    assert "surprise" in parsed(none)[1]
 
 
 def test_the_color_of_a_cell_is_its_value():
@@ -179,7 +202,7 @@ def test_what_happened_between_steps_stands_where_it_happened():
     ]
     svg = unrolled_svg(unrolled_of(models.small(), 10, between=between))
     root, texts = parsed(svg)
-    left, cell = pictures.LEFT, pictures.CELL_MAX
+    left, cell = canvas.LEFT, canvas.CELL_MAX
     lines = re.findall(r'class="sr-cut"[^>]* d="M([\d.]+) [^>]*><title>(.*?)</title>', svg)
     assert lines == [
         (f"{left + 2 * cell:.1f}", between[0].text),

@@ -128,6 +128,19 @@ def test_words_that_a_separator_separates_are_a_list(tmp_path):
     assert (counted.has, counted.lacks, counted.wrong) == (2, 1, 1)
 
 
+def test_unknown_words_of_lists_are_counted(tmp_path):
+    """Once in each row; buckets know any word."""
+    path = tmp_path / "log.jsonl"
+    lists = [["A", "B"], ["C", "C", None], ["C", 7], [True]]
+    rows = [{"k": "a", "tags": words, "y": 1} for words in lists]
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    counted = check_log(path, spec_of(**WORDS), SETTINGS, 10).fields[0]
+    assert counted.unknown == [("C", 2), ("true", 1)]
+    assert counted.never_seen == []
+    counted = check_log(path, spec_of(buckets=8), SETTINGS, 10).fields[0]
+    assert (counted.has, counted.unknown) == (4, [])
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
