@@ -26,7 +26,7 @@ You train and judge a model:
     notebook/     train, evaluate, compare, trace and replay as functions
 
 All three share ``errors.py``, ``extras.py``, ``settings.py``, ``settings_base.py``,
-``settings_formats.py``, ``options.py``, ``text.py``,
+``settings_folds.py``, ``settings_formats.py``, ``options.py``, ``text.py``,
 ``keys.py``, ``key_spellings.py``, ``key_texts.py``, ``key_wrappers.py``, ``overwriting.py``,
 ``testing/``, ``formats/`` (schema registry), ``local/`` (Kafka and Redis on this machine),
 ``demo/`` and ``cli/`` (``stream-rnn <verb>``).

@@ -12,6 +12,14 @@ from pydantic import Field, SecretStr
 
 from stream_rnn.errors import ConfigError
 from stream_rnn.settings_base import SettingsBase
+from stream_rnn.settings_folds import (
+    LookbackRecords,
+    LookbackTimeout,
+    OnForeignOffset,
+    OnLostHistory,
+    RecoveryTimeout,
+    RolloutSilent,
+)
 from stream_rnn.settings_formats import (
     OnUnknownSchema,
     PredictionsFormat,
@@ -140,14 +148,8 @@ class Settings(SettingsBase):
         "earliest",
         description="Origin of a new fold: `earliest` is the log start, `latest` the log end.",
     )
-    on_lost_history: Literal["stop", "accept"] = Field(
-        "stop",
-        description="Reaction if retention removed records that were not folded or published: `stop` exits, `accept` continues without them.",
-    )
-    on_foreign_offset: Literal["stop", "accept"] = Field(
-        "stop",
-        description="Reaction to a group offset that stream_rnn has not written, if Redis has no states: `stop` exits, `accept` publishes from that offset on, and is to be removed after that start; with states, a worker stops in either case.",
-    )
+    on_lost_history: OnLostHistory = "stop"
+    on_foreign_offset: OnForeignOffset = "stop"
     allow_compacted: bool = Field(
         False,
         description="Whether to accept a compacted source, of which a rebuild folds fewer records.",
@@ -155,12 +157,10 @@ class Settings(SettingsBase):
     allow_short_retention: bool = Field(
         False, description="Whether to accept output topics with less retention than the source."
     )
-    lookback_records_max: int = Field(
-        1000,
-        ge=1,
-        le=1_000_000,
-        description="Maximum number of committed records of an output partition in which to search backwards for the last output of the app; those of other apps count.",
-    )
+    lookback_records_max: LookbackRecords = 1000
+
+    # Roll-outs
+    rollout_silent: RolloutSilent = False
 
     # Bounds
     batch_events_max: int = Field(
@@ -261,18 +261,8 @@ class Settings(SettingsBase):
         le=900_000,
         description="Milliseconds after which the broker aborts the transaction of a dead worker.",
     )
-    recovery_timeout_s: float = Field(
-        60,
-        gt=0,
-        le=3600,
-        description="Deadline for positioning all partitions of an assignment, in seconds; at most 80 % of Faust's `broker_request_timeout` (90 s by default; `BROKER_REQUEST_TIMEOUT` in the environment sets it) takes effect.",
-    )
-    lookback_timeout_s: float = Field(
-        30,
-        gt=0,
-        le=3600,
-        description="Deadline for the search of `lookback_records_max` in one output partition, in seconds; for a worker it must end within `recovery_timeout_s`.",
-    )
+    recovery_timeout_s: RecoveryTimeout = 60
+    lookback_timeout_s: LookbackTimeout = 30
     revoke_timeout_s: float = Field(
         5,
         gt=0,
@@ -307,6 +297,11 @@ class Settings(SettingsBase):
     def dead_letters_topic(self) -> str:
         """Name of the dead-letter topic."""
         return self.dead_letters or f"{self.predictions}.dead-letters"
+
+    @property
+    def shadow_topic(self) -> str:
+        """Name of the topic of a candidate's predictions."""
+        return f"{self.predictions}.shadow"
 
     @property
     def reads_frames(self) -> bool:

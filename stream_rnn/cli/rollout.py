@@ -233,3 +233,5 @@ def _print_worker(
     )
     for fold_id, why in report.refused.items():
         print_text(console, f"cannot run fold {fold_id}: {why}", "  ")
+    if report.shadow is not None:
+        print_text(console, f"publishes no shadow predictions: {report.shadow}", "  ")

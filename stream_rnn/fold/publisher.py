@@ -11,9 +11,9 @@ if Kafka has forgotten the producer, which published nothing for ``transactional
 
 import asyncio
 import time
-from asyncio import FIRST_EXCEPTION
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -23,10 +23,11 @@ from aiokafka.structs import OffsetAndMetadata
 from stream_rnn.errors import ConfigError, FencedError, ForgottenError, TooSlowError, reason
 from stream_rnn.fold.crash_points import AtCrashPoint, Point, no_op
 from stream_rnn.fold.fold_id import earlier_transactional_id, transactional_id
-from stream_rnn.fold.output_batches import Message, split_into_batches
-from stream_rnn.fold.publish_errors import FORGOTTEN, REFUSED, original_error, refusal
+from stream_rnn.fold.output_batches import Message
+from stream_rnn.fold.output_producer import new_output_producer, send_messages
+from stream_rnn.fold.publish_errors import FORGOTTEN, original_error
 from stream_rnn.kafka.acls import producer_authorization_error
-from stream_rnn.kafka.clients import new_producer, stop_producer
+from stream_rnn.kafka.clients import stop_producer
 from stream_rnn.kafka.coordinator import TRANSACTIONS, raise_if_unmet
 from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.settings import FoldSettings
@@ -98,22 +99,7 @@ class KafkaPublisher:
         self._producer = self._new_producer(transactional_id)
 
     def _new_producer(self, transactional_id: str | None) -> AIOKafkaProducer:
-        settings = self._settings
-        options: dict[str, Any] = {}
-        if transactional_id is not None:
-            options["transactional_id"] = transactional_id
-            options["transaction_timeout_ms"] = settings.transaction_timeout_ms
-        return new_producer(
-            acks="all",
-            enable_idempotence=True,
-            linger_ms=0,
-            max_batch_size=settings.output_batch_bytes_max,
-            max_request_size=settings.output_batch_bytes_max + 65_536,
-            compression_type=None if settings.compression == "none" else settings.compression,
-            request_timeout_ms=int(settings.kafka_timeout_s * 1000),
-            **options,
-            **self._connection,
-        )
+        return new_output_producer(self._connection, self._settings, transactional_id)
 
     async def start(self) -> None:
         """Connect with a new producer; one with a transactional id fences the previous owner."""
@@ -176,22 +162,9 @@ class KafkaPublisher:
         self._at_crash_point(Point.PREDICTIONS_SENT)
 
     async def _send_to(self, topic: str, messages: Sequence[Message]) -> None:
-        """Send messages in record batches, and await the acknowledgements."""
-        sent: list[asyncio.Future[Any]] = []
         output = TopicPartition(topic, self._partition)
-        limit = self._settings.output_batch_bytes_max
-        for batch in split_into_batches(self._producer.create_batch, messages, output, limit):
-            sent.append(await self._producer.send_batch(batch, topic, partition=self._partition))
-            # After a deadline nobody awaits the acknowledgement, and asyncio would log its error.
-            sent[-1].add_done_callback(lambda future: future.cancelled() or future.exception())
-            self._at_crash_point(Point.BATCH_SENT)
-        try:
-            # A wait that is cancelled does not cancel the acknowledgements.
-            done, _ = await asyncio.wait(sent, return_when=FIRST_EXCEPTION) if sent else ((), ())
-            for acknowledged in done:
-                acknowledged.result()
-        except REFUSED as error:
-            raise refusal(error, output, messages, self._settings) from error
+        at_batch = partial(self._at_crash_point, Point.BATCH_SENT)
+        await send_messages(self._producer, output, messages, self._settings, at_batch)
 
 
 async def _no_owner_check() -> None:

@@ -15,6 +15,7 @@ TIMESTAMP_LIMITS = (
     "message.timestamp.difference.max.ms",  # the only limit of brokers before 3.6
 )
 
+SHADOW_RETENTION_MS_MAX = 7 * 86_400_000
 OUTPUT_BYTES_PER_KEY_BYTE = 7  # a prediction repeats the key in JSON, where a byte takes up to six
 
 
@@ -57,6 +58,30 @@ def output_config(source: TopicFacts, settings: Settings) -> dict[str, str]:
     return {name: value for name, value in config.items() if name in source.config}
 
 
+def shadow_config(source: TopicFacts, settings: Settings) -> dict[str, str]:
+    """Return the configuration of a new shadow topic, which keeps its records for a week at most.
+
+    The broker sets the time of its records.  By the times of source records, which may be years
+    old, retention would remove predictions that were just published.
+    """
+    config = {
+        "message.timestamp.type": "LogAppendTime",
+        "retention.ms": _number(min(_retention(source, "retention.ms"), SHADOW_RETENTION_MS_MAX)),
+    }
+    known = output_config(source, settings)
+    return {**known, **{name: value for name, value in config.items() if name in known}}
+
+
+def find_shadow_problem(
+    topic: TopicFacts, source: TopicFacts, settings: Settings
+) -> TopicProblem | None:
+    """Return why a topic cannot be the shadow topic; ``None`` if it can.
+
+    It may have less retention than the source, because nothing is recovered from it.
+    """
+    return _find_shape_problem(topic, source, settings) or _find_timestamp_problem(topic, source)
+
+
 def find_topic_problem(
     topic: TopicFacts, source: TopicFacts, settings: Settings
 ) -> TopicProblem | None:
@@ -67,6 +92,17 @@ def find_topic_problem(
         source: Source topic of the fold.
         settings: Settings of the worker.
     """
+    return (
+        _find_shape_problem(topic, source, settings)
+        or _find_retention_problem(topic, source, settings)
+        or _find_timestamp_problem(topic, source)
+    )
+
+
+def _find_shape_problem(
+    topic: TopicFacts, source: TopicFacts, settings: Settings
+) -> TopicProblem | None:
+    """Check partitions, compaction, sizes and replicas."""
     if topic.partitions != source.partitions:
         return TopicProblem(
             f"has {topic.partitions} partitions, and the source {source.name} has "
@@ -98,9 +134,7 @@ def find_topic_problem(
             "so it refuses every record of a producer with acks=all",
             "lower min.insync.replicas, or add replicas",
         )
-    return _find_retention_problem(topic, source, settings) or _find_timestamp_problem(
-        topic, source
-    )
+    return None
 
 
 def _find_retention_problem(

@@ -2,6 +2,8 @@
 
 It is an ordinary processor with another recovery, source and publisher.  It folds only records
 below the group offset, so its position never passes it, and it never writes the group offset.
+While it warms it is silent.  Later its predictions go to the shadow topic, as they would be if it
+were in charge, and its dead letters go nowhere.
 Nothing fences it: a candidate of a worker that has lost the partition computes the same states, and
 the store compares position and origin at each commit.
 """
@@ -10,7 +12,7 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from stream_rnn.errors import JumpedError
 from stream_rnn.fold.decoder import Record
@@ -22,10 +24,26 @@ from stream_rnn.fold.source import Fetch
 from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.store.state import Store
 
-NEVER = sys.maxsize  # the offset from which a candidate publishes
+NEVER = sys.maxsize  # the offset from which a silent candidate publishes
 LOOK_EVERY_S = 0.02  # while a candidate has nothing to fold
-Published = Callable[[], int]
-"""Returns the group offset as the owner knows it; -1 before it is known."""
+
+
+class InChargeUpTo(NamedTuple):
+    """The group offset as the owner of a partition knows it.
+
+    Attributes:
+        offset: Offset below which the fold in charge has published; -1 before it is known.
+        number: Number of the last cut-over.
+        since: Offset at which the owner has put the fold in charge; ``None`` if it has not.
+    """
+
+    offset: int
+    number: int = 0
+    since: int | None = None
+
+
+Published = Callable[[], InChargeUpTo]
+"""Returns the group offset as the owner knows it."""
 
 
 class RangeReader(Protocol):
@@ -52,6 +70,7 @@ class CandidateRecovery:
         store: Store of the candidate's hidden states.
         log: Records and offsets of the partition.
         published: Function that returns the group offset.
+        is_silent: Whether the candidate publishes nothing.
     """
 
     place: str
@@ -59,6 +78,8 @@ class CandidateRecovery:
     store: Store
     log: Log
     published: Published
+    is_silent: bool = True
+    _publish_from: int | None = None
 
     async def find(
         self,
@@ -68,12 +89,17 @@ class CandidateRecovery:
     ) -> tuple[Facts, Start]:
         """Read the log start and Redis, and decide.
 
+        The candidate publishes from the group offset on, as it stands now; the fold that has just
+        been in charge goes on at the cut-over, without a gap.  A candidate that is positioned again
+        goes on publishing where it has begun, unless it has lost its states.
+
         Raises:
             JumpedError: Position or log start is beyond the group offset: the candidate must wait.
         """
         log_start = await self.log.log_start()
         stored = await self.store.read()
-        topics, published = await self.log.topics(), self.published()
+        topics = await self.log.topics()
+        published, number, since = self.published()
         facts = Facts(
             place=self.place,
             fold_id=self.fold_id,
@@ -88,9 +114,22 @@ class CandidateRecovery:
         if is_usable and position is not None and position >= log_start:
             assert origin is not None, "a position is written together with its origin"
             self._check(position, published, "its position")
-            return facts, Start(11, position, origin, publish_from=NEVER)
+            first = position if since is not None and since <= position else published
+            publish_from = first if self._publish_from is None else self._publish_from
+            return facts, self._start(11, position, origin, publish_from, number)
         self._check(log_start, published, "the log start")
-        return facts, Start(8, log_start, log_start, publish_from=NEVER, write_first_position=True)
+        return facts, self._start(8, log_start, log_start, published, number)
+
+    def _start(self, row: int, position: int, origin: int, publish_from: int, number: int) -> Start:
+        self._publish_from = publish_from
+        return Start(
+            row=row,
+            position=position,
+            origin=origin,
+            publish_from=NEVER if self.is_silent else publish_from,
+            write_first_position=row == 8,
+            number=number,
+        )
 
     def _check(self, position: int, published: int, name: str) -> None:
         if position > published:
@@ -142,14 +181,14 @@ class CandidateSource:
         """Return the next records below the group offset; ``None`` after ``end``."""
         left_s = timeout_s
         await self._give_way()
-        while not self._has_ended and self._published() <= self._position:
+        while not self._has_ended and self._published().offset <= self._position:
             if left_s <= 0:
                 return Fetch([], self._position)
             left_s -= LOOK_EVERY_S
             await self._sleep(LOOK_EVERY_S)
         if self._has_ended:
             return None
-        end = self._published()
+        end = self._published().offset
         records = await self._reader.read(self._position, end)
         self._position = records[-1].offset + 1 if records else end
         return Fetch(records, self._position)

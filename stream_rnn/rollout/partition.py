@@ -23,6 +23,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from stream_rnn.errors import StateError, reason
 from stream_rnn.fold.crash_points import Counts
@@ -30,7 +31,7 @@ from stream_rnn.fold.processor import Processor
 from stream_rnn.fold.publisher import Publisher
 from stream_rnn.fold.source import Source
 from stream_rnn.kafka.group_offsets import GroupOffset
-from stream_rnn.rollout.candidate import CandidateSource
+from stream_rnn.rollout.candidate import CandidateSource, InChargeUpTo
 from stream_rnn.rollout.in_charge import Folds, InCharge, OtherFold
 from stream_rnn.rollout.pausable_source import LOOK_EVERY_S, PausableSource
 from stream_rnn.rollout.plan import Plan, Request
@@ -78,6 +79,7 @@ class PartitionFolds:
     sleep: Callable[[float], Awaitable[None]] = field(default_factory=lambda: asyncio.sleep)
     processor: Processor = field(init=False)
     cut_overs: int = 0
+    _since: int | None = None
     _tries: int = 0
     _counts: Counts = field(default_factory=Counts)
     _source: PausableSource = field(init=False)
@@ -148,6 +150,12 @@ class PartitionFolds:
         known = processor.acknowledged
         return max(processor.publish_from, known.offset if known is not None else 0)
 
+    def _published_by(self, processor: Processor) -> InChargeUpTo:
+        """Return the group offset, if it is still this processor that writes it."""
+        if self.processor is not processor:
+            return InChargeUpTo(-1)
+        return InChargeUpTo(self.published, processor.number, self._since)
+
     async def _run_active(self, processor: Processor) -> None:
         attending = asyncio.create_task(self._attend(processor), name=f"roll-out {processor.place}")
         attending.add_done_callback(self._pause_after_error)
@@ -190,10 +198,8 @@ class PartitionFolds:
         others = [fold_id for fold_id in plan.fold_ids if fold_id != processor.fold_id]
         if self._candidate is not None or len(others) != 1 or not self.folds.has(others[0]):
             return
-        published = lambda: self.published if self.processor is processor else -1  # noqa: E731
-        candidate, source = self.folds.candidate(
-            others[0], self.partition, published, self.give_way
-        )
+        given = self.partition, partial(self._published_by, processor), self.give_way
+        candidate, source = self.folds.candidate(others[0], *given)
         task = asyncio.create_task(candidate.run(), name=f"candidate {candidate.place}")
         self._candidate = _Candidate(others[0], candidate, source, task)
 
@@ -261,7 +267,7 @@ class PartitionFolds:
         candidate, origin = self._candidate, processor.origin
         if request.fold_id != processor.fold_id:
             assert candidate is not None, "the request can be carried out"
-            origin = candidate.processor.origin
+            origin, self._since = candidate.processor.origin, self.published
         # 3 publish an empty micro-batch
         offset = GroupOffset(self.published, request.fold_id, origin, request.number)
         await self.publisher.publish([], [], offset)

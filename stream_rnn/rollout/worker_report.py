@@ -34,6 +34,7 @@ class WorkerReport(BaseModel):
             own, because the format depends on the model.
         stage: Stage of the plan as it was last read; ``None`` without a plan.
         candidates: Partitions in which a candidate is folding.
+        shadow: Reason why the candidates' predictions are not published; ``None`` if there is none.
         events_per_s: Events per second of the time that micro-batches took; ``None`` before the
             first one.
     """
@@ -48,6 +49,7 @@ class WorkerReport(BaseModel):
     is_json: bool = True
     stage: Stage | None = None
     candidates: tuple[int, ...] = ()
+    shadow: str | None = Field(None, max_length=REFUSAL_LENGTH_MAX)
     events_per_s: float | None = Field(None, ge=0)
 
     def encode(self) -> bytes:

@@ -33,6 +33,7 @@ from stream_rnn.store.redis_store import RedisStore
 from stream_rnn.worker.fault_injection import faults_from_environment
 from stream_rnn.worker.partition_source import PartitionSource
 from stream_rnn.worker.rollout_folds import GiveWay, WorkerFolds
+from stream_rnn.worker.shadow import ShadowTopic
 from stream_rnn.worker.transport import ConsumerPosition, FoldConsumer
 
 logger = logging.getLogger(__name__)
@@ -73,6 +74,7 @@ class ProcessorBuilder:
 
     def __post_init__(self) -> None:
         check_registry(self.model.spec.event, self.settings)
+        place = self.cluster, self.connection, self.settings
         self.folds = WorkerFolds(
             settings=self.settings,
             model=self.model,
@@ -80,6 +82,7 @@ class ProcessorBuilder:
             plans=RedisPlanStore(self.redis, self.settings),
             cluster=self.cluster,
             is_json=self.wire == JSON,
+            shadow=None if self.settings.rollout_silent else ShadowTopic(*place),
         )
 
     @property

@@ -1,4 +1,4 @@
-"""Checks the topics of a fold at start: it creates missing outputs and refuses unsuitable ones."""
+"""Checks the topics of a fold: it creates missing outputs and refuses unsuitable ones."""
 
 import asyncio
 import logging
@@ -18,7 +18,12 @@ from stream_rnn.errors import ConfigError, UnreachableError, reason
 from stream_rnn.fold.fold_id import transactional_id
 from stream_rnn.kafka.admin_client import CheckedAdminClient, is_transient, retry_while_unavailable
 from stream_rnn.kafka.coordinator import GROUPS, raise_if_unmet, require_transactions
-from stream_rnn.kafka.topic_rules import find_topic_problem, output_config
+from stream_rnn.kafka.topic_rules import (
+    find_shadow_problem,
+    find_topic_problem,
+    output_config,
+    shadow_config,
+)
 from stream_rnn.kafka.topics import TopicFacts, read_topics
 from stream_rnn.settings import FoldSettings
 
@@ -44,6 +49,34 @@ async def prepare_topics(admin: CheckedAdminClient, settings: FoldSettings) -> N
             f"Kafka did not answer about the topics of the fold: {why}; "
             "a broker may be starting; the next start of the worker tries again"
         ) from error
+
+
+async def prepare_shadow_topic(admin: CheckedAdminClient, settings: FoldSettings) -> None:
+    """Create the shadow topic of a roll-out unless it exists, and check it.
+
+    Raises:
+        ConfigError: It cannot be created, or the existing topic cannot take the predictions.
+        UnreachableError: Kafka did not answer within the deadline.
+    """
+    name, source_name = settings.shadow_topic, settings.source
+    if name in (source_name, settings.dead_letters_topic):
+        raise ConfigError(f"{name} is the source or the dead-letter topic of the fold, too")
+    try:
+        async with asyncio.timeout(settings.kafka_timeout_s + CREATED_WITHIN_S):
+            topics = await retry_while_unavailable(
+                partial(read_topics, admin, (source_name, name)), settings.kafka_timeout_s
+            )
+            source = topics[source_name]
+            if not topics[name].partitions:
+                await _create(admin, name, source, settings, shadow_config(source, settings))
+                topics = await _wait_for_topics(admin, (source_name, name))
+    except (KafkaError, TimeoutError, OSError) as error:
+        why = reason(error, settings.kafka_timeout_s + CREATED_WITHIN_S)
+        raise UnreachableError(f"Kafka did not answer about {name}: {why}") from error
+    if (problem := find_shadow_problem(topics[name], source, settings)) is not None:
+        raise ConfigError(
+            f"{name} {problem.description}; delete the topic, and the workers create it again"
+        )
 
 
 async def require_coordinator(
@@ -84,7 +117,7 @@ async def _prepare(admin: CheckedAdminClient, settings: FoldSettings) -> None:
         )
     missing = [name for name in outputs if not topics[name].partitions]
     for name in missing:
-        await _create(admin, name, source, settings)
+        await _create(admin, name, source, settings, output_config(source, settings))
     if missing:
         topics = await _wait_for_topics(admin, (source_name, *outputs))
     for name in outputs:
@@ -93,9 +126,12 @@ async def _prepare(admin: CheckedAdminClient, settings: FoldSettings) -> None:
 
 
 async def _create(
-    admin: CheckedAdminClient, name: str, source: TopicFacts, settings: FoldSettings
+    admin: CheckedAdminClient,
+    name: str,
+    source: TopicFacts,
+    settings: FoldSettings,
+    config: dict[str, str],
 ) -> None:
-    config = output_config(source, settings)
     topic = NewTopic(name, source.partitions, source.replication, topic_configs=config)
     try:
         await retry_while_unavailable(
@@ -107,7 +143,7 @@ async def _create(
         if is_transient(error):
             raise
         if isinstance(error, InvalidTopicError):  # too long, or like another name but for . and _
-            option = "--predictions" if name == settings.predictions else "--dead-letters"
+            option = "--dead-letters" if name == settings.dead_letters_topic else "--predictions"
             raise ConfigError(
                 f"topic {name} cannot be created ({reason(error)}); choose another name by {option}"
             ) from error

@@ -34,6 +34,7 @@ from stream_rnn.rollout.plan import FoldName, Plan
 from stream_rnn.rollout.plan_store import PlanStore
 from stream_rnn.settings import FoldSettings
 from stream_rnn.store.state import Store
+from stream_rnn.worker.shadow import ShadowTopic
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +70,7 @@ class WorkerFolds:
         cluster: Kafka clients that all partitions share.
         is_json: Whether predictions are JSON; other formats depend on the model, so a worker then
             runs no fold but its own.
+        shadow: Shadow topic; ``None`` if candidates publish nothing.
         plan: Plan as it was last read.
         clock: Monotonic clock in seconds.
         models: Models that are loaded, by the ids of their folds.
@@ -82,6 +84,7 @@ class WorkerFolds:
     plans: PlanStore
     cluster: KafkaCluster
     is_json: bool = True
+    shadow: ShadowTopic | None = None
     plan: Plan | None = None
     clock: Callable[[], float] = time.monotonic
     models: dict[str, Model] = field(init=False)
@@ -173,18 +176,28 @@ class WorkerFolds:
             report: Function that is called after each look.
         """
         logged = ""
-        while True:
-            try:
-                plan = await self.read_plan()
-                await report()
-                if plan is not None:
-                    await self._keep_own(plan)
-                logged = ""
-            except StreamRNNError as error:
-                if str(error) != logged:
-                    logger.warning("cannot follow the plan of a roll-out: %s", reason(error))
-                logged = str(error)
-            await asyncio.sleep(LOOK_EVERY_S)
+        try:
+            while True:
+                try:
+                    await self._look_once(report)
+                    logged = ""
+                except StreamRNNError as error:
+                    if str(error) != logged:
+                        logger.warning("cannot follow the plan of a roll-out: %s", reason(error))
+                    logged = str(error)
+                await asyncio.sleep(LOOK_EVERY_S)
+        finally:
+            if self.shadow is not None:
+                await self.shadow.close()
+
+    async def _look_once(self, report: Callable[[], Awaitable[None]]) -> None:
+        plan = await self.read_plan()
+        await report()
+        if plan is not None:
+            await self._keep_own(plan)
+        is_open = plan is not None and plan.stage == "open"
+        if self.shadow is not None and self.shadow.is_open and not is_open:
+            await self.shadow.close()
 
     def store(self, fold: str, partition: int) -> Store:
         """Return the store of a fold's hidden states."""
@@ -217,11 +230,13 @@ class WorkerFolds:
         tp = TopicPartition(self.settings.source, partition)
         reader = KafkaRangeReader(self.cluster, tp, self.settings)
         source = CandidateSource(reader, published, give_way)
-        given = partition, source, SilentPublisher(), log
-        processor = self.builder.processor(self.models[fold], *given)
+        shadow = self.shadow
+        publisher = SilentPublisher() if shadow is None else shadow.publisher(partition)
+        processor = self.builder.processor(self.models[fold], partition, source, publisher, log)
         store = self.store(fold, partition)
         processor.observer = NullObserver()  # the metrics are those of the folds in charge
-        processor.recovery = CandidateRecovery(processor.place, fold, store, log, published)
+        found = processor.place, fold, store, log, published
+        processor.recovery = CandidateRecovery(*found, is_silent=shadow is None)
         return processor, source
 
 

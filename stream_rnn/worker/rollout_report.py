@@ -72,5 +72,6 @@ class Reporter:
                 for partition in owned
                 if isinstance(partition.folds, PartitionFolds) and partition.folds.has_candidate
             ),
+            shadow=(folds.shadow.problem[:REFUSAL_LENGTH_MAX] if folds.shadow else "") or None,
             events_per_s=events / busy_s if events and busy_s else None,
         )

@@ -9,6 +9,11 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from stream_rnn.fold.output_batches import Message
+from stream_rnn.kafka.cluster import KafkaCluster
+from stream_rnn.kafka.connection import connection_options
+from stream_rnn.settings import Settings
+from stream_rnn.worker.shadow import ShadowTopic
 from tests.forked import ForkedWorker
 from tests.integration.secure_kafka import PASSWORD, SecureKafka
 from tests.integration.streams import Stream, mixed_records, run
@@ -40,7 +45,9 @@ def listed() -> list[tuple[str, str, bool, str]]:
 RIGHTS = listed()
 SEEN = ["sees-source", "sees-group"]
 """Users that may only look, with Describe, where a worker must Read."""
-USERS = ["worker", *SEEN, *(f"without-{number}" for number in range(len(RIGHTS)))]
+SHADOWS = {"shadow": None, "shadow-no-write": "Write", "shadow-no-create": "Create"}
+"""Users of a roll-out, each with the right that it lacks on the shadow topic."""
+USERS = ["worker", *SEEN, *SHADOWS, *(f"without-{number}" for number in range(len(RIGHTS)))]
 
 
 def of(app, rights):
@@ -177,6 +184,31 @@ async def test_who_may_only_look_is_told_so_by_doctor_and_worker(
     assert any(f"Read on {kind} {name}" in one["said"] for one in bad), bad
     status, line = await ended(ForkedWorker("worker", stream.options(), tmp_path))
     assert (status, f"Read on {kind} {name}" in line) == (3, True), line
+
+
+@pytest.mark.parametrize(("user", "missing"), SHADOWS.items())
+async def test_a_shadow_needs_the_rights_of_the_predictions(
+    kafka, app_id, redis_url, tmp_path, user, missing
+):
+    """A candidate without one of them folds on; the report names it."""
+    stream = Secure(app_id, kafka, user, redis_url, tmp_path)
+    settings = Settings.build(**stream.options()).of_fold()
+    await stream.create(settings.source, *[settings.shadow_topic] * (missing == "Write"))
+    shadow = [(*right[:1], "delays.shadow", *right[2:]) for right in RIGHTS if right[1] == "delays"]
+    assert len(shadow) == 4
+    rights = [*RIGHTS, *(right for right in shadow if right[3] != missing)]
+    await kafka.allow(user, of(app_id, rights))
+    connection = connection_options(settings)
+    async with KafkaCluster(connection, settings) as cluster:
+        topic = ShadowTopic(cluster, connection, settings)
+        await topic.publisher(1).publish([Message(b"k", b"1", -1, [])], [], None)
+        problem = topic.problem
+        await topic.close()
+    if missing is None:
+        assert not problem
+        assert [r.value for r in await stream.outputs(settings.shadow_topic, 1)] == [b"1"]
+    else:
+        assert f"{missing} on topic {settings.shadow_topic}" in problem
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,10 @@ def test_a_candidate_that_folds_what_is_not_published_is_found(monkeypatch):
     """Its position would be beyond the group offset."""
 
     def beyond(self, reader, published, *given):
-        ahead = lambda: published() + 1 if published() >= 0 else -1  # noqa: E731
+        def ahead():
+            known = published()
+            return known._replace(offset=known.offset + 1) if known.offset >= 0 else known
+
         before(self, reader, ahead, *given)
 
     before = CandidateSource.__init__
