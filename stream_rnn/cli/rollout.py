@@ -57,7 +57,7 @@ def start(
     if as_json:
         old, new = (fold.fold_id for fold in proposal.folds)
         about = {"old": old, "new": new, "first_offsets": _by_text(proposal.first), "warm": is_warm}
-        print_json({**about, **proposal.cost.as_json()})
+        print_json({**about, **proposal.cost.as_json(), "repairs": proposal.repairs})
     elif is_warm is None:
         print("started; stream-rnn rollout status shows when the candidate is warm")
     else:
@@ -170,6 +170,11 @@ async def _until_warm(rollout: OpenRollout, plan: Plan, within_s: float) -> bool
 
 def _print_proposal(settings: FoldSettings, proposal: Proposal) -> None:
     cost, (old, new) = proposal.cost, proposal.folds
+    if proposal.repairs:
+        print(
+            f"the roll-out is open, and Redis gets the bundle {settings.bundle} again, which it lost"
+        )
+        return
     print(f"fold {new.fold_id} of {settings.bundle}, beside fold {old.fold_id}")
     print(f"{cost.records:,} records to fold again")
     print(

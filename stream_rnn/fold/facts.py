@@ -52,6 +52,8 @@ class Facts:
             no group offset; its offset does not count.
         takes_over: Number with which this fold takes the partition over from a fold that a cut-over
             has put in charge, because a person requested it; 0 if nobody did.
+        abandoned_for: Fold that is to take over by such a request, if it is not this one; empty for
+            none.
     """
 
     place: str
@@ -70,6 +72,7 @@ class Facts:
     other_position: int = 0
     last_promoted: GroupOffset | None = None
     takes_over: int = 0
+    abandoned_for: str = ""
 
     @property
     def has_states(self) -> bool:

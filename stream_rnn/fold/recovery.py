@@ -131,7 +131,7 @@ def _check_group_offset(
     examined = options.lookback_records_max
     is_other = known is not None and known.fold_id != facts.fold_id
     if known is not None and is_other and known.number > facts.takes_over:
-        return Stop(10, messages.other_fold(facts.place, facts.fold_id, known))
+        return Stop(10, messages.other_fold(facts, known))
     if offset is None or not offset.is_foreign or known is None:
         return None
     if facts.has_states and position is not None:

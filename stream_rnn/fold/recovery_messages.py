@@ -1,5 +1,6 @@
 """Messages of the decisions to stop: what is wrong, where, and what a person can do."""
 
+from stream_rnn.fold.facts import Facts
 from stream_rnn.kafka.group_offsets import GroupOffset
 
 DELETE_OFFSET = "kafka-consumer-groups --delete-offsets"
@@ -63,14 +64,16 @@ def offset_behind(place: str, position: int, group_offset: int) -> str:
     )
 
 
-def other_fold(place: str, fold_id: str, group_offset: GroupOffset) -> str:
+def other_fold(facts: Facts, group_offset: GroupOffset) -> str:
     """Describe a group offset by which a cut-over has put another fold in charge."""
+    requested = facts.abandoned_for
+    asks = f" (the request to abandon it is for the fold {requested})" if requested else ""
     return (
-        f"{place}: cut-over {group_offset.number} has put the fold {group_offset.fold_id} in charge "
-        f"(group offset {group_offset.offset}), but the bundle and settings of this worker make the "
-        f"fold {fold_id}, which would silently replace it; start this worker with the bundle and "
-        f"settings of the fold {group_offset.fold_id}, or, if that bundle is lost, let this "
-        "worker's take over: stream-rnn rollout abandon"
+        f"{facts.place}: cut-over {group_offset.number} has put the fold {group_offset.fold_id} in "
+        f"charge (group offset {group_offset.offset}), but the bundle and settings of this worker "
+        f"make the fold {facts.fold_id}, which would silently replace it{asks}; start this worker "
+        f"with the bundle and settings of the fold {requested or group_offset.fold_id}, or, if that "
+        "bundle is lost, let this worker's take over: stream-rnn rollout abandon"
     )
 
 

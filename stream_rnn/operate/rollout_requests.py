@@ -134,7 +134,8 @@ async def abandon(rollout: OpenRollout, partitions: frozenset[int] | None = None
         The request of each partition.
 
     Raises:
-        ConfigError: A worker has the bundle of the fold in charge, or nothing needs it.
+        ConfigError: A worker has the bundle of the fold in charge, or another own bundle than the
+            settings name, or nothing needs it.
         UnavailableError: Another process has changed the plan meanwhile.
     """
     model = load_bundle(rollout.settings.bundle)
@@ -153,6 +154,7 @@ async def abandon(rollout: OpenRollout, partitions: frozenset[int] | None = None
             "these partitions: there is nothing to abandon"
         )
     _require_lost(status, chosen)
+    _require_own(status, own)
     seen = plan = status.plan
     if plan is None:
         lost = FoldName(fold_id=str(chosen[0].fold_id), fingerprint=LOST_FINGERPRINT)
@@ -286,6 +288,16 @@ def _require_lost(status: Status, chosen: Sequence[PartitionStatus]) -> None:
             raise ConfigError(
                 f"{name} has the bundle of the fold {loaded[0]}, which is in charge, so nothing is "
                 "lost: to go back, promote the old fold instead"
+            )
+
+
+def _require_own(status: Status, given: FoldName) -> None:
+    for name, report in status.workers.reports.items():
+        if report is not None and report.own.fold_id != given.fold_id:
+            raise ConfigError(
+                f"{name} has the fold {report.own.fold_id} as its own, and the given bundle and "
+                f"settings make the fold {given.fold_id}, which that worker cannot run: give this "
+                "command the bundle of the workers, or start them with this one"
             )
 
 

@@ -55,6 +55,7 @@ class Proposal:
         cost: What the roll-out takes.
         first: Offset at which the memories of the candidate begin, by partition, where that is
             after the beginning of those of the fold in charge.
+        repairs: Whether the plan stays, and Redis only gets a bundle again that it has lost.
     """
 
     seen: Plan | None
@@ -63,10 +64,13 @@ class Proposal:
     fingerprint: str
     cost: Cost
     first: dict[int, int]
+    repairs: bool = False
 
 
 async def propose(rollout: OpenRollout, *, from_log_start: bool = False) -> Proposal:
     """Check whether a roll-out of the bundle of the settings can start, and what it costs.
+
+    While a roll-out is open, only a bundle of it is accepted that Redis has lost.
 
     Args:
         rollout: Open clients; their settings name the bundle, and must be those of the workers.
@@ -80,6 +84,17 @@ async def propose(rollout: OpenRollout, *, from_log_start: bool = False) -> Prop
     model, bundle = read_bundle_bytes(rollout.settings.bundle)
     given = FoldName(fold_id=fold_id_of(model, rollout.settings), fingerprint=model.fingerprint)
     status = await rollout.status(given.fold_id)
+    if await _is_lost(rollout, status.plan, given, bundle):
+        assert status.plan is not None, "the plan names the bundle"
+        return Proposal(
+            seen=status.plan,
+            folds=status.plan.folds,
+            bundle=bundle,
+            fingerprint=model.fingerprint,
+            cost=_estimate(status, status.plan.folds, model),
+            first={},
+            repairs=True,
+        )
     _require_no_open_plan(status.plan)
     _require_workers(rollout, status.workers)
     folds = _choose_folds(status, given)
@@ -108,6 +123,9 @@ async def start(rollout: OpenRollout, proposal: Proposal) -> Plan:
     Raises:
         UnavailableError: Another process has changed the plan since the proposal.
     """
+    if proposal.repairs and proposal.seen is not None:
+        await rollout.plans.put_bundle(proposal.fingerprint, proposal.bundle)
+        return proposal.seen
     since_ms = round(1000 * time.time())  # noqa: TID251  # for people, the fold does not use it
     seen, who = proposal.seen, _who()
     if seen is None:
@@ -116,12 +134,27 @@ async def start(rollout: OpenRollout, proposal: Proposal) -> Plan:
         plan = seen.followed_by(proposal.folds, since_ms, who)
     await rollout.plans.put_bundle(proposal.fingerprint, proposal.bundle)
     if not await rollout.plans.write(seen, plan):
+        now = await rollout.plans.read()
+        if now is None or proposal.fingerprint not in {fold.fingerprint for fold in now.folds}:
+            await rollout.plans.drop_bundle(proposal.fingerprint)
         raise UnavailableError(CHANGED)
     kept = {fold.fingerprint for fold in plan.folds}
     for fold in seen.folds if seen is not None else ():
         if fold.fingerprint not in kept:
             await rollout.plans.drop_bundle(fold.fingerprint)
     return plan
+
+
+async def _is_lost(
+    rollout: OpenRollout, plan: Plan | None, given: FoldName, bundle: BundleBytes
+) -> bool:
+    """Return whether a roll-out that goes on lacks the given bundle, or it has other bytes in Redis."""
+    if plan is None or plan.stage == "over" or given not in plan.folds:
+        return False
+    try:
+        return await rollout.plans.get_bundle(given.fingerprint) != bundle
+    except ConfigError:  # another program has written the key
+        return True
 
 
 def _require_no_open_plan(plan: Plan | None) -> None:

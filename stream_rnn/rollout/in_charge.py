@@ -1,7 +1,9 @@
 """Which fold is in charge of a partition: the one that the group offset names, if a worker has it.
 
 The plan is read after the group offset, because a plan that is older than the group offset could
-lack the bundle that the group offset names.
+lack the bundle that the group offset names.  It is read only if Kafka has lost the group offset, or
+if the group offset names a fold that this worker has not loaded.  So a plan that another program has
+damaged stops no worker that can go on without it.
 """
 
 from collections.abc import Awaitable, Callable
@@ -84,28 +86,33 @@ class InCharge:
     partition: int
 
     async def consult(self, facts: Facts) -> Facts:
-        """Add what the plan says to the facts.
+        """Add what the plan says to the facts; read it only where it can change the decision.
 
         Raises:
             OtherFold: Another fold that this worker can run is in charge.
+            ConfigError: The decision needs the plan, and another program has written it.
         """
-        if facts.group_offset is not None and facts.group_offset.fold_id == facts.fold_id:
-            known = known_group_offset(facts)
-            if known is not None and known.fold_id == facts.fold_id:
-                return facts
-        plan, own = await self.folds.read_plan(), self.folds.own
-        if facts.group_offset is None and plan is not None:
-            facts = await self._with_promoted(facts, plan)
         known = known_group_offset(facts)
-        fold_id = own if known is None or known.fold_id is None else known.fold_id
-        if not self.folds.has(fold_id):
-            assert known is not None, "a worker has its own bundle"
-            if known.number:
-                facts = replace(facts, takes_over=self._abandoned(plan, known))
-            fold_id = own
+        fold_id = self._in_charge(known)
+        is_lost = facts.group_offset is None and facts.last_output is not None
+        if is_lost or not self.folds.has(fold_id):
+            plan = await self.folds.read_plan()
+            if is_lost and plan is not None:
+                facts = await self._with_promoted(facts, plan)
+            known = known_group_offset(facts)
+            fold_id = self._in_charge(known)
+            if not self.folds.has(fold_id):
+                assert known is not None, "a worker has its own bundle"
+                if known.number:
+                    facts = self._with_abandoned(facts, plan, known)
+                fold_id = self.folds.own
         if fold_id != facts.fold_id:
             raise OtherFold(fold_id)
         return facts
+
+    def _in_charge(self, known: GroupOffset | None) -> str:
+        """Return the id of the fold in charge; the own one if no fold has written a group offset."""
+        return self.folds.own if known is None or known.fold_id is None else known.fold_id
 
     async def _with_promoted(self, facts: Facts, plan: Plan) -> Facts:
         """Return the facts of a partition whose group offset is lost."""
@@ -120,7 +127,11 @@ class InCharge:
         position = max(one.position or 0 for one in stored.values())
         return replace(facts, other_position=position, last_promoted=last)
 
-    def _abandoned(self, plan: Plan | None, known: GroupOffset) -> int:
-        """Return the number with which the own bundle takes over; 0 if nobody requested it."""
+    def _with_abandoned(self, facts: Facts, plan: Plan | None, known: GroupOffset) -> Facts:
+        """Add a request to abandon the fold in charge, which holds for the fold that it names only."""
         request = plan.pending(self.partition, known.number) if plan is not None else None
-        return request.number if request is not None and request.kind == "abandon" else 0
+        if request is None or request.kind != "abandon":
+            return facts
+        if request.fold_id != self.folds.own:
+            return replace(facts, abandoned_for=request.fold_id)
+        return replace(facts, takes_over=request.number)

@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from stream_rnn.errors import ConfigError
 from stream_rnn.rollout.plan import PLAN_BYTES_MAX, Plan
 from stream_rnn.rollout.plan_store import BUNDLE_BYTES_MAX, BundleBytes, check_size
-from stream_rnn.rollout.worker_report import WorkerReport
+from stream_rnn.rollout.worker_report import REPORT_BYTES_MAX, WorkerReport
 from stream_rnn.settings import FoldSettings
 from stream_rnn.store.redis_store import RedisStore
 from stream_rnn.store.script import Script
@@ -35,31 +35,38 @@ class RedisPlanStore:
         self, redis: Redis, settings: FoldSettings, bytes_max: int = BUNDLE_BYTES_MAX
     ) -> None:
         self._redis = redis
+        self._timeout_s = settings.redis_timeout_s
         self._bytes_max = bytes_max
-        tag = f"{settings.app}:{settings.source}"
-        self.key = f"{{{tag}}}:rollout"
-        self._bundle_prefix = f"{{{tag}}}:bundle:"
-        self._worker_prefix = f"{{{tag}}}:worker:"
-        self._calls = RedisStore(redis, tag, settings.redis_timeout_s)
-        self._calls.position_key = self._calls.hidden_key = self.key  # in its messages
+        self._tag = f"{settings.app}:{settings.source}"
+        self.key = f"{{{self._tag}}}:rollout"
+        self._bundle_prefix = f"{{{self._tag}}}:bundle:"
+        self._worker_prefix = f"{{{self._tag}}}:worker:"
+        self._calls = self._calls_of(self.key)
         self._write = Script(redis, "plan.lua")
+        self._read_plan = Script(redis, "plan_read.lua")
+        self._read_reports = Script(redis, "reports.lua")
+
+    def _calls_of(self, key: str) -> RedisStore:
+        """Return the store by which calls are awaited; its messages name one key."""
+        calls = RedisStore(self._redis, self._tag, self._timeout_s)
+        calls.position_key = calls.hidden_key = key
+        return calls
 
     async def read(self) -> Plan | None:
         """Return the plan; ``None`` if there is none."""
-        async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.hmget(self.key, "plan")
-            ((content,),) = await self._calls.await_reply(pipe.execute())
-        if content is None:
-            return None
-        check_plan_size(self.key, len(content))
-        return Plan.decode(content, self.key)
+        call = self._read_plan(keys=[self.key], args=[PLAN_BYTES_MAX])
+        found: int | bytes | None = await self._calls.await_reply(call)
+        if isinstance(found, int):
+            check_plan_size(self.key, found)
+        return Plan.decode(found, self.key) if isinstance(found, bytes) else None
 
     async def write(self, seen: Plan | None, plan: Plan) -> bool:
         """Write a plan if the stored one is still the one that was seen; return whether it was."""
         content = plan.encode()
         check_plan_size(self.key, len(content))
         arguments = [b"" if seen is None else seen.encode(), content]
-        status = await self._calls.await_reply(self._write(keys=[self.key], args=arguments))
+        call = self._write(keys=[self.key], args=arguments)
+        status: bytes = await self._calls.await_reply(call)
         if status not in (b"ok", b"moved"):
             raise ConfigError(
                 f"{self.key} is not a hash: another program writes to this key; inspect it with "
@@ -68,33 +75,34 @@ class RedisPlanStore:
         return status == b"ok"
 
     async def put_bundle(self, fingerprint: str, bundle: BundleBytes) -> None:
-        """Keep the files of a bundle under its fingerprint."""
+        """Keep the files of a bundle under its fingerprint, whatever the key contains."""
         key = self._bundle_prefix + fingerprint
         check_size(key, bundle.size, self._bytes_max)
         async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.unlink(key)
             pipe.hset(key, mapping={"content": bundle.content, "tensors": bundle.tensors})
-            await self._calls.await_reply(pipe.execute())
+            await self._calls_of(key).await_reply(pipe.execute())
 
     async def get_bundle(self, fingerprint: str) -> BundleBytes | None:
         """Return the files of a bundle; ``None`` if Redis has none."""
         key = self._bundle_prefix + fingerprint
-        async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.hstrlen(key, "content")
-            pipe.hstrlen(key, "tensors")
-            sizes = await self._calls.await_reply(pipe.execute())
-        check_size(key, sum(sizes), self._bytes_max)
+        check_size(key, sum(await self._bundle_sizes(key)), self._bytes_max)
         async with self._redis.pipeline(transaction=True) as pipe:
             pipe.hmget(key, "content", "tensors")
-            ((content, tensors),) = await self._calls.await_reply(pipe.execute())
+            ((content, tensors),) = await self._calls_of(key).await_reply(pipe.execute())
         return None if content is None or tensors is None else BundleBytes(content, tensors)
 
     async def has_bundle(self, fingerprint: str) -> bool:
         """Return whether the files of a bundle are kept."""
-        key = self._bundle_prefix + fingerprint
+        return all(await self._bundle_sizes(self._bundle_prefix + fingerprint))
+
+    async def _bundle_sizes(self, key: str) -> list[int]:
+        """Return the number of bytes of each file of a bundle; 0 for one that is missing."""
         async with self._redis.pipeline(transaction=True) as pipe:
             pipe.hstrlen(key, "content")
             pipe.hstrlen(key, "tensors")
-            return all(await self._calls.await_reply(pipe.execute()))
+            sizes: list[int] = await self._calls_of(key).await_reply(pipe.execute())
+        return sizes
 
     async def drop_bundle(self, fingerprint: str) -> None:
         """Delete the files of a bundle."""
@@ -108,7 +116,10 @@ class RedisPlanStore:
     async def get_reports(self, members: Sequence[str]) -> list[WorkerReport | None]:
         """Return the report of each member."""
         keys = [self._worker_prefix + member for member in members]
-        found: list[Any] = await self._calls.await_reply(self._redis.mget(keys)) if keys else []
+        if not keys:
+            return []
+        call = self._read_reports(keys=keys, args=[REPORT_BYTES_MAX])
+        found: Any = await self._calls.await_reply(call)
         return [WorkerReport.decode(content) for content in found]
 
 

@@ -226,6 +226,11 @@ class RedisStore:
         raise self._wrong_type_error()
 
     def _wrong_type_error(self) -> ConfigError:
+        if self.position_key == self.hidden_key:
+            return ConfigError(
+                f"{self.position_key} is not a hash: another program writes to this key; inspect it "
+                "with TYPE, delete it, and start again"
+            )
         message = (
             f"{self.position_key} or {self.hidden_key} is not a hash: another program writes to "
             "these keys; inspect them with TYPE, delete the key that is no hash, and start again"

@@ -26,8 +26,8 @@ class Script:
         self._by_digest = redis.register_script(self._text)
         self._is_digest_refused = False
 
-    async def __call__(self, keys: Sequence[str], args: Sequence[Any]) -> bytes:
-        """Run the script, and return its status.
+    async def __call__(self, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        """Run the script, and return its reply, which is the status of one that writes.
 
         Raises:
             RedisError: Redis refuses or does not answer; a refusal names ``EVALSHA`` or ``SCRIPT``
@@ -36,21 +36,20 @@ class Script:
         if self._is_digest_refused:
             return await self._call_by_text(keys, args)
         try:
-            status: bytes = await self._by_digest(keys=keys, args=args)
+            reply: Any = await self._by_digest(keys=keys, args=args)
         except ResponseError as refusal:
             if not _is_refusal(refusal):
                 raise
             try:
-                status = await self._call_by_text(keys, args)
+                reply = await self._call_by_text(keys, args)
             except ResponseError as error:
                 raise (refusal if _is_refusal(error) else error) from error
             self._is_digest_refused = True
-        return status
+        return reply
 
-    async def _call_by_text(self, keys: Sequence[str], args: Sequence[Any]) -> bytes:
+    async def _call_by_text(self, keys: Sequence[str], args: Sequence[Any]) -> Any:
         call: Any = self._redis.eval(self._text, len(keys), *keys, *args)
-        status: bytes = await call
-        return status
+        return await call
 
 
 def _is_refusal(error: ResponseError) -> bool:

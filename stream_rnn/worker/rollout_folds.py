@@ -9,7 +9,7 @@ from typing import Protocol
 
 from aiokafka import TopicPartition
 
-from stream_rnn.errors import BundleError, FencedError, StreamRNNError, reason
+from stream_rnn.errors import BundleError, FencedError, StreamRNNError, UnavailableError, reason
 from stream_rnn.fold.decoder import Record
 from stream_rnn.fold.fold_id import fold_id_of
 from stream_rnn.fold.kafka_log import KafkaLog
@@ -31,7 +31,7 @@ from stream_rnn.rollout.candidate import (
     SilentPublisher,
 )
 from stream_rnn.rollout.plan import FoldName, Plan
-from stream_rnn.rollout.plan_store import PlanStore
+from stream_rnn.rollout.plan_store import BundleBytes, PlanStore
 from stream_rnn.settings import FoldSettings
 from stream_rnn.store.state import Store
 from stream_rnn.worker.shadow import ShadowTopic
@@ -123,30 +123,35 @@ class WorkerFolds:
 
     async def _load(self, name: FoldName, plan: Plan) -> None:
         """Load a bundle of the plan; the last ones stay, because a partition may still need them."""
-        why = ""
-        bundle = await self.plans.get_bundle(name.fingerprint) if self.is_json else None
+        why, bundle = "", None
         if not self.is_json:
             why = f"predictions in {self.settings.predictions_format} have a schema of their bundle"
-        elif bundle is None:
-            why = "Redis has no bundle of this fingerprint"
         else:
             try:
-                model = await asyncio.to_thread(load_bundle_bytes, bundle, name.fingerprint)
-                check_registry(model.spec.event, self.settings)
+                bundle = await self.plans.get_bundle(name.fingerprint)
+                why = await self._load_bytes(name, bundle, plan)
+            except UnavailableError:
+                raise
             except StreamRNNError as error:
                 why = str(error)
-            else:
-                if fold_id_of(model, self.settings) == name.fold_id:
-                    self._forget_models(plan)
-                    self.models[name.fold_id] = model
-                    logger.info("bundle loaded model=%s fold=%s", model.name, name.fold_id)
-                else:
-                    why = "the settings of this worker give the bundle another fold id"
         if why and self.refused.get(name.fold_id) != why:
             logger.warning("cannot run fold %s of the roll-out: %s", name.fold_id, why)
         self.refused[name.fold_id] = why
         if why and bundle is not None:
             self._again_s[name.fold_id] = self.clock() + REFUSED_FOR_S
+
+    async def _load_bytes(self, name: FoldName, bundle: BundleBytes | None, plan: Plan) -> str:
+        """Load a bundle from bytes; return why that is not the fold of the plan, or nothing."""
+        if bundle is None:
+            return "Redis has no bundle of this fingerprint; start the roll-out with it again"
+        model = await asyncio.to_thread(load_bundle_bytes, bundle, name.fingerprint)
+        check_registry(model.spec.event, self.settings)
+        if fold_id_of(model, self.settings) != name.fold_id:
+            return "the settings of this worker give the bundle another fold id"
+        self._forget_models(plan)
+        self.models[name.fold_id] = model
+        logger.info("bundle loaded model=%s fold=%s", model.name, name.fold_id)
+        return ""
 
     def _forget_models(self, plan: Plan) -> None:
         """Make room for a model: leave out the oldest ones of earlier plans."""

@@ -86,9 +86,41 @@ async def test_a_report_is_of_one_worker_and_expires(store):
 async def test_what_no_worker_writes_is_no_report(redis, app_id):
     """A newer version, or another program, has written it."""
     store, content = in_redis(redis, app_id), b'{"format": 2, "version": "9"}'
+    key = f"{{{app_id}:events}}:worker:one"
     for value in (b"", b"[]", content, b" " * (REPORT_BYTES_MAX + 1)):
-        await redis.set(f"{{{app_id}:events}}:worker:one", value)
+        await redis.set(key, value)
         assert await store.get_reports(["one"]) == [None]
+    await redis.delete(key)
+    await redis.hset(key, "report", "{}")
+    assert await store.get_reports(["one"]) == [None]
+
+
+async def test_a_large_value_of_another_program_is_not_transferred(redis, app_id):
+    """The plan is read once a second by each worker; Redis answers with its size alone."""
+    store, size = in_redis(redis, app_id), 100_000_000
+    await redis.eval(
+        "redis.call('HSET', KEYS[1], 'plan', string.rep('x', ARGV[1]))"
+        "redis.call('SET', KEYS[2], string.rep('x', ARGV[1]))",
+        2,
+        *(store.key, f"{{{app_id}:events}}:worker:one", size),
+    )
+    sent = (await redis.info("stats"))["total_net_output_bytes"]
+    with pytest.raises(ConfigError, match=re.escape(f"{store.key} has {size} bytes")):
+        await store.read()
+    assert await store.get_reports(["one"]) == [None]
+    assert (await redis.info("stats"))["total_net_output_bytes"] - sent < size
+
+
+async def test_a_bundle_key_of_another_program_is_named_and_replaced(redis, app_id):
+    """Whatever it contains: a start of the roll-out puts the bundle there again."""
+    store, bundle = in_redis(redis, app_id), BundleBytes(b"{}", b"1")
+    key = store.key.replace(":rollout", f":bundle:{'a' * 64}")
+    await redis.set(key, "x")
+    for call in (store.get_bundle("a" * 64), store.has_bundle("a" * 64)):
+        with pytest.raises(ConfigError, match=re.escape(f"{key} is not a hash")):
+            await call
+    await store.put_bundle("a" * 64, bundle)
+    assert await store.get_bundle("a" * 64) == bundle
 
 
 async def test_a_bundle_has_a_limit(store):
