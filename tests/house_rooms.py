@@ -58,7 +58,7 @@ MAY_IMPORT = {  # a room, and what it may import; below are the rooms that come 
         "worker",
     },
     "local": {"errors"},
-    "demo": {*FOLD, "metrics", "replay", "local"},
+    "demo": {*FOLD, "metrics", "replay", "local", "rollout", "operate"},
     "notebook": {
         *(*FOLD, "overwriting", "text", "keys", "metrics", "replay", "spec", "training", "trace"),
         *("evaluation", "demo"),

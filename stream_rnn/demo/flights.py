@@ -33,6 +33,7 @@ LATE_MINUTES = 15
 TEST_FROM_MS = int(datetime(2013, 9, 1, tzinfo=UTC).timestamp() * 1000)
 SPEC = Path(__file__).with_name("flights.toml")
 BUNDLE = Path(__file__).with_name("bundle")
+MEMORYLESS = BUNDLE / "memoryless"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Scores of the demo: labels of its events, and folds in this process."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import orjson
@@ -15,7 +15,7 @@ from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.metrics.scores import area_under_roc
 from stream_rnn.model.network import Model
 from stream_rnn.replay.partition import in_batches, replay_partition
-from stream_rnn.settings import Settings
+from stream_rnn.settings import FoldSettings
 
 HEAD = "late"
 
@@ -25,6 +25,8 @@ class Labels:
 
     Attributes:
         is_late: (N,) labels.
+        has_label: (N,) whether an event has a label: whether the key has a next departure.
+        is_test: (N,) whether an event lies in the test months, of which no bundle was trained on any.
         is_scored: (N,) whether an event has a label and lies in the test months; if no event lies
             in the test months, whether it has a label.
         reaches_test: Whether any event lies in the test months.
@@ -32,20 +34,30 @@ class Labels:
 
     def __init__(self, events: Sequence[Departure]) -> None:
         self.is_late = np.zeros(len(events), bool)
-        has_label = np.zeros(len(events), bool)
+        self.has_label = np.zeros(len(events), bool)
         following: dict[bytes, bool] = {}
         for i in range(len(events) - 1, -1, -1):
             key = events[i].key
             if key in following:
-                has_label[i], self.is_late[i] = True, following[key]
+                self.has_label[i], self.is_late[i] = True, following[key]
             following[key] = events[i].is_late
-        is_test = np.fromiter((e.departed_ms >= TEST_FROM_MS for e in events), bool, len(events))
-        self.reaches_test = bool(is_test.any())
-        self.is_scored = has_label & is_test if self.reaches_test else has_label
+        self.is_test = np.fromiter(
+            (e.departed_ms >= TEST_FROM_MS for e in events), bool, len(events)
+        )
+        self.reaches_test = bool(self.is_test.any())
+        self.is_scored = self.has_label & self.is_test if self.reaches_test else self.has_label
 
-    def auc(self, probabilities: NDArray[np.float64]) -> float | None:
-        """Return the area under the ROC curve over the scored events that have a prediction."""
-        chosen = self.is_scored & np.isfinite(probabilities)
+    def auc(
+        self, probabilities: NDArray[np.float64], among: NDArray[np.bool_] | None = None
+    ) -> float | None:
+        """Return the area under the ROC curve over events that have a label and a prediction.
+
+        Args:
+            probabilities: (N,) predicted probabilities; NaN without a prediction.
+            among: (N,) events to score; ``None`` takes ``is_scored``.
+        """
+        chosen = self.is_scored if among is None else self.has_label & among
+        chosen = chosen & np.isfinite(probabilities)
         area = area_under_roc(self.is_late[chosen], probabilities[chosen])
         return None if np.isnan(area) else float(area)
 
@@ -57,7 +69,7 @@ def probability(value: bytes) -> float:
 
 def fold_locally(
     model: Model,
-    settings: Settings,
+    settings: FoldSettings,
     events: Sequence[Departure],
     events_by_partition: Sequence[Sequence[int]],
 ) -> NDArray[np.float64]:
@@ -95,7 +107,7 @@ def fold_locally(
 
 async def count_different(
     model: Model,
-    settings: Settings,
+    settings: FoldSettings,
     events_by_partition: Sequence[Sequence[int]],
     values: Sequence[bytes | None],
 ) -> int:
@@ -108,20 +120,41 @@ async def count_different(
         values: Published value of each event; ``None`` without one.
     """
     different = 0
+
+    def compare(number: int, replayed: bytes | None) -> None:
+        nonlocal different
+        different += values[number] is not None and values[number] != replayed
+
+    await replay_topic(model, settings, events_by_partition, compare)
+    return different
+
+
+async def replay_topic(
+    model: Model,
+    settings: FoldSettings,
+    events_by_partition: Sequence[Sequence[int]],
+    on_prediction: Callable[[int, bytes | None], None],
+) -> None:
+    """Fold the source topic again.
+
+    Args:
+        model: The model of the workers.
+        settings: Settings of the fold, which name the source and the broker.
+        events_by_partition: For each partition, the indices of its events in offset order.
+        on_prediction: Called with index of the event and value of each prediction.
+    """
     async with KafkaCluster.of(settings) as cluster:
         for partition, event_indices in enumerate(events_by_partition):
 
-            def compare(
+            def emit(
                 predictions: Sequence[Message],
                 _dead: Sequence[Message],
                 event_indices: Sequence[int] = event_indices,
             ) -> None:
-                nonlocal different
                 for message in predictions:
-                    value = values[event_indices[int(dict(message.headers)["sr-offset"])]]
-                    different += value is not None and value != message.value
+                    offset = int(dict(message.headers)["sr-offset"])
+                    on_prediction(event_indices[offset], message.value)
 
             tp = TopicPartition(settings.source, partition)
             batches = cluster.batches(tp, 0, await cluster.log_end(tp))
-            await replay_partition(model, settings, partition, 0, batches, compare)
-    return different
+            await replay_partition(model, settings, partition, 0, batches, emit)

@@ -1,7 +1,7 @@
 """Topics and keys that the demo creates on the servers, and removes at the end."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,6 +24,7 @@ from stream_rnn.kafka.clients import new_admin, stop_admin
 from stream_rnn.kafka.connection import connection_options
 from stream_rnn.kafka.unreachable import describe_unreachable
 from stream_rnn.local.servers import Addresses
+from stream_rnn.rollout.redis_plan_store import RedisPlanStore
 from stream_rnn.settings import FoldSettings
 from stream_rnn.store.connection import connect_redis
 from stream_rnn.store.redis_store import RedisStore
@@ -36,14 +37,14 @@ class DemoServers:
     Attributes:
         addresses: Addresses of Kafka and Redis.
         settings: Settings of the fold.
-        fold_id: Id of the fold.
+        folds: Fingerprint of the bundle of each fold, by the fold's id.
         partitions: Number of partitions of each topic.
         created: Topics that may exist; while it is empty, there is nothing to remove.
     """
 
     addresses: Addresses
     settings: FoldSettings
-    fold_id: str
+    folds: Mapping[str, str]
     partitions: int
     created: list[str] = field(default_factory=list)
 
@@ -87,6 +88,10 @@ class DemoServers:
             else:
                 for store in self._stores(redis):
                     await store.drop()
+                plans = RedisPlanStore(redis, self.settings)
+                for fingerprint in self.folds.values():
+                    await plans.drop_bundle(fingerprint)
+                await redis.unlink(plans.key)
         except (RedisError, TimeoutError, OSError) as error:
             message = reason(error, self.settings.redis_timeout_s)
             raise UnavailableError(f"Redis was not wiped: {message}") from error
@@ -171,9 +176,10 @@ class DemoServers:
         return UnreachableError(await describe_unreachable(connection, error, within_s))
 
     def _stores(self, redis: Redis) -> list[RedisStore]:
-        settings, identity = self.settings, self.fold_id
+        settings = self.settings
         app, source = settings.app, settings.source
         return [
-            RedisStore(redis, store_tag(app, source, p, identity), settings.redis_timeout_s)
+            RedisStore(redis, store_tag(app, source, p, fold_id), settings.redis_timeout_s)
+            for fold_id in self.folds
             for p in range(self.partitions)
         ]

@@ -75,7 +75,7 @@ def servers():
         redis_timeout_s=1,
     )
     addresses = Addresses(NOWHERE, f"redis://{NOWHERE}/0", None, None)
-    return DemoServers(addresses, settings, "f" * 64, 2)
+    return DemoServers(addresses, settings, {"f" * 12: "f" * 64}, 2)
 
 
 def use(monkeypatch, admin):

@@ -4,13 +4,22 @@ from typing import Any
 
 import click
 
-from stream_rnn.cli.shared.options import Integer, json_option, rate_option, verb
+from stream_rnn.cli.shared.options import Float, Integer, json_option, verb
 from stream_rnn.cli.verbs import load_work
 
 
 @verb("demo", "--events 50000 --dashboard")
 @click.option("--events", type=Integer(10), help="Number of events to send; default: all 328,521.")
-@rate_option(8000)
+@click.option(
+    "--rate",
+    type=Float(0),
+    help="Number of events to send per second; 0 sends as fast as possible; default: 8000, with --rollout 5000.",
+)
+@click.option(
+    "--rollout",
+    is_flag=True,
+    help="Instead of the faults, change the model under load: the memoryless baseline predicts the first half, the demo's network the second.",
+)
 @click.option("--no-faults", is_flag=True, help="Neither kill a worker nor wipe Redis.")
 @click.option(
     "--dashboard", is_flag=True, help="Show the fold on a local web page during the demo."
@@ -35,5 +44,12 @@ def command(**options: Any) -> Any:
     minutes late. After half of the predictions, the demo kills one worker and wipes Redis. At the
     end it compares all published predictions with a replay of the log. The exit status is 1 if a
     prediction is missing, duplicated or different.
+
+    With --rollout, the workers begin with the memoryless baseline, which train wrote beside the
+    demo's network. After a tenth of the predictions a roll-out starts: the workers fold the log
+    again with the demo's network. After half, the demo promotes it at one exact offset of each
+    partition, goes back in partition 0, goes forward again, and finishes. At the end it compares
+    each prediction with a replay by the fold that the prediction names, and shows the AUC before
+    and after the roll-out.
     """
     return load_work("demo").run(**options)
