@@ -75,6 +75,7 @@ class Crew:
         self.restarts = 0
         self.session_timeout_s = session_timeout_s
         self.expects_stop = ""
+        self.may_stop = ""
 
     def start(self, fault: str = "", *, program=None, is_mute=False, **options) -> Worker:
         """Start another worker.
@@ -109,6 +110,9 @@ class Crew:
             status = worker.exit_status
             if status == 3 and self.expects_stop and worker.has_logged(self.expects_stop):
                 self.stopped_for.append((worker, self.expects_stop))
+                continue
+            if status == 3 and self.may_stop and worker.has_logged(self.may_stop):
+                self.note(f"{worker.name} has not the bundle in charge")
                 continue
             if status not in EXPECTED_STATUSES:
                 raise AssertionError(f"{worker.name} ended with {status}:\n{worker.tail()}")
@@ -177,8 +181,8 @@ class Crew:
         if worker.is_mute:
             allowed |= {-signal.SIGTERM, -signal.SIGKILL}
         status = await asyncio.to_thread(worker.stop)
-        if expected and worker.has_logged(expected):
-            allowed |= {3}
+        for text in (expected, self.may_stop):
+            allowed |= {3} if text and worker.has_logged(text) else set()
         if status not in allowed:
             raise AssertionError(f"{worker.name} left with {status}:\n{worker.tail()}")
 

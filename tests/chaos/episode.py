@@ -21,6 +21,7 @@ from tests.chaos.faults import FAULTS, LANES, World
 from tests.chaos.faults_of_registry import RETRY_S, TIMEOUT_S
 from tests.chaos.log import SPEC, Sender
 from tests.chaos.plan import Plan
+from tests.chaos.rollout import STOPPED, RollOut
 from tests.chaos.servers import Servers
 from tests.chaos.topics import Topics
 from tests.chaos.verify import PartitionOutcome, StoredPosition
@@ -42,6 +43,7 @@ class EpisodeResult:
         records: Number of sent records.
         outcomes: Topics and states by partition, for the oracle.
         seconds: Duration of the episode.
+        rollout: Figures of the roll-out, if there was one.
     """
 
     plan: Plan
@@ -52,6 +54,7 @@ class EpisodeResult:
     records: int = 0
     outcomes: list[PartitionOutcome] = field(default_factory=list)
     seconds: float = 0.0
+    rollout: dict[str, object] = field(default_factory=dict)
 
     def before(self, partition: int, offset: int) -> str:
         """Return the last note while the group offset was at or below an offset."""
@@ -86,6 +89,7 @@ class Episode:
     ) -> None:
         self.plan = plan
         self._records_min = records_min
+        self.promotes_min = 0
         self.servers = servers
         self._on_line = on_line
         self._began = time.monotonic()
@@ -130,6 +134,10 @@ class Episode:
         session_s = SESSION_TIMEOUT_S if servers.own_kafka else OUR_SESSION_TIMEOUT_S
         draw = random.Random(plan.seed)
         self.crew = Crew(options, logs, plan.workers, draw, self.note, session_s)
+        self.rollout: RollOut | None = None
+        if plan.rolls_out:
+            person = random.Random(f"{plan.seed} person")
+            self.rollout = RollOut(self.settings, bundles, self.crew, self.note, person)
 
     def note(self, text: str) -> None:
         """Add a line to the story."""
@@ -149,13 +157,19 @@ class Episode:
             asyncio.create_task(self._track_group_offsets()),
             asyncio.create_task(sender.run()),
         ]
+        if self.rollout is not None:
+            background.append(asyncio.create_task(self.rollout.run()))
         try:
             await self._await_with(background, self._inject_all())
             await self._await_with(background, self._wait_until_sent(sender))
+            if self.rollout is not None:
+                await self._end_roll_out(self.rollout, background)
             sender.stop()
             await self._await_with(background[:2], asyncio.wait_for(background[2], 60))
             self.note(f"{sender.sent} records sent, {sender.aborted} aborted")
             await self._await_with(background[:2], self._wait_until_published())
+            if self.rollout is not None:
+                await self._await_with(background[:2], self.rollout.until_candidates_follow())
             background[0].cancel()
             self.crew.size = 0
             await self.crew.terminate_all()
@@ -172,6 +186,22 @@ class Episode:
         self.result.records = sum(len(outcome.records) for outcome in self.result.outcomes)
         self.result.seconds = time.monotonic() - self._began
         return self.result
+
+    async def _end_roll_out(self, rollout: RollOut, background: list[asyncio.Task]) -> None:
+        """Let enough promotes happen; then stop the person, and show that the verbs still work."""
+
+        async def until_enough() -> None:
+            async with asyncio.timeout(SETTLED_WITHIN_S):
+                while rollout.promotes < self.promotes_min:
+                    await asyncio.sleep(0.2)
+
+        await self._await_with(background, until_enough())
+        person = background.pop()
+        person.cancel()
+        with suppress(asyncio.CancelledError):
+            await person
+        await self._await_with(background, rollout.settle())
+        self.result.rollout = rollout.report()
 
     async def _await_with(self, background, work) -> None:
         """Await a coroutine; raise the error of a background task if one fails first."""
@@ -207,6 +237,8 @@ class Episode:
                 for name in LANES if fault.alone else (lane,):
                     await locks.enter_async_context(self._lanes[name])
                 self.note(f"-> {scheduled.kind}")
+                if self.rollout is not None and fault.loses_redis:
+                    self.crew.may_stop = STOPPED  # Redis may lose the bundle in charge
                 async with asyncio.timeout(FAULT_WITHIN_S):
                     await fault.inject(self.world(scheduled.seed))
             self.result.kinds[scheduled.kind] += 1
@@ -227,6 +259,7 @@ class Episode:
             random.Random(seed),
             self.note,
             self.topics,
+            self.rollout,
         )
 
     async def _wait_until_published(self) -> None:
@@ -252,6 +285,7 @@ class Episode:
                 await topics.outputs(settings.dead_letters_topic, partition),
                 await asyncio.to_thread(self._read_stored, partition),
                 c[partition],
+                await topics.known(partition) if self.plan.rolls_out else None,
             )
             self.result.outcomes.append(outcome)
         self.note(

@@ -14,6 +14,7 @@ from stream_rnn.fold.crash_points import Point
 from stream_rnn.fold.fold_id import fold_id, store_tag
 from stream_rnn.settings import Settings
 from tests.chaos.crew import Crew
+from tests.chaos.rollout import RollOut
 from tests.chaos.servers import Servers
 from tests.chaos.topics import Topics
 
@@ -31,6 +32,7 @@ class World:
         draw: Random numbers of this fault.
         note: Callback with a text for each action.
         log: Topics of the fold.
+        rollout: Person of the roll-out; ``None`` in an episode without one.
     """
 
     servers: Servers
@@ -41,6 +43,7 @@ class World:
     draw: random.Random
     note: Callable[[str], None]
     log: Topics
+    rollout: RollOut | None = None
 
     def keys(self, partition: int) -> tuple[str, str]:
         """Return the names of the two keys of a partition in Redis."""
@@ -63,7 +66,7 @@ class Fault:
         needs: What the fault acts on: ``redis`` or ``kafka``, a server of the driver; ``proxy``;
             ``cluster``, a Redis Cluster; ``keys``, only the fold's own keys in Redis; ``group``,
             the consumer group; ``registry``, the schema registry of the driver, for which the
-            events of the episode are framed.
+            events of the episode are framed; ``rollout``, a roll-out in the background.
         loses_redis: Whether workers may have to rebuild states from the origin.
         trims: Whether the fault removes records below every position.
         long: Whether the fault takes more than half a minute.
@@ -92,9 +95,15 @@ LANES = ("redis", "kafka", "group", "registry", "workers")
 FAULTS: dict[str, Fault] = {}
 
 
-def impossible_needs(*, on_cluster: bool) -> set[str]:
-    """Return the needs that exclude a fault: a kind is for a single Redis or for a cluster."""
-    return {"redis"} if on_cluster else {"cluster"}
+def impossible_needs(*, on_cluster: bool, rolls_out: bool = False) -> set[str]:
+    """Return the needs that exclude a fault.
+
+    Args:
+        on_cluster: Whether Redis is a cluster; a kind is for a single Redis or for a cluster.
+        rolls_out: Whether a roll-out goes on, which needs predictions in JSON; the events of these
+            episodes are JSON, too.
+    """
+    return {"redis" if on_cluster else "cluster", "registry" if rolls_out else "rollout"}
 
 
 def fault(

@@ -44,6 +44,7 @@ class Plan:
         brokers: Number of brokers, 1 or 3.
         settings: Further settings of the fold.
         schedule: Faults in their order.
+        rolls_out: Whether a person promotes one of two folds after the other meanwhile.
     """
 
     seed: int
@@ -54,6 +55,7 @@ class Plan:
     brokers: int
     settings: dict[str, object]
     schedule: tuple[ScheduledFault, ...]
+    rolls_out: bool = False
 
     @property
     def is_framed(self) -> bool:
@@ -77,6 +79,7 @@ def plan(
     brokers: int = 1,
     delivery: str = "",
     on_cluster: bool = False,
+    rolls_out: bool = False,
 ) -> Plan:
     """Plan an episode; equal arguments give equal plans.
 
@@ -89,6 +92,7 @@ def plan(
         brokers: Number of brokers, 1 or 3.
         delivery: Delivery of the workers; drawn by default, mostly ``exactly_once``.
         on_cluster: Whether Redis is a cluster that the driver has started.
+        rolls_out: Whether a person promotes one of two folds after the other meanwhile.
     """
     draw = random.Random(seed)
     log = LogPlan(seed, draw.choice(DISTRIBUTIONS), draw.choice([1, 2, 4, 4]), draw.random() < 0.5)
@@ -105,7 +109,8 @@ def plan(
     possible = [
         fault
         for _, fault in sorted(FAULTS.items())
-        if not fault.needs & {*without, *impossible_needs(on_cluster=on_cluster)}
+        if not fault.needs
+        & {*without, *impossible_needs(on_cluster=on_cluster, rolls_out=rolls_out)}
         and (not kinds or fault.name in kinds)
         and not (fault.long and not kinds)
         and (kinds or not (fault.loses_redis if trims else fault.trims))
@@ -116,8 +121,19 @@ def plan(
     )
     workers = draw.choice([1, 2, 2, 3, 4])
     settings = {name: value for name, value in settings.items() if value != ""}
-    settings |= _draw_format(random.Random(f"{seed} format"))
-    return Plan(seed, log, rate, delivery or drawn_delivery, workers, brokers, settings, schedule)
+    if not rolls_out:  # which needs predictions in JSON
+        settings |= _draw_format(random.Random(f"{seed} format"))
+    return Plan(
+        seed=seed,
+        log=log,
+        rate=rate,
+        delivery=delivery or drawn_delivery,
+        workers=workers,
+        brokers=brokers,
+        settings=settings,
+        schedule=schedule,
+        rolls_out=rolls_out,
+    )
 
 
 def _draw_format(draw) -> dict[str, object]:

@@ -24,6 +24,7 @@ async def survive(
     on_cluster=False,
     scripted=None,
     with_audit=False,
+    promotes_min=0,
     **planned,
 ) -> None:
     """Run an episode, and compare its topics and states with the oracle.
@@ -35,6 +36,7 @@ async def survive(
         brokers: Number of brokers, 1 or 3.
         on_cluster: Whether Redis is a cluster.
         scripted: Coroutine that replaces the random faults; takes the episode.
+        promotes_min: Lower bound of the number of promotes of a roll-out.
         with_audit: Whether to audit the topics, too. This needs a single fold whose records are
             all available.
         planned: Further arguments of the plan.
@@ -46,6 +48,7 @@ async def survive(
         episode = Episode(
             planned_episode, f"chaos-{seed}", servers, directory, print, events_min * 5 // 4
         )
+        episode.promotes_min = promotes_min
         if scripted is not None:
             episode.scripted = lambda: scripted(episode)
         result = await episode.run()

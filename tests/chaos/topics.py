@@ -14,7 +14,9 @@ from aiokafka.protocol.admin import DeleteGroupsRequest
 from stream_rnn.errors import StreamRNNError
 from stream_rnn.fold.decoder import LogRecord
 from stream_rnn.fold.kafka_log import KafkaLog
+from stream_rnn.fold.outputs import CUT_OVER_HEADER
 from stream_rnn.kafka.cluster import KafkaCluster
+from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.settings import Settings
 
 RETRY_S = 90
@@ -33,6 +35,16 @@ class Output:
     def source_offset(self) -> int:
         """Offset of its source record."""
         return int(self.headers["sr-offset"])
+
+    @property
+    def number(self) -> int:
+        """Number of the last cut-over before it; 0 before the first one."""
+        return int(self.headers.get(CUT_OVER_HEADER, 0))
+
+    @property
+    def origin(self) -> int:
+        """Origin of its fold."""
+        return int(self.headers.get("sr-origin", 0))
 
 
 @dataclass(slots=True)
@@ -98,6 +110,13 @@ class Topics:
             partition: (await self._ask_with_retries(self._group_offset_and_log_end, partition))[0]
             for partition in range(self.partitions)
         }
+
+    async def known(self, partition: int) -> GroupOffset | None:
+        """Return the group offset of a partition, which names the fold in charge."""
+        return await self._ask_with_retries(self._known, partition)
+
+    async def _known(self, cluster: KafkaCluster, partition: int) -> GroupOffset | None:
+        return await KafkaLog(cluster, self.settings, partition).group_offset()
 
     async def source(self, partition: int) -> list[LogRecord]:
         """Return the committed records of a partition, including those that were deleted."""

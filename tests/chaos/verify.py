@@ -1,4 +1,4 @@
-"""Compares the topics and states of a fold with the oracle."""
+"""Compares the topics and states of a fold, or of both folds of a roll-out, with the oracle."""
 
 import struct
 from collections import Counter
@@ -11,10 +11,12 @@ from stream_rnn.audit.digests import content_of
 from stream_rnn.fold.decoder import LogRecord
 from stream_rnn.fold.fold_id import fold_id
 from stream_rnn.fold.output_schema import model_decoder
+from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.settings import Settings
 from tests import oracle
 from tests.chaos.topics import Output
+from tests.chaos.verify_numbers import Numbers
 
 BODIES = {"avro": b"\x02", "protobuf": b"\0", "json_schema": b"{"}
 """What the body of a prediction begins with: format 1, the first message, an object."""
@@ -43,11 +45,12 @@ class PartitionOutcome:
 
     Attributes:
         partition: Number of the partition.
-        records: Committed records of the source.
-        predictions: Predictions that a ``read_committed`` reader sees.
-        dead_letters: Dead letters that a ``read_committed`` reader sees.
+        records: Records of the source.
+        predictions: Predictions in the order of their topic.
+        dead_letters: Dead letters in the order of their topic.
         stored: Content of Redis by fold id.
         group_offset: Group offset of the partition.
+        known: Group offset with its metadata, after a roll-out.
     """
 
     partition: int
@@ -56,6 +59,7 @@ class PartitionOutcome:
     dead_letters: Sequence[Output]
     stored: dict[str, StoredPosition]
     group_offset: int
+    known: GroupOffset | None = None
 
 
 @dataclass(slots=True)
@@ -68,9 +72,12 @@ class Findings:
         predictions: Number of published predictions.
         skipped: Number of bad records.
         repeated: Number of predictions and dead letters beyond the first of an offset.
+        twofold: Number of offsets that two folds answered, which ``at_least_once`` allows a worker
+            that has lost the partition.
+        cut_overs: Number of times that the fold of the predictions changed.
         wrong: Offset and description of the first differences of each kind.
         counts: Number of differences by kind: missing, duplicated, different, disordered, format
-            (a prediction in another format than that of the settings), ...
+            (a prediction in another format than that of the settings), two folds, ...
     """
 
     partition: int
@@ -78,6 +85,8 @@ class Findings:
     predictions: int = 0
     skipped: int = 0
     repeated: int = 0
+    twofold: int = 0
+    cut_overs: int = 0
     wrong: list[tuple[int, str]] = field(default_factory=list)
     counts: Counter = field(default_factory=Counter)
 
@@ -86,6 +95,41 @@ class Findings:
         self.counts[kind] += 1
         if self.counts[kind] <= 3:
             self.wrong.append((offset, f"{kind} at {self.partition}:{offset}: {text}"))
+
+
+class Truths:
+    """What the oracle makes of the records, for each fold and origin that is asked for.
+
+    Args:
+        outcome: Topics and states of the partition.
+        bundles: Paths of the bundles of all deployed folds, the main one first.
+        settings: Settings of the fold.
+    """
+
+    def __init__(
+        self, outcome: PartitionOutcome, bundles: Sequence[str], settings: Settings
+    ) -> None:
+        self._outcome, self._settings = outcome, settings
+        self.models = {}
+        for bundle in bundles:
+            model = load_bundle(bundle)
+            self.models[fold_id(model.fingerprint, settings)] = model
+        self.decoders = {fold: model_decoder(model) for fold, model in self.models.items()}
+        self.main = next(iter(self.models))
+        self._first = outcome.records[0].offset if outcome.records else 0
+        self._last = outcome.records[-1].offset if outcome.records else -1
+        self._made: dict[tuple[str, int, int], oracle.Truth] = {}
+
+    def of(self, fold: str, origin: int, below: int | None = None) -> oracle.Truth:
+        """Return the truth of a fold from an origin on, and below an offset."""
+        first = max(self._first, origin)
+        end = self._last + 1 if below is None else min(below, self._last + 1)
+        if (fold, first, end) not in self._made:
+            records = [r for r in self._outcome.records if first <= r.offset < end]
+            place = self._settings.source, self._outcome.partition
+            truth = oracle.fold(self.models[fold], self._settings, records, *place)
+            self._made[fold, first, end] = truth
+        return self._made[fold, first, end]
 
 
 def verify(outcome: PartitionOutcome, bundles: Sequence[str], settings: Settings) -> Findings:
@@ -97,66 +141,87 @@ def verify(outcome: PartitionOutcome, bundles: Sequence[str], settings: Settings
         settings: Settings of the fold; ``delivery`` determines whether repetitions are allowed.
     """
     torch.set_num_threads(1)
-    models = {}
-    for bundle in bundles:
-        model = load_bundle(bundle)
-        models[fold_id(model.fingerprint, settings)] = model
-    main = next(iter(models))
-    needed = {main, *outcome.stored, *(p.headers["sr-fold"] for p in outcome.predictions)}
-    truths = {
-        fold: oracle.fold(
-            models[fold], settings, outcome.records, settings.source, outcome.partition
-        )
-        for fold in needed
-    }
-    findings = Findings(outcome.partition, len(truths[main].predictions), len(outcome.predictions))
+    truths = Truths(outcome, bundles, settings)
+    main = truths.of(truths.main, 0)
+    findings = Findings(outcome.partition, len(main.predictions), len(outcome.predictions))
     exactly_once = settings.delivery == "exactly_once"
-    decoders = {fold: model_decoder(models[fold]) for fold in truths}
-    _predictions(outcome, truths, decoders, findings, exactly_once=exactly_once)
+    answered = _predictions(outcome, truths, findings, exactly_once=exactly_once)
     _formats(outcome, settings, findings)
-    _dead_letters(outcome, truths[main], findings, exactly_once=exactly_once)
-    for fold, stored in outcome.stored.items():
-        truth = truths[fold]
-        if outcome.records and stored.position <= outcome.records[-1].offset:
-            before = [record for record in outcome.records if record.offset < stored.position]
-            truth = oracle.fold(models[fold], settings, before, settings.source, outcome.partition)
-        _states(fold, stored, truth, settings, findings)
-        if fold == main and stored.position != outcome.group_offset:
-            findings.add("position", stored.position, f"P is not C = {outcome.group_offset}")
-        if stored.position > outcome.group_offset:
-            findings.add(
-                "position", stored.position, f"P of {fold} is above C = {outcome.group_offset}"
-            )
+    answered |= _dead_letters(outcome, truths, findings, exactly_once=exactly_once)
+    for offset in sorted({*main.predictions, *main.dead_letters} - answered):
+        told = main.dead_letters.get(offset)
+        key = main.predictions.get(offset, {}).get("key")
+        findings.add("missing", offset, f"dead letter {told}" if told else f"key {key!r}")
+    _positions(outcome, truths, settings, findings)
     return findings
 
 
-def _predictions(
-    outcome: PartitionOutcome, truths, decoders, findings: Findings, *, exactly_once: bool
+def _positions(
+    outcome: PartitionOutcome, truths: Truths, settings: Settings, findings: Findings
 ) -> None:
-    seen: dict[tuple[int, str], bytes] = {}
-    offsets: set[int] = set()
+    """Compare what Redis stores of each fold with its truth at its own position."""
+    known, group_offset = outcome.known, outcome.group_offset
+    in_charge = truths.main if known is None or known.fold_id is None else known.fold_id
+    if known is not None and in_charge not in outcome.stored:
+        findings.add("position", group_offset, f"Redis has nothing of {in_charge}, in charge")
+    for fold, stored in outcome.stored.items():
+        position = stored.position
+        _states(fold, stored, truths.of(fold, stored.origin, position), settings, findings)
+        if fold == in_charge and position != group_offset:
+            findings.add("position", position, f"P is not C = {group_offset}")
+        if position > group_offset:
+            findings.add("position", position, f"P of {fold} is above C = {group_offset}")
+
+
+def _predictions(
+    outcome: PartitionOutcome, truths: Truths, findings: Findings, *, exactly_once: bool
+) -> set[int]:
+    """Compare the predictions; return the offsets of those that a reader yields."""
+    seen: dict[tuple[int, str, int], bytes | None] = {}
+    folds: dict[int, str] = {}
+    numbers = Numbers(findings.add, exactly_once=exactly_once)
     last = -1
     for output in outcome.predictions:
         offset, fold = output.source_offset, output.headers["sr-fold"]
-        value, key = content_of(output.value, decoders[fold]), (offset, fold)
-        truth = truths[fold].predictions.get(offset)
-        if truth is None:
-            findings.add("unfounded", offset, f"{output.value!r} for a record that is no event")
-        elif value != truth:
-            text = f"key {truth.get('key')!r}: {value} is not {truth}"
-            findings.add("different", offset, text)
-        if offset in offsets:
-            findings.repeated += 1
-            if exactly_once:
-                findings.add("duplicated", offset, f"again at output offset {output.offset}")
+        key = offset, fold, output.origin
+        _value(output, fold, truths, findings)
+        if offset in folds:
+            _repetition(output, folds[offset], findings, exactly_once=exactly_once)
             if seen.get(key, output.value) != output.value:
                 findings.add("different", offset, f"{output.value!r} is not {seen[key]!r}")
         elif exactly_once and offset < last:
             findings.add("disordered", offset, f"after the prediction of {last}")
         seen[key] = output.value
-        offsets.add(offset)
+        folds.setdefault(offset, fold)
+        numbers.see(output, fold)
         last = max(last, offset)
-    _missing(next(iter(truths.values())), offsets, findings)
+    if outcome.known is not None:
+        numbers.end(outcome.known)
+    findings.cut_overs = numbers.changes
+    return numbers.read
+
+
+def _value(output: Output, fold: str, truths: Truths, findings: Findings) -> None:
+    """Compare a prediction with the truth of its own fold."""
+    value = content_of(output.value, truths.decoders[fold])
+    truth, offset = truths.of(fold, output.origin), output.source_offset
+    expected = truth.predictions.get(offset)
+    if expected is None:
+        findings.add("unfounded", offset, f"{output.value!r} for a record that is no event")
+    elif value != expected:
+        text = f"key {expected.get('key')!r}: {value} is not {expected}"
+        findings.add("different", offset, text)
+
+
+def _repetition(output: Output, first: str, findings: Findings, *, exactly_once: bool) -> None:
+    """Count another prediction of an offset, whose first one is of a fold."""
+    offset, fold = output.source_offset, output.headers["sr-fold"]
+    findings.repeated += 1
+    findings.twofold += fold != first
+    if exactly_once:
+        findings.add("duplicated", offset, f"again at output offset {output.offset}")
+        if fold != first:
+            findings.add("two folds", offset, f"{first} and then {fold}")
 
 
 def _formats(outcome: PartitionOutcome, settings: Settings, findings: Findings) -> None:
@@ -169,28 +234,26 @@ def _formats(outcome: PartitionOutcome, settings: Settings, findings: Findings) 
             findings.add("format", output.source_offset, f"{output.value!r} is not {name}")
 
 
-def _missing(main, offsets: set[int], findings: Findings) -> None:
-    for offset in sorted(set(main.predictions) - offsets):
-        findings.add("missing", offset, f"key {main.predictions[offset].get('key')!r}")
-
-
 def _dead_letters(
-    outcome: PartitionOutcome, truth, findings: Findings, *, exactly_once: bool
-) -> None:
+    outcome: PartitionOutcome, truths: Truths, findings: Findings, *, exactly_once: bool
+) -> set[int]:
+    """Compare the dead letters; return the offsets that have one."""
     reasons: dict[int, str] = {}
-    findings.skipped = len(truth.dead_letters)
+    predicted = {output.source_offset for output in outcome.predictions}
+    findings.skipped = len(truths.of(truths.main, 0).dead_letters)
     for output in outcome.dead_letters:
         offset, reason = output.source_offset, output.headers["sr-error"]
+        fold = output.headers.get("sr-fold", truths.main)
+        expected = truths.of(fold, output.origin).dead_letters.get(offset)
+        if reason != expected:
+            kind = "unfounded" if expected is None else "different"
+            findings.add(kind, offset, f"dead letter {reason}, not {expected}")
         if offset in reasons:
             findings.repeated += 1
-            if exactly_once:
-                findings.add("duplicated", offset, f"dead letter {reason}")
+        if exactly_once and (offset in reasons or offset in predicted):
+            findings.add("duplicated", offset, f"dead letter {reason}")
         reasons[offset] = reason
-    for offset in sorted(set(truth.dead_letters) | set(reasons)):
-        actual, expected = reasons.get(offset), truth.dead_letters.get(offset)
-        if actual != expected:
-            kind = "missing" if actual is None else "unfounded" if expected is None else "different"
-            findings.add(kind, offset, f"dead letter {actual}, not {expected}")
+    return set(reasons)
 
 
 def _states(
