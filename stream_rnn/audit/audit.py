@@ -18,24 +18,33 @@ partition needs this memory:
   ``MISSING_BYTES_MAX`` of predictions, and as many of dead letters, some 200 MB for each of the
   two; beyond that, the oldest ones count as missing at once
 
+If several folds are audited, each takes this memory, and 15 bytes more for each offset.
+
 The audit refuses a range of more than ``OFFSETS_MAX`` offsets.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from stream_rnn.audit.audited_keys import AuditedKeys
+from stream_rnn.audit.audited_range import read_range
 from stream_rnn.audit.framed_values import PublishedSchemas
-from stream_rnn.audit.partition_audit import PartitionAudit, ProgressCallback
+from stream_rnn.audit.merged import merge
+from stream_rnn.audit.output_owner import OutputOwner
+from stream_rnn.audit.partition_audit import AuditContext, ProgressCallback, audit_partition
 from stream_rnn.audit.result import AuditOptions, AuditResult
 from stream_rnn.errors import ConfigError
+from stream_rnn.fold.fold_id import fold_id_of
+from stream_rnn.fold.kafka_log import KafkaLog
 from stream_rnn.model.network import Model
-from stream_rnn.replay.logs import TopicLog
+from stream_rnn.replay.logs import Range, TopicLog
 from stream_rnn.settings import FoldSettings
+
+BUNDLES_MAX = 8
 
 
 async def audit(
     log: TopicLog,
-    model: Model,
+    models: Model | Sequence[Model],
     settings: FoldSettings,
     options: AuditOptions,
     partitions: Sequence[int] = (),
@@ -45,7 +54,9 @@ async def audit(
 
     Args:
         log: The opened range of the source topic.
-        model: The bundle that production uses.
+        models: The bundle that production uses.  If production has changed it, all of its bundles:
+            then each prediction is compared with a replay by the bundle that made it, and the
+            result contains the cut-overs.
         settings: App, source, predictions, and all settings that the fold id depends on.
         options: The keys to compare, and the number of examples.
         partitions: The partitions to audit; all partitions if empty.
@@ -53,25 +64,70 @@ async def audit(
             since the last call, and the total number of records, or ``None`` if it is unknown.
 
     Raises:
-        ConfigError: A topic or a partition does not exist, or an output topic has another number of
-            partitions than the source.
+        ConfigError: A topic or a partition does not exist, an output topic has another number of
+            partitions than the source, or two of the bundles are the same fold.
     """
-    result, keys = AuditResult(), AuditedKeys(options)
-    registry, ranges = PublishedSchemas(settings), await log.ranges()
+    chosen = [models] if isinstance(models, Model) else list(models)
+    results = _results_by_fold(chosen, settings)
+    keys = AuditedKeys(options)
+    context = AuditContext(
+        log=log,
+        settings=settings,
+        options=options,
+        keys=keys,
+        registry=PublishedSchemas(settings),
+        on_progress=on_progress,
+    )
+    ranges = await log.ranges()
     await _check_partitions(log, settings, len(ranges), partitions)
-    for source_range in ranges:
-        if not partitions or source_range.partition in partitions:
-            context = log, model, settings, options, result, keys, registry
-            await PartitionAudit(*context, source_range, on_progress).audit()
+    for requested in ranges:
+        if not partitions or requested.partition in partitions:
+            await _audit_partition(context, chosen, results, requested)
+    result = merge(results)
     if result.is_empty:
-        chosen = "" if options.includes_all_keys else "of the chosen keys "
+        folds = "this fold" if len(results) == 1 else "these folds"
+        which = "" if options.includes_all_keys else "of the chosen keys "
         result.problems.append(
-            f"nothing was compared: the range has no output {chosen}of this fold whose record "
+            f"nothing was compared: the range has no output {which}of {folds} whose record "
             "still exists and whose memory began in the range; the notes name what was left out "
             "and why"
         )
     keys.report(result, log.topic)
     return result
+
+
+def _results_by_fold(models: Sequence[Model], settings: FoldSettings) -> dict[str, AuditResult]:
+    results = {fold_id_of(model, settings): AuditResult() for model in models}
+    if len(results) < len(models) or not 0 < len(models) <= BUNDLES_MAX:
+        raise ConfigError(
+            f"an audit takes 1 to {BUNDLES_MAX} bundles of different folds, and got {len(models)} "
+            f"of {len(results)} folds; check --bundle"
+        )
+    return results
+
+
+async def _audit_partition(
+    context: AuditContext,
+    models: Sequence[Model],
+    results: Mapping[str, AuditResult],
+    requested: Range,
+) -> None:
+    log, settings, number = context.log, context.settings, requested.partition
+    owners = [
+        OutputOwner(
+            app=settings.app,
+            fold=fold,
+            topic=log.topic,
+            partition=number,
+            partners=frozenset(results) - {fold},
+            is_first=place == 0,
+        )
+        for place, fold in enumerate(results)
+    ]
+    found = list(results.values())
+    kafka_log = KafkaLog(log.cluster, settings, number)
+    audited = await read_range(kafka_log, owners[0], requested, found[0])
+    await audit_partition(context, models, owners, audited, found)
 
 
 async def _check_partitions(

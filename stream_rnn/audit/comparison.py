@@ -1,7 +1,7 @@
 """Compares the outputs of one partition with a replay, offset by offset, without any I/O.
 
-All findings are counted at once.  Two lists remain for the caller, who can read published outputs:
-findings that may become examples, and predictions that must be compared by value.
+All findings are counted at once.  Two lists remain for the caller, who reads outputs: findings that
+may become examples, and predictions that must be compared by value.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,24 +9,23 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_rnn.audit.dead_letter_table import DeadLetter
 from stream_rnn.audit.dead_letters import DeadLetters, expected_letter
 from stream_rnn.audit.digests import content_of, digest_of, memoryless_digest, source_offset_of
+from stream_rnn.audit.duty import Duty
 from stream_rnn.audit.findings import FindingCounter, ValueComparison
 from stream_rnn.audit.missing_outputs import MissingOutputs
 from stream_rnn.audit.published_predictions import (
     BROKER_TIME,
     COLD_IS_FALSE,
     NO_ORIGIN,
-    NOT_CHOSEN,
     ORIGIN_IS_FALSE,
-    OUT_OF_ORDER,
     UNLIKE,
     PublishedPredictions,
 )
 from stream_rnn.audit.result import AuditOptions, AuditResult
 from stream_rnn.audit.segments import Segment, assign_origins
 from stream_rnn.audit.steps_check import StepsChecker, Verdict
+from stream_rnn.audit.surplus import find_surplus_letter, find_surplus_predictions
 from stream_rnn.fold.decoder import Record
 from stream_rnn.fold.output_batches import Message
 from stream_rnn.predictions.decoder import body_of
@@ -44,6 +43,7 @@ class Comparison:
         result: The result that counts the findings.
         ttl_ms: ``state_ttl`` in milliseconds; ``None`` if it is not set.
         is_forget: Returns whether a record forgets its key.
+        duty: Offsets of which the fold must have published the outputs.
 
     Attributes:
         origin_numbers: (N,) origin number of each offset; see :func:`assign_origins`.
@@ -62,10 +62,11 @@ class Comparison:
         result: AuditResult,
         ttl_ms: float | None,
         is_forget: Callable[[Record], bool],
+        duty: Duty,
     ) -> None:
         self._published, self._dead_letters = published, dead_letters
         self._options, self._result, self._ttl_ms = options, result, ttl_ms
-        self._is_forget = is_forget
+        self._is_forget, self._duty = is_forget, duty
         count = published.end - published.start
         self._is_replayed: NDArray[np.bool_] = np.zeros(count, bool)
         self._has_event: NDArray[np.bool_] = np.zeros(count, bool)  # has key and value
@@ -197,6 +198,10 @@ class Comparison:
         """Count an event that has no prediction of this fold, by the reason."""
         published, key = self._published, message.key or b""
         letter, checker = self._dead_letters.letters.get(offset), self._checker
+        if not self._duty.is_mine[offset - published.start]:
+            if checker is not None:
+                checker.note_unseen(key, steps, time_ms)
+            return
         if letter and letter.code == STEP_NOT_FINITE and checker and checker.may_differ(key):
             checker.note_skipped(key)
             self._is_letter_replayed[offset - published.start] = True
@@ -205,13 +210,18 @@ class Comparison:
         if checker is not None:
             checker.note_unseen(key, steps, time_ms)
         if self._has_other_output(offset):
-            self._result.count_not_comparable("other_fold")
+            self._count_not_comparable(offset, "other_fold")
         elif published.first_available is None or offset < published.first_available:
-            self._result.count_not_comparable("removed")
+            self._count_not_comparable(offset, "removed")
         else:
             self.missing.add(offset, message, self._memory_starts.get(key))
             while (oldest := self.missing.first_excess()) is not None:
                 self.add_missing(oldest)
+
+    def _count_not_comparable(self, offset: int, reason: str) -> None:
+        """Count an event, unless another audited fold counts it."""
+        if self._duty.is_led[offset - self._published.start]:
+            self._result.count_not_comparable(reason)
 
     def _has_other_output(self, offset: int) -> bool:
         """Return whether another fold has published an output for an event.
@@ -225,6 +235,8 @@ class Comparison:
         return is_unnamed and self._is_beside_other_fold(index)
 
     def _is_beside_other_fold(self, index: int) -> bool:
+        if self._duty.is_shared[index]:
+            return True
         after = int(np.searchsorted(self._output_indices, index))
         beside = self._output_indices[max(0, after - 1) : after + 1]
         return bool((self._published.other_fold_count[beside] > 0).any())
@@ -232,8 +244,13 @@ class Comparison:
     def _compare_replayed_letter(self, offset: int, message: Message) -> None:
         code, key = dict(message.headers)["sr-error"].decode(), message.key or b""
         index, checker = offset - self._published.start, self._checker
-        self._result.counts["dead_letters"] += 1
         letter = self._dead_letters.letters.get(offset)
+        duty = self._duty.is_mine if letter is None else self._duty.is_led
+        if not (duty[index] or (letter is not None and letter.names_fold)):
+            if code == STEP_NOT_FINITE and checker is not None:
+                checker.note_skipped(key)
+            return
+        self._result.counts["dead_letters"] += 1
         if code == STEP_NOT_FINITE and checker is not None:
             if letter is None and self._published.count[index]:
                 steps = int(self._published.steps[index])
@@ -271,9 +288,9 @@ class Comparison:
     def _count_missing_letter(self, offset: int, message: Message) -> None:
         index, first = offset - self._published.start, self._dead_letters.first_available
         if self._published.other_fold_count[index] or self._dead_letters.is_of_others(offset):
-            self._result.count_not_comparable("other_fold")
+            self._count_not_comparable(offset, "other_fold")
         elif first is None or offset < first:
-            self._result.count_not_comparable("removed")
+            self._count_not_comparable(offset, "removed")
         else:
             self.missing_letters.add(offset, message)
             while (oldest := self.missing_letters.first_excess()) is not None:
@@ -282,32 +299,17 @@ class Comparison:
     def finish(self) -> None:
         """Find surplus outputs; call this after all segments."""
         published, start = self._published, self._published.start
-        is_chosen = (published.flags & NOT_CHOSEN) == 0
-        unfounded = (published.other_fold_count > 0) & ~self._has_event
-        unfounded[: self._first_folded - start] = False
-        unexpected = ((published.count > 0) & ~self._is_replayed) | unfounded
-        for index in np.flatnonzero(unexpected & is_chosen):
-            output_offsets = published.output_offsets_of(start + int(index))
-            self.findings.add("unexpected", start + int(index), output_offsets=output_offsets)
-        is_repeated = (published.count.astype(np.uint32) + published.other_fold_count) > 1
-        for index in np.flatnonzero(self._is_replayed & is_repeated):
-            repeated = int(published.count[index]) + int(published.other_fold_count[index]) - 1
-            self.findings.add("duplicated", start + int(index), count=repeated)
-        for index in np.flatnonzero((published.flags & OUT_OF_ORDER > 0) & is_chosen):
-            self.findings.add("out_of_order", start + int(index))
+        is_founded = self._has_event.copy()
+        is_founded[: self._first_folded - start] = True
+        find_surplus_predictions(published, self._is_replayed, is_founded, self.findings)
         for offset, letter in self._dead_letters.letters.items():
-            self._find_surplus_letters(offset, letter)
-
-    def _find_surplus_letters(self, offset: int, letter: DeadLetter) -> None:
-        is_replayed = self._is_letter_replayed[offset - self._published.start]
-        if not (letter.is_chosen or is_replayed):
-            return
-        if repeated := letter.count - 1 + self._dead_letters.is_of_others(offset):
-            self.findings.add("dead_letters_duplicated", offset, count=repeated)
-        is_of_others = offset < self._first_folded or self._has_other_output(offset)
-        if is_replayed or (is_of_others and not letter.names_fold):
-            return
-        self.findings.add("dead_letters_unexpected", offset, None, None, letter.code.encode())
+            index = offset - start
+            if not (letter.names_fold or self._duty.is_led[index]):
+                continue
+            is_replayed = bool(self._is_letter_replayed[index])
+            is_of_others = offset < self._first_folded or self._has_other_output(offset)
+            letters = self._dead_letters, offset, letter, self.findings
+            find_surplus_letter(*letters, is_replayed=is_replayed, is_of_others=is_of_others)
 
     def compare_late(self) -> None:
         """Compare the outputs that seemed to be missing and have been read since."""

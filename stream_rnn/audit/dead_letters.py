@@ -21,13 +21,14 @@ from stream_rnn.audit.dead_letter_table import (
     is_code_for,
 )
 from stream_rnn.audit.digests import digest_of, is_origin
+from stream_rnn.audit.output_owner import Bounds, OutputOwner
 from stream_rnn.audit.published_predictions import (
     AHEAD_MAX,
     COPIES_MAX,
     COPIES_OF_ONE_MAX,
     UNLIKE_MAX,
-    Bounds,
-    OutputOwner,
+    ObserveOutput,
+    ignore_output,
 )
 from stream_rnn.audit.reread import record_at, records_at
 from stream_rnn.fold.dead_letters import record_header_name
@@ -64,6 +65,7 @@ class DeadLetters:
         owner: App, fold and source partition to audit.
         bounds: Source offsets to audit.
         includes_key: Returns whether a key is compared.
+        observe: Function that receives each dead letter of the partition that names its fold.
 
     Attributes:
         letters: First dead letter of each offset; one that names this fold precedes one without a
@@ -86,6 +88,7 @@ class DeadLetters:
         owner: OutputOwner,
         bounds: Bounds,
         includes_key: Any,
+        observe: ObserveOutput = ignore_output,
     ) -> None:
         self.letters = DeadLetterTable(bounds.start, bounds.end)
         self.unlike: dict[int, int] = {}
@@ -106,6 +109,7 @@ class DeadLetters:
         self._read_to: int | None = None
         count = max(0, bounds.end - bounds.start)
         self._is_of_others: NDArray[np.bool_] = np.zeros(count, bool)
+        self._observe = observe
 
     @property
     def name(self) -> str:
@@ -153,22 +157,33 @@ class DeadLetters:
         if place is None:
             return
         partition, offset, code = place
+        fold = (headers.get("sr-fold") or b"").decode("utf-8", "replace")
+        self._note_place(partition, offset, is_left_out=owner.leaves_out(fold))
+        names_fold = all(headers.get(name) is not None for name in FOLD_HEADERS)
         if partition != owner.partition:
-            if len(self.misplaced) < AHEAD_MAX:
+            return
+        if names_fold:
+            self._observe(record, offset, fold)
+        is_of_partner = names_fold and fold in owner.partners
+        if bounds.start <= offset < bounds.end and not is_of_partner:
+            self._add_within(record, offset, code, names_fold=names_fold)
+
+    def _note_place(self, partition: int, offset: int, *, is_left_out: bool) -> None:
+        if partition != self._owner.partition:
+            if len(self.misplaced) < AHEAD_MAX and not is_left_out:
                 self.misplaced.append((partition, offset))
             return
         if self.first_available is None:
             self.first_available = offset
-        if 0 <= offset < bounds.log_end:
+        if 0 <= offset < self._bounds.log_end:
             self.last = max(self.last, offset)
-        elif len(self.beyond) < AHEAD_MAX:
+        elif len(self.beyond) < AHEAD_MAX and not is_left_out:
             self.beyond.append(offset)
-        if bounds.start <= offset < bounds.end:
-            self._add_within(record, offset, code)
 
-    def _add_within(self, record: ConsumerRecord, offset: int, code: str) -> None:
+    def _add_within(
+        self, record: ConsumerRecord, offset: int, code: str, *, names_fold: bool
+    ) -> None:
         headers = dict(record.headers)
-        names_fold = all(headers.get(name) is not None for name in FOLD_HEADERS)
         if names_fold and headers.get("sr-fold") != self._owner.fold.encode():
             self._is_of_others[offset - self._bounds.start] = True
             return

@@ -1,6 +1,6 @@
 """Outputs that the replay produced and that were not read yet, in bounded memory."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from stream_rnn.fold.output_batches import Message
 
@@ -36,6 +36,11 @@ class MissingOutputs:
         message, begin = self._outputs.pop(offset)
         self._bytes -= _size_of(message)
         return message, begin
+
+    def drop(self, is_settled: Callable[[int], bool]) -> None:
+        """Remove the outputs of offsets for which another fold is in charge."""
+        for offset in [offset for offset in self if is_settled(offset)]:
+            self.pop(offset)
 
     def first_excess(self) -> int | None:
         """Return the oldest offset if there are too many outputs or bytes, ``None`` otherwise."""

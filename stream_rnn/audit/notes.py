@@ -1,11 +1,10 @@
 """Notes and problems of an audit: what was not compared, and states that must not occur."""
 
 from stream_rnn.audit.dead_letters import DeadLetters
+from stream_rnn.audit.output_owner import Bounds, OutputOwner
 from stream_rnn.audit.published_predictions import (
     COPIES_MAX,
     COPIES_OF_ONE_MAX,
-    Bounds,
-    OutputOwner,
     PublishedPredictions,
 )
 from stream_rnn.audit.result import AuditResult
@@ -15,7 +14,7 @@ from stream_rnn.kafka.group_offsets import GroupOffset
 def note_group_offset(
     result: AuditResult,
     name: str,
-    owner: OutputOwner,
+    app: str,
     committed: GroupOffset | None,
     effective: GroupOffset | None,
     log_start: int,
@@ -26,7 +25,7 @@ def note_group_offset(
     Args:
         result: The result to add to.
         name: Name of the source partition.
-        owner: The audited app and source.
+        app: App, which is the name of the group.
         committed: The group offset in Kafka, if any.
         effective: The same, or the one that the last output implies if Kafka has none.
         log_start: Log start of the source.
@@ -34,7 +33,7 @@ def note_group_offset(
     """
     if committed is None and effective is not None:
         result.notes.append(
-            f"{name}: group {owner.app} has no offset; its last output shows that all "
+            f"{name}: group {app} has no offset; its last output shows that all "
             f"offsets below {effective.offset} are published"
         )
     elif committed is not None and committed.fold_id is None:

@@ -8,54 +8,48 @@
 5  read the ends of the output topics again, for outputs that seem to be missing: the marker of a
    transaction can be a little late
 6  report what was not compared
+
+If several folds are audited, each goes through these steps, and is compared with the outputs that
+name it; ``audit/cut_overs.py`` finds which of them was in charge of an offset.
 """
 
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 
 import numpy as np
 
 from stream_rnn.audit.audited_keys import AuditedKeys
+from stream_rnn.audit.audited_range import AuditedRange
 from stream_rnn.audit.comparison import Comparison
+from stream_rnn.audit.cut_overs import CutOvers
 from stream_rnn.audit.dead_letters import DeadLetters
-from stream_rnn.audit.differences import differences, printable_bytes
-from stream_rnn.audit.findings import PendingExample, ValueComparison
-from stream_rnn.audit.framed_values import PublishedSchemas, check_schema_ids, in_json
+from stream_rnn.audit.duty import Duty
+from stream_rnn.audit.framed_values import PublishedSchemas, check_schema_ids
 from stream_rnn.audit.notes import (
-    note_group_offset,
     note_missing_range,
     note_uncompared_dead_letters,
     note_uncompared_predictions,
     note_unfolded_partition,
 )
-from stream_rnn.audit.published_predictions import Bounds, OutputOwner, PublishedPredictions
-from stream_rnn.audit.result import AuditOptions, AuditResult, Finding, is_close
+from stream_rnn.audit.output_owner import OutputOwner
+from stream_rnn.audit.published_predictions import PublishedPredictions, ignore_output
+from stream_rnn.audit.result import AuditOptions, AuditResult
+from stream_rnn.audit.second_look import SecondLook
 from stream_rnn.audit.segments import Segment, segments_of
 from stream_rnn.fold.decoder import Record
 from stream_rnn.fold.envelope import Envelope
-from stream_rnn.fold.fold_id import fold_id_of
 from stream_rnn.fold.framed import open_framed
 from stream_rnn.fold.kafka_log import KafkaLog
 from stream_rnn.fold.output_batches import Message
 from stream_rnn.fold.output_schema import model_decoder
-from stream_rnn.kafka.group_offsets import GroupOffset
-from stream_rnn.keys import describe_key
-from stream_rnn.model.heads import Multiclass
 from stream_rnn.model.network import Model
-from stream_rnn.predictions.decoder import as_json
 from stream_rnn.predictions.wire_schema import Wire
 from stream_rnn.replay.logs import Range, TopicLog
 from stream_rnn.replay.partition import replay_partition
 from stream_rnn.settings import FoldSettings
-
-VALUE_COMPARISONS_MAX = 1000  # in one read
-SAME_COPIES = "the same, but another copy differs"
-SAME_STEPS = (
-    "the same, but these steps are impossible: the key's other predictions show that its memory "
-    "began before the range"
-)
 
 UNCUT = {"dead_letter_bytes_max": 1 << 40, "output_batch_bytes_max": 1 << 40}
 """Limits with which the replay cuts no dead letter, because production's limits are unknown."""
@@ -65,132 +59,115 @@ REREAD_INTERVAL_S = 0.25
 ProgressCallback = Callable[[str, int, int | None], None]
 
 
-class PartitionAudit:
-    """Audits one partition and adds its findings to a result.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditContext:
+    """What all folds and partitions of an audit share.
 
-    Args:
+    Attributes:
         log: The opened range of the source topic.
-        model: The bundle that production uses.
-        settings: Settings of the fold.
+        settings: Settings of the folds.
         options: The keys to compare, and the number of examples.
-        result: The result to add to.
         keys: The keys that the audit reads.
         registry: The schemas of predictions.
-        source_range: The range of the partition.
         on_progress: See :func:`stream_rnn.audit.audit.audit`.
+    """
+
+    log: TopicLog
+    settings: FoldSettings
+    options: AuditOptions
+    keys: AuditedKeys
+    registry: PublishedSchemas
+    on_progress: ProgressCallback
+
+
+class PartitionAudit:
+    """Audits one fold of one partition and adds its findings to a result.
+
+    Args:
+        context: What all folds share.
+        model: Bundle of the fold.
+        owner: Fold and partition.
+        audited: Range to audit.
+        result: Result to add to.
+        cut_overs: Cut-overs to show all outputs to; ``None`` for none.
     """
 
     def __init__(
         self,
-        log: TopicLog,
+        context: AuditContext,
         model: Model,
-        settings: FoldSettings,
-        options: AuditOptions,
+        owner: OutputOwner,
+        audited: AuditedRange,
         result: AuditResult,
-        keys: AuditedKeys,
-        registry: PublishedSchemas,
-        source_range: Range,
-        on_progress: ProgressCallback,
+        cut_overs: CutOvers | None,
     ) -> None:
-        self.log, self.model, self.settings, self.options = log, model, settings, options
-        self.result, self.source_range, self.on_progress = result, source_range, on_progress
-        self.keys, self.registry, self.partition = keys, registry, source_range.partition
-        self.name = f"{log.topic}[{self.partition}]"
-        identity = fold_id_of(model, settings)
-        self.owner = OutputOwner(settings.app, identity, log.topic, self.partition)
-        heads = (head for head in model.spec.heads if isinstance(head, Multiclass))
-        self.labels = {head.name: frozenset(head.labels) for head in heads}
-        self.example_counts: dict[str, int] = {}
-        self.kafka_log = KafkaLog(log.cluster, settings, self.partition)
-        self.decoder = model_decoder(model, registry.schemas)
+        settings, options, self.context = context.settings, context.options, context
+        self.log, self.model, self.settings, self.options = context.log, model, settings, options
+        self.result, self.audited, self.owner = result, audited, owner
+        self.partition = owner.partition
+        self.kafka_log = KafkaLog(self.log.cluster, settings, self.partition)
         self.wire = Wire(settings.predictions_format, settings.predictions_schema_id or 0)
         self.envelope = Envelope(model.spec.event, settings, open_framed(model.spec, settings))
-
-    async def audit(self) -> None:
-        """Audit the partition; call this once."""
-        # 1 the range ends at the group offset
-        where, range_end = (self.result, self.name), self.source_range.end or 0
-        log_start, log_end = await self.kafka_log.log_start(), await self.kafka_log.log_end()
-        committed = await self._read_group_offset(log_start, log_end)
-        published_end = committed.offset if committed else 0
-        start = max(self.source_range.start, log_start)
-        end = max(start, min(range_end, published_end, log_end))
-        self.result.ranges[self.partition] = (start, end)
-        # 2 read the outputs
-        bounds = Bounds(start, end, published_end, log_end)
-        await self._read_outputs(bounds)
-        if committed is None:
-            note_unfolded_partition(*where, self.owner, self.published, log_start, log_end)
-        else:
-            requested = self.log.first, self.log.last
-            note_missing_range(*where, requested, range_end, (log_start, log_end), bounds)
-        # 3 fold again, from each origin, and compare
-        segments = self._segments(committed) if end > start else ()
-        filtered = [await self._fold(segment) for segment in segments]
-        self.result.filtered += max(filtered, default=0)  # a record may be in several segments
-        self.keys.end_partition(self.partition)
-        # 4 find outputs that the replay does not have
-        self.comparison.finish()
-        # 5 read the ends of the output topics again
-        await self._wait_for_late_outputs()
-        # 6 report what was not compared
-        await self._check_outside_range(committed)
-        await self._process_pending()
-        is_from_start = self.log.first is None
-        note_uncompared_predictions(*where, self.owner, self.published, is_from_start=is_from_start)
-        note_uncompared_dead_letters(self.result, self.dead_letters)
-        check_schema_ids(*where, self.published, self.settings, self.registry)
-        count = int(self.published.other_fold_count.sum(dtype=np.int64))
-        self.result.add_other_folds(count, self.published.other_folds_by_id)
-
-    async def _read_group_offset(self, log_start: int, log_end: int) -> GroupOffset | None:
-        """Return the group offset; without one, return what the last output implies."""
-        committed = effective = await self.kafka_log.group_offset()
-        if committed is None and (last := await self.kafka_log.last_output()) is not None:
-            effective = GroupOffset(last.offset + 1, last.fold_id, last.origin)
-        ends = log_start, log_end
-        note_group_offset(self.result, self.name, self.owner, committed, effective, *ends)
-        return effective
-
-    async def _read_outputs(self, bounds: Bounds) -> None:
-        cluster, settings, includes_key = self.log.cluster, self.settings, self.options.includes_key
+        cluster, bounds, includes_key = self.log.cluster, audited.bounds, options.includes_key
         self.published = PublishedPredictions(
             cluster,
             settings.predictions,
-            self.owner,
+            owner,
             bounds,
-            self.model.numerics(),
+            model.numerics(),
             includes_key,
-            self.decoder,
+            model_decoder(model, context.registry.schemas),
+            ignore_output if cut_overs is None else cut_overs.add_prediction,
         )
         self.dead_letters = DeadLetters(
-            cluster, settings.dead_letters_topic, self.owner, bounds, includes_key
+            cluster,
+            settings.dead_letters_topic,
+            owner,
+            bounds,
+            includes_key,
+            ignore_output if cut_overs is None else cut_overs.add_letter,
         )
-        await self._read_new_outputs()
+        self.look = SecondLook(
+            self.published, self.dead_letters, model, result, self.options.examples
+        )
+
+    async def read_new_outputs(self) -> None:
+        """Read the outputs that were added since the last call (step 2)."""
+        async with aclosing(self.published.read()) as found:
+            async for records in found:
+                self.context.on_progress(self.published.name, records, None)
+        await self.dead_letters.read()
+
+    async def fold(self, duty: Duty) -> None:
+        """Fold the range again, and compare its outputs (steps 3 and 4).
+
+        Args:
+            duty: Offsets of which the fold must have published the outputs.
+        """
+        bounds = self.audited.bounds
         self.comparison = Comparison(
             self.published,
             self.dead_letters,
             self.options,
             self.result,
-            settings.state_ttl_ms,
+            self.settings.state_ttl_ms,
             self.envelope.forgets,
+            duty,
         )
+        segments = self._segments() if bounds.end > bounds.start else ()
+        filtered = [await self._fold(segment) for segment in segments]
+        self.result.filtered += max(filtered, default=0)  # a record may be in several segments
+        self.comparison.finish()
 
-    async def _read_new_outputs(self) -> None:
-        async with aclosing(self.published.read()) as found:
-            async for records in found:
-                self.on_progress(self.published.name, records, None)
-        await self.dead_letters.read()
-
-    def _segments(self, committed: GroupOffset | None) -> list[Segment]:
-        origin = self.dead_letters.origin
+    def _segments(self) -> list[Segment]:
+        origin, committed = self.dead_letters.origin, self.audited.committed
         if origin is None and committed is not None and committed.fold_id == self.owner.fold:
             origin = committed.origin
         return segments_of(self.published, self.comparison.origin_numbers, origin)
 
     async def _fold(self, segment: Segment) -> int:
         """Fold a segment, compare its outputs, and return the number of filtered records."""
-        comparison = self.comparison
+        comparison, name = self.comparison, self.audited.name
         comparison.begin(segment)
         predictions: list[Message] = []
         dead_letters: list[Message] = []
@@ -203,13 +180,13 @@ class PartitionAudit:
             segment_range = Range(self.partition, segment.begin, segment.end)
             async with aclosing(self.log.batches(segment_range)) as found:
                 async for records in found:
-                    self.keys.add(self.partition, records)
+                    self.context.keys.add(self.partition, records)
                     yield self._drop_unneeded(records)
                     comparison.compare(records, predictions, dead_letters)
                     predictions.clear()
                     dead_letters.clear()
-                    await self._process_pending()
-                    self.on_progress(self.name, len(records), segment.end - segment.begin)
+                    await self.look.run(comparison)
+                    self.context.on_progress(name, len(records), segment.end - segment.begin)
 
         settings = self.settings.model_copy(update=UNCUT)
         place = self.partition, segment.begin
@@ -224,20 +201,40 @@ class PartitionAudit:
             return records
         return [record for record in records if self.options.includes_key(record.key)]
 
-    async def _wait_for_late_outputs(self) -> None:
-        """Read the ends of the outputs until nothing is missing, or no marker can still be late."""
-        comparison = self.comparison
-        deadline = time.monotonic() + self.settings.transaction_timeout_ms / 1000
-        while comparison.may_be_late() and time.monotonic() < deadline:
-            await asyncio.sleep(REREAD_INTERVAL_S)
-            await self._read_new_outputs()
-            comparison.compare_late()
+    def drop_missing(self, is_settled: Callable[[int], bool]) -> None:
+        """Forget the missing outputs of offsets for which another fold is in charge."""
+        self.comparison.missing.drop(is_settled)
+        self.comparison.missing_letters.drop(is_settled)
+
+    async def finish(self) -> None:
+        """Count what is missing, and report what was not compared (step 6)."""
+        comparison, where = self.comparison, (self.result, self.audited.name)
         for offset in sorted(comparison.missing):
             comparison.add_missing(offset)
         for offset in sorted(comparison.missing_letters):
             comparison.add_missing_letter(offset)
+        await self._check_outside_range()
+        await self.look.run(comparison)
+        is_from_start = self.log.first is None
+        note_uncompared_predictions(*where, self.owner, self.published, is_from_start=is_from_start)
+        note_uncompared_dead_letters(self.result, self.dead_letters)
+        check_schema_ids(*where, self.published, self.settings, self.context.registry)
+        if self.owner.is_first:
+            count = int(self.published.other_fold_count.sum(dtype=np.int64))
+            self.result.add_other_folds(count, self.published.other_folds_by_id)
 
-    async def _check_outside_range(self, committed: GroupOffset | None) -> None:
+    def note_range(self) -> None:
+        """Report which part of the requested range does not exist, or was never folded."""
+        audited, where = self.audited, (self.result, self.audited.name)
+        log_ends = audited.log_start, audited.bounds.log_end
+        if audited.committed is None:
+            note_unfolded_partition(*where, self.owner, self.published, *log_ends)
+        else:
+            requested = self.log.first, self.log.last
+            end = audited.requested_end
+            note_missing_range(*where, requested, end, log_ends, audited.bounds)
+
+    async def _check_outside_range(self) -> None:
         """Find outputs of records that do not exist, and predictions beyond the group offset."""
         published, log_end = self.published, await self.kafka_log.log_end()
         add = self.comparison.findings.add
@@ -252,7 +249,8 @@ class PartitionAudit:
         for _, offset in self.dead_letters.misplaced:
             add("dead_letters_unexpected", offset)
         ahead = [offset for offset, _ in published.ahead if 0 <= offset < log_end]
-        if ahead and committed is not None and self.settings.delivery == "exactly_once":
+        is_exact = self.settings.delivery == "exactly_once"
+        if ahead and self.audited.committed is not None and is_exact:
             await self._wait_for_group_offset(max(ahead))
 
     async def _wait_for_group_offset(self, offset: int) -> None:
@@ -266,81 +264,73 @@ class PartitionAudit:
                 break
             await asyncio.sleep(REREAD_INTERVAL_S)
         self.result.problems.append(
-            f"{self.name}: the group offset is {committed.offset}, but {self.published.name} "
-            f"contains the prediction of offset {offset}: somebody set the group offset back, or "
-            "wrote the prediction; offsets between the two were not compared"
+            f"{self.audited.name}: the group offset is {committed.offset}, but "
+            f"{self.published.name} contains the prediction of offset {offset}: somebody set the "
+            "group offset back, or wrote the prediction; offsets between the two were not compared"
         )
 
-    async def _process_pending(self) -> None:
-        """Read again the outputs that the comparison needs for its values and examples."""
-        pending = self.comparison.value_comparisons
-        for first in range(0, len(pending), VALUE_COMPARISONS_MAX):
-            await self._compare_values(pending[first : first + VALUE_COMPARISONS_MAX])
-        pending.clear()
-        await self._compare_dead_letters(self.comparison.letter_comparisons)
-        self.comparison.letter_comparisons.clear()
-        for example in self.comparison.findings.pending:
-            await self._add_example(example)
-        self.comparison.findings.pending.clear()
 
-    async def _compare_values(self, pairs: Sequence[ValueComparison]) -> None:
-        values = await self.published.values(
-            output_offset for pair in pairs for output_offset in pair.output_offsets
-        )
-        self.result.other_numerics += len(pairs)
-        values = {place: as_json(one, self.decoder) or b"" for place, one in values.items()}
-        for pair in pairs:
-            replayed = as_json(pair.message.value, self.decoder)
-            expected = replayed if pair.has_same_memory else values.get(pair.output_offsets[0])
-            for output_offset in pair.output_offsets:
-                value = values.get(output_offset)
-                if not is_close(value or b"", expected or b"", self.labels):
-                    self.comparison.add_unequal(pair, output_offset, "different")
-                    break
+async def audit_partition(
+    context: AuditContext,
+    models: Sequence[Model],
+    owners: Sequence[OutputOwner],
+    audited: AuditedRange,
+    results: Sequence[AuditResult],
+) -> None:
+    """Audit a partition, with one model, owner and result for each fold."""
+    options, several = context.options, len(models) > 1
+    place = owners[0].partition, audited, options.includes_key, options.examples
+    cut_overs = CutOvers(*place) if several else None
+    audits = [
+        PartitionAudit(context, *one, cut_overs if one[1].is_first else None)
+        for one in zip(models, owners, [audited] * len(models), results, strict=True)
+    ]
+    for one in audits:
+        await one.read_new_outputs()
+    audits[0].note_range()
+    count = max(0, audited.bounds.end - audited.bounds.start)
+    duties = [Duty.of_one_fold(count)]
+    if cut_overs is not None:
+        duties = Duty.of_folds(cut_overs.duties([owner.fold for owner in owners]))
+    for one, duty in zip(audits, duties, strict=True):
+        await one.fold(duty)
+    context.keys.end_partition(owners[0].partition)
+    if cut_overs is not None:
+        _settle_shared(audits, duties)
+    await _wait_for_late_outputs(audits)
+    if cut_overs is not None:
+        for one in audits:
+            one.drop_missing(cut_overs.has_output)
+        cut_overs.report(audits[0].comparison.findings, results[0])
+    for one in audits:
+        await one.finish()
 
-    async def _compare_dead_letters(self, pairs: Sequence[ValueComparison]) -> None:
-        """Compare copies of dead letters that contain different shares of the same record."""
-        expected = {offset: pair.message for pair in pairs for offset in pair.output_offsets}
-        unequal = set(expected)
-        async with aclosing(self.dead_letters.records(expected)) as found:
-            async for record in found:
-                if not differences(record, expected[record.offset], is_dead_letter=True):
-                    unequal.discard(record.offset)
-        for pair in pairs:
-            first = next((offset for offset in pair.output_offsets if offset in unequal), None)
-            if first is not None:
-                self.comparison.add_unequal(pair, first, "dead_letters_different")
 
-    async def _add_example(self, example: PendingExample) -> None:
-        """Add an example to the result, unless the result has enough of its kind."""
-        if self.example_counts.get(example.kind, 0) >= self.options.examples:
-            return
-        self.example_counts[example.kind] = self.example_counts.get(example.kind, 0) + 1
-        key = "" if example.key is None else describe_key(example.key)
-        published, replayed, parts = await self._describe_sides(example)
-        place = example.kind, self.partition, example.offset
-        finding = Finding(*place, key=key, published=published, replayed=replayed, parts=parts)
-        self.result.examples.append(finding)
+def _settle_shared(audits: Sequence[PartitionAudit], duties: Sequence[Duty]) -> None:
+    """Keep an output as missing only if every fold that can have been in charge would have one.
 
-    async def _describe_sides(
-        self, example: PendingExample
-    ) -> tuple[str | None, str | None, tuple[str, ...]]:
-        """Return the published output, the expected one, and the names of the parts that differ."""
-        is_dead_letter = example.kind.startswith("dead_letters")
-        output = self.dead_letters if is_dead_letter else self.published
-        reads = [await output.record(offset) for offset in example.output_offsets]
-        records = [record for record in reads if record]
-        if not is_dead_letter:
-            example, records = in_json(self.decoder, example, records)
-        first = records[0].value if records else example.published
-        if example.expected is None or not records:
-            expected = example.expected.value if example.expected else example.replayed
-            return printable_bytes(first), printable_bytes(expected), ()
-        for record in records:
-            if parts := differences(record, example.expected, is_dead_letter=is_dead_letter):
-                published = "; ".join(f"{part.name} {part.published}" for part in parts)
-                replayed = "; ".join(f"{part.name} {part.replayed}" for part in parts)
-                return published, replayed, tuple(part.name.split()[0] for part in parts)
-        if output.is_unlike(example.offset):
-            return printable_bytes(first), SAME_COPIES, ("copies",)
-        return printable_bytes(first), SAME_STEPS, ("steps",)
+    The first of these folds counts it.
+    """
+    expected = [{*one.comparison.missing, *one.comparison.missing_letters} for one in audits]
+    start = audits[0].published.start
+    for one, own in zip(audits, duties, strict=True):
+
+        def is_settled(offset: int, own: Duty = own) -> bool:
+            index = offset - start
+            can_be_silent = any(
+                duty.is_mine[index] and offset not in theirs
+                for duty, theirs in zip(duties, expected, strict=True)
+            )
+            return can_be_silent or not own.is_led[index]
+
+        one.drop_missing(is_settled)
+
+
+async def _wait_for_late_outputs(audits: Sequence[PartitionAudit]) -> None:
+    """Read the ends of the outputs until nothing is missing, or no marker can still be late."""
+    deadline = time.monotonic() + audits[0].settings.transaction_timeout_ms / 1000
+    while any(one.comparison.may_be_late() for one in audits) and time.monotonic() < deadline:
+        await asyncio.sleep(REREAD_INTERVAL_S)
+        for one in audits:
+            await one.read_new_outputs()
+            one.comparison.compare_late()

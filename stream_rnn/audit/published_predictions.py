@@ -6,9 +6,8 @@ first one names.  The records themselves stay in Kafka, and all lists of excepti
 """
 
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from stream_rnn.audit.digests import content_of, digest_of, is_origin, memoryless_digest
 from stream_rnn.audit.other_folds import OtherFolds
+from stream_rnn.audit.output_owner import Bounds, OutputOwner
 from stream_rnn.audit.reread import record_at, records_at
 from stream_rnn.errors import ConfigError
 from stream_rnn.fold.kafka_log import LOG_APPEND_TIME
@@ -35,46 +35,15 @@ COPIES_MAX = 100_000
 COPIES_OF_ONE_MAX = 10  # of one offset, with different bytes
 
 UNLIKE, OTHER_NUMERICS, BROKER_TIME, COLD_IS_FALSE, NOT_CHOSEN, OUT_OF_ORDER = 1, 2, 4, 8, 16, 32
-ORIGIN_IS_FALSE = 64
+ORIGIN_IS_FALSE, OF_PARTNER = 64, 128
 
 
-@dataclass(frozen=True, slots=True)
-class OutputOwner:
-    """The fold and the source partition whose outputs are audited.
-
-    Attributes:
-        app: App.
-        fold: Fold id.
-        topic: Source topic.
-        partition: Source partition.
-    """
-
-    app: str
-    fold: str
-    topic: str
-    partition: int
-
-    def owns_elsewhere(self, headers: Mapping[str, bytes | None]) -> bool:
-        """Return whether an output belongs to any partition of this app's source topic."""
-        names = headers.get("sr-app"), headers.get("sr-topic")
-        return names == (self.app.encode(), self.topic.encode())
+ObserveOutput = Callable[[ConsumerRecord, int, str], None]
+"""Receives an output of the audited partition, its source offset and its fold."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """Source offsets of an audit.
-
-    Attributes:
-        start: First offset to audit.
-        end: Offset after the last one to audit.
-        group_offset: Group offset; everything below it has been published.
-        log_end: Log end of the source when the group offset was read.
-    """
-
-    start: int
-    end: int
-    group_offset: int
-    log_end: int
+def ignore_output(_record: ConsumerRecord, _offset: int, _fold: str) -> None:
+    """Do nothing."""
 
 
 class PublishedPredictions:
@@ -88,6 +57,7 @@ class PublishedPredictions:
         numerics: Numerics of this process.
         includes_key: Returns whether a key is compared.
         decoder: Decoder of predictions.
+        observe: Function that receives each prediction of the partition, of any fold.
 
     Attributes:
         count: (N,) number of predictions.
@@ -100,6 +70,7 @@ class PublishedPredictions:
             numerics.  BROKER_TIME: the broker set the timestamp.  COLD_IS_FALSE: ``cold``
             contradicts ``steps``.  NOT_CHOSEN: the key is not compared.  OUT_OF_ORDER: the
             prediction follows one of a larger offset.  ORIGIN_IS_FALSE: the origin is impossible.
+            OF_PARTNER: another audited fold has published a prediction.
         other_fold_count: (N,) number of predictions of this app's other folds.
         other_folds: Checks of those predictions against their records.
         origins: Origins that predictions of this fold name, in order of appearance.
@@ -129,6 +100,7 @@ class PublishedPredictions:
         numerics: str,
         includes_key: Any,
         decoder: PredictionDecoder,
+        observe: ObserveOutput = ignore_output,
     ) -> None:
         start, end = bounds.start, bounds.end
         if end - start > OFFSETS_MAX:
@@ -160,7 +132,7 @@ class PublishedPredictions:
         self.last = -1
         self.first_available: int | None = None
         self.log_start = 0
-        self._cluster, self._includes_key = cluster, includes_key
+        self._cluster, self._includes_key, self._observe = cluster, includes_key, observe
         self._tp = TopicPartition(predictions, owner.partition)
         self._numerics, self.decoder = numerics, decoder
         self.schema_ids: dict[str, bytes] = {}
@@ -194,16 +166,23 @@ class PublishedPredictions:
         if place is None:
             self.foreign_outputs["headers that no worker writes"] += 1
             return
-        partition, offset, origin, fold = place
+        self._add_own(record, *place)
+
+    def _add_own(
+        self, record: ConsumerRecord, partition: int, offset: int, origin: int, fold: str
+    ) -> None:
+        """Add a prediction of the app, of any fold."""
+        is_left_out = self.owner.leaves_out(fold)
         if partition != self.owner.partition:
-            if len(self.misplaced) < AHEAD_MAX:
+            if len(self.misplaced) < AHEAD_MAX and not is_left_out:
                 self.misplaced.append((partition, offset, record.offset))
             return
         if self.first_available is None:
             self.first_available = offset
+        self._observe(record, offset, fold)
         if self.start <= offset < self.end:
             self._add_within(record, offset, origin, fold)
-        else:
+        elif not is_left_out:
             self._add_outside(record, offset)
         if offset < self._bounds.log_end:
             self.last = max(self.last, offset)
@@ -216,8 +195,13 @@ class PublishedPredictions:
 
     def _add_within(self, record: ConsumerRecord, offset: int, origin: int, fold: str) -> None:
         index = offset - self.start
+        if fold in self.owner.partners:
+            self.flags[index] |= OF_PARTNER
+            self._note_numerics(index, record)
+            return
         is_repeated = bool(self.count[index] or self.other_fold_count[index])
-        if offset < self.last and not is_repeated:
+        is_repeated = is_repeated or bool(self.flags[index] & OF_PARTNER)
+        if offset < self.last and not is_repeated and not self.owner.leaves_out(fold):
             self.flags[index] |= OUT_OF_ORDER
         if not self._includes_key(record.key):
             self.flags[index] |= NOT_CHOSEN
@@ -255,7 +239,12 @@ class PublishedPredictions:
         if fold in self.other_folds_by_id or len(self.other_folds_by_id) < NAMES_MAX:
             self.other_folds_by_id[fold] += 1
         self.other_fold_count[index] = min(int(self.other_fold_count[index]) + 1, 65_535)
-        self.other_folds.add(record, offset)
+        if self.owner.is_first:
+            self.other_folds.add(record, offset)
+        self._note_numerics(index, record)
+
+    def _note_numerics(self, index: int, record: ConsumerRecord) -> None:
+        """Note whether the prediction of another fold was computed with other numerics."""
         if self._numerics.encode() not in (record.value or b""):
             self.flags[index] |= OTHER_NUMERICS
 

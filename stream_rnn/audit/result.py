@@ -23,7 +23,13 @@ FAULT_KINDS = (
     "dead_letters_different",
     "dead_letters_unexpected",
 )
-REPEAT_KINDS = {"duplicated", "out_of_order", "dead_letters_duplicated"}
+CUT_OVER_KINDS = ("two_folds", "number_falls", "not_in_charge", "same_number", "unreadable")
+"""Kinds of faults at the cut-overs of a roll-out; see ``audit/cut_overs.py``."""
+
+REPEAT_KINDS = {
+    *("duplicated", "out_of_order", "dead_letters_duplicated"),
+    *("two_folds", "number_falls", "not_in_charge"),
+}
 """Kinds that ``at_least_once`` allows: a worker that is fenced late repeats outputs of another."""
 
 WHY_NOT_COMPARABLE = {
@@ -87,6 +93,32 @@ class Finding:
     parts: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class CutOver:
+    """A cut-over, as the outputs of a partition and its group offset show it.
+
+    The cut-over was at an offset above ``last_before`` and up to ``offset``.  These are neighbours
+    unless the records between them have no output.
+
+    Attributes:
+        partition: Source partition.
+        number: Number of the cut-over; 0 if workers took another bundle without a roll-out.
+        before: Fold that was in charge before; ``None`` if no output shows it.
+        fold: Fold that has been in charge since; the same for a finish and a cancelled promote.
+        last_before: Last source offset with an output from before; ``None`` if there is none.
+        offset: First source offset with an output of the fold; the group offset if there is none.
+        has_output: Whether there is such an output.
+    """
+
+    partition: int
+    number: int
+    before: str | None
+    fold: str
+    last_before: int | None
+    offset: int
+    has_output: bool = True
+
+
 @dataclass(slots=True)
 class AuditResult:
     """The result of an audit.
@@ -112,9 +144,13 @@ class AuditResult:
         problems: Sentences, each about a state that must not occur.
         notes: Sentences, each about outputs or records that were not compared.
         examples: First findings of each kind.
+        folds: The result of each fold, by fold id, if several folds were audited.
+        cut_overs: Cut-overs of each partition, in order, if several folds were audited.
     """
 
-    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
+    counts: dict[str, int] = field(
+        default_factory=lambda: dict.fromkeys((*KINDS, *CUT_OVER_KINDS), 0)
+    )
     why_not_comparable: dict[str, int] = field(
         default_factory=lambda: dict.fromkeys(WHY_NOT_COMPARABLE, 0)
     )
@@ -132,6 +168,8 @@ class AuditResult:
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     examples: list[Finding] = field(default_factory=list)
+    folds: dict[str, "AuditResult"] = field(default_factory=dict)
+    cut_overs: list[CutOver] = field(default_factory=list)
 
     @property
     def is_empty(self) -> bool:
@@ -154,7 +192,8 @@ class AuditResult:
     def fault_kinds(self, delivery: str) -> list[str]:
         """Return the kinds of faults that occurred and that a delivery does not allow."""
         allowed = REPEAT_KINDS if delivery == "at_least_once" else set()
-        return [kind for kind in FAULT_KINDS if self.counts[kind] and kind not in allowed]
+        kinds = (*FAULT_KINDS, *CUT_OVER_KINDS)
+        return [kind for kind in kinds if self.counts[kind] and kind not in allowed]
 
     def is_fine(self, delivery: str) -> bool:
         """Return whether there are neither faults nor problems.

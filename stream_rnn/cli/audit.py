@@ -1,13 +1,22 @@
 """``stream-rnn audit``: published predictions, compared with a replay of their source."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
 
 from stream_rnn.audit.audit import audit
-from stream_rnn.audit.result import KINDS, WHY_NOT_COMPARABLE, AuditOptions, AuditResult, Finding
+from stream_rnn.audit.merged import describe_cut_over
+from stream_rnn.audit.result import (
+    CUT_OVER_KINDS,
+    KINDS,
+    WHY_NOT_COMPARABLE,
+    AuditOptions,
+    AuditResult,
+    Finding,
+)
 from stream_rnn.cli.shared.printing import output_console, print_json, print_text
 from stream_rnn.cli.shared.progress import RecordBars
 from stream_rnn.fold.fold_id import fold_id_of
@@ -22,6 +31,7 @@ from stream_rnn.settings import FoldSettings
 
 def run(
     settings: FoldSettings,
+    bundles: tuple[str, ...],
     first: str | None,
     last: str | None,
     partitions: tuple[int, ...],
@@ -33,7 +43,8 @@ def run(
     """Compare published predictions with a replay of their source."""
     pin_numerics()
     tune_garbage_collector()
-    model = load_bundle(settings.bundle)
+    names = bundles or (settings.bundle,)
+    models = [load_bundle(name) for name in names]
     options = AuditOptions(frozenset(parse_key(key) for key in keys), sample, examples)
     log = TopicLog(settings, settings.source, first, last)
     with RecordBars() as bars:
@@ -41,18 +52,21 @@ def run(
         async def compare() -> AuditResult:
             await take_kept_schemas(settings)
             async with log:
-                return await audit(log, model, settings, options, partitions, bars)
+                return await audit(log, models, settings, options, partitions, bars)
 
         result = asyncio.run(compare())
+    folds = {fold_id_of(model, settings): name for model, name in zip(models, names, strict=True)}
     if as_json:
-        print_json(_as_json(result, model, settings))
+        print_json(_as_json(result, models[0], settings, folds))
     else:
-        _print(output_console(), result, model, settings)
+        _print(output_console(), result, settings, folds)
     return 0 if result.is_fine(settings.delivery) else 1
 
 
-def _as_json(result: AuditResult, model: Model, settings: FoldSettings) -> dict[str, Any]:
-    return {
+def _as_json(
+    result: AuditResult, model: Model, settings: FoldSettings, folds: Mapping[str, str]
+) -> dict[str, Any]:
+    found = {
         **{kind: result.counts[kind] for kind in KINDS},
         "dead_letters_compared": result.dead_letters_compared,
         "filtered": result.filtered,
@@ -60,7 +74,7 @@ def _as_json(result: AuditResult, model: Model, settings: FoldSettings) -> dict[
         "other_folds": result.other_folds,
         "other_folds_by_id": result.other_folds_by_id,
         "other_numerics": result.other_numerics,
-        "fold": fold_id_of(model, settings),
+        "fold": next(iter(folds)),
         "numerics": model.numerics(),
         "ranges": {str(partition): list(ends) for partition, ends in result.ranges.items()},
         "is_fine": result.is_fine(settings.delivery),
@@ -73,16 +87,34 @@ def _as_json(result: AuditResult, model: Model, settings: FoldSettings) -> dict[
         "notes": result.notes,
         "examples": [asdict(finding) for finding in result.examples],
     }
+    if len(folds) == 1:
+        return found
+    return {
+        **found,
+        **{kind: result.counts[kind] for kind in CUT_OVER_KINDS},
+        "folds": {
+            fold: {"bundle": folds[fold], **{kind: one.counts[kind] for kind in KINDS}}
+            for fold, one in result.folds.items()
+        },
+        "cut_overs": [asdict(one) for one in result.cut_overs],
+    }
 
 
-def _print(console: Console, result: AuditResult, model: Model, settings: FoldSettings) -> None:
+def _print(
+    console: Console, result: AuditResult, settings: FoldSettings, folds: Mapping[str, str]
+) -> None:
     lines = []
     for partition, (start, end) in result.ranges.items():
         offsets = f"offsets {start} to {end - 1}" if end > start else "no offsets"
         lines.append(f"{settings.source}[{partition}]: {offsets}")
-    lines += [f"{kind.replace('_', ' '):24} {result.counts[kind]}" for kind in KINDS]
+        lines += _cut_overs(result, partition)
+    kinds = KINDS if len(folds) == 1 else (*KINDS, *CUT_OVER_KINDS)
+    lines += [f"{kind.replace('_', ' '):24} {result.counts[kind]}" for kind in kinds]
     lines += [f"{'filtered':24} {result.filtered}"] if result.filtered else []
-    lines += [f"note: {note}" for note in (*_limits(result, model, settings), *result.notes)]
+    for fold, one in result.folds.items():
+        lines.append(f"fold {fold}, {folds[fold]}: compared {one.counts['compared']}")
+    notes = (*_limits(result, folds), *_dropped(result, settings), *result.notes)
+    lines += [f"note: {note}" for note in notes]
     lines += [f"warning: {warning}" for warning in result.warnings]
     lines += [f"problem: {problem}" for problem in result.problems]
     for line in lines:
@@ -92,6 +124,22 @@ def _print(console: Console, result: AuditResult, model: Model, settings: FoldSe
     print_text(console, _verdict(result, settings), "  ")
 
 
+def _cut_overs(result: AuditResult, partition: int) -> list[str]:
+    """Return a line for each cut-over of a partition; none if one bundle was audited."""
+    found = [one for one in result.cut_overs if one.partition == partition]
+    if result.folds and not found:
+        return ["  no cut-over"]
+    return [f"  {describe_cut_over(one)}" for one in found]
+
+
+def _dropped(result: AuditResult, settings: FoldSettings) -> list[str]:
+    count = result.counts["number_falls"] + result.counts["not_in_charge"]
+    if not count or settings.delivery == "exactly_once":
+        return []
+    text = "predictions with a lower number than one before them"
+    return [f"{text} {count}: at_least_once allows them, and readers drop them"]
+
+
 def _example(finding: Finding) -> list[str]:
     key = f" key {finding.key}" if finding.key else ""
     lines = [f"{finding.kind} partition {finding.partition} offset {finding.offset}{key}"]
@@ -99,7 +147,7 @@ def _example(finding: Finding) -> list[str]:
     return [*lines, *(f"  {name:9} {text}" for name, text in texts.items() if text is not None)]
 
 
-def _limits(result: AuditResult, model: Model, settings: FoldSettings) -> list[str]:
+def _limits(result: AuditResult, folds: Mapping[str, str]) -> list[str]:
     """Return sentences about predictions that were not compared, or not byte for byte."""
     notes = [
         f"not comparable {count}: {WHY_NOT_COMPARABLE[reason]}"
@@ -109,9 +157,10 @@ def _limits(result: AuditResult, model: Model, settings: FoldSettings) -> list[s
     if result.other_folds:
         counts = ", ".join(f"{fold} {count}" for fold, count in result.other_folds_by_id.items())
         notes.append(
-            f"predictions of other folds {result.other_folds} ({counts}), this is fold "
-            f"{fold_id_of(model, settings)}: audit each of them with its own bundle, "
-            "state_ttl and limits"
+            f"predictions of other folds {result.other_folds} ({counts}), "
+            f"{'this is fold' if len(folds) == 1 else 'these are the folds'} {', '.join(folds)}: "
+            "give --bundle again for the bundle of each of them; if state_ttl or limits differ, "
+            "audit it alone, with its own"
         )
     if result.other_numerics:
         notes.append(

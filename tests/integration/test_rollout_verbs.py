@@ -10,6 +10,7 @@ from functools import partial
 import pytest
 from aiokafka import AIOKafkaConsumer
 
+from stream_rnn.audit.result import CUT_OVER_KINDS
 from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.kafka.group_members import WorkerAssignor
 from stream_rnn.operate.rollout_requests import _finish_all
@@ -59,10 +60,10 @@ class Person(RollOut):
         await self.stream.produce(mixed_records(100, seed=seed))
         await self.stream.until_published(worker=worker)
 
-    async def audit(self, bundle):
-        """Audit what is published with one bundle."""
+    async def audit(self, *bundles):
+        """Audit what is published with one bundle or several."""
         place = [w for w in options(self.stream, *PLACE) if not w.startswith("--bundle=")]
-        said = await run("audit", *place, f"--bundle={bundle}", "--json")
+        said = await run("audit", *place, *(f"--bundle={one}" for one in bundles), "--json")
         return json.loads(said.splitlines()[-1])
 
     async def promote_new(self):
@@ -128,6 +129,12 @@ async def test_a_roll_out_by_its_verbs(delivery, person_of):
         assert (partition["fold"], partition["number"]) == (new, 4)
         assert set(partition["folds"][old].values()) == {None, 0}
     await compare(person, is_exact=True)
+    await check_audits(person)
+
+
+async def check_audits(person) -> None:
+    """Audit with each bundle and with both, after the cut-overs 1 to 3."""
+    stream, (old, new) = person.stream, person.ids
     audits = [await person.audit(bundle) for bundle in (stream.bundle, person.new_bundle)]
     for audit, other in zip(audits, (new, old), strict=True):
         wrong = ("missing", "duplicated", "different", "unexpected", "out_of_order")
@@ -136,6 +143,17 @@ async def test_a_roll_out_by_its_verbs(delivery, person_of):
         assert audit["compared"] > 0
     assert audits[0]["compared"] == audits[1]["other_folds"]
     assert audits[1]["compared"] == audits[0]["other_folds"]
+    both = await person.audit(stream.bundle, person.new_bundle)
+    assert both["compared"] == audits[0]["compared"] + audits[1]["compared"]
+    assert both["not_comparable"] == both["other_folds"] == 0
+    assert [both[kind] for kind in (*wrong, *CUT_OVER_KINDS)] == [0] * 10
+    for partition in (0, 1):
+        cuts = [one for one in both["cut_overs"] if one["partition"] == partition]
+        assert [(one["number"], one["before"], one["fold"]) for one in cuts][:3] == [
+            *((1, old, new), (2, new, old), (3, old, new)),
+        ]
+        offsets = [one["offset"] for one in cuts]
+        assert offsets == sorted(offsets)
 
 
 async def test_a_step_that_does_harm_is_refused(person_of):

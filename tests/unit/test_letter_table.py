@@ -7,7 +7,8 @@ import pytest
 
 from stream_rnn.audit.dead_letter_table import CODES_MAX, OTHER_CODE, DeadLetter, DeadLetterTable
 from stream_rnn.audit.dead_letters import DeadLetters
-from stream_rnn.audit.published_predictions import Bounds, OutputOwner, PublishedPredictions
+from stream_rnn.audit.output_owner import Bounds, OutputOwner
+from stream_rnn.audit.published_predictions import PublishedPredictions
 from stream_rnn.fold.output_batches import Message
 from stream_rnn.predictions.decoder import PredictionDecoder
 from tests.memory_topics import consumed

@@ -30,3 +30,6 @@ FOLD_WORDS = (
 )
 
 fold_options = settings_options(*OPTIONS, required=FOLD_NAMES)
+
+folds_options = settings_options(*OPTIONS, required=FOLD_NAMES, repeated="bundle")
+"""The same options, of which ``--bundle`` may be repeated; the argument ``bundles`` has all."""

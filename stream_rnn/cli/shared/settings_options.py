@@ -42,12 +42,16 @@ METAVARS = {
 }
 
 
-def settings_options(*names: str, required: tuple[str, ...] = ()) -> Callable[[F], F]:
+def settings_options(
+    *names: str, required: tuple[str, ...] = (), repeated: str = ""
+) -> Callable[[F], F]:
     """Give a command one option for each named setting, and all of them as ``settings``.
 
     Args:
         names: Fields of ``Settings``.
         required: Fields that the command line or the environment must set.
+        repeated: Field whose option may be repeated; ``settings`` has the first value, and the
+            argument of the field's name with an ``s`` has all of the command line.
     """
 
     def build(**values: Any) -> Settings:
@@ -60,7 +64,7 @@ def settings_options(*names: str, required: tuple[str, ...] = ()) -> Callable[[F
             print_startup_notes(options["settings"])
             return command(**options)
 
-        return _with_options(call, fields, "settings", build, "STREAM_RNN_")  # type: ignore[return-value]  # click adds attributes to the function itself
+        return _with_options(call, fields, "settings", build, "STREAM_RNN_", repeated)  # type: ignore[return-value]  # click adds attributes to the function itself
 
     fields = {name: Settings.model_fields[name] for name in names}
     return with_notes
@@ -80,6 +84,7 @@ def _with_options(
     argument: str,
     build: Callable[..., Any],
     variables: str = "",
+    repeated: str = "",
 ) -> F:
     """Give a command one option for each field, and the settings built from them as one argument.
 
@@ -89,11 +94,15 @@ def _with_options(
         argument: Name of the argument that receives the settings.
         build: Function that builds the settings; the value of an absent option is ``None``.
         variables: Prefix of the environment variables that also set the fields; empty for none.
+        repeated: Field whose option may be repeated; empty for none.
     """
 
     @functools.wraps(command)
     def call(**options: Any) -> Any:
         values = {name: options.pop(name) for name in fields}
+        if repeated:
+            options[f"{repeated}s"] = values[repeated]
+            values[repeated] = next(iter(values[repeated]), None)
         try:
             options[argument] = build(**values)
         except ConfigError as error:
@@ -101,7 +110,7 @@ def _with_options(
         return command(**options)
 
     for name, field in reversed(fields.items()):
-        call = _option(name, field, variables)(call)
+        call = _option(name, field, variables, is_repeated=name == repeated)(call)
     return call  # type: ignore[return-value]  # click adds attributes to the function itself
 
 
@@ -114,7 +123,7 @@ class Choice(click.Choice):  # type: ignore[type-arg]  # generic since click 8.2
         return super().convert(spelled if spelled in self.choices else value, param, ctx)
 
 
-def _option(name: str, field: FieldInfo, variables: str) -> Callable[[F], F]:
+def _option(name: str, field: FieldInfo, variables: str, *, is_repeated: bool) -> Callable[[F], F]:
     kind = plain_type(field.annotation)
     is_choice = get_origin(kind) is Literal
     is_flag = kind is bool
@@ -123,6 +132,7 @@ def _option(name: str, field: FieldInfo, variables: str) -> Callable[[F], F]:
         f"default: {default}" if default else "",
         "" if is_choice else describe_choices(field),
         f"env: {variables}{name.upper()}" if variables else "",
+        "may be repeated" if is_repeated else "",
     ]
     note = f"  [{'; '.join(note for note in notes if note)}]"
     declaration = _option_name(name) + (f"/--no-{name.replace('_', '-')}" if is_flag else "")
@@ -132,6 +142,7 @@ def _option(name: str, field: FieldInfo, variables: str) -> Callable[[F], F]:
         type=Choice(get_args(kind)) if is_choice else None if is_flag else _click_type(name, kind),
         metavar=METAVARS.get(name),
         default=None,
+        multiple=is_repeated,
         help=describe(field) + note,
     )
 

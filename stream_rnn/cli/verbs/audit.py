@@ -4,13 +4,13 @@ from typing import Any
 
 import click
 
-from stream_rnn.cli.shared.fold_options import FOLD_WORDS, fold_options
+from stream_rnn.cli.shared.fold_options import FOLD_WORDS, folds_options
 from stream_rnn.cli.shared.options import Float, Integer, json_option, verb
 from stream_rnn.cli.verbs import load_work
 
 
 @verb("audit", f"{FOLD_WORDS} --from 2026-11-01")
-@fold_options
+@folds_options
 @click.option(
     "--from",
     "first",
@@ -59,6 +59,14 @@ def command(**options: Any) -> Any:
     time. A prediction whose memory begins before --from is not comparable: the audit counts it and
     checks everything but its outputs. The audit also counts the events whose prediction was
     published by another fold or removed by retention.
+
+    After a roll-out, give --bundle for each bundle: the audit folds the source with each, compares
+    every prediction with the fold that made it, and prints the offset of each cut-over. It finds
+    offsets that two folds answered (two folds), predictions with a lower number than one before
+    them (number falls), or by a fold that a cut-over has replaced (not in charge; same number if
+    they have the number of that cut-over), and offsets of which readers drop every prediction
+    (unreadable). With --delivery at_least_once, the first three are no faults, because readers drop
+    predictions with a lower number than one that they have read.
 
     The audit also counts the keys that have events in several partitions, which is a warning and no
     fault: each of these keys has a separate memory in each partition.
