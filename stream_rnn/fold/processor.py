@@ -123,12 +123,12 @@ class Processor:
         self.times = StepTimes(self.clock)
         self.pace = PublishPace(self.settings, self.clock)
         self._yield_to_loop = LoopYield(self.clock, self.settings.yield_ms / 1000)
-        sizes = self.model.hidden_size_floats, self.model.tail_size_floats
-        codec = self._codec = StateCodec(*sizes)
+        model = self.model
+        codec = self._codec = StateCodec(model.hidden_size_floats, model.tail_size_floats)
         bounds = self.settings, self.place, codec.state_bytes
         self._calls = StoreCalls(self.store, *bounds, clock=self.clock, sleep=self.sleep)
-        waits = self.place, self.clock, self.sleep, self.schemas, self._calls
-        self._schemas = SchemaCalls(self.model.spec, self.settings, *waits)
+        waits = self.settings, self.place, self.clock, self.sleep, self.schemas, self._calls
+        self._schemas = SchemaCalls(model.spec, *waits)
         self._sweep = Sweep(self.settings, codec, self.store, clock=self.clock)
 
     @property
@@ -155,8 +155,10 @@ class Processor:
                     await self.publisher.start()  # this decides the outcome of earlier publishes
                     self.recovery.read_outputs_again()
                     self.at_crash_point(Point.FENCED)
-                await self._begin(is_corrupt=is_corrupt)
-                while (fetch := await self._take()) is not None:
+                if not self.is_positioned:  # a candidate that is now in charge stands already
+                    await self._begin(is_corrupt=is_corrupt)
+                take, wait_s = self.source.take, self._sweep.wait_s
+                while (fetch := await take(wait_s(self.position))) is not None:
                     await self.fold(fetch)
             except StateError as error:
                 repeats = repeats + 1 if batches == self.counts.batches else 0
@@ -204,9 +206,6 @@ class Processor:
         self.observer.on_start(start)
         await self.source.seek(start.position)
         self.is_positioned = True
-
-    async def _take(self) -> Fetch | None:
-        return await self.source.take(self._sweep.wait_s(self.position))
 
     async def fold(self, fetch: Fetch) -> None:
         """Fold the records of a fetch in micro-batches.

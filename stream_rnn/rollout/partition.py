@@ -7,7 +7,8 @@ also runs the candidate.  A cut-over goes through these numbered steps:
     2  the candidate reaches the group offset C, which stands still
     3  an empty micro-batch is published: the same C, with the candidate's fold id and origin, and
        the number of the request
-    4  the candidate's fold is positioned by the ordinary recovery, which finds that C names it
+    4  the candidate, which stands exactly at C, takes over source, publisher and the next records;
+       if the fold in charge was silent below C, the ordinary recovery starts the candidate's fold
 
 If the process dies between any two lines:
 
@@ -15,7 +16,9 @@ If the process dies between any two lines:
     within 3   the next start aborts an open transaction; if it is committed, C names the new fold
     after 3    C names the new fold, and recovery starts it
 
-The group offset alone decides which fold is in charge: see ``in_charge.py``.
+The group offset alone decides which fold is in charge: see ``in_charge.py``.  The take-over in step
+4 is exact for the reason for which a processor may go on after its own commit: what it has in memory
+is what it has committed to Redis, and the next commit fails if Redis has another position or origin.
 """
 
 import asyncio
@@ -40,7 +43,7 @@ logger = logging.getLogger(__name__)
 
 IDLE_LOOK_EVERY_S = 1.0  # while no roll-out is open
 RETRY_AFTER_S = 1.0  # after a candidate has failed, and for each cut-over that could not be done
-TRIES_COUNTED_MAX = 10  # because the fold in charge is positioned again after each of them
+TRIES_COUNTED_MAX = 10  # because predictions pause during each of them
 
 
 @dataclass(slots=True)
@@ -53,6 +56,13 @@ class _Candidate:
     @property
     def is_positioned(self) -> bool:
         return self.processor.is_positioned and not self.task.done()
+
+    def has_ended_at(self, offset: GroupOffset) -> bool:
+        """Return whether the task has ended without an error, at this offset."""
+        task, processor = self.task, self.processor
+        is_done = task.done() and not task.cancelled() and task.exception() is None
+        at = processor.position, processor.origin
+        return is_done and processor.is_positioned and at == (offset.offset, offset.origin)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -84,6 +94,7 @@ class PartitionFolds:
     _counts: Counts = field(default_factory=Counts)
     _source: PausableSource = field(init=False)
     _candidate: _Candidate | None = None
+    _closing: "set[asyncio.Task[None]]" = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._source = PausableSource(self.source)
@@ -105,24 +116,53 @@ class PartitionFolds:
         Raises:
             StreamRNNError: This worker cannot continue with the partition.
         """
-        while True:
-            processor, fold_id = self.processor, self.processor.fold_id
-            self._source.is_pausing, is_started = False, True
-            try:
-                await self._run_active(processor)
-                if self._source.has_ended:
-                    return
-                self._tries += 1
-                if (offset := await self._cut_over(processor)) is not None:
-                    self._tries, fold_id = 0, offset.fold_id or fold_id
-            except OtherFold as other:
-                fold_id = other.fold_id
-            except StateError as error:  # the outcome of the cut-over is unknown
-                is_started = not error.restarts_producer
-                logger.warning("positioning again: %s partition=%s", error, processor.place)
-            finally:
-                await self._end_candidate()
-            self._make(fold_id, processor.acknowledged, is_started=is_started)
+        try:
+            while await self._run_one():
+                pass
+        finally:
+            await self._end_candidate()
+            await self._close_ended()
+
+    async def _run_one(self) -> bool:
+        """Run the fold in charge until a cut-over; return ``False`` at the end of the source."""
+        processor, is_started = self.processor, True
+        self._source.is_pausing = False
+        try:
+            await self._run_active(processor)
+            if self._source.has_ended:
+                return False
+            self._tries += 1
+            offset = await self._cut_over(processor)
+            processor.is_publisher_started = True
+            if offset is None:
+                return True  # the fold in charge goes on where it stands
+            self._tries, fold_id = 0, offset.fold_id or processor.fold_id
+            if await self._take_over(processor, offset):
+                return True
+        except OtherFold as other:
+            fold_id = other.fold_id
+        except StateError as error:  # the outcome of the cut-over is unknown
+            fold_id, is_started = processor.fold_id, not error.restarts_producer
+            logger.warning("positioning again: %s partition=%s", error, processor.place)
+        await self._end_candidate()
+        self._make(fold_id, processor.acknowledged, is_started=is_started)
+        return True
+
+    async def _take_over(self, processor: Processor, offset: GroupOffset) -> bool:
+        """Let the fold of a cut-over go on where it stands; return whether that is possible."""
+        if offset.fold_id == processor.fold_id:
+            processor.number = offset.number
+            return True
+        candidate = self._candidate
+        await self._end_candidate(waits=False)  # readers of predictions wait
+        if candidate is None or not candidate.has_ended_at(offset):
+            return False
+        if processor.position != offset.offset:
+            return False  # it was silent, so its source is below the group offset
+        self._make(candidate.fold_id, offset, is_started=True)
+        _go_on(self.processor, candidate.processor, offset)
+        self.processor.pace = processor.pace
+        return True
 
     @property
     def is_pausing(self) -> bool:
@@ -173,6 +213,7 @@ class PartitionFolds:
 
     async def _attend(self, processor: Processor) -> None:
         """Keep the candidate running, and pause the source when a request can be carried out."""
+        await self._close_ended()
         failed_s, waits_s = 0.0, RETRY_AFTER_S * min(self._tries, TRIES_COUNTED_MAX)
         while True:
             plan = self.folds.plan
@@ -203,8 +244,12 @@ class PartitionFolds:
         task = asyncio.create_task(candidate.run(), name=f"candidate {candidate.place}")
         self._candidate = _Candidate(others[0], candidate, source, task)
 
-    async def _end_candidate(self) -> None:
-        """End the candidate after its micro-batch, and log the error with which it has failed."""
+    async def _end_candidate(self, *, waits: bool = True) -> None:
+        """End the candidate after its micro-batch, and log the error with which it has failed.
+
+        Args:
+            waits: Whether to wait until its source is closed, too.
+        """
         candidate, self._candidate = self._candidate, None
         if candidate is None:
             return
@@ -217,12 +262,22 @@ class PartitionFolds:
             try:
                 await asyncio.wait({task}, timeout=limit_s)
             finally:
-                await candidate.source.close()
+                self._closing.add(asyncio.create_task(candidate.source.close()))
+                if waits:
+                    await self._close_ended()
         if task.done() and not task.cancelled() and (error := task.exception()) is not None:
             logger.warning(
                 "the candidate %s failed: %s partition=%s",
                 *(candidate.fold_id, reason(error), candidate.processor.place),
             )
+
+    async def _close_ended(self) -> None:
+        """Wait until the sources of candidates that have ended are closed."""
+        while self._closing:
+            done, _ = await asyncio.wait(self._closing)
+            self._closing -= done
+            for closing in done:
+                closing.result()
 
     def _can_carry_out(self, request: Request, processor: Processor, *, is_near: bool) -> bool:
         """Return whether a request can be carried out now.
@@ -277,6 +332,15 @@ class PartitionFolds:
             *(processor.place, offset.offset, offset.fold_id, offset.number),
         )
         return offset
+
+
+def _go_on(processor: Processor, candidate: Processor, offset: GroupOffset) -> None:
+    """Let a processor continue where a candidate of the same fold has ended."""
+    processor.position, processor.origin = candidate.position, candidate.origin
+    processor.anchor, processor.stream_time_ms = candidate.anchor, candidate.stream_time_ms
+    processor.cache = candidate.cache
+    processor.publish_from, processor.number = offset.offset, offset.number
+    processor.is_positioned = True
 
 
 async def _no_wait() -> None:

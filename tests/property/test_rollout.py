@@ -62,6 +62,21 @@ def test_a_worker_without_the_bundle_stops():
     assert all("has put the fold" in stop for stop in stops)
 
 
+def test_a_candidate_takes_over_where_it_stands(monkeypatch):
+    """Most cut-overs need no recovery; one from a fold that is silent does."""
+    taken = []
+
+    async def take_over(self, processor, offset):
+        taken.append(is_taken := await before(self, processor, offset))
+        return is_taken
+
+    before = PartitionFolds._take_over
+    monkeypatch.setattr(PartitionFolds, "_take_over", take_over)
+    explore("at_least_once", LOSSES, 60)
+    assert sum(taken) > len(taken) / 2
+    assert not all(taken)
+
+
 # Each of these mistakes must be found
 
 

@@ -5,9 +5,10 @@ import tempfile
 
 import pytest
 
-from stream_rnn.errors import BundleError
+from stream_rnn.errors import BundleError, ForgottenError
 from stream_rnn.fold.fold_id import fold_id
 from stream_rnn.fold.source import Fetch
+from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.model.bundle import save_bundle
 from stream_rnn.model.network import Model
 from stream_rnn.rollout.bundles import load_bundle_bytes, read_bundle_bytes
@@ -140,7 +141,7 @@ async def test_a_rest_ends_when_the_fold_in_charge_has_no_work():
 class QuietSource:
     """A source in which nothing arrives, for the fold in charge and for a candidate."""
 
-    closed = False
+    closed = has_ended = False
     position = 0
 
     async def seek(self, position):
@@ -148,7 +149,7 @@ class QuietSource:
 
     async def take(self, timeout_s):
         await asyncio.sleep(min(timeout_s, 0.01))
-        return Fetch([], self.position)
+        return None if self.has_ended else Fetch([], self.position)
 
     def end(self):
         """Go on: a candidate may be busy."""
@@ -194,21 +195,87 @@ async def test_an_error_in_attending_to_a_roll_out_ends_the_partition(bundles):
         await running
 
 
+class ForgottenPublisher:
+    """A publisher whose first publish has an unknown outcome."""
+
+    publishes = 0
+
+    async def publish(self, *_given):
+        self.publishes += 1
+        if self.publishes == 1:
+            raise ForgottenError("Kafka has forgotten the producer")
+
+
 async def test_counts_are_those_of_the_assignment(bundles):
     """They never go back, whichever fold is in charge: progress and log lines are made of them."""
     folds = QuietFolds(bundles)
-    partition = PartitionFolds(folds=folds, partition=0, source=QuietSource(), publisher=None)
+    publisher = ForgottenPublisher()
+    partition = PartitionFolds(folds=folds, partition=0, source=QuietSource(), publisher=publisher)
+    known = GroupOffset(0, folds.own, 0)
+    folds.plan = folds.plan.with_request("finish", 0, folds.own, known, 0)
     running = asyncio.create_task(partition.run())
     before = partition.processor
     async with asyncio.timeout(20):
-        while not before.is_positioned:
-            await asyncio.sleep(0.01)
-        partition._source.is_pausing = True
         while not (partition.processor is not before and partition.processor.is_positioned):
             await asyncio.sleep(0.01)
     assert partition.processor.counts.positioned == 2
     running.cancel()
     await asyncio.wait({running})
+
+
+async def test_the_fold_in_charge_goes_on_where_it_stands_after_its_own_request(bundles):
+    """A request for the fold in charge, or one that cannot be carried out yet, costs no recovery."""
+    folds, publisher = QuietFolds(bundles), ForgottenPublisher()
+    publisher.publishes = 1
+    partition = PartitionFolds(folds=folds, partition=0, source=QuietSource(), publisher=publisher)
+    known = GroupOffset(0, folds.own, 0)
+    folds.plan = folds.plan.with_request("finish", 0, folds.own, known, 0)
+    running = asyncio.create_task(partition.run())
+    before = partition.processor
+    async with asyncio.timeout(20):
+        while not partition.cut_overs or partition.is_pausing:
+            await asyncio.sleep(0.01)
+    candidate = partition._candidate
+    assert (partition.processor, before.number) == (before, 1)
+    assert before.counts.positioned == 1
+    partition._source.is_pausing = True  # nothing is requested now
+    async with asyncio.timeout(20):
+        while partition.is_pausing:
+            await asyncio.sleep(0.01)
+    assert partition.processor is before
+    assert partition._candidate is candidate is not None
+    running.cancel()
+    await asyncio.wait({running})
+
+
+@pytest.mark.parametrize(
+    ("position", "active_at", "origin", "is_taken"),
+    [(0, 0, 0, True), (-1, 0, 0, False), (0, -1, 0, False), (0, 0, 1, False)],
+    ids=["at-the-group-offset", "behind-it", "from-a-silent-fold", "of-another-origin"],
+)
+async def test_only_a_candidate_at_the_group_offset_takes_over(bundles, position, active_at, origin, is_taken):  # fmt: skip
+    """Any other one would leave records out of its states, or fold some of them again."""
+    folds = QuietFolds(bundles)
+    partition = PartitionFolds(folds=folds, partition=0, source=QuietSource(), publisher=None)
+    await partition.processor._begin()
+    partition._keep_candidate(folds.plan, partition.processor)
+    candidate = partition._candidate
+    async with asyncio.timeout(20):
+        while not candidate.processor.is_positioned:
+            await asyncio.sleep(0.01)
+    candidate.source.has_ended = True
+    await asyncio.wait({candidate.task}, timeout=20)
+    active, candidate.processor.position = partition.processor, position
+    active.position = active_at
+    offset = GroupOffset(0, candidate.fold_id, origin, 1)
+    assert await partition._take_over(active, offset) is is_taken
+    await partition._close_ended()
+    new = partition.processor
+    assert (new is not active) is is_taken
+    if is_taken:
+        assert new.cache is candidate.processor.cache
+        assert (new.position, new.origin, new.publish_from, new.number) == (0, 0, 0, 1)
+        assert new.is_positioned
 
 
 async def test_a_candidate_is_closed_if_its_end_is_cancelled(bundles):
