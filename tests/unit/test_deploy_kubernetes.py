@@ -60,9 +60,11 @@ def settings(base):
 
 
 def test_a_pod_has_time_to_stop(base, pod, settings):
-    """SIGKILL comes after the worker has given up by itself; two bundles are never there at once."""
+    """SIGKILL comes after the worker has given up by itself, and its successor is there before."""
     assert pod["terminationGracePeriodSeconds"] >= 3 * settings.revoke_timeout_s + 15
-    assert base["Deployment"]["spec"]["strategy"]["type"] == "Recreate"
+    strategy = base["Deployment"]["spec"]["strategy"]
+    assert strategy["type"] == "RollingUpdate"
+    assert strategy["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
     assert "replicas" not in base["Deployment"]["spec"]
 
 
