@@ -49,10 +49,11 @@ class DemoServers:
     created: list[str] = field(default_factory=list)
 
     @property
-    def topics(self) -> tuple[str, str, str]:
-        """Source topic, predictions topic and dead letters topic."""
+    def topics(self) -> tuple[str, str, str, str]:
+        """Source topic, predictions topic, dead letters topic, and the shadow topic of a roll-out."""
         settings = self.settings
-        return settings.source, settings.predictions, settings.dead_letters_topic
+        outputs = settings.predictions, settings.dead_letters_topic, settings.shadow_topic
+        return settings.source, *outputs
 
     async def create_source(self) -> None:
         """Create the source topic; the first worker creates the output topics.

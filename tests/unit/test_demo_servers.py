@@ -144,13 +144,14 @@ async def test_what_is_left_after_a_run_that_succeeded_is_its_error(servers, mon
     """Every topic is tried and named; one that is not there was never made."""
     gone = UnknownTopicOrPartitionError()
     admin = use(
-        monkeypatch, Admin(dict(zip(servers.topics, (REFUSED, gone, TimeoutError()), strict=True)))
+        monkeypatch,
+        Admin(dict(zip(servers.topics, (REFUSED, gone, TimeoutError(), gone), strict=True))),
     )
     monkeypatch.setattr(DemoServers, "wipe_redis", lambda _self: asyncio.sleep(0))
     with pytest.raises(ConfigError) as found:
         async with servers.cleaned_up(pytest.fail):
             await servers.create_source()
-    first, _, third = servers.topics
+    first, _, third, _ = servers.topics
     assert admin.deleted == list(servers.topics)
     assert f"topic {first} is left" in str(found.value)
     assert f"topic {third} is left" in str(found.value)
