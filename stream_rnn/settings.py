@@ -13,11 +13,15 @@ from pydantic import Field, SecretStr
 from stream_rnn.errors import ConfigError
 from stream_rnn.settings_base import SettingsBase
 from stream_rnn.settings_folds import (
+    AllowCompacted,
     LookbackRecords,
     LookbackTimeout,
     OnForeignOffset,
     OnLostHistory,
     RecoveryTimeout,
+    RolloutBundleBytes,
+    RolloutPause,
+    RolloutShare,
     RolloutSilent,
 )
 from stream_rnn.settings_formats import (
@@ -150,10 +154,7 @@ class Settings(SettingsBase):
     )
     on_lost_history: OnLostHistory = "stop"
     on_foreign_offset: OnForeignOffset = "stop"
-    allow_compacted: bool = Field(
-        False,
-        description="Whether to accept a compacted source, of which a rebuild folds fewer records.",
-    )
+    allow_compacted: AllowCompacted = False
     allow_short_retention: bool = Field(
         False, description="Whether to accept output topics with less retention than the source."
     )
@@ -161,6 +162,9 @@ class Settings(SettingsBase):
 
     # Roll-outs
     rollout_silent: RolloutSilent = False
+    rollout_share: RolloutShare = 0.3
+    rollout_pause_max_s: RolloutPause = 0.5
+    rollout_bundle_bytes_max: RolloutBundleBytes = 100_000_000
 
     # Bounds
     batch_events_max: int = Field(

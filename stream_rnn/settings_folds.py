@@ -4,6 +4,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+AllowCompacted = Annotated[
+    bool,
+    Field(
+        description="Whether to accept a compacted source, of which a rebuild folds fewer records."
+    ),
+]
 OnLostHistory = Annotated[
     Literal["stop", "accept"],
     Field(
@@ -44,5 +50,29 @@ RolloutSilent = Annotated[
     bool,
     Field(
         description="Whether the candidate of a roll-out publishes nothing; otherwise its predictions go to `<predictions>.shadow`, for comparing."
+    ),
+]
+RolloutShare = Annotated[
+    float,
+    Field(
+        gt=0,
+        le=1,
+        description="Maximum share of the time in which the candidate of a roll-out folds while the fold in charge has records to fold; 1 means that it never waits.",
+    ),
+]
+RolloutPause = Annotated[
+    float,
+    Field(
+        gt=0,
+        le=60,
+        description="Maximum seconds for which a promote pauses a partition until the candidate has reached the group offset; then the fold in charge goes on, and the promote is tried again.",
+    ),
+]
+RolloutBundleBytes = Annotated[
+    int,
+    Field(
+        ge=1000,
+        le=500_000_000,
+        description="Maximum size of a bundle that a roll-out keeps in Redis, in bytes; Redis stores no value above 512 MB.",
     ),
 ]

@@ -12,8 +12,6 @@ from stream_rnn.errors import ConfigError
 from stream_rnn.rollout.plan import Plan
 from stream_rnn.rollout.worker_report import WorkerReport
 
-BUNDLE_BYTES_MAX = 100_000_000
-
 
 class BundleBytes(NamedTuple):
     """The two files of a bundle.
@@ -89,8 +87,8 @@ def check_size(place: str, size: int, bytes_max: int) -> None:
     """
     if size > bytes_max:
         raise ConfigError(
-            f"{place} has {size} bytes, and a roll-out takes bundles of at most {bytes_max}; train "
-            "a smaller network"
+            f"{place} has {size} bytes, and a roll-out takes bundles of at most {bytes_max}: raise "
+            "rollout_bundle_bytes_max for the workers and for this command, or train a smaller network"
         )
 
 
@@ -108,7 +106,7 @@ class MemoryPlanStore:
 
     plan: bytes | None = None
     bundles: dict[str, BundleBytes] = field(default_factory=dict)
-    bytes_max: int = BUNDLE_BYTES_MAX
+    bytes_max: int = 100_000_000
     reports: dict[str, tuple[bytes, float]] = field(default_factory=dict)
     clock: Callable[[], float] = time.monotonic
 

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 
 from stream_rnn.errors import ConfigError
 from stream_rnn.rollout.plan import PLAN_BYTES_MAX, Plan
-from stream_rnn.rollout.plan_store import BUNDLE_BYTES_MAX, BundleBytes, check_size
+from stream_rnn.rollout.plan_store import BundleBytes, check_size
 from stream_rnn.rollout.worker_report import REPORT_BYTES_MAX, WorkerReport
 from stream_rnn.settings import FoldSettings
 from stream_rnn.store.redis_store import RedisStore
@@ -27,16 +27,13 @@ class RedisPlanStore:
 
     Args:
         redis: Client that returns raw bytes.
-        settings: App, source and deadline of one reply.
-        bytes_max: Maximum bytes of a bundle.
+        settings: App, source, largest bundle and deadline of one reply.
     """
 
-    def __init__(
-        self, redis: Redis, settings: FoldSettings, bytes_max: int = BUNDLE_BYTES_MAX
-    ) -> None:
+    def __init__(self, redis: Redis, settings: FoldSettings) -> None:
         self._redis = redis
         self._timeout_s = settings.redis_timeout_s
-        self._bytes_max = bytes_max
+        self._bytes_max = settings.rollout_bundle_bytes_max
         self._tag = f"{settings.app}:{settings.source}"
         self.key = f"{{{self._tag}}}:rollout"
         self._bundle_prefix = f"{{{self._tag}}}:bundle:"

@@ -99,8 +99,9 @@ class ProcessorBuilder:
             partition=partition,
             source=source,
             publisher=self._publisher(partition, generation),
+            pause_max_s=self.settings.rollout_pause_max_s,
             give_way=GiveWay(
-                lambda: not folds.is_pausing and (bool(source.pending_records) or source.is_busy)
+                lambda: source.has_work and not folds.is_pausing, self.settings.rollout_share
             ),
         )
         return folds, source

@@ -47,6 +47,11 @@ class PartitionSource:
         self.positioned = asyncio.Event()
 
     @property
+    def has_work(self) -> bool:
+        """Whether records are being folded or wait; no longer after ``end``."""
+        return not self._ended and (self.is_busy or self._pending > 0)
+
+    @property
     def pending_records(self) -> int:
         """Number of records that have arrived and are not taken yet."""
         return self._pending

@@ -39,8 +39,7 @@ from stream_rnn.worker.shadow import ShadowTopic
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 1.0
-SHARE = 0.3  # of the time, for a candidate while the fold in charge has work
-REST_MAX_S = 1.0
+REST_MAX_S = 30.0
 MODELS_MAX = 5  # in memory: the own one, and those of this plan and the one before
 REST_LOOK_EVERY_S = 0.02
 REFUSED_FOR_S = 60.0  # a bundle that cannot be loaded: it may have 100 MB, and may be replaced
@@ -307,20 +306,32 @@ class GiveWay:
 
     Args:
         has_work: Function that returns whether the fold in charge has records to fold.
+        share: Largest share of the time for the candidate meanwhile; 1 lets it never rest.
+        clock: Monotonic clock in seconds.
+        sleep: Function that waits for some seconds.
     """
 
-    def __init__(self, has_work: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        has_work: Callable[[], bool],
+        share: float,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         self._has_work = has_work
-        self._resumed_s = time.monotonic()
+        self._share = share
+        self._clock = clock
+        self._sleep = sleep
+        self._resumed_s = clock()
 
     async def __call__(self) -> None:
         """Wait so long that the candidate had its share of the time since the last call.
 
         The rest ends early when the fold in charge has no work left.
         """
-        worked_s = time.monotonic() - self._resumed_s
-        left_s = min(worked_s * (1 / SHARE - 1), REST_MAX_S)
+        worked_s = self._clock() - self._resumed_s
+        left_s = min(worked_s * (1 / self._share - 1), REST_MAX_S)
         while left_s > 0 and self._has_work():
-            await asyncio.sleep(min(left_s, REST_LOOK_EVERY_S))
+            await self._sleep(min(left_s, REST_LOOK_EVERY_S))
             left_s -= REST_LOOK_EVERY_S
-        self._resumed_s = time.monotonic()
+        self._resumed_s = self._clock()

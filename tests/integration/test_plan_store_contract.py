@@ -30,8 +30,9 @@ async def redis(redis_url):
 
 
 def in_redis(redis, app_id) -> RedisPlanStore:
-    settings = Settings.build(app=app_id, source="events", predictions="out", bundle="b")
-    return RedisPlanStore(redis, settings.of_fold(), bytes_max=1000)
+    names = {"app": app_id, "source": "events", "predictions": "out", "bundle": "b"}
+    settings = Settings.build(**names, rollout_bundle_bytes_max=1000)
+    return RedisPlanStore(redis, settings.of_fold())
 
 
 @pytest.fixture(params=["memory", "redis"])

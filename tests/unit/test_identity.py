@@ -5,7 +5,12 @@ import re
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from stream_rnn.fold.fold_id import earlier_transactional_id, store_tag, transactional_id
+from stream_rnn.fold.fold_id import (
+    earlier_transactional_id,
+    fold_id,
+    store_tag,
+    transactional_id,
+)
 from stream_rnn.settings import Settings
 
 # What settings accept: few characters, so that joints and parts are often alike.
@@ -56,3 +61,11 @@ def test_other_predictions_topics_have_other_dead_letters(one, other):
     """The default is made of nothing else."""
     topics = [Settings(predictions=name).dead_letters_topic for name in (one, other)]
     assert (topics[0] == topics[1]) == (one == other)
+
+
+def test_the_limits_of_a_roll_out_make_no_other_fold():
+    """They say how fast a candidate folds and where its predictions go, never what they are."""
+    limits = {"silent": True, "share": 1, "pause_max_s": 9, "bundle_bytes_max": 10_000}
+    changed = {f"rollout_{name}": value for name, value in limits.items()}
+    assert changed.keys() == {name for name in Settings.model_fields if name.startswith("rollout_")}
+    assert fold_id("f", Settings(**changed)) == fold_id("f", Settings())

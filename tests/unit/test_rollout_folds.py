@@ -17,7 +17,13 @@ from stream_rnn.rollout.plan import FoldName, Plan
 from stream_rnn.rollout.plan_store import MemoryPlanStore
 from stream_rnn.settings import Settings
 from stream_rnn.testing import MemoryLog, MemoryStore, memory_processor
-from stream_rnn.worker.rollout_folds import MODELS_MAX, REFUSED_FOR_S, GiveWay, WorkerFolds
+from stream_rnn.worker.rollout_folds import (
+    MODELS_MAX,
+    REFUSED_FOR_S,
+    REST_MAX_S,
+    GiveWay,
+    WorkerFolds,
+)
 from tests import models
 
 SETTINGS = Settings.build(app="app", source="events", predictions="out").of_fold(needs=())
@@ -132,10 +138,24 @@ async def test_a_rest_ends_when_the_fold_in_charge_has_no_work():
         asked.append(1)
         return len(asked) < 3
 
-    give_way = GiveWay(has_work)
+    give_way = GiveWay(has_work, 0.3)
     give_way._resumed_s -= 1000  # the candidate has worked for long
     await give_way()
     assert len(asked) == 3
+
+
+@pytest.mark.parametrize(("share", "rest_s"), [(0.3, 7), (0.75, 1), (1, 0), (0.01, REST_MAX_S)])
+async def test_a_candidate_has_its_share_of_the_time(share, rest_s):
+    """Of three seconds' work, until the rest has its limit."""
+    now, rests = [0.0], []
+
+    async def sleep(seconds) -> None:
+        rests.append(seconds)
+
+    give_way = GiveWay(lambda: True, share, lambda: now[0], sleep)
+    now[0] = 3.0
+    await give_way()
+    assert sum(rests) == pytest.approx(rest_s)
 
 
 class QuietSource:

@@ -9,6 +9,7 @@ from stream_rnn.cli.shared.fold_options import FOLD_WORDS, OPTIONS, fold_options
 from stream_rnn.cli.shared.options import Float, json_option, verb, yes_option
 from stream_rnn.cli.shared.settings_options import settings_options
 from stream_rnn.cli.verbs import load_work
+from stream_rnn.settings import FOLD_NAMES
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -51,7 +52,7 @@ def command() -> None:
 
 
 @verb("start", f"{FOLD_WORDS.replace('bundles/delay', 'bundles/new')} --wait", command)
-@fold_options
+@settings_options(*OPTIONS, "rollout_bundle_bytes_max", required=FOLD_NAMES)
 @click.option(
     "--from-log-start",
     is_flag=True,
@@ -65,9 +66,9 @@ def start(**options: Any) -> Any:
     """Let the running workers fold a new bundle beside the one in charge.
 
     The command puts the bundle of --bundle into Redis. The workers load it without a restart, and
-    fold the log again with it, up to the group offset: this fold is the candidate. It publishes
-    nothing, and folds while the fold in charge has nothing to do, or for at most 0.3 of the time.
-    Hidden states of both folds are in Redis until the roll-out is finished or the candidate's are
+    fold the log again with it, up to the group offset: this fold is the candidate. It folds while
+    the fold in charge has nothing to do, otherwise for at most rollout_share of the time. Once it
+    is warm, its predictions go to the topic PREDICTIONS.shadow, for comparing. Hidden states of both folds are in Redis until the roll-out is finished or the candidate's are
     dropped.
 
     All settings except the bundle must be those of the workers, and predictions must be JSON. The
