@@ -198,7 +198,7 @@ class Settings(SettingsBase):
         512_000_000,
         ge=0,
         le=1_000_000_000_000,
-        description="Maximum size of the cache of hidden states in the worker, over all partitions, in bytes; 0 disables the cache.",
+        description="Maximum size of the cache of hidden states in the worker, over all partitions, in bytes; 0 disables the cache. While a roll-out is open, a tenth of it is the candidates'.",
     )
     partitions_max: int = Field(
         64,

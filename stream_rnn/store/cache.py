@@ -7,6 +7,7 @@ position clears the cache.
 
 from collections.abc import Awaitable, Callable, Sequence
 from collections.abc import Set as AbstractSet
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,12 +31,15 @@ class StateCache:
 
     def __init__(self, floats: int, bytes_max: int) -> None:
         self._floats = floats
-        self._rows_max = bytes_max // (4 * floats + HEADER_BYTES + ROW_OVERHEAD_BYTES)
+        self._rows_max = self._rows_within(bytes_max)
         self.last_counts = (0, 0)
         self.clear()
 
     def __len__(self) -> int:
         return len(self._row)
+
+    def _rows_within(self, bytes_max: int) -> int:
+        return bytes_max // (4 * self._floats + HEADER_BYTES + ROW_OVERHEAD_BYTES)
 
     def clear(self) -> None:
         """Remove all states."""
@@ -43,8 +47,27 @@ class StateCache:
         self._row: dict[bytes, int] = {}
         self._free = list(range(rows - 1, -1, -1))
         self._states = States.empty(rows, self._floats)
-        self._last_use = np.zeros(rows, np.int64)
+        self._last_use: NDArray[np.int64] = np.zeros(rows, np.int64)
         self._use_count = 0
+
+    def limit(self, bytes_max: int) -> None:
+        """Change the maximum size; if it is less than before, evict the least recently used states."""
+        self._rows_max = limit = self._rows_within(bytes_max)
+        if len(self._last_use) <= limit:
+            return
+        if len(self._row) > limit:
+            self._evict(len(self._row) - limit, frozenset())
+        self._free = [row for row in self._free if row < limit]
+        beyond = [key for key, row in self._row.items() if row >= limit]
+        old = np.array([self._row[key] for key in beyond], np.int64)
+        new = np.array([self._free.pop() for _ in beyond], np.int64)
+        self._row.update(zip(beyond, new.tolist(), strict=True))
+        states = self._states
+        columns: list[NDArray[Any]] = [states.steps, states.last_ms, states.hidden, self._last_use]
+        for column in columns:
+            column[new] = column[old]
+            # In place, because the worker may not have the memory for a copy; nobody has a view.
+            column.resize((limit, *column.shape[1:]), refcheck=False)
 
     def rows(self, keys: Sequence[bytes]) -> NDArray[np.int64]:
         """Return the row of each key; -1 for a key that is not cached."""
@@ -93,7 +116,7 @@ class StateCache:
 
     def _grow(self) -> None:
         old_rows, current = len(self._last_use), self._states
-        rows = min(2 * old_rows, self._rows_max)
+        rows = min(max(2 * old_rows, ROWS_INITIAL), self._rows_max)
         more = States.empty(rows - old_rows, self._floats)
         self._states = States(
             np.concatenate([current.steps, more.steps]),

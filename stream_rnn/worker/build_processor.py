@@ -31,8 +31,9 @@ from stream_rnn.settings import FoldSettings
 from stream_rnn.store.redis_schemas import RedisSchemas
 from stream_rnn.store.redis_store import RedisStore
 from stream_rnn.worker.fault_injection import faults_from_environment
+from stream_rnn.worker.give_way import GiveWay
 from stream_rnn.worker.partition_source import PartitionSource
-from stream_rnn.worker.rollout_folds import GiveWay, WorkerFolds
+from stream_rnn.worker.rollout_folds import WorkerFolds
 from stream_rnn.worker.shadow import ShadowTopic
 from stream_rnn.worker.transport import ConsumerPosition, FoldConsumer
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
+from weakref import WeakSet
 
 from aiokafka import TopicPartition
 
@@ -33,20 +34,26 @@ from stream_rnn.rollout.candidate import (
 from stream_rnn.rollout.plan import FoldName, Plan
 from stream_rnn.rollout.plan_store import BundleBytes, PlanStore
 from stream_rnn.settings import FoldSettings
+from stream_rnn.store.cache import StateCache
 from stream_rnn.store.state import Store
 from stream_rnn.worker.shadow import ShadowTopic
 
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 1.0
-REST_MAX_S = 30.0
 MODELS_MAX = 5  # in memory: the own one, and those of this plan and the one before
-REST_LOOK_EVERY_S = 0.02
+CACHE_SHARE = 0.1  # of the cache of a partition, for its candidate
 REFUSED_FOR_S = 60.0  # a bundle that cannot be loaded: it may have 100 MB, and may be replaced
 
 
 class BuildsProcessors(Protocol):
-    """Builds processors from the resources of a worker."""
+    """Builds processors from the resources of a worker.
+
+    Attributes:
+        cache_bytes: Size of the cache of one partition, in bytes.
+    """
+
+    cache_bytes: int
 
     def store(self, fold: str, partition: int) -> Store:
         """Return the store of a fold's hidden states."""
@@ -90,6 +97,7 @@ class WorkerFolds:
     refused: dict[str, str] = field(default_factory=dict)
     _again_s: dict[str, float] = field(default_factory=dict)
     _loading: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _caches: "WeakSet[StateCache]" = field(default_factory=WeakSet)  # of the folds in charge
 
     def __post_init__(self) -> None:
         self.models = {self.own: self.model}
@@ -118,7 +126,15 @@ class WorkerFolds:
                     if name.fold_id not in self.models and is_due:
                         await self._load(name, plan)
         self.plan = plan
+        for cache in self._caches:
+            cache.limit(self._cache_bytes())
         return plan
+
+    def _cache_bytes(self, *, of_candidate: bool = False) -> int:
+        """Return the size of a cache: while a roll-out is open, both of a partition share one."""
+        is_open = self.plan is not None and self.plan.stage == "open"
+        share = int(CACHE_SHARE * self.builder.cache_bytes) if of_candidate or is_open else 0
+        return share if of_candidate else self.builder.cache_bytes - share
 
     async def _load(self, name: FoldName, plan: Plan) -> None:
         """Load a bundle of the plan; the last ones stay, because a partition may still need them."""
@@ -218,6 +234,8 @@ class WorkerFolds:
         """Make the processor of the fold in charge."""
         log = KafkaLog(self.cluster, self.settings, partition)
         processor = self.builder.processor(self.models[fold], partition, source, publisher, log)
+        processor.cache.limit(self._cache_bytes())
+        self._caches.add(processor.cache)
         assert isinstance(processor.recovery, Recovery), "a worker's processor has this recovery"
         processor.recovery = replace(processor.recovery, consult=consult)
         return processor
@@ -237,6 +255,7 @@ class WorkerFolds:
         shadow = self.shadow
         publisher = SilentPublisher() if shadow is None else shadow.publisher(partition)
         processor = self.builder.processor(self.models[fold], partition, source, publisher, log)
+        processor.cache.limit(self._cache_bytes(of_candidate=True))
         store = self.store(fold, partition)
         processor.observer = NullObserver()  # the metrics are those of the folds in charge
         found = processor.place, fold, store, log, published
@@ -299,39 +318,3 @@ class KafkaRangeReader:
         """Close the consumer."""
         if self._consumer is not None:
             await stop_consumer(self._consumer, self._settings.revoke_timeout_s)
-
-
-class GiveWay:
-    """Lets a candidate rest while the fold in charge has work.
-
-    Args:
-        has_work: Function that returns whether the fold in charge has records to fold.
-        share: Largest share of the time for the candidate meanwhile; 1 lets it never rest.
-        clock: Monotonic clock in seconds.
-        sleep: Function that waits for some seconds.
-    """
-
-    def __init__(
-        self,
-        has_work: Callable[[], bool],
-        share: float,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    ) -> None:
-        self._has_work = has_work
-        self._share = share
-        self._clock = clock
-        self._sleep = sleep
-        self._resumed_s = clock()
-
-    async def __call__(self) -> None:
-        """Wait so long that the candidate had its share of the time since the last call.
-
-        The rest ends early when the fold in charge has no work left.
-        """
-        worked_s = self._clock() - self._resumed_s
-        left_s = min(worked_s * (1 / self._share - 1), REST_MAX_S)
-        while left_s > 0 and self._has_work():
-            await self._sleep(min(left_s, REST_LOOK_EVERY_S))
-            left_s -= REST_LOOK_EVERY_S
-        self._resumed_s = self._clock()

@@ -53,6 +53,29 @@ def test_states_are_copies():
     assert cache.states(cache.rows([b"1"])).hidden.tolist() == [[1.0, 1.0]]
 
 
+@pytest.mark.parametrize("rows", [0, 3, ROWS_INITIAL, 3 * ROWS_INITIAL])
+def test_a_lower_limit_keeps_what_was_used_last(rows):
+    """Each with its own figures, in no more memory; a higher limit makes room again."""
+    cache = cache_of(4 * ROWS_INITIAL)
+    for start in range(0, 4 * ROWS_INITIAL, 64):
+        put(cache, *range(start, start + 64))
+    cache.drop([b"%d" % n for n in range(1, 4 * ROWS_INITIAL, 2)])
+    cache.limit(rows * ROW_BYTES)
+    kept = held(cache, [b"%d" % n for n in range(4 * ROWS_INITIAL)])
+    assert all(int(key) == steps for key, steps in kept.items())
+    assert len(kept) == len(cache) <= rows
+    assert len(cache._states.hidden) == len(cache._last_use) == rows
+    even = 2 * ROWS_INITIAL
+    assert min(map(int, kept), default=2 * even) >= 2 * (even - len(kept)) - 64
+    assert len(kept) >= min(rows, even) * 7 // 8
+    put(cache, *range(5))
+    assert len(cache) <= rows
+    cache.limit(4 * ROWS_INITIAL * ROW_BYTES)
+    put(cache, *range(3 * ROWS_INITIAL))
+    expected = {b"%d" % n: n for n in range(3 * ROWS_INITIAL)}
+    assert held(cache, list(expected)) == expected
+
+
 def test_a_batch_with_old_and_new_keys_evicts_none_of_its_own():
     """What a put replaces is not what makes room for the rest of the put."""
     cache = cache_of(8)

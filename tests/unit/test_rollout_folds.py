@@ -6,8 +6,10 @@ import tempfile
 import pytest
 
 from stream_rnn.errors import BundleError, ForgottenError
+from stream_rnn.fold.assemble import build_processor
 from stream_rnn.fold.fold_id import fold_id
 from stream_rnn.fold.source import Fetch
+from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.kafka.group_offsets import GroupOffset
 from stream_rnn.model.bundle import save_bundle
 from stream_rnn.model.network import Model
@@ -16,12 +18,13 @@ from stream_rnn.rollout.partition import PartitionFolds
 from stream_rnn.rollout.plan import FoldName, Plan
 from stream_rnn.rollout.plan_store import MemoryPlanStore
 from stream_rnn.settings import Settings
+from stream_rnn.store.cache import StateCache
 from stream_rnn.testing import MemoryLog, MemoryStore, memory_processor
+from stream_rnn.worker.give_way import REST_MAX_S, GiveWay
 from stream_rnn.worker.rollout_folds import (
+    CACHE_SHARE,
     MODELS_MAX,
     REFUSED_FOR_S,
-    REST_MAX_S,
-    GiveWay,
     WorkerFolds,
 )
 from tests import models
@@ -314,3 +317,52 @@ async def test_a_candidate_is_closed_if_its_end_is_cancelled(bundles):
         await asyncio.wait({ending, running})
     assert ending.cancelled()
     assert folds.source.closed
+
+
+async def test_both_folds_of_a_partition_share_one_cache(bundles):
+    """While a roll-out is open; the fold in charge has all of it again when none is."""
+    folds, store, _ = folds_of(bundles)
+    folds.builder, folds.cluster = MemoryBuilder(), KafkaCluster({}, SETTINGS)
+    own, other = (name.fold_id for name in Plan.decode(store.plan, "").folds)
+    given = QuietSource(), None, None
+    before = folds.active(own, 0, *given)
+    assert rows(before) == rows_of(before, 1)
+    await folds.read_plan()
+    candidate, _ = folds.candidate(other, 0, None, None)
+    after = folds.active(other, 0, *given)
+    assert rows(before) == rows(after) == rows_of(after, 1 - CACHE_SHARE)
+    assert rows(candidate) == rows_of(candidate, CACHE_SHARE)
+    store.plan = Plan.decode(store.plan, "").model_copy(update={"stage": "over"}).encode()
+    await folds.read_plan()
+    assert rows(before) == rows(after) == rows_of(after, 1)
+
+
+def rows(processor) -> int:
+    """Return how many states a cache takes."""
+    return processor.cache._rows_max
+
+
+def rows_of(processor, share) -> int:
+    """Return how many states a share of the bytes is."""
+    return StateCache(processor.model.state_size_floats, round(share * MemoryBuilder.cache_bytes))._rows_max  # fmt: skip
+
+
+class MemoryBuilder:
+    """Builds processors that have their store in memory."""
+
+    cache_bytes = 1_000_000
+
+    def store(self, _fold, _partition):
+        return MemoryStore()
+
+    def processor(self, model, partition, source, publisher, log):
+        return build_processor(
+            model=model,
+            settings=SETTINGS,
+            partition=partition,
+            source=source,
+            store=MemoryStore(),
+            log=log,
+            publisher=publisher,
+            cache_bytes=self.cache_bytes,
+        )
