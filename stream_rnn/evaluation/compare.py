@@ -16,10 +16,15 @@ from stream_rnn.evaluation.scoring import check_scored, choose_scored
 from stream_rnn.evaluation.scoring_options import ScoringOptions
 from stream_rnn.evaluation.worst_predictions import describe_prediction
 from stream_rnn.keys import describe_key
-from stream_rnn.metrics.bootstrap import draw_keys, resampled_metrics, with_interval
+from stream_rnn.metrics.bootstrap import (
+    draw_keys,
+    number_keys,
+    resampled_metrics,
+    with_interval,
+)
 from stream_rnn.metrics.figure import Figure
 from stream_rnn.metrics.ranked import RankedClasses
-from stream_rnn.metrics.scores import score
+from stream_rnn.metrics.scores import Output, score
 from stream_rnn.model.bundle import load_bundle
 from stream_rnn.model.heads import AnyHead
 from stream_rnn.model.network import Model
@@ -154,7 +159,7 @@ def _title(path: Path, model: Model) -> str:
 
 
 def _common_heads(models: tuple[Model, Model], bundles: tuple[Path, Path]) -> list[AnyHead]:
-    heads = [head for head in models[0].spec.heads if _has_same_head(head, models[1])]
+    heads = [head for head in models[0].spec.heads if has_same_head(head, models[1])]
     if not heads:
         names = " and ".join(", ".join(h.name for h in model.spec.heads) for model in models)
         raise ConfigError(
@@ -164,9 +169,9 @@ def _common_heads(models: tuple[Model, Model], bundles: tuple[Path, Path]) -> li
     return heads
 
 
-def _has_same_head(head: AnyHead, model: Model) -> bool:
+def has_same_head(head: AnyHead, model: Model) -> bool:
     """Return whether a model has a head that answers the same question."""
-    blank = {"fitted": None} if hasattr(head, "fitted") else {}
+    blank = {"surprise": False} | ({"fitted": None} if hasattr(head, "fitted") else {})
     return any(
         head.model_copy(update=blank) == h.model_copy(update=blank) for h in model.spec.heads
     )
@@ -189,6 +194,46 @@ def _common_events(
     return np.array([a for a, _ in pairs]), np.array([b for _, b in pairs])
 
 
+def compare_metrics(
+    head: AnyHead,
+    outputs: tuple[Output, Output],
+    target: NDArray[np.float64],
+    key: NDArray[np.int64],
+    scoring: ScoringOptions,
+) -> dict[str, ComparedMetric]:
+    """Score two predictions of the same events, with paired intervals.
+
+    Args:
+        head: Head that predicts.
+        outputs: Outputs (N,) of both.
+        target: Targets (N,), encoded as for training.
+        key: Index (N,) of each event's key.
+        scoring: Options of the bootstrap, which draws the same keys for both.
+    """
+    key = number_keys(key)
+    draws = (
+        draw_keys(int(key.max()) + 1, scoring.seed, scoring.bootstrap_samples)
+        if scoring.bootstrap_samples
+        else None
+    )
+    values = [score(head, output, target) for output in outputs]
+    drawn = [
+        {} if draws is None else resampled_metrics(head, output, target, key, draws)
+        for output in outputs
+    ]
+    return {
+        metric: ComparedMetric(
+            values[0][metric],
+            values[1][metric],
+            with_interval(
+                values[1][metric] - values[0][metric],
+                drawn[1][metric] - drawn[0][metric] if metric in drawn[0] else None,
+            ),
+        )
+        for metric in values[0]
+    }
+
+
 def _compare_head(
     head: AnyHead,
     first: PredictionsWithTargets,
@@ -203,28 +248,7 @@ def _compare_head(
         return ComparedHead(0, {}, ())
     target = first.targets[head.name][in_first]
     outputs = first.outputs[head.name][in_first], second.outputs[head.name][in_second]
-    key = np.unique(first.key[in_first], return_inverse=True)[1].astype(np.int64)
-    draws = (
-        draw_keys(int(key.max()) + 1, scoring.seed, scoring.bootstrap_samples)
-        if scoring.bootstrap_samples
-        else None
-    )
-    values = [score(head, output, target) for output in outputs]
-    drawn = [
-        {} if draws is None else resampled_metrics(head, output, target, key, draws)
-        for output in outputs
-    ]
-    metrics = {
-        metric: ComparedMetric(
-            values[0][metric],
-            values[1][metric],
-            with_interval(
-                values[1][metric] - values[0][metric],
-                drawn[1][metric] - drawn[0][metric] if metric in drawn[0] else None,
-            ),
-        )
-        for metric in values[0]
-    }
+    metrics = compare_metrics(head, outputs, target, first.key[in_first], scoring)
     values_compared = [o.target_probability if isinstance(o, RankedClasses) else o for o in outputs]
     gap = np.abs(values_compared[0].astype(np.float64) - values_compared[1])
     gap = gap.max(axis=1) if gap.ndim > 1 else gap  # of the quantiles

@@ -132,6 +132,7 @@ def calibration_chart(
     *,
     unit: str = "",
     is_share: bool = False,
+    axes: tuple[str, str] = ("predicted", "observed"),
 ) -> str:
     """Draw observed against predicted values; on the diagonal both are equal.
 
@@ -140,6 +141,7 @@ def calibration_chart(
         bins: Style, label and bins of each model; the bars count the events of the first.
         unit: Unit of both axes.
         is_share: Whether the values are shares, so that both axes go from 0 to 1.
+        axes: Names of what is predicted and of what is observed.
     """
     drawn = [
         (style, label, [b for b in of_model if is_drawn(b.predicted) and is_drawn(b.observed)])
@@ -148,13 +150,13 @@ def calibration_chart(
     both = limits(
         v for _, _, of_model in drawn for b in of_model for v in (b.predicted, b.observed)
     )
-    description = "observed against predicted values, in bins; a table has the same figures"
+    description = f"{axes[1]} against {axes[0]} values, in bins; a table has the same figures"
     if both is None:
         return svg(title, description, [_nothing()], HEIGHT)
     if is_share and both[0] >= -0.1 and both[1] <= 1.1:  # limits include a margin
         both = (0.0, 1.0)
     in_unit = f" ({unit})" if unit else ""
-    parts = [*_y_axis(both, f"observed{in_unit}"), *_x_axis(both, f"predicted{in_unit}")]
+    parts = [*_y_axis(both, f"{axes[1]}{in_unit}"), *_x_axis(both, f"{axes[0]}{in_unit}")]
     parts.append(f'<path class="ideal" d="M{LEFT},{BOTTOM}L{RIGHT},{TOP}"/>')
     for style, _, of_model in drawn:
         points = [(_to_x(b.predicted, both), _to_y(b.observed, both)) for b in of_model]

@@ -8,21 +8,19 @@ that the file stays below ``REPORT_BYTES_MAX``; ``evaluate --json`` prints all o
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from importlib.resources import files
-from itertools import islice
 from pathlib import Path
-from typing import Any
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from stream_rnn.evaluation.report import charts, sentences
 from stream_rnn.evaluation.report.charts import Series
+from stream_rnn.evaluation.report.environment import (
+    WITH_MS_BELOW,
+    Excerpt,
+    render_template,
+    shorten,
+)
 from stream_rnn.evaluation.report.figures import (
-    format_difference,
-    format_metric,
-    interval,
     is_duration,
     metric_name,
 )
@@ -37,7 +35,7 @@ from stream_rnn.evaluation.result import (
 )
 from stream_rnn.metrics.figure import Figure
 from stream_rnn.overwriting import check_report, write_whole
-from stream_rnn.text import duration_unit, format_number, format_time, printable
+from stream_rnn.text import duration_unit
 
 REPORT_BYTES_MAX = 40_000_000
 HEADS_MAX = 64  # with a section of their own
@@ -48,23 +46,8 @@ BINS_MAX = 30
 LARGEST_MAX = 20
 SKIPPED_MAX = 20
 PICTURES_MAX = 6
-SENTENCE_MAX = 600  # characters of any text
 PICTURE_BYTES_MAX = 1_500_000
-WITH_MS_BELOW = 60_000  # milliseconds that a log spans, below which its times show them
 STYLES = dict(zip(MODELS, ("s1", "s2", "s3"), strict=True))
-
-
-@dataclass(frozen=True, slots=True)
-class Excerpt:
-    """The first items of a list, and the number of all items."""
-
-    items: tuple[Any, ...]
-    total: int
-
-    @property
-    def is_shortened(self) -> bool:
-        """Whether the list has more items."""
-        return len(self.items) < self.total
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,30 +116,11 @@ def write_report(
 
 def render(evaluation: Evaluation, pictures: Sequence[tuple[str, str]]) -> str:
     """Return the report as HTML."""
-    here = files("stream_rnn.evaluation.report")
-    environment = Environment(
-        loader=FunctionLoader(lambda name: here.joinpath(name).read_text(encoding="utf-8")),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_format_value,
-    )
-    environment.filters.update(
-        printable=printable,
-        interval=interval,
-        format_time=partial(
-            format_time, with_ms=evaluation.last_ms - evaluation.first_ms < WITH_MS_BELOW
-        ),
-        metric_name=metric_name,
-        value=format_metric,
-        difference=format_difference,
-    )
+    with_ms = evaluation.last_ms - evaluation.first_ms < WITH_MS_BELOW
     heads = list(evaluation.heads.values())
-    return environment.get_template(
-        "report.html.jinja"
-    ).render(
-        css=Markup(here.joinpath("report.css").read_text(encoding="utf-8")),  # noqa: S704  # ours
+    return render_template(
+        "report.html.jinja",
+        with_ms=with_ms,
         it=evaluation,
         skipped=shorten(sorted(evaluation.skipped.items(), key=lambda r: -r[1]), SKIPPED_MAX),
         parts=Excerpt(
@@ -169,20 +133,6 @@ def render(evaluation: Evaluation, pictures: Sequence[tuple[str, str]]) -> str:
         pictures=_pictures(pictures),
         models=MODELS,
     )
-
-
-def shorten(items: Sequence[Any], items_max: int) -> Excerpt:
-    """Shorten a list to its first items."""
-    return Excerpt(tuple(islice(items, items_max)), len(items))
-
-
-def _format_value(value: Any) -> Any:
-    """Format a value of the template; ``None`` and NaN become a dash."""
-    if isinstance(value, Markup):
-        return value
-    if value is None or isinstance(value, float):
-        return format_number(value)
-    return f"{value:,}" if isinstance(value, int) else printable(str(value), SENTENCE_MAX)
 
 
 def _head_section(place: int, head: HeadEvaluation) -> HeadSection:
