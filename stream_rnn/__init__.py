@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from stream_rnn.notebook.evaluate import evaluate
     from stream_rnn.notebook.import_weights import import_weights
     from stream_rnn.notebook.replay import replay
+    from stream_rnn.notebook.rollout import compare_rollout
     from stream_rnn.notebook.spec import load_spec, propose_spec
     from stream_rnn.notebook.trace import trace
     from stream_rnn.notebook.train import train
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
         "StreamRNNError",
         "__version__",
         "compare",
+        "compare_rollout",
         "evaluate",
         "import_weights",
         "load_bundle",
@@ -86,6 +88,7 @@ _EXPORTS = {
     "StreamRNN": "stream_rnn.worker.plugin",
     "StreamRNNError": "stream_rnn.errors",
     "compare": "stream_rnn.notebook.compare",
+    "compare_rollout": "stream_rnn.notebook.rollout",
     "evaluate": "stream_rnn.notebook.evaluate",
     "import_weights": "stream_rnn.notebook.import_weights",
     "load_bundle": "stream_rnn.model.bundle",

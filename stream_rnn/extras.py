@@ -56,9 +56,14 @@ NEEDED_BY = {  # public names and verbs that need each extra
     "demo": {"demo"},  # stream-rnn local also works without it, and names a missing program
 }
 
+SEVERAL = {"compare_rollout": ("worker", "train")}
+"""Public names that need several extras at a time."""
+
 
 def is_available(name: str) -> bool:
     """Return whether a public name needs no extra, or the modules of such an extra are installed."""
+    if name in SEVERAL:
+        return all(_is_installed(module) for extra in SEVERAL[name] for module in MODULES[extra])
     extras = [extra for extra, names in NEEDED_BY.items() if name in names]
     return not extras or any(all(map(_is_installed, MODULES[extra])) for extra in extras)
 
@@ -76,7 +81,8 @@ def explain(error: ModuleNotFoundError, what: str) -> None:
     module = (error.name or "").partition(".")[0]
     extras = [extra for extra, modules in MODULES.items() if module in modules]
     if extras:
-        preferred = [extra for extra in extras if what in NEEDED_BY.get(extra, ())]
+        preferred = [",".join(SEVERAL[what])] if what in SEVERAL else []
+        preferred += [extra for extra in extras if what in NEEDED_BY.get(extra, ())]
         raise MissingExtraError(
             f"{what} needs {module}, which is not installed: "
             f"pip install 'stream-rnn[{[*preferred, *extras][0]}]'"

@@ -49,7 +49,10 @@ MAY_IMPORT = {  # a room, and what it may import; below are the rooms that come 
     "spec": {*FOLD, "text", "replay"},
     "training": {*FOLD, "extras", "metrics", "replay"},
     "trace": {*FOLD, "text", "keys", "key_spellings", "replay"},
-    "evaluation": {*FOLD, "overwriting", "text", "keys", "metrics", "replay", "training", "trace"},
+    "evaluation": {
+        *(*FOLD, "overwriting", "text", "keys", "metrics", "replay", "training", "trace"),
+        "rollout",
+    },
     "audit": {*FOLD, "keys", "key_spellings", "replay"},
     "worker": {*FOLD, "rollout"},
     "operate": {
@@ -61,7 +64,7 @@ MAY_IMPORT = {  # a room, and what it may import; below are the rooms that come 
     "demo": {*FOLD, "metrics", "replay", "local", "rollout", "operate"},
     "notebook": {
         *(*FOLD, "overwriting", "text", "keys", "metrics", "replay", "spec", "training", "trace"),
-        *("evaluation", "demo"),
+        *("evaluation", "demo", "rollout", "operate"),
     },
     "__init__": {
         *("errors", "extras", "settings", "model", "predictions", "worker", "notebook"),

@@ -1,14 +1,16 @@
-"""``stream-rnn rollout``: change the model under live load: start, status, promote, finish, abandon."""
+"""``stream-rnn rollout``: change the model under live load."""
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 from rich.console import Console
 
 from stream_rnn.cli.shared.confirmation import confirm
 from stream_rnn.cli.shared.printing import output_console, print_json, print_table, print_text
+from stream_rnn.cli.verbs import load_work
 from stream_rnn.operate import rollout_requests as requests
 from stream_rnn.operate import rollout_start
 from stream_rnn.operate.rollout_requests import POLL_S, Requests, wait_for
@@ -65,14 +67,29 @@ def start(
     return 1 if is_warm is False else 0
 
 
-def status(settings: FoldSettings, as_json: bool) -> int:
-    """Show the folds of a roll-out in each partition, and what the workers report."""
+def status(settings: FoldSettings, compares: bool, as_json: bool, **options: Any) -> int:
+    """Show the folds of a roll-out, what the workers report, and how the predictions differ."""
+    if compares:
+        settings = settings.of_fold(("app", "source", "predictions"))
     found = _with_rollout(settings, lambda rollout: rollout.status())
-    if as_json:
-        print_json(found.as_json())
-    else:
+    is_complete, content = found.plan is not None, found.as_json()
+    if not as_json:
         _print_status(settings, found)
-    return 0 if found.plan is not None else 1
+    if compares and found.plan is not None:
+        is_complete = _load_comparison().show(settings, content, as_json, options)
+    if as_json:
+        print_json(content)
+    return 0 if is_complete else 1
+
+
+def report(settings: FoldSettings, out: Path, as_json: bool, **options: Any) -> None:
+    """Compare the predictions of both folds of a roll-out, and write a page."""
+    _load_comparison().write(settings, out, as_json, options)
+
+
+def _load_comparison() -> Any:
+    """Load what a comparison needs, which the other commands work without."""
+    return load_work("rollout_comparison")
 
 
 def promote(

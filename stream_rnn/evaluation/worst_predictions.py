@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_rnn.evaluation.joined_outputs import NamedClasses
 from stream_rnn.evaluation.predictions_with_targets import PredictionsWithTargets
 from stream_rnn.evaluation.result import Bin, WorstPrediction
 from stream_rnn.keys import describe_key
@@ -89,20 +90,37 @@ def describe_prediction(
     head: AnyHead, output: Output, event: int, target: float
 ) -> tuple[str, str]:
     """Return the prediction for one event and its target, both as texts for people."""
+    return describe_output(head, output, event), _describe_target(head, target)
+
+
+def describe_output(head: AnyHead, output: Output | NamedClasses, event: int) -> str:
+    """Return the prediction for one event as a text for people."""
     if isinstance(head, Multiclass):
-        assert isinstance(output, RankedClasses)
+        assert isinstance(output, RankedClasses | NamedClasses)
         likeliest = head.labels[int(output.top_class[event])]
-        return f"{likeliest} ({output.confidence[event]:.3f})", head.labels[int(target)]
-    assert not isinstance(output, RankedClasses)
+        return f"{likeliest} ({output.confidence[event]:.3f})"
+    assert not isinstance(output, RankedClasses | NamedClasses)
     if isinstance(head, Quantile):
         values = output[event].tolist()
         around = f" ({values[0]:.6g} to {values[-1]:.6g})" if head.width > 1 else ""
-        return f"{values[head.middle]:.6g}{around}", f"{target:.6g}"
+        return f"{values[head.middle]:.6g}{around}"
     value = float(output[event])
     match head:
         case Binary():
-            return f"{value:.3f}", "yes" if target > 0 else "no"
+            return f"{value:.3f}"
         case TimeToNext():
-            return format_duration(value), format_duration(float(np.expm1(target)))
+            return format_duration(value)
         case _:
-            return f"{value:.6g}", f"{target:.6g}"
+            return f"{value:.6g}"
+
+
+def _describe_target(head: AnyHead, target: float) -> str:
+    match head:
+        case Multiclass():
+            return head.labels[int(target)]
+        case Binary():
+            return "yes" if target > 0 else "no"
+        case TimeToNext():
+            return format_duration(float(np.expm1(target)))
+        case _:
+            return f"{target:.6g}"

@@ -6,6 +6,7 @@
     compare.py   compare
     trace.py     trace
     replay.py    replay
+    rollout.py   compare_rollout
 
 ``options.py`` and ``signatures.py`` generate their keywords and what ``help`` shows of them.
 

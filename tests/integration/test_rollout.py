@@ -24,10 +24,12 @@ pytestmark = pytest.mark.timeout(240)
 class RollOut:
     """A person with two bundles."""
 
+    NEW = models.small("gru", seed=11)
+
     def __init__(self, stream, directory, redis, cluster) -> None:
         self.settings = stream.settings.of_fold()
         self.stream, self.redis, self.cluster = stream, redis, cluster
-        save_bundle(models.small("gru", seed=11), directory / "new")
+        save_bundle(self.NEW, directory / "new")
         self.models, self.bundles = zip(
             *(read_bundle_bytes(path) for path in (stream.bundle, directory / "new")), strict=True
         )

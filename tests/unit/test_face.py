@@ -64,6 +64,9 @@ def test_every_public_name_is_there(name):
         parameters = inspect.signature(found).parameters
         assert {"log", "partitions", "state_ttl", "settings"} <= set(parameters)
         assert "options" not in parameters
+    if name == "compare_rollout":
+        parameters = inspect.signature(found).parameters
+        assert {"source", "app", "threshold", "labels", "settings"} <= set(parameters)
     if name == "train":
         assert inspect.signature(found).parameters["epochs"].default == 12
 

@@ -6,15 +6,26 @@ from typing import Any, TypeVar
 import click
 
 from stream_rnn.cli.shared.fold_options import FOLD_WORDS, OPTIONS, fold_options
-from stream_rnn.cli.shared.options import Float, json_option, verb, yes_option
+from stream_rnn.cli.shared.log_options import label_options
+from stream_rnn.cli.shared.options import (
+    Float,
+    group_option,
+    json_option,
+    path_option,
+    verb,
+    yes_option,
+)
 from stream_rnn.cli.shared.settings_options import settings_options
 from stream_rnn.cli.verbs import load_work
+from stream_rnn.evaluation.rollout_options import RolloutOptions
 from stream_rnn.settings import FOLD_NAMES
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 PLACE = "--app departures --source flights"
+PREDICTED = f"{PLACE} --predictions delays"
 _place_options = settings_options(*OPTIONS, required=("app", "source"))
+_predicted_options = settings_options(*OPTIONS, required=("app", "source", "predictions"))
 _wait = click.option("--wait", "waits", is_flag=True, help="Wait until it is done; see --within.")
 
 
@@ -44,6 +55,42 @@ _partitions = click.option(
 def _within(text: str) -> Callable[[F], F]:
     """Return the option ``--within``."""
     return click.option("--within", "within_s", type=Float(0, 86_400), default=300, help=text)
+
+
+def _comparing(command: F) -> F:
+    """Give a command the options of the comparison."""
+    for option in reversed(
+        (
+            click.option(
+                "--threshold",
+                multiple=True,
+                metavar="NUMBER|HEAD=NUMBER",
+                help="Number above which a decision is yes: for all binary heads, or for one head; may be repeated; default: 0.5 for binary heads.",
+            ),
+            label_options,
+            group_option(
+                RolloutOptions,
+                "predictions_max",
+                "--max",
+                help="Maximum number of predictions to read of each topic, backwards from its end.",
+            ),
+            group_option(
+                RolloutOptions,
+                "since",
+                "--from",
+                metavar="TIME",
+                help="ISO 8601 time of the first event to compare; default: as far back as --max allows.",
+            ),
+            group_option(
+                RolloutOptions,
+                "bootstrap_samples",
+                help="Number of bootstrap samples of keys for the intervals; 0 computes no intervals.",
+            ),
+            group_option(RolloutOptions, "seed", help="Random seed of the bootstrap samples."),
+        )
+    ):
+        command = option(command)
+    return command
 
 
 @click.group("rollout")
@@ -84,6 +131,13 @@ def start(**options: Any) -> Any:
 
 @verb("status", PLACE, command)
 @_place_options
+@click.option(
+    "--compare",
+    "compares",
+    is_flag=True,
+    help="Compare the predictions of both folds, too; needs --predictions.",
+)
+@_comparing
 @json_option()
 def status(**options: Any) -> Any:
     """Show the folds of a roll-out in each partition, and what the workers report.
@@ -91,8 +145,37 @@ def status(**options: Any) -> Any:
     The fold in charge of a partition is the one that its group offset names. The lag is the number
     of offsets by which the candidate is behind the group offset. The exit status is 1 if there is
     no roll-out.
+
+    With --compare, the command also reads the last predictions of both folds, and shows for each
+    head how much they differ, how many decisions differ, and which fold is better on the events
+    whose target is known: those of heads of the next event, as soon as the key's next event is
+    there, and those in --labels. See rollout report for all figures. The exit status is 1 if there
+    is nothing to compare yet.
     """
     return load_work("rollout").status(**options)
+
+
+@verb("report", f"{PREDICTED} --out rollout.html", command)
+@_predicted_options
+@path_option("--out", required=True, help="File to write the report to, as HTML.")
+@_comparing
+@json_option()
+def report(**options: Any) -> Any:
+    """Compare the predictions of both folds of a roll-out, and write a page.
+
+    The candidate publishes its predictions to the shadow topic. The command reads the last --max
+    predictions of that topic, and of the predictions topic in the same range, and joins them by
+    source partition and offset, of each fold only those from its present origin. For each head that
+    both bundles have, the page shows the mean and the largest difference, the decisions at
+    --threshold that differ in each direction, the keys and events that differ most, and the metrics
+    of both folds on the events whose target is known. The 95 % interval of a difference comes from a
+    bootstrap over the keys, which draws the same keys for both folds.
+
+    For the targets, the command reads the source in the same range: heads of the next event have
+    one as soon as the key's next event is there, and heads with of = label if --labels has one.
+    Nothing is folded again, and nothing is written but the page.
+    """
+    return load_work("rollout").report(**options)
 
 
 @verb("promote", f"{PLACE} --wait", command)
