@@ -36,8 +36,8 @@ class RolloutOptions:
     Attributes:
         predictions_max: Maximum number of predictions to read of each topic, backwards from its
             end, over all partitions.
-        since: ISO 8601 time of the first event to compare; ``None`` reads back as far as
-            ``predictions_max`` allows.
+        since: ISO 8601 time; the comparison begins in each partition at the first event that is
+            not earlier.  ``None`` goes back as far as ``predictions_max`` allows.
         threshold: Number above which the decision about an event is yes: one for all binary heads,
             or one by the name of a head, also of one whose output is a number or quantiles.
         seed: Random seed of the bootstrap.

@@ -18,7 +18,6 @@ from stream_rnn.fold.event_time import parse_iso8601_ms
 from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.model.heads import AnyHead
 from stream_rnn.operate.rollout_status import OpenRollout, PartitionStatus, Status
-from stream_rnn.replay.topic_logs import resolve_bound
 from stream_rnn.rollout.fold_predictions import JoinedPartition, PartitionPredictions
 from stream_rnn.settings import FoldSettings
 
@@ -27,11 +26,6 @@ OFFSETS_FACTOR = 8
 CHUNK_MIN = 1000
 
 OnRecords = Callable[[str, int], None]
-
-
-def shadow_topic(settings: FoldSettings) -> str:
-    """Return the name of the topic with the predictions of candidates."""
-    return f"{settings.predictions}.shadow"
 
 
 async def read_joined(
@@ -49,7 +43,8 @@ async def read_joined(
         status: Status of the roll-out, which names the folds and their origins.
         heads: Heads to compare, which both bundles have.
         predictions_max: Maximum number of predictions to read of each topic, over all partitions.
-        since: ISO 8601 time of the first event; ``None`` reads back as far as the maximum allows.
+        since: ISO 8601 time; the range of a partition begins at its first event that is not earlier.
+            ``None`` reads back as far as the maximum allows.
         on_records: Called with a topic and the number of records read since the last call.
 
     Raises:
@@ -57,14 +52,14 @@ async def read_joined(
         FencedError: Kafka does not answer.
     """
     settings, plan = rollout.settings, status.require_plan()
-    _check_time(since)
-    shadow = shadow_topic(settings)
+    since_ms = _time_ms(since)
+    shadow = settings.shadow_topic
     facts = await rollout.cluster.topics(shadow, settings.predictions)
     if not facts[shadow].partitions:
         raise ConfigError(
-            f"the shadow topic {shadow} does not exist: workers publish the candidate's "
-            "predictions there as soon as it is warm, so wait for that; check --predictions, and "
-            "that all workers run a version that publishes them"
+            f"the shadow topic {shadow} does not exist: workers create it, and publish the "
+            "candidate's predictions there as soon as it is warm; wait for that, and check "
+            f"--predictions, and that no worker has --rollout-silent{_refusal(status)}"
         )
     absent = [p.partition for p in status.partitions if p.partition >= facts[shadow].partitions]
     if absent:
@@ -74,7 +69,7 @@ async def read_joined(
         )
     each_max = max(1, predictions_max // len(status.partitions))
     joined = await gather_or_cancel(
-        _read_partition(rollout, partition, plan.fold_ids, heads, each_max, since, on_records)
+        _read_partition(rollout, partition, plan.fold_ids, heads, each_max, since_ms, on_records)
         for partition in status.partitions
     )
     if not any(one.joined for one in joined):
@@ -88,20 +83,19 @@ async def _read_partition(
     fold_ids: tuple[str, str],
     heads: Sequence[AnyHead],
     predictions_max: int,
-    since: str | None,
+    since_ms: int | None,
     on_records: OnRecords,
 ) -> JoinedPartition:
     settings, number = rollout.settings, status.partition
     origins = present_origins(status, fold_ids)
     found = PartitionPredictions(settings.app, settings.source, number, origins, heads)
     lowest: dict[str, int] = {}
-    shadow = shadow_topic(settings)
+    shadow = settings.shadow_topic
 
     async def read_back(topic: str, is_enough: Callable[[], bool]) -> None:
         tp = TopicPartition(topic, number)
-        start = await resolve_bound(rollout.cluster, tp, since, is_end=False)
         end = await rollout.cluster.log_end(tp)
-        start = max(start, end - OFFSETS_FACTOR * predictions_max)
+        start = max(await rollout.cluster.log_start(tp), end - OFFSETS_FACTOR * predictions_max)
         left = predictions_max
         while left > 0 and start < end and not is_enough():
             first = max(start, end - max(left, CHUNK_MIN))
@@ -119,7 +113,7 @@ async def _read_partition(
     if shadow in lowest:
         live = settings.predictions
         await read_back(live, lambda: lowest.get(live, lowest[shadow] + 1) <= lowest[shadow])
-    return found.join()
+    return found.join(since_ms)
 
 
 async def _last_records(
@@ -147,11 +141,14 @@ def present_origins(status: PartitionStatus, fold_ids: tuple[str, str]) -> Mappi
     }
 
 
-def _check_time(since: str | None) -> None:
-    """Refuse a text that is no time; an offset would mean another event in each topic."""
+def _time_ms(since: str | None) -> int | None:
+    """Return a time in milliseconds since 1970.
+
+    Raises:
+        ConfigError: The text is no time; an offset would mean another event in each partition.
+    """
     try:
-        if since is not None:
-            parse_iso8601_ms("" if since.isdecimal() else since)
+        return None if since is None else parse_iso8601_ms("" if since.isdecimal() else since)
     except ValueError as error:
         raise ConfigError(
             f"--from {since!r} is no ISO 8601 time, such as 2026-01-31T12:00:00Z"
@@ -171,7 +168,16 @@ def _explain_nothing(
     other = sum(one.other_origins for one in joined)
     again = f"; {other} predictions are from another origin, before it began again" if other else ""
     return (
-        f"no event has a prediction of both folds: {shadow_topic(settings)} has none of the "
+        f"no event has a prediction of both folds: {settings.shadow_topic} has none of the "
         f"candidate {candidate} that fits ({behind}){again}; it publishes when it has caught up, "
         "and only events whose numbers are finite: wait, and see the logs of the workers"
+        f"{_refusal(status)}"
     )
+
+
+def _refusal(status: Status) -> str:
+    """Return why a worker does not publish a candidate's predictions; empty if none says so."""
+    for name, report in status.workers.reports.items():
+        if report is not None and report.shadow is not None:
+            return f"; {name} says: {report.shadow}"
+    return ""

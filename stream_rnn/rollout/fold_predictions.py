@@ -157,11 +157,19 @@ class PartitionPredictions:
             origin = max(last, key=lambda one: last[one], default=0)
         return self._found.get((fold_id, origin), {})
 
-    def join(self) -> JoinedPartition:
-        """Return the predictions in the range of source offsets that both folds have reached."""
+    def join(self, since_ms: int | None = None) -> JoinedPartition:
+        """Return the predictions in the range of source offsets that both folds have reached.
+
+        Args:
+            since_ms: Event time in milliseconds since 1970; the range begins at the first event
+                that is not earlier.  ``None`` for the whole range.
+        """
         old, new = (self._of(fold_id) for fold_id in self._origins)
         first = max(min(old, default=0), min(new, default=0))
         last = min(max(old, default=-1), max(new, default=-1))
+        if since_ms is not None:
+            later = (o for side in (old, new) for o, one in side.items() if one.time_ms >= since_ms)
+            first = min((o for o in later if o >= first), default=last + 1)
         return JoinedPartition(
             partition=self.partition,
             first=first,

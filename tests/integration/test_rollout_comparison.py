@@ -1,10 +1,12 @@
 """The comparison of the folds of a roll-out on real topics: what is read, and what is said."""
 
 import asyncio
+import contextlib
 import json
 import os
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -15,10 +17,11 @@ from stream_rnn.errors import ConfigError
 from stream_rnn.kafka.cluster import KafkaCluster
 from stream_rnn.model.bundle import save_bundle
 from stream_rnn.store.connection import connect_redis
-from tests import models
+from tests import models, oracle
 from tests.integration.started_workers import PLACE, options
 from tests.integration.streams import mixed_records, run
 from tests.integration.test_rollout import RollOut
+from tests.integration.test_rollout_verbs import Person
 from tests.rollout_pairs import Pair
 from tests.unit.report_pages import Page
 
@@ -51,13 +54,8 @@ class Published(RollOut):
             )
             for partition in (0, 1)
         ]
-        for number, topic in enumerate((self.settings.predictions, self.shadow)):
+        for number, topic in enumerate((self.settings.predictions, self.settings.shadow_topic)):
             await self.send(topic, number)
-
-    @property
-    def shadow(self) -> str:
-        """Name of the shadow topic."""
-        return f"{self.settings.predictions}.shadow"
 
     async def send(self, topic, number) -> None:
         """Send the predictions of one fold."""
@@ -116,7 +114,7 @@ async def person(stream, create_topic, redis_url, tmp_path):
 
 async def test_both_topics_are_joined_and_the_page_is_written(person, create_topic, tmp_path):
     """The figures are those of everything that was published; targets come from the source."""
-    await create_topic(person.shadow, 2)
+    await create_topic(person.settings.shadow_topic, 2)
     await person.publish(mixed_records(400, seed=1))
     await person.start()
     joined = person.joined()
@@ -152,7 +150,7 @@ async def test_both_topics_are_joined_and_the_page_is_written(person, create_top
 
 async def test_labels_and_times_choose_what_is_scored(person, create_topic, tmp_path):
     """A labels file gives the head of labels its targets; --from drops what is older."""
-    await create_topic(person.shadow, 2)
+    await create_topic(person.settings.shadow_topic, 2)
     await person.publish(mixed_records(200, seed=1))
     await person.start()
     joined = person.joined()
@@ -186,13 +184,15 @@ async def test_what_cannot_be_compared_is_said_in_one_sentence(person, create_to
     assert "no plan of a roll-out" in await person.verb("report", out, status=3)
     await person.start()
     said = await person.verb("report", out, status=3)
-    assert f"the shadow topic {person.shadow} does not exist: workers publish" in said
+    assert (
+        f"the shadow topic {person.settings.shadow_topic} does not exist: workers create it" in said
+    )
     status = await person.verb("status", "--compare", status=1)
     assert status["comparison"] is None
     assert said.strip().removeprefix("stream-rnn: ") == status["not_compared"]
-    await create_topic(person.shadow, 2)
+    await create_topic(person.settings.shadow_topic, 2)
     said = await person.verb("report", out, status=3)
-    assert f"{person.shadow} has none of the candidate" in said
+    assert f"{person.settings.shadow_topic} has none of the candidate" in said
     assert "it has not begun" in said
     assert len(said.splitlines()) == 1
     assert not (tmp_path / "page.html").exists()
@@ -202,7 +202,7 @@ async def test_what_cannot_be_compared_is_said_in_one_sentence(person, create_to
 
 async def test_ctrl_c_ends_a_comparison_without_a_traceback(person, create_topic, tmp_path):
     """The page of an earlier run stays."""
-    await create_topic(person.shadow, 2)
+    await create_topic(person.settings.shadow_topic, 2)
     await person.publish(mixed_records(200, seed=1))
     await person.start()
     words = ["rollout", "report", f"--out={tmp_path / 'p.html'}", *person.words()]
@@ -228,3 +228,64 @@ async def test_ctrl_c_ends_a_comparison_without_a_traceback(person, create_topic
     )
     assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "\n")
     assert not (tmp_path / "p.html").exists()
+
+
+async def test_a_roll_out_is_compared_before_and_after_the_promote(stream, redis_url, tmp_path):
+    """What workers publish is joined across the cut-over, and equals what each bundle predicts."""
+    redis = connect_redis(redis_url, 5)
+    made = await stream()
+    await made.produce(mixed_records(200, seed=1))
+    async with KafkaCluster.of(made.settings) as cluster:
+        person = Person(made, tmp_path, redis, cluster)
+        worker = made.start("one")
+        await made.until_published(worker=worker)
+        await person.until_reported()
+        await person.verb("start", "--wait", bundle=person.new_bundle)
+        await person.publish(2, worker)
+        before = await compared(person, tmp_path)
+        await person.verb("promote", "--wait")
+        await person.publish(3, worker)
+        after = await compared(person, tmp_path)
+        assert after["events"] > before["events"] > 50
+        for one, later in zip(before["ranges"], after["ranges"], strict=True):
+            assert one["first"] == later["first"]
+            assert one["last"] < later["last"]
+            assert later["only_old"] == later["only_new"] == 0
+        (status,) = await person.verb("status", "--compare")
+        assert status["comparison"] == after
+    await redis.aclose()
+
+
+async def compared(person, directory):
+    """Wait until both folds have published all; compare them, and hold that against the oracle."""
+    ends = []
+    for partition in (0, 1):
+        records = await person.stream.source(partition)
+        truth = oracle.fold(
+            person.models[0], person.settings, records, person.settings.source, partition
+        )
+        ends.append(max(truth.predictions))
+    deadline = time.monotonic() + 60
+    while True:
+        with contextlib.suppress(AssertionError, ValueError):
+            (found,) = await person.verb("report", f"--out={directory / 'page.html'}")
+            if [one["last"] for one in found["ranges"]] == ends:
+                break
+        assert time.monotonic() < deadline, "the candidate does not publish all"
+    gaps = []
+    for partition, one in enumerate(found["ranges"]):
+        records = await person.stream.source(partition)
+        old, new = (
+            oracle.fold(m, person.settings, records, person.settings.source, partition).predictions
+            for m in person.models
+        )
+        offsets = [offset for offset in old if one["first"] <= offset <= one["last"]]
+        assert one["joined"] == len(offsets)
+        gaps += [
+            abs(old[o]["outputs"]["big"]["probability"] - new[o]["outputs"]["big"]["probability"])
+            for o in offsets
+        ]
+    differences = found["heads"]["big"]["differences"]
+    assert differences["mean"] == pytest.approx(sum(gaps) / len(gaps), rel=1e-5)
+    assert differences["largest"] == pytest.approx(max(gaps), rel=1e-5)
+    return found

@@ -79,7 +79,7 @@ def _comparing(command: F) -> F:
                 "since",
                 "--from",
                 metavar="TIME",
-                help="ISO 8601 time of the first event to compare; default: as far back as --max allows.",
+                help="ISO 8601 time; the comparison begins at the first event that is not earlier; default: as far back as --max allows.",
             ),
             group_option(
                 RolloutOptions,

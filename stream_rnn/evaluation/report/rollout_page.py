@@ -122,7 +122,7 @@ def _metrics_chart(name: str, head: HeadComparison) -> str:
         scale, unit = _duration_scale([figure.value for figure in rows.values()])
         quantity = f"{quantity} ({unit})"
     series = [
-        Series("s1", f"{metric_name(m)} {'↑' if better(m) == 'higher' else '↓'}", [_over(f, scale)])
+        Series("s1", f"{m} {'↑' if better(m) == 'higher' else '↓'}", [_over(f, scale)])
         for m, f in rows.items()
     ]
     return charts.interval_chart(f"{name}: metrics, new minus old", series, quantity=quantity)

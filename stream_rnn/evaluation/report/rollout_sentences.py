@@ -89,17 +89,20 @@ def quality(head: HeadComparison) -> tuple[str, str]:
     text = f"{text}, with 95 % confidence {ends}; {rule}"
     if head.scored < EVENTS_MIN:
         return UNKNOWN, f"{text} There are fewer than {EVENTS_MIN} events."
-    return _verdict(head.metric, row), text
+    verdict, why = _verdict(head.metric, row)
+    return verdict, text + why
 
 
-def _verdict(metric: str, row: ComparedMetric) -> str:
+def _verdict(metric: str, row: ComparedMetric) -> tuple[str, str]:
     low, high = row.difference.low, row.difference.high
     assert low is not None
     assert high is not None
-    if low <= 0 <= high or max(abs(low), abs(high)) <= NEGLIGIBLE * abs(row.first):
-        return NOTHING
+    if low <= 0 <= high:
+        return NOTHING, " The interval contains 0, so neither may be better."
+    if max(abs(low), abs(high)) <= NEGLIGIBLE * abs(row.first):
+        return NOTHING, " So small a difference is worth nothing."
     is_better = merit(metric, row.second) > merit(metric, row.first)
-    return NEW_IS_BETTER if is_better else OLD_IS_BETTER
+    return (NEW_IS_BETTER if is_better else OLD_IS_BETTER), ""
 
 
 def join_notes(it: FoldComparison) -> list[str]:
