@@ -14,7 +14,8 @@ class Point(StrEnum):
     A crash at any point must not change the result; a chaos test ends a worker at each of them.
     A processor passes the points before ``DECODED`` once for each assignment and each reposition,
     and the others once for each micro-batch, in this order.  It also passes ``SWEPT`` at each check
-    of an idle partition, and ``COMMITTED`` after each commit of such a check.
+    of an idle partition, and ``COMMITTED`` after each commit of such a check.  A cut-over passes
+    ``PAUSED``, those of a publish, and ``CUT_OVER``.
     """
 
     CONNECTED = "connected"  # exactly_once only: once for each of the two transactional ids
@@ -40,6 +41,8 @@ class Point(StrEnum):
     PREDICTIONS_SENT = "predictions-sent"
     OFFSET_SENT = "offset-sent"
     PUBLISHED = "published"
+    PAUSED = "paused"  # a cut-over: the candidate has reached the group offset
+    CUT_OVER = "cut-over"  # a cut-over: the group offset names the new fold in charge
     SWEPT = "swept"
     COMMITTED = "committed"
 

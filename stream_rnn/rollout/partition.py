@@ -29,7 +29,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from stream_rnn.errors import StateError, reason
-from stream_rnn.fold.crash_points import Counts
+from stream_rnn.fold.crash_points import Counts, Point
 from stream_rnn.fold.processor import Processor
 from stream_rnn.fold.publisher import Publisher
 from stream_rnn.fold.source import Source
@@ -325,7 +325,9 @@ class PartitionFolds:
             origin, self._since = candidate.processor.origin, self.published
         # 3 publish an empty micro-batch
         offset = GroupOffset(self.published, request.fold_id, origin, request.number)
+        processor.at_crash_point(Point.PAUSED)
         await self.publisher.publish([], [], offset)
+        processor.at_crash_point(Point.CUT_OVER)
         processor.acknowledged, self.cut_overs = offset, self.cut_overs + 1
         logger.info(
             "cut-over partition=%s offset=%d fold=%s number=%d",

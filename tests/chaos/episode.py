@@ -21,11 +21,12 @@ from tests.chaos.faults import FAULTS, LANES, World
 from tests.chaos.faults_of_registry import RETRY_S, TIMEOUT_S
 from tests.chaos.log import SPEC, Sender
 from tests.chaos.plan import Plan
-from tests.chaos.rollout import STOPPED, RollOut
+from tests.chaos.rollout import STEP_WITHIN_S, STOPPED, RollOut
 from tests.chaos.servers import Servers
 from tests.chaos.topics import Topics
 from tests.chaos.verify import PartitionOutcome, StoredPosition
 
+HUGE = 3.4e38  # float32 ends there, so that some sums of products with it are not finite
 FAULT_WITHIN_S = 240
 SETTLED_WITHIN_S = 240
 
@@ -96,7 +97,7 @@ class Episode:
         self._c: dict[int, int] = {}
         self._lanes = {lane: asyncio.Lock() for lane in LANES}
         self.scripted: Callable[[], Awaitable[None]] | None = None
-        bundles = make_bundles(directory / "bundles")
+        bundles = make_bundles(directory / "bundles", overflows=plan.overflows)
         self.settings = Settings.build(
             app=app,
             source=f"{app}-in",
@@ -137,7 +138,9 @@ class Episode:
         self.rollout: RollOut | None = None
         if plan.rolls_out:
             person = random.Random(f"{plan.seed} person")
-            self.rollout = RollOut(self.settings, bundles, self.crew, self.note, person)
+            self.rollout = RollOut(
+                self.settings, lambda: servers.redis_url, bundles, self.crew, self.note, person
+            )
 
     def note(self, text: str) -> None:
         """Add a line to the story."""
@@ -196,10 +199,8 @@ class Episode:
                     await asyncio.sleep(0.2)
 
         await self._await_with(background, until_enough())
-        person = background.pop()
-        person.cancel()
-        with suppress(asyncio.CancelledError):
-            await person
+        rollout.stop()
+        await asyncio.wait_for(background.pop(), 2 * STEP_WITHIN_S)
         await self._await_with(background, rollout.settle())
         self.result.rollout = rollout.report()
 
@@ -236,6 +237,8 @@ class Episode:
             async with AsyncExitStack() as locks:
                 for name in LANES if fault.alone else (lane,):
                     await locks.enter_async_context(self._lanes[name])
+                if fault.alone and self.rollout is not None:
+                    await locks.enter_async_context(self.rollout.gate)
                 self.note(f"-> {scheduled.kind}")
                 if self.rollout is not None and fault.loses_redis:
                     self.crew.may_stop = STOPPED  # Redis may lose the bundle in charge
@@ -311,13 +314,24 @@ class Episode:
         return stored
 
 
-def make_bundles(directory: Path) -> list[str]:
-    """Return the paths of both folds' bundles; create them if they do not exist."""
+def make_bundles(directory: Path, *, overflows: bool = False) -> list[str]:
+    """Return the paths of both folds' bundles; create them if they do not exist.
+
+    Args:
+        directory: Directory of the bundles.
+        overflows: Whether the outputs of the second model are not finite for some events.
+    """
     paths = []
     for number, kind in enumerate(("gru", "lstm")):
-        path = directory / kind
+        name = f"{kind}-overflows" if overflows and number else kind
+        path = directory / name
         if not path.exists():
             torch.manual_seed(number)
-            save_bundle(Model.initialize(SPEC, CellSpec(kind=kind, hidden=8)), path)
+            model = Model.initialize(SPEC, CellSpec(kind=kind, hidden=8))
+            if name != kind:
+                with torch.no_grad():
+                    weight = list(model.network.parameters())[-2]  # of the outputs
+                    weight.copy_(weight.sign() * HUGE)
+            save_bundle(model, path)
         paths.append(str(path))
     return paths

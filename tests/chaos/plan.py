@@ -10,6 +10,7 @@ from tests.chaos import (  # noqa: F401  # registers the kinds of faults
     faults_of_kafka,
     faults_of_redis,
     faults_of_registry,
+    faults_of_rollout,
     faults_of_workers,
 )
 from tests.chaos.faults import FAULTS, impossible_needs
@@ -45,6 +46,7 @@ class Plan:
         settings: Further settings of the fold.
         schedule: Faults in their order.
         rolls_out: Whether a person promotes one of two folds after the other meanwhile.
+        overflows: Whether the new model computes infinities for some events.
     """
 
     seed: int
@@ -56,6 +58,7 @@ class Plan:
     settings: dict[str, object]
     schedule: tuple[ScheduledFault, ...]
     rolls_out: bool = False
+    overflows: bool = False
 
     @property
     def is_framed(self) -> bool:
@@ -80,6 +83,7 @@ def plan(
     delivery: str = "",
     on_cluster: bool = False,
     rolls_out: bool = False,
+    overflows: bool | None = None,
 ) -> Plan:
     """Plan an episode; equal arguments give equal plans.
 
@@ -93,6 +97,7 @@ def plan(
         delivery: Delivery of the workers; drawn by default, mostly ``exactly_once``.
         on_cluster: Whether Redis is a cluster that the driver has started.
         rolls_out: Whether a person promotes one of two folds after the other meanwhile.
+        overflows: Whether the new model computes infinities for some events; drawn by default.
     """
     draw = random.Random(seed)
     log = LogPlan(seed, draw.choice(DISTRIBUTIONS), draw.choice([1, 2, 4, 4]), draw.random() < 0.5)
@@ -133,6 +138,9 @@ def plan(
         settings=settings,
         schedule=schedule,
         rolls_out=rolls_out,
+        overflows=rolls_out and random.Random(f"{seed} overflows").random() < 0.2
+        if overflows is None
+        else overflows,
     )
 
 

@@ -23,12 +23,14 @@ from stream_rnn.operate import rollout_start
 from stream_rnn.operate.rollout_status import OpenRollout, Status, open_rollout
 from stream_rnn.rollout.plan import Plan
 from stream_rnn.settings import Settings
-from tests.chaos.crew import Crew
+from tests.chaos.crew import Crew, Worker
+from tests.chaos.dying_tool import DyingRollout
 
 STEP_WITHIN_S = 60  # for one verb with its clients; servers may be down meanwhile
 CARRIED_OUT_WITHIN_S = 15
 RESCUE_AFTER_S = 12  # of refusals, after which the person starts a worker with the new bundle
 SETTLED_WITHIN_S = 150
+STAGES = ("starting", "warming", "promoting", "going back", "finishing")
 AWAY = (StreamRNNError, KafkaError, RedisError, TimeoutError, OSError)
 STOPPED = r"cut-over \d+ has put the fold"
 """What a worker without the bundle in charge says when it stops."""
@@ -40,6 +42,7 @@ class RollOut:
 
     Attributes:
         settings: Settings of the workers, with addresses that bypass the proxies.
+        redis_url: Function that returns the present URL of Redis, which a failover changes.
         bundles: Paths of the old and the new bundle.
         crew: Workers.
         note: Callback with a text for each step.
@@ -51,9 +54,11 @@ class RollOut:
         done: Number of verbs that succeeded, by name.
         refused: Number of verbs that did not, by name and error.
         partitions_done: Number of requests to promote that were carried out, by partition.
+        gate: Lock that the person holds during a verb; a fault that holds it has the workers alone.
     """
 
     settings: Settings
+    redis_url: Callable[[], str]
     bundles: list[str]
     crew: Crew
     note: Callable[[str], None]
@@ -65,7 +70,11 @@ class RollOut:
     refused: Counter = field(default_factory=Counter)
     partitions_done: Counter = field(default_factory=Counter)
     last_refusal: str = ""
-    dies_after: int | None = None
+    gate: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _wish: str = ""
+    _is_stopping: bool = False
+    _rescuer: Worker | None = None
+    _calls: dict[str, int] = field(default_factory=dict)
     _refused_since: float | None = None
 
     @property
@@ -75,9 +84,15 @@ class RollOut:
         return [fold_id(fingerprint, self.settings) for fingerprint in prints]
 
     async def run(self) -> None:
-        """Roll out, back and forth, until cancelled."""
-        while True:
-            await self.step(self._choose)
+        """Roll out, back and forth, until ``stop``; aiokafka can swallow a cancellation."""
+        while not self._is_stopping:
+            async with self.gate:
+                await self.step(self._choose)
+            await asyncio.sleep(0)
+
+    def stop(self) -> None:
+        """Stop after the current verb."""
+        self._is_stopping = True
 
     async def settle(self) -> None:
         """Show, after the last fault, that each verb can still be carried out.
@@ -128,6 +143,22 @@ class RollOut:
             await asyncio.sleep(0.01)
         return True
 
+    async def reach(self, stage: str, timeout_s: float) -> bool:
+        """Bring a stage about, and wait until it is there; return whether it is."""
+        if stage in ("starting", "warming", "finishing"):
+            self._wish = "finish"
+        return await self.until(stage, timeout_s)
+
+    async def let_die(self, verb: str, calls: int, timeout_s: float) -> None:
+        """Let the tool die after some calls of Redis at the next time of a verb."""
+        self._calls[verb] = calls
+        self._wish = "finish" if verb == "start" else verb
+        deadline = time.monotonic() + timeout_s
+        while verb in self._calls and time.monotonic() < deadline:
+            await asyncio.sleep(0.1)
+        unused = self._calls.pop(verb, None)
+        self.note(f"the tool dies after {calls} calls at {verb}: {unused is None}")
+
     async def step(self, choose: Callable[[Status], str]) -> None:
         """Do one verb; count and survive what refuses it."""
         name = "status"
@@ -138,11 +169,13 @@ class RollOut:
             ):
                 status = await rollout.status()
                 name = self._needed(status.plan) or choose(status)
-                await getattr(self, f"_{name}")(rollout, status)
+                calls = self._calls.pop(name, None)
+                given = rollout if calls is None else DyingRollout.of(rollout, calls)
+                await getattr(self, f"_{name}")(given, status)
         except AWAY as error:
             self.last_refusal = f"{name}: {type(error).__name__}: {error}"
             self.refused[f"{name} {type(error).__name__}"] += 1
-            self._rescue()
+            self._rescue(name)
             await asyncio.sleep(0.5)
         else:
             self._refused_since = None
@@ -150,9 +183,12 @@ class RollOut:
             self.stage = "idle"
 
     def _settings_of(self, bundle: int) -> Settings:
-        return self.settings.replace(bundle=self.bundles[bundle])
+        return self.settings.replace(bundle=self.bundles[bundle], redis_url=self.redis_url())
 
     def _choose(self, _status: Status) -> str:
+        if wish := self._wish:
+            self._wish = ""
+            return wish
         return "finish" if self.draw.random() < self.finishes else "promote"
 
     @staticmethod
@@ -205,13 +241,15 @@ class RollOut:
         self.done["finish"] += 1
         self.note(f"finished, dropped {dropped}")
 
-    def _rescue(self) -> None:
-        """Start a worker with the new bundle if nothing was possible for long."""
+    def _rescue(self, verb: str) -> None:
+        """Start a worker with the new bundle if a verb was refused for long."""
         now = time.monotonic()
-        self._refused_since = self._refused_since or now
-        if now - self._refused_since > RESCUE_AFTER_S and self.crew.may_stop:
+        self._refused_since = now if verb == "status" else self._refused_since or now
+        has_rescuer = self._rescuer is not None and self._rescuer.is_alive
+        is_due = now - self._refused_since > RESCUE_AFTER_S
+        if is_due and self.crew.may_stop and not has_rescuer:
             self._refused_since = None
-            worker = self.crew.start(bundle=self.bundles[1])
+            worker = self._rescuer = self.crew.start(bundle=self.bundles[1])
             self.note(f"{worker.name} has the new bundle, after: {self.last_refusal[:300]}")
 
     def report(self) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
     python -m tests.chaos --minutes 30 --seed 7
     python -m tests.chaos --faults 12 --kind redis-restart-old --kind kill
+    python -m tests.chaos --roll-out --each --records 1000000 --promotes 100
     python -m tests.chaos --minutes 10 --bootstrap-servers k1:9092 --redis-url redis://r1:6379/5
 
 On servers of your own, faults touch only workers, the group and the fold's own keys.  All names on
@@ -49,6 +50,7 @@ class Soak:
         self.on_line = on_line
         self.kinds: Counter = Counter()
         self.counts: Counter = Counter()
+        self.verbs: Counter = Counter()
         self.seconds = 0.0
         context = multiprocessing.get_context("spawn")
         self._pool = ProcessPoolExecutor(1, context, initializer=_lower_priority)
@@ -71,6 +73,11 @@ class Soak:
         self.counts["episodes"] += 1
         self.counts["records"] += result.records
         self.counts["restarts"] += episode.crew.restarts
+        if episode.rollout is not None:
+            self.counts["promotes"] += episode.rollout.promotes
+            self.counts["requests carried out"] += sum(episode.rollout.partitions_done.values())
+            self.verbs += {f"{name} done": n for name, n in episode.rollout.done.items()}
+            self.verbs += {f"{name} refused": n for name, n in episode.rollout.refused.items()}
         for outcome in result.outcomes:
             while len(self._waiting) >= WAITING_MAX:
                 await self.compare_one()
@@ -97,6 +104,9 @@ class Soak:
         self.counts["predictions"] += findings.predictions
         self.counts["skipped"] += findings.skipped
         self.counts[f"repeated {result.plan.delivery}"] += findings.repeated
+        if result.plan.rolls_out:
+            self.counts[f"by two folds {result.plan.delivery}"] += findings.twofold
+            self.counts["cut-overs between folds"] += findings.cut_overs
         self.counts["wrong"] += sum(findings.counts.values())
         self.counts.update(findings.counts)
         for offset, text in sorted(findings.wrong):
@@ -114,6 +124,7 @@ class Soak:
             "kinds": len(self.kinds),
             **{name: self.counts[name] for name in names},
             **{n: c for n, c in sorted(self.counts.items()) if n not in names},
+            "verbs": dict(sorted(self.verbs.items())),
             "by kind": dict(sorted(self.kinds.items())),
         }
 
@@ -122,11 +133,14 @@ def _lower_priority() -> None:
     os.nice(10)
 
 
-def _group_kinds(seed: int, faults: int, *, on_cluster: bool) -> list[list[str]]:
+def _group_kinds(
+    seed: int, faults: int, *, on_cluster: bool, rolls_out: bool = False
+) -> list[list[str]]:
     """Group all kinds into episodes; faults that lose states never mix with deleted records."""
     draw = random.Random(seed)
     groups = []
-    possible = [o for o in FAULTS.values() if not o.needs & impossible_needs(on_cluster=on_cluster)]
+    excluded = impossible_needs(on_cluster=on_cluster, rolls_out=rolls_out)
+    possible = [one for one in FAULTS.values() if not one.needs & excluded]
     for loses in (True, False):
         kinds = sorted(fault.name for fault in possible if fault.loses_redis is loses)
         draw.shuffle(kinds)
@@ -146,26 +160,34 @@ async def soak(
     each,
     kinds,
     on_cluster,
+    rolls_out,
+    least_counts,
     **planned,
 ):
     """Run episodes until the time is over, at least one; return the figures."""
     runner = Soak(directory, on_line)
-    began, number, turns = time.monotonic(), 0, _group_kinds(seed, faults, on_cluster=on_cluster)
+    began, number = time.monotonic(), 0
+    turns = _group_kinds(seed, faults, on_cluster=on_cluster, rolls_out=rolls_out)
     least = len(turns) if each else 1
     mixed = [1, 1, 1, 3] if brokers == 0 else [brokers]
-    while number < least or time.monotonic() - began < minutes * 60:
+
+    def is_enough() -> bool:
+        is_over = number >= least and time.monotonic() - began >= minutes * 60
+        return is_over and all(runner.counts[name] >= n for name, n in least_counts.items())
+
+    while not is_enough():
         size = mixed[number % len(mixed)]
         async with Servers(size, *addresses, on_cluster=on_cluster) as servers:
             for _ in range(4):
                 chosen = turns[number] if each and number < len(turns) else kinds
                 planned_episode = plan(
                     seed + number, len(chosen) if each and chosen else faults,
-                    brokers=size, kinds=chosen, on_cluster=on_cluster, **planned,
+                    brokers=size, kinds=chosen, on_cluster=on_cluster, rolls_out=rolls_out, **planned,
                 )  # fmt: skip
                 on_line(f"episode {number}, seed {seed + number}")
                 went_well = await runner.run_episode(planned_episode, servers)
                 number += 1
-                if not went_well or (number >= least and time.monotonic() - began >= minutes * 60):
+                if not went_well or is_enough():
                     break
     await runner.compare_all()
     runner.seconds = time.monotonic() - began
@@ -221,9 +243,18 @@ async def soak(
     is_flag=True,
     help="Start a Redis Cluster instead of a single Redis.",
 )
+@click.option(
+    "--roll-out", "rolls_out", is_flag=True, help="Promote one of two folds after the other."
+)
+@click.option(
+    "--records", type=click.IntRange(0), default=0, help="Lower bound of the number of records."
+)
+@click.option(
+    "--promotes", type=click.IntRange(0), default=0, help="Lower bound of the number of promotes."
+)
 @click.option("--keep", is_flag=True, help="Keep the workers' logs.")
 @click.option("--list", "listing", is_flag=True, help="List the kinds of faults, and exit.")
-def main(minutes, seed, faults, kinds, each, rate, brokers, delivery, bootstrap_servers, redis_url, replication, on_cluster, keep, listing) -> None:  # fmt: skip
+def main(minutes, seed, faults, kinds, each, rate, brokers, delivery, bootstrap_servers, redis_url, replication, on_cluster, rolls_out, records, promotes, keep, listing) -> None:  # fmt: skip
     """Inject faults into a fold, and compare its topics and states with the oracle.
 
     The exit status is 1 if they differ, or if an episode broke.
@@ -234,6 +265,8 @@ def main(minutes, seed, faults, kinds, each, rate, brokers, delivery, bootstrap_
         return
     if on_cluster and redis_url:
         raise click.UsageError("--redis-cluster starts a cluster of its own: omit --redis-url")
+    if promotes and not rolls_out:
+        raise click.UsageError("--promotes needs --roll-out")
     seed = secrets.randbelow(1_000_000) if seed is None else seed
     without = {"kafka"} if bootstrap_servers else set()
     without |= {"redis", "proxy"} if redis_url else set()
@@ -252,7 +285,8 @@ def main(minutes, seed, faults, kinds, each, rate, brokers, delivery, bootstrap_
         soak(
             directory, on_line, minutes=minutes, seed=seed, faults=faults, brokers=int(brokers),
             addresses=(bootstrap_servers, redis_url, replication), each=each, kinds=kinds, rate=rate, without=without,
-            delivery=delivery or "", on_cluster=on_cluster,
+            delivery=delivery or "", on_cluster=on_cluster, rolls_out=rolls_out,
+            least_counts={"records": records, "promotes": promotes},
         )
     )  # fmt: skip
     click.echo(json.dumps({"seed": seed, **report}, indent=1))

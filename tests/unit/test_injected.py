@@ -10,6 +10,7 @@ from stream_rnn.errors import ConfigError
 from stream_rnn.fold import processor, publisher
 from stream_rnn.fold import recovery_facts as facts
 from stream_rnn.fold.crash_points import Point, no_op
+from stream_rnn.rollout import partition
 from stream_rnn.worker.fault_injection import EXIT_STATUS, VARIABLE, faults_from_environment
 
 # What leaves the process, by the attribute that the call goes through.
@@ -55,13 +56,17 @@ def test_an_impossible_fault_is_refused(text):
 
 def test_every_point_is_passed_somewhere():
     """A point that nobody passes would be a crash test that crashes nothing."""
-    source = "".join(inspect.getsource(module) for module in (processor, facts, publisher))
+    source = "".join(
+        inspect.getsource(module) for module in (processor, facts, publisher, partition)
+    )
     assert [
         point.name for point in Point if f"at_crash_point(Point.{point.name})" not in source
     ] == []
 
 
-@pytest.mark.parametrize("module", [processor, facts, publisher], ids=lambda m: m.__name__)
+@pytest.mark.parametrize(
+    "module", [processor, facts, publisher, partition], ids=lambda m: m.__name__
+)
 def test_between_two_calls_of_a_server_there_is_a_point(module):
     """A new call to Redis or Kafka without a crash test is found here."""
     found = [

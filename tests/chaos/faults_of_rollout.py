@@ -1,0 +1,245 @@
+"""Faults of a roll-out: at each of its stages, to its plan, to its bundles, and in its cut-overs."""
+
+import asyncio
+from pathlib import Path
+
+from stream_rnn.fold.crash_points import Point
+from stream_rnn.model.bundle import load_bundle
+from stream_rnn.rollout.bundles import read_bundle_bytes
+from stream_rnn.rollout.redis_plan_store import RedisPlanStore
+from stream_rnn.store.connection import connect_redis
+from tests.chaos.faults import World, fault
+from tests.chaos.faults_of_kafka import _kill_broker
+from tests.chaos.faults_of_redis import ask_own
+from tests.chaos.faults_of_workers import BEYOND_S, _freeze
+from tests.chaos.rollout import STAGES, STOPPED
+
+PROGRAM = str(Path(__file__).with_name("rollout_worker.py"))
+STAGE_WITHIN_S = 40
+REACHED_WITHIN_S = 25
+IN_A_CUT_OVER = (
+    Point.PAUSED, Point.BEGUN, Point.OFFSET_SENT, Point.CUT_OVER, Point.STATE_READ,
+    Point.GROUP_OFFSET_READ, Point.POSITIONED, Point.DECODED, Point.STEPPED, Point.COMMITTED,
+)  # fmt: skip
+OF_A_CANDIDATE = (
+    Point.POSITIONED, Point.FIRST_POSITION_WRITTEN, Point.DECODED, Point.LOADED, Point.STEPPED,
+    Point.COMMITTED,
+)  # fmt: skip
+OF_THE_PLAN = ("read", "get_bundle", "has_bundle", "put_report")
+BROKER_POINTS = (Point.PAUSED, Point.BEGUN, Point.OFFSET_SENT, Point.CUT_OVER)
+DIRECTIONS = ("promote", "back")
+
+
+async def _at_stage(world: World, stage: str) -> None:
+    reached = await world.rollout.reach(stage, STAGE_WITHIN_S)
+    await asyncio.sleep(world.draw.choice([0, 0.1, 0.5, 1]))
+    world.note(f"while {stage}: {reached}")
+
+
+def _register_stages() -> None:
+    for stage in STAGES:
+
+        async def killed(world: World, stage=stage) -> None:
+            await world.crew.wait_for_owners()
+            await _at_stage(world, stage)
+            worker = await world.crew.choose_victim()
+            world.note(f"SIGKILL {worker.name} partitions={worker.partitions()}")
+            await world.crew.kill(worker)
+
+        async def emptied(world: World, stage=stage) -> None:
+            await world.crew.wait_for_owners()
+            await _at_stage(world, stage)
+            world.note(f"FLUSHALL {world.servers.ask_redis('FLUSHALL')!r}")
+
+        async def frozen(world: World, stage=stage) -> None:
+            await world.crew.wait_for_owners()
+            await _at_stage(world, stage)
+            worker = await world.crew.choose_victim()
+            await _freeze(world, worker, world.crew.session_timeout_s + BEYOND_S)
+
+        async def rebalanced(world: World, stage=stage) -> None:
+            await world.crew.wait_for_owners()
+            worker = world.crew.start()
+            await world.crew.until_logged(worker, "fold ready", 20)
+            await _at_stage(world, stage)
+            world.note(f"{worker.name} joins")
+            await world.crew.until_logged(worker, "starting partition", 20)
+            await world.crew.terminate(worker)
+
+        name = stage.replace(" ", "-")
+        killed.__doc__ = f"A worker is killed by SIGKILL while the roll-out is {stage}."
+        emptied.__doc__ = f"Redis loses all data while the roll-out is {stage}."
+        frozen.__doc__ = f"A worker with both folds freezes while the roll-out is {stage}, until the group has reassigned its partitions."
+        rebalanced.__doc__ = f"A worker joins and leaves while the roll-out is {stage}."
+        fault("rollout", name=f"killed-while-{name}")(killed)
+        fault("rollout", "redis", name=f"redis-emptied-while-{name}", loses_redis=True)(emptied)
+        fault("rollout", name=f"zombie-while-{name}")(frozen)
+        fault("rollout", "group", name=f"rebalance-while-{name}")(rebalanced)
+
+
+_register_stages()
+
+
+async def _crash(world: World, role: str, injected: str = "") -> None:
+    worker = world.crew.start(injected, program=(PROGRAM, role))
+    crashed = await world.crew.until_logged(worker, "fault injected", REACHED_WITHIN_S)
+    world.note(f"crash of {worker.name}, {role} {injected}: {crashed}")
+
+
+@fault("rollout", weight=3)
+async def crash_in_a_cut_over(world: World) -> None:
+    """A worker crashes at a crash point of a promote, or of the way back."""
+    point = world.draw.choice(IN_A_CUT_OVER)
+    await _crash(world, world.draw.choice(DIRECTIONS), f"{point} 1 exit")
+
+
+@fault("rollout")
+async def crash_in_a_candidate(world: World) -> None:
+    """A worker crashes at a crash point of the fold that is not in charge."""
+    point = world.draw.choice(OF_A_CANDIDATE)
+    await _crash(world, "candidate", f"{point} {world.draw.choice([1, 1, 5])} exit")
+
+
+@fault("rollout")
+async def crash_at_the_plan(world: World) -> None:
+    """A worker crashes after it has read the plan, loaded a bundle, or reported."""
+    await _crash(world, f"plan:{world.draw.choice(OF_THE_PLAN)}")
+
+
+@fault("rollout")
+async def tool_that_dies(world: World) -> None:
+    """The tool of the person dies after some calls of Redis, at each verb."""
+    for verb in ("finish", "start", "promote"):
+        await world.rollout.let_die(verb, world.draw.randint(1, 6), STAGE_WITHIN_S)
+
+
+# --- the plan and the bundles ----------------------------------------------------------------------
+
+
+def _plans(world: World, redis) -> RedisPlanStore:
+    return RedisPlanStore(redis, world.settings.of_fold())
+
+
+def _bundle_keys(world: World) -> list[str]:
+    tag = f"{{{world.settings.app}:{world.settings.source}}}:bundle:"
+    return [tag + load_bundle(bundle).fingerprint for bundle in world.rollout.bundles]
+
+
+async def _delete(world: World, *keys: str) -> None:
+    world.crew.may_stop = STOPPED
+    for key in keys:
+        world.note(f"UNLINK {key} {await ask_own(world, 'UNLINK', key)!r}")
+
+
+def _plan_key(world: World) -> str:
+    return f"{{{world.settings.app}:{world.settings.source}}}:rollout"
+
+
+@fault("rollout", "keys")
+async def plan_lost(world: World) -> None:
+    """The plan of the roll-out is deleted, and nothing else."""
+    await world.crew.wait_for_owners()
+    await _delete(world, _plan_key(world))
+
+
+@fault("rollout", "keys")
+async def plan_lost_with_an_owner(world: World) -> None:
+    """The plan of the roll-out is deleted, and a worker dies directly afterwards."""
+    await world.crew.wait_for_owners()
+    await _delete(world, _plan_key(world))
+    await world.crew.kill(await world.crew.choose_victim())
+
+
+@fault("rollout", "keys")
+async def bundles_lost(world: World) -> None:
+    """Both bundles are deleted from Redis, and a worker dies."""
+    await world.crew.wait_for_owners()
+    await _delete(world, *_bundle_keys(world))
+    await world.crew.kill(await world.crew.choose_victim())
+
+
+@fault("rollout", "keys", weight=0.7)
+async def plan_and_bundles_lost(world: World) -> None:
+    """The plan and both bundles are deleted, and all workers die."""
+    await world.crew.wait_for_owners()
+    await _delete(world, _plan_key(world), *_bundle_keys(world))
+    await asyncio.gather(*(world.crew.kill(worker) for worker in list(world.crew.working)))
+
+
+async def _put_new_bundle(world: World) -> None:
+    redis = connect_redis(world.servers.redis_url, 5)
+    try:
+        model, bundle = read_bundle_bytes(world.rollout.bundles[1])
+        await _plans(world, redis).put_bundle(model.fingerprint, bundle)
+    finally:
+        await redis.aclose()
+    world.note("the new bundle is in Redis again")
+
+
+@fault("rollout", "keys")
+async def worker_without_the_bundle(world: World) -> None:
+    """A worker finds no bundle of the candidate in Redis, until somebody puts it there again."""
+    await world.crew.wait_for_owners()
+    await _delete(world, _bundle_keys(world)[1])
+    worker = world.crew.start()
+    refused = await world.crew.until_logged(worker, "cannot run fold", 20)
+    world.note(f"{worker.name} has not the bundle: {refused}")
+    await asyncio.sleep(world.draw.uniform(0, 3))
+    await _put_new_bundle(world)
+    if worker in world.crew.working:
+        await world.crew.terminate(worker)
+
+
+@fault("rollout", "keys")
+async def bundle_that_fails_to_load(world: World) -> None:
+    """A worker finds a torn bundle of the candidate in Redis, until somebody puts it there again."""
+    await world.crew.wait_for_owners()
+    world.crew.may_stop = STOPPED
+    key = _bundle_keys(world)[1]
+    torn = await ask_own(world, "HSET", key, "tensors", b"\x08" + b"\0" * 63)
+    world.note(f"HSET {key} tensors {torn!r}")
+    worker = world.crew.start()
+    refused = await world.crew.until_logged(worker, "cannot run fold", 20)
+    world.note(f"{worker.name} cannot load the bundle: {refused}")
+    await asyncio.sleep(world.draw.uniform(0, 3))
+    await _put_new_bundle(world)
+    if worker in world.crew.working:
+        await world.crew.terminate(worker)
+
+
+@fault("rollout", trims=True, weight=3)
+async def retention_overtakes_the_candidate(world: World) -> None:
+    """Records below the group offset are deleted while the candidate has still to fold them."""
+    await world.crew.wait_for_owners()
+    if not await world.rollout.reach("warming", STAGE_WITHIN_S):
+        return
+    below = {
+        partition: max(0, offset - world.draw.choice([0, 50]))
+        for partition, offset in (await world.log.group_offsets()).items()
+    }
+    await world.log.delete_records(below)
+    world.note(f"records deleted below {below}")
+
+
+# --- Kafka -----------------------------------------------------------------------------------------
+
+
+def _register_broker_points() -> None:
+    for point in BROKER_POINTS:
+
+        async def at_point(world: World, point=point) -> None:
+            role = world.draw.choice(DIRECTIONS)
+            worker = world.crew.start(f"{point} 1 block=3", program=(PROGRAM, role))
+            reached = await world.crew.until_logged(worker, "fault injected", REACHED_WITHIN_S)
+            world.note(f"{worker.name} blocks at {point} of {role}: {reached}")
+            await _kill_broker(world, 0)
+
+        at_point.__doc__ = (
+            f"A broker is killed by SIGKILL while a worker is at {point} of a cut-over."
+        )
+        fault("rollout", "kafka", name=f"broker-killed-in-a-cut-over-at-{point}", weight=0.7)(
+            at_point
+        )
+
+
+_register_broker_points()
